@@ -1,0 +1,1 @@
+//! Receives readings, decides, explains, and writes the replica count.

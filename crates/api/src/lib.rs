@@ -1,0 +1,1 @@
+//! The PushScaler resource, and every public name: labels, ports, conditions, reasons.

@@ -1,0 +1,1 @@
+//! What each long-running Pushscale program needs: config, logs, HTTP, shutdown, readiness.

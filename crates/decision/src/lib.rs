@@ -1,0 +1,1 @@
+//! Readings and time in, explained decision out. Pure: no clock, no IO, no dependencies.

@@ -1,0 +1,1 @@
+//! The push message: what one sidecar says to one aggregator, versioned.

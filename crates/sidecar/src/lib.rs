@@ -1,0 +1,1 @@
+//! Reads one TorchServe and pushes its queue latency: scrape, parse, read, push.

@@ -1,0 +1,1 @@
+//! Emulated TorchServe servers, and the place where the simulator will stand.
