@@ -1,1 +1,28 @@
-//! The PushScaler resource, and every public name: labels, ports, conditions, reasons.
+//! The PushScaler resource, and every name that Kubernetes sees.
+
+#[expect(
+    unreachable_pub,
+    reason = "KubeSchema writes a private copy of each type"
+)]
+mod behavior;
+#[expect(
+    unreachable_pub,
+    reason = "KubeSchema writes a private copy of each type"
+)]
+mod metric;
+pub mod names;
+mod policy;
+#[expect(
+    unreachable_pub,
+    reason = "KubeSchema writes a private copy of each type"
+)]
+mod pushscaler;
+mod status;
+mod tolerance;
+
+pub use behavior::{Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy};
+pub use metric::{MetricSpec, MetricType, QueueLatencySource};
+pub use policy::{SpecProblem, policy_of};
+pub use pushscaler::{Algorithm, PushScaler, PushScalerSpec, ScaleTargetRef};
+pub use status::{MetricStatus, PodCounts, PushScalerStatus, QueueLatencyStatus};
+pub use tolerance::Tolerance;

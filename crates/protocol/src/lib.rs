@@ -1,1 +1,17 @@
-//! The push message: what one sidecar says to one aggregator, versioned.
+//! What one sidecar says to one aggregator: `POST /v1/readings`, JSON, the version in the body.
+//!
+//! Old sidecars talk to new aggregators for weeks. So the files in `testdata/*-v1.json` parse for ever, a
+//! field that is not known passes, and a version that is not known is a clear error. Every number has its unit
+//! in its name; absent is `null` or left out, and never zero.
+
+mod answer;
+mod limits;
+mod names;
+mod push;
+mod validate;
+
+pub use answer::{ErrorBody, PushAnswer};
+pub use limits::{MAX_AGE_SECONDS, MAX_BODY_BYTES, MAX_MODELS, MAX_NAME_BYTES};
+pub use names::{AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT, PUSH_PATH, SIDECAR_PORT, VERSION};
+pub use push::{Basis, Model, Pod, PortState, Push, Server, Sidecar, State};
+pub use validate::ParseError;

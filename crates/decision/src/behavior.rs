@@ -1,0 +1,107 @@
+//! `autoscaling/v2` behavior, field for field.
+
+use std::time::Duration;
+
+/// How fast the size may move in each direction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Behavior {
+    /// `scaleUp`.
+    pub up: Rules,
+    /// `scaleDown`.
+    pub down: Rules,
+}
+
+impl Default for Behavior {
+    /// What the API server makes of `behavior: {}`: up by 4 pods or 100 % per 15 s, down by 100 % per 15 s.
+    fn default() -> Self {
+        Self {
+            up: Rules::default_up(),
+            down: Rules::default_down(),
+        }
+    }
+}
+
+/// The rules of one direction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// `stabilizationWindowSeconds`; `None` only downwards, where the controller's flag stands in.
+    pub window: Option<Duration>,
+    /// `selectPolicy`.
+    pub select: Select,
+    /// `policies`; never empty after the API server's defaulting.
+    pub policies: Vec<RatePolicy>,
+    /// `tolerance`; `None`: the controller's flag stands in.
+    pub tolerance: Option<f64>,
+}
+
+impl Rules {
+    /// `scaleUp` as the API server fills it in.
+    pub fn default_up() -> Self {
+        Self {
+            window: Some(Duration::ZERO),
+            select: Select::Max,
+            policies: vec![
+                RatePolicy {
+                    amount: Amount::Pods(4),
+                    period: Duration::from_secs(15),
+                },
+                RatePolicy {
+                    amount: Amount::Percent(100),
+                    period: Duration::from_secs(15),
+                },
+            ],
+            tolerance: None,
+        }
+    }
+
+    /// `scaleDown` as the API server fills it in.
+    pub fn default_down() -> Self {
+        Self {
+            window: None,
+            select: Select::Max,
+            policies: vec![RatePolicy {
+                amount: Amount::Percent(100),
+                period: Duration::from_secs(15),
+            }],
+            tolerance: None,
+        }
+    }
+
+    /// The longest period of any policy; zero if there is none.
+    pub(crate) fn longest_period(&self) -> Duration {
+        self.policies
+            .iter()
+            .map(|policy| policy.period)
+            .max()
+            .unwrap_or_default()
+    }
+}
+
+/// Which policy of several applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Select {
+    /// The one that allows most change.
+    Max,
+    /// The one that allows least change.
+    Min,
+    /// No change in this direction.
+    Disabled,
+}
+
+/// At most so much change in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RatePolicy {
+    /// How much.
+    pub amount: Amount,
+    /// `periodSeconds`.
+    pub period: Duration,
+}
+
+/// A change in size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// In pods.
+    Pods(u32),
+    /// In percent of the size at the start of the period.
+    Percent(u32),
+}

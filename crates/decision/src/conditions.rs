@@ -1,0 +1,131 @@
+//! What a scaler can say of itself: the HPA's conditions with its reasons, and Fresh.
+
+/// One condition. Its type is the field of [`Conditions`] that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// True or False; never Unknown.
+    pub status: bool,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, in a sentence.
+    pub message: String,
+}
+
+impl Condition {
+    pub(crate) fn yes(reason: Reason, message: impl Into<String>) -> Option<Self> {
+        Some(Self {
+            status: true,
+            reason,
+            message: message.into(),
+        })
+    }
+
+    pub(crate) fn no(reason: Reason, message: impl Into<String>) -> Option<Self> {
+        Some(Self {
+            status: false,
+            reason,
+            message: message.into(),
+        })
+    }
+}
+
+/// All conditions; one that was never set is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Can the target's size be read and written?
+    pub able_to_scale: Option<Condition>,
+    /// Is there a metric to go by?
+    pub scaling_active: Option<Condition>,
+    /// Did a bound or a limit cut what was wanted?
+    pub scaling_limited: Option<Condition>,
+    /// Do all running pods report?
+    pub fresh: Option<Condition>,
+}
+
+/// The reason of a condition or an event. Those that the HPA has are spelt as there (hpa-spec 2.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// AbleToScale: the size was read.
+    SucceededGetScale,
+    /// AbleToScale: the size cannot be read.
+    FailedGetScale,
+    /// AbleToScale: nothing holds the proposal.
+    ReadyForNewScale,
+    /// AbleToScale: an earlier, higher proposal holds.
+    ScaleDownStabilized,
+    /// AbleToScale: an earlier, lower proposal holds.
+    ScaleUpStabilized,
+    /// AbleToScale: the new size was written.
+    SucceededRescale,
+    /// AbleToScale: the new size could not be written.
+    FailedUpdateScale,
+    /// AbleToScale: another autoscaler writes the same target (ours, not the HPA's).
+    TargetContested,
+    /// ScalingActive: a metric gave a count.
+    ValidMetricFound,
+    /// ScalingActive: 0 replicas, set by a person.
+    ScalingDisabled,
+    /// ScalingActive: the target has no usable selector.
+    InvalidSelector,
+    /// ScalingActive: another PushScaler's target selects the same pods.
+    AmbiguousSelector,
+    /// ScalingActive: no pod gave a queue latency.
+    FailedGetPodsMetric,
+    /// ScalingLimited: nothing cut it.
+    DesiredWithinRange,
+    /// ScalingLimited: `minReplicas` did.
+    TooFewReplicas,
+    /// ScalingLimited: `maxReplicas` did.
+    TooManyReplicas,
+    /// ScalingLimited: the speed of rising did.
+    ScaleUpLimit,
+    /// ScalingLimited: the speed of falling did.
+    ScaleDownLimit,
+    /// Fresh: every running pod reports.
+    AllPodsReport,
+    /// Fresh: some do not.
+    SomePodsSilent,
+    /// Fresh: none does.
+    NoPodReports,
+    /// Event: a new size was written.
+    SuccessfulRescale,
+    /// Event: a new size could not be written.
+    FailedRescale,
+    /// Event: the target has no selector.
+    SelectorRequired,
+    /// Event: no count could be computed.
+    FailedComputeMetricsReplicas,
+}
+
+impl Reason {
+    /// As it stands in a condition or an event.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SucceededGetScale => "SucceededGetScale",
+            Self::FailedGetScale => "FailedGetScale",
+            Self::ReadyForNewScale => "ReadyForNewScale",
+            Self::ScaleDownStabilized => "ScaleDownStabilized",
+            Self::ScaleUpStabilized => "ScaleUpStabilized",
+            Self::SucceededRescale => "SucceededRescale",
+            Self::FailedUpdateScale => "FailedUpdateScale",
+            Self::TargetContested => "TargetContested",
+            Self::ValidMetricFound => "ValidMetricFound",
+            Self::ScalingDisabled => "ScalingDisabled",
+            Self::InvalidSelector => "InvalidSelector",
+            Self::AmbiguousSelector => "AmbiguousSelector",
+            Self::FailedGetPodsMetric => "FailedGetPodsMetric",
+            Self::DesiredWithinRange => "DesiredWithinRange",
+            Self::TooFewReplicas => "TooFewReplicas",
+            Self::TooManyReplicas => "TooManyReplicas",
+            Self::ScaleUpLimit => "ScaleUpLimit",
+            Self::ScaleDownLimit => "ScaleDownLimit",
+            Self::AllPodsReport => "AllPodsReport",
+            Self::SomePodsSilent => "SomePodsSilent",
+            Self::NoPodReports => "NoPodReports",
+            Self::SuccessfulRescale => "SuccessfulRescale",
+            Self::FailedRescale => "FailedRescale",
+            Self::SelectorRequired => "SelectorRequired",
+            Self::FailedComputeMetricsReplicas => "FailedComputeMetricsReplicas",
+        }
+    }
+}

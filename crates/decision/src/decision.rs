@@ -1,0 +1,132 @@
+//! What was decided, and how it came about.
+
+use std::fmt;
+
+use crate::conditions::{Conditions, Reason};
+use crate::freshness::Freshness;
+use crate::latency::Latency;
+use crate::moment::Moment;
+use crate::step::{Step, replicas};
+
+/// The answer to "what now?", with its reasons.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// When it was made.
+    pub at: Moment,
+    /// Replicas in the target's spec as the decision found them; `None` if they could not be read.
+    pub current: Option<u32>,
+    /// What to do.
+    pub outcome: Outcome,
+    /// How it came about, in order.
+    pub steps: Vec<Step>,
+    /// The average of each metric that could be computed, in the policy's order.
+    pub figures: Vec<Figure>,
+    /// How many pods report.
+    pub freshness: Freshness,
+    /// The conditions after it.
+    pub conditions: Conditions,
+    /// What an operator should hear of as a Warning event.
+    pub warnings: Vec<Warning>,
+    /// When to ask again even if nothing happens.
+    pub wake_at: Moment,
+}
+
+impl Decision {
+    /// The size that the target should have; `None` if nobody knows its size.
+    pub fn desired(&self) -> Option<u32> {
+        match &self.outcome {
+            Outcome::Scale { to, .. } => Some(*to),
+            Outcome::Hold { .. } => self.current,
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.outcome)?;
+        for (index, step) in self.steps.iter().enumerate() {
+            f.write_str(if index == 0 { ": " } else { "; " })?;
+            write!(f, "{step}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What to do with the target's size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Write it.
+    Scale {
+        /// From this size, and only from it.
+        from: u32,
+        /// To this one.
+        to: u32,
+        /// Why, as the HPA says it in its event.
+        reason: String,
+    },
+    /// Leave it.
+    Hold(Hold),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scale { from, to, .. } => write!(f, "scale {from} → {}", replicas(*to)),
+            Self::Hold(hold) => write!(f, "hold: {hold}"),
+        }
+    }
+}
+
+/// Why the size stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It is right as it is.
+    RightSize,
+    /// It cannot be read.
+    TargetUnreadable,
+    /// Another autoscaler writes it.
+    Contested,
+    /// It is 0, and a person set that.
+    Disabled,
+    /// Its pods cannot be told.
+    SelectorUnusable,
+    /// There is not enough to go on.
+    NotEnoughKnown,
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RightSize => "the size is right",
+            Self::TargetUnreadable => "the target cannot be read",
+            Self::Contested => "another autoscaler writes the same target",
+            Self::Disabled => {
+                "the target has 0 replicas, and scaling up from 0 is a person's decision"
+            }
+            Self::SelectorUnusable => "the target's pods cannot be told",
+            Self::NotEnoughKnown => "too little is known",
+        })
+    }
+}
+
+/// An average and its target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// The model, if the metric names one.
+    pub model: Option<String>,
+    /// The mean queue latency over the pods that report.
+    pub average: Latency,
+    /// What it should be.
+    pub target: Latency,
+    /// What this metric alone asks for.
+    pub proposed: u32,
+}
+
+/// Something that an operator should hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The event's reason.
+    pub reason: Reason,
+    /// The event's text.
+    pub message: String,
+}

@@ -1,0 +1,209 @@
+//! The pods of one target: what Kubernetes says of each, and its newest reading.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::latency::Latency;
+use crate::moment::Moment;
+use crate::pod::{Phase, Pod, PodUid};
+use crate::reading::{Reading, Refusal};
+
+/// How far a sidecar's clock may run ahead of ours between two of its pushes.
+///
+/// A push that was stalled on its way and the next one on time look like a leap as long as the stall. No
+/// stall outlives the sidecar's and our own timeouts (seconds), so a minute catches broken clocks only.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
+/// All pods under the target's selector.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fleet {
+    members: BTreeMap<PodUid, Member>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    pod: Pod,
+    newest: Option<Heard>,
+}
+
+#[derive(Clone, Debug)]
+struct Heard {
+    at: Moment,
+    reading: Reading,
+}
+
+impl Fleet {
+    /// A pod is new, or Kubernetes says something new of it.
+    pub(crate) fn apply(&mut self, uid: PodUid, pod: Pod) {
+        match self.members.get_mut(&uid) {
+            Some(member) => member.pod = pod,
+            None => {
+                self.members.insert(uid, Member { pod, newest: None });
+            }
+        }
+    }
+
+    /// A pod is gone.
+    pub(crate) fn forget(&mut self, uid: &PodUid) {
+        self.members.remove(uid);
+    }
+
+    /// Takes a reading that reached us at `now`, or says why not. A refused reading changes nothing.
+    pub(crate) fn learn(
+        &mut self,
+        now: Moment,
+        uid: &PodUid,
+        reading: Reading,
+    ) -> Result<(), Refusal> {
+        let member = self.members.get_mut(uid).ok_or(Refusal::UnknownPod)?;
+        if let Some(heard) = &member.newest {
+            let last = &heard.reading;
+            if last.source == reading.source {
+                if reading.sequence == last.sequence {
+                    return Err(Refusal::Duplicate {
+                        sequence: reading.sequence,
+                    });
+                }
+                if reading.sequence < last.sequence {
+                    return Err(Refusal::OutOfOrder {
+                        sequence: reading.sequence,
+                        newest: last.sequence,
+                    });
+                }
+                let theirs = reading.clock.saturating_sub(last.clock);
+                let ours = now.since(heard.at);
+                if reading.clock < last.clock || theirs > ours.saturating_add(CLOCK_SLACK) {
+                    return Err(Refusal::ImpossibleClock {
+                        advanced: theirs,
+                        elapsed: ours,
+                    });
+                }
+            } else if reading.taken < last.taken {
+                // The sidecar was restarted, and this is a late word of the one before.
+                return Err(Refusal::OutOfOrder {
+                    sequence: reading.sequence,
+                    newest: last.sequence,
+                });
+            }
+        }
+        member.newest = Some(Heard { at: now, reading });
+        Ok(())
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = View<'_>> {
+        self.members.values().map(|member| View {
+            pod: &member.pod,
+            reading: member.newest.as_ref().map(|heard| &heard.reading),
+        })
+    }
+}
+
+/// One pod with its newest reading, if it ever sent one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    pub(crate) pod: &'a Pod,
+    pub(crate) reading: Option<&'a Reading>,
+}
+
+impl<'a> View<'a> {
+    /// Counts nowhere: on its way out, or failed.
+    pub(crate) fn ignored(&self) -> bool {
+        self.pod.deleting
+            || self.pod.phase == Phase::Failed
+            || self.reading.is_some_and(|reading| reading.leaving)
+    }
+
+    /// The newest reading, if it is still fresh at `now`.
+    pub(crate) fn fresh(&self, now: Moment) -> Option<&'a Reading> {
+        self.reading
+            .filter(|reading| now.since(reading.taken) <= reading.fresh_for)
+    }
+
+    /// The queue latency of `model` (`None`: of the model that waits longest), if it is known at `now`.
+    pub(crate) fn latency(&self, now: Moment, model: Option<&str>) -> Option<Latency> {
+        self.fresh(now)?.latency(model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::ServerState;
+
+    fn reading(source: u64, sequence: u64, clock: u64) -> Reading {
+        Reading {
+            taken: Moment::from_secs(100 + clock),
+            source,
+            sequence,
+            clock: Duration::from_secs(clock),
+            fresh_for: Duration::from_secs(3),
+            leaving: false,
+            server: ServerState::Ready,
+            models: Vec::new(),
+        }
+    }
+
+    fn fleet_of_one() -> (Fleet, PodUid) {
+        let uid = PodUid::from("a");
+        let mut fleet = Fleet::default();
+        fleet.apply(uid.clone(), Pod::running("a"));
+        (fleet, uid)
+    }
+
+    #[test]
+    fn duplicates_and_late_readings_are_refused_and_change_nothing() {
+        let (mut fleet, uid) = fleet_of_one();
+        let now = Moment::from_secs(110);
+        assert_eq!(fleet.learn(now, &uid, reading(1, 5, 5)), Ok(()));
+        assert_eq!(
+            fleet.learn(now, &uid, reading(1, 5, 5)),
+            Err(Refusal::Duplicate { sequence: 5 })
+        );
+        assert_eq!(
+            fleet.learn(now, &uid, reading(1, 4, 4)),
+            Err(Refusal::OutOfOrder {
+                sequence: 4,
+                newest: 5
+            })
+        );
+        let newest = fleet.members().next().unwrap().reading.unwrap().sequence;
+        assert_eq!(newest, 5);
+    }
+
+    #[test]
+    fn a_clock_that_outruns_ours_is_refused() {
+        let (mut fleet, uid) = fleet_of_one();
+        fleet
+            .learn(Moment::from_secs(100), &uid, reading(1, 1, 0))
+            .unwrap();
+        let leap = fleet.learn(Moment::from_secs(101), &uid, reading(1, 2, 90));
+        assert!(
+            matches!(leap, Err(Refusal::ImpossibleClock { .. })),
+            "{leap:?}"
+        );
+        assert_eq!(
+            fleet.learn(Moment::from_secs(101), &uid, reading(1, 2, 1)),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_restarted_sidecar_starts_its_sequence_anew() {
+        let (mut fleet, uid) = fleet_of_one();
+        fleet
+            .learn(Moment::from_secs(150), &uid, reading(1, 50, 50))
+            .unwrap();
+        let mut second = reading(2, 1, 0);
+        second.taken = Moment::from_secs(151);
+        assert_eq!(fleet.learn(Moment::from_secs(151), &uid, second), Ok(()));
+        let late = fleet.learn(Moment::from_secs(152), &uid, reading(1, 51, 50));
+        assert!(matches!(late, Err(Refusal::OutOfOrder { .. })), "{late:?}");
+    }
+
+    #[test]
+    fn a_pod_nobody_listed_is_refused() {
+        let (mut fleet, _) = fleet_of_one();
+        let stranger = fleet.learn(Moment::ORIGIN, &PodUid::from("b"), reading(1, 1, 1));
+        assert_eq!(stranger, Err(Refusal::UnknownPod));
+    }
+}

@@ -1,0 +1,110 @@
+//! Queue latency as the Ratio rule counts it.
+
+use std::fmt;
+
+/// A queue latency in whole nanoseconds.
+///
+/// The HorizontalPodAutoscaler counts in thousandths of a metric's unit, truncated. TorchServe's unit is
+/// the microsecond, so its thousandth is the nanosecond and `target: 7ms` is the published `7000000m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Latency(i64);
+
+impl Latency {
+    /// No waiting at all. Not the same as not knowing: an absent latency is `Option::None`.
+    pub const ZERO: Latency = Latency(0);
+
+    /// From whole nanoseconds. Negative values exist only in recorded cases of the HPA.
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// From seconds, rounded down to nanoseconds.
+    ///
+    /// `None` if `seconds` is not a number, negative, or beyond 292 years.
+    pub fn from_secs_f64(seconds: f64) -> Option<Self> {
+        let nanos = seconds * 1e9;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the bound itself is a power of two, exact in a double"
+        )]
+        let limit = i64::MAX as f64;
+        if !(nanos >= 0.0 && nanos < limit) {
+            return None;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "checked just above")]
+        Some(Self(nanos as i64))
+    }
+
+    /// Whole nanoseconds.
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Seconds.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "for people; 2^53 ns are 104 days"
+    )]
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+}
+
+impl fmt::Display for Latency {
+    /// In the unit that a person would choose: `812µs`, `7ms`, `3.65s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (value, unit) = match self.0.unsigned_abs() {
+            0 => return f.write_str("0s"),
+            1..1_000 => return write!(f, "{}ns", self.0),
+            1_000..1_000_000 => (self.as_secs_f64() * 1e6, "µs"),
+            1_000_000..1_000_000_000 => (self.as_secs_f64() * 1e3, "ms"),
+            _ => (self.as_secs_f64(), "s"),
+        };
+        let digits = if value.abs() >= 100.0 {
+            0
+        } else if value.abs() >= 10.0 {
+            1
+        } else {
+            2
+        };
+        let text = format!("{value:.digits$}");
+        let text = if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            &text
+        };
+        write!(f, "{text}{unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speaks_in_the_unit_a_person_would_choose() {
+        let cases = [
+            (0, "0s"),
+            (999, "999ns"),
+            (812_000, "812µs"),
+            (7_000_000, "7ms"),
+            (99_960_000, "100ms"),
+            (3_650_000_000, "3.65s"),
+            (125_000_000_000, "125s"),
+        ];
+        for (nanos, text) in cases {
+            assert_eq!(Latency::from_nanos(nanos).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_latency() {
+        for bad in [f64::NAN, f64::INFINITY, -1e-9, 1e300] {
+            assert_eq!(Latency::from_secs_f64(bad), None, "{bad}");
+        }
+        assert_eq!(
+            Latency::from_secs_f64(0.25),
+            Some(Latency::from_nanos(250_000_000))
+        );
+    }
+}

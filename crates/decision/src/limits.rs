@@ -1,0 +1,233 @@
+//! How far one change may go: bounds and rate limits (hpa-spec 2.6).
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::behavior::{Amount, Behavior, RatePolicy, Rules, Select};
+use crate::moment::Moment;
+use crate::policy::{Bounds, Manner, SYNC_PERIOD};
+
+/// What cut a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cap {
+    /// `minReplicas`.
+    MinReplicas,
+    /// `maxReplicas`.
+    MaxReplicas,
+    /// Rising faster than allowed.
+    ScaleUpLimit,
+    /// Falling faster than allowed.
+    ScaleDownLimit,
+}
+
+impl fmt::Display for Cap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MinReplicas => "minReplicas",
+            Self::MaxReplicas => "maxReplicas",
+            Self::ScaleUpLimit => "faster than scaling up is allowed",
+            Self::ScaleDownLimit => "faster than scaling down is allowed",
+        })
+    }
+}
+
+/// The changes that were written, and the sizes that were seen: what rate limits count from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
+    up: Vec<Event>,
+    down: Vec<Event>,
+    sizes: Vec<(Moment, u32)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    at: Moment,
+    change: u32,
+    outdated: bool,
+}
+
+impl History {
+    /// The size found at `now`, whoever set it.
+    pub(crate) fn seen(&mut self, now: Moment, current: u32) {
+        // An entry says which size was found first at its moment; it holds until the next entry.
+        while self.sizes.len() > 1 && now.since(self.sizes[1].0) >= SYNC_PERIOD {
+            self.sizes.remove(0);
+        }
+        if self.sizes.last().map(|(_, size)| *size) != Some(current) {
+            self.sizes.push((now, current));
+        }
+    }
+
+    /// A change was written. Only changes of ours, and only under `behavior`, are remembered.
+    pub(crate) fn wrote(&mut self, now: Moment, behavior: Option<&Behavior>, from: u32, to: u32) {
+        let Some(behavior) = behavior else { return };
+        if to > from {
+            remember(&mut self.up, now, behavior.up.longest_period(), to - from);
+        } else {
+            remember(
+                &mut self.down,
+                now,
+                behavior.down.longest_period(),
+                from - to,
+            );
+        }
+    }
+
+    /// The older path, without `behavior`: at most double, or 4; and the bounds.
+    pub(crate) fn limit_plain(
+        &self,
+        manner: Manner,
+        bounds: Bounds,
+        current: u32,
+        wanted: u32,
+    ) -> (u32, Option<Cap>) {
+        let base = match manner {
+            Manner::Hpa => current,
+            Manner::Guarded => self
+                .sizes
+                .iter()
+                .map(|(_, size)| *size)
+                .fold(current, u32::min),
+        };
+        let limit = base.saturating_mul(2).max(4).max(current);
+        let (ceiling, cap) = if bounds.max() > limit {
+            (limit, Cap::ScaleUpLimit)
+        } else {
+            (bounds.max(), Cap::MaxReplicas)
+        };
+        if wanted < bounds.min() {
+            (bounds.min(), Some(Cap::MinReplicas))
+        } else if wanted > ceiling {
+            (ceiling, Some(cap))
+        } else {
+            (wanted, None)
+        }
+    }
+
+    /// With `behavior`: the policies of the direction, then the bounds.
+    pub(crate) fn limit_by(
+        &self,
+        now: Moment,
+        behavior: &Behavior,
+        bounds: Bounds,
+        current: u32,
+        wanted: u32,
+    ) -> (u32, Option<Cap>) {
+        if wanted > current {
+            let limit = self.up_limit(now, &behavior.up, current).max(current);
+            let (ceiling, cap) = if bounds.max() > limit {
+                (limit, Cap::ScaleUpLimit)
+            } else {
+                (bounds.max(), Cap::MaxReplicas)
+            };
+            if wanted > ceiling {
+                return (ceiling, Some(cap));
+            }
+        } else if wanted < current {
+            let limit = self.down_limit(now, &behavior.down, current).min(current);
+            let (floor, cap) = if bounds.min() < limit {
+                (limit, Cap::ScaleDownLimit)
+            } else {
+                (bounds.min(), Cap::MinReplicas)
+            };
+            if wanted < floor {
+                return (floor, Some(cap));
+            }
+        }
+        (wanted, None)
+    }
+
+    fn up_limit(&self, now: Moment, rules: &Rules, current: u32) -> u32 {
+        let limits = rules.policies.iter().map(|policy| {
+            let start = self.period_start(now, policy, current);
+            match policy.amount {
+                Amount::Pods(pods) => saturate(start.saturating_add(i64::from(pods))),
+                // In doubles and in this order, as the HPA does: 100 + 10 % is 111.
+                Amount::Percent(percent) => {
+                    saturate_f64((double(start) * (1.0 + f64::from(percent) / 100.0)).ceil())
+                }
+            }
+        });
+        match rules.select {
+            Select::Max => limits.max().unwrap_or(current),
+            Select::Min => limits.min().unwrap_or(current),
+            Select::Disabled => current,
+        }
+    }
+
+    fn down_limit(&self, now: Moment, rules: &Rules, current: u32) -> u32 {
+        let limits = rules.policies.iter().map(|policy| {
+            let start = self.period_start(now, policy, current);
+            match policy.amount {
+                Amount::Pods(pods) => saturate(start.saturating_sub(i64::from(pods))),
+                // Truncated toward zero: 20 − 90 % is 1.
+                Amount::Percent(percent) => {
+                    saturate_f64(double(start) * (1.0 - f64::from(percent) / 100.0))
+                }
+            }
+        });
+        match rules.select {
+            Select::Max => limits.min().unwrap_or(current),
+            Select::Min => limits.max().unwrap_or(current),
+            Select::Disabled => current,
+        }
+    }
+
+    /// The size at the start of the policy's period: both lists of changes count, whichever the direction.
+    fn period_start(&self, now: Moment, policy: &RatePolicy, current: u32) -> i64 {
+        let added = changed_within(&self.up, now, policy.period);
+        let removed = changed_within(&self.down, now, policy.period);
+        i64::from(current) - added + removed
+    }
+}
+
+fn changed_within(events: &[Event], now: Moment, period: Duration) -> i64 {
+    events
+        .iter()
+        .filter(|event| now.since(event.at) < period)
+        .map(|event| i64::from(event.change))
+        .sum()
+}
+
+/// As the HPA keeps them: outdated events are marked, the last marked one is overwritten, the others stay and
+/// count again should an edit make a period longer.
+fn remember(events: &mut Vec<Event>, at: Moment, longest_period: Duration, change: u32) {
+    let mut over = None;
+    for (index, event) in events.iter_mut().enumerate() {
+        event.outdated |= at.since(event.at) > longest_period;
+        if event.outdated {
+            over = Some(index);
+        }
+    }
+    let event = Event {
+        at,
+        change,
+        outdated: false,
+    };
+    match over.and_then(|index| events.get_mut(index)) {
+        Some(old) => *old = event,
+        None => events.push(event),
+    }
+}
+
+fn saturate(size: i64) -> u32 {
+    u32::try_from(size.clamp(0, i64::from(i32::MAX))).unwrap_or(0)
+}
+
+fn double(size: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "sizes are int32 sums")]
+    {
+        size as f64
+    }
+}
+
+fn saturate_f64(size: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to an int32's range first; truncation toward zero is the rule"
+    )]
+    {
+        size.clamp(0.0, f64::from(i32::MAX)) as u32
+    }
+}

@@ -1,0 +1,146 @@
+//! What the user asked for, in values that cannot be wrong.
+
+use std::time::Duration;
+
+use crate::behavior::Behavior;
+use crate::latency::Latency;
+
+/// Everything that steers one scaler's decisions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// The smallest and the largest size.
+    pub bounds: Bounds,
+    /// What is compared with what. The metric that asks for most replicas wins. Never empty in practice;
+    /// an empty list decides nothing and says so.
+    pub metrics: Vec<Metric>,
+    /// `spec.behavior`; `None` is the HPA's older path and not the same as an empty behavior.
+    pub behavior: Option<Behavior>,
+    /// What the HPA takes from its controller's flags.
+    pub flags: Flags,
+    /// The HPA to the letter, or with our guards.
+    pub manner: Manner,
+}
+
+impl Policy {
+    /// One metric over all models, HPA defaults, our guards on.
+    pub fn new(bounds: Bounds, target: Target) -> Self {
+        Self {
+            bounds,
+            metrics: vec![Metric {
+                model: None,
+                target,
+            }],
+            behavior: None,
+            flags: Flags::default(),
+            manner: Manner::Guarded,
+        }
+    }
+}
+
+/// `1 ≤ min ≤ max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    min: u32,
+    max: u32,
+}
+
+impl Bounds {
+    /// `None` unless `1 ≤ min ≤ max ≤ 2^31 − 1` (Kubernetes counts replicas in an int32).
+    pub fn new(min: u32, max: u32) -> Option<Self> {
+        (1 <= min && min <= max && i32::try_from(max).is_ok()).then_some(Self { min, max })
+    }
+
+    /// The smallest size.
+    pub fn min(self) -> u32 {
+        self.min
+    }
+
+    /// The largest size.
+    pub fn max(self) -> u32 {
+        self.max
+    }
+}
+
+/// One queue latency and the target that it is held against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// The model whose queue counts; `None`: in each pod, the model that waits longest.
+    pub model: Option<String>,
+    /// What the mean over the pods should be.
+    pub target: Target,
+}
+
+/// A queue latency to aim at; never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target(Latency);
+
+impl Target {
+    /// `None` unless it is positive.
+    pub fn new(latency: Latency) -> Option<Self> {
+        (latency > Latency::ZERO).then_some(Self(latency))
+    }
+
+    /// The latency itself.
+    pub fn latency(self) -> Latency {
+        self.0
+    }
+}
+
+/// The HPA controller's flags, with its defaults.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Flags {
+    /// A ratio of average to target this near to 1, in either direction, changes nothing.
+    /// `--horizontal-pod-autoscaler-tolerance`, 0.1.
+    pub tolerance: f64,
+    /// How long the highest proposal outlives the load that asked for it.
+    /// `--horizontal-pod-autoscaler-downscale-stabilization`, 300 s.
+    pub downscale_stabilization: Duration,
+}
+
+impl Default for Flags {
+    fn default() -> Self {
+        Self {
+            tolerance: 0.1,
+            downscale_stabilization: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Whether the Ratio rule may differ from the HPA where the HPA is known to be wrong or assumes a 15 s loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// The HorizontalPodAutoscaler of Kubernetes v1.37.2 to the letter. For conformance and comparison.
+    Hpa,
+    /// The same rule with three guards:
+    ///
+    /// - never down while fewer than 80 % of the running pods report ([`QUORUM`]);
+    /// - a ratio below 1 never raises the size (the HPA does during a surge rollout);
+    /// - without `behavior`, "at most double, or 4" counts from the smallest size of the last 15 s and not
+    ///   from this instant, since a decision is made whenever a reading lands and not every 15 s.
+    Guarded,
+}
+
+/// The share of running pods whose readings must be fresh before the size may fall (decision.md I1).
+pub const QUORUM: f64 = 0.8;
+
+/// The period over which [`Manner::Guarded`] applies the HPA's limit per sync, which is this long.
+pub const SYNC_PERIOD: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_that_cross_or_reach_zero_cannot_be_built() {
+        assert!(Bounds::new(0, 5).is_none());
+        assert!(Bounds::new(3, 2).is_none());
+        assert!(Bounds::new(1, u32::MAX).is_none());
+        assert_eq!(Bounds::new(2, 2).map(|b| (b.min(), b.max())), Some((2, 2)));
+    }
+
+    #[test]
+    fn a_target_of_zero_cannot_be_built() {
+        assert!(Target::new(Latency::ZERO).is_none());
+        assert!(Target::new(Latency::from_nanos(-1)).is_none());
+    }
+}

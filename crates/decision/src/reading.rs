@@ -1,0 +1,144 @@
+//! What one sidecar saw at one moment, in neutral words.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::latency::Latency;
+use crate::moment::Moment;
+
+/// One reading, on the aggregator's clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// When the sidecar looked.
+    pub taken: Moment,
+    /// Which process of the sidecar: a restarted one counts anew.
+    pub source: u64,
+    /// Counts up by one with each reading of one source.
+    pub sequence: u64,
+    /// The sidecar's own monotonic clock at `taken`, since it started.
+    pub clock: Duration,
+    /// How long after `taken` this may still be believed.
+    pub fresh_for: Duration,
+    /// The pod is about to end; this is its last word.
+    pub leaving: bool,
+    /// What the server was found to be doing.
+    pub server: ServerState,
+    /// One entry a model.
+    pub models: Vec<ModelReading>,
+}
+
+/// The queue of one model in one pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelReading {
+    /// The model's name.
+    pub name: String,
+    /// How long a request that arrives now will wait; `None`: not known, which is never zero.
+    pub queue_latency: Option<Latency>,
+}
+
+/// What the server was found to be doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerState {
+    /// It answers, and its numbers say something.
+    Ready,
+    /// It answers, and no request has come yet: nobody waits.
+    NoSamplesYet,
+    /// It answers, but its models are still loading or have only just been loaded.
+    WarmingUp,
+    /// Nobody listens on its port: starting, stopping or crashed.
+    Refused,
+    /// It accepts connections and says nothing.
+    Frozen,
+    /// It answers with an empty page: TorchServe's `metrics_mode=log`.
+    Empty,
+    /// It wants a token that the sidecar does not have.
+    Forbidden,
+    /// It answers with something that is not what we read.
+    Garbled,
+}
+
+impl ServerState {
+    /// A few words for an operator, with what to do where there is something to do.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NoSamplesYet => "no request yet",
+            Self::WarmingUp => "warming up",
+            Self::Refused => "server refuses connections (starting, stopping or crashed)",
+            Self::Frozen => "server accepts connections and does not answer",
+            Self::Empty => {
+                "server reports no metrics (set metrics_mode=prometheus in config.properties)"
+            }
+            Self::Forbidden => "server wants a token",
+            Self::Garbled => "server answers with something that is no metrics page",
+        }
+    }
+}
+
+impl Reading {
+    /// The queue latency of `model`, or of the model that waits longest if `None`.
+    ///
+    /// `None` if it is not known. A server that has had no request has a latency of zero.
+    pub fn latency(&self, model: Option<&str>) -> Option<Latency> {
+        match self.server {
+            ServerState::Ready => {}
+            ServerState::NoSamplesYet if self.models.is_empty() => return Some(Latency::ZERO),
+            ServerState::NoSamplesYet => {}
+            _ => return None,
+        }
+        let mut wanted = self
+            .models
+            .iter()
+            .filter(|found| model.is_none_or(|name| found.name == name));
+        match model {
+            Some(_) => wanted.next()?.queue_latency,
+            None => wanted.filter_map(|found| found.queue_latency).max(),
+        }
+    }
+}
+
+/// Why a reading was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No pod of this uid is under the target's selector.
+    UnknownPod,
+    /// This very reading is known already.
+    Duplicate {
+        /// Its sequence number.
+        sequence: u64,
+    },
+    /// A newer reading of the pod is known already.
+    OutOfOrder {
+        /// Of the refused reading.
+        sequence: u64,
+        /// Of the newest known one.
+        newest: u64,
+    },
+    /// The sidecar's clock went back, or advanced more than ours did: a reading from the future.
+    ImpossibleClock {
+        /// By how much the sidecar's clock advanced since its last reading; zero if it went back.
+        advanced: Duration,
+        /// By how much ours did.
+        elapsed: Duration,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownPod => f.write_str("no PushScaler's target selects a pod of this uid"),
+            Self::Duplicate { sequence } => {
+                write!(f, "reading {sequence} was received before")
+            }
+            Self::OutOfOrder { sequence, newest } => {
+                write!(f, "reading {sequence} is older than reading {newest}")
+            }
+            Self::ImpossibleClock { advanced, elapsed } => write!(
+                f,
+                "the sidecar's clock advanced by {:.1} s while {:.1} s passed here",
+                advanced.as_secs_f64(),
+                elapsed.as_secs_f64()
+            ),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What one metric asks for (hpa-spec 2.4), and what several ask for together (2.3).
+
+use crate::average::{Average, Groups};
+use crate::latency::Latency;
+use crate::policy::{Manner, Metric};
+use crate::step::Step;
+
+/// The tolerance band around a ratio of 1, both ends inside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Band {
+    pub(crate) down: f64,
+    pub(crate) up: f64,
+}
+
+impl Band {
+    fn holds(self, ratio: f64) -> bool {
+        // In this order and in doubles, as the HPA has it: some ends are outside by rounding, and so are ours.
+        (1.0 - self.down..=1.0 + self.up).contains(&ratio)
+    }
+
+    fn step(self) -> Step {
+        Step::WithinTolerance {
+            low: 1.0 - self.down,
+            high: 1.0 + self.up,
+        }
+    }
+}
+
+/// Why a metric could not be computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoProposal {
+    NoPods,
+    NobodyReports,
+}
+
+impl NoProposal {
+    pub(crate) fn problem(self) -> &'static str {
+        match self {
+            Self::NoPods => "the target's selector finds no pods",
+            Self::NobodyReports => "no pod has a fresh reading",
+        }
+    }
+}
+
+/// The replicas that one metric asks for, and the average over the pods that report.
+pub(crate) fn recommend(
+    metric: &Metric,
+    groups: &Groups,
+    current: u32,
+    band: Band,
+    manner: Manner,
+    steps: &mut Vec<Step>,
+) -> Result<(u32, Average), NoProposal> {
+    if groups.listed() == 0 {
+        return Err(NoProposal::NoPods);
+    }
+    let target = metric.target;
+    let direct = groups.average(target).ok_or(NoProposal::NobodyReports)?;
+    steps.push(Step::Average {
+        model: metric.model.clone(),
+        mean: direct.mean,
+        pods: direct.pods,
+        target: target.latency(),
+        ratio: direct.ratio,
+    });
+
+    let up_with_pending = groups.pending > 0 && direct.ratio > 1.0;
+    if groups.silent == 0 && !up_with_pending {
+        if band.holds(direct.ratio) {
+            steps.push(band.step());
+            return Ok((current, direct));
+        }
+        let replicas = round_up(direct.ratio, direct.pods);
+        steps.push(Step::Proposed {
+            ratio: direct.ratio,
+            pods: direct.pods,
+            replicas,
+        });
+        if manner == Manner::Guarded && contradicts(direct.ratio, replicas, current) {
+            steps.push(Step::Contradicted);
+            return Ok((current, direct));
+        }
+        return Ok((replicas, direct));
+    }
+
+    let silent_as = if groups.silent == 0 || direct.ratio == 1.0 {
+        None
+    } else if direct.ratio < 1.0 {
+        Some(target.latency())
+    } else {
+        Some(Latency::ZERO)
+    };
+    let filled = groups
+        .refilled(silent_as, up_with_pending, target)
+        .unwrap_or(direct);
+    steps.push(Step::Refilled {
+        silent: silent_as.map(|latency| (groups.silent, latency)),
+        pending: if up_with_pending { groups.pending } else { 0 },
+        mean: filled.mean,
+        pods: filled.pods,
+        ratio: filled.ratio,
+    });
+    if band.holds(filled.ratio) {
+        steps.push(band.step());
+        return Ok((current, direct));
+    }
+    let turned =
+        (direct.ratio < 1.0 && filled.ratio > 1.0) || (direct.ratio > 1.0 && filled.ratio < 1.0);
+    if turned {
+        steps.push(Step::Contradicted);
+        return Ok((current, direct));
+    }
+    let replicas = round_up(filled.ratio, filled.pods);
+    steps.push(Step::Proposed {
+        ratio: filled.ratio,
+        pods: filled.pods,
+        replicas,
+    });
+    if contradicts(filled.ratio, replicas, current) {
+        steps.push(Step::Contradicted);
+        return Ok((current, direct));
+    }
+    Ok((replicas, direct))
+}
+
+/// A ratio below 1 that would raise the size, or one above 1 that would lower it.
+fn contradicts(ratio: f64, replicas: u32, current: u32) -> bool {
+    (ratio < 1.0 && replicas > current) || (ratio > 1.0 && replicas < current)
+}
+
+/// `ratio × pods`, rounded up, in doubles as the HPA does.
+///
+/// Beyond an int32 the HPA's conversion gives the smallest one on amd64, which scales to `minReplicas`.
+/// Here it stays the largest: an overload must never look like idleness.
+fn round_up(ratio: f64, pods: u32) -> u32 {
+    let exact = (ratio * f64::from(pods)).ceil();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to an int32's range first"
+    )]
+    {
+        exact.clamp(0.0, f64::from(i32::MAX)) as u32
+    }
+}
