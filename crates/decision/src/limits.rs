@@ -58,8 +58,9 @@ impl History {
         }
     }
 
-    /// A change was written. Only changes of ours, and only under `behavior`, are remembered.
+    /// A change was written. Only under `behavior` is it remembered as an event, as the HPA does.
     pub(crate) fn wrote(&mut self, now: Moment, behavior: Option<&Behavior>, from: u32, to: u32) {
+        self.seen(now, to);
         let Some(behavior) = behavior else { return };
         if to > from {
             remember(&mut self.up, now, behavior.up.longest_period(), to - from);

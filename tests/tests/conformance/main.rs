@@ -2,6 +2,13 @@
 //!
 //! `conformance/hpa-sample.jsonl` holds a case a line; `conformance/README.md` says what its fields mean.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod case;
 mod replay;
 

@@ -1,0 +1,228 @@
+//! Every file in `testdata` is a scenario: a policy, then facts and what must be decided, line by line.
+//!
+//! ```text
+//! # Why this case exists.
+//! policy target=100ms min=1 max=20 [tolerance=0.1] [window=300s] [manner=hpa] [behavior-up=100%/15s,4/15s]
+//!        [behavior-down=off|1/60s] [up-window=0s]
+//! at 0s  replicas=2  a=120ms b=90ms      hold   "within"
+//! at 15s             a=400ms b=-         scale 4  "2 reporting"
+//! ```
+//!
+//! A pod is `name=latency`; `-` is a running pod that says nothing; `pending`, `deleting`, `failed`, `leaving`,
+//! `frozen`, `empty`, `refused`, `warming`, `no-samples` are what they say. Pods not named on a line are gone.
+//! `scale n` is written at once, as if the write succeeded; `replicas=` is set from outside. The text in quotes
+//! must occur in the decision's explanation.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use pushscale_decision::{
+    Amount, Behavior, Bounds, Conditions, Latency, Manner, ModelReading, Moment, Outcome, Phase,
+    Pod, PodUid, Policy, RatePolicy, Reading, Scaler, Select, Selector, ServerState, Target,
+    TargetFacts,
+};
+
+#[test]
+fn scenarios_decide_as_they_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 10);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        play(&text).unwrap_or_else(|problem| panic!("{}:{problem}", file.display()));
+    }
+}
+
+fn play(text: &str) -> Result<(), String> {
+    let mut scaler: Option<Scaler> = None;
+    let mut replicas = 0;
+    let mut known: Vec<PodUid> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let fail = |what: &str| format!("{}: {what}: {line}", number + 1);
+        if let Some(rest) = line.strip_prefix("policy ") {
+            let policy = policy(rest).ok_or_else(|| fail("unclear policy"))?;
+            match &mut scaler {
+                Some(scaler) => scaler.set_policy(policy),
+                None => scaler = Some(Scaler::new(policy, Conditions::default())),
+            }
+            continue;
+        }
+        let scaler = scaler.as_mut().ok_or_else(|| fail("no policy yet"))?;
+        let (facts, quoted) = line.split_once('"').ok_or_else(|| fail("no quotes"))?;
+        let quoted = quoted.trim_end_matches('"');
+        let mut words = facts.split_whitespace();
+        if words.next() != Some("at") {
+            return Err(fail("neither policy nor at"));
+        }
+        let now = words
+            .next()
+            .and_then(seconds)
+            .ok_or_else(|| fail("when?"))?;
+        let now = Moment::at(now);
+        let mut expected = None;
+        let mut listed = Vec::new();
+        let mut words = words.peekable();
+        while let Some(word) = words.next() {
+            match word.split_once('=') {
+                Some(("replicas", size)) => replicas = size.parse().map_err(|_| fail("size"))?,
+                Some((pod, said)) => {
+                    let uid = PodUid::from(pod);
+                    tell(scaler, now, pod, said).ok_or_else(|| fail("unclear pod"))?;
+                    listed.push(uid);
+                }
+                None if word == "hold" => expected = Some(replicas),
+                None if word == "scale" => {
+                    let size = words.next().and_then(|size| size.parse().ok());
+                    expected = Some(size.ok_or_else(|| fail("scale to what?"))?);
+                }
+                None => return Err(fail("unclear word")),
+            }
+        }
+        for gone in known.iter().filter(|uid| !listed.contains(uid)) {
+            scaler.forget_pod(gone);
+        }
+        known = listed;
+        let target = TargetFacts::Known {
+            replicas,
+            selector: Selector::Usable,
+        };
+        let decision = scaler.decide(now, &target);
+        if let Outcome::Scale { from, to, .. } = decision.outcome {
+            scaler.wrote(now, from, to);
+            replicas = to;
+        }
+        let explained = format!("{decision}; {}", decision.freshness);
+        if Some(replicas) != expected {
+            return Err(fail(&format!("decided {explained}")));
+        }
+        if !explained.contains(quoted) {
+            return Err(fail(&format!("explained {explained}")));
+        }
+    }
+    Ok(())
+}
+
+fn tell(scaler: &mut Scaler, now: Moment, name: &str, said: &str) -> Option<()> {
+    let uid = PodUid::from(name);
+    let mut pod = Pod::running(name);
+    let mut state = ServerState::Ready;
+    let mut latency = None;
+    let mut leaving = false;
+    let mut speaks = true;
+    match said {
+        "-" => speaks = false,
+        "pending" => {
+            pod.phase = Phase::Pending;
+            speaks = false;
+        }
+        "failed" => pod.phase = Phase::Failed,
+        "deleting" => pod.deleting = true,
+        "leaving" => leaving = true,
+        "frozen" => state = ServerState::Frozen,
+        "empty" => state = ServerState::Empty,
+        "refused" => state = ServerState::Refused,
+        "warming" => state = ServerState::WarmingUp,
+        "no-samples" => state = ServerState::NoSamplesYet,
+        value => latency = Some(Latency::from_secs_f64(seconds(value)?.as_secs_f64())?),
+    }
+    scaler.apply_pod(uid.clone(), pod);
+    if speaks {
+        let reading = Reading {
+            taken: now,
+            source: 1,
+            sequence: u64::try_from(now.since_origin().as_millis()).ok()?,
+            clock: now.since_origin(),
+            fresh_for: Duration::from_secs(3),
+            leaving,
+            server: state,
+            models: latency
+                .map(|latency| ModelReading {
+                    name: "m".to_owned(),
+                    queue_latency: Some(latency),
+                })
+                .into_iter()
+                .collect(),
+        };
+        scaler.learn(now, &uid, reading).ok()?;
+    }
+    Some(())
+}
+
+fn policy(words: &str) -> Option<Policy> {
+    let mut target = None;
+    let (mut min, mut max) = (1, 10);
+    let mut flags = pushscale_decision::Flags::default();
+    let mut manner = Manner::Guarded;
+    let mut behavior: Option<Behavior> = None;
+    for word in words.split_whitespace() {
+        let (key, value) = word.split_once('=')?;
+        match key {
+            "target" => target = Some(Latency::from_secs_f64(seconds(value)?.as_secs_f64())?),
+            "min" => min = value.parse().ok()?,
+            "max" => max = value.parse().ok()?,
+            "tolerance" => flags.tolerance = value.parse().ok()?,
+            "window" => flags.downscale_stabilization = seconds(value)?,
+            "manner" => manner = (value == "hpa").then_some(Manner::Hpa)?,
+            "behavior-up" => {
+                let rules = &mut behavior.get_or_insert_default().up;
+                if value == "off" {
+                    rules.select = Select::Disabled;
+                } else {
+                    rules.policies = value.split(',').map(rate).collect::<Option<_>>()?;
+                }
+            }
+            "behavior-down" => {
+                let rules = &mut behavior.get_or_insert_default().down;
+                if value == "off" {
+                    rules.select = Select::Disabled;
+                } else {
+                    rules.policies = value.split(',').map(rate).collect::<Option<_>>()?;
+                }
+            }
+            "up-window" => behavior.get_or_insert_default().up.window = Some(seconds(value)?),
+            _ => return None,
+        }
+    }
+    Some(Policy {
+        behavior,
+        flags,
+        manner,
+        ..Policy::new(Bounds::new(min, max)?, Target::new(target?)?)
+    })
+}
+
+fn rate(text: &str) -> Option<RatePolicy> {
+    let (amount, period) = text.split_once('/')?;
+    let amount = match amount.strip_suffix('%') {
+        Some(percent) => Amount::Percent(percent.parse().ok()?),
+        None => Amount::Pods(amount.parse().ok()?),
+    };
+    Some(RatePolicy {
+        amount,
+        period: seconds(period)?,
+    })
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    if let Some(millis) = text.strip_suffix("ms") {
+        return Some(Duration::from_millis(millis.parse().ok()?));
+    }
+    Some(Duration::from_secs_f64(
+        text.strip_suffix('s')?.parse().ok()?,
+    ))
+}
