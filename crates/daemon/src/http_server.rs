@@ -143,7 +143,10 @@ impl Bound {
 /// One write into an empty socket buffer does not block; if it fails, the peer is gone anyway. Not through
 /// tokio, which would first wait to hear that the socket can be written.
 fn refuse(stream: TcpStream) {
-    if let Err(error) = stream.into_std().and_then(|mut stream| stream.write_all(FULL)) {
+    if let Err(error) = stream
+        .into_std()
+        .and_then(|mut stream| stream.write_all(FULL))
+    {
         tracing::debug!(%error, "nobody to refuse");
     }
 }

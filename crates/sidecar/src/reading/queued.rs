@@ -1,0 +1,92 @@
+//! The wait from the queue's length: early, right while a queue drains, right for gRPC and batching.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use pushscale_protocol::Basis;
+
+use crate::look::Queue;
+
+/// The rate of answers is taken over this long. Shorter, and a queue of a few seconds' life looks back into the
+/// idle time before it; longer, and it follows late.
+const RATE_WINDOW: Duration = Duration::from_millis(2900);
+
+/// What the queue's length says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Queued {
+    /// Looks since the queue was last empty, at most one of them older than the window.
+    run: VecDeque<Point>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    at: Duration,
+    pending: f64,
+    /// Arrivals that were let in, cumulative.
+    admitted: f64,
+}
+
+impl Queued {
+    /// Forgets the past: it says nothing of the rate from now on.
+    pub(super) fn begin_anew(&mut self) {
+        self.run.clear();
+    }
+
+    /// Takes one look. `admitted` is cumulative: arrivals that were not turned away.
+    pub(super) fn observe(&mut self, at: Duration, queue: &Queue, admitted: f64) {
+        if queue.pending <= 0.0 || queue.workers_ready <= 0.0 {
+            self.run.clear();
+            return;
+        }
+        self.run.push_back(Point {
+            at,
+            pending: queue.pending,
+            admitted,
+        });
+        while self
+            .run
+            .get(1)
+            .is_some_and(|next| at.saturating_sub(next.at) >= RATE_WINDOW)
+        {
+            self.run.pop_front();
+        }
+    }
+
+    /// Answers a second, over a window at both ends of which requests waited.
+    fn rate(&self) -> Option<f64> {
+        let (first, last) = (self.run.front()?, self.run.back()?);
+        let elapsed = last.at.saturating_sub(first.at);
+        if elapsed < RATE_WINDOW {
+            return None;
+        }
+        let taken = (last.admitted - first.admitted) - (last.pending - first.pending);
+        (taken > 0.0).then(|| taken / elapsed.as_secs_f64())
+    }
+
+    /// The wait of a request that arrives now, in seconds. `stalled` is for how long nothing was answered, if
+    /// that is too long.
+    pub(super) fn wait(
+        &self,
+        queue: &Queue,
+        service: Option<f64>,
+        stalled: Option<Duration>,
+    ) -> (Option<f64>, Basis) {
+        if queue.pending <= 0.0 {
+            return (Some(0.0), Basis::EmptyQueue);
+        }
+        let rough = service
+            .filter(|_| !queue.continuous_batching && queue.workers_ready > 0.0)
+            .map(|seconds| queue.pending * seconds / (queue.workers_ready * queue.batch_size));
+        if let Some(stalled) = stalled {
+            let least = stalled.as_secs_f64();
+            return (Some(rough.unwrap_or(least).max(least)), Basis::Stalled);
+        }
+        if let Some(rate) = self.rate() {
+            return (Some(queue.pending / rate), Basis::PendingOverRate);
+        }
+        match rough {
+            Some(wait) => (Some(wait), Basis::PendingTimesService),
+            None => (None, Basis::Nothing),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! One model, followed from look to look.
+
+use std::time::Duration;
+
+use pushscale_protocol::Basis;
+
+use super::answered::{Answered, Moves};
+use super::queued::Queued;
+use super::service_time::ServiceTime;
+use crate::look::{Counters, Queue};
+
+/// Nothing answered for this long, though requests wait, is a stall; or three service times, if that is more.
+const STALL_AFTER: Duration = Duration::from_secs(2);
+
+/// One model, followed from look to look.
+#[derive(Clone, Debug)]
+pub(super) struct Track {
+    queued: Queued,
+    answered: Answered,
+    service: ServiceTime,
+    before: Option<Before>,
+    progressed: Duration,
+    stalled: bool,
+    was_ready: bool,
+}
+
+/// The counters at the last look.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    arrivals: f64,
+    wait: f64,
+    sojourn: f64,
+    admitted: f64,
+    pending: Option<f64>,
+    full: bool,
+}
+
+/// One look at one model.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen<'a> {
+    pub(super) at: Duration,
+    pub(super) counters: Counters,
+    pub(super) queue: Option<&'a Queue>,
+    /// Requests of the whole server that were answered 5xx since the last look.
+    pub(super) failed: f64,
+    /// The server has no other model, so those were this one's.
+    pub(super) sole: bool,
+    /// Somebody was answered whom the counters of answers may not show.
+    pub(super) other_answers: bool,
+}
+
+/// What is concluded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Figures {
+    pub(super) wait: Option<f64>,
+    pub(super) basis: Basis,
+    pub(super) refusing: bool,
+    pub(super) service: Option<f64>,
+    /// Its workers have been ready at some time, or nobody says whether they have.
+    pub(super) warm: bool,
+}
+
+impl Track {
+    /// A model seen first at `at`. `from_start`: its server process began under our eyes, so what its counters
+    /// show is new.
+    pub(super) fn new(at: Duration, from_start: bool) -> Self {
+        Self {
+            queued: Queued::default(),
+            answered: if from_start {
+                Answered::from_start()
+            } else {
+                Answered::default()
+            },
+            service: ServiceTime::default(),
+            before: from_start.then_some(Before {
+                arrivals: 0.0,
+                wait: 0.0,
+                sojourn: 0.0,
+                admitted: 0.0,
+                pending: None,
+                full: false,
+            }),
+            progressed: at,
+            stalled: false,
+            was_ready: false,
+        }
+    }
+
+    pub(super) fn observe(&mut self, seen: Seen<'_>) -> Figures {
+        // A series that is not on a good page has not begun to count: here, and only here, absent is zero.
+        let now = seen.counters;
+        let arrivals = now.arrivals.unwrap_or_default();
+        let wait = now.wait_seconds.unwrap_or_default();
+        let sojourn = now.sojourn_seconds.unwrap_or_default();
+        let full = seen.queue.is_some_and(|queue| queue.capacity_left <= 0.0);
+        let before = self.before;
+
+        // Answers of status 5xx have no model: they are this one's if there is no other, or while its queue
+        // turns requests away.
+        let ours = seen.sole || full || before.is_some_and(|before| before.full);
+        let refused = if ours { seen.failed } else { 0.0 };
+        let arrived = before.map_or(0.0, |before| arrivals - before.arrivals);
+        let moves = Moves {
+            admitted: (arrived - refused).max(0.0),
+            wait: before.map_or(0.0, |before| wait - before.wait),
+            sojourn: before.map_or(0.0, |before| sojourn - before.sojourn),
+        };
+        let admitted = before.map_or(0.0, |before| before.admitted) + moves.admitted;
+        let pending = seen.queue.map(|queue| queue.pending);
+
+        let taken = before
+            .and_then(|before| before.pending)
+            .zip(pending)
+            .is_some_and(|(then, now)| moves.admitted - (now - then) >= 0.5);
+        let gauge_moved = self
+            .service
+            .observe_gauge(now.service_seconds, moves.sojourn > 0.0);
+        if !self.service.has_gauge() && arrived > 0.0 && moves.sojourn > 0.0 {
+            self.observe_service_without_gauge(before, pending, arrived, moves);
+        }
+        self.note_progress(
+            seen.at,
+            moves.sojourn > 0.0 || taken || gauge_moved,
+            pending == Some(0.0),
+        );
+        self.before = Some(Before {
+            arrivals,
+            wait,
+            sojourn,
+            admitted,
+            pending,
+            full,
+        });
+        self.answered
+            .observe(seen.at, moves, self.service.seconds());
+
+        let (wait, basis) = match seen.queue {
+            Some(queue) => self.wait_in(queue, seen.at, admitted),
+            None => {
+                let quiet = seen.at.saturating_sub(self.progressed);
+                let foreign = seen.other_answers && moves.sojourn <= 0.0;
+                self.answered.wait(seen.at, quiet, self.patience(), foreign)
+            }
+        };
+        Figures {
+            wait,
+            basis,
+            refusing: full || (seen.sole && seen.failed > 0.0),
+            service: self.service.seconds(),
+            warm: self.was_ready || seen.queue.is_none(),
+        }
+    }
+
+    fn wait_in(&mut self, queue: &Queue, at: Duration, admitted: f64) -> (Option<f64>, Basis) {
+        if queue.workers_ready > 0.0 {
+            self.was_ready = true;
+        }
+        self.queued.observe(at, queue, admitted);
+        if !self.was_ready {
+            self.progressed = at;
+            return (None, Basis::Nothing);
+        }
+        let quiet = at.saturating_sub(self.progressed);
+        let stalled = (queue.pending > 0.0 && quiet > self.patience()).then_some(quiet);
+        self.stalled = stalled.is_some();
+        self.queued.wait(queue, self.service.seconds(), stalled)
+    }
+
+    fn note_progress(&mut self, at: Duration, progress: bool, empty: bool) {
+        if !(progress || empty) {
+            return;
+        }
+        self.progressed = at;
+        if self.stalled {
+            // The rate of answers across a stall says nothing of the rate after it.
+            self.stalled = false;
+            self.queued.begin_anew();
+        }
+    }
+
+    /// Without a gauge of service times (`metrics_mode=legacy`): from the counters, while nobody waits, when
+    /// arrivals and answers are the same requests.
+    fn observe_service_without_gauge(
+        &mut self,
+        before: Option<Before>,
+        pending: Option<f64>,
+        arrived: f64,
+        moves: Moves,
+    ) {
+        let in_worker = moves.sojourn - moves.wait;
+        let calm = match (before.and_then(|before| before.pending), pending) {
+            (Some(then), Some(now)) => then <= 0.0 && now <= 0.0,
+            _ => moves.wait < 0.1 * moves.sojourn,
+        };
+        if calm && in_worker > 0.0 {
+            self.service.observe(in_worker / arrived);
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let services = Duration::try_from_secs_f64(3.0 * self.service.seconds().unwrap_or(0.0));
+        services.unwrap_or(Duration::MAX).max(STALL_AFTER)
+    }
+}

@@ -1,0 +1,166 @@
+//! The management API: which models there are, and their queues.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use pushscale_protocol::{MAX_MODELS, MAX_NAME_BYTES};
+use serde::Deserialize;
+
+use crate::look::Queue;
+
+/// The first page of the list of models; TorchServe gives 100 a page unless asked for more.
+pub fn list_path() -> String {
+    format!("/models?limit={MAX_MODELS}")
+}
+
+/// All versions of one model. Never with `customized=true`: that goes through the model's own queue.
+pub fn describe_path(model: &str) -> String {
+    let mut path = String::with_capacity(model.len() + 12);
+    path.push_str("/models/");
+    for byte in model.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            path.push(char::from(byte));
+        } else if write!(path, "%{byte:02X}").is_err() {
+            unreachable!("writing into a String does not fail");
+        }
+    }
+    path.push_str("/all");
+    path
+}
+
+/// `GET /models`.
+#[derive(Debug, Deserialize)]
+pub struct ModelList<'a> {
+    #[serde(borrow)]
+    models: Vec<Listed<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed<'a> {
+    #[serde(borrow)]
+    model_name: Cow<'a, str>,
+}
+
+impl ModelList<'_> {
+    /// The models' names, as far as a reading can carry them.
+    pub fn names(self) -> impl Iterator<Item = String> {
+        self.models
+            .into_iter()
+            .map(|listed| listed.model_name.into_owned())
+            .filter(|name| (1..=MAX_NAME_BYTES).contains(&name.len()))
+            .take(MAX_MODELS)
+    }
+}
+
+/// `GET /models/{name}/all`: one entry a version.
+#[derive(Debug, Deserialize)]
+pub struct Queues<'a>(#[serde(borrow)] Vec<Version<'a>>);
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version<'a> {
+    #[serde(default)]
+    batch_size: Option<f64>,
+    #[serde(default)]
+    max_batch_delay: Option<f64>,
+    #[serde(default)]
+    continuous_batching: bool,
+    #[serde(borrow)]
+    workers: Vec<Worker<'a>>,
+    job_queue_status: JobQueueStatus,
+}
+
+#[derive(Debug, Deserialize)]
+struct Worker<'a> {
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobQueueStatus {
+    remaining_capacity: f64,
+    pending_requests: f64,
+}
+
+impl Queues<'_> {
+    /// All versions together; `None` if there is no version.
+    pub fn sum(&self) -> Option<Queue> {
+        let mut versions = self.0.iter().map(Version::queue);
+        let first = versions.next()?;
+        Some(versions.fold(first, |sum, version| Queue {
+            pending: sum.pending + version.pending,
+            // Full as soon as one version is: its requests are turned away.
+            capacity_left: sum.capacity_left.min(version.capacity_left),
+            workers_ready: sum.workers_ready + version.workers_ready,
+            batch_size: sum.batch_size.min(version.batch_size),
+            batch_delay_seconds: sum.batch_delay_seconds.max(version.batch_delay_seconds),
+            continuous_batching: sum.continuous_batching || version.continuous_batching,
+        }))
+    }
+}
+
+impl Version<'_> {
+    fn queue(&self) -> Queue {
+        // A worker that loads or restarts says UNLOADING.
+        let ready = self
+            .workers
+            .iter()
+            .filter(|worker| worker.status == "READY");
+        #[expect(clippy::cast_precision_loss, reason = "a number of processes")]
+        let workers_ready = ready.count() as f64;
+        Queue {
+            pending: self.job_queue_status.pending_requests.max(0.0),
+            capacity_left: self.job_queue_status.remaining_capacity.max(0.0),
+            workers_ready,
+            batch_size: self.batch_size.unwrap_or(1.0).max(1.0),
+            batch_delay_seconds: self.max_batch_delay.unwrap_or(0.0).max(0.0) / 1e3,
+            continuous_batching: self.continuous_batching,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_escaped_in_the_path() {
+        assert_eq!(describe_path("a b/ü"), "/models/a%20b%2F%C3%BC/all");
+    }
+
+    #[test]
+    fn queues_are_summed_over_versions() {
+        let body = include_str!(
+            "../../testdata/torchserve/two-models-two-versions/describe-alpha-all.json"
+        );
+        let queue = serde_json::from_str::<Queues<'_>>(body)
+            .unwrap()
+            .sum()
+            .unwrap();
+        assert_eq!(queue.workers_ready, 2.0);
+        assert_eq!(queue.pending, 0.0);
+        assert_eq!(queue.batch_delay_seconds, 0.1);
+    }
+
+    #[test]
+    fn the_list_gives_names() {
+        let body =
+            include_str!("../../testdata/torchserve/two-models-two-versions/list-models.json");
+        let list: ModelList<'_> = serde_json::from_str(body).unwrap();
+        assert_eq!(list.names().collect::<Vec<_>>(), ["alpha", "beta"]);
+    }
+
+    #[test]
+    fn what_is_no_torchserve_is_not_understood() {
+        for body in [
+            "",
+            "{}",
+            "[{}]",
+            r#"{"code":400,"type":"InvalidKeyException"}"#,
+        ] {
+            assert!(serde_json::from_str::<Queues<'_>>(body).is_err(), "{body}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! From samples to counters.
+
+use pushscale_protocol::{MAX_MODELS, MAX_NAME_BYTES};
+
+use crate::exposition::{self, Sample};
+use crate::look::{Counters, Page};
+
+/// What PredictionTime leaves out of a service time: 3 to 8 ms of the frontend and the socket, in seconds.
+const OVERHEAD_SECONDS: f64 = 0.005;
+
+/// Reads the page of the metrics port.
+///
+/// Adds up over `model_version`: the label is what clients wrote in the URL, and `default` and `1.0` may be one
+/// queue. Does not look at `hostname` (`uuid` up to 0.7.1).
+pub fn read_page(body: &[u8]) -> Page {
+    let mut page = Page::default();
+    for line in exposition::parse(body) {
+        match line {
+            Ok(sample) => {
+                page.samples += 1;
+                take(&mut page, &sample);
+            }
+            Err(bad) => {
+                page.bad_lines += 1;
+                tracing::debug!(%bad, "skipped");
+            }
+        }
+    }
+    page
+}
+
+fn take(page: &mut Page, sample: &Sample<'_>) {
+    // A NaN or an infinite counter says nothing, and a negative one neither.
+    if !(0.0..f64::INFINITY).contains(&sample.value) {
+        return;
+    }
+    let value = sample.value;
+    match sample.name {
+        "ts_inference_requests_total" => add(page, sample, |model| &mut model.arrivals, value),
+        "ts_queue_latency_microseconds" => {
+            add(page, sample, |model| &mut model.wait_seconds, value / 1e6);
+        }
+        "ts_inference_latency_microseconds" => {
+            add(
+                page,
+                sample,
+                |model| &mut model.sojourn_seconds,
+                value / 1e6,
+            );
+        }
+        "PredictionTime" => {
+            if let Some(model) = model_of(page, sample, "ModelName") {
+                model.service_seconds = Some(value / 1e3 + OVERHEAD_SECONDS);
+            }
+        }
+        "QueueTime" => page.host.last_wait_seconds = Some(value / 1e3),
+        "Requests2XX" => page.host.succeeded = Some(value),
+        "Requests5XX" => page.host.failed = Some(value),
+        _ => {}
+    }
+}
+
+fn add(
+    page: &mut Page,
+    sample: &Sample<'_>,
+    field: impl Fn(&mut Counters) -> &mut Option<f64>,
+    value: f64,
+) {
+    if let Some(model) = model_of(page, sample, "model_name") {
+        let sum = field(model);
+        *sum = Some(sum.unwrap_or_default() + value);
+    }
+}
+
+fn model_of<'p>(page: &'p mut Page, sample: &Sample<'_>, label: &str) -> Option<&'p mut Counters> {
+    let name = sample.labels.get(label)?;
+    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        return None;
+    }
+    if !page.models.contains_key(name.as_ref()) {
+        if page.models.len() >= MAX_MODELS {
+            return None;
+        }
+        page.models.insert(name.to_string(), Counters::default());
+    }
+    page.models.get_mut(name.as_ref())
+}
