@@ -23,6 +23,9 @@ pub struct Page {
     pub models: BTreeMap<String, Counters>,
     /// Of the whole server.
     pub host: Host,
+    /// The page names the server's counters, with or without a sample: it is the server's own page, and a model
+    /// that has no sample has had no request.
+    pub recognised: bool,
     /// Samples on the page, of any kind.
     pub samples: usize,
     /// Lines that could not be read.

@@ -122,7 +122,11 @@ impl Reader {
             reading.models.push(model(name, &counters, queue, figures));
         }
         let counted = page.models.values().any(|model| model.arrivals.is_some());
-        reading.state = if !warm {
+        reading.state = if queues.is_empty() && !page.recognised {
+            // Some other program's page: its silence about our server's queue is not an empty queue.
+            reading.models.clear();
+            State::Garbled
+        } else if !warm {
             State::WarmingUp
         } else if !counted {
             State::NoSamplesYet

@@ -8,12 +8,19 @@ use crate::look::{Counters, Page};
 /// What PredictionTime leaves out of a service time: 3 to 8 ms of the frontend and the socket, in seconds.
 const OVERHEAD_SECONDS: f64 = 0.005;
 
+/// The counter of arrivals. TorchServe announces it (HELP, TYPE) from its start, in the modes `prometheus` and
+/// `legacy`; another program's page does not have it.
+const ARRIVALS: &str = "ts_inference_requests_total";
+
 /// Reads the page of the metrics port.
 ///
 /// Adds up over `model_version`: the label is what clients wrote in the URL, and `default` and `1.0` may be one
 /// queue. Does not look at `hostname` (`uuid` up to 0.7.1).
 pub fn read_page(body: &[u8]) -> Page {
-    let mut page = Page::default();
+    let mut page = Page {
+        recognised: memchr::memmem::find(body, ARRIVALS.as_bytes()).is_some(),
+        ..Page::default()
+    };
     for line in exposition::parse(body) {
         match line {
             Ok(sample) => {
@@ -36,7 +43,7 @@ fn take(page: &mut Page, sample: &Sample<'_>) {
     }
     let value = sample.value;
     match sample.name {
-        "ts_inference_requests_total" => add(page, sample, |model| &mut model.arrivals, value),
+        ARRIVALS => add(page, sample, |model| &mut model.arrivals, value),
         "ts_queue_latency_microseconds" => {
             add(page, sample, |model| &mut model.wait_seconds, value / 1e6);
         }

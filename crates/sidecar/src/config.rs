@@ -1,0 +1,166 @@
+//! The sidecar's settings.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pushscale_daemon::config::{Mistake, Settings};
+use pushscale_daemon::logging::Log;
+use pushscale_protocol::SIDECAR_PORT;
+
+use crate::identity::Identity;
+use crate::push::PushConfig;
+use crate::scrape::{PortAddress, ScrapeConfig};
+use crate::torchserve::{MANAGEMENT_PORT, METRICS_PORT};
+
+/// The prefix of the sidecar's environment variables.
+pub const PREFIX: &str = "PUSHSCALE_SIDECAR";
+
+/// The sidecar's settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is logged.
+    pub log: Log,
+    /// Where `/live`, `/ready`, `/metrics` and `/reading` are served.
+    pub listen: SocketAddr,
+    /// How often the server is looked at.
+    pub interval: Duration,
+    /// Where the server is.
+    pub scrape: ScrapeConfig,
+    /// Where readings go.
+    pub push: PushConfig,
+    /// Who speaks.
+    pub identity: Identity,
+}
+
+impl Config {
+    /// From the environment.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn load() -> Result<Self, Vec<Mistake>> {
+        Self::from_settings(Settings::from_environment(PREFIX)?)
+    }
+
+    /// From settings.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<Mistake>> {
+        let least = Duration::from_millis(10);
+        let second = Duration::from_secs(1);
+        let minute = Duration::from_secs(60);
+        let identity = Identity::new(
+            settings.required("pod_namespace", "metadata.namespace of the pod"),
+            settings.required("pod_name", "metadata.name of the pod"),
+            settings.required("pod_uid", "metadata.uid of the pod"),
+        );
+        let config = Self {
+            log: Log::from_settings(&mut settings),
+            listen: settings.address("listen", ([0, 0, 0, 0], SIDECAR_PORT).into()),
+            interval: settings.duration("interval", second, Duration::from_millis(100), minute),
+            scrape: ScrapeConfig {
+                metrics: metrics_address(&mut settings),
+                management: management_address(&mut settings),
+                management_token_file: Some(settings.text("management_token_file", ""))
+                    .filter(|file| !file.is_empty())
+                    .map(PathBuf::from),
+                timeout: settings.duration("scrape_timeout", second, least, minute),
+                max_bytes: settings.number("max_page_bytes", 4 << 20, 4096, 64 << 20),
+            },
+            push: PushConfig {
+                aggregator: aggregator(&mut settings),
+                timeout: settings.duration("push_timeout", 2 * second, least, minute),
+                resolve_every: settings.duration("resolve_interval", 5 * second, least, minute),
+            },
+            identity,
+        };
+        settings.finish(config)
+    }
+}
+
+fn metrics_address(settings: &mut Settings) -> PortAddress {
+    let default = format!("http://127.0.0.1:{METRICS_PORT}");
+    let text = settings.text("metrics_url", &default);
+    text.parse().unwrap_or_else(|problem| {
+        settings.mistake("metrics_url", format!("is {text:?}: {problem}"));
+        PortAddress::default()
+    })
+}
+
+fn management_address(settings: &mut Settings) -> Option<PortAddress> {
+    let default = format!("http://127.0.0.1:{MANAGEMENT_PORT}");
+    let text = settings.text("management_url", &default);
+    if text == "off" {
+        return None;
+    }
+    text.parse()
+        .map_err(|problem| {
+            let problem = format!("is {text:?}: {problem}, or off");
+            settings.mistake("management_url", problem);
+        })
+        .ok()
+}
+
+/// `HOST:PORT`; the name of a headless Service stands for all its pods.
+fn aggregator(settings: &mut Settings) -> String {
+    let expected = "HOST:PORT of the aggregator's headless Service";
+    let text = settings.required("aggregator", expected);
+    let good = text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
+    });
+    if !text.is_empty() && !good {
+        settings.mistake("aggregator", format!("is {text:?}: it must be {expected}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEEDED: [(&str, &str); 4] = [
+        (
+            "PUSHSCALE_SIDECAR_AGGREGATOR",
+            "pushscale.pushscale.svc:8490",
+        ),
+        ("PUSHSCALE_SIDECAR_POD_NAMESPACE", "models"),
+        ("PUSHSCALE_SIDECAR_POD_NAME", "torchserve-0"),
+        ("PUSHSCALE_SIDECAR_POD_UID", "u"),
+    ];
+
+    fn load(more: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let pairs = NEEDED.iter().chain(more).copied();
+        Config::from_settings(Settings::from_pairs(PREFIX, pairs).unwrap())
+            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn four_variables_suffice() {
+        let config = load(&[]).unwrap();
+        assert_eq!(config.interval, Duration::from_secs(1));
+        assert_eq!(
+            config.scrape.metrics,
+            "http://127.0.0.1:8082".parse().unwrap()
+        );
+        assert!(config.scrape.management.is_some());
+    }
+
+    #[test]
+    fn the_management_port_can_be_left_alone() {
+        let config = load(&[("PUSHSCALE_SIDECAR_MANAGEMENT_URL", "off")]).unwrap();
+        assert!(config.scrape.management.is_none());
+    }
+
+    #[test]
+    fn mistakes_are_told_together() {
+        let told = load(&[
+            ("PUSHSCALE_SIDECAR_AGGREGATOR", "http://there:1/x"),
+            ("PUSHSCALE_SIDECAR_METRICS_URL", "https://127.0.0.1:8082"),
+            ("PUSHSCALE_SIDECAR_INTERVAL", "1ms"),
+            ("PUSHSCALE_SIDECAR_INTERVALL", "1s"),
+        ])
+        .unwrap_err();
+        assert_eq!(told.len(), 4, "{told:?}");
+    }
+}

@@ -1,0 +1,172 @@
+//! One keep-alive HTTP/1.1 connection: every answer capped in size and time.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+use tokio::net::{TcpStream, ToSocketAddrs};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+/// A connection that is opened when needed and kept.
+#[derive(Debug)]
+pub(crate) struct Connection<A> {
+    address: A,
+    host: HeaderValue,
+    limits: Limits,
+    open: Option<Open>,
+}
+
+/// What an answer may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// From connecting to the last byte.
+    pub(crate) time: Duration,
+    /// Of the body, in bytes.
+    pub(crate) bytes: usize,
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    #[error("cannot connect: {0}")]
+    Unreachable(#[source] io::Error),
+    #[error("no answer within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("the connection broke: {0}")]
+    Broken(#[source] hyper::Error),
+}
+
+#[derive(Debug)]
+struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    driver: AbortHandle,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // An answer of a gigabyte must not go on arriving after we have given up on it.
+        self.driver.abort();
+    }
+}
+
+impl<A: ToSocketAddrs + Clone> Connection<A> {
+    pub(crate) fn new(address: A, host: HeaderValue, limits: Limits) -> Self {
+        Self {
+            address,
+            host,
+            limits,
+            open: None,
+        }
+    }
+
+    /// Sends a request and reads the whole answer. After a failure the next call connects anew.
+    pub(crate) async fn send(
+        &mut self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Answer, Failure> {
+        request.headers_mut().insert(HOST, self.host.clone());
+        let time = self.limits.time;
+        // Taken out, so that a failure or a cancellation at any await leaves no half-read connection behind.
+        let open = self.open.take();
+        let (answer, open) = timeout(time, self.exchange(open, request))
+            .await
+            .map_err(|_| Failure::TimedOut(time))??;
+        self.open = Some(open);
+        Ok(answer)
+    }
+
+    async fn exchange(
+        &self,
+        kept: Option<Open>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Answer, Open), Failure> {
+        if let Some(mut open) = kept {
+            match self.exchange_on(&mut open, request.clone()).await {
+                // The peer closed an idle connection, as it may at any time: that says nothing of the peer.
+                Err(Failure::Broken(error)) if is_closed_while_idle(&error) => {}
+                outcome => return outcome.map(|answer| (answer, open)),
+            }
+        }
+        let mut open = self.connect().await?;
+        let answer = self.exchange_on(&mut open, request).await?;
+        Ok((answer, open))
+    }
+
+    async fn connect(&self) -> Result<Open, Failure> {
+        let stream = TcpStream::connect(self.address.clone())
+            .await
+            .map_err(Failure::Unreachable)?;
+        stream.set_nodelay(true).map_err(Failure::Unreachable)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(Failure::Broken)?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+        });
+        Ok(Open {
+            sender,
+            driver: driver.abort_handle(),
+        })
+    }
+
+    async fn exchange_on(
+        &self,
+        open: &mut Open,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answer, Failure> {
+        open.sender.ready().await.map_err(Failure::Broken)?;
+        let response = open
+            .sender
+            .send_request(request)
+            .await
+            .map_err(Failure::Broken)?;
+        let status = response.status();
+        let body = self.read_body(response).await?;
+        Ok(Answer { status, body })
+    }
+
+    async fn read_body(&self, response: Response<Incoming>) -> Result<Vec<u8>, Failure> {
+        let most = self.limits.bytes;
+        let announced = response
+            .headers()
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > most) {
+            return Err(Failure::TooLarge(most));
+        }
+        let mut body = Vec::with_capacity(announced.unwrap_or_default());
+        let mut incoming = response.into_body();
+        while let Some(frame) = incoming.frame().await {
+            if let Ok(data) = frame.map_err(Failure::Broken)?.into_data() {
+                if body.len() + data.len() > most {
+                    return Err(Failure::TooLarge(most));
+                }
+                body.extend_from_slice(&data);
+            }
+        }
+        Ok(body)
+    }
+}
+
+fn is_closed_while_idle(error: &hyper::Error) -> bool {
+    error.is_closed() || error.is_canceled() || error.is_incomplete_message()
+}

@@ -1,0 +1,30 @@
+//! The sidecar: reads the TorchServe beside it and pushes its queue latency.
+
+use std::process::ExitCode;
+
+use pushscale_daemon::{exit, logging, shutdown};
+use pushscale_sidecar::{Config, RunError};
+
+fn main() -> ExitCode {
+    let config = match Config::load() {
+        Ok(config) => config,
+        Err(mistakes) => return exit::usage(&mistakes),
+    };
+    logging::init(&config.log);
+
+    // One thread, and one more for a look-up of the aggregator's name now and then: the sidecar shares its pod
+    // with a model server.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .thread_keep_alive(std::time::Duration::from_secs(1))
+        .thread_stack_size(256 * 1024)
+        .build();
+    exit::report(runtime.map_err(RunError::from).and_then(|runtime| {
+        runtime.block_on(async {
+            let stop = shutdown::on_signals()?;
+            let bound = pushscale_sidecar::bind(config).await?;
+            bound.run(stop).await
+        })
+    }))
+}

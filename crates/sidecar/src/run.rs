@@ -1,0 +1,119 @@
+//! The sidecar from its first port to its last push.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use pushscale_daemon::admin::Admin;
+use pushscale_daemon::http_server::{self, BindError, Limits};
+use pushscale_daemon::readiness::Readiness;
+use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::tasks::{Lost, Tasks};
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::pages::ReadingPage;
+use crate::push::{self, Shared};
+use crate::scrape::Scraper;
+use crate::watch_server::WatchServer;
+
+/// How long the last push may take. A pod's grace period is 30 s and TorchServe's own end comes first.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// A sidecar whose port is taken.
+#[derive(Debug)]
+pub struct Bound {
+    config: Config,
+    admin: http_server::Bound,
+}
+
+/// Why a sidecar ended.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Its port is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Signals cannot be handled.
+    #[error("handle signals")]
+    Signals(#[from] std::io::Error),
+    /// A part of it ended that should not have.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+/// Takes the sidecar's port.
+///
+/// # Errors
+/// If the port is not to be had.
+pub async fn bind(config: Config) -> Result<Bound, RunError> {
+    let admin = http_server::bind("admin", config.listen).await?;
+    Ok(Bound { config, admin })
+}
+
+impl Bound {
+    /// Where `/live`, `/ready`, `/metrics` and `/reading` are served.
+    pub fn address(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
+    /// Looks and pushes until `stop`, then says *leaving* and ends.
+    ///
+    /// # Errors
+    /// If a part ended that should not have.
+    pub async fn run(self, stop: Stop) -> Result<(), RunError> {
+        let Self { config, admin } = self;
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let readiness = Readiness::default();
+        let identity = Arc::new(config.identity);
+        let (publish, newest) = watch::channel(None);
+        let (pace_asked, pace) = mpsc::channel(4);
+        let (lost_told, lost) = mpsc::channel(1);
+
+        let mut tasks = Tasks::default();
+        let first_look = readiness.wait_for_part();
+        let watch_server = WatchServer {
+            scraper: Scraper::new(&config.scrape),
+            interval: config.interval,
+            pace,
+            publish,
+            metrics: metrics.clone(),
+        };
+        tasks.spawn(
+            "the look at the server",
+            watch_server.run(first_look, stop.clone()),
+        );
+        let shared = Shared {
+            identity: Arc::clone(&identity),
+            newest: newest.clone(),
+            pace: pace_asked,
+            lost: lost_told,
+            metrics,
+        };
+        tasks.spawn("the push", push::run(config.push, shared, lost));
+        let page = ReadingPage { identity, newest };
+        // Probes and a person's curl: few connections, and a small memory.
+        let limits = Limits {
+            connections: 16,
+            grace: Duration::from_secs(1),
+            ..Limits::default()
+        };
+        let pages = Admin::new(readiness, registry, page);
+        tasks.spawn("the admin server", admin.serve(limits, pages, stop.clone()));
+
+        // In this order: once told to stop, the parts end as they should.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            lost = tasks.first_lost() => return Err(lost.into()),
+        }
+        if timeout(GOODBYE, tasks.all_ended()).await.is_err() {
+            tracing::warn!("the last push was cut off");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! Looking at a server: its metrics page and its queues.
+
+mod management;
+mod port;
+
+use std::time::{Duration, Instant};
+
+pub use port::PortAddress;
+
+use pushscale_protocol::PortState;
+
+use crate::look::Look;
+use crate::torchserve::{METRICS_PATH, read_page};
+use management::Management;
+use port::Port;
+
+/// Where a server is, and how long it may take to answer.
+#[derive(Clone, Debug)]
+pub struct ScrapeConfig {
+    /// The metrics port.
+    pub metrics: PortAddress,
+    /// The management port, if it is to be read.
+    pub management: Option<PortAddress>,
+    /// A file that holds the token for the management port.
+    pub management_token_file: Option<std::path::PathBuf>,
+    /// How long one answer may take.
+    pub timeout: Duration,
+    /// How large one answer may be, in bytes.
+    pub max_bytes: usize,
+}
+
+/// Looks at one server again and again, over one connection a port.
+#[derive(Debug)]
+pub struct Scraper {
+    began: Instant,
+    metrics: Port,
+    management: Option<Management>,
+}
+
+impl Scraper {
+    /// Nothing is opened yet.
+    pub fn new(config: &ScrapeConfig) -> Self {
+        let port = |address: &PortAddress| Port::new(address, config.timeout, config.max_bytes);
+        Self {
+            began: Instant::now(),
+            metrics: port(&config.metrics),
+            management: config.management.as_ref().map(|address| {
+                Management::new(port(address), config.management_token_file.clone())
+            }),
+        }
+    }
+
+    /// The sidecar's clock: since this scraper was made.
+    pub fn clock(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// One look. Takes at most the timeout for each of its requests.
+    pub async fn look(&mut self) -> Look {
+        let metrics = self.metrics.get(METRICS_PATH, None).await;
+        let metrics = metrics.and_then(|body| match read_page(&body) {
+            page if page.samples == 0 && page.bad_lines > 0 => Err(PortState::Garbled),
+            page => Ok(page),
+        });
+        let management = match (&mut self.management, &metrics) {
+            (Some(management), Ok(page)) => Some(management.look(page).await),
+            // Without metrics no latency is told, so the queues are not asked for.
+            _ => None,
+        };
+        Look {
+            at: self.clock(),
+            metrics,
+            management,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! One port of the server, and what its silence means.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::{Request, StatusCode, Uri};
+use pushscale_protocol::PortState;
+use thiserror::Error;
+
+use crate::connection::{Answer, Connection, Failure, Limits};
+
+/// `http://host:port`, checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortAddress {
+    authority: String,
+}
+
+/// Not such an address.
+#[derive(Debug, Error)]
+pub enum AddressError {
+    /// TLS on TorchServe's ports is not read yet.
+    #[error("https is not supported for the server's own ports: use http on loopback")]
+    Https,
+    /// Anything else.
+    #[error("it must be http://HOST:PORT")]
+    Other,
+}
+
+impl std::str::FromStr for PortAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let uri: Uri = text.parse().map_err(|_| AddressError::Other)?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(AddressError::Https),
+            _ => return Err(AddressError::Other),
+        }
+        let authority = uri.authority().ok_or(AddressError::Other)?;
+        let bare = authority.port_u16().is_some() && !authority.as_str().contains('@');
+        if !bare || !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(AddressError::Other);
+        }
+        Ok(Self {
+            authority: authority.to_string(),
+        })
+    }
+}
+
+/// One port of the server.
+#[derive(Debug)]
+pub(super) struct Port {
+    connection: Connection<String>,
+}
+
+impl Port {
+    pub(super) fn new(address: &PortAddress, time: Duration, bytes: usize) -> Self {
+        let host = HeaderValue::from_str(&address.authority)
+            .unwrap_or_else(|_| HeaderValue::from_static("localhost"));
+        Self {
+            connection: Connection::new(address.authority.clone(), host, Limits { time, bytes }),
+        }
+    }
+
+    /// The body of a 200 that is not empty, or what is wrong.
+    pub(super) async fn get(
+        &mut self,
+        path: &str,
+        token: Option<&HeaderValue>,
+    ) -> Result<Vec<u8>, PortState> {
+        let mut request = Request::new(Full::<Bytes>::default());
+        *request.uri_mut() = path.parse().map_err(|_| PortState::Garbled)?;
+        if let Some(token) = token {
+            request.headers_mut().insert(AUTHORIZATION, token.clone());
+        }
+        match self.connection.send(request).await {
+            Ok(answer) => read(answer),
+            Err(failure) => {
+                tracing::debug!(path, error = %failure, "no answer");
+                Err(match failure {
+                    Failure::Unreachable(_) => PortState::Refused,
+                    Failure::TimedOut(_) => PortState::Frozen,
+                    Failure::TooLarge(_) => PortState::Garbled,
+                    // A server that speaks no HTTP, or one that died while it spoke.
+                    Failure::Broken(error) if error.is_parse() => PortState::Garbled,
+                    Failure::Broken(_) => PortState::Refused,
+                })
+            }
+        }
+    }
+}
+
+fn read(answer: Answer) -> Result<Vec<u8>, PortState> {
+    match answer.status {
+        StatusCode::OK if answer.body.is_empty() => Err(PortState::Empty),
+        StatusCode::OK => Ok(answer.body),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(PortState::Forbidden),
+        // TorchServe's answer to a missing token is 400 with this type.
+        StatusCode::BAD_REQUEST
+            if memchr::memmem::find(&answer.body, b"InvalidKeyException").is_some() =>
+        {
+            Err(PortState::Forbidden)
+        }
+        _ => Err(PortState::Garbled),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port_and_nothing_else() {
+        for good in ["http://127.0.0.1:8082", "http://[::1]:8082/", "http://ts:1"] {
+            assert!(good.parse::<PortAddress>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "127.0.0.1:8082",
+            "http://127.0.0.1",
+            "http://h:1/metrics",
+            "http://u:p@h:1",
+            "http://h:1?x",
+            "ftp://h:1",
+        ] {
+            let error = bad.parse::<PortAddress>().unwrap_err().to_string();
+            assert_eq!(error, "it must be http://HOST:PORT", "{bad}");
+        }
+        let tls = "https://h:1".parse::<PortAddress>().unwrap_err();
+        assert!(tls.to_string().contains("https is not supported"));
+    }
+}
