@@ -1,1 +1,27 @@
 //! Receives readings, decides, explains, and writes the replica count.
+
+mod config;
+mod control_loop;
+mod event;
+mod ingest;
+mod kube_report;
+mod kube_scale;
+mod metrics;
+mod names;
+mod neutral;
+mod pages;
+mod report;
+mod run;
+mod scale_target;
+mod status;
+mod status_page;
+mod view;
+mod watch;
+
+pub use config::{Config, PREFIX};
+pub use event::{Event, Pushed, Rival, ScalerFacts, Untimed, Verdict, WatchId};
+pub use names::{ScalerKey, TargetRef};
+pub use report::Report;
+pub use run::{Bound, RunError, World, bind};
+pub use scale_target::{Pending, Scale, ScaleError, ScaleTarget, Written};
+pub use view::{DecisionView, FigureView, Point, ScalerView, Told};

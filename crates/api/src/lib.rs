@@ -14,7 +14,8 @@ pub mod names;
 mod policy;
 #[expect(
     unreachable_pub,
-    reason = "KubeSchema writes a private copy of each type"
+    clippy::duplicated_attributes,
+    reason = "KubeSchema writes a private copy of each type; each printer column has its type"
 )]
 mod pushscaler;
 mod status;

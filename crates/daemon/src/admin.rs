@@ -1,6 +1,8 @@
 //! `/live`, `/ready`, `/metrics`: the same in every program.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -27,7 +29,7 @@ struct Shared<Own> {
 /// The pages that only one program has.
 pub trait Pages: Send + Sync + 'static {
     /// The page at `path`, if there is one.
-    fn page(&self, path: &str) -> Option<Reply>;
+    fn page(&self, path: &str) -> impl Future<Output = Option<Reply>> + Send;
 }
 
 impl<Own> Clone for Admin<Own> {
@@ -50,7 +52,7 @@ impl<Own: Pages> Admin<Own> {
         }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Reply {
+    async fn answer(&self, method: &Method, path: &str) -> Reply {
         if method != Method::GET && method != Method::HEAD {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
         }
@@ -63,6 +65,7 @@ impl<Own: Pages> Admin<Own> {
                 .shared
                 .own
                 .page(path)
+                .await
                 .unwrap_or_else(|| text(StatusCode::NOT_FOUND, "no such page\n")),
         }
     }
@@ -86,9 +89,10 @@ impl<Own: Pages> Admin<Own> {
 impl<Own: Pages> Service<Request<Incoming>> for Admin<Own> {
     type Response = Reply;
     type Error = Infallible;
-    type Future = std::future::Ready<Result<Reply, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Reply, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        std::future::ready(Ok(self.answer(request.method(), request.uri().path())))
+        let this = self.clone();
+        Box::pin(async move { Ok(this.answer(request.method(), request.uri().path()).await) })
     }
 }

@@ -98,6 +98,40 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason there is.
+    pub const ALL: [Self; 25] = [
+        Self::SucceededGetScale,
+        Self::FailedGetScale,
+        Self::ReadyForNewScale,
+        Self::ScaleDownStabilized,
+        Self::ScaleUpStabilized,
+        Self::SucceededRescale,
+        Self::FailedUpdateScale,
+        Self::TargetContested,
+        Self::ValidMetricFound,
+        Self::ScalingDisabled,
+        Self::InvalidSelector,
+        Self::AmbiguousSelector,
+        Self::FailedGetPodsMetric,
+        Self::DesiredWithinRange,
+        Self::TooFewReplicas,
+        Self::TooManyReplicas,
+        Self::ScaleUpLimit,
+        Self::ScaleDownLimit,
+        Self::AllPodsReport,
+        Self::SomePodsSilent,
+        Self::NoPodReports,
+        Self::SuccessfulRescale,
+        Self::FailedRescale,
+        Self::SelectorRequired,
+        Self::FailedComputeMetricsReplicas,
+    ];
+
+    /// The reason that is written so; a restarted aggregator finds its conditions in the status again.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+
     /// As it stands in a condition or an event.
     pub fn as_str(self) -> &'static str {
         match self {

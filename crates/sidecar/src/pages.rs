@@ -18,7 +18,7 @@ pub(crate) struct ReadingPage {
 }
 
 impl Pages for ReadingPage {
-    fn page(&self, path: &str) -> Option<Reply> {
+    async fn page(&self, path: &str) -> Option<Reply> {
         (path == "/reading").then(|| self.reading())
     }
 }

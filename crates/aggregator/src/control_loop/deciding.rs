@@ -1,0 +1,97 @@
+//! Scalers that are due are asked, and what they answer is set in motion.
+
+use std::sync::Arc;
+
+use pushscale_decision::{Decision, Hold, Moment, Outcome};
+
+use super::ControlLoop;
+use crate::event::Event;
+use crate::metrics::DecisionOutcome;
+use crate::names::ScalerKey;
+
+impl ControlLoop {
+    pub(super) fn decide_due(&mut self) {
+        if self.unlisted.scalers || self.unlisted.rivals.is_some() {
+            return;
+        }
+        let now = self.now();
+        while let Some((at, key)) = self.due.first().cloned() {
+            if at > now {
+                break;
+            }
+            self.due.pop_first();
+            if let Some(entry) = self.scalers.get_mut(&key) {
+                entry.due = None;
+                self.decide(now, &key);
+            }
+        }
+        self.metrics.known(self.scalers.len(), self.directory.len());
+    }
+
+    fn decide(&mut self, now: Moment, key: &ScalerKey) {
+        let Some(entry) = self.scalers.get_mut(key) else {
+            return;
+        };
+        // While a write is under way the size is neither the old nor the new one; its end wakes us.
+        if entry.writing {
+            return;
+        }
+        let facts = entry.target_facts();
+        let Ok(scaler) = &mut entry.brain else {
+            self.tell_invalid(now, key);
+            return;
+        };
+        let Some(facts) = facts else { return };
+        let decision = scaler.decide(now, &facts);
+        entry.decided = Some(now);
+        entry.retry_at = None;
+        self.metrics.decided(outcome_of(&decision));
+        let wake_at = decision.wake_at;
+        if let Outcome::Scale { from, to, reason } = &decision.outcome {
+            tracing::info!(autoscaler = %key, current = from, desired = to, reason, "{decision}");
+            self.write(key, *from, *to);
+        } else {
+            tracing::debug!(autoscaler = %key, "{decision}");
+        }
+        self.tell(now, key, decision);
+        self.mark_due(key, wake_at);
+    }
+
+    /// Writes the size, in a task of its own whose end is an event. Leadership will be asked here, at the moment
+    /// of writing; until then one aggregator runs at a time.
+    fn write(&mut self, key: &ScalerKey, from: u32, to: u32) {
+        let Some(entry) = self.scalers.get_mut(key) else {
+            return;
+        };
+        entry.writing = true;
+        let scale_target = Arc::clone(&self.scale_target);
+        let target = entry.target.clone();
+        let events = self.itself.clone();
+        let scaler = key.clone();
+        tokio::spawn(async move {
+            let outcome = scale_target.write(&target, from, to).await;
+            let wrote = Event::Wrote {
+                scaler,
+                from,
+                to,
+                outcome,
+            };
+            if events.send(wrote).await.is_err() {
+                tracing::debug!("the loop had ended before a write did");
+            }
+        });
+    }
+}
+
+fn outcome_of(decision: &Decision) -> DecisionOutcome {
+    match &decision.outcome {
+        Outcome::Scale { from, to, .. } if to > from => DecisionOutcome::ScaleUp,
+        Outcome::Scale { .. } => DecisionOutcome::ScaleDown,
+        Outcome::Hold(Hold::RightSize) => DecisionOutcome::RightSize,
+        Outcome::Hold(Hold::TargetUnreadable) => DecisionOutcome::TargetUnreadable,
+        Outcome::Hold(Hold::Contested) => DecisionOutcome::Contested,
+        Outcome::Hold(Hold::Disabled) => DecisionOutcome::Disabled,
+        Outcome::Hold(Hold::SelectorUnusable) => DecisionOutcome::SelectorUnusable,
+        Outcome::Hold(Hold::NotEnoughKnown) => DecisionOutcome::NotEnoughKnown,
+    }
+}

@@ -1,0 +1,23 @@
+//! The aggregator: receives readings, decides, writes the scale.
+
+use std::process::ExitCode;
+
+use pushscale_aggregator::{Config, RunError};
+use pushscale_daemon::{exit, logging, shutdown};
+
+fn main() -> ExitCode {
+    let config = match Config::load() {
+        Ok(config) => config,
+        Err(mistakes) => return exit::usage(&mistakes),
+    };
+    logging::init(&config.log);
+
+    let runtime = tokio::runtime::Runtime::new();
+    exit::report(runtime.map_err(RunError::from).and_then(|runtime| {
+        runtime.block_on(async {
+            let stop = shutdown::on_signals()?;
+            let bound = pushscale_aggregator::bind(config).await?;
+            bound.run(stop).await
+        })
+    }))
+}

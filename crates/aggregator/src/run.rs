@@ -1,0 +1,203 @@
+//! The aggregator from its first port to its last write.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use kube::Client;
+use prometheus_client::registry::Registry;
+use pushscale_daemon::admin::Admin;
+use pushscale_daemon::http_server::{self, BindError, Limits};
+use pushscale_daemon::readiness::Readiness;
+use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::tasks::{Lost, Tasks};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::control_loop::ControlLoop;
+use crate::event::Event;
+use crate::ingest::Ingest;
+use crate::kube_report;
+use crate::kube_scale::ClusterScales;
+use crate::metrics::Metrics;
+use crate::pages::AggregatorPages;
+use crate::report::Report;
+use crate::scale_target::ScaleTarget;
+use crate::watch;
+
+/// Events on their way to the loop. A turn takes microseconds, so a thousand waiting is a stuck loop, and the
+/// sender is better told 429 than kept waiting.
+const EVENTS_WAITING: usize = 1024;
+
+/// Statuses and events on their way to the API server.
+const REPORTS_WAITING: usize = 1024;
+
+/// How long the parts may take to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// An aggregator whose ports are taken.
+#[derive(Debug)]
+pub struct Bound {
+    config: Config,
+    push: http_server::Bound,
+    admin: http_server::Bound,
+}
+
+/// Why an aggregator ended.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A port is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Signals cannot be handled.
+    #[error("handle signals")]
+    Signals(#[from] std::io::Error),
+    /// There is no way to the API server.
+    #[error("find the API server: run in a pod, or set KUBECONFIG")]
+    Cluster(#[source] kube::Error),
+    /// A part of it ended that should not have.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+/// Where facts come from and sizes go to, other than a cluster: the demo's processes, a test's records.
+pub struct World {
+    /// Writes sizes.
+    pub scale_target: Arc<dyn ScaleTarget>,
+    /// Given the way to send events; it must tell the lists of scalers and rivals once, or nothing is decided.
+    pub tell: mpsc::Sender<mpsc::Sender<Event>>,
+    /// Takes statuses and events.
+    pub reports: mpsc::Sender<Report>,
+}
+
+/// Takes the aggregator's ports.
+///
+/// # Errors
+/// If one is not to be had.
+pub async fn bind(config: Config) -> Result<Bound, RunError> {
+    let push = http_server::bind("push", config.listen).await?;
+    let admin = http_server::bind("admin", config.admin_listen).await?;
+    Ok(Bound {
+        config,
+        push,
+        admin,
+    })
+}
+
+impl Bound {
+    /// Where readings are taken.
+    pub fn push_address(&self) -> SocketAddr {
+        self.push.address()
+    }
+
+    /// Where the pages are.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
+    /// Runs against the cluster of the pod, or of KUBECONFIG, until `stop`.
+    ///
+    /// # Errors
+    /// If there is no cluster, or a part ended that should not have.
+    pub async fn run(self, stop: Stop) -> Result<(), RunError> {
+        let client = Client::try_default().await.map_err(RunError::Cluster)?;
+        let scales = Arc::new(ClusterScales::new(client.clone()));
+        let (reports, to_tell) = mpsc::channel(REPORTS_WAITING);
+        let namespace = self.config.namespace.clone();
+        let parts = self.parts(scales, reports, &stop);
+        let Parts {
+            mut tasks,
+            events,
+            readiness,
+            metrics,
+        } = parts;
+        let listed = readiness.wait_for_part();
+        watch::start(&mut tasks, &client, namespace.as_deref(), &events, listed);
+        tasks.spawn("the reports", kube_report::run(client, to_tell, metrics));
+        drop(events);
+        finish(tasks, stop).await
+    }
+
+    /// Runs in another world than a cluster, until `stop`.
+    ///
+    /// # Errors
+    /// If a part ended that should not have.
+    pub async fn run_in(self, world: World, stop: Stop) -> Result<(), RunError> {
+        let parts = self.parts(world.scale_target, world.reports, &stop);
+        world.tell.send(parts.events).await.ok();
+        finish(parts.tasks, stop).await
+    }
+
+    /// Starts what is the same in every world.
+    fn parts(
+        self,
+        scale_target: Arc<dyn ScaleTarget>,
+        reports: mpsc::Sender<Report>,
+        stop: &Stop,
+    ) -> Parts {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let readiness = Readiness::default();
+        let (events, taken) = mpsc::channel(EVENTS_WAITING);
+        let mut tasks = Tasks::default();
+        let control_loop = ControlLoop::new(
+            scale_target,
+            events.clone(),
+            reports,
+            metrics.clone(),
+            readiness.wait_for_part(),
+        );
+        tasks.spawn("the control loop", control_loop.run(taken, stop.clone()));
+
+        let ingest = Ingest {
+            events: events.clone(),
+            readiness: readiness.clone(),
+            metrics: metrics.clone(),
+        };
+        let limits = Limits {
+            connections: self.config.max_connections,
+            ..Limits::default()
+        };
+        let service = service_fn(move |request| ingest.clone().answer(request));
+        tasks.spawn(
+            "the push server",
+            self.push.serve(limits, service, stop.clone()),
+        );
+        let pages = AggregatorPages {
+            events: events.clone(),
+        };
+        let pages = Admin::new(readiness.clone(), registry, pages);
+        let admin = self.admin.serve(Limits::default(), pages, stop.clone());
+        tasks.spawn("the admin server", admin);
+        Parts {
+            tasks,
+            events,
+            readiness,
+            metrics,
+        }
+    }
+}
+
+struct Parts {
+    tasks: Tasks,
+    events: mpsc::Sender<Event>,
+    readiness: Readiness,
+    metrics: Metrics,
+}
+
+async fn finish(mut tasks: Tasks, stop: Stop) -> Result<(), RunError> {
+    // In this order: once told to stop, the parts end as they should.
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        lost = tasks.first_lost() => return Err(lost.into()),
+    }
+    // The watches know no end; what matters is that requests in hand are answered.
+    if timeout(GRACE, tasks.all_ended()).await.is_err() {
+        tracing::debug!("some parts were cut off");
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! What the pages show: a view at the edge, so that the inside can change.
+
+use jiff::Timestamp;
+use pushscale_api::PushScalerStatus;
+use pushscale_decision::{Decision, Moment};
+use serde::Serialize;
+
+use crate::names::{ScalerKey, TargetRef};
+
+/// One scaler as `/debug/scalers` and the status page show it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalerView {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Kind and name of its target.
+    pub target: String,
+    /// What is wrong with its spec, if anything is.
+    pub problems: Vec<String>,
+    /// The last decision, if one was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionView>,
+    /// The status as last told to Kubernetes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<PushScalerStatus>,
+    /// Decisions that changed something or held for a new reason, oldest first.
+    pub history: Vec<Told>,
+    /// One point a second, oldest first.
+    pub points: Vec<Point>,
+}
+
+/// A decision with its steps.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionView {
+    /// How long ago it was made, in seconds.
+    pub age_seconds: f64,
+    /// What was decided.
+    pub outcome: String,
+    /// How it came about, in order.
+    pub steps: Vec<String>,
+    /// Replicas in the target's spec, as found.
+    pub current_replicas: Option<u32>,
+    /// Replicas that it should have.
+    pub desired_replicas: Option<u32>,
+    /// The average of each metric.
+    pub figures: Vec<FigureView>,
+    /// How many pods report, and why the others do not.
+    pub freshness: String,
+}
+
+/// An average and its target.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FigureView {
+    /// The model, if the metric names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The mean queue latency over the pods, in seconds.
+    pub average_seconds: f64,
+    /// What it should be, in seconds.
+    pub target_seconds: f64,
+    /// The replicas that this metric alone asks for.
+    pub proposed_replicas: u32,
+}
+
+/// A decision of the past.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// When.
+    pub at: Timestamp,
+    /// What and why.
+    pub explanation: String,
+}
+
+/// A second of the past.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Point {
+    /// Since the aggregator started.
+    pub second: u64,
+    /// Replicas in the target's spec.
+    pub replicas: Option<u32>,
+    /// Replicas that it should have had.
+    pub desired: Option<u32>,
+    /// The average of the first metric, in seconds.
+    pub latency_seconds: Option<f64>,
+}
+
+impl ScalerView {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a field, and there is one caller"
+    )]
+    pub(crate) fn new(
+        key: &ScalerKey,
+        target: &TargetRef,
+        now: Moment,
+        decision: Option<&Decision>,
+        status: Option<&PushScalerStatus>,
+        problems: Vec<String>,
+        history: Vec<Told>,
+        points: Vec<Point>,
+    ) -> Self {
+        Self {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            target: target.to_string(),
+            problems,
+            decision: decision.map(|decision| DecisionView::new(now, decision)),
+            status: status.cloned(),
+            history,
+            points,
+        }
+    }
+}
+
+impl DecisionView {
+    fn new(now: Moment, decision: &Decision) -> Self {
+        Self {
+            age_seconds: now.since(decision.at).as_secs_f64(),
+            outcome: decision.outcome.to_string(),
+            steps: decision.steps.iter().map(ToString::to_string).collect(),
+            current_replicas: decision.current,
+            desired_replicas: decision.desired(),
+            figures: decision
+                .figures
+                .iter()
+                .map(|figure| FigureView {
+                    model: figure.model.clone(),
+                    average_seconds: figure.average.as_secs_f64(),
+                    target_seconds: figure.target.as_secs_f64(),
+                    proposed_replicas: figure.proposed,
+                })
+                .collect(),
+            freshness: decision.freshness.to_string(),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The pods under one target's selector.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+
+use futures_util::StreamExt as _;
+use k8s_openapi::api::core::v1::Pod as KubePod;
+use kube::runtime::watcher;
+use kube::runtime::{WatchStreamExt as _, watcher::Event as Watched};
+use kube::{Api, Client};
+use pushscale_decision::{Phase, Pod, PodUid};
+use tokio::sync::mpsc;
+
+use super::tell;
+use crate::event::{Event, WatchId};
+use crate::kube_scale::said;
+
+/// Watches until aborted.
+pub(super) async fn watch(
+    client: Client,
+    namespace: String,
+    selector: String,
+    watch: WatchId,
+    events: mpsc::Sender<Event>,
+) {
+    let api: Api<KubePod> = Api::namespaced(client, &namespace);
+    let selected = watcher::Config::default().labels(&selector);
+    let mut stream = pin!(watcher(api, selected).default_backoff());
+    let mut relisted = BTreeSet::new();
+    while let Some(next) = stream.next().await {
+        let event = match next {
+            Ok(Watched::Init) => {
+                relisted.clear();
+                continue;
+            }
+            Ok(Watched::InitApply(pod)) => {
+                let Some((uid, pod)) = neutral(&pod) else {
+                    continue;
+                };
+                relisted.insert(uid.clone());
+                applied(&watch, uid, pod)
+            }
+            Ok(Watched::InitDone) => Event::PodsListed {
+                watch: watch.clone(),
+                uids: std::mem::take(&mut relisted),
+            },
+            Ok(Watched::Apply(pod)) => match neutral(&pod) {
+                Some((uid, pod)) => applied(&watch, uid, pod),
+                None => continue,
+            },
+            Ok(Watched::Delete(pod)) => match pod.metadata.uid {
+                Some(uid) => Event::PodGone {
+                    watch: watch.clone(),
+                    uid: uid.into(),
+                },
+                None => continue,
+            },
+            Err(watcher::Error::InitialListFailed(error)) => Event::PodsUnlistable {
+                watch: watch.clone(),
+                message: format!("{selector}: {}", said(&error)),
+            },
+            Err(error) => {
+                tracing::warn!(scaler = %watch.scaler, %error, "the watch of pods failed, trying again");
+                continue;
+            }
+        };
+        tell(&events, event).await;
+    }
+}
+
+fn applied(watch: &WatchId, uid: PodUid, pod: Pod) -> Event {
+    Event::PodApplied {
+        watch: watch.clone(),
+        uid,
+        pod,
+    }
+}
+
+fn neutral(pod: &KubePod) -> Option<(PodUid, Pod)> {
+    let uid = pod.metadata.uid.clone()?;
+    let status = pod.status.as_ref();
+    let phase = match status.and_then(|status| status.phase.as_deref()) {
+        Some("Running") => Phase::Running,
+        Some("Succeeded") => Phase::Succeeded,
+        Some("Failed") => Phase::Failed,
+        Some("Unknown") => Phase::Unknown,
+        _ => Phase::Pending,
+    };
+    let ready = status
+        .and_then(|status| status.conditions.as_ref())
+        .is_some_and(|conditions| {
+            conditions
+                .iter()
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        });
+    let pod = Pod {
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        phase,
+        ready,
+        deleting: pod.metadata.deletion_timestamp.is_some(),
+    };
+    Some((uid.into(), pod))
+}
