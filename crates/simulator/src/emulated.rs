@@ -26,5 +26,5 @@ mod switches;
 mod worker;
 
 pub use error::EmulatedError;
-pub use options::{ModelOptions, ServerOptions, ServiceTime};
+pub use options::{ModelOptions, ServerOptions};
 pub use server::EmulatedServer;

@@ -12,6 +12,8 @@ mod addresses;
 mod lock;
 mod metrics_mode;
 mod reserved_port;
+mod service_time;
 
 pub use addresses::Addresses;
 pub use metrics_mode::MetricsMode;
+pub use service_time::ServiceTime;

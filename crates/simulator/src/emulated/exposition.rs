@@ -46,7 +46,7 @@ const fn counter(name: &'static str, unit: &'static str) -> Family {
 }
 
 /// In the order in which TorchServe 0.12.0 writes them, that of a hash table.
-const PROMETHEUS: [Family; 20] = [
+const PROMETHEUS: [Family; 21] = [
     gauge("QueueTime", "Milliseconds"),
     gauge("MemoryUtilization", "Percent"),
     gauge("GPUMemoryUsed", "Megabytes"),
@@ -66,6 +66,7 @@ const PROMETHEUS: [Family; 20] = [
     counter("ts_queue_latency_microseconds", "Microseconds"),
     gauge("WorkerThreadTime", "Milliseconds"),
     gauge("GPUMemoryUtilization", "Percent"),
+    gauge("GPUUtilization", "Percent"),
     gauge("WorkerLoadTime", "Milliseconds"),
 ];
 
@@ -216,7 +217,7 @@ mod tests {
     #[test]
     fn a_page_without_traffic_has_every_family_and_no_sample_of_the_counters() {
         let text = page(&Counters::default(), MetricsMode::Prometheus, "pod-0", &[]);
-        assert_eq!(text.matches("# TYPE ").count(), 20);
+        assert_eq!(text.matches("# TYPE ").count(), 21);
         assert!(!text.contains("\nts_"));
         assert!(text.contains("\nCPUUtilization{Level=\"Host\",Hostname=\"pod-0\",} 0.0\n"));
     }

@@ -13,10 +13,10 @@ use super::connection::{Port, accept};
 use super::inference::arrive_over_grpc;
 use super::process::{Process, Ready};
 use super::switches::Switches;
-use super::{EmulatedError, ServerOptions, ServiceTime};
+use super::{EmulatedError, ServerOptions};
 use crate::lock::lock;
 use crate::reserved_port::ReservedPort;
-use crate::{Addresses, MetricsMode};
+use crate::{Addresses, MetricsMode, ServiceTime};
 
 /// A running server. Dropping it ends it, as [`EmulatedServer::stop`] does.
 #[derive(Debug)]

@@ -4,9 +4,8 @@ use std::sync::Mutex;
 
 use tokio::sync::watch;
 
-use super::options::ServiceTime;
-use crate::MetricsMode;
 use crate::lock::lock;
+use crate::{MetricsMode, ServiceTime};
 
 #[derive(Debug)]
 pub(super) struct Switches {

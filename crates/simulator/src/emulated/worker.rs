@@ -40,6 +40,10 @@ impl Worker {
             if matches!(outcome, Outcome::Done { .. }) {
                 self.book(taken, &batch);
             }
+            if outcome == Outcome::WorkerDied {
+                self.model.worker_restarts(self.index);
+                self.process.worker_is_ready(false);
+            }
             for job in batch {
                 if let Origin::Rest { reply, .. } = job.origin {
                     // The client's connection may be gone; the work was done all the same.
@@ -47,8 +51,6 @@ impl Worker {
                 }
             }
             if outcome == Outcome::WorkerDied {
-                self.model.worker_restarts(self.index);
-                self.process.worker_is_ready(false);
                 self.load(RESTART).await;
             }
         }
