@@ -15,7 +15,6 @@ Exit status: 0 stopped on request, 1 TorchServe did not start or ended by itself
 
 import argparse
 import collections
-import ctypes
 import json
 import os
 import pathlib
@@ -287,8 +286,10 @@ def torchserve_home(python, work):
 def find_prctl():
     """Linux only; found before the fork, since little is safe after it."""
     try:
+        import ctypes  # missing from a Python that was built without libffi
+
         return ctypes.CDLL(None, use_errno=True).prctl
-    except (OSError, AttributeError, TypeError):
+    except (ImportError, OSError, AttributeError, TypeError):
         return None
 
 

@@ -1,5 +1,12 @@
 //! An emulated server misbehaves on demand.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::io::ErrorKind;

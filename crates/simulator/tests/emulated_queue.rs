@@ -1,5 +1,12 @@
 //! The emulated server counts and queues as the measured facts say.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::time::Duration;

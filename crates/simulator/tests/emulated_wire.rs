@@ -1,5 +1,12 @@
 //! The emulated server's bytes, against those of the real one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::time::Duration;

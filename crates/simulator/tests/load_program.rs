@@ -1,5 +1,12 @@
 //! The program `pushscale-load`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::path::PathBuf;
