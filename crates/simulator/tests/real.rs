@@ -166,6 +166,7 @@ async fn neither_java_nor_its_parent_outlives_the_other() {
         !is_alive(java) && !workers.iter().any(|pid| is_alive(*pid))
     })
     .await;
+    server.stop().await.unwrap();
 }
 
 fn kill(pid: u32) {

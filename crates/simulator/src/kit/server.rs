@@ -1,6 +1,8 @@
 //! One TorchServe process, from its start to its end.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ const READY_MARGIN: Duration = Duration::from_secs(15);
 pub struct RunningServer {
     addresses: Addresses,
     child: Child,
-    java: Option<u32>,
+    ready: Option<Ready>,
     ready_timeout: Duration,
     stdout: Option<Lines<BufReader<ChildStdout>>>,
     stderr: Option<ChildStderr>,
@@ -66,7 +68,7 @@ impl RunningServer {
                 management: ports[1].address(),
                 metrics: ports[2].address(),
             },
-            java: None,
+            ready: None,
             ready_timeout: options.ready_timeout,
             stdout: child.stdout.take().map(|out| BufReader::new(out).lines()),
             stderr: child.stderr.take(),
@@ -83,7 +85,7 @@ impl RunningServer {
 
     /// The process id of java, once READY.
     pub fn pid(&self) -> Option<u32> {
-        self.java
+        self.ready.as_ref().map(|ready| ready.java)
     }
 
     /// Waits until every worker of every model is READY; at once when they already were.
@@ -91,13 +93,13 @@ impl RunningServer {
     /// # Errors
     /// When TorchServe ends by itself or takes too long, with the end of its log.
     pub async fn ready(&mut self) -> Result<(), KitError> {
-        if self.java.is_some() {
+        if self.ready.is_some() {
             return Ok(());
         }
         let limit = self.ready_timeout + READY_MARGIN;
         let reason = match timeout(limit, self.read_ready()).await {
-            Ok(Some(pid)) => {
-                self.java = Some(pid);
+            Ok(Some(ready)) => {
+                self.ready = Some(ready);
                 return Ok(());
             }
             Ok(None) => self.last_words().await,
@@ -118,11 +120,19 @@ impl RunningServer {
     /// # Errors
     /// When it could not even be killed.
     pub async fn stop(mut self) -> Result<(), KitError> {
+        self.end().await?;
+        if let Some(ready) = &self.ready {
+            // Gone already, unless start.py was killed before it could do so.
+            fs::remove_dir_all(&ready.work).ok();
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self) -> Result<(), KitError> {
         let Some(id) = self.child.id() else {
             return Ok(());
         };
-        let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
+        if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
             // Fails only if it has just ended, which the wait will see.
             kill_process(pid, Signal::TERM).ok();
         }
@@ -139,14 +149,12 @@ impl RunningServer {
         Err(KitError::NotStopped { pid: id, reason })
     }
 
-    /// Java's process id; `None` when the output ends without it.
-    async fn read_ready(&mut self) -> Option<u32> {
+    /// `None` when the output ends without the line.
+    async fn read_ready(&mut self) -> Option<Ready> {
         let lines = self.stdout.as_mut()?;
         while let Ok(Some(line)) = lines.next_line().await {
-            let pid = line.strip_prefix("READY pid=");
-            let pid = pid.and_then(|rest| rest.split(' ').next());
-            if let Some(pid) = pid.and_then(|pid| pid.parse().ok()) {
-                return Some(pid);
+            if let Some(ready) = Ready::parse(&line) {
+                return Some(ready);
             }
         }
         None
@@ -164,6 +172,25 @@ impl RunningServer {
     }
 }
 
+/// What `start.py` says once.
+#[derive(Debug, PartialEq, Eq)]
+struct Ready {
+    java: u32,
+    /// Its folder for config, models and logs.
+    work: PathBuf,
+}
+
+impl Ready {
+    fn parse(line: &str) -> Option<Self> {
+        let (before, work) = line.strip_prefix("READY pid=")?.split_once(" work=")?;
+        let (java, _after) = before.split_once(' ')?;
+        Some(Self {
+            java: java.parse().ok()?,
+            work: PathBuf::from(work),
+        })
+    }
+}
+
 /// The first three in the order of [`Addresses`].
 const PORT_OPTIONS: [&str; 6] = [
     "inference-port",
@@ -173,3 +200,27 @@ const PORT_OPTIONS: [&str; 6] = [
     "grpc-management-port",
     "worker-port",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_tells_javas_process_and_the_folder() {
+        assert_eq!(
+            Ready::parse("READY pid=7239 after=3.2s work=/tmp/ts.8n7l 14j"),
+            Some(Ready {
+                java: 7239,
+                work: PathBuf::from("/tmp/ts.8n7l 14j"),
+            })
+        );
+        for line in [
+            "",
+            "READY",
+            "READY pid=x after=1s work=/tmp",
+            "READY pid=1 after=1s",
+        ] {
+            assert_eq!(Ready::parse(line), None, "{line}");
+        }
+    }
+}
