@@ -1,0 +1,258 @@
+//! `pushscale-load`: sends requests on time, whatever the answers do, and tells what came back.
+//!
+//! The summary is JSON, on standard output unless `--json` names a file.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use pushscale_simulator::load::{
+    Arrivals, Connections, LoadError, LoadOptions, LoadReport, RunningLoad, Step, StepBegan,
+};
+use pushscale_simulator::open_files;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Sends HTTP POST requests at given rates and measures what each client sees.
+#[derive(Debug, Parser)]
+#[command(name = "pushscale-load")]
+struct Arguments {
+    /// Where the requests go; only http. A name is resolved once, at the start
+    #[arg(long, default_value = "http://127.0.0.1:8080/predictions/sleepy")]
+    url: String,
+    /// Requests per second
+    #[arg(
+        long,
+        requires = "seconds",
+        required_unless_present = "step",
+        conflicts_with = "step"
+    )]
+    rate: Option<f64>,
+    /// How long the rate is held
+    #[arg(long, requires = "rate")]
+    seconds: Option<f64>,
+    /// A rate and for how many seconds it is held; may be repeated, a rate of 0 is a pause
+    #[arg(long, value_name = "RATE:SECONDS", value_parser = parse_step)]
+    step: Vec<Step>,
+    /// Random distances instead of equal ones
+    #[arg(long)]
+    poisson: bool,
+    /// Of the random distances
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Use connections again; default is a new one for each request
+    #[arg(long)]
+    keep_alive: bool,
+    /// Seconds from the departure to the last byte of the answer
+    #[arg(long, default_value_t = 120.0)]
+    timeout: f64,
+    /// A request that would be one more in flight is recorded as not-sent
+    #[arg(long, default_value_t = 10_000)]
+    max_in_flight: usize,
+    /// What every request sends
+    #[arg(long, default_value = "{}")]
+    body: String,
+    /// Content type of the body
+    #[arg(long, default_value = "application/json")]
+    content_type: String,
+    /// Write one line per request: start_s,latency_ms,outcome
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write the summary to this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the unix time (seconds) of each step's first request, a line each, as it leaves
+    #[arg(long, value_name = "FILE")]
+    mark: Option<PathBuf>,
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the only place for the reason of a failure"
+)]
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    open_files::raise_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(&arguments)),
+        Err(source) => Err(Error::Runtime(source)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("failed to {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("start the runtime: {0}")]
+    Runtime(std::io::Error),
+    #[error("use the url {0:?}: give http://HOST[:PORT]/PATH")]
+    Url(String),
+    #[error("find the address of {host}: {reason}")]
+    Resolve { host: String, reason: String },
+    #[error("use a timeout of {0} seconds: give a number above 0")]
+    Timeout(f64),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("write {path}: {source}")]
+    Write {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("watch for signals: {0}")]
+    Signal(std::io::Error),
+}
+
+async fn run(arguments: &Arguments) -> Result<(), Error> {
+    let mark = arguments.mark.as_deref().map(create).transpose()?;
+    let options = options(arguments).await?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
+
+    let load = RunningLoad::start(options)?;
+    let stop = load.stopper();
+    let marks = write_marks(mark, load.steps());
+    let finish = async { tokio::join!(load.finish(), marks) };
+    tokio::pin!(finish);
+    let (report, marked) = loop {
+        tokio::select! {
+            results = &mut finish => break results,
+            // The answers to what has left are still waited for, at most the timeout.
+            _ = terminate.recv() => stop.stop(),
+            _ = interrupt.recv() => stop.stop(),
+        }
+    };
+    marked.map_err(|source| at(arguments.mark.as_deref(), source))?;
+    write_results(arguments, &report)
+}
+
+async fn options(arguments: &Arguments) -> Result<LoadOptions, Error> {
+    let bad_url = || Error::Url(arguments.url.clone());
+    let rest = arguments.url.strip_prefix("http://").ok_or_else(bad_url)?;
+    let (host, path) = rest.split_at(rest.find('/').ok_or_else(bad_url)?);
+    let target = resolve(host).await?;
+    let steps = match (arguments.rate, arguments.seconds) {
+        (Some(rate), Some(seconds)) => vec![Step { rate, seconds }],
+        _ => arguments.step.clone(),
+    };
+    let timeout = Duration::try_from_secs_f64(arguments.timeout).unwrap_or_default();
+    if timeout.is_zero() {
+        return Err(Error::Timeout(arguments.timeout));
+    }
+    Ok(LoadOptions {
+        path: path.to_owned(),
+        host: host.to_owned(),
+        content_type: arguments.content_type.clone(),
+        body: arguments.body.clone().into_bytes(),
+        arrivals: if arguments.poisson {
+            Arrivals::Poisson {
+                seed: arguments.seed,
+            }
+        } else {
+            Arrivals::Even
+        },
+        connections: if arguments.keep_alive {
+            Connections::KeepAlive
+        } else {
+            Connections::PerRequest
+        },
+        timeout,
+        max_in_flight: arguments.max_in_flight,
+        ..LoadOptions::to(target, steps)
+    })
+}
+
+async fn resolve(host: &str) -> Result<SocketAddr, Error> {
+    let failed = |reason: String| Error::Resolve {
+        host: host.to_owned(),
+        reason,
+    };
+    let has_port = host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.ends_with(']'));
+    let with_port = if has_port {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
+    let lookup = tokio::net::lookup_host(with_port);
+    match timeout(Duration::from_secs(10), lookup).await {
+        Ok(Ok(mut addresses)) => addresses.next().ok_or_else(|| failed("none".to_owned())),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed("no answer within 10 s".to_owned())),
+    }
+}
+
+fn parse_step(text: &str) -> Result<Step, String> {
+    let (rate, seconds) = text
+        .split_once(':')
+        .ok_or("give RATE:SECONDS, such as 25:60")?;
+    let number = |text: &str| text.parse().map_err(|e| format!("{text:?}: {e}"));
+    Ok(Step {
+        rate: number(rate)?,
+        seconds: number(seconds)?,
+    })
+}
+
+/// Ends with the load.
+async fn write_marks(
+    file: Option<File>,
+    mut steps: watch::Receiver<Vec<StepBegan>>,
+) -> std::io::Result<()> {
+    let Some(mut file) = file else {
+        return Ok(());
+    };
+    let mut written = 0;
+    loop {
+        // The sender goes at the load's end; what it sent last is still to be written.
+        let more = steps.changed().await.is_ok();
+        let began: Vec<StepBegan> = steps.borrow_and_update()[written..].to_vec();
+        for step in &began {
+            writeln!(file, "{:.6}", step.unix_seconds())?;
+        }
+        written += began.len();
+        if !more {
+            return file.flush();
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the program")]
+fn write_results(arguments: &Arguments, report: &LoadReport) -> Result<(), Error> {
+    if let Some(path) = &arguments.csv {
+        let out = BufWriter::new(create(path)?);
+        report
+            .write_csv(out)
+            .map_err(|source| at(Some(path), source))?;
+    }
+    // Strings, numbers and lists: there is nothing that cannot be written.
+    let json = serde_json::to_string_pretty(&report.summary()).unwrap_or_default();
+    match &arguments.json {
+        Some(path) => writeln!(create(path)?, "{json}").map_err(|source| at(Some(path), source)),
+        None => {
+            println!("{json}");
+            Ok(())
+        }
+    }
+}
+
+fn create(path: &Path) -> Result<File, Error> {
+    File::create(path).map_err(|source| at(Some(path), source))
+}
+
+fn at(path: Option<&Path>, source: std::io::Error) -> Error {
+    let path = path.map_or_else(String::new, |p| p.display().to_string());
+    Error::Write { path, source }
+}

@@ -1,0 +1,77 @@
+//! Listening ports and the connections on them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::exposition;
+use super::http::{Request, Response, read_request};
+use super::process::Process;
+use super::{inference, management};
+use crate::lock::lock;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Port {
+    Inference,
+    Management,
+    Metrics,
+}
+
+/// Accepts until it is dropped, which also resets every connection.
+pub(super) async fn accept(listener: TcpListener, port: Port, process: Arc<Process>) {
+    let mut connections = JoinSet::new();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(serve(stream, port, Arc::clone(&process)));
+            }
+            // Out of file descriptors: some connection will end.
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(mut stream: TcpStream, port: Port, process: Arc<Process>) {
+    // TorchServe's clients see a reset, not an end, behind an error and when it stops.
+    stream.set_zero_linger().ok();
+    stream.set_nodelay(true).ok();
+    let mut buffer = Vec::with_capacity(1024);
+    // An error is a client that went away or does not speak HTTP; there is nobody to tell.
+    while let Ok(Some(request)) = read_request(&mut stream, &mut buffer).await {
+        let is_head = request.is_head;
+        process.switches.thawed().await;
+        let response = answer(&process, port, request).await;
+        process.switches.thawed().await;
+        lock(&process.counters).http_answer(response.status);
+        let written = response.write(&mut stream, is_head).await;
+        if written.is_err() || response.closes() {
+            break;
+        }
+    }
+}
+
+async fn answer(process: &Process, port: Port, request: Request) -> Response {
+    match port {
+        Port::Inference => inference::answer(process, request).await,
+        Port::Management => management::answer(process, &request),
+        Port::Metrics => metrics(process, &request),
+    }
+}
+
+/// Any method, and anything below `/metrics`.
+fn metrics(process: &Process, request: &Request) -> Response {
+    match request.path.first().map(String::as_str) {
+        None => Response::method_not_allowed(),
+        Some("metrics") => {
+            let names: Vec<String> = request.parameters("name[]").map(str::to_owned).collect();
+            let mode = process.switches.settings().metrics_mode;
+            let counters = lock(&process.counters);
+            Response::text(exposition::page(&counters, mode, &process.hostname, &names))
+        }
+        Some(_) => Response::not_found(),
+    }
+}

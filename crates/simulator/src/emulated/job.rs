@@ -1,0 +1,81 @@
+//! One request between its arrival and its answer.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// A request in the queue or in service.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) arrived: Instant,
+    pub(super) asked: Asked,
+    pub(super) origin: Origin,
+}
+
+/// Where the request came from, which decides what is counted for it.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// An HTTP request; the version is the label, that is what the client wrote in the URL.
+    Rest {
+        version_label: String,
+        reply: oneshot::Sender<Outcome>,
+    },
+    /// Counts on arrival, never in the latency counters.
+    Grpc,
+}
+
+/// How the worker ended with it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Outcome {
+    Done { slept: Duration, batch: usize },
+    HandlerFailed,
+    WorkerDied,
+}
+
+/// What the body of a request asks the sleepy handler for.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    pub(super) sleep_ms: Option<f64>,
+    pub(super) fail: Option<Failure>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Failure {
+    Exception,
+    Exit,
+}
+
+impl Asked {
+    /// A body that is no such JSON object asks for nothing, as in the handler.
+    pub(super) fn from_body(body: &[u8]) -> Self {
+        // serde would take an array for the fields in order.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Self::default();
+        }
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    pub(super) fn sleep(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.sleep_ms? / 1000.0).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_may_ask_for_its_own_time_or_for_a_failure() {
+        let asked = Asked::from_body(br#"{"sleep_ms": 250, "other": [1]}"#);
+        assert_eq!(asked.sleep(), Some(Duration::from_millis(250)));
+        let asked = Asked::from_body(br#"{"fail": "exit"}"#);
+        assert_eq!(asked.fail, Some(Failure::Exit));
+        for body in ["", "null", "[1]", "no json", r#"{"sleep_ms": -1}"#] {
+            assert_eq!(Asked::from_body(body.as_bytes()).sleep(), None, "{body}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! One version of one model: its queue and its workers' state.
+
+use std::sync::Mutex;
+
+use super::counters::Series;
+use super::options::ModelOptions;
+use super::queue::JobQueue;
+use crate::lock::lock;
+
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) options: ModelOptions,
+    pub(super) queue: JobQueue,
+    workers: Vec<Mutex<WorkerState>>,
+}
+
+/// What the management API tells of a worker.
+#[derive(Debug, Clone)]
+pub(super) struct WorkerState {
+    /// Unique in the server, from 9000 on.
+    pub(super) id: usize,
+    pub(super) ready: bool,
+    pub(super) pid: u32,
+    /// RFC 3339 with milliseconds.
+    pub(super) start_time: String,
+}
+
+impl Model {
+    pub(super) fn new(options: ModelOptions, first_id: usize) -> Self {
+        let workers = (first_id..).take(options.workers).map(|id| {
+            Mutex::new(WorkerState {
+                id,
+                ready: false,
+                pid: process_id(),
+                start_time: format!("{:.3}", jiff::Timestamp::now()),
+            })
+        });
+        Self {
+            queue: JobQueue::new(options.job_queue_size),
+            workers: workers.collect(),
+            options,
+        }
+    }
+
+    pub(super) fn workers(&self) -> impl Iterator<Item = WorkerState> {
+        self.workers.iter().map(|w| lock(w).clone())
+    }
+
+    pub(super) fn worker_ready(&self, index: usize) {
+        lock(&self.workers[index]).ready = true;
+    }
+
+    /// A new process takes the place of a worker that died.
+    pub(super) fn worker_restarts(&self, index: usize) {
+        let mut worker = lock(&self.workers[index]);
+        worker.ready = false;
+        worker.pid = process_id();
+    }
+
+    /// As in the metric WorkerLoadTime.
+    pub(super) fn worker_name(&self, index: usize) -> String {
+        let ModelOptions { name, version, .. } = &self.options;
+        let id = lock(&self.workers[index]).id;
+        format!("W-{id}-{name}_{version}")
+    }
+
+    pub(super) fn series(&self, version_label: &str) -> Series {
+        Series {
+            model: self.options.name.clone(),
+            version: version_label.to_owned(),
+        }
+    }
+}
+
+fn process_id() -> u32 {
+    fastrand::u32(2_000..4_000_000)
+}

@@ -1,0 +1,114 @@
+//! One life of the emulated java process: its models, counters and workers.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::counters::Counters;
+use super::model::Model;
+use super::options::ServerOptions;
+use super::switches::Switches;
+use super::worker::Worker;
+
+/// What the tasks of one process share. A restart makes a new one.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// In the order of the options: the first of a name is its default version.
+    pub(super) models: Vec<Arc<Model>>,
+    pub(super) counters: Mutex<Counters>,
+    pub(super) switches: Arc<Switches>,
+    pub(super) hostname: String,
+    life: u64,
+    ready: watch::Sender<Ready>,
+}
+
+/// How many workers of which life are READY.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ready {
+    pub(super) life: u64,
+    pub(super) workers: usize,
+}
+
+/// Why a name leads to no model; the message is TorchServe's.
+#[derive(Debug)]
+pub(super) struct NotFound {
+    pub(super) kind: &'static str,
+    pub(super) message: String,
+}
+
+impl Process {
+    /// The models begin to load at once, in tasks of `tasks`.
+    pub(super) fn start(
+        options: &ServerOptions,
+        life: u64,
+        switches: &Arc<Switches>,
+        ready: watch::Sender<Ready>,
+        tasks: &mut JoinSet<()>,
+    ) -> Arc<Self> {
+        let mut id = 9000;
+        let mut models = Vec::with_capacity(options.models.len());
+        for model in &options.models {
+            models.push(Arc::new(Model::new(model.clone(), id)));
+            id += model.workers;
+        }
+        let process = Arc::new(Self {
+            models,
+            counters: Mutex::default(),
+            switches: Arc::clone(switches),
+            hostname: options.hostname.clone(),
+            life,
+            ready,
+        });
+        let mut random = fastrand::Rng::with_seed(options.seed);
+        for model in &process.models {
+            for index in 0..model.options.workers {
+                let worker = Worker {
+                    process: Arc::clone(&process),
+                    model: Arc::clone(model),
+                    index,
+                    overhead: options.overhead,
+                    random: random.fork(),
+                };
+                tasks.spawn(worker.run());
+            }
+        }
+        process
+    }
+
+    /// A worker got READY, or no longer is.
+    pub(super) fn worker_is_ready(&self, is: bool) {
+        self.ready.send_if_modified(|ready| {
+            if ready.life != self.life {
+                return false;
+            }
+            ready.workers = if is {
+                ready.workers + 1
+            } else {
+                ready.workers.saturating_sub(1)
+            };
+            true
+        });
+    }
+
+    /// The default version without a `version`.
+    pub(super) fn find(&self, name: &str, version: Option<&str>) -> Result<&Arc<Model>, NotFound> {
+        let mut named = self.models.iter().filter(|m| m.options.name == name);
+        let Some(default) = named.next() else {
+            return Err(NotFound {
+                kind: "ModelNotFoundException",
+                message: format!("Model not found: {name}"),
+            });
+        };
+        let Some(version) = version else {
+            return Ok(default);
+        };
+        std::iter::once(default)
+            .chain(named)
+            .find(|m| m.options.version == version)
+            .ok_or_else(|| NotFound {
+                kind: "ModelVersionNotFoundException",
+                message: format!("Model version: {version} does not exist for model: {name}"),
+            })
+    }
+}

@@ -1,0 +1,270 @@
+//! The handle of an emulated server, and the task that keeps it alive.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
+
+use super::connection::{Port, accept};
+use super::inference::arrive_over_grpc;
+use super::process::{Process, Ready};
+use super::switches::Switches;
+use super::{EmulatedError, ServerOptions};
+use crate::lock::lock;
+use crate::reserved_port::ReservedPort;
+use crate::{Addresses, MetricsMode, ServiceTime};
+
+/// A running server. Dropping it ends it, as [`EmulatedServer::stop`] does.
+#[derive(Debug)]
+pub struct EmulatedServer {
+    addresses: Addresses,
+    workers: usize,
+    switches: Arc<Switches>,
+    wanted: watch::Sender<Wanted>,
+    ready: watch::Sender<Ready>,
+    process: Arc<Mutex<Option<Arc<Process>>>>,
+    task: JoinHandle<()>,
+}
+
+/// What the supervising task is to bring about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wanted {
+    /// Counts restarts.
+    life: u64,
+    refuse: bool,
+    stop: bool,
+}
+
+impl EmulatedServer {
+    /// Starts it on the current tokio runtime. The addresses are final at once; connections
+    /// are refused until the start delay is over.
+    ///
+    /// # Errors
+    /// When the options make no sense or a port cannot be had.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(options: ServerOptions) -> Result<Self, EmulatedError> {
+        options.check()?;
+        let take = |port| {
+            let address = SocketAddr::new(options.bind, port);
+            ReservedPort::take(address).map_err(|source| EmulatedError::Port { address, source })
+        };
+        let ports = Ports {
+            inference: take(options.inference_port)?,
+            management: take(options.management_port)?,
+            metrics: take(options.metrics_port)?,
+        };
+        let addresses = Addresses {
+            inference: ports.inference.address(),
+            management: ports.management.address(),
+            metrics: ports.metrics.address(),
+        };
+        let workers = options.models.iter().map(|m| m.workers).sum();
+        let switches = Arc::new(Switches::new(options.metrics_mode));
+        let first = Wanted {
+            life: 0,
+            refuse: false,
+            stop: false,
+        };
+        let (wanted, orders) = watch::channel(first);
+        let ready = watch::Sender::new(Ready::default());
+        let process = Arc::default();
+        let supervisor = Supervisor {
+            options,
+            ports,
+            orders,
+            switches: Arc::clone(&switches),
+            ready: ready.clone(),
+            process: Arc::clone(&process),
+        };
+        Ok(Self {
+            addresses,
+            workers,
+            switches,
+            wanted,
+            ready,
+            process,
+            task: tokio::spawn(supervisor.run()),
+        })
+    }
+
+    /// Where it listens, or will.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Returns when every worker is READY. Give it a deadline: a frozen or refusing server
+    /// also gets ready, but one that is restarted again and again does not.
+    pub async fn ready(&self) {
+        let life = self.wanted.borrow().life;
+        let mut ready = self.ready.subscribe();
+        // The sender lives as long as self, so the wait cannot fail.
+        ready
+            .wait_for(|r| r.life >= life && r.workers >= self.workers)
+            .await
+            .ok();
+    }
+
+    /// Requests that wait in the queues of all versions of a model, in service ones excluded;
+    /// 0 for an unknown model and before the ports open.
+    pub fn pending(&self, model: &str) -> usize {
+        let Some(process) = self.process() else {
+            return 0;
+        };
+        let models = process.models.iter();
+        models
+            .filter(|m| m.options.name == model)
+            .map(|m| m.queue.pending())
+            .sum()
+    }
+
+    /// Frozen like a stopped java (`kill -STOP`): connections are taken, no byte comes back.
+    /// What arrived meanwhile is read when it thaws.
+    pub fn freeze(&self, frozen: bool) {
+        self.switches.freeze(frozen);
+    }
+
+    /// Closes the three ports and resets every connection, or opens the ports again. Queue,
+    /// counters and workers go on; for a crash take [`EmulatedServer::restart`].
+    pub fn refuse(&self, refuse: bool) {
+        self.wanted.send_modify(|w| w.refuse = refuse);
+    }
+
+    /// Replaces the setting with which it was started.
+    pub fn set_metrics_mode(&self, mode: MetricsMode) {
+        self.switches.change(|s| s.metrics_mode = mode);
+    }
+
+    /// Answers 400 InvalidKeyException on the management port and to `/ping`, as when a token
+    /// is wanted and not sent. Predictions go through, as if their clients had one.
+    pub fn forbid_management(&self, forbid: bool) {
+        self.switches.change(|s| s.token_wanted = forbid);
+    }
+
+    /// The first `workers` workers of each model version keep what they have or take next and
+    /// never answer, yet say READY; 0 lets them go on.
+    pub fn stick_workers(&self, workers: usize) {
+        self.switches.stick(workers);
+    }
+
+    /// From the next batch on, for all models; `None` goes back to that of the options.
+    pub fn set_service_time(&self, service: Option<ServiceTime>) {
+        self.switches.change(|s| s.service = service);
+    }
+
+    /// Lets `count` requests arrive at the model's default version as gRPC ones do: they count
+    /// in `ts_inference_requests_total` and in pendingRequests, never in the latency counters.
+    /// Returns how many the queue took; 0 for an unknown model and before the ports open.
+    pub fn send_grpc(&self, model: &str, count: usize) -> usize {
+        let Some(process) = self.process() else {
+            return 0;
+        };
+        let Ok(found) = process.find(model, None) else {
+            return 0;
+        };
+        (0..count)
+            .filter(|_| arrive_over_grpc(&process, found).is_ok())
+            .count()
+    }
+
+    /// The process dies and comes back: connections reset, queue lost, counters from zero,
+    /// start delay and load time again. Freezing and stuck workers end with it.
+    pub fn restart(&self) {
+        self.switches.freeze(false);
+        self.switches.stick(0);
+        self.wanted.send_modify(|w| w.life += 1);
+    }
+
+    /// Closes the ports at once; whoever waits in the queue gets a reset, as with SIGTERM.
+    pub async fn stop(mut self) {
+        self.wanted.send_modify(|w| w.stop = true);
+        // Its end is all there is to know.
+        (&mut self.task).await.ok();
+    }
+
+    fn process(&self) -> Option<Arc<Process>> {
+        lock(&self.process).clone()
+    }
+}
+
+impl Drop for EmulatedServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Ports {
+    inference: ReservedPort,
+    management: ReservedPort,
+    metrics: ReservedPort,
+}
+
+struct Supervisor {
+    options: ServerOptions,
+    ports: Ports,
+    orders: watch::Receiver<Wanted>,
+    switches: Arc<Switches>,
+    ready: watch::Sender<Ready>,
+    process: Arc<Mutex<Option<Arc<Process>>>>,
+}
+
+impl Supervisor {
+    /// Ends with an order to stop, or when the handle that gives the orders is gone.
+    async fn run(mut self) {
+        while !self.orders.borrow().stop && self.orders.has_changed().is_ok() {
+            self.one_life().await;
+        }
+    }
+
+    async fn one_life(&mut self) {
+        let life = self.orders.borrow().life;
+        let over = move |w: &Wanted| w.life != life || w.stop;
+        self.ready.send_replace(Ready { life, workers: 0 });
+        tokio::select! {
+            () = sleep(self.options.start_delay) => {}
+            _ = self.orders.wait_for(over) => return,
+        }
+        let mut workers = JoinSet::new();
+        let ready = self.ready.clone();
+        let process = Process::start(&self.options, life, &self.switches, ready, &mut workers);
+        *lock(&self.process) = Some(Arc::clone(&process));
+        let mut listening = JoinSet::new();
+        loop {
+            let wanted = *self.orders.borrow_and_update();
+            let closed = listening.is_empty();
+            if over(&wanted) {
+                break;
+            } else if wanted.refuse {
+                listening.shutdown().await;
+            } else if closed && self.open(&process, &mut listening).is_err() {
+                // Out of file descriptors; the ports themselves are ours.
+                listening.shutdown().await;
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+            if self.orders.changed().await.is_err() {
+                break;
+            }
+        }
+        *lock(&self.process) = None;
+        // Awaited, since the next life listens on the same ports.
+        listening.shutdown().await;
+        workers.shutdown().await;
+    }
+
+    fn open(&self, process: &Arc<Process>, tasks: &mut JoinSet<()>) -> io::Result<()> {
+        for (port, reserved) in [
+            (Port::Inference, &self.ports.inference),
+            (Port::Management, &self.ports.management),
+            (Port::Metrics, &self.ports.metrics),
+        ] {
+            tasks.spawn(accept(reserved.listen()?, port, Arc::clone(process)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! What a test may change while the server runs.
+
+use std::sync::Mutex;
+
+use tokio::sync::watch;
+
+use crate::lock::lock;
+use crate::{MetricsMode, ServiceTime};
+
+#[derive(Debug)]
+pub(super) struct Switches {
+    frozen: watch::Sender<bool>,
+    /// How many workers of each model version do not get on, from the first one.
+    stuck: watch::Sender<usize>,
+    settings: Mutex<Settings>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings {
+    pub(super) metrics_mode: MetricsMode,
+    pub(super) token_wanted: bool,
+    /// Replaces that of every model.
+    pub(super) service: Option<ServiceTime>,
+}
+
+impl Switches {
+    pub(super) fn new(metrics_mode: MetricsMode) -> Self {
+        Self {
+            frozen: watch::Sender::new(false),
+            stuck: watch::Sender::new(0),
+            settings: Mutex::new(Settings {
+                metrics_mode,
+                token_wanted: false,
+                service: None,
+            }),
+        }
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        *lock(&self.settings)
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut lock(&self.settings));
+    }
+
+    pub(super) fn freeze(&self, frozen: bool) {
+        self.frozen.send_replace(frozen);
+    }
+
+    pub(super) fn stick(&self, workers: usize) {
+        self.stuck.send_replace(workers);
+    }
+
+    /// Returns at once unless the frontend is frozen.
+    pub(super) async fn thawed(&self) {
+        // The sender lives as long as self, so the wait cannot fail.
+        self.frozen.subscribe().wait_for(|f| !f).await.ok();
+    }
+
+    /// Returns at once unless this worker is stuck.
+    pub(super) async fn unstuck(&self, worker: usize) {
+        self.stuck.subscribe().wait_for(|n| worker >= *n).await.ok();
+    }
+}

@@ -1,0 +1,121 @@
+//! A worker: loads the model, then takes batches and sleeps.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::job::{Failure, Job, Origin, Outcome};
+use super::model::Model;
+use super::process::Process;
+use crate::lock::lock;
+
+/// How long TorchServe takes to start a worker again after it died, before the model loads.
+const RESTART: Duration = Duration::from_secs(1);
+
+pub(super) struct Worker {
+    pub(super) process: Arc<Process>,
+    pub(super) model: Arc<Model>,
+    /// Among the workers of its model version.
+    pub(super) index: usize,
+    pub(super) overhead: Duration,
+    pub(super) random: fastrand::Rng,
+}
+
+impl Worker {
+    pub(super) async fn run(mut self) {
+        self.load(Duration::ZERO).await;
+        loop {
+            let options = &self.model.options;
+            let batch = self
+                .model
+                .queue
+                .take_batch(options.batch_size, options.max_batch_delay)
+                .await;
+            self.process.switches.thawed().await;
+            // For every request of the batch, however early it was drawn into it.
+            let taken = Instant::now();
+            let outcome = self.serve(taken, &batch).await;
+            self.process.switches.thawed().await;
+            if matches!(outcome, Outcome::Done { .. }) {
+                self.book(taken, &batch);
+            }
+            if outcome == Outcome::WorkerDied {
+                self.model.worker_restarts(self.index);
+                self.process.worker_is_ready(false);
+            }
+            for job in batch {
+                if let Origin::Rest { reply, .. } = job.origin {
+                    // The client's connection may be gone; the work was done all the same.
+                    reply.send(outcome).ok();
+                }
+            }
+            if outcome == Outcome::WorkerDied {
+                self.load(RESTART).await;
+            }
+        }
+    }
+
+    async fn load(&self, before: Duration) {
+        let time = before + self.model.options.load;
+        sleep(time).await;
+        let mut counters = lock(&self.process.counters);
+        counters
+            .worker_load_time
+            .insert(self.model.worker_name(self.index), millis(time).round());
+        counters.worker_thread_time = Some(millis(self.overhead).round());
+        drop(counters);
+        self.model.worker_ready(self.index);
+        self.process.worker_is_ready(true);
+    }
+
+    async fn serve(&mut self, taken: Instant, batch: &[Job]) -> Outcome {
+        let fails = |how| batch.iter().any(|job| job.asked.fail == Some(how));
+        let service = self.process.switches.settings().service;
+        let drawn = service
+            .unwrap_or(self.model.options.service)
+            .draw(&mut self.random);
+        let asked = batch.iter().filter_map(|job| job.asked.sleep()).max();
+        let slept = asked.unwrap_or(drawn);
+        let outcome = if fails(Failure::Exit) {
+            Outcome::WorkerDied
+        } else if fails(Failure::Exception) {
+            Outcome::HandlerFailed
+        } else {
+            // One wait for both, since each would be rounded up to the timer's next millisecond.
+            match taken.checked_add(slept + self.overhead) {
+                Some(end) => sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+            let batch = batch.len();
+            Outcome::Done { slept, batch }
+        };
+        self.process.switches.unstuck(self.index).await;
+        outcome
+    }
+
+    /// At the answer, not before: while nothing completes no counter moves.
+    fn book(&self, taken: Instant, batch: &[Job]) {
+        let answered = Instant::now();
+        let in_worker = answered - taken;
+        let mut counters = lock(&self.process.counters);
+        for job in batch {
+            let waited = taken - job.arrived;
+            counters.waited(waited);
+            if let Origin::Rest { version_label, .. } = &job.origin {
+                let series = self.model.series(version_label);
+                counters.answered(series, waited, answered - job.arrived);
+            }
+        }
+        let prediction = millis(in_worker.saturating_sub(self.overhead));
+        counters.prediction_time.insert(
+            self.model.options.name.clone(),
+            (prediction * 100.0).round() / 100.0,
+        );
+        counters.worker_thread_time = Some(millis(self.overhead).round());
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}

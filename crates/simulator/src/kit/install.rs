@@ -1,0 +1,140 @@
+//! A virtual environment with TorchServe, made once and kept.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+use super::command::{output, succeed};
+use super::files;
+use super::{KitError, Programs};
+
+/// What is installed, without dependencies: TorchServe also names Pillow, packaging and wheel,
+/// which this use does not need, and imports torch, for which the kit has a stub.
+pub const PACKAGES: [&str; 3] = ["torchserve==0.12.0", "psutil==7.2.2", "PyYAML==6.0.3"];
+
+const NAME: &str = "torchserve-0.12.0";
+/// Below the installation.
+pub(super) const VENV: &str = "venv";
+/// Written last: a virtual environment holds its own path, so that it cannot be made elsewhere
+/// and renamed.
+const MARKER: &str = "installed";
+
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(600);
+const MAKE_VENV: Duration = Duration::from_secs(120);
+const DOWNLOAD: Duration = Duration::from_secs(600);
+
+/// The folder of the installation.
+pub(super) async fn install(
+    cache: &Path,
+    programs: &Programs,
+    mut progress: impl FnMut(&str) + Send,
+) -> Result<PathBuf, KitError> {
+    // Whoever starts the servers may do so from another folder.
+    let cache = std::path::absolute(cache).unwrap_or_else(|_| cache.to_owned());
+    create(&cache)?;
+    let _lock = take_lock(&cache.join(format!("{NAME}.lock")), &mut progress).await?;
+    let folder = cache.join(NAME);
+    if !is_installed(&folder).await {
+        make(&folder, programs, &mut progress).await?;
+    }
+    files::write(&folder.join(files::FOLDER))?;
+    Ok(folder)
+}
+
+fn create(folder: &Path) -> Result<(), KitError> {
+    fs::create_dir_all(folder).map_err(|source| KitError::File {
+        what: "create",
+        path: folder.to_owned(),
+        source,
+    })
+}
+
+/// Held until the file is dropped, or the process ends however it ends.
+async fn take_lock(path: &Path, progress: &mut impl FnMut(&str)) -> Result<File, KitError> {
+    let failed = |source| KitError::File {
+        what: "lock",
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::create(path).map_err(failed)?;
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::WouldBlock) if began.elapsed() > WAIT_FOR_OTHERS => {
+                return Err(KitError::Busy {
+                    lock: path.to_owned(),
+                    waited: WAIT_FOR_OTHERS,
+                });
+            }
+            Err(TryLockError::WouldBlock) => {
+                progress("waiting for another installation of TorchServe");
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// Whole, of these versions, and with a Python that still runs: a virtual environment dies
+/// with the Python that made it.
+async fn is_installed(folder: &Path) -> bool {
+    let marked = fs::read_to_string(folder.join(MARKER)).is_ok_and(|text| text == marker());
+    if !marked {
+        return false;
+    }
+    let mut import = Command::new(python(folder));
+    import.args(["-c", "import ts, psutil, yaml"]);
+    let limit = Duration::from_secs(60);
+    let imported = output(&mut import, "import torchserve", limit).await;
+    matches!(imported, Ok(Some(output)) if output.status.success())
+}
+
+async fn make(
+    folder: &Path,
+    programs: &Programs,
+    progress: &mut impl FnMut(&str),
+) -> Result<(), KitError> {
+    let failed = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| KitError::File { what, path, source }
+    };
+    if folder.exists() {
+        progress("removing an installation of TorchServe that does not work");
+        fs::remove_dir_all(folder).map_err(failed("remove", folder))?;
+    }
+    create(folder)?;
+    let venv = folder.join(VENV);
+    progress("making a virtual environment for TorchServe");
+    succeed(
+        Command::new(&programs.python)
+            .args(["-m", "venv"])
+            .arg(&venv),
+        &format!("make a virtual environment in {}", venv.display()),
+        MAKE_VENV,
+    )
+    .await?;
+    progress(&format!("downloading {} (43 MB)", PACKAGES.join(", ")));
+    succeed(
+        Command::new(python(folder))
+            .args(["-m", "pip", "install", "--quiet", "--no-deps"])
+            .arg("--disable-pip-version-check")
+            .args(PACKAGES),
+        "install torchserve with pip",
+        DOWNLOAD,
+    )
+    .await?;
+    let path = folder.join(MARKER);
+    fs::write(&path, marker()).map_err(failed("write", &path))
+}
+
+fn python(folder: &Path) -> PathBuf {
+    folder.join(VENV).join("bin/python")
+}
+
+fn marker() -> String {
+    PACKAGES.join("\n") + "\n"
+}

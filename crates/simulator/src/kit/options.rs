@@ -1,0 +1,79 @@
+//! What a real TorchServe is started with.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::{MetricsMode, ServiceTime};
+
+/// One local TorchServe; its ports are free ones. The default: one model `sleepy`, one worker,
+/// 100 ms a request, on 127.0.0.1.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// Names and versions; the first version of a name is its default.
+    pub models: Vec<(String, String)>,
+    /// Address of the three HTTP ports.
+    pub bind: IpAddr,
+    /// Per model version.
+    pub workers: usize,
+    /// Requests per batch.
+    pub batch_size: usize,
+    /// How long a worker waits for a batch to fill, in whole milliseconds.
+    pub max_batch_delay: Duration,
+    /// How many requests may wait, per model version.
+    pub job_queue_size: usize,
+    /// How long the handler takes for a batch.
+    pub service: ServiceTime,
+    /// How long the handler takes to load its model.
+    pub load: Duration,
+    /// What the metrics port answers.
+    pub metrics_mode: MetricsMode,
+    /// Further lines for config.properties, `key=value`.
+    pub extra: Vec<String>,
+    /// From the start until every worker is READY.
+    pub ready_timeout: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            models: vec![("sleepy".to_owned(), "1.0".to_owned())],
+            bind: Ipv4Addr::LOCALHOST.into(),
+            workers: 1,
+            batch_size: 1,
+            max_batch_delay: Duration::from_millis(100),
+            job_queue_size: 100,
+            service: ServiceTime::Fixed(Duration::from_millis(100)),
+            load: Duration::ZERO,
+            metrics_mode: MetricsMode::default(),
+            extra: Vec::new(),
+            ready_timeout: Duration::from_secs(90),
+        }
+    }
+}
+
+impl ServerOptions {
+    /// The options of `start.py`, without the ports.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let (mean, sigma) = match self.service {
+            ServiceTime::Fixed(time) => (time, 0.0),
+            ServiceTime::Lognormal { mean, sigma } => (mean, sigma),
+        };
+        let millis = |time: Duration| (time.as_secs_f64() * 1000.0).to_string();
+        let mut arguments = vec![
+            format!("--bind={}", self.bind),
+            format!("--workers={}", self.workers),
+            format!("--batch-size={}", self.batch_size),
+            format!("--max-batch-delay={}", self.max_batch_delay.as_millis()),
+            format!("--job-queue-size={}", self.job_queue_size),
+            format!("--sleep-ms={}", millis(mean)),
+            format!("--sleep-sigma={sigma}"),
+            format!("--load-ms={}", millis(self.load)),
+            format!("--metrics-mode={}", self.metrics_mode.as_str()),
+            format!("--ready-timeout={}", self.ready_timeout.as_secs_f64()),
+        ];
+        let models = self.models.iter();
+        arguments.extend(models.map(|(name, version)| format!("--model={name}={version}")));
+        arguments.extend(self.extra.iter().map(|line| format!("--extra={line}")));
+        arguments
+    }
+}

@@ -1,0 +1,175 @@
+//! What to send, where and when.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{LoadError, Targets};
+
+/// The results of every request are kept in memory, about 32 bytes each.
+const MOST_REQUESTS: u32 = 10_000_000;
+
+/// One load. Start from [`LoadOptions::to`].
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// Where each request goes.
+    pub targets: Targets,
+    /// As it stands in the request line, escaped, with its leading `/`.
+    pub path: String,
+    /// The header `Host`.
+    pub host: String,
+    /// The header `Content-Type`.
+    pub content_type: String,
+    /// Sent with every request.
+    pub body: Vec<u8>,
+    /// One after another, without a gap.
+    pub steps: Vec<Step>,
+    /// How requests are spread within a step.
+    pub arrivals: Arrivals,
+    /// Who shares a connection with whom.
+    pub connections: Connections,
+    /// From the departure to the last byte of the answer.
+    pub timeout: Duration,
+    /// A request that would be one more is not sent but recorded as
+    /// [`Outcome::NotSent`](super::Outcome::NotSent).
+    pub max_in_flight: usize,
+}
+
+/// A rate that is held for a while.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// Requests per second; 0 is a pause.
+    pub rate: f64,
+    /// How long.
+    pub seconds: f64,
+}
+
+/// When within a step requests leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrivals {
+    /// The first at once, the others at equal distances.
+    Even,
+    /// As independent users do; the same seed gives the same instants.
+    Poisson {
+        /// Of the random distances.
+        seed: u64,
+    },
+}
+
+/// Whether connections are used more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connections {
+    /// A new one for each request; a Service balances connections, not requests.
+    PerRequest,
+    /// Idle ones are used again for the same target.
+    KeepAlive,
+}
+
+impl LoadOptions {
+    /// `{}` as JSON to TorchServe's model `sleepy`: evenly spaced, a new connection per
+    /// request, a timeout of 120 s, at most 1000 in flight.
+    pub fn to(target: SocketAddr, steps: Vec<Step>) -> Self {
+        Self {
+            targets: Targets::Fixed(target),
+            path: "/predictions/sleepy".to_owned(),
+            host: "localhost".to_owned(),
+            content_type: "application/json".to_owned(),
+            body: b"{}".to_vec(),
+            steps,
+            arrivals: Arrivals::Even,
+            connections: Connections::PerRequest,
+            timeout: Duration::from_secs(120),
+            max_in_flight: 1000,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), LoadError> {
+        if self.steps.is_empty() {
+            return Err(LoadError::NoStep);
+        }
+        for (step, &Step { rate, seconds }) in self.steps.iter().enumerate() {
+            let fits = rate.is_finite() && rate >= 0.0 && seconds.is_finite() && seconds > 0.0;
+            if !fits {
+                return Err(LoadError::Step {
+                    step,
+                    rate,
+                    seconds,
+                });
+            }
+        }
+        let requests: f64 = self.steps.iter().map(|s| s.rate * s.seconds).sum();
+        if requests > f64::from(MOST_REQUESTS) {
+            return Err(LoadError::TooMany {
+                requests,
+                most: MOST_REQUESTS,
+            });
+        }
+        let breaks = |text: &str| text.chars().any(char::is_control);
+        let path_breaks = breaks(&self.path) || self.path.contains(' ');
+        for (text, wrong) in [
+            (&self.path, path_breaks || !self.path.starts_with('/')),
+            (&self.host, breaks(&self.host)),
+            (&self.content_type, breaks(&self.content_type)),
+        ] {
+            if wrong {
+                return Err(LoadError::Head { text: text.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of every request, the same for all targets.
+    pub(super) fn request(&self) -> Vec<u8> {
+        let mut bytes = format!(
+            "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n",
+            self.path,
+            self.host,
+            self.content_type,
+            self.body.len()
+        )
+        .into_bytes();
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(steps: &[(f64, f64)]) -> LoadOptions {
+        let steps = steps.iter().map(|&(rate, seconds)| Step { rate, seconds });
+        LoadOptions::to(SocketAddr::from(([127, 0, 0, 1], 1)), steps.collect())
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_step() {
+        assert_eq!(options(&[]).check(), Err(LoadError::NoStep));
+        for (rate, seconds) in [
+            (-1.0, 1.0),
+            (1.0, 0.0),
+            (f64::NAN, 1.0),
+            (1.0, f64::INFINITY),
+        ] {
+            let error = options(&[(1.0, 1.0), (rate, seconds)]).check();
+            assert!(
+                matches!(error, Err(LoadError::Step { step: 1, .. })),
+                "{error:?}"
+            );
+        }
+        let error = options(&[(1e6, 1e6)]).check();
+        assert!(matches!(error, Err(LoadError::TooMany { .. })));
+        assert_eq!(options(&[(2.0, 1.0), (0.0, 5.0)]).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_head_cannot_be_broken() {
+        for path in ["predictions", "/a b", "/a\r\nX: y"] {
+            let mut options = options(&[(1.0, 1.0)]);
+            options.path = path.to_owned();
+            assert!(
+                matches!(options.check(), Err(LoadError::Head { .. })),
+                "{path}"
+            );
+        }
+    }
+}

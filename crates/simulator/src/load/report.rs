@@ -1,0 +1,192 @@
+//! The result of a load.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::summary::Times;
+use super::{Outcome, Sample, Spread, StepBegan, StepSummary, Summary};
+
+/// Every request of a load that has ended.
+#[derive(Debug, Clone)]
+pub struct LoadReport {
+    /// The zero of all `start_s`.
+    pub began: Instant,
+    /// The same instant on the system clock.
+    pub began_system: SystemTime,
+    /// In the order of departure; also those that did not leave.
+    pub samples: Vec<Sample>,
+    /// The steps of which at least one request was due, in order.
+    pub steps: Vec<StepBegan>,
+    /// How late requests left.
+    pub lateness: Spread,
+}
+
+/// How many requests of a span of time were harmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Harm {
+    /// Failed, or waited longer than the limit.
+    pub harmed: usize,
+    /// All of them.
+    pub of: usize,
+}
+
+impl Harm {
+    /// 0 to 1; 0 when there was no request.
+    pub fn share(self) -> f64 {
+        if self.of == 0 {
+            return 0.0;
+        }
+        self.harmed as f64 / self.of as f64
+    }
+}
+
+impl LoadReport {
+    /// The requests due within `from_s..to_s` seconds that failed or took longer than `limit`.
+    pub fn harmed(&self, from_s: f64, to_s: f64, limit: Duration) -> Harm {
+        let mut harm = Harm { harmed: 0, of: 0 };
+        for sample in self.between(from_s, to_s) {
+            harm.of += 1;
+            harm.harmed += usize::from(sample.harmed(limit));
+        }
+        harm
+    }
+
+    /// The latencies of the good answers to requests that left within `from_s..to_s` seconds.
+    pub fn latency(&self, from_s: f64, to_s: f64) -> Spread {
+        let mut times = Times::new();
+        for sample in self.between(from_s, to_s) {
+            if !sample.outcome.failed() {
+                times.record(sample.latency);
+            }
+        }
+        times.spread()
+    }
+
+    fn between(&self, from_s: f64, to_s: f64) -> impl Iterator<Item = &Sample> {
+        let within = move |s: &&Sample| (from_s..to_s).contains(&s.start_s);
+        self.samples.iter().filter(within)
+    }
+
+    /// The numbers for people and JSON.
+    pub fn summary(&self) -> Summary {
+        let mut by_outcome: BTreeMap<Outcome, Times> = BTreeMap::new();
+        let mut seconds: f64 = 0.0;
+        for sample in &self.samples {
+            let times = by_outcome.entry(sample.outcome).or_insert_with(Times::new);
+            times.record(sample.latency);
+            seconds = seconds.max(sample.start_s + sample.latency.as_secs_f64());
+        }
+        let not_sent = by_outcome.get(&Outcome::NotSent);
+        let not_sent = not_sent.map_or(0, |times| times.spread().n);
+        Summary {
+            sent: self.samples.len() as u64 - not_sent,
+            not_sent,
+            seconds: (seconds * 1000.0).round() / 1000.0,
+            lateness: self.lateness,
+            by_outcome: by_outcome
+                .iter()
+                .map(|(outcome, times)| (outcome.to_string(), times.spread()))
+                .collect(),
+            steps: self.steps.iter().map(StepBegan::summary).collect(),
+        }
+    }
+
+    /// `start_s,latency_ms,outcome`, one line per request.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_csv(&self, mut out: impl Write) -> io::Result<()> {
+        writeln!(out, "start_s,latency_ms,outcome")?;
+        for sample in &self.samples {
+            let latency = sample.latency.as_secs_f64() * 1000.0;
+            writeln!(out, "{:.4},{latency:.2},{}", sample.start_s, sample.outcome)?;
+        }
+        out.flush()
+    }
+}
+
+impl StepBegan {
+    fn summary(&self) -> StepSummary {
+        StepSummary {
+            step: self.step,
+            rate: self.rate,
+            start_s: self.start_s,
+            unix_seconds: self.unix_seconds(),
+        }
+    }
+
+    /// Seconds since 1970 on the system clock.
+    pub fn unix_seconds(&self) -> f64 {
+        let since = self.system.duration_since(UNIX_EPOCH);
+        // Before 1970 only with a broken clock, which is then what is to be seen.
+        since.map_or(0.0, |s| s.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(samples: &[(f64, u64, Outcome)]) -> LoadReport {
+        let sample = |&(start_s, ms, outcome): &(f64, u64, Outcome)| Sample {
+            start_s,
+            latency: Duration::from_millis(ms),
+            outcome,
+        };
+        LoadReport {
+            began: Instant::now(),
+            began_system: UNIX_EPOCH,
+            samples: samples.iter().map(sample).collect(),
+            steps: vec![StepBegan {
+                step: 0,
+                rate: 1.0,
+                start_s: 0.25,
+                monotonic: Instant::now(),
+                system: UNIX_EPOCH + Duration::from_millis(1500),
+            }],
+            lateness: Times::new().spread(),
+        }
+    }
+
+    #[test]
+    fn harmed_are_failures_and_long_waits_within_the_span() {
+        let report = report(&[
+            (0.0, 2000, Outcome::Status(200)),
+            (1.0, 900, Outcome::Status(200)),
+            (1.5, 1100, Outcome::Status(200)),
+            (2.0, 3, Outcome::Status(503)),
+            (2.5, 1, Outcome::Refused),
+            (3.0, 1, Outcome::Timeout),
+        ]);
+        let limit = Duration::from_secs(1);
+        let harm = report.harmed(1.0, 3.0, limit);
+        assert_eq!(harm, Harm { harmed: 3, of: 4 });
+        assert_eq!(harm.share(), 0.75);
+        assert_eq!(report.harmed(8.0, 9.0, limit).share(), 0.0);
+        assert_eq!(report.latency(0.0, 9.0).n, 3);
+    }
+
+    #[test]
+    fn the_summary_is_json_in_camel_case_and_the_csv_has_a_line_per_request() {
+        let report = report(&[
+            (0.25, 100, Outcome::Status(200)),
+            (1.25, 50, Outcome::Reset),
+            (2.25, 0, Outcome::NotSent),
+        ]);
+        let json = serde_json::to_value(report.summary()).unwrap();
+        assert_eq!(json["sent"], 2);
+        assert_eq!(json["notSent"], 1);
+        assert_eq!(json["seconds"], 2.25);
+        assert_eq!(json["byOutcome"]["reset"]["n"], 1);
+        assert_eq!(json["byOutcome"]["200"]["p99Ms"], 100.03);
+        assert_eq!(json["steps"][0]["unixSeconds"], 1.5);
+        let mut csv = Vec::new();
+        report.write_csv(&mut csv).unwrap();
+        assert_eq!(
+            String::from_utf8(csv).unwrap(),
+            "start_s,latency_ms,outcome\n\
+             0.2500,100.00,200\n1.2500,50.00,reset\n2.2500,0.00,not-sent\n"
+        );
+    }
+}

@@ -1,0 +1,258 @@
+//! A load while it runs.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use super::exchange::Exchange;
+use super::schedule::Schedule;
+use super::summary::Times;
+use super::targets::Chooser;
+use super::{LoadError, LoadOptions, LoadReport, Outcome, Sample, Spread, Step};
+use crate::lock::lock;
+
+/// A load in progress. Dropping it ends it and forgets its results.
+#[derive(Debug)]
+pub struct RunningLoad {
+    began: Instant,
+    began_system: SystemTime,
+    samples: Arc<Mutex<Vec<Sample>>>,
+    counts: watch::Receiver<Counts>,
+    steps: watch::Receiver<Vec<StepBegan>>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Spread>,
+}
+
+/// Where a running load stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Requests that have left.
+    pub sent: usize,
+    /// Of these, those without an outcome yet.
+    pub in_flight: usize,
+    /// Requests that did not leave, because too many were in flight.
+    pub not_sent: usize,
+}
+
+/// The departure of a step's first request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepBegan {
+    /// From 0, as in the options.
+    pub step: usize,
+    /// Requests per second.
+    pub rate: f64,
+    /// Seconds from the start of the load.
+    pub start_s: f64,
+    /// For reaction times within this process.
+    pub monotonic: std::time::Instant,
+    /// For reaction times measured by other processes.
+    pub system: SystemTime,
+}
+
+impl RunningLoad {
+    /// Starts it on the current tokio runtime; the first request leaves at once.
+    ///
+    /// # Errors
+    /// When the options make no sense.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(options: LoadOptions) -> Result<Self, LoadError> {
+        options.check()?;
+        let began = Instant::now();
+        let began_system = SystemTime::now();
+        let samples = Arc::default();
+        let (counts, counts_seen) = watch::channel(Counts::default());
+        let (steps, steps_seen) = watch::channel(Vec::new());
+        let (stop, stopped) = watch::channel(false);
+        let sender = Sender {
+            began,
+            exchange: Exchange::new(&options),
+            schedule: Schedule::new(options.steps.clone(), options.arrivals),
+            chooser: Chooser::new(options.targets),
+            steps: options.steps,
+            max_in_flight: options.max_in_flight,
+            tasks: JoinSet::new(),
+            samples: Arc::clone(&samples),
+            counts,
+            steps_began: steps,
+            lateness: Times::new(),
+        };
+        Ok(Self {
+            began,
+            began_system,
+            samples,
+            counts: counts_seen,
+            steps: steps_seen,
+            stop,
+            task: tokio::spawn(sender.run(stopped)),
+        })
+    }
+
+    /// The zero of all `start_s`, on the monotonic clock.
+    pub fn began(&self) -> std::time::Instant {
+        self.began.into_std()
+    }
+
+    /// Where it stands.
+    pub fn counts(&self) -> Counts {
+        *self.counts.borrow()
+    }
+
+    /// The steps that have begun; changes when one does.
+    pub fn steps(&self) -> watch::Receiver<Vec<StepBegan>> {
+        self.steps.clone()
+    }
+
+    /// Waits until the step's first request leaves; `None` when the load ends without.
+    pub async fn step_began(&self, step: usize) -> Option<StepBegan> {
+        let mut steps = self.steps();
+        let began = steps.wait_for(|began| began.iter().any(|b| b.step == step));
+        // An error is the end of the load, behind which the list may still have it.
+        drop(began.await);
+        steps.borrow().iter().find(|b| b.step == step).copied()
+    }
+
+    /// The outcomes from the `seen`-th on, in the order in which they came: for a live view
+    /// that has seen so many before.
+    pub fn samples_since(&self, seen: usize) -> Vec<Sample> {
+        lock(&self.samples).get(seen..).unwrap_or_default().to_vec()
+    }
+
+    /// Ends the schedule early, also while [`RunningLoad::finish`] waits.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.clone())
+    }
+
+    /// Waits for the end of the schedule and then at most the timeout for the last answers.
+    pub async fn finish(mut self) -> LoadReport {
+        // Only a panic or the end of the runtime takes the task away; then there is no lateness.
+        let lateness = (&mut self.task).await.ok();
+        let mut samples = std::mem::take(&mut *lock(&self.samples));
+        samples.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
+        LoadReport {
+            began: self.began.into_std(),
+            began_system: self.began_system,
+            samples,
+            steps: self.steps.borrow().clone(),
+            lateness: lateness.unwrap_or_else(|| Times::new().spread()),
+        }
+    }
+}
+
+impl Drop for RunningLoad {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Ends the schedule of a load.
+#[derive(Debug, Clone)]
+pub struct Stopper(watch::Sender<bool>);
+
+impl Stopper {
+    /// No further request leaves; the ones in flight go on.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// The task that keeps the schedule.
+struct Sender {
+    began: Instant,
+    exchange: Arc<Exchange>,
+    schedule: Schedule,
+    chooser: Chooser,
+    steps: Vec<Step>,
+    max_in_flight: usize,
+    tasks: JoinSet<Sample>,
+    samples: Arc<Mutex<Vec<Sample>>>,
+    counts: watch::Sender<Counts>,
+    steps_began: watch::Sender<Vec<StepBegan>>,
+    lateness: Times,
+}
+
+impl Sender {
+    async fn run(mut self, mut stopped: watch::Receiver<bool>) -> Spread {
+        let mut next = self.due();
+        let timer = sleep_until(next.map_or(self.began, |(due, _)| due));
+        tokio::pin!(timer);
+        loop {
+            tokio::select! {
+                () = &mut timer, if next.is_some() => {
+                    if let Some((due, step)) = next {
+                        self.send(due, step);
+                    }
+                    next = self.due();
+                    if let Some((due, _)) = next {
+                        timer.as_mut().reset(due);
+                    }
+                }
+                Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    self.record(done.ok());
+                }
+                // Said so, or nobody is left who could: either way nothing leaves any more.
+                _ = stopped.wait_for(|stop| *stop), if next.is_some() => next = None,
+                else => return self.lateness.spread(),
+            }
+        }
+    }
+
+    fn due(&mut self) -> Option<(Instant, usize)> {
+        let (offset, step) = self.schedule.next()?;
+        Some((self.began + Duration::from_secs_f64(offset), step))
+    }
+
+    fn send(&mut self, due: Instant, step: usize) {
+        let departure = Instant::now();
+        let start_s = (departure - self.began).as_secs_f64();
+        self.mark(step, start_s, departure);
+        self.lateness.record(departure - due);
+        let sample = move |outcome| Sample {
+            start_s,
+            latency: departure.elapsed(),
+            outcome,
+        };
+        if self.tasks.len() >= self.max_in_flight {
+            self.counts.send_modify(|c| c.not_sent += 1);
+            lock(&self.samples).push(sample(Outcome::NotSent));
+            return;
+        }
+        let Some(target) = self.chooser.next() else {
+            self.counts.send_modify(|c| c.sent += 1);
+            lock(&self.samples).push(sample(Outcome::NoTarget));
+            return;
+        };
+        let exchange = Arc::clone(&self.exchange);
+        self.tasks
+            .spawn(async move { sample(exchange.run(target, departure).await) });
+        self.counts.send_modify(|c| {
+            c.sent += 1;
+            c.in_flight += 1;
+        });
+    }
+
+    fn mark(&self, step: usize, start_s: f64, departure: Instant) {
+        let known = self.steps_began.borrow().last().map(|b| b.step);
+        if known == Some(step) {
+            return;
+        }
+        let began = StepBegan {
+            step,
+            rate: self.steps[step].rate,
+            start_s,
+            monotonic: departure.into_std(),
+            system: SystemTime::now(),
+        };
+        self.steps_began.send_modify(|steps| steps.push(began));
+    }
+
+    /// `None` is a task that panicked, which none does.
+    fn record(&self, sample: Option<Sample>) {
+        lock(&self.samples).extend(sample);
+        self.counts.send_modify(|c| c.in_flight = self.tasks.len());
+    }
+}

@@ -1,0 +1,58 @@
+//! How long a model is busy.
+
+use std::time::Duration;
+
+/// How long a worker is busy with one batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ServiceTime {
+    /// Always the same.
+    Fixed(Duration),
+    /// Drawn from a lognormal distribution.
+    Lognormal {
+        /// The mean, not the median.
+        mean: Duration,
+        /// The standard deviation of the logarithm; 0.5 spreads nine of ten draws over a factor of 5.
+        sigma: f64,
+    },
+}
+
+impl ServiceTime {
+    pub(crate) fn draw(self, random: &mut fastrand::Rng) -> Duration {
+        match self {
+            Self::Fixed(time) => time,
+            Self::Lognormal { mean, sigma } => {
+                // exp(N(0, s)) has the mean exp(s*s/2).
+                let spread = (sigma * standard_normal(random) - sigma * sigma / 2.0).exp();
+                // A draw beyond what a Duration can hold is as good as for ever.
+                Duration::try_from_secs_f64(mean.as_secs_f64() * spread).unwrap_or(Duration::MAX)
+            }
+        }
+    }
+}
+
+/// Box and Muller's transform of two uniform draws.
+fn standard_normal(random: &mut fastrand::Rng) -> f64 {
+    // 1 - f64() is never 0, whose logarithm is infinite.
+    let radius = (-2.0 * (1.0 - random.f64()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * random.f64()).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lognormal_service_times_keep_their_mean() {
+        let service = ServiceTime::Lognormal {
+            mean: Duration::from_millis(100),
+            sigma: 0.5,
+        };
+        let mut random = fastrand::Rng::with_seed(7);
+        let draws: Vec<f64> = (0..20_000)
+            .map(|_| service.draw(&mut random).as_secs_f64())
+            .collect();
+        let mean = draws.iter().sum::<f64>() / draws.len() as f64;
+        assert!((0.098..0.102).contains(&mean), "{mean}");
+        assert!(draws.iter().any(|d| *d > 0.2) && draws.iter().any(|d| *d < 0.05));
+    }
+}

@@ -1,0 +1,245 @@
+//! An emulated server misbehaves on demand.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use pushscale_simulator::emulated::{EmulatedServer, ModelOptions, ServerOptions};
+use pushscale_simulator::{ServiceTime, open_files};
+use support::{Client, SOON, eventually, get, post, sum};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const MODEL: &str = "/predictions/sleepy";
+
+async fn started(service_ms: u64) -> EmulatedServer {
+    let model = ModelOptions {
+        service: ServiceTime::Fixed(Duration::from_millis(service_ms)),
+        ..ModelOptions::default()
+    };
+    let options = ServerOptions {
+        models: vec![model],
+        ..ServerOptions::default()
+    };
+    let server = EmulatedServer::start(options).unwrap();
+    timeout(SOON, server.ready()).await.unwrap();
+    server
+}
+
+async fn waiting(server: &EmulatedServer, pending: usize) -> Client {
+    let mut client = Client::connect(server.addresses().inference).await;
+    client.post(MODEL, "{}").await;
+    eventually("the request waits", || async {
+        server.pending("sleepy") == pending
+    })
+    .await;
+    client
+}
+
+async fn requests(server: &EmulatedServer) -> Option<f64> {
+    let page = get(server.addresses().metrics, "/metrics").await.body;
+    sum(&page, "ts_inference_requests_total")
+}
+
+#[tokio::test]
+async fn frozen_it_takes_connections_and_answers_nothing_until_it_thaws() {
+    let server = started(10).await;
+    let at = server.addresses();
+    let mut before = Client::connect(at.inference).await;
+    server.freeze(true);
+    before.post(MODEL, "{}").await;
+    let mut clients = vec![before];
+    for address in [at.metrics, at.management] {
+        let mut client = Client::connect(address).await;
+        client
+            .send("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        assert!(client.is_silent(Duration::from_millis(100)).await);
+    }
+    server.freeze(false);
+    for (client, status) in clients.iter_mut().zip([200, 200, 404]) {
+        assert_eq!(client.answer().await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn frozen_in_the_middle_of_a_request_it_books_nothing_until_it_thaws() {
+    let server = started(200).await;
+    let mut client = Client::connect(server.addresses().inference).await;
+    client.post(MODEL, "{}").await;
+    eventually("the request has arrived", || async {
+        requests(&server).await.is_some()
+    })
+    .await;
+    server.freeze(true);
+    assert!(client.is_silent(Duration::from_millis(500)).await);
+    server.freeze(false);
+    assert_eq!(client.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn refusing_it_resets_connections_and_keeps_its_counters() {
+    let server = started(10).await;
+    let at = server.addresses();
+    assert_eq!(post(at.inference, MODEL, "{}").await.status, 200);
+    let mut idle = Client::connect(at.metrics).await;
+    server.refuse(true);
+    assert_eq!(idle.end().await, Some(ErrorKind::ConnectionReset));
+    for address in [at.inference, at.management, at.metrics] {
+        eventually("the port is closed", || async {
+            let refused = TcpStream::connect(address).await;
+            refused.is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
+        })
+        .await;
+    }
+    server.refuse(false);
+    eventually("the port is open", || async {
+        TcpStream::connect(at.metrics).await.is_ok()
+    })
+    .await;
+    assert_eq!(requests(&server).await, Some(1.0));
+}
+
+#[tokio::test]
+async fn a_stuck_worker_says_ready_and_moves_no_latency() {
+    let server = started(10).await;
+    let at = server.addresses();
+    server.stick_workers(1);
+    // The first one is in service for ever, the second one waits.
+    let mut first = Client::connect(at.inference).await;
+    first.post(MODEL, "{}").await;
+    eventually("it is in service", || async {
+        requests(&server).await == Some(1.0)
+    })
+    .await;
+    let mut second = waiting(&server, 1).await;
+    assert!(first.is_silent(Duration::from_millis(200)).await);
+    let page = get(at.metrics, "/metrics").await.body;
+    assert_eq!(sum(&page, "ts_inference_requests_total"), Some(2.0));
+    assert_eq!(sum(&page, "ts_queue_latency_microseconds"), None);
+    let models = support::describe(at.management, "sleepy").await;
+    assert_eq!(models[0]["workers"][0]["status"], "READY");
+    assert!(get(at.inference, "/ping").await.body.contains("Healthy"));
+    server.stick_workers(0);
+    assert_eq!(first.answer().await.status, 200);
+    assert_eq!(second.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn forbidden_management_asks_for_a_token_in_the_real_words() {
+    let server = started(10).await;
+    let at = server.addresses();
+    server.forbid_management(true);
+    for (address, path) in [
+        (at.management, "/models"),
+        (at.management, "/models/sleepy/all"),
+        (at.inference, "/ping"),
+    ] {
+        let answer = get(address, path).await;
+        assert_eq!(answer.status, 400);
+        assert_eq!(
+            answer.body,
+            "{\n  \"code\": 400,\n  \"type\": \"InvalidKeyException\",\n  \"message\": \"Token \
+             Authorization failed. Token either incorrect, expired, or not provided \
+             correctly\"\n}\n"
+        );
+    }
+    assert_eq!(get(at.metrics, "/metrics").await.status, 200);
+    assert_eq!(post(at.inference, MODEL, "{}").await.status, 200);
+    server.forbid_management(false);
+    assert_eq!(get(at.management, "/models").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_restart_resets_who_waits_and_counts_from_zero() {
+    let server = started(10_000).await;
+    let at = server.addresses();
+    let mut in_service = Client::connect(at.inference).await;
+    in_service.post(MODEL, "{}").await;
+    eventually("it is in service", || async {
+        requests(&server).await == Some(1.0)
+    })
+    .await;
+    let mut queued = waiting(&server, 1).await;
+    server.stick_workers(1);
+    server.restart();
+    timeout(SOON, server.ready()).await.unwrap();
+    assert_eq!(in_service.end().await, Some(ErrorKind::ConnectionReset));
+    assert_eq!(queued.end().await, Some(ErrorKind::ConnectionReset));
+    assert_eq!(server.pending("sleepy"), 0);
+    eventually("the port is open", || async {
+        TcpStream::connect(at.metrics).await.is_ok()
+    })
+    .await;
+    assert_eq!(requests(&server).await, None);
+    let body = r#"{"sleep_ms": 1}"#;
+    assert_eq!(post(at.inference, MODEL, body).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_model_without_workers_refuses_everything() {
+    let mut options = ServerOptions::default();
+    options.models[0].workers = 0;
+    let server = EmulatedServer::start(options).unwrap();
+    timeout(SOON, server.ready()).await.unwrap();
+    let at = server.addresses();
+    eventually("the port is open", || async {
+        TcpStream::connect(at.metrics).await.is_ok()
+    })
+    .await;
+    assert_eq!(post(at.inference, MODEL, "{}").await.status, 503);
+    assert!(
+        get(at.management, "/models/sleepy")
+            .await
+            .body
+            .contains("\"workers\": []")
+    );
+}
+
+#[tokio::test]
+async fn stopping_closes_the_ports_and_resets_who_waits() {
+    let server = started(10_000).await;
+    let at = server.addresses();
+    let mut client = Client::connect(at.inference).await;
+    client.post(MODEL, "{}").await;
+    eventually("it has arrived", || async {
+        requests(&server).await == Some(1.0)
+    })
+    .await;
+    timeout(SOON, server.stop()).await.unwrap();
+    assert_eq!(client.end().await, Some(ErrorKind::ConnectionReset));
+    let refused = TcpStream::connect(at.inference).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn hundreds_of_servers_fit_into_one_process() {
+    open_files::raise_limit();
+    let mut servers = Vec::new();
+    for _ in 0..200 {
+        servers.push(started(10).await);
+    }
+    for server in &servers {
+        assert_eq!(
+            post(server.addresses().inference, MODEL, "{}").await.status,
+            200
+        );
+    }
+    let address = servers[0].addresses().inference;
+    drop(servers);
+    eventually("dropped servers are gone", || async {
+        TcpStream::connect(address).await.is_err()
+    })
+    .await;
+}

@@ -1,0 +1,311 @@
+//! The real TorchServe: started, loaded, stopped, and compared with the emulated one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and says why it did not run"
+)]
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use pushscale_simulator::emulated::{self, EmulatedServer};
+use pushscale_simulator::kit::{Kit, KitError, ServerOptions};
+use pushscale_simulator::load::{LoadOptions, LoadReport, RunningLoad, Step};
+use pushscale_simulator::{Addresses, MetricsMode, ServiceTime};
+use rustix::process::{Pid, Signal, kill_process};
+use support::{SOON, describe, get, pending, sum};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+const INSTALL: Duration = Duration::from_secs(600);
+const START: Duration = Duration::from_secs(120);
+
+/// Java's start keeps two cores busy for seconds, which would be the other tests' waiting time.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// `None` when TorchServe cannot be had here, which is a failure where it must.
+async fn kit() -> Option<(Kit, MutexGuard<'static, ()>)> {
+    let alone = ALONE.lock().await;
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kit");
+    let install = Kit::install(&cache, |doing| println!("{doing}"));
+    match timeout(INSTALL, install).await.expect("installed in time") {
+        Ok(kit) => Some((kit, alone)),
+        Err(error) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {
+            panic!("failed to {error}")
+        }
+        Err(error) => {
+            eprintln!("not run, since this machine failed to {error}");
+            None
+        }
+    }
+}
+
+fn load(at: Addresses, rate: f64, seconds: f64) -> RunningLoad {
+    let steps = vec![Step { rate, seconds }];
+    RunningLoad::start(LoadOptions::to(at.inference, steps)).unwrap()
+}
+
+fn is_alive(pid: u64) -> bool {
+    // A zombie is dead; its parent only has not looked yet.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|text| !text.contains(") Z "))
+}
+
+async fn worker_pids(at: Addresses) -> Vec<u64> {
+    let models = describe(at.management, "sleepy").await;
+    let workers = models[0]["workers"].as_array().unwrap();
+    workers.iter().map(|w| w["pid"].as_u64().unwrap()).collect()
+}
+
+async fn metrics(at: Addresses) -> String {
+    get(at.metrics, "/metrics").await.body
+}
+
+#[tokio::test]
+async fn two_servers_run_side_by_side_and_leave_nothing_behind() {
+    let Some((kit, _alone)) = kit().await else {
+        return;
+    };
+    let second = ServerOptions {
+        workers: 2,
+        service: ServiceTime::Lognormal {
+            mean: Duration::from_millis(50),
+            sigma: 0.3,
+        },
+        ..ServerOptions::default()
+    };
+    let (first, second) = timeout(START, async {
+        tokio::join!(kit.start(ServerOptions::default()), kit.start(second))
+    })
+    .await
+    .unwrap();
+    let servers = [first.unwrap(), second.unwrap()];
+
+    let mut pids = Vec::new();
+    for (server, workers) in servers.iter().zip([1, 2]) {
+        let at = server.addresses();
+        let report = load(at, 10.0, 1.0).finish().await;
+        assert_eq!(report.summary().by_outcome["200"].n, 10);
+        let page = metrics(at).await;
+        assert_eq!(sum(&page, "ts_inference_requests_total"), Some(10.0));
+        let inference = sum(&page, "ts_inference_latency_microseconds").unwrap();
+        let queue = sum(&page, "ts_queue_latency_microseconds").unwrap();
+        assert!(inference > queue && queue > 0.0, "{inference} {queue}");
+        let of_workers = worker_pids(at).await;
+        assert_eq!(of_workers.len(), workers);
+        pids.extend(of_workers);
+        pids.push(u64::from(server.pid().unwrap()));
+    }
+    assert!(pids.iter().all(|pid| is_alive(*pid)));
+
+    let [first, second] = servers;
+    let stopped = timeout(START, async { tokio::join!(first.stop(), second.stop()) });
+    let (first, second) = stopped.await.unwrap();
+    first.unwrap();
+    second.unwrap();
+    let left: Vec<_> = pids.iter().filter(|pid| is_alive(**pid)).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_launched_server_gets_ready_and_a_dropped_one_ends() {
+    let Some((kit, _alone)) = kit().await else {
+        return;
+    };
+    let options = ServerOptions {
+        metrics_mode: MetricsMode::Log,
+        load: Duration::from_millis(500),
+        ..ServerOptions::default()
+    };
+    let mut server = kit.launch(options).unwrap();
+    let at = server.addresses();
+    // Its ports are ours from the beginning, and closed.
+    let refused = tokio::net::TcpStream::connect(at.metrics).await;
+    assert!(refused.is_err());
+    assert_eq!(server.pid(), None);
+    timeout(START, server.ready()).await.unwrap().unwrap();
+    assert!(!server.has_ended());
+    assert_eq!(metrics(at).await, "");
+
+    let pid = u64::from(server.pid().unwrap());
+    drop(server);
+    support::eventually("java has ended", || async { !is_alive(pid) }).await;
+}
+
+#[tokio::test]
+async fn neither_java_nor_its_parent_outlives_the_other() {
+    let Some((kit, _alone)) = kit().await else {
+        return;
+    };
+    let start = || async {
+        let server = timeout(START, kit.start(ServerOptions::default())).await;
+        server.unwrap().unwrap()
+    };
+    let mut server = start().await;
+    kill(server.pid().unwrap());
+    let began = Instant::now();
+    while !server.has_ended() {
+        assert!(
+            began.elapsed() < SOON,
+            "start.py did not notice the end of java"
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+
+    let server = start().await;
+    let java = u64::from(server.pid().unwrap());
+    let workers = worker_pids(server.addresses()).await;
+    kill(parent(java));
+    support::eventually("java and its workers have ended", || async {
+        !is_alive(java) && !workers.iter().any(|pid| is_alive(*pid))
+    })
+    .await;
+    server.stop().await.unwrap();
+}
+
+fn kill(pid: u32) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+}
+
+fn parent(pid: u64) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("PPid:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_start_tells_why() {
+    let Some((kit, _alone)) = kit().await else {
+        return;
+    };
+    let options = ServerOptions {
+        extra: vec!["inference_address=nonsense".to_owned()],
+        ..ServerOptions::default()
+    };
+    let error = timeout(START, kit.start(options)).await.unwrap();
+    let error = error.unwrap_err();
+    assert!(matches!(error, KitError::NotReady { .. }), "{error}");
+    assert!(error.to_string().contains("nonsense"), "{error}");
+}
+
+/// What a server showed under the small load.
+#[derive(Debug)]
+struct Observed {
+    /// `pendingRequests` at each half second from the start of the overload.
+    pending: Vec<u64>,
+    requests: f64,
+    /// Seconds, of the light load alone.
+    light_queue: f64,
+    /// Seconds.
+    queue: f64,
+    /// Seconds.
+    inference: f64,
+    /// Without the scrapes and descriptions in between.
+    predictions_in_2xx: f64,
+    last_queue_time: f64,
+}
+
+impl Observed {
+    /// Seconds in the worker, the way there and back included, per request.
+    fn service(&self) -> f64 {
+        (self.inference - self.queue) / self.requests
+    }
+}
+
+/// 2/s for 3 s, then 20/s for 4 s, then until the queue is empty.
+async fn observe(at: Addresses) -> Observed {
+    let before = metrics(at).await;
+    // That scrape itself counts in the next page.
+    let mut gets = 1.0;
+    let all_good = |report: LoadReport, n: u64| {
+        let summary = report.summary();
+        assert_eq!(summary.by_outcome["200"].n, n, "{summary:?}");
+    };
+    all_good(load(at, 2.0, 3.0).finish().await, 6);
+    let light = metrics(at).await;
+    gets += 1.0;
+
+    let overload = load(at, 20.0, 4.0);
+    let began = Instant::from_std(overload.began());
+    let mut series = Vec::new();
+    for half_seconds in 1..=8 {
+        sleep_until(began + Duration::from_millis(500) * half_seconds).await;
+        series.push(pending(at.management, "sleepy").await);
+        gets += 1.0;
+    }
+    all_good(timeout(START, overload.finish()).await.unwrap(), 80);
+    // The client has its answer a moment before the counters are written.
+    sleep(Duration::from_millis(300)).await;
+    let after = metrics(at).await;
+    let seconds = |page: &str, family| sum(page, family).unwrap_or(0.0) / 1e6;
+    let successes = |page: &str| sum(page, "Requests2XX").unwrap_or(0.0);
+    Observed {
+        pending: series,
+        requests: sum(&after, "ts_inference_requests_total").unwrap(),
+        light_queue: seconds(&light, "ts_queue_latency_microseconds"),
+        queue: seconds(&after, "ts_queue_latency_microseconds"),
+        inference: seconds(&after, "ts_inference_latency_microseconds"),
+        predictions_in_2xx: successes(&after) - successes(&before) - gets,
+        last_queue_time: sum(&after, "QueueTime").unwrap(),
+    }
+}
+
+/// Within 10 percent.
+fn about(what: &str, emulated: f64, real: f64) {
+    let off = emulated / real - 1.0;
+    assert!(off.abs() < 0.1, "{what}: emulated {emulated}, real {real}");
+}
+
+#[tokio::test]
+async fn the_emulated_server_queues_and_counts_as_the_real_one() {
+    let Some((kit, _alone)) = kit().await else {
+        return;
+    };
+    let started = timeout(START, kit.start(ServerOptions::default())).await;
+    let server = started.unwrap().unwrap();
+    let real = observe(server.addresses()).await;
+    server.stop().await.unwrap();
+
+    // How long the way to the worker and back takes is the machine's, and its load's.
+    let handler = Duration::from_millis(100);
+    // Half of what the timer rounds up to on average is inside the emulated service already.
+    let measured = Duration::from_secs_f64(real.service() - 0.001);
+    let options = emulated::ServerOptions {
+        overhead: measured.saturating_sub(handler),
+        ..emulated::ServerOptions::default()
+    };
+    let server = EmulatedServer::start(options).unwrap();
+    timeout(SOON, server.ready()).await.unwrap();
+    let emulated = observe(server.addresses()).await;
+    println!("real     {real:?}\nemulated {emulated:?}");
+
+    assert_eq!(real.requests, 86.0);
+    assert_eq!(emulated.requests, 86.0);
+    assert_eq!(real.predictions_in_2xx, 86.0);
+    assert_eq!(emulated.predictions_in_2xx, 86.0);
+    // Under light load neither has a queue: on average not a service time, on a busy machine.
+    assert!(real.light_queue < 0.5, "{real:?}");
+    assert!(emulated.light_queue < 0.5, "{emulated:?}");
+    about("service", emulated.service(), real.service());
+    about("queue latency", emulated.queue, real.queue);
+    about("inference latency", emulated.inference, real.inference);
+    about(
+        "last QueueTime",
+        emulated.last_queue_time,
+        real.last_queue_time,
+    );
+    // Four are a fifth of a second, by which a poll may come late.
+    for (emulated, real) in emulated.pending.iter().zip(&real.pending) {
+        assert!(
+            emulated.abs_diff(*real) <= 4,
+            "pending {emulated}, real {real}"
+        );
+    }
+}
