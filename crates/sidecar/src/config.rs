@@ -69,7 +69,7 @@ impl Config {
                 max_bytes: settings.number("max_page_bytes", 4 << 20, 4096, 64 << 20),
             },
             push: PushConfig {
-                aggregator: aggregator(&mut settings),
+                aggregators: aggregators(&mut settings),
                 timeout: settings.duration("push_timeout", 2 * second, least, minute),
                 resolve_every: settings.duration("resolve_interval", 5 * second, least, minute),
             },
@@ -102,17 +102,20 @@ fn management_address(settings: &mut Settings) -> Option<PortAddress> {
         .ok()
 }
 
-/// `HOST:PORT`; the name of a headless Service stands for all its pods.
-fn aggregator(settings: &mut Settings) -> String {
+/// `HOST:PORT`, or several with commas between them.
+fn aggregators(settings: &mut Settings) -> Vec<String> {
     let expected = "HOST:PORT of the aggregator's headless Service";
     let text = settings.required("aggregator", expected);
-    let good = text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
-    });
-    if !text.is_empty() && !good {
+    let good = |name: &str| {
+        name.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
+        })
+    };
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if !text.is_empty() && !names.iter().all(|name| good(name)) {
         settings.mistake("aggregator", format!("is {text:?}: it must be {expected}"));
     }
-    text
+    names
 }
 
 #[cfg(test)]

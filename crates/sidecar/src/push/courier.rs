@@ -43,7 +43,7 @@ enum Delivered {
 
 impl Courier {
     pub(super) fn new(address: SocketAddr, config: &PushConfig, shared: Shared) -> Self {
-        let host = HeaderValue::from_str(&config.aggregator)
+        let host = HeaderValue::from_str(&address.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("aggregator"));
         let limits = Limits {
             time: config.timeout,

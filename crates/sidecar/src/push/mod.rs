@@ -22,8 +22,8 @@ const MOST_AGGREGATORS: usize = 16;
 /// Where readings go.
 #[derive(Clone, Debug)]
 pub struct PushConfig {
-    /// `HOST:PORT`.
-    pub aggregator: String,
+    /// `HOST:PORT`, one or several. A headless Service's name stands for all its pods.
+    pub aggregators: Vec<String>,
     /// How long one push may take, connecting included.
     pub timeout: Duration,
     /// How often the name is resolved anew.
@@ -57,7 +57,7 @@ pub(crate) async fn run(config: PushConfig, shared: Shared, mut lost: mpsc::Rece
     let mut running = JoinSet::new();
     let mut readings = shared.newest.clone();
     loop {
-        if let Some(mut found) = resolve::resolve(&config.aggregator).await {
+        if let Some(mut found) = resolve::resolve(&config.aggregators).await {
             found.truncate(MOST_AGGREGATORS);
             couriers.retain(|address, courier| {
                 let stays = found.contains(address);

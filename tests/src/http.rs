@@ -1,0 +1,78 @@
+//! HTTP by hand: what a test sends is what goes over the wire.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long any answer may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its body.
+    pub body: String,
+}
+
+/// `GET path`, on a connection of its own.
+pub async fn get(address: SocketAddr, path: &str) -> Answer {
+    raw(
+        address,
+        format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes(),
+    )
+    .await
+}
+
+/// `POST path` with a body, on a connection of its own.
+pub async fn post(address: SocketAddr, path: &str, body: &[u8]) -> Answer {
+    let mut bytes = format!(
+        "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(body);
+    raw(address, &bytes).await
+}
+
+/// Sends these bytes and reads until the server closes. An answer that never comes has status 0.
+pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
+    let talk = async {
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        stream.write_all(bytes).await.ok()?;
+        let mut answer = Vec::new();
+        // A server that refuses without reading all may reset after its answer.
+        stream.read_to_end(&mut answer).await.ok();
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        Some(Answer {
+            status: head.split_whitespace().nth(1)?.parse().ok()?,
+            body: body.to_owned(),
+        })
+    };
+    timeout(DEADLINE, talk)
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or(Answer {
+            status: 0,
+            body: String::new(),
+        })
+}
+
+/// Asks again and again until it is so.
+///
+/// # Panics
+/// If it is not so within the time.
+pub async fn until<F: Future<Output = bool>>(within: Duration, mut is_so: impl FnMut() -> F) {
+    let asked = timeout(within, async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(asked.await.is_ok(), "not so within {within:?}");
+}

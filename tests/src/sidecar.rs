@@ -1,0 +1,75 @@
+//! A sidecar of the real code, in this process, with its ports on loopback.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use pushscale_daemon::config::Settings;
+use pushscale_daemon::shutdown::Stop;
+use pushscale_sidecar::Config;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::small_world::{NAMESPACE, uid};
+
+/// A running sidecar.
+pub struct TestSidecar {
+    /// Where its own pages are.
+    pub address: SocketAddr,
+    stop: Stop,
+    running: JoinHandle<()>,
+}
+
+impl TestSidecar {
+    /// A sidecar in the pod `pod` that reads these ports every 100 ms and pushes to `aggregator`.
+    pub async fn start(
+        pod: &str,
+        metrics: SocketAddr,
+        management: SocketAddr,
+        aggregator: &str,
+    ) -> Self {
+        let metrics = format!("http://{metrics}");
+        let management = format!("http://{management}");
+        let uid = uid(pod);
+        let settings = Settings::from_pairs(
+            pushscale_sidecar::PREFIX,
+            [
+                ("PUSHSCALE_SIDECAR_AGGREGATOR", aggregator),
+                ("PUSHSCALE_SIDECAR_POD_NAMESPACE", NAMESPACE),
+                ("PUSHSCALE_SIDECAR_POD_NAME", pod),
+                ("PUSHSCALE_SIDECAR_POD_UID", uid.as_str()),
+                ("PUSHSCALE_SIDECAR_METRICS_URL", &metrics),
+                ("PUSHSCALE_SIDECAR_MANAGEMENT_URL", &management),
+                ("PUSHSCALE_SIDECAR_LISTEN", "127.0.0.1:0"),
+                ("PUSHSCALE_SIDECAR_INTERVAL", "100ms"),
+                ("PUSHSCALE_SIDECAR_SCRAPE_TIMEOUT", "500ms"),
+                ("PUSHSCALE_SIDECAR_PUSH_TIMEOUT", "500ms"),
+                ("PUSHSCALE_SIDECAR_RESOLVE_INTERVAL", "200ms"),
+            ],
+        )
+        .expect("settings are text");
+        let config = Config::from_settings(settings).expect("settings are right");
+        let bound = pushscale_sidecar::bind(config)
+            .await
+            .expect("a port is free");
+        let address = bound.address();
+        let stop = Stop::new();
+        let stopped = stop.clone();
+        let running = tokio::spawn(async move {
+            bound.run(stopped).await.expect("the sidecar runs");
+        });
+        Self {
+            address,
+            stop,
+            running,
+        }
+    }
+
+    /// Tells it to stop, as SIGTERM does, and waits until it has.
+    pub async fn end(self) {
+        self.stop.cancel();
+        timeout(Duration::from_secs(10), self.running)
+            .await
+            .expect("the sidecar stops")
+            .expect("the sidecar does not panic");
+    }
+}

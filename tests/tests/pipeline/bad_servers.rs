@@ -1,0 +1,134 @@
+//! Whatever stands where TorchServe should: the sidecar names it, bounds it, and goes on.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use pushscale_tests::http;
+use pushscale_tests::sidecar::TestSidecar;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::support::SOON;
+
+/// A server that says these bytes to whoever asks, and keeps the connection.
+async fn saying(bytes: Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let bytes = bytes.clone();
+            tokio::spawn(async move {
+                let mut asked = [0; 4096];
+                while matches!(stream.read(&mut asked).await, Ok(1..)) {
+                    if stream.write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn page(status: &str, body: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+async fn state_of(metrics: SocketAddr, management: SocketAddr) -> (String, String) {
+    let sidecar = TestSidecar::start("p", metrics, management, "127.0.0.1:1").await;
+    http::until(SOON, || async {
+        http::get(sidecar.address, "/reading").await.status == 200
+    })
+    .await;
+    let body = http::get(sidecar.address, "/reading").await.body;
+    let reading: serde_json::Value = serde_json::from_str(&body).unwrap();
+    sidecar.end().await;
+    let state = |name: &str| reading["server"][name].as_str().unwrap_or("-").to_owned();
+    (state("state"), state("managementPort"))
+}
+
+#[tokio::test]
+async fn each_kind_of_wrong_server_has_its_name() {
+    let good = "# TYPE ts_inference_requests_total counter\n\
+                ts_inference_requests_total{model_name=\"m\",} 1.0\n";
+    let cases = [
+        (
+            "garbled",
+            saying(b"220 mail.example ESMTP\r\n".to_vec()).await,
+        ),
+        (
+            "garbled",
+            saying(page("200 OK", "<html>hello</html>")).await,
+        ),
+        ("garbled", saying(page("404 Not Found", "no")).await),
+        (
+            "garbled",
+            saying(page("200 OK", "another_program_total 7\n")).await,
+        ),
+        (
+            "garbled",
+            saying(b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n#".to_vec()).await,
+        ),
+        ("forbidden", saying(page("403 Forbidden", "")).await),
+        ("empty", saying(page("200 OK", "")).await),
+        ("frozen", saying(Vec::new()).await),
+        (
+            "frozen",
+            saying(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbegun".to_vec()).await,
+        ),
+        ("ready", saying(page("200 OK", good)).await),
+    ];
+    let nobody: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
+    for (expected, address) in cases {
+        assert_eq!(state_of(address, nobody).await.0, expected);
+    }
+    assert_eq!(state_of(nobody, nobody).await.0, "refused");
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_cut_at_the_cap() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+                let mut chunk = b"10000\r\n".to_vec();
+                chunk.resize(chunk.len() + 0x10000, b'#');
+                chunk.extend_from_slice(b"\r\n");
+                let mut going = stream.write_all(head).await.is_ok();
+                while going {
+                    going = stream.write_all(&chunk).await.is_ok();
+                }
+            });
+        }
+    });
+    let nobody: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
+    assert_eq!(state_of(address, nobody).await.0, "garbled");
+}
+
+#[tokio::test]
+async fn a_management_port_that_is_something_else_leaves_the_metrics_readable() {
+    let good = "ts_inference_requests_total{model_name=\"m\",} 1.0\n";
+    let forbidden = r#"{"code":400,"type":"InvalidKeyException","message":"Token missing"}"#;
+    let metrics = saying(page("200 OK", good)).await;
+    let cases = [
+        (
+            "forbidden",
+            saying(page("400 Bad Request", forbidden)).await,
+        ),
+        (
+            "garbled",
+            saying(b"\x00\x00\x12\x04\x00\x00\x00".to_vec()).await,
+        ),
+        ("garbled", saying(page("200 OK", "{}")).await),
+        ("frozen", saying(Vec::new()).await),
+    ];
+    for (expected, management) in cases {
+        let (state, port) = state_of(metrics, management).await;
+        assert_eq!((state.as_str(), port.as_str()), ("ready", expected));
+    }
+}

@@ -1,0 +1,68 @@
+//! Both programs leave in order.
+
+use std::time::Duration;
+
+use pushscale_tests::http;
+use pushscale_tests::sidecar::TestSidecar;
+use pushscale_tests::small_world::SmallWorld;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::{SOON, policy, server};
+
+#[tokio::test]
+async fn the_last_push_says_leaving_and_the_pod_counts_no_more() {
+    let world = SmallWorld::start(policy(), 2).await;
+    world.add_pod("torchserve-0").await;
+    world.add_pod("torchserve-1").await;
+    let (stays, goes) = (server().await, server().await);
+    let aggregator = world.push.to_string();
+    let mut sidecars = Vec::new();
+    for (pod, server) in [("torchserve-0", &stays), ("torchserve-1", &goes)] {
+        let ports = server.addresses();
+        sidecars.push(TestSidecar::start(pod, ports.metrics, ports.management, &aggregator).await);
+    }
+    let explained = || async { http::get(world.admin, "/debug/scalers").await.body };
+    http::until(SOON, || async {
+        explained().await.contains("2 of 2 running pods report")
+    })
+    .await;
+    sidecars.pop().unwrap().end().await;
+    http::until(SOON, || async {
+        let page = explained().await;
+        page.contains("1 of 1 running pods report") && page.contains("1 leaving or failed")
+    })
+    .await;
+    sidecars.pop().unwrap().end().await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_push_in_hand_is_answered_after_the_stop() {
+    let world = SmallWorld::start(policy(), 1).await;
+    let mut stream = TcpStream::connect(world.push).await.unwrap();
+    let body = include_str!("../../../crates/protocol/testdata/overloaded-v1.json");
+    let head = format!(
+        "POST /v1/readings HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&body.as_bytes()[..100]).await.unwrap();
+    // The request is in hand once the server has asked for more than it got.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.stop();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    stream.write_all(&body.as_bytes()[100..]).await.unwrap();
+    let mut answer = String::new();
+    timeout(SOON, stream.read_to_string(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 503") || answer.starts_with("HTTP/1.1 404"),
+        "{answer}"
+    );
+    assert!(TcpStream::connect(world.push).await.is_err());
+    world.end().await;
+}
