@@ -11,6 +11,11 @@ use crate::look::Queue;
 /// idle time before it; longer, and it follows late.
 const RATE_WINDOW: Duration = Duration::from_millis(2900);
 
+/// The two ports are read a few milliseconds apart, and a request that arrives in between is in one number and
+/// not in the other. Fewer departures than this are no departures: one phantom in three seconds made a stuck
+/// queue of 18 look like one of 52 s.
+pub(super) const JITTER: f64 = 1.5;
+
 /// What the queue's length says.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queued {
@@ -60,7 +65,7 @@ impl Queued {
             return None;
         }
         let taken = (last.admitted - first.admitted) - (last.pending - first.pending);
-        (taken > 0.0).then(|| taken / elapsed.as_secs_f64())
+        (taken >= JITTER).then(|| taken / elapsed.as_secs_f64())
     }
 
     /// The wait of a request that arrives now, in seconds. `stalled` is for how long nothing was answered, if

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pushscale_protocol::Basis;
 
 use super::answered::{Answered, Moves};
-use super::queued::Queued;
+use super::queued::{JITTER, Queued};
 use super::service_time::ServiceTime;
 use crate::look::{Counters, Queue};
 
@@ -20,8 +20,16 @@ pub(super) struct Track {
     service: ServiceTime,
     before: Option<Before>,
     progressed: Duration,
+    progressed_with: Option<Mark>,
     stalled: bool,
     was_ready: bool,
+}
+
+/// How things stood when somebody was last seen to be answered.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    admitted: f64,
+    pending: f64,
 }
 
 /// The counters at the last look.
@@ -81,6 +89,7 @@ impl Track {
                 full: false,
             }),
             progressed: at,
+            progressed_with: None,
             stalled: false,
             was_ready: false,
         }
@@ -108,21 +117,25 @@ impl Track {
         let admitted = before.map_or(0.0, |before| before.admitted) + moves.admitted;
         let pending = seen.queue.map(|queue| queue.pending);
 
-        let taken = before
-            .and_then(|before| before.pending)
+        // Requests that left the queue since the last progress, by the queue's own length.
+        let taken = self
+            .progressed_with
             .zip(pending)
-            .is_some_and(|(then, now)| moves.admitted - (now - then) >= 0.5);
+            .is_some_and(|(mark, pending)| {
+                admitted - mark.admitted - (pending - mark.pending) >= JITTER
+            });
         let gauge_moved = self
             .service
             .observe_gauge(now.service_seconds, moves.sojourn > 0.0);
         if !self.service.has_gauge() && arrived > 0.0 && moves.sojourn > 0.0 {
             self.observe_service_without_gauge(before, pending, arrived, moves);
         }
-        self.note_progress(
-            seen.at,
-            moves.sojourn > 0.0 || taken || gauge_moved,
-            pending == Some(0.0),
-        );
+        let progress = moves.sojourn > 0.0 || taken || gauge_moved;
+        let first_sight = pending.is_some() && self.progressed_with.is_none();
+        if progress || pending == Some(0.0) || first_sight {
+            self.note_progress(seen.at);
+            self.progressed_with = pending.map(|pending| Mark { admitted, pending });
+        }
         self.before = Some(Before {
             arrivals,
             wait,
@@ -166,10 +179,7 @@ impl Track {
         self.queued.wait(queue, self.service.seconds(), stalled)
     }
 
-    fn note_progress(&mut self, at: Duration, progress: bool, empty: bool) {
-        if !(progress || empty) {
-            return;
-        }
+    fn note_progress(&mut self, at: Duration) {
         self.progressed = at;
         if self.stalled {
             // The rate of answers across a stall says nothing of the rate after it.
