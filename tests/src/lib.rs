@@ -1,1 +1,3 @@
 //! The rig, and the tests that cross crates.
+
+pub mod rig;

@@ -1,0 +1,63 @@
+//! Where the rig's programs are, and how they come there.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::RigError;
+use super::shape::Shape;
+
+/// The folders of the rig's programs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Programs {
+    /// The folders, the one to be preferred first.
+    folders: Vec<PathBuf>,
+}
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rig/provision");
+
+impl Programs {
+    /// Builds and installs what is missing for the shape. That takes minutes on a new machine, and
+    /// says so on stderr; milliseconds later on.
+    pub(crate) fn provision(shape: Shape) -> Result<Self, RigError> {
+        let output = Command::new(SCRIPT)
+            .arg(shape.as_str())
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(RigError::io("run", SCRIPT))?;
+        if !output.status.success() {
+            let reason = format!("{SCRIPT} ended with {}", output.status);
+            return Err(RigError::Provision { reason });
+        }
+        let built = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        Ok(Self {
+            folders: assets.into_iter().chain([built]).collect(),
+        })
+    }
+
+    /// The full path of one of the programs.
+    pub(crate) fn path(&self, program: &str) -> Result<PathBuf, RigError> {
+        self.folders
+            .iter()
+            .map(|folder| folder.join(program))
+            .find(|path| path.is_file())
+            .ok_or_else(|| RigError::Provision {
+                reason: format!("no {program} in {:?}", self.folders),
+            })
+    }
+
+    /// A value for `PATH`: these folders, then those of the machine, with those for root.
+    pub(crate) fn search_path(&self) -> String {
+        let inherited = env::var("PATH").unwrap_or_default();
+        let own = self.folders.iter().map(|folder| Path::display(folder));
+        let mut path = String::new();
+        for folder in own {
+            path.push_str(&format!("{folder}:"));
+        }
+        path + &inherited + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
+    }
+}
