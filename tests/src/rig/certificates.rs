@@ -83,13 +83,16 @@ impl Authority {
     }
 }
 
-/// Writes a new key pair; for the tokens of service accounts, which are signed without certificates.
-pub(crate) fn write_key_pair(path: &Path) -> Result<(), RigError> {
+/// Writes a new key pair, `<file>.key` and `<file>.pub`; for the tokens of service accounts, which
+/// are signed without certificates.
+pub(crate) fn write_key_pair(folder: &Path, file: &str) -> Result<(), RigError> {
     let key = KeyPair::generate().map_err(|source| RigError::Certificate {
-        subject: path.display().to_string(),
+        subject: file.to_owned(),
         source,
     })?;
-    write_key(path, &key)
+    let path = folder.join(format!("{file}.pub"));
+    fs::write(&path, key.public_key_pem()).map_err(RigError::io("write", &path))?;
+    write_key(&folder.join(format!("{file}.key")), &key)
 }
 
 fn params(served_as: &[&str]) -> Result<CertificateParams, rcgen::Error> {

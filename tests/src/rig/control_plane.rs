@@ -38,7 +38,7 @@ pub(crate) fn api_server(site: &Site, port: u16) -> Result<CommandLine, RigError
         "--allow-privileged".to_owned(),
         "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
-        format!("--service-account-key-file={pki}/service-account.key"),
+        format!("--service-account-key-file={pki}/service-account.pub"),
         format!("--service-account-signing-key-file={pki}/service-account.key"),
         // Aggregated APIs. It dials the pods of a Service by itself, so that neither these nor
         // webhooks need kube-proxy.
@@ -74,6 +74,9 @@ pub(crate) fn controller_manager(site: &Site) -> Result<CommandLine, RigError> {
         "--leader-elect=false".to_owned(),
         "--secure-port=0".to_owned(),
         "--use-service-account-credentials".to_owned(),
+        // A new cluster is a burst of work: the defaults of 20 and 30 make it wait for seconds.
+        "--kube-api-qps=200".to_owned(),
+        "--kube-api-burst=400".to_owned(),
         format!("--service-account-private-key-file={pki}/service-account.key"),
         format!("--root-ca-file={pki}/ca.crt"),
     ];

@@ -83,7 +83,7 @@ pub(crate) fn write_certificates(state: &StateDir, address: IpAddr) -> Result<()
             ..Subject::default()
         },
     )?;
-    write_key_pair(&folder.join("service-account.key"))
+    write_key_pair(&folder, "service-account")
 }
 
 /// Writes a kubeconfig for each user, for an API server at this address and port.

@@ -130,7 +130,7 @@ impl Rig {
         let root = RootLock::take()?;
         sweep::sweep_stale(&root)?;
         let states = StateDir::list()?;
-        let rigs = states.into_iter().map(|state| Site::read(state));
+        let rigs = states.into_iter().map(Site::read);
         rigs.map(|site| Ok(Self::new(site?, None))).collect()
     }
 
