@@ -91,7 +91,7 @@ pub(crate) fn pause_image(site: &Site) -> Result<Image, RigError> {
 /// Each pod has a link of its own to the node. On a bridge, two pods would speak directly, past
 /// the address translation of a Service, unless the machine has the module br_netfilter.
 fn network_configuration(site: &Site) -> String {
-    let leases = site.state.path().join("cni/leases");
+    let leases = site.state.path().join("pod-addresses");
     let config = json!({
         "cniVersion": "0.4.0",
         "name": "pods",

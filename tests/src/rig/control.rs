@@ -1,7 +1,7 @@
 //! Requests to the supervisor of a running rig, over a socket in the rig's folder.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
@@ -40,16 +40,21 @@ pub(crate) fn ask(state: &StateDir, request: &Request) -> Result<(), RigError> {
         request: request.to_string(),
         reason,
     };
-    let mut stream = UnixStream::connect(&path).map_err(|_| RigError::NotRunning {
-        name: state.name().to_owned(),
-    })?;
-    let answer: std::io::Result<Answer> = stream
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .and_then(|()| write_line(&mut stream, request))
-        .and_then(|()| read_line(&stream));
-    match answer {
+    let converse = || -> io::Result<Answer> {
+        let mut stream = UnixStream::connect(&path)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        write_line(&mut stream, request)?;
+        read_line(&stream)
+    };
+    match converse() {
         Ok(answer) => answer.map_err(failed),
-        Err(error) => Err(failed(error.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(failed("its supervisor does not answer".to_owned()))
+        }
+        // No socket, nobody behind it, or nobody any more.
+        Err(_) => Err(RigError::NotRunning {
+            name: state.name().to_owned(),
+        }),
     }
 }
 
@@ -93,13 +98,13 @@ impl fmt::Display for Request {
     }
 }
 
-fn write_line(stream: &mut UnixStream, value: &impl Serialize) -> std::io::Result<()> {
+fn write_line(stream: &mut UnixStream, value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
     stream.write_all(&line)
 }
 
-fn read_line<T: for<'a> Deserialize<'a>>(stream: &UnixStream) -> std::io::Result<T> {
+fn read_line<T: for<'a> Deserialize<'a>>(stream: &UnixStream) -> io::Result<T> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
