@@ -111,7 +111,9 @@ fn describe(rig: &Rig) {
 /// Does not return unless the command cannot be run.
 fn exec(name: &str, command: &[String]) -> Result<(), RigError> {
     let rig = Rig::attach(name)?;
-    let (program, arguments) = command.split_first().unwrap_or((&command[0], &[]));
+    let Some((program, arguments)) = command.split_first() else {
+        return Ok(());
+    };
     let source = rig.command(program).args(arguments).exec();
     Err(RigError::Io {
         action: "run",

@@ -14,10 +14,11 @@ use super::state::StateDir;
 
 /// Makes the rig's group in each hierarchy.
 pub(crate) fn create(state: &StateDir) -> Result<(), RigError> {
-    // With both mounted, the second is systemd's and has no controllers.
+    // With both versions mounted, the second is systemd's and has no controllers.
     let mut hierarchies = mounts::places_of(&["cgroup"])?;
     if hierarchies.is_empty() {
         hierarchies = mounts::places_of(&["cgroup2"])?;
+        hierarchies.iter().for_each(|root| delegate(root));
     }
     for hierarchy in hierarchies {
         let group = hierarchy.join(state.id());
@@ -43,6 +44,19 @@ pub(crate) fn remove(state: &StateDir) -> Result<(), RigError> {
         remove_group(&group, deadline).map_err(RigError::io("remove the cgroup", &group))?;
     }
     Ok(())
+}
+
+/// In the second version, a group has the controllers that the one above passes on. If one cannot
+/// be passed on, kubelet says which it misses.
+fn delegate(root: &Path) {
+    let controllers = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+    for controller in controllers.split_whitespace() {
+        fs::write(
+            root.join("cgroup.subtree_control"),
+            format!("+{controller}"),
+        )
+        .ok();
+    }
 }
 
 /// A group and all below it, those below first.

@@ -98,3 +98,49 @@ fn digest(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn the_archive_names_the_digest_of_its_layer() {
+        let folder = std::env::temp_dir().join(format!("image-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("file"), "content").unwrap();
+        let image = Image {
+            name: "none.test/none:1".to_owned(),
+            files: vec![("/bin/program".into(), folder.join("file"), 0o755)],
+            entrypoint: vec!["/bin/program".to_owned()],
+            user: Some("1000:1000".to_owned()),
+        };
+        image.write_archive(&folder.join("image.tar")).unwrap();
+        let members = unpack(&fs::read(folder.join("image.tar")).unwrap());
+        fs::remove_dir_all(&folder).unwrap();
+
+        let [layer, config, manifest] = members.try_into().unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest.1).unwrap();
+        assert_eq!(manifest[0]["RepoTags"][0], "none.test/none:1");
+        assert_eq!(manifest[0]["Config"], config.0);
+        assert_eq!(manifest[0]["Layers"][0], layer.0);
+        let config: serde_json::Value = serde_json::from_slice(&config.1).unwrap();
+        assert_eq!(config["config"]["User"], "1000:1000");
+        let expected = format!("sha256:{}", digest(&layer.1));
+        assert_eq!(config["rootfs"]["diff_ids"][0], expected);
+        let file = ("bin/program".to_owned(), b"content".to_vec());
+        assert_eq!(unpack(&layer.1), [file]);
+    }
+
+    fn unpack(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
+        let mut archive = tar::Archive::new(archive);
+        let read = |entry: io::Result<tar::Entry<'_, &[u8]>>| {
+            let mut entry = entry.unwrap();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            (entry.path().unwrap().display().to_string(), content)
+        };
+        archive.entries().unwrap().map(read).collect()
+    }
+}

@@ -2,14 +2,14 @@
 
 use std::env;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::error::RigError;
 use super::programs::Programs;
-use super::report::Report;
+use super::report::{Report, say};
 use super::shape::Shape;
 use super::site::{MARK, Site};
 use super::state::{RootLock, StateDir};
@@ -34,10 +34,7 @@ pub(crate) fn launch(
     let program = supervisor_program()?;
 
     let root = RootLock::take()?;
-    let swept = sweep::sweep_stale(&root)?;
-    if !swept.is_empty() {
-        say(&format!("removed what was left of {}", swept.join(", ")));
-    }
+    sweep::sweep_stale(&root)?;
     let state = make_folder(name)?;
     let site = Site {
         state,
@@ -61,11 +58,6 @@ pub(crate) fn launch(
             Err(error)
         }
     }
-}
-
-/// Says something to whoever waits, past the test harness, which would keep it until the end.
-pub(crate) fn say(text: &str) {
-    writeln!(io::stderr(), "rig: {text}").ok();
 }
 
 fn make_folder(name: Option<&str>) -> Result<StateDir, RigError> {

@@ -129,9 +129,16 @@ impl Rig {
     pub fn list() -> Result<Vec<Self>, RigError> {
         let root = RootLock::take()?;
         sweep::sweep_stale(&root)?;
-        let states = StateDir::list()?;
-        let rigs = states.into_iter().map(Site::read);
-        rigs.map(|site| Ok(Self::new(site?, None))).collect()
+        let mut rigs = Vec::new();
+        for state in StateDir::list()? {
+            match Site::read(state) {
+                Ok(site) => rigs.push(Self::new(site, None)),
+                // It ends at this moment.
+                Err(RigError::NotRunning { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(rigs)
     }
 
     /// The rig's name, unique on this machine for this user.
@@ -296,7 +303,7 @@ impl Drop for Rig {
         control::ask(&self.site.state, &Request::Stop { keep_logs }).ok();
         supervisor.pipe = None;
         if let Err(error) = sweep::wait_until_removed(&self.site.state) {
-            launch::say(&error.to_string());
+            report::say(&error.to_string());
         }
         let deadline = Instant::now() + Duration::from_secs(5);
         while let Ok(None) = supervisor.process.try_wait()
@@ -306,7 +313,7 @@ impl Drop for Rig {
         }
         if keep_logs {
             let folder = sweep::kept_logs(&self.site.state);
-            launch::say(&format!("the logs are kept in {}", folder.display()));
+            report::say(&format!("the logs are kept in {}", folder.display()));
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) fn places_of(types: &[&str]) -> Result<Vec<PathBuf>, RigError> {
 /// Unmounts everything below a folder. Components mount in a namespace of their own, so there
 /// should be nothing; but who removes a folder through a mount removes what is mounted.
 pub(crate) fn unmount_below(folder: &Path) -> Result<(), RigError> {
+    // The table has no links in its paths.
+    let folder = &fs::canonicalize(folder).map_err(RigError::io("find", folder))?;
     let mut below: Vec<PathBuf> = table()?
         .into_iter()
         .map(|mount| mount.place)

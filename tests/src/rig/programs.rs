@@ -1,7 +1,7 @@
 //! Where the rig's programs are, and how they come there.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::{self, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
@@ -34,8 +34,12 @@ impl Programs {
         }
         let built = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
         let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        let folders = assets.into_iter().chain([built]).map(|folder| {
+            // The components run in another folder.
+            path::absolute(&folder).map_err(RigError::io("find", &folder))
+        });
         Ok(Self {
-            folders: assets.into_iter().chain([built]).collect(),
+            folders: folders.collect::<Result<_, _>>()?,
         })
     }
 
@@ -53,11 +57,13 @@ impl Programs {
     /// A value for `PATH`: these folders, then those of the machine, with those for root.
     pub(crate) fn search_path(&self) -> String {
         let inherited = env::var("PATH").unwrap_or_default();
-        let own = self.folders.iter().map(|folder| Path::display(folder));
-        let mut path = String::new();
-        for folder in own {
-            path.push_str(&format!("{folder}:"));
-        }
-        path + &inherited + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
+        let own = self
+            .folders
+            .iter()
+            .map(|folder| folder.display().to_string());
+        let machine = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin".to_owned();
+        own.chain([inherited, machine])
+            .collect::<Vec<_>>()
+            .join(":")
     }
 }

@@ -1,6 +1,6 @@
-//! What a supervisor tells its starter, one JSON value a line.
+//! What a supervisor tells its starter, one JSON value a line, and what people are told.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,4 +26,9 @@ impl Report {
             to.write_all(&line).and_then(|()| to.flush()).ok();
         }
     }
+}
+
+/// Says something to whoever waits, past the test harness, which would keep it until the end.
+pub(crate) fn say(text: &str) {
+    writeln!(io::stderr(), "rig: {text}").ok();
 }

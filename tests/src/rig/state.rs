@@ -4,7 +4,7 @@ use std::env;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -211,15 +211,14 @@ pub(crate) fn cache() -> PathBuf {
 }
 
 fn root() -> PathBuf {
-    if let Some(folder) = env::var_os("PUSHSCALE_RIG_STATE") {
-        return PathBuf::from(folder);
-    }
     let user = rustix::process::geteuid();
-    if user.is_root() {
-        PathBuf::from("/run/pushscale-rig")
-    } else {
+    let root = match env::var_os("PUSHSCALE_RIG_STATE") {
+        Some(folder) => PathBuf::from(folder),
+        None if user.is_root() => PathBuf::from("/run/pushscale-rig"),
         // Not $TMPDIR: it may be deep, and differ between the shell that starts and the one that
         // stops.
-        PathBuf::from(format!("/tmp/pushscale-rig-{}", user.as_raw()))
-    }
+        None => PathBuf::from(format!("/tmp/pushscale-rig-{}", user.as_raw())),
+    };
+    // The components run in another folder. If there is no current one, the path is absolute.
+    path::absolute(&root).unwrap_or(root)
 }

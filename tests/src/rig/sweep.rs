@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::error::RigError;
+use super::report::say;
 use super::state::{self, RootLock, StateDir};
 use super::{cgroups, mounts, network, processes};
 
@@ -36,16 +37,17 @@ pub(crate) fn sweep(state: &StateDir, logs: Logs) -> Result<(), RigError> {
     remove_folder(state)
 }
 
-/// Removes all rigs whose supervisor is dead, and returns their names.
-pub(crate) fn sweep_stale(root: &RootLock) -> Result<Vec<String>, RigError> {
-    let mut names = Vec::new();
+/// Removes all rigs whose supervisor is dead, and says so. One that resists does not hinder others.
+pub(crate) fn sweep_stale(root: &RootLock) -> Result<(), RigError> {
     for state in StateDir::list()? {
         if !state.is_supervised(root)? {
-            sweep(&state, Logs::Keep)?;
-            names.push(state.name().to_owned());
+            match sweep(&state, Logs::Keep) {
+                Ok(()) => say(&format!("removed what was left of {}", state.name())),
+                Err(error) => say(&error.to_string()),
+            }
         }
     }
-    Ok(names)
+    Ok(())
 }
 
 /// Waits until a rig that was told to stop is removed; removes it if its supervisor has died.
