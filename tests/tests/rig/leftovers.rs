@@ -135,7 +135,7 @@ spec:
 
 /// All by which a rig can be noticed on the machine.
 pub(crate) struct Traces {
-    state: PathBuf,
+    pub(crate) state: PathBuf,
     /// How the names of its network namespace and of its cgroups begin.
     id: String,
     shape: Shape,

@@ -6,6 +6,7 @@
     reason = "tests fail by panics, in their helper functions, too"
 )]
 
+mod command_line;
 mod control_plane;
 mod leftovers;
 mod node;
