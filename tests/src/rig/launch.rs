@@ -13,7 +13,7 @@ use super::report::{Report, say};
 use super::shape::Shape;
 use super::site::{MARK, Site};
 use super::state::{RootLock, StateDir};
-use super::sweep;
+use super::{stop, sweep};
 
 /// A supervisor that belongs to this process.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(crate) fn launch(
         Ok(()) => Ok((site, supervisor)),
         Err(error) => {
             supervisor.process.wait().ok();
-            sweep::wait_until_removed(&site.state)?;
+            stop::wait_until_removed(&site.state)?;
             Err(error)
         }
     }

@@ -34,13 +34,13 @@ mod shape;
 mod site;
 mod startup;
 mod state;
+mod stop;
 mod supervisor;
 mod sweep;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use control::Request;
 use launch::Supervisor;
@@ -115,10 +115,7 @@ impl Rig {
                 name: name.to_owned(),
             });
         }
-        match control::ask(&state, &Request::Stop { keep_logs: false }) {
-            Ok(()) | Err(RigError::NotRunning { .. }) => sweep::wait_until_removed(&state),
-            Err(error) => Err(error),
-        }
+        stop::stop(&state, false)
     }
 
     /// All running rigs of this user. Removes what dead supervisors left.
@@ -299,18 +296,12 @@ impl Drop for Rig {
             return;
         };
         let keep_logs = std::thread::panicking();
-        // If it does not listen any more, it is ending or dead.
-        control::ask(&self.site.state, &Request::Stop { keep_logs }).ok();
-        supervisor.pipe = None;
-        if let Err(error) = sweep::wait_until_removed(&self.site.state) {
+        if let Err(error) = stop::stop(&self.site.state, keep_logs) {
             report::say(&error.to_string());
         }
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while let Ok(None) = supervisor.process.try_wait()
-            && Instant::now() < deadline
-        {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        // It has ended, or never will: then the closing pipe is all that can be done.
+        supervisor.pipe = None;
+        supervisor.process.try_wait().ok();
         if keep_logs {
             let folder = sweep::kept_logs(&self.site.state);
             report::say(&format!("the logs are kept in {}", folder.display()));

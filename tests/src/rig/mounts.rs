@@ -1,6 +1,7 @@
 //! What is mounted where, as the calling process sees it.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::mount::{UnmountFlags, unmount};
@@ -20,11 +21,15 @@ pub(crate) fn places_of(types: &[&str]) -> Result<Vec<PathBuf>, RigError> {
 /// should be nothing; but who removes a folder through a mount removes what is mounted.
 pub(crate) fn unmount_below(folder: &Path) -> Result<(), RigError> {
     // The table has no links in its paths.
-    let folder = &fs::canonicalize(folder).map_err(RigError::io("find", folder))?;
+    let folder = match fs::canonicalize(folder) {
+        Ok(folder) => folder,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(RigError::io("find", folder)(error)),
+    };
     let mut below: Vec<PathBuf> = table()?
         .into_iter()
         .map(|mount| mount.place)
-        .filter(|place| place.starts_with(folder))
+        .filter(|place| place.starts_with(&folder))
         .collect();
     // The latest first: it may stand on an earlier one.
     below.reverse();

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 
 use super::error::RigError;
 use super::site::MARK;
@@ -25,15 +27,17 @@ pub(crate) fn kill_marked(state: &StateDir) -> Result<(), RigError> {
     })
 }
 
-/// Kills what the function finds, again and again until it finds nothing.
+/// Kills what the function finds, again and again until it finds nothing. What was killed has
+/// ended when this returns: its sockets, namespaces and cgroups are free.
 pub(crate) fn kill_until_none(
     state: &StateDir,
     what: &str,
     find: impl Fn() -> io::Result<Vec<Pid>>,
 ) -> Result<(), RigError> {
+    let find = || find().map_err(RigError::io("look for processes in", "/proc"));
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let found = find().map_err(RigError::io("look for processes in", "/proc"))?;
+        let found = find()?;
         if found.is_empty() {
             return Ok(());
         }
@@ -43,12 +47,27 @@ pub(crate) fn kill_until_none(
                 left: format!("{what} {found:?} do not end"),
             });
         }
-        for pid in found {
-            // It may be gone by now; if it is not, the next round finds it.
-            kill_process(pid, Signal::KILL).ok();
+        let open = |pid: Pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?));
+        let mut opened: Vec<(Pid, OwnedFd)> = found.into_iter().filter_map(open).collect();
+        // An id may have gone to another process before it was opened; from now on it cannot.
+        let ours = find()?;
+        opened.retain(|(pid, _)| ours.contains(pid));
+        for (_, process) in &opened {
+            // It may have ended by itself.
+            pidfd_send_signal(process, Signal::KILL).ok();
         }
-        std::thread::sleep(Duration::from_millis(20));
+        for (_, process) in &opened {
+            wait_for_end(process, deadline);
+        }
     }
+}
+
+/// A process that is ending has no environment any more, but still all else.
+fn wait_for_end(process: &OwnedFd, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let timeout = Timespec::try_from(left).ok();
+    // Whatever it says, the next round finds what is still there.
+    poll(&mut [PollFd::new(process, PollFlags::IN)], timeout.as_ref()).ok();
 }
 
 fn all() -> io::Result<Vec<Pid>> {

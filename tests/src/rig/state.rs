@@ -117,7 +117,7 @@ impl StateDir {
         fs::remove_dir_all(&self.path)
     }
 
-    fn lock_file(&self) -> PathBuf {
+    pub(crate) fn lock_file(&self) -> PathBuf {
         self.path.join("lock")
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use super::error::RigError;
 use super::report::say;
@@ -46,26 +46,6 @@ pub(crate) fn sweep_stale(root: &RootLock) -> Result<(), RigError> {
                 Err(error) => say(&error.to_string()),
             }
         }
-    }
-    Ok(())
-}
-
-/// Waits until a rig that was told to stop is removed; removes it if its supervisor has died.
-pub(crate) fn wait_until_removed(state: &StateDir) -> Result<(), RigError> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while state.path().exists() {
-        let root = RootLock::take()?;
-        if !state.is_supervised(&root)? && state.path().exists() {
-            return sweep(state, Logs::Keep);
-        }
-        drop(root);
-        if Instant::now() > deadline {
-            return Err(RigError::LeftOver {
-                name: state.name().to_owned(),
-                left: "its supervisor does not end".to_owned(),
-            });
-        }
-        std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
 }
