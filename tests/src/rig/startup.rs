@@ -171,7 +171,7 @@ impl Startup {
             let output = site
                 .command("kubectl")
                 .args(arguments)
-                .arg("--request-timeout=5s")
+                .arg("--request-timeout=2s")
                 .output();
             output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(answer))
         })
