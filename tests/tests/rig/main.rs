@@ -11,6 +11,7 @@ mod control_plane;
 mod leftovers;
 mod node;
 mod sidecar;
+mod torchserve;
 
 use std::time::{Duration, Instant};
 
