@@ -1,4 +1,9 @@
 //! HTTP by hand: what a test sends is what goes over the wire.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, which fail by panicking"
+)]
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,10 +1,6 @@
 //! The rig, and the tests that cross crates.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 pub mod http;
+pub mod rig;
 pub mod sidecar;
 pub mod small_world;

@@ -1,4 +1,9 @@
 //! A sidecar of the real code, in this process, with its ports on loopback.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, which fail by panicking"
+)]
 
 use std::net::SocketAddr;
 use std::time::Duration;

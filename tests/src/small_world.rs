@@ -1,4 +1,9 @@
 //! A world without a cluster: one aggregator, one scaler, pods by hand, sizes recorded instead of written.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, which fail by panicking"
+)]
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,0 +1,3 @@
+module pushscale.test/rig/pause
+
+go 1.26.0

@@ -1,0 +1,3 @@
+module pushscale.test/rig/probe
+
+go 1.26.0

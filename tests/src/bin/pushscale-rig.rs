@@ -1,0 +1,123 @@
+//! A cluster on this machine, for work by hand: `make rig-up` and its like call this.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line speaks to people"
+)]
+
+use std::os::unix::process::CommandExt;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use pushscale_tests::rig::{Rig, RigError, Shape, supervise};
+
+/// A real cluster on this machine: one node, or a control plane without nodes.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Start a cluster that lives until "down"
+    Up {
+        /// Node needs root
+        #[arg(long, value_enum, default_value = "node")]
+        shape: Shape,
+        /// Several can run side by side
+        #[arg(long, default_value = "rig")]
+        name: String,
+    },
+    /// Stop a cluster and remove all of it
+    Down {
+        /// Which
+        #[arg(long, default_value = "rig")]
+        name: String,
+        /// Every one of this user, those of running tests among them
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
+    },
+    /// Show the clusters that run; remove what crashed ones left
+    Status,
+    /// Build and install the programs, and do no more
+    Build {
+        /// For which clusters
+        #[arg(long, value_enum, default_value = "node")]
+        shape: Shape,
+    },
+    /// Run a command in a cluster's network, with its kubectl and kubeconfig
+    Exec {
+        /// Which
+        #[arg(long, default_value = "rig")]
+        name: String,
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true)]
+        command: Vec<String>,
+    },
+    /// Run a cluster whose folder is prepared
+    #[command(hide = true)]
+    Supervise {
+        /// Which
+        name: String,
+        /// End with stdin
+        #[arg(long)]
+        owned: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().action) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pushscale-rig: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(action: Action) -> Result<(), RigError> {
+    match action {
+        Action::Up { shape, name } => {
+            describe(&Rig::up(&name, shape)?);
+            Ok(())
+        }
+        Action::Down { all: true, .. } => {
+            let rigs = Rig::list()?;
+            rigs.iter().try_for_each(|rig| Rig::down(rig.name()))
+        }
+        Action::Down { name, .. } => Rig::down(&name),
+        Action::Status => {
+            let rigs = Rig::list()?;
+            if rigs.is_empty() {
+                println!("no rig is running");
+            }
+            rigs.iter().for_each(describe);
+            Ok(())
+        }
+        Action::Build { shape } => Rig::provision(shape),
+        Action::Exec { name, command } => exec(&name, &command),
+        Action::Supervise { name, owned } => supervise(&name, owned),
+    }
+}
+
+fn describe(rig: &Rig) {
+    let name = rig.name();
+    println!("{name}: {}", rig.shape());
+    println!("  KUBECONFIG={}", rig.kubeconfig().display());
+    println!("  pushscale-rig exec --name {name} -- kubectl get nodes");
+}
+
+/// Does not return unless the command cannot be run.
+fn exec(name: &str, command: &[String]) -> Result<(), RigError> {
+    let rig = Rig::attach(name)?;
+    let Some((program, arguments)) = command.split_first() else {
+        return Ok(());
+    };
+    let source = rig.command(program).args(arguments).exec();
+    Err(RigError::Io {
+        action: "run",
+        path: program.into(),
+        source,
+    })
+}

@@ -1,0 +1,52 @@
+//! Gives images to the rig's containerd.
+
+use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::containerd::ctr;
+use super::error::{LogTail, RigError};
+use super::image::Image;
+use super::run;
+use super::site::Site;
+
+/// Imports an image, and waits until kubelet would find it.
+pub(crate) fn import(site: &Site, image: &Image) -> Result<(), RigError> {
+    // Several tests may import at once.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let file = format!("image-{}-{number}.tar", std::process::id());
+    let archive = site.state.path().join(file);
+    image.write_archive(&archive)?;
+    let imported = run::output(
+        ctr(site)
+            .args(["images", "import", "--snapshotter", "native"])
+            .arg(&archive),
+    );
+    fs::remove_file(&archive).map_err(RigError::io("remove", &archive))?;
+    imported?;
+    wait_until_seen(site, &image.name)
+}
+
+/// The part of containerd that kubelet talks to hears of an image a moment after the import, and
+/// marks it then. A pod that comes earlier would fail, and wait ten seconds for its next try.
+fn wait_until_seen(site: &Site, name: &str) -> Result<(), RigError> {
+    let limit = Duration::from_secs(20);
+    let started = Instant::now();
+    loop {
+        let images = run::output(ctr(site).args(["images", "list"]))?;
+        let seen = |line: &str| line.contains(name) && line.contains("io.cri-containerd.image");
+        if images.lines().any(seen) {
+            return Ok(());
+        }
+        if started.elapsed() > limit {
+            return Err(RigError::Timeout {
+                component: "containerd".to_owned(),
+                waited_for: format!("the image {name}"),
+                seconds: limit.as_secs(),
+                log: LogTail(images),
+            });
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

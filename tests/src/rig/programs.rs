@@ -1,0 +1,69 @@
+//! Where the rig's programs are, and how they come there.
+
+use std::env;
+use std::path::{self, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::RigError;
+use super::shape::Shape;
+
+/// The folders of the rig's programs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Programs {
+    /// The folders, the one to be preferred first.
+    folders: Vec<PathBuf>,
+}
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rig/provision");
+
+impl Programs {
+    /// Builds and installs what is missing for the shape. That takes minutes on a new machine, and
+    /// says so on stderr; milliseconds later on.
+    pub(crate) fn provision(shape: Shape) -> Result<Self, RigError> {
+        let output = Command::new(SCRIPT)
+            .arg(shape.as_str())
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(RigError::io("run", SCRIPT))?;
+        if !output.status.success() {
+            let reason = format!("{SCRIPT} ended with {}", output.status);
+            return Err(RigError::Provision { reason });
+        }
+        let built = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        let folders = assets.into_iter().chain([built]).map(|folder| {
+            // The components run in another folder.
+            path::absolute(&folder).map_err(RigError::io("find", &folder))
+        });
+        Ok(Self {
+            folders: folders.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The full path of one of the programs.
+    pub(crate) fn path(&self, program: &str) -> Result<PathBuf, RigError> {
+        self.folders
+            .iter()
+            .map(|folder| folder.join(program))
+            .find(|path| path.is_file())
+            .ok_or_else(|| RigError::Provision {
+                reason: format!("no {program} in {:?}", self.folders),
+            })
+    }
+
+    /// A value for `PATH`: these folders, then those of the machine, with those for root.
+    pub(crate) fn search_path(&self) -> String {
+        let inherited = env::var("PATH").unwrap_or_default();
+        let own = self
+            .folders
+            .iter()
+            .map(|folder| folder.display().to_string());
+        let machine = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin".to_owned();
+        own.chain([inherited, machine])
+            .collect::<Vec<_>>()
+            .join(":")
+    }
+}

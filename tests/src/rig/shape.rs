@@ -1,0 +1,82 @@
+//! The two forms of a rig, and whether this machine can run them.
+
+use std::env;
+use std::fmt;
+use std::io::{self, Write};
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::RigError;
+
+/// What a rig consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// etcd, kube-apiserver and kube-controller-manager on loopback: objects and controllers, but
+    /// no pod ever runs. Any user can start it.
+    ControlPlane,
+    /// A whole cluster of one node in a network namespace of its own: real containers, services
+    /// and DNS. Needs root.
+    Node,
+}
+
+impl Shape {
+    /// Finds out whether this user can run the shape on this machine.
+    ///
+    /// # Errors
+    ///
+    /// For the node shape: not root, or namespaces cannot be made.
+    pub fn check(self) -> Result<(), RigError> {
+        match self {
+            Self::ControlPlane => Ok(()),
+            Self::Node if !rustix::process::geteuid().is_root() => Err(RigError::NoRoot),
+            Self::Node => check_namespaces(),
+        }
+    }
+
+    /// What a test asks before it starts a rig: false, said loudly on stderr, if the shape cannot
+    /// run here. Under `CI=true` it is always true, so that the start fails and the test with it:
+    /// a missing rig must not pass for a tested one.
+    #[must_use]
+    pub fn available(self) -> bool {
+        let Err(reason) = self.check() else {
+            return true;
+        };
+        if env::var_os("CI").is_some_and(|value| value == "true") {
+            return true;
+        }
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a test");
+        // Written past the test harness, which shows print macros of failed tests only.
+        writeln!(io::stderr(), "\nNOT RUN: {test}: {reason}\n").ok();
+        false
+    }
+
+    /// The name on command lines.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control-plane",
+            Self::Node => "node",
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+fn check_namespaces() -> Result<(), RigError> {
+    let reason = match Command::new("unshare")
+        .args(["--net", "--mount", "true"])
+        .output()
+    {
+        Ok(output) if output.status.success() => return Ok(()),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => format!("unshare: {error}"),
+    };
+    Err(RigError::NoNamespaces { reason })
+}
