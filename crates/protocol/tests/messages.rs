@@ -1,6 +1,8 @@
 //! Every message in `testdata` is read, for ever; every message in `testdata/refused` is refused with the
 //! sentence on the first line of its file.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

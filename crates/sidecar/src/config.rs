@@ -71,7 +71,12 @@ impl Config {
             push: PushConfig {
                 aggregators: aggregators(&mut settings),
                 timeout: settings.duration("push_timeout", 2 * second, least, minute),
-                resolve_every: settings.duration("resolve_interval", 5 * second, least, minute),
+                resolve_every: settings.duration(
+                    "resolve_interval",
+                    30 * second,
+                    least,
+                    60 * minute,
+                ),
             },
             identity,
         };

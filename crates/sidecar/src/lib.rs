@@ -11,6 +11,7 @@ mod push;
 pub mod reading;
 mod run;
 mod scrape;
+mod ticker;
 pub mod torchserve;
 mod watch_server;
 

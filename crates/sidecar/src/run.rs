@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::pages::ReadingPage;
 use crate::push::{self, Shared};
 use crate::scrape::Scraper;
+use crate::ticker::Ticker;
 use crate::watch_server::WatchServer;
 
 /// How long the last push may take. A pod's grace period is 30 s and TorchServe's own end comes first.
@@ -37,9 +38,9 @@ pub enum RunError {
     /// Its port is not to be had.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// Signals cannot be handled.
-    #[error("handle signals")]
-    Signals(#[from] std::io::Error),
+    /// The kernel has no signals or no timers for us.
+    #[error("get signals and timers from the kernel")]
+    Kernel(#[from] std::io::Error),
     /// A part of it ended that should not have.
     #[error(transparent)]
     Lost(#[from] Lost),
@@ -79,6 +80,7 @@ impl Bound {
         let watch_server = WatchServer {
             scraper: Scraper::new(&config.scrape),
             interval: config.interval,
+            ticker: Ticker::new(config.interval)?,
             pace,
             publish,
             metrics: metrics.clone(),

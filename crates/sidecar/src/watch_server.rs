@@ -7,13 +7,14 @@ use pushscale_daemon::readiness::Pending;
 use pushscale_daemon::shutdown::Stop;
 use pushscale_protocol::State;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use crate::identity::Numbered;
 use crate::metrics::Metrics;
 use crate::push::Taken;
 use crate::reading::Reader;
 use crate::scrape::Scraper;
+use crate::ticker::Ticker;
 
 /// The slowest pace that an aggregator may ask for.
 const SLOWEST: Duration = Duration::from_secs(3600);
@@ -21,6 +22,7 @@ const SLOWEST: Duration = Duration::from_secs(3600);
 pub(crate) struct WatchServer {
     pub(crate) scraper: Scraper,
     pub(crate) interval: Duration,
+    pub(crate) ticker: Ticker,
     pub(crate) pace: mpsc::Receiver<f64>,
     pub(crate) publish: watch::Sender<Option<Arc<Taken>>>,
     pub(crate) metrics: Metrics,
@@ -34,16 +36,15 @@ impl WatchServer {
         let mut sequence = 0;
         let mut last_state = None;
         let mut every = self.interval;
-        let mut ticks = ticks(every);
         loop {
             tokio::select! {
-                _ = ticks.tick() => {}
+                () = self.ticker.tick() => {}
                 Some(seconds) = self.pace.recv() => {
                     let asked = self.pace_of(seconds);
-                    if asked != every {
+                    if asked != every && let Ok(ticker) = Ticker::new(asked) {
                         tracing::info!(seconds = asked.as_secs_f64(), "the aggregator sets the pace");
                         every = asked;
-                        ticks = self::ticks(every);
+                        self.ticker = ticker;
                     }
                     continue;
                 }
@@ -93,13 +94,6 @@ impl WatchServer {
             })));
         }
     }
-}
-
-fn ticks(every: Duration) -> tokio::time::Interval {
-    let mut ticks = tokio::time::interval(every);
-    // After a stall one look, not one for each that was missed.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
 }
 
 fn tell(state: State) {
