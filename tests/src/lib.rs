@@ -1,6 +1,9 @@
 //! The rig, and the tests that cross crates.
 
+pub mod cluster;
 pub mod http;
+pub mod programs;
+pub mod pushed;
 pub mod rig;
 pub mod sidecar;
 pub mod small_world;

@@ -138,6 +138,11 @@ impl SmallWorld {
         self.tell(Event::ScalersListed(BTreeSet::from([key]))).await;
         self.tell(Event::RivalsListed(BTreeSet::new())).await;
         self.set_replicas(replicas).await;
+        self.tell(Event::PodsListed {
+            watch: watch(),
+            uids: BTreeSet::new(),
+        })
+        .await;
         self.until_ready().await;
     }
 

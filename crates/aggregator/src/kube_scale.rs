@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const UNPROCESSABLE: u16 = 422;
 
 /// Reads and writes scales through the API server.
-pub(crate) struct ClusterScales {
+pub struct ClusterScales {
     client: Client,
     /// `apiVersion` and `kind` to what the API server calls it: discovery takes a request of its own.
     resources: Mutex<BTreeMap<(String, String), ApiResource>>,
@@ -31,7 +31,7 @@ pub(crate) struct ClusterScales {
 
 impl ClusterScales {
     /// Over this client.
-    pub(crate) fn new(client: Client) -> Self {
+    pub fn new(client: Client) -> Self {
         Self {
             client,
             resources: Mutex::default(),
@@ -155,7 +155,7 @@ async fn in_time<T>(
     }
 }
 
-fn told(target: &TargetRef, error: &kube::Error) -> ScaleError {
+pub(crate) fn told(target: &TargetRef, error: &kube::Error) -> ScaleError {
     let name = target.to_string();
     match error {
         kube::Error::Api(status) if status.code == 404 => ScaleError::NotFound {

@@ -20,6 +20,7 @@ mod watch;
 
 pub use config::{Config, PREFIX};
 pub use event::{Event, Pushed, Rival, ScalerFacts, Untimed, Verdict, WatchId};
+pub use kube_scale::ClusterScales;
 pub use names::{ScalerKey, TargetRef};
 pub use report::Report;
 pub use run::{Bound, RunError, World, bind};

@@ -40,6 +40,8 @@ pub(super) struct Entry {
     pub(super) brain: Result<Box<Scaler>, Box<Unusable>>,
     pub(super) scale: Option<Result<Scale, ScaleError>>,
     pub(super) selector_problem: Option<String>,
+    /// All pods under the selector were told once; before that, few pods may be many.
+    pub(super) pods_listed: bool,
     /// Another autoscaler of the same target.
     pub(super) contested_by: Option<String>,
     /// Pods that another scaler's target selects as well.
@@ -56,6 +58,8 @@ pub(super) struct Entry {
     pub(super) last: Option<Decision>,
     pub(super) chronicle: Chronicle,
     pub(super) status: Option<(Moment, PushScalerStatus)>,
+    /// Since when no metric can be computed.
+    pub(super) failing_since: Option<Moment>,
     pub(super) warned: BTreeMap<(&'static str, String), Moment>,
     pub(super) told: VecDeque<Told>,
     pub(super) points: VecDeque<Point>,
@@ -88,6 +92,7 @@ impl Entry {
             brain: brain(policy, conditions),
             scale: None,
             selector_problem: None,
+            pods_listed: false,
             contested_by: None,
             shared: BTreeMap::new(),
             due: None,
@@ -103,6 +108,7 @@ impl Entry {
                 transitions,
             },
             status: None,
+            failing_since: None,
             warned: BTreeMap::new(),
             told: VecDeque::new(),
             points: VecDeque::new(),
@@ -130,7 +136,7 @@ impl Entry {
         }
     }
 
-    /// What is known of the target; `None` before the first news of it.
+    /// What is known of the target; `None` before the first news of it and of its pods.
     pub(super) fn target_facts(&self) -> Option<TargetFacts> {
         if let Some(by) = &self.contested_by {
             return Some(TargetFacts::Contested { by: by.clone() });
@@ -145,6 +151,8 @@ impl Entry {
         };
         let selector = if scale.selector.is_empty() {
             Selector::Missing
+        } else if !self.pods_listed {
+            return None;
         } else if let Some(message) = &self.selector_problem {
             Selector::Invalid {
                 message: message.clone(),

@@ -133,6 +133,7 @@ impl ControlLoop {
             return;
         };
         entry.selector_problem = None;
+        entry.pods_listed = true;
         for uid in self.directory.under(&watch.scaler) {
             if !uids.contains(&uid) {
                 self.remove_pod(&watch.scaler, &uid);
@@ -144,6 +145,7 @@ impl ControlLoop {
     pub(super) fn pods_unlistable(&mut self, watch: &WatchId, message: String) {
         if let Some(entry) = self.watched(watch) {
             entry.selector_problem = Some(message);
+            entry.pods_listed = true;
             self.mark_due(&watch.scaler, self.now());
         }
     }

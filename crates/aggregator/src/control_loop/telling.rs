@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pushscale_api::PushScalerStatus;
-use pushscale_decision::{Decision, Moment, Outcome, Reason};
+use pushscale_decision::{Decision, Moment, Outcome, Reason, Warning};
 
 use super::ControlLoop;
 use super::entry::{Entry, POINTS_KEPT, TOLD_KEPT};
@@ -19,13 +19,17 @@ const FIGURES_EVERY: Duration = Duration::from_secs(10);
 /// And any status this often at the most.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
+/// A metric that cannot be computed is worth a warning once that has lasted so long.
+const WARN_OF_METRIC_AFTER: Duration = Duration::from_secs(5);
+
 /// The same warning is told again after this long.
 const WARN_AGAIN_AFTER: Duration = Duration::from_secs(300);
 
 impl ControlLoop {
     /// Tells what was decided.
     pub(super) fn tell(&mut self, now: Moment, key: &ScalerKey, decision: Decision) {
-        for warning in decision.warnings.clone() {
+        let warnings = self.lasting_warnings(now, key, &decision);
+        for warning in warnings {
             self.warn(now, key, warning.reason, warning.message);
         }
         if let Some(entry) = self.scalers.get_mut(key) {
@@ -33,6 +37,36 @@ impl ControlLoop {
             entry.last = Some(decision);
         }
         self.tell_again(now, key);
+    }
+
+    /// The warnings, but for those of a metric that has only just begun to fail: every start begins that way.
+    fn lasting_warnings(
+        &mut self,
+        now: Moment,
+        key: &ScalerKey,
+        decision: &Decision,
+    ) -> Vec<Warning> {
+        let of_metric = |warning: &&Warning| {
+            matches!(
+                warning.reason,
+                Reason::FailedGetPodsMetric | Reason::FailedComputeMetricsReplicas
+            )
+        };
+        let Some(entry) = self.scalers.get_mut(key) else {
+            return Vec::new();
+        };
+        if !decision.warnings.iter().any(|warning| of_metric(&warning)) {
+            entry.failing_since = None;
+            return decision.warnings.clone();
+        }
+        let since = *entry.failing_since.get_or_insert(now);
+        let lasting = now.since(since) >= WARN_OF_METRIC_AFTER;
+        decision
+            .warnings
+            .iter()
+            .filter(|warning| lasting || !of_metric(warning))
+            .cloned()
+            .collect()
     }
 
     /// Tells the last decision with the conditions as they are now.
@@ -72,12 +106,23 @@ impl ControlLoop {
             return;
         };
         if let Some((at, told)) = &entry.status {
-            let pause = if differs_in_substance(told, &status) {
+            if *told == status {
+                return;
+            }
+            let substance = differs_in_substance(told, &status);
+            let pause = if told.last_scale_time != status.last_scale_time {
+                Duration::ZERO
+            } else if substance {
                 STATUS_EVERY
             } else {
                 FIGURES_EVERY
             };
-            if *told == status || now.since(*at) < pause {
+            if now.since(*at) < pause {
+                if substance {
+                    // Not forgotten, only later.
+                    let later = at.plus(pause);
+                    self.mark_due(key, later);
+                }
                 return;
             }
         }

@@ -60,7 +60,7 @@ pub(super) async fn watch(
                 message: format!("{selector}: {}", said(&error)),
             },
             Err(error) => {
-                tracing::warn!(scaler = %watch.scaler, %error, "the watch of pods failed, trying again");
+                tracing::warn!(autoscaler = %watch.scaler, %error, "the watch of pods failed, trying again");
                 continue;
             }
         };

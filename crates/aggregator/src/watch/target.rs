@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::{pods, tell};
 use crate::event::{Event, WatchId};
-use crate::kube_scale::ClusterScales;
+use crate::kube_scale::{ClusterScales, told};
 use crate::names::TargetRef;
 use crate::scale_target::ScaleError;
 
@@ -59,8 +59,12 @@ pub(super) async fn watch(
             Ok(Watched::InitDone) if !listed => reports.read().await,
             Ok(Watched::InitDone) => {}
             Ok(Watched::Apply(_) | Watched::Delete(_)) => reports.read().await,
+            // What may not be listed may not be scaled either: its changes would not be seen.
+            Err(watcher::Error::InitialListFailed(error)) => {
+                reports.unreadable(told(&target, &error)).await;
+            }
             Err(error) => {
-                tracing::warn!(scaler = %reports.watch.scaler, %target, %error, "the watch of a target failed, trying again");
+                tracing::warn!(autoscaler = %reports.watch.scaler, %target, %error, "the watch of a target failed, trying again");
             }
         }
     }

@@ -1,0 +1,327 @@
+//! A namespace in a rig, and an aggregator for it with exactly the permissions of the shipped manifest.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::programs;
+use crate::pushed::Voice;
+use crate::rig::Rig;
+
+/// How long the cluster may take for what takes a second.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// Applies the definition and the aggregator's permissions, as a user would.
+pub fn install(rig: &Rig) {
+    for file in ["crd.yaml", "aggregator.yaml"] {
+        let path = programs::repository().join("helm/plain").join(file);
+        let text = fs::read_to_string(path).unwrap();
+        // The Deployment would find no node in a control plane alone: its pod is this process.
+        let objects: Vec<&str> = text
+            .split("\n---\n")
+            .filter(|object| !object.contains("kind: Deployment"))
+            .collect();
+        rig.apply(&objects.join("\n---\n")).unwrap();
+    }
+    rig.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/pushscalers.pushscale.dev",
+        "--timeout=30s",
+    ])
+    .unwrap();
+}
+
+/// A namespace of a test's own.
+pub struct Namespace<'a> {
+    /// The cluster.
+    pub rig: &'a Rig,
+    /// Its name.
+    pub name: String,
+}
+
+impl<'a> Namespace<'a> {
+    /// Makes it.
+    pub fn create(rig: &'a Rig, name: &str) -> Self {
+        rig.kubectl(&["create", "namespace", name]).unwrap();
+        Self {
+            rig,
+            name: name.to_owned(),
+        }
+    }
+
+    /// kubectl in it.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let mut all = vec!["-n", self.name.as_str()];
+        all.extend_from_slice(arguments);
+        self.rig.kubectl(&all).unwrap()
+    }
+
+    /// Applies objects in it. The text says `NAMESPACE` where its name must stand.
+    pub fn apply(&self, yaml: &str) {
+        self.rig
+            .apply(&yaml.replace("NAMESPACE", &self.name))
+            .unwrap();
+    }
+
+    /// An object as JSON.
+    pub fn get(&self, kind: &str, name: &str) -> Value {
+        serde_json::from_str(&self.kubectl(&["get", kind, name, "-o", "json"])).unwrap()
+    }
+
+    /// Waits until an object is so.
+    pub async fn until(&self, kind: &str, name: &str, what: &str, so: impl Fn(&Value) -> bool) {
+        let began = Instant::now();
+        loop {
+            let object = self.get(kind, name);
+            if so(&object) {
+                return;
+            }
+            assert!(
+                began.elapsed() < SOON,
+                "{kind}/{name} is not {what} within {SOON:?}: {object:#}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// A Deployment (or StatefulSet) `torchserve` of so many pods, which no kubelet runs: their status is set
+    /// to Running by hand.
+    pub async fn deploy(&self, kind: &str, replicas: u32) {
+        self.apply(&format!(
+            "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{ name: torchserve, namespace: NAMESPACE }}\n\
+             spec:\n  replicas: {replicas}\n  serviceName: torchserve\n  podManagementPolicy: Parallel\n  selector: {{ matchLabels: {{ app: torchserve }} }}\n  \
+             template:\n    metadata: {{ labels: {{ app: torchserve }} }}\n    \
+             spec: {{ containers: [ {{ name: torchserve, image: none }} ] }}\n"
+        ).replace(
+            if kind == "Deployment" { "  serviceName: torchserve\n  podManagementPolicy: Parallel\n" } else { "\0" },
+            "",
+        ));
+        self.run_pods(replicas as usize).await;
+    }
+
+    /// Waits for so many pods and says of each that it runs.
+    pub async fn run_pods(&self, count: usize) -> Vec<Voice> {
+        let began = Instant::now();
+        let pods = loop {
+            let list = self.kubectl(&["get", "pods", "-l", "app=torchserve", "-o", "json"]);
+            let list: Value = serde_json::from_str(&list).unwrap();
+            let pods = list["items"].as_array().unwrap().clone();
+            if pods.len() == count {
+                break pods;
+            }
+            assert!(began.elapsed() < SOON, "{} pods, not {count}", pods.len());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        pods.iter()
+            .map(|pod| {
+                let name = text(&pod["metadata"]["name"]);
+                self.set_pod(&name, "Running", true);
+                Voice::new(&self.name, &name, &text(&pod["metadata"]["uid"]))
+            })
+            .collect()
+    }
+
+    /// Sets what no kubelet sets here.
+    pub fn set_pod(&self, name: &str, phase: &str, ready: bool) {
+        let ready = if ready { "True" } else { "False" };
+        let status = format!(
+            r#"{{"status":{{"phase":"{phase}","conditions":[{{"type":"Ready","status":"{ready}"}}]}}}}"#
+        );
+        self.kubectl(&[
+            "patch",
+            "pod",
+            name,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &status,
+        ]);
+    }
+
+    /// A PushScaler `name` for the object `kind/target`, with more lines under `spec`.
+    pub fn scale(&self, name: &str, api_version: &str, kind: &str, target: &str, more: &str) {
+        self.apply(&format!(
+            "apiVersion: pushscale.dev/v1alpha1\nkind: PushScaler\n\
+             metadata: {{ name: {name}, namespace: NAMESPACE }}\nspec:\n  \
+             scaleTargetRef: {{ apiVersion: {api_version}, kind: {kind}, name: {target} }}\n  \
+             minReplicas: 1\n  maxReplicas: 5\n  \
+             metrics: [ {{ type: QueueLatency, queueLatency: {{ target: 7ms }} }} ]\n{more}"
+        ));
+    }
+
+    /// `status` and `reason` of a condition of the PushScaler, such as `True/ValidMetricFound`.
+    pub fn condition(object: &Value, kind: &str) -> String {
+        object["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == kind)
+            .map_or("-".to_owned(), |found| {
+                format!(
+                    "{}/{}",
+                    found["status"].as_str().unwrap(),
+                    found["reason"].as_str().unwrap()
+                )
+            })
+    }
+
+    /// Waits until the PushScaler has this condition.
+    pub async fn until_condition(&self, scaler: &str, kind: &str, expected: &str) {
+        self.until("pushscaler", scaler, expected, |object| {
+            Self::condition(object, kind) == expected
+        })
+        .await;
+    }
+}
+
+/// An aggregator process that looks after one namespace, with the permissions of the shipped manifest.
+pub struct Aggregator {
+    /// Where readings are taken.
+    pub push: SocketAddr,
+    /// Where the pages are.
+    pub admin: SocketAddr,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Aggregator {
+    /// Starts it and waits until it is ready.
+    pub async fn start(namespace: &Namespace<'_>) -> Self {
+        let kubeconfig = kubeconfig_of_its_account(namespace);
+        let mut child = namespace
+            .rig
+            .command(programs::aggregator().to_str().unwrap())
+            .env("KUBECONFIG", kubeconfig)
+            .env("PUSHSCALE_AGGREGATOR_LISTEN", "127.0.0.1:0")
+            .env("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", "127.0.0.1:0")
+            .env("PUSHSCALE_AGGREGATOR_NAMESPACE", &namespace.name)
+            .env(
+                "PUSHSCALE_AGGREGATOR_LOG",
+                "info,pushscale_aggregator=debug",
+            )
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut log = kept.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let (push, admin) = (address(&log, "push").await, address(&log, "admin").await);
+        let aggregator = Self {
+            push,
+            admin,
+            child,
+            log,
+        };
+        crate::http::until(SOON, || async {
+            crate::http::get(admin, "/ready").await.status == 200
+        })
+        .await;
+        aggregator
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Its metrics page.
+    pub async fn metrics(&self) -> String {
+        crate::http::get(self.admin, "/metrics").await.body
+    }
+
+    /// Every pod says this, again and again, until `so`. As sidecars do: a reading a second would do, too.
+    pub async fn hear_until<F: Future<Output = bool>>(
+        &self,
+        voices: &mut [Voice],
+        wait_seconds: Option<f64>,
+        mut so: impl FnMut() -> F,
+    ) {
+        let began = Instant::now();
+        while !so().await {
+            assert!(
+                began.elapsed() < SOON,
+                "it did not come about:\n{}",
+                self.log()
+            );
+            for voice in &mut *voices {
+                let answer = voice.say(self.push, wait_seconds).await;
+                // A pod that was made a moment ago may not be known yet.
+                assert!(matches!(answer.status, 200 | 404), "{answer:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+impl Drop for Aggregator {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            let mut stderr = std::io::stderr().lock();
+            writeln!(stderr, "the aggregator's log:\n{}", self.log()).ok();
+        }
+    }
+}
+
+async fn address(log: &Mutex<String>, server: &str) -> SocketAddr {
+    let mark = format!("listening server=\"{server}\" address=");
+    let began = Instant::now();
+    loop {
+        let text = log.lock().unwrap().clone();
+        let found = text
+            .lines()
+            .find_map(|line| line.split_once(&mark)?.1.parse().ok());
+        if let Some(address) = found {
+            return address;
+        }
+        assert!(began.elapsed() < SOON, "it does not listen:\n{text}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A kubeconfig with a token of the aggregator's service account: what the manifest forgets to allow fails here.
+fn kubeconfig_of_its_account(namespace: &Namespace<'_>) -> PathBuf {
+    let rig = namespace.rig;
+    let token = rig
+        .kubectl(&["-n", "pushscale", "create", "token", "pushscale-aggregator"])
+        .unwrap();
+    let path = rig
+        .logs_dir()
+        .join(format!("{}.kubeconfig", namespace.name));
+    fs::copy(rig.kubeconfig(), &path).unwrap();
+    let file = format!("--kubeconfig={}", path.display());
+    let credentials = format!("--token={}", token.trim());
+    rig.kubectl(&[&file, "config", "set-credentials", "account", &credentials])
+        .unwrap();
+    rig.kubectl(&[
+        &file,
+        "config",
+        "set-context",
+        "--current",
+        "--user=account",
+    ])
+    .unwrap();
+    path
+}

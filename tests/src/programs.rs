@@ -1,0 +1,43 @@
+//! The static programs that go into containers: `make static` builds them.
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+
+/// `pushscale-sidecar`, built for size.
+pub fn sidecar() -> PathBuf {
+    built("sidecar/pushscale-sidecar")
+}
+
+/// `pushscale-aggregator`.
+pub fn aggregator() -> PathBuf {
+    built("release/pushscale-aggregator")
+}
+
+/// `pushscale-load`.
+pub fn load() -> PathBuf {
+    built("release/pushscale-load")
+}
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests are a folder of the repository")
+        .to_owned()
+}
+
+fn built(name: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| repository().join("target"), PathBuf::from);
+    let path = target.join("x86_64-unknown-linux-gnu").join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: run `make static`",
+        path.display()
+    );
+    path
+}

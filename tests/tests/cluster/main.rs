@@ -1,0 +1,30 @@
+//! Against a real API server, etcd and controller manager. Pods exist and are not run: their status is set by
+//! hand, and their readings are pushed by hand.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod definition;
+mod failures;
+mod rivals;
+mod scaling;
+mod targets;
+
+use std::sync::OnceLock;
+
+use pushscale_tests::cluster::install;
+use pushscale_tests::rig::{Rig, Shape};
+
+/// One control plane for all tests of this program; each has a namespace of its own.
+fn rig() -> &'static Rig {
+    static RIG: OnceLock<Rig> = OnceLock::new();
+    RIG.get_or_init(|| {
+        let rig = Rig::start(Shape::ControlPlane).unwrap();
+        install(&rig);
+        rig
+    })
+}

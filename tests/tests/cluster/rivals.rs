@@ -1,0 +1,96 @@
+//! Two autoscalers on one target: neither writes, and each names the other.
+
+use pushscale_tests::cluster::{Aggregator, Namespace};
+use pushscale_tests::http;
+
+use crate::rig;
+
+#[tokio::test]
+async fn two_pushscalers_on_one_target_both_hold_until_one_goes() {
+    let namespace = Namespace::create(rig(), "twice");
+    namespace.deploy("Deployment", 1).await;
+    namespace.scale("one", "apps/v1", "Deployment", "torchserve", "");
+    namespace.scale("two", "apps/v1", "Deployment", "torchserve", "");
+    let aggregator = Aggregator::start(&namespace).await;
+    for (name, other) in [("one", "two"), ("two", "one")] {
+        namespace
+            .until_condition(name, "AbleToScale", "False/TargetContested")
+            .await;
+        let text = namespace.kubectl(&["describe", "pushscaler", name]);
+        let says = format!("PushScaler twice/{other} writes the same target");
+        assert!(text.contains(&says), "{text}");
+    }
+    let mut voices = namespace.run_pods(1).await;
+    for _ in 0..5 {
+        voices[0].say(aggregator.push, Some(1.2)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    assert_eq!(
+        namespace.get("deployment", "torchserve")["spec"]["replicas"],
+        1
+    );
+
+    namespace.kubectl(&["delete", "pushscaler", "two"]);
+    aggregator
+        .hear_until(&mut voices, Some(1.2), || async {
+            namespace.get("deployment", "torchserve")["spec"]["replicas"] == 4
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn an_hpa_on_the_same_target_is_named_and_not_fought() {
+    let namespace = Namespace::create(rig(), "hpa");
+    namespace.deploy("Deployment", 1).await;
+    namespace.kubectl(&[
+        "autoscale",
+        "deployment",
+        "torchserve",
+        "--min=1",
+        "--max=3",
+        "--cpu=80%",
+    ]);
+    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", "");
+    let aggregator = Aggregator::start(&namespace).await;
+    namespace
+        .until_condition("torchserve", "AbleToScale", "False/TargetContested")
+        .await;
+    let text = namespace.kubectl(&["describe", "pushscaler", "torchserve"]);
+    assert!(
+        text.contains("HorizontalPodAutoscaler hpa/torchserve writes the same target"),
+        "{text}"
+    );
+    namespace.kubectl(&["delete", "hpa", "torchserve"]);
+    let mut voices = namespace.run_pods(1).await;
+    aggregator
+        .hear_until(&mut voices, Some(1.2), || async {
+            namespace.get("deployment", "torchserve")["spec"]["replicas"] == 4
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn two_targets_that_select_the_same_pods_are_ambiguous() {
+    let namespace = Namespace::create(rig(), "shared");
+    namespace.deploy("Deployment", 1).await;
+    namespace.apply(
+        "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: { name: other, namespace: NAMESPACE }\n\
+         spec:\n  replicas: 0\n  serviceName: other\n  selector: { matchLabels: { app: torchserve } }\n  \
+         template:\n    metadata: { labels: { app: torchserve } }\n    \
+         spec: { containers: [ { name: torchserve, image: none } ] }\n",
+    );
+    namespace.scale("one", "apps/v1", "Deployment", "torchserve", "");
+    namespace.scale("two", "apps/v1", "StatefulSet", "other", "");
+    namespace.kubectl(&["scale", "statefulset/other", "--replicas=1"]);
+    let aggregator = Aggregator::start(&namespace).await;
+    for name in ["one", "two"] {
+        namespace
+            .until_condition(name, "ScalingActive", "False/AmbiguousSelector")
+            .await;
+    }
+    let page = http::get(aggregator.admin, "/debug/scalers").await.body;
+    assert!(
+        page.contains("also under the target of PushScaler shared/two"),
+        "{page}"
+    );
+}

@@ -1,0 +1,151 @@
+//! Anything with a scale subresource; and what has none, or is not there.
+
+use pushscale_aggregator::{ClusterScales, ScaleTarget as _, TargetRef, Written};
+use pushscale_tests::cluster::{Aggregator, Namespace};
+
+use crate::rig;
+
+#[tokio::test]
+async fn a_stateful_set_is_scaled() {
+    let namespace = Namespace::create(rig(), "stateful");
+    namespace.deploy("StatefulSet", 1).await;
+    namespace.scale("torchserve", "apps/v1", "StatefulSet", "torchserve", "");
+    let aggregator = Aggregator::start(&namespace).await;
+    let mut voices = namespace.run_pods(1).await;
+    aggregator
+        .hear_until(&mut voices, Some(1.2), || async {
+            namespace.get("statefulset", "torchserve")["spec"]["replicas"] == 4
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_kind_of_somebody_elses_with_a_scale_is_scaled() {
+    let namespace = Namespace::create(rig(), "custom");
+    // Its size and its selector are where no built-in kind has them. The role is what a user adds for such a kind.
+    namespace.apply(include_str!("custom-kind.yaml"));
+    namespace.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/modelfleets.example.dev",
+        "--timeout=30s",
+    ]);
+    namespace.apply(
+        "apiVersion: example.dev/v1\nkind: ModelFleet\nmetadata: { name: fleet, namespace: NAMESPACE }\n\
+         spec: { size: { pods: 1 } }\n",
+    );
+    namespace.apply(
+        "apiVersion: v1\nkind: Pod\n\
+         metadata: { name: fleet-0, namespace: NAMESPACE, labels: { app: torchserve } }\n\
+         spec: { containers: [ { name: torchserve, image: none } ] }\n",
+    );
+    namespace.scale("fleet", "example.dev/v1", "ModelFleet", "fleet", "");
+    let aggregator = Aggregator::start(&namespace).await;
+    let mut voices = namespace.run_pods(1).await;
+    // Its operator has not set the selector yet.
+    namespace
+        .until_condition("fleet", "ScalingActive", "False/InvalidSelector")
+        .await;
+    namespace.kubectl(&[
+        "patch",
+        "modelfleet",
+        "fleet",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        r#"{"status":{"pods":1,"selector":"app=torchserve"}}"#,
+    ]);
+    aggregator
+        .hear_until(&mut voices, Some(1.2), || async {
+            namespace.get("modelfleet", "fleet")["spec"]["size"]["pods"] == 4
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_there_is_named_and_scaled_once_it_is() {
+    let namespace = Namespace::create(rig(), "absent");
+    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", "");
+    namespace.scale("kindless", "apps/v1", "Deploymint", "torchserve", "");
+    namespace.scale("scaleless", "v1", "ConfigMap", "kube-root-ca.crt", "");
+    let aggregator = Aggregator::start(&namespace).await;
+    for name in ["torchserve", "kindless", "scaleless"] {
+        namespace
+            .until_condition(name, "AbleToScale", "False/FailedGetScale")
+            .await;
+    }
+    let message = |name: &str| {
+        let scaler = namespace.get("pushscaler", name);
+        let conditions = scaler["status"]["conditions"].as_array().unwrap().clone();
+        let able = conditions
+            .iter()
+            .find(|found| found["type"] == "AbleToScale");
+        able.unwrap()["message"].as_str().unwrap().to_owned()
+    };
+    assert!(
+        message("torchserve").contains("Deployment/torchserve in namespace absent does not exist"),
+        "{}",
+        message("torchserve")
+    );
+    assert!(
+        message("kindless").contains("there is no kind Deploymint in apps/v1"),
+        "{}",
+        message("kindless")
+    );
+    assert!(
+        message("scaleless").contains("ConfigMap/kube-root-ca.crt"),
+        "{}",
+        message("scaleless")
+    );
+    let events = namespace.kubectl(&["get", "events"]);
+    assert!(events.contains("FailedGetScale"), "{events}");
+
+    namespace.deploy("Deployment", 1).await;
+    let mut voices = namespace.run_pods(1).await;
+    aggregator
+        .hear_until(&mut voices, Some(1.2), || async {
+            namespace.get("deployment", "torchserve")["spec"]["replicas"] == 4
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_write_meets_a_size_that_was_changed_meanwhile_and_leaves_it() {
+    let namespace = Namespace::create(rig(), "conflict");
+    namespace.deploy("Deployment", 2).await;
+    let kubeconfig = kube::config::Kubeconfig::read_from(rig().kubeconfig()).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+        .await
+        .unwrap();
+    let scales = ClusterScales::new(kube::Client::try_from(config).unwrap());
+    let target = TargetRef {
+        namespace: "conflict".to_owned(),
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        name: "torchserve".to_owned(),
+    };
+    match scales.write(&target, 1, 4).await {
+        Ok(Written::Moved(scale)) => assert_eq!(scale.replicas, 2),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        namespace.get("deployment", "torchserve")["spec"]["replicas"],
+        2
+    );
+    match scales.write(&target, 2, 4).await {
+        Ok(Written::Done(scale)) => assert_eq!(scale.replicas, 4),
+        other => panic!("{other:?}"),
+    }
+    let deployment = namespace.get("deployment", "torchserve");
+    assert_eq!(deployment["spec"]["replicas"], 4);
+    // Whoever asks "who set this?" finds the answer.
+    let managers = namespace.kubectl(&[
+        "get",
+        "deployment",
+        "torchserve",
+        "-o",
+        "yaml",
+        "--show-managed-fields",
+    ]);
+    assert!(managers.contains("pushscale-aggregator"), "{managers}");
+}
