@@ -1,6 +1,8 @@
 //! The rig, and the tests that cross crates.
 
+pub mod cache;
 pub mod cluster;
+pub mod fleet;
 pub mod http;
 pub mod programs;
 pub mod pushed;

@@ -1,0 +1,275 @@
+//! Real TorchServe pods on a node rig, each with the sidecar of the shipped example, and the aggregator as its
+//! manifest has it.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use pushscale_simulator::kit::Kit;
+use serde_json::{Value, json};
+
+use crate::programs;
+use crate::rig::{Image, Rig};
+
+/// The version that the shipped manifests name.
+const TAG: &str = env!("CARGO_PKG_VERSION");
+
+/// Installs everything of ours into a node rig, as a user would, and waits until the aggregator is ready.
+pub fn install(rig: &Rig) {
+    for (name, program) in [
+        ("sidecar", programs::sidecar()),
+        ("aggregator", programs::aggregator()),
+    ] {
+        let inside = format!("/pushscale-{name}");
+        rig.import_image(&Image {
+            name: format!("pushscale/{name}:{TAG}"),
+            files: vec![(PathBuf::from(&inside), program, 0o755)],
+            entrypoint: vec![inside],
+            user: Some("65532:65532".to_owned()),
+        })
+        .unwrap();
+    }
+    rig.import_image(&Image {
+        name: "pushscale.test/scratch:1".to_owned(),
+        ..Image::default()
+    })
+    .unwrap();
+    for file in ["crd.yaml", "aggregator.yaml"] {
+        rig.apply(&shipped(file)).unwrap();
+    }
+    rig.kubectl(&[
+        "-n",
+        "pushscale",
+        "rollout",
+        "status",
+        "deployment/pushscale-aggregator",
+        "--timeout=60s",
+    ])
+    .unwrap();
+}
+
+/// A namespace with a TorchServe Deployment, a Service and a PushScaler, all of them named `torchserve`.
+#[derive(Debug)]
+pub struct Fleet<'a> {
+    rig: &'a Rig,
+    namespace: String,
+}
+
+/// How a fleet differs from the shipped example.
+#[derive(Clone, Debug)]
+pub struct FleetOptions {
+    /// Pods at first.
+    pub replicas: u32,
+    /// More words for `start.py`.
+    pub torchserve: Vec<String>,
+    /// `spec.behavior`.
+    pub behavior: Value,
+}
+
+impl Default for FleetOptions {
+    fn default() -> Self {
+        Self {
+            replicas: 1,
+            torchserve: Vec::new(),
+            behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 15 } }),
+        }
+    }
+}
+
+impl<'a> Fleet<'a> {
+    /// Makes it and waits until its pods are Ready.
+    pub fn create(rig: &'a Rig, kit: &Kit, namespace: &str, options: &FleetOptions) -> Self {
+        rig.kubectl(&["create", "namespace", namespace]).unwrap();
+        let fleet = Self {
+            rig,
+            namespace: namespace.to_owned(),
+        };
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(&shipped("torchserve-example.yaml")).unwrap();
+        let [mut deployment, mut scaler] = <[Value; 2]>::try_from(documents).unwrap();
+        stand_in(&mut deployment, kit, options);
+        scaler["spec"]["behavior"] = options.behavior.clone();
+        let service = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": { "name": "torchserve" },
+            "spec": {
+                "selector": { "app": "torchserve" },
+                "ports": [{ "name": "inference", "port": 8080 }],
+            },
+        });
+        for mut object in [service, deployment, scaler] {
+            object["metadata"]["namespace"] = json!(namespace);
+            rig.apply(&object.to_string()).unwrap();
+        }
+        fleet.kubectl(&[
+            "rollout",
+            "status",
+            "deployment/torchserve",
+            "--timeout=120s",
+        ]);
+        fleet
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// kubectl in its namespace.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let mut all = vec!["-n", self.namespace.as_str()];
+        all.extend_from_slice(arguments);
+        self.rig.kubectl(&all).unwrap()
+    }
+
+    /// `spec.replicas` of the Deployment.
+    pub fn replicas(&self) -> u32 {
+        let output = "-o=jsonpath={.spec.replicas}";
+        let text = self.kubectl(&["get", "deployment", "torchserve", output]);
+        text.parse().unwrap()
+    }
+
+    /// The names of its pods that are not on their way out.
+    pub fn pods(&self) -> Vec<String> {
+        let text = self.kubectl(&["get", "pods", "-l=app=torchserve", "-o=json"]);
+        let list: Value = serde_json::from_str(&text).unwrap();
+        let pods = list["items"].as_array().unwrap();
+        pods.iter()
+            .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+            .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// What `kubectl describe pushscaler` says.
+    pub fn describe(&self) -> String {
+        self.kubectl(&["describe", "pushscaler", "torchserve"])
+    }
+
+    /// The URL of the model through the Service.
+    pub fn url(&self) -> String {
+        let output = "-o=jsonpath={.spec.clusterIP}";
+        let address = self.kubectl(&["get", "service", "torchserve", output]);
+        format!("http://{address}:8080/predictions/sleepy")
+    }
+
+    /// Starts a load through the Service, a new connection for each request: kube-proxy balances connections.
+    pub fn load(&self, steps: &[&str], json: &Path) -> Load {
+        let mut command = self.rig.command(programs::load().to_str().unwrap());
+        command.args(["--url", &self.url()]);
+        for step in steps {
+            command.args(["--step", step]);
+        }
+        command.arg("--json").arg(json).stdout(Stdio::null());
+        Load(command.spawn().unwrap())
+    }
+
+    /// Takes it away again.
+    pub fn delete(self) {
+        let namespace = [
+            "delete",
+            "namespace",
+            self.namespace.as_str(),
+            "--timeout=120s",
+        ];
+        self.rig.kubectl(&namespace).unwrap();
+    }
+}
+
+/// A load on its way. Killed when dropped.
+#[derive(Debug)]
+pub struct Load(Child);
+
+impl Load {
+    /// Waits until its schedule is over and the last answer has come.
+    pub fn finish(mut self) {
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// The real TorchServe of this machine; `None`, said loudly, without Python or Java. Under CI that is a failure.
+pub fn kit() -> Option<Kit> {
+    let installed = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(Kit::install(&crate::cache::folder(), say));
+    match installed {
+        Ok(kit) => Some(kit),
+        Err(error) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {
+            panic!("failed to {error}")
+        }
+        Err(error) => {
+            say(&format!("\nNOT RUN: failed to {error}\n"));
+            None
+        }
+    }
+}
+
+/// Asks again and again until it is so.
+///
+/// # Panics
+/// If it is not so within the time.
+pub fn until(within: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < within, "not {what} within {within:?}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Past the test harness, which shows the printed lines of failed tests only.
+fn say(text: &str) {
+    writeln!(io::stderr(), "{text}").ok();
+}
+
+fn shipped(file: &str) -> String {
+    fs::read_to_string(programs::repository().join("helm/plain").join(file)).unwrap()
+}
+
+/// Puts the machine's own TorchServe where the example has an image that nobody can pull here. The sidecar stays as
+/// it stands.
+fn stand_in(deployment: &mut Value, kit: &Kit, options: &FleetOptions) {
+    let pod = pod(kit);
+    let template = &mut deployment["spec"]["template"]["spec"];
+    template["containers"] = pod["spec"]["containers"].clone();
+    template["volumes"] = pod["spec"]["volumes"].clone();
+    template["terminationGracePeriodSeconds"] = json!(5);
+    let arguments = template["containers"][0]["args"].as_array_mut().unwrap();
+    arguments.extend(options.torchserve.iter().map(|word| json!(word)));
+    deployment["spec"]["replicas"] = json!(options.replicas);
+}
+
+/// The rig's example pod, its placeholders filled in.
+fn pod(kit: &Kit) -> Value {
+    let prefix = Command::new(kit.python())
+        .args(["-c", "import sys; print(sys.base_prefix)"])
+        .output()
+        .unwrap();
+    let prefix = String::from_utf8(prefix.stdout).unwrap();
+    let prefix = prefix.trim();
+    let script = kit.script();
+    let text = include_str!("../rig/examples/torchserve-pod.yaml")
+        .replace("@PYTHON@", prefix)
+        .replace("@VENV@", kit.venv().to_str().unwrap())
+        .replace("@KIT@", script.parent().unwrap().to_str().unwrap());
+    // As the example says: /usr is there anyway.
+    let twice = |line: &&str| prefix == "/usr" && line.contains("name: python,");
+    let lines: Vec<&str> = text.lines().filter(|line| !twice(line)).collect();
+    serde_saphyr::from_str(&lines.join("\n")).unwrap()
+}

@@ -1,0 +1,77 @@
+//! A TorchServe that says nothing never causes a scale-down.
+
+use std::time::Duration;
+
+use pushscale_tests::fleet::{Fleet, FleetOptions, until};
+use serde_json::json;
+
+use crate::ground;
+
+/// Idle fleets of this window go down seconds after they were made.
+fn quick(replicas: u32) -> FleetOptions {
+    FleetOptions {
+        replicas,
+        behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 5 } }),
+        ..FleetOptions::default()
+    }
+}
+
+fn stays(fleet: &Fleet<'_>, replicas: u32, seconds: u64) {
+    for _ in 0..seconds {
+        assert_eq!(fleet.replicas(), replicas, "{}", fleet.describe());
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn a_frozen_torchserve_holds_the_size_until_it_speaks_again() {
+    let Some(ground) = ground() else { return };
+    let mut options = quick(2);
+    // Long enough to freeze one before the idle fleet of two goes down.
+    options.behavior = json!({ "scaleDown": { "stabilizationWindowSeconds": 20 } });
+    let fleet = Fleet::create(ground.rig, ground.kit, "frozen", &options);
+    let pods = fleet.pods();
+    assert_eq!(pods.len(), 2, "{}", fleet.describe());
+    let signal = |name: &str| {
+        fleet.kubectl(&[
+            "exec",
+            &pods[0],
+            "-c",
+            "torchserve",
+            "--",
+            "/usr/bin/pkill",
+            name,
+            "java",
+        ]);
+    };
+    signal("-STOP");
+    until(Duration::from_secs(30), "told", || {
+        let text = fleet.describe();
+        text.contains("SomePodsSilent") && text.contains("does not answer")
+    });
+    stays(&fleet, 2, 30);
+    signal("-CONT");
+    // And to show that it was the silence that held it:
+    until(Duration::from_secs(90), "down to 1", || {
+        fleet.replicas() == 1
+    });
+    fleet.delete();
+}
+
+#[test]
+fn a_torchserve_in_log_mode_holds_the_size_and_the_message_says_what_to_set() {
+    let Some(ground) = ground() else { return };
+    let mut options = quick(2);
+    options.torchserve = vec!["--metrics-mode".to_owned(), "log".to_owned()];
+    let fleet = Fleet::create(ground.rig, ground.kit, "logmode", &options);
+    until(Duration::from_secs(30), "told", || {
+        fleet
+            .describe()
+            .contains("set metrics_mode=prometheus in config.properties")
+    });
+    stays(&fleet, 2, 20);
+    let described = fleet.describe();
+    assert!(described.contains("FailedGetPodsMetric"), "{described}");
+    assert!(described.contains("NoPodReports"), "{described}");
+    fleet.delete();
+}

@@ -1,0 +1,68 @@
+//! The step that the classical chain was measured with: 2 requests/s, then 25/s, on pods of one worker and
+//! 100 ms a request, one connection per request.
+
+use std::time::Duration;
+
+use pushscale_tests::fleet::{Fleet, FleetOptions, until};
+
+use crate::ground;
+
+#[test]
+fn replicas_follow_the_load_up_and_down_within_the_bounds() {
+    let Some(ground) = ground() else { return };
+    let fleet = Fleet::create(ground.rig, ground.kit, "step", &FleetOptions::default());
+    let report = ground.rig.logs_dir().join("step.json");
+    let load = fleet.load(&["2:10", "25:40"], &report);
+
+    // The first seconds of 2/s are no overload.
+    let mut largest = 0;
+    let mut seen = || {
+        let now = fleet.replicas();
+        assert!((1..=5).contains(&now), "{now} replicas");
+        largest = largest.max(now);
+        now
+    };
+    for _ in 0..20 {
+        assert_eq!(
+            seen(),
+            1,
+            "2 requests/s are no overload:\n{}",
+            fleet.describe()
+        );
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    until(Duration::from_secs(60), "scaled up", || seen() >= 4);
+    load.finish();
+    until(Duration::from_secs(120), "scaled down again", || {
+        seen() == 1
+    });
+    assert!(largest <= 5);
+
+    let described = fleet.describe();
+    for expected in [
+        "AbleToScale",
+        "ScalingActive",
+        "ScalingLimited",
+        "Fresh",
+        "SuccessfulRescale",
+        "reason: queue latency above target",
+        "reason: All metrics below target",
+        "Last Scale Time",
+        "Target:",
+    ] {
+        assert!(
+            described.contains(expected),
+            "{expected} is not in\n{described}"
+        );
+    }
+    let columns = fleet.kubectl(&["get", "pushscaler", "torchserve"]);
+    assert!(columns.contains("Deployment/torchserve"), "{columns}");
+
+    // Every permission that it needs is in its manifest, and it said so nowhere that one is missing.
+    let log = ground
+        .rig
+        .kubectl(&["-n", "pushscale", "logs", "deployment/pushscale-aggregator"])
+        .unwrap();
+    assert!(!log.contains("orbidden"), "{log}");
+    fleet.delete();
+}
