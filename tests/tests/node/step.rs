@@ -63,6 +63,6 @@ fn replicas_follow_the_load_up_and_down_within_the_bounds() {
         .rig
         .kubectl(&["-n", "pushscale", "logs", "deployment/pushscale-aggregator"])
         .unwrap();
-    assert!(!log.contains("orbidden"), "{log}");
+    assert!(!log.contains("forbidden: User"), "{log}");
     fleet.delete();
 }

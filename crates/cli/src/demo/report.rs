@@ -1,0 +1,185 @@
+//! The closing report: figures for people, figures for tools, and a picture.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pushscale_simulator::load::LoadReport;
+
+use super::DemoOptions;
+use super::chart;
+use super::live::Note;
+use super::world::Write;
+
+/// A request that takes longer is counted as harmed, as a failed one is.
+const HARMED_AFTER: Duration = Duration::from_secs(1);
+
+/// A second is violated if the requests sent in it waited more than so many times the target, or one of them failed
+/// (decision.md 1.2).
+const VIOLATED_AT: f64 = 4.0;
+
+/// What a request takes that does not wait: the servers' 100 ms and what is around them, in seconds.
+const SERVICE_SECONDS: f64 = 0.107;
+
+/// The closing report.
+pub(crate) struct Report {
+    load: LoadReport,
+    history: Vec<Note>,
+    writes: Vec<Write>,
+    target: f64,
+    step: Option<Instant>,
+    folder: PathBuf,
+}
+
+impl Report {
+    pub(crate) fn new(
+        options: &DemoOptions,
+        load: LoadReport,
+        history: Vec<Note>,
+        writes: Vec<Write>,
+    ) -> Self {
+        let step = load.steps.iter().find(|began| began.step == 1);
+        Self {
+            step: step.map(|began| began.monotonic),
+            target: f64::from(options.target_ms) / 1e3,
+            folder: options.report.clone(),
+            load,
+            history,
+            writes,
+        }
+    }
+
+    /// The size went above what it was at the step, and is back.
+    pub(crate) fn scaled_up_and_down(&self) -> bool {
+        let up = self.writes.iter().any(|write| write.to > write.from);
+        let back = self
+            .history
+            .last()
+            .is_some_and(|note| note.wanted == 1 && note.ready == 1);
+        up && back
+    }
+
+    /// Writes `report.svg`, `report.txt` and `requests.csv`.
+    pub(crate) fn save(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let picture = chart::draw(&self.history, &self.waits(), self.target)?;
+        fs::write(folder.join("report.svg"), picture)?;
+        fs::write(folder.join("report.txt"), self.to_string())?;
+        self.load
+            .write_csv(fs::File::create(folder.join("requests.csv"))?)
+    }
+
+    /// From the step's first request to the first size written after it.
+    fn reaction(&self) -> Option<Duration> {
+        let step = self.step?;
+        let up = |write: &&Write| write.at >= step && write.to > write.from;
+        self.writes
+            .iter()
+            .find(up)
+            .map(|write| write.at.duration_since(step))
+    }
+
+    /// From the step's first request to the next server being ready.
+    fn next_ready(&self) -> Option<f64> {
+        let step = self.step?.duration_since(self.load.began).as_secs_f64();
+        let before = self
+            .history
+            .iter()
+            .rev()
+            .find(|note| note.at <= step)?
+            .ready;
+        let more = |note: &&Note| note.at > step && note.ready > before;
+        self.history.iter().find(more).map(|note| note.at - step)
+    }
+
+    /// For each second, the mean wait of the requests sent in it; `None` if none was answered. And whether one failed.
+    fn waits(&self) -> Vec<(f64, Option<f64>, bool)> {
+        let mut seconds: Vec<(f64, u32, bool)> = Vec::new();
+        for sample in &self.load.samples {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "seconds of a demo"
+            )]
+            let second = sample.start_s.max(0.0) as usize;
+            if seconds.len() <= second {
+                seconds.resize(second + 1, (0.0, 0, false));
+            }
+            let entry = &mut seconds[second];
+            if sample.outcome.failed() {
+                entry.2 = true;
+            } else {
+                entry.0 += (sample.latency.as_secs_f64() - SERVICE_SECONDS).max(0.0);
+                entry.1 += 1;
+            }
+        }
+        let mean = |(sum, count, failed): (f64, u32, bool)| {
+            ((count > 0).then(|| sum / f64::from(count)), failed)
+        };
+        seconds
+            .into_iter()
+            .enumerate()
+            .map(|(second, entry)| {
+                let (wait, failed) = mean(entry);
+                #[expect(clippy::cast_precision_loss, reason = "seconds of a demo")]
+                let at = second as f64 + 0.5;
+                (at, wait, failed)
+            })
+            .collect()
+    }
+
+    fn violated_seconds(&self) -> usize {
+        let violated = |(_, wait, failed): &(f64, Option<f64>, bool)| {
+            *failed || wait.is_some_and(|wait| wait > VIOLATED_AT * self.target)
+        };
+        self.waits()
+            .iter()
+            .filter(|second| violated(second))
+            .count()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |found: Option<f64>| {
+            found.map_or("never".to_owned(), |seconds| format!("{seconds:.2} s"))
+        };
+        let all = self.load.harmed(0.0, f64::INFINITY, HARMED_AFTER);
+        let failed = self
+            .load
+            .samples
+            .iter()
+            .filter(|sample| sample.outcome.failed())
+            .count();
+        let sizes: Vec<String> = std::iter::once("1".to_owned())
+            .chain(self.writes.iter().map(|write| write.to.to_string()))
+            .collect();
+        writeln!(f)?;
+        writeln!(f, "from the step's first request")?;
+        writeln!(
+            f,
+            "  to a new size written    {}",
+            seconds(self.reaction().map(|it| it.as_secs_f64()))
+        )?;
+        writeln!(
+            f,
+            "  to the next server ready {}",
+            seconds(self.next_ready())
+        )?;
+        writeln!(f, "sizes                      {}", sizes.join(" → "))?;
+        writeln!(f, "requests                   {}, {failed} failed", all.of)?;
+        writeln!(f, "failed or over 1 s         {:.1} %", all.share() * 100.0)?;
+        writeln!(
+            f,
+            "violated seconds           {} (mean wait over {VIOLATED_AT} × target, or a failure)",
+            self.violated_seconds()
+        )?;
+        write!(
+            f,
+            "picture                    {}",
+            self.folder.join("report.svg").display()
+        )
+    }
+}

@@ -1,0 +1,102 @@
+//! One server that stands for a pod's TorchServe: the real one or an emulated one.
+
+use std::time::Duration;
+
+use pushscale_simulator::Addresses;
+use pushscale_simulator::emulated::{self, EmulatedServer, ModelOptions};
+use pushscale_simulator::kit::{self, Kit, RunningServer};
+
+use super::error::DemoError;
+
+/// How long an emulated server takes to open its ports: what the real one takes.
+const EMULATED_START: Duration = Duration::from_secs(2);
+
+/// Where servers come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Servers {
+    Real(Kit),
+    Emulated,
+}
+
+/// A server on its way, or running.
+#[derive(Debug)]
+pub(crate) enum Server {
+    Real(Box<RunningServer>),
+    Emulated(EmulatedServer),
+}
+
+impl Servers {
+    /// The real TorchServe where Java and Python are there. The first line of the demo says which.
+    pub(crate) async fn find(emulated: bool) -> Result<Self, DemoError> {
+        if emulated {
+            println!("emulated servers, as asked; the sidecars and the aggregator are real");
+            return Ok(Self::Emulated);
+        }
+        match Kit::check().await {
+            Ok(programs) => {
+                println!(
+                    "real TorchServe 0.12.0 (Java {}, Python {})",
+                    programs.java_version, programs.python_version
+                );
+                let kit = Kit::install(&cache(), |step| println!("  {step} …")).await?;
+                Ok(Self::Real(kit))
+            }
+            Err(missing) => {
+                println!("emulated servers: cannot {missing}");
+                Ok(Self::Emulated)
+            }
+        }
+    }
+
+    /// Starts one; its addresses are known at once, it is ready later.
+    pub(crate) fn start(&self) -> Result<Server, DemoError> {
+        Ok(match self {
+            Self::Real(kit) => {
+                let options = kit::ServerOptions::default();
+                Server::Real(Box::new(kit.launch(options)?))
+            }
+            Self::Emulated => {
+                let options = emulated::ServerOptions {
+                    models: vec![ModelOptions::default()],
+                    start_delay: EMULATED_START,
+                    ..emulated::ServerOptions::default()
+                };
+                Server::Emulated(EmulatedServer::start(options)?)
+            }
+        })
+    }
+}
+
+impl Server {
+    pub(crate) fn addresses(&self) -> Addresses {
+        match self {
+            Self::Real(server) => server.addresses(),
+            Self::Emulated(server) => server.addresses(),
+        }
+    }
+
+    pub(crate) async fn ready(&mut self) -> Result<(), DemoError> {
+        match self {
+            Self::Real(server) => server.ready().await?,
+            Self::Emulated(server) => server.ready().await,
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn stop(self) -> Result<(), DemoError> {
+        match self {
+            Self::Real(server) => server.stop().await?,
+            Self::Emulated(server) => server.stop().await,
+        }
+        Ok(())
+    }
+}
+
+/// Where the installed TorchServe is kept between runs.
+fn cache() -> std::path::PathBuf {
+    if let Some(folder) = std::env::var_os("PUSHSCALE_CACHE") {
+        return folder.into();
+    }
+    let home = std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into());
+    std::path::Path::new(&home).join(".cache/pushscale")
+}

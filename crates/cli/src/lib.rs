@@ -1,1 +1,0 @@
-//! The pushscale command.

@@ -1,0 +1,33 @@
+//! `pushscale`: try it, and later ask it.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line speaks by printing"
+)]
+
+mod demo;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Scales model servers by how long requests wait.
+#[derive(Debug, Parser)]
+#[command(name = "pushscale", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The whole loop on this machine, without a cluster: servers, sidecars, an aggregator, a load that steps up
+    /// and down; a report at the end
+    Demo(demo::DemoOptions),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Demo(options) => demo::run(&options),
+    }
+}
