@@ -54,6 +54,7 @@ fn plot(
         .disable_x_mesh()
         .light_line_style(TRANSPARENT)
         .y_desc("seconds")
+        .x_label_formatter(&|at| format!("{at:.0}"))
         .draw()?;
     // Seconds in which a request failed, as thin red bars behind the line.
     chart.draw_series(waits.iter().filter(|(.., failed)| *failed).map(|(at, ..)| {
@@ -85,6 +86,8 @@ fn plot(
         .light_line_style(TRANSPARENT)
         .x_desc("seconds since the load began")
         .y_labels(top as usize + 1)
+        .y_label_formatter(&|size| format!("{size:.0}"))
+        .x_label_formatter(&|at| format!("{at:.0}"))
         .draw()?;
     let wanted = history.iter().map(|note| (note.at, f64::from(note.wanted)));
     #[expect(clippy::cast_precision_loss, reason = "a number of servers")]

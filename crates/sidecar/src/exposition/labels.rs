@@ -1,20 +1,19 @@
 //! A label set, checked once and read when asked.
 
 use std::borrow::Cow;
-use std::str;
 
-use super::trim_start;
+use super::text::{LABEL, name_end, trim_start};
 
 /// The labels of one sample.
 ///
 /// Holds the text between the braces, which is known to be well formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Labels<'a> {
-    text: &'a [u8],
+    text: &'a str,
 }
 
 impl<'a> Labels<'a> {
-    pub(super) const NONE: Labels<'static> = Labels { text: b"" };
+    pub(super) const NONE: Labels<'static> = Labels { text: "" };
 
     /// The value of the first label of this name.
     pub fn get(&self, name: &str) -> Option<Cow<'a, str>> {
@@ -28,11 +27,10 @@ impl<'a> Labels<'a> {
         std::iter::from_fn(move || {
             let (pair, after) = pair(rest)?;
             rest = after;
-            let value = str::from_utf8(pair.value).ok()?;
             let value = if pair.escaped {
-                unescape(value).into()
+                unescape(pair.value).into()
             } else {
-                value.into()
+                pair.value.into()
             };
             Some((pair.name, value))
         })
@@ -40,56 +38,44 @@ impl<'a> Labels<'a> {
 }
 
 /// Reads a label set up to its closing brace; `text` begins after the opening one.
-pub(super) fn split(text: &[u8]) -> Option<(Labels<'_>, &[u8])> {
+pub(super) fn split(text: &str) -> Option<(Labels<'_>, &str)> {
     let mut rest = text;
     loop {
-        match trim_start(rest) {
-            [b'}', after @ ..] => {
-                let length = text.len() - after.len() - 1;
-                return Some((
-                    Labels {
-                        text: &text[..length],
-                    },
-                    after,
-                ));
-            }
-            // A lone comma: only after a pair, which takes it along.
-            [] => return None,
-            here => {
-                let (pair, after) = pair(here)?;
-                str::from_utf8(pair.value).ok()?;
-                rest = after;
-            }
+        let here = trim_start(rest);
+        if let Some(after) = here.strip_prefix('}') {
+            let length = text.len() - after.len() - 1;
+            let labels = Labels {
+                text: &text[..length],
+            };
+            return Some((labels, after));
         }
+        // A lone comma is none: a comma goes with the pair before it.
+        (_, rest) = pair(here)?;
     }
 }
 
 struct Pair<'a> {
     name: &'a str,
-    value: &'a [u8],
+    value: &'a str,
     escaped: bool,
 }
 
 /// One `name="value"` and the comma behind it, if there is one. Without a comma, the brace or the end of the
 /// text must follow.
-fn pair(text: &[u8]) -> Option<(Pair<'_>, &[u8])> {
+fn pair(text: &str) -> Option<(Pair<'_>, &str)> {
     let text = trim_start(text);
-    let end = text
-        .iter()
-        .position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'))?;
-    let (name, rest) = text.split_at(end);
-    if name.first().is_none_or(u8::is_ascii_digit) {
-        return None;
-    }
-    let name = str::from_utf8(name).ok()?;
-    let rest = trim_start(rest).strip_prefix(b"=")?;
-    let value = trim_start(rest).strip_prefix(b"\"")?;
-    let (length, escaped) = quoted(value)?;
+    let (name, rest) = text.split_at(name_end(text, LABEL)?);
+    // Written without blanks nearly always.
+    let value = match rest.strip_prefix("=\"") {
+        Some(value) => value,
+        None => trim_start(trim_start(rest).strip_prefix('=')?).strip_prefix('"')?,
+    };
+    let (length, escaped) = quoted(value.as_bytes())?;
     let after = trim_start(&value[length + 1..]);
-    let after = match after {
-        [b',', after @ ..] => after,
-        [] | [b'}', ..] => after,
-        _ => return None,
+    let after = match after.as_bytes().first() {
+        Some(b',') => &after[1..],
+        None | Some(b'}') => after,
+        Some(_) => return None,
     };
     let pair = Pair {
         name,
@@ -104,7 +90,9 @@ fn quoted(text: &[u8]) -> Option<(usize, bool)> {
     let mut at = 0;
     let mut escaped = false;
     loop {
-        let found = at + memchr::memchr2(b'"', b'\\', &text[at..])?;
+        // Values are short: a plain loop is over before a vector search has begun.
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\');
+        let found = at + text[at..].iter().position(special)?;
         if text[found] == b'"' {
             return Some((found, escaped));
         }

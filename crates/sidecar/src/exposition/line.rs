@@ -4,7 +4,7 @@ use std::fmt;
 use std::str;
 
 use super::labels::{self, Labels};
-use super::trim_start;
+use super::text::{METRIC, name_end, trim_start};
 
 /// One sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub struct BadLine {
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
+    /// It is not UTF-8.
+    Encoding,
     /// It does not begin with a metric's name.
     Name,
     /// Its label set is not one.
@@ -46,6 +48,7 @@ pub enum Problem {
 impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let problem = match self.problem {
+            Problem::Encoding => "it is not UTF-8",
             Problem::Name => "it does not begin with a metric's name",
             Problem::Labels => "its labels cannot be read",
             Problem::Value => "its value is no number",
@@ -56,61 +59,45 @@ impl fmt::Display for BadLine {
     }
 }
 
-/// Reads a line that is neither blank nor a comment and does not begin with a blank.
-pub(super) fn sample(line: &[u8], number: usize) -> Result<Sample<'_>, BadLine> {
+/// Reads a line; `None` if it is blank or a comment.
+pub(super) fn read(line: &[u8], number: usize) -> Result<Option<Sample<'_>>, BadLine> {
     let bad = |problem| BadLine { number, problem };
-    let (name, rest) = split_name(line).ok_or(bad(Problem::Name))?;
-    let (labels, rest) = match trim_start(rest) {
-        [b'{', inside @ ..] => labels::split(inside).ok_or(bad(Problem::Labels))?,
-        _ if matches!(rest.first(), Some(b' ' | b'\t')) => (Labels::NONE, rest),
-        [] => return Err(bad(Problem::Value)),
-        _ => return Err(bad(Problem::Name)),
+    let line = trim_start(str::from_utf8(line).map_err(|_| bad(Problem::Encoding))?);
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let end = name_end(line, METRIC).ok_or(bad(Problem::Name))?;
+    let (name, rest) = line.split_at(end);
+    let (labels, rest) = match trim_start(rest).strip_prefix('{') {
+        Some(inside) => labels::split(inside).ok_or(bad(Problem::Labels))?,
+        None if rest.starts_with([' ', '\t']) => (Labels::NONE, rest),
+        None if rest.is_empty() => return Err(bad(Problem::Value)),
+        None => return Err(bad(Problem::Name)),
     };
     let (value, rest) = word(rest);
-    let value = number_of(value).ok_or(bad(Problem::Value))?;
+    // As Go writes and reads it: digits with exponent, `NaN`, `Inf`, `+Inf`, `-Inf`.
+    let value = value.parse().map_err(|_| bad(Problem::Value))?;
     let (timestamp, rest) = word(rest);
     let timestamp_ms = if timestamp.is_empty() {
         None
     } else {
-        let text = str::from_utf8(timestamp).ok();
-        let whole = text.and_then(|text| text.parse().ok());
-        Some(whole.ok_or(bad(Problem::Timestamp))?)
+        Some(timestamp.parse().map_err(|_| bad(Problem::Timestamp))?)
     };
     if !trim_start(rest).is_empty() {
         return Err(bad(Problem::Trailing));
     }
-    Ok(Sample {
+    Ok(Some(Sample {
         name,
         labels,
         value,
         timestamp_ms,
-    })
-}
-
-/// `[a-zA-Z_:][a-zA-Z0-9_:]*`
-fn split_name(line: &[u8]) -> Option<(&str, &[u8])> {
-    let end = line
-        .iter()
-        .position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':')))
-        .unwrap_or(line.len());
-    let (name, rest) = line.split_at(end);
-    match name.first() {
-        Some(first) if !first.is_ascii_digit() => Some((str::from_utf8(name).ok()?, rest)),
-        _ => None,
-    }
+    }))
 }
 
 /// The next word and what follows it; empty at the end of the line.
-fn word(text: &[u8]) -> (&[u8], &[u8]) {
+fn word(text: &str) -> (&str, &str) {
     let text = trim_start(text);
-    let end = text
-        .iter()
-        .position(|byte| matches!(byte, b' ' | b'\t'))
-        .unwrap_or(text.len());
-    text.split_at(end)
-}
-
-/// A double as Go writes and reads it: digits with exponent, `NaN`, `Inf`, `+Inf`, `-Inf`.
-fn number_of(word: &[u8]) -> Option<f64> {
-    str::from_utf8(word).ok()?.parse().ok()
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let end = text.as_bytes().iter().position(blank);
+    text.split_at(end.unwrap_or(text.len()))
 }

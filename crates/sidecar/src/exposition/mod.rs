@@ -5,6 +5,7 @@
 
 mod labels;
 mod line;
+mod text;
 
 pub use labels::Labels;
 pub use line::{BadLine, Sample};
@@ -37,20 +38,15 @@ impl<'a> Iterator for Lines<'a> {
             };
             self.rest = rest;
             self.number += 1;
-            let line = trim_start(line);
-            match line.first() {
-                None | Some(b'#') => {}
-                Some(_) => return Some(line::sample(line, self.number)),
+            if line.first() == Some(&b'#') {
+                continue;
+            }
+            match line::read(line, self.number) {
+                Ok(None) => {}
+                Ok(Some(sample)) => return Some(Ok(sample)),
+                Err(bad) => return Some(Err(bad)),
             }
         }
         None
     }
-}
-
-/// Blanks of the format are space and tab; a carriage return is a character like any other, and so bad.
-fn trim_start(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = text {
-        text = rest;
-    }
-    text
 }

@@ -1,0 +1,52 @@
+//! Figures, each with what it is held against, measured in the same run: `make bench`, or
+//! `cargo bench -p pushscale-tests -- parser ingest decision sidecar reaction`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a benchmark prints, and fails by panicking"
+)]
+
+mod cpu;
+mod decision;
+mod ingest;
+mod machine;
+mod parser;
+mod reaction;
+mod sidecar;
+mod spread;
+
+fn main() {
+    let asked: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
+    if asked.first().is_some_and(|word| word == sidecar::TICK) {
+        return sidecar::tick_for_ever();
+    }
+    machine::print();
+    let all: [(&str, fn()); 5] = [
+        ("parser", parser::run),
+        ("ingest", ingest::run),
+        ("decision", decision::run),
+        ("sidecar", sidecar::run),
+        ("reaction", reaction::run),
+    ];
+    for word in &asked {
+        assert!(
+            all.iter().any(|(name, _)| name == word),
+            "no benchmark {word}: there are parser, ingest, decision, sidecar, reaction"
+        );
+    }
+    for (name, run) in all {
+        if asked.is_empty() || asked.iter().any(|word| word == name) {
+            println!("\n{name}");
+            run();
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The step that the classical chain was measured with, on a real node: 2 requests/s, then at a random moment 25/s, a
+//! new connection for each, on a TorchServe pod of one worker and 100 ms a request; min 1, max 5, target 7 ms, no
+//! `behavior`.
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::StreamExt as _;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+use pushscale_tests::fleet::{self, Fleet, FleetOptions};
+use pushscale_tests::rig::{Rig, Shape};
+use serde_json::Value;
+
+use crate::spread::Spread;
+
+/// Overridden by PUSHSCALE_BENCH_RUNS.
+const RUNS: usize = 10;
+
+/// How long the step lasts, in seconds.
+const STEP: u32 = 120;
+
+/// A request that takes longer was harmed, as one that failed was.
+const HARMED_MS: f64 = 1000.0;
+
+/// The classical chain on such a rig, November 2026: name, seconds to a changed size, share of requests harmed.
+const CLASSICAL: [(&str, f64, f64); 4] = [
+    ("as published", 45.7, 0.51),
+    ("query repaired", 35.1, 0.41),
+    ("tuned, scrape 15 s", 18.0, 0.27),
+    ("scrape 5 s", 10.6, 0.25),
+];
+
+struct Run {
+    changed: f64,
+    ready: f64,
+    harmed: f64,
+}
+
+/// Prints seconds and shares, run by run and together.
+pub(crate) fn run() {
+    if !Shape::Node.available() {
+        println!("  NOT MEASURED: it takes root and network namespaces");
+        return;
+    }
+    let Some(kit) = fleet::kit() else {
+        println!("  NOT MEASURED: it takes Java and Python");
+        return;
+    };
+    let rig = Rig::start(Shape::Node).unwrap();
+    fleet::install(&rig);
+    let runs = std::env::var("PUSHSCALE_BENCH_RUNS");
+    let runs = runs.map_or(RUNS, |runs| runs.parse().unwrap());
+    let results: Vec<Run> = (0..runs)
+        .map(|number| {
+            let options = FleetOptions {
+                behavior: Value::Null,
+                ..FleetOptions::default()
+            };
+            let fleet = Fleet::create(&rig, &kit, &format!("run-{number}"), &options);
+            let result = once(&rig, &fleet, number);
+            println!(
+                "  run {:>2}: size changed after {:.2} s, next pod Ready after {:.2} s, {:.1} % harmed",
+                number + 1,
+                result.changed,
+                result.ready,
+                result.harmed * 100.0
+            );
+            fleet.delete();
+            result
+        })
+        .collect();
+    let of = |figure: fn(&Run) -> f64| Spread::of(results.iter().map(figure).collect());
+    let changed = of(|run| run.changed);
+    let harmed = of(|run| run.harmed * 100.0);
+    println!("  over {runs} runs, min / median / mean / max:");
+    println!("  spec.replicas changed   {changed:.2} s");
+    println!("  next pod Ready          {:.2} s", of(|run| run.ready));
+    println!("  failed or over 1 s      {harmed:.1} % of the requests of {STEP} s");
+    for (name, seconds, share) in CLASSICAL {
+        println!(
+            "  the classical chain {name} (recorded on such a rig): {seconds} s, {:.0} %: {:.0} × ours, {:.1} × ours",
+            share * 100.0,
+            seconds / changed.mean(),
+            share * 100.0 / harmed.mean()
+        );
+    }
+}
+
+fn once(rig: &Rig, fleet: &Fleet<'_>, number: usize) -> Run {
+    let (tell, told) = mpsc::channel();
+    watch(rig, fleet.namespace(), tell);
+    // At a random moment of the sidecar's second: its phase has nothing to do with this clock.
+    let phase = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .subsec_nanos();
+    let before = 10.0 + f64::from(phase % 1000) / 1000.0;
+    let folder = rig.logs_dir();
+    let (mark, csv) = (
+        folder.join(format!("mark-{number}")),
+        folder.join(format!("load-{number}.csv")),
+    );
+    let mut load = rig
+        .command(pushscale_tests::programs::load().to_str().unwrap())
+        .args(["--url", &fleet.url()])
+        .args([
+            "--step",
+            &format!("2:{before}"),
+            "--step",
+            &format!("25:{STEP}"),
+        ])
+        .arg("--mark")
+        .arg(&mark)
+        .arg("--csv")
+        .arg(&csv)
+        .arg("--json")
+        .arg(folder.join(format!("load-{number}.json")))
+        .spawn()
+        .unwrap();
+    assert!(load.wait().unwrap().success());
+    let step = unix_times(&mark)[1];
+    let seen: Vec<Seen> = told.try_iter().collect();
+    let after = |wanted: fn(&Seen) -> Option<f64>| {
+        let times = seen.iter().filter_map(wanted);
+        times.filter(|at| *at > step).fold(f64::INFINITY, f64::min) - step
+    };
+    let early = seen
+        .iter()
+        .any(|seen| matches!(seen, Seen::Replicas { at, count } if *at < step && *count != 1));
+    assert!(!early, "scaled before the step: {}", fleet.describe());
+    Run {
+        changed: after(|seen| match seen {
+            Seen::Replicas { at, count } if *count > 1 => Some(*at),
+            _ => None,
+        }),
+        ready: after(|seen| match seen {
+            Seen::Ready { at } => Some(*at),
+            Seen::Replicas { .. } => None,
+        }),
+        harmed: harmed(&csv, before),
+    }
+}
+
+/// What arrived on a watch, and when, in Unix seconds.
+enum Seen {
+    Replicas { at: f64, count: i32 },
+    Ready { at: f64 },
+}
+
+/// Watches from inside the rig's network, on a thread that stays there until the process ends.
+fn watch(rig: &Rig, namespace: &str, tell: mpsc::Sender<Seen>) {
+    let rig = Rig::attach(rig.name()).unwrap();
+    let namespace = namespace.to_owned();
+    thread::spawn(move || {
+        rig.enter().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let kubeconfig = kube::config::Kubeconfig::read_from(rig.kubeconfig()).unwrap();
+            let options = kube::config::KubeConfigOptions::default();
+            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options);
+            let client = Client::try_from(config.await.unwrap()).unwrap();
+            let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+            let pods: Api<Pod> = Api::namespaced(client, &namespace);
+            let mut deployments =
+                Box::pin(watcher(deployments, watcher::Config::default()).applied_objects());
+            let mut pods = Box::pin(watcher(pods, watcher::Config::default()).applied_objects());
+            let mut ready = std::collections::BTreeSet::new();
+            loop {
+                let seen = tokio::select! {
+                    Some(Ok(deployment)) = deployments.next() => {
+                        let count =
+                            deployment.spec.replicas.unwrap_or(1);
+                        Seen::Replicas { at: now(), count }
+                    }
+                    Some(Ok(pod)) = pods.next() => {
+                        if !is_ready(&pod) || !ready.insert(pod.metadata.uid.clone()) {
+                            continue;
+                        }
+                        Seen::Ready { at: now() }
+                    }
+                    else => return,
+                };
+                if tell.send(seen).is_err() {
+                    return;
+                }
+            }
+        });
+    });
+    // The first list is there before the load is.
+    thread::sleep(Duration::from_secs(1));
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|conditions| {
+        conditions
+            .iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    })
+}
+
+fn now() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs_f64()
+}
+
+fn unix_times(mark: &Path) -> Vec<f64> {
+    let text = fs::read_to_string(mark).unwrap();
+    text.lines()
+        .map(|line| {
+            line.split_whitespace()
+                .next_back()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect()
+}
+
+/// Of the requests sent from the step on, the share that failed or waited too long.
+fn harmed(csv: &Path, from: f64) -> f64 {
+    let text = fs::read_to_string(csv).unwrap();
+    let (mut harmed, mut all) = (0_u32, 0_u32);
+    for line in text.lines().skip(1) {
+        let mut fields = line.split(',');
+        let start: f64 = fields.next().unwrap().parse().unwrap();
+        let latency: f64 = fields.next().unwrap().parse().unwrap();
+        let outcome = fields.next().unwrap();
+        if start >= from {
+            all += 1;
+            harmed += u32::from(latency > HARMED_MS || outcome != "200");
+        }
+    }
+    f64::from(harmed) / f64::from(all)
+}

@@ -1,0 +1,139 @@
+//! What the sidecar costs beside a real TorchServe that works.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use pushscale_decision::{Bounds, Latency, Policy, Target};
+use pushscale_simulator::kit::{Kit, ServerOptions};
+use pushscale_simulator::load::{LoadOptions, RunningLoad, Step};
+use pushscale_tests::small_world::{NAMESPACE, SmallWorld, uid};
+use pushscale_tests::{cache, http, programs};
+
+use crate::cpu;
+use crate::spread::Spread;
+
+/// The word by which this program knows that it is the baseline.
+pub(crate) const TICK: &str = "tick-for-ever";
+
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(20);
+
+/// The baseline: a process of the same runtime that wakes up once a second and does nothing.
+pub(crate) fn tick_for_ever() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            ticks.tick().await;
+        }
+    });
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Prints bytes, processor time and what a process costs that only ticks.
+pub(crate) fn run() {
+    let program = programs::sidecar();
+    let size = fs::metadata(&program).unwrap().len();
+    println!("  static binary {:.2} MB", size as f64 / 1e6);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(beside_torchserve(&program));
+}
+
+async fn beside_torchserve(program: &std::path::Path) {
+    let kit = Kit::install(&cache::folder(), |step| println!("  {step}")).await;
+    let kit = match kit {
+        Ok(kit) => kit,
+        Err(error) => {
+            println!("  NOT MEASURED: failed to {error}");
+            return;
+        }
+    };
+    let server = kit.start(ServerOptions::default()).await.unwrap();
+    let target = Target::new(Latency::from_nanos(7_000_000)).unwrap();
+    let policy = Policy::new(Bounds::new(1, 5).unwrap(), target);
+    let world = SmallWorld::start(policy, 1).await;
+    world.add_pod("torchserve-0").await;
+    let ports = server.addresses();
+    let sidecar = Killed(
+        Command::new(program)
+            .env("PUSHSCALE_SIDECAR_AGGREGATOR", world.push.to_string())
+            .env("PUSHSCALE_SIDECAR_POD_NAMESPACE", NAMESPACE)
+            .env("PUSHSCALE_SIDECAR_POD_NAME", "torchserve-0")
+            .env("PUSHSCALE_SIDECAR_POD_UID", uid("torchserve-0").as_str())
+            .env(
+                "PUSHSCALE_SIDECAR_METRICS_URL",
+                format!("http://{}", ports.metrics),
+            )
+            .env(
+                "PUSHSCALE_SIDECAR_MANAGEMENT_URL",
+                format!("http://{}", ports.management),
+            )
+            .env("PUSHSCALE_SIDECAR_LISTEN", "127.0.0.1:0")
+            .env("PUSHSCALE_SIDECAR_LOG", "warn")
+            .spawn()
+            .unwrap(),
+    );
+    let tick = Killed(
+        Command::new(std::env::current_exe().unwrap())
+            .arg(TICK)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let seconds = ROUND.as_secs_f64() * ROUNDS as f64 + 10.0;
+    let steps = vec![Step { rate: 5.0, seconds }];
+    let load = RunningLoad::start(LoadOptions::to(ports.inference, steps)).unwrap();
+    thread::sleep(Duration::from_secs(5));
+
+    let (mut ours, mut ticks) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let before = (
+            cpu::of_process(sidecar.0.id()),
+            cpu::of_process(tick.0.id()),
+        );
+        tokio::time::sleep(ROUND).await;
+        let after = (
+            cpu::of_process(sidecar.0.id()),
+            cpu::of_process(tick.0.id()),
+        );
+        let percent = |nanoseconds: u64| nanoseconds as f64 / ROUND.as_nanos() as f64 * 100.0;
+        ours.push(percent(after.0 - before.0));
+        ticks.push(percent(after.1 - before.1));
+    }
+    let (all, anonymous) = cpu::resident(sidecar.0.id());
+    println!(
+        "  resident {:.2} MiB, of which {:.2} MiB anonymous",
+        all as f64 / f64::from(1 << 20),
+        anonymous as f64 / f64::from(1 << 20)
+    );
+    let (ours, ticks) = (Spread::of(ours), Spread::of(ticks));
+    println!(
+        "  at 1 Hz, 5 requests/s on the server: {ours:.4} % of a core (min / median / mean / max)"
+    );
+    println!(
+        "  {:.1} × a process that wakes up once a second and does nothing ({ticks:.4} %)",
+        ours.median() / ticks.median()
+    );
+    let taken = http::get(world.admin, "/metrics").await.body;
+    assert!(
+        taken.contains("readings_total{outcome=\"Taken\"}"),
+        "{taken}"
+    );
+    load.stopper().stop();
+    drop((sidecar, tick));
+    server.stop().await.unwrap();
+    world.end().await;
+}
