@@ -1,9 +1,10 @@
 //! Takes readings: `POST /v1/readings`, capped, timed, each way to end counted.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, StatusCode};
@@ -25,7 +26,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const LOOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes readings for the loop.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Ingest {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) readiness: Readiness,
@@ -41,7 +42,10 @@ struct Refused {
 
 impl Ingest {
     /// Answers one request.
-    pub(crate) async fn answer(self, request: Request<Incoming>) -> Result<Reply, Infallible> {
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Reply, Infallible> {
         let taken = self.take(request).await;
         Ok(match taken {
             Ok(()) => {
@@ -110,7 +114,7 @@ impl Ingest {
     }
 }
 
-async fn whole_body(request: Request<Incoming>) -> Result<Vec<u8>, Refused> {
+async fn whole_body(request: Request<Incoming>) -> Result<Bytes, Refused> {
     let too_large = || {
         refused(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -118,37 +122,26 @@ async fn whole_body(request: Request<Incoming>) -> Result<Vec<u8>, Refused> {
             format!("a push is at most {MAX_BODY_BYTES} bytes"),
         )
     };
-    let mut body = request.into_body();
+    let body = request.into_body();
     let announced = body.size_hint().exact();
     if announced.is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
         return Err(too_large());
     }
-    let read = async {
-        let mut whole = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                refused(
-                    StatusCode::BAD_REQUEST,
-                    ReadingOutcome::Malformed,
-                    format!("the body did not arrive whole: {error}"),
-                )
-            })?;
-            if let Ok(data) = frame.into_data() {
-                if whole.len() + data.len() > MAX_BODY_BYTES {
-                    return Err(too_large());
-                }
-                whole.extend_from_slice(&data);
-            }
-        }
-        Ok(whole)
-    };
-    timeout(BODY_TIMEOUT, read).await.unwrap_or_else(|_| {
-        Err(refused(
+    let whole = Limited::new(body, MAX_BODY_BYTES).collect();
+    match timeout(BODY_TIMEOUT, whole).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => Err(refused(
+            StatusCode::BAD_REQUEST,
+            ReadingOutcome::Malformed,
+            format!("the body did not arrive whole: {error}"),
+        )),
+        Err(_) => Err(refused(
             StatusCode::REQUEST_TIMEOUT,
             ReadingOutcome::SlowBody,
             format!("the body did not arrive within {BODY_TIMEOUT:?}"),
-        ))
-    })
+        )),
+    }
 }
 
 fn judge(verdict: Verdict) -> Result<(), Refused> {

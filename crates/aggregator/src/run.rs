@@ -152,16 +152,16 @@ impl Bound {
         );
         tasks.spawn("the control loop", control_loop.run(taken, stop.clone()));
 
-        let ingest = Ingest {
+        let ingest = Arc::new(Ingest {
             events: events.clone(),
             readiness: readiness.clone(),
             metrics: metrics.clone(),
-        };
+        });
         let limits = Limits {
             connections: self.config.max_connections,
             ..Limits::default()
         };
-        let service = service_fn(move |request| ingest.clone().answer(request));
+        let service = service_fn(move |request| Arc::clone(&ingest).answer(request));
         tasks.spawn(
             "the push server",
             self.push.serve(limits, service, stop.clone()),

@@ -163,6 +163,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle)
         .max_buf_size(limits.head_bytes.max(8192))
+        // Head and body of a small answer are cheaper to copy into one buffer than to gather.
+        .writev(false)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let outcome = tokio::select! {

@@ -1,25 +1,45 @@
 //! What Kubernetes says of a pod.
 
+use std::hash::{Hash, Hasher};
+
 /// `metadata.uid`: a pod's identity; a name comes back with another pod, a uid never does.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PodUid(String);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodUid {
+    /// The text's first eight bytes, which order as the text does. They are random, so a search among thousands
+    /// of pods compares numbers and follows one pointer instead of a dozen.
+    start: u64,
+    text: Box<str>,
+}
 
 impl PodUid {
     /// As Kubernetes writes it.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
-impl From<&str> for PodUid {
-    fn from(uid: &str) -> Self {
-        Self(uid.to_owned())
+impl Hash for PodUid {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
     }
 }
 
 impl From<String> for PodUid {
     fn from(uid: String) -> Self {
-        Self(uid)
+        let mut start = [0; 8];
+        for (to, from) in start.iter_mut().zip(uid.bytes()) {
+            *to = from;
+        }
+        Self {
+            start: u64::from_be_bytes(start),
+            text: uid.into(),
+        }
+    }
+}
+
+impl From<&str> for PodUid {
+    fn from(uid: &str) -> Self {
+        Self::from(uid.to_owned())
     }
 }
 
@@ -61,4 +81,28 @@ pub enum Phase {
     Failed,
     /// The node does not answer.
     Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uids_order_as_their_texts_do() {
+        let mut texts = [
+            "",
+            "a",
+            "a\0",
+            "ab",
+            "abcdefgh",
+            "abcdefghi",
+            "abcdefg",
+            "b",
+            "é",
+        ];
+        let mut uids = texts.map(PodUid::from);
+        texts.sort_unstable();
+        uids.sort_unstable();
+        assert_eq!(uids.each_ref().map(PodUid::as_str), texts);
+    }
 }

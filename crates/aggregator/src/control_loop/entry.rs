@@ -1,6 +1,6 @@
 //! What the loop keeps of one PushScaler.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
@@ -170,8 +170,25 @@ impl Entry {
         })
     }
 
+    /// It is to be asked at `at`, or earlier if it was to be anyway. `due` lists what is due when.
+    pub(super) fn mark_due(
+        &mut self,
+        key: &ScalerKey,
+        at: Moment,
+        due: &mut BTreeSet<(Moment, ScalerKey)>,
+    ) {
+        let at = self.not_before(at);
+        if self.due.is_some_and(|due| due <= at) {
+            return;
+        }
+        if let Some(later) = self.due.replace(at) {
+            due.remove(&(later, key.clone()));
+        }
+        due.insert((at, key.clone()));
+    }
+
     /// `at`, or the first moment after it at which it may be asked.
-    pub(super) fn not_before(&self, at: Moment) -> Moment {
+    fn not_before(&self, at: Moment) -> Moment {
         let after_last = self.decided.map(|decided| decided.plus(DECISION_GAP));
         [after_last, self.retry_at]
             .into_iter()

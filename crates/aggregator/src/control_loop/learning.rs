@@ -219,32 +219,25 @@ impl ControlLoop {
         // What was taken before this process began is as old as can be told.
         reading.taken = pushscale_decision::Moment::at(now.since_origin().saturating_sub(age));
         let taken = reading.taken;
-        let keys: Vec<ScalerKey> = listed.scalers.iter().cloned().collect();
+        // For one scaler, which is the rule, none is cloned.
+        let readings = std::iter::repeat_n(reading, listed.scalers.len());
         let mut outcome = Verdict::UnknownPod;
-        for key in &keys {
+        for (key, reading) in listed.scalers.iter().zip(readings) {
             let Some(entry) = self.scalers.get_mut(key) else {
                 continue;
             };
-            let Ok(scaler) = &mut entry.brain else {
-                // A scaler whose spec is wrong takes no readings; the pod is not to blame.
-                outcome = Verdict::Taken;
-                continue;
-            };
-            match scaler.learn(now, uid, reading.clone()) {
-                Ok(()) => {
-                    entry.newest_reading = Some(taken);
-                    outcome = Verdict::Taken;
+            // A scaler whose spec is wrong takes no readings; the pod is not to blame.
+            if let Ok(scaler) = &mut entry.brain {
+                if let Err(refusal) = scaler.learn(now, uid, reading) {
+                    return Verdict::Refused(refusal);
                 }
-                Err(refusal) => return Verdict::Refused(refusal),
+                entry.newest_reading = Some(taken);
             }
+            entry.mark_due(key, now, &mut self.due);
+            outcome = Verdict::Taken;
         }
         if outcome == Verdict::Taken {
-            if let Some(listed) = self.directory.get_mut(uid) {
-                listed.last_taken = Some(now);
-            }
-            for key in &keys {
-                self.mark_due(key, now);
-            }
+            listed.last_taken = Some(now);
         }
         outcome
     }

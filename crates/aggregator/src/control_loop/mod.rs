@@ -166,19 +166,11 @@ impl ControlLoop {
         }
     }
 
-    /// The scaler is to be asked at `at`, or earlier if it was to be anyway.
+    /// The scaler, if it is still there, is to be asked at `at` or earlier.
     fn mark_due(&mut self, key: &ScalerKey, at: Moment) {
-        let Some(entry) = self.scalers.get_mut(key) else {
-            return;
-        };
-        let at = entry.not_before(at);
-        if entry.due.is_some_and(|due| due <= at) {
-            return;
+        if let Some(entry) = self.scalers.get_mut(key) {
+            entry.mark_due(key, at, &mut self.due);
         }
-        if let Some(due) = entry.due.replace(at) {
-            self.due.remove(&(due, key.clone()));
-        }
-        self.due.insert((at, key.clone()));
     }
 
     fn all_due(&mut self) {

@@ -1,0 +1,85 @@
+# `make` lists what there is. Nothing has to be installed first but Rust, Go, Python 3 with venv, and Java; the
+# rest is built or installed by these commands, pinned, and kept in ~/.cache/pushscale.
+
+CARGO ?= cargo
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+STATIC_TARGET = x86_64-unknown-linux-gnu
+STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --target $(STATIC_TARGET)
+TEST = $(CARGO) test --locked
+RIG = $(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-rig --
+# Real nodes need root; without it the rig's control plane alone is built and the node's tests say why they did not run.
+SHAPE = $(if $(filter 0,$(shell id -u)),node,control-plane)
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## List the commands
+	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: ## See it work: a real TorchServe fleet on this machine scales up and down (about a minute)
+	$(CARGO) run --locked -p pushscale-cli -- demo $(DEMO)
+
+.PHONY: test
+test: programs static ## Run all tests: units, sockets, a real API server, a real node, a real TorchServe
+	$(TEST) --workspace --exclude pushscale-tests --exclude pushscale-simulator
+	$(TEST) -p pushscale-tests --lib --bins --test dependencies --test conformance --test pipeline
+	$(TEST) -p pushscale-simulator
+	$(TEST) -p pushscale-tests --test rig --test cluster --test node
+	@echo "All tests passed."
+
+.PHONY: test-quick
+test-quick: ## Run the tests that need neither a cluster nor TorchServe (seconds)
+	$(TEST) --workspace --exclude pushscale-tests --exclude pushscale-simulator
+	$(TEST) -p pushscale-tests --lib --test dependencies --test conformance --test pipeline
+
+.PHONY: test-cluster
+test-cluster: programs ## Run the tests against a real API server
+	$(TEST) -p pushscale-tests --test cluster
+
+.PHONY: test-node
+test-node: programs static ## Run the tests on a real node with real TorchServe pods (root)
+	$(TEST) -p pushscale-tests --test node
+
+.PHONY: check
+check: ## Format, lint, licences and bans
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(MAKE) --no-print-directory deny
+
+.PHONY: deny
+deny: ## Check licences, bans and sources; advisories too where their database can be reached
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --version 0.20.2 cargo-deny
+	$(CARGO) deny --workspace check $(or $(DENY),licenses bans sources advisories)
+
+.PHONY: generate
+generate: ## Rewrite what is generated from the types: helm/plain/crd.yaml
+	PUSHSCALE_GENERATE=1 $(TEST) -q -p pushscale-api --test crd
+
+.PHONY: static
+static: ## Build the programs that go into images: static, the sidecar for size
+	$(STATIC) --profile sidecar -p pushscale-sidecar
+	$(STATIC) --release -p pushscale-aggregator -p pushscale-simulator --bin pushscale-aggregator --bin pushscale-load
+	@ls -l $(TARGET)/$(STATIC_TARGET)/sidecar/pushscale-sidecar $(TARGET)/$(STATIC_TARGET)/release/pushscale-aggregator
+
+.PHONY: programs
+programs: ## Build the rig's Kubernetes, once (16 minutes on two cores)
+	tests/rig/provision $(SHAPE)
+
+.PHONY: rig-up
+rig-up: ## Start a Kubernetes node on this machine
+	$(RIG) up --shape $(SHAPE)
+
+.PHONY: rig-status
+rig-status: ## Show the rigs that run, and remove what crashed ones left
+	$(RIG) status
+
+.PHONY: rig-down
+rig-down: ## Stop it and remove all of it
+	$(RIG) down
+
+.PHONY: bench
+bench: programs static ## Measure everything, the reaction on a real node too (40 minutes)
+	$(CARGO) bench --locked -p pushscale-tests --bench bench
+
+bench-%: static ## Measure one: parser, ingest, decision, sidecar, reaction
+	$(CARGO) bench --locked -p pushscale-tests --bench bench -- $*

@@ -1,0 +1,118 @@
+//! Who may depend on whom. What is written in a design and not checked is true for a month.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use pushscale_tests::programs::repository;
+
+/// The names of all crates that a crate is built from, itself too.
+fn built_from(package: &str, kinds: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--prefix", "none", "--format", "{p}"])
+        .args(["-p", package, "-e", kinds])
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let names: BTreeSet<_> = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect();
+    assert!(names.contains(package), "{text}");
+    names
+}
+
+#[test]
+fn the_decision_is_built_from_nothing_but_the_standard_library() {
+    let all = built_from("pushscale-decision", "normal,build,dev");
+    assert_eq!(all, BTreeSet::from(["pushscale-decision".to_owned()]));
+}
+
+#[test]
+fn the_protocol_is_built_from_serde_and_nothing_of_ours() {
+    let all = built_from("pushscale-protocol", "normal,build");
+    let ours: Vec<_> = all
+        .iter()
+        .filter(|name| name.starts_with("pushscale-"))
+        .collect();
+    assert_eq!(ours, ["pushscale-protocol"]);
+    for runtime in ["tokio", "hyper", "kube"] {
+        assert!(!all.contains(runtime), "the protocol needs no {runtime}");
+    }
+}
+
+#[test]
+fn the_sidecar_never_reaches_kubernetes_nor_a_decision() {
+    let all = built_from("pushscale-sidecar", "normal,build");
+    for forbidden in [
+        "kube",
+        "kube-client",
+        "kube-core",
+        "k8s-openapi",
+        "pushscale-api",
+        "pushscale-aggregator",
+        "pushscale-decision",
+    ] {
+        assert!(
+            !all.contains(forbidden),
+            "the sidecar is built from {forbidden}"
+        );
+    }
+}
+
+#[test]
+fn the_aggregator_knows_no_model_server() {
+    let all = built_from("pushscale-aggregator", "normal,build");
+    for forbidden in ["pushscale-sidecar", "pushscale-simulator"] {
+        assert!(
+            !all.contains(forbidden),
+            "the aggregator is built from {forbidden}"
+        );
+    }
+}
+
+#[test]
+fn only_the_sidecars_profile_knows_torchserves_metric_names() {
+    let crates = repository().join("crates");
+    let profile = crates.join("sidecar/src/torchserve");
+    let mut folders = vec![crates.clone()];
+    let mut read = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                // What plays TorchServe must speak its language.
+                let own = path == profile || path == crates.join("simulator");
+                let code = !path.ends_with("testdata") && !path.ends_with("target");
+                if !own && code {
+                    folders.push(path);
+                }
+                continue;
+            }
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            // Tests speak of what the captures hold.
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            read += 1;
+            for name in ["ts_queue_latency", "ts_inference_", "QueueTime", "PredictionTime"] {
+                let in_test = path.components().any(|part| part.as_os_str() == "tests");
+                assert!(
+                    in_test || !code.contains(name),
+                    "{} names {name}, which belongs to sidecar/src/torchserve",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(read > 100, "only {read} files were found");
+}
