@@ -2,7 +2,6 @@
 # rest is built or installed by these commands, pinned, and kept in ~/.cache/pushscale.
 
 CARGO ?= cargo
-TARGET = $(or $(CARGO_TARGET_DIR),target)
 STATIC_TARGET = x86_64-unknown-linux-gnu
 STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --target $(STATIC_TARGET)
 TEST = $(CARGO) test --locked
@@ -20,17 +19,27 @@ demo: ## See it work: a real TorchServe fleet on this machine scales up and down
 	$(CARGO) run --locked -p pushscale-cli -- demo $(DEMO)
 
 .PHONY: test
-test: programs static ## Run all tests: units, sockets, a real API server, a real node, a real TorchServe
-	$(TEST) --workspace --exclude pushscale-tests --exclude pushscale-simulator
-	$(TEST) -p pushscale-tests --lib --bins --test dependencies --test conformance --test pipeline
-	$(TEST) -p pushscale-simulator
-	$(TEST) -p pushscale-tests --test rig --test cluster --test node
+test: programs ## Run all tests: units, sockets, a real API server, a real node, a real TorchServe
+	@# Side by side: the last step of each build has one core's work.
+	$(MAKE) --no-print-directory -j2 --output-sync=line static-sidecar static-aggregator test-build
+	$(MAKE) --no-print-directory test-quick
+	@# These two wait most of the time; the node's carry a load and run alone.
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-torchserve test-rig
+	$(TEST) -p pushscale-tests --test node
 	@echo "All tests passed."
 
 .PHONY: test-quick
-test-quick: ## Run the tests that need neither a cluster nor TorchServe (seconds)
+test-quick: ## Run the tests that need neither a cluster nor TorchServe (a minute)
 	$(TEST) --workspace --exclude pushscale-tests --exclude pushscale-simulator
-	$(TEST) -p pushscale-tests --lib --test dependencies --test conformance --test pipeline
+	$(TEST) -p pushscale-tests --lib --bins --test dependencies --test conformance --test pipeline
+
+.PHONY: test-torchserve
+test-torchserve: ## Run the tests of the TorchServes, the real one and the emulated one
+	$(TEST) -p pushscale-simulator
+
+.PHONY: test-rig
+test-rig: programs ## Run the tests of the rig itself, and those against a real API server
+	$(TEST) -p pushscale-tests --test rig --test cluster
 
 .PHONY: test-cluster
 test-cluster: programs ## Run the tests against a real API server
@@ -55,11 +64,17 @@ deny: ## Check licences, bans and sources; advisories too where their database c
 generate: ## Rewrite what is generated from the types: helm/plain/crd.yaml
 	PUSHSCALE_GENERATE=1 $(TEST) -q -p pushscale-api --test crd
 
-.PHONY: static
-static: ## Build the programs that go into images: static, the sidecar for size
+.PHONY: static static-sidecar static-aggregator test-build
+static: static-sidecar static-aggregator ## Build the programs that go into images: static, the sidecar for size
+
+static-sidecar:
 	$(STATIC) --profile sidecar -p pushscale-sidecar
+
+static-aggregator:
 	$(STATIC) --release -p pushscale-aggregator -p pushscale-simulator --bin pushscale-aggregator --bin pushscale-load
-	@ls -l $(TARGET)/$(STATIC_TARGET)/sidecar/pushscale-sidecar $(TARGET)/$(STATIC_TARGET)/release/pushscale-aggregator
+
+test-build:
+	$(TEST) --workspace --no-run
 
 .PHONY: programs
 programs: ## Build the rig's Kubernetes, once (16 minutes on two cores)

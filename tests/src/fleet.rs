@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use pushscale_simulator::cache;
 use pushscale_simulator::kit::Kit;
 use serde_json::{Value, json};
 
@@ -204,7 +205,7 @@ pub fn kit() -> Option<Kit> {
         .enable_all()
         .build()
         .unwrap()
-        .block_on(Kit::install(&crate::cache::folder(), say));
+        .block_on(Kit::install(&cache::folder(), say));
     match installed {
         Ok(kit) => Some(kit),
         Err(error) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {
@@ -241,7 +242,7 @@ fn shipped(file: &str) -> String {
 /// Puts the machine's own TorchServe where the example has an image that nobody can pull here. The sidecar stays as
 /// it stands.
 fn stand_in(deployment: &mut Value, kit: &Kit, options: &FleetOptions) {
-    let pod = pod(kit);
+    let pod = torchserve_pod(kit);
     let template = &mut deployment["spec"]["template"]["spec"];
     template["containers"] = pod["spec"]["containers"].clone();
     template["volumes"] = pod["spec"]["volumes"].clone();
@@ -251,8 +252,8 @@ fn stand_in(deployment: &mut Value, kit: &Kit, options: &FleetOptions) {
     deployment["spec"]["replicas"] = json!(options.replicas);
 }
 
-/// The rig's example pod, its placeholders filled in.
-fn pod(kit: &Kit) -> Value {
+/// The rig's example pod with a real TorchServe made of folders of this machine.
+pub fn torchserve_pod(kit: &Kit) -> Value {
     let prefix = Command::new(kit.python())
         .args(["-c", "import sys; print(sys.base_prefix)"])
         .output()

@@ -1,6 +1,5 @@
 //! The rig, and the tests that cross crates.
 
-pub mod cache;
 pub mod cluster;
 pub mod fleet;
 pub mod http;

@@ -104,7 +104,12 @@ fn only_the_sidecars_profile_knows_torchserves_metric_names() {
             let text = std::fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap();
             read += 1;
-            for name in ["ts_queue_latency", "ts_inference_", "QueueTime", "PredictionTime"] {
+            for name in [
+                "ts_queue_latency",
+                "ts_inference_",
+                "QueueTime",
+                "PredictionTime",
+            ] {
                 let in_test = path.components().any(|part| part.as_os_str() == "tests");
                 assert!(
                     in_test || !code.contains(name),

@@ -3,6 +3,7 @@
 //! [`kit`] runs the real TorchServe as local processes, [`emulated`] answers as TorchServe
 //! does from inside this process, [`load`] sends requests on time whatever the answers do.
 
+pub mod cache;
 pub mod emulated;
 pub mod kit;
 pub mod load;

@@ -11,13 +11,12 @@
 
 mod support;
 
-use std::path::Path;
 use std::time::Duration;
 
 use pushscale_simulator::emulated::{self, EmulatedServer};
 use pushscale_simulator::kit::{Kit, KitError, ServerOptions};
 use pushscale_simulator::load::{LoadOptions, LoadReport, RunningLoad, Step};
-use pushscale_simulator::{Addresses, MetricsMode, ServiceTime};
+use pushscale_simulator::{Addresses, MetricsMode, ServiceTime, cache};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{SOON, describe, get, pending, sum};
 use tokio::sync::{Mutex, MutexGuard};
@@ -32,7 +31,7 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 /// `None` when TorchServe cannot be had here, which is a failure where it must.
 async fn kit() -> Option<(Kit, MutexGuard<'static, ()>)> {
     let alone = ALONE.lock().await;
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kit");
+    let cache = cache::folder();
     let install = Kit::install(&cache, |doing| println!("{doing}"));
     match timeout(INSTALL, install).await.expect("installed in time") {
         Ok(kit) => Some((kit, alone)),

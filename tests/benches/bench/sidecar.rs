@@ -6,10 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use pushscale_decision::{Bounds, Latency, Policy, Target};
+use pushscale_simulator::cache;
 use pushscale_simulator::kit::{Kit, ServerOptions};
 use pushscale_simulator::load::{LoadOptions, RunningLoad, Step};
 use pushscale_tests::small_world::{NAMESPACE, SmallWorld, uid};
-use pushscale_tests::{cache, http, programs};
+use pushscale_tests::{http, programs};
 
 use crate::cpu;
 use crate::spread::Spread;

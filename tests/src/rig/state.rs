@@ -201,15 +201,6 @@ impl RootLock {
     }
 }
 
-/// The folder for what should outlive a rig and a `cargo clean`: programs and the logs of failures.
-pub(crate) fn cache() -> PathBuf {
-    if let Some(folder) = env::var_os("PUSHSCALE_CACHE") {
-        return PathBuf::from(folder);
-    }
-    let home = env::var_os("HOME").map_or_else(env::temp_dir, PathBuf::from);
-    home.join(".cache/pushscale")
-}
-
 fn root() -> PathBuf {
     let user = rustix::process::geteuid();
     let root = match env::var_os("PUSHSCALE_RIG_STATE") {

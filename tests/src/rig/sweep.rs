@@ -5,9 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use pushscale_simulator::cache;
+
 use super::error::RigError;
 use super::report::say;
-use super::state::{self, RootLock, StateDir};
+use super::state::{RootLock, StateDir};
 use super::{cgroups, mounts, network, processes};
 
 /// Whether the logs of a removed rig may be of use to somebody.
@@ -52,7 +54,7 @@ pub(crate) fn sweep_stale(root: &RootLock) -> Result<(), RigError> {
 
 /// Where the logs of a rig are after its end, if they were kept.
 pub(crate) fn kept_logs(state: &StateDir) -> PathBuf {
-    state::cache().join("rig/logs").join(state.name())
+    cache::folder().join("rig/logs").join(state.name())
 }
 
 fn keep_logs(state: &StateDir) -> Result<(), RigError> {

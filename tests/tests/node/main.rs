@@ -12,24 +12,45 @@ mod aggregator_away;
 mod silence;
 mod step;
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use pushscale_simulator::kit::Kit;
 use pushscale_tests::fleet;
 use pushscale_tests::rig::{Rig, Shape};
 
-/// The node, TorchServe, and the right to use them: two cores carry one fleet at a time.
+/// The node, TorchServe, and the right to use them.
 struct Ground {
     rig: &'static Rig,
     kit: &'static Kit,
-    _alone: MutexGuard<'static, ()>,
+    _turn: Turn,
+}
+
+/// Two cores carry one fleet under load, or several that nobody asks anything.
+#[expect(dead_code, reason = "held, never looked at")]
+enum Turn {
+    Alone(RwLockWriteGuard<'static, ()>),
+    Together(RwLockReadGuard<'static, ()>),
+}
+
+static TURNS: RwLock<()> = RwLock::new(());
+
+/// For a fleet under load.
+fn ground() -> Option<Ground> {
+    ground_for(Turn::Alone(
+        TURNS.write().unwrap_or_else(PoisonError::into_inner),
+    ))
+}
+
+/// For a fleet that stays idle.
+fn shared_ground() -> Option<Ground> {
+    ground_for(Turn::Together(
+        TURNS.read().unwrap_or_else(PoisonError::into_inner),
+    ))
 }
 
 /// `None` where there is no root, no namespaces, no Java; loudly, and never under CI.
-fn ground() -> Option<Ground> {
-    static ALONE: Mutex<()> = Mutex::new(());
+fn ground_for(turn: Turn) -> Option<Ground> {
     static GROUND: OnceLock<Option<(Rig, Kit)>> = OnceLock::new();
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (rig, kit) = GROUND
         .get_or_init(|| {
             if !Shape::Node.available() {
@@ -44,6 +65,6 @@ fn ground() -> Option<Ground> {
     Some(Ground {
         rig,
         kit,
-        _alone: alone,
+        _turn: turn,
     })
 }

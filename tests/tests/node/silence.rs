@@ -5,7 +5,7 @@ use std::time::Duration;
 use pushscale_tests::fleet::{Fleet, FleetOptions, until};
 use serde_json::json;
 
-use crate::ground;
+use crate::shared_ground;
 
 /// Idle fleets of this window go down seconds after they were made.
 fn quick(replicas: u32) -> FleetOptions {
@@ -25,7 +25,9 @@ fn stays(fleet: &Fleet<'_>, replicas: u32, seconds: u64) {
 
 #[test]
 fn a_frozen_torchserve_holds_the_size_until_it_speaks_again() {
-    let Some(ground) = ground() else { return };
+    let Some(ground) = shared_ground() else {
+        return;
+    };
     let mut options = quick(2);
     // Long enough to freeze one before the idle fleet of two goes down.
     options.behavior = json!({ "scaleDown": { "stabilizationWindowSeconds": 20 } });
@@ -60,7 +62,9 @@ fn a_frozen_torchserve_holds_the_size_until_it_speaks_again() {
 
 #[test]
 fn a_torchserve_in_log_mode_holds_the_size_and_the_message_says_what_to_set() {
-    let Some(ground) = ground() else { return };
+    let Some(ground) = shared_ground() else {
+        return;
+    };
     let mut options = quick(2);
     options.torchserve = vec!["--metrics-mode".to_owned(), "log".to_owned()];
     let fleet = Fleet::create(ground.rig, ground.kit, "logmode", &options);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use pushscale_simulator::Addresses;
 use pushscale_simulator::emulated::{self, EmulatedServer, ModelOptions};
 use pushscale_simulator::kit::{self, Kit, RunningServer};
+use pushscale_simulator::{Addresses, cache};
 
 use super::error::DemoError;
 
@@ -38,7 +38,7 @@ impl Servers {
                     "real TorchServe 0.12.0 (Java {}, Python {})",
                     programs.java_version, programs.python_version
                 );
-                let kit = Kit::install(&cache(), |step| println!("  {step} …")).await?;
+                let kit = Kit::install(&cache::folder(), |step| println!("  {step} …")).await?;
                 Ok(Self::Real(kit))
             }
             Err(missing) => {
@@ -90,13 +90,4 @@ impl Server {
         }
         Ok(())
     }
-}
-
-/// Where the installed TorchServe is kept between runs.
-fn cache() -> std::path::PathBuf {
-    if let Some(folder) = std::env::var_os("PUSHSCALE_CACHE") {
-        return folder.into();
-    }
-    let home = std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into());
-    std::path::Path::new(&home).join(".cache/pushscale")
 }

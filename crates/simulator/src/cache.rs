@@ -1,0 +1,13 @@
+//! Where what is slow to make is kept between runs, and beyond a `cargo clean`.
+
+use std::env;
+use std::path::PathBuf;
+
+/// `$PUSHSCALE_CACHE`, or `~/.cache/pushscale`.
+pub fn folder() -> PathBuf {
+    if let Some(folder) = env::var_os("PUSHSCALE_CACHE") {
+        return PathBuf::from(folder);
+    }
+    let home = env::var_os("HOME").map_or_else(env::temp_dir, PathBuf::from);
+    home.join(".cache/pushscale")
+}
