@@ -7,6 +7,8 @@ use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 use pushscale_tests::small_world::SmallWorld;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::support::{SOON, policy, server};
 
@@ -26,10 +28,12 @@ async fn a_dead_replica_delays_no_other() {
     let replica = SmallWorld::start(policy(), 1).await;
     let dead = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let names = format!("{},{}", dead.local_addr().unwrap(), replica.push);
+    let (heard, mut pushes) = watch::channel(0_u64);
     let held = tokio::spawn(async move {
         let mut held = Vec::new();
         while let Ok((stream, _)) = dead.accept().await {
             held.push(stream);
+            heard.send_modify(|count| *count += 1);
         }
     });
     replica.add_pod("torchserve-0").await;
@@ -37,11 +41,16 @@ async fn a_dead_replica_delays_no_other() {
     let ports = server.addresses();
     let sidecar = TestSidecar::start("torchserve-0", ports.metrics, ports.management, &names).await;
     http::until(SOON, || async { taken(&replica).await >= 1 }).await;
-    let before = taken(&replica).await;
-    // A push to the dead one times out after 500 ms. In 3 s, 30 looks are pushed to the one that lives.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let after = taken(&replica).await;
-    assert!(after >= before + 20, "{before} → {after} in 3 s");
+    // Each push to the dead one takes its whole timeout and then a connection of its own. If the living one had to
+    // wait for it, it would be told once for each of these; a look is a fifth of a timeout.
+    let before = (*pushes.borrow(), taken(&replica).await);
+    let enough = pushes.wait_for(|count| *count >= before.0 + 3);
+    timeout(SOON, enough).await.unwrap().unwrap();
+    let told = taken(&replica).await - before.1;
+    assert!(
+        told >= 6,
+        "told {told} times while 3 pushes timed out elsewhere"
+    );
     held.abort();
     sidecar.end().await;
     replica.end().await;
@@ -78,7 +87,7 @@ async fn an_aggregator_that_comes_back_is_told_the_newest_reading_within_seconds
         .filter(|line| line.starts_with("pushscale_aggregator_readings_total"))
         .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap())
         .sum();
-    assert!(received <= 5, "{metrics}");
+    assert!(received < 15, "{metrics}");
     sidecar.end().await;
     second.end().await;
 }
