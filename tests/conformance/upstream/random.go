@@ -12,9 +12,12 @@ type randomWorld struct {
 	header Case
 	policy Policy // in force
 	kind   kindOfWorld
+	// The last that a behavior was given, at whose ends ratios are often.
+	tolerance float64
 
 	at, started float64
-	steps       int // so many are still to come
+	steps       int     // so many are still to come
+	edits       float64 // the chance of an edit before the next pass
 	first       bool
 }
 
@@ -25,14 +28,18 @@ type kindOfWorld interface {
 }
 
 func newRandomWorld(seed uint64, number int) *randomWorld {
-	w := &randomWorld{Rand: rand.New(rand.NewPCG(seed, uint64(number))), first: true}
+	w := &randomWorld{Rand: rand.New(rand.NewPCG(seed, uint64(number))), edits: 0.07, first: true}
 	w.header.Controller = w.controllerFlags()
+	w.tolerance = float64(w.header.Controller.ToleranceMilli) / 1000
 	w.policy = w.randomPolicy()
 	w.header.Policy = w.policy
 	name := ""
-	if w.chance(0.4) {
+	switch pick := w.Float64(); {
+	case pick < 0.35:
 		name, w.kind, w.steps = "snapshot", snapshots{}, 1+w.IntN(4)
-	} else {
+	case pick < 0.55:
+		name, w.kind, w.steps, w.edits = "churn", churn{}, 8+w.IntN(30), 0.25
+	default:
 		s := newSequence(w)
 		name, w.kind, w.steps = "sequence-"+s.shapes(), s, 8+w.IntN(30)
 		if w.chance(0.05) {
@@ -47,12 +54,11 @@ func newRandomWorld(seed uint64, number int) *randomWorld {
 }
 
 func (w *randomWorld) controllerFlags() Controller {
-	flags := Controller{
-		ToleranceMilli:                oneOf(w, 100, 100, 100, 0, 200, 333, 10, 50, w.Int64N(400)),
+	return Controller{
+		ToleranceMilli:                oneOf(w, 100, 100, 100, 0, 200, 333, 10, 50, 118, 122, 243, w.Int64N(400)),
 		DownscaleStabilizationSeconds: oneOf[int64](w, 300, 300, 60, 45, 15, 100, 600, 0),
 		SyncSeconds:                   oneOf[int64](w, 15, 15, 15, 15, 5, 30, 1),
 	}
-	return flags
 }
 
 func (w *randomWorld) next(replicas int32) *Step {
@@ -74,11 +80,16 @@ func (w *randomWorld) next(replicas int32) *Step {
 }
 
 func (w *randomWorld) firstSize() int32 {
+	lowest, highest := w.policy.MinReplicas, w.policy.MaxReplicas
 	switch {
-	case w.chance(0.05):
-		return w.Int32N(2 * w.policy.MaxReplicas) // at 0 or outside the bounds, too
+	case w.chance(0.02):
+		return 0
+	case w.chance(0.04):
+		return w.Int32N(2 * highest) // outside the bounds, too
+	case w.chance(0.4) && highest >= 20 && lowest <= 10:
+		return 10 * (1 + w.Int32N(min(highest/10, 20))) // where percentages come out even, but for rounding
 	default:
-		return w.policy.MinReplicas + w.Int32N(w.policy.MaxReplicas-w.policy.MinReplicas+1)
+		return lowest + w.Int32N(highest-lowest+1)
 	}
 }
 
@@ -97,7 +108,7 @@ func (w *randomWorld) advance(step *Step) {
 		if w.chance(0.2) {
 			w.edit(step)
 		}
-	case w.chance(0.07) && due-w.at >= 1:
+	case w.chance(w.edits) && due-w.at >= 1:
 		// In halves between the passes, a half away from both.
 		w.at += 0.5 * float64(1+w.IntN(int(2*(due-w.at))-1))
 		w.edit(step)
@@ -123,8 +134,9 @@ func (w *randomWorld) edit(step *Step) {
 }
 
 func (w *randomWorld) fault(step *Step) {
-	if w.chance(0.05) {
-		fault := faults[w.IntN(len(faults))]
+	if w.chance(0.06) {
+		// A fault of the write shows only where something is written.
+		fault := oneOf(w, faults[w.IntN(len(faults))], writeConflictOnce, writeConflictAlways, writeRefused)
 		// Without pods nothing is shared; after a restart the order of the two HPAs is anybody's.
 		if fault != selectorShared || len(step.Pods) > 0 && !step.Restart {
 			step.Fault = fault

@@ -2,7 +2,9 @@ package upstream
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
+	"strconv"
 )
 
 func (w *randomWorld) randomPolicy() Policy {
@@ -26,7 +28,7 @@ func (w *randomWorld) randomMin() int32 {
 }
 
 func (w *randomWorld) randomSpan() int32 {
-	return oneOf(w, 9, 9, 20, w.Int32N(40), 1000)
+	return oneOf(w, 9, 9, 20, w.Int32N(40), 200, 1000)
 }
 
 // randomTarget stays far from where sums and counts overflow: what happens there depends on the processor.
@@ -107,14 +109,30 @@ type ratePolicy struct {
 }
 
 func (w *randomWorld) randomBehavior() json.RawMessage {
-	var written behavior
+	if w.chance(0.2) {
+		return w.percentsOnly()
+	}
+	var found behavior
 	if w.chance(0.75) {
-		written.ScaleUp = w.randomRules()
+		found.ScaleUp = w.randomRules()
 	}
 	if w.chance(0.75) {
-		written.ScaleDown = w.randomRules()
+		found.ScaleDown = w.randomRules()
 	}
-	text, err := json.Marshal(written)
+	return written(found)
+}
+
+// percentsOnly lets nothing but one percentage limit each direction: its rounding shows.
+func (w *randomWorld) percentsOnly() json.RawMessage {
+	limited := func() *rules {
+		percent := oneOf(w, 10, 12, 30, 80, 90, 120, 1+w.Int32N(150))
+		return &rules{Window: new(int32), Policies: []ratePolicy{{"Percent", percent, oneOf[int32](w, 15, 15, 60)}}}
+	}
+	return written(behavior{limited(), limited()})
+}
+
+func written(behavior behavior) json.RawMessage {
+	text, err := json.Marshal(behavior)
 	if err != nil {
 		panic(err)
 	}
@@ -122,24 +140,38 @@ func (w *randomWorld) randomBehavior() json.RawMessage {
 }
 
 func (w *randomWorld) randomRules() *rules {
-	written := &rules{}
-	if w.chance(0.6) {
-		window := oneOf(w, 0, 0, 15, 30, 45, 60, 90, 120, 300, w.Int32N(3601))
-		written.Window = &window
+	found := &rules{}
+	if w.chance(0.75) {
+		window := oneOf(w, 0, 0, 0, 0, 15, 30, 45, 60, 90, 120, 300, w.Int32N(3601))
+		found.Window = &window
 	}
 	if w.chance(0.6) {
-		written.Select = oneOf(w, "Max", "Max", "Min", "Min", "Disabled")
+		found.Select = oneOf(w, "Max", "Max", "Min", "Min", "Disabled")
 	}
 	if w.chance(0.7) {
-		for range 1 + w.IntN(3) {
-			written.Policies = append(written.Policies, w.randomRatePolicy())
+		for range oneOf(w, 1, 1, 2, 3) {
+			found.Policies = append(found.Policies, w.randomRatePolicy())
 		}
 	}
 	if w.chance(0.35) {
-		written.Tolerance = oneOf[any](w, "0", "50m", "0.05", "500u", "118m", "0.122", "0.061", "1", "1.5", "100m",
-			"0.0005", "250000u", 0.05, 0.3, 0)
+		w.tolerance = oneOf(w, 0, 0.05, 0.0005, 0.118, 0.118, 0.122, 0.061, 0.172, 0.243, 0.1, 0.25, 1, 1.5)
+		found.Tolerance = w.quantity(w.tolerance)
 	}
-	return written
+	return found
+}
+
+// quantity is one of the ways to write a number.
+func (w *randomWorld) quantity(number float64) any {
+	switch text := strconv.FormatFloat(number, 'f', -1, 64); w.IntN(4) {
+	case 0:
+		return text
+	case 1:
+		return number
+	case 2:
+		return strconv.FormatFloat(math.Round(number*1e6), 'f', -1, 64) + "u"
+	default:
+		return strconv.FormatFloat(math.Round(number*1e7)/1e4, 'f', -1, 64) + "m"
+	}
 }
 
 func (w *randomWorld) randomRatePolicy() ratePolicy {

@@ -54,7 +54,7 @@ func (s *sequence) shapes() string {
 }
 
 func (s *sequence) before(w *randomWorld, step *Step, replicas int32) {
-	if step.SpecReplicas == nil && w.chance(0.02) {
+	if step.SpecReplicas == nil && (w.chance(0.02) || replicas == 0 && w.chance(0.4)) {
 		size := w.firstSize()
 		step.SpecReplicas, replicas = &size, size
 	}

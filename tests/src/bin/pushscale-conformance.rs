@@ -5,7 +5,7 @@
     reason = "a command line speaks to people"
 )]
 
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -57,7 +57,7 @@ fn run(action: Action) -> Result<ExitCode, ConformanceError> {
     let recorder = Recorder::provision()?;
     match action {
         Action::Compare { seed, cases } => return compared(&recorder, seed, cases),
-        Action::World { seed, number } => print!("{}", recorder.world(seed, number)?),
+        Action::World { seed, number } => write(&recorder.world(seed, number)?)?,
         Action::Record => {
             let mut scripts = String::new();
             io::stdin()
@@ -66,10 +66,19 @@ fn run(action: Action) -> Result<ExitCode, ConformanceError> {
                     action: "read what to give to",
                     source,
                 })?;
-            print!("{}", recorder.record(scripts)?);
+            write(&recorder.record(scripts)?)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn write(cases: &str) -> Result<(), ConformanceError> {
+    io::stdout()
+        .write_all(cases.as_bytes())
+        .map_err(|source| ConformanceError::Io {
+            action: "pass on what was said by",
+            source,
+        })
 }
 
 fn compared(recorder: &Recorder, seed: u64, cases: u32) -> Result<ExitCode, ConformanceError> {

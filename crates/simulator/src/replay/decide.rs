@@ -224,3 +224,97 @@ fn target_facts(step: &Step, replicas: u32) -> TargetFacts {
     };
     TargetFacts::Known { replicas, selector }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::parse_case;
+
+    const CONTROLLER: &str =
+        r#"{"toleranceMilli":100,"downscaleStabilizationSeconds":0,"syncSeconds":15}"#;
+
+    fn case(policy: &str, pods: &str, more: &str) -> Case {
+        let text = format!(
+            r#"{{"name":"x","policy":{{"minReplicas":1,"maxReplicas":9,{policy}}},"controller":{CONTROLLER},"steps":[{{"at":0,"specReplicas":2,"pods":[{pods}]{more},"expect":{{"desired":4,"patched":true,"conditions":{{"AbleToScale":"True/SucceededRescale","ScalingActive":"True/ValidMetricFound","ScalingLimited":"False/DesiredWithinRange"}}}}}}]}}"#
+        );
+        parse_case(3, &text).unwrap()
+    }
+
+    fn pod(name: &str, samples: &str) -> String {
+        format!(r#"{{"name":"{name}","phase":"Running","ready":true,"deleting":false,{samples}}}"#)
+    }
+
+    const SEVERAL: &str =
+        r#""metrics":[{"name":"m0","targetMilli":7},{"name":"m1","targetMilli":7}]"#;
+
+    #[test]
+    fn both_forms_are_decided() {
+        let lone = pod("a", r#""valueMilli":14"#) + "," + &pod("b", r#""valueMilli":14"#);
+        let found = replay(&case(r#""targetMilli":7"#, &lone, "")).unwrap();
+        assert!(found.is_none(), "{found:?}");
+        let several = pod("a", r#""valuesMilli":{"m0":14,"m1":null}"#)
+            + ","
+            + &pod("b", r#""valuesMilli":{"m0":14,"m1":1}"#);
+        let found = replay(&case(SEVERAL, &several, r#","metricFault":["m1"]"#)).unwrap();
+        assert!(found.is_none(), "{found:?}");
+    }
+
+    #[test]
+    fn a_difference_names_case_and_step_and_says_how_it_came_about() {
+        let one = pod("a", r#""valueMilli":7"#);
+        let found = replay(&case(r#""targetMilli":7"#, &one, "")).unwrap();
+        let text = found.unwrap().to_string();
+        for part in [
+            "x at 0 s (steps[0])",
+            "expected 4 written",
+            "found    2 kept",
+            "within 0.9",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn fields_that_contradict_each_other_are_named() {
+        let lone = pod("a", r#""valueMilli":1"#);
+        let twice = format!("{lone},{lone}");
+        let named = pod("a", r#""valuesMilli":{"m0":1}"#);
+        let both = format!(r#""targetMilli":7,{SEVERAL}"#);
+        let cases = [
+            (
+                case(SEVERAL, &lone, ""),
+                "steps[0].pods[0]: it has valueMilli",
+            ),
+            (
+                case(r#""targetMilli":7"#, &named, ""),
+                "steps[0].pods[0]: it has valuesMilli",
+            ),
+            (
+                case(r#""targetMilli":7"#, &twice, ""),
+                "steps[0].pods[1]: pod a is listed twice",
+            ),
+            (
+                case(SEVERAL, &named, r#","metricFault":["m7"]"#),
+                "steps[0].metricFault: m7 is no metric",
+            ),
+            (
+                case(&both, &named, ""),
+                "policy: give either targetMilli or metrics",
+            ),
+            (
+                case(r#""targetMilli":0"#, &lone, ""),
+                "policy: targetMilli is 0",
+            ),
+        ];
+        for (case, expected) in cases {
+            let error = replay(&case).unwrap_err().to_string();
+            assert_eq!(
+                error
+                    .strip_prefix("line 3 (x): ")
+                    .map(|rest| rest.starts_with(expected)),
+                Some(true),
+                "{error}"
+            );
+        }
+    }
+}
