@@ -68,13 +68,13 @@ func (w *randomWorld) next(replicas int32) *Step {
 	w.steps--
 	step := &Step{}
 	if w.first {
-		w.first = false
 		replicas = w.firstSize()
 		step.SpecReplicas = &replicas
 	} else {
 		w.advance(step)
 	}
 	w.kind.before(w, step, replicas)
+	w.first = false
 	w.fault(step)
 	return step
 }

@@ -74,7 +74,7 @@ func (s *sequence) live(w *randomWorld, replicas int) {
 	s.fleet = slices.DeleteFunc(s.fleet, func(m *member) bool { return m.leaves == 1 })
 	for ; serving < replicas; serving++ {
 		m := &member{Pod: Pod{Name: podName(s.born), Phase: "Pending"}, waits: w.IntN(4), warms: w.IntN(3)}
-		if s.born < replicas && w.first {
+		if w.first {
 			m.waits, m.warms = 0, 0
 		}
 		s.born++

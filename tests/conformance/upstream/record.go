@@ -124,8 +124,12 @@ func (r *recorder) onePassAt(at time.Time) error {
 	if len(passes) == 1 && passes[0].Sub(at).Abs() < time.Millisecond {
 		return nil
 	}
-	return fmt.Errorf("the controller made %d passes since the step before, at %v, and not one at %v",
-		len(passes), passes, at)
+	var found []time.Duration
+	for _, pass := range passes {
+		found = append(found, pass.Sub(r.begin))
+	}
+	return fmt.Errorf("the controller passes at %v here, and not once at this time: it does at 0, every syncSeconds "+
+		"after it has started, and at an edit", found)
 }
 
 func sleepUntil(at time.Time) {
