@@ -49,6 +49,10 @@ test-cluster: programs ## Run the tests against a real API server
 test-node: programs static ## Run the tests on a real node with real TorchServe pods (root)
 	$(TEST) -p pushscale-tests --test node
 
+.PHONY: conformance
+conformance: ## Decide random worlds beside the real HPA's controller: SEED=1 CASES=10000 (a minute)
+	$(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-conformance -- compare --seed $(or $(SEED),1) --cases $(or $(CASES),10000)
+
 .PHONY: check
 check: ## Format, lint, licences and bans
 	$(CARGO) fmt --all --check

@@ -1,6 +1,7 @@
 //! The rig, and the tests that cross crates.
 
 pub mod cluster;
+pub mod conformance;
 pub mod fleet;
 pub mod http;
 pub mod programs;

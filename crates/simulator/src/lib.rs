@@ -2,12 +2,14 @@
 //!
 //! [`kit`] runs the real TorchServe as local processes, [`emulated`] answers as TorchServe
 //! does from inside this process, [`load`] sends requests on time whatever the answers do.
+//! [`replay`] decides again what was decided and written down.
 
 pub mod cache;
 pub mod emulated;
 pub mod kit;
 pub mod load;
 pub mod open_files;
+pub mod replay;
 
 mod addresses;
 mod lock;

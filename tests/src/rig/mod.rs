@@ -49,7 +49,9 @@ use state::{RootLock, StateDir};
 
 pub use error::{LogTail, RigError};
 pub use image::Image;
+pub(crate) use programs::provision;
 pub use shape::Shape;
+pub(crate) use shape::excused;
 pub use supervisor::supervise;
 
 /// A running rig. If this process started it, it ends with this value.

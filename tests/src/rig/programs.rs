@@ -18,21 +18,28 @@ pub(crate) struct Programs {
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rig/provision");
 
+/// Builds what the script knows under this name if it is missing, and tells its folder.
+pub(crate) fn provision(what: &str) -> Result<PathBuf, RigError> {
+    let output = Command::new(SCRIPT)
+        .arg(what)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(RigError::io("run", SCRIPT))?;
+    if !output.status.success() {
+        let reason = format!("{SCRIPT} ended with {}", output.status);
+        return Err(RigError::Provision { reason });
+    }
+    Ok(PathBuf::from(
+        String::from_utf8_lossy(&output.stdout).trim(),
+    ))
+}
+
 impl Programs {
     /// Builds and installs what is missing for the shape. That takes minutes on a new machine, and
     /// says so on stderr; milliseconds later on.
     pub(crate) fn provision(shape: Shape) -> Result<Self, RigError> {
-        let output = Command::new(SCRIPT)
-            .arg(shape.as_str())
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(RigError::io("run", SCRIPT))?;
-        if !output.status.success() {
-            let reason = format!("{SCRIPT} ended with {}", output.status);
-            return Err(RigError::Provision { reason });
-        }
-        let built = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let built = provision(shape.as_str())?;
         let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
         let folders = assets.into_iter().chain([built]).map(|folder| {
             // The components run in another folder.

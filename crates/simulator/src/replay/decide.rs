@@ -1,0 +1,320 @@
+//! Decides a recorded case again.
+
+use std::time::Duration;
+
+use pushscale_api::{
+    Algorithm, MetricSpec, MetricType, PushScalerSpec, QueueLatencySource, ScaleTargetRef,
+    policy_of,
+};
+use pushscale_decision::{
+    Conditions, Flags, Latency, Manner, Metric, Moment, Outcome, PodUid, Policy, Scaler, Selector,
+    Target, TargetFacts,
+};
+
+use super::case::{Case, CasePolicy, Fault, Step};
+use super::difference::{Difference, Found};
+use super::error::CaseError;
+use super::samples::{pod_of, reading_of};
+
+/// The first difference between a recording and what `algorithm: Ratio` decides, if there is one.
+///
+/// # Errors
+/// The case contradicts itself: a policy that cannot be, a pod listed twice, samples of another form.
+pub fn replay(case: &Case) -> Result<Option<Difference>, CaseError> {
+    let policy = policy_from(case, &case.policy, "policy")?;
+    let mut replay = Replay {
+        case,
+        scaler: Scaler::new(policy.clone(), Conditions::default()),
+        policy,
+        replicas: 0,
+    };
+    for (index, step) in case.steps.iter().enumerate() {
+        let difference = replay.pass(index, step)?;
+        if difference.is_some() {
+            return Ok(difference);
+        }
+    }
+    Ok(None)
+}
+
+struct Replay<'a> {
+    case: &'a Case,
+    policy: Policy,
+    scaler: Scaler,
+    replicas: u32,
+}
+
+impl Replay<'_> {
+    fn pass(&mut self, index: usize, step: &Step) -> Result<Option<Difference>, CaseError> {
+        let now = Duration::try_from_secs_f64(step.at)
+            .map(Moment::at)
+            .map_err(|error| self.mistake(index, "at", error.to_string()))?;
+        if step.restart {
+            self.scaler = Scaler::new(self.policy.clone(), self.scaler.conditions().clone());
+        }
+        if let Some(edited) = &step.policy {
+            self.policy = policy_from(self.case, edited, &format!("steps[{index}].policy"))?;
+            self.scaler.set_policy(self.policy.clone());
+        }
+        for name in &step.metric_fault {
+            let known = |metric: &Metric| metric.model.as_ref() == Some(name);
+            if !self.policy.metrics.iter().any(known) {
+                let problem = format!("{name} is no metric of the policy");
+                return Err(self.mistake(index, "metricFault", problem));
+            }
+        }
+        if let Some(set) = step.spec_replicas {
+            self.replicas = set;
+        }
+        let before = self.replicas;
+        let uids = self.tell_pods(now, index, step)?;
+        let decision = self.scaler.decide(now, &target_facts(step, before));
+        if let Outcome::Scale { from, to, .. } = decision.outcome {
+            self.write(now, step.fault, from, to);
+        }
+        for uid in &uids {
+            self.scaler.forget_pod(uid);
+        }
+        let found = Found::new(
+            self.replicas,
+            self.replicas != before,
+            self.scaler.conditions(),
+        );
+        let expected = Found::recorded(&step.expect);
+        Ok((found != expected).then(|| Difference {
+            case: self.case.name.clone(),
+            step: index,
+            at: step.at,
+            expected,
+            found,
+            decision,
+        }))
+    }
+
+    fn write(&mut self, now: Moment, fault: Option<Fault>, from: u32, to: u32) {
+        match fault {
+            Some(Fault::WriteConflictAlways | Fault::WriteRefused) => {
+                self.scaler.failed_to_write("as recorded");
+            }
+            _ => {
+                self.scaler.wrote(now, from, to);
+                self.replicas = to;
+            }
+        }
+    }
+
+    fn tell_pods(
+        &mut self,
+        now: Moment,
+        index: usize,
+        step: &Step,
+    ) -> Result<Vec<PodUid>, CaseError> {
+        let several = self
+            .policy
+            .metrics
+            .iter()
+            .any(|metric| metric.model.is_some());
+        let mut uids: Vec<PodUid> = Vec::with_capacity(step.pods.len());
+        for (number, pod) in step.pods.iter().enumerate() {
+            let field = format!("pods[{number}]");
+            let uid = PodUid::from(pod.name.as_str());
+            if uids.contains(&uid) {
+                let problem = format!("pod {} is listed twice", pod.name);
+                return Err(self.mistake(index, &field, problem));
+            }
+            if several && pod.value_milli.is_some() {
+                let problem = "it has valueMilli, but the policy has metrics: use valuesMilli";
+                return Err(self.mistake(index, &field, problem));
+            }
+            if !several && !pod.values_milli.is_empty() {
+                let problem = "it has valuesMilli, but the policy has targetMilli: use valueMilli";
+                return Err(self.mistake(index, &field, problem));
+            }
+            self.scaler.apply_pod(uid.clone(), pod_of(pod));
+            if let Some(reading) = reading_of(now, pod, step) {
+                self.scaler
+                    .learn(now, &uid, reading)
+                    .map_err(|refusal| self.mistake(index, &field, refusal.to_string()))?;
+            }
+            uids.push(uid);
+        }
+        Ok(uids)
+    }
+
+    fn mistake(&self, step: usize, field: &str, problem: impl Into<String>) -> CaseError {
+        mistake(self.case, format!("steps[{step}].{field}"), problem.into())
+    }
+}
+
+fn mistake(case: &Case, field: String, problem: String) -> CaseError {
+    CaseError::Meaning {
+        line: case.line,
+        case: case.name.clone(),
+        field,
+        problem,
+    }
+}
+
+/// Through the public spec, so that the defaults and the tolerance's reading are under test as well.
+fn policy_from(case: &Case, policy: &CasePolicy, field: &str) -> Result<Policy, CaseError> {
+    let wrong = |problem: String| mistake(case, field.to_owned(), problem);
+    let targets: Vec<(Option<String>, i64)> = match (policy.target_milli, &policy.metrics) {
+        (Some(target), metrics) if metrics.is_empty() => vec![(None, target)],
+        (None, metrics) if !metrics.is_empty() => metrics
+            .iter()
+            .map(|metric| (Some(metric.name.clone()), metric.target_milli))
+            .collect(),
+        _ => return Err(wrong("give either targetMilli or metrics".to_owned())),
+    };
+    let spec = PushScalerSpec {
+        scale_target_ref: ScaleTargetRef {
+            api_version: "apps/v1".to_owned(),
+            kind: "Deployment".to_owned(),
+            name: "any".to_owned(),
+        },
+        min_replicas: policy.min_replicas,
+        max_replicas: policy.max_replicas,
+        metrics: targets
+            .iter()
+            .map(|(model, _)| MetricSpec {
+                type_: MetricType::QueueLatency,
+                queue_latency: QueueLatencySource {
+                    // Any: thousandths of an unknown unit are no duration, and are set below.
+                    target: "1ms".to_owned(),
+                    model: model.clone(),
+                },
+            })
+            .collect(),
+        behavior: policy.behavior.clone(),
+        algorithm: Algorithm::Ratio,
+    };
+    let mut found = policy_of(&spec).map_err(|problems| {
+        let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        wrong(texts.join("; "))
+    })?;
+    for (metric, (_, target)) in found.metrics.iter_mut().zip(&targets) {
+        metric.target = Target::new(Latency::from_nanos(*target))
+            .ok_or_else(|| wrong(format!("targetMilli is {target}: it must be 1 or more")))?;
+    }
+    found.flags = Flags {
+        tolerance: f64::from(case.controller.tolerance_milli) / 1000.0,
+        downscale_stabilization: Duration::from_secs(
+            case.controller.downscale_stabilization_seconds,
+        ),
+    };
+    found.manner = Manner::Hpa;
+    Ok(found)
+}
+
+fn target_facts(step: &Step, replicas: u32) -> TargetFacts {
+    let unreadable = |message: &str| TargetFacts::Unreadable {
+        message: message.to_owned(),
+    };
+    let selector = match step.fault {
+        Some(Fault::KindUnknown) => return unreadable("no such kind"),
+        Some(Fault::TargetMissing) => return unreadable("not found"),
+        Some(Fault::SelectorEmpty) => Selector::Missing,
+        Some(Fault::SelectorInvalid) => Selector::Invalid {
+            message: "as recorded".to_owned(),
+        },
+        Some(Fault::SelectorShared) => Selector::Shared {
+            with: "another".to_owned(),
+        },
+        _ => Selector::Usable,
+    };
+    TargetFacts::Known { replicas, selector }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::parse_case;
+
+    const CONTROLLER: &str =
+        r#"{"toleranceMilli":100,"downscaleStabilizationSeconds":0,"syncSeconds":15}"#;
+
+    fn case(policy: &str, pods: &str, more: &str) -> Case {
+        let text = format!(
+            r#"{{"name":"x","policy":{{"minReplicas":1,"maxReplicas":9,{policy}}},"controller":{CONTROLLER},"steps":[{{"at":0,"specReplicas":2,"pods":[{pods}]{more},"expect":{{"desired":4,"patched":true,"conditions":{{"AbleToScale":"True/SucceededRescale","ScalingActive":"True/ValidMetricFound","ScalingLimited":"False/DesiredWithinRange"}}}}}}]}}"#
+        );
+        parse_case(3, &text).unwrap()
+    }
+
+    fn pod(name: &str, samples: &str) -> String {
+        format!(r#"{{"name":"{name}","phase":"Running","ready":true,"deleting":false,{samples}}}"#)
+    }
+
+    const SEVERAL: &str =
+        r#""metrics":[{"name":"m0","targetMilli":7},{"name":"m1","targetMilli":7}]"#;
+
+    #[test]
+    fn both_forms_are_decided() {
+        let lone = pod("a", r#""valueMilli":14"#) + "," + &pod("b", r#""valueMilli":14"#);
+        let found = replay(&case(r#""targetMilli":7"#, &lone, "")).unwrap();
+        assert!(found.is_none(), "{found:?}");
+        let several = pod("a", r#""valuesMilli":{"m0":14,"m1":null}"#)
+            + ","
+            + &pod("b", r#""valuesMilli":{"m0":14,"m1":1}"#);
+        let found = replay(&case(SEVERAL, &several, r#","metricFault":["m1"]"#)).unwrap();
+        assert!(found.is_none(), "{found:?}");
+    }
+
+    #[test]
+    fn a_difference_names_case_and_step_and_says_how_it_came_about() {
+        let one = pod("a", r#""valueMilli":7"#);
+        let found = replay(&case(r#""targetMilli":7"#, &one, "")).unwrap();
+        let text = found.unwrap().to_string();
+        for part in [
+            "x at 0 s (steps[0])",
+            "expected 4 written",
+            "found    2 kept",
+            "within 0.9",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn fields_that_contradict_each_other_are_named() {
+        let lone = pod("a", r#""valueMilli":1"#);
+        let twice = format!("{lone},{lone}");
+        let named = pod("a", r#""valuesMilli":{"m0":1}"#);
+        let both = format!(r#""targetMilli":7,{SEVERAL}"#);
+        let cases = [
+            (
+                case(SEVERAL, &lone, ""),
+                "steps[0].pods[0]: it has valueMilli",
+            ),
+            (
+                case(r#""targetMilli":7"#, &named, ""),
+                "steps[0].pods[0]: it has valuesMilli",
+            ),
+            (
+                case(r#""targetMilli":7"#, &twice, ""),
+                "steps[0].pods[1]: pod a is listed twice",
+            ),
+            (
+                case(SEVERAL, &named, r#","metricFault":["m7"]"#),
+                "steps[0].metricFault: m7 is no metric",
+            ),
+            (
+                case(&both, &named, ""),
+                "policy: give either targetMilli or metrics",
+            ),
+            (
+                case(r#""targetMilli":0"#, &lone, ""),
+                "policy: targetMilli is 0",
+            ),
+        ];
+        for (case, expected) in cases {
+            let error = replay(&case).unwrap_err().to_string();
+            assert_eq!(
+                error
+                    .strip_prefix("line 3 (x): ")
+                    .map(|rest| rest.starts_with(expected)),
+                Some(true),
+                "{error}"
+            );
+        }
+    }
+}

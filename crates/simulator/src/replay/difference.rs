@@ -1,0 +1,97 @@
+//! How a decision of ours differs from the recorded one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use pushscale_decision::{Condition, Conditions, Decision};
+
+use super::case::Expect;
+
+/// The first pass of a case that ends otherwise than recorded.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// The case's name.
+    pub case: String,
+    /// Which step, from 0.
+    pub step: usize,
+    /// Its time: seconds since the autoscaler was created.
+    pub at: f64,
+    /// What was recorded.
+    pub expected: Found,
+    /// What we found.
+    pub found: Found,
+    /// How that came about.
+    pub decision: Decision,
+}
+
+/// What is compared of a pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The target's size after it.
+    pub desired: u32,
+    /// Whether the size was written.
+    pub patched: bool,
+    /// The conditions after it, as "Status/Reason".
+    pub conditions: BTreeMap<String, String>,
+}
+
+impl Found {
+    pub(super) fn recorded(expect: &Expect) -> Self {
+        let mut conditions = expect.conditions.clone();
+        // The HPA's alone: we have no scaling to zero.
+        conditions.remove("ScaledToZero");
+        Self {
+            desired: expect.desired,
+            patched: expect.patched,
+            conditions,
+        }
+    }
+
+    pub(super) fn new(desired: u32, patched: bool, conditions: &Conditions) -> Self {
+        // Fresh is ours alone.
+        let Conditions {
+            able_to_scale,
+            scaling_active,
+            scaling_limited,
+            fresh: _,
+        } = conditions;
+        let conditions = [
+            ("AbleToScale", able_to_scale),
+            ("ScalingActive", scaling_active),
+            ("ScalingLimited", scaling_limited),
+        ]
+        .into_iter()
+        .filter_map(|(kind, condition)| {
+            let Condition { status, reason, .. } = condition.as_ref()?;
+            let status = if *status { "True" } else { "False" };
+            Some((kind.to_owned(), format!("{status}/{}", reason.as_str())))
+        })
+        .collect();
+        Self {
+            desired,
+            patched,
+            conditions,
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let written = if self.patched { "written" } else { "kept" };
+        write!(f, "{} {written}", self.desired)?;
+        for (kind, value) in &self.conditions {
+            write!(f, ", {kind}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} at {} s (steps[{}]):\n  expected {}\n  found    {}\n  {}",
+            self.case, self.at, self.step, self.expected, self.found, self.decision
+        )
+    }
+}

@@ -1,0 +1,55 @@
+//! What a recorded pod reports, as a reading of ours.
+
+use std::time::Duration;
+
+use pushscale_decision::{Latency, ModelReading, Moment, Phase, Pod, Reading, ServerState};
+
+use super::case::{CasePhase, CasePod, Step};
+
+/// The model of a pod whose metric has no name.
+const LONE_MODEL: &str = "model";
+
+/// What Kubernetes says of it.
+pub(super) fn pod_of(pod: &CasePod) -> Pod {
+    Pod {
+        name: pod.name.clone(),
+        phase: match pod.phase {
+            CasePhase::Pending => Phase::Pending,
+            CasePhase::Running => Phase::Running,
+            CasePhase::Succeeded => Phase::Succeeded,
+            CasePhase::Failed => Phase::Failed,
+            CasePhase::Unknown => Phase::Unknown,
+        },
+        ready: pod.ready,
+        deleting: pod.deleting,
+    }
+}
+
+/// What it reports in the step, `None` if it says nothing. A metric is a model of that name; a metric without
+/// an answer of its API is one that no pod reports.
+pub(super) fn reading_of(now: Moment, pod: &CasePod, step: &Step) -> Option<Reading> {
+    let several = pod
+        .values_milli
+        .iter()
+        .filter(|(name, _)| !step.metric_fault.contains(name))
+        .filter_map(|(name, value)| Some((name.as_str(), (*value)?)));
+    let lone = pod.value_milli.map(|value| (LONE_MODEL, value));
+    let models: Vec<_> = lone
+        .into_iter()
+        .chain(several)
+        .map(|(name, value)| ModelReading {
+            name: name.to_owned(),
+            queue_latency: Some(Latency::from_nanos(value)),
+        })
+        .collect();
+    (!models.is_empty()).then_some(Reading {
+        taken: now,
+        source: 1,
+        sequence: 1,
+        clock: now.since_origin(),
+        fresh_for: Duration::from_secs(1),
+        leaving: false,
+        server: ServerState::Ready,
+        models,
+    })
+}

@@ -1,0 +1,172 @@
+//! The Go program that lets the controller decide.
+
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::{self, JoinHandle};
+
+use super::error::ConformanceError;
+use crate::rig;
+
+/// The program, built and ready.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    program: PathBuf,
+}
+
+impl Recorder {
+    /// Builds it first if need be: a few minutes on a new machine, and it says so on stderr.
+    ///
+    /// # Errors
+    /// Go is missing, or the program does not build.
+    pub fn provision() -> Result<Self, ConformanceError> {
+        Ok(Self {
+            program: rig::provision("conformance")?.join("hpa"),
+        })
+    }
+
+    /// The same for a test: `None`, said loudly on stderr, if there is neither a program nor a Go to build it.
+    /// Under `CI=true` that is an error, as is everything else that goes wrong.
+    ///
+    /// # Errors
+    /// Those of [`Recorder::provision`].
+    pub fn for_test() -> Result<Option<Self>, ConformanceError> {
+        Self::provision().map(Some).or_else(|error| {
+            let no_go = Command::new("go").arg("version").output().is_err();
+            if no_go && rig::excused(&"there is no Go to build the HPA's controller with") {
+                return Ok(None);
+            }
+            Err(error)
+        })
+    }
+
+    /// Records the random world of one number of a seed, as a line.
+    ///
+    /// # Errors
+    /// The program fails.
+    pub fn world(&self, seed: u64, number: u32) -> Result<String, ConformanceError> {
+        let mut recording = self.start(&[
+            format!("-seed={seed}"),
+            format!("-cases={}", u64::from(number) + 1),
+            format!("-shards={}", u64::from(number) + 1),
+            format!("-shard={number}"),
+        ])?;
+        recording.read_all()
+    }
+
+    /// Records cases anew, a line each, whatever they expect.
+    ///
+    /// # Errors
+    /// A line is not a case, or the controller makes its passes at other times than the case says.
+    pub fn record(&self, scripts: String) -> Result<String, ConformanceError> {
+        let mut recording = self.start(&["-scripts".to_owned()])?;
+        let stdin = recording.child.stdin.take();
+        let writer = thread::spawn(move || match stdin {
+            Some(mut stdin) => stdin.write_all(scripts.as_bytes()),
+            None => Ok(()),
+        });
+        let text = recording.read_all()?;
+        match writer.join() {
+            Ok(written) => written.map_err(ConformanceError::io("write to"))?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        Ok(text)
+    }
+
+    /// Starts one of several processes that share the random worlds of a seed.
+    pub(super) fn share(
+        &self,
+        seed: u64,
+        cases: u32,
+        shard: usize,
+        shards: usize,
+    ) -> Result<Recording, ConformanceError> {
+        self.start(&[
+            format!("-seed={seed}"),
+            format!("-cases={cases}"),
+            format!("-shards={shards}"),
+            format!("-shard={shard}"),
+        ])
+    }
+
+    fn start(&self, arguments: &[String]) -> Result<Recording, ConformanceError> {
+        let mut child = Command::new(&self.program)
+            .args(arguments)
+            // The goroutines of a world wait for each other; a second thread only costs.
+            .env("GOMAXPROCS", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(ConformanceError::io("start"))?;
+        let stderr = child.stderr.take();
+        // Read all the time: a stack trace is longer than a pipe.
+        let said = thread::spawn(move || {
+            let mut said = String::new();
+            if let Some(mut stderr) = stderr {
+                stderr.read_to_string(&mut said).ok();
+            }
+            said
+        });
+        Ok(Recording {
+            lines: child.stdout.take().map(BufReader::new),
+            child,
+            said: Some(said),
+        })
+    }
+}
+
+/// One run of the program.
+pub(super) struct Recording {
+    child: Child,
+    lines: Option<BufReader<ChildStdout>>,
+    said: Option<JoinHandle<String>>,
+}
+
+impl Recording {
+    /// The next case; `None` after the last, if the program ended well.
+    pub(super) fn line(&mut self) -> Result<Option<String>, ConformanceError> {
+        let mut line = String::new();
+        if let Some(lines) = &mut self.lines {
+            lines
+                .read_line(&mut line)
+                .map_err(ConformanceError::io("read from"))?;
+        }
+        if line.is_empty() {
+            self.end()?;
+            return Ok(None);
+        }
+        Ok(Some(line))
+    }
+
+    fn read_all(&mut self) -> Result<String, ConformanceError> {
+        let mut text = String::new();
+        while let Some(line) = self.line()? {
+            text.push_str(&line);
+        }
+        Ok(text)
+    }
+
+    fn end(&mut self) -> Result<(), ConformanceError> {
+        drop(self.child.stdin.take());
+        let status = self
+            .child
+            .wait()
+            .map_err(ConformanceError::io("wait for"))?;
+        let said = self.said.take().and_then(|thread| thread.join().ok());
+        if status.success() {
+            return Ok(());
+        }
+        Err(ConformanceError::Recorder {
+            said: said.unwrap_or_default(),
+        })
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        // Of a run that nobody reads to its end.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

@@ -1,0 +1,26 @@
+//! The order in which metrics, pods and conditions are told decides nothing.
+
+use pushscale_simulator::replay::{SAFER_THAN_THE_HPA, replay};
+
+use super::{SAMPLE, SEVERAL, cases};
+
+#[test]
+fn metrics_and_pods_in_the_opposite_order_are_decided_alike() {
+    for file in [SAMPLE, SEVERAL] {
+        for mut case in cases(file) {
+            if SAFER_THAN_THE_HPA.contains(&case.name.as_str()) {
+                continue;
+            }
+            case.policy.metrics.reverse();
+            for step in &mut case.steps {
+                step.pods.reverse();
+                if let Some(policy) = &mut step.policy {
+                    policy.metrics.reverse();
+                }
+            }
+            if let Some(difference) = replay(&case).unwrap() {
+                panic!("in the opposite order: {difference}");
+            }
+        }
+    }
+}
