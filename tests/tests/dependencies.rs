@@ -80,6 +80,17 @@ fn the_aggregator_knows_no_model_server() {
 }
 
 #[test]
+fn the_aggregator_leaves_a_definitions_rules_to_the_api_server() {
+    let all = built_from("pushscale-aggregator", "normal,build");
+    for forbidden in ["kube-cel", "cel", "pushscale-cli"] {
+        assert!(
+            !all.contains(forbidden),
+            "the aggregator is built from {forbidden}"
+        );
+    }
+}
+
+#[test]
 fn only_the_sidecars_profile_knows_torchserves_metric_names() {
     let crates = repository().join("crates");
     let profile = crates.join("sidecar/src/torchserve");

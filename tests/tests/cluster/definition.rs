@@ -1,58 +1,162 @@
-//! What the API server itself refuses, in words that name the field; and what it takes.
+//! What the API server itself refuses, in words that name the field, and what it takes; and that both are known
+//! without it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pushscale_cli::manifest;
 use pushscale_tests::cluster::Namespace;
+use pushscale_tests::rig::RigError;
 
 use crate::rig;
 
-fn manifests(folder: &str) -> Vec<PathBuf> {
+struct Manifest {
+    file: PathBuf,
+    text: String,
+}
+
+fn manifests(folder: &str) -> Vec<Manifest> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/cluster")
         .join(folder);
-    let mut found: Vec<_> = fs::read_dir(folder)
+    let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
-    found.sort();
-    assert!(!found.is_empty());
-    found
+    files.sort();
+    assert!(!files.is_empty());
+    files
+        .into_iter()
+        .map(|file| Manifest {
+            text: fs::read_to_string(&file).unwrap(),
+            file,
+        })
+        .collect()
 }
 
-/// The first line of each file is a comment with what kubectl must say.
+impl Manifest {
+    /// What a comment among the first lines says after this word.
+    fn comment(&self, word: &str) -> &str {
+        self.text
+            .lines()
+            .find_map(|line| line.strip_prefix(word))
+            .unwrap_or_else(|| panic!("{}: no line begins with {word:?}", self.file.display()))
+    }
+
+    /// Applies it as a user does, with kubectl's own checks. What it wrote, and whether the object was taken.
+    fn apply(&self, namespace: &Namespace) -> Result<String, String> {
+        let file = self.file.to_str().unwrap();
+        namespace
+            .rig
+            .kubectl(&["-n", &namespace.name, "apply", "-f", file])
+            .map_err(|error| match error {
+                RigError::Command { stderr, .. } => self.without_prefix(&stderr),
+                other => panic!("{other}"),
+            })
+    }
+
+    /// What kubectl says, without who says it of which file.
+    fn without_prefix(&self, said: &str) -> String {
+        let file = self.file.display();
+        let mut said = said;
+        for prefix in [
+            "error: ".to_owned(),
+            "Error from server (BadRequest): ".to_owned(),
+            format!("error when creating \"{file}\": "),
+            format!("unable to decode \"{file}\": "),
+        ] {
+            said = said.strip_prefix(prefix.as_str()).unwrap_or(said);
+        }
+        said.to_owned()
+    }
+
+    /// Why it is refused here.
+    fn refused_here(&self) -> String {
+        match manifest::read(&self.text) {
+            Ok(_) => "nothing: it was taken".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+/// The API server tells mistakes in no particular order.
+fn in_order(said: &str) -> Vec<&str> {
+    let mut lines: Vec<_> = said.lines().map(str::trim_end).collect();
+    lines.sort_unstable();
+    lines
+}
+
+fn report(wrong: &[String]) {
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
+}
+
+/// The first line of each file is a comment with what kubectl must say. Here the same must be said, to the letter.
 #[test]
-fn bad_manifests_are_refused_in_words_that_name_the_field() {
+fn bad_manifests_are_refused_in_words_that_name_the_field_here_too() {
     let namespace = Namespace::create(rig(), "refused");
     let mut wrong = Vec::new();
-    for file in manifests("refused") {
-        let text = fs::read_to_string(&file).unwrap();
-        let expected = text.lines().next().unwrap().trim_start_matches("# ");
-        // As a user applies it, with kubectl's own checks.
-        let path = file.to_str().unwrap();
-        let said = namespace
-            .rig
-            .kubectl(&["-n", "refused", "apply", "-f", path])
-            .err()
-            .map_or("nothing: it was taken".to_owned(), |error| {
-                error.to_string()
-            });
+    for manifest in manifests("refused") {
+        let file = manifest.file.display();
+        let said = match manifest.apply(&namespace) {
+            Err(said) => said,
+            Ok(_) => "nothing: it was taken".to_owned(),
+        };
+        let expected = manifest.comment("# ");
         if !said.contains(expected) {
+            wrong.push(format!("{file}: kubectl says\n{said}\nand not\n{expected}"));
+        }
+        let here = manifest.refused_here();
+        if in_order(&here) != in_order(&said) {
             wrong.push(format!(
-                "{}:\n  says {said}\n  not  {expected}",
-                file.display()
+                "{file}: kubectl says\n{said}\nand here is said\n{here}"
             ));
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    report(&wrong);
 }
 
 #[test]
-fn good_manifests_are_taken() {
+fn good_manifests_are_taken_with_the_same_defaults_here() {
     let namespace = Namespace::create(rig(), "accepted");
-    for file in manifests("accepted") {
-        namespace.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    let mut wrong = Vec::new();
+    for manifest in manifests("accepted") {
+        let file = manifest.file.display();
+        manifest
+            .apply(&namespace)
+            .unwrap_or_else(|said| panic!("{file}: {said}"));
+        let here = manifest::read(&manifest.text).unwrap_or_else(|said| panic!("{file}: {said}"));
+        let name = here.metadata.name.unwrap();
+        let there = &namespace.get("pushscaler", &name)["spec"];
+        let here = serde_json::to_value(here.spec).unwrap();
+        if here != *there {
+            wrong.push(format!("{file}: stored is\n{there}\nand here\n{here}"));
+        }
     }
+    report(&wrong);
+}
+
+/// Where something is said here that kubectl does not say, the file tells both.
+#[test]
+fn what_is_answered_otherwise_here_is_known() {
+    let namespace = Namespace::create(rig(), "otherwise");
+    let mut wrong = Vec::new();
+    for manifest in manifests("otherwise") {
+        let file = manifest.file.display();
+        let (Ok(there) | Err(there)) = manifest.apply(&namespace);
+        let here = manifest.refused_here();
+        for (who, said) in [("# here: ", &here), ("# kubectl: ", &there)] {
+            let expected = manifest.comment(who);
+            if !said.contains(expected) {
+                wrong.push(format!(
+                    "{file}: it is said\n{said}\nand not\n{who}{expected}"
+                ));
+            }
+        }
+        if in_order(&here) == in_order(&there) {
+            wrong.push(format!("{file}: both say\n{here}\nIt belongs to refused/"));
+        }
+    }
+    report(&wrong);
 }
 
 #[test]

@@ -1,0 +1,3 @@
+//! What the `pushscale` command can do and other crates may use.
+
+pub mod manifest;
