@@ -14,6 +14,7 @@ use pushscale_aggregator::{
     Config, Event, Pending, Report, Scale, ScaleError, ScaleTarget, ScalerFacts, ScalerKey,
     TargetRef, WatchId, World, Written,
 };
+use pushscale_api::Schedules;
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Stop;
 use pushscale_decision::{Conditions, Pod, PodUid, Policy};
@@ -130,6 +131,7 @@ impl SmallWorld {
             },
             watch: watch(),
             policy: Ok(policy),
+            schedules: Schedules::default(),
             conditions: Conditions::default(),
             last_scale_time: None,
             transitions: Vec::new(),

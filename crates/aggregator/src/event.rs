@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use pushscale_api::SpecProblem;
+use pushscale_api::{Schedules, SpecProblem};
 use pushscale_decision::{Conditions, Pod, PodUid, Policy, Reading, Refusal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -140,6 +140,8 @@ pub struct ScalerFacts {
     pub watch: WatchId,
     /// What it asks for, or what is wrong with it.
     pub policy: Result<Policy, Vec<SpecProblem>>,
+    /// Its lower limits by the clock; none where something is wrong with them.
+    pub schedules: Schedules,
     /// Of its status, which survives a restart: the conditions …
     pub conditions: Conditions,
     /// … and when its target's size was last written.

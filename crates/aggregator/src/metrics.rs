@@ -79,6 +79,9 @@ pub(crate) enum DecisionOutcome {
     Disabled,
     SelectorUnusable,
     NotEnoughKnown,
+    /// `mode: Recommend`: another size would have been written.
+    Recommended,
+    Off,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

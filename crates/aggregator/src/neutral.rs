@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pushscale_decision::{Latency, ModelReading, Moment, Reading, ServerState};
-use pushscale_protocol::{Push, State};
+use pushscale_decision::{Counters, Latency, ModelReading, Moment, Queue, Reading, ServerState};
+use pushscale_protocol::{Model, Push, State};
 
 use crate::event::Untimed;
 
@@ -14,10 +14,6 @@ const LEAST_FRESH_SECONDS: f64 = 3.0;
 /// The reading in a push, its moment left open: only the loop knows its own clock.
 pub(crate) fn untimed(push: &Push<'_>) -> Untimed {
     let fresh_for = (INTERVALS_FRESH * push.interval_seconds).max(LEAST_FRESH_SECONDS);
-    let models = push.models.iter().map(|model| ModelReading {
-        name: model.name.to_string(),
-        queue_latency: model.queue_latency_seconds.and_then(Latency::from_secs_f64),
-    });
     Untimed {
         age: seconds(push.age_seconds),
         reading: Reading {
@@ -28,9 +24,49 @@ pub(crate) fn untimed(push: &Push<'_>) -> Untimed {
             fresh_for: seconds(fresh_for),
             leaving: push.leaving,
             server: state(push.server.state),
-            models: models.collect(),
+            models: push.models.iter().map(model).collect(),
         },
     }
+}
+
+fn model(model: &Model<'_>) -> ModelReading {
+    ModelReading {
+        name: model.name.to_string(),
+        queue_latency: model.queue_latency_seconds.and_then(Latency::from_secs_f64),
+        // A model on a good page without counts has had no request: here, and only here, absent is zero.
+        counters: Some(Counters {
+            arrivals: count(model.arrivals_total),
+            refused: count(model.refused_total),
+            answered: model.answered_total.map(|total| count(Some(total))),
+            waited: seconds(model.wait_seconds_total.unwrap_or_default()),
+            sojourned: seconds(model.sojourn_seconds_total.unwrap_or_default()),
+        }),
+        queue: model.pending.map(|pending| Queue {
+            pending: small(Some(pending)),
+            in_service: small(model.in_service),
+            workers: small(model.workers_ready),
+            batch_size: small(model.batch_size).max(1),
+            batch_delay: seconds(model.batch_delay_seconds.unwrap_or_default()),
+        }),
+        service: model
+            .service_seconds
+            .filter(|_| !model.continuous_batching)
+            .map(seconds),
+    }
+}
+
+/// The message's numbers were checked when it was parsed: none is negative or beyond 2^53.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a double saturates"
+)]
+fn count(total: Option<f64>) -> u64 {
+    total.unwrap_or_default().round() as u64
+}
+
+fn small(number: Option<f64>) -> u32 {
+    u32::try_from(count(number)).unwrap_or(u32::MAX)
 }
 
 /// The message's numbers were checked when it was parsed; what is out of range nevertheless is zero or for ever.

@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as KubeCondition, Time};
-use pushscale_api::names::conditions::{ABLE_TO_SCALE, FRESH, SCALING_ACTIVE, SCALING_LIMITED};
+use pushscale_api::names::conditions::{
+    ABLE_TO_SCALE, FRESH, METRICS_INCOMPLETE, SCALING_ACTIVE, SCALING_LIMITED, STUCK,
+    TARGET_REACHABLE,
+};
 use pushscale_api::{MetricStatus, PodCounts, PushScalerStatus, QueueLatencyStatus, SpecProblem};
 use pushscale_decision::{Condition, Conditions, Decision, Reason};
 
@@ -53,6 +56,9 @@ pub(crate) fn before_restart(status: Option<&PushScalerStatus>) -> BeforeRestart
             SCALING_ACTIVE => before.conditions.scaling_active = condition,
             SCALING_LIMITED => before.conditions.scaling_limited = condition,
             FRESH => before.conditions.fresh = condition,
+            METRICS_INCOMPLETE => before.conditions.metrics_incomplete = condition,
+            STUCK => before.conditions.stuck = condition,
+            TARGET_REACHABLE => before.conditions.target_reachable = condition,
             _ => {}
         }
     }
@@ -77,7 +83,7 @@ impl Chronicle {
         let current_metrics = decision.figures.iter().map(|figure| MetricStatus {
             type_: "QueueLatency".to_owned(),
             queue_latency: QueueLatencyStatus {
-                model: figure.model.clone(),
+                model: figure.model.as_deref().map(ToOwned::to_owned),
                 average: figure.average.to_string(),
                 target: figure.target.to_string(),
                 proposed_replicas: int32(figure.proposed),
@@ -146,6 +152,9 @@ impl Chronicle {
             (SCALING_ACTIVE, &conditions.scaling_active),
             (SCALING_LIMITED, &conditions.scaling_limited),
             (FRESH, &conditions.fresh),
+            (METRICS_INCOMPLETE, &conditions.metrics_incomplete),
+            (STUCK, &conditions.stuck),
+            (TARGET_REACHABLE, &conditions.target_reachable),
         ];
         all.into_iter()
             .filter_map(|(kind, found)| {

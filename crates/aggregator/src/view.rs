@@ -130,7 +130,7 @@ impl DecisionView {
                 .figures
                 .iter()
                 .map(|figure| FigureView {
-                    model: figure.model.clone(),
+                    model: figure.model.as_deref().map(ToOwned::to_owned),
                     average_seconds: figure.average.as_secs_f64(),
                     target_seconds: figure.target.as_secs_f64(),
                     proposed_replicas: figure.proposed,

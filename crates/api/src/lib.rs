@@ -18,12 +18,20 @@ mod policy;
     reason = "KubeSchema writes a private copy of each type; each printer column has its type"
 )]
 mod pushscaler;
+#[expect(
+    unreachable_pub,
+    reason = "KubeSchema writes a private copy of each type"
+)]
+mod schedule;
 mod status;
 mod tolerance;
 
 pub use behavior::{Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy};
-pub use metric::{MetricSpec, MetricType, QueueLatencySource};
+pub use metric::{Aggregate, MetricSpec, MetricType, QueueLatencySource};
 pub use policy::{SpecProblem, policy_of};
-pub use pushscaler::{Algorithm, PushScaler, PushScalerSpec, ScaleTargetRef};
+pub use pushscaler::{
+    Algorithm, Fallback, LoadBalancing, Mode, Pause, PushScaler, PushScalerSpec, ScaleTargetRef,
+};
+pub use schedule::{Floor, Schedule, Schedules};
 pub use status::{MetricStatus, PodCounts, PushScalerStatus, QueueLatencyStatus};
 pub use tolerance::Tolerance;

@@ -10,7 +10,7 @@ pub const FIELD_MANAGER: &str = "pushscale-aggregator";
 /// The container that the sidecar runs in.
 pub const SIDECAR_CONTAINER: &str = "pushscale-sidecar";
 
-/// The condition types of a PushScaler: the HPA's three, and Fresh.
+/// The condition types of a PushScaler: the HPA's three, and ours.
 pub mod conditions {
     /// Can the target's size be read and written?
     pub const ABLE_TO_SCALE: &str = "AbleToScale";
@@ -20,4 +20,10 @@ pub mod conditions {
     pub const SCALING_LIMITED: &str = "ScalingLimited";
     /// Do all running pods report?
     pub const FRESH: &str = "Fresh";
+    /// Does the queue model lack an input?
+    pub const METRICS_INCOMPLETE: &str = "MetricsIncomplete";
+    /// Do requests arrive and none is answered?
+    pub const STUCK: &str = "Stuck";
+    /// Can the target be kept at all?
+    pub const TARGET_REACHABLE: &str = "TargetReachable";
 }

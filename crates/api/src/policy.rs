@@ -8,8 +8,9 @@ use pushscale_decision::{Amount, Bounds, Latency, Policy, RatePolicy, Rules, Sel
 use thiserror::Error;
 
 use crate::behavior::{Behavior, PolicyType, ScalingRules, SelectPolicy};
-use crate::metric::MetricSpec;
-use crate::pushscaler::PushScalerSpec;
+use crate::metric::{Aggregate, MetricSpec};
+use crate::pushscaler::{Algorithm, Fallback, LoadBalancing, Mode, Pause, PushScalerSpec};
+use crate::schedule::Schedules;
 
 /// One mistake in a spec. The API server refuses most of them already; an object that was stored under an
 /// older definition can still hold one.
@@ -47,17 +48,59 @@ pub fn policy_of(spec: &PushScalerSpec) -> Result<Policy, Vec<SpecProblem>> {
     let behavior = spec
         .behavior
         .as_ref()
-        .map(|behavior| behavior_of(behavior, &mut problems));
+        .map(|behavior| behavior_of(behavior, spec.algorithm, &mut problems));
+    let fallback = spec
+        .fallback
+        .as_ref()
+        .and_then(|fallback| fallback_of(fallback, &mut problems));
+    if let Some(schedules) = &spec.schedules
+        && let Err(mistakes) = Schedules::of(schedules)
+    {
+        problems.extend(mistakes);
+    }
     match (bounds, metrics.first()) {
         (Some(bounds), Some(first)) if problems.is_empty() => Ok(Policy {
+            algorithm: match spec.algorithm {
+                Algorithm::Model => decision::Algorithm::Model,
+                Algorithm::Ratio => decision::Algorithm::Ratio,
+            },
+            balancing: match spec.load_balancing {
+                LoadBalancing::Random => decision::Balancing::Random,
+                LoadBalancing::LeastRequest => decision::Balancing::LeastRequest,
+            },
+            mode: match spec.mode {
+                Mode::Apply => decision::Mode::Apply,
+                Mode::Recommend => decision::Mode::Recommend,
+                Mode::Off => decision::Mode::Off,
+            },
+            paused: spec.pause.map(|pause| match pause {
+                Pause::ScaleUp => decision::Direction::Up,
+                Pause::ScaleDown => decision::Direction::Down,
+            }),
             behavior,
-            ..Policy {
-                metrics: metrics.clone(),
-                ..Policy::new(bounds, first.target)
-            }
+            fallback,
+            metrics: metrics.clone(),
+            ..Policy::new(bounds, first.target)
         }),
         _ => Err(problems),
     }
+}
+
+fn fallback_of(fallback: &Fallback, problems: &mut Vec<SpecProblem>) -> Option<decision::Fallback> {
+    let after = u64::try_from(fallback.after_seconds).ok();
+    let replicas = u32::try_from(fallback.replicas).ok();
+    let Some((after, replicas)) = after.zip(replicas) else {
+        problems.push(SpecProblem {
+            field: "spec.fallback".to_owned(),
+            found: format!("{} s, {}", fallback.after_seconds, fallback.replicas),
+            expected: "a time and a number of replicas, both greater than 0",
+        });
+        return None;
+    };
+    Some(decision::Fallback {
+        after: Duration::from_secs(after),
+        replicas,
+    })
 }
 
 fn bounds_of(spec: &PushScalerSpec, problems: &mut Vec<SpecProblem>) -> Option<Bounds> {
@@ -81,43 +124,60 @@ fn metric_of(
     problems: &mut Vec<SpecProblem>,
 ) -> Option<decision::Metric> {
     let source = &metric.queue_latency;
-    let target = source
-        .target
-        .parse::<SignedDuration>()
-        .ok()
-        .and_then(|duration| i64::try_from(duration.as_nanos()).ok())
-        .and_then(|nanos| Target::new(Latency::from_nanos(nanos)));
-    if target.is_none() {
-        problems.push(SpecProblem {
-            field: format!("spec.metrics[{index}].queueLatency.target"),
-            found: format!("{:?}", source.target),
-            expected: "a duration greater than 0, such as 7ms",
-        });
-    }
+    let mut duration = |field: &str, text: &str| {
+        let nanos = text
+            .parse::<SignedDuration>()
+            .ok()
+            .and_then(|duration| i64::try_from(duration.as_nanos()).ok())
+            .filter(|nanos| *nanos > 0);
+        if nanos.is_none() {
+            problems.push(SpecProblem {
+                field: format!("spec.metrics[{index}].queueLatency.{field}"),
+                found: format!("{text:?}"),
+                expected: "a duration greater than 0, such as 7ms",
+            });
+        }
+        nanos
+    };
+    let target = duration("target", &source.target);
+    let service = source
+        .service_time
+        .as_ref()
+        .and_then(|text| duration("serviceTime", text));
     Some(decision::Metric {
-        model: source.model.clone(),
-        target: target?,
+        model: source.model.as_deref().map(Into::into),
+        target: Target::new(Latency::from_nanos(target?))?,
+        aggregate: match source.aggregate {
+            Aggregate::Mean => decision::Aggregate::Mean,
+            Aggregate::Max => decision::Aggregate::Max,
+            Aggregate::P95 => decision::Aggregate::P95,
+        },
+        service: service
+            .and_then(|nanos| u64::try_from(nanos).ok())
+            .map(Duration::from_nanos),
+        workers: source
+            .workers
+            .and_then(|workers| u32::try_from(workers).ok()),
     })
 }
 
-fn behavior_of(behavior: &Behavior, problems: &mut Vec<SpecProblem>) -> decision::Behavior {
+/// With `Ratio`, what is not given is as the API server fills it in; with `Model`, what is not given does not limit.
+fn behavior_of(
+    behavior: &Behavior,
+    algorithm: Algorithm,
+    problems: &mut Vec<SpecProblem>,
+) -> decision::Behavior {
+    let (up, down) = match algorithm {
+        Algorithm::Ratio => (Rules::default_up(), Rules::default_down()),
+        Algorithm::Model => (Rules::unlimited(), Rules::unlimited()),
+    };
     decision::Behavior {
-        up: rules_of(
-            "scaleUp",
-            behavior.scale_up.as_ref(),
-            Rules::default_up(),
-            problems,
-        ),
-        down: rules_of(
-            "scaleDown",
-            behavior.scale_down.as_ref(),
-            Rules::default_down(),
-            problems,
-        ),
+        up: rules_of("scaleUp", behavior.scale_up.as_ref(), up, problems),
+        down: rules_of("scaleDown", behavior.scale_down.as_ref(), down, problems),
     }
 }
 
-/// The rules of one direction; what is not given is as the API server fills it in.
+/// The rules of one direction; what is not given is as in `default`.
 fn rules_of(
     direction: &str,
     rules: Option<&ScalingRules>,

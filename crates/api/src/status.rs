@@ -36,7 +36,8 @@ pub struct PushScalerStatus {
     /// The last decision, step by step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
-    /// AbleToScale, ScalingActive, ScalingLimited as a HorizontalPodAutoscaler has them, and Fresh.
+    /// AbleToScale, ScalingActive, ScalingLimited as a HorizontalPodAutoscaler has them; Fresh, MetricsIncomplete, Stuck
+    /// and TargetReachable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

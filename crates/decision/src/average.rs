@@ -4,10 +4,10 @@ use crate::fleet::View;
 use crate::latency::Latency;
 use crate::moment::Moment;
 use crate::pod::Phase;
-use crate::policy::{Metric, Target};
+use crate::policy::{Aggregate, Metric};
 
 /// The pods sorted for one metric, first match wins: ignored, pending, silent, reporting.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Groups {
     pub(crate) samples: Vec<Latency>,
     pub(crate) silent: u32,
@@ -16,24 +16,26 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
+    /// Sorts anew, in the memory that it has.
     pub(crate) fn sort<'a>(
+        &mut self,
         pods: impl Iterator<Item = View<'a>>,
         now: Moment,
         metric: &Metric,
-    ) -> Self {
-        let mut groups = Self::default();
+    ) {
+        self.samples.clear();
+        (self.silent, self.pending, self.ignored) = (0, 0, 0);
         for view in pods {
             if view.ignored() {
-                groups.ignored += 1;
+                self.ignored += 1;
             } else if view.pod.phase == Phase::Pending {
-                groups.pending += 1;
+                self.pending += 1;
             } else if let Some(latency) = view.latency(now, metric.model.as_deref()) {
-                groups.samples.push(latency);
+                self.samples.push(latency);
             } else {
-                groups.silent += 1;
+                self.silent += 1;
             }
         }
-        groups
     }
 
     pub(crate) fn reporting(&self) -> u32 {
@@ -45,8 +47,8 @@ impl Groups {
     }
 
     /// The average over the pods that report; `None` if none does.
-    pub(crate) fn average(&self, target: Target) -> Option<Average> {
-        Average::over(self.samples.iter().copied(), self.reporting(), target)
+    pub(crate) fn average(&self, metric: &Metric) -> Option<Average> {
+        Average::over(self.samples.iter().copied(), self.reporting(), metric)
     }
 
     /// The average with `silent` pods counted as that latency and `pending` ones as zero.
@@ -54,7 +56,7 @@ impl Groups {
         &self,
         silent: Option<Latency>,
         pending: bool,
-        target: Target,
+        metric: &Metric,
     ) -> Option<Average> {
         let silent_count = if silent.is_some() { self.silent } else { 0 };
         let pending_count = if pending { self.pending } else { 0 };
@@ -67,7 +69,7 @@ impl Groups {
         Average::over(
             filled,
             self.reporting() + silent_count + pending_count,
-            target,
+            metric,
         )
     }
 }
@@ -80,7 +82,7 @@ fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
-/// A mean and how it stands to the target.
+/// A mean, or what the metric's aggregate says, and how it stands to the target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Average {
     pub(crate) mean: Latency,
@@ -89,22 +91,35 @@ pub(crate) struct Average {
 }
 
 impl Average {
-    fn over(samples: impl Iterator<Item = Latency>, pods: u32, target: Target) -> Option<Self> {
+    fn over(samples: impl Iterator<Item = Latency>, pods: u32, metric: &Metric) -> Option<Self> {
         if pods == 0 {
             return None;
         }
-        // The HPA sums in 64 bits and wraps; a sum beyond them here stays a large sum.
-        let sum: i128 = samples.map(|sample| i128::from(sample.as_nanos())).sum();
-        let mean = i64::try_from(sum / i128::from(pods)).unwrap_or(i64::MAX);
+        let mean = match metric.aggregate {
+            Aggregate::Mean => mean(samples, pods),
+            Aggregate::Max => samples.max().unwrap_or(Latency::ZERO),
+            Aggregate::P95 => percentile_95(samples),
+        };
         #[expect(
             clippy::cast_precision_loss,
             reason = "the HPA divides these as doubles, and so the results agree to the last bit"
         )]
-        let ratio = mean as f64 / target.latency().as_nanos() as f64;
-        Some(Self {
-            mean: Latency::from_nanos(mean),
-            pods,
-            ratio,
-        })
+        let ratio = mean.as_nanos() as f64 / metric.target.latency().as_nanos() as f64;
+        Some(Self { mean, pods, ratio })
     }
+}
+
+/// The HPA sums in 64 bits and wraps; a sum beyond them here stays a large sum.
+fn mean(samples: impl Iterator<Item = Latency>, pods: u32) -> Latency {
+    let sum: i128 = samples.map(|sample| i128::from(sample.as_nanos())).sum();
+    Latency::from_nanos(i64::try_from(sum / i128::from(pods)).unwrap_or(i64::MAX))
+}
+
+/// By nearest rank: the smallest that 95 of 100 do not exceed.
+fn percentile_95(samples: impl Iterator<Item = Latency>) -> Latency {
+    let mut sorted: Vec<Latency> = samples.collect();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * 95).div_ceil(100);
+    let found = rank.checked_sub(1).and_then(|index| sorted.get(index));
+    found.copied().unwrap_or(Latency::ZERO)
 }

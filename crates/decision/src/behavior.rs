@@ -28,7 +28,7 @@ pub struct Rules {
     pub window: Option<Duration>,
     /// `selectPolicy`.
     pub select: Select,
-    /// `policies`; never empty after the API server's defaulting.
+    /// `policies`; never empty after the API server's defaulting. With the queue model empty: no limit.
     pub policies: Vec<RatePolicy>,
     /// `tolerance`; `None`: the controller's flag stands in.
     pub tolerance: Option<f64>,
@@ -63,6 +63,16 @@ impl Rules {
                 amount: Amount::Percent(100),
                 period: Duration::from_secs(15),
             }],
+            tolerance: None,
+        }
+    }
+
+    /// No window and no policy: what the queue model starts from.
+    pub fn unlimited() -> Self {
+        Self {
+            window: None,
+            select: Select::Max,
+            policies: Vec::new(),
             tolerance: None,
         }
     }

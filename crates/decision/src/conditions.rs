@@ -1,4 +1,6 @@
-//! What a scaler can say of itself: the HPA's conditions with its reasons, and Fresh.
+//! What a scaler can say of itself: the HPA's conditions with its reasons, and our own.
+
+use std::fmt::{self, Write as _};
 
 /// One condition. Its type is the field of [`Conditions`] that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,20 +14,23 @@ pub struct Condition {
 }
 
 impl Condition {
-    pub(crate) fn yes(reason: Reason, message: impl Into<String>) -> Option<Self> {
-        Some(Self {
-            status: true,
+    /// Sets `slot`, in the memory that it has.
+    pub(crate) fn set(
+        slot: &mut Option<Self>,
+        status: bool,
+        reason: Reason,
+        message: fmt::Arguments<'_>,
+    ) {
+        let condition = slot.get_or_insert_with(|| Self {
+            status,
             reason,
-            message: message.into(),
-        })
-    }
-
-    pub(crate) fn no(reason: Reason, message: impl Into<String>) -> Option<Self> {
-        Some(Self {
-            status: false,
-            reason,
-            message: message.into(),
-        })
+            message: String::new(),
+        });
+        condition.status = status;
+        condition.reason = reason;
+        condition.message.clear();
+        // Writing to a string cannot fail.
+        condition.message.write_fmt(message).ok();
     }
 }
 
@@ -40,6 +45,12 @@ pub struct Conditions {
     pub scaling_limited: Option<Condition>,
     /// Do all running pods report?
     pub fresh: Option<Condition>,
+    /// Does the queue model lack an input? Absent with `Ratio`.
+    pub metrics_incomplete: Option<Condition>,
+    /// Do requests arrive and none is answered? Absent until it happens first.
+    pub stuck: Option<Condition>,
+    /// Can the target be kept at all? Absent until it could not.
+    pub target_reachable: Option<Condition>,
 }
 
 /// The reason of a condition or an event. Those that the HPA has are spelt as there (hpa-spec 2.8).
@@ -87,6 +98,34 @@ pub enum Reason {
     SomePodsSilent,
     /// Fresh: none does.
     NoPodReports,
+    /// MetricsIncomplete: nothing is missing.
+    AllInputsKnown,
+    /// MetricsIncomplete: nobody counts answers (the management port is not read).
+    NoAnswerCount,
+    /// MetricsIncomplete: fewer answers are timed than given (gRPC, failures).
+    AnswersDoNotMatch,
+    /// MetricsIncomplete: nobody tells how many workers a pod has.
+    WorkersUnknown,
+    /// Stuck: requests arrive and none is answered.
+    NothingIsAnswered,
+    /// Stuck: no longer.
+    RequestsAreAnswered,
+    /// TargetReachable: the server waits longer for a batch than a request may.
+    BatchDelayAboveTarget,
+    /// TargetReachable: again.
+    WithinReach,
+    /// ScalingLimited: this direction is paused.
+    ScalingPaused,
+    /// ScalingLimited: a schedule holds the size.
+    ScheduledFloor,
+    /// AbleToScale: somebody else keeps setting another size.
+    SizeContested,
+    /// AbleToScale: `mode: Recommend` writes nothing.
+    RecommendOnly,
+    /// ScalingActive: `mode: Off`.
+    SwitchedOff,
+    /// ScalingActive: nothing is known, the fallback holds.
+    FallbackActive,
     /// Event: a new size was written.
     SuccessfulRescale,
     /// Event: a new size could not be written.
@@ -99,7 +138,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason there is.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 39] = [
         Self::SucceededGetScale,
         Self::FailedGetScale,
         Self::ReadyForNewScale,
@@ -121,6 +160,20 @@ impl Reason {
         Self::AllPodsReport,
         Self::SomePodsSilent,
         Self::NoPodReports,
+        Self::AllInputsKnown,
+        Self::NoAnswerCount,
+        Self::AnswersDoNotMatch,
+        Self::WorkersUnknown,
+        Self::NothingIsAnswered,
+        Self::RequestsAreAnswered,
+        Self::BatchDelayAboveTarget,
+        Self::WithinReach,
+        Self::ScalingPaused,
+        Self::ScheduledFloor,
+        Self::SizeContested,
+        Self::RecommendOnly,
+        Self::SwitchedOff,
+        Self::FallbackActive,
         Self::SuccessfulRescale,
         Self::FailedRescale,
         Self::SelectorRequired,
@@ -156,6 +209,20 @@ impl Reason {
             Self::AllPodsReport => "AllPodsReport",
             Self::SomePodsSilent => "SomePodsSilent",
             Self::NoPodReports => "NoPodReports",
+            Self::AllInputsKnown => "AllInputsKnown",
+            Self::NoAnswerCount => "NoAnswerCount",
+            Self::AnswersDoNotMatch => "AnswersDoNotMatch",
+            Self::WorkersUnknown => "WorkersUnknown",
+            Self::NothingIsAnswered => "NothingIsAnswered",
+            Self::RequestsAreAnswered => "RequestsAreAnswered",
+            Self::BatchDelayAboveTarget => "BatchDelayAboveTarget",
+            Self::WithinReach => "WithinReach",
+            Self::ScalingPaused => "ScalingPaused",
+            Self::ScheduledFloor => "ScheduledFloor",
+            Self::SizeContested => "SizeContested",
+            Self::RecommendOnly => "RecommendOnly",
+            Self::SwitchedOff => "SwitchedOff",
+            Self::FallbackActive => "FallbackActive",
             Self::SuccessfulRescale => "SuccessfulRescale",
             Self::FailedRescale => "FailedRescale",
             Self::SelectorRequired => "SelectorRequired",

@@ -1,12 +1,13 @@
 //! What was decided, and how it came about.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::conditions::{Conditions, Reason};
 use crate::freshness::Freshness;
 use crate::latency::Latency;
 use crate::moment::Moment;
-use crate::step::{Step, replicas};
+use crate::step::{Step, metric, replicas};
 
 /// The answer to "what now?", with its reasons.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,10 +33,24 @@ pub struct Decision {
 }
 
 impl Decision {
+    pub(crate) fn none(conditions: Conditions) -> Self {
+        Self {
+            at: Moment::ORIGIN,
+            current: None,
+            outcome: Outcome::Hold(Hold::NotEnoughKnown),
+            steps: Vec::new(),
+            figures: Vec::new(),
+            freshness: Freshness::default(),
+            conditions,
+            warnings: Vec::new(),
+            wake_at: Moment::ORIGIN,
+        }
+    }
+
     /// The size that the target should have; `None` if nobody knows its size.
     pub fn desired(&self) -> Option<u32> {
         match &self.outcome {
-            Outcome::Scale { to, .. } => Some(*to),
+            Outcome::Scale { to, .. } | Outcome::Recommend { to, .. } => Some(*to),
             Outcome::Hold { .. } => self.current,
         }
     }
@@ -61,8 +76,17 @@ pub enum Outcome {
         from: u32,
         /// To this one.
         to: u32,
-        /// Why, as the HPA says it in its event.
-        reason: String,
+        /// Why.
+        why: Why,
+    },
+    /// It would be written, but for `mode: Recommend`.
+    Recommend {
+        /// From this size.
+        from: u32,
+        /// To this one.
+        to: u32,
+        /// Why.
+        why: Why,
     },
     /// Leave it.
     Hold(Hold),
@@ -72,13 +96,64 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scale { from, to, .. } => write!(f, "scale {from} → {}", replicas(*to)),
+            Self::Recommend { from, to, .. } => {
+                write!(f, "would scale {from} → {}", replicas(*to))
+            }
             Self::Hold(hold) => write!(f, "hold: {hold}"),
         }
     }
 }
 
-/// Why the size stays.
+/// Why the size changes. `Display` is the event's text; the first five are the HPA's (hpa-spec 2.8).
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The average of this model, or of all, is above its target.
+    AboveTarget(Option<Arc<str>>),
+    /// No average is above its target.
+    AllBelowTarget,
+    /// `maxReplicas` was lowered, or the size raised by hand.
+    AboveMax,
+    /// `minReplicas` was raised, or the size lowered by hand.
+    BelowMin,
+    /// Only the past moved it.
+    Unsaid,
+    /// More arrives than so many replicas can serve within the target.
+    MoreDemand(Option<Arc<str>>),
+    /// Requests have piled up.
+    Backlog(Option<Arc<str>>),
+    /// A burst that comes regularly is due.
+    BurstExpected(Option<Arc<str>>),
+    /// Fewer replicas are enough.
+    LessDemand,
+    /// Nothing is known for too long.
+    Fallback,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AboveTarget(model) => write!(f, "{} above target", metric(model.as_deref())),
+            Self::AllBelowTarget => f.write_str("All metrics below target"),
+            Self::AboveMax => f.write_str("Current number of replicas above Spec.MaxReplicas"),
+            Self::BelowMin => f.write_str("Current number of replicas below Spec.MinReplicas"),
+            Self::Unsaid => Ok(()),
+            Self::MoreDemand(model) => {
+                write!(f, "{} would pass its target", metric(model.as_deref()))
+            }
+            Self::Backlog(model) => {
+                write!(f, "{}: requests have piled up", metric(model.as_deref()))
+            }
+            Self::BurstExpected(model) => {
+                write!(f, "{}: a regular burst is due", metric(model.as_deref()))
+            }
+            Self::LessDemand => f.write_str("fewer replicas keep the target"),
+            Self::Fallback => f.write_str("nothing is known for too long"),
+        }
+    }
+}
+
+/// Why the size stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// It is right as it is.
     RightSize,
@@ -92,6 +167,8 @@ pub enum Hold {
     SelectorUnusable,
     /// There is not enough to go on.
     NotEnoughKnown,
+    /// Scaling is switched off.
+    Off,
 }
 
 impl fmt::Display for Hold {
@@ -99,12 +176,13 @@ impl fmt::Display for Hold {
         f.write_str(match self {
             Self::RightSize => "the size is right",
             Self::TargetUnreadable => "the target cannot be read",
-            Self::Contested => "another autoscaler writes the same target",
+            Self::Contested => "somebody else writes the same target",
             Self::Disabled => {
                 "the target has 0 replicas, and scaling up from 0 is a person's decision"
             }
             Self::SelectorUnusable => "the target's pods cannot be told",
             Self::NotEnoughKnown => "too little is known",
+            Self::Off => "mode is Off",
         })
     }
 }
@@ -113,8 +191,8 @@ impl fmt::Display for Hold {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
     /// The model, if the metric names one.
-    pub model: Option<String>,
-    /// The mean queue latency over the pods that report.
+    pub model: Option<Arc<str>>,
+    /// The queue latency over the pods that report: the mean, or what the metric's aggregate says.
     pub average: Latency,
     /// What it should be.
     pub target: Latency,

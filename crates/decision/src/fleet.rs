@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::latency::Latency;
+use crate::model::Trace;
 use crate::moment::Moment;
 use crate::pod::{Phase, Pod, PodUid};
 use crate::reading::{Reading, Refusal};
@@ -20,10 +21,16 @@ pub(crate) struct Fleet {
     members: BTreeMap<PodUid, Member>,
 }
 
+/// One pod.
 #[derive(Clone, Debug)]
-struct Member {
-    pod: Pod,
+pub(crate) struct Member {
+    pub(crate) pod: Pod,
     newest: Option<Heard>,
+    pub(crate) first_seen: Moment,
+    /// Since when it serves, if it was seen to begin.
+    pub(crate) began: Option<Moment>,
+    /// What it has counted, by model.
+    pub(crate) traces: Vec<Trace>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,12 +40,28 @@ struct Heard {
 }
 
 impl Fleet {
-    /// A pod is new, or Kubernetes says something new of it.
-    pub(crate) fn apply(&mut self, uid: PodUid, pod: Pod) {
+    /// A pod is new, or Kubernetes says something new of it. Gives how long it took to become ready, if it just did.
+    pub(crate) fn apply(&mut self, now: Moment, uid: PodUid, pod: Pod) -> Option<Duration> {
         match self.members.get_mut(&uid) {
-            Some(member) => member.pod = pod,
+            Some(member) => {
+                let began = !member.pod.ready && pod.ready;
+                member.pod = pod;
+                if !began || member.began.is_some() {
+                    return None;
+                }
+                member.began = Some(now);
+                Some(now.since(member.first_seen))
+            }
             None => {
-                self.members.insert(uid, Member { pod, newest: None });
+                let member = Member {
+                    pod,
+                    newest: None,
+                    first_seen: now,
+                    began: None,
+                    traces: Vec::new(),
+                };
+                self.members.insert(uid, member);
+                None
             }
         }
     }
@@ -53,8 +76,8 @@ impl Fleet {
         &mut self,
         now: Moment,
         uid: &PodUid,
-        reading: Reading,
-    ) -> Result<(), Refusal> {
+        reading: &Reading,
+    ) -> Result<&mut Member, Refusal> {
         let member = self.members.get_mut(uid).ok_or(Refusal::UnknownPod)?;
         if let Some(heard) = &member.newest {
             let last = &heard.reading;
@@ -86,14 +109,25 @@ impl Fleet {
                 });
             }
         }
-        member.newest = Some(Heard { at: now, reading });
-        Ok(())
+        match &mut member.newest {
+            Some(heard) => {
+                heard.at = now;
+                heard.reading.copy_from(reading);
+            }
+            None => {
+                let reading = reading.clone();
+                member.newest = Some(Heard { at: now, reading });
+            }
+        }
+        Ok(member)
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = View<'_>> {
         self.members.values().map(|member| View {
             pod: &member.pod,
             reading: member.newest.as_ref().map(|heard| &heard.reading),
+            first_seen: member.first_seen,
+            traces: &member.traces,
         })
     }
 }
@@ -103,6 +137,8 @@ impl Fleet {
 pub(crate) struct View<'a> {
     pub(crate) pod: &'a Pod,
     pub(crate) reading: Option<&'a Reading>,
+    pub(crate) first_seen: Moment,
+    pub(crate) traces: &'a [Trace],
 }
 
 impl<'a> View<'a> {
@@ -146,7 +182,7 @@ mod tests {
     fn fleet_of_one() -> (Fleet, PodUid) {
         let uid = PodUid::from("a");
         let mut fleet = Fleet::default();
-        fleet.apply(uid.clone(), Pod::running("a"));
+        fleet.apply(Moment::ORIGIN, uid.clone(), Pod::running("a"));
         (fleet, uid)
     }
 
@@ -154,18 +190,15 @@ mod tests {
     fn duplicates_and_late_readings_are_refused_and_change_nothing() {
         let (mut fleet, uid) = fleet_of_one();
         let now = Moment::from_secs(110);
-        assert_eq!(fleet.learn(now, &uid, reading(1, 5, 5)), Ok(()));
-        assert_eq!(
-            fleet.learn(now, &uid, reading(1, 5, 5)),
-            Err(Refusal::Duplicate { sequence: 5 })
-        );
-        assert_eq!(
-            fleet.learn(now, &uid, reading(1, 4, 4)),
-            Err(Refusal::OutOfOrder {
-                sequence: 4,
-                newest: 5
-            })
-        );
+        assert!(fleet.learn(now, &uid, &reading(1, 5, 5)).is_ok());
+        let again = fleet.learn(now, &uid, &reading(1, 5, 5)).err();
+        assert_eq!(again, Some(Refusal::Duplicate { sequence: 5 }));
+        let late = fleet.learn(now, &uid, &reading(1, 4, 4)).err();
+        let expected = Refusal::OutOfOrder {
+            sequence: 4,
+            newest: 5,
+        };
+        assert_eq!(late, Some(expected));
         let newest = fleet.members().next().unwrap().reading.unwrap().sequence;
         assert_eq!(newest, 5);
     }
@@ -174,36 +207,38 @@ mod tests {
     fn a_clock_that_outruns_ours_is_refused() {
         let (mut fleet, uid) = fleet_of_one();
         fleet
-            .learn(Moment::from_secs(100), &uid, reading(1, 1, 0))
+            .learn(Moment::from_secs(100), &uid, &reading(1, 1, 0))
             .unwrap();
-        let leap = fleet.learn(Moment::from_secs(101), &uid, reading(1, 2, 90));
+        let leap = fleet
+            .learn(Moment::from_secs(101), &uid, &reading(1, 2, 90))
+            .err();
         assert!(
-            matches!(leap, Err(Refusal::ImpossibleClock { .. })),
+            matches!(leap, Some(Refusal::ImpossibleClock { .. })),
             "{leap:?}"
         );
-        assert_eq!(
-            fleet.learn(Moment::from_secs(101), &uid, reading(1, 2, 1)),
-            Ok(())
-        );
+        let sane = fleet.learn(Moment::from_secs(101), &uid, &reading(1, 2, 1));
+        assert!(sane.is_ok());
     }
 
     #[test]
     fn a_restarted_sidecar_starts_its_sequence_anew() {
         let (mut fleet, uid) = fleet_of_one();
         fleet
-            .learn(Moment::from_secs(150), &uid, reading(1, 50, 50))
+            .learn(Moment::from_secs(150), &uid, &reading(1, 50, 50))
             .unwrap();
         let mut second = reading(2, 1, 0);
         second.taken = Moment::from_secs(151);
-        assert_eq!(fleet.learn(Moment::from_secs(151), &uid, second), Ok(()));
-        let late = fleet.learn(Moment::from_secs(152), &uid, reading(1, 51, 50));
-        assert!(matches!(late, Err(Refusal::OutOfOrder { .. })), "{late:?}");
+        assert!(fleet.learn(Moment::from_secs(151), &uid, &second).is_ok());
+        let late = fleet
+            .learn(Moment::from_secs(152), &uid, &reading(1, 51, 50))
+            .err();
+        assert!(matches!(late, Some(Refusal::OutOfOrder { .. })), "{late:?}");
     }
 
     #[test]
     fn a_pod_nobody_listed_is_refused() {
         let (mut fleet, _) = fleet_of_one();
-        let stranger = fleet.learn(Moment::ORIGIN, &PodUid::from("b"), reading(1, 1, 1));
-        assert_eq!(stranger, Err(Refusal::UnknownPod));
+        let stranger = fleet.learn(Moment::ORIGIN, &PodUid::from("b"), &reading(1, 1, 1));
+        assert_eq!(stranger.err(), Some(Refusal::UnknownPod));
     }
 }

@@ -1,6 +1,7 @@
 //! How many pods report, and why the others do not.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::conditions::{Condition, Reason};
 use crate::fleet::View;
@@ -24,12 +25,18 @@ pub struct Freshness {
     /// Not started yet.
     pub pending: u32,
     /// The first few silent pods and why.
-    pub silent: Vec<(String, &'static str)>,
+    pub silent: Vec<(Arc<str>, &'static str)>,
 }
 
 impl Freshness {
-    pub(crate) fn of<'a>(pods: impl Iterator<Item = View<'a>>, now: Moment) -> Self {
-        let mut counts = Self::default();
+    /// Counts anew, in the memory that it has.
+    pub(crate) fn count<'a>(&mut self, pods: impl Iterator<Item = View<'a>>, now: Moment) {
+        let mut silent = std::mem::take(&mut self.silent);
+        silent.clear();
+        let mut counts = Self {
+            silent,
+            ..Self::default()
+        };
         for view in pods {
             if view.ignored() {
                 continue;
@@ -57,10 +64,10 @@ impl Freshness {
                 }
             };
             if counts.silent.len() < NAMED {
-                counts.silent.push((view.pod.name.clone(), why));
+                counts.silent.push((Arc::clone(&view.pod.name), why));
             }
         }
-        counts
+        *self = counts;
     }
 
     /// Pods that run, whether they report or not.
@@ -68,15 +75,16 @@ impl Freshness {
         self.fresh + self.unknown + self.stale + self.absent
     }
 
-    pub(crate) fn condition(&self) -> Option<Condition> {
-        let message = self.to_string();
-        if self.fresh == 0 {
-            Condition::no(Reason::NoPodReports, message)
+    pub(crate) fn tell(&self, condition: &mut Option<Condition>) {
+        let reason = if self.fresh == 0 {
+            Reason::NoPodReports
         } else if self.fresh < self.running() {
-            Condition::no(Reason::SomePodsSilent, message)
+            Reason::SomePodsSilent
         } else {
-            Condition::yes(Reason::AllPodsReport, message)
-        }
+            Reason::AllPodsReport
+        };
+        let all = reason == Reason::AllPodsReport;
+        Condition::set(condition, all, reason, format_args!("{self}"));
     }
 }
 

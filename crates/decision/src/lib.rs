@@ -4,9 +4,9 @@
 //! [`Scaler::learn`], [`Scaler::wrote`]), it is asked one question ([`Scaler::decide`]), and the answer
 //! carries its reasons. The aggregator and the tests drive the very same code.
 //!
-//! The rule is the HorizontalPodAutoscaler's for a per-pod metric (`algorithm: Ratio`), with our guards
-//! where the HPA is known to be wrong: see [`Manner`]. The queue model (`algorithm: Model`) will stand beside
-//! it, behind the same [`Scaler`].
+//! Two rules stand behind the same [`Scaler`]: the HorizontalPodAutoscaler's for a per-pod metric
+//! (`algorithm: Ratio`), with our guards where the HPA is known to be wrong ([`Manner`]), and the queue model
+//! (`algorithm: Model`).
 
 mod average;
 mod behavior;
@@ -16,10 +16,13 @@ mod fleet;
 mod freshness;
 mod latency;
 mod limits;
+mod model;
 mod moment;
 mod pass;
 mod pod;
 mod policy;
+mod propose_model;
+mod propose_ratio;
 mod reading;
 mod recommend;
 mod scaler;
@@ -29,14 +32,17 @@ mod target;
 
 pub use behavior::{Amount, Behavior, RatePolicy, Rules, Select};
 pub use conditions::{Condition, Conditions, Reason};
-pub use decision::{Decision, Figure, Hold, Outcome, Warning};
+pub use decision::{Decision, Figure, Hold, Outcome, Warning, Why};
 pub use freshness::Freshness;
 pub use latency::Latency;
 pub use limits::Cap;
 pub use moment::Moment;
 pub use pod::{Phase, Pod, PodUid};
-pub use policy::{Bounds, Flags, Manner, Metric, Policy, QUORUM, SYNC_PERIOD, Target};
-pub use reading::{ModelReading, Reading, Refusal, ServerState};
+pub use policy::{
+    Aggregate, Algorithm, Balancing, Bounds, Direction, Fallback, Flags, Manner, Metric, Mode,
+    Policy, QUORUM, SYNC_PERIOD, Target,
+};
+pub use reading::{Counters, ModelReading, Queue, Reading, Refusal, ServerState};
 pub use scaler::Scaler;
 pub use step::Step;
 pub use target::{Selector, TargetFacts};

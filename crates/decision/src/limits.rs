@@ -37,7 +37,23 @@ pub(crate) struct History {
     up: Vec<Event>,
     down: Vec<Event>,
     sizes: Vec<(Moment, u32)>,
+    /// When we wrote last.
+    written: Option<Moment>,
+    /// When somebody else set another size soon after us.
+    foreign: Vec<Moment>,
 }
+
+/// A foreign change so soon after our write is an answer to it. Tools that keep a manifest's replica count come
+/// within seconds to three minutes.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(300);
+
+/// So many answers within so long are a fight, which ends when nothing has come for a while.
+const FIGHT: usize = 3;
+const FIGHT_WITHIN: Duration = Duration::from_secs(900);
+const FIGHT_OVER: Duration = Duration::from_secs(600);
+
+/// The queue model writes at most once in so long.
+const PATCH_GAP: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
 struct Event {
@@ -53,14 +69,28 @@ impl History {
         while self.sizes.len() > 1 && now.since(self.sizes[1].0) >= SYNC_PERIOD {
             self.sizes.remove(0);
         }
-        if self.sizes.last().map(|(_, size)| *size) != Some(current) {
-            self.sizes.push((now, current));
+        let last = self.sizes.last().map(|(_, size)| *size);
+        if last == Some(current) {
+            return;
         }
+        self.sizes.push((now, current));
+        let answers = |written: Moment| now.since(written) <= ANSWERED_WITHIN;
+        if last.is_some() && self.written.is_some_and(answers) {
+            self.foreign.retain(|at| now.since(*at) <= FIGHT_WITHIN);
+            self.foreign.push(now);
+        }
+    }
+
+    /// How often somebody else answered our writes with another size, if that is a fight.
+    pub(crate) fn contested(&self, now: Moment) -> Option<usize> {
+        let last = self.foreign.last()?;
+        (self.foreign.len() >= FIGHT && now.since(*last) < FIGHT_OVER).then_some(self.foreign.len())
     }
 
     /// A change was written. Only under `behavior` is it remembered as an event, as the HPA does.
     pub(crate) fn wrote(&mut self, now: Moment, behavior: Option<&Behavior>, from: u32, to: u32) {
-        self.seen(now, to);
+        self.sizes.push((now, to));
+        self.written = Some(now);
         let Some(behavior) = behavior else { return };
         if to > from {
             remember(&mut self.up, now, behavior.up.longest_period(), to - from);
@@ -100,6 +130,43 @@ impl History {
             (bounds.min(), Some(Cap::MinReplicas))
         } else if wanted > ceiling {
             (ceiling, Some(cap))
+        } else {
+            (wanted, None)
+        }
+    }
+
+    /// The queue model: up to twice, four more or `up_to`, whichever is most; down by half within 15 s; and one write
+    /// a second.
+    pub(crate) fn limit_model(
+        &self,
+        now: Moment,
+        current: u32,
+        wanted: u32,
+        up_to: u32,
+    ) -> (u32, Option<Cap>) {
+        let lately = |at: Moment| now.since(at) < PATCH_GAP;
+        if wanted != current && self.written.is_some_and(lately) {
+            let cap = if wanted > current {
+                Cap::ScaleUpLimit
+            } else {
+                Cap::ScaleDownLimit
+            };
+            return (current, Some(cap));
+        }
+        let highest = self
+            .sizes
+            .iter()
+            .map(|(_, size)| *size)
+            .fold(current, u32::max);
+        let floor = (highest - (highest / 2).max(1)).min(current);
+        let ceiling = current
+            .saturating_mul(2)
+            .max(current.saturating_add(4))
+            .max(up_to);
+        if wanted < floor {
+            (floor, Some(Cap::ScaleDownLimit))
+        } else if wanted > ceiling {
+            (ceiling, Some(Cap::ScaleUpLimit))
         } else {
             (wanted, None)
         }

@@ -1,34 +1,30 @@
 //! One pass over a scaler's facts (hpa-spec 2.2 to 2.6).
 
-use crate::average::Groups;
+use crate::behavior::Behavior;
 use crate::conditions::{Condition, Reason};
-use crate::decision::{Figure, Hold, Outcome, Warning};
+use crate::decision::{Hold, Outcome, Warning, Why};
 use crate::limits::Cap;
 use crate::moment::Moment;
-use crate::policy::{Manner, QUORUM};
-use crate::recommend::{Band, recommend};
+use crate::policy::{Algorithm, Bounds, Direction, Manner, Mode, QUORUM};
 use crate::scaler::Scaler;
 use crate::step::Step;
 use crate::target::{Selector, TargetFacts};
 
-/// One pass of the HPA's loop.
+/// One pass of the loop.
 pub(crate) struct Pass<'a> {
-    now: Moment,
-    scaler: &'a mut Scaler,
-    steps: Vec<Step>,
-    figures: Vec<Figure>,
-    warnings: Vec<Warning>,
-    /// Of the metric that fewest pods report: how many do, and how many run.
-    quorum: Option<(u32, u32)>,
+    pub(crate) now: Moment,
+    pub(crate) scaler: &'a mut Scaler,
+    /// Of the metric that fewest pods report: how many do, and how many should.
+    pub(crate) quorum: Option<(u32, u32)>,
 }
 
-/// What a pass found.
-pub(crate) struct Done {
-    pub(crate) current: Option<u32>,
-    pub(crate) outcome: Outcome,
-    pub(crate) steps: Vec<Step>,
-    pub(crate) figures: Vec<Figure>,
-    pub(crate) warnings: Vec<Warning>,
+/// What all metrics together ask for.
+pub(crate) struct Proposal {
+    pub(crate) replicas: u32,
+    /// Why, if that is more than there are.
+    pub(crate) why_more: Why,
+    /// The queue model's own limit to one step up.
+    pub(crate) up_to: u32,
 }
 
 impl<'a> Pass<'a> {
@@ -36,22 +32,24 @@ impl<'a> Pass<'a> {
         Self {
             now,
             scaler,
-            steps: Vec::new(),
-            figures: Vec::new(),
-            warnings: Vec::new(),
             quorum: None,
         }
     }
 
-    pub(crate) fn run(mut self, target: &TargetFacts) -> Done {
-        let (current, outcome) = self.by_target(target);
-        Done {
-            current,
-            outcome,
-            steps: self.steps,
-            figures: self.figures,
-            warnings: self.warnings,
+    pub(crate) fn run(mut self, target: &TargetFacts) -> (Option<u32>, Outcome) {
+        if self.scaler.policy.mode == Mode::Off {
+            let condition = &mut self.scaler.decision.conditions.scaling_active;
+            let message = format_args!("mode is Off: nothing is decided and nothing is written");
+            Condition::set(condition, false, Reason::SwitchedOff, message);
+            let current = match target {
+                TargetFacts::Known { replicas, .. } => Some(*replicas),
+                _ => None,
+            };
+            return (current, Outcome::Hold(Hold::Off));
         }
+        let (current, outcome) = self.by_target(target);
+        let outcome = self.unless_paused(outcome);
+        (current, self.by_mode(outcome))
     }
 
     fn by_target(&mut self, target: &TargetFacts) -> (Option<u32>, Outcome) {
@@ -59,94 +57,167 @@ impl<'a> Pass<'a> {
             TargetFacts::Known { replicas, selector } => (*replicas, selector),
             TargetFacts::Unreadable { message } => {
                 self.warn(Reason::FailedGetScale, message.clone());
-                self.scaler.conditions.able_to_scale = Condition::no(
+                self.able(
+                    false,
                     Reason::FailedGetScale,
-                    format!("the target's scale cannot be read: {message}"),
+                    format_args!("the target's scale cannot be read: {message}"),
                 );
                 return (None, Outcome::Hold(Hold::TargetUnreadable));
             }
             TargetFacts::Contested { by } => {
                 let message = format!("{by} writes the same target: remove one of the two");
-                self.warn(Reason::TargetContested, message.clone());
-                self.scaler.conditions.able_to_scale =
-                    Condition::no(Reason::TargetContested, message);
+                self.able(false, Reason::TargetContested, format_args!("{message}"));
+                self.warn(Reason::TargetContested, message);
                 return (None, Outcome::Hold(Hold::Contested));
             }
         };
-        self.scaler.conditions.able_to_scale =
-            Condition::yes(Reason::SucceededGetScale, "the target's scale was read");
+        self.able(
+            true,
+            Reason::SucceededGetScale,
+            format_args!("the target's scale was read"),
+        );
         self.scaler.recommendations.begin(self.now, current);
         self.scaler.history.seen(self.now, current);
+        if self.scaler.policy.manner == Manner::Guarded
+            && let Some(times) = self.scaler.history.contested(self.now)
+        {
+            let message = format!(
+                "somebody else set another size {times} times soon after ours: find who writes the target (kubectl get -o yaml --show-managed-fields), or set mode: Recommend"
+            );
+            self.able(false, Reason::SizeContested, format_args!("{message}"));
+            self.warn(Reason::SizeContested, message);
+            return (Some(current), Outcome::Hold(Hold::Contested));
+        }
 
-        let bounds = self.scaler.policy.bounds;
-        self.steps.push(Step::Size {
+        let bounds = self.bounds();
+        self.step(Step::Size {
             current,
-            min: bounds.min(),
+            min: self.scaler.policy.bounds.min(),
             max: bounds.max(),
         });
         if current == 0 {
-            self.scaler.conditions.scaling_active = Condition::no(
+            Condition::set(
+                &mut self.scaler.decision.conditions.scaling_active,
+                false,
                 Reason::ScalingDisabled,
-                "the target has 0 replicas; set it to 1 or more and scaling goes on",
+                format_args!("the target has 0 replicas; set it to 1 or more and scaling goes on"),
             );
             return (Some(0), Outcome::Hold(Hold::Disabled));
         }
+        if bounds.min() > self.scaler.policy.bounds.min() {
+            self.step(Step::Scheduled {
+                replicas: bounds.min(),
+            });
+        }
         if current > bounds.max() {
-            let reason = "Current number of replicas above Spec.MaxReplicas";
-            return (Some(current), self.correct(current, bounds.max(), reason));
+            return (
+                Some(current),
+                self.correct(current, bounds.max(), Why::AboveMax),
+            );
         }
         if current < bounds.min() {
-            let reason = "Current number of replicas below Spec.MinReplicas";
-            return (Some(current), self.correct(current, bounds.min(), reason));
+            return (
+                Some(current),
+                self.correct(current, bounds.min(), Why::BelowMin),
+            );
         }
         (Some(current), self.by_metrics(current, selector))
     }
 
-    fn correct(&mut self, from: u32, to: u32, reason: &str) -> Outcome {
-        self.steps.push(Step::Corrected { to });
-        Outcome::Scale {
-            from,
-            to,
-            reason: reason.to_owned(),
-        }
+    /// The bounds with a schedule's floor.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let bounds = self.scaler.policy.bounds;
+        bounds.raised_to(self.scaler.scheduled.unwrap_or(0))
+    }
+
+    fn correct(&mut self, from: u32, to: u32, why: Why) -> Outcome {
+        self.step(Step::Corrected { to });
+        Outcome::Scale { from, to, why }
     }
 
     fn by_metrics(&mut self, current: u32, selector: &Selector) -> Outcome {
         if let Some(outcome) = self.refuse_selector(selector) {
             return outcome;
         }
-        let Some((proposed, above)) = self.propose(current) else {
-            return Outcome::Hold(Hold::NotEnoughKnown);
+        let proposed = match self.scaler.policy.algorithm {
+            Algorithm::Ratio => self.propose_by_ratio(current),
+            Algorithm::Model => self.propose_by_model(current),
         };
-        let proposed = self.demand_quorum(current, proposed);
-        let reason = if proposed > current {
-            format!("{above} above target")
+        let Some(proposal) = proposed else {
+            return self.fall_back(current);
+        };
+        self.scaler.unknown_since = None;
+        let proposed = self.demand_quorum(current, proposal.replicas);
+        let why = if proposed > current {
+            proposal.why_more
         } else if proposed < current {
-            "All metrics below target".to_owned()
+            match self.scaler.policy.algorithm {
+                Algorithm::Ratio => Why::AllBelowTarget,
+                Algorithm::Model => Why::LessDemand,
+            }
         } else {
-            String::new()
+            Why::Unsaid
         };
-        let stabilized = self.stabilize(current, proposed);
-        let desired = self.limit(current, stabilized);
+        let stabilized = match self.scaler.policy.algorithm {
+            Algorithm::Ratio => self.stabilize(current, proposed),
+            Algorithm::Model => self.stabilize_model(current, proposed),
+        };
+        let desired = match self.scaler.policy.algorithm {
+            Algorithm::Ratio => self.limit(current, stabilized),
+            Algorithm::Model => self.limit_model(current, stabilized, proposal.up_to),
+        };
         if desired == current {
             Outcome::Hold(Hold::RightSize)
         } else {
             Outcome::Scale {
                 from: current,
                 to: desired,
-                reason,
+                why,
             }
         }
     }
 
-    /// Never down while too few of the running pods report.
+    /// Nothing can be computed. After a while the fallback holds, which never lowers.
+    fn fall_back(&mut self, current: u32) -> Outcome {
+        let hold = Outcome::Hold(Hold::NotEnoughKnown);
+        let since = *self.scaler.unknown_since.get_or_insert(self.now);
+        let Some(fallback) = self.scaler.policy.fallback else {
+            return hold;
+        };
+        let unknown_for = self.now.since(since);
+        if unknown_for < fallback.after {
+            return hold;
+        }
+        let bounds = self.bounds();
+        let to = fallback.replicas.clamp(bounds.min(), bounds.max());
+        self.step(Step::Fallback {
+            unknown_for,
+            replicas: to,
+        });
+        Condition::set(
+            &mut self.scaler.decision.conditions.scaling_active,
+            false,
+            Reason::FallbackActive,
+            format_args!("no metric can be computed: the fallback of at least {to} holds"),
+        );
+        if to <= current {
+            return hold;
+        }
+        Outcome::Scale {
+            from: current,
+            to,
+            why: Why::Fallback,
+        }
+    }
+
+    /// Never down while too few of the pods report.
     fn demand_quorum(&mut self, current: u32, proposed: u32) -> u32 {
         if self.scaler.policy.manner == Manner::Hpa || proposed >= current {
             return proposed;
         }
         match self.quorum {
             Some((reporting, running)) if f64::from(reporting) < QUORUM * f64::from(running) => {
-                self.steps.push(Step::NoQuorum { reporting, running });
+                self.step(Step::NoQuorum { reporting, running });
                 current
             }
             _ => proposed,
@@ -174,155 +245,163 @@ impl<'a> Pass<'a> {
         };
         self.warn(event, message.clone());
         self.warn(Reason::FailedComputeMetricsReplicas, message.clone());
-        self.scaler.conditions.scaling_active = Condition::no(reason, message);
+        let condition = &mut self.scaler.decision.conditions.scaling_active;
+        Condition::set(condition, false, reason, format_args!("{message}"));
         Some(Outcome::Hold(Hold::SelectorUnusable))
     }
 
-    /// The largest proposal of all metrics and the name of its metric; `None` if they must not be acted on.
-    fn propose(&mut self, current: u32) -> Option<(u32, String)> {
-        let band = self.band();
-        let policy = &self.scaler.policy;
-        let mut best: Option<(u32, String)> = None;
-        let mut first_problem: Option<String> = None;
-        let mut pods_told = false;
-        for metric in &policy.metrics {
-            let groups = Groups::sort(self.scaler.fleet.members(), self.now, metric);
-            if !pods_told || groups.silent > 0 {
-                pods_told = true;
-                self.steps.push(Step::Pods {
-                    reporting: groups.reporting(),
-                    silent: groups.silent,
-                    pending: groups.pending,
-                    ignored: groups.ignored,
-                });
-            }
-            let running = groups.reporting() + groups.silent;
-            let share =
-                |(reporting, running): (u32, u32)| f64::from(reporting) / f64::from(running.max(1));
-            let here = (groups.reporting(), running);
-            if self.quorum.is_none_or(|least| share(here) < share(least)) {
-                self.quorum = Some(here);
-            }
-            let found = recommend(
-                metric,
-                &groups,
-                current,
-                band,
-                policy.manner,
-                &mut self.steps,
-            );
-            match found {
-                Ok((proposed, average)) => {
-                    self.figures.push(Figure {
-                        model: metric.model.clone(),
-                        average: average.mean,
-                        target: metric.target.latency(),
-                        proposed,
-                    });
-                    if best.as_ref().is_none_or(|(most, _)| proposed > *most) {
-                        best = Some((proposed, name(metric.model.as_deref())));
-                    }
-                }
-                Err(problem) => {
-                    let problem = problem.problem();
-                    self.steps.push(Step::MetricFailed {
-                        model: metric.model.clone(),
-                        problem,
-                    });
-                    let message = format!("{}: {problem}", name(metric.model.as_deref()));
-                    self.warnings.push(Warning {
-                        reason: Reason::FailedGetPodsMetric,
-                        message: message.clone(),
-                    });
-                    first_problem.get_or_insert(message);
-                }
-            }
-        }
-        let metrics = u32::try_from(policy.metrics.len()).unwrap_or(u32::MAX);
+    /// Whether all metrics together say something, by the HPA's rule: if some failed, the others may raise the size or
+    /// keep it, never lower it.
+    pub(crate) fn settle(
+        &mut self,
+        current: u32,
+        best: Option<Proposal>,
+        first_problem: Option<String>,
+    ) -> Option<Proposal> {
         let usable = match (&best, &first_problem) {
             (None, _) => false,
-            // Some failed: the others may raise the size or keep it, never lower it.
-            (Some((most, _)), Some(_)) => *most >= current,
+            (Some(best), Some(_)) => best.replicas >= current,
             (Some(_), None) => true,
         };
         if !usable {
             let message = first_problem.unwrap_or_else(|| "no metric is configured".to_owned());
-            self.warn(Reason::FailedComputeMetricsReplicas, message.clone());
-            self.scaler.conditions.scaling_active =
-                Condition::no(Reason::FailedGetPodsMetric, message);
+            let condition = &mut self.scaler.decision.conditions.scaling_active;
+            let reason = Reason::FailedGetPodsMetric;
+            Condition::set(condition, false, reason, format_args!("{message}"));
+            self.warn(Reason::FailedComputeMetricsReplicas, message);
             return None;
         }
-        let (most, above) = best?;
+        let best = best?;
+        let metrics = u32::try_from(self.scaler.policy.metrics.len()).unwrap_or(u32::MAX);
         if metrics > 1 {
-            self.steps.push(Step::Largest {
+            self.step(Step::Largest {
                 metrics,
-                replicas: most,
+                replicas: best.replicas,
             });
         }
-        self.scaler.conditions.scaling_active = Condition::yes(
-            Reason::ValidMetricFound,
-            format!("a replica count was computed from {above}"),
-        );
-        Some((most, above))
+        Some(best)
     }
 
-    fn band(&self) -> Band {
-        let policy = &self.scaler.policy;
-        let flag = policy.flags.tolerance;
-        let behavior = policy.behavior.as_ref();
-        Band {
-            down: behavior.and_then(|b| b.down.tolerance).unwrap_or(flag),
-            up: behavior.and_then(|b| b.up.tolerance).unwrap_or(flag),
+    /// With the queue model only what `behavior` says in so many words: its own hold is in the proposal.
+    fn stabilize_model(&mut self, current: u32, proposed: u32) -> u32 {
+        let held = self
+            .scaler
+            .decision
+            .steps
+            .iter()
+            .find_map(|step| match step {
+                Step::Held { .. } => Some(step.clone()),
+                _ => None,
+            });
+        let stabilized = match &self.scaler.policy.behavior {
+            None => proposed,
+            Some(behavior) => {
+                let down = behavior.down.window.unwrap_or_default();
+                let recommendations = &mut self.scaler.recommendations;
+                recommendations.between(self.now, behavior, down, current, proposed)
+            }
+        };
+        if stabilized != proposed {
+            return self.tell_stabilized(current, proposed, stabilized);
         }
+        match held {
+            Some(held) if proposed == current => {
+                let reason = Reason::ScaleDownStabilized;
+                self.able(true, reason, format_args!("{held}"));
+            }
+            _ => self.able(
+                true,
+                Reason::ReadyForNewScale,
+                format_args!("nothing holds the proposed size"),
+            ),
+        }
+        stabilized
     }
 
     fn stabilize(&mut self, current: u32, proposed: u32) -> u32 {
         let flag = self.scaler.policy.flags.downscale_stabilization;
         let recommendations = &mut self.scaler.recommendations;
-        let (stabilized, held_by, window) = match &self.scaler.policy.behavior {
-            None => (
-                recommendations.highest(self.now, flag, proposed),
-                Reason::ScaleDownStabilized,
-                flag,
-            ),
+        let stabilized = match &self.scaler.policy.behavior {
+            None => recommendations.highest(self.now, flag, proposed),
             Some(behavior) => {
-                let down_window = behavior.down.window.unwrap_or(flag);
-                let up_window = behavior.up.window.unwrap_or_default();
-                let stabilized =
-                    recommendations.between(self.now, behavior, down_window, current, proposed);
-                if proposed >= current {
-                    (stabilized, Reason::ScaleUpStabilized, up_window)
-                } else {
-                    (stabilized, Reason::ScaleDownStabilized, down_window)
-                }
+                let down = behavior.down.window.unwrap_or(flag);
+                recommendations.between(self.now, behavior, down, current, proposed)
             }
         };
-        self.scaler.conditions.able_to_scale = if stabilized == proposed {
-            Condition::yes(Reason::ReadyForNewScale, "nothing holds the proposed size")
-        } else {
-            let step = Step::Stabilized {
-                proposed,
-                to: stabilized,
-                window,
-            };
-            let message = step.to_string();
-            self.steps.push(step);
-            Condition::yes(held_by, message)
-        };
+        if stabilized != proposed {
+            return self.tell_stabilized(current, proposed, stabilized);
+        }
+        self.able(
+            true,
+            Reason::ReadyForNewScale,
+            format_args!("nothing holds the proposed size"),
+        );
         stabilized
     }
 
+    fn tell_stabilized(&mut self, current: u32, proposed: u32, to: u32) -> u32 {
+        let flag = self.scaler.policy.flags.downscale_stabilization;
+        let (reason, window) = match &self.scaler.policy.behavior {
+            // The HPA's older path says so whichever way it went.
+            None => (Reason::ScaleDownStabilized, flag),
+            Some(behavior) if proposed >= current => (
+                Reason::ScaleUpStabilized,
+                behavior.up.window.unwrap_or_default(),
+            ),
+            Some(behavior) => (
+                Reason::ScaleDownStabilized,
+                behavior.down.window.unwrap_or(flag),
+            ),
+        };
+        let step = Step::Stabilized {
+            proposed,
+            to,
+            window,
+        };
+        self.able(true, reason, format_args!("{step}"));
+        self.step(step);
+        to
+    }
+
     fn limit(&mut self, current: u32, wanted: u32) -> u32 {
+        let bounds = self.bounds();
         let policy = &self.scaler.policy;
         let history = &self.scaler.history;
         let (allowed, cap) = match &policy.behavior {
-            None => history.limit_plain(policy.manner, policy.bounds, current, wanted),
-            Some(behavior) => history.limit_by(self.now, behavior, policy.bounds, current, wanted),
+            None => history.limit_plain(policy.manner, bounds, current, wanted),
+            Some(behavior) => history.limit_by(self.now, behavior, bounds, current, wanted),
         };
-        self.scaler.conditions.scaling_limited = match cap {
-            None => Condition::no(
+        self.tell_limited(wanted, allowed, cap)
+    }
+
+    /// The queue model's rails (decision.md I3), what `behavior` limits in so many words, and the bounds.
+    fn limit_model(&mut self, current: u32, wanted: u32, up_to: u32) -> u32 {
+        let bounds = self.bounds();
+        let history = &self.scaler.history;
+        let (allowed, cap) = history.limit_model(self.now, current, wanted, up_to);
+        let (allowed, cap) = match &self.scaler.policy.behavior {
+            Some(behavior) if limits(behavior, allowed > current) => {
+                let (by_behavior, by) =
+                    history.limit_by(self.now, behavior, bounds, current, allowed);
+                (by_behavior, by.or(cap))
+            }
+            _ => match bounds.clamp(allowed) {
+                within if within > allowed => (within, Some(Cap::MinReplicas)),
+                within if within < allowed => (within, Some(Cap::MaxReplicas)),
+                within => (within, cap),
+            },
+        };
+        self.tell_limited(wanted, allowed, cap)
+    }
+
+    fn tell_limited(&mut self, wanted: u32, allowed: u32, cap: Option<Cap>) -> u32 {
+        let condition = &mut self.scaler.decision.conditions.scaling_limited;
+        match cap {
+            None => Condition::set(
+                condition,
+                false,
                 Reason::DesiredWithinRange,
-                "the wanted size is within bounds and limits",
+                format_args!("the wanted size is within bounds and limits"),
             ),
             Some(cap) => {
                 let step = Step::Limited {
@@ -330,17 +409,73 @@ impl<'a> Pass<'a> {
                     to: allowed,
                     cap,
                 };
-                let message = step.to_string();
-                self.steps.push(step);
-                Condition::yes(reason_of(cap), message)
+                Condition::set(condition, true, reason_of(cap), format_args!("{step}"));
+                self.step(step);
             }
-        };
+        }
         allowed
     }
 
-    fn warn(&mut self, reason: Reason, message: String) {
-        self.warnings.push(Warning { reason, message });
+    fn unless_paused(&mut self, outcome: Outcome) -> Outcome {
+        let Outcome::Scale { from, to, .. } = outcome else {
+            return outcome;
+        };
+        let direction = if to > from {
+            Direction::Up
+        } else {
+            Direction::Down
+        };
+        if self.scaler.policy.paused != Some(direction) {
+            return outcome;
+        }
+        let step = Step::Paused {
+            direction,
+            wanted: to,
+        };
+        let condition = &mut self.scaler.decision.conditions.scaling_limited;
+        Condition::set(
+            condition,
+            true,
+            Reason::ScalingPaused,
+            format_args!("{step}"),
+        );
+        self.step(step);
+        Outcome::Hold(Hold::RightSize)
     }
+
+    fn by_mode(&mut self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Scale { from, to, why } if self.scaler.policy.mode == Mode::Recommend => {
+                self.able(
+                    true,
+                    Reason::RecommendOnly,
+                    format_args!("mode is Recommend: {to} would be written"),
+                );
+                Outcome::Recommend { from, to, why }
+            }
+            outcome => outcome,
+        }
+    }
+
+    pub(crate) fn step(&mut self, step: Step) {
+        self.scaler.decision.steps.push(step);
+    }
+
+    pub(crate) fn warn(&mut self, reason: Reason, message: String) {
+        let warnings = &mut self.scaler.decision.warnings;
+        warnings.push(Warning { reason, message });
+    }
+
+    fn able(&mut self, able: bool, reason: Reason, message: std::fmt::Arguments<'_>) {
+        let condition = &mut self.scaler.decision.conditions.able_to_scale;
+        Condition::set(condition, able, reason, message);
+    }
+}
+
+/// Whether a behavior limits a direction: with the queue model only policies that were written down do.
+fn limits(behavior: &Behavior, up: bool) -> bool {
+    let rules = if up { &behavior.up } else { &behavior.down };
+    !rules.policies.is_empty() || rules.select == crate::behavior::Select::Disabled
 }
 
 fn reason_of(cap: Cap) -> Reason {
@@ -349,12 +484,5 @@ fn reason_of(cap: Cap) -> Reason {
         Cap::MaxReplicas => Reason::TooManyReplicas,
         Cap::ScaleUpLimit => Reason::ScaleUpLimit,
         Cap::ScaleDownLimit => Reason::ScaleDownLimit,
-    }
-}
-
-fn name(model: Option<&str>) -> String {
-    match model {
-        Some(model) => format!("queue latency of model {model}"),
-        None => "queue latency".to_owned(),
     }
 }

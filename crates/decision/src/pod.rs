@@ -1,6 +1,7 @@
 //! What Kubernetes says of a pod.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// `metadata.uid`: a pod's identity; a name comes back with another pod, a uid never does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,10 +48,11 @@ impl From<&str> for PodUid {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     /// `metadata.name`, for explanations.
-    pub name: String,
+    pub name: Arc<str>,
     /// `status.phase`.
     pub phase: Phase,
-    /// The Ready condition is True. The HPA does not look at it for a per-pod metric; it is reported.
+    /// The Ready condition is True. The HPA does not look at it for a per-pod metric (`algorithm: Ratio`); the queue
+    /// model counts a pod as capacity only while it is.
     pub ready: bool,
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
@@ -60,7 +62,7 @@ impl Pod {
     /// A pod that runs and is ready.
     pub fn running(name: &str) -> Self {
         Self {
-            name: name.to_owned(),
+            name: name.into(),
             phase: Phase::Running,
             ready: true,
             deleting: false,

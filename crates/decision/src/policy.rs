@@ -1,5 +1,6 @@
 //! What the user asked for, in values that cannot be wrong.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::behavior::Behavior;
@@ -13,28 +14,89 @@ pub struct Policy {
     /// What is compared with what. The metric that asks for most replicas wins. Never empty in practice;
     /// an empty list decides nothing and says so.
     pub metrics: Vec<Metric>,
+    /// How a metric becomes a number of replicas.
+    pub algorithm: Algorithm,
+    /// How requests find a pod. The queue model needs to know.
+    pub balancing: Balancing,
     /// `spec.behavior`; `None` is the HPA's older path and not the same as an empty behavior.
     pub behavior: Option<Behavior>,
     /// What the HPA takes from its controller's flags.
     pub flags: Flags,
     /// The HPA to the letter, or with our guards.
     pub manner: Manner,
+    /// What becomes of a decision.
+    pub mode: Mode,
+    /// The direction in which nothing is to happen for now.
+    pub paused: Option<Direction>,
+    /// What to do when nothing has been known for a while.
+    pub fallback: Option<Fallback>,
 }
 
 impl Policy {
-    /// One metric over all models, HPA defaults, our guards on.
+    /// One metric over all models, `algorithm: Ratio` with the HPA's defaults, our guards on.
     pub fn new(bounds: Bounds, target: Target) -> Self {
         Self {
             bounds,
-            metrics: vec![Metric {
-                model: None,
-                target,
-            }],
+            metrics: vec![Metric::of_all_models(target)],
+            algorithm: Algorithm::Ratio,
+            balancing: Balancing::default(),
             behavior: None,
             flags: Flags::default(),
             manner: Manner::Guarded,
+            mode: Mode::default(),
+            paused: None,
+            fallback: None,
         }
     }
+}
+
+/// How a metric becomes a number of replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// The HorizontalPodAutoscaler's rule: replicas times average over target.
+    Ratio,
+    /// The queue model: from arrivals and service times, the fewest replicas whose queues keep the target.
+    Model,
+}
+
+/// How requests find a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balancing {
+    /// Without regard to queues: kube-proxy, random, round robin. Each pod's queue is one of its own.
+    #[default]
+    Random,
+    /// To the pod with the fewest requests: nearly one queue before all workers.
+    LeastRequest,
+}
+
+/// What becomes of a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is written.
+    #[default]
+    Apply,
+    /// It is told and not written.
+    Recommend,
+    /// There is none.
+    Off,
+}
+
+/// A direction of change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// More replicas.
+    Up,
+    /// Fewer replicas.
+    Down,
+}
+
+/// What to do when nothing has been known for a while: at least so many replicas. It never lowers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// For how long no metric could be computed.
+    pub after: Duration,
+    /// At least so many, within the bounds.
+    pub replicas: u32,
 }
 
 /// `1 ≤ min ≤ max`.
@@ -59,15 +121,58 @@ impl Bounds {
     pub fn max(self) -> u32 {
         self.max
     }
+
+    /// With a higher smallest size, but no higher than the largest.
+    pub(crate) fn raised_to(self, floor: u32) -> Self {
+        Self {
+            min: self.min.max(floor.min(self.max)),
+            max: self.max,
+        }
+    }
+
+    pub(crate) fn clamp(self, size: u32) -> u32 {
+        size.clamp(self.min, self.max)
+    }
 }
 
 /// One queue latency and the target that it is held against.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
     /// The model whose queue counts; `None`: in each pod, the model that waits longest.
-    pub model: Option<String>,
-    /// What the mean over the pods should be.
+    pub model: Option<Arc<str>>,
+    /// What it should be.
     pub target: Target,
+    /// Of which waits.
+    pub aggregate: Aggregate,
+    /// How long a worker takes for a request, until that has been measured. For the queue model.
+    pub service: Option<Duration>,
+    /// Workers in each pod, where the pods cannot tell. For the queue model.
+    pub workers: Option<u32>,
+}
+
+impl Metric {
+    /// The mean over all models.
+    pub fn of_all_models(target: Target) -> Self {
+        Self {
+            model: None,
+            target,
+            aggregate: Aggregate::default(),
+            service: None,
+            workers: None,
+        }
+    }
+}
+
+/// Which wait is held against the target. `Ratio` takes it over the pods, the queue model over the requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Aggregate {
+    /// The mean.
+    #[default]
+    Mean,
+    /// The largest. Only `Ratio` has one.
+    Max,
+    /// The one that 5 of 100 exceed.
+    P95,
 }
 
 /// A queue latency to aim at; never zero.

@@ -28,12 +28,49 @@ pub struct Reading {
 }
 
 /// The queue of one model in one pod.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelReading {
     /// The model's name.
     pub name: String,
     /// How long a request that arrives now will wait; `None`: not known, which is never zero.
     pub queue_latency: Option<Latency>,
+    /// What has been counted so far; `None`: nothing is counted.
+    pub counters: Option<Counters>,
+    /// The queue at this moment; `None`: nobody tells.
+    pub queue: Option<Queue>,
+    /// How long a worker takes for one batch, as the server itself measures it.
+    pub service: Option<Duration>,
+}
+
+/// What a server has counted for one model. Only differences between two readings of one pod mean anything:
+/// what they count from is the server's or the sidecar's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests that arrived, refused ones too.
+    pub arrivals: u64,
+    /// Requests that were turned away.
+    pub refused: u64,
+    /// Requests that left after service; `None`: nobody counts them.
+    pub answered: Option<u64>,
+    /// The waits of answered requests, summed.
+    pub waited: Duration,
+    /// The times from arrival to answer of answered requests, summed. They contain the waits.
+    pub sojourned: Duration,
+}
+
+/// The queue of one model in one pod at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Requests that wait.
+    pub pending: u32,
+    /// Requests that workers have in hand.
+    pub in_service: u32,
+    /// Workers that are ready.
+    pub workers: u32,
+    /// The most requests that one worker takes at a time.
+    pub batch_size: u32,
+    /// How long the server waits for a batch to fill.
+    pub batch_delay: Duration,
 }
 
 /// What the server was found to be doing.
@@ -76,6 +113,33 @@ impl ServerState {
 }
 
 impl Reading {
+    /// Becomes equal to `other`, keeping the memory it has: a reading a second and pod leaves nothing to free.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        let models = std::mem::take(&mut self.models);
+        *self = Self {
+            models,
+            taken: other.taken,
+            source: other.source,
+            sequence: other.sequence,
+            clock: other.clock,
+            fresh_for: other.fresh_for,
+            leaving: other.leaving,
+            server: other.server,
+        };
+        self.models.truncate(other.models.len());
+        for (index, model) in other.models.iter().enumerate() {
+            match self.models.get_mut(index) {
+                Some(own) => own.copy_from(model),
+                None => self.models.push(model.clone()),
+            }
+        }
+    }
+
+    /// What is told of `model`.
+    pub(crate) fn of_model(&self, model: &str) -> Option<&ModelReading> {
+        self.models.iter().find(|found| found.name == model)
+    }
+
     /// The queue latency of `model`, or of the model that waits longest if `None`.
     ///
     /// `None` if it is not known. A server that has had no request has a latency of zero.
@@ -94,6 +158,16 @@ impl Reading {
             Some(_) => wanted.next()?.queue_latency,
             None => wanted.filter_map(|found| found.queue_latency).max(),
         }
+    }
+}
+
+impl ModelReading {
+    fn copy_from(&mut self, other: &Self) {
+        self.name.clone_from(&other.name);
+        self.queue_latency = other.queue_latency;
+        self.counters = other.counters;
+        self.queue = other.queue;
+        self.service = other.service;
     }
 }
 

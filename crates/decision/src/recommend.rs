@@ -55,9 +55,10 @@ pub(crate) fn recommend(
         return Err(NoProposal::NoPods);
     }
     let target = metric.target;
-    let direct = groups.average(target).ok_or(NoProposal::NobodyReports)?;
+    let direct = groups.average(metric).ok_or(NoProposal::NobodyReports)?;
     steps.push(Step::Average {
         model: metric.model.clone(),
+        aggregate: metric.aggregate,
         mean: direct.mean,
         pods: direct.pods,
         target: target.latency(),
@@ -91,7 +92,7 @@ pub(crate) fn recommend(
         Some(Latency::ZERO)
     };
     let filled = groups
-        .refilled(silent_as, up_with_pending, target)
+        .refilled(silent_as, up_with_pending, metric)
         .unwrap_or(direct);
     steps.push(Step::Refilled {
         silent: silent_as.map(|latency| (groups.silent, latency)),

@@ -101,7 +101,7 @@ fn play(text: &str) -> Result<(), String> {
             replicas,
             selector: Selector::Usable,
         };
-        let decision = scaler.decide(now, &target);
+        let decision = scaler.decide(now, &target).clone();
         if let Outcome::Scale { from, to, .. } = decision.outcome {
             scaler.wrote(now, from, to);
             replicas = to;
@@ -140,7 +140,7 @@ fn tell(scaler: &mut Scaler, now: Moment, name: &str, said: &str) -> Option<()> 
         "no-samples" => state = ServerState::NoSamplesYet,
         value => latency = Some(Latency::from_secs_f64(seconds(value)?.as_secs_f64())?),
     }
-    scaler.apply_pod(uid.clone(), pod);
+    scaler.apply_pod(now, uid.clone(), pod);
     if speaks {
         let reading = Reading {
             taken: now,
@@ -154,11 +154,12 @@ fn tell(scaler: &mut Scaler, now: Moment, name: &str, said: &str) -> Option<()> 
                 .map(|latency| ModelReading {
                     name: "m".to_owned(),
                     queue_latency: Some(latency),
+                    ..ModelReading::default()
                 })
                 .into_iter()
                 .collect(),
         };
-        scaler.learn(now, &uid, reading).ok()?;
+        scaler.learn(now, &uid, &reading).ok()?;
     }
     Some(())
 }

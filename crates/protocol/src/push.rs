@@ -152,6 +152,12 @@ pub struct Model<'a> {
     /// Requests arrived, refused ones too, cumulative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals_total: Option<f64>,
+    /// Requests turned away, cumulative since the sidecar or the server started, whichever was later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_total: Option<f64>,
+    /// Requests that left after service, cumulative like `refused_total`; absent: they cannot be counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_total: Option<f64>,
     /// Waits of answered requests, summed, in seconds, cumulative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_seconds_total: Option<f64>,
@@ -161,6 +167,9 @@ pub struct Model<'a> {
     /// Requests waiting now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<f64>,
+    /// Requests that workers have in hand now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_service: Option<f64>,
     /// Places left in the queue now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_left: Option<f64>,

@@ -16,7 +16,7 @@ pub(crate) fn run() {
         let mut scaler = Scaler::new(policy, Conditions::default());
         let uids: Vec<PodUid> = (0..pods).map(|pod| format!("pod-{pod}").into()).collect();
         for uid in &uids {
-            scaler.apply_pod(uid.clone(), Pod::running(uid.as_str()));
+            scaler.apply_pod(Moment::ORIGIN, uid.clone(), Pod::running(uid.as_str()));
         }
         let facts = TargetFacts::Known {
             replicas: pods,
@@ -28,7 +28,7 @@ pub(crate) fn run() {
             let now = Moment::from_secs(second);
             let began = Instant::now();
             for uid in &uids {
-                scaler.learn(now, uid, reading(now, second)).unwrap();
+                scaler.learn(now, uid, &reading(now, second)).unwrap();
             }
             let learned = Instant::now();
             black_box(scaler.decide(now, &facts));
@@ -60,6 +60,7 @@ fn reading(now: Moment, second: u64) -> Reading {
         models: vec![ModelReading {
             name: "sleepy".to_owned(),
             queue_latency: Some(Latency::from_nanos(6_900_000)),
+            ..ModelReading::default()
         }],
     }
 }

@@ -160,7 +160,7 @@ fn what_is_answered_otherwise_here_is_known() {
 }
 
 #[test]
-fn defaults_are_those_of_the_hpa() {
+fn what_is_not_given_is_what_most_want() {
     let namespace = Namespace::create(rig(), "defaults");
     namespace.apply(
         "apiVersion: pushscale.dev/v1alpha1\nkind: PushScaler\n\
@@ -170,7 +170,10 @@ fn defaults_are_those_of_the_hpa() {
     );
     let spec = &namespace.get("pushscaler", "short")["spec"];
     assert_eq!(spec["minReplicas"], 1);
-    assert_eq!(spec["algorithm"], "Ratio");
+    assert_eq!(spec["algorithm"], "Model");
+    assert_eq!(spec["loadBalancing"], "Random");
+    assert_eq!(spec["mode"], "Apply");
+    assert_eq!(spec["metrics"][0]["queueLatency"]["aggregate"], "Mean");
     // Absent stays absent: behavior {} is another thing.
     assert!(spec.get("behavior").is_none());
 }

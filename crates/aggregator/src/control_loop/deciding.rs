@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use pushscale_decision::{Decision, Hold, Moment, Outcome};
 
 use super::ControlLoop;
@@ -42,13 +43,22 @@ impl ControlLoop {
             return;
         };
         let Some(facts) = facts else { return };
-        let decision = scaler.decide(now, &facts);
+        let clock = Timestamp::now();
+        let floor = entry.schedules.floor(clock);
+        scaler.set_scheduled(floor.replicas);
+        let decision = scaler.decide(now, &facts).clone();
         entry.decided = Some(now);
         entry.retry_at = None;
         self.metrics.decided(outcome_of(&decision));
-        let wake_at = decision.wake_at;
-        if let Outcome::Scale { from, to, reason } = &decision.outcome {
-            tracing::info!(autoscaler = %key, current = from, desired = to, reason, "{decision}");
+        let wake_at = match floor
+            .until
+            .and_then(|until| (until - clock).try_into().ok())
+        {
+            Some(left) => decision.wake_at.min(now.plus(left)),
+            None => decision.wake_at,
+        };
+        if let Outcome::Scale { from, to, why } = &decision.outcome {
+            tracing::info!(autoscaler = %key, current = from, desired = to, reason = %why, "{decision}");
             self.write(key, *from, *to);
         } else {
             tracing::debug!(autoscaler = %key, "{decision}");
@@ -87,6 +97,8 @@ fn outcome_of(decision: &Decision) -> DecisionOutcome {
     match &decision.outcome {
         Outcome::Scale { from, to, .. } if to > from => DecisionOutcome::ScaleUp,
         Outcome::Scale { .. } => DecisionOutcome::ScaleDown,
+        Outcome::Recommend { .. } => DecisionOutcome::Recommended,
+        Outcome::Hold(Hold::Off) => DecisionOutcome::Off,
         Outcome::Hold(Hold::RightSize) => DecisionOutcome::RightSize,
         Outcome::Hold(Hold::TargetUnreadable) => DecisionOutcome::TargetUnreadable,
         Outcome::Hold(Hold::Contested) => DecisionOutcome::Contested,

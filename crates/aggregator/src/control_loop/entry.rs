@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use pushscale_api::{PushScalerStatus, SpecProblem};
+use pushscale_api::{PushScalerStatus, Schedules, SpecProblem};
 use pushscale_decision::{
     Conditions, Decision, Moment, PodUid, Policy, Scaler, Selector, TargetFacts,
 };
@@ -38,6 +38,7 @@ pub(super) struct Entry {
     pub(super) target: TargetRef,
     pub(super) watch: WatchId,
     pub(super) brain: Result<Box<Scaler>, Box<Unusable>>,
+    pub(super) schedules: Schedules,
     pub(super) scale: Option<Result<Scale, ScaleError>>,
     pub(super) selector_problem: Option<String>,
     /// All pods under the selector were told once; before that, few pods may be many.
@@ -80,6 +81,7 @@ impl Entry {
             target,
             watch,
             policy,
+            schedules,
             conditions,
             last_scale_time,
             transitions,
@@ -90,6 +92,7 @@ impl Entry {
             target,
             watch,
             brain: brain(policy, conditions),
+            schedules,
             scale: None,
             selector_problem: None,
             pods_listed: false,
@@ -120,8 +123,10 @@ impl Entry {
         &mut self,
         generation: Option<i64>,
         policy: Result<Policy, Vec<SpecProblem>>,
+        schedules: Schedules,
     ) {
         self.generation = generation;
+        self.schedules = schedules;
         match (&mut self.brain, policy) {
             (Ok(scaler), Ok(policy)) => scaler.set_policy(policy),
             (Ok(scaler), Err(problems)) => {

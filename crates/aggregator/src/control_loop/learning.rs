@@ -28,7 +28,7 @@ impl ControlLoop {
                 if entry.generation == facts.generation && entry.generation.is_some() {
                     return;
                 }
-                entry.apply_spec(facts.generation, facts.policy);
+                entry.apply_spec(facts.generation, facts.policy, facts.schedules);
             }
             _ => {
                 // New, made anew under its old name, or pointed at another target: what was learnt of the old
@@ -108,17 +108,18 @@ impl ControlLoop {
     }
 
     pub(super) fn apply_pod(&mut self, watch: &WatchId, uid: PodUid, pod: Pod) {
+        let now = self.now();
         let key = &watch.scaler;
         let Some(entry) = self.watched(watch) else {
             return;
         };
         entry.selector_problem = None;
         if let Ok(scaler) = &mut entry.brain {
-            scaler.apply_pod(uid.clone(), pod.clone());
+            scaler.apply_pod(now, uid.clone(), pod.clone());
         }
         let under = self.directory.add(uid.clone(), &pod.name, key).clone();
         self.note_shared(&uid, &under);
-        self.mark_due(key, self.now());
+        self.mark_due(key, now);
     }
 
     pub(super) fn forget_pod(&mut self, watch: &WatchId, uid: &PodUid) {
@@ -219,16 +220,14 @@ impl ControlLoop {
         // What was taken before this process began is as old as can be told.
         reading.taken = pushscale_decision::Moment::at(now.since_origin().saturating_sub(age));
         let taken = reading.taken;
-        // For one scaler, which is the rule, none is cloned.
-        let readings = std::iter::repeat_n(reading, listed.scalers.len());
         let mut outcome = Verdict::UnknownPod;
-        for (key, reading) in listed.scalers.iter().zip(readings) {
+        for key in &listed.scalers {
             let Some(entry) = self.scalers.get_mut(key) else {
                 continue;
             };
             // A scaler whose spec is wrong takes no readings; the pod is not to blame.
             if let Ok(scaler) = &mut entry.brain {
-                if let Err(refusal) = scaler.learn(now, uid, reading) {
+                if let Err(refusal) = scaler.learn(now, uid, &reading) {
                     return Verdict::Refused(refusal);
                 }
                 entry.newest_reading = Some(taken);

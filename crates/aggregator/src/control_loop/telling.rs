@@ -219,7 +219,7 @@ impl Entry {
 
     pub(super) fn reason_of_last(&self) -> String {
         match self.last.as_ref().map(|decision| &decision.outcome) {
-            Some(Outcome::Scale { reason, .. }) => reason.clone(),
+            Some(Outcome::Scale { why, .. }) => why.to_string(),
             _ => String::new(),
         }
     }

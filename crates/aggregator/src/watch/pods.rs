@@ -94,7 +94,7 @@ fn neutral(pod: &KubePod) -> Option<(PodUid, Pod)> {
                 .any(|condition| condition.type_ == "Ready" && condition.status == "True")
         });
     let pod = Pod {
-        name: pod.metadata.name.clone().unwrap_or_default(),
+        name: pod.metadata.name.clone().unwrap_or_default().into(),
         phase,
         ready,
         deleting: pod.metadata.deletion_timestamp.is_some(),

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use kube::runtime::watcher;
 use kube::runtime::{WatchStreamExt as _, watcher::Event as Watched};
 use kube::{Client, ResourceExt as _};
-use pushscale_api::{PushScaler, policy_of};
+use pushscale_api::{PushScaler, PushScalerSpec, Schedules, policy_of};
 use pushscale_daemon::readiness::Pending;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -113,6 +113,7 @@ impl Eyes {
             target: target.clone(),
             watch: watch.clone(),
             policy: policy_of(&scaler.spec),
+            schedules: schedules_of(&scaler.spec),
             conditions: before.conditions,
             last_scale_time: before.last_scale_time,
             transitions: before.transitions,
@@ -137,6 +138,12 @@ impl Eyes {
             }
         }
     }
+}
+
+/// Mistakes in them are among the policy's.
+fn schedules_of(spec: &PushScalerSpec) -> Schedules {
+    let schedules = spec.schedules.as_deref().unwrap_or_default();
+    Schedules::of(schedules).unwrap_or_default()
 }
 
 fn key_of(scaler: &PushScaler) -> Option<ScalerKey> {

@@ -140,7 +140,7 @@ impl Life {
 
     async fn tell(&self, phase: Phase, ready: bool, deleting: bool) {
         let pod = Pod {
-            name: self.name.clone(),
+            name: self.name.as_str().into(),
             phase,
             ready,
             deleting,

@@ -8,6 +8,7 @@ use pushscale_aggregator::{
     Event, Pending, Report, Scale, ScaleError, ScaleTarget, ScalerFacts, ScalerKey, TargetRef,
     WatchId, World, Written,
 };
+use pushscale_api::Schedules;
 use pushscale_decision::{Behavior, Bounds, Conditions, Latency, Policy, Target};
 use tokio::sync::{mpsc, watch};
 
@@ -129,6 +130,7 @@ pub(crate) async fn introduce(events: &mpsc::Sender<Event>, max: u32, target_ms:
         },
         watch: watch_id(),
         policy: Ok(policy),
+        schedules: Schedules::default(),
         conditions: Conditions::default(),
         last_scale_time: None,
         transitions: Vec::new(),

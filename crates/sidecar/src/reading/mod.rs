@@ -4,6 +4,7 @@
 //! is `None`.
 
 mod answered;
+mod departures;
 mod queued;
 mod reader;
 mod service_time;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pushscale_protocol::Basis;
 
 use super::answered::{Answered, Moves};
+use super::departures::Departures;
 use super::queued::{JITTER, Queued};
 use super::service_time::ServiceTime;
 use crate::look::{Counters, Queue};
@@ -18,6 +19,7 @@ pub(super) struct Track {
     queued: Queued,
     answered: Answered,
     service: ServiceTime,
+    departures: Departures,
     before: Option<Before>,
     progressed: Duration,
     progressed_with: Option<Mark>,
@@ -64,6 +66,11 @@ pub(super) struct Figures {
     pub(super) basis: Basis,
     pub(super) refusing: bool,
     pub(super) service: Option<f64>,
+    /// Turned away, cumulative since it was first seen.
+    pub(super) refused: f64,
+    /// Left after service, cumulative like that; in workers' hands now. `None`: nobody tells how many wait.
+    pub(super) answered: Option<f64>,
+    pub(super) in_service: Option<f64>,
     /// Its workers have been ready at some time, or nobody says whether they have.
     pub(super) warm: bool,
 }
@@ -80,6 +87,7 @@ impl Track {
                 Answered::default()
             },
             service: ServiceTime::default(),
+            departures: Departures::default(),
             before: from_start.then_some(Before {
                 arrivals: 0.0,
                 wait: 0.0,
@@ -146,6 +154,10 @@ impl Track {
         });
         self.answered
             .observe(seen.at, moves, self.service.seconds());
+        let service = self.service.seconds();
+        let refused = before.map_or(0.0, |_| refused.min(arrived.max(0.0)));
+        self.departures
+            .observe(seen.at, moves, refused, seen.queue, service);
 
         let (wait, basis) = match seen.queue {
             Some(queue) => self.wait_in(queue, seen.at, admitted),
@@ -160,6 +172,9 @@ impl Track {
             basis,
             refusing: full || (seen.sole && seen.failed > 0.0),
             service: self.service.seconds(),
+            refused: self.departures.refused(),
+            answered: self.departures.answered(),
+            in_service: self.departures.in_service(),
             warm: self.was_ready || seen.queue.is_none(),
         }
     }

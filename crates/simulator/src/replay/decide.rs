@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use pushscale_api::{
-    Algorithm, MetricSpec, MetricType, PushScalerSpec, QueueLatencySource, ScaleTargetRef,
-    policy_of,
-};
+use pushscale_api::{Algorithm, MetricSpec, PushScalerSpec, ScaleTargetRef, policy_of};
 use pushscale_decision::{
     Conditions, Flags, Latency, Manner, Metric, Moment, Outcome, PodUid, Policy, Scaler, Selector,
     Target, TargetFacts,
@@ -57,7 +54,7 @@ impl Replay<'_> {
             self.scaler.set_policy(self.policy.clone());
         }
         for name in &step.metric_fault {
-            let known = |metric: &Metric| metric.model.as_ref() == Some(name);
+            let known = |metric: &Metric| metric.model.as_deref() == Some(name.as_str());
             if !self.policy.metrics.iter().any(known) {
                 let problem = format!("{name} is no metric of the policy");
                 return Err(self.mistake(index, "metricFault", problem));
@@ -68,7 +65,7 @@ impl Replay<'_> {
         }
         let before = self.replicas;
         let uids = self.tell_pods(now, index, step)?;
-        let decision = self.scaler.decide(now, &target_facts(step, before));
+        let decision = self.scaler.decide(now, &target_facts(step, before)).clone();
         if let Outcome::Scale { from, to, .. } = decision.outcome {
             self.write(now, step.fault, from, to);
         }
@@ -130,10 +127,10 @@ impl Replay<'_> {
                 let problem = "it has valuesMilli, but the policy has targetMilli: use valueMilli";
                 return Err(self.mistake(index, &field, problem));
             }
-            self.scaler.apply_pod(uid.clone(), pod_of(pod));
+            self.scaler.apply_pod(now, uid.clone(), pod_of(pod));
             if let Some(reading) = reading_of(now, pod, step) {
                 self.scaler
-                    .learn(now, &uid, reading)
+                    .learn(now, &uid, &reading)
                     .map_err(|refusal| self.mistake(index, &field, refusal.to_string()))?;
             }
             uids.push(uid);
@@ -166,27 +163,21 @@ fn policy_from(case: &Case, policy: &CasePolicy, field: &str) -> Result<Policy, 
             .collect(),
         _ => return Err(wrong("give either targetMilli or metrics".to_owned())),
     };
+    let any = ScaleTargetRef {
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        name: "any".to_owned(),
+    };
+    // Any target: thousandths of an unknown unit are no duration, and are set below.
+    let metrics = targets
+        .iter()
+        .map(|(model, _)| MetricSpec::queue_latency("1ms", model.clone()))
+        .collect();
     let spec = PushScalerSpec {
-        scale_target_ref: ScaleTargetRef {
-            api_version: "apps/v1".to_owned(),
-            kind: "Deployment".to_owned(),
-            name: "any".to_owned(),
-        },
         min_replicas: policy.min_replicas,
-        max_replicas: policy.max_replicas,
-        metrics: targets
-            .iter()
-            .map(|(model, _)| MetricSpec {
-                type_: MetricType::QueueLatency,
-                queue_latency: QueueLatencySource {
-                    // Any: thousandths of an unknown unit are no duration, and are set below.
-                    target: "1ms".to_owned(),
-                    model: model.clone(),
-                },
-            })
-            .collect(),
         behavior: policy.behavior.clone(),
         algorithm: Algorithm::Ratio,
+        ..PushScalerSpec::new(any, policy.max_replicas, metrics)
     };
     let mut found = policy_of(&spec).map_err(|problems| {
         let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();

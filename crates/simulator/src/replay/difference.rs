@@ -48,12 +48,12 @@ impl Found {
     }
 
     pub(super) fn new(desired: u32, patched: bool, conditions: &Conditions) -> Self {
-        // Fresh is ours alone.
+        // The others are ours alone.
         let Conditions {
             able_to_scale,
             scaling_active,
             scaling_limited,
-            fresh: _,
+            ..
         } = conditions;
         let conditions = [
             ("AbleToScale", able_to_scale),

@@ -12,7 +12,7 @@ const LONE_MODEL: &str = "model";
 /// What Kubernetes says of it.
 pub(super) fn pod_of(pod: &CasePod) -> Pod {
     Pod {
-        name: pod.name.clone(),
+        name: pod.name.as_str().into(),
         phase: match pod.phase {
             CasePhase::Pending => Phase::Pending,
             CasePhase::Running => Phase::Running,
@@ -40,6 +40,7 @@ pub(super) fn reading_of(now: Moment, pod: &CasePod, step: &Step) -> Option<Read
         .map(|(name, value)| ModelReading {
             name: name.to_owned(),
             queue_latency: Some(Latency::from_nanos(value)),
+            ..ModelReading::default()
         })
         .collect();
     (!models.is_empty()).then_some(Reading {

@@ -1,0 +1,277 @@
+//! `spec.schedules`: lower limits by the clock.
+
+use jiff::{SignedDuration, Timestamp};
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::SpecProblem;
+
+/// A lower limit that begins when its time comes, and holds for its duration, or until another schedule's time
+/// comes. Those without a duration relieve each other; the highest of what holds counts.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Schedule {
+    /// When it begins: minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5.
+    #[schemars(
+        length(max = 128),
+        regex(pattern = r"^[0-9A-Za-z*,/#?-]+( +[0-9A-Za-z*,/#?-]+){4}$")
+    )]
+    pub cron: String,
+    /// The time zone of that, such as Europe/Berlin; UTC unless given.
+    #[serde(default = "utc")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[0-9A-Za-z_+/-]+$"))]
+    pub timezone: String,
+    /// At least so many replicas.
+    #[schemars(range(min = 1))]
+    pub min_replicas: i32,
+    /// For how long, such as 10h or 90m. Without it, until another schedule begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(s|m|h))+$"))]
+    pub duration: Option<String>,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+/// A search for the last time that a schedule began looks back so far, in steps: most begin daily or weekly, some
+/// on the 29th of February.
+const LOOK_BACK_HOURS: [i64; 6] = [1, 25, 8 * 24, 32 * 24, 367 * 24, 9 * 366 * 24];
+
+/// All schedules of one PushScaler, understood.
+#[derive(Clone, Debug, Default)]
+pub struct Schedules(Vec<Understood>);
+
+#[derive(Clone, Debug)]
+struct Understood {
+    crontab: cronexpr::Crontab,
+    replicas: u32,
+    duration: Option<SignedDuration>,
+}
+
+/// What the schedules ask for at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Floor {
+    /// At least so many replicas; `None`: nothing.
+    pub replicas: Option<u32>,
+    /// Until then; `None`: for ever.
+    pub until: Option<Timestamp>,
+}
+
+impl Schedules {
+    /// Understands them.
+    ///
+    /// # Errors
+    /// All mistakes at once, each with its field. The API server cannot know whether a day exists or a time zone.
+    pub fn of(schedules: &[Schedule]) -> Result<Self, Vec<SpecProblem>> {
+        let mut problems = Vec::new();
+        let understood = schedules
+            .iter()
+            .enumerate()
+            .filter_map(|(index, schedule)| understand(index, schedule, &mut problems))
+            .collect();
+        if problems.is_empty() {
+            Ok(Self(understood))
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// What they ask for at `now`.
+    pub fn floor(&self, now: Timestamp) -> Floor {
+        let mut replicas: Option<u32> = None;
+        let mut until: Option<Timestamp> = None;
+        let mut changes_at = |at: Option<Timestamp>| {
+            if let Some(at) = at.filter(|at| *at > now) {
+                until = Some(until.map_or(at, |until| until.min(at)));
+            }
+        };
+        // Of those without a duration, the one that began last.
+        let mut open: Option<(Timestamp, u32)> = None;
+        for schedule in &self.0 {
+            changes_at(schedule.next(now));
+            let Some(began) = schedule.last(now) else {
+                continue;
+            };
+            match schedule.duration {
+                Some(duration) => {
+                    let ends = began.checked_add(duration).ok();
+                    if ends.is_some_and(|ends| ends > now) {
+                        replicas = replicas.max(Some(schedule.replicas));
+                        changes_at(ends);
+                    }
+                }
+                None if open.is_none_or(|(latest, _)| began >= latest) => {
+                    open = Some((began, schedule.replicas));
+                }
+                None => {}
+            }
+        }
+        Floor {
+            replicas: replicas.max(open.map(|(_, replicas)| replicas)),
+            until,
+        }
+    }
+}
+
+impl Understood {
+    fn next(&self, after: Timestamp) -> Option<Timestamp> {
+        let found = self
+            .crontab
+            .find_next(cronexpr::MakeTimestamp(after))
+            .ok()?;
+        Some(found.timestamp())
+    }
+
+    /// The last time at or before `now` that it began.
+    fn last(&self, now: Timestamp) -> Option<Timestamp> {
+        for hours in LOOK_BACK_HOURS {
+            let from = now.checked_sub(SignedDuration::from_hours(hours)).ok()?;
+            let mut found = None;
+            let mut at = from;
+            while let Some(next) = self.next(at).filter(|next| *next <= now) {
+                found = Some(next);
+                at = next;
+            }
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+}
+
+fn understand(
+    index: usize,
+    schedule: &Schedule,
+    problems: &mut Vec<SpecProblem>,
+) -> Option<Understood> {
+    let mut problem = |field: &str, found: &str, expected| {
+        problems.push(SpecProblem {
+            field: format!("spec.schedules[{index}].{field}"),
+            found: format!("{found:?}"),
+            expected,
+        });
+    };
+    if jiff::tz::TimeZone::get(&schedule.timezone).is_err() {
+        problem(
+            "timezone",
+            &schedule.timezone,
+            "the name of a time zone, such as Europe/Berlin",
+        );
+        return None;
+    }
+    let text = format!("{} {}", schedule.cron, schedule.timezone);
+    let crontab = cronexpr::parse_crontab(&text);
+    if crontab.is_err() {
+        problem(
+            "cron",
+            &schedule.cron,
+            "minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5",
+        );
+    }
+    let duration = schedule.duration.as_ref().map(|text| {
+        let duration = text.parse::<SignedDuration>().ok();
+        let duration = duration.filter(|duration| duration.is_positive());
+        if duration.is_none() {
+            problem("duration", text, "a duration greater than 0, such as 10h");
+        }
+        duration
+    });
+    let duration = match duration {
+        Some(None) => return None,
+        Some(duration) => duration,
+        None => None,
+    };
+    Some(Understood {
+        crontab: crontab.ok()?,
+        replicas: u32::try_from(schedule.min_replicas).ok()?,
+        duration,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(cron: &str, min_replicas: i32, duration: Option<&str>) -> Schedule {
+        Schedule {
+            cron: cron.to_owned(),
+            timezone: "Europe/Berlin".to_owned(),
+            min_replicas,
+            duration: duration.map(ToOwned::to_owned),
+        }
+    }
+
+    fn floor(schedules: &[Schedule], at: &str) -> (Option<u32>, String) {
+        let floor = Schedules::of(schedules).unwrap().floor(at.parse().unwrap());
+        let until = floor
+            .until
+            .map_or("ever".to_owned(), |until| until.to_string());
+        (floor.replicas, until)
+    }
+
+    #[test]
+    fn those_without_a_duration_relieve_each_other() {
+        let week = [
+            schedule("0 8 * * 1-5", 6, None),
+            schedule("0 20 * * 1-5", 2, None),
+        ];
+        // 2026-11-24 is a Tuesday; Berlin is an hour ahead of UTC in winter.
+        let cases = [
+            ("2026-11-24T06:59:59Z", 2, "2026-11-24T07:00:00Z"),
+            ("2026-11-24T07:00:00Z", 6, "2026-11-24T19:00:00Z"),
+            ("2026-11-24T19:00:00Z", 2, "2026-11-25T07:00:00Z"),
+            // The weekend keeps what Friday evening said.
+            ("2026-11-29T12:00:00Z", 2, "2026-11-30T07:00:00Z"),
+            // Summer time: two hours ahead.
+            ("2026-07-07T06:30:00Z", 6, "2026-07-07T18:00:00Z"),
+        ];
+        for (at, replicas, until) in cases {
+            assert_eq!(floor(&week, at), (Some(replicas), until.to_owned()), "{at}");
+        }
+    }
+
+    #[test]
+    fn one_with_a_duration_ends_by_itself_and_the_highest_counts() {
+        let both = [
+            schedule("0 0 * * *", 2, None),
+            schedule("0 12 * * *", 8, Some("90m")),
+        ];
+        assert_eq!(
+            floor(&both, "2026-11-24T11:30:00Z"),
+            (Some(8), "2026-11-24T12:30:00Z".to_owned())
+        );
+        assert_eq!(floor(&both, "2026-11-24T12:30:00Z").0, Some(2));
+        let only = [schedule("0 12 * * *", 8, Some("90m"))];
+        assert_eq!(floor(&only, "2026-11-24T09:00:00Z").0, None);
+    }
+
+    #[test]
+    fn a_leap_day_is_found_years_back() {
+        let leap = [schedule("0 0 29 2 *", 3, None)];
+        assert_eq!(floor(&leap, "2027-06-01T00:00:00Z").0, Some(3));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_named() {
+        let wrong = [
+            Schedule {
+                timezone: "Mars/Olympus".to_owned(),
+                ..schedule("0 8 * * *", 1, None)
+            },
+            schedule("0 25 * * *", 1, None),
+            schedule("0 8 * * *", 1, Some("0h")),
+        ];
+        let problems = Schedules::of(&wrong).unwrap_err();
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "spec.schedules[0].timezone is \"Mars/Olympus\": it must be the name of a time zone, such as Europe/Berlin",
+                "spec.schedules[1].cron is \"0 25 * * *\": it must be minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5",
+                "spec.schedules[2].duration is \"0h\": it must be a duration greater than 0, such as 10h",
+            ]
+        );
+    }
+}

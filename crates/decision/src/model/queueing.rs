@@ -1,0 +1,208 @@
+//! How long requests wait in a queue, by the formulas of Erlang and of Allen and Cunneen.
+
+/// No queue is planned to keep its workers busier than this: near 1 a wait is anything (decision.md 4.4).
+pub(crate) const BUSIEST: f64 = 0.92;
+
+/// So many workers behind one queue keep any sensible target at [`BUSIEST`] already, and summing over them would
+/// be all that a decision does.
+const MANY_WORKERS: f64 = 2000.0;
+
+/// The probability that a request has to wait (Erlang C), for Poisson arrivals and exponential service.
+///
+/// `load` is the mean number of busy workers, in Erlang; 1 if that is more than there are `workers`.
+pub(crate) fn erlang_c(load: f64, workers: u32) -> f64 {
+    if load <= 0.0 {
+        return 0.0;
+    }
+    if load >= f64::from(workers) {
+        return 1.0;
+    }
+    // Erlang B by its recursion, which is stable, then C from B.
+    let blocked = (1..=workers).fold(1.0, |blocked, k| {
+        load * blocked / (f64::from(k) + load * blocked)
+    });
+    from_blocked(blocked, load, f64::from(workers))
+}
+
+fn from_blocked(blocked: f64, load: f64, workers: f64) -> f64 {
+    let busy = load / workers;
+    blocked / (1.0 - busy * (1.0 - blocked))
+}
+
+/// How uneven arrivals and service are: the factor of Allen and Cunneen, times what calibration adds. 1 for
+/// Poisson arrivals and exponential service.
+pub(crate) type Variability = f64;
+
+/// Which wait is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Wait {
+    /// The mean.
+    Mean,
+    /// The one that this share of all requests exceeds.
+    Exceeded(f64),
+}
+
+impl Wait {
+    /// The wait at one queue of `workers`, in units of the service time; infinite if they cannot keep up.
+    ///
+    /// Mean: `v · C(W, a) / (W − a)` (Allen–Cunneen; Kingman for one worker). Exceeded by a share `q`: the
+    /// exponential tail of the same queue, `v · ln(C / q) / (W − a)`, 0 where fewer than `q` wait at all.
+    pub(crate) fn at(self, load: f64, workers: u32, variability: Variability) -> f64 {
+        let spare = f64::from(workers) - load;
+        if spare <= 0.0 {
+            return f64::INFINITY;
+        }
+        self.of(erlang_c(load, workers), spare, variability)
+    }
+
+    fn of(self, waiting: f64, spare: f64, variability: Variability) -> f64 {
+        match self {
+            Self::Mean => variability * waiting / spare,
+            Self::Exceeded(share) if waiting <= share => 0.0,
+            Self::Exceeded(share) => variability * (waiting / share).ln() / spare,
+        }
+    }
+}
+
+/// How busy the workers of one pod may be so that its queue keeps the target, 0 to [`BUSIEST`].
+///
+/// `target` is in units of the service time. Bisection over 30 halvings: the wait grows with the load.
+pub(crate) fn occupancy(wait: Wait, target: f64, workers: u32, variability: Variability) -> f64 {
+    let fits = |busy: f64| wait.at(busy * f64::from(workers), workers, variability) <= target;
+    if fits(BUSIEST) {
+        return BUSIEST;
+    }
+    let (mut low, mut high) = (0.0, BUSIEST);
+    for _ in 0..30 {
+        let middle = (low + high) / 2.0;
+        if fits(middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// The fewest pods of `workers` each whose one common queue keeps the target, and keeps them no busier than
+/// [`BUSIEST`]; at most `most`.
+pub(crate) fn pooled_pods(
+    wait: Wait,
+    target: f64,
+    load: f64,
+    workers: u32,
+    variability: Variability,
+    most: u32,
+) -> u32 {
+    let by_bound = (load / (f64::from(workers) * BUSIEST)).ceil().max(1.0);
+    if load > MANY_WORKERS {
+        return whole(by_bound).min(most);
+    }
+    let mut blocked = 1.0;
+    let mut pods = 0;
+    loop {
+        pods += 1;
+        for k in (pods - 1) * workers + 1..=pods * workers {
+            blocked = load * blocked / (f64::from(k) + load * blocked);
+        }
+        let all = f64::from(pods * workers);
+        let enough = f64::from(pods) >= by_bound
+            && wait.of(from_blocked(blocked, load, all), all - load, variability) <= target;
+        if enough || pods >= most {
+            return pods;
+        }
+    }
+}
+
+/// A count of pods; what is beyond an int32 stays the largest.
+pub(crate) fn whole(pods: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to an int32's range first"
+    )]
+    {
+        pods.clamp(0.0, f64::from(i32::MAX)) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(found: f64, expected: f64) {
+        assert!(
+            (found - expected).abs() < 1e-3 * expected.max(0.1),
+            "{found} is not {expected}"
+        );
+    }
+
+    #[test]
+    fn erlang_c_agrees_with_the_closed_forms_and_with_tables() {
+        for tenth in 1..10 {
+            let busy = f64::from(tenth) / 10.0;
+            near(erlang_c(busy, 1), busy);
+            near(erlang_c(2.0 * busy, 2), 2.0 * busy * busy / (1.0 + busy));
+        }
+        // Tables of the Erlang C formula: load, workers, probability of waiting.
+        for (load, workers, waiting) in [
+            (2.0, 3, 0.4444),
+            (3.0, 4, 0.5094),
+            (5.0, 7, 0.3241),
+            (10.0, 12, 0.4494),
+            (20.0, 25, 0.2091),
+        ] {
+            near(erlang_c(load, workers), waiting);
+        }
+        near(erlang_c(4.0, 4), 1.0);
+        near(erlang_c(0.0, 4), 0.0);
+    }
+
+    #[test]
+    fn mean_waits_are_those_of_m_m_1_and_m_m_2() {
+        // M/M/1: Wq = ρ / (1 − ρ) · S; M/M/2: Wq = ρ² / (1 − ρ²) · S.
+        for tenth in 1..10 {
+            let busy = f64::from(tenth) / 10.0;
+            near(Wait::Mean.at(busy, 1, 1.0), busy / (1.0 - busy));
+            near(
+                Wait::Mean.at(2.0 * busy, 2, 1.0),
+                busy * busy / (1.0 - busy * busy),
+            );
+        }
+        // M/M/1: the wait is over t with probability ρ · exp(−(1 − ρ) t).
+        let wait = Wait::Exceeded(0.05).at(0.8, 1, 1.0);
+        near(0.8 * (-0.2 * wait).exp(), 0.05);
+        near(Wait::Exceeded(0.05).at(0.04, 1, 1.0), 0.0);
+    }
+
+    #[test]
+    fn pods_may_be_the_busier_the_longer_requests_may_wait_and_the_more_workers_there_are() {
+        let at = |target, workers, variability| occupancy(Wait::Mean, target, workers, variability);
+        for workers in [1, 2, 4, 8] {
+            for target in [0.05, 0.2, 0.5, 1.0] {
+                assert!(at(target * 1.5, workers, 1.0) > at(target, workers, 1.0));
+                assert!(at(target, workers + 1, 1.0) > at(target, workers, 1.0));
+                assert!(at(target, workers, 1.5) < at(target, workers, 1.0));
+            }
+        }
+        near(at(0.5, 4, 1.0), 0.746);
+        near(at(1e9, 4, 1.0), BUSIEST);
+    }
+
+    #[test]
+    fn one_common_queue_takes_no_more_pods_than_queues_of_their_own() {
+        for load in [0.3, 2.0, 7.7, 31.0, 180.0] {
+            for workers in [1, 2, 4, 8] {
+                let own = load / (f64::from(workers) * occupancy(Wait::Mean, 0.5, workers, 1.0));
+                let common = pooled_pods(Wait::Mean, 0.5, load, workers, 1.0, 10_000);
+                assert!(f64::from(common) <= own.ceil(), "{load} {workers}");
+                assert!(f64::from(common) * f64::from(workers) * BUSIEST >= load);
+                let fewer = (common - 1) * workers;
+                let kept = Wait::Mean.at(load, fewer, 1.0) <= 0.5;
+                let bound = load <= f64::from(fewer) * BUSIEST;
+                assert!(common == 1 || !(kept && bound), "{load} {workers}");
+            }
+        }
+        assert_eq!(pooled_pods(Wait::Mean, 0.5, 1e9, 4, 1.0, 77), 77);
+    }
+}
