@@ -1,5 +1,6 @@
 //! What all metrics ask for by the queue model: for each model of a pod its own pods, and the most of them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::conditions::{Condition, Conditions, Reason};
@@ -8,7 +9,8 @@ use crate::latency::Latency;
 use crate::model::{Incomplete, NoPlan, Plan, PlanReason, Situation};
 use crate::pass::{Pass, Proposal};
 use crate::propose_ratio::share;
-use crate::step::{Step, metric as metric_name};
+use crate::sentence::metric as metric_name;
+use crate::step::Step;
 
 impl Pass<'_> {
     /// The largest plan of all metrics; `None` if they must not be acted on.
@@ -62,7 +64,7 @@ impl Pass<'_> {
         let metric = &scaler.policy.metrics[index];
         let delay = scaler.start_delay.seconds();
         let steps = &mut scaler.decision.steps;
-        let mut best: Option<(Plan, std::ops::Range<usize>, Arc<str>, Option<f64>)> = None;
+        let mut best: Option<Best> = None;
         let mut problem: Option<NoPlan> = None;
         let mut pods_told = None;
         for (slot, model) in scaler.models.iter_mut().enumerate() {
@@ -101,19 +103,28 @@ impl Pass<'_> {
                 metric,
                 balancing: scaler.policy.balancing,
                 delay,
+                hold: scaler
+                    .policy
+                    .behavior
+                    .as_ref()
+                    .and_then(|behavior| behavior.down.window),
             };
             match model.plan(&situation, census, steps) {
                 Ok(plan) => {
                     told.note(&plan, &model.name);
-                    let more = best.as_ref().is_none_or(|(best, ..)| plan.pods > best.pods);
+                    let more = best.as_ref().is_none_or(|best| plan.pods > best.plan.pods);
                     if more {
                         let length = steps.len() - from;
-                        if let Some((_, range, ..)) = best {
-                            steps.drain(range);
+                        if let Some(best) = best {
+                            steps.drain(best.steps);
                         }
                         let end = steps.len();
-                        let name = Arc::clone(&model.name);
-                        best = Some((plan, end - length..end, name, census.wait));
+                        best = Some(Best {
+                            plan,
+                            steps: end - length..end,
+                            model: Arc::clone(&model.name),
+                            wait: census.wait,
+                        });
                     } else {
                         steps.truncate(from);
                     }
@@ -124,7 +135,10 @@ impl Pass<'_> {
                 }
             }
         }
-        let Some((plan, _, name, wait)) = best else {
+        let Some(Best {
+            plan, model, wait, ..
+        }) = best
+        else {
             return Err(problem.map_or("no pod tells of such a model", NoPlan::problem));
         };
         // A model that cannot be planned for, beside one that can: the size must not fall on the other's word alone.
@@ -140,7 +154,7 @@ impl Pass<'_> {
             target: metric.target.latency(),
             proposed: pods,
         });
-        let name = (scaler.models.len() > 1 || metric.model.is_some()).then_some(name);
+        let name = (scaler.models.len() > 1 || metric.model.is_some()).then_some(model);
         Ok(Proposal {
             replicas: pods,
             why_more: match plan.reason {
@@ -151,6 +165,14 @@ impl Pass<'_> {
             up_to: plan.up_to,
         })
     }
+}
+
+/// The largest plan so far, and where its steps are.
+struct Best {
+    plan: Plan,
+    steps: Range<usize>,
+    model: Arc<str>,
+    wait: Option<f64>,
 }
 
 /// What the plans found out about the metrics themselves.

@@ -100,6 +100,10 @@ impl Scaler {
         if self.policy.algorithm != Algorithm::Model || !good {
             return Ok(());
         }
+        if self.models.is_empty() && reading.models.is_empty() {
+            // A fleet that has had no request yet is known to be idle, whatever its models are called.
+            self.models.push(ModelState::new("".into()));
+        }
         for told in &reading.models {
             let known = self.models.iter().any(|model| *model.name == *told.name);
             if !known && self.models.len() < MODELS {

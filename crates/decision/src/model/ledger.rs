@@ -193,7 +193,7 @@ impl Ledger {
 
     /// The arrivals of the newest complete second, if it is one of the last few.
     pub(crate) fn newest_whole(&self) -> Option<f64> {
-        self.arrivals(4).filter_map(|second| second).last()
+        self.arrivals(4).flatten().last()
     }
 
     fn last(&self, seconds: u64) -> impl Iterator<Item = &Second> {
@@ -246,7 +246,7 @@ fn next_place(last: u64, from: Moment, length: Duration) -> u64 {
 }
 
 fn index(second: u64) -> usize {
-    (second % KEPT as u64) as usize
+    usize::try_from(second % KEPT as u64).unwrap_or(0)
 }
 
 fn single(value: f64) -> f32 {

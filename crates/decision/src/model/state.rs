@@ -47,7 +47,7 @@ pub(crate) struct ModelState {
     /// Since when waits are far over target with incomplete metrics.
     pub(super) late_since: Option<Moment>,
     /// Since when fewer answers are timed than given, in a row of seconds.
-    pub(super) untimed: u32,
+    pub(super) untimed: u64,
 }
 
 impl ModelState {
