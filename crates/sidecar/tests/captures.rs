@@ -7,7 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::BTreeMap;
+mod stories;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,13 +16,11 @@ use std::{env, fs};
 
 use pushscale_protocol::PortState;
 use pushscale_sidecar::exposition;
-use pushscale_sidecar::look::{Look, Queue};
+use pushscale_sidecar::look::Look;
 use pushscale_sidecar::reading::{Reader, Reading};
 use pushscale_sidecar::torchserve::{Queues, read_page};
 
-fn testdata() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
-}
+use stories::{folder_of, play, testdata};
 
 fn all_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -207,7 +206,7 @@ fn the_wait_is_what_clients_then_waited() {
         ("grpc-only", 3, 2.0, 25),
     ];
     for (story, second, truth, percent) in cases {
-        let readings = play(&testdata().join("torchserve").join(story), true);
+        let readings = play(&folder_of(story), true);
         let wait = readings[second].models[0].queue_latency_seconds.unwrap();
         let off = (wait / truth - 1.0).abs() * 100.0;
         assert!(
@@ -215,26 +214,6 @@ fn the_wait_is_what_clients_then_waited() {
             "{story} at {second} s: {wait:.2} s, clients waited {truth:.2} s"
         );
     }
-}
-
-fn play(folder: &Path, management: bool) -> Vec<Reading> {
-    let mut reader = Reader::default();
-    (0..)
-        .map_while(|second: u64| {
-            let page = fs::read(folder.join(format!("t{second:02}.prom"))).ok()?;
-            let described = fs::read(folder.join(format!("t{second:02}.models.json"))).unwrap();
-            let queue: Queue = serde_json::from_slice::<Queues<'_>>(&described)
-                .unwrap()
-                .sum()
-                .unwrap();
-            let look = Look {
-                at: Duration::from_secs(second),
-                metrics: Ok(read_page(&page)),
-                management: management.then(|| Ok(BTreeMap::from([("sleepy".to_owned(), queue)]))),
-            };
-            Some(reader.read(&look))
-        })
-        .collect()
 }
 
 fn tell(reading: &Reading) -> String {
@@ -254,6 +233,15 @@ fn tell(reading: &Reading) -> String {
         }
         if let Some(service) = model.service_seconds {
             write!(line, ", {service:.3} s a batch").unwrap();
+        }
+        if let Some(answered) = model.answered_total {
+            write!(line, ", {answered:.0} answered").unwrap();
+        }
+        if let Some(in_service) = model.in_service {
+            write!(line, ", {in_service:.1} in hand").unwrap();
+        }
+        if let Some(refused) = model.refused_total.filter(|refused| *refused > 0.0) {
+            write!(line, ", {refused:.0} refused").unwrap();
         }
         if model.refusing {
             line.push_str(", refusing");

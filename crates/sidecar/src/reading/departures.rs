@@ -1,4 +1,5 @@
-//! How many requests left, of which TorchServe keeps no count: those that were let in and are no longer there.
+//! How many requests left, of which TorchServe keeps no count: those that arrived, were not turned away, and are no
+//! longer there.
 
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ const AVERAGED_OVER: f64 = 3.0;
 /// Counts departures.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Departures {
+    /// Since the first look.
+    arrived: f64,
     refused: f64,
-    admitted: f64,
-    /// Requests in the server at the first look that told.
+    /// Requests in the server when counting began.
     at_first: Option<f64>,
     answered: f64,
     in_service: Option<f64>,
@@ -24,18 +26,30 @@ pub(super) struct Departures {
 }
 
 impl Departures {
-    /// Takes one look: what was admitted and refused since the last one, the queue as it is, and the time that a
-    /// batch takes, in seconds.
+    /// The server process began under our eyes, and nobody was in it.
+    pub(super) fn from_start() -> Self {
+        Self {
+            at_first: Some(0.0),
+            ..Self::default()
+        }
+    }
+
+    /// Takes one look: the queue as it is, the time that a batch takes, in seconds, and since the last look the
+    /// requests that arrived and those that were answered 5xx.
+    ///
+    /// A request that fails is counted when it is answered, which may be long after the look in which it arrived.
+    /// So the two are set off against each other over all time and not look by look.
     pub(super) fn observe(
         &mut self,
         at: Duration,
-        moves: Moves,
+        arrived: f64,
         refused: f64,
+        moves: Moves,
         queue: Option<&Queue>,
         service: Option<f64>,
     ) {
-        self.refused += refused.max(0.0);
-        self.admitted += moves.admitted;
+        self.arrived += arrived;
+        self.refused += refused;
         let elapsed = self.last.map(|last| at.saturating_sub(last).as_secs_f64());
         self.last = Some(at);
         if let Some(elapsed) = elapsed.filter(|elapsed| *elapsed > 0.0) {
@@ -57,12 +71,12 @@ impl Departures {
         self.in_service = Some(in_service);
         let there = queue.pending + in_service;
         let at_first = *self.at_first.get_or_insert(there);
-        let answered = self.admitted + at_first - there;
+        let answered = self.arrived - self.refused + at_first - there;
         // The estimate of busy workers moves both ways; a count does not.
         self.answered = self.answered.max(answered);
     }
 
-    /// Requests turned away, cumulative.
+    /// Requests answered 5xx, cumulative: turned away, or failed.
     pub(super) fn refused(&self) -> f64 {
         self.refused
     }

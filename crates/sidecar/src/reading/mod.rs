@@ -5,6 +5,7 @@
 
 mod answered;
 mod departures;
+mod failures;
 mod queued;
 mod reader;
 mod service_time;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pushscale_protocol::{MAX_MODELS, Model, PortState, State};
 
+use super::failures::{Claim, shares};
 use super::track::{Figures, Seen, Track};
 use crate::look::{Counters, Host, Look, Page, Queue};
 
@@ -101,20 +102,32 @@ impl Reader {
         self.tracks.retain(|name, _| names.contains(&name));
         let mut warm = queues.is_empty();
         for name in &names {
-            let counters = page.models.get(*name).copied().unwrap_or_default();
-            let queue = queues.get(*name);
-            let track = match self.tracks.get_mut(*name) {
-                Some(track) => track,
-                None => self
-                    .tracks
-                    .entry((*name).clone())
-                    .or_insert_with(|| Track::new(look.at, watched)),
+            if !self.tracks.contains_key(*name) {
+                let track = Track::new(look.at, watched);
+                self.tracks.insert((*name).clone(), track);
+            }
+        }
+        let of = |name: &str| {
+            let counters = page.models.get(name).copied().unwrap_or_default();
+            (counters, queues.get(name))
+        };
+        let claims: Vec<Claim> = names
+            .iter()
+            .filter_map(|name| {
+                let (counters, queue) = of(name);
+                Some(self.tracks.get(*name)?.claim(look.at, counters, queue))
+            })
+            .collect();
+        for (name, share) in names.iter().zip(shares(&claims)) {
+            let Some(track) = self.tracks.get_mut(*name) else {
+                continue;
             };
+            let (counters, queue) = of(name);
             let figures = track.observe(Seen {
                 at: look.at,
                 counters,
                 queue,
-                failed,
+                failed: failed * share,
                 sole: names.len() == 1,
                 other_answers,
             });

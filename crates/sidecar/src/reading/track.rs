@@ -6,6 +6,7 @@ use pushscale_protocol::Basis;
 
 use super::answered::{Answered, Moves};
 use super::departures::Departures;
+use super::failures::Claim;
 use super::queued::{JITTER, Queued};
 use super::service_time::ServiceTime;
 use crate::look::{Counters, Queue};
@@ -37,6 +38,7 @@ struct Mark {
 /// The counters at the last look.
 #[derive(Clone, Copy, Debug)]
 struct Before {
+    at: Duration,
     arrivals: f64,
     wait: f64,
     sojourn: f64,
@@ -51,9 +53,9 @@ pub(super) struct Seen<'a> {
     pub(super) at: Duration,
     pub(super) counters: Counters,
     pub(super) queue: Option<&'a Queue>,
-    /// Requests of the whole server that were answered 5xx since the last look.
+    /// Requests that were answered 5xx since the last look: this model's share of them.
     pub(super) failed: f64,
-    /// The server has no other model, so those were this one's.
+    /// The server has no other model, so that share is certain.
     pub(super) sole: bool,
     /// Somebody was answered whom the counters of answers may not show.
     pub(super) other_answers: bool,
@@ -87,8 +89,13 @@ impl Track {
                 Answered::default()
             },
             service: ServiceTime::default(),
-            departures: Departures::default(),
+            departures: if from_start {
+                Departures::from_start()
+            } else {
+                Departures::default()
+            },
             before: from_start.then_some(Before {
+                at,
                 arrivals: 0.0,
                 wait: 0.0,
                 sojourn: 0.0,
@@ -103,6 +110,21 @@ impl Track {
         }
     }
 
+    /// What speaks for this model having turned requests away since the last look.
+    pub(super) fn claim(&self, at: Duration, counters: Counters, queue: Option<&Queue>) -> Claim {
+        let Some((before, queue)) = self.before.zip(queue) else {
+            return Claim::default();
+        };
+        Claim::new(
+            counters.arrivals.unwrap_or_default() - before.arrivals,
+            queue.pending - before.pending.unwrap_or_default(),
+            at.saturating_sub(before.at),
+            queue,
+            before.full,
+            self.service.seconds(),
+        )
+    }
+
     pub(super) fn observe(&mut self, seen: Seen<'_>) -> Figures {
         // A series that is not on a good page has not begun to count: here, and only here, absent is zero.
         let now = seen.counters;
@@ -112,11 +134,12 @@ impl Track {
         let full = seen.queue.is_some_and(|queue| queue.capacity_left <= 0.0);
         let before = self.before;
 
-        // Answers of status 5xx have no model: they are this one's if there is no other, or while its queue
-        // turns requests away.
-        let ours = seen.sole || full || before.is_some_and(|before| before.full);
-        let refused = if ours { seen.failed } else { 0.0 };
         let arrived = before.map_or(0.0, |before| arrivals - before.arrivals);
+        let refused = match before {
+            None => 0.0,
+            Some(_) if seen.sole => seen.failed,
+            Some(_) => seen.failed.min(arrived.max(0.0)),
+        };
         let moves = Moves {
             admitted: (arrived - refused).max(0.0),
             wait: before.map_or(0.0, |before| wait - before.wait),
@@ -145,6 +168,7 @@ impl Track {
             self.progressed_with = pending.map(|pending| Mark { admitted, pending });
         }
         self.before = Some(Before {
+            at: seen.at,
             arrivals,
             wait,
             sojourn,
@@ -155,9 +179,8 @@ impl Track {
         self.answered
             .observe(seen.at, moves, self.service.seconds());
         let service = self.service.seconds();
-        let refused = before.map_or(0.0, |_| refused.min(arrived.max(0.0)));
         self.departures
-            .observe(seen.at, moves, refused, seen.queue, service);
+            .observe(seen.at, arrived, refused, moves, seen.queue, service);
 
         let (wait, basis) = match seen.queue {
             Some(queue) => self.wait_in(queue, seen.at, admitted),
