@@ -129,6 +129,11 @@ impl Ledger {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.seconds)
+    }
+
     fn put(&mut self, second: u64, delta: Delta, covered: f64) {
         self.advance(second);
         if self.newest - second.min(self.newest) >= KEPT as u64 {

@@ -95,6 +95,11 @@ impl Recurrence {
         Some(due)
     }
 
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        MOST * size_of::<Burst>()
+    }
+
     fn quiet(&self, second: u64) -> bool {
         self.last_harm.is_none_or(|harm| second - harm > APART)
     }
