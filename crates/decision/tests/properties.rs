@@ -15,7 +15,9 @@
 mod world;
 
 use proptest::prelude::*;
-use pushscale_decision::{Algorithm, Balancing, Bounds, Latency, Policy, ServerState, Target};
+use pushscale_decision::{
+    Algorithm, Balancing, Bounds, Latency, Policy, Scaler, ServerState, Tape, Target,
+};
 use world::{Weather, World};
 
 fn policy(target: f64, min: u32, max: u32, balancing: Balancing) -> Policy {
@@ -202,5 +204,38 @@ proptest! {
             told
         };
         prop_assert_eq!(live(&life), live(&life));
+    }
+
+    /// A memory that was written down and read back decides on as the one that was not.
+    #[test]
+    fn a_recalled_memory_decides_as_the_remembered_one(
+        life in lives(),
+        after in lives(),
+        balancing in balancings(),
+        ratio in any::<bool>(),
+    ) {
+        let mut policy = policy(0.05, 1, 60, balancing);
+        if ratio {
+            policy.algorithm = Algorithm::Ratio;
+        }
+        let mut world = World::new(policy.clone(), 5, 30);
+        let pass = |world: &mut World, life: &[(u64, f64, f64)]| {
+            for (seconds, load, silence) in life {
+                for _ in 0..*seconds {
+                    let silent = (silence * f64::from(world.size)).round() as usize;
+                    world.pass(&Weather { silent, ..weather(*load, 0.1, 4.0) });
+                }
+            }
+        };
+        pass(&mut world, &life);
+        let tape = world.scaler.record().to_string();
+        let mut recalled = world.clone();
+        recalled.scaler = Scaler::recall(policy, Tape::parse(&tape).unwrap()).unwrap();
+        prop_assert_eq!(recalled.scaler.record().to_string(), tape);
+        for stretch in after {
+            pass(&mut world, &[stretch]);
+            pass(&mut recalled, &[stretch]);
+            prop_assert_eq!(world.last(), recalled.last());
+        }
     }
 }

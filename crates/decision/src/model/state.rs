@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::moment::Moment;
 use crate::reading::ModelReading;
+use crate::tape::Tape;
 
 use super::arrivals::Arrivals;
 use super::backlog::Orders;
@@ -100,6 +101,31 @@ impl ModelState {
         let place = &mut trace.place;
         self.ledger
             .add(addition.from, addition.to, place, *delta, serves);
+    }
+
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let mut name = self.name.to_string();
+        tape.text(&mut name);
+        self.name = name.into();
+        self.ledger.on_tape(tape);
+        self.arrivals.on_tape(tape);
+        self.service.on_tape(tape);
+        self.calibration.on_tape(tape);
+        // The occupancies are looked up again.
+        self.orders.on_tape(tape);
+        self.recurrence.on_tape(tape);
+        self.hindsight.on_tape(tape);
+        tape.word(&mut self.turned);
+        tape.option(&mut self.began, Default::default, |tape, (second, size)| {
+            tape.word(second);
+            tape.number(size);
+        });
+        tape.float(&mut self.busiest);
+        tape.float(&mut self.peak);
+        tape.option(&mut self.stuck, u32::default, Tape::number);
+        tape.option(&mut self.late_since, || Moment::ORIGIN, Tape::moment);
+        tape.word(&mut self.untimed);
     }
 
     pub(super) fn fade(&mut self) {
