@@ -131,6 +131,7 @@ impl SmallWorld {
             },
             watch: watch(),
             policy: Ok(policy),
+            spec: None,
             schedules: Schedules::default(),
             conditions: Conditions::default(),
             last_scale_time: None,

@@ -30,6 +30,7 @@ mod scaler;
 mod sentence;
 mod stabilize;
 mod step;
+mod tape;
 mod target;
 
 pub use behavior::{Amount, Behavior, RatePolicy, Rules, Select};
@@ -47,4 +48,5 @@ pub use policy::{
 pub use reading::{Counters, ModelReading, Queue, Reading, Refusal, ServerState};
 pub use scaler::Scaler;
 pub use step::Step;
+pub use tape::Tape;
 pub use target::{Selector, TargetFacts};

@@ -139,7 +139,10 @@ impl Pass<'_> {
             plan, model, wait, ..
         }) = best
         else {
-            return Err(problem.map_or("no pod tells of such a model", NoPlan::problem));
+            let nobody = scaler.models.is_empty().then_some(NoPlan::NobodyReports);
+            return Err(problem
+                .or(nobody)
+                .map_or("no pod tells of such a model", NoPlan::problem));
         };
         // A model that cannot be planned for, beside one that can: the size must not fall on the other's word alone.
         let mut pods = plan.pods;
@@ -178,6 +181,7 @@ struct Best {
 /// What the plans found out about the metrics themselves.
 #[derive(Default)]
 struct Told {
+    planned: bool,
     incomplete: Option<(Incomplete, Arc<str>)>,
     stuck: Option<Arc<str>>,
     batch_delay: Option<(f64, Arc<str>)>,
@@ -185,6 +189,7 @@ struct Told {
 
 impl Told {
     fn note(&mut self, plan: &Plan, model: &Arc<str>) {
+        self.planned = true;
         if let (None, Some(incomplete)) = (&self.incomplete, plan.incomplete) {
             self.incomplete = Some((incomplete, Arc::clone(model)));
         }
@@ -199,6 +204,7 @@ impl Told {
     fn tell(&self, conditions: &mut Conditions) {
         let slot = &mut conditions.metrics_incomplete;
         match &self.incomplete {
+            None if !self.planned => *slot = None,
             None => Condition::set(
                 slot,
                 false,

@@ -15,6 +15,7 @@ use crate::pod::{Pod, PodUid};
 use crate::policy::{Algorithm, Policy, SYNC_PERIOD};
 use crate::reading::{Reading, Refusal, ServerState};
 use crate::stabilize::Recommendations;
+use crate::tape::Tape;
 use crate::target::TargetFacts;
 
 /// Models of one pod that the queue model follows; a pod of more is beyond what TorchServe is used for.
@@ -128,6 +129,33 @@ impl Scaler {
             model.learn(trace, reading.taken, told, new, serves);
         }
         Ok(())
+    }
+
+    /// What it remembers, written down.
+    pub fn record(&self) -> Tape {
+        let mut tape = Tape::default();
+        self.clone().on_tape(&mut tape);
+        tape
+    }
+
+    /// A scaler that remembers what was written down; `None` if the tape is not whole, or another release's.
+    pub fn recall(policy: Policy, mut tape: Tape) -> Option<Self> {
+        tape.play();
+        let mut scaler = Self::new(policy, Conditions::default());
+        scaler.on_tape(&mut tape);
+        tape.ended_well().then_some(scaler)
+    }
+
+    fn on_tape(&mut self, tape: &mut Tape) {
+        self.fleet.on_tape(tape);
+        self.recommendations.on_tape(tape);
+        self.history.on_tape(tape);
+        let blank = || ModelState::new("".into());
+        tape.list(&mut self.models, blank, |tape, model| model.on_tape(tape));
+        self.start_delay.on_tape(tape);
+        tape.option(&mut self.scheduled, u32::default, Tape::number);
+        tape.option(&mut self.unknown_since, || Moment::ORIGIN, Tape::moment);
+        self.decision.conditions.on_tape(tape);
     }
 
     /// The size was written.

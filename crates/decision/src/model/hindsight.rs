@@ -9,6 +9,8 @@
 
 use std::time::Duration;
 
+use crate::tape::Tape;
+
 use super::queueing::whole;
 
 /// Between two looks, in seconds.
@@ -150,6 +152,29 @@ impl Default for Hindsight {
 }
 
 impl Hindsight {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        for trend in 0..TRENDS {
+            self.needs[trend].on_tape(tape);
+            self.minutes[trend].on_tape(tape);
+            for held in &mut self.held[trend] {
+                held.on_tape(tape);
+            }
+        }
+        for cost in &mut self.costs {
+            tape.single(&mut cost.kept);
+            tape.single(&mut cost.harmed);
+        }
+        tape.float(&mut self.size);
+        tape.number(&mut self.looks);
+        for pods in &mut self.harmed_below {
+            tape.single(pods);
+        }
+        tape.count(&mut self.seconds);
+        tape.count(&mut self.chosen);
+        self.chosen = self.chosen.min(SETTINGS - 1);
+    }
+
     /// The setting in force.
     pub(crate) fn setting(&self) -> Setting {
         Setting::of(self.chosen)
@@ -238,6 +263,13 @@ impl<const N: usize> Default for Ring<N> {
 }
 
 impl<const N: usize> Ring<N> {
+    fn on_tape(&mut self, tape: &mut Tape) {
+        for number in &mut self.numbers {
+            tape.single(number);
+        }
+        tape.count(&mut self.pushed);
+    }
+
     fn push(&mut self, number: f64) {
         self.numbers[self.pushed % N] = single(number);
         self.pushed += 1;

@@ -89,13 +89,18 @@ impl ModelState {
             self.late_since = None;
             return;
         }
-        plan.pods = plan.pods.max(situation.current);
         let since = *self.late_since.get_or_insert(situation.now);
         if situation.now.since(since) >= LATE {
             self.late_since = Some(situation.now);
             plan.pods = situation.current.saturating_mul(2);
             plan.reason = PlanReason::Backlog;
             steps.push(Step::Guard {
+                wait: latency(wait),
+                replicas: plan.pods,
+            });
+        } else if plan.pods < situation.current {
+            plan.pods = situation.current;
+            steps.push(Step::KeptWhileWaiting {
                 wait: latency(wait),
                 replicas: plan.pods,
             });

@@ -1,5 +1,7 @@
 //! Bursts that come regularly are prepared for.
 
+use crate::tape::Tape;
+
 /// A burst begins after so many seconds without harm, and grows for so many after its last.
 const APART: u64 = 90;
 const GROWS: u64 = 30;
@@ -64,6 +66,16 @@ pub(crate) struct Due {
 }
 
 impl Recurrence {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let blank = || Burst { began: 0, pods: 0 };
+        tape.list(&mut self.bursts, blank, |tape, burst| {
+            tape.word(&mut burst.began);
+            tape.number(&mut burst.pods);
+        });
+        tape.option(&mut self.last_harm, u64::default, Tape::word);
+    }
+
     /// Takes a moment; gives the burst that is due, if one is.
     pub(crate) fn learn(&mut self, moment: Moment) -> Option<Due> {
         let Moment {
@@ -93,6 +105,11 @@ impl Recurrence {
             self.last_harm = Some(second);
         }
         Some(due)
+    }
+
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        MOST * size_of::<Burst>()
     }
 
     fn quiet(&self, second: u64) -> bool {

@@ -32,6 +32,7 @@ pub struct Weather {
     pub batch: (u32, f64),
 }
 
+#[derive(Clone)]
 struct Server {
     name: String,
     number: u64,
@@ -45,6 +46,7 @@ struct Server {
 }
 
 /// The world of one scaler.
+#[derive(Clone)]
 pub struct World {
     pub scaler: Scaler,
     pub second: u64,
