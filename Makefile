@@ -34,8 +34,9 @@ test-quick: ## Run the tests that need neither a cluster nor TorchServe (a minut
 	$(TEST) -p pushscale-tests --lib --bins --test dependencies --test conformance --test pipeline
 
 .PHONY: test-torchserve
-test-torchserve: ## Run the tests of the TorchServes, the real one and the emulated one
+test-torchserve: ## Run the tests of the TorchServes, the real one and the emulated one, and the sidecar beside the real one
 	$(TEST) -p pushscale-simulator
+	$(TEST) -p pushscale-tests --test torchserve
 
 .PHONY: test-rig
 test-rig: programs ## Run the tests of the rig itself, and those against a real API server

@@ -1,0 +1,140 @@
+//! The sidecar beside a real TorchServe: what it counts is what clients saw.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking"
+)]
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use pushscale_protocol::{Model, Push};
+use pushscale_simulator::kit::{Kit, ServerOptions};
+use pushscale_simulator::load::{LoadOptions, Outcome, RunningLoad, Sample, Step};
+use pushscale_tests::sidecar::TestSidecar;
+use pushscale_tests::{fleet, http};
+use tokio::sync::Mutex;
+
+/// How long anything may take that should take a second.
+const SOON: Duration = Duration::from_secs(30);
+
+/// A look is of two ports, one after the other, and a batch may end in between.
+const JITTER: f64 = 2.0;
+
+static KIT: LazyLock<Option<Kit>> = LazyLock::new(|| {
+    // A thread of its own: the tests' runtimes cannot be entered twice.
+    std::thread::spawn(fleet::kit).join().unwrap()
+});
+
+/// Java's start keeps two cores busy for seconds, which would be the other tests' waiting time.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// Requests with a 200 and with a 503.
+fn outcomes(samples: &[Sample]) -> (f64, f64) {
+    let with = |status| {
+        let found = |sample: &&Sample| sample.outcome == Outcome::Status(status);
+        samples.iter().filter(found).count() as f64
+    };
+    (with(200), with(503))
+}
+
+/// The one model in the sidecar's newest reading, once there is one.
+async fn model(sidecar: &TestSidecar) -> Option<Model<'static>> {
+    let answer = http::get(sidecar.address, "/reading").await;
+    let push = Push::parse(answer.body.as_bytes()).ok()?;
+    let model = push.models.first()?;
+    Some(Model {
+        name: model.name.to_string().into(),
+        ..model.clone()
+    })
+}
+
+/// Loads a server and holds the sidecar's counts against those of the clients, in between and in the end.
+async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
+    let Some(kit) = &*KIT else { return };
+    let _alone = ALONE.lock().await;
+    let hands = (options.workers * options.batch_size) as f64;
+    let server = kit.start(options).await.unwrap();
+    let ports = server.addresses();
+    // Port 1 of loopback: nobody takes the readings, they are looked at here.
+    let sidecar = TestSidecar::start(
+        "torchserve-0",
+        ports.metrics,
+        ports.management,
+        "127.0.0.1:1",
+    )
+    .await;
+    http::until(SOON, || async { model(&sidecar).await.is_some() }).await;
+
+    let all: f64 = steps.iter().map(|(rate, seconds)| rate * seconds).sum();
+    let steps = steps
+        .iter()
+        .map(|&(rate, seconds)| Step { rate, seconds })
+        .collect();
+    let load = RunningLoad::start(LoadOptions::to(ports.inference, steps)).unwrap();
+    let under_way = || {
+        let counts = load.counts();
+        counts.in_flight > 0 || ((counts.sent + counts.not_sent) as f64) < all
+    };
+    let mut compared = 0;
+    while under_way() {
+        let (seen, _) = outcomes(&load.samples_since(0));
+        // What was answered by now will have been counted soon, …
+        http::until(SOON, || async {
+            let counted = model(&sidecar).await.and_then(|model| model.answered_total);
+            counted.is_some_and(|counted| counted >= seen - hands - JITTER)
+        })
+        .await;
+        // … and nothing is counted that was not.
+        let counted = model(&sidecar).await.unwrap().answered_total.unwrap();
+        let (seen, _) = outcomes(&load.samples_since(0));
+        assert!(
+            counted <= seen + hands + JITTER,
+            "{counted} are counted as answered, {seen} were"
+        );
+        compared += 1;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(compared > 10, "{compared} comparisons");
+    let (answered, turned_away) = outcomes(&load.finish().await.samples);
+    assert!(answered > 0.0);
+    let near = |counted: Option<f64>, seen: f64| {
+        counted.is_some_and(|counted| (counted - seen).abs() <= 1.0)
+    };
+    http::until(SOON, || async {
+        model(&sidecar).await.is_some_and(|model| {
+            near(model.answered_total, answered) && near(model.refused_total, turned_away)
+        })
+    })
+    .await;
+    sidecar.end().await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn with_room_to_spare_and_then_in_overload() {
+    compare(ServerOptions::default(), &[(5.0, 4.0), (20.0, 4.0)]).await;
+}
+
+#[tokio::test]
+async fn with_a_full_queue_that_turns_most_away() {
+    let options = ServerOptions {
+        job_queue_size: 10,
+        ..ServerOptions::default()
+    };
+    compare(options, &[(40.0, 5.0)]).await;
+}
+
+#[tokio::test]
+async fn with_two_workers_and_batches() {
+    let options = ServerOptions {
+        workers: 2,
+        batch_size: 4,
+        max_batch_delay: Duration::from_millis(50),
+        ..ServerOptions::default()
+    };
+    compare(options, &[(90.0, 4.0)]).await;
+}
