@@ -69,14 +69,30 @@ fn a_newer_sidecar_is_understood_as_far_as_it_can_be() {
 }
 
 #[test]
-fn the_largest_reading_fits_into_the_largest_body() {
+fn a_sidecar_from_before_answers_were_counted_counts_none() {
     let body = include_bytes!("../testdata/overloaded-v1.json");
+    let push = Push::parse(body).unwrap();
+    let model = &push.models[0];
+    assert_eq!(model.arrivals_total, Some(143.0));
+    assert_eq!(
+        (model.refused_total, model.answered_total, model.in_service),
+        (None, None, None),
+        "absent is not zero"
+    );
+}
+
+#[test]
+fn the_largest_reading_fits_into_the_largest_body() {
+    let body = include_bytes!("../testdata/turning-away-v1.json");
     let mut push = Push::parse(body).unwrap();
     let model = push.models[0].clone();
     push.models = (0..MAX_MODELS)
         .map(|index| Model {
             name: format!("a-model-name-of-usual-length-{index}").into(),
             arrivals_total: Some(9_007_199_254_740_991.0),
+            refused_total: Some(9_007_199_254_740_991.0),
+            answered_total: Some(1_234_567_890_123.456_7),
+            in_service: Some(1.789_034_567_890_123),
             wait_seconds_total: Some(1_234_567_890.123_456_7),
             ..model.clone()
         })
