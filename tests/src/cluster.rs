@@ -6,6 +6,7 @@
     reason = "helpers of tests, which fail by panicking"
 )]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
@@ -17,11 +18,14 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::programs;
-use crate::pushed::Voice;
+use crate::pushed::{Says, Voice};
 use crate::rig::Rig;
 
 /// How long the cluster may take for what takes a second.
 pub const SOON: Duration = Duration::from_secs(30);
+
+/// How long a decision may take that is meant to take its time: the queue model halves a fleet in 15 s at most.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Applies the definition and the aggregator's permissions, as a user would.
 pub fn install(rig: &Rig) {
@@ -152,15 +156,51 @@ impl<'a> Namespace<'a> {
         ]);
     }
 
-    /// A PushScaler `name` for the object `kind/target`, with more lines under `spec`.
+    /// A PushScaler `name` for the object `kind/target`, with more lines under `spec`. At most 5 replicas and 7 ms,
+    /// unless they say otherwise.
     pub fn scale(&self, name: &str, api_version: &str, kind: &str, target: &str, more: &str) {
+        let mut spec = format!(
+            "  scaleTargetRef: {{ apiVersion: {api_version}, kind: {kind}, name: {target} }}\n{more}"
+        );
+        for (field, line) in [
+            ("minReplicas:", "1"),
+            ("maxReplicas:", "5"),
+            (
+                "metrics:",
+                "[ { type: QueueLatency, queueLatency: { target: 7ms } } ]",
+            ),
+        ] {
+            if !more.contains(field) {
+                writeln!(spec, "  {field} {line}").unwrap();
+            }
+        }
         self.apply(&format!(
             "apiVersion: pushscale.dev/v1alpha1\nkind: PushScaler\n\
-             metadata: {{ name: {name}, namespace: NAMESPACE }}\nspec:\n  \
-             scaleTargetRef: {{ apiVersion: {api_version}, kind: {kind}, name: {target} }}\n  \
-             minReplicas: 1\n  maxReplicas: 5\n  \
-             metrics: [ {{ type: QueueLatency, queueLatency: {{ target: 7ms }} }} ]\n{more}"
+             metadata: {{ name: {name}, namespace: NAMESPACE }}\nspec:\n{spec}"
         ));
+    }
+
+    /// The Deployment `torchserve` with a PushScaler of the same name.
+    pub async fn scaled_deployment(&self, replicas: u32, more: &str) {
+        self.deploy("Deployment", replicas).await;
+        self.scale("torchserve", "apps/v1", "Deployment", "torchserve", more);
+    }
+
+    /// `spec.replicas` of the Deployment `torchserve`.
+    pub fn replicas(&self) -> u64 {
+        let deployment = self.get("deployment", "torchserve");
+        deployment["spec"]["replicas"].as_u64().unwrap()
+    }
+
+    /// `kubectl describe` of the PushScaler `torchserve`.
+    pub fn describe(&self) -> String {
+        self.kubectl(&["describe", "pushscaler", "torchserve"])
+    }
+
+    /// Changes fields of the PushScaler's spec, in JSON.
+    pub fn patch(&self, scaler: &str, spec: &str) {
+        let patch = format!("{{\"spec\":{spec}}}");
+        self.kubectl(&["patch", "pushscaler", scaler, "--type=merge", "-p", &patch]);
     }
 
     /// `status` and `reason` of a condition of the PushScaler, such as `True/ValidMetricFound`.
@@ -250,22 +290,27 @@ impl Aggregator {
         crate::http::get(self.admin, "/metrics").await.body
     }
 
+    /// What the pages tell of all scalers, as JSON.
+    pub async fn told(&self) -> String {
+        crate::http::get(self.admin, "/debug/scalers").await.body
+    }
+
     /// Every pod says this, again and again, until `so`. As sidecars do: a reading a second would do, too.
     pub async fn hear_until<F: Future<Output = bool>>(
         &self,
         voices: &mut [Voice],
-        wait_seconds: Option<f64>,
+        says: Says,
         mut so: impl FnMut() -> F,
     ) {
         let began = Instant::now();
         while !so().await {
             assert!(
-                began.elapsed() < SOON,
+                began.elapsed() < PATIENCE,
                 "it did not come about:\n{}",
                 self.log()
             );
             for voice in &mut *voices {
-                let answer = voice.say(self.push, wait_seconds).await;
+                let answer = voice.say(self.push, says).await;
                 // A pod that was made a moment ago may not be known yet.
                 assert!(matches!(answer.status, 200 | 404), "{answer:?}");
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pushscale_tests::cluster::{Aggregator, Namespace, install};
+use pushscale_tests::pushed::Says;
 use pushscale_tests::rig::{Rig, Shape};
 
 /// In a rig of its own: the others would not like their API server to stop.
@@ -11,12 +12,12 @@ async fn an_api_server_that_stops_delays_the_write_and_nothing_is_lost() {
     let rig = Rig::start(Shape::ControlPlane).unwrap();
     install(&rig);
     let namespace = Namespace::create(&rig, "outage");
-    namespace.deploy("Deployment", 1).await;
-    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", "");
+    let patient = "  metrics: [ { type: QueueLatency, queueLatency: { target: 1s } } ]\n";
+    namespace.scaled_deployment(1, patient).await;
     let aggregator = Aggregator::start(&namespace).await;
     let mut voices = namespace.run_pods(1).await;
     aggregator
-        .hear_until(&mut voices, Some(0.007), || async {
+        .hear_until(&mut voices, Says::Load(2.0), || async {
             aggregator
                 .metrics()
                 .await
@@ -26,7 +27,7 @@ async fn an_api_server_that_stops_delays_the_write_and_nothing_is_lost() {
 
     rig.pause("kube-apiserver").unwrap();
     for _ in 0..15 {
-        let answer = voices[0].say(aggregator.push, Some(1.2)).await;
+        let answer = voices[0].say(aggregator.push, Says::Load(25.0)).await;
         assert_eq!(
             answer.status, 200,
             "readings are taken all the same: {answer:?}"
@@ -35,8 +36,8 @@ async fn an_api_server_that_stops_delays_the_write_and_nothing_is_lost() {
     }
     rig.resume("kube-apiserver").unwrap();
     aggregator
-        .hear_until(&mut voices, Some(1.2), || async {
-            namespace.get("deployment", "torchserve")["spec"]["replicas"] == 4
+        .hear_until(&mut voices, Says::Load(25.0), || async {
+            namespace.replicas() == 5
         })
         .await;
 }

@@ -20,6 +20,9 @@ use std::sync::OnceLock;
 use pushscale_tests::cluster::install;
 use pushscale_tests::rig::{Rig, Shape};
 
+/// Where a wait alone is to decide, at once.
+const RATIO: &str = "  algorithm: Ratio\n";
+
 /// One control plane for all tests of this program; each has a namespace of its own.
 fn rig() -> &'static Rig {
     static RIG: OnceLock<Rig> = OnceLock::new();

@@ -1,16 +1,16 @@
 //! Two autoscalers on one target: neither writes, and each names the other.
 
 use pushscale_tests::cluster::{Aggregator, Namespace};
-use pushscale_tests::http;
+use pushscale_tests::pushed::Says;
 
-use crate::rig;
+use crate::{RATIO, rig};
 
 #[tokio::test]
 async fn two_pushscalers_on_one_target_both_hold_until_one_goes() {
     let namespace = Namespace::create(rig(), "twice");
     namespace.deploy("Deployment", 1).await;
-    namespace.scale("one", "apps/v1", "Deployment", "torchserve", "");
-    namespace.scale("two", "apps/v1", "Deployment", "torchserve", "");
+    namespace.scale("one", "apps/v1", "Deployment", "torchserve", RATIO);
+    namespace.scale("two", "apps/v1", "Deployment", "torchserve", RATIO);
     let aggregator = Aggregator::start(&namespace).await;
     for (name, other) in [("one", "two"), ("two", "one")] {
         namespace
@@ -22,18 +22,15 @@ async fn two_pushscalers_on_one_target_both_hold_until_one_goes() {
     }
     let mut voices = namespace.run_pods(1).await;
     for _ in 0..5 {
-        voices[0].say(aggregator.push, Some(1.2)).await;
+        voices[0].say(aggregator.push, Says::Wait(1.2)).await;
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
-    assert_eq!(
-        namespace.get("deployment", "torchserve")["spec"]["replicas"],
-        1
-    );
+    assert_eq!(namespace.replicas(), 1);
 
     namespace.kubectl(&["delete", "pushscaler", "two"]);
     aggregator
-        .hear_until(&mut voices, Some(1.2), || async {
-            namespace.get("deployment", "torchserve")["spec"]["replicas"] == 4
+        .hear_until(&mut voices, Says::Wait(1.2), || async {
+            namespace.replicas() == 4
         })
         .await;
 }
@@ -50,7 +47,7 @@ async fn an_hpa_on_the_same_target_is_named_and_not_fought() {
         "--max=3",
         "--cpu=80%",
     ]);
-    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", "");
+    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", RATIO);
     let aggregator = Aggregator::start(&namespace).await;
     namespace
         .until_condition("torchserve", "AbleToScale", "False/TargetContested")
@@ -63,8 +60,8 @@ async fn an_hpa_on_the_same_target_is_named_and_not_fought() {
     namespace.kubectl(&["delete", "hpa", "torchserve"]);
     let mut voices = namespace.run_pods(1).await;
     aggregator
-        .hear_until(&mut voices, Some(1.2), || async {
-            namespace.get("deployment", "torchserve")["spec"]["replicas"] == 4
+        .hear_until(&mut voices, Says::Wait(1.2), || async {
+            namespace.replicas() == 4
         })
         .await;
 }
@@ -79,7 +76,7 @@ async fn two_targets_that_select_the_same_pods_are_ambiguous() {
          template:\n    metadata: { labels: { app: torchserve } }\n    \
          spec: { containers: [ { name: torchserve, image: none } ] }\n",
     );
-    namespace.scale("one", "apps/v1", "Deployment", "torchserve", "");
+    namespace.scale("one", "apps/v1", "Deployment", "torchserve", RATIO);
     namespace.scale("two", "apps/v1", "StatefulSet", "other", "");
     namespace.kubectl(&["scale", "statefulset/other", "--replicas=1"]);
     let aggregator = Aggregator::start(&namespace).await;
@@ -88,7 +85,7 @@ async fn two_targets_that_select_the_same_pods_are_ambiguous() {
             .until_condition(name, "ScalingActive", "False/AmbiguousSelector")
             .await;
     }
-    let page = http::get(aggregator.admin, "/debug/scalers").await.body;
+    let page = aggregator.told().await;
     assert!(
         page.contains("also under the target of PushScaler shared/two"),
         "{page}"

@@ -2,34 +2,64 @@
 
 use std::time::Duration;
 
+use pushscale_api::Algorithm;
 use pushscale_tests::cluster::{Aggregator, Namespace, SOON};
 use pushscale_tests::http;
+use pushscale_tests::pushed::Says;
 
-use crate::rig;
+use crate::{RATIO, rig};
 
 /// Down after two seconds without need, so that a test need not wait five minutes.
 const QUICK_DOWN: &str = "  behavior: { scaleDown: { stabilizationWindowSeconds: 2 } }\n";
 
+/// More than one pod bears, by far.
+const OVERLOAD: Says = Says::Load(25.0);
+
+fn by(algorithm: Algorithm, more: &str) -> String {
+    format!("  algorithm: {algorithm:?}\n{more}")
+}
+
+fn named(what: &str, algorithm: Algorithm) -> String {
+    format!("{what}-{algorithm:?}").to_lowercase()
+}
+
 #[tokio::test]
-async fn a_deployment_goes_up_with_the_wait_and_down_after_it() {
-    let namespace = Namespace::create(rig(), "updown");
-    namespace.deploy("Deployment", 1).await;
-    namespace.scale(
-        "torchserve",
-        "apps/v1",
-        "Deployment",
-        "torchserve",
-        QUICK_DOWN,
+async fn by_ratio_a_deployment_goes_up_with_the_wait_and_down_after_it() {
+    let reasons = [
+        "New size: 3; reason: queue latency above target",
+        "New size: 1; reason: All metrics below target",
+    ];
+    goes_up_and_down(Algorithm::Ratio, &reasons).await;
+}
+
+#[tokio::test]
+async fn by_the_model_a_deployment_goes_up_with_the_load_and_down_after_it() {
+    let reasons = [
+        "New size: 3; reason: queue latency: requests have piled up",
+        "New size: 2; reason: fewer replicas keep the target",
+        "New size: 1; reason: fewer replicas keep the target",
+        "MetricsIncomplete",
+        "AllInputsKnown",
+        "a request takes 100ms, 1 at a time",
+    ];
+    goes_up_and_down(Algorithm::Model, &reasons).await;
+}
+
+/// Up to the most, which is 3, and down to 1. At a target of 1 s a pod bears some 9 requests a second.
+async fn goes_up_and_down(algorithm: Algorithm, described: &[&str]) {
+    let namespace = Namespace::create(rig(), &named("updown", algorithm));
+    let spec = format!(
+        "{QUICK_DOWN}  maxReplicas: 3\n  \
+         metrics: [ {{ type: QueueLatency, queueLatency: {{ target: 1s }} }} ]\n"
     );
+    namespace.scaled_deployment(1, &by(algorithm, &spec)).await;
     let aggregator = Aggregator::start(&namespace).await;
     let mut voices = namespace.run_pods(1).await;
-    let replicas =
-        || async { namespace.get("deployment", "torchserve")["spec"]["replicas"].clone() };
-
     aggregator
-        .hear_until(&mut voices, Some(1.2), || async { replicas().await == 5 })
+        .hear_until(&mut voices, OVERLOAD, || async {
+            namespace.replicas() == 3
+        })
         .await;
-    // With behavior the limit is the larger of 4 pods and 100 % in 15 s: 1 + 4.
     namespace
         .until("pushscaler", "torchserve", "told", |object| {
             object["status"]["lastScaleTime"].is_string()
@@ -41,20 +71,22 @@ async fn a_deployment_goes_up_with_the_wait_and_down_after_it() {
         scaler["status"]["observedGeneration"],
         scaler["metadata"]["generation"]
     );
-    assert!(scaler["status"]["lastScaleTime"].is_string(), "{scaler:#}");
 
-    let mut voices = namespace.run_pods(5).await;
+    let mut voices = namespace.run_pods(3).await;
     aggregator
-        .hear_until(&mut voices, Some(0.0), || async { replicas().await == 1 })
-        .await;
-    let mut voices = namespace.run_pods(1).await;
-    let describe = || namespace.kubectl(&["describe", "pushscaler", "torchserve"]);
-    aggregator
-        .hear_until(&mut voices, Some(0.0071), || async {
-            describe().contains("1 of 1 running pods report")
+        .hear_until(&mut voices, Says::Load(1.0), || async {
+            namespace.replicas() == 1
         })
         .await;
-    let described = describe();
+    let mut voices = namespace.run_pods(1).await;
+    aggregator
+        .hear_until(&mut voices, Says::Load(1.0), || async {
+            let text = namespace.describe();
+            text.contains("1 of 1 running pods report")
+                && described.iter().all(|part| text.contains(part))
+        })
+        .await;
+    let described = namespace.describe();
     for expected in [
         "AbleToScale",
         "ScalingActive",
@@ -63,8 +95,6 @@ async fn a_deployment_goes_up_with_the_wait_and_down_after_it() {
         "Fresh",
         "AllPodsReport",
         "SuccessfulRescale",
-        "New size: 5; reason: queue latency above target",
-        "New size: 1; reason: All metrics below target",
         "Observed Generation",
         "Desired Replicas",
     ] {
@@ -90,56 +120,67 @@ async fn a_deployment_goes_up_with_the_wait_and_down_after_it() {
     );
     let row: Vec<_> = lines.next().unwrap().split_whitespace().collect();
     assert_eq!(row[1], "Deployment/torchserve");
-    assert!(row[2].ends_with("/7ms"), "{columns}");
-    assert_eq!(row[3..6], ["1", "5", "1"]);
+    assert!(row[2].ends_with("/1s"), "{columns}");
+    assert_eq!(row[3..6], ["1", "3", "1"]);
 
     let log = aggregator.log();
     assert!(!log.contains("orbidden"), "a permission is missing:\n{log}");
     let metrics = aggregator.metrics().await;
     assert!(
-        metrics.contains("scale_writes_total{outcome=\"Written\"} 2"),
+        metrics.contains("scale_writes_total{outcome=\"Written\"}"),
         "{metrics}"
     );
 }
 
 #[tokio::test]
-async fn without_behavior_a_fall_waits_for_five_minutes() {
-    let namespace = Namespace::create(rig(), "patient");
-    namespace.deploy("Deployment", 4).await;
-    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", "");
-    let aggregator = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(4).await;
-    aggregator
-        .hear_until(&mut voices, Some(0.0), || async {
-            let page = http::get(aggregator.admin, "/debug/scalers").await.body;
-            let scaler = namespace.get("pushscaler", "torchserve");
-            page.contains("proposals of the last 300 s hold it at 4 instead of 0")
-                && Namespace::condition(&scaler, "AbleToScale") == "True/ScaleDownStabilized"
-        })
-        .await;
-    assert_eq!(
-        namespace.get("deployment", "torchserve")["spec"]["replicas"],
-        4
-    );
+async fn by_ratio_a_fall_waits_for_five_minutes_without_behavior() {
+    let said = "proposals of the last 300 s hold it at 4 instead of 0";
+    waits_for_five_minutes(Algorithm::Ratio, said).await;
 }
 
 #[tokio::test]
-async fn silent_pods_hold_the_size_and_are_named() {
-    let namespace = Namespace::create(rig(), "silent");
-    namespace.deploy("Deployment", 3).await;
-    namespace.scale(
-        "torchserve",
-        "apps/v1",
-        "Deployment",
-        "torchserve",
-        QUICK_DOWN,
-    );
+async fn by_the_model_a_fall_waits_for_five_minutes_after_a_start() {
+    let said = "4 replicas were found at the start";
+    waits_for_five_minutes(Algorithm::Model, said).await;
+}
+
+async fn waits_for_five_minutes(algorithm: Algorithm, said: &str) {
+    let namespace = Namespace::create(rig(), &named("patient", algorithm));
+    namespace.scaled_deployment(4, &by(algorithm, "")).await;
+    let aggregator = Aggregator::start(&namespace).await;
+    let mut voices = namespace.run_pods(4).await;
+    // A request now and then: nobody waits, and one pod would do.
+    aggregator
+        .hear_until(&mut voices, Says::Load(0.1), || async {
+            let scaler = namespace.get("pushscaler", "torchserve");
+            aggregator.told().await.contains(said)
+                && Namespace::condition(&scaler, "AbleToScale") == "True/ScaleDownStabilized"
+        })
+        .await;
+    assert_eq!(namespace.replicas(), 4);
+}
+
+#[tokio::test]
+async fn by_ratio_silent_pods_hold_the_size_and_are_named() {
+    silent_pods_are_named(Algorithm::Ratio).await;
+}
+
+#[tokio::test]
+async fn by_the_model_silent_pods_hold_the_size_and_are_named() {
+    silent_pods_are_named(Algorithm::Model).await;
+}
+
+async fn silent_pods_are_named(algorithm: Algorithm) {
+    let namespace = Namespace::create(rig(), &named("silent", algorithm));
+    namespace
+        .scaled_deployment(3, &by(algorithm, QUICK_DOWN))
+        .await;
     let aggregator = Aggregator::start(&namespace).await;
     let mut voices = namespace.run_pods(3).await;
     let silent = voices.pop().unwrap();
     aggregator
-        .hear_until(&mut voices, Some(0.0), || async {
-            let page = http::get(aggregator.admin, "/debug/scalers").await.body;
+        .hear_until(&mut voices, Says::Load(0.1), || async {
+            let page = aggregator.told().await;
             let scaler = namespace.get("pushscaler", "torchserve");
             let counts = &scaler["status"]["pods"];
             page.contains("2 of 3 running pods report, scaling down takes 80 %")
@@ -149,17 +190,13 @@ async fn silent_pods_hold_the_size_and_are_named() {
                 && counts["absent"] == 1
         })
         .await;
-    assert_eq!(
-        namespace.get("deployment", "torchserve")["spec"]["replicas"],
-        3
-    );
+    assert_eq!(namespace.replicas(), 3);
 }
 
 #[tokio::test]
 async fn sizes_outside_the_bounds_are_corrected_and_zero_is_left_alone() {
     let namespace = Namespace::create(rig(), "bounds");
-    namespace.deploy("Deployment", 9).await;
-    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", "");
+    namespace.scaled_deployment(9, "").await;
     let _aggregator = Aggregator::start(&namespace).await;
     namespace
         .until("deployment", "torchserve", "down to 5", |object| {
@@ -170,21 +207,11 @@ async fn sizes_outside_the_bounds_are_corrected_and_zero_is_left_alone() {
     namespace
         .until_condition("torchserve", "ScalingActive", "False/ScalingDisabled")
         .await;
-    assert_eq!(
-        namespace.get("deployment", "torchserve")["spec"]["replicas"],
-        0
-    );
+    assert_eq!(namespace.replicas(), 0);
 
     // A new lower bound takes effect at once, without a reading.
     namespace.kubectl(&["scale", "deployment/torchserve", "--replicas=1"]);
-    namespace.kubectl(&[
-        "patch",
-        "pushscaler",
-        "torchserve",
-        "--type=merge",
-        "-p",
-        r#"{"spec":{"minReplicas":3}}"#,
-    ]);
+    namespace.patch("torchserve", r#"{"minReplicas":3}"#);
     namespace
         .until("deployment", "torchserve", "up to 3", |object| {
             object["spec"]["replicas"] == 3
@@ -193,17 +220,27 @@ async fn sizes_outside_the_bounds_are_corrected_and_zero_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_new_aggregator_keeps_what_the_old_one_told() {
-    let namespace = Namespace::create(rig(), "restart");
-    namespace.deploy("Deployment", 1).await;
+async fn by_ratio_a_new_aggregator_keeps_what_the_old_one_told() {
+    let said = "hold it at 5 instead of";
+    a_new_aggregator_holds(Algorithm::Ratio, said).await;
+}
+
+#[tokio::test]
+async fn by_the_model_a_new_aggregator_keeps_what_the_old_one_told() {
+    let said = "5 replicas were found at the start";
+    a_new_aggregator_holds(Algorithm::Model, said).await;
+}
+
+async fn a_new_aggregator_holds(algorithm: Algorithm, said: &str) {
+    let namespace = Namespace::create(rig(), &named("restart", algorithm));
     // A window that outlasts the test: only the restart could shrink it.
-    let slow = "  behavior: { scaleDown: { stabilizationWindowSeconds: 60 } }\n";
-    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", slow);
+    let slow = "  behavior: { scaleDown: { stabilizationWindowSeconds: 600 } }\n";
+    namespace.scaled_deployment(1, &by(algorithm, slow)).await;
     let first = Aggregator::start(&namespace).await;
     let mut voices = namespace.run_pods(1).await;
     first
-        .hear_until(&mut voices, Some(1.2), || async {
-            namespace.get("deployment", "torchserve")["spec"]["replicas"] == 5
+        .hear_until(&mut voices, OVERLOAD, || async {
+            namespace.replicas() == 5
         })
         .await;
     namespace
@@ -217,9 +254,8 @@ async fn a_new_aggregator_keeps_what_the_old_one_told() {
     let second = Aggregator::start(&namespace).await;
     let mut voices = namespace.run_pods(5).await;
     second
-        .hear_until(&mut voices, Some(0.0), || async {
-            let page = http::get(second.admin, "/debug/scalers").await.body;
-            page.contains("hold it at 5 instead of 0")
+        .hear_until(&mut voices, Says::Load(0.1), || async {
+            second.told().await.contains(said)
         })
         .await;
     let after = namespace.get("pushscaler", "torchserve");
@@ -241,24 +277,20 @@ async fn a_new_aggregator_keeps_what_the_old_one_told() {
         since(&before),
         "AbleToScale was True all the time"
     );
-    assert_eq!(
-        namespace.get("deployment", "torchserve")["spec"]["replicas"],
-        5
-    );
+    assert_eq!(namespace.replicas(), 5);
 }
 
 #[tokio::test]
 async fn a_size_that_somebody_sets_is_decided_upon_anew() {
     let namespace = Namespace::create(rig(), "byhand");
-    namespace.deploy("Deployment", 2).await;
-    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", "");
+    namespace.scaled_deployment(2, RATIO).await;
     let aggregator = Aggregator::start(&namespace).await;
     namespace.kubectl(&["scale", "deployment/torchserve", "--replicas=3"]);
     let mut voices = namespace.run_pods(3).await;
     // 3 pods at 4/3 of the target: 4, and not 3 as for the 2 that were.
     aggregator
-        .hear_until(&mut voices, Some(0.0093), || async {
-            namespace.get("deployment", "torchserve")["spec"]["replicas"] == 4
+        .hear_until(&mut voices, Says::Wait(0.0093), || async {
+            namespace.replicas() == 4
         })
         .await;
     http::until(SOON, || async {
@@ -269,8 +301,5 @@ async fn a_size_that_somebody_sets_is_decided_upon_anew() {
     })
     .await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(
-        namespace.get("deployment", "torchserve")["spec"]["replicas"],
-        4
-    );
+    assert_eq!(namespace.replicas(), 4);
 }

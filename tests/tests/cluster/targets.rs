@@ -2,6 +2,7 @@
 
 use pushscale_aggregator::{ClusterScales, ScaleTarget as _, TargetRef, Written};
 use pushscale_tests::cluster::{Aggregator, Namespace};
+use pushscale_tests::pushed::Says;
 
 use crate::rig;
 
@@ -13,8 +14,8 @@ async fn a_stateful_set_is_scaled() {
     let aggregator = Aggregator::start(&namespace).await;
     let mut voices = namespace.run_pods(1).await;
     aggregator
-        .hear_until(&mut voices, Some(1.2), || async {
-            namespace.get("statefulset", "torchserve")["spec"]["replicas"] == 4
+        .hear_until(&mut voices, Says::Load(25.0), || async {
+            namespace.get("statefulset", "torchserve")["spec"]["replicas"] == 5
         })
         .await;
 }
@@ -56,8 +57,8 @@ async fn a_kind_of_somebody_elses_with_a_scale_is_scaled() {
         r#"{"status":{"pods":1,"selector":"app=torchserve"}}"#,
     ]);
     aggregator
-        .hear_until(&mut voices, Some(1.2), || async {
-            namespace.get("modelfleet", "fleet")["spec"]["size"]["pods"] == 4
+        .hear_until(&mut voices, Says::Load(25.0), || async {
+            namespace.get("modelfleet", "fleet")["spec"]["size"]["pods"] == 5
         })
         .await;
 }
@@ -103,8 +104,8 @@ async fn a_target_that_is_not_there_is_named_and_scaled_once_it_is() {
     namespace.deploy("Deployment", 1).await;
     let mut voices = namespace.run_pods(1).await;
     aggregator
-        .hear_until(&mut voices, Some(1.2), || async {
-            namespace.get("deployment", "torchserve")["spec"]["replicas"] == 4
+        .hear_until(&mut voices, Says::Load(25.0), || async {
+            namespace.get("deployment", "torchserve")["spec"]["replicas"] == 5
         })
         .await;
 }
