@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use askama::Template;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use pushscale_api::names::conditions::{METRICS_INCOMPLETE, SCALING_LIMITED, STUCK};
 use pushscale_decision::Latency;
 
 use crate::view::{Point, ScalerView};
@@ -38,8 +40,17 @@ struct Shown {
     age: String,
     outcome: String,
     steps: Vec<String>,
+    conditions: Vec<ShownCondition>,
     history: Vec<ShownDecision>,
     charts: Option<Charts>,
+}
+
+struct ShownCondition {
+    kind: String,
+    holds: String,
+    reason: String,
+    message: String,
+    bad: bool,
 }
 
 struct ShownDecision {
@@ -102,6 +113,12 @@ impl Shown {
             }),
             outcome: decision.map_or(String::new(), |decision| decision.outcome.clone()),
             steps: decision.map_or(Vec::new(), |decision| decision.steps.clone()),
+            conditions: view
+                .status
+                .iter()
+                .flat_map(|status| &status.conditions)
+                .map(ShownCondition::of)
+                .collect(),
             history: view
                 .history
                 .iter()
@@ -113,6 +130,25 @@ impl Shown {
                 })
                 .collect(),
             charts: charts(&view.points, figure.map(|figure| figure.target_seconds)),
+        }
+    }
+}
+
+impl ShownCondition {
+    fn of(condition: &Condition) -> Self {
+        let holds = condition.status == "True";
+        let bad = match condition.type_.as_str() {
+            METRICS_INCOMPLETE | STUCK => holds,
+            // A bound that cuts is what bounds are for.
+            SCALING_LIMITED => false,
+            _ => !holds,
+        };
+        Self {
+            kind: condition.type_.clone(),
+            holds: condition.status.clone(),
+            reason: condition.reason.clone(),
+            message: condition.message.clone(),
+            bad,
         }
     }
 }

@@ -163,7 +163,7 @@ pub enum Mode {
     Apply,
     /// It is told, in status.desiredReplicas, and not written.
     Recommend,
-    /// There is none.
+    /// There is none. In quotes: YAML takes a bare Off for false.
     Off,
 }
 

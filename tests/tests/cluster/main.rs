@@ -10,6 +10,7 @@
 
 mod definition;
 mod failures;
+mod modes;
 mod mutations;
 mod rivals;
 mod scaling;

@@ -1,0 +1,290 @@
+//! What a user may say beside the target: what becomes of decisions, and when they do not count.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pushscale_tests::cluster::{Aggregator, Namespace};
+use pushscale_tests::http;
+use pushscale_tests::pushed::Says;
+
+use crate::rig;
+
+/// A pod bears some 9 requests a second; more is an overload.
+const AT_1S: &str = "  metrics: [ { type: QueueLatency, queueLatency: { target: 1s } } ]\n";
+const OVERLOAD: Says = Says::Load(25.0);
+
+/// Down two seconds after the last need.
+const QUICK_DOWN: &str = "  behavior: { scaleDown: { stabilizationWindowSeconds: 2 } }\n";
+
+fn at_1s(more: &str) -> String {
+    format!("{AT_1S}{more}")
+}
+
+/// The message of a condition of the PushScaler `torchserve`.
+fn message(namespace: &Namespace<'_>, kind: &str) -> String {
+    let scaler = namespace.get("pushscaler", "torchserve");
+    let conditions = scaler["status"]["conditions"].as_array();
+    conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == kind)
+        .map_or(String::new(), |found| {
+            found["message"].as_str().unwrap().to_owned()
+        })
+}
+
+fn is(namespace: &Namespace<'_>, kind: &str, expected: &str) -> bool {
+    Namespace::condition(&namespace.get("pushscaler", "torchserve"), kind) == expected
+}
+
+#[tokio::test]
+async fn what_is_recommended_is_told_and_not_written_until_it_may_be() {
+    let namespace = Namespace::create(rig(), "recommend");
+    let spec = at_1s("  mode: Recommend\n");
+    namespace.scaled_deployment(1, &spec).await;
+    let aggregator = Aggregator::start(&namespace).await;
+    let mut voices = namespace.run_pods(1).await;
+    aggregator
+        .hear_until(&mut voices, OVERLOAD, || async {
+            is(&namespace, "AbleToScale", "True/RecommendOnly")
+                && namespace.describe().contains("would scale 1 → 5 replicas")
+        })
+        .await;
+    let scaler = namespace.get("pushscaler", "torchserve");
+    assert_eq!(scaler["status"]["currentReplicas"], 1);
+    assert_eq!(scaler["status"]["desiredReplicas"], 5);
+    assert!(scaler["status"]["lastScaleTime"].is_null(), "{scaler:#}");
+    assert_eq!(
+        message(&namespace, "AbleToScale"),
+        "mode is Recommend: 5 would be written"
+    );
+    let page = http::get(aggregator.admin, "/").await.body;
+    for shown in [
+        "1 → 5",
+        "would scale 1 → 5 replicas",
+        "True: RecommendOnly",
+        "5 would be written",
+    ] {
+        assert!(page.contains(shown), "{shown} is not in\n{page}");
+    }
+    assert_eq!(namespace.replicas(), 1);
+
+    namespace.patch("torchserve", r#"{"mode":"Apply"}"#);
+    aggregator
+        .hear_until(&mut voices, OVERLOAD, || async {
+            namespace.replicas() == 5
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn switched_off_not_even_a_bound_is_kept() {
+    let namespace = Namespace::create(rig(), "switched-off");
+    // In quotes: kubectl's YAML takes a bare Off for false.
+    namespace.scaled_deployment(9, "  mode: \"Off\"\n").await;
+    let aggregator = Aggregator::start(&namespace).await;
+    let mut voices = namespace.run_pods(9).await;
+    aggregator
+        .hear_until(&mut voices, OVERLOAD, || async {
+            is(&namespace, "ScalingActive", "False/SwitchedOff")
+                && aggregator.told().await.contains("hold: mode is Off")
+        })
+        .await;
+    assert_eq!(namespace.replicas(), 9);
+    namespace.patch("torchserve", r#"{"mode":"Apply"}"#);
+    namespace
+        .until("deployment", "torchserve", "down to 5", |object| {
+            object["spec"]["replicas"] == 5
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_direction_that_is_paused_is_told_and_the_other_is_not_paused() {
+    let namespace = Namespace::create(rig(), "pause");
+    let spec = at_1s(&format!("{QUICK_DOWN}  pause: ScaleUp\n"));
+    namespace.scaled_deployment(2, &spec).await;
+    let aggregator = Aggregator::start(&namespace).await;
+    let mut voices = namespace.run_pods(2).await;
+    let paused = |direction: &'static str| {
+        let (namespace, aggregator) = (&namespace, &aggregator);
+        move || async move {
+            let said = format!("scaling {direction} is paused");
+            is(namespace, "ScalingLimited", "True/ScalingPaused")
+                && message(namespace, "ScalingLimited").contains(&said)
+                && aggregator.told().await.contains(&said)
+        }
+    };
+    aggregator
+        .hear_until(&mut voices, OVERLOAD, paused("up"))
+        .await;
+    assert_eq!(namespace.replicas(), 2);
+
+    namespace.patch("torchserve", r#"{"pause":"ScaleDown"}"#);
+    aggregator
+        .hear_until(&mut voices, OVERLOAD, || async {
+            namespace.replicas() == 5
+        })
+        .await;
+    let mut voices = namespace.run_pods(5).await;
+    aggregator
+        .hear_until(&mut voices, Says::Load(0.1), paused("down"))
+        .await;
+    assert_eq!(namespace.replicas(), 5);
+
+    namespace.patch("torchserve", r#"{"pause":null}"#);
+    aggregator
+        .hear_until(&mut voices, Says::Load(0.1), || async {
+            namespace.replicas() < 5
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn after_its_time_of_silence_the_fallback_raises_and_never_lowers() {
+    let namespace = Namespace::create(rig(), "fallback");
+    let spec = at_1s("  fallback: { afterSeconds: 3, replicas: 4 }\n");
+    namespace.scaled_deployment(1, &spec).await;
+    let aggregator = Aggregator::start(&namespace).await;
+    let holds = |replicas: u64| {
+        let namespace = &namespace;
+        move || async move {
+            let said = format!("the fallback of at least {replicas} holds");
+            is(namespace, "ScalingActive", "False/FallbackActive")
+                && message(namespace, "ScalingActive").contains(&said)
+                && namespace.replicas() == 4
+        }
+    };
+    aggregator
+        .hear_until(&mut [], Says::Nothing, holds(4))
+        .await;
+    namespace.patch(
+        "torchserve",
+        r#"{"fallback":{"afterSeconds":3,"replicas":2}}"#,
+    );
+    aggregator
+        .hear_until(&mut [], Says::Nothing, holds(2))
+        .await;
+    let text = namespace.describe();
+    let event = "New size: 4; reason: nothing is known for too long";
+    assert!(text.contains(event), "{text}");
+
+    // Once pods speak, what they say counts.
+    let mut voices = namespace.run_pods(4).await;
+    aggregator
+        .hear_until(&mut voices, Says::Load(1.0), || async {
+            is(&namespace, "ScalingActive", "True/ValidMetricFound")
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_schedule_raises_the_floor_when_its_time_comes() {
+    let namespace = Namespace::create(rig(), "schedule");
+    // Of an hour's minutes, the next one that is not about to begin.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let minute = ((now.as_secs() + 15) / 60 + 1) % 60;
+    let spec = at_1s(&format!(
+        "  schedules: [ {{ cron: '{minute} * * * *', minReplicas: 3, duration: 30m }} ]\n"
+    ));
+    namespace.scaled_deployment(1, &spec).await;
+    let aggregator = Aggregator::start(&namespace).await;
+    namespace
+        .until_condition("torchserve", "ScalingActive", "False/FailedGetPodsMetric")
+        .await;
+    assert_eq!(namespace.replicas(), 1, "its time has not come");
+    // Nobody says a word: the loop wakes by itself.
+    aggregator
+        .hear_until(&mut [], Says::Nothing, || async {
+            namespace.replicas() == 3
+                && aggregator
+                    .told()
+                    .await
+                    .contains("a schedule asks for at least 3 replicas")
+        })
+        .await;
+    namespace.patch("torchserve", r#"{"schedules":null,"minReplicas":1}"#);
+    aggregator
+        .hear_until(&mut [], Says::Nothing, || async {
+            !aggregator.told().await.contains("\"a schedule asks")
+        })
+        .await;
+    // Its end lowers the floor and not the size.
+    assert_eq!(namespace.replicas(), 3);
+}
+
+#[tokio::test]
+async fn a_time_zone_that_does_not_exist_is_named() {
+    let namespace = Namespace::create(rig(), "zone");
+    let schedule =
+        "  schedules: [ { cron: '* * * * *', timezone: Mars/Olympus, minReplicas: 3 } ]\n";
+    namespace.scaled_deployment(1, schedule).await;
+    let aggregator = Aggregator::start(&namespace).await;
+    namespace
+        .until_condition("torchserve", "ScalingActive", "False/InvalidSpec")
+        .await;
+    let said = "spec.schedules[0].timezone is \"Mars/Olympus\": it must be the name of a time zone";
+    let told = message(&namespace, "ScalingActive");
+    assert!(told.contains(said), "{told}");
+    let page = http::get(aggregator.admin, "/").await.body;
+    assert!(page.contains("spec.schedules[0].timezone is"), "{page}");
+    assert_eq!(namespace.replicas(), 1);
+
+    let right =
+        r#"{"schedules":[{"cron":"* * * * *","timezone":"Europe/Berlin","minReplicas":3}]}"#;
+    namespace.patch("torchserve", right);
+    namespace
+        .until("deployment", "torchserve", "up to 3", |object| {
+            object["spec"]["replicas"] == 3
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn who_sets_the_size_back_three_times_is_not_fought() {
+    let namespace = Namespace::create(rig(), "fought");
+    namespace.scaled_deployment(1, &at_1s("")).await;
+    let aggregator = Aggregator::start(&namespace).await;
+    let mut voices = namespace.run_pods(1).await;
+    for _ in 0..3 {
+        aggregator
+            .hear_until(&mut voices, OVERLOAD, || async {
+                namespace.replicas() == 5
+            })
+            .await;
+        namespace.kubectl(&["scale", "deployment/torchserve", "--replicas=1"]);
+    }
+    aggregator
+        .hear_until(&mut voices, OVERLOAD, || async {
+            is(&namespace, "AbleToScale", "False/SizeContested")
+                && namespace.describe().contains("Warning  SizeContested")
+        })
+        .await;
+    let told = message(&namespace, "AbleToScale");
+    assert!(told.contains("another size 3 times"), "{told}");
+    assert!(told.contains("--show-managed-fields"), "{told}");
+    assert_eq!(namespace.replicas(), 1);
+}
+
+#[tokio::test]
+async fn without_a_count_of_answers_the_metrics_are_called_incomplete() {
+    let namespace = Namespace::create(rig(), "incomplete");
+    namespace.scaled_deployment(1, &at_1s("")).await;
+    let aggregator = Aggregator::start(&namespace).await;
+    let mut voices = namespace.run_pods(1).await;
+    aggregator
+        .hear_until(&mut voices, Says::LoadBlind(2.0), || async {
+            is(&namespace, "MetricsIncomplete", "True/NoAnswerCount")
+        })
+        .await;
+    let told = message(&namespace, "MetricsIncomplete");
+    assert!(
+        told.contains("let the sidecar read the management port"),
+        "{told}"
+    );
+    aggregator
+        .hear_until(&mut voices, Says::Load(2.0), || async {
+            is(&namespace, "MetricsIncomplete", "False/AllInputsKnown")
+        })
+        .await;
+    assert_eq!(namespace.replicas(), 1);
+}
