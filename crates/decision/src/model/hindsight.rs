@@ -41,7 +41,7 @@ const LOOKS_A_MINUTE: u32 = 12;
 const DELAYS: usize = 64;
 
 /// A harmed second costs as much as the whole fleet for so many seconds.
-const HARM: f64 = 75.0;
+const HARM: f64 = 65.0;
 
 /// What happened is forgotten with this time constant, in seconds.
 const MEMORY: f64 = 7200.0;

@@ -194,6 +194,37 @@ mod tests {
     }
 
     #[test]
+    fn a_mistake_in_a_recording_is_told_by_line_and_field() {
+        let good = r#"{"name":"x","release":"0.1.0","spec":{"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"x"},"maxReplicas":5,"metrics":[{"type":"QueueLatency","queueLatency":{"target":"7ms"}}]},"steps":[{"facts":[{"atNanos":5,"fact":{"wrote":{"from":1,"to":2}}}],"atNanos":5,"target":{"replicas":2},"expect":{"desired":2}}]}"#;
+        assert!(matches!(parse_line(7, good), Ok(Line::Recording { .. })));
+        let cases = [
+            ("\"wrote\"", "\"writ\"", "steps[0].facts[0].fact"),
+            (
+                "\"atNanos\":5,\"target\"",
+                "\"target\"",
+                "steps[0]: missing field `atNanos`",
+            ),
+            (
+                "\"replicas\":2",
+                "\"replicas\":-2",
+                "steps[0].target.replicas: invalid value",
+            ),
+            (
+                "\"desired\"",
+                "\"wanted\"",
+                "steps[0].expect.wanted: unknown field",
+            ),
+            ("\"steps\"", "\"step\"", "step: unknown field"),
+        ];
+        for (part, wrong, expected) in cases {
+            let text = good.replace(part, wrong);
+            let error = parse_line(7, &text).unwrap_err().to_string();
+            assert!(error.starts_with("line 7: "), "{error}");
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
     fn lines_are_counted_and_empty_ones_passed_over() {
         let good = case(r#"{"minReplicas":1,"maxReplicas":9,"targetMilli":1}"#, STEP);
         let text = format!("\n{good}\n\n{good}\nnonsense\n");

@@ -1,4 +1,6 @@
-//! What must hold of the queue model whatever happens (decision.md 4.5 and 4.8).
+//! What must hold of the queue model whatever happens: its invariants, on random lives of a fleet.
+//!
+//! Here, and not beside the crate: `cargo tree -p pushscale-decision` is to show nothing, test libraries included.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +13,7 @@
     reason = "a test fails by panicking; its numbers are small; each test uses a part of the world"
 )]
 
-#[path = "support/world.rs"]
+#[path = "../../crates/decision/tests/support/world.rs"]
 mod world;
 
 use proptest::prelude::*;
