@@ -39,11 +39,11 @@ test-torchserve: ## Run the tests of the TorchServes, the real one and the emula
 	$(TEST) -p pushscale-tests --test torchserve
 
 .PHONY: test-rig
-test-rig: programs ## Run the tests of the rig itself, and those against a real API server
+test-rig: programs static-aggregator ## Run the tests of the rig itself, and those against a real API server
 	$(TEST) -p pushscale-tests --test rig --test cluster
 
 .PHONY: test-cluster
-test-cluster: programs ## Run the tests against a real API server
+test-cluster: programs static-aggregator ## Run the tests against a real API server
 	$(TEST) -p pushscale-tests --test cluster
 
 .PHONY: test-node

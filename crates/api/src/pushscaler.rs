@@ -91,7 +91,7 @@ pub struct PushScalerSpec {
     /// How requests find a pod. The queue model has to know.
     #[serde(default)]
     pub load_balancing: LoadBalancing,
-    /// What becomes of a decision.
+    /// What becomes of a decision. Off is written in quotes: YAML takes the bare word for false.
     #[serde(default)]
     pub mode: Mode,
     /// Nothing is written in this direction, for now; what would be is told.
@@ -163,7 +163,7 @@ pub enum Mode {
     Apply,
     /// It is told, in status.desiredReplicas, and not written.
     Recommend,
-    /// There is none. In quotes: YAML takes a bare Off for false.
+    /// There is none.
     Off,
 }
 
