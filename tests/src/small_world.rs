@@ -204,6 +204,24 @@ impl SmallWorld {
             .expect("the aggregator runs")
     }
 
+    /// Waits until this size is written; gives all sizes from the first that was found to it.
+    pub async fn until_size(&mut self, wanted: u32, within: Duration) -> Vec<u32> {
+        let mut sizes = Vec::new();
+        let arrive = async {
+            while sizes.last() != Some(&wanted) {
+                let (from, to) = self.writes.recv().await.expect("the aggregator runs");
+                if sizes.is_empty() {
+                    sizes.push(from);
+                }
+                sizes.push(to);
+            }
+        };
+        if timeout(within, arrive).await.is_err() {
+            panic!("{wanted} is not written within {within:?}: {sizes:?}");
+        }
+        sizes
+    }
+
     /// Fails if a size is written before `end` is over.
     pub async fn no_write_during(&mut self, end: impl Future<Output = ()>) {
         tokio::select! {

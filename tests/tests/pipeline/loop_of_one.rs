@@ -2,65 +2,95 @@
 
 use std::time::Duration;
 
+use pushscale_api::Algorithm;
+use pushscale_simulator::MetricsMode;
+use pushscale_simulator::emulated::{EmulatedServer, ModelOptions};
+use pushscale_simulator::load::RunningLoad;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 use pushscale_tests::small_world::SmallWorld;
+use tokio::time::timeout;
 
-use crate::support::{SOON, load, policy, server};
+use crate::support::{SOON, load, server, spec};
 
-#[tokio::test]
-async fn an_overload_raises_the_size_and_its_end_lowers_it() {
-    let mut world = SmallWorld::start(policy(), 1).await;
+/// A scaler by this algorithm over `replicas`, of which one pod is there.
+async fn world(algorithm: Algorithm, replicas: u32) -> SmallWorld {
+    let world = SmallWorld::start_by(&spec(algorithm), replicas).await;
     world.add_pod("torchserve-0").await;
-    let server = server().await;
+    world
+}
+
+async fn sidecar(server: &EmulatedServer, world: &SmallWorld) -> TestSidecar {
     let ports = server.addresses();
     let aggregator = world.push.to_string();
-    let sidecar =
-        TestSidecar::start("torchserve-0", ports.metrics, ports.management, &aggregator).await;
+    TestSidecar::start("torchserve-0", ports.metrics, ports.management, &aggregator).await
+}
 
-    let load = load(&server, 25.0, 3.0);
-    let up = world.next_write(SOON).await;
-    assert_eq!(up, (1, 4), "at most double, or 4");
+/// Waits until the aggregator has told this.
+async fn until_told(world: &SmallWorld, what: &str) {
+    let mut page = String::new();
+    let told = async {
+        while !page.contains(what) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            page = http::get(world.admin, "/debug/scalers").await.body;
+        }
+    };
+    let told = timeout(SOON, told).await;
+    assert!(told.is_ok(), "{what:?} is not told:\n{page}");
+}
 
-    // The one pod takes all the load that there is; once it is done, nobody needs four.
+#[tokio::test]
+async fn by_ratio_an_overload_raises_the_size_and_its_end_lowers_it() {
+    goes_up_and_down(Algorithm::Ratio, "queue latency: mean of 1 is").await;
+}
+
+#[tokio::test]
+async fn by_the_model_an_overload_raises_the_size_and_its_end_lowers_it() {
+    goes_up_and_down(Algorithm::Model, "requests than usual are in the pods").await;
+}
+
+async fn goes_up_and_down(algorithm: Algorithm, why: &str) {
+    let mut world = world(algorithm, 1).await;
+    let server = server().await;
+    let sidecar = sidecar(&server, &world).await;
+    let load = load(&server, 25.0, 8.0);
+    let up = world.until_size(5, SOON).await;
+    assert!(up.is_sorted(), "{algorithm:?}: {up:?}");
+
+    // The one pod takes all the load that there is; once it is done, nobody needs five.
     load.finish().await;
-    let down = world.next_write(SOON).await;
-    assert_eq!(down, (4, 1));
+    let (from, to) = world.next_write(SOON).await;
+    assert!(from == 5 && to < 5, "{algorithm:?}: {from} → {to}");
 
     // The next decision finds the size that was written.
-    let scalers = || async {
-        let page = http::get(world.admin, "/debug/scalers").await;
-        serde_json::from_str::<serde_json::Value>(&page.body).unwrap()
-    };
-    http::until(SOON, || async {
-        scalers().await[0]["decision"]["currentReplicas"] == 1
-    })
-    .await;
-    let scalers = scalers().await;
-    let told = scalers[0]["history"].to_string();
-    assert!(told.contains("scale 1 → 4 replicas"), "{told}");
-    assert!(told.contains("faster than scaling up is allowed"), "{told}");
+    until_told(&world, &format!("\"currentReplicas\": {to},")).await;
+    until_told(&world, why).await;
     sidecar.end().await;
     world.end().await;
 }
 
 #[tokio::test]
-async fn a_server_that_falls_silent_never_lowers_the_size() {
+async fn by_ratio_a_server_that_falls_silent_never_lowers_the_size() {
+    silence_holds(Algorithm::Ratio).await;
+}
+
+#[tokio::test]
+async fn by_the_model_a_server_that_falls_silent_never_lowers_the_size() {
+    silence_holds(Algorithm::Model).await;
+}
+
+async fn silence_holds(algorithm: Algorithm) {
     for way in ["frozen", "log mode", "refusing"] {
-        let mut world = SmallWorld::start(policy(), 3).await;
-        world.add_pod("torchserve-0").await;
+        let mut world = world(algorithm, 3).await;
         let server = server().await;
         match way {
             "frozen" => server.freeze(true),
-            "log mode" => server.set_metrics_mode(pushscale_simulator::MetricsMode::Log),
+            "log mode" => server.set_metrics_mode(MetricsMode::Log),
             _ => server.refuse(true),
         }
-        let ports = server.addresses();
-        let aggregator = world.push.to_string();
-        let sidecar =
-            TestSidecar::start("torchserve-0", ports.metrics, ports.management, &aggregator).await;
+        let sidecar = sidecar(&server, &world).await;
         let admin = world.admin;
-        // Longer than the window after which an idle fleet of three goes down to one.
+        // Longer than the window after which an idle fleet of three goes down.
         world
             .no_write_during(async {
                 for _ in 0..30 {
@@ -73,45 +103,73 @@ async fn a_server_that_falls_silent_never_lowers_the_size() {
 
         // And to show that the same fleet would have gone down had it spoken:
         server.freeze(false);
-        server.set_metrics_mode(pushscale_simulator::MetricsMode::Prometheus);
+        server.set_metrics_mode(MetricsMode::Prometheus);
         server.refuse(false);
-        assert_eq!(world.next_write(SOON).await, (3, 1), "{way}");
+        let load = load(&server, 2.0, 60.0);
+        let (from, to) = world.next_write(SOON).await;
+        assert!(from == 3 && to < 3, "{algorithm:?}, {way}: {from} → {to}");
+        load.stopper().stop();
         sidecar.end().await;
         world.end().await;
     }
 }
 
 #[tokio::test]
-async fn a_stuck_worker_raises_the_size_although_no_counter_moves() {
-    let mut world = SmallWorld::start(policy(), 1).await;
-    world.add_pod("torchserve-0").await;
-    let server = server().await;
-    server.stick_workers(1);
-    let ports = server.addresses();
-    let aggregator = world.push.to_string();
-    let sidecar =
-        TestSidecar::start("torchserve-0", ports.metrics, ports.management, &aggregator).await;
-    let load = load(&server, 5.0, 6.0);
-    assert_eq!(world.next_write(SOON).await, (1, 4));
-    let reading = http::get(sidecar.address, "/reading").await.body;
-    assert!(reading.contains("\"stalled\""), "{reading}");
+async fn by_ratio_a_stuck_worker_raises_the_size_although_no_counter_moves() {
+    let (mut world, sidecar, load, _server) = stuck(Algorithm::Ratio).await;
+    let (from, to) = world.next_write(SOON).await;
+    assert!(from == 1 && to > 1, "{from} → {to}");
     load.stopper().stop();
     sidecar.end().await;
     world.end().await;
 }
 
+/// More pods of what answers nobody would help nobody: the queue model says so first.
 #[tokio::test]
-async fn grpc_requests_count_although_the_latency_counters_ignore_them() {
-    let mut world = SmallWorld::start(policy(), 1).await;
-    world.add_pod("torchserve-0").await;
+async fn by_the_model_a_stuck_worker_is_told() {
+    let (world, sidecar, load, _server) = stuck(Algorithm::Model).await;
+    until_told(&world, "NothingIsAnswered").await;
+    load.stopper().stop();
+    sidecar.end().await;
+    world.end().await;
+}
+
+/// A server that answered until its only worker got stuck.
+async fn stuck(algorithm: Algorithm) -> (SmallWorld, TestSidecar, RunningLoad, EmulatedServer) {
+    let world = world(algorithm, 1).await;
     let server = server().await;
-    let ports = server.addresses();
-    let aggregator = world.push.to_string();
-    let sidecar =
-        TestSidecar::start("torchserve-0", ports.metrics, ports.management, &aggregator).await;
-    let model = pushscale_simulator::emulated::ModelOptions::default().name;
-    assert_eq!(server.send_grpc(&model, 40), 40);
-    assert_eq!(world.next_write(SOON).await, (1, 4));
+    let sidecar = sidecar(&server, &world).await;
+    let load = load(&server, 2.0, 60.0);
+    until_told(&world, "ValidMetricFound").await;
+    server.stick_workers(1);
+    http::until(SOON, || async {
+        let reading = http::get(sidecar.address, "/reading").await.body;
+        reading.contains("\"stalled\"")
+    })
+    .await;
+    (world, sidecar, load, server)
+}
+
+#[tokio::test]
+async fn by_ratio_grpc_requests_count_although_the_latency_counters_ignore_them() {
+    grpc_counts(Algorithm::Ratio).await;
+}
+
+#[tokio::test]
+async fn by_the_model_grpc_requests_count_although_the_latency_counters_ignore_them() {
+    grpc_counts(Algorithm::Model).await;
+}
+
+async fn grpc_counts(algorithm: Algorithm) {
+    let mut world = world(algorithm, 1).await;
+    let server = server().await;
+    let sidecar = sidecar(&server, &world).await;
+    let model = ModelOptions::default().name;
+    assert_eq!(server.send_grpc(&model, 5), 5);
+    until_told(&world, "ValidMetricFound").await;
+    assert_eq!(server.send_grpc(&model, 90), 90);
+    let (from, to) = world.next_write(SOON).await;
+    assert!(from == 1 && to > 1, "{algorithm:?}: {from} → {to}");
     sidecar.end().await;
     world.end().await;
 }

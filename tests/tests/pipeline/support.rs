@@ -2,21 +2,33 @@
 
 use std::time::Duration;
 
-use pushscale_decision::{Bounds, Latency, Policy, Target};
+use pushscale_api::{Algorithm, PushScalerSpec, policy_of};
+use pushscale_decision::Policy;
 use pushscale_simulator::ServiceTime;
 use pushscale_simulator::emulated::{EmulatedServer, ModelOptions, ServerOptions};
 use pushscale_simulator::load::{LoadOptions, RunningLoad, Step};
+use serde_json::json;
 use tokio::time::timeout;
 
 /// How long anything may take that should take a second.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// 1 to 5 replicas at 7 ms, and down after two seconds without need.
+/// 1 to 5 replicas at a second, and down after two seconds without need.
+pub(crate) fn spec(algorithm: Algorithm) -> PushScalerSpec {
+    serde_json::from_value(json!({
+        "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
+        "minReplicas": 1,
+        "maxReplicas": 5,
+        "algorithm": algorithm,
+        "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": "1s" } }],
+        "behavior": { "scaleDown": { "stabilizationWindowSeconds": 2 } },
+    }))
+    .unwrap()
+}
+
+/// The same by the default, for tests that are not about decisions.
 pub(crate) fn policy() -> Policy {
-    let target = Target::new(Latency::from_nanos(7_000_000)).unwrap();
-    let mut policy = Policy::new(Bounds::new(1, 5).unwrap(), target);
-    policy.flags.downscale_stabilization = Duration::from_secs(2);
-    policy
+    policy_of(&spec(Algorithm::default())).unwrap()
 }
 
 /// An emulated TorchServe with one worker of 100 ms a request, about 9.5 a second.
