@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use pushscale_api::Algorithm;
 use pushscale_simulator::cache;
 use pushscale_simulator::kit::Kit;
 use serde_json::{Value, json};
@@ -71,15 +72,26 @@ pub struct FleetOptions {
     pub replicas: u32,
     /// More words for `start.py`.
     pub torchserve: Vec<String>,
+    /// `spec.algorithm`.
+    pub algorithm: Algorithm,
+    /// `spec.metrics[0].queueLatency.target`.
+    pub target: &'static str,
     /// `spec.behavior`.
     pub behavior: Value,
 }
 
-impl Default for FleetOptions {
-    fn default() -> Self {
+impl FleetOptions {
+    /// One pod, at the target that the algorithm is made for. `Ratio` takes the slightest queue for an overload, as the
+    /// classical chain does; the queue model keeps what it is told, and 7 ms would take a fleet that does nothing.
+    pub fn by(algorithm: Algorithm) -> Self {
         Self {
             replicas: 1,
             torchserve: Vec::new(),
+            algorithm,
+            target: match algorithm {
+                Algorithm::Model => "100ms",
+                Algorithm::Ratio => "7ms",
+            },
             behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 15 } }),
         }
     }
@@ -97,6 +109,8 @@ impl<'a> Fleet<'a> {
             serde_saphyr::from_multiple(&shipped("torchserve-example.yaml")).unwrap();
         let [mut deployment, mut scaler] = <[Value; 2]>::try_from(documents).unwrap();
         stand_in(&mut deployment, kit, options);
+        scaler["spec"]["algorithm"] = json!(options.algorithm);
+        scaler["spec"]["metrics"][0]["queueLatency"]["target"] = json!(options.target);
         scaler["spec"]["behavior"] = options.behavior.clone();
         let service = json!({
             "apiVersion": "v1",

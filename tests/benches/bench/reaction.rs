@@ -1,6 +1,6 @@
 //! The step that the classical chain was measured with, on a real node: 2 requests/s, then at a random moment 25/s, a
-//! new connection for each, on a TorchServe pod of one worker and 100 ms a request; min 1, max 5, target 7 ms, no
-//! `behavior`.
+//! new connection for each, on a TorchServe pod of one worker and 100 ms a request; min 1, max 5, no `behavior`. `Ratio`
+//! at the classical chain's target of 7 ms, the queue model at 100 ms, where one pod bears the 2 requests/s.
 
 use std::fs;
 use std::path::Path;
@@ -13,6 +13,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
+use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions};
 use pushscale_tests::rig::{Rig, Shape};
 use serde_json::Value;
@@ -40,6 +41,7 @@ struct Run {
     changed: f64,
     ready: f64,
     harmed: f64,
+    largest: i32,
 }
 
 /// Prints seconds and shares, run by run and together.
@@ -56,29 +58,40 @@ pub(crate) fn run() {
     fleet::install(&rig);
     let runs = std::env::var("PUSHSCALE_BENCH_RUNS");
     let runs = runs.map_or(RUNS, |runs| runs.parse().unwrap());
-    let results: Vec<Run> = (0..runs)
-        .map(|number| {
+    let algorithms = [Algorithm::Model, Algorithm::Ratio];
+    let mut results = [Vec::new(), Vec::new()];
+    // In turn, so that a slow hour of the machine is both's.
+    for number in 1..=runs {
+        for (algorithm, results) in algorithms.into_iter().zip(&mut results) {
             let options = FleetOptions {
                 behavior: Value::Null,
-                ..FleetOptions::default()
+                ..FleetOptions::by(algorithm)
             };
-            let fleet = Fleet::create(&rig, &kit, &format!("run-{number}"), &options);
-            let result = once(&rig, &fleet, number);
+            let name = format!("{algorithm:?}-{number}").to_lowercase();
+            let fleet = Fleet::create(&rig, &kit, &name, &options);
+            let result = once(&rig, &fleet, &name);
             println!(
-                "  run {:>2}: size changed after {:.2} s, next pod Ready after {:.2} s, {:.1} % harmed",
-                number + 1,
+                "  {algorithm:?}, run {number:>2}: size changed after {:.2} s, next pod Ready after {:.2} s, {:.1} % harmed, {} replicas at the most",
                 result.changed,
                 result.ready,
-                result.harmed * 100.0
+                result.harmed * 100.0,
+                result.largest,
             );
             fleet.delete();
-            result
-        })
-        .collect();
+            results.push(result);
+        }
+    }
+    for (algorithm, results) in algorithms.into_iter().zip(&results) {
+        compare(algorithm, results);
+    }
+}
+
+fn compare(algorithm: Algorithm, results: &[Run]) {
     let of = |figure: fn(&Run) -> f64| Spread::of(results.iter().map(figure).collect());
     let changed = of(|run| run.changed);
     let harmed = of(|run| run.harmed * 100.0);
-    println!("  over {runs} runs, min / median / mean / max:");
+    let runs = results.len();
+    println!("  {algorithm:?}, over {runs} runs, min / median / mean / max:");
     println!("  spec.replicas changed   {changed:.2} s");
     println!("  next pod Ready          {:.2} s", of(|run| run.ready));
     println!("  failed or over 1 s      {harmed:.1} % of the requests of {STEP} s");
@@ -92,7 +105,7 @@ pub(crate) fn run() {
     }
 }
 
-fn once(rig: &Rig, fleet: &Fleet<'_>, number: usize) -> Run {
+fn once(rig: &Rig, fleet: &Fleet<'_>, name: &str) -> Run {
     let (tell, told) = mpsc::channel();
     watch(rig, fleet.namespace(), tell);
     // At a random moment of the sidecar's second: its phase has nothing to do with this clock.
@@ -103,8 +116,8 @@ fn once(rig: &Rig, fleet: &Fleet<'_>, number: usize) -> Run {
     let before = 10.0 + f64::from(phase % 1000) / 1000.0;
     let folder = rig.logs_dir();
     let (mark, csv) = (
-        folder.join(format!("mark-{number}")),
-        folder.join(format!("load-{number}.csv")),
+        folder.join(format!("mark-{name}")),
+        folder.join(format!("load-{name}.csv")),
     );
     let mut load = rig
         .command(pushscale_tests::programs::load().to_str().unwrap())
@@ -120,7 +133,7 @@ fn once(rig: &Rig, fleet: &Fleet<'_>, number: usize) -> Run {
         .arg("--csv")
         .arg(&csv)
         .arg("--json")
-        .arg(folder.join(format!("load-{number}.json")))
+        .arg(folder.join(format!("load-{name}.json")))
         .spawn()
         .unwrap();
     assert!(load.wait().unwrap().success());
@@ -144,6 +157,10 @@ fn once(rig: &Rig, fleet: &Fleet<'_>, number: usize) -> Run {
             Seen::Replicas { .. } => None,
         }),
         harmed: harmed(&csv, before),
+        largest: seen.iter().fold(1, |largest, seen| match seen {
+            Seen::Replicas { count, .. } => largest.max(*count),
+            Seen::Ready { .. } => largest,
+        }),
     }
 }
 

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use pushscale_tests::fleet::{Fleet, FleetOptions, until};
+use pushscale_api::Algorithm;
+use pushscale_tests::fleet::{Fleet, FleetOptions, Load, until};
 
 use crate::ground;
 
 #[test]
 fn a_killed_aggregator_is_replaced_and_the_new_one_scales() {
     let Some(ground) = ground() else { return };
-    let fleet = Fleet::create(ground.rig, ground.kit, "away", &FleetOptions::default());
+    // One aggregator looks after both.
+    let fleets = [Algorithm::Model, Algorithm::Ratio].map(|algorithm| {
+        let name = format!("away-{algorithm:?}").to_lowercase();
+        Fleet::create(ground.rig, ground.kit, &name, &FleetOptions::by(algorithm))
+    });
     let aggregator = "-l=app.kubernetes.io/name=pushscale-aggregator";
     let pod = || {
         let name = "-o=jsonpath={.items[0].metadata.name}";
@@ -18,47 +23,36 @@ fn a_killed_aggregator_is_replaced_and_the_new_one_scales() {
             .kubectl(&["-n", "pushscale", "get", "pods", aggregator, name])
             .unwrap()
     };
-    let before = pod();
-    ground
-        .rig
-        .kubectl(&[
-            "-n",
-            "pushscale",
-            "delete",
-            "pod",
-            &before,
-            "--grace-period=0",
-            "--force",
-        ])
-        .unwrap();
-    let report = ground.rig.logs_dir().join("away.json");
-    let load = fleet.load(&["25:30"], &report);
-    until(Duration::from_secs(60), "scaled up by the new one", || {
-        fleet.replicas() >= 4
+    let kill = || {
+        let pod = pod();
+        let now = ["--grace-period=0", "--force"];
+        let mut delete = vec!["-n", "pushscale", "delete", "pod", pod.as_str()];
+        delete.extend(now);
+        ground.rig.kubectl(&delete).unwrap();
+        pod
+    };
+    let killed = kill();
+    let loads = fleets.each_ref().map(|fleet| {
+        let report = format!("{}.json", fleet.namespace());
+        fleet.load(&["15:30"], &ground.rig.logs_dir().join(report))
     });
-    assert_ne!(pod(), before);
+    until(Duration::from_secs(60), "scaled up by the new one", || {
+        fleets.iter().all(|fleet| fleet.replicas() >= 3)
+    });
+    assert_ne!(pod(), killed);
 
-    // Killed again while the fleet is large: the next one must not shrink it before it knows enough.
-    ground
-        .rig
-        .kubectl(&[
-            "-n",
-            "pushscale",
-            "delete",
-            "pod",
-            &pod(),
-            "--grace-period=0",
-            "--force",
-        ])
-        .unwrap();
-    let at_the_kill = fleet.replicas();
+    // Killed again while the fleets are large: the next one must not shrink them before it knows enough.
+    kill();
+    let at_the_kill = fleets.each_ref().map(Fleet::replicas);
     for _ in 0..10 {
-        assert!(fleet.replicas() >= at_the_kill, "{}", fleet.describe());
+        for (fleet, before) in fleets.iter().zip(at_the_kill) {
+            assert!(fleet.replicas() >= before, "{}", fleet.describe());
+        }
         std::thread::sleep(Duration::from_secs(1));
     }
-    load.finish();
-    until(Duration::from_secs(120), "down again", || {
-        fleet.replicas() == 1
+    loads.into_iter().for_each(Load::finish);
+    until(Duration::from_secs(150), "down again", || {
+        fleets.iter().all(|fleet| fleet.replicas() == 1)
     });
-    fleet.delete();
+    fleets.into_iter().for_each(Fleet::delete);
 }

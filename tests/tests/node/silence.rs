@@ -2,18 +2,23 @@
 
 use std::time::Duration;
 
+use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{Fleet, FleetOptions, until};
 use serde_json::json;
 
 use crate::shared_ground;
 
 /// Idle fleets of this window go down seconds after they were made.
-fn quick(replicas: u32) -> FleetOptions {
+fn quick(algorithm: Algorithm, replicas: u32) -> FleetOptions {
     FleetOptions {
         replicas,
         behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 5 } }),
-        ..FleetOptions::default()
+        ..FleetOptions::by(algorithm)
     }
+}
+
+fn named(what: &str, algorithm: Algorithm) -> String {
+    format!("{what}-{algorithm:?}").to_lowercase()
 }
 
 fn stays(fleet: &Fleet<'_>, replicas: u32, seconds: u64) {
@@ -24,14 +29,28 @@ fn stays(fleet: &Fleet<'_>, replicas: u32, seconds: u64) {
 }
 
 #[test]
-fn a_frozen_torchserve_holds_the_size_until_it_speaks_again() {
+fn by_ratio_a_frozen_torchserve_holds_the_size_until_it_speaks_again() {
+    a_frozen_torchserve_holds(Algorithm::Ratio);
+}
+
+#[test]
+fn by_the_model_a_frozen_torchserve_holds_the_size_until_it_speaks_again() {
+    a_frozen_torchserve_holds(Algorithm::Model);
+}
+
+fn a_frozen_torchserve_holds(algorithm: Algorithm) {
     let Some(ground) = shared_ground() else {
         return;
     };
-    let mut options = quick(2);
+    let mut options = quick(algorithm, 2);
     // Long enough to freeze one before the idle fleet of two goes down.
     options.behavior = json!({ "scaleDown": { "stabilizationWindowSeconds": 20 } });
-    let fleet = Fleet::create(ground.rig, ground.kit, "frozen", &options);
+    let fleet = Fleet::create(
+        ground.rig,
+        ground.kit,
+        &named("frozen", algorithm),
+        &options,
+    );
     let pods = fleet.pods();
     assert_eq!(pods.len(), 2, "{}", fleet.describe());
     let signal = |name: &str| {
@@ -61,13 +80,27 @@ fn a_frozen_torchserve_holds_the_size_until_it_speaks_again() {
 }
 
 #[test]
-fn a_torchserve_in_log_mode_holds_the_size_and_the_message_says_what_to_set() {
+fn by_ratio_a_torchserve_in_log_mode_holds_the_size_and_the_message_says_what_to_set() {
+    log_mode_holds(Algorithm::Ratio);
+}
+
+#[test]
+fn by_the_model_a_torchserve_in_log_mode_holds_the_size_and_the_message_says_what_to_set() {
+    log_mode_holds(Algorithm::Model);
+}
+
+fn log_mode_holds(algorithm: Algorithm) {
     let Some(ground) = shared_ground() else {
         return;
     };
-    let mut options = quick(2);
+    let mut options = quick(algorithm, 2);
     options.torchserve = vec!["--metrics-mode".to_owned(), "log".to_owned()];
-    let fleet = Fleet::create(ground.rig, ground.kit, "logmode", &options);
+    let fleet = Fleet::create(
+        ground.rig,
+        ground.kit,
+        &named("logmode", algorithm),
+        &options,
+    );
     until(Duration::from_secs(30), "told", || {
         fleet
             .describe()

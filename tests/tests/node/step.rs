@@ -3,16 +3,39 @@
 
 use std::time::Duration;
 
+use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{Fleet, FleetOptions, until};
 
 use crate::ground;
 
 #[test]
-fn replicas_follow_the_load_up_and_down_within_the_bounds() {
+fn by_ratio_replicas_follow_the_load_up_and_down_within_the_bounds() {
+    let said = [
+        "reason: queue latency above target",
+        "reason: All metrics below target",
+    ];
+    follow_the_load(Algorithm::Ratio, &said);
+}
+
+#[test]
+fn by_the_model_replicas_follow_the_load_up_and_down_within_the_bounds() {
+    let said = [
+        "reason: queue latency: requests have piled up",
+        "reason: fewer replicas keep the target",
+        "MetricsIncomplete",
+        "AllInputsKnown",
+        "1 at a time: a pod may be",
+    ];
+    follow_the_load(Algorithm::Model, &said);
+}
+
+fn follow_the_load(algorithm: Algorithm, said: &[&str]) {
     let Some(ground) = ground() else { return };
-    let fleet = Fleet::create(ground.rig, ground.kit, "step", &FleetOptions::default());
-    let report = ground.rig.logs_dir().join("step.json");
-    let load = fleet.load(&["2:10", "25:40"], &report);
+    let name = format!("step-{algorithm:?}").to_lowercase();
+    let options = FleetOptions::by(algorithm);
+    let fleet = Fleet::create(ground.rig, ground.kit, &name, &options);
+    let report = ground.rig.logs_dir().join(format!("{name}.json"));
+    let load = fleet.load(&["2:10", "25:25"], &report);
 
     // The first seconds of 2/s are no overload.
     let mut largest = 0;
@@ -45,11 +68,12 @@ fn replicas_follow_the_load_up_and_down_within_the_bounds() {
         "ScalingLimited",
         "Fresh",
         "SuccessfulRescale",
-        "reason: queue latency above target",
-        "reason: All metrics below target",
         "Last Scale Time",
         "Target:",
-    ] {
+    ]
+    .iter()
+    .chain(said)
+    {
         assert!(
             described.contains(expected),
             "{expected} is not in\n{described}"
