@@ -15,7 +15,7 @@ help: ## List the commands
 	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
 .PHONY: demo
-demo: ## See it work: a real TorchServe fleet on this machine scales up and down (about a minute)
+demo: ## See it work: a real TorchServe fleet on this machine scales up and down (two minutes)
 	$(CARGO) run --locked -p pushscale-cli -- demo $(DEMO)
 
 .PHONY: test

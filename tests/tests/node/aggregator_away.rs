@@ -51,8 +51,9 @@ fn a_killed_aggregator_is_replaced_and_the_new_one_scales() {
         std::thread::sleep(Duration::from_secs(1));
     }
     loads.into_iter().for_each(Load::finish);
-    until(Duration::from_secs(150), "down again", || {
-        fleets.iter().all(|fleet| fleet.replicas() == 1)
+    until(Duration::from_secs(150), "on the way down", || {
+        let mut sizes = fleets.iter().zip(at_the_kill);
+        sizes.all(|(fleet, before)| fleet.replicas() < before)
     });
     fleets.into_iter().for_each(Fleet::delete);
 }

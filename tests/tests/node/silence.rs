@@ -1,5 +1,6 @@
 //! A TorchServe that says nothing never causes a scale-down.
 
+use std::thread;
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
@@ -21,21 +22,24 @@ fn named(what: &str, algorithm: Algorithm) -> String {
     format!("{what}-{algorithm:?}").to_lowercase()
 }
 
+/// Side by side: they wait most of the time.
+fn by_both(test: fn(Algorithm)) {
+    thread::scope(|both| {
+        both.spawn(|| test(Algorithm::Model));
+        both.spawn(|| test(Algorithm::Ratio));
+    });
+}
+
 fn stays(fleet: &Fleet<'_>, replicas: u32, seconds: u64) {
     for _ in 0..seconds {
         assert_eq!(fleet.replicas(), replicas, "{}", fleet.describe());
-        std::thread::sleep(Duration::from_secs(1));
+        thread::sleep(Duration::from_secs(1));
     }
 }
 
 #[test]
-fn by_ratio_a_frozen_torchserve_holds_the_size_until_it_speaks_again() {
-    a_frozen_torchserve_holds(Algorithm::Ratio);
-}
-
-#[test]
-fn by_the_model_a_frozen_torchserve_holds_the_size_until_it_speaks_again() {
-    a_frozen_torchserve_holds(Algorithm::Model);
+fn a_frozen_torchserve_holds_the_size_until_it_speaks_again() {
+    by_both(a_frozen_torchserve_holds);
 }
 
 fn a_frozen_torchserve_holds(algorithm: Algorithm) {
@@ -80,13 +84,8 @@ fn a_frozen_torchserve_holds(algorithm: Algorithm) {
 }
 
 #[test]
-fn by_ratio_a_torchserve_in_log_mode_holds_the_size_and_the_message_says_what_to_set() {
-    log_mode_holds(Algorithm::Ratio);
-}
-
-#[test]
-fn by_the_model_a_torchserve_in_log_mode_holds_the_size_and_the_message_says_what_to_set() {
-    log_mode_holds(Algorithm::Model);
+fn a_torchserve_in_log_mode_holds_the_size_and_the_message_says_what_to_set() {
+    by_both(log_mode_holds);
 }
 
 fn log_mode_holds(algorithm: Algorithm) {

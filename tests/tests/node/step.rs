@@ -1,36 +1,40 @@
 //! The step that the classical chain was measured with: 2 requests/s, then 25/s, on pods of one worker and
 //! 100 ms a request, one connection per request.
 
+use std::thread;
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{Fleet, FleetOptions, until};
 
-use crate::ground;
+use crate::{Ground, ground};
 
 #[test]
-fn by_ratio_replicas_follow_the_load_up_and_down_within_the_bounds() {
-    let said = [
-        "reason: queue latency above target",
-        "reason: All metrics below target",
-    ];
-    follow_the_load(Algorithm::Ratio, &said);
-}
-
-#[test]
-fn by_the_model_replicas_follow_the_load_up_and_down_within_the_bounds() {
-    let said = [
-        "reason: queue latency: requests have piled up",
-        "reason: fewer replicas keep the target",
-        "MetricsIncomplete",
-        "AllInputsKnown",
-        "1 at a time: a pod may be",
-    ];
-    follow_the_load(Algorithm::Model, &said);
-}
-
-fn follow_the_load(algorithm: Algorithm, said: &[&str]) {
+fn replicas_follow_the_load_up_and_down_within_the_bounds() {
     let Some(ground) = ground() else { return };
+    let ground = &ground;
+    thread::scope(|both| {
+        both.spawn(move || {
+            let said = [
+                "reason: queue latency: requests have piled up",
+                "reason: fewer replicas keep the target",
+                "MetricsIncomplete",
+                "AllInputsKnown",
+                "1 at a time: a pod may be",
+            ];
+            follow_the_load(ground, Algorithm::Model, &said);
+        });
+        both.spawn(move || {
+            let said = [
+                "reason: queue latency above target",
+                "reason: All metrics below target",
+            ];
+            follow_the_load(ground, Algorithm::Ratio, &said);
+        });
+    });
+}
+
+fn follow_the_load(ground: &Ground, algorithm: Algorithm, said: &[&str]) {
     let name = format!("step-{algorithm:?}").to_lowercase();
     let options = FleetOptions::by(algorithm);
     let fleet = Fleet::create(ground.rig, ground.kit, &name, &options);
@@ -52,7 +56,7 @@ fn follow_the_load(algorithm: Algorithm, said: &[&str]) {
             "2 requests/s are no overload:\n{}",
             fleet.describe()
         );
-        std::thread::sleep(Duration::from_millis(300));
+        thread::sleep(Duration::from_millis(300));
     }
     until(Duration::from_secs(60), "scaled up", || seen() >= 4);
     load.finish();

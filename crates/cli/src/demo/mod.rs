@@ -61,8 +61,9 @@ pub(crate) struct DemoOptions {
 /// Before the step, in seconds.
 const BEFORE: f64 = 8.0;
 
-/// After the step the low load goes on until the size is back, for so many seconds at the most.
-const AFTER: f64 = 90.0;
+/// After the step the low load goes on until the size is back, for so many seconds at the most. The queue model takes
+/// a fall of the rate for one when a minute shows it.
+const AFTER: f64 = 120.0;
 
 /// Runs the demo. 0 only if the loop scaled up and down.
 pub(crate) fn run(options: &DemoOptions) -> ExitCode {

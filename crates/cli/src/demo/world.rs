@@ -9,7 +9,7 @@ use pushscale_aggregator::{
     WatchId, World, Written,
 };
 use pushscale_api::Schedules;
-use pushscale_decision::{Behavior, Bounds, Conditions, Latency, Policy, Target};
+use pushscale_decision::{Algorithm, Behavior, Bounds, Conditions, Latency, Policy, Target};
 use tokio::sync::{mpsc, watch};
 
 /// The namespace that the demo's pods say they are in.
@@ -172,6 +172,7 @@ fn policy(max: u32, target_ms: u32) -> Option<Policy> {
     behavior.down.window = Some(DOWN_WINDOW);
     let mut policy = Policy::new(Bounds::new(1, max)?, target);
     policy.behavior = Some(behavior);
+    policy.algorithm = Algorithm::Model;
     Some(policy)
 }
 
