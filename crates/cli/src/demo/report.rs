@@ -16,8 +16,7 @@ use super::world::Write;
 /// A request that takes longer is counted as harmed, as a failed one is.
 const HARMED_AFTER: Duration = Duration::from_secs(1);
 
-/// A second is violated if the requests sent in it waited more than so many times the target, or one of them failed
-/// (decision.md 1.2).
+/// A second is violated if the requests sent in it waited more than so many times the target, or one of them failed.
 const VIOLATED_AT: f64 = 4.0;
 
 /// What a request takes that does not wait: the servers' 100 ms and what is around them, in seconds.

@@ -1,4 +1,4 @@
-//! From what is known of one model to the pods it takes (decision.md 4.3 to 4.5).
+//! From what is known of one model to the pods it takes.
 
 use std::time::Duration;
 
@@ -23,16 +23,16 @@ const FIRST_SECONDS: f64 = 5.0;
 /// A fleet without any request for so long is idle, even if nobody knows how long a request takes.
 const IDLE_SECONDS: f64 = 60.0;
 
-/// A second is harmed if its requests wait more than so many times the target (decision.md 1.2).
+/// A second is harmed if its requests wait more than so many times the target.
 const HARMED: f64 = 4.0;
 
 /// Arrivals are averaged over no more seconds than these to see whether they harm.
 const LONGEST_SPAN: f64 = 10.0;
 
-/// For so many seconds after a start the size that was found is held (decision.md I0).
+/// For so many seconds after a start the size that was found is held (docs/DECIDING.md, I0).
 const HELD_AT_FIRST: Duration = Duration::from_secs(300);
 
-/// A step goes no further than so many times the pods that would be busy throughout (decision.md I3).
+/// A step goes no further than so many times the pods that would be busy throughout (docs/DECIDING.md, I3).
 const STEP_MOST: f64 = 9.0;
 
 /// What the rate asks for.
