@@ -31,7 +31,7 @@ test: programs ## Run all tests: units, sockets, a real API server, a real node,
 .PHONY: test-quick
 test-quick: ## Run the tests that need neither a cluster nor TorchServe (a minute)
 	$(TEST) --workspace --exclude pushscale-tests --exclude pushscale-simulator
-	$(TEST) -p pushscale-tests --lib --bins --test dependencies --test conformance --test pipeline
+	$(TEST) -p pushscale-tests --lib --bins --test dependencies --test allocations --test decision --test conformance --test pipeline
 
 .PHONY: test-torchserve
 test-torchserve: ## Run the tests of the TorchServes, the real one and the emulated one

@@ -14,7 +14,7 @@ use pushscale_aggregator::{
     Config, Event, Pending, Report, Scale, ScaleError, ScaleTarget, ScalerFacts, ScalerKey,
     TargetRef, WatchId, World, Written,
 };
-use pushscale_api::Schedules;
+use pushscale_api::{PushScalerSpec, Schedules, policy_of};
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Stop;
 use pushscale_decision::{Conditions, Pod, PodUid, Policy};
@@ -116,8 +116,27 @@ impl SmallWorld {
         }
     }
 
+    /// Starts an aggregator on free ports with one scaler of this spec over a target of `replicas`.
+    pub async fn start_by(spec: &PushScalerSpec, replicas: u32) -> Self {
+        let mut world = Self::start_unlisted((Ipv4Addr::LOCALHOST, 0).into()).await;
+        let policy = policy_of(spec).expect("the spec is right");
+        world
+            .apply_all(policy, Some(Arc::new(spec.clone())), replicas)
+            .await;
+        world
+    }
+
     /// One scaler of this policy over a target of `replicas`, and no other.
     pub async fn apply(&mut self, policy: Policy, replicas: u32) {
+        self.apply_all(policy, None, replicas).await;
+    }
+
+    async fn apply_all(
+        &mut self,
+        policy: Policy,
+        spec: Option<Arc<PushScalerSpec>>,
+        replicas: u32,
+    ) {
         let key = key();
         let facts = ScalerFacts {
             key: key.clone(),
@@ -131,6 +150,7 @@ impl SmallWorld {
             },
             watch: watch(),
             policy: Ok(policy),
+            spec,
             schedules: Schedules::default(),
             conditions: Conditions::default(),
             last_scale_time: None,

@@ -1,9 +1,11 @@
 //! Everything that can wake the control loop.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use pushscale_api::{Schedules, SpecProblem};
+use pushscale_api::recording::Recording;
+use pushscale_api::{PushScalerSpec, Schedules, SpecProblem};
 use pushscale_decision::{Conditions, Pod, PodUid, Policy, Reading, Refusal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -79,6 +81,13 @@ pub enum Event {
     },
     /// Somebody looks at a page.
     Asked(oneshot::Sender<Vec<ScalerView>>),
+    /// Somebody wants a scaler's last decisions with all that led to them; `None`: there is no such scaler.
+    AskedForDecisions {
+        /// Which one.
+        scaler: ScalerKey,
+        /// Where to say them.
+        answer: oneshot::Sender<Option<Vec<Recording>>>,
+    },
 }
 
 /// A reading, and where to say what became of it.
@@ -140,6 +149,8 @@ pub struct ScalerFacts {
     pub watch: WatchId,
     /// What it asks for, or what is wrong with it.
     pub policy: Result<Policy, Vec<SpecProblem>>,
+    /// The spec itself, to be recorded beside what is decided by it.
+    pub spec: Option<Arc<PushScalerSpec>>,
     /// Its lower limits by the clock; none where something is wrong with them.
     pub schedules: Schedules,
     /// Of its status, which survives a restart: the conditions …

@@ -18,6 +18,7 @@ mod policy;
     reason = "KubeSchema writes a private copy of each type; each printer column has its type"
 )]
 mod pushscaler;
+pub mod recording;
 #[expect(
     unreachable_pub,
     reason = "KubeSchema writes a private copy of each type"

@@ -6,6 +6,7 @@
 )]
 
 mod demo;
+mod replay;
 
 use std::process::ExitCode;
 
@@ -24,10 +25,13 @@ enum Command {
     /// The whole loop on this machine, without a cluster: servers, sidecars, an aggregator, a load that steps up
     /// and down; a report at the end
     Demo(demo::DemoOptions),
+    /// Decide recorded cases again, and tell which come out otherwise
+    Replay(replay::ReplayOptions),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
+        Command::Replay(options) => replay::run(&options),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::tape::Tape;
+
 /// One condition. Its type is the field of [`Conditions`] that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
@@ -51,6 +53,47 @@ pub struct Conditions {
     pub stuck: Option<Condition>,
     /// Can the target be kept at all? Absent until it could not.
     pub target_reachable: Option<Condition>,
+}
+
+impl Conditions {
+    /// They, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let Self {
+            able_to_scale,
+            scaling_active,
+            scaling_limited,
+            fresh,
+            metrics_incomplete,
+            stuck,
+            target_reachable,
+        } = self;
+        for slot in [
+            able_to_scale,
+            scaling_active,
+            scaling_limited,
+            fresh,
+            metrics_incomplete,
+            stuck,
+            target_reachable,
+        ] {
+            let blank = || Condition {
+                status: false,
+                reason: Reason::SwitchedOff,
+                message: String::new(),
+            };
+            tape.option(slot, blank, |tape, condition| {
+                tape.flag(&mut condition.status);
+                let reason = &mut condition.reason;
+                let mut place = Reason::ALL
+                    .iter()
+                    .position(|known| known == reason)
+                    .unwrap_or(0);
+                tape.count(&mut place);
+                *reason = Reason::ALL.get(place).copied().unwrap_or(*reason);
+                tape.text(&mut condition.message);
+            });
+        }
+    }
 }
 
 /// The reason of a condition or an event. Those that the HPA has are spelt as there (hpa-spec 2.8).

@@ -7,7 +7,8 @@ use crate::conditions::{Conditions, Reason};
 use crate::freshness::Freshness;
 use crate::latency::Latency;
 use crate::moment::Moment;
-use crate::step::{Step, metric, replicas};
+use crate::sentence::{metric, replicas};
+use crate::step::Step;
 
 /// The answer to "what now?", with its reasons.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,8 @@ use crate::latency::Latency;
 use crate::model::Trace;
 use crate::moment::Moment;
 use crate::pod::{Phase, Pod, PodUid};
-use crate::reading::{Reading, Refusal};
+use crate::reading::{Reading, Refusal, ServerState};
+use crate::tape::Tape;
 
 /// How far a sidecar's clock may run ahead of ours between two of its pushes.
 ///
@@ -40,6 +41,22 @@ struct Heard {
 }
 
 impl Fleet {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let mut members: Vec<_> = std::mem::take(&mut self.members).into_iter().collect();
+        tape.list(
+            &mut members,
+            || (PodUid::from(""), Member::blank()),
+            |tape, (uid, member)| {
+                let mut text = uid.as_str().to_owned();
+                tape.text(&mut text);
+                *uid = text.into();
+                member.on_tape(tape);
+            },
+        );
+        self.members = members.into_iter().collect();
+    }
+
     /// A pod is new, or Kubernetes says something new of it. Gives how long it took to become ready, if it just did.
     pub(crate) fn apply(&mut self, now: Moment, uid: PodUid, pod: Pod) -> Option<Duration> {
         match self.members.get_mut(&uid) {
@@ -132,6 +149,49 @@ impl Fleet {
     }
 }
 
+impl Member {
+    fn blank() -> Self {
+        Self {
+            pod: Pod::running(""),
+            newest: None,
+            first_seen: Moment::ORIGIN,
+            began: None,
+            traces: Vec::new(),
+        }
+    }
+
+    fn on_tape(&mut self, tape: &mut Tape) {
+        self.pod.on_tape(tape);
+        tape.option(&mut self.newest, Heard::blank, |tape, heard| {
+            tape.moment(&mut heard.at);
+            heard.reading.on_tape(tape);
+        });
+        tape.moment(&mut self.first_seen);
+        tape.option(&mut self.began, || Moment::ORIGIN, Tape::moment);
+        tape.list(&mut self.traces, Trace::default, |tape, trace| {
+            trace.on_tape(tape)
+        });
+    }
+}
+
+impl Heard {
+    fn blank() -> Self {
+        Self {
+            at: Moment::ORIGIN,
+            reading: Reading {
+                taken: Moment::ORIGIN,
+                source: 0,
+                sequence: 0,
+                clock: Duration::ZERO,
+                fresh_for: Duration::ZERO,
+                leaving: false,
+                server: ServerState::Garbled,
+                models: Vec::new(),
+            },
+        }
+    }
+}
+
 /// One pod with its newest reading, if it ever sent one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
@@ -164,7 +224,6 @@ impl<'a> View<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::ServerState;
 
     fn reading(source: u64, sequence: u64, clock: u64) -> Reading {
         Reading {

@@ -41,7 +41,9 @@ impl Freshness {
             if view.ignored() {
                 continue;
             }
-            if view.pod.phase == Phase::Pending {
+            // A pod that has never been ready and never said a word is starting.
+            let starting = !view.pod.ready && view.reading.is_none();
+            if view.pod.phase == Phase::Pending || starting {
                 counts.pending += 1;
                 continue;
             }

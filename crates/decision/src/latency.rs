@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::tape::Tape;
+
 /// A queue latency in whole nanoseconds.
 ///
 /// The HorizontalPodAutoscaler counts in thousandths of a metric's unit, truncated. TorchServe's unit is
@@ -10,6 +12,12 @@ use std::fmt;
 pub struct Latency(i64);
 
 impl Latency {
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let mut bits = self.0.cast_unsigned();
+        tape.word(&mut bits);
+        self.0 = bits.cast_signed();
+    }
+
     /// No waiting at all. Not the same as not knowing: an absent latency is `Option::None`.
     pub const ZERO: Latency = Latency(0);
 

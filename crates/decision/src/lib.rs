@@ -18,6 +18,7 @@ mod latency;
 mod limits;
 mod model;
 mod moment;
+mod narrow;
 mod pass;
 mod pod;
 mod policy;
@@ -26,8 +27,10 @@ mod propose_ratio;
 mod reading;
 mod recommend;
 mod scaler;
+mod sentence;
 mod stabilize;
 mod step;
+mod tape;
 mod target;
 
 pub use behavior::{Amount, Behavior, RatePolicy, Rules, Select};
@@ -45,4 +48,5 @@ pub use policy::{
 pub use reading::{Counters, ModelReading, Queue, Reading, Refusal, ServerState};
 pub use scaler::Scaler;
 pub use step::Step;
+pub use tape::Tape;
 pub use target::{Selector, TargetFacts};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::behavior::{Amount, Behavior, RatePolicy, Rules, Select};
 use crate::moment::Moment;
 use crate::policy::{Bounds, Manner, SYNC_PERIOD};
+use crate::tape::Tape;
 
 /// What cut a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,32 @@ struct Event {
 }
 
 impl History {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let blank = || Event {
+            at: Moment::ORIGIN,
+            change: 0,
+            outdated: false,
+        };
+        for events in [&mut self.up, &mut self.down] {
+            tape.list(events, blank, |tape, event| {
+                tape.moment(&mut event.at);
+                tape.number(&mut event.change);
+                tape.flag(&mut event.outdated);
+            });
+        }
+        tape.list(
+            &mut self.sizes,
+            || (Moment::ORIGIN, 0),
+            |tape, (at, size)| {
+                tape.moment(at);
+                tape.number(size);
+            },
+        );
+        tape.option(&mut self.written, || Moment::ORIGIN, Tape::moment);
+        tape.list(&mut self.foreign, || Moment::ORIGIN, Tape::moment);
+    }
+
     /// The size found at `now`, whoever set it.
     pub(crate) fn seen(&mut self, now: Moment, current: u32) {
         // An entry says which size was found first at its moment; it holds until the next entry.

@@ -1,11 +1,9 @@
 //! One pass over a scaler's facts (hpa-spec 2.2 to 2.6).
 
-use crate::behavior::Behavior;
 use crate::conditions::{Condition, Reason};
 use crate::decision::{Hold, Outcome, Warning, Why};
-use crate::limits::Cap;
 use crate::moment::Moment;
-use crate::policy::{Algorithm, Bounds, Direction, Manner, Mode, QUORUM};
+use crate::policy::{Algorithm, Bounds, Manner, Mode};
 use crate::scaler::Scaler;
 use crate::step::Step;
 use crate::target::{Selector, TargetFacts};
@@ -210,20 +208,6 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Never down while too few of the pods report.
-    fn demand_quorum(&mut self, current: u32, proposed: u32) -> u32 {
-        if self.scaler.policy.manner == Manner::Hpa || proposed >= current {
-            return proposed;
-        }
-        match self.quorum {
-            Some((reporting, running)) if f64::from(reporting) < QUORUM * f64::from(running) => {
-                self.step(Step::NoQuorum { reporting, running });
-                current
-            }
-            _ => proposed,
-        }
-    }
-
     fn refuse_selector(&mut self, selector: &Selector) -> Option<Outcome> {
         let (event, reason, message) = match selector {
             Selector::Usable => return None,
@@ -282,181 +266,6 @@ impl<'a> Pass<'a> {
         Some(best)
     }
 
-    /// With the queue model only what `behavior` says in so many words: its own hold is in the proposal.
-    fn stabilize_model(&mut self, current: u32, proposed: u32) -> u32 {
-        let held = self
-            .scaler
-            .decision
-            .steps
-            .iter()
-            .find_map(|step| match step {
-                Step::Held { .. } => Some(step.clone()),
-                _ => None,
-            });
-        let stabilized = match &self.scaler.policy.behavior {
-            None => proposed,
-            Some(behavior) => {
-                let down = behavior.down.window.unwrap_or_default();
-                let recommendations = &mut self.scaler.recommendations;
-                recommendations.between(self.now, behavior, down, current, proposed)
-            }
-        };
-        if stabilized != proposed {
-            return self.tell_stabilized(current, proposed, stabilized);
-        }
-        match held {
-            Some(held) if proposed == current => {
-                let reason = Reason::ScaleDownStabilized;
-                self.able(true, reason, format_args!("{held}"));
-            }
-            _ => self.able(
-                true,
-                Reason::ReadyForNewScale,
-                format_args!("nothing holds the proposed size"),
-            ),
-        }
-        stabilized
-    }
-
-    fn stabilize(&mut self, current: u32, proposed: u32) -> u32 {
-        let flag = self.scaler.policy.flags.downscale_stabilization;
-        let recommendations = &mut self.scaler.recommendations;
-        let stabilized = match &self.scaler.policy.behavior {
-            None => recommendations.highest(self.now, flag, proposed),
-            Some(behavior) => {
-                let down = behavior.down.window.unwrap_or(flag);
-                recommendations.between(self.now, behavior, down, current, proposed)
-            }
-        };
-        if stabilized != proposed {
-            return self.tell_stabilized(current, proposed, stabilized);
-        }
-        self.able(
-            true,
-            Reason::ReadyForNewScale,
-            format_args!("nothing holds the proposed size"),
-        );
-        stabilized
-    }
-
-    fn tell_stabilized(&mut self, current: u32, proposed: u32, to: u32) -> u32 {
-        let flag = self.scaler.policy.flags.downscale_stabilization;
-        let (reason, window) = match &self.scaler.policy.behavior {
-            // The HPA's older path says so whichever way it went.
-            None => (Reason::ScaleDownStabilized, flag),
-            Some(behavior) if proposed >= current => (
-                Reason::ScaleUpStabilized,
-                behavior.up.window.unwrap_or_default(),
-            ),
-            Some(behavior) => (
-                Reason::ScaleDownStabilized,
-                behavior.down.window.unwrap_or(flag),
-            ),
-        };
-        let step = Step::Stabilized {
-            proposed,
-            to,
-            window,
-        };
-        self.able(true, reason, format_args!("{step}"));
-        self.step(step);
-        to
-    }
-
-    fn limit(&mut self, current: u32, wanted: u32) -> u32 {
-        let bounds = self.bounds();
-        let policy = &self.scaler.policy;
-        let history = &self.scaler.history;
-        let (allowed, cap) = match &policy.behavior {
-            None => history.limit_plain(policy.manner, bounds, current, wanted),
-            Some(behavior) => history.limit_by(self.now, behavior, bounds, current, wanted),
-        };
-        self.tell_limited(wanted, allowed, cap)
-    }
-
-    /// The queue model's rails (decision.md I3), what `behavior` limits in so many words, and the bounds.
-    fn limit_model(&mut self, current: u32, wanted: u32, up_to: u32) -> u32 {
-        let bounds = self.bounds();
-        let history = &self.scaler.history;
-        let (allowed, cap) = history.limit_model(self.now, current, wanted, up_to);
-        let (allowed, cap) = match &self.scaler.policy.behavior {
-            Some(behavior) if limits(behavior, allowed > current) => {
-                let (by_behavior, by) =
-                    history.limit_by(self.now, behavior, bounds, current, allowed);
-                (by_behavior, by.or(cap))
-            }
-            _ => match bounds.clamp(allowed) {
-                within if within > allowed => (within, Some(Cap::MinReplicas)),
-                within if within < allowed => (within, Some(Cap::MaxReplicas)),
-                within => (within, cap),
-            },
-        };
-        self.tell_limited(wanted, allowed, cap)
-    }
-
-    fn tell_limited(&mut self, wanted: u32, allowed: u32, cap: Option<Cap>) -> u32 {
-        let condition = &mut self.scaler.decision.conditions.scaling_limited;
-        match cap {
-            None => Condition::set(
-                condition,
-                false,
-                Reason::DesiredWithinRange,
-                format_args!("the wanted size is within bounds and limits"),
-            ),
-            Some(cap) => {
-                let step = Step::Limited {
-                    wanted,
-                    to: allowed,
-                    cap,
-                };
-                Condition::set(condition, true, reason_of(cap), format_args!("{step}"));
-                self.step(step);
-            }
-        }
-        allowed
-    }
-
-    fn unless_paused(&mut self, outcome: Outcome) -> Outcome {
-        let Outcome::Scale { from, to, .. } = outcome else {
-            return outcome;
-        };
-        let direction = if to > from {
-            Direction::Up
-        } else {
-            Direction::Down
-        };
-        if self.scaler.policy.paused != Some(direction) {
-            return outcome;
-        }
-        let step = Step::Paused {
-            direction,
-            wanted: to,
-        };
-        let condition = &mut self.scaler.decision.conditions.scaling_limited;
-        Condition::set(
-            condition,
-            true,
-            Reason::ScalingPaused,
-            format_args!("{step}"),
-        );
-        self.step(step);
-        Outcome::Hold(Hold::RightSize)
-    }
-
-    fn by_mode(&mut self, outcome: Outcome) -> Outcome {
-        match outcome {
-            Outcome::Scale { from, to, why } if self.scaler.policy.mode == Mode::Recommend => {
-                self.able(
-                    true,
-                    Reason::RecommendOnly,
-                    format_args!("mode is Recommend: {to} would be written"),
-                );
-                Outcome::Recommend { from, to, why }
-            }
-            outcome => outcome,
-        }
-    }
-
     pub(crate) fn step(&mut self, step: Step) {
         self.scaler.decision.steps.push(step);
     }
@@ -466,23 +275,8 @@ impl<'a> Pass<'a> {
         warnings.push(Warning { reason, message });
     }
 
-    fn able(&mut self, able: bool, reason: Reason, message: std::fmt::Arguments<'_>) {
+    pub(crate) fn able(&mut self, able: bool, reason: Reason, message: std::fmt::Arguments<'_>) {
         let condition = &mut self.scaler.decision.conditions.able_to_scale;
         Condition::set(condition, able, reason, message);
-    }
-}
-
-/// Whether a behavior limits a direction: with the queue model only policies that were written down do.
-fn limits(behavior: &Behavior, up: bool) -> bool {
-    let rules = if up { &behavior.up } else { &behavior.down };
-    !rules.policies.is_empty() || rules.select == crate::behavior::Select::Disabled
-}
-
-fn reason_of(cap: Cap) -> Reason {
-    match cap {
-        Cap::MinReplicas => Reason::TooFewReplicas,
-        Cap::MaxReplicas => Reason::TooManyReplicas,
-        Cap::ScaleUpLimit => Reason::ScaleUpLimit,
-        Cap::ScaleDownLimit => Reason::ScaleDownLimit,
     }
 }

@@ -3,6 +3,8 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::tape::Tape;
+
 /// `metadata.uid`: a pod's identity; a name comes back with another pod, a uid never does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PodUid {
@@ -59,6 +61,20 @@ pub struct Pod {
 }
 
 impl Pod {
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let mut name = self.name.to_string();
+        tape.text(&mut name);
+        self.name = name.into();
+        let mut phase = Phase::ALL
+            .iter()
+            .position(|phase| *phase == self.phase)
+            .unwrap_or(0);
+        tape.count(&mut phase);
+        self.phase = Phase::ALL.get(phase).copied().unwrap_or(Phase::Unknown);
+        tape.flag(&mut self.ready);
+        tape.flag(&mut self.deleting);
+    }
+
     /// A pod that runs and is ready.
     pub fn running(name: &str) -> Self {
         Self {
@@ -83,6 +99,16 @@ pub enum Phase {
     Failed,
     /// The node does not answer.
     Unknown,
+}
+
+impl Phase {
+    const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Unknown,
+    ];
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What all metrics ask for by the queue model: for each model of a pod its own pods, and the most of them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::conditions::{Condition, Conditions, Reason};
@@ -8,7 +9,8 @@ use crate::latency::Latency;
 use crate::model::{Incomplete, NoPlan, Plan, PlanReason, Situation};
 use crate::pass::{Pass, Proposal};
 use crate::propose_ratio::share;
-use crate::step::{Step, metric as metric_name};
+use crate::sentence::metric as metric_name;
+use crate::step::Step;
 
 impl Pass<'_> {
     /// The largest plan of all metrics; `None` if they must not be acted on.
@@ -62,7 +64,7 @@ impl Pass<'_> {
         let metric = &scaler.policy.metrics[index];
         let delay = scaler.start_delay.seconds();
         let steps = &mut scaler.decision.steps;
-        let mut best: Option<(Plan, std::ops::Range<usize>, Arc<str>, Option<f64>)> = None;
+        let mut best: Option<Best> = None;
         let mut problem: Option<NoPlan> = None;
         let mut pods_told = None;
         for (slot, model) in scaler.models.iter_mut().enumerate() {
@@ -101,19 +103,28 @@ impl Pass<'_> {
                 metric,
                 balancing: scaler.policy.balancing,
                 delay,
+                hold: scaler
+                    .policy
+                    .behavior
+                    .as_ref()
+                    .and_then(|behavior| behavior.down.window),
             };
             match model.plan(&situation, census, steps) {
                 Ok(plan) => {
                     told.note(&plan, &model.name);
-                    let more = best.as_ref().is_none_or(|(best, ..)| plan.pods > best.pods);
+                    let more = best.as_ref().is_none_or(|best| plan.pods > best.plan.pods);
                     if more {
                         let length = steps.len() - from;
-                        if let Some((_, range, ..)) = best {
-                            steps.drain(range);
+                        if let Some(best) = best {
+                            steps.drain(best.steps);
                         }
                         let end = steps.len();
-                        let name = Arc::clone(&model.name);
-                        best = Some((plan, end - length..end, name, census.wait));
+                        best = Some(Best {
+                            plan,
+                            steps: end - length..end,
+                            model: Arc::clone(&model.name),
+                            wait: census.wait,
+                        });
                     } else {
                         steps.truncate(from);
                     }
@@ -124,8 +135,14 @@ impl Pass<'_> {
                 }
             }
         }
-        let Some((plan, _, name, wait)) = best else {
-            return Err(problem.map_or("no pod tells of such a model", NoPlan::problem));
+        let Some(Best {
+            plan, model, wait, ..
+        }) = best
+        else {
+            let nobody = scaler.models.is_empty().then_some(NoPlan::NobodyReports);
+            return Err(problem
+                .or(nobody)
+                .map_or("no pod tells of such a model", NoPlan::problem));
         };
         // A model that cannot be planned for, beside one that can: the size must not fall on the other's word alone.
         let mut pods = plan.pods;
@@ -140,7 +157,7 @@ impl Pass<'_> {
             target: metric.target.latency(),
             proposed: pods,
         });
-        let name = (scaler.models.len() > 1 || metric.model.is_some()).then_some(name);
+        let name = (scaler.models.len() > 1 || metric.model.is_some()).then_some(model);
         Ok(Proposal {
             replicas: pods,
             why_more: match plan.reason {
@@ -153,9 +170,18 @@ impl Pass<'_> {
     }
 }
 
+/// The largest plan so far, and where its steps are.
+struct Best {
+    plan: Plan,
+    steps: Range<usize>,
+    model: Arc<str>,
+    wait: Option<f64>,
+}
+
 /// What the plans found out about the metrics themselves.
 #[derive(Default)]
 struct Told {
+    planned: bool,
     incomplete: Option<(Incomplete, Arc<str>)>,
     stuck: Option<Arc<str>>,
     batch_delay: Option<(f64, Arc<str>)>,
@@ -163,6 +189,7 @@ struct Told {
 
 impl Told {
     fn note(&mut self, plan: &Plan, model: &Arc<str>) {
+        self.planned = true;
         if let (None, Some(incomplete)) = (&self.incomplete, plan.incomplete) {
             self.incomplete = Some((incomplete, Arc::clone(model)));
         }
@@ -177,6 +204,7 @@ impl Told {
     fn tell(&self, conditions: &mut Conditions) {
         let slot = &mut conditions.metrics_incomplete;
         match &self.incomplete {
+            None if !self.planned => *slot = None,
             None => Condition::set(
                 slot,
                 false,

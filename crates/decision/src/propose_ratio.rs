@@ -4,7 +4,8 @@ use crate::conditions::{Condition, Reason};
 use crate::decision::{Figure, Warning, Why};
 use crate::pass::{Pass, Proposal};
 use crate::recommend::{Band, recommend};
-use crate::step::{Step, metric as metric_name};
+use crate::sentence::metric as metric_name;
+use crate::step::Step;
 
 impl Pass<'_> {
     /// The largest proposal of all metrics; `None` if they must not be acted on.

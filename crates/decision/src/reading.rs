@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::latency::Latency;
 use crate::moment::Moment;
+use crate::tape::Tape;
 
 /// One reading, on the aggregator's clock.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +74,26 @@ pub struct Queue {
     pub batch_delay: Duration,
 }
 
+impl Counters {
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        tape.word(&mut self.arrivals);
+        tape.word(&mut self.refused);
+        tape.option(&mut self.answered, u64::default, Tape::word);
+        tape.span(&mut self.waited);
+        tape.span(&mut self.sojourned);
+    }
+}
+
+impl Queue {
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        tape.number(&mut self.pending);
+        tape.number(&mut self.in_service);
+        tape.number(&mut self.workers);
+        tape.number(&mut self.batch_size);
+        tape.span(&mut self.batch_delay);
+    }
+}
+
 /// What the server was found to be doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerState {
@@ -95,6 +116,27 @@ pub enum ServerState {
 }
 
 impl ServerState {
+    /// Every state there is.
+    pub const ALL: [Self; 8] = [
+        Self::Ready,
+        Self::NoSamplesYet,
+        Self::WarmingUp,
+        Self::Refused,
+        Self::Frozen,
+        Self::Empty,
+        Self::Forbidden,
+        Self::Garbled,
+    ];
+
+    fn on_tape(&mut self, tape: &mut Tape) {
+        let mut place = Self::ALL
+            .iter()
+            .position(|state| state == self)
+            .unwrap_or(0);
+        tape.count(&mut place);
+        *self = Self::ALL.get(place).copied().unwrap_or(Self::Garbled);
+    }
+
     /// A few words for an operator, with what to do where there is something to do.
     pub fn describe(self) -> &'static str {
         match self {
@@ -113,6 +155,34 @@ impl ServerState {
 }
 
 impl Reading {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        tape.moment(&mut self.taken);
+        tape.word(&mut self.source);
+        tape.word(&mut self.sequence);
+        tape.span(&mut self.clock);
+        tape.span(&mut self.fresh_for);
+        tape.flag(&mut self.leaving);
+        self.server.on_tape(tape);
+        tape.list(&mut self.models, ModelReading::default, |tape, model| {
+            tape.text(&mut model.name);
+            tape.option(
+                &mut model.queue_latency,
+                || Latency::ZERO,
+                |tape, latency| {
+                    latency.on_tape(tape);
+                },
+            );
+            tape.option(&mut model.counters, Counters::default, |tape, counters| {
+                counters.on_tape(tape);
+            });
+            tape.option(&mut model.queue, Queue::default, |tape, queue| {
+                queue.on_tape(tape)
+            });
+            tape.option(&mut model.service, Duration::default, Tape::span);
+        });
+    }
+
     /// Becomes equal to `other`, keeping the memory it has: a reading a second and pod leaves nothing to free.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         let models = std::mem::take(&mut self.models);

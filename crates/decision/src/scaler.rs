@@ -15,6 +15,7 @@ use crate::pod::{Pod, PodUid};
 use crate::policy::{Algorithm, Policy, SYNC_PERIOD};
 use crate::reading::{Reading, Refusal, ServerState};
 use crate::stabilize::Recommendations;
+use crate::tape::Tape;
 use crate::target::TargetFacts;
 
 /// Models of one pod that the queue model follows; a pod of more is beyond what TorchServe is used for.
@@ -100,6 +101,10 @@ impl Scaler {
         if self.policy.algorithm != Algorithm::Model || !good {
             return Ok(());
         }
+        if self.models.is_empty() && reading.models.is_empty() {
+            // A fleet that has had no request yet is known to be idle, whatever its models are called.
+            self.models.push(ModelState::new("".into()));
+        }
         for told in &reading.models {
             let known = self.models.iter().any(|model| *model.name == *told.name);
             if !known && self.models.len() < MODELS {
@@ -124,6 +129,33 @@ impl Scaler {
             model.learn(trace, reading.taken, told, new, serves);
         }
         Ok(())
+    }
+
+    /// What it remembers, written down.
+    pub fn record(&self) -> Tape {
+        let mut tape = Tape::default();
+        self.clone().on_tape(&mut tape);
+        tape
+    }
+
+    /// A scaler that remembers what was written down; `None` if the tape is not whole, or another release's.
+    pub fn recall(policy: Policy, mut tape: Tape) -> Option<Self> {
+        tape.play();
+        let mut scaler = Self::new(policy, Conditions::default());
+        scaler.on_tape(&mut tape);
+        tape.ended_well().then_some(scaler)
+    }
+
+    fn on_tape(&mut self, tape: &mut Tape) {
+        self.fleet.on_tape(tape);
+        self.recommendations.on_tape(tape);
+        self.history.on_tape(tape);
+        let blank = || ModelState::new("".into());
+        tape.list(&mut self.models, blank, |tape, model| model.on_tape(tape));
+        self.start_delay.on_tape(tape);
+        tape.option(&mut self.scheduled, u32::default, Tape::number);
+        tape.option(&mut self.unknown_since, || Moment::ORIGIN, Tape::moment);
+        self.decision.conditions.on_tape(tape);
     }
 
     /// The size was written.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::behavior::Behavior;
 use crate::moment::Moment;
+use crate::tape::Tape;
 
 /// The raw proposals of the past, each with its time.
 ///
@@ -19,6 +20,18 @@ struct Recommendation {
 }
 
 impl Recommendations {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let blank = || Recommendation {
+            at: Moment::ORIGIN,
+            replicas: 0,
+        };
+        tape.list(&mut self.0, blank, |tape, entry| {
+            tape.moment(&mut entry.at);
+            tape.number(&mut entry.replicas);
+        });
+    }
+
     /// The first thing remembered after a start: the size found. It stops a scale-down for a whole window.
     pub(crate) fn begin(&mut self, now: Moment, current: u32) {
         if self.0.is_empty() {

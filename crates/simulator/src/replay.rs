@@ -1,6 +1,7 @@
 //! Recorded cases: what an autoscaler saw and decided, pass by pass, and whether ours decides the same.
 //!
-//! A file has a case a line, in JSON; `tests/conformance/README.md` says what the fields mean.
+//! A file has a case a line, in JSON: a [`Case`] of the HPA, as `tests/conformance/README.md` describes it, or a
+//! [`Recording`](pushscale_api::recording::Recording) of the aggregator's own.
 //!
 //! ```no_run
 //! use std::{fs::File, io::BufReader};
@@ -20,13 +21,15 @@ mod decide;
 mod difference;
 mod error;
 mod read;
+mod recording;
 mod samples;
 
 pub use case::{Case, CaseMetric, CasePhase, CasePod, CasePolicy, Controller, Expect, Fault, Step};
 pub use decide::replay;
 pub use difference::{Difference, Found};
 pub use error::CaseError;
-pub use read::{parse_case, read_cases};
+pub use read::{Line, parse_case, parse_line, read_cases, read_lines};
+pub use recording::{Deviation, decide_again};
 
 /// Names of cases in which the HPA's integers overflow, and what it does then depends on the processor. Ours
 /// saturates: an overload that is too large for its integers must not look like idleness.

@@ -4,51 +4,67 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use pushscale_decision::{
-    Bounds, Conditions, Latency, ModelReading, Moment, Pod, PodUid, Policy, Reading, Scaler,
-    Selector, ServerState, Target, TargetFacts,
+    Algorithm, Bounds, Conditions, Counters, Latency, ModelReading, Moment, Pod, PodUid, Policy,
+    Queue, Reading, Scaler, Selector, ServerState, Target, TargetFacts,
 };
 
 /// Prints microseconds, after five minutes of readings a second.
 pub(crate) fn run() {
-    for pods in [1, 5, 100, 1000] {
-        let target = Target::new(Latency::from_nanos(7_000_000)).unwrap();
-        let policy = Policy::new(Bounds::new(1, 10_000).unwrap(), target);
-        let mut scaler = Scaler::new(policy, Conditions::default());
-        let uids: Vec<PodUid> = (0..pods).map(|pod| format!("pod-{pod}").into()).collect();
-        for uid in &uids {
-            scaler.apply_pod(Moment::ORIGIN, uid.clone(), Pod::running(uid.as_str()));
+    for algorithm in [Algorithm::Model, Algorithm::Ratio] {
+        for pods in [1, 5, 100, 1000] {
+            one(algorithm, pods);
         }
-        let facts = TargetFacts::Known {
-            replicas: pods,
-            selector: Selector::Usable,
-        };
-        let (mut learning, mut deciding) = (Duration::ZERO, Duration::ZERO);
-        let (mut learnt, mut decided) = (0, 0);
-        for second in 1..=600_u64 {
-            let now = Moment::from_secs(second);
-            let began = Instant::now();
-            for uid in &uids {
-                scaler.learn(now, uid, &reading(now, second)).unwrap();
-            }
-            let learned = Instant::now();
-            black_box(scaler.decide(now, &facts));
-            // The windows are full from here on.
-            if second > 300 {
-                learning += learned - began;
-                deciding += learned.elapsed();
-                learnt += uids.len();
-                decided += 1;
-            }
-        }
-        println!(
-            "  {pods:>4} pods: {:.2} µs a reading, {:.1} µs a decision with its explanation",
-            learning.as_secs_f64() * 1e6 / learnt as f64,
-            deciding.as_secs_f64() * 1e6 / f64::from(decided)
-        );
     }
 }
 
+fn one(algorithm: Algorithm, pods: u32) {
+    let target = Target::new(Latency::from_nanos(50_000_000)).unwrap();
+    let policy = Policy {
+        algorithm,
+        ..Policy::new(Bounds::new(1, 10_000).unwrap(), target)
+    };
+    let mut scaler = Scaler::new(policy, Conditions::default());
+    let uids: Vec<PodUid> = (0..pods).map(|pod| format!("pod-{pod}").into()).collect();
+    for uid in &uids {
+        scaler.apply_pod(Moment::ORIGIN, uid.clone(), Pod::running(uid.as_str()));
+    }
+    let facts = TargetFacts::Known {
+        replicas: pods,
+        selector: Selector::Usable,
+    };
+    let (mut learning, mut deciding) = (Duration::ZERO, Duration::ZERO);
+    let mut longest = Duration::ZERO;
+    let (mut learnt, mut decided) = (0, 0);
+    for second in 1..=900_u64 {
+        let now = Moment::from_secs(second);
+        let reading = reading(now, second);
+        let began = Instant::now();
+        for uid in &uids {
+            scaler.learn(now, uid, &reading).unwrap();
+        }
+        let learned = Instant::now();
+        black_box(scaler.decide(now, &facts));
+        // The windows are full from here on.
+        if second > 300 {
+            learning += learned - began;
+            let took = learned.elapsed();
+            deciding += took;
+            longest = longest.max(took);
+            learnt += uids.len();
+            decided += 1;
+        }
+    }
+    println!(
+        "  {algorithm:?}, {pods:>4} pods: {:.2} µs a reading, {:.1} µs a decision with its explanation (longest {:.0})",
+        learning.as_secs_f64() * 1e6 / learnt as f64,
+        deciding.as_secs_f64() * 1e6 / f64::from(decided),
+        longest.as_secs_f64() * 1e6,
+    );
+}
+
 fn reading(now: Moment, second: u64) -> Reading {
+    let answered = second * 29;
+    let sum = |millis: u64| Duration::from_millis(millis * answered);
     Reading {
         taken: now,
         source: 1,
@@ -59,8 +75,22 @@ fn reading(now: Moment, second: u64) -> Reading {
         server: ServerState::Ready,
         models: vec![ModelReading {
             name: "sleepy".to_owned(),
-            queue_latency: Some(Latency::from_nanos(6_900_000)),
-            ..ModelReading::default()
+            queue_latency: Some(Latency::from_nanos(45_000_000)),
+            counters: Some(Counters {
+                arrivals: answered,
+                refused: 0,
+                answered: Some(answered),
+                waited: sum(45),
+                sojourned: sum(145),
+            }),
+            queue: Some(Queue {
+                pending: 1,
+                in_service: 3,
+                workers: 4,
+                batch_size: 1,
+                batch_delay: Duration::ZERO,
+            }),
+            service: Some(Duration::from_millis(100)),
         }],
     }
 }

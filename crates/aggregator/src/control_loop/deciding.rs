@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use pushscale_api::recording::Recording;
 use pushscale_decision::{Decision, Hold, Moment, Outcome};
 
 use super::ControlLoop;
@@ -10,7 +11,24 @@ use crate::event::Event;
 use crate::metrics::DecisionOutcome;
 use crate::names::ScalerKey;
 
+/// Facts that are kept of all scalers together, for whoever wants to know later why; a fact is some 300 bytes, and each
+/// scaler keeps up to twice its share.
+const FACTS_KEPT: usize = 32_000;
+
+/// Facts that one scaler's stretch holds, at the least and at the most.
+const LEAST_KEPT: usize = 64;
+const MOST_KEPT: usize = 4000;
+
 impl ControlLoop {
+    /// What is kept of a scaler's decisions; `None`: there is no such scaler.
+    pub(super) fn recordings(&self, key: &ScalerKey) -> Option<Vec<Recording>> {
+        let entry = self.scalers.get(key)?;
+        Some(match &entry.brain {
+            Ok(scaler) => scaler.recordings(&key.to_string()),
+            Err(_) => Vec::new(),
+        })
+    }
+
     pub(super) fn decide_due(&mut self) {
         if self.unlisted.scalers || self.unlisted.rivals.is_some() {
             return;
@@ -30,6 +48,7 @@ impl ControlLoop {
     }
 
     fn decide(&mut self, now: Moment, key: &ScalerKey) {
+        let kept = (FACTS_KEPT / self.scalers.len().max(1)).clamp(LEAST_KEPT, MOST_KEPT);
         let Some(entry) = self.scalers.get_mut(key) else {
             return;
         };
@@ -45,8 +64,9 @@ impl ControlLoop {
         let Some(facts) = facts else { return };
         let clock = Timestamp::now();
         let floor = entry.schedules.floor(clock);
-        scaler.set_scheduled(floor.replicas);
-        let decision = scaler.decide(now, &facts).clone();
+        scaler.keep(kept);
+        scaler.set_scheduled(now, floor.replicas);
+        let decision = scaler.decide(now, &facts);
         entry.decided = Some(now);
         entry.retry_at = None;
         self.metrics.decided(outcome_of(&decision));

@@ -1,14 +1,14 @@
 //! What the loop keeps of one PushScaler.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use pushscale_api::{PushScalerStatus, Schedules, SpecProblem};
-use pushscale_decision::{
-    Conditions, Decision, Moment, PodUid, Policy, Scaler, Selector, TargetFacts,
-};
+use pushscale_api::{PushScalerSpec, PushScalerStatus, Schedules, SpecProblem};
+use pushscale_decision::{Conditions, Decision, Moment, PodUid, Policy, Selector, TargetFacts};
 
+use super::recorded::Recorded;
 use crate::event::{ScalerFacts, WatchId};
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{Scale, ScaleError};
@@ -37,7 +37,7 @@ pub(super) struct Entry {
     pub(super) generation: Option<i64>,
     pub(super) target: TargetRef,
     pub(super) watch: WatchId,
-    pub(super) brain: Result<Box<Scaler>, Box<Unusable>>,
+    pub(super) brain: Result<Box<Recorded>, Box<Unusable>>,
     pub(super) schedules: Schedules,
     pub(super) scale: Option<Result<Scale, ScaleError>>,
     pub(super) selector_problem: Option<String>,
@@ -81,6 +81,7 @@ impl Entry {
             target,
             watch,
             policy,
+            spec,
             schedules,
             conditions,
             last_scale_time,
@@ -91,7 +92,7 @@ impl Entry {
             generation,
             target,
             watch,
-            brain: brain(policy, conditions),
+            brain: brain(policy, spec, conditions),
             schedules,
             scale: None,
             selector_problem: None,
@@ -121,14 +122,16 @@ impl Entry {
     /// The spec has changed, or the status has by our own hand. Memory stays.
     pub(super) fn apply_spec(
         &mut self,
+        now: Moment,
         generation: Option<i64>,
         policy: Result<Policy, Vec<SpecProblem>>,
+        spec: Option<Arc<PushScalerSpec>>,
         schedules: Schedules,
     ) {
         self.generation = generation;
         self.schedules = schedules;
         match (&mut self.brain, policy) {
-            (Ok(scaler), Ok(policy)) => scaler.set_policy(policy),
+            (Ok(scaler), Ok(policy)) => scaler.set_policy(now, policy, spec),
             (Ok(scaler), Err(problems)) => {
                 self.brain = Err(Box::new(Unusable {
                     problems,
@@ -136,7 +139,7 @@ impl Entry {
                 }));
             }
             (Err(unusable), policy) => {
-                self.brain = brain(policy, std::mem::take(&mut unusable.conditions));
+                self.brain = brain(policy, spec, std::mem::take(&mut unusable.conditions));
             }
         }
     }
@@ -209,10 +212,11 @@ impl Entry {
 
 fn brain(
     policy: Result<Policy, Vec<SpecProblem>>,
+    spec: Option<Arc<PushScalerSpec>>,
     conditions: Conditions,
-) -> Result<Box<Scaler>, Box<Unusable>> {
+) -> Result<Box<Recorded>, Box<Unusable>> {
     match policy {
-        Ok(policy) => Ok(Box::new(Scaler::new(policy, conditions))),
+        Ok(policy) => Ok(Box::new(Recorded::new(policy, spec, conditions))),
         Err(problems) => Err(Box::new(Unusable {
             problems,
             conditions,

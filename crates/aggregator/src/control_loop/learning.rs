@@ -21,6 +21,7 @@ const OVERTAKEN_WITHIN: Duration = Duration::from_secs(10);
 
 impl ControlLoop {
     pub(super) fn apply_scaler(&mut self, facts: ScalerFacts) {
+        let now = self.now();
         let key = facts.key.clone();
         match self.scalers.get_mut(&key) {
             Some(entry) if entry.watch == facts.watch && entry.uid == facts.uid => {
@@ -28,7 +29,13 @@ impl ControlLoop {
                 if entry.generation == facts.generation && entry.generation.is_some() {
                     return;
                 }
-                entry.apply_spec(facts.generation, facts.policy, facts.schedules);
+                entry.apply_spec(
+                    now,
+                    facts.generation,
+                    facts.policy,
+                    facts.spec,
+                    facts.schedules,
+                );
             }
             _ => {
                 // New, made anew under its old name, or pointed at another target: what was learnt of the old
@@ -152,10 +159,11 @@ impl ControlLoop {
     }
 
     fn remove_pod(&mut self, key: &ScalerKey, uid: &PodUid) {
+        let now = self.now();
         if let Some(entry) = self.scalers.get_mut(key) {
             entry.shared.remove(uid);
             if let Ok(scaler) = &mut entry.brain {
-                scaler.forget_pod(uid);
+                scaler.forget_pod(now, uid);
             }
         }
         let left = self.directory.remove(uid, key);

@@ -7,6 +7,7 @@ mod deciding;
 mod directory;
 mod entry;
 mod learning;
+mod recorded;
 mod telling;
 mod writing;
 
@@ -147,6 +148,9 @@ impl ControlLoop {
                 to,
                 outcome,
             } => self.wrote(&scaler, from, to, outcome),
+            Event::AskedForDecisions { scaler, answer } => {
+                answer.send(self.recordings(&scaler)).ok();
+            }
             Event::Asked(answer) => {
                 let views = self.views();
                 // Nobody may wait for it any more.

@@ -61,7 +61,7 @@ impl ControlLoop {
                 let note = format!("New size: {to}; error: {error}");
                 tracing::warn!(autoscaler = %key, desired = to, %error, "the size was not written");
                 if let Ok(scaler) = &mut entry.brain {
-                    scaler.failed_to_write(&error.to_string());
+                    scaler.failed_to_write(now, &error.to_string());
                 }
                 let pause = entry.next_pause();
                 let retry_at = now.plus(pause);

@@ -113,6 +113,7 @@ impl Eyes {
             target: target.clone(),
             watch: watch.clone(),
             policy: policy_of(&scaler.spec),
+            spec: Some(Arc::new(scaler.spec.clone())),
             schedules: schedules_of(&scaler.spec),
             conditions: before.conditions,
             last_scale_time: before.last_scale_time,

@@ -130,6 +130,7 @@ pub(crate) async fn introduce(events: &mpsc::Sender<Event>, max: u32, target_ms:
         },
         watch: watch_id(),
         policy: Ok(policy),
+        spec: None,
         schedules: Schedules::default(),
         conditions: Conditions::default(),
         last_scale_time: None,

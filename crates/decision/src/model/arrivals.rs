@@ -1,5 +1,7 @@
 //! How many requests arrive, how unevenly, and where that is going (decision.md 4.3).
 
+use crate::tape::Tape;
+
 use super::ledger::Ledger;
 
 /// A fall of the rate counts when so many seconds show it.
@@ -58,6 +60,11 @@ impl Default for Arrivals {
 }
 
 impl Arrivals {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        tape.float(&mut self.unevenness);
+    }
+
     /// The rate now, and `delay` seconds ahead.
     pub(crate) fn rate(&self, ledger: &Ledger, delay: f64) -> Rate {
         let slow = ledger.window(SLOW).rate();

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::tape::Tape;
+
 use super::queueing::whole;
 
 /// A backlog is to be worked off within so many service times, and not sooner than in a second.
@@ -136,6 +138,17 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let mut standing: Vec<_> = std::mem::take(&mut self.standing).into();
+        tape.list(&mut standing, Default::default, |tape, (second, pods)| {
+            tape.word(second);
+            tape.number(pods);
+        });
+        self.standing = standing.into();
+        tape.word(&mut self.waited);
+    }
+
     /// Adds this second's order; gives the largest that stands.
     pub(crate) fn place(&mut self, second: u64, pods: u32, waiting: bool) -> u32 {
         if waiting || pods > 0 {

@@ -1,5 +1,7 @@
 //! How far the formula is off for this fleet (decision.md 4.4, κ).
 
+use crate::tape::Tape;
+
 /// What is learnt in a second: five minutes for most of it. Three times faster, and the noise of one minute's waits
 /// moved the size.
 const PACE: f64 = 0.003;
@@ -48,6 +50,13 @@ impl Default for Calibration {
 }
 
 impl Calibration {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        tape.float(&mut self.factor);
+        tape.number(&mut self.calm);
+        tape.number(&mut self.pods);
+    }
+
     /// Measured over predicted.
     pub(crate) fn factor(&self) -> f64 {
         self.factor

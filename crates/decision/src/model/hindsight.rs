@@ -7,8 +7,15 @@
 //! kept, and so much for each second whose arrivals they could not have served within four times the target. The
 //! cheapest setting is in force. It is the ski rental problem (rent, or buy again?) with the price measured.
 
+use std::time::Duration;
+
+use crate::tape::Tape;
+
+use super::queueing::whole;
+
 /// Between two looks, in seconds.
 pub(crate) const EVERY: u64 = 5;
+const SECONDS: usize = 5;
 
 /// For how long the highest need is held, in seconds.
 const HOLDS: [f64; 3] = [60.0, 300.0, 1200.0];
@@ -24,11 +31,17 @@ const SETTINGS: usize = HOLDS.len() * HEADROOMS.len() * TRENDS;
 /// The longest hold, in looks.
 const NEEDS: usize = 240;
 
+/// The longest hold that a user may set, in minutes.
+const MINUTES: usize = 60;
+
+/// Looks a minute.
+const LOOKS_A_MINUTE: u32 = 12;
+
 /// The longest start delay that is replayed, in looks.
 const DELAYS: usize = 64;
 
 /// A harmed second costs as much as the whole fleet for so many seconds.
-const HARM: f64 = 75.0;
+const HARM: f64 = 65.0;
 
 /// What happened is forgotten with this time constant, in seconds.
 const MEMORY: f64 = 7200.0;
@@ -100,6 +113,8 @@ impl Need {
 pub(crate) struct Hindsight {
     /// Needs, one a look, newest last; by trend.
     needs: [Ring<NEEDS>; TRENDS],
+    /// The highest need of each minute, for holds that users set longer than ours; by trend.
+    minutes: [Ring<MINUTES>; TRENDS],
     /// The highest need of each hold, one a look, newest last; by trend and hold.
     held: [[Ring<DELAYS>; HOLDS.len()]; TRENDS],
     costs: [Cost; SETTINGS],
@@ -107,7 +122,7 @@ pub(crate) struct Hindsight {
     size: f64,
     looks: u32,
     /// Pods that each second since the last look would have needed.
-    harmed_below: [f32; EVERY as usize],
+    harmed_below: [f32; SECONDS],
     seconds: usize,
     chosen: usize,
 }
@@ -124,11 +139,12 @@ impl Default for Hindsight {
         let first = (0..SETTINGS).find(|index| Setting::of(*index).distance() == 0.0);
         Self {
             needs: Default::default(),
+            minutes: Default::default(),
             held: Default::default(),
             costs: [Cost::default(); SETTINGS],
             size: 0.0,
             looks: 0,
-            harmed_below: [0.0; EVERY as usize],
+            harmed_below: [0.0; SECONDS],
             seconds: 0,
             chosen: first.unwrap_or(0),
         }
@@ -136,20 +152,50 @@ impl Default for Hindsight {
 }
 
 impl Hindsight {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        for trend in 0..TRENDS {
+            self.needs[trend].on_tape(tape);
+            self.minutes[trend].on_tape(tape);
+            for held in &mut self.held[trend] {
+                held.on_tape(tape);
+            }
+        }
+        for cost in &mut self.costs {
+            tape.single(&mut cost.kept);
+            tape.single(&mut cost.harmed);
+        }
+        tape.float(&mut self.size);
+        tape.number(&mut self.looks);
+        for pods in &mut self.harmed_below {
+            tape.single(pods);
+        }
+        tape.count(&mut self.seconds);
+        tape.count(&mut self.chosen);
+        self.chosen = self.chosen.min(SETTINGS - 1);
+    }
+
     /// The setting in force.
     pub(crate) fn setting(&self) -> Setting {
         Setting::of(self.chosen)
     }
 
-    /// The highest need of the setting's hold.
-    pub(crate) fn highest(&self) -> f64 {
-        let setting = self.setting();
-        self.needs[usize::from(setting.trend)].highest(looks(setting.hold))
+    /// The highest need of the last `window`.
+    pub(crate) fn highest(&self, window: Duration) -> f64 {
+        let trend = usize::from(self.setting().trend);
+        let window = window.as_secs_f64();
+        let recent = self.needs[trend].highest(looks(window));
+        let minutes = whole((window / 60.0).ceil()) as usize;
+        if looks(window) > NEEDS {
+            recent.max(self.minutes[trend].highest(minutes))
+        } else {
+            recent
+        }
     }
 
     /// Once a second: so many pods its arrivals would have taken to be served within four times the target.
     pub(crate) fn second(&mut self, pods: f64) {
-        self.harmed_below[self.seconds % EVERY as usize] = single(pods);
+        self.harmed_below[self.seconds % SECONDS] = single(pods);
         self.seconds += 1;
     }
 
@@ -160,13 +206,17 @@ impl Hindsight {
         self.size += (need.now - self.size) * pace;
         let size = self.size.max(1.0);
         let delay = looks(delay).clamp(1, DELAYS - 1);
-        let told = self.seconds.min(EVERY as usize);
+        let told = self.seconds.min(SECONDS);
         self.seconds = 0;
         let started = self.looks as usize > delay + 1;
         let forget = single(1.0 - seconds(EVERY) / MEMORY);
         let mut best = f64::INFINITY;
         for trend in 0..TRENDS {
             self.needs[trend].push(need.of(trend));
+            if self.looks.is_multiple_of(LOOKS_A_MINUTE) {
+                let highest = self.needs[trend].highest(LOOKS_A_MINUTE as usize);
+                self.minutes[trend].push(highest);
+            }
             for (hold, held) in self.held[trend].iter_mut().enumerate() {
                 held.push(self.needs[trend].highest(looks(HOLDS[hold])));
                 // Pods that were kept all the time since a start ago serve now.
@@ -213,6 +263,13 @@ impl<const N: usize> Default for Ring<N> {
 }
 
 impl<const N: usize> Ring<N> {
+    fn on_tape(&mut self, tape: &mut Tape) {
+        for number in &mut self.numbers {
+            tape.single(number);
+        }
+        tape.count(&mut self.pushed);
+    }
+
     fn push(&mut self, number: f64) {
         self.numbers[self.pushed % N] = single(number);
         self.pushed += 1;
@@ -233,7 +290,7 @@ impl<const N: usize> Ring<N> {
 }
 
 fn looks(time: f64) -> usize {
-    super::queueing::whole((time / seconds(EVERY)).round()) as usize
+    whole((time / seconds(EVERY)).round()) as usize
 }
 
 fn seconds(count: u64) -> f64 {

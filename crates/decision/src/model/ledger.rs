@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::moment::Moment;
+use crate::tape::Tape;
 
 /// So many seconds are kept: the longest window, and a few for readings that come late.
 const KEPT: usize = 304;
@@ -84,6 +85,26 @@ impl Default for Ledger {
 }
 
 impl Ledger {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        for second in &mut self.seconds {
+            let Second {
+                arrivals,
+                answered,
+                waited,
+                served,
+                covered,
+                expected,
+            } = second;
+            for number in [arrivals, answered, waited, served, covered, expected] {
+                tape.single(number);
+            }
+        }
+        tape.word(&mut self.newest);
+        tape.option(&mut self.first, u64::default, Tape::word);
+        tape.single(&mut self.expected);
+    }
+
     /// Number of the second after the newest one: how late it is, by what has been told.
     pub(crate) fn now(&self) -> u64 {
         self.newest + 1
@@ -127,6 +148,11 @@ impl Ledger {
                 );
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.seconds)
     }
 
     fn put(&mut self, second: u64, delta: Delta, covered: f64) {
@@ -193,7 +219,7 @@ impl Ledger {
 
     /// The arrivals of the newest complete second, if it is one of the last few.
     pub(crate) fn newest_whole(&self) -> Option<f64> {
-        self.arrivals(4).filter_map(|second| second).last()
+        self.arrivals(4).flatten().last()
     }
 
     fn last(&self, seconds: u64) -> impl Iterator<Item = &Second> {
@@ -246,7 +272,7 @@ fn next_place(last: u64, from: Moment, length: Duration) -> u64 {
 }
 
 fn index(second: u64) -> usize {
-    (second % KEPT as u64) as usize
+    usize::try_from(second % KEPT as u64).unwrap_or(0)
 }
 
 fn single(value: f64) -> f32 {

@@ -10,9 +10,12 @@ mod calibration;
 mod capacity;
 mod census;
 mod hindsight;
+mod inputs;
 mod ledger;
+mod plan;
 mod planner;
 mod queueing;
+mod rails;
 mod recurrence;
 mod service;
 
@@ -21,7 +24,7 @@ mod state;
 mod trace;
 
 pub(crate) use census::Census;
-pub(crate) use planner::{Incomplete, NoPlan, Plan, PlanReason, Situation};
+pub(crate) use plan::{Incomplete, NoPlan, Plan, PlanReason, Situation};
 pub(crate) use start_delay::StartDelay;
 pub(crate) use state::ModelState;
 pub(crate) use trace::Trace;

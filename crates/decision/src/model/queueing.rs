@@ -185,7 +185,7 @@ mod tests {
                 assert!(at(target, workers, 1.5) < at(target, workers, 1.0));
             }
         }
-        near(at(0.5, 4, 1.0), 0.746);
+        near(at(0.5, 4, 1.0), 0.7474);
         near(at(1e9, 4, 1.0), BUSIEST);
     }
 

@@ -1,5 +1,7 @@
 //! Bursts that come regularly are prepared for.
 
+use crate::tape::Tape;
+
 /// A burst begins after so many seconds without harm, and grows for so many after its last.
 const APART: u64 = 90;
 const GROWS: u64 = 30;
@@ -38,6 +40,20 @@ struct Burst {
     pods: u32,
 }
 
+/// One moment, as bursts are seen by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) second: u64,
+    /// Requests have piled up, and wait.
+    pub(crate) harm: bool,
+    /// Pods that the rate asks for.
+    pub(crate) needed: u32,
+    /// Pods that would be busy throughout.
+    pub(crate) offered: f64,
+    /// How long a pod takes to start, in seconds.
+    pub(crate) delay: f64,
+}
+
 /// A burst that is due.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Due {
@@ -50,16 +66,25 @@ pub(crate) struct Due {
 }
 
 impl Recurrence {
-    /// Once a second. `harm`: requests have piled up and wait. `needed`: pods that the rate asks for. `offered`: pods
-    /// that would be busy throughout. `delay`: how long a pod takes to start, in seconds.
-    pub(crate) fn learn(
-        &mut self,
-        second: u64,
-        harm: bool,
-        needed: u32,
-        offered: f64,
-        delay: f64,
-    ) -> Option<Due> {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let blank = || Burst { began: 0, pods: 0 };
+        tape.list(&mut self.bursts, blank, |tape, burst| {
+            tape.word(&mut burst.began);
+            tape.number(&mut burst.pods);
+        });
+        tape.option(&mut self.last_harm, u64::default, Tape::word);
+    }
+
+    /// Takes a moment; gives the burst that is due, if one is.
+    pub(crate) fn learn(&mut self, moment: Moment) -> Option<Due> {
+        let Moment {
+            second,
+            harm,
+            needed,
+            offered,
+            delay,
+        } = moment;
         if harm {
             if self.quiet(second) {
                 self.remember(second, needed);
@@ -80,6 +105,11 @@ impl Recurrence {
             self.last_harm = Some(second);
         }
         Some(due)
+    }
+
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        MOST * size_of::<Burst>()
     }
 
     fn quiet(&self, second: u64) -> bool {

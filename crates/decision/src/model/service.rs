@@ -1,5 +1,7 @@
 //! How long a worker takes for a request, and how much that varies, from counters alone (decision.md 4.3).
 
+use crate::tape::Tape;
+
 use super::ledger::{Delta, Ledger, Window};
 
 /// The window that a service time is taken over while nothing changes, in seconds.
@@ -55,6 +57,28 @@ impl Default for Service {
 }
 
 impl Service {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let Self {
+            seconds,
+            variation,
+            groups,
+            squares,
+            slow_answered,
+            slow_served,
+        } = self;
+        for number in [
+            seconds,
+            variation,
+            groups,
+            squares,
+            slow_answered,
+            slow_served,
+        ] {
+            tape.float(number);
+        }
+    }
+
     /// Takes what one pod answered between two readings. The mean of `n` times has a variance of σ²/n, so the spread
     /// of means gives σ² back.
     pub(crate) fn learn(&mut self, delta: &Delta) {

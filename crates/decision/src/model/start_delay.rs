@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::tape::Tape;
+
 /// Before any start was seen (decision.md 4.3).
 const UNSEEN: f64 = 75.0;
 
@@ -28,6 +30,12 @@ impl Default for StartDelay {
 }
 
 impl StartDelay {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        tape.float(&mut self.seconds);
+        tape.number(&mut self.seen);
+    }
+
     /// A pod took so long.
     pub(crate) fn learn(&mut self, took: Duration) {
         self.seen = self.seen.saturating_add(1);

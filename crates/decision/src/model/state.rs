@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::moment::Moment;
 use crate::reading::ModelReading;
+use crate::tape::Tape;
 
 use super::arrivals::Arrivals;
 use super::backlog::Orders;
@@ -47,7 +48,7 @@ pub(crate) struct ModelState {
     /// Since when waits are far over target with incomplete metrics.
     pub(super) late_since: Option<Moment>,
     /// Since when fewer answers are timed than given, in a row of seconds.
-    pub(super) untimed: u32,
+    pub(super) untimed: u64,
 }
 
 impl ModelState {
@@ -102,10 +103,266 @@ impl ModelState {
             .add(addition.from, addition.to, place, *delta, serves);
     }
 
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let mut name = self.name.to_string();
+        tape.text(&mut name);
+        self.name = name.into();
+        self.ledger.on_tape(tape);
+        self.arrivals.on_tape(tape);
+        self.service.on_tape(tape);
+        self.calibration.on_tape(tape);
+        // The occupancies are looked up again.
+        self.orders.on_tape(tape);
+        self.recurrence.on_tape(tape);
+        self.hindsight.on_tape(tape);
+        tape.word(&mut self.turned);
+        tape.option(&mut self.began, Default::default, |tape, (second, size)| {
+            tape.word(second);
+            tape.number(size);
+        });
+        tape.float(&mut self.busiest);
+        tape.float(&mut self.peak);
+        tape.option(&mut self.stuck, u32::default, Tape::number);
+        tape.option(&mut self.late_since, || Moment::ORIGIN, Tape::moment);
+        tape.word(&mut self.untimed);
+    }
+
     pub(super) fn fade(&mut self) {
         self.service.fade();
         let kept = 1.0 - std::f64::consts::LN_2 / BUSIEST_FADES;
         self.busiest *= kept;
         self.peak *= kept;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::reading::{Counters, Queue};
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_secs(seconds)
+    }
+
+    fn told(counters: Counters) -> ModelReading {
+        ModelReading {
+            name: "sleepy".to_owned(),
+            counters: Some(counters),
+            queue: Some(Queue {
+                workers: 4,
+                batch_size: 1,
+                ..Queue::default()
+            }),
+            ..ModelReading::default()
+        }
+    }
+
+    fn counted(arrivals: u64, answered: u64, each: Duration) -> Counters {
+        let sum = |one: Duration| Duration::from_secs_f64(one.as_secs_f64() * answered as f64);
+        Counters {
+            arrivals,
+            refused: 0,
+            answered: Some(answered),
+            waited: Duration::ZERO,
+            sojourned: sum(each),
+        }
+    }
+
+    #[test]
+    fn one_model_of_one_fleet_takes_at_most_16_kilobytes() {
+        let state = ModelState::new("sleepy".into());
+        let inline = size_of::<ModelState>();
+        let total = inline + state.ledger.heap_bytes() + state.recurrence.heap_bytes() + 512;
+        assert!(
+            total <= 16_384,
+            "{total} bytes, {inline} of them in one piece"
+        );
+    }
+
+    /// decision.md 4.8.3: pushes lost, late or twice change nothing of the totals but the lost tail.
+    #[test]
+    fn any_order_of_pushes_gives_the_totals_of_the_counters() {
+        for seed in 1..=256 {
+            let mut chance = Chance::new(seed);
+            let rate = chance.below(400);
+            let seconds = 20 + chance.below(180);
+            // Beyond the end: never.
+            let restart_at = 5 + chance.below(250);
+            let mut model = ModelState::new("sleepy".into());
+            let mut trace = Trace::default();
+            let (mut arrivals, mut expected, mut last) = (1000, 0, None);
+            for second in 1..=seconds {
+                arrivals += rate;
+                if second == restart_at {
+                    // Counters begin anew; what the server had counted since the last word is lost with it.
+                    arrivals = rate;
+                }
+                if chance.uniform() < 0.7 {
+                    let reading = told(counted(arrivals, arrivals, Duration::from_millis(10)));
+                    model.learn(&mut trace, at(second), Some(&reading), None, true);
+                    expected += match last {
+                        Some(last) if arrivals >= last => arrivals - last,
+                        Some(_) => arrivals,
+                        None => 0,
+                    };
+                    last = Some(arrivals);
+                }
+            }
+            let found = model.ledger.window(300).arrivals;
+            assert!(
+                (found - expected as f64).abs() <= 1e-3 * expected as f64 + 1.0,
+                "seed {seed}: {found} is not {expected}"
+            );
+        }
+    }
+
+    /// decision.md 4.8.11: no counter, however broken, makes a negative or a huge delta.
+    #[test]
+    fn broken_counters_do_no_harm() {
+        for seed in 1..=256 {
+            let mut chance = Chance::new(seed);
+            let mut model = ModelState::new("sleepy".into());
+            let mut trace = Trace::default();
+            for second in 1..=60 {
+                let reading = told(counted(
+                    10 * second,
+                    10 * second,
+                    Duration::from_millis(100),
+                ));
+                model.learn(&mut trace, at(second), Some(&reading), None, true);
+            }
+            model.service.measure(&model.ledger, false);
+            for second in 61..=100 {
+                let nanos = chance.word();
+                let counters = Counters {
+                    arrivals: chance.word(),
+                    answered: Some(chance.word()),
+                    refused: 0,
+                    waited: Duration::from_nanos(nanos),
+                    sojourned: Duration::from_nanos(nanos / 2),
+                };
+                model.learn(&mut trace, at(second), Some(&told(counters)), None, true);
+                for seconds in [2, 10, 60, 300] {
+                    let window = model.ledger.window(seconds);
+                    // 4 workers of 100 ms: 40 a second; a hundred times that, and one second more for good measure.
+                    let most = 4000.0 * 2.0 * (seconds as f64 + 1.0);
+                    for found in [
+                        window.arrivals,
+                        window.answered,
+                        window.waited,
+                        window.served,
+                    ] {
+                        assert!(found >= 0.0 && found.is_finite(), "seed {seed}: {window:?}");
+                    }
+                    assert!(
+                        window.arrivals <= most && window.answered <= most,
+                        "seed {seed}: {window:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// decision.md 4.8.10: the variability of service times, from counters alone, within 15 %. Compared with that of
+    /// the single times, forgotten at the same pace, over many moments: of heavy tails a moment tells little.
+    #[test]
+    fn the_spread_of_means_gives_the_variability_back() {
+        let mut seed = 36;
+        for per_second in [5.0, 20.0, 100.0, 500.0] {
+            for cv in [0.5, 1.0, 2.0] {
+                seed += 1;
+                let (found, truth) = variability(&mut Chance::new(seed), per_second, cv);
+                assert!(
+                    (found / truth - 1.0).abs() < 0.15,
+                    "{per_second}/s, cv {cv}: {found} for {truth}"
+                );
+            }
+        }
+    }
+
+    /// The sums of the variability found, and of the true one, at moments of a life of ten pods.
+    fn variability(chance: &mut Chance, per_second: f64, cv: f64) -> (f64, f64) {
+        let mut model = ModelState::new("sleepy".into());
+        let pods = 10;
+        let mut traces = vec![Trace::default(); pods];
+        let mut counts = vec![(0_u64, 0.0_f64); pods];
+        // Lognormal: ln(1 + cv²) is the variance of the logarithm.
+        let spread = (1.0_f64 + cv * cv).ln();
+        let (mut sum, mut squares, mut number) = (0.0, 0.0, 0.0);
+        let (mut found, mut truth) = (0.0, 0.0);
+        let span = if per_second < 100.0 { 20_000 } else { 2000 };
+        for second in 1..=span {
+            for (trace, count) in traces.iter_mut().zip(&mut counts) {
+                for _ in 0..chance.poisson(per_second / pods as f64) {
+                    let time = 0.1 * (spread.sqrt() * chance.normal() - spread / 2.0).exp();
+                    count.0 += 1;
+                    count.1 += time;
+                    (sum, squares, number) = (sum + time, squares + time * time, number + 1.0);
+                }
+                let counters = Counters {
+                    sojourned: Duration::from_secs_f64(count.1),
+                    ..counted(count.0, count.0, Duration::ZERO)
+                };
+                model.learn(trace, at(second), Some(&told(counters)), None, true);
+            }
+            model.service.measure(&model.ledger, false);
+            model.fade();
+            for known in [&mut sum, &mut squares, &mut number] {
+                *known *= 1.0 - 1.0 / 120.0;
+            }
+            if second > 300 && second % 120 == 0 {
+                model.service.settle();
+                let mean = sum / number;
+                found += model.service.variation();
+                truth += (squares / number - mean * mean) / (mean * mean);
+            }
+        }
+        (found, truth)
+    }
+
+    /// Enough of a random generator for a test: xorshift.
+    struct Chance(u64);
+
+    impl Chance {
+        fn new(seed: u64) -> Self {
+            let mut chance = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            // Neighbouring seeds begin alike.
+            for _ in 0..8 {
+                chance.word();
+            }
+            chance
+        }
+
+        fn word(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+
+        fn below(&mut self, end: u64) -> u64 {
+            self.word() % end
+        }
+
+        fn uniform(&mut self) -> f64 {
+            ((self.word() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+        }
+
+        fn normal(&mut self) -> f64 {
+            let (a, b) = (self.uniform(), self.uniform());
+            (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()
+        }
+
+        fn poisson(&mut self, mean: f64) -> u32 {
+            let (limit, mut product, mut count) = ((-mean).exp(), self.uniform(), 0);
+            while product > limit {
+                product *= self.uniform();
+                count += 1;
+            }
+            count
+        }
     }
 }

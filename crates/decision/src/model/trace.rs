@@ -2,6 +2,7 @@
 
 use crate::moment::Moment;
 use crate::reading::{Counters, ModelReading, Queue};
+use crate::tape::Tape;
 
 use super::ledger::Delta;
 
@@ -40,6 +41,24 @@ pub(crate) struct Addition {
 }
 
 impl Trace {
+    /// Its numbers, for a tape.
+    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+        let blank = || (Moment::ORIGIN, Counters::default());
+        tape.option(&mut self.last, blank, |tape, (at, counters)| {
+            tape.moment(at);
+            counters.on_tape(tape);
+        });
+        tape.word(&mut self.place);
+        tape.option(&mut self.warm_since, || Moment::ORIGIN, Tape::moment);
+        tape.word(&mut self.answers);
+        tape.single(&mut self.own_answers);
+        tape.single(&mut self.own_service);
+        tape.single(&mut self.in_system);
+        tape.option(&mut self.queue, Queue::default, |tape, queue| {
+            queue.on_tape(tape)
+        });
+    }
+
     /// Takes a reading's numbers. `new`: the pod began under our eyes, so that all it has counted is new, from
     /// `began` on.
     pub(crate) fn take(

@@ -3,7 +3,9 @@
 use std::io::BufRead;
 
 use pushscale_api::Behavior;
-use serde::de::{Deserialize, Deserializer, Error};
+use pushscale_api::recording::Recording;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error};
 use serde_json::Value;
 
 use super::case::Case;
@@ -11,11 +13,18 @@ use super::error::CaseError;
 
 /// Reads a case a line; empty lines are passed over.
 pub fn read_cases(text: impl BufRead) -> impl Iterator<Item = Result<Case, CaseError>> {
-    text.lines().enumerate().filter_map(|(index, line)| {
+    numbered(text, parse_case)
+}
+
+fn numbered<T>(
+    text: impl BufRead,
+    parse: fn(usize, &str) -> Result<T, CaseError>,
+) -> impl Iterator<Item = Result<T, CaseError>> {
+    text.lines().enumerate().filter_map(move |(index, line)| {
         let number = index + 1;
         match line {
             Ok(line) if line.trim().is_empty() => None,
-            Ok(line) => Some(parse_case(number, &line)),
+            Ok(line) => Some(parse(number, &line)),
             Err(source) => Some(Err(CaseError::Unreadable {
                 line: number,
                 source,
@@ -24,18 +33,62 @@ pub fn read_cases(text: impl BufRead) -> impl Iterator<Item = Result<Case, CaseE
     })
 }
 
+/// What a line of a file holds.
+#[derive(Clone, Debug)]
+pub enum Line {
+    /// What an HPA saw and decided.
+    Case(Box<Case>),
+    /// What an aggregator was told and decided.
+    Recording {
+        /// Its line, from 1.
+        line: usize,
+        /// The recording.
+        recording: Box<Recording>,
+    },
+}
+
+/// Reads a case or a recording a line; empty lines are passed over.
+pub fn read_lines(text: impl BufRead) -> impl Iterator<Item = Result<Line, CaseError>> {
+    numbered(text, parse_line)
+}
+
+/// Reads what one line holds: a recording has a `spec`, a case has a `policy`.
+///
+/// # Errors
+/// It is no JSON, a field is missing or unknown, or holds what it cannot.
+pub fn parse_line(line: usize, text: &str) -> Result<Line, CaseError> {
+    #[derive(Deserialize)]
+    struct Kind {
+        spec: Option<serde::de::IgnoredAny>,
+    }
+    let kind = serde_json::from_str::<Kind>(text).ok();
+    if kind.is_none_or(|kind| kind.spec.is_none()) {
+        return parse_case(line, text).map(|case| Line::Case(Box::new(case)));
+    }
+    let recording = parse(line, text)?;
+    Ok(Line::Recording {
+        line,
+        recording: Box::new(recording),
+    })
+}
+
 /// Reads the case in one line, whose number is for messages.
 ///
 /// # Errors
 /// It is no JSON, a field is missing or unknown, or holds what it cannot.
 pub fn parse_case(line: usize, text: &str) -> Result<Case, CaseError> {
+    let mut case: Case = parse(line, text)?;
+    case.line = line;
+    Ok(case)
+}
+
+fn parse<T: DeserializeOwned>(line: usize, text: &str) -> Result<T, CaseError> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let mut case: Case = serde_path_to_error::deserialize(&mut json)
+    let found = serde_path_to_error::deserialize(&mut json)
         .map_err(|error| format_error(line, error.path().to_string(), error.inner()))?;
     json.end()
         .map_err(|error| format_error(line, "after the case".to_owned(), &error))?;
-    case.line = line;
-    Ok(case)
+    Ok(found)
 }
 
 fn format_error(line: usize, field: String, error: &serde_json::Error) -> CaseError {
@@ -135,6 +188,37 @@ mod tests {
         ];
         for (text, expected) in cases {
             let error = parse_case(7, &text).unwrap_err().to_string();
+            assert!(error.starts_with("line 7: "), "{error}");
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_a_recording_is_told_by_line_and_field() {
+        let good = r#"{"name":"x","release":"0.1.0","spec":{"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"x"},"maxReplicas":5,"metrics":[{"type":"QueueLatency","queueLatency":{"target":"7ms"}}]},"steps":[{"facts":[{"atNanos":5,"fact":{"wrote":{"from":1,"to":2}}}],"atNanos":5,"target":{"replicas":2},"expect":{"desired":2}}]}"#;
+        assert!(matches!(parse_line(7, good), Ok(Line::Recording { .. })));
+        let cases = [
+            ("\"wrote\"", "\"writ\"", "steps[0].facts[0].fact"),
+            (
+                "\"atNanos\":5,\"target\"",
+                "\"target\"",
+                "steps[0]: missing field `atNanos`",
+            ),
+            (
+                "\"replicas\":2",
+                "\"replicas\":-2",
+                "steps[0].target.replicas: invalid value",
+            ),
+            (
+                "\"desired\"",
+                "\"wanted\"",
+                "steps[0].expect.wanted: unknown field",
+            ),
+            ("\"steps\"", "\"step\"", "step: unknown field"),
+        ];
+        for (part, wrong, expected) in cases {
+            let text = good.replace(part, wrong);
+            let error = parse_line(7, &text).unwrap_err().to_string();
             assert!(error.starts_with("line 7: "), "{error}");
             assert!(error.contains(expected), "{error}");
         }

@@ -1,4 +1,4 @@
-//! Every file in `testdata` is a scenario: a policy, then facts and what must be decided, line by line.
+//! Every file in `testdata/ratio` is a scenario: a policy, then facts and what must be decided, line by line.
 //!
 //! ```text
 //! # Why this case exists.
@@ -31,7 +31,7 @@ use pushscale_decision::{
 
 #[test]
 fn scenarios_decide_as_they_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/ratio");
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -1,0 +1,198 @@
+//! Readings as they were taken.
+
+use std::time::Duration;
+
+use pushscale_decision::{Counters, Latency, ModelReading, Moment, Queue, Reading, ServerState};
+use serde::{Deserialize, Serialize};
+
+use super::facts::{nanos, span_nanos};
+
+/// A reading of one pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RecordedReading {
+    /// The pod's uid.
+    pub uid: String,
+    /// When the sidecar looked.
+    pub taken_nanos: u64,
+    /// Which process of the sidecar.
+    pub source: u64,
+    /// Which of its readings.
+    pub sequence: u64,
+    /// The sidecar's own clock.
+    pub clock_nanos: u64,
+    /// How long it may be believed.
+    pub fresh_for_nanos: u64,
+    /// The pod's last word.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
+    /// What the server was doing.
+    pub server: RecordedState,
+    /// One entry a model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<RecordedModel>,
+}
+
+/// What the server was doing; the words of the push protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the words of the push protocol")]
+pub enum RecordedState {
+    Ready,
+    NoSamplesYet,
+    WarmingUp,
+    Refused,
+    Frozen,
+    Empty,
+    Forbidden,
+    Garbled,
+}
+
+/// The queue of one model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RecordedModel {
+    /// Its name.
+    pub name: String,
+    /// How long a request will wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_latency_nanos: Option<i64>,
+    /// What has been counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<RecordedCounters>,
+    /// The queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<RecordedQueue>,
+    /// The server's own measure of a batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_nanos: Option<u64>,
+}
+
+/// What has been counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RecordedCounters {
+    /// Arrived.
+    pub arrivals: u64,
+    /// Turned away.
+    #[serde(default)]
+    pub refused: u64,
+    /// Left after service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<u64>,
+    /// Waits, summed.
+    pub waited_nanos: u64,
+    /// Times from arrival to answer, summed.
+    pub sojourned_nanos: u64,
+}
+
+/// The queue at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RecordedQueue {
+    /// Waiting.
+    pub pending: u32,
+    /// In workers' hands.
+    pub in_service: u32,
+    /// Workers.
+    pub workers: u32,
+    /// Requests a batch.
+    pub batch_size: u32,
+    /// How long a batch is waited for.
+    pub batch_delay_nanos: u64,
+}
+
+impl RecordedReading {
+    /// What the pod `uid` told.
+    pub fn new(uid: &str, reading: &Reading) -> Self {
+        Self {
+            uid: uid.to_owned(),
+            taken_nanos: nanos(reading.taken),
+            source: reading.source,
+            sequence: reading.sequence,
+            clock_nanos: span_nanos(reading.clock),
+            fresh_for_nanos: span_nanos(reading.fresh_for),
+            leaving: reading.leaving,
+            server: match reading.server {
+                ServerState::Ready => RecordedState::Ready,
+                ServerState::NoSamplesYet => RecordedState::NoSamplesYet,
+                ServerState::WarmingUp => RecordedState::WarmingUp,
+                ServerState::Refused => RecordedState::Refused,
+                ServerState::Frozen => RecordedState::Frozen,
+                ServerState::Empty => RecordedState::Empty,
+                ServerState::Forbidden => RecordedState::Forbidden,
+                ServerState::Garbled => RecordedState::Garbled,
+            },
+            models: reading.models.iter().map(RecordedModel::new).collect(),
+        }
+    }
+
+    /// The reading again.
+    pub fn reading(&self) -> Reading {
+        Reading {
+            taken: Moment::at(Duration::from_nanos(self.taken_nanos)),
+            source: self.source,
+            sequence: self.sequence,
+            clock: Duration::from_nanos(self.clock_nanos),
+            fresh_for: Duration::from_nanos(self.fresh_for_nanos),
+            leaving: self.leaving,
+            server: match self.server {
+                RecordedState::Ready => ServerState::Ready,
+                RecordedState::NoSamplesYet => ServerState::NoSamplesYet,
+                RecordedState::WarmingUp => ServerState::WarmingUp,
+                RecordedState::Refused => ServerState::Refused,
+                RecordedState::Frozen => ServerState::Frozen,
+                RecordedState::Empty => ServerState::Empty,
+                RecordedState::Forbidden => ServerState::Forbidden,
+                RecordedState::Garbled => ServerState::Garbled,
+            },
+            models: self.models.iter().map(RecordedModel::model).collect(),
+        }
+    }
+}
+
+impl RecordedModel {
+    fn new(model: &ModelReading) -> Self {
+        Self {
+            name: model.name.clone(),
+            queue_latency_nanos: model.queue_latency.map(Latency::as_nanos),
+            counters: model.counters.map(|counters| RecordedCounters {
+                arrivals: counters.arrivals,
+                refused: counters.refused,
+                answered: counters.answered,
+                waited_nanos: span_nanos(counters.waited),
+                sojourned_nanos: span_nanos(counters.sojourned),
+            }),
+            queue: model.queue.map(|queue| RecordedQueue {
+                pending: queue.pending,
+                in_service: queue.in_service,
+                workers: queue.workers,
+                batch_size: queue.batch_size,
+                batch_delay_nanos: span_nanos(queue.batch_delay),
+            }),
+            service_nanos: model.service.map(span_nanos),
+        }
+    }
+
+    fn model(&self) -> ModelReading {
+        ModelReading {
+            name: self.name.clone(),
+            queue_latency: self.queue_latency_nanos.map(Latency::from_nanos),
+            counters: self.counters.as_ref().map(|counters| Counters {
+                arrivals: counters.arrivals,
+                refused: counters.refused,
+                answered: counters.answered,
+                waited: Duration::from_nanos(counters.waited_nanos),
+                sojourned: Duration::from_nanos(counters.sojourned_nanos),
+            }),
+            queue: self.queue.as_ref().map(|queue| Queue {
+                pending: queue.pending,
+                in_service: queue.in_service,
+                workers: queue.workers,
+                batch_size: queue.batch_size,
+                batch_delay: Duration::from_nanos(queue.batch_delay_nanos),
+            }),
+            service: self.service_nanos.map(Duration::from_nanos),
+        }
+    }
+}

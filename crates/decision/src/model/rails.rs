@@ -1,0 +1,135 @@
+//! What keeps a plan from doing harm where the model may be wrong (decision.md 4.5).
+
+use std::time::Duration;
+
+use crate::latency::Latency;
+use crate::step::Step;
+
+use super::capacity::Capacity;
+use super::census::Census;
+use super::plan::{Plan, PlanReason, Situation};
+use super::queueing::whole;
+use super::state::ModelState;
+
+/// Nothing answered for so many seconds, or so many service times, while requests arrive (I7).
+const STUCK_SECONDS: f64 = 10.0;
+const STUCK_SERVICES: f64 = 5.0;
+
+/// With incomplete metrics: waits over so many times the target, for so long, double the size.
+const LATE_TIMES: f64 = 4.0;
+const LATE: Duration = Duration::from_secs(30);
+
+/// What the rails look at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signs {
+    /// The mean wait of the last ten seconds' answers, in seconds, if there were any.
+    pub(super) waited: Option<f64>,
+    /// Requests wait longer than the target now.
+    pub(super) waiting: bool,
+}
+
+impl ModelState {
+    /// Corrects the plan, and says so.
+    pub(super) fn keep_safe(
+        &mut self,
+        situation: &Situation<'_>,
+        census: &Census,
+        capacity: &Capacity,
+        signs: Signs,
+        plan: &mut Plan,
+        steps: &mut Vec<Step>,
+    ) {
+        keep_while_waiting(situation, census, capacity, signs, plan, steps);
+        let current = situation.current;
+        if plan.pods > current && census.overdue > 0 && census.overdue >= current.div_ceil(2) {
+            // More pods of a version that does not become ready help nobody.
+            plan.pods = current;
+            steps.push(Step::NotReady {
+                overdue: census.overdue,
+            });
+        }
+        plan.stuck = self.is_stuck(capacity, census);
+        match (plan.stuck, self.stuck) {
+            (false, _) => self.stuck = None,
+            // Once: perhaps it is the pods that are there.
+            (true, None) => self.stuck = Some(plan.pods.max(current)),
+            (true, Some(size)) => {
+                plan.pods = plan.pods.min(size).max(current);
+                steps.push(Step::Stuck {
+                    replicas: plan.pods,
+                });
+            }
+        }
+        self.guard(situation, census, capacity, plan, steps);
+    }
+
+    /// Requests arrive and none is answered, though the count of answers is known.
+    fn is_stuck(&self, capacity: &Capacity, census: &Census) -> bool {
+        let quiet = (STUCK_SERVICES * capacity.service).clamp(STUCK_SECONDS, 300.0);
+        let window = self.ledger.window(whole(quiet).into());
+        census.counting > 0
+            && window.seconds >= 0.9 * quiet
+            && window.arrivals >= 1.0
+            && window.answered <= 0.0
+            && census.in_system >= 1.0
+    }
+
+    /// With incomplete metrics the model may be blind: then the latency itself decides, slowly.
+    fn guard(
+        &mut self,
+        situation: &Situation<'_>,
+        census: &Census,
+        capacity: &Capacity,
+        plan: &mut Plan,
+        steps: &mut Vec<Step>,
+    ) {
+        let wait = census.wait.unwrap_or_default();
+        let blind = plan.incomplete.is_some() && plan.pods <= situation.current;
+        if !blind || wait <= LATE_TIMES * capacity.target {
+            self.late_since = None;
+            return;
+        }
+        let since = *self.late_since.get_or_insert(situation.now);
+        if situation.now.since(since) >= LATE {
+            self.late_since = Some(situation.now);
+            plan.pods = situation.current.saturating_mul(2);
+            plan.reason = PlanReason::Backlog;
+            steps.push(Step::Guard {
+                wait: latency(wait),
+                replicas: plan.pods,
+            });
+        } else if plan.pods < situation.current {
+            plan.pods = situation.current;
+            steps.push(Step::KeptWhileWaiting {
+                wait: latency(wait),
+                replicas: plan.pods,
+            });
+        }
+    }
+}
+
+/// Nothing that serves goes while requests wait (I2). Pods on their way may be let go: they serve nobody yet.
+fn keep_while_waiting(
+    situation: &Situation<'_>,
+    census: &Census,
+    capacity: &Capacity,
+    signs: Signs,
+    plan: &mut Plan,
+    steps: &mut Vec<Step>,
+) {
+    let late = signs.waited.is_some_and(|wait| wait > capacity.target);
+    let unseen = signs.waited.is_none() && census.in_system > 0.0;
+    let serve = census.ready.min(situation.current);
+    if plan.pods < serve && (late || signs.waiting || unseen) {
+        plan.pods = serve;
+        let wait = signs.waited.or(census.wait).unwrap_or_default();
+        steps.push(Step::KeptWhileWaiting {
+            wait: latency(wait),
+            replicas: serve,
+        });
+    }
+}
+
+fn latency(seconds: f64) -> Latency {
+    Latency::from_secs_f64(seconds).unwrap_or(Latency::ZERO)
+}

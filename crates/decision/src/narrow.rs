@@ -1,0 +1,216 @@
+//! From what the metrics ask for to what is done: quorum, windows, limits, pauses, modes.
+
+use std::time::Duration;
+
+use crate::behavior::{Behavior, Select};
+use crate::conditions::{Condition, Reason};
+use crate::decision::{Hold, Outcome};
+use crate::limits::Cap;
+use crate::pass::Pass;
+use crate::policy::{Direction, Manner, Mode, QUORUM};
+use crate::step::Step;
+
+impl Pass<'_> {
+    /// Never down while too few of the pods report.
+    pub(crate) fn demand_quorum(&mut self, current: u32, proposed: u32) -> u32 {
+        if self.scaler.policy.manner == Manner::Hpa || proposed >= current {
+            return proposed;
+        }
+        match self.quorum {
+            Some((reporting, running)) if f64::from(reporting) < QUORUM * f64::from(running) => {
+                self.step(Step::NoQuorum { reporting, running });
+                current
+            }
+            _ => proposed,
+        }
+    }
+
+    /// The queue model's own hold is in the proposal; only a window upwards, if the user gives one, comes on top.
+    pub(crate) fn stabilize_model(&mut self, current: u32, proposed: u32) -> u32 {
+        let behavior = self.scaler.policy.behavior.as_ref();
+        let window = behavior.and_then(|behavior| behavior.up.window);
+        if let (Some(window), Some(behavior)) = (window, &self.scaler.policy.behavior)
+            && !window.is_zero()
+        {
+            let recommendations = &mut self.scaler.recommendations;
+            let none = Duration::ZERO;
+            let stabilized = recommendations.between(self.now, behavior, none, current, proposed);
+            if stabilized != proposed {
+                return self.tell_stabilized(current, proposed, stabilized);
+            }
+        }
+        let steps = &self.scaler.decision.steps;
+        let held = steps
+            .iter()
+            .rfind(|step| matches!(step, Step::Held { .. } | Step::HeldAtFirst { .. }));
+        let condition = &mut self.scaler.decision.conditions.able_to_scale;
+        match held {
+            Some(held) if proposed == current => Condition::set(
+                condition,
+                true,
+                Reason::ScaleDownStabilized,
+                format_args!("{held}"),
+            ),
+            _ => Condition::set(
+                condition,
+                true,
+                Reason::ReadyForNewScale,
+                format_args!("nothing holds the proposed size"),
+            ),
+        }
+        proposed
+    }
+
+    pub(crate) fn stabilize(&mut self, current: u32, proposed: u32) -> u32 {
+        let flag = self.scaler.policy.flags.downscale_stabilization;
+        let recommendations = &mut self.scaler.recommendations;
+        let stabilized = match &self.scaler.policy.behavior {
+            None => recommendations.highest(self.now, flag, proposed),
+            Some(behavior) => {
+                let down = behavior.down.window.unwrap_or(flag);
+                recommendations.between(self.now, behavior, down, current, proposed)
+            }
+        };
+        if stabilized != proposed {
+            return self.tell_stabilized(current, proposed, stabilized);
+        }
+        self.able(
+            true,
+            Reason::ReadyForNewScale,
+            format_args!("nothing holds the proposed size"),
+        );
+        stabilized
+    }
+
+    fn tell_stabilized(&mut self, current: u32, proposed: u32, to: u32) -> u32 {
+        let flag = self.scaler.policy.flags.downscale_stabilization;
+        let (reason, window) = match &self.scaler.policy.behavior {
+            // The HPA's older path says so whichever way it went.
+            None => (Reason::ScaleDownStabilized, flag),
+            Some(behavior) if proposed >= current => (
+                Reason::ScaleUpStabilized,
+                behavior.up.window.unwrap_or_default(),
+            ),
+            Some(behavior) => (
+                Reason::ScaleDownStabilized,
+                behavior.down.window.unwrap_or(flag),
+            ),
+        };
+        let step = Step::Stabilized {
+            proposed,
+            to,
+            window,
+        };
+        self.able(true, reason, format_args!("{step}"));
+        self.step(step);
+        to
+    }
+
+    pub(crate) fn limit(&mut self, current: u32, wanted: u32) -> u32 {
+        let bounds = self.bounds();
+        let policy = &self.scaler.policy;
+        let history = &self.scaler.history;
+        let (allowed, cap) = match &policy.behavior {
+            None => history.limit_plain(policy.manner, bounds, current, wanted),
+            Some(behavior) => history.limit_by(self.now, behavior, bounds, current, wanted),
+        };
+        self.tell_limited(wanted, allowed, cap)
+    }
+
+    /// What `behavior` limits in so many words, or else the queue model's rails (decision.md I3); and the bounds.
+    pub(crate) fn limit_model(&mut self, current: u32, wanted: u32, up_to: u32) -> u32 {
+        let bounds = self.bounds();
+        let history = &self.scaler.history;
+        let behavior = self.scaler.policy.behavior.as_ref();
+        let (allowed, cap) = match behavior.filter(|behavior| limits(behavior, wanted > current)) {
+            Some(behavior) => history.limit_by(self.now, behavior, bounds, current, wanted),
+            None => {
+                let (allowed, cap) = history.limit_model(self.now, current, wanted, up_to);
+                match bounds.clamp(allowed) {
+                    within if within > allowed => (within, Some(Cap::MinReplicas)),
+                    within if within < allowed => (within, Some(Cap::MaxReplicas)),
+                    within => (within, cap),
+                }
+            }
+        };
+        self.tell_limited(wanted, allowed, cap)
+    }
+
+    fn tell_limited(&mut self, wanted: u32, allowed: u32, cap: Option<Cap>) -> u32 {
+        let condition = &mut self.scaler.decision.conditions.scaling_limited;
+        match cap {
+            None => Condition::set(
+                condition,
+                false,
+                Reason::DesiredWithinRange,
+                format_args!("the wanted size is within bounds and limits"),
+            ),
+            Some(cap) => {
+                let step = Step::Limited {
+                    wanted,
+                    to: allowed,
+                    cap,
+                };
+                Condition::set(condition, true, reason_of(cap), format_args!("{step}"));
+                self.step(step);
+            }
+        }
+        allowed
+    }
+
+    pub(crate) fn unless_paused(&mut self, outcome: Outcome) -> Outcome {
+        let Outcome::Scale { from, to, .. } = outcome else {
+            return outcome;
+        };
+        let direction = if to > from {
+            Direction::Up
+        } else {
+            Direction::Down
+        };
+        if self.scaler.policy.paused != Some(direction) {
+            return outcome;
+        }
+        let step = Step::Paused {
+            direction,
+            wanted: to,
+        };
+        let condition = &mut self.scaler.decision.conditions.scaling_limited;
+        Condition::set(
+            condition,
+            true,
+            Reason::ScalingPaused,
+            format_args!("{step}"),
+        );
+        self.step(step);
+        Outcome::Hold(Hold::RightSize)
+    }
+
+    pub(crate) fn by_mode(&mut self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Scale { from, to, why } if self.scaler.policy.mode == Mode::Recommend => {
+                self.able(
+                    true,
+                    Reason::RecommendOnly,
+                    format_args!("mode is Recommend: {to} would be written"),
+                );
+                Outcome::Recommend { from, to, why }
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// Whether a behavior limits a direction: with the queue model only policies that were written down do.
+fn limits(behavior: &Behavior, up: bool) -> bool {
+    let rules = if up { &behavior.up } else { &behavior.down };
+    !rules.policies.is_empty() || rules.select == Select::Disabled
+}
+
+fn reason_of(cap: Cap) -> Reason {
+    match cap {
+        Cap::MinReplicas => Reason::TooFewReplicas,
+        Cap::MaxReplicas => Reason::TooManyReplicas,
+        Cap::ScaleUpLimit => Reason::ScaleUpLimit,
+        Cap::ScaleDownLimit => Reason::ScaleDownLimit,
+    }
+}

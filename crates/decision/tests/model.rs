@@ -1,0 +1,83 @@
+//! Every file in `testdata/model` is a scenario of the queue model: a policy, a fleet, what happens to it, and what
+//! must come of it. `docs/SIMULATING.md` tells of scenarios with chance in them; here there is none.
+//!
+//! ```text
+//! # Why this case exists.
+//! policy target=50ms min=1 max=20 [algorithm=ratio] [start=60s] [hold=60s] [fallback=60s/3] [mode=recommend|off] [pause=up|down]
+//!        [balancing=least-request] [aggregate=p95] [service=100ms] [workers=4] [scheduled=5]
+//! pods 4
+//! run 300s load=100/s [service=100ms] [workers=4] [silent=1|all] [frozen=…] [empty=…] [refused=…] [warming=…]
+//!          [deleting=1] [stuck] [broken] [uncounted] [batch=4/200ms]
+//! expect size=4 [never-below=4] [never-above=9] [writes=0] ["words of the last decision"]
+//! expect condition=Stuck=True
+//! restart            the process starts anew
+//! set 9              somebody sets the size
+//! ```
+//!
+//! What a `run` says of the fleet holds until another says otherwise; silence, states and switches do not.
+//! `never-…` and `writes` count since the last `expect`. `PUSHSCALE_GENERATE=1` prints what is decided after each line.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test fails by panicking; its numbers are small"
+)]
+
+#[path = "support/scene.rs"]
+mod scene;
+#[path = "support/world.rs"]
+mod world;
+
+use std::path::Path;
+use std::{env, fs};
+
+use scene::Scene;
+
+#[test]
+fn the_queue_model_decides_as_the_scenarios_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/model");
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 20, "{} scenarios", files.len());
+    let mut wrong = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        if let Err(problem) = play(&text) {
+            wrong.push(format!("{}:{problem}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn play(text: &str) -> Result<(), String> {
+    let mut scene = Scene::default();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        scene
+            .line(line)
+            .map_err(|what| format!("{}: {what}: {line}", number + 1))?;
+        if let Some(world) = &scene.world
+            && env::var_os("PUSHSCALE_GENERATE").is_some()
+        {
+            println!(
+                "{line}\n    {} s, size {}: {}",
+                world.second - 1000,
+                world.size,
+                world.last()
+            );
+        }
+    }
+    Ok(())
+}

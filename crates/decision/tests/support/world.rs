@@ -1,0 +1,250 @@
+//! A fleet of model servers without chance in it: requests come evenly, are shared evenly, and take equally long.
+
+use std::time::Duration;
+
+use pushscale_decision::{
+    Conditions, Counters, Decision, Latency, ModelReading, Moment, Outcome, Phase, Pod, PodUid,
+    Policy, Queue, Reading, Scaler, Selector, ServerState, TargetFacts,
+};
+
+/// What the next seconds are like.
+#[derive(Clone, Debug)]
+pub struct Weather {
+    /// Requests a second, over the whole fleet.
+    pub load: f64,
+    /// Seconds that a worker takes.
+    pub service: f64,
+    /// Workers in each pod.
+    pub workers: f64,
+    /// So many pods, the oldest first, say nothing.
+    pub silent: usize,
+    /// So many pods, the oldest first, are in this state.
+    pub state: Option<(usize, ServerState)>,
+    /// So many pods, the oldest first, are being deleted.
+    pub deleting: usize,
+    /// Nothing is answered.
+    pub stuck: bool,
+    /// Pods never become ready.
+    pub broken: bool,
+    /// Answers are not counted, and nobody tells the queue.
+    pub uncounted: bool,
+    /// Requests a batch, and seconds that the server waits for one.
+    pub batch: (u32, f64),
+}
+
+#[derive(Clone)]
+struct Server {
+    name: String,
+    number: u64,
+    ready_at: u64,
+    told_ready: bool,
+    arrivals: f64,
+    answered: f64,
+    waited: f64,
+    sojourned: f64,
+    queue: f64,
+}
+
+/// The world of one scaler.
+#[derive(Clone)]
+pub struct World {
+    pub scaler: Scaler,
+    pub second: u64,
+    pub size: u32,
+    /// The smallest size since [`World::forget`].
+    pub smallest: u32,
+    /// The largest.
+    pub largest: u32,
+    pub writes: u32,
+    start: u64,
+    servers: Vec<Server>,
+    numbers: u64,
+    last: Decision,
+}
+
+impl World {
+    /// A world whose `size` pods have been ready for long. A new one takes `start` seconds.
+    pub fn new(policy: Policy, size: u32, start: u64) -> Self {
+        let mut scaler = Scaler::new(policy, Conditions::default());
+        let facts = known(size);
+        let last = scaler.decide(Moment::ORIGIN, &facts).clone();
+        let mut world = Self {
+            scaler: Scaler::new(last_policy(&scaler), Conditions::default()),
+            second: 1000,
+            size,
+            smallest: size,
+            largest: size,
+            writes: 0,
+            start,
+            servers: Vec::new(),
+            numbers: 0,
+            last,
+        };
+        world.order(size, true);
+        world
+    }
+
+    pub fn last(&self) -> &Decision {
+        &self.last
+    }
+
+    /// The sizes seen so far do not matter any more.
+    pub fn forget(&mut self) {
+        (self.smallest, self.largest, self.writes) = (self.size, self.size, 0);
+    }
+
+    /// The process is started anew: what was learnt is gone.
+    pub fn restart(&mut self) {
+        let conditions = self.scaler.conditions().clone();
+        self.scaler = Scaler::new(last_policy(&self.scaler), conditions);
+        for server in &mut self.servers {
+            server.told_ready = false;
+        }
+    }
+
+    /// Somebody sets the size.
+    pub fn set(&mut self, size: u32) {
+        self.size = size;
+        self.resize();
+    }
+
+    /// Lets a second pass.
+    pub fn pass(&mut self, weather: &Weather) {
+        self.second += 1;
+        let now = Moment::from_secs(self.second);
+        self.serve(weather);
+        self.tell(now, weather);
+        self.last = self.scaler.decide(now, &known(self.size)).clone();
+        if let Outcome::Scale { from, to, .. } = self.last.outcome {
+            assert_eq!(
+                from, self.size,
+                "a write starts from the size that is there"
+            );
+            self.scaler.wrote(now, from, to);
+            self.writes += 1;
+            self.size = to;
+            self.resize();
+        }
+        self.smallest = self.smallest.min(self.size);
+        self.largest = self.largest.max(self.size);
+    }
+
+    fn serve(&mut self, weather: &Weather) {
+        let second = self.second;
+        let serving = |server: &Server| server.ready_at < second;
+        let count = self.servers.iter().filter(|server| serving(server)).count();
+        for server in self.servers.iter_mut().filter(|server| serving(server)) {
+            let came = weather.load / count.max(1) as f64;
+            let can = if weather.stuck {
+                0.0
+            } else {
+                weather.workers / weather.service
+            };
+            let before = server.queue;
+            server.arrivals += came;
+            let done = (server.queue + came).min(can);
+            server.queue += came - done;
+            let wait = (before + server.queue) / 2.0 * weather.service / weather.workers;
+            server.answered += done;
+            server.waited += done * wait;
+            server.sojourned += done * (wait + weather.service);
+        }
+    }
+
+    fn tell(&mut self, now: Moment, weather: &Weather) {
+        for (index, server) in self.servers.iter_mut().enumerate() {
+            let uid = PodUid::from(server.name.as_str());
+            let opens = !weather.broken || server.told_ready;
+            let ready = opens && server.ready_at < self.second;
+            server.told_ready |= ready;
+            let pod = Pod {
+                name: server.name.as_str().into(),
+                phase: Phase::Running,
+                ready,
+                deleting: index < weather.deleting,
+            };
+            self.scaler.apply_pod(now, uid.clone(), pod);
+            if !ready || index < weather.silent {
+                continue;
+            }
+            let state = match weather.state {
+                Some((count, state)) if index < count => state,
+                _ => ServerState::Ready,
+            };
+            let busy = (weather.load * weather.service).min(weather.workers);
+            let queue = Queue {
+                pending: server.queue.round() as u32,
+                in_service: if server.queue >= 1.0 {
+                    weather.workers
+                } else {
+                    busy
+                } as u32,
+                workers: weather.workers as u32 / weather.batch.0.max(1),
+                batch_size: weather.batch.0,
+                batch_delay: Duration::from_secs_f64(weather.batch.1),
+            };
+            let wait = server.queue * weather.service / weather.workers;
+            let reading = Reading {
+                taken: now,
+                source: server.number,
+                sequence: self.second,
+                clock: now.since_origin(),
+                fresh_for: Duration::from_secs(3),
+                leaving: false,
+                server: state,
+                models: vec![ModelReading {
+                    name: "sleepy".to_owned(),
+                    queue_latency: Latency::from_secs_f64(wait),
+                    counters: Some(Counters {
+                        arrivals: server.arrivals as u64,
+                        refused: 0,
+                        answered: (!weather.uncounted).then_some(server.answered as u64),
+                        waited: Duration::from_secs_f64(server.waited),
+                        sojourned: Duration::from_secs_f64(server.sojourned),
+                    }),
+                    queue: (!weather.uncounted).then_some(queue),
+                    service: None,
+                }],
+            };
+            self.scaler.learn(now, &uid, &reading).unwrap();
+        }
+    }
+
+    fn resize(&mut self) {
+        while self.servers.len() > self.size as usize {
+            if let Some(server) = self.servers.pop() {
+                self.scaler.forget_pod(&PodUid::from(server.name.as_str()));
+            }
+        }
+        let missing = self.size - self.servers.len() as u32;
+        self.order(missing, false);
+    }
+
+    fn order(&mut self, count: u32, ready: bool) {
+        for _ in 0..count {
+            self.numbers += 1;
+            self.servers.push(Server {
+                name: format!("pod-{:04}", self.numbers),
+                number: self.numbers,
+                ready_at: if ready { 0 } else { self.second + self.start },
+                told_ready: false,
+                arrivals: 0.0,
+                answered: 0.0,
+                waited: 0.0,
+                sojourned: 0.0,
+                queue: 0.0,
+            });
+        }
+    }
+}
+
+fn last_policy(scaler: &Scaler) -> Policy {
+    scaler.policy().clone()
+}
+
+fn known(replicas: u32) -> TargetFacts {
+    TargetFacts::Known {
+        replicas,
+        selector: Selector::Usable,
+    }
+}

@@ -1,0 +1,142 @@
+//! Decides a recording of the aggregator again: open loop, from what it was told.
+
+use std::fmt;
+use std::time::Duration;
+
+use pushscale_api::policy_of;
+use pushscale_api::recording::{Expected, Fact, RecordedFact, Recording, told};
+use pushscale_decision::{Conditions, Decision, Moment, PodUid, Policy, Scaler, Tape};
+
+use super::error::CaseError;
+
+/// The first decision of a recording that comes out otherwise now.
+#[derive(Clone, Debug)]
+pub struct Deviation {
+    /// The recording's name.
+    pub recording: String,
+    /// Which step, from 0.
+    pub step: usize,
+    /// Its time, in seconds.
+    pub at: f64,
+    /// What was recorded.
+    pub expected: Expected,
+    /// What comes out now.
+    pub found: Expected,
+}
+
+/// Decides all steps again, tells each decision to `each`, and gives the first that is not as recorded. `line` is for
+/// messages.
+///
+/// # Errors
+/// The recording contradicts itself, or its memory is not of this release.
+pub fn decide_again(
+    line: usize,
+    recording: &Recording,
+    mut each: impl FnMut(&Decision),
+) -> Result<Option<Deviation>, CaseError> {
+    let mistake = |field: String, problem: String| CaseError::Meaning {
+        line,
+        case: recording.name.clone(),
+        field,
+        problem,
+    };
+    let policy = policy(&recording.spec).map_err(|problem| mistake("spec".to_owned(), problem))?;
+    let mut scaler = match &recording.memory {
+        None => Scaler::new(policy, Conditions::default()),
+        Some(memory) => Tape::parse(memory)
+            .and_then(|tape| Scaler::recall(policy, tape))
+            .ok_or_else(|| {
+                mistake(
+                    "memory".to_owned(),
+                    format!(
+                        "it is not whole, or of another release: it was written by {}, and this is {}; replay it with that one",
+                        recording.release,
+                        env!("CARGO_PKG_VERSION")
+                    ),
+                )
+            })?,
+    };
+    let mut first = None;
+    for (index, step) in recording.steps.iter().enumerate() {
+        for (number, fact) in step.facts.iter().enumerate() {
+            tell(&mut scaler, fact)
+                .map_err(|problem| mistake(format!("steps[{index}].facts[{number}]"), problem))?;
+        }
+        let now = Moment::at(Duration::from_nanos(step.at_nanos));
+        let decision = scaler.decide(now, &(&step.target).into());
+        each(decision);
+        if let (None, Some(expected)) = (&first, &step.expect) {
+            let found = comparable(decision, expected);
+            if found != *expected {
+                first = Some(Deviation {
+                    recording: recording.name.clone(),
+                    step: index,
+                    at: now.since_origin().as_secs_f64(),
+                    expected: expected.clone(),
+                    found,
+                });
+            }
+        }
+    }
+    Ok(first)
+}
+
+/// Of a decision what the recording says something of.
+fn comparable(decision: &Decision, expected: &Expected) -> Expected {
+    let mut conditions = told(&decision.conditions);
+    conditions.retain(|kind, _| expected.conditions.contains_key(kind));
+    Expected {
+        desired: decision.desired(),
+        conditions,
+        explanation: expected.explanation.as_ref().map(|_| decision.to_string()),
+    }
+}
+
+fn tell(scaler: &mut Scaler, recorded: &RecordedFact) -> Result<(), String> {
+    let now = recorded.at();
+    match &recorded.fact {
+        Fact::Pod(pod) => scaler.apply_pod(now, PodUid::from(pod.uid.as_str()), pod.pod()),
+        Fact::Gone(uid) => scaler.forget_pod(&PodUid::from(uid.as_str())),
+        Fact::Reading(reading) => scaler
+            .learn(now, &PodUid::from(reading.uid.as_str()), &reading.reading())
+            .map_err(|refusal| format!("the reading is refused: {refusal}"))?,
+        Fact::Wrote { from, to } => scaler.wrote(now, *from, *to),
+        Fact::WriteFailed(message) => scaler.failed_to_write(message),
+        Fact::Scheduled(replicas) => scaler.set_scheduled(*replicas),
+        Fact::Spec(spec) => scaler.set_policy(policy(spec)?),
+    }
+    Ok(())
+}
+
+fn policy(spec: &pushscale_api::PushScalerSpec) -> Result<Policy, String> {
+    policy_of(spec).map_err(|problems| {
+        let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        texts.join("; ")
+    })
+}
+
+impl fmt::Display for Deviation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} at {:.3} s (steps[{}]):",
+            self.recording, self.at, self.step
+        )?;
+        for (what, decided) in [("expected", &self.expected), ("found   ", &self.found)] {
+            let size = decided
+                .desired
+                .map_or("unknown".to_owned(), |size| size.to_string());
+            write!(f, "  {what} {size}")?;
+            if self.expected.conditions != self.found.conditions {
+                for (kind, value) in &decided.conditions {
+                    write!(f, ", {kind}={value}")?;
+                }
+            }
+            match &decided.explanation {
+                Some(explanation) => writeln!(f, ": {explanation}")?,
+                None => writeln!(f)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! A reading and a decision take no memory once a fleet is known: the aggregator holds thousands of fleets for months.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use pushscale_decision::{
+    Algorithm, Bounds, Conditions, Counters, Latency, ModelReading, Moment, Pod, PodUid, Policy,
+    Queue, Reading, Scaler, Selector, ServerState, Target, TargetFacts,
+};
+
+const PODS: u32 = 12;
+
+fn reading(second: u64) -> Reading {
+    let answered = second * 20;
+    Reading {
+        taken: Moment::from_secs(second),
+        source: 1,
+        sequence: second,
+        clock: Duration::from_secs(second),
+        fresh_for: Duration::from_secs(3),
+        leaving: false,
+        server: ServerState::Ready,
+        models: vec![ModelReading {
+            name: "sleepy".to_owned(),
+            queue_latency: Some(Latency::from_nanos(30_000_000)),
+            counters: Some(Counters {
+                arrivals: answered,
+                refused: 0,
+                answered: Some(answered),
+                waited: Duration::from_millis(30) * u32::try_from(answered).unwrap(),
+                sojourned: Duration::from_millis(130) * u32::try_from(answered).unwrap(),
+            }),
+            queue: Some(Queue {
+                pending: 1,
+                in_service: 2,
+                workers: 4,
+                batch_size: 1,
+                batch_delay: Duration::ZERO,
+            }),
+            service: Some(Duration::from_millis(100)),
+        }],
+    }
+}
+
+fn allocations(algorithm: Algorithm) -> u64 {
+    let target = Target::new(Latency::from_nanos(50_000_000)).unwrap();
+    let policy = Policy {
+        algorithm,
+        ..Policy::new(Bounds::new(1, 100).unwrap(), target)
+    };
+    let mut scaler = Scaler::new(policy, Conditions::default());
+    let uids: Vec<PodUid> = (0..PODS).map(|pod| format!("pod-{pod}").into()).collect();
+    for uid in &uids {
+        scaler.apply_pod(Moment::ORIGIN, uid.clone(), Pod::running(uid.as_str()));
+    }
+    let facts = TargetFacts::Known {
+        replicas: PODS,
+        selector: Selector::Usable,
+    };
+    let mut turn = |second: u64| {
+        let reading = reading(second);
+        let counted = allocation_counter::measure(|| {
+            for uid in &uids {
+                scaler.learn(reading.taken, uid, &reading).unwrap();
+            }
+            scaler.decide(reading.taken, &facts);
+        });
+        counted.count_total
+    };
+    // The windows and the memory of proposals are full after ten minutes.
+    let first: u64 = (1..=600).map(&mut turn).sum();
+    assert!(first > 0, "allocations are counted");
+    (601..=1200).map(turn).sum()
+}
+
+#[test]
+fn the_queue_model_allocates_nothing_in_the_steady_state() {
+    assert_eq!(allocations(Algorithm::Model), 0);
+}
+
+#[test]
+fn the_ratio_rule_allocates_nothing_in_the_steady_state() {
+    assert_eq!(allocations(Algorithm::Ratio), 0);
+}

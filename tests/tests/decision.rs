@@ -1,0 +1,243 @@
+//! What must hold of the queue model whatever happens: its invariants, on random lives of a fleet.
+//!
+//! Here, and not beside the crate: `cargo tree -p pushscale-decision` is to show nothing, test libraries included.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    unreachable_pub,
+    missing_docs,
+    dead_code,
+    reason = "a test fails by panicking; its numbers are small; each test uses a part of the world"
+)]
+
+#[path = "../../crates/decision/tests/support/world.rs"]
+mod world;
+
+use proptest::prelude::*;
+use pushscale_decision::{
+    Algorithm, Balancing, Bounds, Latency, Policy, Scaler, ServerState, Tape, Target,
+};
+use world::{Weather, World};
+
+fn policy(target: f64, min: u32, max: u32, balancing: Balancing) -> Policy {
+    let target = Target::new(Latency::from_secs_f64(target).unwrap()).unwrap();
+    Policy {
+        algorithm: Algorithm::Model,
+        balancing,
+        ..Policy::new(Bounds::new(min, max).unwrap(), target)
+    }
+}
+
+fn weather(load: f64, service: f64, workers: f64) -> Weather {
+    Weather {
+        load,
+        service,
+        workers,
+        silent: 0,
+        state: None,
+        deleting: 0,
+        stuck: false,
+        broken: false,
+        uncounted: false,
+        batch: (1, 0.0),
+    }
+}
+
+fn balancings() -> impl Strategy<Value = Balancing> {
+    prop::sample::select(vec![Balancing::Random, Balancing::LeastRequest])
+}
+
+/// Some minutes of a life: (seconds, requests a second, share of the pods that says nothing).
+fn lives() -> impl Strategy<Value = Vec<(u64, f64, f64)>> {
+    let silence = prop_oneof![3 => Just(0.0), 1 => 0.0..1.0];
+    prop::collection::vec((1_u64..120, 0.0..600.0, silence), 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// I3 and 4.8.9: within the bounds; at most one write a second; down by half in 15 s at the most.
+    #[test]
+    fn sizes_stay_within_bounds_and_limits(
+        life in lives(),
+        balancing in balancings(),
+        (min, size, max) in (1_u32..4, 4_u32..12, 12_u32..60),
+        start in 1_u64..120,
+    ) {
+        let mut world = World::new(policy(0.05, min, max, balancing), size, start);
+        let mut sizes = vec![size];
+        for (seconds, load, silence) in life {
+            for _ in 0..seconds {
+                let writes = world.writes;
+                let silent = (silence * f64::from(world.size)).round() as usize;
+                world.pass(&Weather { silent, ..weather(load, 0.1, 4.0) });
+                prop_assert!((min..=max).contains(&world.size), "{}", world.size);
+                prop_assert!(world.writes - writes <= 1);
+                let lately = sizes.iter().rev().take(15).max().copied().unwrap();
+                let floor = lately - (lately / 2).max(1);
+                prop_assert!(world.size >= floor, "{} → {}: {}", lately, world.size, world.last());
+                sizes.push(world.size);
+            }
+        }
+    }
+
+    /// I1: nothing goes while fewer than 80 % of the pods report, and nothing moves while none does.
+    #[test]
+    fn a_gap_never_lowers(
+        before in 10_u64..400,
+        load in 1.0..400.0,
+        after in 0.0..400.0,
+        gap in 4_u64..400,
+        silence in 0.25_f64..1.0,
+        balancing in balancings(),
+    ) {
+        let mut world = World::new(policy(0.05, 1, 60, balancing), 10, 30);
+        for _ in 0..before {
+            world.pass(&weather(load, 0.1, 4.0));
+        }
+        // Three seconds until the last words are stale.
+        let silent = |world: &World| (silence * f64::from(world.size)).ceil() as usize;
+        for _ in 0..4 {
+            let silent = silent(&world);
+            world.pass(&Weather { silent, ..weather(load, 0.1, 4.0) });
+        }
+        world.forget();
+        let size = world.size;
+        for _ in 0..gap {
+            let silent = silent(&world);
+            world.pass(&Weather { silent, ..weather(after, 0.1, 4.0) });
+        }
+        prop_assert!(world.smallest >= size, "{size} → {}: {}", world.smallest, world.last());
+        for _ in 0..gap.min(60) {
+            world.pass(&Weather { silent: usize::MAX, ..weather(after, 0.1, 4.0) });
+        }
+        let size = world.size;
+        world.forget();
+        for state in [ServerState::Frozen, ServerState::Empty, ServerState::Refused] {
+            for _ in 0..20 {
+                let state = Some((usize::MAX, state));
+                world.pass(&Weather { state, ..weather(after, 0.1, 4.0) });
+            }
+        }
+        prop_assert_eq!((world.size, world.writes), (size, 0));
+    }
+
+    /// I0: for a whole hold after a start nothing goes.
+    #[test]
+    fn a_restart_lowers_nothing(
+        size in 2_u32..30,
+        load in 0.0..100.0,
+        until in 1_u64..299,
+        balancing in balancings(),
+    ) {
+        let mut world = World::new(policy(0.05, 1, 60, balancing), size, 30);
+        for _ in 0..100 {
+            world.pass(&weather(load, 0.1, 4.0));
+        }
+        world.restart();
+        world.forget();
+        let size = world.size;
+        for _ in 0..until {
+            world.pass(&weather(load, 0.1, 4.0));
+        }
+        prop_assert!(world.smallest >= size, "{size} → {}: {}", world.smallest, world.last());
+    }
+
+    /// I4: of two fleets that differ in one thing only in the last second, the one with more arrivals, a slower server,
+    /// fewer workers or a lower target never gets fewer pods.
+    #[test]
+    fn more_to_do_never_asks_for_less(
+        seconds in 70_u64..200,
+        load in 5.0..300.0,
+        more in 1.0..400.0,
+        what in 0..3,
+        balancing in balancings(),
+    ) {
+        let size = (load / 40.0 * 1.4) as u32 + 1;
+        let mut world = World::new(policy(0.05, 1, 200, balancing), size, 30);
+        // Not where variability is settled anew, every ten seconds: another history gives another one.
+        for _ in 0..seconds / 10 * 10 + 3 {
+            world.pass(&weather(load, 0.1, 4.0));
+        }
+        let asked = |mut world: World, weather: &Weather| {
+            world.pass(weather);
+            world.last().desired().unwrap()
+        };
+        let same = weather(load, 0.1, 4.0);
+        let (base, harder) = match what {
+            0 => (
+                asked(world.clone(), &same),
+                asked(world, &weather(load + more, 0.1, 4.0)),
+            ),
+            1 => (
+                asked(world.clone(), &same),
+                asked(world, &weather(load, 0.1 * (1.0 + more / 100.0), 4.0)),
+            ),
+            _ => {
+                let mut tighter = world.clone();
+                let target = 0.05 / (1.0 + more / 100.0);
+                tighter.scaler.set_policy(policy(target, 1, 200, balancing));
+                (asked(world, &same), asked(tighter, &same))
+            }
+        };
+        prop_assert!(harder >= base, "{base} → {harder}");
+    }
+
+    /// I5: while requests arrive there is always a pod, and the same facts give the same answer.
+    #[test]
+    fn the_same_facts_give_the_same_answer(
+        life in lives(),
+        balancing in balancings(),
+    ) {
+        let live = |life: &[(u64, f64, f64)]| {
+            let mut world = World::new(policy(0.05, 1, 60, balancing), 5, 30);
+            let mut told = Vec::new();
+            for (seconds, load, silence) in life {
+                for _ in 0..*seconds {
+                    let silent = (silence * f64::from(world.size)).round() as usize;
+                    world.pass(&Weather { silent, ..weather(*load, 0.1, 4.0) });
+                    assert!(world.size >= 1);
+                    told.push(world.last().to_string());
+                }
+            }
+            told
+        };
+        prop_assert_eq!(live(&life), live(&life));
+    }
+
+    /// A memory that was written down and read back decides on as the one that was not.
+    #[test]
+    fn a_recalled_memory_decides_as_the_remembered_one(
+        life in lives(),
+        after in lives(),
+        balancing in balancings(),
+        ratio in any::<bool>(),
+    ) {
+        let mut policy = policy(0.05, 1, 60, balancing);
+        if ratio {
+            policy.algorithm = Algorithm::Ratio;
+        }
+        let mut world = World::new(policy.clone(), 5, 30);
+        let pass = |world: &mut World, life: &[(u64, f64, f64)]| {
+            for (seconds, load, silence) in life {
+                for _ in 0..*seconds {
+                    let silent = (silence * f64::from(world.size)).round() as usize;
+                    world.pass(&Weather { silent, ..weather(*load, 0.1, 4.0) });
+                }
+            }
+        };
+        pass(&mut world, &life);
+        let tape = world.scaler.record().to_string();
+        let mut recalled = world.clone();
+        recalled.scaler = Scaler::recall(policy, Tape::parse(&tape).unwrap()).unwrap();
+        prop_assert_eq!(recalled.scaler.record().to_string(), tape);
+        for stretch in after {
+            pass(&mut world, &[stretch]);
+            pass(&mut recalled, &[stretch]);
+            prop_assert_eq!(world.last(), recalled.last());
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What an aggregator gives out as JSON lines is decided again elsewhere, to the last bit.
+
+use pushscale_api::PushScalerSpec;
+use pushscale_simulator::replay::{Line, decide_again, read_lines};
+use pushscale_tests::http;
+use pushscale_tests::sidecar::TestSidecar;
+use pushscale_tests::small_world::SmallWorld;
+use serde_json::json;
+
+use crate::support::{SOON, load, server};
+
+#[tokio::test]
+async fn a_running_aggregator_is_replayed_without_a_difference() {
+    for algorithm in ["Model", "Ratio"] {
+        let mut world = SmallWorld::start_by(&spec(algorithm), 1).await;
+        world.add_pod("torchserve-0").await;
+        let server = server().await;
+        let ports = server.addresses();
+        let aggregator = world.push.to_string();
+        let sidecar =
+            TestSidecar::start("torchserve-0", ports.metrics, ports.management, &aggregator).await;
+        let load = load(&server, 25.0, 10.0);
+        let (from, to) = world.next_write(SOON).await;
+        assert!(from == 1 && to > 1, "{algorithm}: {from} → {to}");
+        load.stopper().stop();
+
+        let page = "/debug/scalers/models/torchserve/decisions.jsonl";
+        let recorded = http::get(world.admin, page).await;
+        assert_eq!(recorded.status, 200, "{algorithm}: {}", recorded.body);
+        let mut wrote = false;
+        let mut decisions = 0;
+        for line in read_lines(recorded.body.as_bytes()) {
+            let Ok(Line::Recording { line, recording }) = line else {
+                panic!("{algorithm}: no recording: {line:?}");
+            };
+            let deviation = decide_again(line, &recording, |decision| {
+                decisions += 1;
+                wrote |= decision.desired() == Some(to);
+            });
+            let deviation = deviation.unwrap();
+            if let Some(deviation) = deviation {
+                panic!("{algorithm}: {deviation}");
+            }
+        }
+        assert!(wrote, "{algorithm}: the decision that was written is there");
+        assert!(decisions > 1, "{algorithm}: {decisions} decisions");
+
+        // And to show that a difference would be found: the same facts by another spec.
+        let other = recorded
+            .body
+            .replace("\"maxReplicas\":5", "\"maxReplicas\":2");
+        let line = read_lines(other.as_bytes()).next().unwrap().unwrap();
+        let Line::Recording { line, recording } = line else {
+            panic!("{algorithm}: no recording");
+        };
+        let deviation = decide_again(line, &recording, |_| {}).unwrap();
+        assert!(deviation.is_some(), "{algorithm}: it decides otherwise");
+        sidecar.end().await;
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_scaler_has_no_decisions() {
+    let world = SmallWorld::start_by(&spec("Model"), 1).await;
+    for page in [
+        "/debug/scalers/models/nobody/decisions.jsonl",
+        "/debug/scalers/decisions.jsonl",
+        "/debug/scalers/models/torchserve/decisions",
+    ] {
+        assert_eq!(http::get(world.admin, page).await.status, 404, "{page}");
+    }
+    world.end().await;
+}
+
+fn spec(algorithm: &str) -> PushScalerSpec {
+    serde_json::from_value(json!({
+        "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
+        "minReplicas": 1,
+        "maxReplicas": 5,
+        "algorithm": algorithm,
+        "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": "7ms" } }],
+    }))
+    .unwrap()
+}
