@@ -5,6 +5,9 @@ use hdrhistogram::Histogram;
 use super::pod::Job;
 use super::world::Goal;
 
+/// A month, in microseconds: no run is longer.
+const LONGEST_WAIT: u64 = 31 * 86_400 * 1_000_000;
+
 /// What became of the requests of each second.
 #[derive(Debug)]
 pub(super) struct Tally {
@@ -42,8 +45,12 @@ impl Requests {
 
 impl Tally {
     pub(super) fn new(seconds: usize, goal: &Goal) -> Self {
-        #[expect(clippy::expect_used, reason = "three digits are allowed")]
-        let waits = Histogram::new(3).expect("a histogram");
+        // Of a fixed size: one that grows would not be grown by a saturating record.
+        #[expect(
+            clippy::expect_used,
+            reason = "these bounds and three digits are allowed"
+        )]
+        let waits = Histogram::new_with_bounds(1, LONGEST_WAIT, 3).expect("a histogram");
         Self {
             limit: Goal::HARMED * goal.target,
             seconds: vec![Requests::default(); seconds],
@@ -117,5 +124,31 @@ impl Tally {
 
     pub(super) fn waits_known(&self) -> u64 {
         self.waits.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_the_waits() {
+        let goal = Goal {
+            target: 0.05,
+            min: 1,
+            max: 1,
+        };
+        let mut tally = Tally::new(1, &goal);
+        for hundredth in 1..=100 {
+            tally.answered(&Job {
+                arrived: 0.0,
+                waits: f64::from(hundredth) * 0.1,
+                service: 1.0,
+                ends: 0.0,
+            });
+        }
+        assert!((tally.quantile(0.95) - 9.5).abs() < 0.01);
+        assert!((tally.quantile(0.99) - 9.9).abs() < 0.01);
+        assert_eq!(tally.late, 98);
     }
 }

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::{Controller, Fixed, Hpa, HpaOptions, Kpa, Oracle, Qm2, Qm2Options};
 use crate::cluster::World;
+use crate::quantity;
 
 /// All there are, with what they are.
 pub const RIVALS: [(&str, &str); 6] = [
@@ -175,7 +176,7 @@ fn names() -> String {
     names.join(", ")
 }
 
-/// What stands behind the colon: `key=value,…`, or one word alone.
+/// What stands behind the colon: `key=value,…` or `key=value:…`, or one word alone.
 struct Settings {
     pairs: Vec<(String, String)>,
     alone: Option<String>,
@@ -187,7 +188,7 @@ impl Settings {
             pairs: Vec::new(),
             alone: None,
         };
-        for part in text.into_iter().flat_map(|text| text.split(',')) {
+        for part in text.into_iter().flat_map(|text| text.split([',', ':'])) {
             match part.split_once('=') {
                 Some((key, _)) if settings.pairs.iter().any(|(known, _)| known == key) => {
                     return Err(format!("{key} is given twice"));
@@ -209,9 +210,7 @@ impl Settings {
         let Some(text) = self.take(key) else {
             return Ok(usual);
         };
-        let number = text.strip_suffix('s').unwrap_or(&text).parse::<usize>();
-        number
-            .ok()
+        quantity::seconds(&text)
             .filter(|number| (1..=3600).contains(number))
             .ok_or_else(|| format!("{key} is {text:?}: it must be 1 to 3600 whole seconds"))
     }
@@ -253,6 +252,12 @@ mod tests {
             assert_eq!(word.parse::<Rival>().unwrap().to_string(), word);
         }
         assert!(!Rival::is_meant("other.yaml"));
+        let other_signs = "hpa:scrape=5s:window=1m".parse::<Rival>().unwrap();
+        assert_eq!(
+            other_signs.to_string(),
+            "hpa:scrape=5,window=60,sync=15",
+            "colons and units"
+        );
     }
 
     #[test]

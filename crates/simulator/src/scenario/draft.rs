@@ -118,6 +118,10 @@ impl Draft {
 
     /// Adds one value. `place` is for messages, such as the name of an option.
     pub fn set(&mut self, place: &str, key: &str, value: &str) {
+        if value.contains('\n') || value.contains(" #") {
+            let problem = "it must be one line without \" #\", as in a scenario file";
+            return self.mistakes.add(place, problem);
+        }
         if let Some(key) = self.known(place, key) {
             self.put(place.to_owned(), key, value, None);
         }
