@@ -86,7 +86,7 @@ pub struct Goal {
 }
 
 impl Goal {
-    /// A second is violated, and a request bad, beyond so many times the target (decision.md 1.2).
+    /// A second is violated, and a request bad, beyond so many times the target.
     pub const HARMED: f64 = 4.0;
 
     /// The nearest size that is allowed.

@@ -1,6 +1,6 @@
 //! The reference form of the queue model, to compare ours with.
 //!
-//! This follows `QM2` of the executable specification (decision.md section 4) rule for rule, and its predecessor `QM`,
+//! This follows `QM2` of the executable specification rule for rule, and its predecessor `QM`,
 //! which lacks three of them; recorded decisions of the original are decided again by a test. It is not meant to be
 //! improved: better rules belong into `pushscale-decision`, and this shows what they are worth.
 
