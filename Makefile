@@ -101,7 +101,7 @@ bench: programs static ## Measure everything, the reaction on a real node too (4
 	$(CARGO) bench --locked -p pushscale-tests --bench bench
 
 .PHONY: bench-decide
-bench-decide: ## Simulate ours beside others in 17 scenarios and fresh random ones: SEEDS=2 RANDOM=12 (two minutes)
+bench-decide: ## Simulate ours beside others in 17 scenarios and fresh random ones: SEEDS=2 RANDOM=12 (a minute)
 	$(CARGO) bench --locked -p pushscale-tests --bench bench -- decide
 
 .PHONY: bench-simulate
