@@ -1,5 +1,7 @@
 //! The command, called as a person calls it.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -103,4 +105,18 @@ fn is_text(words: &str) {
         let known = ["lt", "gt", "amp", "quot", "apos"].contains(&name) || name.starts_with('#');
         assert!(known && behind.contains(';'), "&{behind:.10}");
     }
+}
+
+/// A command's words, as a shell takes them: single quotes hold words together.
+pub(crate) fn words(command: &str) -> Vec<String> {
+    let quoted = command.split('\'').enumerate();
+    let mut words = Vec::new();
+    for (index, part) in quoted {
+        if index % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
 }

@@ -12,7 +12,7 @@ use pushscale_decision::{
 use thiserror::Error;
 
 use super::Controller;
-use crate::cluster::{PodState, PodView, View, World};
+use crate::cluster::{PodState, PodView, Told, View, World};
 
 /// What the pods serve, if no metric names it.
 const MODEL: &str = "model";
@@ -29,6 +29,8 @@ pub struct PushScaling {
     /// The pods that it was told of, and how they were.
     pods: BTreeMap<u64, (PodUid, PodState)>,
     reading: Reading,
+    /// What each pod had counted a second ago, if nobody counts answers.
+    uncounted: Option<BTreeMap<u64, Told>>,
 }
 
 /// Schedules go by the time of the day.
@@ -122,7 +124,21 @@ impl PushScaling {
                 server: ServerState::Ready,
                 models: vec![model],
             },
+            uncounted: None,
         }
+    }
+
+    /// With sidecars that may not ask the management port: nobody tells how many requests wait, how many were answered,
+    /// and how many workers there are. What they can still tell is the wait of those that were answered lately.
+    #[must_use]
+    pub fn without_answer_counts(mut self) -> Self {
+        self.uncounted = Some(BTreeMap::new());
+        self
+    }
+
+    /// The conditions after its last decision.
+    pub fn conditions(&self) -> &Conditions {
+        self.scaler.conditions()
     }
 
     /// What Kubernetes would tell of the pods.
@@ -172,6 +188,9 @@ impl PushScaling {
             };
             for model in &mut reading.models {
                 tell_model(model, pod, view.workers);
+                if let Some(before) = &mut self.uncounted {
+                    hide_answers(model, pod, before.insert(pod.id, pod.told));
+                }
             }
             let learnt = self.scaler.learn(now, uid, reading);
             debug_assert_eq!(learnt, Ok(()));
@@ -239,6 +258,24 @@ fn tell_model(model: &mut ModelReading, pod: &PodView, workers: u32) {
         batch_size: 1,
         batch_delay: Duration::ZERO,
     });
+}
+
+/// What is left of that if nobody tells of the queue; `before` is what the pod had counted at its last reading.
+fn hide_answers(model: &mut ModelReading, pod: &PodView, before: Option<Told>) {
+    model.queue = None;
+    if let Some(counters) = &mut model.counters {
+        counters.answered = None;
+    }
+    if pod.frozen {
+        return;
+    }
+    let before = before.unwrap_or_default();
+    let answered = pod.told.answered.saturating_sub(before.answered);
+    model.queue_latency = match answered {
+        0 if pod.told.in_system == 0 => Some(Latency::ZERO),
+        0 => None,
+        some => Latency::from_secs_f64((pod.told.waited - before.waited) / some as f64),
+    };
 }
 
 /// Random-looking, as uids are, and the same in every run.
