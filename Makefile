@@ -101,5 +101,13 @@ rig-down: ## Stop it and remove all of it
 bench: programs static ## Measure everything, the reaction on a real node too (40 minutes)
 	$(CARGO) bench --locked -p pushscale-tests --bench bench
 
+.PHONY: bench-decide
+bench-decide: ## Simulate ours beside others in 17 scenarios and fresh random ones: SEEDS=2 RANDOM=12 (a minute)
+	$(CARGO) bench --locked -p pushscale-tests --bench bench -- decide
+
+.PHONY: bench-simulate
+bench-simulate: ## Measure how long it takes to simulate four hours
+	$(CARGO) bench --locked -p pushscale-tests --bench bench -- simulate
+
 bench-%: static ## Measure one: parser, ingest, decision, sidecar, reaction
 	$(CARGO) bench --locked -p pushscale-tests --bench bench -- $*

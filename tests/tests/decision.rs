@@ -43,6 +43,8 @@ fn weather(load: f64, service: f64, workers: f64) -> Weather {
         broken: false,
         uncounted: false,
         batch: (1, 0.0),
+        slow: (0, 1.0),
+        beside: None,
     }
 }
 

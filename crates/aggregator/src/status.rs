@@ -166,7 +166,7 @@ impl Chronicle {
             .collect()
     }
 
-    /// lastTransitionTime moves only when the status does, not on a new reason (hpa-spec 2.8).
+    /// lastTransitionTime moves only when the status does, not on a new reason (the HPA's `horizontal.go`).
     fn condition(
         &mut self,
         kind: &str,

@@ -36,7 +36,7 @@ impl Tolerance {
     ///
     /// The API server makes a quantity canonical ("0.118" becomes "118m"), and the controller multiplies the
     /// integer with a power of ten. That is not always the double nearest to the decimal: 118m holds a ratio
-    /// of 1.118 where the flag 0.118 does not (hpa-spec 2.4).
+    /// of 1.118 where the flag 0.118 does not (the HPA's `replica_calculator.go`).
     pub fn as_f64(&self) -> Option<f64> {
         let text = match self {
             Self::Text(text) => text.clone(),

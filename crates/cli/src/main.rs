@@ -7,6 +7,7 @@
 
 mod demo;
 mod replay;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -27,11 +28,15 @@ enum Command {
     Demo(demo::DemoOptions),
     /// Decide recorded cases again, and tell which come out otherwise
     Replay(replay::ReplayOptions),
+    /// What a PushScaler would do under a load, on a simulated cluster, and what another autoscaler would:
+    /// seconds of harm, pod-hours, waits; by file or by options
+    Simulate(Box<simulate::SimulateOptions>),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Replay(options) => replay::run(&options),
+        Command::Simulate(options) => simulate::run(&options),
     }
 }

@@ -1,4 +1,4 @@
-//! The average over the pods, and what silent and pending pods count for (hpa-spec 2.4).
+//! The average over the pods, and what silent and pending pods count for (the HPA's `replica_calculator.go`).
 
 use crate::fleet::View;
 use crate::latency::Latency;

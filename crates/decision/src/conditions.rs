@@ -96,7 +96,7 @@ impl Conditions {
     }
 }
 
-/// The reason of a condition or an event. Those that the HPA has are spelt as there (hpa-spec 2.8).
+/// The reason of a condition or an event. Those that the HPA has are spelt as there (the HPA's `horizontal.go`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// AbleToScale: the size was read.

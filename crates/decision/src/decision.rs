@@ -105,7 +105,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Why the size changes. `Display` is the event's text; the first five are the HPA's (hpa-spec 2.8).
+/// Why the size changes. `Display` is the event's text; the first five are the HPA's (the HPA's `horizontal.go`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
     /// The average of this model, or of all, is above its target.

@@ -1,4 +1,4 @@
-//! How far one change may go: bounds and rate limits (hpa-spec 2.6).
+//! How far one change may go: bounds and rate limits (the HPA's `horizontal.go`).
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One pass over a scaler's facts (hpa-spec 2.2 to 2.6).
+//! One pass over a scaler's facts (the HPA's `horizontal.go`).
 
 use crate::conditions::{Condition, Reason};
 use crate::decision::{Hold, Outcome, Warning, Why};

@@ -1,4 +1,4 @@
-//! What all metrics ask for by the HPA's rule (hpa-spec 2.3).
+//! What all metrics ask for by the HPA's rule (the HPA's `replica_calculator.go`).
 
 use crate::conditions::{Condition, Reason};
 use crate::decision::{Figure, Warning, Why};

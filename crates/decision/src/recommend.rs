@@ -1,4 +1,5 @@
-//! What one metric asks for (hpa-spec 2.4), and what several ask for together (2.3).
+//! What one metric asks for (the HPA's `replica_calculator.go`), and what several ask for together (its
+//! `horizontal.go`).
 
 use crate::average::{Average, Groups};
 use crate::latency::Latency;

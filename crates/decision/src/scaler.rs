@@ -187,7 +187,7 @@ impl Scaler {
 
     /// What to do at `now`, given what is known.
     ///
-    /// Follows the HPA's pass step by step (hpa-spec 2.2); each step that mattered is in the answer. The answer is
+    /// Follows the HPA's pass step by step (its `horizontal.go`); each step that mattered is in the answer. The answer is
     /// kept until the next one is asked for.
     pub fn decide(&mut self, now: Moment, target: &TargetFacts) -> &Decision {
         let decision = &mut self.decision;

@@ -1,4 +1,4 @@
-//! Recent proposals hold the size against short swings (hpa-spec 2.6).
+//! Recent proposals hold the size against short swings (the HPA's `horizontal.go`).
 
 use std::time::Duration;
 

@@ -7,13 +7,14 @@
 //!        [balancing=least-request] [aggregate=p95] [service=100ms] [workers=4] [scheduled=5]
 //! pods 4
 //! run 300s load=100/s [service=100ms] [workers=4] [silent=1|all] [frozen=…] [empty=…] [refused=…] [warming=…]
-//!          [deleting=1] [stuck] [broken] [uncounted] [batch=4/200ms]
+//!          [deleting=1] [stuck] [broken] [uncounted] [batch=4/200ms] [slow=3/2] [beside=20/s/100ms]
 //! expect size=4 [never-below=4] [never-above=9] [writes=0] ["words of the last decision"]
 //! expect condition=Stuck=True
 //! restart            the process starts anew
 //! set 9              somebody sets the size
 //! ```
 //!
+//! `slow=3/2`: three pods take twice as long. `beside=20/s/100ms`: a second model in every pod.
 //! What a `run` says of the fleet holds until another says otherwise; silence, states and switches do not.
 //! `never-…` and `writes` count since the last `expect`. `PUSHSCALE_GENERATE=1` prints what is decided after each line.
 

@@ -1,5 +1,5 @@
 //! Figures, each with what it is held against, measured in the same run: `make bench`, or
-//! `cargo bench -p pushscale-tests -- parser ingest decision sidecar reaction`.
+//! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar reaction`.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,12 +13,14 @@
 )]
 
 mod cpu;
+mod decide;
 mod decision;
 mod ingest;
 mod machine;
 mod parser;
 mod reaction;
 mod sidecar;
+mod simulate;
 mod spread;
 
 fn main() {
@@ -30,17 +32,20 @@ fn main() {
         return sidecar::tick_for_ever();
     }
     machine::print();
-    let all: [(&str, fn()); 5] = [
+    let all: [(&str, fn()); 7] = [
         ("parser", parser::run),
         ("ingest", ingest::run),
         ("decision", decision::run),
+        ("decide", decide::run),
+        ("simulate", simulate::run),
         ("sidecar", sidecar::run),
         ("reaction", reaction::run),
     ];
     for word in &asked {
         assert!(
             all.iter().any(|(name, _)| name == word),
-            "no benchmark {word}: there are parser, ingest, decision, sidecar, reaction"
+            "no benchmark {word}: there are {}",
+            all.map(|(name, _)| name).join(", ")
         );
     }
     for (name, run) in all {

@@ -4,6 +4,7 @@
 mod chart;
 mod error;
 mod fleet;
+mod hpa;
 mod live;
 mod report;
 mod server;

@@ -1,4 +1,4 @@
-//! How many requests arrive, how unevenly, and where that is going (decision.md 4.3).
+//! How many requests arrive, how unevenly, and where that is going.
 
 use crate::tape::Tape;
 

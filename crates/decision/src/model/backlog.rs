@@ -1,4 +1,4 @@
-//! Requests that have piled up, and how many pods work them off (decision.md 4.5).
+//! Requests that have piled up, and how many pods work them off.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! How far the formula is off for this fleet (decision.md 4.4, κ).
+//! How far the formula is off for this fleet (κ, as a factor).
 
 use crate::tape::Tape;
 

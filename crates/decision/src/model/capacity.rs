@@ -97,3 +97,42 @@ impl Occupancies {
         occupancy
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capacity(service: f64, target: f64, slots: u32) -> Capacity {
+        Capacity {
+            service,
+            slots,
+            variability: 1.3,
+            target,
+            wait: Wait::Mean,
+            balancing: Balancing::Random,
+            slowest: 1.0,
+            most: 1000,
+        }
+    }
+
+    fn need(capacity: Capacity, rate: f64) -> f64 {
+        capacity.need(rate, 1.0, &mut Occupancies::default())
+    }
+
+    #[test]
+    fn needs_grow_as_the_load_and_know_no_unit_of_time() {
+        for slots in [1, 2, 4, 8] {
+            for target in [0.01, 0.05, 0.1, 0.3] {
+                let one = need(capacity(0.1, target, slots), 60.0);
+                assert!(one >= 60.0 * 0.1 / f64::from(slots), "{one}");
+                for times in [0.01, 0.5, 3.0, 100.0] {
+                    let larger = need(capacity(0.1, target, slots), 60.0 * times);
+                    assert!((larger / (one * times) - 1.0).abs() < 1e-9);
+                    let slower = capacity(0.1 * times, target * times, slots);
+                    let slower = need(slower, 60.0 / times);
+                    assert!((slower / one - 1.0).abs() < 1e-9, "{slower} is not {one}");
+                }
+            }
+        }
+    }
+}

@@ -11,10 +11,13 @@ const KEPT: usize = 304;
 /// A second of which a smaller share of the pods has told says nothing yet.
 const LEAST_TOLD: f64 = 0.2;
 
+/// Pods tell of a second up to so many seconds later.
+const LATE: u64 = 3;
+
 /// A second of which this share has told is as good as complete.
 const NEARLY_ALL: f64 = 0.9;
 
-/// Readings further apart than this are a gap: what they count is spread over it (decision.md I1b). Nearer ones
+/// Readings further apart than this are a gap: what they count is spread over it (docs/DECIDING.md, I1b). Nearer ones
 /// are put into one second whole, since halves of two seconds look calmer than either was.
 const LONGEST_STEP: Duration = Duration::from_millis(1500);
 
@@ -217,9 +220,13 @@ impl Ledger {
         })
     }
 
-    /// The arrivals of the newest complete second, if it is one of the last few.
-    pub(crate) fn newest_whole(&self) -> Option<f64> {
-        self.arrivals(4).flatten().last()
+    /// Arrivals a second on average over the newest `seconds` complete seconds, if they are of the last few.
+    pub(crate) fn newest_whole(&self, seconds: usize) -> Option<f64> {
+        let whole = || self.arrivals(seconds as u64 + LATE).flatten();
+        let count = whole().count();
+        let used = count.min(seconds);
+        #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
+        (used > 0).then(|| whole().skip(count - used).sum::<f64>() / used as f64)
     }
 
     fn last(&self, seconds: u64) -> impl Iterator<Item = &Second> {

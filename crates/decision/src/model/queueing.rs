@@ -1,6 +1,6 @@
 //! How long requests wait in a queue, by the formulas of Erlang and of Allen and Cunneen.
 
-/// No queue is planned to keep its workers busier than this: near 1 a wait is anything (decision.md 4.4).
+/// No queue is planned to keep its workers busier than this: near 1 a wait is anything.
 pub(crate) const BUSIEST: f64 = 0.92;
 
 /// So many workers behind one queue keep any sensible target at [`BUSIEST`] already, and summing over them would

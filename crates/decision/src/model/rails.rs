@@ -1,4 +1,4 @@
-//! What keeps a plan from doing harm where the model may be wrong (decision.md 4.5).
+//! What keeps a plan from doing harm where the model may be wrong.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How long a worker takes for a request, and how much that varies, from counters alone (decision.md 4.3).
+//! How long a worker takes for a request, and how much that varies, from counters alone.
 
 use crate::tape::Tape;
 

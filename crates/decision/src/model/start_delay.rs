@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::tape::Tape;
 
-/// Before any start was seen (decision.md 4.3).
+/// Before any start was seen.
 const UNSEEN: f64 = 75.0;
 
 /// What one start is worth once several have been seen.

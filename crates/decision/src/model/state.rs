@@ -17,7 +17,7 @@ use super::service::Service;
 use super::trace::Trace;
 
 /// No pod counts more in a second than so many times what its workers can do: beyond that it is a broken counter
-/// (decision.md I6).
+/// (docs/DECIDING.md, I6).
 const IMPOSSIBLE: f64 = 100.0;
 
 /// The busiest that a pod was seen fades with this half-life, in seconds.
@@ -37,7 +37,7 @@ pub(crate) struct ModelState {
     pub(super) hindsight: Hindsight,
     /// The second of the last turn of what turns once a second.
     pub(super) turned: u64,
-    /// The second and the size of the first plan: it is held for a while (decision.md I0).
+    /// The second and the size of the first plan: it is held for a while (docs/DECIDING.md, I0).
     pub(super) began: Option<(u64, u32)>,
     /// Most workers of one pod that were seen busy at a time, where nobody tells how many there are.
     pub(super) busiest: f64,
@@ -182,7 +182,7 @@ mod tests {
         );
     }
 
-    /// decision.md 4.8.3: pushes lost, late or twice change nothing of the totals but the lost tail.
+    /// Pushes lost, late or twice change nothing of the totals but the lost tail.
     #[test]
     fn any_order_of_pushes_gives_the_totals_of_the_counters() {
         for seed in 1..=256 {
@@ -219,7 +219,7 @@ mod tests {
         }
     }
 
-    /// decision.md 4.8.11: no counter, however broken, makes a negative or a huge delta.
+    /// No counter, however broken, makes a negative or a huge delta.
     #[test]
     fn broken_counters_do_no_harm() {
         for seed in 1..=256 {
@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    /// decision.md 4.8.10: the variability of service times, from counters alone, within 15 %. Compared with that of
+    /// The variability of service times, from counters alone, within 15 %. Compared with that of
     /// the single times, forgotten at the same pace, over many moments: of heavy tails a moment tells little.
     #[test]
     fn the_spread_of_means_gives_the_variability_back() {

@@ -18,6 +18,8 @@ pub struct Scene {
     service: f64,
     workers: f64,
     batch: (u32, f64),
+    slow: (usize, f64),
+    beside: Option<(f64, f64)>,
 }
 
 impl Scene {
@@ -61,13 +63,15 @@ impl Scene {
             broken: false,
             uncounted: false,
             batch: self.batch,
+            slow: self.slow,
+            beside: self.beside,
         };
         for word in words {
             self.word(word, &mut weather)
                 .ok_or_else(|| format!("unclear word {word}"))?;
         }
         (weather.load, weather.service, weather.workers) = (self.load, self.service, self.workers);
-        weather.batch = self.batch;
+        (weather.batch, weather.slow, weather.beside) = (self.batch, self.slow, self.beside);
         let world = self.world.as_mut().ok_or("no pods yet")?;
         for _ in 0..span as u64 {
             world.pass(&weather);
@@ -97,6 +101,14 @@ impl Scene {
             "batch" => {
                 let (size, delay) = value.split_once('/')?;
                 self.batch = (size.parse().ok()?, seconds(delay)?);
+            }
+            "slow" => {
+                let (pods, times) = value.split_once('/')?;
+                self.slow = (pods.parse().ok()?, times.parse().ok()?);
+            }
+            "beside" => {
+                let (load, service) = value.split_once("/s/")?;
+                self.beside = Some((load.parse().ok()?, seconds(service)?));
             }
             _ => return None,
         }

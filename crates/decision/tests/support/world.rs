@@ -30,6 +30,10 @@ pub struct Weather {
     pub uncounted: bool,
     /// Requests a batch, and seconds that the server waits for one.
     pub batch: (u32, f64),
+    /// So many pods, the oldest first, take so many times as long.
+    pub slow: (usize, f64),
+    /// A second model in every pod: requests a second, and seconds that a worker takes.
+    pub beside: Option<(f64, f64)>,
 }
 
 #[derive(Clone)]
@@ -38,11 +42,73 @@ struct Server {
     number: u64,
     ready_at: u64,
     told_ready: bool,
+    models: [Tally; 2],
+}
+
+/// What a server has counted for one model, and the queue of it.
+#[derive(Clone, Copy, Default)]
+struct Tally {
     arrivals: f64,
     answered: f64,
     waited: f64,
     sojourned: f64,
     queue: f64,
+}
+
+impl Tally {
+    fn serve(&mut self, came: f64, service: f64, workers: f64, stuck: bool) {
+        let can = if stuck { 0.0 } else { workers / service };
+        let before = self.queue;
+        self.arrivals += came;
+        let done = (self.queue + came).min(can);
+        self.queue += came - done;
+        let wait = (before + self.queue) / 2.0 * service / workers;
+        self.answered += done;
+        self.waited += done * wait;
+        self.sojourned += done * (wait + service);
+    }
+
+    fn reading(&self, name: &str, (load, service): (f64, f64), weather: &Weather) -> ModelReading {
+        let busy = (load * service).min(weather.workers);
+        let queue = Queue {
+            pending: self.queue.round() as u32,
+            in_service: if self.queue >= 1.0 {
+                weather.workers
+            } else {
+                busy
+            } as u32,
+            workers: weather.workers as u32 / weather.batch.0.max(1),
+            batch_size: weather.batch.0,
+            batch_delay: Duration::from_secs_f64(weather.batch.1),
+        };
+        ModelReading {
+            name: name.to_owned(),
+            queue_latency: Latency::from_secs_f64(self.queue * service / weather.workers),
+            counters: Some(Counters {
+                arrivals: self.arrivals as u64,
+                refused: 0,
+                answered: (!weather.uncounted).then_some(self.answered as u64),
+                waited: Duration::from_secs_f64(self.waited),
+                sojourned: Duration::from_secs_f64(self.sojourned),
+            }),
+            queue: (!weather.uncounted).then_some(queue),
+            service: None,
+        }
+    }
+}
+
+impl Server {
+    fn told(&self, weather: &Weather) -> Vec<ModelReading> {
+        let sleepy = Some(("sleepy", (weather.load, weather.service)));
+        let beside = weather.beside.map(|model| ("grumpy", model));
+        let models = self.models.iter().zip([sleepy, beside]);
+        models
+            .filter_map(|(tally, model)| {
+                let (name, model) = model?;
+                Some(tally.reading(name, model, weather))
+            })
+            .collect()
+    }
 }
 
 /// The world of one scaler.
@@ -133,21 +199,24 @@ impl World {
         let second = self.second;
         let serving = |server: &Server| server.ready_at < second;
         let count = self.servers.iter().filter(|server| serving(server)).count();
-        for server in self.servers.iter_mut().filter(|server| serving(server)) {
-            let came = weather.load / count.max(1) as f64;
-            let can = if weather.stuck {
-                0.0
-            } else {
-                weather.workers / weather.service
-            };
-            let before = server.queue;
-            server.arrivals += came;
-            let done = (server.queue + came).min(can);
-            server.queue += came - done;
-            let wait = (before + server.queue) / 2.0 * weather.service / weather.workers;
-            server.answered += done;
-            server.waited += done * wait;
-            server.sojourned += done * (wait + weather.service);
+        let share = 1.0 / count.max(1) as f64;
+        let slow = weather.slow;
+        for (index, server) in self.servers.iter_mut().enumerate() {
+            if !serving(server) {
+                continue;
+            }
+            let times = if index < slow.0 { slow.1 } else { 1.0 };
+            let models = [Some((weather.load, weather.service)), weather.beside];
+            for (tally, model) in server.models.iter_mut().zip(models) {
+                if let Some((load, service)) = model {
+                    tally.serve(
+                        load * share,
+                        service * times,
+                        weather.workers,
+                        weather.stuck,
+                    );
+                }
+            }
         }
     }
 
@@ -171,19 +240,6 @@ impl World {
                 Some((count, state)) if index < count => state,
                 _ => ServerState::Ready,
             };
-            let busy = (weather.load * weather.service).min(weather.workers);
-            let queue = Queue {
-                pending: server.queue.round() as u32,
-                in_service: if server.queue >= 1.0 {
-                    weather.workers
-                } else {
-                    busy
-                } as u32,
-                workers: weather.workers as u32 / weather.batch.0.max(1),
-                batch_size: weather.batch.0,
-                batch_delay: Duration::from_secs_f64(weather.batch.1),
-            };
-            let wait = server.queue * weather.service / weather.workers;
             let reading = Reading {
                 taken: now,
                 source: server.number,
@@ -192,19 +248,7 @@ impl World {
                 fresh_for: Duration::from_secs(3),
                 leaving: false,
                 server: state,
-                models: vec![ModelReading {
-                    name: "sleepy".to_owned(),
-                    queue_latency: Latency::from_secs_f64(wait),
-                    counters: Some(Counters {
-                        arrivals: server.arrivals as u64,
-                        refused: 0,
-                        answered: (!weather.uncounted).then_some(server.answered as u64),
-                        waited: Duration::from_secs_f64(server.waited),
-                        sojourned: Duration::from_secs_f64(server.sojourned),
-                    }),
-                    queue: (!weather.uncounted).then_some(queue),
-                    service: None,
-                }],
+                models: server.told(weather),
             };
             self.scaler.learn(now, &uid, &reading).unwrap();
         }
@@ -228,11 +272,7 @@ impl World {
                 number: self.numbers,
                 ready_at: if ready { 0 } else { self.second + self.start },
                 told_ready: false,
-                arrivals: 0.0,
-                answered: 0.0,
-                waited: 0.0,
-                sojourned: 0.0,
-                queue: 0.0,
+                models: Default::default(),
             });
         }
     }

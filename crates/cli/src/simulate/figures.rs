@@ -1,0 +1,169 @@
+//! The figures of a run, each with its name and how it is written.
+
+use pushscale_simulator::cluster::Outcome;
+
+/// A figure of a run.
+pub(super) struct Figure {
+    /// Its name in JSON.
+    pub(super) key: &'static str,
+    /// Its name in the table; without one it is not in it.
+    pub(super) head: Option<&'static str>,
+    /// In the table, least and most stand behind the mean. Those of all figures are in JSON.
+    pub(super) spread: bool,
+    pub(super) of: fn(&Outcome) -> f64,
+    pub(super) show: fn(f64) -> String,
+}
+
+/// All of them, in the order of the table.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact up to 2^53 requests, and a run has less than 2^29"
+)]
+pub(super) const FIGURES: [Figure; 15] = [
+    spread(figure(
+        "violation_seconds",
+        Some("violation s"),
+        |of| f64::from(of.violation_seconds),
+        count,
+    )),
+    spread(figure(
+        "pod_hours",
+        Some("pod-hours"),
+        |of| of.pod_hours,
+        tenths,
+    )),
+    figure(
+        "bad_percent",
+        Some("bad %"),
+        |of| of.bad_percent,
+        hundredths,
+    ),
+    figure(
+        "mean_wait_seconds",
+        Some("mean wait"),
+        |of| of.mean_wait,
+        time,
+    ),
+    figure("p95_wait_seconds", Some("p95 wait"), |of| of.p95_wait, time),
+    figure("p99_wait_seconds", Some("p99 wait"), |of| of.p99_wait, time),
+    figure("refused", Some("503s"), |of| of.refused as f64, count),
+    figure("lost", Some("lost"), |of| of.lost as f64, count),
+    spread(figure(
+        "changes",
+        Some("changes"),
+        |of| f64::from(of.changes),
+        count,
+    )),
+    figure("starts", Some("pod starts"), |of| of.starts as f64, count),
+    figure(
+        "largest",
+        Some("largest"),
+        |of| f64::from(of.largest),
+        count,
+    ),
+    figure("arrivals", None, |of| of.arrivals as f64, count),
+    figure("answered", None, |of| of.answered as f64, count),
+    figure("in_system", None, |of| of.in_system as f64, count),
+    figure("seconds", None, |of| of.seconds.len() as f64, count),
+];
+
+const fn figure(
+    key: &'static str,
+    head: Option<&'static str>,
+    of: fn(&Outcome) -> f64,
+    show: fn(f64) -> String,
+) -> Figure {
+    Figure {
+        key,
+        head,
+        spread: false,
+        of,
+        show,
+    }
+}
+
+const fn spread(figure: Figure) -> Figure {
+    Figure {
+        spread: true,
+        ..figure
+    }
+}
+
+/// Mean, least and most over the seeds.
+pub(super) struct Spread {
+    pub(super) mean: f64,
+    pub(super) least: f64,
+    pub(super) most: f64,
+}
+
+impl Spread {
+    #[expect(clippy::cast_precision_loss, reason = "a number of seeds")]
+    pub(super) fn of(figure: &Figure, outcomes: &[Outcome]) -> Self {
+        let values = || outcomes.iter().map(figure.of);
+        Self {
+            mean: values().sum::<f64>() / outcomes.len().max(1) as f64,
+            least: values().fold(f64::INFINITY, f64::min),
+            most: values().fold(f64::NEG_INFINITY, f64::max),
+        }
+    }
+}
+
+/// A time as people write it, to three digits.
+pub(super) fn time(seconds: f64) -> String {
+    let (scaled, unit) = if seconds >= 1.0 {
+        (seconds, "s")
+    } else if seconds >= 1e-3 {
+        (seconds * 1e3, "ms")
+    } else if seconds > 0.0 {
+        (seconds * 1e6, "us")
+    } else {
+        return "0".to_owned();
+    };
+    let digits = if scaled < 10.0 {
+        2
+    } else {
+        usize::from(scaled < 100.0)
+    };
+    let text = format!("{scaled:.digits$}");
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
+    format!("{text}{unit}")
+}
+
+fn count(number: f64) -> String {
+    format!("{number:.0}")
+}
+
+fn tenths(number: f64) -> String {
+    format!("{number:.1}")
+}
+
+fn hundredths(number: f64) -> String {
+    format!("{number:.2}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn times_have_three_digits_and_a_unit() {
+        let cases = [
+            (0.0, "0"),
+            (0.000_012_34, "12.3us"),
+            (0.007, "7ms"),
+            (0.05, "50ms"),
+            (0.123_4, "123ms"),
+            (1.0, "1s"),
+            (1.239, "1.24s"),
+            (100.0, "100s"),
+            (1200.4, "1200s"),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(time(seconds), expected);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The command, called as a person calls it.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What it said.
+pub(crate) struct Said {
+    arguments: String,
+    code: Option<i32>,
+    out: String,
+    error: String,
+}
+
+/// Runs `pushscale` in a folder.
+pub(crate) fn pushscale(arguments: &[&str], folder: &Path) -> Said {
+    let output = Command::new(env!("CARGO_BIN_EXE_pushscale"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("PUSHSCALE_TRACES")
+        .output()
+        .unwrap();
+    Said {
+        arguments: arguments.join(" "),
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        error: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+impl Said {
+    /// Its standard output.
+    pub(crate) fn succeeded(self) -> String {
+        let Self {
+            arguments, error, ..
+        } = &self;
+        assert_eq!(self.code, Some(0), "{arguments}: {error}");
+        assert_eq!(error, "", "{arguments}");
+        self.out
+    }
+
+    /// What it said of why not.
+    pub(crate) fn refused(self) -> String {
+        assert_eq!(self.code, Some(2), "{}: {}", self.arguments, self.error);
+        assert_eq!(self.out, "", "{}", self.arguments);
+        self.error
+    }
+}
+
+/// An empty folder of this name for this test.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("simulate")
+        .join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The tags of a text that must be XML: each is closed in its turn, each attribute quoted, each `&` begins a name.
+pub(crate) fn tags(text: &str) -> Vec<String> {
+    let (mut open, mut seen) = (Vec::new(), Vec::new());
+    let mut rest = text.trim();
+    while let Some((words, after)) = rest.split_once('<') {
+        is_text(words);
+        assert!(
+            seen.is_empty() || !open.is_empty(),
+            "a second root: {after:.40}"
+        );
+        let (tag, after) = after.split_once('>').unwrap();
+        rest = after;
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop().as_deref(), Some(name));
+            continue;
+        }
+        let (tag, alone) = tag
+            .strip_suffix('/')
+            .map_or((tag, false), |tag| (tag, true));
+        let (name, attributes) = tag.split_once(' ').unwrap_or((tag, ""));
+        let quotes: Vec<&str> = attributes.split('"').collect();
+        assert!(quotes.len() % 2 == 1, "{tag}: a quote is missing");
+        for (index, part) in quotes.iter().enumerate() {
+            is_text(part);
+            if index % 2 == 0 && index + 1 < quotes.len() {
+                assert!(part.ends_with('='), "{tag}: {part}");
+            }
+        }
+        seen.push(name.to_owned());
+        if !alone {
+            open.push(name.to_owned());
+        }
+    }
+    assert!(
+        open.is_empty() && rest.is_empty(),
+        "{open:?} stay open; {rest}"
+    );
+    seen
+}
+
+fn is_text(words: &str) {
+    assert!(!words.contains('>'), "{words}");
+    for behind in words.split('&').skip(1) {
+        let name = behind.split(';').next().unwrap();
+        let known = ["lt", "gt", "amp", "quot", "apos"].contains(&name) || name.starts_with('#');
+        assert!(known && behind.contains(';'), "&{behind:.10}");
+    }
+}
+
+/// A command's words, as a shell takes them: single quotes hold words together.
+pub(crate) fn words(command: &str) -> Vec<String> {
+    let quoted = command.split('\'').enumerate();
+    let mut words = Vec::new();
+    for (index, part) in quoted {
+        if index % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}

@@ -1,0 +1,66 @@
+//! How a request finds its pod.
+
+use rand::RngExt as _;
+
+use super::pod::Pod;
+use super::random::Random;
+use super::tally::Tally;
+
+/// How a request finds its pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balancing {
+    /// Any pod.
+    Random,
+    /// The pod with the fewest requests; chance decides between equals.
+    LeastOutstanding,
+    /// The better of two pods that chance picks.
+    TwoChoices,
+}
+
+impl Balancing {
+    /// Whether requests avoid pods that have many, so that all pods together are nearly one queue.
+    pub fn pooled(self) -> bool {
+        self != Self::Random
+    }
+
+    /// The index of the pod that a request of `at` goes to; `None` if none serves.
+    pub(super) fn choose(
+        self,
+        pods: &mut [Pod],
+        serving: &[usize],
+        at: f64,
+        random: &mut Random,
+        tally: &mut Tally,
+    ) -> Option<usize> {
+        let any = |random: &mut Random| random.random_range(0..serving.len());
+        if serving.is_empty() {
+            return None;
+        }
+        match self {
+            Self::Random => Some(serving[any(random)]),
+            Self::LeastOutstanding => {
+                let first = any(random);
+                let mut best: Option<(usize, usize)> = None;
+                for index in serving[first..].iter().chain(&serving[..first]) {
+                    let pod = &mut pods[*index];
+                    pod.settle(at, tally);
+                    if best.is_none_or(|(fewest, _)| pod.in_system() < fewest) {
+                        best = Some((pod.in_system(), *index));
+                    }
+                    if pod.in_system() == 0 {
+                        break;
+                    }
+                }
+                best.map(|(_, index)| index)
+            }
+            Self::TwoChoices => {
+                let (one, other) = (serving[any(random)], serving[any(random)]);
+                for index in [one, other] {
+                    pods[index].settle(at, tally);
+                }
+                let better = pods[one].in_system() <= pods[other].in_system();
+                Some(if better { one } else { other })
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One pod: its workers, its queue, and what it counts.
+
+use std::collections::VecDeque;
+
+use super::tally::Tally;
+use super::view::Told;
+
+/// Where a pod is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodState {
+    /// Made, and does not serve yet.
+    Starting,
+    /// Takes requests.
+    Serving,
+    /// Removed: it answers what it has.
+    Draining,
+}
+
+/// A request that a pod has taken. When it will be answered is known from the start: nobody overtakes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Job {
+    pub(super) arrived: f64,
+    pub(super) waits: f64,
+    pub(super) service: f64,
+    pub(super) ends: f64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Pod {
+    pub(super) id: u64,
+    pub(super) state: PodState,
+    /// When it was made.
+    pub(super) made: f64,
+    /// When it will serve; infinite: never.
+    pub(super) ready_at: f64,
+    pub(super) speed: f64,
+    pub(super) frozen_until: f64,
+    /// When each worker has done all that it has been given.
+    workers: Vec<f64>,
+    /// All requests in it, in the order of their answers.
+    jobs: VecDeque<Job>,
+    /// What it has counted.
+    counted: Told,
+    /// What it last said.
+    pub(super) told: Told,
+}
+
+impl Pod {
+    pub(super) fn new(id: u64, workers: u32, made: f64, ready_at: f64, speed: f64) -> Self {
+        Self {
+            id,
+            state: PodState::Starting,
+            made,
+            ready_at,
+            speed,
+            frozen_until: f64::NEG_INFINITY,
+            workers: vec![made; workers.max(1) as usize],
+            jobs: VecDeque::new(),
+            counted: Told::default(),
+            told: Told::default(),
+        }
+    }
+
+    pub(super) fn in_system(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// From `now` on it serves.
+    pub(super) fn begin(&mut self, now: f64) {
+        self.state = PodState::Serving;
+        self.workers.fill(now);
+    }
+
+    /// A request arrives that will take `service`, or is refused because `queue` others wait. `true`: it was taken.
+    /// The pod must be settled up to now.
+    pub(super) fn receive(&mut self, now: f64, service: f64, queue: u32) -> bool {
+        self.counted.arrivals += 1;
+        if self.jobs.len() >= queue as usize + self.workers.len() {
+            self.counted.refused += 1;
+            return false;
+        }
+        let mut first = 0;
+        for worker in 1..self.workers.len() {
+            if self.workers[worker] < self.workers[first] {
+                first = worker;
+            }
+        }
+        let service = service / self.speed;
+        let begins = now.max(self.workers[first]);
+        let ends = begins + service;
+        self.workers[first] = ends;
+        let mut place = self.jobs.len();
+        while place > 0 && self.jobs[place - 1].ends > ends {
+            place -= 1;
+        }
+        let job = Job {
+            arrived: now,
+            waits: begins - now,
+            service,
+            ends,
+        };
+        self.jobs.insert(place, job);
+        true
+    }
+
+    /// Answers what is done by `now`.
+    pub(super) fn settle(&mut self, now: f64, tally: &mut Tally) {
+        while let Some(job) = self.jobs.front().copied().filter(|job| job.ends <= now) {
+            self.jobs.pop_front();
+            self.counted.answered += 1;
+            self.counted.waited += job.waits;
+            self.counted.sojourned += job.waits + job.service;
+            tally.answered(&job);
+        }
+    }
+
+    /// Stands still from `now` to `until`.
+    pub(super) fn freeze(&mut self, now: f64, until: f64) {
+        let lost = until - now;
+        self.frozen_until = until;
+        for job in &mut self.jobs {
+            if job.ends - job.service <= now {
+                job.service += lost;
+            } else {
+                job.waits += lost;
+            }
+            job.ends += lost;
+        }
+        for worker in &mut self.workers {
+            *worker = worker.max(now) + lost;
+        }
+    }
+
+    /// Says what it has counted up to now.
+    pub(super) fn tell(&mut self) {
+        self.counted.in_system = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
+        self.told = self.counted;
+    }
+
+    /// The requests in it, which it is not going to answer.
+    pub(super) fn abandon(&mut self) -> impl Iterator<Item = Job> {
+        self.jobs.drain(..)
+    }
+}

@@ -1,0 +1,267 @@
+//! A run, second by second.
+
+use rand::RngExt as _;
+use rand_distr::{Distribution as _, Poisson, StandardNormal};
+
+use crate::control::Controller;
+use crate::traffic::Traffic;
+
+use super::fleet::Fleet;
+use super::outcome::{Change, Outcome, Second};
+use super::pod::PodState;
+use super::random::Streams;
+use super::tally::Tally;
+use super::view::{PodView, View};
+use super::world::World;
+
+/// What becomes of a world under a controller. The same seed gives the same, and the same load to every controller.
+pub fn simulate(world: &World, controller: &mut dyn Controller, seed: u64) -> Outcome {
+    simulate_watched(world, controller, seed, &|_| {})
+}
+
+/// As [`simulate`]; `watch` is told of every minute that is done.
+pub fn simulate_watched(
+    world: &World,
+    controller: &mut dyn Controller,
+    seed: u64,
+    watch: &dyn Fn(usize),
+) -> Outcome {
+    let mut run = Run::new(world, seed);
+    for second in 0..world.traffic.seconds() {
+        run.live(second);
+        run.ask(second + 1, controller);
+        if (second + 1).is_multiple_of(60) {
+            watch(60);
+        }
+    }
+    run.end()
+}
+
+struct Run<'a> {
+    world: &'a World,
+    streams: Streams,
+    fleet: Fleet,
+    tally: Tally,
+    /// The logarithm of a service time has this mean and this standard deviation, at a mean service time of 1.
+    logarithm: (f64, f64),
+    replicas: u32,
+    refused: u64,
+    pod_seconds: u64,
+    largest: u32,
+    sizes: Vec<(u32, u32)>,
+    history: Vec<Change>,
+    // Memory that is used again every second.
+    arrivals: Vec<f64>,
+    serving: Vec<usize>,
+    views: Vec<PodView>,
+}
+
+impl<'a> Run<'a> {
+    fn new(world: &'a World, seed: u64) -> Self {
+        let mut streams = Streams::of(seed);
+        let fleet = Fleet::new(world, &mut streams.pods);
+        let deviation = (1.0 + world.cv * world.cv).ln().sqrt();
+        Self {
+            world,
+            fleet,
+            streams,
+            tally: Tally::new(world.traffic.seconds(), &world.goal),
+            logarithm: (-deviation * deviation / 2.0, deviation),
+            replicas: world.pods,
+            refused: 0,
+            pod_seconds: 0,
+            largest: world.pods,
+            sizes: Vec::with_capacity(world.traffic.seconds()),
+            history: Vec::new(),
+            arrivals: Vec::new(),
+            serving: Vec::new(),
+            views: Vec::new(),
+        }
+    }
+
+    /// What happens between `second` and the next one.
+    fn live(&mut self, second: usize) {
+        let now = second as f64;
+        let random = &mut self.streams.faults;
+        self.fleet
+            .suffer(&self.world.faults, second, random, &mut self.tally);
+        // What died is made anew.
+        let random = &mut self.streams.pods;
+        self.fleet.reach(self.replicas, self.world, now, random);
+        self.fleet.begin(now);
+        self.serve(second);
+        for pod in &mut self.fleet.pods {
+            pod.settle(now + 1.0, &mut self.tally);
+        }
+    }
+
+    fn serve(&mut self, second: usize) {
+        let count = self.draw_count(second);
+        self.tally.arrived(second, count);
+        let random = &mut self.streams.arrivals;
+        let now = second as f64;
+        self.arrivals.clear();
+        self.arrivals
+            .extend((0..count).map(|_| now + random.random::<f64>()));
+        self.arrivals.sort_unstable_by(f64::total_cmp);
+        let pods = &mut self.fleet.pods;
+        self.serving.clear();
+        self.serving
+            .extend((0..pods.len()).filter(|index| pods[*index].state == PodState::Serving));
+        let mean = self.world.service * self.world.slowness(second);
+        let (log_mean, log_deviation) = self.logarithm;
+        for at in self.arrivals.iter().copied() {
+            let deviation: f64 = StandardNormal.sample(&mut self.streams.services);
+            let service = mean * (log_mean + log_deviation * deviation).exp();
+            let random = &mut self.streams.balancing;
+            let tally = &mut self.tally;
+            let chosen = self
+                .world
+                .balancing
+                .choose(pods, &self.serving, at, random, tally);
+            let taken = chosen.is_some_and(|index| {
+                let pod = &mut pods[index];
+                pod.settle(at, tally);
+                pod.receive(at, service, self.world.queue)
+            });
+            if !taken {
+                self.refused += 1;
+                tally.failed(at);
+            }
+        }
+    }
+
+    fn draw_count(&mut self, second: usize) -> u32 {
+        match &self.world.traffic {
+            Traffic::Counts(counts) => counts.get(second).copied().unwrap_or_default(),
+            Traffic::Rates(rates) => {
+                let rate = rates.get(second).copied().unwrap_or_default();
+                // It refuses a rate of 0, at which nobody comes.
+                let drawn = Poisson::new(rate)
+                    .map(|poisson| poisson.sample(&mut self.streams.arrivals))
+                    .unwrap_or_default();
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a whole number, and a double saturates"
+                )]
+                let count = drawn as u32;
+                count
+            }
+        }
+    }
+
+    /// The second is over: the controller sees it, and has its will.
+    fn ask(&mut self, over: usize, controller: &mut dyn Controller) {
+        let silent = self.show(over);
+        let view = View {
+            second: over,
+            pods: &self.views,
+            replicas: self.replicas,
+            silent,
+            goal: self.world.goal,
+            workers: self.world.workers,
+        };
+        let wanted = controller.decide(&view);
+        self.fleet.bury();
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != self.replicas) {
+            self.history.push(Change {
+                second: over,
+                from: self.replicas,
+                to: wanted,
+                why: controller.explain(),
+            });
+            self.replicas = wanted;
+            self.largest = self.largest.max(wanted);
+            let random = &mut self.streams.pods;
+            self.fleet.reach(wanted, self.world, over as f64, random);
+        }
+        self.pod_seconds += self.fleet.pods.len() as u64;
+        let ready = self.fleet.pods.iter();
+        let ready = ready.filter(|pod| pod.state == PodState::Serving).count();
+        self.sizes
+            .push((self.replicas, u32::try_from(ready).unwrap_or(u32::MAX)));
+    }
+
+    /// Pods tell what they have counted, unless they are silent. Gives whether all are.
+    fn show(&mut self, over: usize) -> bool {
+        let gaps = self.world.gaps.iter();
+        let share = gaps
+            .filter(|gap| gap.when.contains(&over))
+            .map(|gap| gap.share)
+            .fold(0.0, f64::max);
+        let slowness = self.world.slowness(over - 1);
+        self.views.clear();
+        for pod in &mut self.fleet.pods {
+            let heard = pod.state != PodState::Starting && place_of(pod.id) >= share;
+            let frozen = heard && pod.frozen_until > over as f64;
+            let speaks = heard && !frozen;
+            if speaks {
+                pod.tell();
+            }
+            self.views.push(PodView {
+                id: pod.id,
+                state: pod.state,
+                told: pod.told,
+                speaks,
+                frozen,
+                service: self.world.service * slowness / pod.speed,
+            });
+        }
+        share >= 1.0
+    }
+
+    fn end(mut self) -> Outcome {
+        let mut in_system = 0;
+        for pod in &mut self.fleet.pods {
+            for job in pod.abandon() {
+                in_system += 1;
+                self.tally.waits(&job);
+            }
+        }
+        let tally = &self.tally;
+        let seconds: Vec<Second> = tally
+            .seconds()
+            .iter()
+            .zip(&self.sizes)
+            .map(|(requests, (wanted, ready))| Second {
+                arrivals: requests.arrived,
+                mean_wait: requests.mean_wait(),
+                violated: requests.violated(tally.limit()),
+                wanted: *wanted,
+                ready: *ready,
+            })
+            .collect();
+        let violated = seconds.iter().filter(|second| second.violated).count();
+        let arrivals: u64 = seconds
+            .iter()
+            .map(|second| u64::from(second.arrivals))
+            .sum();
+        let bad = tally.late + self.refused + self.fleet.lost;
+        Outcome {
+            violation_seconds: u32::try_from(violated).unwrap_or(u32::MAX),
+            bad_percent: 100.0 * bad as f64 / arrivals.max(1) as f64,
+            mean_wait: tally.total_wait / tally.waits_known().max(1) as f64,
+            p95_wait: tally.quantile(0.95),
+            p99_wait: tally.quantile(0.99),
+            arrivals,
+            answered: tally.answered,
+            refused: self.refused,
+            lost: self.fleet.lost,
+            in_system,
+            pod_hours: self.pod_seconds as f64 / 3600.0,
+            changes: u32::try_from(self.history.len()).unwrap_or(u32::MAX),
+            starts: self.fleet.starts,
+            largest: self.largest,
+            seconds,
+            history: self.history,
+        }
+    }
+}
+
+/// Where a pod stands among all, from 0 to 1: in a gap of some pods, those below its share are silent, and the same
+/// ones all the time.
+fn place_of(id: u64) -> f64 {
+    // The golden ratio spreads consecutive numbers evenly, so that a third of 6 pods is 2 of them.
+    (id as f64 * 0.618_033_988_749_894_9).fract()
+}

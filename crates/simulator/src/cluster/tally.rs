@@ -1,0 +1,154 @@
+//! The figures of a run while it runs.
+
+use hdrhistogram::Histogram;
+
+use super::pod::Job;
+use super::world::Goal;
+
+/// A month, in microseconds: no run is longer.
+const LONGEST_WAIT: u64 = 31 * 86_400 * 1_000_000;
+
+/// What became of the requests of each second.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// Waits beyond this are bad, in seconds.
+    limit: f64,
+    seconds: Vec<Requests>,
+    /// Waits in microseconds.
+    waits: Histogram<u64>,
+    pub(super) total_wait: f64,
+    pub(super) late: u64,
+    pub(super) answered: u64,
+}
+
+/// The requests that arrived in one second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Requests {
+    pub(super) arrived: u32,
+    /// Their waits in seconds, and how many of them are known.
+    wait: f64,
+    waited: u32,
+    /// They were told 503, found no pod, or were lost with theirs.
+    failed: u32,
+}
+
+impl Requests {
+    /// The mean wait of those that were or will be answered, in seconds.
+    pub(super) fn mean_wait(&self) -> Option<f64> {
+        (self.waited > 0).then(|| self.wait / f64::from(self.waited))
+    }
+
+    pub(super) fn violated(&self, limit: f64) -> bool {
+        self.failed > 0 || self.mean_wait().is_some_and(|wait| wait > limit)
+    }
+}
+
+impl Tally {
+    pub(super) fn new(seconds: usize, goal: &Goal) -> Self {
+        // Of a fixed size: one that grows would not be grown by a saturating record.
+        #[expect(
+            clippy::expect_used,
+            reason = "these bounds and three digits are allowed"
+        )]
+        let waits = Histogram::new_with_bounds(1, LONGEST_WAIT, 3).expect("a histogram");
+        Self {
+            limit: Goal::HARMED * goal.target,
+            seconds: vec![Requests::default(); seconds],
+            waits,
+            total_wait: 0.0,
+            late: 0,
+            answered: 0,
+        }
+    }
+
+    pub(super) fn arrived(&mut self, second: usize, requests: u32) {
+        if let Some(entry) = self.seconds.get_mut(second) {
+            entry.arrived += requests;
+        }
+    }
+
+    pub(super) fn answered(&mut self, job: &Job) {
+        self.answered += 1;
+        self.waits(job);
+    }
+
+    /// How long a request waits is certain, whether it has been answered yet or not.
+    pub(super) fn waits(&mut self, job: &Job) {
+        if let Some(entry) = self.second_of(job.arrived) {
+            entry.wait += job.waits;
+            entry.waited += 1;
+        }
+        self.total_wait += job.waits;
+        if job.waits > self.limit {
+            self.late += 1;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "never negative, and a double saturates"
+        )]
+        self.waits
+            .saturating_record((job.waits * 1e6).round() as u64);
+    }
+
+    /// A request that arrived at this time failed.
+    pub(super) fn failed(&mut self, arrived: f64) {
+        if let Some(entry) = self.second_of(arrived) {
+            entry.failed += 1;
+        }
+    }
+
+    fn second_of(&mut self, at: f64) -> Option<&mut Requests> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a time within the run"
+        )]
+        let second = at as usize;
+        self.seconds.get_mut(second)
+    }
+
+    pub(super) fn seconds(&self) -> &[Requests] {
+        &self.seconds
+    }
+
+    pub(super) fn limit(&self) -> f64 {
+        self.limit
+    }
+
+    /// The wait that this share of requests does not exceed, in seconds.
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of a wait")]
+    pub(super) fn quantile(&self, share: f64) -> f64 {
+        self.waits.value_at_quantile(share) as f64 / 1e6
+    }
+
+    pub(super) fn waits_known(&self) -> u64 {
+        self.waits.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_the_waits() {
+        let goal = Goal {
+            target: 0.05,
+            min: 1,
+            max: 1,
+        };
+        let mut tally = Tally::new(1, &goal);
+        for hundredth in 1..=100 {
+            tally.answered(&Job {
+                arrived: 0.0,
+                waits: f64::from(hundredth) * 0.1,
+                service: 1.0,
+                ends: 0.0,
+            });
+        }
+        assert!((tally.quantile(0.95) - 9.5).abs() < 0.01);
+        assert!((tally.quantile(0.99) - 9.9).abs() < 0.01);
+        assert_eq!(tally.late, 98);
+    }
+}

@@ -1,0 +1,154 @@
+//! The HorizontalPodAutoscaler, behind Prometheus and its adapter.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::Controller;
+use crate::cluster::{PodState, View};
+
+/// A ratio this near to 1 changes nothing.
+const TOLERANCE: f64 = 0.1;
+
+/// How long the highest proposal outlives the load that asked for it, in seconds.
+const STABILIZATION: usize = 300;
+
+/// The size doubles, or rises by 4, in so many seconds at most.
+const LIMIT_SECONDS: usize = 15;
+
+/// When metrics are read, and over which time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HpaOptions {
+    /// Prometheus looks at each pod so often, in seconds.
+    pub scrape: usize,
+    /// The range of the query's `rate`, in seconds.
+    pub window: usize,
+    /// The HPA decides so often, in seconds.
+    pub sync: usize,
+}
+
+impl Default for HpaOptions {
+    fn default() -> Self {
+        Self {
+            scrape: 15,
+            window: 60,
+            sync: 15,
+        }
+    }
+}
+
+/// An HPA with one Object metric, `sum(rate(queue latency)) / sum(rate(requests))`, and no `behavior`.
+///
+/// The pods are scraped one after the other, as Prometheus does it. Where nothing arrives the query has no answer, and
+/// the HPA holds.
+#[derive(Debug)]
+pub struct Hpa {
+    options: HpaOptions,
+    /// Of each pod: when it was scraped, its queue latency in seconds, its requests.
+    samples: BTreeMap<u64, VecDeque<(usize, f64, u64)>>,
+    proposals: VecDeque<(usize, u32)>,
+    sizes: VecDeque<(usize, u32)>,
+}
+
+impl Hpa {
+    /// With these intervals.
+    pub fn new(options: HpaOptions) -> Self {
+        Self {
+            options,
+            samples: BTreeMap::new(),
+            proposals: VecDeque::new(),
+            sizes: VecDeque::new(),
+        }
+    }
+
+    fn scrape(&mut self, view: &View<'_>) {
+        let scrape = self.options.scrape.max(1);
+        for pod in view.pods {
+            let turn = usize::try_from(pod.id).unwrap_or_default() * 7 % scrape;
+            if pod.state == PodState::Serving && pod.speaks && view.second % scrape == turn {
+                let sample = (view.second, pod.told.waited, pod.told.arrivals);
+                self.samples.entry(pod.id).or_default().push_back(sample);
+            }
+        }
+    }
+
+    /// The mean wait over the window, in seconds, as the query sees it.
+    fn latency(&mut self, view: &View<'_>) -> Option<f64> {
+        let now = view.second;
+        let serving: BTreeSet<u64> = view
+            .pods
+            .iter()
+            .filter(|pod| pod.state == PodState::Serving)
+            .map(|pod| pod.id)
+            .collect();
+        self.samples.retain(|id, _| serving.contains(id));
+        let (mut waited, mut requests) = (0.0, 0);
+        for samples in self.samples.values_mut() {
+            while samples
+                .front()
+                .is_some_and(|(at, ..)| at + self.options.window < now)
+            {
+                samples.pop_front();
+            }
+            if let (Some(first), Some(last)) = (samples.front(), samples.back()) {
+                waited += last.1 - first.1;
+                requests += last.2 - first.2;
+            }
+        }
+        (requests > 0).then(|| waited / requests as f64)
+    }
+}
+
+impl Controller for Hpa {
+    fn decide(&mut self, view: &View<'_>) -> Option<u32> {
+        let now = view.second;
+        self.scrape(view);
+        self.sizes.push_back((now, view.replicas));
+        while self
+            .sizes
+            .front()
+            .is_some_and(|(at, _)| at + LIMIT_SECONDS < now)
+        {
+            self.sizes.pop_front();
+        }
+        if !now.is_multiple_of(self.options.sync.max(1)) {
+            return None;
+        }
+        let ratio = self.latency(view)? / view.goal.target;
+        let current = view.replicas;
+        let mut wanted = if (ratio - 1.0).abs() <= TOLERANCE {
+            current
+        } else {
+            let pods = ratio * f64::from(view.count(PodState::Serving));
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a number of pods, and a double saturates"
+            )]
+            let proposed = (pods - 1e-9).ceil() as u32;
+            // Pods that start or drain are no reason to turn the direction round.
+            if ratio > 1.0 {
+                proposed.max(current)
+            } else {
+                proposed.min(current)
+            }
+        };
+        wanted = view.goal.clamp(wanted);
+        self.proposals.push_back((now, wanted));
+        while self
+            .proposals
+            .front()
+            .is_some_and(|(at, _)| at + STABILIZATION < now)
+        {
+            self.proposals.pop_front();
+        }
+        if wanted < current {
+            let highest = self.proposals.iter().map(|(_, size)| *size).max();
+            wanted = current.min(highest.unwrap_or(wanted));
+        }
+        if wanted > current {
+            let lately = self.sizes.iter().map(|(_, size)| *size).min();
+            let base = lately.unwrap_or(current);
+            wanted = wanted.min((base * 2).max(base + 4));
+        }
+        Some(view.goal.clamp(wanted))
+    }
+}

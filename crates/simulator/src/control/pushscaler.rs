@@ -1,0 +1,284 @@
+//! Pushscale itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use pushscale_api::{Floor, PushScalerSpec, Schedules, SpecProblem, policy_of};
+use pushscale_decision::{
+    Algorithm, Balancing, Bounds, Conditions, Counters, Latency, ModelReading, Moment, Outcome,
+    Phase, Pod, PodUid, Policy, Queue, Reading, Scaler, Selector, ServerState, Target, TargetFacts,
+};
+use thiserror::Error;
+
+use super::Controller;
+use crate::cluster::{PodState, PodView, Told, View, World};
+
+/// What the pods serve, if no metric names it.
+const MODEL: &str = "model";
+
+/// As the aggregator has it for a sidecar that looks once a second.
+const FRESH_FOR: Duration = Duration::from_secs(3);
+
+/// The very decisions of the aggregator: its [`Scaler`], told of pods as Kubernetes would tell it and given a reading
+/// of each pod and second as its sidecar would push it.
+#[derive(Debug)]
+pub struct PushScaling {
+    scaler: Scaler,
+    clock: Option<Clock>,
+    /// The pods that it was told of, and how they were.
+    pods: BTreeMap<u64, (PodUid, PodState)>,
+    reading: Reading,
+    /// What each pod had counted a second ago, if nobody counts answers.
+    uncounted: Option<BTreeMap<u64, Told>>,
+}
+
+/// Schedules go by the time of the day.
+#[derive(Debug)]
+struct Clock {
+    schedules: Schedules,
+    start: Timestamp,
+    floor: Option<Floor>,
+}
+
+/// Why a PushScaler cannot be simulated.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PushScalerError {
+    /// Its spec cannot be.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Spec(Vec<SpecProblem>),
+    /// Simulated pods serve one model.
+    #[error(
+        "its metrics name the models {}: simulated pods serve one, so keep the metrics of one",
+        .0.join(", ")
+    )]
+    SeveralModels(Vec<String>),
+    /// Schedules go by the time of the day.
+    #[error("it has schedules: say when the load begins, such as start: 2026-01-05T08:00:00Z")]
+    NoStart,
+}
+
+impl PushScaling {
+    /// As a PushScaler says. `start` is the time of the day at the beginning, which its schedules need.
+    ///
+    /// # Errors
+    /// Its spec cannot be, or cannot be simulated.
+    pub fn of_spec(
+        spec: &PushScalerSpec,
+        start: Option<Timestamp>,
+    ) -> Result<Self, PushScalerError> {
+        let policy = policy_of(spec).map_err(PushScalerError::Spec)?;
+        let mut models: Vec<String> = policy
+            .metrics
+            .iter()
+            .filter_map(|metric| metric.model.as_deref().map(ToOwned::to_owned))
+            .collect();
+        models.sort_unstable();
+        models.dedup();
+        if models.len() > 1 {
+            return Err(PushScalerError::SeveralModels(models));
+        }
+        let schedules = spec.schedules.as_deref().unwrap_or_default();
+        let clock = if schedules.is_empty() {
+            None
+        } else {
+            Some(Clock {
+                schedules: Schedules::of(schedules).map_err(PushScalerError::Spec)?,
+                start: start.ok_or(PushScalerError::NoStart)?,
+                floor: None,
+            })
+        };
+        let model = models.pop().unwrap_or_else(|| MODEL.to_owned());
+        Ok(Self::new(policy, model, clock))
+    }
+
+    /// With nothing said but what the world asks for: the queue model, and the balancing as it is. `None` if no
+    /// PushScaler may ask for that.
+    pub fn of_world(world: &World) -> Option<Self> {
+        let goal = &world.goal;
+        let target = Latency::from_secs_f64(goal.target).and_then(Target::new)?;
+        let mut policy = Policy::new(Bounds::new(goal.min, goal.max)?, target);
+        policy.algorithm = Algorithm::Model;
+        if world.balancing.pooled() {
+            policy.balancing = Balancing::LeastRequest;
+        }
+        Some(Self::new(policy, MODEL.to_owned(), None))
+    }
+
+    fn new(policy: Policy, model: String, clock: Option<Clock>) -> Self {
+        let model = ModelReading {
+            name: model,
+            ..ModelReading::default()
+        };
+        Self {
+            scaler: Scaler::new(policy, Conditions::default()),
+            clock,
+            pods: BTreeMap::new(),
+            reading: Reading {
+                taken: Moment::ORIGIN,
+                source: 1,
+                sequence: 0,
+                clock: Duration::ZERO,
+                fresh_for: FRESH_FOR,
+                leaving: false,
+                server: ServerState::Ready,
+                models: vec![model],
+            },
+            uncounted: None,
+        }
+    }
+
+    /// With sidecars that may not ask the management port: nobody tells how many requests wait, how many were answered,
+    /// and how many workers there are. What they can still tell is the wait of those that were answered lately.
+    #[must_use]
+    pub fn without_answer_counts(mut self) -> Self {
+        self.uncounted = Some(BTreeMap::new());
+        self
+    }
+
+    /// The conditions after its last decision.
+    pub fn conditions(&self) -> &Conditions {
+        self.scaler.conditions()
+    }
+
+    /// What Kubernetes would tell of the pods.
+    fn tell_pods(&mut self, now: Moment, pods: &[PodView]) {
+        for pod in pods {
+            let known = self.pods.get(&pod.id);
+            if known.is_some_and(|(_, state)| *state == pod.state) {
+                continue;
+            }
+            let uid = known.map_or_else(|| uid_of(pod.id), |(uid, _)| uid.clone());
+            let facts = Pod {
+                name: format!("pod-{}", pod.id).into(),
+                phase: Phase::Running,
+                ready: pod.state != PodState::Starting,
+                deleting: pod.state == PodState::Draining,
+            };
+            self.scaler.apply_pod(now, uid.clone(), facts);
+            self.pods.insert(pod.id, (uid, pod.state));
+        }
+        if self.pods.len() > pods.len() {
+            let scaler = &mut self.scaler;
+            // Pods are in the order of their ids.
+            self.pods.retain(|id, (uid, _)| {
+                let there = pods.binary_search_by_key(id, |pod| pod.id).is_ok();
+                if !there {
+                    scaler.forget_pod(uid);
+                }
+                there
+            });
+        }
+    }
+
+    /// What the pods' sidecars would push.
+    fn tell_readings(&mut self, now: Moment, view: &View<'_>) {
+        for pod in view.pods.iter().filter(|pod| pod.speaks || pod.frozen) {
+            let Some((uid, _)) = self.pods.get(&pod.id) else {
+                continue;
+            };
+            let reading = &mut self.reading;
+            reading.taken = now;
+            reading.sequence = view.second as u64;
+            reading.clock = now.since_origin();
+            reading.server = if pod.frozen {
+                ServerState::Frozen
+            } else {
+                ServerState::Ready
+            };
+            for model in &mut reading.models {
+                tell_model(model, pod, view.workers);
+                if let Some(before) = &mut self.uncounted {
+                    hide_answers(model, pod, before.insert(pod.id, pod.told));
+                }
+            }
+            let learnt = self.scaler.learn(now, uid, reading);
+            debug_assert_eq!(learnt, Ok(()));
+        }
+    }
+}
+
+impl Controller for PushScaling {
+    fn decide(&mut self, view: &View<'_>) -> Option<u32> {
+        let now = Moment::from_secs(view.second as u64);
+        self.tell_pods(now, view.pods);
+        self.tell_readings(now, view);
+        if let Some(clock) = &mut self.clock {
+            self.scaler.set_scheduled(clock.floor(view.second));
+        }
+        let target = TargetFacts::Known {
+            replicas: view.replicas,
+            selector: Selector::Usable,
+        };
+        match self.scaler.decide(now, &target).outcome {
+            Outcome::Scale { from, to, .. } => {
+                self.scaler.wrote(now, from, to);
+                Some(to)
+            }
+            _ => None,
+        }
+    }
+
+    fn explain(&self) -> String {
+        self.scaler.decision().to_string()
+    }
+}
+
+impl Clock {
+    /// What the schedules ask for. Looked up again only when it changes.
+    fn floor(&mut self, second: usize) -> Option<u32> {
+        let passed = SignedDuration::from_secs(i64::try_from(second).unwrap_or(i64::MAX));
+        let now = self.start.saturating_add(passed).unwrap_or(Timestamp::MAX);
+        let changed = |floor: &Floor| floor.until.is_some_and(|until| until <= now);
+        if self.floor.as_ref().is_none_or(changed) {
+            self.floor = Some(self.schedules.floor(now));
+        }
+        self.floor.as_ref().and_then(|floor| floor.replicas)
+    }
+}
+
+/// What a sidecar would say of the model in a pod.
+fn tell_model(model: &mut ModelReading, pod: &PodView, workers: u32) {
+    let told = &pod.told;
+    let pending = told.in_system.saturating_sub(workers);
+    let wait = f64::from(pending) * pod.service / f64::from(workers.max(1));
+    let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    model.queue_latency = Latency::from_secs_f64(wait).filter(|_| !pod.frozen);
+    model.counters = Some(Counters {
+        arrivals: told.arrivals,
+        refused: told.refused,
+        answered: Some(told.answered),
+        waited: seconds(told.waited),
+        sojourned: seconds(told.sojourned),
+    });
+    model.queue = Some(Queue {
+        pending,
+        in_service: told.in_system - pending,
+        workers,
+        batch_size: 1,
+        batch_delay: Duration::ZERO,
+    });
+}
+
+/// What is left of that if nobody tells of the queue; `before` is what the pod had counted at its last reading.
+fn hide_answers(model: &mut ModelReading, pod: &PodView, before: Option<Told>) {
+    model.queue = None;
+    if let Some(counters) = &mut model.counters {
+        counters.answered = None;
+    }
+    if pod.frozen {
+        return;
+    }
+    let before = before.unwrap_or_default();
+    let answered = pod.told.answered.saturating_sub(before.answered);
+    model.queue_latency = match answered {
+        0 if pod.told.in_system == 0 => Some(Latency::ZERO),
+        0 => None,
+        some => Latency::from_secs_f64((pod.told.waited - before.waited) / some as f64),
+    };
+}
+
+/// Random-looking, as uids are, and the same in every run.
+fn uid_of(id: u64) -> PodUid {
+    PodUid::from(format!("{:016x}", id.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+}

@@ -1,0 +1,258 @@
+//! The reference form of the queue model, to compare ours with.
+//!
+//! This follows `QM2` of the executable specification rule for rule, and its predecessor `QM`,
+//! which lacks three of them; recorded decisions of the original are decided again by a test. It is not meant to be
+//! improved: better rules belong into `pushscale-decision`, and this shows what they are worth.
+
+pub(super) mod formulas;
+mod rate;
+mod recurrence;
+mod service;
+mod starts;
+mod surge;
+mod totals;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Controller;
+use crate::cluster::{PodState, View};
+use formulas::{mean_wait_of, occupancy};
+use rate::{Arrivals, Rate};
+use recurrence::{HARM, Recurrence};
+use service::{Quickness, Service};
+use starts::Starts;
+use surge::Standing;
+use totals::Totals;
+
+/// What was needed is held for so many seconds, and what a surge took for so many.
+const HOLD: usize = 300;
+const SURGE_HOLD: usize = 30;
+
+/// Pods are planned to be this busy at most.
+const BUSIEST: f64 = 0.92;
+
+/// A size may be exceeded by this share of a pod.
+const SLACK: f64 = 0.02;
+
+/// The calibration moves by so much a second, after so many calm ones.
+const CALIBRATION: f64 = 0.01;
+const CALM: usize = 90;
+
+/// Which of the reference's forms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Qm2Options {
+    /// With the three additions: quicker service times, old pods' own queues, bursts that come back. Without: `QM`.
+    pub additions: bool,
+    /// The formula is corrected by what is measured.
+    pub calibrated: bool,
+    /// All pods are nearly one queue.
+    pub pooled: bool,
+}
+
+/// The reference form of the queue model.
+#[derive(Debug)]
+pub struct Qm2 {
+    options: Qm2Options,
+    totals: Totals,
+    service: Service,
+    arrivals: Arrivals,
+    starts: Starts,
+    recurrence: Recurrence,
+    /// The measured wait over the computed one.
+    factor: f64,
+    held: VecDeque<(usize, i64)>,
+    surges: VecDeque<(usize, i64)>,
+    calm: usize,
+    last_ready: Option<u32>,
+    /// The largest share of time that a pod may be busy, by the rounded logarithm of what it depends on, and workers.
+    occupancies: BTreeMap<(i64, u32), f64>,
+}
+
+impl Qm2 {
+    /// This form.
+    pub fn new(options: Qm2Options) -> Self {
+        let quickness = if options.additions {
+            Quickness {
+                windows: &[3, 5, 10, 20],
+                answers: 40.0,
+                when_full: 8.0,
+            }
+        } else {
+            Quickness {
+                windows: &[20],
+                answers: 100.0,
+                when_full: 30.0,
+            }
+        };
+        Self {
+            options,
+            totals: Totals::new(),
+            service: Service::new(quickness),
+            arrivals: Arrivals::new(),
+            starts: Starts::new(),
+            recurrence: Recurrence::default(),
+            factor: 1.0,
+            held: VecDeque::new(),
+            surges: VecDeque::new(),
+            calm: 0,
+            last_ready: None,
+            occupancies: BTreeMap::new(),
+        }
+    }
+
+    /// Pods that keep the target at this rate.
+    fn needed(&mut self, rate: f64, service: f64, variability: f64, view: &View<'_>) -> f64 {
+        let (target, workers) = (view.goal.target, view.workers);
+        if self.options.pooled {
+            let mut pods = (rate * service / f64::from(workers)).floor().max(0.0) + 1.0;
+            while self.factor * mean_wait_of(rate, service, workers, pods, variability, true)
+                > target
+                && pods < f64::from(view.goal.max)
+            {
+                pods += 1.0;
+            }
+            return pods;
+        }
+        let ratio = (self.factor * variability * service / target).max(1e-9);
+        #[expect(clippy::cast_possible_truncation, reason = "a rounded logarithm")]
+        let key = (ratio.ln() * 20.0).round_ties_even() as i64;
+        let busiest = *self
+            .occupancies
+            .entry((key, workers))
+            .or_insert_with(|| occupancy(1.0, (key as f64 / 20.0).exp(), workers, BUSIEST));
+        rate * service / (f64::from(workers) * busiest)
+    }
+
+    /// Corrects the formula, where nothing disturbs the measurement.
+    fn calibrate(&mut self, rate: Rate, service: f64, variability: f64, view: &View<'_>) {
+        let ready = view.count(PodState::Serving);
+        let pods = f64::from(ready.max(1));
+        let (minute, _) = self.totals.window(60);
+        let busy = rate.now * service / (f64::from(view.workers) * pods);
+        let steady = (rate.quick - rate.now).abs() < 0.15 * rate.now;
+        if !self.options.calibrated
+            || self.calm < CALM
+            || minute.answered < 100.0
+            || !(0.3 < busy && busy < 0.92)
+            || !steady
+            || self.last_ready != Some(ready)
+        {
+            return;
+        }
+        let pooled = self.options.pooled;
+        let computed = mean_wait_of(rate.now, service, view.workers, pods, variability, pooled);
+        if computed > 1e-6 {
+            let measured = minute.waited / minute.answered;
+            let ratio = (measured / computed).clamp(0.02, 10.0);
+            let step = (CALIBRATION * (ratio / self.factor).ln()).exp();
+            self.factor = (self.factor * step).clamp(0.2, 3.0);
+        }
+    }
+
+    fn plan(&mut self, view: &View<'_>) -> Option<i64> {
+        let now = view.second;
+        self.totals.add(view.pods);
+        let replicas = i64::from(view.replicas);
+        if self.held.is_empty() {
+            // What was found holds for one window: nothing is known yet that speaks against it.
+            self.held.push_back((now, replicas));
+        }
+        self.starts.see(now, view.pods);
+        if self.totals.seconds < 5 {
+            return None;
+        }
+        let workers = f64::from(view.workers);
+        let target = view.goal.target;
+        let ready = view.count(PodState::Serving);
+        let in_system = view.in_system() as f64;
+        let full = in_system > workers * f64::from(ready.max(1));
+        let service = self.service.measure(&self.totals, full)?;
+        self.service.remember(&self.totals.groups);
+        self.arrivals.remember(self.totals.this_second.arrivals);
+        if now.is_multiple_of(10) {
+            self.service.settle_variation(service);
+            self.arrivals.settle_unevenness();
+        }
+        let rate = self.arrivals.rate(&self.totals, now, self.starts.delay);
+        let unevenness = self.arrivals.unevenness;
+        let unevenness = if self.options.pooled {
+            unevenness
+        } else {
+            1.0 + (unevenness - 1.0).max(0.0) / f64::from(ready.max(1))
+        };
+        let variability = f64::midpoint(unevenness, self.service.variation);
+        let (lately, _) = self.totals.window(10);
+        let waited = (lately.answered >= 5.0).then(|| lately.waited / lately.answered);
+        self.calibrate(rate, service, variability, view);
+        let steady = size(self.needed(rate.ahead, service, variability, view));
+
+        let expected = self.starts.expected(now, view.pods);
+        let standing = Standing {
+            rate: rate.now,
+            service,
+            workers,
+            target,
+            ready: f64::from(ready.max(1)),
+            in_system,
+            expected: &expected,
+            delay: self.starts.delay,
+        };
+        let surge = standing.surge();
+        let disturbed = surge.backlog > 0.0 || surge.extra > 0.0;
+        self.calm = if disturbed { 0 } else { self.calm + 1 };
+        self.last_ready = Some(ready);
+        let held = highest(&mut self.held, now, steady, HOLD);
+        let mut floor = 0;
+        if self.options.additions {
+            let harm = surge.backlog > 0.0 && waited.is_some_and(|wait| wait > HARM * target);
+            floor = self
+                .recurrence
+                .floor(now, harm, steady, standing.offered(), self.starts.delay);
+        }
+        let base = if steady >= replicas { steady } else { held };
+        let mut wanted = 0;
+        if disturbed {
+            let mut pods = standing.offered() + surge.extra;
+            if self.options.additions && !self.options.pooled && surge.backlog > 0.0 {
+                pods = pods.max(standing.pods_to_drain(view.pods));
+            }
+            wanted = steady.max(size(pods));
+        }
+        let wanted = base
+            .max(highest(&mut self.surges, now, wanted, SURGE_HOLD))
+            .max(floor);
+        let waits = waited.map_or(in_system > 0.0, |wait| wait > target);
+        if wanted < replicas && waits && ready >= view.replicas {
+            // Never down while requests wait too long.
+            return Some(replicas);
+        }
+        Some(wanted)
+    }
+}
+
+impl Controller for Qm2 {
+    fn decide(&mut self, view: &View<'_>) -> Option<u32> {
+        if view.silent {
+            self.totals.miss();
+            return None;
+        }
+        let wanted = self.plan(view)?;
+        let wanted = u32::try_from(wanted.max(0)).unwrap_or(u32::MAX);
+        Some(view.goal.clamp(wanted))
+    }
+}
+
+/// So many whole pods.
+#[expect(clippy::cast_possible_truncation, reason = "a double saturates")]
+fn size(pods: f64) -> i64 {
+    (pods - SLACK).ceil() as i64
+}
+
+/// Remembers a size, and gives the highest of the last seconds.
+fn highest(sizes: &mut VecDeque<(usize, i64)>, now: usize, size: i64, seconds: usize) -> i64 {
+    sizes.push_back((now, size));
+    while sizes.front().is_some_and(|(at, _)| at + seconds < now) {
+        sizes.pop_front();
+    }
+    sizes.iter().map(|(_, size)| *size).max().unwrap_or(size)
+}

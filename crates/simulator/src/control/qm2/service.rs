@@ -1,0 +1,95 @@
+//! How long requests are served, and how that varies.
+
+use std::collections::VecDeque;
+
+use super::totals::Totals;
+
+/// The mean is taken over so many seconds, of so many answers at least.
+const WINDOW: usize = 300;
+const ANSWERS: f64 = 30.0;
+
+/// A change counts beyond so many standard errors and this share of the mean.
+const ERRORS: f64 = 4.0;
+const SHARE: f64 = 0.1;
+
+/// So many groups of answers are remembered for the variability, and so many make one.
+const GROUPS: usize = 600;
+const FEWEST_GROUPS: usize = 100;
+
+/// Where a change is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quickness {
+    /// Windows, in seconds, the shortest first.
+    pub(super) windows: &'static [usize],
+    /// Answers that such a window needs.
+    pub(super) answers: f64,
+    /// Answers that the long window needs while every worker is busy.
+    pub(super) when_full: f64,
+}
+
+#[derive(Debug)]
+pub(super) struct Service {
+    quickness: Quickness,
+    mean: Option<f64>,
+    groups: VecDeque<(f64, f64)>,
+    /// The squared coefficient of variation.
+    pub(super) variation: f64,
+}
+
+impl Service {
+    pub(super) fn new(quickness: Quickness) -> Self {
+        Self {
+            quickness,
+            mean: None,
+            groups: VecDeque::new(),
+            variation: 1.0,
+        }
+    }
+
+    /// The mean in seconds, once it is known.
+    pub(super) fn measure(&mut self, totals: &Totals, full: bool) -> Option<f64> {
+        let (long, _) = totals.window(WINDOW);
+        let least = if full {
+            self.quickness.when_full
+        } else {
+            ANSWERS
+        };
+        if long.answered >= least {
+            self.mean = Some(long.served() / long.answered);
+        }
+        let mean = self.mean?;
+        for window in self.quickness.windows {
+            let (short, _) = totals.window(*window);
+            if short.answered < self.quickness.answers {
+                continue;
+            }
+            let found = short.served() / short.answered;
+            let error = mean * (self.variation.max(0.1) / short.answered).sqrt();
+            if (found - mean).abs() > ERRORS * error + SHARE * mean {
+                self.mean = Some(found);
+                break;
+            }
+        }
+        self.mean
+    }
+
+    pub(super) fn remember(&mut self, groups: &[(f64, f64)]) {
+        self.groups.extend(groups);
+        let surplus = self.groups.len().saturating_sub(GROUPS);
+        self.groups.drain(..surplus);
+    }
+
+    /// The variance of a mean of `n` is σ²/n: the spread of the groups' means gives σ² back.
+    pub(super) fn settle_variation(&mut self, mean: f64) {
+        if self.groups.len() < FEWEST_GROUPS {
+            return;
+        }
+        let answers: f64 = self.groups.iter().map(|(answers, _)| answers).sum();
+        let sum = |(answers, mean): &(f64, f64)| answers * mean;
+        let centre = self.groups.iter().map(sum).sum::<f64>() / answers;
+        let square = |(answers, mean): &(f64, f64)| answers * (mean - centre) * (mean - centre);
+        let squares = self.groups.iter().map(square).sum::<f64>();
+        let variance = squares / (self.groups.len() - 1) as f64;
+        self.variation = (variance / mean / mean).clamp(0.05, 10.0);
+    }
+}

@@ -1,0 +1,58 @@
+//! Pods on their way, and how long they take.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::{PodState, PodView};
+
+/// Before any start was seen, in seconds.
+const UNSEEN: f64 = 75.0;
+
+/// What one start is worth.
+const WEIGHT: f64 = 0.2;
+
+#[derive(Debug)]
+pub(super) struct Starts {
+    /// How long a pod takes to start, in seconds.
+    pub(super) delay: f64,
+    /// Since when each starting pod is known.
+    seen: BTreeMap<u64, usize>,
+}
+
+impl Starts {
+    pub(super) fn new() -> Self {
+        Self {
+            delay: UNSEEN,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn see(&mut self, now: usize, pods: &[PodView]) {
+        for pod in pods {
+            match pod.state {
+                PodState::Starting => {
+                    self.seen.entry(pod.id).or_insert(now);
+                }
+                PodState::Serving => {
+                    if let Some(since) = self.seen.remove(&pod.id) {
+                        self.delay += WEIGHT * ((now - since) as f64 - self.delay);
+                    }
+                }
+                PodState::Draining => {}
+            }
+        }
+    }
+
+    /// When each starting pod will serve, in seconds from now, the soonest first.
+    pub(super) fn expected(&self, now: usize, pods: &[PodView]) -> Vec<f64> {
+        let mut expected: Vec<f64> = pods
+            .iter()
+            .filter(|pod| pod.state == PodState::Starting)
+            .map(|pod| {
+                let age = self.seen.get(&pod.id).map_or(0, |since| now - since);
+                (self.delay - age as f64).max(1.0)
+            })
+            .collect();
+        expected.sort_unstable_by(f64::total_cmp);
+        expected
+    }
+}

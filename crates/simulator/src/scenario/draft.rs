@@ -1,0 +1,398 @@
+//! From what was written in several places to a scenario, or to all mistakes at once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::source::find_trace;
+use super::values::{self, Value};
+use super::{KEYS, Scenario, Source};
+use crate::cluster::{Goal, World};
+use crate::mistakes::Mistakes;
+use crate::quantity::LONGEST;
+use crate::traffic::{Load, Traffic, read_trace};
+
+/// No scenario file is larger.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// More requests take minutes and tell no more.
+const MOST_REQUESTS: f64 = 5e8;
+
+/// The pods of the beginning are this busy in the first minute, unless it is said how many there are.
+const BUSY_AT_FIRST: f64 = 0.7;
+
+/// What was written in several places. What is added later goes before what was added earlier.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    name: String,
+    entries: BTreeMap<&'static str, Entry>,
+    /// A file could not be read: what is missing may be in it.
+    unread: bool,
+    mistakes: Mistakes,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// For messages.
+    place: String,
+    value: String,
+    /// A file that is named is looked for here.
+    folder: Option<PathBuf>,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            entries: BTreeMap::new(),
+            unread: false,
+            mistakes: Mistakes(Vec::new()),
+        }
+    }
+}
+
+impl Draft {
+    /// Adds a scenario file.
+    pub fn add_file(&mut self, file: &Path) {
+        let name = file.display().to_string();
+        let size = fs::metadata(file).map(|facts| facts.len());
+        let text = match size {
+            Ok(size) if size > LARGEST_FILE => {
+                self.unread = true;
+                let problem = format!("it has {size} bytes: a scenario is a page of text");
+                return self.mistakes.add(name, problem);
+            }
+            Ok(_) => fs::read_to_string(file),
+            Err(error) => Err(error),
+        };
+        match text {
+            Ok(text) => self.add_text(&name, &text, file.parent()),
+            Err(error) => {
+                self.unread = true;
+                self.mistakes.add(name, error.to_string());
+            }
+        }
+        let stem = file.file_stem().unwrap_or_default();
+        self.name = stem.to_string_lossy().into_owned();
+    }
+
+    /// Adds a scenario's text. `name` is for messages; traces are named from `folder`.
+    pub fn add_text(&mut self, name: &str, text: &str, folder: Option<&Path>) {
+        let mut here: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for (index, line) in text.lines().enumerate() {
+            let number = index + 1;
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let place = format!("{name}:{number}");
+            let Some((key, value)) = line.split_once(':') else {
+                let problem = format!("{line:?} must be KEY: VALUE, such as workers: 4");
+                self.mistakes.add(place, problem);
+                continue;
+            };
+            // A comment begins behind a blank, so that a value may hold the sign.
+            let value = value.split(" #").next().unwrap_or_default();
+            let Some(key) = self.known(&place, key.trim()) else {
+                continue;
+            };
+            let rival = match key {
+                "load" => here.get("trace"),
+                "trace" => here.get("load"),
+                _ => None,
+            };
+            if let Some(before) = here.get(key) {
+                let problem = format!("{key} was given in line {before} already");
+                self.mistakes.add(place, problem);
+                continue;
+            }
+            if let Some(before) = rival {
+                let problem = format!("a load or a trace, not both: line {before} has the other");
+                self.mistakes.add(place, problem);
+                continue;
+            }
+            here.insert(key, number);
+            self.put(place, key, value, folder);
+        }
+    }
+
+    /// Adds one value. `place` is for messages, such as the name of an option.
+    pub fn set(&mut self, place: &str, key: &str, value: &str) {
+        if value.contains('\n') || value.contains(" #") {
+            let problem = "it must be one line without \" #\", as in a scenario file";
+            return self.mistakes.add(place, problem);
+        }
+        if let Some(key) = self.known(place, key) {
+            self.put(place.to_owned(), key, value, None);
+        }
+    }
+
+    fn known(&mut self, place: &str, key: &str) -> Option<&'static str> {
+        let found = KEYS.iter().find(|known| known.name == key);
+        if found.is_none() {
+            let all: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+            let problem = format!("unknown key {key:?}: there are {}", all.join(", "));
+            self.mistakes.add(place, problem);
+        }
+        found.map(|key| key.name)
+    }
+
+    fn put(&mut self, place: String, key: &'static str, value: &str, folder: Option<&Path>) {
+        match key {
+            "load" => {
+                self.entries.remove("trace");
+                self.entries.remove("from");
+            }
+            "trace" => {
+                self.entries.remove("load");
+            }
+            _ => {}
+        }
+        let entry = Entry {
+            place,
+            value: value.trim().to_owned(),
+            folder: folder.map(Path::to_owned),
+        };
+        self.entries.insert(key, entry);
+    }
+
+    /// What a key holds, if somebody gave it.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.entries.get(key).map(|entry| entry.value.as_str())
+    }
+
+    /// The scenario. Traces that are not where they are named are looked for in these folders.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub fn finish(mut self, folders: &[PathBuf]) -> Result<Scenario, Mistakes> {
+        if self.unread {
+            return Err(self.mistakes);
+        }
+        let usual = World::default();
+        let goal = Goal {
+            target: self.take("target", usual.goal.target, values::time),
+            min: self.take("min", usual.goal.min, |text| {
+                values::whole(text, 1..=10_000)
+            }),
+            max: self.take("max", usual.goal.max, |text| {
+                values::whole(text, 1..=10_000)
+            }),
+        };
+        if self.get("target").is_none() {
+            self.missing("no target: give the mean wait to keep, such as target: 50ms");
+        }
+        if goal.min > goal.max {
+            let problem = format!(
+                "min is {} and max {}: min must not be greater",
+                goal.min, goal.max
+            );
+            self.mistakes.add(self.place("min", "max"), problem);
+        }
+        let found = self.traffic(folders);
+        let (traffic, source) = match found {
+            Some((traffic, source)) => (traffic, Some(source)),
+            None => (usual.traffic, None),
+        };
+        let mut world = World {
+            traffic,
+            goal,
+            service: self.take("service", usual.service, values::time),
+            cv: self.take("cv", usual.cv, |text| values::number(text, 20.0)),
+            workers: self.take("workers", usual.workers, |text| {
+                values::whole(text, 1..=256)
+            }),
+            queue: self.take("queue", usual.queue, |text| {
+                values::whole(text, 0..=100_000)
+            }),
+            balancing: self.take("balancing", usual.balancing, values::balancing),
+            start_delay: self.take("start-delay", usual.start_delay, values::start_delay),
+            speeds: self.take("speeds", usual.speeds, |text| values::number(text, 2.0)),
+            slow: self.take("slow", usual.slow, values::slow),
+            gaps: self.take("drop", usual.gaps, values::gaps),
+            faults: self.take("fail", usual.faults, values::faults),
+            pods: 1,
+        };
+        let usual_pods = pods_at_first(&world);
+        world.pods = self.take("pods", usual_pods, |text| values::whole(text, 1..=10_000));
+        let start = self.take("start", None, |text| {
+            let time = text.parse().map(Some);
+            time.map_err(|_| "it must be a time, such as 2026-01-05T08:00:00Z".to_owned())
+        });
+        if source.is_some() {
+            self.check_times(&world);
+        }
+        let name = self.get("name").unwrap_or(&self.name).to_owned();
+        let assumed = [
+            "service",
+            "cv",
+            "workers",
+            "queue",
+            "balancing",
+            "start-delay",
+            "pods",
+            "max",
+        ];
+        let assumed = assumed.into_iter().filter(|key| self.get(key).is_none());
+        let assumed = assumed.collect();
+        match source {
+            Some(source) if self.mistakes.0.is_empty() => Ok(Scenario {
+                name: if name.is_empty() {
+                    source.to_string()
+                } else {
+                    name
+                },
+                world,
+                source,
+                start,
+                assumed,
+            }),
+            _ => {
+                self.mistakes.sort();
+                Err(self.mistakes)
+            }
+        }
+    }
+
+    fn traffic(&mut self, folders: &[PathBuf]) -> Option<(Traffic, Source)> {
+        let seconds = self.take("seconds", None, |text| values::seconds(text, 1).map(Some));
+        let from = self.take("from", 0, |text| values::seconds(text, 0));
+        let found = if let Some(entry) = self.entries.get("load").cloned() {
+            if self.get("from").is_some() {
+                let problem = "from goes with a trace: a load begins at its beginning";
+                self.mistakes.add(self.place("from", "from"), problem);
+            }
+            match (entry.value.parse::<Load>(), seconds) {
+                (Ok(load), Some(seconds)) => match load.rates(seconds) {
+                    Ok(rates) => Some((Traffic::Rates(rates), Source::Load(load))),
+                    Err(error) => {
+                        self.mistakes.add(entry.place, error.to_string());
+                        None
+                    }
+                },
+                (Ok(_), None) => {
+                    if self.get("seconds").is_none() {
+                        let problem = "the load has no end: give how long, such as seconds: 3600";
+                        self.mistakes.add(entry.place, problem);
+                    }
+                    None
+                }
+                (Err(error), _) => {
+                    self.mistakes.add(entry.place, error.to_string());
+                    None
+                }
+            }
+        } else if let Some(entry) = self.entries.get("trace").cloned() {
+            self.trace(&entry, from, seconds, folders)
+        } else {
+            self.missing(
+                "no load: give load: step:100->400@600 and seconds: 3600, or trace: FILE.csv",
+            );
+            None
+        };
+        let requests = found
+            .as_ref()
+            .map_or(0.0, |(traffic, _)| traffic.requests());
+        if requests > MOST_REQUESTS {
+            let problem =
+                format!("{requests:.0} requests: at most {MOST_REQUESTS} can be simulated");
+            self.mistakes.add(self.place("load", "trace"), problem);
+        }
+        found
+    }
+
+    fn trace(
+        &mut self,
+        entry: &Entry,
+        from: usize,
+        seconds: Option<usize>,
+        folders: &[PathBuf],
+    ) -> Option<(Traffic, Source)> {
+        let file = match find_trace(&entry.value, entry.folder.as_deref(), folders) {
+            Ok(file) => file,
+            Err(problem) => {
+                self.mistakes.add(entry.place.as_str(), problem);
+                return None;
+            }
+        };
+        let counts = match read_trace(&file) {
+            Ok(counts) => counts,
+            Err(mistakes) => {
+                self.mistakes.0.extend(mistakes.0);
+                return None;
+            }
+        };
+        let until = seconds.map_or(counts.len().min(from + LONGEST), |seconds| from + seconds);
+        if until > counts.len() || from >= until {
+            let problem = format!(
+                "seconds {from} to {until} are asked for, and the trace has {}",
+                counts.len()
+            );
+            self.mistakes.add(entry.place.as_str(), problem);
+            return None;
+        }
+        let counts = counts[from..until].to_vec();
+        Some((Traffic::Counts(counts), Source::Trace { file, from }))
+    }
+
+    fn check_times(&mut self, world: &World) {
+        let end = world.traffic.seconds();
+        let slow = values::within(world.slow.iter().map(|slow| slow.when.start), end);
+        let gaps = values::within(world.gaps.iter().map(|gap| gap.when.start), end);
+        let faults = values::within(world.faults.iter().map(crate::cluster::Fault::begins), end);
+        for (key, checked) in [("slow", slow), ("drop", gaps), ("fail", faults)] {
+            if let Err(problem) = checked {
+                self.mistakes
+                    .add(self.place(key, key), format!("{key}: {problem}"));
+            }
+        }
+    }
+
+    /// A key's value, or the usual one if nobody gave it.
+    fn take<T>(&mut self, key: &str, usual: T, parse: impl Fn(&str) -> Value<T>) -> T {
+        let Some(entry) = self.entries.get(key) else {
+            return usual;
+        };
+        match parse(&entry.value) {
+            Ok(value) => value,
+            Err(expected) => {
+                let problem = format!("{key} is {:?}: {expected}", entry.value);
+                self.mistakes.add(entry.place.as_str(), problem);
+                usual
+            }
+        }
+    }
+
+    /// Where one of two keys was given.
+    fn place(&self, one: &str, other: &str) -> String {
+        let entry = self.entries.get(one).or_else(|| self.entries.get(other));
+        entry.map_or_else(|| "scenario".to_owned(), |entry| entry.place.clone())
+    }
+
+    fn missing(&mut self, problem: &str) {
+        let place = if self.name.is_empty() {
+            "scenario"
+        } else {
+            &self.name
+        };
+        self.mistakes.add(place, problem);
+    }
+}
+
+/// What the first minute's load takes.
+fn pods_at_first(world: &World) -> u32 {
+    let minute = world.traffic.seconds().min(60);
+    let requests: f64 = match &world.traffic {
+        Traffic::Rates(rates) => rates[..minute].iter().sum(),
+        Traffic::Counts(counts) => counts[..minute].iter().copied().map(f64::from).sum(),
+    };
+    let rate = requests / minute.max(1) as f64;
+    let busy = rate * world.service / f64::from(world.workers);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of pods, and a double saturates"
+    )]
+    let pods = (busy / BUSY_AT_FIRST).ceil() as u32;
+    world.goal.clamp(pods)
+}

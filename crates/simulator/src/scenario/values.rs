@@ -1,0 +1,134 @@
+//! The values of a scenario's keys. Each error says what is expected.
+
+use std::ops::{Range, RangeInclusive};
+use std::str::FromStr;
+
+use crate::cluster::{Balancing, Fault, Gap, Slow};
+use crate::quantity;
+
+pub(super) type Value<T> = Result<T, String>;
+
+const DAY: f64 = 86_400.0;
+
+pub(super) fn whole<T>(text: &str, allowed: RangeInclusive<T>) -> Value<T>
+where
+    T: FromStr + PartialOrd + std::fmt::Display,
+{
+    text.parse::<T>()
+        .ok()
+        .filter(|number| allowed.contains(number))
+        .ok_or_else(|| {
+            let (least, most) = (allowed.start(), allowed.end());
+            format!("it must be a whole number from {least} to {most}")
+        })
+}
+
+pub(super) fn number(text: &str, most: f64) -> Value<f64> {
+    quantity::number(text)
+        .filter(|number| *number <= most)
+        .ok_or_else(|| format!("it must be a number from 0 to {most}"))
+}
+
+/// A positive time, up to a day.
+pub(super) fn time(text: &str) -> Value<f64> {
+    quantity::duration(text)
+        .filter(|seconds| (1e-6..=DAY).contains(seconds))
+        .ok_or_else(|| "it must be a time of 1us to 24h, such as 100ms".to_owned())
+}
+
+pub(super) fn seconds(text: &str, least: usize) -> Value<usize> {
+    quantity::seconds(text)
+        .filter(|seconds| *seconds >= least)
+        .ok_or_else(|| {
+            let most = quantity::LONGEST;
+            format!("it must be whole seconds from {least} to {most}, such as 3600 or 1h")
+        })
+}
+
+pub(super) fn balancing(text: &str) -> Value<Balancing> {
+    match text {
+        "random" => Ok(Balancing::Random),
+        "least-outstanding" => Ok(Balancing::LeastOutstanding),
+        "two-choices" => Ok(Balancing::TwoChoices),
+        _ => Err("it must be random, least-outstanding or two-choices".to_owned()),
+    }
+}
+
+pub(super) fn start_delay(text: &str) -> Value<(f64, f64)> {
+    let (least, most) = text.split_once("..").unwrap_or((text, text));
+    let time = |text| quantity::duration(text).filter(|seconds| *seconds <= DAY);
+    time(least)
+        .zip(time(most))
+        .filter(|(least, most)| least <= most)
+        .ok_or_else(|| "it must be a time of up to 24h, such as 60s, or 30s..120s".to_owned())
+}
+
+pub(super) fn slow(text: &str) -> Value<Vec<Slow>> {
+    list(text, "1200..2400x2", |part| {
+        let (when, factor) = part.split_once('x')?;
+        let factor = quantity::number(factor)?;
+        (0.01..=100.0).contains(&factor).then_some(Slow {
+            when: quantity::span(when)?,
+            factor,
+        })
+    })
+}
+
+pub(super) fn gaps(text: &str) -> Value<Vec<Gap>> {
+    list(text, "1500..1800, or 1500..1800 30%", |part| {
+        let (when, share) = part.split_once(' ').unwrap_or((part, "100%"));
+        let percent = quantity::number(share.trim().strip_suffix('%')?)?;
+        (0.0 < percent && percent <= 100.0).then_some(Gap {
+            when: quantity::span(when)?,
+            share: percent / 100.0,
+        })
+    })
+}
+
+pub(super) fn faults(text: &str) -> Value<Vec<Fault>> {
+    let examples = "die 2@600, freeze 1@600..720 or never-ready 3@600";
+    list(text, examples, |part| {
+        let (what, rest) = part.split_once(' ')?;
+        let (pods, when) = rest.trim().split_once('@')?;
+        let pods = pods
+            .parse()
+            .ok()
+            .filter(|pods| (1..=10_000).contains(pods))?;
+        match what {
+            "die" => Some(Fault::Die {
+                at: quantity::seconds(when)?,
+                pods,
+            }),
+            "freeze" => Some(Fault::Freeze {
+                when: quantity::span(when)?,
+                pods,
+            }),
+            "never-ready" => Some(Fault::NeverReady {
+                from: quantity::seconds(when)?,
+                pods,
+            }),
+            _ => None,
+        }
+    })
+}
+
+fn list<T>(text: &str, examples: &str, parse: impl Fn(&str) -> Option<T>) -> Value<Vec<T>> {
+    let parts = text.split(',').map(str::trim);
+    parts
+        .map(|part| parse(part).ok_or_else(|| format!("{part:?} must be such as {examples}")))
+        .collect()
+}
+
+/// Something that is to happen after the end is a mistake: it would never be seen that it did not.
+pub(super) fn within(begins: impl Iterator<Item = usize>, end: usize) -> Value<()> {
+    match begins.max() {
+        Some(late) if late >= end => {
+            Err(format!("second {late} is beyond the end, at second {end}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn write_span(span: &Range<usize>) -> String {
+    format!("{}..{}", span.start, span.end)
+}

@@ -1,0 +1,103 @@
+//! A scenario as text.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::values::write_span;
+use super::{Scenario, Source};
+use crate::cluster::{Balancing, Fault};
+use crate::quantity::{duration, write_duration};
+
+impl Scenario {
+    /// Its lines, key by key, all of them: what was assumed is written down too. `folder` is where the text will stand;
+    /// a trace below it is named from there, another one by its whole path.
+    pub fn entries(&self, folder: Option<&Path>) -> Vec<(&'static str, String)> {
+        let world = &self.world;
+        let mut entries = vec![("name", self.name.clone())];
+        match &self.source {
+            Source::Load(load) => entries.push(("load", load.to_string())),
+            Source::Trace { file, from } => {
+                entries.push(("trace", from_folder(file, folder).display().to_string()));
+                entries.push(("from", from.to_string()));
+            }
+        }
+        let (least, most) = world.start_delay;
+        entries.extend([
+            ("seconds", world.traffic.seconds().to_string()),
+            ("service", time(world.service)),
+            ("cv", world.cv.to_string()),
+            ("workers", world.workers.to_string()),
+            ("queue", world.queue.to_string()),
+            ("balancing", world.balancing.to_string()),
+            ("start-delay", format!("{}..{}", time(least), time(most))),
+            ("speeds", world.speeds.to_string()),
+            ("pods", world.pods.to_string()),
+            ("target", time(world.goal.target)),
+            ("min", world.goal.min.to_string()),
+            ("max", world.goal.max.to_string()),
+        ]);
+        let slow = world.slow.iter();
+        let slow = slow.map(|slow| format!("{}x{}", write_span(&slow.when), slow.factor));
+        let gaps = world.gaps.iter();
+        let gaps = gaps.map(|gap| format!("{} {}%", write_span(&gap.when), gap.share * 100.0));
+        let faults = world.faults.iter().map(ToString::to_string);
+        for (key, values) in [
+            ("slow", slow.collect::<Vec<_>>()),
+            ("drop", gaps.collect()),
+            ("fail", faults.collect()),
+        ] {
+            if !values.is_empty() {
+                entries.push((key, values.join(", ")));
+            }
+        }
+        if let Some(start) = self.start {
+            entries.push(("start", start.to_string()));
+        }
+        entries
+    }
+
+    /// The text of a scenario file in this folder.
+    pub fn write(&self, folder: Option<&Path>) -> String {
+        let entries = self.entries(folder).into_iter();
+        entries
+            .map(|(key, value)| format!("{key}: {value}\n"))
+            .collect()
+    }
+}
+
+impl fmt::Display for Balancing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Random => "random",
+            Self::LeastOutstanding => "least-outstanding",
+            Self::TwoChoices => "two-choices",
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Die { at, pods } => write!(f, "die {pods}@{at}"),
+            Self::Freeze { when, pods } => write!(f, "freeze {pods}@{}", write_span(when)),
+            Self::NeverReady { from, pods } => write!(f, "never-ready {pods}@{from}"),
+        }
+    }
+}
+
+/// With a unit, if nothing is lost by that.
+fn time(seconds: f64) -> String {
+    let text = write_duration(seconds);
+    if duration(&text) == Some(seconds) {
+        text
+    } else {
+        seconds.to_string()
+    }
+}
+
+fn from_folder(file: &Path, folder: Option<&Path>) -> PathBuf {
+    let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let folder = folder.and_then(|folder| std::path::absolute(folder).ok());
+    let below = folder.and_then(|folder| whole.strip_prefix(folder).ok().map(Path::to_owned));
+    below.unwrap_or(whole)
+}

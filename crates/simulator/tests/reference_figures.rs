@@ -1,0 +1,99 @@
+//! The simulation beside the one that it was written after: the same controllers in the same scenarios come to the same
+//! figures, within the spread of seeds.
+//!
+//! `reference/figures.csv` holds the other one's (`reference/record.py` says how they were made).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use pushscale_simulator::cluster::{World, simulate};
+use pushscale_simulator::control::Rival;
+use pushscale_simulator::scenario::Draft;
+
+/// Those that take seconds; the others were compared once and agree.
+const QUICK: [&str; 6] = ["step", "step-lc", "spike60", "svc2x", "tight-w1", "azcode"];
+
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=8;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// Violation seconds and pod-hours of each seed, by scenario and controller.
+type Figures = BTreeMap<(String, String), Vec<[f64; 2]>>;
+
+fn recorded() -> Figures {
+    let text = fs::read_to_string(folder().join("tests/reference/figures.csv")).unwrap();
+    let mut figures = Figures::new();
+    let lines = text.lines().filter(|line| !line.starts_with('#')).skip(1);
+    for line in lines {
+        let words: Vec<&str> = line.split(',').collect();
+        let key = (words[0].to_owned(), words[1].to_owned());
+        let number = |index: usize| words[index].parse().unwrap();
+        figures.entry(key).or_default().push([number(3), number(4)]);
+    }
+    figures
+}
+
+fn world(scenario: &str) -> World {
+    let mut draft = Draft::default();
+    draft.add_file(&folder().join(format!("scenarios/{scenario}.txt")));
+    draft
+        .finish(&[])
+        .unwrap_or_else(|all| panic!("{all}"))
+        .world
+}
+
+#[test]
+fn figures_lie_within_the_spread_of_the_references_seeds() {
+    let figures = recorded();
+    thread::scope(|scope| {
+        for scenario in QUICK {
+            let mut here = figures.iter().filter(|((name, _), _)| name == scenario);
+            let figures: Vec<_> = here.by_ref().collect();
+            assert_eq!(figures.len(), 6, "{scenario}");
+            scope.spawn(move || {
+                let world = world(scenario);
+                for ((_, controller), recorded) in figures {
+                    compare(scenario, &world, controller, recorded);
+                }
+            });
+        }
+    });
+}
+
+fn compare(scenario: &str, world: &World, controller: &str, recorded: &[[f64; 2]]) {
+    let rival: Rival = controller.parse().unwrap();
+    let ours: Vec<[f64; 2]> = SEEDS
+        .map(|seed| {
+            let outcome = simulate(world, rival.controller(world).as_mut(), seed);
+            [f64::from(outcome.violation_seconds), outcome.pod_hours]
+        })
+        .collect();
+    for (index, what) in ["violation seconds", "pod-hours"].into_iter().enumerate() {
+        let (mean, error) = mean_and_error(&ours, index);
+        let (expected, other_error) = mean_and_error(recorded, index);
+        // Three standard errors by chance; a hundredth where the seeds do not differ at all.
+        let allowed = 3.0 * error.hypot(other_error) + 0.01 * expected;
+        assert!(
+            (mean - expected).abs() <= allowed,
+            "{scenario}, {controller}: {mean:.1} {what}, recorded are {expected:.1} and may be off by {allowed:.1}"
+        );
+    }
+}
+
+fn mean_and_error(runs: &[[f64; 2]], index: usize) -> (f64, f64) {
+    let count = runs.len() as f64;
+    let mean = runs.iter().map(|run| run[index]).sum::<f64>() / count;
+    let squares = runs.iter().map(|run| (run[index] - mean).powi(2));
+    let error = (squares.sum::<f64>() / (count - 1.0) / count).sqrt();
+    (mean, error)
+}

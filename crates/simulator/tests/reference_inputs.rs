@@ -1,0 +1,125 @@
+//! What the reference of the control algorithm saw and decided, second by second, decided again by our form of it.
+//!
+//! `reference/inputs/*.txt` are recordings (`reference/record.py` says how they are made). The first line has the
+//! settings. Each further line is a second: its number, the size, the size that was decided (`-`: none), then either
+//! `silent` or the pods: `SLOT.GENERATION`, a letter for the state (starting, ready, draining), and what moved since the
+//! pod's last line: arrivals, refused, answered, and microseconds waited and sojourned.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use pushscale_simulator::cluster::{Goal, PodState, PodView, Told, View};
+use pushscale_simulator::control::{Controller, Qm2, Qm2Options};
+
+#[test]
+fn ours_decides_what_the_reference_decided_in_every_second() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/inputs");
+    let mut decided = 0;
+    let mut files = 0;
+    for file in fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        let text = fs::read_to_string(&file).unwrap();
+        let name = file.file_name().unwrap().to_string_lossy();
+        decided += decide_again(&name, &text);
+        files += 1;
+    }
+    assert_eq!(files, 6);
+    assert!(decided > 8000, "only {decided} decisions were compared");
+}
+
+/// How many decisions were the same: all of them.
+fn decide_again(name: &str, text: &str) -> usize {
+    let mut lines = text.lines();
+    let (mut controller, goal, workers) = settings(lines.next().unwrap());
+    let mut pods = Pods::default();
+    let mut decided = 0;
+    for line in lines {
+        let mut words = line.split(' ');
+        let second = words.next().unwrap().parse().unwrap();
+        let replicas = words.next().unwrap().parse().unwrap();
+        let expected: Option<u32> = match words.next().unwrap() {
+            "-" => None,
+            size => Some(size.parse().unwrap()),
+        };
+        let words: Vec<&str> = words.collect();
+        let silent = words == ["silent"];
+        let views = if silent {
+            Vec::new()
+        } else {
+            words.iter().map(|word| pods.read(word)).collect()
+        };
+        let view = View {
+            second,
+            pods: &views,
+            replicas,
+            silent,
+            goal,
+            workers,
+        };
+        let found = controller.decide(&view);
+        assert_eq!(found, expected, "{name}: second {second}");
+        decided += usize::from(found.is_some());
+    }
+    decided
+}
+
+fn settings(line: &str) -> (Qm2, Goal, u32) {
+    let mut words = line.split(' ');
+    let additions = words.next().unwrap() == "qm2";
+    let settings: BTreeMap<&str, &str> = words.map(|word| word.split_once('=').unwrap()).collect();
+    let controller = Qm2::new(Qm2Options {
+        additions,
+        calibrated: settings["kappa"] == "on",
+        pooled: settings["pooled"] == "yes",
+    });
+    let goal = Goal {
+        target: settings["target"].parse().unwrap(),
+        min: settings["min"].parse().unwrap(),
+        max: settings["max"].parse().unwrap(),
+    };
+    (controller, goal, settings["workers"].parse().unwrap())
+}
+
+/// The pods so far: their number by name, and what they have counted, times in microseconds.
+#[derive(Default)]
+struct Pods(BTreeMap<String, (u64, [u64; 5])>);
+
+impl Pods {
+    fn read(&mut self, word: &str) -> PodView {
+        let at = word.find(['s', 'r', 'd']).unwrap();
+        let (name, rest) = word.split_at(at);
+        let (state, moved) = rest.split_at(1);
+        let number = self.0.len() as u64;
+        let (id, counted) = self.0.entry(name.to_owned()).or_insert((number, [0; 5]));
+        for (counter, moved) in counted.iter_mut().zip(moved.split_terminator(',')) {
+            *counter += moved.parse::<u64>().unwrap();
+        }
+        let [arrivals, refused, answered, waited, sojourned] = *counted;
+        PodView {
+            id: *id,
+            state: match state {
+                "s" => PodState::Starting,
+                "r" => PodState::Serving,
+                _ => PodState::Draining,
+            },
+            told: Told {
+                arrivals,
+                refused,
+                answered,
+                waited: waited as f64 / 1e6,
+                sojourned: sojourned as f64 / 1e6,
+                in_system: u32::try_from(arrivals - refused - answered).unwrap(),
+            },
+            speaks: state != "s",
+            frozen: false,
+            service: 0.0,
+        }
+    }
+}

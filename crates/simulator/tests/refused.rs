@@ -1,0 +1,89 @@
+//! What somebody wrote wrongly is refused in words that name the file, the line, and what was expected.
+//!
+//! `testdata/refused-traces/<a sentence>.csv` has its messages in `<a sentence>.out`, and
+//! `testdata/refused-scenarios/<a sentence>.txt` in its first lines, behind `#!`; a message may be longer than what is
+//! expected of it. All messages are told at once, and there are no others.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pushscale_simulator::Mistakes;
+use pushscale_simulator::scenario::Draft;
+use pushscale_simulator::traffic::read_trace;
+
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|file| file.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 15);
+    files
+}
+
+fn compare(file: &Path, told: &Mistakes, expected: &[&str]) {
+    let name = file.display().to_string();
+    let told = told.to_string();
+    let told: Vec<&str> = told.lines().collect();
+    assert_eq!(told.len(), expected.len(), "{name}: {told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        // Without the folder, and a scenario without a line is called by its name.
+        let said = told.strip_prefix(&format!("{name}:"));
+        let stem = file.file_stem().unwrap().to_string_lossy();
+        let said = said.or_else(|| told.strip_prefix(&format!("{stem}:")));
+        let said = said.unwrap_or_else(|| panic!("{told} does not name the file"));
+        assert!(
+            said.trim_start().starts_with(expected),
+            "{name}\n  says {said}\n  not  {expected}"
+        );
+    }
+}
+
+#[test]
+fn a_bad_trace_is_refused() {
+    for file in files("testdata/refused-traces", "csv") {
+        let expected = fs::read_to_string(file.with_extension("out")).unwrap();
+        let expected: Vec<&str> = expected.lines().collect();
+        match read_trace(&file) {
+            Ok(_) => panic!("{}: it was taken", file.display()),
+            Err(told) => compare(&file, &told, &expected),
+        }
+    }
+}
+
+#[test]
+fn a_bad_scenario_is_refused() {
+    for file in files("testdata/refused-scenarios", "txt") {
+        let text = fs::read_to_string(&file).unwrap();
+        let expected: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("#! "))
+            .collect();
+        let mut draft = Draft::default();
+        draft.add_file(&file);
+        match draft.finish(&[]) {
+            Ok(_) => panic!("{}: it was taken", file.display()),
+            Err(told) => compare(&file, &told, &expected),
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let told = read_trace(Path::new("no/such.csv"))
+        .unwrap_err()
+        .to_string();
+    assert!(told.starts_with("no/such.csv: No such file"), "{told}");
+    let mut draft = Draft::default();
+    draft.add_file(Path::new("no/such.txt"));
+    let told = draft.finish(&[]).unwrap_err().to_string();
+    assert!(told.contains("no/such.txt: No such file"), "{told}");
+}

@@ -1,0 +1,50 @@
+//! The scenarios that stand beside the simulation can be run, all of them.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pushscale_simulator::scenario::{Draft, Scenario};
+use pushscale_simulator::{Mistakes, traffic::Traffic};
+
+fn read(file: &Path) -> Result<Scenario, Mistakes> {
+    let mut draft = Draft::default();
+    draft.add_file(file);
+    draft.finish(&[])
+}
+
+#[test]
+fn every_scenario_runs_or_has_a_stand_in_that_does() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let files: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|file| file.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    assert_eq!(files.len(), 17);
+    let mut missing = Vec::new();
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        if let Err(told) = read(&file) {
+            let told = told.to_string();
+            assert!(told.contains("no trace ../traces/twitter_"), "{told}");
+            let stand_in = read(&folder.join("stand-ins").join(name)).unwrap();
+            assert!(stand_in.name.starts_with("made up"));
+            assert!(matches!(stand_in.world.traffic, Traffic::Rates(_)));
+            missing.push(name.to_owned());
+        }
+    }
+    missing.sort();
+    assert_eq!(missing, ["twitter03.txt", "twitter09-lc.txt"]);
+}
+
+#[test]
+fn a_random_scenario_is_what_its_number_says_for_ever() {
+    let scenario = pushscale_simulator::scenario::random_scenario(7);
+    assert_eq!(scenario, pushscale_simulator::scenario::random_scenario(7));
+    let mut draft = Draft::default();
+    draft.add_text("again.txt", &scenario.write(None), None);
+    let again = draft.finish(&[]).unwrap();
+    assert_eq!(again.world, scenario.world);
+}

@@ -1,0 +1,177 @@
+//! What the decisions are worth: ours and others' in simulated clusters.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pushscale_simulator::cluster::simulate;
+use pushscale_simulator::control::{Controller, PushScaling, Rival};
+use pushscale_simulator::in_parallel;
+use pushscale_simulator::scenario::{Draft, Scenario, random_scenario};
+
+/// Ours first. The reference and its predecessor calibrate themselves, as ours does.
+const CONTROLLERS: [(&str, &str); 6] = [
+    ("ours", "pushscale"),
+    ("QM2", "qm2"),
+    ("QM", "qm"),
+    ("KPA", "kpa"),
+    ("HPA 15 s", "hpa"),
+    ("oracle", "oracle"),
+];
+
+/// Violation seconds and pod-hours of each seed.
+type Runs = Vec<[f64; 2]>;
+
+/// Prints a table. `SEEDS`: of each scenario so many; `RANDOM`: so many random scenarios, from the number `FROM` on, which
+/// is new every time unless given.
+pub(crate) fn run() {
+    let seeds = number("SEEDS").unwrap_or(2).max(1);
+    let count = number("RANDOM").unwrap_or(12);
+    let from = number("FROM").unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        now.as_secs()
+    });
+    let shared = shared();
+    let random: Vec<(String, Scenario)> = (from..from + count)
+        .map(random_scenario)
+        .map(|scenario| (scenario.name.clone(), scenario))
+        .collect();
+    let all: Vec<&Scenario> = shared.iter().chain(&random).map(|(_, of)| of).collect();
+    let runs_each = CONTROLLERS.len() * seeds as usize;
+    let outcomes = in_parallel(
+        all.len() * runs_each,
+        &|job| {
+            let scenario = all[job / runs_each];
+            let (_, word) = CONTROLLERS[job % runs_each / seeds as usize];
+            let seed = 1 + job as u64 % seeds;
+            let outcome = simulate(&scenario.world, controller(word, scenario).as_mut(), seed);
+            [f64::from(outcome.violation_seconds), outcome.pod_hours]
+        },
+        &mut || {},
+    );
+    let by_controller: Vec<Runs> = outcomes.chunks(seeds as usize).map(<[_]>::to_vec).collect();
+    let by_scenario: Vec<&[Runs]> = by_controller.chunks(CONTROLLERS.len()).collect();
+    println!(
+        "  violation seconds / pod-hours, the mean of {seeds} seeds (least…most); random scenarios from FROM={from}\n"
+    );
+    let heads = CONTROLLERS.map(|(name, _)| name).join(" | ");
+    println!("| scenario | {heads} |");
+    println!("| ---{} |", " | ---".repeat(CONTROLLERS.len()));
+    let (of_shared, of_random) = by_scenario.split_at(shared.len());
+    for (name, rows) in [(&shared, of_shared), (&random, of_random)] {
+        for ((name, _), row) in name.iter().zip(rows) {
+            print_row(name, row);
+        }
+    }
+    let mut totals = vec![(format!("{} shared", shared.len()), total(of_shared))];
+    if !random.is_empty() {
+        totals.push((format!("{count} random"), total(of_random)));
+        totals.push(("all".to_owned(), total(&by_scenario)));
+    }
+    for (name, row) in &totals {
+        print_row(&format!("**{name}**"), row);
+    }
+    println!();
+    for (name, row) in &totals {
+        for rival in [1, 2] {
+            print_ratio(name, row, rival);
+        }
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is {text:?}: it must be a whole number")),
+    )
+}
+
+fn controller(word: &str, scenario: &Scenario) -> Box<dyn Controller> {
+    if word == "pushscale" {
+        return Box::new(PushScaling::of_world(&scenario.world).unwrap());
+    }
+    word.parse::<Rival>().unwrap().controller(&scenario.world)
+}
+
+/// The shared scenarios by their files' names; where a recording is not at hand, its stand-in.
+fn shared() -> Vec<(String, Scenario)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/simulator/scenarios");
+    let traces = env::var_os("PUSHSCALE_TRACES").unwrap_or_default();
+    let traces: Vec<PathBuf> = env::split_paths(&traces).collect();
+    let read = |file: &Path| {
+        let mut draft = Draft::default();
+        draft.add_file(file);
+        draft.finish(&traces)
+    };
+    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|file| file.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    files.sort();
+    let named = files.iter().map(|file| {
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        read(file).map_or_else(
+            |missing| {
+                let stand_in = folder.join("stand-ins").join(file.file_name().unwrap());
+                let scenario = read(&stand_in);
+                let scenario = scenario.unwrap_or_else(|_| panic!("{missing}"));
+                (format!("{name}, made-up stand-in"), scenario)
+            },
+            |scenario| (name.clone(), scenario),
+        )
+    });
+    named.collect()
+}
+
+/// The sum over scenarios, seed by seed, of each controller.
+fn total(rows: &[&[Runs]]) -> Vec<Runs> {
+    let mut sums: Vec<Runs> = rows[0].to_vec();
+    for row in &rows[1..] {
+        for (sum, runs) in sums.iter_mut().zip(*row) {
+            for (sum, run) in sum.iter_mut().zip(runs) {
+                sum[0] += run[0];
+                sum[1] += run[1];
+            }
+        }
+    }
+    sums
+}
+
+fn print_row(name: &str, row: &[Runs]) {
+    let cells = row.iter().map(|runs| {
+        let [seconds, hours] = [0, 1].map(|index| spread(runs, index));
+        format!("{seconds} / {hours}")
+    });
+    println!("| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
+}
+
+fn spread(runs: &Runs, index: usize) -> String {
+    let digits = index;
+    let values = || runs.iter().map(|run| run[index]);
+    let mean = mean(runs, index);
+    if runs.len() == 1 {
+        return format!("{mean:.digits$}");
+    }
+    let (least, most) = (
+        values().fold(f64::INFINITY, f64::min),
+        values().fold(0.0, f64::max),
+    );
+    format!("{mean:.digits$} ({least:.digits$}…{most:.digits$})")
+}
+
+fn mean(runs: &Runs, index: usize) -> f64 {
+    runs.iter().map(|run| run[index]).sum::<f64>() / runs.len() as f64
+}
+
+fn print_ratio(name: &str, row: &[Runs], rival: usize) {
+    let ratio = |index: usize| mean(&row[0], index) / mean(&row[rival], index);
+    println!(
+        "  {name}: ours against {}: {:.2} times the violation seconds at {:.2} times the pod-hours",
+        CONTROLLERS[rival].0,
+        ratio(0),
+        ratio(1)
+    );
+}

@@ -1,0 +1,63 @@
+//! How long it takes to simulate.
+
+use std::path::Path;
+use std::time::Instant;
+
+use pushscale_simulator::cluster::{Goal, World, simulate};
+use pushscale_simulator::control::{PushScaling, Rival};
+use pushscale_simulator::traffic::{Traffic, read_trace};
+
+use crate::spread::Spread;
+
+const SECONDS: usize = 4 * 3600;
+
+const RUNS: u64 = 9;
+
+/// Prints the seconds that four hours take, from reading the recording to the figures.
+pub(crate) fn run() {
+    let world = world();
+    println!(
+        "  4 h at {:.0} requests/s, target 50 ms, one core; seconds: min / median / mean / max",
+        world.traffic.requests() / SECONDS as f64
+    );
+    let took = (1..=RUNS).map(|seed| {
+        let began = Instant::now();
+        let world = self::world();
+        let mut ours = PushScaling::of_world(&world).unwrap();
+        let outcome = simulate(&world, &mut ours, seed);
+        assert!(outcome.answered > 1_000_000);
+        began.elapsed().as_secs_f64()
+    });
+    println!("  pushscale: {:.3}", Spread::of(took.collect()));
+    for word in ["qm2", "kpa", "hpa", "fixed:4"] {
+        let rival: Rival = word.parse().unwrap();
+        let took = (1..=RUNS).map(|seed| {
+            let began = Instant::now();
+            let world = self::world();
+            simulate(&world, rival.controller(&world).as_mut(), seed);
+            began.elapsed().as_secs_f64()
+        });
+        println!("  {word}: {:.3}", Spread::of(took.collect()));
+    }
+}
+
+/// Two recordings added up, and pods of four workers that take 100 ms.
+fn world() -> World {
+    let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/simulator/traces");
+    let read = |name: &str| read_trace(&traces.join(name)).unwrap();
+    let (small, mid) = (
+        read("servegen_m-small_8h.csv"),
+        read("servegen_m-mid_day.csv"),
+    );
+    let sums = small.iter().zip(&mid).map(|(one, other)| one + other);
+    World {
+        traffic: Traffic::Counts(sums.take(SECONDS).collect()),
+        pods: 4,
+        goal: Goal {
+            target: 0.05,
+            min: 1,
+            max: 80,
+        },
+        ..World::default()
+    }
+}
