@@ -74,7 +74,7 @@ fn a_frozen_torchserve_holds(algorithm: Algorithm) {
         let text = fleet.describe();
         text.contains("SomePodsSilent") && text.contains("does not answer")
     });
-    stays(&fleet, 2, 30);
+    stays(&fleet, 2, 25);
     signal("-CONT");
     // And to show that it was the silence that held it:
     until(Duration::from_secs(90), "down to 1", || {
@@ -105,7 +105,7 @@ fn log_mode_holds(algorithm: Algorithm) {
             .describe()
             .contains("set metrics_mode=prometheus in config.properties")
     });
-    stays(&fleet, 2, 20);
+    stays(&fleet, 2, 15);
     let described = fleet.describe();
     assert!(described.contains("FailedGetPodsMetric"), "{described}");
     assert!(described.contains("NoPodReports"), "{described}");

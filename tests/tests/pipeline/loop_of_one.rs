@@ -129,6 +129,12 @@ async fn by_ratio_a_stuck_worker_raises_the_size_although_no_counter_moves() {
 async fn by_the_model_a_stuck_worker_is_told() {
     let (world, sidecar, load, _server) = stuck(Algorithm::Model).await;
     until_told(&world, "NothingIsAnswered").await;
+    // And goes on being told: readings come at any place in the seconds that are looked at.
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let page = http::get(world.admin, "/debug/scalers").await.body;
+        assert!(!page.contains("RequestsAreAnswered"), "{page}");
+    }
     load.stopper().stop();
     sidecar.end().await;
     world.end().await;
