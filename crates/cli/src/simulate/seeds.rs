@@ -41,7 +41,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<u64>, String> {
 pub(super) fn name(seeds: &[u64]) -> String {
     match seeds {
         [only] => format!("seed {only}"),
-        [first, .., last] if last - first == seeds.len() as u64 - 1 && seeds.is_sorted() => {
+        [first, .., last] if seeds.is_sorted() && last - first == seeds.len() as u64 - 1 => {
             format!("seeds {first} to {last}")
         }
         several => {
