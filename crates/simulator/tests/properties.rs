@@ -217,8 +217,6 @@ fn neither_gaps_nor_failures_let_the_size_fall_below_the_need() {
 
 /// Two pods freeze for five minutes. Afterwards all is as before, and so should the size be.
 #[test]
-#[ignore = "a known weakness: the answers after a freeze make service times look uneven for ten minutes; the calibration \
-            learns from that, and a quarter of an hour later there is a pod too few for some minutes"]
 fn a_freeze_is_forgotten() {
     let world = World {
         faults: vec![Fault::Freeze {

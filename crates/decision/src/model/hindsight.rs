@@ -43,7 +43,7 @@ const DELAYS: usize = 64;
 /// A harmed second of a fleet of one costs as much as its pod for so many seconds; of larger ones as much as so many
 /// pod-seconds times the fourth root of their size. A bad second is a second of somebody's, however many pods
 /// serve it: priced by the whole fleet, 350 random loads took 1.9 % more pod-hours and had 2.8 % more harmed seconds.
-const HARM: f64 = 400.0;
+const HARM: f64 = 366.0;
 
 /// What happened is forgotten with this time constant, in seconds.
 const MEMORY: f64 = 7200.0;
@@ -123,6 +123,8 @@ pub(crate) struct Hindsight {
     /// The usual size.
     size: f64,
     looks: u32,
+    /// The highest need since the last look: a size that was ordered in between is not taken back at once.
+    since: Need,
     /// Pods that each second since the last look would have needed.
     harmed_below: [f32; SECONDS],
     seconds: usize,
@@ -146,6 +148,7 @@ impl Default for Hindsight {
             costs: [Cost::default(); SETTINGS],
             size: 0.0,
             looks: 0,
+            since: Need::default(),
             harmed_below: [0.0; SECONDS],
             seconds: 0,
             chosen: first.unwrap_or(0),
@@ -169,6 +172,8 @@ impl Hindsight {
         }
         tape.float(&mut self.size);
         tape.number(&mut self.looks);
+        tape.float(&mut self.since.now);
+        tape.float(&mut self.since.ahead);
         for pods in &mut self.harmed_below {
             tape.single(pods);
         }
@@ -195,6 +200,12 @@ impl Hindsight {
         }
     }
 
+    /// Once a second: what the load asks for.
+    pub(crate) fn needs(&mut self, need: Need) {
+        self.since.now = self.since.now.max(need.now);
+        self.since.ahead = self.since.ahead.max(need.ahead);
+    }
+
     /// Once a second: so many pods its arrivals would have taken to be served within four times the target.
     pub(crate) fn second(&mut self, pods: f64) {
         self.harmed_below[self.seconds % SECONDS] = single(pods);
@@ -208,6 +219,7 @@ impl Hindsight {
         self.size += (need.now - self.size) * pace;
         let size = self.size.max(1.0);
         let delay = looks(delay).clamp(1, DELAYS - 1);
+        let since = std::mem::take(&mut self.since);
         let told = self.seconds.min(SECONDS);
         self.seconds = 0;
         let started = self.looks as usize > delay + 1;
@@ -215,7 +227,7 @@ impl Hindsight {
         let harm = HARM * size.sqrt().sqrt() / size;
         let mut best = f64::INFINITY;
         for trend in 0..TRENDS {
-            self.needs[trend].push(need.of(trend));
+            self.needs[trend].push(since.of(trend));
             if self.looks.is_multiple_of(LOOKS_A_MINUTE) {
                 let highest = self.needs[trend].highest(LOOKS_A_MINUTE as usize);
                 self.minutes[trend].push(highest);

@@ -195,6 +195,7 @@ impl ModelState {
             let pods = capacity.need(arrivals, HARMED, &mut self.occupancies);
             self.hindsight.second(pods);
         }
+        self.hindsight.needs(demand.need);
         if turn.looks {
             self.hindsight.look(demand.need, situation.delay);
         }

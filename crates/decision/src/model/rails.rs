@@ -71,10 +71,11 @@ impl ModelState {
     fn is_stuck(&self, capacity: &Capacity, census: &Census) -> bool {
         let quiet = (STUCK_SERVICES * capacity.service).clamp(STUCK_SECONDS, 300.0);
         let window = self.ledger.window(whole(quiet).into());
+        let silent = self.ledger.now().saturating_sub(self.answered_at);
         census.counting > 0
             && window.seconds >= TOLD * quiet
             && window.arrivals >= 1.0
-            && window.answered <= 0.0
+            && silent >= u64::from(whole(quiet))
             && census.in_system >= 1.0
     }
 

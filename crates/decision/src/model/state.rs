@@ -41,6 +41,8 @@ pub(crate) struct ModelState {
     pub(super) began: Option<(u64, u32)>,
     /// Most workers of one pod that were seen busy at a time, where nobody tells how many there are.
     pub(super) busiest: f64,
+    /// The second in which a pod last told of an answer.
+    pub(super) answered_at: u64,
     /// Most answers a second and pod while requests waited everywhere, for batches.
     pub(super) peak: f64,
     /// Since when requests arrive and none is answered, and the size to stay at meanwhile.
@@ -66,6 +68,7 @@ impl ModelState {
             turned: 0,
             began: None,
             busiest: 0.0,
+            answered_at: 0,
             peak: 0.0,
             stuck: None,
             late_since: None,
@@ -86,6 +89,10 @@ impl ModelState {
         let Some(mut addition) = trace.take(taken, reading, new) else {
             return;
         };
+        if addition.answers {
+            let second = taken.since_origin().as_secs();
+            self.answered_at = self.answered_at.max(second);
+        }
         let elapsed = addition.to.since(addition.from).as_secs_f64();
         let delta = &mut addition.delta;
         if let Some(service) = self.service.known() {
@@ -122,6 +129,7 @@ impl ModelState {
             tape.number(size);
         });
         tape.float(&mut self.busiest);
+        tape.word(&mut self.answered_at);
         tape.float(&mut self.peak);
         tape.option(&mut self.stuck, u32::default, Tape::number);
         tape.option(&mut self.late_since, || Moment::ORIGIN, Tape::moment);
