@@ -61,7 +61,7 @@ fn lives() -> impl Strategy<Value = Vec<(u64, f64, f64)>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// I3 and 4.8.9: within the bounds; at most one write a second; down by half in 15 s at the most.
+    /// I3: within the bounds; at most one write a second; down by half in 15 s at the most.
     #[test]
     fn sizes_stay_within_bounds_and_limits(
         life in lives(),

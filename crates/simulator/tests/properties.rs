@@ -23,14 +23,14 @@ fn run(world: &World, seed: u64) -> Outcome {
     simulate(world, &mut PushScaling::of_world(world).unwrap(), seed)
 }
 
-/// A fixed point (decision.md 4.8.6): under a steady load the size comes to what the queueing formula says and stays
-/// there, wherever it began: no limit cycle.
+/// A fixed point: under a steady load the size comes to what the queueing formula says and stays there, wherever it
+/// began: no limit cycle.
 ///
-/// 4.8.6 asks for one pod more or less and a change in ten minutes. Neither this nor the reference holds that to the
-/// letter where a pod is a few percent of the fleet: a rise counts as soon as it is significant, and with ten looks a
-/// minute chance alone is significant now and then; and head-room is ordered for it, half the pods at most.
+/// The first design asked for one pod more or less, and a change in ten minutes at most. Neither this nor the
+/// reference holds that to the letter where a pod is a few percent of the fleet: a rise counts as soon as it is
+/// significant, and chance alone is that now and then; and head-room is ordered for it, half the pods at most.
 /// What is held: never fewer than the formula's size, no more than its head-room allows, a third of that between
-/// the smallest and the largest size, and less than a change a minute in a fleet of up to 50 pods.
+/// the smallest and the largest size, and a change in two minutes at most in a fleet of up to 50 pods.
 #[test]
 fn under_a_steady_load_the_size_stays() {
     let settings = settings();
@@ -56,20 +56,24 @@ fn under_a_steady_load_the_size_stays() {
             assert!(most <= fewest + fewest.div_ceil(2) + 1, "{told}");
             assert!(most - least <= fewest.div_ceil(3).max(2), "{told}");
             // Where a pod is less than a fiftieth of the fleet, there is more often one to add or to spare.
-            let each = if fewest > 50 { 30 } else { 60 };
+            let each = if fewest > 50 { 60 } else { 120 };
             assert!(changes <= (7200 - settled) / each, "{told}");
             changes
         },
         &mut || {},
     );
-    // Half of all fleets are as calm as 4.8.6 wants all to be: six changes an hour.
+    // Six in ten fleets are as calm as the first design wanted all to be: six changes an hour.
     let calm = told.iter().filter(|changes| **changes <= 10).count();
-    assert!(2 * calm >= told.len(), "{calm} of {} are calm", told.len());
+    assert!(
+        5 * calm >= 3 * told.len(),
+        "{calm} of {} are calm",
+        told.len()
+    );
 }
 
-/// A step (4.8.7): the size rises within two readings, and is never below the need afterwards.
+/// A step: the size rises within two readings, and is never below the need afterwards.
 ///
-/// 4.8.7 says «never a decrease in the next hold». What was ordered only to work off the backlog is given back once
+/// The first design said «never a decrease in the next hold». What was ordered only to work off the backlog is given back once
 /// that is done, here and in the reference; what the load itself needs stays.
 #[test]
 fn a_step_is_answered_at_the_second_reading_and_what_it_needs_stays() {
@@ -97,9 +101,9 @@ fn a_step_is_answered_at_the_second_reading_and_what_it_needs_stays() {
     );
 }
 
-/// No thrash (4.8.8): what is ordered after a step is not cancelled.
+/// No thrash: what is ordered after a step is not cancelled.
 ///
-/// 4.8.8 allows a tenth in each minute after a step. Over all steps three tenths is what is held: a step to the double is
+/// The first design allowed a tenth in each minute after a step. Over all steps three tenths is what is held: a step to the double is
 /// often cleared by the first new pods, and those that have not started are cancelled then because nobody needs them.
 /// The reference cancels a sixth in the same steps.
 #[test]
@@ -133,7 +137,7 @@ fn few_orders_are_cancelled_in_the_minute_after_a_step() {
     );
 }
 
-/// 4.8.10: without any count of answers it says so, and the latency guards.
+/// Without any count of answers it says so, and the latency guards.
 #[test]
 fn without_a_count_of_answers_a_loss_of_capacity_is_seen_all_the_same() {
     for name in ["svc2x", "loose-w8"] {

@@ -8,13 +8,13 @@ pub(crate) const RATE: f64 = 100.0;
 
 const SERVICE: f64 = 0.1;
 
-/// Nobody plans fuller pods (decision.md 4.4).
+/// Nobody plans fuller pods.
 const FULLEST: f64 = 0.92;
 
 /// Balancing, workers, target over service time, pods at the beginning.
 pub(crate) type Setting = (Balancing, u32, f64, u32);
 
-/// All of 4.8.6.
+/// Targets, workers, balancing and sizes to begin with.
 pub(crate) fn settings() -> Vec<Setting> {
     let mut settings = Vec::new();
     for balancing in [Balancing::Random, Balancing::LeastOutstanding] {
@@ -47,7 +47,7 @@ pub(crate) fn steady(setting: &Setting, seconds: usize) -> World {
 /// Balancing, requests a second before, times so many after, target in seconds.
 pub(crate) type Rise = (Balancing, f64, f64, f64);
 
-/// From 50/s on and to the double and more, as 4.8.7 has it.
+/// From 50/s on and to the double and more.
 pub(crate) const MIXTURE: [Rise; 10] = [
     (Balancing::Random, 50.0, 2.0, 0.05),
     (Balancing::Random, 50.0, 4.0, 0.05),
