@@ -11,6 +11,7 @@ use std::time::Duration;
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Stop;
 use pushscale_sidecar::Config;
+use pushscale_simulator::Addresses;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -25,6 +26,13 @@ pub struct TestSidecar {
 }
 
 impl TestSidecar {
+    /// A sidecar that looks at this server and whose readings nobody takes.
+    pub async fn start_unheard(server: &Addresses) -> Self {
+        // Port 1 of loopback: nobody is there.
+        let nobody = "127.0.0.1:1";
+        Self::start("torchserve-0", server.metrics, server.management, nobody).await
+    }
+
     /// A sidecar in the pod `pod` that reads these ports every 100 ms and pushes to `aggregator`.
     pub async fn start(
         pod: &str,

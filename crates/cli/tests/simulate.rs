@@ -25,8 +25,12 @@ const LOAD: [&str; 7] = [
 ];
 
 fn simulate(more: &[&str]) -> Said {
+    simulate_in(&folder("here"), more)
+}
+
+fn simulate_in(folder: &Path, more: &[&str]) -> Said {
     let arguments: Vec<&str> = LOAD.iter().chain(more).copied().collect();
-    pushscale(&arguments, &folder("here"))
+    pushscale(&arguments, folder)
 }
 
 fn scenario(name: &str) -> PathBuf {
@@ -346,13 +350,6 @@ fn each_change_of_size_is_explained() {
 fn the_picture_is_xml_with_a_panel_for_each_thing() {
     let folder = folder("picture");
     let arguments = [
-        "simulate",
-        "--load",
-        "step:20->120@120",
-        "--seconds",
-        "600",
-        "--target",
-        "50ms",
         "--name",
         "<5 & more>",
         "--compare",
@@ -360,7 +357,7 @@ fn the_picture_is_xml_with_a_panel_for_each_thing() {
         "--svg",
         "a.svg",
     ];
-    pushscale(&arguments, &folder).succeeded();
+    simulate_in(&folder, &arguments).succeeded();
     let picture = fs::read_to_string(folder.join("a.svg")).unwrap();
     let tags = tags(&picture);
     assert_eq!(tags.first().map(String::as_str), Some("svg"));

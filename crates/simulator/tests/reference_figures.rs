@@ -12,10 +12,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use pushscale_simulator::cluster::{World, simulate};
 use pushscale_simulator::control::Rival;
+use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::Draft;
 
 /// Those that take seconds; the others were compared once and agree.
@@ -55,19 +55,20 @@ fn world(scenario: &str) -> World {
 #[test]
 fn figures_lie_within_the_spread_of_the_references_seeds() {
     let figures = recorded();
-    thread::scope(|scope| {
-        for scenario in QUICK {
-            let mut here = figures.iter().filter(|((name, _), _)| name == scenario);
-            let figures: Vec<_> = here.by_ref().collect();
-            assert_eq!(figures.len(), 6, "{scenario}");
-            scope.spawn(move || {
-                let world = world(scenario);
-                for ((_, controller), recorded) in figures {
-                    compare(scenario, &world, controller, recorded);
-                }
-            });
-        }
-    });
+    in_parallel(
+        QUICK.len(),
+        &|job| {
+            let scenario = QUICK[job];
+            let here = figures.iter().filter(|((name, _), _)| name == scenario);
+            let here: Vec<_> = here.collect();
+            assert_eq!(here.len(), 6, "{scenario}");
+            let world = world(scenario);
+            for ((_, controller), recorded) in here {
+                compare(scenario, &world, controller, recorded);
+            }
+        },
+        &mut || {},
+    );
 }
 
 fn compare(scenario: &str, world: &World, controller: &str, recorded: &[[f64; 2]]) {

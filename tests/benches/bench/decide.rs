@@ -10,6 +10,8 @@ use pushscale_simulator::control::{Controller, PushScaling, Rival};
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::{Draft, Scenario, random_scenario};
 
+use crate::spread::Spread;
+
 /// Ours first. The reference and its predecessor calibrate themselves, as ours does.
 const CONTROLLERS: [(&str, &str); 6] = [
     ("ours", "pushscale"),
@@ -142,32 +144,29 @@ fn total(rows: &[&[Runs]]) -> Vec<Runs> {
 
 fn print_row(name: &str, row: &[Runs]) {
     let cells = row.iter().map(|runs| {
-        let [seconds, hours] = [0, 1].map(|index| spread(runs, index));
+        let [seconds, hours] = [0, 1].map(|index| told(runs, index));
         format!("{seconds} / {hours}")
     });
     println!("| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
 }
 
-fn spread(runs: &Runs, index: usize) -> String {
+fn told(runs: &Runs, index: usize) -> String {
     let digits = index;
-    let values = || runs.iter().map(|run| run[index]);
-    let mean = mean(runs, index);
+    let spread = spread(runs, index);
+    let mean = spread.mean();
     if runs.len() == 1 {
         return format!("{mean:.digits$}");
     }
-    let (least, most) = (
-        values().fold(f64::INFINITY, f64::min),
-        values().fold(0.0, f64::max),
-    );
+    let (least, most) = (spread.min(), spread.max());
     format!("{mean:.digits$} ({least:.digits$}…{most:.digits$})")
 }
 
-fn mean(runs: &Runs, index: usize) -> f64 {
-    runs.iter().map(|run| run[index]).sum::<f64>() / runs.len() as f64
+fn spread(runs: &Runs, index: usize) -> Spread {
+    Spread::of(runs.iter().map(|run| run[index]).collect())
 }
 
 fn print_ratio(name: &str, row: &[Runs], rival: usize) {
-    let ratio = |index: usize| mean(&row[0], index) / mean(&row[rival], index);
+    let ratio = |index: usize| spread(&row[0], index).mean() / spread(&row[rival], index).mean();
     println!(
         "  {name}: ours against {}: {:.2} times the violation seconds at {:.2} times the pod-hours",
         CONTROLLERS[rival].0,

@@ -25,6 +25,10 @@ impl Spread {
         self.0.iter().sum::<f64>() / self.0.len() as f64
     }
 
+    pub(crate) fn min(&self) -> f64 {
+        self.0[0]
+    }
+
     pub(crate) fn max(&self) -> f64 {
         self.0[self.0.len() - 1]
     }
@@ -36,7 +40,7 @@ impl fmt::Display for Spread {
         write!(
             f,
             "{:.digits$} / {:.digits$} / {:.digits$} / {:.digits$}",
-            self.0[0],
+            self.min(),
             self.median(),
             self.mean(),
             self.max()

@@ -184,14 +184,7 @@ async fn grpc_counts(algorithm: Algorithm) {
 async fn the_sidecar_tells_what_it_sees_even_while_nobody_listens() {
     let server = server().await;
     let ports = server.addresses();
-    // Port 1 of loopback: nobody is there.
-    let sidecar = TestSidecar::start(
-        "torchserve-0",
-        ports.metrics,
-        ports.management,
-        "127.0.0.1:1",
-    )
-    .await;
+    let sidecar = TestSidecar::start_unheard(&ports).await;
     http::until(SOON, || async {
         http::get(sidecar.address, "/ready").await.status == 200
     })

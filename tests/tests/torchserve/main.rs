@@ -59,14 +59,7 @@ async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
     let hands = (options.workers * options.batch_size) as f64;
     let server = kit.start(options).await.unwrap();
     let ports = server.addresses();
-    // Port 1 of loopback: nobody takes the readings, they are looked at here.
-    let sidecar = TestSidecar::start(
-        "torchserve-0",
-        ports.metrics,
-        ports.management,
-        "127.0.0.1:1",
-    )
-    .await;
+    let sidecar = TestSidecar::start_unheard(&ports).await;
     http::until(SOON, || async { model(&sidecar).await.is_some() }).await;
 
     let all: f64 = steps.iter().map(|(rate, seconds)| rate * seconds).sum();

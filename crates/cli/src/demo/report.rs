@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use pushscale_simulator::cluster::Goal;
 use pushscale_simulator::load::LoadReport;
 
 use super::DemoOptions;
@@ -17,9 +18,6 @@ use super::world::Write;
 /// A request that takes longer is counted as harmed, as a failed one is.
 const HARMED_AFTER: Duration = Duration::from_secs(1);
 
-/// A second is violated if the requests sent in it waited more than so many times the target, or one of them failed.
-const VIOLATED_AT: f64 = 4.0;
-
 /// What a request takes that does not wait: the servers' 100 ms and what is around them, in seconds.
 const SERVICE_SECONDS: f64 = 0.107;
 
@@ -29,10 +27,19 @@ pub(crate) struct Report {
     history: Vec<Note>,
     writes: Vec<Write>,
     target: f64,
-    low: f64,
-    max: u32,
     step: Option<Instant>,
+    /// `None` if there was no step, or no server became ready.
+    hpa: Option<Simulated>,
     folder: PathBuf,
+}
+
+/// What became of the requests that were sent in one second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Second {
+    sent: u32,
+    failed: u32,
+    /// The waits of those that did not fail, in seconds.
+    waited: f64,
 }
 
 impl Report {
@@ -43,16 +50,17 @@ impl Report {
         writes: Vec<Write>,
     ) -> Self {
         let step = load.steps.iter().find(|began| began.step == 1);
-        Self {
+        let mut report = Self {
             step: step.map(|began| began.monotonic),
             target: f64::from(options.target_ms) / 1e3,
-            low: options.low,
-            max: options.max,
+            hpa: None,
             folder: options.report.clone(),
             load,
             history,
             writes,
-        }
+        };
+        report.hpa = report.simulate_hpa(options.low, options.max);
+        report
     }
 
     /// The size went above what it was at the step, and is back.
@@ -98,9 +106,9 @@ impl Report {
         self.history.iter().find(more).map(|note| note.at - step)
     }
 
-    /// For each second, the mean wait of the requests sent in it; `None` if none was answered. And whether one failed.
-    fn waits(&self) -> Vec<(f64, Option<f64>, bool)> {
-        let mut seconds: Vec<(f64, u32, bool)> = Vec::new();
+    /// What became of the requests that were sent in each second.
+    fn seconds(&self) -> Vec<Second> {
+        let mut seconds: Vec<Second> = Vec::new();
         for sample in &self.load.samples {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -109,59 +117,53 @@ impl Report {
             )]
             let second = sample.start_s.max(0.0) as usize;
             if seconds.len() <= second {
-                seconds.resize(second + 1, (0.0, 0, false));
+                seconds.resize(second + 1, Second::default());
             }
             let entry = &mut seconds[second];
+            entry.sent += 1;
             if sample.outcome.failed() {
-                entry.2 = true;
+                entry.failed += 1;
             } else {
-                entry.0 += (sample.latency.as_secs_f64() - SERVICE_SECONDS).max(0.0);
-                entry.1 += 1;
+                entry.waited += (sample.latency.as_secs_f64() - SERVICE_SECONDS).max(0.0);
             }
         }
-        let mean = |(sum, count, failed): (f64, u32, bool)| {
-            ((count > 0).then(|| sum / f64::from(count)), failed)
-        };
         seconds
-            .into_iter()
-            .enumerate()
-            .map(|(second, entry)| {
-                let (wait, failed) = mean(entry);
+    }
+
+    /// For each second, the mean wait of the requests sent in it; `None` if none was answered. And whether one failed.
+    fn waits(&self) -> Vec<(f64, Option<f64>, bool)> {
+        let seconds = self.seconds().into_iter().enumerate();
+        seconds
+            .map(|(second, of)| {
+                let answered = of.sent - of.failed;
+                let wait = (answered > 0).then(|| of.waited / f64::from(answered));
                 #[expect(clippy::cast_precision_loss, reason = "seconds of a demo")]
                 let at = second as f64 + 0.5;
-                (at, wait, failed)
+                (at, wait, of.failed > 0)
             })
             .collect()
     }
 
     /// The share of the requests that waited more than so many times the target, or failed.
     fn harmed(&self) -> f64 {
-        let limit = Duration::from_secs_f64(SERVICE_SECONDS + VIOLATED_AT * self.target);
+        let limit = Duration::from_secs_f64(SERVICE_SECONDS + Goal::HARMED * self.target);
         self.load.harmed(0.0, f64::INFINITY, limit).share()
     }
 
-    /// The HPA's turn; `None` if there was no step, or no server became ready.
-    fn hpa(&self) -> Option<Simulated> {
+    /// The HPA's turn on the same arrivals.
+    fn simulate_hpa(&self, low: f64, max: u32) -> Option<Simulated> {
         let step = self.step?.duration_since(self.load.began).as_secs();
         let start = (self.next_ready()? - self.reaction()?.as_secs_f64()).max(1.0);
-        let mut arrivals = Vec::new();
-        for sample in &self.load.samples {
-            let second = Duration::from_secs_f64(sample.start_s.max(0.0)).as_secs();
-            let second = usize::try_from(second).ok()?;
-            if arrivals.len() <= second {
-                arrivals.resize(second + 1, 0);
-            }
-            arrivals[second] += 1;
-        }
+        let arrivals: Vec<u32> = self.seconds().iter().map(|of| of.sent).collect();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a few requests"
         )]
-        let low = self.low.round() as u32;
+        let low = low.round() as u32;
         let fleet = hpa::Fleet {
             low,
-            max: self.max,
+            max,
             target: self.target,
             service: SERVICE_SECONDS,
             start,
@@ -172,7 +174,7 @@ impl Report {
 
     fn violated_seconds(&self) -> usize {
         let violated = |(_, wait, failed): &(f64, Option<f64>, bool)| {
-            *failed || wait.is_some_and(|wait| wait > VIOLATED_AT * self.target)
+            *failed || wait.is_some_and(|wait| wait > Goal::HARMED * self.target)
         };
         self.waits()
             .iter()
@@ -196,7 +198,7 @@ impl fmt::Display for Report {
         let sizes: Vec<String> = std::iter::once("1".to_owned())
             .chain(self.writes.iter().map(|write| write.to.to_string()))
             .collect();
-        let hpa = self.hpa();
+        let hpa = self.hpa;
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         let beside =
             |f: &mut fmt::Formatter<'_>, what: &str, ours: String, other: Option<String>| {

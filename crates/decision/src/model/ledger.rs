@@ -58,6 +58,16 @@ pub(crate) struct Delta {
     pub(crate) served: f64,
 }
 
+impl Delta {
+    /// Leaves what was answered out, and all that says of service.
+    pub(crate) fn forget_answers(&mut self) {
+        *self = Self {
+            arrivals: self.arrivals,
+            ..Self::default()
+        };
+    }
+}
+
 /// Sums over some seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Window {

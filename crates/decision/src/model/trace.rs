@@ -108,7 +108,7 @@ impl Trace {
         let answers = delta.answered > 0.0;
         if taken.since(from).as_secs_f64() > FROZEN {
             (self.warm_since, self.answers) = (None, 0);
-            (delta.answered, delta.waited, delta.served) = (0.0, 0.0, 0.0);
+            delta.forget_answers();
         }
         self.warm_up(taken, &mut delta);
         (taken > from).then_some(Addition {
@@ -130,7 +130,7 @@ impl Trace {
             .answers
             .saturating_add(super::queueing::whole(delta.answered).into());
         if few && taken.since(since).as_secs_f64() < COLD_SECONDS {
-            (delta.answered, delta.waited, delta.served) = (0.0, 0.0, 0.0);
+            delta.forget_answers();
             return;
         }
         #[expect(clippy::cast_possible_truncation, reason = "a few requests")]
