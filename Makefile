@@ -29,7 +29,7 @@ test: programs ## Run all tests: units, sockets, a real API server, a real node,
 	@echo "All tests passed."
 
 .PHONY: test-quick
-test-quick: ## Run the tests that need neither a cluster nor TorchServe (a minute)
+test-quick: ## Run the tests that need neither a cluster nor TorchServe (two minutes)
 	$(TEST) --workspace --exclude pushscale-tests --exclude pushscale-simulator
 	$(TEST) -p pushscale-tests --lib --bins --test dependencies --test allocations --test decision --test conformance --test pipeline
 
