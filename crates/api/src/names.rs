@@ -10,6 +10,57 @@ pub const FIELD_MANAGER: &str = "pushscale-aggregator";
 /// The container that the sidecar runs in.
 pub const SIDECAR_CONTAINER: &str = "pushscale-sidecar";
 
+/// The pod's volume with the sidecar's token and the aggregator's CA.
+pub const TRUST_VOLUME: &str = "pushscale-trust";
+
+/// The ConfigMap with the aggregator's CA, in every namespace; its key is `ca.crt`.
+pub const CA_CONFIG_MAP: &str = "pushscale-ca";
+
+/// What Kubernetes goes by when it chooses which pods of a ReplicaSet go first: the cheapest.
+pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// The label on a namespace or a pod that asks for the sidecar.
+pub mod inject {
+    /// On a namespace or a pod: [`ENABLED`] or [`DISABLED`]; the pod's counts more.
+    pub const LABEL: &str = "pushscale.dev/inject";
+    /// The sidecar is wanted.
+    pub const ENABLED: &str = "enabled";
+    /// The sidecar is not wanted.
+    pub const DISABLED: &str = "disabled";
+}
+
+/// Annotations on a pod template: what differs for this pod, and what became of it.
+pub mod annotations {
+    /// TorchServe's metrics port; 8082 if not said.
+    pub const METRICS_PORT: &str = "pushscale.dev/metrics-port";
+    /// TorchServe's metrics path; `/metrics` if not said.
+    pub const METRICS_PATH: &str = "pushscale.dev/metrics-path";
+    /// TorchServe's management port, or `off`; 8081 if not said.
+    pub const MANAGEMENT_PORT: &str = "pushscale.dev/management-port";
+    /// The file with the management port's token, in the TorchServe container.
+    pub const MANAGEMENT_TOKEN_FILE: &str = "pushscale.dev/management-token-file";
+    /// How often the sidecar looks, such as `1s`.
+    pub const INTERVAL: &str = "pushscale.dev/interval";
+    /// The sidecar's image.
+    pub const IMAGE: &str = "pushscale.dev/image";
+    /// The sidecar's CPU request, such as `1m`.
+    pub const CPU_REQUEST: &str = "pushscale.dev/cpu-request";
+    /// The sidecar's CPU limit; none if not said.
+    pub const CPU_LIMIT: &str = "pushscale.dev/cpu-limit";
+    /// The sidecar's memory request, such as `4Mi`.
+    pub const MEMORY_REQUEST: &str = "pushscale.dev/memory-request";
+    /// The sidecar's memory limit, such as `16Mi`.
+    pub const MEMORY_LIMIT: &str = "pushscale.dev/memory-limit";
+    /// How long the pod may take to answer what it has, such as `25s`.
+    pub const DRAIN_DEADLINE: &str = "pushscale.dev/drain-deadline";
+    /// Which container is TorchServe, where that is not plain.
+    pub const CONTAINER: &str = "pushscale.dev/container";
+    /// Written by the injector: the version that brought the sidecar in.
+    pub const INJECTED: &str = "pushscale.dev/injected";
+    /// Written by the injector: why the pod, or a part of it, was left as it was.
+    pub const SKIPPED: &str = "pushscale.dev/skipped";
+}
+
 /// The condition types of a PushScaler: the HPA's three, and ours.
 pub mod conditions {
     /// Can the target's size be read and written?

@@ -12,6 +12,9 @@ mod validate;
 
 pub use answer::{ErrorBody, PushAnswer};
 pub use limits::{MAX_AGE_SECONDS, MAX_BODY_BYTES, MAX_MODELS, MAX_NAME_BYTES};
-pub use names::{AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT, PUSH_PATH, SIDECAR_PORT, VERSION};
+pub use names::{
+    AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT, CA_FILE, DRAIN_PATH, INJECTOR_ADMIN_PORT,
+    INJECTOR_PORT, PUSH_PATH, SIDECAR_PORT, TOKEN_AUDIENCE, TOKEN_FILE, TRUST_FOLDER, VERSION,
+};
 pub use push::{Basis, Model, Pod, PortState, Push, Server, Sidecar, State};
 pub use validate::ParseError;
