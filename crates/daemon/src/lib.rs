@@ -11,3 +11,4 @@ pub mod readiness;
 pub mod reply;
 pub mod shutdown;
 pub mod tasks;
+pub mod tls;

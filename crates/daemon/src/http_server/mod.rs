@@ -1,10 +1,12 @@
 //! HTTP/1.1 servers: bind first, serve later, leave in order.
 
+mod places;
+mod transport;
+
 use std::convert::Infallible;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
@@ -13,11 +15,13 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 use crate::reply::Reply;
 use crate::shutdown::Stop;
+use places::Places;
+pub use transport::{Plain, Tls, Transport};
 
 /// After an accept error, such as too many open files, the loop rests instead of burning a core.
 const REST_AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(200);
@@ -48,6 +52,8 @@ pub struct BindError {
 pub struct Limits {
     /// Connections at a time; one more is told 503.
     pub connections: usize,
+    /// Connections at a time from one address.
+    pub connections_of_one: usize,
     /// How long a request's head may take, and how long a connection may be idle between two requests.
     pub idle: Duration,
     /// The largest head, in bytes. hyper takes no less than 8192.
@@ -60,6 +66,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 64,
+            connections_of_one: usize::MAX,
             idle: Duration::from_secs(75),
             head_bytes: 8192,
             grace: Duration::from_secs(5),
@@ -93,51 +100,116 @@ impl Bound {
         self.address
     }
 
-    /// Serves until `stop`, then finishes the requests in hand within the grace period.
+    /// Serves plain HTTP until `stop`, then finishes the requests in hand within the grace period.
     pub async fn serve<S>(self, limits: Limits, service: S, stop: Stop)
     where
         S: Service<Request<Incoming>, Response = Reply, Error = Infallible>
             + Clone
             + Send
+            + Sync
             + 'static,
         S::Future: Send,
     {
-        let places = Arc::new(Semaphore::new(limits.connections));
+        self.serve_over(Plain, limits, Alike(service), stop).await;
+    }
+
+    /// The same over `transport`, each connection with a service of its own.
+    pub async fn serve_over<T, F>(self, transport: T, limits: Limits, front: F, stop: Stop)
+    where
+        T: Transport,
+        F: Front,
+        <F::Service as Service<Request<Incoming>>>::Future: Send,
+    {
+        let places = Places::new(limits.connections, limits.connections_of_one);
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 () = stop.cancelled() => break,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
                 Err(error) => {
                     tracing::warn!(server = self.name, %error, "a connection was not accepted");
                     tokio::time::sleep(REST_AFTER_ACCEPT_ERROR).await;
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::debug!(server = self.name, "full: connection refused");
-                refuse(stream);
-                continue;
+            let place = match places.take(peer) {
+                Ok(place) => place,
+                Err(why) => {
+                    tracing::debug!(server = self.name, %peer, ?why, "connection refused");
+                    front.turned_away(why);
+                    refuse(stream);
+                    continue;
+                }
             };
-            let service = service.clone();
-            let stop = stop.clone();
+            let (transport, front, stop) = (transport.clone(), front.clone(), stop.clone());
             tokio::spawn(async move {
-                serve_connection(stream, limits, service, stop).await;
+                // Small answers must not wait for the peer's delayed acknowledgement (40 ms).
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "no TCP_NODELAY");
+                }
+                match transport.open(stream).await {
+                    Ok(stream) => serve_connection(stream, limits, front.service(peer), stop).await,
+                    Err(why) => front.turned_away(why),
+                }
                 drop(place);
             });
         }
         // No more connections are accepted from here on; those in hand hold their places until they end.
-        let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-        let ended = tokio::time::timeout(limits.grace, places.acquire_many(all)).await;
-        if ended.is_err() {
+        if !places.all_given_back(limits.grace).await {
             tracing::warn!(
                 server = self.name,
                 "requests were cut off by the grace period"
             );
         }
     }
+}
+
+/// Makes the service of each connection, and hears of those that get none.
+pub trait Front: Clone + Send + Sync + 'static {
+    /// Answers the requests of one connection.
+    type Service: Service<Request<Incoming>, Response = Reply, Error = Infallible> + Send + 'static;
+
+    /// The service of a connection from this address.
+    fn service(&self, peer: IpAddr) -> Self::Service;
+
+    /// A connection never came so far.
+    fn turned_away(&self, why: TurnedAway);
+}
+
+/// Why a connection got no service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TurnedAway {
+    /// All places were taken.
+    Full,
+    /// The address had as many as one may have.
+    TooManyOfOneAddress,
+    /// It spoke HTTP where TLS is asked for.
+    PlainHttp,
+    /// TLS did not come about.
+    Handshake,
+}
+
+/// The same service for every connection, and nobody who counts.
+#[derive(Clone)]
+struct Alike<S>(S);
+
+impl<S> Front for Alike<S>
+where
+    S: Service<Request<Incoming>, Response = Reply, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    type Service = S;
+
+    fn service(&self, _: IpAddr) -> S {
+        self.0.clone()
+    }
+
+    fn turned_away(&self, _: TurnedAway) {}
 }
 
 /// One write into an empty socket buffer does not block; if it fails, the peer is gone anyway. Not through
@@ -151,14 +223,11 @@ fn refuse(stream: TcpStream) {
     }
 }
 
-async fn serve_connection<S>(stream: TcpStream, limits: Limits, service: S, stop: Stop)
+async fn serve_connection<T, S>(stream: T, limits: Limits, service: S, stop: Stop)
 where
+    T: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Reply, Error = Infallible>,
 {
-    // Small answers must not wait for the peer's delayed acknowledgement (40 ms).
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY");
-    }
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle)

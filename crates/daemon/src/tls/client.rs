@@ -1,0 +1,90 @@
+//! Whom a client believes: a file of authorities, read again when it has changed.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::Resumption;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::TlsConnector;
+
+use super::{TlsError, provider};
+
+/// One aggregator is one session; a client keeps those of a few.
+const SESSIONS: usize = 16;
+
+/// The authorities in a file, PEM. All clones share what was read.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    path: PathBuf,
+    read: Arc<Mutex<Option<Read>>>,
+}
+
+#[derive(Debug)]
+struct Read {
+    pem: Vec<u8>,
+    config: Arc<ClientConfig>,
+}
+
+impl Authority {
+    /// The authorities in this file, which need not exist yet.
+    pub fn in_file(path: PathBuf) -> Self {
+        Self {
+            path,
+            read: Arc::default(),
+        }
+    }
+
+    /// Opens connections that believe what the file holds at this moment. A connection is opened seldom, and the
+    /// file has two kilobytes: looking at it each time is the simplest way to notice a rotation.
+    ///
+    /// # Errors
+    /// If the file cannot be read or has no certificate.
+    pub fn connector(&self) -> Result<TlsConnector, TlsError> {
+        let pem = std::fs::read(&self.path).map_err(|source| TlsError::Read {
+            path: self.path.clone(),
+            source,
+        })?;
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = read.as_ref().filter(|known| known.pem == pem) {
+            return Ok(TlsConnector::from(Arc::clone(&known.config)));
+        }
+        let config = Arc::new(self.config(&pem)?);
+        *read = Some(Read {
+            pem,
+            config: Arc::clone(&config),
+        });
+        Ok(TlsConnector::from(config))
+    }
+
+    fn config(&self, pem: &[u8]) -> Result<ClientConfig, TlsError> {
+        let what = || self.path.display().to_string();
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|source| TlsError::Pem {
+                what: what(),
+                source,
+            })?;
+            roots
+                .add(certificate)
+                .map_err(|source| TlsError::Unusable {
+                    what: what(),
+                    source,
+                })?;
+        }
+        if roots.is_empty() {
+            return Err(TlsError::NoCertificate { what: what() });
+        }
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|source| TlsError::Unusable {
+                what: what(),
+                source,
+            })?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Ok(config)
+    }
+}
