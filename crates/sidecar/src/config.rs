@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper::http::uri::PathAndQuery;
 use pushscale_daemon::config::{Mistake, Settings};
 use pushscale_daemon::logging::Log;
+use pushscale_daemon::tls::Authority;
 use pushscale_protocol::SIDECAR_PORT;
 
 use crate::identity::Identity;
 use crate::push::PushConfig;
 use crate::scrape::{PortAddress, ScrapeConfig};
-use crate::torchserve::{MANAGEMENT_PORT, METRICS_PORT};
+use crate::torchserve::{MANAGEMENT_PORT, METRICS_PATH, METRICS_PORT};
 
 /// The prefix of the sidecar's environment variables.
 pub const PREFIX: &str = "PUSHSCALE_SIDECAR";
@@ -61,10 +63,9 @@ impl Config {
             interval: settings.duration("interval", second, Duration::from_millis(100), minute),
             scrape: ScrapeConfig {
                 metrics: metrics_address(&mut settings),
+                metrics_path: metrics_path(&mut settings),
                 management: management_address(&mut settings),
-                management_token_file: Some(settings.text("management_token_file", ""))
-                    .filter(|file| !file.is_empty())
-                    .map(PathBuf::from),
+                management_token_file: file(&mut settings, "management_token_file"),
                 timeout: settings.duration("scrape_timeout", second, least, minute),
                 max_bytes: settings.number("max_page_bytes", 4 << 20, 4096, 64 << 20),
             },
@@ -77,11 +78,19 @@ impl Config {
                     least,
                     60 * minute,
                 ),
+                authority: file(&mut settings, "ca_file").map(Authority::in_file),
+                token_file: file(&mut settings, "token_file"),
             },
             identity,
         };
         settings.finish(config)
     }
+}
+
+fn file(settings: &mut Settings, key: &str) -> Option<PathBuf> {
+    Some(settings.text(key, ""))
+        .filter(|file| !file.is_empty())
+        .map(PathBuf::from)
 }
 
 fn metrics_address(settings: &mut Settings) -> PortAddress {
@@ -91,6 +100,18 @@ fn metrics_address(settings: &mut Settings) -> PortAddress {
         settings.mistake("metrics_url", format!("is {text:?}: {problem}"));
         PortAddress::default()
     })
+}
+
+fn metrics_path(settings: &mut Settings) -> PathAndQuery {
+    let text = settings.text("metrics_path", METRICS_PATH);
+    match text.parse() {
+        Ok(path) if text.starts_with('/') => path,
+        _ => {
+            let problem = format!("is {text:?}: it must be a path that begins with /");
+            settings.mistake("metrics_path", problem);
+            PathAndQuery::from_static(METRICS_PATH)
+        }
+    }
 }
 
 fn management_address(settings: &mut Settings) -> Option<PortAddress> {
@@ -165,10 +186,11 @@ mod tests {
         let told = load(&[
             ("PUSHSCALE_SIDECAR_AGGREGATOR", "http://there:1/x"),
             ("PUSHSCALE_SIDECAR_METRICS_URL", "https://127.0.0.1:8082"),
+            ("PUSHSCALE_SIDECAR_METRICS_PATH", "metrics"),
             ("PUSHSCALE_SIDECAR_INTERVAL", "1ms"),
             ("PUSHSCALE_SIDECAR_INTERVALL", "1s"),
         ])
         .unwrap_err();
-        assert_eq!(told.len(), 4, "{told:?}");
+        assert_eq!(told.len(), 5, "{told:?}");
     }
 }

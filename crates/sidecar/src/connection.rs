@@ -10,6 +10,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use pushscale_daemon::tls::{Authority, ClientStream, MaybeTls, TlsError};
 use thiserror::Error;
 use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio::task::AbortHandle;
@@ -21,7 +22,15 @@ pub(crate) struct Connection<A> {
     address: A,
     host: HeaderValue,
     limits: Limits,
+    peer: Option<Peer>,
     open: Option<Open>,
+}
+
+/// Who must be at the other end, and who vouches for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) name: String,
+    pub(crate) authority: Authority,
 }
 
 /// What an answer may take.
@@ -45,6 +54,8 @@ pub(crate) struct Answer {
 pub(crate) enum Failure {
     #[error("cannot connect: {0}")]
     Unreachable(#[source] io::Error),
+    #[error(transparent)]
+    Untrusted(#[from] TlsError),
     #[error("no answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
     #[error("the answer is larger than {0} bytes")]
@@ -72,8 +83,15 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
             address,
             host,
             limits,
+            peer: None,
             open: None,
         }
+    }
+
+    /// From now on over TLS, and only with this peer.
+    pub(crate) fn only_with(mut self, peer: Option<Peer>) -> Self {
+        self.peer = peer;
+        self
     }
 
     /// Sends a request and reads the whole answer. After a failure the next call connects anew.
@@ -114,6 +132,13 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
             .await
             .map_err(Failure::Unreachable)?;
         stream.set_nodelay(true).map_err(Failure::Unreachable)?;
+        let stream: MaybeTls<ClientStream> = match &self.peer {
+            Some(peer) => {
+                let opened = peer.authority.open(&peer.name, stream).await?;
+                MaybeTls::Tls(Box::new(opened))
+            }
+            None => MaybeTls::Plain(stream),
+        };
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(Failure::Broken)?;

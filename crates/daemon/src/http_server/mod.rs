@@ -106,19 +106,27 @@ impl Bound {
         S: Service<Request<Incoming>, Response = Reply, Error = Infallible>
             + Clone
             + Send
-            + Sync
             + 'static,
         S::Future: Send,
     {
-        self.serve_over(Plain, limits, Alike(service), stop).await;
+        self.serve_over(Plain, limits, move |_| service.clone(), |_| {}, stop)
+            .await;
     }
 
-    /// The same over `transport`, each connection with a service of its own.
-    pub async fn serve_over<T, F>(self, transport: T, limits: Limits, front: F, stop: Stop)
-    where
+    /// The same over `transport`, each connection with the service that `service_of` makes for its address;
+    /// `turned_away` hears of those that get none.
+    pub async fn serve_over<T, M, S>(
+        self,
+        transport: T,
+        limits: Limits,
+        service_of: M,
+        turned_away: impl Fn(TurnedAway) + Clone + Send + 'static,
+        stop: Stop,
+    ) where
         T: Transport,
-        F: Front,
-        <F::Service as Service<Request<Incoming>>>::Future: Send,
+        M: Fn(IpAddr) -> S + Clone + Send + 'static,
+        S: Service<Request<Incoming>, Response = Reply, Error = Infallible> + Send + 'static,
+        S::Future: Send,
     {
         let places = Places::new(limits.connections, limits.connections_of_one);
         loop {
@@ -138,20 +146,21 @@ impl Bound {
                 Ok(place) => place,
                 Err(why) => {
                     tracing::debug!(server = self.name, %peer, ?why, "connection refused");
-                    front.turned_away(why);
+                    turned_away(why);
                     refuse(stream);
                     continue;
                 }
             };
-            let (transport, front, stop) = (transport.clone(), front.clone(), stop.clone());
+            let (transport, stop) = (transport.clone(), stop.clone());
+            let (service_of, turned_away) = (service_of.clone(), turned_away.clone());
             tokio::spawn(async move {
                 // Small answers must not wait for the peer's delayed acknowledgement (40 ms).
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "no TCP_NODELAY");
                 }
                 match transport.open(stream).await {
-                    Ok(stream) => serve_connection(stream, limits, front.service(peer), stop).await,
-                    Err(why) => front.turned_away(why),
+                    Ok(stream) => serve_connection(stream, limits, service_of(peer), stop).await,
+                    Err(why) => turned_away(why),
                 }
                 drop(place);
             });
@@ -166,18 +175,6 @@ impl Bound {
     }
 }
 
-/// Makes the service of each connection, and hears of those that get none.
-pub trait Front: Clone + Send + Sync + 'static {
-    /// Answers the requests of one connection.
-    type Service: Service<Request<Incoming>, Response = Reply, Error = Infallible> + Send + 'static;
-
-    /// The service of a connection from this address.
-    fn service(&self, peer: IpAddr) -> Self::Service;
-
-    /// A connection never came so far.
-    fn turned_away(&self, why: TurnedAway);
-}
-
 /// Why a connection got no service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TurnedAway {
@@ -189,27 +186,6 @@ pub enum TurnedAway {
     PlainHttp,
     /// TLS did not come about.
     Handshake,
-}
-
-/// The same service for every connection, and nobody who counts.
-#[derive(Clone)]
-struct Alike<S>(S);
-
-impl<S> Front for Alike<S>
-where
-    S: Service<Request<Incoming>, Response = Reply, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-{
-    type Service = S;
-
-    fn service(&self, _: IpAddr) -> S {
-        self.0.clone()
-    }
-
-    fn turned_away(&self, _: TurnedAway) {}
 }
 
 /// One write into an empty socket buffer does not block; if it fails, the peer is gone anyway. Not through

@@ -20,7 +20,7 @@ const TLS_HANDSHAKE_RECORD: u8 = 22;
 
 /// Said to whom speaks HTTP where TLS is asked for.
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n\
-content-length: 63\r\nconnection: close\r\n\r\n\
+content-length: 64\r\nconnection: close\r\n\r\n\
 {\"error\":\"this port speaks TLS only: use https and give the CA\"}";
 
 /// How long the peer may take to hear that.

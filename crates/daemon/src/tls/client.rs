@@ -1,15 +1,20 @@
 //! Whom a client believes: a file of authorities, read again when it has changed.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::Resumption;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{TlsError, provider};
+
+/// A connection to a server that one of the authorities vouches for.
+pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
 
 /// One aggregator is one session; a client keeps those of a few.
 const SESSIONS: usize = 16;
@@ -36,26 +41,41 @@ impl Authority {
         }
     }
 
-    /// Opens connections that believe what the file holds at this moment. A connection is opened seldom, and the
-    /// file has two kilobytes: looking at it each time is the simplest way to notice a rotation.
+    /// Makes sure that the server on this stream is `name`: a DNS name or an address.
     ///
     /// # Errors
-    /// If the file cannot be read or has no certificate.
-    pub fn connector(&self) -> Result<TlsConnector, TlsError> {
+    /// If the file cannot be read or has no certificate, or if the server is not believed.
+    pub async fn open(&self, name: &str, stream: TcpStream) -> Result<ClientStream, TlsError> {
+        let config = self.current()?;
+        let refused = |source| TlsError::NotBelieved {
+            name: name.to_owned(),
+            source,
+        };
+        let server = ServerName::try_from(name.to_owned())
+            .map_err(|error| refused(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+        TlsConnector::from(config)
+            .connect(server, stream)
+            .await
+            .map_err(refused)
+    }
+
+    /// By what the file holds at this moment. A connection is opened seldom, and the file has two kilobytes: looking
+    /// at it each time is the simplest way to notice a rotation.
+    fn current(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let pem = std::fs::read(&self.path).map_err(|source| TlsError::Read {
             path: self.path.clone(),
             source,
         })?;
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = read.as_ref().filter(|known| known.pem == pem) {
-            return Ok(TlsConnector::from(Arc::clone(&known.config)));
+            return Ok(Arc::clone(&known.config));
         }
         let config = Arc::new(self.config(&pem)?);
         *read = Some(Read {
             pem,
             config: Arc::clone(&config),
         });
-        Ok(TlsConnector::from(config))
+        Ok(config)
     }
 
     fn config(&self, pem: &[u8]) -> Result<ClientConfig, TlsError> {

@@ -63,10 +63,7 @@ fn read(folder: &Path) -> Result<Pair, TlsError> {
 }
 
 fn tell(told: &mut Option<String>, error: &TlsError) {
-    let text = match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
+    let text = error.to_string();
     if told.as_ref() != Some(&text) {
         tracing::warn!(
             error = text,

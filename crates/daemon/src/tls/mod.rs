@@ -13,7 +13,7 @@ use rustls::crypto::CryptoProvider;
 use thiserror::Error;
 
 pub use certificate::ServerCertificate;
-pub use client::Authority;
+pub use client::{Authority, ClientStream};
 pub use folder::follow;
 pub use stream::MaybeTls;
 
@@ -21,7 +21,7 @@ pub use stream::MaybeTls;
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// The file cannot be read.
-    #[error("read {}", .path.display())]
+    #[error("cannot read {}: {source}", .path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -41,6 +41,14 @@ pub enum TlsError {
         what: String,
         /// What is wrong.
         source: rustls::pki_types::pem::Error,
+    },
+    /// The server is not the one that it should be, or does not speak TLS.
+    #[error("the server is not believed to be {name}: {source}")]
+    NotBelieved {
+        /// Who it should be.
+        name: String,
+        /// Why not.
+        source: io::Error,
     },
     /// Certificate and key do not belong together, or are of a kind that is not known here.
     #[error("{what}: {source}")]

@@ -7,13 +7,14 @@ use std::time::Duration;
 use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use pushscale_protocol::{ErrorBody, PUSH_PATH, PushAnswer};
 use tokio::sync::watch;
 
+use super::token::Token;
 use super::{PushConfig, Shared, Taken};
-use crate::connection::{Connection, Limits};
+use crate::connection::{Connection, Limits, Peer};
 use crate::metrics::PushOutcome;
 
 /// An answer of an aggregator is a line.
@@ -30,8 +31,11 @@ const RETRY: ExponentialBuilder = ExponentialBuilder::new()
 pub(super) struct Courier {
     connection: Connection<SocketAddr>,
     address: SocketAddr,
+    token: Option<Token>,
     shared: Shared,
     pauses: Option<ExponentialBackoff>,
+    /// What the aggregator last said when it refused one.
+    refused: Option<String>,
 }
 
 enum Delivered {
@@ -42,18 +46,30 @@ enum Delivered {
 }
 
 impl Courier {
-    pub(super) fn new(address: SocketAddr, config: &PushConfig, shared: Shared) -> Self {
+    /// Brings readings to `address`, which goes by `name`.
+    pub(super) fn new(
+        address: SocketAddr,
+        name: &str,
+        config: &PushConfig,
+        shared: Shared,
+    ) -> Self {
         let host = HeaderValue::from_str(&address.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("aggregator"));
         let limits = Limits {
             time: config.timeout,
             bytes: MAX_ANSWER_BYTES,
         };
+        let peer = config.authority.clone().map(|authority| Peer {
+            name: name.to_owned(),
+            authority,
+        });
         Self {
-            connection: Connection::new(address, host, limits),
+            connection: Connection::new(address, host, limits).only_with(peer),
             address,
+            token: config.token_file.clone().map(Token::in_file),
             shared,
             pauses: None,
+            refused: None,
         }
     }
 
@@ -108,6 +124,17 @@ impl Courier {
         request
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(token) = &mut self.token {
+            match token.header() {
+                Ok(header) => {
+                    request.headers_mut().insert(AUTHORIZATION, header);
+                }
+                Err(problem) => {
+                    self.note(PushOutcome::Unreachable, &problem);
+                    return Delivered::Failed;
+                }
+            }
+        }
         let answer = match self.connection.send(request).await {
             Ok(answer) => answer,
             Err(failure) => {
@@ -120,6 +147,7 @@ impl Courier {
         match answer.status {
             StatusCode::OK => {
                 self.shared.metrics.pushed(PushOutcome::Taken);
+                self.refused = None;
                 self.adopt_pace(&answer.body);
                 Delivered::Done
             }
@@ -129,8 +157,14 @@ impl Courier {
                 Delivered::Failed
             }
             status => {
-                let said = format!("{status}: {}", said(&answer.body));
-                self.note(PushOutcome::Refused, &said);
+                if let Some(token) = self
+                    .token
+                    .as_mut()
+                    .filter(|_| status == StatusCode::UNAUTHORIZED)
+                {
+                    token.doubt();
+                }
+                self.note_refused(format!("{status}: {}", said(&answer.body)));
                 Delivered::Done
             }
         }
@@ -143,10 +177,19 @@ impl Courier {
         }
     }
 
+    /// Nothing mends itself here: somebody must read it, once.
+    fn note_refused(&mut self, said: String) {
+        self.shared.metrics.pushed(PushOutcome::Refused);
+        if self.refused.as_ref() != Some(&said) {
+            tracing::warn!(aggregator = %self.address, said, "a push was refused");
+            self.refused = Some(said);
+        }
+    }
+
     fn note(&self, outcome: PushOutcome, error: &str) {
         self.shared.metrics.pushed(outcome);
         // The first failure of a row is news, the rest is noise: a line a second in a thousand pods.
-        if self.pauses.is_none() && outcome != PushOutcome::Refused {
+        if self.pauses.is_none() {
             tracing::warn!(aggregator = %self.address, error, "a push failed, trying again");
         } else {
             tracing::debug!(aggregator = %self.address, error, "a push failed");

@@ -3,12 +3,15 @@
 
 mod courier;
 mod resolve;
+mod token;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pushscale_daemon::tls::Authority;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -28,6 +31,10 @@ pub struct PushConfig {
     pub timeout: Duration,
     /// How often the name is resolved anew.
     pub resolve_every: Duration,
+    /// Who vouches for the aggregators; `None`: nobody, and the pushes go over plain HTTP.
+    pub authority: Option<Authority>,
+    /// The token to show, which is renewed while we run; `None`: none.
+    pub token_file: Option<PathBuf>,
 }
 
 /// What all couriers share.
@@ -57,20 +64,19 @@ pub(crate) async fn run(config: PushConfig, shared: Shared, mut lost: mpsc::Rece
     let mut running = JoinSet::new();
     let mut readings = shared.newest.clone();
     loop {
-        if let Some(mut found) = resolve::resolve(&config.aggregators).await {
-            found.truncate(MOST_AGGREGATORS);
+        if let Some(found) = resolve::resolve(&config.aggregators).await {
             couriers.retain(|address, courier| {
-                let stays = found.contains(address);
+                let stays = found.contains_key(address);
                 if !stays {
                     tracing::info!(aggregator = %address, "gone from the name");
                     courier.abort();
                 }
                 stays
             });
-            for address in found {
+            for (address, name) in found.into_iter().take(MOST_AGGREGATORS) {
                 couriers.entry(address).or_insert_with(|| {
                     tracing::info!(aggregator = %address, "pushing to");
-                    let courier = Courier::new(address, &config, shared.clone());
+                    let courier = Courier::new(address, name, &config, shared.clone());
                     running.spawn(courier.run())
                 });
             }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 pub use port::PortAddress;
 
+use hyper::http::uri::PathAndQuery;
 use pushscale_protocol::PortState;
 
 use crate::look::Look;
-use crate::torchserve::{METRICS_PATH, read_page};
+use crate::torchserve::read_page;
 use management::Management;
 use port::Port;
 
@@ -19,6 +20,8 @@ use port::Port;
 pub struct ScrapeConfig {
     /// The metrics port.
     pub metrics: PortAddress,
+    /// The metrics page on it.
+    pub metrics_path: PathAndQuery,
     /// The management port, if it is to be read.
     pub management: Option<PortAddress>,
     /// A file that holds the token for the management port.
@@ -34,6 +37,7 @@ pub struct ScrapeConfig {
 pub struct Scraper {
     began: Instant,
     metrics: Port,
+    metrics_path: PathAndQuery,
     management: Option<Management>,
 }
 
@@ -44,6 +48,7 @@ impl Scraper {
         Self {
             began: Instant::now(),
             metrics: port(&config.metrics),
+            metrics_path: config.metrics_path.clone(),
             management: config.management.as_ref().map(|address| {
                 Management::new(port(address), config.management_token_file.clone())
             }),
@@ -57,7 +62,7 @@ impl Scraper {
 
     /// One look. Takes at most the timeout for each of its requests.
     pub async fn look(&mut self) -> Look {
-        let metrics = self.metrics.get(METRICS_PATH, None).await;
+        let metrics = self.metrics.get(self.metrics_path.as_str(), None).await;
         let metrics = metrics.and_then(|body| match read_page(&body) {
             page if page.samples == 0 && page.bad_lines > 0 => Err(PortState::Garbled),
             page => Ok(page),

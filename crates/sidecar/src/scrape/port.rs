@@ -80,7 +80,7 @@ impl Port {
             Err(failure) => {
                 tracing::debug!(path, error = %failure, "no answer");
                 Err(match failure {
-                    Failure::Unreachable(_) => PortState::Refused,
+                    Failure::Unreachable(_) | Failure::Untrusted(_) => PortState::Refused,
                     Failure::TimedOut(_) => PortState::Frozen,
                     Failure::TooLarge(_) => PortState::Garbled,
                     // A server that speaks no HTTP, or one that died while it spoke.
