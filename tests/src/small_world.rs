@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use pushscale_aggregator::{
     Config, Event, Pending, Report, Scale, ScaleError, ScaleTarget, ScalerFacts, ScalerKey,
-    TargetRef, WatchId, World, Written,
+    TargetRef, Trust, WatchId, World, Written,
 };
 use pushscale_api::{PushScalerSpec, Schedules, policy_of};
 use pushscale_daemon::config::Settings;
@@ -75,6 +75,11 @@ impl SmallWorld {
 
     /// An aggregator that has not heard of any scaler yet, nor that there is none.
     pub async fn start_unlisted(address: SocketAddr) -> Self {
+        Self::start_trusting(address, Trust::default()).await
+    }
+
+    /// The same with a certificate to show, or tokens to ask for.
+    pub async fn start_trusting(address: SocketAddr, trust: Trust) -> Self {
         let listen = address.to_string();
         let settings = Settings::from_pairs(
             pushscale_aggregator::PREFIX,
@@ -96,6 +101,7 @@ impl SmallWorld {
             scale_target: Arc::new(Recorder(written)),
             tell,
             reports,
+            trust,
         };
         let stop = Stop::new();
         let stopped = stop.clone();

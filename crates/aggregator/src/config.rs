@@ -22,6 +22,19 @@ pub struct Config {
     pub namespace: Option<String>,
     /// Sidecars at a time; one more is told 503.
     pub max_connections: usize,
+    /// Connections at a time from one address. Pods of a host network share their node's.
+    pub max_connections_per_address: usize,
+    /// Who may push.
+    pub auth: Auth,
+}
+
+/// Who may push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Whoever reaches the port, for any pod: for runs on one machine.
+    None,
+    /// A pod for itself, by its service account token.
+    Token,
 }
 
 impl Config {
@@ -45,7 +58,25 @@ impl Config {
             admin_listen: settings.address("admin_listen", any(AGGREGATOR_ADMIN_PORT)),
             namespace: Some(settings.text("namespace", "")).filter(|name| !name.is_empty()),
             max_connections: settings.number("max_connections", 8192, 1, 1_000_000),
+            max_connections_per_address: settings.number(
+                "max_connections_per_address",
+                512,
+                1,
+                1_000_000,
+            ),
+            auth: auth(&mut settings),
         };
         settings.finish(config)
+    }
+}
+
+fn auth(settings: &mut Settings) -> Auth {
+    match settings.text("auth", "none").as_str() {
+        "none" => Auth::None,
+        "token" => Auth::Token,
+        text => {
+            settings.mistake("auth", format!("is {text:?}: it must be none or token"));
+            Auth::None
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Takes readings: `POST /v1/readings`, capped, timed, each way to end counted.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::event::{Event, Pushed, Verdict};
+use crate::gate::{Caller, Gate, Turned};
 use crate::metrics::{Metrics, ReadingOutcome};
 use crate::neutral::untimed;
 
@@ -26,8 +28,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const LOOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes readings for the loop.
-#[derive(Debug)]
 pub(crate) struct Ingest {
+    pub(crate) gate: Arc<Gate>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) readiness: Readiness,
     pub(crate) metrics: Metrics,
@@ -41,12 +43,13 @@ struct Refused {
 }
 
 impl Ingest {
-    /// Answers one request.
+    /// Answers one request from this address.
     pub(crate) async fn answer(
         self: Arc<Self>,
+        from: IpAddr,
         request: Request<Incoming>,
     ) -> Result<Reply, Infallible> {
-        let taken = self.take(request).await;
+        let taken = self.take(from, request).await;
         Ok(match taken {
             Ok(()) => {
                 self.metrics.reading(ReadingOutcome::Taken);
@@ -59,7 +62,7 @@ impl Ingest {
         })
     }
 
-    async fn take(&self, request: Request<Incoming>) -> Result<(), Refused> {
+    async fn take(&self, from: IpAddr, request: Request<Incoming>) -> Result<(), Refused> {
         if request.uri().path() != PUSH_PATH {
             return Err(refused(
                 StatusCode::NOT_FOUND,
@@ -81,6 +84,11 @@ impl Ingest {
                 "not ready yet: the PushScalers are not known".to_owned(),
             ));
         }
+        let caller = self
+            .gate
+            .admit(request.headers(), from)
+            .await
+            .map_err(turned)?;
         let body = whole_body(request).await?;
         let received = Instant::now();
         let push = Push::parse(&body).map_err(|error| {
@@ -91,6 +99,20 @@ impl Ingest {
             };
             refused(StatusCode::BAD_REQUEST, outcome, error.to_string())
         })?;
+        if let Caller::Pod(known) = &caller
+            && (push.pod.uid != known.uid.as_str()
+                || push.pod.name != known.name
+                || push.pod.namespace != known.namespace)
+        {
+            return Err(refused(
+                StatusCode::FORBIDDEN,
+                ReadingOutcome::OtherPod,
+                format!(
+                    "the token is that of pod {}/{}: a pod reports only for itself",
+                    known.namespace, known.name
+                ),
+            ));
+        }
         let (verdict, told) = oneshot::channel();
         let pushed = Pushed {
             namespace: push.pod.namespace.to_string(),
@@ -142,6 +164,23 @@ async fn whole_body(request: Request<Incoming>) -> Result<Bytes, Refused> {
             format!("the body did not arrive within {BODY_TIMEOUT:?}"),
         )),
     }
+}
+
+fn turned(why: Turned) -> Refused {
+    use ReadingOutcome as Outcome;
+    const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
+    let (status, outcome) = match why {
+        Turned::NoToken | Turned::NoClaims => (UNAUTHORIZED, Outcome::NoToken),
+        Turned::OtherAudience => (UNAUTHORIZED, Outcome::OtherAudience),
+        Turned::NotOfAPod => (UNAUTHORIZED, Outcome::TokenOfNoPod),
+        Turned::Expired => (UNAUTHORIZED, Outcome::ExpiredToken),
+        Turned::GonePod => (UNAUTHORIZED, Outcome::TokenOfGonePod),
+        Turned::Denied => (UNAUTHORIZED, Outcome::DeniedToken),
+        Turned::NotReviewed => (StatusCode::SERVICE_UNAVAILABLE, Outcome::NotReviewed),
+        Turned::TooManyDenied => (StatusCode::TOO_MANY_REQUESTS, Outcome::TooManyDenied),
+        Turned::TooFast => (StatusCode::TOO_MANY_REQUESTS, Outcome::TooSoon),
+    };
+    refused(status, outcome, why.to_string())
 }
 
 fn judge(verdict: Verdict) -> Result<(), Refused> {
@@ -212,7 +251,7 @@ impl Refused {
         }
         if matches!(
             self.status,
-            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
+            StatusCode::UNAUTHORIZED | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
         ) {
             // What is left of the body is not read.
             reply

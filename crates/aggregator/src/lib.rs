@@ -3,6 +3,7 @@
 mod config;
 mod control_loop;
 mod event;
+mod gate;
 mod ingest;
 mod kube_report;
 mod kube_scale;
@@ -18,11 +19,12 @@ mod status_page;
 mod view;
 mod watch;
 
-pub use config::{Config, PREFIX};
+pub use config::{Auth, Config, PREFIX};
 pub use event::{Event, Pushed, Rival, ScalerFacts, Untimed, Verdict, WatchId};
+pub use gate::{ClusterReviews, ReviewError, Reviewed, TokenReviewer};
 pub use kube_scale::ClusterScales;
 pub use names::{ScalerKey, TargetRef};
 pub use report::Report;
-pub use run::{Bound, RunError, World, bind};
+pub use run::{Bound, RunError, Trust, World, bind};
 pub use scale_target::{Pending, Scale, ScaleError, ScaleTarget, Written};
 pub use view::{DecisionView, FigureView, Point, ScalerView, Told};

@@ -8,11 +8,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use pushscale_daemon::http_server::TurnedAway;
 
 /// The aggregator's own metrics. Cloned freely; all clones count together.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     readings: Family<ReadingLabels, Counter>,
+    refused_connections: Family<RefusedLabels, Counter>,
+    token_reviews: Family<ReviewLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     writes: Family<WriteLabels, Counter>,
     statuses: Family<OkLabels, Counter>,
@@ -39,7 +42,19 @@ pub(crate) enum ReadingOutcome {
     UnknownVersion,
     /// 400: a number that is none.
     BadValue,
-    /// 403: the uid is another pod's.
+    /// 401: no token, or one that is no service account's.
+    NoToken,
+    /// 401: for another audience.
+    OtherAudience,
+    /// 401: not bound to a pod.
+    TokenOfNoPod,
+    /// 401: its time is over.
+    ExpiredToken,
+    /// 401: its pod is gone.
+    TokenOfGonePod,
+    /// 401: the API server does not know it.
+    DeniedToken,
+    /// 403: the uid, or the token, is another pod's.
     OtherPod,
     /// 404: no scaler selects the pod.
     UnknownPod,
@@ -57,10 +72,42 @@ pub(crate) enum ReadingOutcome {
     TooLarge,
     /// 429: the pod pushes too fast.
     TooSoon,
+    /// 429: too many tokens from this address were denied.
+    TooManyDenied,
     /// 429: the loop is busy.
     Busy,
+    /// 503: the API server cannot be asked about the token.
+    NotReviewed,
     /// 503: not ready yet, or stopping.
     NotReady,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    outcome: ReviewOutcome,
+}
+
+/// What the API server said of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum ReviewOutcome {
+    Authenticated,
+    Denied,
+    /// Nothing.
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    reason: RefusedReason,
+}
+
+/// Why a connection to the push port got no service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum RefusedReason {
+    Full,
+    TooManyOfOneAddress,
+    PlainHttp,
+    Handshake,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -113,6 +160,8 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             readings: Family::default(),
+            refused_connections: Family::default(),
+            token_reviews: Family::default(),
             decisions: Family::default(),
             writes: Family::default(),
             statuses: Family::default(),
@@ -129,6 +178,16 @@ impl Metrics {
             "readings",
             "Pushes received, by what became of them",
             metrics.readings.clone(),
+        );
+        registry.register(
+            "refused_connections",
+            "Connections to the push port that got no service",
+            metrics.refused_connections.clone(),
+        );
+        registry.register(
+            "token_reviews",
+            "Tokens that the API server was asked about",
+            metrics.token_reviews.clone(),
         );
         registry.register(
             "decisions",
@@ -172,6 +231,24 @@ impl Metrics {
     pub(crate) fn reading(&self, outcome: ReadingOutcome) {
         self.readings
             .get_or_create(&ReadingLabels { outcome })
+            .inc();
+    }
+
+    pub(crate) fn turned_away(&self, why: TurnedAway) {
+        let reason = match why {
+            TurnedAway::Full => RefusedReason::Full,
+            TurnedAway::TooManyOfOneAddress => RefusedReason::TooManyOfOneAddress,
+            TurnedAway::PlainHttp => RefusedReason::PlainHttp,
+            TurnedAway::Handshake => RefusedReason::Handshake,
+        };
+        self.refused_connections
+            .get_or_create(&RefusedLabels { reason })
+            .inc();
+    }
+
+    pub(crate) fn reviewed(&self, outcome: ReviewOutcome) {
+        self.token_reviews
+            .get_or_create(&ReviewLabels { outcome })
             .inc();
     }
 

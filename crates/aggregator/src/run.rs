@@ -8,17 +8,19 @@ use hyper::service::service_fn;
 use kube::Client;
 use prometheus_client::registry::Registry;
 use pushscale_daemon::admin::Admin;
-use pushscale_daemon::http_server::{self, BindError, Limits};
+use pushscale_daemon::http_server::{self, BindError, Limits, Plain, Tls};
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Stop;
 use pushscale_daemon::tasks::{Lost, Tasks};
+use pushscale_daemon::tls::{ServerCertificate, TlsError};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::config::Config;
+use crate::config::{Auth, Config};
 use crate::control_loop::ControlLoop;
 use crate::event::Event;
+use crate::gate::{ClusterReviews, Gate, TokenReviewer};
 use crate::ingest::Ingest;
 use crate::kube_report;
 use crate::kube_scale::ClusterScales;
@@ -58,6 +60,9 @@ pub enum RunError {
     /// There is no way to the API server.
     #[error("find the API server: run in a pod, or set KUBECONFIG")]
     Cluster(#[source] kube::Error),
+    /// TLS cannot be had.
+    #[error("speak TLS")]
+    Tls(#[source] TlsError),
     /// A part of it ended that should not have.
     #[error(transparent)]
     Lost(#[from] Lost),
@@ -71,6 +76,17 @@ pub struct World {
     pub tell: mpsc::Sender<mpsc::Sender<Event>>,
     /// Takes statuses and events.
     pub reports: mpsc::Sender<Report>,
+    /// Who may push, and by what certificate this aggregator is known.
+    pub trust: Trust,
+}
+
+/// Who may push, and by what certificate this aggregator is known.
+#[derive(Clone, Default)]
+pub struct Trust {
+    /// Shown to whoever pushes; `None`: pushes come over plain HTTP.
+    pub certificate: Option<ServerCertificate>,
+    /// Says whose a token is; `None`: no token is asked for.
+    pub reviewer: Option<Arc<dyn TokenReviewer>>,
 }
 
 /// Takes the aggregator's ports.
@@ -107,7 +123,15 @@ impl Bound {
         let scales = Arc::new(ClusterScales::new(client.clone()));
         let (reports, to_tell) = mpsc::channel(REPORTS_WAITING);
         let namespace = self.config.namespace.clone();
-        let parts = self.parts(scales, reports, &stop);
+        let reviewer: Option<Arc<dyn TokenReviewer>> = match self.config.auth {
+            Auth::Token => Some(Arc::new(ClusterReviews::new(client.clone()))),
+            Auth::None => None,
+        };
+        let trust = Trust {
+            certificate: None,
+            reviewer,
+        };
+        let parts = self.parts(scales, reports, trust, &stop)?;
         let Parts {
             mut tasks,
             events,
@@ -126,7 +150,7 @@ impl Bound {
     /// # Errors
     /// If a part ended that should not have.
     pub async fn run_in(self, world: World, stop: Stop) -> Result<(), RunError> {
-        let parts = self.parts(world.scale_target, world.reports, &stop);
+        let parts = self.parts(world.scale_target, world.reports, world.trust, &stop)?;
         world.tell.send(parts.events).await.ok();
         finish(parts.tasks, stop).await
     }
@@ -136,48 +160,70 @@ impl Bound {
         self,
         scale_target: Arc<dyn ScaleTarget>,
         reports: mpsc::Sender<Report>,
+        trust: Trust,
         stop: &Stop,
-    ) -> Parts {
+    ) -> Result<Parts, RunError> {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let readiness = Readiness::default();
         let (events, taken) = mpsc::channel(EVENTS_WAITING);
         let mut tasks = Tasks::default();
+        let gate = Arc::new(Gate::new(trust.reviewer, metrics.clone()));
         let control_loop = ControlLoop::new(
             scale_target,
             events.clone(),
             reports,
+            Arc::clone(&gate),
             metrics.clone(),
             readiness.wait_for_part(),
         );
         tasks.spawn("the control loop", control_loop.run(taken, stop.clone()));
 
         let ingest = Arc::new(Ingest {
+            gate,
             events: events.clone(),
             readiness: readiness.clone(),
             metrics: metrics.clone(),
         });
         let limits = Limits {
             connections: self.config.max_connections,
+            connections_of_one: self.config.max_connections_per_address,
             ..Limits::default()
         };
-        let service = service_fn(move |request| Arc::clone(&ingest).answer(request));
-        tasks.spawn(
-            "the push server",
-            self.push.serve(limits, service, stop.clone()),
-        );
+        let service_of = move |from| {
+            let ingest = Arc::clone(&ingest);
+            service_fn(move |request| Arc::clone(&ingest).answer(from, request))
+        };
+        let counts = metrics.clone();
+        let turned_away = move |why| counts.turned_away(why);
+        let stopped = stop.clone();
+        match trust.certificate {
+            Some(certificate) => {
+                let tls = Tls::new(&certificate).map_err(RunError::Tls)?;
+                let serve = self
+                    .push
+                    .serve_over(tls, limits, service_of, turned_away, stopped);
+                tasks.spawn("the push server", serve);
+            }
+            None => {
+                let serve = self
+                    .push
+                    .serve_over(Plain, limits, service_of, turned_away, stopped);
+                tasks.spawn("the push server", serve);
+            }
+        }
         let pages = AggregatorPages {
             events: events.clone(),
         };
         let pages = Admin::new(readiness.clone(), registry, pages);
         let admin = self.admin.serve(Limits::default(), pages, stop.clone());
         tasks.spawn("the admin server", admin);
-        Parts {
+        Ok(Parts {
             tasks,
             events,
             readiness,
             metrics,
-        }
+        })
     }
 }
 

@@ -124,6 +124,9 @@ impl ControlLoop {
         if let Ok(scaler) = &mut entry.brain {
             scaler.apply_pod(now, uid.clone(), pod.clone());
         }
+        if self.directory.get_mut(&uid).is_none() {
+            self.gate.pod_seen(&uid);
+        }
         let under = self.directory.add(uid.clone(), &pod.name, key).clone();
         self.note_shared(&uid, &under);
         self.mark_due(key, now);
@@ -132,6 +135,7 @@ impl ControlLoop {
     pub(super) fn forget_pod(&mut self, watch: &WatchId, uid: &PodUid) {
         if self.watched(watch).is_some() {
             self.remove_pod(&watch.scaler, uid);
+            self.end_token(uid);
             self.mark_due(&watch.scaler, self.now());
         }
     }
@@ -145,6 +149,7 @@ impl ControlLoop {
         for uid in self.directory.under(&watch.scaler) {
             if !uids.contains(&uid) {
                 self.remove_pod(&watch.scaler, &uid);
+                self.end_token(&uid);
             }
         }
         self.mark_due(&watch.scaler, self.now());
@@ -168,6 +173,13 @@ impl ControlLoop {
         }
         let left = self.directory.remove(uid, key);
         self.note_shared(uid, &left);
+    }
+
+    /// Its token ends with a pod; one that only left one of several selectors goes on.
+    fn end_token(&mut self, uid: &PodUid) {
+        if self.directory.get_mut(uid).is_none() {
+            self.gate.pod_gone(uid);
+        }
     }
 
     /// Tells each scaler that the pod is under which other one it is, if any.

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::event::Event;
+use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
 use crate::report::Report;
@@ -46,6 +47,7 @@ pub(crate) struct ControlLoop {
     scale_target: Arc<dyn ScaleTarget>,
     itself: mpsc::Sender<Event>,
     reports: mpsc::Sender<Report>,
+    gate: Arc<Gate>,
     metrics: Metrics,
 }
 
@@ -62,6 +64,7 @@ impl ControlLoop {
         scale_target: Arc<dyn ScaleTarget>,
         itself: mpsc::Sender<Event>,
         reports: mpsc::Sender<Report>,
+        gate: Arc<Gate>,
         metrics: Metrics,
         listed: Pending,
     ) -> Self {
@@ -78,6 +81,7 @@ impl ControlLoop {
             scale_target,
             itself,
             reports,
+            gate,
             metrics,
         }
     }

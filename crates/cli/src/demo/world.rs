@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pushscale_aggregator::{
     Event, Pending, Report, Scale, ScaleError, ScaleTarget, ScalerFacts, ScalerKey, TargetRef,
-    WatchId, World, Written,
+    Trust, WatchId, World, Written,
 };
 use pushscale_api::Schedules;
 use pushscale_decision::{Algorithm, Behavior, Bounds, Conditions, Latency, Policy, Target};
@@ -85,6 +85,7 @@ impl DemoWorld {
             scale_target: Arc::clone(&self.target) as Arc<dyn ScaleTarget>,
             tell: self.tell.clone(),
             reports: self.reports.clone(),
+            trust: Trust::default(),
         }
     }
 

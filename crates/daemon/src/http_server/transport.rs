@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::TurnedAway;
-use crate::tls::ServerCertificate;
+use crate::tls::{ServerCertificate, TlsError};
 
 /// From the first byte to the last of a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ impl Tls {
     ///
     /// # Errors
     /// If ring cannot do TLS 1.3, which it can.
-    pub fn new(certificate: &ServerCertificate) -> Result<Self, rustls::Error> {
+    pub fn new(certificate: &ServerCertificate) -> Result<Self, TlsError> {
         certificate.acceptor().map(Self)
     }
 }

@@ -58,9 +58,13 @@ impl ServerCertificate {
     ///
     /// # Errors
     /// If ring cannot do TLS 1.3, which it can.
-    pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, rustls::Error> {
+    pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
         let config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|source| TlsError::Unusable {
+                what: "TLS 1.3".to_owned(),
+                source,
+            })?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(self.clone()));
         Ok(TlsAcceptor::from(Arc::new(config)))

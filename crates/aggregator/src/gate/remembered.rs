@@ -1,0 +1,77 @@
+//! Tokens that were reviewed, by their SHA-256: what is not kept cannot leak.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use super::{Known, Turned};
+
+/// The largest cluster has 150,000 pods; a token is renewed before it ends, so a pod may have two.
+const MOST: usize = 300_000;
+
+/// How long a denied token is remembered as denied.
+const DENIED_FOR: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub(super) struct Remembered(Mutex<HashMap<[u8; 32], Arc<Slot>>>);
+
+/// What is known of one token, or being found out.
+pub(super) struct Slot {
+    pub(super) verdict: OnceCell<Result<Arc<Known>, Turned>>,
+    pub(super) expires: SystemTime,
+    made: Instant,
+}
+
+impl Slot {
+    fn lives(&self, now: SystemTime) -> bool {
+        let denied = matches!(self.verdict.get(), Some(Err(_)));
+        self.expires > now && !(denied && self.made.elapsed() >= DENIED_FOR)
+    }
+}
+
+impl Remembered {
+    pub(super) fn get(&self, token: &str) -> Option<Arc<Slot>> {
+        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.get(&digest(token))?;
+        let denied = matches!(slot.verdict.get(), Some(Err(_)));
+        (!denied || slot.made.elapsed() < DENIED_FOR).then(|| Arc::clone(slot))
+    }
+
+    /// A place for a token that is not known. If there is none, nobody new is asked about until some expire.
+    pub(super) fn make(&self, token: &str, expires: SystemTime) -> Result<Arc<Slot>, Turned> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= MOST {
+            let now = SystemTime::now();
+            slots.retain(|_, slot| slot.lives(now));
+            if slots.len() >= MOST {
+                return Err(Turned::NotReviewed);
+            }
+        }
+        let new = || {
+            Arc::new(Slot {
+                verdict: OnceCell::new(),
+                expires,
+                made: Instant::now(),
+            })
+        };
+        let slot = slots.entry(digest(token)).or_insert_with(new);
+        if matches!(slot.verdict.get(), Some(Err(_))) {
+            // Denied some time ago: asked about anew.
+            *slot = new();
+        }
+        Ok(Arc::clone(slot))
+    }
+
+    pub(super) fn forget(&self, token: &str) {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.remove(&digest(token));
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
