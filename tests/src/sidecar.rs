@@ -40,26 +40,45 @@ impl TestSidecar {
         management: SocketAddr,
         aggregator: &str,
     ) -> Self {
+        Self::start_on(pod, metrics, management, aggregator, &[]).await
+    }
+
+    /// The same beside this server, with more settings.
+    pub async fn start_with(
+        pod: &str,
+        server: &Addresses,
+        aggregator: &str,
+        more: &[(&str, &str)],
+    ) -> Self {
+        Self::start_on(pod, server.metrics, server.management, aggregator, more).await
+    }
+
+    async fn start_on(
+        pod: &str,
+        metrics: SocketAddr,
+        management: SocketAddr,
+        aggregator: &str,
+        more: &[(&str, &str)],
+    ) -> Self {
         let metrics = format!("http://{metrics}");
         let management = format!("http://{management}");
         let uid = uid(pod);
-        let settings = Settings::from_pairs(
-            pushscale_sidecar::PREFIX,
-            [
-                ("PUSHSCALE_SIDECAR_AGGREGATOR", aggregator),
-                ("PUSHSCALE_SIDECAR_POD_NAMESPACE", NAMESPACE),
-                ("PUSHSCALE_SIDECAR_POD_NAME", pod),
-                ("PUSHSCALE_SIDECAR_POD_UID", uid.as_str()),
-                ("PUSHSCALE_SIDECAR_METRICS_URL", &metrics),
-                ("PUSHSCALE_SIDECAR_MANAGEMENT_URL", &management),
-                ("PUSHSCALE_SIDECAR_LISTEN", "127.0.0.1:0"),
-                ("PUSHSCALE_SIDECAR_INTERVAL", "100ms"),
-                ("PUSHSCALE_SIDECAR_SCRAPE_TIMEOUT", "500ms"),
-                ("PUSHSCALE_SIDECAR_PUSH_TIMEOUT", "500ms"),
-                ("PUSHSCALE_SIDECAR_RESOLVE_INTERVAL", "200ms"),
-            ],
-        )
-        .expect("settings are text");
+        let pairs = [
+            ("PUSHSCALE_SIDECAR_AGGREGATOR", aggregator),
+            ("PUSHSCALE_SIDECAR_POD_NAMESPACE", NAMESPACE),
+            ("PUSHSCALE_SIDECAR_POD_NAME", pod),
+            ("PUSHSCALE_SIDECAR_POD_UID", uid.as_str()),
+            ("PUSHSCALE_SIDECAR_METRICS_URL", &metrics),
+            ("PUSHSCALE_SIDECAR_MANAGEMENT_URL", &management),
+            ("PUSHSCALE_SIDECAR_LISTEN", "127.0.0.1:0"),
+            ("PUSHSCALE_SIDECAR_INTERVAL", "100ms"),
+            ("PUSHSCALE_SIDECAR_SCRAPE_TIMEOUT", "500ms"),
+            ("PUSHSCALE_SIDECAR_PUSH_TIMEOUT", "500ms"),
+            ("PUSHSCALE_SIDECAR_RESOLVE_INTERVAL", "200ms"),
+        ];
+        let all = pairs.iter().chain(more).copied();
+        let settings =
+            Settings::from_pairs(pushscale_sidecar::PREFIX, all).expect("settings are text");
         let config = Config::from_settings(settings).expect("settings are right");
         let bound = pushscale_sidecar::bind(config)
             .await

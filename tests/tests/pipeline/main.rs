@@ -11,6 +11,7 @@
 mod bad_pushes;
 mod bad_servers;
 mod decided_again;
+mod encrypted;
 mod leaving;
 mod loop_of_one;
 mod replicas_of_the_aggregator;

@@ -1,0 +1,41 @@
+//! A certificate authority that lives in memory.
+#![allow(
+    clippy::expect_used,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+use pushscale_daemon::tls::ServerCertificate;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+/// A certificate authority that lives in memory.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    /// A new one of this name.
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
+    }
+
+    /// Its certificate.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// From now on `certificate` is one of ours, for this name or address.
+    pub fn certify(&self, certificate: &ServerCertificate, name: &str) {
+        let params = CertificateParams::new([name.to_owned()]).expect("a name");
+        let key = KeyPair::generate().expect("a key");
+        let signed = params.signed_by(&key, &self.0).expect("a certificate");
+        certificate
+            .set_pem(
+                "a test",
+                signed.pem().as_bytes(),
+                key.serialize_pem().as_bytes(),
+            )
+            .expect("a certificate and its key");
+    }
+}

@@ -1,0 +1,148 @@
+//! Sidecar to aggregator over TLS: who is believed, who is not, and certificates that change on the way.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use pushscale_aggregator::Trust;
+use pushscale_daemon::tls::ServerCertificate;
+use pushscale_protocol::PUSH_PATH;
+use pushscale_tests::authority::Authority;
+use pushscale_tests::http;
+use pushscale_tests::sidecar::TestSidecar;
+use pushscale_tests::small_world::SmallWorld;
+
+use crate::support::{SOON, policy, server};
+
+const LOCALHOST: &str = "127.0.0.1";
+
+/// An aggregator with this certificate, and a pod that it knows.
+async fn world(certificate: &ServerCertificate) -> SmallWorld {
+    let trust = Trust {
+        certificate: Some(certificate.clone()),
+        reviewer: None,
+    };
+    let mut world = SmallWorld::start_trusting((Ipv4Addr::LOCALHOST, 0).into(), trust).await;
+    world.apply(policy(), 1).await;
+    world.add_pod("torchserve-0").await;
+    world
+}
+
+async fn count(world: &SmallWorld, metric: &str) -> u64 {
+    let metrics = http::get(world.admin, "/metrics").await.body;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(metric));
+    line.map_or(0, |count| count.trim().parse().unwrap())
+}
+
+async fn taken(world: &SmallWorld) -> u64 {
+    count(
+        world,
+        "pushscale_aggregator_readings_total{outcome=\"Taken\"}",
+    )
+    .await
+}
+
+async fn refused(world: &SmallWorld, reason: &str) -> u64 {
+    let metric = format!("pushscale_aggregator_refused_connections_total{{reason=\"{reason}\"}}");
+    count(world, &metric).await
+}
+
+/// A file of the test's own, with this in it.
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("pushscale-{name}-{}.crt", std::process::id()));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn whoever_is_not_believed_gets_no_reading_until_the_ca_file_says_so() {
+    let (ours, foreign) = (Authority::new("ours"), Authority::new("foreign"));
+    let certificate = ServerCertificate::default();
+    ours.certify(&certificate, LOCALHOST);
+    let world = world(&certificate).await;
+    let server = server().await;
+    let ca = file("foreign-then-ours", &foreign.pem());
+    let sidecar = TestSidecar::start_with(
+        "torchserve-0",
+        &server.addresses(),
+        &world.push.to_string(),
+        &[("PUSHSCALE_SIDECAR_CA_FILE", ca.to_str().unwrap())],
+    )
+    .await;
+    http::until(SOON, || async { refused(&world, "Handshake").await >= 2 }).await;
+    assert_eq!(taken(&world).await, 0);
+
+    // A rotation as the kubelet brings it: the file is another one. Nobody restarts.
+    std::fs::write(&ca, foreign.pem() + &ours.pem()).unwrap();
+    http::until(SOON, || async { taken(&world).await >= 2 }).await;
+    sidecar.end().await;
+    world.end().await;
+    std::fs::remove_file(ca).unwrap();
+}
+
+#[tokio::test]
+async fn a_ca_file_that_is_not_there_yet_is_waited_for() {
+    let ours = Authority::new("ours");
+    let certificate = ServerCertificate::default();
+    ours.certify(&certificate, LOCALHOST);
+    let world = world(&certificate).await;
+    let server = server().await;
+    let ca = file("comes-late", "");
+    std::fs::remove_file(&ca).unwrap();
+    let sidecar = TestSidecar::start_with(
+        "torchserve-0",
+        &server.addresses(),
+        &world.push.to_string(),
+        &[("PUSHSCALE_SIDECAR_CA_FILE", ca.to_str().unwrap())],
+    )
+    .await;
+    let failed = "pushscale_sidecar_pushes_total{outcome=\"Unreachable\"}";
+    http::until(SOON, || async {
+        let metrics = http::get(sidecar.address, "/metrics").await.body;
+        metrics.contains(failed)
+    })
+    .await;
+    std::fs::write(&ca, ours.pem()).unwrap();
+    http::until(SOON, || async { taken(&world).await >= 1 }).await;
+    sidecar.end().await;
+    world.end().await;
+    std::fs::remove_file(ca).unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_not_believed() {
+    let ours = Authority::new("ours");
+    let certificate = ServerCertificate::default();
+    ours.certify(&certificate, "aggregator.elsewhere.svc");
+    let world = world(&certificate).await;
+    let server = server().await;
+    let ca = file("other-name", &ours.pem());
+    let sidecar = TestSidecar::start_with(
+        "torchserve-0",
+        &server.addresses(),
+        &world.push.to_string(),
+        &[("PUSHSCALE_SIDECAR_CA_FILE", ca.to_str().unwrap())],
+    )
+    .await;
+    http::until(SOON, || async { refused(&world, "Handshake").await >= 2 }).await;
+    assert_eq!(taken(&world).await, 0);
+
+    // The aggregator's certificate is renewed while it runs.
+    ours.certify(&certificate, LOCALHOST);
+    http::until(SOON, || async { taken(&world).await >= 1 }).await;
+    sidecar.end().await;
+    world.end().await;
+    std::fs::remove_file(ca).unwrap();
+}
+
+#[tokio::test]
+async fn plain_http_is_told_to_speak_tls_and_counted() {
+    let certificate = ServerCertificate::default();
+    Authority::new("ours").certify(&certificate, LOCALHOST);
+    let world = world(&certificate).await;
+    let answer = http::post(world.push, PUSH_PATH, b"{}").await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("speaks TLS only"), "{answer:?}");
+    http::until(SOON, || async { refused(&world, "PlainHttp").await == 1 }).await;
+    assert_eq!(taken(&world).await, 0);
+    world.end().await;
+}
