@@ -241,6 +241,11 @@ pub struct Aggregator {
 impl Aggregator {
     /// Starts it and waits until it is ready.
     pub async fn start(namespace: &Namespace<'_>) -> Self {
+        Self::start_with(namespace, &[]).await
+    }
+
+    /// The same with more settings.
+    pub async fn start_with(namespace: &Namespace<'_>, more: &[(&str, &str)]) -> Self {
         let kubeconfig = kubeconfig_of_its_account(namespace);
         let mut child = namespace
             .rig
@@ -253,6 +258,7 @@ impl Aggregator {
                 "PUSHSCALE_AGGREGATOR_LOG",
                 "info,pushscale_aggregator=debug",
             )
+            .envs(more.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

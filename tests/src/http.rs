@@ -44,6 +44,17 @@ pub async fn post(address: SocketAddr, path: &str, body: &[u8]) -> Answer {
     raw(address, &bytes).await
 }
 
+/// The same with one more header, `Name: value`.
+pub async fn post_with(address: SocketAddr, path: &str, header: &str, body: &[u8]) -> Answer {
+    let mut bytes = format!(
+        "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{header}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(body);
+    raw(address, &bytes).await
+}
+
 /// Sends these bytes and reads until the server closes. An answer that never comes has status 0.
 pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
     let talk = async {

@@ -36,6 +36,8 @@ pub struct Voice {
     pub name: String,
     /// `metadata.uid`.
     pub uid: String,
+    /// The token that it shows, if any.
+    pub token: Option<String>,
     began: Instant,
     instance: u64,
     sequence: u64,
@@ -52,6 +54,7 @@ impl Voice {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             uid: uid.to_owned(),
+            token: None,
             began: Instant::now(),
             instance: INSTANCES.fetch_add(1, Ordering::Relaxed),
             sequence: 0,
@@ -61,6 +64,23 @@ impl Voice {
 
     /// Says this.
     pub async fn say(&mut self, aggregator: SocketAddr, says: Says) -> Answer {
+        let body = self.words(says);
+        self.utter(aggregator, &body).await
+    }
+
+    /// Sends a body, one that was said before, too.
+    pub async fn utter(&self, aggregator: SocketAddr, body: &[u8]) -> Answer {
+        match &self.token {
+            Some(token) => {
+                let header = format!("Authorization: Bearer {token}");
+                http::post_with(aggregator, PUSH_PATH, &header, body).await
+            }
+            None => http::post(aggregator, PUSH_PATH, body).await,
+        }
+    }
+
+    /// The body of the next push.
+    pub fn words(&mut self, says: Says) -> Vec<u8> {
         self.sequence += 1;
         let clock = self.began.elapsed();
         let model = match says {
@@ -109,8 +129,7 @@ impl Voice {
             },
             models: vec![model],
         };
-        let body = serde_json::to_vec(&push).expect("a push is JSON");
-        http::post(aggregator, PUSH_PATH, &body).await
+        serde_json::to_vec(&push).expect("a push is JSON")
     }
 }
 

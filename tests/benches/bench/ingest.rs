@@ -1,4 +1,5 @@
-//! Pushes a second on one core, all the way to a decision, against a bare hyper server that only reads the body.
+//! Pushes a second on one core, all the way to a decision: plain, with tokens, and with tokens over TLS; against a
+//! bare hyper server that only reads the body.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,15 +9,21 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use pushscale_aggregator::{Pending, ReviewError, Reviewed, TokenReviewer, Trust};
+use pushscale_daemon::tls::{Authority, ClientStream, MaybeTls, ServerCertificate};
 use pushscale_decision::{Bounds, Latency, Policy, Target};
 use pushscale_protocol::Push;
+use pushscale_tests::authority::Authority as Certified;
 use pushscale_tests::small_world::{NAMESPACE, SmallWorld, uid};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -34,36 +41,74 @@ const PODS_A_CONNECTION: usize = 80;
 pub(crate) fn run() {
     let body = body("torchserve-0", 1);
     println!("  a push of one model: {} bytes of JSON", body.len());
-    let mut ours = Vec::new();
-    let mut bare = Vec::new();
-    // In turn, so that a machine that slows down slows both.
+    println!("  a token: {} bytes", token("torchserve-0").len());
+    let mut of_each = Subject::ALL.map(|_| Vec::new());
+    // In turn, so that a machine that slows down slows all.
     for _ in 0..ROUNDS {
-        ours.push(measure(aggregator));
-        bare.push(measure(bare_hyper));
+        for (figures, subject) in of_each.iter_mut().zip(Subject::ALL) {
+            figures.push(measure(subject));
+        }
     }
-    let ratios = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare);
-    let ratios = Spread::of(ratios.collect());
-    let (ours, bare) = (Spread::of(ours), Spread::of(bare));
-    println!("  aggregator {ours:.0} pushes/s a core (min / median / mean / max)");
-    println!("  bare hyper {bare:.0}");
-    println!("  ratio      {ratios:.2}");
+    let bare = of_each[0].clone();
+    for (figures, subject) in of_each.into_iter().zip(Subject::ALL) {
+        let ratios = figures.iter().zip(&bare).map(|(ours, bare)| ours / bare);
+        let ratios = Spread::of(ratios.collect());
+        let figures = Spread::of(figures);
+        println!(
+            "  {:<22} {figures:.0} pushes/s a core (min / median / mean / max)",
+            subject.name()
+        );
+        println!("  {:<22} {ratios:.2} of bare hyper", "");
+    }
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    BareHyper,
+    Plain,
+    Tokens,
+    TokensOverTls,
+}
+
+impl Subject {
+    const ALL: [Self; 4] = [
+        Self::BareHyper,
+        Self::Plain,
+        Self::Tokens,
+        Self::TokensOverTls,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::BareHyper => "bare hyper",
+            Self::Plain => "aggregator",
+            Self::Tokens => "with tokens",
+            Self::TokensOverTls => "with tokens over TLS",
+        }
+    }
 }
 
 /// Requests answered per second of the server thread's processor time.
-fn measure(serve: fn(mpsc::Sender<SocketAddr>, Arc<AtomicBool>) -> u64) -> f64 {
+fn measure(subject: Subject) -> f64 {
     let over = Arc::new(AtomicBool::new(false));
     let (address, told) = mpsc::channel();
     let ends = Arc::clone(&over);
+    let authority = Arc::new(Certified::new("bench"));
+    let issuer = Arc::clone(&authority);
     let server = thread::spawn(move || {
         cpu::pin(0);
-        serve(address, ends)
+        match subject {
+            Subject::BareHyper => bare_hyper(address, ends),
+            _ => aggregator(subject, &issuer, address, ends),
+        }
     });
     let address = told.recv().unwrap();
     let answered = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&answered);
     let client = thread::spawn(move || {
         cpu::pin(1);
-        drive(address, &count);
+        drive(subject, &authority, address, &count);
     });
     client.join().unwrap();
     over.store(true, Ordering::Relaxed);
@@ -78,13 +123,48 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
+/// Believes what a token says, as the API server does after its own checks, which are not ours to measure: it is asked
+/// once a token.
+struct Believer;
+
+impl TokenReviewer for Believer {
+    fn review<'a>(&'a self, token: &'a str) -> Pending<'a, Result<Reviewed, ReviewError>> {
+        let payload = token.split('.').nth(1).unwrap();
+        let claims: Value =
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+        let pod = &claims["kubernetes.io"]["pod"];
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let reviewed = Reviewed {
+            namespace: text(&claims["kubernetes.io"]["namespace"]),
+            pod_name: text(&pod["name"]),
+            pod_uid: text(&pod["uid"]),
+        };
+        Box::pin(std::future::ready(Ok(reviewed)))
+    }
+}
+
 /// The aggregator on one thread; gives the processor time that it took.
-fn aggregator(told: mpsc::Sender<SocketAddr>, over: Arc<AtomicBool>) -> u64 {
+fn aggregator(
+    subject: Subject,
+    authority: &Certified,
+    told: mpsc::Sender<SocketAddr>,
+    over: Arc<AtomicBool>,
+) -> u64 {
     runtime().block_on(async {
         let target = Target::new(Latency::from_nanos(7_000_000)).unwrap();
         let policy = Policy::new(Bounds::new(1, 10_000).unwrap(), target);
         let pods = CONNECTIONS * PODS_A_CONNECTION;
-        let world = SmallWorld::start(policy, pods as u32).await;
+        let mut trust = Trust::default();
+        if subject != Subject::Plain {
+            trust.reviewer = Some(Arc::new(Believer));
+        }
+        if subject == Subject::TokensOverTls {
+            let certificate = ServerCertificate::default();
+            authority.certify(&certificate, "127.0.0.1");
+            trust.certificate = Some(certificate);
+        }
+        let mut world = SmallWorld::start_trusting((Ipv4Addr::LOCALHOST, 0).into(), trust).await;
+        world.apply(policy, pods as u32).await;
         for pod in 0..pods {
             world.add_pod(&format!("torchserve-{pod}")).await;
         }
@@ -123,19 +203,31 @@ async fn wait(over: &AtomicBool) {
 }
 
 /// Pushes over all connections for one round, and reads every answer.
-fn drive(address: SocketAddr, answered: &Arc<AtomicU64>) {
+fn drive(subject: Subject, authority: &Certified, address: SocketAddr, answered: &Arc<AtomicU64>) {
     let over = Arc::new(AtomicBool::new(false));
+    let tokens = !matches!(subject, Subject::BareHyper | Subject::Plain);
+    let ca = std::env::temp_dir().join(format!("pushscale-bench-{}.crt", std::process::id()));
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let believed = (subject == Subject::TokensOverTls).then(|| Authority::in_file(ca.clone()));
     runtime().block_on(async {
         let mut tasks = Vec::new();
         for connection in 0..CONNECTIONS {
             let over = Arc::clone(&over);
             let answered = Arc::clone(answered);
+            let believed = believed.clone();
             tasks.push(tokio::spawn(async move {
                 let mut requests: Vec<Vec<u8>> = (0..PODS_A_CONNECTION)
-                    .map(|pod| request(connection * PODS_A_CONNECTION + pod))
+                    .map(|pod| request(connection * PODS_A_CONNECTION + pod, tokens))
                     .collect();
-                let mut stream = TcpStream::connect(address).await.unwrap();
+                let stream = TcpStream::connect(address).await.unwrap();
                 stream.set_nodelay(true).unwrap();
+                let mut stream: MaybeTls<ClientStream> = match believed {
+                    Some(authority) => {
+                        let opened = authority.open("127.0.0.1", stream).await.unwrap();
+                        MaybeTls::Tls(Box::new(opened))
+                    }
+                    None => MaybeTls::Plain(stream),
+                };
                 let mut answer = [0; 1024];
                 let mut turn = 0;
                 while !over.load(Ordering::Relaxed) {
@@ -166,19 +258,50 @@ fn drive(address: SocketAddr, answered: &Arc<AtomicU64>) {
             task.await.unwrap();
         }
     });
+    std::fs::remove_file(ca).unwrap();
 }
 
 /// As a sidecar sends it.
-fn request(pod: usize) -> Vec<u8> {
-    let body = body(&format!("torchserve-{pod}"), 1_000_000_000);
+fn request(pod: usize, tokens: bool) -> Vec<u8> {
+    let name = format!("torchserve-{pod}");
+    let body = body(&name, 1_000_000_000);
+    let authorization = match tokens {
+        true => format!("authorization: Bearer {}\r\n", token(&name)),
+        false => String::new(),
+    };
     let mut request = format!(
         "POST /v1/readings HTTP/1.1\r\ncontent-type: application/json\r\nhost: 127.0.0.1:8490\r\n\
-         content-length: {}\r\n\r\n",
+         {authorization}content-length: {}\r\n\r\n",
         body.len()
     )
     .into_bytes();
     request.extend_from_slice(&body);
     request
+}
+
+/// As long as one of a real API server, which signs with RSA 2048.
+fn token(pod: &str) -> String {
+    let claims = json!({
+        "aud": ["pushscale"],
+        "exp": 4_000_000_000_u64,
+        "iat": 1_700_000_000_u64,
+        "iss": "https://kubernetes.default.svc.cluster.local",
+        "jti": "00000000-0000-4000-8000-000000000000",
+        "kubernetes.io": {
+            "namespace": NAMESPACE,
+            "node": { "name": "node", "uid": "00000000-0000-4000-8000-000000000000" },
+            "pod": { "name": pod, "uid": uid(pod).as_str() },
+            "serviceaccount": { "name": "default", "uid": "00000000-0000-4000-8000-000000000000" },
+        },
+        "sub": format!("system:serviceaccount:{NAMESPACE}:default"),
+    });
+    let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let header = part(br#"{"alg":"RS256","kid":"0000000000000000000000000000000000000000000"}"#);
+    format!(
+        "{header}.{}.{}",
+        part(claims.to_string().as_bytes()),
+        part(&[7; 256])
+    )
 }
 
 /// Writes the sequence number in place: the driver must not cost more than the server.

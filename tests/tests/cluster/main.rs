@@ -15,6 +15,7 @@ mod mutations;
 mod rivals;
 mod scaling;
 mod targets;
+mod tokens;
 
 use std::sync::OnceLock;
 

@@ -1,0 +1,180 @@
+//! Tokens that a real API server issues for pods, and reviews.
+
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pushscale_tests::cluster::{Aggregator, Namespace, SOON};
+use pushscale_tests::http::until;
+use pushscale_tests::pushed::{Says, Voice};
+use serde_json::Value;
+
+use crate::rig;
+
+const ASK_FOR_TOKENS: [(&str, &str); 1] = [("PUSHSCALE_AGGREGATOR_AUTH", "token")];
+
+/// A token for this audience that is bound to the voice's pod, as the kubelet asks for one.
+fn token(namespace: &Namespace<'_>, voice: &Voice, audience: &str) -> String {
+    let audience = format!("--audience={audience}");
+    let pod = format!("--bound-object-name={}", voice.name);
+    let bound = ["create", "token", "default", "--bound-object-kind=Pod"];
+    let all = [&bound[..], &[&audience, &pod]].concat();
+    namespace.kubectl(&all).trim().to_owned()
+}
+
+/// Two pods under a scaler, and an aggregator that knows them and asks for tokens.
+async fn two_pods(namespace: &Namespace<'_>) -> (Aggregator, Voice, Voice) {
+    namespace.scaled_deployment(2, crate::RATIO).await;
+    let aggregator = Aggregator::start_with(namespace, &ASK_FOR_TOKENS).await;
+    let mut voices = namespace.run_pods(2).await;
+    for voice in &mut voices {
+        voice.token = Some(token(namespace, voice, "pushscale"));
+        until_answered(voice, &aggregator, &[200]).await;
+    }
+    let [first, second] = <[Voice; 2]>::try_from(voices).unwrap();
+    (aggregator, first, second)
+}
+
+/// Says it again and again until it is answered so.
+async fn until_answered(voice: &mut Voice, aggregator: &Aggregator, statuses: &[u16]) {
+    let began = Instant::now();
+    loop {
+        let answer = voice.say(aggregator.push, Says::Wait(0.007)).await;
+        if statuses.contains(&answer.status) {
+            return;
+        }
+        assert!(began.elapsed() < SOON, "not {statuses:?}: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn refused(aggregator: &Aggregator, voice: &mut Voice, status: u16, outcome: &str) {
+    let answer = voice.say(aggregator.push, Says::Wait(0.007)).await;
+    assert_eq!(answer.status, status, "{answer:?}");
+    let counted = format!("readings_total{{outcome=\"{outcome}\"}}");
+    let metrics = aggregator.metrics().await;
+    assert!(metrics.contains(&counted), "{outcome}:\n{metrics}");
+}
+
+fn reviews(metrics: &str) -> u64 {
+    let counts = metrics
+        .lines()
+        .filter(|line| line.starts_with("pushscale_aggregator_token_reviews_total"));
+    counts
+        .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap())
+        .sum()
+}
+
+#[tokio::test]
+async fn a_pod_reports_for_itself_with_a_token_of_its_own_and_nothing_else_passes() {
+    let namespace = Namespace::create(rig(), "tokens");
+    let (aggregator, first, second) = two_pods(&namespace).await;
+    assert_eq!(reviews(&aggregator.metrics().await), 2, "one a token");
+
+    let good = first.token.clone();
+    let mut nobody = first.clone();
+    nobody.token = None;
+    refused(&aggregator, &mut nobody, 401, "NoToken").await;
+
+    let mut stranger = first.clone();
+    stranger.token = Some(token(&namespace, &first, "vault"));
+    refused(&aggregator, &mut stranger, 401, "OtherAudience").await;
+
+    let mut person = first.clone();
+    let account = ["create", "token", "default", "--audience=pushscale"];
+    person.token = Some(namespace.kubectl(&account).trim().to_owned());
+    refused(&aggregator, &mut person, 401, "TokenOfNoPod").await;
+
+    let mut impostor = second.clone();
+    impostor.token.clone_from(&good);
+    refused(&aggregator, &mut impostor, 403, "OtherPod").await;
+
+    let mut namesake = first.clone();
+    namesake.uid.clone_from(&second.uid);
+    refused(&aggregator, &mut namesake, 403, "OtherPod").await;
+
+    for (change, status, outcome) in [
+        ("exp", 401, "ExpiredToken"),
+        // The signature no longer fits, which the API server alone can tell.
+        ("iat", 401, "DeniedToken"),
+    ] {
+        let mut forger = first.clone();
+        forger.token = Some(altered(good.as_ref().unwrap(), change));
+        refused(&aggregator, &mut forger, status, outcome).await;
+    }
+
+    let mut replayer = first.clone();
+    let old = replayer.words(Says::Wait(0.0));
+    assert_eq!(
+        replayer
+            .say(aggregator.push, Says::Wait(0.007))
+            .await
+            .status,
+        200
+    );
+    until(SOON, || async {
+        replayer.utter(aggregator.push, &old).await.status == 409
+    })
+    .await;
+    let metrics = aggregator.metrics().await;
+    assert!(metrics.contains("outcome=\"OutOfOrder\""), "{metrics}");
+}
+
+/// The token with a claim set to 1, long ago.
+fn altered(token: &str, claim: &str) -> String {
+    let parts: Vec<&str> = token.split('.').collect();
+    let payload = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
+    let mut claims: Value = serde_json::from_slice(&payload).unwrap();
+    claims[claim] = 1.into();
+    let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
+    format!("{}.{payload}.{}", parts[0], parts[2])
+}
+
+#[tokio::test]
+async fn the_token_of_a_deleted_pod_is_refused_before_and_after_a_restart_of_the_aggregator() {
+    let namespace = Namespace::create(rig(), "deleted-pod");
+    let (aggregator, mut first, _) = two_pods(&namespace).await;
+    namespace.kubectl(&["delete", "pod", &first.name, "--grace-period=0", "--force"]);
+    until_answered(&mut first, &aggregator, &[401]).await;
+    let metrics = aggregator.metrics().await;
+    assert!(metrics.contains("outcome=\"TokenOfGonePod\""), "{metrics}");
+    assert_eq!(reviews(&metrics), 2, "nobody had to be asked");
+
+    // One that has never heard of the pod asks the API server, which remembers a good token for ten seconds.
+    drop(aggregator);
+    let aggregator = Aggregator::start_with(&namespace, &ASK_FOR_TOKENS).await;
+    until_answered(&mut first, &aggregator, &[401, 404]).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_one_pod_does_no_harm_to_the_others() {
+    let namespace = Namespace::create(rig(), "flood");
+    let (aggregator, flooder, mut other) = two_pods(&namespace).await;
+    let push = aggregator.push;
+    let floods: Vec<_> = (0..32)
+        .map(|_| {
+            let mut voice = flooder.clone();
+            tokio::spawn(async move {
+                let mut answers = [0_u32; 2];
+                loop {
+                    let answer = voice.say(push, Says::Wait(0.007)).await;
+                    answers[usize::from(answer.status == 429)] += 1;
+                    if answers[1] >= 20 {
+                        return answers;
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut taken = 0;
+    while floods.iter().any(|flood| !flood.is_finished()) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let answer = other.say(push, Says::Wait(0.007)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        taken += 1;
+    }
+    assert!(taken >= 5, "{taken}");
+    for flood in floods {
+        flood.await.unwrap();
+    }
+}
