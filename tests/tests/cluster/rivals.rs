@@ -57,8 +57,34 @@ async fn an_hpa_on_the_same_target_is_named_and_not_fought() {
         text.contains("HorizontalPodAutoscaler hpa/torchserve writes the same target"),
         "{text}"
     );
-    namespace.kubectl(&["delete", "hpa", "torchserve"]);
     let mut voices = namespace.run_pods(1).await;
+
+    // Beside the HPA it may say what it would do, as one does who wants to move.
+    let mode = |mode: &str| {
+        let patch = format!(r#"{{"spec":{{"mode":"{mode}"}}}}"#);
+        namespace.kubectl(&[
+            "patch",
+            "pushscaler",
+            "torchserve",
+            "--type=merge",
+            "-p",
+            &patch,
+        ]);
+    };
+    mode("Recommend");
+    aggregator
+        .hear_until(&mut voices, Says::Wait(1.2), || async {
+            let object = namespace.get("pushscaler", "torchserve");
+            Namespace::condition(&object, "AbleToScale") == "True/RecommendOnly"
+                && object["status"]["desiredReplicas"] == 4
+        })
+        .await;
+    assert_eq!(namespace.replicas(), 1);
+    mode("Apply");
+    namespace
+        .until_condition("torchserve", "AbleToScale", "False/TargetContested")
+        .await;
+    namespace.kubectl(&["delete", "hpa", "torchserve"]);
     aggregator
         .hear_until(&mut voices, Says::Wait(1.2), || async {
             namespace.replicas() == 4

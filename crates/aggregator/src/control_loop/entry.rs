@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use pushscale_api::{PushScalerSpec, PushScalerStatus, Schedules, SpecProblem};
-use pushscale_decision::{Conditions, Decision, Moment, PodUid, Policy, Selector, TargetFacts};
+use pushscale_decision::{
+    Conditions, Decision, Mode, Moment, PodUid, Policy, Selector, TargetFacts,
+};
 
 use super::recorded::Recorded;
 use crate::event::{ScalerFacts, WatchId};
@@ -43,7 +45,9 @@ pub(super) struct Entry {
     pub(super) selector_problem: Option<String>,
     /// All pods under the selector were told once; before that, few pods may be many.
     pub(super) pods_listed: bool,
-    /// Another autoscaler of the same target.
+    /// It writes sizes: what it only recommends, nobody contests.
+    pub(super) writes: bool,
+    /// Another autoscaler that writes the same target.
     pub(super) contested_by: Option<String>,
     /// Pods that another scaler's target selects as well.
     pub(super) shared: BTreeMap<PodUid, ScalerKey>,
@@ -92,6 +96,7 @@ impl Entry {
             generation,
             target,
             watch,
+            writes: writes(&policy),
             brain: brain(policy, spec, conditions),
             schedules,
             scale: None,
@@ -130,6 +135,7 @@ impl Entry {
     ) {
         self.generation = generation;
         self.schedules = schedules;
+        self.writes = writes(&policy);
         match (&mut self.brain, policy) {
             (Ok(scaler), Ok(policy)) => scaler.set_policy(now, policy, spec),
             (Ok(scaler), Err(problems)) => {
@@ -208,6 +214,12 @@ impl Entry {
         let pauses = self.pauses.get_or_insert_with(|| RETRY.build());
         pauses.next().unwrap_or(Duration::from_secs(15))
     }
+}
+
+fn writes(policy: &Result<Policy, Vec<SpecProblem>>) -> bool {
+    policy
+        .as_ref()
+        .is_ok_and(|policy| policy.mode == Mode::Apply)
 }
 
 fn brain(

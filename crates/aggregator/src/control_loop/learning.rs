@@ -63,11 +63,13 @@ impl ControlLoop {
         self.find_contests();
     }
 
-    /// Finds which targets have two autoscalers. Seldom, and over few objects.
+    /// Finds which targets have two autoscalers that write. One that recommends may stand beside one that writes: that
+    /// is how one moves from an HPA to us, and back. Seldom, and over few objects.
     pub(super) fn find_contests(&mut self) {
         let targets: Vec<_> = self
             .scalers
             .iter()
+            .filter(|(_, entry)| entry.writes)
             .map(|(key, entry)| {
                 (
                     format!("PushScaler {key}"),
@@ -88,7 +90,7 @@ impl ControlLoop {
                 .iter()
                 .find(|(_, target)| target.is_same_object(&entry.target))
                 .map(|(name, _)| format!("HorizontalPodAutoscaler {name}"));
-            let contested_by = ours.or(theirs);
+            let contested_by = ours.or(theirs).filter(|_| entry.writes);
             if entry.contested_by != contested_by {
                 entry.contested_by = contested_by;
                 changed.push(key.clone());
