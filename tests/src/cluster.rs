@@ -12,6 +12,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -358,9 +359,11 @@ fn kubeconfig_of_its_account(namespace: &Namespace<'_>) -> PathBuf {
     let token = rig
         .kubectl(&["-n", "pushscale", "create", "token", "pushscale-aggregator"])
         .unwrap();
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
     let path = rig
         .logs_dir()
-        .join(format!("{}.kubeconfig", namespace.name));
+        .join(format!("{}-{number}.kubeconfig", namespace.name));
     fs::copy(rig.kubeconfig(), &path).unwrap();
     let file = format!("--kubeconfig={}", path.display());
     let credentials = format!("--token={}", token.trim());

@@ -6,6 +6,8 @@ use pushscale_daemon::config::{Mistake, Settings};
 use pushscale_daemon::logging::Log;
 use pushscale_protocol::{AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT};
 
+use crate::certificates::CertificateSettings;
+
 /// The prefix of the aggregator's environment variables.
 pub const PREFIX: &str = "PUSHSCALE_AGGREGATOR";
 
@@ -26,6 +28,8 @@ pub struct Config {
     pub max_connections_per_address: usize,
     /// Who may push.
     pub auth: Auth,
+    /// Certificates; `None`: no TLS.
+    pub certificates: Option<CertificateSettings>,
 }
 
 /// Who may push.
@@ -52,11 +56,13 @@ impl Config {
     /// All mistakes at once.
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<Mistake>> {
         let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        let namespace = Some(settings.text("namespace", "")).filter(|name| !name.is_empty());
         let config = Self {
             log: Log::from_settings(&mut settings),
             listen: settings.address("listen", any(AGGREGATOR_PUSH_PORT)),
             admin_listen: settings.address("admin_listen", any(AGGREGATOR_ADMIN_PORT)),
-            namespace: Some(settings.text("namespace", "")).filter(|name| !name.is_empty()),
+            certificates: CertificateSettings::from_settings(&mut settings, namespace.as_deref()),
+            namespace,
             max_connections: settings.number("max_connections", 8192, 1, 1_000_000),
             max_connections_per_address: settings.number(
                 "max_connections_per_address",

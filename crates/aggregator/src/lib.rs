@@ -1,5 +1,6 @@
 //! Receives readings, decides, explains, and writes the replica count.
 
+mod certificates;
 mod config;
 mod control_loop;
 mod event;
@@ -19,6 +20,7 @@ mod status_page;
 mod view;
 mod watch;
 
+pub use certificates::{CertificateSettings, Lifetimes, SelfSigned, Source};
 pub use config::{Auth, Config, PREFIX};
 pub use event::{Event, Pushed, Rival, ScalerFacts, Untimed, Verdict, WatchId};
 pub use gate::{ClusterReviews, ReviewError, Reviewed, TokenReviewer};

@@ -10,9 +10,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use pushscale_daemon::http_server::TurnedAway;
 
+use crate::certificates::CertificateMetrics;
+
 /// The aggregator's own metrics. Cloned freely; all clones count together.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
+    /// Of certificates.
+    pub(crate) certificates: CertificateMetrics,
     readings: Family<ReadingLabels, Counter>,
     refused_connections: Family<RefusedLabels, Counter>,
     token_reviews: Family<ReviewLabels, Counter>,
@@ -158,7 +162,9 @@ enum OkOutcome {
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("pushscale_aggregator");
         let metrics = Self {
+            certificates: CertificateMetrics::register(registry),
             readings: Family::default(),
             refused_connections: Family::default(),
             token_reviews: Family::default(),
@@ -173,7 +179,6 @@ impl Metrics {
                 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
             ]),
         };
-        let registry = registry.sub_registry_with_prefix("pushscale_aggregator");
         registry.register(
             "readings",
             "Pushes received, by what became of them",

@@ -17,6 +17,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::certificates;
 use crate::config::{Auth, Config};
 use crate::control_loop::ControlLoop;
 use crate::event::Event;
@@ -127,8 +128,10 @@ impl Bound {
             Auth::Token => Some(Arc::new(ClusterReviews::new(client.clone()))),
             Auth::None => None,
         };
+        let certificates = self.config.certificates.clone();
+        let certificate = certificates.as_ref().map(|_| ServerCertificate::default());
         let trust = Trust {
-            certificate: None,
+            certificate: certificate.clone(),
             reviewer,
         };
         let parts = self.parts(scales, reports, trust, &stop)?;
@@ -138,6 +141,11 @@ impl Bound {
             readiness,
             metrics,
         } = parts;
+        if let (Some(settings), Some(shown)) = (certificates, certificate) {
+            let first = readiness.wait_for_part();
+            let counts = &metrics.certificates;
+            certificates::start(&mut tasks, &client, &settings, counts, shown, first);
+        }
         let listed = readiness.wait_for_part();
         watch::start(&mut tasks, &client, namespace.as_deref(), &events, listed);
         tasks.spawn("the reports", kube_report::run(client, to_tell, metrics));

@@ -1,0 +1,370 @@
+//! Certificates that the aggregator makes, publishes and renews by itself, with the permissions of the shipped
+//! manifest. In rigs of their own: every namespace gets the CA of the one aggregator.
+
+use std::collections::BTreeSet;
+use std::io::Cursor;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pushscale_daemon::tls::Authority;
+use pushscale_tests::cluster::{Aggregator, Namespace, SOON, install};
+use pushscale_tests::rig::{Rig, Shape};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+const SELF_SIGNED: [(&str, &str); 5] = [
+    ("PUSHSCALE_AGGREGATOR_TLS", "self-signed"),
+    ("PUSHSCALE_AGGREGATOR_OWN_NAMESPACE", "pushscale"),
+    (
+        "PUSHSCALE_AGGREGATOR_INJECTOR_SERVICE",
+        "pushscale-injector",
+    ),
+    ("PUSHSCALE_AGGREGATOR_WEBHOOK", "pushscale-injector"),
+    ("PUSHSCALE_AGGREGATOR_NAMESPACE", ""),
+];
+
+const WEBHOOK: &str = "
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: { name: pushscale-injector }
+webhooks:
+  - name: namespace.inject.pushscale.dev
+    admissionReviewVersions: [v1]
+    sideEffects: None
+    failurePolicy: Ignore
+    clientConfig: { service: { namespace: pushscale, name: pushscale-injector, path: /inject } }
+  - name: object.inject.pushscale.dev
+    admissionReviewVersions: [v1]
+    sideEffects: None
+    failurePolicy: Ignore
+    clientConfig: { service: { namespace: pushscale, name: pushscale-injector, path: /inject }, caBundle: bm9uZQ== }
+";
+
+fn own_rig() -> Rig {
+    let rig = Rig::start(Shape::ControlPlane).unwrap();
+    install(&rig);
+    rig
+}
+
+/// What Secrets, ConfigMaps and the webhook hold, read with kubectl.
+struct View<'a>(&'a Rig);
+
+impl View<'_> {
+    fn read(&self, arguments: &[&str]) -> String {
+        self.0.kubectl(arguments).unwrap()
+    }
+
+    /// A text of a Secret in `pushscale`.
+    fn secret(&self, name: &str, key: &str) -> String {
+        let template = format!("-o=go-template={{{{index .data \"{key}\" | base64decode}}}}");
+        self.read(&["-n", "pushscale", "get", "secret", name, &template])
+    }
+
+    /// The CA that sidecars of a namespace see; empty if there is none.
+    fn published(&self, namespace: &str) -> String {
+        let template = "-o=go-template={{range .items}}{{index .data \"ca.crt\"}}{{end}}";
+        let only = "--field-selector=metadata.name=pushscale-ca";
+        self.read(&["-n", namespace, "get", "configmaps", only, template])
+    }
+
+    /// Every distinct `caBundle` of the webhook.
+    fn webhook(&self) -> BTreeSet<String> {
+        let template = "-o=go-template={{range .webhooks}}{{if .clientConfig.caBundle}}{{base64decode .clientConfig.caBundle}}{{end}}#{{end}}";
+        let name = "mutatingwebhookconfiguration/pushscale-injector";
+        let text = self.read(&["get", name, template]);
+        let found = text.split_terminator('#').map(str::to_owned);
+        found.collect()
+    }
+
+    /// Every object of ours, as `namespace/kind/name`.
+    fn managed(&self) -> Vec<String> {
+        let template = "-o=go-template={{range .items}}{{.metadata.namespace}}/{{.kind}}/{{.metadata.name}}\n{{end}}";
+        let label = "app.kubernetes.io/managed-by=pushscale";
+        let text = self.read(&["get", "secrets,configmaps", "-A", "-l", label, template]);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn namespaces(&self) -> Vec<String> {
+        let list: Value =
+            serde_json::from_str(&self.read(&["get", "namespaces", "-o", "json"])).unwrap();
+        let items = list["items"].as_array().unwrap();
+        let name = |item: &Value| item["metadata"]["name"].as_str().unwrap().to_owned();
+        items.iter().map(name).collect()
+    }
+
+    /// Does a client that trusts this bundle shake hands with a server that holds this Secret?
+    fn shakes_hands(&self, bundle: &str, secret: &str, name: &str) -> Result<(), rustls::Error> {
+        let certificate = self.secret(secret, "tls.crt");
+        let key = self.secret(secret, "tls.key");
+        handshake(bundle, &certificate, &key, name)
+    }
+}
+
+/// A real handshake, in memory.
+fn handshake(bundle: &str, certificate: &str, key: &str, name: &str) -> Result<(), rustls::Error> {
+    let certificates = |pem: &str| -> Vec<CertificateDer<'static>> {
+        CertificateDer::pem_slice_iter(pem.as_bytes())
+            .map(Result::unwrap)
+            .collect()
+    };
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    for one in certificates(bundle) {
+        roots.add(one).unwrap();
+    }
+    let client = ClientConfig::builder_with_provider(Arc::clone(&ring))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let server = ServerConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(
+            certificates(certificate),
+            PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+        )?;
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut client = ClientConnection::new(Arc::new(client), name)?;
+    let mut server = ServerConnection::new(Arc::new(server))?;
+    while client.is_handshaking() || server.is_handshaking() {
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).unwrap();
+        }
+        let mut sent = Cursor::new(wire);
+        while server.read_tls(&mut sent).unwrap() > 0 {
+            server.process_new_packets()?;
+        }
+        let mut wire = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut wire).unwrap();
+        }
+        let mut sent = Cursor::new(wire);
+        while client.read_tls(&mut sent).unwrap() > 0 {
+            client.process_new_packets()?;
+        }
+    }
+    Ok(())
+}
+
+/// A sidecar that knows this bundle, and a running aggregator.
+async fn sidecar_believes(rig: &Rig, bundle: &str, aggregator: &Aggregator) {
+    let path = rig.logs_dir().join("ca.crt");
+    std::fs::write(&path, bundle).unwrap();
+    let stream = TcpStream::connect(aggregator.push).await.unwrap();
+    let name = "pushscale-aggregator.pushscale.svc";
+    let opened = Authority::in_file(path).open(name, stream).await;
+    opened.unwrap_or_else(|error| panic!("{error}:\n{}", aggregator.log()));
+}
+
+async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < SOON, "not within {SOON:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// How many certificates both have made together.
+async fn made(one: &Aggregator, two: &Aggregator) -> [(&'static str, u64); 3] {
+    let pages = [one.metrics().await, two.metrics().await];
+    ["Authority", "Aggregator", "Injector"].map(|which| {
+        let line =
+            format!("pushscale_aggregator_certificate_renewals_total{{certificate=\"{which}\"}}");
+        let counts = pages.iter().map(|page| count_of(page, &line));
+        (which, counts.sum())
+    })
+}
+
+fn count_of(metrics: &str, line: &str) -> u64 {
+    let found = metrics
+        .lines()
+        .find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
+    found.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn two_aggregators_agree_on_one_ca_that_every_namespace_gets_and_an_uninstall_leaves_nothing()
+{
+    let rig = own_rig();
+    let view = View(&rig);
+    let namespace = Namespace::create(&rig, "models");
+    let (one, two) = tokio::join!(
+        Aggregator::start_with(&namespace, &SELF_SIGNED),
+        Aggregator::start_with(&namespace, &SELF_SIGNED),
+    );
+
+    // Ready, and so the certificates are there. Only one of the two has made each.
+    let bundle = view.secret("pushscale-ca", "ca.crt");
+    assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 1, "{bundle}");
+    let all = ["Authority", "Aggregator", "Injector"];
+    assert_eq!(made(&one, &two).await, all.map(|which| (which, 1)));
+    let expiry =
+        "pushscale_aggregator_certificate_expiry_timestamp_seconds{certificate=\"Aggregator\"}";
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let days = (count_of(&one.metrics().await, expiry) - now.as_secs()) / 86_400;
+    assert_eq!(days, 29, "and some hours");
+
+    // Sidecars and the API server trust the servers by the names that they use, and by no other.
+    for (secret, service) in [
+        ("pushscale-aggregator-tls", "pushscale-aggregator"),
+        ("pushscale-injector-tls", "pushscale-injector"),
+    ] {
+        for suffix in [
+            "",
+            ".pushscale",
+            ".pushscale.svc",
+            ".pushscale.svc.cluster.local",
+        ] {
+            let name = format!("{service}{suffix}");
+            view.shakes_hands(&bundle, secret, &name).unwrap();
+        }
+        view.shakes_hands(&bundle, secret, "elsewhere.pushscale.svc")
+            .unwrap_err();
+        let kind = view.read(&[
+            "-n",
+            "pushscale",
+            "get",
+            "secret",
+            secret,
+            "-o=jsonpath={.type}",
+        ]);
+        assert_eq!(kind, "kubernetes.io/tls");
+    }
+
+    for aggregator in [&one, &two] {
+        sidecar_believes(&rig, &bundle, aggregator).await;
+    }
+
+    // Every namespace has it, and a new one gets it.
+    for namespace in view.namespaces() {
+        until(&namespace, || view.published(&namespace) == bundle).await;
+    }
+    rig.kubectl(&["create", "namespace", "newcomer"]).unwrap();
+    until("a new namespace", || view.published("newcomer") == bundle).await;
+
+    // What somebody changes or deletes is put right.
+    let tamper = r#"{"data":{"ca.crt":"none"}}"#;
+    let patch = [
+        "patch",
+        "configmap",
+        "pushscale-ca",
+        "--type=merge",
+        "-p",
+        tamper,
+    ];
+    namespace.kubectl(&patch);
+    until("undone", || view.published("models") == bundle).await;
+    namespace.kubectl(&["delete", "configmap", "pushscale-ca"]);
+    until("made again", || view.published("models") == bundle).await;
+
+    // The webhook comes later, and is set for all its entries; and again.
+    rig.apply(WEBHOOK).unwrap();
+    let only = BTreeSet::from([bundle.clone()]);
+    until("the webhook trusts the injector", || view.webhook() == only).await;
+    rig.apply(WEBHOOK).unwrap();
+    until("the webhook trusts it again", || view.webhook() == only).await;
+
+    // A deleted certificate is made again by the same CA. A deleted CA stays trusted while another becomes known.
+    let pushscale = ["-n", "pushscale", "delete", "secret"];
+    let first = view.secret("pushscale-aggregator-tls", "tls.crt");
+    rig.kubectl(&[&pushscale[..], &["pushscale-aggregator-tls"]].concat())
+        .unwrap();
+    until("another certificate", || {
+        view.managed()
+            .contains(&"pushscale/Secret/pushscale-aggregator-tls".to_owned())
+            && view.secret("pushscale-aggregator-tls", "tls.crt") != first
+    })
+    .await;
+    let name = "pushscale-aggregator.pushscale.svc";
+    view.shakes_hands(&bundle, "pushscale-aggregator-tls", name)
+        .unwrap();
+    rig.kubectl(&[&pushscale[..], &["pushscale-ca"]].concat())
+        .unwrap();
+    until("both CAs are known", || {
+        let published = view.published("newcomer");
+        published.contains(&bundle) && published.len() > bundle.len()
+    })
+    .await;
+    view.shakes_hands(&bundle, "pushscale-aggregator-tls", name)
+        .unwrap();
+    // Both saw each deletion in the same moment, and one was faster.
+    let expected = [("Authority", 2), ("Aggregator", 2), ("Injector", 1)];
+    assert_eq!(made(&one, &two).await, expected);
+    let key = view.secret("pushscale-ca", "ca.key");
+    for log in [one.log(), two.log()] {
+        assert!(!log.contains("PRIVATE KEY"), "{log}");
+        assert!(!log.contains(key.lines().nth(1).unwrap()), "{log}");
+        assert!(!log.contains("forbidden"), "{log}");
+    }
+
+    // An uninstall deletes what the chart made. The garbage collector finds the rest, while both still run.
+    assert!(view.managed().len() > view.namespaces().len());
+    rig.kubectl(&["delete", "clusterrole", "pushscale-aggregator"])
+        .unwrap();
+    until("nothing is left", || view.managed().is_empty()).await;
+    for aggregator in [&one, &two] {
+        until("they know", || {
+            aggregator.log().contains("nothing is published any more")
+        })
+        .await;
+    }
+    drop((one, two));
+    assert_eq!(view.managed(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_ca_is_succeeded_by_one_that_everybody_knew_before_it_signed() {
+    let rig = own_rig();
+    let view = View(&rig);
+    rig.apply(WEBHOOK).unwrap();
+    let namespace = Namespace::create(&rig, "models");
+    let short = [
+        ("PUSHSCALE_AGGREGATOR_CA_LIFETIME", "30s"),
+        ("PUSHSCALE_AGGREGATOR_CERTIFICATE_LIFETIME", "5s"),
+        ("PUSHSCALE_AGGREGATOR_CA_GRACE", "4s"),
+    ];
+    let settings = [&SELF_SIGNED[..], &short].concat();
+    let aggregator = Aggregator::start_with(&namespace, &settings).await;
+    let first = view.secret("pushscale-ca", "ca.crt");
+    let name = "pushscale-aggregator.pushscale.svc";
+    let began = Instant::now();
+    let mut seen = vec![1];
+    let mut certificates = BTreeSet::new();
+    let mut webhooks = BTreeSet::new();
+    // What a sidecar knew a moment ago must be enough for what the server shows now.
+    while seen != [1, 2, 1] {
+        assert!(began.elapsed() < SOON * 2, "{seen:?}: {}", aggregator.log());
+        let known = view.published("models");
+        let shown = view.secret("pushscale-aggregator-tls", "tls.crt");
+        let key = view.secret("pushscale-aggregator-tls", "tls.key");
+        // The pair may have been renewed between the two reads.
+        if shown == view.secret("pushscale-aggregator-tls", "tls.crt") && !known.is_empty() {
+            handshake(&known, &shown, &key, name).unwrap();
+            sidecar_believes(&rig, &known, &aggregator).await;
+            certificates.insert(shown);
+            let count = known.matches("BEGIN CERTIFICATE").count();
+            if seen.last() != Some(&count) {
+                seen.push(count);
+            }
+        }
+        webhooks.extend(view.webhook());
+    }
+    let last = view.secret("pushscale-ca", "ca.crt");
+    assert!(!last.contains(&first), "the first CA is still trusted");
+    assert!(
+        certificates.len() > 4,
+        "{} certificates",
+        certificates.len()
+    );
+    until("the webhook follows", || view.webhook().contains(&last)).await;
+    assert!(webhooks.contains(&first));
+    let log = aggregator.log();
+    assert!(
+        log.contains("the new CA is known everywhere and signs from now on"),
+        "{log}"
+    );
+}
