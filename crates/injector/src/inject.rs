@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use pushscale_api::names::{SIDECAR_CONTAINER, TRUST_VOLUME, annotations, inject as label};
 use pushscale_protocol::{DRAIN_PATH, SIDECAR_PORT};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -85,6 +86,14 @@ impl Outcome {
             Self::Skipped(skip) => skip.changes(),
         }
     }
+}
+
+/// The same of a pod that is a value.
+///
+/// # Errors
+/// If it is no pod.
+pub fn inject_value(pod: &Value, facts: &Facts<'_>) -> Result<Outcome, serde_json::Error> {
+    Ok(inject(&Pod::deserialize(pod)?, facts))
 }
 
 /// What becomes of a pod.

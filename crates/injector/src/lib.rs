@@ -25,6 +25,6 @@ pub use annotation::check_image;
 pub use change::{Change, Step, apply};
 pub use config::{Config, PREFIX, check_aggregator};
 pub use facts::{Facts, PullPolicy, Sidecar, Trust};
-pub use inject::{Injection, Note, Outcome, VERSION, inject};
+pub use inject::{Injection, Note, Outcome, VERSION, inject, inject_value};
 pub use run::{Bound, RunError, bind};
 pub use skip::Skip;

@@ -10,6 +10,7 @@
 
 mod definition;
 mod failures;
+mod injection;
 mod modes;
 mod mutations;
 mod rivals;
