@@ -1,7 +1,7 @@
 //! The injector, asked by a real API server; and what comes out of it, shown to one.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -11,6 +11,7 @@ use pushscale_daemon::shutdown::Stop;
 use pushscale_injector::{PREFIX, bind};
 use pushscale_tests::cluster::{Namespace, SOON};
 use pushscale_tests::http;
+use pushscale_tests::injector::certify;
 use pushscale_tests::programs::repository;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -148,7 +149,6 @@ struct Injector {
 impl Injector {
     async fn start(namespace: &Namespace<'_>) -> Self {
         let folder = namespace.rig.logs_dir().join("injector-tls");
-        fs::create_dir_all(&folder).unwrap();
         certify(&folder);
         let client = client_of_its_account(namespace).await;
         let settings = Settings::from_pairs(
@@ -216,13 +216,6 @@ impl Injector {
     fn kill(self) {
         self.runtime.shutdown_background();
     }
-}
-
-/// A certificate that is its own authority.
-fn certify(folder: &Path) {
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    fs::write(folder.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
-    fs::write(folder.join("tls.crt"), made.cert.pem()).unwrap();
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -1,11 +1,15 @@
 //! Changes of a text, by place.
 
+use std::cmp::Reverse;
+
 /// At this byte so many are taken out, and these put in.
 #[derive(Clone, Debug)]
 pub(super) struct Edit {
     pub(super) at: usize,
     pub(super) taken: usize,
     pub(super) put: String,
+    /// Of what comes to one place, the innermost goes first: a list's last item before the entry behind the list.
+    pub(super) depth: usize,
 }
 
 impl Edit {
@@ -14,6 +18,7 @@ impl Edit {
             at,
             taken: 0,
             put: text.into(),
+            depth: 0,
         }
     }
 
@@ -22,13 +27,18 @@ impl Edit {
             at: from,
             taken: to.saturating_sub(from),
             put: text.into(),
+            depth: 0,
         }
+    }
+
+    pub(super) fn at_depth(self, depth: usize) -> Self {
+        Self { depth, ..self }
     }
 }
 
-/// The text with all changes; those of one place in their order.
+/// The text with all changes.
 pub(super) fn edited(text: &str, mut edits: Vec<Edit>) -> String {
-    edits.sort_by_key(|edit| edit.at);
+    edits.sort_by_key(|edit| (edit.at, Reverse(edit.depth)));
     let mut out =
         String::with_capacity(text.len() + edits.iter().map(|edit| edit.put.len()).sum::<usize>());
     let mut at = 0;
@@ -70,19 +80,37 @@ pub(super) fn lines(text: &str, at: usize, lines: &str) -> Edit {
     Edit::put(at, put)
 }
 
-/// Whole lines, taken out.
-pub(super) fn without_lines(text: &str, from: usize, to: usize) -> Edit {
-    let mut from = from;
-    // The last line has no end: it was put in with that of the one before.
-    if to == text.len() && !text.ends_with('\n') {
+/// Makes one of those that take out what stands side by side, and takes the end of the line before, too, where the
+/// last line has none: it was put in with that of the one before.
+pub(super) fn side_by_side(text: &str, mut edits: Vec<Edit>) -> Vec<Edit> {
+    edits.sort_by_key(|edit| edit.at);
+    let mut merged: Vec<Edit> = Vec::new();
+    for edit in edits {
+        match merged.last_mut() {
+            Some(last)
+                if edit.put.is_empty()
+                    && last.put.is_empty()
+                    && last.at + last.taken == edit.at =>
+            {
+                last.taken += edit.taken;
+            }
+            _ => merged.push(edit),
+        }
+    }
+    if let Some(last) = merged.last_mut()
+        && last.put.is_empty()
+        && last.at + last.taken == text.len()
+        && !text.ends_with('\n')
+    {
         for mark in ["\n", "\r"] {
             if text
-                .get(..from)
+                .get(..last.at)
                 .is_some_and(|before| before.ends_with(mark))
             {
-                from -= 1;
+                last.at -= 1;
+                last.taken += 1;
             }
         }
     }
-    Edit::replace(from, to, "")
+    merged
 }

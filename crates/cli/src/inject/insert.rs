@@ -57,11 +57,12 @@ pub(super) fn edits(text: &str, pod: &Node, changes: &[Change]) -> Result<Vec<Ed
                 let (mapping, _) = mapping.ok_or(NotAsText)?;
                 match mapping.get(list) {
                     Some(there) if !there.is_null() => {
-                        edits.push(insert(text, mapping, list, *first, value)?);
+                        let edit = insert(text, mapping, list, *first, value)?;
+                        edits.push(edit.at_depth(parent.len() + 1));
                     }
                     _ => {
                         let whole = Value::Array(vec![value.clone()]);
-                        edits.push(add(text, mapping, list, &whole)?);
+                        edits.push(add(text, mapping, list, &whole)?.at_depth(parent.len()));
                     }
                 }
             }
@@ -94,11 +95,11 @@ fn set(
             .fold(Value::Object(fields), |inner, name| {
                 Value::Object(Map::from_iter([((*name).to_owned(), inner)]))
             });
-        edits.push(add(text, mapping, first, &nested)?);
+        edits.push(add(text, mapping, first, &nested)?.at_depth(parent.len() - missing.len()));
         return Ok(());
     }
     for (key, value) in fields {
-        edits.push(add(text, mapping, &key, &value)?);
+        edits.push(add(text, mapping, &key, &value)?.at_depth(parent.len()));
     }
     Ok(())
 }

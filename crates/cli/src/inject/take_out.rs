@@ -6,7 +6,7 @@ use pushscale_api::names::{SIDECAR_CONTAINER, TRUST_VOLUME, annotations};
 use pushscale_protocol::{DRAIN_PATH, SIDECAR_PORT};
 use serde_json::Value;
 
-use super::edit::{Edit, line_start, next_line, without_lines};
+use super::edit::{Edit, line_start, next_line, side_by_side};
 use super::error::NotAsText;
 use super::insert::{GRACE, NOTHING, OURS, WAS, dash};
 use super::node::{Kind, Node};
@@ -148,7 +148,7 @@ pub(super) fn edits(text: &str, pod: &Node, paths: &[Path]) -> Result<Vec<Edit>,
         let parent = place(pod, &parent).ok_or(NotAsText)?;
         edits.extend(without(text, parent, &children)?);
     }
-    Ok(edits)
+    Ok(side_by_side(text, edits))
 }
 
 enum Grace {
@@ -246,7 +246,7 @@ fn without(text: &str, parent: &Node, children: &[String]) -> Result<Vec<Edit>, 
                 .get(from..begins)
                 .is_some_and(|before| before.bytes().all(|byte| byte == b' '));
             if alone {
-                Ok(without_lines(text, from, next_line(text, part.end)))
+                Ok(Edit::replace(from, next_line(text, part.end), ""))
             } else {
                 Err(NotAsText)
             }

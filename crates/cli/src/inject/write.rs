@@ -101,8 +101,12 @@ fn ordered(fields: &Map<String, Value>) -> Vec<(&String, &Value)> {
 /// May it stand without quotes, and is it text then?
 fn is_plain(text: &str) -> bool {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"/._:@-".contains(&byte);
-    let first = text.bytes().next();
-    let begins_well = first.is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'/');
+    let begins = |begin: fn(u8) -> bool| text.bytes().next().is_some_and(begin);
+    // Digits alone, or with colons between them, are read in many ways; 16Mi is not.
+    let quantity = begins(|byte| byte.is_ascii_digit())
+        && !text.contains(':')
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let begins_well = quantity || begins(|byte| byte.is_ascii_alphabetic() || byte == b'/');
     begins_well
         && text.bytes().all(safe)
         && !text.ends_with(':')
