@@ -66,8 +66,9 @@ deny: ## Check licences, bans and sources; advisories too where their database c
 	$(CARGO) deny --workspace check $(or $(DENY),licenses bans sources advisories)
 
 .PHONY: generate
-generate: ## Rewrite what is generated from the types: helm/plain/crd.yaml
+generate: ## Rewrite what is generated: helm/plain/crd.yaml, and the injected pods of the tests
 	PUSHSCALE_GENERATE=1 $(TEST) -q -p pushscale-api --test crd
+	PUSHSCALE_GENERATE=1 $(TEST) -q -p pushscale-injector --test pods pods_become
 
 .PHONY: static static-sidecar static-aggregator test-build
 static: static-sidecar static-aggregator ## Build the programs that go into images: static, the sidecar for size
@@ -76,7 +77,7 @@ static-sidecar:
 	$(STATIC) --profile sidecar -p pushscale-sidecar
 
 static-aggregator:
-	$(STATIC) --release -p pushscale-aggregator -p pushscale-simulator --bin pushscale-aggregator --bin pushscale-load
+	$(STATIC) --release -p pushscale-aggregator -p pushscale-injector -p pushscale-simulator --bin pushscale-aggregator --bin pushscale-injector --bin pushscale-load
 
 test-build:
 	$(TEST) --workspace --no-run
@@ -109,5 +110,5 @@ bench-decide: ## Simulate ours beside others in 17 scenarios and fresh random on
 bench-simulate: ## Measure how long it takes to simulate four hours
 	$(CARGO) bench --locked -p pushscale-tests --bench bench -- simulate
 
-bench-%: static ## Measure one: parser, ingest, decision, sidecar, reaction
+bench-%: static ## Measure one: parser, ingest, decision, sidecar, admission, reaction
 	$(CARGO) bench --locked -p pushscale-tests --bench bench -- $*

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod fleet;
 pub mod http;
+pub mod injector;
 pub mod programs;
 pub mod pushed;
 pub mod rig;

@@ -17,6 +17,11 @@ pub fn aggregator() -> PathBuf {
     built("release/pushscale-aggregator")
 }
 
+/// `pushscale-injector`.
+pub fn injector() -> PathBuf {
+    built("release/pushscale-injector")
+}
+
 /// `pushscale-load`.
 pub fn load() -> PathBuf {
     built("release/pushscale-load")

@@ -1,3 +1,4 @@
 //! What the `pushscale` command can do and other crates may use.
 
+pub mod inject;
 pub mod manifest;

@@ -12,6 +12,7 @@ mod simulate;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use pushscale_cli::inject;
 
 /// Scales model servers by how long requests wait.
 #[derive(Debug, Parser)]
@@ -26,6 +27,8 @@ enum Command {
     /// The whole loop on this machine, without a cluster: servers, sidecars, an aggregator, a load that steps up
     /// and down; a report at the end
     Demo(demo::DemoOptions),
+    /// Put the sidecar into manifests, as the injector does in the cluster; what else stands in them stays as it is
+    Inject(inject::InjectOptions),
     /// Decide recorded cases again, and tell which come out otherwise
     Replay(replay::ReplayOptions),
     /// What a PushScaler would do under a load, on a simulated cluster, and what another autoscaler would:
@@ -36,6 +39,7 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
+        Command::Inject(options) => inject::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Simulate(options) => simulate::run(&options),
     }

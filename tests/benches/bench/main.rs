@@ -1,5 +1,5 @@
 //! Figures, each with what it is held against, measured in the same run: `make bench`, or
-//! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar reaction`.
+//! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar admission reaction`.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +12,7 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
+mod admission;
 mod cpu;
 mod decide;
 mod decision;
@@ -32,13 +33,14 @@ fn main() {
         return sidecar::tick_for_ever();
     }
     machine::print();
-    let all: [(&str, fn()); 7] = [
+    let all: [(&str, fn()); 8] = [
         ("parser", parser::run),
         ("ingest", ingest::run),
         ("decision", decision::run),
         ("decide", decide::run),
         ("simulate", simulate::run),
         ("sidecar", sidecar::run),
+        ("admission", admission::run),
         ("reaction", reaction::run),
     ];
     for word in &asked {

@@ -11,6 +11,7 @@
 mod certificates;
 mod definition;
 mod failures;
+mod injection;
 mod modes;
 mod mutations;
 mod rivals;

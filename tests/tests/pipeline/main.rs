@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod admission;
 mod bad_pushes;
 mod bad_servers;
 mod decided_again;

@@ -2,7 +2,7 @@
 //!
 //! Stricter than kubectl in one thing: a key that stands twice is refused. kubectl takes the last and says nothing.
 
-mod scalar;
+pub(crate) mod scalar;
 mod tree;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use granit_parser::ScalarStyle;
 use serde_json::{Number, Value};
 
 /// A scalar without a tag. What is quoted is text.
-pub(super) fn resolve(text: &str, style: ScalarStyle) -> Result<Value, String> {
+pub(crate) fn resolve(text: &str, style: ScalarStyle) -> Result<Value, String> {
     if style != ScalarStyle::Plain {
         return Ok(Value::from(text));
     }
@@ -12,7 +12,7 @@ pub(super) fn resolve(text: &str, style: ScalarStyle) -> Result<Value, String> {
 }
 
 /// A scalar with a tag: what the tag says, if it can be.
-pub(super) fn resolve_tagged(text: &str, tag: &str) -> Result<Value, String> {
+pub(crate) fn resolve_tagged(text: &str, tag: &str) -> Result<Value, String> {
     let value = match tag {
         "bool" | "int" | "float" | "null" => resolve_plain(text)?,
         "binary" => return Err("!!binary has no place in a manifest".to_owned()),

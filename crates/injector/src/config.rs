@@ -1,0 +1,179 @@
+//! The injector's settings.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use pushscale_daemon::config::{Mistake, Settings};
+use pushscale_daemon::logging::Log;
+use pushscale_protocol::{AGGREGATOR_PUSH_PORT, INJECTOR_ADMIN_PORT, INJECTOR_PORT};
+
+use crate::facts::{PullPolicy, Sidecar, Trust};
+use crate::inject::VERSION;
+
+/// The prefix of the injector's environment variables.
+pub const PREFIX: &str = "PUSHSCALE_INJECTOR";
+
+/// The injector's settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is logged.
+    pub log: Log,
+    /// Where the API server asks.
+    pub listen: SocketAddr,
+    /// Where `/live`, `/ready` and `/metrics` are served.
+    pub admin_listen: SocketAddr,
+    /// The folder with `tls.crt` and `tls.key`.
+    pub tls_folder: PathBuf,
+    /// Does the cluster have native sidecars? `None`: its version says.
+    pub native_sidecar: Option<bool>,
+    /// What every sidecar gets.
+    pub sidecar: Sidecar,
+}
+
+impl Config {
+    /// From the environment.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn load() -> Result<Self, Vec<Mistake>> {
+        Self::from_settings(Settings::from_environment(PREFIX)?)
+    }
+
+    /// From settings.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<Mistake>> {
+        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        let config = Self {
+            log: Log::from_settings(&mut settings),
+            listen: settings.address("listen", any(INJECTOR_PORT)),
+            admin_listen: settings.address("admin_listen", any(INJECTOR_ADMIN_PORT)),
+            tls_folder: settings.text("tls_folder", "/etc/pushscale/tls").into(),
+            native_sidecar: word(
+                &mut settings,
+                "native_sidecar",
+                "auto",
+                "auto, true or false",
+                |word| match word {
+                    "auto" => Some(None),
+                    "true" => Some(Some(true)),
+                    "false" => Some(Some(false)),
+                    _ => None,
+                },
+            )
+            .flatten(),
+            sidecar: sidecar(&mut settings),
+        };
+        settings.finish(config)
+    }
+}
+
+fn sidecar(settings: &mut Settings) -> Sidecar {
+    let policies = "Always, IfNotPresent or Never";
+    Sidecar {
+        image: image(settings),
+        pull_policy: word(
+            settings,
+            "sidecar_image_pull_policy",
+            "IfNotPresent",
+            policies,
+            |word| word.parse().ok(),
+        )
+        .unwrap_or(PullPolicy::IfNotPresent),
+        aggregator: aggregator(settings),
+        trust: word(settings, "trust", "token", "token or none", |word| {
+            word.parse().ok()
+        })
+        .unwrap_or(Trust::Token),
+        own_namespace: Some(settings.text("own_namespace", "")).filter(|name| !name.is_empty()),
+    }
+}
+
+fn image(settings: &mut Settings) -> String {
+    let image = settings.text("sidecar_image", &format!("pushscale/sidecar:{VERSION}"));
+    if let Err(expected) = crate::annotation::check_image(&image) {
+        settings.mistake(
+            "sidecar_image",
+            format!("is {image:?}: it must be {expected}"),
+        );
+    }
+    image
+}
+
+/// The sidecars would refuse a bad one, each in its pod: it is better known here.
+fn aggregator(settings: &mut Settings) -> String {
+    // The final dot spares the search through the pod's DNS domains.
+    let default =
+        format!("pushscale-aggregator.pushscale.svc.cluster.local.:{AGGREGATOR_PUSH_PORT}");
+    let text = settings.text("aggregator", &default);
+    if let Err(expected) = check_aggregator(&text) {
+        settings.mistake("aggregator", format!("is {text:?}: it must be {expected}"));
+    }
+    text
+}
+
+/// Is it HOST:PORT, or several with commas between them? Says what it must be if not.
+///
+/// # Errors
+/// If it is not.
+pub fn check_aggregator(text: &str) -> Result<(), &'static str> {
+    let good = |name: &str| {
+        name.rsplit_once(':').is_some_and(|(host, port)| {
+            let of_a_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+            !host.is_empty() && host.bytes().all(of_a_host) && port.parse::<u16>().is_ok()
+        })
+    };
+    if text.split(',').all(good) {
+        Ok(())
+    } else {
+        Err("HOST:PORT of the aggregator's headless Service")
+    }
+}
+
+fn word<T>(
+    settings: &mut Settings,
+    key: &str,
+    default: &str,
+    expected: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Option<T> {
+    let text = settings.text(key, default);
+    let found = read(&text);
+    if found.is_none() {
+        settings.mistake(key, format!("is {text:?}: it must be {expected}"));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(pairs: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let settings = Settings::from_pairs(PREFIX, pairs.iter().copied()).unwrap();
+        Config::from_settings(settings)
+            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn nothing_must_be_said_for_the_chart_as_it_is() {
+        let config = load(&[]).unwrap();
+        assert_eq!(config.native_sidecar, None);
+        assert_eq!(config.sidecar.trust, Trust::Token);
+        assert_eq!(config.sidecar.image, format!("pushscale/sidecar:{VERSION}"));
+    }
+
+    #[test]
+    fn mistakes_are_told_together() {
+        let told = load(&[
+            ("PUSHSCALE_INJECTOR_NATIVE_SIDECAR", "yes"),
+            ("PUSHSCALE_INJECTOR_TRUST", "some"),
+            ("PUSHSCALE_INJECTOR_SIDECAR_IMAGE", "Side Car"),
+            ("PUSHSCALE_INJECTOR_SIDECAR_IMAGE_PULL_POLICY", "never"),
+            ("PUSHSCALE_INJECTOR_AGGREGATOR", "http://there:8490/"),
+        ])
+        .unwrap_err();
+        assert_eq!(told.len(), 5, "{told:?}");
+    }
+}

@@ -1,0 +1,72 @@
+//! The file with the management port's token, which TorchServe writes and the sidecar reads.
+
+use k8s_openapi::api::core::v1::{PodSpec, VolumeMount};
+use pushscale_api::names::annotations;
+use serde_json::{Value, json};
+
+use crate::annotation::invalid;
+use crate::skip::Skip;
+use crate::torchserve::TorchServe;
+
+/// What the sidecar needs to read TorchServe's token.
+#[derive(Debug)]
+pub(crate) struct TokenFile {
+    /// The volume at the same place as in TorchServe's container, to be read only.
+    pub(crate) mount: Value,
+    /// TorchServe lets nobody but its own user read the file.
+    pub(crate) user: i64,
+}
+
+/// Finds the volume that the file is on.
+pub(crate) fn find(spec: &PodSpec, server: TorchServe<'_>, file: &str) -> Result<TokenFile, Skip> {
+    let refused =
+        |expected: String| Err(invalid(annotations::MANAGEMENT_TOKEN_FILE, file, expected));
+    let container = &server.container.name;
+    let mounts = server.container.volume_mounts.iter().flatten();
+    let Some(mount) = mounts
+        .filter(|mount| covers(mount, file))
+        .max_by_key(|mount| mount.mount_path.trim_end_matches('/').len())
+    else {
+        return refused(format!(
+            "a file on a volume of the container {container}: put an emptyDir where TorchServe writes key_file.json"
+        ));
+    };
+    if mount.sub_path_expr.is_some() {
+        return refused(format!(
+            "on a volume without subPathExpr, whose variables are those of the container {container}"
+        ));
+    }
+    let own = server.container.security_context.as_ref();
+    let pods = spec.security_context.as_ref();
+    let user = own
+        .and_then(|context| context.run_as_user)
+        .or_else(|| pods.and_then(|context| context.run_as_user));
+    match user {
+        Some(user) if user > 0 => Ok(TokenFile {
+            mount: read_only(mount),
+            user,
+        }),
+        _ => refused(format!(
+            "readable by the sidecar, which must run as TorchServe's user, and not as root: set \
+             securityContext.runAsUser of the container {container}"
+        )),
+    }
+}
+
+fn covers(mount: &VolumeMount, file: &str) -> bool {
+    let folder = mount.mount_path.trim_end_matches('/');
+    file.strip_prefix(folder)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn read_only(mount: &VolumeMount) -> Value {
+    let mut copy = json!({
+        "name": mount.name,
+        "mountPath": mount.mount_path,
+        "readOnly": true,
+    });
+    if let (Some(path), Value::Object(fields)) = (&mount.sub_path, &mut copy) {
+        fields.insert("subPath".to_owned(), json!(path));
+    }
+    copy
+}

@@ -1,0 +1,198 @@
+//! Whatever is sent, an answer comes, and no pod loses anything.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use pushscale_api::names::annotations;
+use pushscale_injector::{Facts, Outcome, Sidecar, Trust, admit, apply, inject_value};
+use serde_json::{Value, json};
+use support::{cases, sidecar};
+
+fn review(pod: &Value) -> Vec<u8> {
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": { "uid": "u", "namespace": "models", "operation": "CREATE", "object": pod },
+    });
+    serde_json::to_vec(&review).unwrap()
+}
+
+fn outcome(pod: &Value, native_sidecar: bool, sidecar: &Sidecar) -> Outcome {
+    let facts = Facts {
+        namespace: "models",
+        native_sidecar,
+        sidecar,
+    };
+    inject_value(pod, &facts).unwrap()
+}
+
+/// Text as it stands in annotations: any, and what looks nearly right.
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "[0-9]{1,6}",
+        "/[a-z./$(){}`\\\\;~ -]{0,20}",
+        "[0-9.]{1,4}(ms|s|m|h|Mi|m|k|e3)?",
+        "[a-zA-Z0-9./:@_-]{1,40}",
+        "[ａ-ｚ０-９]{1,8}",
+    ]
+}
+
+const KEYS: [&str; 12] = [
+    annotations::METRICS_PORT,
+    annotations::METRICS_PATH,
+    annotations::MANAGEMENT_PORT,
+    annotations::MANAGEMENT_TOKEN_FILE,
+    annotations::INTERVAL,
+    annotations::IMAGE,
+    annotations::CPU_REQUEST,
+    annotations::CPU_LIMIT,
+    annotations::MEMORY_REQUEST,
+    annotations::MEMORY_LIMIT,
+    annotations::DRAIN_DEADLINE,
+    annotations::CONTAINER,
+];
+
+/// A pod of up to a hundred containers with fields of all kinds, known and unknown.
+fn pod() -> impl Strategy<Value = Value> {
+    let container = ("[a-z]{1,8}", any::<bool>(), 0..70_000_i32, any::<String>());
+    let containers = vec(container, 1..100).prop_map(|containers| {
+        let made = containers.iter().enumerate().map(|(index, (name, stops, port, text))| {
+            let mut container = json!({
+                "name": format!("{name}-{index}"), "image": name, "args": [text], "fieldOfTomorrow": text,
+                "ports": [ { "containerPort": port } ],
+            });
+            if *stops {
+                container["lifecycle"] = json!({ "preStop": { "sleep": { "seconds": 1 } } });
+            }
+            container
+        });
+        made.collect::<Vec<_>>()
+    });
+    let grace = prop_oneof![Just(Value::Null), (0..900_i64).prop_map(Value::from)];
+    let init = any::<Option<bool>>();
+    (containers, grace, init, any::<String>()).prop_map(|(mut containers, grace, init, text)| {
+        containers[0]["name"] = json!("torchserve");
+        let mut spec = json!({ "containers": containers, "terminationGracePeriodSeconds": grace, "tomorrow": text });
+        if let Some(some) = init {
+            spec["initContainers"] = if some { json!([{ "name": "first", "image": text }]) } else { json!([]) };
+        }
+        json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p", "future": text }, "spec": spec })
+    })
+}
+
+/// Without what is ours, and without lists that are empty then.
+fn without_ours(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    let spec = pod["spec"].as_object_mut().unwrap();
+    spec.remove("terminationGracePeriodSeconds");
+    for list in ["initContainers", "containers", "volumes"] {
+        let Some(items) = spec.get_mut(list).and_then(Value::as_array_mut) else {
+            continue;
+        };
+        items.retain(|item| {
+            item["name"] != "pushscale-sidecar" && item["name"] != "pushscale-trust"
+        });
+        if items.is_empty() {
+            spec.remove(list);
+        }
+    }
+    let hook = json!({ "preStop": { "httpGet": { "path": "/drain", "port": 8492 } } });
+    for container in pod["spec"]["containers"].as_array_mut().unwrap() {
+        let fields = container.as_object_mut().unwrap();
+        if fields.get("lifecycle") == Some(&hook) {
+            fields.remove("lifecycle");
+        }
+    }
+    let metadata = pod["metadata"].as_object_mut().unwrap();
+    metadata.remove("annotations");
+    pod
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_get_an_answer_or_a_sentence(bytes in vec(any::<u8>(), 0..2000)) {
+        if let Err(error) = admit(&bytes, &sidecar(Trust::Token), true) {
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_mutated_review_lets_its_pod_in_or_is_refused_with_a_sentence(
+        case in any::<prop::sample::Index>(),
+        mutations in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3), 1..6),
+    ) {
+        let cases = cases();
+        let mut body = review(&case.get(&cases).before);
+        for (place, byte, how) in mutations {
+            let at = place.index(body.len());
+            match how {
+                0 => body[at] = byte,
+                1 => body.insert(at, byte),
+                _ => { body.remove(at); }
+            }
+        }
+        match admit(&body, &sidecar(Trust::Token), true) {
+            Ok(admitted) => {
+                let answer: Value = serde_json::from_slice(&admitted.body).unwrap();
+                prop_assert_eq!(&answer["response"]["allowed"], &json!(true));
+            }
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+
+    #[test]
+    fn no_annotation_brings_anything_into_the_pod_but_what_it_may_say(
+        said in vec((prop::sample::select(KEYS.to_vec()), value()), 1..4),
+    ) {
+        let mut before = json!({ "metadata": { "annotations": {} }, "spec": { "containers": [
+            { "name": "torchserve", "securityContext": { "runAsUser": 7 },
+              "volumeMounts": [ { "name": "v", "mountPath": "/" } ] } ] } });
+        for (key, value) in &said {
+            before["metadata"]["annotations"][key] = json!(value);
+        }
+        let sidecar = sidecar(Trust::Token);
+        match outcome(&before, true, &sidecar) {
+            Outcome::Injected(_) => {
+                let mut pod = before.clone();
+                apply(&outcome(&before, true, &sidecar).changes(), &mut pod);
+                let text = pod["spec"]["initContainers"][0].to_string();
+                let safe = |character: char| character.is_ascii_alphanumeric() || "{}[]\":,/._~@-".contains(character);
+                prop_assert!(text.chars().all(safe), "{}", text);
+            }
+            Outcome::Skipped(skip) => {
+                prop_assert_eq!(skip.reason(), "InvalidAnnotation");
+                let told = skip.told();
+                prop_assert!(!told.contains(char::is_control), "{}", told);
+                prop_assert!(told.len() < 4096);
+            }
+        }
+    }
+
+    #[test]
+    fn a_pod_keeps_all_that_it_had_and_twice_is_once(before in pod(), native in any::<bool>(), token in any::<bool>()) {
+        let sidecar = sidecar(if token { Trust::Token } else { Trust::None });
+        let mut pod = before.clone();
+        let first = outcome(&pod, native, &sidecar);
+        let patch = apply(&first.changes(), &mut pod);
+        let mut patched = before.clone();
+        json_patch::patch(&mut patched, &patch).unwrap();
+        prop_assert_eq!(&patched, &pod);
+        prop_assert_eq!(without_ours(&pod), without_ours(&before));
+        if matches!(first, Outcome::Injected(_)) {
+            let old = before["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
+            let new = pod["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
+            prop_assert!(new >= old, "never shorter: {} {}", old, new);
+        }
+        let once = pod.clone();
+        apply(&outcome(&pod, native, &sidecar).changes(), &mut pod);
+        prop_assert_eq!(pod, once);
+    }
+}

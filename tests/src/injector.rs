@@ -1,0 +1,169 @@
+//! An injector on loopback, without a cluster, and a client that asks it as an API server does: over TLS, one
+//! question after the other on a connection that stays.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pushscale_daemon::config::Settings;
+use pushscale_daemon::shutdown::Stop;
+use pushscale_injector::{Config, PREFIX, bind};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+use crate::http::{Answer, get, until};
+
+/// How long any answer may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Where an injector is.
+#[derive(Clone, Copy, Debug)]
+pub struct Injector {
+    /// Where it is asked.
+    pub address: SocketAddr,
+    /// Where its pages are.
+    pub admin: SocketAddr,
+}
+
+/// Writes a new certificate for loopback, which is its own authority, into a folder.
+pub fn certify(folder: &Path) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    fs::write(folder.join("tls.crt"), made.cert.pem()).unwrap();
+}
+
+impl Injector {
+    /// Starts one on the current runtime, with the certificate of a folder; it ends with `stop`.
+    pub async fn start(folder: &Path, stop: Stop) -> Self {
+        let pairs = [
+            ("PUSHSCALE_INJECTOR_LISTEN", "127.0.0.1:0"),
+            ("PUSHSCALE_INJECTOR_ADMIN_LISTEN", "127.0.0.1:0"),
+            ("PUSHSCALE_INJECTOR_TLS_FOLDER", folder.to_str().unwrap()),
+            ("PUSHSCALE_INJECTOR_NATIVE_SIDECAR", "true"),
+        ];
+        let settings = Settings::from_pairs(PREFIX, pairs).unwrap();
+        let bound = bind(Config::from_settings(settings).unwrap())
+            .await
+            .unwrap();
+        let injector = Self {
+            address: bound.address(),
+            admin: bound.admin_address(),
+        };
+        tokio::spawn(bound.run_with(None, stop));
+        let admin = injector.admin;
+        until(DEADLINE, || async move {
+            get(admin, "/ready").await.status == 200
+        })
+        .await;
+        injector
+    }
+}
+
+/// A connection that trusts the certificate of a folder.
+#[derive(Debug)]
+pub struct Connection(TlsStream<TcpStream>);
+
+impl Connection {
+    /// Connects; `None` if the server has another certificate.
+    pub async fn open(address: SocketAddr, folder: &Path) -> Option<Self> {
+        let mut roots = RootCertStore::empty();
+        let pem = fs::read(folder.join("tls.crt")).unwrap();
+        roots
+            .add(CertificateDer::from_pem_slice(&pem).unwrap())
+            .unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let name = ServerName::from(address.ip());
+        let connected = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await;
+        connected.ok().map(Self)
+    }
+
+    /// Asks once, and reads the answer, whose length it says.
+    pub async fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> Answer {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: injector\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut request = head.into_bytes();
+        request.extend_from_slice(body);
+        self.send(&request).await
+    }
+
+    /// Sends these bytes.
+    pub async fn send(&mut self, request: &[u8]) -> Answer {
+        let talk = async {
+            // A server that refuses without reading all may close before all is written.
+            self.0.write_all(request).await.ok();
+            self.0.flush().await.ok();
+            let mut answer = Vec::new();
+            loop {
+                if let Some(whole) = whole(&answer) {
+                    return whole;
+                }
+                let read = self.0.read_buf(&mut answer).await.unwrap_or(0);
+                assert!(
+                    read > 0,
+                    "it ends in {:?}",
+                    String::from_utf8_lossy(&answer)
+                );
+            }
+        };
+        tokio::time::timeout(DEADLINE, talk)
+            .await
+            .expect("an answer in time")
+    }
+}
+
+fn whole(bytes: &[u8]) -> Option<Answer> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))?;
+    (body.len() >= length.parse().ok()?).then(|| Answer {
+        status: head.split_whitespace().nth(1).unwrap().parse().unwrap(),
+        body: body.to_owned(),
+    })
+}
+
+/// The question that an API server asks of a pod.
+pub fn review(pod: &Value) -> Vec<u8> {
+    let review = json!({
+        "kind": "AdmissionReview",
+        "apiVersion": "admission.k8s.io/v1",
+        "request": {
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "kind": { "group": "", "version": "v1", "kind": "Pod" },
+            "resource": { "group": "", "version": "v1", "resource": "pods" },
+            "namespace": "models",
+            "operation": "CREATE",
+            "userInfo": { "username": "system:serviceaccount:kube-system:replicaset-controller" },
+            "object": pod,
+            "oldObject": null,
+            "dryRun": false,
+        },
+    });
+    serde_json::to_vec(&review).unwrap()
+}

@@ -1,0 +1,157 @@
+//! The injector's endpoint, as an API server meets it: over TLS.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pushscale_daemon::shutdown::Stop;
+use pushscale_tests::http;
+use pushscale_tests::injector::{Connection, Injector, certify, review};
+use serde_json::{Value, json};
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    certify(&folder);
+    folder
+}
+
+fn torchserve() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "generateName": "torchserve-" },
+        "spec": { "containers": [ { "name": "torchserve", "image": "pytorch/torchserve:0.12.0-cpu" } ] },
+    })
+}
+
+#[tokio::test]
+async fn a_question_is_answered_with_a_patch_and_each_other_request_with_a_sentence() {
+    let folder = folder("admission-answers");
+    let stop = Stop::new();
+    let injector = Injector::start(&folder, stop.clone()).await;
+    let mut connection = Connection::open(injector.address, &folder).await.unwrap();
+    let answer = connection
+        .ask("POST", "/inject", &review(&torchserve()))
+        .await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answer: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(
+        answer["response"]["uid"],
+        "705ab4f5-6393-11e8-b7cc-42010a800002"
+    );
+    assert_eq!(answer["response"]["allowed"], true);
+    assert_eq!(answer["response"]["patchType"], "JSONPatch");
+    assert!(answer["response"]["warnings"].is_null());
+
+    let mut bad = torchserve();
+    bad["metadata"]["annotations"] = json!({ "pushscale.dev/metrics-port": "$(reboot)" });
+    let answer = connection.ask("POST", "/inject", &review(&bad)).await;
+    let answer: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(
+        answer["response"]["allowed"], true,
+        "a bad annotation keeps no pod out"
+    );
+    let warning = answer["response"]["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.starts_with("pushscale: InvalidAnnotation: pushscale.dev/metrics-port is"),
+        "{warning}"
+    );
+
+    let old = br#"{"apiVersion":"admission.k8s.io/v1beta1","request":{"uid":"u"}}"#;
+    for (method, path, body, status, sentence) in [
+        (
+            "POST",
+            "/inject",
+            &b"{"[..],
+            400,
+            "this is no AdmissionReview",
+        ),
+        (
+            "POST",
+            "/inject",
+            &b"{}"[..],
+            400,
+            "this is no AdmissionReview",
+        ),
+        (
+            "POST",
+            "/inject",
+            &old[..],
+            400,
+            "set admissionReviewVersions: [v1]",
+        ),
+        ("GET", "/inject", &b""[..], 405, "only POST"),
+        (
+            "POST",
+            "/other",
+            &b""[..],
+            404,
+            "pods are injected at /inject",
+        ),
+    ] {
+        let answer = connection.ask(method, path, body).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(answer.body.contains(sentence), "{answer:?}");
+    }
+    let head = format!(
+        "POST /inject HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        (3 << 20) + 1
+    );
+    let answer = connection.send(head.as_bytes()).await;
+    assert_eq!(answer.status, 413, "{answer:?}");
+
+    let metrics = http::get(injector.admin, "/metrics").await.body;
+    for line in [
+        "pushscale_injector_pods_total{outcome=\"Injected\",reason=\"\"} 1",
+        "pushscale_injector_pods_total{outcome=\"Skipped\",reason=\"InvalidAnnotation\"} 1",
+        "pushscale_injector_refused_requests_total{outcome=\"Malformed\"} 3",
+        "pushscale_injector_refused_requests_total{outcome=\"TooLarge\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_served_to_new_connections_and_a_bad_one_replaces_nothing() {
+    let folder = folder("admission-renewal");
+    let stop = Stop::new();
+    let injector = Injector::start(&folder, stop.clone()).await;
+    let mut old = Connection::open(injector.address, &folder).await.unwrap();
+
+    certify(&folder);
+    http::until(Duration::from_secs(20), || async {
+        Connection::open(injector.address, &folder).await.is_some()
+    })
+    .await;
+    // A connection that is open goes on.
+    let answer = old.ask("POST", "/inject", &review(&torchserve())).await;
+    assert_eq!(answer.status, 200);
+
+    let good = std::fs::read(folder.join("tls.crt")).unwrap();
+    std::fs::write(folder.join("tls.crt"), "no certificate").unwrap();
+    let log = Duration::from_secs(3);
+    let began = std::time::Instant::now();
+    let beside = Path::new(env!("CARGO_TARGET_TMPDIR")).join("admission-renewal-known");
+    std::fs::create_dir_all(&beside).unwrap();
+    std::fs::write(beside.join("tls.crt"), good).unwrap();
+    // Longer than it takes to look again.
+    while began.elapsed() < log {
+        assert!(Connection::open(injector.address, &beside).await.is_some());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn without_a_certificate_it_waits_and_is_not_ready() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("admission-late");
+    std::fs::remove_dir_all(&folder).ok();
+    let stop = Stop::new();
+    let started = tokio::spawn({
+        let (folder, stop) = (folder.clone(), stop.clone());
+        async move { Injector::start(&folder, stop).await }
+    });
+    assert!(!started.is_finished());
+    certify(&folder);
+    let injector = started.await.unwrap();
+    assert!(Connection::open(injector.address, &folder).await.is_some());
+    stop.cancel();
+}
