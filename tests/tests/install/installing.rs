@@ -1,0 +1,77 @@
+//! docs/INSTALL.md.
+
+use std::time::{Duration, Instant};
+
+use pushscale_tests::document::Document;
+use pushscale_tests::everything::objects_of;
+use pushscale_tests::fleet::until;
+use pushscale_tests::rig::Rig;
+use serde_json::Value;
+
+use crate::stage::{Load, Stage, assert_injected, kubectl, until_size};
+
+#[test]
+fn every_command_of_the_page_works_the_replicas_follow_a_load_and_nothing_is_lost_nor_left() {
+    let Some(Stage { rig, mut reader }) = Stage::set("installing") else {
+        return;
+    };
+    let page = Document::read("INSTALL.md");
+    let before = objects_of(&rig);
+    reader.follow(page.section("Pushscale"), |_| {});
+
+    // The last block takes it away again; before that, a load.
+    reader.follow(page.section("A label"), |block| {
+        if block == 3 {
+            follows_a_load(&rig);
+        }
+    });
+    reader.follow(page.section("A switch"), |block| {
+        if block == 1 {
+            assert_injected(&rig);
+        }
+    });
+    // A Deployment as somebody may have it in a repository: what the chart makes, without Helm.
+    let manifest = reader
+        .run("helm template torchserve helm/torchserve --namespace models --values my-values.yaml");
+    reader.has("deployment.yaml", &manifest);
+    reader.follow(page.section("Files"), |block| {
+        if block == 1 {
+            assert_injected(&rig);
+        }
+    });
+    reader.follow(page.section("Changing and removing"), |_| {});
+    // And the rendering above.
+    assert_eq!(
+        reader.blocks_run(),
+        page.commands() + 1,
+        "every block was run"
+    );
+    // What the definition and the ClusterRole owned is collected a moment later.
+    until(Duration::from_secs(60), "as before", || {
+        objects_of(&rig) == before
+    });
+}
+
+/// Up within seconds, down within minutes, and every request is answered.
+fn follows_a_load(rig: &Rig) {
+    assert_injected(rig);
+    let load = Load::start(rig, &["2:10", "25:30", "3:110"]);
+    let began = Instant::now();
+    until_size(rig, Duration::from_secs(60), "scaled up", |size| size >= 4);
+    let up = began.elapsed();
+    until_size(rig, Duration::from_secs(140), "scaled down", |size| {
+        size <= 2
+    });
+    let down = began.elapsed();
+    let (sent, lost) = load.finish();
+    println!("up after {up:.1?}, down after {down:.1?}; {sent} requests, lost: {lost:?}");
+    assert_eq!(lost, Vec::<String>::new());
+    assert_injected(rig);
+    let scaler = kubectl(rig, &["get", "pushscaler/torchserve", "-o=json"]);
+    let scaler: Value = serde_json::from_str(&scaler).unwrap();
+    let pods = &scaler["status"]["pods"];
+    assert!(
+        pods["fresh"].as_u64().is_some_and(|fresh| fresh > 0),
+        "{scaler:#}"
+    );
+}

@@ -1,0 +1,13 @@
+//! docs/INSTALL.md and docs/MIGRATING.md, done as they say on a real node: every command of both, a load through real
+//! injected pods, replicas that follow it, no request lost, and nothing left.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod installing;
+mod migrating;
+mod stage;

@@ -1,0 +1,74 @@
+//! docs/MIGRATING.md, and how long it takes from nothing to the first reading.
+
+use std::time::{Duration, Instant};
+
+use pushscale_tests::document::Document;
+use pushscale_tests::fleet::until;
+
+use crate::stage::{Load, Stage, until_size};
+
+/// There is no metrics server here: it finds nothing to go by and leaves the size as it is, whatever comes.
+const HPA: &str = "\
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: { name: torchserve }
+spec:
+  scaleTargetRef: { apiVersion: apps/v1, kind: Deployment, name: torchserve }
+  minReplicas: 1
+  maxReplicas: 5
+  metrics: [ { type: Resource, resource: { name: cpu, target: { type: Utilization, averageUtilization: 80 } } } ]
+";
+
+#[test]
+fn an_hpa_is_watched_replaced_and_brought_back() {
+    let Some(mut stage) = Stage::set("migrating") else {
+        return;
+    };
+    let installing = Document::read("INSTALL.md");
+    let page = Document::read("MIGRATING.md");
+
+    stage.reader.has("hpa.yaml", HPA);
+    let began = Instant::now();
+    stage.reader.follow(installing.section("Pushscale"), |_| {});
+    stage.reader.run(
+        "kubectl create namespace models\n\
+         kubectl label namespace models pushscale.dev/inject=enabled\n\
+         helm install torchserve helm/torchserve --namespace models --values my-values.yaml\n\
+         kubectl --namespace models apply -f hpa.yaml",
+    );
+    let run = stage.reader.blocks_run();
+    stage
+        .reader
+        .follow(page.section("1. Beside the HPA"), |_| {});
+    let conditions = "-o=jsonpath={.status.conditions}";
+    let said = stage.kubectl(&["get", "pushscaler/torchserve", conditions]);
+    println!(
+        "from `helm install` to a fresh reading of every pod: {:.1?}",
+        began.elapsed()
+    );
+    assert!(said.contains("RecommendOnly"), "{said}");
+
+    // It says what it would do, and the HPA's size stands.
+    let load = Load::start(&stage.rig, &["25:20"]);
+    until(Duration::from_secs(30), "more recommended", || {
+        let wanted = "-o=jsonpath={.status.desiredReplicas}";
+        let wanted = stage.kubectl(&["get", "pushscaler/torchserve", wanted]);
+        wanted.parse::<u32>().unwrap() >= 4
+    });
+    until_size(&stage.rig, Duration::from_secs(1), "left alone", |size| {
+        size == 1
+    });
+    drop(load);
+
+    stage.reader.follow(page.section("2. Switch"), |_| {});
+    let load = Load::start(&stage.rig, &["25:30"]);
+    until_size(&stage.rig, Duration::from_secs(40), "scaled up", |size| {
+        size >= 4
+    });
+    drop(load);
+
+    stage.reader.follow(page.section("3. And back"), |_| {});
+    let said = stage.kubectl(&["get", "hpa,pushscaler"]);
+    assert!(said.contains("horizontalpodautoscaler"), "{said}");
+    assert_eq!(stage.reader.blocks_run(), run + page.commands());
+}

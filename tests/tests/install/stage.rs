@@ -1,0 +1,147 @@
+//! A fresh node with our images, a reader with values of his own, and a load.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use pushscale_tests::charts::Helm;
+use pushscale_tests::document::Reader;
+use pushscale_tests::fleet::{self, until};
+use pushscale_tests::programs;
+use pushscale_tests::rig::{Image, Rig, Shape};
+use serde_json::Value;
+
+const TAG: &str = env!("CARGO_PKG_VERSION");
+
+/// A fresh node and somebody who follows a page on it.
+pub(crate) struct Stage {
+    pub(crate) rig: Rig,
+    pub(crate) reader: Reader,
+}
+
+impl Stage {
+    /// `None` where no node runs, loudly, and never under CI.
+    pub(crate) fn set(name: &str) -> Option<Self> {
+        if !Shape::Node.available() {
+            return None;
+        }
+        let kit = fleet::kit()?;
+        let helm = Helm::for_test()?;
+        let rig = Rig::start(Shape::Node).unwrap();
+        for program in ["sidecar", "aggregator", "injector"] {
+            let image = format!("pushscale/{program}:{TAG}");
+            rig.import_archive(&image, &programs::image(program))
+                .unwrap();
+        }
+        rig.import_image(&Image {
+            name: "pushscale.test/scratch:1".to_owned(),
+            ..Image::default()
+        })
+        .unwrap();
+        let path = [helm.folder(), programs::command_line().parent().unwrap()].map(PathBuf::from);
+        let shell = rig.command("sh");
+        let folder = rig.logs_dir().join(name);
+        let reader = Reader::new(folder, move || again(&shell, &path));
+        let values = fleet::chart_values(&kit);
+        reader.has("my-values.yaml", &serde_saphyr::to_string(&values).unwrap());
+        Some(Self { rig, reader })
+    }
+
+    /// kubectl in the namespace of the models.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
+        kubectl(&self.rig, arguments)
+    }
+}
+
+/// The same command once more, which finds these programs, too.
+fn again(command: &Command, more: &[PathBuf]) -> Command {
+    let mut again = Command::new(command.get_program());
+    again.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        let value = value.unwrap_or_default();
+        if name == "PATH" {
+            let all = more.iter().cloned().chain(std::env::split_paths(value));
+            again.env(name, std::env::join_paths(all).unwrap());
+        } else {
+            again.env(name, value);
+        }
+    }
+    again
+}
+
+pub(crate) fn kubectl(rig: &Rig, arguments: &[&str]) -> String {
+    let all = [&["--namespace=models"], arguments].concat();
+    rig.kubectl(&all).unwrap()
+}
+
+/// `spec.replicas` of the Deployment.
+pub(crate) fn replicas(rig: &Rig) -> u32 {
+    let output = "-o=jsonpath={.spec.replicas}";
+    kubectl(rig, &["get", "deployment/torchserve", output])
+        .parse()
+        .unwrap()
+}
+
+/// Every pod that is there has the sidecar.
+pub(crate) fn assert_injected(rig: &Rig) {
+    let pods = kubectl(rig, &["get", "pods", "-o=json"]);
+    let pods: Value = serde_json::from_str(&pods).unwrap();
+    let pods = pods["items"].as_array().unwrap();
+    let alive = pods
+        .iter()
+        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    for pod in alive {
+        let sidecars = pod["spec"]["initContainers"].as_array();
+        let has =
+            sidecars.is_some_and(|all| all.iter().any(|one| one["name"] == "pushscale-sidecar"));
+        assert!(has, "{pod:#}");
+    }
+}
+
+/// A load through the Service, a new connection for each request.
+pub(crate) struct Load {
+    child: Child,
+    json: PathBuf,
+}
+
+impl Load {
+    pub(crate) fn start(rig: &Rig, steps: &[&str]) -> Self {
+        let output = "-o=jsonpath={.spec.clusterIP}";
+        let address = kubectl(rig, &["get", "service/torchserve", output]);
+        let url = format!("http://{address}:8080/predictions/sleepy");
+        let json = rig.logs_dir().join("load.json");
+        let mut command = rig.command(programs::load().to_str().unwrap());
+        command.args(["--url", &url]).arg("--json").arg(&json);
+        for step in steps {
+            command.args(["--step", step]);
+        }
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
+        Self { child, json }
+    }
+
+    /// Waits for the last answer: requests sent, and those that were lost, by what the client saw.
+    pub(crate) fn finish(mut self) -> (u64, Vec<String>) {
+        assert!(self.child.wait().unwrap().success());
+        let report: Value = serde_json::from_str(&fs::read_to_string(&self.json).unwrap()).unwrap();
+        let outcomes = report["byOutcome"].as_object().unwrap();
+        let lost = outcomes
+            .iter()
+            .filter(|(outcome, _)| *outcome != "200")
+            .map(|(outcome, spread)| format!("{} of {outcome}", spread["n"]))
+            .collect();
+        (report["sent"].as_u64().unwrap(), lost)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Waits until the size is so.
+pub(crate) fn until_size(rig: &Rig, within: Duration, what: &str, so: impl Fn(u32) -> bool) {
+    until(within, what, || so(replicas(rig)));
+}
