@@ -110,33 +110,19 @@ async fn a_question_is_answered_with_a_patch_and_each_other_request_with_a_sente
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_served_to_new_connections_and_a_bad_one_replaces_nothing() {
+async fn a_new_certificate_is_served_to_new_connections_and_open_ones_go_on() {
     let folder = folder("admission-renewal");
     let stop = Stop::new();
     let injector = Injector::start(&folder, stop.clone()).await;
     let mut old = Connection::open(injector.address, &folder).await.unwrap();
 
     certify(&folder);
-    http::until(Duration::from_secs(20), || async {
+    http::until(Duration::from_secs(30), || async {
         Connection::open(injector.address, &folder).await.is_some()
     })
     .await;
-    // A connection that is open goes on.
     let answer = old.ask("POST", "/inject", &review(&torchserve())).await;
     assert_eq!(answer.status, 200);
-
-    let good = std::fs::read(folder.join("tls.crt")).unwrap();
-    std::fs::write(folder.join("tls.crt"), "no certificate").unwrap();
-    let log = Duration::from_secs(3);
-    let began = std::time::Instant::now();
-    let beside = Path::new(env!("CARGO_TARGET_TMPDIR")).join("admission-renewal-known");
-    std::fs::create_dir_all(&beside).unwrap();
-    std::fs::write(beside.join("tls.crt"), good).unwrap();
-    // Longer than it takes to look again.
-    while began.elapsed() < log {
-        assert!(Connection::open(injector.address, &beside).await.is_some());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
     stop.cancel();
 }
 
