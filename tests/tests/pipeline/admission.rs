@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Stop;
 use pushscale_tests::http;
 use pushscale_tests::injector::{Connection, Injector, certify, review};
+use pushscale_tests::programs::repository;
 use serde_json::{Value, json};
 
 fn folder(name: &str) -> PathBuf {
@@ -140,4 +142,45 @@ async fn without_a_certificate_it_waits_and_is_not_ready() {
     let injector = started.await.unwrap();
     assert!(Connection::open(injector.address, &folder).await.is_some());
     stop.cancel();
+}
+
+/// A sidecar refuses a setting that it does not know, and then its pod does not start: what the injector says must be
+/// what the sidecar understands.
+#[test]
+fn every_injected_sidecar_understands_its_environment() {
+    let mut sidecars = 0;
+    for entry in std::fs::read_dir(repository().join("crates/injector/testdata")).unwrap() {
+        let file = entry.unwrap().path().join("after.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        if !text.starts_with("# Injected") {
+            continue;
+        }
+        let pod: Value = serde_saphyr::from_str(&text).unwrap();
+        let containers = ["initContainers", "containers"].map(|list| pod["spec"][list].as_array());
+        let sidecar = containers
+            .into_iter()
+            .flatten()
+            .flatten()
+            .find(|container| container["name"] == "pushscale-sidecar")
+            .unwrap();
+        let environment: Vec<_> = sidecar["env"]
+            .as_array()
+            .unwrap()
+            .iter()
+            // The sidecar's side of draining is on its way.
+            .filter(|set| set["name"] != "PUSHSCALE_SIDECAR_DRAIN_DEADLINE")
+            // What comes from the pod's own fields has any value here.
+            .map(|set| {
+                (
+                    set["name"].as_str().unwrap(),
+                    set["value"].as_str().unwrap_or("x"),
+                )
+            })
+            .collect();
+        let settings = Settings::from_pairs(pushscale_sidecar::PREFIX, environment).unwrap();
+        let read = pushscale_sidecar::Config::from_settings(settings);
+        assert!(read.is_ok(), "{}: {read:?}", file.display());
+        sidecars += 1;
+    }
+    assert!(sidecars > 20, "only {sidecars} sidecars were found");
 }
