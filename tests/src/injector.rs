@@ -10,22 +10,16 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
+use crate::http::{Answer, get, until};
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::tls::{Authority, ClientStream};
 use pushscale_injector::{Config, PREFIX, bind};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
-
-use crate::http::{Answer, get, until};
 
 /// How long any answer may take.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -76,27 +70,15 @@ impl Injector {
 
 /// A connection that trusts the certificate of a folder.
 #[derive(Debug)]
-pub struct Connection(TlsStream<TcpStream>);
+pub struct Connection(ClientStream);
 
 impl Connection {
     /// Connects; `None` if the server has another certificate.
     pub async fn open(address: SocketAddr, folder: &Path) -> Option<Self> {
-        let mut roots = RootCertStore::empty();
-        let pem = fs::read(folder.join("tls.crt")).unwrap();
-        roots
-            .add(CertificateDer::from_pem_slice(&pem).unwrap())
-            .unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let name = ServerName::from(address.ip());
-        let connected = TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await;
+        let authority = Authority::in_file(folder.join("tls.crt"));
+        let connected = authority.open(&address.ip().to_string(), stream).await;
         connected.ok().map(Self)
     }
 

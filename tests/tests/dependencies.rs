@@ -80,6 +80,17 @@ fn the_aggregator_knows_no_model_server() {
 }
 
 #[test]
+fn the_injector_scales_nothing() {
+    let all = built_from("pushscale-injector", "normal,build");
+    for forbidden in ["pushscale-aggregator", "pushscale-cli", "pushscale-sidecar"] {
+        assert!(
+            !all.contains(forbidden),
+            "the injector is built from {forbidden}"
+        );
+    }
+}
+
+#[test]
 fn the_aggregator_leaves_a_definitions_rules_to_the_api_server() {
     let all = built_from("pushscale-aggregator", "normal,build");
     for forbidden in ["kube-cel", "cel", "pushscale-cli"] {

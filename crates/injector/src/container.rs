@@ -108,13 +108,8 @@ fn environment(facts: &Facts<'_>, wishes: &Wishes, server: TorchServe<'_>) -> Ve
     }
     // What is as the sidecar has it by itself is not said.
     let port = wishes.metrics_port.unwrap_or(server.metrics_port);
-    let path = wishes
-        .metrics_path
-        .as_deref()
-        .filter(|path| *path != "/metrics");
-    if port != 8082 || path.is_some() {
-        let url = format!("http://127.0.0.1:{port}{}", path.unwrap_or_default());
-        variables.push(said("METRICS_URL", &url));
+    if port != 8082 {
+        variables.push(said("METRICS_URL", &format!("http://127.0.0.1:{port}")));
     }
     match wishes.management {
         Some(Management::Off) => variables.push(said("MANAGEMENT_URL", "off")),

@@ -15,7 +15,6 @@ mod review;
 mod run;
 mod skip;
 mod tell;
-mod tls;
 mod token_file;
 mod torchserve;
 

@@ -4,6 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+use pushscale_daemon::http_server::TurnedAway;
 
 use crate::admit::Count;
 
@@ -37,7 +38,7 @@ impl Metrics {
         );
         registry.register(
             "refused_requests",
-            "Requests that were no question of an API server, by what was wrong",
+            "Connections and requests that were no question of an API server, by what was wrong",
             metrics.refused.clone(),
         );
         registry.register(
@@ -57,6 +58,16 @@ impl Metrics {
 
     pub(crate) fn refused(&self, outcome: &'static str) {
         self.refused.get_or_create(&ReasonLabels { outcome }).inc();
+    }
+
+    pub(crate) fn turned_away(&self, why: TurnedAway) {
+        self.refused(match why {
+            TurnedAway::Full => "Full",
+            TurnedAway::TooManyOfOneAddress => "TooManyOfOneAddress",
+            TurnedAway::PlainHttp => "PlainHttp",
+            // Whoever does not know our certificate ends here: an API server with an old caBundle.
+            TurnedAway::Handshake => "Handshake",
+        });
     }
 
     pub(crate) fn event(&self, outcome: &'static str) {

