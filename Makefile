@@ -3,7 +3,11 @@
 
 CARGO ?= cargo
 STATIC_TARGET = x86_64-unknown-linux-gnu
-STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --target $(STATIC_TARGET)
+# auditable: notes in each program what it is made of, for scanners of images.
+STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) auditable build --locked --target $(STATIC_TARGET)
+# The injector is a crate of its own.
+INJECTOR = $(if $(wildcard crates/injector/Cargo.toml),injector)
+IMAGES = sidecar aggregator $(INJECTOR)
 TEST = $(CARGO) test --locked
 RIG = $(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-rig --
 # Real nodes need root; without it the rig's control plane alone is built and the node's tests say why they did not run.
@@ -66,17 +70,33 @@ deny: ## Check licences, bans and sources; advisories too where their database c
 	$(CARGO) deny --workspace check $(or $(DENY),licenses bans sources advisories)
 
 .PHONY: generate
-generate: ## Rewrite what is generated from the types: helm/plain/crd.yaml
+generate: ## Rewrite what is generated: the CRD from the types, the charts' tables and schemas from their values
 	PUSHSCALE_GENERATE=1 $(TEST) -q -p pushscale-api --test crd
+	PUSHSCALE_GENERATE=1 $(TEST) -q -p pushscale-tests --test charts generated
 
 .PHONY: static static-sidecar static-aggregator test-build
 static: static-sidecar static-aggregator ## Build the programs that go into images: static, the sidecar for size
 
-static-sidecar:
+static-sidecar: auditable
 	$(STATIC) --profile sidecar -p pushscale-sidecar
 
-static-aggregator:
-	$(STATIC) --release -p pushscale-aggregator -p pushscale-simulator --bin pushscale-aggregator --bin pushscale-load
+static-aggregator: auditable
+	$(STATIC) --release -p pushscale-aggregator -p pushscale-simulator $(INJECTOR:%=-p pushscale-%) \
+		--bin pushscale-aggregator --bin pushscale-load $(INJECTOR:%=--bin pushscale-%)
+
+.PHONY: auditable
+auditable:
+	@command -v cargo-auditable >/dev/null || $(CARGO) install --locked --version 0.7.7 cargo-auditable
+	@command -v auditable2cdx >/dev/null || $(CARGO) install --locked --version 0.1.0 auditable2cdx
+
+.PHONY: image
+image: static ## Build the images and what they are made of into target/images, by buildah; RIG=rig: and give them to that rig
+	.ci/image $(IMAGES)
+
+.PHONY: test-charts
+test-charts: programs image ## Test the charts: rendered, refused, taken by an API server, installed and taken away (node: root)
+	tests/rig/provision charts
+	$(TEST) -p pushscale-tests --test charts
 
 test-build:
 	$(TEST) --workspace --no-run

@@ -1,5 +1,6 @@
 //! The rig, and the tests that cross crates.
 
+pub mod charts;
 pub mod cluster;
 pub mod conformance;
 pub mod fleet;

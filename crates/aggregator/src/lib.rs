@@ -1,5 +1,6 @@
 //! Receives readings, decides, explains, and writes the replica count.
 
+mod check;
 mod config;
 mod control_loop;
 mod event;
@@ -18,6 +19,7 @@ mod status_page;
 mod view;
 mod watch;
 
+pub use check::{CheckError, check};
 pub use config::{Config, PREFIX};
 pub use event::{Event, Pushed, Rival, ScalerFacts, Untimed, Verdict, WatchId};
 pub use kube_scale::ClusterScales;
