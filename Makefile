@@ -30,6 +30,9 @@ test: programs ## Run all tests: units, sockets, a real API server, a real node,
 	@# These two wait most of the time; the node's carry a load and run alone.
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-torchserve test-rig
 	$(TEST) -p pushscale-tests --test node
+	@# buildah needs what a node needs.
+	$(if $(filter node,$(SHAPE)),$(MAKE) --no-print-directory image)
+	$(TEST) -p pushscale-tests --test charts
 	@echo "All tests passed."
 
 .PHONY: test-quick
@@ -94,8 +97,7 @@ image: static ## Build the images and what they are made of into target/images, 
 	.ci/image $(IMAGES)
 
 .PHONY: test-charts
-test-charts: programs image ## Test the charts: rendered, refused, taken by an API server, installed and taken away (node: root)
-	tests/rig/provision charts
+test-charts: programs $(if $(filter node,$(SHAPE)),image) ## Test the charts: rendered, refused, taken by an API server, installed and taken away (node: root)
 	$(TEST) -p pushscale-tests --test charts
 
 test-build:

@@ -12,9 +12,14 @@
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag | default .version }}{{ end }}
 {{- end }}
 
-{{/* Where sidecars push to. The final dot spares the search through the pod's DNS domains. */}}
+{{/* Where sidecars push to. The final dot spares the search through the pod's DNS domains. A self-signed certificate knows no other
+domain than the usual one: there the search must do. */}}
 {{- define "pushscale.push-address" -}}
-{{ include "pushscale.aggregator" . }}.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}.:8490
+{{- $host := printf "%s.%s.svc" (include "pushscale.aggregator" .) .Release.Namespace }}
+{{- $usual := eq .Values.clusterDomain "cluster.local" }}
+{{- if or $usual (ne .Values.tls.mode "selfSigned") }}{{ $host }}.{{ .Values.clusterDomain }}.:8490
+{{- else }}{{ $host }}:8490
+{{- end }}
 {{- end }}
 
 {{/* The Secrets with certificates. The self-signed ones have the names that the aggregator gives them. */}}

@@ -45,9 +45,9 @@ env:
     value: {{ int .drainDeadlineSeconds }}s
   {{- end }}
 ports:
-  - { name: pushscale, containerPort: 8492, protocol: TCP }
+  - { name: pushscale, containerPort: 8492 }
 livenessProbe:
-  httpGet: { path: /live, port: pushscale }
+  httpGet: { path: /live, port: 8492 }
 resources: {{- toYaml .resources | nindent 2 }}
 securityContext:
   runAsNonRoot: true
@@ -55,6 +55,7 @@ securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: { drop: [ALL] }
+  seccompProfile: { type: RuntimeDefault }
 {{- if eq .trust "token" }}
 volumeMounts:
   - { name: pushscale-trust, mountPath: /var/run/secrets/pushscale.dev, readOnly: true }

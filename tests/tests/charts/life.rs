@@ -6,7 +6,7 @@ use std::process::Command;
 
 use pushscale_tests::charts::{Helm, folder};
 use pushscale_tests::fleet;
-use pushscale_tests::programs::{image, repository};
+use pushscale_tests::programs::image;
 use pushscale_tests::rig::{Image, Rig, Shape};
 use serde_json::{Value, json};
 
@@ -224,6 +224,10 @@ fn objects_of(rig: &Rig) -> BTreeMap<String, String> {
 
 #[test]
 fn an_image_says_what_it_is_and_what_it_is_made_of() {
+    // Who cannot run a node cannot build an image either.
+    if !Shape::Node.available() {
+        return;
+    }
     for name in ["sidecar", "aggregator"] {
         let archive = image(name);
         let member = |name: &str| {
@@ -266,5 +270,4 @@ fn an_image_says_what_it_is_and_what_it_is_made_of() {
         assert!(has("hyper") && has("pushscale-protocol"), "{list:#}");
         assert_eq!(has("kube"), name == "aggregator");
     }
-    assert!(repository().join("Dockerfile").exists());
 }

@@ -21,6 +21,10 @@
   value: {{ eq .Values.tls.mode "selfSigned" | ternary "self-signed" "folder" }}
 - name: PUSHSCALE_AGGREGATOR_OWN_NAMESPACE
   valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
+{{- if ne .Values.fullnameOverride "pushscale" }}
+- name: PUSHSCALE_AGGREGATOR_OWNER
+  value: {{ include "pushscale.aggregator" . }}
+{{- end }}
 - name: PUSHSCALE_AGGREGATOR_SERVICE
   value: {{ include "pushscale.aggregator" . }}
 {{- if and .Values.injector.enabled (eq .Values.tls.mode "selfSigned") }}
