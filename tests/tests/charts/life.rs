@@ -2,8 +2,12 @@
 //! nothing is left but what is meant to stay.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use pushscale_simulator::kit::Kit;
 use pushscale_tests::charts::{Helm, folder};
 use pushscale_tests::fleet;
 use pushscale_tests::programs::image;
@@ -101,7 +105,8 @@ fn the_charts_come_and_go_without_a_trace() {
     assert_eq!(before, objects_of(&rig));
 }
 
-/// The toggle: a real TorchServe with the chart's sidecar is seen by the chart's aggregator.
+/// The switch: a real TorchServe, started by the chart's own script and configuration, has the chart's sidecar, and the chart's aggregator
+/// hears of it. Folders of this machine stand for the image.
 fn torchserve(helm: &Helm, rig: &Rig) {
     let Some(kit) = fleet::kit() else { return };
     let scratch = "pushscale.test/scratch:1".to_owned();
@@ -110,30 +115,68 @@ fn torchserve(helm: &Helm, rig: &Rig) {
         ..Image::default()
     })
     .unwrap();
+    let store = model_store(&kit);
     let pod = fleet::torchserve_pod(&kit);
+    let mut volumes = pod["spec"]["volumes"].as_array().unwrap().clone();
+    volumes.push(json!({ "name": "store", "hostPath": { "path": store } }));
     let container = &pod["spec"]["containers"][0];
+    let mut mounts = container["volumeMounts"].as_array().unwrap().clone();
+    mounts.push(json!({ "name": "store", "mountPath": "/store", "readOnly": true }));
+    let path = format!("{}:/usr/bin:/bin", kit.venv().join("bin").display());
     let values = json!({
         "image": { "repository": "pushscale.test/scratch", "tag": "1", "pullPolicy": "Never" },
-        "command": container["command"],
-        "args": container["args"],
-        "extraEnv": container["env"],
-        "extraVolumes": pod["spec"]["volumes"],
-        "extraVolumeMounts": container["volumeMounts"],
-        // Folders of this machine, which its root alone may read.
+        "modelStore": { "path": "/store" },
+        "extraEnv": [
+            { "name": "PATH", "value": path },
+            { "name": "HOME", "value": "/tmp" },
+            { "name": "TMPDIR", "value": "/tmp" },
+            { "name": "LOG_LOCATION", "value": "/tmp/logs" },
+            { "name": "METRICS_LOCATION", "value": "/tmp/logs" },
+            { "name": "PYTHONPATH", "value": "/kit/stub" },
+        ],
+        "extraVolumes": volumes,
+        "extraVolumeMounts": mounts,
+        // This machine's folders are its root's.
         "podSecurityContext": null,
         "resources": null,
+        "config": { "defaultWorkersPerModel": 1 },
         "probes": { "model": "sleepy" },
-        "terminationGracePeriodSeconds": 5,
-        "pushscale": { "enabled": true, "trust": "none", "drainDeadlineSeconds": 1 },
+        "pushscale": { "enabled": true, "trust": "none", "drainDeadlineSeconds": 5 },
     });
     let release = Release::new(helm, rig, "torchserve", "models");
     release.install(&values);
-    fleet::until(std::time::Duration::from_secs(60), "heard", || {
+    fleet::until(Duration::from_secs(60), "heard", || {
         let fresh = "-o=jsonpath={.status.pods.fresh}";
         let told = rig.kubectl(&["-n=models", "get", "pushscaler/torchserve", fresh]);
         told.unwrap() == "1"
     });
+    // Without the script it would take the whole grace period of 35 s.
+    let began = Instant::now();
+    let pods = "--selector=app.kubernetes.io/name=torchserve";
+    rig.kubectl(&["-n=models", "delete", "pods", pods, "--wait"])
+        .unwrap();
+    assert!(
+        began.elapsed() < Duration::from_secs(25),
+        "{:?}",
+        began.elapsed()
+    );
     release.uninstall();
+}
+
+/// A folder with the simulator's sleeping model.
+fn model_store(kit: &Kit) -> PathBuf {
+    let store = Path::new(env!("CARGO_TARGET_TMPDIR")).join("model-store");
+    fs::create_dir_all(&store).unwrap();
+    let script = "import pathlib, sys\nsys.path.insert(0, sys.argv.pop(1))\nstore = pathlib.Path(sys.argv.pop(1))\n\
+                  import start\nstart.write_models(store, start.parse())\n";
+    let made = Command::new(kit.python())
+        .args(["-B", "-c", script])
+        .arg(kit.script().parent().unwrap())
+        .arg(&store)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    store
 }
 
 /// What the programs of this branch can do: no TLS, no tokens, no injector.
@@ -259,7 +302,7 @@ fn an_image_says_what_it_is_and_what_it_is_made_of() {
         assert_eq!(label("title"), format!("pushscale-{name}"));
         assert_ne!(label("revision"), "unknown");
 
-        let list = std::fs::read(archive.with_extension("cdx.json")).unwrap();
+        let list = fs::read(archive.with_extension("cdx.json")).unwrap();
         let list: Value = serde_json::from_slice(&list).unwrap();
         let components = list["components"].as_array().unwrap();
         let has = |wanted: &str| {

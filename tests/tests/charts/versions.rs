@@ -52,9 +52,11 @@ fn rights(manifest: &str) -> BTreeSet<String> {
             for group in words(&rule["apiGroups"]) {
                 for resource in words(&rule["resources"]) {
                     for verb in words(&rule["verbs"]) {
-                        rights.extend(names.iter().map(|name| {
-                            format!("{kind}: {verb} {resource}.{group} {name}")
-                        }));
+                        rights.extend(
+                            names
+                                .iter()
+                                .map(|name| format!("{kind}: {verb} {resource}.{group} {name}")),
+                        );
                     }
                 }
             }
