@@ -3,7 +3,9 @@
 
 CARGO ?= cargo
 STATIC_TARGET = x86_64-unknown-linux-gnu
-STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --target $(STATIC_TARGET)
+# auditable: notes in each program what it is made of, for scanners of images.
+STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) auditable build --locked --target $(STATIC_TARGET)
+IMAGES = sidecar aggregator injector
 TEST = $(CARGO) test --locked
 RIG = $(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-rig --
 # Real nodes need root; without it the rig's control plane alone is built and the node's tests say why they did not run.
@@ -26,6 +28,9 @@ test: programs ## Run all tests: units, sockets, a real API server, a real node,
 	@# These two wait most of the time; the node's carry a load and run alone.
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-torchserve test-rig
 	$(TEST) -p pushscale-tests --test node
+	@# buildah needs what a node needs.
+	$(if $(filter node,$(SHAPE)),$(MAKE) --no-print-directory image)
+	$(TEST) -p pushscale-tests --test charts --test install
 	@echo "All tests passed."
 
 .PHONY: test-quick
@@ -66,18 +71,37 @@ deny: ## Check licences, bans and sources; advisories too where their database c
 	$(CARGO) deny --workspace check $(or $(DENY),licenses bans sources advisories)
 
 .PHONY: generate
-generate: ## Rewrite what is generated: helm/plain/crd.yaml, and the injected pods of the tests
+generate: ## Rewrite what is generated: the CRD, the charts' tables and schemas, the injected pods of the tests
 	PUSHSCALE_GENERATE=1 $(TEST) -q -p pushscale-api --test crd
 	PUSHSCALE_GENERATE=1 $(TEST) -q -p pushscale-injector --test pods pods_become
+	PUSHSCALE_GENERATE=1 $(TEST) -q -p pushscale-tests --test charts generated
 
 .PHONY: static static-sidecar static-aggregator test-build
 static: static-sidecar static-aggregator ## Build the programs that go into images: static, the sidecar for size
 
-static-sidecar:
+static-sidecar: auditable
 	$(STATIC) --profile sidecar -p pushscale-sidecar
 
-static-aggregator:
-	$(STATIC) --release -p pushscale-aggregator -p pushscale-injector -p pushscale-simulator --bin pushscale-aggregator --bin pushscale-injector --bin pushscale-load
+static-aggregator: auditable
+	$(STATIC) --release -p pushscale-aggregator -p pushscale-injector -p pushscale-simulator \
+		--bin pushscale-aggregator --bin pushscale-injector --bin pushscale-load
+
+.PHONY: auditable
+auditable:
+	@command -v cargo-auditable >/dev/null || $(CARGO) install --locked --version 0.7.7 cargo-auditable
+	@command -v auditable2cdx >/dev/null || $(CARGO) install --locked --version 0.1.0 auditable2cdx
+
+.PHONY: image
+image: static ## Build the images and what they are made of into target/images, by buildah; RIG=rig: and give them to that rig
+	.ci/image $(IMAGES)
+
+.PHONY: test-charts
+test-charts: programs $(if $(filter node,$(SHAPE)),image) ## Test the charts: rendered, refused, taken by an API server, installed and taken away (node: root)
+	$(TEST) -p pushscale-tests --test charts
+
+.PHONY: test-install
+test-install: programs image test-build ## Follow docs/INSTALL.md and docs/MIGRATING.md on a fresh node, under load (root)
+	$(TEST) -p pushscale-tests --test install
 
 test-build:
 	$(TEST) --workspace --no-run

@@ -1,6 +1,7 @@
 //! Receives readings, decides, explains, and writes the replica count.
 
 mod certificates;
+mod check;
 mod config;
 mod control_loop;
 mod event;
@@ -21,6 +22,7 @@ mod view;
 mod watch;
 
 pub use certificates::{CertificateSettings, Lifetimes, SelfSigned, Source};
+pub use check::{CheckError, check};
 pub use config::{Auth, Config, PREFIX};
 pub use event::{Event, Pushed, Rival, ScalerFacts, Untimed, Verdict, WatchId};
 pub use gate::{ClusterReviews, ReviewError, Reviewed, TokenReviewer};

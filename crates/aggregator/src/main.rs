@@ -6,6 +6,10 @@ use pushscale_aggregator::{Config, RunError};
 use pushscale_daemon::{exit, logging, shutdown};
 
 fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some("check") {
+        return exit::report(words.try_for_each(|url| pushscale_aggregator::check(&url)));
+    }
     let config = match Config::load() {
         Ok(config) => config,
         Err(mistakes) => return exit::usage(&mistakes),

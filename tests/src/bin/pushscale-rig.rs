@@ -6,6 +6,7 @@
 )]
 
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -55,6 +56,16 @@ enum Action {
         #[arg(required = true, trailing_var_arg = true)]
         command: Vec<String>,
     },
+    /// Give an image to a node's pods: an archive as "docker save" writes it
+    Import {
+        /// To which cluster
+        #[arg(long, default_value = "rig")]
+        name: String,
+        /// The image's name with its tag
+        image: String,
+        /// The archive
+        archive: PathBuf,
+    },
     /// Run a cluster whose folder is prepared
     #[command(hide = true)]
     Supervise {
@@ -97,6 +108,11 @@ fn run(action: Action) -> Result<(), RigError> {
         }
         Action::Build { shape } => Rig::provision(shape),
         Action::Exec { name, command } => exec(&name, &command),
+        Action::Import {
+            name,
+            image,
+            archive,
+        } => Rig::attach(&name)?.import_archive(&image, &archive),
         Action::Supervise { name, owned } => supervise(&name, owned),
     }
 }

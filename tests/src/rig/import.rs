@@ -1,6 +1,7 @@
 //! Gives images to the rig's containerd.
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,14 +19,19 @@ pub(crate) fn import(site: &Site, image: &Image) -> Result<(), RigError> {
     let file = format!("image-{}-{number}.tar", std::process::id());
     let archive = site.state.path().join(file);
     image.write_archive(&archive)?;
-    let imported = run::output(
+    let imported = import_archive(site, &image.name, &archive);
+    fs::remove_file(&archive).map_err(RigError::io("remove", &archive))?;
+    imported
+}
+
+/// Imports an archive that is there already, and waits until kubelet would find its image.
+pub(crate) fn import_archive(site: &Site, name: &str, archive: &Path) -> Result<(), RigError> {
+    run::output(
         ctr(site)
             .args(["images", "import", "--snapshotter", "native"])
-            .arg(&archive),
-    );
-    fs::remove_file(&archive).map_err(RigError::io("remove", &archive))?;
-    imported?;
-    wait_until_seen(site, &image.name)
+            .arg(archive),
+    )?;
+    wait_until_seen(site, name)
 }
 
 /// The part of containerd that kubelet talks to hears of an image a moment after the import, and

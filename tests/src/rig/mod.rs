@@ -223,6 +223,36 @@ impl Rig {
         run::output_with(self.kubectl_command().args(arguments), yaml).map(|_names| ())
     }
 
+    /// Asks the API server whether it would take the objects of a YAML text, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// It would not.
+    pub fn dry_run(&self, yaml: &str) -> Result<(), RigError> {
+        let arguments = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--dry-run=server",
+            "--validate=strict",
+            "-f",
+            "-",
+        ];
+        run::output_with(self.kubectl_command().args(arguments), yaml).map(|_names| ())
+    }
+
+    /// Makes the image of an archive, as `docker save` or buildah write it, available to the pods of a node rig.
+    ///
+    /// # Errors
+    ///
+    /// It is no such archive, it has another name, or the rig has no containers.
+    pub fn import_archive(&self, name: &str, archive: &Path) -> Result<(), RigError> {
+        match self.site.shape {
+            Shape::Node => import::import_archive(&self.site, name, archive),
+            Shape::ControlPlane => Err(self.no_containers(name)),
+        }
+    }
+
     /// Makes an image available to the pods of a node rig.
     ///
     /// # Errors
@@ -231,11 +261,15 @@ impl Rig {
     pub fn import_image(&self, image: &Image) -> Result<(), RigError> {
         match self.site.shape {
             Shape::Node => import::import(&self.site, image),
-            Shape::ControlPlane => Err(RigError::Request {
-                name: self.name().to_owned(),
-                request: format!("import the image {}", image.name),
-                reason: "the control-plane shape has no containers; use the node shape".to_owned(),
-            }),
+            Shape::ControlPlane => Err(self.no_containers(&image.name)),
+        }
+    }
+
+    fn no_containers(&self, image: &str) -> RigError {
+        RigError::Request {
+            name: self.name().to_owned(),
+            request: format!("import the image {image}"),
+            reason: "the control-plane shape has no containers; use the node shape".to_owned(),
         }
     }
 

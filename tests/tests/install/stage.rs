@@ -10,6 +10,7 @@ use pushscale_tests::document::Reader;
 use pushscale_tests::fleet::{self, until};
 use pushscale_tests::programs;
 use pushscale_tests::rig::{Image, Rig, Shape};
+use pushscale_tests::torchserve_values::torchserve_values;
 use serde_json::Value;
 
 const TAG: &str = env!("CARGO_PKG_VERSION");
@@ -43,7 +44,7 @@ impl Stage {
         let shell = rig.command("sh");
         let folder = rig.logs_dir().join(name);
         let reader = Reader::new(folder, move || again(&shell, &path));
-        let values = fleet::chart_values(&kit);
+        let values = torchserve_values(&kit);
         reader.has("my-values.yaml", &serde_saphyr::to_string(&values).unwrap());
         Some(Self { rig, reader })
     }

@@ -1,0 +1,23 @@
+{{- define "pushscale.labels" -}}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{ include "pushscale.pod-labels" . }}
+{{- end }}
+
+{{/* Without versions: a new chart alone starts no pod anew. */}}
+{{- define "pushscale.pod-labels" -}}
+app.kubernetes.io/part-of: pushscale
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "pushscale.aggregator-selector" -}}
+app.kubernetes.io/name: {{ include "pushscale.aggregator" . }}
+{{- end }}
+
+{{- define "pushscale.injector-selector" -}}
+app.kubernetes.io/name: {{ include "pushscale.injector" . }}
+{{- end }}

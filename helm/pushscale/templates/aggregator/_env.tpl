@@ -1,0 +1,42 @@
+{{/* Only what differs from the program's own default is said. */}}
+{{- define "pushscale.aggregator-env" -}}
+- name: PUSHSCALE_AGGREGATOR_LOG
+  value: {{ .Values.logLevel | quote }}
+- name: PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS
+  value: {{ .Values.aggregator.maxConnections | int | quote }}
+{{- with .Values.aggregator.namespace }}
+- name: PUSHSCALE_AGGREGATOR_NAMESPACE
+  value: {{ . | quote }}
+{{- end }}
+{{- if not .Values.aggregator.podDeletionCost }}
+- name: PUSHSCALE_AGGREGATOR_DELETION_COST
+  value: "off"
+{{- end }}
+{{- if eq .Values.auth "token" }}
+- name: PUSHSCALE_AGGREGATOR_AUTH
+  value: token
+{{- end }}
+{{- if ne .Values.tls.mode "disabled" }}
+- name: PUSHSCALE_AGGREGATOR_TLS
+  value: {{ eq .Values.tls.mode "selfSigned" | ternary "self-signed" "folder" }}
+- name: PUSHSCALE_AGGREGATOR_OWN_NAMESPACE
+  valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
+{{- if ne .Values.fullnameOverride "pushscale" }}
+- name: PUSHSCALE_AGGREGATOR_OWNER
+  value: {{ include "pushscale.aggregator" . }}
+{{- end }}
+- name: PUSHSCALE_AGGREGATOR_SERVICE
+  value: {{ include "pushscale.aggregator" . }}
+{{- if and .Values.injector.enabled (eq .Values.tls.mode "selfSigned") }}
+- name: PUSHSCALE_AGGREGATOR_INJECTOR_SERVICE
+  value: {{ include "pushscale.injector" . }}
+{{- end }}
+{{- if include "pushscale.keeps-webhook" . }}
+- name: PUSHSCALE_AGGREGATOR_WEBHOOK
+  value: {{ include "pushscale.injector" . }}
+{{- end }}
+{{- end }}
+{{- with .Values.aggregator.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

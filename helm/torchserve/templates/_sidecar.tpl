@@ -1,0 +1,77 @@
+{{/* The sidecar as the injector makes it. */}}
+{{- define "torchserve.sidecar" -}}
+{{- $config := .Values.config }}
+{{- with .Values.pushscale }}
+name: pushscale-sidecar
+image: {{ include "torchserve.image" .image }}
+imagePullPolicy: {{ .image.pullPolicy }}
+{{- if .nativeSidecar }}
+restartPolicy: Always
+{{- end }}
+env:
+  - name: PUSHSCALE_SIDECAR_AGGREGATOR
+    value: {{ .aggregator | quote }}
+  - name: PUSHSCALE_SIDECAR_POD_NAMESPACE
+    valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
+  - name: PUSHSCALE_SIDECAR_POD_NAME
+    valueFrom: { fieldRef: { fieldPath: metadata.name } }
+  - name: PUSHSCALE_SIDECAR_POD_UID
+    valueFrom: { fieldRef: { fieldPath: metadata.uid } }
+  {{- if eq .trust "token" }}
+  - name: PUSHSCALE_SIDECAR_TOKEN_FILE
+    value: /var/run/secrets/pushscale.dev/token
+  - name: PUSHSCALE_SIDECAR_CA_FILE
+    value: /var/run/secrets/pushscale.dev/ca.crt
+  {{- end }}
+  {{- /* What is the sidecar's own default is not said. */}}
+  {{- with include "torchserve.port" $config.metricsAddress }}
+  {{- if ne . "8082" }}
+  - name: PUSHSCALE_SIDECAR_METRICS_URL
+    value: http://127.0.0.1:{{ . }}
+  {{- end }}
+  {{- end }}
+  {{- with include "torchserve.port" $config.managementAddress }}
+  {{- if ne . "8081" }}
+  - name: PUSHSCALE_SIDECAR_MANAGEMENT_URL
+    value: http://127.0.0.1:{{ . }}
+  {{- end }}
+  {{- end }}
+  {{- if ne .interval "1s" }}
+  - name: PUSHSCALE_SIDECAR_INTERVAL
+    value: {{ .interval }}
+  {{- end }}
+  {{- if ne (int .drainDeadlineSeconds) 25 }}
+  - name: PUSHSCALE_SIDECAR_DRAIN_DEADLINE
+    value: {{ int .drainDeadlineSeconds }}s
+  {{- end }}
+ports:
+  - { name: pushscale, containerPort: 8492 }
+livenessProbe:
+  httpGet: { path: /live, port: 8492 }
+resources: {{- toYaml .resources | nindent 2 }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: { drop: [ALL] }
+  seccompProfile: { type: RuntimeDefault }
+{{- if eq .trust "token" }}
+volumeMounts:
+  - { name: pushscale-trust, mountPath: /var/run/secrets/pushscale.dev, readOnly: true }
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "torchserve.trust-volume" -}}
+name: pushscale-trust
+projected:
+  defaultMode: 0444
+  sources:
+    - serviceAccountToken: { audience: pushscale, expirationSeconds: 3600, path: token }
+    # Optional: a missing CA must not keep TorchServe from starting.
+    - configMap:
+        name: pushscale-ca
+        optional: true
+        items: [{ key: ca.crt, path: ca.crt }]
+{{- end }}

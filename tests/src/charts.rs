@@ -1,0 +1,55 @@
+//! The charts: their values as annotated, and what is generated from those.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+mod helm;
+mod kubernetes;
+mod readme;
+mod schema;
+mod values;
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+pub use helm::Helm;
+pub use readme::readme;
+pub use schema::schema;
+pub use values::{Key, keys};
+
+use crate::programs;
+
+/// The charts, by their folders below `helm`.
+pub const CHARTS: [&str; 2] = ["pushscale", "torchserve"];
+
+/// The folder of a chart.
+pub fn folder(chart: &str) -> PathBuf {
+    programs::repository().join("helm").join(chart)
+}
+
+/// A file of a chart.
+pub fn read(chart: &str, file: &str) -> String {
+    let path = folder(chart).join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The documents of a rendered chart.
+pub fn objects(rendered: &str) -> Vec<Value> {
+    let all: Vec<Value> = serde_saphyr::from_multiple(rendered).unwrap();
+    all.into_iter().filter(|object| !object.is_null()).collect()
+}
+
+/// `metadata.name` and `kind`, for messages and for finding one.
+pub fn name_of(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    format!(
+        "{}/{}",
+        text(&object["kind"]),
+        text(&object["metadata"]["name"])
+    )
+}

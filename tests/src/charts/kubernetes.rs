@@ -1,0 +1,107 @@
+//! The schemas of what values hand on to Kubernetes unchanged, and to the PushScaler.
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+/// Collects the definitions that are referred to.
+pub(super) struct Kubernetes(SchemaGenerator);
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self(SchemaSettings::draft07().into_generator())
+    }
+}
+
+impl Kubernetes {
+    /// A reference to the definition of a type.
+    pub(super) fn reference(&mut self, name: &str) -> Value {
+        match name {
+            "Affinity" => self.of::<core::Affinity>(),
+            "ContainerPort" => self.of::<core::ContainerPort>(),
+            "EnvVar" => self.of::<core::EnvVar>(),
+            "HorizontalPodAutoscalerBehavior" => self.of::<HorizontalPodAutoscalerBehavior>(),
+            "Lifecycle" => self.of::<core::Lifecycle>(),
+            "LocalObjectReference" => self.of::<core::LocalObjectReference>(),
+            "NetworkPolicyPeer" => self.of::<NetworkPolicyPeer>(),
+            "PodSecurityContext" => self.of::<core::PodSecurityContext>(),
+            "Probe" => self.of::<core::Probe>(),
+            "Quantity" => self.of::<Quantity>(),
+            "ResourceRequirements" => self.of::<core::ResourceRequirements>(),
+            "SecurityContext" => self.of::<core::SecurityContext>(),
+            "Toleration" => self.of::<core::Toleration>(),
+            "TopologySpreadConstraint" => self.of::<core::TopologySpreadConstraint>(),
+            "Volume" => self.of::<core::Volume>(),
+            "VolumeMount" => self.of::<core::VolumeMount>(),
+            other => panic!("no type {other} here yet: add it"),
+        }
+    }
+
+    /// The same where `{}` stands for nothing.
+    pub(super) fn optional(&mut self, name: &str) -> Value {
+        // A reference alone: draft 7 ignores what stands beside it, such as the description.
+        json!({ "allOf": [self.reference(name)] })
+    }
+
+    /// All that was referred to, and what that refers to.
+    pub(super) fn definitions(mut self) -> Map<String, Value> {
+        let mut all = self.0.take_definitions(true);
+        for (name, definition) in &mut all {
+            match name.rsplit('.').next() {
+                // A bare number is as good.
+                Some("Quantity") => *definition = json!({ "type": ["string", "number"] }),
+                Some("IntOrString") => *definition = json!({ "type": ["integer", "string"] }),
+                _ => close(definition),
+            }
+        }
+        all
+    }
+
+    fn of<T: JsonSchema>(&mut self) -> Value {
+        self.0.subschema_for::<T>().to_value()
+    }
+}
+
+/// A field of the PushScaler's spec, by the generated definition. What is required is for the API server to say, since
+/// `{}` stands for nothing.
+pub(super) fn of_the_scaler(field: &str) -> Value {
+    let definition: Value =
+        serde_saphyr::from_str(&super::read("pushscale", "files/crd.yaml")).unwrap();
+    let versions = &definition["spec"]["versions"][0];
+    let spec = &versions["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    let mut schema = spec[field].clone();
+    assert!(schema.is_object(), "a PushScaler has no {field}");
+    close(&mut schema);
+    schema.as_object_mut().unwrap().remove("required");
+    schema
+}
+
+/// Refuses unknown keys in all objects, and drops what is for people and for the API server: the whole is long enough.
+fn close(schema: &mut Value) {
+    let Value::Object(schema) = schema else {
+        return;
+    };
+    schema.retain(|word, _| {
+        let of_the_server = word.starts_with("x-kubernetes-");
+        !of_the_server
+            && !["default", "description", "format", "nullable", "title"].contains(&word.as_str())
+    });
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().for_each(close);
+        schema.insert("additionalProperties".to_owned(), json!(false));
+    }
+    for word in ["items", "additionalProperties"] {
+        if let Some(inner) = schema.get_mut(word) {
+            close(inner);
+        }
+    }
+    for word in ["allOf", "anyOf", "oneOf"] {
+        if let Some(Value::Array(inner)) = schema.get_mut(word) {
+            inner.iter_mut().for_each(close);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What somebody with this machine's TorchServe writes into the chart's values.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use pushscale_simulator::cache;
+use pushscale_simulator::kit::Kit;
+use serde_json::{Value, json};
+
+use crate::fleet;
+
+/// Values of `helm/torchserve` for a real TorchServe that the chart's own script starts, with the model `sleepy`, one worker and
+/// 100 ms a request. Folders of this machine stand for the image.
+///
+/// # Panics
+/// If the model cannot be written.
+pub fn torchserve_values(kit: &Kit) -> Value {
+    let store = model_store(kit);
+    let pod = fleet::torchserve_pod(kit);
+    let mut volumes = pod["spec"]["volumes"].as_array().unwrap().clone();
+    volumes.push(json!({ "name": "store", "hostPath": { "path": store } }));
+    let container = &pod["spec"]["containers"][0];
+    let mut mounts = container["volumeMounts"].as_array().unwrap().clone();
+    mounts.push(json!({ "name": "store", "mountPath": "/store", "readOnly": true }));
+    let path = format!("{}:/usr/bin:/bin", kit.venv().join("bin").display());
+    json!({
+        "image": { "repository": "pushscale.test/scratch", "tag": "1", "pullPolicy": "Never" },
+        "modelStore": { "path": "/store" },
+        "extraEnv": [
+            { "name": "PATH", "value": path },
+            { "name": "HOME", "value": "/tmp" },
+            { "name": "TMPDIR", "value": "/tmp" },
+            { "name": "LOG_LOCATION", "value": "/tmp/logs" },
+            { "name": "METRICS_LOCATION", "value": "/tmp/logs" },
+            { "name": "PYTHONPATH", "value": "/kit/stub" },
+        ],
+        "extraVolumes": volumes,
+        "extraVolumeMounts": mounts,
+        // This machine's folders are its root's.
+        "podSecurityContext": null,
+        "resources": null,
+        "config": { "defaultWorkersPerModel": 1 },
+        "probes": { "model": "sleepy" },
+    })
+}
+
+/// A folder with the simulator's sleeping model.
+fn model_store(kit: &Kit) -> PathBuf {
+    let store = cache::folder().join("model-store");
+    fs::create_dir_all(&store).unwrap();
+    let script = "import pathlib, sys\nsys.path.insert(0, sys.argv.pop(1))\nstore = pathlib.Path(sys.argv.pop(1))\n\
+                  import start\nstart.write_models(store, start.parse())\n";
+    let made = Command::new(kit.python())
+        .args(["-B", "-c", script])
+        .arg(kit.script().parent().unwrap())
+        .arg(&store)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    store
+}

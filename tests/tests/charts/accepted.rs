@@ -1,0 +1,83 @@
+//! Everything that is rendered, by several sets of values, is taken by a real API server: each object by a dry run, and each pod
+//! under the restricted Pod Security Standard, which speaks of pods alone.
+
+use pushscale_tests::charts::{CHARTS, Helm, name_of, objects};
+use pushscale_tests::rig::{Rig, Shape};
+use serde_json::{Value, json};
+
+use crate::{cases, marked, read};
+
+#[test]
+fn what_is_rendered_is_taken_by_an_api_server() {
+    let Some(helm) = Helm::for_test() else { return };
+    let rig = Rig::start(Shape::ControlPlane).unwrap();
+    for chart in CHARTS {
+        rig.apply(
+            &json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": { "name": chart, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
+            })
+            .to_string(),
+        )
+        .unwrap();
+    }
+    rig.kubectl(&["create", "namespace", "models"]).unwrap();
+    let definition = pushscale_tests::charts::read("pushscale", "files/crd.yaml");
+    rig.apply(&definition).unwrap();
+    let established = "--for=condition=Established";
+    let crd = "crd/pushscalers.pushscale.dev";
+    rig.kubectl(&["wait", established, crd, "--timeout=30s"])
+        .unwrap();
+
+    for chart in CHARTS {
+        for case in cases("accepted", chart) {
+            let text = read(&case);
+            let values: Value = serde_saphyr::from_str(&text).unwrap();
+            let values = if values.is_null() { json!({}) } else { values };
+            let unknown = marked(&text, "not known here");
+            let lax = !marked(&text, "not restricted").is_empty();
+            let case = case.display();
+            let rendered = helm
+                .template(chart, &values)
+                .unwrap_or_else(|said| panic!("{case}: {said}"));
+            let mut seen = Vec::new();
+            for object in objects(&rendered) {
+                let kind = object["kind"].as_str().unwrap();
+                if unknown.contains(&kind) {
+                    seen.push(kind.to_owned());
+                    continue;
+                }
+                dry_run(&rig, &object)
+                    .unwrap_or_else(|said| panic!("{case}: {}: {said}", name_of(&object)));
+                if let Some(pod) = pod_of(&object).filter(|_| !lax) {
+                    dry_run(&rig, &pod).unwrap_or_else(|said| {
+                        panic!("{case}: the pod of {}: {said}", name_of(&object))
+                    });
+                }
+            }
+            for kind in unknown {
+                assert!(
+                    seen.iter().any(|seen| seen == kind),
+                    "{case}: no {kind} was rendered"
+                );
+            }
+        }
+    }
+}
+
+fn dry_run(rig: &Rig, object: &Value) -> Result<(), String> {
+    rig.dry_run(&object.to_string())
+        .map_err(|error| error.to_string())
+}
+
+/// A pod by the template, with an account that exists.
+fn pod_of(object: &Value) -> Option<Value> {
+    let template = &object["spec"]["template"];
+    let mut pod = template.as_object()?.clone();
+    pod["spec"]["serviceAccountName"] = json!("default");
+    pod.insert("apiVersion".to_owned(), json!("v1"));
+    pod.insert("kind".to_owned(), json!("Pod"));
+    pod["metadata"]["name"] = json!("by-the-template");
+    pod["metadata"]["namespace"] = object["metadata"]["namespace"].clone();
+    Some(Value::Object(pod))
+}

@@ -1,0 +1,47 @@
+//! README.md and values.schema.json are what values.yaml says. `make generate` rewrites them.
+
+use std::{env, fs};
+
+use pushscale_tests::charts::{keys, readme, schema};
+
+use crate::{CHARTS, folder, read};
+
+#[test]
+fn the_table_and_the_schema_are_what_the_values_say() {
+    for chart in CHARTS {
+        let keys = keys(&read(&folder(chart).join("values.yaml")));
+        let readme_file = folder(chart).join("README.md");
+        let table = readme(&read(&readme_file), &keys);
+        for (file, generated) in [
+            (
+                folder(chart).join("values.schema.json"),
+                schema(chart, &keys),
+            ),
+            (readme_file, table),
+        ] {
+            if env::var_os("PUSHSCALE_GENERATE").is_some() {
+                fs::write(&file, &generated).unwrap();
+            }
+            let kept = fs::read_to_string(&file).unwrap_or_default();
+            assert!(
+                kept == generated,
+                "{} is not what values.yaml says: run `make generate`",
+                file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_key_says_what_it_is() {
+    for chart in CHARTS {
+        for key in keys(&read(&folder(chart).join("values.yaml"))) {
+            assert!(
+                key.is_section || key.what.ends_with('.'),
+                "{chart}: {} has no sentence above it: {:?}",
+                key.name(),
+                key.what
+            );
+        }
+    }
+}

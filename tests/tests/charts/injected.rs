@@ -1,0 +1,77 @@
+//! The chart's switch and the injector make the same pod.
+
+use pushscale_injector::{Facts, PullPolicy, Sidecar, Trust, apply, inject_value};
+use pushscale_tests::charts::{Helm, name_of, objects};
+use serde_json::{Value, json};
+
+#[test]
+fn the_switch_of_the_chart_makes_the_pod_that_the_injector_makes() {
+    let Some(helm) = Helm::for_test() else { return };
+    for (trust, word) in [(Trust::Token, "token"), (Trust::None, "none")] {
+        for native_sidecar in [true, false] {
+            let rendered = |pushscale: Value| {
+                let values = json!({ "pushscale": pushscale, "probes": { "model": "my-model" } });
+                pod(&helm.template("torchserve", &values).unwrap())
+            };
+            let by_the_chart = rendered(json!({
+                "enabled": true, "trust": word, "nativeSidecar": native_sidecar,
+            }));
+            let mut injected = rendered(json!({ "enabled": false }));
+            injected["metadata"]["labels"]["pushscale.dev/inject"] = json!("enabled");
+            let sidecar = Sidecar {
+                image: format!("pushscale/sidecar:{}", env!("CARGO_PKG_VERSION")),
+                pull_policy: PullPolicy::IfNotPresent,
+                aggregator: "pushscale-aggregator.pushscale.svc.cluster.local.:8490".to_owned(),
+                trust,
+                own_namespace: Some("pushscale".to_owned()),
+            };
+            let facts = Facts {
+                namespace: "models",
+                native_sidecar,
+                sidecar: &sidecar,
+            };
+            let outcome = inject_value(&injected, &facts).unwrap();
+            apply(&outcome.changes(), &mut injected);
+            assert_eq!(comparable(by_the_chart), comparable(injected));
+        }
+    }
+}
+
+/// The pod of the Deployment among these objects.
+fn pod(rendered: &str) -> Value {
+    let deployment = objects(rendered)
+        .into_iter()
+        .find(|object| name_of(object) == "Deployment/torchserve")
+        .unwrap();
+    let template = &deployment["spec"]["template"];
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": template["metadata"], "spec": template["spec"],
+    })
+}
+
+/// Without the label and the note by which they know of each other, and with lists whose order does not count in order.
+fn comparable(mut pod: Value) -> Value {
+    let about = pod["metadata"].as_object_mut().unwrap();
+    about["labels"]
+        .as_object_mut()
+        .unwrap()
+        .remove("pushscale.dev/inject");
+    about["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .remove("pushscale.dev/injected");
+    sort(&mut pod["spec"]["volumes"]);
+    for containers in ["containers", "initContainers"] {
+        for container in pod["spec"][containers].as_array_mut().into_iter().flatten() {
+            sort(&mut container["env"]);
+        }
+    }
+    pod
+}
+
+fn sort(list: &mut Value) {
+    if let Some(list) = list.as_array_mut() {
+        list.sort_by_key(|item| item["name"].to_string());
+    }
+}

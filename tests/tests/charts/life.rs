@@ -1,0 +1,227 @@
+//! On a real node, with the images that `make image` has built: the charts are installed, upgraded, rolled back and uninstalled, and
+//! nothing is left but what is meant to stay.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use pushscale_tests::charts::{Helm, folder};
+use pushscale_tests::everything::objects_of;
+use pushscale_tests::fleet::{self, until};
+use pushscale_tests::programs::image;
+use pushscale_tests::rig::{Image, Rig, Shape};
+use pushscale_tests::torchserve_values::torchserve_values;
+use serde_json::{Value, json};
+
+const TAG: &str = env!("CARGO_PKG_VERSION");
+
+/// How long the garbage collector may take.
+const MOMENT: Duration = Duration::from_secs(60);
+
+#[test]
+fn the_charts_come_and_go_without_a_trace() {
+    if !Shape::Node.available() {
+        return;
+    }
+    let Some(helm) = Helm::for_test() else { return };
+    let rig = Rig::start(Shape::Node).unwrap();
+    for name in ["sidecar", "aggregator", "injector"] {
+        rig.import_archive(&format!("pushscale/{name}:{TAG}"), &image(name))
+            .unwrap();
+    }
+    for namespace in ["pushscale", "models"] {
+        rig.kubectl(&["create", "namespace", namespace]).unwrap();
+    }
+    let restricted = "pod-security.kubernetes.io/enforce=restricted";
+    rig.kubectl(&["label", "namespace", "pushscale", restricted])
+        .unwrap();
+    let before = objects_of(&rig);
+
+    let pushscale = Release::new(&helm, &rig, "pushscale", "pushscale");
+    pushscale.install(&json!({}));
+    pushscale.test();
+    let first = objects_of(&rig);
+    assert!(
+        first
+            .keys()
+            .any(|name| name.contains("pushscale-aggregator")),
+        "{first:#?}"
+    );
+
+    let mut changed = json!({});
+    changed["logLevel"] = json!("debug");
+    pushscale.upgrade(&changed);
+    let level = "-o=jsonpath={.spec.template.spec.containers[0].env[?(@.name==\"PUSHSCALE_AGGREGATOR_LOG\")].value}";
+    let of = [
+        "-n=pushscale",
+        "get",
+        "deployment/pushscale-aggregator",
+        level,
+    ];
+    assert_eq!(rig.kubectl(&of).unwrap(), "debug");
+    pushscale.rollback();
+    assert_eq!(rig.kubectl(&of).unwrap(), "info");
+
+    torchserve(&helm, &rig);
+
+    pushscale.uninstall();
+    // The definition is meant to stay. What belonged to the ClusterRole is collected a moment later.
+    let definition =
+        "customresourcedefinitions.apiextensions.k8s.io/pushscalers.pushscale.dev".to_owned();
+    until(MOMENT, "nothing but the definition left", || {
+        let mut after = objects_of(&rig);
+        after.remove(&definition).is_some() && after == before
+    });
+
+    // A new release of the name takes the definition over, and takes it away if it is told so.
+    let mut all = json!({});
+    all["crds"] = json!({ "keep": false });
+    pushscale.install(&all);
+    pushscale.uninstall();
+    rig.kubectl(&[
+        "wait",
+        "--for=delete",
+        "crd/pushscalers.pushscale.dev",
+        "--timeout=60s",
+    ])
+    .unwrap();
+    until(MOMENT, "nothing left", || objects_of(&rig) == before);
+}
+
+/// The switch: a real TorchServe, started by the chart's own script and configuration, has the chart's sidecar, and the chart's aggregator
+/// hears of it. Folders of this machine stand for the image.
+fn torchserve(helm: &Helm, rig: &Rig) {
+    let Some(kit) = fleet::kit() else { return };
+    let scratch = "pushscale.test/scratch:1".to_owned();
+    rig.import_image(&Image {
+        name: scratch,
+        ..Image::default()
+    })
+    .unwrap();
+    let mut values = torchserve_values(&kit);
+    values["pushscale"] = json!({ "enabled": true, "drainDeadlineSeconds": 5 });
+    let release = Release::new(helm, rig, "torchserve", "models");
+    release.install(&values);
+    fleet::until(Duration::from_secs(60), "heard", || {
+        let fresh = "-o=jsonpath={.status.pods.fresh}";
+        let told = rig.kubectl(&["-n=models", "get", "pushscaler/torchserve", fresh]);
+        told.unwrap() == "1"
+    });
+    // Without the script it would take the whole grace period of 35 s.
+    let began = Instant::now();
+    let pods = "--selector=app.kubernetes.io/name=torchserve";
+    rig.kubectl(&["-n=models", "delete", "pods", pods, "--wait"])
+        .unwrap();
+    assert!(
+        began.elapsed() < Duration::from_secs(25),
+        "{:?}",
+        began.elapsed()
+    );
+    release.uninstall();
+}
+
+struct Release<'a> {
+    helm: &'a Helm,
+    rig: &'a Rig,
+    chart: &'static str,
+    namespace: String,
+}
+
+impl<'a> Release<'a> {
+    fn new(helm: &'a Helm, rig: &'a Rig, chart: &'static str, namespace: &str) -> Self {
+        let namespace = format!("--namespace={namespace}");
+        Self {
+            helm,
+            rig,
+            chart,
+            namespace,
+        }
+    }
+
+    fn install(&self, values: &Value) {
+        self.put("install", values);
+    }
+
+    fn upgrade(&self, values: &Value) {
+        self.put("upgrade", values);
+    }
+
+    fn put(&self, action: &str, values: &Value) {
+        let folder = folder(self.chart);
+        let folder = folder.to_str().unwrap();
+        self.helm(
+            &[action, self.chart, folder, "--wait", "--timeout=120s"],
+            Some(values),
+        );
+    }
+
+    fn rollback(&self) {
+        self.helm(&["rollback", self.chart, "--wait", "--timeout=120s"], None);
+    }
+
+    fn test(&self) {
+        self.helm(&["test", self.chart, "--timeout=60s"], None);
+    }
+
+    fn uninstall(&self) {
+        self.helm(&["uninstall", self.chart, "--wait", "--timeout=120s"], None);
+    }
+
+    fn helm(&self, arguments: &[&str], values: Option<&Value>) {
+        let mut all = arguments.to_vec();
+        all.push(&self.namespace);
+        self.helm
+            .on(self.rig, &all, values)
+            .unwrap_or_else(|said| panic!("helm {}: {said}", arguments.join(" ")));
+    }
+}
+
+#[test]
+fn an_image_says_what_it_is_and_what_it_is_made_of() {
+    // Who cannot run a node cannot build an image either.
+    if !Shape::Node.available() {
+        return;
+    }
+    for name in ["sidecar", "aggregator"] {
+        let archive = image(name);
+        let member = |name: &str| {
+            let output = Command::new("tar")
+                .args(["--extract", "--to-stdout", "--file"])
+                .arg(&archive)
+                .arg(name)
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "no {name} in {}",
+                archive.display()
+            );
+            serde_json::from_slice::<Value>(&output.stdout).unwrap()
+        };
+        let manifest = member("manifest.json");
+        assert_eq!(
+            manifest[0]["RepoTags"],
+            json!([format!("docker.io/pushscale/{name}:{TAG}")])
+        );
+        let about = member(manifest[0]["Config"].as_str().unwrap());
+        let about = &about["config"];
+        assert_eq!(about["User"], "65532:65532");
+        assert_eq!(about["Entrypoint"], json!([format!("/pushscale-{name}")]));
+        let label =
+            |name: &str| about["Labels"][format!("org.opencontainers.image.{name}")].clone();
+        assert_eq!(label("version"), TAG);
+        assert_eq!(label("title"), format!("pushscale-{name}"));
+        assert_ne!(label("revision"), "unknown");
+
+        let list = fs::read(archive.with_extension("cdx.json")).unwrap();
+        let list: Value = serde_json::from_slice(&list).unwrap();
+        let components = list["components"].as_array().unwrap();
+        let has = |wanted: &str| {
+            components
+                .iter()
+                .any(|component| component["name"] == wanted)
+        };
+        assert!(has("hyper") && has("pushscale-protocol"), "{list:#}");
+        assert_eq!(has("kube"), name == "aggregator");
+    }
+}

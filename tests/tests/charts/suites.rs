@@ -1,0 +1,26 @@
+//! Helm's own checks, and the charts' own suites by helm-unittest.
+
+use pushscale_tests::charts::{CHARTS, Helm};
+
+#[test]
+fn helm_finds_nothing_wrong_with_the_charts() {
+    let Some(helm) = Helm::for_test() else { return };
+    for chart in CHARTS {
+        helm.lint(chart).unwrap_or_else(|said| panic!("{said}"));
+    }
+}
+
+#[test]
+fn the_suites_of_the_charts_pass() {
+    let Some(helm) = Helm::for_test() else { return };
+    for chart in CHARTS {
+        let said = helm.unittest(chart).unwrap_or_else(|said| panic!("{said}"));
+        let tests = said.lines().find_map(|line| line.strip_prefix("Tests:"));
+        let words: Vec<_> = tests.unwrap_or_default().split_whitespace().collect();
+        let [passed, "passed,", total, "total"] = words[..] else {
+            panic!("not all of them passed, or none was found: {said}");
+        };
+        assert_eq!(passed, total);
+        assert!(passed.parse::<u32>().unwrap() >= 15, "{said}");
+    }
+}

@@ -1,0 +1,93 @@
+//! What stands in several places is the same in all of them.
+
+use std::collections::BTreeSet;
+
+use pushscale_tests::charts::{CHARTS, Helm, name_of, objects, read};
+use pushscale_tests::programs::repository;
+use serde_json::{Value, json};
+
+#[test]
+fn charts_and_images_have_the_version_of_the_programs() {
+    for chart in CHARTS {
+        let about: Value = serde_saphyr::from_str(&read(chart, "Chart.yaml")).unwrap();
+        assert_eq!(about["version"], env!("CARGO_PKG_VERSION"), "{chart}");
+    }
+    let about: Value = serde_saphyr::from_str(&read("pushscale", "Chart.yaml")).unwrap();
+    assert_eq!(about["appVersion"], env!("CARGO_PKG_VERSION"));
+    let values: Value = serde_saphyr::from_str(&read("torchserve", "values.yaml")).unwrap();
+    assert_eq!(
+        values["pushscale"]["image"]["tag"],
+        env!("CARGO_PKG_VERSION")
+    );
+}
+
+/// Whatever the plain manifest lets the aggregator do, the chart does.
+#[test]
+fn the_chart_gives_every_right_of_the_plain_manifest() {
+    let Some(helm) = Helm::for_test() else { return };
+    let rendered = rights(&helm.template("pushscale", &json!({})).unwrap());
+    let plain = rights(&file("helm/plain/aggregator.yaml"));
+    assert!(plain.len() > 10);
+    let missing: Vec<_> = plain.difference(&rendered).collect();
+    assert!(missing.is_empty(), "the chart does not allow {missing:#?}");
+}
+
+/// Each right of the aggregator alone: in one namespace or all, verb, group, resource, name.
+fn rights(manifest: &str) -> BTreeSet<String> {
+    let words = |list: &Value| -> Vec<String> {
+        let list = list.as_array().into_iter().flatten();
+        list.map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    let mut rights = BTreeSet::new();
+    for role in objects(manifest) {
+        let kind = role["kind"].as_str().unwrap();
+        if !["Role", "ClusterRole"].contains(&kind) || !name_of(&role).contains("aggregator") {
+            continue;
+        }
+        for rule in role["rules"].as_array().unwrap() {
+            let mut names = words(&rule["resourceNames"]);
+            if names.is_empty() {
+                names.push("any".to_owned());
+            }
+            for group in words(&rule["apiGroups"]) {
+                for resource in words(&rule["resources"]) {
+                    for verb in words(&rule["verbs"]) {
+                        rights.extend(
+                            names
+                                .iter()
+                                .map(|name| format!("{kind}: {verb} {resource}.{group} {name}")),
+                        );
+                    }
+                }
+            }
+        }
+    }
+    rights
+}
+
+fn file(path: &str) -> String {
+    std::fs::read_to_string(repository().join(path)).unwrap()
+}
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_there_are() {
+    let dashboard: Value =
+        serde_json::from_str(&read("pushscale", "files/dashboard.json")).unwrap();
+    let source = file("crates/aggregator/src/metrics.rs");
+    let mut count = 0;
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let expression = target["expr"].as_str().unwrap();
+            let (_, name) = expression.split_once("pushscale_aggregator_").unwrap();
+            let end = name
+                .find(|letter: char| letter != '_' && !letter.is_ascii_lowercase())
+                .unwrap();
+            let name = name[..end]
+                .trim_end_matches("_total")
+                .trim_end_matches("_bucket");
+            assert!(source.contains(&format!("\"{name}\"")), "no metric {name}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, 10);
+}
