@@ -3,6 +3,7 @@
 mod certificates;
 mod config;
 mod control_loop;
+mod deletion_cost;
 mod event;
 mod gate;
 mod ingest;
@@ -22,11 +23,11 @@ mod watch;
 
 pub use certificates::{CertificateSettings, Lifetimes, SelfSigned, Source};
 pub use config::{Auth, Config, PREFIX};
-pub use event::{Event, Pushed, Rival, ScalerFacts, Untimed, Verdict, WatchId};
+pub use event::{Event, Pushed, Rival, ScalerFacts, Standing, Untimed, Verdict, WatchId};
 pub use gate::{ClusterReviews, ReviewError, Reviewed, TokenReviewer};
 pub use kube_scale::ClusterScales;
 pub use names::{ScalerKey, TargetRef};
 pub use report::Report;
 pub use run::{Bound, RunError, Trust, World, bind};
-pub use scale_target::{Pending, Scale, ScaleError, ScaleTarget, Written};
+pub use scale_target::{Cost, Marked, Pending, PodName, Scale, ScaleError, ScaleTarget, Written};
 pub use view::{DecisionView, FigureView, Point, ScalerView, Told};
