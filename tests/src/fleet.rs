@@ -78,6 +78,8 @@ pub struct FleetOptions {
     pub target: &'static str,
     /// `spec.behavior`.
     pub behavior: Value,
+    /// With the example's preStop hook.
+    pub drain: bool,
 }
 
 impl FleetOptions {
@@ -93,6 +95,7 @@ impl FleetOptions {
                 Algorithm::Ratio => "7ms",
             },
             behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 15 } }),
+            drain: true,
         }
     }
 }
@@ -258,9 +261,13 @@ fn shipped(file: &str) -> String {
 fn stand_in(deployment: &mut Value, kit: &Kit, options: &FleetOptions) {
     let pod = torchserve_pod(kit);
     let template = &mut deployment["spec"]["template"]["spec"];
+    let drained = template["containers"][0]["lifecycle"].clone();
+    assert!(drained.is_object(), "the example drains its pods");
     template["containers"] = pod["spec"]["containers"].clone();
+    if options.drain {
+        template["containers"][0]["lifecycle"] = drained;
+    }
     template["volumes"] = pod["spec"]["volumes"].clone();
-    template["terminationGracePeriodSeconds"] = json!(5);
     let arguments = template["containers"][0]["args"].as_array_mut().unwrap();
     arguments.extend(options.torchserve.iter().map(|word| json!(word)));
     deployment["spec"]["replicas"] = json!(options.replicas);
