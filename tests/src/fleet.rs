@@ -16,6 +16,7 @@ use std::time::Duration;
 use pushscale_api::Algorithm;
 use pushscale_simulator::cache;
 use pushscale_simulator::kit::Kit;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::programs;
@@ -206,6 +207,12 @@ impl Load {
     /// Waits until its schedule is over and the last answer has come.
     pub fn finish(mut self) {
         assert!(self.0.wait().unwrap().success());
+    }
+
+    /// Ends the schedule now and waits until the last answer has come.
+    pub fn stop(self) {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+        self.finish();
     }
 }
 

@@ -31,7 +31,8 @@ async fn every_request_that_is_there_is_answered_before_the_drain_is() {
     let report = load.finish().await;
     assert_eq!(
         report
-            .samples()
+            .samples
+            .iter()
             .filter(|sample| sample.outcome.failed())
             .count(),
         0

@@ -53,6 +53,7 @@ pub(crate) struct Hands {
 struct Seen {
     at: Instant,
     sight: Sight,
+    last_arrival: Option<Instant>,
 }
 
 /// A drain for looks to be told to, and the one who tells them.
@@ -88,7 +89,8 @@ impl Drain {
         let ended = Ended {
             outcome,
             after: hand.began.elapsed(),
-            last: sights.borrow().as_ref().map(|seen| seen.sight.clone()),
+            began: hand.began,
+            last: sights.borrow().clone(),
         };
         self.metrics.drained(outcome, ended.after);
         if outcome == DrainOutcome::Deadline {
@@ -134,7 +136,15 @@ impl DrainWatch {
         reading: &crate::reading::Reading,
     ) {
         let sight = self.quiet.observe(look, reading);
-        self.sights.send_replace(Some(Seen { at, sight }));
+        let ago = self
+            .quiet
+            .last_arrival()
+            .map(|arrived| look.at.saturating_sub(arrived));
+        self.sights.send_replace(Some(Seen {
+            at,
+            sight,
+            last_arrival: ago.and_then(|ago| at.checked_sub(ago)),
+        }));
     }
 }
 
@@ -169,8 +179,9 @@ impl Drop for Hand<'_> {
 /// How it ended, in words.
 struct Ended {
     outcome: DrainOutcome,
+    began: Instant,
     after: Duration,
-    last: Option<Sight>,
+    last: Option<Seen>,
 }
 
 impl fmt::Display for Ended {
@@ -184,9 +195,22 @@ impl fmt::Display for Ended {
                 write!(f, "not drained: deadline after {seconds:.1} s")
             }
         }?;
-        match &self.last {
-            Some(sight @ (Sight::Busy { .. } | Sight::Blind(_))) => write!(f, ", {sight}"),
-            _ => Ok(()),
+        let Some(last) = self.last.as_ref().filter(|last| last.sight != Sight::Gone) else {
+            return Ok(());
+        };
+        if let Sight::Busy { .. } | Sight::Blind(_) = last.sight {
+            write!(f, ", {}", last.sight)?;
+        }
+        let came = last
+            .last_arrival
+            .and_then(|at| at.checked_duration_since(self.began));
+        match came {
+            Some(came) => write!(
+                f,
+                ", the last request came {:.1} s into it",
+                came.as_secs_f64()
+            ),
+            None => f.write_str(", no request came"),
         }
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Quiet {
     last: Option<Totals>,
     moved: Duration,
     unanswered: bool,
+    /// When the last request was seen to have come.
+    arrived: Option<Duration>,
     longest: Longest,
     refused: u32,
 }
@@ -121,6 +123,11 @@ impl Quiet {
         }
     }
 
+    /// When the last request was seen to have come, on the looks' clock.
+    pub(super) fn last_arrival(&self) -> Option<Duration> {
+        self.arrived
+    }
+
     fn compare(&mut self, at: Duration, page: &Page, pending: Option<f64>) {
         let now = Totals::of(page);
         let Some(last) = self.last.replace(now.clone()) else {
@@ -131,6 +138,9 @@ impl Quiet {
         };
         let arrived = now.arrivals != last.arrivals;
         let answered = now.answers != last.answers;
+        if arrived {
+            self.arrived = Some(at);
+        }
         // What is in hand was taken while requests waited, or as it came. Where nobody tells of those that wait, each
         // answer may have made room for one of them.
         if arrived || pending.map_or(answered, |pending| pending > 0.0) {
