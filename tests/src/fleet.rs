@@ -193,7 +193,12 @@ impl<'a> Fleet<'a> {
 
     /// Takes it away again: its pods end while the next fleet starts.
     pub fn delete(self) {
-        self.kubectl(&["delete", "deployment,pushscaler", "torchserve"]);
+        self.kubectl(&[
+            "delete",
+            "deployment,pushscaler",
+            "torchserve",
+            "--ignore-not-found",
+        ]);
         let namespace = ["delete", "namespace", &self.namespace, "--wait=false"];
         self.rig.kubectl(&namespace).unwrap();
     }

@@ -139,7 +139,7 @@ impl Followed<'_> {
         logs.filter_map(|(_, (_, path))| {
             let log = fs::read_to_string(path).unwrap();
             log.lines()
-                .find_map(|line| line.find("drain").map(|at| line[at..].to_owned()))
+                .find_map(|line| Some(line.split_once("sidecar::drain: ")?.1.to_owned()))
         })
         .collect()
     }

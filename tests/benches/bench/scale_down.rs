@@ -45,12 +45,18 @@ pub(crate) fn run() {
         let without = both.spawn(|| run("undrained", false));
         (with.join().unwrap(), without.join().unwrap())
     });
-    println!("  {times} scale-downs from {PODS} to {} pods at {RATE} requests/s:", PODS - 1);
+    println!(
+        "  {times} scale-downs from {PODS} to {} pods at {RATE} requests/s:",
+        PODS - 1
+    );
     tell("with the drain", &with, times);
     tell("without it", &without, times);
     let took = numbers(&with, "after ");
     let came = numbers(&with, "came ");
-    println!("  drains, min / median / mean / max: {:.1} s", Spread::of(took));
+    println!(
+        "  drains, min / median / mean / max: {:.1} s",
+        Spread::of(took)
+    );
     println!(
         "  the last request came, from the drain's begin: {:.1} s ({} of {} pods had one)",
         Spread::of(came.clone()),
