@@ -182,8 +182,19 @@ impl<'a> Fleet<'a> {
 
     /// Starts a load through the Service, a new connection for each request: kube-proxy balances connections.
     pub fn load(&self, steps: &[&str], json: &Path) -> Load {
+        self.load_at(&self.url(), steps, json)
+    }
+
+    /// The same for one pod alone.
+    pub fn load_pod(&self, pod: &str, steps: &[&str], json: &Path) -> Load {
+        let address = self.kubectl(&["get", "pod", pod, "-o=jsonpath={.status.podIP}"]);
+        let url = format!("http://{address}:8080/predictions/sleepy");
+        self.load_at(&url, steps, json)
+    }
+
+    fn load_at(&self, url: &str, steps: &[&str], json: &Path) -> Load {
         let mut command = self.rig.command(programs::load().to_str().unwrap());
-        command.args(["--url", &self.url()]);
+        command.args(["--url", url]);
         for step in steps {
             command.args(["--step", step]);
         }

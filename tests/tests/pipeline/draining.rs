@@ -62,12 +62,8 @@ async fn a_sidecar_that_is_told_to_stop_does_not_wait_for_a_frozen_server() {
     server.freeze(true);
     let address = sidecar.address;
     let asked = tokio::spawn(async move { http::get(address, "/drain").await });
-    http::until(SOON, || async {
-        // In hand once the looks have become faster, which the frozen ones cannot show: the connection is there.
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        true
-    })
-    .await;
+    // It is in hand once it was read; nothing tells of that from outside.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!asked.is_finished());
     let began = Instant::now();
     sidecar.end().await;

@@ -130,7 +130,7 @@ impl LeavingPods {
     }
 
     /// Those that have our mark and should not. They count as told.
-    pub(super) fn to_spare(&mut self, now: Moment) -> Vec<PodName> {
+    pub(super) fn spare_marked(&mut self, now: Moment) -> Vec<PodName> {
         self.0
             .iter_mut()
             .filter(|(_, known)| known.is_marked() && !known.is_sent(now) && !known.is_spared(now))
@@ -141,7 +141,7 @@ impl LeavingPods {
             .collect()
     }
 
-    /// When [`to_spare`](Self::to_spare) may next give something.
+    /// When [`spare_marked`](Self::spare_marked) may next give something.
     pub(super) fn look_again(&self) -> Option<Moment> {
         let marked = self.0.values().filter(|known| known.is_marked());
         marked
@@ -294,14 +294,14 @@ mod tests {
         let mut pods = pods(&["a", "b"]);
         assert_eq!(names(pods.choose(NOW, 1)), ["b"]);
         marked(&mut pods, "b");
-        assert_eq!(names(pods.to_spare(NOW)), [""; 0]);
+        assert_eq!(names(pods.spare_marked(NOW)), [""; 0]);
         let later = pods.look_again().unwrap();
         assert_eq!(later, NOW.plus(SOON));
-        assert_eq!(names(pods.to_spare(later)), ["b"]);
-        assert_eq!(names(pods.to_spare(later)), [""; 0]);
+        assert_eq!(names(pods.spare_marked(later)), ["b"]);
+        assert_eq!(names(pods.spare_marked(later)), [""; 0]);
         // And again if that did not help.
         let later = pods.look_again().unwrap();
-        assert_eq!(names(pods.to_spare(later)), ["b"]);
+        assert_eq!(names(pods.spare_marked(later)), ["b"]);
         change(&mut pods, "b", |_, standing| standing.cost = Cost::None);
         assert_eq!(pods.look_again(), None);
     }
@@ -310,7 +310,7 @@ mod tests {
     fn a_mark_that_nobody_remembers_is_taken_back_at_once() {
         let mut pods = pods(&["a", "b"]);
         marked(&mut pods, "a");
-        assert_eq!(names(pods.to_spare(NOW)), ["a"]);
+        assert_eq!(names(pods.spare_marked(NOW)), ["a"]);
     }
 
     #[test]
@@ -319,7 +319,7 @@ mod tests {
         pods.choose(NOW, 1);
         marked(&mut pods, "b");
         pods.nobody_goes();
-        assert_eq!(names(pods.to_spare(NOW)), ["b"]);
+        assert_eq!(names(pods.spare_marked(NOW)), ["b"]);
     }
 
     #[test]
@@ -327,7 +327,7 @@ mod tests {
         let mut pods = pods(&["a", "b"]);
         marked(&mut pods, "b");
         change(&mut pods, "b", |pod, _| pod.deleting = true);
-        assert_eq!(names(pods.to_spare(NOW)), [""; 0]);
+        assert_eq!(names(pods.spare_marked(NOW)), [""; 0]);
         assert_eq!(pods.marked(), []);
     }
 }

@@ -54,7 +54,7 @@ impl ControlLoop {
         if entry.writing {
             return;
         }
-        let pods = entry.leaving.to_spare(now);
+        let pods = entry.leaving.spare_marked(now);
         self.let_stay(key, pods);
         if let Some(at) = self
             .scalers
