@@ -134,5 +134,5 @@ bench-decide: ## Simulate ours beside others in 17 scenarios and fresh random on
 bench-simulate: ## Measure how long it takes to simulate four hours
 	$(CARGO) bench --locked -p pushscale-tests --bench bench -- simulate
 
-bench-%: static ## Measure one: parser, ingest, decision, sidecar, admission, reaction
+bench-%: static ## Measure one: parser, ingest, decision, sidecar, admission, reaction, scale_down
 	$(CARGO) bench --locked -p pushscale-tests --bench bench -- $*

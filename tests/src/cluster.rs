@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::programs;
 use crate::pushed::{Says, Voice};
-use crate::rig::Rig;
+use crate::rig::{Rig, RigError};
 
 /// How long the cluster may take for what takes a second.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -142,11 +142,24 @@ impl<'a> Namespace<'a> {
 
     /// Sets what no kubelet sets here.
     pub fn set_pod(&self, name: &str, phase: &str, ready: bool) {
+        self.patch_status(name, phase, ready).unwrap();
+    }
+
+    /// The same of a pod that a controller may have deleted in the meantime.
+    pub fn set_pod_if_there(&self, name: &str, phase: &str, ready: bool) {
+        if let Err(error) = self.patch_status(name, phase, ready) {
+            assert!(error.to_string().contains("NotFound"), "{error}");
+        }
+    }
+
+    fn patch_status(&self, name: &str, phase: &str, ready: bool) -> Result<String, RigError> {
         let ready = if ready { "True" } else { "False" };
         let status = format!(
             r#"{{"status":{{"phase":"{phase}","conditions":[{{"type":"Ready","status":"{ready}"}}]}}}}"#
         );
-        self.kubectl(&[
+        self.rig.kubectl(&[
+            "-n",
+            &self.name,
             "patch",
             "pod",
             name,
@@ -154,7 +167,7 @@ impl<'a> Namespace<'a> {
             "--type=merge",
             "-p",
             &status,
-        ]);
+        ])
     }
 
     /// A PushScaler `name` for the object `kind/target`, with more lines under `spec`. At most 5 replicas and 7 ms,

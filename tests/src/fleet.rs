@@ -16,6 +16,7 @@ use std::time::Duration;
 use pushscale_api::Algorithm;
 use pushscale_simulator::cache;
 use pushscale_simulator::kit::Kit;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::programs;
@@ -78,6 +79,8 @@ pub struct FleetOptions {
     pub target: &'static str,
     /// `spec.behavior`.
     pub behavior: Value,
+    /// With the example's preStop hook.
+    pub drain: bool,
 }
 
 impl FleetOptions {
@@ -93,6 +96,7 @@ impl FleetOptions {
                 Algorithm::Ratio => "7ms",
             },
             behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 15 } }),
+            drain: true,
         }
     }
 }
@@ -178,8 +182,19 @@ impl<'a> Fleet<'a> {
 
     /// Starts a load through the Service, a new connection for each request: kube-proxy balances connections.
     pub fn load(&self, steps: &[&str], json: &Path) -> Load {
+        self.load_at(&self.url(), steps, json)
+    }
+
+    /// The same for one pod alone.
+    pub fn load_pod(&self, pod: &str, steps: &[&str], json: &Path) -> Load {
+        let address = self.kubectl(&["get", "pod", pod, "-o=jsonpath={.status.podIP}"]);
+        let url = format!("http://{address}:8080/predictions/sleepy");
+        self.load_at(&url, steps, json)
+    }
+
+    fn load_at(&self, url: &str, steps: &[&str], json: &Path) -> Load {
         let mut command = self.rig.command(programs::load().to_str().unwrap());
-        command.args(["--url", &self.url()]);
+        command.args(["--url", url]);
         for step in steps {
             command.args(["--step", step]);
         }
@@ -189,7 +204,12 @@ impl<'a> Fleet<'a> {
 
     /// Takes it away again: its pods end while the next fleet starts.
     pub fn delete(self) {
-        self.kubectl(&["delete", "deployment,pushscaler", "torchserve"]);
+        self.kubectl(&[
+            "delete",
+            "deployment,pushscaler",
+            "torchserve",
+            "--ignore-not-found",
+        ]);
         let namespace = ["delete", "namespace", &self.namespace, "--wait=false"];
         self.rig.kubectl(&namespace).unwrap();
     }
@@ -203,6 +223,12 @@ impl Load {
     /// Waits until its schedule is over and the last answer has come.
     pub fn finish(mut self) {
         assert!(self.0.wait().unwrap().success());
+    }
+
+    /// Ends the schedule now and waits until the last answer has come.
+    pub fn stop(self) {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+        self.finish();
     }
 }
 
@@ -258,9 +284,13 @@ fn shipped(file: &str) -> String {
 fn stand_in(deployment: &mut Value, kit: &Kit, options: &FleetOptions) {
     let pod = torchserve_pod(kit);
     let template = &mut deployment["spec"]["template"]["spec"];
+    let drained = template["containers"][0]["lifecycle"].clone();
+    assert!(drained.is_object(), "the example drains its pods");
     template["containers"] = pod["spec"]["containers"].clone();
+    if options.drain {
+        template["containers"][0]["lifecycle"] = drained;
+    }
     template["volumes"] = pod["spec"]["volumes"].clone();
-    template["terminationGracePeriodSeconds"] = json!(5);
     let arguments = template["containers"][0]["args"].as_array_mut().unwrap();
     arguments.extend(options.torchserve.iter().map(|word| json!(word)));
     deployment["spec"]["replicas"] = json!(options.replicas);

@@ -12,6 +12,7 @@ pub mod injector;
 pub mod programs;
 pub mod pushed;
 pub mod rig;
+pub mod shrinking;
 pub mod sidecar;
 pub mod small_world;
 pub mod torchserve_values;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use pushscale_aggregator::{
     Config, Event, Pending, Report, Scale, ScaleError, ScaleTarget, ScalerFacts, ScalerKey,
-    TargetRef, Trust, WatchId, World, Written,
+    Standing, TargetRef, Trust, WatchId, World, Written,
 };
 use pushscale_api::{PushScalerSpec, Schedules, policy_of};
 use pushscale_daemon::config::Settings;
@@ -189,6 +189,7 @@ impl SmallWorld {
             watch: watch(),
             uid: uid(name),
             pod: Pod::running(name),
+            standing: Standing::default(),
         })
         .await;
     }

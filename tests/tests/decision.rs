@@ -41,6 +41,7 @@ fn weather(load: f64, service: f64, workers: f64) -> Weather {
         deleting: 0,
         stuck: false,
         broken: false,
+        surge: 0,
         uncounted: false,
         batch: (1, 0.0),
         slow: (0, 1.0),

@@ -30,6 +30,8 @@ pub struct Config {
     pub auth: Auth,
     /// Certificates; `None`: no TLS.
     pub certificates: Option<CertificateSettings>,
+    /// Pods are told which of them goes first when the size shrinks.
+    pub deletion_cost: bool,
 }
 
 /// Who may push.
@@ -71,6 +73,7 @@ impl Config {
                 1_000_000,
             ),
             auth: auth(&mut settings),
+            deletion_cost: on_or_off(&mut settings, "deletion_cost", true),
         };
         settings.finish(config)
     }
@@ -83,6 +86,18 @@ fn auth(settings: &mut Settings) -> Auth {
         text => {
             settings.mistake("auth", format!("is {text:?}: it must be none or token"));
             Auth::None
+        }
+    }
+}
+
+fn on_or_off(settings: &mut Settings, key: &str, default: bool) -> bool {
+    let default = if default { "on" } else { "off" };
+    match settings.text(key, default).as_str() {
+        "on" => true,
+        "off" => false,
+        other => {
+            settings.mistake(key, format!("is {other:?}: it must be on or off"));
+            false
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::names::{ScalerKey, TargetRef};
-use crate::scale_target::{Scale, ScaleError, Written};
+use crate::scale_target::{Cost, Scale, ScaleError, Written};
 use crate::view::ScalerView;
 
 /// Everything that can wake the control loop; nothing else does but the time that a decision asked for.
@@ -46,6 +46,8 @@ pub enum Event {
         uid: PodUid,
         /// What Kubernetes says of it.
         pod: Pod,
+        /// What decides whether it goes first.
+        standing: Standing,
     },
     /// A pod is gone.
     PodGone {
@@ -159,6 +161,17 @@ pub struct ScalerFacts {
     pub last_scale_time: Option<Timestamp>,
     /// … with the times at which conditions last changed.
     pub transitions: Vec<(String, bool, Timestamp)>,
+}
+
+/// What decides which pods go first when the size shrinks. No decision on the size looks at it.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// `metadata.creationTimestamp`.
+    pub created: Option<Timestamp>,
+    /// Its controller asks which pods are to go: a ReplicaSet does, a StatefulSet does not.
+    pub asked_for: bool,
+    /// Who has said something about it.
+    pub cost: Cost,
 }
 
 /// One watch over one target.

@@ -13,8 +13,9 @@ use pushscale_api::names::FIELD_MANAGER;
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::deletion_cost;
 use crate::names::TargetRef;
-use crate::scale_target::{Pending, Scale, ScaleError, ScaleTarget, Written};
+use crate::scale_target::{Marked, Pending, PodName, Scale, ScaleError, ScaleTarget, Written};
 
 /// How long the API server may take. A write in flight holds its scaler, so it must end.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,6 +28,7 @@ pub struct ClusterScales {
     client: Client,
     /// `apiVersion` and `kind` to what the API server calls it: discovery takes a request of its own.
     resources: Mutex<BTreeMap<(String, String), ApiResource>>,
+    deletion_cost: bool,
 }
 
 impl ClusterScales {
@@ -35,6 +37,16 @@ impl ClusterScales {
         Self {
             client,
             resources: Mutex::default(),
+            deletion_cost: false,
+        }
+    }
+
+    /// Whether pods are told which goes first. What was told before is taken back in any case.
+    #[must_use]
+    pub fn with_deletion_cost(self, deletion_cost: bool) -> Self {
+        Self {
+            deletion_cost,
+            ..self
         }
     }
 
@@ -142,6 +154,24 @@ impl ScaleTarget for ClusterScales {
         to: u32,
     ) -> Pending<'a, Result<Written, ScaleError>> {
         Box::pin(self.write_if_unchanged(target, from, to))
+    }
+
+    fn send_first<'a>(&'a self, target: &'a TargetRef, pods: &'a [PodName]) -> Pending<'a, Marked> {
+        Box::pin(async move {
+            if self.deletion_cost {
+                deletion_cost::put(&self.client, &target.namespace, pods).await
+            } else {
+                Marked::default()
+            }
+        })
+    }
+
+    fn let_stay<'a>(&'a self, target: &'a TargetRef, pods: &'a [PodName]) -> Pending<'a, Marked> {
+        Box::pin(deletion_cost::take_back(
+            &self.client,
+            &target.namespace,
+            pods,
+        ))
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     token_reviews: Family<ReviewLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     writes: Family<WriteLabels, Counter>,
+    deletion_costs: Family<DeletionCostLabels, Counter>,
     statuses: Family<OkLabels, Counter>,
     events: Family<OkLabels, Counter>,
     dropped_reports: Counter,
@@ -150,6 +151,21 @@ pub(crate) enum WriteOutcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeletionCostLabels {
+    outcome: DeletionCost,
+}
+
+/// What became of telling a pod whether it goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum DeletionCost {
+    Put,
+    TakenBack,
+    /// Somebody else has set it in the meantime, or the pod is gone.
+    Held,
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OkLabels {
     outcome: OkOutcome,
 }
@@ -170,6 +186,7 @@ impl Metrics {
             token_reviews: Family::default(),
             decisions: Family::default(),
             writes: Family::default(),
+            deletion_costs: Family::default(),
             statuses: Family::default(),
             events: Family::default(),
             dropped_reports: Counter::default(),
@@ -203,6 +220,11 @@ impl Metrics {
             "scale_writes",
             "Writes of a size, by how they ended",
             metrics.writes.clone(),
+        );
+        registry.register(
+            "deletion_costs",
+            "Pods told whether they go first when the size shrinks, by how that ended",
+            metrics.deletion_costs.clone(),
         );
         registry.register(
             "status_writes",
@@ -265,6 +287,15 @@ impl Metrics {
 
     pub(crate) fn wrote(&self, outcome: WriteOutcome) {
         self.writes.get_or_create(&WriteLabels { outcome }).inc();
+    }
+
+    pub(crate) fn deletion_cost(&self, outcome: DeletionCost, pods: usize) {
+        if pods > 0 {
+            let labels = DeletionCostLabels { outcome };
+            self.deletion_costs
+                .get_or_create(&labels)
+                .inc_by(pods as u64);
+        }
     }
 
     pub(crate) fn reacted(&self, after: Duration) {

@@ -121,7 +121,9 @@ impl Bound {
     /// If there is no cluster, or a part ended that should not have.
     pub async fn run(self, stop: Stop) -> Result<(), RunError> {
         let client = Client::try_default().await.map_err(RunError::Cluster)?;
-        let scales = Arc::new(ClusterScales::new(client.clone()));
+        let scales =
+            ClusterScales::new(client.clone()).with_deletion_cost(self.config.deletion_cost);
+        let scales = Arc::new(scales);
         let (reports, to_tell) = mpsc::channel(REPORTS_WAITING);
         let namespace = self.config.namespace.clone();
         let reviewer: Option<Arc<dyn TokenReviewer>> = match self.config.auth {

@@ -5,6 +5,8 @@ use std::pin::Pin;
 
 use thiserror::Error;
 
+use pushscale_decision::PodUid;
+
 use crate::names::TargetRef;
 
 /// A future of a trait object.
@@ -19,6 +21,52 @@ pub trait ScaleTarget: Send + Sync + 'static {
         from: u32,
         to: u32,
     ) -> Pending<'a, Result<Written, ScaleError>>;
+
+    /// Says of these pods that they are to go first when the size shrinks. Asked before the smaller size is written.
+    fn send_first<'a>(&'a self, target: &'a TargetRef, pods: &'a [PodName]) -> Pending<'a, Marked> {
+        let _ = (target, pods);
+        Box::pin(std::future::ready(Marked::default()))
+    }
+
+    /// Takes that back of pods that stay.
+    fn let_stay<'a>(&'a self, target: &'a TargetRef, pods: &'a [PodName]) -> Pending<'a, Marked> {
+        let _ = (target, pods);
+        Box::pin(std::future::ready(Marked::default()))
+    }
+}
+
+/// A pod by its name, and the uid that makes sure that it is still this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodName {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: PodUid,
+}
+
+/// Whose word on a pod's place among those that go it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cost {
+    /// Nobody's.
+    #[default]
+    None,
+    /// Ours.
+    Ours,
+    /// Somebody else's, which is never touched.
+    Others,
+}
+
+/// How many pods were told, and how many were not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marked {
+    /// Done.
+    pub told: usize,
+    /// Somebody else has said something of it in the meantime.
+    pub held: usize,
+    /// Not done.
+    pub failed: usize,
+    /// Why, for one of those.
+    pub problem: Option<String>,
 }
 
 /// A target's size as read.

@@ -46,7 +46,7 @@ impl NoProposal {
 /// The replicas that one metric asks for, and the average over the pods that report.
 pub(crate) fn recommend(
     metric: &Metric,
-    groups: &Groups,
+    groups: &mut Groups,
     current: u32,
     band: Band,
     manner: Manner,
@@ -66,6 +66,9 @@ pub(crate) fn recommend(
         ratio: direct.ratio,
     });
 
+    if manner == Manner::Guarded && direct.ratio > 1.0 {
+        leave_out_surge(groups, current);
+    }
     let up_with_pending = groups.pending > 0 && direct.ratio > 1.0;
     if groups.silent == 0 && !up_with_pending {
         if band.holds(direct.ratio) {
@@ -81,6 +84,16 @@ pub(crate) fn recommend(
         if manner == Manner::Guarded && contradicts(direct.ratio, replicas, current) {
             steps.push(Step::Contradicted);
             return Ok((current, direct));
+        }
+        let serve = groups.reporting().min(current);
+        if manner == Manner::Guarded && groups.pending > 0 && replicas < serve {
+            // A rollout has taken away half of the pods, or new ones do not start: those that serve carry the load of all,
+            // and how few would do is seen once all are there.
+            steps.push(Step::ServingKept {
+                pending: groups.pending,
+                replicas: serve,
+            });
+            return Ok((serve, direct));
         }
         return Ok((replicas, direct));
     }
@@ -123,6 +136,14 @@ pub(crate) fn recommend(
         return Ok((current, direct));
     }
     Ok((replicas, direct))
+}
+
+/// Silent and pending pods count as help that is to come. Those of a rollout's surge take the place of others and are no
+/// help; if their version is broken they would hide any overload of the old one for ever.
+fn leave_out_surge(groups: &mut Groups, current: u32) {
+    let missing = current.saturating_sub(groups.reporting());
+    groups.silent = groups.silent.min(missing);
+    groups.pending = groups.pending.min(missing - groups.silent);
 }
 
 /// A ratio below 1 that would raise the size, or one above 1 that would lower it.

@@ -230,6 +230,14 @@ impl fmt::Display for Step {
                 "requests wait {wait}: the {} that serve stay",
                 replicas(*kept)
             ),
+            Self::ServingKept {
+                pending,
+                replicas: kept,
+            } => write!(
+                f,
+                "those that serve are kept while {pending} are on their way: {}",
+                replicas(*kept)
+            ),
             Self::NotReady { overdue } => write!(
                 f,
                 "{overdue} pods do not become ready: no more of them until they do"

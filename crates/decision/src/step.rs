@@ -121,6 +121,13 @@ pub enum Step {
         /// By which limit.
         cap: Cap,
     },
+    /// Ratio: pods that serve are not let go while others are on their way.
+    ServingKept {
+        /// Pods on their way.
+        pending: u32,
+        /// Pods that serve.
+        replicas: u32,
+    },
     /// Model: the pods that requests go to.
     Serving {
         /// Pods that are ready.

@@ -23,7 +23,7 @@ pub const PREFIX: &str = "PUSHSCALE_SIDECAR";
 pub struct Config {
     /// What is logged.
     pub log: Log,
-    /// Where `/live`, `/ready`, `/metrics` and `/reading` are served.
+    /// Where `/live`, `/ready`, `/metrics`, `/reading` and `/drain` are served.
     pub listen: SocketAddr,
     /// How often the server is looked at.
     pub interval: Duration,
@@ -31,6 +31,8 @@ pub struct Config {
     pub scrape: ScrapeConfig,
     /// Where readings go.
     pub push: PushConfig,
+    /// How long `/drain` waits at the most.
+    pub drain_deadline: Duration,
     /// Who speaks.
     pub identity: Identity,
 }
@@ -81,6 +83,7 @@ impl Config {
                 authority: file(&mut settings, "ca_file").map(Authority::in_file),
                 token_file: file(&mut settings, "token_file"),
             },
+            drain_deadline: settings.duration("drain_deadline", 25 * second, second, 60 * minute),
             identity,
         };
         settings.finish(config)

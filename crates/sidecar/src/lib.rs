@@ -2,6 +2,7 @@
 
 mod config;
 mod connection;
+mod drain;
 pub mod exposition;
 mod identity;
 pub mod look;

@@ -1,5 +1,8 @@
 //! What the sidecar says of itself.
 
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -12,6 +15,8 @@ pub(crate) struct Metrics {
     looks: Family<LookLabels, Counter>,
     pushes: Family<PushLabels, Counter>,
     bad_lines: Counter,
+    drains: Family<DrainLabels, Counter>,
+    drain_seconds: Family<DrainLabels, Counter<f64, AtomicU64>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,6 +39,24 @@ enum LookState {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PushLabels {
     outcome: PushOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DrainLabels {
+    outcome: DrainOutcome,
+}
+
+/// How a request for `/drain` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum DrainOutcome {
+    /// Nothing was left to do.
+    Drained,
+    /// The server was not there.
+    Gone,
+    /// Something was left to do, or nobody could tell.
+    Deadline,
+    /// The sidecar had to end itself.
+    Stopped,
 }
 
 /// How a push ended.
@@ -68,11 +91,28 @@ impl Metrics {
             "Lines of the metrics page that could not be read",
             metrics.bad_lines.clone(),
         );
+        registry.register(
+            "drains",
+            "Requests to drain the server before its pod ends, by how they ended",
+            metrics.drains.clone(),
+        );
+        registry.register(
+            "drain_seconds",
+            "How long the requests to drain waited for their answers, summed",
+            metrics.drain_seconds.clone(),
+        );
         metrics
     }
 
     pub(crate) fn pushed(&self, outcome: PushOutcome) {
         self.pushes.get_or_create(&PushLabels { outcome }).inc();
+    }
+
+    pub(crate) fn drained(&self, outcome: DrainOutcome, after: Duration) {
+        let labels = DrainLabels { outcome };
+        self.drains.get_or_create(&labels).inc();
+        let seconds = after.as_secs_f64();
+        self.drain_seconds.get_or_create(&labels).inc_by(seconds);
     }
 
     pub(crate) fn looked(&self, state: State, bad_lines: usize) {

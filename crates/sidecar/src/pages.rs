@@ -1,29 +1,36 @@
-//! `/reading`: the answer to "what does it see?".
+//! The sidecar's own pages: `/reading`, the answer to "what does it see?", and `/drain`.
 
 use std::sync::Arc;
 
 use hyper::StatusCode;
 use pushscale_daemon::admin::Pages;
 use pushscale_daemon::reply::{Reply, json, text};
+use pushscale_protocol::DRAIN_PATH;
 use tokio::sync::watch;
 
+use crate::drain::Drain;
 use crate::identity::Identity;
 use crate::push::Taken;
 
-/// The sidecar's own page.
+/// The sidecar's own pages.
 #[derive(Debug)]
-pub(crate) struct ReadingPage {
+pub(crate) struct SidecarPages {
     pub(crate) identity: Arc<Identity>,
     pub(crate) newest: watch::Receiver<Option<Arc<Taken>>>,
+    pub(crate) drain: Drain,
 }
 
-impl Pages for ReadingPage {
+impl Pages for SidecarPages {
     async fn page(&self, path: &str) -> Option<Reply> {
-        (path == "/reading").then(|| self.reading())
+        match path {
+            "/reading" => Some(self.reading()),
+            DRAIN_PATH => Some(self.drain.answer().await),
+            _ => None,
+        }
     }
 }
 
-impl ReadingPage {
+impl SidecarPages {
     /// The newest reading as it would be pushed now, whether or not an aggregator takes it.
     fn reading(&self) -> Reply {
         let Some(taken) = self.newest.borrow().clone() else {

@@ -15,8 +15,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::config::Config;
+use crate::drain;
 use crate::metrics::Metrics;
-use crate::pages::ReadingPage;
+use crate::pages::SidecarPages;
 use crate::push::{self, Shared};
 use crate::scrape::Scraper;
 use crate::ticker::Ticker;
@@ -56,7 +57,7 @@ pub async fn bind(config: Config) -> Result<Bound, RunError> {
 }
 
 impl Bound {
-    /// Where `/live`, `/ready`, `/metrics` and `/reading` are served.
+    /// Where `/live`, `/ready`, `/metrics`, `/reading` and `/drain` are served.
     pub fn address(&self) -> SocketAddr {
         self.admin.address()
     }
@@ -75,6 +76,8 @@ impl Bound {
         let (pace_asked, pace) = mpsc::channel(4);
         let (lost_told, lost) = mpsc::channel(1);
 
+        let (drain, drains) = drain::new(config.drain_deadline, metrics.clone(), stop.clone());
+
         let mut tasks = Tasks::default();
         let first_look = readiness.wait_for_part();
         let watch_server = WatchServer {
@@ -83,6 +86,7 @@ impl Bound {
             ticker: Ticker::new(config.interval)?,
             pace,
             publish,
+            drains,
             metrics: metrics.clone(),
         };
         tasks.spawn(
@@ -97,7 +101,11 @@ impl Bound {
             metrics,
         };
         tasks.spawn("the push", push::run(config.push, shared, lost));
-        let page = ReadingPage { identity, newest };
+        let page = SidecarPages {
+            identity,
+            newest,
+            drain,
+        };
         // Probes and a person's curl: few connections, and a small memory.
         let limits = Limits {
             connections: 16,

@@ -9,6 +9,7 @@ use pushscale_protocol::State;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::drain::{self, DrainWatch};
 use crate::identity::Numbered;
 use crate::metrics::Metrics;
 use crate::push::Taken;
@@ -19,12 +20,16 @@ use crate::ticker::Ticker;
 /// The slowest pace that an aggregator may ask for.
 const SLOWEST: Duration = Duration::from_secs(3600);
 
+/// Ticks are not exact, and a reading must not wait for the next one because of that.
+const NEARLY: Duration = Duration::from_millis(50);
+
 pub(crate) struct WatchServer {
     pub(crate) scraper: Scraper,
     pub(crate) interval: Duration,
     pub(crate) ticker: Ticker,
     pub(crate) pace: mpsc::Receiver<f64>,
     pub(crate) publish: watch::Sender<Option<Arc<Taken>>>,
+    pub(crate) drains: DrainWatch,
     pub(crate) metrics: Metrics,
 }
 
@@ -36,30 +41,47 @@ impl WatchServer {
         let mut sequence = 0;
         let mut last_state = None;
         let mut every = self.interval;
+        let mut draining = false;
+        let mut published: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = self.ticker.tick() => {}
                 Some(seconds) = self.pace.recv() => {
                     let asked = self.pace_of(seconds);
-                    if asked != every && let Ok(ticker) = Ticker::new(asked) {
+                    if asked != every {
                         tracing::info!(seconds = asked.as_secs_f64(), "the aggregator sets the pace");
                         every = asked;
-                        self.ticker = ticker;
+                        self.look_every(every, draining);
+                    }
+                    continue;
+                }
+                Ok(()) = self.drains.hands.changed() => {
+                    if self.drains.is_asked() != draining {
+                        draining = !draining;
+                        self.look_every(every, draining);
                     }
                     continue;
                 }
                 () = stop.cancelled() => break,
             }
+            let began = Instant::now();
             let look = tokio::select! {
                 look = self.scraper.look() => look,
                 () = stop.cancelled() => break,
             };
             let bad_lines = look.metrics.as_ref().map_or(0, |page| page.bad_lines);
             let reading = reader.read(&look);
+            self.drains.observe(began, &look, &reading);
             self.metrics.looked(reading.state, bad_lines);
             if last_state.replace(reading.state) != Some(reading.state) {
                 tell(reading.state);
             }
+            first_look.take();
+            // A drain's looks are for itself: a fleet that shrinks must not push ten times as often.
+            if draining && published.is_some_and(|at| at.elapsed() + NEARLY < every) {
+                continue;
+            }
+            published = Some(Instant::now());
             sequence += 1;
             self.publish.send_replace(Some(Arc::new(Taken {
                 at: Instant::now(),
@@ -70,9 +92,21 @@ impl WatchServer {
                     reading,
                 },
             })));
-            first_look.take();
         }
         self.say_goodbye();
+    }
+
+    /// A pace whose first look is at once.
+    fn look_every(&mut self, every: Duration, draining: bool) {
+        let pace = if draining {
+            every.min(drain::LOOK_EVERY)
+        } else {
+            every
+        };
+        match Ticker::new(pace) {
+            Ok(ticker) => self.ticker = ticker,
+            Err(error) => tracing::warn!(%error, "no new timer, the old pace is kept"),
+        }
     }
 
     /// Never faster than configured: the configured pace is what the model server was found to bear.

@@ -1,5 +1,5 @@
 //! Figures, each with what it is held against, measured in the same run: `make bench`, or
-//! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar admission reaction`.
+//! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar admission reaction scale_down`.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +20,7 @@ mod ingest;
 mod machine;
 mod parser;
 mod reaction;
+mod scale_down;
 mod sidecar;
 mod simulate;
 mod spread;
@@ -33,7 +34,7 @@ fn main() {
         return sidecar::tick_for_ever();
     }
     machine::print();
-    let all: [(&str, fn()); 8] = [
+    let all: [(&str, fn()); 9] = [
         ("parser", parser::run),
         ("ingest", ingest::run),
         ("decision", decision::run),
@@ -42,6 +43,7 @@ fn main() {
         ("sidecar", sidecar::run),
         ("admission", admission::run),
         ("reaction", reaction::run),
+        ("scale_down", scale_down::run),
     ];
     for word in &asked {
         assert!(

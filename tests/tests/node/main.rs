@@ -9,6 +9,7 @@
 )]
 
 mod aggregator_away;
+mod scale_down;
 mod silence;
 mod step;
 

@@ -12,6 +12,7 @@ mod admission;
 mod bad_pushes;
 mod bad_servers;
 mod decided_again;
+mod draining;
 mod encrypted;
 mod leaving;
 mod loop_of_one;

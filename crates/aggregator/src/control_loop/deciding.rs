@@ -8,7 +8,7 @@ use pushscale_decision::{Decision, Hold, Moment, Outcome};
 
 use super::ControlLoop;
 use crate::event::Event;
-use crate::metrics::DecisionOutcome;
+use crate::metrics::{DecisionOutcome, DeletionCost};
 use crate::names::ScalerKey;
 
 /// Facts that are kept of all scalers together, for whoever wants to know later why; a fact is some 300 bytes, and each
@@ -42,6 +42,7 @@ impl ControlLoop {
             if let Some(entry) = self.scalers.get_mut(&key) {
                 entry.due = None;
                 self.decide(now, &key);
+                self.spare(&key);
             }
         }
         self.metrics.known(self.scalers.len(), self.directory.len());
@@ -79,7 +80,7 @@ impl ControlLoop {
         };
         if let Outcome::Scale { from, to, why } = &decision.outcome {
             tracing::info!(autoscaler = %key, current = from, desired = to, reason = %why, "{decision}");
-            self.write(key, *from, *to);
+            self.write(now, key, *from, *to);
         } else {
             tracing::debug!(autoscaler = %key, "{decision}");
         }
@@ -87,18 +88,28 @@ impl ControlLoop {
         self.mark_due(key, wake_at);
     }
 
-    /// Writes the size, in a task of its own whose end is an event. Leadership will be asked here, at the moment
+    /// Tells the emptiest pods to go first if the size shrinks, and writes it, in a task of its own whose end is an event. Leadership will be asked here, at the moment
     /// of writing; until then one aggregator runs at a time.
-    fn write(&mut self, key: &ScalerKey, from: u32, to: u32) {
+    fn write(&mut self, now: Moment, key: &ScalerKey, from: u32, to: u32) {
         let Some(entry) = self.scalers.get_mut(key) else {
             return;
         };
         entry.writing = true;
+        let first = match from.checked_sub(to) {
+            Some(fewer) => entry.leaving.choose(now, fewer),
+            None => Vec::new(),
+        };
         let scale_target = Arc::clone(&self.scale_target);
         let target = entry.target.clone();
         let events = self.itself.clone();
         let scaler = key.clone();
+        let teller = self.teller.clone();
         tokio::spawn(async move {
+            // A hint, and no condition: the size is written whatever became of it.
+            if !first.is_empty() {
+                let marked = scale_target.send_first(&target, &first).await;
+                teller.note(&scaler, &marked, DeletionCost::Put);
+            }
             let outcome = scale_target.write(&target, from, to).await;
             let wrote = Event::Wrote {
                 scaler,

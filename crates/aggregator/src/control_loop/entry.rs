@@ -10,6 +10,7 @@ use pushscale_decision::{
     Conditions, Decision, Mode, Moment, PodUid, Policy, Selector, TargetFacts,
 };
 
+use super::leaving_pods::LeavingPods;
 use super::recorded::Recorded;
 use crate::event::{ScalerFacts, WatchId};
 use crate::names::{ScalerKey, TargetRef};
@@ -51,6 +52,8 @@ pub(super) struct Entry {
     pub(super) contested_by: Option<String>,
     /// Pods that another scaler's target selects as well.
     pub(super) shared: BTreeMap<PodUid, ScalerKey>,
+    /// Which pods go first.
+    pub(super) leaving: LeavingPods,
     pub(super) due: Option<Moment>,
     pub(super) decided: Option<Moment>,
     pub(super) writing: bool,
@@ -104,6 +107,7 @@ impl Entry {
             pods_listed: false,
             contested_by: None,
             shared: BTreeMap::new(),
+            leaving: LeavingPods::default(),
             due: None,
             decided: None,
             writing: false,

@@ -7,7 +7,7 @@ use pushscale_decision::{Pod, PodUid, Reading};
 
 use super::ControlLoop;
 use super::entry::Entry;
-use crate::event::{Pushed, ScalerFacts, Verdict, WatchId};
+use crate::event::{Pushed, ScalerFacts, Standing, Verdict, WatchId};
 use crate::names::ScalerKey;
 use crate::scale_target::{Scale, ScaleError};
 
@@ -50,6 +50,9 @@ impl ControlLoop {
     }
 
     pub(super) fn forget_scaler(&mut self, key: &ScalerKey) {
+        if let Some(entry) = self.scalers.get(key) {
+            self.let_stay(key, entry.leaving.marked());
+        }
         for uid in self.directory.under(key) {
             self.remove_pod(key, &uid);
         }
@@ -116,13 +119,14 @@ impl ControlLoop {
         self.mark_due(&watch.scaler, now);
     }
 
-    pub(super) fn apply_pod(&mut self, watch: &WatchId, uid: PodUid, pod: Pod) {
+    pub(super) fn apply_pod(&mut self, watch: &WatchId, uid: PodUid, pod: Pod, standing: Standing) {
         let now = self.now();
         let key = &watch.scaler;
         let Some(entry) = self.watched(watch) else {
             return;
         };
         entry.selector_problem = None;
+        entry.leaving.apply(uid.clone(), pod.clone(), standing);
         if let Ok(scaler) = &mut entry.brain {
             scaler.apply_pod(now, uid.clone(), pod.clone());
         }
@@ -169,6 +173,7 @@ impl ControlLoop {
         let now = self.now();
         if let Some(entry) = self.scalers.get_mut(key) {
             entry.shared.remove(uid);
+            entry.leaving.forget(uid);
             if let Ok(scaler) = &mut entry.brain {
                 scaler.forget_pod(now, uid);
             }
@@ -252,6 +257,7 @@ impl ControlLoop {
                 if let Err(refusal) = scaler.learn(now, uid, &reading) {
                     return Verdict::Refused(refusal);
                 }
+                entry.leaving.hear(uid, &reading);
                 entry.newest_reading = Some(taken);
             }
             entry.mark_due(key, now, &mut self.due);

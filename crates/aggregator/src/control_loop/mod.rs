@@ -7,7 +7,9 @@ mod deciding;
 mod directory;
 mod entry;
 mod learning;
+mod leaving_pods;
 mod recorded;
+mod sending;
 mod telling;
 mod writing;
 
@@ -29,6 +31,7 @@ use crate::report::Report;
 use crate::scale_target::ScaleTarget;
 use directory::Directory;
 use entry::Entry;
+use sending::Teller;
 
 /// Events taken before the due scalers are asked: under a flood of readings one decision serves many.
 const EVENTS_A_TURN: usize = 256;
@@ -48,6 +51,7 @@ pub(crate) struct ControlLoop {
     itself: mpsc::Sender<Event>,
     reports: mpsc::Sender<Report>,
     gate: Arc<Gate>,
+    teller: Teller,
     metrics: Metrics,
 }
 
@@ -82,6 +86,7 @@ impl ControlLoop {
             itself,
             reports,
             gate,
+            teller: Teller::new(metrics.clone()),
             metrics,
         }
     }
@@ -142,7 +147,12 @@ impl ControlLoop {
                 self.all_due();
             }
             Event::TargetRead { watch, scale } => self.read_target(&watch, scale),
-            Event::PodApplied { watch, uid, pod } => self.apply_pod(&watch, uid, pod),
+            Event::PodApplied {
+                watch,
+                uid,
+                pod,
+                standing,
+            } => self.apply_pod(&watch, uid, pod, standing),
             Event::PodGone { watch, uid } => self.forget_pod(&watch, &uid),
             Event::PodsListed { watch, uids } => self.list_pods(&watch, &uids),
             Event::PodsUnlistable { watch, message } => self.pods_unlistable(&watch, message),

@@ -54,6 +54,8 @@ impl ControlLoop {
                 self.metrics.wrote(WriteOutcome::Conflict);
                 tracing::info!(autoscaler = %key, expected = from, found = scale.replicas, "the size was changed by somebody else, deciding again");
                 entry.scale = Some(Ok(scale));
+                entry.leaving.nobody_goes();
+                self.spare(key);
                 self.mark_due(key, now);
             }
             Err(error) => {
@@ -63,9 +65,11 @@ impl ControlLoop {
                 if let Ok(scaler) = &mut entry.brain {
                     scaler.failed_to_write(now, &error.to_string());
                 }
+                entry.leaving.nobody_goes();
                 let pause = entry.next_pause();
                 let retry_at = now.plus(pause);
                 entry.retry_at = Some(retry_at);
+                self.spare(key);
                 self.warn(now, key, Reason::FailedRescale, note);
                 self.tell_again(now, key);
                 self.mark_due(key, retry_at);

@@ -12,7 +12,8 @@ use pushscale_decision::{Phase, Pod, PodUid};
 use tokio::sync::mpsc;
 
 use super::tell;
-use crate::event::{Event, WatchId};
+use crate::deletion_cost;
+use crate::event::{Event, Standing, WatchId};
 use crate::kube_scale::said;
 
 /// Watches until aborted.
@@ -34,18 +35,19 @@ pub(super) async fn watch(
                 continue;
             }
             Ok(Watched::InitApply(pod)) => {
+                let standing = standing(&pod);
                 let Some((uid, pod)) = neutral(&pod) else {
                     continue;
                 };
                 relisted.insert(uid.clone());
-                applied(&watch, uid, pod)
+                applied(&watch, uid, pod, standing)
             }
             Ok(Watched::InitDone) => Event::PodsListed {
                 watch: watch.clone(),
                 uids: std::mem::take(&mut relisted),
             },
             Ok(Watched::Apply(pod)) => match neutral(&pod) {
-                Some((uid, pod)) => applied(&watch, uid, pod),
+                Some((uid, neutral)) => applied(&watch, uid, neutral, standing(&pod)),
                 None => continue,
             },
             Ok(Watched::Delete(pod)) => match pod.metadata.uid {
@@ -68,11 +70,24 @@ pub(super) async fn watch(
     }
 }
 
-fn applied(watch: &WatchId, uid: PodUid, pod: Pod) -> Event {
+fn applied(watch: &WatchId, uid: PodUid, pod: Pod, standing: Standing) -> Event {
     Event::PodApplied {
         watch: watch.clone(),
         uid,
         pod,
+        standing,
+    }
+}
+
+fn standing(pod: &KubePod) -> Standing {
+    let created = pod.metadata.creation_timestamp.as_ref();
+    let owners = pod.metadata.owner_references.iter().flatten();
+    Standing {
+        created: created.map(|created| created.0),
+        asked_for: owners
+            .filter(|owner| owner.controller == Some(true))
+            .any(|owner| owner.kind == "ReplicaSet"),
+        cost: deletion_cost::whose(pod),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pushscale_aggregator::Event;
+use jiff::Timestamp;
+use pushscale_aggregator::{Cost, Event, Standing};
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Stop;
 use pushscale_decision::{Phase, Pod, PodUid};
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::error::DemoError;
 use super::server::{Server, Servers};
-use super::world::{NAMESPACE, watch_id};
+use super::world::{NAMESPACE, Wanted, watch_id};
 
 /// Between the moment when a server gets no more requests and its end: what is in its queue is answered. A cluster
 /// does this with a preStop hook.
@@ -24,11 +25,12 @@ pub(crate) struct Fleet {
     aggregator: SocketAddr,
     events: mpsc::Sender<Event>,
     ready: watch::Sender<Vec<SocketAddr>>,
-    wanted: watch::Receiver<u32>,
+    wanted: watch::Receiver<Wanted>,
 }
 
 /// One running member, told to go by its stop.
 struct Member {
+    name: String,
     stop: Stop,
 }
 
@@ -38,7 +40,7 @@ impl Fleet {
         aggregator: SocketAddr,
         events: mpsc::Sender<Event>,
         ready: watch::Sender<Vec<SocketAddr>>,
-        wanted: watch::Receiver<u32>,
+        wanted: watch::Receiver<Wanted>,
     ) -> Self {
         Self {
             servers,
@@ -55,21 +57,31 @@ impl Fleet {
         let mut lives = JoinSet::new();
         let mut number = 0;
         loop {
-            let wanted = *self.wanted.borrow_and_update() as usize;
-            // The youngest go first, as a ReplicaSet has it.
+            let Wanted { servers, first } = self.wanted.borrow_and_update().clone();
+            let wanted = servers as usize;
+            // The youngest go first, as a ReplicaSet has it, after those that were told to.
+            members.sort_by_key(|member| first.contains(&member.name));
             for member in members.drain(wanted.min(members.len())..) {
                 member.stop.cancel();
             }
             while members.len() < wanted {
                 let life = Life {
                     name: format!("torchserve-{number}"),
+                    standing: Standing {
+                        created: Some(Timestamp::now()),
+                        asked_for: true,
+                        cost: Cost::None,
+                    },
                     aggregator: self.aggregator,
                     events: self.events.clone(),
                     ready: self.ready.clone(),
                 };
                 number += 1;
                 let stop = Stop::new();
-                members.push(Member { stop: stop.clone() });
+                members.push(Member {
+                    name: life.name.clone(),
+                    stop: stop.clone(),
+                });
                 lives.spawn(life.live(self.servers.clone(), stop));
             }
             tokio::select! {
@@ -87,6 +99,7 @@ impl Fleet {
 /// One pod's life.
 struct Life {
     name: String,
+    standing: Standing,
     aggregator: SocketAddr,
     events: mpsc::Sender<Event>,
     ready: watch::Sender<Vec<SocketAddr>>,
@@ -149,6 +162,7 @@ impl Life {
             watch: watch_id(),
             uid: self.uid(),
             pod,
+            standing: self.standing.clone(),
         };
         self.events.send(applied).await.ok();
     }

@@ -8,7 +8,7 @@ use pushscale_daemon::shutdown::Stop;
 use pushscale_simulator::load::RunningLoad;
 use tokio::sync::watch;
 
-use super::world::Facts;
+use super::world::{Facts, Wanted};
 use super::{AFTER, BEFORE, DemoOptions};
 
 /// How often the sizes are noted for the charts.
@@ -32,7 +32,7 @@ pub(crate) struct Note {
 pub(crate) struct Live<'a> {
     load: &'a RunningLoad,
     ready: watch::Receiver<Vec<SocketAddr>>,
-    wanted: watch::Receiver<u32>,
+    wanted: watch::Receiver<Wanted>,
     facts: Facts,
     told: Option<String>,
     latency: String,
@@ -44,7 +44,7 @@ impl<'a> Live<'a> {
     pub(crate) fn new(
         load: &'a RunningLoad,
         ready: watch::Receiver<Vec<SocketAddr>>,
-        wanted: watch::Receiver<u32>,
+        wanted: watch::Receiver<Wanted>,
         facts: Facts,
     ) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl<'a> Live<'a> {
             let at = began.elapsed().as_secs_f64();
             let note = Note {
                 at,
-                wanted: *self.wanted.borrow(),
+                wanted: self.wanted.borrow().servers,
                 ready: self.ready.borrow().len(),
             };
             self.history.push(note);

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pushscale_aggregator::{
-    Event, Pending, Report, Scale, ScaleError, ScaleTarget, ScalerFacts, ScalerKey, TargetRef,
-    Trust, WatchId, World, Written,
+    Event, Marked, Pending, PodName, Report, Scale, ScaleError, ScaleTarget, ScalerFacts,
+    ScalerKey, TargetRef, Trust, WatchId, World, Written,
 };
 use pushscale_api::Schedules;
 use pushscale_decision::{Algorithm, Behavior, Bounds, Conditions, Latency, Policy, Target};
@@ -39,9 +39,17 @@ pub(crate) struct Write {
     pub(crate) to: u32,
 }
 
+/// How many servers are wanted, and which go first if that is fewer than before.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) servers: u32,
+    pub(crate) first: Vec<String>,
+}
+
 /// Writing a size tells the fleet how many servers are wanted.
 struct Processes {
-    wanted: watch::Sender<u32>,
+    wanted: watch::Sender<Wanted>,
+    first: Mutex<Vec<String>>,
     writes: Mutex<Vec<Write>>,
 }
 
@@ -55,19 +63,37 @@ impl ScaleTarget for Processes {
         let at = Instant::now();
         let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
         writes.push(Write { at, from, to });
-        self.wanted.send_replace(to);
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wanted.send_replace(Wanted {
+            servers: to,
+            first: std::mem::take(&mut first),
+        });
         Box::pin(std::future::ready(Ok(Written::Done(scale(to)))))
+    }
+
+    fn send_first<'a>(&'a self, _: &'a TargetRef, pods: &'a [PodName]) -> Pending<'a, Marked> {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        *first = pods.iter().map(|pod| pod.name.clone()).collect();
+        let marked = Marked {
+            told: pods.len(),
+            ..Marked::default()
+        };
+        Box::pin(std::future::ready(marked))
     }
 }
 
 impl DemoWorld {
     pub(crate) fn new() -> (Self, Facts) {
-        let (wanted, _) = watch::channel(1);
+        let (wanted, _) = watch::channel(Wanted {
+            servers: 1,
+            first: Vec::new(),
+        });
         let (tell, started) = mpsc::channel(1);
         let (reports, told) = mpsc::channel(64);
         let world = Self {
             target: Arc::new(Processes {
                 wanted,
+                first: Mutex::default(),
                 writes: Mutex::default(),
             }),
             tell,
@@ -90,7 +116,7 @@ impl DemoWorld {
     }
 
     /// How many servers are wanted.
-    pub(crate) fn wanted(&self) -> watch::Receiver<u32> {
+    pub(crate) fn wanted(&self) -> watch::Receiver<Wanted> {
         self.target.wanted.subscribe()
     }
 

@@ -150,3 +150,55 @@ fn answers(server: ServerState) -> bool {
         ServerState::Ready | ServerState::NoSamplesYet | ServerState::WarmingUp
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Trace;
+    use crate::pod::Pod;
+    use crate::reading::Reading;
+    use std::time::Duration;
+
+    #[test]
+    fn a_pod_that_is_ending_serves_no_one_and_what_is_in_it_is_demand() {
+        let now = Moment::from_secs(100);
+        let reading = Reading {
+            taken: now,
+            source: 1,
+            sequence: 1,
+            clock: Duration::ZERO,
+            fresh_for: Duration::from_secs(3),
+            leaving: false,
+            server: ServerState::Ready,
+            models: Vec::new(),
+        };
+        let (stays, goes) = (
+            Pod::running("stays"),
+            Pod {
+                deleting: true,
+                ..Pod::running("goes")
+            },
+        );
+        let traces = |in_system| {
+            let mut trace = Trace::default();
+            trace.in_system = in_system;
+            [trace]
+        };
+        let (few, many) = (traces(1.0), traces(9.0));
+        let view = |pod, traces| View {
+            pod,
+            reading: Some(&reading),
+            first_seen: Moment::ORIGIN,
+            traces,
+        };
+        let mut census = Census::default();
+        let pods = [view(&stays, &few), view(&goes, &many)];
+        census.take(pods.into_iter(), now, 0, "m", &StartDelay::default());
+        assert_eq!((census.ready, census.told), (1, 1));
+        assert!((census.in_system - 10.0).abs() < 1e-9);
+        // Only until its last word is too old: then it has been answered, or lost.
+        let later = Moment::from_secs(104);
+        census.take(pods.into_iter(), later, 0, "m", &StartDelay::default());
+        assert!((census.in_system).abs() < 1e-9);
+    }
+}

@@ -304,6 +304,10 @@ fn standing<'a>(
         Balancing::Random => own_queue(&mut census.own),
         Balancing::LeastRequest => None,
     };
+    // A rollout's surge takes the place of pods that serve, and adds nothing. Which pods are its own nobody tells: those
+    // that add are taken to be the last ones.
+    let missing = situation.current.saturating_sub(census.ready) as usize;
+    let surge = census.starting.len().saturating_sub(missing);
     Standing {
         rate: rate.now,
         service: capacity.service,
@@ -311,7 +315,7 @@ fn standing<'a>(
         target: capacity.target,
         ready: f64::from(census.ready.max(1)),
         in_system: census.in_system,
-        starting: &census.starting,
+        starting: census.starting.get(surge..).unwrap_or_default(),
         delay: situation.delay,
         own_queue,
     }

@@ -45,12 +45,13 @@ impl ModelState {
     ) {
         keep_while_waiting(situation, census, capacity, signs, plan, steps);
         let current = situation.current;
-        if plan.pods > current && census.overdue > 0 && census.overdue >= current.div_ceil(2) {
+        // Where those that serve are as many as are wanted, the overdue ones are a rollout's, and a larger size brings
+        // more of the old version, too.
+        let overdue = census.overdue.min(current.saturating_sub(census.ready));
+        if plan.pods > current && overdue > 0 && overdue >= current.div_ceil(2) {
             // More pods of a version that does not become ready help nobody.
             plan.pods = current;
-            steps.push(Step::NotReady {
-                overdue: census.overdue,
-            });
+            steps.push(Step::NotReady { overdue });
         }
         plan.stuck = self.is_stuck(capacity, census);
         match (plan.stuck, self.stuck) {

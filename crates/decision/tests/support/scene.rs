@@ -61,6 +61,7 @@ impl Scene {
             deleting: 0,
             stuck: false,
             broken: false,
+            surge: 0,
             uncounted: false,
             batch: self.batch,
             slow: self.slow,
@@ -97,6 +98,7 @@ impl Scene {
             "deleting" => weather.deleting = count()?,
             "stuck" => weather.stuck = true,
             "broken" => weather.broken = true,
+            "surge" => weather.surge = count()?,
             "uncounted" => weather.uncounted = true,
             "batch" => {
                 let (size, delay) = value.split_once('/')?;

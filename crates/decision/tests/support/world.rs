@@ -26,6 +26,8 @@ pub struct Weather {
     pub stuck: bool,
     /// Pods never become ready.
     pub broken: bool,
+    /// So many more pods of a rollout, which never become ready, are there beside the others.
+    pub surge: usize,
     /// Answers are not counted, and nobody tells the queue.
     pub uncounted: bool,
     /// Requests a batch, and seconds that the server waits for one.
@@ -125,6 +127,7 @@ pub struct World {
     start: u64,
     servers: Vec<Server>,
     numbers: u64,
+    surged: usize,
     last: Decision,
 }
 
@@ -144,6 +147,7 @@ impl World {
             start,
             servers: Vec::new(),
             numbers: 0,
+            surged: 0,
             last,
         };
         world.order(size, true);
@@ -180,6 +184,7 @@ impl World {
         let now = Moment::from_secs(self.second);
         self.serve(weather);
         self.tell(now, weather);
+        self.surge(now, weather.surge);
         self.last = self.scaler.decide(now, &known(self.size)).clone();
         if let Outcome::Scale { from, to, .. } = self.last.outcome {
             assert_eq!(
@@ -252,6 +257,23 @@ impl World {
             };
             self.scaler.learn(now, &uid, &reading).unwrap();
         }
+    }
+
+    fn surge(&mut self, now: Moment, count: usize) {
+        for number in 0..self.surged.max(count) {
+            let name = format!("surge-{number:04}");
+            let uid = PodUid::from(name.as_str());
+            if number < count {
+                let pod = Pod {
+                    ready: false,
+                    ..Pod::running(&name)
+                };
+                self.scaler.apply_pod(now, uid, pod);
+            } else {
+                self.scaler.forget_pod(&uid);
+            }
+        }
+        self.surged = count;
     }
 
     fn resize(&mut self) {

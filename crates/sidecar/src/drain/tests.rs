@@ -1,0 +1,280 @@
+//! Servers of which every look is known, and how long they keep a pod.
+
+use std::collections::BTreeMap;
+
+use prometheus_client::registry::Registry;
+use pushscale_protocol::PortState;
+
+use super::*;
+use crate::look::{Counters, Host, Look, Page, Queue};
+use crate::reading::Reader;
+
+/// A server, look by look.
+struct Server {
+    began: Instant,
+    reader: Reader,
+    watch: DrainWatch,
+    counters: Counters,
+    pending: Option<f64>,
+}
+
+fn drain(deadline_seconds: u64) -> (Drain, Server, Stop) {
+    let stop = Stop::new();
+    let metrics = Metrics::register(&mut Registry::default());
+    let (drain, watch) = new(Duration::from_secs(deadline_seconds), metrics, stop.clone());
+    let server = Server {
+        began: Instant::now(),
+        reader: Reader::default(),
+        watch,
+        counters: Counters {
+            arrivals: Some(0.0),
+            wait_seconds: Some(0.0),
+            sojourn_seconds: Some(0.0),
+            service_seconds: None,
+        },
+        pending: Some(0.0),
+    };
+    (drain, server, stop)
+}
+
+impl Server {
+    fn arrives(&mut self) {
+        *self.counters.arrivals.as_mut().unwrap() += 1.0;
+    }
+
+    fn answers(&mut self, service: f64) {
+        *self.counters.sojourn_seconds.as_mut().unwrap() += service;
+        self.counters.service_seconds = Some(service);
+    }
+
+    fn look(&mut self) {
+        let name = || "m".to_owned();
+        let page = Page {
+            models: BTreeMap::from([(name(), self.counters)]),
+            host: Host::default(),
+            recognised: true,
+            samples: 3,
+            bad_lines: 0,
+        };
+        let queue = self.pending.map(|pending| Queue {
+            pending,
+            workers_ready: 1.0,
+            batch_size: 1.0,
+            ..Queue::default()
+        });
+        let management = queue.map(|queue| Ok(BTreeMap::from([(name(), queue)])));
+        self.looks_like(Ok(page), management);
+    }
+
+    fn says(&mut self, state: PortState) {
+        self.looks_like(Err(state), None);
+    }
+
+    fn looks_like(
+        &mut self,
+        metrics: Result<Page, PortState>,
+        management: Option<Result<BTreeMap<String, Queue>, PortState>>,
+    ) {
+        let look = Look {
+            at: self.began.elapsed(),
+            metrics,
+            management,
+        };
+        let reading = self.reader.read(&look);
+        self.watch.observe(Instant::now(), &look, &reading);
+    }
+
+    /// Looks every 100 ms, as while a drain is in hand, for so many seconds.
+    async fn looks_for(&mut self, seconds: f64) {
+        let looks = (seconds * 10.0).round();
+        let mut look = 0.0;
+        while look < looks {
+            self.look();
+            tokio::time::sleep(LOOK_EVERY).await;
+            look += 1.0;
+        }
+    }
+}
+
+/// What the drain says, and after how many seconds, while `life` goes on.
+async fn told(drain: &Drain, life: impl Future<Output = ()>) -> (String, f64) {
+    let began = Instant::now();
+    let answer = async {
+        let reply = drain.answer().await;
+        (body(reply).await, began.elapsed().as_secs_f64())
+    };
+    let life = async {
+        life.await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        told = answer => told,
+        () = life => unreachable!("it never ends"),
+    }
+}
+
+async fn body(reply: Reply) -> String {
+    use http_body_util::BodyExt as _;
+    assert_eq!(reply.status(), StatusCode::OK);
+    let bytes = reply.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_nothing_is_kept_as_long_as_requests_may_still_come() {
+    let (drain, mut server, _) = drain(25);
+    server.looks_for(5.0).await;
+    let (told, after) = told(&drain, server.looks_for(60.0)).await;
+    assert_eq!(told, "drained after 2.0 s, no request came\n");
+    assert!((2.0..2.2).contains(&after), "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_waited_for() {
+    let (drain, mut server, _) = drain(25);
+    server.looks_for(1.0).await;
+    let life = async {
+        server.pending = Some(3.0);
+        for _ in 0..3 {
+            server.arrives();
+        }
+        server.looks_for(6.0).await;
+        server.answers(0.1);
+        server.pending = Some(0.0);
+        server.looks_for(60.0).await;
+    };
+    let (told, after) = told(&drain, life).await;
+    assert_eq!(
+        told,
+        "drained after 6.6 s, the last request came 0.0 s into it\n"
+    );
+    assert!((6.5..6.8).contains(&after), "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_a_workers_hands_is_waited_for_though_nothing_shows_it() {
+    let (drain, mut server, _) = drain(25);
+    // Requests of 8 s each, as was seen before; the last one is taken a second before the pod must go.
+    server.look();
+    server.arrives();
+    server.look();
+    server.answers(8.0);
+    server.look();
+    server.arrives();
+    server.answers(8.0);
+    server.looks_for(1.0).await;
+    let (_, after) = told(&drain, server.looks_for(60.0)).await;
+    // 8 s, a quarter more, and half a second of quiet, from the moment when it was taken.
+    assert!((9.5..9.7).contains(&after), "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_no_answer_followed_is_still_there_however_long_it_takes() {
+    let (drain, mut server, _) = drain(25);
+    server.looks_for(1.0).await;
+    server.arrives();
+    let life = async {
+        server.looks_for(15.0).await;
+        server.answers(15.0);
+        server.looks_for(60.0).await;
+    };
+    let (told, after) = told(&drain, life).await;
+    // Nobody counts answers: there might have been two of them.
+    assert_eq!(
+        told,
+        "drained after 19.3 s, the last request came 0.0 s into it\n"
+    );
+    assert!((19.2..19.5).contains(&after), "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_management_port_the_counters_say_when_it_is_quiet() {
+    let (drain, mut server, _) = drain(25);
+    server.pending = None;
+    server.looks_for(1.0).await;
+    let life = async {
+        for _ in 0..40 {
+            server.arrives();
+        }
+        for _ in 0..40 {
+            server.looks_for(0.1).await;
+            server.answers(0.1);
+        }
+        server.looks_for(60.0).await;
+    };
+    let (told, after) = told(&drain, life).await;
+    assert!(told.starts_with("drained after 4."), "{told}");
+    assert!((4.4..4.9).contains(&after), "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_not_there_has_nothing_to_lose() {
+    let (drain, mut server, _) = drain(25);
+    let life = async {
+        for _ in 0..10 {
+            server.says(PortState::Refused);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let (told, after) = told(&drain, life).await;
+    assert_eq!(told, "nothing to drain: the server refuses connections\n");
+    assert!(after < 0.5, "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_waited_for_until_the_deadline() {
+    for (state, named) in [(PortState::Frozen, "Frozen"), (PortState::Empty, "Empty")] {
+        let (drain, mut server, _) = drain(10);
+        let life = async {
+            loop {
+                server.says(state);
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let (told, after) = told(&drain, life).await;
+        assert!(told.contains("deadline after 10.0 s"), "{told}");
+        assert!(told.contains(named), "{told}");
+        assert!((9.9..10.1).contains(&after), "{after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_who_ask_get_one_answer_at_the_same_moment() {
+    let (drain, mut server, _) = drain(25);
+    server.looks_for(5.0).await;
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        body(drain.answer().await).await
+    };
+    let both = async { tokio::join!(drain.answer(), late) };
+    let began = Instant::now();
+    tokio::select! {
+        (_, second) = both => assert_eq!(second, "drained after 2.0 s, no request came\n"),
+        () = server.looks_for(60.0) => panic!("no answer"),
+    }
+    assert!(began.elapsed() < Duration::from_millis(2200));
+    assert!(!server.watch.is_asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_hangs_up_is_forgotten() {
+    let (drain, server, _) = drain(25);
+    let asked = tokio::time::timeout(Duration::from_secs(1), drain.answer()).await;
+    assert!(asked.is_err());
+    assert!(!server.watch.is_asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_that_must_end_answers_at_once() {
+    let (drain, mut server, stop) = drain(25);
+    let life = async {
+        server.looks_for(0.5).await;
+        stop.cancel();
+    };
+    let (told, after) = told(&drain, life).await;
+    assert!(
+        told.starts_with("not drained: the sidecar was told to stop"),
+        "{told}"
+    );
+    assert!(after < 0.7, "{after}");
+}

@@ -1,0 +1,155 @@
+//! Pods end under load, again and again, and every client tells what became of its request.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::fleet::{Fleet, until};
+use crate::rig::Rig;
+
+/// Between these sizes the fleet goes down and up.
+pub const PODS: u32 = 4;
+
+/// Requests a second: 70 % of what three pods of one worker and 105 ms a request answer.
+pub const RATE: u32 = 20;
+
+/// What became of the requests.
+#[derive(Debug)]
+pub struct Shrunk {
+    /// How many were sent.
+    pub sent: u64,
+    /// By what the client saw, those that were not answered with 200.
+    pub lost: BTreeMap<String, u64>,
+    /// What the drains said, one of each pod that ended.
+    pub drains: Vec<String>,
+}
+
+impl Shrunk {
+    /// Requests lost.
+    pub fn lost(&self) -> u64 {
+        self.lost.values().sum()
+    }
+}
+
+/// Takes one pod away so many times, by hand: the fleet's PushScaler is removed, since it would have a say.
+///
+/// # Panics
+/// If the pods do not come and go in time.
+pub fn shrink(rig: &Rig, fleet: &Fleet<'_>, times: u32) -> Shrunk {
+    fleet.kubectl(&["delete", "pushscaler", "torchserve"]);
+    let folder = rig.logs_dir();
+    let json = folder.join(format!("{}-load.json", fleet.namespace()));
+    let mut followed = Followed {
+        rig,
+        namespace: fleet.namespace(),
+        logs: BTreeMap::new(),
+    };
+    let load = fleet.load(&[&format!("{RATE}:3600")], &json);
+    let mut ended = BTreeSet::new();
+    for _ in 0..times {
+        let before = fleet.pods();
+        followed.follow(&before);
+        scale(fleet, PODS - 1);
+        until(Duration::from_secs(20), "one pod less", || {
+            fleet.pods().len() < PODS as usize
+        });
+        let after = fleet.pods();
+        ended.extend(before.into_iter().filter(|pod| !after.contains(pod)));
+        scale(fleet, PODS);
+        fleet.kubectl(&[
+            "rollout",
+            "status",
+            "deployment/torchserve",
+            "--timeout=60s",
+        ]);
+        // One that drains at a time: two would leave the others more than they bear.
+        until(Duration::from_secs(60), "one pod gone", || {
+            let all = ["get", "pods", "-l=app=torchserve", "-o=name"];
+            fleet.kubectl(&all).lines().count() == PODS as usize
+        });
+    }
+    load.stop();
+    let report: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    let outcomes = report["byOutcome"].as_object().unwrap();
+    Shrunk {
+        sent: report["sent"].as_u64().unwrap(),
+        lost: outcomes
+            .iter()
+            .filter(|(outcome, _)| *outcome != "200")
+            .map(|(outcome, spread)| (outcome.clone(), spread["n"].as_u64().unwrap()))
+            .collect(),
+        drains: followed.drains(&ended),
+    }
+}
+
+fn scale(fleet: &Fleet<'_>, replicas: u32) {
+    let replicas = format!("--replicas={replicas}");
+    fleet.kubectl(&["scale", "deployment/torchserve", &replicas]);
+}
+
+/// The sidecars' logs, which go with their pods.
+struct Followed<'a> {
+    rig: &'a Rig,
+    namespace: &'a str,
+    logs: BTreeMap<String, (Child, PathBuf)>,
+}
+
+impl Followed<'_> {
+    fn follow(&mut self, pods: &[String]) {
+        for pod in pods {
+            if self.logs.contains_key(pod) {
+                continue;
+            }
+            let path = self
+                .rig
+                .logs_dir()
+                .join(format!("{}-{pod}.log", self.namespace));
+            let child = self
+                .rig
+                .command("kubectl")
+                .args([
+                    "-n",
+                    self.namespace,
+                    "logs",
+                    "-f",
+                    pod,
+                    "-c",
+                    "pushscale-sidecar",
+                ])
+                .stdout(File::create(&path).unwrap())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            self.logs.insert(pod.clone(), (child, path));
+        }
+    }
+
+    fn drains(&self, ended: &BTreeSet<String>) -> Vec<String> {
+        let logs = self.logs.iter().filter(|(pod, _)| ended.contains(*pod));
+        logs.filter_map(|(_, (_, path))| {
+            let log = fs::read_to_string(path).unwrap();
+            log.lines()
+                .find_map(|line| Some(line.split_once("sidecar::drain: ")?.1.to_owned()))
+        })
+        .collect()
+    }
+}
+
+impl Drop for Followed<'_> {
+    fn drop(&mut self) {
+        for (child, _) in self.logs.values_mut() {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}

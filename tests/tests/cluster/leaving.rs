@@ -1,0 +1,127 @@
+//! A real ReplicaSet's controller lets the emptiest pods go, and nobody else's word on a pod is touched.
+
+use pushscale_api::names::{FIELD_MANAGER, POD_DELETION_COST};
+use pushscale_tests::cluster::{Aggregator, Namespace};
+use pushscale_tests::pushed::{Says, Voice};
+use serde_json::Value;
+
+use crate::rig;
+
+/// A request or none is in service.
+const BUSY: Says = Says::Load(9.0);
+const EMPTY: Says = Says::Load(0.1);
+
+/// Nobody waits, so the size goes to its minimum at once.
+fn to(replicas: u32) -> String {
+    format!(
+        "  algorithm: Ratio\n  minReplicas: {replicas}\n  maxReplicas: 8\n  behavior: {{ scaleDown: {{ stabilizationWindowSeconds: 2 }} }}\n"
+    )
+}
+
+fn pods(namespace: &Namespace<'_>) -> Vec<Value> {
+    let list = namespace.kubectl(&["get", "pods", "-l", "app=torchserve", "-o", "json"]);
+    let mut list: Value = serde_json::from_str(&list).unwrap();
+    std::mem::take(list["items"].as_array_mut().unwrap())
+}
+
+fn names(namespace: &Namespace<'_>) -> Vec<String> {
+    let all = pods(namespace);
+    let names = all.iter().map(|pod| pod["metadata"]["name"].as_str());
+    names.map(|name| name.unwrap().to_owned()).collect()
+}
+
+fn cost(pod: &Value) -> &Value {
+    &pod["metadata"]["annotations"][POD_DELETION_COST]
+}
+
+async fn say(aggregator: &Aggregator, voices: &mut [Voice], says: Says) {
+    for voice in voices {
+        let answer = voice.say(aggregator.push, says).await;
+        assert!(matches!(answer.status, 200 | 404), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_emptiest_pods_go_and_the_others_carry_no_mark() {
+    let namespace = Namespace::create(rig(), "emptiest");
+    namespace.deploy("Deployment", 8).await;
+    let aggregator = Aggregator::start(&namespace).await;
+    let mut busy = namespace.run_pods(8).await;
+    // Three of eight: by chance they would go once in 56 times.
+    let mut empty = vec![busy.remove(6), busy.remove(3), busy.remove(0)];
+    // All have spoken before anything is to be scaled, so that the first decision knows which are empty.
+    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", &to(8));
+    for _ in 0..10 {
+        say(&aggregator, &mut busy, BUSY).await;
+        say(&aggregator, &mut empty, EMPTY).await;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    namespace.patch("torchserve", r#"{"minReplicas":5}"#);
+    while pods(&namespace).len() > 5 {
+        say(&aggregator, &mut busy, BUSY).await;
+        say(&aggregator, &mut empty, EMPTY).await;
+    }
+    let left = names(&namespace);
+    for voice in &busy {
+        assert!(
+            left.contains(&voice.name),
+            "{left:?} without {}",
+            voice.name
+        );
+    }
+    for pod in pods(&namespace) {
+        assert!(cost(&pod).is_null(), "{pod:#}");
+    }
+    let metrics = aggregator.metrics().await;
+    assert!(
+        metrics.contains("deletion_costs_total{outcome=\"Put\"} 3"),
+        "{metrics}"
+    );
+    assert!(!aggregator.log().contains("orbidden"));
+}
+
+#[tokio::test]
+async fn what_somebody_else_says_of_a_pod_stands_and_what_we_forgot_is_taken_back() {
+    let namespace = Namespace::create(rig(), "theirs");
+    namespace.deploy("Deployment", 4).await;
+    let mut busy = namespace.run_pods(4).await;
+    let mut empty = vec![busy.remove(0)];
+    let dear = empty[0].name.clone();
+    let annotation = format!("{POD_DELETION_COST}=5000");
+    namespace.kubectl(&["annotate", "pod", &dear, &annotation]);
+    // As an aggregator that died between the mark and the write has left it.
+    let forgotten = busy[0].name.clone();
+    let mark = namespace.rig.logs_dir().join("forgotten-mark.yaml");
+    let text = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {forgotten}\n  annotations: {{ {POD_DELETION_COST}: \"-1000\" }}\n"
+    );
+    std::fs::write(&mark, text).unwrap();
+    namespace.kubectl(&[
+        "apply",
+        "--server-side",
+        "--field-manager",
+        FIELD_MANAGER,
+        "-f",
+        mark.to_str().unwrap(),
+    ]);
+    assert_eq!(cost(&namespace.get("pod", &forgotten)), "-1000");
+    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", &to(4));
+    let aggregator = Aggregator::start(&namespace).await;
+    namespace
+        .until("pod", &forgotten, "without a mark", |pod| {
+            cost(pod).is_null()
+        })
+        .await;
+    for _ in 0..10 {
+        say(&aggregator, &mut busy, BUSY).await;
+        say(&aggregator, &mut empty, EMPTY).await;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    namespace.patch("torchserve", r#"{"minReplicas":3}"#);
+    while pods(&namespace).len() > 3 {
+        say(&aggregator, &mut busy, BUSY).await;
+        say(&aggregator, &mut empty, EMPTY).await;
+    }
+    let pod = namespace.get("pod", &dear);
+    assert_eq!(cost(&pod), "5000");
+}

@@ -1,0 +1,276 @@
+//! While a real Deployment's controller rolls out, the size stays right.
+//!
+//! The pods of this module run as a kubelet would have it: those of the old version and of a good new one are ready a
+//! moment after they were made, those of a broken one never. The load is shared by all that are ready.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use pushscale_api::Algorithm;
+use pushscale_tests::cluster::{Aggregator, Namespace, SOON};
+use pushscale_tests::pushed::{Says, Voice};
+use serde_json::Value;
+
+use crate::rig;
+
+/// The image whose pods never become ready.
+const BROKEN: &str = "broken";
+
+/// As many as 4 pods just bear, by either algorithm: each waits for the target, or gets 7.5 of some 9 requests a second.
+const LOAD: f64 = 4.0;
+
+struct Rollout<'a> {
+    namespace: Namespace<'a>,
+    aggregator: Aggregator,
+    algorithm: Algorithm,
+    voices: BTreeMap<String, Voice>,
+    load: f64,
+    least: u64,
+    most: u64,
+}
+
+/// One pod as the API server has it.
+struct Pod {
+    name: String,
+    uid: String,
+    image: String,
+    ready: bool,
+}
+
+impl Rollout<'_> {
+    async fn start(what: &str, algorithm: Algorithm, strategy: &str) -> Self {
+        let name = format!("{what}-{algorithm:?}").to_lowercase();
+        let namespace = Namespace::create(rig(), &name);
+        namespace.deploy("Deployment", 4).await;
+        namespace.kubectl(&["patch", "deployment", "torchserve", "-p", strategy]);
+        let aggregator = Aggregator::start(&namespace).await;
+        let more = format!(
+            "  algorithm: {algorithm:?}\n  minReplicas: 1\n  maxReplicas: 12\n  \
+             metrics: [ {{ type: QueueLatency, queueLatency: {{ target: 1s }} }} ]\n  \
+             behavior: {{ scaleDown: {{ stabilizationWindowSeconds: 3 }} }}\n"
+        );
+        namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", &more);
+        let mut rollout = Self {
+            namespace,
+            aggregator,
+            algorithm,
+            voices: BTreeMap::new(),
+            load: LOAD,
+            least: 0,
+            most: 0,
+        };
+        // What it was found with goes once the window is over: from then on 4 is what is needed.
+        rollout.drive(Duration::from_secs(12)).await;
+        rollout.forget();
+        assert_eq!(rollout.least, 4, "{}", rollout.namespace.describe());
+        rollout
+    }
+
+    fn forget(&mut self) {
+        self.least = self.namespace.replicas();
+        self.most = self.least;
+    }
+
+    fn set_image(&self, image: &str) {
+        let image = format!("torchserve={image}");
+        self.namespace
+            .kubectl(&["set", "image", "deployment/torchserve", &image]);
+    }
+
+    fn pods(&self) -> Vec<Pod> {
+        let list = ["get", "pods", "-l", "app=torchserve", "-o", "json"];
+        let list: Value = serde_json::from_str(&self.namespace.kubectl(&list)).unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let pods = list["items"].as_array().unwrap().iter();
+        pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+            .map(|pod| Pod {
+                name: text(&pod["metadata"]["name"]),
+                uid: text(&pod["metadata"]["uid"]),
+                image: text(&pod["spec"]["containers"][0]["image"]),
+                ready: pod["status"]["conditions"][0]["status"] == "True",
+            })
+            .collect()
+    }
+
+    /// A moment: pods become ready or do not, and all that are say how they are.
+    async fn moment(&mut self) -> Vec<Pod> {
+        let pods = self.pods();
+        let ready = pods.iter().filter(|pod| pod.ready).count().max(1);
+        #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
+        let share = self.load / ready as f64;
+        let says = match self.algorithm {
+            Algorithm::Ratio => Says::Wait(share),
+            Algorithm::Model => Says::Load(share * 7.5),
+        };
+        for pod in &pods {
+            let voice = self
+                .voices
+                .entry(pod.uid.clone())
+                .or_insert_with(|| Voice::new(&self.namespace.name, &pod.name, &pod.uid));
+            if pod.ready {
+                let answer = voice.say(self.aggregator.push, says).await;
+                assert!(matches!(answer.status, 200 | 404), "{answer:?}");
+            } else if pod.image == BROKEN {
+                self.namespace.set_pod_if_there(&pod.name, "Running", false);
+                voice.say(self.aggregator.push, Says::Nothing).await;
+            } else {
+                self.namespace.set_pod_if_there(&pod.name, "Running", true);
+            }
+        }
+        let size = self.namespace.replicas();
+        self.least = self.least.min(size);
+        self.most = self.most.max(size);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        pods
+    }
+
+    async fn drive(&mut self, time: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            self.moment().await;
+        }
+    }
+
+    async fn until(&mut self, what: &str, so: impl Fn(&Self, &[Pod]) -> bool) {
+        let began = Instant::now();
+        loop {
+            let pods = self.moment().await;
+            if so(self, &pods) {
+                return;
+            }
+            assert!(
+                began.elapsed() < 2 * SOON,
+                "not {what}:\n{}",
+                self.namespace.describe()
+            );
+        }
+    }
+
+    async fn until_all_are(&mut self, image: &str) {
+        self.until(image, |rollout, pods| {
+            let new = pods.iter().filter(|pod| pod.ready && pod.image == image);
+            new.count() == pods.len() && pods.len() as u64 == rollout.namespace.replicas()
+        })
+        .await;
+    }
+
+    fn stayed(&self, sizes: std::ops::RangeInclusive<u64>) {
+        assert!(
+            sizes.contains(&self.least) && sizes.contains(&self.most),
+            "from {} to {} and not within {sizes:?}:\n{}",
+            self.least,
+            self.most,
+            self.namespace.describe()
+        );
+    }
+}
+
+/// The readings here come as fast as kubectl runs, and the model may take an uneven second for a rise of the load.
+fn steady(algorithm: Algorithm) -> std::ops::RangeInclusive<u64> {
+    match algorithm {
+        Algorithm::Ratio => 4..=4,
+        Algorithm::Model => 4..=5,
+    }
+}
+
+fn strategy(surge: &str, unavailable: &str) -> String {
+    format!(
+        r#"{{"spec":{{"strategy":{{"rollingUpdate":{{"maxSurge":"{surge}","maxUnavailable":"{unavailable}"}}}}}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn by_ratio_twice_the_pods_for_a_while_change_nothing() {
+    surges(Algorithm::Ratio).await;
+}
+
+#[tokio::test]
+async fn by_the_model_twice_the_pods_for_a_while_change_nothing() {
+    surges(Algorithm::Model).await;
+}
+
+async fn surges(algorithm: Algorithm) {
+    let mut rollout = Rollout::start("surge", algorithm, &strategy("100%", "0%")).await;
+    rollout.set_image("good");
+    rollout.until_all_are("good").await;
+    rollout.drive(Duration::from_secs(5)).await;
+    rollout.stayed(steady(algorithm));
+}
+
+#[tokio::test]
+async fn by_ratio_a_version_that_never_serves_changes_nothing_and_hides_no_overload() {
+    breaks(Algorithm::Ratio, 8..=8).await;
+}
+
+#[tokio::test]
+async fn by_the_model_a_version_that_never_serves_changes_nothing_and_hides_no_overload() {
+    // What has piled up meanwhile takes some more.
+    breaks(Algorithm::Model, 7..=12).await;
+}
+
+async fn breaks(algorithm: Algorithm, twice: std::ops::RangeInclusive<u64>) {
+    let mut rollout = Rollout::start("broken", algorithm, &strategy("100%", "0%")).await;
+    rollout.set_image(BROKEN);
+    rollout.drive(Duration::from_secs(15)).await;
+    rollout.stayed(steady(algorithm));
+    // Twice the load, which the old version alone must bear.
+    rollout.load = 2.0 * LOAD;
+    rollout
+        .until("grown", |rollout, _| {
+            rollout.namespace.replicas() >= *twice.start()
+        })
+        .await;
+    rollout.forget();
+    rollout.drive(Duration::from_secs(15)).await;
+    rollout.stayed(twice);
+}
+
+#[tokio::test]
+async fn by_ratio_half_of_the_pods_missing_is_half_of_the_pods_coming() {
+    misses(Algorithm::Ratio, 4..=4).await;
+}
+
+#[tokio::test]
+async fn by_the_model_half_of_the_pods_missing_is_no_reason_to_shrink() {
+    // Those that serve are overloaded: what piles up is worked off by more.
+    misses(Algorithm::Model, 4..=12).await;
+}
+
+async fn misses(algorithm: Algorithm, sizes: std::ops::RangeInclusive<u64>) {
+    let mut rollout = Rollout::start("missing", algorithm, &strategy("0%", "50%")).await;
+    rollout.set_image("good");
+    rollout.until_all_are("good").await;
+    rollout.stayed(sizes);
+}
+
+#[tokio::test]
+async fn by_ratio_a_paused_rollout_scales_as_any_other() {
+    pauses(Algorithm::Ratio).await;
+}
+
+#[tokio::test]
+async fn by_the_model_a_paused_rollout_scales_as_any_other() {
+    pauses(Algorithm::Model).await;
+}
+
+async fn pauses(algorithm: Algorithm) {
+    let mut rollout = Rollout::start("paused", algorithm, &strategy("25%", "0%")).await;
+    rollout.set_image("good");
+    let both = |pods: &[Pod]| {
+        let good = pods.iter().filter(|pod| pod.image == "good").count();
+        good > 0 && good < pods.len()
+    };
+    rollout.until("begun", |_, pods| both(pods)).await;
+    rollout
+        .namespace
+        .kubectl(&["rollout", "pause", "deployment/torchserve"]);
+    rollout.drive(Duration::from_secs(10)).await;
+    assert!(both(&rollout.pods()), "both versions are there");
+    rollout.stayed(steady(algorithm));
+    rollout.load = 2.0 * LOAD;
+    rollout
+        .until("grown", |rollout, pods| {
+            rollout.namespace.replicas() >= 7 && pods.len() >= 7 && both(pods)
+        })
+        .await;
+}

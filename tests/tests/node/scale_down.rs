@@ -1,0 +1,84 @@
+//! Pods that go take no request with them.
+
+use std::thread;
+use std::time::Duration;
+
+use pushscale_api::Algorithm;
+use pushscale_tests::fleet::{Fleet, FleetOptions, until};
+use pushscale_tests::shrinking::{PODS, shrink};
+use serde_json::json;
+
+use crate::ground;
+
+#[test]
+fn five_pods_end_under_load_and_no_request_is_lost() {
+    let Some(ground) = ground() else { return };
+    let ground = &ground;
+    let run = |name: &str, drain: bool| {
+        let options = FleetOptions {
+            replicas: PODS,
+            drain,
+            ..FleetOptions::by(Algorithm::Ratio)
+        };
+        let fleet = Fleet::create(ground.rig, ground.kit, name, &options);
+        let shrunk = shrink(ground.rig, &fleet, 5);
+        fleet.delete();
+        shrunk
+    };
+    let (with, without) = thread::scope(|both| {
+        let with = both.spawn(|| run("drained", true));
+        let without = both.spawn(|| run("undrained", false));
+        (with.join().unwrap(), without.join().unwrap())
+    });
+    assert_eq!(with.lost(), 0, "{with:?}");
+    assert_eq!(with.drains.len(), 5, "{with:?}");
+    for drain in &with.drains {
+        assert!(drain.starts_with("drained after "), "{with:?}");
+    }
+    // What shows that the pods did end under load.
+    assert!(without.lost() > 0, "{without:?}");
+}
+
+#[test]
+fn the_pod_that_has_most_to_do_is_the_last_to_go() {
+    let Some(ground) = ground() else { return };
+    let options = FleetOptions {
+        replicas: 3,
+        // No wait is too long, so that the size goes to its minimum.
+        target: "600s",
+        behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 2 } }),
+        ..FleetOptions::by(Algorithm::Ratio)
+    };
+    let fleet = Fleet::create(ground.rig, ground.kit, "emptiest", &options);
+    let least = |replicas: u32| {
+        let patch = format!(r#"{{"spec":{{"minReplicas":{replicas}}}}}"#);
+        fleet.kubectl(&[
+            "patch",
+            "pushscaler",
+            "torchserve",
+            "--type=merge",
+            "-p",
+            &patch,
+        ]);
+    };
+    least(3);
+    let scale = ["scale", "deployment/torchserve", "--replicas=3"];
+    fleet.kubectl(&scale);
+    until(Duration::from_secs(60), "3 pods report", || {
+        fleet.describe().contains("3 of 3 running pods report")
+    });
+    let busy = fleet.pods().swap_remove(0);
+    let json = ground.rig.logs_dir().join("emptiest-load.json");
+    // Twice what it bears: its queue is there to be seen at any moment.
+    let load = fleet.load_pod(&busy, &["20:3600"], &json);
+    thread::sleep(Duration::from_secs(4));
+    for replicas in [2, 1] {
+        least(replicas);
+        until(Duration::from_secs(60), "one pod less", || {
+            fleet.pods().len() == replicas as usize
+        });
+        assert!(fleet.pods().contains(&busy), "the busy pod went");
+    }
+    load.stop();
+    fleet.delete();
+}

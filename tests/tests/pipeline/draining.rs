@@ -1,0 +1,73 @@
+//! `/drain` answers once the server has nothing left to do.
+
+use std::time::{Duration, Instant};
+
+use pushscale_tests::http;
+use pushscale_tests::sidecar::TestSidecar;
+
+use crate::support::{SOON, load, server};
+
+#[tokio::test]
+async fn every_request_that_is_there_is_answered_before_the_drain_is() {
+    let server = server().await;
+    let sidecar = TestSidecar::start_unheard(&server.addresses()).await;
+    // 40 at once for a worker that answers ten a second.
+    let load = load(&server, 400.0, 0.1);
+    http::until(SOON, || async { server.pending("sleepy") > 30 }).await;
+    let began = Instant::now();
+    let (first, second) = tokio::join!(
+        http::get(sidecar.address, "/drain"),
+        http::get(sidecar.address, "/drain"),
+    );
+    let took = began.elapsed();
+    assert_eq!(server.pending("sleepy"), 0);
+    for answer in [first, second] {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.body.starts_with("drained after "), "{answer:?}");
+    }
+    assert!(took > Duration::from_secs(3), "{took:?}");
+    // Had one been left when the answer came, this would lose it.
+    drop(server);
+    let report = load.finish().await;
+    assert_eq!(
+        report
+            .samples
+            .iter()
+            .filter(|sample| sample.outcome.failed())
+            .count(),
+        0
+    );
+    let metrics = http::get(sidecar.address, "/metrics").await.body;
+    let counted = "pushscale_sidecar_drains_total{outcome=\"Drained\"} 2";
+    assert!(metrics.contains(counted), "{metrics}");
+    sidecar.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_holds_no_pod() {
+    let server = server().await;
+    let sidecar = TestSidecar::start_unheard(&server.addresses()).await;
+    server.refuse(true);
+    let began = Instant::now();
+    let answer = http::get(sidecar.address, "/drain").await;
+    assert!(answer.body.starts_with("nothing to drain"), "{answer:?}");
+    assert!(began.elapsed() < Duration::from_secs(2));
+    sidecar.end().await;
+}
+
+#[tokio::test]
+async fn a_sidecar_that_is_told_to_stop_does_not_wait_for_a_frozen_server() {
+    let server = server().await;
+    let sidecar = TestSidecar::start_unheard(&server.addresses()).await;
+    server.freeze(true);
+    let address = sidecar.address;
+    let asked = tokio::spawn(async move { http::get(address, "/drain").await });
+    // It is in hand once it was read; nothing tells of that from outside.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!asked.is_finished());
+    let began = Instant::now();
+    sidecar.end().await;
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let answer = asked.await.unwrap();
+    assert!(answer.body.contains("told to stop"), "{answer:?}");
+}
