@@ -1,7 +1,9 @@
 //! The sidecar's container, and its volume.
 
 use pushscale_api::names::{CA_CONFIG_MAP, SIDECAR_CONTAINER, TRUST_VOLUME};
-use pushscale_protocol::{CA_FILE, SIDECAR_PORT, TOKEN_AUDIENCE, TOKEN_FILE, TRUST_FOLDER};
+use pushscale_protocol::{
+    CA_FILE, DRAIN_PATH, SIDECAR_PORT, TOKEN_AUDIENCE, TOKEN_FILE, TRUST_FOLDER,
+};
 use serde_json::{Map, Value, json};
 
 use crate::annotation::{Management, Wishes};
@@ -70,8 +72,16 @@ pub(crate) fn sidecar(
     }
     if facts.native_sidecar {
         container["restartPolicy"] = json!("Always");
+    } else {
+        // A plain container is told to end together with TorchServe; it must be there until TorchServe is drained.
+        container["lifecycle"] = json!({ "preStop": drain() });
     }
     container
+}
+
+/// The hook that waits until nothing is queued and nothing in service.
+pub(crate) fn drain() -> Value {
+    json!({ "httpGet": { "path": DRAIN_PATH, "port": SIDECAR_PORT } })
 }
 
 /// The volume with the sidecar's token and the aggregator's CA.

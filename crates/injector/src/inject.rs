@@ -143,7 +143,7 @@ fn injection(pod: &Pod, facts: &Facts<'_>) -> Result<Injection, Skip> {
                 Step::Key("lifecycle"),
             ],
             key: "preStop".to_owned(),
-            value: json!({ "httpGet": { "path": DRAIN_PATH, "port": SIDECAR_PORT } }),
+            value: container::drain(),
         });
     }
     changes.push(Change::Insert {

@@ -7,6 +7,11 @@ image: {{ include "torchserve.image" .image }}
 imagePullPolicy: {{ .image.pullPolicy }}
 {{- if .nativeSidecar }}
 restartPolicy: Always
+{{- else }}
+# A plain container is told to end together with TorchServe; it must be there until TorchServe is drained.
+lifecycle:
+  preStop:
+    httpGet: { path: /drain, port: 8492 }
 {{- end }}
 env:
   - name: PUSHSCALE_SIDECAR_AGGREGATOR
