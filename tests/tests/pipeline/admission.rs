@@ -167,8 +167,6 @@ fn every_injected_sidecar_understands_its_environment() {
             .as_array()
             .unwrap()
             .iter()
-            // The sidecar's side of draining is on its way.
-            .filter(|set| set["name"] != "PUSHSCALE_SIDECAR_DRAIN_DEADLINE")
             // What comes from the pod's own fields has any value here.
             .map(|set| {
                 (
