@@ -81,6 +81,9 @@ pub struct FleetOptions {
     pub behavior: Value,
     /// With the example's preStop hook.
     pub drain: bool,
+    /// Pods are Ready only once their model has answered a request. Before that requests queue, and on a machine that is
+    /// slow to load it the queue overflows.
+    pub loaded: bool,
 }
 
 impl FleetOptions {
@@ -97,6 +100,7 @@ impl FleetOptions {
             },
             behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 15 } }),
             drain: true,
+            loaded: false,
         }
     }
 }
@@ -289,6 +293,14 @@ fn stand_in(deployment: &mut Value, kit: &Kit, options: &FleetOptions) {
     template["containers"] = pod["spec"]["containers"].clone();
     if options.drain {
         template["containers"][0]["lifecycle"] = drained;
+    }
+    if options.loaded {
+        template["containers"][0]["startupProbe"] = json!({
+            "httpGet": { "path": "/predictions/sleepy", "port": "inference" },
+            "periodSeconds": 1,
+            "timeoutSeconds": 20,
+            "failureThreshold": 60,
+        });
     }
     template["volumes"] = pod["spec"]["volumes"].clone();
     let arguments = template["containers"][0]["args"].as_array_mut().unwrap();

@@ -32,6 +32,7 @@ pub(crate) fn run() {
         let options = FleetOptions {
             replicas: PODS,
             drain,
+            loaded: true,
             ..FleetOptions::by(Algorithm::Ratio)
         };
         let fleet = Fleet::create(rig, kit, name, &options);

@@ -3,13 +3,16 @@
 //! The pods of this module run as a kubelet would have it: those of the old version and of a good new one are ready a
 //! moment after they were made, those of a broken one never. The load is shared by all that are ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pushscale_api::Algorithm;
 use pushscale_tests::cluster::{Aggregator, Namespace, SOON};
 use pushscale_tests::pushed::{Says, Voice};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use crate::rig;
 
@@ -21,15 +24,64 @@ const LOAD: f64 = 4.0;
 
 struct Rollout<'a> {
     namespace: Namespace<'a>,
-    aggregator: Aggregator,
-    algorithm: Algorithm,
-    voices: BTreeMap<String, Voice>,
-    load: f64,
+    _aggregator: Aggregator,
+    servers: Arc<Mutex<Servers>>,
+    sidecars: JoinHandle<()>,
+    /// Broken pods that are known to run.
+    set: BTreeSet<String>,
     least: u64,
     most: u64,
 }
 
+impl Drop for Rollout<'_> {
+    fn drop(&mut self) {
+        self.sidecars.abort();
+    }
+}
+
+/// What the sidecars see.
+#[derive(Clone, Default)]
+struct Servers {
+    load: f64,
+    ready: Vec<Pod>,
+    broken: Vec<Pod>,
+}
+
+/// Four readings a second of every pod, whatever kubectl takes meanwhile.
+async fn say_how_they_are(
+    namespace: String,
+    aggregator: SocketAddr,
+    algorithm: Algorithm,
+    servers: Arc<Mutex<Servers>>,
+) {
+    let mut voices: BTreeMap<String, Voice> = BTreeMap::new();
+    let mut ticks = tokio::time::interval(Duration::from_millis(250));
+    loop {
+        ticks.tick().await;
+        let now = servers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
+        let share = now.load / now.ready.len().max(1) as f64;
+        let says = match algorithm {
+            Algorithm::Ratio => Says::Wait(share),
+            Algorithm::Model => Says::Load(share * 7.5),
+        };
+        let ready = now.ready.iter().map(|pod| (pod, says));
+        let broken = now.broken.iter().map(|pod| (pod, Says::Nothing));
+        for (pod, says) in ready.chain(broken) {
+            let voice = voices
+                .entry(pod.uid.clone())
+                .or_insert_with(|| Voice::new(&namespace, &pod.name, &pod.uid));
+            let answer = voice.say(aggregator, says).await;
+            assert!(matches!(answer.status, 200 | 404), "{answer:?}");
+        }
+    }
+}
+
 /// One pod as the API server has it.
+#[derive(Clone)]
 struct Pod {
     name: String,
     uid: String,
@@ -50,12 +102,17 @@ impl Rollout<'_> {
              behavior: {{ scaleDown: {{ stabilizationWindowSeconds: 3 }} }}\n"
         );
         namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", &more);
+        let servers = Arc::new(Mutex::new(Servers {
+            load: LOAD,
+            ..Servers::default()
+        }));
+        let sidecars = say_how_they_are(name, aggregator.push, algorithm, Arc::clone(&servers));
         let mut rollout = Self {
             namespace,
-            aggregator,
-            algorithm,
-            voices: BTreeMap::new(),
-            load: LOAD,
+            _aggregator: aggregator,
+            servers,
+            sidecars: tokio::spawn(sidecars),
+            set: BTreeSet::new(),
             least: 0,
             most: 0,
         };
@@ -92,29 +149,28 @@ impl Rollout<'_> {
             .collect()
     }
 
-    /// A moment: pods become ready or do not, and all that are say how they are.
+    fn set_load(&self, load: f64) {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.load = load;
+    }
+
+    /// A moment: pods become ready or do not, and their sidecars see it.
     async fn moment(&mut self) -> Vec<Pod> {
         let pods = self.pods();
-        let ready = pods.iter().filter(|pod| pod.ready).count().max(1);
-        #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
-        let share = self.load / ready as f64;
-        let says = match self.algorithm {
-            Algorithm::Ratio => Says::Wait(share),
-            Algorithm::Model => Says::Load(share * 7.5),
-        };
-        for pod in &pods {
-            let voice = self
-                .voices
-                .entry(pod.uid.clone())
-                .or_insert_with(|| Voice::new(&self.namespace.name, &pod.name, &pod.uid));
-            if pod.ready {
-                let answer = voice.say(self.aggregator.push, says).await;
-                assert!(matches!(answer.status, 200 | 404), "{answer:?}");
-            } else if pod.image == BROKEN {
+        let (ready, others): (Vec<_>, Vec<_>) = pods.iter().cloned().partition(|pod| pod.ready);
+        let (broken, good): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|pod| pod.image == BROKEN);
+        {
+            let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+            servers.ready = ready;
+            servers.broken.clone_from(&broken);
+        }
+        for pod in good {
+            self.namespace.set_pod_if_there(&pod.name, "Running", true);
+        }
+        for pod in broken {
+            if self.set.insert(pod.uid) {
                 self.namespace.set_pod_if_there(&pod.name, "Running", false);
-                voice.say(self.aggregator.push, Says::Nothing).await;
-            } else {
-                self.namespace.set_pod_if_there(&pod.name, "Running", true);
             }
         }
         let size = self.namespace.replicas();
@@ -165,7 +221,7 @@ impl Rollout<'_> {
     }
 }
 
-/// The readings here come as fast as kubectl runs, and the model may take an uneven second for a rise of the load.
+/// Which pods are ready is known a moment late, and the model may take what that does to the sum for a rise of the load.
 fn steady(algorithm: Algorithm) -> std::ops::RangeInclusive<u64> {
     match algorithm {
         Algorithm::Ratio => 4..=4,
@@ -179,12 +235,12 @@ fn strategy(surge: &str, unavailable: &str) -> String {
     )
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_ratio_twice_the_pods_for_a_while_change_nothing() {
     surges(Algorithm::Ratio).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_the_model_twice_the_pods_for_a_while_change_nothing() {
     surges(Algorithm::Model).await;
 }
@@ -197,12 +253,12 @@ async fn surges(algorithm: Algorithm) {
     rollout.stayed(steady(algorithm));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_ratio_a_version_that_never_serves_changes_nothing_and_hides_no_overload() {
     breaks(Algorithm::Ratio, 8..=8).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_the_model_a_version_that_never_serves_changes_nothing_and_hides_no_overload() {
     // What has piled up meanwhile takes some more.
     breaks(Algorithm::Model, 7..=12).await;
@@ -214,7 +270,7 @@ async fn breaks(algorithm: Algorithm, twice: std::ops::RangeInclusive<u64>) {
     rollout.drive(Duration::from_secs(15)).await;
     rollout.stayed(steady(algorithm));
     // Twice the load, which the old version alone must bear.
-    rollout.load = 2.0 * LOAD;
+    rollout.set_load(2.0 * LOAD);
     rollout
         .until("grown", |rollout, _| {
             rollout.namespace.replicas() >= *twice.start()
@@ -225,12 +281,12 @@ async fn breaks(algorithm: Algorithm, twice: std::ops::RangeInclusive<u64>) {
     rollout.stayed(twice);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_ratio_half_of_the_pods_missing_is_half_of_the_pods_coming() {
     misses(Algorithm::Ratio, 4..=4).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_the_model_half_of_the_pods_missing_is_no_reason_to_shrink() {
     // Those that serve are overloaded: what piles up is worked off by more.
     misses(Algorithm::Model, 4..=12).await;
@@ -243,12 +299,12 @@ async fn misses(algorithm: Algorithm, sizes: std::ops::RangeInclusive<u64>) {
     rollout.stayed(sizes);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_ratio_a_paused_rollout_scales_as_any_other() {
     pauses(Algorithm::Ratio).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_the_model_a_paused_rollout_scales_as_any_other() {
     pauses(Algorithm::Model).await;
 }
@@ -267,7 +323,7 @@ async fn pauses(algorithm: Algorithm) {
     rollout.drive(Duration::from_secs(10)).await;
     assert!(both(&rollout.pods()), "both versions are there");
     rollout.stayed(steady(algorithm));
-    rollout.load = 2.0 * LOAD;
+    rollout.set_load(2.0 * LOAD);
     rollout
         .until("grown", |rollout, pods| {
             rollout.namespace.replicas() >= 7 && pods.len() >= 7 && both(pods)

@@ -18,6 +18,7 @@ fn five_pods_end_under_load_and_no_request_is_lost() {
         let options = FleetOptions {
             replicas: PODS,
             drain,
+            loaded: true,
             ..FleetOptions::by(Algorithm::Ratio)
         };
         let fleet = Fleet::create(ground.rig, ground.kit, name, &options);
