@@ -1,7 +1,7 @@
 #!/bin/sh
 # TorchServe's launcher waits for Java and passes no signal on: as a container's first process it would sit out the whole grace
 # period. This one asks Java to end, and ends when Java ends, by whatever reason.
-torchserve --start --foreground --ts-config /etc/torchserve/config.properties "$@" &
+torchserve --start --foreground --ts-config /config/config.properties "$@" &
 launcher=$!
 trap 'torchserve --stop' TERM INT
 # A wait that a signal ends is not the end.

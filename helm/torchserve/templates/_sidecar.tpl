@@ -71,7 +71,8 @@ volumeMounts:
 {{- define "torchserve.trust-volume" -}}
 name: pushscale-trust
 projected:
-  defaultMode: 0444
+  # 0444, in the form that all versions of YAML read alike.
+  defaultMode: 292
   sources:
     - serviceAccountToken: { audience: pushscale, expirationSeconds: 3600, path: token }
     # Optional: a missing CA must not keep TorchServe from starting.

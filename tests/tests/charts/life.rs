@@ -1,13 +1,14 @@
 //! On a real node, with the images that `make image` has built: the charts are installed, upgraded, rolled back and uninstalled, and
 //! nothing is left but what is meant to stay.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use pushscale_tests::charts::{Helm, folder};
 use pushscale_tests::everything::objects_of;
-use pushscale_tests::fleet::{self, until};
+use pushscale_tests::fleet;
 use pushscale_tests::programs::image;
 use pushscale_tests::rig::{Image, Rig, Shape};
 use pushscale_tests::torchserve_values::torchserve_values;
@@ -68,10 +69,12 @@ fn the_charts_come_and_go_without_a_trace() {
     // The definition is meant to stay. What belonged to the ClusterRole is collected a moment later.
     let definition =
         "customresourcedefinitions.apiextensions.k8s.io/pushscalers.pushscale.dev".to_owned();
-    until(MOMENT, "nothing but the definition left", || {
-        let mut after = objects_of(&rig);
-        after.remove(&definition).is_some() && after == before
-    });
+    let mut expected = before.clone();
+    expected.insert(definition, "1".to_owned());
+    // Kubernetes' own, for every group and version that is defined.
+    let served = "apiservices.apiregistration.k8s.io/v1alpha1.pushscale.dev".to_owned();
+    expected.insert(served, "null".to_owned());
+    until_it_is(&rig, &expected);
 
     // A new release of the name takes the definition over, and takes it away if it is told so.
     let mut all = json!({});
@@ -85,7 +88,31 @@ fn the_charts_come_and_go_without_a_trace() {
         "--timeout=60s",
     ])
     .unwrap();
-    until(MOMENT, "nothing left", || objects_of(&rig) == before);
+    until_it_is(&rig, &before);
+}
+
+/// Waits until there are these objects and no others, and says which there are if that does not come about.
+fn until_it_is(rig: &Rig, expected: &BTreeMap<String, String>) {
+    let began = Instant::now();
+    loop {
+        let found = objects_of(rig);
+        let other: Vec<_> = found
+            .iter()
+            .filter(|(name, generation)| expected.get(*name) != Some(generation))
+            .collect();
+        let missing: Vec<_> = expected
+            .keys()
+            .filter(|name| !found.contains_key(*name))
+            .collect();
+        if other.is_empty() && missing.is_empty() {
+            return;
+        }
+        assert!(
+            began.elapsed() < MOMENT,
+            "left or changed: {other:#?}\nmissing: {missing:#?}"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// The switch: a real TorchServe, started by the chart's own script and configuration, has the chart's sidecar, and the chart's aggregator
@@ -182,7 +209,7 @@ fn an_image_says_what_it_is_and_what_it_is_made_of() {
     if !Shape::Node.available() {
         return;
     }
-    for name in ["sidecar", "aggregator"] {
+    for name in ["sidecar", "aggregator", "injector"] {
         let archive = image(name);
         let member = |name: &str| {
             let output = Command::new("tar")
@@ -222,6 +249,6 @@ fn an_image_says_what_it_is_and_what_it_is_made_of() {
                 .any(|component| component["name"] == wanted)
         };
         assert!(has("hyper") && has("pushscale-protocol"), "{list:#}");
-        assert_eq!(has("kube"), name == "aggregator");
+        assert_eq!(has("kube"), name != "sidecar");
     }
 }

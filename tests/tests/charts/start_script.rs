@@ -24,7 +24,7 @@ fn a_sigterm_reaches_the_server() {
     let words = fs::read_to_string(work.join("words")).unwrap();
     assert_eq!(
         words,
-        "--start --foreground --ts-config /etc/torchserve/config.properties --ncs\n"
+        "--start --foreground --ts-config /config/config.properties --ncs\n"
     );
     let server = fs::read_to_string(work.join("server.pid")).unwrap();
     signal("-TERM", &script.id().to_string());
