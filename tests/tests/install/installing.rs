@@ -52,19 +52,27 @@ fn every_command_of_the_page_works_the_replicas_follow_a_load_and_nothing_is_los
     });
 }
 
-/// Up within seconds, down within minutes, and every request is answered.
+/// Up within seconds and down again, one pod by what is seen and then three at once by a lower bound; every request is
+/// answered.
 fn follows_a_load(rig: &Rig) {
     assert_injected(rig);
-    let load = Load::start(rig, &["2:10", "25:30", "3:110"]);
+    let load = Load::start(rig, &["2:10", "25:40", "5:90"]);
     let began = Instant::now();
-    until_size(rig, Duration::from_secs(60), "scaled up", |size| size >= 4);
-    let up = began.elapsed();
-    until_size(rig, Duration::from_secs(140), "scaled down", |size| {
-        size <= 2
+    until_size(rig, Duration::from_secs(60), "scaled up to 5", |size| {
+        size == 5
     });
+    let up = began.elapsed();
+    until_size(rig, Duration::from_secs(90), "scaled down", |size| size < 5);
     let down = began.elapsed();
+    let bound = r#"{"spec":{"maxReplicas":2}}"#;
+    let patch = ["patch", "pushscaler/torchserve", "--type=merge", "--patch"];
+    kubectl(rig, &[&patch[..], &[bound]].concat());
+    until_size(rig, Duration::from_secs(20), "at most 2", |size| size <= 2);
+    until(Duration::from_secs(60), "drained", || {
+        kubectl(rig, &["get", "pods", "-o=name"]).lines().count() <= 2
+    });
     let (sent, lost) = load.finish();
-    println!("up after {up:.1?}, down after {down:.1?}; {sent} requests, lost: {lost:?}");
+    println!("5 replicas after {up:.1?}, fewer after {down:.1?}; {sent} requests, lost: {lost:?}");
     assert_eq!(lost, Vec::<String>::new());
     assert_injected(rig);
     let scaler = kubectl(rig, &["get", "pushscaler/torchserve", "-o=json"]);
