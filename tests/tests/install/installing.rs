@@ -12,7 +12,12 @@ use crate::stage::{Load, Stage, assert_injected, kubectl, until_size};
 
 #[test]
 fn every_command_of_the_page_works_the_replicas_follow_a_load_and_nothing_is_lost_nor_left() {
-    let Some(Stage { rig, mut reader }) = Stage::set("installing") else {
+    let Some(Stage {
+        rig,
+        mut reader,
+        turn: _turn,
+    }) = Stage::set("installing")
+    else {
         return;
     };
     let page = Document::read("INSTALL.md");

@@ -40,13 +40,10 @@ fn an_hpa_is_watched_replaced_and_brought_back() {
     stage
         .reader
         .follow(page.section("1. Beside the HPA"), |_| {});
-    let conditions = "-o=jsonpath={.status.conditions}";
-    let said = stage.kubectl(&["get", "pushscaler/torchserve", conditions]);
     println!(
         "from `helm install` to a fresh reading of every pod: {:.1?}",
         began.elapsed()
     );
-    assert!(said.contains("RecommendOnly"), "{said}");
 
     // It says what it would do, and the HPA's size stands.
     let load = Load::start(&stage.rig, &["25:20"]);
@@ -55,6 +52,9 @@ fn an_hpa_is_watched_replaced_and_brought_back() {
         let wanted = stage.kubectl(&["get", "pushscaler/torchserve", wanted]);
         wanted.parse::<u32>().unwrap() >= 4
     });
+    let conditions = "-o=jsonpath={.status.conditions}";
+    let said = stage.kubectl(&["get", "pushscaler/torchserve", conditions]);
+    assert!(said.contains("RecommendOnly"), "{said}");
     until_size(&stage.rig, Duration::from_secs(1), "left alone", |size| {
         size == 1
     });

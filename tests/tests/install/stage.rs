@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pushscale_tests::charts::Helm;
@@ -15,10 +16,14 @@ use serde_json::Value;
 
 const TAG: &str = env!("CARGO_PKG_VERSION");
 
+/// Each has a load, and two cores carry one.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// A fresh node and somebody who follows a page on it.
 pub(crate) struct Stage {
     pub(crate) rig: Rig,
     pub(crate) reader: Reader,
+    pub(crate) turn: MutexGuard<'static, ()>,
 }
 
 impl Stage {
@@ -27,6 +32,7 @@ impl Stage {
         if !Shape::Node.available() {
             return None;
         }
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let kit = fleet::kit()?;
         let helm = Helm::for_test()?;
         let rig = Rig::start(Shape::Node).unwrap();
@@ -46,7 +52,7 @@ impl Stage {
         let reader = Reader::new(folder, move || again(&shell, &path));
         let values = torchserve_values(&kit);
         reader.has("my-values.yaml", &serde_saphyr::to_string(&values).unwrap());
-        Some(Self { rig, reader })
+        Some(Self { rig, reader, turn })
     }
 
     /// kubectl in the namespace of the models.
