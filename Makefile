@@ -45,7 +45,8 @@ test-torchserve: ## Run the tests of the TorchServes, the real one and the emula
 
 .PHONY: test-rig
 test-rig: programs static-aggregator ## Run the tests of the rig itself, and those against a real API server
-	$(TEST) -p pushscale-tests --test rig --test cluster
+	@# They wait most of the time, for controllers and for clocks.
+	$(TEST) -p pushscale-tests --test rig --test cluster -- --test-threads=6
 
 .PHONY: test-cluster
 test-cluster: programs static-aggregator ## Run the tests against a real API server

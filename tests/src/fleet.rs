@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
+use pushscale_injector::{Facts, Outcome, PullPolicy, Sidecar, Trust};
 use pushscale_simulator::cache;
 use pushscale_simulator::kit::Kit;
 use rustix::process::{Pid, Signal, kill_process};
@@ -59,6 +60,29 @@ pub fn install(rig: &Rig) {
     .unwrap();
 }
 
+/// From now on the aggregator shows a certificate of its own and asks for tokens.
+pub fn ask_for_trust(rig: &Rig) {
+    for arguments in [
+        &[
+            "set",
+            "env",
+            "deployment/pushscale-aggregator",
+            "PUSHSCALE_AGGREGATOR_TLS=self-signed",
+            "PUSHSCALE_AGGREGATOR_OWN_NAMESPACE=pushscale",
+            "PUSHSCALE_AGGREGATOR_AUTH=token",
+        ][..],
+        &[
+            "rollout",
+            "status",
+            "deployment/pushscale-aggregator",
+            "--timeout=60s",
+        ],
+    ] {
+        let all = [&["--namespace=pushscale"], arguments].concat();
+        rig.kubectl(&all).unwrap();
+    }
+}
+
 /// A namespace with a TorchServe Deployment, a Service and a PushScaler, all of them named `torchserve`.
 #[derive(Debug)]
 pub struct Fleet<'a> {
@@ -84,6 +108,8 @@ pub struct FleetOptions {
     /// Pods are Ready only once their model has answered a request. Before that requests queue, and on a machine that is
     /// slow to load it the queue overflows.
     pub loaded: bool,
+    /// Sidecars as the injector makes them, with TLS and tokens, for an aggregator that asks for both.
+    pub trust: bool,
 }
 
 impl FleetOptions {
@@ -101,6 +127,7 @@ impl FleetOptions {
             behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 15 } }),
             drain: true,
             loaded: false,
+            trust: false,
         }
     }
 }
@@ -306,6 +333,30 @@ fn stand_in(deployment: &mut Value, kit: &Kit, options: &FleetOptions) {
     let arguments = template["containers"][0]["args"].as_array_mut().unwrap();
     arguments.extend(options.torchserve.iter().map(|word| json!(word)));
     deployment["spec"]["replicas"] = json!(options.replicas);
+    if options.trust {
+        let template = &mut deployment["spec"]["template"];
+        template["spec"]["initContainers"] = json!([]);
+        inject(template);
+    }
+}
+
+/// Puts the sidecar in as the injector does.
+fn inject(template: &mut Value) {
+    let sidecar = Sidecar {
+        image: format!("pushscale/sidecar:{TAG}"),
+        pull_policy: PullPolicy::IfNotPresent,
+        aggregator: "pushscale-aggregator.pushscale.svc.cluster.local.:8490".to_owned(),
+        trust: Trust::Token,
+        own_namespace: None,
+    };
+    let facts = Facts {
+        namespace: "models",
+        native_sidecar: true,
+        sidecar: &sidecar,
+    };
+    let outcome = pushscale_injector::inject_value(template, &facts).unwrap();
+    assert!(matches!(outcome, Outcome::Injected(_)), "{outcome:?}");
+    pushscale_injector::apply(&outcome.changes(), template);
 }
 
 /// The rig's example pod with a real TorchServe made of folders of this machine.

@@ -1,6 +1,7 @@
 //! The step that the classical chain was measured with, on a real node: 2 requests/s, then at a random moment 25/s, a
 //! new connection for each, on a TorchServe pod of one worker and 100 ms a request; min 1, max 5, no `behavior`. `Ratio`
-//! at the classical chain's target of 7 ms, the queue model at 100 ms, where one pod bears the 2 requests/s.
+//! at the classical chain's target of 7 ms, plain, and with TLS and tokens; the queue model at 100 ms, where one pod bears
+//! the 2 requests/s.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +24,8 @@ use crate::spread::Spread;
 /// Overridden by PUSHSCALE_BENCH_RUNS.
 const RUNS: usize = 10;
 
-/// How long the step lasts, in seconds.
+/// How long the step lasts, in seconds. Overridden by PUSHSCALE_BENCH_STEP: the reaction is over after two, what is harmed
+/// in 120 is not.
 const STEP: u32 = 120;
 
 /// A request that takes longer was harmed, as one that failed was.
@@ -54,47 +56,106 @@ pub(crate) fn run() {
         println!("  NOT MEASURED: it takes Java and Python");
         return;
     };
-    let rig = Rig::start(Shape::Node).unwrap();
-    fleet::install(&rig);
-    let runs = std::env::var("PUSHSCALE_BENCH_RUNS");
-    let runs = runs.map_or(RUNS, |runs| runs.parse().unwrap());
-    let algorithms = [Algorithm::Model, Algorithm::Ratio];
-    let mut results = [Vec::new(), Vec::new()];
-    // In turn, so that a slow hour of the machine is both's.
+    let (plain, trusting) = (
+        Rig::start(Shape::Node).unwrap(),
+        Rig::start(Shape::Node).unwrap(),
+    );
+    for rig in [&plain, &trusting] {
+        fleet::install(rig);
+    }
+    fleet::ask_for_trust(&trusting);
+    let runs = number("PUSHSCALE_BENCH_RUNS", RUNS);
+    let step = number("PUSHSCALE_BENCH_STEP", STEP);
+    let mut subjects = [
+        Subject::new("Model", Algorithm::Model, false),
+        Subject::new("Ratio", Algorithm::Ratio, false),
+        Subject::new("Ratio with TLS and tokens", Algorithm::Ratio, true),
+    ];
+    // In turn, so that a slow hour of the machine is everybody's.
     for number in 1..=runs {
-        for (algorithm, results) in algorithms.into_iter().zip(&mut results) {
+        for subject in &mut subjects {
+            let rig = if subject.trust { &trusting } else { &plain };
             let options = FleetOptions {
                 behavior: Value::Null,
-                ..FleetOptions::by(algorithm)
+                trust: subject.trust,
+                ..FleetOptions::by(subject.algorithm)
             };
-            let name = format!("{algorithm:?}-{number}").to_lowercase();
-            let fleet = Fleet::create(&rig, &kit, &name, &options);
-            let result = once(&rig, &fleet, &name);
+            let name = format!("{:?}-{number}", subject.algorithm).to_lowercase();
+            let fleet = Fleet::create(rig, &kit, &name, &options);
+            let result = once(rig, &fleet, &name, step);
             println!(
-                "  {algorithm:?}, run {number:>2}: size changed after {:.2} s, next pod Ready after {:.2} s, {:.1} % harmed, {} replicas at the most",
+                "  {}, run {number:>2}: size changed after {:.2} s, next pod Ready after {:.2} s, {:.1} % harmed, {} replicas at the most",
+                subject.name,
                 result.changed,
                 result.ready,
                 result.harmed * 100.0,
                 result.largest,
             );
             fleet.delete();
-            results.push(result);
+            subject.results.push(result);
         }
     }
-    for (algorithm, results) in algorithms.into_iter().zip(&results) {
-        compare(algorithm, results);
+    for subject in &subjects {
+        compare(subject, step);
+    }
+    let [_, plain, trusting] = &subjects;
+    let ratio = trusting.changed().mean() / plain.changed().mean();
+    println!("  with TLS and tokens {ratio:.2} × the mean time to a changed size without");
+}
+
+fn number<N: std::str::FromStr>(variable: &str, default: N) -> N {
+    match std::env::var(variable) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} is {text:?}: it must be a whole number")),
+        Err(_) => default,
     }
 }
 
-fn compare(algorithm: Algorithm, results: &[Run]) {
-    let of = |figure: fn(&Run) -> f64| Spread::of(results.iter().map(figure).collect());
-    let changed = of(|run| run.changed);
-    let harmed = of(|run| run.harmed * 100.0);
-    let runs = results.len();
-    println!("  {algorithm:?}, over {runs} runs, min / median / mean / max:");
+/// What is measured, and what came of it.
+struct Subject {
+    name: &'static str,
+    algorithm: Algorithm,
+    trust: bool,
+    results: Vec<Run>,
+}
+
+impl Subject {
+    fn new(name: &'static str, algorithm: Algorithm, trust: bool) -> Self {
+        Self {
+            name,
+            algorithm,
+            trust,
+            results: Vec::new(),
+        }
+    }
+
+    fn changed(&self) -> Spread {
+        self.of(|run| run.changed)
+    }
+
+    fn of(&self, figure: fn(&Run) -> f64) -> Spread {
+        Spread::of(self.results.iter().map(figure).collect())
+    }
+}
+
+fn compare(subject: &Subject, step: u32) {
+    let changed = subject.changed();
+    let harmed = subject.of(|run| run.harmed * 100.0);
+    let runs = subject.results.len();
+    println!(
+        "  {}, over {runs} runs, min / median / mean / max:",
+        subject.name
+    );
     println!("  spec.replicas changed   {changed:.2} s");
-    println!("  next pod Ready          {:.2} s", of(|run| run.ready));
-    println!("  failed or over 1 s      {harmed:.1} % of the requests of {STEP} s");
+    println!(
+        "  next pod Ready          {:.2} s",
+        subject.of(|run| run.ready)
+    );
+    println!("  failed or over 1 s      {harmed:.1} % of the requests of {step} s");
+    if step != STEP {
+        return;
+    }
     for (name, seconds, share) in CLASSICAL {
         println!(
             "  the classical chain {name} (recorded on such a rig): {seconds} s, {:.0} %: {:.0} × ours, {:.1} × ours",
@@ -105,7 +166,7 @@ fn compare(algorithm: Algorithm, results: &[Run]) {
     }
 }
 
-fn once(rig: &Rig, fleet: &Fleet<'_>, name: &str) -> Run {
+fn once(rig: &Rig, fleet: &Fleet<'_>, name: &str, seconds: u32) -> Run {
     let (tell, told) = mpsc::channel();
     watch(rig, fleet.namespace(), tell);
     // At a random moment of the sidecar's second: its phase has nothing to do with this clock.
@@ -126,7 +187,7 @@ fn once(rig: &Rig, fleet: &Fleet<'_>, name: &str) -> Run {
             "--step",
             &format!("2:{before}"),
             "--step",
-            &format!("25:{STEP}"),
+            &format!("25:{seconds}"),
         ])
         .arg("--mark")
         .arg(&mark)
