@@ -106,9 +106,11 @@ impl Bound {
             newest,
             drain,
         };
-        // Probes and a person's curl: few connections, and a small memory.
+        // Probes, the drain's hook and a person's curl: few connections, and a small memory. A stranger that holds all it
+        // may keeps neither the kubelet's probe nor its hook out.
         let limits = Limits {
-            connections: 16,
+            connections: 64,
+            connections_of_one: 8,
             grace: Duration::from_secs(1),
             ..Limits::default()
         };

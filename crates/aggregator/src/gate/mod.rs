@@ -132,7 +132,8 @@ impl Gate {
                 }
                 Ok(verdict)
             })
-            .await?;
+            .await
+            .inspect_err(|_| self.remembered.forget_unreviewed(token))?;
         let known = reviewed.as_ref().map_err(|turned| *turned)?;
         if SystemTime::now() >= known.expires {
             self.remembered.forget(token);

@@ -66,6 +66,24 @@ impl Remembered {
         Ok(Arc::clone(slot))
     }
 
+    /// A review that failed leaves no trace: until when a token holds, it alone has said so far, and a forged one may say
+    /// any time.
+    pub(super) fn forget_unreviewed(&self, token: &str) {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = digest(token);
+        if slots
+            .get(&digest)
+            .is_some_and(|slot| slot.verdict.get().is_none())
+        {
+            slots.remove(&digest);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     pub(super) fn forget(&self, token: &str) {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slots.remove(&digest(token));

@@ -22,6 +22,9 @@ impl TokenReviewer for Scripted {
     fn review<'a>(&'a self, token: &'a str) -> Pending<'a, Result<Reviewed, ReviewError>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
+            if token.ends_with(".unanswered") {
+                return Err(ReviewError::Failed("no route".to_owned()));
+            }
             if !token.ends_with(".good") {
                 return Err(ReviewError::Denied("signature".to_owned()));
             }
@@ -122,6 +125,16 @@ async fn forged_tokens_cost_the_api_server_ten_reviews_in_ten_seconds() {
     tokio::time::advance(Duration::from_secs(10)).await;
     let good = with(&claims(json!("pushscale"), 3600), "good");
     assert!(gate.admit(&good, FROM).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_nobody_can_be_asked_about_fill_no_memory() {
+    let (gate, _) = gate();
+    for forged in 0..50 {
+        let headers = with(&claims(json!("pushscale"), 3600 + forged), "unanswered");
+        assert_eq!(turned(&gate, &headers).await, Some(Turned::NotReviewed));
+    }
+    assert_eq!(gate.remembered.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,12 +42,12 @@ pub(crate) struct DrainWatch {
     quiet: Quiet,
 }
 
-/// Requests for `/drain` in hand, and since when there are any. All of them are answered by the same rule and so at the
-/// same moment: in a pod without native sidecars two hooks ask at once, TorchServe's and the sidecar's own.
+/// Requests for `/drain` in hand. Each has a begin of its own: a stranger's call before the hook's takes nothing from the
+/// hook's least time. In a pod without native sidecars two hooks ask within milliseconds, TorchServe's and the sidecar's
+/// own, and are answered by the same looks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Hands {
     count: usize,
-    began: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -157,23 +157,17 @@ struct Hand<'a> {
 
 impl<'a> Hand<'a> {
     fn take(hands: &'a watch::Sender<Hands>) -> Self {
-        let mut began = Instant::now();
-        hands.send_modify(|hands| {
-            hands.count += 1;
-            began = *hands.began.get_or_insert(began);
-        });
-        Self { hands, began }
+        hands.send_modify(|hands| hands.count += 1);
+        Self {
+            hands,
+            began: Instant::now(),
+        }
     }
 }
 
 impl Drop for Hand<'_> {
     fn drop(&mut self) {
-        self.hands.send_modify(|hands| {
-            hands.count -= 1;
-            if hands.count == 0 {
-                hands.began = None;
-            }
-        });
+        self.hands.send_modify(|hands| hands.count -= 1);
     }
 }
 

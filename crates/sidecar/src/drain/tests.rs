@@ -239,7 +239,7 @@ async fn a_server_that_says_nothing_is_waited_for_until_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_who_ask_get_one_answer_at_the_same_moment() {
+async fn who_asks_earlier_takes_nothing_from_who_asks_later() {
     let (drain, mut server, _) = drain(25);
     server.looks_for(5.0).await;
     let late = async {
@@ -252,7 +252,7 @@ async fn two_who_ask_get_one_answer_at_the_same_moment() {
         (_, second) = both => assert_eq!(second, "drained after 2.0 s, no request came\n"),
         () = server.looks_for(60.0) => panic!("no answer"),
     }
-    assert!(began.elapsed() < Duration::from_millis(2200));
+    assert!(began.elapsed() >= Duration::from_millis(3500));
     assert!(!server.watch.is_asked());
 }
 
