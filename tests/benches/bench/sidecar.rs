@@ -1,14 +1,18 @@
-//! What the sidecar costs beside a real TorchServe that works.
+//! What the sidecar costs beside a real TorchServe that works, pushing over TLS and with a token.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use pushscale_aggregator::Trust;
+use pushscale_daemon::tls::ServerCertificate;
 use pushscale_decision::{Bounds, Latency, Policy, Target};
 use pushscale_simulator::cache;
 use pushscale_simulator::kit::{Kit, ServerOptions};
 use pushscale_simulator::load::{LoadOptions, RunningLoad, Step};
+use pushscale_tests::authority::Authority;
 use pushscale_tests::small_world::{NAMESPACE, SmallWorld, uid};
 use pushscale_tests::{http, programs};
 
@@ -65,7 +69,20 @@ async fn beside_torchserve(program: &std::path::Path) {
     let server = kit.start(ServerOptions::default()).await.unwrap();
     let target = Target::new(Latency::from_nanos(7_000_000)).unwrap();
     let policy = Policy::new(Bounds::new(1, 5).unwrap(), target);
-    let world = SmallWorld::start(policy, 1).await;
+    let (authority, certificate) = (Authority::new("bench"), ServerCertificate::default());
+    authority.certify(&certificate, "127.0.0.1");
+    let trust = Trust {
+        certificate: Some(certificate),
+        reviewer: None,
+    };
+    let mut world = SmallWorld::start_trusting((Ipv4Addr::LOCALHOST, 0).into(), trust).await;
+    world.apply(policy, 1).await;
+    let folder = std::env::temp_dir().join(format!("pushscale-bench-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let (ca, token) = (folder.join("ca.crt"), folder.join("token"));
+    fs::write(&ca, authority.pem()).unwrap();
+    // As long as a real one; nobody asks whose it is.
+    fs::write(&token, "x".repeat(1000)).unwrap();
     world.add_pod("torchserve-0").await;
     let ports = server.addresses();
     let sidecar = Killed(
@@ -82,6 +99,8 @@ async fn beside_torchserve(program: &std::path::Path) {
                 "PUSHSCALE_SIDECAR_MANAGEMENT_URL",
                 format!("http://{}", ports.management),
             )
+            .env("PUSHSCALE_SIDECAR_CA_FILE", &ca)
+            .env("PUSHSCALE_SIDECAR_TOKEN_FILE", &token)
             .env("PUSHSCALE_SIDECAR_LISTEN", "127.0.0.1:0")
             .env("PUSHSCALE_SIDECAR_LOG", "warn")
             .spawn()
@@ -137,4 +156,5 @@ async fn beside_torchserve(program: &std::path::Path) {
     drop((sidecar, tick));
     server.stop().await.unwrap();
     world.end().await;
+    fs::remove_dir_all(folder).unwrap();
 }
