@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, StatusCode};
+use pushscale_daemon::body::{self, BodyError};
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::reply::{Reply, json};
 use pushscale_decision::Refusal;
@@ -137,33 +137,18 @@ impl Ingest {
 }
 
 async fn whole_body(request: Request<Incoming>) -> Result<Bytes, Refused> {
-    let too_large = || {
-        refused(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            ReadingOutcome::TooLarge,
-            format!("a push is at most {MAX_BODY_BYTES} bytes"),
-        )
-    };
-    let body = request.into_body();
-    let announced = body.size_hint().exact();
-    if announced.is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
-        return Err(too_large());
-    }
-    let whole = Limited::new(body, MAX_BODY_BYTES).collect();
-    match timeout(BODY_TIMEOUT, whole).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(refused(
-            StatusCode::BAD_REQUEST,
-            ReadingOutcome::Malformed,
-            format!("the body did not arrive whole: {error}"),
-        )),
-        Err(_) => Err(refused(
-            StatusCode::REQUEST_TIMEOUT,
-            ReadingOutcome::SlowBody,
-            format!("the body did not arrive within {BODY_TIMEOUT:?}"),
-        )),
-    }
+    let whole = body::whole(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await;
+    whole.map_err(|error| {
+        let (outcome, told) = match error {
+            BodyError::TooLarge(most) => (
+                ReadingOutcome::TooLarge,
+                format!("a push is at most {most} bytes"),
+            ),
+            BodyError::Broken(_) => (ReadingOutcome::Malformed, error.to_string()),
+            BodyError::Slow(_) => (ReadingOutcome::SlowBody, error.to_string()),
+        };
+        refused(error.status(), outcome, told)
+    })
 }
 
 fn turned(why: Turned) -> Refused {

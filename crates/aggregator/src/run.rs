@@ -15,7 +15,6 @@ use pushscale_daemon::tasks::{Lost, Tasks};
 use pushscale_daemon::tls::{ServerCertificate, TlsError};
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::certificates;
 use crate::config::{Auth, Config};
@@ -245,14 +244,8 @@ struct Parts {
 }
 
 async fn finish(mut tasks: Tasks, stop: Stop) -> Result<(), RunError> {
-    // In this order: once told to stop, the parts end as they should.
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => {}
-        lost = tasks.first_lost() => return Err(lost.into()),
-    }
     // The watches know no end; what matters is that requests in hand are answered.
-    if timeout(GRACE, tasks.all_ended()).await.is_err() {
+    if !tasks.run_until(&stop, GRACE).await? {
         tracing::debug!("some parts were cut off");
     }
     Ok(())

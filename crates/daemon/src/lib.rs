@@ -3,6 +3,7 @@
 //! A convenience, not a layer: hyper, prometheus-client and tracing show through on purpose.
 
 pub mod admin;
+pub mod body;
 pub mod config;
 pub mod exit;
 pub mod http_server;

@@ -4,13 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Method, Request, StatusCode};
+use pushscale_daemon::body::{self, BodyError};
 use pushscale_daemon::reply::{Reply, json, text};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::admit::{Telling, admit};
 use crate::facts::Sidecar;
@@ -109,28 +108,18 @@ impl Admission {
 }
 
 async fn whole_body(request: Request<Incoming>) -> Result<Bytes, Refused> {
-    let too_large = || {
-        let error = format!("an AdmissionReview is at most {MAX_BODY_BYTES} bytes");
-        refused(StatusCode::PAYLOAD_TOO_LARGE, "TooLarge", error)
-    };
-    let body = request.into_body();
-    let announced = body.size_hint().exact();
-    if announced.is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
-        return Err(too_large());
-    }
-    let whole = Limited::new(body, MAX_BODY_BYTES).collect();
-    match timeout(BODY_TIMEOUT, whole).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => {
-            let error = format!("the body did not arrive whole: {error}");
-            Err(refused(StatusCode::BAD_REQUEST, "Malformed", error))
-        }
-        Err(_) => {
-            let error = format!("the body did not arrive within {BODY_TIMEOUT:?}");
-            Err(refused(StatusCode::REQUEST_TIMEOUT, "SlowBody", error))
-        }
-    }
+    let whole = body::whole(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await;
+    whole.map_err(|error| {
+        let (outcome, told) = match error {
+            BodyError::TooLarge(most) => (
+                "TooLarge",
+                format!("an AdmissionReview is at most {most} bytes"),
+            ),
+            BodyError::Broken(_) => ("Malformed", error.to_string()),
+            BodyError::Slow(_) => ("SlowBody", error.to_string()),
+        };
+        refused(error.status(), outcome, told)
+    })
 }
 
 fn refused(status: StatusCode, outcome: &'static str, error: String) -> Refused {

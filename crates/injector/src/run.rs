@@ -17,7 +17,6 @@ use pushscale_daemon::tasks::{Lost, Tasks};
 use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::admission::Admission;
 use crate::config::Config;
@@ -171,13 +170,7 @@ impl Bound {
         let admin = self.admin.serve(Limits::default(), pages, stop.clone());
         tasks.spawn("the admin server", admin);
 
-        // In this order: once told to stop, the parts end as they should.
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            lost = tasks.first_lost() => return Err(lost.into()),
-        }
-        if timeout(GRACE, tasks.all_ended()).await.is_err() {
+        if !tasks.run_until(&stop, GRACE).await? {
             tracing::debug!("some parts were cut off");
         }
         Ok(())

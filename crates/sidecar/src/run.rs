@@ -12,7 +12,6 @@ use pushscale_daemon::shutdown::Stop;
 use pushscale_daemon::tasks::{Lost, Tasks};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::drain;
@@ -117,13 +116,7 @@ impl Bound {
         let pages = Admin::new(readiness, registry, page);
         tasks.spawn("the admin server", admin.serve(limits, pages, stop.clone()));
 
-        // In this order: once told to stop, the parts end as they should.
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            lost = tasks.first_lost() => return Err(lost.into()),
-        }
-        if timeout(GOODBYE, tasks.all_ended()).await.is_err() {
+        if !tasks.run_until(&stop, GOODBYE).await? {
             tracing::warn!("the last push was cut off");
         }
         Ok(())

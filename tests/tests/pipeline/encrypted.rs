@@ -1,11 +1,12 @@
 //! Sidecar to aggregator over TLS: who is believed, who is not, and certificates that change on the way.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pushscale_aggregator::Trust;
 use pushscale_daemon::tls::ServerCertificate;
 use pushscale_protocol::PUSH_PATH;
+use pushscale_simulator::emulated::EmulatedServer;
 use pushscale_tests::authority::Authority;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
@@ -53,6 +54,17 @@ fn file(name: &str, text: &str) -> PathBuf {
     path
 }
 
+/// A sidecar beside this server that pushes to whom the file vouches for.
+async fn believing(ca: &Path, server: &EmulatedServer, world: &SmallWorld) -> TestSidecar {
+    TestSidecar::start_with(
+        "torchserve-0",
+        &server.addresses(),
+        &world.push.to_string(),
+        &[("PUSHSCALE_SIDECAR_CA_FILE", ca.to_str().unwrap())],
+    )
+    .await
+}
+
 #[tokio::test]
 async fn whoever_is_not_believed_gets_no_reading_until_the_ca_file_says_so() {
     let (ours, foreign) = (Authority::new("ours"), Authority::new("foreign"));
@@ -61,13 +73,7 @@ async fn whoever_is_not_believed_gets_no_reading_until_the_ca_file_says_so() {
     let world = world(&certificate).await;
     let server = server().await;
     let ca = file("foreign-then-ours", &foreign.pem());
-    let sidecar = TestSidecar::start_with(
-        "torchserve-0",
-        &server.addresses(),
-        &world.push.to_string(),
-        &[("PUSHSCALE_SIDECAR_CA_FILE", ca.to_str().unwrap())],
-    )
-    .await;
+    let sidecar = believing(&ca, &server, &world).await;
     http::until(SOON, || async { refused(&world, "Handshake").await >= 2 }).await;
     assert_eq!(taken(&world).await, 0);
 
@@ -88,13 +94,7 @@ async fn a_ca_file_that_is_not_there_yet_is_waited_for() {
     let server = server().await;
     let ca = file("comes-late", "");
     std::fs::remove_file(&ca).unwrap();
-    let sidecar = TestSidecar::start_with(
-        "torchserve-0",
-        &server.addresses(),
-        &world.push.to_string(),
-        &[("PUSHSCALE_SIDECAR_CA_FILE", ca.to_str().unwrap())],
-    )
-    .await;
+    let sidecar = believing(&ca, &server, &world).await;
     let failed = "pushscale_sidecar_pushes_total{outcome=\"Unreachable\"}";
     http::until(SOON, || async {
         let metrics = http::get(sidecar.address, "/metrics").await.body;
@@ -116,13 +116,7 @@ async fn a_certificate_for_another_name_is_not_believed() {
     let world = world(&certificate).await;
     let server = server().await;
     let ca = file("other-name", &ours.pem());
-    let sidecar = TestSidecar::start_with(
-        "torchserve-0",
-        &server.addresses(),
-        &world.push.to_string(),
-        &[("PUSHSCALE_SIDECAR_CA_FILE", ca.to_str().unwrap())],
-    )
-    .await;
+    let sidecar = believing(&ca, &server, &world).await;
     http::until(SOON, || async { refused(&world, "Handshake").await >= 2 }).await;
     assert_eq!(taken(&world).await, 0);
 
