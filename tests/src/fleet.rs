@@ -9,17 +9,17 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
 use pushscale_injector::{Facts, Outcome, PullPolicy, Sidecar, Trust};
 use pushscale_simulator::cache;
 use pushscale_simulator::kit::Kit;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::load::Load;
 use crate::programs;
 use crate::rig::{Image, Rig};
 
@@ -204,33 +204,22 @@ impl<'a> Fleet<'a> {
         self.kubectl(&["describe", "pushscaler", "torchserve"])
     }
 
-    /// The URL of the model through the Service.
-    pub fn url(&self) -> String {
-        let output = "-o=jsonpath={.spec.clusterIP}";
-        let address = self.kubectl(&["get", "service", "torchserve", output]);
-        format!("http://{address}:8080/predictions/sleepy")
+    /// The `host:port` of its Service.
+    pub fn address(&self) -> String {
+        let output = "-o=jsonpath={.spec.clusterIP}:8080";
+        self.kubectl(&["get", "service", "torchserve", output])
     }
 
-    /// Starts a load through the Service, a new connection for each request: kube-proxy balances connections.
-    pub fn load(&self, steps: &[&str], json: &Path) -> Load {
-        self.load_at(&self.url(), steps, json)
+    /// Starts a load through the Service: kube-proxy balances connections.
+    pub fn load(&self, steps: &[&str]) -> Load {
+        Load::start(self.rig, &self.namespace, &self.address(), steps)
     }
 
     /// The same for one pod alone.
-    pub fn load_pod(&self, pod: &str, steps: &[&str], json: &Path) -> Load {
-        let address = self.kubectl(&["get", "pod", pod, "-o=jsonpath={.status.podIP}"]);
-        let url = format!("http://{address}:8080/predictions/sleepy");
-        self.load_at(&url, steps, json)
-    }
-
-    fn load_at(&self, url: &str, steps: &[&str], json: &Path) -> Load {
-        let mut command = self.rig.command(programs::load().to_str().unwrap());
-        command.args(["--url", url]);
-        for step in steps {
-            command.args(["--step", step]);
-        }
-        command.arg("--json").arg(json).stdout(Stdio::null());
-        Load(command.spawn().unwrap())
+    pub fn load_pod(&self, pod: &str, steps: &[&str]) -> Load {
+        let output = "-o=jsonpath={.status.podIP}:8080";
+        let address = self.kubectl(&["get", "pod", pod, output]);
+        Load::start(self.rig, &self.namespace, &address, steps)
     }
 
     /// Takes it away again: its pods end while the next fleet starts.
@@ -243,30 +232,6 @@ impl<'a> Fleet<'a> {
         ]);
         let namespace = ["delete", "namespace", &self.namespace, "--wait=false"];
         self.rig.kubectl(&namespace).unwrap();
-    }
-}
-
-/// A load on its way. Killed when dropped.
-#[derive(Debug)]
-pub struct Load(Child);
-
-impl Load {
-    /// Waits until its schedule is over and the last answer has come.
-    pub fn finish(mut self) {
-        assert!(self.0.wait().unwrap().success());
-    }
-
-    /// Ends the schedule now and waits until the last answer has come.
-    pub fn stop(self) {
-        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
-        self.finish();
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
     }
 }
 

@@ -9,6 +9,7 @@ pub mod everything;
 pub mod fleet;
 pub mod http;
 pub mod injector;
+pub mod load;
 pub mod programs;
 pub mod pushed;
 pub mod rig;

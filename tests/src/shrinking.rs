@@ -12,9 +12,8 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::fleet::{Fleet, until};
+use crate::load::Loaded;
 use crate::rig::Rig;
 
 /// Between these sizes the fleet goes down and up.
@@ -23,22 +22,13 @@ pub const PODS: u32 = 4;
 /// Requests a second: 70 % of what three pods of one worker and 105 ms a request answer.
 pub const RATE: u32 = 20;
 
-/// What became of the requests.
+/// What became of the requests, and of the pods.
 #[derive(Debug)]
 pub struct Shrunk {
-    /// How many were sent.
-    pub sent: u64,
-    /// By what the client saw, those that were not answered with 200.
-    pub lost: BTreeMap<String, u64>,
+    /// The requests.
+    pub loaded: Loaded,
     /// What the drains said, one of each pod that ended.
     pub drains: Vec<String>,
-}
-
-impl Shrunk {
-    /// Requests lost.
-    pub fn lost(&self) -> u64 {
-        self.lost.values().sum()
-    }
 }
 
 /// Takes one pod away so many times, by hand: the fleet's PushScaler is removed, since it would have a say.
@@ -47,14 +37,12 @@ impl Shrunk {
 /// If the pods do not come and go in time.
 pub fn shrink(rig: &Rig, fleet: &Fleet<'_>, times: u32) -> Shrunk {
     fleet.kubectl(&["delete", "pushscaler", "torchserve"]);
-    let folder = rig.logs_dir();
-    let json = folder.join(format!("{}-load.json", fleet.namespace()));
     let mut followed = Followed {
         rig,
         namespace: fleet.namespace(),
         logs: BTreeMap::new(),
     };
-    let load = fleet.load(&[&format!("{RATE}:3600")], &json);
+    let load = fleet.load(&[&format!("{RATE}:3600")]);
     let mut ended = BTreeSet::new();
     for _ in 0..times {
         let before = fleet.pods();
@@ -78,16 +66,8 @@ pub fn shrink(rig: &Rig, fleet: &Fleet<'_>, times: u32) -> Shrunk {
             fleet.kubectl(&all).lines().count() == PODS as usize
         });
     }
-    load.stop();
-    let report: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
-    let outcomes = report["byOutcome"].as_object().unwrap();
     Shrunk {
-        sent: report["sent"].as_u64().unwrap(),
-        lost: outcomes
-            .iter()
-            .filter(|(outcome, _)| *outcome != "200")
-            .map(|(outcome, spread)| (outcome.clone(), spread["n"].as_u64().unwrap()))
-            .collect(),
+        loaded: load.stop(),
         drains: followed.drains(&ended),
     }
 }

@@ -180,9 +180,10 @@ fn once(rig: &Rig, fleet: &Fleet<'_>, name: &str, seconds: u32) -> Run {
         folder.join(format!("mark-{name}")),
         folder.join(format!("load-{name}.csv")),
     );
+    let url = format!("http://{}/predictions/sleepy", fleet.address());
     let mut load = rig
         .command(pushscale_tests::programs::load().to_str().unwrap())
-        .args(["--url", &fleet.url()])
+        .args(["--url", &url])
         .args([
             "--step",
             &format!("2:{before}"),

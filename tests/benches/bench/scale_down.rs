@@ -67,12 +67,13 @@ pub(crate) fn run() {
 }
 
 fn tell(what: &str, shrunk: &Shrunk, times: u32) {
+    let loaded = &shrunk.loaded;
     println!(
         "  {what}: {} of {} requests lost ({:.2} a scale-down) {:?}",
-        shrunk.lost(),
-        shrunk.sent,
-        shrunk.lost() as f64 / f64::from(times),
-        shrunk.lost
+        loaded.count_lost(),
+        loaded.sent,
+        loaded.count_lost() as f64 / f64::from(times),
+        loaded.lost
     );
 }
 

@@ -8,7 +8,7 @@ use pushscale_tests::fleet::until;
 use pushscale_tests::rig::Rig;
 use serde_json::Value;
 
-use crate::stage::{Load, Stage, assert_injected, kubectl, until_size};
+use crate::stage::{Stage, assert_injected, kubectl, start_load, until_size};
 
 #[test]
 fn every_command_of_the_page_works_the_replicas_follow_a_load_and_nothing_is_lost_nor_left() {
@@ -61,7 +61,7 @@ fn every_command_of_the_page_works_the_replicas_follow_a_load_and_nothing_is_los
 /// answered.
 fn follows_a_load(rig: &Rig) {
     assert_injected(rig);
-    let load = Load::start(rig, &["2:10", "25:40", "5:90"]);
+    let load = start_load(rig, &["2:10", "25:40", "5:90"]);
     let began = Instant::now();
     until_size(rig, Duration::from_secs(60), "scaled up to 5", |size| {
         size == 5
@@ -76,9 +76,9 @@ fn follows_a_load(rig: &Rig) {
     until(Duration::from_secs(60), "drained", || {
         kubectl(rig, &["get", "pods", "-o=name"]).lines().count() <= 2
     });
-    let (sent, lost) = load.finish();
-    println!("5 replicas after {up:.1?}, fewer after {down:.1?}; {sent} requests, lost: {lost:?}");
-    assert_eq!(lost, Vec::<String>::new());
+    let loaded = load.finish();
+    println!("5 replicas after {up:.1?}, fewer after {down:.1?}; {loaded:?}");
+    assert_eq!(loaded.count_lost(), 0, "{loaded:?}");
     assert_injected(rig);
     let scaler = kubectl(rig, &["get", "pushscaler/torchserve", "-o=json"]);
     let scaler: Value = serde_json::from_str(&scaler).unwrap();

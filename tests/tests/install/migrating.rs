@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use pushscale_tests::document::Document;
 use pushscale_tests::fleet::until;
 
-use crate::stage::{Load, Stage, until_size};
+use crate::stage::{Stage, start_load, until_size};
 
 /// There is no metrics server here: it finds nothing to go by and leaves the size as it is, whatever comes.
 const HPA: &str = "\
@@ -46,7 +46,7 @@ fn an_hpa_is_watched_replaced_and_brought_back() {
     );
 
     // It says what it would do, and the HPA's size stands.
-    let load = Load::start(&stage.rig, &["25:20"]);
+    let load = start_load(&stage.rig, &["25:20"]);
     until(Duration::from_secs(30), "more recommended", || {
         let wanted = "-o=jsonpath={.status.desiredReplicas}";
         let wanted = stage.kubectl(&["get", "pushscaler/torchserve", wanted]);
@@ -61,7 +61,7 @@ fn an_hpa_is_watched_replaced_and_brought_back() {
     drop(load);
 
     stage.reader.follow(page.section("2. Switch"), |_| {});
-    let load = Load::start(&stage.rig, &["25:30"]);
+    let load = start_load(&stage.rig, &["25:30"]);
     until_size(&stage.rig, Duration::from_secs(40), "scaled up", |size| {
         size >= 4
     });

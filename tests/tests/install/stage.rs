@@ -1,14 +1,14 @@
 //! A fresh node with our images, a reader with values of his own, and a load.
 
-use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pushscale_tests::charts::Helm;
 use pushscale_tests::document::Reader;
 use pushscale_tests::fleet::{self, until};
+use pushscale_tests::load::Load;
 use pushscale_tests::programs;
 use pushscale_tests::rig::{Image, Rig, Shape};
 use pushscale_tests::torchserve_values::torchserve_values;
@@ -106,46 +106,11 @@ pub(crate) fn assert_injected(rig: &Rig) {
     }
 }
 
-/// A load through the Service, a new connection for each request.
-pub(crate) struct Load {
-    child: Child,
-    json: PathBuf,
-}
-
-impl Load {
-    pub(crate) fn start(rig: &Rig, steps: &[&str]) -> Self {
-        let output = "-o=jsonpath={.spec.clusterIP}";
-        let address = kubectl(rig, &["get", "service/torchserve", output]);
-        let url = format!("http://{address}:8080/predictions/sleepy");
-        let json = rig.logs_dir().join("load.json");
-        let mut command = rig.command(programs::load().to_str().unwrap());
-        command.args(["--url", &url]).arg("--json").arg(&json);
-        for step in steps {
-            command.args(["--step", step]);
-        }
-        let child = command.stdout(Stdio::null()).spawn().unwrap();
-        Self { child, json }
-    }
-
-    /// Waits for the last answer: requests sent, and those that were lost, by what the client saw.
-    pub(crate) fn finish(mut self) -> (u64, Vec<String>) {
-        assert!(self.child.wait().unwrap().success());
-        let report: Value = serde_json::from_str(&fs::read_to_string(&self.json).unwrap()).unwrap();
-        let outcomes = report["byOutcome"].as_object().unwrap();
-        let lost = outcomes
-            .iter()
-            .filter(|(outcome, _)| *outcome != "200")
-            .map(|(outcome, spread)| format!("{} of {outcome}", spread["n"]))
-            .collect();
-        (report["sent"].as_u64().unwrap(), lost)
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
+/// Starts a load through the Service.
+pub(crate) fn start_load(rig: &Rig, steps: &[&str]) -> Load {
+    let output = "-o=jsonpath={.spec.clusterIP}:8080";
+    let address = kubectl(rig, &["get", "service/torchserve", output]);
+    Load::start(rig, "models", &address, steps)
 }
 
 /// Waits until the size is so.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
-use pushscale_tests::fleet::{Fleet, FleetOptions, Load, until};
+use pushscale_tests::fleet::{Fleet, FleetOptions, until};
 
 use crate::ground;
 
@@ -32,10 +32,7 @@ fn a_killed_aggregator_is_replaced_and_the_new_one_scales() {
         pod
     };
     let killed = kill();
-    let loads = fleets.each_ref().map(|fleet| {
-        let report = format!("{}.json", fleet.namespace());
-        fleet.load(&["15:30"], &ground.rig.logs_dir().join(report))
-    });
+    let loads = fleets.each_ref().map(|fleet| fleet.load(&["15:30"]));
     until(Duration::from_secs(60), "scaled up by the new one", || {
         fleets.iter().all(|fleet| fleet.replicas() >= 3)
     });
@@ -50,7 +47,9 @@ fn a_killed_aggregator_is_replaced_and_the_new_one_scales() {
         }
         std::thread::sleep(Duration::from_secs(1));
     }
-    loads.into_iter().for_each(Load::finish);
+    for load in loads {
+        load.finish();
+    }
     until(Duration::from_secs(150), "on the way down", || {
         let mut sizes = fleets.iter().zip(at_the_kill);
         sizes.all(|(fleet, before)| fleet.replicas() < before)

@@ -31,13 +31,13 @@ fn five_pods_end_under_load_and_no_request_is_lost() {
         let without = both.spawn(|| run("undrained", false));
         (with.join().unwrap(), without.join().unwrap())
     });
-    assert_eq!(with.lost(), 0, "{with:?}");
+    assert_eq!(with.loaded.count_lost(), 0, "{with:?}");
     assert_eq!(with.drains.len(), 5, "{with:?}");
     for drain in &with.drains {
         assert!(drain.starts_with("drained after "), "{with:?}");
     }
     // What shows that the pods did end under load.
-    assert!(without.lost() > 0, "{without:?}");
+    assert!(without.loaded.count_lost() > 0, "{without:?}");
 }
 
 #[test]
@@ -69,9 +69,8 @@ fn the_pod_that_has_most_to_do_is_the_last_to_go() {
         fleet.describe().contains("3 of 3 running pods report")
     });
     let busy = fleet.pods().swap_remove(0);
-    let json = ground.rig.logs_dir().join("emptiest-load.json");
     // Twice what it bears: its queue is there to be seen at any moment.
-    let load = fleet.load_pod(&busy, &["20:3600"], &json);
+    let load = fleet.load_pod(&busy, &["20:3600"]);
     thread::sleep(Duration::from_secs(4));
     for replicas in [2, 1] {
         least(replicas);

@@ -38,8 +38,7 @@ fn follow_the_load(ground: &Ground, algorithm: Algorithm, said: &[&str]) {
     let name = format!("step-{algorithm:?}").to_lowercase();
     let options = FleetOptions::by(algorithm);
     let fleet = Fleet::create(ground.rig, ground.kit, &name, &options);
-    let report = ground.rig.logs_dir().join(format!("{name}.json"));
-    let load = fleet.load(&["2:10", "25:25"], &report);
+    let load = fleet.load(&["2:10", "25:25"]);
 
     // The first seconds of 2/s are no overload.
     let mut largest = 0;

@@ -1,0 +1,105 @@
+//! A load on a Service of the rig, and what became of each request.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::fleet::until;
+use crate::programs;
+use crate::rig::Rig;
+
+/// A load on its way, a new connection for each request. Killed when dropped.
+#[derive(Debug)]
+pub struct Load {
+    child: Child,
+    samples: PathBuf,
+}
+
+/// What became of the requests.
+#[derive(Debug)]
+pub struct Loaded {
+    /// How many were sent.
+    pub sent: usize,
+    /// When those left that were not answered with 200, in seconds from the start, by what the client saw.
+    pub lost: BTreeMap<String, Vec<f64>>,
+}
+
+impl Load {
+    /// Starts one on a `host:port`, once somebody answers there: for a moment after the first pod is Ready, kube-proxy
+    /// still refuses connections to its Service for want of endpoints. Four pods that became Ready at once had 0.25 s of it,
+    /// which is nobody's loss.
+    pub fn start(rig: &Rig, name: &str, address: &str, steps: &[&str]) -> Self {
+        let (host, port) = address.rsplit_once(':').unwrap();
+        let connect = format!("exec 3<>/dev/tcp/{host}/{port}");
+        until(Duration::from_secs(20), "reachable", || {
+            let mut bash = rig.command("bash");
+            bash.args(["-c", &connect]).stderr(Stdio::null());
+            bash.status().unwrap().success()
+        });
+        let samples = rig.logs_dir().join(format!("{name}-load.csv"));
+        let mut command = rig.command(programs::load().to_str().unwrap());
+        let url = format!("http://{address}/predictions/sleepy");
+        command.args(["--url", &url]);
+        for step in steps {
+            command.args(["--step", step]);
+        }
+        command.arg("--csv").arg(&samples);
+        let log = fs::File::create(samples.with_extension("json")).unwrap();
+        let child = command.stdout(log).spawn().unwrap();
+        Self { child, samples }
+    }
+
+    /// Waits until its schedule is over and the last answer has come.
+    pub fn finish(mut self) -> Loaded {
+        assert!(self.child.wait().unwrap().success());
+        let mut loaded = Loaded {
+            sent: 0,
+            lost: BTreeMap::new(),
+        };
+        for sample in fs::read_to_string(&self.samples).unwrap().lines().skip(1) {
+            let [start_s, _, outcome] = sample.split(',').collect::<Vec<_>>()[..] else {
+                panic!("not a sample: {sample}");
+            };
+            loaded.sent += 1;
+            if outcome != "200" {
+                let left = start_s.parse().unwrap();
+                loaded
+                    .lost
+                    .entry(outcome.to_owned())
+                    .or_default()
+                    .push(left);
+            }
+        }
+        loaded
+    }
+
+    /// Ends the schedule now and waits until the last answer has come.
+    pub fn stop(self) -> Loaded {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.finish()
+    }
+}
+
+impl Loaded {
+    /// How many were lost.
+    pub fn count_lost(&self) -> usize {
+        self.lost.values().map(Vec::len).sum()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
