@@ -104,6 +104,10 @@ test-charts: programs $(if $(filter node,$(SHAPE)),image) ## Test the charts: re
 test-install: programs image test-build ## Follow docs/INSTALL.md and docs/MIGRATING.md on a fresh node, under load (root)
 	$(TEST) -p pushscale-tests --test install
 
+.PHONY: test-rotation
+test-rotation: programs static ## Wait for the kubelet to renew a pod's token, which takes it eight minutes; no part of `make test` (root)
+	$(TEST) -p pushscale-tests --test rotation -- --nocapture
+
 test-build:
 	$(TEST) --workspace --no-run
 

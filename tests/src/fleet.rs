@@ -108,8 +108,8 @@ pub struct FleetOptions {
     /// Pods are Ready only once their model has answered a request. Before that requests queue, and on a machine that is
     /// slow to load it the queue overflows.
     pub loaded: bool,
-    /// Sidecars as the injector makes them, with TLS and tokens, for an aggregator that asks for both.
-    pub trust: bool,
+    /// Sidecars as the injector makes them, with TLS and tokens that live so long, for an aggregator that asks for both.
+    pub token_seconds: Option<u32>,
 }
 
 impl FleetOptions {
@@ -127,7 +127,7 @@ impl FleetOptions {
             behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 15 } }),
             drain: true,
             loaded: false,
-            trust: false,
+            token_seconds: None,
         }
     }
 }
@@ -298,15 +298,15 @@ fn stand_in(deployment: &mut Value, kit: &Kit, options: &FleetOptions) {
     let arguments = template["containers"][0]["args"].as_array_mut().unwrap();
     arguments.extend(options.torchserve.iter().map(|word| json!(word)));
     deployment["spec"]["replicas"] = json!(options.replicas);
-    if options.trust {
+    if let Some(seconds) = options.token_seconds {
         let template = &mut deployment["spec"]["template"];
         template["spec"]["initContainers"] = json!([]);
-        inject(template);
+        inject(template, seconds);
     }
 }
 
-/// Puts the sidecar in as the injector does.
-fn inject(template: &mut Value) {
+/// Puts the sidecar in as the injector does, but for the life of its token.
+fn inject(template: &mut Value, token_seconds: u32) {
     let sidecar = Sidecar {
         image: format!("pushscale/sidecar:{TAG}"),
         pull_policy: PullPolicy::IfNotPresent,
@@ -322,6 +322,11 @@ fn inject(template: &mut Value) {
     let outcome = pushscale_injector::inject_value(template, &facts).unwrap();
     assert!(matches!(outcome, Outcome::Injected(_)), "{outcome:?}");
     pushscale_injector::apply(&outcome.changes(), template);
+    let volumes = template["spec"]["volumes"].as_array_mut().unwrap();
+    let token = volumes
+        .iter_mut()
+        .find_map(|volume| volume.pointer_mut("/projected/sources/0/serviceAccountToken"));
+    token.unwrap()["expirationSeconds"] = json!(token_seconds);
 }
 
 /// The rig's example pod with a real TorchServe made of folders of this machine.

@@ -42,3 +42,8 @@ domain than the usual one: there the search must do. */}}
 {{- define "pushscale.keeps-webhook" -}}
 {{- if and .Values.injector.enabled (or (eq .Values.tls.mode "selfSigned") (and (eq .Values.tls.mode "secret") (not .Values.tls.secret.caBundle))) }}yes{{ end }}
 {{- end }}
+
+{{/* Whether what the aggregator may do to pods is limited to the annotation that it needs. */}}
+{{- define "pushscale.pod-policy" -}}
+{{- if and .Values.aggregator.podDeletionCost (semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version) }}yes{{ end }}
+{{- end }}

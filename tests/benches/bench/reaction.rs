@@ -77,7 +77,7 @@ pub(crate) fn run() {
             let rig = if subject.trust { &trusting } else { &plain };
             let options = FleetOptions {
                 behavior: Value::Null,
-                trust: subject.trust,
+                token_seconds: subject.trust.then_some(3600),
                 ..FleetOptions::by(subject.algorithm)
             };
             let name = format!("{:?}-{number}", subject.algorithm).to_lowercase();

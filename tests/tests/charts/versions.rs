@@ -32,6 +32,26 @@ fn the_chart_gives_every_right_of_the_plain_manifest() {
     assert!(missing.is_empty(), "the chart does not allow {missing:#?}");
 }
 
+#[test]
+fn the_chart_and_the_plain_manifest_limit_the_right_to_patch_pods_in_the_same_words() {
+    let Some(helm) = Helm::for_test() else { return };
+    let policies = |manifest: &str| -> Vec<Value> {
+        let all = objects(manifest).into_iter();
+        let kind = "ValidatingAdmissionPolicy";
+        all.filter(|object| object["kind"].as_str().unwrap().starts_with(kind))
+            .map(|mut object| object["spec"].take())
+            .collect()
+    };
+    let values = json!({ "fullnameOverride": "pushscale" });
+    let rendered = helm.template("pushscale", &values).unwrap();
+    let plain = policies(&file("helm/plain/aggregator.yaml"));
+    assert_eq!(plain.len(), 2);
+    for policy in policies(&rendered) {
+        assert!(plain.contains(&policy), "{policy:#}");
+    }
+    assert_eq!(policies(&rendered).len(), 2);
+}
+
 /// Each right of the aggregator alone: in one namespace or all, verb, group, resource, name.
 fn rights(manifest: &str) -> BTreeSet<String> {
     let words = |list: &Value| -> Vec<String> {

@@ -15,6 +15,7 @@ mod injection;
 mod leaving;
 mod modes;
 mod mutations;
+mod rights;
 mod rivals;
 mod rollouts;
 mod scaling;

@@ -1,0 +1,121 @@
+//! What the aggregator's account may do to a pod: the API server itself judges, by RBAC and by the policy that comes with it.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use pushscale_tests::cluster::{Namespace, SOON};
+use pushscale_tests::rig::RigError;
+use serde_json::{Value, json};
+
+use crate::rig;
+
+const ACCOUNT: &str = "--as=system:serviceaccount:pushscale:pushscale-aggregator";
+const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// A patch of the pod by somebody: refused in these words, if it is.
+fn patch(namespace: &Namespace<'_>, by: &[&str], pod: &str, patch: &Value) -> Result<(), String> {
+    let file = namespace
+        .rig
+        .logs_dir()
+        .join(format!("{}-patch.json", namespace.name));
+    fs::write(&file, patch.to_string()).unwrap();
+    let file = format!("--patch-file={}", file.display());
+    let namespace_is = format!("--namespace={}", namespace.name);
+    let command = [
+        &namespace_is,
+        "patch",
+        "pod",
+        pod,
+        "--type=strategic",
+        &file,
+    ];
+    match namespace.rig.kubectl(&[&command[..], by].concat()) {
+        Ok(_) => Ok(()),
+        Err(RigError::Command { stderr, .. }) => Err(stderr),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn annotate(annotations: Value) -> Value {
+    json!({ "metadata": { "annotations": annotations } })
+}
+
+#[tokio::test]
+async fn it_may_say_what_a_pod_costs_and_nothing_else() {
+    let namespace = Namespace::create(rig(), "rights");
+    namespace.deploy("Deployment", 1).await;
+    let pod = namespace.run_pods(1).await.swap_remove(0).name;
+    patch(&namespace, &[], &pod, &annotate(json!({ "theirs": "1" }))).unwrap();
+    // kubectl reads what it patches; the aggregator does not and may not.
+    let role = "--clusterrole=view";
+    let account = "--serviceaccount=pushscale:pushscale-aggregator";
+    namespace.kubectl(&["create", "rolebinding", "kubectl", role, account]);
+
+    let mut tolerations = namespace.get("pod", &pod)["spec"]["tolerations"].take();
+    let more = json!({ "key": "other", "operator": "Exists" });
+    tolerations.as_array_mut().unwrap().push(more);
+    let image = json!({ "spec": { "containers": [{ "name": "torchserve", "image": "other" }] } });
+    // Every other change that the API server allows of a pod that runs.
+    let others = [
+        ("image", image),
+        (
+            "deadline",
+            json!({ "spec": { "activeDeadlineSeconds": 1 } }),
+        ),
+        (
+            "toleration",
+            json!({ "spec": { "tolerations": tolerations } }),
+        ),
+        (
+            "label",
+            json!({ "metadata": { "labels": { "app": "other" } } }),
+        ),
+        (
+            "no labels",
+            json!({ "metadata": { "labels": Value::Null } }),
+        ),
+        (
+            "finalizer",
+            json!({ "metadata": { "finalizers": ["pushscale.dev/stays"] } }),
+        ),
+        (
+            "owner",
+            json!({ "metadata": { "ownerReferences": Value::Null } }),
+        ),
+        ("new annotation", annotate(json!({ "ours": "1" }))),
+        ("changed annotation", annotate(json!({ "theirs": "2" }))),
+        (
+            "removed annotation",
+            annotate(json!({ "theirs": Value::Null })),
+        ),
+        (
+            "two at once",
+            annotate(json!({ COST: "-1000", "ours": "1" })),
+        ),
+    ];
+    // The API server takes up a policy a moment after it has been made.
+    let dry = "--dry-run=server";
+    let began = Instant::now();
+    while patch(&namespace, &[ACCOUNT, dry], &pod, &others[0].1).is_ok() {
+        assert!(began.elapsed() < SOON, "the policy is not in force");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    for (what, change) in &others {
+        let said = patch(&namespace, &[ACCOUNT, dry], &pod, change).expect_err(what);
+        assert!(
+            said.contains(COST) && said.contains("nothing else"),
+            "{what}: {said}"
+        );
+        // It is the account that may not.
+        patch(&namespace, &[dry], &pod, change).unwrap_or_else(|said| panic!("{what}: {said}"));
+    }
+    for annotations in [
+        json!({ COST: "-1000" }),
+        json!({ COST: "5" }),
+        json!({ COST: Value::Null }),
+    ] {
+        patch(&namespace, &[ACCOUNT], &pod, &annotate(annotations)).unwrap();
+    }
+    let pod = namespace.get("pod", &pod);
+    assert_eq!(pod["metadata"]["annotations"], json!({ "theirs": "1" }));
+}
