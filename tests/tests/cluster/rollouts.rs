@@ -3,90 +3,28 @@
 //! The pods of this module run as a kubelet would have it: those of the old version and of a good new one are ready a
 //! moment after they were made, those of a broken one never. The load is shared by all that are ready.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+mod servers;
+
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use pushscale_api::Algorithm;
 use pushscale_tests::cluster::{Aggregator, Namespace, SOON};
-use pushscale_tests::pushed::{Says, Voice};
-use serde_json::Value;
-use tokio::task::JoinHandle;
 
 use crate::rig;
-
-/// The image whose pods never become ready.
-const BROKEN: &str = "broken";
+use servers::{BROKEN, Pod, Servers};
 
 /// As many as 4 pods just bear, by either algorithm: each waits for the target, or gets 7.5 of some 9 requests a second.
 const LOAD: f64 = 4.0;
 
 struct Rollout<'a> {
-    namespace: Namespace<'a>,
+    servers: Servers,
     _aggregator: Aggregator,
-    servers: Arc<Mutex<Servers>>,
-    sidecars: JoinHandle<()>,
+    namespace: Namespace<'a>,
     /// Broken pods that are known to run.
     set: BTreeSet<String>,
     least: u64,
     most: u64,
-}
-
-impl Drop for Rollout<'_> {
-    fn drop(&mut self) {
-        self.sidecars.abort();
-    }
-}
-
-/// What the sidecars see.
-#[derive(Clone, Default)]
-struct Servers {
-    load: f64,
-    ready: Vec<Pod>,
-    broken: Vec<Pod>,
-}
-
-/// Four readings a second of every pod, whatever kubectl takes meanwhile.
-async fn say_how_they_are(
-    namespace: String,
-    aggregator: SocketAddr,
-    algorithm: Algorithm,
-    servers: Arc<Mutex<Servers>>,
-) {
-    let mut voices: BTreeMap<String, Voice> = BTreeMap::new();
-    let mut ticks = tokio::time::interval(Duration::from_millis(250));
-    loop {
-        ticks.tick().await;
-        let now = servers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
-        let share = now.load / now.ready.len().max(1) as f64;
-        let says = match algorithm {
-            Algorithm::Ratio => Says::Wait(share),
-            Algorithm::Model => Says::Load(share * 7.5),
-        };
-        let ready = now.ready.iter().map(|pod| (pod, says));
-        let broken = now.broken.iter().map(|pod| (pod, Says::Nothing));
-        for (pod, says) in ready.chain(broken) {
-            let voice = voices
-                .entry(pod.uid.clone())
-                .or_insert_with(|| Voice::new(&namespace, &pod.name, &pod.uid));
-            let answer = voice.say(aggregator, says).await;
-            assert!(matches!(answer.status, 200 | 404), "{answer:?}");
-        }
-    }
-}
-
-/// One pod as the API server has it.
-#[derive(Clone)]
-struct Pod {
-    name: String,
-    uid: String,
-    image: String,
-    ready: bool,
 }
 
 impl Rollout<'_> {
@@ -102,16 +40,11 @@ impl Rollout<'_> {
              behavior: {{ scaleDown: {{ stabilizationWindowSeconds: 3 }} }}\n"
         );
         namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", &more);
-        let servers = Arc::new(Mutex::new(Servers {
-            load: LOAD,
-            ..Servers::default()
-        }));
-        let sidecars = say_how_they_are(name, aggregator.push, algorithm, Arc::clone(&servers));
+        let servers = Servers::start(&namespace, aggregator.push, algorithm, LOAD);
         let mut rollout = Self {
-            namespace,
-            _aggregator: aggregator,
             servers,
-            sidecars: tokio::spawn(sidecars),
+            _aggregator: aggregator,
+            namespace,
             set: BTreeSet::new(),
             least: 0,
             most: 0,
@@ -134,42 +67,13 @@ impl Rollout<'_> {
             .kubectl(&["set", "image", "deployment/torchserve", &image]);
     }
 
-    fn pods(&self) -> Vec<Pod> {
-        let list = ["get", "pods", "-l", "app=torchserve", "-o", "json"];
-        let list: Value = serde_json::from_str(&self.namespace.kubectl(&list)).unwrap();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let pods = list["items"].as_array().unwrap().iter();
-        pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
-            .map(|pod| Pod {
-                name: text(&pod["metadata"]["name"]),
-                uid: text(&pod["metadata"]["uid"]),
-                image: text(&pod["spec"]["containers"][0]["image"]),
-                ready: pod["status"]["conditions"][0]["status"] == "True",
-            })
-            .collect()
-    }
-
-    fn set_load(&self, load: f64) {
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        servers.load = load;
-    }
-
     /// A moment: pods become ready or do not, and their sidecars see it.
     async fn moment(&mut self) -> Vec<Pod> {
-        let pods = self.pods();
-        let (ready, others): (Vec<_>, Vec<_>) = pods.iter().cloned().partition(|pod| pod.ready);
-        let (broken, good): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|pod| pod.image == BROKEN);
-        {
-            let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-            servers.ready = ready;
-            servers.broken.clone_from(&broken);
-        }
-        for pod in good {
-            self.namespace.set_pod_if_there(&pod.name, "Running", true);
-        }
-        for pod in broken {
-            if self.set.insert(pod.uid) {
+        let pods = self.servers.pods();
+        for pod in pods.iter().filter(|pod| !pod.ready) {
+            if pod.image != BROKEN {
+                self.namespace.set_pod_if_there(&pod.name, "Running", true);
+            } else if self.set.insert(pod.uid.clone()) {
                 self.namespace.set_pod_if_there(&pod.name, "Running", false);
             }
         }
@@ -270,7 +174,7 @@ async fn breaks(algorithm: Algorithm, twice: std::ops::RangeInclusive<u64>) {
     rollout.drive(Duration::from_secs(15)).await;
     rollout.stayed(steady(algorithm));
     // Twice the load, which the old version alone must bear.
-    rollout.set_load(2.0 * LOAD);
+    rollout.servers.set_load(2.0 * LOAD);
     rollout
         .until("grown", |rollout, _| {
             rollout.namespace.replicas() >= *twice.start()
@@ -321,9 +225,9 @@ async fn pauses(algorithm: Algorithm) {
         .namespace
         .kubectl(&["rollout", "pause", "deployment/torchserve"]);
     rollout.drive(Duration::from_secs(10)).await;
-    assert!(both(&rollout.pods()), "both versions are there");
+    assert!(both(&rollout.servers.pods()), "both versions are there");
     rollout.stayed(steady(algorithm));
-    rollout.set_load(2.0 * LOAD);
+    rollout.servers.set_load(2.0 * LOAD);
     rollout
         .until("grown", |rollout, pods| {
             rollout.namespace.replicas() >= 7 && pods.len() >= 7 && both(pods)

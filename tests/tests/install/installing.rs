@@ -61,7 +61,7 @@ fn every_command_of_the_page_works_the_replicas_follow_a_load_and_nothing_is_los
 /// answered.
 fn follows_a_load(rig: &Rig) {
     assert_injected(rig);
-    let load = start_load(rig, &["2:10", "25:40", "5:90"]);
+    let load = start_load(rig, &["2:10", "25:20", "5:3600"]);
     let began = Instant::now();
     until_size(rig, Duration::from_secs(60), "scaled up to 5", |size| {
         size == 5
@@ -76,7 +76,7 @@ fn follows_a_load(rig: &Rig) {
     until(Duration::from_secs(60), "drained", || {
         kubectl(rig, &["get", "pods", "-o=name"]).lines().count() <= 2
     });
-    let loaded = load.finish();
+    let loaded = load.stop();
     println!("5 replicas after {up:.1?}, fewer after {down:.1?}; {loaded:?}");
     assert_eq!(loaded.count_lost(), 0, "{loaded:?}");
     assert_injected(rig);
