@@ -25,8 +25,9 @@ test: programs ## Run all tests: units, sockets, a real API server, a real node,
 	@# Side by side: the last step of each build has one core's work.
 	$(MAKE) --no-print-directory -j2 --output-sync=line static-sidecar static-aggregator test-build
 	$(MAKE) --no-print-directory test-quick
-	@# These wait most of the time; those after them carry a load and run alone.
-	$(MAKE) --no-print-directory -j3 --output-sync=target test-torchserve test-rig test-charts
+	@# These two wait most of the time; those after them carry a load and run alone.
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-torchserve test-rig
+	$(MAKE) --no-print-directory test-charts
 	$(TEST) -p pushscale-tests --test node --test install
 	@echo "All tests passed."
 

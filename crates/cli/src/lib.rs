@@ -2,3 +2,4 @@
 
 pub mod inject;
 pub mod manifest;
+mod yaml;

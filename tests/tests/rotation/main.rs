@@ -1,5 +1,5 @@
-//! A pod outlives its token: the kubelet renews it, the sidecar takes the new one up, and no push is refused on the way. It takes
-//! eleven minutes, since no token may live less than ten, and is no part of `make test`: `make test-rotation`.
+//! A pod outlives its token: the kubelet renews it, the sidecar takes the new one up, and no push of it is refused. Who pushes with
+//! the one that has run out is. It takes eleven minutes, since no token may live less than ten, and is no part of `make test`: `make test-rotation`.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,14 +14,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pushscale_api::Algorithm;
+use pushscale_protocol::PUSH_PATH;
+use pushscale_simulator::kit::Kit;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions, until};
 use pushscale_tests::rig::{Rig, Shape};
+use serde_json::Value;
 
 /// The shortest life that the API server gives a token. The kubelet renews it when four fifths are over.
 const TOKEN_SECONDS: u32 = 600;
 
 #[test]
-fn a_pod_outlives_its_token_and_no_push_is_refused() {
+fn a_pod_outlives_its_token_and_the_old_one_is_refused() {
     if !Shape::Node.available() {
         return;
     }
@@ -39,8 +42,15 @@ fn a_pod_outlives_its_token_and_no_push_is_refused() {
     });
     let heard = Instant::now();
     let pods = fleet.pods();
+    // One more that nobody renews. That it is good shows in what it is refused for: not for itself.
+    let life = format!("--duration={TOKEN_SECONDS}s");
+    let pod = format!("--bound-object-name={}", pods[0]);
+    let create = ["create", "token", "default", "--audience=pushscale"];
+    let bound = ["--bound-object-kind=Pod", &pod, &life];
+    let token = fleet.kubectl(&[&create[..], &bound].concat());
+    assert_eq!(push(&rig, &kit, token.trim()), "400");
     let (mut before, mut renewed) = (counted(&rig), None);
-    assert_eq!(before.get(REVIEWED), Some(&1.0), "{before:?}");
+    assert_eq!(before.get(REVIEWED), Some(&2.0), "{before:?}");
     // A minute more than the first one lives.
     let end = Duration::from_secs(u64::from(TOKEN_SECONDS) + 60);
     while heard.elapsed() < end {
@@ -62,19 +72,48 @@ fn a_pod_outlives_its_token_and_no_push_is_refused() {
         "a token of {TOKEN_SECONDS} s was renewed after {:.0?}; after {end:.0?}: {before:?}",
         renewed.expect("it was renewed")
     );
-    assert_eq!(before[REVIEWED], 2.0, "one a token");
-    // Before the scaler knew the pod.
-    let others = ["UnknownPod", "NoToken"];
-    let refused = before.keys().filter(|name| {
-        let fine = [TAKEN, REVIEWED].contains(&name.as_str());
-        !fine && !others.iter().any(|other| name.contains(other))
-    });
+    assert_eq!(before.get(EXPIRED), None);
+    assert_eq!(push(&rig, &kit, token.trim()), "401");
+    let after = counted(&rig);
+    assert_eq!(after.get(EXPIRED), Some(&1.0), "{after:?}");
+    assert_eq!(after[REVIEWED], 3.0, "one a token");
+    // Ours of the beginning, and those of before the scaler knew the pod.
+    let fine = [TAKEN, REVIEWED, EXPIRED, MALFORMED, UNKNOWN];
+    let refused = after.keys().filter(|name| !fine.contains(&name.as_str()));
     assert_eq!(refused.collect::<Vec<_>>(), Vec::<&String>::new());
     fleet.delete();
 }
 
+const EXPIRED: &str = r#"readings_total{outcome="ExpiredToken"}"#;
+const MALFORMED: &str = r#"readings_total{outcome="Malformed"}"#;
+const UNKNOWN: &str = r#"readings_total{outcome="UnknownPod"}"#;
 const TAKEN: &str = r#"readings_total{outcome="Taken"}"#;
 const REVIEWED: &str = r#"token_reviews_total{outcome="Authenticated"}"#;
+
+/// Pushes what is no push, and returns the status.
+fn push(rig: &Rig, kit: &Kit, token: &str) -> String {
+    let service = ["-n=pushscale", "get", "endpointslices", "-o=json"];
+    let slices: Value = serde_json::from_str(&rig.kubectl(&service).unwrap()).unwrap();
+    let address = slices["items"][0]["endpoints"][0]["addresses"][0]
+        .as_str()
+        .unwrap();
+    let script = "\
+import http.client, ssl, sys
+address, path, token = sys.argv[1:]
+# Whose certificate it is is not what is tried here.
+connection = http.client.HTTPSConnection(address, 8490, context=ssl._create_unverified_context(), timeout=10)
+connection.request('POST', path, '{}', {'Authorization': 'Bearer ' + token})
+print(connection.getresponse().status)
+";
+    let output = rig
+        .command(kit.python().to_str().unwrap())
+        .args(["-c", script, address, PUSH_PATH, token])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
 
 /// What the aggregator has counted of readings and reviews, without what never came.
 fn counted(rig: &Rig) -> BTreeMap<String, f64> {

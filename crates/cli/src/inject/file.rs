@@ -4,10 +4,10 @@ use pushscale_injector::{Facts, Outcome, Sidecar, Skip, apply, inject_value};
 use serde_json::Value;
 
 use super::edit::{Edit, edited, next_line};
-use super::error::{NotAsText, Problem};
-use super::node::{Node, read};
+use super::error::NotAsText;
 use super::objects::{Found, find};
 use super::{insert, take_out};
+use crate::yaml::{Node, Problem, read};
 
 /// What is done with the objects of a file.
 #[derive(Clone, Copy, Debug)]

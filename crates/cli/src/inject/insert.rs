@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::edit::{Edit, line_start, lines, next_line};
 use super::error::NotAsText;
-use super::node::{Kind, Node};
 use super::write;
+use crate::yaml::{Kind, Node};
 
 /// The only number that is set, and that a user may have set before.
 pub(super) const GRACE: &str = "terminationGracePeriodSeconds";

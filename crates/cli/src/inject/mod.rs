@@ -10,7 +10,6 @@ mod edit;
 mod error;
 mod file;
 mod insert;
-mod node;
 mod objects;
 mod take_out;
 mod write;
@@ -22,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use pushscale_injector::{PullPolicy, Sidecar, Trust, VERSION, check_aggregator, check_image};
 
-pub use error::Problem;
+pub use crate::yaml::Problem;
 pub use file::{Done, Task, Told, done};
 
 /// Puts the sidecar into manifests, or takes it out.

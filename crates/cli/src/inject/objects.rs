@@ -1,6 +1,6 @@
 //! Which objects of a document have pods in them, and where.
 
-use super::node::Node;
+use crate::yaml::Node;
 
 /// An object with a pod, or with the template of one.
 pub(super) struct Found<'n> {

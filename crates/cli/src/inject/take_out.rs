@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::edit::{Edit, line_start, next_line, side_by_side};
 use super::error::NotAsText;
 use super::insert::{GRACE, NOTHING, OURS, WAS, dash};
-use super::node::{Kind, Node};
+use crate::yaml::{Kind, Node};
 
 /// The steps to a value: names of fields, and places in lists as digits.
 type Path = Vec<String>;

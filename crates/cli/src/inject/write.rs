@@ -3,7 +3,7 @@
 use granit_parser::ScalarStyle;
 use serde_json::{Map, Value};
 
-use crate::manifest::scalar;
+use crate::yaml;
 
 /// What people write first.
 const FIRST: [&str; 12] = [
@@ -110,5 +110,5 @@ fn is_plain(text: &str) -> bool {
     begins_well
         && text.bytes().all(safe)
         && !text.ends_with(':')
-        && scalar::resolve(text, ScalarStyle::Plain).is_ok_and(|value| value.is_string())
+        && yaml::resolve(text, ScalarStyle::Plain).is_ok_and(|value| value.is_string())
 }

@@ -39,7 +39,6 @@ use pushscale_api::PushScaler;
 
 pub use definition::{Definition, DefinitionError};
 pub use error::ManifestError;
-pub(crate) use text::scalar;
 
 /// Reads one PushScaler from YAML, with the API server's defaulting, or says everything that kubectl would say.
 ///

@@ -11,6 +11,7 @@ use pushscale_tests::cluster::Namespace;
 use pushscale_tests::pushed::{Says, Voice};
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 /// The image whose pods never become ready.
 pub(super) const BROKEN: &str = "broken";
@@ -127,6 +128,8 @@ async fn say_how_they_are(
 ) {
     let mut voices: BTreeMap<String, Voice> = BTreeMap::new();
     let mut ticks = tokio::time::interval(Duration::from_millis(250));
+    // After a stall of the machine no pod pushes twice at once, which is refused.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let (load, pods) = {

@@ -1,35 +1,36 @@
-//! A YAML text as a tree whose parts know where they stand.
+//! A YAML text as a tree whose parts know where they stand, and what they say to kubectl: YAML 1.1 made JSON.
+//!
+//! Stricter than kubectl in one thing: a key that stands twice is refused. kubectl takes the last and says nothing.
 
-use std::collections::BTreeMap;
+mod problem;
+mod scalar;
+mod values;
 
 use granit_parser::{
     Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag, options,
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::error::Problem;
-use crate::manifest::scalar;
+pub use problem::Problem;
+pub(crate) use scalar::resolve;
 
 /// Deeper than any manifest, and not too deep for a stack.
 const DEEPEST: usize = 100;
 
-/// Aliases multiply what stands in a file: ten lines can ask for a billion values.
-const MOST_VALUES: usize = 1_000_000;
-
 /// A value in the text.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) kind: Kind,
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
     /// In bytes.
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) line: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) line: usize,
     anchor: usize,
 }
 
 /// What it is.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Scalar {
         text: String,
         style: ScalarStyle,
@@ -48,13 +49,13 @@ pub(super) enum Kind {
 
 /// A key and its value.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) key: Node,
-    pub(super) value: Node,
+pub(crate) struct Entry {
+    pub(crate) key: Node,
+    pub(crate) value: Node,
 }
 
 /// The root of each document.
-pub(super) fn read(yaml: &str) -> Result<Vec<Node>, Problem> {
+pub(crate) fn read(yaml: &str) -> Result<Vec<Node>, Problem> {
     let mut reader = Reader {
         parser: Parser::new_from_str_with_options(yaml, options! { emit_comments: false }),
         depth: 0,
@@ -70,7 +71,7 @@ pub(super) fn read(yaml: &str) -> Result<Vec<Node>, Problem> {
 
 impl Node {
     /// The entry of a mapping.
-    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
+    pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
         let Kind::Mapping { entries, .. } = &self.kind else {
             return None;
         };
@@ -80,12 +81,12 @@ impl Node {
     }
 
     /// The value of a mapping's entry.
-    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         self.entry(name).map(|entry| &entry.value)
     }
 
     /// The items of a list.
-    pub(super) fn items(&self) -> &[Self] {
+    pub(crate) fn items(&self) -> &[Self] {
         match &self.kind {
             Kind::Sequence { items, .. } => items,
             _ => &[],
@@ -93,7 +94,7 @@ impl Node {
     }
 
     /// Is it between brackets?
-    pub(super) fn is_flow(&self) -> bool {
+    pub(crate) fn is_flow(&self) -> bool {
         matches!(
             self.kind,
             Kind::Sequence { flow: true, .. } | Kind::Mapping { flow: true, .. }
@@ -101,13 +102,13 @@ impl Node {
     }
 
     /// Does nothing stand there, or a null?
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar { text, style: ScalarStyle::Plain, tag: None }
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
     /// Where what it holds ends. A block has no end of its own: it ends with its last value.
-    pub(super) fn content_end(&self) -> usize {
+    pub(crate) fn content_end(&self) -> usize {
         match &self.kind {
             Kind::Sequence { flow: false, items } => items
                 .last()
@@ -121,18 +122,22 @@ impl Node {
     }
 
     /// As kubectl reads it, with aliases and merges in place.
-    pub(super) fn value(&self) -> Result<Value, Problem> {
-        let mut values = Values {
-            anchors: BTreeMap::new(),
-            left: MOST_VALUES,
-        };
-        values.of(self)
+    pub(crate) fn value(&self) -> Result<Value, Problem> {
+        values::of(self)
+    }
+
+    /// The text of a scalar.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
     }
 }
 
 impl Entry {
     /// Where it ends. A value that is not there stands wherever the parser noticed.
-    pub(super) fn content_end(&self) -> usize {
+    pub(crate) fn content_end(&self) -> usize {
         if self.value.start == self.value.end && !self.value.is_collection() {
             return self.key.end;
         }
@@ -244,103 +249,5 @@ fn name_of(tag: &Tag) -> String {
     match tag.parts() {
         ("tag:yaml.org,2002:", suffix) => suffix.to_owned(),
         _ => String::new(),
-    }
-}
-
-struct Values {
-    anchors: BTreeMap<usize, Value>,
-    left: usize,
-}
-
-impl Values {
-    fn of(&mut self, node: &Node) -> Result<Value, Problem> {
-        let value = match &node.kind {
-            Kind::Scalar { text, style, tag } => match tag {
-                None => scalar::resolve(text, *style),
-                Some(tag) => scalar::resolve_tagged(text, tag),
-            }
-            .map_err(|reason| Problem::at(node.line, reason))?,
-            Kind::Alias(anchor) => {
-                let there = self.anchors.get(anchor).cloned();
-                there.ok_or_else(|| Problem::at(node.line, "the alias stands in its own anchor"))?
-            }
-            Kind::Sequence { items, .. } => {
-                let items: Result<_, _> = items.iter().map(|item| self.of(item)).collect();
-                Value::Array(items?)
-            }
-            Kind::Mapping { entries, .. } => Value::Object(self.mapping(entries)?),
-        };
-        let cost = match node.kind {
-            Kind::Alias(_) => count(&value),
-            _ => 1,
-        };
-        self.left = self.left.checked_sub(cost).ok_or_else(|| {
-            Problem::at(
-                node.line,
-                format!("more than {MOST_VALUES} values; expected a manifest"),
-            )
-        })?;
-        if node.anchor != 0 {
-            self.anchors.insert(node.anchor, value.clone());
-        }
-        Ok(value)
-    }
-
-    fn mapping(&mut self, entries: &[Entry]) -> Result<Map<String, Value>, Problem> {
-        let mut fields = Map::new();
-        let mut merged = Map::new();
-        for Entry { key, value } in entries {
-            let line = key.line;
-            let is_merge = matches!(&key.kind, Kind::Scalar { text, style: ScalarStyle::Plain, tag: None } if text == "<<");
-            let name = match self.of(key)? {
-                Value::String(text) => text,
-                Value::Number(number) => number.to_string(),
-                Value::Bool(truth) => truth.to_string(),
-                _ => return Err(Problem::at(line, "a key that is no text; expected a name")),
-            };
-            let value = self.of(value)?;
-            if is_merge {
-                merge(&mut merged, value, line)?;
-            } else if fields.insert(name.clone(), value).is_some() {
-                return Err(Problem::at(
-                    line,
-                    format!("{name} stands twice; expected it once"),
-                ));
-            }
-        }
-        merged.extend(fields);
-        Ok(merged)
-    }
-}
-
-fn merge(fields: &mut Map<String, Value>, value: Value, line: usize) -> Result<(), Problem> {
-    let several = match value {
-        Value::Array(several) => several,
-        one => vec![one],
-    };
-    for value in several.into_iter().rev() {
-        let Value::Object(merged) = value else {
-            return Err(Problem::at(line, "<< of something that is no mapping"));
-        };
-        fields.extend(merged);
-    }
-    Ok(())
-}
-
-fn count(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
-        Value::Object(fields) => 1 + fields.values().map(count).sum::<usize>(),
-        _ => 1,
-    }
-}
-
-impl Node {
-    /// The text of a scalar.
-    pub(super) fn text(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Scalar { text, .. } => Some(text),
-            _ => None,
-        }
     }
 }

@@ -1,0 +1,73 @@
+//! The text of a manifest of one object.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::error::ManifestError;
+use crate::yaml::{self, Kind, Node, Problem};
+
+/// The one object of a manifest.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) object: Map<String, Value>,
+    line: usize,
+    lines: BTreeMap<String, usize>,
+}
+
+impl Document {
+    /// Where a field of the object stands; where the object begins if there is none.
+    pub(super) fn line_of(&self, key: &str) -> usize {
+        self.lines.get(key).copied().unwrap_or(self.line)
+    }
+}
+
+/// Reads a manifest of one object.
+pub(super) fn read(yaml: &str) -> Result<Document, ManifestError> {
+    let mut found: Option<Document> = None;
+    for node in yaml::read(yaml)? {
+        let Some(document) = document(&node)? else {
+            continue;
+        };
+        if found.is_some() {
+            return Err(ManifestError::text(
+                document.line,
+                "a second object begins here; expected one object",
+            ));
+        }
+        found = Some(document);
+    }
+    found.ok_or_else(|| ManifestError::text(1, "there is no object; expected one"))
+}
+
+/// The object of a document. kubectl passes over empty ones.
+fn document(node: &Node) -> Result<Option<Document>, ManifestError> {
+    match node.value()? {
+        Value::Null => Ok(None),
+        Value::Object(object) => Ok(Some(Document {
+            object,
+            line: node.line,
+            lines: lines(node),
+        })),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            let reason = "this is no object; expected one: apiVersion: …";
+            Err(ManifestError::text(node.line, reason))
+        }
+    }
+}
+
+/// Where the keys of the outermost mapping stand.
+fn lines(node: &Node) -> BTreeMap<String, usize> {
+    let Kind::Mapping { entries, .. } = &node.kind else {
+        return BTreeMap::new();
+    };
+    let keys = entries.iter().map(|entry| &entry.key);
+    keys.filter_map(|key| Some((key.text()?.to_owned(), key.line)))
+        .collect()
+}
+
+impl From<Problem> for ManifestError {
+    fn from(problem: Problem) -> Self {
+        Self::text(problem.line, problem.reason)
+    }
+}
