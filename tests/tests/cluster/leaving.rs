@@ -1,6 +1,6 @@
 //! A real ReplicaSet's controller lets the emptiest pods go, and nobody else's word on a pod is touched.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pushscale_api::names::{FIELD_MANAGER, POD_DELETION_COST};
 use pushscale_tests::cluster::{Aggregator, Namespace, SOON};
@@ -56,12 +56,13 @@ async fn the_emptiest_pods_go_and_the_others_carry_no_mark() {
     for _ in 0..10 {
         say(&aggregator, &mut busy, BUSY).await;
         say(&aggregator, &mut empty, EMPTY).await;
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     namespace.patch("torchserve", r#"{"minReplicas":5}"#);
     let began = Instant::now();
     while pods(&namespace).len() > 5 {
         assert!(began.elapsed() < SOON, "{}", namespace.describe());
+        tokio::time::sleep(Duration::from_millis(100)).await;
         say(&aggregator, &mut busy, BUSY).await;
         say(&aggregator, &mut empty, EMPTY).await;
     }
@@ -119,12 +120,13 @@ async fn what_somebody_else_says_of_a_pod_stands_and_what_we_forgot_is_taken_bac
     for _ in 0..10 {
         say(&aggregator, &mut busy, BUSY).await;
         say(&aggregator, &mut empty, EMPTY).await;
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     namespace.patch("torchserve", r#"{"minReplicas":3}"#);
     let began = Instant::now();
     while pods(&namespace).len() > 3 {
         assert!(began.elapsed() < SOON, "{}", namespace.describe());
+        tokio::time::sleep(Duration::from_millis(100)).await;
         say(&aggregator, &mut busy, BUSY).await;
         say(&aggregator, &mut empty, EMPTY).await;
     }
