@@ -126,6 +126,7 @@ async fn say_how_they_are(
     world: Arc<Mutex<World>>,
 ) {
     let mut voices: BTreeMap<String, Voice> = BTreeMap::new();
+    let mut shares: BTreeMap<String, f64> = BTreeMap::new();
     loop {
         // Between rounds, not between their begins: after a round that a busy machine held up, a pod would push twice within 50 ms,
         // which is refused.
@@ -142,7 +143,10 @@ async fn say_how_they_are(
                 _ if !pod.ready && pod.image == BROKEN => Says::Nothing,
                 _ if !pod.ready => continue,
                 Algorithm::Ratio => Says::Wait(share),
-                Algorithm::Model => Says::Load(share * 7.5),
+                // What has come since the last time came by the share of then: no request is lost when there are more pods now.
+                Algorithm::Model => {
+                    Says::Load(7.5 * shares.insert(uid.clone(), share).unwrap_or_default())
+                }
             };
             let voice = voices
                 .entry(uid.clone())
