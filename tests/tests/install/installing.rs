@@ -61,7 +61,7 @@ fn every_command_of_the_page_works_the_replicas_follow_a_load_and_nothing_is_los
 /// answered.
 fn follows_a_load(rig: &Rig) {
     assert_injected(rig);
-    let load = start_load(rig, &["2:10", "25:20", "5:3600"]);
+    let load = start_load(rig, &["2:10", "25:40", "5:3600"]);
     let began = Instant::now();
     until_size(rig, Duration::from_secs(60), "scaled up to 5", |size| {
         size == 5
