@@ -83,6 +83,14 @@ pub fn ask_for_trust(rig: &Rig) {
     }
 }
 
+/// What a path of jsonpath says of the aggregator's pod, such as `.metadata.name`.
+pub fn aggregator(rig: &Rig, path: &str) -> String {
+    let selector = "-l=app.kubernetes.io/name=pushscale-aggregator";
+    let output = format!("-o=jsonpath={{.items[0]{path}}}");
+    rig.kubectl(&["-n", "pushscale", "get", "pods", selector, &output])
+        .unwrap()
+}
+
 /// A namespace with a TorchServe Deployment, a Service and a PushScaler, all of them named `torchserve`.
 #[derive(Debug)]
 pub struct Fleet<'a> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
-use pushscale_tests::fleet::{Fleet, FleetOptions, until};
+use pushscale_tests::fleet::{Fleet, FleetOptions, aggregator, until};
 
 use crate::ground;
 
@@ -15,14 +15,7 @@ fn a_killed_aggregator_is_replaced_and_the_new_one_scales() {
         let name = format!("away-{algorithm:?}").to_lowercase();
         Fleet::create(ground.rig, ground.kit, &name, &FleetOptions::by(algorithm))
     });
-    let aggregator = "-l=app.kubernetes.io/name=pushscale-aggregator";
-    let pod = || {
-        let name = "-o=jsonpath={.items[0].metadata.name}";
-        ground
-            .rig
-            .kubectl(&["-n", "pushscale", "get", "pods", aggregator, name])
-            .unwrap()
-    };
+    let pod = || aggregator(ground.rig, ".metadata.name");
     let kill = || {
         let pod = pod();
         let now = ["--grace-period=0", "--force"];

@@ -18,7 +18,6 @@ use pushscale_protocol::PUSH_PATH;
 use pushscale_simulator::kit::Kit;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions, until};
 use pushscale_tests::rig::{Rig, Shape};
-use serde_json::Value;
 
 /// The shortest life that the API server gives a token. The kubelet renews it when four fifths are over.
 const TOKEN_SECONDS: u32 = 600;
@@ -92,11 +91,7 @@ const REVIEWED: &str = r#"token_reviews_total{outcome="Authenticated"}"#;
 
 /// Pushes what is no push, and returns the status.
 fn push(rig: &Rig, kit: &Kit, token: &str) -> String {
-    let service = ["-n=pushscale", "get", "endpointslices", "-o=json"];
-    let slices: Value = serde_json::from_str(&rig.kubectl(&service).unwrap()).unwrap();
-    let address = slices["items"][0]["endpoints"][0]["addresses"][0]
-        .as_str()
-        .unwrap();
+    let address = fleet::aggregator(rig, ".status.podIP");
     let script = "\
 import http.client, ssl, sys
 address, path, token = sys.argv[1:]
@@ -107,7 +102,7 @@ print(connection.getresponse().status)
 ";
     let output = rig
         .command(kit.python().to_str().unwrap())
-        .args(["-c", script, address, PUSH_PATH, token])
+        .args(["-c", script, &address, PUSH_PATH, token])
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -117,11 +112,7 @@ print(connection.getresponse().status)
 
 /// What the aggregator has counted of readings and reviews, without what never came.
 fn counted(rig: &Rig) -> BTreeMap<String, f64> {
-    let aggregator = "-l=app.kubernetes.io/name=pushscale-aggregator";
-    let name = "-o=jsonpath={.items[0].metadata.name}";
-    let pod = rig
-        .kubectl(&["-n=pushscale", "get", "pods", aggregator, name])
-        .unwrap();
+    let pod = fleet::aggregator(rig, ".metadata.name");
     let page = format!("/api/v1/namespaces/pushscale/pods/{pod}:8491/proxy/metrics");
     let page = rig.kubectl(&["get", "--raw", &page]).unwrap();
     let lines = page

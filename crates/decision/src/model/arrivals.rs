@@ -10,10 +10,6 @@ const SLOW: u64 = 60;
 /// A rise counts as soon as one of these windows shows it beyond doubt, in seconds.
 const QUICK: [u64; 4] = [2, 5, 10, 20];
 
-/// What is beyond doubt is less than what is likely: a fleet that grew for what is sure does not shrink to it while one of these
-/// windows shows more, in seconds. Two seconds show too much by chance alone.
-const LIKELY: [u64; 3] = [5, 10, 20];
-
 /// Doubt, in standard deviations.
 const DOUBT: f64 = 2.0;
 
@@ -53,10 +49,6 @@ pub(crate) struct Rate {
     pub(crate) slow: f64,
     /// The seconds that `now` was seen in.
     pub(crate) seen_in: u64,
-    /// The highest mean of the last seconds, sure or not, or that of a minute if that is more.
-    pub(crate) likely: f64,
-    /// The seconds of that mean.
-    pub(crate) likely_in: u64,
     /// The rate when pods ordered now are ready, if the trend goes on.
     pub(crate) ahead: f64,
 }
@@ -86,13 +78,6 @@ impl Arrivals {
                 (now, seen_in) = (sure, seconds);
             }
         }
-        let (mut likely, mut likely_in) = (now, seen_in);
-        for seconds in LIKELY {
-            let rate = ledger.window(seconds).rate();
-            if rate > likely {
-                (likely, likely_in) = (rate, seconds);
-            }
-        }
         let ahead = match trend(ledger) {
             Some(slope) => (now + slope * (delay + 10.0).min(AHEAD_MOST)).min(TREND_MOST * now),
             None => now,
@@ -101,8 +86,6 @@ impl Arrivals {
             now,
             slow,
             seen_in,
-            likely,
-            likely_in,
             ahead: ahead.max(now),
         }
     }
@@ -134,6 +117,18 @@ impl Arrivals {
     pub(crate) fn unevenness(&self) -> f64 {
         self.unevenness
     }
+}
+
+/// The highest mean of the last seconds, and of how many: what is likely, where a rate is beyond doubt. The shortest of the quick
+/// windows, of two seconds, shows too much by chance alone.
+pub(crate) fn likely(ledger: &Ledger) -> (f64, u64) {
+    let means = QUICK[1..]
+        .iter()
+        .map(|seconds| (ledger.window(*seconds).rate(), *seconds));
+    means.fold(
+        (0.0, 0),
+        |most, mean| if mean.0 > most.0 { mean } else { most },
+    )
 }
 
 /// The slope of a straight line through the last minute, per second, if it is one beyond doubt.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::policy::Balancing;
 use crate::step::Step;
 
-use super::arrivals::Rate;
+use super::arrivals::{Rate, likely};
 use super::backlog::{Standing, Surge, own_queue};
 use super::calibration::Minute;
 use super::capacity::Capacity;
@@ -249,18 +249,14 @@ impl ModelState {
         steps: &mut Vec<Step>,
     ) {
         let short = situation.hold.is_some_and(|hold| hold < SHORT);
-        if !short || plan.pods >= situation.current || rate.likely <= rate.now {
+        if !short || plan.pods >= situation.current {
             return;
         }
-        let setting = self.hindsight.setting();
-        let likely = capacity.need(rate.likely, 1.0, &mut self.occupancies);
-        let kept = whole(setting.pods(likely)).min(situation.current);
-        if kept > plan.pods {
-            plan.pods = kept;
-            steps.push(Step::Held {
-                replicas: kept,
-                window: Duration::from_secs(rate.likely_in),
-            });
+        let (likely, seen_in) = likely(&self.ledger);
+        if likely > rate.now {
+            let need = capacity.need(likely, 1.0, &mut self.occupancies);
+            let kept = whole(self.hindsight.setting().pods(need)).min(situation.current);
+            keep(kept, Duration::from_secs(seen_in), situation, plan, steps);
         }
     }
 
@@ -274,13 +270,7 @@ impl ModelState {
         let past = self.hindsight.highest(window);
         if past > 0.0 {
             let held = whole(setting.pods(past));
-            if held > plan.pods {
-                plan.pods = held;
-                steps.push(Step::Held {
-                    replicas: held.min(situation.current),
-                    window,
-                });
-            }
+            keep(held, window, situation, plan, steps);
         }
         let at_first = situation.hold.unwrap_or(HELD_AT_FIRST);
         if let Some((began, found)) = self.began
@@ -322,6 +312,23 @@ impl ModelState {
 struct Turn {
     seconds: u64,
     looks: bool,
+}
+
+/// What so long a time needed stays.
+fn keep(
+    pods: u32,
+    window: Duration,
+    situation: &Situation<'_>,
+    plan: &mut Plan,
+    steps: &mut Vec<Step>,
+) {
+    if pods > plan.pods {
+        plan.pods = pods;
+        steps.push(Step::Held {
+            replicas: pods.min(situation.current),
+            window,
+        });
+    }
 }
 
 fn standing<'a>(
