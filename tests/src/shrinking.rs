@@ -36,7 +36,7 @@ pub struct Shrunk {
 /// # Panics
 /// If the pods do not come and go in time.
 pub fn shrink(rig: &Rig, fleet: &Fleet<'_>, times: u32) -> Shrunk {
-    fleet.kubectl(&["delete", "pushscaler", "torchserve"]);
+    fleet.kubectl(&["delete", "pushscaler", "torchserve", "--ignore-not-found"]);
     let mut followed = Followed {
         rig,
         namespace: fleet.namespace(),
