@@ -7,7 +7,7 @@ use pushscale_protocol::{Model, Push, State};
 
 use crate::event::Untimed;
 
-/// A reading is believed for three of its intervals, and for three seconds at least (docs/DECIDING.md, I1).
+/// A reading is believed for three of its intervals, and for three seconds at least (docs/ALGORITHM.md, I1).
 const INTERVALS_FRESH: f64 = 3.0;
 const LEAST_FRESH_SECONDS: f64 = 3.0;
 

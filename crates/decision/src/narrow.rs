@@ -117,7 +117,7 @@ impl Pass<'_> {
         self.tell_limited(wanted, allowed, cap)
     }
 
-    /// What `behavior` limits in so many words, or else the queue model's rails (docs/DECIDING.md, I3); and the bounds.
+    /// What `behavior` limits in so many words, or else the queue model's rails (docs/ALGORITHM.md, I3); and the bounds.
     pub(crate) fn limit_model(&mut self, current: u32, wanted: u32, up_to: u32) -> u32 {
         let bounds = self.bounds();
         let history = &self.scaler.history;

@@ -225,7 +225,7 @@ pub enum Manner {
     Guarded,
 }
 
-/// The share of running pods whose readings must be fresh before the size may fall (docs/DECIDING.md, I1).
+/// The share of running pods whose readings must be fresh before the size may fall (docs/ALGORITHM.md, I1).
 pub const QUORUM: f64 = 0.8;
 
 /// The period over which [`Manner::Guarded`] applies the HPA's limit per sync, which is this long.

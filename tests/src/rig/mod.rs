@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Several rigs run side by side and do not meet. When the last reference to an owned one goes, or
-//! its process dies in whatever manner, a supervisor removes all of it. `docs/RIG.md` has the
+//! its process dies in whatever manner, a supervisor removes all of it. `docs/TEST-CLUSTER.md` has the
 //! commands, and the traps that were met.
 
 mod certificates;

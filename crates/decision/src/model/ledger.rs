@@ -17,7 +17,7 @@ const LATE: u64 = 3;
 /// A second of which this share has told is as good as complete.
 const NEARLY_ALL: f64 = 0.9;
 
-/// Readings further apart than this are a gap: what they count is spread over it (docs/DECIDING.md, I1b). Nearer ones
+/// Readings further apart than this are a gap: what they count is spread over it (docs/ALGORITHM.md, I1b). Nearer ones
 /// are put into one second whole, since halves of two seconds look calmer than either was.
 const LONGEST_STEP: Duration = Duration::from_millis(1500);
 

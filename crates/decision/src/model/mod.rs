@@ -1,4 +1,4 @@
-//! `algorithm: Model`: the fewest replicas whose queues keep the target (docs/DECIDING.md).
+//! `algorithm: Model`: the fewest replicas whose queues keep the target (docs/ALGORITHM.md).
 //!
 //! Arrivals and service times do not depend on the number of replicas; waits do, and near full load steeply. So
 //! the rate and the service time are measured, the formula of the queue says how busy a pod may be, and the latency is

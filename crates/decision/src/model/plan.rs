@@ -30,7 +30,7 @@ pub(crate) struct Plan {
     pub(crate) incomplete: Option<Incomplete>,
     /// Requests arrive and none is answered.
     pub(crate) stuck: bool,
-    /// No step goes beyond this, whatever the size was (docs/DECIDING.md, I3).
+    /// No step goes beyond this, whatever the size was (docs/ALGORITHM.md, I3).
     pub(crate) up_to: u32,
     /// The server waits so long for a batch that the target cannot be kept, in seconds.
     pub(crate) batch_delay_above: Option<f64>,

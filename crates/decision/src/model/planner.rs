@@ -29,13 +29,13 @@ const HARMED: f64 = 4.0;
 /// Arrivals are averaged over no more seconds than these to see whether they harm.
 const LONGEST_SPAN: f64 = 10.0;
 
-/// For so many seconds after a start the size that was found is held (docs/DECIDING.md, I0).
+/// For so many seconds after a start the size that was found is held (docs/ALGORITHM.md, I0).
 const HELD_AT_FIRST: Duration = Duration::from_secs(300);
 
 /// A hold that is shorter than the windows in which a rise grows sure.
 const SHORT: Duration = Duration::from_secs(60);
 
-/// A step goes no further than so many times the pods that would be busy throughout (docs/DECIDING.md, I3).
+/// A step goes no further than so many times the pods that would be busy throughout (docs/ALGORITHM.md, I3).
 const STEP_MOST: f64 = 9.0;
 
 /// What the rate asks for.

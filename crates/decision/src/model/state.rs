@@ -17,7 +17,7 @@ use super::service::Service;
 use super::trace::Trace;
 
 /// No pod counts more in a second than so many times what its workers can do: beyond that it is a broken counter
-/// (docs/DECIDING.md, I6).
+/// (docs/ALGORITHM.md, I6).
 const IMPOSSIBLE: f64 = 100.0;
 
 /// The busiest that a pod was seen fades with this half-life, in seconds.
@@ -37,7 +37,7 @@ pub(crate) struct ModelState {
     pub(super) hindsight: Hindsight,
     /// The second of the last turn of what turns once a second.
     pub(super) turned: u64,
-    /// The second and the size of the first plan: it is held for a while (docs/DECIDING.md, I0).
+    /// The second and the size of the first plan: it is held for a while (docs/ALGORITHM.md, I0).
     pub(super) began: Option<(u64, u32)>,
     /// Most workers of one pod that were seen busy at a time, where nobody tells how many there are.
     pub(super) busiest: f64,
