@@ -8,6 +8,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::config::Mistake;
+use crate::error::chain;
 
 /// EX_USAGE of sysexits.h: the configuration is wrong, and starting again will not help.
 const USAGE: u8 = 64;
@@ -25,13 +26,6 @@ pub fn report(outcome: Result<(), impl Error>) -> ExitCode {
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;
     };
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    eprintln!("failed to {text}");
+    eprintln!("failed to {}", chain(&error));
     ExitCode::FAILURE
 }

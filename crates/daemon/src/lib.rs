@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod body;
 pub mod config;
+pub mod error;
 pub mod exit;
 pub mod http_server;
 pub mod logging;

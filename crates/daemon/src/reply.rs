@@ -1,14 +1,16 @@
-//! HTTP answers with a whole body.
+//! HTTP responses with a complete body.
+
+use std::fmt::Display;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
-/// An answer whose body is known.
+/// A response with a complete body.
 pub type Reply = Response<Full<Bytes>>;
 
-/// An answer of this type and body.
+/// Builds a response with this content type and body.
 pub fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
     let mut reply = Response::new(Full::new(body.into()));
     *reply.status_mut() = status;
@@ -18,12 +20,61 @@ pub fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Byt
     reply
 }
 
-/// A line of text.
+/// Builds a plain-text response.
 pub fn text(status: StatusCode, line: impl Into<Bytes>) -> Reply {
     reply(status, "text/plain; charset=utf-8", line)
 }
 
-/// A JSON document.
+/// Builds a JSON response.
 pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
     reply(status, "application/json", body)
+}
+
+/// Rejects a request with a one-line JSON body: `{"error":"…"}`.
+///
+/// 429 and 503 ask the client to retry after a second. 401, 408 and 413 close the connection, because the rest of the
+/// request body is not read.
+pub fn reject(status: StatusCode, error: impl Display) -> Reply {
+    let text = serde_json::Value::String(error.to_string());
+    let mut reply = json(status, format!("{{\"error\":{text}}}"));
+    let header = match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            Some((RETRY_AFTER, HeaderValue::from_static("1")))
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
+            Some((CONNECTION, HeaderValue::from_static("close")))
+        }
+        _ => None,
+    };
+    reply.headers_mut().extend(header);
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_rejection_is_one_line_of_json() {
+        let reply = reject(StatusCode::SERVICE_UNAVAILABLE, "a \"quote\" and\na line");
+        assert_eq!(reply.headers()[CONTENT_TYPE], "application/json");
+        assert_eq!(reply.headers()[RETRY_AFTER], "1");
+        let body = reply.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, r#"{"error":"a \"quote\" and\na line"}"#);
+    }
+
+    #[test]
+    fn a_connection_with_an_unread_body_is_closed() {
+        for status in [401, 408, 413] {
+            let reply = reject(StatusCode::from_u16(status).unwrap(), "no");
+            assert_eq!(reply.headers()[CONNECTION], "close");
+        }
+        assert!(
+            !reject(StatusCode::BAD_REQUEST, "no")
+                .headers()
+                .contains_key(CONNECTION)
+        );
+    }
 }
