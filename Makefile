@@ -7,8 +7,8 @@ STATIC_TARGET = x86_64-unknown-linux-gnu
 STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) auditable build --locked --target $(STATIC_TARGET)
 IMAGES = sidecar aggregator injector
 TEST = $(CARGO) test --locked
-RIG = $(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-rig --
-# Real nodes need root; without it the rig's control plane alone is built and the node's tests say why they did not run.
+TEST_CLUSTER = $(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-test-cluster --
+# Real nodes need root; without it the control plane alone is built and the node's tests say why they did not run.
 SHAPE = $(if $(filter 0,$(shell id -u)),node,control-plane)
 
 .DEFAULT_GOAL := help
@@ -26,7 +26,7 @@ test: programs ## Run all tests: units, sockets, a real API server, a real node,
 	$(MAKE) --no-print-directory -j2 --output-sync=line static-sidecar static-aggregator test-build
 	$(MAKE) --no-print-directory test-quick
 	@# These two wait most of the time; those after them carry a load and run alone.
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-torchserve test-rig
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-torchserve test-test-cluster
 	$(MAKE) --no-print-directory test-charts
 	$(TEST) -p pushscale-tests --test node --test install
 	@echo "All tests passed."
@@ -43,10 +43,10 @@ test-torchserve: ## Run the tests of the TorchServes, the real one and the emula
 	$(TEST) -p pushscale-simulator
 	$(TEST) -p pushscale-tests --test torchserve
 
-.PHONY: test-rig
-test-rig: programs static-aggregator ## Run the tests of the rig itself, and those against a real API server
+.PHONY: test-test-cluster
+test-test-cluster: programs static-aggregator ## Run the tests of the test cluster itself, and those against a real API server
 	@# They wait most of the time, for controllers and for clocks.
-	$(TEST) -p pushscale-tests --test rig --test cluster -- --test-threads=6
+	$(TEST) -p pushscale-tests --test test_cluster --test cluster -- --test-threads=6
 
 .PHONY: test-cluster
 test-cluster: programs static-aggregator ## Run the tests against a real API server
@@ -93,7 +93,7 @@ auditable:
 	@command -v auditable2cdx >/dev/null || $(CARGO) install --locked --version 0.1.0 auditable2cdx
 
 .PHONY: image
-image: static ## Build the images and what they are made of into target/images, by buildah; RIG=rig: and give them to that rig
+image: static ## Build the images and what they are made of into target/images, by buildah; CLUSTER=dev: and import them into that test cluster
 	.ci/image $(IMAGES)
 
 .PHONY: test-charts
@@ -112,20 +112,20 @@ test-build:
 	$(TEST) --workspace --no-run
 
 .PHONY: programs
-programs: ## Build the rig's Kubernetes, once (16 minutes on two cores)
-	tests/rig/provision $(SHAPE)
+programs: ## Build the Kubernetes of the test cluster, once (16 minutes on two cores)
+	tests/test-cluster/provision $(SHAPE)
 
-.PHONY: rig-up
-rig-up: ## Start a Kubernetes node on this machine
-	$(RIG) up --shape $(SHAPE)
+.PHONY: cluster-up
+cluster-up: ## Start a Kubernetes node on this machine
+	$(TEST_CLUSTER) up --shape $(SHAPE)
 
-.PHONY: rig-status
-rig-status: ## Show the rigs that run, and remove what crashed ones left
-	$(RIG) status
+.PHONY: cluster-status
+cluster-status: ## Show running test clusters and clean up after crashed ones
+	$(TEST_CLUSTER) status
 
-.PHONY: rig-down
-rig-down: ## Stop it and remove all of it
-	$(RIG) down
+.PHONY: cluster-down
+cluster-down: ## Stop the test cluster and remove it
+	$(TEST_CLUSTER) down
 
 .PHONY: bench
 bench: programs static ## Measure everything, the reaction on a real node too (40 minutes)

@@ -1,4 +1,4 @@
-//! Real TorchServe pods on a node rig, each with the sidecar of the shipped example, and the aggregator as its
+//! Real TorchServe pods on a node cluster, each with the sidecar of the shipped example, and the aggregator as its
 //! manifest has it.
 #![allow(
     clippy::expect_used,
@@ -19,49 +19,52 @@ use pushscale_simulator::cache;
 use pushscale_simulator::kit::Kit;
 use serde_json::{Value, json};
 
-use crate::load::Load;
+use crate::load::LoadGenerator;
 use crate::programs;
-use crate::rig::{Image, Rig};
+use crate::test_cluster::{Image, TestCluster};
 
 /// The version that the shipped manifests name.
 const TAG: &str = env!("CARGO_PKG_VERSION");
 
-/// Installs everything of ours into a node rig, as a user would, and waits until the aggregator is ready.
-pub fn install(rig: &Rig) {
+/// Installs everything of ours into a node cluster, as a user would, and waits until the aggregator is ready.
+pub fn install(cluster: &TestCluster) {
     for (name, program) in [
         ("sidecar", programs::sidecar()),
         ("aggregator", programs::aggregator()),
     ] {
         let inside = format!("/pushscale-{name}");
-        rig.import_image(&Image {
-            name: format!("pushscale/{name}:{TAG}"),
-            files: vec![(PathBuf::from(&inside), program, 0o755)],
-            entrypoint: vec![inside],
-            user: Some("65532:65532".to_owned()),
+        cluster
+            .import_image(&Image {
+                name: format!("pushscale/{name}:{TAG}"),
+                files: vec![(PathBuf::from(&inside), program, 0o755)],
+                entrypoint: vec![inside],
+                user: Some("65532:65532".to_owned()),
+            })
+            .unwrap();
+    }
+    cluster
+        .import_image(&Image {
+            name: "pushscale.test/scratch:1".to_owned(),
+            ..Image::default()
         })
         .unwrap();
-    }
-    rig.import_image(&Image {
-        name: "pushscale.test/scratch:1".to_owned(),
-        ..Image::default()
-    })
-    .unwrap();
     for file in ["crd.yaml", "aggregator.yaml"] {
-        rig.apply(&shipped(file)).unwrap();
+        cluster.apply(&shipped(file)).unwrap();
     }
-    rig.kubectl(&[
-        "-n",
-        "pushscale",
-        "rollout",
-        "status",
-        "deployment/pushscale-aggregator",
-        "--timeout=60s",
-    ])
-    .unwrap();
+    cluster
+        .kubectl(&[
+            "-n",
+            "pushscale",
+            "rollout",
+            "status",
+            "deployment/pushscale-aggregator",
+            "--timeout=60s",
+        ])
+        .unwrap();
 }
 
 /// From now on the aggregator shows a certificate of its own and asks for tokens.
-pub fn ask_for_trust(rig: &Rig) {
+pub fn ask_for_trust(cluster: &TestCluster) {
     for arguments in [
         &[
             "set",
@@ -79,22 +82,23 @@ pub fn ask_for_trust(rig: &Rig) {
         ],
     ] {
         let all = [&["--namespace=pushscale"], arguments].concat();
-        rig.kubectl(&all).unwrap();
+        cluster.kubectl(&all).unwrap();
     }
 }
 
 /// What a path of jsonpath says of the aggregator's pod, such as `.metadata.name`.
-pub fn aggregator(rig: &Rig, path: &str) -> String {
+pub fn aggregator(cluster: &TestCluster, path: &str) -> String {
     let selector = "-l=app.kubernetes.io/name=pushscale-aggregator";
     let output = format!("-o=jsonpath={{.items[0]{path}}}");
-    rig.kubectl(&["-n", "pushscale", "get", "pods", selector, &output])
+    cluster
+        .kubectl(&["-n", "pushscale", "get", "pods", selector, &output])
         .unwrap()
 }
 
 /// A namespace with a TorchServe Deployment, a Service and a PushScaler, all of them named `torchserve`.
 #[derive(Debug)]
 pub struct Fleet<'a> {
-    rig: &'a Rig,
+    cluster: &'a TestCluster,
     namespace: String,
 }
 
@@ -142,10 +146,17 @@ impl FleetOptions {
 
 impl<'a> Fleet<'a> {
     /// Makes it and waits until its pods are Ready.
-    pub fn create(rig: &'a Rig, kit: &Kit, namespace: &str, options: &FleetOptions) -> Self {
-        rig.kubectl(&["create", "namespace", namespace]).unwrap();
+    pub fn create(
+        cluster: &'a TestCluster,
+        kit: &Kit,
+        namespace: &str,
+        options: &FleetOptions,
+    ) -> Self {
+        cluster
+            .kubectl(&["create", "namespace", namespace])
+            .unwrap();
         let fleet = Self {
-            rig,
+            cluster,
             namespace: namespace.to_owned(),
         };
         let documents: Vec<Value> =
@@ -166,7 +177,7 @@ impl<'a> Fleet<'a> {
         });
         for mut object in [service, deployment, scaler] {
             object["metadata"]["namespace"] = json!(namespace);
-            rig.apply(&object.to_string()).unwrap();
+            cluster.apply(&object.to_string()).unwrap();
         }
         fleet.kubectl(&[
             "rollout",
@@ -186,7 +197,7 @@ impl<'a> Fleet<'a> {
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let mut all = vec!["-n", self.namespace.as_str()];
         all.extend_from_slice(arguments);
-        self.rig.kubectl(&all).unwrap()
+        self.cluster.kubectl(&all).unwrap()
     }
 
     /// `spec.replicas` of the Deployment.
@@ -219,15 +230,15 @@ impl<'a> Fleet<'a> {
     }
 
     /// Starts a load through the Service: kube-proxy balances connections.
-    pub fn load(&self, steps: &[&str]) -> Load {
-        Load::start(self.rig, &self.namespace, &self.address(), steps)
+    pub fn load(&self, steps: &[&str]) -> LoadGenerator {
+        LoadGenerator::start(self.cluster, &self.namespace, &self.address(), steps)
     }
 
     /// The same for one pod alone.
-    pub fn load_pod(&self, pod: &str, steps: &[&str]) -> Load {
+    pub fn load_pod(&self, pod: &str, steps: &[&str]) -> LoadGenerator {
         let output = "-o=jsonpath={.status.podIP}:8080";
         let address = self.kubectl(&["get", "pod", pod, output]);
-        Load::start(self.rig, &self.namespace, &address, steps)
+        LoadGenerator::start(self.cluster, &self.namespace, &address, steps)
     }
 
     /// Takes it away again: its pods end while the next fleet starts.
@@ -239,7 +250,7 @@ impl<'a> Fleet<'a> {
             "--ignore-not-found",
         ]);
         let namespace = ["delete", "namespace", &self.namespace, "--wait=false"];
-        self.rig.kubectl(&namespace).unwrap();
+        self.cluster.kubectl(&namespace).unwrap();
     }
 }
 
@@ -337,7 +348,7 @@ fn inject(template: &mut Value, token_seconds: u32) {
     token.unwrap()["expirationSeconds"] = json!(token_seconds);
 }
 
-/// The rig's example pod with a real TorchServe made of folders of this machine.
+/// The cluster's example pod with a real TorchServe made of folders of this machine.
 pub fn torchserve_pod(kit: &Kit) -> Value {
     let prefix = Command::new(kit.python())
         .args(["-c", "import sys; print(sys.base_prefix)"])
@@ -346,7 +357,7 @@ pub fn torchserve_pod(kit: &Kit) -> Value {
     let prefix = String::from_utf8(prefix.stdout).unwrap();
     let prefix = prefix.trim();
     let script = kit.script();
-    let text = include_str!("../rig/examples/torchserve-pod.yaml")
+    let text = include_str!("../test-cluster/examples/torchserve-pod.yaml")
         .replace("@PYTHON@", prefix)
         .replace("@VENV@", kit.venv().to_str().unwrap())
         .replace("@KIT@", script.parent().unwrap().to_str().unwrap());

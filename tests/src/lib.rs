@@ -1,19 +1,19 @@
-//! The rig, and the tests that cross crates.
+//! The test cluster, helpers for tests, and the tests that involve several crates.
 
+pub mod all_objects;
 pub mod authority;
 pub mod charts;
-pub mod cluster;
 pub mod conformance;
 pub mod document;
-pub mod everything;
+pub mod fake_cluster;
+pub mod fake_pod;
 pub mod fleet;
 pub mod http;
 pub mod injector;
 pub mod load;
+pub mod namespace;
 pub mod programs;
-pub mod pushed;
-pub mod rig;
-pub mod shrinking;
+pub mod repeated_scale_down;
 pub mod sidecar;
-pub mod small_world;
+pub mod test_cluster;
 pub mod torchserve_values;

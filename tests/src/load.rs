@@ -1,4 +1,4 @@
-//! A load on a Service of the rig, and what became of each request.
+//! A load on a Service of the cluster, and what became of each request.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -16,38 +16,38 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fleet::until;
 use crate::programs;
-use crate::rig::Rig;
+use crate::test_cluster::TestCluster;
 
 /// A load on its way, a new connection for each request. Killed when dropped.
 #[derive(Debug)]
-pub struct Load {
+pub struct LoadGenerator {
     child: Child,
     samples: PathBuf,
 }
 
 /// What became of the requests.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadReport {
     /// How many were sent.
     pub sent: usize,
     /// When those left that were not answered with 200, in seconds from the start, by what the client saw.
     pub lost: BTreeMap<String, Vec<f64>>,
 }
 
-impl Load {
+impl LoadGenerator {
     /// Starts one on a `host:port`, once somebody answers there: for a moment after the first pod is Ready, kube-proxy
     /// still refuses connections to its Service for want of endpoints. Four pods that became Ready at once had 0.25 s of it,
     /// which is nobody's loss.
-    pub fn start(rig: &Rig, name: &str, address: &str, steps: &[&str]) -> Self {
+    pub fn start(cluster: &TestCluster, name: &str, address: &str, steps: &[&str]) -> Self {
         let (host, port) = address.rsplit_once(':').unwrap();
         let connect = format!("exec 3<>/dev/tcp/{host}/{port}");
         until(Duration::from_secs(20), "reachable", || {
-            let mut bash = rig.command("bash");
+            let mut bash = cluster.command("bash");
             bash.args(["-c", &connect]).stderr(Stdio::null());
             bash.status().unwrap().success()
         });
-        let samples = rig.logs_dir().join(format!("{name}-load.csv"));
-        let mut command = rig.command(programs::load().to_str().unwrap());
+        let samples = cluster.logs_dir().join(format!("{name}-load.csv"));
+        let mut command = cluster.command(programs::load().to_str().unwrap());
         let url = format!("http://{address}/predictions/sleepy");
         command.args(["--url", &url]);
         for step in steps {
@@ -60,9 +60,9 @@ impl Load {
     }
 
     /// Waits until its schedule is over and the last answer has come.
-    pub fn finish(mut self) -> Loaded {
+    pub fn finish(mut self) -> LoadReport {
         assert!(self.child.wait().unwrap().success());
-        let mut loaded = Loaded {
+        let mut loaded = LoadReport {
             sent: 0,
             lost: BTreeMap::new(),
         };
@@ -84,20 +84,20 @@ impl Load {
     }
 
     /// Ends the schedule now and waits until the last answer has come.
-    pub fn stop(self) -> Loaded {
+    pub fn stop(self) -> LoadReport {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         self.finish()
     }
 }
 
-impl Loaded {
+impl LoadReport {
     /// How many were lost.
     pub fn count_lost(&self) -> usize {
         self.lost.values().map(Vec::len).sum()
     }
 }
 
-impl Drop for Load {
+impl Drop for LoadGenerator {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();

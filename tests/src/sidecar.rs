@@ -15,7 +15,7 @@ use pushscale_simulator::Addresses;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::small_world::{NAMESPACE, uid};
+use crate::fake_cluster::{NAMESPACE, uid};
 
 /// A running sidecar.
 pub struct TestSidecar {

@@ -22,7 +22,7 @@ use pushscale_daemon::tls::{Authority, ClientStream, MaybeTls, ServerCertificate
 use pushscale_decision::{Bounds, Latency, Policy, Target};
 use pushscale_protocol::Push;
 use pushscale_tests::authority::Authority as Certified;
-use pushscale_tests::small_world::{NAMESPACE, SmallWorld, uid};
+use pushscale_tests::fake_cluster::{FakeCluster, NAMESPACE, uid};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -163,7 +163,7 @@ fn aggregator(
             authority.certify(&certificate, "127.0.0.1");
             trust.certificate = Some(certificate);
         }
-        let mut world = SmallWorld::start_trusting((Ipv4Addr::LOCALHOST, 0).into(), trust).await;
+        let mut world = FakeCluster::start_trusting((Ipv4Addr::LOCALHOST, 0).into(), trust).await;
         world.apply(policy, pods as u32).await;
         for pod in 0..pods {
             world.add_pod(&format!("torchserve-{pod}")).await;

@@ -16,7 +16,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions};
-use pushscale_tests::rig::{Rig, Shape};
+use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::Value;
 
 use crate::spread::Spread;
@@ -31,7 +31,7 @@ const STEP: u32 = 120;
 /// A request that takes longer was harmed, as one that failed was.
 const HARMED_MS: f64 = 1000.0;
 
-/// The classical chain on such a rig, November 2026: name, seconds to a changed size, share of requests harmed.
+/// The classical chain on such a cluster, November 2026: name, seconds to a changed size, share of requests harmed.
 const CLASSICAL: [(&str, f64, f64); 4] = [
     ("as published", 45.7, 0.51),
     ("query repaired", 35.1, 0.41),
@@ -57,11 +57,11 @@ pub(crate) fn run() {
         return;
     };
     let (plain, trusting) = (
-        Rig::start(Shape::Node).unwrap(),
-        Rig::start(Shape::Node).unwrap(),
+        TestCluster::start(Shape::Node).unwrap(),
+        TestCluster::start(Shape::Node).unwrap(),
     );
-    for rig in [&plain, &trusting] {
-        fleet::install(rig);
+    for cluster in [&plain, &trusting] {
+        fleet::install(cluster);
     }
     fleet::ask_for_trust(&trusting);
     let runs = number("PUSHSCALE_BENCH_RUNS", RUNS);
@@ -74,15 +74,15 @@ pub(crate) fn run() {
     // In turn, so that a slow hour of the machine is everybody's.
     for number in 1..=runs {
         for subject in &mut subjects {
-            let rig = if subject.trust { &trusting } else { &plain };
+            let cluster = if subject.trust { &trusting } else { &plain };
             let options = FleetOptions {
                 behavior: Value::Null,
                 token_seconds: subject.trust.then_some(3600),
                 ..FleetOptions::by(subject.algorithm)
             };
             let name = format!("{:?}-{number}", subject.algorithm).to_lowercase();
-            let fleet = Fleet::create(rig, &kit, &name, &options);
-            let result = once(rig, &fleet, &name, step);
+            let fleet = Fleet::create(cluster, &kit, &name, &options);
+            let result = once(cluster, &fleet, &name, step);
             println!(
                 "  {}, run {number:>2}: size changed after {:.2} s, next pod Ready after {:.2} s, {:.1} % harmed, {} replicas at the most",
                 subject.name,
@@ -158,7 +158,7 @@ fn compare(subject: &Subject, step: u32) {
     }
     for (name, seconds, share) in CLASSICAL {
         println!(
-            "  the classical chain {name} (recorded on such a rig): {seconds} s, {:.0} %: {:.0} × ours, {:.1} × ours",
+            "  the classical chain {name} (recorded on such a cluster): {seconds} s, {:.0} %: {:.0} × ours, {:.1} × ours",
             share * 100.0,
             seconds / changed.mean(),
             share * 100.0 / harmed.mean()
@@ -166,22 +166,22 @@ fn compare(subject: &Subject, step: u32) {
     }
 }
 
-fn once(rig: &Rig, fleet: &Fleet<'_>, name: &str, seconds: u32) -> Run {
+fn once(cluster: &TestCluster, fleet: &Fleet<'_>, name: &str, seconds: u32) -> Run {
     let (tell, told) = mpsc::channel();
-    watch(rig, fleet.namespace(), tell);
+    watch(cluster, fleet.namespace(), tell);
     // At a random moment of the sidecar's second: its phase has nothing to do with this clock.
     let phase = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
         .subsec_nanos();
     let before = 10.0 + f64::from(phase % 1000) / 1000.0;
-    let folder = rig.logs_dir();
+    let folder = cluster.logs_dir();
     let (mark, csv) = (
         folder.join(format!("mark-{name}")),
         folder.join(format!("load-{name}.csv")),
     );
     let url = format!("http://{}/predictions/sleepy", fleet.address());
-    let mut load = rig
+    let mut load = cluster
         .command(pushscale_tests::programs::load().to_str().unwrap())
         .args(["--url", &url])
         .args([
@@ -232,18 +232,18 @@ enum Seen {
     Ready { at: f64 },
 }
 
-/// Watches from inside the rig's network, on a thread that stays there until the process ends.
-fn watch(rig: &Rig, namespace: &str, tell: mpsc::Sender<Seen>) {
-    let rig = Rig::attach(rig.name()).unwrap();
+/// Watches from inside the cluster's network, on a thread that stays there until the process ends.
+fn watch(cluster: &TestCluster, namespace: &str, tell: mpsc::Sender<Seen>) {
+    let cluster = TestCluster::attach(cluster.name()).unwrap();
     let namespace = namespace.to_owned();
     thread::spawn(move || {
-        rig.enter().unwrap();
+        cluster.enter().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         runtime.block_on(async {
-            let kubeconfig = kube::config::Kubeconfig::read_from(rig.kubeconfig()).unwrap();
+            let kubeconfig = kube::config::Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
             let options = kube::config::KubeConfigOptions::default();
             let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options);
             let client = Client::try_from(config.await.unwrap()).unwrap();

@@ -5,8 +5,8 @@ use std::thread;
 
 use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions};
-use pushscale_tests::rig::{Rig, Shape};
-use pushscale_tests::shrinking::{PODS, RATE, Shrunk, shrink};
+use pushscale_tests::repeated_scale_down::{PODS, RATE, Shrunk, shrink};
+use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 use crate::spread::Spread;
 
@@ -23,11 +23,11 @@ pub(crate) fn run() {
         println!("  NOT MEASURED: it takes Java and Python");
         return;
     };
-    let rig = Rig::start(Shape::Node).unwrap();
-    fleet::install(&rig);
+    let cluster = TestCluster::start(Shape::Node).unwrap();
+    fleet::install(&cluster);
     let times = std::env::var("PUSHSCALE_BENCH_RUNS");
     let times = times.map_or(TIMES, |times| times.parse().unwrap());
-    let (rig, kit) = (&rig, &kit);
+    let (cluster, kit) = (&cluster, &kit);
     let run = |name: &str, drain: bool| {
         let options = FleetOptions {
             replicas: PODS,
@@ -35,8 +35,8 @@ pub(crate) fn run() {
             loaded: true,
             ..FleetOptions::by(Algorithm::Ratio)
         };
-        let fleet = Fleet::create(rig, kit, name, &options);
-        let shrunk = shrink(rig, &fleet, times);
+        let fleet = Fleet::create(cluster, kit, name, &options);
+        let shrunk = shrink(cluster, &fleet, times);
         fleet.delete();
         shrunk
     };

@@ -13,7 +13,7 @@ use pushscale_simulator::cache;
 use pushscale_simulator::kit::{Kit, ServerOptions};
 use pushscale_simulator::load::{LoadOptions, RunningLoad, Step};
 use pushscale_tests::authority::Authority;
-use pushscale_tests::small_world::{NAMESPACE, SmallWorld, uid};
+use pushscale_tests::fake_cluster::{FakeCluster, NAMESPACE, uid};
 use pushscale_tests::{http, programs};
 
 use crate::cpu;
@@ -75,7 +75,7 @@ async fn beside_torchserve(program: &std::path::Path) {
         certificate: Some(certificate),
         reviewer: None,
     };
-    let mut world = SmallWorld::start_trusting((Ipv4Addr::LOCALHOST, 0).into(), trust).await;
+    let mut world = FakeCluster::start_trusting((Ipv4Addr::LOCALHOST, 0).into(), trust).await;
     world.apply(policy, 1).await;
     let folder = std::env::temp_dir().join(format!("pushscale-bench-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();

@@ -1,6 +1,6 @@
 // The HorizontalPodAutoscaler's controller of Kubernetes 1.37.2, run on recorded and on random worlds.
 //
-// The version and the replace lines are those of tests/rig/kubernetes/go.mod, which says why there are two
+// The version and the replace lines are those of tests/test-cluster/kubernetes/go.mod, which says why there are two
 // forms; provision refuses to build if they differ. All other lines are what "go mod tidy" makes of them.
 module pushscale.test/conformance/upstream
 

@@ -1,4 +1,4 @@
-//! Helm and helm-unittest, built by the rig's script.
+//! Helm and helm-unittest, built by the cluster's script.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use super::folder;
-use crate::rig::{self, Rig};
+use crate::test_cluster::{self, TestCluster};
 
 /// The programs, built and ready.
 #[derive(Clone, Debug)]
@@ -22,12 +22,12 @@ impl Helm {
     /// # Panics
     /// If they cannot be built.
     pub fn for_test() -> Option<Self> {
-        match rig::provision("charts") {
+        match test_cluster::provision("charts") {
             Ok(programs) => Some(Self { programs }),
             Err(error) => {
                 let no_go = Command::new("go").arg("version").output().is_err();
                 assert!(
-                    no_go && rig::excused(&"there is no Go to build helm with"),
+                    no_go && test_cluster::excused(&"there is no Go to build helm with"),
                     "{error}"
                 );
                 None
@@ -52,18 +52,18 @@ impl Helm {
         Self::run(&mut command, Some(values))
     }
 
-    /// Helm against a rig, with these values for `--values=-`.
+    /// Helm against a cluster, with these values for `--values=-`.
     ///
     /// # Errors
     /// What helm says.
     pub fn on(
         &self,
-        rig: &Rig,
+        cluster: &TestCluster,
         arguments: &[&str],
         values: Option<&Value>,
     ) -> Result<String, String> {
         let helm = self.programs.join("helm");
-        let mut command = rig.command(helm.to_str().unwrap());
+        let mut command = cluster.command(helm.to_str().unwrap());
         command.args(arguments);
         if values.is_some() {
             command.arg("--values=-");

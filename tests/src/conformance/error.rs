@@ -5,14 +5,14 @@ use std::io;
 use pushscale_simulator::replay::CaseError;
 use thiserror::Error;
 
-use crate::rig::RigError;
+use crate::test_cluster::ClusterError;
 
 /// Why there is no comparison. A difference is not among these.
 #[derive(Debug, Error)]
 pub enum ConformanceError {
     /// The recorder was not built.
     #[error(transparent)]
-    Provision(#[from] RigError),
+    Provision(#[from] ClusterError),
     /// The recorder did not start, or its pipe broke.
     #[error("cannot {action} the recorder: {source}")]
     Io {

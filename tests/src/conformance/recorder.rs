@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
 use super::error::ConformanceError;
-use crate::rig;
+use crate::test_cluster;
 
 /// The program, built and ready.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ impl Recorder {
     /// Go is missing, or the program does not build.
     pub fn provision() -> Result<Self, ConformanceError> {
         Ok(Self {
-            program: rig::provision("conformance")?.join("hpa"),
+            program: test_cluster::provision("conformance")?.join("hpa"),
         })
     }
 
@@ -33,7 +33,8 @@ impl Recorder {
     pub fn for_test() -> Result<Option<Self>, ConformanceError> {
         Self::provision().map(Some).or_else(|error| {
             let no_go = Command::new("go").arg("version").output().is_err();
-            if no_go && rig::excused(&"there is no Go to build the HPA's controller with") {
+            if no_go && test_cluster::excused(&"there is no Go to build the HPA's controller with")
+            {
                 return Ok(None);
             }
             Err(error)

@@ -2,7 +2,7 @@
 //! under the restricted Pod Security Standard, which speaks of pods alone.
 
 use pushscale_tests::charts::{CHARTS, Helm, name_of, objects};
-use pushscale_tests::rig::{Rig, Shape};
+use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::{Value, json};
 
 use crate::{cases, marked, read};
@@ -10,9 +10,9 @@ use crate::{cases, marked, read};
 #[test]
 fn what_is_rendered_is_taken_by_an_api_server() {
     let Some(helm) = Helm::for_test() else { return };
-    let rig = Rig::start(Shape::ControlPlane).unwrap();
+    let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
     for chart in CHARTS {
-        rig.apply(
+        cluster.apply(
             &json!({
                 "apiVersion": "v1", "kind": "Namespace",
                 "metadata": { "name": chart, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
@@ -21,12 +21,13 @@ fn what_is_rendered_is_taken_by_an_api_server() {
         )
         .unwrap();
     }
-    rig.kubectl(&["create", "namespace", "models"]).unwrap();
+    cluster.kubectl(&["create", "namespace", "models"]).unwrap();
     let definition = pushscale_tests::charts::read("pushscale", "files/crd.yaml");
-    rig.apply(&definition).unwrap();
+    cluster.apply(&definition).unwrap();
     let established = "--for=condition=Established";
     let crd = "crd/pushscalers.pushscale.dev";
-    rig.kubectl(&["wait", established, crd, "--timeout=30s"])
+    cluster
+        .kubectl(&["wait", established, crd, "--timeout=30s"])
         .unwrap();
 
     for chart in CHARTS {
@@ -47,10 +48,10 @@ fn what_is_rendered_is_taken_by_an_api_server() {
                     seen.push(kind.to_owned());
                     continue;
                 }
-                dry_run(&rig, &object)
+                dry_run(&cluster, &object)
                     .unwrap_or_else(|said| panic!("{case}: {}: {said}", name_of(&object)));
                 if let Some(pod) = pod_of(&object).filter(|_| !lax) {
-                    dry_run(&rig, &pod).unwrap_or_else(|said| {
+                    dry_run(&cluster, &pod).unwrap_or_else(|said| {
                         panic!("{case}: the pod of {}: {said}", name_of(&object))
                     });
                 }
@@ -65,8 +66,9 @@ fn what_is_rendered_is_taken_by_an_api_server() {
     }
 }
 
-fn dry_run(rig: &Rig, object: &Value) -> Result<(), String> {
-    rig.dry_run(&object.to_string())
+fn dry_run(cluster: &TestCluster, object: &Value) -> Result<(), String> {
+    cluster
+        .dry_run(&object.to_string())
         .map_err(|error| error.to_string())
 }
 

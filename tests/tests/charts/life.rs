@@ -6,11 +6,11 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use pushscale_tests::all_objects::objects_of;
 use pushscale_tests::charts::{Helm, folder};
-use pushscale_tests::everything::objects_of;
 use pushscale_tests::fleet;
 use pushscale_tests::programs::image;
-use pushscale_tests::rig::{Image, Rig, Shape};
+use pushscale_tests::test_cluster::{Image, Shape, TestCluster};
 use pushscale_tests::torchserve_values::torchserve_values;
 use serde_json::{Value, json};
 
@@ -25,23 +25,27 @@ fn the_charts_come_and_go_without_a_trace() {
         return;
     }
     let Some(helm) = Helm::for_test() else { return };
-    let rig = Rig::start(Shape::Node).unwrap();
+    let cluster = TestCluster::start(Shape::Node).unwrap();
     for name in ["sidecar", "aggregator", "injector"] {
-        rig.import_archive(&format!("pushscale/{name}:{TAG}"), &image(name))
+        cluster
+            .import_archive(&format!("pushscale/{name}:{TAG}"), &image(name))
             .unwrap();
     }
     for namespace in ["pushscale", "models"] {
-        rig.kubectl(&["create", "namespace", namespace]).unwrap();
+        cluster
+            .kubectl(&["create", "namespace", namespace])
+            .unwrap();
     }
     let restricted = "pod-security.kubernetes.io/enforce=restricted";
-    rig.kubectl(&["label", "namespace", "pushscale", restricted])
+    cluster
+        .kubectl(&["label", "namespace", "pushscale", restricted])
         .unwrap();
-    let before = objects_of(&rig);
+    let before = objects_of(&cluster);
 
-    let pushscale = Release::new(&helm, &rig, "pushscale", "pushscale");
+    let pushscale = Release::new(&helm, &cluster, "pushscale", "pushscale");
     pushscale.install(&json!({}));
     pushscale.test();
-    let first = objects_of(&rig);
+    let first = objects_of(&cluster);
     assert!(
         first
             .keys()
@@ -59,11 +63,11 @@ fn the_charts_come_and_go_without_a_trace() {
         "deployment/pushscale-aggregator",
         level,
     ];
-    assert_eq!(rig.kubectl(&of).unwrap(), "debug");
+    assert_eq!(cluster.kubectl(&of).unwrap(), "debug");
     pushscale.rollback();
-    assert_eq!(rig.kubectl(&of).unwrap(), "info");
+    assert_eq!(cluster.kubectl(&of).unwrap(), "info");
 
-    torchserve(&helm, &rig);
+    torchserve(&helm, &cluster);
 
     pushscale.uninstall();
     // The definition is meant to stay. What belonged to the ClusterRole is collected a moment later.
@@ -74,28 +78,29 @@ fn the_charts_come_and_go_without_a_trace() {
     // Kubernetes' own, for every group and version that is defined.
     let served = "apiservices.apiregistration.k8s.io/v1alpha1.pushscale.dev".to_owned();
     expected.insert(served, "null".to_owned());
-    until_it_is(&rig, &expected);
+    until_it_is(&cluster, &expected);
 
     // A new release of the name takes the definition over, and takes it away if it is told so.
     let mut all = json!({});
     all["crds"] = json!({ "keep": false });
     pushscale.install(&all);
     pushscale.uninstall();
-    rig.kubectl(&[
-        "wait",
-        "--for=delete",
-        "crd/pushscalers.pushscale.dev",
-        "--timeout=60s",
-    ])
-    .unwrap();
-    until_it_is(&rig, &before);
+    cluster
+        .kubectl(&[
+            "wait",
+            "--for=delete",
+            "crd/pushscalers.pushscale.dev",
+            "--timeout=60s",
+        ])
+        .unwrap();
+    until_it_is(&cluster, &before);
 }
 
 /// Waits until there are these objects and no others, and says which there are if that does not come about.
-fn until_it_is(rig: &Rig, expected: &BTreeMap<String, String>) {
+fn until_it_is(cluster: &TestCluster, expected: &BTreeMap<String, String>) {
     let began = Instant::now();
     loop {
-        let found = objects_of(rig);
+        let found = objects_of(cluster);
         let other: Vec<_> = found
             .iter()
             .filter(|(name, generation)| expected.get(*name) != Some(generation))
@@ -117,27 +122,29 @@ fn until_it_is(rig: &Rig, expected: &BTreeMap<String, String>) {
 
 /// The switch: a real TorchServe, started by the chart's own script and configuration, has the chart's sidecar, and the chart's aggregator
 /// hears of it. Folders of this machine stand for the image.
-fn torchserve(helm: &Helm, rig: &Rig) {
+fn torchserve(helm: &Helm, cluster: &TestCluster) {
     let Some(kit) = fleet::kit() else { return };
     let scratch = "pushscale.test/scratch:1".to_owned();
-    rig.import_image(&Image {
-        name: scratch,
-        ..Image::default()
-    })
-    .unwrap();
+    cluster
+        .import_image(&Image {
+            name: scratch,
+            ..Image::default()
+        })
+        .unwrap();
     let mut values = torchserve_values(&kit);
     values["pushscale"] = json!({ "enabled": true, "drainDeadlineSeconds": 5 });
-    let release = Release::new(helm, rig, "torchserve", "models");
+    let release = Release::new(helm, cluster, "torchserve", "models");
     release.install(&values);
     fleet::until(Duration::from_secs(60), "heard", || {
         let fresh = "-o=jsonpath={.status.pods.fresh}";
-        let told = rig.kubectl(&["-n=models", "get", "pushscaler/torchserve", fresh]);
+        let told = cluster.kubectl(&["-n=models", "get", "pushscaler/torchserve", fresh]);
         told.unwrap() == "1"
     });
     // Without the script it would take the whole grace period of 35 s.
     let began = Instant::now();
     let pods = "--selector=app.kubernetes.io/name=torchserve";
-    rig.kubectl(&["-n=models", "delete", "pods", pods, "--wait"])
+    cluster
+        .kubectl(&["-n=models", "delete", "pods", pods, "--wait"])
         .unwrap();
     assert!(
         began.elapsed() < Duration::from_secs(25),
@@ -149,17 +156,17 @@ fn torchserve(helm: &Helm, rig: &Rig) {
 
 struct Release<'a> {
     helm: &'a Helm,
-    rig: &'a Rig,
+    cluster: &'a TestCluster,
     chart: &'static str,
     namespace: String,
 }
 
 impl<'a> Release<'a> {
-    fn new(helm: &'a Helm, rig: &'a Rig, chart: &'static str, namespace: &str) -> Self {
+    fn new(helm: &'a Helm, cluster: &'a TestCluster, chart: &'static str, namespace: &str) -> Self {
         let namespace = format!("--namespace={namespace}");
         Self {
             helm,
-            rig,
+            cluster,
             chart,
             namespace,
         }
@@ -198,7 +205,7 @@ impl<'a> Release<'a> {
         let mut all = arguments.to_vec();
         all.push(&self.namespace);
         self.helm
-            .on(self.rig, &all, values)
+            .on(self.cluster, &all, values)
             .unwrap_or_else(|said| panic!("helm {}: {said}", arguments.join(" ")));
     }
 }

@@ -1,5 +1,5 @@
 //! Certificates that the aggregator makes, publishes and renews by itself, with the permissions of the shipped
-//! manifest. In rigs of their own: every namespace gets the CA of the one aggregator.
+//! manifest. In clusters of their own: every namespace gets the CA of the one aggregator.
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pushscale_daemon::tls::Authority;
-use pushscale_tests::cluster::{Aggregator, Namespace, SOON, install};
-use pushscale_tests::rig::{Rig, Shape};
+use pushscale_tests::namespace::{Aggregator, Namespace, SOON, install};
+use pushscale_tests::test_cluster::{Shape, TestCluster};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
@@ -43,14 +43,14 @@ webhooks:
     clientConfig: { service: { namespace: pushscale, name: pushscale-injector, path: /inject }, caBundle: bm9uZQ== }
 ";
 
-fn own_rig() -> Rig {
-    let rig = Rig::start(Shape::ControlPlane).unwrap();
-    install(&rig);
-    rig
+fn own_cluster() -> TestCluster {
+    let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
+    install(&cluster);
+    cluster
 }
 
 /// What Secrets, ConfigMaps and the webhook hold, read with kubectl.
-struct View<'a>(&'a Rig);
+struct View<'a>(&'a TestCluster);
 
 impl View<'_> {
     fn read(&self, arguments: &[&str]) -> String {
@@ -151,8 +151,8 @@ fn handshake(bundle: &str, certificate: &str, key: &str, name: &str) -> Result<(
 }
 
 /// A sidecar that knows this bundle, and a running aggregator.
-async fn sidecar_believes(rig: &Rig, bundle: &str, aggregator: &Aggregator) {
-    let path = rig.logs_dir().join("ca.crt");
+async fn sidecar_believes(cluster: &TestCluster, bundle: &str, aggregator: &Aggregator) {
+    let path = cluster.logs_dir().join("ca.crt");
     std::fs::write(&path, bundle).unwrap();
     let stream = TcpStream::connect(aggregator.push).await.unwrap();
     let name = "pushscale-aggregator.pushscale.svc";
@@ -189,9 +189,9 @@ fn count_of(metrics: &str, line: &str) -> u64 {
 #[tokio::test]
 async fn two_aggregators_agree_on_one_ca_that_every_namespace_gets_and_an_uninstall_leaves_nothing()
 {
-    let rig = own_rig();
-    let view = View(&rig);
-    let namespace = Namespace::create(&rig, "models");
+    let cluster = own_cluster();
+    let view = View(&cluster);
+    let namespace = Namespace::create(&cluster, "models");
     let (one, two) = tokio::join!(
         Aggregator::start_with(&namespace, &SELF_SIGNED),
         Aggregator::start_with(&namespace, &SELF_SIGNED),
@@ -239,14 +239,16 @@ async fn two_aggregators_agree_on_one_ca_that_every_namespace_gets_and_an_uninst
     }
 
     for aggregator in [&one, &two] {
-        sidecar_believes(&rig, &bundle, aggregator).await;
+        sidecar_believes(&cluster, &bundle, aggregator).await;
     }
 
     // Every namespace has it, and a new one gets it.
     for namespace in view.namespaces() {
         until(&namespace, || view.published(&namespace) == bundle).await;
     }
-    rig.kubectl(&["create", "namespace", "newcomer"]).unwrap();
+    cluster
+        .kubectl(&["create", "namespace", "newcomer"])
+        .unwrap();
     until("a new namespace", || view.published("newcomer") == bundle).await;
 
     // What somebody changes or deletes is put right.
@@ -265,16 +267,17 @@ async fn two_aggregators_agree_on_one_ca_that_every_namespace_gets_and_an_uninst
     until("made again", || view.published("models") == bundle).await;
 
     // The webhook comes later, and is set for all its entries; and again.
-    rig.apply(WEBHOOK).unwrap();
+    cluster.apply(WEBHOOK).unwrap();
     let only = BTreeSet::from([bundle.clone()]);
     until("the webhook trusts the injector", || view.webhook() == only).await;
-    rig.apply(WEBHOOK).unwrap();
+    cluster.apply(WEBHOOK).unwrap();
     until("the webhook trusts it again", || view.webhook() == only).await;
 
     // A deleted certificate is made again by the same CA. A deleted CA stays trusted while another becomes known.
     let pushscale = ["-n", "pushscale", "delete", "secret"];
     let first = view.secret("pushscale-aggregator-tls", "tls.crt");
-    rig.kubectl(&[&pushscale[..], &["pushscale-aggregator-tls"]].concat())
+    cluster
+        .kubectl(&[&pushscale[..], &["pushscale-aggregator-tls"]].concat())
         .unwrap();
     until("another certificate", || {
         view.managed()
@@ -285,7 +288,8 @@ async fn two_aggregators_agree_on_one_ca_that_every_namespace_gets_and_an_uninst
     let name = "pushscale-aggregator.pushscale.svc";
     view.shakes_hands(&bundle, "pushscale-aggregator-tls", name)
         .unwrap();
-    rig.kubectl(&[&pushscale[..], &["pushscale-ca"]].concat())
+    cluster
+        .kubectl(&[&pushscale[..], &["pushscale-ca"]].concat())
         .unwrap();
     until("both CAs are known", || {
         let published = view.published("newcomer");
@@ -306,7 +310,8 @@ async fn two_aggregators_agree_on_one_ca_that_every_namespace_gets_and_an_uninst
 
     // An uninstall deletes what the chart made. The garbage collector finds the rest, while both still run.
     assert!(view.managed().len() > view.namespaces().len());
-    rig.kubectl(&["delete", "clusterrole", "pushscale-aggregator"])
+    cluster
+        .kubectl(&["delete", "clusterrole", "pushscale-aggregator"])
         .unwrap();
     until("nothing is left", || view.managed().is_empty()).await;
     for aggregator in [&one, &two] {
@@ -321,10 +326,10 @@ async fn two_aggregators_agree_on_one_ca_that_every_namespace_gets_and_an_uninst
 
 #[tokio::test]
 async fn a_ca_is_succeeded_by_one_that_everybody_knew_before_it_signed() {
-    let rig = own_rig();
-    let view = View(&rig);
-    rig.apply(WEBHOOK).unwrap();
-    let namespace = Namespace::create(&rig, "models");
+    let cluster = own_cluster();
+    let view = View(&cluster);
+    cluster.apply(WEBHOOK).unwrap();
+    let namespace = Namespace::create(&cluster, "models");
     let short = [
         ("PUSHSCALE_AGGREGATOR_CA_LIFETIME", "30s"),
         ("PUSHSCALE_AGGREGATOR_CERTIFICATE_LIFETIME", "5s"),
@@ -347,7 +352,7 @@ async fn a_ca_is_succeeded_by_one_that_everybody_knew_before_it_signed() {
         // The pair may have been renewed between the two reads.
         if shown == view.secret("pushscale-aggregator-tls", "tls.crt") && !known.is_empty() {
             handshake(&known, &shown, &key, name).unwrap();
-            sidecar_believes(&rig, &known, &aggregator).await;
+            sidecar_believes(&cluster, &known, &aggregator).await;
             certificates.insert(shown);
             let count = known.matches("BEGIN CERTIFICATE").count();
             if seen.last() != Some(&count) {

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pushscale_cli::manifest;
-use pushscale_tests::cluster::Namespace;
-use pushscale_tests::rig::RigError;
+use pushscale_tests::namespace::Namespace;
+use pushscale_tests::test_cluster::ClusterError;
 
-use crate::rig;
+use crate::cluster;
 
 struct Manifest {
     file: PathBuf,
@@ -47,10 +47,10 @@ impl Manifest {
     fn apply(&self, namespace: &Namespace) -> Result<String, String> {
         let file = self.file.to_str().unwrap();
         namespace
-            .rig
+            .cluster
             .kubectl(&["-n", &namespace.name, "apply", "-f", file])
             .map_err(|error| match error {
-                RigError::Command { stderr, .. } => self.without_prefix(&stderr),
+                ClusterError::Command { stderr, .. } => self.without_prefix(&stderr),
                 other => panic!("{other}"),
             })
     }
@@ -93,7 +93,7 @@ fn report(wrong: &[String]) {
 /// The first line of each file is a comment with what kubectl must say. Here the same must be said, to the letter.
 #[test]
 fn bad_manifests_are_refused_in_words_that_name_the_field_here_too() {
-    let namespace = Namespace::create(rig(), "refused");
+    let namespace = Namespace::create(cluster(), "refused");
     let mut wrong = Vec::new();
     for manifest in manifests("refused") {
         let file = manifest.file.display();
@@ -117,7 +117,7 @@ fn bad_manifests_are_refused_in_words_that_name_the_field_here_too() {
 
 #[test]
 fn good_manifests_are_taken_with_the_same_defaults_here() {
-    let namespace = Namespace::create(rig(), "accepted");
+    let namespace = Namespace::create(cluster(), "accepted");
     let mut wrong = Vec::new();
     for manifest in manifests("accepted") {
         let file = manifest.file.display();
@@ -138,7 +138,7 @@ fn good_manifests_are_taken_with_the_same_defaults_here() {
 /// Where something is said here that kubectl does not say, the file tells both.
 #[test]
 fn what_is_answered_otherwise_here_is_known() {
-    let namespace = Namespace::create(rig(), "otherwise");
+    let namespace = Namespace::create(cluster(), "otherwise");
     let mut wrong = Vec::new();
     for manifest in manifests("otherwise") {
         let file = manifest.file.display();
@@ -161,7 +161,7 @@ fn what_is_answered_otherwise_here_is_known() {
 
 #[test]
 fn what_is_not_given_is_what_most_want() {
-    let namespace = Namespace::create(rig(), "defaults");
+    let namespace = Namespace::create(cluster(), "defaults");
     namespace.apply(
         "apiVersion: pushscale.dev/v1alpha1\nkind: PushScaler\n\
          metadata: { name: short, namespace: NAMESPACE }\nspec:\n  \

@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use pushscale_tests::cluster::{Aggregator, Namespace, install};
-use pushscale_tests::pushed::Says;
-use pushscale_tests::rig::{Rig, Shape};
+use pushscale_tests::fake_pod::Load;
+use pushscale_tests::namespace::{Aggregator, Namespace, install};
+use pushscale_tests::test_cluster::{Shape, TestCluster};
 
-/// In a rig of its own: the others would not like their API server to stop.
+/// In a cluster of its own: the others would not like their API server to stop.
 #[tokio::test]
 async fn an_api_server_that_stops_delays_the_write_and_nothing_is_lost() {
-    let rig = Rig::start(Shape::ControlPlane).unwrap();
-    install(&rig);
-    let namespace = Namespace::create(&rig, "outage");
+    let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
+    install(&cluster);
+    let namespace = Namespace::create(&cluster, "outage");
     let patient = "  metrics: [ { type: QueueLatency, queueLatency: { target: 1s } } ]\n";
     namespace.scaled_deployment(1, patient).await;
     let aggregator = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(1).await;
+    let mut pods = namespace.run_pods(1).await;
     aggregator
-        .hear_until(&mut voices, Says::Load(2.0), || async {
+        .push_until(&mut pods, Load::Rate(2.0), || async {
             aggregator
                 .metrics()
                 .await
@@ -25,18 +25,18 @@ async fn an_api_server_that_stops_delays_the_write_and_nothing_is_lost() {
         })
         .await;
 
-    rig.pause("kube-apiserver").unwrap();
+    cluster.pause("kube-apiserver").unwrap();
     for _ in 0..15 {
-        let answer = voices[0].say(aggregator.push, Says::Load(25.0)).await;
+        let answer = pods[0].push(aggregator.push, Load::Rate(25.0)).await;
         assert_eq!(
             answer.status, 200,
             "readings are taken all the same: {answer:?}"
         );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    rig.resume("kube-apiserver").unwrap();
+    cluster.resume("kube-apiserver").unwrap();
     aggregator
-        .hear_until(&mut voices, Says::Load(25.0), || async {
+        .push_until(&mut pods, Load::Rate(25.0), || async {
             namespace.replicas() == 5
         })
         .await;

@@ -9,21 +9,21 @@ use kube::{Client, Config};
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Stop;
 use pushscale_injector::{PREFIX, bind};
-use pushscale_tests::cluster::{Namespace, SOON};
 use pushscale_tests::http;
 use pushscale_tests::injector::certify;
+use pushscale_tests::namespace::{Namespace, SOON};
 use pushscale_tests::programs::repository;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::rig;
+use crate::cluster;
 
 const SIDECAR: &str = "pushscale-sidecar";
 
 /// What the API server would refuse in a namespace, it would refuse of a webhook's patch, too.
 #[tokio::test]
 async fn every_pod_that_comes_out_is_one_that_the_api_server_takes() {
-    let namespace = Namespace::create(rig(), "injected-files");
+    let namespace = Namespace::create(cluster(), "injected-files");
     let account = "serviceaccount";
     let began = std::time::Instant::now();
     while !namespace.kubectl(&["get", account]).contains("default") {
@@ -51,10 +51,10 @@ async fn every_pod_that_comes_out_is_one_that_the_api_server_takes() {
 #[tokio::test]
 async fn the_api_server_asks_and_pods_come_with_the_sidecar_and_without_the_injector_they_come_all_the_same()
  {
-    let namespace = Namespace::create(rig(), "injection");
+    let namespace = Namespace::create(cluster(), "injection");
     let label = |label: &str| {
         namespace
-            .rig
+            .cluster
             .kubectl(&["label", "namespace", "injection", label])
     };
     label("pushscale.dev/inject=enabled").unwrap();
@@ -148,7 +148,7 @@ struct Injector {
 
 impl Injector {
     async fn start(namespace: &Namespace<'_>) -> Self {
-        let folder = namespace.rig.logs_dir().join("injector-tls");
+        let folder = namespace.cluster.logs_dir().join("injector-tls");
         certify(&folder);
         let client = client_of_its_account(namespace).await;
         let settings = Settings::from_pairs(
@@ -226,7 +226,7 @@ fn base64(bytes: &[u8]) -> String {
 /// What is not allowed here, the injector does not need.
 async fn client_of_its_account(namespace: &Namespace<'_>) -> impl Future<Output = Client> + use<> {
     namespace
-        .rig
+        .cluster
         .apply(
             "apiVersion: v1\nkind: Namespace\nmetadata: { name: pushscale }\n---\n\
              apiVersion: v1\nkind: ServiceAccount\nmetadata: { name: pushscale-injector, namespace: pushscale }\n---\n\
@@ -238,10 +238,10 @@ async fn client_of_its_account(namespace: &Namespace<'_>) -> impl Future<Output 
         )
         .unwrap();
     let token = namespace
-        .rig
+        .cluster
         .kubectl(&["-n", "pushscale", "create", "token", "pushscale-injector"])
         .unwrap();
-    let kubeconfig = Kubeconfig::read_from(namespace.rig.kubeconfig()).unwrap();
+    let kubeconfig = Kubeconfig::read_from(namespace.cluster.kubeconfig()).unwrap();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .unwrap();

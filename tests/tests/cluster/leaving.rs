@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use pushscale_api::names::{FIELD_MANAGER, POD_DELETION_COST};
-use pushscale_tests::cluster::{Aggregator, Namespace, SOON};
-use pushscale_tests::pushed::{Says, Voice};
+use pushscale_tests::fake_pod::{FakePod, Load};
+use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
 use serde_json::Value;
 
-use crate::rig;
+use crate::cluster;
 
 /// A request or none is in service.
-const BUSY: Says = Says::Load(9.0);
-const EMPTY: Says = Says::Load(0.1);
+const BUSY: Load = Load::Rate(9.0);
+const EMPTY: Load = Load::Rate(0.1);
 
 /// Nobody waits, so the size goes to its minimum at once.
 fn to(replicas: u32) -> String {
@@ -36,16 +36,16 @@ fn cost(pod: &Value) -> &Value {
     &pod["metadata"]["annotations"][POD_DELETION_COST]
 }
 
-async fn say(aggregator: &Aggregator, voices: &mut [Voice], says: Says) {
-    for voice in voices {
-        let answer = voice.say(aggregator.push, says).await;
+async fn say(aggregator: &Aggregator, pods: &mut [FakePod], load: Load) {
+    for pod in pods {
+        let answer = pod.push(aggregator.push, load).await;
         assert!(matches!(answer.status, 200 | 404), "{answer:?}");
     }
 }
 
 #[tokio::test]
 async fn the_emptiest_pods_go_and_the_others_carry_no_mark() {
-    let namespace = Namespace::create(rig(), "emptiest");
+    let namespace = Namespace::create(cluster(), "emptiest");
     namespace.deploy("Deployment", 8).await;
     let aggregator = Aggregator::start(&namespace).await;
     let mut busy = namespace.run_pods(8).await;
@@ -67,12 +67,8 @@ async fn the_emptiest_pods_go_and_the_others_carry_no_mark() {
         say(&aggregator, &mut empty, EMPTY).await;
     }
     let left = names(&namespace);
-    for voice in &busy {
-        assert!(
-            left.contains(&voice.name),
-            "{left:?} without {}",
-            voice.name
-        );
+    for pod in &busy {
+        assert!(left.contains(&pod.name), "{left:?} without {}", pod.name);
     }
     for pod in pods(&namespace) {
         assert!(cost(&pod).is_null(), "{pod:#}");
@@ -87,7 +83,7 @@ async fn the_emptiest_pods_go_and_the_others_carry_no_mark() {
 
 #[tokio::test]
 async fn what_somebody_else_says_of_a_pod_stands_and_what_we_forgot_is_taken_back() {
-    let namespace = Namespace::create(rig(), "theirs");
+    let namespace = Namespace::create(cluster(), "theirs");
     namespace.deploy("Deployment", 4).await;
     let mut busy = namespace.run_pods(4).await;
     let mut empty = vec![busy.remove(0)];
@@ -96,7 +92,7 @@ async fn what_somebody_else_says_of_a_pod_stands_and_what_we_forgot_is_taken_bac
     namespace.kubectl(&["annotate", "pod", &dear, &annotation]);
     // As an aggregator that died between the mark and the write has left it.
     let forgotten = busy[0].name.clone();
-    let mark = namespace.rig.logs_dir().join("forgotten-mark.yaml");
+    let mark = namespace.cluster.logs_dir().join("forgotten-mark.yaml");
     let text = format!(
         "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {forgotten}\n  annotations: {{ {POD_DELETION_COST}: \"-1000\" }}\n"
     );

@@ -24,18 +24,18 @@ mod tokens;
 
 use std::sync::OnceLock;
 
-use pushscale_tests::cluster::install;
-use pushscale_tests::rig::{Rig, Shape};
+use pushscale_tests::namespace::install;
+use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 /// Where a wait alone is to decide, at once.
 const RATIO: &str = "  algorithm: Ratio\n";
 
 /// One control plane for all tests of this program; each has a namespace of its own.
-fn rig() -> &'static Rig {
-    static RIG: OnceLock<Rig> = OnceLock::new();
-    RIG.get_or_init(|| {
-        let rig = Rig::start(Shape::ControlPlane).unwrap();
-        install(&rig);
-        rig
+fn cluster() -> &'static TestCluster {
+    static CLUSTER: OnceLock<TestCluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
+        install(&cluster);
+        cluster
     })
 }

@@ -2,15 +2,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pushscale_tests::cluster::{Aggregator, Namespace};
+use pushscale_tests::fake_pod::Load;
 use pushscale_tests::http;
-use pushscale_tests::pushed::Says;
+use pushscale_tests::namespace::{Aggregator, Namespace};
 
-use crate::rig;
+use crate::cluster;
 
 /// A pod bears some 9 requests a second; more is an overload.
 const AT_1S: &str = "  metrics: [ { type: QueueLatency, queueLatency: { target: 1s } } ]\n";
-const OVERLOAD: Says = Says::Load(25.0);
+const OVERLOAD: Load = Load::Rate(25.0);
 
 /// Down two seconds after the last need.
 const QUICK_DOWN: &str = "  behavior: { scaleDown: { stabilizationWindowSeconds: 2 } }\n";
@@ -38,13 +38,13 @@ fn is(namespace: &Namespace<'_>, kind: &str, expected: &str) -> bool {
 
 #[tokio::test]
 async fn what_is_recommended_is_told_and_not_written_until_it_may_be() {
-    let namespace = Namespace::create(rig(), "recommend");
+    let namespace = Namespace::create(cluster(), "recommend");
     let spec = at_1s("  mode: Recommend\n");
     namespace.scaled_deployment(1, &spec).await;
     let aggregator = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(1).await;
+    let mut pods = namespace.run_pods(1).await;
     aggregator
-        .hear_until(&mut voices, OVERLOAD, || async {
+        .push_until(&mut pods, OVERLOAD, || async {
             is(&namespace, "AbleToScale", "True/RecommendOnly")
                 && namespace.describe().contains("would scale 1 → 5 replicas")
         })
@@ -70,21 +70,19 @@ async fn what_is_recommended_is_told_and_not_written_until_it_may_be() {
 
     namespace.patch("torchserve", r#"{"mode":"Apply"}"#);
     aggregator
-        .hear_until(&mut voices, OVERLOAD, || async {
-            namespace.replicas() == 5
-        })
+        .push_until(&mut pods, OVERLOAD, || async { namespace.replicas() == 5 })
         .await;
 }
 
 #[tokio::test]
 async fn switched_off_not_even_a_bound_is_kept() {
-    let namespace = Namespace::create(rig(), "switched-off");
+    let namespace = Namespace::create(cluster(), "switched-off");
     // In quotes: kubectl's YAML takes a bare Off for false.
     namespace.scaled_deployment(9, "  mode: \"Off\"\n").await;
     let aggregator = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(9).await;
+    let mut pods = namespace.run_pods(9).await;
     aggregator
-        .hear_until(&mut voices, OVERLOAD, || async {
+        .push_until(&mut pods, OVERLOAD, || async {
             is(&namespace, "ScalingActive", "False/SwitchedOff")
                 && aggregator.told().await.contains("hold: mode is Off")
         })
@@ -100,11 +98,11 @@ async fn switched_off_not_even_a_bound_is_kept() {
 
 #[tokio::test]
 async fn a_direction_that_is_paused_is_told_and_the_other_is_not_paused() {
-    let namespace = Namespace::create(rig(), "pause");
+    let namespace = Namespace::create(cluster(), "pause");
     let spec = at_1s(&format!("{QUICK_DOWN}  pause: ScaleUp\n"));
     namespace.scaled_deployment(2, &spec).await;
     let aggregator = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(2).await;
+    let mut pods = namespace.run_pods(2).await;
     let paused = |direction: &'static str| {
         let (namespace, aggregator) = (&namespace, &aggregator);
         move || async move {
@@ -115,25 +113,23 @@ async fn a_direction_that_is_paused_is_told_and_the_other_is_not_paused() {
         }
     };
     aggregator
-        .hear_until(&mut voices, OVERLOAD, paused("up"))
+        .push_until(&mut pods, OVERLOAD, paused("up"))
         .await;
     assert_eq!(namespace.replicas(), 2);
 
     namespace.patch("torchserve", r#"{"pause":"ScaleDown"}"#);
     aggregator
-        .hear_until(&mut voices, OVERLOAD, || async {
-            namespace.replicas() == 5
-        })
+        .push_until(&mut pods, OVERLOAD, || async { namespace.replicas() == 5 })
         .await;
-    let mut voices = namespace.run_pods(5).await;
+    let mut pods = namespace.run_pods(5).await;
     aggregator
-        .hear_until(&mut voices, Says::Load(0.1), paused("down"))
+        .push_until(&mut pods, Load::Rate(0.1), paused("down"))
         .await;
     assert_eq!(namespace.replicas(), 5);
 
     namespace.patch("torchserve", r#"{"pause":null}"#);
     aggregator
-        .hear_until(&mut voices, Says::Load(0.1), || async {
+        .push_until(&mut pods, Load::Rate(0.1), || async {
             namespace.replicas() < 5
         })
         .await;
@@ -141,7 +137,7 @@ async fn a_direction_that_is_paused_is_told_and_the_other_is_not_paused() {
 
 #[tokio::test]
 async fn after_its_time_of_silence_the_fallback_raises_and_never_lowers() {
-    let namespace = Namespace::create(rig(), "fallback");
+    let namespace = Namespace::create(cluster(), "fallback");
     let spec = at_1s("  fallback: { afterSeconds: 3, replicas: 4 }\n");
     namespace.scaled_deployment(1, &spec).await;
     let aggregator = Aggregator::start(&namespace).await;
@@ -155,23 +151,23 @@ async fn after_its_time_of_silence_the_fallback_raises_and_never_lowers() {
         }
     };
     aggregator
-        .hear_until(&mut [], Says::Nothing, holds(4))
+        .push_until(&mut [], Load::Unknown, holds(4))
         .await;
     namespace.patch(
         "torchserve",
         r#"{"fallback":{"afterSeconds":3,"replicas":2}}"#,
     );
     aggregator
-        .hear_until(&mut [], Says::Nothing, holds(2))
+        .push_until(&mut [], Load::Unknown, holds(2))
         .await;
     let text = namespace.describe();
     let event = "New size: 4; reason: nothing is known for too long";
     assert!(text.contains(event), "{text}");
 
     // Once pods speak, what they say counts.
-    let mut voices = namespace.run_pods(4).await;
+    let mut pods = namespace.run_pods(4).await;
     aggregator
-        .hear_until(&mut voices, Says::Load(1.0), || async {
+        .push_until(&mut pods, Load::Rate(1.0), || async {
             is(&namespace, "ScalingActive", "True/ValidMetricFound")
         })
         .await;
@@ -179,7 +175,7 @@ async fn after_its_time_of_silence_the_fallback_raises_and_never_lowers() {
 
 #[tokio::test]
 async fn a_schedule_raises_the_floor_when_its_time_comes() {
-    let namespace = Namespace::create(rig(), "schedule");
+    let namespace = Namespace::create(cluster(), "schedule");
     // Of an hour's minutes, the next one that is not about to begin.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let minute = ((now.as_secs() + 15) / 60 + 1) % 60;
@@ -194,7 +190,7 @@ async fn a_schedule_raises_the_floor_when_its_time_comes() {
     assert_eq!(namespace.replicas(), 1, "its time has not come");
     // Nobody says a word: the loop wakes by itself.
     aggregator
-        .hear_until(&mut [], Says::Nothing, || async {
+        .push_until(&mut [], Load::Unknown, || async {
             namespace.replicas() == 3
                 && aggregator
                     .told()
@@ -204,7 +200,7 @@ async fn a_schedule_raises_the_floor_when_its_time_comes() {
         .await;
     namespace.patch("torchserve", r#"{"schedules":null,"minReplicas":1}"#);
     aggregator
-        .hear_until(&mut [], Says::Nothing, || async {
+        .push_until(&mut [], Load::Unknown, || async {
             !aggregator.told().await.contains("\"a schedule asks")
         })
         .await;
@@ -214,7 +210,7 @@ async fn a_schedule_raises_the_floor_when_its_time_comes() {
 
 #[tokio::test]
 async fn a_time_zone_that_does_not_exist_is_named() {
-    let namespace = Namespace::create(rig(), "zone");
+    let namespace = Namespace::create(cluster(), "zone");
     let schedule =
         "  schedules: [ { cron: '* * * * *', timezone: Mars/Olympus, minReplicas: 3 } ]\n";
     namespace.scaled_deployment(1, schedule).await;
@@ -241,20 +237,18 @@ async fn a_time_zone_that_does_not_exist_is_named() {
 
 #[tokio::test]
 async fn who_sets_the_size_back_three_times_is_not_fought() {
-    let namespace = Namespace::create(rig(), "fought");
+    let namespace = Namespace::create(cluster(), "fought");
     namespace.scaled_deployment(1, &at_1s("")).await;
     let aggregator = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(1).await;
+    let mut pods = namespace.run_pods(1).await;
     for _ in 0..3 {
         aggregator
-            .hear_until(&mut voices, OVERLOAD, || async {
-                namespace.replicas() == 5
-            })
+            .push_until(&mut pods, OVERLOAD, || async { namespace.replicas() == 5 })
             .await;
         namespace.kubectl(&["scale", "deployment/torchserve", "--replicas=1"]);
     }
     aggregator
-        .hear_until(&mut voices, OVERLOAD, || async {
+        .push_until(&mut pods, OVERLOAD, || async {
             is(&namespace, "AbleToScale", "False/SizeContested")
                 && namespace.describe().contains("Warning  SizeContested")
         })
@@ -267,12 +261,12 @@ async fn who_sets_the_size_back_three_times_is_not_fought() {
 
 #[tokio::test]
 async fn without_a_count_of_answers_the_metrics_are_called_incomplete() {
-    let namespace = Namespace::create(rig(), "incomplete");
+    let namespace = Namespace::create(cluster(), "incomplete");
     namespace.scaled_deployment(1, &at_1s("")).await;
     let aggregator = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(1).await;
+    let mut pods = namespace.run_pods(1).await;
     aggregator
-        .hear_until(&mut voices, Says::LoadBlind(2.0), || async {
+        .push_until(&mut pods, Load::RateWithoutCounters(2.0), || async {
             is(&namespace, "MetricsIncomplete", "True/NoAnswerCount")
         })
         .await;
@@ -282,7 +276,7 @@ async fn without_a_count_of_answers_the_metrics_are_called_incomplete() {
         "{told}"
     );
     aggregator
-        .hear_until(&mut voices, Says::Load(2.0), || async {
+        .push_until(&mut pods, Load::Rate(2.0), || async {
             is(&namespace, "MetricsIncomplete", "False/AllInputsKnown")
         })
         .await;

@@ -11,11 +11,11 @@ use futures_util::{StreamExt as _, stream};
 use hyper::Request;
 use kube::Client;
 use pushscale_cli::manifest::{self, Definition, ManifestError};
-use pushscale_tests::cluster::{Namespace, SOON};
+use pushscale_tests::namespace::{Namespace, SOON};
 use pushscale_tests::programs::repository;
 use serde_json::{Value, json};
 
-use crate::rig;
+use crate::cluster;
 
 const COUNT: usize = 1500;
 
@@ -34,10 +34,10 @@ async fn changed_push_scalers_are_answered_alike() {
 async fn every_keyword_of_a_definition_is_understood() {
     let seeds: Vec<Value> = yaml(&here("keywords/specs.yaml"));
     let definition = here("keywords/definition.yaml");
-    rig()
+    cluster()
         .kubectl(&["apply", "-f", definition.to_str().unwrap()])
         .unwrap();
-    rig()
+    cluster()
         .kubectl(&[
             "wait",
             "--for=condition=Established",
@@ -52,7 +52,7 @@ async fn every_keyword_of_a_definition_is_understood() {
 async fn compare(definition: &Path, namespace: &str, seeds: &[Value]) {
     let crd: Value = yaml(definition);
     let here = Definition::from_crd(&crd).unwrap();
-    let namespace = Namespace::create(rig(), namespace);
+    let namespace = Namespace::create(cluster(), namespace);
     let server = Server::of(&crd, &namespace).await;
     let mut random = Rng::with_seed(0);
     let objects: Vec<Value> = (0..COUNT)
@@ -117,7 +117,7 @@ struct Server {
 
 impl Server {
     async fn of(crd: &Value, namespace: &Namespace<'_>) -> Self {
-        let kubeconfig = kube::config::Kubeconfig::read_from(rig().kubeconfig()).unwrap();
+        let kubeconfig = kube::config::Kubeconfig::read_from(cluster().kubeconfig()).unwrap();
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
             .await
             .unwrap();

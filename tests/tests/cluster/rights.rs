@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use pushscale_tests::cluster::{Namespace, SOON};
-use pushscale_tests::rig::RigError;
+use pushscale_tests::namespace::{Namespace, SOON};
+use pushscale_tests::test_cluster::ClusterError;
 use serde_json::{Value, json};
 
-use crate::rig;
+use crate::cluster;
 
 const ACCOUNT: &str = "--as=system:serviceaccount:pushscale:pushscale-aggregator";
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -15,7 +15,7 @@ const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// A patch of the pod by somebody: refused in these words, if it is.
 fn patch(namespace: &Namespace<'_>, by: &[&str], pod: &str, patch: &Value) -> Result<(), String> {
     let file = namespace
-        .rig
+        .cluster
         .logs_dir()
         .join(format!("{}-patch.json", namespace.name));
     fs::write(&file, patch.to_string()).unwrap();
@@ -29,9 +29,9 @@ fn patch(namespace: &Namespace<'_>, by: &[&str], pod: &str, patch: &Value) -> Re
         "--type=strategic",
         &file,
     ];
-    match namespace.rig.kubectl(&[&command[..], by].concat()) {
+    match namespace.cluster.kubectl(&[&command[..], by].concat()) {
         Ok(_) => Ok(()),
-        Err(RigError::Command { stderr, .. }) => Err(stderr),
+        Err(ClusterError::Command { stderr, .. }) => Err(stderr),
         Err(other) => panic!("{other}"),
     }
 }
@@ -42,7 +42,7 @@ fn annotate(annotations: Value) -> Value {
 
 #[tokio::test]
 async fn it_may_say_what_a_pod_costs_and_nothing_else() {
-    let namespace = Namespace::create(rig(), "rights");
+    let namespace = Namespace::create(cluster(), "rights");
     namespace.deploy("Deployment", 1).await;
     let pod = namespace.run_pods(1).await.swap_remove(0).name;
     patch(&namespace, &[], &pod, &annotate(json!({ "theirs": "1" }))).unwrap();

@@ -1,13 +1,13 @@
 //! Two autoscalers on one target: neither writes, and each names the other.
 
-use pushscale_tests::cluster::{Aggregator, Namespace};
-use pushscale_tests::pushed::Says;
+use pushscale_tests::fake_pod::Load;
+use pushscale_tests::namespace::{Aggregator, Namespace};
 
-use crate::{RATIO, rig};
+use crate::{RATIO, cluster};
 
 #[tokio::test]
 async fn two_pushscalers_on_one_target_both_hold_until_one_goes() {
-    let namespace = Namespace::create(rig(), "twice");
+    let namespace = Namespace::create(cluster(), "twice");
     namespace.deploy("Deployment", 1).await;
     namespace.scale("one", "apps/v1", "Deployment", "torchserve", RATIO);
     namespace.scale("two", "apps/v1", "Deployment", "torchserve", RATIO);
@@ -20,16 +20,16 @@ async fn two_pushscalers_on_one_target_both_hold_until_one_goes() {
         let says = format!("PushScaler twice/{other} writes the same target");
         assert!(text.contains(&says), "{text}");
     }
-    let mut voices = namespace.run_pods(1).await;
+    let mut pods = namespace.run_pods(1).await;
     for _ in 0..5 {
-        voices[0].say(aggregator.push, Says::Wait(1.2)).await;
+        pods[0].push(aggregator.push, Load::QueueLatency(1.2)).await;
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
     assert_eq!(namespace.replicas(), 1);
 
     namespace.kubectl(&["delete", "pushscaler", "two"]);
     aggregator
-        .hear_until(&mut voices, Says::Wait(1.2), || async {
+        .push_until(&mut pods, Load::QueueLatency(1.2), || async {
             namespace.replicas() == 4
         })
         .await;
@@ -37,7 +37,7 @@ async fn two_pushscalers_on_one_target_both_hold_until_one_goes() {
 
 #[tokio::test]
 async fn an_hpa_on_the_same_target_is_named_and_not_fought() {
-    let namespace = Namespace::create(rig(), "hpa");
+    let namespace = Namespace::create(cluster(), "hpa");
     namespace.deploy("Deployment", 1).await;
     namespace.kubectl(&[
         "autoscale",
@@ -57,7 +57,7 @@ async fn an_hpa_on_the_same_target_is_named_and_not_fought() {
         text.contains("HorizontalPodAutoscaler hpa/torchserve writes the same target"),
         "{text}"
     );
-    let mut voices = namespace.run_pods(1).await;
+    let mut pods = namespace.run_pods(1).await;
 
     // Beside the HPA it may say what it would do, as one does who wants to move.
     let mode = |mode: &str| {
@@ -73,7 +73,7 @@ async fn an_hpa_on_the_same_target_is_named_and_not_fought() {
     };
     mode("Recommend");
     aggregator
-        .hear_until(&mut voices, Says::Wait(1.2), || async {
+        .push_until(&mut pods, Load::QueueLatency(1.2), || async {
             let object = namespace.get("pushscaler", "torchserve");
             Namespace::condition(&object, "AbleToScale") == "True/RecommendOnly"
                 && object["status"]["desiredReplicas"] == 4
@@ -86,7 +86,7 @@ async fn an_hpa_on_the_same_target_is_named_and_not_fought() {
         .await;
     namespace.kubectl(&["delete", "hpa", "torchserve"]);
     aggregator
-        .hear_until(&mut voices, Says::Wait(1.2), || async {
+        .push_until(&mut pods, Load::QueueLatency(1.2), || async {
             namespace.replicas() == 4
         })
         .await;
@@ -94,7 +94,7 @@ async fn an_hpa_on_the_same_target_is_named_and_not_fought() {
 
 #[tokio::test]
 async fn two_targets_that_select_the_same_pods_are_ambiguous() {
-    let namespace = Namespace::create(rig(), "shared");
+    let namespace = Namespace::create(cluster(), "shared");
     namespace.deploy("Deployment", 1).await;
     namespace.apply(
         "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: { name: other, namespace: NAMESPACE }\n\

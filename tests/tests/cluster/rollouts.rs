@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use pushscale_api::Algorithm;
-use pushscale_tests::cluster::{Aggregator, Namespace, SOON};
+use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
 
-use crate::rig;
+use crate::cluster;
 use servers::{BROKEN, Pod, Servers};
 
 /// As many as 4 pods just bear, by either algorithm: each waits for the target, or gets 7.5 of some 9 requests a second.
@@ -30,7 +30,7 @@ struct Rollout<'a> {
 impl Rollout<'_> {
     async fn start(what: &str, algorithm: Algorithm, strategy: &str) -> Self {
         let name = format!("{what}-{algorithm:?}").to_lowercase();
-        let namespace = Namespace::create(rig(), &name);
+        let namespace = Namespace::create(cluster(), &name);
         namespace.deploy("Deployment", 4).await;
         namespace.kubectl(&["patch", "deployment", "torchserve", "-p", strategy]);
         let aggregator = Aggregator::start(&namespace).await;

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
-use pushscale_tests::cluster::{Aggregator, Namespace, SOON};
+use pushscale_tests::fake_pod::Load;
 use pushscale_tests::http;
-use pushscale_tests::pushed::Says;
+use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
 
-use crate::{RATIO, rig};
+use crate::{RATIO, cluster};
 
 /// Down after two seconds without need, so that a test need not wait five minutes.
 const QUICK_DOWN: &str = "  behavior: { scaleDown: { stabilizationWindowSeconds: 2 } }\n";
 
 /// More than one pod bears, by far.
-const OVERLOAD: Says = Says::Load(25.0);
+const OVERLOAD: Load = Load::Rate(25.0);
 
 fn by(algorithm: Algorithm, more: &str) -> String {
     format!("  algorithm: {algorithm:?}\n{more}")
@@ -47,18 +47,16 @@ async fn by_the_model_a_deployment_goes_up_with_the_load_and_down_after_it() {
 
 /// Up to the most, which is 3, and down to 1. At a target of 1 s a pod bears some 9 requests a second.
 async fn goes_up_and_down(algorithm: Algorithm, described: &[&str]) {
-    let namespace = Namespace::create(rig(), &named("updown", algorithm));
+    let namespace = Namespace::create(cluster(), &named("updown", algorithm));
     let spec = format!(
         "{QUICK_DOWN}  maxReplicas: 3\n  \
          metrics: [ {{ type: QueueLatency, queueLatency: {{ target: 1s }} }} ]\n"
     );
     namespace.scaled_deployment(1, &by(algorithm, &spec)).await;
     let aggregator = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(1).await;
+    let mut pods = namespace.run_pods(1).await;
     aggregator
-        .hear_until(&mut voices, OVERLOAD, || async {
-            namespace.replicas() == 3
-        })
+        .push_until(&mut pods, OVERLOAD, || async { namespace.replicas() == 3 })
         .await;
     namespace
         .until("pushscaler", "torchserve", "told", |object| {
@@ -72,15 +70,15 @@ async fn goes_up_and_down(algorithm: Algorithm, described: &[&str]) {
         scaler["metadata"]["generation"]
     );
 
-    let mut voices = namespace.run_pods(3).await;
+    let mut pods = namespace.run_pods(3).await;
     aggregator
-        .hear_until(&mut voices, Says::Load(1.0), || async {
+        .push_until(&mut pods, Load::Rate(1.0), || async {
             namespace.replicas() == 1
         })
         .await;
-    let mut voices = namespace.run_pods(1).await;
+    let mut pods = namespace.run_pods(1).await;
     aggregator
-        .hear_until(&mut voices, Says::Load(1.0), || async {
+        .push_until(&mut pods, Load::Rate(1.0), || async {
             let text = namespace.describe();
             text.contains("1 of 1 running pods report")
                 && described.iter().all(|part| text.contains(part))
@@ -145,13 +143,13 @@ async fn by_the_model_a_fall_waits_for_five_minutes_after_a_start() {
 }
 
 async fn waits_for_five_minutes(algorithm: Algorithm, said: &str) {
-    let namespace = Namespace::create(rig(), &named("patient", algorithm));
+    let namespace = Namespace::create(cluster(), &named("patient", algorithm));
     namespace.scaled_deployment(4, &by(algorithm, "")).await;
     let aggregator = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(4).await;
+    let mut pods = namespace.run_pods(4).await;
     // A request now and then: nobody waits, and one pod would do.
     aggregator
-        .hear_until(&mut voices, Says::Load(0.1), || async {
+        .push_until(&mut pods, Load::Rate(0.1), || async {
             let scaler = namespace.get("pushscaler", "torchserve");
             aggregator.told().await.contains(said)
                 && Namespace::condition(&scaler, "AbleToScale") == "True/ScaleDownStabilized"
@@ -171,15 +169,15 @@ async fn by_the_model_silent_pods_hold_the_size_and_are_named() {
 }
 
 async fn silent_pods_are_named(algorithm: Algorithm) {
-    let namespace = Namespace::create(rig(), &named("silent", algorithm));
+    let namespace = Namespace::create(cluster(), &named("silent", algorithm));
     namespace
         .scaled_deployment(3, &by(algorithm, QUICK_DOWN))
         .await;
     let aggregator = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(3).await;
-    let silent = voices.pop().unwrap();
+    let mut pods = namespace.run_pods(3).await;
+    let silent = pods.pop().unwrap();
     aggregator
-        .hear_until(&mut voices, Says::Load(0.1), || async {
+        .push_until(&mut pods, Load::Rate(0.1), || async {
             let page = aggregator.told().await;
             let scaler = namespace.get("pushscaler", "torchserve");
             let counts = &scaler["status"]["pods"];
@@ -195,7 +193,7 @@ async fn silent_pods_are_named(algorithm: Algorithm) {
 
 #[tokio::test]
 async fn sizes_outside_the_bounds_are_corrected_and_zero_is_left_alone() {
-    let namespace = Namespace::create(rig(), "bounds");
+    let namespace = Namespace::create(cluster(), "bounds");
     namespace.scaled_deployment(9, "").await;
     let _aggregator = Aggregator::start(&namespace).await;
     namespace
@@ -232,16 +230,14 @@ async fn by_the_model_a_new_aggregator_keeps_what_the_old_one_told() {
 }
 
 async fn a_new_aggregator_holds(algorithm: Algorithm, said: &str) {
-    let namespace = Namespace::create(rig(), &named("restart", algorithm));
+    let namespace = Namespace::create(cluster(), &named("restart", algorithm));
     // A window that outlasts the test: only the restart could shrink it.
     let slow = "  behavior: { scaleDown: { stabilizationWindowSeconds: 600 } }\n";
     namespace.scaled_deployment(1, &by(algorithm, slow)).await;
     let first = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(1).await;
+    let mut pods = namespace.run_pods(1).await;
     first
-        .hear_until(&mut voices, OVERLOAD, || async {
-            namespace.replicas() == 5
-        })
+        .push_until(&mut pods, OVERLOAD, || async { namespace.replicas() == 5 })
         .await;
     namespace
         .until("pushscaler", "torchserve", "told", |object| {
@@ -252,9 +248,9 @@ async fn a_new_aggregator_holds(algorithm: Algorithm, said: &str) {
     drop(first);
 
     let second = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(5).await;
+    let mut pods = namespace.run_pods(5).await;
     second
-        .hear_until(&mut voices, Says::Load(0.1), || async {
+        .push_until(&mut pods, Load::Rate(0.1), || async {
             second.told().await.contains(said)
         })
         .await;
@@ -282,14 +278,14 @@ async fn a_new_aggregator_holds(algorithm: Algorithm, said: &str) {
 
 #[tokio::test]
 async fn a_size_that_somebody_sets_is_decided_upon_anew() {
-    let namespace = Namespace::create(rig(), "byhand");
+    let namespace = Namespace::create(cluster(), "byhand");
     namespace.scaled_deployment(2, RATIO).await;
     let aggregator = Aggregator::start(&namespace).await;
     namespace.kubectl(&["scale", "deployment/torchserve", "--replicas=3"]);
-    let mut voices = namespace.run_pods(3).await;
+    let mut pods = namespace.run_pods(3).await;
     // 3 pods at 4/3 of the target: 4, and not 3 as for the 2 that were.
     aggregator
-        .hear_until(&mut voices, Says::Wait(0.0093), || async {
+        .push_until(&mut pods, Load::QueueLatency(0.0093), || async {
             namespace.replicas() == 4
         })
         .await;

@@ -1,20 +1,20 @@
 //! Anything with a scale subresource; and what has none, or is not there.
 
 use pushscale_aggregator::{ClusterScales, ScaleTarget as _, TargetRef, Written};
-use pushscale_tests::cluster::{Aggregator, Namespace};
-use pushscale_tests::pushed::Says;
+use pushscale_tests::fake_pod::Load;
+use pushscale_tests::namespace::{Aggregator, Namespace};
 
-use crate::rig;
+use crate::cluster;
 
 #[tokio::test]
 async fn a_stateful_set_is_scaled() {
-    let namespace = Namespace::create(rig(), "stateful");
+    let namespace = Namespace::create(cluster(), "stateful");
     namespace.deploy("StatefulSet", 1).await;
     namespace.scale("torchserve", "apps/v1", "StatefulSet", "torchserve", "");
     let aggregator = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(1).await;
+    let mut pods = namespace.run_pods(1).await;
     aggregator
-        .hear_until(&mut voices, Says::Load(25.0), || async {
+        .push_until(&mut pods, Load::Rate(25.0), || async {
             namespace.get("statefulset", "torchserve")["spec"]["replicas"] == 5
         })
         .await;
@@ -22,7 +22,7 @@ async fn a_stateful_set_is_scaled() {
 
 #[tokio::test]
 async fn a_kind_of_somebody_elses_with_a_scale_is_scaled() {
-    let namespace = Namespace::create(rig(), "custom");
+    let namespace = Namespace::create(cluster(), "custom");
     // Its size and its selector are where no built-in kind has them. The role is what a user adds for such a kind.
     namespace.apply(include_str!("custom-kind.yaml"));
     namespace.kubectl(&[
@@ -42,7 +42,7 @@ async fn a_kind_of_somebody_elses_with_a_scale_is_scaled() {
     );
     namespace.scale("fleet", "example.dev/v1", "ModelFleet", "fleet", "");
     let aggregator = Aggregator::start(&namespace).await;
-    let mut voices = namespace.run_pods(1).await;
+    let mut pods = namespace.run_pods(1).await;
     // Its operator has not set the selector yet.
     namespace
         .until_condition("fleet", "ScalingActive", "False/InvalidSelector")
@@ -57,7 +57,7 @@ async fn a_kind_of_somebody_elses_with_a_scale_is_scaled() {
         r#"{"status":{"pods":1,"selector":"app=torchserve"}}"#,
     ]);
     aggregator
-        .hear_until(&mut voices, Says::Load(25.0), || async {
+        .push_until(&mut pods, Load::Rate(25.0), || async {
             namespace.get("modelfleet", "fleet")["spec"]["size"]["pods"] == 5
         })
         .await;
@@ -65,7 +65,7 @@ async fn a_kind_of_somebody_elses_with_a_scale_is_scaled() {
 
 #[tokio::test]
 async fn a_target_that_is_not_there_is_named_and_scaled_once_it_is() {
-    let namespace = Namespace::create(rig(), "absent");
+    let namespace = Namespace::create(cluster(), "absent");
     namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", "");
     namespace.scale("kindless", "apps/v1", "Deploymint", "torchserve", "");
     namespace.scale("scaleless", "v1", "ConfigMap", "kube-root-ca.crt", "");
@@ -102,9 +102,9 @@ async fn a_target_that_is_not_there_is_named_and_scaled_once_it_is() {
     assert!(events.contains("FailedGetScale"), "{events}");
 
     namespace.deploy("Deployment", 1).await;
-    let mut voices = namespace.run_pods(1).await;
+    let mut pods = namespace.run_pods(1).await;
     aggregator
-        .hear_until(&mut voices, Says::Load(25.0), || async {
+        .push_until(&mut pods, Load::Rate(25.0), || async {
             namespace.get("deployment", "torchserve")["spec"]["replicas"] == 5
         })
         .await;
@@ -112,9 +112,9 @@ async fn a_target_that_is_not_there_is_named_and_scaled_once_it_is() {
 
 #[tokio::test]
 async fn a_write_meets_a_size_that_was_changed_meanwhile_and_leaves_it() {
-    let namespace = Namespace::create(rig(), "conflict");
+    let namespace = Namespace::create(cluster(), "conflict");
     namespace.deploy("Deployment", 2).await;
-    let kubeconfig = kube::config::Kubeconfig::read_from(rig().kubeconfig()).unwrap();
+    let kubeconfig = kube::config::Kubeconfig::read_from(cluster().kubeconfig()).unwrap();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
         .await
         .unwrap();

@@ -4,42 +4,42 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use pushscale_tests::cluster::{Aggregator, Namespace, SOON};
+use pushscale_tests::fake_pod::{FakePod, Load};
 use pushscale_tests::http::until;
-use pushscale_tests::pushed::{Says, Voice};
+use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
 use serde_json::Value;
 
-use crate::rig;
+use crate::cluster;
 
 const ASK_FOR_TOKENS: [(&str, &str); 1] = [("PUSHSCALE_AGGREGATOR_AUTH", "token")];
 
-/// A token for this audience that is bound to the voice's pod, as the kubelet asks for one.
-fn token(namespace: &Namespace<'_>, voice: &Voice, audience: &str) -> String {
+/// A token for this audience that is bound to the pod's pod, as the kubelet asks for one.
+fn token(namespace: &Namespace<'_>, pod: &FakePod, audience: &str) -> String {
     let audience = format!("--audience={audience}");
-    let pod = format!("--bound-object-name={}", voice.name);
+    let pod = format!("--bound-object-name={}", pod.name);
     let bound = ["create", "token", "default", "--bound-object-kind=Pod"];
     let all = [&bound[..], &[&audience, &pod]].concat();
     namespace.kubectl(&all).trim().to_owned()
 }
 
 /// Two pods under a scaler, and an aggregator that knows them and asks for tokens.
-async fn two_pods(namespace: &Namespace<'_>) -> (Aggregator, Voice, Voice) {
+async fn two_pods(namespace: &Namespace<'_>) -> (Aggregator, FakePod, FakePod) {
     namespace.scaled_deployment(2, crate::RATIO).await;
     let aggregator = Aggregator::start_with(namespace, &ASK_FOR_TOKENS).await;
-    let mut voices = namespace.run_pods(2).await;
-    for voice in &mut voices {
-        voice.token = Some(token(namespace, voice, "pushscale"));
-        until_answered(voice, &aggregator, &[200]).await;
+    let mut pods = namespace.run_pods(2).await;
+    for pod in &mut pods {
+        pod.token = Some(token(namespace, pod, "pushscale"));
+        until_answered(pod, &aggregator, &[200]).await;
     }
-    let [first, second] = <[Voice; 2]>::try_from(voices).unwrap();
+    let [first, second] = <[FakePod; 2]>::try_from(pods).unwrap();
     (aggregator, first, second)
 }
 
-/// Says it again and again until it is answered so.
-async fn until_answered(voice: &mut Voice, aggregator: &Aggregator, statuses: &[u16]) {
+/// Load it again and again until it is answered so.
+async fn until_answered(pod: &mut FakePod, aggregator: &Aggregator, statuses: &[u16]) {
     let began = Instant::now();
     loop {
-        let answer = voice.say(aggregator.push, Says::Wait(0.007)).await;
+        let answer = pod.push(aggregator.push, Load::QueueLatency(0.007)).await;
         if statuses.contains(&answer.status) {
             return;
         }
@@ -48,8 +48,8 @@ async fn until_answered(voice: &mut Voice, aggregator: &Aggregator, statuses: &[
     }
 }
 
-async fn refused(aggregator: &Aggregator, voice: &mut Voice, status: u16, outcome: &str) {
-    let answer = voice.say(aggregator.push, Says::Wait(0.007)).await;
+async fn refused(aggregator: &Aggregator, pod: &mut FakePod, status: u16, outcome: &str) {
+    let answer = pod.push(aggregator.push, Load::QueueLatency(0.007)).await;
     assert_eq!(answer.status, status, "{answer:?}");
     let counted = format!("readings_total{{outcome=\"{outcome}\"}}");
     let metrics = aggregator.metrics().await;
@@ -67,7 +67,7 @@ fn reviews(metrics: &str) -> u64 {
 
 #[tokio::test]
 async fn a_pod_reports_for_itself_with_a_token_of_its_own_and_nothing_else_passes() {
-    let namespace = Namespace::create(rig(), "tokens");
+    let namespace = Namespace::create(cluster(), "tokens");
     let (aggregator, first, second) = two_pods(&namespace).await;
     assert_eq!(reviews(&aggregator.metrics().await), 2, "one a token");
 
@@ -104,16 +104,16 @@ async fn a_pod_reports_for_itself_with_a_token_of_its_own_and_nothing_else_passe
     }
 
     let mut replayer = first.clone();
-    let old = replayer.words(Says::Wait(0.0));
+    let old = replayer.next_body(Load::QueueLatency(0.0));
     assert_eq!(
         replayer
-            .say(aggregator.push, Says::Wait(0.007))
+            .push(aggregator.push, Load::QueueLatency(0.007))
             .await
             .status,
         200
     );
     until(SOON, || async {
-        replayer.utter(aggregator.push, &old).await.status == 409
+        replayer.push_body(aggregator.push, &old).await.status == 409
     })
     .await;
     let metrics = aggregator.metrics().await;
@@ -132,7 +132,7 @@ fn altered(token: &str, claim: &str) -> String {
 
 #[tokio::test]
 async fn the_token_of_a_deleted_pod_is_refused_before_and_after_a_restart_of_the_aggregator() {
-    let namespace = Namespace::create(rig(), "deleted-pod");
+    let namespace = Namespace::create(cluster(), "deleted-pod");
     let (aggregator, mut first, _) = two_pods(&namespace).await;
     namespace.kubectl(&["delete", "pod", &first.name, "--grace-period=0", "--force"]);
     until_answered(&mut first, &aggregator, &[401]).await;
@@ -148,16 +148,16 @@ async fn the_token_of_a_deleted_pod_is_refused_before_and_after_a_restart_of_the
 
 #[tokio::test]
 async fn a_flood_of_one_pod_does_no_harm_to_the_others() {
-    let namespace = Namespace::create(rig(), "flood");
+    let namespace = Namespace::create(cluster(), "flood");
     let (aggregator, flooder, mut other) = two_pods(&namespace).await;
     let push = aggregator.push;
     let floods: Vec<_> = (0..32)
         .map(|_| {
-            let mut voice = flooder.clone();
+            let mut pod = flooder.clone();
             tokio::spawn(async move {
                 let mut answers = [0_u32; 2];
                 loop {
-                    let answer = voice.say(push, Says::Wait(0.007)).await;
+                    let answer = pod.push(push, Load::QueueLatency(0.007)).await;
                     answers[usize::from(answer.status == 429)] += 1;
                     if answers[1] >= 20 {
                         return answers;
@@ -169,7 +169,7 @@ async fn a_flood_of_one_pod_does_no_harm_to_the_others() {
     let mut taken = 0;
     while floods.iter().any(|flood| !flood.is_finished()) {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let answer = other.say(push, Says::Wait(0.007)).await;
+        let answer = other.push(push, Load::QueueLatency(0.007)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         taken += 1;
     }

@@ -46,7 +46,7 @@ fn an_hpa_is_watched_replaced_and_brought_back() {
     );
 
     // It says what it would do, and the HPA's size stands.
-    let load = start_load(&stage.rig, &["25:20"]);
+    let load = start_load(&stage.cluster, &["25:20"]);
     until(Duration::from_secs(30), "more recommended", || {
         let wanted = "-o=jsonpath={.status.desiredReplicas}";
         let wanted = stage.kubectl(&["get", "pushscaler/torchserve", wanted]);
@@ -55,16 +55,22 @@ fn an_hpa_is_watched_replaced_and_brought_back() {
     let conditions = "-o=jsonpath={.status.conditions}";
     let said = stage.kubectl(&["get", "pushscaler/torchserve", conditions]);
     assert!(said.contains("RecommendOnly"), "{said}");
-    until_size(&stage.rig, Duration::from_secs(1), "left alone", |size| {
-        size == 1
-    });
+    until_size(
+        &stage.cluster,
+        Duration::from_secs(1),
+        "left alone",
+        |size| size == 1,
+    );
     drop(load);
 
     stage.reader.follow(page.section("2. Switch"), |_| {});
-    let load = start_load(&stage.rig, &["25:30"]);
-    until_size(&stage.rig, Duration::from_secs(40), "scaled up", |size| {
-        size >= 4
-    });
+    let load = start_load(&stage.cluster, &["25:30"]);
+    until_size(
+        &stage.cluster,
+        Duration::from_secs(40),
+        "scaled up",
+        |size| size >= 4,
+    );
     drop(load);
 
     stage.reader.follow(page.section("3. And back"), |_| {});

@@ -8,9 +8,9 @@ use std::time::Duration;
 use pushscale_tests::charts::Helm;
 use pushscale_tests::document::Reader;
 use pushscale_tests::fleet::{self, until};
-use pushscale_tests::load::Load;
+use pushscale_tests::load::LoadGenerator;
 use pushscale_tests::programs;
-use pushscale_tests::rig::{Image, Rig, Shape};
+use pushscale_tests::test_cluster::{Image, Shape, TestCluster};
 use pushscale_tests::torchserve_values::torchserve_values;
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// A fresh node and somebody who follows a page on it.
 pub(crate) struct Stage {
-    pub(crate) rig: Rig,
+    pub(crate) cluster: TestCluster,
     pub(crate) reader: Reader,
     pub(crate) turn: MutexGuard<'static, ()>,
 }
@@ -35,29 +35,35 @@ impl Stage {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let kit = fleet::kit()?;
         let helm = Helm::for_test()?;
-        let rig = Rig::start(Shape::Node).unwrap();
+        let cluster = TestCluster::start(Shape::Node).unwrap();
         for program in ["sidecar", "aggregator", "injector"] {
             let image = format!("pushscale/{program}:{TAG}");
-            rig.import_archive(&image, &programs::image(program))
+            cluster
+                .import_archive(&image, &programs::image(program))
                 .unwrap();
         }
-        rig.import_image(&Image {
-            name: "pushscale.test/scratch:1".to_owned(),
-            ..Image::default()
-        })
-        .unwrap();
+        cluster
+            .import_image(&Image {
+                name: "pushscale.test/scratch:1".to_owned(),
+                ..Image::default()
+            })
+            .unwrap();
         let path = [helm.folder(), programs::command_line().parent().unwrap()].map(PathBuf::from);
-        let shell = rig.command("sh");
-        let folder = rig.logs_dir().join(name);
+        let shell = cluster.command("sh");
+        let folder = cluster.logs_dir().join(name);
         let reader = Reader::new(folder, move || again(&shell, &path));
         let values = torchserve_values(&kit);
         reader.has("my-values.yaml", &serde_saphyr::to_string(&values).unwrap());
-        Some(Self { rig, reader, turn })
+        Some(Self {
+            cluster,
+            reader,
+            turn,
+        })
     }
 
     /// kubectl in the namespace of the models.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
-        kubectl(&self.rig, arguments)
+        kubectl(&self.cluster, arguments)
     }
 }
 
@@ -77,22 +83,22 @@ fn again(command: &Command, more: &[PathBuf]) -> Command {
     again
 }
 
-pub(crate) fn kubectl(rig: &Rig, arguments: &[&str]) -> String {
+pub(crate) fn kubectl(cluster: &TestCluster, arguments: &[&str]) -> String {
     let all = [&["--namespace=models"], arguments].concat();
-    rig.kubectl(&all).unwrap()
+    cluster.kubectl(&all).unwrap()
 }
 
 /// `spec.replicas` of the Deployment.
-pub(crate) fn replicas(rig: &Rig) -> u32 {
+pub(crate) fn replicas(cluster: &TestCluster) -> u32 {
     let output = "-o=jsonpath={.spec.replicas}";
-    kubectl(rig, &["get", "deployment/torchserve", output])
+    kubectl(cluster, &["get", "deployment/torchserve", output])
         .parse()
         .unwrap()
 }
 
 /// Every pod that is there has the sidecar.
-pub(crate) fn assert_injected(rig: &Rig) {
-    let pods = kubectl(rig, &["get", "pods", "-o=json"]);
+pub(crate) fn assert_injected(cluster: &TestCluster) {
+    let pods = kubectl(cluster, &["get", "pods", "-o=json"]);
     let pods: Value = serde_json::from_str(&pods).unwrap();
     let pods = pods["items"].as_array().unwrap();
     let alive = pods
@@ -107,13 +113,18 @@ pub(crate) fn assert_injected(rig: &Rig) {
 }
 
 /// Starts a load through the Service.
-pub(crate) fn start_load(rig: &Rig, steps: &[&str]) -> Load {
+pub(crate) fn start_load(cluster: &TestCluster, steps: &[&str]) -> LoadGenerator {
     let output = "-o=jsonpath={.spec.clusterIP}:8080";
-    let address = kubectl(rig, &["get", "service/torchserve", output]);
-    Load::start(rig, "models", &address, steps)
+    let address = kubectl(cluster, &["get", "service/torchserve", output]);
+    LoadGenerator::start(cluster, "models", &address, steps)
 }
 
 /// Waits until the size is so.
-pub(crate) fn until_size(rig: &Rig, within: Duration, what: &str, so: impl Fn(u32) -> bool) {
-    until(within, what, || so(replicas(rig)));
+pub(crate) fn until_size(
+    cluster: &TestCluster,
+    within: Duration,
+    what: &str,
+    so: impl Fn(u32) -> bool,
+) {
+    until(within, what, || so(replicas(cluster)));
 }

@@ -13,15 +13,20 @@ fn a_killed_aggregator_is_replaced_and_the_new_one_scales() {
     // One aggregator looks after both.
     let fleets = [Algorithm::Model, Algorithm::Ratio].map(|algorithm| {
         let name = format!("away-{algorithm:?}").to_lowercase();
-        Fleet::create(ground.rig, ground.kit, &name, &FleetOptions::by(algorithm))
+        Fleet::create(
+            ground.cluster,
+            ground.kit,
+            &name,
+            &FleetOptions::by(algorithm),
+        )
     });
-    let pod = || aggregator(ground.rig, ".metadata.name");
+    let pod = || aggregator(ground.cluster, ".metadata.name");
     let kill = || {
         let pod = pod();
         let now = ["--grace-period=0", "--force"];
         let mut delete = vec!["-n", "pushscale", "delete", "pod", pod.as_str()];
         delete.extend(now);
-        ground.rig.kubectl(&delete).unwrap();
+        ground.cluster.kubectl(&delete).unwrap();
         pod
     };
     let killed = kill();

@@ -17,11 +17,11 @@ use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard
 
 use pushscale_simulator::kit::Kit;
 use pushscale_tests::fleet;
-use pushscale_tests::rig::{Rig, Shape};
+use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 /// The node, TorchServe, and the right to use them.
 struct Ground {
-    rig: &'static Rig,
+    cluster: &'static TestCluster,
     kit: &'static Kit,
     _turn: Turn,
 }
@@ -51,20 +51,20 @@ fn shared_ground() -> Option<Ground> {
 
 /// `None` where there is no root, no namespaces, no Java; loudly, and never under CI.
 fn ground_for(turn: Turn) -> Option<Ground> {
-    static GROUND: OnceLock<Option<(Rig, Kit)>> = OnceLock::new();
-    let (rig, kit) = GROUND
+    static GROUND: OnceLock<Option<(TestCluster, Kit)>> = OnceLock::new();
+    let (cluster, kit) = GROUND
         .get_or_init(|| {
             if !Shape::Node.available() {
                 return None;
             }
             let kit = fleet::kit()?;
-            let rig = Rig::start(Shape::Node).unwrap();
-            fleet::install(&rig);
-            Some((rig, kit))
+            let cluster = TestCluster::start(Shape::Node).unwrap();
+            fleet::install(&cluster);
+            Some((cluster, kit))
         })
         .as_ref()?;
     Some(Ground {
-        rig,
+        cluster,
         kit,
         _turn: turn,
     })

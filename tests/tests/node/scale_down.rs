@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{Fleet, FleetOptions, until};
-use pushscale_tests::shrinking::{PODS, shrink};
+use pushscale_tests::repeated_scale_down::{PODS, shrink};
 use serde_json::json;
 
 use crate::ground;
@@ -21,19 +21,19 @@ fn five_pods_end_under_load_and_no_request_is_lost() {
             loaded: true,
             ..FleetOptions::by(Algorithm::Ratio)
         };
-        Fleet::create(ground.rig, ground.kit, name, &options)
+        Fleet::create(ground.cluster, ground.kit, name, &options)
     };
     let (with, without) = thread::scope(|both| {
         let with = both.spawn(|| {
             let fleet = fleet("drained", true);
-            let shrunk = shrink(ground.rig, &fleet, 5);
+            let shrunk = shrink(ground.cluster, &fleet, 5);
             fleet.delete();
             shrunk
         });
         let without = both.spawn(|| {
             let fleet = fleet("undrained", false);
             // Half a request is lost a pod, by chance: one run in ten of five pods loses none.
-            let mut rounds = (0..6).map(|_| shrink(ground.rig, &fleet, 5));
+            let mut rounds = (0..6).map(|_| shrink(ground.cluster, &fleet, 5));
             let shrunk = rounds.find(|shrunk| shrunk.loaded.count_lost() > 0);
             fleet.delete();
             shrunk
@@ -61,7 +61,7 @@ fn the_pod_that_has_most_to_do_is_the_last_to_go() {
         behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 2 } }),
         ..FleetOptions::by(Algorithm::Ratio)
     };
-    let fleet = Fleet::create(ground.rig, ground.kit, "emptiest", &options);
+    let fleet = Fleet::create(ground.cluster, ground.kit, "emptiest", &options);
     let least = |replicas: u32| {
         let patch = format!(r#"{{"spec":{{"minReplicas":{replicas}}}}}"#);
         fleet.kubectl(&[

@@ -50,7 +50,7 @@ fn a_frozen_torchserve_holds(algorithm: Algorithm) {
     // Long enough to freeze one before the idle fleet of two goes down.
     options.behavior = json!({ "scaleDown": { "stabilizationWindowSeconds": 20 } });
     let fleet = Fleet::create(
-        ground.rig,
+        ground.cluster,
         ground.kit,
         &named("frozen", algorithm),
         &options,
@@ -95,7 +95,7 @@ fn log_mode_holds(algorithm: Algorithm) {
     let mut options = quick(algorithm, 2);
     options.torchserve = vec!["--metrics-mode".to_owned(), "log".to_owned()];
     let fleet = Fleet::create(
-        ground.rig,
+        ground.cluster,
         ground.kit,
         &named("logmode", algorithm),
         &options,

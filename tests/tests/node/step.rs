@@ -37,7 +37,7 @@ fn replicas_follow_the_load_up_and_down_within_the_bounds() {
 fn follow_the_load(ground: &Ground, algorithm: Algorithm, said: &[&str]) {
     let name = format!("step-{algorithm:?}").to_lowercase();
     let options = FleetOptions::by(algorithm);
-    let fleet = Fleet::create(ground.rig, ground.kit, &name, &options);
+    let fleet = Fleet::create(ground.cluster, ground.kit, &name, &options);
     let load = fleet.load(&["2:10", "25:25"]);
 
     // The first seconds of 2/s are no overload.
@@ -87,7 +87,7 @@ fn follow_the_load(ground: &Ground, algorithm: Algorithm, said: &[&str]) {
 
     // Every permission that it needs is in its manifest, and it said so nowhere that one is missing.
     let log = ground
-        .rig
+        .cluster
         .kubectl(&["-n", "pushscale", "logs", "deployment/pushscale-aggregator"])
         .unwrap();
     assert!(!log.contains("forbidden: User"), "{log}");

@@ -4,15 +4,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use pushscale_protocol::Push;
+use pushscale_tests::fake_cluster::{FakeCluster, NAMESPACE, uid};
 use pushscale_tests::http::{self, Answer};
-use pushscale_tests::small_world::{NAMESPACE, SmallWorld, uid};
 
 use crate::support::policy;
 
 const PATH: &str = "/v1/readings";
 
-async fn world() -> SmallWorld {
-    let world = SmallWorld::start(policy(), 1).await;
+async fn world() -> FakeCluster {
+    let world = FakeCluster::start(policy(), 1).await;
     world.add_pod("torchserve-0").await;
     world.add_pod("torchserve-1").await;
     world
@@ -37,7 +37,7 @@ fn says(answer: &Answer, status: u16, sentence: &str) {
     assert!(json["error"].is_string(), "{}", answer.body);
 }
 
-async fn counted(world: &SmallWorld, outcome: &str) -> bool {
+async fn counted(world: &FakeCluster, outcome: &str) -> bool {
     let metrics = http::get(world.admin, "/metrics").await.body;
     metrics.contains(&format!("readings_total{{outcome=\"{outcome}\"}} 1"))
 }
@@ -206,7 +206,7 @@ async fn a_body_that_never_ends_is_given_up_on() {
 #[tokio::test]
 async fn before_the_scalers_are_known_nothing_is_taken() {
     let nowhere: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
-    let mut world = SmallWorld::start_unlisted(nowhere).await;
+    let mut world = FakeCluster::start_unlisted(nowhere).await;
     assert_eq!(http::get(world.admin, "/live").await.status, 200);
     assert_eq!(http::get(world.admin, "/ready").await.status, 503);
     says(

@@ -2,16 +2,16 @@
 
 use pushscale_api::Algorithm;
 use pushscale_simulator::replay::{Line, decide_again, read_lines};
+use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
-use pushscale_tests::small_world::SmallWorld;
 
 use crate::support::{SOON, load, server, spec};
 
 #[tokio::test]
 async fn a_running_aggregator_is_replayed_without_a_difference() {
     for algorithm in [Algorithm::Model, Algorithm::Ratio] {
-        let mut world = SmallWorld::start_by(&spec(algorithm), 1).await;
+        let mut world = FakeCluster::start_by(&spec(algorithm), 1).await;
         world.add_pod("torchserve-0").await;
         let server = server().await;
         let ports = server.addresses();
@@ -64,7 +64,7 @@ async fn a_running_aggregator_is_replayed_without_a_difference() {
 
 #[tokio::test]
 async fn an_unknown_scaler_has_no_decisions() {
-    let world = SmallWorld::start_by(&spec(Algorithm::Model), 1).await;
+    let world = FakeCluster::start_by(&spec(Algorithm::Model), 1).await;
     for page in [
         "/debug/scalers/models/nobody/decisions.jsonl",
         "/debug/scalers/decisions.jsonl",

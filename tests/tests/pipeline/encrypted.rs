@@ -8,33 +8,33 @@ use pushscale_daemon::tls::ServerCertificate;
 use pushscale_protocol::PUSH_PATH;
 use pushscale_simulator::emulated::EmulatedServer;
 use pushscale_tests::authority::Authority;
+use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
-use pushscale_tests::small_world::SmallWorld;
 
 use crate::support::{SOON, policy, server};
 
 const LOCALHOST: &str = "127.0.0.1";
 
 /// An aggregator with this certificate, and a pod that it knows.
-async fn world(certificate: &ServerCertificate) -> SmallWorld {
+async fn world(certificate: &ServerCertificate) -> FakeCluster {
     let trust = Trust {
         certificate: Some(certificate.clone()),
         reviewer: None,
     };
-    let mut world = SmallWorld::start_trusting((Ipv4Addr::LOCALHOST, 0).into(), trust).await;
+    let mut world = FakeCluster::start_trusting((Ipv4Addr::LOCALHOST, 0).into(), trust).await;
     world.apply(policy(), 1).await;
     world.add_pod("torchserve-0").await;
     world
 }
 
-async fn count(world: &SmallWorld, metric: &str) -> u64 {
+async fn count(world: &FakeCluster, metric: &str) -> u64 {
     let metrics = http::get(world.admin, "/metrics").await.body;
     let line = metrics.lines().find_map(|line| line.strip_prefix(metric));
     line.map_or(0, |count| count.trim().parse().unwrap())
 }
 
-async fn taken(world: &SmallWorld) -> u64 {
+async fn taken(world: &FakeCluster) -> u64 {
     count(
         world,
         "pushscale_aggregator_readings_total{outcome=\"Taken\"}",
@@ -42,7 +42,7 @@ async fn taken(world: &SmallWorld) -> u64 {
     .await
 }
 
-async fn refused(world: &SmallWorld, reason: &str) -> u64 {
+async fn refused(world: &FakeCluster, reason: &str) -> u64 {
     let metric = format!("pushscale_aggregator_refused_connections_total{{reason=\"{reason}\"}}");
     count(world, &metric).await
 }
@@ -55,7 +55,7 @@ fn file(name: &str, text: &str) -> PathBuf {
 }
 
 /// A sidecar beside this server that pushes to whom the file vouches for.
-async fn believing(ca: &Path, server: &EmulatedServer, world: &SmallWorld) -> TestSidecar {
+async fn believing(ca: &Path, server: &EmulatedServer, world: &FakeCluster) -> TestSidecar {
     TestSidecar::start_with(
         "torchserve-0",
         &server.addresses(),

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
-use pushscale_tests::small_world::SmallWorld;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -13,7 +13,7 @@ use crate::support::{SOON, policy, server};
 
 #[tokio::test]
 async fn the_last_push_says_leaving_and_the_pod_counts_no_more() {
-    let world = SmallWorld::start(policy(), 2).await;
+    let world = FakeCluster::start(policy(), 2).await;
     world.add_pod("torchserve-0").await;
     world.add_pod("torchserve-1").await;
     let (stays, goes) = (server().await, server().await);
@@ -39,7 +39,7 @@ async fn the_last_push_says_leaving_and_the_pod_counts_no_more() {
 
 #[tokio::test]
 async fn a_push_in_hand_is_answered_after_the_stop() {
-    let world = SmallWorld::start(policy(), 1).await;
+    let world = FakeCluster::start(policy(), 1).await;
     let mut stream = TcpStream::connect(world.push).await.unwrap();
     let body = include_str!("../../../crates/protocol/testdata/overloaded-v1.json");
     let head = format!(

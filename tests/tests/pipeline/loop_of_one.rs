@@ -6,28 +6,28 @@ use pushscale_api::Algorithm;
 use pushscale_simulator::MetricsMode;
 use pushscale_simulator::emulated::{EmulatedServer, ModelOptions};
 use pushscale_simulator::load::RunningLoad;
+use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
-use pushscale_tests::small_world::SmallWorld;
 use tokio::time::timeout;
 
 use crate::support::{SOON, load, server, spec};
 
 /// A scaler by this algorithm over `replicas`, of which one pod is there.
-async fn world(algorithm: Algorithm, replicas: u32) -> SmallWorld {
-    let world = SmallWorld::start_by(&spec(algorithm), replicas).await;
+async fn world(algorithm: Algorithm, replicas: u32) -> FakeCluster {
+    let world = FakeCluster::start_by(&spec(algorithm), replicas).await;
     world.add_pod("torchserve-0").await;
     world
 }
 
-async fn sidecar(server: &EmulatedServer, world: &SmallWorld) -> TestSidecar {
+async fn sidecar(server: &EmulatedServer, world: &FakeCluster) -> TestSidecar {
     let ports = server.addresses();
     let aggregator = world.push.to_string();
     TestSidecar::start("torchserve-0", ports.metrics, ports.management, &aggregator).await
 }
 
 /// Waits until the aggregator has told this.
-async fn until_told(world: &SmallWorld, what: &str) {
+async fn until_told(world: &FakeCluster, what: &str) {
     let mut page = String::new();
     let told = async {
         while !page.contains(what) {
@@ -141,7 +141,7 @@ async fn by_the_model_a_stuck_worker_is_told() {
 }
 
 /// A server that answered until its only worker got stuck.
-async fn stuck(algorithm: Algorithm) -> (SmallWorld, TestSidecar, RunningLoad, EmulatedServer) {
+async fn stuck(algorithm: Algorithm) -> (FakeCluster, TestSidecar, RunningLoad, EmulatedServer) {
     let world = world(algorithm, 1).await;
     let server = server().await;
     let sidecar = sidecar(&server, &world).await;

@@ -3,16 +3,16 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
-use pushscale_tests::small_world::SmallWorld;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::support::{SOON, policy, server};
 
-async fn taken(world: &SmallWorld) -> u64 {
+async fn taken(world: &FakeCluster) -> u64 {
     let metrics = http::get(world.admin, "/metrics").await.body;
     metrics
         .lines()
@@ -25,7 +25,7 @@ async fn taken(world: &SmallWorld) -> u64 {
 #[tokio::test]
 async fn a_dead_replica_delays_no_other() {
     // The dead one accepts and never answers: the worst kind.
-    let replica = SmallWorld::start(policy(), 1).await;
+    let replica = FakeCluster::start(policy(), 1).await;
     let dead = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let names = format!("{},{}", dead.local_addr().unwrap(), replica.push);
     let (heard, mut pushes) = watch::channel(0_u64);
@@ -58,7 +58,7 @@ async fn a_dead_replica_delays_no_other() {
 
 #[tokio::test]
 async fn an_aggregator_that_comes_back_is_told_the_newest_reading_within_seconds() {
-    let first = SmallWorld::start(policy(), 1).await;
+    let first = FakeCluster::start(policy(), 1).await;
     let address: SocketAddr = (Ipv4Addr::LOCALHOST, first.push.port()).into();
     first.add_pod("torchserve-0").await;
     let server = server().await;
@@ -74,7 +74,7 @@ async fn an_aggregator_that_comes_back_is_told_the_newest_reading_within_seconds
     first.end().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
 
-    let second = SmallWorld::start_at(address, policy(), 1).await;
+    let second = FakeCluster::start_at(address, policy(), 1).await;
     second.add_pod("torchserve-0").await;
     http::until(Duration::from_secs(9), || async {
         taken(&second).await >= 1

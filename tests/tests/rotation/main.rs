@@ -17,7 +17,7 @@ use pushscale_api::Algorithm;
 use pushscale_protocol::PUSH_PATH;
 use pushscale_simulator::kit::Kit;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions, until};
-use pushscale_tests::rig::{Rig, Shape};
+use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 /// The shortest life that the API server gives a token. The kubelet renews it when four fifths are over.
 const TOKEN_SECONDS: u32 = 600;
@@ -28,14 +28,14 @@ fn a_pod_outlives_its_token_and_the_old_one_is_refused() {
         return;
     }
     let Some(kit) = fleet::kit() else { return };
-    let rig = Rig::start(Shape::Node).unwrap();
-    fleet::install(&rig);
-    fleet::ask_for_trust(&rig);
+    let cluster = TestCluster::start(Shape::Node).unwrap();
+    fleet::install(&cluster);
+    fleet::ask_for_trust(&cluster);
     let options = FleetOptions {
         token_seconds: Some(TOKEN_SECONDS),
         ..FleetOptions::by(Algorithm::Model)
     };
-    let fleet = Fleet::create(&rig, &kit, "rotation", &options);
+    let fleet = Fleet::create(&cluster, &kit, "rotation", &options);
     until(Duration::from_secs(60), "heard", || {
         fleet.describe().contains("1 of 1 running pods report")
     });
@@ -47,8 +47,8 @@ fn a_pod_outlives_its_token_and_the_old_one_is_refused() {
     let create = ["create", "token", "default", "--audience=pushscale"];
     let bound = ["--bound-object-kind=Pod", &pod, &life];
     let token = fleet.kubectl(&[&create[..], &bound].concat());
-    assert_eq!(push(&rig, &kit, token.trim()), "400");
-    let (mut before, mut renewed) = (counted(&rig), None);
+    assert_eq!(push(&cluster, &kit, token.trim()), "400");
+    let (mut before, mut renewed) = (counted(&cluster), None);
     assert_eq!(before.get(REVIEWED), Some(&2.0), "{before:?}");
     // A minute more than the first one lives.
     let end = Duration::from_secs(u64::from(TOKEN_SECONDS) + 60);
@@ -59,7 +59,7 @@ fn a_pod_outlives_its_token_and_the_old_one_is_refused() {
             described.contains("1 of 1 running pods report"),
             "{described}"
         );
-        let now = counted(&rig);
+        let now = counted(&cluster);
         assert!(now[TAKEN] > before[TAKEN], "{before:?}\n{now:?}");
         if now[REVIEWED] > before[REVIEWED] {
             renewed.get_or_insert(heard.elapsed());
@@ -72,8 +72,8 @@ fn a_pod_outlives_its_token_and_the_old_one_is_refused() {
         renewed.expect("it was renewed")
     );
     assert_eq!(before.get(EXPIRED), None);
-    assert_eq!(push(&rig, &kit, token.trim()), "401");
-    let after = counted(&rig);
+    assert_eq!(push(&cluster, &kit, token.trim()), "401");
+    let after = counted(&cluster);
     assert_eq!(after.get(EXPIRED), Some(&1.0), "{after:?}");
     assert_eq!(after[REVIEWED], 3.0, "one a token");
     // Ours of the beginning, and those of before the scaler knew the pod.
@@ -90,8 +90,8 @@ const TAKEN: &str = r#"readings_total{outcome="Taken"}"#;
 const REVIEWED: &str = r#"token_reviews_total{outcome="Authenticated"}"#;
 
 /// Pushes what is no push, and returns the status.
-fn push(rig: &Rig, kit: &Kit, token: &str) -> String {
-    let address = fleet::aggregator(rig, ".status.podIP");
+fn push(cluster: &TestCluster, kit: &Kit, token: &str) -> String {
+    let address = fleet::aggregator(cluster, ".status.podIP");
     let script = "\
 import http.client, ssl, sys
 address, path, token = sys.argv[1:]
@@ -100,7 +100,7 @@ connection = http.client.HTTPSConnection(address, 8490, context=ssl._create_unve
 connection.request('POST', path, '{}', {'Authorization': 'Bearer ' + token})
 print(connection.getresponse().status)
 ";
-    let output = rig
+    let output = cluster
         .command(kit.python().to_str().unwrap())
         .args(["-c", script, &address, PUSH_PATH, token])
         .output()
@@ -111,10 +111,10 @@ print(connection.getresponse().status)
 }
 
 /// What the aggregator has counted of readings and reviews, without what never came.
-fn counted(rig: &Rig) -> BTreeMap<String, f64> {
-    let pod = fleet::aggregator(rig, ".metadata.name");
+fn counted(cluster: &TestCluster) -> BTreeMap<String, f64> {
+    let pod = fleet::aggregator(cluster, ".metadata.name");
     let page = format!("/api/v1/namespaces/pushscale/pods/{pod}:8491/proxy/metrics");
-    let page = rig.kubectl(&["get", "--raw", &page]).unwrap();
+    let page = cluster.kubectl(&["get", "--raw", &page]).unwrap();
     let lines = page
         .lines()
         .filter_map(|line| line.strip_prefix("pushscale_aggregator_")?.split_once("} "));

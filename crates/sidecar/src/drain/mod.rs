@@ -17,7 +17,7 @@ use crate::metrics::{DrainOutcome, Metrics};
 use quiet::{Quiet, Sight};
 
 /// A pod's deletion and the end of new connections to it are not one moment: the endpoint's removal travels through the
-/// API server to kube-proxy on every node. On a rig's node with one kube-proxy requests came for 1.6 s at the most in
+/// API server to kube-proxy on every node. On a test cluster's node with one kube-proxy requests came for 1.6 s at the most in
 /// hundreds of pods' ends; a cluster has many nodes, and busier ones. Three more seconds of a pod cost less than one request.
 const LEAST: Duration = Duration::from_secs(5);
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
-use pushscale_tests::cluster::Namespace;
-use pushscale_tests::pushed::{Says, Voice};
+use pushscale_tests::fake_pod::{FakePod, Load};
+use pushscale_tests::namespace::Namespace;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
@@ -51,7 +51,7 @@ impl Servers {
             pods: BTreeMap::new(),
         }));
         let mut watch = namespace
-            .rig
+            .cluster
             .command("kubectl")
             .args(["-n", &namespace.name, "get", "pods", "-l", "app=torchserve"])
             .args(["--watch", "--output-watch-events", "-o", "json"])
@@ -125,7 +125,7 @@ async fn say_how_they_are(
     algorithm: Algorithm,
     world: Arc<Mutex<World>>,
 ) {
-    let mut voices: BTreeMap<String, Voice> = BTreeMap::new();
+    let mut pods: BTreeMap<String, FakePod> = BTreeMap::new();
     let mut shares: BTreeMap<String, f64> = BTreeMap::new();
     loop {
         // Between rounds, not between their begins: after a round that a busy machine held up, a pod would push twice within 50 ms,
@@ -139,19 +139,19 @@ async fn say_how_they_are(
         #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
         let share = load / serving.max(1) as f64;
         for (uid, pod) in &pods {
-            let says = match algorithm {
-                _ if !pod.ready && pod.image == BROKEN => Says::Nothing,
+            let load = match algorithm {
+                _ if !pod.ready && pod.image == BROKEN => Load::Unknown,
                 _ if !pod.ready => continue,
-                Algorithm::Ratio => Says::Wait(share),
+                Algorithm::Ratio => Load::QueueLatency(share),
                 // What has come since the last time came by the share of then: no request is lost when there are more pods now.
                 Algorithm::Model => {
-                    Says::Load(7.5 * shares.insert(uid.clone(), share).unwrap_or_default())
+                    Load::Rate(7.5 * shares.insert(uid.clone(), share).unwrap_or_default())
                 }
             };
-            let voice = voices
+            let pod = pods
                 .entry(uid.clone())
-                .or_insert_with(|| Voice::new(&namespace, &pod.name, uid));
-            let answer = voice.say(aggregator, says).await;
+                .or_insert_with(|| FakePod::new(&namespace, &pod.name, uid));
+            let answer = pod.push(aggregator, load).await;
             assert!(matches!(answer.status, 200 | 404), "{answer:?}");
         }
     }

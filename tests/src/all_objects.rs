@@ -1,0 +1,49 @@
+//! All objects of a cluster: what an uninstall must bring back to what it was.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::test_cluster::TestCluster;
+
+/// What comes and goes by itself, or is Kubernetes' own record of what happened.
+const NOT_LOOKED_AT: [&str; 9] = [
+    "bindings",
+    "componentstatuses",
+    "endpoints",
+    "endpointslices.discovery.k8s.io",
+    "events",
+    "events.events.k8s.io",
+    "leases.coordination.k8s.io",
+    "localsubjectaccessreviews.authorization.k8s.io",
+    "servicecidrs.networking.k8s.io",
+];
+
+/// All objects of the cluster, by resource, namespace and name, each with its generation.
+pub fn objects_of(cluster: &TestCluster) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let resources = cluster
+        .kubectl(&["api-resources", "--verbs=list", "-o=name"])
+        .unwrap();
+    for resource in resources
+        .lines()
+        .filter(|name| !NOT_LOOKED_AT.contains(name))
+    {
+        let list = cluster
+            .kubectl(&["get", resource, "--all-namespaces", "-o=json"])
+            .unwrap();
+        let list: Value = serde_json::from_str(&list).unwrap();
+        for object in list["items"].as_array().unwrap() {
+            let about = &object["metadata"];
+            let namespace = about["namespace"].as_str().map(|name| format!("{name}/"));
+            let name = about["name"].as_str().unwrap();
+            let name = format!("{resource}/{}{name}", namespace.unwrap_or_default());
+            all.insert(name, about["generation"].to_string());
+        }
+    }
+    all
+}

@@ -1,0 +1,283 @@
+//! A world without a cluster: one aggregator, one scaler, pods by hand, sizes recorded instead of written.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pushscale_aggregator::{
+    Config, Event, Pending, Report, Scale, ScaleError, ScaleTarget, ScalerFacts, ScalerKey,
+    Standing, TargetRef, Trust, WatchId, World, Written,
+};
+use pushscale_api::{PushScalerSpec, Schedules, policy_of};
+use pushscale_daemon::config::Settings;
+use pushscale_daemon::shutdown::Stop;
+use pushscale_decision::{Conditions, Pod, PodUid, Policy};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// The namespace that everything is in.
+pub const NAMESPACE: &str = "models";
+
+/// A running aggregator whose cluster is this struct.
+pub struct FakeCluster {
+    /// Where readings are taken.
+    pub push: SocketAddr,
+    /// Where the pages are.
+    pub admin: SocketAddr,
+    /// Sizes that were written: from, to.
+    pub writes: mpsc::UnboundedReceiver<(u32, u32)>,
+    events: mpsc::Sender<Event>,
+    stop: Stop,
+    running: JoinHandle<()>,
+}
+
+struct Recorder(mpsc::UnboundedSender<(u32, u32)>);
+
+impl ScaleTarget for Recorder {
+    fn write<'a>(
+        &'a self,
+        _: &'a TargetRef,
+        from: u32,
+        to: u32,
+    ) -> Pending<'a, Result<Written, ScaleError>> {
+        self.0.send((from, to)).ok();
+        Box::pin(std::future::ready(Ok(Written::Done(scale(to)))))
+    }
+}
+
+fn scale(replicas: u32) -> Scale {
+    Scale {
+        replicas,
+        selector: "app=torchserve".to_owned(),
+        version: 0,
+    }
+}
+
+impl FakeCluster {
+    /// Starts an aggregator on free ports with one scaler of this policy over a target of `replicas`.
+    pub async fn start(policy: Policy, replicas: u32) -> Self {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), policy, replicas).await
+    }
+
+    /// The same with its push port at `address`.
+    pub async fn start_at(address: SocketAddr, policy: Policy, replicas: u32) -> Self {
+        let mut world = Self::start_unlisted(address).await;
+        world.apply(policy, replicas).await;
+        world
+    }
+
+    /// An aggregator that has not heard of any scaler yet, nor that there is none.
+    pub async fn start_unlisted(address: SocketAddr) -> Self {
+        Self::start_trusting(address, Trust::default()).await
+    }
+
+    /// The same with a certificate to show, or tokens to ask for.
+    pub async fn start_trusting(address: SocketAddr, trust: Trust) -> Self {
+        let listen = address.to_string();
+        let settings = Settings::from_pairs(
+            pushscale_aggregator::PREFIX,
+            [
+                ("PUSHSCALE_AGGREGATOR_LISTEN", listen.as_str()),
+                ("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", "127.0.0.1:0"),
+            ],
+        )
+        .expect("settings are text");
+        let config = Config::from_settings(settings).expect("settings are right");
+        let bound = pushscale_aggregator::bind(config)
+            .await
+            .expect("ports are free");
+        let (push, admin) = (bound.push_address(), bound.admin_address());
+        let (written, writes) = mpsc::unbounded_channel();
+        let (tell, mut told) = mpsc::channel(1);
+        let (reports, _nobody) = mpsc::channel::<Report>(1);
+        let world = World {
+            scale_target: Arc::new(Recorder(written)),
+            tell,
+            reports,
+            trust,
+        };
+        let stop = Stop::new();
+        let stopped = stop.clone();
+        let running = tokio::spawn(async move {
+            bound
+                .run_in(world, stopped)
+                .await
+                .expect("the aggregator runs");
+        });
+        let events = told.recv().await.expect("the aggregator starts");
+        Self {
+            push,
+            admin,
+            writes,
+            events,
+            stop,
+            running,
+        }
+    }
+
+    /// Starts an aggregator on free ports with one scaler of this spec over a target of `replicas`.
+    pub async fn start_by(spec: &PushScalerSpec, replicas: u32) -> Self {
+        let mut world = Self::start_unlisted((Ipv4Addr::LOCALHOST, 0).into()).await;
+        let policy = policy_of(spec).expect("the spec is right");
+        world
+            .apply_all(policy, Some(Arc::new(spec.clone())), replicas)
+            .await;
+        world
+    }
+
+    /// One scaler of this policy over a target of `replicas`, and no other.
+    pub async fn apply(&mut self, policy: Policy, replicas: u32) {
+        self.apply_all(policy, None, replicas).await;
+    }
+
+    async fn apply_all(
+        &mut self,
+        policy: Policy,
+        spec: Option<Arc<PushScalerSpec>>,
+        replicas: u32,
+    ) {
+        let key = key();
+        let facts = ScalerFacts {
+            key: key.clone(),
+            uid: "scaler-uid".to_owned(),
+            generation: Some(1),
+            target: TargetRef {
+                namespace: NAMESPACE.to_owned(),
+                api_version: "apps/v1".to_owned(),
+                kind: "Deployment".to_owned(),
+                name: "torchserve".to_owned(),
+            },
+            watch: watch(),
+            policy: Ok(policy),
+            spec,
+            schedules: Schedules::default(),
+            conditions: Conditions::default(),
+            last_scale_time: None,
+            transitions: Vec::new(),
+        };
+        self.tell(Event::ScalerApplied(Box::new(facts))).await;
+        self.tell(Event::ScalersListed(BTreeSet::from([key]))).await;
+        self.tell(Event::RivalsListed(BTreeSet::new())).await;
+        self.set_replicas(replicas).await;
+        self.tell(Event::PodsListed {
+            watch: watch(),
+            uids: BTreeSet::new(),
+        })
+        .await;
+        self.until_ready().await;
+    }
+
+    /// The target's size is this now, whoever set it.
+    pub async fn set_replicas(&self, replicas: u32) {
+        self.tell(Event::TargetRead {
+            watch: watch(),
+            scale: Ok(scale(replicas)),
+        })
+        .await;
+    }
+
+    /// A pod runs under the target. Its uid is its name with `-uid`.
+    pub async fn add_pod(&self, name: &str) {
+        self.tell(Event::PodApplied {
+            watch: watch(),
+            uid: uid(name),
+            pod: Pod::running(name),
+            standing: Standing::default(),
+        })
+        .await;
+    }
+
+    /// The pod is gone.
+    pub async fn remove_pod(&self, name: &str) {
+        self.tell(Event::PodGone {
+            watch: watch(),
+            uid: uid(name),
+        })
+        .await;
+    }
+
+    /// The next size that is written.
+    pub async fn next_write(&mut self, within: Duration) -> (u32, u32) {
+        timeout(within, self.writes.recv())
+            .await
+            .expect("a size is written in time")
+            .expect("the aggregator runs")
+    }
+
+    /// Waits until this size is written; gives all sizes from the first that was found to it.
+    pub async fn until_size(&mut self, wanted: u32, within: Duration) -> Vec<u32> {
+        let mut sizes = Vec::new();
+        let arrive = async {
+            while sizes.last() != Some(&wanted) {
+                let (from, to) = self.writes.recv().await.expect("the aggregator runs");
+                if sizes.is_empty() {
+                    sizes.push(from);
+                }
+                sizes.push(to);
+            }
+        };
+        if timeout(within, arrive).await.is_err() {
+            panic!("{wanted} is not written within {within:?}: {sizes:?}");
+        }
+        sizes
+    }
+
+    /// Fails if a size is written before `end` is over.
+    pub async fn no_write_during(&mut self, end: impl Future<Output = ()>) {
+        tokio::select! {
+            () = end => {}
+            write = self.writes.recv() => panic!("a size was written: {write:?}"),
+        }
+    }
+
+    /// Tells the aggregator to stop and waits until it has.
+    pub async fn end(self) {
+        self.stop.cancel();
+        timeout(Duration::from_secs(15), self.running)
+            .await
+            .expect("the aggregator stops")
+            .expect("the aggregator does not panic");
+    }
+
+    /// Pulls the stop without waiting.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    async fn tell(&self, event: Event) {
+        self.events.send(event).await.expect("the loop runs");
+    }
+
+    async fn until_ready(&self) {
+        crate::http::until(Duration::from_secs(5), || async {
+            crate::http::get(self.admin, "/ready").await.status == 200
+        })
+        .await;
+    }
+}
+
+/// The uid of a pod of this name.
+pub fn uid(name: &str) -> PodUid {
+    format!("{name}-uid").into()
+}
+
+fn key() -> ScalerKey {
+    ScalerKey {
+        namespace: NAMESPACE.to_owned(),
+        name: "torchserve".to_owned(),
+    }
+}
+
+fn watch() -> WatchId {
+    WatchId {
+        scaler: key(),
+        number: 1,
+    }
+}

@@ -1,0 +1,203 @@
+//! A pod that pushes readings like a sidecar, without a server.
+#![allow(
+    clippy::expect_used,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use pushscale_protocol::{
+    Basis, Model, PUSH_PATH, Pod, PortState, Push, Server, Sidecar, State, VERSION,
+};
+
+use crate::http::{self, Answer};
+
+/// The load that a fake pod reports.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Load {
+    /// Only a queue latency in seconds, without any counters; this is enough for `Ratio`.
+    QueueLatency(f64),
+    /// No measurements.
+    Unknown,
+    /// All measurements of a TorchServe with one worker and a service time of 100 ms, at this arrival rate per second.
+    Rate(f64),
+    /// The same without the management port: queue depth and completed requests are unknown.
+    RateWithoutCounters(f64),
+}
+
+/// A pod that pushes readings without a sidecar.
+#[derive(Clone, Debug)]
+pub struct FakePod {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// The bearer token of its pushes, if any.
+    pub token: Option<String>,
+    began: Instant,
+    instance: u64,
+    sequence: u64,
+    server: FluidServer,
+}
+
+/// The instance number of the next fake sidecar; each one counts as a process of its own.
+static INSTANCES: AtomicU64 = AtomicU64::new(1);
+
+impl FakePod {
+    /// Creates a fake sidecar for this pod.
+    pub fn new(namespace: &str, name: &str, uid: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            token: None,
+            began: Instant::now(),
+            instance: INSTANCES.fetch_add(1, Ordering::Relaxed),
+            sequence: 0,
+            server: FluidServer::default(),
+        }
+    }
+
+    /// Pushes the next reading.
+    pub async fn push(&mut self, aggregator: SocketAddr, load: Load) -> Answer {
+        let body = self.next_body(load);
+        self.push_body(aggregator, &body).await
+    }
+
+    /// Pushes this body, which may be one that was pushed before.
+    pub async fn push_body(&self, aggregator: SocketAddr, body: &[u8]) -> Answer {
+        match &self.token {
+            Some(token) => {
+                let header = format!("Authorization: Bearer {token}");
+                http::post_with(aggregator, PUSH_PATH, &header, body).await
+            }
+            None => http::post(aggregator, PUSH_PATH, body).await,
+        }
+    }
+
+    /// Returns the body of the next push.
+    pub fn next_body(&mut self, load: Load) -> Vec<u8> {
+        self.sequence += 1;
+        let clock = self.began.elapsed();
+        let model = match load {
+            Load::QueueLatency(seconds) => Model {
+                queue_latency_seconds: Some(seconds),
+                basis: Basis::PendingOverRate,
+                ..unknown_model()
+            },
+            Load::Unknown => unknown_model(),
+            Load::Rate(rate) => self.server.flow(clock, rate),
+            Load::RateWithoutCounters(rate) => Model {
+                answered_total: None,
+                pending: None,
+                in_service: None,
+                capacity_left: None,
+                workers_ready: None,
+                batch_size: None,
+                ..self.server.flow(clock, rate)
+            },
+        };
+        let management = !matches!(load, Load::RateWithoutCounters(_));
+        let push = Push {
+            version: VERSION,
+            pod: Pod {
+                namespace: self.namespace.as_str().into(),
+                name: self.name.as_str().into(),
+                uid: self.uid.as_str().into(),
+            },
+            sidecar: Sidecar {
+                version: "test".into(),
+                instance: self.instance,
+            },
+            sequence: self.sequence,
+            clock_seconds: clock.as_secs_f64(),
+            age_seconds: 0.0,
+            interval_seconds: 1.0,
+            leaving: false,
+            server: Server {
+                profile: "torchserve".into(),
+                state: State::Ready,
+                metrics_port: PortState::Ok,
+                management_port: management.then_some(PortState::Ok),
+                counter_epoch: 0,
+                succeeded_total: None,
+                failed_total: None,
+            },
+            models: vec![model],
+        };
+        serde_json::to_vec(&push).expect("a push is JSON")
+    }
+}
+
+/// How long the one worker takes for a request, in seconds.
+const SERVICE: f64 = 0.1;
+
+/// A server as a server: what comes in flows out at the worker's pace, and what does not waits.
+#[derive(Clone, Copy, Debug, Default)]
+struct FluidServer {
+    at: Duration,
+    arrived: f64,
+    answered: f64,
+    waited: f64,
+}
+
+impl FluidServer {
+    /// Goes on to this moment with so many requests a second.
+    fn flow(&mut self, now: Duration, rate: f64) -> Model<'static> {
+        let elapsed = now.saturating_sub(self.at).as_secs_f64();
+        self.at = now;
+        let behind = self.arrived - self.answered;
+        self.arrived += rate * elapsed;
+        let there = self.arrived - self.answered;
+        let answered = there.min(elapsed / SERVICE);
+        self.answered += answered;
+        let pending = (self.arrived - self.answered).floor();
+        // Those answered now waited behind those that were there before.
+        self.waited += answered * behind * SERVICE;
+        let busy = answered / (elapsed / SERVICE).max(1.0);
+        Model {
+            queue_latency_seconds: Some(pending * SERVICE),
+            basis: Basis::PendingTimesService,
+            arrivals_total: Some(self.arrived.floor()),
+            refused_total: Some(0.0),
+            answered_total: Some(self.answered.floor()),
+            wait_seconds_total: Some(self.waited),
+            sojourn_seconds_total: Some(self.waited + self.answered.floor() * SERVICE),
+            pending: Some(pending),
+            in_service: Some(busy.round()),
+            capacity_left: Some(1000.0 - pending),
+            workers_ready: Some(1.0),
+            batch_size: Some(1.0),
+            batch_delay_seconds: Some(0.1),
+            service_seconds: Some(SERVICE),
+            ..unknown_model()
+        }
+    }
+}
+
+/// A model of which nothing is told but its name.
+fn unknown_model() -> Model<'static> {
+    Model {
+        name: "sleepy".into(),
+        queue_latency_seconds: None,
+        basis: Basis::Nothing,
+        refusing: false,
+        arrivals_total: None,
+        refused_total: None,
+        answered_total: None,
+        wait_seconds_total: None,
+        sojourn_seconds_total: None,
+        pending: None,
+        in_service: None,
+        capacity_left: None,
+        workers_ready: None,
+        batch_size: None,
+        batch_delay_seconds: None,
+        service_seconds: None,
+        continuous_batching: false,
+    }
+}

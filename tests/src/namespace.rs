@@ -1,0 +1,397 @@
+//! A namespace in a cluster, and an aggregator for it with exactly the permissions of the shipped manifest.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::fake_pod::{FakePod, Load};
+use crate::programs;
+use crate::test_cluster::{ClusterError, TestCluster};
+
+/// How long the cluster may take for what takes a second.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// How long a decision may take that is meant to take its time: the queue model halves a fleet in 15 s at most.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Applies the definition and the aggregator's permissions, as a user would.
+pub fn install(cluster: &TestCluster) {
+    for file in ["crd.yaml", "aggregator.yaml"] {
+        let path = programs::repository().join("helm/plain").join(file);
+        let text = fs::read_to_string(path).unwrap();
+        // The Deployment would find no node in a control plane alone: its pod is this process.
+        let objects: Vec<&str> = text
+            .split("\n---\n")
+            .filter(|object| !object.contains("kind: Deployment"))
+            .collect();
+        cluster.apply(&objects.join("\n---\n")).unwrap();
+    }
+    cluster
+        .kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "crd/pushscalers.pushscale.dev",
+            "--timeout=30s",
+        ])
+        .unwrap();
+}
+
+/// A namespace of a test's own.
+pub struct Namespace<'a> {
+    /// The cluster.
+    pub cluster: &'a TestCluster,
+    /// Its name.
+    pub name: String,
+}
+
+impl<'a> Namespace<'a> {
+    /// Makes it.
+    pub fn create(cluster: &'a TestCluster, name: &str) -> Self {
+        cluster.kubectl(&["create", "namespace", name]).unwrap();
+        Self {
+            cluster,
+            name: name.to_owned(),
+        }
+    }
+
+    /// kubectl in it.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let mut all = vec!["-n", self.name.as_str()];
+        all.extend_from_slice(arguments);
+        self.cluster.kubectl(&all).unwrap()
+    }
+
+    /// Applies objects in it. The text says `NAMESPACE` where its name must stand.
+    pub fn apply(&self, yaml: &str) {
+        self.cluster
+            .apply(&yaml.replace("NAMESPACE", &self.name))
+            .unwrap();
+    }
+
+    /// An object as JSON.
+    pub fn get(&self, kind: &str, name: &str) -> Value {
+        serde_json::from_str(&self.kubectl(&["get", kind, name, "-o", "json"])).unwrap()
+    }
+
+    /// Waits until an object is so.
+    pub async fn until(&self, kind: &str, name: &str, what: &str, so: impl Fn(&Value) -> bool) {
+        let began = Instant::now();
+        loop {
+            let object = self.get(kind, name);
+            if so(&object) {
+                return;
+            }
+            assert!(
+                began.elapsed() < SOON,
+                "{kind}/{name} is not {what} within {SOON:?}: {object:#}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// A Deployment (or StatefulSet) `torchserve` of so many pods, which no kubelet runs: their status is set
+    /// to Running by hand.
+    pub async fn deploy(&self, kind: &str, replicas: u32) {
+        self.apply(&format!(
+            "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{ name: torchserve, namespace: NAMESPACE }}\n\
+             spec:\n  replicas: {replicas}\n  serviceName: torchserve\n  podManagementPolicy: Parallel\n  selector: {{ matchLabels: {{ app: torchserve }} }}\n  \
+             template:\n    metadata: {{ labels: {{ app: torchserve }} }}\n    \
+             spec: {{ containers: [ {{ name: torchserve, image: none }} ] }}\n"
+        ).replace(
+            if kind == "Deployment" { "  serviceName: torchserve\n  podManagementPolicy: Parallel\n" } else { "\0" },
+            "",
+        ));
+        self.run_pods(replicas as usize).await;
+    }
+
+    /// Waits for so many pods and says of each that it runs.
+    pub async fn run_pods(&self, count: usize) -> Vec<FakePod> {
+        let began = Instant::now();
+        let pods = loop {
+            let list = self.kubectl(&["get", "pods", "-l", "app=torchserve", "-o", "json"]);
+            let list: Value = serde_json::from_str(&list).unwrap();
+            let pods = list["items"].as_array().unwrap().clone();
+            if pods.len() == count {
+                break pods;
+            }
+            assert!(began.elapsed() < SOON, "{} pods, not {count}", pods.len());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        pods.iter()
+            .map(|pod| {
+                let name = text(&pod["metadata"]["name"]);
+                self.set_pod(&name, "Running", true);
+                FakePod::new(&self.name, &name, &text(&pod["metadata"]["uid"]))
+            })
+            .collect()
+    }
+
+    /// Sets what no kubelet sets here.
+    pub fn set_pod(&self, name: &str, phase: &str, ready: bool) {
+        self.patch_status(name, phase, ready).unwrap();
+    }
+
+    /// The same of a pod that a controller may have deleted in the meantime.
+    pub fn set_pod_if_there(&self, name: &str, phase: &str, ready: bool) {
+        if let Err(error) = self.patch_status(name, phase, ready) {
+            assert!(error.to_string().contains("NotFound"), "{error}");
+        }
+    }
+
+    fn patch_status(&self, name: &str, phase: &str, ready: bool) -> Result<String, ClusterError> {
+        let ready = if ready { "True" } else { "False" };
+        let status = format!(
+            r#"{{"status":{{"phase":"{phase}","conditions":[{{"type":"Ready","status":"{ready}"}}]}}}}"#
+        );
+        self.cluster.kubectl(&[
+            "-n",
+            &self.name,
+            "patch",
+            "pod",
+            name,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &status,
+        ])
+    }
+
+    /// A PushScaler `name` for the object `kind/target`, with more lines under `spec`. At most 5 replicas and 7 ms,
+    /// unless they say otherwise.
+    pub fn scale(&self, name: &str, api_version: &str, kind: &str, target: &str, more: &str) {
+        let mut spec = format!(
+            "  scaleTargetRef: {{ apiVersion: {api_version}, kind: {kind}, name: {target} }}\n{more}"
+        );
+        for (field, line) in [
+            ("minReplicas:", "1"),
+            ("maxReplicas:", "5"),
+            (
+                "metrics:",
+                "[ { type: QueueLatency, queueLatency: { target: 7ms } } ]",
+            ),
+        ] {
+            if !more.contains(field) {
+                writeln!(spec, "  {field} {line}").unwrap();
+            }
+        }
+        self.apply(&format!(
+            "apiVersion: pushscale.dev/v1alpha1\nkind: PushScaler\n\
+             metadata: {{ name: {name}, namespace: NAMESPACE }}\nspec:\n{spec}"
+        ));
+    }
+
+    /// The Deployment `torchserve` with a PushScaler of the same name.
+    pub async fn scaled_deployment(&self, replicas: u32, more: &str) {
+        self.deploy("Deployment", replicas).await;
+        self.scale("torchserve", "apps/v1", "Deployment", "torchserve", more);
+    }
+
+    /// `spec.replicas` of the Deployment `torchserve`.
+    pub fn replicas(&self) -> u64 {
+        let deployment = self.get("deployment", "torchserve");
+        deployment["spec"]["replicas"].as_u64().unwrap()
+    }
+
+    /// `kubectl describe` of the PushScaler `torchserve`.
+    pub fn describe(&self) -> String {
+        self.kubectl(&["describe", "pushscaler", "torchserve"])
+    }
+
+    /// Changes fields of the PushScaler's spec, in JSON.
+    pub fn patch(&self, scaler: &str, spec: &str) {
+        let patch = format!("{{\"spec\":{spec}}}");
+        self.kubectl(&["patch", "pushscaler", scaler, "--type=merge", "-p", &patch]);
+    }
+
+    /// `status` and `reason` of a condition of the PushScaler, such as `True/ValidMetricFound`.
+    pub fn condition(object: &Value, kind: &str) -> String {
+        object["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == kind)
+            .map_or("-".to_owned(), |found| {
+                format!(
+                    "{}/{}",
+                    found["status"].as_str().unwrap(),
+                    found["reason"].as_str().unwrap()
+                )
+            })
+    }
+
+    /// Waits until the PushScaler has this condition.
+    pub async fn until_condition(&self, scaler: &str, kind: &str, expected: &str) {
+        self.until("pushscaler", scaler, expected, |object| {
+            Self::condition(object, kind) == expected
+        })
+        .await;
+    }
+}
+
+/// An aggregator process that looks after one namespace, with the permissions of the shipped manifest.
+pub struct Aggregator {
+    /// Where readings are taken.
+    pub push: SocketAddr,
+    /// Where the pages are.
+    pub admin: SocketAddr,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Aggregator {
+    /// Starts it and waits until it is ready.
+    pub async fn start(namespace: &Namespace<'_>) -> Self {
+        Self::start_with(namespace, &[]).await
+    }
+
+    /// The same with more settings.
+    pub async fn start_with(namespace: &Namespace<'_>, more: &[(&str, &str)]) -> Self {
+        let kubeconfig = kubeconfig_of_its_account(namespace);
+        let mut child = namespace
+            .cluster
+            .command(programs::aggregator().to_str().unwrap())
+            .env("KUBECONFIG", kubeconfig)
+            .env("PUSHSCALE_AGGREGATOR_LISTEN", "127.0.0.1:0")
+            .env("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", "127.0.0.1:0")
+            .env("PUSHSCALE_AGGREGATOR_NAMESPACE", &namespace.name)
+            .env(
+                "PUSHSCALE_AGGREGATOR_LOG",
+                "info,pushscale_aggregator=debug",
+            )
+            .envs(more.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut log = kept.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let (push, admin) = (address(&log, "push").await, address(&log, "admin").await);
+        let aggregator = Self {
+            push,
+            admin,
+            child,
+            log,
+        };
+        crate::http::until(SOON, || async {
+            crate::http::get(admin, "/ready").await.status == 200
+        })
+        .await;
+        aggregator
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Its metrics page.
+    pub async fn metrics(&self) -> String {
+        crate::http::get(self.admin, "/metrics").await.body
+    }
+
+    /// What the pages tell of all scalers, as JSON.
+    pub async fn told(&self) -> String {
+        crate::http::get(self.admin, "/debug/scalers").await.body
+    }
+
+    /// Every pod says this, again and again, until `so`. As sidecars do: a reading a second would do, too.
+    pub async fn push_until<F: Future<Output = bool>>(
+        &self,
+        pods: &mut [FakePod],
+        load: Load,
+        mut so: impl FnMut() -> F,
+    ) {
+        let began = Instant::now();
+        while !so().await {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "it did not come about:\n{}",
+                self.log()
+            );
+            for pod in &mut *pods {
+                let answer = pod.push(self.push, load).await;
+                // A pod that was made a moment ago may not be known yet.
+                assert!(matches!(answer.status, 200 | 404), "{answer:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+impl Drop for Aggregator {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            let mut stderr = std::io::stderr().lock();
+            writeln!(stderr, "the aggregator's log:\n{}", self.log()).ok();
+        }
+    }
+}
+
+async fn address(log: &Mutex<String>, server: &str) -> SocketAddr {
+    let mark = format!("listening server=\"{server}\" address=");
+    let began = Instant::now();
+    loop {
+        let text = log.lock().unwrap().clone();
+        let found = text
+            .lines()
+            .find_map(|line| line.split_once(&mark)?.1.parse().ok());
+        if let Some(address) = found {
+            return address;
+        }
+        assert!(began.elapsed() < SOON, "it does not listen:\n{text}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A kubeconfig with a token of the aggregator's service account: what the manifest forgets to allow fails here.
+fn kubeconfig_of_its_account(namespace: &Namespace<'_>) -> PathBuf {
+    let cluster = namespace.cluster;
+    let token = cluster
+        .kubectl(&["-n", "pushscale", "create", "token", "pushscale-aggregator"])
+        .unwrap();
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let path = cluster
+        .logs_dir()
+        .join(format!("{}-{number}.kubeconfig", namespace.name));
+    fs::copy(cluster.kubeconfig(), &path).unwrap();
+    let file = format!("--kubeconfig={}", path.display());
+    let credentials = format!("--token={}", token.trim());
+    cluster
+        .kubectl(&[&file, "config", "set-credentials", "account", &credentials])
+        .unwrap();
+    cluster
+        .kubectl(&[
+            &file,
+            "config",
+            "set-context",
+            "--current",
+            "--user=account",
+        ])
+        .unwrap();
+    path
+}

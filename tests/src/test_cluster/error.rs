@@ -1,0 +1,208 @@
+//! What can go wrong with a cluster.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A failure of the cluster. The message names what failed and what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClusterError {
+    /// The node shape was asked for by an ordinary user.
+    #[error(
+        "no root: the node shape needs root and network namespaces; use the control-plane shape"
+    )]
+    NoRoot,
+
+    /// The user is root, but in a sandbox that forbids namespaces.
+    #[error(
+        "no namespaces ({reason}): the node shape needs network and mount namespaces; use the \
+         control-plane shape"
+    )]
+    NoNamespaces {
+        /// What `unshare` said.
+        reason: String,
+    },
+
+    /// A name that could not be part of a socket's path and of a network namespace's name.
+    #[error(
+        "bad cluster name {name:?}: use 1 to 20 lower-case letters, digits and hyphens, a letter first"
+    )]
+    BadName {
+        /// The name that was asked for.
+        name: String,
+    },
+
+    /// Unix sockets allow 107 bytes.
+    #[error(
+        "the state folder {} is too deep for unix sockets: set PUSHSCALE_TEST_CLUSTER_STATE to a folder \
+         with a path of at most {limit} bytes", .path.display()
+    )]
+    PathTooLong {
+        /// The folder of the cluster.
+        path: PathBuf,
+        /// What the folder above it may have.
+        limit: usize,
+    },
+
+    /// A cluster of that name runs already.
+    #[error(
+        "a cluster named {name} is running: take another name, or stop it with \
+         \"pushscale-test-cluster down --name {name}\""
+    )]
+    NameTaken {
+        /// The name that was asked for.
+        name: String,
+    },
+
+    /// No cluster of that name runs.
+    #[error(
+        "no cluster named {name} is running: start it with \"pushscale-test-cluster up --name {name}\""
+    )]
+    NotRunning {
+        /// The name that was asked for.
+        name: String,
+    },
+
+    /// The programs could not be built or installed; the script's own words are on stderr.
+    #[error("the cluster's programs could not be made: {reason}")]
+    Provision {
+        /// How the script ended.
+        reason: String,
+    },
+
+    /// The supervisor's program was not built.
+    #[error(
+        "no program pushscale-test-cluster in {}: build it with \"cargo build -p pushscale-tests\"",
+        .folder.display()
+    )]
+    NoSupervisor {
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+
+    /// A component ended that should not have.
+    #[error("{component} ended ({status}) while the cluster waited for {waited_for}{log}")]
+    Ended {
+        /// The component that ended.
+        component: String,
+        /// Its exit status or signal.
+        status: String,
+        /// What the cluster waited for.
+        waited_for: String,
+        /// The last lines of the component's log.
+        log: LogTail,
+    },
+
+    /// A wait was over without success.
+    #[error("{component}: waited {seconds} s in vain for {waited_for}{log}")]
+    Timeout {
+        /// The component that did not deliver.
+        component: String,
+        /// What the cluster waited for.
+        waited_for: String,
+        /// How long it waited, in seconds.
+        seconds: u64,
+        /// The last lines of the component's log.
+        log: LogTail,
+    },
+
+    /// The cluster was stopped while it started.
+    #[error("stopped while it waited for {waited_for}")]
+    Stopped {
+        /// What the cluster waited for.
+        waited_for: String,
+    },
+
+    /// The supervisor gave up; the reason is its own error.
+    #[error("test cluster {name} did not start: {reason}\nits logs are kept in {}", .logs.display())]
+    Start {
+        /// The cluster.
+        name: String,
+        /// The supervisor's error.
+        reason: String,
+        /// Where the logs are.
+        logs: PathBuf,
+    },
+
+    /// A running cluster refused a request, or did not answer.
+    #[error("test cluster {name} could not {request}: {reason}")]
+    Request {
+        /// The cluster.
+        name: String,
+        /// What was asked of it.
+        request: String,
+        /// Its answer.
+        reason: String,
+    },
+
+    /// A program that the cluster ran failed.
+    #[error("{command} failed ({status}): {stderr}")]
+    Command {
+        /// The command line.
+        command: String,
+        /// Its exit status.
+        status: String,
+        /// What it wrote on stderr.
+        stderr: String,
+    },
+
+    /// Something of a cluster could not be removed.
+    #[error(
+        "test cluster {name} is not wholly removed: {left}; try \"pushscale-test-cluster down --name {name}\""
+    )]
+    LeftOver {
+        /// The cluster.
+        name: String,
+        /// What is still there, and why.
+        left: String,
+    },
+
+    /// A certificate could not be made.
+    #[error("certificate of {subject}: {source}")]
+    Certificate {
+        /// Whom it was for.
+        subject: String,
+        /// The certificate library's error.
+        source: rcgen::Error,
+    },
+
+    /// The operating system refused something.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried: a verb.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+impl ClusterError {
+    /// For `map_err`: names the file or program that the system's error does not name.
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl AsRef<Path>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+/// The last lines of a log, as the tail of a message.
+#[derive(Debug)]
+pub struct LogTail(pub(crate) String);
+
+impl std::fmt::Display for LogTail {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            formatter.write_str("; it logged nothing")
+        } else {
+            write!(formatter, "; the end of its log:\n{}", self.0)
+        }
+    }
+}

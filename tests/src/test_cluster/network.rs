@@ -1,0 +1,56 @@
+//! The network namespace of one cluster, so that no packet leaves it and addresses may repeat.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::error::ClusterError;
+use super::run;
+use super::site::Site;
+use super::state::{RootLock, StateDir};
+
+/// Makes the namespace, with loopback and one interface that stands for the node's.
+pub(crate) fn create(site: &Site) -> Result<(), ClusterError> {
+    let id = site.state.id();
+    {
+        // The first "ip netns add" on a machine also mounts /run/netns; two at once would mount it
+        // over each other.
+        let _lock = RootLock::take()?;
+        ip(&format!("netns add {id}"))?;
+    }
+    let address = site.address();
+    ip(&format!("-n {id} link set lo up"))?;
+    // A bridge without ports: not every kernel has the "dummy" device.
+    ip(&format!("-n {id} link add node0 type bridge"))?;
+    ip(&format!("-n {id} address add {address}/24 dev node0"))?;
+    ip(&format!("-n {id} link set node0 up"))?;
+    // kubelet and the API server look for the interface of the default route.
+    ip(&format!("-n {id} route add default dev node0"))
+}
+
+/// Where `ip netns` keeps the namespace of the cluster, if it has one.
+pub(crate) fn path(state: &StateDir) -> PathBuf {
+    Path::new("/run/netns").join(state.id())
+}
+
+/// Removes the namespace's name; the kernel removes the rest with its last process.
+pub(crate) fn remove(state: &StateDir) -> Result<(), ClusterError> {
+    if path(state).exists() {
+        ip(&format!("netns delete {}", state.id()))?;
+    }
+    Ok(())
+}
+
+/// Moves the calling thread into the namespace, for good.
+pub(crate) fn enter(namespace: &Path) -> Result<(), ClusterError> {
+    let file = File::open(namespace).map_err(ClusterError::io("open", namespace))?;
+    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+        .map_err(|error| ClusterError::io("enter", namespace)(error.into()))
+}
+
+fn ip(arguments: &str) -> Result<(), ClusterError> {
+    run::output(Command::new("ip").args(arguments.split(' '))).map(|_nothing| ())
+}

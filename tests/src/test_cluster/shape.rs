@@ -1,0 +1,88 @@
+//! The two forms of a cluster, and whether this machine can run them.
+
+use std::env;
+use std::fmt;
+use std::io::{self, Write};
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::ClusterError;
+
+/// What a cluster consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// etcd, kube-apiserver and kube-controller-manager on loopback: objects and controllers, but
+    /// no pod ever runs. Any user can start it.
+    ControlPlane,
+    /// A whole cluster of one node in a network namespace of its own: real containers, services
+    /// and DNS. Needs root.
+    Node,
+}
+
+impl Shape {
+    /// Finds out whether this user can run the shape on this machine.
+    ///
+    /// # Errors
+    ///
+    /// For the node shape: not root, or namespaces cannot be made.
+    pub fn check(self) -> Result<(), ClusterError> {
+        match self {
+            Self::ControlPlane => Ok(()),
+            Self::Node if !rustix::process::geteuid().is_root() => Err(ClusterError::NoRoot),
+            Self::Node => check_namespaces(),
+        }
+    }
+
+    /// What a test asks before it starts a cluster: false, said loudly on stderr, if the shape cannot
+    /// run here. Under `CI=true` it is always true, so that the start fails and the test with it:
+    /// a missing cluster must not pass for a tested one.
+    #[must_use]
+    pub fn available(self) -> bool {
+        match self.check() {
+            Ok(()) => true,
+            Err(reason) => !excused(&reason),
+        }
+    }
+
+    /// The name on command lines.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control-plane",
+            Self::Node => "node",
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Whether a test that cannot run here may pass all the same. It may not under `CI=true`; elsewhere this says
+/// loudly on stderr that it did not run, and why.
+pub(crate) fn excused(reason: &dyn fmt::Display) -> bool {
+    if env::var_os("CI").is_some_and(|value| value == "true") {
+        return false;
+    }
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Written past the test harness, which shows print macros of failed tests only.
+    writeln!(io::stderr(), "\nNOT RUN: {test}: {reason}\n").ok();
+    true
+}
+
+fn check_namespaces() -> Result<(), ClusterError> {
+    let reason = match Command::new("unshare")
+        .args(["--net", "--mount", "true"])
+        .output()
+    {
+        Ok(output) if output.status.success() => return Ok(()),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => format!("unshare: {error}"),
+    };
+    Err(ClusterError::NoNamespaces { reason })
+}

@@ -1,0 +1,141 @@
+//! The process that runs a cluster: it starts the components, and removes everything when the cluster's
+//! owner goes away in whatever manner.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::component::Components;
+use super::control::{self, Asked, Request};
+use super::error::ClusterError;
+use super::report::Report;
+use super::site::Site;
+use super::startup::Startup;
+use super::state::StateDir;
+use super::sweep::{Logs, sweep};
+
+/// Runs the cluster of this name, whose folder has been prepared, until somebody stops it. If it is
+/// `owned`, stdin is a pipe whose other end its owner holds: when that closes, the cluster ends. For
+/// the program `pushscale-test-cluster` only; it reports on stdout.
+///
+/// # Errors
+///
+/// The cluster did not start, or could not be removed.
+pub fn supervise(name: &str, owned: bool) -> Result<(), ClusterError> {
+    // Away from the terminal: an interrupt meant for a test must not hit the one who cleans up.
+    rustix::process::setsid().ok();
+    let state = StateDir::of(name)?;
+    let site = Site::read(state.clone())?;
+    let _lock = state.lock()?;
+    Report::Locked.send(io::stdout());
+
+    let (events, received) = mpsc::channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    watch(&state, owned, events, &stop)?;
+    let mut startup = Startup {
+        components: Components::new(site.clone()),
+        site,
+        stop,
+    };
+    match startup.run() {
+        Ok(()) => {
+            Report::Ready.send(io::stdout());
+            let logs = serve(&mut startup.components, &received);
+            sweep(&state, logs)
+        }
+        Err(reason) => {
+            let swept = sweep(&state, Logs::Keep);
+            let mut text = reason.to_string();
+            if let Err(error) = &swept {
+                text = format!("{text}\nand then: {error}");
+            }
+            Report::Failed(text).send(io::stdout());
+            Err(reason)
+        }
+    }
+}
+
+/// Whatever may wake the supervisor.
+enum Event {
+    /// The owner is gone, or a signal came.
+    End,
+    Asked(Asked),
+}
+
+/// Starts the threads that wait for the events.
+fn watch(
+    state: &StateDir,
+    owned: bool,
+    events: Sender<Event>,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), ClusterError> {
+    if owned {
+        let (events, stop) = (events.clone(), Arc::clone(stop));
+        std::thread::spawn(move || {
+            // The owner writes nothing; the read ends with the owner.
+            io::copy(&mut io::stdin(), &mut io::sink()).ok();
+            end(&events, &stop);
+        });
+    }
+
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(ClusterError::io("wait for", "signals"))?;
+    let (signal_events, signal_stop) = (events.clone(), Arc::clone(stop));
+    std::thread::spawn(move || {
+        for _signal in signals.forever() {
+            end(&signal_events, &signal_stop);
+        }
+    });
+
+    let stop = Arc::clone(stop);
+    control::listen(state, move |asked| {
+        if matches!(asked.request, Request::Stop { .. }) {
+            stop.store(true, Ordering::SeqCst);
+        }
+        events.send(Event::Asked(asked)).is_ok()
+    })
+}
+
+fn end(events: &Sender<Event>, stop: &AtomicBool) {
+    stop.store(true, Ordering::SeqCst);
+    // Nobody receives any more: the end is under way.
+    events.send(Event::End).ok();
+}
+
+/// Answers requests until the end, and says what is to become of the logs.
+fn serve(components: &mut Components, events: &Receiver<Event>) -> Logs {
+    loop {
+        for news in components.reap() {
+            // To the supervisor's own log.
+            writeln!(io::stderr(), "{news}").ok();
+        }
+        match events.recv_timeout(Duration::from_secs(1)) {
+            Err(RecvTimeoutError::Timeout) => {}
+            // An end without a word may be that of a test that failed.
+            Err(RecvTimeoutError::Disconnected) | Ok(Event::End) => return Logs::Keep,
+            Ok(Event::Asked(asked)) => {
+                let answer = match &asked.request {
+                    Request::Pause(component) => components.signal(component, Signal::STOP),
+                    Request::Resume(component) => components.signal(component, Signal::CONT),
+                    Request::Restart(component) => components.restart(component),
+                    Request::Stop { .. } => Ok(()),
+                };
+                let end = match asked.request {
+                    Request::Stop { keep_logs: true } => Some(Logs::Keep),
+                    Request::Stop { keep_logs: false } => Some(Logs::Drop),
+                    _ => None,
+                };
+                asked.answer(&answer);
+                if let Some(logs) = end {
+                    return logs;
+                }
+            }
+        }
+    }
+}

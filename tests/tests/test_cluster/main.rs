@@ -1,0 +1,49 @@
+//! The cluster does what it says, and leaves nothing behind.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panics, in their helper functions, too"
+)]
+
+mod command_line;
+mod control_plane;
+mod leftovers;
+mod node;
+mod sidecar;
+mod torchserve;
+
+use std::time::{Duration, Instant};
+
+use pushscale_tests::test_cluster::{Image, TestCluster};
+
+/// Waits until the function says yes, for at most so many seconds.
+fn eventually(seconds: u64, what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(
+            started.elapsed() < Duration::from_secs(seconds),
+            "{what}: not within {seconds} s"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The image of the probe program, which serves, resolves and fetches.
+const PROBE: &str = "pushscale.test/probe:1";
+
+fn import_probe(cluster: &TestCluster) {
+    let found = cluster
+        .command("sh")
+        .args(["-c", "command -v probe"])
+        .output();
+    let path = String::from_utf8(found.unwrap().stdout).unwrap();
+    cluster
+        .import_image(&Image {
+            name: PROBE.to_owned(),
+            files: vec![("/probe".into(), path.trim().into(), 0o755)],
+            entrypoint: vec!["/probe".to_owned()],
+            user: None,
+        })
+        .unwrap();
+}
