@@ -61,7 +61,7 @@ impl Servers {
         let events = watch.stdout.take().unwrap();
         let seen = Arc::clone(&world);
         std::thread::spawn(move || follow(events, &seen));
-        let sidecars = say_how_they_are(
+        let sidecars = push_readings(
             namespace.name.clone(),
             aggregator,
             algorithm,
@@ -118,18 +118,18 @@ fn follow(events: ChildStdout, world: &Mutex<World>) {
     }
 }
 
-/// Nearly four readings a second of every pod, whatever kubectl takes meanwhile.
-async fn say_how_they_are(
+/// Pushes nearly four readings per second for every pod, however long kubectl takes.
+async fn push_readings(
     namespace: String,
     aggregator: SocketAddr,
     algorithm: Algorithm,
     world: Arc<Mutex<World>>,
 ) {
-    let mut pods: BTreeMap<String, FakePod> = BTreeMap::new();
+    let mut fakes: BTreeMap<String, FakePod> = BTreeMap::new();
     let mut shares: BTreeMap<String, f64> = BTreeMap::new();
     loop {
-        // Between rounds, not between their begins: after a round that a busy machine held up, a pod would push twice within 50 ms,
-        // which is refused.
+        // A pause after each round, not a fixed schedule: after a round that a busy machine delayed, a pod would push twice
+        // within 50 ms, which is rejected.
         tokio::time::sleep(Duration::from_millis(250)).await;
         let (load, pods) = {
             let world = locked(&world);
@@ -143,15 +143,15 @@ async fn say_how_they_are(
                 _ if !pod.ready && pod.image == BROKEN => Load::Unknown,
                 _ if !pod.ready => continue,
                 Algorithm::Ratio => Load::QueueLatency(share),
-                // What has come since the last time came by the share of then: no request is lost when there are more pods now.
+                // The requests since the last push arrived at the share of that time: none are lost when there are more pods now.
                 Algorithm::Model => {
                     Load::Rate(7.5 * shares.insert(uid.clone(), share).unwrap_or_default())
                 }
             };
-            let pod = pods
+            let fake = fakes
                 .entry(uid.clone())
                 .or_insert_with(|| FakePod::new(&namespace, &pod.name, uid));
-            let answer = pod.push(aggregator, load).await;
+            let answer = fake.push(aggregator, load).await;
             assert!(matches!(answer.status, 200 | 404), "{answer:?}");
         }
     }
