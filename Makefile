@@ -33,14 +33,14 @@ test: programs ## Run all tests: units, sockets, a real API server, a real node,
 
 .PHONY: test-quick
 test-quick: ## Run the tests that need neither a cluster nor TorchServe (two minutes)
-	$(TEST) --workspace --exclude pushscale-tests --exclude pushscale-simulator
+	$(TEST) --workspace --exclude pushscale-tests --exclude pushscale-testkit
 	$(TEST) -p pushscale-tests --lib --bins --test dependencies --test allocations --test decision --test conformance
 	@# Sidecars and servers that wait: 97 s by two threads, 42 s by six.
 	$(TEST) -p pushscale-tests --test pipeline -- --test-threads=6
 
 .PHONY: test-torchserve
 test-torchserve: ## Run the tests of the TorchServes, the real one and the emulated one, and the sidecar beside the real one
-	$(TEST) -p pushscale-simulator
+	$(TEST) -p pushscale-testkit
 	$(TEST) -p pushscale-tests --test torchserve
 
 .PHONY: test-test-cluster
@@ -84,7 +84,7 @@ static-sidecar: auditable
 	$(STATIC) --profile sidecar -p pushscale-sidecar
 
 static-aggregator: auditable
-	$(STATIC) --release -p pushscale-aggregator -p pushscale-injector -p pushscale-simulator \
+	$(STATIC) --release -p pushscale-aggregator -p pushscale-injector -p pushscale-testkit \
 		--bin pushscale-aggregator --bin pushscale-injector --bin pushscale-load
 
 .PHONY: auditable

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use pushscale_api::Algorithm;
 use pushscale_injector::{Facts, Outcome, PullPolicy, Sidecar, Trust};
-use pushscale_simulator::cache;
-use pushscale_simulator::kit::Kit;
+use pushscale_testkit::cache;
+use pushscale_testkit::local_torchserve::LocalTorchServe;
 use serde_json::{Value, json};
 
 use crate::load::LoadGenerator;
@@ -148,7 +148,7 @@ impl<'a> Fleet<'a> {
     /// Makes it and waits until its pods are Ready.
     pub fn create(
         cluster: &'a TestCluster,
-        kit: &Kit,
+        torchserve: &LocalTorchServe,
         namespace: &str,
         options: &FleetOptions,
     ) -> Self {
@@ -162,7 +162,7 @@ impl<'a> Fleet<'a> {
         let documents: Vec<Value> =
             serde_saphyr::from_multiple(&shipped("torchserve-example.yaml")).unwrap();
         let [mut deployment, mut scaler] = <[Value; 2]>::try_from(documents).unwrap();
-        stand_in(&mut deployment, kit, options);
+        stand_in(&mut deployment, torchserve, options);
         scaler["spec"]["algorithm"] = json!(options.algorithm);
         scaler["spec"]["metrics"][0]["queueLatency"]["target"] = json!(options.target);
         scaler["spec"]["behavior"] = options.behavior.clone();
@@ -255,14 +255,14 @@ impl<'a> Fleet<'a> {
 }
 
 /// The real TorchServe of this machine; `None`, said loudly, without Python or Java. Under CI that is a failure.
-pub fn kit() -> Option<Kit> {
+pub fn local_torchserve() -> Option<LocalTorchServe> {
     let installed = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap()
-        .block_on(Kit::install(&cache::folder(), say));
+        .block_on(LocalTorchServe::install(&cache::folder(), say));
     match installed {
-        Ok(kit) => Some(kit),
+        Ok(torchserve) => Some(torchserve),
         Err(error) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {
             panic!("failed to {error}")
         }
@@ -296,8 +296,8 @@ fn shipped(file: &str) -> String {
 
 /// Puts the machine's own TorchServe where the example has an image that nobody can pull here. The sidecar stays as
 /// it stands.
-fn stand_in(deployment: &mut Value, kit: &Kit, options: &FleetOptions) {
-    let pod = torchserve_pod(kit);
+fn stand_in(deployment: &mut Value, torchserve: &LocalTorchServe, options: &FleetOptions) {
+    let pod = torchserve_pod(torchserve);
     let template = &mut deployment["spec"]["template"]["spec"];
     let drained = template["containers"][0]["lifecycle"].clone();
     assert!(drained.is_object(), "the example drains its pods");
@@ -349,17 +349,17 @@ fn inject(template: &mut Value, token_seconds: u32) {
 }
 
 /// The cluster's example pod with a real TorchServe made of folders of this machine.
-pub fn torchserve_pod(kit: &Kit) -> Value {
-    let prefix = Command::new(kit.python())
+pub fn torchserve_pod(torchserve: &LocalTorchServe) -> Value {
+    let prefix = Command::new(torchserve.python())
         .args(["-c", "import sys; print(sys.base_prefix)"])
         .output()
         .unwrap();
     let prefix = String::from_utf8(prefix.stdout).unwrap();
     let prefix = prefix.trim();
-    let script = kit.script();
+    let script = torchserve.script();
     let text = include_str!("../test-cluster/examples/torchserve-pod.yaml")
         .replace("@PYTHON@", prefix)
-        .replace("@VENV@", kit.venv().to_str().unwrap())
+        .replace("@VENV@", torchserve.venv().to_str().unwrap())
         .replace("@KIT@", script.parent().unwrap().to_str().unwrap());
     // As the example says: /usr is there anyway.
     let twice = |line: &&str| prefix == "/usr" && line.contains("name: python,");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Stop;
 use pushscale_sidecar::Config;
-use pushscale_simulator::Addresses;
+use pushscale_testkit::Addresses;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 

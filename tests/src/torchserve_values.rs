@@ -8,8 +8,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use pushscale_simulator::cache;
-use pushscale_simulator::kit::Kit;
+use pushscale_testkit::cache;
+use pushscale_testkit::local_torchserve::LocalTorchServe;
 use serde_json::{Value, json};
 
 use crate::fleet;
@@ -19,15 +19,15 @@ use crate::fleet;
 ///
 /// # Panics
 /// If the model cannot be written.
-pub fn torchserve_values(kit: &Kit) -> Value {
-    let store = model_store(kit);
-    let pod = fleet::torchserve_pod(kit);
+pub fn torchserve_values(torchserve: &LocalTorchServe) -> Value {
+    let store = model_store(torchserve);
+    let pod = fleet::torchserve_pod(torchserve);
     let mut volumes = pod["spec"]["volumes"].as_array().unwrap().clone();
     volumes.push(json!({ "name": "store", "hostPath": { "path": store } }));
     let container = &pod["spec"]["containers"][0];
     let mut mounts = container["volumeMounts"].as_array().unwrap().clone();
     mounts.push(json!({ "name": "store", "mountPath": "/store", "readOnly": true }));
-    let path = format!("{}:/usr/bin:/bin", kit.venv().join("bin").display());
+    let path = format!("{}:/usr/bin:/bin", torchserve.venv().join("bin").display());
     json!({
         "image": { "repository": "pushscale.test/scratch", "tag": "1", "pullPolicy": "Never" },
         "modelStore": { "path": "/store" },
@@ -50,14 +50,14 @@ pub fn torchserve_values(kit: &Kit) -> Value {
 }
 
 /// A folder with the simulator's sleeping model.
-fn model_store(kit: &Kit) -> PathBuf {
+fn model_store(torchserve: &LocalTorchServe) -> PathBuf {
     let store = cache::folder().join("model-store");
     fs::create_dir_all(&store).unwrap();
     let script = "import pathlib, sys\nsys.path.insert(0, sys.argv.pop(1))\nstore = pathlib.Path(sys.argv.pop(1))\n\
                   import start\nstart.write_models(store, start.parse())\n";
-    let made = Command::new(kit.python())
+    let made = Command::new(torchserve.python())
         .args(["-B", "-c", script])
-        .arg(kit.script().parent().unwrap())
+        .arg(torchserve.script().parent().unwrap())
         .arg(&store)
         .status()
         .unwrap();

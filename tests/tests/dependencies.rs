@@ -71,10 +71,39 @@ fn the_sidecar_never_reaches_kubernetes_nor_a_decision() {
 #[test]
 fn the_aggregator_knows_no_model_server() {
     let all = built_from("pushscale-aggregator", "normal,build");
-    for forbidden in ["pushscale-sidecar", "pushscale-simulator"] {
+    for forbidden in [
+        "pushscale-sidecar",
+        "pushscale-simulator",
+        "pushscale-testkit",
+    ] {
         assert!(
             !all.contains(forbidden),
             "the aggregator is built from {forbidden}"
+        );
+    }
+}
+
+#[test]
+fn the_simulator_is_pure_and_independent_of_the_testkit() {
+    let all = built_from("pushscale-simulator", "normal,build");
+    for forbidden in [
+        "hyper",
+        "mio",
+        "rustix",
+        "tokio",
+        "pushscale-cli",
+        "pushscale-testkit",
+    ] {
+        assert!(
+            !all.contains(forbidden),
+            "the simulator is built from {forbidden}"
+        );
+    }
+    let all = built_from("pushscale-testkit", "normal,build");
+    for forbidden in ["pushscale-cli", "pushscale-decision", "pushscale-simulator"] {
+        assert!(
+            !all.contains(forbidden),
+            "the testkit is built from {forbidden}"
         );
     }
 }
@@ -112,7 +141,7 @@ fn only_the_sidecars_profile_knows_torchserves_metric_names() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 // What plays TorchServe must speak its language.
-                let own = path == profile || path == crates.join("simulator");
+                let own = path == profile || path == crates.join("testkit");
                 let code = !path.ends_with("testdata") && !path.ends_with("target");
                 if !own && code {
                     folders.push(path);

@@ -2,4 +2,5 @@
 
 pub mod inject;
 pub mod manifest;
+pub mod replay;
 mod yaml;

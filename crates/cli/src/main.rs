@@ -6,13 +6,12 @@
 )]
 
 mod demo;
-mod replay;
 mod simulate;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use pushscale_cli::inject;
+use pushscale_cli::{inject, replay};
 
 /// Scales model servers by how long requests wait.
 #[derive(Debug, Parser)]

@@ -52,7 +52,7 @@ pub(crate) fn run() {
         println!("  NOT MEASURED: it takes root and network namespaces");
         return;
     }
-    let Some(kit) = fleet::kit() else {
+    let Some(torchserve) = fleet::local_torchserve() else {
         println!("  NOT MEASURED: it takes Java and Python");
         return;
     };
@@ -81,7 +81,7 @@ pub(crate) fn run() {
                 ..FleetOptions::by(subject.algorithm)
             };
             let name = format!("{:?}-{number}", subject.algorithm).to_lowercase();
-            let fleet = Fleet::create(cluster, &kit, &name, &options);
+            let fleet = Fleet::create(cluster, &torchserve, &name, &options);
             let result = once(cluster, &fleet, &name, step);
             println!(
                 "  {}, run {number:>2}: size changed after {:.2} s, next pod Ready after {:.2} s, {:.1} % harmed, {} replicas at the most",

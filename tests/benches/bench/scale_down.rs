@@ -19,7 +19,7 @@ pub(crate) fn run() {
         println!("  NOT MEASURED: it takes root and network namespaces");
         return;
     }
-    let Some(kit) = fleet::kit() else {
+    let Some(torchserve) = fleet::local_torchserve() else {
         println!("  NOT MEASURED: it takes Java and Python");
         return;
     };
@@ -27,7 +27,7 @@ pub(crate) fn run() {
     fleet::install(&cluster);
     let times = std::env::var("PUSHSCALE_BENCH_RUNS");
     let times = times.map_or(TIMES, |times| times.parse().unwrap());
-    let (cluster, kit) = (&cluster, &kit);
+    let (cluster, torchserve) = (&cluster, &torchserve);
     let run = |name: &str, drain: bool| {
         let options = FleetOptions {
             replicas: PODS,
@@ -35,7 +35,7 @@ pub(crate) fn run() {
             loaded: true,
             ..FleetOptions::by(Algorithm::Ratio)
         };
-        let fleet = Fleet::create(cluster, kit, name, &options);
+        let fleet = Fleet::create(cluster, torchserve, name, &options);
         let shrunk = shrink(cluster, &fleet, times);
         fleet.delete();
         shrunk

@@ -9,9 +9,9 @@ use std::time::Duration;
 use pushscale_aggregator::Trust;
 use pushscale_daemon::tls::ServerCertificate;
 use pushscale_decision::{Bounds, Latency, Policy, Target};
-use pushscale_simulator::cache;
-use pushscale_simulator::kit::{Kit, ServerOptions};
-use pushscale_simulator::load::{LoadOptions, RunningLoad, Step};
+use pushscale_testkit::cache;
+use pushscale_testkit::load::{LoadOptions, RunningLoad, Step};
+use pushscale_testkit::local_torchserve::{LocalTorchServe, ServerOptions};
 use pushscale_tests::authority::Authority;
 use pushscale_tests::fake_cluster::{FakeCluster, NAMESPACE, uid};
 use pushscale_tests::{http, programs};
@@ -58,15 +58,15 @@ pub(crate) fn run() {
 }
 
 async fn beside_torchserve(program: &std::path::Path) {
-    let kit = Kit::install(&cache::folder(), |step| println!("  {step}")).await;
-    let kit = match kit {
-        Ok(kit) => kit,
+    let torchserve = LocalTorchServe::install(&cache::folder(), |step| println!("  {step}")).await;
+    let torchserve = match torchserve {
+        Ok(torchserve) => torchserve,
         Err(error) => {
             println!("  NOT MEASURED: failed to {error}");
             return;
         }
     };
-    let server = kit.start(ServerOptions::default()).await.unwrap();
+    let server = torchserve.start(ServerOptions::default()).await.unwrap();
     let target = Target::new(Latency::from_nanos(7_000_000)).unwrap();
     let policy = Policy::new(Bounds::new(1, 5).unwrap(), target);
     let (authority, certificate) = (Authority::new("bench"), ServerCertificate::default());

@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pushscale_simulator::replay::{Difference, parse_case, replay};
+use pushscale_cli::replay::{Difference, parse_case, replay};
 
 use super::error::ConformanceError;
 use super::recorder::{Recorder, Recording};

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pushscale_simulator::replay::CaseError;
+use pushscale_cli::replay::CaseError;
 use thiserror::Error;
 
 use crate::test_cluster::ClusterError;

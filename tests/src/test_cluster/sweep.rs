@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use pushscale_simulator::cache;
+use pushscale_testkit::cache;
 
 use super::error::ClusterError;
 use super::report::say;

@@ -123,7 +123,9 @@ fn until_it_is(cluster: &TestCluster, expected: &BTreeMap<String, String>) {
 /// The switch: a real TorchServe, started by the chart's own script and configuration, has the chart's sidecar, and the chart's aggregator
 /// hears of it. Folders of this machine stand for the image.
 fn torchserve(helm: &Helm, cluster: &TestCluster) {
-    let Some(kit) = fleet::kit() else { return };
+    let Some(torchserve) = fleet::local_torchserve() else {
+        return;
+    };
     let scratch = "pushscale.test/scratch:1".to_owned();
     cluster
         .import_image(&Image {
@@ -131,7 +133,7 @@ fn torchserve(helm: &Helm, cluster: &TestCluster) {
             ..Image::default()
         })
         .unwrap();
-    let mut values = torchserve_values(&kit);
+    let mut values = torchserve_values(&torchserve);
     values["pushscale"] = json!({ "enabled": true, "drainDeadlineSeconds": 5 });
     let release = Release::new(helm, cluster, "torchserve", "models");
     release.install(&values);

@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use pushscale_simulator::replay::{Case, read_cases};
+use pushscale_cli::replay::{Case, read_cases};
 
 /// One metric.
 const SAMPLE: &str = "hpa-sample.jsonl";

@@ -1,6 +1,6 @@
 //! The order in which metrics, pods and conditions are told decides nothing.
 
-use pushscale_simulator::replay::{SAFER_THAN_THE_HPA, replay};
+use pushscale_cli::replay::{SAFER_THAN_THE_HPA, replay};
 
 use super::{SAMPLE, SEVERAL, cases};
 

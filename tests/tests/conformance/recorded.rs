@@ -1,6 +1,6 @@
 //! Ours decides as recorded.
 
-use pushscale_simulator::replay::{SAFER_THAN_THE_HPA, replay};
+use pushscale_cli::replay::{SAFER_THAN_THE_HPA, replay};
 
 use super::{SAMPLE, SEVERAL, cases};
 

@@ -33,7 +33,7 @@ impl Stage {
             return None;
         }
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let kit = fleet::kit()?;
+        let torchserve = fleet::local_torchserve()?;
         let helm = Helm::for_test()?;
         let cluster = TestCluster::start(Shape::Node).unwrap();
         for program in ["sidecar", "aggregator", "injector"] {
@@ -52,7 +52,7 @@ impl Stage {
         let shell = cluster.command("sh");
         let folder = cluster.logs_dir().join(name);
         let reader = Reader::new(folder, move || again(&shell, &path));
-        let values = torchserve_values(&kit);
+        let values = torchserve_values(&torchserve);
         reader.has("my-values.yaml", &serde_saphyr::to_string(&values).unwrap());
         Some(Self {
             cluster,

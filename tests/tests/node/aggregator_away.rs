@@ -15,7 +15,7 @@ fn a_killed_aggregator_is_replaced_and_the_new_one_scales() {
         let name = format!("away-{algorithm:?}").to_lowercase();
         Fleet::create(
             ground.cluster,
-            ground.kit,
+            ground.torchserve,
             &name,
             &FleetOptions::by(algorithm),
         )

@@ -15,14 +15,14 @@ mod step;
 
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use pushscale_simulator::kit::Kit;
+use pushscale_testkit::local_torchserve::LocalTorchServe;
 use pushscale_tests::fleet;
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 /// The node, TorchServe, and the right to use them.
 struct Ground {
     cluster: &'static TestCluster,
-    kit: &'static Kit,
+    torchserve: &'static LocalTorchServe,
     _turn: Turn,
 }
 
@@ -51,21 +51,21 @@ fn shared_ground() -> Option<Ground> {
 
 /// `None` where there is no root, no namespaces, no Java; loudly, and never under CI.
 fn ground_for(turn: Turn) -> Option<Ground> {
-    static GROUND: OnceLock<Option<(TestCluster, Kit)>> = OnceLock::new();
-    let (cluster, kit) = GROUND
+    static GROUND: OnceLock<Option<(TestCluster, LocalTorchServe)>> = OnceLock::new();
+    let (cluster, torchserve) = GROUND
         .get_or_init(|| {
             if !Shape::Node.available() {
                 return None;
             }
-            let kit = fleet::kit()?;
+            let torchserve = fleet::local_torchserve()?;
             let cluster = TestCluster::start(Shape::Node).unwrap();
             fleet::install(&cluster);
-            Some((cluster, kit))
+            Some((cluster, torchserve))
         })
         .as_ref()?;
     Some(Ground {
         cluster,
-        kit,
+        torchserve,
         _turn: turn,
     })
 }

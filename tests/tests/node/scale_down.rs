@@ -21,7 +21,7 @@ fn five_pods_end_under_load_and_no_request_is_lost() {
             loaded: true,
             ..FleetOptions::by(Algorithm::Ratio)
         };
-        Fleet::create(ground.cluster, ground.kit, name, &options)
+        Fleet::create(ground.cluster, ground.torchserve, name, &options)
     };
     let (with, without) = thread::scope(|both| {
         let with = both.spawn(|| {
@@ -61,7 +61,7 @@ fn the_pod_that_has_most_to_do_is_the_last_to_go() {
         behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 2 } }),
         ..FleetOptions::by(Algorithm::Ratio)
     };
-    let fleet = Fleet::create(ground.cluster, ground.kit, "emptiest", &options);
+    let fleet = Fleet::create(ground.cluster, ground.torchserve, "emptiest", &options);
     let least = |replicas: u32| {
         let patch = format!(r#"{{"spec":{{"minReplicas":{replicas}}}}}"#);
         fleet.kubectl(&[

@@ -51,7 +51,7 @@ fn a_frozen_torchserve_holds(algorithm: Algorithm) {
     options.behavior = json!({ "scaleDown": { "stabilizationWindowSeconds": 20 } });
     let fleet = Fleet::create(
         ground.cluster,
-        ground.kit,
+        ground.torchserve,
         &named("frozen", algorithm),
         &options,
     );
@@ -96,7 +96,7 @@ fn log_mode_holds(algorithm: Algorithm) {
     options.torchserve = vec!["--metrics-mode".to_owned(), "log".to_owned()];
     let fleet = Fleet::create(
         ground.cluster,
-        ground.kit,
+        ground.torchserve,
         &named("logmode", algorithm),
         &options,
     );

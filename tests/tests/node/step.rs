@@ -37,7 +37,7 @@ fn replicas_follow_the_load_up_and_down_within_the_bounds() {
 fn follow_the_load(ground: &Ground, algorithm: Algorithm, said: &[&str]) {
     let name = format!("step-{algorithm:?}").to_lowercase();
     let options = FleetOptions::by(algorithm);
-    let fleet = Fleet::create(ground.cluster, ground.kit, &name, &options);
+    let fleet = Fleet::create(ground.cluster, ground.torchserve, &name, &options);
     let load = fleet.load(&["2:10", "25:25"]);
 
     // The first seconds of 2/s are no overload.

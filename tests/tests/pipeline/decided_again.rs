@@ -1,7 +1,7 @@
 //! What an aggregator gives out as JSON lines is decided again elsewhere, to the last bit.
 
 use pushscale_api::Algorithm;
-use pushscale_simulator::replay::{Line, decide_again, read_lines};
+use pushscale_cli::replay::{Line, decide_again, read_lines};
 use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use pushscale_aggregator::Trust;
 use pushscale_daemon::tls::ServerCertificate;
 use pushscale_protocol::PUSH_PATH;
-use pushscale_simulator::emulated::EmulatedServer;
+use pushscale_testkit::emulated::EmulatedServer;
 use pushscale_tests::authority::Authority;
 use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;

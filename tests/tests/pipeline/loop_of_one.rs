@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
-use pushscale_simulator::MetricsMode;
-use pushscale_simulator::emulated::{EmulatedServer, ModelOptions};
-use pushscale_simulator::load::RunningLoad;
+use pushscale_testkit::MetricsMode;
+use pushscale_testkit::emulated::{EmulatedServer, ModelOptions};
+use pushscale_testkit::load::RunningLoad;
 use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;

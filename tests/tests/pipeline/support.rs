@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use pushscale_api::{Algorithm, PushScalerSpec, policy_of};
 use pushscale_decision::Policy;
-use pushscale_simulator::ServiceTime;
-use pushscale_simulator::emulated::{EmulatedServer, ModelOptions, ServerOptions};
-use pushscale_simulator::load::{LoadOptions, RunningLoad, Step};
+use pushscale_testkit::ServiceTime;
+use pushscale_testkit::emulated::{EmulatedServer, ModelOptions, ServerOptions};
+use pushscale_testkit::load::{LoadOptions, RunningLoad, Step};
 use serde_json::json;
 use tokio::time::timeout;
 

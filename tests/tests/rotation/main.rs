@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use pushscale_api::Algorithm;
 use pushscale_protocol::PUSH_PATH;
-use pushscale_simulator::kit::Kit;
+use pushscale_testkit::local_torchserve::LocalTorchServe;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions, until};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
@@ -27,7 +27,9 @@ fn a_pod_outlives_its_token_and_the_old_one_is_refused() {
     if !Shape::Node.available() {
         return;
     }
-    let Some(kit) = fleet::kit() else { return };
+    let Some(torchserve) = fleet::local_torchserve() else {
+        return;
+    };
     let cluster = TestCluster::start(Shape::Node).unwrap();
     fleet::install(&cluster);
     fleet::ask_for_trust(&cluster);
@@ -35,7 +37,7 @@ fn a_pod_outlives_its_token_and_the_old_one_is_refused() {
         token_seconds: Some(TOKEN_SECONDS),
         ..FleetOptions::by(Algorithm::Model)
     };
-    let fleet = Fleet::create(&cluster, &kit, "rotation", &options);
+    let fleet = Fleet::create(&cluster, &torchserve, "rotation", &options);
     until(Duration::from_secs(60), "heard", || {
         fleet.describe().contains("1 of 1 running pods report")
     });
@@ -47,7 +49,7 @@ fn a_pod_outlives_its_token_and_the_old_one_is_refused() {
     let create = ["create", "token", "default", "--audience=pushscale"];
     let bound = ["--bound-object-kind=Pod", &pod, &life];
     let token = fleet.kubectl(&[&create[..], &bound].concat());
-    assert_eq!(push(&cluster, &kit, token.trim()), "400");
+    assert_eq!(push(&cluster, &torchserve, token.trim()), "400");
     let (mut before, mut renewed) = (counted(&cluster), None);
     assert_eq!(before.get(REVIEWED), Some(&2.0), "{before:?}");
     // A minute more than the first one lives.
@@ -72,7 +74,7 @@ fn a_pod_outlives_its_token_and_the_old_one_is_refused() {
         renewed.expect("it was renewed")
     );
     assert_eq!(before.get(EXPIRED), None);
-    assert_eq!(push(&cluster, &kit, token.trim()), "401");
+    assert_eq!(push(&cluster, &torchserve, token.trim()), "401");
     let after = counted(&cluster);
     assert_eq!(after.get(EXPIRED), Some(&1.0), "{after:?}");
     assert_eq!(after[REVIEWED], 3.0, "one a token");
@@ -90,7 +92,7 @@ const TAKEN: &str = r#"readings_total{outcome="Taken"}"#;
 const REVIEWED: &str = r#"token_reviews_total{outcome="Authenticated"}"#;
 
 /// Pushes what is no push, and returns the status.
-fn push(cluster: &TestCluster, kit: &Kit, token: &str) -> String {
+fn push(cluster: &TestCluster, torchserve: &LocalTorchServe, token: &str) -> String {
     let address = fleet::aggregator(cluster, ".status.podIP");
     let script = "\
 import http.client, ssl, sys
@@ -101,7 +103,7 @@ connection.request('POST', path, '{}', {'Authorization': 'Bearer ' + token})
 print(connection.getresponse().status)
 ";
     let output = cluster
-        .command(kit.python().to_str().unwrap())
+        .command(torchserve.python().to_str().unwrap())
         .args(["-c", script, &address, PUSH_PATH, token])
         .output()
         .unwrap();

@@ -10,7 +10,9 @@ fn a_torchserve_pod_becomes_ready_and_serves_its_model() {
     let Some(cluster) = shared_cluster() else {
         return;
     };
-    let Some(kit) = fleet::kit() else { return };
+    let Some(torchserve) = fleet::local_torchserve() else {
+        return;
+    };
     cluster
         .import_image(&Image {
             name: "pushscale.test/scratch:1".to_owned(),
@@ -19,7 +21,7 @@ fn a_torchserve_pod_becomes_ready_and_serves_its_model() {
         .unwrap();
 
     cluster
-        .apply(&fleet::torchserve_pod(&kit).to_string())
+        .apply(&fleet::torchserve_pod(&torchserve).to_string())
         .unwrap();
     cluster
         .kubectl(&[

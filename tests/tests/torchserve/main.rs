@@ -12,8 +12,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use pushscale_protocol::{Model, Push};
-use pushscale_simulator::kit::{Kit, ServerOptions};
-use pushscale_simulator::load::{LoadOptions, Outcome, RunningLoad, Sample, Step};
+use pushscale_testkit::load::{LoadOptions, Outcome, RunningLoad, Sample, Step};
+use pushscale_testkit::local_torchserve::{LocalTorchServe, ServerOptions};
 use pushscale_tests::sidecar::TestSidecar;
 use pushscale_tests::{fleet, http};
 use tokio::sync::Mutex;
@@ -24,9 +24,9 @@ const SOON: Duration = Duration::from_secs(30);
 /// A look is of two ports, one after the other, and a batch may end in between.
 const JITTER: f64 = 2.0;
 
-static KIT: LazyLock<Option<Kit>> = LazyLock::new(|| {
+static TORCHSERVE: LazyLock<Option<LocalTorchServe>> = LazyLock::new(|| {
     // A thread of its own: the tests' runtimes cannot be entered twice.
-    std::thread::spawn(fleet::kit).join().unwrap()
+    std::thread::spawn(fleet::local_torchserve).join().unwrap()
 });
 
 /// Java's start keeps two cores busy for seconds, which would be the other tests' waiting time.
@@ -54,10 +54,12 @@ async fn model(sidecar: &TestSidecar) -> Option<Model<'static>> {
 
 /// Loads a server and holds the sidecar's counts against those of the clients, in between and in the end.
 async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
-    let Some(kit) = &*KIT else { return };
+    let Some(torchserve) = &*TORCHSERVE else {
+        return;
+    };
     let _alone = ALONE.lock().await;
     let hands = (options.workers * options.batch_size) as f64;
-    let server = kit.start(options).await.unwrap();
+    let server = torchserve.start(options).await.unwrap();
     let ports = server.addresses();
     let sidecar = TestSidecar::start_unheard(&ports).await;
     http::until(SOON, || async { model(&sidecar).await.is_some() }).await;

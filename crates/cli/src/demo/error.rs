@@ -3,9 +3,9 @@
 use std::io;
 
 use pushscale_daemon::config::Mistake;
-use pushscale_simulator::emulated::EmulatedError;
-use pushscale_simulator::kit::KitError;
-use pushscale_simulator::load::LoadError;
+use pushscale_testkit::emulated::EmulatedError;
+use pushscale_testkit::load::LoadError;
+use pushscale_testkit::local_torchserve::LocalTorchServeError;
 use thiserror::Error;
 
 /// Why a demo did not come to its end. Each is a fragment that fits after "failed to".
@@ -20,7 +20,7 @@ pub(crate) enum DemoError {
     #[error("start the aggregator: it ended at once")]
     AggregatorEnded,
     #[error("{0}")]
-    Kit(#[from] KitError),
+    LocalTorchServe(#[from] LocalTorchServeError),
     #[error("{0}")]
     Emulated(#[from] EmulatedError),
     #[error("start a sidecar: {0}")]

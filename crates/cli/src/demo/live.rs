@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pushscale_aggregator::Report;
 use pushscale_daemon::shutdown::Stop;
-use pushscale_simulator::load::RunningLoad;
+use pushscale_testkit::load::RunningLoad;
 use tokio::sync::watch;
 
 use super::world::{Facts, Wanted};

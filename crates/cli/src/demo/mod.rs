@@ -18,8 +18,8 @@ use std::time::Duration;
 use clap::Args;
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown;
-use pushscale_simulator::load::{Choice, LoadOptions, RunningLoad, Step, Targets};
-use pushscale_simulator::open_files;
+use pushscale_testkit::load::{Choice, LoadOptions, RunningLoad, Step, Targets};
+use pushscale_testkit::open_files;
 use tokio::sync::watch;
 use tokio::time::timeout;
 

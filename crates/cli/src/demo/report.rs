@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pushscale_simulator::cluster::Goal;
-use pushscale_simulator::load::LoadReport;
+use pushscale_testkit::load::LoadReport;
 
 use super::DemoOptions;
 use super::chart;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use pushscale_simulator::emulated::{self, EmulatedServer, ModelOptions};
-use pushscale_simulator::kit::{self, Kit, RunningServer};
-use pushscale_simulator::{Addresses, cache};
+use pushscale_testkit::emulated::{self, EmulatedServer, ModelOptions};
+use pushscale_testkit::local_torchserve::{self, LocalTorchServe, RunningServer};
+use pushscale_testkit::{Addresses, cache};
 
 use super::error::DemoError;
 
@@ -14,7 +14,7 @@ const EMULATED_START: Duration = Duration::from_secs(2);
 /// Where servers come from.
 #[derive(Clone, Debug)]
 pub(crate) enum Servers {
-    Real(Kit),
+    Real(LocalTorchServe),
     Emulated,
 }
 
@@ -32,14 +32,16 @@ impl Servers {
             println!("emulated servers, as asked; the sidecars and the aggregator are real");
             return Ok(Self::Emulated);
         }
-        match Kit::check().await {
+        match LocalTorchServe::check().await {
             Ok(programs) => {
                 println!(
                     "real TorchServe 0.12.0 (Java {}, Python {})",
                     programs.java_version, programs.python_version
                 );
-                let kit = Kit::install(&cache::folder(), |step| println!("  {step} …")).await?;
-                Ok(Self::Real(kit))
+                let torchserve =
+                    LocalTorchServe::install(&cache::folder(), |step| println!("  {step} …"))
+                        .await?;
+                Ok(Self::Real(torchserve))
             }
             Err(missing) => {
                 println!("emulated servers: cannot {missing}");
@@ -51,9 +53,9 @@ impl Servers {
     /// Starts one; its addresses are known at once, it is ready later.
     pub(crate) fn start(&self) -> Result<Server, DemoError> {
         Ok(match self {
-            Self::Real(kit) => {
-                let options = kit::ServerOptions::default();
-                Server::Real(Box::new(kit.launch(options)?))
+            Self::Real(torchserve) => {
+                let options = local_torchserve::ServerOptions::default();
+                Server::Real(Box::new(torchserve.launch(options)?))
             }
             Self::Emulated => {
                 let options = emulated::ServerOptions {

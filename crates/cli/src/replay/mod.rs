@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! use std::{fs::File, io::BufReader};
-//! use pushscale_simulator::replay::{CaseError, read_cases, replay};
+//! use pushscale_cli::replay::{CaseError, read_cases, replay};
 //!
 //! # let file = File::open("cases.jsonl").unwrap();
 //! for case in read_cases(BufReader::new(file)) {
@@ -17,6 +17,7 @@
 //! ```
 
 mod case;
+mod command;
 mod decide;
 mod difference;
 mod error;
@@ -25,6 +26,7 @@ mod recording;
 mod samples;
 
 pub use case::{Case, CaseMetric, CasePhase, CasePod, CasePolicy, Controller, Expect, Fault, Step};
+pub use command::{ReplayOptions, run};
 pub use decide::replay;
 pub use difference::{Difference, Found};
 pub use error::CaseError;

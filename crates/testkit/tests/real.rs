@@ -13,10 +13,10 @@ mod support;
 
 use std::time::Duration;
 
-use pushscale_simulator::emulated::{self, EmulatedServer};
-use pushscale_simulator::kit::{Kit, KitError, ServerOptions};
-use pushscale_simulator::load::{LoadOptions, LoadReport, RunningLoad, Step};
-use pushscale_simulator::{Addresses, MetricsMode, ServiceTime, cache};
+use pushscale_testkit::emulated::{self, EmulatedServer};
+use pushscale_testkit::load::{LoadOptions, LoadReport, RunningLoad, Step};
+use pushscale_testkit::local_torchserve::{LocalTorchServe, LocalTorchServeError, ServerOptions};
+use pushscale_testkit::{Addresses, MetricsMode, ServiceTime, cache};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{SOON, describe, get, pending, sum};
 use tokio::sync::{Mutex, MutexGuard};
@@ -29,12 +29,12 @@ const START: Duration = Duration::from_secs(120);
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// `None` when TorchServe cannot be had here, which is a failure where it must.
-async fn kit() -> Option<(Kit, MutexGuard<'static, ()>)> {
+async fn local_torchserve() -> Option<(LocalTorchServe, MutexGuard<'static, ()>)> {
     let alone = ALONE.lock().await;
     let cache = cache::folder();
-    let install = Kit::install(&cache, |doing| println!("{doing}"));
+    let install = LocalTorchServe::install(&cache, |doing| println!("{doing}"));
     match timeout(INSTALL, install).await.expect("installed in time") {
-        Ok(kit) => Some((kit, alone)),
+        Ok(torchserve) => Some((torchserve, alone)),
         Err(error) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {
             panic!("failed to {error}")
         }
@@ -68,7 +68,7 @@ async fn metrics(at: Addresses) -> String {
 
 #[tokio::test]
 async fn two_servers_run_side_by_side_and_leave_nothing_behind() {
-    let Some((kit, _alone)) = kit().await else {
+    let Some((torchserve, _alone)) = local_torchserve().await else {
         return;
     };
     let second = ServerOptions {
@@ -80,7 +80,10 @@ async fn two_servers_run_side_by_side_and_leave_nothing_behind() {
         ..ServerOptions::default()
     };
     let (first, second) = timeout(START, async {
-        tokio::join!(kit.start(ServerOptions::default()), kit.start(second))
+        tokio::join!(
+            torchserve.start(ServerOptions::default()),
+            torchserve.start(second)
+        )
     })
     .await
     .unwrap();
@@ -114,7 +117,7 @@ async fn two_servers_run_side_by_side_and_leave_nothing_behind() {
 
 #[tokio::test]
 async fn a_launched_server_gets_ready_and_a_dropped_one_ends() {
-    let Some((kit, _alone)) = kit().await else {
+    let Some((torchserve, _alone)) = local_torchserve().await else {
         return;
     };
     let options = ServerOptions {
@@ -122,7 +125,7 @@ async fn a_launched_server_gets_ready_and_a_dropped_one_ends() {
         load: Duration::from_millis(500),
         ..ServerOptions::default()
     };
-    let mut server = kit.launch(options).unwrap();
+    let mut server = torchserve.launch(options).unwrap();
     let at = server.addresses();
     // Its ports are ours from the beginning, and closed.
     let refused = tokio::net::TcpStream::connect(at.metrics).await;
@@ -139,11 +142,11 @@ async fn a_launched_server_gets_ready_and_a_dropped_one_ends() {
 
 #[tokio::test]
 async fn neither_java_nor_its_parent_outlives_the_other() {
-    let Some((kit, _alone)) = kit().await else {
+    let Some((torchserve, _alone)) = local_torchserve().await else {
         return;
     };
     let start = || async {
-        let server = timeout(START, kit.start(ServerOptions::default())).await;
+        let server = timeout(START, torchserve.start(ServerOptions::default())).await;
         server.unwrap().unwrap()
     };
     let mut server = start().await;
@@ -181,16 +184,19 @@ fn parent(pid: u64) -> u32 {
 
 #[tokio::test]
 async fn a_server_that_cannot_start_tells_why() {
-    let Some((kit, _alone)) = kit().await else {
+    let Some((torchserve, _alone)) = local_torchserve().await else {
         return;
     };
     let options = ServerOptions {
         extra: vec!["inference_address=nonsense".to_owned()],
         ..ServerOptions::default()
     };
-    let error = timeout(START, kit.start(options)).await.unwrap();
+    let error = timeout(START, torchserve.start(options)).await.unwrap();
     let error = error.unwrap_err();
-    assert!(matches!(error, KitError::NotReady { .. }), "{error}");
+    assert!(
+        matches!(error, LocalTorchServeError::NotReady { .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("nonsense"), "{error}");
 }
 
@@ -264,10 +270,10 @@ fn about(what: &str, emulated: f64, real: f64) {
 
 #[tokio::test]
 async fn the_emulated_server_queues_and_counts_as_the_real_one() {
-    let Some((kit, _alone)) = kit().await else {
+    let Some((torchserve, _alone)) = local_torchserve().await else {
         return;
     };
-    let started = timeout(START, kit.start(ServerOptions::default())).await;
+    let started = timeout(START, torchserve.start(ServerOptions::default())).await;
     let server = started.unwrap().unwrap();
     let real = observe(server.addresses()).await;
     server.stop().await.unwrap();

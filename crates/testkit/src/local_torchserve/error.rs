@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Every way in which the kit can fail.
+/// Why the local TorchServe cannot be installed, started or stopped.
 #[derive(Debug, thiserror::Error)]
-pub enum KitError {
+pub enum LocalTorchServeError {
     /// TorchServe's frontend runs on Java.
     #[error(
         "find java on PATH or below JAVA_HOME: install openjdk-17-jre-headless (or any Java \

@@ -11,9 +11,9 @@ mod support;
 
 use std::time::Duration;
 
-use pushscale_simulator::emulated::{EmulatedServer, ModelOptions, ServerOptions};
-use pushscale_simulator::load::{LoadOptions, RunningLoad, Step};
-use pushscale_simulator::{Addresses, ServiceTime};
+use pushscale_testkit::emulated::{EmulatedServer, ModelOptions, ServerOptions};
+use pushscale_testkit::load::{LoadOptions, RunningLoad, Step};
+use pushscale_testkit::{Addresses, ServiceTime};
 use support::{Client, SOON, describe, eventually, get, post, sum};
 use tokio::time::{sleep, timeout};
 

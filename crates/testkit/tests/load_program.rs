@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pushscale_simulator::emulated::{EmulatedServer, ServerOptions};
+use pushscale_testkit::emulated::{EmulatedServer, ServerOptions};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{SOON, eventually, get, sum};
 use tokio::process::Command;

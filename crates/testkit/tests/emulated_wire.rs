@@ -11,8 +11,8 @@ mod support;
 
 use std::time::Duration;
 
-use pushscale_simulator::emulated::{EmulatedServer, ModelOptions, ServerOptions};
-use pushscale_simulator::{MetricsMode, ServiceTime};
+use pushscale_testkit::emulated::{EmulatedServer, ModelOptions, ServerOptions};
+use pushscale_testkit::{MetricsMode, ServiceTime};
 use support::{Client, SOON, eventually, get, header, post};
 
 fn quick() -> ServerOptions {

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::{Kit, KitError, ServerOptions};
+use super::{LocalTorchServe, LocalTorchServeError, ServerOptions};
 use crate::Addresses;
 use crate::reserved_port::ReservedPort;
 
@@ -37,16 +37,19 @@ pub struct RunningServer {
 }
 
 impl RunningServer {
-    pub(super) fn launch(kit: &Kit, options: &ServerOptions) -> Result<Self, KitError> {
+    pub(super) fn launch(
+        torchserve: &LocalTorchServe,
+        options: &ServerOptions,
+    ) -> Result<Self, LocalTorchServeError> {
         let mut ports = Vec::with_capacity(PORT_OPTIONS.len());
-        let mut command = Command::new(kit.python());
-        command.arg(kit.script()).arg("--stop-on-eof");
-        command.arg("--python").arg(kit.python());
-        command.arg("--java").arg(kit.java());
+        let mut command = Command::new(torchserve.python());
+        command.arg(torchserve.script()).arg("--stop-on-eof");
+        command.arg("--python").arg(torchserve.python());
+        command.arg("--java").arg(torchserve.java());
         command.args(options.arguments());
         for option in PORT_OPTIONS {
             let port = ReservedPort::take(SocketAddr::new(options.bind, 0));
-            let port = port.map_err(|source| KitError::Port {
+            let port = port.map_err(|source| LocalTorchServeError::Port {
                 bind: options.bind,
                 source,
             })?;
@@ -57,11 +60,13 @@ impl RunningServer {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|source| KitError::File {
-            what: "run",
-            path: kit.python(),
-            source,
-        })?;
+        let mut child = command
+            .spawn()
+            .map_err(|source| LocalTorchServeError::File {
+                what: "run",
+                path: torchserve.python(),
+                source,
+            })?;
         Ok(Self {
             addresses: Addresses {
                 inference: ports[0].address(),
@@ -92,7 +97,7 @@ impl RunningServer {
     ///
     /// # Errors
     /// When TorchServe ends by itself or takes too long, with the end of its log.
-    pub async fn ready(&mut self) -> Result<(), KitError> {
+    pub async fn ready(&mut self) -> Result<(), LocalTorchServeError> {
         if self.ready.is_some() {
             return Ok(());
         }
@@ -105,7 +110,7 @@ impl RunningServer {
             Ok(None) => self.last_words().await,
             Err(_) => format!("start.py said nothing for {} s", limit.as_secs()),
         };
-        Err(KitError::NotReady { reason })
+        Err(LocalTorchServeError::NotReady { reason })
     }
 
     /// Whether it has ended, by itself or by somebody else's hand.
@@ -119,7 +124,7 @@ impl RunningServer {
     ///
     /// # Errors
     /// When it could not even be killed.
-    pub async fn stop(mut self) -> Result<(), KitError> {
+    pub async fn stop(mut self) -> Result<(), LocalTorchServeError> {
         self.end().await?;
         if let Some(ready) = &self.ready {
             // Gone already, unless start.py was killed before it could do so.
@@ -128,7 +133,7 @@ impl RunningServer {
         Ok(())
     }
 
-    async fn end(&mut self) -> Result<(), KitError> {
+    async fn end(&mut self) -> Result<(), LocalTorchServeError> {
         let Some(id) = self.child.id() else {
             return Ok(());
         };
@@ -146,7 +151,7 @@ impl RunningServer {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("still there {} s after SIGKILL", STOP.as_secs()),
         };
-        Err(KitError::NotStopped { pid: id, reason })
+        Err(LocalTorchServeError::NotStopped { pid: id, reason })
     }
 
     /// `None` when the output ends without the line.

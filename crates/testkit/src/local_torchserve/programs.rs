@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::KitError;
+use super::LocalTorchServeError;
 use super::command::output;
 
 /// Both say their version within a fraction of a second on an idle machine.
@@ -25,7 +25,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    pub(super) async fn find() -> Result<Self, KitError> {
+    pub(super) async fn find() -> Result<Self, LocalTorchServeError> {
         let java = java();
         let java_version = java_version(&java).await?;
         let python = PathBuf::from("python3");
@@ -47,15 +47,15 @@ fn java() -> PathBuf {
     )
 }
 
-async fn java_version(path: &PathBuf) -> Result<String, KitError> {
+async fn java_version(path: &PathBuf) -> Result<String, LocalTorchServeError> {
     let mut command = Command::new(path);
     command.arg("-version");
     let output = output(&mut command, "ask java for its version", LIMIT).await?;
-    let text = output.ok_or(KitError::NoJava)?.stderr;
+    let text = output.ok_or(LocalTorchServeError::NoJava)?.stderr;
     let text = String::from_utf8_lossy(&text);
     let version = text.split('"').nth(1).unwrap_or("of unknown version");
     if major(version) < 17 {
-        return Err(KitError::OldJava {
+        return Err(LocalTorchServeError::OldJava {
             path: path.clone(),
             version: version.to_owned(),
         });
@@ -69,20 +69,20 @@ fn major(version: &str) -> u32 {
     digits.and_then(|d| d.parse().ok()).unwrap_or(0)
 }
 
-async fn python_version(path: &PathBuf) -> Result<String, KitError> {
+async fn python_version(path: &PathBuf) -> Result<String, LocalTorchServeError> {
     let mut command = Command::new(path);
     let ask = "import sys, venv, ensurepip; print(sys.version.split()[0]); \
                sys.exit(sys.version_info < (3, 8))";
     command.args(["-c", ask]);
     let output = output(&mut command, "ask python3 for its version", LIMIT).await?;
-    let output = output.ok_or(KitError::NoPython)?;
+    let output = output.ok_or(LocalTorchServeError::NoPython)?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if output.status.success() {
         return Ok(version);
     }
     let errors = String::from_utf8_lossy(&output.stderr);
     let last = errors.lines().last().unwrap_or(&version).to_owned();
-    Err(KitError::UnfitPython { version: last })
+    Err(LocalTorchServeError::UnfitPython { version: last })
 }
 
 #[cfg(test)]

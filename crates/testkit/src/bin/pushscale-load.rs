@@ -10,10 +10,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use pushscale_simulator::load::{
+use pushscale_testkit::load::{
     Arrivals, Connections, LoadError, LoadOptions, LoadReport, RunningLoad, Step, StepBegan,
 };
-use pushscale_simulator::open_files;
+use pushscale_testkit::open_files;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;

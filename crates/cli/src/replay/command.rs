@@ -1,4 +1,10 @@
-//! `pushscale replay`: decides recorded cases again.
+//! `pushscale replay`: replays recorded cases and reports differences.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line prints"
+)]
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -7,16 +13,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 use pushscale_decision::Decision;
-use pushscale_simulator::replay::{
-    CaseError, Line, SAFER_THAN_THE_HPA, decide_again, read_lines, replay,
-};
+
+use super::{CaseError, Line, SAFER_THAN_THE_HPA, decide_again, read_lines, replay};
 
 /// The file cannot be read, or is not one of cases.
 const UNUSABLE: u8 = 2;
 
 /// Decides recorded cases again.
 #[derive(Debug, Args)]
-pub(crate) struct ReplayOptions {
+pub struct ReplayOptions {
     /// Files of recorded cases, a line each; `-` is the standard input. An aggregator gives its own at
     /// `/debug/scalers/NAMESPACE/NAME/decisions.jsonl`
     #[arg(required = true, value_name = "FILE.jsonl")]
@@ -38,7 +43,8 @@ struct Tally {
     safer: usize,
 }
 
-pub(crate) fn run(options: &ReplayOptions) -> ExitCode {
+/// Replays all cases of the files and prints the differences.
+pub fn run(options: &ReplayOptions) -> ExitCode {
     let mut tally = Tally::default();
     for file in &options.files {
         let name = file.display();

@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep};
 
 use super::command::{output, succeed};
 use super::files;
-use super::{KitError, Programs};
+use super::{LocalTorchServeError, Programs};
 
 /// What is installed, without dependencies: TorchServe also names Pillow, packaging and wheel,
-/// which this use does not need, and imports torch, for which the kit has a stub.
+/// which is not needed here, and imports torch, which `local-torchserve/stub` replaces.
 pub const PACKAGES: [&str; 3] = ["torchserve==0.12.0", "psutil==7.2.2", "PyYAML==6.0.3"];
 
 const NAME: &str = "torchserve-0.12.0";
@@ -31,7 +31,7 @@ pub(super) async fn install(
     cache: &Path,
     programs: &Programs,
     mut progress: impl FnMut(&str) + Send,
-) -> Result<PathBuf, KitError> {
+) -> Result<PathBuf, LocalTorchServeError> {
     // Whoever starts the servers may do so from another folder.
     let cache = std::path::absolute(cache).unwrap_or_else(|_| cache.to_owned());
     create(&cache)?;
@@ -44,8 +44,8 @@ pub(super) async fn install(
     Ok(folder)
 }
 
-fn create(folder: &Path) -> Result<(), KitError> {
-    fs::create_dir_all(folder).map_err(|source| KitError::File {
+fn create(folder: &Path) -> Result<(), LocalTorchServeError> {
+    fs::create_dir_all(folder).map_err(|source| LocalTorchServeError::File {
         what: "create",
         path: folder.to_owned(),
         source,
@@ -53,8 +53,11 @@ fn create(folder: &Path) -> Result<(), KitError> {
 }
 
 /// Held until the file is dropped, or the process ends however it ends.
-async fn take_lock(path: &Path, progress: &mut impl FnMut(&str)) -> Result<File, KitError> {
-    let failed = |source| KitError::File {
+async fn take_lock(
+    path: &Path,
+    progress: &mut impl FnMut(&str),
+) -> Result<File, LocalTorchServeError> {
+    let failed = |source| LocalTorchServeError::File {
         what: "lock",
         path: path.to_owned(),
         source,
@@ -66,7 +69,7 @@ async fn take_lock(path: &Path, progress: &mut impl FnMut(&str)) -> Result<File,
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
             Err(TryLockError::WouldBlock) if began.elapsed() > WAIT_FOR_OTHERS => {
-                return Err(KitError::Busy {
+                return Err(LocalTorchServeError::Busy {
                     lock: path.to_owned(),
                     waited: WAIT_FOR_OTHERS,
                 });
@@ -97,10 +100,10 @@ async fn make(
     folder: &Path,
     programs: &Programs,
     progress: &mut impl FnMut(&str),
-) -> Result<(), KitError> {
+) -> Result<(), LocalTorchServeError> {
     let failed = |what, path: &Path| {
         let path = path.to_owned();
-        move |source| KitError::File { what, path, source }
+        move |source| LocalTorchServeError::File { what, path, source }
     };
     if folder.exists() {
         progress("removing an installation of TorchServe that does not work");

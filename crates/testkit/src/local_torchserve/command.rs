@@ -7,15 +7,15 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::KitError;
+use super::LocalTorchServeError;
 
 /// Its output, whatever its status; `None` when there is no such program.
 pub(super) async fn output(
     command: &mut Command,
     what: &str,
     limit: Duration,
-) -> Result<Option<Output>, KitError> {
-    let failed = |reason: String| KitError::Command {
+) -> Result<Option<Output>, LocalTorchServeError> {
+    let failed = |reason: String| LocalTorchServeError::Command {
         what: what.to_owned(),
         reason,
     };
@@ -33,13 +33,13 @@ pub(super) async fn succeed(
     command: &mut Command,
     what: &str,
     limit: Duration,
-) -> Result<(), KitError> {
+) -> Result<(), LocalTorchServeError> {
     let reason = match output(command, what, limit).await? {
         Some(output) if output.status.success() => return Ok(()),
         Some(output) => format!("{}; its output ends:\n{}", output.status, tail(&output)),
         None => "no such program".to_owned(),
     };
-    Err(KitError::Command {
+    Err(LocalTorchServeError::Command {
         what: what.to_owned(),
         reason,
     })

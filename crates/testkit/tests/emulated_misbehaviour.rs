@@ -12,8 +12,8 @@ mod support;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use pushscale_simulator::emulated::{EmulatedServer, ModelOptions, ServerOptions};
-use pushscale_simulator::{ServiceTime, open_files};
+use pushscale_testkit::emulated::{EmulatedServer, ModelOptions, ServerOptions};
+use pushscale_testkit::{ServiceTime, open_files};
 use support::{Client, SOON, eventually, get, post, sum};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

@@ -1,7 +1,7 @@
 //! The real TorchServe as local processes, without torch: 43 MB to download, ready in seconds.
 //!
-//! The Python files of `kit/` are part of this crate's code: [`Kit::install`] writes them out
-//! beside a virtual environment, [`Kit::start`] runs them.
+//! The Python files of `local-torchserve/` are embedded into this library: [`LocalTorchServe::install`] writes them
+//! next to a virtual environment, [`LocalTorchServe::start`] runs them.
 
 mod command;
 mod error;
@@ -13,7 +13,7 @@ mod server;
 
 use std::path::{Path, PathBuf};
 
-pub use error::KitError;
+pub use error::LocalTorchServeError;
 pub use install::PACKAGES;
 pub use options::ServerOptions;
 pub use programs::Programs;
@@ -21,18 +21,18 @@ pub use server::RunningServer;
 
 /// An installed TorchServe.
 #[derive(Debug, Clone)]
-pub struct Kit {
+pub struct LocalTorchServe {
     folder: PathBuf,
     java: PathBuf,
 }
 
-impl Kit {
-    /// Tells whether the programs are there that [`Kit::install`] and [`Kit::start`] need.
+impl LocalTorchServe {
+    /// Tells whether the programs are there that [`LocalTorchServe::install`] and [`LocalTorchServe::start`] need.
     /// Nothing is downloaded.
     ///
     /// # Errors
     /// Which program is missing or too old, and what to install.
-    pub async fn check() -> Result<Programs, KitError> {
+    pub async fn check() -> Result<Programs, LocalTorchServeError> {
         Programs::find().await
     }
 
@@ -41,11 +41,11 @@ impl Kit {
     /// others wait. `progress` is told what takes time, in a few words.
     ///
     /// # Errors
-    /// What [`Kit::check`] says, or the step that failed with the end of its output.
+    /// What [`LocalTorchServe::check`] says, or the step that failed with the end of its output.
     pub async fn install(
         cache: &Path,
         progress: impl FnMut(&str) + Send,
-    ) -> Result<Self, KitError> {
+    ) -> Result<Self, LocalTorchServeError> {
         let programs = Programs::find().await?;
         let folder = install::install(cache, &programs, progress).await?;
         Ok(Self {
@@ -58,7 +58,10 @@ impl Kit {
     ///
     /// # Errors
     /// When it ends by itself or is not READY in time; with the end of its log.
-    pub async fn start(&self, options: ServerOptions) -> Result<RunningServer, KitError> {
+    pub async fn start(
+        &self,
+        options: ServerOptions,
+    ) -> Result<RunningServer, LocalTorchServeError> {
         let mut server = self.launch(options)?;
         server.ready().await?;
         Ok(server)
@@ -69,7 +72,7 @@ impl Kit {
     ///
     /// # Errors
     /// When no port or process can be had.
-    pub fn launch(&self, options: ServerOptions) -> Result<RunningServer, KitError> {
+    pub fn launch(&self, options: ServerOptions) -> Result<RunningServer, LocalTorchServeError> {
         RunningServer::launch(self, &options)
     }
 

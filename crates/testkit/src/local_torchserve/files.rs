@@ -1,39 +1,39 @@
-//! The kit's Python files, carried by this binary.
+//! The Python files of `local-torchserve/`, embedded into this library.
 
 use std::fs;
 use std::path::Path;
 
-use super::KitError;
+use super::LocalTorchServeError;
 
 /// Below the installation.
-pub(super) const FOLDER: &str = "kit";
+pub(super) const FOLDER: &str = "local-torchserve";
 pub(super) const SCRIPT: &str = "start.py";
 
 const FILES: [(&str, &str); 4] = [
-    (SCRIPT, include_str!("../../kit/start.py")),
+    (SCRIPT, include_str!("../../local-torchserve/start.py")),
     (
         "sleepy_handler.py",
-        include_str!("../../kit/sleepy_handler.py"),
+        include_str!("../../local-torchserve/sleepy_handler.py"),
     ),
     (
         "config.properties.in",
-        include_str!("../../kit/config.properties.in"),
+        include_str!("../../local-torchserve/config.properties.in"),
     ),
     (
         "stub/torch/__init__.py",
-        include_str!("../../kit/stub/torch/__init__.py"),
+        include_str!("../../local-torchserve/stub/torch/__init__.py"),
     ),
 ];
 
 /// Writes them below `folder` where they are missing or differ. Servers of another version of
 /// this program may be starting from them, so that each file changes in one step.
-pub(super) fn write(folder: &Path) -> Result<(), KitError> {
+pub(super) fn write(folder: &Path) -> Result<(), LocalTorchServeError> {
     for (name, text) in FILES {
         let path = folder.join(name);
         if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
             continue;
         }
-        let failed = |source| KitError::File {
+        let failed = |source| LocalTorchServeError::File {
             what: "write",
             path: path.clone(),
             source,

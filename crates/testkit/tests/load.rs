@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use pushscale_simulator::load::{
+use pushscale_testkit::load::{
     Arrivals, Choice, Connections, LoadError, LoadOptions, Outcome, RunningLoad, Step, Targets,
 };
 use support::{SOON, eventually};

@@ -1,0 +1,20 @@
+//! Model servers without Kubernetes, and load for them; for tests, benchmarks and the demo.
+//!
+//! [`local_torchserve`] runs the real TorchServe as local processes. [`emulated`] serves TorchServe's endpoints from
+//! inside this process, without Java. [`load`] sends requests on schedule, however slowly they are served.
+
+pub mod cache;
+pub mod emulated;
+pub mod load;
+pub mod local_torchserve;
+pub mod open_files;
+
+mod addresses;
+mod lock;
+mod metrics_mode;
+mod reserved_port;
+mod service_time;
+
+pub use addresses::Addresses;
+pub use metrics_mode::MetricsMode;
+pub use service_time::ServiceTime;
