@@ -16,7 +16,7 @@ use pushscale_aggregator::{
 };
 use pushscale_api::{PushScalerSpec, Schedules, policy_of};
 use pushscale_daemon::config::Settings;
-use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::shutdown::Shutdown;
 use pushscale_decision::{Conditions, Pod, PodUid, Policy};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -34,7 +34,7 @@ pub struct FakeCluster {
     /// Sizes that were written: from, to.
     pub writes: mpsc::UnboundedReceiver<(u32, u32)>,
     events: mpsc::Sender<Event>,
-    stop: Stop,
+    stop: Shutdown,
     running: JoinHandle<()>,
 }
 
@@ -103,7 +103,7 @@ impl FakeCluster {
             reports,
             trust,
         };
-        let stop = Stop::new();
+        let stop = Shutdown::new();
         let stopped = stop.clone();
         let running = tokio::spawn(async move {
             bound

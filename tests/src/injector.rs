@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use crate::http::{Answer, get, until};
 use pushscale_daemon::config::Settings;
-use pushscale_daemon::shutdown::Stop;
-use pushscale_daemon::tls::{Authority, ClientStream};
+use pushscale_daemon::shutdown::Shutdown;
+use pushscale_daemon::tls::{CaBundle, ClientStream};
 use pushscale_injector::{Config, PREFIX, bind};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -43,7 +43,7 @@ pub fn certify(folder: &Path) {
 
 impl Injector {
     /// Starts one on the current runtime, with the certificate of a folder; it ends with `stop`.
-    pub async fn start(folder: &Path, stop: Stop) -> Self {
+    pub async fn start(folder: &Path, stop: Shutdown) -> Self {
         let pairs = [
             ("PUSHSCALE_INJECTOR_LISTEN", "127.0.0.1:0"),
             ("PUSHSCALE_INJECTOR_ADMIN_LISTEN", "127.0.0.1:0"),
@@ -77,7 +77,7 @@ impl Connection {
     pub async fn open(address: SocketAddr, folder: &Path) -> Option<Self> {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let authority = Authority::in_file(folder.join("tls.crt"));
+        let authority = CaBundle::from_file(folder.join("tls.crt"));
         let connected = authority.open(&address.ip().to_string(), stream).await;
         connected.ok().map(Self)
     }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use pushscale_daemon::config::Settings;
-use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::shutdown::Shutdown;
 use pushscale_sidecar::Config;
 use pushscale_testkit::Addresses;
 use tokio::task::JoinHandle;
@@ -21,7 +21,7 @@ use crate::fake_cluster::{NAMESPACE, uid};
 pub struct TestSidecar {
     /// Where its own pages are.
     pub address: SocketAddr,
-    stop: Stop,
+    stop: Shutdown,
     running: JoinHandle<()>,
 }
 
@@ -84,7 +84,7 @@ impl TestSidecar {
             .await
             .expect("a port is free");
         let address = bound.address();
-        let stop = Stop::new();
+        let stop = Shutdown::new();
         let stopped = stop.clone();
         let running = tokio::spawn(async move {
             bound.run(stopped).await.expect("the sidecar runs");

@@ -14,10 +14,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Error)]
 pub enum CheckError {
     /// Not a URL of this form.
-    #[error("check {0}: say http://HOST:PORT/PATH")]
+    #[error("{0} is not a page: it must be http://HOST:PORT/PATH")]
     Url(String),
     /// Nobody answers.
-    #[error("reach {url} (does the pod run, and does a NetworkPolicy let this one in?)")]
+    #[error("failed to reach {url} (does the pod run, and does a NetworkPolicy let this one in?)")]
     Unreachable {
         /// The page.
         url: String,
@@ -25,7 +25,7 @@ pub enum CheckError {
         source: std::io::Error,
     },
     /// It answers something else than 200.
-    #[error("find {url} well: it answers {said:?}, and the log of the pod behind it says why")]
+    #[error("{url} is not healthy: it answers {said:?}; see the log of the pod behind it")]
     NotReady {
         /// The page.
         url: String,

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use pushscale_daemon::config::{Mistake, Settings};
-use pushscale_daemon::logging::Log;
+use pushscale_daemon::config::{ConfigError, Settings};
+use pushscale_daemon::logging::LogFilter;
 use pushscale_protocol::{AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT};
 
 use crate::certificates::CertificateSettings;
@@ -15,7 +15,7 @@ pub const PREFIX: &str = "PUSHSCALE_AGGREGATOR";
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What is logged.
-    pub log: Log,
+    pub log: LogFilter,
     /// Where readings are taken.
     pub listen: SocketAddr,
     /// Where `/live`, `/ready`, `/metrics`, `/debug/scalers` and the status page are served.
@@ -48,7 +48,7 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn load() -> Result<Self, Vec<Mistake>> {
+    pub fn load() -> Result<Self, Vec<ConfigError>> {
         Self::from_settings(Settings::from_environment(PREFIX)?)
     }
 
@@ -56,11 +56,11 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<Mistake>> {
+    pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
         let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
         let namespace = Some(settings.text("namespace", "")).filter(|name| !name.is_empty());
         let config = Self {
-            log: Log::from_settings(&mut settings),
+            log: LogFilter::from_settings(&mut settings),
             listen: settings.address("listen", any(AGGREGATOR_PUSH_PORT)),
             admin_listen: settings.address("admin_listen", any(AGGREGATOR_ADMIN_PORT)),
             certificates: CertificateSettings::from_settings(&mut settings, namespace.as_deref()),
@@ -84,7 +84,7 @@ fn auth(settings: &mut Settings) -> Auth {
         "none" => Auth::None,
         "token" => Auth::Token,
         text => {
-            settings.mistake("auth", format!("is {text:?}: it must be none or token"));
+            settings.add_error("auth", format!("is {text:?}: it must be none or token"));
             Auth::None
         }
     }
@@ -96,7 +96,7 @@ fn on_or_off(settings: &mut Settings, key: &str, default: bool) -> bool {
         "on" => true,
         "off" => false,
         other => {
-            settings.mistake(key, format!("is {other:?}: it must be on or off"));
+            settings.add_error(key, format!("is {other:?}: it must be on or off"));
             false
         }
     }

@@ -137,15 +137,15 @@ impl Ingest {
 }
 
 async fn whole_body(request: Request<Incoming>) -> Result<Bytes, Refused> {
-    let whole = body::whole(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await;
+    let whole = body::read(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await;
     whole.map_err(|error| {
         let (outcome, told) = match error {
             BodyError::TooLarge(most) => (
                 ReadingOutcome::TooLarge,
                 format!("a push is at most {most} bytes"),
             ),
-            BodyError::Broken(_) => (ReadingOutcome::Malformed, error.to_string()),
-            BodyError::Slow(_) => (ReadingOutcome::SlowBody, error.to_string()),
+            BodyError::Incomplete(_) => (ReadingOutcome::Malformed, error.to_string()),
+            BodyError::Timeout(_) => (ReadingOutcome::SlowBody, error.to_string()),
         };
         refused(error.status(), outcome, told)
     })

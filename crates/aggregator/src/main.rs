@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     }
     let config = match Config::load() {
         Ok(config) => config,
-        Err(mistakes) => return exit::usage(&mistakes),
+        Err(mistakes) => return exit::config_errors(&mistakes),
     };
     logging::init(&config.log);
 

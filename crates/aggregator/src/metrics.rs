@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use pushscale_daemon::http_server::TurnedAway;
+use pushscale_daemon::http_server::ConnectionRejection;
 
 use crate::certificates::CertificateMetrics;
 
@@ -261,12 +261,12 @@ impl Metrics {
             .inc();
     }
 
-    pub(crate) fn turned_away(&self, why: TurnedAway) {
+    pub(crate) fn connection_rejected(&self, why: ConnectionRejection) {
         let reason = match why {
-            TurnedAway::Full => RefusedReason::Full,
-            TurnedAway::TooManyOfOneAddress => RefusedReason::TooManyOfOneAddress,
-            TurnedAway::PlainHttp => RefusedReason::PlainHttp,
-            TurnedAway::Handshake => RefusedReason::Handshake,
+            ConnectionRejection::LimitReached => RefusedReason::Full,
+            ConnectionRejection::AddressLimitReached => RefusedReason::TooManyOfOneAddress,
+            ConnectionRejection::PlainHttp => RefusedReason::PlainHttp,
+            ConnectionRejection::HandshakeFailed => RefusedReason::Handshake,
         };
         self.refused_connections
             .get_or_create(&RefusedLabels { reason })

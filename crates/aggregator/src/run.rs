@@ -10,8 +10,8 @@ use prometheus_client::registry::Registry;
 use pushscale_daemon::admin::Admin;
 use pushscale_daemon::http_server::{self, BindError, Limits, Plain, Tls};
 use pushscale_daemon::readiness::Readiness;
-use pushscale_daemon::shutdown::Stop;
-use pushscale_daemon::tasks::{Lost, Tasks};
+use pushscale_daemon::shutdown::Shutdown;
+use pushscale_daemon::tasks::{TaskExited, Tasks};
 use pushscale_daemon::tls::{ServerCertificate, TlsError};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -55,17 +55,17 @@ pub enum RunError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// Signals cannot be handled.
-    #[error("handle signals")]
+    #[error("failed to install signal handlers")]
     Signals(#[from] std::io::Error),
     /// There is no way to the API server.
-    #[error("find the API server: run in a pod, or set KUBECONFIG")]
+    #[error("failed to find the API server: run in a pod, or set KUBECONFIG")]
     Cluster(#[source] kube::Error),
     /// TLS cannot be had.
-    #[error("speak TLS")]
+    #[error("failed to set up TLS")]
     Tls(#[source] TlsError),
     /// A part of it ended that should not have.
     #[error(transparent)]
-    Lost(#[from] Lost),
+    TaskExited(#[from] TaskExited),
 }
 
 /// Where facts come from and sizes go to, other than a cluster: the demo's processes, a test's records.
@@ -118,7 +118,7 @@ impl Bound {
     ///
     /// # Errors
     /// If there is no cluster, or a part ended that should not have.
-    pub async fn run(self, stop: Stop) -> Result<(), RunError> {
+    pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
         let client = Client::try_default().await.map_err(RunError::Cluster)?;
         let scales =
             ClusterScales::new(client.clone()).with_deletion_cost(self.config.deletion_cost);
@@ -143,11 +143,11 @@ impl Bound {
             metrics,
         } = parts;
         if let (Some(settings), Some(shown)) = (certificates, certificate) {
-            let first = readiness.wait_for_part();
+            let first = readiness.latch();
             let counts = &metrics.certificates;
             certificates::start(&mut tasks, &client, &settings, counts, shown, first);
         }
-        let listed = readiness.wait_for_part();
+        let listed = readiness.latch();
         watch::start(&mut tasks, &client, namespace.as_deref(), &events, listed);
         tasks.spawn("the reports", kube_report::run(client, to_tell, metrics));
         drop(events);
@@ -158,7 +158,7 @@ impl Bound {
     ///
     /// # Errors
     /// If a part ended that should not have.
-    pub async fn run_in(self, world: World, stop: Stop) -> Result<(), RunError> {
+    pub async fn run_in(self, world: World, stop: Shutdown) -> Result<(), RunError> {
         let parts = self.parts(world.scale_target, world.reports, world.trust, &stop)?;
         world.tell.send(parts.events).await.ok();
         finish(parts.tasks, stop).await
@@ -170,7 +170,7 @@ impl Bound {
         scale_target: Arc<dyn ScaleTarget>,
         reports: mpsc::Sender<Report>,
         trust: Trust,
-        stop: &Stop,
+        stop: &Shutdown,
     ) -> Result<Parts, RunError> {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
@@ -184,7 +184,7 @@ impl Bound {
             reports,
             Arc::clone(&gate),
             metrics.clone(),
-            readiness.wait_for_part(),
+            readiness.latch(),
         );
         tasks.spawn("the control loop", control_loop.run(taken, stop.clone()));
 
@@ -196,7 +196,7 @@ impl Bound {
         });
         let limits = Limits {
             connections: self.config.max_connections,
-            connections_of_one: self.config.max_connections_per_address,
+            connections_per_address: self.config.max_connections_per_address,
             ..Limits::default()
         };
         let service_of = move |from| {
@@ -204,20 +204,20 @@ impl Bound {
             service_fn(move |request| Arc::clone(&ingest).answer(from, request))
         };
         let counts = metrics.clone();
-        let turned_away = move |why| counts.turned_away(why);
+        let rejected = move |why| counts.connection_rejected(why);
         let stopped = stop.clone();
         match trust.certificate {
             Some(certificate) => {
                 let tls = Tls::new(&certificate).map_err(RunError::Tls)?;
                 let serve = self
                     .push
-                    .serve_over(tls, limits, service_of, turned_away, stopped);
+                    .serve_with(tls, limits, service_of, rejected, stopped);
                 tasks.spawn("the push server", serve);
             }
             None => {
                 let serve = self
                     .push
-                    .serve_over(Plain, limits, service_of, turned_away, stopped);
+                    .serve_with(Plain, limits, service_of, rejected, stopped);
                 tasks.spawn("the push server", serve);
             }
         }
@@ -243,7 +243,7 @@ struct Parts {
     metrics: Metrics,
 }
 
-async fn finish(mut tasks: Tasks, stop: Stop) -> Result<(), RunError> {
+async fn finish(mut tasks: Tasks, stop: Shutdown) -> Result<(), RunError> {
     // The watches know no end; what matters is that requests in hand are answered.
     if !tasks.run_until(&stop, GRACE).await? {
         tracing::debug!("some parts were cut off");

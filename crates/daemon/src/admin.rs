@@ -1,10 +1,10 @@
-//! `/live`, `/ready`, `/metrics`: the same in every program.
+//! `/live`, `/ready` and `/metrics`: the same in every program.
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper::{Method, Request, StatusCode};
@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use crate::readiness::Readiness;
 use crate::reply::{Reply, reply, text};
 
-/// Answers what every program answers, and asks `Own` for the rest.
+/// Serves the common pages, and those of `Own`.
 #[derive(Debug)]
 pub struct Admin<Own> {
     shared: Arc<Shared<Own>>,
@@ -26,9 +26,9 @@ struct Shared<Own> {
     own: Own,
 }
 
-/// The pages that only one program has.
+/// The pages of one program.
 pub trait Pages: Send + Sync + 'static {
-    /// The page at `path`, if there is one.
+    /// Returns the page at `path`, or `None` if there is none.
     fn page(&self, path: &str) -> impl Future<Output = Option<Reply>> + Send;
 }
 
@@ -41,7 +41,7 @@ impl<Own> Clone for Admin<Own> {
 }
 
 impl<Own: Pages> Admin<Own> {
-    /// The admin pages of a program with these metrics and pages of its own.
+    /// Creates the admin pages of a program with these metrics and additional pages.
     pub fn new(readiness: Readiness, registry: Registry, own: Own) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -54,7 +54,10 @@ impl<Own: Pages> Admin<Own> {
 
     async fn answer(&self, method: &Method, path: &str) -> Reply {
         if method != Method::GET && method != Method::HEAD {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+            return text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method not allowed: use GET\n",
+            );
         }
         match path {
             "/live" => text(StatusCode::OK, "live\n"),
@@ -66,7 +69,7 @@ impl<Own: Pages> Admin<Own> {
                 .own
                 .page(path)
                 .await
-                .unwrap_or_else(|| text(StatusCode::NOT_FOUND, "no such page\n")),
+                .unwrap_or_else(|| text(StatusCode::NOT_FOUND, "page not found\n")),
         }
     }
 
@@ -79,8 +82,11 @@ impl<Own: Pages> Admin<Own> {
                 page,
             ),
             Err(error) => {
-                tracing::error!(%error, "metrics cannot be written");
-                text(StatusCode::INTERNAL_SERVER_ERROR, "see the log\n")
+                tracing::error!(%error, "failed to encode metrics");
+                text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "failed to encode metrics\n",
+                )
             }
         }
     }
@@ -89,7 +95,7 @@ impl<Own: Pages> Admin<Own> {
 impl<Own: Pages> Service<Request<Incoming>> for Admin<Own> {
     type Response = Reply;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Reply, Infallible>> + Send>>;
+    type Future = BoxFuture<'static, Result<Reply, Infallible>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let this = self.clone();

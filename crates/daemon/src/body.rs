@@ -1,4 +1,4 @@
-//! The whole body of a request, capped and timed.
+//! Reading a whole request body with a size limit and a timeout.
 
 use std::time::Duration;
 
@@ -9,44 +9,44 @@ use hyper::body::{Body as _, Incoming};
 use thiserror::Error;
 use tokio::time::timeout;
 
-/// Why a body is not there.
+/// Why a body could not be read.
 #[derive(Debug, Error)]
 pub enum BodyError {
-    /// It is larger than it may be.
+    /// The body is larger than the limit, in bytes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
-    /// The connection broke, or what came is no body.
-    #[error("the body did not arrive whole: {0}")]
-    Broken(String),
-    /// It took too long.
+    /// The connection broke, or the framing is invalid.
+    #[error("the body is incomplete")]
+    Incomplete(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The timeout passed.
     #[error("the body did not arrive within {0:?}")]
-    Slow(Duration),
+    Timeout(Duration),
 }
 
 impl BodyError {
-    /// What it is answered with.
+    /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Broken(_) => StatusCode::BAD_REQUEST,
-            Self::Slow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Incomplete(_) => StatusCode::BAD_REQUEST,
+            Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
         }
     }
 }
 
-/// The whole body: at most so many bytes, within this time.
+/// Reads the whole body, at most `max_bytes` within `limit`.
 ///
 /// # Errors
-/// If it is larger, slower or broken. One that is announced as larger is not read at all.
-pub async fn whole(body: Incoming, most: usize, within: Duration) -> Result<Bytes, BodyError> {
+/// If it is larger, slower or incomplete. A body whose announced length is over the limit is not read at all.
+pub async fn read(body: Incoming, max_bytes: usize, limit: Duration) -> Result<Bytes, BodyError> {
     let announced = body.size_hint().exact();
-    if announced.is_some_and(|bytes| bytes > most as u64) {
-        return Err(BodyError::TooLarge(most));
+    if announced.is_some_and(|bytes| bytes > max_bytes as u64) {
+        return Err(BodyError::TooLarge(max_bytes));
     }
-    match timeout(within, Limited::new(body, most).collect()).await {
+    match timeout(limit, Limited::new(body, max_bytes).collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge(most)),
-        Ok(Err(error)) => Err(BodyError::Broken(error.to_string())),
-        Err(_) => Err(BodyError::Slow(within)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge(max_bytes)),
+        Ok(Err(error)) => Err(BodyError::Incomplete(error)),
+        Err(_) => Err(BodyError::Timeout(limit)),
     }
 }

@@ -16,17 +16,17 @@ use config::{Config, ConfigError, Environment, Map};
 pub struct Settings {
     prefix: &'static str,
     given: BTreeMap<String, String>,
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<ConfigError>,
 }
 
 /// One thing wrong with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
+pub struct ConfigError {
     variable: String,
     problem: String,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.variable, self.problem)
     }
@@ -37,7 +37,7 @@ impl Settings {
     ///
     /// # Errors
     /// If the environment holds a variable of ours that is not text.
-    pub fn from_environment(prefix: &'static str) -> Result<Self, Vec<Mistake>> {
+    pub fn from_environment(prefix: &'static str) -> Result<Self, Vec<ConfigError>> {
         Self::read(prefix, Environment::with_prefix(prefix))
     }
 
@@ -48,7 +48,7 @@ impl Settings {
     pub fn from_pairs<'a>(
         prefix: &'static str,
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, Vec<Mistake>> {
+    ) -> Result<Self, Vec<ConfigError>> {
         let pairs: Map<String, String> = pairs
             .into_iter()
             .map(|(variable, value)| (variable.to_owned(), value.to_owned()))
@@ -56,9 +56,9 @@ impl Settings {
         Self::read(prefix, Environment::with_prefix(prefix).source(Some(pairs)))
     }
 
-    fn read(prefix: &'static str, environment: Environment) -> Result<Self, Vec<Mistake>> {
+    fn read(prefix: &'static str, environment: Environment) -> Result<Self, Vec<ConfigError>> {
         let unreadable = |error: ConfigError| {
-            vec![Mistake {
+            vec![ConfigError {
                 variable: prefix.to_owned(),
                 problem: error.to_string(),
             }]
@@ -88,7 +88,7 @@ impl Settings {
         match self.given.remove(key) {
             Some(text) if !text.is_empty() => text,
             _ => {
-                self.mistake(key, format!("is missing: it must be {expected}"));
+                self.add_error(key, format!("is missing: it must be {expected}"));
                 String::new()
             }
         }
@@ -110,7 +110,7 @@ impl Settings {
             _ => {
                 let expected =
                     format!("is {text:?}: it must be a duration from {least:?} to {most:?}");
-                self.mistake(key, expected);
+                self.add_error(key, expected);
                 default
             }
         }
@@ -126,7 +126,7 @@ impl Settings {
             _ => {
                 let expected =
                     format!("is {text:?}: it must be a whole number from {least} to {most}");
-                self.mistake(key, expected);
+                self.add_error(key, expected);
                 default
             }
         }
@@ -140,7 +140,7 @@ impl Settings {
         text.parse().unwrap_or_else(|_| {
             let expected =
                 format!("is {text:?}: it must be an IP address and a port, such as 0.0.0.0:8490");
-            self.mistake(key, expected);
+            self.add_error(key, expected);
             default
         })
     }
@@ -148,16 +148,16 @@ impl Settings {
     /// A mistake that only the program itself can see.
     pub fn mistake(&mut self, key: &str, problem: String) {
         let variable = format!("{}_{}", self.prefix, key.to_uppercase());
-        self.mistakes.push(Mistake { variable, problem });
+        self.mistakes.push(ConfigError { variable, problem });
     }
 
     /// `value`, if nothing was wrong and every key was known.
     ///
     /// # Errors
     /// All mistakes.
-    pub fn finish<T>(mut self, value: T) -> Result<T, Vec<Mistake>> {
+    pub fn finish<T>(mut self, value: T) -> Result<T, Vec<ConfigError>> {
         for key in std::mem::take(&mut self.given).into_keys() {
-            self.mistake(&key, "is no setting of this program".to_owned());
+            self.add_error(&key, "is no setting of this program".to_owned());
         }
         if self.mistakes.is_empty() {
             Ok(value)

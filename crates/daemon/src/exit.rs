@@ -1,31 +1,31 @@
-//! How a program ends: 0, 1 with the whole cause chain, 64 with every mistake.
+//! Exit codes: 0, 1 with the error and its causes, 64 with every configuration error.
 #![expect(
     clippy::print_stderr,
-    reason = "the last words of a program, when logging may not have begun"
+    reason = "errors of a program that may not have started logging"
 )]
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use crate::config::Mistake;
+use crate::config::ConfigError;
 use crate::error::chain;
 
-/// EX_USAGE of sysexits.h: the configuration is wrong, and starting again will not help.
+/// EX_USAGE of sysexits.h: the configuration is invalid, and a restart does not help.
 const USAGE: u8 = 64;
 
-/// Tells every mistake on a line of its own.
-pub fn usage(mistakes: &[Mistake]) -> ExitCode {
-    for mistake in mistakes {
-        eprintln!("configuration: {mistake}");
+/// Prints each configuration error on a line and returns exit code 64.
+pub fn config_errors(errors: &[ConfigError]) -> ExitCode {
+    for error in errors {
+        eprintln!("configuration: {error}");
     }
     ExitCode::from(USAGE)
 }
 
-/// 0 if it went well; else 1, with the cause and the causes of the cause.
+/// Returns exit code 0, or prints the error with its causes and returns 1.
 pub fn report(outcome: Result<(), impl Error>) -> ExitCode {
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;
     };
-    eprintln!("failed to {}", chain(&error));
+    eprintln!("error: {}", chain(&error));
     ExitCode::FAILURE
 }

@@ -1,37 +1,37 @@
-//! Leaving in order: a first signal asks, a second one insists.
+//! Graceful shutdown: the first signal requests it, a second one aborts the process.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Tells every part of a program that it is time to end. Cloned freely; tests cancel it by hand.
-pub type Stop = CancellationToken;
+/// Cancelled when the program shuts down. Clones share the state; tests cancel it directly.
+pub type Shutdown = CancellationToken;
 
-/// EX of a process that was told twice: 128 + SIGTERM.
-const INSISTED: i32 = 143;
+/// The exit code after a second signal: 128 + SIGTERM.
+const FORCED_EXIT: i32 = 143;
 
-/// A [`Stop`] that SIGTERM or SIGINT pulls. A second signal ends the process at once: whoever sends two does
-/// not want to wait for the grace period.
+/// Returns a [`Shutdown`] that SIGTERM or SIGINT cancels. A second signal aborts the process without waiting for the
+/// grace period.
 ///
 /// # Errors
-/// If the process may not handle signals.
-pub fn on_signals() -> std::io::Result<Stop> {
+/// If signal handlers cannot be installed.
+pub fn on_signals() -> std::io::Result<Shutdown> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = Stop::new();
-    let pulled = stop.clone();
+    let shutdown = Shutdown::new();
+    let requested = shutdown.clone();
     tokio::spawn(async move {
-        for insisted in [false, true] {
+        for second in [false, true] {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
             };
-            if insisted {
-                tracing::warn!(signal = name, "told twice, ending at once");
-                std::process::exit(INSISTED);
+            if second {
+                tracing::warn!(signal = name, "second signal received, aborting");
+                std::process::exit(FORCED_EXIT);
             }
-            tracing::info!(signal = name, "stopping");
-            pulled.cancel();
+            tracing::info!(signal = name, "signal received, shutting down");
+            requested.cancel();
         }
     });
-    Ok(stop)
+    Ok(shutdown)
 }

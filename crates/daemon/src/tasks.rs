@@ -1,4 +1,4 @@
-//! Tasks that are never lost sight of.
+//! The long-running tasks of a program, supervised.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,57 +7,57 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::shutdown::Stop;
+use crate::shutdown::Shutdown;
 
-/// The parts of a program that must not end before it is told to.
+/// Tasks that must not end before shutdown.
 #[derive(Debug, Default)]
 pub struct Tasks(JoinSet<&'static str>);
 
-/// A part ended that should not have.
+/// A task ended before shutdown.
 #[derive(Debug, Error)]
-pub enum Lost {
+pub enum TaskExited {
     /// It returned.
-    #[error("keep {0} running: it ended by itself")]
-    Ended(&'static str),
+    #[error("task exited unexpectedly: {0}")]
+    Returned(&'static str),
     /// It panicked.
-    #[error("keep every part running: one panicked")]
+    #[error("task panicked")]
     Panicked(#[source] tokio::task::JoinError),
 }
 
 impl Tasks {
-    /// Starts a part.
-    pub fn spawn(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+    /// Spawns a task.
+    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.0.spawn(async move {
-            part.await;
+            task.await;
             name
         });
     }
 
-    /// Waits until a part ends. Pends for ever if there is none.
-    async fn first_lost(&mut self) -> Lost {
+    /// Waits until a task ends. Pends forever if there is none.
+    async fn first_exit(&mut self) -> TaskExited {
         match self.0.join_next().await {
-            Some(Ok(name)) => Lost::Ended(name),
-            Some(Err(error)) => Lost::Panicked(error),
+            Some(Ok(name)) => TaskExited::Returned(name),
+            Some(Err(error)) => TaskExited::Panicked(error),
             None => std::future::pending().await,
         }
     }
 
-    /// Runs until `stop`, then gives the parts so long to end; says whether they did.
+    /// Runs until `shutdown`, then waits up to `grace` for the tasks to end. Returns whether they did.
     ///
     /// # Errors
-    /// If a part ended before it was told to.
-    pub async fn run_until(&mut self, stop: &Stop, grace: Duration) -> Result<bool, Lost> {
-        // In this order: once told to stop, the parts end as they should.
+    /// If a task ends before shutdown.
+    pub async fn run_until(
+        &mut self,
+        shutdown: &Shutdown,
+        grace: Duration,
+    ) -> Result<bool, TaskExited> {
+        // Biased: once shutdown has begun, tasks are expected to end.
         tokio::select! {
             biased;
-            () = stop.cancelled() => {}
-            lost = self.first_lost() => return Err(lost),
+            () = shutdown.cancelled() => {}
+            exited = self.first_exit() => return Err(exited),
         }
-        Ok(timeout(grace, self.all_ended()).await.is_ok())
-    }
-
-    /// Waits until all parts have ended, which they do once told to.
-    async fn all_ended(&mut self) {
-        while self.0.join_next().await.is_some() {}
+        let all_ended = async { while self.0.join_next().await.is_some() {} };
+        Ok(timeout(grace, all_ended).await.is_ok())
     }
 }

@@ -108,15 +108,15 @@ impl Admission {
 }
 
 async fn whole_body(request: Request<Incoming>) -> Result<Bytes, Refused> {
-    let whole = body::whole(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await;
+    let whole = body::read(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await;
     whole.map_err(|error| {
         let (outcome, told) = match error {
             BodyError::TooLarge(most) => (
                 "TooLarge",
                 format!("an AdmissionReview is at most {most} bytes"),
             ),
-            BodyError::Broken(_) => ("Malformed", error.to_string()),
-            BodyError::Slow(_) => ("SlowBody", error.to_string()),
+            BodyError::Incomplete(_) => ("Malformed", error.to_string()),
+            BodyError::Timeout(_) => ("SlowBody", error.to_string()),
         };
         refused(error.status(), outcome, told)
     })

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use pushscale_daemon::config::{Mistake, Settings};
-use pushscale_daemon::logging::Log;
+use pushscale_daemon::config::{ConfigError, Settings};
+use pushscale_daemon::logging::LogFilter;
 use pushscale_protocol::{AGGREGATOR_PUSH_PORT, INJECTOR_ADMIN_PORT, INJECTOR_PORT};
 
 use crate::facts::{PullPolicy, Sidecar, Trust};
@@ -17,7 +17,7 @@ pub const PREFIX: &str = "PUSHSCALE_INJECTOR";
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What is logged.
-    pub log: Log,
+    pub log: LogFilter,
     /// Where the API server asks.
     pub listen: SocketAddr,
     /// Where `/live`, `/ready` and `/metrics` are served.
@@ -35,7 +35,7 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn load() -> Result<Self, Vec<Mistake>> {
+    pub fn load() -> Result<Self, Vec<ConfigError>> {
         Self::from_settings(Settings::from_environment(PREFIX)?)
     }
 
@@ -43,10 +43,10 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<Mistake>> {
+    pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
         let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
         let config = Self {
-            log: Log::from_settings(&mut settings),
+            log: LogFilter::from_settings(&mut settings),
             listen: settings.address("listen", any(INJECTOR_PORT)),
             admin_listen: settings.address("admin_listen", any(INJECTOR_ADMIN_PORT)),
             tls_folder: settings.text("tls_folder", "/etc/pushscale/tls").into(),
@@ -93,7 +93,7 @@ fn sidecar(settings: &mut Settings) -> Sidecar {
 fn image(settings: &mut Settings) -> String {
     let image = settings.text("sidecar_image", &format!("pushscale/sidecar:{VERSION}"));
     if let Err(expected) = crate::annotation::check_image(&image) {
-        settings.mistake(
+        settings.add_error(
             "sidecar_image",
             format!("is {image:?}: it must be {expected}"),
         );
@@ -108,7 +108,7 @@ fn aggregator(settings: &mut Settings) -> String {
         format!("pushscale-aggregator.pushscale.svc.cluster.local.:{AGGREGATOR_PUSH_PORT}");
     let text = settings.text("aggregator", &default);
     if let Err(expected) = check_aggregator(&text) {
-        settings.mistake("aggregator", format!("is {text:?}: it must be {expected}"));
+        settings.add_error("aggregator", format!("is {text:?}: it must be {expected}"));
     }
     text
 }
@@ -141,7 +141,7 @@ fn word<T>(
     let text = settings.text(key, default);
     let found = read(&text);
     if found.is_none() {
-        settings.mistake(key, format!("is {text:?}: it must be {expected}"));
+        settings.add_error(key, format!("is {text:?}: it must be {expected}"));
     }
     found
 }

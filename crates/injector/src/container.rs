@@ -2,7 +2,7 @@
 
 use pushscale_api::names::{CA_CONFIG_MAP, SIDECAR_CONTAINER, TRUST_VOLUME};
 use pushscale_protocol::{
-    CA_FILE, DRAIN_PATH, SIDECAR_PORT, TOKEN_AUDIENCE, TOKEN_FILE, TRUST_FOLDER,
+    CA_FILE, CREDENTIALS_DIR, DRAIN_PATH, SIDECAR_PORT, TOKEN_AUDIENCE, TOKEN_FILE,
 };
 use serde_json::{Map, Value, json};
 
@@ -64,7 +64,8 @@ pub(crate) fn sidecar(
     });
     let mut mounts = Vec::new();
     if facts.sidecar.trust == Trust::Token {
-        mounts.push(json!({ "name": TRUST_VOLUME, "mountPath": TRUST_FOLDER, "readOnly": true }));
+        mounts
+            .push(json!({ "name": TRUST_VOLUME, "mountPath": CREDENTIALS_DIR, "readOnly": true }));
     }
     mounts.extend(token_file.map(|token_file| token_file.mount.clone()));
     if !mounts.is_empty() {
@@ -148,8 +149,11 @@ fn environment(facts: &Facts<'_>, wishes: &Wishes, server: TorchServe<'_>) -> Ve
         variables.extend(value.map(|value| said(name, value)));
     }
     if facts.sidecar.trust == Trust::Token {
-        variables.push(said("TOKEN_FILE", &format!("{TRUST_FOLDER}/{TOKEN_FILE}")));
-        variables.push(said("CA_FILE", &format!("{TRUST_FOLDER}/{CA_FILE}")));
+        variables.push(said(
+            "TOKEN_FILE",
+            &format!("{CREDENTIALS_DIR}/{TOKEN_FILE}"),
+        ));
+        variables.push(said("CA_FILE", &format!("{CREDENTIALS_DIR}/{CA_FILE}")));
     }
     variables
 }

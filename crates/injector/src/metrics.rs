@@ -4,7 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use pushscale_daemon::http_server::TurnedAway;
+use pushscale_daemon::http_server::ConnectionRejection;
 
 use crate::admit::Count;
 
@@ -60,13 +60,13 @@ impl Metrics {
         self.refused.get_or_create(&ReasonLabels { outcome }).inc();
     }
 
-    pub(crate) fn turned_away(&self, why: TurnedAway) {
+    pub(crate) fn connection_rejected(&self, why: ConnectionRejection) {
         self.refused(match why {
-            TurnedAway::Full => "Full",
-            TurnedAway::TooManyOfOneAddress => "TooManyOfOneAddress",
-            TurnedAway::PlainHttp => "PlainHttp",
+            ConnectionRejection::LimitReached => "Full",
+            ConnectionRejection::AddressLimitReached => "TooManyOfOneAddress",
+            ConnectionRejection::PlainHttp => "PlainHttp",
             // Whoever does not know our certificate ends here: an API server with an old caBundle.
-            TurnedAway::Handshake => "Handshake",
+            ConnectionRejection::HandshakeFailed => "Handshake",
         });
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backoff::{ExponentialBuilder, Retryable as _};
 use kube::Client;
-use pushscale_daemon::readiness::Pending;
+use pushscale_daemon::readiness::ReadinessLatch;
 use thiserror::Error;
 
 /// Since this minor version of Kubernetes 1 native sidecars are on by themselves.
@@ -26,7 +26,7 @@ enum Unknown {
 
 /// Asks the API server until it answers. Until then the injector is not ready: a sidecar of the wrong kind would
 /// stay in its pod for the pod's life, while a pod without one is let in and replaced at the next rollout.
-pub(crate) async fn ask(client: Client, native: Native, pending: Pending) {
+pub(crate) async fn ask(client: Client, native: Native, pending: ReadinessLatch) {
     let patient = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
         .with_max_delay(Duration::from_secs(10))

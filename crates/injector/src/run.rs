@@ -12,8 +12,8 @@ use pushscale_daemon::admin::{Admin, Pages};
 use pushscale_daemon::http_server::{self, BindError, Limits, Tls};
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::reply::Reply;
-use pushscale_daemon::shutdown::Stop;
-use pushscale_daemon::tasks::{Lost, Tasks};
+use pushscale_daemon::shutdown::Shutdown;
+use pushscale_daemon::tasks::{TaskExited, Tasks};
 use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -50,17 +50,17 @@ pub enum RunError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// TLS cannot be had.
-    #[error("speak TLS")]
+    #[error("failed to set up TLS")]
     Tls(#[source] TlsError),
     /// Signals cannot be handled.
-    #[error("handle signals")]
+    #[error("failed to install signal handlers")]
     Signals(#[from] io::Error),
     /// There is no way to the API server.
-    #[error("find the API server: run in a pod, or set KUBECONFIG")]
+    #[error("failed to find the API server: run in a pod, or set KUBECONFIG")]
     Cluster(#[source] kube::Error),
     /// A part of it ended that should not have.
     #[error(transparent)]
-    Lost(#[from] Lost),
+    TaskExited(#[from] TaskExited),
 }
 
 /// The injector has no pages of its own.
@@ -102,7 +102,7 @@ impl Bound {
     ///
     /// # Errors
     /// If there is no cluster, or a part ended that should not have.
-    pub async fn run(self, stop: Stop) -> Result<(), RunError> {
+    pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
         let client = Client::try_default().await.map_err(RunError::Cluster)?;
         self.run_with(Some(client), stop).await
     }
@@ -112,14 +112,14 @@ impl Bound {
     ///
     /// # Errors
     /// If a part ended that should not have.
-    pub async fn run_with(self, client: Option<Client>, stop: Stop) -> Result<(), RunError> {
+    pub async fn run_with(self, client: Option<Client>, stop: Shutdown) -> Result<(), RunError> {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let readiness = Readiness::default();
         let mut tasks = Tasks::default();
         let (tellings, told) = mpsc::channel(TELLINGS_WAITING);
         let native = Arc::new(OnceLock::new());
-        let version_known = readiness.wait_for_part();
+        let version_known = readiness.latch();
         if let Some(set) = self.config.native_sidecar {
             native.get_or_init(|| set);
             drop(version_known);
@@ -131,7 +131,7 @@ impl Bound {
             tasks.spawn("the events", tell::run(client, told, metrics.clone()));
         }
         let counts = metrics.clone();
-        let turned_away = move |why| counts.turned_away(why);
+        let rejected = move |why| counts.connection_rejected(why);
         let admission = Arc::new(Admission {
             sidecar: self.config.sidecar,
             native,
@@ -144,11 +144,7 @@ impl Bound {
         };
         let certificate = ServerCertificate::default();
         let transport = Tls::new(&certificate).map_err(RunError::Tls)?;
-        let follow = tls::follow(
-            self.config.tls_folder,
-            certificate,
-            readiness.wait_for_part(),
-        );
+        let follow = tls::watch_directory(self.config.tls_folder, certificate, readiness.latch());
         let limits = Limits {
             connections: CONNECTIONS,
             idle: IDLE,
@@ -156,7 +152,7 @@ impl Bound {
         };
         let serve =
             self.admission
-                .serve_over(transport, limits, service_of, turned_away, stop.clone());
+                .serve_with(transport, limits, service_of, rejected, stop.clone());
         tasks.spawn("the admission server", serve);
         // It knows no end: it is cut off with the program.
         let certified = stop.clone();

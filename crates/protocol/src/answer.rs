@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The body of a `200`: the reading was taken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PushAnswer {
+pub struct PushResponse {
     /// From now on, push this often, in seconds; absent: go on as you do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_seconds: Option<f64>,

@@ -10,11 +10,12 @@ mod names;
 mod push;
 mod validate;
 
-pub use answer::{ErrorBody, PushAnswer};
+pub use answer::{ErrorBody, PushResponse};
 pub use limits::{MAX_AGE_SECONDS, MAX_BODY_BYTES, MAX_MODELS, MAX_NAME_BYTES};
 pub use names::{
-    AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT, CA_FILE, DRAIN_PATH, INJECTOR_ADMIN_PORT,
-    INJECTOR_PORT, PUSH_PATH, SIDECAR_PORT, TOKEN_AUDIENCE, TOKEN_FILE, TRUST_FOLDER, VERSION,
+    AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT, CA_FILE, CREDENTIALS_DIR, DRAIN_PATH,
+    INJECTOR_ADMIN_PORT, INJECTOR_PORT, PUSH_PATH, SIDECAR_PORT, TOKEN_AUDIENCE, TOKEN_FILE,
+    VERSION,
 };
 pub use push::{Basis, Model, Pod, PortState, Push, Server, Sidecar, State};
 pub use validate::ParseError;

@@ -29,7 +29,7 @@ pub const DRAIN_PATH: &str = "/drain";
 pub const TOKEN_AUDIENCE: &str = "pushscale";
 
 /// The folder in the sidecar's container that has [`TOKEN_FILE`] and [`CA_FILE`].
-pub const TRUST_FOLDER: &str = "/var/run/secrets/pushscale.dev";
+pub const CREDENTIALS_DIR: &str = "/var/run/secrets/pushscale.dev";
 
 /// The sidecar's token, which the kubelet renews.
 pub const TOKEN_FILE: &str = "token";

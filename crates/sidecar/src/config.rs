@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::http::uri::PathAndQuery;
-use pushscale_daemon::config::{Mistake, Settings};
-use pushscale_daemon::logging::Log;
-use pushscale_daemon::tls::Authority;
+use pushscale_daemon::config::{ConfigError, Settings};
+use pushscale_daemon::logging::LogFilter;
+use pushscale_daemon::tls::CaBundle;
 use pushscale_protocol::SIDECAR_PORT;
 
 use crate::identity::Identity;
@@ -22,7 +22,7 @@ pub const PREFIX: &str = "PUSHSCALE_SIDECAR";
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What is logged.
-    pub log: Log,
+    pub log: LogFilter,
     /// Where `/live`, `/ready`, `/metrics`, `/reading` and `/drain` are served.
     pub listen: SocketAddr,
     /// How often the server is looked at.
@@ -42,7 +42,7 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn load() -> Result<Self, Vec<Mistake>> {
+    pub fn load() -> Result<Self, Vec<ConfigError>> {
         Self::from_settings(Settings::from_environment(PREFIX)?)
     }
 
@@ -50,7 +50,7 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<Mistake>> {
+    pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
         let least = Duration::from_millis(10);
         let second = Duration::from_secs(1);
         let minute = Duration::from_secs(60);
@@ -60,7 +60,7 @@ impl Config {
             settings.required("pod_uid", "metadata.uid of the pod"),
         );
         let config = Self {
-            log: Log::from_settings(&mut settings),
+            log: LogFilter::from_settings(&mut settings),
             listen: settings.address("listen", ([0, 0, 0, 0], SIDECAR_PORT).into()),
             interval: settings.duration("interval", second, Duration::from_millis(100), minute),
             scrape: ScrapeConfig {
@@ -80,7 +80,7 @@ impl Config {
                     least,
                     60 * minute,
                 ),
-                authority: file(&mut settings, "ca_file").map(Authority::in_file),
+                authority: file(&mut settings, "ca_file").map(CaBundle::from_file),
                 token_file: file(&mut settings, "token_file"),
             },
             drain_deadline: settings.duration("drain_deadline", 25 * second, second, 60 * minute),
@@ -100,7 +100,7 @@ fn metrics_address(settings: &mut Settings) -> PortAddress {
     let default = format!("http://127.0.0.1:{METRICS_PORT}");
     let text = settings.text("metrics_url", &default);
     text.parse().unwrap_or_else(|problem| {
-        settings.mistake("metrics_url", format!("is {text:?}: {problem}"));
+        settings.add_error("metrics_url", format!("is {text:?}: {problem}"));
         PortAddress::default()
     })
 }
@@ -111,7 +111,7 @@ fn metrics_path(settings: &mut Settings) -> PathAndQuery {
         Ok(path) if text.starts_with('/') => path,
         _ => {
             let problem = format!("is {text:?}: it must be a path that begins with /");
-            settings.mistake("metrics_path", problem);
+            settings.add_error("metrics_path", problem);
             PathAndQuery::from_static(METRICS_PATH)
         }
     }
@@ -126,7 +126,7 @@ fn management_address(settings: &mut Settings) -> Option<PortAddress> {
     text.parse()
         .map_err(|problem| {
             let problem = format!("is {text:?}: {problem}, or off");
-            settings.mistake("management_url", problem);
+            settings.add_error("management_url", problem);
         })
         .ok()
 }
@@ -142,7 +142,7 @@ fn aggregators(settings: &mut Settings) -> Vec<String> {
     };
     let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
     if !text.is_empty() && !names.iter().all(|name| good(name)) {
-        settings.mistake("aggregator", format!("is {text:?}: it must be {expected}"));
+        settings.add_error("aggregator", format!("is {text:?}: it must be {expected}"));
     }
     names
 }

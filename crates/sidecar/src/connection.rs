@@ -10,11 +10,12 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use pushscale_daemon::tls::{Authority, ClientStream, MaybeTls, TlsError};
+use pushscale_daemon::tls::{CaBundle, ClientStream, TlsError};
 use thiserror::Error;
 use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use tokio_util::either::Either;
 
 /// A connection that is opened when needed and kept.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(crate) struct Connection<A> {
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) name: String,
-    pub(crate) authority: Authority,
+    pub(crate) authority: CaBundle,
 }
 
 /// What an answer may take.
@@ -132,12 +133,13 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
             .await
             .map_err(Failure::Unreachable)?;
         stream.set_nodelay(true).map_err(Failure::Unreachable)?;
-        let stream: MaybeTls<ClientStream> = match &self.peer {
+        // The TLS stream is ten times as large, hence the box.
+        let stream: Either<TcpStream, Box<ClientStream>> = match &self.peer {
             Some(peer) => {
                 let opened = peer.authority.open(&peer.name, stream).await?;
-                MaybeTls::Tls(Box::new(opened))
+                Either::Right(Box::new(opened))
             }
-            None => MaybeTls::Plain(stream),
+            None => Either::Left(stream),
         };
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await

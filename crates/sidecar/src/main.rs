@@ -8,7 +8,7 @@ use pushscale_sidecar::{Config, RunError};
 fn main() -> ExitCode {
     let config = match Config::load() {
         Ok(config) => config,
-        Err(mistakes) => return exit::usage(&mistakes),
+        Err(mistakes) => return exit::config_errors(&mistakes),
     };
     logging::init(&config.log);
 

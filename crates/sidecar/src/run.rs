@@ -8,8 +8,8 @@ use prometheus_client::registry::Registry;
 use pushscale_daemon::admin::Admin;
 use pushscale_daemon::http_server::{self, BindError, Limits};
 use pushscale_daemon::readiness::Readiness;
-use pushscale_daemon::shutdown::Stop;
-use pushscale_daemon::tasks::{Lost, Tasks};
+use pushscale_daemon::shutdown::Shutdown;
+use pushscale_daemon::tasks::{TaskExited, Tasks};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
@@ -39,11 +39,11 @@ pub enum RunError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The kernel has no signals or no timers for us.
-    #[error("get signals and timers from the kernel")]
+    #[error("failed to set up signals and timers")]
     Kernel(#[from] std::io::Error),
     /// A part of it ended that should not have.
     #[error(transparent)]
-    Lost(#[from] Lost),
+    TaskExited(#[from] TaskExited),
 }
 
 /// Takes the sidecar's port.
@@ -65,7 +65,7 @@ impl Bound {
     ///
     /// # Errors
     /// If a part ended that should not have.
-    pub async fn run(self, stop: Stop) -> Result<(), RunError> {
+    pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
         let Self { config, admin } = self;
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
@@ -78,7 +78,7 @@ impl Bound {
         let (drain, drains) = drain::new(config.drain_deadline, metrics.clone(), stop.clone());
 
         let mut tasks = Tasks::default();
-        let first_look = readiness.wait_for_part();
+        let first_look = readiness.latch();
         let watch_server = WatchServer {
             scraper: Scraper::new(&config.scrape),
             interval: config.interval,
@@ -109,7 +109,7 @@ impl Bound {
         // may keeps neither the kubelet's probe nor its hook out.
         let limits = Limits {
             connections: 64,
-            connections_of_one: 8,
+            connections_per_address: 8,
             grace: Duration::from_secs(1),
             ..Limits::default()
         };

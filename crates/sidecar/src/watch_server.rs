@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pushscale_daemon::readiness::Pending;
-use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::readiness::ReadinessLatch;
+use pushscale_daemon::shutdown::Shutdown;
 use pushscale_protocol::State;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ pub(crate) struct WatchServer {
 
 impl WatchServer {
     /// Runs until `stop`, then publishes one last reading that says *leaving*, and drops the channel.
-    pub(crate) async fn run(mut self, first_look: Pending, stop: Stop) {
+    pub(crate) async fn run(mut self, first_look: ReadinessLatch, stop: Shutdown) {
         let mut first_look = Some(first_look);
         let mut reader = Reader::default();
         let mut sequence = 0;

@@ -277,16 +277,16 @@ fn of_two_models_the_one_with_the_full_queue_turned_them_away() {
     server.model("full", 30.0, 20.0, 9.0);
     server.model("idle", 4.0, 0.0, 4.0);
     server.look(&mut reader);
-    let mut turned_away = 0.0;
+    let mut rejected = 0.0;
     for second in 1..=30 {
         server.model("full", 30.0, 20.0 - f64::from(second % 2), 10.0);
         server.model("idle", 4.0, 0.0, 4.0);
-        turned_away += if second % 2 == 1 { 21.0 } else { 19.0 };
-        server.failed = turned_away;
+        rejected += if second % 2 == 1 { 21.0 } else { 19.0 };
+        server.failed = rejected;
         let models = server.look(&mut reader);
         let answered = 9.0 + 10.0 * f64::from(second);
         near(models["full"].answered_total, answered, 2.0, "full");
-        near(models["full"].refused_total, turned_away, 0.1, "full");
+        near(models["full"].refused_total, rejected, 0.1, "full");
         let answered = 4.0 + 4.0 * f64::from(second);
         near(models["idle"].answered_total, answered, 2.0, "idle");
         near(models["idle"].refused_total, 0.0, 0.1, "idle");

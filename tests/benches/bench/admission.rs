@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::shutdown::Shutdown;
 use pushscale_tests::injector::{Connection, Injector, certify, review};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ const CONNECTIONS: usize = 8;
 pub(crate) fn run() {
     let folder = std::env::temp_dir().join(format!("pushscale-bench-{}", std::process::id()));
     certify(&folder);
-    let stop = Stop::new();
+    let stop = Shutdown::new();
     let (told, injector) = mpsc::channel();
     let server = thread::spawn({
         let (folder, stop) = (folder.clone(), stop.clone());

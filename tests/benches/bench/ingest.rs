@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use pushscale_aggregator::{Pending, ReviewError, Reviewed, TokenReviewer, Trust};
-use pushscale_daemon::tls::{Authority, ClientStream, MaybeTls, ServerCertificate};
+use pushscale_daemon::tls::{CaBundle, ClientStream, ServerCertificate};
 use pushscale_decision::{Bounds, Latency, Policy, Target};
 use pushscale_protocol::Push;
 use pushscale_tests::authority::Authority as Certified;
@@ -26,6 +26,7 @@ use pushscale_tests::fake_cluster::{FakeCluster, NAMESPACE, uid};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::either::Either;
 
 use crate::cpu;
 use crate::spread::Spread;
@@ -208,7 +209,7 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, answered:
     let tokens = !matches!(subject, Subject::BareHyper | Subject::Plain);
     let ca = std::env::temp_dir().join(format!("pushscale-bench-{}.crt", std::process::id()));
     std::fs::write(&ca, authority.pem()).unwrap();
-    let believed = (subject == Subject::TokensOverTls).then(|| Authority::in_file(ca.clone()));
+    let believed = (subject == Subject::TokensOverTls).then(|| CaBundle::from_file(ca.clone()));
     runtime().block_on(async {
         let mut tasks = Vec::new();
         for connection in 0..CONNECTIONS {
@@ -221,12 +222,12 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, answered:
                     .collect();
                 let stream = TcpStream::connect(address).await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                let mut stream: MaybeTls<ClientStream> = match believed {
+                let mut stream: Either<TcpStream, Box<ClientStream>> = match believed {
                     Some(authority) => {
                         let opened = authority.open("127.0.0.1", stream).await.unwrap();
-                        MaybeTls::Tls(Box::new(opened))
+                        Either::Right(Box::new(opened))
                     }
-                    None => MaybeTls::Plain(stream),
+                    None => Either::Left(stream),
                 };
                 let mut answer = [0; 1024];
                 let mut turn = 0;

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use pushscale_daemon::tls::Authority;
+use pushscale_daemon::tls::CaBundle;
 use pushscale_tests::namespace::{Aggregator, Namespace, SOON, install};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use rustls::pki_types::pem::PemObject as _;
@@ -156,7 +156,7 @@ async fn sidecar_believes(cluster: &TestCluster, bundle: &str, aggregator: &Aggr
     std::fs::write(&path, bundle).unwrap();
     let stream = TcpStream::connect(aggregator.push).await.unwrap();
     let name = "pushscale-aggregator.pushscale.svc";
-    let opened = Authority::in_file(path).open(name, stream).await;
+    let opened = CaBundle::from_file(path).open(name, stream).await;
     opened.unwrap_or_else(|error| panic!("{error}:\n{}", aggregator.log()));
 }
 

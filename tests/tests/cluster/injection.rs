@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use pushscale_daemon::config::Settings;
-use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::shutdown::Shutdown;
 use pushscale_injector::{PREFIX, bind};
 use pushscale_tests::http;
 use pushscale_tests::injector::certify;
@@ -168,7 +168,7 @@ impl Injector {
             let bound = bind(config).await.unwrap();
             told.send((bound.address(), bound.admin_address())).unwrap();
             bound
-                .run_with(Some(client.await), Stop::new())
+                .run_with(Some(client.await), Shutdown::new())
                 .await
                 .unwrap();
         });

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pushscale_daemon::config::Settings;
-use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::shutdown::Shutdown;
 use pushscale_tests::http;
 use pushscale_tests::injector::{Connection, Injector, certify, review};
 use pushscale_tests::programs::repository;
@@ -26,7 +26,7 @@ fn torchserve() -> Value {
 #[tokio::test]
 async fn a_question_is_answered_with_a_patch_and_each_other_request_with_a_sentence() {
     let folder = folder("admission-answers");
-    let stop = Stop::new();
+    let stop = Shutdown::new();
     let injector = Injector::start(&folder, stop.clone()).await;
     let mut connection = Connection::open(injector.address, &folder).await.unwrap();
     let answer = connection
@@ -114,7 +114,7 @@ async fn a_question_is_answered_with_a_patch_and_each_other_request_with_a_sente
 #[tokio::test]
 async fn a_new_certificate_is_served_to_new_connections_and_open_ones_go_on() {
     let folder = folder("admission-renewal");
-    let stop = Stop::new();
+    let stop = Shutdown::new();
     let injector = Injector::start(&folder, stop.clone()).await;
     let mut old = Connection::open(injector.address, &folder).await.unwrap();
 
@@ -132,7 +132,7 @@ async fn a_new_certificate_is_served_to_new_connections_and_open_ones_go_on() {
 async fn without_a_certificate_it_waits_and_is_not_ready() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("admission-late");
     std::fs::remove_dir_all(&folder).ok();
-    let stop = Stop::new();
+    let stop = Shutdown::new();
     let started = tokio::spawn({
         let (folder, stop) = (folder.clone(), stop.clone());
         async move { Injector::start(&folder, stop).await }

@@ -135,7 +135,7 @@ async fn plain_http_is_told_to_speak_tls_and_counted() {
     let world = world(&certificate).await;
     let answer = http::post(world.push, PUSH_PATH, b"{}").await;
     assert_eq!(answer.status, 400);
-    assert!(answer.body.contains("speaks TLS only"), "{answer:?}");
+    assert!(answer.body.contains("TLS required"), "{answer:?}");
     http::until(SOON, || async { refused(&world, "PlainHttp").await == 1 }).await;
     assert_eq!(taken(&world).await, 0);
     world.end().await;

@@ -22,7 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use kube::Client;
-use pushscale_daemon::readiness::Pending;
+use pushscale_daemon::readiness::ReadinessLatch;
 use pushscale_daemon::tasks::Tasks;
 use pushscale_daemon::tls::ServerCertificate;
 use tokio::sync::watch;
@@ -58,7 +58,7 @@ pub(crate) fn start(
     settings: &CertificateSettings,
     metrics: &CertificateMetrics,
     shown: ServerCertificate,
-    first: Pending,
+    first: ReadinessLatch,
 ) {
     let (sender, receiver) = watch::channel(None);
     let owner = owner::start(tasks, client, settings.owner.as_deref());
@@ -105,7 +105,7 @@ pub(crate) fn start(
 async fn show(
     mut issued: watch::Receiver<Option<Arc<Issued>>>,
     shown: ServerCertificate,
-    first: Pending,
+    first: ReadinessLatch,
 ) {
     let mut first = Some(first);
     while issued.changed().await.is_ok() {

@@ -83,17 +83,17 @@ impl CertificateSettings {
             "self-signed" => {
                 if own.own_namespace.is_empty() {
                     let problem = "is missing: with TLS=self-signed it must be the pod's namespace";
-                    settings.mistake("own_namespace", problem.to_owned());
+                    settings.add_error("own_namespace", problem.to_owned());
                 }
                 if own.service.is_empty() {
                     let problem = "is empty: it must be the name of the aggregator's Service";
-                    settings.mistake("service", problem.to_owned());
+                    settings.add_error("service", problem.to_owned());
                 }
                 Source::SelfSigned(own)
             }
             other => {
                 let problem = format!("is {other:?}: it must be off, self-signed or folder");
-                settings.mistake("tls", problem);
+                settings.add_error("tls", problem);
                 return None;
             }
         };
@@ -124,7 +124,7 @@ impl Lifetimes {
                 found.authority,
                 needed.saturating_mul(3)
             );
-            settings.mistake("ca_lifetime", problem);
+            settings.add_error("ca_lifetime", problem);
         }
         found
     }

@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pushscale_daemon::readiness::Pending;
-use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::readiness::ReadinessLatch;
+use pushscale_daemon::shutdown::Shutdown;
 use pushscale_decision::Moment;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -59,7 +59,7 @@ pub(crate) struct ControlLoop {
 #[derive(Debug)]
 struct Unlisted {
     scalers: bool,
-    rivals: Option<Pending>,
+    rivals: Option<ReadinessLatch>,
 }
 
 impl ControlLoop {
@@ -70,7 +70,7 @@ impl ControlLoop {
         reports: mpsc::Sender<Report>,
         gate: Arc<Gate>,
         metrics: Metrics,
-        listed: Pending,
+        listed: ReadinessLatch,
     ) -> Self {
         Self {
             origin: Instant::now(),
@@ -92,7 +92,7 @@ impl ControlLoop {
     }
 
     /// Runs until `stop`, or until nobody can send an event any more.
-    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>, stop: Stop) {
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>, stop: Shutdown) {
         loop {
             let next = self.next_due();
             tokio::select! {

@@ -6,7 +6,7 @@ mod scalers;
 mod target;
 
 use kube::Client;
-use pushscale_daemon::readiness::Pending;
+use pushscale_daemon::readiness::ReadinessLatch;
 use pushscale_daemon::tasks::Tasks;
 use tokio::sync::mpsc;
 
@@ -18,7 +18,7 @@ pub(crate) fn start(
     client: &Client,
     namespace: Option<&str>,
     events: &mpsc::Sender<Event>,
-    listed: Pending,
+    listed: ReadinessLatch,
 ) {
     tasks.spawn(
         "the watch of PushScalers",

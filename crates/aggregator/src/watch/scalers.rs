@@ -9,7 +9,7 @@ use kube::runtime::watcher;
 use kube::runtime::{WatchStreamExt as _, watcher::Event as Watched};
 use kube::{Client, ResourceExt as _};
 use pushscale_api::{PushScaler, PushScalerSpec, Schedules, policy_of};
-use pushscale_daemon::readiness::Pending;
+use pushscale_daemon::readiness::ReadinessLatch;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -23,7 +23,7 @@ pub(super) async fn watch(
     client: Client,
     namespace: Option<String>,
     events: mpsc::Sender<Event>,
-    listed: Pending,
+    listed: ReadinessLatch,
 ) {
     let mut listed = Some(listed);
     let api = super::api::<PushScaler>(&client, namespace.as_deref());

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pushscale_aggregator::{Cost, Event, Standing};
 use pushscale_daemon::config::Settings;
-use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::error::chain;
+use pushscale_daemon::shutdown::Shutdown;
 use pushscale_decision::{Phase, Pod, PodUid};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -31,7 +32,7 @@ pub(crate) struct Fleet {
 /// One running member, told to go by its stop.
 struct Member {
     name: String,
-    stop: Stop,
+    stop: Shutdown,
 }
 
 impl Fleet {
@@ -52,7 +53,7 @@ impl Fleet {
     }
 
     /// Runs until `stop`, then ends all servers.
-    pub(crate) async fn run(mut self, stop: Stop) {
+    pub(crate) async fn run(mut self, stop: Shutdown) {
         let mut members: Vec<Member> = Vec::new();
         let mut lives = JoinSet::new();
         let mut number = 0;
@@ -77,7 +78,7 @@ impl Fleet {
                     ready: self.ready.clone(),
                 };
                 number += 1;
-                let stop = Stop::new();
+                let stop = Shutdown::new();
                 members.push(Member {
                     name: life.name.clone(),
                     stop: stop.clone(),
@@ -106,10 +107,10 @@ struct Life {
 }
 
 impl Life {
-    async fn live(self, servers: Servers, stop: Stop) {
+    async fn live(self, servers: Servers, stop: Shutdown) {
         self.tell(Phase::Pending, false, false).await;
         if let Err(error) = self.serve(&servers, stop).await {
-            println!("  {}: failed to {error}", self.name);
+            println!("  {}: {}", self.name, chain(&error));
         }
         let gone = Event::PodGone {
             watch: watch_id(),
@@ -119,10 +120,10 @@ impl Life {
         self.events.send(gone).await.ok();
     }
 
-    async fn serve(&self, servers: &Servers, stop: Stop) -> Result<(), DemoError> {
+    async fn serve(&self, servers: &Servers, stop: Shutdown) -> Result<(), DemoError> {
         let mut server = servers.start()?;
         self.tell(Phase::Running, false, false).await;
-        let sidecar_stop = Stop::new();
+        let sidecar_stop = Shutdown::new();
         let sidecar = pushscale_sidecar::bind(self.sidecar_config(&server)?).await?;
         let sidecar = tokio::spawn(sidecar.run(sidecar_stop.clone()));
 

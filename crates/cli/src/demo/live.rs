@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use pushscale_aggregator::Report;
-use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::shutdown::Shutdown;
 use pushscale_testkit::load::RunningLoad;
 use tokio::sync::watch;
 
@@ -60,7 +60,7 @@ impl<'a> Live<'a> {
     }
 
     /// Until the size has gone up and is back, the time is over, or somebody pulls the stop.
-    pub(crate) async fn watch(&mut self, options: &DemoOptions, stop: &Stop) {
+    pub(crate) async fn watch(&mut self, options: &DemoOptions, stop: &Shutdown) {
         let began = self.load.began();
         let step_over = BEFORE + options.seconds;
         let mut back_since: Option<Instant> = None;

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use clap::Args;
 use pushscale_daemon::config::Settings;
+use pushscale_daemon::error::chain;
 use pushscale_daemon::shutdown;
 use pushscale_testkit::load::{Choice, LoadOptions, RunningLoad, Step, Targets};
 use pushscale_testkit::open_files;
@@ -86,7 +87,7 @@ pub(crate) fn run(options: &DemoOptions) -> ExitCode {
             }
         }
         Err(error) => {
-            eprintln!("failed to {error}");
+            eprintln!("error: {}", chain(&error));
             ExitCode::FAILURE
         }
     }

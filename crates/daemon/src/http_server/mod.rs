@@ -1,6 +1,6 @@
-//! HTTP/1.1 servers: bind first, serve later, leave in order.
+//! HTTP/1.1 servers: bind first, serve later, shut down gracefully.
 
-mod places;
+mod connection_limit;
 mod transport;
 
 use std::convert::Infallible;
@@ -18,19 +18,20 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::error::chain;
 use crate::reply::Reply;
-use crate::shutdown::Stop;
-use places::Places;
+use crate::shutdown::Shutdown;
+use connection_limit::ConnectionLimit;
 pub use transport::{Plain, Tls, Transport};
 
-/// After an accept error, such as too many open files, the loop rests instead of burning a core.
-const REST_AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(200);
+/// The pause after an accept error, such as too many open files, so that the accept loop does not spin.
+const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(200);
 
-/// Said to a connection beyond the limit, without parsing a byte of it.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+/// The response to a connection over the limit, sent without reading the request.
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
 content-length: 32\r\nretry-after: 5\r\nconnection: close\r\n\r\n{\"error\":\"too many connections\"}";
 
-/// A port that is taken and not served yet.
+/// A bound port that is not served yet.
 #[derive(Debug)]
 pub struct Bound {
     name: &'static str,
@@ -38,27 +39,27 @@ pub struct Bound {
     address: SocketAddr,
 }
 
-/// A port could not be taken.
+/// The port could not be bound.
 #[derive(Debug, Error)]
-#[error("listen on {address} for {name}")]
+#[error("failed to bind {address} for the {name} server")]
 pub struct BindError {
     name: &'static str,
     address: SocketAddr,
     source: std::io::Error,
 }
 
-/// How much a server lets strangers have.
+/// The resources that clients of a server may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time; one more is told 503.
+    /// Maximum concurrent connections; further ones get 503.
     pub connections: usize,
-    /// Connections at a time from one address.
-    pub connections_of_one: usize,
-    /// How long a request's head may take, and how long a connection may be idle between two requests.
+    /// Maximum concurrent connections from one address.
+    pub connections_per_address: usize,
+    /// The timeout for a request's head, and for an idle connection between two requests.
     pub idle: Duration,
-    /// The largest head, in bytes. hyper takes no less than 8192.
+    /// The maximum size of a request head, in bytes. Values below hyper's minimum of 8192 count as 8192.
     pub head_bytes: usize,
-    /// How long requests in hand may take after the stop.
+    /// The time that in-flight requests get after shutdown begins.
     pub grace: Duration,
 }
 
@@ -66,7 +67,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 64,
-            connections_of_one: usize::MAX,
+            connections_per_address: usize::MAX,
             idle: Duration::from_secs(75),
             head_bytes: 8192,
             grace: Duration::from_secs(5),
@@ -74,10 +75,10 @@ impl Default for Limits {
     }
 }
 
-/// Takes a port; port 0 takes any free one.
+/// Binds `address`; port 0 binds any free port.
 ///
 /// # Errors
-/// If the address is taken or not ours.
+/// If the address is in use or does not belong to this host.
 pub async fn bind(name: &'static str, address: SocketAddr) -> Result<Bound, BindError> {
     let failed = |source| BindError {
         name,
@@ -95,13 +96,13 @@ pub async fn bind(name: &'static str, address: SocketAddr) -> Result<Bound, Bind
 }
 
 impl Bound {
-    /// Where it listens.
+    /// Returns the bound address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves plain HTTP until `stop`, then finishes the requests in hand within the grace period.
-    pub async fn serve<S>(self, limits: Limits, service: S, stop: Stop)
+    /// Serves plain HTTP until `shutdown`, then finishes in-flight requests within the grace period.
+    pub async fn serve<S>(self, limits: Limits, service: S, shutdown: Shutdown)
     where
         S: Service<Request<Incoming>, Response = Reply, Error = Infallible>
             + Clone
@@ -109,97 +110,96 @@ impl Bound {
             + 'static,
         S::Future: Send,
     {
-        self.serve_over(Plain, limits, move |_| service.clone(), |_| {}, stop)
+        self.serve_with(Plain, limits, move |_| service.clone(), |_| {}, shutdown)
             .await;
     }
 
-    /// The same over `transport`, each connection with the service that `service_of` makes for its address;
-    /// `turned_away` hears of those that get none.
-    pub async fn serve_over<T, M, S>(
+    /// Serves over `transport` like [`serve`](Self::serve). `service_for` builds the service of each connection from
+    /// its client's address; `on_reject` is called for connections that are rejected.
+    pub async fn serve_with<T, M, S>(
         self,
         transport: T,
         limits: Limits,
-        service_of: M,
-        turned_away: impl Fn(TurnedAway) + Clone + Send + 'static,
-        stop: Stop,
+        service_for: M,
+        on_reject: impl Fn(ConnectionRejection) + Clone + Send + 'static,
+        shutdown: Shutdown,
     ) where
         T: Transport,
         M: Fn(IpAddr) -> S + Clone + Send + 'static,
         S: Service<Request<Incoming>, Response = Reply, Error = Infallible> + Send + 'static,
         S::Future: Send,
     {
-        let places = Places::new(limits.connections, limits.connections_of_one);
+        let limit = ConnectionLimit::new(limits.connections, limits.connections_per_address);
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
-                () = stop.cancelled() => break,
+                () = shutdown.cancelled() => break,
             };
             let (stream, peer) = match accepted {
                 Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
                 Err(error) => {
-                    tracing::warn!(server = self.name, %error, "a connection was not accepted");
-                    tokio::time::sleep(REST_AFTER_ACCEPT_ERROR).await;
+                    tracing::warn!(server = self.name, %error, "failed to accept a connection");
+                    tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
                     continue;
                 }
             };
-            let place = match places.take(peer) {
-                Ok(place) => place,
-                Err(why) => {
-                    tracing::debug!(server = self.name, %peer, ?why, "connection refused");
-                    turned_away(why);
-                    refuse(stream);
+            let permit = match limit.acquire(peer) {
+                Ok(permit) => permit,
+                Err(reason) => {
+                    tracing::debug!(server = self.name, %peer, ?reason, "connection rejected");
+                    on_reject(reason);
+                    reject(stream);
                     continue;
                 }
             };
-            let (transport, stop) = (transport.clone(), stop.clone());
-            let (service_of, turned_away) = (service_of.clone(), turned_away.clone());
+            let (transport, shutdown) = (transport.clone(), shutdown.clone());
+            let (service_for, on_reject) = (service_for.clone(), on_reject.clone());
             tokio::spawn(async move {
-                // Small answers must not wait for the peer's delayed acknowledgement (40 ms).
+                // Small responses must not wait for the peer's delayed acknowledgement (40 ms).
                 if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "no TCP_NODELAY");
+                    tracing::debug!(%error, "failed to set TCP_NODELAY");
                 }
-                match transport.open(stream).await {
-                    Ok(stream) => serve_connection(stream, limits, service_of(peer), stop).await,
-                    Err(why) => turned_away(why),
+                match transport.accept(stream).await {
+                    Ok(stream) => {
+                        serve_connection(stream, limits, service_for(peer), shutdown).await;
+                    }
+                    Err(reason) => on_reject(reason),
                 }
-                drop(place);
+                drop(permit);
             });
         }
-        // No more connections are accepted from here on; those in hand hold their places until they end.
-        if !places.all_given_back(limits.grace).await {
-            tracing::warn!(
-                server = self.name,
-                "requests were cut off by the grace period"
-            );
+        // No connection is accepted from here on; open ones hold their permits until they end.
+        if !limit.all_returned(limits.grace).await {
+            tracing::warn!(server = self.name, "grace period over, requests cut off");
         }
     }
 }
 
-/// Why a connection got no service.
+/// Why a connection was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TurnedAway {
-    /// All places were taken.
+pub enum ConnectionRejection {
+    /// The connection limit was reached.
     Full,
-    /// The address had as many as one may have.
+    /// The limit of one address was reached.
     TooManyOfOneAddress,
-    /// It spoke HTTP where TLS is asked for.
+    /// The client sent HTTP to a TLS port.
     PlainHttp,
-    /// TLS did not come about.
+    /// The TLS handshake failed.
     Handshake,
 }
 
-/// One write into an empty socket buffer does not block; if it fails, the peer is gone anyway. Not through
-/// tokio, which would first wait to hear that the socket can be written.
-fn refuse(stream: TcpStream) {
+/// Sends 503 and closes. One write into an empty socket buffer does not block; the standard library's write does not
+/// wait for readiness as tokio's would.
+fn reject(stream: TcpStream) {
     if let Err(error) = stream
         .into_std()
-        .and_then(|mut stream| stream.write_all(FULL))
+        .and_then(|mut stream| stream.write_all(TOO_MANY_CONNECTIONS))
     {
-        tracing::debug!(%error, "nobody to refuse");
+        tracing::debug!(%error, "failed to send 503");
     }
 }
 
-async fn serve_connection<T, S>(stream: T, limits: Limits, service: S, stop: Stop)
+async fn serve_connection<T, S>(stream: T, limits: Limits, service: S, shutdown: Shutdown)
 where
     T: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Reply, Error = Infallible>,
@@ -208,13 +208,13 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle)
         .max_buf_size(limits.head_bytes.max(8192))
-        // Head and body of a small answer are cheaper to copy into one buffer than to gather.
+        // Copying head and body of a small response into one buffer is cheaper than a gathering write.
         .writev(false)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = stop.cancelled() => {
+        () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(limits.grace, connection)
                 .await
@@ -222,7 +222,7 @@ where
         }
     };
     if let Err(error) = outcome {
-        tracing::debug!(%error, "a connection ended badly");
+        tracing::debug!(error = %chain(&error), "connection failed");
     }
 }
 
@@ -231,8 +231,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_refusal_is_as_long_as_it_says() {
-        let text = std::str::from_utf8(FULL).unwrap();
+    fn the_content_length_of_the_503_is_right() {
+        let text = std::str::from_utf8(TOO_MANY_CONNECTIONS).unwrap();
         let (_, body) = text.split_once("\r\n\r\n").unwrap();
         assert_eq!(body.len(), 32);
         assert!(text.contains("content-length: 32\r\n"));

@@ -1,4 +1,4 @@
-//! What lies between TCP and HTTP: nothing, or TLS.
+//! The layer between TCP and HTTP: none, or TLS.
 
 use std::future::Future;
 use std::io;
@@ -9,56 +9,59 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::TurnedAway;
+use super::ConnectionRejection;
 use crate::tls::{ServerCertificate, TlsError};
 
-/// From the first byte to the last of a handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The timeout of a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The first byte of every TLS handshake (RFC 8446, 5.1); no HTTP method begins with it.
+/// The first byte of every TLS handshake (RFC 8446, 5.1). No HTTP method begins with it.
 const TLS_HANDSHAKE_RECORD: u8 = 22;
 
-/// Said to whom speaks HTTP where TLS is asked for.
-const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n\
-content-length: 64\r\nconnection: close\r\n\r\n\
-{\"error\":\"this port speaks TLS only: use https and give the CA\"}";
+/// The response to HTTP on a TLS port.
+const TLS_REQUIRED: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n\
+content-length: 65\r\nconnection: close\r\n\r\n\
+{\"error\":\"TLS required: use https and trust the CA of Pushscale\"}";
 
-/// How long the peer may take to hear that.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// The timeout for sending that response.
+const TLS_REQUIRED_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Makes a stream for HTTP of a TCP stream.
+/// Turns an accepted TCP stream into a stream for HTTP.
 pub trait Transport: Clone + Send + Sync + 'static {
-    /// What HTTP is spoken over.
+    /// The stream that carries HTTP.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Opens it, in bounded time.
-    fn open(
+    /// Prepares the stream, within a timeout.
+    ///
+    /// # Errors
+    /// If the client does not speak this transport.
+    fn accept(
         &self,
         stream: TcpStream,
-    ) -> impl Future<Output = Result<Self::Stream, TurnedAway>> + Send;
+    ) -> impl Future<Output = Result<Self::Stream, ConnectionRejection>> + Send;
 }
 
-/// HTTP over TCP.
+/// Plain HTTP over TCP.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain;
 
 impl Transport for Plain {
     type Stream = TcpStream;
 
-    async fn open(&self, stream: TcpStream) -> Result<TcpStream, TurnedAway> {
+    async fn accept(&self, stream: TcpStream) -> Result<TcpStream, ConnectionRejection> {
         Ok(stream)
     }
 }
 
-/// HTTP over TLS, and a sentence for those who speak HTTP without it.
+/// HTTP over TLS. Clients that send plain HTTP get 400 with an explanation.
 #[derive(Clone)]
 pub struct Tls(TlsAcceptor);
 
 impl Tls {
-    /// With this certificate, as it is at each handshake.
+    /// Uses the certificate that `certificate` holds at each handshake.
     ///
     /// # Errors
-    /// If ring cannot do TLS 1.3, which it can.
+    /// If the crypto provider does not support TLS 1.3; ring does.
     pub fn new(certificate: &ServerCertificate) -> Result<Self, TlsError> {
         certificate.acceptor().map(Self)
     }
@@ -67,43 +70,43 @@ impl Tls {
 impl Transport for Tls {
     type Stream = tokio_rustls::server::TlsStream<TcpStream>;
 
-    async fn open(&self, stream: TcpStream) -> Result<Self::Stream, TurnedAway> {
-        let opened = timeout(HANDSHAKE, async {
+    async fn accept(&self, stream: TcpStream) -> Result<Self::Stream, ConnectionRejection> {
+        let accepted = timeout(HANDSHAKE_TIMEOUT, async {
             let mut first = [0];
             if stream.peek(&mut first).await? == 1 && first != [TLS_HANDSHAKE_RECORD] {
                 return Ok(Err(stream));
             }
             self.0.accept(stream).await.map(Ok)
         });
-        match opened.await {
+        match accepted.await {
             Ok(Ok(Ok(stream))) => Ok(stream),
             Ok(Ok(Err(plain))) => {
-                if let Err(error) = say_tls_only(plain).await {
-                    tracing::debug!(%error, "nobody to tell that this is TLS");
+                if let Err(error) = send_tls_required(plain).await {
+                    tracing::debug!(%error, "failed to send 400");
                 }
-                Err(TurnedAway::PlainHttp)
+                Err(ConnectionRejection::PlainHttp)
             }
             Ok(Err(error)) => {
-                tracing::debug!(%error, "a handshake failed");
-                Err(TurnedAway::Handshake)
+                tracing::debug!(%error, "TLS handshake failed");
+                Err(ConnectionRejection::HandshakeFailed)
             }
-            Err(_) => Err(TurnedAway::Handshake),
+            Err(_) => Err(ConnectionRejection::HandshakeFailed),
         }
     }
 }
 
-/// What has arrived is read first: closing with bytes unread resets the connection, and the answer with it.
-async fn say_tls_only(mut stream: TcpStream) -> io::Result<()> {
+/// Reads what has arrived first: closing with unread bytes resets the connection and discards the response.
+async fn send_tls_required(mut stream: TcpStream) -> io::Result<()> {
     let mut request = [0; 8192];
-    let said = timeout(FAREWELL, async {
-        let _heard = stream.read(&mut request).await?;
-        stream.write_all(PLAIN).await?;
+    let sent = timeout(TLS_REQUIRED_TIMEOUT, async {
+        let _request_bytes = stream.read(&mut request).await?;
+        stream.write_all(TLS_REQUIRED).await?;
         stream.shutdown().await?;
-        // Bounded by the peer's patience, and ours.
+        // Until the peer closes; bounded by the timeout.
         while stream.read(&mut request).await? > 0 {}
         Ok(())
     });
-    said.await.unwrap_or(Ok(()))
+    sent.await.unwrap_or(Ok(()))
 }
 
 #[cfg(test)]
@@ -111,8 +114,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sentence_is_as_long_as_it_says() {
-        let text = std::str::from_utf8(PLAIN).unwrap();
+    fn the_content_length_of_the_400_is_right() {
+        let text = std::str::from_utf8(TLS_REQUIRED).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}", body.len())));
     }

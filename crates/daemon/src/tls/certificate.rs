@@ -1,8 +1,9 @@
-//! The certificate that a server shows, which may change at any time.
+//! The certificate of a server, which can be replaced at any time.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,12 +13,12 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{TlsError, provider};
 
-/// The certificate that a server shows. All clones are the same one; until it is set, no handshake succeeds.
+/// The certificate of a server. Clones share it. Handshakes fail until it is set.
 #[derive(Clone, Default)]
 pub struct ServerCertificate(Arc<RwLock<Option<Arc<CertifiedKey>>>>);
 
 impl fmt::Debug for ServerCertificate {
-    /// Says whether there is one, and nothing of the key.
+    /// Prints whether a certificate is set, and nothing of the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ServerCertificate")
             .field(&self.current().is_some())
@@ -26,13 +27,13 @@ impl fmt::Debug for ServerCertificate {
 }
 
 impl ServerCertificate {
-    /// Shows this certificate (a chain in PEM) from the next handshake on. `what` is said if it cannot be used.
+    /// Uses this PEM chain and key from the next handshake on. `origin` names them in errors.
     ///
     /// # Errors
-    /// If it is no certificate with its key; then the one before stays.
-    pub fn set_pem(&self, what: &str, chain: &[u8], key: &[u8]) -> Result<(), TlsError> {
+    /// If the chain or the key is invalid, or they do not match. The previous certificate is kept.
+    pub fn set_pem(&self, origin: &str, chain: &[u8], key: &[u8]) -> Result<(), TlsError> {
         let pem = |source| TlsError::Pem {
-            what: what.to_owned(),
+            origin: origin.to_owned(),
             source,
         };
         let chain = CertificateDer::pem_slice_iter(chain)
@@ -40,29 +41,29 @@ impl ServerCertificate {
             .map_err(pem)?;
         if chain.is_empty() {
             return Err(TlsError::NoCertificate {
-                what: what.to_owned(),
+                origin: origin.to_owned(),
             });
         }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(pem)?;
         let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|source| {
             TlsError::Unusable {
-                what: what.to_owned(),
+                origin: origin.to_owned(),
                 source,
             }
         })?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(certified));
+        *self.0.write() = Some(Arc::new(certified));
         Ok(())
     }
 
-    /// Takes connections with whatever certificate there is at that moment.
+    /// Returns an acceptor that uses the current certificate at each handshake.
     ///
     /// # Errors
-    /// If ring cannot do TLS 1.3, which it can.
+    /// If the crypto provider does not support TLS 1.3; ring does.
     pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
         let config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|source| TlsError::Unusable {
-                what: "TLS 1.3".to_owned(),
+                origin: "the crypto provider".to_owned(),
                 source,
             })?
             .with_no_client_auth()
@@ -71,10 +72,7 @@ impl ServerCertificate {
     }
 
     fn current(&self) -> Option<Arc<CertifiedKey>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.read().clone()
     }
 }
 

@@ -1,9 +1,10 @@
-//! Whom a client believes: a file of authorities, read again when it has changed.
+//! The CAs that a client trusts, in a file that is read again when it changes.
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -13,65 +14,65 @@ use tokio_rustls::TlsConnector;
 
 use super::{TlsError, provider};
 
-/// A connection to a server that one of the authorities vouches for.
+/// A connection to a server whose certificate was verified.
 pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
 
-/// One aggregator is one session; a client keeps those of a few.
+/// TLS sessions kept for resumption: one per aggregator replica.
 const SESSIONS: usize = 16;
 
-/// The authorities in a file, PEM. All clones share what was read.
+/// A PEM file of trusted CAs. Clones share what was read.
 #[derive(Clone, Debug)]
-pub struct Authority {
+pub struct CaBundle {
     path: PathBuf,
-    read: Arc<Mutex<Option<Read>>>,
+    loaded: Arc<Mutex<Option<Loaded>>>,
 }
 
 #[derive(Debug)]
-struct Read {
+struct Loaded {
     pem: Vec<u8>,
     config: Arc<ClientConfig>,
 }
 
-impl Authority {
-    /// The authorities in this file, which need not exist yet.
-    pub fn in_file(path: PathBuf) -> Self {
+impl CaBundle {
+    /// Uses the CAs in this file, which need not exist yet.
+    pub fn from_file(path: PathBuf) -> Self {
         Self {
             path,
-            read: Arc::default(),
+            loaded: Arc::default(),
         }
     }
 
-    /// Makes sure that the server on this stream is `name`: a DNS name or an address.
+    /// Opens TLS on `stream` and verifies that the server is `name`, a DNS name or an IP address.
     ///
     /// # Errors
-    /// If the file cannot be read or has no certificate, or if the server is not believed.
+    /// If the file cannot be read or holds no certificate, or if verification fails.
     pub async fn open(&self, name: &str, stream: TcpStream) -> Result<ClientStream, TlsError> {
         let config = self.current()?;
-        let refused = |source| TlsError::NotBelieved {
+        let failed = |source| TlsError::Verification {
             name: name.to_owned(),
             source,
         };
         let server = ServerName::try_from(name.to_owned())
-            .map_err(|error| refused(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+            .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
         TlsConnector::from(config)
             .connect(server, stream)
             .await
-            .map_err(refused)
+            .map_err(failed)
     }
 
-    /// By what the file holds at this moment. A connection is opened seldom, and the file has two kilobytes: looking
-    /// at it each time is the simplest way to notice a rotation.
+    /// Returns the configuration for the file's current content. Connections are opened rarely and the file has about
+    /// 2 kB, so reading it each time is the simplest way to notice a rotation.
     fn current(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let pem = std::fs::read(&self.path).map_err(|source| TlsError::Read {
             path: self.path.clone(),
             source,
         })?;
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = read.as_ref().filter(|known| known.pem == pem) {
+        let mut loaded = self.loaded.lock();
+        if let Some(known) = loaded.as_ref().filter(|known| known.pem == pem) {
             return Ok(Arc::clone(&known.config));
         }
         let config = Arc::new(self.config(&pem)?);
-        *read = Some(Read {
+        *loaded = Some(Loaded {
             pem,
             config: Arc::clone(&config),
         });
@@ -79,29 +80,25 @@ impl Authority {
     }
 
     fn config(&self, pem: &[u8]) -> Result<ClientConfig, TlsError> {
-        let what = || self.path.display().to_string();
+        let origin = || self.path.display().to_string();
+        let unusable = |source| TlsError::Unusable {
+            origin: origin(),
+            source,
+        };
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(|source| TlsError::Pem {
-                what: what(),
+                origin: origin(),
                 source,
             })?;
-            roots
-                .add(certificate)
-                .map_err(|source| TlsError::Unusable {
-                    what: what(),
-                    source,
-                })?;
+            roots.add(certificate).map_err(unusable)?;
         }
         if roots.is_empty() {
-            return Err(TlsError::NoCertificate { what: what() });
+            return Err(TlsError::NoCertificate { origin: origin() });
         }
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|source| TlsError::Unusable {
-                what: what(),
-                source,
-            })?
+            .map_err(unusable)?
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);

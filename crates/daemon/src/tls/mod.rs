@@ -1,9 +1,8 @@
-//! TLS 1.3 on both sides. Certificates and authorities are renewed while the program runs; nothing is restarted.
+//! TLS 1.3 for servers and clients. Certificates and CA bundles are reloaded while the program runs.
 
 mod certificate;
 mod client;
-mod folder;
-mod stream;
+mod directory;
 
 use std::io;
 use std::path::PathBuf;
@@ -13,54 +12,53 @@ use rustls::crypto::CryptoProvider;
 use thiserror::Error;
 
 pub use certificate::ServerCertificate;
-pub use client::{Authority, ClientStream};
-pub use folder::follow;
-pub use stream::MaybeTls;
+pub use client::{CaBundle, ClientStream};
+pub use directory::watch_directory;
 
-/// Why a certificate, a key or an authority cannot be used.
+/// Why a certificate, a key or a CA bundle cannot be used, or a connection could not be opened with it.
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("failed to read {}", .path.display())]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It holds no certificate.
-    #[error("{what}: there is no certificate in it; it must be PEM")]
+    /// The PEM holds no certificate.
+    #[error("no certificate in {origin}: it must be PEM")]
     NoCertificate {
-        /// A file's path, or what else it is.
-        what: String,
+        /// The path of the file, or another name for where the PEM is from.
+        origin: String,
     },
-    /// It is not PEM, or no key.
-    #[error("{what}: {source}")]
+    /// The content is not PEM, or the key is missing.
+    #[error("invalid PEM in {origin}")]
     Pem {
-        /// A file's path, or what else it is.
-        what: String,
-        /// What is wrong.
+        /// The path of the file, or another name for where the PEM is from.
+        origin: String,
+        /// The cause.
         source: rustls::pki_types::pem::Error,
     },
-    /// The server is not the one that it should be, or does not speak TLS.
-    #[error("the server is not believed to be {name}: {source}")]
-    NotBelieved {
-        /// Who it should be.
+    /// The server does not have a certificate for this name from a trusted CA, or does not speak TLS.
+    #[error("certificate verification failed for {name}")]
+    Verification {
+        /// The expected name.
         name: String,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// Certificate and key do not belong together, or are of a kind that is not known here.
-    #[error("{what}: {source}")]
+    /// The certificate and the key do not match, or are of an unsupported kind.
+    #[error("unusable certificate or key in {origin}")]
     Unusable {
-        /// A file's path, or what else it is.
-        what: String,
-        /// What is wrong.
+        /// The path of the file, or another name for where the PEM is from.
+        origin: String,
+        /// The cause.
         source: rustls::Error,
     },
 }
 
-/// ring, as kube has it: one implementation in a program.
+/// Returns ring, which kube also uses, so that a program contains one implementation.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

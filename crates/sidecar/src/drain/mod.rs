@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use pushscale_daemon::reply::{Reply, text};
-use pushscale_daemon::shutdown::Stop;
+use pushscale_daemon::shutdown::Shutdown;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -31,7 +31,7 @@ pub(crate) struct Drain {
     hands: Arc<watch::Sender<Hands>>,
     sights: watch::Receiver<Option<Seen>>,
     metrics: Metrics,
-    stop: Stop,
+    stop: Shutdown,
 }
 
 /// The side that looks.
@@ -58,7 +58,7 @@ struct Seen {
 }
 
 /// A drain for looks to be told to, and the one who tells them.
-pub(crate) fn new(deadline: Duration, metrics: Metrics, stop: Stop) -> (Drain, DrainWatch) {
+pub(crate) fn new(deadline: Duration, metrics: Metrics, stop: Shutdown) -> (Drain, DrainWatch) {
     let (hands, asked) = watch::channel(Hands::default());
     let (tell, sights) = watch::channel(None);
     let drain = Drain {

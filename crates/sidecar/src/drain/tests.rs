@@ -18,8 +18,8 @@ struct Server {
     pending: Option<f64>,
 }
 
-fn drain(deadline_seconds: u64) -> (Drain, Server, Stop) {
-    let stop = Stop::new();
+fn drain(deadline_seconds: u64) -> (Drain, Server, Shutdown) {
+    let stop = Shutdown::new();
     let metrics = Metrics::register(&mut Registry::default());
     let (drain, watch) = new(Duration::from_secs(deadline_seconds), metrics, stop.clone());
     let server = Server {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
-use pushscale_protocol::{ErrorBody, PUSH_PATH, PushAnswer};
+use pushscale_protocol::{ErrorBody, PUSH_PATH, PushResponse};
 use tokio::sync::watch;
 
 use super::token::Token;
@@ -171,7 +171,7 @@ impl Courier {
     }
 
     fn adopt_pace(&self, body: &[u8]) {
-        let asked = serde_json::from_slice::<PushAnswer>(body).unwrap_or_default();
+        let asked = serde_json::from_slice::<PushResponse>(body).unwrap_or_default();
         if let Some(seconds) = asked.interval_seconds {
             self.shared.pace.try_send(seconds).ok();
         }

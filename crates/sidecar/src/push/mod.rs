@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pushscale_daemon::tls::Authority;
+use pushscale_daemon::tls::CaBundle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -32,7 +32,7 @@ pub struct PushConfig {
     /// How often the name is resolved anew.
     pub resolve_every: Duration,
     /// Who vouches for the aggregators; `None`: nobody, and the pushes go over plain HTTP.
-    pub authority: Option<Authority>,
+    pub authority: Option<CaBundle>,
     /// The token to show, which is renewed while we run; `None`: none.
     pub token_file: Option<PathBuf>,
 }
