@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use config::{Config, ConfigError, Environment, Map};
+use config::{Config, Environment, Map};
 
 /// The settings of one program, taken key by key.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Settings {
     }
 
     fn read(prefix: &'static str, environment: Environment) -> Result<Self, Vec<ConfigError>> {
-        let unreadable = |error: ConfigError| {
+        let unreadable = |error: config::ConfigError| {
             vec![ConfigError {
                 variable: prefix.to_owned(),
                 problem: error.to_string(),
@@ -146,7 +146,7 @@ impl Settings {
     }
 
     /// A mistake that only the program itself can see.
-    pub fn mistake(&mut self, key: &str, problem: String) {
+    pub fn add_error(&mut self, key: &str, problem: String) {
         let variable = format!("{}_{}", self.prefix, key.to_uppercase());
         self.mistakes.push(ConfigError { variable, problem });
     }

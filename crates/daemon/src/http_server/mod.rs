@@ -179,13 +179,13 @@ impl Bound {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConnectionRejection {
     /// The connection limit was reached.
-    Full,
+    LimitReached,
     /// The limit of one address was reached.
-    TooManyOfOneAddress,
+    AddressLimitReached,
     /// The client sent HTTP to a TLS port.
     PlainHttp,
     /// The TLS handshake failed.
-    Handshake,
+    HandshakeFailed,
 }
 
 /// Sends 503 and closes. One write into an empty socket buffer does not block; the standard library's write does not
