@@ -64,7 +64,7 @@ proptest! {
 
     /// I3: within the bounds; at most one write a second; down by half in 15 s at the most.
     #[test]
-    fn sizes_stay_within_bounds_and_limits(
+    fn replicas_stay_within_min_max_and_the_scaling_policies(
         life in lives(),
         balancing in balancings(),
         (min, size, max) in (1_u32..4, 4_u32..12, 12_u32..60),
@@ -89,7 +89,7 @@ proptest! {
 
     /// I1: nothing goes while fewer than 80 % of the pods report, and nothing moves while none does.
     #[test]
-    fn a_gap_never_lowers(
+    fn a_gap_in_the_readings_never_scales_down(
         before in 10_u64..400,
         load in 1.0..400.0,
         after in 0.0..400.0,
@@ -130,7 +130,7 @@ proptest! {
 
     /// I0: for a whole hold after a start nothing goes.
     #[test]
-    fn a_restart_lowers_nothing(
+    fn a_restart_never_scales_down(
         size in 2_u32..30,
         load in 0.0..100.0,
         until in 1_u64..299,
@@ -152,7 +152,7 @@ proptest! {
     /// I4: of two fleets that differ in one thing only in the last second, the one with more arrivals, a slower server,
     /// fewer workers or a lower target never gets fewer pods.
     #[test]
-    fn more_to_do_never_asks_for_less(
+    fn more_load_never_needs_fewer_replicas(
         seconds in 70_u64..200,
         load in 5.0..300.0,
         more in 1.0..400.0,
@@ -191,7 +191,7 @@ proptest! {
 
     /// I5: while requests arrive there is always a pod, and the same facts give the same answer.
     #[test]
-    fn the_same_facts_give_the_same_answer(
+    fn the_same_inputs_give_the_same_decision(
         life in lives(),
         balancing in balancings(),
     ) {
@@ -213,7 +213,7 @@ proptest! {
 
     /// A memory that was written down and read back decides on as the one that was not.
     #[test]
-    fn a_recalled_memory_decides_as_the_remembered_one(
+    fn a_restored_snapshot_decides_like_the_original(
         life in lives(),
         after in lives(),
         balancing in balancings(),

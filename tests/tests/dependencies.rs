@@ -31,13 +31,13 @@ fn built_from(package: &str, kinds: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_decision_is_built_from_nothing_but_the_standard_library() {
+fn the_decision_crate_depends_on_the_standard_library_only() {
     let all = built_from("pushscale-decision", "normal,build,dev");
     assert_eq!(all, BTreeSet::from(["pushscale-decision".to_owned()]));
 }
 
 #[test]
-fn the_protocol_is_built_from_serde_and_nothing_of_ours() {
+fn the_protocol_crate_depends_on_serde_and_no_other_pushscale_crate() {
     let all = built_from("pushscale-protocol", "normal,build");
     let ours: Vec<_> = all
         .iter()
@@ -50,7 +50,7 @@ fn the_protocol_is_built_from_serde_and_nothing_of_ours() {
 }
 
 #[test]
-fn the_sidecar_never_reaches_kubernetes_nor_a_decision() {
+fn the_sidecar_does_not_depend_on_kubernetes_or_the_decision_crate() {
     let all = built_from("pushscale-sidecar", "normal,build");
     for forbidden in [
         "kube",
@@ -69,7 +69,7 @@ fn the_sidecar_never_reaches_kubernetes_nor_a_decision() {
 }
 
 #[test]
-fn the_aggregator_knows_no_model_server() {
+fn the_aggregator_does_not_know_torchserve() {
     let all = built_from("pushscale-aggregator", "normal,build");
     for forbidden in [
         "pushscale-sidecar",
@@ -109,7 +109,7 @@ fn the_simulator_is_pure_and_independent_of_the_testkit() {
 }
 
 #[test]
-fn the_injector_scales_nothing() {
+fn the_injector_does_not_depend_on_scaling() {
     let all = built_from("pushscale-injector", "normal,build");
     for forbidden in ["pushscale-aggregator", "pushscale-cli", "pushscale-sidecar"] {
         assert!(
@@ -120,7 +120,7 @@ fn the_injector_scales_nothing() {
 }
 
 #[test]
-fn the_aggregator_leaves_a_definitions_rules_to_the_api_server() {
+fn the_aggregator_does_not_link_the_crd_validation() {
     let all = built_from("pushscale-aggregator", "normal,build");
     for forbidden in ["kube-cel", "cel", "pushscale-cli"] {
         assert!(

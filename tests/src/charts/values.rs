@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_has_the_comment_above_it_and_its_hints() {
+    fn a_key_has_its_comment_and_its_hints() {
         let text = "# Of the file.\n\n# Two\n# lines.\nouter:\n  # Inner.\n  # @ {try: 5}\n  inner: 4\n\
                     # Open.\n# @ {map: string}\nopen:\n  any: thing\n# Last.\nlast: []\n";
         let told: Vec<_> = keys(text)

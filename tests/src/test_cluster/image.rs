@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_archive_names_the_digest_of_its_layer() {
+    fn the_archive_contains_the_digest_of_its_layer() {
         let folder = std::env::temp_dir().join(format!("image-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("file"), "content").unwrap();

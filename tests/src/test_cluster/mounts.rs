@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_with_optional_fields_and_a_space_is_understood() {
+    fn a_line_with_optional_fields_and_a_space_is_parsed() {
         let line = "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw";
         let mount = parse(line).unwrap();
         assert_eq!(mount.place, Path::new("/mnt 2"));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{cases, marked, read};
 
 #[test]
-fn what_is_rendered_is_taken_by_an_api_server() {
+fn rendered_manifests_are_accepted_by_an_api_server() {
     let Some(helm) = Helm::for_test() else { return };
     let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
     for chart in CHARTS {

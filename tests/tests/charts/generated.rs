@@ -7,7 +7,7 @@ use pushscale_tests::charts::{keys, readme, schema};
 use crate::{CHARTS, folder, read};
 
 #[test]
-fn the_table_and_the_schema_are_what_the_values_say() {
+fn the_generated_table_and_schema_are_up_to_date() {
     for chart in CHARTS {
         let keys = keys(&read(&folder(chart).join("values.yaml")));
         let readme_file = folder(chart).join("README.md");
@@ -33,7 +33,7 @@ fn the_table_and_the_schema_are_what_the_values_say() {
 }
 
 #[test]
-fn every_key_says_what_it_is() {
+fn every_value_has_a_comment() {
     for chart in CHARTS {
         for key in keys(&read(&folder(chart).join("values.yaml"))) {
             assert!(

@@ -5,7 +5,7 @@ use pushscale_tests::charts::{Helm, name_of, objects};
 use serde_json::{Value, json};
 
 #[test]
-fn the_switch_of_the_chart_makes_the_pod_that_the_injector_makes() {
+fn the_chart_and_the_injector_produce_the_same_pod() {
     let Some(helm) = Helm::for_test() else { return };
     for (trust, word) in [(Trust::Token, "token"), (Trust::None, "none")] {
         for native_sidecar in [true, false] {

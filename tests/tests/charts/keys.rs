@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 use crate::{folder, read};
 
 #[test]
-fn every_key_of_pushscale_changes_what_is_rendered() {
+fn every_value_of_the_pushscale_chart_changes_the_manifests() {
     every_key_changes_what_is_rendered("pushscale");
 }
 
 #[test]
-fn every_key_of_torchserve_changes_what_is_rendered() {
+fn every_value_of_the_torchserve_chart_changes_the_manifests() {
     every_key_changes_what_is_rendered("torchserve");
 }
 

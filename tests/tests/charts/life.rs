@@ -20,7 +20,7 @@ const TAG: &str = env!("CARGO_PKG_VERSION");
 const MOMENT: Duration = Duration::from_secs(60);
 
 #[test]
-fn the_charts_come_and_go_without_a_trace() {
+fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
     if !Shape::Node.available() {
         return;
     }
@@ -213,7 +213,7 @@ impl<'a> Release<'a> {
 }
 
 #[test]
-fn an_image_says_what_it_is_and_what_it_is_made_of() {
+fn an_image_has_labels_and_an_sbom() {
     // Who cannot run a node cannot build an image either.
     if !Shape::Node.available() {
         return;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{cases, marked, read};
 
 #[test]
-fn wrong_values_are_refused_by_their_names() {
+fn invalid_values_are_rejected_with_their_path() {
     let Some(helm) = Helm::for_test() else { return };
     for chart in CHARTS {
         for case in cases("refused", chart) {

@@ -33,7 +33,7 @@ fn a_sigterm_reaches_the_server() {
 }
 
 #[test]
-fn the_script_ends_when_the_server_does() {
+fn the_start_script_exits_with_the_server() {
     let work = tempdir("server-ends");
     let mut script = start(&work);
     wait_for(&work.join("server.pid"));

@@ -3,7 +3,7 @@
 use pushscale_tests::charts::{CHARTS, Helm};
 
 #[test]
-fn helm_finds_nothing_wrong_with_the_charts() {
+fn helm_lint_passes() {
     let Some(helm) = Helm::for_test() else { return };
     for chart in CHARTS {
         helm.lint(chart).unwrap_or_else(|said| panic!("{said}"));
@@ -11,7 +11,7 @@ fn helm_finds_nothing_wrong_with_the_charts() {
 }
 
 #[test]
-fn the_suites_of_the_charts_pass() {
+fn the_helm_unittest_suites_pass() {
     let Some(helm) = Helm::for_test() else { return };
     for chart in CHARTS {
         let said = helm.unittest(chart).unwrap_or_else(|said| panic!("{said}"));

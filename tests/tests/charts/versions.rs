@@ -23,7 +23,7 @@ fn charts_and_images_have_the_version_of_the_programs() {
 
 /// Whatever the plain manifest lets the aggregator do, the chart does.
 #[test]
-fn the_chart_gives_every_right_of_the_plain_manifest() {
+fn the_chart_grants_the_permissions_of_the_plain_manifest() {
     let Some(helm) = Helm::for_test() else { return };
     let rendered = rights(&helm.template("pushscale", &json!({})).unwrap());
     let plain = rights(&file("helm/plain/aggregator.yaml"));
@@ -33,7 +33,7 @@ fn the_chart_gives_every_right_of_the_plain_manifest() {
 }
 
 #[test]
-fn the_chart_and_the_plain_manifest_limit_the_right_to_patch_pods_in_the_same_words() {
+fn the_chart_and_the_plain_manifest_restrict_pod_patches_in_the_same_way() {
     let Some(helm) = Helm::for_test() else { return };
     let policies = |manifest: &str| -> Vec<Value> {
         let all = objects(manifest).into_iter();
@@ -88,7 +88,7 @@ fn file(path: &str) -> String {
 }
 
 #[test]
-fn the_dashboard_asks_for_metrics_that_there_are() {
+fn the_dashboard_queries_existing_metrics() {
     let dashboard: Value =
         serde_json::from_str(&read("pushscale", "files/dashboard.json")).unwrap();
     let source = file("crates/aggregator/src/metrics.rs");

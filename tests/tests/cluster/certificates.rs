@@ -187,8 +187,7 @@ fn count_of(metrics: &str, line: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn two_aggregators_agree_on_one_ca_that_every_namespace_gets_and_an_uninstall_leaves_nothing()
-{
+async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_removes_it() {
     let cluster = own_cluster();
     let view = View(&cluster);
     let namespace = Namespace::create(&cluster, "models");
@@ -325,7 +324,7 @@ async fn two_aggregators_agree_on_one_ca_that_every_namespace_gets_and_an_uninst
 }
 
 #[tokio::test]
-async fn a_ca_is_succeeded_by_one_that_everybody_knew_before_it_signed() {
+async fn a_new_ca_is_published_everywhere_before_it_signs() {
     let cluster = own_cluster();
     let view = View(&cluster);
     cluster.apply(WEBHOOK).unwrap();

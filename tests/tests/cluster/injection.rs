@@ -22,7 +22,7 @@ const SIDECAR: &str = "pushscale-sidecar";
 
 /// What the API server would refuse in a namespace, it would refuse of a webhook's patch, too.
 #[tokio::test]
-async fn every_pod_that_comes_out_is_one_that_the_api_server_takes() {
+async fn every_injected_pod_is_accepted_by_the_api_server() {
     let namespace = Namespace::create(cluster(), "injected-files");
     let account = "serviceaccount";
     let began = std::time::Instant::now();
@@ -49,8 +49,7 @@ async fn every_pod_that_comes_out_is_one_that_the_api_server_takes() {
 }
 
 #[tokio::test]
-async fn the_api_server_asks_and_pods_come_with_the_sidecar_and_without_the_injector_they_come_all_the_same()
- {
+async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
     let namespace = Namespace::create(cluster(), "injection");
     let label = |label: &str| {
         namespace

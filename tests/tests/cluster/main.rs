@@ -8,15 +8,15 @@
     reason = "a test fails by panicking"
 )]
 
+mod api_server_outage;
 mod certificates;
-mod definition;
-mod failures;
+mod conflicts;
+mod deletion_order;
 mod injection;
-mod leaving;
+mod manifests;
 mod modes;
 mod mutations;
-mod rights;
-mod rivals;
+mod permissions;
 mod rollouts;
 mod scaling;
 mod targets;

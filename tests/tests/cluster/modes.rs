@@ -37,7 +37,7 @@ fn is(namespace: &Namespace<'_>, kind: &str, expected: &str) -> bool {
 }
 
 #[tokio::test]
-async fn what_is_recommended_is_told_and_not_written_until_it_may_be() {
+async fn mode_recommend_reports_without_scaling() {
     let namespace = Namespace::create(cluster(), "recommend");
     let spec = at_1s("  mode: Recommend\n");
     namespace.scaled_deployment(1, &spec).await;
@@ -75,7 +75,7 @@ async fn what_is_recommended_is_told_and_not_written_until_it_may_be() {
 }
 
 #[tokio::test]
-async fn switched_off_not_even_a_bound_is_kept() {
+async fn mode_off_does_not_enforce_min_and_max() {
     let namespace = Namespace::create(cluster(), "switched-off");
     // In quotes: kubectl's YAML takes a bare Off for false.
     namespace.scaled_deployment(9, "  mode: \"Off\"\n").await;
@@ -97,7 +97,7 @@ async fn switched_off_not_even_a_bound_is_kept() {
 }
 
 #[tokio::test]
-async fn a_direction_that_is_paused_is_told_and_the_other_is_not_paused() {
+async fn a_pause_is_reported_and_affects_one_direction_only() {
     let namespace = Namespace::create(cluster(), "pause");
     let spec = at_1s(&format!("{QUICK_DOWN}  pause: ScaleUp\n"));
     namespace.scaled_deployment(2, &spec).await;
@@ -136,7 +136,7 @@ async fn a_direction_that_is_paused_is_told_and_the_other_is_not_paused() {
 }
 
 #[tokio::test]
-async fn after_its_time_of_silence_the_fallback_raises_and_never_lowers() {
+async fn the_fallback_scales_up_after_its_delay_and_never_down() {
     let namespace = Namespace::create(cluster(), "fallback");
     let spec = at_1s("  fallback: { afterSeconds: 3, replicas: 4 }\n");
     namespace.scaled_deployment(1, &spec).await;
@@ -209,7 +209,7 @@ async fn a_schedule_raises_the_floor_when_its_time_comes() {
 }
 
 #[tokio::test]
-async fn a_time_zone_that_does_not_exist_is_named() {
+async fn an_unknown_time_zone_is_reported() {
     let namespace = Namespace::create(cluster(), "zone");
     let schedule =
         "  schedules: [ { cron: '* * * * *', timezone: Mars/Olympus, minReplicas: 3 } ]\n";
@@ -236,7 +236,7 @@ async fn a_time_zone_that_does_not_exist_is_named() {
 }
 
 #[tokio::test]
-async fn who_sets_the_size_back_three_times_is_not_fought() {
+async fn pushscale_stops_writing_after_three_reverts() {
     let namespace = Namespace::create(cluster(), "fought");
     namespace.scaled_deployment(1, &at_1s("")).await;
     let aggregator = Aggregator::start(&namespace).await;
@@ -260,7 +260,7 @@ async fn who_sets_the_size_back_three_times_is_not_fought() {
 }
 
 #[tokio::test]
-async fn without_a_count_of_answers_the_metrics_are_called_incomplete() {
+async fn a_missing_completion_count_makes_the_metrics_incomplete() {
     let namespace = Namespace::create(cluster(), "incomplete");
     namespace.scaled_deployment(1, &at_1s("")).await;
     let aggregator = Aggregator::start(&namespace).await;

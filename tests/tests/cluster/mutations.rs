@@ -20,7 +20,7 @@ use crate::cluster;
 const COUNT: usize = 1500;
 
 #[tokio::test]
-async fn changed_push_scalers_are_answered_alike() {
+async fn mutated_pushscalers_get_the_same_answers() {
     let seeds: Vec<Value> = fs::read_dir(here("accepted"))
         .unwrap()
         .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
@@ -31,7 +31,7 @@ async fn changed_push_scalers_are_answered_alike() {
 }
 
 #[tokio::test]
-async fn every_keyword_of_a_definition_is_understood() {
+async fn every_keyword_of_a_crd_schema_is_validated() {
     let seeds: Vec<Value> = yaml(&here("keywords/specs.yaml"));
     let definition = here("keywords/definition.yaml");
     cluster()

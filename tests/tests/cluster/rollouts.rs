@@ -140,12 +140,12 @@ fn strategy(surge: &str, unavailable: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_ratio_twice_the_pods_for_a_while_change_nothing() {
+async fn ratio_keeps_the_replicas_during_a_full_surge() {
     surges(Algorithm::Ratio).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_the_model_twice_the_pods_for_a_while_change_nothing() {
+async fn model_keeps_the_replicas_during_a_full_surge() {
     surges(Algorithm::Model).await;
 }
 
@@ -158,12 +158,12 @@ async fn surges(algorithm: Algorithm) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_ratio_a_version_that_never_serves_changes_nothing_and_hides_no_overload() {
+async fn ratio_ignores_a_broken_rollout_and_still_sees_an_overload() {
     breaks(Algorithm::Ratio, 8..=8).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_the_model_a_version_that_never_serves_changes_nothing_and_hides_no_overload() {
+async fn model_ignores_a_broken_rollout_and_still_sees_an_overload() {
     // What has piled up meanwhile takes some more.
     breaks(Algorithm::Model, 7..=12).await;
 }
@@ -186,12 +186,12 @@ async fn breaks(algorithm: Algorithm, twice: std::ops::RangeInclusive<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_ratio_half_of_the_pods_missing_is_half_of_the_pods_coming() {
+async fn ratio_keeps_the_replicas_while_half_of_the_pods_are_replaced() {
     misses(Algorithm::Ratio, 4..=4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_the_model_half_of_the_pods_missing_is_no_reason_to_shrink() {
+async fn model_does_not_scale_down_while_half_of_the_pods_are_replaced() {
     // Those that serve are overloaded: what piles up is worked off by more.
     misses(Algorithm::Model, 4..=12).await;
 }
@@ -204,12 +204,12 @@ async fn misses(algorithm: Algorithm, sizes: std::ops::RangeInclusive<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_ratio_a_paused_rollout_scales_as_any_other() {
+async fn ratio_scales_a_paused_rollout() {
     pauses(Algorithm::Ratio).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_the_model_a_paused_rollout_scales_as_any_other() {
+async fn model_scales_a_paused_rollout() {
     pauses(Algorithm::Model).await;
 }
 

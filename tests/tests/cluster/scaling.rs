@@ -24,7 +24,7 @@ fn named(what: &str, algorithm: Algorithm) -> String {
 }
 
 #[tokio::test]
-async fn by_ratio_a_deployment_goes_up_with_the_wait_and_down_after_it() {
+async fn ratio_scales_a_deployment_up_and_down_with_the_queue_latency() {
     let reasons = [
         "New size: 3; reason: queue latency above target",
         "New size: 1; reason: All metrics below target",
@@ -33,7 +33,7 @@ async fn by_ratio_a_deployment_goes_up_with_the_wait_and_down_after_it() {
 }
 
 #[tokio::test]
-async fn by_the_model_a_deployment_goes_up_with_the_load_and_down_after_it() {
+async fn model_scales_a_deployment_up_and_down_with_the_load() {
     let reasons = [
         "New size: 3; reason: queue latency: requests have piled up",
         "New size: 2; reason: fewer replicas keep the target",
@@ -131,13 +131,13 @@ async fn goes_up_and_down(algorithm: Algorithm, described: &[&str]) {
 }
 
 #[tokio::test]
-async fn by_ratio_a_fall_waits_for_five_minutes_without_behavior() {
+async fn ratio_holds_a_scale_down_for_five_minutes_by_default() {
     let said = "proposals of the last 300 s hold it at 4 instead of 0";
     waits_for_five_minutes(Algorithm::Ratio, said).await;
 }
 
 #[tokio::test]
-async fn by_the_model_a_fall_waits_for_five_minutes_after_a_start() {
+async fn model_holds_a_scale_down_for_five_minutes_after_a_start() {
     let said = "4 replicas were found at the start";
     waits_for_five_minutes(Algorithm::Model, said).await;
 }
@@ -159,12 +159,12 @@ async fn waits_for_five_minutes(algorithm: Algorithm, said: &str) {
 }
 
 #[tokio::test]
-async fn by_ratio_silent_pods_hold_the_size_and_are_named() {
+async fn ratio_holds_and_names_pods_that_are_not_reporting() {
     silent_pods_are_named(Algorithm::Ratio).await;
 }
 
 #[tokio::test]
-async fn by_the_model_silent_pods_hold_the_size_and_are_named() {
+async fn model_holds_and_names_pods_that_are_not_reporting() {
     silent_pods_are_named(Algorithm::Model).await;
 }
 
@@ -192,7 +192,7 @@ async fn silent_pods_are_named(algorithm: Algorithm) {
 }
 
 #[tokio::test]
-async fn sizes_outside_the_bounds_are_corrected_and_zero_is_left_alone() {
+async fn replicas_outside_min_and_max_are_corrected_except_zero() {
     let namespace = Namespace::create(cluster(), "bounds");
     namespace.scaled_deployment(9, "").await;
     let _aggregator = Aggregator::start(&namespace).await;
@@ -218,13 +218,13 @@ async fn sizes_outside_the_bounds_are_corrected_and_zero_is_left_alone() {
 }
 
 #[tokio::test]
-async fn by_ratio_a_new_aggregator_keeps_what_the_old_one_told() {
+async fn ratio_keeps_the_replicas_and_the_status_after_an_aggregator_restart() {
     let said = "hold it at 5 instead of";
     a_new_aggregator_holds(Algorithm::Ratio, said).await;
 }
 
 #[tokio::test]
-async fn by_the_model_a_new_aggregator_keeps_what_the_old_one_told() {
+async fn model_keeps_the_replicas_and_the_status_after_an_aggregator_restart() {
     let said = "5 replicas were found at the start";
     a_new_aggregator_holds(Algorithm::Model, said).await;
 }
@@ -277,7 +277,7 @@ async fn a_new_aggregator_holds(algorithm: Algorithm, said: &str) {
 }
 
 #[tokio::test]
-async fn a_size_that_somebody_sets_is_decided_upon_anew() {
+async fn a_manual_scale_starts_a_new_decision() {
     let namespace = Namespace::create(cluster(), "byhand");
     namespace.scaled_deployment(2, RATIO).await;
     let aggregator = Aggregator::start(&namespace).await;

@@ -21,7 +21,7 @@ async fn a_stateful_set_is_scaled() {
 }
 
 #[tokio::test]
-async fn a_kind_of_somebody_elses_with_a_scale_is_scaled() {
+async fn a_custom_resource_with_a_scale_subresource_is_scaled() {
     let namespace = Namespace::create(cluster(), "custom");
     // Its size and its selector are where no built-in kind has them. The role is what a user adds for such a kind.
     namespace.apply(include_str!("custom-kind.yaml"));
@@ -64,7 +64,7 @@ async fn a_kind_of_somebody_elses_with_a_scale_is_scaled() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_not_there_is_named_and_scaled_once_it_is() {
+async fn a_missing_target_is_reported_and_scaled_once_it_exists() {
     let namespace = Namespace::create(cluster(), "absent");
     namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", "");
     namespace.scale("kindless", "apps/v1", "Deploymint", "torchserve", "");
@@ -111,7 +111,7 @@ async fn a_target_that_is_not_there_is_named_and_scaled_once_it_is() {
 }
 
 #[tokio::test]
-async fn a_write_meets_a_size_that_was_changed_meanwhile_and_leaves_it() {
+async fn a_write_does_not_override_a_concurrent_change() {
     let namespace = Namespace::create(cluster(), "conflict");
     namespace.deploy("Deployment", 2).await;
     let kubeconfig = kube::config::Kubeconfig::read_from(cluster().kubeconfig()).unwrap();

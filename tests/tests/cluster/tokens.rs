@@ -66,7 +66,7 @@ fn reviews(metrics: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_pod_reports_for_itself_with_a_token_of_its_own_and_nothing_else_passes() {
+async fn a_pod_authenticates_only_with_its_own_token() {
     let namespace = Namespace::create(cluster(), "tokens");
     let (aggregator, first, second) = two_pods(&namespace).await;
     assert_eq!(reviews(&aggregator.metrics().await), 2, "one a token");
@@ -131,7 +131,7 @@ fn altered(token: &str, claim: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_token_of_a_deleted_pod_is_refused_before_and_after_a_restart_of_the_aggregator() {
+async fn the_token_of_a_deleted_pod_is_rejected_before_and_after_an_aggregator_restart() {
     let namespace = Namespace::create(cluster(), "deleted-pod");
     let (aggregator, mut first, _) = two_pods(&namespace).await;
     namespace.kubectl(&["delete", "pod", &first.name, "--grace-period=0", "--force"]);
@@ -147,7 +147,7 @@ async fn the_token_of_a_deleted_pod_is_refused_before_and_after_a_restart_of_the
 }
 
 #[tokio::test]
-async fn a_flood_of_one_pod_does_no_harm_to_the_others() {
+async fn a_flood_from_one_pod_does_not_affect_other_pods() {
     let namespace = Namespace::create(cluster(), "flood");
     let (aggregator, flooder, mut other) = two_pods(&namespace).await;
     let push = aggregator.push;

@@ -5,7 +5,7 @@ use pushscale_cli::replay::{SAFER_THAN_THE_HPA, replay};
 use super::{SAMPLE, SEVERAL, cases};
 
 #[test]
-fn metrics_and_pods_in_the_opposite_order_are_decided_alike() {
+fn the_order_of_metrics_and_pods_does_not_matter() {
     for file in [SAMPLE, SEVERAL] {
         for mut case in cases(file) {
             if SAFER_THAN_THE_HPA.contains(&case.name.as_str()) {

@@ -5,12 +5,12 @@ use pushscale_cli::replay::{SAFER_THAN_THE_HPA, replay};
 use super::{SAMPLE, SEVERAL, cases};
 
 #[test]
-fn one_metric_as_the_hpa_pass_by_pass() {
+fn one_metric_decides_like_the_hpa_sync_by_sync() {
     assert_eq!(decided_alike(SAMPLE), (400, 4593));
 }
 
 #[test]
-fn several_metrics_as_the_hpa_pass_by_pass() {
+fn several_metrics_decide_like_the_hpa_sync_by_sync() {
     assert_eq!(decided_alike(SEVERAL), (56, 81));
 }
 

@@ -11,7 +11,7 @@ use super::{SAMPLE, SEVERAL, path};
 const SEED: u64 = 37_002;
 
 #[test]
-fn ours_decides_as_the_controller_in_random_worlds() {
+fn pushscale_decides_like_the_hpa_in_random_clusters() {
     let Some(recorder) = Recorder::for_test().unwrap() else {
         return;
     };

@@ -8,10 +8,10 @@ use pushscale_tests::fleet::until;
 use pushscale_tests::test_cluster::TestCluster;
 use serde_json::Value;
 
-use crate::stage::{Stage, assert_injected, kubectl, start_load, until_size};
+use crate::fixture::{Stage, assert_injected, kubectl, start_load, until_size};
 
 #[test]
-fn every_command_of_the_page_works_the_replicas_follow_a_load_and_nothing_is_lost_nor_left() {
+fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_requests() {
     let Some(Stage {
         cluster,
         mut reader,

@@ -9,6 +9,6 @@
     reason = "a test fails by panicking, and tells what it measured"
 )]
 
+mod fixture;
 mod installing;
 mod migrating;
-mod stage;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use pushscale_tests::document::Document;
 use pushscale_tests::fleet::until;
 
-use crate::stage::{Stage, start_load, until_size};
+use crate::fixture::{Stage, start_load, until_size};
 
 /// There is no metrics server here: it finds nothing to go by and leaves the size as it is, whatever comes.
 const HPA: &str = "\
@@ -20,7 +20,7 @@ spec:
 ";
 
 #[test]
-fn an_hpa_is_watched_replaced_and_brought_back() {
+fn an_hpa_is_observed_replaced_and_restored() {
     let Some(mut stage) = Stage::set("migrating") else {
         return;
     };

@@ -8,10 +8,10 @@
     reason = "a test fails by panicking"
 )]
 
-mod aggregator_away;
+mod aggregator_restart;
+mod load_step;
+mod not_reporting;
 mod scale_down;
-mod silence;
-mod step;
 
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

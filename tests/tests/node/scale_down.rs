@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::ground;
 
 #[test]
-fn five_pods_end_under_load_and_no_request_is_lost() {
+fn five_pods_terminate_under_load_without_lost_requests() {
     let Some(ground) = ground() else { return };
     let ground = &ground;
     let fleet = |name: &str, drain: bool| {
@@ -52,7 +52,7 @@ fn five_pods_end_under_load_and_no_request_is_lost() {
 }
 
 #[test]
-fn the_pod_that_has_most_to_do_is_the_last_to_go() {
+fn the_busiest_pod_is_deleted_last() {
     let Some(ground) = ground() else { return };
     let options = FleetOptions {
         replicas: 3,

@@ -24,7 +24,7 @@ fn torchserve() -> Value {
 }
 
 #[tokio::test]
-async fn a_question_is_answered_with_a_patch_and_each_other_request_with_a_sentence() {
+async fn a_review_is_answered_with_a_patch_and_other_requests_are_rejected() {
     let folder = folder("admission-answers");
     let stop = Shutdown::new();
     let injector = Injector::start(&folder, stop.clone()).await;
@@ -112,7 +112,7 @@ async fn a_question_is_answered_with_a_patch_and_each_other_request_with_a_sente
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_served_to_new_connections_and_open_ones_go_on() {
+async fn a_new_certificate_is_served_to_new_connections_and_open_ones_continue() {
     let folder = folder("admission-renewal");
     let stop = Shutdown::new();
     let injector = Injector::start(&folder, stop.clone()).await;
@@ -129,7 +129,7 @@ async fn a_new_certificate_is_served_to_new_connections_and_open_ones_go_on() {
 }
 
 #[tokio::test]
-async fn without_a_certificate_it_waits_and_is_not_ready() {
+async fn the_injector_waits_for_its_certificate_and_is_not_ready() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("admission-late");
     std::fs::remove_dir_all(&folder).ok();
     let stop = Shutdown::new();
@@ -147,7 +147,7 @@ async fn without_a_certificate_it_waits_and_is_not_ready() {
 /// A sidecar refuses a setting that it does not know, and then its pod does not start: what the injector says must be
 /// what the sidecar understands.
 #[test]
-fn every_injected_sidecar_understands_its_environment() {
+fn every_injected_sidecar_accepts_its_environment() {
     let mut sidecars = 0;
     for entry in std::fs::read_dir(repository().join("crates/injector/testdata")).unwrap() {
         let file = entry.unwrap().path().join("after.yaml");

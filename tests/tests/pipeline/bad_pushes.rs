@@ -43,7 +43,7 @@ async fn counted(world: &FakeCluster, outcome: &str) -> bool {
 }
 
 #[tokio::test]
-async fn each_bad_push_has_its_own_answer_and_its_own_count() {
+async fn every_invalid_push_has_its_own_error_and_outcome() {
     let world = world().await;
     let address = world.push;
     let post = |body: Vec<u8>| async move {
@@ -135,7 +135,7 @@ async fn each_bad_push_has_its_own_answer_and_its_own_count() {
 }
 
 #[tokio::test]
-async fn a_pod_that_floods_is_told_so_and_another_is_not_harmed() {
+async fn a_pod_that_pushes_too_often_is_rate_limited_alone() {
     let world = world().await;
     let mut too_soon = 0;
     for sequence in 1..=20 {
@@ -163,7 +163,7 @@ async fn a_pod_that_floods_is_told_so_and_another_is_not_harmed() {
 }
 
 #[tokio::test]
-async fn a_gigabyte_is_refused_by_its_announcement_and_by_its_length() {
+async fn an_oversized_body_is_rejected_by_content_length_and_while_reading() {
     let world = world().await;
     let announced =
         "POST /v1/readings HTTP/1.1\r\nhost: test\r\ncontent-length: 1073741824\r\n\r\n{";
@@ -191,7 +191,7 @@ async fn a_gigabyte_is_refused_by_its_announcement_and_by_its_length() {
 }
 
 #[tokio::test]
-async fn a_body_that_never_ends_is_given_up_on() {
+async fn an_unfinished_body_times_out() {
     let world = world().await;
     let begun = "POST /v1/readings HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n{";
     says(
@@ -204,7 +204,7 @@ async fn a_body_that_never_ends_is_given_up_on() {
 }
 
 #[tokio::test]
-async fn before_the_scalers_are_known_nothing_is_taken() {
+async fn pushes_are_rejected_until_the_scalers_are_listed() {
     let nowhere: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
     let mut world = FakeCluster::start_unlisted(nowhere).await;
     assert_eq!(http::get(world.admin, "/live").await.status, 200);
@@ -222,7 +222,7 @@ async fn before_the_scalers_are_known_nothing_is_taken() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_survived() {
+async fn garbage_that_is_not_http_is_survived() {
     let world = world().await;
     for garbage in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],

@@ -51,7 +51,7 @@ async fn state_of(metrics: SocketAddr, management: SocketAddr) -> (String, Strin
 }
 
 #[tokio::test]
-async fn each_kind_of_wrong_server_has_its_name() {
+async fn every_kind_of_bad_server_has_its_own_state() {
     let good = "# TYPE ts_inference_requests_total counter\n\
                 ts_inference_requests_total{model_name=\"m\",} 1.0\n";
     let cases = [
@@ -89,7 +89,7 @@ async fn each_kind_of_wrong_server_has_its_name() {
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_cut_at_the_cap() {
+async fn an_endless_body_is_cut_at_the_limit() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -111,7 +111,7 @@ async fn a_body_without_end_is_cut_at_the_cap() {
 }
 
 #[tokio::test]
-async fn a_management_port_that_is_something_else_leaves_the_metrics_readable() {
+async fn metrics_are_read_even_if_the_management_port_is_something_else() {
     let good = "ts_inference_requests_total{model_name=\"m\",} 1.0\n";
     let forbidden = r#"{"code":400,"type":"InvalidKeyException","message":"Token missing"}"#;
     let metrics = saying(page("200 OK", good)).await;

@@ -8,7 +8,7 @@ use pushscale_tests::sidecar::TestSidecar;
 use crate::support::{SOON, load, server};
 
 #[tokio::test]
-async fn every_request_that_is_there_is_answered_before_the_drain_is() {
+async fn the_drain_ends_after_the_last_request_completed() {
     let server = server().await;
     let sidecar = TestSidecar::start_unheard(&server.addresses()).await;
     // 40 at once for a worker that answers ten a second.
@@ -44,7 +44,7 @@ async fn every_request_that_is_there_is_answered_before_the_drain_is() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_holds_no_pod() {
+async fn a_drain_ends_at_once_if_the_server_is_not_running() {
     let server = server().await;
     let sidecar = TestSidecar::start_unheard(&server.addresses()).await;
     server.refuse(true);
@@ -56,7 +56,7 @@ async fn a_server_that_is_gone_holds_no_pod() {
 }
 
 #[tokio::test]
-async fn a_sidecar_that_is_told_to_stop_does_not_wait_for_a_frozen_server() {
+async fn shutdown_ends_the_drain_of_a_frozen_server() {
     let server = server().await;
     let sidecar = TestSidecar::start_unheard(&server.addresses()).await;
     server.freeze(true);

@@ -9,12 +9,12 @@
 )]
 
 mod admission;
+mod aggregator_replicas;
 mod bad_pushes;
 mod bad_servers;
-mod decided_again;
 mod draining;
-mod encrypted;
-mod leaving;
-mod loop_of_one;
-mod replicas_of_the_aggregator;
+mod replay;
+mod shutdown;
+mod single_pod;
 mod support;
+mod tls;

@@ -23,7 +23,7 @@ use pushscale_tests::test_cluster::{Shape, TestCluster};
 const TOKEN_SECONDS: u32 = 600;
 
 #[test]
-fn a_pod_outlives_its_token_and_the_old_one_is_refused() {
+fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
     if !Shape::Node.available() {
         return;
     }

@@ -9,7 +9,7 @@ use crate::leftovers::Traces;
 use pushscale_tests::test_cluster::TestCluster;
 
 #[test]
-fn up_exec_status_and_down() {
+fn up_exec_status_and_down_work() {
     let name = format!("cli{}", std::process::id());
     let up = cluster(&["up", "--shape", "control-plane", "--name", &name]);
     assert!(up.status.success(), "{up:?}");
@@ -38,7 +38,7 @@ fn up_exec_status_and_down() {
 }
 
 #[test]
-fn a_component_that_ends_is_named_with_its_log_and_nothing_is_left() {
+fn a_failed_component_is_reported_with_its_log_and_everything_is_removed() {
     // An etcd that does not start, found by the variable that the ecosystem has for such folders.
     let assets = folder("broken-etcd");
     write_program(&assets.join("etcd"), "echo the disk is on fire; exit 3");
@@ -63,7 +63,7 @@ fn a_component_that_ends_is_named_with_its_log_and_nothing_is_left() {
 }
 
 #[test]
-fn two_runs_side_by_side_build_each_program_once() {
+fn two_concurrent_runs_build_each_program_once() {
     let folder = folder("provision");
     let cache = folder.join("cache");
     let built = folder.join("built");

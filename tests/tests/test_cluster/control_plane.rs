@@ -32,7 +32,7 @@ fn a_deployment_gets_its_pod_objects() {
 }
 
 #[test]
-fn two_side_by_side_do_not_meet() {
+fn two_clusters_are_isolated_from_each_other() {
     let one = TestCluster::start(Shape::ControlPlane).unwrap();
     let other = TestCluster::start(Shape::ControlPlane).unwrap();
     one.kubectl(&["create", "namespace", "mine"]).unwrap();
@@ -66,7 +66,7 @@ fn a_component_can_be_paused_resumed_and_restarted() {
 }
 
 #[test]
-fn a_cluster_without_an_owner_lives_until_down() {
+fn a_cluster_without_an_owner_runs_until_down() {
     let name = format!("up{}", std::process::id());
     assert!(matches!(
         TestCluster::attach(&name),
@@ -89,7 +89,7 @@ fn a_cluster_without_an_owner_lives_until_down() {
 }
 
 #[test]
-fn a_bad_name_is_refused() {
+fn a_bad_name_is_rejected() {
     for name in ["", "Upper", "a/b", "-x", "a-name-that-is-too-long"] {
         let error = TestCluster::up(name, Shape::ControlPlane).unwrap_err();
         assert!(

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{PROBE, eventually, import_probe};
 
 #[test]
-fn two_nodes_side_by_side_then_dropped() {
+fn two_nodes_are_isolated_and_removed_when_dropped() {
     if !Shape::Node.available() {
         return;
     }

@@ -78,7 +78,7 @@ fn pods_run_and_reach_what_they_should() {
 }
 
 #[test]
-fn a_thread_can_enter_and_others_stay_outside() {
+fn a_thread_can_enter_the_network_while_others_stay_outside() {
     let Some(cluster) = shared_cluster() else {
         return;
     };

@@ -110,12 +110,12 @@ async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
 }
 
 #[tokio::test]
-async fn with_room_to_spare_and_then_in_overload() {
+async fn with_low_load_and_then_in_overload() {
     compare(ServerOptions::default(), &[(5.0, 4.0), (20.0, 4.0)]).await;
 }
 
 #[tokio::test]
-async fn with_a_full_queue_that_turns_most_away() {
+async fn with_a_full_queue_that_rejects_most_requests() {
     let options = ServerOptions {
         job_queue_size: 10,
         ..ServerOptions::default()

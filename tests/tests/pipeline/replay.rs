@@ -9,7 +9,7 @@ use pushscale_tests::sidecar::TestSidecar;
 use crate::support::{SOON, load, server, spec};
 
 #[tokio::test]
-async fn a_running_aggregator_is_replayed_without_a_difference() {
+async fn decisions_of_a_running_aggregator_replay_without_differences() {
     for algorithm in [Algorithm::Model, Algorithm::Ratio] {
         let mut world = FakeCluster::start_by(&spec(algorithm), 1).await;
         world.add_pod("torchserve-0").await;

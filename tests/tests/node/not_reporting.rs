@@ -38,7 +38,7 @@ fn stays(fleet: &Fleet<'_>, replicas: u32, seconds: u64) {
 }
 
 #[test]
-fn a_frozen_torchserve_holds_the_size_until_it_speaks_again() {
+fn a_frozen_torchserve_holds_the_replicas_until_it_reports_again() {
     by_both(a_frozen_torchserve_holds);
 }
 
@@ -84,7 +84,7 @@ fn a_frozen_torchserve_holds(algorithm: Algorithm) {
 }
 
 #[test]
-fn a_torchserve_in_log_mode_holds_the_size_and_the_message_says_what_to_set() {
+fn a_torchserve_in_log_mode_holds_the_replicas_and_the_message_names_the_setting() {
     by_both(log_mode_holds);
 }
 

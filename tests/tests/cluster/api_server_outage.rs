@@ -8,7 +8,7 @@ use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 /// In a cluster of its own: the others would not like their API server to stop.
 #[tokio::test]
-async fn an_api_server_that_stops_delays_the_write_and_nothing_is_lost() {
+async fn an_api_server_outage_only_delays_the_write() {
     let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
     install(&cluster);
     let namespace = Namespace::create(&cluster, "outage");

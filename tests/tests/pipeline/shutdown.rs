@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::support::{SOON, policy, server};
 
 #[tokio::test]
-async fn the_last_push_says_leaving_and_the_pod_counts_no_more() {
+async fn the_last_push_of_a_terminating_pod_removes_it_from_the_fleet() {
     let world = FakeCluster::start(policy(), 2).await;
     world.add_pod("torchserve-0").await;
     world.add_pod("torchserve-1").await;
@@ -38,7 +38,7 @@ async fn the_last_push_says_leaving_and_the_pod_counts_no_more() {
 }
 
 #[tokio::test]
-async fn a_push_in_hand_is_answered_after_the_stop() {
+async fn an_in_flight_push_is_answered_during_shutdown() {
     let world = FakeCluster::start(policy(), 1).await;
     let mut stream = TcpStream::connect(world.push).await.unwrap();
     let body = include_str!("../../../crates/protocol/testdata/overloaded-v1.json");

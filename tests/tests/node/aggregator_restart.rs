@@ -8,7 +8,7 @@ use pushscale_tests::fleet::{Fleet, FleetOptions, aggregator, until};
 use crate::ground;
 
 #[test]
-fn a_killed_aggregator_is_replaced_and_the_new_one_scales() {
+fn a_killed_aggregator_is_replaced_and_its_successor_scales() {
     let Some(ground) = ground() else { return };
     // One aggregator looks after both.
     let fleets = [Algorithm::Model, Algorithm::Ratio].map(|algorithm| {

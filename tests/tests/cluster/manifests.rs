@@ -92,10 +92,10 @@ fn report(wrong: &[String]) {
 
 /// The first line of each file is a comment with what kubectl must say. Here the same must be said, to the letter.
 #[test]
-fn bad_manifests_are_refused_in_words_that_name_the_field_here_too() {
-    let namespace = Namespace::create(cluster(), "refused");
+fn invalid_manifests_are_rejected_with_the_same_messages() {
+    let namespace = Namespace::create(cluster(), "rejected");
     let mut wrong = Vec::new();
-    for manifest in manifests("refused") {
+    for manifest in manifests("rejected") {
         let file = manifest.file.display();
         let said = match manifest.apply(&namespace) {
             Err(said) => said,
@@ -116,7 +116,7 @@ fn bad_manifests_are_refused_in_words_that_name_the_field_here_too() {
 }
 
 #[test]
-fn good_manifests_are_taken_with_the_same_defaults_here() {
+fn valid_manifests_are_accepted_with_the_same_defaults() {
     let namespace = Namespace::create(cluster(), "accepted");
     let mut wrong = Vec::new();
     for manifest in manifests("accepted") {
@@ -137,10 +137,10 @@ fn good_manifests_are_taken_with_the_same_defaults_here() {
 
 /// Where something is said here that kubectl does not say, the file tells both.
 #[test]
-fn what_is_answered_otherwise_here_is_known() {
+fn known_differences_to_kubectl_stay_as_recorded() {
     let namespace = Namespace::create(cluster(), "otherwise");
     let mut wrong = Vec::new();
-    for manifest in manifests("otherwise") {
+    for manifest in manifests("different-answers") {
         let file = manifest.file.display();
         let (Ok(there) | Err(there)) = manifest.apply(&namespace);
         let here = manifest.refused_here();
@@ -153,14 +153,14 @@ fn what_is_answered_otherwise_here_is_known() {
             }
         }
         if in_order(&here) == in_order(&there) {
-            wrong.push(format!("{file}: both say\n{here}\nIt belongs to refused/"));
+            wrong.push(format!("{file}: both say\n{here}\nIt belongs to rejected/"));
         }
     }
     report(&wrong);
 }
 
 #[test]
-fn what_is_not_given_is_what_most_want() {
+fn omitted_fields_get_their_defaults() {
     let namespace = Namespace::create(cluster(), "defaults");
     namespace.apply(
         "apiVersion: pushscale.dev/v1alpha1\nkind: PushScaler\n\

@@ -44,7 +44,7 @@ async fn say(aggregator: &Aggregator, pods: &mut [FakePod], load: Load) {
 }
 
 #[tokio::test]
-async fn the_emptiest_pods_go_and_the_others_carry_no_mark() {
+async fn the_idle_pods_are_deleted_first_and_the_others_keep_no_deletion_cost() {
     let namespace = Namespace::create(cluster(), "emptiest");
     namespace.deploy("Deployment", 8).await;
     let aggregator = Aggregator::start(&namespace).await;
@@ -82,7 +82,7 @@ async fn the_emptiest_pods_go_and_the_others_carry_no_mark() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_says_of_a_pod_stands_and_what_we_forgot_is_taken_back() {
+async fn a_foreign_deletion_cost_is_kept_and_a_stale_one_of_ours_is_removed() {
     let namespace = Namespace::create(cluster(), "theirs");
     namespace.deploy("Deployment", 4).await;
     let mut busy = namespace.run_pods(4).await;

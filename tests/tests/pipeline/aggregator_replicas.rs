@@ -23,7 +23,7 @@ async fn taken(world: &FakeCluster) -> u64 {
 }
 
 #[tokio::test]
-async fn a_dead_replica_delays_no_other() {
+async fn an_unresponsive_aggregator_does_not_delay_pushes_to_the_others() {
     // The dead one accepts and never answers: the worst kind.
     let replica = FakeCluster::start(policy(), 1).await;
     let dead = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -57,7 +57,7 @@ async fn a_dead_replica_delays_no_other() {
 }
 
 #[tokio::test]
-async fn an_aggregator_that_comes_back_is_told_the_newest_reading_within_seconds() {
+async fn a_restarted_aggregator_receives_only_the_newest_reading() {
     let first = FakeCluster::start(policy(), 1).await;
     let address: SocketAddr = (Ipv4Addr::LOCALHOST, first.push.port()).into();
     first.add_pod("torchserve-0").await;

@@ -10,7 +10,7 @@ use pushscale_tests::fleet::{Fleet, FleetOptions, until};
 use crate::{Ground, ground};
 
 #[test]
-fn replicas_follow_the_load_up_and_down_within_the_bounds() {
+fn replicas_follow_the_load_up_and_down_within_min_and_max() {
     let Some(ground) = ground() else { return };
     let ground = &ground;
     thread::scope(|both| {

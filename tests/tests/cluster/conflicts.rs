@@ -6,7 +6,7 @@ use pushscale_tests::namespace::{Aggregator, Namespace};
 use crate::{RATIO, cluster};
 
 #[tokio::test]
-async fn two_pushscalers_on_one_target_both_hold_until_one_goes() {
+async fn two_pushscalers_on_one_target_hold_until_one_is_deleted() {
     let namespace = Namespace::create(cluster(), "twice");
     namespace.deploy("Deployment", 1).await;
     namespace.scale("one", "apps/v1", "Deployment", "torchserve", RATIO);
@@ -36,7 +36,7 @@ async fn two_pushscalers_on_one_target_both_hold_until_one_goes() {
 }
 
 #[tokio::test]
-async fn an_hpa_on_the_same_target_is_named_and_not_fought() {
+async fn a_competing_hpa_is_reported_and_pushscale_stops_writing() {
     let namespace = Namespace::create(cluster(), "hpa");
     namespace.deploy("Deployment", 1).await;
     namespace.kubectl(&[

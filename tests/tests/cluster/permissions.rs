@@ -41,7 +41,7 @@ fn annotate(annotations: Value) -> Value {
 }
 
 #[tokio::test]
-async fn it_may_say_what_a_pod_costs_and_nothing_else() {
+async fn the_aggregator_may_set_the_deletion_cost_of_a_pod_and_nothing_else() {
     let namespace = Namespace::create(cluster(), "rights");
     namespace.deploy("Deployment", 1).await;
     let pod = namespace.run_pods(1).await.swap_remove(0).name;

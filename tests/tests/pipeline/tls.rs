@@ -66,7 +66,7 @@ async fn believing(ca: &Path, server: &EmulatedServer, world: &FakeCluster) -> T
 }
 
 #[tokio::test]
-async fn whoever_is_not_believed_gets_no_reading_until_the_ca_file_says_so() {
+async fn an_untrusted_aggregator_gets_no_reading_until_the_ca_file_changes() {
     let (ours, foreign) = (Authority::new("ours"), Authority::new("foreign"));
     let certificate = ServerCertificate::default();
     ours.certify(&certificate, LOCALHOST);
@@ -86,7 +86,7 @@ async fn whoever_is_not_believed_gets_no_reading_until_the_ca_file_says_so() {
 }
 
 #[tokio::test]
-async fn a_ca_file_that_is_not_there_yet_is_waited_for() {
+async fn the_sidecar_waits_for_a_missing_ca_file() {
     let ours = Authority::new("ours");
     let certificate = ServerCertificate::default();
     ours.certify(&certificate, LOCALHOST);
@@ -109,7 +109,7 @@ async fn a_ca_file_that_is_not_there_yet_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_is_not_believed() {
+async fn a_certificate_for_another_name_is_not_trusted() {
     let ours = Authority::new("ours");
     let certificate = ServerCertificate::default();
     ours.certify(&certificate, "aggregator.elsewhere.svc");
@@ -129,7 +129,7 @@ async fn a_certificate_for_another_name_is_not_believed() {
 }
 
 #[tokio::test]
-async fn plain_http_is_told_to_speak_tls_and_counted() {
+async fn plain_http_gets_an_error_and_is_counted() {
     let certificate = ServerCertificate::default();
     Authority::new("ours").certify(&certificate, LOCALHOST);
     let world = world(&certificate).await;

@@ -40,12 +40,12 @@ async fn until_told(world: &FakeCluster, what: &str) {
 }
 
 #[tokio::test]
-async fn by_ratio_an_overload_raises_the_size_and_its_end_lowers_it() {
+async fn ratio_scales_up_in_an_overload_and_down_after_it() {
     goes_up_and_down(Algorithm::Ratio, "queue latency: mean of 1 is").await;
 }
 
 #[tokio::test]
-async fn by_the_model_an_overload_raises_the_size_and_its_end_lowers_it() {
+async fn model_scales_up_in_an_overload_and_down_after_it() {
     goes_up_and_down(Algorithm::Model, "requests than usual are in the pods").await;
 }
 
@@ -70,12 +70,12 @@ async fn goes_up_and_down(algorithm: Algorithm, why: &str) {
 }
 
 #[tokio::test]
-async fn by_ratio_a_server_that_falls_silent_never_lowers_the_size() {
+async fn ratio_never_scales_down_while_a_server_is_not_reporting() {
     silence_holds(Algorithm::Ratio).await;
 }
 
 #[tokio::test]
-async fn by_the_model_a_server_that_falls_silent_never_lowers_the_size() {
+async fn model_never_scales_down_while_a_server_is_not_reporting() {
     silence_holds(Algorithm::Model).await;
 }
 
@@ -115,7 +115,7 @@ async fn silence_holds(algorithm: Algorithm) {
 }
 
 #[tokio::test]
-async fn by_ratio_a_stuck_worker_raises_the_size_although_no_counter_moves() {
+async fn ratio_scales_up_for_a_stuck_worker_although_no_counter_moves() {
     let (mut world, sidecar, load, _server) = stuck(Algorithm::Ratio).await;
     let (from, to) = world.next_write(SOON).await;
     assert!(from == 1 && to > 1, "{from} → {to}");
@@ -126,7 +126,7 @@ async fn by_ratio_a_stuck_worker_raises_the_size_although_no_counter_moves() {
 
 /// More pods of what answers nobody would help nobody: the queue model says so first.
 #[tokio::test]
-async fn by_the_model_a_stuck_worker_is_told() {
+async fn model_reports_a_stuck_worker() {
     let (world, sidecar, load, _server) = stuck(Algorithm::Model).await;
     until_told(&world, "NothingIsAnswered").await;
     // And goes on being told: readings come at any place in the seconds that are looked at.
@@ -157,12 +157,12 @@ async fn stuck(algorithm: Algorithm) -> (FakeCluster, TestSidecar, RunningLoad, 
 }
 
 #[tokio::test]
-async fn by_ratio_grpc_requests_count_although_the_latency_counters_ignore_them() {
+async fn ratio_counts_grpc_requests_although_the_latency_counters_ignore_them() {
     grpc_counts(Algorithm::Ratio).await;
 }
 
 #[tokio::test]
-async fn by_the_model_grpc_requests_count_although_the_latency_counters_ignore_them() {
+async fn model_counts_grpc_requests_although_the_latency_counters_ignore_them() {
     grpc_counts(Algorithm::Model).await;
 }
 
@@ -181,7 +181,7 @@ async fn grpc_counts(algorithm: Algorithm) {
 }
 
 #[tokio::test]
-async fn the_sidecar_tells_what_it_sees_even_while_nobody_listens() {
+async fn the_sidecar_serves_its_readings_while_the_aggregator_is_unreachable() {
     let server = server().await;
     let ports = server.addresses();
     let sidecar = TestSidecar::start_unheard(&ports).await;
