@@ -270,7 +270,7 @@ impl Aggregator {
             .env("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", "127.0.0.1:0")
             .env("PUSHSCALE_AGGREGATOR_NAMESPACE", &namespace.name)
             .env(
-                "PUSHSCALE_AGGREGATOR_LOG",
+                "PUSHSCALE_AGGREGATOR_LOG_LEVEL",
                 "info,pushscale_aggregator=debug",
             )
             .envs(more.iter().copied())

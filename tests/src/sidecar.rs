@@ -71,7 +71,7 @@ impl TestSidecar {
             ("PUSHSCALE_SIDECAR_METRICS_URL", &metrics),
             ("PUSHSCALE_SIDECAR_MANAGEMENT_URL", &management),
             ("PUSHSCALE_SIDECAR_LISTEN", "127.0.0.1:0"),
-            ("PUSHSCALE_SIDECAR_INTERVAL", "100ms"),
+            ("PUSHSCALE_SIDECAR_SCRAPE_INTERVAL", "100ms"),
             ("PUSHSCALE_SIDECAR_SCRAPE_TIMEOUT", "500ms"),
             ("PUSHSCALE_SIDECAR_PUSH_TIMEOUT", "500ms"),
             ("PUSHSCALE_SIDECAR_RESOLVE_INTERVAL", "200ms"),

@@ -11,14 +11,14 @@ use crate::config::Settings;
 pub struct LogFilter(Targets);
 
 impl LogFilter {
-    /// Reads the setting `log`: a level (`info`), or levels by module (`info,pushscale_aggregator=debug`).
+    /// Reads the setting `log_level`: a level (`info`), or levels by module (`info,pushscale_aggregator=debug`).
     pub fn from_settings(settings: &mut Settings) -> Self {
-        let text = settings.text("log", "info");
+        let text = settings.text("log_level", "info");
         let targets = text.parse().unwrap_or_else(|_| {
             let problem = format!(
                 "is {text:?}: it must be error, warn, info, debug or trace, or such levels by module"
             );
-            settings.add_error("log", problem);
+            settings.add_error("log_level", problem);
             Targets::new()
         });
         Self(targets)

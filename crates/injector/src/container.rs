@@ -137,7 +137,7 @@ fn environment(facts: &Facts<'_>, wishes: &Wishes, server: TorchServe<'_>) -> Ve
     for (name, value) in [
         ("METRICS_PATH", wishes.metrics_path.as_deref()),
         ("MANAGEMENT_TOKEN_FILE", wishes.token_file.as_deref()),
-        ("INTERVAL", wishes.interval.as_deref()),
+        ("SCRAPE_INTERVAL", wishes.interval.as_deref()),
         (
             "DRAIN_DEADLINE",
             wishes

@@ -12,7 +12,7 @@ use pushscale_protocol::SIDECAR_PORT;
 
 use crate::identity::Identity;
 use crate::push::PushConfig;
-use crate::scrape::{PortAddress, ScrapeConfig};
+use crate::scraper::{PortAddress, ScrapeConfig};
 use crate::torchserve::{MANAGEMENT_PORT, METRICS_PATH, METRICS_PORT};
 
 /// The prefix of the sidecar's environment variables.
@@ -25,8 +25,8 @@ pub struct Config {
     pub log: LogFilter,
     /// Where `/live`, `/ready`, `/metrics`, `/reading` and `/drain` are served.
     pub listen: SocketAddr,
-    /// How often the server is looked at.
-    pub interval: Duration,
+    /// How often the server is scraped at.
+    pub scrape_interval: Duration,
     /// Where the server is.
     pub scrape: ScrapeConfig,
     /// Where readings go.
@@ -62,7 +62,12 @@ impl Config {
         let config = Self {
             log: LogFilter::from_settings(&mut settings),
             listen: settings.address("listen", ([0, 0, 0, 0], SIDECAR_PORT).into()),
-            interval: settings.duration("interval", second, Duration::from_millis(100), minute),
+            scrape_interval: settings.duration(
+                "scrape_interval",
+                second,
+                Duration::from_millis(100),
+                minute,
+            ),
             scrape: ScrapeConfig {
                 metrics: metrics_address(&mut settings),
                 metrics_path: metrics_path(&mut settings),
@@ -74,13 +79,13 @@ impl Config {
             push: PushConfig {
                 aggregators: aggregators(&mut settings),
                 timeout: settings.duration("push_timeout", 2 * second, least, minute),
-                resolve_every: settings.duration(
+                resolve_interval: settings.duration(
                     "resolve_interval",
                     30 * second,
                     least,
                     60 * minute,
                 ),
-                authority: file(&mut settings, "ca_file").map(CaBundle::from_file),
+                ca_bundle: file(&mut settings, "ca_file").map(CaBundle::from_file),
                 token_file: file(&mut settings, "token_file"),
             },
             drain_deadline: settings.duration("drain_deadline", 25 * second, second, 60 * minute),
@@ -170,7 +175,7 @@ mod tests {
     #[test]
     fn four_variables_suffice() {
         let config = load(&[]).unwrap();
-        assert_eq!(config.interval, Duration::from_secs(1));
+        assert_eq!(config.scrape_interval, Duration::from_secs(1));
         assert_eq!(
             config.scrape.metrics,
             "http://127.0.0.1:8082".parse().unwrap()
@@ -190,8 +195,8 @@ mod tests {
             ("PUSHSCALE_SIDECAR_AGGREGATOR", "http://there:1/x"),
             ("PUSHSCALE_SIDECAR_METRICS_URL", "https://127.0.0.1:8082"),
             ("PUSHSCALE_SIDECAR_METRICS_PATH", "metrics"),
-            ("PUSHSCALE_SIDECAR_INTERVAL", "1ms"),
-            ("PUSHSCALE_SIDECAR_INTERVALL", "1s"),
+            ("PUSHSCALE_SIDECAR_SCRAPE_INTERVAL", "1ms"),
+            ("PUSHSCALE_SIDECAR_SCRAPE_INTERVALL", "1s"),
         ])
         .unwrap_err();
         assert_eq!(told.len(), 5, "{told:?}");

@@ -1,4 +1,4 @@
-//! One keep-alive HTTP/1.1 connection: every answer capped in size and time.
+//! One keep-alive HTTP/1.1 connection, with a size limit and a timeout for every response.
 
 use std::io;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::either::Either;
 
-/// A connection that is opened when needed and kept.
+/// A connection that is opened on demand and kept open.
 #[derive(Debug)]
 pub(crate) struct Connection<A> {
     address: A,
@@ -27,41 +27,41 @@ pub(crate) struct Connection<A> {
     open: Option<Open>,
 }
 
-/// Who must be at the other end, and who vouches for it.
+/// The expected server, and the CAs that its certificate must be from.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) name: String,
-    pub(crate) authority: CaBundle,
+    pub(crate) ca_bundle: CaBundle,
 }
 
-/// What an answer may take.
+/// Limits of one response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// From connecting to the last byte.
+    /// The timeout from connecting to the last byte.
     pub(crate) time: Duration,
-    /// Of the body, in bytes.
+    /// The maximum size of the body, in bytes.
     pub(crate) bytes: usize,
 }
 
-/// An answer, whole.
+/// A complete response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    #[error("cannot connect: {0}")]
+    #[error("failed to connect")]
     Unreachable(#[source] io::Error),
     #[error(transparent)]
     Untrusted(#[from] TlsError),
-    #[error("no answer within {} ms", .0.as_millis())]
+    #[error("no response within {} ms", .0.as_millis())]
     TimedOut(Duration),
-    #[error("the answer is larger than {0} bytes")]
+    #[error("the response is larger than {0} bytes")]
     TooLarge(usize),
-    #[error("the connection broke: {0}")]
+    #[error("the connection failed")]
     Broken(#[source] hyper::Error),
 }
 
@@ -73,7 +73,7 @@ struct Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        // An answer of a gigabyte must not go on arriving after we have given up on it.
+        // A response that is given up on must not continue to arrive.
         self.driver.abort();
     }
 }
@@ -89,20 +89,20 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
         }
     }
 
-    /// From now on over TLS, and only with this peer.
-    pub(crate) fn only_with(mut self, peer: Option<Peer>) -> Self {
+    /// Uses TLS and requires this peer, if there is one.
+    pub(crate) fn with_peer(mut self, peer: Option<Peer>) -> Self {
         self.peer = peer;
         self
     }
 
-    /// Sends a request and reads the whole answer. After a failure the next call connects anew.
+    /// Sends a request and reads the whole response. After a failure the next call opens a new connection.
     pub(crate) async fn send(
         &mut self,
         mut request: Request<Full<Bytes>>,
     ) -> Result<Answer, Failure> {
         request.headers_mut().insert(HOST, self.host.clone());
         let time = self.limits.time;
-        // Taken out, so that a failure or a cancellation at any await leaves no half-read connection behind.
+        // Taken out, so that a failure or a cancellation leaves no half-read connection behind.
         let open = self.open.take();
         let (answer, open) = timeout(time, self.exchange(open, request))
             .await
@@ -118,7 +118,7 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
     ) -> Result<(Answer, Open), Failure> {
         if let Some(mut open) = kept {
             match self.exchange_on(&mut open, request.clone()).await {
-                // The peer closed an idle connection, as it may at any time: that says nothing of the peer.
+                // The peer may close an idle connection at any time.
                 Err(Failure::Broken(error)) if is_closed_while_idle(&error) => {}
                 outcome => return outcome.map(|answer| (answer, open)),
             }
@@ -136,7 +136,7 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
         // The TLS stream is ten times as large, hence the box.
         let stream: Either<TcpStream, Box<ClientStream>> = match &self.peer {
             Some(peer) => {
-                let opened = peer.authority.open(&peer.name, stream).await?;
+                let opened = peer.ca_bundle.open(&peer.name, stream).await?;
                 Either::Right(Box::new(opened))
             }
             None => Either::Left(stream),
@@ -146,7 +146,7 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
             .map_err(Failure::Broken)?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
+                tracing::debug!(%error, "connection ended");
             }
         });
         Ok(Open {

@@ -1,8 +1,9 @@
-//! Who speaks: the pod, and this process in it.
+//! The identity of the sidecar: its pod, and this process in it.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use pushscale_protocol::{Pod, Push, Server, Sidecar, VERSION};
+use tokio::time::Instant;
 
 use crate::reading::Reading;
 use crate::torchserve::PROFILE;
@@ -16,35 +17,37 @@ pub struct Identity {
     instance: u64,
 }
 
-/// A reading with its number.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Numbered {
-    /// From 1.
+/// A reading with its sequence number.
+#[derive(Clone, Debug)]
+pub struct SequencedReading {
+    /// Counts the readings of this process, from 1.
     pub sequence: u64,
-    /// How often the server is looked at, in seconds.
+    /// When the server was scraped.
+    pub scraped_at: Instant,
+    /// The scrape interval, in seconds.
     pub interval_seconds: f64,
-    /// The pod is ending.
+    /// Whether the pod is terminating.
     pub leaving: bool,
-    /// What was read.
+    /// The measurements.
     pub reading: Reading,
 }
 
 impl Identity {
-    /// This process in that pod.
+    /// Identifies this process in the given pod.
     pub fn new(namespace: String, name: String, uid: String) -> Self {
         Self {
             namespace,
             name,
             uid,
-            // The standard library seeds its hash maps from the system's randomness: enough for telling
-            // two processes apart, and no crate more in the pod.
+            // The standard library seeds its hash maps from the system's randomness, which is enough to tell two
+            // processes apart without another dependency.
             instance: RandomState::new().build_hasher().finish(),
         }
     }
 
-    /// The message that says this reading, `age_seconds` after it was taken.
-    pub fn push<'a>(&'a self, numbered: &'a Numbered, age_seconds: f64) -> Push<'a> {
-        let reading = &numbered.reading;
+    /// Builds the push message of a reading, with its current age.
+    pub fn push<'a>(&'a self, sequenced: &'a SequencedReading) -> Push<'a> {
+        let reading = &sequenced.reading;
         Push {
             version: VERSION,
             pod: Pod {
@@ -56,11 +59,11 @@ impl Identity {
                 version: env!("CARGO_PKG_VERSION").into(),
                 instance: self.instance,
             },
-            sequence: numbered.sequence,
+            sequence: sequenced.sequence,
             clock_seconds: reading.at.as_secs_f64(),
-            age_seconds,
-            interval_seconds: numbered.interval_seconds,
-            leaving: numbered.leaving,
+            age_seconds: sequenced.scraped_at.elapsed().as_secs_f64(),
+            interval_seconds: sequenced.interval_seconds,
+            leaving: sequenced.leaving,
             server: Server {
                 profile: PROFILE.into(),
                 state: reading.state,

@@ -1,23 +1,23 @@
-//! Reads one TorchServe and pushes its queue latency to every aggregator: scrape, parse, read, push.
+//! Scrapes one TorchServe and pushes its queue latency to every aggregator: scrape, parse, read, push.
 
 mod config;
 mod connection;
 mod drain;
 pub mod exposition;
 mod identity;
-pub mod look;
 mod metrics;
 mod pages;
 mod push;
 pub mod reading;
 mod run;
-mod scrape;
+pub mod scrape;
+mod scrape_loop;
+mod scraper;
 mod ticker;
 pub mod torchserve;
-mod watch_server;
 
 pub use config::{Config, PREFIX};
-pub use identity::{Identity, Numbered};
+pub use identity::{Identity, SequencedReading};
 pub use push::PushConfig;
 pub use run::{Bound, RunError, bind};
-pub use scrape::{PortAddress, ScrapeConfig, Scraper};
+pub use scraper::{PortAddress, ScrapeConfig, Scraper};

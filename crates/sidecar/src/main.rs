@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     };
     logging::init(&config.log);
 
-    // One thread, and one more for a look-up of the aggregator's name now and then: the sidecar shares its pod
+    // One thread, and one more for a scrape-up of the aggregator's name now and then: the sidecar shares its pod
     // with a model server.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

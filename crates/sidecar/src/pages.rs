@@ -1,4 +1,4 @@
-//! The sidecar's own pages: `/reading`, the answer to "what does it see?", and `/drain`.
+//! The sidecar's own pages: `/reading`, the newest reading, and `/drain`.
 
 use std::sync::Arc;
 
@@ -9,14 +9,13 @@ use pushscale_protocol::DRAIN_PATH;
 use tokio::sync::watch;
 
 use crate::drain::Drain;
-use crate::identity::Identity;
-use crate::push::Taken;
+use crate::identity::{Identity, SequencedReading};
 
 /// The sidecar's own pages.
 #[derive(Debug)]
 pub(crate) struct SidecarPages {
     pub(crate) identity: Arc<Identity>,
-    pub(crate) newest: watch::Receiver<Option<Arc<Taken>>>,
+    pub(crate) newest: watch::Receiver<Option<Arc<SequencedReading>>>,
     pub(crate) drain: Drain,
 }
 
@@ -31,18 +30,19 @@ impl Pages for SidecarPages {
 }
 
 impl SidecarPages {
-    /// The newest reading as it would be pushed now, whether or not an aggregator takes it.
+    /// Returns the newest reading as it would be pushed now, whether or not an aggregator accepts it.
     fn reading(&self) -> Reply {
-        let Some(taken) = self.newest.borrow().clone() else {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "no look taken yet\n");
+        let Some(newest) = self.newest.borrow().clone() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "not scraped yet\n");
         };
-        let age = taken.at.elapsed().as_secs_f64();
-        let push = self.identity.push(&taken.numbered, age);
-        match serde_json::to_vec_pretty(&push) {
+        match serde_json::to_vec_pretty(&self.identity.push(&newest)) {
             Ok(body) => json(StatusCode::OK, body),
             Err(error) => {
-                tracing::error!(%error, "a reading cannot be written as JSON");
-                text(StatusCode::INTERNAL_SERVER_ERROR, "see the log\n")
+                tracing::error!(%error, "failed to encode the reading");
+                text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "failed to encode the reading\n",
+                )
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The sidecar from its first port to its last push.
+//! Wires the sidecar together and runs it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::drain;
 use crate::metrics::Metrics;
 use crate::pages::SidecarPages;
 use crate::push::{self, Shared};
-use crate::scrape::Scraper;
+use crate::scrape_loop::ScrapeLoop;
+use crate::scraper::Scraper;
 use crate::ticker::Ticker;
-use crate::watch_server::WatchServer;
 
-/// How long the last push may take. A pod's grace period is 30 s and TorchServe's own end comes first.
-const GOODBYE: Duration = Duration::from_secs(3);
+/// The timeout of the last push. A pod's grace period is 30 s, and TorchServe's own shutdown comes first.
+const LAST_PUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A sidecar whose port is taken.
+/// A sidecar whose port is bound.
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
@@ -35,89 +35,89 @@ pub struct Bound {
 /// Why a sidecar ended.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// Its port is not to be had.
+    /// The port could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The kernel has no signals or no timers for us.
+    /// The kernel refused a signal handler or a timer.
     #[error("failed to set up signals and timers")]
     Kernel(#[from] std::io::Error),
-    /// A part of it ended that should not have.
+    /// A task ended before shutdown.
     #[error(transparent)]
     TaskExited(#[from] TaskExited),
 }
 
-/// Takes the sidecar's port.
+/// Binds the sidecar's port.
 ///
 /// # Errors
-/// If the port is not to be had.
+/// If the port cannot be bound.
 pub async fn bind(config: Config) -> Result<Bound, RunError> {
     let admin = http_server::bind("admin", config.listen).await?;
     Ok(Bound { config, admin })
 }
 
 impl Bound {
-    /// Where `/live`, `/ready`, `/metrics`, `/reading` and `/drain` are served.
+    /// Returns the address of `/live`, `/ready`, `/metrics`, `/reading` and `/drain`.
     pub fn address(&self) -> SocketAddr {
         self.admin.address()
     }
 
-    /// Looks and pushes until `stop`, then says *leaving* and ends.
+    /// Scrapes and pushes until `shutdown`, then pushes a last reading marked as *leaving*.
     ///
     /// # Errors
-    /// If a part ended that should not have.
-    pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
+    /// If a task ends before shutdown.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
         let Self { config, admin } = self;
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let readiness = Readiness::default();
         let identity = Arc::new(config.identity);
         let (publish, newest) = watch::channel(None);
-        let (pace_asked, pace) = mpsc::channel(4);
-        let (lost_told, lost) = mpsc::channel(1);
+        let (intervals_tx, intervals) = mpsc::channel(4);
+        let (unreachable_tx, unreachable) = mpsc::channel(1);
 
-        let (drain, drains) = drain::new(config.drain_deadline, metrics.clone(), stop.clone());
+        let (drain, drains) = drain::new(config.drain_deadline, metrics.clone(), shutdown.clone());
 
         let mut tasks = Tasks::default();
-        let first_look = readiness.latch();
-        let watch_server = WatchServer {
+        let first_scrape = readiness.latch();
+        let scrape_loop = ScrapeLoop {
             scraper: Scraper::new(&config.scrape),
-            interval: config.interval,
-            ticker: Ticker::new(config.interval)?,
-            pace,
+            interval: config.scrape_interval,
+            ticker: Ticker::new(config.scrape_interval)?,
+            intervals,
             publish,
             drains,
             metrics: metrics.clone(),
         };
         tasks.spawn(
-            "the look at the server",
-            watch_server.run(first_look, stop.clone()),
+            "scrape loop",
+            scrape_loop.run(first_scrape, shutdown.clone()),
         );
         let shared = Shared {
             identity: Arc::clone(&identity),
             newest: newest.clone(),
-            pace: pace_asked,
-            lost: lost_told,
+            intervals: intervals_tx,
+            unreachable: unreachable_tx,
             metrics,
         };
-        tasks.spawn("the push", push::run(config.push, shared, lost));
-        let page = SidecarPages {
+        tasks.spawn("push", push::run(config.push, shared, unreachable));
+        let pages = SidecarPages {
             identity,
             newest,
             drain,
         };
-        // Probes, the drain's hook and a person's curl: few connections, and a small memory. A stranger that holds all it
-        // may keeps neither the kubelet's probe nor its hook out.
+        // Probes, the preStop hook and an operator's curl need few connections and little memory. One client that uses
+        // all it may keeps neither the kubelet's probe nor its hook out.
         let limits = Limits {
             connections: 64,
             connections_per_address: 8,
             grace: Duration::from_secs(1),
             ..Limits::default()
         };
-        let pages = Admin::new(readiness, registry, page);
-        tasks.spawn("the admin server", admin.serve(limits, pages, stop.clone()));
+        let pages = Admin::new(readiness, registry, pages);
+        tasks.spawn("admin server", admin.serve(limits, pages, shutdown.clone()));
 
-        if !tasks.run_until(&stop, GOODBYE).await? {
-            tracing::warn!("the last push was cut off");
+        if !tasks.run_until(&shutdown, LAST_PUSH_TIMEOUT).await? {
+            tracing::warn!("last push timed out");
         }
         Ok(())
     }

@@ -1,13 +1,13 @@
-//! What one look at a server shows, in neutral words: no profile's names, no rules yet.
+//! What one scrape a server shows, in neutral words: no profile's names, no rules yet.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pushscale_protocol::PortState;
 
-/// One look at both ports of a server.
+/// One scrape both ports of a server.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct Scrape {
     /// When, on the sidecar's monotonic clock since its start.
     pub at: Duration,
     /// The metrics port, or why it says nothing.

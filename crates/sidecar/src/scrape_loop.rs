@@ -1,4 +1,4 @@
-//! Looks at the server at a steady pace and publishes each reading.
+//! Scrapes the server at a fixed interval and publishes each reading.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,135 +10,130 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::drain::{self, DrainWatch};
-use crate::identity::Numbered;
+use crate::identity::SequencedReading;
 use crate::metrics::Metrics;
-use crate::push::Taken;
 use crate::reading::Reader;
-use crate::scrape::Scraper;
+use crate::scraper::Scraper;
 use crate::ticker::Ticker;
 
-/// The slowest pace that an aggregator may ask for.
-const SLOWEST: Duration = Duration::from_secs(3600);
+/// The longest interval that an aggregator may ask for.
+const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Ticks are not exact, and a reading must not wait for the next one because of that.
-const NEARLY: Duration = Duration::from_millis(50);
+/// Ticks are not exact, and a reading that is due must not wait for the next tick because of that.
+const TICK_TOLERANCE: Duration = Duration::from_millis(50);
 
-pub(crate) struct WatchServer {
+pub(crate) struct ScrapeLoop {
     pub(crate) scraper: Scraper,
     pub(crate) interval: Duration,
     pub(crate) ticker: Ticker,
-    pub(crate) pace: mpsc::Receiver<f64>,
-    pub(crate) publish: watch::Sender<Option<Arc<Taken>>>,
+    pub(crate) intervals: mpsc::Receiver<f64>,
+    pub(crate) publish: watch::Sender<Option<Arc<SequencedReading>>>,
     pub(crate) drains: DrainWatch,
     pub(crate) metrics: Metrics,
 }
 
-impl WatchServer {
-    /// Runs until `stop`, then publishes one last reading that says *leaving*, and drops the channel.
-    pub(crate) async fn run(mut self, first_look: ReadinessLatch, stop: Shutdown) {
-        let mut first_look = Some(first_look);
+impl ScrapeLoop {
+    /// Runs until `shutdown`, then publishes a last reading marked as *leaving* and drops the channel.
+    pub(crate) async fn run(mut self, first_scrape: ReadinessLatch, shutdown: Shutdown) {
+        let mut first_scrape = Some(first_scrape);
         let mut reader = Reader::default();
         let mut sequence = 0;
         let mut last_state = None;
-        let mut every = self.interval;
+        let mut interval = self.interval;
         let mut draining = false;
         let mut published: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = self.ticker.tick() => {}
-                Some(seconds) = self.pace.recv() => {
-                    let asked = self.pace_of(seconds);
-                    if asked != every {
-                        tracing::info!(seconds = asked.as_secs_f64(), "the aggregator sets the pace");
-                        every = asked;
-                        self.look_every(every, draining);
+                Some(seconds) = self.intervals.recv() => {
+                    let requested = self.clamp_interval(seconds);
+                    if requested != interval {
+                        tracing::info!(seconds = requested.as_secs_f64(), "scrape interval set by the aggregator");
+                        interval = requested;
+                        self.set_interval(interval, draining);
                     }
                     continue;
                 }
-                Ok(()) = self.drains.hands.changed() => {
-                    if self.drains.is_asked() != draining {
+                Ok(()) = self.drains.requests.changed() => {
+                    if self.drains.is_requested() != draining {
                         draining = !draining;
-                        self.look_every(every, draining);
+                        self.set_interval(interval, draining);
                     }
                     continue;
                 }
-                () = stop.cancelled() => break,
+                () = shutdown.cancelled() => break,
             }
             let began = Instant::now();
-            let look = tokio::select! {
-                look = self.scraper.look() => look,
-                () = stop.cancelled() => break,
+            let scrape = tokio::select! {
+                scrape = self.scraper.scrape() => scrape,
+                () = shutdown.cancelled() => break,
             };
-            let bad_lines = look.metrics.as_ref().map_or(0, |page| page.bad_lines);
-            let reading = reader.read(&look);
-            self.drains.observe(began, &look, &reading);
-            self.metrics.looked(reading.state, bad_lines);
+            let bad_lines = scrape.metrics.as_ref().map_or(0, |page| page.bad_lines);
+            let reading = reader.read(&scrape);
+            self.drains.observe(began, &scrape, &reading);
+            self.metrics.scraped(reading.state, bad_lines);
             if last_state.replace(reading.state) != Some(reading.state) {
-                tell(reading.state);
+                log_state(reading.state);
             }
-            first_look.take();
-            // A drain's looks are for itself: a fleet that shrinks must not push ten times as often.
-            if draining && published.is_some_and(|at| at.elapsed() + NEARLY < every) {
+            first_scrape.take();
+            // The additional scrapes of a drain are not pushed: a scale-down must not multiply the push rate.
+            if draining && published.is_some_and(|at| at.elapsed() + TICK_TOLERANCE < interval) {
                 continue;
             }
             published = Some(Instant::now());
             sequence += 1;
-            self.publish.send_replace(Some(Arc::new(Taken {
-                at: Instant::now(),
-                numbered: Numbered {
-                    sequence,
-                    interval_seconds: every.as_secs_f64(),
-                    leaving: false,
-                    reading,
-                },
+            self.publish.send_replace(Some(Arc::new(SequencedReading {
+                sequence,
+                scraped_at: Instant::now(),
+                interval_seconds: interval.as_secs_f64(),
+                leaving: false,
+                reading,
             })));
         }
-        self.say_goodbye();
+        self.publish_last();
     }
 
-    /// A pace whose first look is at once.
-    fn look_every(&mut self, every: Duration, draining: bool) {
-        let pace = if draining {
-            every.min(drain::LOOK_EVERY)
+    /// Restarts the ticker; the next tick is immediate.
+    fn set_interval(&mut self, interval: Duration, draining: bool) {
+        let interval = if draining {
+            interval.min(drain::DRAIN_SCRAPE_INTERVAL)
         } else {
-            every
+            interval
         };
-        match Ticker::new(pace) {
+        match Ticker::new(interval) {
             Ok(ticker) => self.ticker = ticker,
-            Err(error) => tracing::warn!(%error, "no new timer, the old pace is kept"),
+            Err(error) => tracing::warn!(%error, "failed to create a timer, keeping the interval"),
         }
     }
 
-    /// Never faster than configured: the configured pace is what the model server was found to bear.
-    fn pace_of(&self, seconds: f64) -> Duration {
+    /// Never shorter than configured: the configured interval is the load that the model server was sized for.
+    fn clamp_interval(&self, seconds: f64) -> Duration {
         Duration::try_from_secs_f64(seconds)
             .unwrap_or(self.interval)
-            .clamp(self.interval, SLOWEST)
+            .clamp(self.interval, MAX_INTERVAL)
     }
 
-    fn say_goodbye(&self) {
+    fn publish_last(&self) {
         let last = self.publish.borrow().clone();
         if let Some(last) = last {
-            let mut numbered = last.numbered.clone();
-            numbered.sequence += 1;
-            numbered.leaving = true;
-            self.publish.send_replace(Some(Arc::new(Taken {
-                at: last.at,
-                numbered,
+            self.publish.send_replace(Some(Arc::new(SequencedReading {
+                sequence: last.sequence + 1,
+                leaving: true,
+                ..SequencedReading::clone(&last)
             })));
         }
     }
 }
 
-fn tell(state: State) {
+fn log_state(state: State) {
     match state {
         State::Ready | State::NoSamplesYet | State::WarmingUp => {
-            tracing::info!(?state, "the server answers");
+            tracing::info!(?state, "the server responds");
         }
         State::Empty => tracing::warn!(
             ?state,
             "the metrics page is empty: set metrics_mode=prometheus in config.properties"
         ),
-        _ => tracing::warn!(?state, "the server says nothing of its queue"),
+        _ => tracing::warn!(?state, "no queue metrics from the server"),
     }
 }

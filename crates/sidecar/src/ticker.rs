@@ -2,7 +2,7 @@
 //!
 //! tokio's timer wheel wakes a process twice for a tick of a second (once to move the timer to a finer wheel,
 //! once to fire) and once more through its own wake-up descriptor. A wake-up of a sleeping core costs about
-//! 100 µs of it on the machines where this was measured, and a look takes five: the kernel's own timer, read
+//! 100 µs of it on the machines where this was measured, and a scrape takes five: the kernel's own timer, read
 //! through the same descriptor poll as the sockets, saves two of seven.
 
 use std::time::Duration;

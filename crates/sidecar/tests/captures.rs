@@ -16,8 +16,8 @@ use std::{env, fs};
 
 use pushscale_protocol::PortState;
 use pushscale_sidecar::exposition;
-use pushscale_sidecar::look::Look;
 use pushscale_sidecar::reading::{Reader, Reading};
+use pushscale_sidecar::scrape::Scrape;
 use pushscale_sidecar::torchserve::{Queues, read_page};
 
 use stories::{folder_of, play, testdata};
@@ -147,12 +147,12 @@ fn a_restart_is_a_new_baseline_and_no_number_is_invented() {
         "after-restart-3-requests.prom",
     ];
     for (second, page) in pages.iter().enumerate() {
-        let look = Look {
+        let scrape = Scrape {
             at: Duration::from_secs(second as u64),
             metrics: Ok(read_page(&fs::read(folder.join(page)).unwrap())),
             management: None,
         };
-        writeln!(told, "{}", tell(&reader.read(&look))).unwrap();
+        writeln!(told, "{}", tell(&reader.read(&scrape))).unwrap();
     }
     let mut wrong = Vec::new();
     compare("restart.txt", &told, &mut wrong);
@@ -171,7 +171,7 @@ fn single_pages_are_read_for_what_they_are() {
         "continuous-batching-1-request.prom",
     ] {
         let body = fs::read(testdata().join("torchserve").join(file)).unwrap();
-        let reading = Reader::default().read(&Look {
+        let reading = Reader::default().read(&Scrape {
             at: Duration::ZERO,
             metrics: Ok(read_page(&body)),
             management: None,
@@ -179,7 +179,7 @@ fn single_pages_are_read_for_what_they_are() {
         writeln!(told, "{file}\n{}", tell(&reading)).unwrap();
     }
     for port in [PortState::Empty, PortState::Refused, PortState::Frozen] {
-        let reading = Reader::default().read(&Look {
+        let reading = Reader::default().read(&Scrape {
             at: Duration::ZERO,
             metrics: Err(port),
             management: None,

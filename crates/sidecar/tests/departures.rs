@@ -1,5 +1,5 @@
 //! TorchServe does not count how many requests left. What is worked out is held against what the captured servers
-//! answered, look by look, and against what their clients saw in the end.
+//! answered, scrape by scrape, and against what their clients saw in the end.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,10 +15,10 @@ use std::fs;
 use std::time::Duration;
 
 use pushscale_protocol::{Model, PortState};
-use pushscale_sidecar::look::{Counters, Host, Look, Page, Queue};
 use pushscale_sidecar::reading::{Reader, Reading};
+use pushscale_sidecar::scrape::{Counters, Host, Page, Queue, Scrape};
 
-use stories::{folder_of, looks, play};
+use stories::{folder_of, play, scrapes};
 
 /// A page and the description of the queue are some milliseconds apart, and a batch may end in between.
 const JITTER: f64 = 1.5;
@@ -47,18 +47,18 @@ fn near(found: Option<f64>, truth: f64, by: f64, what: &str) {
 #[test]
 fn answers_are_those_that_the_server_counted() {
     for (story, hands) in STORIES {
-        let looks = looks(&folder_of(story), true);
-        let host = |look: usize| looks[look].metrics.as_ref().unwrap().host;
-        let moved = |look, of: fn(Host) -> Option<f64>| {
-            of(host(look)).unwrap_or_default() - of(host(0)).unwrap_or_default()
+        let scrapes = scrapes(&folder_of(story), true);
+        let host = |scrape: usize| scrapes[scrape].metrics.as_ref().unwrap().host;
+        let moved = |scrape, of: fn(Host) -> Option<f64>| {
+            of(host(scrape)).unwrap_or_default() - of(host(0)).unwrap_or_default()
         };
-        for (look, reading) in play(&folder_of(story), true).iter().enumerate() {
+        for (scrape, reading) in play(&folder_of(story), true).iter().enumerate() {
             let model = &reading.models[0];
-            let what = format!("{story} at {look} s");
+            let what = format!("{story} at {scrape} s");
             // The capturing script itself asked twice a second.
-            let truth = moved(look, |host| host.succeeded) - 2.0 * look as f64;
+            let truth = moved(scrape, |host| host.succeeded) - 2.0 * scrape as f64;
             near(model.answered_total, truth, hands + JITTER, &what);
-            let refused = moved(look, |host| host.failed);
+            let refused = moved(scrape, |host| host.failed);
             assert_eq!(model.refused_total, Some(refused), "{what}");
         }
     }
@@ -103,44 +103,51 @@ fn grpc_and_requests_that_waited_for_the_model_leave_as_the_queue_shrinks() {
 
 #[test]
 fn nobody_who_waits_in_a_new_server_has_been_answered() {
-    // The server is found starting; when it is looked at next, 19 requests wait for its model.
+    // The server is found starting; when it is scraped at next, 19 requests wait for its model.
     let mut reader = Reader::default();
-    let starting = Look {
+    let starting = Scrape {
         at: Duration::from_secs(1),
         metrics: Err(PortState::Refused),
         management: None,
     };
     reader.read(&starting);
-    let looks = looks(&folder_of("load-during-model-load-then-2-workers"), true);
-    for look in &looks[2..4] {
-        let reading = reader.read(look);
+    let scrapes = scrapes(&folder_of("load-during-model-load-then-2-workers"), true);
+    for scrape in &scrapes[2..4] {
+        let reading = reader.read(scrape);
         assert!(reading.models[0].pending >= Some(19.0), "{reading:?}");
         near(reading.models[0].answered_total, 0.0, 0.0, "all wait");
     }
-    let readings: Vec<Reading> = looks[4..].iter().map(|look| reader.read(look)).collect();
+    let readings: Vec<Reading> = scrapes[4..]
+        .iter()
+        .map(|scrape| reader.read(scrape))
+        .collect();
     near(readings[4].models[0].answered_total, 40.0, 2.0, "all of it");
 }
 
 #[test]
 fn a_restart_begins_all_counts_anew() {
-    let full = looks(&folder_of("queue-full-q20-20rps-100ms"), true);
-    let light = looks(&folder_of("light-2rps-100ms"), true);
+    let full = scrapes(&folder_of("queue-full-q20-20rps-100ms"), true);
+    let light = scrapes(&folder_of("light-2rps-100ms"), true);
     for seen_away in [true, false] {
         let mut reader = Reader::default();
-        let before = full.iter().map(|look| reader.read(look)).last().unwrap();
+        let before = full
+            .iter()
+            .map(|scrape| reader.read(scrape))
+            .last()
+            .unwrap();
         assert!(before.models[0].answered_total > Some(80.0), "{before:?}");
-        let later = |look: &Look| Look {
-            at: look.at + Duration::from_secs(20),
-            ..look.clone()
+        let later = |scrape: &Scrape| Scrape {
+            at: scrape.at + Duration::from_secs(20),
+            ..scrape.clone()
         };
         if seen_away {
-            reader.read(&Look {
+            reader.read(&Scrape {
                 at: Duration::from_secs(19),
                 metrics: Err(PortState::Refused),
                 management: None,
             });
         }
-        let mut after = light.iter().map(|look| reader.read(&later(look)));
+        let mut after = light.iter().map(|scrape| reader.read(&later(scrape)));
         let first = after.next().unwrap();
         assert_eq!(first.counter_epoch, 1);
         assert_eq!(first.models[0].refused_total, Some(0.0));
@@ -170,18 +177,18 @@ fn counts_go_down_only_with_a_restart() {
 #[test]
 fn while_the_queue_is_not_told_answers_are_unknown_and_right_again_after_it() {
     let mut reader = Reader::default();
-    let looks = looks(&folder_of("overload-20rps-100ms"), true);
-    for (second, look) in looks.iter().enumerate() {
+    let scrapes = scrapes(&folder_of("overload-20rps-100ms"), true);
+    for (second, scrape) in scrapes.iter().enumerate() {
         let silent = (5..9).contains(&second);
-        let look = Look {
+        let scrape = Scrape {
             management: if silent {
                 Some(Err(PortState::Frozen))
             } else {
-                look.management.clone()
+                scrape.management.clone()
             },
-            ..look.clone()
+            ..scrape.clone()
         };
-        let model = reader.read(&look).models.remove(0);
+        let model = reader.read(&scrape).models.remove(0);
         assert_eq!(model.answered_total.is_none(), silent, "{second} s");
         assert_eq!(model.in_service.is_none(), silent, "{second} s");
         if second == 9 {
@@ -239,9 +246,9 @@ impl Server {
         queue.capacity_left = places - pending;
     }
 
-    fn look(&mut self, reader: &mut Reader) -> BTreeMap<String, Model<'static>> {
+    fn scrape(&mut self, reader: &mut Reader) -> BTreeMap<String, Model<'static>> {
         let of = |(name, (counters, _)): (&&str, &(Counters, Queue))| (name.to_string(), *counters);
-        let look = Look {
+        let scrape = Scrape {
             at: Duration::from_secs(self.second),
             metrics: Ok(Page {
                 models: self.models.iter().map(of).collect(),
@@ -259,7 +266,7 @@ impl Server {
                 .collect())),
         };
         self.second += 1;
-        let models = reader.read(&look).models;
+        let models = reader.read(&scrape).models;
         models
             .into_iter()
             .map(|model| (model.name.to_string(), model))
@@ -271,19 +278,19 @@ impl Server {
 fn of_two_models_the_one_with_the_full_queue_turned_them_away() {
     let mut reader = Reader::default();
     let mut server = Server::new(&["full", "idle"], 20.0);
-    server.look(&mut reader);
-    // 30 a second at 10 a second, 20 places: from the second second on 20 are turned away. The look finds the queue
+    server.scrape(&mut reader);
+    // 30 a second at 10 a second, 20 places: from the second second on 20 are turned away. The scrape finds the queue
     // between two batches now and then.
     server.model("full", 30.0, 20.0, 9.0);
     server.model("idle", 4.0, 0.0, 4.0);
-    server.look(&mut reader);
+    server.scrape(&mut reader);
     let mut rejected = 0.0;
     for second in 1..=30 {
         server.model("full", 30.0, 20.0 - f64::from(second % 2), 10.0);
         server.model("idle", 4.0, 0.0, 4.0);
         rejected += if second % 2 == 1 { 21.0 } else { 19.0 };
         server.failed = rejected;
-        let models = server.look(&mut reader);
+        let models = server.scrape(&mut reader);
         let answered = 9.0 + 10.0 * f64::from(second);
         near(models["full"].answered_total, answered, 2.0, "full");
         near(models["full"].refused_total, rejected, 0.1, "full");
@@ -297,16 +304,16 @@ fn of_two_models_the_one_with_the_full_queue_turned_them_away() {
 fn of_two_full_models_each_turned_away_what_it_could_not_take() {
     let mut reader = Reader::default();
     let mut server = Server::new(&["a", "b"], 20.0);
-    server.look(&mut reader);
+    server.scrape(&mut reader);
     // One second to fill both queues and to measure both services.
     server.model("a", 30.0, 20.0, 10.0);
     server.model("b", 30.0, 20.0, 10.0);
-    server.look(&mut reader);
+    server.scrape(&mut reader);
     for second in 1..=30 {
         server.model("a", 12.0, 20.0, 10.0);
         server.model("b", 40.0, 20.0, 10.0);
         server.failed += 2.0 + 30.0;
-        let models = server.look(&mut reader);
+        let models = server.scrape(&mut reader);
         let answered = 10.0 + 10.0 * f64::from(second);
         near(models["a"].answered_total, answered, 3.0, "a");
         near(models["b"].answered_total, answered, 3.0, "b");
@@ -323,15 +330,15 @@ fn of_two_full_models_each_turned_away_what_it_could_not_take() {
 fn a_request_that_fails_long_after_it_came_was_not_answered() {
     let mut reader = Reader::default();
     let mut server = Server::new(&["a"], 100.0);
-    server.look(&mut reader);
+    server.scrape(&mut reader);
     for second in 1..=30 {
         // One request every ten seconds, and each fails five seconds later: nothing else happens then.
         let arrives = if second % 10 == 1 { 1.0 } else { 0.0 };
         server.model("a", arrives, 0.0, 0.0);
         server.failed += if second % 10 == 6 { 1.0 } else { 0.0 };
-        let models = server.look(&mut reader);
+        let models = server.scrape(&mut reader);
         near(models["a"].answered_total, 0.0, 1.0, "a");
     }
-    let models = server.look(&mut reader);
+    let models = server.scrape(&mut reader);
     assert_eq!(models["a"].refused_total, Some(3.0));
 }

@@ -42,7 +42,7 @@ env:
   {{- end }}
   {{- end }}
   {{- if ne .interval "1s" }}
-  - name: PUSHSCALE_SIDECAR_INTERVAL
+  - name: PUSHSCALE_SIDECAR_SCRAPE_INTERVAL
     value: {{ .interval }}
   {{- end }}
   {{- if ne (int .drainDeadlineSeconds) 25 }}

@@ -102,7 +102,7 @@ async fn beside_torchserve(program: &std::path::Path) {
             .env("PUSHSCALE_SIDECAR_CA_FILE", &ca)
             .env("PUSHSCALE_SIDECAR_TOKEN_FILE", &token)
             .env("PUSHSCALE_SIDECAR_LISTEN", "127.0.0.1:0")
-            .env("PUSHSCALE_SIDECAR_LOG", "warn")
+            .env("PUSHSCALE_SIDECAR_LOG_LEVEL", "warn")
             .spawn()
             .unwrap(),
     );

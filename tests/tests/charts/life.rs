@@ -56,7 +56,7 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
     let mut changed = json!({});
     changed["logLevel"] = json!("debug");
     pushscale.upgrade(&changed);
-    let level = "-o=jsonpath={.spec.template.spec.containers[0].env[?(@.name==\"PUSHSCALE_AGGREGATOR_LOG\")].value}";
+    let level = "-o=jsonpath={.spec.template.spec.containers[0].env[?(@.name==\"PUSHSCALE_AGGREGATOR_LOG_LEVEL\")].value}";
     let of = [
         "-n=pushscale",
         "get",

@@ -46,7 +46,7 @@ fn five_pods_terminate_under_load_without_lost_requests() {
         assert!(drain.starts_with("drained after "), "{with:?}");
     }
     // What shows that the pods did end under load.
-    let came = |drain: &String| drain.contains("the last request came");
+    let came = |drain: &String| drain.contains("the last request arrived");
     assert!(with.drains.iter().any(came), "{with:?}");
     assert!(without.is_some(), "30 pods without a drain lost no request");
 }

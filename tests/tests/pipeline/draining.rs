@@ -38,7 +38,7 @@ async fn the_drain_ends_after_the_last_request_completed() {
         0
     );
     let metrics = http::get(sidecar.address, "/metrics").await.body;
-    let counted = "pushscale_sidecar_drains_total{outcome=\"Drained\"} 2";
+    let counted = "pushscale_sidecar_drains_total{outcome=\"drained\"} 2";
     assert!(metrics.contains(counted), "{metrics}");
     sidecar.end().await;
 }

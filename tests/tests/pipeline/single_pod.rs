@@ -198,7 +198,7 @@ async fn the_sidecar_serves_its_readings_while_the_aggregator_is_unreachable() {
     );
     http::until(SOON, || async {
         let metrics = http::get(sidecar.address, "/metrics").await.body;
-        metrics.contains("pushscale_sidecar_pushes_total{outcome=\"Unreachable\"}")
+        metrics.contains("pushscale_sidecar_pushes_total{outcome=\"unreachable\"}")
     })
     .await;
     assert_eq!(http::get(sidecar.address, "/nothing").await.status, 404);

@@ -95,7 +95,7 @@ async fn the_sidecar_waits_for_a_missing_ca_file() {
     let ca = file("comes-late", "");
     std::fs::remove_file(&ca).unwrap();
     let sidecar = believing(&ca, &server, &world).await;
-    let failed = "pushscale_sidecar_pushes_total{outcome=\"Unreachable\"}";
+    let failed = "pushscale_sidecar_pushes_total{outcome=\"unreachable\"}";
     http::until(SOON, || async {
         let metrics = http::get(sidecar.address, "/metrics").await.body;
         metrics.contains(failed)

@@ -1,6 +1,6 @@
 //! Has everything that came in gone out? TorchServe does not count answers, so it is judged by when anything moved last.
 //!
-//! What is in a worker's hands now was taken before the queue became empty and the last request came, so it is done one
+//! What is in a worker's requests now was taken before the queue became empty and the last request came, so it is done one
 //! service time later. How long that is has been seen: the longest of the last minutes, and a quarter more. A request
 //! that came after the last answer is still there whatever the time.
 
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use pushscale_protocol::State;
 
-use crate::look::{Look, Page};
 use crate::reading::Reading;
+use crate::scrape::{Page, Scrape};
 
-/// So long nothing may have moved, however short the requests are: five looks of a drain.
+/// So long nothing may have moved, however short the requests are: five scrapes of a drain.
 const LEAST_QUIET: Duration = Duration::from_millis(500);
 
 /// What the longest service time seen is multiplied by.
@@ -21,32 +21,32 @@ const MARGIN: f64 = 1.25;
 /// Service times are remembered for one to two of these.
 const REMEMBERED: Duration = Duration::from_secs(300);
 
-/// A connection that breaks once is an accident, and looks like a server that is gone.
+/// A connection that breaks once is an accident, and scrapes like a server that is gone.
 const REFUSED_IN_A_ROW: u32 = 2;
 
-/// What the looks up to now say.
+/// What the scrapes up to now say.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Sight {
+pub(super) enum ServerActivity {
     /// Nothing waits, nothing is in service, nothing comes.
-    Quiet,
+    Idle,
     /// Nobody listens: it has not started, or it has ended.
-    Gone,
+    NotRunning,
     /// Something waits, is in service, or may be.
     Busy {
         /// Requests waiting; `None`: the management port does not tell.
         pending: Option<f64>,
         /// A request came after the last answer.
         unanswered: bool,
-        /// Since when nothing was taken into service, as far as the looks tell.
+        /// Since when nothing was taken into service, as far as the scrapes tell.
         still: Duration,
     },
     /// It says nothing that could be judged, so it may have everything left to do.
-    Blind(State),
+    Unknown(State),
 }
 
-/// Follows the looks.
+/// Follows the scrapes.
 #[derive(Debug, Default)]
-pub(super) struct Quiet {
+pub(super) struct IdleDetector {
     last: Option<Totals>,
     moved: Duration,
     unanswered: bool,
@@ -63,7 +63,7 @@ struct Totals {
     answers: Answers,
 }
 
-/// What moves with an answer: by REST the sums, by gRPC the gauges alone.
+/// What deltas with an answer: by REST the sums, by gRPC the gauges alone.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Answers {
     sojourn: f64,
@@ -81,25 +81,25 @@ struct Longest {
     before: f64,
 }
 
-impl Quiet {
-    /// Takes the next look, and the reading that was made of it.
-    pub(super) fn observe(&mut self, look: &Look, reading: &Reading) -> Sight {
-        let page = match &look.metrics {
+impl IdleDetector {
+    /// Takes the next scrape, and the reading that was made of it.
+    pub(super) fn observe(&mut self, scrape: &Scrape, reading: &Reading) -> ServerActivity {
+        let page = match &scrape.metrics {
             Ok(page) => page,
             Err(_) if reading.state == State::Refused => {
                 self.refused += 1;
                 if self.refused >= REFUSED_IN_A_ROW {
-                    return Sight::Gone;
+                    return ServerActivity::NotRunning;
                 }
-                return Sight::Blind(reading.state);
+                return ServerActivity::Unknown(reading.state);
             }
-            Err(_) => return Sight::Blind(reading.state),
+            Err(_) => return ServerActivity::Unknown(reading.state),
         };
         self.refused = 0;
         if reading.state == State::Garbled {
-            return Sight::Blind(reading.state);
+            return ServerActivity::Unknown(reading.state);
         }
-        let queues = look
+        let queues = scrape
             .management
             .as_ref()
             .and_then(|queues| queues.as_ref().ok());
@@ -108,14 +108,14 @@ impl Quiet {
             let delays = queues.values().map(|queue| queue.batch_delay_seconds);
             delays.fold(0.0, f64::max)
         });
-        self.compare(look.at, page, pending);
+        self.compare(scrape.at, page, pending);
         let longest = self.longest.seconds() * MARGIN + batch_delay;
         let needed = LEAST_QUIET + Duration::try_from_secs_f64(longest).unwrap_or(Duration::MAX);
-        let still = look.at.saturating_sub(self.moved);
+        let still = scrape.at.saturating_sub(self.moved);
         if still >= needed && !self.unanswered {
-            Sight::Quiet
+            ServerActivity::Idle
         } else {
-            Sight::Busy {
+            ServerActivity::Busy {
                 pending,
                 unanswered: self.unanswered,
                 still,
@@ -123,7 +123,7 @@ impl Quiet {
         }
     }
 
-    /// When the last request was seen to have come, on the looks' clock.
+    /// When the last request was seen to have come, on the scrapes' clock.
     pub(super) fn last_arrival(&self) -> Option<Duration> {
         self.arrived
     }
@@ -131,7 +131,7 @@ impl Quiet {
     fn compare(&mut self, at: Duration, page: &Page, pending: Option<f64>) {
         let now = Totals::of(page);
         let Some(last) = self.last.replace(now.clone()) else {
-            // What moved before the first look is not known.
+            // What moved before the first scrape is not known.
             self.moved = at;
             self.longest.saw(at, service(page, None));
             return;
@@ -157,7 +157,7 @@ impl Quiet {
 
 impl Totals {
     fn of(page: &Page) -> Self {
-        let sum = |of: fn(&crate::look::Counters) -> Option<f64>| {
+        let sum = |of: fn(&crate::scrape::Counters) -> Option<f64>| {
             page.models.values().filter_map(of).sum::<f64>()
         };
         Self {
@@ -208,12 +208,12 @@ impl Longest {
     }
 }
 
-impl fmt::Display for Sight {
+impl fmt::Display for ServerActivity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Quiet => f.write_str("quiet"),
-            Self::Gone => f.write_str("gone"),
-            Self::Blind(state) => write!(f, "the server does not tell what it has: {state:?}"),
+            Self::Idle => f.write_str("quiet"),
+            Self::NotRunning => f.write_str("gone"),
+            Self::Unknown(state) => write!(f, "server state unknown: {state:?}"),
             Self::Busy {
                 pending,
                 unanswered,
@@ -221,12 +221,12 @@ impl fmt::Display for Sight {
             } => {
                 match pending {
                     Some(pending) => write!(f, "{pending} requests waiting")?,
-                    None => f.write_str("nobody tells how many requests wait")?,
+                    None => f.write_str("queue depth unknown")?,
                 }
                 if *unanswered {
                     f.write_str(", at least one in service")?;
                 }
-                write!(f, ", the last one came {:.1} s before", still.as_secs_f64())
+                write!(f, ", the last one arrived {:.1} s ago", still.as_secs_f64())
             }
         }
     }

@@ -1,7 +1,7 @@
-//! `/drain`: TorchServe's preStop hook. The kubelet holds SIGTERM back until this is answered, so that a pod that must
-//! go answers first what it has.
+//! `/drain`: TorchServe's preStop hook. The kubelet sends SIGTERM only after the response, so that a terminating pod
+//! completes its queued and in-flight requests first.
 
-mod quiet;
+mod idle;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,64 +14,64 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::metrics::{DrainOutcome, Metrics};
-use quiet::{Quiet, Sight};
+use idle::{IdleDetector, ServerActivity};
 
 /// A pod's deletion and the end of new connections to it are not one moment: the endpoint's removal travels through the
 /// API server to kube-proxy on every node. On a test cluster's node with one kube-proxy requests came for 1.6 s at the most in
 /// hundreds of pods' ends; a cluster has many nodes, and busier ones. Three more seconds of a pod cost less than one request.
-const LEAST: Duration = Duration::from_secs(5);
+const MIN_DRAIN: Duration = Duration::from_secs(5);
 
-/// While somebody waits, the server is looked at this often, so that the answer is prompt.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// While somebody waits, the server is scraped at this often, so that the answer is prompt.
+pub(crate) const DRAIN_SCRAPE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The side that answers.
+/// Responds to requests for `/drain`.
 #[derive(Debug)]
 pub(crate) struct Drain {
     deadline: Duration,
-    hands: Arc<watch::Sender<Hands>>,
-    sights: watch::Receiver<Option<Seen>>,
+    requests: Arc<watch::Sender<DrainRequests>>,
+    observations: watch::Receiver<Option<Observation>>,
     metrics: Metrics,
-    stop: Shutdown,
+    shutdown: Shutdown,
 }
 
-/// The side that looks.
+/// Feeds scrapes to the requests for `/drain`.
 #[derive(Debug)]
 pub(crate) struct DrainWatch {
-    pub(crate) hands: watch::Receiver<Hands>,
-    sights: watch::Sender<Option<Seen>>,
-    quiet: Quiet,
+    pub(crate) requests: watch::Receiver<DrainRequests>,
+    observations: watch::Sender<Option<Observation>>,
+    detector: IdleDetector,
 }
 
-/// Requests for `/drain` in hand. Each has a begin of its own: a stranger's call before the hook's takes nothing from the
+/// Requests for `/drain` in guard. Each has a begin of its own: a stranger's call before the hook's takes nothing from the
 /// hook's least time. In a pod without native sidecars two hooks ask within milliseconds, TorchServe's and the sidecar's
-/// own, and are answered by the same looks.
+/// own, and are answered by the same scrapes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Hands {
+pub(crate) struct DrainRequests {
     count: usize,
 }
 
 #[derive(Clone, Debug)]
-struct Seen {
+struct Observation {
     at: Instant,
-    sight: Sight,
+    activity: ServerActivity,
     last_arrival: Option<Instant>,
 }
 
-/// A drain for looks to be told to, and the one who tells them.
-pub(crate) fn new(deadline: Duration, metrics: Metrics, stop: Shutdown) -> (Drain, DrainWatch) {
-    let (hands, asked) = watch::channel(Hands::default());
-    let (tell, sights) = watch::channel(None);
+/// A drain for scrapes to be told to, and the one who tells them.
+pub(crate) fn new(deadline: Duration, metrics: Metrics, shutdown: Shutdown) -> (Drain, DrainWatch) {
+    let (requests, requested) = watch::channel(DrainRequests::default());
+    let (tell, observations) = watch::channel(None);
     let drain = Drain {
         deadline,
-        hands: Arc::new(hands),
-        sights,
+        requests: Arc::new(requests),
+        observations,
         metrics,
-        stop,
+        shutdown,
     };
     let watch = DrainWatch {
-        hands: asked,
-        sights: tell,
-        quiet: Quiet::default(),
+        requests: requested,
+        observations: tell,
+        detector: IdleDetector::default(),
     };
     (drain, watch)
 }
@@ -79,22 +79,22 @@ pub(crate) fn new(deadline: Duration, metrics: Metrics, stop: Shutdown) -> (Drai
 impl Drain {
     /// Answers when the server is quiet or gone, at the deadline, or when this process must end itself.
     pub(crate) async fn answer(&self) -> Reply {
-        let hand = Hand::take(&self.hands);
-        let mut sights = self.sights.clone();
+        let guard = DrainGuard::acquire(&self.requests);
+        let mut observations = self.observations.clone();
         let outcome = tokio::select! {
             biased;
-            () = self.stop.cancelled() => DrainOutcome::Stopped,
-            outcome = settled(hand.began, &mut sights) => outcome,
-            () = sleep_until(hand.began + self.deadline) => self.at_the_deadline(hand.began),
+            () = self.shutdown.cancelled() => DrainOutcome::ShuttingDown,
+            outcome = settled(guard.began, &mut observations) => outcome,
+            () = sleep_until(guard.began + self.deadline) => self.outcome_at_deadline(guard.began),
         };
         let ended = Ended {
             outcome,
-            after: hand.began.elapsed(),
-            began: hand.began,
-            last: sights.borrow().clone(),
+            after: guard.began.elapsed(),
+            began: guard.began,
+            last: observations.borrow().clone(),
         };
         self.metrics.drained(outcome, ended.after);
-        if outcome == DrainOutcome::Deadline {
+        if outcome == DrainOutcome::DeadlineExceeded {
             tracing::warn!(seconds = ended.after.as_secs_f64(), "{ended}");
         } else {
             tracing::info!(seconds = ended.after.as_secs_f64(), "{ended}");
@@ -104,28 +104,35 @@ impl Drain {
     }
 
     /// A deadline that is shorter than the least time finds a quiet server, too.
-    fn at_the_deadline(&self, began: Instant) -> DrainOutcome {
-        match &*self.sights.borrow() {
-            Some(seen) if seen.at >= began && seen.sight == Sight::Quiet => DrainOutcome::Drained,
-            _ => DrainOutcome::Deadline,
+    fn outcome_at_deadline(&self, began: Instant) -> DrainOutcome {
+        match &*self.observations.borrow() {
+            Some(seen) if seen.at >= began && seen.activity == ServerActivity::Idle => {
+                DrainOutcome::Drained
+            }
+            _ => DrainOutcome::DeadlineExceeded,
         }
     }
 }
 
-/// Waits for a look that was taken since `began` and shows a server with nothing left to do.
-async fn settled(began: Instant, sights: &mut watch::Receiver<Option<Seen>>) -> DrainOutcome {
+/// Waits for a scrape that was taken since `began` and shows a server with nothing left to do.
+async fn settled(
+    began: Instant,
+    observations: &mut watch::Receiver<Option<Observation>>,
+) -> DrainOutcome {
     loop {
-        if let Some(seen) = &*sights.borrow_and_update()
+        if let Some(seen) = &*observations.borrow_and_update()
             && seen.at >= began
         {
-            match seen.sight {
-                Sight::Gone => return DrainOutcome::Gone,
-                Sight::Quiet if seen.at >= began + LEAST => return DrainOutcome::Drained,
+            match seen.activity {
+                ServerActivity::NotRunning => return DrainOutcome::NotRunning,
+                ServerActivity::Idle if seen.at >= began + MIN_DRAIN => {
+                    return DrainOutcome::Drained;
+                }
                 _ => {}
             }
         }
-        if sights.changed().await.is_err() {
-            // Nobody looks any more: this process is about to end.
+        if observations.changed().await.is_err() {
+            // Nobody scrapes any more: this process is about to end.
             std::future::pending::<()>().await;
         }
     }
@@ -133,49 +140,49 @@ async fn settled(began: Instant, sights: &mut watch::Receiver<Option<Seen>>) -> 
 
 impl DrainWatch {
     /// Somebody waits for the answer.
-    pub(crate) fn is_asked(&self) -> bool {
-        self.hands.borrow().count > 0
+    pub(crate) fn is_requested(&self) -> bool {
+        self.requests.borrow().count > 0
     }
 
-    /// Takes a look that began at `at`.
+    /// Takes a scrape that began at `at`.
     pub(crate) fn observe(
         &mut self,
         at: Instant,
-        look: &crate::look::Look,
+        scrape: &crate::scrape::Scrape,
         reading: &crate::reading::Reading,
     ) {
-        let sight = self.quiet.observe(look, reading);
+        let activity = self.detector.observe(scrape, reading);
         let ago = self
-            .quiet
+            .detector
             .last_arrival()
-            .map(|arrived| look.at.saturating_sub(arrived));
-        self.sights.send_replace(Some(Seen {
+            .map(|arrived| scrape.at.saturating_sub(arrived));
+        self.observations.send_replace(Some(Observation {
             at,
-            sight,
+            activity,
             last_arrival: ago.and_then(|ago| at.checked_sub(ago)),
         }));
     }
 }
 
-/// One request in hand. Given back when it is answered or its client has hung up.
-struct Hand<'a> {
-    hands: &'a watch::Sender<Hands>,
+/// One request in guard. Given back when it is answered or its client has hung up.
+struct DrainGuard<'a> {
+    requests: &'a watch::Sender<DrainRequests>,
     began: Instant,
 }
 
-impl<'a> Hand<'a> {
-    fn take(hands: &'a watch::Sender<Hands>) -> Self {
-        hands.send_modify(|hands| hands.count += 1);
+impl<'a> DrainGuard<'a> {
+    fn acquire(requests: &'a watch::Sender<DrainRequests>) -> Self {
+        requests.send_modify(|requests| requests.count += 1);
         Self {
-            hands,
+            requests,
             began: Instant::now(),
         }
     }
 }
 
-impl Drop for Hand<'_> {
+impl Drop for DrainGuard<'_> {
     fn drop(&mut self) {
-        self.hands.send_modify(|hands| hands.count -= 1);
+        self.requests.send_modify(|requests| requests.count -= 1);
     }
 }
 
@@ -184,7 +191,7 @@ struct Ended {
     outcome: DrainOutcome,
     began: Instant,
     after: Duration,
-    last: Option<Seen>,
+    last: Option<Observation>,
 }
 
 impl fmt::Display for Ended {
@@ -192,17 +199,23 @@ impl fmt::Display for Ended {
         let seconds = self.after.as_secs_f64();
         match self.outcome {
             DrainOutcome::Drained => write!(f, "drained after {seconds:.1} s"),
-            DrainOutcome::Gone => write!(f, "nothing to drain: the server refuses connections"),
-            DrainOutcome::Stopped => write!(f, "not drained: the sidecar was told to stop"),
-            DrainOutcome::Deadline => {
+            DrainOutcome::NotRunning => {
+                write!(f, "nothing to drain: the server refuses connections")
+            }
+            DrainOutcome::ShuttingDown => write!(f, "not drained: the sidecar is shutting down"),
+            DrainOutcome::DeadlineExceeded => {
                 write!(f, "not drained: deadline after {seconds:.1} s")
             }
         }?;
-        let Some(last) = self.last.as_ref().filter(|last| last.sight != Sight::Gone) else {
+        let Some(last) = self
+            .last
+            .as_ref()
+            .filter(|last| last.activity != ServerActivity::NotRunning)
+        else {
             return Ok(());
         };
-        if let Sight::Busy { .. } | Sight::Blind(_) = last.sight {
-            write!(f, ", {}", last.sight)?;
+        if let ServerActivity::Busy { .. } | ServerActivity::Unknown(_) = last.activity {
+            write!(f, ", {}", last.activity)?;
         }
         let came = last
             .last_arrival
@@ -210,10 +223,10 @@ impl fmt::Display for Ended {
         match came {
             Some(came) => write!(
                 f,
-                ", the last request came {:.1} s into it",
+                ", the last request arrived after {:.1} s",
                 came.as_secs_f64()
             ),
-            None => f.write_str(", no request came"),
+            None => f.write_str(", no requests arrived"),
         }
     }
 }

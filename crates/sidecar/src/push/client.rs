@@ -1,4 +1,4 @@
-//! Brings readings to one aggregator.
+//! The client of one aggregator address.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,44 +9,46 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
+use pushscale_daemon::error::chain;
 use pushscale_protocol::{ErrorBody, PUSH_PATH, PushResponse};
 use tokio::sync::watch;
 
 use super::token::Token;
-use super::{PushConfig, Shared, Taken};
+use super::{PushConfig, Shared, closed};
 use crate::connection::{Connection, Limits, Peer};
+use crate::identity::SequencedReading;
 use crate::metrics::PushOutcome;
 
-/// An answer of an aggregator is a line.
-const MAX_ANSWER_BYTES: usize = 4096;
+/// The maximum size of an aggregator's response.
+const MAX_RESPONSE_BYTES: usize = 4096;
 
-/// The pauses after failures: 0.2 s doubling to 4 s, each with up to as much again at random, so that a fleet
-/// does not come back in step. An aggregator that was away is told again within 8 s at the latest.
-const RETRY: ExponentialBuilder = ExponentialBuilder::new()
+/// The backoff after failures: 0.2 s doubling to 4 s, each with up to the same again at random, so that a fleet does
+/// not retry in step. An aggregator that comes back gets a push within 8 s.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(200))
     .with_max_delay(Duration::from_secs(4))
     .without_max_times()
     .with_jitter();
 
-pub(super) struct Courier {
+pub(super) struct PushClient {
     connection: Connection<SocketAddr>,
     address: SocketAddr,
     token: Option<Token>,
     shared: Shared,
-    pauses: Option<ExponentialBackoff>,
-    /// What the aggregator last said when it refused one.
-    refused: Option<String>,
+    backoff: Option<ExponentialBackoff>,
+    /// The last rejection that was logged.
+    rejection: Option<String>,
 }
 
-enum Delivered {
-    /// It was taken, or it will never be: the next one is due when it comes.
+enum Pushed {
+    /// Accepted, or rejected in a way that a retry does not change.
     Done,
-    /// Try again, with whatever is newest then.
+    /// To be retried with the newest reading.
     Failed,
 }
 
-impl Courier {
-    /// Brings readings to `address`, which goes by `name`.
+impl PushClient {
+    /// Creates a client of `address`, to which the name `name` resolved.
     pub(super) fn new(
         address: SocketAddr,
         name: &str,
@@ -57,66 +59,67 @@ impl Courier {
             .unwrap_or_else(|_| HeaderValue::from_static("aggregator"));
         let limits = Limits {
             time: config.timeout,
-            bytes: MAX_ANSWER_BYTES,
+            bytes: MAX_RESPONSE_BYTES,
         };
-        let peer = config.authority.clone().map(|authority| Peer {
+        let peer = config.ca_bundle.clone().map(|ca_bundle| Peer {
             name: name.to_owned(),
-            authority,
+            ca_bundle,
         });
         Self {
-            connection: Connection::new(address, host, limits).only_with(peer),
+            connection: Connection::new(address, host, limits).with_peer(peer),
             address,
             token: config.token_file.clone().map(Token::in_file),
             shared,
-            pauses: None,
-            refused: None,
+            backoff: None,
+            rejection: None,
         }
     }
 
     pub(super) async fn run(mut self) {
         let mut readings = self.shared.newest.clone();
-        // A courier that is new among others has a reading to bring already.
+        // A client that is added later pushes the current reading at once.
         readings.mark_changed();
         while readings.changed().await.is_ok() {
-            self.deliver_newest(&mut readings).await;
+            self.push_newest(&mut readings).await;
         }
-        // The sender is gone: the last word is in the channel, and each courier says it once.
+        // The sender is dropped after the last reading, which every client pushes once.
         let last = readings.borrow_and_update().clone();
-        if let Some(taken) = last.filter(|taken| taken.numbered.leaving) {
-            self.deliver(&taken).await;
+        if let Some(last) = last.filter(|last| last.leaving) {
+            self.push(&last).await;
         }
     }
 
-    async fn deliver_newest(&mut self, readings: &mut watch::Receiver<Option<Arc<Taken>>>) {
+    async fn push_newest(&mut self, readings: &mut watch::Receiver<Option<Arc<SequencedReading>>>) {
         loop {
             let newest = readings.borrow_and_update().clone();
-            let Some(taken) = newest.filter(|taken| !taken.numbered.leaving) else {
+            let Some(newest) = newest.filter(|newest| !newest.leaving) else {
                 return;
             };
-            match self.deliver(&taken).await {
-                Delivered::Done => {
-                    self.pauses = None;
+            match self.push(&newest).await {
+                Pushed::Done => {
+                    self.backoff = None;
                     return;
                 }
-                Delivered::Failed => {
-                    let pauses = self.pauses.get_or_insert_with(|| RETRY.build());
-                    let pause = pauses.next().unwrap_or(Duration::from_secs(4));
-                    // Nobody waits for an aggregator that is away: neither the other couriers nor the end.
+                Pushed::Failed => {
+                    let backoff = self.backoff.get_or_insert_with(|| BACKOFF.build());
+                    let pause = backoff.next().unwrap_or(Duration::from_secs(4));
+                    // Shutdown does not wait for the backoff.
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
-                        () = gone(readings) => return,
+                        () = closed(readings) => return,
                     }
                 }
             }
         }
     }
 
-    async fn deliver(&mut self, taken: &Taken) -> Delivered {
-        let age = taken.at.elapsed().as_secs_f64();
-        let push = self.shared.identity.push(&taken.numbered, age);
-        let Ok(body) = serde_json::to_vec(&push) else {
-            tracing::error!("a reading cannot be written as JSON");
-            return Delivered::Done;
+    async fn push(&mut self, reading: &SequencedReading) -> Pushed {
+        let body = match serde_json::to_vec(&self.shared.identity.push(reading)) {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::error!(%error, "failed to encode the reading");
+                return Pushed::Done;
+            }
         };
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
@@ -129,32 +132,32 @@ impl Courier {
                 Ok(header) => {
                     request.headers_mut().insert(AUTHORIZATION, header);
                 }
-                Err(problem) => {
-                    self.note(PushOutcome::Unreachable, &problem);
-                    return Delivered::Failed;
+                Err(error) => {
+                    self.record_failure(PushOutcome::Unreachable, &chain(&error).to_string());
+                    return Pushed::Failed;
                 }
             }
         }
         let answer = match self.connection.send(request).await {
             Ok(answer) => answer,
-            Err(failure) => {
-                self.note(PushOutcome::Unreachable, &failure.to_string());
-                // A full channel means that somebody asked already.
-                self.shared.lost.try_send(()).ok();
-                return Delivered::Failed;
+            Err(error) => {
+                self.record_failure(PushOutcome::Unreachable, &chain(&error).to_string());
+                // If the channel is full, a resolution is already requested.
+                self.shared.unreachable.try_send(()).ok();
+                return Pushed::Failed;
             }
         };
         match answer.status {
             StatusCode::OK => {
-                self.shared.metrics.pushed(PushOutcome::Taken);
-                self.refused = None;
-                self.adopt_pace(&answer.body);
-                Delivered::Done
+                self.shared.metrics.pushed(PushOutcome::Accepted);
+                self.rejection = None;
+                self.adopt_interval(&answer.body);
+                Pushed::Done
             }
-            // Busy or not ready yet: the same reading may be welcome soon.
+            // Overloaded or not ready yet: a retry may be accepted.
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                self.note(PushOutcome::Busy, &said(&answer.body));
-                Delivered::Failed
+                self.record_failure(PushOutcome::Overloaded, &error_of(&answer.body));
+                Pushed::Failed
             }
             status => {
                 if let Some(token) = self
@@ -162,47 +165,43 @@ impl Courier {
                     .as_mut()
                     .filter(|_| status == StatusCode::UNAUTHORIZED)
                 {
-                    token.doubt();
+                    token.invalidate();
                 }
-                self.note_refused(format!("{status}: {}", said(&answer.body)));
-                Delivered::Done
+                self.record_rejection(format!("{status}: {}", error_of(&answer.body)));
+                Pushed::Done
             }
         }
     }
 
-    fn adopt_pace(&self, body: &[u8]) {
-        let asked = serde_json::from_slice::<PushResponse>(body).unwrap_or_default();
-        if let Some(seconds) = asked.interval_seconds {
-            self.shared.pace.try_send(seconds).ok();
+    fn adopt_interval(&self, body: &[u8]) {
+        let response = serde_json::from_slice::<PushResponse>(body).unwrap_or_default();
+        if let Some(seconds) = response.interval_seconds {
+            self.shared.intervals.try_send(seconds).ok();
         }
     }
 
-    /// Nothing mends itself here: somebody must read it, once.
-    fn note_refused(&mut self, said: String) {
-        self.shared.metrics.pushed(PushOutcome::Refused);
-        if self.refused.as_ref() != Some(&said) {
-            tracing::warn!(aggregator = %self.address, said, "a push was refused");
-            self.refused = Some(said);
+    /// Logs each rejection once; it needs attention from an operator.
+    fn record_rejection(&mut self, error: String) {
+        self.shared.metrics.pushed(PushOutcome::Rejected);
+        if self.rejection.as_ref() != Some(&error) {
+            tracing::warn!(aggregator = %self.address, error, "push rejected");
+            self.rejection = Some(error);
         }
     }
 
-    fn note(&self, outcome: PushOutcome, error: &str) {
+    fn record_failure(&self, outcome: PushOutcome, error: &str) {
         self.shared.metrics.pushed(outcome);
-        // The first failure of a row is news, the rest is noise: a line a second in a thousand pods.
-        if self.pauses.is_none() {
-            tracing::warn!(aggregator = %self.address, error, "a push failed, trying again");
+        // Only the first failure in a row is a warning: a thousand pods would each log a line per second.
+        if self.backoff.is_none() {
+            tracing::warn!(aggregator = %self.address, error, "push failed, retrying");
         } else {
-            tracing::debug!(aggregator = %self.address, error, "a push failed");
+            tracing::debug!(aggregator = %self.address, error, "push failed");
         }
     }
 }
 
-async fn gone(readings: &mut watch::Receiver<Option<Arc<Taken>>>) {
-    while readings.changed().await.is_ok() {}
-}
-
-/// What the aggregator said, cut to a line's length.
-fn said(body: &[u8]) -> String {
+/// Returns the error in an aggregator's response, shortened to a line.
+fn error_of(body: &[u8]) -> String {
     let text = match serde_json::from_slice::<ErrorBody>(body) {
         Ok(body) => body.error,
         Err(_) => String::from_utf8_lossy(body).into_owned(),

@@ -23,9 +23,9 @@ pub(super) struct Answered {
     last_arrival: Option<Duration>,
 }
 
-/// How the counters moved since the look before, in requests and seconds.
+/// How the counters moved since the scrape before, in requests and seconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Moves {
+pub(super) struct CounterDeltas {
     pub(super) admitted: f64,
     pub(super) wait: f64,
     pub(super) sojourn: f64,
@@ -40,23 +40,23 @@ impl Answered {
         }
     }
 
-    /// Takes one look.
-    pub(super) fn observe(&mut self, at: Duration, moves: Moves, service: Option<f64>) {
-        if moves.admitted > 0.0 {
+    /// Takes one scrape.
+    pub(super) fn observe(&mut self, at: Duration, deltas: CounterDeltas, service: Option<f64>) {
+        if deltas.admitted > 0.0 {
             self.last_arrival = Some(at);
         }
-        if moves.sojourn <= 0.0 {
-            self.unanswered += moves.admitted;
+        if deltas.sojourn <= 0.0 {
+            self.unanswered += deltas.admitted;
             return;
         }
         self.unanswered = 0.0;
         let first = *self.first_answer.get_or_insert(at);
         let warm = !self.watched_from_start || at.saturating_sub(first) >= WARM_UP;
-        let in_worker = moves.sojourn - moves.wait;
+        let in_worker = deltas.sojourn - deltas.wait;
         // The waits and the times in the worker cover the same requests, so in_worker / S is their number:
         // no count of requests is needed, and arrivals would be the wrong one (torchserve-facts 1.3).
         if let Some(seconds) = service.filter(|_| warm && in_worker > 0.0) {
-            self.last_wait = Some((at, seconds * moves.wait / in_worker));
+            self.last_wait = Some((at, seconds * deltas.wait / in_worker));
         }
     }
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::look::Queue;
+use crate::scrape::Queue;
 
-use super::answered::Moves;
+use super::answered::CounterDeltas;
 
 /// The busy workers of an empty queue are averaged over this long, or over two service times if that is more: a
 /// request of 8 s is booked as 8 s of work in the second in which it ends.
@@ -14,7 +14,7 @@ const AVERAGED_OVER: f64 = 3.0;
 /// Counts departures.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Departures {
-    /// Since the first look.
+    /// Since the first scrape.
     arrived: f64,
     refused: f64,
     /// Requests in the server when counting began.
@@ -34,17 +34,17 @@ impl Departures {
         }
     }
 
-    /// Takes one look: the queue as it is, the time that a batch takes, in seconds, and since the last look the
+    /// Takes one scrape: the queue as it is, the time that a batch takes, in seconds, and since the last scrape the
     /// requests that arrived and those that were answered 5xx.
     ///
-    /// A request that fails is counted when it is answered, which may be long after the look in which it arrived.
-    /// So the two are set off against each other over all time and not look by look.
+    /// A request that fails is counted when it is answered, which may be long after the scrape in which it arrived.
+    /// So the two are set off against each other over all time and not scrape by scrape.
     pub(super) fn observe(
         &mut self,
         at: Duration,
         arrived: f64,
         refused: f64,
-        moves: Moves,
+        deltas: CounterDeltas,
         queue: Option<&Queue>,
         service: Option<f64>,
     ) {
@@ -54,7 +54,7 @@ impl Departures {
         self.last = Some(at);
         if let Some(elapsed) = elapsed.filter(|elapsed| *elapsed > 0.0) {
             let over = AVERAGED_OVER.max(2.0 * service.unwrap_or_default());
-            let now = (moves.sojourn - moves.wait).max(0.0) / elapsed;
+            let now = (deltas.sojourn - deltas.wait).max(0.0) / elapsed;
             self.busy += (now - self.busy) * (elapsed / over).min(1.0);
         }
         let Some(queue) = queue else {
@@ -72,7 +72,7 @@ impl Departures {
         let there = queue.pending + in_service;
         let at_first = *self.at_first.get_or_insert(there);
         let answered = self.arrived - self.refused + at_first - there;
-        // The estimate of busy workers moves both ways; a count does not.
+        // The estimate of busy workers deltas both ways; a count does not.
         self.answered = self.answered.max(answered);
     }
 

@@ -1,22 +1,22 @@
-//! One model, followed from look to look.
+//! One model, followed from scrape to scrape.
 
 use std::time::Duration;
 
 use pushscale_protocol::Basis;
 
-use super::answered::{Answered, Moves};
+use super::answered::{Answered, CounterDeltas};
 use super::departures::Departures;
-use super::failures::Claim;
 use super::queued::{JITTER, Queued};
+use super::refusals::RefusalShare;
 use super::service_time::ServiceTime;
-use crate::look::{Counters, Queue};
+use crate::scrape::{Counters, Queue};
 
 /// Nothing answered for this long, though requests wait, is a stall; or three service times, if that is more.
 const STALL_AFTER: Duration = Duration::from_secs(2);
 
-/// One model, followed from look to look.
+/// One model, followed from scrape to scrape.
 #[derive(Clone, Debug)]
-pub(super) struct Track {
+pub(super) struct ModelTracker {
     queued: Queued,
     answered: Answered,
     service: ServiceTime,
@@ -35,7 +35,7 @@ struct Mark {
     pending: f64,
 }
 
-/// The counters at the last look.
+/// The counters at the last scrape.
 #[derive(Clone, Copy, Debug)]
 struct Before {
     at: Duration,
@@ -47,13 +47,13 @@ struct Before {
     full: bool,
 }
 
-/// One look at one model.
+/// One scrape one model.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen<'a> {
+pub(super) struct ModelScrape<'a> {
     pub(super) at: Duration,
     pub(super) counters: Counters,
     pub(super) queue: Option<&'a Queue>,
-    /// Requests that were answered 5xx since the last look: this model's share of them.
+    /// Requests that were answered 5xx since the last scrape: this model's share of them.
     pub(super) failed: f64,
     /// The server has no other model, so that share is certain.
     pub(super) sole: bool,
@@ -63,7 +63,7 @@ pub(super) struct Seen<'a> {
 
 /// What is concluded.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Figures {
+pub(super) struct Estimate {
     pub(super) wait: Option<f64>,
     pub(super) basis: Basis,
     pub(super) refusing: bool,
@@ -77,7 +77,7 @@ pub(super) struct Figures {
     pub(super) warm: bool,
 }
 
-impl Track {
+impl ModelTracker {
     /// A model seen first at `at`. `from_start`: its server process began under our eyes, so what its counters
     /// show is new.
     pub(super) fn new(at: Duration, from_start: bool) -> Self {
@@ -110,12 +110,17 @@ impl Track {
         }
     }
 
-    /// What speaks for this model having turned requests away since the last look.
-    pub(super) fn claim(&self, at: Duration, counters: Counters, queue: Option<&Queue>) -> Claim {
+    /// What speaks for this model having turned requests away since the last scrape.
+    pub(super) fn refusal_share(
+        &self,
+        at: Duration,
+        counters: Counters,
+        queue: Option<&Queue>,
+    ) -> RefusalShare {
         let Some((before, queue)) = self.before.zip(queue) else {
-            return Claim::default();
+            return RefusalShare::default();
         };
-        Claim::new(
+        RefusalShare::new(
             counters.arrivals.unwrap_or_default() - before.arrivals,
             queue.pending - before.pending.unwrap_or_default(),
             at.saturating_sub(before.at),
@@ -125,7 +130,7 @@ impl Track {
         )
     }
 
-    pub(super) fn observe(&mut self, seen: Seen<'_>) -> Figures {
+    pub(super) fn observe(&mut self, seen: ModelScrape<'_>) -> Estimate {
         // A series that is not on a good page has not begun to count: here, and only here, absent is zero.
         let now = seen.counters;
         let arrivals = now.arrivals.unwrap_or_default();
@@ -140,12 +145,12 @@ impl Track {
             Some(_) if seen.sole => seen.failed,
             Some(_) => seen.failed.min(arrived.max(0.0)),
         };
-        let moves = Moves {
+        let deltas = CounterDeltas {
             admitted: (arrived - refused).max(0.0),
             wait: before.map_or(0.0, |before| wait - before.wait),
             sojourn: before.map_or(0.0, |before| sojourn - before.sojourn),
         };
-        let admitted = before.map_or(0.0, |before| before.admitted) + moves.admitted;
+        let admitted = before.map_or(0.0, |before| before.admitted) + deltas.admitted;
         let pending = seen.queue.map(|queue| queue.pending);
 
         // Requests that left the queue since the last progress, by the queue's own length.
@@ -157,11 +162,11 @@ impl Track {
             });
         let gauge_moved = self
             .service
-            .observe_gauge(now.service_seconds, moves.sojourn > 0.0);
-        if !self.service.has_gauge() && arrived > 0.0 && moves.sojourn > 0.0 {
-            self.observe_service_without_gauge(before, pending, arrived, moves);
+            .observe_gauge(now.service_seconds, deltas.sojourn > 0.0);
+        if !self.service.has_gauge() && arrived > 0.0 && deltas.sojourn > 0.0 {
+            self.observe_service_without_gauge(before, pending, arrived, deltas);
         }
-        let progress = moves.sojourn > 0.0 || taken || gauge_moved;
+        let progress = deltas.sojourn > 0.0 || taken || gauge_moved;
         let first_sight = pending.is_some() && self.progressed_with.is_none();
         if progress || pending == Some(0.0) || first_sight {
             self.note_progress(seen.at);
@@ -177,20 +182,20 @@ impl Track {
             full,
         });
         self.answered
-            .observe(seen.at, moves, self.service.seconds());
+            .observe(seen.at, deltas, self.service.seconds());
         let service = self.service.seconds();
         self.departures
-            .observe(seen.at, arrived, refused, moves, seen.queue, service);
+            .observe(seen.at, arrived, refused, deltas, seen.queue, service);
 
         let (wait, basis) = match seen.queue {
             Some(queue) => self.wait_in(queue, seen.at, admitted),
             None => {
                 let quiet = seen.at.saturating_sub(self.progressed);
-                let foreign = seen.other_answers && moves.sojourn <= 0.0;
+                let foreign = seen.other_answers && deltas.sojourn <= 0.0;
                 self.answered.wait(seen.at, quiet, self.patience(), foreign)
             }
         };
-        Figures {
+        Estimate {
             wait,
             basis,
             refusing: full || (seen.sole && seen.failed > 0.0),
@@ -222,7 +227,7 @@ impl Track {
         if self.stalled {
             // The rate of answers across a stall says nothing of the rate after it.
             self.stalled = false;
-            self.queued.begin_anew();
+            self.queued.reset();
         }
     }
 
@@ -233,12 +238,12 @@ impl Track {
         before: Option<Before>,
         pending: Option<f64>,
         arrived: f64,
-        moves: Moves,
+        deltas: CounterDeltas,
     ) {
-        let in_worker = moves.sojourn - moves.wait;
+        let in_worker = deltas.sojourn - deltas.wait;
         let calm = match (before.and_then(|before| before.pending), pending) {
             (Some(then), Some(now)) => then <= 0.0 && now <= 0.0,
-            _ => moves.wait < 0.1 * moves.sojourn,
+            _ => deltas.wait < 0.1 * deltas.sojourn,
         };
         if calm && in_worker > 0.0 {
             self.service.observe(in_worker / arrived);

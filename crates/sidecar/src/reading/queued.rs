@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use pushscale_protocol::Basis;
 
-use crate::look::Queue;
+use crate::scrape::Queue;
 
-/// The rate of answers is taken over this long. Shorter, and a queue of a few seconds' life looks back into the
+/// The rate of answers is taken over this long. Shorter, and a queue of a few seconds' life scrapes back into the
 /// idle time before it; longer, and it follows late.
 const RATE_WINDOW: Duration = Duration::from_millis(2900);
 
 /// The two ports are read a few milliseconds apart, and a request that arrives in between is in one number and
 /// not in the other. Fewer departures than this are no departures: one phantom in three seconds made a stuck
-/// queue of 18 look like one of 52 s.
+/// queue of 18 scrape like one of 52 s.
 pub(super) const JITTER: f64 = 1.5;
 
 /// What the queue's length says.
@@ -33,11 +33,11 @@ struct Point {
 
 impl Queued {
     /// Forgets the past: it says nothing of the rate from now on.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.run.clear();
     }
 
-    /// Takes one look. `admitted` is cumulative: arrivals that were not turned away.
+    /// Takes one scrape. `admitted` is cumulative: arrivals that were not turned away.
     pub(super) fn observe(&mut self, at: Duration, queue: &Queue, admitted: f64) {
         if queue.pending <= 0.0 || queue.workers_ready <= 0.0 {
             self.run.clear();

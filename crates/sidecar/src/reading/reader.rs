@@ -1,28 +1,28 @@
-//! The whole server, followed from look to look.
+//! The whole server, followed from scrape to scrape.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pushscale_protocol::{MAX_MODELS, Model, PortState, State};
 
-use super::failures::{Claim, shares};
-use super::track::{Figures, Seen, Track};
-use crate::look::{Counters, Host, Look, Page, Queue};
+use super::model_tracker::{Estimate, ModelScrape, ModelTracker};
+use super::refusals::{RefusalShare, shares};
+use crate::scrape::{Counters, Host, Page, Queue, Scrape};
 
 /// Follows one server.
 #[derive(Debug, Default)]
 pub struct Reader {
-    tracks: BTreeMap<String, Track>,
+    trackers: BTreeMap<String, ModelTracker>,
     last: Option<Page>,
     last_was_good: bool,
     went_away: bool,
     epoch: u64,
 }
 
-/// What one look came to.
+/// What one scrape came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// When the server was looked at, on the sidecar's clock since its start.
+    /// When the server was scraped at, on the sidecar's clock since its start.
     pub at: Duration,
     /// What it is doing.
     pub state: State,
@@ -39,14 +39,14 @@ pub struct Reading {
 }
 
 impl Reader {
-    /// Takes the next look.
-    pub fn read(&mut self, look: &Look) -> Reading {
-        let management_port = look.management.as_ref().map(|answer| match answer {
+    /// Takes the next scrape.
+    pub fn read(&mut self, scrape: &Scrape) -> Reading {
+        let management_port = scrape.management.as_ref().map(|answer| match answer {
             Ok(_) => PortState::Ok,
             Err(state) => *state,
         });
         let mut reading = Reading {
-            at: look.at,
+            at: scrape.at,
             state: State::Ready,
             metrics_port: PortState::Ok,
             management_port,
@@ -54,7 +54,7 @@ impl Reader {
             host: Host::default(),
             models: Vec::new(),
         };
-        match &look.metrics {
+        match &scrape.metrics {
             Err(port) => {
                 self.last_was_good = false;
                 // A server refuses connections only while it is starting or gone, so what answers next on
@@ -63,14 +63,14 @@ impl Reader {
                 reading.metrics_port = *port;
                 reading.state = state_of(*port);
             }
-            Ok(page) => self.read_page(look, page, &mut reading),
+            Ok(page) => self.read_page(scrape, page, &mut reading),
         }
         reading
     }
 
-    fn read_page(&mut self, look: &Look, page: &Page, reading: &mut Reading) {
+    fn read_page(&mut self, scrape: &Scrape, page: &Page, reading: &mut Reading) {
         let no_queues = BTreeMap::new();
-        let queues = match &look.management {
+        let queues = match &scrape.management {
             Some(Ok(queues)) => queues,
             _ => &no_queues,
         };
@@ -79,7 +79,7 @@ impl Reader {
             self.epoch += 1;
         }
         if restarted {
-            self.tracks.clear();
+            self.trackers.clear();
         }
         // A model that appears on a page of a process whose last page we saw has all its counts from since then.
         let watched = self.last_was_good || restarted;
@@ -99,40 +99,44 @@ impl Reader {
             )
             .take(MAX_MODELS)
             .collect();
-        self.tracks.retain(|name, _| names.contains(&name));
+        self.trackers.retain(|name, _| names.contains(&name));
         let mut warm = queues.is_empty();
         for name in &names {
-            if !self.tracks.contains_key(*name) {
-                let track = Track::new(look.at, watched);
-                self.tracks.insert((*name).clone(), track);
+            if !self.trackers.contains_key(*name) {
+                let tracker = ModelTracker::new(scrape.at, watched);
+                self.trackers.insert((*name).clone(), tracker);
             }
         }
         let of = |name: &str| {
             let counters = page.models.get(name).copied().unwrap_or_default();
             (counters, queues.get(name))
         };
-        let claims: Vec<Claim> = names
+        let claims: Vec<RefusalShare> = names
             .iter()
             .filter_map(|name| {
                 let (counters, queue) = of(name);
-                Some(self.tracks.get(*name)?.claim(look.at, counters, queue))
+                Some(
+                    self.trackers
+                        .get(*name)?
+                        .refusal_share(scrape.at, counters, queue),
+                )
             })
             .collect();
         for (name, share) in names.iter().zip(shares(&claims)) {
-            let Some(track) = self.tracks.get_mut(*name) else {
+            let Some(tracker) = self.trackers.get_mut(*name) else {
                 continue;
             };
             let (counters, queue) = of(name);
-            let figures = track.observe(Seen {
-                at: look.at,
+            let estimate = tracker.observe(ModelScrape {
+                at: scrape.at,
                 counters,
                 queue,
                 failed: failed * share,
                 sole: names.len() == 1,
                 other_answers,
             });
-            warm |= figures.warm;
-            reading.models.push(model(name, &counters, queue, figures));
+            warm |= estimate.warm;
+            reading.models.push(model(name, &counters, queue, estimate));
         }
         let counted = page.models.values().any(|model| model.arrivals.is_some());
         reading.state = if queues.is_empty() && !page.recognised {
@@ -198,25 +202,25 @@ fn model(
     name: &str,
     counters: &Counters,
     queue: Option<&Queue>,
-    figures: Figures,
+    estimate: Estimate,
 ) -> Model<'static> {
     Model {
         name: name.to_owned().into(),
-        queue_latency_seconds: figures.wait,
-        basis: figures.basis,
-        refusing: figures.refusing,
+        queue_latency_seconds: estimate.wait,
+        basis: estimate.basis,
+        refusing: estimate.refusing,
         arrivals_total: counters.arrivals,
-        refused_total: Some(figures.refused),
-        answered_total: figures.answered,
+        refused_total: Some(estimate.refused),
+        answered_total: estimate.answered,
         wait_seconds_total: counters.wait_seconds,
         sojourn_seconds_total: counters.sojourn_seconds,
         pending: queue.map(|queue| queue.pending),
-        in_service: figures.in_service,
+        in_service: estimate.in_service,
         capacity_left: queue.map(|queue| queue.capacity_left),
         workers_ready: queue.map(|queue| queue.workers_ready),
         batch_size: queue.map(|queue| queue.batch_size),
         batch_delay_seconds: queue.map(|queue| queue.batch_delay_seconds),
-        service_seconds: figures.service,
+        service_seconds: estimate.service,
         continuous_batching: queue.is_some_and(|queue| queue.continuous_batching),
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::look::Queue;
+use crate::scrape::Queue;
 
-/// What speaks for a model having turned requests away since the last look.
+/// What speaks for a model having turned requests away since the last scrape.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Claim {
+pub(super) struct RefusalShare {
     /// It may have: its queue is full, or was.
     pub(super) full: bool,
     /// Requests that arrived.
@@ -16,7 +16,7 @@ pub(super) struct Claim {
     pub(super) excess: f64,
 }
 
-impl Claim {
+impl RefusalShare {
     pub(super) fn new(
         arrived: f64,
         grown: f64,
@@ -40,7 +40,7 @@ impl Claim {
 ///
 /// A model that is alone has them all. Of several, those have them whose queues are full: in proportion to what they
 /// cannot have taken in, or, where that says nothing, to what arrived. Without a full queue they are nobody's.
-pub(super) fn shares(claims: &[Claim]) -> Vec<f64> {
+pub(super) fn shares(claims: &[RefusalShare]) -> Vec<f64> {
     if let [_] = claims {
         return vec![1.0];
     }
@@ -64,7 +64,7 @@ pub(super) fn shares(claims: &[Claim]) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn full(arrived: f64, grown: f64, service: Option<f64>) -> Claim {
+    fn full(arrived: f64, grown: f64, service: Option<f64>) -> RefusalShare {
         let queue = Queue {
             pending: 20.0,
             workers_ready: 1.0,
@@ -72,10 +72,10 @@ mod tests {
             ..Queue::default()
         };
         let second = Duration::from_secs(1);
-        Claim::new(arrived, grown, second, &queue, true, service)
+        RefusalShare::new(arrived, grown, second, &queue, true, service)
     }
 
-    fn roomy(arrived: f64) -> Claim {
+    fn roomy(arrived: f64) -> RefusalShare {
         let queue = Queue {
             capacity_left: 90.0,
             workers_ready: 1.0,
@@ -83,7 +83,7 @@ mod tests {
             ..Queue::default()
         };
         let second = Duration::from_secs(1);
-        Claim::new(arrived, 0.0, second, &queue, false, Some(0.1))
+        RefusalShare::new(arrived, 0.0, second, &queue, false, Some(0.1))
     }
 
     #[test]

@@ -9,17 +9,17 @@ use pushscale_protocol::PortState;
 use serde::Deserialize;
 
 use super::port::Port;
-use crate::look::{Page, Queue};
+use crate::scrape::{Page, Queue};
 use crate::torchserve::{ModelList, Queues, describe_path, list_path};
 
 /// The list of models is asked for this often, and whenever a model appears in the metrics.
 const LIST_EVERY: Duration = Duration::from_secs(10);
 
-/// So many models are described in one look: 0.4 ms of the server's time each. Those that have arrivals or
+/// So many models are described in one scrape: 0.4 ms of the server's time each. Those that have arrivals or
 /// waiting requests come first, the others take turns: without arrivals an empty queue stays empty.
 const DESCRIBED_AT_ONCE: usize = 16;
 
-/// A queue that is seen where none was is looked at again after this long. A request that is being handed to an
+/// A queue that is seen where none was is scraped at again after this long. A request that is being handed to an
 /// idle worker stands in the queue for a fraction of a millisecond; at a target of 7 ms that one glance would
 /// triple the fleet.
 const SECOND_GLANCE_AFTER: Duration = Duration::from_millis(50);
@@ -52,7 +52,10 @@ impl Management {
     }
 
     /// The queues of all models whose queue is known, given what the metrics page says of them.
-    pub(super) async fn look(&mut self, page: &Page) -> Result<BTreeMap<String, Queue>, PortState> {
+    pub(super) async fn scrape(
+        &mut self,
+        page: &Page,
+    ) -> Result<BTreeMap<String, Queue>, PortState> {
         let outcome = self.refresh(page).await;
         if outcome == Err(PortState::Forbidden) {
             // The server writes a new key at each start.

@@ -10,7 +10,7 @@ pub use port::PortAddress;
 use hyper::http::uri::PathAndQuery;
 use pushscale_protocol::PortState;
 
-use crate::look::Look;
+use crate::scrape::Scrape;
 use crate::torchserve::read_page;
 use management::Management;
 use port::Port;
@@ -60,19 +60,19 @@ impl Scraper {
         self.began.elapsed()
     }
 
-    /// One look. Takes at most the timeout for each of its requests.
-    pub async fn look(&mut self) -> Look {
+    /// One scrape. Takes at most the timeout for each of its requests.
+    pub async fn scrape(&mut self) -> Scrape {
         let metrics = self.metrics.get(self.metrics_path.as_str(), None).await;
         let metrics = metrics.and_then(|body| match read_page(&body) {
             page if page.samples == 0 && page.bad_lines > 0 => Err(PortState::Garbled),
             page => Ok(page),
         });
         let management = match (&mut self.management, &metrics) {
-            (Some(management), Ok(page)) => Some(management.look(page).await),
+            (Some(management), Ok(page)) => Some(management.scrape(page).await),
             // Without metrics no latency is told, so the queues are not asked for.
             _ => None,
         };
-        Look {
+        Scrape {
             at: self.clock(),
             metrics,
             management,

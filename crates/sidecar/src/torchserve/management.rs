@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use pushscale_protocol::{MAX_MODELS, MAX_NAME_BYTES};
 use serde::Deserialize;
 
-use crate::look::Queue;
+use crate::scrape::Queue;
 
 /// The first page of the list of models; TorchServe gives 100 a page unless asked for more.
 pub fn list_path() -> String {

@@ -3,7 +3,7 @@
 use pushscale_protocol::{MAX_MODELS, MAX_NAME_BYTES};
 
 use crate::exposition::{self, Sample};
-use crate::look::{Counters, Page};
+use crate::scrape::{Counters, Page};
 
 /// What PredictionTime leaves out of a service time: 3 to 8 ms of the frontend and the socket, in seconds.
 const OVERHEAD_SECONDS: f64 = 0.005;
@@ -15,7 +15,7 @@ const ARRIVALS: &str = "ts_inference_requests_total";
 /// Reads the page of the metrics port.
 ///
 /// Adds up over `model_version`: the label is what clients wrote in the URL, and `default` and `1.0` may be one
-/// queue. Does not look at `hostname` (`uuid` up to 0.7.1).
+/// queue. Does not scrape `hostname` (`uuid` up to 0.7.1).
 pub fn read_page(body: &[u8]) -> Page {
     let mut page = Page {
         recognised: memchr::memmem::find(body, ARRIVALS.as_bytes()).is_some(),

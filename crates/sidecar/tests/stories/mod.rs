@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pushscale_sidecar::look::{Look, Queue};
 use pushscale_sidecar::reading::{Reader, Reading};
+use pushscale_sidecar::scrape::{Queue, Scrape};
 use pushscale_sidecar::torchserve::{Queues, read_page};
 
 /// The folder of everything that was captured and is expected.
@@ -19,8 +19,8 @@ pub(crate) fn folder_of(story: &str) -> PathBuf {
     testdata().join("torchserve").join(story)
 }
 
-/// The looks of a story, one a second.
-pub(crate) fn looks(folder: &Path, management: bool) -> Vec<Look> {
+/// The scrapes of a story, one a second.
+pub(crate) fn scrapes(folder: &Path, management: bool) -> Vec<Scrape> {
     (0..)
         .map_while(|second: u64| {
             let page = fs::read(folder.join(format!("t{second:02}.prom"))).ok()?;
@@ -29,7 +29,7 @@ pub(crate) fn looks(folder: &Path, management: bool) -> Vec<Look> {
                 .unwrap()
                 .sum()
                 .unwrap();
-            Some(Look {
+            Some(Scrape {
                 at: Duration::from_secs(second),
                 metrics: Ok(read_page(&page)),
                 management: management.then(|| Ok(BTreeMap::from([("sleepy".to_owned(), queue)]))),
@@ -41,8 +41,8 @@ pub(crate) fn looks(folder: &Path, management: bool) -> Vec<Look> {
 /// What is made of them.
 pub(crate) fn play(folder: &Path, management: bool) -> Vec<Reading> {
     let mut reader = Reader::default();
-    looks(folder, management)
+    scrapes(folder, management)
         .iter()
-        .map(|look| reader.read(look))
+        .map(|scrape| reader.read(scrape))
         .collect()
 }

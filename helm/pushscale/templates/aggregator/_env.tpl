@@ -1,6 +1,6 @@
 {{/* Only what differs from the program's own default is said. */}}
 {{- define "pushscale.aggregator-env" -}}
-- name: PUSHSCALE_AGGREGATOR_LOG
+- name: PUSHSCALE_AGGREGATOR_LOG_LEVEL
   value: {{ .Values.logLevel | quote }}
 - name: PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS
   value: {{ .Values.aggregator.maxConnections | int | quote }}
