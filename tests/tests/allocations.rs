@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pushscale_decision::{
     Algorithm, Bounds, Conditions, Counters, Latency, ModelReading, Moment, Pod, PodUid, Policy,
-    Queue, Reading, Scaler, Selector, ServerState, Target, TargetFacts,
+    Queue, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
 };
 
 const PODS: u32 = 12;
@@ -14,37 +14,36 @@ const PODS: u32 = 12;
 fn reading(second: u64) -> Reading {
     let answered = second * 20;
     Reading {
-        taken: Moment::from_secs(second),
         source: 1,
         sequence: second,
         clock: Duration::from_secs(second),
         fresh_for: Duration::from_secs(3),
-        leaving: false,
+        terminating: false,
         server: ServerState::Ready,
         models: vec![ModelReading {
             name: "sleepy".to_owned(),
             queue_latency: Some(Latency::from_nanos(30_000_000)),
             counters: Some(Counters {
                 arrivals: answered,
-                refused: 0,
-                answered: Some(answered),
-                waited: Duration::from_millis(30) * u32::try_from(answered).unwrap(),
-                sojourned: Duration::from_millis(130) * u32::try_from(answered).unwrap(),
+                rejected: 0,
+                completed: Some(answered),
+                total_wait: Duration::from_millis(30) * u32::try_from(answered).unwrap(),
+                total_sojourn: Duration::from_millis(130) * u32::try_from(answered).unwrap(),
             }),
             queue: Some(Queue {
-                pending: 1,
+                waiting: 1,
                 in_service: 2,
                 workers: 4,
                 batch_size: 1,
                 batch_delay: Duration::ZERO,
             }),
-            service: Some(Duration::from_millis(100)),
+            service_time: Some(Duration::from_millis(100)),
         }],
     }
 }
 
 fn allocations(algorithm: Algorithm) -> u64 {
-    let target = Target::new(Latency::from_nanos(50_000_000)).unwrap();
+    let target = TargetLatency::new(Latency::from_nanos(50_000_000)).unwrap();
     let policy = Policy {
         algorithm,
         ..Policy::new(Bounds::new(1, 100).unwrap(), target)
@@ -54,17 +53,18 @@ fn allocations(algorithm: Algorithm) -> u64 {
     for uid in &uids {
         scaler.apply_pod(Moment::ORIGIN, uid.clone(), Pod::running(uid.as_str()));
     }
-    let facts = TargetFacts::Known {
+    let facts = TargetState::Known {
         replicas: PODS,
         selector: Selector::Usable,
     };
     let mut turn = |second: u64| {
+        let now = Moment::from_secs(second);
         let reading = reading(second);
         let counted = allocation_counter::measure(|| {
             for uid in &uids {
-                scaler.learn(reading.taken, uid, &reading).unwrap();
+                scaler.learn(now, uid, now, &reading).unwrap();
             }
-            scaler.decide(reading.taken, &facts);
+            scaler.decide(now, &facts);
         });
         counted.count_total
     };

@@ -10,20 +10,20 @@
     unreachable_pub,
     missing_docs,
     dead_code,
-    reason = "a test fails by panicking; its numbers are small; each test uses a part of the world"
+    reason = "a test fails by panicking; its numbers are small; each test uses a part of the fleet"
 )]
 
-#[path = "../../crates/decision/tests/support/world.rs"]
-mod world;
+#[path = "../../crates/decision/tests/support/fake_fleet.rs"]
+mod fake_fleet;
 
+use fake_fleet::{Environment, FakeFleet};
 use proptest::prelude::*;
 use pushscale_decision::{
-    Algorithm, Balancing, Bounds, Latency, Policy, Scaler, ServerState, Tape, Target,
+    Algorithm, Balancing, Bounds, Latency, Policy, Scaler, ServerState, Snapshot, TargetLatency,
 };
-use world::{Weather, World};
 
 fn policy(target: f64, min: u32, max: u32, balancing: Balancing) -> Policy {
-    let target = Target::new(Latency::from_secs_f64(target).unwrap()).unwrap();
+    let target = TargetLatency::new(Latency::from_secs_f64(target).unwrap()).unwrap();
     Policy {
         algorithm: Algorithm::Model,
         balancing,
@@ -31,8 +31,8 @@ fn policy(target: f64, min: u32, max: u32, balancing: Balancing) -> Policy {
     }
 }
 
-fn weather(load: f64, service: f64, workers: f64) -> Weather {
-    Weather {
+fn environment(load: f64, service: f64, workers: f64) -> Environment {
+    Environment {
         load,
         service,
         workers,
@@ -70,19 +70,19 @@ proptest! {
         (min, size, max) in (1_u32..4, 4_u32..12, 12_u32..60),
         start in 1_u64..120,
     ) {
-        let mut world = World::new(policy(0.05, min, max, balancing), size, start);
+        let mut fleet = FakeFleet::new(policy(0.05, min, max, balancing), size, start);
         let mut sizes = vec![size];
         for (seconds, load, silence) in life {
             for _ in 0..seconds {
-                let writes = world.writes;
-                let silent = (silence * f64::from(world.size)).round() as usize;
-                world.pass(&Weather { silent, ..weather(load, 0.1, 4.0) });
-                prop_assert!((min..=max).contains(&world.size), "{}", world.size);
-                prop_assert!(world.writes - writes <= 1);
+                let writes = fleet.writes;
+                let silent = (silence * f64::from(fleet.size)).round() as usize;
+                fleet.pass(&Environment { silent, ..environment(load, 0.1, 4.0) });
+                prop_assert!((min..=max).contains(&fleet.size), "{}", fleet.size);
+                prop_assert!(fleet.writes - writes <= 1);
                 let lately = sizes.iter().rev().take(15).max().copied().unwrap();
                 let floor = lately - (lately / 2).max(1);
-                prop_assert!(world.size >= floor, "{} → {}: {}", lately, world.size, world.last());
-                sizes.push(world.size);
+                prop_assert!(fleet.size >= floor, "{} → {}: {}", lately, fleet.size, fleet.last());
+                sizes.push(fleet.size);
             }
         }
     }
@@ -97,35 +97,35 @@ proptest! {
         silence in 0.25_f64..1.0,
         balancing in balancings(),
     ) {
-        let mut world = World::new(policy(0.05, 1, 60, balancing), 10, 30);
+        let mut fleet = FakeFleet::new(policy(0.05, 1, 60, balancing), 10, 30);
         for _ in 0..before {
-            world.pass(&weather(load, 0.1, 4.0));
+            fleet.pass(&environment(load, 0.1, 4.0));
         }
         // Three seconds until the last words are stale.
-        let silent = |world: &World| (silence * f64::from(world.size)).ceil() as usize;
+        let silent = |fleet: &FakeFleet| (silence * f64::from(fleet.size)).ceil() as usize;
         for _ in 0..4 {
-            let silent = silent(&world);
-            world.pass(&Weather { silent, ..weather(load, 0.1, 4.0) });
+            let silent = silent(&fleet);
+            fleet.pass(&Environment { silent, ..environment(load, 0.1, 4.0) });
         }
-        world.forget();
-        let size = world.size;
+        fleet.forget();
+        let size = fleet.size;
         for _ in 0..gap {
-            let silent = silent(&world);
-            world.pass(&Weather { silent, ..weather(after, 0.1, 4.0) });
+            let silent = silent(&fleet);
+            fleet.pass(&Environment { silent, ..environment(after, 0.1, 4.0) });
         }
-        prop_assert!(world.smallest >= size, "{size} → {}: {}", world.smallest, world.last());
+        prop_assert!(fleet.smallest >= size, "{size} → {}: {}", fleet.smallest, fleet.last());
         for _ in 0..gap.min(60) {
-            world.pass(&Weather { silent: usize::MAX, ..weather(after, 0.1, 4.0) });
+            fleet.pass(&Environment { silent: usize::MAX, ..environment(after, 0.1, 4.0) });
         }
-        let size = world.size;
-        world.forget();
+        let size = fleet.size;
+        fleet.forget();
         for state in [ServerState::Frozen, ServerState::Empty, ServerState::Refused] {
             for _ in 0..20 {
                 let state = Some((usize::MAX, state));
-                world.pass(&Weather { state, ..weather(after, 0.1, 4.0) });
+                fleet.pass(&Environment { state, ..environment(after, 0.1, 4.0) });
             }
         }
-        prop_assert_eq!((world.size, world.writes), (size, 0));
+        prop_assert_eq!((fleet.size, fleet.writes), (size, 0));
     }
 
     /// I0: for a whole hold after a start nothing goes.
@@ -136,17 +136,17 @@ proptest! {
         until in 1_u64..299,
         balancing in balancings(),
     ) {
-        let mut world = World::new(policy(0.05, 1, 60, balancing), size, 30);
+        let mut fleet = FakeFleet::new(policy(0.05, 1, 60, balancing), size, 30);
         for _ in 0..100 {
-            world.pass(&weather(load, 0.1, 4.0));
+            fleet.pass(&environment(load, 0.1, 4.0));
         }
-        world.restart();
-        world.forget();
-        let size = world.size;
+        fleet.restart();
+        fleet.forget();
+        let size = fleet.size;
         for _ in 0..until {
-            world.pass(&weather(load, 0.1, 4.0));
+            fleet.pass(&environment(load, 0.1, 4.0));
         }
-        prop_assert!(world.smallest >= size, "{size} → {}: {}", world.smallest, world.last());
+        prop_assert!(fleet.smallest >= size, "{size} → {}: {}", fleet.smallest, fleet.last());
     }
 
     /// I4: of two fleets that differ in one thing only in the last second, the one with more arrivals, a slower server,
@@ -160,30 +160,30 @@ proptest! {
         balancing in balancings(),
     ) {
         let size = (load / 40.0 * 1.4) as u32 + 1;
-        let mut world = World::new(policy(0.05, 1, 200, balancing), size, 30);
+        let mut fleet = FakeFleet::new(policy(0.05, 1, 200, balancing), size, 30);
         // Not where variability is settled anew, every ten seconds: another history gives another one.
         for _ in 0..seconds / 10 * 10 + 3 {
-            world.pass(&weather(load, 0.1, 4.0));
+            fleet.pass(&environment(load, 0.1, 4.0));
         }
-        let asked = |mut world: World, weather: &Weather| {
-            world.pass(weather);
-            world.last().desired().unwrap()
+        let asked = |mut fleet: FakeFleet, environment: &Environment| {
+            fleet.pass(environment);
+            fleet.last().desired().unwrap()
         };
-        let same = weather(load, 0.1, 4.0);
+        let same = environment(load, 0.1, 4.0);
         let (base, harder) = match what {
             0 => (
-                asked(world.clone(), &same),
-                asked(world, &weather(load + more, 0.1, 4.0)),
+                asked(fleet.clone(), &same),
+                asked(fleet, &environment(load + more, 0.1, 4.0)),
             ),
             1 => (
-                asked(world.clone(), &same),
-                asked(world, &weather(load, 0.1 * (1.0 + more / 100.0), 4.0)),
+                asked(fleet.clone(), &same),
+                asked(fleet, &environment(load, 0.1 * (1.0 + more / 100.0), 4.0)),
             ),
             _ => {
-                let mut tighter = world.clone();
+                let mut tighter = fleet.clone();
                 let target = 0.05 / (1.0 + more / 100.0);
                 tighter.scaler.set_policy(policy(target, 1, 200, balancing));
-                (asked(world, &same), asked(tighter, &same))
+                (asked(fleet, &same), asked(tighter, &same))
             }
         };
         prop_assert!(harder >= base, "{base} → {harder}");
@@ -196,14 +196,14 @@ proptest! {
         balancing in balancings(),
     ) {
         let live = |life: &[(u64, f64, f64)]| {
-            let mut world = World::new(policy(0.05, 1, 60, balancing), 5, 30);
+            let mut fleet = FakeFleet::new(policy(0.05, 1, 60, balancing), 5, 30);
             let mut told = Vec::new();
             for (seconds, load, silence) in life {
                 for _ in 0..*seconds {
-                    let silent = (silence * f64::from(world.size)).round() as usize;
-                    world.pass(&Weather { silent, ..weather(*load, 0.1, 4.0) });
-                    assert!(world.size >= 1);
-                    told.push(world.last().to_string());
+                    let silent = (silence * f64::from(fleet.size)).round() as usize;
+                    fleet.pass(&Environment { silent, ..environment(*load, 0.1, 4.0) });
+                    assert!(fleet.size >= 1);
+                    told.push(fleet.last().to_string());
                 }
             }
             told
@@ -223,24 +223,24 @@ proptest! {
         if ratio {
             policy.algorithm = Algorithm::Ratio;
         }
-        let mut world = World::new(policy.clone(), 5, 30);
-        let pass = |world: &mut World, life: &[(u64, f64, f64)]| {
+        let mut fleet = FakeFleet::new(policy.clone(), 5, 30);
+        let pass = |fleet: &mut FakeFleet, life: &[(u64, f64, f64)]| {
             for (seconds, load, silence) in life {
                 for _ in 0..*seconds {
-                    let silent = (silence * f64::from(world.size)).round() as usize;
-                    world.pass(&Weather { silent, ..weather(*load, 0.1, 4.0) });
+                    let silent = (silence * f64::from(fleet.size)).round() as usize;
+                    fleet.pass(&Environment { silent, ..environment(*load, 0.1, 4.0) });
                 }
             }
         };
-        pass(&mut world, &life);
-        let tape = world.scaler.record().to_string();
-        let mut recalled = world.clone();
-        recalled.scaler = Scaler::recall(policy, Tape::parse(&tape).unwrap()).unwrap();
-        prop_assert_eq!(recalled.scaler.record().to_string(), tape);
+        pass(&mut fleet, &life);
+        let snapshot = fleet.scaler.snapshot().to_string();
+        let mut restored = fleet.clone();
+        restored.scaler = Scaler::restore(policy, Snapshot::parse(&snapshot).unwrap()).unwrap();
+        prop_assert_eq!(restored.scaler.snapshot().to_string(), snapshot);
         for stretch in after {
-            pass(&mut world, &[stretch]);
-            pass(&mut recalled, &[stretch]);
-            prop_assert_eq!(world.last(), recalled.last());
+            pass(&mut fleet, &[stretch]);
+            pass(&mut restored, &[stretch]);
+            prop_assert_eq!(fleet.last(), restored.last());
         }
     }
 }

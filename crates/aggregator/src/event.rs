@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use pushscale_api::recording::Recording;
 use pushscale_api::{PushScalerSpec, Schedules, SpecProblem};
-use pushscale_decision::{Conditions, Pod, PodUid, Policy, Reading, Refusal};
+use pushscale_decision::{Conditions, Pod, PodUid, Policy, Reading, Rejection};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -133,7 +133,7 @@ pub enum Verdict {
     /// The pod pushes faster than anything could use.
     TooSoon,
     /// Refused for what it says.
-    Refused(Refusal),
+    Refused(Rejection),
 }
 
 /// What the loop must know of a PushScaler.

@@ -11,7 +11,7 @@ use hyper::{Method, Request, StatusCode};
 use pushscale_daemon::body::{self, BodyError};
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::reply::{Reply, json};
-use pushscale_decision::Refusal;
+use pushscale_decision::Rejection;
 use pushscale_protocol::{ErrorBody, MAX_BODY_BYTES, PUSH_PATH, ParseError, Push};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -171,7 +171,7 @@ fn turned(why: Turned) -> Refused {
 fn judge(verdict: Verdict) -> Result<(), Refused> {
     Err(match verdict {
         Verdict::Taken => return Ok(()),
-        Verdict::UnknownPod | Verdict::Refused(Refusal::UnknownPod) => refused(
+        Verdict::UnknownPod | Verdict::Refused(Rejection::UnknownPod) => refused(
             StatusCode::NOT_FOUND,
             ReadingOutcome::UnknownPod,
             "no PushScaler's target selects a pod of this uid".to_owned(),
@@ -188,10 +188,10 @@ fn judge(verdict: Verdict) -> Result<(), Refused> {
         ),
         Verdict::Refused(refusal) => {
             let outcome = match refusal {
-                Refusal::UnknownPod => ReadingOutcome::UnknownPod,
-                Refusal::Duplicate { .. } => ReadingOutcome::Duplicate,
-                Refusal::OutOfOrder { .. } => ReadingOutcome::OutOfOrder,
-                Refusal::ImpossibleClock { .. } => ReadingOutcome::ImpossibleClock,
+                Rejection::UnknownPod => ReadingOutcome::UnknownPod,
+                Rejection::Duplicate { .. } => ReadingOutcome::Duplicate,
+                Rejection::OutOfOrder { .. } => ReadingOutcome::OutOfOrder,
+                Rejection::ClockSkew { .. } => ReadingOutcome::ImpossibleClock,
             };
             refused(StatusCode::CONFLICT, outcome, refusal.to_string())
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pushscale_decision::{Counters, Latency, ModelReading, Moment, Queue, Reading, ServerState};
+use pushscale_decision::{Counters, Latency, ModelReading, Queue, Reading, ServerState};
 use pushscale_protocol::{Model, Push, State};
 
 use crate::event::Untimed;
@@ -17,12 +17,11 @@ pub(crate) fn untimed(push: &Push<'_>) -> Untimed {
     Untimed {
         age: seconds(push.age_seconds),
         reading: Reading {
-            taken: Moment::ORIGIN,
             source: push.sidecar.instance,
             sequence: push.sequence,
             clock: seconds(push.clock_seconds),
             fresh_for: seconds(fresh_for),
-            leaving: push.leaving,
+            terminating: push.leaving,
             server: state(push.server.state),
             models: push.models.iter().map(model).collect(),
         },
@@ -36,19 +35,19 @@ fn model(model: &Model<'_>) -> ModelReading {
         // A model on a good page without counts has had no request: here, and only here, absent is zero.
         counters: Some(Counters {
             arrivals: count(model.arrivals_total),
-            refused: count(model.refused_total),
-            answered: model.answered_total.map(|total| count(Some(total))),
-            waited: seconds(model.wait_seconds_total.unwrap_or_default()),
-            sojourned: seconds(model.sojourn_seconds_total.unwrap_or_default()),
+            rejected: count(model.refused_total),
+            completed: model.answered_total.map(|total| count(Some(total))),
+            total_wait: seconds(model.wait_seconds_total.unwrap_or_default()),
+            total_sojourn: seconds(model.sojourn_seconds_total.unwrap_or_default()),
         }),
         queue: model.pending.map(|pending| Queue {
-            pending: small(Some(pending)),
+            waiting: small(Some(pending)),
             in_service: small(model.in_service),
             workers: small(model.workers_ready),
             batch_size: small(model.batch_size).max(1),
             batch_delay: seconds(model.batch_delay_seconds.unwrap_or_default()),
         }),
-        service: model
+        service_time: model
             .service_seconds
             .filter(|_| !model.continuous_batching)
             .map(seconds),

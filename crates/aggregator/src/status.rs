@@ -76,11 +76,11 @@ impl Chronicle {
         now: Timestamp,
     ) -> PushScalerStatus {
         let latency: Vec<String> = decision
-            .figures
+            .metrics
             .iter()
             .map(|figure| format!("{}/{}", figure.average, figure.target))
             .collect();
-        let current_metrics = decision.figures.iter().map(|figure| MetricStatus {
+        let current_metrics = decision.metrics.iter().map(|figure| MetricStatus {
             type_: "QueueLatency".to_owned(),
             queue_latency: QueueLatencyStatus {
                 model: figure.model.as_deref().map(ToOwned::to_owned),
@@ -106,7 +106,7 @@ impl Chronicle {
                 fresh: int32(freshness.fresh),
                 unknown: int32(freshness.unknown),
                 stale: int32(freshness.stale),
-                absent: int32(freshness.absent),
+                absent: int32(freshness.never_reported),
                 pending: int32(freshness.pending),
             }),
             decision: Some(decision.to_string()),

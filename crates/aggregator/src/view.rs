@@ -127,7 +127,7 @@ impl DecisionView {
             current_replicas: decision.current,
             desired_replicas: decision.desired(),
             figures: decision
-                .figures
+                .metrics
                 .iter()
                 .map(|figure| FigureView {
                     model: figure.model.as_deref().map(ToOwned::to_owned),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use pushscale_decision as decision;
-use pushscale_decision::{Amount, Bounds, Latency, Policy, RatePolicy, Rules, Select, Target};
+use pushscale_decision::{Amount, Bounds, Latency, Policy, TargetLatency};
 use thiserror::Error;
 
 use crate::behavior::{Behavior, PolicyType, ScalingRules, SelectPolicy};
@@ -146,13 +146,13 @@ fn metric_of(
         .and_then(|text| duration("serviceTime", text));
     Some(decision::Metric {
         model: source.model.as_deref().map(Into::into),
-        target: Target::new(Latency::from_nanos(target?))?,
+        target: TargetLatency::new(Latency::from_nanos(target?))?,
         aggregate: match source.aggregate {
             Aggregate::Mean => decision::Aggregate::Mean,
             Aggregate::Max => decision::Aggregate::Max,
             Aggregate::P95 => decision::Aggregate::P95,
         },
-        service: service
+        service_time: service
             .and_then(|nanos| u64::try_from(nanos).ok())
             .map(Duration::from_nanos),
         workers: source
@@ -168,12 +168,18 @@ fn behavior_of(
     problems: &mut Vec<SpecProblem>,
 ) -> decision::Behavior {
     let (up, down) = match algorithm {
-        Algorithm::Ratio => (Rules::default_up(), Rules::default_down()),
-        Algorithm::Model => (Rules::unlimited(), Rules::unlimited()),
+        Algorithm::Ratio => (
+            decision::ScalingRules::default_scale_up(),
+            decision::ScalingRules::default_scale_down(),
+        ),
+        Algorithm::Model => (
+            decision::ScalingRules::unlimited(),
+            decision::ScalingRules::unlimited(),
+        ),
     };
     decision::Behavior {
-        up: rules_of("scaleUp", behavior.scale_up.as_ref(), up, problems),
-        down: rules_of("scaleDown", behavior.scale_down.as_ref(), down, problems),
+        scale_up: rules_of("scaleUp", behavior.scale_up.as_ref(), up, problems),
+        scale_down: rules_of("scaleDown", behavior.scale_down.as_ref(), down, problems),
     }
 }
 
@@ -181,9 +187,9 @@ fn behavior_of(
 fn rules_of(
     direction: &str,
     rules: Option<&ScalingRules>,
-    default: Rules,
+    default: decision::ScalingRules,
     problems: &mut Vec<SpecProblem>,
-) -> Rules {
+) -> decision::ScalingRules {
     let Some(rules) = rules else { return default };
     let mut seconds = |field: &str, value: i32, most: u64| {
         let found = u64::try_from(value).ok().filter(|value| *value <= most);
@@ -199,14 +205,14 @@ fn rules_of(
     let window = rules
         .stabilization_window_seconds
         .map(|value| seconds("stabilizationWindowSeconds", value, 3600))
-        .or(default.window);
+        .or(default.stabilization_window);
     let policies = match &rules.policies {
         None => default.policies,
         Some(policies) => policies
             .iter()
             .map(|policy| {
                 let value = u32::try_from(policy.value).unwrap_or_default();
-                RatePolicy {
+                decision::ScalingPolicy {
                     amount: match policy.type_ {
                         PolicyType::Pods => Amount::Pods(value),
                         PolicyType::Percent => Amount::Percent(value),
@@ -227,13 +233,13 @@ fn rules_of(
         }
         value
     });
-    Rules {
-        window,
-        select: match rules.select_policy {
-            None => default.select,
-            Some(SelectPolicy::Max) => Select::Max,
-            Some(SelectPolicy::Min) => Select::Min,
-            Some(SelectPolicy::Disabled) => Select::Disabled,
+    decision::ScalingRules {
+        stabilization_window: window,
+        select_policy: match rules.select_policy {
+            None => default.select_policy,
+            Some(SelectPolicy::Max) => decision::SelectPolicy::Max,
+            Some(SelectPolicy::Min) => decision::SelectPolicy::Min,
+            Some(SelectPolicy::Disabled) => decision::SelectPolicy::Disabled,
         },
         policies,
         tolerance,

@@ -9,15 +9,13 @@ mod readings;
 
 use std::collections::BTreeMap;
 
-use pushscale_decision::{Conditions, Decision, TargetFacts};
+use pushscale_decision::{Conditions, Decision, TargetState};
 use serde::{Deserialize, Serialize};
 
 use crate::pushscaler::PushScalerSpec;
 
 pub use facts::{Fact, RecordedFact, RecordedPhase, RecordedPod};
-pub use readings::{
-    RecordedCounters, RecordedModel, RecordedQueue, RecordedReading, RecordedState,
-};
+pub use readings::{RecordedCounters, RecordedModel, RecordedQueue, RecordedReading};
 
 /// A stretch of one scaler's life.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -131,13 +129,13 @@ pub fn told(conditions: &Conditions) -> BTreeMap<String, String> {
     .collect()
 }
 
-impl From<&TargetFacts> for RecordedTarget {
-    fn from(facts: &TargetFacts) -> Self {
+impl From<&TargetState> for RecordedTarget {
+    fn from(facts: &TargetState) -> Self {
         use pushscale_decision::Selector;
         let (replicas, why) = match facts {
-            TargetFacts::Unreadable { message } => return Self::Unreadable(message.clone()),
-            TargetFacts::Contested { by } => return Self::ContestedBy(by.clone()),
-            TargetFacts::Known { replicas, selector } => match selector {
+            TargetState::Unreadable { message } => return Self::Unreadable(message.clone()),
+            TargetState::Conflict { with: by } => return Self::ContestedBy(by.clone()),
+            TargetState::Known { replicas, selector } => match selector {
                 Selector::Usable => return Self::Replicas(*replicas),
                 Selector::Missing => (*replicas, RecordedSelector::Missing),
                 Selector::Invalid { message } => {
@@ -150,7 +148,7 @@ impl From<&TargetFacts> for RecordedTarget {
     }
 }
 
-impl From<&RecordedTarget> for TargetFacts {
+impl From<&RecordedTarget> for TargetState {
     fn from(recorded: &RecordedTarget) -> Self {
         use pushscale_decision::Selector;
         match recorded {
@@ -171,7 +169,7 @@ impl From<&RecordedTarget> for TargetFacts {
             RecordedTarget::Unreadable(message) => Self::Unreadable {
                 message: message.clone(),
             },
-            RecordedTarget::ContestedBy(by) => Self::Contested { by: by.clone() },
+            RecordedTarget::ContestedBy(by) => Self::Conflict { with: by.clone() },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The average over the pods, and what silent and pending pods count for (the HPA's `replica_calculator.go`).
 
-use crate::fleet::View;
+use crate::fleet::FleetPod;
 use crate::latency::Latency;
 use crate::moment::Moment;
 use crate::pod::Phase;
@@ -19,18 +19,18 @@ impl Groups {
     /// Sorts anew, in the memory that it has.
     pub(crate) fn sort<'a>(
         &mut self,
-        pods: impl Iterator<Item = View<'a>>,
+        pods: impl Iterator<Item = &'a FleetPod>,
         now: Moment,
         metric: &Metric,
     ) {
         self.samples.clear();
         (self.silent, self.pending, self.ignored) = (0, 0, 0);
-        for view in pods {
-            if view.ignored() {
+        for pod in pods {
+            if pod.ignored() {
                 self.ignored += 1;
-            } else if view.pod.phase == Phase::Pending {
+            } else if pod.pod.phase == Phase::Pending {
                 self.pending += 1;
-            } else if let Some(latency) = view.latency(now, metric.model.as_deref()) {
+            } else if let Some(latency) = pod.latency(now, metric.model.as_deref()) {
                 self.samples.push(latency);
             } else {
                 self.silent += 1;

@@ -6,46 +6,46 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Behavior {
     /// `scaleUp`.
-    pub up: Rules,
+    pub scale_up: ScalingRules,
     /// `scaleDown`.
-    pub down: Rules,
+    pub scale_down: ScalingRules,
 }
 
 impl Default for Behavior {
     /// What the API server makes of `behavior: {}`: up by 4 pods or 100 % per 15 s, down by 100 % per 15 s.
     fn default() -> Self {
         Self {
-            up: Rules::default_up(),
-            down: Rules::default_down(),
+            scale_up: ScalingRules::default_scale_up(),
+            scale_down: ScalingRules::default_scale_down(),
         }
     }
 }
 
 /// The rules of one direction.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rules {
+pub struct ScalingRules {
     /// `stabilizationWindowSeconds`; `None` only downwards, where the controller's flag stands in.
-    pub window: Option<Duration>,
+    pub stabilization_window: Option<Duration>,
     /// `selectPolicy`.
-    pub select: Select,
+    pub select_policy: SelectPolicy,
     /// `policies`; never empty after the API server's defaulting. With the queue model empty: no limit.
-    pub policies: Vec<RatePolicy>,
+    pub policies: Vec<ScalingPolicy>,
     /// `tolerance`; `None`: the controller's flag stands in.
     pub tolerance: Option<f64>,
 }
 
-impl Rules {
+impl ScalingRules {
     /// `scaleUp` as the API server fills it in.
-    pub fn default_up() -> Self {
+    pub fn default_scale_up() -> Self {
         Self {
-            window: Some(Duration::ZERO),
-            select: Select::Max,
+            stabilization_window: Some(Duration::ZERO),
+            select_policy: SelectPolicy::Max,
             policies: vec![
-                RatePolicy {
+                ScalingPolicy {
                     amount: Amount::Pods(4),
                     period: Duration::from_secs(15),
                 },
-                RatePolicy {
+                ScalingPolicy {
                     amount: Amount::Percent(100),
                     period: Duration::from_secs(15),
                 },
@@ -55,11 +55,11 @@ impl Rules {
     }
 
     /// `scaleDown` as the API server fills it in.
-    pub fn default_down() -> Self {
+    pub fn default_scale_down() -> Self {
         Self {
-            window: None,
-            select: Select::Max,
-            policies: vec![RatePolicy {
+            stabilization_window: None,
+            select_policy: SelectPolicy::Max,
+            policies: vec![ScalingPolicy {
                 amount: Amount::Percent(100),
                 period: Duration::from_secs(15),
             }],
@@ -70,8 +70,8 @@ impl Rules {
     /// No window and no policy: what the queue model starts from.
     pub fn unlimited() -> Self {
         Self {
-            window: None,
-            select: Select::Max,
+            stabilization_window: None,
+            select_policy: SelectPolicy::Max,
             policies: Vec::new(),
             tolerance: None,
         }
@@ -89,7 +89,7 @@ impl Rules {
 
 /// Which policy of several applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Select {
+pub enum SelectPolicy {
     /// The one that allows most change.
     Max,
     /// The one that allows least change.
@@ -100,7 +100,7 @@ pub enum Select {
 
 /// At most so much change in so much time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RatePolicy {
+pub struct ScalingPolicy {
     /// How much.
     pub amount: Amount,
     /// `periodSeconds`.

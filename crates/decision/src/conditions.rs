@@ -2,16 +2,16 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
 /// One condition. Its type is the field of [`Conditions`] that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// True or False; never Unknown.
     pub status: bool,
-    /// Why, in one word.
+    /// ScaleReason, in one word.
     pub reason: Reason,
-    /// Why, in a sentence.
+    /// ScaleReason, in a sentence.
     pub message: String,
 }
 
@@ -56,8 +56,7 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// They, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let Self {
             able_to_scale,
             scaling_active,
@@ -78,19 +77,19 @@ impl Conditions {
         ] {
             let blank = || Condition {
                 status: false,
-                reason: Reason::SwitchedOff,
+                reason: Reason::ModeOff,
                 message: String::new(),
             };
-            tape.option(slot, blank, |tape, condition| {
-                tape.flag(&mut condition.status);
+            snapshot.option(slot, blank, |snapshot, condition| {
+                snapshot.bool(&mut condition.status);
                 let reason = &mut condition.reason;
                 let mut place = Reason::ALL
                     .iter()
                     .position(|known| known == reason)
                     .unwrap_or(0);
-                tape.count(&mut place);
+                snapshot.usize(&mut place);
                 *reason = Reason::ALL.get(place).copied().unwrap_or(*reason);
-                tape.text(&mut condition.message);
+                snapshot.string(&mut condition.message);
             });
         }
     }
@@ -136,27 +135,27 @@ pub enum Reason {
     /// ScalingLimited: the speed of falling did.
     ScaleDownLimit,
     /// Fresh: every running pod reports.
-    AllPodsReport,
+    AllPodsReporting,
     /// Fresh: some do not.
-    SomePodsSilent,
+    SomePodsNotReporting,
     /// Fresh: none does.
-    NoPodReports,
+    NoPodsReporting,
     /// MetricsIncomplete: nothing is missing.
-    AllInputsKnown,
+    AllMetricsAvailable,
     /// MetricsIncomplete: nobody counts answers (the management port is not read).
-    NoAnswerCount,
+    CompletionCountUnavailable,
     /// MetricsIncomplete: fewer answers are timed than given (gRPC, failures).
-    AnswersDoNotMatch,
+    UntimedCompletions,
     /// MetricsIncomplete: nobody tells how many workers a pod has.
-    WorkersUnknown,
+    WorkerCountUnknown,
     /// Stuck: requests arrive and none is answered.
-    NothingIsAnswered,
+    NoRequestsCompleted,
     /// Stuck: no longer.
-    RequestsAreAnswered,
+    RequestsCompleting,
     /// TargetReachable: the server waits longer for a batch than a request may.
     BatchDelayAboveTarget,
     /// TargetReachable: again.
-    WithinReach,
+    TargetWithinReach,
     /// ScalingLimited: this direction is paused.
     ScalingPaused,
     /// ScalingLimited: a schedule holds the size.
@@ -166,7 +165,7 @@ pub enum Reason {
     /// AbleToScale: `mode: Recommend` writes nothing.
     RecommendOnly,
     /// ScalingActive: `mode: Off`.
-    SwitchedOff,
+    ModeOff,
     /// ScalingActive: nothing is known, the fallback holds.
     FallbackActive,
     /// Event: a new size was written.
@@ -200,22 +199,22 @@ impl Reason {
         Self::TooManyReplicas,
         Self::ScaleUpLimit,
         Self::ScaleDownLimit,
-        Self::AllPodsReport,
-        Self::SomePodsSilent,
-        Self::NoPodReports,
-        Self::AllInputsKnown,
-        Self::NoAnswerCount,
-        Self::AnswersDoNotMatch,
-        Self::WorkersUnknown,
-        Self::NothingIsAnswered,
-        Self::RequestsAreAnswered,
+        Self::AllPodsReporting,
+        Self::SomePodsNotReporting,
+        Self::NoPodsReporting,
+        Self::AllMetricsAvailable,
+        Self::CompletionCountUnavailable,
+        Self::UntimedCompletions,
+        Self::WorkerCountUnknown,
+        Self::NoRequestsCompleted,
+        Self::RequestsCompleting,
         Self::BatchDelayAboveTarget,
-        Self::WithinReach,
+        Self::TargetWithinReach,
         Self::ScalingPaused,
         Self::ScheduledFloor,
         Self::SizeContested,
         Self::RecommendOnly,
-        Self::SwitchedOff,
+        Self::ModeOff,
         Self::FallbackActive,
         Self::SuccessfulRescale,
         Self::FailedRescale,
@@ -249,22 +248,22 @@ impl Reason {
             Self::TooManyReplicas => "TooManyReplicas",
             Self::ScaleUpLimit => "ScaleUpLimit",
             Self::ScaleDownLimit => "ScaleDownLimit",
-            Self::AllPodsReport => "AllPodsReport",
-            Self::SomePodsSilent => "SomePodsSilent",
-            Self::NoPodReports => "NoPodReports",
-            Self::AllInputsKnown => "AllInputsKnown",
-            Self::NoAnswerCount => "NoAnswerCount",
-            Self::AnswersDoNotMatch => "AnswersDoNotMatch",
-            Self::WorkersUnknown => "WorkersUnknown",
-            Self::NothingIsAnswered => "NothingIsAnswered",
-            Self::RequestsAreAnswered => "RequestsAreAnswered",
+            Self::AllPodsReporting => "AllPodsReporting",
+            Self::SomePodsNotReporting => "SomePodsNotReporting",
+            Self::NoPodsReporting => "NoPodsReporting",
+            Self::AllMetricsAvailable => "AllMetricsAvailable",
+            Self::CompletionCountUnavailable => "CompletionCountUnavailable",
+            Self::UntimedCompletions => "UntimedCompletions",
+            Self::WorkerCountUnknown => "WorkerCountUnknown",
+            Self::NoRequestsCompleted => "NoRequestsCompleted",
+            Self::RequestsCompleting => "RequestsCompleting",
             Self::BatchDelayAboveTarget => "BatchDelayAboveTarget",
-            Self::WithinReach => "WithinReach",
+            Self::TargetWithinReach => "TargetWithinReach",
             Self::ScalingPaused => "ScalingPaused",
             Self::ScheduledFloor => "ScheduledFloor",
             Self::SizeContested => "SizeContested",
             Self::RecommendOnly => "RecommendOnly",
-            Self::SwitchedOff => "SwitchedOff",
+            Self::ModeOff => "ModeOff",
             Self::FallbackActive => "FallbackActive",
             Self::SuccessfulRescale => "SuccessfulRescale",
             Self::FailedRescale => "FailedRescale",

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::conditions::{Conditions, Reason};
+use crate::explain::{metric, replicas};
 use crate::freshness::Freshness;
 use crate::latency::Latency;
 use crate::moment::Moment;
-use crate::sentence::{metric, replicas};
 use crate::step::Step;
 
 /// The answer to "what now?", with its reasons.
@@ -22,7 +22,7 @@ pub struct Decision {
     /// How it came about, in order.
     pub steps: Vec<Step>,
     /// The average of each metric that could be computed, in the policy's order.
-    pub figures: Vec<Figure>,
+    pub metrics: Vec<MetricValue>,
     /// How many pods report.
     pub freshness: Freshness,
     /// The conditions after it.
@@ -38,9 +38,9 @@ impl Decision {
         Self {
             at: Moment::ORIGIN,
             current: None,
-            outcome: Outcome::Hold(Hold::NotEnoughKnown),
+            outcome: Outcome::Hold(Hold::InsufficientData),
             steps: Vec::new(),
-            figures: Vec::new(),
+            metrics: Vec::new(),
             freshness: Freshness::default(),
             conditions,
             warnings: Vec::new(),
@@ -78,7 +78,7 @@ pub enum Outcome {
         /// To this one.
         to: u32,
         /// Why.
-        why: Why,
+        reason: ScaleReason,
     },
     /// It would be written, but for `mode: Recommend`.
     Recommend {
@@ -87,7 +87,7 @@ pub enum Outcome {
         /// To this one.
         to: u32,
         /// Why.
-        why: Why,
+        reason: ScaleReason,
     },
     /// Leave it.
     Hold(Hold),
@@ -107,7 +107,7 @@ impl fmt::Display for Outcome {
 
 /// Why the size changes. `Display` is the event's text; the first five are the HPA's (the HPA's `horizontal.go`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum ScaleReason {
     /// The average of this model, or of all, is above its target.
     AboveTarget(Option<Arc<str>>),
     /// No average is above its target.
@@ -117,7 +117,7 @@ pub enum Why {
     /// `minReplicas` was raised, or the size lowered by hand.
     BelowMin,
     /// Only the past moved it.
-    Unsaid,
+    None,
     /// More arrives than so many replicas can serve within the target.
     MoreDemand(Option<Arc<str>>),
     /// Requests have piled up.
@@ -130,14 +130,14 @@ pub enum Why {
     Fallback,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for ScaleReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AboveTarget(model) => write!(f, "{} above target", metric(model.as_deref())),
             Self::AllBelowTarget => f.write_str("All metrics below target"),
             Self::AboveMax => f.write_str("Current number of replicas above Spec.MaxReplicas"),
             Self::BelowMin => f.write_str("Current number of replicas below Spec.MinReplicas"),
-            Self::Unsaid => Ok(()),
+            Self::None => Ok(()),
             Self::MoreDemand(model) => {
                 write!(f, "{} would pass its target", metric(model.as_deref()))
             }
@@ -161,15 +161,15 @@ pub enum Hold {
     /// It cannot be read.
     TargetUnreadable,
     /// Another autoscaler writes it.
-    Contested,
+    Conflict,
     /// It is 0, and a person set that.
     Disabled,
     /// Its pods cannot be told.
     SelectorUnusable,
     /// There is not enough to go on.
-    NotEnoughKnown,
+    InsufficientData,
     /// Scaling is switched off.
-    Off,
+    ModeOff,
 }
 
 impl fmt::Display for Hold {
@@ -177,20 +177,20 @@ impl fmt::Display for Hold {
         f.write_str(match self {
             Self::RightSize => "the size is right",
             Self::TargetUnreadable => "the target cannot be read",
-            Self::Contested => "somebody else writes the same target",
+            Self::Conflict => "somebody else writes the same target",
             Self::Disabled => {
                 "the target has 0 replicas, and scaling up from 0 is a person's decision"
             }
             Self::SelectorUnusable => "the target's pods cannot be told",
-            Self::NotEnoughKnown => "too little is known",
-            Self::Off => "mode is Off",
+            Self::InsufficientData => "too little is known",
+            Self::ModeOff => "mode is Off",
         })
     }
 }
 
 /// An average and its target.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Figure {
+pub struct MetricValue {
     /// The model, if the metric names one.
     pub model: Option<Arc<str>>,
     /// The queue latency over the pods that report: the mean, or what the metric's aggregate says.

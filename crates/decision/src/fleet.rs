@@ -1,221 +1,215 @@
-//! The pods of one target: what Kubernetes says of each, and its newest reading.
+//! The pods of one target, each with its state in Kubernetes and its newest reading.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::latency::Latency;
-use crate::model::Trace;
+use crate::model::PodHistory;
 use crate::moment::Moment;
 use crate::pod::{Phase, Pod, PodUid};
-use crate::reading::{Reading, Refusal, ServerState};
-use crate::tape::Tape;
+use crate::reading::{Reading, Rejection};
+use crate::snapshot::Snapshot;
 
-/// How far a sidecar's clock may run ahead of ours between two of its pushes.
+/// How much further a sidecar's clock may advance between two pushes than the local clock.
 ///
-/// A push that was stalled on its way and the next one on time look like a leap as long as the stall. No
-/// stall outlives the sidecar's and our own timeouts (seconds), so a minute catches broken clocks only.
+/// A delayed push followed by one in time looks like a jump of the length of the delay. The timeouts of the sidecar
+/// and the aggregator limit a delay to seconds, so a minute rejects only broken clocks.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
-/// All pods under the target's selector.
+/// All pods that the target's selector matches.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fleet {
-    members: BTreeMap<PodUid, Member>,
+    pods: BTreeMap<PodUid, FleetPod>,
 }
 
-/// One pod.
+/// One pod of the fleet.
 #[derive(Clone, Debug)]
-pub(crate) struct Member {
+pub(crate) struct FleetPod {
     pub(crate) pod: Pod,
-    newest: Option<Heard>,
+    newest: Option<ReceivedReading>,
     pub(crate) first_seen: Moment,
-    /// Since when it serves, if it was seen to begin.
-    pub(crate) began: Option<Moment>,
-    /// What it has counted, by model.
-    pub(crate) traces: Vec<Trace>,
+    /// When the pod became ready, if the transition was observed.
+    pub(crate) ready_since: Option<Moment>,
+    /// Counter history, one entry per model of the scaler.
+    pub(crate) histories: Vec<PodHistory>,
 }
 
+/// A reading, the time it was taken and the time it was received.
 #[derive(Clone, Debug)]
-struct Heard {
-    at: Moment,
+struct ReceivedReading {
+    received: Moment,
+    taken: Moment,
     reading: Reading,
 }
 
 impl Fleet {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
-        let mut members: Vec<_> = std::mem::take(&mut self.members).into_iter().collect();
-        tape.list(
-            &mut members,
-            || (PodUid::from(""), Member::blank()),
-            |tape, (uid, member)| {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
+        let mut pods: Vec<_> = std::mem::take(&mut self.pods).into_iter().collect();
+        snapshot.list(
+            &mut pods,
+            || {
+                (
+                    PodUid::from(""),
+                    FleetPod::new(Moment::ORIGIN, Pod::running("")),
+                )
+            },
+            |snapshot, (uid, pod)| {
                 let mut text = uid.as_str().to_owned();
-                tape.text(&mut text);
+                snapshot.string(&mut text);
                 *uid = text.into();
-                member.on_tape(tape);
+                pod.visit(snapshot);
             },
         );
-        self.members = members.into_iter().collect();
+        self.pods = pods.into_iter().collect();
     }
 
-    /// A pod is new, or Kubernetes says something new of it. Gives how long it took to become ready, if it just did.
+    /// Adds or updates a pod. Returns how long it took to become ready, if it just did.
     pub(crate) fn apply(&mut self, now: Moment, uid: PodUid, pod: Pod) -> Option<Duration> {
-        match self.members.get_mut(&uid) {
-            Some(member) => {
-                let began = !member.pod.ready && pod.ready;
-                member.pod = pod;
-                if !began || member.began.is_some() {
-                    return None;
-                }
-                member.began = Some(now);
-                Some(now.since(member.first_seen))
-            }
-            None => {
-                let member = Member {
-                    pod,
-                    newest: None,
-                    first_seen: now,
-                    began: None,
-                    traces: Vec::new(),
-                };
-                self.members.insert(uid, member);
-                None
-            }
+        let Some(known) = self.pods.get_mut(&uid) else {
+            self.pods.insert(uid, FleetPod::new(now, pod));
+            return None;
+        };
+        let became_ready = !known.pod.ready && pod.ready;
+        known.pod = pod;
+        if !became_ready || known.ready_since.is_some() {
+            return None;
         }
+        known.ready_since = Some(now);
+        Some(now.since(known.first_seen))
     }
 
-    /// A pod is gone.
-    pub(crate) fn forget(&mut self, uid: &PodUid) {
-        self.members.remove(uid);
+    /// Removes a deleted pod.
+    pub(crate) fn remove(&mut self, uid: &PodUid) {
+        self.pods.remove(uid);
     }
 
-    /// Takes a reading that reached us at `now`, or says why not. A refused reading changes nothing.
+    /// Stores a reading that was taken at `taken` and received at `now`. A rejected reading changes nothing.
     pub(crate) fn learn(
         &mut self,
         now: Moment,
         uid: &PodUid,
+        taken: Moment,
         reading: &Reading,
-    ) -> Result<&mut Member, Refusal> {
-        let member = self.members.get_mut(uid).ok_or(Refusal::UnknownPod)?;
-        if let Some(heard) = &member.newest {
-            let last = &heard.reading;
-            if last.source == reading.source {
-                if reading.sequence == last.sequence {
-                    return Err(Refusal::Duplicate {
-                        sequence: reading.sequence,
-                    });
-                }
-                if reading.sequence < last.sequence {
-                    return Err(Refusal::OutOfOrder {
-                        sequence: reading.sequence,
-                        newest: last.sequence,
-                    });
-                }
-                let theirs = reading.clock.saturating_sub(last.clock);
-                let ours = now.since(heard.at);
-                if reading.clock < last.clock || theirs > ours.saturating_add(CLOCK_SLACK) {
-                    return Err(Refusal::ImpossibleClock {
-                        advanced: theirs,
-                        elapsed: ours,
-                    });
-                }
-            } else if reading.taken < last.taken {
-                // The sidecar was restarted, and this is a late word of the one before.
-                return Err(Refusal::OutOfOrder {
-                    sequence: reading.sequence,
-                    newest: last.sequence,
+    ) -> Result<&mut FleetPod, Rejection> {
+        let pod = self.pods.get_mut(uid).ok_or(Rejection::UnknownPod)?;
+        match &mut pod.newest {
+            Some(newest) => {
+                newest.check_successor(now, taken, reading)?;
+                (newest.received, newest.taken) = (now, taken);
+                newest.reading.copy_from(reading);
+            }
+            None => {
+                pod.newest = Some(ReceivedReading {
+                    received: now,
+                    taken,
+                    reading: reading.clone(),
                 });
             }
         }
-        match &mut member.newest {
-            Some(heard) => {
-                heard.at = now;
-                heard.reading.copy_from(reading);
-            }
-            None => {
-                let reading = reading.clone();
-                member.newest = Some(Heard { at: now, reading });
-            }
-        }
-        Ok(member)
+        Ok(pod)
     }
 
-    pub(crate) fn members(&self) -> impl Iterator<Item = View<'_>> {
-        self.members.values().map(|member| View {
-            pod: &member.pod,
-            reading: member.newest.as_ref().map(|heard| &heard.reading),
-            first_seen: member.first_seen,
-            traces: &member.traces,
-        })
+    pub(crate) fn pods(&self) -> impl Iterator<Item = &FleetPod> {
+        self.pods.values()
     }
 }
 
-impl Member {
-    fn blank() -> Self {
+impl ReceivedReading {
+    /// Checks that `reading` follows this one.
+    fn check_successor(
+        &self,
+        now: Moment,
+        taken: Moment,
+        reading: &Reading,
+    ) -> Result<(), Rejection> {
+        let last = &self.reading;
+        let out_of_order = Rejection::OutOfOrder {
+            sequence: reading.sequence,
+            newest: last.sequence,
+        };
+        if last.source != reading.source {
+            // The sidecar was restarted; an older reading is a late one of its previous process.
+            return if taken < self.taken {
+                Err(out_of_order)
+            } else {
+                Ok(())
+            };
+        }
+        if reading.sequence == last.sequence {
+            return Err(Rejection::Duplicate {
+                sequence: reading.sequence,
+            });
+        }
+        if reading.sequence < last.sequence {
+            return Err(out_of_order);
+        }
+        let advanced = reading.clock.saturating_sub(last.clock);
+        let elapsed = now.since(self.received);
+        if reading.clock < last.clock || advanced > elapsed.saturating_add(CLOCK_SLACK) {
+            return Err(Rejection::ClockSkew { advanced, elapsed });
+        }
+        Ok(())
+    }
+}
+
+impl FleetPod {
+    fn new(first_seen: Moment, pod: Pod) -> Self {
         Self {
-            pod: Pod::running(""),
+            pod,
             newest: None,
-            first_seen: Moment::ORIGIN,
-            began: None,
-            traces: Vec::new(),
+            first_seen,
+            ready_since: None,
+            histories: Vec::new(),
         }
     }
 
-    fn on_tape(&mut self, tape: &mut Tape) {
-        self.pod.on_tape(tape);
-        tape.option(&mut self.newest, Heard::blank, |tape, heard| {
-            tape.moment(&mut heard.at);
-            heard.reading.on_tape(tape);
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.pod.visit(snapshot);
+        let blank = || ReceivedReading {
+            received: Moment::ORIGIN,
+            taken: Moment::ORIGIN,
+            reading: Reading::blank(),
+        };
+        snapshot.option(&mut self.newest, blank, |snapshot, newest| {
+            snapshot.moment(&mut newest.received);
+            snapshot.moment(&mut newest.taken);
+            newest.reading.visit(snapshot);
         });
-        tape.moment(&mut self.first_seen);
-        tape.option(&mut self.began, || Moment::ORIGIN, Tape::moment);
-        tape.list(&mut self.traces, Trace::default, |tape, trace| {
-            trace.on_tape(tape)
-        });
+        snapshot.moment(&mut self.first_seen);
+        snapshot.option(&mut self.ready_since, || Moment::ORIGIN, Snapshot::moment);
+        snapshot.list(
+            &mut self.histories,
+            PodHistory::default,
+            |snapshot, history| history.visit(snapshot),
+        );
     }
-}
 
-impl Heard {
-    fn blank() -> Self {
-        Self {
-            at: Moment::ORIGIN,
-            reading: Reading {
-                taken: Moment::ORIGIN,
-                source: 0,
-                sequence: 0,
-                clock: Duration::ZERO,
-                fresh_for: Duration::ZERO,
-                leaving: false,
-                server: ServerState::Garbled,
-                models: Vec::new(),
-            },
-        }
-    }
-}
-
-/// One pod with its newest reading, if it ever sent one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct View<'a> {
-    pub(crate) pod: &'a Pod,
-    pub(crate) reading: Option<&'a Reading>,
-    pub(crate) first_seen: Moment,
-    pub(crate) traces: &'a [Trace],
-}
-
-impl<'a> View<'a> {
-    /// Counts nowhere: on its way out, or failed.
+    /// Whether the pod is left out of all counts: it is terminating or has failed.
     pub(crate) fn ignored(&self) -> bool {
-        self.pod.deleting
+        self.pod.terminating
             || self.pod.phase == Phase::Failed
-            || self.reading.is_some_and(|reading| reading.leaving)
+            || self.reading().is_some_and(|reading| reading.terminating)
     }
 
-    /// The newest reading, if it is still fresh at `now`.
-    pub(crate) fn fresh(&self, now: Moment) -> Option<&'a Reading> {
-        self.reading
-            .filter(|reading| now.since(reading.taken) <= reading.fresh_for)
+    /// The newest reading, however old.
+    pub(crate) fn reading(&self) -> Option<&Reading> {
+        self.newest.as_ref().map(|newest| &newest.reading)
     }
 
-    /// The queue latency of `model` (`None`: of the model that waits longest), if it is known at `now`.
+    /// The newest reading, if it is fresh at `now`.
+    pub(crate) fn fresh(&self, now: Moment) -> Option<&Reading> {
+        let newest = self.newest.as_ref()?;
+        (now.since(newest.taken) <= newest.reading.fresh_for).then_some(&newest.reading)
+    }
+
+    /// The last moment at which the reading that is fresh at `now` still is.
+    pub(crate) fn fresh_until(&self, now: Moment) -> Option<Moment> {
+        self.fresh(now)?;
+        let newest = self.newest.as_ref()?;
+        Some(newest.taken.plus(newest.reading.fresh_for))
+    }
+
+    /// The queue latency of `model`, or the largest of all models if `None`, from a reading that is fresh at `now`.
     pub(crate) fn latency(&self, now: Moment, model: Option<&str>) -> Option<Latency> {
         self.fresh(now)?.latency(model)
     }
@@ -224,17 +218,16 @@ impl<'a> View<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::ServerState;
 
     fn reading(source: u64, sequence: u64, clock: u64) -> Reading {
         Reading {
-            taken: Moment::from_secs(100 + clock),
             source,
             sequence,
             clock: Duration::from_secs(clock),
             fresh_for: Duration::from_secs(3),
-            leaving: false,
             server: ServerState::Ready,
-            models: Vec::new(),
+            ..Reading::blank()
         }
     }
 
@@ -245,59 +238,65 @@ mod tests {
         (fleet, uid)
     }
 
+    /// Pushes a reading that was taken 100 s after the sidecar's clock and received at `received`.
+    fn push(
+        fleet: &mut Fleet,
+        received: u64,
+        uid: &PodUid,
+        reading: &Reading,
+    ) -> Option<Rejection> {
+        let taken = Moment::from_secs(100).plus(reading.clock);
+        fleet
+            .learn(Moment::from_secs(received), uid, taken, reading)
+            .err()
+    }
+
     #[test]
-    fn duplicates_and_late_readings_are_refused_and_change_nothing() {
+    fn duplicate_and_late_readings_are_rejected() {
         let (mut fleet, uid) = fleet_of_one();
-        let now = Moment::from_secs(110);
-        assert!(fleet.learn(now, &uid, &reading(1, 5, 5)).is_ok());
-        let again = fleet.learn(now, &uid, &reading(1, 5, 5)).err();
-        assert_eq!(again, Some(Refusal::Duplicate { sequence: 5 }));
-        let late = fleet.learn(now, &uid, &reading(1, 4, 4)).err();
-        let expected = Refusal::OutOfOrder {
+        assert_eq!(push(&mut fleet, 110, &uid, &reading(1, 5, 5)), None);
+        let duplicate = push(&mut fleet, 110, &uid, &reading(1, 5, 5));
+        assert_eq!(duplicate, Some(Rejection::Duplicate { sequence: 5 }));
+        let late = push(&mut fleet, 110, &uid, &reading(1, 4, 4));
+        let expected = Rejection::OutOfOrder {
             sequence: 4,
             newest: 5,
         };
         assert_eq!(late, Some(expected));
-        let newest = fleet.members().next().unwrap().reading.unwrap().sequence;
+        let newest = fleet.pods().next().unwrap().reading().unwrap().sequence;
         assert_eq!(newest, 5);
     }
 
     #[test]
-    fn a_clock_that_outruns_ours_is_refused() {
+    fn a_clock_that_jumps_ahead_is_rejected() {
         let (mut fleet, uid) = fleet_of_one();
-        fleet
-            .learn(Moment::from_secs(100), &uid, &reading(1, 1, 0))
-            .unwrap();
-        let leap = fleet
-            .learn(Moment::from_secs(101), &uid, &reading(1, 2, 90))
-            .err();
+        assert_eq!(push(&mut fleet, 100, &uid, &reading(1, 1, 0)), None);
+        let jump = push(&mut fleet, 101, &uid, &reading(1, 2, 90));
         assert!(
-            matches!(leap, Some(Refusal::ImpossibleClock { .. })),
-            "{leap:?}"
+            matches!(jump, Some(Rejection::ClockSkew { .. })),
+            "{jump:?}"
         );
-        let sane = fleet.learn(Moment::from_secs(101), &uid, &reading(1, 2, 1));
-        assert!(sane.is_ok());
+        assert_eq!(push(&mut fleet, 101, &uid, &reading(1, 2, 1)), None);
     }
 
     #[test]
-    fn a_restarted_sidecar_starts_its_sequence_anew() {
+    fn a_restarted_sidecar_may_restart_its_sequence() {
         let (mut fleet, uid) = fleet_of_one();
-        fleet
-            .learn(Moment::from_secs(150), &uid, &reading(1, 50, 50))
-            .unwrap();
-        let mut second = reading(2, 1, 0);
-        second.taken = Moment::from_secs(151);
-        assert!(fleet.learn(Moment::from_secs(151), &uid, &second).is_ok());
-        let late = fleet
-            .learn(Moment::from_secs(152), &uid, &reading(1, 51, 50))
-            .err();
-        assert!(matches!(late, Some(Refusal::OutOfOrder { .. })), "{late:?}");
+        assert_eq!(push(&mut fleet, 150, &uid, &reading(1, 50, 50)), None);
+        let now = Moment::from_secs(151);
+        let restarted = fleet.learn(now, &uid, now, &reading(2, 1, 0));
+        assert!(restarted.is_ok());
+        let late = push(&mut fleet, 152, &uid, &reading(1, 51, 50));
+        assert!(
+            matches!(late, Some(Rejection::OutOfOrder { .. })),
+            "{late:?}"
+        );
     }
 
     #[test]
-    fn a_pod_nobody_listed_is_refused() {
+    fn a_reading_of_an_unknown_pod_is_rejected() {
         let (mut fleet, _) = fleet_of_one();
-        let stranger = fleet.learn(Moment::ORIGIN, &PodUid::from("b"), &reading(1, 1, 1));
-        assert_eq!(stranger.err(), Some(Refusal::UnknownPod));
+        let unknown = push(&mut fleet, 0, &PodUid::from("b"), &reading(1, 1, 1));
+        assert_eq!(unknown, Some(Rejection::UnknownPod));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::conditions::{Condition, Reason};
-use crate::fleet::View;
+use crate::fleet::FleetPod;
 use crate::moment::Moment;
 use crate::pod::Phase;
 
@@ -21,33 +21,33 @@ pub struct Freshness {
     /// A reading once, but too long ago.
     pub stale: u32,
     /// Never a reading.
-    pub absent: u32,
+    pub never_reported: u32,
     /// Not started yet.
     pub pending: u32,
     /// The first few silent pods and why.
-    pub silent: Vec<(Arc<str>, &'static str)>,
+    pub not_reporting: Vec<(Arc<str>, &'static str)>,
 }
 
 impl Freshness {
     /// Counts anew, in the memory that it has.
-    pub(crate) fn count<'a>(&mut self, pods: impl Iterator<Item = View<'a>>, now: Moment) {
-        let mut silent = std::mem::take(&mut self.silent);
-        silent.clear();
+    pub(crate) fn count<'a>(&mut self, pods: impl Iterator<Item = &'a FleetPod>, now: Moment) {
+        let mut not_reporting = std::mem::take(&mut self.not_reporting);
+        not_reporting.clear();
         let mut counts = Self {
-            silent,
+            not_reporting,
             ..Self::default()
         };
-        for view in pods {
-            if view.ignored() {
+        for pod in pods {
+            if pod.ignored() {
                 continue;
             }
             // A pod that has never been ready and never said a word is starting.
-            let starting = !view.pod.ready && view.reading.is_none();
-            if view.pod.phase == Phase::Pending || starting {
+            let starting = !pod.pod.ready && pod.reading().is_none();
+            if pod.pod.phase == Phase::Pending || starting {
                 counts.pending += 1;
                 continue;
             }
-            let why = match (view.reading, view.fresh(now)) {
+            let why = match (pod.reading(), pod.fresh(now)) {
                 (_, Some(reading)) if reading.latency(None).is_some() => {
                     counts.fresh += 1;
                     continue;
@@ -61,12 +61,12 @@ impl Freshness {
                     "its readings stopped"
                 }
                 (None, None) => {
-                    counts.absent += 1;
+                    counts.never_reported += 1;
                     "no reading yet (is the sidecar in the pod?)"
                 }
             };
-            if counts.silent.len() < NAMED {
-                counts.silent.push((Arc::clone(&view.pod.name), why));
+            if counts.not_reporting.len() < NAMED {
+                counts.not_reporting.push((Arc::clone(&pod.pod.name), why));
             }
         }
         *self = counts;
@@ -74,18 +74,18 @@ impl Freshness {
 
     /// Pods that run, whether they report or not.
     pub fn running(&self) -> u32 {
-        self.fresh + self.unknown + self.stale + self.absent
+        self.fresh + self.unknown + self.stale + self.never_reported
     }
 
-    pub(crate) fn tell(&self, condition: &mut Option<Condition>) {
+    pub(crate) fn set_condition(&self, condition: &mut Option<Condition>) {
         let reason = if self.fresh == 0 {
-            Reason::NoPodReports
+            Reason::NoPodsReporting
         } else if self.fresh < self.running() {
-            Reason::SomePodsSilent
+            Reason::SomePodsNotReporting
         } else {
-            Reason::AllPodsReport
+            Reason::AllPodsReporting
         };
-        let all = reason == Reason::AllPodsReport;
+        let all = reason == Reason::AllPodsReporting;
         Condition::set(condition, all, reason, format_args!("{self}"));
     }
 }
@@ -98,11 +98,11 @@ impl fmt::Display for Freshness {
             self.fresh,
             self.running()
         )?;
-        for (index, (name, why)) in self.silent.iter().enumerate() {
+        for (index, (name, why)) in self.not_reporting.iter().enumerate() {
             f.write_str(if index == 0 { ": " } else { "; " })?;
             write!(f, "{name}: {why}")?;
         }
-        let more = (self.running() - self.fresh) as usize - self.silent.len();
+        let more = (self.running() - self.fresh) as usize - self.not_reporting.len();
         if more > 0 {
             write!(f, "; and {more} more")?;
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
 /// A queue latency in whole nanoseconds.
 ///
@@ -12,9 +12,9 @@ use crate::tape::Tape;
 pub struct Latency(i64);
 
 impl Latency {
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let mut bits = self.0.cast_unsigned();
-        tape.word(&mut bits);
+        snapshot.u64(&mut bits);
         self.0 = bits.cast_signed();
     }
 

@@ -5,20 +5,21 @@
 //! carries its reasons. The aggregator and the tests drive the very same code.
 //!
 //! Two rules stand behind the same [`Scaler`]: the HorizontalPodAutoscaler's for a per-pod metric
-//! (`algorithm: Ratio`), with our guards where the HPA is known to be wrong ([`Manner`]), and the queue model
+//! (`algorithm: Ratio`), with our guards where the HPA is known to be wrong ([`HpaCompatibility`]), and the queue model
 //! (`algorithm: Model`).
 
 mod average;
 mod behavior;
 mod conditions;
+mod constrain;
 mod decision;
+mod explain;
 mod fleet;
 mod freshness;
 mod latency;
 mod limits;
 mod model;
 mod moment;
-mod narrow;
 mod pass;
 mod pod;
 mod policy;
@@ -27,26 +28,25 @@ mod propose_ratio;
 mod reading;
 mod recommend;
 mod scaler;
-mod sentence;
+mod snapshot;
 mod stabilize;
 mod step;
-mod tape;
 mod target;
 
-pub use behavior::{Amount, Behavior, RatePolicy, Rules, Select};
+pub use behavior::{Amount, Behavior, ScalingPolicy, ScalingRules, SelectPolicy};
 pub use conditions::{Condition, Conditions, Reason};
-pub use decision::{Decision, Figure, Hold, Outcome, Warning, Why};
+pub use decision::{Decision, Hold, MetricValue, Outcome, ScaleReason, Warning};
 pub use freshness::Freshness;
 pub use latency::Latency;
-pub use limits::Cap;
+pub use limits::Limit;
 pub use moment::Moment;
 pub use pod::{Phase, Pod, PodUid};
 pub use policy::{
-    Aggregate, Algorithm, Balancing, Bounds, Direction, Fallback, Flags, Manner, Metric, Mode,
-    Policy, QUORUM, SYNC_PERIOD, Target,
+    Aggregate, Algorithm, Balancing, Bounds, Direction, Fallback, HpaCompatibility, HpaFlags,
+    Metric, Mode, Policy, QUORUM, SYNC_PERIOD, TargetLatency,
 };
-pub use reading::{Counters, ModelReading, Queue, Reading, Refusal, ServerState};
+pub use reading::{Counters, ModelReading, Queue, Reading, Rejection, ServerState};
 pub use scaler::Scaler;
+pub use snapshot::Snapshot;
 pub use step::Step;
-pub use tape::Tape;
-pub use target::{Selector, TargetFacts};
+pub use target::{Selector, TargetState};

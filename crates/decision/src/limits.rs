@@ -3,14 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::behavior::{Amount, Behavior, RatePolicy, Rules, Select};
+use crate::behavior::{Amount, Behavior, ScalingPolicy, ScalingRules, SelectPolicy};
 use crate::moment::Moment;
-use crate::policy::{Bounds, Manner, SYNC_PERIOD};
-use crate::tape::Tape;
+use crate::policy::{Bounds, HpaCompatibility, SYNC_PERIOD};
+use crate::snapshot::Snapshot;
 
 /// What cut a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cap {
+pub enum Limit {
     /// `minReplicas`.
     MinReplicas,
     /// `maxReplicas`.
@@ -21,7 +21,7 @@ pub enum Cap {
     ScaleDownLimit,
 }
 
-impl fmt::Display for Cap {
+impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::MinReplicas => "minReplicas",
@@ -64,30 +64,29 @@ struct Event {
 }
 
 impl History {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let blank = || Event {
             at: Moment::ORIGIN,
             change: 0,
             outdated: false,
         };
         for events in [&mut self.up, &mut self.down] {
-            tape.list(events, blank, |tape, event| {
-                tape.moment(&mut event.at);
-                tape.number(&mut event.change);
-                tape.flag(&mut event.outdated);
+            snapshot.list(events, blank, |snapshot, event| {
+                snapshot.moment(&mut event.at);
+                snapshot.u32(&mut event.change);
+                snapshot.bool(&mut event.outdated);
             });
         }
-        tape.list(
+        snapshot.list(
             &mut self.sizes,
             || (Moment::ORIGIN, 0),
-            |tape, (at, size)| {
-                tape.moment(at);
-                tape.number(size);
+            |snapshot, (at, size)| {
+                snapshot.moment(at);
+                snapshot.u32(size);
             },
         );
-        tape.option(&mut self.written, || Moment::ORIGIN, Tape::moment);
-        tape.list(&mut self.foreign, || Moment::ORIGIN, Tape::moment);
+        snapshot.option(&mut self.written, || Moment::ORIGIN, Snapshot::moment);
+        snapshot.list(&mut self.foreign, || Moment::ORIGIN, Snapshot::moment);
     }
 
     /// The size found at `now`, whoever set it.
@@ -115,17 +114,28 @@ impl History {
     }
 
     /// A change was written. Only under `behavior` is it remembered as an event, as the HPA does.
-    pub(crate) fn wrote(&mut self, now: Moment, behavior: Option<&Behavior>, from: u32, to: u32) {
+    pub(crate) fn record_scale(
+        &mut self,
+        now: Moment,
+        behavior: Option<&Behavior>,
+        from: u32,
+        to: u32,
+    ) {
         self.sizes.push((now, to));
         self.written = Some(now);
         let Some(behavior) = behavior else { return };
         if to > from {
-            remember(&mut self.up, now, behavior.up.longest_period(), to - from);
+            remember(
+                &mut self.up,
+                now,
+                behavior.scale_up.longest_period(),
+                to - from,
+            );
         } else {
             remember(
                 &mut self.down,
                 now,
-                behavior.down.longest_period(),
+                behavior.scale_down.longest_period(),
                 from - to,
             );
         }
@@ -134,14 +144,14 @@ impl History {
     /// The older path, without `behavior`: at most double, or 4; and the bounds.
     pub(crate) fn limit_plain(
         &self,
-        manner: Manner,
+        manner: HpaCompatibility,
         bounds: Bounds,
         current: u32,
         wanted: u32,
-    ) -> (u32, Option<Cap>) {
+    ) -> (u32, Option<Limit>) {
         let base = match manner {
-            Manner::Hpa => current,
-            Manner::Guarded => self
+            HpaCompatibility::Exact => current,
+            HpaCompatibility::Guarded => self
                 .sizes
                 .iter()
                 .map(|(_, size)| *size)
@@ -149,12 +159,12 @@ impl History {
         };
         let limit = base.saturating_mul(2).max(4).max(current);
         let (ceiling, cap) = if bounds.max() > limit {
-            (limit, Cap::ScaleUpLimit)
+            (limit, Limit::ScaleUpLimit)
         } else {
-            (bounds.max(), Cap::MaxReplicas)
+            (bounds.max(), Limit::MaxReplicas)
         };
         if wanted < bounds.min() {
-            (bounds.min(), Some(Cap::MinReplicas))
+            (bounds.min(), Some(Limit::MinReplicas))
         } else if wanted > ceiling {
             (ceiling, Some(cap))
         } else {
@@ -170,13 +180,13 @@ impl History {
         current: u32,
         wanted: u32,
         up_to: u32,
-    ) -> (u32, Option<Cap>) {
+    ) -> (u32, Option<Limit>) {
         let lately = |at: Moment| now.since(at) < PATCH_GAP;
         if wanted != current && self.written.is_some_and(lately) {
             let cap = if wanted > current {
-                Cap::ScaleUpLimit
+                Limit::ScaleUpLimit
             } else {
-                Cap::ScaleDownLimit
+                Limit::ScaleDownLimit
             };
             return (current, Some(cap));
         }
@@ -191,9 +201,9 @@ impl History {
             .max(current.saturating_add(4))
             .max(up_to);
         if wanted < floor {
-            (floor, Some(Cap::ScaleDownLimit))
+            (floor, Some(Limit::ScaleDownLimit))
         } else if wanted > ceiling {
-            (ceiling, Some(Cap::ScaleUpLimit))
+            (ceiling, Some(Limit::ScaleUpLimit))
         } else {
             (wanted, None)
         }
@@ -207,23 +217,25 @@ impl History {
         bounds: Bounds,
         current: u32,
         wanted: u32,
-    ) -> (u32, Option<Cap>) {
+    ) -> (u32, Option<Limit>) {
         if wanted > current {
-            let limit = self.up_limit(now, &behavior.up, current).max(current);
+            let limit = self.up_limit(now, &behavior.scale_up, current).max(current);
             let (ceiling, cap) = if bounds.max() > limit {
-                (limit, Cap::ScaleUpLimit)
+                (limit, Limit::ScaleUpLimit)
             } else {
-                (bounds.max(), Cap::MaxReplicas)
+                (bounds.max(), Limit::MaxReplicas)
             };
             if wanted > ceiling {
                 return (ceiling, Some(cap));
             }
         } else if wanted < current {
-            let limit = self.down_limit(now, &behavior.down, current).min(current);
+            let limit = self
+                .down_limit(now, &behavior.scale_down, current)
+                .min(current);
             let (floor, cap) = if bounds.min() < limit {
-                (limit, Cap::ScaleDownLimit)
+                (limit, Limit::ScaleDownLimit)
             } else {
-                (bounds.min(), Cap::MinReplicas)
+                (bounds.min(), Limit::MinReplicas)
             };
             if wanted < floor {
                 return (floor, Some(cap));
@@ -232,7 +244,7 @@ impl History {
         (wanted, None)
     }
 
-    fn up_limit(&self, now: Moment, rules: &Rules, current: u32) -> u32 {
+    fn up_limit(&self, now: Moment, rules: &ScalingRules, current: u32) -> u32 {
         let limits = rules.policies.iter().map(|policy| {
             let start = self.period_start(now, policy, current);
             match policy.amount {
@@ -243,14 +255,14 @@ impl History {
                 }
             }
         });
-        match rules.select {
-            Select::Max => limits.max().unwrap_or(current),
-            Select::Min => limits.min().unwrap_or(current),
-            Select::Disabled => current,
+        match rules.select_policy {
+            SelectPolicy::Max => limits.max().unwrap_or(current),
+            SelectPolicy::Min => limits.min().unwrap_or(current),
+            SelectPolicy::Disabled => current,
         }
     }
 
-    fn down_limit(&self, now: Moment, rules: &Rules, current: u32) -> u32 {
+    fn down_limit(&self, now: Moment, rules: &ScalingRules, current: u32) -> u32 {
         let limits = rules.policies.iter().map(|policy| {
             let start = self.period_start(now, policy, current);
             match policy.amount {
@@ -261,15 +273,15 @@ impl History {
                 }
             }
         });
-        match rules.select {
-            Select::Max => limits.min().unwrap_or(current),
-            Select::Min => limits.max().unwrap_or(current),
-            Select::Disabled => current,
+        match rules.select_policy {
+            SelectPolicy::Max => limits.min().unwrap_or(current),
+            SelectPolicy::Min => limits.max().unwrap_or(current),
+            SelectPolicy::Disabled => current,
         }
     }
 
     /// The size at the start of the policy's period: both lists of changes count, whichever the direction.
-    fn period_start(&self, now: Moment, policy: &RatePolicy, current: u32) -> i64 {
+    fn period_start(&self, now: Moment, policy: &ScalingPolicy, current: u32) -> i64 {
         let added = changed_within(&self.up, now, policy.period);
         let removed = changed_within(&self.down, now, policy.period);
         i64::from(current) - added + removed

@@ -1,12 +1,12 @@
 //! One pass over a scaler's facts (the HPA's `horizontal.go`).
 
 use crate::conditions::{Condition, Reason};
-use crate::decision::{Hold, Outcome, Warning, Why};
+use crate::decision::{Hold, Outcome, ScaleReason, Warning};
 use crate::moment::Moment;
-use crate::policy::{Algorithm, Bounds, Manner, Mode};
+use crate::policy::{Algorithm, Bounds, HpaCompatibility, Mode};
 use crate::scaler::Scaler;
 use crate::step::Step;
-use crate::target::{Selector, TargetFacts};
+use crate::target::{Selector, TargetState};
 
 /// One pass of the loop.
 pub(crate) struct Pass<'a> {
@@ -19,8 +19,8 @@ pub(crate) struct Pass<'a> {
 /// What all metrics together ask for.
 pub(crate) struct Proposal {
     pub(crate) replicas: u32,
-    /// Why, if that is more than there are.
-    pub(crate) why_more: Why,
+    /// ScaleReason, if that is more than there are.
+    pub(crate) why_more: ScaleReason,
     /// The queue model's own limit to one step up.
     pub(crate) up_to: u32,
 }
@@ -34,26 +34,26 @@ impl<'a> Pass<'a> {
         }
     }
 
-    pub(crate) fn run(mut self, target: &TargetFacts) -> (Option<u32>, Outcome) {
+    pub(crate) fn run(mut self, target: &TargetState) -> (Option<u32>, Outcome) {
         if self.scaler.policy.mode == Mode::Off {
             let condition = &mut self.scaler.decision.conditions.scaling_active;
             let message = format_args!("mode is Off: nothing is decided and nothing is written");
-            Condition::set(condition, false, Reason::SwitchedOff, message);
+            Condition::set(condition, false, Reason::ModeOff, message);
             let current = match target {
-                TargetFacts::Known { replicas, .. } => Some(*replicas),
+                TargetState::Known { replicas, .. } => Some(*replicas),
                 _ => None,
             };
-            return (current, Outcome::Hold(Hold::Off));
+            return (current, Outcome::Hold(Hold::ModeOff));
         }
         let (current, outcome) = self.by_target(target);
         let outcome = self.unless_paused(outcome);
         (current, self.by_mode(outcome))
     }
 
-    fn by_target(&mut self, target: &TargetFacts) -> (Option<u32>, Outcome) {
+    fn by_target(&mut self, target: &TargetState) -> (Option<u32>, Outcome) {
         let (current, selector) = match target {
-            TargetFacts::Known { replicas, selector } => (*replicas, selector),
-            TargetFacts::Unreadable { message } => {
+            TargetState::Known { replicas, selector } => (*replicas, selector),
+            TargetState::Unreadable { message } => {
                 self.warn(Reason::FailedGetScale, message.clone());
                 self.able(
                     false,
@@ -62,11 +62,11 @@ impl<'a> Pass<'a> {
                 );
                 return (None, Outcome::Hold(Hold::TargetUnreadable));
             }
-            TargetFacts::Contested { by } => {
-                let message = format!("{by} writes the same target: remove one of the two");
+            TargetState::Conflict { with } => {
+                let message = format!("{with} writes the same target: remove one of the two");
                 self.able(false, Reason::TargetContested, format_args!("{message}"));
                 self.warn(Reason::TargetContested, message);
-                return (None, Outcome::Hold(Hold::Contested));
+                return (None, Outcome::Hold(Hold::Conflict));
             }
         };
         self.able(
@@ -76,7 +76,7 @@ impl<'a> Pass<'a> {
         );
         self.scaler.recommendations.begin(self.now, current);
         self.scaler.history.seen(self.now, current);
-        if self.scaler.policy.manner == Manner::Guarded
+        if self.scaler.policy.hpa_compatibility == HpaCompatibility::Guarded
             && let Some(times) = self.scaler.history.contested(self.now)
         {
             let message = format!(
@@ -84,7 +84,7 @@ impl<'a> Pass<'a> {
             );
             self.able(false, Reason::SizeContested, format_args!("{message}"));
             self.warn(Reason::SizeContested, message);
-            return (Some(current), Outcome::Hold(Hold::Contested));
+            return (Some(current), Outcome::Hold(Hold::Conflict));
         }
 
         let bounds = self.bounds();
@@ -110,13 +110,13 @@ impl<'a> Pass<'a> {
         if current > bounds.max() {
             return (
                 Some(current),
-                self.correct(current, bounds.max(), Why::AboveMax),
+                self.correct(current, bounds.max(), ScaleReason::AboveMax),
             );
         }
         if current < bounds.min() {
             return (
                 Some(current),
-                self.correct(current, bounds.min(), Why::BelowMin),
+                self.correct(current, bounds.min(), ScaleReason::BelowMin),
             );
         }
         (Some(current), self.by_metrics(current, selector))
@@ -125,12 +125,12 @@ impl<'a> Pass<'a> {
     /// The bounds with a schedule's floor.
     pub(crate) fn bounds(&self) -> Bounds {
         let bounds = self.scaler.policy.bounds;
-        bounds.raised_to(self.scaler.scheduled.unwrap_or(0))
+        bounds.raised_to(self.scaler.scheduled_floor.unwrap_or(0))
     }
 
-    fn correct(&mut self, from: u32, to: u32, why: Why) -> Outcome {
+    fn correct(&mut self, from: u32, to: u32, reason: ScaleReason) -> Outcome {
         self.step(Step::Corrected { to });
-        Outcome::Scale { from, to, why }
+        Outcome::Scale { from, to, reason }
     }
 
     fn by_metrics(&mut self, current: u32, selector: &Selector) -> Outcome {
@@ -146,15 +146,15 @@ impl<'a> Pass<'a> {
         };
         self.scaler.unknown_since = None;
         let proposed = self.demand_quorum(current, proposal.replicas);
-        let why = if proposed > current {
+        let reason = if proposed > current {
             proposal.why_more
         } else if proposed < current {
             match self.scaler.policy.algorithm {
-                Algorithm::Ratio => Why::AllBelowTarget,
-                Algorithm::Model => Why::LessDemand,
+                Algorithm::Ratio => ScaleReason::AllBelowTarget,
+                Algorithm::Model => ScaleReason::LessDemand,
             }
         } else {
-            Why::Unsaid
+            ScaleReason::None
         };
         let stabilized = match self.scaler.policy.algorithm {
             Algorithm::Ratio => self.stabilize(current, proposed),
@@ -170,14 +170,14 @@ impl<'a> Pass<'a> {
             Outcome::Scale {
                 from: current,
                 to: desired,
-                why,
+                reason,
             }
         }
     }
 
     /// Nothing can be computed. After a while the fallback holds, which never lowers.
     fn fall_back(&mut self, current: u32) -> Outcome {
-        let hold = Outcome::Hold(Hold::NotEnoughKnown);
+        let hold = Outcome::Hold(Hold::InsufficientData);
         let since = *self.scaler.unknown_since.get_or_insert(self.now);
         let Some(fallback) = self.scaler.policy.fallback else {
             return hold;
@@ -204,7 +204,7 @@ impl<'a> Pass<'a> {
         Outcome::Scale {
             from: current,
             to,
-            why: Why::Fallback,
+            reason: ScaleReason::Fallback,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
 /// `metadata.uid`: a pod's identity; a name comes back with another pod, a uid never does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,22 +57,22 @@ pub struct Pod {
     /// model counts a pod as capacity only while it is.
     pub ready: bool,
     /// `metadata.deletionTimestamp` is set.
-    pub deleting: bool,
+    pub terminating: bool,
 }
 
 impl Pod {
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let mut name = self.name.to_string();
-        tape.text(&mut name);
+        snapshot.string(&mut name);
         self.name = name.into();
         let mut phase = Phase::ALL
             .iter()
             .position(|phase| *phase == self.phase)
             .unwrap_or(0);
-        tape.count(&mut phase);
+        snapshot.usize(&mut phase);
         self.phase = Phase::ALL.get(phase).copied().unwrap_or(Phase::Unknown);
-        tape.flag(&mut self.ready);
-        tape.flag(&mut self.deleting);
+        snapshot.bool(&mut self.ready);
+        snapshot.bool(&mut self.terminating);
     }
 
     /// A pod that runs and is ready.
@@ -81,7 +81,7 @@ impl Pod {
             name: name.into(),
             phase: Phase::Running,
             ready: true,
-            deleting: false,
+            terminating: false,
         }
     }
 }

@@ -21,9 +21,9 @@ pub struct Policy {
     /// `spec.behavior`; `None` is the HPA's older path and not the same as an empty behavior.
     pub behavior: Option<Behavior>,
     /// What the HPA takes from its controller's flags.
-    pub flags: Flags,
+    pub hpa_flags: HpaFlags,
     /// The HPA to the letter, or with our guards.
-    pub manner: Manner,
+    pub hpa_compatibility: HpaCompatibility,
     /// What becomes of a decision.
     pub mode: Mode,
     /// The direction in which nothing is to happen for now.
@@ -34,15 +34,15 @@ pub struct Policy {
 
 impl Policy {
     /// One metric over all models, `algorithm: Ratio` with the HPA's defaults, our guards on.
-    pub fn new(bounds: Bounds, target: Target) -> Self {
+    pub fn new(bounds: Bounds, target: TargetLatency) -> Self {
         Self {
             bounds,
-            metrics: vec![Metric::of_all_models(target)],
+            metrics: vec![Metric::for_all_models(target)],
             algorithm: Algorithm::Ratio,
             balancing: Balancing::default(),
             behavior: None,
-            flags: Flags::default(),
-            manner: Manner::Guarded,
+            hpa_flags: HpaFlags::default(),
+            hpa_compatibility: HpaCompatibility::Guarded,
             mode: Mode::default(),
             paused: None,
             fallback: None,
@@ -141,23 +141,23 @@ pub struct Metric {
     /// The model whose queue counts; `None`: in each pod, the model that waits longest.
     pub model: Option<Arc<str>>,
     /// What it should be.
-    pub target: Target,
+    pub target: TargetLatency,
     /// Of which waits.
     pub aggregate: Aggregate,
     /// How long a worker takes for a request, until that has been measured. For the queue model.
-    pub service: Option<Duration>,
+    pub service_time: Option<Duration>,
     /// Workers in each pod, where the pods cannot tell. For the queue model.
     pub workers: Option<u32>,
 }
 
 impl Metric {
     /// The mean over all models.
-    pub fn of_all_models(target: Target) -> Self {
+    pub fn for_all_models(target: TargetLatency) -> Self {
         Self {
             model: None,
             target,
             aggregate: Aggregate::default(),
-            service: None,
+            service_time: None,
             workers: None,
         }
     }
@@ -177,9 +177,9 @@ pub enum Aggregate {
 
 /// A queue latency to aim at; never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target(Latency);
+pub struct TargetLatency(Latency);
 
-impl Target {
+impl TargetLatency {
     /// `None` unless it is positive.
     pub fn new(latency: Latency) -> Option<Self> {
         (latency > Latency::ZERO).then_some(Self(latency))
@@ -193,7 +193,7 @@ impl Target {
 
 /// The HPA controller's flags, with its defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Flags {
+pub struct HpaFlags {
     /// A ratio of average to target this near to 1, in either direction, changes nothing.
     /// `--horizontal-pod-autoscaler-tolerance`, 0.1.
     pub tolerance: f64,
@@ -202,7 +202,7 @@ pub struct Flags {
     pub downscale_stabilization: Duration,
 }
 
-impl Default for Flags {
+impl Default for HpaFlags {
     fn default() -> Self {
         Self {
             tolerance: 0.1,
@@ -213,9 +213,9 @@ impl Default for Flags {
 
 /// Whether the Ratio rule may differ from the HPA where the HPA is known to be wrong or assumes a 15 s loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum HpaCompatibility {
     /// The HorizontalPodAutoscaler of Kubernetes v1.37.2 to the letter. For conformance and comparison.
-    Hpa,
+    Exact,
     /// The same rule with three guards:
     ///
     /// - never down while fewer than 80 % of the running pods report ([`QUORUM`]);
@@ -228,7 +228,7 @@ pub enum Manner {
 /// The share of running pods whose readings must be fresh before the size may fall (docs/ALGORITHM.md, I1).
 pub const QUORUM: f64 = 0.8;
 
-/// The period over which [`Manner::Guarded`] applies the HPA's limit per sync, which is this long.
+/// The period over which [`HpaCompatibility::Guarded`] applies the HPA's limit per sync, which is this long.
 pub const SYNC_PERIOD: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_target_of_zero_cannot_be_built() {
-        assert!(Target::new(Latency::ZERO).is_none());
-        assert!(Target::new(Latency::from_nanos(-1)).is_none());
+        assert!(TargetLatency::new(Latency::ZERO).is_none());
+        assert!(TargetLatency::new(Latency::from_nanos(-1)).is_none());
     }
 }

@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::conditions::{Condition, Conditions, Reason};
-use crate::decision::{Figure, Warning, Why};
+use crate::decision::{MetricValue, ScaleReason, Warning};
+use crate::explain::metric as metric_name;
 use crate::latency::Latency;
 use crate::model::{Incomplete, NoPlan, Plan, PlanReason, Situation};
 use crate::pass::{Pass, Proposal};
 use crate::propose_ratio::share;
-use crate::sentence::metric as metric_name;
 use crate::step::Step;
 
 impl Pass<'_> {
@@ -75,24 +75,24 @@ impl Pass<'_> {
             {
                 continue;
             }
-            let census = &mut scaler.census;
-            census.take(
-                scaler.fleet.members(),
+            let fleet_snapshot = &mut scaler.fleet_snapshot;
+            fleet_snapshot.take(
+                scaler.fleet.pods(),
                 self.now,
                 slot,
                 &model.name,
                 &scaler.start_delay,
             );
-            let here = (census.told, census.ready);
+            let here = (fleet_snapshot.told, fleet_snapshot.ready);
             if self.quorum.is_none_or(|least| share(here) < share(least)) {
                 self.quorum = Some(here);
             }
             if pods_told.is_none() {
                 pods_told = Some(steps.len());
                 steps.push(Step::Serving {
-                    ready: census.ready,
-                    reporting: census.told,
-                    starting: u32::try_from(census.starting.len()).unwrap_or(u32::MAX),
+                    ready: fleet_snapshot.ready,
+                    reporting: fleet_snapshot.told,
+                    starting: u32::try_from(fleet_snapshot.starting.len()).unwrap_or(u32::MAX),
                 });
             }
             let from = steps.len();
@@ -107,9 +107,9 @@ impl Pass<'_> {
                     .policy
                     .behavior
                     .as_ref()
-                    .and_then(|behavior| behavior.down.window),
+                    .and_then(|behavior| behavior.scale_down.stabilization_window),
             };
-            match model.plan(&situation, census, steps) {
+            match model.plan(&situation, fleet_snapshot, steps) {
                 Ok(plan) => {
                     told.note(&plan, &model.name);
                     let more = best.as_ref().is_none_or(|best| plan.pods > best.plan.pods);
@@ -123,7 +123,7 @@ impl Pass<'_> {
                             plan,
                             steps: end - length..end,
                             model: Arc::clone(&model.name),
-                            wait: census.wait,
+                            wait: fleet_snapshot.wait,
                         });
                     } else {
                         steps.truncate(from);
@@ -149,7 +149,7 @@ impl Pass<'_> {
         if problem.is_some() {
             pods = pods.max(current);
         }
-        scaler.decision.figures.push(Figure {
+        scaler.decision.metrics.push(MetricValue {
             model: metric.model.clone(),
             average: wait
                 .and_then(Latency::from_secs_f64)
@@ -161,9 +161,9 @@ impl Pass<'_> {
         Ok(Proposal {
             replicas: pods,
             why_more: match plan.reason {
-                PlanReason::Demand => Why::MoreDemand(name),
-                PlanReason::Backlog => Why::Backlog(name),
-                PlanReason::Burst => Why::BurstExpected(name),
+                PlanReason::Demand => ScaleReason::MoreDemand(name),
+                PlanReason::Backlog => ScaleReason::Backlog(name),
+                PlanReason::Burst => ScaleReason::BurstExpected(name),
             },
             up_to: plan.up_to,
         })
@@ -208,29 +208,29 @@ impl Told {
             None => Condition::set(
                 slot,
                 false,
-                Reason::AllInputsKnown,
+                Reason::AllMetricsAvailable,
                 format_args!("arrivals, answers, service times and queues are known"),
             ),
-            Some((Incomplete::NoAnswerCount, model)) => Condition::set(
+            Some((Incomplete::CompletionCountUnavailable, model)) => Condition::set(
                 slot,
                 true,
-                Reason::NoAnswerCount,
+                Reason::CompletionCountUnavailable,
                 format_args!(
                     "model {model}: nobody counts answers: let the sidecar read the management port; until then the latency guards"
                 ),
             ),
-            Some((Incomplete::AnswersDoNotMatch, model)) => Condition::set(
+            Some((Incomplete::UntimedCompletions, model)) => Condition::set(
                 slot,
                 true,
-                Reason::AnswersDoNotMatch,
+                Reason::UntimedCompletions,
                 format_args!(
                     "model {model}: the server times fewer answers than it gives (gRPC, or failures): its own measure of service times is used"
                 ),
             ),
-            Some((Incomplete::WorkersUnknown, model)) => Condition::set(
+            Some((Incomplete::WorkerCountUnknown, model)) => Condition::set(
                 slot,
                 true,
-                Reason::WorkersUnknown,
+                Reason::WorkerCountUnknown,
                 format_args!(
                     "model {model}: nobody tells how many workers a pod has: let the sidecar read the management port, or set queueLatency.workers"
                 ),
@@ -240,13 +240,13 @@ impl Told {
             Some(model) => Condition::set(
                 &mut conditions.stuck,
                 true,
-                Reason::NothingIsAnswered,
+                Reason::NoRequestsCompleted,
                 format_args!("model {model}: requests arrive and none is answered"),
             ),
             None if conditions.stuck.is_some() => Condition::set(
                 &mut conditions.stuck,
                 false,
-                Reason::RequestsAreAnswered,
+                Reason::RequestsCompleting,
                 format_args!("requests are answered again"),
             ),
             None => {}
@@ -264,7 +264,7 @@ impl Told {
             None if conditions.target_reachable.is_some() => Condition::set(
                 &mut conditions.target_reachable,
                 true,
-                Reason::WithinReach,
+                Reason::TargetWithinReach,
                 format_args!("the target is within reach again"),
             ),
             None => {}

@@ -1,10 +1,10 @@
 //! What all metrics ask for by the HPA's rule (the HPA's `replica_calculator.go`).
 
 use crate::conditions::{Condition, Reason};
-use crate::decision::{Figure, Warning, Why};
+use crate::decision::{MetricValue, ScaleReason, Warning};
+use crate::explain::metric as metric_name;
 use crate::pass::{Pass, Proposal};
 use crate::recommend::{Band, recommend};
-use crate::sentence::metric as metric_name;
 use crate::step::Step;
 
 impl Pass<'_> {
@@ -18,7 +18,7 @@ impl Pass<'_> {
             let scaler = &mut *self.scaler;
             let metric = &scaler.policy.metrics[index];
             let groups = &mut scaler.groups;
-            groups.sort(scaler.fleet.members(), self.now, metric);
+            groups.sort(scaler.fleet.pods(), self.now, metric);
             let steps = &mut scaler.decision.steps;
             if !pods_told || groups.silent > 0 {
                 pods_told = true;
@@ -33,10 +33,10 @@ impl Pass<'_> {
             if self.quorum.is_none_or(|least| share(here) < share(least)) {
                 self.quorum = Some(here);
             }
-            let manner = scaler.policy.manner;
+            let manner = scaler.policy.hpa_compatibility;
             match recommend(metric, groups, current, band, manner, steps) {
                 Ok((proposed, average)) => {
-                    scaler.decision.figures.push(Figure {
+                    scaler.decision.metrics.push(MetricValue {
                         model: metric.model.clone(),
                         average: average.mean,
                         target: metric.target.latency(),
@@ -45,7 +45,7 @@ impl Pass<'_> {
                     if best.as_ref().is_none_or(|best| proposed > best.replicas) {
                         best = Some(Proposal {
                             replicas: proposed,
-                            why_more: Why::AboveTarget(metric.model.clone()),
+                            why_more: ScaleReason::AboveTarget(metric.model.clone()),
                             up_to: u32::MAX,
                         });
                     }
@@ -67,7 +67,7 @@ impl Pass<'_> {
             }
         }
         let best = self.settle(current, best, first_problem)?;
-        if let Why::AboveTarget(model) = &best.why_more {
+        if let ScaleReason::AboveTarget(model) = &best.why_more {
             Condition::set(
                 &mut self.scaler.decision.conditions.scaling_active,
                 true,
@@ -83,11 +83,13 @@ impl Pass<'_> {
 
     fn band(&self) -> Band {
         let policy = &self.scaler.policy;
-        let flag = policy.flags.tolerance;
+        let flag = policy.hpa_flags.tolerance;
         let behavior = policy.behavior.as_ref();
         Band {
-            down: behavior.and_then(|b| b.down.tolerance).unwrap_or(flag),
-            up: behavior.and_then(|b| b.up.tolerance).unwrap_or(flag),
+            down: behavior
+                .and_then(|b| b.scale_down.tolerance)
+                .unwrap_or(flag),
+            up: behavior.and_then(|b| b.scale_up.tolerance).unwrap_or(flag),
         }
     }
 }

@@ -1,122 +1,122 @@
-//! What one sidecar saw at one moment, in neutral words.
+//! One pod's measurements at one time, independent of the wire format.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::latency::Latency;
-use crate::moment::Moment;
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
-/// One reading, on the aggregator's clock.
+/// What one sidecar measured in one scrape.
+///
+/// The time of the scrape on the aggregator's clock is an argument of [`Scaler::learn`](crate::Scaler::learn).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// When the sidecar looked.
-    pub taken: Moment,
-    /// Which process of the sidecar: a restarted one counts anew.
+    /// The sidecar process. A restarted sidecar is a new source.
     pub source: u64,
-    /// Counts up by one with each reading of one source.
+    /// Increases by one with each reading of one source.
     pub sequence: u64,
-    /// The sidecar's own monotonic clock at `taken`, since it started.
+    /// The sidecar's monotonic clock at the scrape, counted from the sidecar's start.
     pub clock: Duration,
-    /// How long after `taken` this may still be believed.
+    /// How long after the scrape the reading counts as fresh.
     pub fresh_for: Duration,
-    /// The pod is about to end; this is its last word.
-    pub leaving: bool,
-    /// What the server was found to be doing.
+    /// The pod is terminating; this is its last reading.
+    pub terminating: bool,
+    /// The server's state at the scrape.
     pub server: ServerState,
-    /// One entry a model.
+    /// One entry per model.
     pub models: Vec<ModelReading>,
 }
 
-/// The queue of one model in one pod.
+/// The measurements of one model in one pod.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelReading {
     /// The model's name.
     pub name: String,
-    /// How long a request that arrives now will wait; `None`: not known, which is never zero.
+    /// How long a request that arrives now will wait; `None` if unknown, which is not zero.
     pub queue_latency: Option<Latency>,
-    /// What has been counted so far; `None`: nothing is counted.
+    /// Totals since the start of the server or the sidecar; `None` if nothing is counted.
     pub counters: Option<Counters>,
-    /// The queue at this moment; `None`: nobody tells.
+    /// The current queue; `None` if the sidecar cannot read it.
     pub queue: Option<Queue>,
-    /// How long a worker takes for one batch, as the server itself measures it.
-    pub service: Option<Duration>,
+    /// The server's own measurement of the time that a worker takes for one batch.
+    pub service_time: Option<Duration>,
 }
 
-/// What a server has counted for one model. Only differences between two readings of one pod mean anything:
-/// what they count from is the server's or the sidecar's start.
+/// Totals that a server has counted for one model since its own or the sidecar's start.
+///
+/// Only the difference between two readings of the same pod is meaningful.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Requests that arrived, refused ones too.
+    /// Requests that arrived, including rejected ones.
     pub arrivals: u64,
-    /// Requests that were turned away.
-    pub refused: u64,
-    /// Requests that left after service; `None`: nobody counts them.
-    pub answered: Option<u64>,
-    /// The waits of answered requests, summed.
-    pub waited: Duration,
-    /// The times from arrival to answer of answered requests, summed. They contain the waits.
-    pub sojourned: Duration,
+    /// Requests that were rejected.
+    pub rejected: u64,
+    /// Requests that were served; `None` if they are not counted.
+    pub completed: Option<u64>,
+    /// Sum of the waits of all completed requests.
+    pub total_wait: Duration,
+    /// Sum of the times from arrival to response of all completed requests, waits included.
+    pub total_sojourn: Duration,
 }
 
-/// The queue of one model in one pod at one moment.
+/// The queue of one model in one pod at one time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queue {
-    /// Requests that wait.
-    pub pending: u32,
-    /// Requests that workers have in hand.
+    /// Requests that wait for a worker.
+    pub waiting: u32,
+    /// Requests that workers are processing.
     pub in_service: u32,
     /// Workers that are ready.
     pub workers: u32,
-    /// The most requests that one worker takes at a time.
+    /// The largest batch that a worker processes.
     pub batch_size: u32,
     /// How long the server waits for a batch to fill.
     pub batch_delay: Duration,
 }
 
 impl Counters {
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
-        tape.word(&mut self.arrivals);
-        tape.word(&mut self.refused);
-        tape.option(&mut self.answered, u64::default, Tape::word);
-        tape.span(&mut self.waited);
-        tape.span(&mut self.sojourned);
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.u64(&mut self.arrivals);
+        snapshot.u64(&mut self.rejected);
+        snapshot.option(&mut self.completed, u64::default, Snapshot::u64);
+        snapshot.duration(&mut self.total_wait);
+        snapshot.duration(&mut self.total_sojourn);
     }
 }
 
 impl Queue {
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
-        tape.number(&mut self.pending);
-        tape.number(&mut self.in_service);
-        tape.number(&mut self.workers);
-        tape.number(&mut self.batch_size);
-        tape.span(&mut self.batch_delay);
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.u32(&mut self.waiting);
+        snapshot.u32(&mut self.in_service);
+        snapshot.u32(&mut self.workers);
+        snapshot.u32(&mut self.batch_size);
+        snapshot.duration(&mut self.batch_delay);
     }
 }
 
-/// What the server was found to be doing.
+/// The state of a model server, as a scrape found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerState {
-    /// It answers, and its numbers say something.
+    /// The metrics are valid.
     Ready,
-    /// It answers, and no request has come yet: nobody waits.
+    /// The metrics are valid, but no request has arrived yet: the queue is empty.
     NoSamplesYet,
-    /// It answers, but its models are still loading or have only just been loaded.
+    /// The models are loading or have just been loaded.
     WarmingUp,
-    /// Nobody listens on its port: starting, stopping or crashed.
+    /// The server refuses connections: it is starting, stopping or has crashed.
     Refused,
-    /// It accepts connections and says nothing.
+    /// The server accepts connections but does not respond.
     Frozen,
-    /// It answers with an empty page: TorchServe's `metrics_mode=log`.
+    /// The metrics page is empty: TorchServe runs with `metrics_mode=log`.
     Empty,
-    /// It wants a token that the sidecar does not have.
+    /// The server requires a token that the sidecar does not have.
     Forbidden,
-    /// It answers with something that is not what we read.
+    /// The response is not a metrics page.
     Garbled,
 }
 
 impl ServerState {
-    /// Every state there is.
+    /// All states.
     pub const ALL: [Self; 8] = [
         Self::Ready,
         Self::NoSamplesYet,
@@ -128,72 +128,108 @@ impl ServerState {
         Self::Garbled,
     ];
 
-    fn on_tape(&mut self, tape: &mut Tape) {
-        let mut place = Self::ALL
-            .iter()
-            .position(|state| state == self)
-            .unwrap_or(0);
-        tape.count(&mut place);
-        *self = Self::ALL.get(place).copied().unwrap_or(Self::Garbled);
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.choice(self, &Self::ALL);
     }
 
-    /// A few words for an operator, with what to do where there is something to do.
+    /// Returns the state's name in recordings, which is also its name in the push protocol.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NoSamplesYet => "noSamplesYet",
+            Self::WarmingUp => "warmingUp",
+            Self::Refused => "refused",
+            Self::Frozen => "frozen",
+            Self::Empty => "empty",
+            Self::Forbidden => "forbidden",
+            Self::Garbled => "garbled",
+        }
+    }
+
+    /// Parses a name that [`as_str`](Self::as_str) returned.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// Whether the server responded with metrics that can be used.
+    pub(crate) fn has_metrics(self) -> bool {
+        matches!(self, Self::Ready | Self::NoSamplesYet | Self::WarmingUp)
+    }
+
+    /// Describes the state to an operator, with a remedy where there is one.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::NoSamplesYet => "no request yet",
             Self::WarmingUp => "warming up",
             Self::Refused => "server refuses connections (starting, stopping or crashed)",
-            Self::Frozen => "server accepts connections and does not answer",
+            Self::Frozen => "server accepts connections but does not respond",
             Self::Empty => {
-                "server reports no metrics (set metrics_mode=prometheus in config.properties)"
+                "server exposes no metrics (set metrics_mode=prometheus in config.properties)"
             }
-            Self::Forbidden => "server wants a token",
-            Self::Garbled => "server answers with something that is no metrics page",
+            Self::Forbidden => "server requires a token",
+            Self::Garbled => "server response is not a metrics page",
         }
     }
 }
 
 impl Reading {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
-        tape.moment(&mut self.taken);
-        tape.word(&mut self.source);
-        tape.word(&mut self.sequence);
-        tape.span(&mut self.clock);
-        tape.span(&mut self.fresh_for);
-        tape.flag(&mut self.leaving);
-        self.server.on_tape(tape);
-        tape.list(&mut self.models, ModelReading::default, |tape, model| {
-            tape.text(&mut model.name);
-            tape.option(
-                &mut model.queue_latency,
-                || Latency::ZERO,
-                |tape, latency| {
-                    latency.on_tape(tape);
-                },
-            );
-            tape.option(&mut model.counters, Counters::default, |tape, counters| {
-                counters.on_tape(tape);
-            });
-            tape.option(&mut model.queue, Queue::default, |tape, queue| {
-                queue.on_tape(tape)
-            });
-            tape.option(&mut model.service, Duration::default, Tape::span);
-        });
+    pub(crate) fn blank() -> Self {
+        Self {
+            source: 0,
+            sequence: 0,
+            clock: Duration::ZERO,
+            fresh_for: Duration::ZERO,
+            terminating: false,
+            server: ServerState::Garbled,
+            models: Vec::new(),
+        }
     }
 
-    /// Becomes equal to `other`, keeping the memory it has: a reading a second and pod leaves nothing to free.
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.u64(&mut self.source);
+        snapshot.u64(&mut self.sequence);
+        snapshot.duration(&mut self.clock);
+        snapshot.duration(&mut self.fresh_for);
+        snapshot.bool(&mut self.terminating);
+        self.server.visit(snapshot);
+        snapshot.list(
+            &mut self.models,
+            ModelReading::default,
+            |snapshot, model| {
+                snapshot.string(&mut model.name);
+                snapshot.option(
+                    &mut model.queue_latency,
+                    || Latency::ZERO,
+                    |snapshot, latency| latency.visit(snapshot),
+                );
+                snapshot.option(
+                    &mut model.counters,
+                    Counters::default,
+                    |snapshot, counters| counters.visit(snapshot),
+                );
+                snapshot.option(&mut model.queue, Queue::default, |snapshot, queue| {
+                    queue.visit(snapshot)
+                });
+                snapshot.option(
+                    &mut model.service_time,
+                    Duration::default,
+                    Snapshot::duration,
+                );
+            },
+        );
+    }
+
+    /// Copies `other` into `self` and reuses the allocations: one reading per pod and second allocates nothing.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         let models = std::mem::take(&mut self.models);
         *self = Self {
             models,
-            taken: other.taken,
             source: other.source,
             sequence: other.sequence,
             clock: other.clock,
             fresh_for: other.fresh_for,
-            leaving: other.leaving,
+            terminating: other.terminating,
             server: other.server,
         };
         self.models.truncate(other.models.len());
@@ -205,14 +241,14 @@ impl Reading {
         }
     }
 
-    /// What is told of `model`.
+    /// Returns the measurements of `model`.
     pub(crate) fn of_model(&self, model: &str) -> Option<&ModelReading> {
         self.models.iter().find(|found| found.name == model)
     }
 
-    /// The queue latency of `model`, or of the model that waits longest if `None`.
+    /// Returns the queue latency of `model`, or the largest of all models if `model` is `None`.
     ///
-    /// `None` if it is not known. A server that has had no request has a latency of zero.
+    /// Returns `None` if it is unknown. A server that has not received a request has a latency of zero.
     pub fn latency(&self, model: Option<&str>) -> Option<Latency> {
         match self.server {
             ServerState::Ready => {}
@@ -220,13 +256,13 @@ impl Reading {
             ServerState::NoSamplesYet => {}
             _ => return None,
         }
-        let mut wanted = self
-            .models
-            .iter()
-            .filter(|found| model.is_none_or(|name| found.name == name));
         match model {
-            Some(_) => wanted.next()?.queue_latency,
-            None => wanted.filter_map(|found| found.queue_latency).max(),
+            Some(name) => self.of_model(name)?.queue_latency,
+            None => self
+                .models
+                .iter()
+                .filter_map(|found| found.queue_latency)
+                .max(),
         }
     }
 }
@@ -237,49 +273,49 @@ impl ModelReading {
         self.queue_latency = other.queue_latency;
         self.counters = other.counters;
         self.queue = other.queue;
-        self.service = other.service;
+        self.service_time = other.service_time;
     }
 }
 
-/// Why a reading was not taken.
+/// The reason for ignoring a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// No pod of this uid is under the target's selector.
+pub enum Rejection {
+    /// The target's selector matches no pod with this UID.
     UnknownPod,
-    /// This very reading is known already.
+    /// The reading was received before.
     Duplicate {
         /// Its sequence number.
         sequence: u64,
     },
-    /// A newer reading of the pod is known already.
+    /// A newer reading of the pod was received before.
     OutOfOrder {
-        /// Of the refused reading.
+        /// Sequence number of the rejected reading.
         sequence: u64,
-        /// Of the newest known one.
+        /// Sequence number of the newest reading.
         newest: u64,
     },
-    /// The sidecar's clock went back, or advanced more than ours did: a reading from the future.
-    ImpossibleClock {
-        /// By how much the sidecar's clock advanced since its last reading; zero if it went back.
+    /// The sidecar's clock went backwards, or advanced further than the local clock.
+    ClockSkew {
+        /// How far the sidecar's clock advanced since its last reading; zero if it went backwards.
         advanced: Duration,
-        /// By how much ours did.
+        /// How far the local clock advanced.
         elapsed: Duration,
     },
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownPod => f.write_str("no PushScaler's target selects a pod of this uid"),
+            Self::UnknownPod => f.write_str("no PushScaler selects a pod with this UID"),
             Self::Duplicate { sequence } => {
                 write!(f, "reading {sequence} was received before")
             }
             Self::OutOfOrder { sequence, newest } => {
                 write!(f, "reading {sequence} is older than reading {newest}")
             }
-            Self::ImpossibleClock { advanced, elapsed } => write!(
+            Self::ClockSkew { advanced, elapsed } => write!(
                 f,
-                "the sidecar's clock advanced by {:.1} s while {:.1} s passed here",
+                "the sidecar's clock advanced by {:.1} s in {:.1} s",
                 advanced.as_secs_f64(),
                 elapsed.as_secs_f64()
             ),

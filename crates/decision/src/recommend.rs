@@ -3,7 +3,7 @@
 
 use crate::average::{Average, Groups};
 use crate::latency::Latency;
-use crate::policy::{Manner, Metric};
+use crate::policy::{HpaCompatibility, Metric};
 use crate::step::Step;
 
 /// The tolerance band around a ratio of 1, both ends inside.
@@ -49,7 +49,7 @@ pub(crate) fn recommend(
     groups: &mut Groups,
     current: u32,
     band: Band,
-    manner: Manner,
+    manner: HpaCompatibility,
     steps: &mut Vec<Step>,
 ) -> Result<(u32, Average), NoProposal> {
     if groups.listed() == 0 {
@@ -66,7 +66,7 @@ pub(crate) fn recommend(
         ratio: direct.ratio,
     });
 
-    if manner == Manner::Guarded && direct.ratio > 1.0 {
+    if manner == HpaCompatibility::Guarded && direct.ratio > 1.0 {
         leave_out_surge(groups, current);
     }
     let up_with_pending = groups.pending > 0 && direct.ratio > 1.0;
@@ -81,12 +81,12 @@ pub(crate) fn recommend(
             pods: direct.pods,
             replicas,
         });
-        if manner == Manner::Guarded && contradicts(direct.ratio, replicas, current) {
+        if manner == HpaCompatibility::Guarded && contradicts(direct.ratio, replicas, current) {
             steps.push(Step::Contradicted);
             return Ok((current, direct));
         }
         let serve = groups.reporting().min(current);
-        if manner == Manner::Guarded && groups.pending > 0 && replicas < serve {
+        if manner == HpaCompatibility::Guarded && groups.pending > 0 && replicas < serve {
             // A rollout has taken away half of the pods, or new ones do not start: those that serve carry the load of all,
             // and how few would do is seen once all are there.
             steps.push(Step::ServingKept {

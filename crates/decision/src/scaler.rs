@@ -1,4 +1,4 @@
-//! One scaler: it is told facts, it is asked what to do, it answers with reasons.
+//! The state of one target's scaler and its public interface.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,23 +8,24 @@ use crate::conditions::{Condition, Conditions, Reason};
 use crate::decision::Decision;
 use crate::fleet::Fleet;
 use crate::limits::History;
-use crate::model::{Census, ModelState, StartDelay};
+use crate::model::{FleetSnapshot, ModelState, StartDelay};
 use crate::moment::Moment;
 use crate::pass::Pass;
 use crate::pod::{Pod, PodUid};
 use crate::policy::{Algorithm, Policy, SYNC_PERIOD};
-use crate::reading::{Reading, Refusal, ServerState};
+use crate::reading::{Reading, Rejection};
+use crate::snapshot::Snapshot;
 use crate::stabilize::Recommendations;
-use crate::tape::Tape;
-use crate::target::TargetFacts;
+use crate::target::TargetState;
 
-/// Models of one pod that the queue model follows; a pod of more is beyond what TorchServe is used for.
-const MODELS: usize = 16;
+/// The number of models per pod that the queue model tracks, which is more than TorchServe pods serve in practice.
+const MAX_MODELS: usize = 16;
 
-/// Everything that is remembered for one target.
+/// The autoscaler of one target.
 ///
-/// It forgets nothing by itself and does nothing by itself: facts come in by [`apply_pod`](Self::apply_pod),
-/// [`learn`](Self::learn), [`wrote`](Self::wrote); [`decide`](Self::decide) answers.
+/// The caller reports events with [`apply_pod`](Self::apply_pod), [`learn`](Self::learn) and
+/// [`record_scale`](Self::record_scale), and asks for a decision with [`decide`](Self::decide). Nothing else changes
+/// the state.
 #[derive(Clone, Debug)]
 pub struct Scaler {
     pub(crate) policy: Policy,
@@ -33,18 +34,18 @@ pub struct Scaler {
     pub(crate) history: History,
     pub(crate) models: Vec<ModelState>,
     pub(crate) start_delay: StartDelay,
-    /// A schedule's floor.
-    pub(crate) scheduled: Option<u32>,
-    /// Since when no metric can be computed.
+    /// The minimum that a schedule currently sets.
+    pub(crate) scheduled_floor: Option<u32>,
+    /// Since when no metric could be computed.
     pub(crate) unknown_since: Option<Moment>,
-    /// The last answer, in whose memory the next one is written.
+    /// The last decision. The next one reuses its allocations, like those of the two fields below.
     pub(crate) decision: Decision,
     pub(crate) groups: Groups,
-    pub(crate) census: Census,
+    pub(crate) fleet_snapshot: FleetSnapshot,
 }
 
 impl Scaler {
-    /// A scaler without memory. `conditions` are those of before a restart, which live in the status.
+    /// Creates a scaler without history. `conditions` are those in the object's status, which survive a restart.
     pub fn new(policy: Policy, conditions: Conditions) -> Self {
         Self {
             policy,
@@ -53,150 +54,148 @@ impl Scaler {
             history: History::default(),
             models: Vec::new(),
             start_delay: StartDelay::default(),
-            scheduled: None,
+            scheduled_floor: None,
             unknown_since: None,
             decision: Decision::none(conditions),
             groups: Groups::default(),
-            census: Census::default(),
+            fleet_snapshot: FleetSnapshot::default(),
         }
     }
 
-    /// The policy in force.
+    /// Returns the policy in force.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// From now on this policy. What is remembered stays.
+    /// Replaces the policy and keeps the history.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
     }
 
-    /// From now on a schedule asks for at least so many replicas, or for none.
-    pub fn set_scheduled(&mut self, replicas: Option<u32>) {
-        self.scheduled = replicas;
+    /// Sets the minimum that a schedule requires, if any.
+    pub fn set_scheduled_floor(&mut self, replicas: Option<u32>) {
+        self.scheduled_floor = replicas;
     }
 
-    /// A pod is new under the target's selector, or Kubernetes says something new of it at `now`.
+    /// Adds or updates a pod that the target's selector matches.
     pub fn apply_pod(&mut self, now: Moment, uid: PodUid, pod: Pod) {
         if let Some(took) = self.fleet.apply(now, uid, pod) {
             self.start_delay.learn(took);
         }
     }
 
-    /// A pod is gone.
-    pub fn forget_pod(&mut self, uid: &PodUid) {
-        self.fleet.forget(uid);
+    /// Removes a deleted pod.
+    pub fn remove_pod(&mut self, uid: &PodUid) {
+        self.fleet.remove(uid);
     }
 
-    /// Takes a reading that arrived at `now`, or says why it is refused. A refused one changes nothing.
+    /// Processes a reading that the sidecar took at `taken` and that was received at `now`.
     ///
     /// # Errors
-    /// Why it is refused.
-    pub fn learn(&mut self, now: Moment, uid: &PodUid, reading: &Reading) -> Result<(), Refusal> {
-        let member = self.fleet.learn(now, uid, reading)?;
-        let good = matches!(
-            reading.server,
-            ServerState::Ready | ServerState::NoSamplesYet | ServerState::WarmingUp
-        );
-        if self.policy.algorithm != Algorithm::Model || !good {
+    /// Fails if the pod is unknown or the reading does not follow the pod's last one; then nothing changes.
+    pub fn learn(
+        &mut self,
+        now: Moment,
+        uid: &PodUid,
+        taken: Moment,
+        reading: &Reading,
+    ) -> Result<(), Rejection> {
+        let pod = self.fleet.learn(now, uid, taken, reading)?;
+        if self.policy.algorithm != Algorithm::Model || !reading.server.has_metrics() {
             return Ok(());
         }
         if self.models.is_empty() && reading.models.is_empty() {
-            // A fleet that has had no request yet is known to be idle, whatever its models are called.
+            // A fleet without requests is idle, whatever its models are called.
             self.models.push(ModelState::new("".into()));
         }
-        for told in &reading.models {
-            let known = self.models.iter().any(|model| *model.name == *told.name);
-            if !known && self.models.len() < MODELS {
-                let name: Arc<str> = told.name.as_str().into();
+        for model in &reading.models {
+            let known = self.models.iter().any(|known| *known.name == *model.name);
+            if !known && self.models.len() < MAX_MODELS {
+                let name: Arc<str> = model.name.as_str().into();
                 self.models.push(ModelState::new(name));
             }
         }
-        let serves = member.pod.ready && !member.pod.deleting && !reading.leaving;
-        // A pod that was seen to begin has counted from its first request on, which came a second ago at the most.
-        let earliest = Moment::at(
-            reading
-                .taken
-                .since_origin()
-                .saturating_sub(Duration::from_secs(1)),
-        );
-        let new = member.began.map(|began| began.min(earliest));
-        member
-            .traces
+        let serves = pod.pod.ready && !pod.pod.terminating && !reading.terminating;
+        // A pod that was observed to become ready has counted since its first request, at most a second before.
+        let earliest = Moment::at(taken.since_origin().saturating_sub(Duration::from_secs(1)));
+        let counts_since = pod.ready_since.map(|since| since.min(earliest));
+        pod.histories
             .resize_with(self.models.len(), Default::default);
-        for (model, trace) in self.models.iter_mut().zip(&mut member.traces) {
-            let told = reading.of_model(&model.name);
-            model.learn(trace, reading.taken, told, new, serves);
+        for (model, history) in self.models.iter_mut().zip(&mut pod.histories) {
+            let of_model = reading.of_model(&model.name);
+            model.learn(history, taken, of_model, counts_since, serves);
         }
         Ok(())
     }
 
-    /// What it remembers, written down.
-    pub fn record(&self) -> Tape {
-        let mut tape = Tape::default();
-        self.clone().on_tape(&mut tape);
-        tape
+    /// Encodes the state, so that [`restore`](Self::restore) can continue from it.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        self.clone().visit(&mut snapshot);
+        snapshot
     }
 
-    /// A scaler that remembers what was written down; `None` if the tape is not whole, or another release's.
-    pub fn recall(policy: Policy, mut tape: Tape) -> Option<Self> {
-        tape.play();
+    /// Creates a scaler from a snapshot; `None` if the snapshot is corrupt or from another release.
+    pub fn restore(policy: Policy, mut snapshot: Snapshot) -> Option<Self> {
+        snapshot.start_decoding();
         let mut scaler = Self::new(policy, Conditions::default());
-        scaler.on_tape(&mut tape);
-        tape.ended_well().then_some(scaler)
+        scaler.visit(&mut snapshot);
+        snapshot.fully_decoded().then_some(scaler)
     }
 
-    fn on_tape(&mut self, tape: &mut Tape) {
-        self.fleet.on_tape(tape);
-        self.recommendations.on_tape(tape);
-        self.history.on_tape(tape);
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        self.fleet.visit(snapshot);
+        self.recommendations.visit(snapshot);
+        self.history.visit(snapshot);
         let blank = || ModelState::new("".into());
-        tape.list(&mut self.models, blank, |tape, model| model.on_tape(tape));
-        self.start_delay.on_tape(tape);
-        tape.option(&mut self.scheduled, u32::default, Tape::number);
-        tape.option(&mut self.unknown_since, || Moment::ORIGIN, Tape::moment);
-        self.decision.conditions.on_tape(tape);
+        snapshot.list(&mut self.models, blank, |snapshot, model| {
+            model.visit(snapshot)
+        });
+        self.start_delay.visit(snapshot);
+        snapshot.option(&mut self.scheduled_floor, u32::default, Snapshot::u32);
+        snapshot.option(&mut self.unknown_since, || Moment::ORIGIN, Snapshot::moment);
+        self.decision.conditions.visit(snapshot);
     }
 
-    /// The size was written.
-    pub fn wrote(&mut self, now: Moment, from: u32, to: u32) {
+    /// Records that the target was scaled.
+    pub fn record_scale(&mut self, now: Moment, from: u32, to: u32) {
         self.history
-            .wrote(now, self.policy.behavior.as_ref(), from, to);
+            .record_scale(now, self.policy.behavior.as_ref(), from, to);
         Condition::set(
             &mut self.decision.conditions.able_to_scale,
             true,
             Reason::SucceededRescale,
-            format_args!("the target was scaled from {from} to {to}"),
+            format_args!("scaled from {from} to {to} replicas"),
         );
     }
 
-    /// The size could not be written.
-    pub fn failed_to_write(&mut self, message: &str) {
+    /// Records that the target could not be scaled.
+    pub fn record_scale_failure(&mut self, error: &str) {
         Condition::set(
             &mut self.decision.conditions.able_to_scale,
             false,
             Reason::FailedUpdateScale,
-            format_args!("the new size could not be written: {message}"),
+            format_args!("failed to update the target's scale: {error}"),
         );
     }
 
-    /// The conditions as they stand.
+    /// Returns the current conditions.
     pub fn conditions(&self) -> &Conditions {
         &self.decision.conditions
     }
 
-    /// What to do at `now`, given what is known.
+    /// Decides what to do at `now`.
     ///
-    /// Follows the HPA's pass step by step (its `horizontal.go`); each step that mattered is in the answer. The answer is
-    /// kept until the next one is asked for.
-    pub fn decide(&mut self, now: Moment, target: &TargetFacts) -> &Decision {
+    /// Follows the order of the HPA's `horizontal.go`. The decision contains every step that contributed to it.
+    pub fn decide(&mut self, now: Moment, target: &TargetState) -> &Decision {
         let decision = &mut self.decision;
         decision.at = now;
         decision.steps.clear();
-        decision.figures.clear();
+        decision.metrics.clear();
         decision.warnings.clear();
-        decision.freshness.count(self.fleet.members(), now);
-        decision.freshness.tell(&mut decision.conditions.fresh);
+        decision.freshness.count(self.fleet.pods(), now);
+        let condition = &mut decision.conditions.fresh;
+        decision.freshness.set_condition(condition);
         let (current, outcome) = Pass::new(now, self).run(target);
         let wake_at = self.wake_at(now);
         let decision = &mut self.decision;
@@ -206,13 +205,13 @@ impl Scaler {
         decision
     }
 
-    /// The last answer.
-    pub fn decision(&self) -> &Decision {
+    /// Returns the last decision.
+    pub fn last_decision(&self) -> &Decision {
         &self.decision
     }
 
-    /// The next moment at which an answer may change by time alone: a reading turns stale, the fallback begins, or at
-    /// the latest the HPA's own period, after which windows and rate limits have moved.
+    /// The next moment at which the decision may change without an event: a reading becomes stale, the fallback
+    /// applies, or after the HPA's sync period, in which windows and rate limits have moved.
     fn wake_at(&self, now: Moment) -> Moment {
         let fallback = self
             .unknown_since
@@ -220,14 +219,9 @@ impl Scaler {
             .map(|(since, fallback)| since.plus(fallback.after))
             .filter(|at| *at > now);
         self.fleet
-            .members()
-            .filter_map(|view| view.fresh(now))
-            .map(|reading| {
-                reading
-                    .taken
-                    .plus(reading.fresh_for)
-                    .plus(Duration::from_millis(1))
-            })
+            .pods()
+            .filter_map(|pod| pod.fresh_until(now))
+            .map(|until| until.plus(Duration::from_millis(1)))
             .chain(fallback)
             .fold(now.plus(SYNC_PERIOD), Moment::min)
     }

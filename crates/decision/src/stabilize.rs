@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::behavior::Behavior;
 use crate::moment::Moment;
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
 /// The raw proposals of the past, each with its time.
 ///
@@ -20,15 +20,14 @@ struct Recommendation {
 }
 
 impl Recommendations {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let blank = || Recommendation {
             at: Moment::ORIGIN,
             replicas: 0,
         };
-        tape.list(&mut self.0, blank, |tape, entry| {
-            tape.moment(&mut entry.at);
-            tape.number(&mut entry.replicas);
+        snapshot.list(&mut self.0, blank, |snapshot, entry| {
+            snapshot.moment(&mut entry.at);
+            snapshot.u32(&mut entry.replicas);
         });
     }
 
@@ -70,7 +69,7 @@ impl Recommendations {
         current: u32,
         proposed: u32,
     ) -> u32 {
-        let up_window = behavior.up.window.unwrap_or_default();
+        let up_window = behavior.scale_up.stabilization_window.unwrap_or_default();
         let (mut lowest, mut highest) = (proposed, proposed);
         let mut outdated = None;
         for (index, entry) in self.0.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::latency::Latency;
-use crate::limits::Cap;
+use crate::limits::Limit;
 use crate::policy::{Aggregate, Direction};
 
 /// One step on the way from facts to a number of replicas. `Display` is its sentence: the log, the status,
@@ -119,7 +119,7 @@ pub enum Step {
         /// What is allowed.
         to: u32,
         /// By which limit.
-        cap: Cap,
+        cap: Limit,
     },
     /// Ratio: pods that serve are not let go while others are on their way.
     ServingKept {

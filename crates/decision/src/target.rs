@@ -2,7 +2,7 @@
 
 /// The target, as the caller last saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TargetFacts {
+pub enum TargetState {
     /// Its scale was read.
     Known {
         /// `scale.spec.replicas`.
@@ -16,9 +16,9 @@ pub enum TargetFacts {
         message: String,
     },
     /// Another autoscaler writes it.
-    Contested {
+    Conflict {
         /// Kind, namespace and name of that one.
-        by: String,
+        with: String,
     },
 }
 

@@ -30,15 +30,15 @@
     reason = "a test fails by panicking; its numbers are small"
 )]
 
-#[path = "support/scene.rs"]
-mod scene;
-#[path = "support/world.rs"]
-mod world;
+#[path = "support/fake_fleet.rs"]
+mod fake_fleet;
+#[path = "support/scenario.rs"]
+mod scenario;
 
 use std::path::Path;
 use std::{env, fs};
 
-use scene::Scene;
+use scenario::Scenario;
 
 #[test]
 fn the_queue_model_decides_as_the_scenarios_say() {
@@ -60,23 +60,23 @@ fn the_queue_model_decides_as_the_scenarios_say() {
 }
 
 fn play(text: &str) -> Result<(), String> {
-    let mut scene = Scene::default();
+    let mut scenario = Scenario::default();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        scene
+        scenario
             .line(line)
             .map_err(|what| format!("{}: {what}: {line}", number + 1))?;
-        if let Some(world) = &scene.world
+        if let Some(fleet) = &scenario.fleet
             && env::var_os("PUSHSCALE_GENERATE").is_some()
         {
             println!(
                 "{line}\n    {} s, size {}: {}",
-                world.second - 1000,
-                world.size,
-                world.last()
+                fleet.second - 1000,
+                fleet.size,
+                fleet.last()
             );
         }
     }

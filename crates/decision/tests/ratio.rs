@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! # Why this case exists.
-//! policy target=100ms min=1 max=20 [tolerance=0.1] [window=300s] [manner=hpa] [behavior-up=100%/15s,4/15s]
+//! policy target=100ms min=1 max=20 [tolerance=0.1] [window=300s] [hpa-compatibility=exact] [behavior-up=100%/15s,4/15s]
 //!        [behavior-down=off|1/60s] [up-window=0s]
 //! at 0s  replicas=2  a=120ms b=90ms      hold   "within"
 //! at 15s             a=400ms b=-         scale 4  "2 reporting"
 //! ```
 //!
-//! A pod is `name=latency`; `-` is a running pod that says nothing; `pending`, `deleting`, `failed`, `leaving`,
+//! A pod is `name=latency`; `-` is a running pod that says nothing; `pending`, `deleting`, `failed`, `last-reading`,
 //! `frozen`, `empty`, `refused`, `warming`, `no-samples` are what they say. Pods not named on a line are gone.
 //! `scale n` is written at once, as if the write succeeded; `replicas=` is set from outside. The text in quotes
 //! must occur in the decision's explanation.
@@ -24,9 +24,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use pushscale_decision::{
-    Amount, Behavior, Bounds, Conditions, Latency, Manner, ModelReading, Moment, Outcome, Phase,
-    Pod, PodUid, Policy, RatePolicy, Reading, Scaler, Select, Selector, ServerState, Target,
-    TargetFacts,
+    Amount, Behavior, Bounds, Conditions, HpaCompatibility, Latency, ModelReading, Moment, Outcome,
+    Phase, Pod, PodUid, Policy, Reading, Scaler, ScalingPolicy, SelectPolicy, Selector,
+    ServerState, TargetLatency, TargetState,
 };
 
 #[test]
@@ -94,16 +94,16 @@ fn play(text: &str) -> Result<(), String> {
             }
         }
         for gone in known.iter().filter(|uid| !listed.contains(uid)) {
-            scaler.forget_pod(gone);
+            scaler.remove_pod(gone);
         }
         known = listed;
-        let target = TargetFacts::Known {
+        let target = TargetState::Known {
             replicas,
             selector: Selector::Usable,
         };
         let decision = scaler.decide(now, &target).clone();
         if let Outcome::Scale { from, to, .. } = decision.outcome {
-            scaler.wrote(now, from, to);
+            scaler.record_scale(now, from, to);
             replicas = to;
         }
         let explained = format!("{decision}; {}", decision.freshness);
@@ -122,7 +122,7 @@ fn tell(scaler: &mut Scaler, now: Moment, name: &str, said: &str) -> Option<()> 
     let mut pod = Pod::running(name);
     let mut state = ServerState::Ready;
     let mut latency = None;
-    let mut leaving = false;
+    let mut terminating = false;
     let mut speaks = true;
     match said {
         "-" => speaks = false,
@@ -131,8 +131,8 @@ fn tell(scaler: &mut Scaler, now: Moment, name: &str, said: &str) -> Option<()> 
             speaks = false;
         }
         "failed" => pod.phase = Phase::Failed,
-        "deleting" => pod.deleting = true,
-        "leaving" => leaving = true,
+        "deleting" => pod.terminating = true,
+        "last-reading" => terminating = true,
         "frozen" => state = ServerState::Frozen,
         "empty" => state = ServerState::Empty,
         "refused" => state = ServerState::Refused,
@@ -143,12 +143,11 @@ fn tell(scaler: &mut Scaler, now: Moment, name: &str, said: &str) -> Option<()> 
     scaler.apply_pod(now, uid.clone(), pod);
     if speaks {
         let reading = Reading {
-            taken: now,
             source: 1,
             sequence: u64::try_from(now.since_origin().as_millis()).ok()?,
             clock: now.since_origin(),
             fresh_for: Duration::from_secs(3),
-            leaving,
+            terminating,
             server: state,
             models: latency
                 .map(|latency| ModelReading {
@@ -159,7 +158,7 @@ fn tell(scaler: &mut Scaler, now: Moment, name: &str, said: &str) -> Option<()> 
                 .into_iter()
                 .collect(),
         };
-        scaler.learn(now, &uid, &reading).ok()?;
+        scaler.learn(now, &uid, now, &reading).ok()?;
     }
     Some(())
 }
@@ -167,8 +166,8 @@ fn tell(scaler: &mut Scaler, now: Moment, name: &str, said: &str) -> Option<()> 
 fn policy(words: &str) -> Option<Policy> {
     let mut target = None;
     let (mut min, mut max) = (1, 10);
-    let mut flags = pushscale_decision::Flags::default();
-    let mut manner = Manner::Guarded;
+    let mut hpa_flags = pushscale_decision::HpaFlags::default();
+    let mut hpa_compatibility = HpaCompatibility::Guarded;
     let mut behavior: Option<Behavior> = None;
     for word in words.split_whitespace() {
         let (key, value) = word.split_once('=')?;
@@ -176,44 +175,51 @@ fn policy(words: &str) -> Option<Policy> {
             "target" => target = Some(Latency::from_secs_f64(seconds(value)?.as_secs_f64())?),
             "min" => min = value.parse().ok()?,
             "max" => max = value.parse().ok()?,
-            "tolerance" => flags.tolerance = value.parse().ok()?,
-            "window" => flags.downscale_stabilization = seconds(value)?,
-            "manner" => manner = (value == "hpa").then_some(Manner::Hpa)?,
+            "tolerance" => hpa_flags.tolerance = value.parse().ok()?,
+            "window" => hpa_flags.downscale_stabilization = seconds(value)?,
+            "hpa-compatibility" => {
+                hpa_compatibility = (value == "exact").then_some(HpaCompatibility::Exact)?
+            }
             "behavior-up" => {
-                let rules = &mut behavior.get_or_insert_default().up;
+                let rules = &mut behavior.get_or_insert_default().scale_up;
                 if value == "off" {
-                    rules.select = Select::Disabled;
+                    rules.select_policy = SelectPolicy::Disabled;
                 } else {
                     rules.policies = value.split(',').map(rate).collect::<Option<_>>()?;
                 }
             }
             "behavior-down" => {
-                let rules = &mut behavior.get_or_insert_default().down;
+                let rules = &mut behavior.get_or_insert_default().scale_down;
                 if value == "off" {
-                    rules.select = Select::Disabled;
+                    rules.select_policy = SelectPolicy::Disabled;
                 } else {
                     rules.policies = value.split(',').map(rate).collect::<Option<_>>()?;
                 }
             }
-            "up-window" => behavior.get_or_insert_default().up.window = Some(seconds(value)?),
+            "up-window" => {
+                behavior
+                    .get_or_insert_default()
+                    .scale_up
+                    .stabilization_window = Some(seconds(value)?)
+            }
             _ => return None,
         }
     }
     Some(Policy {
         behavior,
-        flags,
-        manner,
-        ..Policy::new(Bounds::new(min, max)?, Target::new(target?)?)
+        hpa_flags,
+        hpa_compatibility,
+        ..Policy::new(Bounds::new(min, max)?, TargetLatency::new(target?)?)
     })
 }
 
-fn rate(text: &str) -> Option<RatePolicy> {
+fn rate(text: &str) -> Option<ScalingPolicy> {
     let (amount, period) = text.split_once('/')?;
     let amount = match amount.strip_suffix('%') {
         Some(percent) => Amount::Percent(percent.parse().ok()?),
         None => Amount::Pods(amount.parse().ok()?),
     };
-    Some(RatePolicy {
+    Some(ScalingPolicy {
         amount,
         period: seconds(period)?,
     })

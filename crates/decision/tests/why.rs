@@ -11,20 +11,20 @@
     unreachable_pub,
     missing_docs,
     dead_code,
-    reason = "a test fails by panicking; its numbers are small; each test uses a part of the world"
+    reason = "a test fails by panicking; its numbers are small; each test uses a part of the fleet"
 )]
 
-#[path = "support/scene.rs"]
-mod scene;
-#[path = "support/world.rs"]
-mod world;
+#[path = "support/fake_fleet.rs"]
+mod fake_fleet;
+#[path = "support/scenario.rs"]
+mod scenario;
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
-use scene::Scene;
-use world::World;
+use fake_fleet::FakeFleet;
+use scenario::Scenario;
 
 #[test]
 fn every_question_has_its_answer() {
@@ -50,20 +50,20 @@ fn every_question_has_its_answer() {
 }
 
 fn answer(question: &str) -> Result<String, String> {
-    let mut scene = Scene::default();
+    let mut scenario = Scenario::default();
     for (number, line) in question.lines().enumerate() {
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('#') {
-            scene
+            scenario
                 .line(line)
                 .map_err(|what| format!("{}: {what}: {line}", number + 1))?;
         }
     }
-    Ok(told(&scene.world.ok_or("no pods")?))
+    Ok(told(&scenario.fleet.ok_or("no pods")?))
 }
 
-fn told(world: &World) -> String {
-    let decision = world.last();
+fn told(fleet: &FakeFleet) -> String {
+    let decision = fleet.last();
     let mut text = format!("{}\n", decision.outcome);
     for step in &decision.steps {
         writeln!(text, "  {step}").unwrap();

@@ -150,7 +150,7 @@ fn without_a_count_of_answers_a_loss_of_capacity_is_seen_all_the_same() {
             let mut ours = ours.without_answer_counts();
             let outcome = simulate(&world, &mut ours, seed);
             let incomplete = ours.conditions().metrics_incomplete.as_ref().unwrap();
-            assert!(incomplete.status && incomplete.reason == Reason::NoAnswerCount);
+            assert!(incomplete.status && incomplete.reason == Reason::CompletionCountUnavailable);
             let harmed = outcome.violation_seconds;
             assert!(harmed <= 300, "{name}, seed {seed}: {harmed} s");
         }

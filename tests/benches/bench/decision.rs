@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pushscale_decision::{
     Algorithm, Bounds, Conditions, Counters, Latency, ModelReading, Moment, Pod, PodUid, Policy,
-    Queue, Reading, Scaler, Selector, ServerState, Target, TargetFacts,
+    Queue, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
 };
 
 /// Prints microseconds, after five minutes of readings a second.
@@ -18,7 +18,7 @@ pub(crate) fn run() {
 }
 
 fn one(algorithm: Algorithm, pods: u32) {
-    let target = Target::new(Latency::from_nanos(50_000_000)).unwrap();
+    let target = TargetLatency::new(Latency::from_nanos(50_000_000)).unwrap();
     let policy = Policy {
         algorithm,
         ..Policy::new(Bounds::new(1, 10_000).unwrap(), target)
@@ -28,7 +28,7 @@ fn one(algorithm: Algorithm, pods: u32) {
     for uid in &uids {
         scaler.apply_pod(Moment::ORIGIN, uid.clone(), Pod::running(uid.as_str()));
     }
-    let facts = TargetFacts::Known {
+    let facts = TargetState::Known {
         replicas: pods,
         selector: Selector::Usable,
     };
@@ -37,10 +37,10 @@ fn one(algorithm: Algorithm, pods: u32) {
     let (mut learnt, mut decided) = (0, 0);
     for second in 1..=900_u64 {
         let now = Moment::from_secs(second);
-        let reading = reading(now, second);
+        let reading = reading(second);
         let began = Instant::now();
         for uid in &uids {
-            scaler.learn(now, uid, &reading).unwrap();
+            scaler.learn(now, uid, now, &reading).unwrap();
         }
         let learned = Instant::now();
         black_box(scaler.decide(now, &facts));
@@ -62,35 +62,34 @@ fn one(algorithm: Algorithm, pods: u32) {
     );
 }
 
-fn reading(now: Moment, second: u64) -> Reading {
+fn reading(second: u64) -> Reading {
     let answered = second * 29;
     let sum = |millis: u64| Duration::from_millis(millis * answered);
     Reading {
-        taken: now,
         source: 1,
         sequence: second,
         clock: Duration::from_secs(second),
         fresh_for: Duration::from_secs(3),
-        leaving: false,
+        terminating: false,
         server: ServerState::Ready,
         models: vec![ModelReading {
             name: "sleepy".to_owned(),
             queue_latency: Some(Latency::from_nanos(45_000_000)),
             counters: Some(Counters {
                 arrivals: answered,
-                refused: 0,
-                answered: Some(answered),
-                waited: sum(45),
-                sojourned: sum(145),
+                rejected: 0,
+                completed: Some(answered),
+                total_wait: sum(45),
+                total_sojourn: sum(145),
             }),
             queue: Some(Queue {
-                pending: 1,
+                waiting: 1,
                 in_service: 3,
                 workers: 4,
                 batch_size: 1,
                 batch_delay: Duration::ZERO,
             }),
-            service: Some(Duration::from_millis(100)),
+            service_time: Some(Duration::from_millis(100)),
         }],
     }
 }

@@ -19,7 +19,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use pushscale_aggregator::{Pending, ReviewError, Reviewed, TokenReviewer, Trust};
 use pushscale_daemon::tls::{CaBundle, ClientStream, ServerCertificate};
-use pushscale_decision::{Bounds, Latency, Policy, Target};
+use pushscale_decision::{Bounds, Latency, Policy, TargetLatency};
 use pushscale_protocol::Push;
 use pushscale_tests::authority::Authority as Certified;
 use pushscale_tests::fake_cluster::{FakeCluster, NAMESPACE, uid};
@@ -152,7 +152,7 @@ fn aggregator(
     over: Arc<AtomicBool>,
 ) -> u64 {
     runtime().block_on(async {
-        let target = Target::new(Latency::from_nanos(7_000_000)).unwrap();
+        let target = TargetLatency::new(Latency::from_nanos(7_000_000)).unwrap();
         let policy = Policy::new(Bounds::new(1, 10_000).unwrap(), target);
         let pods = CONNECTIONS * PODS_A_CONNECTION;
         let mut trust = Trust::default();

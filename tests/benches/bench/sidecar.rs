@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pushscale_aggregator::Trust;
 use pushscale_daemon::tls::ServerCertificate;
-use pushscale_decision::{Bounds, Latency, Policy, Target};
+use pushscale_decision::{Bounds, Latency, Policy, TargetLatency};
 use pushscale_testkit::cache;
 use pushscale_testkit::load::{LoadOptions, RunningLoad, Step};
 use pushscale_testkit::local_torchserve::{LocalTorchServe, ServerOptions};
@@ -67,7 +67,7 @@ async fn beside_torchserve(program: &std::path::Path) {
         }
     };
     let server = torchserve.start(ServerOptions::default()).await.unwrap();
-    let target = Target::new(Latency::from_nanos(7_000_000)).unwrap();
+    let target = TargetLatency::new(Latency::from_nanos(7_000_000)).unwrap();
     let policy = Policy::new(Bounds::new(1, 5).unwrap(), target);
     let (authority, certificate) = (Authority::new("bench"), ServerCertificate::default());
     authority.certify(&certificate, "127.0.0.1");

@@ -83,7 +83,7 @@ async fn mode_off_does_not_enforce_min_and_max() {
     let mut pods = namespace.run_pods(9).await;
     aggregator
         .push_until(&mut pods, OVERLOAD, || async {
-            is(&namespace, "ScalingActive", "False/SwitchedOff")
+            is(&namespace, "ScalingActive", "False/ModeOff")
                 && aggregator.told().await.contains("hold: mode is Off")
         })
         .await;
@@ -267,7 +267,11 @@ async fn a_missing_completion_count_makes_the_metrics_incomplete() {
     let mut pods = namespace.run_pods(1).await;
     aggregator
         .push_until(&mut pods, Load::RateWithoutCounters(2.0), || async {
-            is(&namespace, "MetricsIncomplete", "True/NoAnswerCount")
+            is(
+                &namespace,
+                "MetricsIncomplete",
+                "True/CompletionCountUnavailable",
+            )
         })
         .await;
     let told = message(&namespace, "MetricsIncomplete");
@@ -277,7 +281,7 @@ async fn a_missing_completion_count_makes_the_metrics_incomplete() {
     );
     aggregator
         .push_until(&mut pods, Load::Rate(2.0), || async {
-            is(&namespace, "MetricsIncomplete", "False/AllInputsKnown")
+            is(&namespace, "MetricsIncomplete", "False/AllMetricsAvailable")
         })
         .await;
     assert_eq!(namespace.replicas(), 1);

@@ -39,7 +39,7 @@ async fn model_scales_a_deployment_up_and_down_with_the_load() {
         "New size: 2; reason: fewer replicas keep the target",
         "New size: 1; reason: fewer replicas keep the target",
         "MetricsIncomplete",
-        "AllInputsKnown",
+        "AllMetricsAvailable",
         "a request takes 100ms, 1 at a time",
     ];
     goes_up_and_down(Algorithm::Model, &reasons).await;
@@ -91,7 +91,7 @@ async fn goes_up_and_down(algorithm: Algorithm, described: &[&str]) {
         "ValidMetricFound",
         "ScalingLimited",
         "Fresh",
-        "AllPodsReport",
+        "AllPodsReporting",
         "SuccessfulRescale",
         "Observed Generation",
         "Desired Replicas",
@@ -183,7 +183,7 @@ async fn silent_pods_are_named(algorithm: Algorithm) {
             let counts = &scaler["status"]["pods"];
             page.contains("2 of 3 running pods report, scaling down takes 80 %")
                 && page.contains(&format!("{}: no reading yet", silent.name))
-                && Namespace::condition(&scaler, "Fresh") == "False/SomePodsSilent"
+                && Namespace::condition(&scaler, "Fresh") == "False/SomePodsNotReporting"
                 && counts["fresh"] == 2
                 && counts["absent"] == 1
         })

@@ -19,7 +19,7 @@ fn replicas_follow_the_load_up_and_down_within_min_and_max() {
                 "reason: queue latency: requests have piled up",
                 "reason: fewer replicas keep the target",
                 "MetricsIncomplete",
-                "AllInputsKnown",
+                "AllMetricsAvailable",
                 "1 at a time: a pod may be",
             ];
             follow_the_load(ground, Algorithm::Model, &said);

@@ -72,7 +72,7 @@ fn a_frozen_torchserve_holds(algorithm: Algorithm) {
     signal("-STOP");
     until(Duration::from_secs(30), "told", || {
         let text = fleet.describe();
-        text.contains("SomePodsSilent") && text.contains("does not answer")
+        text.contains("SomePodsNotReporting") && text.contains("does not respond")
     });
     stays(&fleet, 2, 25);
     signal("-CONT");
@@ -108,6 +108,6 @@ fn log_mode_holds(algorithm: Algorithm) {
     stays(&fleet, 2, 15);
     let described = fleet.describe();
     assert!(described.contains("FailedGetPodsMetric"), "{described}");
-    assert!(described.contains("NoPodReports"), "{described}");
+    assert!(described.contains("NoPodsReporting"), "{described}");
     fleet.delete();
 }

@@ -128,12 +128,12 @@ async fn ratio_scales_up_for_a_stuck_worker_although_no_counter_moves() {
 #[tokio::test]
 async fn model_reports_a_stuck_worker() {
     let (world, sidecar, load, _server) = stuck(Algorithm::Model).await;
-    until_told(&world, "NothingIsAnswered").await;
+    until_told(&world, "NoRequestsCompleted").await;
     // And goes on being told: readings come at any place in the seconds that are looked at.
     for _ in 0..30 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let page = http::get(world.admin, "/debug/scalers").await.body;
-        assert!(!page.contains("RequestsAreAnswered"), "{page}");
+        assert!(!page.contains("RequestsCompleting"), "{page}");
     }
     load.stopper().stop();
     sidecar.end().await;

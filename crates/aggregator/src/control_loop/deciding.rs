@@ -66,7 +66,7 @@ impl ControlLoop {
         let clock = Timestamp::now();
         let floor = entry.schedules.floor(clock);
         scaler.keep(kept);
-        scaler.set_scheduled(now, floor.replicas);
+        scaler.set_scheduled_floor(now, floor.replicas);
         let decision = scaler.decide(now, &facts);
         entry.decided = Some(now);
         entry.retry_at = None;
@@ -78,8 +78,8 @@ impl ControlLoop {
             Some(left) => decision.wake_at.min(now.plus(left)),
             None => decision.wake_at,
         };
-        if let Outcome::Scale { from, to, why } = &decision.outcome {
-            tracing::info!(autoscaler = %key, current = from, desired = to, reason = %why, "{decision}");
+        if let Outcome::Scale { from, to, reason } = &decision.outcome {
+            tracing::info!(autoscaler = %key, current = from, desired = to, %reason, "{decision}");
             self.write(now, key, *from, *to);
         } else {
             tracing::debug!(autoscaler = %key, "{decision}");
@@ -129,12 +129,12 @@ fn outcome_of(decision: &Decision) -> DecisionOutcome {
         Outcome::Scale { from, to, .. } if to > from => DecisionOutcome::ScaleUp,
         Outcome::Scale { .. } => DecisionOutcome::ScaleDown,
         Outcome::Recommend { .. } => DecisionOutcome::Recommended,
-        Outcome::Hold(Hold::Off) => DecisionOutcome::Off,
+        Outcome::Hold(Hold::ModeOff) => DecisionOutcome::Off,
         Outcome::Hold(Hold::RightSize) => DecisionOutcome::RightSize,
         Outcome::Hold(Hold::TargetUnreadable) => DecisionOutcome::TargetUnreadable,
-        Outcome::Hold(Hold::Contested) => DecisionOutcome::Contested,
+        Outcome::Hold(Hold::Conflict) => DecisionOutcome::Contested,
         Outcome::Hold(Hold::Disabled) => DecisionOutcome::Disabled,
         Outcome::Hold(Hold::SelectorUnusable) => DecisionOutcome::SelectorUnusable,
-        Outcome::Hold(Hold::NotEnoughKnown) => DecisionOutcome::NotEnoughKnown,
+        Outcome::Hold(Hold::InsufficientData) => DecisionOutcome::NotEnoughKnown,
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use pushscale_api::{PushScalerSpec, PushScalerStatus, Schedules, SpecProblem};
 use pushscale_decision::{
-    Conditions, Decision, Mode, Moment, PodUid, Policy, Selector, TargetFacts,
+    Conditions, Decision, Mode, Moment, PodUid, Policy, Selector, TargetState,
 };
 
 use super::leaving_pods::LeavingPods;
@@ -155,14 +155,14 @@ impl Entry {
     }
 
     /// What is known of the target; `None` before the first news of it and of its pods.
-    pub(super) fn target_facts(&self) -> Option<TargetFacts> {
+    pub(super) fn target_facts(&self) -> Option<TargetState> {
         if let Some(by) = &self.contested_by {
-            return Some(TargetFacts::Contested { by: by.clone() });
+            return Some(TargetState::Conflict { with: by.clone() });
         }
         let scale = match self.scale.as_ref()? {
             Ok(scale) => scale,
             Err(error) => {
-                return Some(TargetFacts::Unreadable {
+                return Some(TargetState::Unreadable {
                     message: error.to_string(),
                 });
             }
@@ -182,7 +182,7 @@ impl Entry {
         } else {
             Selector::Usable
         };
-        Some(TargetFacts::Known {
+        Some(TargetState::Known {
             replicas: scale.replicas,
             selector,
         })

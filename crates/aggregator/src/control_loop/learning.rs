@@ -175,7 +175,7 @@ impl ControlLoop {
             entry.shared.remove(uid);
             entry.leaving.forget(uid);
             if let Ok(scaler) = &mut entry.brain {
-                scaler.forget_pod(now, uid);
+                scaler.remove_pod(now, uid);
             }
         }
         let left = self.directory.remove(uid, key);
@@ -229,7 +229,7 @@ impl ControlLoop {
         name: &str,
         uid: &PodUid,
         age: Duration,
-        mut reading: Reading,
+        reading: Reading,
     ) -> Verdict {
         let now = self.now();
         let Some(listed) = self.directory.get_mut(uid) else {
@@ -241,12 +241,11 @@ impl ControlLoop {
             };
         }
         let gap = listed.last_taken.map(|last| now.since(last));
-        if gap.is_some_and(|gap| gap < READING_GAP) && !reading.leaving {
+        if gap.is_some_and(|gap| gap < READING_GAP) && !reading.terminating {
             return Verdict::TooSoon;
         }
         // What was taken before this process began is as old as can be told.
-        reading.taken = pushscale_decision::Moment::at(now.since_origin().saturating_sub(age));
-        let taken = reading.taken;
+        let taken = pushscale_decision::Moment::at(now.since_origin().saturating_sub(age));
         let mut outcome = Verdict::UnknownPod;
         for key in &listed.scalers {
             let Some(entry) = self.scalers.get_mut(key) else {
@@ -254,10 +253,10 @@ impl ControlLoop {
             };
             // A scaler whose spec is wrong takes no readings; the pod is not to blame.
             if let Ok(scaler) = &mut entry.brain {
-                if let Err(refusal) = scaler.learn(now, uid, &reading) {
+                if let Err(refusal) = scaler.learn(now, uid, taken, &reading) {
                     return Verdict::Refused(refusal);
                 }
-                entry.leaving.hear(uid, &reading);
+                entry.leaving.hear(uid, taken, &reading);
                 entry.newest_reading = Some(taken);
             }
             entry.mark_due(key, now, &mut self.due);

@@ -64,16 +64,16 @@ impl LeavingPods {
         self.0.remove(uid);
     }
 
-    pub(super) fn hear(&mut self, uid: &PodUid, reading: &Reading) {
+    pub(super) fn hear(&mut self, uid: &PodUid, taken: Moment, reading: &Reading) {
         let Some(known) = self.0.get_mut(uid) else {
             return;
         };
         let queues = reading.models.iter().map(|model| model.queue);
         let has = |queue: pushscale_decision::Queue| {
-            u64::from(queue.pending) + u64::from(queue.in_service)
+            u64::from(queue.waiting) + u64::from(queue.in_service)
         };
         known.heard = Some(Heard {
-            until: reading.taken.plus(reading.fresh_for),
+            until: taken.plus(reading.fresh_for),
             has: queues.map(|queue| queue.map(has)).sum(),
         });
     }
@@ -81,7 +81,7 @@ impl LeavingPods {
     /// The pods that are to go first when so many fewer are wanted, the emptiest first. They count as told.
     pub(super) fn choose(&mut self, now: Moment, fewer: u32) -> Vec<PodName> {
         let stays = |known: &Known| {
-            !known.pod.deleting && !matches!(known.pod.phase, Phase::Succeeded | Phase::Failed)
+            !known.pod.terminating && !matches!(known.pod.phase, Phase::Succeeded | Phase::Failed)
         };
         // These go before any that is ready, whatever anybody says.
         let unready = self
@@ -159,7 +159,7 @@ impl LeavingPods {
 
 impl Known {
     fn is_marked(&self) -> bool {
-        self.standing.cost == Cost::Ours && !self.pod.deleting
+        self.standing.cost == Cost::Ours && !self.pod.terminating
     }
 
     fn is_sent(&self, now: Moment) -> bool {
@@ -214,24 +214,23 @@ mod tests {
 
     fn says(pods: &mut LeavingPods, name: &str, at: Moment, queues: &[Option<(u32, u32)>]) {
         let models = queues.iter().map(|queue| ModelReading {
-            queue: queue.map(|(pending, in_service)| Queue {
-                pending,
+            queue: queue.map(|(waiting, in_service)| Queue {
+                waiting,
                 in_service,
                 ..Queue::default()
             }),
             ..ModelReading::default()
         });
         let reading = Reading {
-            taken: at,
             source: 1,
             sequence: 1,
             clock: Duration::ZERO,
             fresh_for: Duration::from_secs(3),
-            leaving: false,
+            terminating: false,
             server: ServerState::Ready,
             models: models.collect(),
         };
-        pods.hear(&name.into(), &reading);
+        pods.hear(&name.into(), at, &reading);
     }
 
     fn names(chosen: Vec<PodName>) -> Vec<String> {
@@ -271,7 +270,7 @@ mod tests {
     #[test]
     fn those_that_end_or_that_somebody_else_has_a_word_on_are_not_chosen() {
         let mut pods = pods(&["a", "b", "c", "d", "e"]);
-        change(&mut pods, "e", |pod, _| pod.deleting = true);
+        change(&mut pods, "e", |pod, _| pod.terminating = true);
         change(&mut pods, "d", |_, standing| standing.cost = Cost::Others);
         change(&mut pods, "c", |_, standing| standing.asked_for = false);
         assert_eq!(names(pods.choose(NOW, 1)), ["b"]);
@@ -326,7 +325,7 @@ mod tests {
     fn who_goes_is_not_spared() {
         let mut pods = pods(&["a", "b"]);
         marked(&mut pods, "b");
-        change(&mut pods, "b", |pod, _| pod.deleting = true);
+        change(&mut pods, "b", |pod, _| pod.terminating = true);
         assert_eq!(names(pods.spare_marked(NOW)), [""; 0]);
         assert_eq!(pods.marked(), []);
     }

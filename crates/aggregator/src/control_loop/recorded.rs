@@ -7,7 +7,8 @@ use pushscale_api::recording::{
     Expected, Fact, RecordedFact, RecordedPod, RecordedReading, RecordedStep, Recording,
 };
 use pushscale_decision::{
-    Conditions, Decision, Moment, Pod, PodUid, Policy, Reading, Refusal, Scaler, Tape, TargetFacts,
+    Conditions, Decision, Moment, Pod, PodUid, Policy, Reading, Rejection, Scaler, Snapshot,
+    TargetState,
 };
 
 /// Facts that a stretch holds before anybody has said how many.
@@ -31,7 +32,7 @@ pub(super) struct Recorded {
 struct Stretch {
     began: Moment,
     spec: Option<Arc<PushScalerSpec>>,
-    memory: Tape,
+    memory: Snapshot,
     entries: Vec<(Moment, Told)>,
 }
 
@@ -39,12 +40,12 @@ struct Stretch {
 enum Told {
     Pod(PodUid, Pod),
     Gone(PodUid),
-    Reading(PodUid, Reading),
+    Reading(PodUid, Moment, Reading),
     Wrote { from: u32, to: u32 },
     WriteFailed(String),
     Scheduled(Option<u32>),
     Spec(Arc<PushScalerSpec>),
-    Decided(Box<(TargetFacts, Decision)>),
+    Decided(Box<(TargetState, Decision)>),
 }
 
 impl Recorded {
@@ -57,7 +58,7 @@ impl Recorded {
         let now = Stretch {
             began: Moment::ORIGIN,
             spec: spec.clone(),
-            memory: scaler.record(),
+            memory: scaler.snapshot(),
             entries: Vec::new(),
         };
         Self {
@@ -92,12 +93,12 @@ impl Recorded {
         }
     }
 
-    pub(super) fn set_scheduled(&mut self, now: Moment, replicas: Option<u32>) {
+    pub(super) fn set_scheduled_floor(&mut self, now: Moment, replicas: Option<u32>) {
         if self.scheduled == replicas {
             return;
         }
         self.scheduled = replicas;
-        self.scaler.set_scheduled(replicas);
+        self.scaler.set_scheduled_floor(replicas);
         self.tell(now, Told::Scheduled(replicas));
     }
 
@@ -106,8 +107,8 @@ impl Recorded {
         self.tell(now, Told::Pod(uid, pod));
     }
 
-    pub(super) fn forget_pod(&mut self, now: Moment, uid: &PodUid) {
-        self.scaler.forget_pod(uid);
+    pub(super) fn remove_pod(&mut self, now: Moment, uid: &PodUid) {
+        self.scaler.remove_pod(uid);
         self.tell(now, Told::Gone(uid.clone()));
     }
 
@@ -116,24 +117,25 @@ impl Recorded {
         &mut self,
         now: Moment,
         uid: &PodUid,
+        taken: Moment,
         reading: &Reading,
-    ) -> Result<(), Refusal> {
-        self.scaler.learn(now, uid, reading)?;
-        self.tell(now, Told::Reading(uid.clone(), reading.clone()));
+    ) -> Result<(), Rejection> {
+        self.scaler.learn(now, uid, taken, reading)?;
+        self.tell(now, Told::Reading(uid.clone(), taken, reading.clone()));
         Ok(())
     }
 
-    pub(super) fn wrote(&mut self, now: Moment, from: u32, to: u32) {
-        self.scaler.wrote(now, from, to);
+    pub(super) fn record_scale(&mut self, now: Moment, from: u32, to: u32) {
+        self.scaler.record_scale(now, from, to);
         self.tell(now, Told::Wrote { from, to });
     }
 
-    pub(super) fn failed_to_write(&mut self, now: Moment, message: &str) {
-        self.scaler.failed_to_write(message);
+    pub(super) fn record_scale_failure(&mut self, now: Moment, message: &str) {
+        self.scaler.record_scale_failure(message);
         self.tell(now, Told::WriteFailed(message.to_owned()));
     }
 
-    pub(super) fn decide(&mut self, now: Moment, target: &TargetFacts) -> Decision {
+    pub(super) fn decide(&mut self, now: Moment, target: &TargetState) -> Decision {
         let decision = self.scaler.decide(now, target).clone();
         let told = Box::new((target.clone(), decision.clone()));
         self.tell(now, Told::Decided(told));
@@ -156,7 +158,7 @@ impl Recorded {
         let next = Stretch {
             began: now,
             spec: self.spec.clone(),
-            memory: self.scaler.record(),
+            memory: self.scaler.snapshot(),
             entries: Vec::new(),
         };
         std::mem::replace(&mut self.now, next)
@@ -190,8 +192,8 @@ impl Stretch {
                 }
                 Told::Pod(uid, pod) => Fact::Pod(RecordedPod::new(uid.as_str(), pod)),
                 Told::Gone(uid) => Fact::Gone(uid.as_str().to_owned()),
-                Told::Reading(uid, reading) => {
-                    Fact::Reading(RecordedReading::new(uid.as_str(), reading))
+                Told::Reading(uid, taken, reading) => {
+                    Fact::Reading(RecordedReading::new(uid.as_str(), *taken, reading))
                 }
                 Told::Wrote { from, to } => Fact::Wrote {
                     from: *from,

@@ -211,7 +211,7 @@ impl Entry {
             replicas: decision.current,
             desired: decision.desired(),
             latency_seconds: decision
-                .figures
+                .metrics
                 .first()
                 .map(|figure| figure.average.as_secs_f64()),
         });
@@ -219,7 +219,7 @@ impl Entry {
 
     pub(super) fn reason_of_last(&self) -> String {
         match self.last.as_ref().map(|decision| &decision.outcome) {
-            Some(Outcome::Scale { why, .. }) => why.to_string(),
+            Some(Outcome::Scale { reason, .. }) => reason.to_string(),
             _ => String::new(),
         }
     }

@@ -29,7 +29,7 @@ impl ControlLoop {
                 entry.pauses = None;
                 entry.chronicle.last_scale_time = Some(Timestamp::now());
                 if let Ok(scaler) = &mut entry.brain {
-                    scaler.wrote(now, from, to);
+                    scaler.record_scale(now, from, to);
                 }
                 self.metrics.wrote(WriteOutcome::Written);
                 if let Some(taken) = entry.newest_reading.take() {
@@ -63,7 +63,7 @@ impl ControlLoop {
                 let note = format!("New size: {to}; error: {error}");
                 tracing::warn!(autoscaler = %key, desired = to, %error, "the size was not written");
                 if let Ok(scaler) = &mut entry.brain {
-                    scaler.failed_to_write(now, &error.to_string());
+                    scaler.record_scale_failure(now, &error.to_string());
                 }
                 entry.leaving.nobody_goes();
                 let pause = entry.next_pause();

@@ -112,7 +112,7 @@ fn neutral(pod: &KubePod) -> Option<(PodUid, Pod)> {
         name: pod.metadata.name.clone().unwrap_or_default().into(),
         phase,
         ready,
-        deleting: pod.metadata.deletion_timestamp.is_some(),
+        terminating: pod.metadata.deletion_timestamp.is_some(),
     };
     Some((uid.into(), pod))
 }

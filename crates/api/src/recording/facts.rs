@@ -85,7 +85,7 @@ impl RecordedPod {
                 Phase::Unknown => RecordedPhase::Unknown,
             },
             ready: pod.ready,
-            deleting: pod.deleting,
+            deleting: pod.terminating,
         }
     }
 
@@ -101,7 +101,7 @@ impl RecordedPod {
                 RecordedPhase::Unknown => Phase::Unknown,
             },
             ready: self.ready,
-            deleting: self.deleting,
+            terminating: self.deleting,
         }
     }
 }

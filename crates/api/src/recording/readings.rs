@@ -27,25 +27,34 @@ pub struct RecordedReading {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaving: bool,
     /// What the server was doing.
-    pub server: RecordedState,
+    #[serde(with = "server_state")]
+    pub server: ServerState,
     /// One entry a model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<RecordedModel>,
 }
 
-/// What the server was doing; the words of the push protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the words of the push protocol")]
-pub enum RecordedState {
-    Ready,
-    NoSamplesYet,
-    WarmingUp,
-    Refused,
-    Frozen,
-    Empty,
-    Forbidden,
-    Garbled,
+/// A [`ServerState`] is recorded by its name in the push protocol.
+mod server_state {
+    use pushscale_decision::ServerState;
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(
+        state: &ServerState,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(state.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<ServerState, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        ServerState::parse(&name)
+            .ok_or_else(|| D::Error::custom(format!("unknown server state {name:?}")))
+    }
 }
 
 /// The queue of one model.
@@ -104,48 +113,34 @@ pub struct RecordedQueue {
 
 impl RecordedReading {
     /// What the pod `uid` told.
-    pub fn new(uid: &str, reading: &Reading) -> Self {
+    pub fn new(uid: &str, taken: Moment, reading: &Reading) -> Self {
         Self {
             uid: uid.to_owned(),
-            taken_nanos: nanos(reading.taken),
+            taken_nanos: nanos(taken),
             source: reading.source,
             sequence: reading.sequence,
             clock_nanos: span_nanos(reading.clock),
             fresh_for_nanos: span_nanos(reading.fresh_for),
-            leaving: reading.leaving,
-            server: match reading.server {
-                ServerState::Ready => RecordedState::Ready,
-                ServerState::NoSamplesYet => RecordedState::NoSamplesYet,
-                ServerState::WarmingUp => RecordedState::WarmingUp,
-                ServerState::Refused => RecordedState::Refused,
-                ServerState::Frozen => RecordedState::Frozen,
-                ServerState::Empty => RecordedState::Empty,
-                ServerState::Forbidden => RecordedState::Forbidden,
-                ServerState::Garbled => RecordedState::Garbled,
-            },
+            leaving: reading.terminating,
+            server: reading.server,
             models: reading.models.iter().map(RecordedModel::new).collect(),
         }
+    }
+
+    /// When the sidecar took the reading.
+    pub fn taken(&self) -> Moment {
+        Moment::at(Duration::from_nanos(self.taken_nanos))
     }
 
     /// The reading again.
     pub fn reading(&self) -> Reading {
         Reading {
-            taken: Moment::at(Duration::from_nanos(self.taken_nanos)),
             source: self.source,
             sequence: self.sequence,
             clock: Duration::from_nanos(self.clock_nanos),
             fresh_for: Duration::from_nanos(self.fresh_for_nanos),
-            leaving: self.leaving,
-            server: match self.server {
-                RecordedState::Ready => ServerState::Ready,
-                RecordedState::NoSamplesYet => ServerState::NoSamplesYet,
-                RecordedState::WarmingUp => ServerState::WarmingUp,
-                RecordedState::Refused => ServerState::Refused,
-                RecordedState::Frozen => ServerState::Frozen,
-                RecordedState::Empty => ServerState::Empty,
-                RecordedState::Forbidden => ServerState::Forbidden,
-                RecordedState::Garbled => ServerState::Garbled,
-            },
+            terminating: self.leaving,
+            server: self.server,
             models: self.models.iter().map(RecordedModel::model).collect(),
         }
     }
@@ -158,19 +153,19 @@ impl RecordedModel {
             queue_latency_nanos: model.queue_latency.map(Latency::as_nanos),
             counters: model.counters.map(|counters| RecordedCounters {
                 arrivals: counters.arrivals,
-                refused: counters.refused,
-                answered: counters.answered,
-                waited_nanos: span_nanos(counters.waited),
-                sojourned_nanos: span_nanos(counters.sojourned),
+                refused: counters.rejected,
+                answered: counters.completed,
+                waited_nanos: span_nanos(counters.total_wait),
+                sojourned_nanos: span_nanos(counters.total_sojourn),
             }),
             queue: model.queue.map(|queue| RecordedQueue {
-                pending: queue.pending,
+                pending: queue.waiting,
                 in_service: queue.in_service,
                 workers: queue.workers,
                 batch_size: queue.batch_size,
                 batch_delay_nanos: span_nanos(queue.batch_delay),
             }),
-            service_nanos: model.service.map(span_nanos),
+            service_nanos: model.service_time.map(span_nanos),
         }
     }
 
@@ -180,19 +175,19 @@ impl RecordedModel {
             queue_latency: self.queue_latency_nanos.map(Latency::from_nanos),
             counters: self.counters.as_ref().map(|counters| Counters {
                 arrivals: counters.arrivals,
-                refused: counters.refused,
-                answered: counters.answered,
-                waited: Duration::from_nanos(counters.waited_nanos),
-                sojourned: Duration::from_nanos(counters.sojourned_nanos),
+                rejected: counters.refused,
+                completed: counters.answered,
+                total_wait: Duration::from_nanos(counters.waited_nanos),
+                total_sojourn: Duration::from_nanos(counters.sojourned_nanos),
             }),
             queue: self.queue.as_ref().map(|queue| Queue {
-                pending: queue.pending,
+                waiting: queue.pending,
                 in_service: queue.in_service,
                 workers: queue.workers,
                 batch_size: queue.batch_size,
                 batch_delay: Duration::from_nanos(queue.batch_delay_nanos),
             }),
-            service: self.service_nanos.map(Duration::from_nanos),
+            service_time: self.service_nanos.map(Duration::from_nanos),
         }
     }
 }

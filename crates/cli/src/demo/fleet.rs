@@ -157,7 +157,7 @@ impl Life {
             name: self.name.as_str().into(),
             phase,
             ready,
-            deleting,
+            terminating: deleting,
         };
         let applied = Event::PodApplied {
             watch: watch_id(),

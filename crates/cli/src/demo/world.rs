@@ -9,7 +9,7 @@ use pushscale_aggregator::{
     ScalerKey, TargetRef, Trust, WatchId, World, Written,
 };
 use pushscale_api::Schedules;
-use pushscale_decision::{Algorithm, Behavior, Bounds, Conditions, Latency, Policy, Target};
+use pushscale_decision::{Algorithm, Behavior, Bounds, Conditions, Latency, Policy, TargetLatency};
 use tokio::sync::{mpsc, watch};
 
 /// The namespace that the demo's pods say they are in.
@@ -194,9 +194,9 @@ pub(crate) fn watch_id() -> WatchId {
 }
 
 fn policy(max: u32, target_ms: u32) -> Option<Policy> {
-    let target = Target::new(Latency::from_nanos(i64::from(target_ms) * 1_000_000))?;
+    let target = TargetLatency::new(Latency::from_nanos(i64::from(target_ms) * 1_000_000))?;
     let mut behavior = Behavior::default();
-    behavior.down.window = Some(DOWN_WINDOW);
+    behavior.scale_down.stabilization_window = Some(DOWN_WINDOW);
     let mut policy = Policy::new(Bounds::new(1, max)?, target);
     policy.behavior = Some(behavior);
     policy.algorithm = Algorithm::Model;

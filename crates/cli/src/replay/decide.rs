@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pushscale_api::{Algorithm, MetricSpec, PushScalerSpec, ScaleTargetRef, policy_of};
 use pushscale_decision::{
-    Conditions, Flags, Latency, Manner, Metric, Moment, Outcome, PodUid, Policy, Scaler, Selector,
-    Target, TargetFacts,
+    Conditions, HpaCompatibility, HpaFlags, Latency, Metric, Moment, Outcome, PodUid, Policy,
+    Scaler, Selector, TargetLatency, TargetState,
 };
 
 use super::case::{Case, CasePolicy, Fault, Step};
@@ -70,7 +70,7 @@ impl Replay<'_> {
             self.write(now, step.fault, from, to);
         }
         for uid in &uids {
-            self.scaler.forget_pod(uid);
+            self.scaler.remove_pod(uid);
         }
         let found = Found::new(
             self.replicas,
@@ -91,10 +91,10 @@ impl Replay<'_> {
     fn write(&mut self, now: Moment, fault: Option<Fault>, from: u32, to: u32) {
         match fault {
             Some(Fault::WriteConflictAlways | Fault::WriteRefused) => {
-                self.scaler.failed_to_write("as recorded");
+                self.scaler.record_scale_failure("as recorded");
             }
             _ => {
-                self.scaler.wrote(now, from, to);
+                self.scaler.record_scale(now, from, to);
                 self.replicas = to;
             }
         }
@@ -130,7 +130,7 @@ impl Replay<'_> {
             self.scaler.apply_pod(now, uid.clone(), pod_of(pod));
             if let Some(reading) = reading_of(now, pod, step) {
                 self.scaler
-                    .learn(now, &uid, &reading)
+                    .learn(now, &uid, now, &reading)
                     .map_err(|refusal| self.mistake(index, &field, refusal.to_string()))?;
             }
             uids.push(uid);
@@ -184,21 +184,21 @@ fn policy_from(case: &Case, policy: &CasePolicy, field: &str) -> Result<Policy, 
         wrong(texts.join("; "))
     })?;
     for (metric, (_, target)) in found.metrics.iter_mut().zip(&targets) {
-        metric.target = Target::new(Latency::from_nanos(*target))
+        metric.target = TargetLatency::new(Latency::from_nanos(*target))
             .ok_or_else(|| wrong(format!("targetMilli is {target}: it must be 1 or more")))?;
     }
-    found.flags = Flags {
+    found.hpa_flags = HpaFlags {
         tolerance: f64::from(case.controller.tolerance_milli) / 1000.0,
         downscale_stabilization: Duration::from_secs(
             case.controller.downscale_stabilization_seconds,
         ),
     };
-    found.manner = Manner::Hpa;
+    found.hpa_compatibility = HpaCompatibility::Exact;
     Ok(found)
 }
 
-fn target_facts(step: &Step, replicas: u32) -> TargetFacts {
-    let unreadable = |message: &str| TargetFacts::Unreadable {
+fn target_facts(step: &Step, replicas: u32) -> TargetState {
+    let unreadable = |message: &str| TargetState::Unreadable {
         message: message.to_owned(),
     };
     let selector = match step.fault {
@@ -213,7 +213,7 @@ fn target_facts(step: &Step, replicas: u32) -> TargetFacts {
         },
         _ => Selector::Usable,
     };
-    TargetFacts::Known { replicas, selector }
+    TargetState::Known { replicas, selector }
 }
 
 #[cfg(test)]

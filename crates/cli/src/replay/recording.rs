@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pushscale_api::policy_of;
 use pushscale_api::recording::{Expected, Fact, RecordedFact, Recording, told};
-use pushscale_decision::{Conditions, Decision, Moment, PodUid, Policy, Scaler, Tape};
+use pushscale_decision::{Conditions, Decision, Moment, PodUid, Policy, Scaler, Snapshot};
 
 use super::error::CaseError;
 
@@ -43,8 +43,8 @@ pub fn decide_again(
     let policy = policy(&recording.spec).map_err(|problem| mistake("spec".to_owned(), problem))?;
     let mut scaler = match &recording.memory {
         None => Scaler::new(policy, Conditions::default()),
-        Some(memory) => Tape::parse(memory)
-            .and_then(|tape| Scaler::recall(policy, tape))
+        Some(memory) => Snapshot::parse(memory)
+            .and_then(|snapshot| Scaler::restore(policy, snapshot))
             .ok_or_else(|| {
                 mistake(
                     "memory".to_owned(),
@@ -96,13 +96,18 @@ fn tell(scaler: &mut Scaler, recorded: &RecordedFact) -> Result<(), String> {
     let now = recorded.at();
     match &recorded.fact {
         Fact::Pod(pod) => scaler.apply_pod(now, PodUid::from(pod.uid.as_str()), pod.pod()),
-        Fact::Gone(uid) => scaler.forget_pod(&PodUid::from(uid.as_str())),
+        Fact::Gone(uid) => scaler.remove_pod(&PodUid::from(uid.as_str())),
         Fact::Reading(reading) => scaler
-            .learn(now, &PodUid::from(reading.uid.as_str()), &reading.reading())
-            .map_err(|refusal| format!("the reading is refused: {refusal}"))?,
-        Fact::Wrote { from, to } => scaler.wrote(now, *from, *to),
-        Fact::WriteFailed(message) => scaler.failed_to_write(message),
-        Fact::Scheduled(replicas) => scaler.set_scheduled(*replicas),
+            .learn(
+                now,
+                &PodUid::from(reading.uid.as_str()),
+                reading.taken(),
+                &reading.reading(),
+            )
+            .map_err(|rejection| format!("the reading was rejected: {rejection}"))?,
+        Fact::Wrote { from, to } => scaler.record_scale(now, *from, *to),
+        Fact::WriteFailed(message) => scaler.record_scale_failure(message),
+        Fact::Scheduled(replicas) => scaler.set_scheduled_floor(*replicas),
         Fact::Spec(spec) => scaler.set_policy(policy(spec)?),
     }
     Ok(())

@@ -21,7 +21,7 @@ pub(super) fn pod_of(pod: &CasePod) -> Pod {
             CasePhase::Unknown => Phase::Unknown,
         },
         ready: pod.ready,
-        deleting: pod.deleting,
+        terminating: pod.deleting,
     }
 }
 
@@ -44,12 +44,11 @@ pub(super) fn reading_of(now: Moment, pod: &CasePod, step: &Step) -> Option<Read
         })
         .collect();
     (!models.is_empty()).then_some(Reading {
-        taken: now,
         source: 1,
         sequence: 1,
         clock: now.since_origin(),
         fresh_for: Duration::from_secs(1),
-        leaving: false,
+        terminating: false,
         server: ServerState::Ready,
         models,
     })

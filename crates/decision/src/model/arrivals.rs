@@ -1,8 +1,8 @@
 //! How many requests arrive, how unevenly, and where that is going.
 
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
-use super::ledger::Ledger;
+use super::second_buckets::SecondBuckets;
 
 /// A fall of the rate counts when so many seconds show it.
 const SLOW: u64 = 60;
@@ -60,17 +60,16 @@ impl Default for Arrivals {
 }
 
 impl Arrivals {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
-        tape.float(&mut self.unevenness);
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.f64(&mut self.unevenness);
     }
 
     /// The rate now, and `delay` seconds ahead.
-    pub(crate) fn rate(&self, ledger: &Ledger, delay: f64) -> Rate {
-        let slow = ledger.window(SLOW).rate();
+    pub(crate) fn rate(&self, second_buckets: &SecondBuckets, delay: f64) -> Rate {
+        let slow = second_buckets.window(SLOW).rate();
         let (mut now, mut seen_in) = (slow, SLOW);
         for seconds in QUICK {
-            let window = ledger.window(seconds);
+            let window = second_buckets.window(seconds);
             let rate = window.rate();
             let told = window.seconds.max(1e-9);
             let sure = rate - DOUBT * (self.unevenness * rate.max(1.0 / told) / told).sqrt();
@@ -78,7 +77,7 @@ impl Arrivals {
                 (now, seen_in) = (sure, seconds);
             }
         }
-        let ahead = match trend(ledger) {
+        let ahead = match trend(second_buckets) {
             Some(slope) => (now + slope * (delay + 10.0).min(AHEAD_MOST)).min(TREND_MOST * now),
             None => now,
         };
@@ -92,10 +91,10 @@ impl Arrivals {
 
     /// Once every ten seconds: from the differences of neighbouring seconds, which a slow change of the rate leaves
     /// alone.
-    pub(crate) fn settle(&mut self, ledger: &Ledger) {
+    pub(crate) fn settle(&mut self, second_buckets: &SecondBuckets) {
         let (mut seconds, mut sum, mut pairs, mut squares) = (0, 0.0, 0.0, 0.0);
         let mut before = None;
-        for count in ledger.arrivals(UNEVEN) {
+        for count in second_buckets.arrivals(UNEVEN) {
             if let Some(count) = count {
                 seconds += 1;
                 sum += count;
@@ -121,10 +120,10 @@ impl Arrivals {
 
 /// The highest mean of the last seconds, and of how many: what is likely, where a rate is beyond doubt. The shortest of the quick
 /// windows, of two seconds, shows too much by chance alone.
-pub(crate) fn likely(ledger: &Ledger) -> (f64, u64) {
+pub(crate) fn likely(second_buckets: &SecondBuckets) -> (f64, u64) {
     let means = QUICK[1..]
         .iter()
-        .map(|seconds| (ledger.window(*seconds).rate(), *seconds));
+        .map(|seconds| (second_buckets.window(*seconds).rate(), *seconds));
     means.fold(
         (0.0, 0),
         |most, mean| if mean.0 > most.0 { mean } else { most },
@@ -132,11 +131,11 @@ pub(crate) fn likely(ledger: &Ledger) -> (f64, u64) {
 }
 
 /// The slope of a straight line through the last minute, per second, if it is one beyond doubt.
-fn trend(ledger: &Ledger) -> Option<f64> {
+fn trend(second_buckets: &SecondBuckets) -> Option<f64> {
     // The newest seconds may not be complete yet.
     let mut recent = [None; TREND + LATE];
     let mut kept = 0;
-    for count in ledger.arrivals((TREND + LATE) as u64) {
+    for count in second_buckets.arrivals((TREND + LATE) as u64) {
         recent[kept] = count;
         kept += 1;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
 use super::queueing::whole;
 
@@ -138,15 +138,18 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let mut standing: Vec<_> = std::mem::take(&mut self.standing).into();
-        tape.list(&mut standing, Default::default, |tape, (second, pods)| {
-            tape.word(second);
-            tape.number(pods);
-        });
+        snapshot.list(
+            &mut standing,
+            Default::default,
+            |snapshot, (second, pods)| {
+                snapshot.u64(second);
+                snapshot.u32(pods);
+            },
+        );
         self.standing = standing.into();
-        tape.word(&mut self.waited);
+        snapshot.u64(&mut self.waited);
     }
 
     /// Adds this second's order; gives the largest that stands.

@@ -1,6 +1,6 @@
 //! How far the formula is off for this fleet (κ, as a factor).
 
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
 /// What is learnt in a second: five minutes for most of it. Three times faster, and the noise of one minute's waits
 /// moved the size.
@@ -26,7 +26,7 @@ pub(crate) struct Calibration {
 pub(crate) struct Minute {
     /// The mean wait of the last minute's answers, in seconds, and how many they are.
     pub(crate) waited: f64,
-    pub(crate) answered: f64,
+    pub(crate) completed: f64,
     /// What the formula says without the factor, in seconds.
     pub(crate) predicted: f64,
     /// How busy the workers are, 0 to 1.
@@ -50,11 +50,10 @@ impl Default for Calibration {
 }
 
 impl Calibration {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
-        tape.float(&mut self.factor);
-        tape.number(&mut self.calm);
-        tape.number(&mut self.pods);
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.f64(&mut self.factor);
+        snapshot.u32(&mut self.calm);
+        snapshot.u32(&mut self.pods);
     }
 
     /// Measured over predicted.
@@ -74,7 +73,7 @@ impl Calibration {
         let learns = self.calm >= CALM
             && same_pods
             && minute.even
-            && minute.answered >= ANSWERS
+            && minute.completed >= ANSWERS
             && (0.1..0.92).contains(&minute.busy)
             && minute.predicted > 1e-6;
         if learns {

@@ -4,7 +4,7 @@ use crate::policy::{Aggregate, Balancing, Metric};
 
 use super::arrivals::Rate;
 use super::capacity::Capacity;
-use super::census::Census;
+use super::fleet_snapshot::FleetSnapshot;
 use super::plan::{Incomplete, Situation};
 use super::queueing::{Wait, whole};
 use super::state::ModelState;
@@ -34,9 +34,12 @@ const TARGET_LEFT: f64 = 0.1;
 
 impl ModelState {
     /// Requests that a pod works on at a time, and whether somebody told.
-    pub(super) fn slots(&self, metric: &Metric, census: &Census) -> (u32, bool) {
-        if census.queues > 0 && census.workers > 0.0 {
-            return (whole((census.workers * census.batch).round()).max(1), true);
+    pub(super) fn slots(&self, metric: &Metric, fleet_snapshot: &FleetSnapshot) -> (u32, bool) {
+        if fleet_snapshot.queues > 0 && fleet_snapshot.workers > 0.0 {
+            return (
+                whole((fleet_snapshot.workers * fleet_snapshot.batch).round()).max(1),
+                true,
+            );
         }
         match metric.workers {
             Some(workers) => (workers.max(1), true),
@@ -47,15 +50,15 @@ impl ModelState {
     /// Which input is missing. `turns`: seconds since the last look.
     pub(super) fn missing(
         &mut self,
-        census: &Census,
+        fleet_snapshot: &FleetSnapshot,
         workers_known: bool,
         turns: u64,
     ) -> Option<Incomplete> {
-        let minute = self.ledger.window(60);
-        let timed = minute.served / minute.answered.max(1.0);
-        let unseen = census.counting > 0
-            && minute.answered >= ENOUGH
-            && census
+        let minute = self.second_buckets.window(60);
+        let timed = minute.served / minute.completed.max(1.0);
+        let unseen = fleet_snapshot.counting > 0
+            && minute.completed >= ENOUGH
+            && fleet_snapshot
                 .gauge
                 .is_some_and(|gauge| timed < UNTIMED_SHARE * gauge);
         self.untimed = if unseen {
@@ -63,12 +66,12 @@ impl ModelState {
         } else {
             0
         };
-        if census.counting == 0 && minute.arrivals > 0.0 {
-            Some(Incomplete::NoAnswerCount)
+        if fleet_snapshot.counting == 0 && minute.arrivals > 0.0 {
+            Some(Incomplete::CompletionCountUnavailable)
         } else if self.untimed >= UNTIMED_SECONDS {
-            Some(Incomplete::AnswersDoNotMatch)
+            Some(Incomplete::UntimedCompletions)
         } else if !workers_known {
-            Some(Incomplete::WorkersUnknown)
+            Some(Incomplete::WorkerCountUnknown)
         } else {
             None
         }
@@ -78,19 +81,20 @@ impl ModelState {
     pub(super) fn service_time(
         &mut self,
         metric: &Metric,
-        census: &Census,
+        fleet_snapshot: &FleetSnapshot,
         full: bool,
         missing: Option<Incomplete>,
     ) -> Option<f64> {
-        let measured = self.service.measure(&self.ledger, full);
-        let prior = metric.service.map(|service| service.as_secs_f64());
+        let measured = self.service.measure(&self.second_buckets, full);
+        let prior = metric.service_time.map(|service| service.as_secs_f64());
         match missing {
             // Answers that are not timed make the mean too small; the server's own measure has them all.
-            Some(Incomplete::AnswersDoNotMatch) => census.gauge.or(measured),
-            Some(Incomplete::NoAnswerCount) => {
-                census.gauge.or(measured).or_else(|| self.by_arrivals())
-            }
-            Some(Incomplete::WorkersUnknown) | None => measured.or(census.gauge),
+            Some(Incomplete::UntimedCompletions) => fleet_snapshot.gauge.or(measured),
+            Some(Incomplete::CompletionCountUnavailable) => fleet_snapshot
+                .gauge
+                .or(measured)
+                .or_else(|| self.by_arrivals()),
+            Some(Incomplete::WorkerCountUnknown) | None => measured.or(fleet_snapshot.gauge),
         }
         .or(prior)
         .filter(|seconds| *seconds > 0.0)
@@ -98,7 +102,7 @@ impl ModelState {
 
     /// Without any count of answers: in the long run as many are answered as arrive.
     fn by_arrivals(&self) -> Option<f64> {
-        let long = self.ledger.window(300);
+        let long = self.second_buckets.window(300);
         (long.arrivals >= ENOUGH && long.served > 0.0).then(|| long.served / long.arrivals)
     }
 
@@ -106,27 +110,29 @@ impl ModelState {
     pub(super) fn capacity(
         &mut self,
         situation: &Situation<'_>,
-        census: &mut Census,
+        fleet_snapshot: &mut FleetSnapshot,
         service: f64,
         slots: u32,
         rate: Rate,
     ) -> Capacity {
-        let ready = f64::from(census.ready.max(1));
+        let ready = f64::from(fleet_snapshot.ready.max(1));
         let (mut service, mut target) = (service, situation.metric.target.latency().as_secs_f64());
-        if census.batch > 1.0 {
-            if census.in_system > FULL * f64::from(slots) * ready {
-                let lately = self.ledger.window(5);
+        if fleet_snapshot.batch > 1.0 {
+            if fleet_snapshot.in_system > FULL * f64::from(slots) * ready {
+                let lately = self.second_buckets.window(5);
                 self.peak = self
                     .peak
-                    .max(lately.answered / lately.seconds.max(1.0) / ready);
+                    .max(lately.completed / lately.seconds.max(1.0) / ready);
             }
             // Batches that are not full are quicker than full ones: the throughput of a full fleet says what it can do.
             if self.peak > 0.0 {
                 service = service.max(f64::from(slots) / self.peak);
             }
-            target = (target - census.forming(rate.now)).max(TARGET_LEFT * target);
-        } else if census.queues == 0 {
-            let lately = self.ledger.window(whole(5.0 * service.max(2.0)).into());
+            target = (target - fleet_snapshot.forming(rate.now)).max(TARGET_LEFT * target);
+        } else if fleet_snapshot.queues == 0 {
+            let lately = self
+                .second_buckets
+                .window(whole(5.0 * service.max(2.0)).into());
             self.busiest = self
                 .busiest
                 .max(lately.served / lately.seconds.max(1.0) / ready);
@@ -151,7 +157,7 @@ impl ModelState {
             },
             balancing: situation.balancing,
             slowest: match situation.balancing {
-                Balancing::Random => slowest(&mut census.services, service, variation),
+                Balancing::Random => slowest(&mut fleet_snapshot.services, service, variation),
                 Balancing::LeastRequest => 1.0,
             },
             most: situation.most,
@@ -160,20 +166,20 @@ impl ModelState {
 
     /// The mean wait of the answers of the last ten seconds, in seconds, without the forming of batches; `None`: nobody
     /// was answered.
-    pub(super) fn waited(&self, census: &Census, rate: Rate) -> Option<f64> {
-        let lately = self.ledger.window(10);
-        let waited = if lately.answered >= 5.0 {
-            lately.waited / lately.answered
-        } else if census.counting == 0 {
-            census.wait?
+    pub(super) fn waited(&self, fleet_snapshot: &FleetSnapshot, rate: Rate) -> Option<f64> {
+        let lately = self.second_buckets.window(10);
+        let waited = if lately.completed >= 5.0 {
+            lately.waited / lately.completed
+        } else if fleet_snapshot.counting == 0 {
+            fleet_snapshot.wait?
         } else {
             return None;
         };
-        Some((waited - census.forming(rate.now)).max(0.0))
+        Some((waited - fleet_snapshot.forming(rate.now)).max(0.0))
     }
 }
 
-impl Census {
+impl FleetSnapshot {
     /// How long a request waits for its batch to be complete, in seconds, at `rate` arrivals a second in all.
     fn forming(&self, rate: f64) -> f64 {
         if self.batch <= 1.0 {

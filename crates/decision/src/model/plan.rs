@@ -48,11 +48,11 @@ pub(crate) enum PlanReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Incomplete {
     /// Nobody counts answers.
-    NoAnswerCount,
+    CompletionCountUnavailable,
     /// Fewer answers are timed than given.
-    AnswersDoNotMatch,
+    UntimedCompletions,
     /// Nobody tells how many workers there are.
-    WorkersUnknown,
+    WorkerCountUnknown,
 }
 
 /// Why there is no plan.

@@ -9,12 +9,12 @@ use super::arrivals::{Rate, likely};
 use super::backlog::{Standing, Surge, own_queue};
 use super::calibration::Minute;
 use super::capacity::Capacity;
-use super::census::Census;
-use super::hindsight::{EVERY, Need, Setting};
+use super::fleet_snapshot::FleetSnapshot;
+use super::hold_backtest::{EVERY, Need, Setting};
 use super::plan::{NoPlan, Plan, PlanReason, Situation};
 use super::queueing::{Wait, whole};
-use super::rails::Signs;
 use super::recurrence::{Due, HARM, Moment as Burst};
+use super::safeguards::Symptoms;
 use super::state::ModelState;
 
 /// Nothing is said before so many seconds were seen.
@@ -56,32 +56,34 @@ impl ModelState {
     pub(crate) fn plan(
         &mut self,
         situation: &Situation<'_>,
-        census: &mut Census,
+        fleet_snapshot: &mut FleetSnapshot,
         steps: &mut Vec<Step>,
     ) -> Result<Plan, NoPlan> {
-        self.ledger.expect(census.ready);
-        if census.told == 0 {
+        self.second_buckets.expect(fleet_snapshot.ready);
+        if fleet_snapshot.told == 0 {
             return Err(NoPlan::NobodyReports);
         }
-        let second = self.ledger.now();
+        let second = self.second_buckets.now();
         let turn = self.turn_over(second);
-        if self.ledger.window(60).seconds < FIRST_SECONDS {
+        if self.second_buckets.window(60).seconds < FIRST_SECONDS {
             return Err(NoPlan::TooSoon);
         }
         self.began.get_or_insert((second, situation.current));
-        let (slots, workers_known) = self.slots(situation.metric, census);
-        let missing = self.missing(census, workers_known, turn.seconds);
-        let full = census.in_system > f64::from(slots) * f64::from(census.ready.max(1));
-        let Some(service) = self.service_time(situation.metric, census, full, missing) else {
+        let (slots, workers_known) = self.slots(situation.metric, fleet_snapshot);
+        let missing = self.missing(fleet_snapshot, workers_known, turn.seconds);
+        let full =
+            fleet_snapshot.in_system > f64::from(slots) * f64::from(fleet_snapshot.ready.max(1));
+        let Some(service) = self.service_time(situation.metric, fleet_snapshot, full, missing)
+        else {
             return self.plan_without_service_time(situation, second, steps);
         };
-        let rate = self.arrivals.rate(&self.ledger, situation.delay);
-        let capacity = self.capacity(situation, census, service, slots, rate);
+        let rate = self.arrivals.rate(&self.second_buckets, situation.delay);
+        let capacity = self.capacity(situation, fleet_snapshot, service, slots, rate);
         let demand = self.demand(&capacity, rate);
-        let waited = self.waited(census, rate);
-        let surge = standing(situation, census, &capacity, rate).surge(demand.replicas);
+        let waited = self.waited(fleet_snapshot, rate);
+        let surge = standing(situation, fleet_snapshot, &capacity, rate).surge(demand.replicas);
         if turn.seconds > 0 {
-            self.look_back(situation, census, &capacity, &demand, surge, turn);
+            self.look_back(situation, fleet_snapshot, &capacity, &demand, surge, turn);
         }
         let harm = surge.backlog > 0.0 && waited.is_some_and(|wait| wait > HARM * capacity.target);
         let due = self.recurrence.learn(Burst {
@@ -93,7 +95,7 @@ impl ModelState {
         });
         self.explain(situation, &capacity, &demand, steps);
         let waiting = match situation.balancing {
-            Balancing::Random => census.mean_queue(&capacity) > capacity.target,
+            Balancing::Random => fleet_snapshot.mean_queue(&capacity) > capacity.target,
             Balancing::LeastRequest => surge.backlog > 0.0,
         };
         let target = situation.metric.target.latency().as_secs_f64();
@@ -103,8 +105,8 @@ impl ModelState {
             incomplete: missing,
             stuck: false,
             up_to: whole((STEP_MOST * demand.offered.max(1.0)).ceil()),
-            batch_delay_above: (census.batch > 1.0 && census.batch_delay >= target)
-                .then_some(census.batch_delay),
+            batch_delay_above: (fleet_snapshot.batch > 1.0 && fleet_snapshot.batch_delay >= target)
+                .then_some(fleet_snapshot.batch_delay),
         };
         self.keep_what_is_likely(situation, &capacity, rate, &mut plan, steps);
         self.hold(situation, second, &mut plan, steps);
@@ -114,13 +116,20 @@ impl ModelState {
             plan.reason = PlanReason::Backlog;
             steps.push(Step::Backlog {
                 waiting: surge.backlog,
-                starting: u32::try_from(census.starting.len()).unwrap_or(u32::MAX),
+                starting: u32::try_from(fleet_snapshot.starting.len()).unwrap_or(u32::MAX),
                 replicas: ordered,
             });
         }
         prepare(due, &mut plan, steps);
-        let signs = Signs { waited, waiting };
-        self.keep_safe(situation, census, &capacity, signs, &mut plan, steps);
+        let symptoms = Symptoms { waited, waiting };
+        self.keep_safe(
+            situation,
+            fleet_snapshot,
+            &capacity,
+            symptoms,
+            &mut plan,
+            steps,
+        );
         Ok(plan)
     }
 
@@ -131,7 +140,7 @@ impl ModelState {
         second: u64,
         steps: &mut Vec<Step>,
     ) -> Result<Plan, NoPlan> {
-        let lately = self.ledger.window(300);
+        let lately = self.second_buckets.window(300);
         if lately.arrivals > 0.0 || lately.seconds < IDLE_SECONDS {
             return Err(NoPlan::NoServiceTime);
         }
@@ -153,7 +162,7 @@ impl ModelState {
             now: capacity.need(rate.now, 1.0, &mut self.occupancies),
             ahead: capacity.need(rate.ahead, 1.0, &mut self.occupancies),
         };
-        let setting = self.hindsight.setting();
+        let setting = self.hold_backtest.setting();
         let pods = if setting.trend { need.ahead } else { need.now };
         Demand {
             rate,
@@ -169,39 +178,39 @@ impl ModelState {
     fn look_back(
         &mut self,
         situation: &Situation<'_>,
-        census: &Census,
+        fleet_snapshot: &FleetSnapshot,
         capacity: &Capacity,
         demand: &Demand,
         surge: Surge,
         turn: Turn,
     ) {
-        let minute = self.ledger.window(60);
-        let pods = f64::from(census.ready.max(1));
-        let lately = self.ledger.window(10).rate();
+        let minute = self.second_buckets.window(60);
+        let pods = f64::from(fleet_snapshot.ready.max(1));
+        let lately = self.second_buckets.window(10).rate();
         let formula = Capacity {
             variability: capacity.variability / self.calibration.factor(),
             wait: Wait::Mean,
             ..*capacity
         };
         self.calibration.learn(&Minute {
-            waited: minute.waited / minute.answered.max(1.0),
-            answered: minute.answered,
+            waited: minute.waited / minute.completed.max(1.0),
+            completed: minute.completed,
             predicted: formula.predicted(demand.rate.now, pods),
             busy: demand.offered / pods,
             even: (lately - demand.rate.now).abs() < 0.15 * demand.rate.now,
-            pods: census.ready,
+            pods: fleet_snapshot.ready,
             backlog: surge.pods > 0,
         });
         // A wait of so long takes as long to build up: the bunching of single arrivals within it harms nobody. Counted
         // second by second it bought 1.3 % more pod-hours over 300 random loads, for as many harmed seconds.
         let span = whole((HARMED * capacity.target).ceil().clamp(1.0, LONGEST_SPAN)) as usize;
-        if let Some(arrivals) = self.ledger.newest_whole(span) {
+        if let Some(arrivals) = self.second_buckets.newest_whole(span) {
             let pods = capacity.need(arrivals, HARMED, &mut self.occupancies);
-            self.hindsight.second(pods);
+            self.hold_backtest.second(pods);
         }
-        self.hindsight.needs(demand.need);
+        self.hold_backtest.needs(demand.need);
         if turn.looks {
-            self.hindsight.look(demand.need, situation.delay);
+            self.hold_backtest.look(demand.need, situation.delay);
         }
     }
 
@@ -252,10 +261,10 @@ impl ModelState {
         if !short || plan.pods >= situation.current {
             return;
         }
-        let (likely, seen_in) = likely(&self.ledger);
+        let (likely, seen_in) = likely(&self.second_buckets);
         if likely > rate.now {
             let need = capacity.need(likely, 1.0, &mut self.occupancies);
-            let kept = whole(self.hindsight.setting().pods(need)).min(situation.current);
+            let kept = whole(self.hold_backtest.setting().pods(need)).min(situation.current);
             keep(kept, Duration::from_secs(seen_in), situation, plan, steps);
         }
     }
@@ -265,9 +274,9 @@ impl ModelState {
         if plan.pods >= situation.current {
             return;
         }
-        let setting = self.hindsight.setting();
+        let setting = self.hold_backtest.setting();
         let window = situation.hold.unwrap_or(seconds(setting.hold));
-        let past = self.hindsight.highest(window);
+        let past = self.hold_backtest.highest(window);
         if past > 0.0 {
             let held = whole(setting.pods(past));
             keep(held, window, situation, plan, steps);
@@ -296,7 +305,7 @@ impl ModelState {
             self.fade();
             if at.is_multiple_of(10) {
                 self.service.settle();
-                self.arrivals.settle(&self.ledger);
+                self.arrivals.settle(&self.second_buckets);
             }
         }
         self.turned = second.max(last);
@@ -307,7 +316,7 @@ impl ModelState {
     }
 }
 
-/// Seconds that have passed since the last plan, and whether hindsight looks again.
+/// Seconds that have passed since the last plan, and whether hold_backtest looks again.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     seconds: u64,
@@ -333,26 +342,26 @@ fn keep(
 
 fn standing<'a>(
     situation: &Situation<'_>,
-    census: &'a mut Census,
+    fleet_snapshot: &'a mut FleetSnapshot,
     capacity: &Capacity,
     rate: Rate,
 ) -> Standing<'a> {
     let own_queue = match situation.balancing {
-        Balancing::Random => own_queue(&mut census.own),
+        Balancing::Random => own_queue(&mut fleet_snapshot.own),
         Balancing::LeastRequest => None,
     };
     // A rollout's surge takes the place of pods that serve, and adds nothing. Which pods are its own nobody tells: those
     // that add are taken to be the last ones.
-    let missing = situation.current.saturating_sub(census.ready) as usize;
-    let surge = census.starting.len().saturating_sub(missing);
+    let missing = situation.current.saturating_sub(fleet_snapshot.ready) as usize;
+    let surge = fleet_snapshot.starting.len().saturating_sub(missing);
     Standing {
         rate: rate.now,
         service: capacity.service,
         workers: f64::from(capacity.slots),
         target: capacity.target,
-        ready: f64::from(census.ready.max(1)),
-        in_system: census.in_system,
-        starting: census.starting.get(surge..).unwrap_or_default(),
+        ready: f64::from(fleet_snapshot.ready.max(1)),
+        in_system: fleet_snapshot.in_system,
+        starting: fleet_snapshot.starting.get(surge..).unwrap_or_default(),
         delay: situation.delay,
         own_queue,
     }
@@ -371,7 +380,7 @@ fn prepare(due: Option<Due>, plan: &mut Plan, steps: &mut Vec<Step>) {
     });
 }
 
-impl Census {
+impl FleetSnapshot {
     /// The mean wait before the pods' own queues, in seconds.
     fn mean_queue(&self, capacity: &Capacity) -> f64 {
         let slots = f64::from(capacity.slots);

@@ -1,6 +1,6 @@
 //! Bursts that come regularly are prepared for.
 
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
 /// A burst begins after so many seconds without harm, and grows for so many after its last.
 const APART: u64 = 90;
@@ -66,14 +66,13 @@ pub(crate) struct Due {
 }
 
 impl Recurrence {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let blank = || Burst { began: 0, pods: 0 };
-        tape.list(&mut self.bursts, blank, |tape, burst| {
-            tape.word(&mut burst.began);
-            tape.number(&mut burst.pods);
+        snapshot.list(&mut self.bursts, blank, |snapshot, burst| {
+            snapshot.u64(&mut burst.began);
+            snapshot.u32(&mut burst.pods);
         });
-        tape.option(&mut self.last_harm, u64::default, Tape::word);
+        snapshot.option(&mut self.last_harm, u64::default, Snapshot::u64);
     }
 
     /// Takes a moment; gives the burst that is due, if one is.

@@ -1,8 +1,8 @@
 //! How long a worker takes for a request, and how much that varies, from counters alone.
 
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
-use super::ledger::{Delta, Ledger, Window};
+use super::second_buckets::{Delta, SecondBuckets, Window};
 
 /// The window that a service time is taken over while nothing changes, in seconds.
 const CALM: u64 = 300;
@@ -39,7 +39,7 @@ pub(crate) struct Service {
     groups: f64,
     squares: f64,
     /// Answers and their times of the last hours.
-    slow_answered: f64,
+    slow_completed: f64,
     slow_served: f64,
 }
 
@@ -50,21 +50,20 @@ impl Default for Service {
             variation: 1.0,
             groups: 0.0,
             squares: 0.0,
-            slow_answered: 0.0,
+            slow_completed: 0.0,
             slow_served: 0.0,
         }
     }
 }
 
 impl Service {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let Self {
             seconds,
             variation,
             groups,
             squares,
-            slow_answered,
+            slow_completed,
             slow_served,
         } = self;
         for number in [
@@ -72,25 +71,25 @@ impl Service {
             variation,
             groups,
             squares,
-            slow_answered,
+            slow_completed,
             slow_served,
         ] {
-            tape.float(number);
+            snapshot.f64(number);
         }
     }
 
     /// Takes what one pod answered between two readings. The mean of `n` times has a variance of σ²/n, so the spread
     /// of means gives σ² back.
     pub(crate) fn learn(&mut self, delta: &Delta) {
-        if delta.answered <= 0.0 {
+        if delta.completed <= 0.0 {
             return;
         }
-        self.slow_answered += delta.answered;
+        self.slow_completed += delta.completed;
         self.slow_served += delta.served;
         if self.seconds > 0.0 {
-            let off = delta.served / delta.answered / self.seconds - 1.0;
+            let off = delta.served / delta.completed / self.seconds - 1.0;
             self.groups += 1.0;
-            self.squares += delta.answered * off * off;
+            self.squares += delta.completed * off * off;
         }
     }
 
@@ -98,7 +97,7 @@ impl Service {
     pub(crate) fn fade(&mut self) {
         self.groups *= 1.0 - 1.0 / MEMORY;
         self.squares *= 1.0 - 1.0 / MEMORY;
-        self.slow_answered *= 1.0 - std::f64::consts::LN_2 / SLOW;
+        self.slow_completed *= 1.0 - std::f64::consts::LN_2 / SLOW;
         self.slow_served *= 1.0 - std::f64::consts::LN_2 / SLOW;
     }
 
@@ -111,23 +110,23 @@ impl Service {
 
     /// Looks again. `full`: more requests are in the fleet than it has workers. Gives the service time in seconds,
     /// if there is one.
-    pub(crate) fn measure(&mut self, ledger: &Ledger, full: bool) -> Option<f64> {
-        let calm = ledger.window(CALM);
+    pub(crate) fn measure(&mut self, second_buckets: &SecondBuckets, full: bool) -> Option<f64> {
+        let calm = second_buckets.window(CALM);
         let enough = if full { ANSWERS_WHEN_FULL } else { ANSWERS };
-        if calm.answered >= enough {
+        if calm.completed >= enough {
             self.seconds = mean(&calm);
-        } else if self.slow_answered >= ANSWERS_WHEN_FULL {
-            self.seconds = self.slow_served / self.slow_answered;
+        } else if self.slow_completed >= ANSWERS_WHEN_FULL {
+            self.seconds = self.slow_served / self.slow_completed;
         }
         if self.seconds <= 0.0 {
             return None;
         }
-        for window in QUICK.map(|seconds| ledger.window(seconds)) {
-            if window.answered < QUICK_ANSWERS {
+        for window in QUICK.map(|seconds| second_buckets.window(seconds)) {
+            if window.completed < QUICK_ANSWERS {
                 continue;
             }
             let found = mean(&window);
-            let error = self.seconds * (self.variation.max(0.1) / window.answered).sqrt();
+            let error = self.seconds * (self.variation.max(0.1) / window.completed).sqrt();
             if (found - self.seconds).abs() > ERRORS * error + SHARE * self.seconds {
                 self.seconds = found;
                 break;
@@ -148,5 +147,5 @@ impl Service {
 }
 
 fn mean(window: &Window) -> f64 {
-    window.served / window.answered
+    window.served / window.completed
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
 /// Before any start was seen.
 const UNSEEN: f64 = 75.0;
@@ -30,10 +30,9 @@ impl Default for StartDelay {
 }
 
 impl StartDelay {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
-        tape.float(&mut self.seconds);
-        tape.number(&mut self.seen);
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.f64(&mut self.seconds);
+        snapshot.u32(&mut self.seen);
     }
 
     /// A pod took so long.

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use crate::moment::Moment;
 use crate::reading::ModelReading;
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
 use super::arrivals::Arrivals;
 use super::backlog::Orders;
 use super::calibration::Calibration;
 use super::capacity::Occupancies;
-use super::hindsight::Hindsight;
-use super::ledger::Ledger;
+use super::hold_backtest::HoldBacktest;
+use super::pod_history::PodHistory;
 use super::recurrence::Recurrence;
+use super::second_buckets::SecondBuckets;
 use super::service::Service;
-use super::trace::Trace;
 
 /// No pod counts more in a second than so many times what its workers can do: beyond that it is a broken counter
 /// (docs/ALGORITHM.md, I6).
@@ -27,14 +27,14 @@ const BUSIEST_FADES: f64 = 3600.0;
 #[derive(Clone, Debug)]
 pub(crate) struct ModelState {
     pub(crate) name: Arc<str>,
-    pub(super) ledger: Ledger,
+    pub(super) second_buckets: SecondBuckets,
     pub(super) arrivals: Arrivals,
     pub(super) service: Service,
     pub(super) calibration: Calibration,
     pub(super) occupancies: Occupancies,
     pub(super) orders: Orders,
     pub(super) recurrence: Recurrence,
-    pub(super) hindsight: Hindsight,
+    pub(super) hold_backtest: HoldBacktest,
     /// The second of the last turn of what turns once a second.
     pub(super) turned: u64,
     /// The second and the size of the first plan: it is held for a while (docs/ALGORITHM.md, I0).
@@ -42,10 +42,10 @@ pub(crate) struct ModelState {
     /// Most workers of one pod that were seen busy at a time, where nobody tells how many there are.
     pub(super) busiest: f64,
     /// The second in which a pod last told of an answer.
-    pub(super) answered_at: u64,
+    pub(super) completed_at: u64,
     /// Most answers a second and pod while requests waited everywhere, for batches.
     pub(super) peak: f64,
-    /// Since when requests arrive and none is answered, and the size to stay at meanwhile.
+    /// Since when requests arrive and none is completed, and the size to stay at meanwhile.
     pub(super) stuck: Option<u32>,
     /// Since when waits are far over target with incomplete metrics.
     pub(super) late_since: Option<Moment>,
@@ -57,18 +57,18 @@ impl ModelState {
     pub(crate) fn new(name: Arc<str>) -> Self {
         Self {
             name,
-            ledger: Ledger::default(),
+            second_buckets: SecondBuckets::default(),
             arrivals: Arrivals::default(),
             service: Service::default(),
             calibration: Calibration::default(),
             occupancies: Occupancies::default(),
             orders: Orders::default(),
             recurrence: Recurrence::default(),
-            hindsight: Hindsight::default(),
+            hold_backtest: HoldBacktest::default(),
             turned: 0,
             began: None,
             busiest: 0.0,
-            answered_at: 0,
+            completed_at: 0,
             peak: 0.0,
             stuck: None,
             late_since: None,
@@ -80,60 +80,63 @@ impl ModelState {
     /// all that the pod has counted is new. `serves`: it is one of the pods that requests go to.
     pub(crate) fn learn(
         &mut self,
-        trace: &mut Trace,
+        history: &mut PodHistory,
         taken: Moment,
         reading: Option<&ModelReading>,
         new: Option<Moment>,
         serves: bool,
     ) {
-        let Some(mut addition) = trace.take(taken, reading, new) else {
+        let Some(mut addition) = history.take(taken, reading, new) else {
             return;
         };
         if addition.answers {
             let second = taken.since_origin().as_secs();
-            self.answered_at = self.answered_at.max(second);
+            self.completed_at = self.completed_at.max(second);
         }
         let elapsed = addition.to.since(addition.from).as_secs_f64();
         let delta = &mut addition.delta;
         if let Some(service) = self.service.known() {
-            let slots = trace
+            let slots = history
                 .queue
                 .map_or(1, |queue| queue.workers.max(1) * queue.batch_size.max(1));
             let most = IMPOSSIBLE * f64::from(slots) / service * (elapsed + 1.0);
-            if delta.arrivals > most || delta.answered > most {
-                *delta = super::ledger::Delta::default();
+            if delta.arrivals > most || delta.completed > most {
+                *delta = super::second_buckets::Delta::default();
             }
         }
         self.service.learn(delta);
-        let place = &mut trace.place;
-        self.ledger
+        let place = &mut history.place;
+        self.second_buckets
             .add(addition.from, addition.to, place, *delta, serves);
     }
 
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let mut name = self.name.to_string();
-        tape.text(&mut name);
+        snapshot.string(&mut name);
         self.name = name.into();
-        self.ledger.on_tape(tape);
-        self.arrivals.on_tape(tape);
-        self.service.on_tape(tape);
-        self.calibration.on_tape(tape);
+        self.second_buckets.visit(snapshot);
+        self.arrivals.visit(snapshot);
+        self.service.visit(snapshot);
+        self.calibration.visit(snapshot);
         // The occupancies are looked up again.
-        self.orders.on_tape(tape);
-        self.recurrence.on_tape(tape);
-        self.hindsight.on_tape(tape);
-        tape.word(&mut self.turned);
-        tape.option(&mut self.began, Default::default, |tape, (second, size)| {
-            tape.word(second);
-            tape.number(size);
-        });
-        tape.float(&mut self.busiest);
-        tape.word(&mut self.answered_at);
-        tape.float(&mut self.peak);
-        tape.option(&mut self.stuck, u32::default, Tape::number);
-        tape.option(&mut self.late_since, || Moment::ORIGIN, Tape::moment);
-        tape.word(&mut self.untimed);
+        self.orders.visit(snapshot);
+        self.recurrence.visit(snapshot);
+        self.hold_backtest.visit(snapshot);
+        snapshot.u64(&mut self.turned);
+        snapshot.option(
+            &mut self.began,
+            Default::default,
+            |snapshot, (second, size)| {
+                snapshot.u64(second);
+                snapshot.u32(size);
+            },
+        );
+        snapshot.f64(&mut self.busiest);
+        snapshot.u64(&mut self.completed_at);
+        snapshot.f64(&mut self.peak);
+        snapshot.option(&mut self.stuck, u32::default, Snapshot::u32);
+        snapshot.option(&mut self.late_since, || Moment::ORIGIN, Snapshot::moment);
+        snapshot.u64(&mut self.untimed);
     }
 
     pub(super) fn fade(&mut self) {
@@ -168,14 +171,14 @@ mod tests {
         }
     }
 
-    fn counted(arrivals: u64, answered: u64, each: Duration) -> Counters {
-        let sum = |one: Duration| Duration::from_secs_f64(one.as_secs_f64() * answered as f64);
+    fn counted(arrivals: u64, completed: u64, each: Duration) -> Counters {
+        let sum = |one: Duration| Duration::from_secs_f64(one.as_secs_f64() * completed as f64);
         Counters {
             arrivals,
-            refused: 0,
-            answered: Some(answered),
-            waited: Duration::ZERO,
-            sojourned: sum(each),
+            rejected: 0,
+            completed: Some(completed),
+            total_wait: Duration::ZERO,
+            total_sojourn: sum(each),
         }
     }
 
@@ -183,7 +186,8 @@ mod tests {
     fn one_model_of_one_fleet_takes_at_most_16_kilobytes() {
         let state = ModelState::new("sleepy".into());
         let inline = size_of::<ModelState>();
-        let total = inline + state.ledger.heap_bytes() + state.recurrence.heap_bytes() + 512;
+        let total =
+            inline + state.second_buckets.heap_bytes() + state.recurrence.heap_bytes() + 512;
         assert!(
             total <= 16_384,
             "{total} bytes, {inline} of them in one piece"
@@ -200,7 +204,7 @@ mod tests {
             // Beyond the end: never.
             let restart_at = 5 + chance.below(250);
             let mut model = ModelState::new("sleepy".into());
-            let mut trace = Trace::default();
+            let mut history = PodHistory::default();
             let (mut arrivals, mut expected, mut last) = (1000, 0, None);
             for second in 1..=seconds {
                 arrivals += rate;
@@ -210,7 +214,7 @@ mod tests {
                 }
                 if chance.uniform() < 0.7 {
                     let reading = told(counted(arrivals, arrivals, Duration::from_millis(10)));
-                    model.learn(&mut trace, at(second), Some(&reading), None, true);
+                    model.learn(&mut history, at(second), Some(&reading), None, true);
                     expected += match last {
                         Some(last) if arrivals >= last => arrivals - last,
                         Some(_) => arrivals,
@@ -219,7 +223,7 @@ mod tests {
                     last = Some(arrivals);
                 }
             }
-            let found = model.ledger.window(300).arrivals;
+            let found = model.second_buckets.window(300).arrivals;
             assert!(
                 (found - expected as f64).abs() <= 1e-3 * expected as f64 + 1.0,
                 "seed {seed}: {found} is not {expected}"
@@ -233,40 +237,40 @@ mod tests {
         for seed in 1..=256 {
             let mut chance = Chance::new(seed);
             let mut model = ModelState::new("sleepy".into());
-            let mut trace = Trace::default();
+            let mut history = PodHistory::default();
             for second in 1..=60 {
                 let reading = told(counted(
                     10 * second,
                     10 * second,
                     Duration::from_millis(100),
                 ));
-                model.learn(&mut trace, at(second), Some(&reading), None, true);
+                model.learn(&mut history, at(second), Some(&reading), None, true);
             }
-            model.service.measure(&model.ledger, false);
+            model.service.measure(&model.second_buckets, false);
             for second in 61..=100 {
                 let nanos = chance.word();
                 let counters = Counters {
                     arrivals: chance.word(),
-                    answered: Some(chance.word()),
-                    refused: 0,
-                    waited: Duration::from_nanos(nanos),
-                    sojourned: Duration::from_nanos(nanos / 2),
+                    completed: Some(chance.word()),
+                    rejected: 0,
+                    total_wait: Duration::from_nanos(nanos),
+                    total_sojourn: Duration::from_nanos(nanos / 2),
                 };
-                model.learn(&mut trace, at(second), Some(&told(counters)), None, true);
+                model.learn(&mut history, at(second), Some(&told(counters)), None, true);
                 for seconds in [2, 10, 60, 300] {
-                    let window = model.ledger.window(seconds);
+                    let window = model.second_buckets.window(seconds);
                     // 4 workers of 100 ms: 40 a second; a hundred times that, and one second more for good measure.
                     let most = 4000.0 * 2.0 * (seconds as f64 + 1.0);
                     for found in [
                         window.arrivals,
-                        window.answered,
+                        window.completed,
                         window.waited,
                         window.served,
                     ] {
                         assert!(found >= 0.0 && found.is_finite(), "seed {seed}: {window:?}");
                     }
                     assert!(
-                        window.arrivals <= most && window.answered <= most,
+                        window.arrivals <= most && window.completed <= most,
                         "seed {seed}: {window:?}"
                     );
                 }
@@ -295,7 +299,7 @@ mod tests {
     fn variability(chance: &mut Chance, per_second: f64, cv: f64) -> (f64, f64) {
         let mut model = ModelState::new("sleepy".into());
         let pods = 10;
-        let mut traces = vec![Trace::default(); pods];
+        let mut histories = vec![PodHistory::default(); pods];
         let mut counts = vec![(0_u64, 0.0_f64); pods];
         // Lognormal: ln(1 + cv²) is the variance of the logarithm.
         let spread = (1.0_f64 + cv * cv).ln();
@@ -303,7 +307,7 @@ mod tests {
         let (mut found, mut truth) = (0.0, 0.0);
         let span = if per_second < 100.0 { 20_000 } else { 2000 };
         for second in 1..=span {
-            for (trace, count) in traces.iter_mut().zip(&mut counts) {
+            for (history, count) in histories.iter_mut().zip(&mut counts) {
                 for _ in 0..chance.poisson(per_second / pods as f64) {
                     let time = 0.1 * (spread.sqrt() * chance.normal() - spread / 2.0).exp();
                     count.0 += 1;
@@ -311,12 +315,12 @@ mod tests {
                     (sum, squares, number) = (sum + time, squares + time * time, number + 1.0);
                 }
                 let counters = Counters {
-                    sojourned: Duration::from_secs_f64(count.1),
+                    total_sojourn: Duration::from_secs_f64(count.1),
                     ..counted(count.0, count.0, Duration::ZERO)
                 };
-                model.learn(trace, at(second), Some(&told(counters)), None, true);
+                model.learn(history, at(second), Some(&told(counters)), None, true);
             }
-            model.service.measure(&model.ledger, false);
+            model.service.measure(&model.second_buckets, false);
             model.fade();
             for known in [&mut sum, &mut squares, &mut number] {
                 *known *= 1.0 - 1.0 / 120.0;

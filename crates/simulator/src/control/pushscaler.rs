@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use pushscale_api::{Floor, PushScalerSpec, Schedules, SpecProblem, policy_of};
 use pushscale_decision::{
     Algorithm, Balancing, Bounds, Conditions, Counters, Latency, ModelReading, Moment, Outcome,
-    Phase, Pod, PodUid, Policy, Queue, Reading, Scaler, Selector, ServerState, Target, TargetFacts,
+    Phase, Pod, PodUid, Policy, Queue, Reading, Scaler, Selector, ServerState, TargetLatency,
+    TargetState,
 };
 use thiserror::Error;
 
@@ -96,7 +97,7 @@ impl PushScaling {
     /// PushScaler may ask for that.
     pub fn of_world(world: &World) -> Option<Self> {
         let goal = &world.goal;
-        let target = Latency::from_secs_f64(goal.target).and_then(Target::new)?;
+        let target = Latency::from_secs_f64(goal.target).and_then(TargetLatency::new)?;
         let mut policy = Policy::new(Bounds::new(goal.min, goal.max)?, target);
         policy.algorithm = Algorithm::Model;
         if world.balancing.pooled() {
@@ -115,12 +116,11 @@ impl PushScaling {
             clock,
             pods: BTreeMap::new(),
             reading: Reading {
-                taken: Moment::ORIGIN,
                 source: 1,
                 sequence: 0,
                 clock: Duration::ZERO,
                 fresh_for: FRESH_FOR,
-                leaving: false,
+                terminating: false,
                 server: ServerState::Ready,
                 models: vec![model],
             },
@@ -153,7 +153,7 @@ impl PushScaling {
                 name: format!("pod-{}", pod.id).into(),
                 phase: Phase::Running,
                 ready: pod.state != PodState::Starting,
-                deleting: pod.state == PodState::Draining,
+                terminating: pod.state == PodState::Draining,
             };
             self.scaler.apply_pod(now, uid.clone(), facts);
             self.pods.insert(pod.id, (uid, pod.state));
@@ -164,7 +164,7 @@ impl PushScaling {
             self.pods.retain(|id, (uid, _)| {
                 let there = pods.binary_search_by_key(id, |pod| pod.id).is_ok();
                 if !there {
-                    scaler.forget_pod(uid);
+                    scaler.remove_pod(uid);
                 }
                 there
             });
@@ -178,7 +178,6 @@ impl PushScaling {
                 continue;
             };
             let reading = &mut self.reading;
-            reading.taken = now;
             reading.sequence = view.second as u64;
             reading.clock = now.since_origin();
             reading.server = if pod.frozen {
@@ -192,7 +191,7 @@ impl PushScaling {
                     hide_answers(model, pod, before.insert(pod.id, pod.told));
                 }
             }
-            let learnt = self.scaler.learn(now, uid, reading);
+            let learnt = self.scaler.learn(now, uid, now, reading);
             debug_assert_eq!(learnt, Ok(()));
         }
     }
@@ -204,15 +203,15 @@ impl Controller for PushScaling {
         self.tell_pods(now, view.pods);
         self.tell_readings(now, view);
         if let Some(clock) = &mut self.clock {
-            self.scaler.set_scheduled(clock.floor(view.second));
+            self.scaler.set_scheduled_floor(clock.floor(view.second));
         }
-        let target = TargetFacts::Known {
+        let target = TargetState::Known {
             replicas: view.replicas,
             selector: Selector::Usable,
         };
         match self.scaler.decide(now, &target).outcome {
             Outcome::Scale { from, to, .. } => {
-                self.scaler.wrote(now, from, to);
+                self.scaler.record_scale(now, from, to);
                 Some(to)
             }
             _ => None,
@@ -220,7 +219,7 @@ impl Controller for PushScaling {
     }
 
     fn explain(&self) -> String {
-        self.scaler.decision().to_string()
+        self.scaler.last_decision().to_string()
     }
 }
 
@@ -246,13 +245,13 @@ fn tell_model(model: &mut ModelReading, pod: &PodView, workers: u32) {
     model.queue_latency = Latency::from_secs_f64(wait).filter(|_| !pod.frozen);
     model.counters = Some(Counters {
         arrivals: told.arrivals,
-        refused: told.refused,
-        answered: Some(told.answered),
-        waited: seconds(told.waited),
-        sojourned: seconds(told.sojourned),
+        rejected: told.refused,
+        completed: Some(told.answered),
+        total_wait: seconds(told.waited),
+        total_sojourn: seconds(told.sojourned),
     });
     model.queue = Some(Queue {
-        pending,
+        waiting: pending,
         in_service: told.in_system - pending,
         workers,
         batch_size: 1,
@@ -264,7 +263,7 @@ fn tell_model(model: &mut ModelReading, pod: &PodView, workers: u32) {
 fn hide_answers(model: &mut ModelReading, pod: &PodView, before: Option<Told>) {
     model.queue = None;
     if let Some(counters) = &mut model.counters {
-        counters.answered = None;
+        counters.completed = None;
     }
     if pod.frozen {
         return;

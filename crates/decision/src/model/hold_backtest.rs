@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
 use super::queueing::whole;
 
@@ -112,7 +112,7 @@ impl Need {
 
 /// The past, and what each setting would have cost in it.
 #[derive(Clone, Debug)]
-pub(crate) struct Hindsight {
+pub(crate) struct HoldBacktest {
     /// Needs, one a look, newest last; by trend.
     needs: [Ring<NEEDS>; TRENDS],
     /// The highest need of each minute, for holds that users set longer than ours; by trend.
@@ -138,7 +138,7 @@ struct Cost {
     harmed: f32,
 }
 
-impl Default for Hindsight {
+impl Default for HoldBacktest {
     fn default() -> Self {
         let first = (0..SETTINGS).find(|index| Setting::of(*index).distance() == 0.0);
         Self {
@@ -156,29 +156,28 @@ impl Default for Hindsight {
     }
 }
 
-impl Hindsight {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+impl HoldBacktest {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         for trend in 0..TRENDS {
-            self.needs[trend].on_tape(tape);
-            self.minutes[trend].on_tape(tape);
+            self.needs[trend].visit(snapshot);
+            self.minutes[trend].visit(snapshot);
             for held in &mut self.held[trend] {
-                held.on_tape(tape);
+                held.visit(snapshot);
             }
         }
         for cost in &mut self.costs {
-            tape.single(&mut cost.kept);
-            tape.single(&mut cost.harmed);
+            snapshot.f32(&mut cost.kept);
+            snapshot.f32(&mut cost.harmed);
         }
-        tape.float(&mut self.size);
-        tape.number(&mut self.looks);
-        tape.float(&mut self.since.now);
-        tape.float(&mut self.since.ahead);
+        snapshot.f64(&mut self.size);
+        snapshot.u32(&mut self.looks);
+        snapshot.f64(&mut self.since.now);
+        snapshot.f64(&mut self.since.ahead);
         for pods in &mut self.harmed_below {
-            tape.single(pods);
+            snapshot.f32(pods);
         }
-        tape.count(&mut self.seconds);
-        tape.count(&mut self.chosen);
+        snapshot.usize(&mut self.seconds);
+        snapshot.usize(&mut self.chosen);
         self.chosen = self.chosen.min(SETTINGS - 1);
     }
 
@@ -278,11 +277,11 @@ impl<const N: usize> Default for Ring<N> {
 }
 
 impl<const N: usize> Ring<N> {
-    fn on_tape(&mut self, tape: &mut Tape) {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
         for number in &mut self.numbers {
-            tape.single(number);
+            snapshot.f32(number);
         }
-        tape.count(&mut self.pushed);
+        snapshot.usize(&mut self.pushed);
     }
 
     fn push(&mut self, number: f64) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::moment::Moment;
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
 /// So many seconds are kept: the longest window, and a few for readings that come late.
 const KEPT: usize = 304;
@@ -27,7 +27,7 @@ const LONGEST_STEP: Duration = Duration::from_millis(1500);
 /// share of the serving pods has told of it, and rates are taken over the told shares: the others are assumed
 /// to be like them.
 #[derive(Clone, Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct SecondBuckets {
     seconds: Box<[Second]>,
     /// Number of the newest second.
     newest: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Ledger {
 #[derive(Clone, Copy, Debug, Default)]
 struct Second {
     arrivals: f32,
-    answered: f32,
+    completed: f32,
     waited: f32,
     served: f32,
     covered: f32,
@@ -53,7 +53,7 @@ struct Second {
 pub(crate) struct Delta {
     pub(crate) arrivals: f64,
     /// Of answered requests: how many, their waits, their times in a worker.
-    pub(crate) answered: f64,
+    pub(crate) completed: f64,
     pub(crate) waited: f64,
     pub(crate) served: f64,
 }
@@ -72,7 +72,7 @@ impl Delta {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Window {
     pub(crate) arrivals: f64,
-    pub(crate) answered: f64,
+    pub(crate) completed: f64,
     pub(crate) waited: f64,
     pub(crate) served: f64,
     /// How many seconds they are worth; less than asked for where not all pods have told.
@@ -86,7 +86,7 @@ impl Window {
     }
 }
 
-impl Default for Ledger {
+impl Default for SecondBuckets {
     fn default() -> Self {
         Self {
             seconds: vec![Second::default(); KEPT].into_boxed_slice(),
@@ -97,25 +97,24 @@ impl Default for Ledger {
     }
 }
 
-impl Ledger {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+impl SecondBuckets {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         for second in &mut self.seconds {
             let Second {
                 arrivals,
-                answered,
+                completed,
                 waited,
                 served,
                 covered,
                 expected,
             } = second;
-            for number in [arrivals, answered, waited, served, covered, expected] {
-                tape.single(number);
+            for number in [arrivals, completed, waited, served, covered, expected] {
+                snapshot.f32(number);
             }
         }
-        tape.word(&mut self.newest);
-        tape.option(&mut self.first, u64::default, Tape::word);
-        tape.single(&mut self.expected);
+        snapshot.u64(&mut self.newest);
+        snapshot.option(&mut self.first, u64::default, Snapshot::u64);
+        snapshot.f32(&mut self.expected);
     }
 
     /// Number of the second after the newest one: how late it is, by what has been told.
@@ -176,7 +175,7 @@ impl Ledger {
         self.first = Some(self.first.map_or(second, |first| first.min(second)));
         let entry = &mut self.seconds[index(second)];
         entry.arrivals += single(delta.arrivals);
-        entry.answered += single(delta.answered);
+        entry.completed += single(delta.completed);
         entry.waited += single(delta.waited);
         entry.served += single(delta.served);
         entry.covered += single(covered);
@@ -212,7 +211,7 @@ impl Ledger {
             let told = second.told();
             if told > 0.0 {
                 sum.arrivals += f64::from(second.arrivals);
-                sum.answered += f64::from(second.answered);
+                sum.completed += f64::from(second.completed);
                 sum.waited += f64::from(second.waited);
                 sum.served += f64::from(second.served);
                 sum.seconds += told;
@@ -265,7 +264,7 @@ impl Delta {
     fn times(self, share: f64) -> Self {
         Self {
             arrivals: self.arrivals * share,
-            answered: self.answered * share,
+            completed: self.completed * share,
             waited: self.waited * share,
             served: self.served * share,
         }
@@ -319,14 +318,14 @@ mod tests {
 
     #[test]
     fn pods_that_have_not_told_yet_are_taken_to_be_like_the_others() {
-        let mut ledger = Ledger::default();
-        ledger.expect(4);
+        let mut second_buckets = SecondBuckets::default();
+        second_buckets.expect(4);
         let mut places = [0; 4];
         for second in 0..10 {
             for (pod, place) in places.iter_mut().enumerate() {
                 let told = second * 1000 + 900 + pod as u64;
                 if second < 9 || pod < 2 {
-                    ledger.add(
+                    second_buckets.add(
                         at(told.saturating_sub(1000)),
                         at(told),
                         place,
@@ -336,24 +335,24 @@ mod tests {
                 }
             }
         }
-        let last = ledger.window(2);
+        let last = second_buckets.window(2);
         assert!((last.seconds - 1.5).abs() < 1e-6, "{last:?}");
         assert!((last.rate() - 20.0).abs() < 1e-6, "{last:?}");
     }
 
     #[test]
     fn a_reading_a_little_early_or_late_fills_no_second_twice() {
-        let mut ledger = Ledger::default();
-        ledger.expect(1);
+        let mut second_buckets = SecondBuckets::default();
+        second_buckets.expect(1);
         let mut place = 0;
         let mut before = 500;
         // Middles on either side of a second's edge, in turn.
         for step in 1..60_u64 {
             let now = 500 + step * 1000 + if step % 2 == 0 { 20 } else { 0 };
-            ledger.add(at(before), at(now), &mut place, arrived(3.0), true);
+            second_buckets.add(at(before), at(now), &mut place, arrived(3.0), true);
             before = now;
         }
-        let whole: Vec<f64> = ledger.arrivals(50).flatten().collect();
+        let whole: Vec<f64> = second_buckets.arrivals(50).flatten().collect();
         assert_eq!(whole.len(), 50);
         assert!(
             whole.iter().all(|count| (2.9..3.4).contains(count)),
@@ -363,30 +362,30 @@ mod tests {
 
     #[test]
     fn what_came_in_during_a_gap_is_no_burst() {
-        let mut ledger = Ledger::default();
-        ledger.expect(1);
+        let mut second_buckets = SecondBuckets::default();
+        second_buckets.expect(1);
         let mut place = 0;
-        ledger.add(at(0), at(1000), &mut place, arrived(10.0), true);
-        ledger.add(at(1000), at(101_000), &mut place, arrived(1000.0), true);
-        assert!((ledger.window(2).rate() - 10.0).abs() < 0.1);
-        assert!((ledger.window(60).rate() - 10.0).abs() < 0.1);
-        assert!((ledger.window(300).arrivals - 1010.0).abs() < 0.1);
+        second_buckets.add(at(0), at(1000), &mut place, arrived(10.0), true);
+        second_buckets.add(at(1000), at(101_000), &mut place, arrived(1000.0), true);
+        assert!((second_buckets.window(2).rate() - 10.0).abs() < 0.1);
+        assert!((second_buckets.window(60).rate() - 10.0).abs() < 0.1);
+        assert!((second_buckets.window(300).arrivals - 1010.0).abs() < 0.1);
     }
 
     #[test]
     fn a_day_without_a_word_costs_no_more_than_the_ring() {
-        let mut ledger = Ledger::default();
-        ledger.expect(1);
+        let mut second_buckets = SecondBuckets::default();
+        second_buckets.expect(1);
         let mut place = 0;
-        ledger.add(at(0), at(1000), &mut place, arrived(10.0), true);
-        ledger.add(
+        second_buckets.add(at(0), at(1000), &mut place, arrived(10.0), true);
+        second_buckets.add(
             at(1000),
             at(86_400_000),
             &mut place,
             arrived(864_000.0),
             true,
         );
-        assert!((ledger.window(60).rate() - 10.0).abs() < 0.1);
-        assert_eq!(ledger.window(300).seconds, 300.0);
+        assert!((second_buckets.window(60).rate() - 10.0).abs() < 0.1);
+        assert_eq!(second_buckets.window(300).seconds, 300.0);
     }
 }

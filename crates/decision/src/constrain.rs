@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use crate::behavior::{Behavior, Select};
+use crate::behavior::{Behavior, SelectPolicy};
 use crate::conditions::{Condition, Reason};
 use crate::decision::{Hold, Outcome};
-use crate::limits::Cap;
+use crate::limits::Limit;
 use crate::pass::Pass;
-use crate::policy::{Direction, Manner, Mode, QUORUM};
+use crate::policy::{Direction, HpaCompatibility, Mode, QUORUM};
 use crate::step::Step;
 
 impl Pass<'_> {
     /// Never down while too few of the pods report.
     pub(crate) fn demand_quorum(&mut self, current: u32, proposed: u32) -> u32 {
-        if self.scaler.policy.manner == Manner::Hpa || proposed >= current {
+        if self.scaler.policy.hpa_compatibility == HpaCompatibility::Exact || proposed >= current {
             return proposed;
         }
         match self.quorum {
@@ -28,7 +28,7 @@ impl Pass<'_> {
     /// The queue model's own hold is in the proposal; only a window upwards, if the user gives one, comes on top.
     pub(crate) fn stabilize_model(&mut self, current: u32, proposed: u32) -> u32 {
         let behavior = self.scaler.policy.behavior.as_ref();
-        let window = behavior.and_then(|behavior| behavior.up.window);
+        let window = behavior.and_then(|behavior| behavior.scale_up.stabilization_window);
         if let (Some(window), Some(behavior)) = (window, &self.scaler.policy.behavior)
             && !window.is_zero()
         {
@@ -62,12 +62,12 @@ impl Pass<'_> {
     }
 
     pub(crate) fn stabilize(&mut self, current: u32, proposed: u32) -> u32 {
-        let flag = self.scaler.policy.flags.downscale_stabilization;
+        let flag = self.scaler.policy.hpa_flags.downscale_stabilization;
         let recommendations = &mut self.scaler.recommendations;
         let stabilized = match &self.scaler.policy.behavior {
             None => recommendations.highest(self.now, flag, proposed),
             Some(behavior) => {
-                let down = behavior.down.window.unwrap_or(flag);
+                let down = behavior.scale_down.stabilization_window.unwrap_or(flag);
                 recommendations.between(self.now, behavior, down, current, proposed)
             }
         };
@@ -83,17 +83,17 @@ impl Pass<'_> {
     }
 
     fn tell_stabilized(&mut self, current: u32, proposed: u32, to: u32) -> u32 {
-        let flag = self.scaler.policy.flags.downscale_stabilization;
+        let flag = self.scaler.policy.hpa_flags.downscale_stabilization;
         let (reason, window) = match &self.scaler.policy.behavior {
             // The HPA's older path says so whichever way it went.
             None => (Reason::ScaleDownStabilized, flag),
             Some(behavior) if proposed >= current => (
                 Reason::ScaleUpStabilized,
-                behavior.up.window.unwrap_or_default(),
+                behavior.scale_up.stabilization_window.unwrap_or_default(),
             ),
             Some(behavior) => (
                 Reason::ScaleDownStabilized,
-                behavior.down.window.unwrap_or(flag),
+                behavior.scale_down.stabilization_window.unwrap_or(flag),
             ),
         };
         let step = Step::Stabilized {
@@ -111,7 +111,7 @@ impl Pass<'_> {
         let policy = &self.scaler.policy;
         let history = &self.scaler.history;
         let (allowed, cap) = match &policy.behavior {
-            None => history.limit_plain(policy.manner, bounds, current, wanted),
+            None => history.limit_plain(policy.hpa_compatibility, bounds, current, wanted),
             Some(behavior) => history.limit_by(self.now, behavior, bounds, current, wanted),
         };
         self.tell_limited(wanted, allowed, cap)
@@ -127,8 +127,8 @@ impl Pass<'_> {
             None => {
                 let (allowed, cap) = history.limit_model(self.now, current, wanted, up_to);
                 match bounds.clamp(allowed) {
-                    within if within > allowed => (within, Some(Cap::MinReplicas)),
-                    within if within < allowed => (within, Some(Cap::MaxReplicas)),
+                    within if within > allowed => (within, Some(Limit::MinReplicas)),
+                    within if within < allowed => (within, Some(Limit::MaxReplicas)),
                     within => (within, cap),
                 }
             }
@@ -136,7 +136,7 @@ impl Pass<'_> {
         self.tell_limited(wanted, allowed, cap)
     }
 
-    fn tell_limited(&mut self, wanted: u32, allowed: u32, cap: Option<Cap>) -> u32 {
+    fn tell_limited(&mut self, wanted: u32, allowed: u32, cap: Option<Limit>) -> u32 {
         let condition = &mut self.scaler.decision.conditions.scaling_limited;
         match cap {
             None => Condition::set(
@@ -187,13 +187,13 @@ impl Pass<'_> {
 
     pub(crate) fn by_mode(&mut self, outcome: Outcome) -> Outcome {
         match outcome {
-            Outcome::Scale { from, to, why } if self.scaler.policy.mode == Mode::Recommend => {
+            Outcome::Scale { from, to, reason } if self.scaler.policy.mode == Mode::Recommend => {
                 self.able(
                     true,
                     Reason::RecommendOnly,
                     format_args!("mode is Recommend: {to} would be written"),
                 );
-                Outcome::Recommend { from, to, why }
+                Outcome::Recommend { from, to, reason }
             }
             outcome => outcome,
         }
@@ -202,15 +202,19 @@ impl Pass<'_> {
 
 /// Whether a behavior limits a direction: with the queue model only policies that were written down do.
 fn limits(behavior: &Behavior, up: bool) -> bool {
-    let rules = if up { &behavior.up } else { &behavior.down };
-    !rules.policies.is_empty() || rules.select == Select::Disabled
+    let rules = if up {
+        &behavior.scale_up
+    } else {
+        &behavior.scale_down
+    };
+    !rules.policies.is_empty() || rules.select_policy == SelectPolicy::Disabled
 }
 
-fn reason_of(cap: Cap) -> Reason {
+fn reason_of(cap: Limit) -> Reason {
     match cap {
-        Cap::MinReplicas => Reason::TooFewReplicas,
-        Cap::MaxReplicas => Reason::TooManyReplicas,
-        Cap::ScaleUpLimit => Reason::ScaleUpLimit,
-        Cap::ScaleDownLimit => Reason::ScaleDownLimit,
+        Limit::MinReplicas => Reason::TooFewReplicas,
+        Limit::MaxReplicas => Reason::TooManyReplicas,
+        Limit::ScaleUpLimit => Reason::ScaleUpLimit,
+        Limit::ScaleDownLimit => Reason::ScaleDownLimit,
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::moment::Moment;
 use crate::reading::{Counters, ModelReading, Queue};
-use crate::tape::Tape;
+use crate::snapshot::Snapshot;
 
-use super::ledger::Delta;
+use super::second_buckets::Delta;
 
 /// The first answers of a pod are slow (caches, compilation): readings until so many have come do not count towards the
 /// service time, unless that takes longer than so many seconds.
@@ -21,7 +21,7 @@ const OWN_ANSWERS: f32 = 300.0;
 
 /// A pod's last counters, and what follows from them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trace {
+pub(crate) struct PodHistory {
     last: Option<(Moment, Counters)>,
     /// The second that its last count went into.
     pub(crate) place: u64,
@@ -43,26 +43,25 @@ pub(crate) struct Addition {
     pub(crate) from: Moment,
     pub(crate) to: Moment,
     pub(crate) delta: Delta,
-    /// Something was answered, even if the delta leaves it out of what is known of service.
+    /// Something was completed, even if the delta leaves it out of what is known of service.
     pub(crate) answers: bool,
 }
 
-impl Trace {
-    /// Its numbers, for a tape.
-    pub(crate) fn on_tape(&mut self, tape: &mut Tape) {
+impl PodHistory {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let blank = || (Moment::ORIGIN, Counters::default());
-        tape.option(&mut self.last, blank, |tape, (at, counters)| {
-            tape.moment(at);
-            counters.on_tape(tape);
+        snapshot.option(&mut self.last, blank, |snapshot, (at, counters)| {
+            snapshot.moment(at);
+            counters.visit(snapshot);
         });
-        tape.word(&mut self.place);
-        tape.option(&mut self.warm_since, || Moment::ORIGIN, Tape::moment);
-        tape.word(&mut self.answers);
-        tape.single(&mut self.own_answers);
-        tape.single(&mut self.own_service);
-        tape.single(&mut self.in_system);
-        tape.option(&mut self.queue, Queue::default, |tape, queue| {
-            queue.on_tape(tape)
+        snapshot.u64(&mut self.place);
+        snapshot.option(&mut self.warm_since, || Moment::ORIGIN, Snapshot::moment);
+        snapshot.u64(&mut self.answers);
+        snapshot.f32(&mut self.own_answers);
+        snapshot.f32(&mut self.own_service);
+        snapshot.f32(&mut self.in_system);
+        snapshot.option(&mut self.queue, Queue::default, |snapshot, queue| {
+            queue.visit(snapshot)
         });
     }
 
@@ -78,7 +77,7 @@ impl Trace {
         #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
         let in_system = self
             .queue
-            .map_or(0, |queue| queue.pending.saturating_add(queue.in_service))
+            .map_or(0, |queue| queue.waiting.saturating_add(queue.in_service))
             as f32;
         self.in_system = in_system;
         // A good page without the series of a model: it has had no request. Here, and only here, absent is zero.
@@ -91,7 +90,7 @@ impl Trace {
             (None, Some(began)) => Some((
                 began,
                 Counters {
-                    answered: Some(0),
+                    completed: Some(0),
                     ..Counters::default()
                 },
             )),
@@ -100,12 +99,12 @@ impl Trace {
         self.last = Some((taken, now));
         let (from, before) = before?;
         let mut delta = moved(&before, &now);
-        if now.answered.is_none() {
+        if now.completed.is_none() {
             // The times in a worker cover the answers that nobody counts: over the time of one they are their number.
-            let one = reading.and_then(|reading| reading.service);
-            delta.answered = one.map_or(0.0, |one| delta.served / one.as_secs_f64().max(1e-6));
+            let one = reading.and_then(|reading| reading.service_time);
+            delta.completed = one.map_or(0.0, |one| delta.served / one.as_secs_f64().max(1e-6));
         }
-        let answers = delta.answered > 0.0;
+        let answers = delta.completed > 0.0;
         if taken.since(from).as_secs_f64() > FROZEN {
             (self.warm_since, self.answers) = (None, 0);
             delta.forget_answers();
@@ -121,25 +120,25 @@ impl Trace {
 
     /// Leaves the first answers out of what is known of service.
     fn warm_up(&mut self, taken: Moment, delta: &mut Delta) {
-        if delta.answered <= 0.0 {
+        if delta.completed <= 0.0 {
             return;
         }
         let since = *self.warm_since.get_or_insert(taken);
         let few = self.answers < COLD_ANSWERS;
         self.answers = self
             .answers
-            .saturating_add(super::queueing::whole(delta.answered).into());
+            .saturating_add(super::queueing::whole(delta.completed).into());
         if few && taken.since(since).as_secs_f64() < COLD_SECONDS {
             delta.forget_answers();
             return;
         }
         #[expect(clippy::cast_possible_truncation, reason = "a few requests")]
-        let (answered, mean) = (
-            delta.answered as f32,
-            (delta.served / delta.answered) as f32,
+        let (completed, mean) = (
+            delta.completed as f32,
+            (delta.served / delta.completed) as f32,
         );
-        self.own_answers = (self.own_answers + answered).min(OWN_ANSWERS);
-        self.own_service += (mean - self.own_service) * (answered / self.own_answers).min(1.0);
+        self.own_answers = (self.own_answers + completed).min(OWN_ANSWERS);
+        self.own_service += (mean - self.own_service) * (completed / self.own_answers).min(1.0);
     }
 
     /// Its own service time in seconds, once that rests on enough answers.
@@ -151,27 +150,33 @@ impl Trace {
 /// From `before` to `now`. If any counter went down, all began anew, and what they show is new.
 fn moved(before: &Counters, now: &Counters) -> Delta {
     let again = now.arrivals < before.arrivals
-        || now.waited < before.waited
-        || now.sojourned < before.sojourned
-        || matches!((before.answered, now.answered), (Some(then), Some(now)) if now < then);
+        || now.total_wait < before.total_wait
+        || now.total_sojourn < before.total_sojourn
+        || matches!((before.completed, now.completed), (Some(then), Some(now)) if now < then);
     let zero = Counters {
-        answered: Some(0),
+        completed: Some(0),
         ..Counters::default()
     };
     let before = if again { &zero } else { before };
-    let answered = match (before.answered, now.answered) {
+    let completed = match (before.completed, now.completed) {
         (Some(then), Some(now)) => now - then,
         // The count of answers has only just become known, or is lost.
         _ => 0,
     };
-    let waited = now.waited.saturating_sub(before.waited).as_secs_f64();
-    let sojourned = now.sojourned.saturating_sub(before.sojourned).as_secs_f64();
+    let waited = now
+        .total_wait
+        .saturating_sub(before.total_wait)
+        .as_secs_f64();
+    let total_sojourn = now
+        .total_sojourn
+        .saturating_sub(before.total_sojourn)
+        .as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "requests between two readings")]
-    let (arrivals, answered) = ((now.arrivals - before.arrivals) as f64, answered as f64);
+    let (arrivals, completed) = ((now.arrivals - before.arrivals) as f64, completed as f64);
     Delta {
         arrivals,
-        answered,
+        completed,
         waited,
-        served: (sojourned - waited).max(0.0),
+        served: (total_sojourn - waited).max(0.0),
     }
 }

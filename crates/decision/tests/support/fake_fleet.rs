@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use pushscale_decision::{
     Conditions, Counters, Decision, Latency, ModelReading, Moment, Outcome, Phase, Pod, PodUid,
-    Policy, Queue, Reading, Scaler, Selector, ServerState, TargetFacts,
+    Policy, Queue, Reading, Scaler, Selector, ServerState, TargetState,
 };
 
 /// What the next seconds are like.
 #[derive(Clone, Debug)]
-pub struct Weather {
+pub struct Environment {
     /// Requests a second, over the whole fleet.
     pub load: f64,
     /// Seconds that a worker takes.
@@ -43,21 +43,21 @@ struct Server {
     name: String,
     number: u64,
     ready_at: u64,
-    told_ready: bool,
-    models: [Tally; 2],
+    reported_ready: bool,
+    models: [ModelQueue; 2],
 }
 
 /// What a server has counted for one model, and the queue of it.
 #[derive(Clone, Copy, Default)]
-struct Tally {
+struct ModelQueue {
     arrivals: f64,
-    answered: f64,
+    completed: f64,
     waited: f64,
-    sojourned: f64,
+    total_sojourn: f64,
     queue: f64,
 }
 
-impl Tally {
+impl ModelQueue {
     fn serve(&mut self, came: f64, service: f64, workers: f64, stuck: bool) {
         let can = if stuck { 0.0 } else { workers / service };
         let before = self.queue;
@@ -65,61 +65,66 @@ impl Tally {
         let done = (self.queue + came).min(can);
         self.queue += came - done;
         let wait = (before + self.queue) / 2.0 * service / workers;
-        self.answered += done;
+        self.completed += done;
         self.waited += done * wait;
-        self.sojourned += done * (wait + service);
+        self.total_sojourn += done * (wait + service);
     }
 
-    fn reading(&self, name: &str, (load, service): (f64, f64), weather: &Weather) -> ModelReading {
-        let busy = (load * service).min(weather.workers);
+    fn reading(
+        &self,
+        name: &str,
+        (load, service): (f64, f64),
+        environment: &Environment,
+    ) -> ModelReading {
+        let busy = (load * service).min(environment.workers);
         let queue = Queue {
-            pending: self.queue.round() as u32,
+            waiting: self.queue.round() as u32,
             in_service: if self.queue >= 1.0 {
-                weather.workers
+                environment.workers
             } else {
                 busy
             } as u32,
-            workers: weather.workers as u32 / weather.batch.0.max(1),
-            batch_size: weather.batch.0,
-            batch_delay: Duration::from_secs_f64(weather.batch.1),
+            workers: environment.workers as u32 / environment.batch.0.max(1),
+            batch_size: environment.batch.0,
+            batch_delay: Duration::from_secs_f64(environment.batch.1),
         };
         ModelReading {
             name: name.to_owned(),
-            queue_latency: Latency::from_secs_f64(self.queue * service / weather.workers),
+            queue_latency: Latency::from_secs_f64(self.queue * service / environment.workers),
             counters: Some(Counters {
                 arrivals: self.arrivals as u64,
-                refused: 0,
-                answered: (!weather.uncounted).then_some(self.answered as u64),
-                waited: Duration::from_secs_f64(self.waited),
-                sojourned: Duration::from_secs_f64(self.sojourned),
+                rejected: 0,
+                completed: (!environment.uncounted).then_some(self.completed as u64),
+                total_wait: Duration::from_secs_f64(self.waited),
+                total_sojourn: Duration::from_secs_f64(self.total_sojourn),
             }),
-            queue: (!weather.uncounted).then_some(queue),
-            service: None,
+            queue: (!environment.uncounted).then_some(queue),
+            service_time: None,
         }
     }
 }
 
 impl Server {
-    fn told(&self, weather: &Weather) -> Vec<ModelReading> {
-        let sleepy = Some(("sleepy", (weather.load, weather.service)));
-        let beside = weather.beside.map(|model| ("grumpy", model));
+    fn told(&self, environment: &Environment) -> Vec<ModelReading> {
+        let sleepy = Some(("sleepy", (environment.load, environment.service)));
+        let beside = environment.beside.map(|model| ("grumpy", model));
         let models = self.models.iter().zip([sleepy, beside]);
         models
             .filter_map(|(tally, model)| {
                 let (name, model) = model?;
-                Some(tally.reading(name, model, weather))
+                Some(tally.reading(name, model, environment))
             })
             .collect()
     }
 }
 
-/// The world of one scaler.
+/// The fleet of one scaler.
 #[derive(Clone)]
-pub struct World {
+pub struct FakeFleet {
     pub scaler: Scaler,
     pub second: u64,
     pub size: u32,
-    /// The smallest size since [`World::forget`].
+    /// The smallest size since [`FakeFleet::forget`].
     pub smallest: u32,
     /// The largest.
     pub largest: u32,
@@ -131,13 +136,13 @@ pub struct World {
     last: Decision,
 }
 
-impl World {
-    /// A world whose `size` pods have been ready for long. A new one takes `start` seconds.
+impl FakeFleet {
+    /// A fleet whose `size` pods have been ready for long. A new one takes `start` seconds.
     pub fn new(policy: Policy, size: u32, start: u64) -> Self {
         let mut scaler = Scaler::new(policy, Conditions::default());
         let facts = known(size);
         let last = scaler.decide(Moment::ORIGIN, &facts).clone();
-        let mut world = Self {
+        let mut fleet = Self {
             scaler: Scaler::new(last_policy(&scaler), Conditions::default()),
             second: 1000,
             size,
@@ -150,8 +155,8 @@ impl World {
             surged: 0,
             last,
         };
-        world.order(size, true);
-        world
+        fleet.order(size, true);
+        fleet
     }
 
     pub fn last(&self) -> &Decision {
@@ -168,7 +173,7 @@ impl World {
         let conditions = self.scaler.conditions().clone();
         self.scaler = Scaler::new(last_policy(&self.scaler), conditions);
         for server in &mut self.servers {
-            server.told_ready = false;
+            server.reported_ready = false;
         }
     }
 
@@ -179,19 +184,19 @@ impl World {
     }
 
     /// Lets a second pass.
-    pub fn pass(&mut self, weather: &Weather) {
+    pub fn pass(&mut self, environment: &Environment) {
         self.second += 1;
         let now = Moment::from_secs(self.second);
-        self.serve(weather);
-        self.tell(now, weather);
-        self.surge(now, weather.surge);
+        self.serve(environment);
+        self.tell(now, environment);
+        self.surge(now, environment.surge);
         self.last = self.scaler.decide(now, &known(self.size)).clone();
         if let Outcome::Scale { from, to, .. } = self.last.outcome {
             assert_eq!(
                 from, self.size,
                 "a write starts from the size that is there"
             );
-            self.scaler.wrote(now, from, to);
+            self.scaler.record_scale(now, from, to);
             self.writes += 1;
             self.size = to;
             self.resize();
@@ -200,62 +205,64 @@ impl World {
         self.largest = self.largest.max(self.size);
     }
 
-    fn serve(&mut self, weather: &Weather) {
+    fn serve(&mut self, environment: &Environment) {
         let second = self.second;
         let serving = |server: &Server| server.ready_at < second;
         let count = self.servers.iter().filter(|server| serving(server)).count();
         let share = 1.0 / count.max(1) as f64;
-        let slow = weather.slow;
+        let slow = environment.slow;
         for (index, server) in self.servers.iter_mut().enumerate() {
             if !serving(server) {
                 continue;
             }
             let times = if index < slow.0 { slow.1 } else { 1.0 };
-            let models = [Some((weather.load, weather.service)), weather.beside];
+            let models = [
+                Some((environment.load, environment.service)),
+                environment.beside,
+            ];
             for (tally, model) in server.models.iter_mut().zip(models) {
                 if let Some((load, service)) = model {
                     tally.serve(
                         load * share,
                         service * times,
-                        weather.workers,
-                        weather.stuck,
+                        environment.workers,
+                        environment.stuck,
                     );
                 }
             }
         }
     }
 
-    fn tell(&mut self, now: Moment, weather: &Weather) {
+    fn tell(&mut self, now: Moment, environment: &Environment) {
         for (index, server) in self.servers.iter_mut().enumerate() {
             let uid = PodUid::from(server.name.as_str());
-            let opens = !weather.broken || server.told_ready;
+            let opens = !environment.broken || server.reported_ready;
             let ready = opens && server.ready_at < self.second;
-            server.told_ready |= ready;
+            server.reported_ready |= ready;
             let pod = Pod {
                 name: server.name.as_str().into(),
                 phase: Phase::Running,
                 ready,
-                deleting: index < weather.deleting,
+                terminating: index < environment.deleting,
             };
             self.scaler.apply_pod(now, uid.clone(), pod);
-            if !ready || index < weather.silent {
+            if !ready || index < environment.silent {
                 continue;
             }
-            let state = match weather.state {
+            let state = match environment.state {
                 Some((count, state)) if index < count => state,
                 _ => ServerState::Ready,
             };
             let reading = Reading {
-                taken: now,
                 source: server.number,
                 sequence: self.second,
                 clock: now.since_origin(),
                 fresh_for: Duration::from_secs(3),
-                leaving: false,
+                terminating: false,
                 server: state,
-                models: server.told(weather),
+                models: server.told(environment),
             };
-            self.scaler.learn(now, &uid, &reading).unwrap();
+            self.scaler.learn(now, &uid, now, &reading).unwrap();
         }
     }
 
@@ -270,7 +277,7 @@ impl World {
                 };
                 self.scaler.apply_pod(now, uid, pod);
             } else {
-                self.scaler.forget_pod(&uid);
+                self.scaler.remove_pod(&uid);
             }
         }
         self.surged = count;
@@ -279,7 +286,7 @@ impl World {
     fn resize(&mut self) {
         while self.servers.len() > self.size as usize {
             if let Some(server) = self.servers.pop() {
-                self.scaler.forget_pod(&PodUid::from(server.name.as_str()));
+                self.scaler.remove_pod(&PodUid::from(server.name.as_str()));
             }
         }
         let missing = self.size - self.servers.len() as u32;
@@ -293,7 +300,7 @@ impl World {
                 name: format!("pod-{:04}", self.numbers),
                 number: self.numbers,
                 ready_at: if ready { 0 } else { self.second + self.start },
-                told_ready: false,
+                reported_ready: false,
                 models: Default::default(),
             });
         }
@@ -304,8 +311,8 @@ fn last_policy(scaler: &Scaler) -> Policy {
     scaler.policy().clone()
 }
 
-fn known(replicas: u32) -> TargetFacts {
-    TargetFacts::Known {
+fn known(replicas: u32) -> TargetState {
+    TargetState::Known {
         replicas,
         selector: Selector::Usable,
     }

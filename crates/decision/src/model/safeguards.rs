@@ -6,7 +6,7 @@ use crate::latency::Latency;
 use crate::step::Step;
 
 use super::capacity::Capacity;
-use super::census::Census;
+use super::fleet_snapshot::FleetSnapshot;
 use super::plan::{Plan, PlanReason, Situation};
 use super::queueing::whole;
 use super::state::ModelState;
@@ -25,7 +25,7 @@ const LATE: Duration = Duration::from_secs(30);
 
 /// What the rails look at.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Signs {
+pub(super) struct Symptoms {
     /// The mean wait of the last ten seconds' answers, in seconds, if there were any.
     pub(super) waited: Option<f64>,
     /// Requests wait longer than the target now.
@@ -37,23 +37,25 @@ impl ModelState {
     pub(super) fn keep_safe(
         &mut self,
         situation: &Situation<'_>,
-        census: &Census,
+        fleet_snapshot: &FleetSnapshot,
         capacity: &Capacity,
-        signs: Signs,
+        symptoms: Symptoms,
         plan: &mut Plan,
         steps: &mut Vec<Step>,
     ) {
-        keep_while_waiting(situation, census, capacity, signs, plan, steps);
+        keep_while_waiting(situation, fleet_snapshot, capacity, symptoms, plan, steps);
         let current = situation.current;
         // Where those that serve are as many as are wanted, the overdue ones are a rollout's, and a larger size brings
         // more of the old version, too.
-        let overdue = census.overdue.min(current.saturating_sub(census.ready));
+        let overdue = fleet_snapshot
+            .overdue
+            .min(current.saturating_sub(fleet_snapshot.ready));
         if plan.pods > current && overdue > 0 && overdue >= current.div_ceil(2) {
             // More pods of a version that does not become ready help nobody.
             plan.pods = current;
             steps.push(Step::NotReady { overdue });
         }
-        plan.stuck = self.is_stuck(capacity, census);
+        plan.stuck = self.is_stuck(capacity, fleet_snapshot);
         match (plan.stuck, self.stuck) {
             (false, _) => self.stuck = None,
             // Once: perhaps it is the pods that are there.
@@ -65,31 +67,31 @@ impl ModelState {
                 });
             }
         }
-        self.guard(situation, census, capacity, plan, steps);
+        self.guard(situation, fleet_snapshot, capacity, plan, steps);
     }
 
-    /// Requests arrive and none is answered, though the count of answers is known.
-    fn is_stuck(&self, capacity: &Capacity, census: &Census) -> bool {
+    /// Requests arrive and none is completed, though the count of answers is known.
+    fn is_stuck(&self, capacity: &Capacity, fleet_snapshot: &FleetSnapshot) -> bool {
         let quiet = (STUCK_SERVICES * capacity.service).clamp(STUCK_SECONDS, 300.0);
-        let window = self.ledger.window(whole(quiet).into());
-        let silent = self.ledger.now().saturating_sub(self.answered_at);
-        census.counting > 0
+        let window = self.second_buckets.window(whole(quiet).into());
+        let silent = self.second_buckets.now().saturating_sub(self.completed_at);
+        fleet_snapshot.counting > 0
             && window.seconds >= TOLD * quiet
             && window.arrivals >= 1.0
             && silent >= u64::from(whole(quiet))
-            && census.in_system >= 1.0
+            && fleet_snapshot.in_system >= 1.0
     }
 
     /// With incomplete metrics the model may be blind: then the latency itself decides, slowly.
     fn guard(
         &mut self,
         situation: &Situation<'_>,
-        census: &Census,
+        fleet_snapshot: &FleetSnapshot,
         capacity: &Capacity,
         plan: &mut Plan,
         steps: &mut Vec<Step>,
     ) {
-        let wait = census.wait.unwrap_or_default();
+        let wait = fleet_snapshot.wait.unwrap_or_default();
         let blind = plan.incomplete.is_some() && plan.pods <= situation.current;
         if !blind || wait <= LATE_TIMES * capacity.target {
             self.late_since = None;
@@ -117,18 +119,18 @@ impl ModelState {
 /// Nothing that serves goes while requests wait (I2). Pods on their way may be let go: they serve nobody yet.
 fn keep_while_waiting(
     situation: &Situation<'_>,
-    census: &Census,
+    fleet_snapshot: &FleetSnapshot,
     capacity: &Capacity,
-    signs: Signs,
+    symptoms: Symptoms,
     plan: &mut Plan,
     steps: &mut Vec<Step>,
 ) {
-    let late = signs.waited.is_some_and(|wait| wait > capacity.target);
-    let unseen = signs.waited.is_none() && census.in_system > 0.0;
-    let serve = census.ready.min(situation.current);
-    if plan.pods < serve && (late || signs.waiting || unseen) {
+    let late = symptoms.waited.is_some_and(|wait| wait > capacity.target);
+    let unseen = symptoms.waited.is_none() && fleet_snapshot.in_system > 0.0;
+    let serve = fleet_snapshot.ready.min(situation.current);
+    if plan.pods < serve && (late || symptoms.waiting || unseen) {
         plan.pods = serve;
-        let wait = signs.waited.or(census.wait).unwrap_or_default();
+        let wait = symptoms.waited.or(fleet_snapshot.wait).unwrap_or_default();
         steps.push(Step::KeptWhileWaiting {
             wait: latency(wait),
             replicas: serve,

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use pushscale_decision::{
     Aggregate, Algorithm, Balancing, Behavior, Bounds, Condition, Direction, Fallback, Latency,
-    Metric, Mode, Policy, Rules, ServerState, Target,
+    Metric, Mode, Policy, ScalingRules, ServerState, TargetLatency,
 };
 
-use crate::world::{Weather, World};
+use crate::fake_fleet::{Environment, FakeFleet};
 
 /// A fleet and what happens to it.
 #[derive(Default)]
-pub struct Scene {
+pub struct Scenario {
     policy: Option<(Policy, u64, Option<u32>)>,
-    pub world: Option<World>,
+    pub fleet: Option<FakeFleet>,
     load: f64,
     service: f64,
     workers: f64,
@@ -22,28 +22,28 @@ pub struct Scene {
     beside: Option<(f64, f64)>,
 }
 
-impl Scene {
+impl Scenario {
     pub fn line(&mut self, line: &str) -> Result<(), String> {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
-        match (verb, &mut self.world) {
+        match (verb, &mut self.fleet) {
             ("policy", None) => self.policy = Some(policy(rest).ok_or("unclear policy")?),
-            ("policy", Some(world)) => {
+            ("policy", Some(fleet)) => {
                 let (policy, _, scheduled) = policy(rest).ok_or("unclear policy")?;
-                world.scaler.set_policy(policy);
-                world.scaler.set_scheduled(scheduled);
+                fleet.scaler.set_policy(policy);
+                fleet.scaler.set_scheduled_floor(scheduled);
             }
             ("pods", None) => {
                 let (policy, start, scheduled) = self.policy.clone().ok_or("no policy yet")?;
                 let size = rest.parse().map_err(|_| "how many?")?;
-                let mut world = World::new(policy, size, start);
-                world.scaler.set_scheduled(scheduled);
-                self.world = Some(world);
+                let mut fleet = FakeFleet::new(policy, size, start);
+                fleet.scaler.set_scheduled_floor(scheduled);
+                self.fleet = Some(fleet);
                 (self.service, self.workers, self.batch) = (0.1, 4.0, (1, 0.0));
             }
             ("run", Some(_)) => self.run(rest)?,
-            ("restart", Some(world)) => world.restart(),
-            ("set", Some(world)) => world.set(rest.parse().map_err(|_| "to what?")?),
-            ("expect", Some(world)) => expect(world, rest)?,
+            ("restart", Some(fleet)) => fleet.restart(),
+            ("set", Some(fleet)) => fleet.set(rest.parse().map_err(|_| "to what?")?),
+            ("expect", Some(fleet)) => expect(fleet, rest)?,
             _ => return Err("unclear line".to_owned()),
         }
         Ok(())
@@ -52,7 +52,7 @@ impl Scene {
     fn run(&mut self, rest: &str) -> Result<(), String> {
         let mut words = rest.split_whitespace();
         let span = words.next().and_then(seconds).ok_or("for how long?")?;
-        let mut weather = Weather {
+        let mut environment = Environment {
             load: 0.0,
             service: 0.0,
             workers: 0.0,
@@ -68,19 +68,21 @@ impl Scene {
             beside: self.beside,
         };
         for word in words {
-            self.word(word, &mut weather)
+            self.word(word, &mut environment)
                 .ok_or_else(|| format!("unclear word {word}"))?;
         }
-        (weather.load, weather.service, weather.workers) = (self.load, self.service, self.workers);
-        (weather.batch, weather.slow, weather.beside) = (self.batch, self.slow, self.beside);
-        let world = self.world.as_mut().ok_or("no pods yet")?;
+        (environment.load, environment.service, environment.workers) =
+            (self.load, self.service, self.workers);
+        (environment.batch, environment.slow, environment.beside) =
+            (self.batch, self.slow, self.beside);
+        let fleet = self.fleet.as_mut().ok_or("no pods yet")?;
         for _ in 0..span as u64 {
-            world.pass(&weather);
+            fleet.pass(&environment);
         }
         Ok(())
     }
 
-    fn word(&mut self, word: &str, weather: &mut Weather) -> Option<()> {
+    fn word(&mut self, word: &str, environment: &mut Environment) -> Option<()> {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         let count = || match value {
             "all" => Some(usize::MAX),
@@ -90,16 +92,16 @@ impl Scene {
             "load" => self.load = value.strip_suffix("/s")?.parse().ok()?,
             "service" => self.service = seconds(value)?,
             "workers" => self.workers = value.parse().ok()?,
-            "silent" => weather.silent = count()?,
-            "frozen" => weather.state = Some((count()?, ServerState::Frozen)),
-            "empty" => weather.state = Some((count()?, ServerState::Empty)),
-            "refused" => weather.state = Some((count()?, ServerState::Refused)),
-            "warming" => weather.state = Some((count()?, ServerState::WarmingUp)),
-            "deleting" => weather.deleting = count()?,
-            "stuck" => weather.stuck = true,
-            "broken" => weather.broken = true,
-            "surge" => weather.surge = count()?,
-            "uncounted" => weather.uncounted = true,
+            "silent" => environment.silent = count()?,
+            "frozen" => environment.state = Some((count()?, ServerState::Frozen)),
+            "empty" => environment.state = Some((count()?, ServerState::Empty)),
+            "refused" => environment.state = Some((count()?, ServerState::Refused)),
+            "warming" => environment.state = Some((count()?, ServerState::WarmingUp)),
+            "deleting" => environment.deleting = count()?,
+            "stuck" => environment.stuck = true,
+            "broken" => environment.broken = true,
+            "surge" => environment.surge = count()?,
+            "uncounted" => environment.uncounted = true,
             "batch" => {
                 let (size, delay) = value.split_once('/')?;
                 self.batch = (size.parse().ok()?, seconds(delay)?);
@@ -118,29 +120,29 @@ impl Scene {
     }
 }
 
-fn expect(world: &mut World, rest: &str) -> Result<(), String> {
+fn expect(fleet: &mut FakeFleet, rest: &str) -> Result<(), String> {
     let (words, quoted) = rest.split_once('"').unwrap_or((rest, ""));
     let told = format!(
         "size {}: {}; {}",
-        world.size,
-        world.last(),
-        world.last().freshness
+        fleet.size,
+        fleet.last(),
+        fleet.last().freshness
     );
     for word in words.split_whitespace() {
         let (key, value) = word.split_once('=').ok_or("unclear word")?;
         let good = match key {
-            "size" => within(value, world.size)?,
-            "never-below" => world.smallest >= value.parse().map_err(|_| "below what?")?,
-            "never-above" => world.largest <= value.parse().map_err(|_| "above what?")?,
-            "writes" => within(value, world.writes)?,
-            "desired" => within(value, world.last().desired().unwrap_or(0))?,
-            "condition" => condition(world, value)?,
+            "size" => within(value, fleet.size)?,
+            "never-below" => fleet.smallest >= value.parse().map_err(|_| "below what?")?,
+            "never-above" => fleet.largest <= value.parse().map_err(|_| "above what?")?,
+            "writes" => within(value, fleet.writes)?,
+            "desired" => within(value, fleet.last().desired().unwrap_or(0))?,
+            "condition" => condition(fleet, value)?,
             _ => return Err(format!("unclear word {word}")),
         };
         if !good {
             return Err(format!(
                 "{word} is not so: {} to {} in {} writes; {told}",
-                world.smallest, world.largest, world.writes
+                fleet.smallest, fleet.largest, fleet.writes
             ));
         }
     }
@@ -148,7 +150,7 @@ fn expect(world: &mut World, rest: &str) -> Result<(), String> {
     if !told.contains(quoted) {
         return Err(format!("it is not said: {told}"));
     }
-    world.forget();
+    fleet.forget();
     Ok(())
 }
 
@@ -163,9 +165,9 @@ fn within(value: &str, found: u32) -> Result<bool, String> {
     })
 }
 
-fn condition(world: &World, value: &str) -> Result<bool, String> {
+fn condition(fleet: &FakeFleet, value: &str) -> Result<bool, String> {
     let (name, expected) = value.split_once('=').ok_or("which condition?")?;
-    let conditions = world.scaler.conditions();
+    let conditions = fleet.scaler.conditions();
     let found = match name {
         "AbleToScale" => &conditions.able_to_scale,
         "ScalingActive" => &conditions.scaling_active,
@@ -191,24 +193,25 @@ fn policy(words: &str) -> Option<(Policy, u64, Option<u32>)> {
     let (mut min, mut max, mut start) = (1, 20, 60);
     let mut target = None;
     let mut scheduled = None;
-    let any = Target::new(Latency::from_nanos(1))?;
+    let any = TargetLatency::new(Latency::from_nanos(1))?;
     let mut policy = Policy::new(Bounds::new(1, 1)?, any);
     policy.algorithm = Algorithm::Model;
-    let mut metric = Metric::of_all_models(any);
+    let mut metric = Metric::for_all_models(any);
     for word in words.split_whitespace() {
         let (key, value) = word.split_once('=')?;
         match key {
             "algorithm" => policy.algorithm = (value == "ratio").then_some(Algorithm::Ratio)?,
-            "target" => target = Target::new(Latency::from_secs_f64(seconds(value)?)?),
+            "target" => target = TargetLatency::new(Latency::from_secs_f64(seconds(value)?)?),
             "min" => min = value.parse().ok()?,
             "max" => max = value.parse().ok()?,
             "start" => start = seconds(value)? as u64,
             "hold" => {
                 let behavior = policy.behavior.get_or_insert_with(|| Behavior {
-                    up: Rules::unlimited(),
-                    down: Rules::unlimited(),
+                    scale_up: ScalingRules::unlimited(),
+                    scale_down: ScalingRules::unlimited(),
                 });
-                behavior.down.window = Some(Duration::from_secs_f64(seconds(value)?));
+                behavior.scale_down.stabilization_window =
+                    Some(Duration::from_secs_f64(seconds(value)?));
             }
             "fallback" => {
                 let (after, replicas) = value.split_once('/')?;
@@ -235,7 +238,7 @@ fn policy(words: &str) -> Option<(Policy, u64, Option<u32>)> {
                 policy.balancing = (value == "least-request").then_some(Balancing::LeastRequest)?
             }
             "aggregate" => metric.aggregate = (value == "p95").then_some(Aggregate::P95)?,
-            "service" => metric.service = Some(Duration::from_secs_f64(seconds(value)?)),
+            "service" => metric.service_time = Some(Duration::from_secs_f64(seconds(value)?)),
             "workers" => metric.workers = Some(value.parse().ok()?),
             "scheduled" => scheduled = Some(value.parse().ok()?),
             _ => return None,

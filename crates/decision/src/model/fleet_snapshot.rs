@@ -1,6 +1,6 @@
 //! The pods as one model sees them at one moment.
 
-use crate::fleet::View;
+use crate::fleet::FleetPod;
 use crate::moment::Moment;
 use crate::pod::Phase;
 use crate::reading::ServerState;
@@ -13,7 +13,7 @@ const OVERDUE_MORE: f64 = 60.0;
 
 /// The pods as one model sees them. Its lists keep their memory from one decision to the next.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Census {
+pub(crate) struct FleetSnapshot {
     /// Pods that serve.
     pub(crate) ready: u32,
     /// Of these, those with a fresh reading.
@@ -41,11 +41,11 @@ pub(crate) struct Census {
     pub(crate) gauge: Option<f64>,
 }
 
-impl Census {
+impl FleetSnapshot {
     /// Counts anew.
     pub(crate) fn take<'a>(
         &mut self,
-        pods: impl Iterator<Item = View<'a>>,
+        pods: impl Iterator<Item = &'a FleetPod>,
         now: Moment,
         slot: usize,
         model: &str,
@@ -54,24 +54,24 @@ impl Census {
         self.clear();
         let (mut waits, mut waiting) = (0.0, 0.0);
         let (mut gauges, mut gauged) = (0.0, 0.0);
-        for view in pods {
-            let trace = view.traces.get(slot);
-            if let (Some(trace), Some(_)) = (trace, view.fresh(now)) {
-                self.in_system += f64::from(trace.in_system);
+        for pod in pods {
+            let history = pod.histories.get(slot);
+            if let (Some(history), Some(_)) = (history, pod.fresh(now)) {
+                self.in_system += f64::from(history.in_system);
             }
-            if view.ignored() {
+            if pod.ignored() {
                 continue;
             }
-            if !view.pod.ready {
-                self.count_start(view, now, delay);
+            if !pod.pod.ready {
+                self.count_start(pod, now, delay);
                 continue;
             }
             self.ready += 1;
-            let in_system = trace.map_or(0.0, |trace| trace.in_system);
+            let in_system = history.map_or(0.0, |history| history.in_system);
             self.own.push(in_system);
             self.services
-                .extend(trace.and_then(|trace| trace.own_service()));
-            let Some(reading) = view.fresh(now).filter(|reading| answers(reading.server)) else {
+                .extend(history.and_then(|history| history.own_service()));
+            let Some(reading) = pod.fresh(now).filter(|reading| answers(reading.server)) else {
                 continue;
             };
             self.told += 1;
@@ -82,13 +82,13 @@ impl Census {
                 waits += latency.as_secs_f64();
                 waiting += 1.0;
             }
-            if let Some(service) = found.service {
+            if let Some(service) = found.service_time {
                 gauges += service.as_secs_f64();
                 gauged += 1.0;
             }
             if found
                 .counters
-                .is_some_and(|counters| counters.answered.is_some())
+                .is_some_and(|counters| counters.completed.is_some())
             {
                 self.counting += 1;
             }
@@ -108,11 +108,11 @@ impl Census {
         self.starting.sort_unstable_by(f32::total_cmp);
     }
 
-    fn count_start(&mut self, view: View<'_>, now: Moment, delay: &StartDelay) {
-        if !matches!(view.pod.phase, Phase::Pending | Phase::Running) {
+    fn count_start(&mut self, pod: &FleetPod, now: Moment, delay: &StartDelay) {
+        if !matches!(pod.pod.phase, Phase::Pending | Phase::Running) {
             return;
         }
-        let age = now.since(view.first_seen).as_secs_f64();
+        let age = now.since(pod.first_seen).as_secs_f64();
         if age > OVERDUE * delay.seconds() + OVERDUE_MORE {
             self.overdue += 1;
             return;
@@ -154,51 +154,42 @@ fn answers(server: ServerState) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Trace;
-    use crate::pod::Pod;
+    use crate::fleet::Fleet;
+    use crate::model::PodHistory;
+    use crate::pod::{Pod, PodUid};
     use crate::reading::Reading;
     use std::time::Duration;
 
     #[test]
-    fn a_pod_that_is_ending_serves_no_one_and_what_is_in_it_is_demand() {
+    fn requests_in_a_terminating_pod_count_as_demand_but_the_pod_does_not_serve() {
         let now = Moment::from_secs(100);
         let reading = Reading {
-            taken: now,
-            source: 1,
-            sequence: 1,
-            clock: Duration::ZERO,
             fresh_for: Duration::from_secs(3),
-            leaving: false,
             server: ServerState::Ready,
-            models: Vec::new(),
+            ..Reading::blank()
         };
-        let (stays, goes) = (
-            Pod::running("stays"),
-            Pod {
-                deleting: true,
-                ..Pod::running("goes")
-            },
-        );
-        let traces = |in_system| {
-            let mut trace = Trace::default();
-            trace.in_system = in_system;
-            [trace]
+        let mut fleet = Fleet::default();
+        let mut add = |name: &str, terminating, in_system| {
+            let pod = Pod {
+                terminating,
+                ..Pod::running(name)
+            };
+            let uid = PodUid::from(name);
+            fleet.apply(Moment::ORIGIN, uid.clone(), pod);
+            let pod = fleet.learn(now, &uid, now, &reading).unwrap();
+            let mut history = PodHistory::default();
+            history.in_system = in_system;
+            pod.histories.push(history);
         };
-        let (few, many) = (traces(1.0), traces(9.0));
-        let view = |pod, traces| View {
-            pod,
-            reading: Some(&reading),
-            first_seen: Moment::ORIGIN,
-            traces,
+        add("serving", false, 1.0);
+        add("terminating", true, 9.0);
+        let mut snapshot = FleetSnapshot::default();
+        let mut take = |at| {
+            snapshot.take(fleet.pods(), at, 0, "m", &StartDelay::default());
+            (snapshot.ready, snapshot.told, snapshot.in_system)
         };
-        let mut census = Census::default();
-        let pods = [view(&stays, &few), view(&goes, &many)];
-        census.take(pods.into_iter(), now, 0, "m", &StartDelay::default());
-        assert_eq!((census.ready, census.told), (1, 1));
-        assert!((census.in_system - 10.0).abs() < 1e-9);
-        // Only until its last word is too old: then it has been answered, or lost.
-        let later = Moment::from_secs(104);
-        census.take(pods.into_iter(), later, 0, "m", &StartDelay::default());
-        assert!((census.in_system).abs() < 1e-9);
+        assert_eq!(take(now), (1, 1, 10.0));
+        // Once its last reading is stale, its requests have been completed or lost.
+        assert_eq!(take(Moment::from_secs(104)), (1, 0, 0.0));
     }
 }
