@@ -10,9 +10,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use pushscale_aggregator::{
-    Config, Event, Pending, Report, Scale, ScaleError, ScaleTarget, ScalerFacts, ScalerKey,
-    Standing, TargetRef, Trust, WatchId, World, Written,
+    Backend, Config, DeletionFacts, Event, PushSecurity, Report, Scale, ScaleError, ScaleTarget,
+    ScalerFacts, ScalerKey, TargetRef, WatchId, Written,
 };
 use pushscale_api::{PushScalerSpec, Schedules, policy_of};
 use pushscale_daemon::config::Settings;
@@ -46,7 +47,7 @@ impl ScaleTarget for Recorder {
         _: &'a TargetRef,
         from: u32,
         to: u32,
-    ) -> Pending<'a, Result<Written, ScaleError>> {
+    ) -> BoxFuture<'a, Result<Written, ScaleError>> {
         self.0.send((from, to)).ok();
         Box::pin(std::future::ready(Ok(Written::Done(scale(to)))))
     }
@@ -75,11 +76,11 @@ impl FakeCluster {
 
     /// An aggregator that has not heard of any scaler yet, nor that there is none.
     pub async fn start_unlisted(address: SocketAddr) -> Self {
-        Self::start_trusting(address, Trust::default()).await
+        Self::start_with_security(address, PushSecurity::default()).await
     }
 
     /// The same with a certificate to show, or tokens to ask for.
-    pub async fn start_trusting(address: SocketAddr, trust: Trust) -> Self {
+    pub async fn start_with_security(address: SocketAddr, push_security: PushSecurity) -> Self {
         let listen = address.to_string();
         let settings = Settings::from_pairs(
             pushscale_aggregator::PREFIX,
@@ -95,23 +96,23 @@ impl FakeCluster {
             .expect("ports are free");
         let (push, admin) = (bound.push_address(), bound.admin_address());
         let (written, writes) = mpsc::unbounded_channel();
-        let (tell, mut told) = mpsc::channel(1);
+        let (event_sender, mut event_senders) = mpsc::channel(1);
         let (reports, _nobody) = mpsc::channel::<Report>(1);
-        let world = World {
+        let backend = Backend {
             scale_target: Arc::new(Recorder(written)),
-            tell,
+            event_sender,
             reports,
-            trust,
+            push_security,
         };
         let stop = Shutdown::new();
         let stopped = stop.clone();
         let running = tokio::spawn(async move {
             bound
-                .run_in(world, stopped)
+                .run_with(backend, stopped)
                 .await
                 .expect("the aggregator runs");
         });
-        let events = told.recv().await.expect("the aggregator starts");
+        let events = event_senders.recv().await.expect("the aggregator starts");
         Self {
             push,
             admin,
@@ -164,7 +165,7 @@ impl FakeCluster {
         };
         self.tell(Event::ScalerApplied(Box::new(facts))).await;
         self.tell(Event::ScalersListed(BTreeSet::from([key]))).await;
-        self.tell(Event::RivalsListed(BTreeSet::new())).await;
+        self.tell(Event::HpasListed(BTreeSet::new())).await;
         self.set_replicas(replicas).await;
         self.tell(Event::PodsListed {
             watch: watch(),
@@ -189,14 +190,14 @@ impl FakeCluster {
             watch: watch(),
             uid: uid(name),
             pod: Pod::running(name),
-            standing: Standing::default(),
+            deletion: DeletionFacts::default(),
         })
         .await;
     }
 
     /// The pod is gone.
     pub async fn remove_pod(&self, name: &str) {
-        self.tell(Event::PodGone {
+        self.tell(Event::PodDeleted {
             watch: watch(),
             uid: uid(name),
         })

@@ -268,7 +268,7 @@ impl Aggregator {
             .env("KUBECONFIG", kubeconfig)
             .env("PUSHSCALE_AGGREGATOR_LISTEN", "127.0.0.1:0")
             .env("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", "127.0.0.1:0")
-            .env("PUSHSCALE_AGGREGATOR_NAMESPACE", &namespace.name)
+            .env("PUSHSCALE_AGGREGATOR_WATCH_NAMESPACE", &namespace.name)
             .env(
                 "PUSHSCALE_AGGREGATOR_LOG_LEVEL",
                 "info,pushscale_aggregator=debug",

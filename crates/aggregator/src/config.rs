@@ -11,60 +11,64 @@ use crate::certificates::CertificateSettings;
 /// The prefix of the aggregator's environment variables.
 pub const PREFIX: &str = "PUSHSCALE_AGGREGATOR";
 
-/// The aggregator's settings. What a scaler does is in its PushScaler and not here.
+/// The aggregator's settings. Settings of one scaler are in its PushScaler.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is logged.
+    /// The log level and format.
     pub log: LogFilter,
-    /// Where readings are taken.
+    /// The address of the push port.
     pub listen: SocketAddr,
-    /// Where `/live`, `/ready`, `/metrics`, `/debug/scalers` and the status page are served.
+    /// The address of the admin port: `/live`, `/ready`, `/metrics`, `/debug/scalers` and the status page.
     pub admin_listen: SocketAddr,
-    /// Only this namespace's PushScalers; `None`: all.
-    pub namespace: Option<String>,
-    /// Sidecars at a time; one more is told 503.
+    /// The namespace to watch; `None` watches all.
+    pub watch_namespace: Option<String>,
+    /// Maximum concurrent connections to the push port.
     pub max_connections: usize,
-    /// Connections at a time from one address. Pods of a host network share their node's.
+    /// Maximum concurrent connections from one address. Pods on the host network share their node's address.
     pub max_connections_per_address: usize,
-    /// Who may push.
+    /// How pushes are authenticated.
     pub auth: Auth,
-    /// Certificates; `None`: no TLS.
+    /// TLS certificates; `None` disables TLS.
     pub certificates: Option<CertificateSettings>,
-    /// Pods are told which of them goes first when the size shrinks.
-    pub deletion_cost: bool,
+    /// Whether the least loaded pods are marked to be deleted first at a scale-down.
+    pub pod_deletion_cost: bool,
 }
 
-/// Who may push.
+/// How pushes are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
-    /// Whoever reaches the port, for any pod: for runs on one machine.
+    /// Not at all: every client of the port can push for any pod. For use on one machine.
     None,
-    /// A pod for itself, by its service account token.
+    /// By service account tokens: a pod can only push its own readings.
     Token,
 }
 
 impl Config {
-    /// From the environment.
+    /// Reads the environment.
     ///
     /// # Errors
-    /// All mistakes at once.
+    /// All config errors at once.
     pub fn load() -> Result<Self, Vec<ConfigError>> {
         Self::from_settings(Settings::from_environment(PREFIX)?)
     }
 
-    /// From settings.
+    /// Reads the config from `settings`.
     ///
     /// # Errors
-    /// All mistakes at once.
+    /// All config errors at once.
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
         let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
-        let namespace = Some(settings.text("namespace", "")).filter(|name| !name.is_empty());
+        let watch_namespace =
+            Some(settings.text("watch_namespace", "")).filter(|name| !name.is_empty());
         let config = Self {
             log: LogFilter::from_settings(&mut settings),
             listen: settings.address("listen", any(AGGREGATOR_PUSH_PORT)),
             admin_listen: settings.address("admin_listen", any(AGGREGATOR_ADMIN_PORT)),
-            certificates: CertificateSettings::from_settings(&mut settings, namespace.as_deref()),
-            namespace,
+            certificates: CertificateSettings::from_settings(
+                &mut settings,
+                watch_namespace.as_deref(),
+            ),
+            watch_namespace,
             max_connections: settings.number("max_connections", 8192, 1, 1_000_000),
             max_connections_per_address: settings.number(
                 "max_connections_per_address",
@@ -73,7 +77,7 @@ impl Config {
                 1_000_000,
             ),
             auth: auth(&mut settings),
-            deletion_cost: on_or_off(&mut settings, "deletion_cost", true),
+            pod_deletion_cost: boolean(&mut settings, "pod_deletion_cost", true),
         };
         settings.finish(config)
     }
@@ -90,14 +94,10 @@ fn auth(settings: &mut Settings) -> Auth {
     }
 }
 
-fn on_or_off(settings: &mut Settings, key: &str, default: bool) -> bool {
-    let default = if default { "on" } else { "off" };
-    match settings.text(key, default).as_str() {
-        "on" => true,
-        "off" => false,
-        other => {
-            settings.add_error(key, format!("is {other:?}: it must be on or off"));
-            false
-        }
-    }
+fn boolean(settings: &mut Settings, key: &str, default: bool) -> bool {
+    let text = settings.text(key, if default { "true" } else { "false" });
+    text.parse().unwrap_or_else(|_| {
+        settings.add_error(key, format!("is {text:?}: it must be true or false"));
+        default
+    })
 }

@@ -1,7 +1,8 @@
-//! `controller.kubernetes.io/pod-deletion-cost`: which pods a ReplicaSet's controller is to delete first.
+//! The annotation `controller.kubernetes.io/pod-deletion-cost`, by which a ReplicaSet's controller chooses the pods to
+//! delete first.
 //!
-//! By server-side apply of this one annotation: the API server keeps whose it is, refuses to overwrite somebody else's,
-//! and takes back what is ours alone.
+//! The annotation is written by server-side apply: the API server tracks its owner, rejects overwriting another
+//! client's value, and removes only our own.
 
 use std::time::Duration;
 
@@ -13,45 +14,40 @@ use pushscale_api::names::{FIELD_MANAGER, POD_DELETION_COST};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use crate::kube_scale::said;
-use crate::scale_target::{Cost, Marked, PodName};
+use crate::kube_error;
+use crate::scale_target::{CostOwner, MarkResult, PodRef};
 
-/// Below every pod that nobody has said anything of, whose cost is 0.
-const FIRST: &str = "-1000";
+/// Below the cost of every pod without the annotation, which is 0.
+const DELETE_FIRST: &str = "-1000";
 
-/// For all pods of one step together: a smaller size may wait so long, and no longer for a hint.
+/// Timeout for all pods of one scale-down together: a hint must not delay the write longer than this.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Pods told at a time.
-const AT_ONCE: usize = 16;
+/// Maximum concurrent patches.
+const MAX_CONCURRENT_PATCHES: usize = 16;
 
 const CONFLICT: u16 = 409;
 const NOT_FOUND: u16 = 404;
 
-/// These go first.
-pub(crate) async fn put(client: &Client, namespace: &str, pods: &[PodName]) -> Marked {
-    apply_all(
-        client,
-        namespace,
-        pods,
-        &json!({ POD_DELETION_COST: FIRST }),
-    )
-    .await
+/// Marks these pods to be deleted first.
+pub(crate) async fn mark(client: &Client, namespace: &str, pods: &[PodRef]) -> MarkResult {
+    let annotations = json!({ POD_DELETION_COST: DELETE_FIRST });
+    apply_all(client, namespace, pods, &annotations).await
 }
 
-/// These go when they go.
-pub(crate) async fn take_back(client: &Client, namespace: &str, pods: &[PodName]) -> Marked {
+/// Removes our marks from these pods.
+pub(crate) async fn unmark(client: &Client, namespace: &str, pods: &[PodRef]) -> MarkResult {
     apply_all(client, namespace, pods, &json!({})).await
 }
 
-/// Who has said what this pod costs.
-pub(crate) fn whose(pod: &KubePod) -> Cost {
+/// Returns the owner of the pod's deletion cost.
+pub(crate) fn owner(pod: &KubePod) -> CostOwner {
     let annotations = pod.metadata.annotations.as_ref();
     if annotations.is_none_or(|all| !all.contains_key(POD_DELETION_COST)) {
-        return Cost::None;
+        return CostOwner::None;
     }
     let field = format!("f:{POD_DELETION_COST}");
-    let ours = pod.metadata.managed_fields.iter().flatten().any(|entry| {
+    let is_ours = pod.metadata.managed_fields.iter().flatten().any(|entry| {
         entry.manager.as_deref() == Some(FIELD_MANAGER)
             && entry.operation.as_deref() == Some("Apply")
             && entry
@@ -59,43 +55,50 @@ pub(crate) fn whose(pod: &KubePod) -> Cost {
                 .as_ref()
                 .is_some_and(|fields| !fields.0["f:metadata"]["f:annotations"][&field].is_null())
     });
-    if ours { Cost::Ours } else { Cost::Others }
+    if is_ours {
+        CostOwner::Us
+    } else {
+        CostOwner::Other
+    }
 }
 
 async fn apply_all(
     client: &Client,
     namespace: &str,
-    pods: &[PodName],
+    pods: &[PodRef],
     annotations: &Value,
-) -> Marked {
-    let by = Instant::now() + TIMEOUT;
+) -> MarkResult {
+    let deadline = Instant::now() + TIMEOUT;
     let api: Api<KubePod> = Api::namespaced(client.clone(), namespace);
-    let each: Vec<_> = pods
+    let patches: Vec<_> = pods
         .iter()
-        .map(|pod| apply(api.clone(), pod.clone(), annotations.clone(), by))
+        .map(|pod| apply(api.clone(), pod.clone(), annotations.clone(), deadline))
         .collect();
-    let outcomes: Vec<_> = stream::iter(each).buffer_unordered(AT_ONCE).collect().await;
-    let mut marked = Marked::default();
+    let outcomes: Vec<_> = stream::iter(patches)
+        .buffer_unordered(MAX_CONCURRENT_PATCHES)
+        .collect()
+        .await;
+    let mut result = MarkResult::default();
     for outcome in outcomes {
         match outcome {
-            Ok(()) => marked.told += 1,
-            Err(Problem::Held) => marked.held += 1,
-            Err(Problem::Failed(problem)) => {
-                marked.failed += 1;
-                marked.problem.get_or_insert(problem);
+            Ok(()) => result.updated += 1,
+            Err(ApplyError::Skipped) => result.skipped += 1,
+            Err(ApplyError::Failed(error)) => {
+                result.failed += 1;
+                result.error.get_or_insert(error);
             }
         }
     }
-    marked
+    result
 }
 
 async fn apply(
     api: Api<KubePod>,
-    pod: PodName,
+    pod: PodRef,
     annotations: Value,
-    by: Instant,
-) -> Result<(), Problem> {
-    // The uid: a pod of this name that was made since is another one, and none must be made by this.
+    deadline: Instant,
+) -> Result<(), ApplyError> {
+    // The uid makes the API server reject the patch if the pod was replaced, and keeps it from creating one.
     let patch = Patch::Apply(json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -106,21 +109,19 @@ async fn apply(
         },
     }));
     let params = PatchParams::apply(FIELD_MANAGER);
-    match timeout_at(by, api.patch(&pod.name, &params, &patch)).await {
-        Ok(Ok(_)) => Ok(()),
+    let error = match timeout_at(deadline, api.patch(&pod.name, &params, &patch)).await {
+        Ok(Ok(_)) => return Ok(()),
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, CONFLICT | NOT_FOUND) => {
-            Err(Problem::Held)
+            return Err(ApplyError::Skipped);
         }
-        Ok(Err(error)) => Err(Problem::Failed(format!("{}: {}", pod.name, said(&error)))),
-        Err(_) => Err(Problem::Failed(format!(
-            "{}: the API server does not answer",
-            pod.name
-        ))),
-    }
+        Ok(Err(error)) => kube_error::message(&error),
+        Err(_) => kube_error::TIMED_OUT.to_owned(),
+    };
+    Err(ApplyError::Failed(format!("{}: {error}", pod.name)))
 }
 
-enum Problem {
-    /// Somebody else's word stands, or the pod is gone.
-    Held,
+enum ApplyError {
+    /// The annotation belongs to another client, or the pod was deleted.
+    Skipped,
     Failed(String),
 }

@@ -1,7 +1,8 @@
-//! Everything that can wake the control loop.
+//! The events that wake the control loop.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use pushscale_api::recording::Recording;
@@ -11,88 +12,88 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::names::{ScalerKey, TargetRef};
-use crate::scale_target::{Cost, Scale, ScaleError, Written};
+use crate::scale_target::{CostOwner, Scale, ScaleError, Written};
 use crate::view::ScalerView;
 
-/// Everything that can wake the control loop; nothing else does but the time that a decision asked for.
+/// An event that wakes the control loop. Apart from these, only the time that a decision asked for wakes it.
 #[derive(Debug)]
 pub enum Event {
     /// A sidecar pushed a reading.
     Pushed(Box<Pushed>),
-    /// A PushScaler is new or has changed.
+    /// A PushScaler was created or changed.
     ScalerApplied(Box<ScalerFacts>),
-    /// A PushScaler is gone.
-    ScalerGone(ScalerKey),
-    /// These are all PushScalers there are: any other is gone.
+    /// A PushScaler was deleted.
+    ScalerDeleted(ScalerKey),
+    /// The complete list of PushScalers; all others were deleted.
     ScalersListed(BTreeSet<ScalerKey>),
-    /// A HorizontalPodAutoscaler is new or has changed.
-    RivalApplied(Rival),
-    /// A HorizontalPodAutoscaler is gone.
-    RivalGone(ScalerKey),
-    /// These are all HorizontalPodAutoscalers there are.
-    RivalsListed(BTreeSet<ScalerKey>),
-    /// A target's size was read, or cannot be.
+    /// A HorizontalPodAutoscaler was created or changed.
+    HpaApplied(CompetingHpa),
+    /// A HorizontalPodAutoscaler was deleted.
+    HpaDeleted(ScalerKey),
+    /// The complete list of HorizontalPodAutoscalers; all others were deleted.
+    HpasListed(BTreeSet<ScalerKey>),
+    /// A target's scale was read, or the read failed.
     TargetRead {
-        /// Whose target.
+        /// The watch of the target.
         watch: WatchId,
-        /// The size.
+        /// The scale.
         scale: Result<Scale, ScaleError>,
     },
-    /// A pod under a target's selector is new or has changed.
+    /// A pod under a target's selector was created or changed.
     PodApplied {
-        /// Whose target.
+        /// The watch of the target.
         watch: WatchId,
-        /// Which pod.
+        /// The pod's uid.
         uid: PodUid,
-        /// What Kubernetes says of it.
+        /// The pod's state.
         pod: Pod,
-        /// What decides whether it goes first.
-        standing: Standing,
+        /// Input to the deletion order.
+        deletion: DeletionFacts,
     },
-    /// A pod is gone.
-    PodGone {
-        /// Whose target.
+    /// A pod was deleted.
+    PodDeleted {
+        /// The watch of the target.
         watch: WatchId,
-        /// Which pod.
+        /// The pod's uid.
         uid: PodUid,
     },
-    /// These are all pods there are under the selector.
+    /// The complete list of pods under a target's selector; all others were deleted.
     PodsListed {
-        /// Whose target.
+        /// The watch of the target.
         watch: WatchId,
-        /// Their uids.
+        /// The pods' uids.
         uids: BTreeSet<PodUid>,
     },
-    /// The selector's pods cannot be listed.
-    PodsUnlistable {
-        /// Whose target.
+    /// The pods under a target's selector could not be listed.
+    PodListFailed {
+        /// The watch of the target.
         watch: WatchId,
-        /// What the API server said.
+        /// The API server's message.
         message: String,
     },
-    /// A write of a size has ended.
-    Wrote {
-        /// Whose target.
+    /// A write of a replica count ended.
+    WriteFinished {
+        /// The scaler that wrote.
         scaler: ScalerKey,
-        /// From this size.
+        /// The replica count before.
         from: u32,
-        /// To this one.
+        /// The replica count that was requested.
         to: u32,
-        /// How it ended.
+        /// The outcome.
         outcome: Result<Written, ScaleError>,
     },
-    /// Somebody looks at a page.
-    Asked(oneshot::Sender<Vec<ScalerView>>),
-    /// Somebody wants a scaler's last decisions with all that led to them; `None`: there is no such scaler.
-    AskedForDecisions {
-        /// Which one.
+    /// A page needs the state of all scalers.
+    ViewsRequested(oneshot::Sender<Vec<ScalerView>>),
+    /// A page needs a scaler's recorded decisions.
+    RecordingsRequested {
+        /// The scaler.
         scaler: ScalerKey,
-        /// Where to say them.
-        answer: oneshot::Sender<Option<Vec<Recording>>>,
+        /// Gets `None` if the scaler does not exist.
+        reply: oneshot::Sender<Option<Vec<Recording>>>,
     },
 }
 
-/// A reading, and where to say what became of it.
+/// A pushed reading and the channel for the loop's verdict.
 #[derive(Debug)]
 pub struct Pushed {
     /// `metadata.namespace` of the pod.
@@ -101,93 +102,93 @@ pub struct Pushed {
     pub name: String,
     /// `metadata.uid` of the pod.
     pub uid: PodUid,
-    /// When it was received.
+    /// When the push was received.
     pub received: Instant,
-    /// How long before that it was taken, and the reading with the moment left open.
-    pub reading: Untimed,
-    /// What became of it.
-    pub verdict: oneshot::Sender<Verdict>,
+    /// The reading.
+    pub reading: ReceivedReading,
+    /// Gets the verdict.
+    pub reply: oneshot::Sender<Verdict>,
 }
 
-/// A reading whose moment the loop fills in by its own clock.
+/// A reading with its age, from which the control loop computes when it was taken by its own clock.
 #[derive(Debug)]
-pub struct Untimed {
-    /// How long before it was received it was taken, as the sidecar says.
-    pub age: std::time::Duration,
-    /// The reading; its `taken` means nothing yet.
+pub struct ReceivedReading {
+    /// The reading's age when it was sent, as the sidecar reports it.
+    pub age: Duration,
+    /// The reading.
     pub reading: Reading,
 }
 
-/// What became of a reading.
+/// What the control loop did with a pushed reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// At least one scaler took it.
-    Taken,
-    /// No PushScaler's target selects a pod of this uid.
+    /// At least one scaler learned from it.
+    Accepted,
+    /// No target selects a pod with this uid.
     UnknownPod,
-    /// The uid is another pod's.
-    OtherPod {
-        /// That pod's name.
-        name: String,
+    /// The uid belongs to another pod.
+    PodMismatch {
+        /// Namespace and name of that pod.
+        pod: String,
     },
-    /// The pod pushes faster than anything could use.
-    TooSoon,
-    /// Refused for what it says.
-    Refused(Rejection),
+    /// The pod pushes too often.
+    RateLimited,
+    /// The reading itself was rejected.
+    Rejected(Rejection),
 }
 
-/// What the loop must know of a PushScaler.
+/// A PushScaler as the control loop needs it.
 #[derive(Debug)]
 pub struct ScalerFacts {
-    /// Its name.
+    /// Namespace and name.
     pub key: ScalerKey,
     /// `metadata.uid`, for events.
     pub uid: String,
     /// `metadata.generation`.
     pub generation: Option<i64>,
-    /// The object whose size it writes.
+    /// The scaled object.
     pub target: TargetRef,
-    /// Which watch reports that target and its pods: reports of an earlier one are old news.
+    /// The watch that reports the target and its pods. The loop ignores events of earlier watches.
     pub watch: WatchId,
-    /// What it asks for, or what is wrong with it.
+    /// The parsed spec, or the problems in it.
     pub policy: Result<Policy, Vec<SpecProblem>>,
-    /// The spec itself, to be recorded beside what is decided by it.
+    /// The spec, for recordings.
     pub spec: Option<Arc<PushScalerSpec>>,
-    /// Its lower limits by the clock; none where something is wrong with them.
+    /// The scheduled floors; empty if the spec has problems.
     pub schedules: Schedules,
-    /// Of its status, which survives a restart: the conditions …
+    /// The conditions in the status, which survive a restart.
     pub conditions: Conditions,
-    /// … and when its target's size was last written.
+    /// When the target's replica count was last written, from the status.
     pub last_scale_time: Option<Timestamp>,
-    /// … with the times at which conditions last changed.
+    /// The conditions' types, whether they hold, and since when, from the status.
     pub transitions: Vec<(String, bool, Timestamp)>,
 }
 
-/// What decides which pods go first when the size shrinks. No decision on the size looks at it.
+/// What determines a pod's place in the deletion order. Decisions on the replica count do not use it.
 #[derive(Clone, Debug, Default)]
-pub struct Standing {
+pub struct DeletionFacts {
     /// `metadata.creationTimestamp`.
     pub created: Option<Timestamp>,
-    /// Its controller asks which pods are to go: a ReplicaSet does, a StatefulSet does not.
-    pub asked_for: bool,
-    /// Who has said something about it.
-    pub cost: Cost,
+    /// Whether the pod's controller honours the deletion cost: a ReplicaSet does, a StatefulSet does not.
+    pub honours_cost: bool,
+    /// The owner of the deletion cost annotation.
+    pub cost_owner: CostOwner,
 }
 
-/// One watch over one target.
+/// Identifies one watch of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchId {
-    /// Whose target.
+    /// The scaler.
     pub scaler: ScalerKey,
-    /// Which of the watches that there have been for it.
+    /// Distinguishes successive watches of one scaler.
     pub number: u64,
 }
 
-/// A HorizontalPodAutoscaler and what it scales.
+/// A HorizontalPodAutoscaler and its target.
 #[derive(Debug)]
-pub struct Rival {
-    /// Its name.
+pub struct CompetingHpa {
+    /// Namespace and name.
     pub key: ScalerKey,
-    /// What it scales.
+    /// The object that it scales.
     pub target: TargetRef,
 }

@@ -1,4 +1,4 @@
-//! Takes readings: `POST /v1/readings`, capped, timed, each way to end counted.
+//! The push endpoint: `POST /v1/readings`, with limits on size and time and a counter for each outcome.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -6,243 +6,222 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, StatusCode};
 use pushscale_daemon::body::{self, BodyError};
 use pushscale_daemon::readiness::Readiness;
-use pushscale_daemon::reply::{Reply, json};
+use pushscale_daemon::reply::{Reply, json, reject};
 use pushscale_decision::Rejection;
-use pushscale_protocol::{ErrorBody, MAX_BODY_BYTES, PUSH_PATH, ParseError, Push};
+use pushscale_protocol::{MAX_BODY_BYTES, PUSH_PATH, ParseError, Push};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
+use crate::auth::{AuthError, Authenticator, Caller};
+use crate::convert::received_reading;
 use crate::event::{Event, Pushed, Verdict};
-use crate::gate::{Caller, Gate, Turned};
-use crate::metrics::{Metrics, ReadingOutcome};
-use crate::neutral::untimed;
+use crate::metrics::{Metrics, PushOutcome};
 
-/// How long a body may take. A sidecar's is there with its head.
+/// Timeout for a request body. A sidecar sends it together with the head.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the loop may take. It answers in microseconds unless it is stuck, and then nothing helps.
+/// Timeout for the loop's verdict, which takes microseconds unless the loop is stuck.
 const LOOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Takes readings for the loop.
+/// Receives pushes for the control loop.
 pub(crate) struct Ingest {
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) readiness: Readiness,
     pub(crate) metrics: Metrics,
 }
 
-/// Why a push was not taken.
-struct Refused {
+/// A push that was not accepted.
+struct PushError {
     status: StatusCode,
-    outcome: ReadingOutcome,
+    outcome: PushOutcome,
     error: String,
 }
 
 impl Ingest {
-    /// Answers one request from this address.
-    pub(crate) async fn answer(
+    /// Handles one request from `address`.
+    pub(crate) async fn handle(
         self: Arc<Self>,
-        from: IpAddr,
+        address: IpAddr,
         request: Request<Incoming>,
     ) -> Result<Reply, Infallible> {
-        let taken = self.take(from, request).await;
-        Ok(match taken {
+        Ok(match self.accept(address, request).await {
             Ok(()) => {
-                self.metrics.reading(ReadingOutcome::Taken);
+                self.metrics.push(PushOutcome::Accepted);
                 json(StatusCode::OK, Bytes::from_static(b"{}"))
             }
-            Err(refused) => {
-                self.metrics.reading(refused.outcome);
-                refused.reply()
+            Err(error) => {
+                self.metrics.push(error.outcome);
+                reject(error.status, error.error)
             }
         })
     }
 
-    async fn take(&self, from: IpAddr, request: Request<Incoming>) -> Result<(), Refused> {
+    async fn accept(&self, address: IpAddr, request: Request<Incoming>) -> Result<(), PushError> {
         if request.uri().path() != PUSH_PATH {
-            return Err(refused(
+            return Err(PushError::new(
                 StatusCode::NOT_FOUND,
-                ReadingOutcome::NotAPush,
-                format!("readings go to {PUSH_PATH}"),
+                PushOutcome::NotFound,
+                format!("not found: push readings to {PUSH_PATH}"),
             ));
         }
         if request.method() != Method::POST {
-            return Err(refused(
+            return Err(PushError::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                ReadingOutcome::NotAPush,
-                "only POST".to_owned(),
+                PushOutcome::NotFound,
+                "method not allowed: use POST",
             ));
         }
         if !self.readiness.is_ready() {
-            return Err(refused(
+            return Err(PushError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                ReadingOutcome::NotReady,
-                "not ready yet: the PushScalers are not known".to_owned(),
+                PushOutcome::NotReady,
+                "not ready: the PushScalers are not listed yet",
             ));
         }
         let caller = self
-            .gate
-            .admit(request.headers(), from)
-            .await
-            .map_err(turned)?;
-        let body = whole_body(request).await?;
+            .authenticator
+            .authenticate(request.headers(), address)
+            .await?;
+        let body = body::read(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await?;
         let received = Instant::now();
-        let push = Push::parse(&body).map_err(|error| {
-            let outcome = match error {
-                ParseError::Shape(_) => ReadingOutcome::Malformed,
-                ParseError::Version(_) => ReadingOutcome::UnknownVersion,
-                ParseError::Value { .. } => ReadingOutcome::BadValue,
-            };
-            refused(StatusCode::BAD_REQUEST, outcome, error.to_string())
-        })?;
-        if let Caller::Pod(known) = &caller
-            && (push.pod.uid != known.uid.as_str()
-                || push.pod.name != known.name
-                || push.pod.namespace != known.namespace)
-        {
-            return Err(refused(
-                StatusCode::FORBIDDEN,
-                ReadingOutcome::OtherPod,
-                format!(
-                    "the token is that of pod {}/{}: a pod reports only for itself",
-                    known.namespace, known.name
-                ),
-            ));
+        let push = Push::parse(&body)?;
+        if let Caller::Pod(pod) = &caller {
+            let pod = &pod.identity;
+            if push.pod.uid != pod.uid.as_str()
+                || push.pod.name != pod.name
+                || push.pod.namespace != pod.namespace
+            {
+                return Err(PushError::new(
+                    StatusCode::FORBIDDEN,
+                    PushOutcome::PodMismatch,
+                    format!(
+                        "the token belongs to pod {}/{}: a pod can only push its own readings",
+                        pod.namespace, pod.name
+                    ),
+                ));
+            }
         }
-        let (verdict, told) = oneshot::channel();
+        let (reply, verdict) = oneshot::channel();
         let pushed = Pushed {
             namespace: push.pod.namespace.to_string(),
             name: push.pod.name.to_string(),
             uid: push.pod.uid.to_string().into(),
             received,
-            reading: untimed(&push),
-            verdict,
+            reading: received_reading(&push),
+            reply,
         };
         self.events
             .try_send(Event::Pushed(Box::new(pushed)))
             .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => busy(),
-                mpsc::error::TrySendError::Closed(_) => stopping(),
+                mpsc::error::TrySendError::Full(_) => PushError::overloaded(),
+                mpsc::error::TrySendError::Closed(_) => PushError::shutting_down(),
             })?;
-        match timeout(LOOP_TIMEOUT, told).await {
-            Ok(Ok(verdict)) => judge(verdict),
-            Ok(Err(_)) => Err(stopping()),
-            Err(_) => Err(busy()),
+        match timeout(LOOP_TIMEOUT, verdict).await {
+            Ok(Ok(verdict)) => check(verdict),
+            Ok(Err(_)) => Err(PushError::shutting_down()),
+            Err(_) => Err(PushError::overloaded()),
         }
     }
 }
 
-async fn whole_body(request: Request<Incoming>) -> Result<Bytes, Refused> {
-    let whole = body::read(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await;
-    whole.map_err(|error| {
-        let (outcome, told) = match error {
-            BodyError::TooLarge(most) => (
-                ReadingOutcome::TooLarge,
-                format!("a push is at most {most} bytes"),
-            ),
-            BodyError::Incomplete(_) => (ReadingOutcome::Malformed, error.to_string()),
-            BodyError::Timeout(_) => (ReadingOutcome::SlowBody, error.to_string()),
-        };
-        refused(error.status(), outcome, told)
-    })
-}
-
-fn turned(why: Turned) -> Refused {
-    use ReadingOutcome as Outcome;
-    const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
-    let (status, outcome) = match why {
-        Turned::NoToken | Turned::NoClaims => (UNAUTHORIZED, Outcome::NoToken),
-        Turned::OtherAudience => (UNAUTHORIZED, Outcome::OtherAudience),
-        Turned::NotOfAPod => (UNAUTHORIZED, Outcome::TokenOfNoPod),
-        Turned::Expired => (UNAUTHORIZED, Outcome::ExpiredToken),
-        Turned::GonePod => (UNAUTHORIZED, Outcome::TokenOfGonePod),
-        Turned::Denied => (UNAUTHORIZED, Outcome::DeniedToken),
-        Turned::NotReviewed => (StatusCode::SERVICE_UNAVAILABLE, Outcome::NotReviewed),
-        Turned::TooManyDenied => (StatusCode::TOO_MANY_REQUESTS, Outcome::TooManyDenied),
-        Turned::TooFast => (StatusCode::TOO_MANY_REQUESTS, Outcome::TooSoon),
-    };
-    refused(status, outcome, why.to_string())
-}
-
-fn judge(verdict: Verdict) -> Result<(), Refused> {
+fn check(verdict: Verdict) -> Result<(), PushError> {
     Err(match verdict {
-        Verdict::Taken => return Ok(()),
-        Verdict::UnknownPod | Verdict::Refused(Rejection::UnknownPod) => refused(
+        Verdict::Accepted => return Ok(()),
+        Verdict::UnknownPod | Verdict::Rejected(Rejection::UnknownPod) => PushError::new(
             StatusCode::NOT_FOUND,
-            ReadingOutcome::UnknownPod,
-            "no PushScaler's target selects a pod of this uid".to_owned(),
+            PushOutcome::UnknownPod,
+            "unknown pod: no PushScaler's target selects a pod with this uid",
         ),
-        Verdict::OtherPod { name } => refused(
+        Verdict::PodMismatch { pod } => PushError::new(
             StatusCode::FORBIDDEN,
-            ReadingOutcome::OtherPod,
-            format!("this uid is that of pod {name}: a pod reports only for itself"),
+            PushOutcome::PodMismatch,
+            format!("the uid belongs to pod {pod}: a pod can only push its own readings"),
         ),
-        Verdict::TooSoon => refused(
-            StatusCode::TOO_MANY_REQUESTS,
-            ReadingOutcome::TooSoon,
-            "a pod pushes at most every 50 ms".to_owned(),
-        ),
-        Verdict::Refused(refusal) => {
-            let outcome = match refusal {
-                Rejection::UnknownPod => ReadingOutcome::UnknownPod,
-                Rejection::Duplicate { .. } => ReadingOutcome::Duplicate,
-                Rejection::OutOfOrder { .. } => ReadingOutcome::OutOfOrder,
-                Rejection::ClockSkew { .. } => ReadingOutcome::ImpossibleClock,
+        Verdict::RateLimited => AuthError::RateLimited.into(),
+        Verdict::Rejected(rejection) => {
+            let outcome = match rejection {
+                Rejection::UnknownPod => PushOutcome::UnknownPod,
+                Rejection::Duplicate { .. } => PushOutcome::Duplicate,
+                Rejection::OutOfOrder { .. } => PushOutcome::OutOfOrder,
+                Rejection::ClockSkew { .. } => PushOutcome::ClockSkew,
             };
-            refused(StatusCode::CONFLICT, outcome, refusal.to_string())
+            PushError::new(StatusCode::CONFLICT, outcome, rejection.to_string())
         }
     })
 }
 
-fn busy() -> Refused {
-    refused(
-        StatusCode::TOO_MANY_REQUESTS,
-        ReadingOutcome::Busy,
-        "busy: try again in a second".to_owned(),
-    )
-}
+impl PushError {
+    fn new(status: StatusCode, outcome: PushOutcome, error: impl Into<String>) -> Self {
+        Self {
+            status,
+            outcome,
+            error: error.into(),
+        }
+    }
 
-fn stopping() -> Refused {
-    refused(
-        StatusCode::SERVICE_UNAVAILABLE,
-        ReadingOutcome::NotReady,
-        "stopping".to_owned(),
-    )
-}
+    fn overloaded() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            PushOutcome::Overloaded,
+            "overloaded: retry in a second",
+        )
+    }
 
-fn refused(status: StatusCode, outcome: ReadingOutcome, error: String) -> Refused {
-    Refused {
-        status,
-        outcome,
-        error,
+    fn shutting_down() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            PushOutcome::NotReady,
+            "shutting down",
+        )
     }
 }
 
-impl Refused {
-    fn reply(self) -> Reply {
-        let body = serde_json::to_vec(&ErrorBody { error: self.error }).unwrap_or_default();
-        let mut reply = json(self.status, body);
-        if matches!(
-            self.status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        ) {
-            reply
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        if matches!(
-            self.status,
-            StatusCode::UNAUTHORIZED | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
-        ) {
-            // What is left of the body is not read.
-            reply
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        reply
+impl From<AuthError> for PushError {
+    fn from(error: AuthError) -> Self {
+        let outcome = match error {
+            AuthError::TokenMissing | AuthError::NotAServiceAccountToken => {
+                PushOutcome::TokenMissing
+            }
+            AuthError::WrongAudience => PushOutcome::WrongAudience,
+            AuthError::NotPodBound => PushOutcome::TokenNotPodBound,
+            AuthError::Expired => PushOutcome::TokenExpired,
+            AuthError::PodDeleted => PushOutcome::TokenPodDeleted,
+            AuthError::Denied => PushOutcome::TokenDenied,
+            AuthError::ReviewUnavailable => PushOutcome::ReviewUnavailable,
+            AuthError::TooManyDenials => PushOutcome::TooManyDenials,
+            AuthError::RateLimited => PushOutcome::RateLimited,
+        };
+        let status = match error {
+            AuthError::ReviewUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            AuthError::TooManyDenials | AuthError::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::UNAUTHORIZED,
+        };
+        Self::new(status, outcome, error.to_string())
+    }
+}
+
+impl From<BodyError> for PushError {
+    fn from(error: BodyError) -> Self {
+        let outcome = match error {
+            BodyError::TooLarge(_) => PushOutcome::TooLarge,
+            BodyError::Incomplete(_) => PushOutcome::InvalidBody,
+            BodyError::Timeout(_) => PushOutcome::BodyTimeout,
+        };
+        Self::new(error.status(), outcome, error.to_string())
+    }
+}
+
+impl From<ParseError> for PushError {
+    fn from(error: ParseError) -> Self {
+        let outcome = match error {
+            ParseError::Shape(_) => PushOutcome::InvalidBody,
+            ParseError::Version(_) => PushOutcome::UnsupportedVersion,
+            ParseError::Value { .. } => PushOutcome::ValueOutOfRange,
+        };
+        Self::new(StatusCode::BAD_REQUEST, outcome, error.to_string())
     }
 }

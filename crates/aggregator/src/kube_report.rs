@@ -1,4 +1,4 @@
-//! Tells Kubernetes: status and events, newest status only, a few requests at a time.
+//! Writes statuses and events to the API server: only the newest status of each scaler, and few requests at a time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,18 +15,21 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::kube_scale::said;
-use crate::metrics::Metrics;
+use crate::kube_error;
+use crate::metrics::{Metrics, WriteOutcome};
 use crate::names::ScalerKey;
 use crate::report::Report;
 
-/// Status writes under way at a time: the API server has better things to do.
-const AT_A_TIME: usize = 8;
+/// Maximum concurrent status writes, to limit the load on the API server.
+const MAX_CONCURRENT_WRITES: usize = 8;
 
-/// How long one request may take.
+/// Timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Tells until the channel closes.
+/// Maximum bytes of an event's note; the API server accepts 1024.
+const MAX_NOTE_BYTES: usize = 1000;
+
+/// Writes reports until the channel closes.
 pub(crate) async fn run(client: Client, mut reports: mpsc::Receiver<Report>, metrics: Metrics) {
     let recorder = Recorder::new(
         client.clone(),
@@ -38,7 +41,7 @@ pub(crate) async fn run(client: Client, mut reports: mpsc::Receiver<Report>, met
     let mut waiting: BTreeMap<ScalerKey, Box<PushScalerStatus>> = BTreeMap::new();
     let mut writing = FuturesUnordered::new();
     loop {
-        while writing.len() < AT_A_TIME {
+        while writing.len() < MAX_CONCURRENT_WRITES {
             let Some((scaler, status)) = waiting.pop_first() else {
                 break;
             };
@@ -49,7 +52,7 @@ pub(crate) async fn run(client: Client, mut reports: mpsc::Receiver<Report>, met
                 Some(Report::Status { scaler, status }) => {
                     waiting.insert(scaler, status);
                 }
-                Some(happened) => publish(&recorder, happened, &metrics).await,
+                Some(event) => write_event(&recorder, event, &metrics).await,
                 None => return,
             },
             Some(()) = writing.next() => {}
@@ -64,40 +67,33 @@ async fn write_status(
     metrics: &Metrics,
 ) {
     let api: Api<PushScaler> = Api::namespaced(client.clone(), &scaler.namespace);
-    // A merge patch would keep what is absent now, such as the figures of a metric that failed: so the whole
-    // status is replaced, by a JSON patch that puts it there.
+    // A merge patch would keep fields that are absent now, such as the figures of a metric that failed. A JSON patch
+    // replaces the whole status.
     let patch = json!([{ "op": "add", "path": "/status", "value": *status }]);
-    let written = match serde_json::from_value(patch) {
-        Ok(patch) => {
-            let params = PatchParams {
-                field_manager: Some(FIELD_MANAGER.to_owned()),
-                ..PatchParams::default()
-            };
-            let patch = Patch::<()>::Json(patch);
-            timeout(TIMEOUT, api.patch_status(&scaler.name, &params, &patch)).await
-        }
+    let patch = match serde_json::from_value(patch) {
+        Ok(patch) => Patch::<()>::Json(patch),
         Err(error) => {
-            tracing::error!(autoscaler = %scaler, %error, "a status cannot be written as JSON");
+            tracing::error!(autoscaler = %scaler, %error, "failed to serialize the status");
             return;
         }
     };
-    match written {
-        Ok(Ok(_)) => metrics.status_written(true),
-        // Deleted in the meantime.
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => {}
-        Ok(Err(error)) => {
-            metrics.status_written(false);
-            tracing::warn!(autoscaler = %scaler, error = said(&error), "the status was not written");
-        }
-        Err(_) => {
-            metrics.status_written(false);
-            tracing::warn!(autoscaler = %scaler, "the status was not written: no answer");
-        }
-    }
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let error = match timeout(TIMEOUT, api.patch_status(&scaler.name, &params, &patch)).await {
+        Ok(Ok(_)) => return metrics.status_written(WriteOutcome::Written),
+        // The PushScaler was deleted in the meantime.
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => return,
+        Ok(Err(error)) => kube_error::message(&error),
+        Err(_) => kube_error::TIMED_OUT.to_owned(),
+    };
+    metrics.status_written(WriteOutcome::Failed);
+    tracing::warn!(autoscaler = %scaler, error, "failed to write the status");
 }
 
-async fn publish(recorder: &Recorder, report: Report, metrics: &Metrics) {
-    let Report::Happened {
+async fn write_event(recorder: &Recorder, report: Report, metrics: &Metrics) {
+    let Report::Event {
         scaler,
         uid,
         warning,
@@ -123,23 +119,22 @@ async fn publish(recorder: &Recorder, report: Report, metrics: &Metrics) {
             EventType::Normal
         },
         reason: reason.to_owned(),
-        note: Some(cut(note)),
+        note: Some(truncate(note)),
         action,
         secondary: None,
     };
-    let published = timeout(TIMEOUT, recorder.publish(&event, &regarding)).await;
-    let good = matches!(published, Ok(Ok(())));
-    metrics.event_written(good);
-    if let Ok(Err(error)) = published {
-        tracing::warn!(autoscaler = %scaler, error = said(&error), "an event was not written");
-    }
+    let error = match timeout(TIMEOUT, recorder.publish(&event, &regarding)).await {
+        Ok(Ok(())) => return metrics.event_written(WriteOutcome::Written),
+        Ok(Err(error)) => kube_error::message(&error),
+        Err(_) => kube_error::TIMED_OUT.to_owned(),
+    };
+    metrics.event_written(WriteOutcome::Failed);
+    tracing::warn!(autoscaler = %scaler, error, "failed to write the event");
 }
 
-/// The API server takes notes of up to 1024 bytes.
-fn cut(mut note: String) -> String {
-    if note.len() > 1000 {
-        let end = (0..=1000).rev().find(|at| note.is_char_boundary(*at));
-        note.truncate(end.unwrap_or_default());
+fn truncate(mut note: String) -> String {
+    if note.len() > MAX_NOTE_BYTES {
+        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
         note.push('…');
     }
     note

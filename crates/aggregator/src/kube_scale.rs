@@ -1,59 +1,60 @@
-//! Sizes in a cluster: the `scale` subresource of any object that has one.
+//! Replica counts in a cluster, through the `scale` subresource of any object that has one.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use k8s_openapi::api::autoscaling::v1::Scale as KubeScale;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::DynamicResourceScope;
 use kube::core::gvk::GroupVersion;
 use kube::{Api, Client, Resource, discovery};
+use parking_lot::Mutex;
 use pushscale_api::names::FIELD_MANAGER;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::deletion_cost;
 use crate::names::TargetRef;
-use crate::scale_target::{Marked, Pending, PodName, Scale, ScaleError, ScaleTarget, Written};
+use crate::scale_target::{MarkResult, PodRef, Scale, ScaleError, ScaleTarget, Written};
+use crate::{deletion_cost, kube_error};
 
-/// How long the API server may take. A write in flight holds its scaler, so it must end.
+/// Timeout of one request. A scaler makes no decision while its write is in flight, so the write must end.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a JSON patch whose test fails is answered with.
+/// The status code for a JSON patch whose test fails.
 const UNPROCESSABLE: u16 = 422;
 
 /// Reads and writes scales through the API server.
-pub struct ClusterScales {
+pub struct KubeScaleTarget {
     client: Client,
-    /// `apiVersion` and `kind` to what the API server calls it: discovery takes a request of its own.
+    /// Discovered resources by `apiVersion` and `kind`. Discovery takes an additional request.
     resources: Mutex<BTreeMap<(String, String), ApiResource>>,
-    deletion_cost: bool,
+    pod_deletion_cost: bool,
 }
 
-impl ClusterScales {
-    /// Over this client.
+impl KubeScaleTarget {
+    /// Creates a scale target that uses this client and marks no pods.
     pub fn new(client: Client) -> Self {
         Self {
             client,
             resources: Mutex::default(),
-            deletion_cost: false,
+            pod_deletion_cost: false,
         }
     }
 
-    /// Whether pods are told which goes first. What was told before is taken back in any case.
+    /// Sets whether pods are marked for deletion. Existing marks are removed in any case.
     #[must_use]
-    pub fn with_deletion_cost(self, deletion_cost: bool) -> Self {
+    pub fn with_pod_deletion_cost(self, pod_deletion_cost: bool) -> Self {
         Self {
-            deletion_cost,
+            pod_deletion_cost,
             ..self
         }
     }
 
-    /// The objects of the target's kind in its namespace.
+    /// Returns a client for the target's kind in its namespace.
     ///
     /// # Errors
-    /// If the API server knows no such kind, or does not answer.
+    /// If the API server does not know the kind or does not respond.
     pub(crate) async fn api<K>(&self, target: &TargetRef) -> Result<Api<K>, ScaleError>
     where
         K: Resource<Scope = DynamicResourceScope, DynamicType = ApiResource>,
@@ -66,26 +67,25 @@ impl ClusterScales {
         ))
     }
 
-    /// The target's size now.
+    /// Reads the target's scale.
     ///
     /// # Errors
-    /// If it does not exist, has no scale, or may not be read.
+    /// If the target does not exist, has no scale, or may not be read.
     pub(crate) async fn read(&self, target: &TargetRef) -> Result<Scale, ScaleError> {
         let api = self.api::<DynamicObject>(target).await?;
-        let scale = in_time(target, api.get_scale(&target.name)).await?;
-        Ok(neutral(&scale))
+        match timeout(TIMEOUT, api.get_scale(&target.name)).await {
+            Ok(Ok(scale)) => Ok(convert(&scale)),
+            Ok(Err(error)) => Err(scale_error(target, &error)),
+            Err(_) => Err(other(target, kube_error::TIMED_OUT.to_owned())),
+        }
     }
 
     async fn resource(&self, target: &TargetRef) -> Result<ApiResource, ScaleError> {
         let key = (target.api_version.clone(), target.kind.clone());
-        let known = |resources: &Mutex<BTreeMap<_, ApiResource>>| {
-            let resources = resources.lock().unwrap_or_else(PoisonError::into_inner);
-            resources.get(&key).cloned()
-        };
-        if let Some(resource) = known(&self.resources) {
-            return Ok(resource);
+        if let Some(resource) = self.resources.lock().get(&key) {
+            return Ok(resource.clone());
         }
-        let no_kind = |message: String| ScaleError::NoKind {
+        let unknown_kind = |message: String| ScaleError::UnknownKind {
             kind: target.kind.clone(),
             api_version: target.api_version.clone(),
             message,
@@ -93,19 +93,15 @@ impl ClusterScales {
         let gvk = target
             .api_version
             .parse::<GroupVersion>()
-            .map_err(|error| no_kind(error.to_string()))?
+            .map_err(|error| unknown_kind(error.to_string()))?
             .with_kind(&target.kind);
         let found = timeout(TIMEOUT, discovery::pinned_kind(&self.client, &gvk)).await;
         let (resource, _) = match found {
             Ok(Ok(found)) => found,
-            Ok(Err(error)) => return Err(no_kind(said(&error))),
-            Err(_) => return Err(no_kind("the API server does not answer".to_owned())),
+            Ok(Err(error)) => return Err(unknown_kind(kube_error::message(&error))),
+            Err(_) => return Err(unknown_kind(kube_error::TIMED_OUT.to_owned())),
         };
-        let mut resources = self
-            .resources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        resources.insert(key, resource.clone());
+        self.resources.lock().insert(key, resource.clone());
         Ok(resource)
     }
 
@@ -116,9 +112,9 @@ impl ClusterScales {
         to: u32,
     ) -> Result<Written, ScaleError> {
         let api = self.api::<DynamicObject>(target).await?;
-        // The test makes it one step on the server: what a person sets between our decision and our write is
-        // never overwritten. A resource version would also refuse after every change of the target's status,
-        // several a second while pods start.
+        // The test makes the write atomic: a change by another client between our decision and our write is never
+        // overwritten. A resourceVersion would also conflict with every status update of the target, of which there
+        // are several per second while pods start.
         let patch = serde_json::from_value(json!([
             { "op": "test", "path": "/spec/replicas", "value": from },
             { "op": "replace", "path": "/spec/replicas", "value": to },
@@ -131,61 +127,56 @@ impl ClusterScales {
         let patch = Patch::<()>::Json(patch);
         let written = timeout(TIMEOUT, api.patch_scale(&target.name, &params, &patch)).await;
         match written {
-            Ok(Ok(scale)) => Ok(Written::Done(neutral(&scale))),
+            Ok(Ok(scale)) => Ok(Written::Done(convert(&scale))),
             Ok(Err(kube::Error::Api(status))) if status.code == UNPROCESSABLE => {
                 let now = self.read(target).await?;
                 if now.replicas == from {
-                    // Not our test, then: the server refuses the new size itself.
+                    // Our test passed, so the API server rejects the new replica count.
                     return Err(other(target, status.message));
                 }
-                Ok(Written::Moved(now))
+                Ok(Written::Conflict(now))
             }
-            Ok(Err(error)) => Err(told(target, &error)),
-            Err(_) => Err(other(target, "the API server does not answer".to_owned())),
+            Ok(Err(error)) => Err(scale_error(target, &error)),
+            Err(_) => Err(other(target, kube_error::TIMED_OUT.to_owned())),
         }
     }
 }
 
-impl ScaleTarget for ClusterScales {
+impl ScaleTarget for KubeScaleTarget {
     fn write<'a>(
         &'a self,
         target: &'a TargetRef,
         from: u32,
         to: u32,
-    ) -> Pending<'a, Result<Written, ScaleError>> {
+    ) -> BoxFuture<'a, Result<Written, ScaleError>> {
         Box::pin(self.write_if_unchanged(target, from, to))
     }
 
-    fn send_first<'a>(&'a self, target: &'a TargetRef, pods: &'a [PodName]) -> Pending<'a, Marked> {
+    fn mark_for_deletion<'a>(
+        &'a self,
+        target: &'a TargetRef,
+        pods: &'a [PodRef],
+    ) -> BoxFuture<'a, MarkResult> {
         Box::pin(async move {
-            if self.deletion_cost {
-                deletion_cost::put(&self.client, &target.namespace, pods).await
+            if self.pod_deletion_cost {
+                deletion_cost::mark(&self.client, &target.namespace, pods).await
             } else {
-                Marked::default()
+                MarkResult::default()
             }
         })
     }
 
-    fn let_stay<'a>(&'a self, target: &'a TargetRef, pods: &'a [PodName]) -> Pending<'a, Marked> {
-        Box::pin(deletion_cost::take_back(
-            &self.client,
-            &target.namespace,
-            pods,
-        ))
+    fn unmark<'a>(
+        &'a self,
+        target: &'a TargetRef,
+        pods: &'a [PodRef],
+    ) -> BoxFuture<'a, MarkResult> {
+        Box::pin(deletion_cost::unmark(&self.client, &target.namespace, pods))
     }
 }
 
-async fn in_time<T>(
-    target: &TargetRef,
-    request: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, ScaleError> {
-    match timeout(TIMEOUT, request).await {
-        Ok(outcome) => outcome.map_err(|error| told(target, &error)),
-        Err(_) => Err(other(target, "the API server does not answer".to_owned())),
-    }
-}
-
-pub(crate) fn told(target: &TargetRef, error: &kube::Error) -> ScaleError {
+/// Converts an error of a request for this target.
+pub(crate) fn scale_error(target: &TargetRef, error: &kube::Error) -> ScaleError {
     let name = target.to_string();
     match error {
         kube::Error::Api(status) if status.code == 404 => ScaleError::NotFound {
@@ -196,7 +187,7 @@ pub(crate) fn told(target: &TargetRef, error: &kube::Error) -> ScaleError {
             target: name,
             message: status.message.clone(),
         },
-        error => other(target, said(error)),
+        error => other(target, kube_error::message(error)),
     }
 }
 
@@ -207,15 +198,7 @@ fn other(target: &TargetRef, message: String) -> ScaleError {
     }
 }
 
-/// What the API server said, without the client's wrapping.
-pub(crate) fn said(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        error => error.to_string(),
-    }
-}
-
-fn neutral(scale: &KubeScale) -> Scale {
+fn convert(scale: &KubeScale) -> Scale {
     let replicas = scale.spec.as_ref().and_then(|spec| spec.replicas);
     let selector = scale
         .status

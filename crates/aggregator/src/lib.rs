@@ -1,18 +1,19 @@
-//! Receives readings, decides, explains, and writes the replica count.
+//! Receives readings, decides on replica counts, writes them and explains them.
 
+mod auth;
 mod certificates;
 mod check;
 mod config;
 mod control_loop;
+mod convert;
 mod deletion_cost;
 mod event;
-mod gate;
 mod ingest;
+mod kube_error;
 mod kube_report;
 mod kube_scale;
 mod metrics;
 mod names;
-mod neutral;
 mod pages;
 mod report;
 mod run;
@@ -22,14 +23,16 @@ mod status_page;
 mod view;
 mod watch;
 
+pub use auth::{KubeTokenReviewer, PodIdentity, ReviewError, TokenReviewer};
 pub use certificates::{CertificateSettings, Lifetimes, SelfSigned, Source};
 pub use check::{CheckError, check};
 pub use config::{Auth, Config, PREFIX};
-pub use event::{Event, Pushed, Rival, ScalerFacts, Standing, Untimed, Verdict, WatchId};
-pub use gate::{ClusterReviews, ReviewError, Reviewed, TokenReviewer};
-pub use kube_scale::ClusterScales;
+pub use event::{
+    CompetingHpa, DeletionFacts, Event, Pushed, ReceivedReading, ScalerFacts, Verdict, WatchId,
+};
+pub use kube_scale::KubeScaleTarget;
 pub use names::{ScalerKey, TargetRef};
 pub use report::Report;
-pub use run::{Bound, RunError, Trust, World, bind};
-pub use scale_target::{Cost, Marked, Pending, PodName, Scale, ScaleError, ScaleTarget, Written};
-pub use view::{DecisionView, FigureView, Point, ScalerView, Told};
+pub use run::{Backend, Bound, PushSecurity, RunError, bind};
+pub use scale_target::{CostOwner, MarkResult, PodRef, Scale, ScaleError, ScaleTarget, Written};
+pub use view::{DecisionView, FigureView, PastDecision, Point, ScalerView};

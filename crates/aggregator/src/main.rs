@@ -1,4 +1,4 @@
-//! The aggregator: receives readings, decides, writes the scale.
+//! The aggregator: receives readings, decides on replica counts, writes them.
 
 use std::process::ExitCode;
 
@@ -6,22 +6,22 @@ use pushscale_aggregator::{Config, RunError};
 use pushscale_daemon::{exit, logging, shutdown};
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
-    if words.next().as_deref() == Some("check") {
-        return exit::report(words.try_for_each(|url| pushscale_aggregator::check(&url)));
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some("check") {
+        return exit::report(arguments.try_for_each(|url| pushscale_aggregator::check(&url)));
     }
     let config = match Config::load() {
         Ok(config) => config,
-        Err(mistakes) => return exit::config_errors(&mistakes),
+        Err(errors) => return exit::config_errors(&errors),
     };
     logging::init(&config.log);
 
     let runtime = tokio::runtime::Runtime::new();
     exit::report(runtime.map_err(RunError::from).and_then(|runtime| {
         runtime.block_on(async {
-            let stop = shutdown::on_signals()?;
+            let signals = shutdown::on_signals()?;
             let bound = pushscale_aggregator::bind(config).await?;
-            bound.run(stop).await
+            bound.run(signals).await
         })
     }))
 }

@@ -1,8 +1,8 @@
-//! What scalers and targets are called.
+//! Names of scalers and targets.
 
 use std::fmt;
 
-/// A PushScaler's namespace and name.
+/// The namespace and name of a PushScaler or HorizontalPodAutoscaler.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScalerKey {
     /// `metadata.namespace`.
@@ -17,21 +17,21 @@ impl fmt::Display for ScalerKey {
     }
 }
 
-/// The object whose size is written.
+/// A reference to a scaled object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetRef {
     /// The scaler's namespace.
     pub namespace: String,
-    /// Such as `apps/v1`.
+    /// For example `apps/v1`.
     pub api_version: String,
-    /// Such as `Deployment`.
+    /// For example `Deployment`.
     pub kind: String,
     /// `metadata.name`.
     pub name: String,
 }
 
 impl TargetRef {
-    /// Is it the same object? Two versions of one group name the same one.
+    /// Whether both references name the same object, possibly by different versions of one API group.
     pub fn is_same_object(&self, other: &Self) -> bool {
         let group = |api_version: &str| match api_version.split_once('/') {
             Some((group, _)) => group.to_owned(),
@@ -45,7 +45,7 @@ impl TargetRef {
 }
 
 impl fmt::Display for TargetRef {
-    /// As `kubectl get hpa` writes a reference.
+    /// Writes the reference like `kubectl get hpa`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.kind, self.name)
     }

@@ -1,4 +1,4 @@
-//! `/debug/scalers` for tools, and the status page for people.
+//! `/debug/scalers` for tools and the status page for people.
 
 use std::time::Duration;
 
@@ -12,12 +12,11 @@ use tokio::time::timeout;
 use crate::event::Event;
 use crate::names::ScalerKey;
 use crate::status_page::StatusPage;
-use crate::view::ScalerView;
 
-/// How long the loop may take to answer.
+/// Timeout for the control loop's reply.
 const LOOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The aggregator's own pages. Each asks the loop: a page that nobody looks at costs nothing.
+/// The aggregator's own admin pages. Each request asks the control loop, so pages cost nothing while they are not read.
 #[derive(Debug)]
 pub(crate) struct AggregatorPages {
     pub(crate) events: mpsc::Sender<Event>,
@@ -31,14 +30,11 @@ impl Pages for AggregatorPages {
         if !matches!(path, "/" | "/debug/scalers") {
             return None;
         }
-        let Some(scalers) = self.ask().await else {
-            return Some(text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the control loop does not answer\n",
-            ));
+        let Some(scalers) = self.ask(Event::ViewsRequested).await else {
+            return Some(no_reply());
         };
         Some(if path == "/" {
-            match StatusPage::of(&scalers).render() {
+            match StatusPage::new(&scalers).render() {
                 Ok(page) => reply(StatusCode::OK, "text/html; charset=utf-8", page),
                 Err(error) => failed(&error),
             }
@@ -52,33 +48,28 @@ impl Pages for AggregatorPages {
 }
 
 impl AggregatorPages {
-    async fn ask(&self) -> Option<Vec<ScalerView>> {
-        let (answer, told) = oneshot::channel();
+    /// Sends an event and waits for the reply. `None` if the control loop does not reply in time.
+    async fn ask<T>(&self, event: impl FnOnce(oneshot::Sender<T>) -> Event) -> Option<T> {
+        let (sender, reply) = oneshot::channel();
         let asked = async {
-            self.events.send(Event::Asked(answer)).await.ok()?;
-            told.await.ok()
+            self.events.send(event(sender)).await.ok()?;
+            reply.await.ok()
         };
         timeout(LOOP_TIMEOUT, asked).await.ok().flatten()
     }
 
-    /// The last decisions with all that led to them: what `pushscale replay` reads.
+    /// The recorded decisions, in the format that `pushscale replay` reads.
     async fn decisions(&self, scaler: ScalerKey) -> Reply {
-        let (answer, told) = oneshot::channel();
         let name = scaler.to_string();
-        let asked = async {
-            let event = Event::AskedForDecisions { scaler, answer };
-            self.events.send(event).await.ok()?;
-            told.await.ok()
-        };
-        let Some(found) = timeout(LOOP_TIMEOUT, asked).await.ok().flatten() else {
-            return text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the control loop does not answer\n",
-            );
+        let Some(found) = self
+            .ask(|reply| Event::RecordingsRequested { scaler, reply })
+            .await
+        else {
+            return no_reply();
         };
         let Some(recordings) = found else {
-            let problem = format!("there is no PushScaler {name} here\n");
-            return text(StatusCode::NOT_FOUND, problem);
+            let message = format!("PushScaler {name} not found\n");
+            return text(StatusCode::NOT_FOUND, message);
         };
         let lines: Result<Vec<String>, _> = recordings.iter().map(serde_json::to_string).collect();
         match lines {
@@ -92,7 +83,7 @@ impl AggregatorPages {
     }
 }
 
-/// `/debug/scalers/{namespace}/{name}/decisions.jsonl`
+/// Parses `/debug/scalers/{namespace}/{name}/decisions.jsonl`.
 fn scaler_of(path: &str) -> Option<ScalerKey> {
     let rest = path.strip_prefix("/debug/scalers/")?;
     let (namespace, name) = rest.strip_suffix("/decisions.jsonl")?.split_once('/')?;
@@ -102,7 +93,17 @@ fn scaler_of(path: &str) -> Option<ScalerKey> {
     })
 }
 
+fn no_reply() -> Reply {
+    text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the control loop did not reply in time\n",
+    )
+}
+
 fn failed(error: &dyn std::error::Error) -> Reply {
-    tracing::error!(%error, "a page cannot be written");
-    text(StatusCode::INTERNAL_SERVER_ERROR, "see the log\n")
+    tracing::error!(%error, "failed to render a page");
+    text(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "failed to render the page: see the log\n",
+    )
 }

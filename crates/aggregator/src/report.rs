@@ -1,32 +1,32 @@
-//! What the control loop wants told to Kubernetes.
+//! What the control loop reports to Kubernetes.
 
 use pushscale_api::PushScalerStatus;
 
 use crate::names::ScalerKey;
 
-/// One thing to tell. In the demo nobody listens.
+/// A status or an event for the API server.
 #[derive(Clone, Debug)]
 pub enum Report {
-    /// The scaler's status is this now.
+    /// A scaler's new status.
     Status {
-        /// Whose.
+        /// The scaler.
         scaler: ScalerKey,
         /// The whole status.
         status: Box<PushScalerStatus>,
     },
-    /// Something happened.
-    Happened {
-        /// To whom.
+    /// An event of a scaler.
+    Event {
+        /// The scaler.
         scaler: ScalerKey,
         /// Its uid.
         uid: String,
-        /// Is it a warning?
+        /// Whether the event is a warning.
         warning: bool,
-        /// In one word.
+        /// The reason, in UpperCamelCase.
         reason: &'static str,
-        /// What was tried, in one word; Kubernetes folds events of one reason and one action into a series.
+        /// The action, in UpperCamelCase. Kubernetes combines events with the same reason and action into a series.
         action: String,
-        /// In a sentence.
+        /// The message.
         note: String,
     },
 }

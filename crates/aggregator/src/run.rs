@@ -1,4 +1,4 @@
-//! The aggregator from its first port to its last write.
+//! Binds, runs and shuts down the aggregator.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,31 +16,31 @@ use pushscale_daemon::tls::{ServerCertificate, TlsError};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::auth::{Authenticator, KubeTokenReviewer, TokenReviewer};
 use crate::certificates;
 use crate::config::{Auth, Config};
 use crate::control_loop::ControlLoop;
 use crate::event::Event;
-use crate::gate::{ClusterReviews, Gate, TokenReviewer};
 use crate::ingest::Ingest;
 use crate::kube_report;
-use crate::kube_scale::ClusterScales;
+use crate::kube_scale::KubeScaleTarget;
 use crate::metrics::Metrics;
 use crate::pages::AggregatorPages;
 use crate::report::Report;
 use crate::scale_target::ScaleTarget;
 use crate::watch;
 
-/// Events on their way to the loop. A turn takes microseconds, so a thousand waiting is a stuck loop, and the
-/// sender is better told 429 than kept waiting.
-const EVENTS_WAITING: usize = 1024;
+/// Capacity of the control loop's event queue. A turn takes microseconds, so a full queue means that the loop is stuck,
+/// and a push is better rejected with 429 than kept waiting.
+const EVENT_QUEUE: usize = 1024;
 
-/// Statuses and events on their way to the API server.
-const REPORTS_WAITING: usize = 1024;
+/// Capacity of the queue of statuses and events for the API server.
+const REPORT_QUEUE: usize = 1024;
 
-/// How long the parts may take to end.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long the tasks may take to shut down.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
-/// An aggregator whose ports are taken.
+/// An aggregator whose ports are bound.
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
@@ -48,51 +48,52 @@ pub struct Bound {
     admin: http_server::Bound,
 }
 
-/// Why an aggregator ended.
+/// Why the aggregator exited.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// A port is not to be had.
+    /// A port could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// Signals cannot be handled.
+    /// Signal handlers could not be installed.
     #[error("failed to install signal handlers")]
     Signals(#[from] std::io::Error),
-    /// There is no way to the API server.
-    #[error("failed to find the API server: run in a pod, or set KUBECONFIG")]
+    /// No cluster is configured.
+    #[error("failed to configure the Kubernetes client (run in a pod or set KUBECONFIG)")]
     Cluster(#[source] kube::Error),
-    /// TLS cannot be had.
+    /// TLS could not be set up.
     #[error("failed to set up TLS")]
     Tls(#[source] TlsError),
-    /// A part of it ended that should not have.
+    /// A task exited that should have kept running.
     #[error(transparent)]
     TaskExited(#[from] TaskExited),
 }
 
-/// Where facts come from and sizes go to, other than a cluster: the demo's processes, a test's records.
-pub struct World {
-    /// Writes sizes.
+/// What replaces the cluster in the demo and in tests.
+pub struct Backend {
+    /// Writes replica counts.
     pub scale_target: Arc<dyn ScaleTarget>,
-    /// Given the way to send events; it must tell the lists of scalers and rivals once, or nothing is decided.
-    pub tell: mpsc::Sender<mpsc::Sender<Event>>,
-    /// Takes statuses and events.
+    /// Receives the sender of events once. The control loop decides nothing until it has received
+    /// [`Event::ScalersListed`] and [`Event::HpasListed`].
+    pub event_sender: mpsc::Sender<mpsc::Sender<Event>>,
+    /// Receives statuses and events.
     pub reports: mpsc::Sender<Report>,
-    /// Who may push, and by what certificate this aggregator is known.
-    pub trust: Trust,
+    /// TLS and authentication of the push port.
+    pub push_security: PushSecurity,
 }
 
-/// Who may push, and by what certificate this aggregator is known.
+/// TLS and authentication of the push port.
 #[derive(Clone, Default)]
-pub struct Trust {
-    /// Shown to whoever pushes; `None`: pushes come over plain HTTP.
+pub struct PushSecurity {
+    /// The server certificate; `None` serves plain HTTP.
     pub certificate: Option<ServerCertificate>,
-    /// Says whose a token is; `None`: no token is asked for.
+    /// Reviews tokens; `None` accepts pushes without a token.
     pub reviewer: Option<Arc<dyn TokenReviewer>>,
 }
 
-/// Takes the aggregator's ports.
+/// Binds the aggregator's ports.
 ///
 /// # Errors
-/// If one is not to be had.
+/// If a port cannot be bound.
 pub async fn bind(config: Config) -> Result<Bound, RunError> {
     let push = http_server::bind("push", config.listen).await?;
     let admin = http_server::bind("admin", config.admin_listen).await?;
@@ -104,92 +105,99 @@ pub async fn bind(config: Config) -> Result<Bound, RunError> {
 }
 
 impl Bound {
-    /// Where readings are taken.
+    /// The address of the push port.
     pub fn push_address(&self) -> SocketAddr {
         self.push.address()
     }
 
-    /// Where the pages are.
+    /// The address of the admin port.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin.address()
     }
 
-    /// Runs against the cluster of the pod, or of KUBECONFIG, until `stop`.
+    /// Runs against the pod's own cluster, or the one in KUBECONFIG, until shutdown.
     ///
     /// # Errors
-    /// If there is no cluster, or a part ended that should not have.
-    pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
+    /// If no cluster is configured, or a task exited that should have kept running.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
         let client = Client::try_default().await.map_err(RunError::Cluster)?;
-        let scales =
-            ClusterScales::new(client.clone()).with_deletion_cost(self.config.deletion_cost);
-        let scales = Arc::new(scales);
-        let (reports, to_tell) = mpsc::channel(REPORTS_WAITING);
-        let namespace = self.config.namespace.clone();
+        let scale_target = KubeScaleTarget::new(client.clone())
+            .with_pod_deletion_cost(self.config.pod_deletion_cost);
+        let (reports, report_queue) = mpsc::channel(REPORT_QUEUE);
+        let watch_namespace = self.config.watch_namespace.clone();
         let reviewer: Option<Arc<dyn TokenReviewer>> = match self.config.auth {
-            Auth::Token => Some(Arc::new(ClusterReviews::new(client.clone()))),
+            Auth::Token => Some(Arc::new(KubeTokenReviewer::new(client.clone()))),
             Auth::None => None,
         };
         let certificates = self.config.certificates.clone();
         let certificate = certificates.as_ref().map(|_| ServerCertificate::default());
-        let trust = Trust {
+        let push_security = PushSecurity {
             certificate: certificate.clone(),
             reviewer,
         };
-        let parts = self.parts(scales, reports, trust, &stop)?;
-        let Parts {
+        let Running {
             mut tasks,
             events,
             readiness,
             metrics,
-        } = parts;
-        if let (Some(settings), Some(shown)) = (certificates, certificate) {
-            let first = readiness.latch();
-            let counts = &metrics.certificates;
-            certificates::start(&mut tasks, &client, &settings, counts, shown, first);
+        } = self.start(Arc::new(scale_target), reports, push_security, &shutdown)?;
+        if let (Some(settings), Some(certificate)) = (certificates, certificate) {
+            let issued = readiness.latch();
+            let metrics = &metrics.certificates;
+            certificates::start(&mut tasks, &client, &settings, metrics, certificate, issued);
         }
         let listed = readiness.latch();
-        watch::start(&mut tasks, &client, namespace.as_deref(), &events, listed);
-        tasks.spawn("the reports", kube_report::run(client, to_tell, metrics));
+        let namespace = watch_namespace.as_deref();
+        watch::start(&mut tasks, &client, namespace, &events, listed);
+        tasks.spawn("reports", kube_report::run(client, report_queue, metrics));
         drop(events);
-        finish(tasks, stop).await
+        finish(tasks, shutdown).await
     }
 
-    /// Runs in another world than a cluster, until `stop`.
+    /// Runs with `backend` instead of a cluster, until shutdown.
     ///
     /// # Errors
-    /// If a part ended that should not have.
-    pub async fn run_in(self, world: World, stop: Shutdown) -> Result<(), RunError> {
-        let parts = self.parts(world.scale_target, world.reports, world.trust, &stop)?;
-        world.tell.send(parts.events).await.ok();
-        finish(parts.tasks, stop).await
+    /// If a task exited that should have kept running.
+    pub async fn run_with(self, backend: Backend, shutdown: Shutdown) -> Result<(), RunError> {
+        let running = self.start(
+            backend.scale_target,
+            backend.reports,
+            backend.push_security,
+            &shutdown,
+        )?;
+        backend.event_sender.send(running.events).await.ok();
+        finish(running.tasks, shutdown).await
     }
 
-    /// Starts what is the same in every world.
-    fn parts(
+    /// Starts the tasks that do not depend on the backend.
+    fn start(
         self,
         scale_target: Arc<dyn ScaleTarget>,
         reports: mpsc::Sender<Report>,
-        trust: Trust,
-        stop: &Shutdown,
-    ) -> Result<Parts, RunError> {
+        push_security: PushSecurity,
+        shutdown: &Shutdown,
+    ) -> Result<Running, RunError> {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let readiness = Readiness::default();
-        let (events, taken) = mpsc::channel(EVENTS_WAITING);
+        let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
         let mut tasks = Tasks::default();
-        let gate = Arc::new(Gate::new(trust.reviewer, metrics.clone()));
+        let authenticator = Arc::new(Authenticator::new(push_security.reviewer, metrics.clone()));
         let control_loop = ControlLoop::new(
             scale_target,
             events.clone(),
             reports,
-            Arc::clone(&gate),
+            Arc::clone(&authenticator),
             metrics.clone(),
             readiness.latch(),
         );
-        tasks.spawn("the control loop", control_loop.run(taken, stop.clone()));
+        tasks.spawn(
+            "control loop",
+            control_loop.run(event_queue, shutdown.clone()),
+        );
 
         let ingest = Arc::new(Ingest {
-            gate,
+            authenticator,
             events: events.clone(),
             readiness: readiness.clone(),
             metrics: metrics.clone(),
@@ -199,35 +207,35 @@ impl Bound {
             connections_per_address: self.config.max_connections_per_address,
             ..Limits::default()
         };
-        let service_of = move |from| {
+        let service_for = move |address| {
             let ingest = Arc::clone(&ingest);
-            service_fn(move |request| Arc::clone(&ingest).answer(from, request))
+            service_fn(move |request| Arc::clone(&ingest).handle(address, request))
         };
-        let counts = metrics.clone();
-        let rejected = move |why| counts.connection_rejected(why);
-        let stopped = stop.clone();
-        match trust.certificate {
+        let connection_metrics = metrics.clone();
+        let rejected = move |reason| connection_metrics.connection_rejected(reason);
+        let push_shutdown = shutdown.clone();
+        match push_security.certificate {
             Some(certificate) => {
                 let tls = Tls::new(&certificate).map_err(RunError::Tls)?;
                 let serve = self
                     .push
-                    .serve_with(tls, limits, service_of, rejected, stopped);
-                tasks.spawn("the push server", serve);
+                    .serve_with(tls, limits, service_for, rejected, push_shutdown);
+                tasks.spawn("push server", serve);
             }
             None => {
-                let serve = self
-                    .push
-                    .serve_with(Plain, limits, service_of, rejected, stopped);
-                tasks.spawn("the push server", serve);
+                let serve =
+                    self.push
+                        .serve_with(Plain, limits, service_for, rejected, push_shutdown);
+                tasks.spawn("push server", serve);
             }
         }
         let pages = AggregatorPages {
             events: events.clone(),
         };
-        let pages = Admin::new(readiness.clone(), registry, pages);
-        let admin = self.admin.serve(Limits::default(), pages, stop.clone());
-        tasks.spawn("the admin server", admin);
-        Ok(Parts {
+        let admin = Admin::new(readiness.clone(), registry, pages);
+        let admin = self.admin.serve(Limits::default(), admin, shutdown.clone());
+        tasks.spawn("admin server", admin);
+        Ok(Running {
             tasks,
             events,
             readiness,
@@ -236,17 +244,17 @@ impl Bound {
     }
 }
 
-struct Parts {
+struct Running {
     tasks: Tasks,
     events: mpsc::Sender<Event>,
     readiness: Readiness,
     metrics: Metrics,
 }
 
-async fn finish(mut tasks: Tasks, stop: Shutdown) -> Result<(), RunError> {
-    // The watches know no end; what matters is that requests in hand are answered.
-    if !tasks.run_until(&stop, GRACE).await? {
-        tracing::debug!("some parts were cut off");
+async fn finish(mut tasks: Tasks, shutdown: Shutdown) -> Result<(), RunError> {
+    // Watches never end by themselves; only the in-flight requests must complete.
+    if !tasks.run_until(&shutdown, SHUTDOWN_GRACE).await? {
+        tracing::debug!("tasks aborted at shutdown");
     }
     Ok(())
 }

@@ -1,108 +1,110 @@
-//! The one way in which a size is read and written.
+//! The scalable object whose replica count the control loop writes.
 
-use std::future::Future;
-use std::pin::Pin;
-
-use thiserror::Error;
-
+use futures_util::future::BoxFuture;
 use pushscale_decision::PodUid;
+use thiserror::Error;
 
 use crate::names::TargetRef;
 
-/// A future of a trait object.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// Writes sizes. In a cluster through `/scale`; in the demo by starting and stopping processes.
+/// Writes replica counts: in a cluster through `/scale`, in the demo by starting and stopping processes.
 pub trait ScaleTarget: Send + Sync + 'static {
-    /// Makes it `to`, if and only if it is still `from`.
+    /// Sets the replica count to `to` if it is still `from`.
     fn write<'a>(
         &'a self,
         target: &'a TargetRef,
         from: u32,
         to: u32,
-    ) -> Pending<'a, Result<Written, ScaleError>>;
+    ) -> BoxFuture<'a, Result<Written, ScaleError>>;
 
-    /// Says of these pods that they are to go first when the size shrinks. Asked before the smaller size is written.
-    fn send_first<'a>(&'a self, target: &'a TargetRef, pods: &'a [PodName]) -> Pending<'a, Marked> {
+    /// Marks these pods to be deleted first at the next scale-down. Called before the lower replica count is written.
+    fn mark_for_deletion<'a>(
+        &'a self,
+        target: &'a TargetRef,
+        pods: &'a [PodRef],
+    ) -> BoxFuture<'a, MarkResult> {
         let _ = (target, pods);
-        Box::pin(std::future::ready(Marked::default()))
+        Box::pin(std::future::ready(MarkResult::default()))
     }
 
-    /// Takes that back of pods that stay.
-    fn let_stay<'a>(&'a self, target: &'a TargetRef, pods: &'a [PodName]) -> Pending<'a, Marked> {
+    /// Removes the marks of these pods.
+    fn unmark<'a>(
+        &'a self,
+        target: &'a TargetRef,
+        pods: &'a [PodRef],
+    ) -> BoxFuture<'a, MarkResult> {
         let _ = (target, pods);
-        Box::pin(std::future::ready(Marked::default()))
+        Box::pin(std::future::ready(MarkResult::default()))
     }
 }
 
-/// A pod by its name, and the uid that makes sure that it is still this one.
+/// A pod by name and uid. The uid tells it from a later pod of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodName {
+pub struct PodRef {
     /// `metadata.name`.
     pub name: String,
     /// `metadata.uid`.
     pub uid: PodUid,
 }
 
-/// Whose word on a pod's place among those that go it is.
+/// The owner of a pod's deletion cost annotation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cost {
-    /// Nobody's.
+pub enum CostOwner {
+    /// The annotation is not set.
     #[default]
     None,
-    /// Ours.
-    Ours,
-    /// Somebody else's, which is never touched.
-    Others,
+    /// Pushscale set it.
+    Us,
+    /// Another client set it. Pushscale never overwrites it.
+    Other,
 }
 
-/// How many pods were told, and how many were not.
+/// The outcome of marking or unmarking pods, as counts of pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marked {
-    /// Done.
-    pub told: usize,
-    /// Somebody else has said something of it in the meantime.
-    pub held: usize,
-    /// Not done.
+pub struct MarkResult {
+    /// Pods whose annotation was updated.
+    pub updated: usize,
+    /// Pods that were skipped: deleted, or the annotation belongs to another client by now.
+    pub skipped: usize,
+    /// Pods whose update failed.
     pub failed: usize,
-    /// Why, for one of those.
-    pub problem: Option<String>,
+    /// The error of one failed update.
+    pub error: Option<String>,
 }
 
-/// A target's size as read.
+/// The scale of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scale {
     /// `spec.replicas`.
     pub replicas: u32,
     /// `status.selector`; empty if the target has none.
     pub selector: String,
-    /// `metadata.resourceVersion` as a number, which grows with each change; 0 if it is none.
+    /// `metadata.resourceVersion` as a number, which increases with each change; 0 if it is not a number.
     pub version: u64,
 }
 
-/// How a write ended.
+/// The outcome of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It is `to` now.
+    /// The replica count was set.
     Done(Scale),
-    /// Somebody else had set another size in the meantime; this one.
-    Moved(Scale),
+    /// Another client changed the replica count first; this is the current scale.
+    Conflict(Scale),
 }
 
-/// Why a size cannot be read or written. The message names the object and ends where a next step begins.
+/// Why a scale could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ScaleError {
-    /// The API server knows no such kind.
-    #[error("there is no kind {kind} in {api_version}: {message}")]
-    NoKind {
+    /// The API server does not know the kind.
+    #[error("unknown kind {kind} in {api_version}: {message}")]
+    UnknownKind {
         /// `kind`.
         kind: String,
         /// `apiVersion`.
         api_version: String,
-        /// What the API server said.
+        /// The API server's message.
         message: String,
     },
-    /// There is no such object, or it has no scale subresource.
+    /// The object does not exist or has no scale subresource.
     #[error("{target} in namespace {namespace} does not exist or has no scale subresource")]
     NotFound {
         /// The object.
@@ -111,19 +113,19 @@ pub enum ScaleError {
         namespace: String,
     },
     /// Permission is missing.
-    #[error("{target}: not allowed: {message}")]
+    #[error("{target}: forbidden: {message}")]
     Forbidden {
         /// The object.
         target: String,
-        /// What the API server said.
+        /// The API server's message.
         message: String,
     },
-    /// Anything else.
+    /// Any other error.
     #[error("{target}: {message}")]
     Other {
         /// The object.
         target: String,
-        /// What was said.
+        /// The message.
         message: String,
     },
 }

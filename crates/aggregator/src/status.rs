@@ -1,4 +1,4 @@
-//! From a decision to `status`, and back after a restart.
+//! Converts decisions to the `status` subresource, and reads it back after a restart.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as KubeCondition, Time};
@@ -11,39 +11,38 @@ use pushscale_decision::{Condition, Conditions, Decision, Reason};
 
 use crate::names::TargetRef;
 
-/// The reason of ScalingActive=False when the spec itself is wrong, which only an object stored under an older
-/// definition can be.
+/// The reason of ScalingActive=False for an invalid spec. Only an object that was stored under an older CRD can have one.
 const INVALID_SPEC: &str = "InvalidSpec";
 
-/// What a scaler keeps for its status beside the last decision.
+/// What the status needs in addition to the last decision.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Chronicle {
-    /// When the size was last written.
+pub(crate) struct ConditionHistory {
+    /// When the replica count was last written.
     pub(crate) last_scale_time: Option<Timestamp>,
-    /// The conditions' types, whether they held, and since when.
+    /// The conditions' types, whether they hold, and since when.
     pub(crate) transitions: Vec<(String, bool, Timestamp)>,
 }
 
-/// What is found in the status after a restart.
+/// The parts of the status that survive a restart.
 #[derive(Debug, Default)]
-pub(crate) struct BeforeRestart {
+pub(crate) struct RestoredStatus {
     pub(crate) conditions: Conditions,
     pub(crate) last_scale_time: Option<Timestamp>,
     pub(crate) transitions: Vec<(String, bool, Timestamp)>,
 }
 
-/// Reads what survives a restart. Anything that is not of our making is passed over.
-pub(crate) fn before_restart(status: Option<&PushScalerStatus>) -> BeforeRestart {
+/// Restores state from the status after a restart. Unknown conditions are ignored.
+pub(crate) fn restore(status: Option<&PushScalerStatus>) -> RestoredStatus {
     let Some(status) = status else {
-        return BeforeRestart::default();
+        return RestoredStatus::default();
     };
-    let mut before = BeforeRestart {
+    let mut restored = RestoredStatus {
         last_scale_time: status.last_scale_time.as_ref().map(|time| time.0),
-        ..BeforeRestart::default()
+        ..RestoredStatus::default()
     };
     for found in &status.conditions {
         let holds = found.status == "True";
-        before
+        restored
             .transitions
             .push((found.type_.clone(), holds, found.last_transition_time.0));
         let condition = Reason::parse(&found.reason).map(|reason| Condition {
@@ -52,21 +51,21 @@ pub(crate) fn before_restart(status: Option<&PushScalerStatus>) -> BeforeRestart
             message: found.message.clone(),
         });
         match found.type_.as_str() {
-            ABLE_TO_SCALE => before.conditions.able_to_scale = condition,
-            SCALING_ACTIVE => before.conditions.scaling_active = condition,
-            SCALING_LIMITED => before.conditions.scaling_limited = condition,
-            FRESH => before.conditions.fresh = condition,
-            METRICS_INCOMPLETE => before.conditions.metrics_incomplete = condition,
-            STUCK => before.conditions.stuck = condition,
-            TARGET_REACHABLE => before.conditions.target_reachable = condition,
+            ABLE_TO_SCALE => restored.conditions.able_to_scale = condition,
+            SCALING_ACTIVE => restored.conditions.scaling_active = condition,
+            SCALING_LIMITED => restored.conditions.scaling_limited = condition,
+            FRESH => restored.conditions.fresh = condition,
+            METRICS_INCOMPLETE => restored.conditions.metrics_incomplete = condition,
+            STUCK => restored.conditions.stuck = condition,
+            TARGET_REACHABLE => restored.conditions.target_reachable = condition,
             _ => {}
         }
     }
-    before
+    restored
 }
 
-impl Chronicle {
-    /// The status after `decision`. `conditions` are newer than the decision's own where a write has ended since.
+impl ConditionHistory {
+    /// Builds the status after `decision`. `conditions` may be newer than the decision's own, if a write has ended since.
     pub(crate) fn status(
         &mut self,
         target: &TargetRef,
@@ -114,16 +113,16 @@ impl Chronicle {
         }
     }
 
-    /// The status of a scaler whose spec cannot be used.
-    pub(crate) fn invalid(
+    /// Builds the status of a scaler with an invalid spec.
+    pub(crate) fn invalid_spec_status(
         &mut self,
         target: &TargetRef,
         generation: Option<i64>,
         problems: &[SpecProblem],
         now: Timestamp,
     ) -> PushScalerStatus {
-        let sentences: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        let message = sentences.join("; ");
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let message = problems.join("; ");
         PushScalerStatus {
             observed_generation: generation,
             reference: Some(target.to_string()),
@@ -166,7 +165,8 @@ impl Chronicle {
             .collect()
     }
 
-    /// lastTransitionTime moves only when the status does, not on a new reason (the HPA's `horizontal.go`).
+    /// Builds one condition. `lastTransitionTime` changes only with the status, not with the reason (the HPA's
+    /// `horizontal.go`).
     fn condition(
         &mut self,
         kind: &str,
@@ -202,7 +202,7 @@ impl Chronicle {
     }
 }
 
-/// What a reader of the status must hear of soon: everything but figures that move with every reading.
+/// Whether the statuses differ in more than figures that change with every reading.
 pub(crate) fn differs_in_substance(old: &PushScalerStatus, new: &PushScalerStatus) -> bool {
     let substance = |status: &PushScalerStatus| {
         let conditions: Vec<_> = status

@@ -1,4 +1,4 @@
-//! The status page: HTML and SVG, no script.
+//! The status page: HTML and SVG without scripts.
 
 use std::fmt::Write as _;
 
@@ -9,26 +9,26 @@ use pushscale_decision::Latency;
 
 use crate::view::{Point, ScalerView};
 
-/// The height of the latency chart, in its own units.
+/// The height of the latency chart in SVG units.
 const LATENCY_HEIGHT: f64 = 90.0;
 
-/// The height of the replicas chart.
+/// The height of the replicas chart in SVG units.
 const REPLICAS_HEIGHT: f64 = 60.0;
 
-/// The width of both.
+/// The width of both charts in SVG units.
 const WIDTH: f64 = 600.0;
 
-/// So many past decisions are shown.
-const TOLD_SHOWN: usize = 20;
+/// Past decisions shown.
+const DECISIONS_SHOWN: usize = 20;
 
 /// The status page.
 #[derive(Template)]
 #[template(path = "status.html")]
 pub(crate) struct StatusPage {
-    scalers: Vec<Shown>,
+    scalers: Vec<ScalerSection>,
 }
 
-struct Shown {
+struct ScalerSection {
     namespace: String,
     name: String,
     target: String,
@@ -36,16 +36,16 @@ struct Shown {
     replicas: String,
     latency: String,
     reporting: String,
-    silent: bool,
+    not_reporting: bool,
     age: String,
     outcome: String,
     steps: Vec<String>,
-    conditions: Vec<ShownCondition>,
-    history: Vec<ShownDecision>,
+    conditions: Vec<ConditionRow>,
+    history: Vec<DecisionRow>,
     charts: Option<Charts>,
 }
 
-struct ShownCondition {
+struct ConditionRow {
     kind: String,
     holds: String,
     reason: String,
@@ -53,7 +53,7 @@ struct ShownCondition {
     bad: bool,
 }
 
-struct ShownDecision {
+struct DecisionRow {
     at: String,
     explanation: String,
 }
@@ -68,23 +68,23 @@ struct Charts {
 }
 
 impl StatusPage {
-    pub(crate) fn of(scalers: &[ScalerView]) -> Self {
+    pub(crate) fn new(scalers: &[ScalerView]) -> Self {
         Self {
-            scalers: scalers.iter().map(Shown::of).collect(),
+            scalers: scalers.iter().map(ScalerSection::new).collect(),
         }
     }
 }
 
-impl Shown {
-    fn of(view: &ScalerView) -> Self {
+impl ScalerSection {
+    fn new(view: &ScalerView) -> Self {
         let decision = view.decision.as_ref();
         let count = |count: Option<u32>| count.map_or("–".to_owned(), |count| count.to_string());
         let replicas = decision.map_or("–".to_owned(), |decision| {
-            let (now, then) = (decision.current_replicas, decision.desired_replicas);
-            if now == then {
-                count(now)
+            let (current, desired) = (decision.current_replicas, decision.desired_replicas);
+            if current == desired {
+                count(current)
             } else {
-                format!("{} → {}", count(now), count(then))
+                format!("{} → {}", count(current), count(desired))
             }
         });
         let figure = decision.and_then(|decision| decision.figures.first());
@@ -106,7 +106,7 @@ impl Shown {
             problems: view.problems.clone(),
             replicas,
             latency,
-            silent: reporting.contains(": "),
+            not_reporting: reporting.contains(": "),
             reporting,
             age: decision.map_or("never".to_owned(), |decision| {
                 format!("{:.1} s ago", decision.age_seconds)
@@ -117,16 +117,16 @@ impl Shown {
                 .status
                 .iter()
                 .flat_map(|status| &status.conditions)
-                .map(ShownCondition::of)
+                .map(ConditionRow::new)
                 .collect(),
             history: view
                 .history
                 .iter()
                 .rev()
-                .take(TOLD_SHOWN)
-                .map(|told| ShownDecision {
-                    at: told.at.strftime("%H:%M:%S").to_string(),
-                    explanation: told.explanation.clone(),
+                .take(DECISIONS_SHOWN)
+                .map(|decision| DecisionRow {
+                    at: decision.at.strftime("%H:%M:%S").to_string(),
+                    explanation: decision.explanation.clone(),
                 })
                 .collect(),
             charts: charts(&view.points, figure.map(|figure| figure.target_seconds)),
@@ -134,12 +134,12 @@ impl Shown {
     }
 }
 
-impl ShownCondition {
-    fn of(condition: &Condition) -> Self {
+impl ConditionRow {
+    fn new(condition: &Condition) -> Self {
         let holds = condition.status == "True";
         let bad = match condition.type_.as_str() {
             METRICS_INCOMPLETE | STUCK => holds,
-            // A bound that cuts is what bounds are for.
+            // Reaching a limit is normal operation.
             SCALING_LIMITED => false,
             _ => !holds,
         };
@@ -157,18 +157,18 @@ fn charts(points: &[Point], target: Option<f64>) -> Option<Charts> {
     let (first, last) = (points.first()?, points.last()?);
     let seconds = (last.second - first.second).max(1);
     let target = target.unwrap_or_default();
-    let most = points
+    let highest = points
         .iter()
         .filter_map(|point| point.latency_seconds)
         .fold(target, f64::max);
-    let top = (most * 1.1).max(1e-3);
+    let top = (highest * 1.1).max(1e-3);
     let replicas_top = points
         .iter()
         .filter_map(|point| point.replicas)
         .max()
         .unwrap_or(1)
         .max(1);
-    #[expect(clippy::cast_precision_loss, reason = "seconds of a page")]
+    #[expect(clippy::cast_precision_loss, reason = "at most 600 seconds")]
     let x = |point: &Point| (point.second - first.second) as f64 / seconds as f64 * WIDTH;
     let latency_y = |latency: f64| LATENCY_HEIGHT - latency / top * LATENCY_HEIGHT;
     let replicas_y = |count: u32| {
@@ -179,7 +179,7 @@ fn charts(points: &[Point], target: Option<f64>) -> Option<Charts> {
     let mut latency = String::new();
     let mut pen_down = false;
     for point in points {
-        // Where nothing is known there is no line: a gap is not a zero.
+        // A missing value is a gap in the line, not a zero.
         let Some(value) = point.latency_seconds else {
             pen_down = false;
             continue;

@@ -1,4 +1,4 @@
-//! What the pages show: a view at the edge, so that the inside can change.
+//! The data behind the pages, separate from the control loop's own state so that the latter can change.
 
 use jiff::Timestamp;
 use pushscale_api::PushScalerStatus;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::names::{ScalerKey, TargetRef};
 
-/// One scaler as `/debug/scalers` and the status page show it.
+/// One scaler, for `/debug/scalers` and the status page.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalerView {
@@ -17,17 +17,17 @@ pub struct ScalerView {
     pub name: String,
     /// Kind and name of its target.
     pub target: String,
-    /// What is wrong with its spec, if anything is.
+    /// Problems in its spec.
     pub problems: Vec<String>,
-    /// The last decision, if one was made.
+    /// The last decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionView>,
-    /// The status as last told to Kubernetes.
+    /// The status as last reported to Kubernetes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<PushScalerStatus>,
-    /// Decisions that changed something or held for a new reason, oldest first.
-    pub history: Vec<Told>,
-    /// One point a second, oldest first.
+    /// Decisions with a new outcome, oldest first.
+    pub history: Vec<PastDecision>,
+    /// One point per second, oldest first.
     pub points: Vec<Point>,
 }
 
@@ -37,13 +37,13 @@ pub struct ScalerView {
 pub struct DecisionView {
     /// How long ago it was made, in seconds.
     pub age_seconds: f64,
-    /// What was decided.
+    /// The outcome.
     pub outcome: String,
-    /// How it came about, in order.
+    /// The steps of the decision, in order.
     pub steps: Vec<String>,
-    /// Replicas in the target's spec, as found.
+    /// Replicas in the target's spec at that time.
     pub current_replicas: Option<u32>,
-    /// Replicas that it should have.
+    /// Desired replicas.
     pub desired_replicas: Option<u32>,
     /// The average of each metric.
     pub figures: Vec<FigureView>,
@@ -60,31 +60,31 @@ pub struct FigureView {
     pub model: Option<String>,
     /// The mean queue latency over the pods, in seconds.
     pub average_seconds: f64,
-    /// What it should be, in seconds.
+    /// The target latency, in seconds.
     pub target_seconds: f64,
-    /// The replicas that this metric alone asks for.
+    /// The replicas that this metric alone proposes.
     pub proposed_replicas: u32,
 }
 
-/// A decision of the past.
+/// A past decision.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Told {
-    /// When.
+pub struct PastDecision {
+    /// When it was made.
     pub at: Timestamp,
-    /// What and why.
+    /// The outcome and its reason.
     pub explanation: String,
 }
 
-/// A second of the past.
+/// One second of the history charts.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Point {
-    /// Since the aggregator started.
+    /// Seconds since the aggregator started.
     pub second: u64,
     /// Replicas in the target's spec.
     pub replicas: Option<u32>,
-    /// Replicas that it should have had.
+    /// Desired replicas.
     pub desired: Option<u32>,
     /// The average of the first metric, in seconds.
     pub latency_seconds: Option<f64>,
@@ -102,7 +102,7 @@ impl ScalerView {
         decision: Option<&Decision>,
         status: Option<&PushScalerStatus>,
         problems: Vec<String>,
-        history: Vec<Told>,
+        history: Vec<PastDecision>,
         points: Vec<Point>,
     ) -> Self {
         Self {

@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 pub mod exit;
 pub mod http_server;
+pub mod labeled_counter;
 pub mod logging;
 pub mod readiness;
 pub mod reply;

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use pushscale_aggregator::{Pending, ReviewError, Reviewed, TokenReviewer, Trust};
+use pushscale_aggregator::{PodIdentity, PushSecurity, ReviewError, TokenReviewer};
 use pushscale_daemon::tls::{CaBundle, ClientStream, ServerCertificate};
 use pushscale_decision::{Bounds, Latency, Policy, TargetLatency};
 use pushscale_protocol::Push;
@@ -129,16 +130,16 @@ fn runtime() -> tokio::runtime::Runtime {
 struct Believer;
 
 impl TokenReviewer for Believer {
-    fn review<'a>(&'a self, token: &'a str) -> Pending<'a, Result<Reviewed, ReviewError>> {
+    fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<PodIdentity, ReviewError>> {
         let payload = token.split('.').nth(1).unwrap();
         let claims: Value =
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
         let pod = &claims["kubernetes.io"]["pod"];
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let reviewed = Reviewed {
+        let reviewed = PodIdentity {
             namespace: text(&claims["kubernetes.io"]["namespace"]),
-            pod_name: text(&pod["name"]),
-            pod_uid: text(&pod["uid"]),
+            name: text(&pod["name"]),
+            uid: text(&pod["uid"]).into(),
         };
         Box::pin(std::future::ready(Ok(reviewed)))
     }
@@ -155,16 +156,17 @@ fn aggregator(
         let target = TargetLatency::new(Latency::from_nanos(7_000_000)).unwrap();
         let policy = Policy::new(Bounds::new(1, 10_000).unwrap(), target);
         let pods = CONNECTIONS * PODS_A_CONNECTION;
-        let mut trust = Trust::default();
+        let mut push_security = PushSecurity::default();
         if subject != Subject::Plain {
-            trust.reviewer = Some(Arc::new(Believer));
+            push_security.reviewer = Some(Arc::new(Believer));
         }
         if subject == Subject::TokensOverTls {
             let certificate = ServerCertificate::default();
             authority.certify(&certificate, "127.0.0.1");
-            trust.certificate = Some(certificate);
+            push_security.certificate = Some(certificate);
         }
-        let mut world = FakeCluster::start_trusting((Ipv4Addr::LOCALHOST, 0).into(), trust).await;
+        let mut world =
+            FakeCluster::start_with_security((Ipv4Addr::LOCALHOST, 0).into(), push_security).await;
         world.apply(policy, pods as u32).await;
         for pod in 0..pods {
             world.add_pod(&format!("torchserve-{pod}")).await;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use pushscale_aggregator::Trust;
+use pushscale_aggregator::PushSecurity;
 use pushscale_daemon::tls::ServerCertificate;
 use pushscale_decision::{Bounds, Latency, Policy, TargetLatency};
 use pushscale_testkit::cache;
@@ -71,11 +71,12 @@ async fn beside_torchserve(program: &std::path::Path) {
     let policy = Policy::new(Bounds::new(1, 5).unwrap(), target);
     let (authority, certificate) = (Authority::new("bench"), ServerCertificate::default());
     authority.certify(&certificate, "127.0.0.1");
-    let trust = Trust {
+    let push_security = PushSecurity {
         certificate: Some(certificate),
         reviewer: None,
     };
-    let mut world = FakeCluster::start_trusting((Ipv4Addr::LOCALHOST, 0).into(), trust).await;
+    let mut world =
+        FakeCluster::start_with_security((Ipv4Addr::LOCALHOST, 0).into(), push_security).await;
     world.apply(policy, 1).await;
     let folder = std::env::temp_dir().join(format!("pushscale-bench-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
@@ -149,7 +150,7 @@ async fn beside_torchserve(program: &std::path::Path) {
     );
     let taken = http::get(world.admin, "/metrics").await.body;
     assert!(
-        taken.contains("readings_total{outcome=\"Taken\"}"),
+        taken.contains("readings_total{outcome=\"accepted\"}"),
         "{taken}"
     );
     load.stopper().stop();

@@ -21,7 +21,7 @@ async fn an_api_server_outage_only_delays_the_write() {
             aggregator
                 .metrics()
                 .await
-                .contains("decisions_total{outcome=\"RightSize\"}")
+                .contains("decisions_total{outcome=\"right_size\"}")
         })
         .await;
 

@@ -23,7 +23,7 @@ const SELF_SIGNED: [(&str, &str); 5] = [
         "pushscale-injector",
     ),
     ("PUSHSCALE_AGGREGATOR_WEBHOOK", "pushscale-injector"),
-    ("PUSHSCALE_AGGREGATOR_NAMESPACE", ""),
+    ("PUSHSCALE_AGGREGATOR_WATCH_NAMESPACE", ""),
 ];
 
 const WEBHOOK: &str = "

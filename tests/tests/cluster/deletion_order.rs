@@ -75,7 +75,7 @@ async fn the_idle_pods_are_deleted_first_and_the_others_keep_no_deletion_cost() 
     }
     let metrics = aggregator.metrics().await;
     assert!(
-        metrics.contains("deletion_costs_total{outcome=\"Put\"} 3"),
+        metrics.contains("deletion_costs_total{outcome=\"marked\"} 3"),
         "{metrics}"
     );
     assert!(!aggregator.log().contains("orbidden"));

@@ -125,7 +125,7 @@ async fn goes_up_and_down(algorithm: Algorithm, described: &[&str]) {
     assert!(!log.contains("orbidden"), "a permission is missing:\n{log}");
     let metrics = aggregator.metrics().await;
     assert!(
-        metrics.contains("scale_writes_total{outcome=\"Written\"}"),
+        metrics.contains("scale_writes_total{outcome=\"written\"}"),
         "{metrics}"
     );
 }
@@ -293,7 +293,7 @@ async fn a_manual_scale_starts_a_new_decision() {
         aggregator
             .metrics()
             .await
-            .contains("scale_writes_total{outcome=\"Written\"} 1")
+            .contains("scale_writes_total{outcome=\"written\"} 1")
     })
     .await;
     tokio::time::sleep(Duration::from_millis(500)).await;

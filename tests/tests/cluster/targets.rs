@@ -1,6 +1,6 @@
 //! Anything with a scale subresource; and what has none, or is not there.
 
-use pushscale_aggregator::{ClusterScales, ScaleTarget as _, TargetRef, Written};
+use pushscale_aggregator::{KubeScaleTarget, ScaleTarget as _, TargetRef, Written};
 use pushscale_tests::fake_pod::Load;
 use pushscale_tests::namespace::{Aggregator, Namespace};
 
@@ -118,7 +118,7 @@ async fn a_write_does_not_override_a_concurrent_change() {
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
         .await
         .unwrap();
-    let scales = ClusterScales::new(kube::Client::try_from(config).unwrap());
+    let scales = KubeScaleTarget::new(kube::Client::try_from(config).unwrap());
     let target = TargetRef {
         namespace: "conflict".to_owned(),
         api_version: "apps/v1".to_owned(),
@@ -126,7 +126,7 @@ async fn a_write_does_not_override_a_concurrent_change() {
         name: "torchserve".to_owned(),
     };
     match scales.write(&target, 1, 4).await {
-        Ok(Written::Moved(scale)) => assert_eq!(scale.replicas, 2),
+        Ok(Written::Conflict(scale)) => assert_eq!(scale.replicas, 2),
         other => panic!("{other:?}"),
     }
     assert_eq!(

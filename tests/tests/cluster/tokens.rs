@@ -74,29 +74,29 @@ async fn a_pod_authenticates_only_with_its_own_token() {
     let good = first.token.clone();
     let mut nobody = first.clone();
     nobody.token = None;
-    refused(&aggregator, &mut nobody, 401, "NoToken").await;
+    refused(&aggregator, &mut nobody, 401, "token_missing").await;
 
     let mut stranger = first.clone();
     stranger.token = Some(token(&namespace, &first, "vault"));
-    refused(&aggregator, &mut stranger, 401, "OtherAudience").await;
+    refused(&aggregator, &mut stranger, 401, "wrong_audience").await;
 
     let mut person = first.clone();
     let account = ["create", "token", "default", "--audience=pushscale"];
     person.token = Some(namespace.kubectl(&account).trim().to_owned());
-    refused(&aggregator, &mut person, 401, "TokenOfNoPod").await;
+    refused(&aggregator, &mut person, 401, "token_not_pod_bound").await;
 
     let mut impostor = second.clone();
     impostor.token.clone_from(&good);
-    refused(&aggregator, &mut impostor, 403, "OtherPod").await;
+    refused(&aggregator, &mut impostor, 403, "pod_mismatch").await;
 
     let mut namesake = first.clone();
     namesake.uid.clone_from(&second.uid);
-    refused(&aggregator, &mut namesake, 403, "OtherPod").await;
+    refused(&aggregator, &mut namesake, 403, "pod_mismatch").await;
 
     for (change, status, outcome) in [
-        ("exp", 401, "ExpiredToken"),
+        ("exp", 401, "token_expired"),
         // The signature no longer fits, which the API server alone can tell.
-        ("iat", 401, "DeniedToken"),
+        ("iat", 401, "token_denied"),
     ] {
         let mut forger = first.clone();
         forger.token = Some(altered(good.as_ref().unwrap(), change));
@@ -117,7 +117,7 @@ async fn a_pod_authenticates_only_with_its_own_token() {
     })
     .await;
     let metrics = aggregator.metrics().await;
-    assert!(metrics.contains("outcome=\"OutOfOrder\""), "{metrics}");
+    assert!(metrics.contains("outcome=\"out_of_order\""), "{metrics}");
 }
 
 /// The token with a claim set to 1, long ago.
@@ -137,7 +137,10 @@ async fn the_token_of_a_deleted_pod_is_rejected_before_and_after_an_aggregator_r
     namespace.kubectl(&["delete", "pod", &first.name, "--grace-period=0", "--force"]);
     until_answered(&mut first, &aggregator, &[401]).await;
     let metrics = aggregator.metrics().await;
-    assert!(metrics.contains("outcome=\"TokenOfGonePod\""), "{metrics}");
+    assert!(
+        metrics.contains("outcome=\"token_pod_deleted\""),
+        "{metrics}"
+    );
     assert_eq!(reviews(&metrics), 2, "nobody had to be asked");
 
     // One that has never heard of the pod asks the API server, which remembers a good token for ten seconds.

@@ -17,7 +17,7 @@ async fn taken(world: &FakeCluster) -> u64 {
     metrics
         .lines()
         .find_map(|line| {
-            line.strip_prefix("pushscale_aggregator_readings_total{outcome=\"Taken\"} ")
+            line.strip_prefix("pushscale_aggregator_readings_total{outcome=\"accepted\"} ")
         })
         .map_or(0, |count| count.parse().unwrap())
 }

@@ -57,14 +57,14 @@ async fn every_invalid_push_has_its_own_error_and_outcome() {
         400,
         "the body is not a push",
     );
-    assert!(counted(&world, "Malformed").await);
+    assert!(counted(&world, "invalid_body").await);
 
     says(
         &post(br#"{"version":2}"#.to_vec()).await,
         400,
         "push version 2 is not known here",
     );
-    assert!(counted(&world, "UnknownVersion").await);
+    assert!(counted(&world, "unsupported_version").await);
 
     says(
         &post(push(|push| {
@@ -74,38 +74,38 @@ async fn every_invalid_push_has_its_own_error_and_outcome() {
         400,
         "models[].queueLatencySeconds is -1",
     );
-    assert!(counted(&world, "BadValue").await);
+    assert!(counted(&world, "value_out_of_range").await);
 
     says(
         &post(push(|push| push.pod.uid = "nobody".into())).await,
         404,
         "no PushScaler's target selects a pod of this uid",
     );
-    assert!(counted(&world, "UnknownPod").await);
+    assert!(counted(&world, "unknown_pod").await);
 
     says(
         &post(push(|push| push.pod.name = "torchserve-1".into())).await,
         403,
         "this uid is that of pod models/torchserve-0",
     );
-    assert!(counted(&world, "OtherPod").await);
+    assert!(counted(&world, "pod_mismatch").await);
 
     assert_eq!(post(push(|_| {})).await.status, 200);
-    assert!(counted(&world, "Taken").await);
+    assert!(counted(&world, "accepted").await);
 
     says(
         &post(push(|_| {})).await,
         409,
         "reading 42 was received before",
     );
-    assert!(counted(&world, "Duplicate").await);
+    assert!(counted(&world, "duplicate").await);
 
     says(
         &post(push(|push| push.sequence = 41)).await,
         409,
         "reading 41 is older than reading 42",
     );
-    assert!(counted(&world, "OutOfOrder").await);
+    assert!(counted(&world, "out_of_order").await);
 
     says(
         &post(push(|push| {
@@ -116,7 +116,7 @@ async fn every_invalid_push_has_its_own_error_and_outcome() {
         409,
         "the sidecar's clock advanced by 3600.0 s",
     );
-    assert!(counted(&world, "ImpossibleClock").await);
+    assert!(counted(&world, "clock_skew").await);
 
     says(&http::get(world.push, PATH).await, 405, "only POST");
     says(
@@ -184,7 +184,7 @@ async fn an_oversized_body_is_rejected_by_content_length_and_while_reading() {
     assert!(matches!(answer.status, 413 | 0), "{answer:?}");
     http::until(Duration::from_secs(5), || async {
         let metrics = http::get(world.admin, "/metrics").await.body;
-        metrics.contains("readings_total{outcome=\"TooLarge\"} 2")
+        metrics.contains("readings_total{outcome=\"too_large\"} 2")
     })
     .await;
     world.end().await;
@@ -199,7 +199,7 @@ async fn an_unfinished_body_times_out() {
         408,
         "the body did not arrive within 5s",
     );
-    assert!(counted(&world, "SlowBody").await);
+    assert!(counted(&world, "body_timeout").await);
     world.end().await;
 }
 

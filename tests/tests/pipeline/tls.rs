@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use pushscale_aggregator::Trust;
+use pushscale_aggregator::PushSecurity;
 use pushscale_daemon::tls::ServerCertificate;
 use pushscale_protocol::PUSH_PATH;
 use pushscale_testkit::emulated::EmulatedServer;
@@ -18,11 +18,12 @@ const LOCALHOST: &str = "127.0.0.1";
 
 /// An aggregator with this certificate, and a pod that it knows.
 async fn world(certificate: &ServerCertificate) -> FakeCluster {
-    let trust = Trust {
+    let push_security = PushSecurity {
         certificate: Some(certificate.clone()),
         reviewer: None,
     };
-    let mut world = FakeCluster::start_trusting((Ipv4Addr::LOCALHOST, 0).into(), trust).await;
+    let mut world =
+        FakeCluster::start_with_security((Ipv4Addr::LOCALHOST, 0).into(), push_security).await;
     world.apply(policy(), 1).await;
     world.add_pod("torchserve-0").await;
     world
@@ -37,13 +38,13 @@ async fn count(world: &FakeCluster, metric: &str) -> u64 {
 async fn taken(world: &FakeCluster) -> u64 {
     count(
         world,
-        "pushscale_aggregator_readings_total{outcome=\"Taken\"}",
+        "pushscale_aggregator_readings_total{outcome=\"accepted\"}",
     )
     .await
 }
 
 async fn refused(world: &FakeCluster, reason: &str) -> u64 {
-    let metric = format!("pushscale_aggregator_refused_connections_total{{reason=\"{reason}\"}}");
+    let metric = format!("pushscale_aggregator_rejected_connections_total{{reason=\"{reason}\"}}");
     count(world, &metric).await
 }
 
@@ -74,7 +75,10 @@ async fn an_untrusted_aggregator_gets_no_reading_until_the_ca_file_changes() {
     let server = server().await;
     let ca = file("foreign-then-ours", &foreign.pem());
     let sidecar = believing(&ca, &server, &world).await;
-    http::until(SOON, || async { refused(&world, "Handshake").await >= 2 }).await;
+    http::until(SOON, || async {
+        refused(&world, "handshake_failed").await >= 2
+    })
+    .await;
     assert_eq!(taken(&world).await, 0);
 
     // A rotation as the kubelet brings it: the file is another one. Nobody restarts.
@@ -117,7 +121,10 @@ async fn a_certificate_for_another_name_is_not_trusted() {
     let server = server().await;
     let ca = file("other-name", &ours.pem());
     let sidecar = believing(&ca, &server, &world).await;
-    http::until(SOON, || async { refused(&world, "Handshake").await >= 2 }).await;
+    http::until(SOON, || async {
+        refused(&world, "handshake_failed").await >= 2
+    })
+    .await;
     assert_eq!(taken(&world).await, 0);
 
     // The aggregator's certificate is renewed while it runs.
@@ -136,7 +143,7 @@ async fn plain_http_gets_an_error_and_is_counted() {
     let answer = http::post(world.push, PUSH_PATH, b"{}").await;
     assert_eq!(answer.status, 400);
     assert!(answer.body.contains("TLS required"), "{answer:?}");
-    http::until(SOON, || async { refused(&world, "PlainHttp").await == 1 }).await;
+    http::until(SOON, || async { refused(&world, "plain_http").await == 1 }).await;
     assert_eq!(taken(&world).await, 0);
     world.end().await;
 }

@@ -85,11 +85,11 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
     fleet.delete();
 }
 
-const EXPIRED: &str = r#"readings_total{outcome="ExpiredToken"}"#;
-const MALFORMED: &str = r#"readings_total{outcome="Malformed"}"#;
-const UNKNOWN: &str = r#"readings_total{outcome="UnknownPod"}"#;
-const TAKEN: &str = r#"readings_total{outcome="Taken"}"#;
-const REVIEWED: &str = r#"token_reviews_total{outcome="Authenticated"}"#;
+const EXPIRED: &str = r#"readings_total{outcome="token_expired"}"#;
+const MALFORMED: &str = r#"readings_total{outcome="invalid_body"}"#;
+const UNKNOWN: &str = r#"readings_total{outcome="unknown_pod"}"#;
+const TAKEN: &str = r#"readings_total{outcome="accepted"}"#;
+const REVIEWED: &str = r#"token_reviews_total{outcome="authenticated"}"#;
 
 /// Pushes what is no push, and returns the status.
 fn push(cluster: &TestCluster, torchserve: &LocalTorchServe, token: &str) -> String {

@@ -21,7 +21,7 @@ use super::Issued;
 use super::metrics::CertificateMetrics;
 use super::owner::{self, Owner};
 use super::secrets::TIMEOUT;
-use crate::kube_scale::said;
+use crate::kube_error::message as said;
 
 /// Writes under way at a time: the API server has better things to do.
 const AT_A_TIME: usize = 8;

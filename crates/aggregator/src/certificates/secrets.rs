@@ -13,7 +13,7 @@ use pushscale_api::names::FIELD_MANAGER;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::kube_scale::said;
+use crate::kube_error::message as said;
 
 /// The label by which all of ours are found.
 pub(super) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "pushscale");

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use super::Issued;
 use super::metrics::{CertificateMetrics, Failure};
 use super::secrets::TIMEOUT;
-use crate::kube_scale::said;
+use crate::kube_error::message as said;
 
 /// Between two writes, unless there is a new CA: whoever sets it back is not fought as fast as both can write.
 const BETWEEN_WRITES: Duration = Duration::from_secs(10);

@@ -1,17 +1,17 @@
-//! The one task that owns all state.
+//! The control loop: one task that owns the state of all scalers.
 //!
-//! Each turn: take an event, tell the scaler that it concerns, then ask each scaler that is due. Everything
-//! that may wake it is an [`Event`]; there is no lock and no shared map.
+//! Each turn handles the queued [`Event`]s and then decides for each scaler that is due. The state of a scaler has one
+//! owner and needs no lock; what the loop shares with other tasks ([`Authenticator`], metrics) has its own.
 
-mod deciding;
-mod directory;
-mod entry;
-mod learning;
-mod leaving_pods;
-mod recorded;
-mod sending;
-mod telling;
-mod writing;
+mod decide;
+mod deletion_order;
+mod managed_scaler;
+mod observe;
+mod pod_deletion;
+mod pod_index;
+mod recorder;
+mod status_updates;
+mod write_results;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,52 +23,52 @@ use pushscale_decision::Moment;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::auth::Authenticator;
 use crate::event::Event;
-use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
 use crate::report::Report;
 use crate::scale_target::ScaleTarget;
-use directory::Directory;
-use entry::Entry;
-use sending::Teller;
+use managed_scaler::ManagedScaler;
+use pod_deletion::MarkReporter;
+use pod_index::PodIndex;
 
-/// Events taken before the due scalers are asked: under a flood of readings one decision serves many.
-const EVENTS_A_TURN: usize = 256;
+/// Maximum events per turn. Under a flood of readings, one decision covers many.
+const MAX_EVENTS_PER_TURN: usize = 256;
 
-/// With nothing due, the loop looks up this often all the same.
-const IDLE: Duration = Duration::from_secs(60);
+/// Maximum time between turns.
+const MAX_IDLE: Duration = Duration::from_secs(60);
 
-/// The one task that owns all state.
+/// The state of all scalers.
 pub(crate) struct ControlLoop {
     origin: Instant,
-    scalers: BTreeMap<ScalerKey, Entry>,
+    scalers: BTreeMap<ScalerKey, ManagedScaler>,
     due: BTreeSet<(Moment, ScalerKey)>,
-    directory: Directory,
-    rivals: BTreeMap<ScalerKey, TargetRef>,
+    pod_index: PodIndex,
+    competing_hpas: BTreeMap<ScalerKey, TargetRef>,
     unlisted: Unlisted,
     scale_target: Arc<dyn ScaleTarget>,
-    itself: mpsc::Sender<Event>,
+    events_tx: mpsc::Sender<Event>,
     reports: mpsc::Sender<Report>,
-    gate: Arc<Gate>,
-    teller: Teller,
+    authenticator: Arc<Authenticator>,
+    mark_reporter: MarkReporter,
     metrics: Metrics,
 }
 
-/// Until both are known, nothing is decided: what is not known yet may be a rival.
+/// Lists that have not arrived yet. Until both have, nothing is decided, because a competing autoscaler may exist.
 #[derive(Debug)]
 struct Unlisted {
     scalers: bool,
-    rivals: Option<ReadinessLatch>,
+    competing_hpas: Option<ReadinessLatch>,
 }
 
 impl ControlLoop {
-    /// A loop that knows nothing yet. `listed` is given back once it knows all rivals.
+    /// Creates a control loop without scalers. `listed` is released once the HPAs are listed.
     pub(crate) fn new(
         scale_target: Arc<dyn ScaleTarget>,
-        itself: mpsc::Sender<Event>,
+        events_tx: mpsc::Sender<Event>,
         reports: mpsc::Sender<Report>,
-        gate: Arc<Gate>,
+        authenticator: Arc<Authenticator>,
         metrics: Metrics,
         listed: ReadinessLatch,
     ) -> Self {
@@ -76,37 +76,37 @@ impl ControlLoop {
             origin: Instant::now(),
             scalers: BTreeMap::new(),
             due: BTreeSet::new(),
-            directory: Directory::default(),
-            rivals: BTreeMap::new(),
+            pod_index: PodIndex::default(),
+            competing_hpas: BTreeMap::new(),
             unlisted: Unlisted {
                 scalers: true,
-                rivals: Some(listed),
+                competing_hpas: Some(listed),
             },
             scale_target,
-            itself,
+            events_tx,
             reports,
-            gate,
-            teller: Teller::new(metrics.clone()),
+            authenticator,
+            mark_reporter: MarkReporter::new(metrics.clone()),
             metrics,
         }
     }
 
-    /// Runs until `stop`, or until nobody can send an event any more.
-    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>, stop: Shutdown) {
+    /// Runs until shutdown, or until all event senders are dropped.
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>, shutdown: Shutdown) {
         loop {
             let next = self.next_due();
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
+                () = shutdown.cancelled() => break,
                 event = events.recv() => match event {
-                    Some(event) => self.take(event),
+                    Some(event) => self.handle(event),
                     None => break,
                 },
                 () = tokio::time::sleep_until(next) => {}
             }
-            for _ in 1..EVENTS_A_TURN {
+            for _ in 1..MAX_EVENTS_PER_TURN {
                 match events.try_recv() {
-                    Ok(event) => self.take(event),
+                    Ok(event) => self.handle(event),
                     Err(_) => break,
                 }
             }
@@ -114,61 +114,60 @@ impl ControlLoop {
         }
     }
 
-    fn take(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         match event {
-            Event::Pushed(pushed) => self.learn(*pushed),
+            Event::Pushed(pushed) => self.handle_push(*pushed),
             Event::ScalerApplied(facts) => self.apply_scaler(*facts),
-            Event::ScalerGone(key) => self.forget_scaler(&key),
+            Event::ScalerDeleted(key) => self.remove_scaler(&key),
             Event::ScalersListed(all) => {
-                let gone: Vec<_> = self
+                let deleted: Vec<_> = self
                     .scalers
                     .keys()
                     .filter(|key| !all.contains(*key))
                     .cloned()
                     .collect();
-                for key in gone {
-                    self.forget_scaler(&key);
+                for key in deleted {
+                    self.remove_scaler(&key);
                 }
                 self.unlisted.scalers = false;
-                self.all_due();
+                self.mark_all_due();
             }
-            Event::RivalApplied(rival) => {
-                self.rivals.insert(rival.key, rival.target);
-                self.find_contests();
+            Event::HpaApplied(hpa) => {
+                self.competing_hpas.insert(hpa.key, hpa.target);
+                self.detect_conflicts();
             }
-            Event::RivalGone(key) => {
-                self.rivals.remove(&key);
-                self.find_contests();
+            Event::HpaDeleted(key) => {
+                self.competing_hpas.remove(&key);
+                self.detect_conflicts();
             }
-            Event::RivalsListed(all) => {
-                self.rivals.retain(|key, _| all.contains(key));
-                self.unlisted.rivals = None;
-                self.find_contests();
-                self.all_due();
+            Event::HpasListed(all) => {
+                self.competing_hpas.retain(|key, _| all.contains(key));
+                self.unlisted.competing_hpas = None;
+                self.detect_conflicts();
+                self.mark_all_due();
             }
-            Event::TargetRead { watch, scale } => self.read_target(&watch, scale),
+            Event::TargetRead { watch, scale } => self.apply_scale(&watch, scale),
             Event::PodApplied {
                 watch,
                 uid,
                 pod,
-                standing,
-            } => self.apply_pod(&watch, uid, pod, standing),
-            Event::PodGone { watch, uid } => self.forget_pod(&watch, &uid),
-            Event::PodsListed { watch, uids } => self.list_pods(&watch, &uids),
-            Event::PodsUnlistable { watch, message } => self.pods_unlistable(&watch, message),
-            Event::Wrote {
+                deletion,
+            } => self.apply_pod(&watch, uid, pod, deletion),
+            Event::PodDeleted { watch, uid } => self.delete_pod(&watch, &uid),
+            Event::PodsListed { watch, uids } => self.apply_pod_list(&watch, &uids),
+            Event::PodListFailed { watch, message } => self.pod_list_failed(&watch, message),
+            Event::WriteFinished {
                 scaler,
                 from,
                 to,
                 outcome,
-            } => self.wrote(&scaler, from, to, outcome),
-            Event::AskedForDecisions { scaler, answer } => {
-                answer.send(self.recordings(&scaler)).ok();
+            } => self.write_finished(&scaler, from, to, outcome),
+            // The requester of a page may have timed out.
+            Event::RecordingsRequested { scaler, reply } => {
+                reply.send(self.recordings(&scaler)).ok();
             }
-            Event::Asked(answer) => {
-                let views = self.views();
-                // Nobody may wait for it any more.
-                answer.send(views).ok();
+            Event::ViewsRequested(reply) => {
+                reply.send(self.views()).ok();
             }
         }
     }
@@ -180,18 +179,18 @@ impl ControlLoop {
     fn next_due(&self) -> Instant {
         match self.due.first() {
             Some((moment, _)) => self.origin + moment.since_origin(),
-            None => Instant::now() + IDLE,
+            None => Instant::now() + MAX_IDLE,
         }
     }
 
-    /// The scaler, if it is still there, is to be asked at `at` or earlier.
+    /// Schedules the scaler's next decision at `at` or earlier, if the scaler exists.
     fn mark_due(&mut self, key: &ScalerKey, at: Moment) {
         if let Some(entry) = self.scalers.get_mut(key) {
             entry.mark_due(key, at, &mut self.due);
         }
     }
 
-    fn all_due(&mut self) {
+    fn mark_all_due(&mut self) {
         let now = self.now();
         let keys: Vec<_> = self.scalers.keys().cloned().collect();
         for key in keys {

@@ -1,9 +1,9 @@
-//! What the aggregator sees of the cluster: every watch ends in events for the control loop.
+//! Watches of the cluster, which send events to the control loop.
 
+mod hpas;
 mod pods;
-mod rivals;
 mod scalers;
-mod target;
+mod targets;
 
 use kube::Client;
 use pushscale_daemon::readiness::ReadinessLatch;
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::event::Event;
 
-/// Starts all watches. `listed` is given back once the PushScalers are known.
+/// Starts all watches. `listed` is released once the PushScalers are listed.
 pub(crate) fn start(
     tasks: &mut Tasks,
     client: &Client,
@@ -21,7 +21,7 @@ pub(crate) fn start(
     listed: ReadinessLatch,
 ) {
     tasks.spawn(
-        "the watch of PushScalers",
+        "PushScaler watch",
         scalers::watch(
             client.clone(),
             namespace.map(str::to_owned),
@@ -30,13 +30,13 @@ pub(crate) fn start(
         ),
     );
     tasks.spawn(
-        "the watch of HorizontalPodAutoscalers",
-        rivals::watch(client.clone(), namespace.map(str::to_owned), events.clone()),
+        "HorizontalPodAutoscaler watch",
+        hpas::watch(client.clone(), namespace.map(str::to_owned), events.clone()),
     );
 }
 
-/// Sends an event. Fails only when the loop is gone, and then the whole process is about to end.
-async fn tell(events: &mpsc::Sender<Event>, event: Event) {
+/// Sends an event. If the control loop has exited, waits for the process to exit.
+async fn send(events: &mpsc::Sender<Event>, event: Event) {
     if events.send(event).await.is_err() {
         std::future::pending::<()>().await;
     }

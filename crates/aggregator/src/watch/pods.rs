@@ -1,4 +1,4 @@
-//! The pods under one target's selector.
+//! The watch of the pods under one target's selector.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -11,12 +11,11 @@ use kube::{Api, Client};
 use pushscale_decision::{Phase, Pod, PodUid};
 use tokio::sync::mpsc;
 
-use super::tell;
-use crate::deletion_cost;
-use crate::event::{Event, Standing, WatchId};
-use crate::kube_scale::said;
+use super::send;
+use crate::event::{DeletionFacts, Event, WatchId};
+use crate::{deletion_cost, kube_error};
 
-/// Watches until aborted.
+/// Watches the pods until aborted.
 pub(super) async fn watch(
     client: Client,
     namespace: String,
@@ -35,64 +34,63 @@ pub(super) async fn watch(
                 continue;
             }
             Ok(Watched::InitApply(pod)) => {
-                let standing = standing(&pod);
-                let Some((uid, pod)) = neutral(&pod) else {
+                let Some(event) = applied(&watch, &pod) else {
                     continue;
                 };
-                relisted.insert(uid.clone());
-                applied(&watch, uid, pod, standing)
+                relisted.extend(pod.metadata.uid.map(PodUid::from));
+                event
             }
             Ok(Watched::InitDone) => Event::PodsListed {
                 watch: watch.clone(),
                 uids: std::mem::take(&mut relisted),
             },
-            Ok(Watched::Apply(pod)) => match neutral(&pod) {
-                Some((uid, neutral)) => applied(&watch, uid, neutral, standing(&pod)),
+            Ok(Watched::Apply(pod)) => match applied(&watch, &pod) {
+                Some(event) => event,
                 None => continue,
             },
             Ok(Watched::Delete(pod)) => match pod.metadata.uid {
-                Some(uid) => Event::PodGone {
+                Some(uid) => Event::PodDeleted {
                     watch: watch.clone(),
                     uid: uid.into(),
                 },
                 None => continue,
             },
-            Err(watcher::Error::InitialListFailed(error)) => Event::PodsUnlistable {
+            Err(watcher::Error::InitialListFailed(error)) => Event::PodListFailed {
                 watch: watch.clone(),
-                message: format!("{selector}: {}", said(&error)),
+                message: format!("{selector}: {}", kube_error::message(&error)),
             },
             Err(error) => {
-                tracing::warn!(autoscaler = %watch.scaler, %error, "the watch of pods failed, trying again");
+                tracing::warn!(autoscaler = %watch.scaler, %error, "pod watch failed");
                 continue;
             }
         };
-        tell(&events, event).await;
+        send(&events, event).await;
     }
 }
 
-fn applied(watch: &WatchId, uid: PodUid, pod: Pod, standing: Standing) -> Event {
-    Event::PodApplied {
+/// `None` for a pod without a uid.
+fn applied(watch: &WatchId, pod: &KubePod) -> Option<Event> {
+    Some(Event::PodApplied {
         watch: watch.clone(),
-        uid,
-        pod,
-        standing,
-    }
+        uid: pod.metadata.uid.clone()?.into(),
+        pod: convert(pod),
+        deletion: deletion_facts(pod),
+    })
 }
 
-fn standing(pod: &KubePod) -> Standing {
+fn deletion_facts(pod: &KubePod) -> DeletionFacts {
     let created = pod.metadata.creation_timestamp.as_ref();
     let owners = pod.metadata.owner_references.iter().flatten();
-    Standing {
+    DeletionFacts {
         created: created.map(|created| created.0),
-        asked_for: owners
+        honours_cost: owners
             .filter(|owner| owner.controller == Some(true))
             .any(|owner| owner.kind == "ReplicaSet"),
-        cost: deletion_cost::whose(pod),
+        cost_owner: deletion_cost::owner(pod),
     }
 }
 
-fn neutral(pod: &KubePod) -> Option<(PodUid, Pod)> {
-    let uid = pod.metadata.uid.clone()?;
+fn convert(pod: &KubePod) -> Pod {
     let status = pod.status.as_ref();
     let phase = match status.and_then(|status| status.phase.as_deref()) {
         Some("Running") => Phase::Running,
@@ -108,11 +106,10 @@ fn neutral(pod: &KubePod) -> Option<(PodUid, Pod)> {
                 .iter()
                 .any(|condition| condition.type_ == "Ready" && condition.status == "True")
         });
-    let pod = Pod {
+    Pod {
         name: pod.metadata.name.clone().unwrap_or_default().into(),
         phase,
         ready,
         terminating: pod.metadata.deletion_timestamp.is_some(),
-    };
-    Some((uid.into(), pod))
+    }
 }

@@ -1,4 +1,4 @@
-//! PushScalers. Each brings along a watch of its target, and that one a watch of the target's pods.
+//! The watch of PushScalers. Each PushScaler has a watch of its target, which has a watch of the target's pods.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -13,11 +13,11 @@ use pushscale_daemon::readiness::ReadinessLatch;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::{target, tell};
+use super::{send, targets};
 use crate::event::{Event, ScalerFacts, WatchId};
-use crate::kube_scale::ClusterScales;
+use crate::kube_scale::KubeScaleTarget;
 use crate::names::{ScalerKey, TargetRef};
-use crate::status::before_restart;
+use crate::status::restore;
 
 pub(super) async fn watch(
     client: Client,
@@ -28,12 +28,12 @@ pub(super) async fn watch(
     let mut listed = Some(listed);
     let api = super::api::<PushScaler>(&client, namespace.as_deref());
     let mut stream = pin!(watcher(api, watcher::Config::default()).default_backoff());
-    let mut eyes = Eyes {
-        scales: Arc::new(ClusterScales::new(client.clone())),
+    let mut watches = TargetWatches {
+        scales: Arc::new(KubeScaleTarget::new(client.clone())),
         client,
         events,
         open: BTreeMap::new(),
-        number: 0,
+        last_number: 0,
     };
     let mut relisted = BTreeSet::new();
     while let Some(next) = stream.next().await {
@@ -41,41 +41,41 @@ pub(super) async fn watch(
             Ok(Watched::Init) => relisted.clear(),
             Ok(Watched::InitApply(scaler)) => {
                 relisted.extend(key_of(&scaler));
-                eyes.apply(scaler).await;
+                watches.apply(scaler).await;
             }
             Ok(Watched::InitDone) => {
-                eyes.open.retain(|key, open| {
-                    let stays = relisted.contains(key);
-                    if !stays {
+                watches.open.retain(|key, open| {
+                    let exists = relisted.contains(key);
+                    if !exists {
                         open.task.abort();
                     }
-                    stays
+                    exists
                 });
                 let all = std::mem::take(&mut relisted);
-                tell(&eyes.events, Event::ScalersListed(all)).await;
+                send(&watches.events, Event::ScalersListed(all)).await;
                 listed.take();
             }
-            Ok(Watched::Apply(scaler)) => eyes.apply(scaler).await,
+            Ok(Watched::Apply(scaler)) => watches.apply(scaler).await,
             Ok(Watched::Delete(scaler)) => {
                 if let Some(key) = key_of(&scaler) {
-                    if let Some(open) = eyes.open.remove(&key) {
+                    if let Some(open) = watches.open.remove(&key) {
                         open.task.abort();
                     }
-                    tell(&eyes.events, Event::ScalerGone(key)).await;
+                    send(&watches.events, Event::ScalerDeleted(key)).await;
                 }
             }
-            Err(error) => tracing::warn!(%error, "the watch of PushScalers failed, trying again"),
+            Err(error) => tracing::warn!(%error, "PushScaler watch failed"),
         }
     }
 }
 
 /// The watches of the targets.
-struct Eyes {
+struct TargetWatches {
     client: Client,
-    scales: Arc<ClusterScales>,
+    scales: Arc<KubeScaleTarget>,
     events: mpsc::Sender<Event>,
     open: BTreeMap<ScalerKey, Open>,
-    number: u64,
+    last_number: u64,
 }
 
 struct Open {
@@ -84,7 +84,7 @@ struct Open {
     task: AbortHandle,
 }
 
-impl Eyes {
+impl TargetWatches {
     async fn apply(&mut self, scaler: PushScaler) {
         let Some(key) = key_of(&scaler) else { return };
         let target = TargetRef {
@@ -93,19 +93,19 @@ impl Eyes {
             kind: scaler.spec.scale_target_ref.kind.clone(),
             name: scaler.spec.scale_target_ref.name.clone(),
         };
-        let seen = self.open.get(&key).filter(|open| open.target == target);
-        let watch = match seen {
+        let current = self.open.get(&key).filter(|open| open.target == target);
+        let watch = match current {
             Some(open) => open.watch.clone(),
             None => {
-                self.number += 1;
+                self.last_number += 1;
                 WatchId {
                     scaler: key.clone(),
-                    number: self.number,
+                    number: self.last_number,
                 }
             }
         };
-        let opened = seen.is_none();
-        let before = before_restart(scaler.status.as_ref());
+        let is_new = current.is_none();
+        let restored = restore(scaler.status.as_ref());
         let facts = ScalerFacts {
             key: key.clone(),
             uid: scaler.uid().unwrap_or_default(),
@@ -115,14 +115,14 @@ impl Eyes {
             policy: policy_of(&scaler.spec),
             spec: Some(Arc::new(scaler.spec.clone())),
             schedules: schedules_of(&scaler.spec),
-            conditions: before.conditions,
-            last_scale_time: before.last_scale_time,
-            transitions: before.transitions,
+            conditions: restored.conditions,
+            last_scale_time: restored.last_scale_time,
+            transitions: restored.transitions,
         };
-        // First the scaler, then what is seen of its target: the loop drops news of watches it does not know.
-        tell(&self.events, Event::ScalerApplied(Box::new(facts))).await;
-        if opened {
-            let task = tokio::spawn(target::watch(
+        // The scaler must arrive before its target's events: the control loop ignores events of unknown watches.
+        send(&self.events, Event::ScalerApplied(Box::new(facts))).await;
+        if is_new {
+            let task = tokio::spawn(targets::watch(
                 self.client.clone(),
                 Arc::clone(&self.scales),
                 target.clone(),
@@ -141,7 +141,7 @@ impl Eyes {
     }
 }
 
-/// Mistakes in them are among the policy's.
+/// Problems in the schedules are reported with the policy's.
 fn schedules_of(spec: &PushScalerSpec) -> Schedules {
     let schedules = spec.schedules.as_deref().unwrap_or_default();
     Schedules::of(schedules).unwrap_or_default()

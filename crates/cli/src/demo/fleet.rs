@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pushscale_aggregator::{Cost, Event, Standing};
+use pushscale_aggregator::{CostOwner, DeletionFacts, Event};
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::error::chain;
 use pushscale_daemon::shutdown::Shutdown;
@@ -68,10 +68,10 @@ impl Fleet {
             while members.len() < wanted {
                 let life = Life {
                     name: format!("torchserve-{number}"),
-                    standing: Standing {
+                    deletion: DeletionFacts {
                         created: Some(Timestamp::now()),
-                        asked_for: true,
-                        cost: Cost::None,
+                        honours_cost: true,
+                        cost_owner: CostOwner::None,
                     },
                     aggregator: self.aggregator,
                     events: self.events.clone(),
@@ -100,7 +100,7 @@ impl Fleet {
 /// One pod's life.
 struct Life {
     name: String,
-    standing: Standing,
+    deletion: DeletionFacts,
     aggregator: SocketAddr,
     events: mpsc::Sender<Event>,
     ready: watch::Sender<Vec<SocketAddr>>,
@@ -112,7 +112,7 @@ impl Life {
         if let Err(error) = self.serve(&servers, stop).await {
             println!("  {}: {}", self.name, chain(&error));
         }
-        let gone = Event::PodGone {
+        let gone = Event::PodDeleted {
             watch: watch_id(),
             uid: self.uid(),
         };
@@ -163,7 +163,7 @@ impl Life {
             watch: watch_id(),
             uid: self.uid(),
             pod,
-            standing: self.standing.clone(),
+            deletion: self.deletion.clone(),
         };
         self.events.send(applied).await.ok();
     }

@@ -101,7 +101,7 @@ async fn play(options: &DemoOptions) -> Result<Report, DemoError> {
     let bound = pushscale_aggregator::bind(aggregator_config()?).await?;
     let (push, page) = (bound.push_address(), bound.admin_address());
     let (demo_world, mut facts) = DemoWorld::new();
-    let aggregator = tokio::spawn(bound.run_in(demo_world.world(), stop.clone()));
+    let aggregator = tokio::spawn(bound.run_with(demo_world.backend(), stop.clone()));
     let events = facts.events().await.ok_or(DemoError::AggregatorEnded)?;
     world::introduce(&events, options.max, options.target_ms).await;
 

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use pushscale_aggregator::{
-    Event, Marked, Pending, PodName, Report, Scale, ScaleError, ScaleTarget, ScalerFacts,
-    ScalerKey, TargetRef, Trust, WatchId, World, Written,
+    Backend, Event, MarkResult, PodRef, PushSecurity, Report, Scale, ScaleError, ScaleTarget,
+    ScalerFacts, ScalerKey, TargetRef, WatchId, Written,
 };
 use pushscale_api::Schedules;
 use pushscale_decision::{Algorithm, Behavior, Bounds, Conditions, Latency, Policy, TargetLatency};
@@ -21,7 +22,7 @@ const DOWN_WINDOW: Duration = Duration::from_secs(15);
 /// The demo's scale target and what was written to it.
 pub(crate) struct DemoWorld {
     target: Arc<Processes>,
-    tell: mpsc::Sender<mpsc::Sender<Event>>,
+    event_sender: mpsc::Sender<mpsc::Sender<Event>>,
     reports: mpsc::Sender<Report>,
 }
 
@@ -59,7 +60,7 @@ impl ScaleTarget for Processes {
         _: &'a TargetRef,
         from: u32,
         to: u32,
-    ) -> Pending<'a, Result<Written, ScaleError>> {
+    ) -> BoxFuture<'a, Result<Written, ScaleError>> {
         let at = Instant::now();
         let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
         writes.push(Write { at, from, to });
@@ -71,12 +72,16 @@ impl ScaleTarget for Processes {
         Box::pin(std::future::ready(Ok(Written::Done(scale(to)))))
     }
 
-    fn send_first<'a>(&'a self, _: &'a TargetRef, pods: &'a [PodName]) -> Pending<'a, Marked> {
+    fn mark_for_deletion<'a>(
+        &'a self,
+        _: &'a TargetRef,
+        pods: &'a [PodRef],
+    ) -> BoxFuture<'a, MarkResult> {
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         *first = pods.iter().map(|pod| pod.name.clone()).collect();
-        let marked = Marked {
-            told: pods.len(),
-            ..Marked::default()
+        let marked = MarkResult {
+            updated: pods.len(),
+            ..MarkResult::default()
         };
         Box::pin(std::future::ready(marked))
     }
@@ -88,7 +93,7 @@ impl DemoWorld {
             servers: 1,
             first: Vec::new(),
         });
-        let (tell, started) = mpsc::channel(1);
+        let (event_sender, started) = mpsc::channel(1);
         let (reports, told) = mpsc::channel(64);
         let world = Self {
             target: Arc::new(Processes {
@@ -96,7 +101,7 @@ impl DemoWorld {
                 first: Mutex::default(),
                 writes: Mutex::default(),
             }),
-            tell,
+            event_sender,
             reports,
         };
         let facts = Facts {
@@ -106,12 +111,12 @@ impl DemoWorld {
         (world, facts)
     }
 
-    pub(crate) fn world(&self) -> World {
-        World {
+    pub(crate) fn backend(&self) -> Backend {
+        Backend {
             scale_target: Arc::clone(&self.target) as Arc<dyn ScaleTarget>,
-            tell: self.tell.clone(),
+            event_sender: self.event_sender.clone(),
             reports: self.reports.clone(),
-            trust: Trust::default(),
+            push_security: PushSecurity::default(),
         }
     }
 
@@ -166,7 +171,7 @@ pub(crate) async fn introduce(events: &mpsc::Sender<Event>, max: u32, target_ms:
     for event in [
         Event::ScalerApplied(Box::new(facts)),
         Event::ScalersListed(BTreeSet::from([key])),
-        Event::RivalsListed(BTreeSet::new()),
+        Event::HpasListed(BTreeSet::new()),
         Event::TargetRead {
             watch: watch_id(),
             scale: Ok(scale(1)),

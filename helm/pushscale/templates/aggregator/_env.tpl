@@ -5,12 +5,12 @@
 - name: PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS
   value: {{ .Values.aggregator.maxConnections | int | quote }}
 {{- with .Values.aggregator.namespace }}
-- name: PUSHSCALE_AGGREGATOR_NAMESPACE
+- name: PUSHSCALE_AGGREGATOR_WATCH_NAMESPACE
   value: {{ . | quote }}
 {{- end }}
 {{- if not .Values.aggregator.podDeletionCost }}
-- name: PUSHSCALE_AGGREGATOR_DELETION_COST
-  value: "off"
+- name: PUSHSCALE_AGGREGATOR_POD_DELETION_COST
+  value: "false"
 {{- end }}
 {{- if eq .Values.auth "token" }}
 - name: PUSHSCALE_AGGREGATOR_AUTH

@@ -1,4 +1,4 @@
-//! What the loop keeps of one PushScaler.
+//! The state of one PushScaler.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,76 +10,84 @@ use pushscale_decision::{
     Conditions, Decision, Mode, Moment, PodUid, Policy, Selector, TargetState,
 };
 
-use super::leaving_pods::LeavingPods;
-use super::recorded::Recorded;
+use super::deletion_order::DeletionOrder;
+use super::recorder::Recorder;
 use crate::event::{ScalerFacts, WatchId};
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{Scale, ScaleError};
-use crate::status::Chronicle;
-use crate::view::{Point, Told};
+use crate::status::ConditionHistory;
+use crate::view::{PastDecision, Point};
 
-/// Two decisions of one scaler are at least this far apart. A thousand pods push a thousand times a second, and
-/// the windows of the rule remember each decision.
-const DECISION_GAP: Duration = Duration::from_millis(250);
+/// Minimum time between two decisions of one scaler. A thousand pods push a thousand times per second, and the
+/// stabilization windows keep every decision.
+const MIN_DECISION_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Pauses after failed writes of a size; the HPA waits its 15 s.
-const RETRY: ExponentialBuilder = ExponentialBuilder::new()
+/// Backoff after failed writes of a replica count. The HPA waits for its next sync, 15 s.
+const WRITE_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(500))
-    .with_max_delay(Duration::from_secs(15))
+    .with_max_delay(MAX_WRITE_BACKOFF)
     .without_max_times()
     .with_jitter();
 
-/// So many decisions that changed something, or held for a new reason, are kept for the pages.
-pub(super) const TOLD_KEPT: usize = 50;
+const MAX_WRITE_BACKOFF: Duration = Duration::from_secs(15);
 
-/// So many points of the past are kept for the status page, one a second.
-pub(super) const POINTS_KEPT: usize = 600;
+/// Past decisions kept for the pages.
+pub(super) const MAX_PAST_DECISIONS: usize = 50;
 
-pub(super) struct Entry {
+/// Points kept for the status page, one per second.
+pub(super) const MAX_POINTS: usize = 600;
+
+pub(super) struct ManagedScaler {
     pub(super) uid: String,
     pub(super) generation: Option<i64>,
     pub(super) target: TargetRef,
     pub(super) watch: WatchId,
-    pub(super) brain: Result<Box<Recorded>, Box<Unusable>>,
+    /// The decision engine, or why there is none.
+    pub(super) engine: Result<Box<Recorder>, Box<InvalidSpec>>,
     pub(super) schedules: Schedules,
     pub(super) scale: Option<Result<Scale, ScaleError>>,
     pub(super) selector_problem: Option<String>,
-    /// All pods under the selector were told once; before that, few pods may be many.
+    /// Whether the pods were listed. Before that, only some of them may be known.
     pub(super) pods_listed: bool,
-    /// It writes sizes: what it only recommends, nobody contests.
+    /// Whether the mode is Apply. A scaler that only recommends has no conflicts.
     pub(super) writes: bool,
-    /// Another autoscaler that writes the same target.
-    pub(super) contested_by: Option<String>,
-    /// Pods that another scaler's target selects as well.
+    /// The other autoscaler that writes the same target.
+    pub(super) conflicts_with: Option<String>,
+    /// Pods that another scaler's target also selects.
     pub(super) shared: BTreeMap<PodUid, ScalerKey>,
-    /// Which pods go first.
-    pub(super) leaving: LeavingPods,
+    pub(super) deletion_order: DeletionOrder,
+    /// When the next decision is due.
     pub(super) due: Option<Moment>,
+    /// When the last decision was made.
     pub(super) decided: Option<Moment>,
+    /// Whether a write is in flight.
     pub(super) writing: bool,
-    /// When we last wrote the size, and the target's version by that.
+    /// When we last wrote the replica count, and the version of the scale that the write returned.
     pub(super) written: Option<(Moment, u64)>,
+    /// No decision before this time, after a failed write.
     pub(super) retry_at: Option<Moment>,
-    pub(super) pauses: Option<ExponentialBackoff>,
-    /// When the newest reading that no decision has seen yet was taken.
+    pub(super) backoff: Option<ExponentialBackoff>,
+    /// When the newest reading since the last write was taken.
     pub(super) newest_reading: Option<Moment>,
-    pub(super) last: Option<Decision>,
-    pub(super) chronicle: Chronicle,
+    pub(super) last_decision: Option<Decision>,
+    pub(super) condition_history: ConditionHistory,
+    /// The status last reported, and when.
     pub(super) status: Option<(Moment, PushScalerStatus)>,
-    /// Since when no metric can be computed.
-    pub(super) failing_since: Option<Moment>,
+    /// Since when a metric cannot be computed.
+    pub(super) metric_failing_since: Option<Moment>,
+    /// When each warning, by reason and message, was last reported.
     pub(super) warned: BTreeMap<(&'static str, String), Moment>,
-    pub(super) told: VecDeque<Told>,
+    pub(super) past_decisions: VecDeque<PastDecision>,
     pub(super) points: VecDeque<Point>,
 }
 
-/// A spec that cannot be used, and what is remembered for when it can be again.
-pub(super) struct Unusable {
+/// An invalid spec, and the conditions to keep until it is valid again.
+pub(super) struct InvalidSpec {
     pub(super) problems: Vec<SpecProblem>,
     pub(super) conditions: Conditions,
 }
 
-impl Entry {
+impl ManagedScaler {
     pub(super) fn new(facts: ScalerFacts) -> Self {
         let ScalerFacts {
             key: _,
@@ -100,35 +108,35 @@ impl Entry {
             target,
             watch,
             writes: writes(&policy),
-            brain: brain(policy, spec, conditions),
+            engine: new_engine(policy, spec, conditions),
             schedules,
             scale: None,
             selector_problem: None,
             pods_listed: false,
-            contested_by: None,
+            conflicts_with: None,
             shared: BTreeMap::new(),
-            leaving: LeavingPods::default(),
+            deletion_order: DeletionOrder::default(),
             due: None,
             decided: None,
             writing: false,
             written: None,
             retry_at: None,
-            pauses: None,
+            backoff: None,
             newest_reading: None,
-            last: None,
-            chronicle: Chronicle {
+            last_decision: None,
+            condition_history: ConditionHistory {
                 last_scale_time,
                 transitions,
             },
             status: None,
-            failing_since: None,
+            metric_failing_since: None,
             warned: BTreeMap::new(),
-            told: VecDeque::new(),
+            past_decisions: VecDeque::new(),
             points: VecDeque::new(),
         }
     }
 
-    /// The spec has changed, or the status has by our own hand. Memory stays.
+    /// Applies a changed spec. What the engine has learned is kept.
     pub(super) fn apply_spec(
         &mut self,
         now: Moment,
@@ -140,24 +148,24 @@ impl Entry {
         self.generation = generation;
         self.schedules = schedules;
         self.writes = writes(&policy);
-        match (&mut self.brain, policy) {
-            (Ok(scaler), Ok(policy)) => scaler.set_policy(now, policy, spec),
-            (Ok(scaler), Err(problems)) => {
-                self.brain = Err(Box::new(Unusable {
+        match (&mut self.engine, policy) {
+            (Ok(engine), Ok(policy)) => engine.set_policy(now, policy, spec),
+            (Ok(engine), Err(problems)) => {
+                self.engine = Err(Box::new(InvalidSpec {
                     problems,
-                    conditions: scaler.conditions().clone(),
+                    conditions: engine.conditions().clone(),
                 }));
             }
-            (Err(unusable), policy) => {
-                self.brain = brain(policy, spec, std::mem::take(&mut unusable.conditions));
+            (Err(invalid), policy) => {
+                self.engine = new_engine(policy, spec, std::mem::take(&mut invalid.conditions));
             }
         }
     }
 
-    /// What is known of the target; `None` before the first news of it and of its pods.
-    pub(super) fn target_facts(&self) -> Option<TargetState> {
-        if let Some(by) = &self.contested_by {
-            return Some(TargetState::Conflict { with: by.clone() });
+    /// Returns the input of a decision about the target; `None` until the target and its pods were read.
+    pub(super) fn target_state(&self) -> Option<TargetState> {
+        if let Some(with) = &self.conflicts_with {
+            return Some(TargetState::Conflict { with: with.clone() });
         }
         let scale = match self.scale.as_ref()? {
             Ok(scale) => scale,
@@ -188,14 +196,14 @@ impl Entry {
         })
     }
 
-    /// It is to be asked at `at`, or earlier if it was to be anyway. `due` lists what is due when.
+    /// Schedules the next decision at `at`, unless an earlier one is scheduled. `due` is the schedule of all scalers.
     pub(super) fn mark_due(
         &mut self,
         key: &ScalerKey,
         at: Moment,
         due: &mut BTreeSet<(Moment, ScalerKey)>,
     ) {
-        let at = self.not_before(at);
+        let at = self.earliest_decision(at);
         if self.due.is_some_and(|due| due <= at) {
             return;
         }
@@ -205,18 +213,20 @@ impl Entry {
         due.insert((at, key.clone()));
     }
 
-    /// `at`, or the first moment after it at which it may be asked.
-    fn not_before(&self, at: Moment) -> Moment {
-        let after_last = self.decided.map(|decided| decided.plus(DECISION_GAP));
+    /// Returns `at`, or the first time after it at which a decision is allowed.
+    fn earliest_decision(&self, at: Moment) -> Moment {
+        let after_last = self
+            .decided
+            .map(|decided| decided.plus(MIN_DECISION_INTERVAL));
         [after_last, self.retry_at]
             .into_iter()
             .flatten()
             .fold(at, Moment::max)
     }
 
-    pub(super) fn next_pause(&mut self) -> Duration {
-        let pauses = self.pauses.get_or_insert_with(|| RETRY.build());
-        pauses.next().unwrap_or(Duration::from_secs(15))
+    pub(super) fn next_backoff(&mut self) -> Duration {
+        let backoff = self.backoff.get_or_insert_with(|| WRITE_BACKOFF.build());
+        backoff.next().unwrap_or(MAX_WRITE_BACKOFF)
     }
 }
 
@@ -226,14 +236,14 @@ fn writes(policy: &Result<Policy, Vec<SpecProblem>>) -> bool {
         .is_ok_and(|policy| policy.mode == Mode::Apply)
 }
 
-fn brain(
+fn new_engine(
     policy: Result<Policy, Vec<SpecProblem>>,
     spec: Option<Arc<PushScalerSpec>>,
     conditions: Conditions,
-) -> Result<Box<Recorded>, Box<Unusable>> {
+) -> Result<Box<Recorder>, Box<InvalidSpec>> {
     match policy {
-        Ok(policy) => Ok(Box::new(Recorded::new(policy, spec, conditions))),
-        Err(problems) => Err(Box::new(Unusable {
+        Ok(policy) => Ok(Box::new(Recorder::new(policy, spec, conditions))),
+        Err(problems) => Err(Box::new(InvalidSpec {
             problems,
             conditions,
         })),

@@ -1,52 +1,42 @@
-//! Asking the API server whose a token is: `authentication.k8s.io/v1` TokenReview.
+//! Reviews tokens with the API server: `authentication.k8s.io/v1` TokenReview.
 
+use futures_util::future::BoxFuture;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use pushscale_protocol::TOKEN_AUDIENCE;
 
-use crate::scale_target::Pending;
+use super::PodIdentity;
 
-/// Says whose a token is.
+/// Reviews service account tokens.
 pub trait TokenReviewer: Send + Sync + 'static {
-    /// Whose this token of our audience is.
-    fn review<'a>(&'a self, token: &'a str) -> Pending<'a, Result<Reviewed, ReviewError>>;
+    /// Returns the pod that a token of the audience `pushscale` is bound to.
+    fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<PodIdentity, ReviewError>>;
 }
 
-/// The pod that a token is bound to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reviewed {
-    /// The namespace of its service account, which is the pod's.
-    pub namespace: String,
-    /// `metadata.name`.
-    pub pod_name: String,
-    /// `metadata.uid`.
-    pub pod_uid: String,
-}
-
-/// Why it is nobody's.
+/// Why a review did not yield a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReviewError {
-    /// It is not good, for the reason that was given.
+    /// The token is invalid; the reason as given.
     Denied(String),
-    /// It is good, and no pod's.
-    NotOfAPod,
-    /// There was no answer.
+    /// The token is valid but not bound to a pod.
+    NotPodBound,
+    /// The review itself failed.
     Failed(String),
 }
 
-/// Asks the API server.
-pub struct ClusterReviews(Api<TokenReview>);
+/// Reviews tokens with the API server.
+pub struct KubeTokenReviewer(Api<TokenReview>);
 
-impl ClusterReviews {
-    /// Over this client.
+impl KubeTokenReviewer {
+    /// Creates a reviewer that uses this client.
     pub fn new(client: Client) -> Self {
         Self(Api::all(client))
     }
 }
 
-impl TokenReviewer for ClusterReviews {
-    fn review<'a>(&'a self, token: &'a str) -> Pending<'a, Result<Reviewed, ReviewError>> {
+impl TokenReviewer for KubeTokenReviewer {
+    fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<PodIdentity, ReviewError>> {
         Box::pin(async move {
             let review = TokenReview {
                 spec: TokenReviewSpec {
@@ -60,30 +50,29 @@ impl TokenReviewer for ClusterReviews {
                 .create(&PostParams::default(), &review)
                 .await
                 .map_err(|error| ReviewError::Failed(error.to_string()))?;
-            judge(review)
+            identity_of(review)
         })
     }
 }
 
-/// An API server that knows no audiences would accept a token for itself: ours must be named in the answer.
-fn judge(review: TokenReview) -> Result<Reviewed, ReviewError> {
+/// An API server without audience support accepts its own tokens, so the response must name our audience.
+fn identity_of(review: TokenReview) -> Result<PodIdentity, ReviewError> {
     let status = review.status.unwrap_or_default();
     if status.authenticated != Some(true) {
-        let said = status.error.unwrap_or_default();
-        return Err(ReviewError::Denied(said));
+        return Err(ReviewError::Denied(status.error.unwrap_or_default()));
     }
     let audiences = status.audiences.unwrap_or_default();
     if !audiences.iter().any(|audience| audience == TOKEN_AUDIENCE) {
-        let said = "the answer does not name our audience".to_owned();
-        return Err(ReviewError::Denied(said));
+        let reason = format!("the TokenReview response lacks the audience {TOKEN_AUDIENCE}");
+        return Err(ReviewError::Denied(reason));
     }
     status
         .user
-        .and_then(|user| pod_of(&user))
-        .ok_or(ReviewError::NotOfAPod)
+        .and_then(|user| bound_pod(&user))
+        .ok_or(ReviewError::NotPodBound)
 }
 
-fn pod_of(user: &UserInfo) -> Option<Reviewed> {
+fn bound_pod(user: &UserInfo) -> Option<PodIdentity> {
     let name = user.username.as_deref()?;
     let (namespace, _account) = name
         .strip_prefix("system:serviceaccount:")?
@@ -92,10 +81,10 @@ fn pod_of(user: &UserInfo) -> Option<Reviewed> {
         let values = user.extra.as_ref()?.get(key)?;
         values.first().cloned()
     };
-    Some(Reviewed {
+    Some(PodIdentity {
         namespace: namespace.to_owned(),
-        pod_name: extra("authentication.kubernetes.io/pod-name")?,
-        pod_uid: extra("authentication.kubernetes.io/pod-uid")?,
+        name: extra("authentication.kubernetes.io/pod-name")?,
+        uid: extra("authentication.kubernetes.io/pod-uid")?.into(),
     })
 }
 
@@ -103,13 +92,13 @@ fn pod_of(user: &UserInfo) -> Option<Reviewed> {
 mod tests {
     use super::*;
 
-    fn answered(status: serde_json::Value) -> Result<Reviewed, ReviewError> {
+    fn identity_from(status: serde_json::Value) -> Result<PodIdentity, ReviewError> {
         let review = serde_json::json!({ "spec": { "token": "t" }, "status": status });
-        judge(serde_json::from_value(review).unwrap())
+        identity_of(serde_json::from_value(review).unwrap())
     }
 
     #[test]
-    fn a_pod_is_named_by_the_extra_fields() {
+    fn the_extra_fields_name_the_pod() {
         let user = serde_json::json!({
             "username": "system:serviceaccount:models:default",
             "extra": {
@@ -120,24 +109,24 @@ mod tests {
         let good = serde_json::json!({
             "authenticated": true, "audiences": ["pushscale"], "user": user,
         });
-        let expected = Reviewed {
+        let expected = PodIdentity {
             namespace: "models".to_owned(),
-            pod_name: "torchserve-0".to_owned(),
-            pod_uid: "u".to_owned(),
+            name: "torchserve-0".to_owned(),
+            uid: "u".into(),
         };
-        assert_eq!(answered(good), Ok(expected));
-        let for_the_server = serde_json::json!({ "authenticated": true, "user": user });
+        assert_eq!(identity_from(good), Ok(expected));
+        let without_audience = serde_json::json!({ "authenticated": true, "user": user });
         assert!(matches!(
-            answered(for_the_server),
+            identity_from(without_audience),
             Err(ReviewError::Denied(_))
         ));
     }
 
     #[test]
-    fn a_person_is_no_pod() {
+    fn a_user_is_not_a_pod() {
         let status = serde_json::json!({
             "authenticated": true, "audiences": ["pushscale"], "user": { "username": "admin" },
         });
-        assert_eq!(answered(status), Err(ReviewError::NotOfAPod));
+        assert_eq!(identity_from(status), Err(ReviewError::NotPodBound));
     }
 }

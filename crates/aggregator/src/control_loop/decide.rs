@@ -1,4 +1,4 @@
-//! Scalers that are due are asked, and what they answer is set in motion.
+//! Makes the decisions that are due and starts the writes.
 
 use std::sync::Arc;
 
@@ -8,29 +8,29 @@ use pushscale_decision::{Decision, Hold, Moment, Outcome};
 
 use super::ControlLoop;
 use crate::event::Event;
-use crate::metrics::{DecisionOutcome, DeletionCost};
+use crate::metrics::{DecisionOutcome, DeletionCostOutcome};
 use crate::names::ScalerKey;
 
-/// Facts that are kept of all scalers together, for whoever wants to know later why; a fact is some 300 bytes, and each
-/// scaler keeps up to twice its share.
-const FACTS_KEPT: usize = 32_000;
+/// Facts recorded for all scalers together. A fact takes about 300 bytes, and each scaler keeps up to twice its share.
+const RECORDED_FACTS: usize = 32_000;
 
-/// Facts that one scaler's stretch holds, at the least and at the most.
-const LEAST_KEPT: usize = 64;
-const MOST_KEPT: usize = 4000;
+/// Minimum and maximum facts in one recording of a scaler.
+const MIN_RECORDED: usize = 64;
+const MAX_RECORDED: usize = 4000;
 
 impl ControlLoop {
-    /// What is kept of a scaler's decisions; `None`: there is no such scaler.
+    /// Returns a scaler's recorded decisions; `None` if the scaler does not exist.
     pub(super) fn recordings(&self, key: &ScalerKey) -> Option<Vec<Recording>> {
         let entry = self.scalers.get(key)?;
-        Some(match &entry.brain {
-            Ok(scaler) => scaler.recordings(&key.to_string()),
+        Some(match &entry.engine {
+            Ok(engine) => engine.recordings(&key.to_string()),
             Err(_) => Vec::new(),
         })
     }
 
+    /// Decides for each scaler that is due.
     pub(super) fn decide_due(&mut self) {
-        if self.unlisted.scalers || self.unlisted.rivals.is_some() {
+        if self.unlisted.scalers || self.unlisted.competing_hpas.is_some() {
             return;
         }
         let now = self.now();
@@ -42,32 +42,34 @@ impl ControlLoop {
             if let Some(entry) = self.scalers.get_mut(&key) {
                 entry.due = None;
                 self.decide(now, &key);
-                self.spare(&key);
+                self.unmark_stale_pods(&key);
             }
         }
-        self.metrics.known(self.scalers.len(), self.directory.len());
+        self.metrics
+            .set_known(self.scalers.len(), self.pod_index.len());
     }
 
     fn decide(&mut self, now: Moment, key: &ScalerKey) {
-        let kept = (FACTS_KEPT / self.scalers.len().max(1)).clamp(LEAST_KEPT, MOST_KEPT);
+        let recorded_facts =
+            (RECORDED_FACTS / self.scalers.len().max(1)).clamp(MIN_RECORDED, MAX_RECORDED);
         let Some(entry) = self.scalers.get_mut(key) else {
             return;
         };
-        // While a write is under way the size is neither the old nor the new one; its end wakes us.
+        // The replica count is uncertain while a write is in flight. Its end makes the scaler due again.
         if entry.writing {
             return;
         }
-        let facts = entry.target_facts();
-        let Ok(scaler) = &mut entry.brain else {
-            self.tell_invalid(now, key);
+        let facts = entry.target_state();
+        let Ok(engine) = &mut entry.engine else {
+            self.publish_invalid_spec(now, key);
             return;
         };
         let Some(facts) = facts else { return };
         let clock = Timestamp::now();
         let floor = entry.schedules.floor(clock);
-        scaler.keep(kept);
-        scaler.set_scheduled_floor(now, floor.replicas);
-        let decision = scaler.decide(now, &facts);
+        engine.set_capacity(recorded_facts);
+        engine.set_scheduled_floor(now, floor.replicas);
+        let decision = engine.decide(now, &facts);
         entry.decided = Some(now);
         entry.retry_at = None;
         self.metrics.decided(outcome_of(&decision));
@@ -75,7 +77,7 @@ impl ControlLoop {
             .until
             .and_then(|until| (until - clock).try_into().ok())
         {
-            Some(left) => decision.wake_at.min(now.plus(left)),
+            Some(remaining) => decision.wake_at.min(now.plus(remaining)),
             None => decision.wake_at,
         };
         if let Outcome::Scale { from, to, reason } = &decision.outcome {
@@ -84,41 +86,41 @@ impl ControlLoop {
         } else {
             tracing::debug!(autoscaler = %key, "{decision}");
         }
-        self.tell(now, key, decision);
+        self.publish_decision(now, key, decision);
         self.mark_due(key, wake_at);
     }
 
-    /// Tells the emptiest pods to go first if the size shrinks, and writes it, in a task of its own whose end is an event. Leadership will be asked here, at the moment
-    /// of writing; until then one aggregator runs at a time.
+    /// Writes the replica count in a separate task, which ends with [`Event::WriteFinished`]. Before a scale-down, the
+    /// least loaded pods are marked to be deleted first.
     fn write(&mut self, now: Moment, key: &ScalerKey, from: u32, to: u32) {
         let Some(entry) = self.scalers.get_mut(key) else {
             return;
         };
         entry.writing = true;
-        let first = match from.checked_sub(to) {
-            Some(fewer) => entry.leaving.choose(now, fewer),
+        let marked = match from.checked_sub(to) {
+            Some(excess) => entry.deletion_order.choose(now, excess),
             None => Vec::new(),
         };
         let scale_target = Arc::clone(&self.scale_target);
         let target = entry.target.clone();
-        let events = self.itself.clone();
+        let events = self.events_tx.clone();
         let scaler = key.clone();
-        let teller = self.teller.clone();
+        let mark_reporter = self.mark_reporter.clone();
         tokio::spawn(async move {
-            // A hint, and no condition: the size is written whatever became of it.
-            if !first.is_empty() {
-                let marked = scale_target.send_first(&target, &first).await;
-                teller.note(&scaler, &marked, DeletionCost::Put);
+            // The marks are a hint: the replica count is written whether or not they succeed.
+            if !marked.is_empty() {
+                let result = scale_target.mark_for_deletion(&target, &marked).await;
+                mark_reporter.report(&scaler, &result, DeletionCostOutcome::Marked);
             }
             let outcome = scale_target.write(&target, from, to).await;
-            let wrote = Event::Wrote {
+            let finished = Event::WriteFinished {
                 scaler,
                 from,
                 to,
                 outcome,
             };
-            if events.send(wrote).await.is_err() {
-                tracing::debug!("the loop had ended before a write did");
+            if events.send(finished).await.is_err() {
+                tracing::debug!("write finished after the control loop exited");
             }
         });
     }
@@ -129,12 +131,12 @@ fn outcome_of(decision: &Decision) -> DecisionOutcome {
         Outcome::Scale { from, to, .. } if to > from => DecisionOutcome::ScaleUp,
         Outcome::Scale { .. } => DecisionOutcome::ScaleDown,
         Outcome::Recommend { .. } => DecisionOutcome::Recommended,
-        Outcome::Hold(Hold::ModeOff) => DecisionOutcome::Off,
+        Outcome::Hold(Hold::ModeOff) => DecisionOutcome::ModeOff,
         Outcome::Hold(Hold::RightSize) => DecisionOutcome::RightSize,
         Outcome::Hold(Hold::TargetUnreadable) => DecisionOutcome::TargetUnreadable,
-        Outcome::Hold(Hold::Conflict) => DecisionOutcome::Contested,
+        Outcome::Hold(Hold::Conflict) => DecisionOutcome::Conflict,
         Outcome::Hold(Hold::Disabled) => DecisionOutcome::Disabled,
         Outcome::Hold(Hold::SelectorUnusable) => DecisionOutcome::SelectorUnusable,
-        Outcome::Hold(Hold::InsufficientData) => DecisionOutcome::NotEnoughKnown,
+        Outcome::Hold(Hold::InsufficientData) => DecisionOutcome::InsufficientData,
     }
 }

@@ -1,4 +1,4 @@
-//! One explanation, many readers: status, events, pages.
+//! Publishes decisions: the same explanation in the status, in events and on the pages.
 
 use std::time::Duration;
 
@@ -7,46 +7,41 @@ use pushscale_api::PushScalerStatus;
 use pushscale_decision::{Decision, Moment, Outcome, Reason, Warning};
 
 use super::ControlLoop;
-use super::entry::{Entry, POINTS_KEPT, TOLD_KEPT};
+use super::managed_scaler::{MAX_PAST_DECISIONS, MAX_POINTS, ManagedScaler};
 use crate::names::ScalerKey;
 use crate::report::Report;
 use crate::status::differs_in_substance;
-use crate::view::{Point, ScalerView, Told};
+use crate::view::{PastDecision, Point, ScalerView};
 
-/// A status that differs only in figures is written this often at the most; the HPA writes its own every 15 s.
-const FIGURES_EVERY: Duration = Duration::from_secs(10);
+/// Minimum interval between status writes that change only figures. The HPA writes its status every 15 s.
+const FIGURES_INTERVAL: Duration = Duration::from_secs(10);
 
-/// And any status this often at the most.
-const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// Minimum interval between other status writes.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A metric that cannot be computed is worth a warning once that has lasted so long.
-const WARN_OF_METRIC_AFTER: Duration = Duration::from_secs(5);
+/// How long a metric must be missing before it causes a warning.
+const METRIC_WARNING_DELAY: Duration = Duration::from_secs(5);
 
-/// The same warning is told again after this long.
-const WARN_AGAIN_AFTER: Duration = Duration::from_secs(300);
+/// Minimum interval between identical warnings.
+const WARNING_INTERVAL: Duration = Duration::from_secs(300);
 
 impl ControlLoop {
-    /// Tells what was decided.
-    pub(super) fn tell(&mut self, now: Moment, key: &ScalerKey, decision: Decision) {
-        let warnings = self.lasting_warnings(now, key, &decision);
-        for warning in warnings {
+    /// Publishes a new decision.
+    pub(super) fn publish_decision(&mut self, now: Moment, key: &ScalerKey, decision: Decision) {
+        for warning in self.due_warnings(now, key, &decision) {
             self.warn(now, key, warning.reason, warning.message);
         }
         if let Some(entry) = self.scalers.get_mut(key) {
-            entry.note(now, &decision);
-            entry.last = Some(decision);
+            entry.record_history(now, &decision);
+            entry.last_decision = Some(decision);
         }
-        self.tell_again(now, key);
+        self.publish_status(now, key);
     }
 
-    /// The warnings, but for those of a metric that has only just begun to fail: every start begins that way.
-    fn lasting_warnings(
-        &mut self,
-        now: Moment,
-        key: &ScalerKey,
-        decision: &Decision,
-    ) -> Vec<Warning> {
-        let of_metric = |warning: &&Warning| {
+    /// Returns the decision's warnings. Those about a metric are left out until it has been missing for a while, because
+    /// every metric is missing at startup.
+    fn due_warnings(&mut self, now: Moment, key: &ScalerKey, decision: &Decision) -> Vec<Warning> {
+        let is_metric_warning = |warning: &&Warning| {
             matches!(
                 warning.reason,
                 Reason::FailedGetPodsMetric | Reason::FailedComputeMetricsReplicas
@@ -55,73 +50,77 @@ impl ControlLoop {
         let Some(entry) = self.scalers.get_mut(key) else {
             return Vec::new();
         };
-        if !decision.warnings.iter().any(|warning| of_metric(&warning)) {
-            entry.failing_since = None;
+        if !decision
+            .warnings
+            .iter()
+            .any(|warning| is_metric_warning(&warning))
+        {
+            entry.metric_failing_since = None;
             return decision.warnings.clone();
         }
-        let since = *entry.failing_since.get_or_insert(now);
-        let lasting = now.since(since) >= WARN_OF_METRIC_AFTER;
+        let since = *entry.metric_failing_since.get_or_insert(now);
+        let is_due = now.since(since) >= METRIC_WARNING_DELAY;
         decision
             .warnings
             .iter()
-            .filter(|warning| lasting || !of_metric(warning))
+            .filter(|warning| is_due || !is_metric_warning(warning))
             .cloned()
             .collect()
     }
 
-    /// Tells the last decision with the conditions as they are now.
-    pub(super) fn tell_again(&mut self, now: Moment, key: &ScalerKey) {
+    /// Publishes the last decision with the current conditions.
+    pub(super) fn publish_status(&mut self, now: Moment, key: &ScalerKey) {
         let Some(entry) = self.scalers.get_mut(key) else {
             return;
         };
-        let (Some(decision), Ok(scaler)) = (&entry.last, &entry.brain) else {
+        let (Some(decision), Ok(engine)) = (&entry.last_decision, &entry.engine) else {
             return;
         };
-        let status = entry.chronicle.status(
+        let status = entry.condition_history.status(
             &entry.target,
             entry.generation,
             decision,
-            scaler.conditions(),
+            engine.conditions(),
             Timestamp::now(),
         );
         self.publish(now, key, status);
     }
 
-    pub(super) fn tell_invalid(&mut self, now: Moment, key: &ScalerKey) {
+    pub(super) fn publish_invalid_spec(&mut self, now: Moment, key: &ScalerKey) {
         let Some(entry) = self.scalers.get_mut(key) else {
             return;
         };
-        let Err(unusable) = &entry.brain else { return };
-        let status = entry.chronicle.invalid(
+        let Err(invalid) = &entry.engine else { return };
+        let status = entry.condition_history.invalid_spec_status(
             &entry.target,
             entry.generation,
-            &unusable.problems,
+            &invalid.problems,
             Timestamp::now(),
         );
         self.publish(now, key, status);
     }
 
+    /// Reports the status, unless it is unchanged or the last one is too recent.
     fn publish(&mut self, now: Moment, key: &ScalerKey, status: PushScalerStatus) {
         let Some(entry) = self.scalers.get(key) else {
             return;
         };
-        if let Some((at, told)) = &entry.status {
-            if *told == status {
+        if let Some((at, last)) = &entry.status {
+            if *last == status {
                 return;
             }
-            let substance = differs_in_substance(told, &status);
-            let pause = if told.last_scale_time != status.last_scale_time {
+            let substance = differs_in_substance(last, &status);
+            let interval = if last.last_scale_time != status.last_scale_time {
                 Duration::ZERO
             } else if substance {
-                STATUS_EVERY
+                STATUS_INTERVAL
             } else {
-                FIGURES_EVERY
+                FIGURES_INTERVAL
             };
-            if now.since(*at) < pause {
+            if now.since(*at) < interval {
                 if substance {
-                    // Not forgotten, only later.
-                    let later = at.plus(pause);
-                    self.mark_due(key, later);
+                    let at = at.plus(interval);
+                    self.mark_due(key, at);
                 }
                 return;
             }
@@ -137,21 +136,21 @@ impl ControlLoop {
         }
     }
 
-    /// Tells a warning, unless it was told lately.
+    /// Reports a warning, unless it was reported recently.
     pub(super) fn warn(&mut self, now: Moment, key: &ScalerKey, reason: Reason, note: String) {
         let Some(entry) = self.scalers.get_mut(key) else {
             return;
         };
         entry
             .warned
-            .retain(|_, at| now.since(*at) < WARN_AGAIN_AFTER);
+            .retain(|_, at| now.since(*at) < WARNING_INTERVAL);
         let warning = (reason.as_str(), note.clone());
         if entry.warned.contains_key(&warning) {
             return;
         }
         entry.warned.insert(warning, now);
         tracing::warn!(autoscaler = %key, reason = reason.as_str(), "{note}");
-        let happened = Report::Happened {
+        let event = Report::Event {
             scaler: key.clone(),
             uid: entry.uid.clone(),
             warning: true,
@@ -159,10 +158,10 @@ impl ControlLoop {
             action: "Scale".to_owned(),
             note,
         };
-        self.report(happened);
+        self.report(event);
     }
 
-    /// Whether it will be told. A slow API server must not hold up the next decision.
+    /// Queues a report without waiting: a slow API server must not delay decisions. Returns whether it was queued.
     pub(super) fn report(&self, report: Report) -> bool {
         let sent = self.reports.try_send(report).is_ok();
         if !sent && !self.reports.is_closed() {
@@ -180,18 +179,18 @@ impl ControlLoop {
     }
 }
 
-impl Entry {
-    /// Keeps what the pages show of the past.
-    fn note(&mut self, now: Moment, decision: &Decision) {
-        let new = match (&decision.outcome, self.last.as_ref()) {
+impl ManagedScaler {
+    /// Records the decision for the pages.
+    fn record_history(&mut self, now: Moment, decision: &Decision) {
+        let is_new = match (&decision.outcome, self.last_decision.as_ref()) {
             (Outcome::Scale { .. }, _) | (_, None) => true,
             (outcome, Some(last)) => *outcome != last.outcome,
         };
-        if new {
-            if self.told.len() == TOLD_KEPT {
-                self.told.pop_front();
+        if is_new {
+            if self.past_decisions.len() == MAX_PAST_DECISIONS {
+                self.past_decisions.pop_front();
             }
-            self.told.push_back(Told {
+            self.past_decisions.push_back(PastDecision {
                 at: Timestamp::now(),
                 explanation: decision.to_string(),
             });
@@ -203,7 +202,7 @@ impl Entry {
             .is_some_and(|point| point.second == second)
         {
             self.points.pop_back();
-        } else if self.points.len() == POINTS_KEPT {
+        } else if self.points.len() == MAX_POINTS {
             self.points.pop_front();
         }
         self.points.push_back(Point {
@@ -217,26 +216,30 @@ impl Entry {
         });
     }
 
-    pub(super) fn reason_of_last(&self) -> String {
-        match self.last.as_ref().map(|decision| &decision.outcome) {
+    pub(super) fn last_scale_reason(&self) -> String {
+        match self
+            .last_decision
+            .as_ref()
+            .map(|decision| &decision.outcome)
+        {
             Some(Outcome::Scale { reason, .. }) => reason.to_string(),
             _ => String::new(),
         }
     }
 
     fn view(&self, now: Moment, key: &ScalerKey) -> ScalerView {
-        let problems = match &self.brain {
+        let problems = match &self.engine {
             Ok(_) => Vec::new(),
-            Err(unusable) => unusable.problems.iter().map(ToString::to_string).collect(),
+            Err(invalid) => invalid.problems.iter().map(ToString::to_string).collect(),
         };
         ScalerView::new(
             key,
             &self.target,
             now,
-            self.last.as_ref(),
+            self.last_decision.as_ref(),
             self.status.as_ref().map(|(_, status)| status),
             problems,
-            self.told.iter().cloned().collect(),
+            self.past_decisions.iter().cloned().collect(),
             self.points.iter().copied().collect(),
         )
     }

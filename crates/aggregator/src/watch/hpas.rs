@@ -1,4 +1,4 @@
-//! HorizontalPodAutoscalers: two autoscalers on one target write each other's sizes away, as fast as they can.
+//! The watch of HorizontalPodAutoscalers. Two autoscalers with one target overwrite each other's replica counts.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -10,8 +10,8 @@ use kube::runtime::{WatchStreamExt as _, watcher::Event as Watched};
 use kube::{Client, ResourceExt as _};
 use tokio::sync::mpsc;
 
-use super::tell;
-use crate::event::{Event, Rival};
+use super::send;
+use crate::event::{CompetingHpa, Event};
 use crate::names::{ScalerKey, TargetRef};
 
 pub(super) async fn watch(client: Client, namespace: Option<String>, events: mpsc::Sender<Event>) {
@@ -25,29 +25,31 @@ pub(super) async fn watch(client: Client, namespace: Option<String>, events: mps
                 continue;
             }
             Ok(Watched::InitApply(hpa)) => {
-                let Some(rival) = rival(&hpa) else { continue };
-                relisted.insert(rival.key.clone());
-                Event::RivalApplied(rival)
+                let Some(hpa) = competing_hpa(&hpa) else {
+                    continue;
+                };
+                relisted.insert(hpa.key.clone());
+                Event::HpaApplied(hpa)
             }
-            Ok(Watched::InitDone) => Event::RivalsListed(std::mem::take(&mut relisted)),
-            Ok(Watched::Apply(hpa)) => match rival(&hpa) {
-                Some(rival) => Event::RivalApplied(rival),
+            Ok(Watched::InitDone) => Event::HpasListed(std::mem::take(&mut relisted)),
+            Ok(Watched::Apply(hpa)) => match competing_hpa(&hpa) {
+                Some(hpa) => Event::HpaApplied(hpa),
                 None => continue,
             },
             Ok(Watched::Delete(hpa)) => match key_of(&hpa) {
-                Some(key) => Event::RivalGone(key),
+                Some(key) => Event::HpaDeleted(key),
                 None => continue,
             },
             Err(error) => {
-                tracing::warn!(%error, "the watch of HorizontalPodAutoscalers failed, trying again");
+                tracing::warn!(%error, "HorizontalPodAutoscaler watch failed");
                 continue;
             }
         };
-        tell(&events, event).await;
+        send(&events, event).await;
     }
 }
 
-fn rival(hpa: &HorizontalPodAutoscaler) -> Option<Rival> {
+fn competing_hpa(hpa: &HorizontalPodAutoscaler) -> Option<CompetingHpa> {
     let key = key_of(hpa)?;
     let reference = &hpa.spec.scale_target_ref;
     let target = TargetRef {
@@ -56,7 +58,7 @@ fn rival(hpa: &HorizontalPodAutoscaler) -> Option<Rival> {
         kind: reference.kind.clone(),
         name: reference.name.clone(),
     };
-    Some(Rival { key, target })
+    Some(CompetingHpa { key, target })
 }
 
 fn key_of(hpa: &HorizontalPodAutoscaler) -> Option<ScalerKey> {

@@ -1,4 +1,4 @@
-//! One target: whatever changes about it, its scale is read again.
+//! The watch of one target. Its scale is read after every change.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,24 +12,24 @@ use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::{pods, tell};
+use super::{pods, send};
 use crate::event::{Event, WatchId};
-use crate::kube_scale::{ClusterScales, told};
+use crate::kube_scale::{KubeScaleTarget, scale_error};
 use crate::names::TargetRef;
 use crate::scale_target::ScaleError;
 
-/// A kind that is not known may be defined later: a CRD is applied after its PushScaler.
-const TRY_KIND_AGAIN: Duration = Duration::from_secs(10);
+/// Interval between lookups of an unknown kind. Its CRD may be applied after the PushScaler.
+const KIND_RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Watches a target until aborted.
+/// Watches the target until aborted.
 pub(super) async fn watch(
     client: Client,
-    scales: Arc<ClusterScales>,
+    scales: Arc<KubeScaleTarget>,
     target: TargetRef,
     watch: WatchId,
     events: mpsc::Sender<Event>,
 ) {
-    let mut reports = Reports {
+    let mut target_watch = TargetWatch {
         client,
         scales: Arc::clone(&scales),
         target: target.clone(),
@@ -37,42 +37,42 @@ pub(super) async fn watch(
         events,
         pods: None,
     };
-    // Metadata alone: the size is read through /scale, whatever path this kind keeps it under.
+    // Metadata is enough: the replica count is read through /scale, whatever field the kind keeps it in.
     let api: Api<PartialObjectMeta<DynamicObject>> = loop {
         match scales.api(&target).await {
             Ok(api) => break api,
-            Err(error) => reports.unreadable(error).await,
+            Err(error) => target_watch.unreadable(error).await,
         }
-        tokio::time::sleep(TRY_KIND_AGAIN).await;
+        tokio::time::sleep(KIND_RETRY_INTERVAL).await;
     };
-    let only = watcher::Config::default().fields(&format!("metadata.name={}", target.name));
-    let mut stream = pin!(watcher(api, only).default_backoff());
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", target.name));
+    let mut stream = pin!(watcher(api, config).default_backoff());
     let mut listed = false;
     while let Some(next) = stream.next().await {
         match next {
             Ok(Watched::Init) => listed = false,
             Ok(Watched::InitApply(_)) => {
                 listed = true;
-                reports.read().await;
+                target_watch.read().await;
             }
-            // Listed and not there: reading it makes the API server say so.
-            Ok(Watched::InitDone) if !listed => reports.read().await,
+            // The target does not exist; reading it yields the error.
+            Ok(Watched::InitDone) if !listed => target_watch.read().await,
             Ok(Watched::InitDone) => {}
-            Ok(Watched::Apply(_) | Watched::Delete(_)) => reports.read().await,
-            // What may not be listed may not be scaled either: its changes would not be seen.
+            Ok(Watched::Apply(_) | Watched::Delete(_)) => target_watch.read().await,
+            // A target that cannot be listed cannot be scaled, because its changes would be missed.
             Err(watcher::Error::InitialListFailed(error)) => {
-                reports.unreadable(told(&target, &error)).await;
+                target_watch.unreadable(scale_error(&target, &error)).await;
             }
             Err(error) => {
-                tracing::warn!(autoscaler = %reports.watch.scaler, %target, %error, "the watch of a target failed, trying again");
+                tracing::warn!(autoscaler = %target_watch.watch.scaler, %target, %error, "target watch failed");
             }
         }
     }
 }
 
-struct Reports {
+struct TargetWatch {
     client: Client,
-    scales: Arc<ClusterScales>,
+    scales: Arc<KubeScaleTarget>,
     target: TargetRef,
     watch: WatchId,
     events: mpsc::Sender<Event>,
@@ -90,14 +90,14 @@ impl Drop for WatchedPods {
     }
 }
 
-impl Reports {
+impl TargetWatch {
     async fn read(&mut self) {
         match self.scales.read(&self.target).await {
             Ok(scale) => {
-                self.follow(&scale.selector);
+                self.watch_pods(&scale.selector);
                 let watch = self.watch.clone();
                 let scale = Ok(scale);
-                tell(&self.events, Event::TargetRead { watch, scale }).await;
+                send(&self.events, Event::TargetRead { watch, scale }).await;
             }
             Err(error) => self.unreadable(error).await,
         }
@@ -106,14 +106,14 @@ impl Reports {
     async fn unreadable(&mut self, error: ScaleError) {
         let watch = self.watch.clone();
         let scale = Err(error);
-        tell(&self.events, Event::TargetRead { watch, scale }).await;
+        send(&self.events, Event::TargetRead { watch, scale }).await;
     }
 
-    /// Watches the pods of this selector, unless they are watched already. An empty selector selects
-    /// everything, and so nothing of ours.
-    fn follow(&mut self, selector: &str) {
-        let same = self.pods.as_ref().map(|pods| pods.selector.as_str());
-        if same == Some(selector) {
+    /// Watches the pods of this selector, unless they are watched already. An empty selector would select all pods
+    /// of the namespace, so it is not watched.
+    fn watch_pods(&mut self, selector: &str) {
+        let watched = self.pods.as_ref().map(|pods| pods.selector.as_str());
+        if watched == Some(selector) {
             return;
         }
         self.pods = (!selector.is_empty()).then(|| WatchedPods {

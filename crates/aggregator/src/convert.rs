@@ -1,20 +1,20 @@
-//! From the message to the decision's own words.
+//! Converts push messages to the decision crate's readings.
 
 use std::time::Duration;
 
 use pushscale_decision::{Counters, Latency, ModelReading, Queue, Reading, ServerState};
 use pushscale_protocol::{Model, Push, State};
 
-use crate::event::Untimed;
+use crate::event::ReceivedReading;
 
-/// A reading is believed for three of its intervals, and for three seconds at least (docs/ALGORITHM.md, I1).
-const INTERVALS_FRESH: f64 = 3.0;
-const LEAST_FRESH_SECONDS: f64 = 3.0;
+/// A reading stays fresh for three of its intervals, and for at least three seconds (docs/ALGORITHM.md, I1).
+const FRESH_INTERVALS: f64 = 3.0;
+const MIN_FRESH_SECONDS: f64 = 3.0;
 
-/// The reading in a push, its moment left open: only the loop knows its own clock.
-pub(crate) fn untimed(push: &Push<'_>) -> Untimed {
-    let fresh_for = (INTERVALS_FRESH * push.interval_seconds).max(LEAST_FRESH_SECONDS);
-    Untimed {
+/// Converts the reading of a push.
+pub(crate) fn received_reading(push: &Push<'_>) -> ReceivedReading {
+    let fresh_for = (FRESH_INTERVALS * push.interval_seconds).max(MIN_FRESH_SECONDS);
+    ReceivedReading {
         age: seconds(push.age_seconds),
         reading: Reading {
             source: push.sidecar.instance,
@@ -32,7 +32,7 @@ fn model(model: &Model<'_>) -> ModelReading {
     ModelReading {
         name: model.name.to_string(),
         queue_latency: model.queue_latency_seconds.and_then(Latency::from_secs_f64),
-        // A model on a good page without counts has had no request: here, and only here, absent is zero.
+        // A model without counters on a valid metrics page has had no requests. Only here does absent mean zero.
         counters: Some(Counters {
             arrivals: count(model.arrivals_total),
             rejected: count(model.refused_total),
@@ -54,7 +54,7 @@ fn model(model: &Model<'_>) -> ModelReading {
     }
 }
 
-/// The message's numbers were checked when it was parsed: none is negative or beyond 2^53.
+/// Rounds a number of the message; parsing ensured that it is between 0 and 2^53.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -68,7 +68,7 @@ fn small(number: Option<f64>) -> u32 {
     u32::try_from(count(number)).unwrap_or(u32::MAX)
 }
 
-/// The message's numbers were checked when it was parsed; what is out of range nevertheless is zero or for ever.
+/// Converts seconds of the message; parsing ensured that they are in range.
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! What a service account token says of itself (JWT, RFC 7519; Kubernetes' private claims). Not believed, only used
-//! to refuse, and to know until when a reviewed one holds.
+//! The claims of a service account token (JWT, RFC 7519, with Kubernetes' private claims). They are not verified: they
+//! serve to reject a token early and to know when a reviewed one expires.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use pushscale_decision::PodUid;
 use pushscale_protocol::TOKEN_AUDIENCE;
 use serde::Deserialize;
 
-use super::Turned;
+use super::AuthError;
 
 pub(super) struct Claims {
     pub(super) uid: PodUid,
@@ -17,7 +17,7 @@ pub(super) struct Claims {
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct Payload {
     aud: Audience,
     exp: u64,
     #[serde(rename = "kubernetes.io")]
@@ -28,39 +28,39 @@ struct Said {
 #[serde(untagged)]
 enum Audience {
     One(String),
-    Several(Vec<String>),
+    Many(Vec<String>),
 }
 
 #[derive(Deserialize)]
 struct Kubernetes {
-    pod: Option<Bound>,
+    pod: Option<BoundPod>,
 }
 
 #[derive(Deserialize)]
-struct Bound {
+struct BoundPod {
     uid: String,
 }
 
 impl Claims {
-    pub(super) fn of(token: &str) -> Result<Self, Turned> {
-        let said = said(token).ok_or(Turned::NoClaims)?;
-        let ours = match &said.aud {
+    pub(super) fn parse(token: &str) -> Result<Self, AuthError> {
+        let payload = payload(token).ok_or(AuthError::NotAServiceAccountToken)?;
+        let is_ours = match &payload.aud {
             Audience::One(audience) => audience == TOKEN_AUDIENCE,
-            Audience::Several(audiences) => audiences.iter().any(|one| one == TOKEN_AUDIENCE),
+            Audience::Many(audiences) => audiences.iter().any(|one| one == TOKEN_AUDIENCE),
         };
-        if !ours {
-            return Err(Turned::OtherAudience);
+        if !is_ours {
+            return Err(AuthError::WrongAudience);
         }
         let expires = SystemTime::UNIX_EPOCH
-            .checked_add(Duration::from_secs(said.exp))
-            .ok_or(Turned::NoClaims)?;
+            .checked_add(Duration::from_secs(payload.exp))
+            .ok_or(AuthError::NotAServiceAccountToken)?;
         if expires <= SystemTime::now() {
-            return Err(Turned::Expired);
+            return Err(AuthError::Expired);
         }
-        let pod = said
+        let pod = payload
             .kubernetes
             .and_then(|kubernetes| kubernetes.pod)
-            .ok_or(Turned::NotOfAPod)?;
+            .ok_or(AuthError::NotPodBound)?;
         Ok(Self {
             uid: pod.uid.into(),
             expires,
@@ -68,7 +68,7 @@ impl Claims {
     }
 }
 
-fn said(token: &str) -> Option<Said> {
+fn payload(token: &str) -> Option<Payload> {
     let mut parts = token.split('.');
     let (Some(_header), Some(payload), Some(_signature), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())

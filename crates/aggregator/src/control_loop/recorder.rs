@@ -1,4 +1,4 @@
-//! A scaler, and what it was told lately: any decision can be made again elsewhere.
+//! Records the recent inputs of a scaler, so that its decisions can be replayed elsewhere.
 
 use std::sync::Arc;
 
@@ -11,35 +11,35 @@ use pushscale_decision::{
     TargetState,
 };
 
-/// Facts that a stretch holds before anybody has said how many.
-const FIRST_LENGTH: usize = 4000;
+/// Initial capacity of a segment, in facts.
+const INITIAL_CAPACITY: usize = 4000;
 
-/// So many times as many facts without any decision begin a new stretch.
-const FLOOD: usize = 4;
+/// A segment is dropped when it exceeds its capacity by this factor without a decision.
+const OVERFLOW_FACTOR: usize = 4;
 
-/// A scaler that is told through this, so that what it is told is kept.
-pub(super) struct Recorded {
+/// A scaler whose inputs are recorded.
+pub(super) struct Recorder {
     scaler: Scaler,
     spec: Option<Arc<PushScalerSpec>>,
     scheduled: Option<u32>,
-    /// The stretch that is being written, and the one before it. A new one begins with what the scaler remembers then.
-    now: Stretch,
-    before: Option<Stretch>,
-    /// Facts and decisions that a stretch holds.
-    length: usize,
+    /// The segment being written. Each segment begins with a snapshot of the scaler.
+    current: Segment,
+    previous: Option<Segment>,
+    /// Capacity of a segment, in facts and decisions.
+    capacity: usize,
 }
 
-struct Stretch {
+struct Segment {
     began: Moment,
     spec: Option<Arc<PushScalerSpec>>,
     memory: Snapshot,
-    entries: Vec<(Moment, Told)>,
+    entries: Vec<(Moment, Entry)>,
 }
 
-/// What happened. Kept as it came; made into JSON when somebody asks.
-enum Told {
+/// An input or a decision of the scaler. Converted to JSON on request.
+enum Entry {
     Pod(PodUid, Pod),
-    Gone(PodUid),
+    PodDeleted(PodUid),
     Reading(PodUid, Moment, Reading),
     Wrote { from: u32, to: u32 },
     WriteFailed(String),
@@ -48,14 +48,14 @@ enum Told {
     Decided(Box<(TargetState, Decision)>),
 }
 
-impl Recorded {
+impl Recorder {
     pub(super) fn new(
         policy: Policy,
         spec: Option<Arc<PushScalerSpec>>,
         conditions: Conditions,
     ) -> Self {
         let scaler = Scaler::new(policy, conditions);
-        let now = Stretch {
+        let current = Segment {
             began: Moment::ORIGIN,
             spec: spec.clone(),
             memory: scaler.snapshot(),
@@ -65,15 +65,15 @@ impl Recorded {
             scaler,
             spec,
             scheduled: None,
-            now,
-            before: None,
-            length: FIRST_LENGTH,
+            current,
+            previous: None,
+            capacity: INITIAL_CAPACITY,
         }
     }
 
-    /// Keeps so many facts in one stretch from now on.
-    pub(super) fn keep(&mut self, length: usize) {
-        self.length = length;
+    /// Sets the capacity of a segment, in facts and decisions.
+    pub(super) fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
     }
 
     pub(super) fn conditions(&self) -> &Conditions {
@@ -89,7 +89,7 @@ impl Recorded {
         self.scaler.set_policy(policy);
         self.spec.clone_from(&spec);
         if let Some(spec) = spec {
-            self.tell(now, Told::Spec(spec));
+            self.record(now, Entry::Spec(spec));
         }
     }
 
@@ -99,20 +99,20 @@ impl Recorded {
         }
         self.scheduled = replicas;
         self.scaler.set_scheduled_floor(replicas);
-        self.tell(now, Told::Scheduled(replicas));
+        self.record(now, Entry::Scheduled(replicas));
     }
 
     pub(super) fn apply_pod(&mut self, now: Moment, uid: PodUid, pod: Pod) {
         self.scaler.apply_pod(now, uid.clone(), pod.clone());
-        self.tell(now, Told::Pod(uid, pod));
+        self.record(now, Entry::Pod(uid, pod));
     }
 
     pub(super) fn remove_pod(&mut self, now: Moment, uid: &PodUid) {
         self.scaler.remove_pod(uid);
-        self.tell(now, Told::Gone(uid.clone()));
+        self.record(now, Entry::PodDeleted(uid.clone()));
     }
 
-    /// A refused reading changes nothing, so it is not kept.
+    /// Rejected readings change nothing, so they are not recorded.
     pub(super) fn learn(
         &mut self,
         now: Moment,
@@ -121,66 +121,67 @@ impl Recorded {
         reading: &Reading,
     ) -> Result<(), Rejection> {
         self.scaler.learn(now, uid, taken, reading)?;
-        self.tell(now, Told::Reading(uid.clone(), taken, reading.clone()));
+        self.record(now, Entry::Reading(uid.clone(), taken, reading.clone()));
         Ok(())
     }
 
     pub(super) fn record_scale(&mut self, now: Moment, from: u32, to: u32) {
         self.scaler.record_scale(now, from, to);
-        self.tell(now, Told::Wrote { from, to });
+        self.record(now, Entry::Wrote { from, to });
     }
 
     pub(super) fn record_scale_failure(&mut self, now: Moment, message: &str) {
         self.scaler.record_scale_failure(message);
-        self.tell(now, Told::WriteFailed(message.to_owned()));
+        self.record(now, Entry::WriteFailed(message.to_owned()));
     }
 
     pub(super) fn decide(&mut self, now: Moment, target: &TargetState) -> Decision {
         let decision = self.scaler.decide(now, target).clone();
-        let told = Box::new((target.clone(), decision.clone()));
-        self.tell(now, Told::Decided(told));
-        // Between a decision and the next fact, so that no decision is torn from what led to it.
-        if self.now.entries.len() >= self.length {
-            self.before = Some(self.begin_anew(now));
+        let decided = Box::new((target.clone(), decision.clone()));
+        self.record(now, Entry::Decided(decided));
+        // A segment ends after a decision, so that every decision is in one segment with the facts before it.
+        if self.current.entries.len() >= self.capacity {
+            self.previous = Some(self.begin_segment(now));
         }
         decision
     }
 
-    fn tell(&mut self, now: Moment, told: Told) {
-        self.now.entries.push((now, told));
-        if self.now.entries.len() >= FLOOD * self.length.max(1) {
-            // Nothing is decided, only told: what led to nothing is not worth its memory.
-            self.begin_anew(now);
+    fn record(&mut self, now: Moment, entry: Entry) {
+        self.current.entries.push((now, entry));
+        if self.current.entries.len() >= OVERFLOW_FACTOR * self.capacity.max(1) {
+            // Facts without a decision cannot be replayed, so they are dropped.
+            self.begin_segment(now);
         }
     }
 
-    fn begin_anew(&mut self, now: Moment) -> Stretch {
-        let next = Stretch {
+    /// Begins a new segment and returns the one before.
+    fn begin_segment(&mut self, now: Moment) -> Segment {
+        let next = Segment {
             began: now,
             spec: self.spec.clone(),
             memory: self.scaler.snapshot(),
             entries: Vec::new(),
         };
-        std::mem::replace(&mut self.now, next)
+        std::mem::replace(&mut self.current, next)
     }
 
-    /// What is kept, oldest first.
+    /// Returns the recorded segments, oldest first.
     pub(super) fn recordings(&self, name: &str) -> Vec<Recording> {
-        self.before
+        self.previous
             .iter()
-            .chain([&self.now])
-            .filter_map(|stretch| stretch.recording(name))
+            .chain([&self.current])
+            .filter_map(|segment| segment.recording(name))
             .collect()
     }
 }
 
-impl Stretch {
+impl Segment {
     fn recording(&self, name: &str) -> Option<Recording> {
         let mut steps = Vec::new();
         let mut facts = Vec::new();
-        for (at, told) in &self.entries {
-            let fact = match told {
-                Told::Decided(decided) => {
+        for (at, entry) in &self.entries {
+            let fact = match entry {
+                Entry::Decided(decided) => {
                     let (target, decision) = &**decided;
                     steps.push(RecordedStep {
                         facts: std::mem::take(&mut facts),
@@ -190,18 +191,18 @@ impl Stretch {
                     });
                     continue;
                 }
-                Told::Pod(uid, pod) => Fact::Pod(RecordedPod::new(uid.as_str(), pod)),
-                Told::Gone(uid) => Fact::Gone(uid.as_str().to_owned()),
-                Told::Reading(uid, taken, reading) => {
+                Entry::Pod(uid, pod) => Fact::Pod(RecordedPod::new(uid.as_str(), pod)),
+                Entry::PodDeleted(uid) => Fact::Gone(uid.as_str().to_owned()),
+                Entry::Reading(uid, taken, reading) => {
                     Fact::Reading(RecordedReading::new(uid.as_str(), *taken, reading))
                 }
-                Told::Wrote { from, to } => Fact::Wrote {
+                Entry::Wrote { from, to } => Fact::Wrote {
                     from: *from,
                     to: *to,
                 },
-                Told::WriteFailed(message) => Fact::WriteFailed(message.clone()),
-                Told::Scheduled(replicas) => Fact::Scheduled(*replicas),
-                Told::Spec(spec) => Fact::Spec(Box::new(PushScalerSpec::clone(spec))),
+                Entry::WriteFailed(message) => Fact::WriteFailed(message.clone()),
+                Entry::Scheduled(replicas) => Fact::Scheduled(*replicas),
+                Entry::Spec(spec) => Fact::Spec(Box::new(PushScalerSpec::clone(spec))),
             };
             facts.push(RecordedFact::new(*at, fact));
         }

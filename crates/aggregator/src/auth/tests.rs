@@ -1,0 +1,188 @@
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::BoxFuture;
+use hyper::header::HeaderValue;
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+
+use super::*;
+
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Accepts tokens whose signature is `good`, and counts its reviews.
+#[derive(Default)]
+struct FakeReviewer {
+    reviews: AtomicUsize,
+}
+
+impl FakeReviewer {
+    fn reviews(&self) -> usize {
+        self.reviews.load(Ordering::Relaxed)
+    }
+}
+
+impl TokenReviewer for FakeReviewer {
+    fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<PodIdentity, ReviewError>> {
+        self.reviews.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            if token.ends_with(".unanswered") {
+                return Err(ReviewError::Failed("no route".to_owned()));
+            }
+            if !token.ends_with(".good") {
+                return Err(ReviewError::Denied("signature".to_owned()));
+            }
+            Ok(PodIdentity {
+                namespace: "models".to_owned(),
+                name: "torchserve-0".to_owned(),
+                uid: "u".into(),
+            })
+        })
+    }
+}
+
+fn authenticator() -> (Authenticator, Arc<FakeReviewer>) {
+    let fake = Arc::new(FakeReviewer::default());
+    let reviewer: Arc<dyn TokenReviewer> = fake.clone();
+    let metrics = Metrics::register(&mut Registry::default());
+    (Authenticator::new(Some(reviewer), metrics), fake)
+}
+
+fn claims(audience: Value, seconds_left: i64) -> Value {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    json!({
+        "aud": audience,
+        "exp": i64::try_from(now.as_secs()).unwrap() + seconds_left,
+        "kubernetes.io": { "namespace": "models", "pod": { "name": "torchserve-0", "uid": "u" } },
+    })
+}
+
+fn token(claims: &Value, signature: &str) -> HeaderMap {
+    let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
+    authorization(&format!("Bearer e30.{payload}.{signature}"))
+}
+
+fn authorization(value: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+    headers
+}
+
+async fn error(authenticator: &Authenticator, headers: &HeaderMap) -> Option<AuthError> {
+    authenticator.authenticate(headers, ADDRESS).await.err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_reviewed_once() {
+    let (authenticator, reviewer) = authenticator();
+    let good = token(&claims(json!(["pushscale"]), 3600), "good");
+    let requests = (0..4).map(|_| authenticator.authenticate(&good, ADDRESS));
+    let all = futures_util::future::join_all(requests).await;
+    assert!(all.iter().all(Result::is_ok));
+    assert!(matches!(
+        authenticator.authenticate(&good, ADDRESS).await,
+        Ok(Caller::Pod(pod))
+            if pod.identity.name == "torchserve-0" && pod.identity.namespace == "models"
+    ));
+    assert_eq!(reviewer.reviews(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn invalid_claims_are_rejected_without_a_review() {
+    let (authenticator, reviewer) = authenticator();
+    let mut unbound = claims(json!("pushscale"), 3600);
+    unbound["kubernetes.io"] = json!({ "namespace": "models" });
+    for (headers, expected) in [
+        (HeaderMap::new(), AuthError::TokenMissing),
+        (authorization("Basic dTpw"), AuthError::TokenMissing),
+        (
+            authorization("Bearer nonsense"),
+            AuthError::NotAServiceAccountToken,
+        ),
+        (
+            authorization("Bearer a.b.c.d"),
+            AuthError::NotAServiceAccountToken,
+        ),
+        (
+            token(&json!({ "aud": 7 }), "good"),
+            AuthError::NotAServiceAccountToken,
+        ),
+        (
+            token(&claims(json!("vault"), 3600), "good"),
+            AuthError::WrongAudience,
+        ),
+        (
+            token(&claims(json!(["pushscale"]), -1), "good"),
+            AuthError::Expired,
+        ),
+        (token(&unbound, "good"), AuthError::NotPodBound),
+    ] {
+        assert_eq!(error(&authenticator, &headers).await, Some(expected));
+    }
+    assert_eq!(reviewer.reviews(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forged_tokens_cause_at_most_ten_reviews_in_ten_seconds() {
+    let (authenticator, reviewer) = authenticator();
+    for forged in 0..50 {
+        let headers = token(&claims(json!("pushscale"), 3600 + forged), "forged");
+        let expected = if forged < 10 {
+            AuthError::Denied
+        } else {
+            AuthError::TooManyDenials
+        };
+        let found = error(&authenticator, &headers).await;
+        assert_eq!(found, Some(expected), "{forged}");
+    }
+    assert_eq!(reviewer.reviews(), 10);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let good = token(&claims(json!("pushscale"), 3600), "good");
+    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_whose_review_fails_are_not_cached() {
+    let (authenticator, _) = authenticator();
+    for forged in 0..50 {
+        let headers = token(&claims(json!("pushscale"), 3600 + forged), "unanswered");
+        let found = error(&authenticator, &headers).await;
+        assert_eq!(found, Some(AuthError::ReviewUnavailable));
+    }
+    assert_eq!(authenticator.token_cache.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_a_deleted_pod_is_rejected() {
+    let (authenticator, reviewer) = authenticator();
+    let good = token(&claims(json!("pushscale"), 3600), "good");
+    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+    let uid = PodUid::from("u");
+    authenticator.pod_deleted(&uid);
+    for _ in 0..2 {
+        let found = error(&authenticator, &good).await;
+        assert_eq!(found, Some(AuthError::PodDeleted));
+    }
+    assert_eq!(reviewer.reviews(), 1);
+    authenticator.pod_exists(&uid);
+    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn responses_to_a_flood_are_delayed() {
+    let (authenticator, _) = authenticator();
+    let good = token(&claims(json!("pushscale"), 3600), "good");
+    let start = Instant::now();
+    let mut rejected = 0;
+    for _ in 0..40 {
+        if error(&authenticator, &good).await == Some(AuthError::RateLimited) {
+            rejected += 1;
+        }
+    }
+    assert!(rejected > 10, "{rejected}");
+    assert!(start.elapsed() >= rate_limiter::INTERVAL * rejected);
+}

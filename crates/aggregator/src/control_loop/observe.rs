@@ -1,0 +1,277 @@
+//! Applies observations: scalers, targets, pods and readings.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use pushscale_decision::{Moment, Pod, PodUid, Reading};
+
+use super::ControlLoop;
+use super::managed_scaler::ManagedScaler;
+use crate::event::{DeletionFacts, Pushed, ScalerFacts, Verdict, WatchId};
+use crate::names::ScalerKey;
+use crate::scale_target::{Scale, ScaleError};
+
+/// Minimum time between a pod's readings. The fastest sidecar pushes every 100 ms; a pod that pushes twice as fast is
+/// faulty and must not crowd out the others.
+const MIN_READING_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long after our write an older version of the scale is ignored: a read that began before the write may arrive
+/// after it. The time is limited because all versions are older after a backup is restored.
+const IGNORE_OLDER_FOR: Duration = Duration::from_secs(10);
+
+impl ControlLoop {
+    pub(super) fn apply_scaler(&mut self, facts: ScalerFacts) {
+        let now = self.now();
+        let key = facts.key.clone();
+        match self.scalers.get_mut(&key) {
+            Some(entry) if entry.watch == facts.watch && entry.uid == facts.uid => {
+                // Our own status writes also arrive here. The spec has changed only if the generation has.
+                if entry.generation == facts.generation && entry.generation.is_some() {
+                    return;
+                }
+                entry.apply_spec(
+                    now,
+                    facts.generation,
+                    facts.policy,
+                    facts.spec,
+                    facts.schedules,
+                );
+            }
+            _ => {
+                // A new scaler, one that was recreated under the same name, or one with another target: what was
+                // learned before does not apply.
+                self.remove_scaler(&key);
+                tracing::info!(autoscaler = %key, target = %facts.target, "scaler added");
+                self.scalers.insert(key.clone(), ManagedScaler::new(facts));
+            }
+        }
+        self.detect_conflicts();
+        self.mark_due(&key, self.now());
+    }
+
+    pub(super) fn remove_scaler(&mut self, key: &ScalerKey) {
+        if let Some(entry) = self.scalers.get(key) {
+            self.unmark(key, entry.deletion_order.marked());
+        }
+        for uid in self.pod_index.pods_of(key) {
+            self.remove_pod(key, &uid);
+        }
+        let Some(entry) = self.scalers.remove(key) else {
+            return;
+        };
+        if let Some(due) = entry.due {
+            self.due.remove(&(due, key.clone()));
+        }
+        tracing::info!(autoscaler = %key, "scaler removed");
+        self.detect_conflicts();
+    }
+
+    /// Detects targets that two autoscalers write. A scaler in mode Recommend does not conflict: users migrate between
+    /// an HPA and Pushscale that way. Called rarely and for few objects, so it compares all pairs.
+    pub(super) fn detect_conflicts(&mut self) {
+        let targets: Vec<_> = self
+            .scalers
+            .iter()
+            .filter(|(_, entry)| entry.writes)
+            .map(|(key, entry)| {
+                (
+                    format!("PushScaler {key}"),
+                    key.clone(),
+                    entry.target.clone(),
+                )
+            })
+            .collect();
+        let now = self.now();
+        let mut changed = Vec::new();
+        for (key, entry) in &mut self.scalers {
+            let other_scaler = targets
+                .iter()
+                .find(|(_, other, target)| other != key && target.is_same_object(&entry.target))
+                .map(|(name, ..)| name.clone());
+            let hpa = self
+                .competing_hpas
+                .iter()
+                .find(|(_, target)| target.is_same_object(&entry.target))
+                .map(|(name, _)| format!("HorizontalPodAutoscaler {name}"));
+            let conflicts_with = other_scaler.or(hpa).filter(|_| entry.writes);
+            if entry.conflicts_with != conflicts_with {
+                entry.conflicts_with = conflicts_with;
+                changed.push(key.clone());
+            }
+        }
+        for key in changed {
+            self.mark_due(&key, now);
+        }
+    }
+
+    pub(super) fn apply_scale(&mut self, watch: &WatchId, scale: Result<Scale, ScaleError>) {
+        let now = self.now();
+        let Some(entry) = self.watched(watch) else {
+            return;
+        };
+        if let (Some((at, version)), Ok(read)) = (entry.written, &scale)
+            && read.version < version
+            && now.since(at) < IGNORE_OLDER_FOR
+        {
+            return;
+        }
+        entry.scale = Some(scale);
+        self.mark_due(&watch.scaler, now);
+    }
+
+    pub(super) fn apply_pod(
+        &mut self,
+        watch: &WatchId,
+        uid: PodUid,
+        pod: Pod,
+        deletion: DeletionFacts,
+    ) {
+        let now = self.now();
+        let key = &watch.scaler;
+        let Some(entry) = self.watched(watch) else {
+            return;
+        };
+        entry.selector_problem = None;
+        entry
+            .deletion_order
+            .apply(uid.clone(), pod.clone(), deletion);
+        if let Ok(engine) = &mut entry.engine {
+            engine.apply_pod(now, uid.clone(), pod.clone());
+        }
+        if self.pod_index.get_mut(&uid).is_none() {
+            self.authenticator.pod_exists(&uid);
+        }
+        let scalers = self.pod_index.add(uid.clone(), &pod.name, key).clone();
+        self.update_shared(&uid, &scalers);
+        self.mark_due(key, now);
+    }
+
+    pub(super) fn delete_pod(&mut self, watch: &WatchId, uid: &PodUid) {
+        if self.watched(watch).is_some() {
+            self.remove_pod(&watch.scaler, uid);
+            self.revoke_token(uid);
+            self.mark_due(&watch.scaler, self.now());
+        }
+    }
+
+    pub(super) fn apply_pod_list(&mut self, watch: &WatchId, uids: &BTreeSet<PodUid>) {
+        let Some(entry) = self.watched(watch) else {
+            return;
+        };
+        entry.selector_problem = None;
+        entry.pods_listed = true;
+        for uid in self.pod_index.pods_of(&watch.scaler) {
+            if !uids.contains(&uid) {
+                self.remove_pod(&watch.scaler, &uid);
+                self.revoke_token(&uid);
+            }
+        }
+        self.mark_due(&watch.scaler, self.now());
+    }
+
+    pub(super) fn pod_list_failed(&mut self, watch: &WatchId, message: String) {
+        if let Some(entry) = self.watched(watch) {
+            entry.selector_problem = Some(message);
+            entry.pods_listed = true;
+            self.mark_due(&watch.scaler, self.now());
+        }
+    }
+
+    fn remove_pod(&mut self, key: &ScalerKey, uid: &PodUid) {
+        let now = self.now();
+        if let Some(entry) = self.scalers.get_mut(key) {
+            entry.shared.remove(uid);
+            entry.deletion_order.remove(uid);
+            if let Ok(engine) = &mut entry.engine {
+                engine.remove_pod(now, uid);
+            }
+        }
+        let remaining = self.pod_index.remove(uid, key);
+        self.update_shared(uid, &remaining);
+    }
+
+    /// Revokes the token of a pod that no target selects any more.
+    fn revoke_token(&mut self, uid: &PodUid) {
+        if self.pod_index.get_mut(uid).is_none() {
+            self.authenticator.pod_deleted(uid);
+        }
+    }
+
+    /// Records for each of the pod's scalers whether another scaler also has the pod.
+    fn update_shared(&mut self, uid: &PodUid, scalers: &BTreeSet<ScalerKey>) {
+        for key in scalers {
+            let Some(entry) = self.scalers.get_mut(key) else {
+                continue;
+            };
+            match scalers.iter().find(|other| *other != key) {
+                Some(other) => entry.shared.insert(uid.clone(), other.clone()),
+                None => entry.shared.remove(uid),
+            };
+        }
+    }
+
+    /// Returns the scaler of this watch; `None` if the watch was replaced.
+    fn watched(&mut self, watch: &WatchId) -> Option<&mut ManagedScaler> {
+        let entry = self.scalers.get_mut(&watch.scaler)?;
+        (entry.watch == *watch).then_some(entry)
+    }
+
+    pub(super) fn handle_push(&mut self, pushed: Pushed) {
+        let age = pushed.reading.age + pushed.received.elapsed();
+        let verdict = self.learn(
+            &pushed.namespace,
+            &pushed.name,
+            &pushed.uid,
+            age,
+            pushed.reading.reading,
+        );
+        // The sidecar may have disconnected.
+        pushed.reply.send(verdict).ok();
+    }
+
+    fn learn(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        uid: &PodUid,
+        age: Duration,
+        reading: Reading,
+    ) -> Verdict {
+        let now = self.now();
+        let Some(pod) = self.pod_index.get_mut(uid) else {
+            return Verdict::UnknownPod;
+        };
+        if pod.name != name || pod.namespace != namespace {
+            return Verdict::PodMismatch {
+                pod: format!("{}/{}", pod.namespace, pod.name),
+            };
+        }
+        let interval = pod.last_accepted.map(|last| now.since(last));
+        if interval.is_some_and(|interval| interval < MIN_READING_INTERVAL) && !reading.terminating
+        {
+            return Verdict::RateLimited;
+        }
+        // A reading from before this process started gets the earliest time there is.
+        let taken = Moment::at(now.since_origin().saturating_sub(age));
+        let mut verdict = Verdict::UnknownPod;
+        for key in &pod.scalers {
+            let Some(entry) = self.scalers.get_mut(key) else {
+                continue;
+            };
+            // A scaler with an invalid spec ignores readings, but the push is accepted: the pod is not at fault.
+            if let Ok(engine) = &mut entry.engine {
+                if let Err(rejection) = engine.learn(now, uid, taken, &reading) {
+                    return Verdict::Rejected(rejection);
+                }
+                entry.deletion_order.observe(uid, taken, &reading);
+                entry.newest_reading = Some(taken);
+            }
+            entry.mark_due(key, now, &mut self.due);
+            verdict = Verdict::Accepted;
+        }
+        if verdict == Verdict::Accepted {
+            pod.last_accepted = Some(now);
+        }
+        verdict
+    }
+}

@@ -1,0 +1,82 @@
+//! Marks the pods to be deleted first, and removes marks that are no longer needed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::ControlLoop;
+use crate::metrics::{DeletionCostOutcome, Metrics};
+use crate::names::ScalerKey;
+use crate::scale_target::{MarkResult, PodRef};
+
+/// Counts the outcomes of marking pods. Failures do not affect scaling, so only the first one is logged as a warning.
+#[derive(Clone, Debug)]
+pub(super) struct MarkReporter {
+    metrics: Metrics,
+    warned: Arc<AtomicBool>,
+}
+
+impl MarkReporter {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self {
+            metrics,
+            warned: Arc::default(),
+        }
+    }
+
+    /// Counts the pods of `result`; the updated ones as `updated`.
+    pub(super) fn report(
+        &self,
+        scaler: &ScalerKey,
+        result: &MarkResult,
+        updated: DeletionCostOutcome,
+    ) {
+        self.metrics.deletion_costs(result, updated);
+        let Some(error) = &result.error else {
+            return;
+        };
+        if self.warned.swap(true, Ordering::Relaxed) {
+            tracing::debug!(autoscaler = %scaler, error, "failed to update the deletion cost of pods");
+        } else {
+            tracing::warn!(
+                autoscaler = %scaler,
+                error,
+                "failed to update the deletion cost of pods: allow `patch` on pods or set PUSHSCALE_AGGREGATOR_POD_DELETION_COST=false; further failures are logged at debug"
+            );
+        }
+    }
+}
+
+impl ControlLoop {
+    /// Removes our marks from pods that were not deleted. Marked pods are about to be deleted while a write is in flight,
+    /// so nothing happens then.
+    pub(super) fn unmark_stale_pods(&mut self, key: &ScalerKey) {
+        let now = self.now();
+        let Some(entry) = self.scalers.get_mut(key) else {
+            return;
+        };
+        if entry.writing {
+            return;
+        }
+        let stale = entry.deletion_order.unmark_stale(now);
+        let next = entry.deletion_order.next_stale();
+        self.unmark(key, stale);
+        if let Some(at) = next {
+            self.mark_due(key, at);
+        }
+    }
+
+    /// Removes our marks in a separate task. The watch of the pods reports the result.
+    pub(super) fn unmark(&self, key: &ScalerKey, pods: Vec<PodRef>) {
+        let Some(entry) = self.scalers.get(key).filter(|_| !pods.is_empty()) else {
+            return;
+        };
+        let scale_target = Arc::clone(&self.scale_target);
+        let target = entry.target.clone();
+        let mark_reporter = self.mark_reporter.clone();
+        let scaler = key.clone();
+        tokio::spawn(async move {
+            let result = scale_target.unmark(&target, &pods).await;
+            mark_reporter.report(&scaler, &result, DeletionCostOutcome::Unmarked);
+        });
+    }
+}

@@ -1,0 +1,78 @@
+//! Handles the results of writes.
+
+use jiff::Timestamp;
+use pushscale_decision::Reason;
+
+use super::ControlLoop;
+use crate::metrics::ScaleWriteOutcome;
+use crate::names::ScalerKey;
+use crate::report::Report;
+use crate::scale_target::{ScaleError, Written};
+
+impl ControlLoop {
+    pub(super) fn write_finished(
+        &mut self,
+        key: &ScalerKey,
+        from: u32,
+        to: u32,
+        outcome: Result<Written, ScaleError>,
+    ) {
+        let now = self.now();
+        let Some(entry) = self.scalers.get_mut(key) else {
+            return;
+        };
+        entry.writing = false;
+        match outcome {
+            Ok(Written::Done(scale)) => {
+                entry.written = Some((now, scale.version));
+                entry.scale = Some(Ok(scale));
+                entry.backoff = None;
+                entry.condition_history.last_scale_time = Some(Timestamp::now());
+                if let Ok(engine) = &mut entry.engine {
+                    engine.record_scale(now, from, to);
+                }
+                self.metrics.scale_written(ScaleWriteOutcome::Written);
+                if let Some(taken) = entry.newest_reading.take() {
+                    self.metrics.reacted(now.since(taken));
+                }
+                let reason = entry.last_scale_reason();
+                let event = Report::Event {
+                    scaler: key.clone(),
+                    uid: entry.uid.clone(),
+                    warning: false,
+                    reason: Reason::SuccessfulRescale.as_str(),
+                    // Kubernetes combines events with the same reason and action into a series with the first note.
+                    // The replica counts make the actions distinct.
+                    action: format!("ScaleFrom{from}To{to}"),
+                    note: format!("New size: {to}; reason: {reason}"),
+                };
+                self.report(event);
+                self.publish_status(now, key);
+                self.mark_due(key, now);
+            }
+            Ok(Written::Conflict(scale)) => {
+                self.metrics.scale_written(ScaleWriteOutcome::Conflict);
+                tracing::info!(autoscaler = %key, expected = from, found = scale.replicas, "write conflict: another client changed the replica count");
+                entry.scale = Some(Ok(scale));
+                entry.deletion_order.clear();
+                self.unmark_stale_pods(key);
+                self.mark_due(key, now);
+            }
+            Err(error) => {
+                self.metrics.scale_written(ScaleWriteOutcome::Failed);
+                let note = format!("New size: {to}; error: {error}");
+                tracing::warn!(autoscaler = %key, desired = to, %error, "failed to write the replica count");
+                if let Ok(engine) = &mut entry.engine {
+                    engine.record_scale_failure(now, &error.to_string());
+                }
+                entry.deletion_order.clear();
+                let retry_at = now.plus(entry.next_backoff());
+                entry.retry_at = Some(retry_at);
+                self.unmark_stale_pods(key);
+                self.warn(now, key, Reason::FailedRescale, note);
+                self.publish_status(now, key);
+                self.mark_due(key, retry_at);
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Counters with one label.
+
+use std::fmt;
+use std::hash::Hash;
+
+use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// A family of counters with one label, whose values are the variants of the enum `T` in `snake_case`. Clones share
+/// their counts.
+#[derive(Clone, Debug)]
+pub struct LabeledCounter<T: Clone + Eq + Hash> {
+    label: &'static str,
+    counters: Family<[(&'static str, LabelValue<T>); 1], Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct LabelValue<T>(T);
+
+impl<T> LabeledCounter<T>
+where
+    T: Clone + fmt::Debug + Eq + Hash + Send + Sync + 'static,
+{
+    /// Registers the family as `name`, to which the registry adds `_total`.
+    pub fn register(
+        registry: &mut Registry,
+        name: &'static str,
+        label: &'static str,
+        help: &'static str,
+    ) -> Self {
+        let counters = Family::default();
+        registry.register(name, help, counters.clone());
+        Self { label, counters }
+    }
+
+    /// Increments the counter of `value`.
+    pub fn increment(&self, value: T) {
+        self.add(value, 1);
+    }
+
+    /// Adds `count` to the counter of `value`.
+    pub fn add(&self, value: T, count: u64) {
+        self.counters
+            .get_or_create(&[(self.label, LabelValue(value))])
+            .inc_by(count);
+    }
+}
+
+impl<T: fmt::Debug> EncodeLabelValue for LabelValue<T> {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
+        EncodeLabelValue::encode(&snake_case(&format!("{:?}", self.0)).as_str(), encoder)
+    }
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    for (at, letter) in name.char_indices() {
+        if at > 0 && letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    enum Outcome {
+        Accepted,
+        TokenPodDeleted,
+    }
+
+    #[test]
+    fn label_values_are_snake_case() {
+        let mut registry = Registry::default();
+        let counter = LabeledCounter::register(&mut registry, "pushes", "outcome", "Pushes");
+        counter.increment(Outcome::Accepted);
+        counter.add(Outcome::TokenPodDeleted, 2);
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+        assert!(
+            page.contains("pushes_total{outcome=\"accepted\"} 1"),
+            "{page}"
+        );
+        assert!(
+            page.contains("pushes_total{outcome=\"token_pod_deleted\"} 2"),
+            "{page}"
+        );
+    }
+}
