@@ -1,6 +1,8 @@
-//! What the `pushscale` command can do and other crates may use.
+//! The commands of `pushscale`, one module each, and what other crates use of them.
 
+pub mod demo;
 pub mod inject;
 pub mod manifest;
 pub mod replay;
+pub mod simulate;
 mod yaml;

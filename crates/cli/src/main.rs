@@ -1,19 +1,11 @@
-//! `pushscale`: try it, and later ask it.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line speaks by printing"
-)]
-
-mod demo;
-mod simulate;
+//! The `pushscale` command. It only parses and dispatches; the commands are in the library.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use pushscale_cli::{inject, replay};
+use pushscale_cli::{demo, inject, replay, simulate};
 
-/// Scales model servers by how long requests wait.
+/// Scales model servers by how long requests wait in their queues.
 #[derive(Debug, Parser)]
 #[command(name = "pushscale", version)]
 struct Arguments {
@@ -23,15 +15,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The whole loop on this machine, without a cluster: servers, sidecars, an aggregator, a load that steps up
-    /// and down; a report at the end
+    /// Run the whole loop on this machine without a cluster: servers, sidecars, an aggregator and a stepped load;
+    /// ends with a report
     Demo(demo::DemoOptions),
-    /// Put the sidecar into manifests, as the injector does in the cluster; what else stands in them stays as it is
+    /// Add the sidecar to manifests, like the injector does in a cluster; everything else is left unchanged
     Inject(inject::InjectOptions),
-    /// Decide recorded cases again, and tell which come out otherwise
+    /// Replay recorded decisions and report differences
     Replay(replay::ReplayOptions),
-    /// What a PushScaler would do under a load, on a simulated cluster, and what another autoscaler would:
-    /// seconds of harm, pod-hours, waits; by file or by options
+    /// Simulate a PushScaler under a load and compare it with other autoscalers: violation seconds, pod-hours and
+    /// waits
     Simulate(Box<simulate::SimulateOptions>),
 }
 

@@ -1,6 +1,12 @@
 //! `pushscale demo`: the whole loop on one machine. Only Kubernetes is missing: local servers stand for pods, and
 //! the scale target starts and stops them. Sidecars, aggregator and decisions are the real ones.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line prints"
+)]
+
 mod chart;
 mod error;
 mod fleet;
@@ -36,7 +42,7 @@ const FIRST_SERVER: Duration = Duration::from_secs(120);
 
 /// What may be chosen.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct DemoOptions {
+pub struct DemoOptions {
     /// Emulated servers even where a real TorchServe could run
     #[arg(long)]
     emulated: bool,
@@ -68,7 +74,7 @@ const BEFORE: f64 = 8.0;
 const AFTER: f64 = 120.0;
 
 /// Runs the demo. 0 only if the loop scaled up and down.
-pub(crate) fn run(options: &DemoOptions) -> ExitCode {
+pub fn run(options: &DemoOptions) -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {

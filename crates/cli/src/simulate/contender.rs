@@ -4,10 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use pushscale_api::{PushScalerSpec, policy_of};
-use pushscale_cli::manifest;
+use pushscale_daemon::error::chain;
 use pushscale_decision::{Balancing, Mode, Policy};
 use pushscale_simulator::control::{Controller, PushScaling, Rival};
 use pushscale_simulator::scenario::Scenario;
+
+use crate::manifest;
 
 /// Who is to set the size.
 pub(super) struct Contender {
@@ -37,7 +39,7 @@ impl Contender {
     /// What kubectl would say of it.
     pub(super) fn of_manifest(file: &Path) -> Result<Self, String> {
         let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
-        let scaler = manifest::read(&text).map_err(|error| error.to_string())?;
+        let scaler = manifest::read(&text).map_err(|error| chain(&error).to_string())?;
         Ok(Self {
             name: file.display().to_string(),
             kind: Kind::Manifest(Box::new(scaler.spec)),

@@ -1,5 +1,7 @@
 //! `pushscale simulate`: what a PushScaler, or another autoscaler, makes of a load on a simulated cluster.
 
+#![expect(clippy::print_stderr, reason = "a command line prints")]
+
 mod chart;
 mod contender;
 mod explain;
@@ -15,14 +17,15 @@ mod table;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-pub(crate) use options::SimulateOptions;
+pub use options::SimulateOptions;
 
 use request::Request;
 
 /// What was asked for cannot be: mistakes in files or options, or a file that cannot be written.
 const UNUSABLE: u8 = 2;
 
-pub(crate) fn run(options: &SimulateOptions) -> ExitCode {
+/// Runs the simulation and prints or writes its results. Exits with 2 if options or files are unusable.
+pub fn run(options: &SimulateOptions) -> ExitCode {
     let request = match Request::of(options) {
         Ok(request) => request,
         Err(mistakes) => {

@@ -11,7 +11,7 @@ const USUAL_RIVALS: &str = "hpa,kpa,oracle";
 
 /// Simulates a cluster.
 #[derive(Debug, Args)]
-pub(crate) struct SimulateOptions {
+pub struct SimulateOptions {
     /// Scenario files; each option of the scenario goes before what they say. None is needed if there are options
     #[arg(value_name = "SCENARIO.txt")]
     pub(crate) scenarios: Vec<PathBuf>,
