@@ -1,169 +1,161 @@
-//! A kind of object by its CustomResourceDefinition.
+//! A kind of object, described by its CustomResourceDefinition.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use thiserror::Error;
 
-use super::error::ManifestError;
+use super::error::{DefinitionError, ManifestError};
 use super::problem::Problem;
-use super::schema::Schema;
 use super::text::{self, Document};
-use super::{default, lists, metadata, names, prune, rules, structure};
+use super::{fields, metadata, names, rules, schema, structure};
 
-/// Why a CustomResourceDefinition is of no use here. A mistake of ours: tests read the one that is shipped.
-#[derive(Debug, Error)]
-pub enum DefinitionError {
-    /// It has something that this does not understand, or lacks something.
-    #[error("the definition cannot be read: {0}; teach crates/cli/src/manifest what it says")]
-    Read(#[source] serde_json::Error),
-    /// No version can be applied.
-    #[error("the definition serves no version")]
-    NoVersion,
-}
-
-/// What objects of one kind may hold, by their CustomResourceDefinition.
+/// A kind of object, described by its CustomResourceDefinition.
 #[derive(Debug)]
 pub struct Definition {
     group: String,
     version: String,
     kind: String,
-    schema: Schema,
+    schema: Value,
 }
 
-/// The parts of a CustomResourceDefinition that are of interest.
+/// The parts of a CustomResourceDefinition's spec that are used here.
 #[derive(Deserialize)]
-struct Crd {
-    spec: CrdSpec,
-}
-
-#[derive(Deserialize)]
-struct CrdSpec {
+struct Spec {
     group: String,
-    names: CrdNames,
-    versions: Vec<CrdVersion>,
+    names: Names,
+    versions: Vec<Version>,
 }
 
 #[derive(Deserialize)]
-struct CrdNames {
+struct Names {
     kind: String,
 }
 
 #[derive(Deserialize)]
-struct CrdVersion {
+struct Version {
     name: String,
     served: bool,
-    schema: CrdSchema,
+    schema: VersionSchema,
 }
 
 #[derive(Deserialize)]
-struct CrdSchema {
+struct VersionSchema {
     #[serde(rename = "openAPIV3Schema")]
-    open_api_v3_schema: Schema,
+    open_api_v3_schema: Value,
 }
 
 impl Definition {
-    /// Reads a CustomResourceDefinition of one version.
+    /// Reads a CustomResourceDefinition with one version.
     ///
     /// # Errors
     ///
-    /// It uses a keyword that is not understood here, or a rule does not compile.
+    /// Fails if the schema has a keyword that is not validated here, or a rule or a pattern that does not compile.
     pub fn from_crd(crd: &Value) -> Result<Self, DefinitionError> {
-        let crd: Crd = Deserialize::deserialize(crd).map_err(DefinitionError::Read)?;
-        let version = crd
-            .spec
-            .versions
-            .into_iter()
-            .find(|version| version.served)
-            .ok_or(DefinitionError::NoVersion)?;
+        let spec: Spec = Deserialize::deserialize(&crd["spec"]).map_err(DefinitionError::Parse)?;
+        let version = spec.versions.into_iter().find(|version| version.served);
+        let version = version.ok_or(DefinitionError::NoVersion)?;
+        let schema = version.schema.open_api_v3_schema;
+        schema::check(&schema)?;
         Ok(Self {
-            group: crd.spec.group,
+            group: spec.group,
             version: version.name,
-            kind: crd.spec.names.kind,
-            schema: version.schema.open_api_v3_schema,
+            kind: spec.names.kind,
+            schema,
         })
     }
 
-    /// Reads one object of this kind from YAML as the API server would store it, without its status, or says
-    /// everything that kubectl would say.
+    /// Reads one object of this kind from YAML and returns it as the API server would store it, without its status.
     ///
     /// # Errors
     ///
-    /// The text is no manifest of one such object, or one that `kubectl apply` would refuse.
+    /// Fails if the text is not a manifest of one such object, or if `kubectl apply` would reject it. The error lists
+    /// everything that kubectl would report.
     pub fn read(&self, yaml: &str) -> Result<Value, ManifestError> {
-        let mut document = text::read(yaml)?;
+        let document = text::read(yaml)?;
         self.check_type(&document)?;
         metadata::check_types(&document.object)?;
         let name = metadata::name(&document)?;
-        prune::drop_nulls(&mut document.object);
-
-        let mut object = document.object;
-        let fields = self.unknown_fields(&object);
-        if !fields.is_empty() {
-            return Err(ManifestError::UnknownFields {
-                kind: self.kind.clone(),
-                version: self.version.clone(),
-                fields,
-            });
+        let mut object = Value::Object(document.object);
+        fields::drop_nulls(&mut object);
+        self.check_unknown(&object)?;
+        // An object is created without its status, whatever the manifest contains.
+        if let Value::Object(fields) = &mut object {
+            fields.remove("status");
         }
-        // An object is created without its status, whatever the manifest says.
-        object.remove("status");
-        default::apply(&mut object, &self.schema);
-        let object = Value::Object(object);
+        fields::apply_defaults(&mut object, &self.schema);
         let problems = self.problems(&object);
         if problems.is_empty() {
             return Ok(object);
         }
-        Err(ManifestError::invalid(&self.kind, &name, &problems))
+        Err(ManifestError::invalid(&self.kind, name, problems))
     }
 
-    /// Whether the object says that it is of this kind.
+    /// Checks that the object claims to be of this kind.
     fn check_type(&self, document: &Document) -> Result<(), ManifestError> {
-        let expected = format!(
-            "apiVersion: {}/{}, kind: {}",
-            self.group, self.version, self.kind
-        );
-        let stated = |key: &str| match document.object.get(key) {
-            Some(Value::String(text)) if !text.is_empty() => Ok(text.as_str()),
-            None | Some(Value::String(_) | Value::Null) => Err(ManifestError::text(
-                document.line_of(key),
-                format!("{key} is not set; expected {expected}"),
-            )),
-            Some(_) => Err(ManifestError::text(
-                document.line_of(key),
-                format!("{key} is not a text; expected {expected}"),
-            )),
+        let (api_version, kind) = (format!("{}/{}", self.group, self.version), &self.kind);
+        let expected = format!("expected apiVersion: {api_version}, kind: {kind}");
+        let stated = |key: &str| {
+            let problem = match document.object.get(key) {
+                Some(Value::String(text)) if !text.is_empty() => return Ok(text.as_str()),
+                None | Some(Value::String(_) | Value::Null) => "is not set",
+                Some(_) => "is not a text",
+            };
+            let reason = format!("{key} {problem}; {expected}");
+            Err(ManifestError::text(document.line_of(key), reason))
         };
-        let (api_version, kind) = (stated("apiVersion")?, stated("kind")?);
-        if kind == self.kind && api_version == format!("{}/{}", self.group, self.version) {
+        let found = (stated("apiVersion")?, stated("kind")?);
+        if found == (api_version.as_str(), kind) {
             return Ok(());
         }
-        let line = if kind == self.kind {
-            document.line_of("apiVersion")
+        let wrong = if found.1 == kind {
+            "apiVersion"
         } else {
-            document.line_of("kind")
+            "kind"
         };
-        Err(ManifestError::text(
-            line,
-            format!("this has apiVersion: {api_version}, kind: {kind}; expected {expected}"),
-        ))
+        let reason = format!(
+            "this has apiVersion: {}, kind: {}; {expected}",
+            found.0, found.1
+        );
+        Err(ManifestError::text(document.line_of(wrong), reason))
     }
 
-    fn unknown_fields(&self, object: &Map<String, Value>) -> Vec<String> {
-        let mut fields = metadata::unknown_fields(object);
-        fields.extend(prune::unknown_fields(object, &self.schema));
-        fields
+    fn check_unknown(&self, object: &Value) -> Result<(), ManifestError> {
+        let mut unknown = Vec::new();
+        let mut described = object.as_object().cloned().unwrap_or_else(Map::new);
+        metadata::note_unknown(&described, &mut unknown);
+        described.retain(|name, _| !["apiVersion", "kind", "metadata"].contains(&name.as_str()));
+        let mut others = Vec::new();
+        fields::note_unknown(
+            "",
+            &described.into(),
+            Some(&self.schema),
+            false,
+            &mut others,
+        );
+        others.sort();
+        unknown.extend(others);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let unknown = unknown
+            .iter()
+            .map(|path| format!("unknown field \"{path}\""));
+        let unknown: Vec<String> = unknown.collect();
+        let (kind, version) = (&self.kind, &self.version);
+        Err(ManifestError::Undecodable(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
+            unknown.join(", ")
+        )))
     }
 
-    /// All mistakes, in the order in which the API server looks for them.
+    /// Returns all errors, in the order of the API server's checks.
     fn problems(&self, object: &Value) -> Vec<Problem> {
         let mut problems = names::check(object);
         problems.extend(structure::check(&self.schema, object));
-        problems.extend(lists::check(&self.schema, object));
-        if problems
-            .iter()
-            .any(|problem| problem.kind.keeps_rules_from_running())
-        {
-            problems.push(Problem::rules_did_not_run());
+        problems.extend(rules::check_lists(&self.schema, object));
+        if problems.iter().any(|problem| problem.skips_rules) {
+            let words = "some validation rules were not checked because the object was invalid; correct the existing \
+                         errors to complete validation";
+            problems.push(Problem::invalid("", Value::Null, words));
         } else {
             problems.extend(rules::check(&self.schema, object));
         }
@@ -188,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_checked_here_is_refused_in_a_definition() {
+    fn a_definition_with_something_that_is_not_validated_is_rejected() {
         for (spec, words) in [
             (
                 json!({ "type": "string", "contentEncoding": "x" }),
@@ -201,13 +193,17 @@ mod tests {
                 "self >",
             ),
             (
-                json!({ "x-kubernetes-validations": [ { "rule": "true", "optionalOldSelf": true } ] }),
-                "optionalOldSelf",
+                json!({ "x-kubernetes-validations": [ { "rule": "true", "messageExpression": "self +" } ] }),
+                "self +",
             ),
         ] {
-            let said = definition_of(&spec).unwrap_err().to_string();
-            assert!(said.contains(words), "{said}");
+            let error = definition_of(&spec).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
         }
-        assert!(definition_of(&json!({ "type": "string" })).is_ok());
+        let transition =
+            json!({ "x-kubernetes-validations": [ { "rule": "true", "optionalOldSelf": true } ] });
+        for spec in [json!({ "type": "string" }), transition] {
+            assert!(definition_of(&spec).is_ok());
+        }
     }
 }

@@ -1,55 +1,56 @@
-//! Why a manifest is refused.
+//! Why a manifest or a definition is rejected.
 
 use std::fmt;
 
 use thiserror::Error;
 
-use super::definition::DefinitionError;
 use super::go;
 use super::problem::Problem;
 
-/// Why a manifest is refused.
+/// Why a CustomResourceDefinition cannot be used here. This is a bug of this program: tests read the shipped one.
+#[derive(Debug, Error)]
+pub enum DefinitionError {
+    /// A required part is missing or has another type.
+    #[error("failed to read the definition")]
+    Parse(#[source] serde_json::Error),
+    /// No version is served.
+    #[error("the definition serves no version")]
+    NoVersion,
+    /// The schema has something that is not validated here.
+    #[error("unsupported by crates/cli/src/manifest: {0}")]
+    Unsupported(String),
+}
+
+/// Why a manifest is rejected.
 #[derive(Debug, Error)]
 pub enum ManifestError {
-    /// It is no YAML, or nothing that this reads as one object. The words are ours.
+    /// The text is not YAML, or not one object of the kind. The words are ours.
     #[error("line {line}: {reason}")]
     Text {
-        /// Where, counted from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// What stands there, and what was expected.
+        /// What was found, and what was expected.
         reason: String,
     },
-    /// kubectl would not send it. The words are kubectl's, without the file's name.
+    /// kubectl would not send the object, or the API server would not decode it. The words are theirs, without the
+    /// file name.
     #[error("{0}")]
     Undecodable(String),
-    /// The API server does not know some of its fields.
-    #[error(
-        "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
-        Unknown(.fields)
-    )]
-    UnknownFields {
-        /// The kind of object.
-        kind: String,
-        /// Its version, without the group.
-        version: String,
-        /// The path of each field.
-        fields: Vec<String>,
-    },
-    /// The API server finds mistakes in its fields.
+    /// The API server would reject the values of some fields.
     #[error("The {kind} {} is invalid: {}", go::quoted(name), Causes(.causes))]
     Invalid {
         /// The kind of object.
         kind: String,
         /// The object's name.
         name: String,
-        /// One sentence each, the field's path first.
+        /// One sentence per error, starting with the field's path.
         causes: Vec<String>,
     },
-    /// The API server would take it.
-    #[error("the API server takes this, but it cannot be read as a PushScaler: {0}")]
+    /// The API server would accept the object, but it is not a PushScaler.
+    #[error("the API server accepts this, but it cannot be read as a PushScaler")]
     Unreadable(#[source] serde_json::Error),
-    /// A mistake of ours.
-    #[error("{0}")]
+    /// The definition cannot be used.
+    #[error(transparent)]
     Definition(#[from] DefinitionError),
 }
 
@@ -61,36 +62,23 @@ impl ManifestError {
         }
     }
 
-    /// The mistakes, each once: kubectl leaves repetitions out.
-    pub(super) fn invalid(kind: &str, name: &str, problems: &[Problem]) -> Self {
+    /// Lists each error once: kubectl omits repetitions.
+    pub(super) fn invalid(kind: &str, name: String, problems: Vec<Problem>) -> Self {
         let mut causes: Vec<String> = Vec::new();
         for problem in problems {
-            let cause = problem.to_string();
-            if !causes.contains(&cause) {
-                causes.push(cause);
+            if !causes.contains(&problem.text) {
+                causes.push(problem.text);
             }
         }
         Self::Invalid {
             kind: kind.to_owned(),
-            name: name.to_owned(),
+            name,
             causes,
         }
     }
 }
 
-struct Unknown<'a>(&'a [String]);
-
-impl fmt::Display for Unknown<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, field) in self.0.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(formatter, "{comma}unknown field \"{field}\"")?;
-        }
-        Ok(())
-    }
-}
-
-/// One mistake stands in the line, several below it.
+/// Prints one cause on the same line, several as a list below it.
 struct Causes<'a>(&'a [String]);
 
 impl fmt::Display for Causes<'_> {

@@ -1,33 +1,27 @@
-//! Values as Go prints them: the API server's sentences repeat them.
+//! Formats values like Go: the API server's error messages contain them.
 
 use std::fmt::Write as _;
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 
-/// As the verbs %v and %q print a simple value, and as JSON anything else.
+/// Formats a simple value like the verbs %v and %q, and any other value as JSON.
 pub(super) fn value(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(text),
-        Value::Number(number) => plain_number(number),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (None, Some(double)) => float(double),
+            _ => number.to_string(),
+        },
         Value::Bool(_) | Value::Null | Value::Array(_) | Value::Object(_) => json(value),
     }
 }
 
-/// As the verb %v prints a number.
-pub(super) fn plain_number(number: &Number) -> String {
-    match (number.as_i64(), number.as_f64()) {
-        (Some(whole), _) => whole.to_string(),
-        (None, Some(double)) => float(double),
-        (None, None) => number.to_string(),
-    }
-}
-
-/// As the verb %v prints a double: the fewest digits that are it, and an exponent below 1e-4 and from 1e6 up.
+/// Formats a double like the verb %v: with as few digits as possible, and with an exponent below 1e-4 and from 1e6 up.
 pub(super) fn float(double: f64) -> String {
-    exponent_beyond(double, 1e-4, 1e6, 2)
+    with_exponent_beyond(double, 1e-4, 1e6, 2)
 }
 
-/// As the verb %q prints a text.
+/// Formats a string like the verb %q.
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for character in text.chars() {
@@ -60,18 +54,18 @@ fn push_code(quoted: &mut String, character: char) {
     written.ok();
 }
 
-/// Letters, marks, numbers, punctuation, symbols and the space, in both languages.
+/// Whether both languages print the character itself: letters, marks, numbers, punctuation, symbols and the space.
 fn is_printable(character: char) -> bool {
-    // A text escapes a mark only where it is the first character.
+    // Rust escapes a combining mark only at the start of a string.
     let after_a_letter: String = ['a', character].iter().collect();
     after_a_letter.escape_debug().nth(1) == Some(character) || character == '\''
 }
 
-/// As encoding/json writes it: keys in order, no spaces, and what HTML could mistake escaped.
+/// Formats a value like encoding/json: sorted keys, no spaces, and characters with a meaning in HTML escaped.
 pub(super) fn json(value: &Value) -> String {
     match value {
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (None, Some(double)) => exponent_beyond(double, 1e-6, 1e21, 1),
+            (None, Some(double)) => with_exponent_beyond(double, 1e-6, 1e21, 1),
             _ => number.to_string(),
         },
         Value::Array(items) => {
@@ -79,13 +73,8 @@ pub(super) fn json(value: &Value) -> String {
             format!("[{}]", items.join(","))
         }
         Value::Object(fields) => {
-            let mut keys: Vec<&String> = fields.keys().collect();
-            keys.sort();
-            let fields: Vec<String> = keys
-                .into_iter()
-                .filter_map(|key| Some((key, fields.get(key)?)))
-                .map(|(key, value)| format!("{}:{}", json_text(key), json(value)))
-                .collect();
+            let field = |(key, value): (&String, _)| format!("{}:{}", json_text(key), json(value));
+            let fields: Vec<String> = fields.iter().map(field).collect();
             format!("{{{}}}", fields.join(","))
         }
         Value::String(text) => json_text(text),
@@ -107,10 +96,9 @@ fn json_text(text: &str) -> String {
     written
 }
 
-/// The fewest digits that are it; with an exponent of at least so many digits if it is smaller or larger.
-fn exponent_beyond(double: f64, low: f64, high: f64, digits: usize) -> String {
-    let size = double.abs();
-    if size == 0.0 || (low..high).contains(&size) {
+/// Formats a double with as few digits as possible; outside `low..high` with an exponent of at least `digits` digits.
+fn with_exponent_beyond(double: f64, low: f64, high: f64, digits: usize) -> String {
+    if double == 0.0 || (low..high).contains(&double.abs()) {
         return double.to_string();
     }
     // Rust writes 1e-7 and 1e21 where Go writes 1e-07 and 1e+21.
@@ -131,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubles_are_written_as_go_writes_them() {
+    fn doubles_are_formatted_like_go() {
         for (double, plain, as_json) in [
             (1.5, "1.5", "1.5"),
             (100_000.5, "100000.5", "100000.5"),
@@ -150,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_quoted_as_go_quotes_them() {
+    fn strings_are_quoted_like_go() {
         for (text, expected) in [
             ("é😀'", r#""é😀'""#),
             ("\"\\\t", r#""\"\\\t""#),
             ("\u{a0}\u{200b}\u{ad}", r#""\u00a0\u200b\u00ad""#),
             ("\u{e000}\u{2028}\u{7f}\u{1}", r#""\ue000\u2028\x7f\x01""#),
             ("\u{e0001}", r#""\U000e0001""#),
-            // A mark is printed, at the beginning too.
+            // A combining mark is printed, even at the start.
             ("\u{301}a\u{301}", "\"\u{301}a\u{301}\""),
         ] {
             assert_eq!(quoted(text), expected);
@@ -165,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_json_in_order() {
+    fn objects_are_json_with_sorted_keys() {
         let object = json!({ "b": [1, null, 1.5], "a": "<x>" });
         assert_eq!(value(&object), r#"{"a":"\u003cx\u003e","b":[1,null,1.5]}"#);
     }

@@ -1,82 +1,121 @@
-//! `metadata`: which fields it has, and of what type they are. It is the same for every kind of object, and no
-//! definition describes it.
+//! The fields of `metadata` and their types. They are the same for every kind of object, and no definition describes
+//! them.
 
 use serde_json::{Map, Value};
 
 use super::error::ManifestError;
 use super::text::Document;
 
-/// What Go decodes a field into.
-enum GoType {
-    Text,
-    /// A text that has a type of its own.
-    TextAs(&'static str),
-    Whole,
-    Truth,
-    Time,
-    Texts,
-    TextsByName,
-    Objects(&'static str, &'static [(&'static str, GoType)]),
-    /// What a server recorded, and no person writes.
-    Anything,
-}
-
-/// The fields of ObjectMeta.
-const FIELDS: &[(&str, GoType)] = &[
-    ("annotations", GoType::TextsByName),
-    ("creationTimestamp", GoType::Time),
-    ("deletionGracePeriodSeconds", GoType::Whole),
-    ("deletionTimestamp", GoType::Time),
-    ("finalizers", GoType::Texts),
-    ("generateName", GoType::Text),
-    ("generation", GoType::Whole),
-    ("labels", GoType::TextsByName),
+/// The structs of Go in metadata, and their fields with the types that Go decodes them into. Fields without a type are
+/// written by servers only.
+const STRUCTS: [(&str, &[(&str, &str)]); 3] = [
     (
-        "managedFields",
-        GoType::Objects("ManagedFieldsEntry", MANAGED),
+        "v1.ObjectMeta",
+        &[
+            ("annotations", "map[string]string"),
+            ("creationTimestamp", ""),
+            ("deletionGracePeriodSeconds", "int64"),
+            ("deletionTimestamp", ""),
+            ("finalizers", "[]string"),
+            ("generateName", "string"),
+            ("generation", "int64"),
+            ("labels", "map[string]string"),
+            ("managedFields", "[]v1.ManagedFieldsEntry"),
+            ("name", "string"),
+            ("namespace", "string"),
+            ("ownerReferences", "[]v1.OwnerReference"),
+            ("resourceVersion", "string"),
+            ("selfLink", "string"),
+            ("uid", "types.UID"),
+        ],
     ),
-    ("name", GoType::Text),
-    ("namespace", GoType::Text),
-    ("ownerReferences", GoType::Objects("OwnerReference", OWNER)),
-    ("resourceVersion", GoType::Text),
-    ("selfLink", GoType::Text),
-    ("uid", GoType::TextAs("types.UID")),
+    (
+        "v1.OwnerReference",
+        &[
+            ("apiVersion", "string"),
+            ("blockOwnerDeletion", "bool"),
+            ("controller", "bool"),
+            ("kind", "string"),
+            ("name", "string"),
+            ("uid", "types.UID"),
+        ],
+    ),
+    (
+        "v1.ManagedFieldsEntry",
+        &[
+            ("apiVersion", "string"),
+            ("fieldsType", "string"),
+            ("fieldsV1", ""),
+            ("manager", "string"),
+            ("operation", "v1.ManagedFieldsOperationType"),
+            ("subresource", "string"),
+            ("time", ""),
+        ],
+    ),
 ];
 
-const OWNER: &[(&str, GoType)] = &[
-    ("apiVersion", GoType::Text),
-    ("blockOwnerDeletion", GoType::Truth),
-    ("controller", GoType::Truth),
-    ("kind", GoType::Text),
-    ("name", GoType::Text),
-    ("uid", GoType::TextAs("types.UID")),
-];
-
-const MANAGED: &[(&str, GoType)] = &[
-    ("apiVersion", GoType::Text),
-    ("fieldsType", GoType::Text),
-    ("fieldsV1", GoType::Anything),
-    ("manager", GoType::Text),
-    ("operation", GoType::TextAs("v1.ManagedFieldsOperationType")),
-    ("subresource", GoType::Text),
-    ("time", GoType::Time),
-];
-
-/// Whether kubectl can decode the metadata. It tells the first mistake only.
-pub(super) fn check_types(object: &Map<String, Value>) -> Result<(), ManifestError> {
-    match object.get("metadata") {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::Object(metadata)) => check_fields(metadata, "ObjectMeta", FIELDS, "metadata"),
-        Some(other) => Err(mismatch(
-            other,
-            "metadataOnlyObject",
-            "metadata",
-            "v1.ObjectMeta",
-        )),
-    }
+fn fields_of(go_type: &str) -> Option<&'static [(&'static str, &'static str)]> {
+    let found = STRUCTS.iter().find(|(name, _)| *name == go_type);
+    found.map(|(_, fields)| *fields)
 }
 
-/// The object's name, without which kubectl cannot ask for it.
+/// Checks that kubectl can decode the metadata. It reports the first error only.
+pub(super) fn check_types(object: &Map<String, Value>) -> Result<(), ManifestError> {
+    let metadata = object.get("metadata").unwrap_or(&Value::Null);
+    check(metadata, "v1.ObjectMeta", "metadataOnlyObject", "metadata")
+}
+
+fn check(value: &Value, go_type: &str, within: &str, path: &str) -> Result<(), ManifestError> {
+    let (item_type, fields) = (go_type.strip_prefix("[]"), fields_of(go_type));
+    let fits = match go_type {
+        "" => true,
+        "int64" => value.is_i64(),
+        "bool" => value.is_boolean(),
+        "map[string]string" => value.is_object(),
+        _ if item_type.is_some() => value.is_array(),
+        _ if fields.is_some() => value.is_object(),
+        _ => value.is_string(),
+    };
+    if !fits && !value.is_null() {
+        return Err(mismatch(value, within, path, go_type));
+    }
+    for item in value.as_array().into_iter().flatten() {
+        check(item, item_type.unwrap_or_default(), within, path)?;
+    }
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let known = fields
+            .into_iter()
+            .flatten()
+            .find(|(known, _)| known == name);
+        match known {
+            Some((_, field_type)) => {
+                let within = go_type.trim_start_matches("v1.");
+                check(value, field_type, within, &format!("{path}.{name}"))?;
+            }
+            None if go_type == "map[string]string" => check(value, "string", within, path)?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn mismatch(found: &Value, within: &str, path: &str, expected: &str) -> ManifestError {
+    let found = match found {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "bool".to_owned(),
+        // The number is printed where a number is expected, but not this one.
+        Value::Number(number) if expected == "int64" => format!("number {number}"),
+        Value::Number(_) => "number".to_owned(),
+        Value::String(_) => "string".to_owned(),
+        Value::Array(_) => "array".to_owned(),
+        Value::Object(_) => "object".to_owned(),
+    };
+    ManifestError::Undecodable(format!(
+        "json: cannot unmarshal {found} into Go struct field {within}.{path} of type {expected}"
+    ))
+}
+
+/// Returns the object's name, which kubectl needs to ask for the object.
 pub(super) fn name(document: &Document) -> Result<String, ManifestError> {
     let metadata = document.object.get("metadata");
     let text = |field: &str| metadata.and_then(|metadata| metadata.get(field)?.as_str());
@@ -92,107 +131,27 @@ pub(super) fn name(document: &Document) -> Result<String, ManifestError> {
     }
 }
 
-/// The paths of the fields that it does not have.
-pub(super) fn unknown_fields(object: &Map<String, Value>) -> Vec<String> {
-    let mut unknown = Vec::new();
-    if let Some(Value::Object(metadata)) = object.get("metadata") {
-        note_unknown(metadata, FIELDS, "metadata", &mut unknown);
+/// Adds the paths of the fields that metadata does not have.
+pub(super) fn note_unknown(object: &Map<String, Value>, unknown: &mut Vec<String>) {
+    if let Some(metadata) = object.get("metadata") {
+        note_unknown_within(metadata, "v1.ObjectMeta", "metadata", unknown);
     }
-    unknown
 }
 
-fn note_unknown(
-    object: &Map<String, Value>,
-    known: &[(&str, GoType)],
-    path: &str,
-    unknown: &mut Vec<String>,
-) {
-    for (name, value) in sorted(object) {
+fn note_unknown_within(value: &Value, go_type: &str, path: &str, unknown: &mut Vec<String>) {
+    let Some(fields) = fields_of(go_type) else {
+        return;
+    };
+    for (name, value) in value.as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
-        match known.iter().find(|(known, _)| known == name) {
+        match fields.iter().find(|(known, _)| known == name) {
             None => unknown.push(path),
-            Some((_, GoType::Objects(_, fields))) => {
+            Some((_, go_type)) => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-                    if let Value::Object(item) = item {
-                        note_unknown(item, fields, &format!("{path}[{index}]"), unknown);
-                    }
+                    let item_type = go_type.trim_start_matches("[]");
+                    note_unknown_within(item, item_type, &format!("{path}[{index}]"), unknown);
                 }
             }
-            Some(_) => {}
         }
     }
-}
-
-fn check_fields(
-    object: &Map<String, Value>,
-    within: &str,
-    fields: &[(&str, GoType)],
-    path: &str,
-) -> Result<(), ManifestError> {
-    for (name, value) in sorted(object) {
-        let path = format!("{path}.{name}");
-        if let Some((_, type_)) = fields.iter().find(|(known, _)| known == name) {
-            check(value, type_, within, &path)?;
-        }
-    }
-    Ok(())
-}
-
-fn check(value: &Value, type_: &GoType, within: &str, path: &str) -> Result<(), ManifestError> {
-    let expect = |right: bool, name: &str| {
-        if right || value.is_null() {
-            Ok(())
-        } else {
-            Err(mismatch(value, within, path, name))
-        }
-    };
-    match type_ {
-        GoType::Text => expect(value.is_string(), "string"),
-        GoType::TextAs(name) => expect(value.is_string(), name),
-        GoType::Whole => expect(value.is_i64(), "int64"),
-        GoType::Truth => expect(value.is_boolean(), "bool"),
-        GoType::Time | GoType::Anything => Ok(()),
-        GoType::Texts => {
-            expect(value.is_array(), "[]string")?;
-            let mut items = value.as_array().into_iter().flatten();
-            items.try_for_each(|item| check(item, &GoType::Text, within, path))
-        }
-        GoType::TextsByName => {
-            expect(value.is_object(), "map[string]string")?;
-            let mut fields = value.as_object().into_iter().flat_map(sorted);
-            fields.try_for_each(|(_, field)| check(field, &GoType::Text, within, path))
-        }
-        GoType::Objects(name, fields) => {
-            expect(value.is_array(), &format!("[]v1.{name}"))?;
-            let mut items = value.as_array().into_iter().flatten();
-            items.try_for_each(|item| match item {
-                Value::Object(item) => check_fields(item, name, fields, path),
-                Value::Null => Ok(()),
-                other => Err(mismatch(other, within, path, &format!("v1.{name}"))),
-            })
-        }
-    }
-}
-
-/// kubectl decodes JSON that it wrote from a map: in the order of the names.
-fn sorted(object: &Map<String, Value>) -> Vec<(&String, &Value)> {
-    let mut fields: Vec<_> = object.iter().collect();
-    fields.sort_by_key(|(name, _)| *name);
-    fields
-}
-
-fn mismatch(found: &Value, within: &str, path: &str, expected: &str) -> ManifestError {
-    let found = match found {
-        Value::Null => "null".to_owned(),
-        Value::Bool(_) => "bool".to_owned(),
-        // It tells the number where a number would do, and this one does not.
-        Value::Number(number) if expected == "int64" => format!("number {number}"),
-        Value::Number(_) => "number".to_owned(),
-        Value::String(_) => "string".to_owned(),
-        Value::Array(_) => "array".to_owned(),
-        Value::Object(_) => "object".to_owned(),
-    };
-    ManifestError::Undecodable(format!(
-        "json: cannot unmarshal {found} into Go struct field {within}.{path} of type {expected}"
-    ))
 }

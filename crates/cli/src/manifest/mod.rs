@@ -1,34 +1,32 @@
-//! A PushScaler from a YAML file, without a cluster, refused where `kubectl apply` would refuse it and in the same
-//! sentence.
+//! Reads a PushScaler from a YAML file without a cluster, and rejects what `kubectl apply` would reject, with the same
+//! error messages.
 //!
-//! Nothing here knows a field of the PushScaler. What it may hold is read from the generated definition
-//! ([`PushScaler::crd`]), by the steps that kubectl and the API server take:
+//! Nothing here knows a field of the PushScaler. The rules come from the generated definition ([`PushScaler::crd`]), in
+//! the order in which kubectl and the API server apply them:
 //!
-//! | step | module | who does it there |
+//! | step | module | in the cluster |
 //! | --- | --- | --- |
-//! | YAML to JSON, as YAML 1.1 | `text` | kubectl |
-//! | metadata of the right types; nulls dropped | `metadata`, `prune` | kubectl |
-//! | unknown fields | `prune` | the API server's strict decoding |
-//! | defaults | `default` | the API server |
+//! | YAML 1.1 to JSON | `text` | kubectl |
+//! | types in metadata; nulls dropped | `metadata`, `fields` | kubectl |
+//! | unknown fields | `fields` | the API server's strict decoding |
+//! | defaults | `fields` | the API server |
 //! | names, labels, annotations | `names` | the API server |
-//! | types, bounds, patterns, … | `structure` | the API server, by kube-openapi |
-//! | `x-kubernetes-list-type` | `lists` | the API server |
-//! | `x-kubernetes-validations` | `rules` | the API server, by CEL |
+//! | types, bounds, patterns, … | `structure` | kube-openapi |
+//! | `x-kubernetes-list-type` | `rules` | the API server |
+//! | `x-kubernetes-validations` | `rules`, by `kube-cel` | CEL |
 //!
-//! The sentences are those of Kubernetes 1.37. `tests/tests/cluster` holds each against a real API server.
+//! The messages are those of Kubernetes 1.37. `tests/tests/cluster` compares them with a real API server.
 //!
-//! Not looked at, because it takes a cluster: whether the namespace exists, what webhooks say, the cost budget of
-//! CEL rules, and what an update compares with the stored object.
+//! Not checked, because it needs a cluster: whether the namespace exists, webhooks, the cost budget of CEL rules, and
+//! rules that compare an update with the stored object.
 
-mod default;
 mod definition;
 mod error;
+mod fields;
 mod go;
-mod lists;
 mod metadata;
 mod names;
 mod problem;
-mod prune;
 mod rules;
 mod schema;
 mod structure;
@@ -37,24 +35,18 @@ mod text;
 use kube::CustomResourceExt as _;
 use pushscale_api::PushScaler;
 
-pub use definition::{Definition, DefinitionError};
-pub use error::ManifestError;
+pub use definition::Definition;
+pub use error::{DefinitionError, ManifestError};
 
-/// Reads one PushScaler from YAML, with the API server's defaulting, or says everything that kubectl would say.
-///
-/// The text has no name here: who read it from a file puts the file's name before the error.
+/// Reads one PushScaler from YAML, with the API server's defaults.
 ///
 /// # Errors
 ///
-/// The text is no manifest of one PushScaler, or one that `kubectl apply` would refuse.
+/// Fails if the text is not a manifest of one PushScaler, or if `kubectl apply` would reject it. The error does not name
+/// the file: the caller knows it.
 pub fn read(yaml: &str) -> Result<PushScaler, ManifestError> {
-    let object = definition()?.read(yaml)?;
-    // What the schema leaves open (`x-kubernetes-preserve-unknown-fields`) can still be no PushScaler.
+    let crd = serde_json::to_value(PushScaler::crd()).map_err(DefinitionError::Parse)?;
+    let object = Definition::from_crd(&crd)?.read(yaml)?;
+    // What the schema leaves open (`x-kubernetes-preserve-unknown-fields`) may still not be a PushScaler.
     serde_json::from_value(object).map_err(ManifestError::Unreadable)
-}
-
-/// What the generated definition says of a PushScaler.
-fn definition() -> Result<Definition, DefinitionError> {
-    let crd = serde_json::to_value(PushScaler::crd()).map_err(DefinitionError::Read)?;
-    Definition::from_crd(&crd)
 }

@@ -1,28 +1,25 @@
-//! One mistake in one field, in the words of the API server.
-
-use std::fmt;
+//! One validation error of one field, in the words of the API server.
 
 use serde_json::Value;
 
 use super::go;
 
-/// One mistake in one field.
-#[derive(Clone, Debug, PartialEq)]
+/// One validation error of one field.
+#[derive(Debug)]
 pub(super) struct Problem {
-    pub(super) kind: Kind,
-    /// The field's path; empty for the object itself.
-    pub(super) field: String,
-    pub(super) found: Found,
-    pub(super) detail: String,
+    /// The field's path, the kind of error, the value and the details.
+    pub(super) text: String,
+    /// Whether the API server evaluates no CEL rule on an object with such an error.
+    pub(super) skips_rules: bool,
 }
 
-/// What sort of mistake it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The kinds of errors.
+#[derive(Clone, Copy)]
 pub(super) enum Kind {
     Required,
     Duplicate,
     Invalid,
-    /// Written as Invalid is, and stands in the way of the rules.
+    /// Printed like `Invalid`, but no CEL rule is evaluated.
     TypeInvalid,
     NotSupported,
     Forbidden,
@@ -30,123 +27,48 @@ pub(super) enum Kind {
     TooMany,
 }
 
-impl Kind {
-    /// Whether the API server evaluates no rule on an object with such a mistake.
-    pub(super) fn keeps_rules_from_running(self) -> bool {
-        match self {
-            Self::Required
-            | Self::TypeInvalid
-            | Self::NotSupported
-            | Self::TooLong
-            | Self::TooMany => true,
-            Self::Duplicate | Self::Invalid | Self::Forbidden => false,
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Required => "Required value",
-            Self::Duplicate => "Duplicate value",
-            Self::Invalid | Self::TypeInvalid => "Invalid value",
-            Self::NotSupported => "Unsupported value",
-            Self::Forbidden => "Forbidden",
-            Self::TooLong => "Too long",
-            Self::TooMany => "Too many",
-        }
-    }
-
-    /// Whether the value is told.
-    fn tells(self) -> bool {
-        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong)
-    }
-}
-
-/// What the field holds.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Found {
-    Value(Value),
-    /// Objects and lists that a rule refuses are not repeated.
-    Omitted,
-}
-
-impl From<&Value> for Found {
-    fn from(value: &Value) -> Self {
-        Self::Value(value.clone())
-    }
-}
-
-impl From<&str> for Found {
-    fn from(text: &str) -> Self {
-        Self::Value(Value::from(text))
-    }
-}
-
 impl Problem {
-    pub(super) fn new(
-        kind: Kind,
-        field: impl Into<String>,
-        found: impl Into<Found>,
-        detail: impl Into<String>,
-    ) -> Self {
-        Self {
-            kind,
-            field: field.into(),
-            found: found.into(),
-            detail: detail.into(),
-        }
-    }
-
-    pub(super) fn required(field: impl Into<String>, detail: &str) -> Self {
-        Self::new(Kind::Required, field, "", detail)
-    }
-
-    pub(super) fn invalid(
-        field: impl Into<String>,
-        found: impl Into<Found>,
-        detail: impl Into<String>,
-    ) -> Self {
-        Self::new(Kind::Invalid, field, found, detail)
-    }
-
-    /// Bytes it says, even where it counted characters.
-    pub(super) fn too_long(field: impl Into<String>, most: i64) -> Self {
-        let bytes = if most == 1 { "byte" } else { "bytes" };
-        let detail = format!("may not be more than {most} {bytes}");
-        Self::new(Kind::TooLong, field, "", detail)
-    }
-
-    pub(super) fn too_many(field: impl Into<String>, count: usize, most: i64) -> Self {
-        let items = if most == 1 { "item" } else { "items" };
-        let detail = format!("must have at most {most} {items}");
-        Self::new(Kind::TooMany, field, &Value::from(count), detail)
-    }
-
-    /// What is said after others that keep the rules from running.
-    pub(super) fn rules_did_not_run() -> Self {
-        Self::invalid(
-            "",
-            &Value::Null,
-            "some validation rules were not checked because the object was invalid; \
-             correct the existing errors to complete validation",
-        )
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A path of no elements is a nil pointer there.
-        let field = if self.field.is_empty() {
-            "<nil>"
-        } else {
-            &self.field
+    /// An error of the field at `path`; an empty path is the object itself. Without a value none is printed.
+    pub(super) fn new(path: &str, kind: Kind, value: Option<&Value>, detail: &str) -> Self {
+        let (words, shows_value, skips_rules) = match kind {
+            Kind::Required => ("Required value", false, true),
+            Kind::Duplicate => ("Duplicate value", true, false),
+            Kind::Invalid => ("Invalid value", true, false),
+            Kind::TypeInvalid => ("Invalid value", true, true),
+            Kind::NotSupported => ("Unsupported value", true, true),
+            Kind::Forbidden => ("Forbidden", false, false),
+            Kind::TooLong => ("Too long", false, true),
+            Kind::TooMany => ("Too many", true, true),
         };
-        write!(formatter, "{field}: {}", self.kind.words())?;
-        if let (true, Found::Value(value)) = (self.kind.tells(), &self.found) {
-            write!(formatter, ": {}", go::value(value))?;
+        // The API server prints an empty path as a nil pointer.
+        let path = if path.is_empty() { "<nil>" } else { path };
+        let mut parts = vec![path.to_owned(), words.to_owned()];
+        parts.extend(value.filter(|_| shows_value).map(go::value));
+        parts.extend((!detail.is_empty()).then(|| detail.to_owned()));
+        Self {
+            text: parts.join(": "),
+            skips_rules,
         }
-        if self.detail.is_empty() {
-            return Ok(());
-        }
-        write!(formatter, ": {}", self.detail)
+    }
+
+    pub(super) fn invalid(path: &str, value: impl Into<Value>, detail: &str) -> Self {
+        Self::new(path, Kind::Invalid, Some(&value.into()), detail)
+    }
+
+    pub(super) fn required(path: &str, detail: &str) -> Self {
+        Self::new(path, Kind::Required, None, detail)
+    }
+
+    /// The API server says bytes even where it counts characters.
+    pub(super) fn too_long(path: &str, max: i64) -> Self {
+        let bytes = if max == 1 { "byte" } else { "bytes" };
+        let detail = format!("may not be more than {max} {bytes}");
+        Self::new(path, Kind::TooLong, None, &detail)
+    }
+
+    pub(super) fn too_many(path: &str, count: usize, max: i64) -> Self {
+        let items = if max == 1 { "item" } else { "items" };
+        let detail = format!("must have at most {max} {items}");
+        Self::new(path, Kind::TooMany, Some(&count.into()), &detail)
     }
 }

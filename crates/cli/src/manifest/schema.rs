@@ -1,254 +1,197 @@
-//! The schema of a definition: `openAPIV3Schema` as the API server understands it.
-
-use std::collections::BTreeMap;
+//! Access to the keywords of a structural schema (`openAPIV3Schema`), and which of them are supported.
 
 use kube_cel::cel::Program;
 use regex::Regex;
-use serde::Deserialize;
 use serde_json::Value;
 
-/// What a field may hold.
-///
-/// A keyword that is not here is refused when the definition is read, and not passed over: who gives the
-/// PushScaler a field with a new kind of rule learns by a failing test that it is not checked yet.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct Schema {
-    #[serde(rename = "type")]
-    pub(super) type_: Option<Type>,
-    pub(super) format: Option<Format>,
-    pub(super) nullable: bool,
-    pub(super) default: Option<Value>,
-    #[serde(rename = "enum")]
-    pub(super) enumeration: Vec<Value>,
+use super::error::DefinitionError;
 
-    pub(super) minimum: Option<f64>,
-    pub(super) exclusive_minimum: bool,
-    pub(super) maximum: Option<f64>,
-    pub(super) exclusive_maximum: bool,
-    pub(super) multiple_of: Option<f64>,
+/// The keywords that are validated here, and those without an effect on validation.
+const KEYWORDS: [&str; 33] = [
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "default",
+    "description",
+    "enum",
+    "example",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "externalDocs",
+    "format",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "multipleOf",
+    "not",
+    "nullable",
+    "oneOf",
+    "pattern",
+    "properties",
+    "required",
+    "title",
+    "type",
+    "x-kubernetes-int-or-string",
+    "x-kubernetes-map-type",
+    "x-kubernetes-preserve-unknown-fields",
+    RULES,
+];
 
-    pub(super) min_length: Option<i64>,
-    pub(super) max_length: Option<i64>,
-    pub(super) pattern: Option<Pattern>,
+/// More keywords, which belong to lists.
+const LIST_KEYWORDS: [&str; 2] = ["x-kubernetes-list-map-keys", "x-kubernetes-list-type"];
 
-    pub(super) items: Option<Box<Schema>>,
-    pub(super) min_items: Option<i64>,
-    pub(super) max_items: Option<i64>,
-    #[serde(rename = "x-kubernetes-list-type")]
-    pub(super) list_type: ListType,
-    #[serde(rename = "x-kubernetes-list-map-keys")]
-    pub(super) list_map_keys: Vec<String>,
+/// The formats that are validated here.
+const FORMATS: [&str; 5] = ["int32", "int64", "float", "double", "date-time"];
 
-    pub(super) properties: BTreeMap<String, Schema>,
-    pub(super) additional_properties: Option<AdditionalProperties>,
-    pub(super) required: Vec<String>,
-    pub(super) min_properties: Option<i64>,
-    pub(super) max_properties: Option<i64>,
-    #[serde(rename = "x-kubernetes-preserve-unknown-fields")]
-    pub(super) preserve_unknown_fields: bool,
+/// The formats that the generator writes for other integers, and that the API server ignores.
+const IGNORED_FORMATS: [&str; 8] = [
+    "int8", "int16", "uint8", "uint16", "uint32", "uint64", "uint", "int",
+];
 
-    pub(super) all_of: Vec<Schema>,
-    pub(super) any_of: Vec<Schema>,
-    pub(super) one_of: Vec<Schema>,
-    pub(super) not: Option<Box<Schema>>,
+/// The keyword of CEL rules.
+pub(super) const RULES: &str = "x-kubernetes-validations";
 
-    #[serde(rename = "x-kubernetes-int-or-string")]
-    pub(super) int_or_string: bool,
-    #[serde(rename = "x-kubernetes-validations")]
-    pub(super) rules: Vec<Rule>,
-
-    // For people, and for what merges objects.
-    #[serde(rename = "title")]
-    _title: Option<String>,
-    #[serde(rename = "description")]
-    _description: Option<String>,
-    #[serde(rename = "example")]
-    _example: Option<Value>,
-    #[serde(rename = "externalDocs")]
-    _external_docs: Option<Value>,
-    #[serde(rename = "x-kubernetes-map-type")]
-    _map_type: Option<String>,
+/// Checks that a schema has nothing that is not validated here. Whoever adds such a keyword to the PushScaler learns it
+/// from a failing test.
+pub(super) fn check(schema: &Value) -> Result<(), DefinitionError> {
+    let unsupported = |what: String| Err(DefinitionError::Unsupported(what));
+    for (key, value) in schema.as_object().into_iter().flatten() {
+        let children: Vec<&Value> = match (key.as_str(), value) {
+            ("properties", Value::Object(fields)) => {
+                // `kube-cel` escapes it in another way than the API server; see `rules`.
+                let underscored = |name: &&String| name.replace("__", "").contains('_');
+                if let Some(name) = fields.keys().find(underscored) {
+                    return unsupported(format!("the underscore in the field {name}"));
+                }
+                fields.values().collect()
+            }
+            ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => schemas.iter().collect(),
+            ("items" | "not" | "additionalProperties", _) => vec![value],
+            (RULES, Value::Array(rules)) => {
+                for text in rules
+                    .iter()
+                    .flat_map(|rule| ["rule", "messageExpression"].map(|key| rule[key].as_str()))
+                {
+                    if let Some(Err(error)) = text.map(Program::compile) {
+                        return unsupported(format!("the rule {text:?}: {error}"));
+                    }
+                }
+                vec![]
+            }
+            ("pattern", _) => {
+                let pattern = value.as_str().unwrap_or_default();
+                if let Err(error) = Regex::new(pattern) {
+                    return unsupported(format!("the pattern {pattern:?}: {error}"));
+                }
+                vec![]
+            }
+            ("format", Value::String(format)) => {
+                let format = format.as_str();
+                if !FORMATS.contains(&format) && !IGNORED_FORMATS.contains(&format) {
+                    return unsupported(format!("the format {format}"));
+                }
+                vec![]
+            }
+            (key, _) if KEYWORDS.contains(&key) || LIST_KEYWORDS.contains(&key) => vec![],
+            (key, _) => return unsupported(format!("the keyword {key}")),
+        };
+        children.into_iter().try_for_each(check)?;
+    }
+    Ok(())
 }
 
-/// A type of JSON.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Type {
-    Object,
-    Array,
-    String,
-    Integer,
-    Number,
-    Boolean,
+/// Whether a boolean keyword is set.
+pub(super) fn flag(schema: &Value, keyword: &str) -> bool {
+    schema[keyword] == true
 }
 
-impl Type {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Object => "object",
-            Self::Array => "array",
-            Self::String => "string",
-            Self::Integer => "integer",
-            Self::Number => "number",
-            Self::Boolean => "boolean",
+/// The elements of a keyword that has a list.
+pub(super) fn list<'a>(schema: &'a Value, keyword: &str) -> &'a [Value] {
+    schema[keyword].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The types that a value may have; none if any may.
+pub(super) fn types(schema: &Value) -> Vec<&str> {
+    if flag(schema, "x-kubernetes-int-or-string") {
+        return vec!["integer", "string"];
+    }
+    schema["type"].as_str().into_iter().collect()
+}
+
+/// The format if the API server enforces it: it ignores a format of another type.
+pub(super) fn format(schema: &Value) -> Option<&str> {
+    let format = schema["format"].as_str()?;
+    let applies = matches!(
+        (format, types(schema).as_slice()),
+        ("int32" | "int64", ["integer"])
+            | ("float" | "double", ["number"])
+            | ("date-time", [] | ["string"])
+    );
+    applies.then_some(format)
+}
+
+/// The schema of the fields that are not among the properties.
+pub(super) fn additional(schema: &Value) -> Option<&Value> {
+    schema
+        .get("additionalProperties")
+        .filter(|schema| schema.is_object())
+}
+
+/// The schema of a field.
+pub(super) fn field<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
+    schema["properties"]
+        .get(name)
+        .or_else(|| additional(schema))
+}
+
+/// The path of a field below `path`.
+pub(super) fn below(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+/// Calls `each` for a value and all values in it that a schema describes, from the outside in, with schema and path.
+/// Nulls are left out.
+pub(super) fn visit(
+    schema: &Value,
+    value: &Value,
+    path: &str,
+    each: &mut dyn FnMut(&Value, &Value, &str),
+) {
+    if value.is_null() {
+        return;
+    }
+    each(schema, value, path);
+    for all in list(schema, "allOf") {
+        visit(all, value, path, each);
+    }
+    match value {
+        Value::Array(items) => {
+            if let Some(schema) = schema.get("items") {
+                for (index, item) in items.iter().enumerate() {
+                    visit(schema, item, &format!("{path}[{index}]"), each);
+                }
+            }
         }
-    }
-}
-
-/// What a number or a text must be besides. A format that the API server enforces and this does not know is refused.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Format {
-    Int32,
-    Int64,
-    Float,
-    Double,
-    DateTime,
-    /// The generator writes these for unsigned and short integers, and the API server passes them over.
-    #[serde(alias = "int8", alias = "int16", alias = "uint8", alias = "uint16")]
-    #[serde(alias = "uint32", alias = "uint64", alias = "uint", alias = "int")]
-    Unchecked,
-}
-
-impl Format {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Int32 => "int32",
-            Self::Int64 => "int64",
-            Self::Float => "float",
-            Self::Double => "double",
-            Self::DateTime => "date-time",
-            Self::Unchecked => "",
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if let Some(schema) = additional(schema) {
+                    visit(schema, value, &format!("{path}[{name}]"), each);
+                }
+                if let Some(schema) = schema["properties"].get(name) {
+                    visit(schema, value, &below(path, name), each);
+                }
+            }
         }
-    }
-
-    /// The API server passes over a format of another type.
-    fn belongs_to(self, type_: Option<Type>) -> bool {
-        match self {
-            Self::Int32 | Self::Int64 => type_ == Some(Type::Integer),
-            Self::Float | Self::Double => type_ == Some(Type::Number),
-            Self::DateTime => matches!(type_, None | Some(Type::String)),
-            Self::Unchecked => false,
-        }
-    }
-}
-
-/// What must differ between the elements of a list.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum ListType {
-    #[default]
-    Atomic,
-    Set,
-    Map,
-}
-
-/// What a field that is not among the properties may hold.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum AdditionalProperties {
-    Allowed(bool),
-    Schema(Box<Schema>),
-}
-
-/// A pattern, compiled. Both languages have the syntax of RE2; `\d`, `\w`, `\s` and `\b` know ASCII only in Go, so
-/// patterns say `[0-9]`.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct Pattern {
-    pub(super) text: String,
-    pub(super) compiled: Regex,
-}
-
-impl TryFrom<String> for Pattern {
-    type Error = regex::Error;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let compiled = Regex::new(&text)?;
-        Ok(Self { text, compiled })
-    }
-}
-
-/// A rule that CEL evaluates.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Rule {
-    pub(super) rule: Expression,
-    pub(super) message: Option<String>,
-    pub(super) message_expression: Option<Expression>,
-    pub(super) reason: Option<Reason>,
-    /// Below which field the mistake is told: `.spec.x`.
-    pub(super) field_path: Option<String>,
-}
-
-/// An expression, compiled.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct Expression {
-    pub(super) text: String,
-    pub(super) program: Program,
-}
-
-impl TryFrom<String> for Expression {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        match Program::compile(&text) {
-            Ok(program) => Ok(Self { text, program }),
-            Err(error) => Err(format!("the rule {text:?} is no CEL: {error}")),
-        }
-    }
-}
-
-/// Which sort of mistake a failed rule is.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-pub(super) enum Reason {
-    #[serde(rename = "FieldValueInvalid")]
-    Invalid,
-    #[serde(rename = "FieldValueForbidden")]
-    Forbidden,
-    #[serde(rename = "FieldValueRequired")]
-    Required,
-    #[serde(rename = "FieldValueDuplicate")]
-    Duplicate,
-}
-
-impl Schema {
-    /// The types that a value may have; none if any may.
-    pub(super) fn types(&self) -> &'static [Type] {
-        if self.int_or_string {
-            return &[Type::Integer, Type::String];
-        }
-        match self.type_ {
-            None => &[],
-            Some(Type::Object) => &[Type::Object],
-            Some(Type::Array) => &[Type::Array],
-            Some(Type::String) => &[Type::String],
-            Some(Type::Integer) => &[Type::Integer],
-            Some(Type::Number) => &[Type::Number],
-            Some(Type::Boolean) => &[Type::Boolean],
-        }
-    }
-
-    /// The format, if the API server enforces it.
-    pub(super) fn enforced_format(&self) -> Option<Format> {
-        self.format
-            .filter(|format| !self.int_or_string && format.belongs_to(self.type_))
-    }
-
-    /// The schema of a field by its name.
-    pub(super) fn field(&self, name: &str) -> Option<&Self> {
-        self.properties
-            .get(name)
-            .or_else(|| self.additional_schema())
-    }
-
-    /// The schema of the fields that are not among the properties.
-    pub(super) fn additional_schema(&self) -> Option<&Self> {
-        match &self.additional_properties {
-            Some(AdditionalProperties::Schema(schema)) => Some(schema),
-            Some(AdditionalProperties::Allowed(_)) | None => None,
-        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

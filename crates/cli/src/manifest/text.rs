@@ -1,4 +1,4 @@
-//! The text of a manifest of one object.
+//! Reads the text of a manifest with one object.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::error::ManifestError;
 use crate::yaml::{self, Kind, Node, Problem};
 
-/// The one object of a manifest.
+/// The object of a manifest, and the lines of its fields.
 #[derive(Debug)]
 pub(super) struct Document {
     pub(super) object: Map<String, Value>,
@@ -16,13 +16,13 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// Where a field of the object stands; where the object begins if there is none.
+    /// Returns the line of a field of the object, or of the object if it has no such field.
     pub(super) fn line_of(&self, key: &str) -> usize {
         self.lines.get(key).copied().unwrap_or(self.line)
     }
 }
 
-/// Reads a manifest of one object.
+/// Reads a manifest with one object.
 pub(super) fn read(yaml: &str) -> Result<Document, ManifestError> {
     let mut found: Option<Document> = None;
     for node in yaml::read(yaml)? {
@@ -37,10 +37,10 @@ pub(super) fn read(yaml: &str) -> Result<Document, ManifestError> {
         }
         found = Some(document);
     }
-    found.ok_or_else(|| ManifestError::text(1, "there is no object; expected one"))
+    found.ok_or_else(|| ManifestError::text(1, "no object found; expected one"))
 }
 
-/// The object of a document. kubectl passes over empty ones.
+/// Returns the object of a document; none if it is empty, which kubectl ignores.
 fn document(node: &Node) -> Result<Option<Document>, ManifestError> {
     match node.value()? {
         Value::Null => Ok(None),
@@ -50,13 +50,13 @@ fn document(node: &Node) -> Result<Option<Document>, ManifestError> {
             lines: lines(node),
         })),
         Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            let reason = "this is no object; expected one: apiVersion: …";
+            let reason = "this is not an object; expected one: apiVersion: …";
             Err(ManifestError::text(node.line, reason))
         }
     }
 }
 
-/// Where the keys of the outermost mapping stand.
+/// Returns the lines of the keys of the outermost mapping.
 fn lines(node: &Node) -> BTreeMap<String, usize> {
     let Kind::Mapping { entries, .. } = &node.kind else {
         return BTreeMap::new();

@@ -1,0 +1,89 @@
+//! Which fields an object has: nulls, unknown fields, defaults.
+
+use serde_json::{Map, Value};
+
+use super::schema::{below, field, flag};
+
+/// Removes the fields that are null, like kubectl before it creates an object. Elements of lists stay.
+pub(super) fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Adds the paths of the fields that the schema does not know. Without a schema every field is unknown; `keeps` is
+/// whether a list above preserves unknown fields, which applies to its elements.
+pub(super) fn note_unknown(
+    path: &str,
+    value: &Value,
+    schema: Option<&Value>,
+    keeps: bool,
+    unknown: &mut Vec<String>,
+) {
+    let preserves =
+        keeps || schema.is_some_and(|schema| flag(schema, "x-kubernetes-preserve-unknown-fields"));
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = below(path, name);
+                match schema.map(|schema| (field(schema, name), schema.get("additionalProperties")))
+                {
+                    Some((Some(schema), _)) => {
+                        note_unknown(&path, value, Some(schema), false, unknown);
+                    }
+                    // `additionalProperties: true` allows a field and does not describe its content.
+                    Some((None, Some(_))) => note_unknown(&path, value, None, false, unknown),
+                    Some((None, None)) | None if preserves => {}
+                    Some((None, None)) | None => unknown.push(path),
+                }
+            }
+        }
+        Value::Array(items) => {
+            let schema = schema.and_then(|schema| schema.get("items"));
+            for (index, item) in items.iter().enumerate() {
+                note_unknown(
+                    &format!("{path}[{index}]"),
+                    item,
+                    schema,
+                    preserves,
+                    unknown,
+                );
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Adds the defaults of absent fields, including those within defaults. `kube_cel::apply_defaults` does neither that nor
+/// replaces nulls in lists.
+pub(super) fn apply_defaults(value: &mut Value, schema: &Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, schema) in schema["properties"].as_object().unwrap_or(&Map::new()) {
+                if let (Some(default), None) = (schema.get("default"), fields.get(name)) {
+                    fields.insert(name.clone(), default.clone());
+                }
+            }
+            for (name, value) in fields {
+                if let Some(schema) = field(schema, name) {
+                    apply_defaults(value, schema);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let schema = &schema["items"];
+            for item in items {
+                if item.is_null() && !flag(schema, "nullable") {
+                    *item = schema.get("default").cloned().unwrap_or_default();
+                }
+                apply_defaults(item, schema);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
