@@ -1,4 +1,4 @@
-{{/* Name servers, and the API server, whose address nobody can name beforehand. */}}
+{{/* DNS and the API server, whose address is not known in advance. */}}
 {{- define "pushscale.egress" -}}
 - ports:
     - { port: 53, protocol: UDP }

@@ -1,4 +1,4 @@
-{{/* What the pods of both programs have in common. Takes `root` and `of`, the values of one program. */}}
+{{/* Common pod spec of both programs. Takes `root` and `of`, the values of one program. */}}
 {{- define "pushscale.pod" -}}
 enableServiceLinks: false
 {{- with .of.priorityClassName }}
@@ -23,7 +23,7 @@ securityContext:
   seccompProfile: { type: RuntimeDefault }
 {{- end }}
 
-{{/* What their containers have in common. Takes `root`, `of` and `name`. */}}
+{{/* Common container spec. Takes `root`, `of` and `name`. */}}
 {{- define "pushscale.container" -}}
 name: {{ .name }}
 image: {{ include "pushscale.image" (dict "image" .of.image "registry" .root.Values.imageRegistry "version" .root.Chart.AppVersion) }}

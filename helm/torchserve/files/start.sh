@@ -1,10 +1,10 @@
 #!/bin/sh
-# TorchServe's launcher waits for Java and passes no signal on: as a container's first process it would sit out the whole grace
-# period. This one asks Java to end, and ends when Java ends, by whatever reason.
+# TorchServe's launcher waits for Java and does not forward signals: as PID 1 it would wait until the grace period ends.
+# This script stops Java on SIGTERM and exits when Java exits.
 torchserve --start --foreground --ts-config /config/config.properties "$@" &
 launcher=$!
 trap 'torchserve --stop' TERM INT
-# A wait that a signal ends is not the end.
+# A signal interrupts `wait`, so wait again while the launcher runs.
 while kill -0 "$launcher" 2>/dev/null; do
     wait "$launcher"
     status=$?

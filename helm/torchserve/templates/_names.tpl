@@ -18,7 +18,7 @@ app.kubernetes.io/instance: {{ include "torchserve.name" . }}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}
 {{- end }}
 
-{{/* The port of an address such as http://0.0.0.0:8080. */}}
+{{/* The port of an address, for example http://0.0.0.0:8080. */}}
 {{- define "torchserve.port" -}}
 {{ . | splitList ":" | last }}
 {{- end }}

@@ -1,4 +1,4 @@
-{{/* The sidecar as the injector makes it. */}}
+{{/* The same sidecar container that the injector adds. */}}
 {{- define "torchserve.sidecar" -}}
 {{- $config := .Values.config }}
 {{- with .Values.pushscale }}
@@ -8,7 +8,7 @@ imagePullPolicy: {{ .image.pullPolicy }}
 {{- if .nativeSidecar }}
 restartPolicy: Always
 {{- else }}
-# A plain container is told to end together with TorchServe; it must be there until TorchServe is drained.
+# A plain container gets SIGTERM together with TorchServe; it must run until TorchServe is drained.
 lifecycle:
   preStop:
     httpGet: { path: /drain, port: 8492 }
@@ -22,13 +22,13 @@ env:
     valueFrom: { fieldRef: { fieldPath: metadata.name } }
   - name: PUSHSCALE_SIDECAR_POD_UID
     valueFrom: { fieldRef: { fieldPath: metadata.uid } }
-  {{- if eq .trust "token" }}
+  {{- if eq .auth "token" }}
   - name: PUSHSCALE_SIDECAR_TOKEN_FILE
     value: /var/run/secrets/pushscale.dev/token
   - name: PUSHSCALE_SIDECAR_CA_FILE
     value: /var/run/secrets/pushscale.dev/ca.crt
   {{- end }}
-  {{- /* What is the sidecar's own default is not said. */}}
+  {{- /* Defaults of the sidecar are not set. */}}
   {{- with include "torchserve.port" $config.metricsAddress }}
   {{- if ne . "8082" }}
   - name: PUSHSCALE_SIDECAR_METRICS_URL
@@ -41,9 +41,9 @@ env:
     value: http://127.0.0.1:{{ . }}
   {{- end }}
   {{- end }}
-  {{- if ne .interval "1s" }}
+  {{- if ne .scrapeInterval "1s" }}
   - name: PUSHSCALE_SIDECAR_SCRAPE_INTERVAL
-    value: {{ .interval }}
+    value: {{ .scrapeInterval }}
   {{- end }}
   {{- if ne (int .drainDeadlineSeconds) 25 }}
   - name: PUSHSCALE_SIDECAR_DRAIN_DEADLINE
@@ -61,17 +61,17 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities: { drop: [ALL] }
   seccompProfile: { type: RuntimeDefault }
-{{- if eq .trust "token" }}
+{{- if eq .auth "token" }}
 volumeMounts:
   - { name: pushscale-trust, mountPath: /var/run/secrets/pushscale.dev, readOnly: true }
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{- define "torchserve.trust-volume" -}}
+{{- define "torchserve.credentials-volume" -}}
 name: pushscale-trust
 projected:
-  # 0444, in the form that all versions of YAML read alike.
+  # 0444 in decimal, because YAML 1.1 and 1.2 read octal differently.
   defaultMode: 292
   sources:
     - serviceAccountToken: { audience: pushscale, expirationSeconds: 3600, path: token }

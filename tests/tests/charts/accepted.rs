@@ -35,7 +35,7 @@ fn rendered_manifests_are_accepted_by_an_api_server() {
             let text = read(&case);
             let values: Value = serde_saphyr::from_str(&text).unwrap();
             let values = if values.is_null() { json!({}) } else { values };
-            let unknown = marked(&text, "not known here");
+            let unknown = marked(&text, "unknown kind");
             let lax = !marked(&text, "not restricted").is_empty();
             let case = case.display();
             let rendered = helm

@@ -14,7 +14,7 @@ fn the_chart_and_the_injector_produce_the_same_pod() {
                 pod(&helm.template("torchserve", &values).unwrap())
             };
             let by_the_chart = rendered(json!({
-                "enabled": true, "trust": word, "nativeSidecar": native_sidecar,
+                "enabled": true, "auth": word, "nativeSidecar": native_sidecar,
             }));
             let mut injected = rendered(json!({ "enabled": false }));
             injected["metadata"]["labels"]["pushscale.dev/inject"] = json!("enabled");

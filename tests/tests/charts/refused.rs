@@ -9,7 +9,7 @@ use crate::{cases, marked, read};
 fn invalid_values_are_rejected_with_their_path() {
     let Some(helm) = Helm::for_test() else { return };
     for chart in CHARTS {
-        for case in cases("refused", chart) {
+        for case in cases("rejected", chart) {
             let text = read(&case);
             let values: Value = serde_saphyr::from_str(&text).unwrap();
             let case = case.display();
@@ -17,7 +17,7 @@ fn invalid_values_are_rejected_with_their_path() {
                 Ok(_) => panic!("{case}: it was taken"),
                 Err(said) => said,
             };
-            let expected = marked(&text, "says");
+            let expected = marked(&text, "error");
             assert!(!expected.is_empty(), "{case} does not say what is said");
             for expected in expected {
                 assert!(

@@ -1,10 +1,10 @@
-{{/* Only what differs from the program's own default is said. */}}
+{{/* Sets only what differs from the program's defaults. */}}
 {{- define "pushscale.aggregator-env" -}}
 - name: PUSHSCALE_AGGREGATOR_LOG_LEVEL
   value: {{ .Values.logLevel | quote }}
 - name: PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS
   value: {{ .Values.aggregator.maxConnections | int | quote }}
-{{- with .Values.aggregator.namespace }}
+{{- with .Values.aggregator.watchNamespace }}
 - name: PUSHSCALE_AGGREGATOR_WATCH_NAMESPACE
   value: {{ . | quote }}
 {{- end }}
@@ -18,7 +18,7 @@
 {{- end }}
 {{- if ne .Values.tls.mode "disabled" }}
 - name: PUSHSCALE_AGGREGATOR_TLS
-  value: {{ eq .Values.tls.mode "selfSigned" | ternary "self-signed" "folder" }}
+  value: {{ eq .Values.tls.mode "self-signed" | ternary "self-signed" "folder" }}
 - name: PUSHSCALE_AGGREGATOR_OWN_NAMESPACE
   valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
 {{- if ne .Values.fullnameOverride "pushscale" }}
@@ -27,11 +27,11 @@
 {{- end }}
 - name: PUSHSCALE_AGGREGATOR_SERVICE
   value: {{ include "pushscale.aggregator" . }}
-{{- if and .Values.injector.enabled (eq .Values.tls.mode "selfSigned") }}
+{{- if and .Values.injector.enabled (eq .Values.tls.mode "self-signed") }}
 - name: PUSHSCALE_AGGREGATOR_INJECTOR_SERVICE
   value: {{ include "pushscale.injector" . }}
 {{- end }}
-{{- if include "pushscale.keeps-webhook" . }}
+{{- if include "pushscale.manages-ca-bundle" . }}
 - name: PUSHSCALE_AGGREGATOR_WEBHOOK
   value: {{ include "pushscale.injector" . }}
 {{- end }}

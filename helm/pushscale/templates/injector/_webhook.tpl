@@ -1,7 +1,7 @@
-{{/* Its own namespace always: an injector that waits for itself never starts. */}}
+{{/* The release namespace is always excluded: an injector must not depend on itself to start. */}}
 {{- define "pushscale.webhook-namespaces" -}}
 - { key: kubernetes.io/metadata.name, operator: NotIn, values: {{ append .Values.injector.webhook.excludedNamespaces .Release.Namespace | uniq | toJson }} }
-{{- with .Values.aggregator.namespace }}
+{{- with .Values.aggregator.watchNamespace }}
 - { key: kubernetes.io/metadata.name, operator: In, values: [{{ . }}] }
 {{- end }}
 {{- end }}
@@ -22,7 +22,7 @@ rules:
     operations: [CREATE]
     resources: [pods]
     scope: Namespaced
-# A static pod's mirror cannot be changed.
+# Mirror pods of static pods cannot be mutated.
 matchConditions:
   - name: no-mirror-pod
     expression: "!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)"

@@ -1,5 +1,5 @@
 {{- define "pushscale.own-issuer" -}}
-{{- if and (eq .Values.tls.mode "certManager") (not .Values.tls.certManager.issuer.name) }}yes{{ end }}
+{{- if and (eq .Values.tls.mode "cert-manager") (not .Values.tls.certManager.issuer.name) }}yes{{ end }}
 {{- end }}
 
 {{- define "pushscale.issuer-ref" -}}
