@@ -241,7 +241,7 @@ impl FakeCluster {
     /// Tells the aggregator to stop and waits until it has.
     pub async fn end(self) {
         self.stop.cancel();
-        timeout(Duration::from_secs(15), self.running)
+        timeout(Duration::from_secs(60), self.running)
             .await
             .expect("the aggregator stops")
             .expect("the aggregator does not panic");
@@ -257,7 +257,7 @@ impl FakeCluster {
     }
 
     async fn until_ready(&self) {
-        crate::http::until(Duration::from_secs(5), || async {
+        crate::http::until(Duration::from_secs(60), || async {
             crate::http::get(self.admin, "/ready").await.status == 200
         })
         .await;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use pushscale_api::Algorithm;
 use pushscale_injector::{Facts, Outcome, PullPolicy, Sidecar, Trust};
+use pushscale_protocol::SIDECAR_PORT;
 use pushscale_testkit::cache;
 use pushscale_testkit::local_torchserve::LocalTorchServe;
 use serde_json::{Value, json};
@@ -58,7 +59,7 @@ pub fn install(cluster: &TestCluster) {
             "rollout",
             "status",
             "deployment/pushscale-aggregator",
-            "--timeout=60s",
+            "--timeout=300s",
         ])
         .unwrap();
 }
@@ -78,7 +79,7 @@ pub fn ask_for_trust(cluster: &TestCluster) {
             "rollout",
             "status",
             "deployment/pushscale-aggregator",
-            "--timeout=60s",
+            "--timeout=300s",
         ],
     ] {
         let all = [&["--namespace=pushscale"], arguments].concat();
@@ -109,6 +110,8 @@ pub struct FleetOptions {
     pub replicas: u32,
     /// More words for `start.py`.
     pub torchserve: Vec<String>,
+    /// `spec.minReplicas`.
+    pub min_replicas: u32,
     /// `spec.algorithm`.
     pub algorithm: Algorithm,
     /// `spec.metrics[0].queueLatency.target`.
@@ -130,6 +133,7 @@ impl FleetOptions {
     pub fn by(algorithm: Algorithm) -> Self {
         Self {
             replicas: 1,
+            min_replicas: 1,
             torchserve: Vec::new(),
             algorithm,
             target: match algorithm {
@@ -163,6 +167,7 @@ impl<'a> Fleet<'a> {
             serde_saphyr::from_multiple(&shipped("torchserve-example.yaml")).unwrap();
         let [mut deployment, mut scaler] = <[Value; 2]>::try_from(documents).unwrap();
         stand_in(&mut deployment, torchserve, options);
+        scaler["spec"]["minReplicas"] = json!(options.min_replicas);
         scaler["spec"]["algorithm"] = json!(options.algorithm);
         scaler["spec"]["metrics"][0]["queueLatency"]["target"] = json!(options.target);
         scaler["spec"]["behavior"] = options.behavior.clone();
@@ -183,7 +188,7 @@ impl<'a> Fleet<'a> {
             "rollout",
             "status",
             "deployment/torchserve",
-            "--timeout=120s",
+            "--timeout=300s",
         ]);
         fleet
     }
@@ -218,6 +223,13 @@ impl<'a> Fleet<'a> {
             .collect()
     }
 
+    /// Merges fields, in JSON, into the spec of the PushScaler.
+    pub fn patch(&self, spec: &str) {
+        let patch = format!("{{\"spec\":{spec}}}");
+        let merge = ["patch", "pushscaler", "torchserve", "--type=merge", "-p"];
+        self.kubectl(&[&merge[..], &[&patch]].concat());
+    }
+
     /// What `kubectl describe pushscaler` says.
     pub fn describe(&self) -> String {
         self.kubectl(&["describe", "pushscaler", "torchserve"])
@@ -239,6 +251,19 @@ impl<'a> Fleet<'a> {
         let output = "-o=jsonpath={.status.podIP}:8080";
         let address = self.kubectl(&["get", "pod", pod, output]);
         LoadGenerator::start(self.cluster, &self.namespace, &address, steps)
+    }
+
+    /// The number of waiting requests in the newest reading of a pod's sidecar.
+    pub fn reported_queue_depth(&self, pod: &str) -> f64 {
+        let output = "-o=jsonpath={.status.podIP}";
+        let address = self.kubectl(&["get", "pod", pod, output]);
+        let url = format!("http://{address}:{SIDECAR_PORT}/reading");
+        let answer = self.cluster.command("probe").args(["get", &url]).output();
+        let answer = String::from_utf8_lossy(&answer.unwrap().stdout).into_owned();
+        let reading = answer.find('{').map(|start| &answer[start..]);
+        let reading: Option<Value> = reading.and_then(|json| serde_json::from_str(json).ok());
+        let depth = reading.and_then(|reading| reading["models"][0]["pending"].as_f64());
+        depth.unwrap_or_default()
     }
 
     /// Takes it away again: its pods end while the next fleet starts.
@@ -273,13 +298,16 @@ pub fn local_torchserve() -> Option<LocalTorchServe> {
     }
 }
 
-/// Asks again and again until it is so.
+/// How long anything may take that takes seconds on an idle machine: only a hang takes longer.
+pub const HANG: Duration = Duration::from_secs(300);
+
+/// Polls until the condition holds.
 ///
 /// # Panics
-/// If it is not so within the time.
-pub fn until(within: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+/// If it does not hold within the time.
+pub fn until(within: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
-    while !is_so() {
+    while !condition() {
         assert!(began.elapsed() < within, "not {what} within {within:?}");
         std::thread::sleep(Duration::from_millis(200));
     }

@@ -10,11 +10,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::fleet::until;
+use crate::fleet::{HANG, until};
 use crate::programs;
 use crate::test_cluster::TestCluster;
 
@@ -41,7 +40,7 @@ impl LoadGenerator {
     pub fn start(cluster: &TestCluster, name: &str, address: &str, steps: &[&str]) -> Self {
         let (host, port) = address.rsplit_once(':').unwrap();
         let connect = format!("exec 3<>/dev/tcp/{host}/{port}");
-        until(Duration::from_secs(20), "reachable", || {
+        until(HANG, "reachable", || {
             let mut bash = cluster.command("bash");
             bash.args(["-c", &connect]).stderr(Stdio::null());
             bash.status().unwrap().success()

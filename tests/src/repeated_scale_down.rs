@@ -10,9 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
-use crate::fleet::{Fleet, until};
+use crate::fleet::{Fleet, HANG, until};
 use crate::load::LoadReport;
 use crate::test_cluster::TestCluster;
 
@@ -48,9 +47,7 @@ pub fn shrink(cluster: &TestCluster, fleet: &Fleet<'_>, times: u32) -> Shrunk {
         let before = fleet.pods();
         followed.follow(&before);
         scale(fleet, PODS - 1);
-        until(Duration::from_secs(20), "one pod less", || {
-            fleet.pods().len() < PODS as usize
-        });
+        until(HANG, "one pod less", || fleet.pods().len() < PODS as usize);
         let after = fleet.pods();
         ended.extend(before.into_iter().filter(|pod| !after.contains(pod)));
         scale(fleet, PODS);
@@ -58,10 +55,10 @@ pub fn shrink(cluster: &TestCluster, fleet: &Fleet<'_>, times: u32) -> Shrunk {
             "rollout",
             "status",
             "deployment/torchserve",
-            "--timeout=60s",
+            "--timeout=300s",
         ]);
         // One that drains at a time: two would leave the others more than they bear.
-        until(Duration::from_secs(60), "one pod gone", || {
+        until(HANG, "one pod deleted", || {
             let all = ["get", "pods", "-l=app=torchserve", "-o=name"];
             fleet.kubectl(&all).lines().count() == PODS as usize
         });

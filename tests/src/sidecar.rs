@@ -99,7 +99,7 @@ impl TestSidecar {
     /// Tells it to stop, as SIGTERM does, and waits until it has.
     pub async fn end(self) {
         self.stop.cancel();
-        timeout(Duration::from_secs(10), self.running)
+        timeout(Duration::from_secs(60), self.running)
             .await
             .expect("the sidecar stops")
             .expect("the sidecar does not panic");

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const TAG: &str = env!("CARGO_PKG_VERSION");
 
 /// How long the garbage collector may take.
-const MOMENT: Duration = Duration::from_secs(60);
+const MOMENT: Duration = Duration::from_secs(300);
 
 #[test]
 fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
@@ -90,7 +90,7 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
             "wait",
             "--for=delete",
             "crd/pushscalers.pushscale.dev",
-            "--timeout=60s",
+            "--timeout=300s",
         ])
         .unwrap();
     until_it_is(&cluster, &before);
@@ -137,7 +137,7 @@ fn torchserve(helm: &Helm, cluster: &TestCluster) {
     values["pushscale"] = json!({ "enabled": true, "drainDeadlineSeconds": 5 });
     let release = Release::new(helm, cluster, "torchserve", "models");
     release.install(&values);
-    fleet::until(Duration::from_secs(60), "heard", || {
+    fleet::until(fleet::HANG, "fresh", || {
         let fresh = "-o=jsonpath={.status.pods.fresh}";
         let told = cluster.kubectl(&["-n=models", "get", "pushscaler/torchserve", fresh]);
         told.unwrap() == "1"
@@ -186,21 +186,21 @@ impl<'a> Release<'a> {
         let folder = folder(self.chart);
         let folder = folder.to_str().unwrap();
         self.helm(
-            &[action, self.chart, folder, "--wait", "--timeout=120s"],
+            &[action, self.chart, folder, "--wait", "--timeout=300s"],
             Some(values),
         );
     }
 
     fn rollback(&self) {
-        self.helm(&["rollback", self.chart, "--wait", "--timeout=120s"], None);
+        self.helm(&["rollback", self.chart, "--wait", "--timeout=300s"], None);
     }
 
     fn test(&self) {
-        self.helm(&["test", self.chart, "--timeout=60s"], None);
+        self.helm(&["test", self.chart, "--timeout=300s"], None);
     }
 
     fn uninstall(&self) {
-        self.helm(&["uninstall", self.chart, "--wait", "--timeout=120s"], None);
+        self.helm(&["uninstall", self.chart, "--wait", "--timeout=300s"], None);
     }
 
     fn helm(&self, arguments: &[&str], values: Option<&Value>) {

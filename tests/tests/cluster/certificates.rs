@@ -150,14 +150,20 @@ fn handshake(bundle: &str, certificate: &str, key: &str, name: &str) -> Result<(
     Ok(())
 }
 
-/// A sidecar that knows this bundle, and a running aggregator.
-async fn sidecar_believes(cluster: &TestCluster, bundle: &str, aggregator: &Aggregator) {
+/// Connects to an aggregator like a sidecar that trusts this bundle.
+async fn connect(
+    cluster: &TestCluster,
+    bundle: &str,
+    aggregator: &Aggregator,
+) -> Result<(), String> {
     let path = cluster.logs_dir().join("ca.crt");
     std::fs::write(&path, bundle).unwrap();
     let stream = TcpStream::connect(aggregator.push).await.unwrap();
     let name = "pushscale-aggregator.pushscale.svc";
     let opened = CaBundle::from_file(path).open(name, stream).await;
-    opened.unwrap_or_else(|error| panic!("{error}:\n{}", aggregator.log()));
+    opened
+        .map(|_stream| ())
+        .map_err(|error| format!("{error}:\n{}", aggregator.log()))
 }
 
 async fn until(what: &str, mut so: impl FnMut() -> bool) {
@@ -238,7 +244,7 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
     }
 
     for aggregator in [&one, &two] {
-        sidecar_believes(&cluster, &bundle, aggregator).await;
+        connect(&cluster, &bundle, aggregator).await.unwrap();
     }
 
     // Every namespace has it, and a new one gets it.
@@ -340,19 +346,24 @@ async fn a_new_ca_is_published_everywhere_before_it_signs() {
     let name = "pushscale-aggregator.pushscale.svc";
     let began = Instant::now();
     let mut seen = vec![1];
-    let mut certificates = BTreeSet::new();
     let mut webhooks = BTreeSet::new();
     // What a sidecar knew a moment ago must be enough for what the server shows now.
     while seen != [1, 2, 1] {
-        assert!(began.elapsed() < SOON * 2, "{seen:?}: {}", aggregator.log());
+        assert!(began.elapsed() < SOON, "{seen:?}: {}", aggregator.log());
         let known = view.published("models");
         let shown = view.secret("pushscale-aggregator-tls", "tls.crt");
         let key = view.secret("pushscale-aggregator-tls", "tls.key");
         // The pair may have been renewed between the two reads.
         if shown == view.secret("pushscale-aggregator-tls", "tls.crt") && !known.is_empty() {
-            handshake(&known, &shown, &key, name).unwrap();
-            sidecar_believes(&cluster, &known, &aggregator).await;
-            certificates.insert(shown);
+            let trusted = async {
+                handshake(&known, &shown, &key, name).map_err(|error| error.to_string())?;
+                connect(&cluster, &known, &aggregator).await
+            };
+            if let Err(error) = trusted.await {
+                // On a slow machine the bundle may be older than the grace period by now.
+                assert_ne!(known, view.published("models"), "{error}");
+                continue;
+            }
             let count = known.matches("BEGIN CERTIFICATE").count();
             if seen.last() != Some(&count) {
                 seen.push(count);
@@ -362,11 +373,8 @@ async fn a_new_ca_is_published_everywhere_before_it_signs() {
     }
     let last = view.secret("pushscale-ca", "ca.crt");
     assert!(!last.contains(&first), "the first CA is still trusted");
-    assert!(
-        certificates.len() > 4,
-        "{} certificates",
-        certificates.len()
-    );
+    let renewed = "pushscale_aggregator_certificate_renewals_total{certificate=\"Aggregator\"}";
+    assert!(count_of(&aggregator.metrics().await, renewed) > 4);
     until("the webhook follows", || view.webhook().contains(&last)).await;
     assert!(webhooks.contains(&first));
     let log = aggregator.log();

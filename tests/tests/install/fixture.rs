@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use pushscale_tests::charts::Helm;
 use pushscale_tests::document::Reader;
-use pushscale_tests::fleet::{self, until};
+use pushscale_tests::fleet::{self, HANG, until};
 use pushscale_tests::load::LoadGenerator;
 use pushscale_tests::programs;
 use pushscale_tests::test_cluster::{Image, Shape, TestCluster};
@@ -119,12 +118,11 @@ pub(crate) fn start_load(cluster: &TestCluster, steps: &[&str]) -> LoadGenerator
     LoadGenerator::start(cluster, "models", &address, steps)
 }
 
-/// Waits until the size is so.
-pub(crate) fn until_size(
+/// Waits until the replicas of the Deployment fulfil the condition.
+pub(crate) fn until_replicas(
     cluster: &TestCluster,
-    within: Duration,
     what: &str,
-    so: impl Fn(u32) -> bool,
+    mut condition: impl FnMut(u32) -> bool,
 ) {
-    until(within, what, || so(replicas(cluster)));
+    until(HANG, what, || condition(replicas(cluster)));
 }

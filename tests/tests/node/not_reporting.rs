@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
-use pushscale_tests::fleet::{Fleet, FleetOptions, until};
+use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
 use serde_json::json;
 
 use crate::shared_ground;
@@ -47,8 +47,8 @@ fn a_frozen_torchserve_holds(algorithm: Algorithm) {
         return;
     };
     let mut options = quick(algorithm, 2);
-    // Long enough to freeze one before the idle fleet of two goes down.
-    options.behavior = json!({ "scaleDown": { "stabilizationWindowSeconds": 20 } });
+    // Until one pod is frozen, only the minimum keeps the idle fleet.
+    options.min_replicas = 2;
     let fleet = Fleet::create(
         ground.cluster,
         ground.torchserve,
@@ -70,16 +70,15 @@ fn a_frozen_torchserve_holds(algorithm: Algorithm) {
         ]);
     };
     signal("-STOP");
-    until(Duration::from_secs(30), "told", || {
+    until(HANG, "reported", || {
         let text = fleet.describe();
         text.contains("SomePodsNotReporting") && text.contains("does not respond")
     });
-    stays(&fleet, 2, 25);
+    fleet.patch(r#"{"minReplicas":1}"#);
+    stays(&fleet, 2, 10);
     signal("-CONT");
     // And to show that it was the silence that held it:
-    until(Duration::from_secs(90), "down to 1", || {
-        fleet.replicas() == 1
-    });
+    until(HANG, "scaled down to 1", || fleet.replicas() == 1);
     fleet.delete();
 }
 
@@ -100,12 +99,12 @@ fn log_mode_holds(algorithm: Algorithm) {
         &named("logmode", algorithm),
         &options,
     );
-    until(Duration::from_secs(30), "told", || {
+    until(HANG, "reported", || {
         fleet
             .describe()
             .contains("set metrics_mode=prometheus in config.properties")
     });
-    stays(&fleet, 2, 15);
+    stays(&fleet, 2, 10);
     let described = fleet.describe();
     assert!(described.contains("FailedGetPodsMetric"), "{described}");
     assert!(described.contains("NoPodsReporting"), "{described}");

@@ -1,10 +1,9 @@
 //! Pods that go take no request with them.
 
 use std::thread;
-use std::time::Duration;
 
 use pushscale_api::Algorithm;
-use pushscale_tests::fleet::{Fleet, FleetOptions, until};
+use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
 use pushscale_tests::repeated_scale_down::{PODS, shrink};
 use serde_json::json;
 
@@ -56,36 +55,26 @@ fn the_busiest_pod_is_deleted_last() {
     let Some(ground) = ground() else { return };
     let options = FleetOptions {
         replicas: 3,
+        min_replicas: 3,
         // No wait is too long, so that the size goes to its minimum.
         target: "600s",
         behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 2 } }),
         ..FleetOptions::by(Algorithm::Ratio)
     };
     let fleet = Fleet::create(ground.cluster, ground.torchserve, "emptiest", &options);
-    let least = |replicas: u32| {
-        let patch = format!(r#"{{"spec":{{"minReplicas":{replicas}}}}}"#);
-        fleet.kubectl(&[
-            "patch",
-            "pushscaler",
-            "torchserve",
-            "--type=merge",
-            "-p",
-            &patch,
-        ]);
-    };
-    least(3);
-    let scale = ["scale", "deployment/torchserve", "--replicas=3"];
-    fleet.kubectl(&scale);
-    until(Duration::from_secs(60), "3 pods report", || {
+    let set_min = |replicas: u32| fleet.patch(&format!(r#"{{"minReplicas":{replicas}}}"#));
+    until(HANG, "3 pods report", || {
         fleet.describe().contains("3 of 3 running pods report")
     });
     let busy = fleet.pods().swap_remove(0);
-    // Twice what it bears: its queue is there to be seen at any moment.
+    // Twice its capacity, so that its queue grows.
     let load = fleet.load_pod(&busy, &["20:3600"]);
-    thread::sleep(Duration::from_secs(4));
+    until(HANG, "a queue reported", || {
+        fleet.reported_queue_depth(&busy) >= 20.0
+    });
     for replicas in [2, 1] {
-        least(replicas);
-        until(Duration::from_secs(60), "one pod less", || {
+        set_min(replicas);
+        until(HANG, "one pod less", || {
             fleet.pods().len() == replicas as usize
         });
         assert!(fleet.pods().contains(&busy), "the busy pod went");

@@ -53,11 +53,12 @@ async fn goes_up_and_down(algorithm: Algorithm, why: &str) {
     let mut world = world(algorithm, 1).await;
     let server = server().await;
     let sidecar = sidecar(&server, &world).await;
-    let load = load(&server, 25.0, 8.0);
+    let load = load(&server, 25.0, 60.0);
     let up = world.until_size(5, SOON).await;
     assert!(up.is_sorted(), "{algorithm:?}: {up:?}");
 
-    // The one pod takes all the load that there is; once it is done, nobody needs five.
+    // The one pod takes all the load. Once that ends, five pods are not needed.
+    load.stopper().stop();
     load.finish().await;
     let (from, to) = world.next_write(SOON).await;
     assert!(from == 5 && to < 5, "{algorithm:?}: {from} → {to}");

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 /// How long anything may take that should take a second.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// 1 to 5 replicas at a second, and down after two seconds without need.
 pub(crate) fn spec(algorithm: Algorithm) -> PushScalerSpec {

@@ -24,7 +24,7 @@ spec:
 fn a_deployment_gets_its_pod_objects() {
     let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
     cluster.apply(DEPLOYMENT).unwrap();
-    eventually(30, "one ReplicaSet and two Pods", || {
+    eventually("one ReplicaSet and two Pods", || {
         count(&cluster, "replicasets") == 1 && count(&cluster, "pods") == 2
     });
     let version = cluster.kubectl(&["version"]).unwrap();
@@ -57,9 +57,9 @@ fn a_component_can_be_paused_resumed_and_restarted() {
     cluster.pause("kube-apiserver").unwrap();
     assert!(!answers());
     cluster.resume("kube-apiserver").unwrap();
-    eventually(30, "an answer after the pause", answers);
+    eventually("an answer after the pause", answers);
     cluster.restart("kube-apiserver").unwrap();
-    eventually(60, "an answer after the restart", answers);
+    eventually("an answer after the restart", answers);
 
     let error = cluster.pause("kubelet").unwrap_err().to_string();
     assert!(error.contains("no component kubelet is running"), "{error}");

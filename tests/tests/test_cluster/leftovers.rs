@@ -92,7 +92,7 @@ fn kill_owner(shape: Shape) {
 
     owner.kill().unwrap();
     owner.wait().unwrap();
-    eventually(60, "the end of the cluster", || !traces.state.exists());
+    eventually("the end of the cluster", || !traces.state.exists());
     traces.assert_gone();
 }
 
@@ -129,7 +129,12 @@ spec:
             ))
             .unwrap();
         cluster
-            .kubectl(&["wait", "--for=condition=Ready", "pod/idle", "--timeout=60s"])
+            .kubectl(&[
+                "wait",
+                "--for=condition=Ready",
+                "pod/idle",
+                "--timeout=300s",
+            ])
             .unwrap();
     }
     cluster
@@ -166,9 +171,7 @@ impl Traces {
     pub(crate) fn assert_gone(&self) {
         assert!(!self.state.exists(), "{}", self.state.display());
         // A killed process takes a moment to be one no more, and its namespaces with it.
-        eventually(10, "the end of all processes", || {
-            self.processes().is_empty()
-        });
+        eventually("the end of all processes", || self.processes().is_empty());
         assert_eq!(self.mounts(), Vec::<PathBuf>::new());
         assert_eq!(self.cgroups(), Vec::<PathBuf>::new());
         assert_eq!(self.network_namespaces(), Vec::<PathBuf>::new());

@@ -29,7 +29,7 @@ fn pods_run_and_reach_what_they_should() {
     };
     cluster.apply(&web("web")).unwrap();
     cluster
-        .kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"])
+        .kubectl(&["rollout", "status", "deployment/web", "--timeout=300s"])
         .unwrap();
     let in_pod = |arguments: &[&str]| {
         let exec = ["exec", "deployment/web", "--", "/probe"];
@@ -46,7 +46,7 @@ fn pods_run_and_reach_what_they_should() {
         "10.96.0.1"
     );
     assert_eq!(in_pod(&["resolve", "web"]).trim(), service_address);
-    eventually(30, "both pods behind the headless name", || {
+    eventually("both pods behind the headless name", || {
         let answer = in_pod(&["resolve", "web-headless.default.svc.cluster.local"]);
         sorted(&answer) == sorted(&pod_addresses)
     });

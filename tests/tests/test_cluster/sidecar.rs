@@ -14,10 +14,15 @@ fn a_native_sidecar_starts_first_and_stops_last() {
     let folder = cluster.logs_dir().join("sidecar-test");
     cluster.apply(&pod(&folder.display().to_string())).unwrap();
     cluster
-        .kubectl(&["wait", "--for=condition=Ready", "pod/pair", "--timeout=60s"])
+        .kubectl(&[
+            "wait",
+            "--for=condition=Ready",
+            "pod/pair",
+            "--timeout=300s",
+        ])
         .unwrap();
     cluster
-        .kubectl(&["delete", "pod", "pair", "--timeout=60s"])
+        .kubectl(&["delete", "pod", "pair", "--timeout=300s"])
         .unwrap();
 
     let events = fs::read_to_string(folder.join("events")).unwrap();

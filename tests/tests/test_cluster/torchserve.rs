@@ -28,7 +28,7 @@ fn a_torchserve_pod_becomes_ready_and_serves_its_model() {
             "wait",
             "--for=condition=Ready",
             "pod/torchserve",
-            "--timeout=60s",
+            "--timeout=300s",
         ])
         .unwrap();
     let output = "--output=jsonpath={.status.podIP}";
@@ -49,6 +49,6 @@ fn a_torchserve_pod_becomes_ready_and_serves_its_model() {
     let metrics = get("8082/metrics");
     assert!(metrics.starts_with("200 OK"), "{metrics}");
     cluster
-        .kubectl(&["delete", "pod", "torchserve", "--timeout=60s"])
+        .kubectl(&["delete", "pod", "torchserve", "--timeout=300s"])
         .unwrap();
 }

@@ -19,7 +19,7 @@ use pushscale_tests::{fleet, http};
 use tokio::sync::Mutex;
 
 /// How long anything may take that should take a second.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(120);
 
 /// A look is of two ports, one after the other, and a batch may end in between.
 const JITTER: f64 = 2.0;
