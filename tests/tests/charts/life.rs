@@ -135,6 +135,7 @@ fn torchserve(helm: &Helm, cluster: &TestCluster) {
         .unwrap();
     let mut values = torchserve_values(&torchserve);
     values["pushscale"] = json!({ "enabled": true, "drainDeadlineSeconds": 5 });
+    values["terminationGracePeriodSeconds"] = json!(600);
     let release = Release::new(helm, cluster, "torchserve", "models");
     release.install(&values);
     fleet::until(fleet::HANG, "fresh", || {
@@ -142,17 +143,12 @@ fn torchserve(helm: &Helm, cluster: &TestCluster) {
         let told = cluster.kubectl(&["-n=models", "get", "pushscaler/torchserve", fresh]);
         told.unwrap() == "1"
     });
-    // Without the script it would take the whole grace period of 35 s.
-    let began = Instant::now();
+    // The script passes SIGTERM on to the server. Without it the pod would take the whole grace period, and kubectl gives
+    // up after five minutes.
     let pods = "--selector=app.kubernetes.io/name=torchserve";
     cluster
         .kubectl(&["-n=models", "delete", "pods", pods, "--wait"])
         .unwrap();
-    assert!(
-        began.elapsed() < Duration::from_secs(25),
-        "{:?}",
-        began.elapsed()
-    );
     release.uninstall();
 }
 
