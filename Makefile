@@ -1,15 +1,27 @@
-# `make` lists what there is. Nothing has to be installed first but Rust, Go, Python 3 with venv, and Java; the
-# rest is built or installed by these commands, pinned, and kept in ~/.cache/pushscale.
+# `make` lists the commands. Rust, Go, Python 3 with venv, and Java must be installed. These commands build or install
+# everything else, pinned, and keep it in ~/.cache/pushscale and in cargo's own directories.
 
+# Cargo would look for the job server of make, which only sub-makes can reach, and warn.
 CARGO ?= cargo
-STATIC_TARGET = x86_64-unknown-linux-gnu
-# auditable: notes in each program what it is made of, for scanners of images.
-STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) auditable build --locked --target $(STATIC_TARGET)
-IMAGES = sidecar aggregator injector
-TEST = $(CARGO) test --locked
+RUN_CARGO = env -u MAKEFLAGS $(CARGO)
+MDBOOK = 0.5.4
+# Always the whole workspace, so that every command builds the dependencies with the same features. --test NAME selects.
+TEST = $(RUN_CARGO) test --locked --workspace
 TEST_CLUSTER = $(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-test-cluster --
-# Real nodes need root; without it the control plane alone is built and the node's tests say why they did not run.
+BENCH = $(CARGO) bench --locked -p pushscale-tests --bench bench
+
+STATIC_TARGET = x86_64-unknown-linux-gnu
+# cargo-auditable embeds the list of dependencies into each program, for scanners of images.
+STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(RUN_CARGO) auditable build --locked --target $(STATIC_TARGET)
+IMAGES = sidecar aggregator injector
+
+# A node needs root. Without root only the control plane is built, and the tests on a node report that they did not run.
 SHAPE = $(if $(filter 0,$(shell id -u)),node,control-plane)
+
+# Test targets are files, or directories with a main.rs. Those of the testkit load real servers, or measure real time.
+TESTKIT_TESTS = $(notdir $(basename $(wildcard crates/testkit/tests/*.rs)))
+QUICK_TESTS = conformance $(filter-out $(TESTKIT_TESTS),$(notdir $(basename $(wildcard crates/*/tests/*.rs tests/tests/*.rs))))
+select = $(addprefix --test ,$(sort $(1)))
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -17,68 +29,89 @@ help: ## List the commands
 	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
 .PHONY: demo
-demo: ## See it work: a real TorchServe fleet on this machine scales up and down (two minutes)
+demo: ## Watch a real TorchServe fleet on this machine scale up and down (two minutes)
 	$(CARGO) run --locked -p pushscale-cli -- demo $(DEMO)
 
 .PHONY: test
-test: programs ## Run all tests: units, sockets, a real API server, a real node, a real TorchServe
-	@# Side by side: the last step of each build has one core's work.
-	$(MAKE) --no-print-directory -j2 --output-sync=line static-sidecar static-aggregator test-build
-	$(MAKE) --no-print-directory test-quick
-	@# These two wait most of the time; those after them carry a load and run alone.
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-torchserve test-test-cluster
-	$(MAKE) --no-print-directory test-charts
-	$(TEST) -p pushscale-tests --test node --test install
+test: ## Run all tests: unit tests, sockets, a real API server, a real node, a real TorchServe
+	.ci/step programs $(MAKE) --no-print-directory programs
+	@# Side by side: each build ends with minutes of work for one core.
+	.ci/step build $(MAKE) --no-print-directory -j3 --output-sync=line static-sidecar static-aggregator test-build
+	.ci/step test-quick $(MAKE) --no-print-directory test-quick
+	@# Side by side: these tests wait most of the time. The later ones put load on both cores.
+	.ci/step test-sockets-and-cluster $(MAKE) --no-print-directory -j2 --output-sync=target test-sockets test-cluster
+	.ci/step test-charts $(MAKE) --no-print-directory test-charts
+	.ci/step test-node-and-install .ci/retry $(TEST) --test node --test install
 	@echo "All tests passed."
 
 .PHONY: test-quick
-test-quick: ## Run the tests that need neither a cluster nor TorchServe (two minutes)
-	$(TEST) --workspace --exclude pushscale-tests --exclude pushscale-testkit
-	$(TEST) -p pushscale-tests --lib --bins --test dependencies --test allocations --test decision --test conformance
-	@# Sidecars and servers that wait: 97 s by two threads, 42 s by six.
-	$(TEST) -p pushscale-tests --test pipeline -- --test-threads=6
+test-quick: ## Run the tests that need neither a cluster nor TorchServe nor sockets
+	$(TEST) --lib --bins $(call select,$(QUICK_TESTS))
+	$(TEST) --doc
+
+.PHONY: test-sockets
+test-sockets: test-pipeline test-torchserve
+
+.PHONY: test-pipeline
+test-pipeline: ## Run the tests from the sidecar to the aggregator over real sockets
+	@# They wait for each other: 97 s with two threads, 42 s with six.
+	$(TEST) --test pipeline -- --test-threads=6
 
 .PHONY: test-torchserve
-test-torchserve: ## Run the tests of the TorchServes, the real one and the emulated one, and the sidecar beside the real one
-	$(TEST) -p pushscale-testkit
-	$(TEST) -p pushscale-tests --test torchserve
-
-.PHONY: test-test-cluster
-test-test-cluster: programs static-aggregator ## Run the tests of the test cluster itself, and those against a real API server
-	@# They wait most of the time, for controllers and for clocks.
-	$(TEST) -p pushscale-tests --test test_cluster --test cluster -- --test-threads=6
+test-torchserve: ## Run the tests of the real and the emulated TorchServe, and of the sidecar next to the real one
+	$(TEST) $(call select,$(TESTKIT_TESTS) torchserve)
 
 .PHONY: test-cluster
-test-cluster: programs static-aggregator ## Run the tests against a real API server
-	$(TEST) -p pushscale-tests --test cluster
+test-cluster: programs static-aggregator ## Run the tests of the test cluster itself, and those against a real API server
+	@# They wait most of the time, for controllers and for clocks.
+	$(TEST) --test test_cluster --test cluster -- --test-threads=6
 
 .PHONY: test-node
 test-node: programs static ## Run the tests on a real node with real TorchServe pods (root)
-	$(TEST) -p pushscale-tests --test node
+	$(TEST) --test node
 
 .PHONY: conformance
-conformance: ## Decide random worlds beside the real HPA's controller: SEED=1 CASES=10000 (a minute)
+conformance: ## Compare decisions with the real HPA controller in random clusters: SEED=1 CASES=10000 (a minute)
 	$(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-conformance -- compare --seed $(or $(SEED),1) --cases $(or $(CASES),10000)
 
 .PHONY: check
-check: ## Format, lint, licences and bans
-	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(MAKE) --no-print-directory deny
+check: ## Check format, lints, licences, API docs, workflows, and the tidiness of the repository
+	.ci/step fmt $(CARGO) fmt --all --check
+	.ci/step clippy $(RUN_CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	.ci/step deny $(MAKE) --no-print-directory deny
+	.ci/step rustdoc env RUSTDOCFLAGS="-D warnings" $(RUN_CARGO) doc --locked --workspace --no-deps
+	.ci/step actionlint $(MAKE) --no-print-directory actionlint
+	.ci/step tidy $(MAKE) --no-print-directory tidy
 
 .PHONY: deny
-deny: ## Check licences, bans and sources; advisories too where their database can be reached
-	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --version 0.20.2 cargo-deny
-	$(CARGO) deny --workspace check $(or $(DENY),licenses bans sources advisories)
+deny: ## Check licences, bans and sources, and advisories if their database can be reached
+	@command -v cargo-deny >/dev/null || $(RUN_CARGO) install --locked --version 0.20.2 cargo-deny
+	$(CARGO) deny --workspace check $(or $(DENY),licenses bans sources)
+	@# Without the network there is no database. An advisory fails the check.
+	@if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny --workspace check advisories; \
+		else echo "advisories not checked: failed to fetch their database"; fi
+
+.PHONY: actionlint
+actionlint: ## Check the workflows of .github
+	@[ ! -d .github/workflows ] || "$$(tests/test-cluster/provision tools)/actionlint" -color
+
+.PHONY: tidy
+tidy: ## Check paths, links and make targets in documents and comments, the names of test data, the width of comments
+	$(TEST) --test tidy
+
+.PHONY: docs
+docs: ## Build the documentation into target/book, with mdbook
+	@command -v mdbook >/dev/null || $(RUN_CARGO) install --locked --version $(MDBOOK) --no-default-features --features search mdbook
+	mdbook build --dest-dir "$(abspath target/book)" docs
 
 .PHONY: generate
-generate: ## Rewrite what is generated: the CRD, the charts' tables and schemas, the injected pods of the tests
-	PUSHSCALE_GENERATE=1 $(TEST) -q -p pushscale-api --test crd
-	PUSHSCALE_GENERATE=1 $(TEST) -q -p pushscale-injector --test pods pods_become
-	PUSHSCALE_GENERATE=1 $(TEST) -q -p pushscale-tests --test charts generated
+generate: ## Rewrite the generated files: the CRD, the charts' tables and schemas, the injected pods of the tests
+	PUSHSCALE_GENERATE=1 $(TEST) -q --test crd
+	PUSHSCALE_GENERATE=1 $(TEST) -q --test pods pods_become
+	PUSHSCALE_GENERATE=1 $(TEST) -q --test charts generated
 
 .PHONY: static static-sidecar static-aggregator test-build
-static: static-sidecar static-aggregator ## Build the programs that go into images: static, the sidecar for size
+static: static-sidecar static-aggregator ## Build the programs for the images: statically linked, the sidecar for size
 
 static-sidecar: auditable
 	$(STATIC) --profile sidecar -p pushscale-sidecar
@@ -89,30 +122,30 @@ static-aggregator: auditable
 
 .PHONY: auditable
 auditable:
-	@command -v cargo-auditable >/dev/null || $(CARGO) install --locked --version 0.7.7 cargo-auditable
-	@command -v auditable2cdx >/dev/null || $(CARGO) install --locked --version 0.1.0 auditable2cdx
+	@command -v cargo-auditable >/dev/null || $(RUN_CARGO) install --locked --version 0.7.7 cargo-auditable
+	@command -v auditable2cdx >/dev/null || $(RUN_CARGO) install --locked --version 0.1.0 auditable2cdx
 
 .PHONY: image
-image: static ## Build the images and what they are made of into target/images, by buildah; CLUSTER=dev: and import them into that test cluster
+image: static ## Build the images and their SBOMs into target/images, with buildah; CLUSTER=dev: and import them there
 	.ci/image $(IMAGES)
 
 .PHONY: test-charts
-test-charts: programs $(if $(filter node,$(SHAPE)),image) ## Test the charts: rendered, refused, taken by an API server, installed and taken away (node: root)
-	$(TEST) -p pushscale-tests --test charts
+test-charts: programs $(if $(filter node,$(SHAPE)),image) ## Test the charts: rendered, rejected, accepted by an API server, installed and uninstalled (node: root)
+	$(TEST) --test charts
 
 .PHONY: test-install
 test-install: programs image test-build ## Follow docs/INSTALL.md and docs/MIGRATING.md on a fresh node, under load (root)
-	$(TEST) -p pushscale-tests --test install
+	$(TEST) --test install
 
 .PHONY: test-rotation
-test-rotation: programs static ## Wait for the kubelet to renew a pod's token, which takes it eight minutes; no part of `make test` (root)
-	$(TEST) -p pushscale-tests --test rotation -- --nocapture
+test-rotation: programs static ## Wait for the kubelet to renew a pod's token, which takes eight minutes; not part of `make test` (root)
+	$(TEST) --test rotation -- --nocapture
 
 test-build:
-	$(TEST) --workspace --no-run
+	$(TEST) --no-run
 
 .PHONY: programs
-programs: ## Build the Kubernetes of the test cluster, once (16 minutes on two cores)
+programs: ## Build Kubernetes for the test cluster, once (16 minutes on two cores)
 	tests/test-cluster/provision $(SHAPE)
 
 .PHONY: cluster-up
@@ -128,16 +161,16 @@ cluster-down: ## Stop the test cluster and remove it
 	$(TEST_CLUSTER) down
 
 .PHONY: bench
-bench: programs static ## Measure everything, the reaction on a real node too (40 minutes)
-	$(CARGO) bench --locked -p pushscale-tests --bench bench
+bench: programs static ## Run all benchmarks, with the reaction on a real node (40 minutes)
+	$(BENCH)
 
 .PHONY: bench-decide
-bench-decide: ## Simulate ours beside others in 17 scenarios and fresh random ones: SEEDS=2 RANDOM=12 (a minute)
-	$(CARGO) bench --locked -p pushscale-tests --bench bench -- decide
+bench-decide: ## Compare autoscalers in 17 simulated scenarios and in random ones: SEEDS=2 RANDOM=12 (a minute)
+	$(BENCH) -- decide
 
 .PHONY: bench-simulate
-bench-simulate: ## Measure how long it takes to simulate four hours
-	$(CARGO) bench --locked -p pushscale-tests --bench bench -- simulate
+bench-simulate: ## Measure how long the simulation of four hours takes
+	$(BENCH) -- simulate
 
-bench-%: static ## Measure one: parser, ingest, decision, sidecar, admission, reaction, scale_down
-	$(CARGO) bench --locked -p pushscale-tests --bench bench -- $*
+bench-%: static ## Run one benchmark: parser, ingest, decision, sidecar, admission, reaction, scale_down
+	$(BENCH) -- $*

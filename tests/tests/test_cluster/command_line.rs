@@ -69,16 +69,21 @@ fn two_concurrent_runs_build_each_program_once() {
     let built = folder.join("built");
     let fake = folder.join("path");
     fs::create_dir(&fake).unwrap();
-    // Stands in for Go: notes what it is asked for, takes its time, and writes a program.
+    // A fake Go compiler: it records the packages, takes a moment, and writes the programs.
     write_program(
         &fake.join("go"),
         &format!(
             r#"
 while [ "$1" != -o ]; do shift; done
-echo "$3" >>{built}
+output=$2
+shift 2
 sleep 0.2
-echo '#!/bin/sh' >"$2"
-chmod +x "$2""#,
+for package in "$@"; do
+    echo "$package" >>{built}
+    case $output in */) program=$output${{package##*/}} ;; *) program=$output ;; esac
+    echo '#!/bin/sh' >"$program"
+    chmod +x "$program"
+done"#,
             built = built.display()
         ),
     );
