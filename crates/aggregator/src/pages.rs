@@ -51,11 +51,11 @@ impl AggregatorPages {
     /// Sends an event and waits for the reply. `None` if the control loop does not reply in time.
     async fn ask<T>(&self, event: impl FnOnce(oneshot::Sender<T>) -> Event) -> Option<T> {
         let (sender, reply) = oneshot::channel();
-        let asked = async {
+        let request = async {
             self.events.send(event(sender)).await.ok()?;
             reply.await.ok()
         };
-        timeout(LOOP_TIMEOUT, asked).await.ok().flatten()
+        timeout(LOOP_TIMEOUT, request).await.ok().flatten()
     }
 
     /// The recorded decisions, in the format that `pushscale replay` reads.

@@ -37,7 +37,7 @@ pub trait ScaleTarget: Send + Sync + 'static {
     }
 }
 
-/// A pod by name and uid. The uid tells it from a later pod of the same name.
+/// A pod by name and uid. The uid distinguishes it from a later pod of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodRef {
     /// `metadata.name`.

@@ -89,7 +89,7 @@ async fn a_missing_target_is_reported_and_scaled_once_it_exists() {
         message("torchserve")
     );
     assert!(
-        message("kindless").contains("there is no kind Deploymint in apps/v1"),
+        message("kindless").contains("unknown kind Deploymint in apps/v1"),
         "{}",
         message("kindless")
     );

@@ -80,14 +80,14 @@ async fn every_invalid_push_has_its_own_error_and_outcome() {
     says(
         &post(push(|push| push.pod.uid = "nobody".into())).await,
         404,
-        "no PushScaler's target selects a pod of this uid",
+        "no PushScaler's target selects a pod with this uid",
     );
     assert!(counted(&world, "unknown_pod").await);
 
     says(
         &post(push(|push| push.pod.name = "torchserve-1".into())).await,
         403,
-        "this uid is that of pod models/torchserve-0",
+        "the uid belongs to pod models/torchserve-0",
     );
     assert!(counted(&world, "pod_mismatch").await);
 
@@ -119,11 +119,11 @@ async fn every_invalid_push_has_its_own_error_and_outcome() {
     );
     assert!(counted(&world, "clock_skew").await);
 
-    says(&http::get(world.push, PATH).await, 405, "only POST");
+    says(&http::get(world.push, PATH).await, 405, "use POST");
     says(
         &http::post(world.push, "/metrics", b"").await,
         404,
-        "readings go to /v1/readings",
+        "push readings to /v1/readings",
     );
 
     // After all this the pod's good readings count as ever.
@@ -158,7 +158,7 @@ async fn a_pod_that_pushes_too_often_is_rate_limited_alone() {
                 200 | 409 => {}
                 429 => {
                     too_soon += 1;
-                    says(&answer, 429, "at most every 50 ms");
+                    says(&answer, 429, "at most once every 50 ms");
                 }
                 other => panic!("{other}: {}", answer.body),
             }
@@ -180,7 +180,7 @@ async fn an_oversized_body_is_rejected_by_content_length_and_while_reading() {
     says(
         &http::raw(world.push, announced.as_bytes()).await,
         413,
-        "a push is at most 131072 bytes",
+        "the body is larger than 131072 bytes",
     );
     let mut chunked =
         b"POST /v1/readings HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
@@ -222,7 +222,7 @@ async fn pushes_are_rejected_until_the_scalers_are_listed() {
     says(
         &http::post(world.push, PATH, &push(|_| {})).await,
         503,
-        "not ready yet",
+        "not ready",
     );
     world.apply(policy(), 1).await;
     world.add_pod("torchserve-0").await;

@@ -95,7 +95,7 @@ pub(crate) enum AuthError {
     ReviewUnavailable,
     #[error("too many tokens from this address were denied: wait")]
     TooManyDenials,
-    #[error("rate limit exceeded: a pod may push every 50 ms")]
+    #[error("rate limit exceeded: a pod may push at most once every 50 ms")]
     RateLimited,
 }
 
