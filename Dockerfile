@@ -1,5 +1,5 @@
-# The three images: `make image`. The programs are static (`make static`) and need nothing beside them, so there is nothing else in them, no shell
-# either. The context is target/x86_64-unknown-linux-gnu.
+# The three images; `make image` builds them. The programs are linked statically (`make static`), so an image contains one file and no
+# shell. The build context is target/x86_64-unknown-linux-gnu, or target/aarch64-unknown-linux-gnu for arm64.
 ARG VERSION=unknown
 ARG REVISION=unknown
 
@@ -7,7 +7,7 @@ FROM scratch AS sidecar
 ARG VERSION
 ARG REVISION
 LABEL org.opencontainers.image.title="pushscale-sidecar" \
-      org.opencontainers.image.description="Reads TorchServe's local ports and pushes what it saw" \
+      org.opencontainers.image.description="Scrapes TorchServe's local ports and pushes readings to the aggregator" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
@@ -20,7 +20,7 @@ FROM scratch AS aggregator
 ARG VERSION
 ARG REVISION
 LABEL org.opencontainers.image.title="pushscale-aggregator" \
-      org.opencontainers.image.description="Averages over the pods, decides, and writes the replica count" \
+      org.opencontainers.image.description="Receives readings, decides, and writes replica counts" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
@@ -33,7 +33,7 @@ FROM scratch AS injector
 ARG VERSION
 ARG REVISION
 LABEL org.opencontainers.image.title="pushscale-injector" \
-      org.opencontainers.image.description="Puts the sidecar into pods that ask for it" \
+      org.opencontainers.image.description="Mutating webhook that adds the sidecar to pods" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"

@@ -3,10 +3,24 @@
 
 # Cargo would look for the job server of make, which only sub-makes can reach, and warn.
 CARGO ?= cargo
+<<<<<<< HEAD
 RUN_CARGO = env -u MAKEFLAGS $(CARGO)
 MDBOOK = 0.5.4
 # Always the whole workspace, so that every command builds the dependencies with the same features. --test NAME selects.
 TEST = $(RUN_CARGO) test --locked --workspace
+=======
+# amd64, or arm64: cross-compiled with Debian's gcc-aarch64-linux-gnu.
+ARCH ?= amd64
+STATIC_TARGET_amd64 = x86_64-unknown-linux-gnu
+STATIC_TARGET_arm64 = aarch64-unknown-linux-gnu
+STATIC_TARGET = $(STATIC_TARGET_$(ARCH))
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER = aarch64-linux-gnu-gcc
+export CC_aarch64_unknown_linux_gnu = aarch64-linux-gnu-gcc
+# auditable: notes in each program what it is made of, for scanners of images.
+STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) auditable build --locked --target $(STATIC_TARGET)
+IMAGES = sidecar aggregator injector
+TEST = $(CARGO) test --locked
+>>>>>>> d0b3533 (Add CI and release workflows, an mdBook and a release dry run)
 TEST_CLUSTER = $(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-test-cluster --
 BENCH = $(CARGO) bench --locked -p pushscale-tests --bench bench
 
@@ -113,12 +127,20 @@ generate: ## Rewrite the generated files: the CRD, the charts' tables and schema
 .PHONY: static static-sidecar static-aggregator test-build
 static: static-sidecar static-aggregator ## Build the programs for the images: statically linked, the sidecar for size
 
-static-sidecar: auditable
+static-sidecar: auditable cross
 	$(STATIC) --profile sidecar -p pushscale-sidecar
 
-static-aggregator: auditable
+static-aggregator: auditable cross
 	$(STATIC) --release -p pushscale-aggregator -p pushscale-injector -p pushscale-testkit \
 		--bin pushscale-aggregator --bin pushscale-injector --bin pushscale-load
+
+# The Rust standard library and a linker for ARCH=arm64.
+.PHONY: cross
+cross:
+ifeq ($(ARCH),arm64)
+	@rustup target list --installed | grep -q $(STATIC_TARGET) || rustup target add $(STATIC_TARGET)
+	@command -v aarch64-linux-gnu-gcc >/dev/null || { echo "install gcc-aarch64-linux-gnu" >&2; exit 1; }
+endif
 
 .PHONY: auditable
 auditable:
@@ -126,8 +148,26 @@ auditable:
 	@command -v auditable2cdx >/dev/null || $(RUN_CARGO) install --locked --version 0.1.0 auditable2cdx
 
 .PHONY: image
+<<<<<<< HEAD
 image: static ## Build the images and their SBOMs into target/images, with buildah; CLUSTER=dev: and import them there
 	.ci/image $(IMAGES)
+=======
+image: static ## Build the images and their SBOMs into target/images; ARCH=arm64: cross-compiled; CLUSTER=dev: and import them
+	ARCH=$(ARCH) .ci/image $(IMAGES)
+
+.PHONY: static-cli
+static-cli: auditable cross
+	$(STATIC) --release -p pushscale-cli --bin pushscale
+
+.PHONY: release-dry-run
+release-dry-run: ## Do everything of a release that needs no network, into target/release-dry-run (twenty minutes)
+	.ci/release
+
+.PHONY: docs
+docs: ## Build the documentation as an mdBook into target/book
+	@command -v mdbook >/dev/null || $(CARGO) install --locked --version 0.4.52 mdbook
+	mdbook build
+>>>>>>> d0b3533 (Add CI and release workflows, an mdBook and a release dry run)
 
 .PHONY: test-charts
 test-charts: programs $(if $(filter node,$(SHAPE)),image) ## Test the charts: rendered, rejected, accepted by an API server, installed and uninstalled (node: root)
