@@ -3,12 +3,10 @@
 
 # Cargo would look for the job server of make, which only sub-makes can reach, and warn.
 CARGO ?= cargo
-<<<<<<< HEAD
 RUN_CARGO = env -u MAKEFLAGS $(CARGO)
 MDBOOK = 0.5.4
 # Always the whole workspace, so that every command builds the dependencies with the same features. --test NAME selects.
 TEST = $(RUN_CARGO) test --locked --workspace
-=======
 # amd64, or arm64: cross-compiled with Debian's gcc-aarch64-linux-gnu.
 ARCH ?= amd64
 STATIC_TARGET_amd64 = x86_64-unknown-linux-gnu
@@ -16,15 +14,9 @@ STATIC_TARGET_arm64 = aarch64-unknown-linux-gnu
 STATIC_TARGET = $(STATIC_TARGET_$(ARCH))
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER = aarch64-linux-gnu-gcc
 export CC_aarch64_unknown_linux_gnu = aarch64-linux-gnu-gcc
-# auditable: notes in each program what it is made of, for scanners of images.
-STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) auditable build --locked --target $(STATIC_TARGET)
-IMAGES = sidecar aggregator injector
-TEST = $(CARGO) test --locked
->>>>>>> d0b3533 (Add CI and release workflows, an mdBook and a release dry run)
 TEST_CLUSTER = $(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-test-cluster --
 BENCH = $(CARGO) bench --locked -p pushscale-tests --bench bench
 
-STATIC_TARGET = x86_64-unknown-linux-gnu
 # cargo-auditable embeds the list of dependencies into each program, for scanners of images.
 STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(RUN_CARGO) auditable build --locked --target $(STATIC_TARGET)
 IMAGES = sidecar aggregator injector
@@ -148,10 +140,6 @@ auditable:
 	@command -v auditable2cdx >/dev/null || $(RUN_CARGO) install --locked --version 0.1.0 auditable2cdx
 
 .PHONY: image
-<<<<<<< HEAD
-image: static ## Build the images and their SBOMs into target/images, with buildah; CLUSTER=dev: and import them there
-	.ci/image $(IMAGES)
-=======
 image: static ## Build the images and their SBOMs into target/images; ARCH=arm64: cross-compiled; CLUSTER=dev: and import them
 	ARCH=$(ARCH) .ci/image $(IMAGES)
 
@@ -162,12 +150,6 @@ static-cli: auditable cross
 .PHONY: release-dry-run
 release-dry-run: ## Do everything of a release that needs no network, into target/release-dry-run (twenty minutes)
 	.ci/release
-
-.PHONY: docs
-docs: ## Build the documentation as an mdBook into target/book
-	@command -v mdbook >/dev/null || $(CARGO) install --locked --version 0.4.52 mdbook
-	mdbook build
->>>>>>> d0b3533 (Add CI and release workflows, an mdBook and a release dry run)
 
 .PHONY: test-charts
 test-charts: programs $(if $(filter node,$(SHAPE)),image) ## Test the charts: rendered, rejected, accepted by an API server, installed and uninstalled (node: root)
