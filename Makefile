@@ -108,7 +108,7 @@ tidy: ## Check paths, links and make targets in documents and comments, the name
 .PHONY: docs
 docs: ## Build the documentation into target/book, with mdbook
 	@command -v mdbook >/dev/null || $(RUN_CARGO) install --locked --version $(MDBOOK) --no-default-features --features search mdbook
-	mdbook build --dest-dir "$(abspath target/book)" docs
+	mdbook build --dest-dir "$(abspath target/book)"
 
 .PHONY: generate
 generate: ## Rewrite the generated files: the CRD, the charts' tables and schemas, the injected pods of the tests
