@@ -21,8 +21,8 @@ const MAX_RECORDED: usize = 4000;
 impl ControlLoop {
     /// Returns a scaler's recorded decisions; `None` if the scaler does not exist.
     pub(super) fn recordings(&self, key: &ScalerKey) -> Option<Vec<Recording>> {
-        let entry = self.scalers.get(key)?;
-        Some(match &entry.engine {
+        let scaler = self.scalers.get(key)?;
+        Some(match &scaler.engine {
             Ok(engine) => engine.recordings(&key.to_string()),
             Err(_) => Vec::new(),
         })
@@ -39,8 +39,8 @@ impl ControlLoop {
                 break;
             }
             self.due.pop_first();
-            if let Some(entry) = self.scalers.get_mut(&key) {
-                entry.due = None;
+            if let Some(scaler) = self.scalers.get_mut(&key) {
+                scaler.due = None;
                 self.decide(now, &key);
                 self.unmark_stale_pods(&key);
             }
@@ -52,26 +52,26 @@ impl ControlLoop {
     fn decide(&mut self, now: Moment, key: &ScalerKey) {
         let recorded_facts =
             (RECORDED_FACTS / self.scalers.len().max(1)).clamp(MIN_RECORDED, MAX_RECORDED);
-        let Some(entry) = self.scalers.get_mut(key) else {
+        let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
         // The replica count is uncertain while a write is in flight. Its end makes the scaler due again.
-        if entry.writing {
+        if scaler.writing {
             return;
         }
-        let facts = entry.target_state();
-        let Ok(engine) = &mut entry.engine else {
+        let facts = scaler.target_state();
+        let Ok(engine) = &mut scaler.engine else {
             self.publish_invalid_spec(now, key);
             return;
         };
         let Some(facts) = facts else { return };
         let clock = Timestamp::now();
-        let floor = entry.schedules.floor(clock);
+        let floor = scaler.schedules.floor(clock);
         engine.set_capacity(recorded_facts);
         engine.set_scheduled_floor(now, floor.replicas);
         let decision = engine.decide(now, &facts);
-        entry.decided = Some(now);
-        entry.retry_at = None;
+        scaler.decided = Some(now);
+        scaler.retry_at = None;
         self.metrics.decided(outcome_of(&decision));
         let wake_at = match floor
             .until
@@ -93,16 +93,16 @@ impl ControlLoop {
     /// Writes the replica count in a separate task, which ends with [`Event::WriteFinished`]. Before a scale-down, the
     /// least loaded pods are marked to be deleted first.
     fn write(&mut self, now: Moment, key: &ScalerKey, from: u32, to: u32) {
-        let Some(entry) = self.scalers.get_mut(key) else {
+        let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
-        entry.writing = true;
+        scaler.writing = true;
         let marked = match from.checked_sub(to) {
-            Some(excess) => entry.deletion_order.choose(now, excess),
+            Some(excess) => scaler.deletion_order.choose(now, excess),
             None => Vec::new(),
         };
         let scale_target = Arc::clone(&self.scale_target);
-        let target = entry.target.clone();
+        let target = scaler.target.clone();
         let events = self.events_tx.clone();
         let scaler = key.clone();
         let mark_reporter = self.mark_reporter.clone();

@@ -185,8 +185,8 @@ impl ControlLoop {
 
     /// Schedules the scaler's next decision at `at` or earlier, if the scaler exists.
     fn mark_due(&mut self, key: &ScalerKey, at: Moment) {
-        if let Some(entry) = self.scalers.get_mut(key) {
-            entry.mark_due(key, at, &mut self.due);
+        if let Some(scaler) = self.scalers.get_mut(key) {
+            scaler.mark_due(key, at, &mut self.due);
         }
     }
 

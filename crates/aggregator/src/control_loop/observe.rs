@@ -24,12 +24,12 @@ impl ControlLoop {
         let now = self.now();
         let key = facts.key.clone();
         match self.scalers.get_mut(&key) {
-            Some(entry) if entry.watch == facts.watch && entry.uid == facts.uid => {
+            Some(scaler) if scaler.watch == facts.watch && scaler.uid == facts.uid => {
                 // Our own status writes also arrive here. The spec has changed only if the generation has.
-                if entry.generation == facts.generation && entry.generation.is_some() {
+                if scaler.generation == facts.generation && scaler.generation.is_some() {
                     return;
                 }
-                entry.apply_spec(
+                scaler.apply_spec(
                     now,
                     facts.generation,
                     facts.policy,
@@ -50,16 +50,16 @@ impl ControlLoop {
     }
 
     pub(super) fn remove_scaler(&mut self, key: &ScalerKey) {
-        if let Some(entry) = self.scalers.get(key) {
-            self.unmark(key, entry.deletion_order.marked());
+        if let Some(scaler) = self.scalers.get(key) {
+            self.unmark(key, scaler.deletion_order.marked());
         }
         for uid in self.pod_index.pods_of(key) {
             self.remove_pod(key, &uid);
         }
-        let Some(entry) = self.scalers.remove(key) else {
+        let Some(scaler) = self.scalers.remove(key) else {
             return;
         };
-        if let Some(due) = entry.due {
+        if let Some(due) = scaler.due {
             self.due.remove(&(due, key.clone()));
         }
         tracing::info!(autoscaler = %key, "scaler removed");
@@ -72,30 +72,30 @@ impl ControlLoop {
         let targets: Vec<_> = self
             .scalers
             .iter()
-            .filter(|(_, entry)| entry.writes)
-            .map(|(key, entry)| {
+            .filter(|(_, scaler)| scaler.writes)
+            .map(|(key, scaler)| {
                 (
                     format!("PushScaler {key}"),
                     key.clone(),
-                    entry.target.clone(),
+                    scaler.target.clone(),
                 )
             })
             .collect();
         let now = self.now();
         let mut changed = Vec::new();
-        for (key, entry) in &mut self.scalers {
+        for (key, scaler) in &mut self.scalers {
             let other_scaler = targets
                 .iter()
-                .find(|(_, other, target)| other != key && target.is_same_object(&entry.target))
+                .find(|(_, other, target)| other != key && target.is_same_object(&scaler.target))
                 .map(|(name, ..)| name.clone());
             let hpa = self
                 .competing_hpas
                 .iter()
-                .find(|(_, target)| target.is_same_object(&entry.target))
+                .find(|(_, target)| target.is_same_object(&scaler.target))
                 .map(|(name, _)| format!("HorizontalPodAutoscaler {name}"));
-            let conflicts_with = other_scaler.or(hpa).filter(|_| entry.writes);
-            if entry.conflicts_with != conflicts_with {
-                entry.conflicts_with = conflicts_with;
+            let conflicts_with = other_scaler.or(hpa).filter(|_| scaler.writes);
+            if scaler.conflicts_with != conflicts_with {
+                scaler.conflicts_with = conflicts_with;
                 changed.push(key.clone());
             }
         }
@@ -106,16 +106,16 @@ impl ControlLoop {
 
     pub(super) fn apply_scale(&mut self, watch: &WatchId, scale: Result<Scale, ScaleError>) {
         let now = self.now();
-        let Some(entry) = self.watched(watch) else {
+        let Some(scaler) = self.watched(watch) else {
             return;
         };
-        if let (Some((at, version)), Ok(read)) = (entry.written, &scale)
+        if let (Some((at, version)), Ok(read)) = (scaler.written, &scale)
             && read.version < version
             && now.since(at) < IGNORE_OLDER_FOR
         {
             return;
         }
-        entry.scale = Some(scale);
+        scaler.scale = Some(scale);
         self.mark_due(&watch.scaler, now);
     }
 
@@ -128,14 +128,14 @@ impl ControlLoop {
     ) {
         let now = self.now();
         let key = &watch.scaler;
-        let Some(entry) = self.watched(watch) else {
+        let Some(scaler) = self.watched(watch) else {
             return;
         };
-        entry.selector_problem = None;
-        entry
+        scaler.selector_problem = None;
+        scaler
             .deletion_order
             .apply(uid.clone(), pod.clone(), deletion);
-        if let Ok(engine) = &mut entry.engine {
+        if let Ok(engine) = &mut scaler.engine {
             engine.apply_pod(now, uid.clone(), pod.clone());
         }
         if self.pod_index.get_mut(&uid).is_none() {
@@ -155,11 +155,11 @@ impl ControlLoop {
     }
 
     pub(super) fn apply_pod_list(&mut self, watch: &WatchId, uids: &BTreeSet<PodUid>) {
-        let Some(entry) = self.watched(watch) else {
+        let Some(scaler) = self.watched(watch) else {
             return;
         };
-        entry.selector_problem = None;
-        entry.pods_listed = true;
+        scaler.selector_problem = None;
+        scaler.pods_listed = true;
         for uid in self.pod_index.pods_of(&watch.scaler) {
             if !uids.contains(&uid) {
                 self.remove_pod(&watch.scaler, &uid);
@@ -170,19 +170,19 @@ impl ControlLoop {
     }
 
     pub(super) fn pod_list_failed(&mut self, watch: &WatchId, message: String) {
-        if let Some(entry) = self.watched(watch) {
-            entry.selector_problem = Some(message);
-            entry.pods_listed = true;
+        if let Some(scaler) = self.watched(watch) {
+            scaler.selector_problem = Some(message);
+            scaler.pods_listed = true;
             self.mark_due(&watch.scaler, self.now());
         }
     }
 
     fn remove_pod(&mut self, key: &ScalerKey, uid: &PodUid) {
         let now = self.now();
-        if let Some(entry) = self.scalers.get_mut(key) {
-            entry.shared.remove(uid);
-            entry.deletion_order.remove(uid);
-            if let Ok(engine) = &mut entry.engine {
+        if let Some(scaler) = self.scalers.get_mut(key) {
+            scaler.shared.remove(uid);
+            scaler.deletion_order.remove(uid);
+            if let Ok(engine) = &mut scaler.engine {
                 engine.remove_pod(now, uid);
             }
         }
@@ -200,20 +200,20 @@ impl ControlLoop {
     /// Records for each of the pod's scalers whether another scaler also has the pod.
     fn update_shared(&mut self, uid: &PodUid, scalers: &BTreeSet<ScalerKey>) {
         for key in scalers {
-            let Some(entry) = self.scalers.get_mut(key) else {
+            let Some(scaler) = self.scalers.get_mut(key) else {
                 continue;
             };
             match scalers.iter().find(|other| *other != key) {
-                Some(other) => entry.shared.insert(uid.clone(), other.clone()),
-                None => entry.shared.remove(uid),
+                Some(other) => scaler.shared.insert(uid.clone(), other.clone()),
+                None => scaler.shared.remove(uid),
             };
         }
     }
 
     /// Returns the scaler of this watch; `None` if the watch was replaced.
     fn watched(&mut self, watch: &WatchId) -> Option<&mut ManagedScaler> {
-        let entry = self.scalers.get_mut(&watch.scaler)?;
-        (entry.watch == *watch).then_some(entry)
+        let scaler = self.scalers.get_mut(&watch.scaler)?;
+        (scaler.watch == *watch).then_some(scaler)
     }
 
     pub(super) fn handle_push(&mut self, pushed: Pushed) {
@@ -255,18 +255,18 @@ impl ControlLoop {
         let taken = Moment::at(now.since_origin().saturating_sub(age));
         let mut verdict = Verdict::UnknownPod;
         for key in &pod.scalers {
-            let Some(entry) = self.scalers.get_mut(key) else {
+            let Some(scaler) = self.scalers.get_mut(key) else {
                 continue;
             };
             // A scaler with an invalid spec ignores readings, but the push is accepted: the pod is not at fault.
-            if let Ok(engine) = &mut entry.engine {
+            if let Ok(engine) = &mut scaler.engine {
                 if let Err(rejection) = engine.learn(now, uid, taken, &reading) {
                     return Verdict::Rejected(rejection);
                 }
-                entry.deletion_order.observe(uid, taken, &reading);
-                entry.newest_reading = Some(taken);
+                scaler.deletion_order.observe(uid, taken, &reading);
+                scaler.newest_reading = Some(taken);
             }
-            entry.mark_due(key, now, &mut self.due);
+            scaler.mark_due(key, now, &mut self.due);
             verdict = Verdict::Accepted;
         }
         if verdict == Verdict::Accepted {

@@ -51,14 +51,14 @@ impl ControlLoop {
     /// so nothing happens then.
     pub(super) fn unmark_stale_pods(&mut self, key: &ScalerKey) {
         let now = self.now();
-        let Some(entry) = self.scalers.get_mut(key) else {
+        let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
-        if entry.writing {
+        if scaler.writing {
             return;
         }
-        let stale = entry.deletion_order.unmark_stale(now);
-        let next = entry.deletion_order.next_stale();
+        let stale = scaler.deletion_order.unmark_stale(now);
+        let next = scaler.deletion_order.next_stale();
         self.unmark(key, stale);
         if let Some(at) = next {
             self.mark_due(key, at);
@@ -67,11 +67,11 @@ impl ControlLoop {
 
     /// Removes our marks in a separate task. The watch of the pods reports the result.
     pub(super) fn unmark(&self, key: &ScalerKey, pods: Vec<PodRef>) {
-        let Some(entry) = self.scalers.get(key).filter(|_| !pods.is_empty()) else {
+        let Some(scaler) = self.scalers.get(key).filter(|_| !pods.is_empty()) else {
             return;
         };
         let scale_target = Arc::clone(&self.scale_target);
-        let target = entry.target.clone();
+        let target = scaler.target.clone();
         let mark_reporter = self.mark_reporter.clone();
         let scaler = key.clone();
         tokio::spawn(async move {

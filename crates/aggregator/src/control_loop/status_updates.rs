@@ -31,9 +31,9 @@ impl ControlLoop {
         for warning in self.due_warnings(now, key, &decision) {
             self.warn(now, key, warning.reason, warning.message);
         }
-        if let Some(entry) = self.scalers.get_mut(key) {
-            entry.record_history(now, &decision);
-            entry.last_decision = Some(decision);
+        if let Some(scaler) = self.scalers.get_mut(key) {
+            scaler.record_history(now, &decision);
+            scaler.last_decision = Some(decision);
         }
         self.publish_status(now, key);
     }
@@ -47,7 +47,7 @@ impl ControlLoop {
                 Reason::FailedGetPodsMetric | Reason::FailedComputeMetricsReplicas
             )
         };
-        let Some(entry) = self.scalers.get_mut(key) else {
+        let Some(scaler) = self.scalers.get_mut(key) else {
             return Vec::new();
         };
         if !decision
@@ -55,10 +55,10 @@ impl ControlLoop {
             .iter()
             .any(|warning| is_metric_warning(&warning))
         {
-            entry.metric_failing_since = None;
+            scaler.metric_failing_since = None;
             return decision.warnings.clone();
         }
-        let since = *entry.metric_failing_since.get_or_insert(now);
+        let since = *scaler.metric_failing_since.get_or_insert(now);
         let is_due = now.since(since) >= METRIC_WARNING_DELAY;
         decision
             .warnings
@@ -70,15 +70,15 @@ impl ControlLoop {
 
     /// Publishes the last decision with the current conditions.
     pub(super) fn publish_status(&mut self, now: Moment, key: &ScalerKey) {
-        let Some(entry) = self.scalers.get_mut(key) else {
+        let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
-        let (Some(decision), Ok(engine)) = (&entry.last_decision, &entry.engine) else {
+        let (Some(decision), Ok(engine)) = (&scaler.last_decision, &scaler.engine) else {
             return;
         };
-        let status = entry.condition_history.status(
-            &entry.target,
-            entry.generation,
+        let status = scaler.condition_history.status(
+            &scaler.target,
+            scaler.generation,
             decision,
             engine.conditions(),
             Timestamp::now(),
@@ -87,13 +87,13 @@ impl ControlLoop {
     }
 
     pub(super) fn publish_invalid_spec(&mut self, now: Moment, key: &ScalerKey) {
-        let Some(entry) = self.scalers.get_mut(key) else {
+        let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
-        let Err(invalid) = &entry.engine else { return };
-        let status = entry.condition_history.invalid_spec_status(
-            &entry.target,
-            entry.generation,
+        let Err(invalid) = &scaler.engine else { return };
+        let status = scaler.condition_history.invalid_spec_status(
+            &scaler.target,
+            scaler.generation,
             &invalid.problems,
             Timestamp::now(),
         );
@@ -102,10 +102,10 @@ impl ControlLoop {
 
     /// Reports the status, unless it is unchanged or the last one is too recent.
     fn publish(&mut self, now: Moment, key: &ScalerKey, status: PushScalerStatus) {
-        let Some(entry) = self.scalers.get(key) else {
+        let Some(scaler) = self.scalers.get(key) else {
             return;
         };
-        if let Some((at, last)) = &entry.status {
+        if let Some((at, last)) = &scaler.status {
             if *last == status {
                 return;
             }
@@ -130,29 +130,29 @@ impl ControlLoop {
             status: Box::new(status.clone()),
         };
         if self.report(report)
-            && let Some(entry) = self.scalers.get_mut(key)
+            && let Some(scaler) = self.scalers.get_mut(key)
         {
-            entry.status = Some((now, status));
+            scaler.status = Some((now, status));
         }
     }
 
     /// Reports a warning, unless it was reported recently.
     pub(super) fn warn(&mut self, now: Moment, key: &ScalerKey, reason: Reason, note: String) {
-        let Some(entry) = self.scalers.get_mut(key) else {
+        let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
-        entry
+        scaler
             .warned
             .retain(|_, at| now.since(*at) < WARNING_INTERVAL);
         let warning = (reason.as_str(), note.clone());
-        if entry.warned.contains_key(&warning) {
+        if scaler.warned.contains_key(&warning) {
             return;
         }
-        entry.warned.insert(warning, now);
+        scaler.warned.insert(warning, now);
         tracing::warn!(autoscaler = %key, reason = reason.as_str(), "{note}");
         let event = Report::Event {
             scaler: key.clone(),
-            uid: entry.uid.clone(),
+            uid: scaler.uid.clone(),
             warning: true,
             reason: reason.as_str(),
             action: "Scale".to_owned(),
@@ -174,7 +174,7 @@ impl ControlLoop {
         let now = self.now();
         self.scalers
             .iter()
-            .map(|(key, entry)| entry.view(now, key))
+            .map(|(key, scaler)| scaler.view(now, key))
             .collect()
     }
 }

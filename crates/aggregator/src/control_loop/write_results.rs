@@ -18,27 +18,27 @@ impl ControlLoop {
         outcome: Result<Written, ScaleError>,
     ) {
         let now = self.now();
-        let Some(entry) = self.scalers.get_mut(key) else {
+        let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
-        entry.writing = false;
+        scaler.writing = false;
         match outcome {
             Ok(Written::Done(scale)) => {
-                entry.written = Some((now, scale.version));
-                entry.scale = Some(Ok(scale));
-                entry.backoff = None;
-                entry.condition_history.last_scale_time = Some(Timestamp::now());
-                if let Ok(engine) = &mut entry.engine {
+                scaler.written = Some((now, scale.version));
+                scaler.scale = Some(Ok(scale));
+                scaler.backoff = None;
+                scaler.condition_history.last_scale_time = Some(Timestamp::now());
+                if let Ok(engine) = &mut scaler.engine {
                     engine.record_scale(now, from, to);
                 }
                 self.metrics.scale_written(ScaleWriteOutcome::Written);
-                if let Some(taken) = entry.newest_reading.take() {
+                if let Some(taken) = scaler.newest_reading.take() {
                     self.metrics.reacted(now.since(taken));
                 }
-                let reason = entry.last_scale_reason();
+                let reason = scaler.last_scale_reason();
                 let event = Report::Event {
                     scaler: key.clone(),
-                    uid: entry.uid.clone(),
+                    uid: scaler.uid.clone(),
                     warning: false,
                     reason: Reason::SuccessfulRescale.as_str(),
                     // Kubernetes combines events with the same reason and action into a series with the first note.
@@ -53,8 +53,8 @@ impl ControlLoop {
             Ok(Written::Conflict(scale)) => {
                 self.metrics.scale_written(ScaleWriteOutcome::Conflict);
                 tracing::info!(autoscaler = %key, expected = from, found = scale.replicas, "write conflict: another client changed the replica count");
-                entry.scale = Some(Ok(scale));
-                entry.deletion_order.clear();
+                scaler.scale = Some(Ok(scale));
+                scaler.deletion_order.clear();
                 self.unmark_stale_pods(key);
                 self.mark_due(key, now);
             }
@@ -62,12 +62,12 @@ impl ControlLoop {
                 self.metrics.scale_written(ScaleWriteOutcome::Failed);
                 let note = format!("New size: {to}; error: {error}");
                 tracing::warn!(autoscaler = %key, desired = to, %error, "failed to write the replica count");
-                if let Ok(engine) = &mut entry.engine {
+                if let Ok(engine) = &mut scaler.engine {
                     engine.record_scale_failure(now, &error.to_string());
                 }
-                entry.deletion_order.clear();
-                let retry_at = now.plus(entry.next_backoff());
-                entry.retry_at = Some(retry_at);
+                scaler.deletion_order.clear();
+                let retry_at = now.plus(scaler.next_backoff());
+                scaler.retry_at = Some(retry_at);
                 self.unmark_stale_pods(key);
                 self.warn(now, key, Reason::FailedRescale, note);
                 self.publish_status(now, key);
