@@ -61,10 +61,9 @@ fn get(host: &str, path: &str) -> std::io::Result<String> {
     let mut connection = TcpStream::connect(host)?;
     connection.set_read_timeout(Some(TIMEOUT))?;
     connection.set_write_timeout(Some(TIMEOUT))?;
-    write!(
-        connection,
-        "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    )?;
+    // One write: `write!` on the socket would send the request in several segments.
+    let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes())?;
     // Pages are short; the limit protects against an endless response.
     let mut response = Vec::new();
     connection.take(64 * 1024).read_to_end(&mut response)?;
