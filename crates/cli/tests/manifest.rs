@@ -49,12 +49,12 @@ fn are_refused(folder: &str, word: &str) {
 
 #[test]
 fn bad_manifests_are_refused_in_words_that_name_the_field() {
-    are_refused("refused", "# ");
+    are_refused("rejected", "# ");
 }
 
 #[test]
 fn what_is_no_manifest_is_refused_in_words_that_name_the_line() {
-    are_refused("otherwise", "# here: ");
+    are_refused("different-answers", "# here: ");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn good_manifests_are_taken() {
 fn what_is_absent_has_its_default() {
     let (_, text) = manifests("accepted")
         .into_iter()
-        .find(|(file, _)| file.ends_with("the published target.yaml"))
+        .find(|(file, _)| file.ends_with("published-target.yaml"))
         .unwrap();
     let spec = manifest::read(&text).unwrap().spec;
     assert_eq!(spec.min_replicas, 1);

@@ -227,7 +227,7 @@ fn a_manifest_is_what_decides_and_what_is_asked_for() {
 
 #[test]
 fn a_manifest_is_refused_in_the_words_of_kubectl() {
-    let refused = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/tests/cluster/refused");
+    let refused = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/tests/cluster/rejected");
     let mut files = 0;
     for file in fs::read_dir(refused).unwrap() {
         let file = file.unwrap().path();
