@@ -81,13 +81,12 @@ conformance: ## Compare decisions with the real HPA controller in random cluster
 	$(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-conformance -- compare --seed $(or $(SEED),1) --cases $(or $(CASES),10000)
 
 .PHONY: check
-check: ## Check format, lints, licences, API docs, workflows, and the tidiness of the repository
+check: ## Check format, lints, licences, API docs and workflows
 	.ci/step fmt $(CARGO) fmt --all --check
 	.ci/step clippy $(RUN_CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	.ci/step deny $(MAKE) --no-print-directory deny
 	.ci/step rustdoc env RUSTDOCFLAGS="-D warnings" $(RUN_CARGO) doc --locked --workspace --no-deps
 	.ci/step actionlint $(MAKE) --no-print-directory actionlint
-	.ci/step tidy $(MAKE) --no-print-directory tidy
 
 .PHONY: deny
 deny: ## Check licences, bans and sources, and advisories if their database can be reached
