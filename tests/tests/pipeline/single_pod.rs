@@ -56,6 +56,7 @@ async fn goes_up_and_down(algorithm: Algorithm, why: &str) {
     let load = load(&server, 25.0, 60.0);
     let up = world.until_size(5, SOON).await;
     assert!(up.is_sorted(), "{algorithm:?}: {up:?}");
+    until_told(&world, why).await;
 
     // The one pod takes all the load. Once that ends, five pods are not needed.
     load.stopper().stop();
@@ -65,7 +66,6 @@ async fn goes_up_and_down(algorithm: Algorithm, why: &str) {
 
     // The next decision finds the size that was written.
     until_told(&world, &format!("\"currentReplicas\": {to},")).await;
-    until_told(&world, why).await;
     sidecar.end().await;
     world.end().await;
 }
