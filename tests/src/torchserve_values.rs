@@ -44,7 +44,8 @@ pub fn torchserve_values(torchserve: &LocalTorchServe) -> Value {
         // This machine's folders are its root's.
         "podSecurityContext": null,
         "resources": null,
-        "config": { "defaultWorkersPerModel": 1 },
+        // With the default of 100, an overload is answered 503 where new pods start slower than the queue fills.
+        "config": { "defaultWorkersPerModel": 1, "jobQueueSize": 10_000 },
         "probes": { "model": "sleepy" },
     })
 }
