@@ -44,12 +44,13 @@ impl Manifest {
             .unwrap_or_else(|| panic!("{}: no line begins with {word:?}", self.file.display()))
     }
 
-    /// Applies it with kubectl's own checks, and returns the stored object as JSON.
-    fn apply(&self, namespace: &Namespace) -> Result<String, String> {
+    /// Applies it as a user does, with kubectl's own checks. Returns what kubectl prints in this format, or its error.
+    fn apply(&self, namespace: &Namespace, format: &[&str]) -> Result<String, String> {
         let file = self.file.to_str().unwrap();
+        let apply = ["-n", &namespace.name, "apply", "-f", file];
         namespace
             .cluster
-            .kubectl(&["-n", &namespace.name, "apply", "-f", file, "-o=json"])
+            .kubectl(&[&apply[..], format].concat())
             .map_err(|error| match error {
                 ClusterError::Command { stderr, .. } => self.without_prefix(&stderr),
                 other => panic!("{other}"),
@@ -98,7 +99,7 @@ fn invalid_manifests_are_rejected_with_the_same_messages() {
     let mut wrong = Vec::new();
     for manifest in manifests("rejected") {
         let file = manifest.file.display();
-        let said = match manifest.apply(&namespace) {
+        let said = match manifest.apply(&namespace, &[]) {
             Err(said) => said,
             Ok(_) => "nothing: it was taken".to_owned(),
         };
@@ -124,7 +125,7 @@ fn valid_manifests_are_accepted_with_the_same_defaults() {
         let file = manifest.file.display();
         // A later read may find nothing: the garbage collector deletes an object whose owner does not exist.
         let stored = manifest
-            .apply(&namespace)
+            .apply(&namespace, &["-o=json"])
             .unwrap_or_else(|said| panic!("{file}: {said}"));
         let stored: Value = serde_json::from_str(&stored).unwrap();
         let here = manifest::read(&manifest.text).unwrap_or_else(|said| panic!("{file}: {said}"));
@@ -144,7 +145,7 @@ fn known_differences_to_kubectl_stay_as_recorded() {
     let mut wrong = Vec::new();
     for manifest in manifests("different-answers") {
         let file = manifest.file.display();
-        let (Ok(there) | Err(there)) = manifest.apply(&namespace);
+        let (Ok(there) | Err(there)) = manifest.apply(&namespace, &[]);
         let here = manifest.refused_here();
         for (who, said) in [("# here: ", &here), ("# kubectl: ", &there)] {
             let expected = manifest.comment(who);

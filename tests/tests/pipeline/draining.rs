@@ -66,5 +66,8 @@ async fn shutdown_ends_the_drain_of_a_frozen_server() {
     assert!(!asked.is_finished());
     sidecar.end().await;
     let answer = asked.await.unwrap();
-    assert!(answer.body.contains("the sidecar is shutting down"), "{answer:?}");
+    assert!(
+        answer.body.contains("the sidecar is shutting down"),
+        "{answer:?}"
+    );
 }
