@@ -67,8 +67,8 @@ fn follows_a_load(cluster: &TestCluster) {
     kubectl(cluster, &[&patch[..], &[behavior]].concat());
     let load = start_load(cluster, &["2:10", "25:40", "5:3600"]);
     let began = Instant::now();
-    // 25 requests/s keep 2.6 workers busy. How many more are best is the controller's choice.
-    until_replicas(cluster, "scaled up", |replicas| replicas >= 3);
+    // 25 requests/s keep 2.6 workers busy: at 50 ms, half utilisation, they take five.
+    until_replicas(cluster, "scaled up to 5", |replicas| replicas == 5);
     let up = began.elapsed();
     let mut most = 0;
     until_replicas(cluster, "scaled down", |replicas| {

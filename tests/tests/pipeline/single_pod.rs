@@ -46,7 +46,7 @@ async fn ratio_scales_up_in_an_overload_and_down_after_it() {
 
 #[tokio::test]
 async fn model_scales_up_in_an_overload_and_down_after_it() {
-    goes_up_and_down(Algorithm::Model, " work that off").await;
+    goes_up_and_down(Algorithm::Model, "requests than usual are in the pods").await;
 }
 
 async fn goes_up_and_down(algorithm: Algorithm, why: &str) {
