@@ -100,10 +100,6 @@ deny: ## Check licences, bans and sources, and advisories if their database can 
 actionlint: ## Check the workflows of .github
 	@[ ! -d .github/workflows ] || "$$(tests/test-cluster/provision tools)/actionlint" -color
 
-.PHONY: tidy
-tidy: ## Check paths, links and make targets in documents and comments, the names of test data, the width of comments
-	$(TEST) --test tidy
-
 .PHONY: docs
 docs: ## Build the documentation into target/book, with mdbook
 	@command -v mdbook >/dev/null || $(RUN_CARGO) install --locked --version $(MDBOOK) --no-default-features --features search mdbook
