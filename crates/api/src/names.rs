@@ -59,6 +59,8 @@ pub mod annotations {
     pub const INJECTED: &str = "pushscale.dev/injected";
     /// Written by the injector: why the pod, or a part of it, was left as it was.
     pub const SKIPPED: &str = "pushscale.dev/skipped";
+    /// Written by `pushscale inject` if it changes the grace period: the original, or `unset`. `--uninject` restores it.
+    pub const ORIGINAL_GRACE_PERIOD: &str = "pushscale.dev/original-grace-period";
 }
 
 /// The condition types of a PushScaler: the HPA's three, and ours.

@@ -1,116 +1,126 @@
-//! Changes of a text, by place.
+//! Edits a YAML text until its documents have new values. Comments, layout and everything else stay.
 
-use std::cmp::Reverse;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+use yaml_edit::{Document, Mapping, Sequence, YamlFile, YamlNode};
 
-/// At this byte so many are taken out, and these put in.
-#[derive(Clone, Debug)]
-pub(super) struct Edit {
-    pub(super) at: usize,
-    pub(super) taken: usize,
-    pub(super) put: String,
-    /// Of what comes to one place, the innermost goes first: a list's last item before the entry behind the list.
-    pub(super) depth: usize,
+/// The fields that people write first.
+const FIRST: [&str; 12] = [
+    "name",
+    "image",
+    "imagePullPolicy",
+    "restartPolicy",
+    "env",
+    "value",
+    "valueFrom",
+    "ports",
+    "livenessProbe",
+    "resources",
+    "securityContext",
+    "volumeMounts",
+];
+
+/// The value of a document before and after the edit.
+pub(super) struct Change {
+    pub(super) before: Value,
+    pub(super) after: Value,
 }
 
-impl Edit {
-    pub(super) fn put(at: usize, text: impl Into<String>) -> Self {
-        Self {
-            at,
-            taken: 0,
-            put: text.into(),
-            depth: 0,
+/// Edits the documents that change. The caller checks the result: the text may have a layout that cannot be edited.
+pub(super) fn edit(text: &str, changes: &[Option<Change>]) -> Option<String> {
+    let file = YamlFile::parse(text).to_result().ok()?;
+    for (document, change) in file.documents().zip(changes) {
+        if let Some(Change { before, after }) = change {
+            update_mapping(&document.as_mapping()?, before, after)?;
         }
     }
+    Some(file.to_string())
+}
 
-    pub(super) fn replace(from: usize, to: usize, text: impl Into<String>) -> Self {
-        Self {
-            at: from,
-            taken: to.saturating_sub(from),
-            put: text.into(),
-            depth: 0,
+fn update_mapping(mapping: &Mapping, before: &Value, after: &Value) -> Option<()> {
+    let (before, after) = (before.as_object()?, after.as_object()?);
+    for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        mapping.remove(key.as_str());
+    }
+    for (key, value) in after {
+        let before = before.get(key);
+        if before == Some(value) {
+            continue;
         }
-    }
-
-    pub(super) fn at_depth(self, depth: usize) -> Self {
-        Self { depth, ..self }
-    }
-}
-
-/// The text with all changes.
-pub(super) fn edited(text: &str, mut edits: Vec<Edit>) -> String {
-    edits.sort_by_key(|edit| (edit.at, Reverse(edit.depth)));
-    let mut out =
-        String::with_capacity(text.len() + edits.iter().map(|edit| edit.put.len()).sum::<usize>());
-    let mut at = 0;
-    for edit in edits {
-        out.push_str(text.get(at..edit.at).unwrap_or_default());
-        out.push_str(&edit.put);
-        at = at.max(edit.at + edit.taken);
-    }
-    out.push_str(text.get(at..).unwrap_or_default());
-    out
-}
-
-/// The beginning of the line.
-pub(super) fn line_start(text: &str, at: usize) -> usize {
-    text.get(..at)
-        .and_then(|before| before.rfind('\n'))
-        .map_or(0, |newline| newline + 1)
-}
-
-/// The beginning of the next line. What ends with its line, as a text block does, is there already.
-pub(super) fn next_line(text: &str, at: usize) -> usize {
-    if at > 0 && text.as_bytes().get(at - 1) == Some(&b'\n') {
-        return at;
-    }
-    text.get(at..)
-        .and_then(|after| after.find('\n'))
-        .map_or(text.len(), |newline| at + newline + 1)
-}
-
-/// Whole lines, put in where a line begins.
-pub(super) fn lines(text: &str, at: usize, lines: &str) -> Edit {
-    let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
-    let mut put = lines.replace('\n', newline);
-    let last_line_is_open = at == text.len() && !text.is_empty() && !text.ends_with('\n');
-    if last_line_is_open {
-        put.truncate(put.len() - newline.len());
-        put.insert_str(0, newline);
-    }
-    Edit::put(at, put)
-}
-
-/// Makes one of those that take out what stands side by side, and takes the end of the line before, too, where the
-/// last line has none: it was put in with that of the one before.
-pub(super) fn side_by_side(text: &str, mut edits: Vec<Edit>) -> Vec<Edit> {
-    edits.sort_by_key(|edit| edit.at);
-    let mut merged: Vec<Edit> = Vec::new();
-    for edit in edits {
-        match merged.last_mut() {
-            Some(last)
-                if edit.put.is_empty()
-                    && last.put.is_empty()
-                    && last.at + last.taken == edit.at =>
+        match (before, mapping.get(key.as_str())) {
+            (Some(before @ Value::Object(_)), Some(YamlNode::Mapping(inner)))
+                if value.is_object() =>
             {
-                last.taken += edit.taken;
+                update_mapping(&inner, before, value)?;
             }
-            _ => merged.push(edit),
+            (Some(before @ Value::Array(_)), Some(YamlNode::Sequence(inner)))
+                if value.is_array() =>
+            {
+                update_sequence(&inner, before, value)?;
+            }
+            _ => mapping.set(key.as_str(), node(value, mapping.is_flow_style())?),
         }
     }
-    if let Some(last) = merged.last_mut()
-        && last.put.is_empty()
-        && last.at + last.taken == text.len()
-        && !text.ends_with('\n')
-    {
-        for mark in ["\n", "\r"] {
-            if text
-                .get(..last.at)
-                .is_some_and(|before| before.ends_with(mark))
-            {
-                last.at -= 1;
-                last.taken += 1;
+    Some(())
+}
+
+/// Updates a list whose items are identified by their names, or by their places if they have none.
+fn update_sequence(sequence: &Sequence, before: &Value, after: &Value) -> Option<()> {
+    let (mut before, after) = (before.as_array()?.clone(), after.as_array()?);
+    let is_same = |one: &Value, other: &Value| one.get("name") == other.get("name");
+    for index in (0..before.len()).rev() {
+        if !after.iter().any(|item| is_same(item, &before[index])) {
+            sequence.remove(index);
+            before.remove(index);
+        }
+    }
+    for (index, value) in after.iter().enumerate() {
+        match before.get(index).filter(|item| is_same(item, value)) {
+            Some(item) if item == value => {}
+            Some(item) => match sequence.get(index)? {
+                YamlNode::Mapping(mapping) => update_mapping(&mapping, item, value)?,
+                _ => return None,
+            },
+            None => {
+                sequence.insert(index, node(value, sequence.is_flow_style())?);
+                before.insert(index, value.clone());
             }
         }
     }
-    merged
+    Some(())
+}
+
+/// A value as a part of a YAML tree. Between brackets it is JSON, since the file may be JSON.
+fn node(value: &Value, in_brackets: bool) -> Option<YamlNode> {
+    let text = if in_brackets {
+        format!("x: {value}")
+    } else {
+        to_yaml(&json!({ "x": value })).ok()?
+    };
+    text.parse::<Document>().ok()?.get("x")
+}
+
+/// A value as YAML in block style.
+pub(super) fn to_yaml(value: &Value) -> Result<String, serde_saphyr::ser::Error> {
+    serde_saphyr::to_string(&Ordered(value))
+}
+
+/// Serializes the fields of objects in the order in which people write them.
+struct Ordered<'a>(&'a Value);
+
+impl Serialize for Ordered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(fields) => {
+                let mut fields: Vec<_> = fields.iter().collect();
+                fields.sort_by_key(|(key, _)| {
+                    let place = FIRST.iter().position(|first| first == key);
+                    place.unwrap_or(FIRST.len())
+                });
+                serializer.collect_map(fields.into_iter().map(|(key, value)| (key, Ordered(value))))
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Ordered)),
+            other => other.serialize(serializer),
+        }
+    }
 }

@@ -1,18 +1,17 @@
-//! `pushscale inject`: the sidecar in files, by the same rules as in the cluster, and nothing else in them touched.
+//! `pushscale inject`: adds the sidecar to manifests by the rules of the injector, and leaves everything else unchanged.
 
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command line speaks by printing"
+    reason = "a command line prints"
 )]
 
 mod edit;
-mod error;
+
 mod file;
-mod insert;
+
 mod objects;
-mod take_out;
-mod write;
+mod uninject;
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -22,18 +21,18 @@ use clap::{Args, ValueEnum};
 use pushscale_injector::{PullPolicy, Sidecar, Trust, VERSION, check_aggregator, check_image};
 
 pub use crate::yaml::Problem;
-pub use file::{Done, Task, Told, done};
+pub use file::{ProcessedFile, ProcessedObject, Task, process_file};
 
-/// Puts the sidecar into manifests, or takes it out.
+/// The options of `pushscale inject`.
 #[derive(Debug, Args)]
 pub struct InjectOptions {
-    /// Manifests, YAML or JSON; `-` is the standard input
+    /// Manifests, YAML or JSON; `-` reads standard input
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Take the sidecar out of what was injected
+    /// Remove the sidecar from injected manifests
     #[arg(long)]
     uninject: bool,
-    /// HOST:PORT of the aggregator's headless Service
+    /// The aggregator's headless Service
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -44,22 +43,22 @@ pub struct InjectOptions {
     /// The sidecar's image
     #[arg(long, value_name = "IMAGE", default_value_t = format!("pushscale/sidecar:{VERSION}"), value_parser = image)]
     image: String,
-    /// The namespace of objects that do not say theirs
+    /// The namespace of objects without one
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
     namespace: String,
-    /// Is the cluster Kubernetes 1.29 or later? Then the sidecar is an init container that restarts
+    /// Add the sidecar as a restarting init container; needs Kubernetes 1.29 or later
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     native_sidecar: bool,
-    /// How sidecar and aggregator know each other: as the chart's aggregator does, or not at all (helm/plain)
-    #[arg(long, value_name = "HOW", default_value = "token")]
-    trust: TrustWord,
+    /// How sidecar and aggregator authenticate; must be the same as the aggregator's setting
+    #[arg(long, default_value = "token")]
+    auth: AuthOption,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum TrustWord {
-    /// A token of the pod, over TLS by the aggregator's own authority
+enum AuthOption {
+    /// A token of the pod, over TLS with the aggregator's own CA
     Token,
-    /// Plain HTTP, and no token
+    /// No authentication, plain HTTP (helm/plain)
     None,
 }
 
@@ -75,21 +74,21 @@ fn image(text: &str) -> Result<String, String> {
         .map_err(|expected| format!("it must be {expected}"))
 }
 
-/// Writes the files with the sidecar, one after the other, to the standard output, and says on the other what was
-/// done with each object. Nothing is written if anything is wrong.
+/// Writes the processed files to standard output, as one stream, and what was done with each object to standard error.
+/// Writes no file if any is wrong.
 pub fn run(options: &InjectOptions) -> ExitCode {
     let sidecar = Sidecar {
         image: options.image.clone(),
         pull_policy: PullPolicy::IfNotPresent,
         aggregator: options.aggregator.clone(),
-        trust: match options.trust {
-            TrustWord::Token => Trust::Token,
-            TrustWord::None => Trust::None,
+        trust: match options.auth {
+            AuthOption::Token => Trust::Token,
+            AuthOption::None => Trust::None,
         },
         own_namespace: None,
     };
     let task = if options.uninject {
-        Task::TakeOut
+        Task::Uninject
     } else {
         Task::Inject {
             sidecar: &sidecar,
@@ -109,13 +108,16 @@ pub fn run(options: &InjectOptions) -> ExitCode {
                 continue;
             }
         };
-        match done(&text, task) {
-            Ok(done) => {
-                for told in &done.objects {
-                    good &= !told.is_mistake;
-                    eprintln!("{name}:{}: {}: {}", told.line, told.name, told.said);
+        match process_file(&text, task) {
+            Ok(file) => {
+                for object in &file.objects {
+                    good &= !object.is_error;
+                    eprintln!(
+                        "{name}:{}: {}: {}",
+                        object.line, object.name, object.message
+                    );
                 }
-                join(&mut out, &done.text);
+                join(&mut out, &file.text);
             }
             Err(problem) => {
                 eprintln!("{name}:{problem}");
@@ -139,7 +141,7 @@ fn read(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-/// Several files are one stream: a document begins with each.
+/// Appends a file to the stream, as documents of their own.
 fn join(out: &mut String, text: &str) {
     if !out.is_empty() {
         if !out.ends_with('\n') {

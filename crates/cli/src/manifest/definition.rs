@@ -97,7 +97,7 @@ impl Definition {
             let problem = match document.object.get(key) {
                 Some(Value::String(text)) if !text.is_empty() => return Ok(text.as_str()),
                 None | Some(Value::String(_) | Value::Null) => "is not set",
-                Some(_) => "is not a text",
+                Some(_) => "is not a string",
             };
             let reason = format!("{key} {problem}; {expected}");
             Err(ManifestError::text(document.line_of(key), reason))

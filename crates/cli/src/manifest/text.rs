@@ -42,7 +42,7 @@ pub(super) fn read(yaml: &str) -> Result<Document, ManifestError> {
 
 /// Returns the object of a document; none if it is empty, which kubectl ignores.
 fn document(node: &Node) -> Result<Option<Document>, ManifestError> {
-    match node.value()? {
+    match yaml::value(node)? {
         Value::Null => Ok(None),
         Value::Object(object) => Ok(Some(Document {
             object,

@@ -1,14 +1,14 @@
-//! What is wrong with a text.
+//! An error in a text.
 
 use thiserror::Error;
 
-/// What is wrong, and where.
+/// An error in a text, with its line.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{line}: {reason}")]
 pub struct Problem {
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// What stands there, and what was expected.
+    /// What was found, and what was expected.
     pub reason: String,
 }
 

@@ -1,22 +1,22 @@
-//! What a scalar of YAML 1.1 is, as go-yaml resolves it for kubectl, and which number JSON makes of it.
+//! Resolves the scalars of YAML 1.1 like go-yaml does for kubectl, with numbers as in JSON.
 
 use granit_parser::ScalarStyle;
 use serde_json::{Number, Value};
 
-/// A scalar without a tag. What is quoted is text.
-pub(crate) fn resolve(text: &str, style: ScalarStyle) -> Result<Value, String> {
+/// Resolves a scalar without a tag. A quoted scalar is a string.
+pub(super) fn resolve(text: &str, style: ScalarStyle) -> Result<Value, String> {
     if style != ScalarStyle::Plain {
         return Ok(Value::from(text));
     }
     resolve_plain(text)
 }
 
-/// A scalar with a tag: what the tag says, if it can be.
-pub(crate) fn resolve_tagged(text: &str, tag: &str) -> Result<Value, String> {
+/// Resolves a scalar with a tag.
+pub(super) fn resolve_tagged(text: &str, tag: &str) -> Result<Value, String> {
     let value = match tag {
         "bool" | "int" | "float" | "null" => resolve_plain(text)?,
-        "binary" => return Err("!!binary has no place in a manifest".to_owned()),
-        // Any other tag makes it text.
+        "binary" => return Err("!!binary is not supported in a manifest".to_owned()),
+        // Any other tag makes it a string.
         _ => return Ok(Value::from(text)),
     };
     let fits = match tag {
@@ -28,7 +28,7 @@ pub(crate) fn resolve_tagged(text: &str, tag: &str) -> Result<Value, String> {
     if fits {
         Ok(value)
     } else {
-        Err(format!("{text:?} is no !!{tag}"))
+        Err(format!("{text:?} is not a valid !!{tag}"))
     }
 }
 
@@ -45,7 +45,7 @@ fn resolve_plain(text: &str) -> Result<Value, String> {
     }
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
-        return Err(format!("{text} is a number that JSON cannot hold"));
+        return Err(format!("{text} is not a number in JSON"));
     }
     let number = if text.starts_with('.') {
         double(&without_separators(text))
@@ -55,11 +55,11 @@ fn resolve_plain(text: &str) -> Result<Value, String> {
     } else {
         None
     };
-    // Dates stay text.
+    // Dates remain strings.
     Ok(number.map_or_else(|| Value::from(text), Value::Number))
 }
 
-/// The digits of a fraction without the underscores that stand between two of them.
+/// Removes the underscores between two digits of a fraction.
 fn without_separators(text: &str) -> String {
     let bytes = text.as_bytes();
     let is_digit = |at: Option<usize>| {
@@ -74,7 +74,7 @@ fn without_separators(text: &str) -> String {
         .collect()
 }
 
-/// A whole number: decimal, or with the prefix of another base; a leading zero is octal.
+/// Parses an integer: decimal, or with the prefix of another base; a leading zero means octal.
 fn whole(text: &str) -> Option<Number> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -88,15 +88,15 @@ fn whole(text: &str) -> Option<Number> {
         [b'0', _, ..] => (8, lower.get(1..)?),
         _ => (10, lower.as_str()),
     };
-    // The parser of the standard library takes a sign of its own.
+    // The parser of the standard library would accept a second sign.
     if !digits.starts_with(|first: char| first.is_digit(base)) {
         return None;
     }
-    let size = i128::from(u64::from_str_radix(digits, base).ok()?);
-    let number = if negative { -size } else { size };
+    let magnitude = i128::from(u64::from_str_radix(digits, base).ok()?);
+    let number = if negative { -magnitude } else { magnitude };
     match (i64::try_from(number), u64::try_from(number)) {
         (Ok(number), _) => Some(Number::from(number)),
-        // JSON has no other whole numbers: the API server reads a double.
+        // The API server reads a larger integer as a double.
         (Err(_), Ok(_)) if text.starts_with('+') => None,
         (Err(_), Ok(number)) => Number::from_f64(approximate(number)),
         (Err(_), Err(_)) => None,
@@ -108,14 +108,14 @@ fn approximate(number: u64) -> f64 {
     number as f64
 }
 
-/// A number with a fraction or an exponent.
+/// Parses a number with a fraction or an exponent.
 fn double(text: &str) -> Option<Number> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let decimal = unsigned
         .bytes()
         .all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte));
     let double: f64 = text.parse().ok().filter(|_| decimal)?;
-    // A double without a fraction is written without one, and read as a whole number.
+    // A double without a fraction is written without one, and read as an integer.
     let written = double.to_string();
     if double.abs() < 1e21
         && let Ok(number) = written.parse::<i64>()
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_scalars_are_what_kubectl_makes_of_them() {
+    fn plain_scalars_are_resolved_like_kubectl_does() {
         for (text, expected) in [
             ("", json!(null)),
             ("~", json!(null)),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_makes_it_so_or_refuses() {
+    fn a_tag_determines_the_type() {
         assert_eq!(resolve_tagged("5", "str"), Ok(json!("5")));
         assert_eq!(resolve_tagged("5", "int"), Ok(json!(5)));
         assert_eq!(resolve_tagged("5", "float"), Ok(json!(5)));

@@ -1,22 +1,24 @@
-//! What a tree says, with aliases and merges in place.
+//! The values of a tree, with aliases and merges resolved.
 
 use std::collections::BTreeMap;
 
 use granit_parser::ScalarStyle;
 use serde_json::{Map, Value};
 
-use super::{Entry, Kind, Node, Problem, scalar};
+use super::problem::Problem;
+use super::scalar;
+use super::tree::{Entry, Kind, Node};
 
-/// Aliases multiply what stands in a file: ten lines can ask for a billion values.
-const MOST_VALUES: usize = 1_000_000;
+/// The maximum number of values: with aliases, ten lines can describe a billion.
+const MAX_VALUES: usize = 1_000_000;
 
-/// The value of a node.
-pub(super) fn of(node: &Node) -> Result<Value, Problem> {
+/// Returns the value of a node, as kubectl reads it.
+pub(crate) fn value(node: &Node) -> Result<Value, Problem> {
     let mut values = Values {
         anchors: BTreeMap::new(),
-        left: MOST_VALUES,
+        left: MAX_VALUES,
     };
-    values.of(node)
+    values.value(node)
 }
 
 struct Values {
@@ -25,7 +27,7 @@ struct Values {
 }
 
 impl Values {
-    fn of(&mut self, node: &Node) -> Result<Value, Problem> {
+    fn value(&mut self, node: &Node) -> Result<Value, Problem> {
         let value = match &node.kind {
             Kind::Scalar { text, style, tag } => match tag {
                 None => scalar::resolve(text, *style),
@@ -34,10 +36,10 @@ impl Values {
             .map_err(|reason| Problem::at(node.line, reason))?,
             Kind::Alias(anchor) => {
                 let there = self.anchors.get(anchor).cloned();
-                there.ok_or_else(|| Problem::at(node.line, "the alias stands in its own anchor"))?
+                there.ok_or_else(|| Problem::at(node.line, "the alias is within its own anchor"))?
             }
             Kind::Sequence { items, .. } => {
-                let items: Result<_, _> = items.iter().map(|item| self.of(item)).collect();
+                let items: Result<_, _> = items.iter().map(|item| self.value(item)).collect();
                 Value::Array(items?)
             }
             Kind::Mapping { entries, .. } => Value::Object(self.mapping(entries)?),
@@ -49,7 +51,7 @@ impl Values {
         self.left = self.left.checked_sub(cost).ok_or_else(|| {
             Problem::at(
                 node.line,
-                format!("more than {MOST_VALUES} values; expected a manifest"),
+                format!("more than {MAX_VALUES} values; expected a manifest"),
             )
         })?;
         if node.anchor != 0 {
@@ -64,20 +66,25 @@ impl Values {
         for Entry { key, value } in entries {
             let line = key.line;
             let is_merge = matches!(&key.kind, Kind::Scalar { text, style: ScalarStyle::Plain, tag: None } if text == "<<");
-            let name = match self.of(key)? {
+            let name = match self.value(key)? {
                 Value::String(text) => text,
                 Value::Number(number) => number.to_string(),
                 Value::Bool(truth) => truth.to_string(),
-                _ => return Err(Problem::at(line, "a key that is no text; expected a name")),
+                _ => {
+                    return Err(Problem::at(
+                        line,
+                        "the key is not a string; expected a name",
+                    ));
+                }
             };
-            let value = self.of(value)?;
+            let value = self.value(value)?;
             if is_merge {
                 merge(&mut fields, value, line)?;
                 continue;
             }
             if let Some(before) = lines.insert(name.clone(), line) {
                 let reason = format!(
-                    "{name} stands in line {before} already; expected it once (kubectl takes the last without a word)"
+                    "duplicate key {name}, first used in line {before}; kubectl would silently use the last one"
                 );
                 return Err(Problem::at(line, reason));
             }
@@ -87,8 +94,8 @@ impl Values {
     }
 }
 
-/// `<<: value` puts the fields of the value, or of each in a list, among those of the mapping. As in go-yaml what
-/// stands later wins, and in a list what stands earlier.
+/// Merges the fields of `<<: value`, or of each value in a list, into a mapping. As in go-yaml, later fields override
+/// earlier ones, and earlier values of the list override later ones.
 fn merge(fields: &mut Map<String, Value>, value: Value, line: usize) -> Result<(), Problem> {
     let several = match value {
         Value::Array(several) => several,
@@ -96,14 +103,14 @@ fn merge(fields: &mut Map<String, Value>, value: Value, line: usize) -> Result<(
     };
     for value in several.into_iter().rev() {
         let Value::Object(merged) = value else {
-            return Err(Problem::at(line, "<< of something that is no mapping"));
+            return Err(Problem::at(line, "<< requires a mapping"));
         };
         fields.extend(merged);
     }
     Ok(())
 }
 
-/// How many values an alias adds.
+/// Counts the values that an alias adds.
 fn count(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),

@@ -140,7 +140,11 @@ struct Given<'a>(&'a BTreeMap<String, String>);
 
 impl Given<'_> {
     fn only_known(&self) -> Result<(), Skip> {
-        let written = [names::INJECTED, names::SKIPPED];
+        let written = [
+            names::INJECTED,
+            names::SKIPPED,
+            names::ORIGINAL_GRACE_PERIOD,
+        ];
         for (key, value) in self.0 {
             let ours = key.starts_with(PREFIX) && !written.contains(&key.as_str());
             if ours && !KNOWN.contains(&key.as_str()) {

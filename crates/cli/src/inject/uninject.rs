@@ -1,0 +1,96 @@
+//! Removes what `pushscale inject` adds to a pod.
+
+use pushscale_api::names::{SIDECAR_CONTAINER, TRUST_VOLUME, annotations};
+use pushscale_protocol::{DRAIN_PATH, SIDECAR_PORT};
+use serde_json::{Map, Value};
+
+/// The pod's field that `inject` raises so that the pod has time to drain.
+const GRACE_PERIOD: &str = "terminationGracePeriodSeconds";
+
+/// The original grace period of a pod that had none.
+const UNSET: &str = "unset";
+
+/// Remembers the grace period that a pod had before the injection, if that changed it.
+pub(super) fn remember_grace_period(before: &Value, after: &mut Value) {
+    let original = &before["spec"][GRACE_PERIOD];
+    if *original != after["spec"][GRACE_PERIOD] {
+        let original = original
+            .as_i64()
+            .map_or(UNSET.to_owned(), |seconds| seconds.to_string());
+        after["metadata"]["annotations"][annotations::ORIGINAL_GRACE_PERIOD] = original.into();
+    }
+}
+
+/// Removes what was injected into a pod, by its content. Returns false if nothing was.
+pub(super) fn uninject(pod: &mut Value) -> bool {
+    let Some(pod) = pod.as_object_mut() else {
+        return false;
+    };
+    let (mut injected, mut original) = (None, None);
+    edit_object(pod, "metadata", |metadata| {
+        edit_object(metadata, "annotations", |annotations| {
+            injected = annotations.remove(annotations::INJECTED);
+            if injected.is_some() {
+                annotations.remove(annotations::SKIPPED);
+                original = annotations.remove(annotations::ORIGINAL_GRACE_PERIOD);
+            }
+        });
+    });
+    if injected.is_none() {
+        return false;
+    }
+    let Some(Value::Object(spec)) = pod.get_mut("spec") else {
+        return true;
+    };
+    for (list, name) in [
+        ("initContainers", SIDECAR_CONTAINER),
+        ("containers", SIDECAR_CONTAINER),
+        ("volumes", TRUST_VOLUME),
+    ] {
+        if let Some(Value::Array(items)) = spec.get_mut(list) {
+            items.retain(|item| item.get("name").is_none_or(|found| found != name));
+            if items.is_empty() {
+                spec.remove(list);
+            }
+        }
+    }
+    let containers = spec.get_mut("containers").and_then(Value::as_array_mut);
+    for container in containers
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
+        edit_object(container, "lifecycle", |lifecycle| {
+            let hook = lifecycle
+                .get("preStop")
+                .and_then(|hook| hook.get("httpGet"));
+            if hook.is_some_and(|hook| hook["path"] == DRAIN_PATH && hook["port"] == SIDECAR_PORT) {
+                lifecycle.remove("preStop");
+            }
+        });
+    }
+    match original
+        .as_ref()
+        .and_then(Value::as_str)
+        .map(str::parse::<i64>)
+    {
+        Some(Ok(seconds)) => drop(spec.insert(GRACE_PERIOD.to_owned(), seconds.into())),
+        Some(Err(_)) => drop(spec.remove(GRACE_PERIOD)),
+        None => {}
+    }
+    true
+}
+
+/// Edits a field that is an object, and removes it if it becomes empty.
+fn edit_object(
+    parent: &mut Map<String, Value>,
+    key: &str,
+    edit: impl FnOnce(&mut Map<String, Value>),
+) {
+    if let Some(Value::Object(fields)) = parent.get_mut(key) {
+        edit(fields);
+        if fields.is_empty() {
+            parent.remove(key);
+        }
+    }
+}
