@@ -1,4 +1,4 @@
-//! The manifests that `tests/tests/cluster` applies to a real API server, read without one.
+//! Reads the manifests that `tests/tests/cluster` applies to a real API server.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,12 +11,12 @@ use std::path::Path;
 
 use pushscale_cli::manifest;
 
-/// The file's name, its text.
-fn manifests(folder: &str) -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+/// Returns the names and texts of the files in a directory.
+fn manifests(directory: &str) -> Vec<(String, String)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../tests/tests/cluster")
-        .join(folder);
-    let found: Vec<_> = fs::read_dir(folder)
+        .join(directory);
+    let found: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .map(|file| {
@@ -30,44 +30,44 @@ fn manifests(folder: &str) -> Vec<(String, String)> {
     found
 }
 
-/// All files of a folder are refused with what a comment says after this word.
-fn are_refused(folder: &str, word: &str) {
-    for (file, text) in manifests(folder) {
+/// Asserts that all files of a directory are rejected with the text of their comment that starts with `prefix`.
+fn assert_rejected(directory: &str, prefix: &str) {
+    for (file, text) in manifests(directory) {
         let expected = text
             .lines()
-            .find_map(|line| line.strip_prefix(word))
-            .unwrap_or_else(|| panic!("{file}: no line begins with {word:?}"));
+            .find_map(|line| line.strip_prefix(prefix))
+            .unwrap_or_else(|| panic!("{file}: no line starts with {prefix:?}"));
         match manifest::read(&text) {
-            Ok(_) => panic!("{file}: it was taken"),
-            Err(said) => assert!(
-                said.to_string().contains(expected),
-                "{file}:\n  says {said}\n  not  {expected}"
+            Ok(_) => panic!("{file}: accepted"),
+            Err(error) => assert!(
+                error.to_string().contains(expected),
+                "{file}:\n  found    {error}\n  expected {expected}"
             ),
         }
     }
 }
 
 #[test]
-fn bad_manifests_are_refused_in_words_that_name_the_field() {
-    are_refused("rejected", "# ");
+fn invalid_manifests_are_rejected_with_the_field() {
+    assert_rejected("rejected", "# ");
 }
 
 #[test]
-fn what_is_no_manifest_is_refused_in_words_that_name_the_line() {
-    are_refused("different-answers", "# here: ");
+fn other_texts_are_rejected_with_the_line() {
+    assert_rejected("different-answers", "# here: ");
 }
 
 #[test]
-fn good_manifests_are_taken() {
+fn valid_manifests_are_accepted() {
     for (file, text) in manifests("accepted") {
-        if let Err(said) = manifest::read(&text) {
-            panic!("{file}: {said}");
+        if let Err(error) = manifest::read(&text) {
+            panic!("{file}: {error}");
         }
     }
 }
 
 #[test]
-fn what_is_absent_has_its_default() {
+fn absent_fields_have_their_defaults() {
     let (_, text) = manifests("accepted")
         .into_iter()
         .find(|(file, _)| file.ends_with("published-target.yaml"))

@@ -1,4 +1,4 @@
-//! `pushscale simulate` as somebody calls it.
+//! Runs `pushscale simulate`.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use support::{Said, folder, pushscale, tags};
+use support::{CommandOutput, directory, pushscale, tags};
 
 const LOAD: [&str; 7] = [
     "simulate",
@@ -24,13 +24,13 @@ const LOAD: [&str; 7] = [
     "50ms",
 ];
 
-fn simulate(more: &[&str]) -> Said {
-    simulate_in(&folder("here"), more)
+fn simulate(more: &[&str]) -> CommandOutput {
+    simulate_in(&directory("here"), more)
 }
 
-fn simulate_in(folder: &Path, more: &[&str]) -> Said {
+fn simulate_in(directory: &Path, more: &[&str]) -> CommandOutput {
     let arguments: Vec<&str> = LOAD.iter().chain(more).copied().collect();
-    pushscale(&arguments, folder)
+    pushscale(&arguments, directory)
 }
 
 fn scenario(name: &str) -> PathBuf {
@@ -39,12 +39,12 @@ fn scenario(name: &str) -> PathBuf {
 }
 
 #[test]
-fn the_table_has_a_line_for_each_controller() {
-    let said = simulate(&["--compare", "hpa,fixed:5"]).succeeded();
-    let lines: Vec<&str> = said.lines().collect();
+fn the_table_has_a_line_for_each_autoscaler() {
+    let output = simulate(&["--compare", "hpa,fixed:5"]).succeeded();
+    let lines: Vec<&str> = output.lines().collect();
     assert_eq!(lines[0], "step:20->120@120");
     assert_eq!(lines[1], "step:20->120@120, 600 s, seed 1");
-    assert!(lines[2].starts_with("not given, so assumed: service 100ms, cv 1, workers 4"));
+    assert!(lines[2].starts_with("defaults: service 100ms, cv 1, workers 4"));
     let names: Vec<&str> = lines[4..]
         .iter()
         .filter_map(|line| line.split_whitespace().next())
@@ -64,9 +64,9 @@ fn json_agrees_with_the_table() {
         let line = table.lines().find(|line| line.starts_with(name)).unwrap();
         let number = |of: &str, figure: &str| controller[of][figure].as_f64().unwrap();
         let spread = |figure: &str, digits: usize| {
-            let (mean, least) = (number("mean", figure), number("least", figure));
-            let most = number("most", figure);
-            format!("{mean:.digits$} ({least:.digits$}…{most:.digits$})")
+            let (mean, min) = (number("mean", figure), number("min", figure));
+            let max = number("max", figure);
+            format!("{mean:.digits$} ({min:.digits$}…{max:.digits$})")
         };
         for shown in [
             spread("violation_seconds", 0),
@@ -88,7 +88,7 @@ fn json_agrees_with_the_table() {
 }
 
 #[test]
-fn every_second_is_in_the_json_if_asked_for() {
+fn per_second_adds_every_second_to_the_json() {
     let json = simulate(&["--per-second", "--json", "-"]).succeeded();
     let json: Value = serde_json::from_str(&json).unwrap();
     let run = &json["scenarios"][0]["controllers"][0]["runs"][0];
@@ -97,7 +97,7 @@ fn every_second_is_in_the_json_if_asked_for() {
         "arrivals",
         "mean_wait_seconds",
         "violated",
-        "wanted",
+        "desired",
         "ready",
     ] {
         assert_eq!(list(name).len(), 600, "{name}");
@@ -114,20 +114,20 @@ fn every_second_is_in_the_json_if_asked_for() {
 }
 
 #[test]
-fn a_seed_is_a_run_and_another_seed_another() {
+fn a_seed_determines_a_run() {
     let run = |seed: &str| simulate(&["--seed", seed, "--json", "-", "--per-second"]).succeeded();
     assert_eq!(run("5"), run("5"));
     assert_ne!(run("5"), run("6"));
 }
 
 #[test]
-fn a_saved_scenario_runs_the_same() {
-    let folder = folder("saved");
+fn a_saved_scenario_gives_the_same_results() {
+    let directory = directory("saved");
     let trace = "t_seconds,requests\n".to_owned()
         + &(0..400)
             .map(|second| format!("{second},{}\n", 20 + second / 8))
             .collect::<String>();
-    fs::write(folder.join("rising.csv"), trace).unwrap();
+    fs::write(directory.join("rising.csv"), trace).unwrap();
     let first = [
         "simulate",
         "--trace",
@@ -155,7 +155,7 @@ fn a_saved_scenario_runs_the_same() {
         "--save",
         "saved.txt",
     ];
-    pushscale(&first, &folder).succeeded();
+    pushscale(&first, &directory).succeeded();
     let again = [
         "simulate",
         "saved.txt",
@@ -164,22 +164,22 @@ fn a_saved_scenario_runs_the_same() {
         "--json",
         "again.json",
     ];
-    let said = pushscale(&again, &folder).succeeded();
-    assert!(!said.contains("assumed"), "{said}");
-    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let output = pushscale(&again, &directory).succeeded();
+    assert!(!output.contains("defaults:"), "{output}");
+    let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
     assert!(read("saved.txt").contains("\ntrace: rising.csv\n"));
     assert_eq!(read("first.json"), read("again.json"));
 }
 
 #[test]
-fn a_manifest_is_what_decides_and_what_is_asked_for() {
-    let folder = folder("manifest");
+fn a_manifest_determines_target_and_bounds() {
+    let directory = directory("manifest");
     let manifest = "apiVersion: pushscale.dev/v1alpha1\nkind: PushScaler\nmetadata: { name: small }\nspec:
   scaleTargetRef: { apiVersion: apps/v1, kind: Deployment, name: torchserve }
   minReplicas: 2\n  maxReplicas: 3\n  metrics:\n    - type: QueueLatency\n      queueLatency: { target: 40ms }\n";
-    fs::write(folder.join("small.yaml"), manifest).unwrap();
+    fs::write(directory.join("small.yaml"), manifest).unwrap();
     let large = manifest.replace("maxReplicas: 3", "maxReplicas: 30");
-    fs::write(folder.join("large.yaml"), large).unwrap();
+    fs::write(directory.join("large.yaml"), large).unwrap();
     let arguments = [
         "simulate",
         "-f",
@@ -193,18 +193,18 @@ fn a_manifest_is_what_decides_and_what_is_asked_for() {
         "--json",
         "-",
     ];
-    let json = pushscale(&arguments, &folder).succeeded();
+    let json = pushscale(&arguments, &directory).succeeded();
     let json: Value = serde_json::from_str(&json).unwrap();
     let scenario = &json["scenarios"][0];
     assert_eq!(scenario["scenario"]["target"], "40ms");
     assert_eq!(scenario["scenario"]["max"], "3");
-    let largest = |index: usize| {
-        scenario["controllers"][index]["mean"]["largest"]
+    let max_replicas = |index: usize| {
+        scenario["controllers"][index]["mean"]["max_replicas"]
             .as_u64()
             .unwrap()
     };
-    assert_eq!(largest(0), 3);
-    assert!(largest(1) > 3);
+    assert_eq!(max_replicas(0), 3);
+    assert!(max_replicas(1) > 3);
     let other = [
         "simulate",
         "-f",
@@ -216,17 +216,17 @@ fn a_manifest_is_what_decides_and_what_is_asked_for() {
         "--target",
         "1s",
     ];
-    let said = pushscale(&other, &folder).succeeded();
+    let output = pushscale(&other, &directory).succeeded();
     assert!(
-        said.contains(
-            "small.yaml asks for 40ms; violations are counted against the scenario's target, 1s"
+        output.contains(
+            "small.yaml has the target 40ms; violations are counted against the scenario's target, 1s"
         ),
-        "{said}"
+        "{output}"
     );
 }
 
 #[test]
-fn a_manifest_is_refused_in_the_words_of_kubectl() {
+fn a_manifest_is_rejected_with_the_message_of_kubectl() {
     let refused = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/tests/cluster/rejected");
     let mut files = 0;
     for file in fs::read_dir(refused).unwrap() {
@@ -237,17 +237,17 @@ fn a_manifest_is_refused_in_the_words_of_kubectl() {
             .find_map(|line| line.strip_prefix("# "))
             .unwrap();
         let file = file.display().to_string();
-        let told = simulate(&["-f", &file]).refused();
-        assert!(told.starts_with(&format!("{file}: ")), "{told}");
-        assert!(told.contains(expected), "{told}\n  does not say {expected}");
+        let errors = simulate(&["-f", &file]).rejected();
+        assert!(errors.starts_with(&format!("{file}: ")), "{errors}");
+        assert!(errors.contains(expected), "{errors}\n  expected {expected}");
         files += 1;
     }
     assert!(files > 10);
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
-    let told = simulate(&[
+fn all_errors_are_reported_at_once() {
+    let errors = simulate(&[
         "no/such.txt",
         "--seeds",
         "0",
@@ -256,7 +256,7 @@ fn all_mistakes_are_told_at_once() {
         "-f",
         "none.yaml",
         "--svg",
-        "no/such/folder.svg",
+        "no/such/directory.svg",
         "--json",
         "a",
         "--save",
@@ -264,43 +264,53 @@ fn all_mistakes_are_told_at_once() {
         "--trace",
         "none.csv",
     ])
-    .refused();
+    .rejected();
     for expected in [
         "no/such.txt: No such file",
-        "--seeds: \"0\": it must be how many (8), or which",
+        "--seeds: \"0\": expected a number of seeds (8) or a list",
         "--compare: \"hpb\" is neither one of hpa, kpa, oracle, qm2, qm, fixed nor a file",
         "no.yaml: No such file",
         "--compare: \"fixed:0\": give the number of pods",
-        "--compare: kpa is given twice",
+        "--compare: kpa occurs twice",
         "none.yaml: No such file",
-        "--svg: no/such/folder.svg: there is no such folder",
+        "--svg: no/such/directory.svg: the directory does not exist",
         "--save: a is written twice",
-        "--load, --trace: a load or a trace, not both",
+        "--load, --trace: mutually exclusive",
     ] {
         assert!(
-            told.lines().any(|line| line.starts_with(expected)),
-            "{expected}\n  is not told:\n{told}"
+            errors.lines().any(|line| line.starts_with(expected)),
+            "{expected}\n  is missing:\n{errors}"
         );
     }
-    let told = simulate(&["--workers", "0", "--service", "soon", "--name", "a\nb"]).refused();
-    assert_eq!(told.lines().count(), 3, "{told}");
+    let errors = simulate(&["--workers", "0", "--service", "soon", "--name", "a\nb"]).rejected();
+    assert_eq!(errors.lines().count(), 3, "{errors}");
 }
 
 #[test]
-fn what_is_read_is_not_written_over() {
-    let folder = folder("over");
+fn inputs_are_not_overwritten() {
+    let directory = directory("over");
     let text = "load: flat:5\nseconds: 60\ntarget: 50ms\n";
-    fs::write(folder.join("mine.txt"), text).unwrap();
-    let told = pushscale(&["simulate", "mine.txt", "--save", "./mine.txt"], &folder).refused();
-    assert_eq!(told, "--save: ./mine.txt is read here: it would be lost\n");
-    assert_eq!(fs::read_to_string(folder.join("mine.txt")).unwrap(), text);
+    fs::write(directory.join("mine.txt"), text).unwrap();
+    let errors = pushscale(
+        &["simulate", "mine.txt", "--save", "./mine.txt"],
+        &directory,
+    )
+    .rejected();
+    assert_eq!(
+        errors,
+        "--save: ./mine.txt is an input and would be overwritten\n"
+    );
+    assert_eq!(
+        fs::read_to_string(directory.join("mine.txt")).unwrap(),
+        text
+    );
 }
 
 #[test]
-fn several_scenarios_have_a_table_each() {
+fn each_scenario_has_a_table() {
     let (step, drop) = (scenario("step.txt"), scenario("drop.txt"));
     let files = [step.to_str().unwrap(), drop.to_str().unwrap()];
-    let said = pushscale(
+    let output = pushscale(
         &[
             "simulate",
             files[0],
@@ -310,25 +320,25 @@ fn several_scenarios_have_a_table_each() {
             "--seconds",
             "1600",
         ],
-        &folder("several"),
+        &directory("several"),
     )
     .succeeded();
-    let tables = said.lines().filter(|line| line.starts_with("controller"));
+    let tables = output.lines().filter(|line| line.starts_with("controller"));
     assert_eq!(tables.count(), 2);
-    let told = pushscale(
+    let errors = pushscale(
         &["simulate", files[0], files[1], "--svg", "a.svg"],
-        &folder("several"),
+        &directory("several"),
     )
-    .refused();
+    .rejected();
     assert!(
-        told.contains("--svg: it is of one scenario, and several are given"),
-        "{told}"
+        errors.contains("--svg: requires a single scenario"),
+        "{errors}"
     );
 }
 
 #[test]
-fn each_change_of_size_is_explained() {
-    let said = simulate(&["--explain", "--compare", "fixed:5"]).succeeded();
+fn each_change_of_the_replica_count_is_explained() {
+    let output = simulate(&["--explain", "--compare", "fixed:5"]).succeeded();
     let json = simulate(&["--compare", "fixed:5", "--json", "-"]).succeeded();
     let json: Value = serde_json::from_str(&json).unwrap();
     let controllers = &json["scenarios"][0]["controllers"];
@@ -337,18 +347,18 @@ fn each_change_of_size_is_explained() {
     for change in history {
         let (second, why) = (&change["second"], change["why"].as_str().unwrap());
         let line = format!("{second:>5} s: {why}");
-        assert!(said.contains(line.trim_start()), "{line}");
+        assert!(output.contains(line.trim_start()), "{line}");
         assert!(why.contains(" now, 1 to 80 allowed"), "{why}");
     }
     assert!(
-        said.contains("\nfixed:5, seed 1:\n      1 s: scale 1 → 5\n"),
-        "{said}"
+        output.contains("\nfixed:5, seed 1:\n      1 s: scale 1 → 5\n"),
+        "{output}"
     );
 }
 
 #[test]
-fn the_picture_is_xml_with_a_panel_for_each_thing() {
-    let folder = folder("picture");
+fn the_chart_is_xml_with_a_panel_for_each_quantity() {
+    let directory = directory("chart");
     let arguments = [
         "--name",
         "<5 & more>",
@@ -357,38 +367,45 @@ fn the_picture_is_xml_with_a_panel_for_each_thing() {
         "--svg",
         "a.svg",
     ];
-    simulate_in(&folder, &arguments).succeeded();
-    let picture = fs::read_to_string(folder.join("a.svg")).unwrap();
-    let tags = tags(&picture);
+    simulate_in(&directory, &arguments).succeeded();
+    let chart = fs::read_to_string(directory.join("a.svg")).unwrap();
+    let tags = tags(&chart);
     assert_eq!(tags.first().map(String::as_str), Some("svg"));
     assert!(tags.iter().any(|tag| tag == "polyline"));
     let has = |words: &str| {
-        picture
+        chart
             .lines()
             .filter(|line| line.trim() == words || line.contains(words))
             .count()
     };
     assert_eq!(has("&lt;5 &amp; more&gt;"), 1);
-    assert_eq!(has("requests a second; seconds"), 1);
+    assert_eq!(has("requests per second; seconds"), 1);
     for name in ["pushscale", "hpa", "oracle"] {
-        assert_eq!(has(&format!("{name}: pods wanted (grey), ready (blue)")), 1);
-        assert_eq!(has(&format!("{name}: mean wait of a second")), 1);
+        assert_eq!(
+            has(&format!("{name}: pods desired (grey), ready (blue)")),
+            1
+        );
+        assert_eq!(has(&format!("{name}: mean wait of each second")), 1);
     }
-    assert!(picture.contains("target 50ms (grey)"));
+    assert!(chart.contains("target 50ms (grey)"));
 }
 
 #[test]
-fn the_shared_scenarios_are_run_by_name() {
+fn shared_scenarios_run_by_name() {
     let step = scenario("tight-w1.txt");
-    let said = pushscale(
+    let output = pushscale(
         &["simulate", step.to_str().unwrap(), "--seconds", "300"],
-        &folder("shared"),
+        &directory("shared"),
     );
-    assert!(said.succeeded().contains("\npushscale "));
+    assert!(output.succeeded().contains("\npushscale "));
     let twitter = scenario("twitter03.txt");
-    let told = pushscale(&["simulate", twitter.to_str().unwrap()], &folder("shared")).refused();
+    let errors = pushscale(
+        &["simulate", twitter.to_str().unwrap()],
+        &directory("shared"),
+    )
+    .rejected();
     assert!(
-        told.contains("give its folder by --traces or PUSHSCALE_TRACES"),
-        "{told}"
+        errors.contains("give its folder by --traces or PUSHSCALE_TRACES"),
+        "{errors}"
     );
 }

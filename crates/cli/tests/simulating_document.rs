@@ -1,7 +1,8 @@
-//! `docs/SIMULATING.md` does what it says: its commands run and say what is shown, its tables are those of the program.
+//! Checks that `docs/SIMULATING.md` is correct: its commands run and print the shown output, and its tables are those of
+//! the program.
 //!
-//! What a command says is compared without its numbers: they change with every change of the decisions. With
-//! `PUSHSCALE_GENERATE=1` what is shown, and the tables of keys and of others to compare with, are written anew.
+//! Outputs are compared without their numbers, which change with every change of the decisions. `PUSHSCALE_GENERATE=1`
+//! rewrites the outputs and the tables of keys and baselines.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,17 +19,17 @@ use std::path::{Path, PathBuf};
 use pushscale_simulator::control::RIVALS;
 use pushscale_simulator::scenario::{KEYS, Key};
 use pushscale_simulator::traffic::Load;
-use support::{folder, pushscale, words};
+use support::{directory, pushscale, words};
 
-/// Output that is shown as this is not compared: it only has to come.
+/// Output that is shown as this is not compared, but must not be empty.
 const ANYTHING: &str = "…\n";
 
 fn document() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/SIMULATING.md")
 }
 
-/// What is in the document, or what it ought to be if it is to be written anew.
-fn hold(found: &str, expected: &str) {
+/// Compares the document with the expected one, or rewrites it.
+fn check(found: &str, expected: &str) {
     if env::var_os("PUSHSCALE_GENERATE").is_some() {
         fs::write(document(), expected).unwrap();
     } else {
@@ -53,18 +54,18 @@ fn without_numbers(line: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// One test: the document is written once.
+/// A single test, since it writes the document.
 #[test]
-fn its_commands_run_and_its_tables_are_the_programs() {
+fn commands_and_tables_match_the_program() {
     let found = fs::read_to_string(document()).unwrap();
     let mut expected = with_table(&found, "| key |", &keys());
-    expected = with_table(&expected, "| name |", &rivals());
+    expected = with_table(&expected, "| name |", &baselines());
     expected = with_outputs(&expected);
-    hold(&found, &expected);
+    check(&found, &expected);
 }
 
 #[test]
-fn its_loads_are_loads() {
+fn the_loads_parse() {
     let text = fs::read_to_string(document()).unwrap();
     let rows = text.split("| load | what it is |").nth(1).unwrap();
     let rows = rows
@@ -80,7 +81,7 @@ fn its_loads_are_loads() {
 }
 
 #[test]
-fn its_figures_are_those_of_the_json() {
+fn the_figures_of_the_json_are_documented() {
     let text = fs::read_to_string(document()).unwrap();
     let arguments = [
         "simulate",
@@ -93,7 +94,7 @@ fn its_figures_are_those_of_the_json() {
         "--json",
         "-",
     ];
-    let json = pushscale(&arguments, &folder("figures")).succeeded();
+    let json = pushscale(&arguments, &directory("figures")).succeeded();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let mean = json["scenarios"][0]["controllers"][0]["mean"]
         .as_object()
@@ -101,7 +102,7 @@ fn its_figures_are_those_of_the_json() {
     for figure in mean.keys() {
         assert!(
             text.contains(&format!("`{figure}`")),
-            "{figure} is not told"
+            "{figure} is not documented"
         );
     }
 }
@@ -111,14 +112,14 @@ fn keys() -> Vec<String> {
     KEYS.iter().map(row).collect()
 }
 
-fn rivals() -> Vec<String> {
+fn baselines() -> Vec<String> {
     RIVALS
         .iter()
         .map(|(usage, meaning)| format!("| `{usage}` | {meaning} |"))
         .collect()
 }
 
-/// The document with these rows below the head that begins so.
+/// Replaces the rows below the table head that starts with `head`.
 fn with_table(text: &str, head: &str, rows: &[String]) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let first = lines
@@ -134,26 +135,33 @@ fn with_table(text: &str, head: &str, rows: &[String]) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The document with what its commands say. The files that it shows are written where they run, by the last name that
-/// was told in the text before them or by the first name in the text behind them.
+/// Replaces the outputs of the commands. The shown files are written to the directory in which the commands run: by the
+/// last name in the text before them, or by the first name in the text after them.
 fn with_outputs(text: &str) -> String {
-    let folder = folder("document");
+    let directory = directory("document");
     let mut parts: Vec<String> = text.split("```").map(str::to_owned).collect();
     assert!(parts.len() % 2 == 1, "a block is not closed");
     let mut commands = 0;
     for index in (1..parts.len()).step_by(2) {
         let (language, body) = parts[index].split_once('\n').unwrap();
         match language {
-            "text" | "yaml" => write(&folder, parts[index - 1].rsplit('`').nth(1), body),
-            "csv" => write(&folder, parts[index + 1].split('`').nth(1), body),
+            "text" | "yaml" => write(&directory, parts[index - 1].rsplit('`').nth(1), body),
+            "csv" => write(&directory, parts[index + 1].split('`').nth(1), body),
             "console" => {
                 let mut block = "console\n".to_owned();
                 for shown in body.split("$ ").skip(1) {
                     let (command, output) = shown.split_once('\n').unwrap();
-                    let said = run(command, &folder);
-                    assert!(!said.is_empty() || command.contains("--json"), "{command}");
-                    let said = if output == ANYTHING { ANYTHING } else { &said };
-                    block.push_str(&format!("$ {command}\n{said}"));
+                    let printed = run(command, &directory);
+                    assert!(
+                        !printed.is_empty() || command.contains("--json"),
+                        "{command}"
+                    );
+                    let shown = if output == ANYTHING {
+                        ANYTHING
+                    } else {
+                        &printed
+                    };
+                    block.push_str(&format!("$ {command}\n{shown}"));
                     commands += 1;
                 }
                 parts[index] = block;
@@ -165,16 +173,16 @@ fn with_outputs(text: &str) -> String {
     parts.join("```")
 }
 
-fn write(folder: &Path, name: Option<&str>, text: &str) {
+fn write(directory: &Path, name: Option<&str>, text: &str) {
     let name = name.unwrap();
-    assert!(name.contains('.'), "{name} is no name of a file");
-    fs::write(folder.join(name), text).unwrap();
+    assert!(name.contains('.'), "{name} is not a file name");
+    fs::write(directory.join(name), text).unwrap();
 }
 
-fn run(command: &str, folder: &Path) -> String {
+fn run(command: &str, directory: &Path) -> String {
     let words = words(command);
     let (program, arguments) = words.split_first().unwrap();
     assert_eq!(program, "pushscale");
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    pushscale(&arguments, folder).succeeded()
+    pushscale(&arguments, directory).succeeded()
 }

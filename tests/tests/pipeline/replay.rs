@@ -1,7 +1,7 @@
 //! What an aggregator gives out as JSON lines is decided again elsewhere, to the last bit.
 
 use pushscale_api::Algorithm;
-use pushscale_cli::replay::{Line, decide_again, read_lines};
+use pushscale_cli::replay::{Line, replay_recording, read_lines};
 use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
@@ -32,7 +32,7 @@ async fn decisions_of_a_running_aggregator_replay_without_differences() {
             let Ok(Line::Recording { line, recording }) = line else {
                 panic!("{algorithm:?}: no recording: {line:?}");
             };
-            let deviation = decide_again(line, &recording, |decision| {
+            let deviation = replay_recording(line, &recording, |decision| {
                 decisions += 1;
                 wrote |= decision.desired() == Some(to);
             });
@@ -55,7 +55,7 @@ async fn decisions_of_a_running_aggregator_replay_without_differences() {
         let Line::Recording { line, recording } = line else {
             panic!("{algorithm:?}: no recording");
         };
-        let deviation = decide_again(line, &recording, |_| {}).unwrap();
+        let deviation = replay_recording(line, &recording, |_| {}).unwrap();
         assert!(deviation.is_some(), "{algorithm:?}: it decides otherwise");
         sidecar.end().await;
         world.end().await;

@@ -1,4 +1,4 @@
-//! Why a demo did not come to its end.
+//! Why a demo fails.
 
 use std::io;
 
@@ -18,10 +18,10 @@ pub(crate) enum DemoError {
     #[error("invalid settings of the demo: {0}")]
     Settings(String),
     #[error("the aggregator exited at once")]
-    AggregatorEnded,
-    #[error("{0}")]
+    AggregatorExited,
+    #[error(transparent)]
     LocalTorchServe(#[from] LocalTorchServeError),
-    #[error("{0}")]
+    #[error(transparent)]
     Emulated(#[from] EmulatedError),
     #[error("failed to run a sidecar")]
     Sidecar(#[from] pushscale_sidecar::RunError),

@@ -1,4 +1,4 @@
-//! The servers and their sidecars: as many as are wanted.
+//! The servers and their sidecars, one pair for each desired pod.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,24 +12,24 @@ use pushscale_decision::{Phase, Pod, PodUid};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::backend::{Desired, NAMESPACE, watch_id};
 use super::error::DemoError;
 use super::server::{Server, Servers};
-use super::world::{NAMESPACE, Wanted, watch_id};
 
-/// Between the moment when a server gets no more requests and its end: what is in its queue is answered. A cluster
-/// does this with a preStop hook.
+/// How long a server that gets no more requests keeps running to finish its queue. A cluster does this with a preStop
+/// hook.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Keeps as many servers as are wanted.
+/// Keeps the desired number of servers running.
 pub(crate) struct Fleet {
     servers: Servers,
     aggregator: SocketAddr,
     events: mpsc::Sender<Event>,
     ready: watch::Sender<Vec<SocketAddr>>,
-    wanted: watch::Receiver<Wanted>,
+    desired: watch::Receiver<Desired>,
 }
 
-/// One running member, told to go by its stop.
+/// One running member and the handle that shuts it down.
 struct Member {
     name: String,
     stop: Shutdown,
@@ -41,32 +41,35 @@ impl Fleet {
         aggregator: SocketAddr,
         events: mpsc::Sender<Event>,
         ready: watch::Sender<Vec<SocketAddr>>,
-        wanted: watch::Receiver<Wanted>,
+        desired: watch::Receiver<Desired>,
     ) -> Self {
         Self {
             servers,
             aggregator,
             events,
             ready,
-            wanted,
+            desired,
         }
     }
 
-    /// Runs until `stop`, then ends all servers.
+    /// Runs until `stop`, then shuts down all servers.
     pub(crate) async fn run(mut self, stop: Shutdown) {
         let mut members: Vec<Member> = Vec::new();
-        let mut lives = JoinSet::new();
+        let mut pods = JoinSet::new();
         let mut number = 0;
         loop {
-            let Wanted { servers, first } = self.wanted.borrow_and_update().clone();
-            let wanted = servers as usize;
-            // The youngest go first, as a ReplicaSet has it, after those that were told to.
-            members.sort_by_key(|member| first.contains(&member.name));
-            for member in members.drain(wanted.min(members.len())..) {
+            let Desired {
+                servers,
+                stop_first,
+            } = self.desired.borrow_and_update().clone();
+            let desired = servers as usize;
+            // Marked ones stop first, then the youngest, as in a ReplicaSet.
+            members.sort_by_key(|member| stop_first.contains(&member.name));
+            for member in members.drain(desired.min(members.len())..) {
                 member.stop.cancel();
             }
-            while members.len() < wanted {
-                let life = Life {
+            while members.len() < desired {
+                let pod = RunningPod {
                     name: format!("torchserve-{number}"),
                     deletion: DeletionFacts {
                         created: Some(Timestamp::now()),
@@ -80,25 +83,25 @@ impl Fleet {
                 number += 1;
                 let stop = Shutdown::new();
                 members.push(Member {
-                    name: life.name.clone(),
+                    name: pod.name.clone(),
                     stop: stop.clone(),
                 });
-                lives.spawn(life.live(self.servers.clone(), stop));
+                pods.spawn(pod.run(self.servers.clone(), stop));
             }
             tokio::select! {
-                changed = self.wanted.changed() => if changed.is_err() { break },
+                changed = self.desired.changed() => if changed.is_err() { break },
                 () = stop.cancelled() => break,
             }
         }
         for member in &members {
             member.stop.cancel();
         }
-        while lives.join_next().await.is_some() {}
+        while pods.join_next().await.is_some() {}
     }
 }
 
-/// One pod's life.
-struct Life {
+/// One pod, from its start to its end.
+struct RunningPod {
     name: String,
     deletion: DeletionFacts,
     aggregator: SocketAddr,
@@ -106,23 +109,23 @@ struct Life {
     ready: watch::Sender<Vec<SocketAddr>>,
 }
 
-impl Life {
-    async fn live(self, servers: Servers, stop: Shutdown) {
-        self.tell(Phase::Pending, false, false).await;
+impl RunningPod {
+    async fn run(self, servers: Servers, stop: Shutdown) {
+        self.send_pod(Phase::Pending, false, false).await;
         if let Err(error) = self.serve(&servers, stop).await {
             println!("  {}: {}", self.name, chain(&error));
         }
-        let gone = Event::PodDeleted {
+        let deleted = Event::PodDeleted {
             watch: watch_id(),
             uid: self.uid(),
         };
-        // The loop may have ended before its pods.
-        self.events.send(gone).await.ok();
+        // The control loop may have ended before.
+        self.events.send(deleted).await.ok();
     }
 
     async fn serve(&self, servers: &Servers, stop: Shutdown) -> Result<(), DemoError> {
         let mut server = servers.start()?;
-        self.tell(Phase::Running, false, false).await;
+        self.send_pod(Phase::Running, false, false).await;
         let sidecar_stop = Shutdown::new();
         let sidecar = pushscale_sidecar::bind(self.sidecar_config(&server)?).await?;
         let sidecar = tokio::spawn(sidecar.run(sidecar_stop.clone()));
@@ -133,12 +136,12 @@ impl Life {
             () = stop.cancelled() => false,
         };
         if became_ready {
-            self.tell(Phase::Running, true, false).await;
+            self.send_pod(Phase::Running, true, false).await;
             self.ready.send_modify(|ready| ready.push(address));
             stop.cancelled().await;
             self.ready
                 .send_modify(|ready| ready.retain(|known| *known != address));
-            self.tell(Phase::Running, true, true).await;
+            self.send_pod(Phase::Running, true, true).await;
             tokio::time::sleep(DRAIN).await;
         }
         sidecar_stop.cancel();
@@ -152,7 +155,7 @@ impl Life {
         format!("{}-uid", self.name).into()
     }
 
-    async fn tell(&self, phase: Phase, ready: bool, deleting: bool) {
+    async fn send_pod(&self, phase: Phase, ready: bool, deleting: bool) {
         let pod = Pod {
             name: self.name.as_str().into(),
             phase,

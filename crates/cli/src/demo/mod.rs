@@ -1,4 +1,4 @@
-//! `pushscale demo`: the whole loop on one machine. Only Kubernetes is missing: local servers stand for pods, and
+//! `pushscale demo`: runs the whole loop on one machine, without Kubernetes. Local servers take the place of pods, and
 //! the scale target starts and stops them. Sidecars, aggregator and decisions are the real ones.
 
 #![expect(
@@ -7,14 +7,14 @@
     reason = "a command line prints"
 )]
 
+mod backend;
 mod chart;
 mod error;
 mod fleet;
 mod hpa;
-mod live;
+mod monitor;
 mod report;
 mod server;
-mod world;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -30,55 +30,55 @@ use pushscale_testkit::open_files;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use backend::DemoBackend;
 use error::DemoError;
 use fleet::Fleet;
-use live::Live;
+use monitor::Monitor;
 use report::Report;
 use server::Servers;
-use world::DemoWorld;
 
-/// How long the first server may take; TorchServe takes two seconds on an idle machine.
-const FIRST_SERVER: Duration = Duration::from_secs(120);
+/// How long the first server may take to become ready; TorchServe takes two seconds on an idle machine.
+const FIRST_SERVER_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What may be chosen.
+/// The options of `pushscale demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoOptions {
-    /// Emulated servers even where a real TorchServe could run
+    /// Use emulated servers even if a real TorchServe could run
     #[arg(long)]
     emulated: bool,
-    /// Requests a second before and after the step; one server of 100 ms a request bears about 9.5
+    /// Requests per second before and after the step; one server handles about 9.5 requests of 100 ms
     #[arg(long, default_value_t = 2.0)]
     low: f64,
-    /// Requests a second during the step
+    /// Requests per second during the step
     #[arg(long, default_value_t = 25.0)]
     high: f64,
-    /// How long the step lasts, in seconds
+    /// Duration of the step, in seconds
     #[arg(long, default_value_t = 40.0)]
     seconds: f64,
-    /// The most servers
+    /// Maximum number of servers
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=20))]
     max: u32,
-    /// How long requests should wait, in milliseconds
+    /// Target for the queue latency, in milliseconds
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     target_ms: u32,
-    /// Where the report goes
+    /// Directory for the report
     #[arg(long, default_value = "pushscale-demo")]
     report: PathBuf,
 }
 
-/// Before the step, in seconds.
+/// The time before the step, in seconds.
 const BEFORE: f64 = 8.0;
 
-/// After the step the low load goes on until the size is back, for so many seconds at the most. The queue model takes
-/// a fall of the rate for one when a minute shows it.
+/// The maximum time after the step, in seconds: the low load continues until the fleet has scaled down. The queue model
+/// accepts a lower arrival rate once one minute shows it.
 const AFTER: f64 = 120.0;
 
-/// Runs the demo. 0 only if the loop scaled up and down.
+/// Runs the demo and prints its report. Exits with 0 only if the fleet scaled up and down.
 pub fn run(options: &DemoOptions) -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("failed to start: {error}");
+            eprintln!("error: failed to start the runtime: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -88,7 +88,7 @@ pub fn run(options: &DemoOptions) -> ExitCode {
             if report.scaled_up_and_down() {
                 ExitCode::SUCCESS
             } else {
-                eprintln!("the size did not go up and down again");
+                eprintln!("error: the fleet did not scale up and down again");
                 ExitCode::FAILURE
             }
         }
@@ -106,34 +106,42 @@ async fn play(options: &DemoOptions) -> Result<Report, DemoError> {
 
     let bound = pushscale_aggregator::bind(aggregator_config()?).await?;
     let (push, page) = (bound.push_address(), bound.admin_address());
-    let (demo_world, mut facts) = DemoWorld::new();
-    let aggregator = tokio::spawn(bound.run_with(demo_world.backend(), stop.clone()));
-    let events = facts.events().await.ok_or(DemoError::AggregatorEnded)?;
-    world::introduce(&events, options.max, options.target_ms).await;
+    let (backend, mut output) = DemoBackend::new();
+    let aggregator = tokio::spawn(bound.run_with(backend.backend(), stop.clone()));
+    let Some(events) = output.events().await else {
+        return Err(match aggregator.await {
+            Ok(Err(error)) => error.into(),
+            _ => DemoError::AggregatorExited,
+        });
+    };
+    backend::apply_scaler(&events, options.max, options.target_ms).await;
 
     let (ready, ready_servers) = watch::channel(Vec::new());
-    let fleet = Fleet::new(servers, push, events, ready, demo_world.wanted());
+    let fleet = Fleet::new(servers, push, events, ready, backend.desired());
     let fleet = tokio::spawn(fleet.run(stop.clone()));
     println!("starting the first server …");
     let mut first = ready_servers.clone();
-    timeout(FIRST_SERVER, first.wait_for(|ready| !ready.is_empty()))
-        .await
-        .map_err(|_| DemoError::NoServer)?
-        .map_err(|_| DemoError::NoServer)?;
+    timeout(
+        FIRST_SERVER_TIMEOUT,
+        first.wait_for(|ready| !ready.is_empty()),
+    )
+    .await
+    .map_err(|_| DemoError::NoServer)?
+    .map_err(|_| DemoError::NoServer)?;
     println!("status page: http://{page}/");
 
     let load = start_load(options, ready_servers.clone())?;
-    let mut live = Live::new(&load, ready_servers, demo_world.wanted(), facts);
-    live.watch(options, &stop).await;
-    let history = live.into_history();
+    let mut monitor = Monitor::new(&load, ready_servers, backend.desired(), output);
+    monitor.watch(options, &stop).await;
+    let history = monitor.into_history();
     let interrupted = stop.is_cancelled();
     load.stopper().stop();
-    let report = Report::new(options, load.finish().await, history, demo_world.writes());
+    let report = Report::new(options, load.finish().await, history, backend.writes());
     if !interrupted {
         report.save(&options.report).map_err(DemoError::Report)?;
     }
     stop.cancel();
-    end(aggregator, fleet).await;
+    shut_down(aggregator, fleet).await;
     if interrupted {
         return Err(DemoError::Interrupted);
     }
@@ -171,22 +179,22 @@ fn start_load(
     RunningLoad::start(load).map_err(DemoError::Load)
 }
 
-async fn end(
+async fn shut_down(
     aggregator: tokio::task::JoinHandle<Result<(), pushscale_aggregator::RunError>>,
     fleet: tokio::task::JoinHandle<()>,
 ) {
     println!("stopping the servers …");
     let both = async {
         if let Err(error) = fleet.await {
-            eprintln!("the servers: {error}");
+            eprintln!("the servers failed: {error}");
         }
         match aggregator.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => eprintln!("the aggregator: {error}"),
-            Err(error) => eprintln!("the aggregator: {error}"),
+            Ok(Err(error)) => eprintln!("the aggregator failed: {}", chain(&error)),
+            Err(error) => eprintln!("the aggregator failed: {error}"),
         }
     };
     if timeout(Duration::from_secs(40), both).await.is_err() {
-        eprintln!("some servers did not end in time");
+        eprintln!("some servers did not stop in time");
     }
 }

@@ -1,4 +1,4 @@
-//! The closing report: figures for people, figures for tools, and a picture.
+//! The final report: text, CSV and a chart.
 
 use std::fmt;
 use std::fs;
@@ -9,36 +9,35 @@ use std::time::{Duration, Instant};
 use pushscale_simulator::cluster::Goal;
 use pushscale_testkit::load::LoadReport;
 
-use super::DemoOptions;
-use super::chart;
+use super::backend::Write;
 use super::hpa::{self, Simulated};
-use super::live::Note;
-use super::world::Write;
+use super::monitor::ServerCounts;
+use super::{DemoOptions, chart};
 
-/// A request that takes longer is counted as harmed, as a failed one is.
-const HARMED_AFTER: Duration = Duration::from_secs(1);
+/// Requests with a longer latency count as slow, like failed ones.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
 
-/// What a request takes that does not wait: the servers' 100 ms and what is around them, in seconds.
+/// The latency of a request that does not wait, in seconds: the service time of 100 ms and the overhead.
 const SERVICE_SECONDS: f64 = 0.107;
 
-/// The closing report.
+/// The final report.
 pub(crate) struct Report {
     load: LoadReport,
-    history: Vec<Note>,
+    history: Vec<ServerCounts>,
     writes: Vec<Write>,
     target: f64,
     step: Option<Instant>,
-    /// `None` if there was no step, or no server became ready.
+    /// The simulated HPA; `None` if there was no step, or no server became ready after it.
     hpa: Option<Simulated>,
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
-/// What became of the requests that were sent in one second.
+/// The requests that were sent in one second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Second {
     sent: u32,
     failed: u32,
-    /// The waits of those that did not fail, in seconds.
+    /// The sum of the waits of those that did not fail, in seconds.
     waited: f64,
 }
 
@@ -46,7 +45,7 @@ impl Report {
     pub(crate) fn new(
         options: &DemoOptions,
         load: LoadReport,
-        history: Vec<Note>,
+        history: Vec<ServerCounts>,
         writes: Vec<Write>,
     ) -> Self {
         let step = load.steps.iter().find(|began| began.step == 1);
@@ -54,7 +53,7 @@ impl Report {
             step: step.map(|began| began.monotonic),
             target: f64::from(options.target_ms) / 1e3,
             hpa: None,
-            folder: options.report.clone(),
+            directory: options.report.clone(),
             load,
             history,
             writes,
@@ -63,27 +62,27 @@ impl Report {
         report
     }
 
-    /// The size went above what it was at the step, and is back.
+    /// Whether the fleet scaled up and is back at one server.
     pub(crate) fn scaled_up_and_down(&self) -> bool {
         let up = self.writes.iter().any(|write| write.to > write.from);
         let back = self
             .history
             .last()
-            .is_some_and(|note| note.wanted == 1 && note.ready == 1);
+            .is_some_and(|counts| counts.desired == 1 && counts.ready == 1);
         up && back
     }
 
     /// Writes `report.svg`, `report.txt` and `requests.csv`.
-    pub(crate) fn save(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let picture = chart::draw(&self.history, &self.waits(), self.target)?;
-        fs::write(folder.join("report.svg"), picture)?;
-        fs::write(folder.join("report.txt"), self.to_string())?;
+    pub(crate) fn save(&self, directory: &Path) -> io::Result<()> {
+        fs::create_dir_all(directory)?;
+        let chart = chart::draw(&self.history, &self.waits(), self.target)?;
+        fs::write(directory.join("report.svg"), chart)?;
+        fs::write(directory.join("report.txt"), self.to_string())?;
         self.load
-            .write_csv(fs::File::create(folder.join("requests.csv"))?)
+            .write_csv(fs::File::create(directory.join("requests.csv"))?)
     }
 
-    /// From the step's first request to the first size written after it.
+    /// Returns the time from the step's first request to the first scale-up after it.
     fn reaction(&self) -> Option<Duration> {
         let step = self.step?;
         let up = |write: &&Write| write.at >= step && write.to > write.from;
@@ -93,20 +92,23 @@ impl Report {
             .map(|write| write.at.duration_since(step))
     }
 
-    /// From the step's first request to the next server being ready.
+    /// Returns the seconds from the step's first request until another server is ready.
     fn next_ready(&self) -> Option<f64> {
         let step = self.step?.duration_since(self.load.began).as_secs_f64();
         let before = self
             .history
             .iter()
             .rev()
-            .find(|note| note.at <= step)?
+            .find(|counts| counts.at <= step)?
             .ready;
-        let more = |note: &&Note| note.at > step && note.ready > before;
-        self.history.iter().find(more).map(|note| note.at - step)
+        let more = |counts: &&ServerCounts| counts.at > step && counts.ready > before;
+        self.history
+            .iter()
+            .find(more)
+            .map(|counts| counts.at - step)
     }
 
-    /// What became of the requests that were sent in each second.
+    /// Groups the requests by the second in which they were sent.
     fn seconds(&self) -> Vec<Second> {
         let mut seconds: Vec<Second> = Vec::new();
         for sample in &self.load.samples {
@@ -130,13 +132,14 @@ impl Report {
         seconds
     }
 
-    /// For each second, the mean wait of the requests sent in it; `None` if none was answered. And whether one failed.
+    /// Returns for each second its middle, the mean wait of the requests sent in it (`None` if none was completed), and
+    /// whether one failed.
     fn waits(&self) -> Vec<(f64, Option<f64>, bool)> {
         let seconds = self.seconds().into_iter().enumerate();
         seconds
             .map(|(second, of)| {
-                let answered = of.sent - of.failed;
-                let wait = (answered > 0).then(|| of.waited / f64::from(answered));
+                let completed = of.sent - of.failed;
+                let wait = (completed > 0).then(|| of.waited / f64::from(completed));
                 #[expect(clippy::cast_precision_loss, reason = "seconds of a demo")]
                 let at = second as f64 + 0.5;
                 (at, wait, of.failed > 0)
@@ -144,13 +147,13 @@ impl Report {
             .collect()
     }
 
-    /// The share of the requests that waited more than so many times the target, or failed.
-    fn harmed(&self) -> f64 {
+    /// Returns the share of requests that waited more than four times the target, or failed.
+    fn bad_share(&self) -> f64 {
         let limit = Duration::from_secs_f64(SERVICE_SECONDS + Goal::HARMED * self.target);
         self.load.harmed(0.0, f64::INFINITY, limit).share()
     }
 
-    /// The HPA's turn on the same arrivals.
+    /// Simulates an HPA under the same arrivals.
     fn simulate_hpa(&self, low: f64, max: u32) -> Option<Simulated> {
         let step = self.step?.duration_since(self.load.began).as_secs();
         let start = (self.next_ready()? - self.reaction()?.as_secs_f64()).max(1.0);
@@ -169,7 +172,7 @@ impl Report {
             start,
         };
         let step = usize::try_from(step).ok()?;
-        Some(hpa::on_the_same_arrivals(fleet, &arrivals, step))
+        Some(hpa::simulate_hpa(fleet, &arrivals, step))
     }
 
     fn violated_seconds(&self) -> usize {
@@ -188,18 +191,18 @@ impl fmt::Display for Report {
         let seconds = |found: Option<f64>| {
             found.map_or("never".to_owned(), |seconds| format!("{seconds:.2} s"))
         };
-        let all = self.load.harmed(0.0, f64::INFINITY, HARMED_AFTER);
+        let all = self.load.harmed(0.0, f64::INFINITY, SLOW_AFTER);
         let failed = self
             .load
             .samples
             .iter()
             .filter(|sample| sample.outcome.failed())
             .count();
-        let sizes: Vec<String> = std::iter::once("1".to_owned())
+        let replicas: Vec<String> = std::iter::once("1".to_owned())
             .chain(self.writes.iter().map(|write| write.to.to_string()))
             .collect();
         let hpa = self.hpa;
-        let percent = |share: f64| format!("{:.1} %", share * 100.0);
+        let percent = |share: f64| format!("{:.1}%", share * 100.0);
         let beside =
             |f: &mut fmt::Formatter<'_>, what: &str, ours: String, other: Option<String>| {
                 let other = other.unwrap_or_else(|| "unknown".to_owned());
@@ -209,25 +212,25 @@ impl fmt::Display for Report {
         writeln!(f, "{:<42} {:>10} {:>14}", "", "this run", "an HPA *")?;
         beside(
             f,
-            "from the step to a new size written",
+            "time from the step to the first scale-up",
             seconds(self.reaction().map(|it| it.as_secs_f64())),
             hpa.map(|hpa| seconds(hpa.reaction)),
         )?;
         beside(
             f,
-            "violated seconds (wait over 4 × target)",
+            "violation seconds (wait over 4 × target)",
             self.violated_seconds().to_string(),
             hpa.map(|hpa| format!("{:.0}", hpa.violated)),
         )?;
         beside(
             f,
-            "requests that waited so long, or failed",
-            percent(self.harmed()),
-            hpa.map(|hpa| percent(hpa.harmed)),
+            "requests that waited as long, or failed",
+            percent(self.bad_share()),
+            hpa.map(|hpa| percent(hpa.bad_share)),
         )?;
         writeln!(
             f,
-            "* simulated on the same arrivals and start delays: behind Prometheus, scrape and decision every 15 s"
+            "* simulated with the same arrivals and start delays, behind Prometheus: scrapes and decisions every 15 s"
         )?;
         writeln!(f)?;
         writeln!(
@@ -235,13 +238,13 @@ impl fmt::Display for Report {
             "next server ready after    {}",
             seconds(self.next_ready())
         )?;
-        writeln!(f, "sizes                      {}", sizes.join(" → "))?;
+        writeln!(f, "replicas                   {}", replicas.join(" → "))?;
         writeln!(f, "requests                   {}, {failed} failed", all.of)?;
-        writeln!(f, "failed or over 1 s         {}", percent(all.share()))?;
+        writeln!(f, "failed or slower than 1 s  {}", percent(all.share()))?;
         write!(
             f,
-            "picture                    {}",
-            self.folder.join("report.svg").display()
+            "chart                      {}",
+            self.directory.join("report.svg").display()
         )
     }
 }

@@ -1,4 +1,4 @@
-//! One server that stands for a pod's TorchServe: the real one or an emulated one.
+//! Servers in place of a pod's TorchServe: the real one or an emulated one.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use pushscale_testkit::{Addresses, cache};
 
 use super::error::DemoError;
 
-/// How long an emulated server takes to open its ports: what the real one takes.
+/// The start delay of an emulated server; as long as that of the real one.
 const EMULATED_START: Duration = Duration::from_secs(2);
 
-/// Where servers come from.
+/// The source of servers.
 #[derive(Clone, Debug)]
 pub(crate) enum Servers {
     Real(LocalTorchServe),
     Emulated,
 }
 
-/// A server on its way, or running.
+/// A starting or running server.
 #[derive(Debug)]
 pub(crate) enum Server {
     Real(Box<RunningServer>),
@@ -26,10 +26,10 @@ pub(crate) enum Server {
 }
 
 impl Servers {
-    /// The real TorchServe where Java and Python are there. The first line of the demo says which.
+    /// Chooses the real TorchServe if Java and Python are installed, and prints which servers are used.
     pub(crate) async fn find(emulated: bool) -> Result<Self, DemoError> {
         if emulated {
-            println!("emulated servers, as asked; the sidecars and the aggregator are real");
+            println!("emulated servers, as requested; the sidecars and the aggregator are real");
             return Ok(Self::Emulated);
         }
         match LocalTorchServe::check().await {
@@ -44,13 +44,13 @@ impl Servers {
                 Ok(Self::Real(torchserve))
             }
             Err(missing) => {
-                println!("emulated servers: cannot {missing}");
+                println!("emulated servers: {missing}");
                 Ok(Self::Emulated)
             }
         }
     }
 
-    /// Starts one; its addresses are known at once, it is ready later.
+    /// Starts a server. Its addresses are known at once, it becomes ready later.
     pub(crate) fn start(&self) -> Result<Server, DemoError> {
         Ok(match self {
             Self::Real(torchserve) => {

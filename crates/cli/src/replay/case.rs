@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use pushscale_api::Behavior;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+use serde_json::Value;
 
-use super::read::strict_behavior;
-
-/// The passes of one autoscaler, from its creation on.
+/// The recorded passes of one autoscaler, from its creation on.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Case {
-    /// Where in its file it was found, from 1.
+    /// Its line in the file, counted from 1.
     #[serde(skip)]
     pub line: usize,
-    /// What it shows, in words joined by hyphens.
+    /// What it shows, in kebab-case.
     pub name: String,
-    /// What the user asked for at first.
+    /// The policy at the start.
     pub policy: CasePolicy,
     /// The flags of the controller that decided.
     pub controller: Controller,
@@ -24,20 +24,20 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
-/// What the user asks for: one metric without a name (`targetMilli`), or several (`metrics`).
+/// A policy with one metric without a name (`targetMilli`), or several (`metrics`).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CasePolicy {
-    /// The smallest size, 1 or more.
+    /// The minimum replica count, 1 or more.
     pub min_replicas: i32,
-    /// The largest size.
+    /// The maximum replica count.
     pub max_replicas: i32,
-    /// What the mean over the pods should be, in thousandths of the metric's unit.
+    /// The target for the mean over the pods, in thousandths of the metric's unit.
     pub target_milli: Option<i64>,
-    /// Instead of `targetMilli`: each metric with its target.
+    /// Instead of `targetMilli`: the metrics with their targets.
     #[serde(default)]
     pub metrics: Vec<CaseMetric>,
-    /// As the user wrote it. Absent is not the same as empty.
+    /// The behavior as the user wrote it. Absent is not the same as empty.
     #[serde(default, deserialize_with = "strict_behavior")]
     pub behavior: Option<Behavior>,
 }
@@ -48,7 +48,7 @@ pub struct CasePolicy {
 pub struct CaseMetric {
     /// The name under which pods report it.
     pub name: String,
-    /// What the mean over the pods should be, in thousandths of the metric's unit.
+    /// The target for the mean over the pods, in thousandths of the metric's unit.
     pub target_milli: i64,
 }
 
@@ -56,40 +56,40 @@ pub struct CaseMetric {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Controller {
-    /// How far from 1 a ratio changes nothing, in thousandths.
+    /// How far the ratio may be from 1 without a change, in thousandths.
     pub tolerance_milli: u32,
-    /// How long the highest proposal outlives the load that asked for it, in seconds.
+    /// The stabilization window for scaling down, in seconds.
     pub downscale_stabilization_seconds: u64,
-    /// The time between two passes, in seconds. The steps hold their times themselves.
+    /// The time between two passes, in seconds. It is not used: each step has its time.
     pub sync_seconds: u64,
 }
 
-/// One pass: what is so before it, and what was decided.
+/// One pass: its inputs and the decision.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Step {
     /// Seconds since the autoscaler was created.
     pub at: f64,
-    /// The controller started anew just before: what it remembered is gone.
+    /// Whether the controller restarted just before and lost its memory.
     #[serde(default)]
     pub restart: bool,
-    /// The policy from now on.
+    /// The new policy, if it changes.
     pub policy: Option<CasePolicy>,
-    /// The size that somebody else set just before.
+    /// The replica count that another client set just before.
     pub spec_replicas: Option<u32>,
-    /// All pods under the target's selector.
+    /// All pods that match the target's selector.
     pub pods: Vec<CasePod>,
-    /// What is wrong in this pass.
+    /// The fault in this pass.
     pub fault: Option<Fault>,
-    /// The metrics, by name, for which the metrics API has no answer in this pass.
+    /// The names of the metrics that the metrics API does not have in this pass.
     #[serde(default)]
     pub metric_fault: Vec<String>,
-    /// What was decided.
+    /// The recorded decision.
     pub expect: Expect,
 }
 
-/// One pod and its samples: `valueMilli` for one metric without a name, `valuesMilli` for several. Null, or
-/// nothing: no sample.
+/// One pod and its measurements: `valueMilli` for one metric without a name, `valuesMilli` for several. Null or absent
+/// means no measurement.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CasePod {
@@ -97,20 +97,20 @@ pub struct CasePod {
     pub name: String,
     /// `status.phase`.
     pub phase: CasePhase,
-    /// Its condition Ready.
+    /// The status of its Ready condition.
     pub ready: bool,
-    /// It has a deletion timestamp.
+    /// Whether it has a deletion timestamp.
     pub deleting: bool,
-    /// Its sample of the one metric, in thousandths of the metric's unit.
+    /// Its value of the one metric, in thousandths of the metric's unit.
     pub value_milli: Option<i64>,
-    /// Its sample of each metric.
+    /// Its value of each metric.
     #[serde(default)]
     pub values_milli: BTreeMap<String, Option<i64>>,
 }
 
 /// `status.phase` of a pod.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[expect(missing_docs, reason = "Kubernetes' own words")]
+#[expect(missing_docs, reason = "the phases of Kubernetes")]
 pub enum CasePhase {
     Pending,
     Running,
@@ -119,13 +119,13 @@ pub enum CasePhase {
     Unknown,
 }
 
-/// What is wrong with the cluster during a pass.
+/// A fault of the cluster during a pass.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub enum Fault {
     /// The target's kind cannot be mapped.
     KindUnknown,
-    /// There is no such target.
+    /// The target does not exist.
     TargetMissing,
     /// The scale has no selector.
     SelectorEmpty,
@@ -133,24 +133,63 @@ pub enum Fault {
     SelectorInvalid,
     /// Another autoscaler selects the same pods.
     SelectorShared,
-    /// The first write of the size meets a conflict.
+    /// The first write of the replica count fails with a conflict.
     WriteConflictOnce,
-    /// Every write does.
+    /// Every write fails with a conflict.
     WriteConflictAlways,
     /// The write is forbidden.
     WriteRefused,
 }
 
-/// What was decided in a pass.
+/// The recorded decision of a pass.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expect {
-    /// The target's size after the pass.
+    /// The target's replica count after the pass.
     pub desired: u32,
-    /// Whether the size was written.
+    /// Whether the replica count was written.
     pub patched: bool,
-    /// `status.desiredReplicas` where it differs. Ours keeps none of its own, so it is not compared.
+    /// `status.desiredReplicas` where it differs. It is not compared: the engine does not keep one.
     pub status_desired: Option<u32>,
-    /// All conditions after the pass, as "Status/Reason".
+    /// All conditions after the pass, as `Status/Reason`.
     pub conditions: BTreeMap<String, String>,
+}
+
+/// Deserializes a behavior without unknown fields. The API server drops them, and so does the type; in a case they are
+/// errors.
+fn strict_behavior<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Behavior>, D::Error> {
+    let Some(written) = Option::<Value>::deserialize(from)? else {
+        return Ok(None);
+    };
+    let behavior = Behavior::deserialize(&written).map_err(D::Error::custom)?;
+    let deserialized = serde_json::to_value(&behavior).map_err(D::Error::custom)?;
+    match unknown_field(&written, &deserialized) {
+        Some(field) => Err(D::Error::custom(format!("unknown field {field}"))),
+        None => Ok(Some(behavior)),
+    }
+}
+
+/// Returns the path of a field that was written but not deserialized.
+fn unknown_field(written: &Value, deserialized: &Value) -> Option<String> {
+    match (written, deserialized) {
+        (Value::Object(written), Value::Object(deserialized)) => {
+            written
+                .iter()
+                .find_map(|(name, value)| match deserialized.get(name) {
+                    None if value.is_null() => None,
+                    None => Some(name.clone()),
+                    Some(known) => {
+                        unknown_field(value, known).map(|below| format!("{name}.{below}"))
+                    }
+                })
+        }
+        (Value::Array(written), Value::Array(deserialized)) => written
+            .iter()
+            .zip(deserialized)
+            .enumerate()
+            .find_map(|(index, (value, known))| {
+                unknown_field(value, known).map(|below| format!("[{index}].{below}"))
+            }),
+        _ => None,
+    }
 }

@@ -1,4 +1,4 @@
-//! `pushscale replay`: replays recorded cases and reports differences.
+//! The command line of `pushscale replay`.
 
 #![expect(
     clippy::print_stdout,
@@ -12,40 +12,46 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use pushscale_daemon::error::chain;
 use pushscale_decision::Decision;
 
-use super::{CaseError, Line, SAFER_THAN_THE_HPA, decide_again, read_lines, replay};
+use super::SAFER_THAN_THE_HPA;
+use super::decide::replay;
+use super::error::CaseError;
+use super::read::{Line, read_lines};
+use super::recording::replay_recording;
 
-/// The file cannot be read, or is not one of cases.
+/// The exit code if a file cannot be read or has an invalid line.
 const UNUSABLE: u8 = 2;
 
-/// Decides recorded cases again.
+/// The options of `pushscale replay`.
 #[derive(Debug, Args)]
 pub struct ReplayOptions {
-    /// Files of recorded cases, a line each; `-` is the standard input. An aggregator gives its own at
+    /// Files with one recorded case per line; `-` reads standard input. An aggregator serves its recordings at
     /// `/debug/scalers/NAMESPACE/NAME/decisions.jsonl`
     #[arg(required = true, value_name = "FILE.jsonl")]
     files: Vec<PathBuf>,
-    /// Tell every decision, not only those that come out otherwise
+    /// Print every decision, not only differences
     #[arg(long)]
     explain: bool,
-    /// Tell so many differences at the most
+    /// Print at most N differences
     #[arg(long, default_value_t = 10, value_name = "N")]
-    most: usize,
+    limit: usize,
 }
 
-/// What was found so far.
+/// Counts over all files.
 #[derive(Debug, Default)]
-struct Tally {
+struct Counts {
     cases: usize,
     decisions: usize,
     different: usize,
     safer: usize,
 }
 
-/// Replays all cases of the files and prints the differences.
+/// Replays all cases of the files and prints the differences. Exits with 1 if there are any, with 2 if a file is
+/// unusable.
 pub fn run(options: &ReplayOptions) -> ExitCode {
-    let mut tally = Tally::default();
+    let mut counts = Counts::default();
     for file in &options.files {
         let name = file.display();
         let lines: Box<dyn BufRead> = if file.as_os_str() == "-" {
@@ -59,22 +65,22 @@ pub fn run(options: &ReplayOptions) -> ExitCode {
                 }
             }
         };
-        if let Err(error) = replay_lines(options, lines, &mut tally) {
-            eprintln!("{name}: {error}");
+        if let Err(error) = replay_lines(options, lines, &mut counts) {
+            eprintln!("{name}: {}", chain(&error));
             return ExitCode::from(UNUSABLE);
         }
     }
     println!(
-        "{} cases, {} decisions, {} cases come out otherwise",
-        tally.cases, tally.decisions, tally.different
+        "{} cases, {} decisions, {} cases differ",
+        counts.cases, counts.decisions, counts.different
     );
-    if tally.safer > 0 {
+    if counts.safer > 0 {
         println!(
-            "{} more do so on purpose: the HPA's integers overflow there, and ours do not",
-            tally.safer
+            "{} more differ on purpose: they overflow the HPA's integers, which Pushscale saturates",
+            counts.safer
         );
     }
-    if tally.different > 0 {
+    if counts.different > 0 {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -84,35 +90,35 @@ pub fn run(options: &ReplayOptions) -> ExitCode {
 fn replay_lines(
     options: &ReplayOptions,
     lines: Box<dyn BufRead>,
-    tally: &mut Tally,
+    counts: &mut Counts,
 ) -> Result<(), CaseError> {
     for line in read_lines(lines) {
         let difference = match line? {
             Line::Case(case) => {
-                tally.decisions += case.steps.len();
+                counts.decisions += case.steps.len();
                 let difference = replay(&case)?;
                 if difference.is_some() && SAFER_THAN_THE_HPA.contains(&case.name.as_str()) {
-                    tally.safer += 1;
+                    counts.safer += 1;
                     None
                 } else {
                     difference.map(|difference| difference.to_string())
                 }
             }
             Line::Recording { line, recording } => {
-                tally.decisions += recording.steps.len();
+                counts.decisions += recording.steps.len();
                 let explain = |decision: &Decision| {
                     if options.explain {
                         let at = decision.at.since_origin().as_secs_f64();
                         println!("{at:.3} s: {decision}");
                     }
                 };
-                decide_again(line, &recording, explain)?.map(|deviation| deviation.to_string())
+                replay_recording(line, &recording, explain)?.map(|deviation| deviation.to_string())
             }
         };
-        tally.cases += 1;
+        counts.cases += 1;
         if let Some(difference) = difference {
-            tally.different += 1;
-            if tally.different <= options.most {
+            counts.different += 1;
+            if counts.different <= options.limit {
                 println!("{difference}");
             }
         }

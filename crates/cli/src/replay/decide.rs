@@ -1,4 +1,4 @@
-//! Decides a recorded case again.
+//! Replays a recorded case.
 
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use super::difference::{Difference, Found};
 use super::error::CaseError;
 use super::samples::{pod_of, reading_of};
 
-/// The first difference between a recording and what `algorithm: Ratio` decides, if there is one.
+/// Replays a case with `algorithm: Ratio` and returns the first difference.
 ///
 /// # Errors
-/// The case contradicts itself: a policy that cannot be, a pod listed twice, samples of another form.
+///
+/// Fails if the case contradicts itself: an invalid policy, a pod listed twice, values of the other form.
 pub fn replay(case: &Case) -> Result<Option<Difference>, CaseError> {
     let policy = policy_from(case, &case.policy, "policy")?;
     let mut replay = Replay {
@@ -45,7 +46,7 @@ impl Replay<'_> {
     fn pass(&mut self, index: usize, step: &Step) -> Result<Option<Difference>, CaseError> {
         let now = Duration::try_from_secs_f64(step.at)
             .map(Moment::at)
-            .map_err(|error| self.mistake(index, "at", error.to_string()))?;
+            .map_err(|error| self.error(index, "at", error.to_string()))?;
         if step.restart {
             self.scaler = Scaler::new(self.policy.clone(), self.scaler.conditions().clone());
         }
@@ -56,16 +57,16 @@ impl Replay<'_> {
         for name in &step.metric_fault {
             let known = |metric: &Metric| metric.model.as_deref() == Some(name.as_str());
             if !self.policy.metrics.iter().any(known) {
-                let problem = format!("{name} is no metric of the policy");
-                return Err(self.mistake(index, "metricFault", problem));
+                let problem = format!("{name} is not a metric of the policy");
+                return Err(self.error(index, "metricFault", problem));
             }
         }
         if let Some(set) = step.spec_replicas {
             self.replicas = set;
         }
         let before = self.replicas;
-        let uids = self.tell_pods(now, index, step)?;
-        let decision = self.scaler.decide(now, &target_facts(step, before)).clone();
+        let uids = self.apply_pods(now, index, step)?;
+        let decision = self.scaler.decide(now, &target_state(step, before)).clone();
         if let Outcome::Scale { from, to, .. } = decision.outcome {
             self.write(now, step.fault, from, to);
         }
@@ -100,7 +101,7 @@ impl Replay<'_> {
         }
     }
 
-    fn tell_pods(
+    fn apply_pods(
         &mut self,
         now: Moment,
         index: usize,
@@ -117,33 +118,33 @@ impl Replay<'_> {
             let uid = PodUid::from(pod.name.as_str());
             if uids.contains(&uid) {
                 let problem = format!("pod {} is listed twice", pod.name);
-                return Err(self.mistake(index, &field, problem));
+                return Err(self.error(index, &field, problem));
             }
             if several && pod.value_milli.is_some() {
                 let problem = "it has valueMilli, but the policy has metrics: use valuesMilli";
-                return Err(self.mistake(index, &field, problem));
+                return Err(self.error(index, &field, problem));
             }
             if !several && !pod.values_milli.is_empty() {
                 let problem = "it has valuesMilli, but the policy has targetMilli: use valueMilli";
-                return Err(self.mistake(index, &field, problem));
+                return Err(self.error(index, &field, problem));
             }
             self.scaler.apply_pod(now, uid.clone(), pod_of(pod));
             if let Some(reading) = reading_of(now, pod, step) {
                 self.scaler
                     .learn(now, &uid, now, &reading)
-                    .map_err(|refusal| self.mistake(index, &field, refusal.to_string()))?;
+                    .map_err(|rejection| self.error(index, &field, rejection.to_string()))?;
             }
             uids.push(uid);
         }
         Ok(uids)
     }
 
-    fn mistake(&self, step: usize, field: &str, problem: impl Into<String>) -> CaseError {
-        mistake(self.case, format!("steps[{step}].{field}"), problem.into())
+    fn error(&self, step: usize, field: &str, problem: impl Into<String>) -> CaseError {
+        case_error(self.case, format!("steps[{step}].{field}"), problem.into())
     }
 }
 
-fn mistake(case: &Case, field: String, problem: String) -> CaseError {
+fn case_error(case: &Case, field: String, problem: String) -> CaseError {
     CaseError::Meaning {
         line: case.line,
         case: case.name.clone(),
@@ -152,9 +153,9 @@ fn mistake(case: &Case, field: String, problem: String) -> CaseError {
     }
 }
 
-/// Through the public spec, so that the defaults and the tolerance's reading are under test as well.
+/// Builds the policy from a public spec, so that its defaults and the parsing of the tolerance are tested too.
 fn policy_from(case: &Case, policy: &CasePolicy, field: &str) -> Result<Policy, CaseError> {
-    let wrong = |problem: String| mistake(case, field.to_owned(), problem);
+    let wrong = |problem: String| case_error(case, field.to_owned(), problem);
     let targets: Vec<(Option<String>, i64)> = match (policy.target_milli, &policy.metrics) {
         (Some(target), metrics) if metrics.is_empty() => vec![(None, target)],
         (None, metrics) if !metrics.is_empty() => metrics
@@ -168,7 +169,7 @@ fn policy_from(case: &Case, policy: &CasePolicy, field: &str) -> Result<Policy, 
         kind: "Deployment".to_owned(),
         name: "any".to_owned(),
     };
-    // Any target: thousandths of an unknown unit are no duration, and are set below.
+    // Any target will do: thousandths of an unknown unit are not a duration, and are set below.
     let metrics = targets
         .iter()
         .map(|(model, _)| MetricSpec::queue_latency("1ms", model.clone()))
@@ -197,7 +198,7 @@ fn policy_from(case: &Case, policy: &CasePolicy, field: &str) -> Result<Policy, 
     Ok(found)
 }
 
-fn target_facts(step: &Step, replicas: u32) -> TargetState {
+fn target_state(step: &Step, replicas: u32) -> TargetState {
     let unreadable = |message: &str| TargetState::Unreadable {
         message: message.to_owned(),
     };
@@ -239,7 +240,7 @@ mod tests {
         r#""metrics":[{"name":"m0","targetMilli":7},{"name":"m1","targetMilli":7}]"#;
 
     #[test]
-    fn both_forms_are_decided() {
+    fn both_forms_are_replayed() {
         let lone = pod("a", r#""valueMilli":14"#) + "," + &pod("b", r#""valueMilli":14"#);
         let found = replay(&case(r#""targetMilli":7"#, &lone, "")).unwrap();
         assert!(found.is_none(), "{found:?}");
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_names_case_and_step_and_says_how_it_came_about() {
+    fn a_difference_names_case_and_step_and_explains_the_decision() {
         let one = pod("a", r#""valueMilli":7"#);
         let found = replay(&case(r#""targetMilli":7"#, &one, "")).unwrap();
         let text = found.unwrap().to_string();
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_contradict_each_other_are_named() {
+    fn contradicting_fields_are_named() {
         let lone = pod("a", r#""valueMilli":1"#);
         let twice = format!("{lone},{lone}");
         let named = pod("a", r#""valuesMilli":{"m0":1}"#);
@@ -286,7 +287,7 @@ mod tests {
             ),
             (
                 case(SEVERAL, &named, r#","metricFault":["m7"]"#),
-                "steps[0].metricFault: m7 is no metric",
+                "steps[0].metricFault: m7 is not a metric",
             ),
             (
                 case(&both, &named, ""),

@@ -1,4 +1,4 @@
-//! How a decision of ours differs from the recorded one.
+//! How a decision differs from the recorded one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,38 +7,38 @@ use pushscale_decision::{Condition, Conditions, Decision};
 
 use super::case::Expect;
 
-/// The first pass of a case that ends otherwise than recorded.
+/// The first pass of a case whose result differs from the recorded one.
 #[derive(Clone, Debug)]
 pub struct Difference {
     /// The case's name.
     pub case: String,
-    /// Which step, from 0.
+    /// The index of the step.
     pub step: usize,
-    /// Its time: seconds since the autoscaler was created.
+    /// Its time, in seconds since the autoscaler was created.
     pub at: f64,
-    /// What was recorded.
+    /// The recorded result.
     pub expected: Found,
-    /// What we found.
+    /// The result of the replay.
     pub found: Found,
-    /// How that came about.
+    /// The decision that led to it.
     pub decision: Decision,
 }
 
-/// What is compared of a pass.
+/// The part of a pass that is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The target's size after it.
+    /// The target's replica count after it.
     pub desired: u32,
-    /// Whether the size was written.
+    /// Whether the replica count was written.
     pub patched: bool,
-    /// The conditions after it, as "Status/Reason".
+    /// The conditions after it, as `Status/Reason`.
     pub conditions: BTreeMap<String, String>,
 }
 
 impl Found {
     pub(super) fn recorded(expect: &Expect) -> Self {
         let mut conditions = expect.conditions.clone();
-        // The HPA's alone: we have no scaling to zero.
+        // Only the HPA has it: Pushscale does not scale to zero.
         conditions.remove("ScaledToZero");
         Self {
             desired: expect.desired,
@@ -48,7 +48,7 @@ impl Found {
     }
 
     pub(super) fn new(desired: u32, patched: bool, conditions: &Conditions) -> Self {
-        // The others are ours alone.
+        // Only Pushscale has the others.
         let Conditions {
             able_to_scale,
             scaling_active,

@@ -1,40 +1,40 @@
-//! What can be wrong with a file of recorded cases.
+//! Errors in a file of recorded cases.
 
 use std::io;
 
 use thiserror::Error;
 
-/// Why a case cannot be read or decided.
+/// Why a case cannot be read or replayed.
 #[derive(Debug, Error)]
 pub enum CaseError {
-    /// The file ended too early, or is no text.
-    #[error("line {line} cannot be read: {source}")]
+    /// The file ended too early, or is not text.
+    #[error("failed to read line {line}")]
     Unreadable {
-        /// From 1.
+        /// The line, counted from 1.
         line: usize,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// A line is not a case.
     #[error("line {line}: {field}: {problem}; tests/conformance/README.md describes the format")]
     Format {
-        /// From 1.
+        /// The line, counted from 1.
         line: usize,
         /// The path of the field, such as `steps[3].pods[0].phase`.
         field: String,
-        /// What is wrong with it.
+        /// What is wrong.
         problem: String,
     },
     /// The fields contradict each other.
     #[error("line {line} ({case}): {field}: {problem}")]
     Meaning {
-        /// From 1; 0 if the case comes from no file.
+        /// The line, counted from 1; 0 without a file.
         line: usize,
-        /// Its name.
+        /// The case's name.
         case: String,
         /// The path of the field, such as `steps[3].policy`.
         field: String,
-        /// What is wrong with it, and what it should be.
+        /// What is wrong, and what is expected.
         problem: String,
     },
 }

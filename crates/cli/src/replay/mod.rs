@@ -1,6 +1,6 @@
-//! Recorded cases: what an autoscaler saw and decided, pass by pass, and whether ours decides the same.
+//! `pushscale replay`: replays recorded decisions, pass by pass, and reports differences.
 //!
-//! A file has a case a line, in JSON: a [`Case`] of the HPA, as `tests/conformance/README.md` describes it, or a
+//! A file has one case per line, in JSON: a [`Case`] of the HPA, as `tests/conformance/README.md` describes it, or a
 //! [`Recording`](pushscale_api::recording::Recording) of the aggregator's own.
 //!
 //! ```no_run
@@ -31,10 +31,10 @@ pub use decide::replay;
 pub use difference::{Difference, Found};
 pub use error::CaseError;
 pub use read::{Line, parse_case, parse_line, read_cases, read_lines};
-pub use recording::{Deviation, decide_again};
+pub use recording::{Deviation, replay_recording};
 
-/// Names of cases in which the HPA's integers overflow, and what it does then depends on the processor. Ours
-/// saturates: an overload that is too large for its integers must not look like idleness.
+/// The names of cases in which the HPA's integers overflow, with a result that depends on the processor. Pushscale's
+/// saturate: an overload that is too large for an integer must not look like idleness.
 pub const SAFER_THAN_THE_HPA: [&str; 4] = [
     "count-above-int32-becomes-zero-on-amd64",
     "count-above-two-to-the-32-becomes-zero-on-amd64",

@@ -1,17 +1,15 @@
-//! From lines of JSON to cases.
+//! Reads cases and recordings from lines of JSON.
 
 use std::io::BufRead;
 
-use pushscale_api::Behavior;
 use pushscale_api::recording::Recording;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
 use super::case::Case;
 use super::error::CaseError;
 
-/// Reads a case a line; empty lines are passed over.
+/// Reads one case per line and ignores empty lines.
 pub fn read_cases(text: impl BufRead) -> impl Iterator<Item = Result<Case, CaseError>> {
     numbered(text, parse_case)
 }
@@ -33,29 +31,30 @@ fn numbered<T>(
     })
 }
 
-/// What a line of a file holds.
+/// The content of a line.
 #[derive(Clone, Debug)]
 pub enum Line {
-    /// What an HPA saw and decided.
+    /// A recorded HPA.
     Case(Box<Case>),
-    /// What an aggregator was told and decided.
+    /// A recording of an aggregator.
     Recording {
-        /// Its line, from 1.
+        /// Its line, counted from 1.
         line: usize,
         /// The recording.
         recording: Box<Recording>,
     },
 }
 
-/// Reads a case or a recording a line; empty lines are passed over.
+/// Reads one case or recording per line and ignores empty lines.
 pub fn read_lines(text: impl BufRead) -> impl Iterator<Item = Result<Line, CaseError>> {
     numbered(text, parse_line)
 }
 
-/// Reads what one line holds: a recording has a `spec`, a case has a `policy`.
+/// Parses a line: a recording has a `spec`, a case has a `policy`.
 ///
 /// # Errors
-/// It is no JSON, a field is missing or unknown, or holds what it cannot.
+///
+/// Fails if the line is not JSON, or if a field is missing, unknown or invalid.
 pub fn parse_line(line: usize, text: &str) -> Result<Line, CaseError> {
     #[derive(Deserialize)]
     struct Kind {
@@ -72,10 +71,11 @@ pub fn parse_line(line: usize, text: &str) -> Result<Line, CaseError> {
     })
 }
 
-/// Reads the case in one line, whose number is for messages.
+/// Parses a case. The line's number is for error messages.
 ///
 /// # Errors
-/// It is no JSON, a field is missing or unknown, or holds what it cannot.
+///
+/// Fails if the line is not JSON, or if a field is missing, unknown or invalid.
 pub fn parse_case(line: usize, text: &str) -> Result<Case, CaseError> {
     let mut case: Case = parse(line, text)?;
     case.line = line;
@@ -92,7 +92,7 @@ fn parse<T: DeserializeOwned>(line: usize, text: &str) -> Result<T, CaseError> {
 }
 
 fn format_error(line: usize, field: String, error: &serde_json::Error) -> CaseError {
-    // The line in serde_json's message is that within the text, always 1.
+    // The line in serde_json's message counts from the start of the text: it is always 1.
     let text = error.to_string();
     let problem = text
         .split_once(" at line ")
@@ -101,47 +101,6 @@ fn format_error(line: usize, field: String, error: &serde_json::Error) -> CaseEr
         line,
         field,
         problem: format!("{problem} (column {})", error.column()),
-    }
-}
-
-/// A behavior in which nothing is unknown. The API server drops unknown fields, and so does the type; in a
-/// case they are mistakes.
-pub(super) fn strict_behavior<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<Option<Behavior>, D::Error> {
-    let Some(written) = Option::<Value>::deserialize(from)? else {
-        return Ok(None);
-    };
-    let behavior = Behavior::deserialize(&written).map_err(D::Error::custom)?;
-    let understood = serde_json::to_value(&behavior).map_err(D::Error::custom)?;
-    match unknown_field(&written, &understood) {
-        Some(field) => Err(D::Error::custom(format!("unknown field {field}"))),
-        None => Ok(Some(behavior)),
-    }
-}
-
-/// The path of a field that is written and was not understood.
-fn unknown_field(written: &Value, understood: &Value) -> Option<String> {
-    match (written, understood) {
-        (Value::Object(written), Value::Object(understood)) => {
-            written
-                .iter()
-                .find_map(|(name, value)| match understood.get(name) {
-                    None if value.is_null() => None,
-                    None => Some(name.clone()),
-                    Some(known) => {
-                        unknown_field(value, known).map(|below| format!("{name}.{below}"))
-                    }
-                })
-        }
-        (Value::Array(written), Value::Array(understood)) => written
-            .iter()
-            .zip(understood)
-            .enumerate()
-            .find_map(|(index, (value, known))| {
-                unknown_field(value, known).map(|below| format!("[{index}].{below}"))
-            }),
-        _ => None,
     }
 }
 
@@ -158,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_by_line_and_field() {
+    fn an_error_names_line_and_field() {
         let policy = r#"{"minReplicas":1,"maxReplicas":9,"targetMilli":1000}"#;
         let cases = [
             (
@@ -194,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_a_recording_is_told_by_line_and_field() {
+    fn an_error_in_a_recording_names_line_and_field() {
         let good = r#"{"name":"x","release":"0.1.0","spec":{"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"x"},"maxReplicas":5,"metrics":[{"type":"QueueLatency","queueLatency":{"target":"7ms"}}]},"steps":[{"facts":[{"atNanos":5,"fact":{"wrote":{"from":1,"to":2}}}],"atNanos":5,"target":{"replicas":2},"expect":{"desired":2}}]}"#;
         assert!(matches!(parse_line(7, good), Ok(Line::Recording { .. })));
         let cases = [
@@ -225,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_counted_and_empty_ones_passed_over() {
+    fn lines_are_counted_and_empty_ones_are_ignored() {
         let good = case(r#"{"minReplicas":1,"maxReplicas":9,"targetMilli":1}"#, STEP);
         let text = format!("\n{good}\n\n{good}\nnonsense\n");
         let found: Vec<_> = read_cases(text.as_bytes()).collect();

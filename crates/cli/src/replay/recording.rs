@@ -1,4 +1,4 @@
-//! Decides a recording of the aggregator again: open loop, from what it was told.
+//! Replays a recording of the aggregator in open loop: with the recorded inputs, whatever is decided.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,47 +9,48 @@ use pushscale_decision::{Conditions, Decision, Moment, PodUid, Policy, Scaler, S
 
 use super::error::CaseError;
 
-/// The first decision of a recording that comes out otherwise now.
+/// The first decision of a recording that is different now.
 #[derive(Clone, Debug)]
 pub struct Deviation {
     /// The recording's name.
     pub recording: String,
-    /// Which step, from 0.
+    /// The index of the step.
     pub step: usize,
     /// Its time, in seconds.
     pub at: f64,
-    /// What was recorded.
+    /// The recorded decision.
     pub expected: Expected,
-    /// What comes out now.
+    /// The decision of the replay.
     pub found: Expected,
 }
 
-/// Decides all steps again, tells each decision to `each`, and gives the first that is not as recorded. `line` is for
-/// messages.
+/// Replays all steps, calls `each` with each decision, and returns the first deviation from the recording. `line` is
+/// for error messages.
 ///
 /// # Errors
-/// The recording contradicts itself, or its memory is not of this release.
-pub fn decide_again(
+///
+/// Fails if the recording contradicts itself, or if its snapshot was written by another release.
+pub fn replay_recording(
     line: usize,
     recording: &Recording,
     mut each: impl FnMut(&Decision),
 ) -> Result<Option<Deviation>, CaseError> {
-    let mistake = |field: String, problem: String| CaseError::Meaning {
+    let error = |field: String, problem: String| CaseError::Meaning {
         line,
         case: recording.name.clone(),
         field,
         problem,
     };
-    let policy = policy(&recording.spec).map_err(|problem| mistake("spec".to_owned(), problem))?;
+    let policy = policy(&recording.spec).map_err(|problem| error("spec".to_owned(), problem))?;
     let mut scaler = match &recording.memory {
         None => Scaler::new(policy, Conditions::default()),
         Some(memory) => Snapshot::parse(memory)
             .and_then(|snapshot| Scaler::restore(policy, snapshot))
             .ok_or_else(|| {
-                mistake(
+                error(
                     "memory".to_owned(),
                     format!(
-                        "it is not whole, or of another release: it was written by {}, and this is {}; replay it with that one",
+                        "corrupt, or written by another release: it is of {}, this is {}; replay it with that release",
                         recording.release,
                         env!("CARGO_PKG_VERSION")
                     ),
@@ -59,8 +60,8 @@ pub fn decide_again(
     let mut first = None;
     for (index, step) in recording.steps.iter().enumerate() {
         for (number, fact) in step.facts.iter().enumerate() {
-            tell(&mut scaler, fact)
-                .map_err(|problem| mistake(format!("steps[{index}].facts[{number}]"), problem))?;
+            apply(&mut scaler, fact)
+                .map_err(|problem| error(format!("steps[{index}].facts[{number}]"), problem))?;
         }
         let now = Moment::at(Duration::from_nanos(step.at_nanos));
         let decision = scaler.decide(now, &(&step.target).into());
@@ -81,7 +82,7 @@ pub fn decide_again(
     Ok(first)
 }
 
-/// Of a decision what the recording says something of.
+/// Returns the parts of a decision that the recording has, too.
 fn comparable(decision: &Decision, expected: &Expected) -> Expected {
     let mut conditions = told(&decision.conditions);
     conditions.retain(|kind, _| expected.conditions.contains_key(kind));
@@ -92,7 +93,7 @@ fn comparable(decision: &Decision, expected: &Expected) -> Expected {
     }
 }
 
-fn tell(scaler: &mut Scaler, recorded: &RecordedFact) -> Result<(), String> {
+fn apply(scaler: &mut Scaler, recorded: &RecordedFact) -> Result<(), String> {
     let now = recorded.at();
     match &recorded.fact {
         Fact::Pod(pod) => scaler.apply_pod(now, PodUid::from(pod.uid.as_str()), pod.pod()),

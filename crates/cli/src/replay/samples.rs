@@ -1,4 +1,4 @@
-//! What a recorded pod reports, as a reading of ours.
+//! Converts recorded pods to pods and readings of the engine.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::case::{CasePhase, CasePod, Step};
 /// The model of a pod whose metric has no name.
 const LONE_MODEL: &str = "model";
 
-/// What Kubernetes says of it.
+/// Converts what Kubernetes reports about a pod.
 pub(super) fn pod_of(pod: &CasePod) -> Pod {
     Pod {
         name: pod.name.as_str().into(),
@@ -25,8 +25,8 @@ pub(super) fn pod_of(pod: &CasePod) -> Pod {
     }
 }
 
-/// What it reports in the step, `None` if it says nothing. A metric is a model of that name; a metric without
-/// an answer of its API is one that no pod reports.
+/// Converts the values of a pod in a step; `None` if it has none. A metric becomes a model of that name. A metric that
+/// the metrics API does not have is one that no pod reports.
 pub(super) fn reading_of(now: Moment, pod: &CasePod, step: &Step) -> Option<Reading> {
     let several = pod
         .values_milli

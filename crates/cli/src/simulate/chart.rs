@@ -1,4 +1,4 @@
-//! The picture of a run: what arrived, how many pods there were, how long requests waited.
+//! Draws the chart of a run: arrivals, pods and waits.
 
 use std::io;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use pushscale_simulator::cluster::{Outcome, Second};
 
 use super::figures::time;
 use super::request::Request;
-use super::run::Played;
+use super::run::Results;
 
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 170;
@@ -18,34 +18,34 @@ const BLUE: RGBColor = RGBColor(37, 99, 235);
 const GREY: RGBColor = RGBColor(148, 163, 184);
 const RED: RGBColor = RGBColor(220, 38, 38);
 
-/// No line has more points: more is not seen, and takes time to load.
+/// The maximum number of points of a line. More are not visible and take time to load.
 const POINTS: usize = 900;
 
-/// Waits beyond so many times the target end at the edge: how much beyond is no matter of a picture.
-const HIGHEST: f64 = 8.0;
+/// Waits are cut off at this multiple of the target.
+const MAX_WAIT: f64 = 8.0;
 
 type Failure = Box<dyn std::error::Error>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// An SVG of the first seed: a panel of arrivals, and for each contender one of sizes and one of waits.
-pub(super) fn draw(request: &Request, played: &Played<'_>) -> io::Result<String> {
+/// Draws an SVG of the first seed: a panel for the arrivals, and for each candidate one for pods and one for waits.
+pub(super) fn draw(request: &Request, results: &Results<'_>) -> io::Result<String> {
     let mut picture = String::new();
-    plot(&mut picture, request, played).map_err(|error| io::Error::other(error.to_string()))?;
+    plot(&mut picture, request, results).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(picture)
 }
 
-fn plot(picture: &mut String, request: &Request, played: &Played<'_>) -> Result<(), Failure> {
+fn plot(picture: &mut String, request: &Request, results: &Results<'_>) -> Result<(), Failure> {
     let runs: Vec<(&str, &Outcome)> = request
-        .contenders
+        .candidates
         .iter()
-        .zip(&played.outcomes)
-        .filter_map(|(contender, outcomes)| Some((contender.name.as_str(), outcomes.first()?)))
+        .zip(&results.outcomes)
+        .filter_map(|(candidate, outcomes)| Some((candidate.name.as_str(), outcomes.first()?)))
         .collect();
     let panels = u32::try_from(1 + 2 * runs.len())?;
     let size = (WIDTH, HEAD + panels * HEIGHT);
     let area = SVGBackend::with_string(picture, size).into_drawing_area();
     area.fill(&WHITE)?;
-    let area = area.titled(&played.scenario.name, ("sans-serif", 18))?;
+    let area = area.titled(&results.scenario.name, ("sans-serif", 18))?;
     let panels = area.split_evenly((panels as usize, 1));
     let Some(axis) = runs.first().map(|(_, run)| Axis::of(run.seconds.len())) else {
         return Ok(());
@@ -55,21 +55,21 @@ fn plot(picture: &mut String, request: &Request, played: &Played<'_>) -> Result<
     }
     let top = runs.iter().flat_map(|(_, run)| &run.seconds);
     let top = top.map(|second| second.wanted.max(second.ready)).max();
-    let target = played.scenario.world.goal.target;
+    let target = results.scenario.world.goal.target;
     for ((name, run), panels) in runs.iter().zip(panels[1..].chunks(2)) {
-        sizes(&panels[0], &axis, name, run, top.unwrap_or(1))?;
+        pods(&panels[0], &axis, name, run, top.unwrap_or(1))?;
         waits(&panels[1], &axis, name, run, target)?;
     }
     area.present()?;
     Ok(())
 }
 
-/// How seconds become points.
+/// The mapping of seconds to points.
 struct Axis {
     seconds: usize,
-    /// Seconds of a point.
+    /// Seconds per point.
     step: usize,
-    /// Seconds of the axis' unit.
+    /// Seconds per unit of the axis.
     unit: f64,
     unit_name: &'static str,
 }
@@ -142,24 +142,27 @@ fn arrivals(area: &Area<'_>, axis: &Axis, seconds: &[Second]) -> Result<(), Fail
         .collect();
     let most = points.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
     let caption = match axis.step {
-        1 => format!("requests a second; {}", axis.unit_name),
-        step => format!("requests a second, over {step} s each; {}", axis.unit_name),
+        1 => format!("requests per second; {}", axis.unit_name),
+        step => format!(
+            "requests per second, averaged over {step} s; {}",
+            axis.unit_name
+        ),
     };
     let mut chart = panel(area, axis, &caption, most * 1.08, &|rate| format!("{rate}"))?;
     chart.draw_series(LineSeries::new(points, BLUE.stroke_width(1)))?;
     Ok(())
 }
 
-fn sizes(area: &Area<'_>, axis: &Axis, name: &str, run: &Outcome, top: u32) -> Result<(), Failure> {
+fn pods(area: &Area<'_>, axis: &Axis, name: &str, run: &Outcome, top: u32) -> Result<(), Failure> {
     let caption = format!(
-        "{name}: pods wanted (grey), ready (blue); {:.1} pod-hours",
+        "{name}: pods desired (grey), ready (blue); {:.1} pod-hours",
         run.pod_hours
     );
     let top = f64::from(top) * 1.08 + 0.2;
-    let mut chart = panel(area, axis, &caption, top, &|size| format!("{size}"))?;
-    let wanted = stairs(axis, &run.seconds, |second| second.wanted);
+    let mut chart = panel(area, axis, &caption, top, &|count| format!("{count}"))?;
+    let desired = stairs(axis, &run.seconds, |second| second.wanted);
     let ready = stairs(axis, &run.seconds, |second| second.ready);
-    chart.draw_series(LineSeries::new(wanted, GREY.stroke_width(3)))?;
+    chart.draw_series(LineSeries::new(desired, GREY.stroke_width(3)))?;
     chart.draw_series(LineSeries::new(ready, BLUE.stroke_width(2)))?;
     Ok(())
 }
@@ -181,13 +184,13 @@ fn waits(
         })
         .collect();
     let most = points.iter().filter_map(|(_, wait)| *wait);
-    let most = most.fold(2.0 * target, f64::max).min(HIGHEST * target);
-    let worst = match axis.step {
+    let most = most.fold(2.0 * target, f64::max).min(MAX_WAIT * target);
+    let maximum = match axis.step {
         1 => String::new(),
-        step => format!(", the worst of {step}"),
+        step => format!(", maximum of {step}"),
     };
     let caption = format!(
-        "{name}: mean wait of a second's requests{worst}, target {} (grey); {} violation seconds (red)",
+        "{name}: mean wait of each second's requests{maximum}, target {} (grey); {} violation seconds (red)",
         time(target),
         run.violation_seconds
     );
@@ -199,7 +202,7 @@ fn waits(
     let ends = axis.range();
     let line = [(ends.start, target), (ends.end, target)];
     chart.draw_series(LineSeries::new(line, GREY.stroke_width(2)))?;
-    // Where nothing was answered there is no line: a gap is not a zero.
+    // No line where no request was completed: a gap is not a zero.
     for part in points.split(|(_, wait)| wait.is_none()) {
         let points = part
             .iter()
@@ -209,7 +212,7 @@ fn waits(
     Ok(())
 }
 
-/// From when to when, at least as wide as a point.
+/// Returns begin and end of each violation, at least as wide as a point.
 fn violations<'a>(axis: &'a Axis, seconds: &'a [Second]) -> impl Iterator<Item = (f64, f64)> + 'a {
     let violated = |chunk: &[Second]| chunk.iter().any(|second| second.violated);
     let chunks: Vec<bool> = seconds.chunks(axis.step).map(violated).collect();
@@ -226,20 +229,20 @@ fn violations<'a>(axis: &'a Axis, seconds: &'a [Second]) -> impl Iterator<Item =
     })
 }
 
-/// A size holds until the next one: corners, not slopes.
-fn stairs(axis: &Axis, seconds: &[Second], size: fn(&Second) -> u32) -> Vec<(f64, f64)> {
+/// Turns counts into steps: a count holds until the next one.
+fn stairs(axis: &Axis, seconds: &[Second], count: fn(&Second) -> u32) -> Vec<(f64, f64)> {
     let mut corners: Vec<(f64, f64)> = Vec::new();
     let mut before = None;
     for (index, second) in seconds.iter().enumerate() {
-        let size = size(second);
-        if before != Some(size) {
-            // A size is set at the end of its second.
+        let count = count(second);
+        if before != Some(count) {
+            // The count changes at the end of its second.
             let at = axis.at(index + 1);
             corners.extend(before.map(|before| (at, f64::from(before))));
-            corners.push((if before.is_none() { 0.0 } else { at }, f64::from(size)));
-            before = Some(size);
+            corners.push((if before.is_none() { 0.0 } else { at }, f64::from(count)));
+            before = Some(count);
         }
     }
-    corners.extend(before.map(|size| (axis.at(seconds.len()), f64::from(size))));
+    corners.extend(before.map(|count| (axis.at(seconds.len()), f64::from(count))));
     corners
 }

@@ -1,21 +1,21 @@
-//! Each change of size, with the words of who decided it.
+//! Lists each change of the replica count with its explanation.
 
 use std::fmt::Write as _;
 
 use super::request::Request;
-use super::run::Played;
+use super::run::Results;
 
-/// Of the first seed.
-pub(super) fn write(request: &Request, played: &Played<'_>) -> String {
+/// Formats the changes of the first seed.
+pub(super) fn write(request: &Request, results: &Results<'_>) -> String {
     let mut text = String::new();
-    for (contender, outcomes) in request.contenders.iter().zip(&played.outcomes) {
+    for (candidate, outcomes) in request.candidates.iter().zip(&results.outcomes) {
         let (Some(outcome), Some(seed)) = (outcomes.first(), request.seeds.first()) else {
             continue;
         };
-        // Writing to a text cannot fail.
-        writeln!(text, "\n{}, seed {seed}:", contender.name).unwrap_or_default();
+        // Writing to a String cannot fail.
+        writeln!(text, "\n{}, seed {seed}:", candidate.name).unwrap_or_default();
         if outcome.history.is_empty() {
-            text.push_str("  the size never changes\n");
+            text.push_str("  the replica count never changes\n");
         }
         for change in &outcome.history {
             let why = if change.why.is_empty() {

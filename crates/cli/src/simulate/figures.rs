@@ -1,4 +1,4 @@
-//! The figures of a run, each with its name and how it is written.
+//! The figures of a run, with their names and formats.
 
 use pushscale_simulator::cluster::Outcome;
 
@@ -6,15 +6,15 @@ use pushscale_simulator::cluster::Outcome;
 pub(super) struct Figure {
     /// Its name in JSON.
     pub(super) key: &'static str,
-    /// Its name in the table; without one it is not in it.
+    /// Its name in the table; `None` if the table does not have it.
     pub(super) head: Option<&'static str>,
-    /// In the table, least and most stand behind the mean. Those of all figures are in JSON.
+    /// Whether the table has minimum and maximum. JSON has them for all figures.
     pub(super) spread: bool,
     pub(super) of: fn(&Outcome) -> f64,
     pub(super) show: fn(f64) -> String,
 }
 
-/// All of them, in the order of the table.
+/// All figures, in the order of the table.
 #[expect(
     clippy::cast_precision_loss,
     reason = "exact up to 2^53 requests, and a run has less than 2^29"
@@ -46,7 +46,7 @@ pub(super) const FIGURES: [Figure; 15] = [
     ),
     figure("p95_wait_seconds", Some("p95 wait"), |of| of.p95_wait, time),
     figure("p99_wait_seconds", Some("p99 wait"), |of| of.p99_wait, time),
-    figure("refused", Some("503s"), |of| of.refused as f64, count),
+    figure("rejected", Some("503s"), |of| of.refused as f64, count),
     figure("lost", Some("lost"), |of| of.lost as f64, count),
     spread(figure(
         "changes",
@@ -54,16 +54,21 @@ pub(super) const FIGURES: [Figure; 15] = [
         |of| f64::from(of.changes),
         count,
     )),
-    figure("starts", Some("pod starts"), |of| of.starts as f64, count),
     figure(
-        "largest",
-        Some("largest"),
+        "pod_starts",
+        Some("pod starts"),
+        |of| of.starts as f64,
+        count,
+    ),
+    figure(
+        "max_replicas",
+        Some("max pods"),
         |of| f64::from(of.largest),
         count,
     ),
     figure("arrivals", None, |of| of.arrivals as f64, count),
-    figure("answered", None, |of| of.answered as f64, count),
-    figure("in_system", None, |of| of.in_system as f64, count),
+    figure("completed", None, |of| of.answered as f64, count),
+    figure("in_flight", None, |of| of.in_system as f64, count),
     figure("seconds", None, |of| of.seconds.len() as f64, count),
 ];
 
@@ -89,11 +94,11 @@ const fn spread(figure: Figure) -> Figure {
     }
 }
 
-/// Mean, least and most over the seeds.
+/// Mean, minimum and maximum over the seeds.
 pub(super) struct Spread {
     pub(super) mean: f64,
-    pub(super) least: f64,
-    pub(super) most: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
 }
 
 impl Spread {
@@ -102,13 +107,13 @@ impl Spread {
         let values = || outcomes.iter().map(figure.of);
         Self {
             mean: values().sum::<f64>() / outcomes.len().max(1) as f64,
-            least: values().fold(f64::INFINITY, f64::min),
-            most: values().fold(f64::NEG_INFINITY, f64::max),
+            min: values().fold(f64::INFINITY, f64::min),
+            max: values().fold(f64::NEG_INFINITY, f64::max),
         }
     }
 }
 
-/// A time as people write it, to three digits.
+/// Formats a time with three digits and a unit.
 pub(super) fn time(seconds: f64) -> String {
     let (scaled, unit) = if seconds >= 1.0 {
         (seconds, "s")

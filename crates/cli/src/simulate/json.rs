@@ -1,4 +1,4 @@
-//! All figures as JSON.
+//! Formats all figures as JSON.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,21 +8,21 @@ use serde::{Serialize, Serializer};
 
 use super::figures::{FIGURES, Figure, Spread};
 use super::request::Request;
-use super::run::Played;
+use super::run::Results;
 
-/// The format's version: fields may be added to it.
+/// The version of the format. New fields do not change it.
 const VERSION: u32 = 1;
 
 pub(super) fn write(
     request: &Request,
-    played: &[Played<'_>],
+    results: &[Results<'_>],
     per_second: bool,
 ) -> io::Result<String> {
     let report = Report {
         version: VERSION,
-        scenarios: played
+        scenarios: results
             .iter()
-            .map(|played| of_scenario(request, played, per_second))
+            .map(|results| scenario_result(request, results, per_second))
             .collect(),
     };
     let mut text = serde_json::to_string(&report)?;
@@ -33,23 +33,23 @@ pub(super) fn write(
 #[derive(Serialize)]
 struct Report<'a> {
     version: u32,
-    scenarios: Vec<OfScenario<'a>>,
+    scenarios: Vec<ScenarioResult<'a>>,
 }
 
 #[derive(Serialize)]
-struct OfScenario<'a> {
+struct ScenarioResult<'a> {
     name: &'a str,
-    /// As a scenario file has it, all keys.
+    /// All keys of the scenario, as in a scenario file.
     scenario: BTreeMap<&'static str, String>,
-    controllers: Vec<OfController<'a>>,
+    controllers: Vec<ControllerResult<'a>>,
 }
 
 #[derive(Serialize)]
-struct OfController<'a> {
+struct ControllerResult<'a> {
     name: &'a str,
     mean: Figures,
-    least: Figures,
-    most: Figures,
+    min: Figures,
+    max: Figures,
     runs: Vec<Run<'a>>,
 }
 
@@ -58,30 +58,30 @@ struct Run<'a> {
     seed: u64,
     #[serde(flatten)]
     figures: Figures,
-    history: Vec<OfChange<'a>>,
+    history: Vec<ChangeResult<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     per_second: Option<PerSecond>,
 }
 
 #[derive(Serialize)]
-struct OfChange<'a> {
+struct ChangeResult<'a> {
     second: usize,
     from: u32,
     to: u32,
     why: &'a str,
 }
 
-/// A list for each thing, as long as the run.
+/// Lists with one element per second of the run.
 #[derive(Serialize)]
 struct PerSecond {
     arrivals: Vec<u32>,
     mean_wait_seconds: Vec<Option<f64>>,
     violated: Vec<bool>,
-    wanted: Vec<u32>,
+    desired: Vec<u32>,
     ready: Vec<u32>,
 }
 
-/// In the order of [`FIGURES`].
+/// Values in the order of [`FIGURES`].
 struct Figures(Vec<f64>);
 
 impl Serialize for Figures {
@@ -94,9 +94,9 @@ impl Serialize for Figures {
 struct Number(f64);
 
 impl Serialize for Number {
-    /// Whole numbers without a point.
+    /// Serializes whole numbers without a fraction.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[expect(clippy::cast_possible_truncation, reason = "checked: it is the same")]
+        #[expect(clippy::cast_possible_truncation, reason = "checked below")]
         let whole = self.0 as i64;
         #[expect(clippy::cast_precision_loss, reason = "this is the check")]
         let same = (whole as f64 - self.0).abs() == 0.0;
@@ -108,17 +108,17 @@ impl Serialize for Number {
     }
 }
 
-fn of_scenario<'a>(
+fn scenario_result<'a>(
     request: &'a Request,
-    played: &'a Played<'_>,
+    results: &'a Results<'_>,
     per_second: bool,
-) -> OfScenario<'a> {
-    let controllers = request.contenders.iter().zip(&played.outcomes);
-    OfScenario {
-        name: &played.scenario.name,
-        scenario: played.scenario.entries(None).into_iter().collect(),
+) -> ScenarioResult<'a> {
+    let controllers = request.candidates.iter().zip(&results.outcomes);
+    ScenarioResult {
+        name: &results.scenario.name,
+        scenario: results.scenario.entries(None).into_iter().collect(),
         controllers: controllers
-            .map(|(contender, outcomes)| {
+            .map(|(candidate, outcomes)| {
                 let spread = |pick: fn(Spread) -> f64| {
                     let all = FIGURES.iter();
                     Figures(
@@ -126,16 +126,16 @@ fn of_scenario<'a>(
                             .collect(),
                     )
                 };
-                OfController {
-                    name: &contender.name,
+                ControllerResult {
+                    name: &candidate.name,
                     mean: spread(|spread| spread.mean),
-                    least: spread(|spread| spread.least),
-                    most: spread(|spread| spread.most),
+                    min: spread(|spread| spread.min),
+                    max: spread(|spread| spread.max),
                     runs: request
                         .seeds
                         .iter()
                         .zip(outcomes)
-                        .map(|(seed, outcome)| of_run(*seed, outcome, per_second))
+                        .map(|(seed, outcome)| run_result(*seed, outcome, per_second))
                         .collect(),
                 }
             })
@@ -143,18 +143,18 @@ fn of_scenario<'a>(
     }
 }
 
-fn of_run(seed: u64, outcome: &Outcome, per_second: bool) -> Run<'_> {
+fn run_result(seed: u64, outcome: &Outcome, per_second: bool) -> Run<'_> {
     let of = |figure: &Figure| (figure.of)(outcome);
     Run {
         seed,
         figures: Figures(FIGURES.iter().map(of).collect()),
-        history: outcome.history.iter().map(of_change).collect(),
-        per_second: per_second.then(|| of_seconds(&outcome.seconds)),
+        history: outcome.history.iter().map(change_result).collect(),
+        per_second: per_second.then(|| per_second_result(&outcome.seconds)),
     }
 }
 
-fn of_change(change: &Change) -> OfChange<'_> {
-    OfChange {
+fn change_result(change: &Change) -> ChangeResult<'_> {
+    ChangeResult {
         second: change.second,
         from: change.from,
         to: change.to,
@@ -162,7 +162,7 @@ fn of_change(change: &Change) -> OfChange<'_> {
     }
 }
 
-fn of_seconds(seconds: &[Second]) -> PerSecond {
+fn per_second_result(seconds: &[Second]) -> PerSecond {
     fn list<T>(seconds: &[Second], of: impl Fn(&Second) -> T) -> Vec<T> {
         seconds.iter().map(of).collect()
     }
@@ -170,7 +170,7 @@ fn of_seconds(seconds: &[Second]) -> PerSecond {
         arrivals: list(seconds, |second| second.arrivals),
         mean_wait_seconds: list(seconds, |second| second.mean_wait),
         violated: list(seconds, |second| second.violated),
-        wanted: list(seconds, |second| second.wanted),
+        desired: list(seconds, |second| second.wanted),
         ready: list(seconds, |second| second.ready),
     }
 }

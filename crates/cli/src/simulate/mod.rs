@@ -1,9 +1,9 @@
-//! `pushscale simulate`: what a PushScaler, or another autoscaler, makes of a load on a simulated cluster.
+//! `pushscale simulate`: simulates PushScalers and other autoscalers under a load on a simulated cluster.
 
 #![expect(clippy::print_stderr, reason = "a command line prints")]
 
+mod candidate;
 mod chart;
-mod contender;
 mod explain;
 mod figures;
 mod json;
@@ -14,29 +14,32 @@ mod run;
 mod seeds;
 mod table;
 
+use std::fs;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use options::SimulateOptions;
 
 use request::Request;
+use run::Results;
 
-/// What was asked for cannot be: mistakes in files or options, or a file that cannot be written.
+/// The exit code for errors in files or options, and for a file that cannot be written.
 const UNUSABLE: u8 = 2;
 
 /// Runs the simulation and prints or writes its results. Exits with 2 if options or files are unusable.
 pub fn run(options: &SimulateOptions) -> ExitCode {
-    let request = match Request::of(options) {
+    let request = match Request::new(options) {
         Ok(request) => request,
         Err(mistakes) => {
             eprintln!("{mistakes}");
             return ExitCode::from(UNUSABLE);
         }
     };
-    let played = run::play(&request);
-    match tell(options, &request, &played) {
+    let results = run::run(&request);
+    match write_results(options, &request, &results) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has seen enough.
+        // The reader of a pipe has closed it.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -45,35 +48,60 @@ pub fn run(options: &SimulateOptions) -> ExitCode {
     }
 }
 
-fn tell(options: &SimulateOptions, request: &Request, played: &[run::Played]) -> io::Result<()> {
-    let (mut said, mut json) = (String::new(), None);
+fn write_results(
+    options: &SimulateOptions,
+    request: &Request,
+    results: &[Results],
+) -> io::Result<()> {
+    let (mut output, mut json) = (String::new(), None);
     if let Some(file) = &options.json {
-        json = Some((file, json::write(request, played, options.per_second)?));
+        json = Some((file, json::write(request, results, options.per_second)?));
     }
     match &json {
-        Some((file, text)) if file.as_os_str() == "-" => said.push_str(text),
+        Some((file, text)) if file.as_os_str() == "-" => output.push_str(text),
         _ => {
-            for (index, played) in played.iter().enumerate() {
+            for (index, results) in results.iter().enumerate() {
                 if index > 0 {
-                    said.push('\n');
+                    output.push('\n');
                 }
-                said.push_str(&table::write(request, played));
+                output.push_str(&table::write(request, results));
                 if options.explain {
-                    said.push_str(&explain::write(request, played));
+                    output.push_str(&explain::write(request, results));
                 }
             }
         }
     }
     if let Some((file, text)) = json.filter(|(file, _)| file.as_os_str() != "-") {
-        outputs::write(file, &text)?;
+        write_file(file, &text)?;
     }
-    if let (Some(file), [only]) = (&options.svg, played) {
-        outputs::write(file, &chart::draw(request, only)?)?;
+    if let (Some(file), [only]) = (&options.svg, results) {
+        write_file(file, &chart::draw(request, only)?)?;
     }
-    if let (Some(file), [only]) = (&options.save, played) {
-        outputs::write(file, &outputs::saved(file, request, only))?;
+    if let (Some(file), [only]) = (&options.save, results) {
+        write_file(file, &saved_scenario(file, request, only))?;
     }
     let mut out = io::stdout().lock();
-    out.write_all(said.as_bytes())?;
+    out.write_all(output.as_bytes())?;
     out.flush()
+}
+
+/// Writes a file. The error names it.
+fn write_file(file: &Path, text: &str) -> io::Result<()> {
+    fs::write(file, text).map_err(|error| {
+        let message = format!("failed to write {}: {error}", file.display());
+        io::Error::other(message)
+    })
+}
+
+/// Formats the scenario with all defaults, so that it can be run again.
+fn saved_scenario(file: &Path, request: &Request, results: &Results<'_>) -> String {
+    let directory = file
+        .parent()
+        .filter(|directory| *directory != Path::new(""))
+        .unwrap_or_else(|| Path::new("."));
+    format!(
+        "# Written by pushscale simulate --save, with all defaults ({}).\n{}",
+        seeds::name(&request.seeds),
+        results.scenario.write(Some(directory))
+    )
 }

@@ -1,4 +1,4 @@
-//! What can be given on the command line.
+//! The command-line options.
 
 use std::path::PathBuf;
 
@@ -6,62 +6,62 @@ use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
 use pushscale_simulator::control::RIVALS;
 use pushscale_simulator::scenario::KEYS;
 
-/// With `--compare` alone.
-const USUAL_RIVALS: &str = "hpa,kpa,oracle";
+/// The value of `--compare` without one.
+const DEFAULT_BASELINES: &str = "hpa,kpa,oracle";
 
-/// Simulates a cluster.
+/// The options of `pushscale simulate`.
 #[derive(Debug, Args)]
 pub struct SimulateOptions {
-    /// Scenario files; each option of the scenario goes before what they say. None is needed if there are options
+    /// Scenario files; options override their values. Optional if options describe the scenario
     #[arg(value_name = "SCENARIO.txt")]
     pub(crate) scenarios: Vec<PathBuf>,
-    /// The PushScaler; without it, one with nothing said but the scenario's target, min and max
+    /// The PushScaler; by default one with the scenario's target, min and max
     #[arg(short = 'f', long = "filename", value_name = "PUSHSCALER.yaml")]
     pub(crate) manifest: Option<PathBuf>,
-    /// Others to compare with, and other PushScalers, after commas
+    /// Autoscalers to compare with: baselines and PushScaler manifests, separated by commas
     #[arg(
         long,
         value_name = "WHO",
         num_args = 0..=1,
-        default_missing_value = USUAL_RIVALS,
-        long_help = rivals_help()
+        default_missing_value = DEFAULT_BASELINES,
+        long_help = baselines_help()
     )]
     pub(crate) compare: Vec<String>,
-    /// Runs with other random numbers: how many, or which: 8, 1,2,3 or 5-8
+    /// Seeds for the random numbers, one run each: a number of seeds (8) or a list (1,2,3 or 5-8)
     #[arg(long, value_name = "SEEDS", default_value = "1")]
     pub(crate) seeds: String,
-    /// One run, with these random numbers
+    /// A single seed
     #[arg(long, value_name = "SEED", conflicts_with = "seeds")]
     pub(crate) seed: Option<u64>,
-    /// Tell each change of size, and why (of the first seed)
+    /// Explain each change of the replica count (first seed only)
     #[arg(long)]
     pub(crate) explain: bool,
-    /// Write all figures as JSON; `-` is the standard output, in place of the table
+    /// Write all figures as JSON; `-` writes to standard output instead of the table
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Into the JSON: every second of every run
+    /// Add every second of every run to the JSON
     #[arg(long, requires = "json")]
     pub(crate) per_second: bool,
-    /// Draw the first seed: load, sizes, waits
+    /// Draw load, replica counts and waits (first seed only)
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) svg: Option<PathBuf>,
-    /// Write the scenario down, with all that was assumed
+    /// Save the scenario with all defaults
     #[arg(long, value_name = "SCENARIO.txt")]
     pub(crate) save: Option<PathBuf>,
-    /// Folders of traces, for those that are not where they are named; PUSHSCALE_TRACES has more
-    #[arg(long, value_name = "FOLDER")]
+    /// Directories to search for traces, in addition to those in PUSHSCALE_TRACES
+    #[arg(long, value_name = "DIR")]
     pub(crate) traces: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) keys: KeyOptions,
 }
 
-/// Values of a scenario's keys, in the order of [`KEYS`]: an option for each.
+/// The values of the scenario's keys, in the order of [`KEYS`]. Each key is an option.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeyOptions(pub(crate) Vec<(&'static str, String)>);
 
 impl Args for KeyOptions {
     fn augment_args(command: Command) -> Command {
-        let heading = "The scenario (docs/SIMULATING.md)";
+        let heading = "Scenario (docs/SIMULATING.md)";
         command.args(KEYS.iter().map(|key| {
             Arg::new(key.name)
                 .long(key.name)
@@ -91,10 +91,10 @@ impl FromArgMatches for KeyOptions {
     }
 }
 
-fn rivals_help() -> String {
-    let rivals = RIVALS.map(|(usage, meaning)| format!("  {usage}: {meaning}"));
+fn baselines_help() -> String {
+    let baselines = RIVALS.map(|(usage, meaning)| format!("  {usage}: {meaning}"));
     format!(
-        "Others to compare with, after commas; alone it means {USUAL_RIVALS}. They are files of other PushScalers, and\n{}",
-        rivals.join("\n")
+        "Autoscalers to compare with, separated by commas; without a value {DEFAULT_BASELINES}. They are PushScaler manifests, or\n{}",
+        baselines.join("\n")
     )
 }

@@ -1,18 +1,16 @@
-//! The files that it writes.
+//! Checks the files that a simulation writes.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use pushscale_simulator::Mistake;
 
 use super::options::SimulateOptions;
-use super::request::{Request, add};
-use super::run::Played;
-use super::seeds;
 
-/// Before anything runs: what cannot be written is known now, and not after minutes.
-pub(super) fn check(options: &SimulateOptions, mistakes: &mut Vec<Mistake>) {
+/// Checks before a run that its files can be written: it may take minutes.
+pub(super) fn check(options: &SimulateOptions) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut add = |option: &str, problem: String| mistakes.push(mistake(option, problem));
     let outputs = [
         ("--json", options.json.as_deref(), false),
         ("--svg", options.svg.as_deref(), true),
@@ -25,24 +23,36 @@ pub(super) fn check(options: &SimulateOptions, mistakes: &mut Vec<Mistake>) {
     let mut written: Vec<&Path> = Vec::new();
     for (option, file, one) in named {
         let name = file.display();
-        let folder = file.parent().filter(|folder| *folder != Path::new(""));
+        let directory = file
+            .parent()
+            .filter(|directory| *directory != Path::new(""));
         if file.is_dir() {
-            add(mistakes, option, format!("{name} is a folder"));
-        } else if folder.is_some_and(|folder| !folder.is_dir()) {
-            add(mistakes, option, format!("{name}: there is no such folder"));
+            add(option, format!("{name} is a directory"));
+        } else if directory.is_some_and(|directory| !directory.is_dir()) {
+            add(option, format!("{name}: the directory does not exist"));
         }
         if written.contains(&file) {
-            add(mistakes, option, format!("{name} is written twice"));
+            add(option, format!("{name} is written twice"));
         }
         if is_read(file, options) {
-            let problem = format!("{name} is read here: it would be lost");
-            add(mistakes, option, problem);
+            add(
+                option,
+                format!("{name} is an input and would be overwritten"),
+            );
         }
         if one && options.scenarios.len() > 1 {
-            let problem = "it is of one scenario, and several are given";
-            add(mistakes, option, problem);
+            add(option, "requires a single scenario".to_owned());
         }
         written.push(file);
+    }
+    mistakes
+}
+
+/// An error in an option or a file.
+pub(super) fn mistake(place: &str, problem: impl Into<String>) -> Mistake {
+    Mistake {
+        place: place.to_owned(),
+        problem: problem.into(),
     }
 }
 
@@ -53,25 +63,4 @@ fn is_read(file: &Path, options: &SimulateOptions) -> bool {
     let read = options.scenarios.iter().chain(&options.manifest);
     read.filter_map(|read| fs::canonicalize(read).ok())
         .any(|read| read == file)
-}
-
-/// The error names the file.
-pub(super) fn write(file: &Path, text: &str) -> io::Result<()> {
-    fs::write(file, text).map_err(|error| {
-        let words = format!("failed to write {}: {error}", file.display());
-        io::Error::other(words)
-    })
-}
-
-/// The scenario as it was run, as a file that can be run again.
-pub(super) fn saved(file: &Path, request: &Request, played: &Played<'_>) -> String {
-    let folder = file
-        .parent()
-        .filter(|folder| *folder != Path::new(""))
-        .unwrap_or_else(|| Path::new("."));
-    format!(
-        "# Written by pushscale simulate --save, with all that was assumed ({}).\n{}",
-        seeds::name(&request.seeds),
-        played.scenario.write(Some(folder))
-    )
 }

@@ -1,4 +1,4 @@
-//! From options and files to what is to be run, or to all mistakes at once.
+//! Builds the simulations from options and files, and reports all errors at once.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,44 +6,46 @@ use std::path::{Path, PathBuf};
 use pushscale_simulator::scenario::{Draft, Scenario};
 use pushscale_simulator::{Mistake, Mistakes};
 
-use super::contender::{self, Contender};
+use super::candidate::{self, Candidate};
 use super::options::SimulateOptions;
-use super::{outputs, seeds};
+use super::outputs::{self, mistake};
+use super::seeds;
 
-/// Folders of traces stand here, as programs stand in `PATH`.
+/// The environment variable with directories of traces, in the format of `PATH`.
 const TRACES: &str = "PUSHSCALE_TRACES";
 
-/// What is to be run: each contender in each scenario with each seed.
+/// The simulations: each candidate in each scenario with each seed.
 pub(super) struct Request {
     pub(super) scenarios: Vec<Scenario>,
-    pub(super) contenders: Vec<Contender>,
+    pub(super) candidates: Vec<Candidate>,
     pub(super) seeds: Vec<u64>,
 }
 
 impl Request {
-    /// What the options ask for.
+    /// Builds the simulations.
     ///
     /// # Errors
-    /// All mistakes in them and in the files that they name.
-    pub(super) fn of(options: &SimulateOptions) -> Result<Self, Mistakes> {
+    ///
+    /// Returns all errors in the options and in the files that they name.
+    pub(super) fn new(options: &SimulateOptions) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
         let seeds = match options.seed {
             Some(seed) => vec![seed],
             None => seeds::parse(&options.seeds).unwrap_or_else(|problem| {
-                add(&mut mistakes, "--seeds", problem);
+                mistakes.push(mistake("--seeds", problem));
                 Vec::new()
             }),
         };
-        let contenders = contenders(options, &mut mistakes);
-        let ours = contenders.first();
+        let candidates = candidates(options, &mut mistakes);
+        let ours = candidates.first();
         let drafts = drafts(options, ours, &mut mistakes);
-        let folders = folders(options);
+        let directories = trace_directories(options);
         let mut scenarios = Vec::new();
         for draft in drafts {
-            match draft.finish(&folders) {
+            match draft.finish(&directories) {
                 Ok(scenario) => scenarios.push(scenario),
                 Err(more) => {
-                    // What is wrong in an option is wrong in every scenario: said once.
+                    // An error in an option occurs in every scenario, and is reported once.
                     for mistake in more.0 {
                         if !mistakes.contains(&mistake) {
                             mistakes.push(mistake);
@@ -52,19 +54,19 @@ impl Request {
                 }
             }
         }
-        for contender in &contenders {
-            let refused = scenarios
+        for candidate in &candidates {
+            let rejected = scenarios
                 .iter()
-                .find_map(|scenario| contender.controller(scenario).err());
-            if let Some(problem) = refused {
-                add(&mut mistakes, &contender.name, problem);
+                .find_map(|scenario| candidate.controller(scenario).err());
+            if let Some(problem) = rejected {
+                mistakes.push(mistake(&candidate.name, problem));
             }
         }
-        outputs::check(options, &mut mistakes);
+        mistakes.extend(outputs::check(options));
         if mistakes.is_empty() {
             Ok(Self {
                 scenarios,
-                contenders,
+                candidates,
                 seeds,
             })
         } else {
@@ -73,54 +75,44 @@ impl Request {
     }
 }
 
-pub(super) fn add(mistakes: &mut Vec<Mistake>, place: &str, problem: impl Into<String>) {
-    mistakes.push(Mistake {
-        place: place.to_owned(),
-        problem: problem.into(),
-    });
-}
-
-/// Ours first, unless it is no PushScaler.
-fn contenders(options: &SimulateOptions, mistakes: &mut Vec<Mistake>) -> Vec<Contender> {
-    let mut contenders: Vec<Contender> = Vec::new();
+/// Returns the PushScaler first, unless it is invalid, and then those to compare with.
+fn candidates(options: &SimulateOptions, mistakes: &mut Vec<Mistake>) -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> = Vec::new();
     match options.manifest.as_deref().map(named_manifest) {
-        None => contenders.push(Contender::plain()),
-        Some(Ok(contender)) => contenders.push(contender),
+        None => candidates.push(Candidate::plain()),
+        Some(Ok(candidate)) => candidates.push(candidate),
         Some(Err(mistake)) => mistakes.push(mistake),
     }
     for word in options
         .compare
         .iter()
-        .flat_map(|text| contender::words(text))
+        .flat_map(|text| candidate::split(text))
     {
-        match Contender::of_word(&word) {
-            Ok(contender) if contenders.iter().any(|known| known.name == contender.name) => {
-                add(mistakes, "--compare", format!("{word} is given twice"));
+        match Candidate::parse(&word) {
+            Ok(candidate) if candidates.iter().any(|known| known.name == candidate.name) => {
+                mistakes.push(mistake("--compare", format!("{word} occurs twice")));
             }
-            Ok(contender) => contenders.push(contender),
-            Err(problem) if contender::names_file(&word) => add(mistakes, &word, problem),
-            Err(problem) => add(mistakes, "--compare", problem),
+            Ok(candidate) => candidates.push(candidate),
+            Err(problem) if candidate::is_file(&word) => mistakes.push(mistake(&word, problem)),
+            Err(problem) => mistakes.push(mistake("--compare", problem)),
         }
     }
-    contenders
+    candidates
 }
 
-fn named_manifest(file: &Path) -> Result<Contender, Mistake> {
-    Contender::of_manifest(file).map_err(|problem| Mistake {
-        place: file.display().to_string(),
-        problem,
-    })
+fn named_manifest(file: &Path) -> Result<Candidate, Mistake> {
+    Candidate::from_manifest(file).map_err(|problem| mistake(&file.display().to_string(), problem))
 }
 
-/// A draft for each scenario file, or one if there is none.
+/// Returns a draft for each scenario file, or one without a file.
 fn drafts(
     options: &SimulateOptions,
-    ours: Option<&Contender>,
+    ours: Option<&Candidate>,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Draft> {
     let given = |key: &str| options.keys.0.iter().any(|(given, _)| *given == key);
     if given("load") && given("trace") {
-        add(mistakes, "--load, --trace", "a load or a trace, not both");
+        mistakes.push(mistake("--load, --trace", "mutually exclusive"));
     }
     let files: Vec<Option<&PathBuf>> = match options.scenarios.as_slice() {
         [] => vec![None],
@@ -144,8 +136,8 @@ fn drafts(
     files.iter().map(draft).collect()
 }
 
-fn folders(options: &SimulateOptions) -> Vec<PathBuf> {
+fn trace_directories(options: &SimulateOptions) -> Vec<PathBuf> {
     let more = env::var_os(TRACES).unwrap_or_default();
-    let more = env::split_paths(&more).filter(|folder| !folder.as_os_str().is_empty());
+    let more = env::split_paths(&more).filter(|directory| !directory.as_os_str().is_empty());
     options.traces.iter().cloned().chain(more).collect()
 }

@@ -1,4 +1,4 @@
-//! All runs, on all cores, with a word now and then to whoever waits.
+//! Runs all simulations on all cores and prints their progress.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,32 +10,33 @@ use pushscale_simulator::scenario::Scenario;
 
 use super::request::Request;
 
-/// What takes no longer needs no word.
-const SHORT: Duration = Duration::from_secs(2);
+/// No progress is printed for a shorter run.
+const QUIET: Duration = Duration::from_secs(2);
 
-/// A line so often, where a line cannot be written over.
-const LINE_EVERY: Duration = Duration::from_secs(30);
+/// The interval of progress lines if the output is not a terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What became of a scenario.
-pub(super) struct Played<'a> {
+/// The results of one scenario.
+pub(super) struct Results<'a> {
     pub(super) scenario: &'a Scenario,
-    /// By contender, then by seed, in the order of the request.
+    /// The outcomes by candidate, then by seed, in the order of the request.
     pub(super) outcomes: Vec<Vec<Outcome>>,
 }
 
-pub(super) fn play(request: &Request) -> Vec<Played<'_>> {
-    let (contenders, seeds) = (request.contenders.len(), request.seeds.len());
-    let each = contenders * seeds;
+/// Runs all simulations.
+pub(super) fn run(request: &Request) -> Vec<Results<'_>> {
+    let (candidates, seeds) = (request.candidates.len(), request.seeds.len());
+    let each = candidates * seeds;
     let done = AtomicUsize::new(0);
     let work = |job: usize| {
         let scenario = &request.scenarios[job / each];
-        let contender = &request.contenders[job % each / seeds];
+        let candidate = &request.candidates[job % each / seeds];
         let seed = request.seeds[job % seeds];
         let watch = |seconds: usize| {
             done.fetch_add(seconds, Ordering::Relaxed);
         };
-        // Refused ones were told of before anything ran.
-        contender
+        // Invalid ones were reported before any run.
+        candidate
             .controller(scenario)
             .map(|mut controller| {
                 simulate_watched(&scenario.world, controller.as_mut(), seed, &watch)
@@ -46,24 +47,24 @@ pub(super) fn play(request: &Request) -> Vec<Played<'_>> {
     let all: usize = request.scenarios.iter().map(seconds).sum::<usize>() * each;
     let mut progress = Progress::new(all);
     let outcomes = in_parallel(request.scenarios.len() * each, &work, &mut || {
-        progress.say(done.load(Ordering::Relaxed));
+        progress.print(done.load(Ordering::Relaxed));
     });
     progress.end();
     let mut outcomes = outcomes.into_iter().flatten();
-    let played = request.scenarios.iter().map(|scenario| Played {
+    let results = request.scenarios.iter().map(|scenario| Results {
         scenario,
-        outcomes: (0..contenders)
+        outcomes: (0..candidates)
             .map(|_| outcomes.by_ref().take(seeds).collect())
             .collect(),
     });
-    played.collect()
+    results.collect()
 }
 
-/// Says how far it is.
+/// Prints the progress.
 struct Progress {
     all: usize,
     began: Instant,
-    said: Option<Instant>,
+    printed: Option<Instant>,
     terminal: bool,
 }
 
@@ -72,27 +73,27 @@ impl Progress {
         Self {
             all,
             began: Instant::now(),
-            said: None,
+            printed: None,
             terminal: io::stderr().is_terminal(),
         }
     }
 
-    fn say(&mut self, done: usize) {
+    fn print(&mut self, done: usize) {
         let percent = 100 * done / self.all.max(1);
-        let since = self.said.unwrap_or(self.began).elapsed();
-        if self.terminal && self.began.elapsed() > SHORT {
-            eprint!("\rsimulated {percent} %");
-            // A word that does not get out is not missed.
+        let since = self.printed.unwrap_or(self.began).elapsed();
+        if self.terminal && self.began.elapsed() > QUIET {
+            eprint!("\rsimulated {percent}%");
+            // Progress may be lost.
             io::stderr().flush().unwrap_or_default();
-            self.said = Some(Instant::now());
-        } else if !self.terminal && since > LINE_EVERY {
-            eprintln!("simulated {percent} %");
-            self.said = Some(Instant::now());
+            self.printed = Some(Instant::now());
+        } else if !self.terminal && since > LINE_INTERVAL {
+            eprintln!("simulated {percent}%");
+            self.printed = Some(Instant::now());
         }
     }
 
     fn end(&self) {
-        if self.terminal && self.said.is_some() {
+        if self.terminal && self.printed.is_some() {
             eprint!("\r               \r");
         }
     }

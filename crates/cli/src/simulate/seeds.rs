@@ -1,14 +1,15 @@
-//! Which random numbers.
+//! Parses and prints seeds.
 
-/// So many runs of one scenario tell all that runs can tell.
+/// The maximum number of runs of one scenario; more give no new information.
 const MOST: usize = 1000;
 
-const EXPECTED: &str = "it must be how many (8), or which (1,2,3 or 5-8), at most 1000";
+const EXPECTED: &str = "expected a number of seeds (8) or a list (1,2,3 or 5-8), at most 1000";
 
-/// `8`: those from 1 to 8; `1,2,3` and `5-8`: these.
+/// Parses a number of seeds (`8` means 1 to 8) or a list (`1,2,3`, `5-8`).
 ///
 /// # Errors
-/// What it must be.
+///
+/// Returns what is expected.
 pub(super) fn parse(text: &str) -> Result<Vec<u64>, String> {
     let wrong = || format!("{text:?}: {EXPECTED}");
     if let Ok(count) = text.trim().parse::<u64>() {
@@ -29,7 +30,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<u64>, String> {
     sorted.sort_unstable();
     sorted.dedup();
     if sorted.len() < seeds.len() {
-        return Err(format!("{text:?}: a seed is given twice"));
+        return Err(format!("{text:?}: a seed occurs twice"));
     }
     if seeds.len() > MOST {
         return Err(wrong());
@@ -37,7 +38,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<u64>, String> {
     Ok(seeds)
 }
 
-/// For the reader.
+/// Formats seeds for output.
 pub(super) fn name(seeds: &[u64]) -> String {
     match seeds {
         [only] => format!("seed {only}"),
@@ -45,8 +46,8 @@ pub(super) fn name(seeds: &[u64]) -> String {
             format!("seeds {first} to {last}")
         }
         several => {
-            let words: Vec<String> = several.iter().map(ToString::to_string).collect();
-            format!("seeds {}", words.join(", "))
+            let numbers: Vec<String> = several.iter().map(ToString::to_string).collect();
+            format!("seeds {}", numbers.join(", "))
         }
     }
 }
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_have_a_name() {
+    fn seeds_are_formatted_as_a_range_or_a_list() {
         assert_eq!(name(&[4]), "seed 4");
         assert_eq!(name(&[4, 5, 6]), "seeds 4 to 6");
         assert_eq!(name(&[6, 4, 5]), "seeds 6, 4, 5");

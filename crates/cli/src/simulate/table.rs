@@ -1,22 +1,22 @@
-//! The table: a line for each contender.
+//! Formats the results as a table with a line for each candidate.
 
 use std::fmt::Write as _;
 
 use super::figures::{FIGURES, Spread};
 use super::request::Request;
-use super::run::Played;
+use super::run::Results;
 use super::seeds;
 
-pub(super) fn write(request: &Request, played: &Played<'_>) -> String {
-    let mut text = head(request, played);
+pub(super) fn write(request: &Request, results: &Results<'_>) -> String {
+    let mut text = head(request, results);
     let shown = || FIGURES.iter().filter(|figure| figure.head.is_some());
     let mut lines = vec![
         std::iter::once("controller".to_owned())
             .chain(shown().filter_map(|figure| figure.head.map(str::to_owned)))
             .collect::<Vec<_>>(),
     ];
-    for (contender, outcomes) in request.contenders.iter().zip(&played.outcomes) {
-        let mut cells = vec![contender.name.clone()];
+    for (candidate, outcomes) in request.candidates.iter().zip(&results.outcomes) {
+        let mut cells = vec![candidate.name.clone()];
         cells.extend(shown().map(|figure| {
             let spread = Spread::of(figure, outcomes);
             let show = figure.show;
@@ -24,7 +24,7 @@ pub(super) fn write(request: &Request, played: &Played<'_>) -> String {
             if outcomes.len() < 2 || !figure.spread {
                 return mean;
             }
-            format!("{mean} ({}…{})", show(spread.least), show(spread.most))
+            format!("{mean} ({}…{})", show(spread.min), show(spread.max))
         }));
         lines.push(cells);
     }
@@ -50,18 +50,18 @@ pub(super) fn write(request: &Request, played: &Played<'_>) -> String {
     text
 }
 
-/// What was run, and what was assumed.
-fn head(request: &Request, played: &Played<'_>) -> String {
-    let scenario = played.scenario;
+/// Formats the scenario and the defaults that were used.
+fn head(request: &Request, results: &Results<'_>) -> String {
+    let scenario = results.scenario;
     let mut text = String::new();
-    let mut line = |words: String| {
-        text.push_str(&words);
+    let mut line = |line: String| {
+        text.push_str(&line);
         text.push('\n');
     };
     line(scenario.name.clone());
     let seconds = scenario.world.traffic.seconds();
     let spread = if request.seeds.len() > 1 {
-        ": mean (least…most)"
+        ": mean (min…max)"
     } else {
         ""
     };
@@ -76,16 +76,16 @@ fn head(request: &Request, played: &Played<'_>) -> String {
         for (key, value) in &entries {
             if scenario.assumed.contains(key) {
                 let comma = if assumed.is_empty() { "" } else { ", " };
-                // Writing to a text cannot fail.
+                // Writing to a String cannot fail.
                 write!(assumed, "{comma}{key} {value}").unwrap_or_default();
             }
         }
-        line(format!("not given, so assumed: {assumed}"));
+        line(format!("defaults: {assumed}"));
     }
     for note in request
-        .contenders
+        .candidates
         .iter()
-        .flat_map(|contender| contender.notes(scenario))
+        .flat_map(|candidate| candidate.notes(scenario))
     {
         line(note);
     }

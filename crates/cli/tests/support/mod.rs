@@ -1,28 +1,28 @@
-//! The command, called as a person calls it.
+//! Runs the command.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What it said.
-pub(crate) struct Said {
+/// The result of a command.
+pub(crate) struct CommandOutput {
     arguments: String,
     code: Option<i32>,
     out: String,
     error: String,
 }
 
-/// Runs `pushscale` in a folder.
-pub(crate) fn pushscale(arguments: &[&str], folder: &Path) -> Said {
+/// Runs `pushscale` in a directory.
+pub(crate) fn pushscale(arguments: &[&str], directory: &Path) -> CommandOutput {
     let output = Command::new(env!("CARGO_BIN_EXE_pushscale"))
         .args(arguments)
-        .current_dir(folder)
+        .current_dir(directory)
         .env_remove("PUSHSCALE_TRACES")
         .output()
         .unwrap();
-    Said {
+    CommandOutput {
         arguments: arguments.join(" "),
         code: output.status.code(),
         out: String::from_utf8(output.stdout).unwrap(),
@@ -30,8 +30,8 @@ pub(crate) fn pushscale(arguments: &[&str], folder: &Path) -> Said {
     }
 }
 
-impl Said {
-    /// Its standard output.
+impl CommandOutput {
+    /// Asserts success and returns the standard output.
     pub(crate) fn succeeded(self) -> String {
         let Self {
             arguments, error, ..
@@ -41,24 +41,24 @@ impl Said {
         self.out
     }
 
-    /// What it said of why not.
-    pub(crate) fn refused(self) -> String {
+    /// Asserts exit code 2 and returns the standard error.
+    pub(crate) fn rejected(self) -> String {
         assert_eq!(self.code, Some(2), "{}: {}", self.arguments, self.error);
         assert_eq!(self.out, "", "{}", self.arguments);
         self.error
     }
 }
 
-/// An empty folder of this name for this test.
-pub(crate) fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+/// Creates a directory for a test.
+pub(crate) fn directory(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("simulate")
         .join(name);
-    fs::create_dir_all(&folder).unwrap();
-    folder
+    fs::create_dir_all(&directory).unwrap();
+    directory
 }
 
-/// The tags of a text that must be XML: each is closed in its turn, each attribute quoted, each `&` begins a name.
+/// Returns the tags of a text, which must be XML: tags are nested, attributes quoted, `&` only in references.
 pub(crate) fn tags(text: &str) -> Vec<String> {
     let (mut open, mut seen) = (Vec::new(), Vec::new());
     let mut rest = text.trim();
@@ -93,21 +93,21 @@ pub(crate) fn tags(text: &str) -> Vec<String> {
     }
     assert!(
         open.is_empty() && rest.is_empty(),
-        "{open:?} stay open; {rest}"
+        "{open:?} are not closed; {rest}"
     );
     seen
 }
 
 fn is_text(words: &str) {
     assert!(!words.contains('>'), "{words}");
-    for behind in words.split('&').skip(1) {
-        let name = behind.split(';').next().unwrap();
+    for reference in words.split('&').skip(1) {
+        let name = reference.split(';').next().unwrap();
         let known = ["lt", "gt", "amp", "quot", "apos"].contains(&name) || name.starts_with('#');
-        assert!(known && behind.contains(';'), "&{behind:.10}");
+        assert!(known && reference.contains(';'), "&{reference:.10}");
     }
 }
 
-/// A command's words, as a shell takes them: single quotes hold words together.
+/// Splits a command into words like a shell, with single quotes.
 pub(crate) fn words(command: &str) -> Vec<String> {
     let quoted = command.split('\'').enumerate();
     let mut words = Vec::new();

@@ -1,10 +1,11 @@
-//! What the aggregator takes for its cluster.
+//! The backend that the demo gives the aggregator in place of a cluster.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use pushscale_aggregator::{
     Backend, Event, MarkResult, PodRef, PushSecurity, Report, Scale, ScaleError, ScaleTarget,
     ScalerFacts, ScalerKey, TargetRef, WatchId, Written,
@@ -13,26 +14,26 @@ use pushscale_api::Schedules;
 use pushscale_decision::{Algorithm, Behavior, Bounds, Conditions, Latency, Policy, TargetLatency};
 use tokio::sync::{mpsc, watch};
 
-/// The namespace that the demo's pods say they are in.
+/// The namespace of the demo's pods.
 pub(crate) const NAMESPACE: &str = "demo";
 
-/// How long the size outlives the load that asked for it; five minutes would be too long to watch.
+/// The stabilization window for scaling down; the default of five minutes would be too long to watch.
 const DOWN_WINDOW: Duration = Duration::from_secs(15);
 
-/// The demo's scale target and what was written to it.
-pub(crate) struct DemoWorld {
+/// The demo's scale target and its channels.
+pub(crate) struct DemoBackend {
     target: Arc<Processes>,
     event_sender: mpsc::Sender<mpsc::Sender<Event>>,
     reports: mpsc::Sender<Report>,
 }
 
-/// What the aggregator tells the demo.
-pub(crate) struct Facts {
+/// What the demo receives from the aggregator.
+pub(crate) struct AggregatorOutput {
     started: mpsc::Receiver<mpsc::Sender<Event>>,
     reports: mpsc::Receiver<Report>,
 }
 
-/// A size that was written, and when.
+/// A replica count that was written, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Write {
     pub(crate) at: Instant,
@@ -40,17 +41,17 @@ pub(crate) struct Write {
     pub(crate) to: u32,
 }
 
-/// How many servers are wanted, and which go first if that is fewer than before.
+/// The desired servers: how many, and which stop first if there are more.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct Desired {
     pub(crate) servers: u32,
-    pub(crate) first: Vec<String>,
+    pub(crate) stop_first: Vec<String>,
 }
 
-/// Writing a size tells the fleet how many servers are wanted.
+/// The scale target: a write changes the number of desired servers.
 struct Processes {
-    wanted: watch::Sender<Wanted>,
-    first: Mutex<Vec<String>>,
+    desired: watch::Sender<Desired>,
+    stop_first: Mutex<Vec<String>>,
     writes: Mutex<Vec<Write>>,
 }
 
@@ -62,12 +63,10 @@ impl ScaleTarget for Processes {
         to: u32,
     ) -> BoxFuture<'a, Result<Written, ScaleError>> {
         let at = Instant::now();
-        let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        writes.push(Write { at, from, to });
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        self.wanted.send_replace(Wanted {
+        self.writes.lock().push(Write { at, from, to });
+        self.desired.send_replace(Desired {
             servers: to,
-            first: std::mem::take(&mut first),
+            stop_first: std::mem::take(&mut self.stop_first.lock()),
         });
         Box::pin(std::future::ready(Ok(Written::Done(scale(to)))))
     }
@@ -77,8 +76,7 @@ impl ScaleTarget for Processes {
         _: &'a TargetRef,
         pods: &'a [PodRef],
     ) -> BoxFuture<'a, MarkResult> {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        *first = pods.iter().map(|pod| pod.name.clone()).collect();
+        *self.stop_first.lock() = pods.iter().map(|pod| pod.name.clone()).collect();
         let marked = MarkResult {
             updated: pods.len(),
             ..MarkResult::default()
@@ -87,28 +85,28 @@ impl ScaleTarget for Processes {
     }
 }
 
-impl DemoWorld {
-    pub(crate) fn new() -> (Self, Facts) {
-        let (wanted, _) = watch::channel(Wanted {
+impl DemoBackend {
+    pub(crate) fn new() -> (Self, AggregatorOutput) {
+        let (desired, _) = watch::channel(Desired {
             servers: 1,
-            first: Vec::new(),
+            stop_first: Vec::new(),
         });
         let (event_sender, started) = mpsc::channel(1);
-        let (reports, told) = mpsc::channel(64);
-        let world = Self {
+        let (reports, received) = mpsc::channel(64);
+        let backend = Self {
             target: Arc::new(Processes {
-                wanted,
-                first: Mutex::default(),
+                desired,
+                stop_first: Mutex::default(),
                 writes: Mutex::default(),
             }),
             event_sender,
             reports,
         };
-        let facts = Facts {
+        let output = AggregatorOutput {
             started,
-            reports: told,
+            reports: received,
         };
-        (world, facts)
+        (backend, output)
     }
 
     pub(crate) fn backend(&self) -> Backend {
@@ -120,32 +118,31 @@ impl DemoWorld {
         }
     }
 
-    /// How many servers are wanted.
-    pub(crate) fn wanted(&self) -> watch::Receiver<Wanted> {
-        self.target.wanted.subscribe()
+    /// Returns the desired servers.
+    pub(crate) fn desired(&self) -> watch::Receiver<Desired> {
+        self.target.desired.subscribe()
     }
 
-    /// All sizes that were written.
+    /// Returns all writes of the replica count.
     pub(crate) fn writes(&self) -> Vec<Write> {
-        let writes = self.target.writes.lock();
-        writes.unwrap_or_else(PoisonError::into_inner).clone()
+        self.target.writes.lock().clone()
     }
 }
 
-impl Facts {
-    /// The way to the control loop, once it runs.
+impl AggregatorOutput {
+    /// Waits for the control loop and returns the channel of its events.
     pub(crate) async fn events(&mut self) -> Option<mpsc::Sender<Event>> {
         self.started.recv().await
     }
 
-    /// The next thing that the loop tells, if there is one already.
+    /// Returns the next report of the control loop, if there is one.
     pub(crate) fn next_report(&mut self) -> Option<Report> {
         self.reports.try_recv().ok()
     }
 }
 
-/// Tells the loop of the one scaler that there is.
-pub(crate) async fn introduce(events: &mpsc::Sender<Event>, max: u32, target_ms: u32) {
+/// Sends the demo's only PushScaler to the control loop.
+pub(crate) async fn apply_scaler(events: &mpsc::Sender<Event>, max: u32, target_ms: u32) {
     let Some(policy) = policy(max, target_ms) else {
         return;
     };
@@ -187,7 +184,7 @@ pub(crate) async fn introduce(events: &mpsc::Sender<Event>, max: u32, target_ms:
     }
 }
 
-/// The one watch that there is.
+/// Returns the id of the demo's only watch.
 pub(crate) fn watch_id() -> WatchId {
     WatchId {
         scaler: ScalerKey {

@@ -1,4 +1,4 @@
-//! Who is to set the size: a PushScaler, or what it is compared with.
+//! The autoscalers to simulate: PushScalers, and baselines to compare with.
 
 use std::fs;
 use std::path::Path;
@@ -11,21 +11,22 @@ use pushscale_simulator::scenario::Scenario;
 
 use crate::manifest;
 
-/// Who is to set the size.
-pub(super) struct Contender {
-    /// For the reader.
+/// An autoscaler to simulate.
+pub(super) struct Candidate {
+    /// The name to print.
     pub(super) name: String,
     kind: Kind,
 }
 
 enum Kind {
-    /// A PushScaler with nothing said but what the scenario asks for.
+    /// A PushScaler with the scenario's target, minimum and maximum, and defaults for everything else.
     Plain,
     Manifest(Box<PushScalerSpec>),
     Rival(Rival),
 }
 
-impl Contender {
+impl Candidate {
+    /// Returns the PushScaler with defaults.
     pub(super) fn plain() -> Self {
         Self {
             name: "pushscale".to_owned(),
@@ -33,11 +34,12 @@ impl Contender {
         }
     }
 
-    /// A PushScaler from a file.
+    /// Reads a PushScaler from a file.
     ///
     /// # Errors
-    /// What kubectl would say of it.
-    pub(super) fn of_manifest(file: &Path) -> Result<Self, String> {
+    ///
+    /// Fails if the file cannot be read, or with the error of `kubectl apply`.
+    pub(super) fn from_manifest(file: &Path) -> Result<Self, String> {
         let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
         let scaler = manifest::read(&text).map_err(|error| chain(&error).to_string())?;
         Ok(Self {
@@ -46,21 +48,20 @@ impl Contender {
         })
     }
 
-    /// By the word that stands in `--compare`.
+    /// Parses an item of `--compare`.
     ///
     /// # Errors
-    /// It is neither a rival nor a PushScaler.
-    pub(super) fn of_word(word: &str) -> Result<Self, String> {
+    ///
+    /// Fails if it is neither a baseline nor a file with a PushScaler.
+    pub(super) fn parse(word: &str) -> Result<Self, String> {
         let file = Path::new(word);
-        if names_file(word) {
-            let looks_otherwise = file
+        if is_file(word) {
+            let is_scenario = file
                 .extension()
                 .is_some_and(|extension| extension == "txt" || extension == "csv");
-            return Self::of_manifest(file).map_err(|problem| {
-                if looks_otherwise {
-                    format!(
-                        "{problem}\n(a scenario stands before --compare, or behind --compare=hpa)"
-                    )
+            return Self::from_manifest(file).map_err(|problem| {
+                if is_scenario {
+                    format!("{problem}\n(give scenarios before --compare, or after --compare=hpa)")
                 } else {
                     problem
                 }
@@ -75,7 +76,7 @@ impl Contender {
         })
     }
 
-    /// What it asks for, if it is a PushScaler with a file.
+    /// Returns the policy of a PushScaler from a file.
     fn policy(&self) -> Option<Policy> {
         match &self.kind {
             Kind::Manifest(spec) => policy_of(spec).ok(),
@@ -83,7 +84,7 @@ impl Contender {
         }
     }
 
-    /// The scenario's keys that it answers, for those who do not.
+    /// Returns the scenario's keys that a PushScaler from a file determines.
     pub(super) fn keys(&self) -> Vec<(&'static str, String)> {
         let Some(policy) = self.policy() else {
             return Vec::new();
@@ -101,42 +102,43 @@ impl Contender {
         keys
     }
 
-    /// A new one for a run.
+    /// Creates a controller for a run.
     ///
     /// # Errors
-    /// It cannot be simulated in this scenario.
+    ///
+    /// Fails if it cannot be simulated in this scenario.
     pub(super) fn controller(&self, scenario: &Scenario) -> Result<Box<dyn Controller>, String> {
         match &self.kind {
             Kind::Rival(rival) => Ok(rival.controller(&scenario.world)),
             Kind::Plain => PushScaling::of_world(&scenario.world)
                 .map(|scaling| -> Box<dyn Controller> { Box::new(scaling) })
-                .ok_or_else(|| "no PushScaler may have such a target".to_owned()),
+                .ok_or_else(|| "invalid target for a PushScaler".to_owned()),
             Kind::Manifest(spec) => PushScaling::of_spec(spec, scenario.start)
                 .map(|scaling| -> Box<dyn Controller> { Box::new(scaling) })
                 .map_err(|error| error.to_string()),
         }
     }
 
-    /// What a reader of its figures has to know.
+    /// Returns what a reader of the results needs to know.
     pub(super) fn notes(&self, scenario: &Scenario) -> Vec<String> {
         let Some(policy) = self.policy() else {
             return Vec::new();
         };
         let name = &self.name;
         let mut notes = Vec::new();
-        let judged = scenario.world.goal.target;
-        if let Some(asked) = strictest(&policy)
-            && (asked - judged).abs() > 1e-9
+        let expected = scenario.world.goal.target;
+        if let Some(own) = strictest(&policy)
+            && (own - expected).abs() > 1e-9
         {
             notes.push(format!(
-                "{name} asks for {}; violations are counted against the scenario's target, {}",
-                super::figures::time(asked),
-                super::figures::time(judged)
+                "{name} has the target {}; violations are counted against the scenario's target, {}",
+                super::figures::time(own),
+                super::figures::time(expected)
             ));
         }
         if policy.mode != Mode::Apply {
             notes.push(format!(
-                "{name} has mode {:?}: it changes no size, here neither",
+                "{name} has mode {:?}: it does not scale",
                 policy.mode
             ));
         }
@@ -144,46 +146,46 @@ impl Contender {
     }
 }
 
-/// The shortest wait that it asks for, in seconds.
+/// Returns the lowest target, in seconds.
 fn strictest(policy: &Policy) -> Option<f64> {
     let targets = policy.metrics.iter().map(|metric| metric.target.latency());
     targets.min().map(|target| target.as_secs_f64())
 }
 
-/// Whether a word of `--compare` is meant to be a file.
-pub(super) fn names_file(word: &str) -> bool {
+/// Whether an item of `--compare` is a file.
+pub(super) fn is_file(word: &str) -> bool {
     !Rival::is_meant(word) && (word.contains(['.', '/']) || Path::new(word).exists())
 }
 
-/// The words between commas; a comma between the settings of one (`hpa:scrape=5,window=20`) divides nothing.
-pub(super) fn words(text: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
+/// Splits `--compare` at its commas, except those between the settings of one baseline (`hpa:scrape=5,window=20`).
+pub(super) fn split(text: &str) -> Vec<String> {
+    let mut items: Vec<String> = Vec::new();
     for part in text
         .split(',')
         .map(str::trim)
         .filter(|part| !part.is_empty())
     {
-        match words.last_mut() {
+        match items.last_mut() {
             Some(before)
                 if part.contains('=') && before.contains(':') && !Rival::is_meant(part) =>
             {
                 before.push(',');
                 before.push_str(part);
             }
-            _ => words.push(part.to_owned()),
+            _ => items.push(part.to_owned()),
         }
     }
-    words
+    items
 }
 
 #[cfg(test)]
 mod tests {
-    use super::words;
+    use super::split;
 
     #[test]
-    fn a_comma_between_settings_divides_nothing() {
+    fn a_comma_between_settings_does_not_split() {
         assert_eq!(
-            words("hpa:scrape=5,window=20,kpa:delay=180, other.yaml,,oracle"),
+            split("hpa:scrape=5,window=20,kpa:delay=180, other.yaml,,oracle"),
             [
                 "hpa:scrape=5,window=20",
                 "kpa:delay=180",
