@@ -71,8 +71,8 @@ pub fn ask_for_trust(cluster: &TestCluster) {
             "set",
             "env",
             "deployment/pushscale-aggregator",
-            "PUSHSCALE_AGGREGATOR_TLS=self-signed",
-            "PUSHSCALE_AGGREGATOR_OWN_NAMESPACE=pushscale",
+            "PUSHSCALE_AGGREGATOR_TLS_MODE=self-signed",
+            "PUSHSCALE_AGGREGATOR_POD_NAMESPACE=pushscale",
             "PUSHSCALE_AGGREGATOR_AUTH=token",
         ][..],
         &[

@@ -47,7 +47,7 @@ impl Injector {
         let pairs = [
             ("PUSHSCALE_INJECTOR_LISTEN", "127.0.0.1:0"),
             ("PUSHSCALE_INJECTOR_ADMIN_LISTEN", "127.0.0.1:0"),
-            ("PUSHSCALE_INJECTOR_TLS_FOLDER", folder.to_str().unwrap()),
+            ("PUSHSCALE_INJECTOR_TLS_DIR", folder.to_str().unwrap()),
             ("PUSHSCALE_INJECTOR_NATIVE_SIDECAR", "true"),
         ];
         let settings = Settings::from_pairs(PREFIX, pairs).unwrap();

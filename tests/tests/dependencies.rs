@@ -84,6 +84,21 @@ fn the_aggregator_does_not_know_torchserve() {
 }
 
 #[test]
+fn certificates_depend_on_neither_decision_nor_aggregator() {
+    let all = built_from("pushscale-certificates", "normal,build");
+    for forbidden in [
+        "pushscale-aggregator",
+        "pushscale-api",
+        "pushscale-decision",
+    ] {
+        assert!(
+            !all.contains(forbidden),
+            "certificates is built from {forbidden}"
+        );
+    }
+}
+
+#[test]
 fn the_simulator_is_pure_and_independent_of_the_testkit() {
     let all = built_from("pushscale-simulator", "normal,build");
     for forbidden in [

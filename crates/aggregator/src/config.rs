@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 
+use pushscale_certificates::CertificateSettings;
 use pushscale_daemon::config::{ConfigError, Settings};
 use pushscale_daemon::logging::LogFilter;
 use pushscale_protocol::{AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT};
-
-use crate::certificates::CertificateSettings;
 
 /// The prefix of the aggregator's environment variables.
 pub const PREFIX: &str = "PUSHSCALE_AGGREGATOR";

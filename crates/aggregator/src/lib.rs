@@ -1,7 +1,6 @@
 //! Receives readings, decides on replica counts, writes them and explains them.
 
 mod auth;
-mod certificates;
 mod check;
 mod config;
 mod control_loop;
@@ -24,7 +23,6 @@ mod view;
 mod watch;
 
 pub use auth::{KubeTokenReviewer, PodIdentity, ReviewError, TokenReviewer};
-pub use certificates::{CertificateSettings, Lifetimes, SelfSigned, Source};
 pub use check::{CheckError, check};
 pub use config::{Auth, Config, PREFIX};
 pub use event::{

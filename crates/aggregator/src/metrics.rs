@@ -6,10 +6,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use pushscale_certificates::CertificateMetrics;
 use pushscale_daemon::http_server::ConnectionRejection;
 use pushscale_daemon::labeled_counter::LabeledCounter;
 
-use crate::certificates::CertificateMetrics;
 use crate::scale_target::MarkResult;
 
 /// The aggregator's own metrics. Clones share their counts.

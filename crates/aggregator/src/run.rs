@@ -17,7 +17,6 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::auth::{Authenticator, KubeTokenReviewer, TokenReviewer};
-use crate::certificates;
 use crate::config::{Auth, Config};
 use crate::control_loop::ControlLoop;
 use crate::event::Event;
@@ -144,7 +143,14 @@ impl Bound {
         if let (Some(settings), Some(certificate)) = (certificates, certificate) {
             let issued = readiness.latch();
             let metrics = &metrics.certificates;
-            certificates::start(&mut tasks, &client, &settings, metrics, certificate, issued);
+            pushscale_certificates::start(
+                &mut tasks,
+                &client,
+                &settings,
+                metrics,
+                certificate,
+                issued,
+            );
         }
         let listed = readiness.latch();
         let namespace = watch_namespace.as_deref();

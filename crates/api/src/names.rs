@@ -13,9 +13,6 @@ pub const SIDECAR_CONTAINER: &str = "pushscale-sidecar";
 /// The pod's volume with the sidecar's token and the aggregator's CA.
 pub const TRUST_VOLUME: &str = "pushscale-trust";
 
-/// The ConfigMap with the aggregator's CA, in every namespace; its key is `ca.crt`.
-pub const CA_CONFIG_MAP: &str = "pushscale-ca";
-
 /// What Kubernetes goes by when it chooses which pods of a ReplicaSet go first: the cheapest.
 pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 

@@ -49,7 +49,7 @@ impl Config {
             log: LogFilter::from_settings(&mut settings),
             listen: settings.address("listen", any(INJECTOR_PORT)),
             admin_listen: settings.address("admin_listen", any(INJECTOR_ADMIN_PORT)),
-            tls_folder: settings.text("tls_folder", "/etc/pushscale/tls").into(),
+            tls_folder: settings.text("tls_dir", "/etc/pushscale/tls").into(),
             native_sidecar: word(
                 &mut settings,
                 "native_sidecar",
@@ -82,11 +82,11 @@ fn sidecar(settings: &mut Settings) -> Sidecar {
         )
         .unwrap_or(PullPolicy::IfNotPresent),
         aggregator: aggregator(settings),
-        trust: word(settings, "trust", "token", "token or none", |word| {
+        trust: word(settings, "auth", "token", "token or none", |word| {
             word.parse().ok()
         })
         .unwrap_or(Trust::Token),
-        own_namespace: Some(settings.text("own_namespace", "")).filter(|name| !name.is_empty()),
+        own_namespace: Some(settings.text("pod_namespace", "")).filter(|name| !name.is_empty()),
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
     fn mistakes_are_told_together() {
         let told = load(&[
             ("PUSHSCALE_INJECTOR_NATIVE_SIDECAR", "yes"),
-            ("PUSHSCALE_INJECTOR_TRUST", "some"),
+            ("PUSHSCALE_INJECTOR_AUTH", "some"),
             ("PUSHSCALE_INJECTOR_SIDECAR_IMAGE", "Side Car"),
             ("PUSHSCALE_INJECTOR_SIDECAR_IMAGE_PULL_POLICY", "never"),
             ("PUSHSCALE_INJECTOR_AGGREGATOR", "http://there:8490/"),

@@ -1,8 +1,8 @@
 //! The sidecar's container, and its volume.
 
-use pushscale_api::names::{CA_CONFIG_MAP, SIDECAR_CONTAINER, TRUST_VOLUME};
+use pushscale_api::names::{SIDECAR_CONTAINER, TRUST_VOLUME};
 use pushscale_protocol::{
-    CA_FILE, CREDENTIALS_DIR, DRAIN_PATH, SIDECAR_PORT, TOKEN_AUDIENCE, TOKEN_FILE,
+    CA_CONFIG_MAP, CA_FILE, CREDENTIALS_DIR, DRAIN_PATH, SIDECAR_PORT, TOKEN_AUDIENCE, TOKEN_FILE,
 };
 use serde_json::{Map, Value, json};
 

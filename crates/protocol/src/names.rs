@@ -36,3 +36,6 @@ pub const TOKEN_FILE: &str = "token";
 
 /// The certificates by which a sidecar knows the aggregator, as PEM; also the key in the ConfigMap.
 pub const CA_FILE: &str = "ca.crt";
+
+/// The ConfigMap with the CA certificates, under the key [`CA_FILE`], in every namespace.
+pub const CA_CONFIG_MAP: &str = "pushscale-ca";

@@ -16,8 +16,8 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 const SELF_SIGNED: [(&str, &str); 5] = [
-    ("PUSHSCALE_AGGREGATOR_TLS", "self-signed"),
-    ("PUSHSCALE_AGGREGATOR_OWN_NAMESPACE", "pushscale"),
+    ("PUSHSCALE_AGGREGATOR_TLS_MODE", "self-signed"),
+    ("PUSHSCALE_AGGREGATOR_POD_NAMESPACE", "pushscale"),
     (
         "PUSHSCALE_AGGREGATOR_INJECTOR_SERVICE",
         "pushscale-injector",
@@ -177,7 +177,7 @@ async fn until(what: &str, mut so: impl FnMut() -> bool) {
 /// How many certificates both have made together.
 async fn made(one: &Aggregator, two: &Aggregator) -> [(&'static str, u64); 3] {
     let pages = [one.metrics().await, two.metrics().await];
-    ["Authority", "Aggregator", "Injector"].map(|which| {
+    ["ca", "aggregator", "injector"].map(|which| {
         let line =
             format!("pushscale_aggregator_certificate_renewals_total{{certificate=\"{which}\"}}");
         let counts = pages.iter().map(|page| count_of(page, &line));
@@ -205,10 +205,10 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
     // Ready, and so the certificates are there. Only one of the two has made each.
     let bundle = view.secret("pushscale-ca", "ca.crt");
     assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 1, "{bundle}");
-    let all = ["Authority", "Aggregator", "Injector"];
+    let all = ["ca", "aggregator", "injector"];
     assert_eq!(made(&one, &two).await, all.map(|which| (which, 1)));
     let expiry =
-        "pushscale_aggregator_certificate_expiry_timestamp_seconds{certificate=\"Aggregator\"}";
+        "pushscale_aggregator_certificate_expiry_timestamp_seconds{certificate=\"aggregator\"}";
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seconds = count_of(&one.metrics().await, expiry) - now.as_secs();
     assert!(
@@ -304,7 +304,7 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
     view.shakes_hands(&bundle, "pushscale-aggregator-tls", name)
         .unwrap();
     // Both saw each deletion in the same moment, and one was faster.
-    let expected = [("Authority", 2), ("Aggregator", 2), ("Injector", 1)];
+    let expected = [("ca", 2), ("aggregator", 2), ("injector", 1)];
     assert_eq!(made(&one, &two).await, expected);
     let key = view.secret("pushscale-ca", "ca.key");
     for log in [one.log(), two.log()] {
@@ -373,7 +373,7 @@ async fn a_new_ca_is_published_everywhere_before_it_signs() {
     }
     let last = view.secret("pushscale-ca", "ca.crt");
     assert!(!last.contains(&first), "the first CA is still trusted");
-    let renewed = "pushscale_aggregator_certificate_renewals_total{certificate=\"Aggregator\"}";
+    let renewed = "pushscale_aggregator_certificate_renewals_total{certificate=\"aggregator\"}";
     assert!(count_of(&aggregator.metrics().await, renewed) > 4);
     until("the webhook follows", || view.webhook().contains(&last)).await;
     assert!(webhooks.contains(&first));

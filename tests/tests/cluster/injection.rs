@@ -155,8 +155,8 @@ impl Injector {
             [
                 ("PUSHSCALE_INJECTOR_LISTEN", "127.0.0.1:0"),
                 ("PUSHSCALE_INJECTOR_ADMIN_LISTEN", "127.0.0.1:0"),
-                ("PUSHSCALE_INJECTOR_TLS_FOLDER", folder.to_str().unwrap()),
-                ("PUSHSCALE_INJECTOR_OWN_NAMESPACE", "pushscale"),
+                ("PUSHSCALE_INJECTOR_TLS_DIR", folder.to_str().unwrap()),
+                ("PUSHSCALE_INJECTOR_POD_NAMESPACE", "pushscale"),
             ],
         );
         let config = pushscale_injector::Config::from_settings(settings.unwrap()).unwrap();

@@ -17,9 +17,9 @@
   value: token
 {{- end }}
 {{- if ne .Values.tls.mode "disabled" }}
-- name: PUSHSCALE_AGGREGATOR_TLS
-  value: {{ eq .Values.tls.mode "self-signed" | ternary "self-signed" "folder" }}
-- name: PUSHSCALE_AGGREGATOR_OWN_NAMESPACE
+- name: PUSHSCALE_AGGREGATOR_TLS_MODE
+  value: {{ eq .Values.tls.mode "self-signed" | ternary "self-signed" "files" }}
+- name: PUSHSCALE_AGGREGATOR_POD_NAMESPACE
   valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
 {{- if ne .Values.fullnameOverride "pushscale" }}
 - name: PUSHSCALE_AGGREGATOR_OWNER

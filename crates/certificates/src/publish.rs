@@ -1,9 +1,8 @@
 //! Brings the CA to sidecars: as a ConfigMap in every namespace, since a pod can mount no other namespace's.
 
-mod board;
+mod queue;
 
 use std::pin::pin;
-use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -12,25 +11,25 @@ use kube::api::{PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
-use pushscale_api::names::{CA_CONFIG_MAP, FIELD_MANAGER};
+use pushscale_protocol::CA_CONFIG_MAP;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use self::board::{Board, Outcome, Wanted};
-use super::Issued;
-use super::metrics::CertificateMetrics;
-use super::owner::{self, Owner};
-use super::secrets::TIMEOUT;
-use crate::kube_error::message as said;
+use self::queue::{Outcome, PublishQueue, Wanted};
+use crate::Newest;
+use crate::kube_error::{TIMED_OUT, message};
+use crate::metrics::CertificateMetrics;
+use crate::owner::{self, Owner};
+use crate::secrets::{FIELD_MANAGER, TIMEOUT};
 
 /// Writes under way at a time: the API server has better things to do.
 const AT_A_TIME: usize = 8;
 
 /// Publishes for ever.
-pub(super) async fn run(
+pub(crate) async fn run(
     client: Client,
     namespace: Option<String>,
-    mut issued: watch::Receiver<Option<Arc<Issued>>>,
+    mut issued: Newest,
     mut owner: watch::Receiver<Owner>,
     metrics: CertificateMetrics,
 ) {
@@ -47,7 +46,7 @@ pub(super) async fn run(
     };
     let mut config_maps =
         pin!(watcher(config_maps, selected(Some(CA_CONFIG_MAP))).default_backoff());
-    let mut board = Board::default();
+    let mut board = PublishQueue::default();
     let mut writing = FuturesUnordered::new();
     loop {
         while writing.len() < AT_A_TIME {
@@ -84,10 +83,7 @@ fn selected(name: Option<&str>) -> watcher::Config {
     }
 }
 
-fn wanted(
-    issued: &watch::Receiver<Option<Arc<Issued>>>,
-    owner: &watch::Receiver<Owner>,
-) -> Option<Wanted> {
+fn wanted(issued: &Newest, owner: &watch::Receiver<Owner>) -> Option<Wanted> {
     let bundle = issued.borrow().as_ref()?.ca_bundle_pem.clone();
     let owners = owner.borrow().references()?;
     Some(Wanted::new(bundle, owners))
@@ -101,8 +97,8 @@ async fn write(client: &Client, namespace: String, config_map: ConfigMap) -> (St
     let outcome = match timeout(TIMEOUT, api.patch(CA_CONFIG_MAP, &params, &patch)).await {
         Ok(Ok(found)) => Outcome::Written(Box::new(found)),
         Ok(Err(error)) if is_closed(&error) => Outcome::Closed,
-        Ok(Err(error)) => Outcome::Failed(said(&error)),
-        Err(_) => Outcome::Failed("the API server does not answer".to_owned()),
+        Ok(Err(error)) => Outcome::Failed(message(&error)),
+        Err(_) => Outcome::Failed(TIMED_OUT.to_owned()),
     };
     (namespace, outcome)
 }

@@ -9,21 +9,23 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
-use pushscale_api::names::FIELD_MANAGER;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::kube_error::message as said;
+use crate::kube_error::{TIMED_OUT, message};
 
 /// The label by which all of ours are found.
-pub(super) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "pushscale");
+pub(crate) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "pushscale");
 
-/// How long one request may take.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+/// The field manager (`managedFields`) of every write: the aggregator's, in whose process this runs.
+pub(crate) const FIELD_MANAGER: &str = "pushscale-aggregator";
+
+/// The timeout of one request.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a Secret was not read or not written.
 #[derive(Debug, Error)]
-pub(super) enum SecretError {
+pub(crate) enum SecretError {
     /// Somebody else was faster: read again.
     #[error("write Secret {0}: somebody else changed it meanwhile")]
     Raced(&'static str),
@@ -35,7 +37,7 @@ pub(super) enum SecretError {
         message: String,
     },
     /// It does not answer.
-    #[error("{verb} Secret {name}: the API server does not answer")]
+    #[error("{verb} Secret {name}: {TIMED_OUT}")]
     Silent {
         verb: &'static str,
         name: &'static str,
@@ -44,33 +46,33 @@ pub(super) enum SecretError {
 
 /// A Secret as read; empty if it is not there.
 #[derive(Clone)]
-pub(super) struct Kept {
-    pub(super) name: &'static str,
+pub(crate) struct StoredSecret {
+    pub(crate) name: &'static str,
     secret: Option<Secret>,
 }
 
 /// The Secrets of one namespace.
-pub(super) struct Secrets(Api<Secret>);
+pub(crate) struct Secrets(Api<Secret>);
 
 impl Secrets {
-    pub(super) fn new(client: Client, namespace: &str) -> Self {
+    pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self(Api::namespaced(client, namespace))
     }
 
-    pub(super) async fn read(&self, name: &'static str) -> Result<Kept, SecretError> {
+    pub(crate) async fn read(&self, name: &'static str) -> Result<StoredSecret, SecretError> {
         let verb = "read";
         let secret = match timeout(TIMEOUT, self.0.get_opt(name)).await {
             Ok(Ok(secret)) => secret,
             Ok(Err(error)) => return Err(refused(verb, name, &error)),
             Err(_) => return Err(SecretError::Silent { verb, name }),
         };
-        Ok(Kept { name, secret })
+        Ok(StoredSecret { name, secret })
     }
 
     /// Writes these texts over what was read, and the owners.
-    pub(super) async fn write(
+    pub(crate) async fn write(
         &self,
-        kept: Kept,
+        kept: StoredSecret,
         kind: &str,
         texts: &[(&str, &str)],
         owners: &[OwnerReference],
@@ -120,9 +122,9 @@ impl Secrets {
     }
 }
 
-impl Kept {
+impl StoredSecret {
     /// The text under a key; empty if there is none, or if it is no text.
-    pub(super) fn text(&self, key: &str) -> String {
+    pub(crate) fn text(&self, key: &str) -> String {
         let data = self.secret.as_ref().and_then(|secret| secret.data.as_ref());
         let bytes = data.and_then(|data| data.get(key));
         bytes.map_or_else(String::new, |bytes| {
@@ -131,7 +133,7 @@ impl Kept {
     }
 
     /// Is it there, and without one of these owners?
-    pub(super) fn lacks(&self, owners: &[OwnerReference]) -> bool {
+    pub(crate) fn lacks(&self, owners: &[OwnerReference]) -> bool {
         let Some(secret) = &self.secret else {
             return false;
         };
@@ -156,6 +158,6 @@ fn refused(verb: &'static str, name: &'static str, error: &kube::Error) -> Secre
     SecretError::Refused {
         verb,
         name,
-        message: said(error),
+        message: message(error),
     }
 }

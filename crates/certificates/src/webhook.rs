@@ -1,7 +1,6 @@
 //! The API server trusts the injector by the `caBundle` of its webhook configuration.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -11,24 +10,22 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
-use pushscale_api::names::FIELD_MANAGER;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::Issued;
-use super::metrics::{CertificateMetrics, Failure};
-use super::secrets::TIMEOUT;
-use crate::kube_error::message as said;
+use crate::Newest;
+use crate::kube_error::{TIMED_OUT, message};
+use crate::metrics::{CertificateMetrics, Failure};
+use crate::secrets::{FIELD_MANAGER, TIMEOUT};
 
 /// Between two writes, unless there is a new CA: whoever sets it back is not fought as fast as both can write.
 const BETWEEN_WRITES: Duration = Duration::from_secs(10);
 
 /// Keeps the `caBundle` of all webhooks of this configuration, for ever. If it is not there, it is waited for.
-pub(super) async fn run(
+pub(crate) async fn run(
     client: Client,
     name: String,
-    mut issued: watch::Receiver<Option<Arc<Issued>>>,
+    mut issued: Newest,
     metrics: CertificateMetrics,
 ) {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client);
@@ -98,7 +95,7 @@ async fn write(
     let patch = Patch::<()>::Json(patch);
     match timeout(TIMEOUT, api.patch(name, &params, &patch)).await {
         Ok(Ok(written)) => Ok(written),
-        Ok(Err(error)) => Err(said(&error)),
-        Err(_) => Err("the API server does not answer".to_owned()),
+        Ok(Err(error)) => Err(message(&error)),
+        Err(_) => Err(TIMED_OUT.to_owned()),
     }
 }

@@ -4,60 +4,60 @@ use std::time::SystemTime;
 
 use rcgen::KeyPair;
 
-use super::certificate::{Certificate, Unusable, read_pair};
+use crate::certificate::{Certificate, Unusable, read_pair};
 
 /// A CA, with its key if it may sign.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Authority {
-    pub(super) certificate: Certificate,
-    pub(super) key_pem: Option<String>,
+pub(crate) struct Authority {
+    pub(crate) certificate: Certificate,
+    pub(crate) key_pem: Option<String>,
 }
 
 /// The Secret of the CAs: `ca.crt` has their certificates, the signing one first, `ca.key` the keys of those that
 /// sign or will. Which key belongs to which is seen by the keys.
-pub(super) struct HeldAuthorities {
-    pub(super) all: Vec<Authority>,
+pub(crate) struct HeldAuthorities {
+    pub(crate) all: Vec<Authority>,
     /// What could not be read.
-    pub(super) trouble: Option<Unusable>,
+    pub(crate) trouble: Option<Unusable>,
     /// As stored.
-    pub(super) stored: AuthorityTexts,
+    pub(crate) stored: AuthorityTexts,
 }
 
 /// `ca.crt` and `ca.key`.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct AuthorityTexts {
-    pub(super) certificates: String,
-    pub(super) keys: String,
+pub(crate) struct AuthorityTexts {
+    pub(crate) certificates: String,
+    pub(crate) keys: String,
 }
 
 /// The Secret of one server.
-pub(super) struct HeldServer {
+pub(crate) struct HeldServer {
     /// Whose.
-    pub(super) server: Server,
+    pub(crate) server: Server,
     /// What the certificate must say.
-    pub(super) names: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// The pair, if it is one.
-    pub(super) pair: Result<Certificate, Unusable>,
+    pub(crate) pair: Result<Certificate, Unusable>,
     /// `ca.crt` beside it, as stored.
-    pub(super) bundle: String,
+    pub(crate) bundle: String,
 }
 
 /// Who has a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Server {
+pub(crate) enum Server {
     Aggregator,
     Injector,
 }
 
 /// All Secrets at one moment.
-pub(super) struct Held {
-    pub(super) authorities: HeldAuthorities,
-    pub(super) servers: Vec<HeldServer>,
+pub(crate) struct Held {
+    pub(crate) authorities: HeldAuthorities,
+    pub(crate) servers: Vec<HeldServer>,
 }
 
 impl HeldAuthorities {
     /// Reads both texts. A key without a certificate is dropped, a certificate without a key is trusted only.
-    pub(super) fn read(stored: AuthorityTexts) -> Self {
+    pub(crate) fn read(stored: AuthorityTexts) -> Self {
         let (certificates, mut trouble) =
             match Certificate::read_all(&stored.certificates, "ca.crt") {
                 Ok(found) => (found, None),
@@ -97,7 +97,7 @@ impl HeldAuthorities {
 
 impl AuthorityTexts {
     /// Of these, in this order.
-    pub(super) fn of<'a>(authorities: impl IntoIterator<Item = &'a Authority>) -> Self {
+    pub(crate) fn of<'a>(authorities: impl IntoIterator<Item = &'a Authority>) -> Self {
         let mut texts = Self::default();
         for authority in authorities {
             texts.certificates.push_str(&authority.certificate.pem());
@@ -111,7 +111,7 @@ impl AuthorityTexts {
 
 impl HeldServer {
     /// Reads a server's three texts.
-    pub(super) fn read(
+    pub(crate) fn read(
         server: Server,
         names: Vec<String>,
         certificate: &str,
@@ -128,7 +128,7 @@ impl HeldServer {
 
     /// The CAs beside a good certificate that vouch for it. When the Secret of the CAs is lost they are still what
     /// clients know.
-    pub(super) fn vouching(&self, now: SystemTime) -> Vec<Certificate> {
+    pub(crate) fn vouching(&self, now: SystemTime) -> Vec<Certificate> {
         let Ok(pair) = &self.pair else {
             return Vec::new();
         };
@@ -142,7 +142,7 @@ impl HeldServer {
 
 impl Server {
     /// Its Secret.
-    pub(super) fn secret(self) -> &'static str {
+    pub(crate) fn secret(self) -> &'static str {
         match self {
             Self::Aggregator => "pushscale-aggregator-tls",
             Self::Injector => "pushscale-injector-tls",
@@ -151,7 +151,7 @@ impl Server {
 }
 
 /// What a Service is called by those who use it.
-pub(super) fn names_of(service: &str, namespace: &str) -> Vec<String> {
+pub(crate) fn names_of(service: &str, namespace: &str) -> Vec<String> {
     vec![
         service.to_owned(),
         format!("{service}.{namespace}"),

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::super::certificate::Certificate;
-use super::super::held::names_of;
-use super::super::issue;
 use super::*;
+use crate::certificate::Certificate;
+use crate::issue;
+use crate::state::names_of;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::Issued;
-use super::certificate::{Certificate, Unusable, read_pair};
-use super::metrics::{CertificateMetrics, Failure, Which};
+use crate::ServingCertificate;
+use crate::certificate::{Certificate, Unusable, read_pair};
+use crate::metrics::{CertificateMetrics, Failure, Subject};
 
 /// By content, since the kubelet swaps a link in the path, and other tools do other things.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -26,10 +26,10 @@ enum FolderError {
 }
 
 /// Reads again and again. What is of no use is told once and never taken: the last good pair goes on.
-pub(super) async fn run(
+pub(crate) async fn run(
     folder: PathBuf,
     metrics: CertificateMetrics,
-    issued: watch::Sender<Option<Arc<Issued>>>,
+    issued: watch::Sender<Option<Arc<ServingCertificate>>>,
 ) {
     let mut told = None;
     loop {
@@ -38,7 +38,7 @@ pub(super) async fn run(
         match read {
             Ok(Ok((found, ends))) => {
                 told = None;
-                metrics.ends(Which::Aggregator, ends);
+                metrics.expires(Subject::Aggregator, ends);
                 let taken = issued.send_if_modified(|held| {
                     let other = held.as_deref() != Some(&found);
                     *held = Some(Arc::new(found));
@@ -50,7 +50,7 @@ pub(super) async fn run(
                 }
             }
             Ok(Err(error)) if told.as_ref() != Some(&error) => {
-                metrics.failed(Failure::Folder);
+                metrics.failed(Failure::Files);
                 tracing::warn!(folder = %folder.display(), %error, "the certificate is not taken, the one before stays");
                 told = Some(error);
             }
@@ -61,7 +61,7 @@ pub(super) async fn run(
     }
 }
 
-fn read(folder: &Path, now: SystemTime) -> Result<(Issued, SystemTime), FolderError> {
+fn read(folder: &Path, now: SystemTime) -> Result<(ServingCertificate, SystemTime), FolderError> {
     let text = |name| {
         let file = folder.join(name);
         std::fs::read_to_string(&file).map_err(|error| FolderError::Unreadable {
@@ -69,7 +69,7 @@ fn read(folder: &Path, now: SystemTime) -> Result<(Issued, SystemTime), FolderEr
             problem: error.to_string(),
         })
     };
-    let issued = Issued {
+    let issued = ServingCertificate {
         certificate_pem: text("tls.crt")?,
         key_pem: text("tls.key")?,
         ca_bundle_pem: text("ca.crt")?,
@@ -85,10 +85,11 @@ fn read(folder: &Path, now: SystemTime) -> Result<(Issued, SystemTime), FolderEr
 
 #[cfg(test)]
 mod tests {
-    use super::super::held::{AuthorityTexts, HeldAuthorities, names_of};
-    use super::super::issue::{self, Made};
-    use super::super::settings::Lifetimes;
     use super::*;
+    use crate::Newest;
+    use crate::issue::{self, Made};
+    use crate::settings::Lifetimes;
+    use crate::state::{AuthorityTexts, HeldAuthorities, names_of};
 
     /// A CA's certificate, and a pair that it signed.
     fn pair() -> (String, Made) {
@@ -159,7 +160,7 @@ mod tests {
         let (sender, mut receiver) = watch::channel(None);
         let metrics = CertificateMetrics::default();
         let running = tokio::spawn(run(folder.0.clone(), metrics, sender));
-        let held = |receiver: &mut watch::Receiver<Option<Arc<Issued>>>| {
+        let held = |receiver: &mut Newest| {
             let issued = receiver.borrow_and_update().clone();
             issued.unwrap().certificate_pem.clone()
         };

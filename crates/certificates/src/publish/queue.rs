@@ -8,12 +8,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::watcher::Event;
-use pushscale_api::names::CA_CONFIG_MAP;
-use pushscale_protocol::CA_FILE;
+use pushscale_protocol::{CA_CONFIG_MAP, CA_FILE};
 use tokio::time::Instant;
 
-use super::super::metrics::{CertificateMetrics, Failure};
-use super::super::secrets::MANAGED_BY;
+use crate::metrics::{CertificateMetrics, Failure};
+use crate::secrets::MANAGED_BY;
 
 /// Between two writes in one namespace, unless there is a new CA. Who sets a ConfigMap back again and again, or a
 /// second aggregator whose folder is older, is not fought as fast as both can write.
@@ -21,7 +20,7 @@ const BETWEEN_WRITES: Duration = Duration::from_secs(10);
 
 /// What is known of every namespace, and which are due.
 #[derive(Default)]
-pub(super) struct Board {
+pub(super) struct PublishQueue {
     wanted: Option<Wanted>,
     /// Those that exist and are not about to end.
     open: BTreeSet<String>,
@@ -50,7 +49,7 @@ pub(super) enum Outcome {
     Failed(String),
 }
 
-impl Board {
+impl PublishQueue {
     pub(super) fn want(&mut self, wanted: Option<Wanted>) {
         self.wanted = wanted;
         self.due.clear();
@@ -274,8 +273,8 @@ mod tests {
     }
 
     /// A board that knows the namespaces `a` and `b`, of which `a` has the bundle.
-    fn board() -> Board {
-        let mut board = Board::default();
+    fn board() -> PublishQueue {
+        let mut board = PublishQueue::default();
         board.want(Some(wanted("one")));
         board.namespace_event(Event::Init);
         board.namespace_event(Event::InitApply(namespace("a", false)));
@@ -292,12 +291,12 @@ mod tests {
     }
 
     /// The namespaces to write now.
-    fn due(board: &mut Board) -> Vec<String> {
+    fn due(board: &mut PublishQueue) -> Vec<String> {
         let next = || board.next(Instant::now()).map(|(namespace, _)| namespace);
         std::iter::from_fn(next).collect()
     }
 
-    fn write(board: &mut Board, name: &str, bundle: &str) {
+    fn write(board: &mut PublishQueue, name: &str, bundle: &str) {
         let found = Outcome::Written(Box::new(config_map(name, bundle)));
         board.written(name, found, &CertificateMetrics::default());
     }

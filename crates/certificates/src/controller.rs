@@ -15,14 +15,14 @@ use kube::{Api, Client};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::Issued;
-use super::held::{AuthorityTexts, Held, HeldAuthorities, HeldServer, Server, names_of};
-use super::issue::{self, IssueError};
-use super::metrics::{CertificateMetrics, Failure, Which};
-use super::owner::{self, Owner};
-use super::plan::{self, Rest, Step, Why};
-use super::secrets::{Kept, SecretError, Secrets};
-use super::settings::SelfSigned;
+use crate::ServingCertificate;
+use crate::issue::{self, IssueError};
+use crate::metrics::{CertificateMetrics, Failure, Subject};
+use crate::owner::{self, Owner};
+use crate::plan::{self, Rest, Step, Why};
+use crate::secrets::{SecretError, Secrets, StoredSecret};
+use crate::settings::SelfSigned;
+use crate::state::{AuthorityTexts, Held, HeldAuthorities, HeldServer, Server, names_of};
 
 const AUTHORITY: &str = "pushscale-ca";
 const TLS: &str = "kubernetes.io/tls";
@@ -38,14 +38,14 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 const LOOK_AT_LEAST: Duration = Duration::from_secs(3600);
 
 /// Keeps certificates for ever.
-pub(super) async fn run(
+pub(crate) async fn run(
     client: Client,
     settings: SelfSigned,
     mut owner: watch::Receiver<Owner>,
     metrics: CertificateMetrics,
-    issued: watch::Sender<Option<Arc<Issued>>>,
+    issued: watch::Sender<Option<Arc<ServingCertificate>>>,
 ) {
-    let keeper = Keeper::new(client.clone(), settings, metrics);
+    let keeper = Controller::new(client.clone(), settings, metrics);
     let mut changes = changes(&client, &keeper);
     loop {
         let owners = owner.borrow_and_update().references();
@@ -61,7 +61,7 @@ pub(super) async fn run(
     }
 }
 
-struct Keeper {
+struct Controller {
     secrets: Secrets,
     settings: SelfSigned,
     servers: Vec<(Server, Vec<String>)>,
@@ -70,7 +70,7 @@ struct Keeper {
 
 /// Why a pass ended early.
 #[derive(Debug, Error)]
-enum KeepError {
+enum ControllerError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
@@ -78,16 +78,16 @@ enum KeepError {
     #[error(
         "keep the certificates: something else changes the Secrets as fast as they are written"
     )]
-    Quarrel,
+    WriteConflict,
 }
 
 /// All Secrets as read.
 struct Pass {
-    authorities: Kept,
-    servers: Vec<(Server, Kept)>,
+    authorities: StoredSecret,
+    servers: Vec<(Server, StoredSecret)>,
 }
 
-impl Keeper {
+impl Controller {
     fn new(client: Client, settings: SelfSigned, metrics: CertificateMetrics) -> Self {
         let namespace = settings.own_namespace.as_str();
         let mut servers = vec![(Server::Aggregator, names_of(&settings.service, namespace))];
@@ -106,13 +106,13 @@ impl Keeper {
     async fn keep(
         &self,
         owners: &[OwnerReference],
-        issued: &watch::Sender<Option<Arc<Issued>>>,
+        issued: &watch::Sender<Option<Arc<ServingCertificate>>>,
     ) -> Duration {
         match self.steps(owners).await {
             Ok((rest, found)) => {
-                self.metrics.ends(Which::Authority, rest.authority_ends);
+                self.metrics.expires(Subject::Ca, rest.authority_ends);
                 for (server, ends) in rest.servers_end {
-                    self.metrics.ends(server.into(), ends);
+                    self.metrics.expires(server.into(), ends);
                 }
                 issued.send_if_modified(|held| {
                     let other = held.as_deref() != Some(&found);
@@ -124,14 +124,17 @@ impl Keeper {
                 wait.unwrap_or_default() + Duration::from_millis(10)
             }
             Err(error) => {
-                self.metrics.failed(Failure::Keep);
+                self.metrics.failed(Failure::Controller);
                 tracing::warn!(%error, "the certificates are not as they should be, trying again");
                 TRY_AGAIN
             }
         }
     }
 
-    async fn steps(&self, owners: &[OwnerReference]) -> Result<(Rest, Issued), KeepError> {
+    async fn steps(
+        &self,
+        owners: &[OwnerReference],
+    ) -> Result<(Rest, ServingCertificate), ControllerError> {
         for _ in 0..MOST_STEPS {
             let pass = self.read().await?;
             let now = SystemTime::now();
@@ -147,7 +150,7 @@ impl Keeper {
                 step => raced_is_fine(self.take(step, pass, now, owners).await)?,
             }
         }
-        Err(KeepError::Quarrel)
+        Err(ControllerError::WriteConflict)
     }
 
     async fn read(&self) -> Result<Pass, SecretError> {
@@ -167,11 +170,12 @@ impl Keeper {
             certificates: pass.authorities.text("ca.crt"),
             keys: pass.authorities.text("ca.key"),
         };
-        let read = |((server, kept), (_, names)): (&(Server, Kept), &(Server, Vec<String>))| {
-            let (certificate, key) = (kept.text("tls.crt"), kept.text("tls.key"));
-            let bundle = kept.text("ca.crt");
-            HeldServer::read(*server, names.clone(), &certificate, &key, bundle)
-        };
+        let read =
+            |((server, kept), (_, names)): (&(Server, StoredSecret), &(Server, Vec<String>))| {
+                let (certificate, key) = (kept.text("tls.crt"), kept.text("tls.key"));
+                let bundle = kept.text("ca.crt");
+                HeldServer::read(*server, names.clone(), &certificate, &key, bundle)
+            };
         Held {
             authorities: HeldAuthorities::read(stored),
             servers: pass.servers.iter().zip(&self.servers).map(read).collect(),
@@ -184,14 +188,14 @@ impl Keeper {
         pass: Pass,
         now: SystemTime,
         owners: &[OwnerReference],
-    ) -> Result<(), KeepError> {
+    ) -> Result<(), ControllerError> {
         let lifetimes = self.settings.lifetimes;
         match step {
             Step::MakeAuthority { keep, why } => {
                 let made = issue::authority(now, lifetimes)?;
                 let texts = plan::with_new(now, keep, &made, lifetimes);
                 self.write_authorities(pass, &texts, owners).await?;
-                self.made(Which::Authority, AUTHORITY, &why);
+                self.made(Subject::Ca, AUTHORITY, &why);
             }
             Step::WriteAuthorities { texts, why } => {
                 self.write_authorities(pass, &texts, owners).await?;
@@ -247,7 +251,11 @@ impl Keeper {
     }
 
     /// What is in it stays; it gets its owner.
-    async fn rewrite(&self, kept: Kept, owners: &[OwnerReference]) -> Result<(), KeepError> {
+    async fn rewrite(
+        &self,
+        kept: StoredSecret,
+        owners: &[OwnerReference],
+    ) -> Result<(), ControllerError> {
         let keys = match kept.name {
             AUTHORITY => vec!["ca.crt", "ca.key"],
             _ => vec!["tls.crt", "tls.key", "ca.crt"],
@@ -260,10 +268,10 @@ impl Keeper {
         Ok(self.secrets.write(kept, OPAQUE, &texts, owners).await?)
     }
 
-    fn made(&self, which: Which, secret: &str, why: &Why) {
-        self.metrics.made(which);
+    fn made(&self, which: Subject, secret: &str, why: &Why) {
+        self.metrics.renewed(which);
         if why.is_trouble() {
-            self.metrics.failed(Failure::Unusable);
+            self.metrics.failed(Failure::InvalidSecret);
             tracing::warn!(secret, reason = %why, "a certificate is made anew");
         } else {
             tracing::info!(secret, reason = %why, "a certificate is made");
@@ -272,14 +280,14 @@ impl Keeper {
 }
 
 impl Pass {
-    fn of(self, server: Server) -> Option<Kept> {
+    fn of(self, server: Server) -> Option<StoredSecret> {
         let mut servers = self.servers.into_iter();
         servers
             .find(|(held, _)| *held == server)
             .map(|(_, kept)| kept)
     }
 
-    fn lacking(&self, owners: &[OwnerReference]) -> Option<Kept> {
+    fn lacking(&self, owners: &[OwnerReference]) -> Option<StoredSecret> {
         let servers = self.servers.iter().map(|(_, kept)| kept);
         std::iter::once(&self.authorities)
             .chain(servers)
@@ -287,13 +295,13 @@ impl Pass {
             .cloned()
     }
 
-    fn issued(&self) -> Issued {
+    fn issued(&self) -> ServingCertificate {
         let own = self
             .servers
             .iter()
             .find(|(server, _)| *server == Server::Aggregator);
         let text = |key| own.map_or_else(String::new, |(_, kept)| kept.text(key));
-        Issued {
+        ServingCertificate {
             certificate_pem: text("tls.crt"),
             key_pem: text("tls.key"),
             ca_bundle_pem: self.authorities.text("ca.crt"),
@@ -302,9 +310,9 @@ impl Pass {
 }
 
 /// Who was slower reads what the other has written.
-fn raced_is_fine(done: Result<(), KeepError>) -> Result<(), KeepError> {
+fn raced_is_fine(done: Result<(), ControllerError>) -> Result<(), ControllerError> {
     match done {
-        Err(KeepError::Secret(SecretError::Raced(secret))) => {
+        Err(ControllerError::Secret(SecretError::Raced(secret))) => {
             tracing::debug!(secret, "somebody else was faster");
             Ok(())
         }
@@ -313,7 +321,7 @@ fn raced_is_fine(done: Result<(), KeepError>) -> Result<(), KeepError> {
 }
 
 /// Says that a Secret has changed. By name: others' Secrets are none of our business.
-fn changes(client: &Client, keeper: &Keeper) -> SelectAll<BoxStream<'static, ()>> {
+fn changes(client: &Client, keeper: &Controller) -> SelectAll<BoxStream<'static, ()>> {
     let names = keeper.servers.iter().map(|(server, _)| server.secret());
     let namespace = &keeper.settings.own_namespace;
     let streams = names.chain([AUTHORITY]).map(|name| {

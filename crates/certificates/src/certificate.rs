@@ -14,29 +14,29 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
 /// A certificate is valid from a little before it was made: clocks differ.
-pub(super) const BACKDATED: Duration = Duration::from_secs(300);
+pub(crate) const BACKDATED: Duration = Duration::from_secs(300);
 
 const CERTIFICATE: &str = "CERTIFICATE";
 
 /// A certificate that could be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     der: Vec<u8>,
     /// When it was made.
-    pub(super) made: SystemTime,
+    pub(crate) made: SystemTime,
     /// When it has run out.
-    pub(super) ends: SystemTime,
+    pub(crate) ends: SystemTime,
     /// May it sign certificates?
-    pub(super) is_authority: bool,
+    pub(crate) is_authority: bool,
     /// What it says its holder is called.
-    pub(super) names: BTreeSet<String>,
+    pub(crate) names: BTreeSet<String>,
     /// The raw public key.
-    pub(super) public_key: Vec<u8>,
+    pub(crate) public_key: Vec<u8>,
 }
 
 /// Why a certificate or a pair is of no use.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(super) enum Unusable {
+pub(crate) enum Unusable {
     /// Nothing is there.
     #[error("there is no {0}")]
     Missing(&'static str),
@@ -53,7 +53,7 @@ impl Certificate {
     ///
     /// # Errors
     /// If it is no PEM, or one in it cannot be read.
-    pub(super) fn read_all(text: &str, file: &'static str) -> Result<Vec<Self>, Unusable> {
+    pub(crate) fn read_all(text: &str, file: &'static str) -> Result<Vec<Self>, Unusable> {
         let garbled = || Unusable::Garbled(file);
         let blocks = pem::parse_many(text).map_err(|_| garbled())?;
         let certificates: Option<Vec<_>> = blocks
@@ -86,24 +86,24 @@ impl Certificate {
     }
 
     /// As PEM.
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
         pem::encode_config(&Pem::new(CERTIFICATE, self.der.as_slice()), config)
     }
 
     /// When two thirds of its life are over.
-    pub(super) fn renew_at(&self) -> SystemTime {
+    pub(crate) fn renew_at(&self) -> SystemTime {
         let life = self.ends.duration_since(self.made).unwrap_or_default();
         self.made + life * 2 / 3
     }
 
     /// Does it hold at this moment?
-    pub(super) fn holds_at(&self, now: SystemTime) -> bool {
+    pub(crate) fn holds_at(&self, now: SystemTime) -> bool {
         (self.made - BACKDATED..self.ends).contains(&now)
     }
 
     /// Did this authority sign it?
-    pub(super) fn is_signed_by(&self, authority: &Self) -> bool {
+    pub(crate) fn is_signed_by(&self, authority: &Self) -> bool {
         let Ok((_, own)) = X509Certificate::from_der(&self.der) else {
             return false;
         };
@@ -118,7 +118,7 @@ impl Certificate {
 ///
 /// # Errors
 /// If one of them cannot be read, or they do not belong together.
-pub(super) fn read_pair(certificate: &str, key: &str) -> Result<Certificate, Unusable> {
+pub(crate) fn read_pair(certificate: &str, key: &str) -> Result<Certificate, Unusable> {
     let chain = Certificate::read_all(certificate, "tls.crt")?;
     if key.trim().is_empty() {
         return Err(Unusable::Missing("tls.key"));

@@ -8,19 +8,19 @@ use rcgen::{
 };
 use thiserror::Error;
 
-use super::certificate::BACKDATED;
-use super::held::Authority;
-use super::settings::Lifetimes;
+use crate::certificate::BACKDATED;
+use crate::settings::Lifetimes;
+use crate::state::Authority;
 
 /// A certificate and its private key, as PEM.
-pub(super) struct Made {
-    pub(super) certificate_pem: String,
-    pub(super) key_pem: String,
+pub(crate) struct Made {
+    pub(crate) certificate_pem: String,
+    pub(crate) key_pem: String,
 }
 
 /// Why nothing could be made.
 #[derive(Debug, Error)]
-pub(super) enum IssueError {
+pub(crate) enum IssueError {
     /// The library refuses; a Service's name that is no DNS name, for one.
     #[error("make a certificate: check the names of the Services")]
     Refused(#[from] rcgen::Error),
@@ -33,7 +33,7 @@ pub(super) enum IssueError {
 ///
 /// # Errors
 /// If the machine gives no random numbers.
-pub(super) fn authority(now: SystemTime, lifetimes: Lifetimes) -> Result<Made, IssueError> {
+pub(crate) fn authority(now: SystemTime, lifetimes: Lifetimes) -> Result<Made, IssueError> {
     // A name of its own: with two of the same name a client may try the wrong one first.
     let made = jiff::Timestamp::try_from(now).unwrap_or_default();
     let mut params = params(&format!("pushscale-ca {made:.0}"), &[])?;
@@ -53,7 +53,7 @@ pub(super) fn authority(now: SystemTime, lifetimes: Lifetimes) -> Result<Made, I
 ///
 /// # Errors
 /// If a name is none, or the signer's key is not held.
-pub(super) fn server(
+pub(crate) fn server(
     now: SystemTime,
     lifetimes: Lifetimes,
     names: &[String],

@@ -27,7 +27,7 @@ pub enum Source {
     /// Made here.
     SelfSigned(SelfSigned),
     /// `tls.crt`, `tls.key` and `ca.crt` in this folder, which somebody else renews.
-    Folder(PathBuf),
+    Directory(PathBuf),
 }
 
 /// What is made here.
@@ -66,11 +66,11 @@ impl Default for Lifetimes {
 
 impl CertificateSettings {
     /// Takes all keys of certificates; `None` if TLS is off.
-    pub(crate) fn from_settings(settings: &mut Settings, namespace: Option<&str>) -> Option<Self> {
-        let mode = settings.text("tls", "off");
-        let folder = settings.text("tls_folder", "/etc/pushscale/tls");
+    pub fn from_settings(settings: &mut Settings, namespace: Option<&str>) -> Option<Self> {
+        let mode = settings.text("tls_mode", "disabled");
+        let directory = settings.text("tls_dir", "/etc/pushscale/tls");
         let own = SelfSigned {
-            own_namespace: settings.text("own_namespace", ""),
+            own_namespace: settings.text("pod_namespace", ""),
             service: settings.text("service", "pushscale-aggregator"),
             injector_service: given(settings, "injector_service", ""),
             lifetimes: Lifetimes::from_settings(settings),
@@ -78,12 +78,13 @@ impl CertificateSettings {
         let owner = given(settings, "owner", "pushscale-aggregator");
         let webhook = given(settings, "webhook", "");
         let source = match mode.as_str() {
-            "off" => return None,
-            "folder" => Source::Folder(folder.into()),
+            "disabled" => return None,
+            "files" => Source::Directory(directory.into()),
             "self-signed" => {
                 if own.own_namespace.is_empty() {
-                    let problem = "is missing: with TLS=self-signed it must be the pod's namespace";
-                    settings.add_error("own_namespace", problem.to_owned());
+                    let problem =
+                        "is missing: with TLS_MODE=self-signed it must be the pod's namespace";
+                    settings.add_error("pod_namespace", problem.to_owned());
                 }
                 if own.service.is_empty() {
                     let problem = "is empty: it must be the name of the aggregator's Service";
@@ -92,8 +93,8 @@ impl CertificateSettings {
                 Source::SelfSigned(own)
             }
             other => {
-                let problem = format!("is {other:?}: it must be off, self-signed or folder");
-                settings.add_error("tls", problem);
+                let problem = format!("is {other:?}: it must be disabled, self-signed or files");
+                settings.add_error("tls_mode", problem);
                 return None;
             }
         };
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn all_mistakes_are_told_at_once() {
         let told = read(&[
-            ("P_TLS", "self-signed"),
+            ("P_TLS_MODE", "self-signed"),
             ("P_SERVICE", ""),
             ("P_CERTIFICATE_LIFETIME", "300h"),
             ("P_CA_LIFETIME", "902h"),
@@ -159,20 +160,20 @@ mod tests {
             told,
             [
                 "P_CA_LIFETIME: is 3247200s: it must be at least three times CERTIFICATE_LIFETIME and CA_GRACE together, 3250800s",
-                "P_OWN_NAMESPACE: is missing: with TLS=self-signed it must be the pod's namespace",
+                "P_POD_NAMESPACE: is missing: with TLS_MODE=self-signed it must be the pod's namespace",
                 "P_SERVICE: is empty: it must be the name of the aggregator's Service",
             ]
         );
         assert_eq!(
-            read(&[("P_TLS", "on")]).unwrap_err(),
-            ["P_TLS: is \"on\": it must be off, self-signed or folder"]
+            read(&[("P_TLS_MODE", "on")]).unwrap_err(),
+            ["P_TLS_MODE: is \"on\": it must be disabled, self-signed or files"]
         );
     }
 
     #[test]
     fn off_unless_asked_for() {
         assert!(read(&[]).unwrap().is_none());
-        let own = [("P_TLS", "self-signed"), ("P_OWN_NAMESPACE", "n")];
+        let own = [("P_TLS_MODE", "self-signed"), ("P_POD_NAMESPACE", "n")];
         let found = read(&own).unwrap().unwrap();
         let Source::SelfSigned(own) = found.source else {
             panic!("{found:?}");

@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::SystemTime;
 
-use super::certificate::Unusable;
-use super::held::{Authority, AuthorityTexts, Held, HeldAuthorities, HeldServer, Server};
-use super::issue::Made;
-use super::settings::Lifetimes;
+use crate::certificate::Unusable;
+use crate::issue::Made;
+use crate::settings::Lifetimes;
+use crate::state::{Authority, AuthorityTexts, Held, HeldAuthorities, HeldServer, Server};
 
 /// The one next thing to do.
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Make a CA and put it beside these.
     MakeAuthority { keep: Vec<Authority>, why: Why },
     /// Write the Secret of the CAs so.
@@ -35,18 +35,18 @@ pub(super) enum Step {
 
 /// All is as it should be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Rest {
+pub(crate) struct Rest {
     /// When to look again.
-    pub(super) until: SystemTime,
+    pub(crate) until: SystemTime,
     /// When the signing CA runs out.
-    pub(super) authority_ends: SystemTime,
+    pub(crate) authority_ends: SystemTime,
     /// When each server's certificate runs out.
-    pub(super) servers_end: Vec<(Server, SystemTime)>,
+    pub(crate) servers_end: Vec<(Server, SystemTime)>,
 }
 
 /// Why something is made or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Why {
+pub(crate) enum Why {
     /// Nothing was there.
     Absent,
     /// It could not be used.
@@ -67,7 +67,7 @@ pub(super) enum Why {
 
 impl Why {
     /// Is it something that somebody should look into?
-    pub(super) fn is_trouble(&self) -> bool {
+    pub(crate) fn is_trouble(&self) -> bool {
         matches!(
             self,
             Self::Broken(_) | Self::RanOut | Self::OtherNames | Self::UnknownSigner
@@ -91,7 +91,7 @@ impl fmt::Display for Why {
 }
 
 /// The next step.
-pub(super) fn next_step(now: SystemTime, held: &Held, lifetimes: Lifetimes) -> Step {
+pub(crate) fn next_step(now: SystemTime, held: &Held, lifetimes: Lifetimes) -> Step {
     let known = known_authorities(now, held);
     let newest = known.iter().find(|one| one.key_pem.is_some());
     let Some(newest) = newest else {
@@ -138,7 +138,7 @@ pub(super) fn next_step(now: SystemTime, held: &Held, lifetimes: Lifetimes) -> S
 }
 
 /// What the Secret of the CAs holds once this one is made.
-pub(super) fn with_new(
+pub(crate) fn with_new(
     now: SystemTime,
     mut keep: Vec<Authority>,
     made: &Made,

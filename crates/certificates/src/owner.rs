@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 /// What is known of the owner.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     /// Not asked yet: nothing is written.
     Unknown,
     /// There is none: what is written stays.
@@ -28,7 +28,7 @@ pub(super) enum Owner {
 
 impl Owner {
     /// Who is written as the owner; `None`: nothing may be written now.
-    pub(super) fn references(&self) -> Option<Vec<OwnerReference>> {
+    pub(crate) fn references(&self) -> Option<Vec<OwnerReference>> {
         match self {
             Self::Unknown | Self::Gone => None,
             Self::Nobody => Some(Vec::new()),
@@ -38,7 +38,7 @@ impl Owner {
 }
 
 /// Watches the ClusterRole of this name, if any.
-pub(super) fn start(
+pub(crate) fn start(
     tasks: &mut Tasks,
     client: &Client,
     name: Option<&str>,
@@ -56,7 +56,7 @@ pub(super) fn start(
 }
 
 /// Waits for a change; for ever, if none can come.
-pub(super) async fn changed(owner: &mut watch::Receiver<Owner>) {
+pub(crate) async fn changed(owner: &mut watch::Receiver<Owner>) {
     if owner.changed().await.is_err() {
         std::future::pending::<()>().await;
     }

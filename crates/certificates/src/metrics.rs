@@ -1,0 +1,117 @@
+//! Metrics of the certificates.
+
+use std::time::SystemTime;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use pushscale_daemon::labeled_counter::LabeledCounter;
+
+use crate::state::Server;
+
+/// The metrics of the certificates. Clones share their counts.
+#[derive(Clone, Debug)]
+pub struct CertificateMetrics {
+    expiry: Family<ExpiryLabels, Gauge>,
+    renewals: LabeledCounter<Subject>,
+    failures: LabeledCounter<Failure>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExpiryLabels {
+    certificate: Subject,
+}
+
+/// The holder of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    Ca,
+    Aggregator,
+    Injector,
+}
+
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Failure {
+    /// The Secrets could not be read or written, or a certificate could not be issued.
+    Controller,
+    /// The content of a Secret was unusable and was replaced.
+    InvalidSecret,
+    /// The files in `TLS_DIR` are unusable.
+    Files,
+    /// A namespace did not get the CA.
+    Publish,
+    /// The webhook configuration did not get the CA.
+    Webhook,
+}
+
+impl CertificateMetrics {
+    /// Registers the metrics under the prefix of `registry`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let expiry = Family::default();
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "Expiry of a certificate, as a Unix timestamp",
+            expiry.clone(),
+        );
+        Self {
+            expiry,
+            renewals: LabeledCounter::register(
+                registry,
+                "certificate_renewals",
+                "certificate",
+                "Certificates issued",
+            ),
+            failures: LabeledCounter::register(
+                registry,
+                "certificate_failures",
+                "failure",
+                "Failures to issue, read or publish certificates",
+            ),
+        }
+    }
+
+    pub(crate) fn expires(&self, certificate: Subject, at: SystemTime) {
+        let since = at.duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = since.unwrap_or_default().as_secs();
+        self.expiry
+            .get_or_create(&ExpiryLabels { certificate })
+            .set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn renewed(&self, certificate: Subject) {
+        self.renewals.increment(certificate);
+    }
+
+    pub(crate) fn failed(&self, failure: Failure) {
+        self.failures.increment(failure);
+    }
+}
+
+#[cfg(test)]
+impl Default for CertificateMetrics {
+    fn default() -> Self {
+        Self::register(&mut Registry::default())
+    }
+}
+
+impl EncodeLabelValue for Subject {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> std::fmt::Result {
+        let label = match self {
+            Self::Ca => "ca",
+            Self::Aggregator => "aggregator",
+            Self::Injector => "injector",
+        };
+        EncodeLabelValue::encode(&label, encoder)
+    }
+}
+
+impl From<Server> for Subject {
+    fn from(server: Server) -> Self {
+        match server {
+            Server::Aggregator => Self::Aggregator,
+            Server::Injector => Self::Injector,
+        }
+    }
+}
