@@ -1,4 +1,4 @@
-//! All objects of a cluster: what an uninstall must bring back to what it was.
+//! Lists the objects of a cluster, to check that an uninstall leaves nothing.
 #![allow(
     clippy::unwrap_used,
     reason = "helpers of tests, which fail by panicking"
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::test_cluster::TestCluster;
 
-/// What comes and goes by itself, or is Kubernetes' own record of what happened.
+/// Resources that change by themselves, or that are Kubernetes' own records.
 const NOT_LOOKED_AT: [&str; 9] = [
     "bindings",
     "componentstatuses",
@@ -23,7 +23,7 @@ const NOT_LOOKED_AT: [&str; 9] = [
     "servicecidrs.networking.k8s.io",
 ];
 
-/// All objects of the cluster, by resource, namespace and name, each with its generation.
+/// Returns all objects of the cluster by resource, namespace and name, each with its generation.
 pub fn objects_of(cluster: &TestCluster) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let resources = cluster

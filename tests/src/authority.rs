@@ -11,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    /// A new one of this name.
+    /// Creates an authority with this name.
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -20,12 +20,12 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
     }
 
-    /// Its certificate.
+    /// Returns its certificate.
     pub fn pem(&self) -> String {
         self.0.pem()
     }
 
-    /// From now on `certificate` is one of ours, for this name or address.
+    /// Issues a new certificate for this name or address, and replaces `certificate` with it.
     pub fn certify(&self, certificate: &ServerCertificate, name: &str) {
         let params = CertificateParams::new([name.to_owned()]).expect("a name");
         let key = KeyPair::generate().expect("a key");

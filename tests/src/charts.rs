@@ -1,4 +1,4 @@
-//! The charts: their values as annotated, and what is generated from those.
+//! The charts: their annotated values, and the files that are generated from them.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -24,27 +24,27 @@ pub use values::{Key, keys};
 
 use crate::programs;
 
-/// The charts, by their folders below `helm`.
+/// The charts, by their directories in `helm`.
 pub const CHARTS: [&str; 2] = ["pushscale", "torchserve"];
 
-/// The folder of a chart.
-pub fn folder(chart: &str) -> PathBuf {
+/// Returns the directory of a chart.
+pub fn directory(chart: &str) -> PathBuf {
     programs::repository().join("helm").join(chart)
 }
 
-/// A file of a chart.
+/// Returns a file of a chart.
 pub fn read(chart: &str, file: &str) -> String {
-    let path = folder(chart).join(file);
+    let path = directory(chart).join(file);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The documents of a rendered chart.
+/// Returns the documents of a rendered chart.
 pub fn objects(rendered: &str) -> Vec<Value> {
     let all: Vec<Value> = serde_saphyr::from_multiple(rendered).unwrap();
     all.into_iter().filter(|object| !object.is_null()).collect()
 }
 
-/// `metadata.name` and `kind`, for messages and for finding one.
+/// Returns `kind` and `metadata.name`.
 pub fn name_of(object: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     format!(

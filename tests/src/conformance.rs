@@ -1,4 +1,4 @@
-//! The real HorizontalPodAutoscaler's controller in fake time, and whether ours decides as it does.
+//! Runs the controller of the real HorizontalPodAutoscaler in fake time and compares Pushscale's decisions with it.
 //!
 //! The controller is a Go program, `tests/conformance/upstream`; `tests/conformance/README.md` describes both
 //! sides.

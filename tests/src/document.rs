@@ -1,4 +1,4 @@
-//! A page of docs/, taken at its word: its commands are run and its files are written.
+//! Follows a page of docs/: runs its commands and writes its files.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -13,14 +13,14 @@ use std::process::Command;
 
 use crate::programs::repository;
 
-/// A page: its sections in order.
+/// A page with its sections, in order.
 #[derive(Debug)]
 pub struct Document {
     name: String,
     sections: Vec<Section>,
 }
 
-/// What stands under one heading of the second level.
+/// The content below a heading of the second level.
 #[derive(Debug)]
 pub struct Section {
     title: String,
@@ -34,7 +34,7 @@ struct Block {
 }
 
 impl Document {
-    /// A page of docs/.
+    /// Reads a page of docs/.
     pub fn read(name: &str) -> Self {
         let text = fs::read_to_string(repository().join("docs").join(name)).unwrap();
         let mut sections = Vec::new();
@@ -71,7 +71,7 @@ impl Document {
         }
     }
 
-    /// The section under this heading.
+    /// Returns the section with this heading.
     pub fn section(&self, title: &str) -> &Section {
         self.sections
             .iter()
@@ -79,7 +79,7 @@ impl Document {
             .unwrap_or_else(|| panic!("{} has no section {title:?}", self.name))
     }
 
-    /// How many blocks of commands there are in all.
+    /// Returns the number of blocks with commands.
     pub fn commands(&self) -> usize {
         self.sections
             .iter()
@@ -94,39 +94,40 @@ impl Section {
     }
 }
 
-/// Where a page is followed: a folder with what the reader has, and the programs.
+/// A reader who follows a page: a directory with the reader's files, and a shell.
 pub struct Reader {
-    /// The folder.
-    pub folder: PathBuf,
+    /// The working directory.
+    pub directory: PathBuf,
     command: Box<dyn Fn() -> Command>,
     run: usize,
 }
 
 impl Reader {
-    /// In this folder, which has `helm` as the repository has it. `command` makes a shell where the cluster is.
-    pub fn new(folder: PathBuf, command: impl Fn() -> Command + 'static) -> Self {
-        fs::remove_dir_all(&folder).ok();
-        fs::create_dir_all(&folder).unwrap();
-        std::os::unix::fs::symlink(repository().join("helm"), folder.join("helm")).unwrap();
+    /// Creates a reader in this directory, which gets a link to `helm`. `command` returns a shell with access to the
+    /// cluster.
+    pub fn new(directory: PathBuf, command: impl Fn() -> Command + 'static) -> Self {
+        fs::remove_dir_all(&directory).ok();
+        fs::create_dir_all(&directory).unwrap();
+        std::os::unix::fs::symlink(repository().join("helm"), directory.join("helm")).unwrap();
         Self {
-            folder,
+            directory,
             command: Box::new(command),
             run: 0,
         }
     }
 
-    /// Blocks of commands that were run so far.
+    /// Returns the number of blocks that were run.
     pub fn blocks_run(&self) -> usize {
         self.run
     }
 
-    /// A file that the reader has written before.
-    pub fn has(&self, name: &str, text: &str) {
-        fs::write(self.folder.join(name), text).unwrap();
+    /// Writes a file that the reader already has.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.directory.join(name), text).unwrap();
     }
 
-    /// Does what the section says. A block that begins with `# NAME.yaml` is a file of that name, unless the reader has
-    /// one. `between` is called before each block of commands, with its number from 0.
+    /// Follows a section. A block that starts with `# NAME.yaml` is a file, which is written unless the reader has one
+    /// of that name. `between` is called before each block of commands, with its index.
     pub fn follow(&mut self, section: &Section, mut between: impl FnMut(usize)) {
         let mut number = 0;
         for block in &section.blocks {
@@ -138,8 +139,10 @@ impl Reader {
                 }
                 "yaml" => {
                     let first = block.text.lines().next().unwrap_or_default();
-                    let name = first.strip_prefix("# ").expect("a file says its name");
-                    let path = self.folder.join(name);
+                    let name = first
+                        .strip_prefix("# ")
+                        .expect("a file block starts with its name");
+                    let path = self.directory.join(name);
                     if !path.exists() {
                         fs::write(path, &block.text).unwrap();
                     }
@@ -149,21 +152,21 @@ impl Reader {
         }
     }
 
-    /// Runs commands as a person would paste them, each of which must succeed.
+    /// Runs commands as a user would paste them. Each must succeed.
     pub fn run(&mut self, commands: &str) -> String {
         writeln!(std::io::stderr(), "{commands}").ok();
         self.run += 1;
         let output = (self.command)()
             .args(["-eu", "-c", commands])
-            .current_dir(&self.folder)
+            .current_dir(&self.directory)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let output_text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
             output.status.success(),
-            "{commands}\n{said}{}",
+            "{commands}\n{output_text}{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        said
+        output_text
     }
 }

@@ -1,4 +1,4 @@
-//! A world without a cluster: one aggregator, one scaler, pods by hand, sizes recorded instead of written.
+//! An aggregator without a cluster: one PushScaler, pods added by hand, and replica counts recorded instead of written.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -23,16 +23,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// The namespace that everything is in.
+/// The namespace of all objects.
 pub const NAMESPACE: &str = "models";
 
-/// A running aggregator whose cluster is this struct.
+/// A running aggregator that gets its events from this struct.
 pub struct FakeCluster {
-    /// Where readings are taken.
+    /// Address for pushes.
     pub push: SocketAddr,
-    /// Where the pages are.
+    /// Address of the admin pages.
     pub admin: SocketAddr,
-    /// Sizes that were written: from, to.
+    /// Written replica counts: from, to.
     pub writes: mpsc::UnboundedReceiver<(u32, u32)>,
     events: mpsc::Sender<Event>,
     stop: Shutdown,
@@ -62,24 +62,24 @@ fn scale(replicas: u32) -> Scale {
 }
 
 impl FakeCluster {
-    /// Starts an aggregator on free ports with one scaler of this policy over a target of `replicas`.
+    /// Starts an aggregator on free ports, with one PushScaler of this policy and a target of `replicas`.
     pub async fn start(policy: Policy, replicas: u32) -> Self {
         Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), policy, replicas).await
     }
 
-    /// The same with its push port at `address`.
+    /// The same, with its push port at `address`.
     pub async fn start_at(address: SocketAddr, policy: Policy, replicas: u32) -> Self {
-        let mut world = Self::start_unlisted(address).await;
-        world.apply(policy, replicas).await;
-        world
+        let mut cluster = Self::start_without_list(address).await;
+        cluster.apply(policy, replicas).await;
+        cluster
     }
 
-    /// An aggregator that has not heard of any scaler yet, nor that there is none.
-    pub async fn start_unlisted(address: SocketAddr) -> Self {
+    /// Starts an aggregator that has not received the list of PushScalers.
+    pub async fn start_without_list(address: SocketAddr) -> Self {
         Self::start_with_security(address, PushSecurity::default()).await
     }
 
-    /// The same with a certificate to show, or tokens to ask for.
+    /// The same, with a certificate and the authentication of pods.
     pub async fn start_with_security(address: SocketAddr, push_security: PushSecurity) -> Self {
         let listen = address.to_string();
         let settings = Settings::from_pairs(
@@ -123,17 +123,17 @@ impl FakeCluster {
         }
     }
 
-    /// Starts an aggregator on free ports with one scaler of this spec over a target of `replicas`.
-    pub async fn start_by(spec: &PushScalerSpec, replicas: u32) -> Self {
-        let mut world = Self::start_unlisted((Ipv4Addr::LOCALHOST, 0).into()).await;
+    /// Starts an aggregator on free ports, with one PushScaler of this spec and a target of `replicas`.
+    pub async fn start_with_spec(spec: &PushScalerSpec, replicas: u32) -> Self {
+        let mut cluster = Self::start_without_list((Ipv4Addr::LOCALHOST, 0).into()).await;
         let policy = policy_of(spec).expect("the spec is right");
-        world
+        cluster
             .apply_all(policy, Some(Arc::new(spec.clone())), replicas)
             .await;
-        world
+        cluster
     }
 
-    /// One scaler of this policy over a target of `replicas`, and no other.
+    /// Applies a PushScaler with this policy and a target of `replicas`, and lists no other.
     pub async fn apply(&mut self, policy: Policy, replicas: u32) {
         self.apply_all(policy, None, replicas).await;
     }
@@ -163,11 +163,11 @@ impl FakeCluster {
             last_scale_time: None,
             transitions: Vec::new(),
         };
-        self.tell(Event::ScalerApplied(Box::new(facts))).await;
-        self.tell(Event::ScalersListed(BTreeSet::from([key]))).await;
-        self.tell(Event::HpasListed(BTreeSet::new())).await;
+        self.send(Event::ScalerApplied(Box::new(facts))).await;
+        self.send(Event::ScalersListed(BTreeSet::from([key]))).await;
+        self.send(Event::HpasListed(BTreeSet::new())).await;
         self.set_replicas(replicas).await;
-        self.tell(Event::PodsListed {
+        self.send(Event::PodsListed {
             watch: watch(),
             uids: BTreeSet::new(),
         })
@@ -175,18 +175,18 @@ impl FakeCluster {
         self.until_ready().await;
     }
 
-    /// The target's size is this now, whoever set it.
+    /// Reports that the target has this number of replicas.
     pub async fn set_replicas(&self, replicas: u32) {
-        self.tell(Event::TargetRead {
+        self.send(Event::TargetRead {
             watch: watch(),
             scale: Ok(scale(replicas)),
         })
         .await;
     }
 
-    /// A pod runs under the target. Its uid is its name with `-uid`.
+    /// Adds a running pod to the target. Its uid is its name with `-uid`.
     pub async fn add_pod(&self, name: &str) {
-        self.tell(Event::PodApplied {
+        self.send(Event::PodApplied {
             watch: watch(),
             uid: uid(name),
             pod: Pod::running(name),
@@ -195,16 +195,16 @@ impl FakeCluster {
         .await;
     }
 
-    /// The pod is gone.
+    /// Deletes the pod.
     pub async fn remove_pod(&self, name: &str) {
-        self.tell(Event::PodDeleted {
+        self.send(Event::PodDeleted {
             watch: watch(),
             uid: uid(name),
         })
         .await;
     }
 
-    /// The next size that is written.
+    /// Returns the next written replica count: from, to.
     pub async fn next_write(&mut self, within: Duration) -> (u32, u32) {
         timeout(within, self.writes.recv())
             .await
@@ -212,8 +212,8 @@ impl FakeCluster {
             .expect("the aggregator runs")
     }
 
-    /// Waits until this size is written; gives all sizes from the first that was found to it.
-    pub async fn until_size(&mut self, wanted: u32, within: Duration) -> Vec<u32> {
+    /// Waits until this replica count is written, and returns all counts up to it, with the initial one.
+    pub async fn until_replicas(&mut self, wanted: u32, within: Duration) -> Vec<u32> {
         let mut sizes = Vec::new();
         let arrive = async {
             while sizes.last() != Some(&wanted) {
@@ -230,15 +230,15 @@ impl FakeCluster {
         sizes
     }
 
-    /// Fails if a size is written before `end` is over.
-    pub async fn no_write_during(&mut self, end: impl Future<Output = ()>) {
+    /// Panics if replicas are written before `end` completes.
+    pub async fn assert_no_write_during(&mut self, end: impl Future<Output = ()>) {
         tokio::select! {
             () = end => {}
             write = self.writes.recv() => panic!("a size was written: {write:?}"),
         }
     }
 
-    /// Tells the aggregator to stop and waits until it has.
+    /// Shuts the aggregator down and waits until it has stopped.
     pub async fn end(self) {
         self.stop.cancel();
         timeout(Duration::from_secs(60), self.running)
@@ -247,12 +247,12 @@ impl FakeCluster {
             .expect("the aggregator does not panic");
     }
 
-    /// Pulls the stop without waiting.
+    /// Starts the shutdown without waiting for it.
     pub fn stop(&self) {
         self.stop.cancel();
     }
 
-    async fn tell(&self, event: Event) {
+    async fn send(&self, event: Event) {
         self.events.send(event).await.expect("the loop runs");
     }
 
@@ -264,7 +264,7 @@ impl FakeCluster {
     }
 }
 
-/// The uid of a pod of this name.
+/// Returns the uid of the pod with this name.
 pub fn uid(name: &str) -> PodUid {
     format!("{name}-uid").into()
 }

@@ -133,10 +133,10 @@ impl FakePod {
     }
 }
 
-/// How long the one worker takes for a request, in seconds.
+/// Service time, in seconds.
 const SERVICE: f64 = 0.1;
 
-/// A server as a server: what comes in flows out at the worker's pace, and what does not waits.
+/// A model server as a fluid: requests leave at the rate of its worker, and the rest waits.
 #[derive(Clone, Copy, Debug, Default)]
 struct FluidServer {
     at: Duration,
@@ -146,7 +146,7 @@ struct FluidServer {
 }
 
 impl FluidServer {
-    /// Goes on to this moment with so many requests a second.
+    /// Advances to `now` at this arrival rate per second, and returns the measurements.
     fn flow(&mut self, now: Duration, rate: f64) -> Model<'static> {
         let elapsed = now.saturating_sub(self.at).as_secs_f64();
         self.at = now;
@@ -156,7 +156,7 @@ impl FluidServer {
         let answered = there.min(elapsed / SERVICE);
         self.answered += answered;
         let pending = (self.arrived - self.answered).floor();
-        // Those answered now waited behind those that were there before.
+        // The completed requests waited for those that were there before.
         self.waited += answered * behind * SERVICE;
         let busy = answered / (elapsed / SERVICE).max(1.0);
         Model {
@@ -179,7 +179,7 @@ impl FluidServer {
     }
 }
 
-/// A model of which nothing is told but its name.
+/// A model without measurements.
 fn unknown_model() -> Model<'static> {
     Model {
         name: "sleepy".into(),

@@ -1,5 +1,5 @@
-//! Real TorchServe pods on a node cluster, each with the sidecar of the shipped example, and the aggregator as its
-//! manifest has it.
+//! Real TorchServe pods on a node, each with the sidecar of the shipped example, and the aggregator from its shipped
+//! manifest.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -27,7 +27,7 @@ use crate::test_cluster::{Image, TestCluster};
 /// The version that the shipped manifests name.
 const TAG: &str = env!("CARGO_PKG_VERSION");
 
-/// Installs everything of ours into a node cluster, as a user would, and waits until the aggregator is ready.
+/// Installs Pushscale on a node, as a user would, and waits until the aggregator is ready.
 pub fn install(cluster: &TestCluster) {
     for (name, program) in [
         ("sidecar", programs::sidecar()),
@@ -64,8 +64,8 @@ pub fn install(cluster: &TestCluster) {
         .unwrap();
 }
 
-/// From now on the aggregator shows a certificate of its own and asks for tokens.
-pub fn ask_for_trust(cluster: &TestCluster) {
+/// Switches the aggregator to a self-signed certificate and to the authentication of pods.
+pub fn require_tokens(cluster: &TestCluster) {
     for arguments in [
         &[
             "set",
@@ -87,7 +87,7 @@ pub fn ask_for_trust(cluster: &TestCluster) {
     }
 }
 
-/// What a path of jsonpath says of the aggregator's pod, such as `.metadata.name`.
+/// Returns the value of a JSONPath of the aggregator's pod, such as `.metadata.name`.
 pub fn aggregator(cluster: &TestCluster, path: &str) -> String {
     let selector = "-l=app.kubernetes.io/name=pushscale-aggregator";
     let output = format!("-o=jsonpath={{.items[0]{path}}}");
@@ -96,19 +96,19 @@ pub fn aggregator(cluster: &TestCluster, path: &str) -> String {
         .unwrap()
 }
 
-/// A namespace with a TorchServe Deployment, a Service and a PushScaler, all of them named `torchserve`.
+/// A namespace with a TorchServe Deployment, a Service and a PushScaler, all named `torchserve`.
 #[derive(Debug)]
 pub struct Fleet<'a> {
     cluster: &'a TestCluster,
     namespace: String,
 }
 
-/// How a fleet differs from the shipped example.
+/// The differences from the shipped example.
 #[derive(Clone, Debug)]
 pub struct FleetOptions {
-    /// Pods at first.
+    /// The initial replicas.
     pub replicas: u32,
-    /// More words for `start.py`.
+    /// Additional arguments of `start.py`.
     pub torchserve: Vec<String>,
     /// `spec.minReplicas`.
     pub min_replicas: u32,
@@ -118,18 +118,19 @@ pub struct FleetOptions {
     pub target: &'static str,
     /// `spec.behavior`.
     pub behavior: Value,
-    /// With the example's preStop hook.
+    /// Whether the pods have the example's preStop hook.
     pub drain: bool,
-    /// Pods are Ready only once their model has answered a request. Before that requests queue, and on a machine that is
-    /// slow to load it the queue overflows.
+    /// Whether pods become Ready only after their model has answered a request. Requests before that are queued, and on
+    /// a machine that loads the model slowly the queue overflows.
     pub loaded: bool,
-    /// Sidecars as the injector makes them, with TLS and tokens that live so long, for an aggregator that asks for both.
+    /// Injects the sidecar like the injector, with TLS and tokens of this lifetime, for an aggregator that requires
+    /// both.
     pub token_seconds: Option<u32>,
 }
 
 impl FleetOptions {
-    /// One pod, at the target that the algorithm is made for. `Ratio` takes the slightest queue for an overload, as the
-    /// classical chain does; the queue model keeps what it is told, and 7 ms would take a fleet that does nothing.
+    /// One pod, with the usual target of the algorithm. `Ratio` treats the smallest queue as an overload, like the HPA
+    /// with a queue metric. The queue model keeps its target, and 7 ms would need a fleet that is idle.
     pub fn by(algorithm: Algorithm) -> Self {
         Self {
             replicas: 1,
@@ -149,7 +150,7 @@ impl FleetOptions {
 }
 
 impl<'a> Fleet<'a> {
-    /// Makes it and waits until its pods are Ready.
+    /// Creates the fleet and waits until its pods are Ready.
     pub fn create(
         cluster: &'a TestCluster,
         torchserve: &LocalTorchServe,
@@ -193,26 +194,26 @@ impl<'a> Fleet<'a> {
         fleet
     }
 
-    /// Its namespace.
+    /// Returns the namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// kubectl in its namespace.
+    /// Runs kubectl in the namespace.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let mut all = vec!["-n", self.namespace.as_str()];
         all.extend_from_slice(arguments);
         self.cluster.kubectl(&all).unwrap()
     }
 
-    /// `spec.replicas` of the Deployment.
+    /// Returns `spec.replicas` of the Deployment.
     pub fn replicas(&self) -> u32 {
         let output = "-o=jsonpath={.spec.replicas}";
         let text = self.kubectl(&["get", "deployment", "torchserve", output]);
         text.parse().unwrap()
     }
 
-    /// The names of its pods that are not on their way out.
+    /// Returns the names of the pods that are not terminating.
     pub fn pods(&self) -> Vec<String> {
         let text = self.kubectl(&["get", "pods", "-l=app=torchserve", "-o=json"]);
         let list: Value = serde_json::from_str(&text).unwrap();
@@ -230,30 +231,30 @@ impl<'a> Fleet<'a> {
         self.kubectl(&[&merge[..], &[&patch]].concat());
     }
 
-    /// What `kubectl describe pushscaler` says.
+    /// Returns the output of `kubectl describe pushscaler`.
     pub fn describe(&self) -> String {
         self.kubectl(&["describe", "pushscaler", "torchserve"])
     }
 
-    /// The `host:port` of its Service.
+    /// Returns the `host:port` of the Service.
     pub fn address(&self) -> String {
         let output = "-o=jsonpath={.spec.clusterIP}:8080";
         self.kubectl(&["get", "service", "torchserve", output])
     }
 
-    /// Starts a load through the Service: kube-proxy balances connections.
+    /// Starts a load on the Service. kube-proxy balances connections.
     pub fn load(&self, steps: &[&str]) -> LoadGenerator {
         LoadGenerator::start(self.cluster, &self.namespace, &self.address(), steps)
     }
 
-    /// The same for one pod alone.
+    /// Starts a load on one pod.
     pub fn load_pod(&self, pod: &str, steps: &[&str]) -> LoadGenerator {
         let output = "-o=jsonpath={.status.podIP}:8080";
         let address = self.kubectl(&["get", "pod", pod, output]);
         LoadGenerator::start(self.cluster, &self.namespace, &address, steps)
     }
 
-    /// The number of waiting requests in the newest reading of a pod's sidecar.
+    /// Returns the queue depth in the newest reading of a pod's sidecar.
     pub fn reported_queue_depth(&self, pod: &str) -> f64 {
         let output = "-o=jsonpath={.status.podIP}";
         let address = self.kubectl(&["get", "pod", pod, output]);
@@ -266,7 +267,7 @@ impl<'a> Fleet<'a> {
         depth.unwrap_or_default()
     }
 
-    /// Takes it away again: its pods end while the next fleet starts.
+    /// Deletes the fleet without waiting: its pods terminate while the next fleet starts.
     pub fn delete(self) {
         self.kubectl(&[
             "delete",
@@ -279,32 +280,33 @@ impl<'a> Fleet<'a> {
     }
 }
 
-/// The real TorchServe of this machine; `None`, said loudly, without Python or Java. Under CI that is a failure.
+/// Installs the real TorchServe on this machine. Returns `None`, with a message, without Python or Java, except under
+/// `CI=true`.
 pub fn local_torchserve() -> Option<LocalTorchServe> {
     let installed = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap()
-        .block_on(LocalTorchServe::install(&cache::folder(), say));
+        .block_on(LocalTorchServe::install(&cache::directory(), print));
     match installed {
         Ok(torchserve) => Some(torchserve),
         Err(error) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {
             panic!("failed to {error}")
         }
         Err(error) => {
-            say(&format!("\nNOT RUN: failed to {error}\n"));
+            print(&format!("\nNOT RUN: failed to {error}\n"));
             None
         }
     }
 }
 
-/// How long anything may take that takes seconds on an idle machine: only a hang takes longer.
+/// The limit for anything that takes seconds on an idle machine. Only a hang takes longer.
 pub const HANG: Duration = Duration::from_secs(300);
 
 /// Polls until the condition holds.
 ///
 /// # Panics
-/// If it does not hold within the time.
+/// The condition does not hold within the time.
 pub fn until(within: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
     while !condition() {
@@ -313,8 +315,8 @@ pub fn until(within: Duration, what: &str, mut condition: impl FnMut() -> bool) 
     }
 }
 
-/// Past the test harness, which shows the printed lines of failed tests only.
-fn say(text: &str) {
+/// Writes past the test harness, which shows the output of failed tests only.
+fn print(text: &str) {
     writeln!(io::stderr(), "{text}").ok();
 }
 
@@ -322,8 +324,8 @@ fn shipped(file: &str) -> String {
     fs::read_to_string(programs::repository().join("helm/plain").join(file)).unwrap()
 }
 
-/// Puts the machine's own TorchServe where the example has an image that nobody can pull here. The sidecar stays as
-/// it stands.
+/// Replaces the image of the example, which cannot be pulled here, by this machine's TorchServe. The sidecar stays
+/// unchanged.
 fn stand_in(deployment: &mut Value, torchserve: &LocalTorchServe, options: &FleetOptions) {
     let pod = torchserve_pod(torchserve);
     let template = &mut deployment["spec"]["template"]["spec"];
@@ -352,7 +354,7 @@ fn stand_in(deployment: &mut Value, torchserve: &LocalTorchServe, options: &Flee
     }
 }
 
-/// Puts the sidecar in as the injector does, but for the life of its token.
+/// Adds the sidecar like the injector, with another lifetime of its token.
 fn inject(template: &mut Value, token_seconds: u32) {
     let sidecar = Sidecar {
         image: format!("pushscale/sidecar:{TAG}"),
@@ -376,7 +378,7 @@ fn inject(template: &mut Value, token_seconds: u32) {
     token.unwrap()["expirationSeconds"] = json!(token_seconds);
 }
 
-/// The cluster's example pod with a real TorchServe made of folders of this machine.
+/// Returns the test cluster's example pod, with a real TorchServe from directories of this machine.
 pub fn torchserve_pod(torchserve: &LocalTorchServe) -> Value {
     let prefix = Command::new(torchserve.python())
         .args(["-c", "import sys; print(sys.base_prefix)"])
@@ -389,7 +391,7 @@ pub fn torchserve_pod(torchserve: &LocalTorchServe) -> Value {
         .replace("@PYTHON@", prefix)
         .replace("@VENV@", torchserve.venv().to_str().unwrap())
         .replace("@KIT@", script.parent().unwrap().to_str().unwrap());
-    // As the example says: /usr is there anyway.
+    // The example mounts /usr anyway.
     let twice = |line: &&str| prefix == "/usr" && line.contains("name: python,");
     let lines: Vec<&str> = text.lines().filter(|line| !twice(line)).collect();
     serde_saphyr::from_str(&lines.join("\n")).unwrap()

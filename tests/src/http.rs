@@ -1,4 +1,4 @@
-//! HTTP by hand: what a test sends is what goes over the wire.
+//! A minimal HTTP client: it sends exactly what a test specifies.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -12,19 +12,19 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long any answer may take.
+/// The limit for any response.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Its status.
+    /// The status code.
     pub status: u16,
-    /// Its body.
+    /// The body.
     pub body: String,
 }
 
-/// `GET path`, on a connection of its own.
+/// Sends `GET path` on a new connection.
 pub async fn get(address: SocketAddr, path: &str) -> Answer {
     raw(
         address,
@@ -33,7 +33,7 @@ pub async fn get(address: SocketAddr, path: &str) -> Answer {
     .await
 }
 
-/// `POST path` with a body, on a connection of its own.
+/// Sends `POST path` with a body on a new connection.
 pub async fn post(address: SocketAddr, path: &str, body: &[u8]) -> Answer {
     let mut bytes = format!(
         "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
@@ -44,7 +44,7 @@ pub async fn post(address: SocketAddr, path: &str, body: &[u8]) -> Answer {
     raw(address, &bytes).await
 }
 
-/// The same with one more header, `Name: value`.
+/// Sends `POST path` with a body and a header, `Name: value`.
 pub async fn post_with(address: SocketAddr, path: &str, header: &str, body: &[u8]) -> Answer {
     let mut bytes = format!(
         "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{header}\r\ncontent-length: {}\r\n\r\n",
@@ -55,13 +55,13 @@ pub async fn post_with(address: SocketAddr, path: &str, header: &str, body: &[u8
     raw(address, &bytes).await
 }
 
-/// Sends these bytes and reads until the server closes. An answer that never comes has status 0.
+/// Sends these bytes and reads until the server closes the connection. Without a response, the status is 0.
 pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
     let talk = async {
         let mut stream = TcpStream::connect(address).await.ok()?;
         stream.write_all(bytes).await.ok()?;
         let mut answer = Vec::new();
-        // A server that refuses without reading all may reset after its answer.
+        // A server that rejects a request before it has read the body may reset the connection after its response.
         stream.read_to_end(&mut answer).await.ok();
         let text = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = text.split_once("\r\n\r\n")?;
@@ -80,15 +80,15 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
         })
 }
 
-/// Asks again and again until it is so.
+/// Polls until the condition holds.
 ///
 /// # Panics
-/// If it is not so within the time.
+/// The condition does not hold within the time.
 pub async fn until<F: Future<Output = bool>>(within: Duration, mut is_so: impl FnMut() -> F) {
     let asked = timeout(within, async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    assert!(asked.await.is_ok(), "not so within {within:?}");
+    assert!(asked.await.is_ok(), "condition not met within {within:?}");
 }

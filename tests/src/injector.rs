@@ -1,5 +1,5 @@
-//! An injector on loopback, without a cluster, and a client that asks it as an API server does: over TLS, one
-//! question after the other on a connection that stays.
+//! An injector on loopback without a cluster, and a client that sends reviews like an API server: over TLS, one after
+//! the other on a persistent connection.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,33 +21,33 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// How long any answer may take.
+/// The limit for any response.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Where an injector is.
+/// The addresses of a running injector.
 #[derive(Clone, Copy, Debug)]
 pub struct Injector {
-    /// Where it is asked.
+    /// Address of the webhook.
     pub address: SocketAddr,
     /// Where its pages are.
     pub admin: SocketAddr,
 }
 
-/// Writes a new certificate for loopback, which is its own authority, into a folder.
-pub fn certify(folder: &Path) {
+/// Writes a new self-signed certificate for loopback into a directory.
+pub fn certify(directory: &Path) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    fs::create_dir_all(folder).unwrap();
-    fs::write(folder.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
-    fs::write(folder.join("tls.crt"), made.cert.pem()).unwrap();
+    fs::create_dir_all(directory).unwrap();
+    fs::write(directory.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    fs::write(directory.join("tls.crt"), made.cert.pem()).unwrap();
 }
 
 impl Injector {
-    /// Starts one on the current runtime, with the certificate of a folder; it ends with `stop`.
-    pub async fn start(folder: &Path, stop: Shutdown) -> Self {
+    /// Starts an injector on the current runtime, with the certificate of a directory. It stops with `stop`.
+    pub async fn start(directory: &Path, stop: Shutdown) -> Self {
         let pairs = [
             ("PUSHSCALE_INJECTOR_LISTEN", "127.0.0.1:0"),
             ("PUSHSCALE_INJECTOR_ADMIN_LISTEN", "127.0.0.1:0"),
-            ("PUSHSCALE_INJECTOR_TLS_DIR", folder.to_str().unwrap()),
+            ("PUSHSCALE_INJECTOR_TLS_DIR", directory.to_str().unwrap()),
             ("PUSHSCALE_INJECTOR_NATIVE_SIDECAR", "true"),
         ];
         let settings = Settings::from_pairs(PREFIX, pairs).unwrap();
@@ -68,21 +68,21 @@ impl Injector {
     }
 }
 
-/// A connection that trusts the certificate of a folder.
+/// A TLS connection that trusts the certificate of a directory.
 #[derive(Debug)]
 pub struct Connection(ClientStream);
 
 impl Connection {
-    /// Connects; `None` if the server has another certificate.
-    pub async fn open(address: SocketAddr, folder: &Path) -> Option<Self> {
+    /// Connects. Returns `None` if the server has another certificate.
+    pub async fn open(address: SocketAddr, directory: &Path) -> Option<Self> {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let authority = CaBundle::from_file(folder.join("tls.crt"));
+        let authority = CaBundle::from_file(directory.join("tls.crt"));
         let connected = authority.open(&address.ip().to_string(), stream).await;
         connected.ok().map(Self)
     }
 
-    /// Asks once, and reads the answer, whose length it says.
+    /// Sends a request and reads the response by its content length.
     pub async fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> Answer {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: injector\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -93,10 +93,10 @@ impl Connection {
         self.send(&request).await
     }
 
-    /// Sends these bytes.
+    /// Sends these bytes and reads the response.
     pub async fn send(&mut self, request: &[u8]) -> Answer {
         let talk = async {
-            // A server that refuses without reading all may close before all is written.
+            // A server that rejects a request before it has read the body may close the connection early.
             self.0.write_all(request).await.ok();
             self.0.flush().await.ok();
             let mut answer = Vec::new();
@@ -130,7 +130,7 @@ fn whole(bytes: &[u8]) -> Option<Answer> {
     })
 }
 
-/// The question that an API server asks of a pod.
+/// Returns the AdmissionReview that an API server sends for a pod.
 pub fn review(pod: &Value) -> Vec<u8> {
     let review = json!({
         "kind": "AdmissionReview",

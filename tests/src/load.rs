@@ -1,4 +1,4 @@
-//! A load on a Service of the cluster, and what became of each request.
+//! Generates load on a Service of a test cluster, and collects the outcome of each request.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -17,26 +17,26 @@ use crate::fleet::{HANG, until};
 use crate::programs;
 use crate::test_cluster::TestCluster;
 
-/// A load on its way, a new connection for each request. Killed when dropped.
+/// A running load generator, which opens a new connection for each request. Killed when dropped.
 #[derive(Debug)]
 pub struct LoadGenerator {
     child: Child,
     samples: PathBuf,
 }
 
-/// What became of the requests.
+/// The outcomes of the requests.
 #[derive(Debug)]
 pub struct LoadReport {
-    /// How many were sent.
+    /// The number of requests sent.
     pub sent: usize,
-    /// When those left that were not answered with 200, in seconds from the start, by what the client saw.
+    /// The send times of the requests that were not answered with 200, in seconds since the start, by outcome.
     pub lost: BTreeMap<String, Vec<f64>>,
 }
 
 impl LoadGenerator {
-    /// Starts one on a `host:port`, once somebody answers there: for a moment after the first pod is Ready, kube-proxy
-    /// still refuses connections to its Service for want of endpoints. Four pods that became Ready at once had 0.25 s of it,
-    /// which is nobody's loss.
+    /// Starts a load generator for a `host:port` once it accepts connections: for a moment after the first pod is
+    /// Ready, kube-proxy still rejects connections to its Service because it has no endpoints. For four pods that
+    /// became Ready at once, this took 0.25 s. It is not a loss of the fleet.
     pub fn start(cluster: &TestCluster, name: &str, address: &str, steps: &[&str]) -> Self {
         let (host, port) = address.rsplit_once(':').unwrap();
         let connect = format!("exec 3<>/dev/tcp/{host}/{port}");
@@ -58,7 +58,7 @@ impl LoadGenerator {
         Self { child, samples }
     }
 
-    /// Waits until its schedule is over and the last answer has come.
+    /// Waits for the end of the schedule and for the last response.
     pub fn finish(mut self) -> LoadReport {
         assert!(self.child.wait().unwrap().success());
         let mut loaded = LoadReport {
@@ -82,7 +82,7 @@ impl LoadGenerator {
         loaded
     }
 
-    /// Ends the schedule now and waits until the last answer has come.
+    /// Ends the schedule now, and waits for the last response.
     pub fn stop(self) -> LoadReport {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         self.finish()
@@ -90,7 +90,7 @@ impl LoadGenerator {
 }
 
 impl LoadReport {
-    /// How many were lost.
+    /// Returns the number of lost requests.
     pub fn count_lost(&self) -> usize {
         self.lost.values().map(Vec::len).sum()
     }

@@ -1,4 +1,4 @@
-//! A namespace in a cluster, and an aggregator for it with exactly the permissions of the shipped manifest.
+//! A namespace in a test cluster, and an aggregator for it with exactly the permissions of the shipped manifest.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -22,18 +22,18 @@ use crate::fake_pod::{FakePod, Load};
 use crate::programs;
 use crate::test_cluster::{ClusterError, TestCluster};
 
-/// How long the cluster may take for what takes seconds on an idle machine: only a hang takes longer.
+/// The limit for anything that takes seconds on an idle machine. Only a hang takes longer.
 pub const SOON: Duration = Duration::from_secs(120);
 
-/// How long a decision may take: the queue model scales a fleet down to half in 15 s at most.
+/// The limit for a decision. The queue model scales a fleet down to half in 15 s at most.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Applies the definition and the aggregator's permissions, as a user would.
+/// Applies the CRD and the aggregator's permissions, as a user would.
 pub fn install(cluster: &TestCluster) {
     for file in ["crd.yaml", "aggregator.yaml"] {
         let path = programs::repository().join("helm/plain").join(file);
         let text = fs::read_to_string(path).unwrap();
-        // The Deployment would find no node in a control plane alone: its pod is this process.
+        // Without the Deployment, which would find no node: the tests run the aggregator as a process.
         let objects: Vec<&str> = text
             .split("\n---\n")
             .filter(|object| !object.contains("kind: Deployment"))
@@ -50,16 +50,16 @@ pub fn install(cluster: &TestCluster) {
         .unwrap();
 }
 
-/// A namespace of a test's own.
+/// The namespace of one test.
 pub struct Namespace<'a> {
-    /// The cluster.
+    /// The test cluster.
     pub cluster: &'a TestCluster,
-    /// Its name.
+    /// The name.
     pub name: String,
 }
 
 impl<'a> Namespace<'a> {
-    /// Makes it.
+    /// Creates the namespace.
     pub fn create(cluster: &'a TestCluster, name: &str) -> Self {
         cluster.kubectl(&["create", "namespace", name]).unwrap();
         Self {
@@ -68,26 +68,26 @@ impl<'a> Namespace<'a> {
         }
     }
 
-    /// kubectl in it.
+    /// Runs kubectl in the namespace.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let mut all = vec!["-n", self.name.as_str()];
         all.extend_from_slice(arguments);
         self.cluster.kubectl(&all).unwrap()
     }
 
-    /// Applies objects in it. The text says `NAMESPACE` where its name must stand.
+    /// Applies objects, after replacing `NAMESPACE` by the namespace's name.
     pub fn apply(&self, yaml: &str) {
         self.cluster
             .apply(&yaml.replace("NAMESPACE", &self.name))
             .unwrap();
     }
 
-    /// An object as JSON.
+    /// Returns an object as JSON.
     pub fn get(&self, kind: &str, name: &str) -> Value {
         serde_json::from_str(&self.kubectl(&["get", kind, name, "-o", "json"])).unwrap()
     }
 
-    /// Waits until an object is so.
+    /// Waits until an object fulfils the condition.
     pub async fn until(&self, kind: &str, name: &str, what: &str, so: impl Fn(&Value) -> bool) {
         let began = Instant::now();
         loop {
@@ -103,8 +103,8 @@ impl<'a> Namespace<'a> {
         }
     }
 
-    /// A Deployment (or StatefulSet) `torchserve` of so many pods, which no kubelet runs: their status is set
-    /// to Running by hand.
+    /// Creates a Deployment or StatefulSet `torchserve`. No kubelet runs its pods: their status is set to Running by
+    /// hand.
     pub async fn deploy(&self, kind: &str, replicas: u32) {
         self.apply(&format!(
             "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{ name: torchserve, namespace: NAMESPACE }}\n\
@@ -118,7 +118,7 @@ impl<'a> Namespace<'a> {
         self.run_pods(replicas as usize).await;
     }
 
-    /// Waits for so many pods and says of each that it runs.
+    /// Waits for this number of pods, and sets their status to Running.
     pub async fn run_pods(&self, count: usize) -> Vec<FakePod> {
         let began = Instant::now();
         let pods = loop {
@@ -141,12 +141,12 @@ impl<'a> Namespace<'a> {
             .collect()
     }
 
-    /// Sets what no kubelet sets here.
+    /// Sets the status of a pod in place of a kubelet.
     pub fn set_pod(&self, name: &str, phase: &str, ready: bool) {
         self.patch_status(name, phase, ready).unwrap();
     }
 
-    /// The same of a pod that a controller may have deleted in the meantime.
+    /// The same for a pod that a controller may have deleted in the meantime.
     pub fn set_pod_if_there(&self, name: &str, phase: &str, ready: bool) {
         if let Err(error) = self.patch_status(name, phase, ready) {
             assert!(error.to_string().contains("NotFound"), "{error}");
@@ -171,8 +171,8 @@ impl<'a> Namespace<'a> {
         ])
     }
 
-    /// A PushScaler `name` for the object `kind/target`, with more lines under `spec`. At most 5 replicas and 7 ms,
-    /// unless they say otherwise.
+    /// Creates a PushScaler `name` for the object `kind/target`, with more lines for `spec`. The defaults are 5
+    /// replicas at most and a target of 7 ms.
     pub fn scale(&self, name: &str, api_version: &str, kind: &str, target: &str, more: &str) {
         let mut spec = format!(
             "  scaleTargetRef: {{ apiVersion: {api_version}, kind: {kind}, name: {target} }}\n{more}"
@@ -195,30 +195,30 @@ impl<'a> Namespace<'a> {
         ));
     }
 
-    /// The Deployment `torchserve` with a PushScaler of the same name.
+    /// Creates the Deployment `torchserve` with a PushScaler of the same name.
     pub async fn scaled_deployment(&self, replicas: u32, more: &str) {
         self.deploy("Deployment", replicas).await;
         self.scale("torchserve", "apps/v1", "Deployment", "torchserve", more);
     }
 
-    /// `spec.replicas` of the Deployment `torchserve`.
+    /// Returns `spec.replicas` of the Deployment `torchserve`.
     pub fn replicas(&self) -> u64 {
         let deployment = self.get("deployment", "torchserve");
         deployment["spec"]["replicas"].as_u64().unwrap()
     }
 
-    /// `kubectl describe` of the PushScaler `torchserve`.
+    /// Returns the output of `kubectl describe` for the PushScaler `torchserve`.
     pub fn describe(&self) -> String {
         self.kubectl(&["describe", "pushscaler", "torchserve"])
     }
 
-    /// Changes fields of the PushScaler's spec, in JSON.
+    /// Merges fields, in JSON, into the PushScaler's spec.
     pub fn patch(&self, scaler: &str, spec: &str) {
         let patch = format!("{{\"spec\":{spec}}}");
         self.kubectl(&["patch", "pushscaler", scaler, "--type=merge", "-p", &patch]);
     }
 
-    /// `status` and `reason` of a condition of the PushScaler, such as `True/ValidMetricFound`.
+    /// Returns `status` and `reason` of a condition of the PushScaler, such as `True/ValidMetricFound`.
     pub fn condition(object: &Value, kind: &str) -> String {
         object["status"]["conditions"]
             .as_array()
@@ -243,23 +243,23 @@ impl<'a> Namespace<'a> {
     }
 }
 
-/// An aggregator process that looks after one namespace, with the permissions of the shipped manifest.
+/// An aggregator process that watches one namespace, with the permissions of the shipped manifest.
 pub struct Aggregator {
-    /// Where readings are taken.
+    /// Address for pushes.
     pub push: SocketAddr,
-    /// Where the pages are.
+    /// Address of the admin pages.
     pub admin: SocketAddr,
     child: Child,
     log: Arc<Mutex<String>>,
 }
 
 impl Aggregator {
-    /// Starts it and waits until it is ready.
+    /// Starts an aggregator and waits until it is ready.
     pub async fn start(namespace: &Namespace<'_>) -> Self {
         Self::start_with(namespace, &[]).await
     }
 
-    /// The same with more settings.
+    /// The same with additional settings.
     pub async fn start_with(namespace: &Namespace<'_>, more: &[(&str, &str)]) -> Self {
         let kubeconfig = kubeconfig_of_its_account(namespace);
         let mut child = namespace
@@ -301,22 +301,22 @@ impl Aggregator {
         aggregator
     }
 
-    /// What it has logged.
+    /// Returns its log.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Its metrics page.
+    /// Returns its metrics page.
     pub async fn metrics(&self) -> String {
         crate::http::get(self.admin, "/metrics").await.body
     }
 
-    /// What the pages tell of all scalers, as JSON.
-    pub async fn told(&self) -> String {
+    /// Returns the debug page of all scalers, as JSON.
+    pub async fn debug_page(&self) -> String {
         crate::http::get(self.admin, "/debug/scalers").await.body
     }
 
-    /// Every pod says this, again and again, until `so`. As sidecars do: a reading a second would do, too.
+    /// Pushes this load for every pod until the condition holds, like sidecars do but five times as often.
     pub async fn push_until<F: Future<Output = bool>>(
         &self,
         pods: &mut [FakePod],
@@ -332,7 +332,7 @@ impl Aggregator {
             );
             for pod in &mut *pods {
                 let answer = pod.push(self.push, load).await;
-                // A pod that was made a moment ago may not be known yet.
+                // A new pod may still be unknown.
                 assert!(matches!(answer.status, 200 | 404), "{answer:?}");
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -367,7 +367,8 @@ async fn address(log: &Mutex<String>, server: &str) -> SocketAddr {
     }
 }
 
-/// A kubeconfig with a token of the aggregator's service account: what the manifest forgets to allow fails here.
+/// Writes a kubeconfig with a token of the aggregator's service account, so that a permission missing in the manifest
+/// fails the test.
 fn kubeconfig_of_its_account(namespace: &Namespace<'_>) -> PathBuf {
     let cluster = namespace.cluster;
     let token = cluster

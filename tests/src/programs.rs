@@ -1,4 +1,4 @@
-//! The static programs that go into containers: `make static` builds them.
+//! The statically linked programs for containers, built by `make static`.
 #![allow(
     clippy::panic,
     clippy::expect_used,
@@ -7,27 +7,27 @@
 
 use std::path::{Path, PathBuf};
 
-/// `pushscale-sidecar`, built for size.
+/// Returns the path of `pushscale-sidecar`, built for size.
 pub fn sidecar() -> PathBuf {
     built("sidecar/pushscale-sidecar")
 }
 
-/// `pushscale-aggregator`.
+/// Returns the path of `pushscale-aggregator`.
 pub fn aggregator() -> PathBuf {
     built("release/pushscale-aggregator")
 }
 
-/// `pushscale-injector`.
+/// Returns the path of `pushscale-injector`.
 pub fn injector() -> PathBuf {
     built("release/pushscale-injector")
 }
 
-/// `pushscale-load`.
+/// Returns the path of `pushscale-load`.
 pub fn load() -> PathBuf {
     built("release/pushscale-load")
 }
 
-/// `pushscale`, as `cargo build` makes it.
+/// Returns the path of `pushscale`, built by `cargo build`.
 pub fn command_line() -> PathBuf {
     let path = target().join("debug/pushscale");
     assert!(
@@ -38,7 +38,7 @@ pub fn command_line() -> PathBuf {
     path
 }
 
-/// The archive of an image: `make image` builds them.
+/// Returns the archive of an image, built by `make image`.
 pub fn image(name: &str) -> PathBuf {
     let path = target().join("images").join(format!("{name}.tar"));
     assert!(
@@ -49,11 +49,11 @@ pub fn image(name: &str) -> PathBuf {
     path
 }
 
-/// The repository's root.
+/// Returns the root of the repository.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("the tests are a folder of the repository")
+        .expect("the tests are a directory of the repository")
         .to_owned()
 }
 

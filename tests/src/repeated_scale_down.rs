@@ -1,4 +1,4 @@
-//! Pods end under load, again and again, and every client tells what became of its request.
+//! Scales a fleet down repeatedly under load, and collects the outcome of every request.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -15,28 +15,32 @@ use crate::fleet::{Fleet, HANG, until};
 use crate::load::LoadReport;
 use crate::test_cluster::TestCluster;
 
-/// Between these sizes the fleet goes down and up.
+/// The replicas before each scale-down.
 pub const PODS: u32 = 4;
 
-/// Requests a second: 70 % of what three pods of one worker and 105 ms a request answer.
+/// Arrival rate per second: 70% of the capacity of three pods with one worker and a service time of 105 ms.
 pub const RATE: u32 = 20;
 
-/// What became of the requests, and of the pods.
+/// The outcomes of the requests, and of the drains.
 #[derive(Debug)]
-pub struct Shrunk {
+pub struct ScaleDownReport {
     /// The requests.
     pub loaded: LoadReport,
-    /// What the drains said, one of each pod that ended.
+    /// The log lines of the drains, one per terminated pod.
     pub drains: Vec<String>,
 }
 
-/// Takes one pod away so many times, by hand: the fleet's PushScaler is removed, since it would have a say.
+/// Removes one pod this number of times by scaling the Deployment. The fleet's PushScaler is deleted first.
 ///
 /// # Panics
-/// If the pods do not come and go in time.
-pub fn shrink(cluster: &TestCluster, fleet: &Fleet<'_>, times: u32) -> Shrunk {
+/// The pods do not start or terminate in time.
+pub fn scale_down_repeatedly(
+    cluster: &TestCluster,
+    fleet: &Fleet<'_>,
+    times: u32,
+) -> ScaleDownReport {
     fleet.kubectl(&["delete", "pushscaler", "torchserve", "--ignore-not-found"]);
-    let mut followed = Followed {
+    let mut logs = FollowedLogs {
         cluster,
         namespace: fleet.namespace(),
         logs: BTreeMap::new(),
@@ -45,7 +49,7 @@ pub fn shrink(cluster: &TestCluster, fleet: &Fleet<'_>, times: u32) -> Shrunk {
     let mut ended = BTreeSet::new();
     for _ in 0..times {
         let before = fleet.pods();
-        followed.follow(&before);
+        logs.follow(&before);
         scale(fleet, PODS - 1);
         until(HANG, "one pod less", || fleet.pods().len() < PODS as usize);
         let after = fleet.pods();
@@ -57,15 +61,15 @@ pub fn shrink(cluster: &TestCluster, fleet: &Fleet<'_>, times: u32) -> Shrunk {
             "deployment/torchserve",
             "--timeout=300s",
         ]);
-        // One that drains at a time: two would leave the others more than they bear.
+        // One drain at a time: two would leave the others less than the capacity that they need.
         until(HANG, "one pod deleted", || {
             let all = ["get", "pods", "-l=app=torchserve", "-o=name"];
             fleet.kubectl(&all).lines().count() == PODS as usize
         });
     }
-    Shrunk {
+    ScaleDownReport {
         loaded: load.stop(),
-        drains: followed.drains(&ended),
+        drains: logs.drains(&ended),
     }
 }
 
@@ -74,14 +78,14 @@ fn scale(fleet: &Fleet<'_>, replicas: u32) {
     fleet.kubectl(&["scale", "deployment/torchserve", &replicas]);
 }
 
-/// The sidecars' logs, which go with their pods.
-struct Followed<'a> {
+/// The logs of the sidecars, which are deleted with their pods.
+struct FollowedLogs<'a> {
     cluster: &'a TestCluster,
     namespace: &'a str,
     logs: BTreeMap<String, (Child, PathBuf)>,
 }
 
-impl Followed<'_> {
+impl FollowedLogs<'_> {
     fn follow(&mut self, pods: &[String]) {
         for pod in pods {
             if self.logs.contains_key(pod) {
@@ -122,7 +126,7 @@ impl Followed<'_> {
     }
 }
 
-impl Drop for Followed<'_> {
+impl Drop for FollowedLogs<'_> {
     fn drop(&mut self) {
         for (child, _) in self.logs.values_mut() {
             child.kill().ok();

@@ -1,4 +1,4 @@
-//! A sidecar of the real code, in this process, with its ports on loopback.
+//! The real sidecar, in this process, with its ports on loopback.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -19,21 +19,27 @@ use crate::fake_cluster::{NAMESPACE, uid};
 
 /// A running sidecar.
 pub struct TestSidecar {
-    /// Where its own pages are.
+    /// Address of its pages.
     pub address: SocketAddr,
     stop: Shutdown,
     running: JoinHandle<()>,
 }
 
 impl TestSidecar {
-    /// A sidecar that looks at this server and whose readings nobody takes.
-    pub async fn start_unheard(server: &Addresses) -> Self {
-        // Port 1 of loopback: nobody is there.
-        let nobody = "127.0.0.1:1";
-        Self::start("torchserve-0", server.metrics, server.management, nobody).await
+    /// Starts a sidecar for this server, with an unreachable aggregator.
+    pub async fn start_without_aggregator(server: &Addresses) -> Self {
+        // Nothing listens on port 1 of loopback.
+        let unreachable = "127.0.0.1:1";
+        Self::start(
+            "torchserve-0",
+            server.metrics,
+            server.management,
+            unreachable,
+        )
+        .await
     }
 
-    /// A sidecar in the pod `pod` that reads these ports every 100 ms and pushes to `aggregator`.
+    /// Starts a sidecar in the pod `pod` that scrapes these ports every 100 ms and pushes to `aggregator`.
     pub async fn start(
         pod: &str,
         metrics: SocketAddr,
@@ -43,7 +49,7 @@ impl TestSidecar {
         Self::start_on(pod, metrics, management, aggregator, &[]).await
     }
 
-    /// The same beside this server, with more settings.
+    /// The same for this server, with additional settings.
     pub async fn start_with(
         pod: &str,
         server: &Addresses,
@@ -96,7 +102,7 @@ impl TestSidecar {
         }
     }
 
-    /// Tells it to stop, as SIGTERM does, and waits until it has.
+    /// Shuts the sidecar down like SIGTERM, and waits until it has stopped.
     pub async fn end(self) {
         self.stop.cancel();
         timeout(Duration::from_secs(60), self.running)

@@ -1,4 +1,4 @@
-//! What somebody with this machine's TorchServe writes into the chart's values.
+//! Chart values for this machine's TorchServe.
 #![allow(
     clippy::unwrap_used,
     reason = "helpers of tests, which fail by panicking"
@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 
 use crate::fleet;
 
-/// Values of `helm/torchserve` for a real TorchServe that the chart's own script starts, with the model `sleepy`, one worker and
-/// 100 ms a request. Folders of this machine stand for the image.
+/// Returns values of `helm/torchserve` for a real TorchServe, started by the chart's script with the model `sleepy`,
+/// one worker and a service time of 100 ms. Directories of this machine replace the image.
 ///
 /// # Panics
-/// If the model cannot be written.
+/// The model cannot be written.
 pub fn torchserve_values(torchserve: &LocalTorchServe) -> Value {
     let store = model_store(torchserve);
     let pod = fleet::torchserve_pod(torchserve);
@@ -41,7 +41,7 @@ pub fn torchserve_values(torchserve: &LocalTorchServe) -> Value {
         ],
         "extraVolumes": volumes,
         "extraVolumeMounts": mounts,
-        // This machine's folders are its root's.
+        // The directories of this machine belong to root.
         "podSecurityContext": null,
         "resources": null,
         // With the default of 100, an overload is answered 503 where new pods start slower than the queue fills.
@@ -50,9 +50,9 @@ pub fn torchserve_values(torchserve: &LocalTorchServe) -> Value {
     })
 }
 
-/// A folder with the simulator's sleeping model.
+/// Creates a directory with the testkit's sleeping model.
 fn model_store(torchserve: &LocalTorchServe) -> PathBuf {
-    let store = cache::folder().join("model-store");
+    let store = cache::directory().join("model-store");
     fs::create_dir_all(&store).unwrap();
     let script = "import pathlib, sys\nsys.path.insert(0, sys.argv.pop(1))\nstore = pathlib.Path(sys.argv.pop(1))\n\
                   import start\nstart.write_models(store, start.parse())\n";

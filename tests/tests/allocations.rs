@@ -1,4 +1,4 @@
-//! A reading and a decision take no memory once a fleet is known: the aggregator holds thousands of fleets for months.
+//! Readings and decisions of a known fleet allocate no memory: the aggregator holds thousands of fleets for months.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -68,7 +68,7 @@ fn allocations(algorithm: Algorithm) -> u64 {
         });
         counted.count_total
     };
-    // The windows and the memory of proposals are full after ten minutes.
+    // The windows and the recent proposals are full after ten minutes.
     let first: u64 = (1..=600).map(&mut turn).sum();
     assert!(first > 0, "allocations are counted");
     (601..=1200).map(turn).sum()

@@ -1,6 +1,7 @@
-//! What must hold of the queue model whatever happens: its invariants, on random lives of a fleet.
+//! The invariants of the queue model, checked on random histories of a fleet.
 //!
-//! Here, and not beside the crate: `cargo tree -p pushscale-decision` is to show nothing, test libraries included.
+//! Here and not in the crate, so that `cargo tree -p pushscale-decision` shows no dependencies, not even test
+//! libraries.
 
 #![allow(
     clippy::unwrap_used,
@@ -53,7 +54,7 @@ fn balancings() -> impl Strategy<Value = Balancing> {
     prop::sample::select(vec![Balancing::Random, Balancing::LeastRequest])
 }
 
-/// Some minutes of a life: (seconds, requests a second, share of the pods that says nothing).
+/// A few minutes of a history: seconds, arrival rate, and the share of pods that do not report.
 fn lives() -> impl Strategy<Value = Vec<(u64, f64, f64)>> {
     let silence = prop_oneof![3 => Just(0.0), 1 => 0.0..1.0];
     prop::collection::vec((1_u64..120, 0.0..600.0, silence), 1..12)
@@ -62,7 +63,8 @@ fn lives() -> impl Strategy<Value = Vec<(u64, f64, f64)>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// I3: within the bounds; at most one write a second; down by half in 15 s at the most.
+    /// I3: the replicas stay within min and max; at most one write per second; at most half of the fleet is removed in
+    /// 15 s.
     #[test]
     fn replicas_stay_within_min_max_and_the_scaling_policies(
         life in lives(),
@@ -87,7 +89,7 @@ proptest! {
         }
     }
 
-    /// I1: nothing goes while fewer than 80 % of the pods report, and nothing moves while none does.
+    /// I1: no scale-down while fewer than 80% of the pods report, and no scaling while none reports.
     #[test]
     fn a_gap_in_the_readings_never_scales_down(
         before in 10_u64..400,
@@ -101,7 +103,7 @@ proptest! {
         for _ in 0..before {
             fleet.pass(&environment(load, 0.1, 4.0));
         }
-        // Three seconds until the last words are stale.
+        // The last readings are stale after three seconds.
         let silent = |fleet: &FakeFleet| (silence * f64::from(fleet.size)).ceil() as usize;
         for _ in 0..4 {
             let silent = silent(&fleet);
@@ -128,7 +130,7 @@ proptest! {
         prop_assert_eq!((fleet.size, fleet.writes), (size, 0));
     }
 
-    /// I0: for a whole hold after a start nothing goes.
+    /// I0: no scale-down during the hold after a start.
     #[test]
     fn a_restart_never_scales_down(
         size in 2_u32..30,
@@ -149,8 +151,8 @@ proptest! {
         prop_assert!(fleet.smallest >= size, "{size} → {}: {}", fleet.smallest, fleet.last());
     }
 
-    /// I4: of two fleets that differ in one thing only in the last second, the one with more arrivals, a slower server,
-    /// fewer workers or a lower target never gets fewer pods.
+    /// I4: of two fleets that differ only in the last second, the one with more arrivals, a longer service time, fewer
+    /// workers or a lower target never gets fewer pods.
     #[test]
     fn more_load_never_needs_fewer_replicas(
         seconds in 70_u64..200,
@@ -161,7 +163,7 @@ proptest! {
     ) {
         let size = (load / 40.0 * 1.4) as u32 + 1;
         let mut fleet = FakeFleet::new(policy(0.05, 1, 200, balancing), size, 30);
-        // Not where variability is settled anew, every ten seconds: another history gives another one.
+        // Not when the variability is estimated again, every ten seconds: another history gives another estimate.
         for _ in 0..seconds / 10 * 10 + 3 {
             fleet.pass(&environment(load, 0.1, 4.0));
         }
@@ -189,7 +191,7 @@ proptest! {
         prop_assert!(harder >= base, "{base} → {harder}");
     }
 
-    /// I5: while requests arrive there is always a pod, and the same facts give the same answer.
+    /// I5: there is always a pod while requests arrive, and the same inputs give the same decision.
     #[test]
     fn the_same_inputs_give_the_same_decision(
         life in lives(),
@@ -197,21 +199,21 @@ proptest! {
     ) {
         let live = |life: &[(u64, f64, f64)]| {
             let mut fleet = FakeFleet::new(policy(0.05, 1, 60, balancing), 5, 30);
-            let mut told = Vec::new();
+            let mut decisions = Vec::new();
             for (seconds, load, silence) in life {
                 for _ in 0..*seconds {
                     let silent = (silence * f64::from(fleet.size)).round() as usize;
                     fleet.pass(&Environment { silent, ..environment(*load, 0.1, 4.0) });
                     assert!(fleet.size >= 1);
-                    told.push(fleet.last().to_string());
+                    decisions.push(fleet.last().to_string());
                 }
             }
-            told
+            decisions
         };
         prop_assert_eq!(live(&life), live(&life));
     }
 
-    /// A memory that was written down and read back decides on as the one that was not.
+    /// A restored snapshot decides like the original.
     #[test]
     fn a_restored_snapshot_decides_like_the_original(
         life in lives(),

@@ -1,4 +1,4 @@
-//! Who may depend on whom. What is written in a design and not checked is true for a month.
+//! The allowed dependencies between crates. A rule that is not checked does not last.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use pushscale_tests::programs::repository;
 
-/// The names of all crates that a crate is built from, itself too.
+/// Returns the names of all crates that a crate is built from, with its own.
 fn built_from(package: &str, kinds: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--prefix", "none", "--format", "{p}"])
@@ -149,24 +149,24 @@ fn the_aggregator_does_not_link_the_crd_validation() {
 fn only_the_sidecars_profile_knows_torchserves_metric_names() {
     let crates = repository().join("crates");
     let profile = crates.join("sidecar/src/torchserve");
-    let mut folders = vec![crates.clone()];
+    let mut directories = vec![crates.clone()];
     let mut read = 0;
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                // What plays TorchServe must speak its language.
+                // The emulated TorchServe needs its metric names.
                 let own = path == profile || path == crates.join("testkit");
                 let code = !path.ends_with("testdata") && !path.ends_with("target");
                 if !own && code {
-                    folders.push(path);
+                    directories.push(path);
                 }
                 continue;
             }
             if path.extension().is_none_or(|extension| extension != "rs") {
                 continue;
             }
-            // Tests speak of what the captures hold.
+            // Tests refer to the contents of captures.
             let text = std::fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap();
             read += 1;

@@ -1,5 +1,5 @@
-//! How long an API server waits for the injector: 50 pods a second, and as many as go. The bound it is held against
-//! is 5 ms for 99 % at 50 a second.
+//! Measures how long an API server waits for the injector: at 50 pods per second, and at the highest rate. The limit is
+//! 5 ms for 99% of the requests at 50 per second.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -12,24 +12,25 @@ use serde_json::{Value, json};
 
 use crate::cpu;
 
-/// As a large cluster makes pods in a rollout.
-const PODS_A_SECOND: u32 = 50;
+/// The rate of a large rollout, in pods per second.
+const PODS_PER_SECOND: u32 = 50;
 const PACED: Duration = Duration::from_secs(10);
 const FLAT_OUT: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 8;
 
-/// Prints percentiles of what an API server waits, in milliseconds.
+/// Prints percentiles of the latency that an API server sees, in milliseconds.
 pub(crate) fn run() {
-    let folder = std::env::temp_dir().join(format!("pushscale-bench-{}", std::process::id()));
-    certify(&folder);
+    let directory = std::env::temp_dir().join(format!("pushscale-bench-{}", std::process::id()));
+    certify(&directory);
     let stop = Shutdown::new();
-    let (told, injector) = mpsc::channel();
+    let (ready_tx, injector) = mpsc::channel();
     let server = thread::spawn({
-        let (folder, stop) = (folder.clone(), stop.clone());
+        let (directory, stop) = (directory.clone(), stop.clone());
         move || {
             cpu::pin(0);
             runtime().block_on(async {
-                told.send(Injector::start(&folder, stop.clone()).await)
+                ready_tx
+                    .send(Injector::start(&directory, stop.clone()).await)
                     .unwrap();
                 stop.cancelled().await;
             });
@@ -44,17 +45,17 @@ pub(crate) fn run() {
         let question = review(&pod(containers));
         println!("  {name}: {} bytes of JSON", question.len());
         runtime().block_on(async {
-            let waits = paced(injector, &folder, &question).await;
-            tell(&format!("{PODS_A_SECOND} pods/s"), waits);
+            let waits = paced(injector, &directory, &question).await;
+            report(&format!("{PODS_PER_SECOND} pods/s"), waits);
             let began = Instant::now();
-            let waits = flat_out(injector, &folder, &question).await;
+            let waits = flat_out(injector, &directory, &question).await;
             let rate = waits.len() as f64 / began.elapsed().as_secs_f64();
-            tell(&format!("flat out, {rate:.0} pods/s on one core"), waits);
+            report(&format!("flat out, {rate:.0} pods/s on one core"), waits);
         });
     }
     stop.cancel();
     server.join().unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -64,9 +65,9 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-async fn paced(injector: Injector, folder: &Path, question: &[u8]) -> Vec<Duration> {
-    let mut connection = Connection::open(injector.address, folder).await.unwrap();
-    let mut tick = tokio::time::interval(Duration::from_secs(1) / PODS_A_SECOND);
+async fn paced(injector: Injector, directory: &Path, question: &[u8]) -> Vec<Duration> {
+    let mut connection = Connection::open(injector.address, directory).await.unwrap();
+    let mut tick = tokio::time::interval(Duration::from_secs(1) / PODS_PER_SECOND);
     let mut waits = Vec::new();
     let began = Instant::now();
     while began.elapsed() < PACED {
@@ -76,13 +77,15 @@ async fn paced(injector: Injector, folder: &Path, question: &[u8]) -> Vec<Durati
     waits
 }
 
-async fn flat_out(injector: Injector, folder: &Path, question: &[u8]) -> Vec<Duration> {
+async fn flat_out(injector: Injector, directory: &Path, question: &[u8]) -> Vec<Duration> {
     let began = Instant::now();
     let mut tasks = Vec::new();
     for _ in 0..CONNECTIONS {
-        let (folder, question): (PathBuf, Vec<u8>) = (folder.to_owned(), question.to_owned());
+        let (directory, question): (PathBuf, Vec<u8>) = (directory.to_owned(), question.to_owned());
         tasks.push(tokio::spawn(async move {
-            let mut connection = Connection::open(injector.address, &folder).await.unwrap();
+            let mut connection = Connection::open(injector.address, &directory)
+                .await
+                .unwrap();
             let mut waits = Vec::new();
             while began.elapsed() < FLAT_OUT {
                 waits.push(ask(&mut connection, &question).await);
@@ -108,7 +111,7 @@ async fn ask(connection: &mut Connection, question: &[u8]) -> Duration {
     took
 }
 
-fn tell(what: &str, mut waits: Vec<Duration>) {
+fn report(what: &str, mut waits: Vec<Duration>) {
     waits.sort();
     let at = |part: f64| waits[((waits.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
     println!(
@@ -121,7 +124,7 @@ fn tell(what: &str, mut waits: Vec<Duration>) {
     );
 }
 
-/// As the API server sends it: with the volumes and mounts of the service account, and all defaults.
+/// A pod as the API server sends it: with the service account's volume and mount, and with all defaults.
 fn pod(containers: usize) -> Value {
     let container = |index: usize| {
         json!({

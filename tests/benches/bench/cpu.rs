@@ -1,15 +1,15 @@
-//! Processor time and memory, as the kernel counts them.
+//! CPU time and memory, from the kernel.
 
 use std::fs;
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// What the calling thread has run so far, in nanoseconds.
+/// Returns the CPU time of the calling thread, in nanoseconds.
 pub(crate) fn of_this_thread() -> u64 {
     read("/proc/thread-self/schedstat")
 }
 
-/// What a process (its first thread) has run so far, in nanoseconds.
+/// Returns the CPU time of a process's first thread, in nanoseconds.
 pub(crate) fn of_process(id: u32) -> u64 {
     fs::read_dir(format!("/proc/{id}/task"))
         .unwrap()
@@ -24,7 +24,7 @@ fn read(path: &str) -> u64 {
     first.and_then(|word| word.parse().ok()).unwrap_or_default()
 }
 
-/// Resident memory of a process, all and anonymous, in bytes.
+/// Returns the resident memory of a process, all and anonymous, in bytes.
 pub(crate) fn resident(id: u32) -> (u64, u64) {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let bytes = |name: &str| {
@@ -35,10 +35,10 @@ pub(crate) fn resident(id: u32) -> (u64, u64) {
     (bytes("VmRSS:"), bytes("RssAnon:"))
 }
 
-/// The calling thread stays on this core from now on.
+/// Pins the calling thread to this core.
 pub(crate) fn pin(core: usize) {
     let mut cores = CpuSet::new();
     cores.set(core);
-    // Where it is not allowed, the figures are noisier and still right.
+    // Without the permission the figures are noisier, but still correct.
     sched_setaffinity(None, &cores).ok();
 }

@@ -1,4 +1,4 @@
-//! What the decisions are worth: ours and others' in simulated clusters.
+//! Compares the decisions of Pushscale and of other autoscalers in simulated clusters.
 
 use std::env;
 use std::fs;
@@ -12,7 +12,7 @@ use pushscale_simulator::scenario::{Draft, Scenario, random_scenario};
 
 use crate::spread::Spread;
 
-/// Ours first. The reference and its predecessor calibrate themselves, as ours does.
+/// Pushscale first. The reference models calibrate themselves, like Pushscale.
 const CONTROLLERS: [(&str, &str); 6] = [
     ("ours", "pushscale"),
     ("QM2", "qm2"),
@@ -22,11 +22,11 @@ const CONTROLLERS: [(&str, &str); 6] = [
     ("oracle", "oracle"),
 ];
 
-/// Violation seconds and pod-hours of each seed.
+/// Violation seconds and pod-hours, per seed.
 type Runs = Vec<[f64; 2]>;
 
-/// Prints a table. `SEEDS`: of each scenario so many; `RANDOM`: so many random scenarios, from the number `FROM` on, which
-/// is new every time unless given.
+/// Prints a table. `SEEDS` is the number of seeds per scenario, `RANDOM` the number of random scenarios. Their numbers
+/// start at `FROM`, which is different in each run unless it is given.
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(2).max(1);
     let count = number("RANDOM").unwrap_or(12);
@@ -97,9 +97,9 @@ fn controller(word: &str, scenario: &Scenario) -> Box<dyn Controller> {
     word.parse::<Rival>().unwrap().controller(&scenario.world)
 }
 
-/// The shared scenarios by their files' names; where a recording is not at hand, its stand-in.
+/// Returns the shared scenarios by file name. If a trace is not available, its substitute takes its place.
 fn shared() -> Vec<(String, Scenario)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/simulator/scenarios");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/simulator/scenarios");
     let traces = env::var_os("PUSHSCALE_TRACES").unwrap_or_default();
     let traces: Vec<PathBuf> = env::split_paths(&traces).collect();
     let read = |file: &Path| {
@@ -107,7 +107,7 @@ fn shared() -> Vec<(String, Scenario)> {
         draft.add_file(file);
         draft.finish(&traces)
     };
-    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+    let mut files: Vec<PathBuf> = fs::read_dir(&directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|file| file.extension().is_some_and(|extension| extension == "txt"))
@@ -117,7 +117,7 @@ fn shared() -> Vec<(String, Scenario)> {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
         read(file).map_or_else(
             |missing| {
-                let stand_in = folder.join("stand-ins").join(file.file_name().unwrap());
+                let stand_in = directory.join("stand-ins").join(file.file_name().unwrap());
                 let scenario = read(&stand_in);
                 let scenario = scenario.unwrap_or_else(|_| panic!("{missing}"));
                 (format!("{name}, made-up stand-in"), scenario)
@@ -128,7 +128,7 @@ fn shared() -> Vec<(String, Scenario)> {
     named.collect()
 }
 
-/// The sum over scenarios, seed by seed, of each controller.
+/// The sums over all scenarios per seed, for each autoscaler.
 fn total(rows: &[&[Runs]]) -> Vec<Runs> {
     let mut sums: Vec<Runs> = rows[0].to_vec();
     for row in &rows[1..] {
@@ -144,13 +144,13 @@ fn total(rows: &[&[Runs]]) -> Vec<Runs> {
 
 fn print_row(name: &str, row: &[Runs]) {
     let cells = row.iter().map(|runs| {
-        let [seconds, hours] = [0, 1].map(|index| told(runs, index));
+        let [seconds, hours] = [0, 1].map(|index| summary(runs, index));
         format!("{seconds} / {hours}")
     });
     println!("| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
 }
 
-fn told(runs: &Runs, index: usize) -> String {
+fn summary(runs: &Runs, index: usize) -> String {
     let digits = index;
     let spread = spread(runs, index);
     let mean = spread.mean();

@@ -1,4 +1,4 @@
-//! What a reading and a decision cost.
+//! Measures the cost of a reading and of a decision.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use pushscale_decision::{
     Queue, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
 };
 
-/// Prints microseconds, after five minutes of readings a second.
+/// Prints microseconds, after five minutes of one reading per second.
 pub(crate) fn run() {
     for algorithm in [Algorithm::Model, Algorithm::Ratio] {
         for pods in [1, 5, 100, 1000] {

@@ -1,5 +1,5 @@
-//! Pushes a second on one core, all the way to a decision: plain, with tokens, and with tokens over TLS; against a
-//! bare hyper server that only reads the body.
+//! Measures pushes per second on one core, up to the decision: plain, with tokens, and with tokens over TLS. The
+//! baseline is a bare hyper server that only reads the body.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,18 +34,18 @@ use crate::spread::Spread;
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
-/// Keep-alive connections at a time.
+/// The number of concurrent keep-alive connections.
 const CONNECTIONS: usize = 64;
-/// A pod pushes at most every 50 ms, so it takes many pods to fill a core.
+/// The number of pods. Each pushes at most every 50 ms, so it takes many to fill a core.
 const PODS_A_CONNECTION: usize = 80;
 
-/// Prints pushes per second of one core's time.
+/// Prints pushes per second of CPU time.
 pub(crate) fn run() {
     let body = body("torchserve-0", 1);
     println!("  a push of one model: {} bytes of JSON", body.len());
     println!("  a token: {} bytes", token("torchserve-0").len());
     let mut of_each = Subject::ALL.map(|_| Vec::new());
-    // In turn, so that a machine that slows down slows all.
+    // In turns, so that a slow phase of the machine affects all of them.
     for _ in 0..ROUNDS {
         for (figures, subject) in of_each.iter_mut().zip(Subject::ALL) {
             figures.push(measure(subject));
@@ -91,10 +91,10 @@ impl Subject {
     }
 }
 
-/// Requests answered per second of the server thread's processor time.
+/// Returns the requests answered per second of the server thread's CPU time.
 fn measure(subject: Subject) -> f64 {
     let over = Arc::new(AtomicBool::new(false));
-    let (address, told) = mpsc::channel();
+    let (address_tx, address_rx) = mpsc::channel();
     let ends = Arc::clone(&over);
     let authority = Arc::new(Certified::new("bench"));
     let issuer = Arc::clone(&authority);
@@ -105,7 +105,7 @@ fn measure(subject: Subject) -> f64 {
             _ => aggregator(subject, &issuer, address, ends),
         }
     });
-    let address = told.recv().unwrap();
+    let address = address_rx.recv().unwrap();
     let answered = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&answered);
     let client = thread::spawn(move || {
@@ -125,8 +125,8 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Believes what a token says, as the API server does after its own checks, which are not ours to measure: it is asked
-/// once a token.
+/// Accepts every token without checking its signature. The API server's own checks are not part of the measurement: it
+/// is asked once per token.
 struct Believer;
 
 impl TokenReviewer for Believer {
@@ -145,11 +145,11 @@ impl TokenReviewer for Believer {
     }
 }
 
-/// The aggregator on one thread; gives the processor time that it took.
+/// Runs the aggregator on one thread and returns the CPU time that it used.
 fn aggregator(
     subject: Subject,
     authority: &Certified,
-    told: mpsc::Sender<SocketAddr>,
+    address_tx: mpsc::Sender<SocketAddr>,
     over: Arc<AtomicBool>,
 ) -> u64 {
     runtime().block_on(async {
@@ -165,24 +165,24 @@ fn aggregator(
             authority.certify(&certificate, "127.0.0.1");
             push_security.certificate = Some(certificate);
         }
-        let mut world =
+        let mut cluster =
             FakeCluster::start_with_security((Ipv4Addr::LOCALHOST, 0).into(), push_security).await;
-        world.apply(policy, pods as u32).await;
+        cluster.apply(policy, pods as u32).await;
         for pod in 0..pods {
-            world.add_pod(&format!("torchserve-{pod}")).await;
+            cluster.add_pod(&format!("torchserve-{pod}")).await;
         }
-        told.send(world.push).unwrap();
+        address_tx.send(cluster.push).unwrap();
         let before = cpu::of_this_thread();
         wait(&over).await;
         cpu::of_this_thread() - before
     })
 }
 
-/// A hyper server that reads the body and says `{}`.
-fn bare_hyper(told: mpsc::Sender<SocketAddr>, over: Arc<AtomicBool>) -> u64 {
+/// Runs a hyper server that reads the body and answers `{}`.
+fn bare_hyper(address_tx: mpsc::Sender<SocketAddr>, over: Arc<AtomicBool>) -> u64 {
     runtime().block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        told.send(listener.local_addr().unwrap()).unwrap();
+        address_tx.send(listener.local_addr().unwrap()).unwrap();
         let before = cpu::of_this_thread();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -205,7 +205,7 @@ async fn wait(over: &AtomicBool) {
     }
 }
 
-/// Pushes over all connections for one round, and reads every answer.
+/// Pushes once over each connection, and reads every answer.
 fn drive(subject: Subject, authority: &Certified, address: SocketAddr, answered: &Arc<AtomicU64>) {
     let over = Arc::new(AtomicBool::new(false));
     let tokens = !matches!(subject, Subject::BareHyper | Subject::Plain);
@@ -237,7 +237,7 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, answered:
                     let request = &mut requests[turn % PODS_A_CONNECTION];
                     number(request, turn / PODS_A_CONNECTION + 1);
                     stream.write_all(request).await.unwrap();
-                    // Both servers answer in one segment.
+                    // Both servers answer in one TCP segment.
                     let read = stream.read(&mut answer).await.unwrap();
                     let text = &answer[..read];
                     assert!(
@@ -250,8 +250,8 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, answered:
                 }
             }));
         }
-        // It never sleeps: else the slower server, whose driver has nothing to do now and then, would also pay for
-        // waking it, and the faster one would not.
+        // The driver never sleeps: otherwise the slower server, whose driver sometimes has nothing to do, would also
+        // pay for waking it, and the faster one would not.
         let began = Instant::now();
         while began.elapsed() < ROUND {
             tokio::task::yield_now().await;
@@ -264,7 +264,7 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, answered:
     std::fs::remove_file(ca).unwrap();
 }
 
-/// As a sidecar sends it.
+/// A push as a sidecar sends it.
 fn request(pod: usize, tokens: bool) -> Vec<u8> {
     let name = format!("torchserve-{pod}");
     let body = body(&name, 1_000_000_000);
@@ -282,7 +282,7 @@ fn request(pod: usize, tokens: bool) -> Vec<u8> {
     request
 }
 
-/// As long as one of a real API server, which signs with RSA 2048.
+/// As long as a token of a real API server, which signs with RSA 2048.
 fn token(pod: &str) -> String {
     let claims = json!({
         "aud": ["pushscale"],

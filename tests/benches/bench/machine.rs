@@ -1,9 +1,9 @@
-//! What the figures were measured on.
+//! The machine of the measurement.
 
 use std::fs;
 use std::process::Command;
 
-/// The machine and the versions.
+/// Returns a line with the machine and the versions.
 pub(crate) fn print() {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo
@@ -20,13 +20,13 @@ pub(crate) fn print() {
     println!("{model}, {cores} cores, {} GiB", memory / (1 << 20));
     println!(
         "{}; {}; pushscale {}",
-        said("uname", &["-sr"]),
-        said("rustc", &["--version"]),
+        output_of("uname", &["-sr"]),
+        output_of("rustc", &["--version"]),
         env!("CARGO_PKG_VERSION")
     );
 }
 
-fn said(program: &str, arguments: &[&str]) -> String {
+fn output_of(program: &str, arguments: &[&str]) -> String {
     Command::new(program)
         .args(arguments)
         .output()

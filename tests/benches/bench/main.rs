@@ -1,4 +1,4 @@
-//! Figures, each with what it is held against, measured in the same run: `make bench`, or
+//! The benchmarks. Each measures its baseline in the same run. Start them with `make bench`, or with
 //! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar admission reaction scale_down`.
 
 #![allow(

@@ -1,4 +1,4 @@
-//! The exposition parser: on the captures of a real TorchServe, and on one large document.
+//! Measures the exposition parser on the captures of a real TorchServe, and on one large document.
 
 use std::fs;
 use std::hint::black_box;
@@ -13,7 +13,7 @@ use crate::spread::Spread;
 const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_millis(300);
 
-/// Prints MB/s, and how that stands to another parser and to finding line ends alone.
+/// Prints MB/s, and the ratio to another parser and to a search for line ends.
 pub(crate) fn run() {
     let captures = captures();
     let models = vec![a_thousand_models()];
@@ -73,16 +73,16 @@ fn rate(pages: &[Vec<u8>], work: impl Fn(&[u8]) -> f64) -> Spread {
 }
 
 fn captures() -> Vec<Vec<u8>> {
-    let folder = programs::repository().join("crates/sidecar/testdata/torchserve");
+    let directory = programs::repository().join("crates/sidecar/testdata/torchserve");
     let mut files = Vec::new();
-    collect(&folder, &mut files);
+    collect(&directory, &mut files);
     files.sort();
     assert_eq!(files.len(), 144);
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             collect(&path, files);
@@ -92,7 +92,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// As a server with very many models would write it: nothing but samples.
+/// A page of a server with very many models: nothing but samples.
 fn a_thousand_models() -> Vec<u8> {
     let mut page = String::new();
     for model in 0.. {

@@ -1,7 +1,7 @@
-//! The step that the classical chain was measured with, on a real node: 2 requests/s, then at a random moment 25/s, a
-//! new connection for each, on a TorchServe pod of one worker and 100 ms a request; min 1, max 5, no `behavior`. `Ratio`
-//! at the classical chain's target of 7 ms, plain, and with TLS and tokens; the queue model at 100 ms, where one pod bears
-//! the 2 requests/s.
+//! The load step that was measured with Prometheus, its adapter and the HPA, on a real node: 2 requests/s, then at a
+//! random time 25 requests/s, a new connection for each, to TorchServe pods of one worker and 100 ms service time; min
+//! 1, max 5, no `behavior`. `Ratio` runs with the target of that measurement, 7 ms, plain and with TLS and tokens. The
+//! queue model runs with 100 ms, at which one pod has the capacity for 2 requests/s.
 
 use std::fs;
 use std::path::Path;
@@ -24,14 +24,15 @@ use crate::spread::Spread;
 /// Overridden by PUSHSCALE_BENCH_RUNS.
 const RUNS: usize = 10;
 
-/// How long the step lasts, in seconds. Overridden by PUSHSCALE_BENCH_STEP: the reaction is over after two, what is harmed
-/// in 120 is not.
+/// Duration of the step in seconds, overridden by PUSHSCALE_BENCH_STEP. The reaction takes two seconds, but the delayed
+/// requests add up over 120.
 const STEP: u32 = 120;
 
-/// A request that takes longer was harmed, as one that failed was.
+/// A request that takes longer counts as a violation, like a failed one.
 const HARMED_MS: f64 = 1000.0;
 
-/// The classical chain on such a cluster, November 2026: name, seconds to a changed size, share of requests harmed.
+/// Prometheus, adapter and HPA on such a cluster, November 2026: name, seconds until the replicas changed, share of
+/// violations.
 const CLASSICAL: [(&str, f64, f64); 4] = [
     ("as published", 45.7, 0.51),
     ("query repaired", 35.1, 0.41),
@@ -46,7 +47,7 @@ struct Run {
     largest: i32,
 }
 
-/// Prints seconds and shares, run by run and together.
+/// Prints seconds and shares, per run and overall.
 pub(crate) fn run() {
     if !Shape::Node.available() {
         println!("  NOT MEASURED: it takes root and network namespaces");
@@ -63,7 +64,7 @@ pub(crate) fn run() {
     for cluster in [&plain, &trusting] {
         fleet::install(cluster);
     }
-    fleet::ask_for_trust(&trusting);
+    fleet::require_tokens(&trusting);
     let runs = number("PUSHSCALE_BENCH_RUNS", RUNS);
     let step = number("PUSHSCALE_BENCH_STEP", STEP);
     let mut subjects = [
@@ -71,7 +72,7 @@ pub(crate) fn run() {
         Subject::new("Ratio", Algorithm::Ratio, false),
         Subject::new("Ratio with TLS and tokens", Algorithm::Ratio, true),
     ];
-    // In turn, so that a slow hour of the machine is everybody's.
+    // In turns, so that a slow phase of the machine affects all of them.
     for number in 1..=runs {
         for subject in &mut subjects {
             let cluster = if subject.trust { &trusting } else { &plain };
@@ -112,7 +113,7 @@ fn number<N: std::str::FromStr>(variable: &str, default: N) -> N {
     }
 }
 
-/// What is measured, and what came of it.
+/// A configuration and its results.
 struct Subject {
     name: &'static str,
     algorithm: Algorithm,
@@ -167,18 +168,18 @@ fn compare(subject: &Subject, step: u32) {
 }
 
 fn once(cluster: &TestCluster, fleet: &Fleet<'_>, name: &str, seconds: u32) -> Run {
-    let (tell, told) = mpsc::channel();
-    watch(cluster, fleet.namespace(), tell);
-    // At a random moment of the sidecar's second: its phase has nothing to do with this clock.
+    let (seen_tx, seen_rx) = mpsc::channel();
+    watch(cluster, fleet.namespace(), seen_tx);
+    // At a random time within the scrape interval, which is not in phase with this clock.
     let phase = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
         .subsec_nanos();
     let before = 10.0 + f64::from(phase % 1000) / 1000.0;
-    let folder = cluster.logs_dir();
+    let directory = cluster.logs_dir();
     let (mark, csv) = (
-        folder.join(format!("mark-{name}")),
-        folder.join(format!("load-{name}.csv")),
+        directory.join(format!("mark-{name}")),
+        directory.join(format!("load-{name}.csv")),
     );
     let url = format!("http://{}/predictions/sleepy", fleet.address());
     let mut load = cluster
@@ -195,12 +196,12 @@ fn once(cluster: &TestCluster, fleet: &Fleet<'_>, name: &str, seconds: u32) -> R
         .arg("--csv")
         .arg(&csv)
         .arg("--json")
-        .arg(folder.join(format!("load-{name}.json")))
+        .arg(directory.join(format!("load-{name}.json")))
         .spawn()
         .unwrap();
     assert!(load.wait().unwrap().success());
     let step = unix_times(&mark)[1];
-    let seen: Vec<Seen> = told.try_iter().collect();
+    let seen: Vec<Seen> = seen_rx.try_iter().collect();
     let after = |wanted: fn(&Seen) -> Option<f64>| {
         let times = seen.iter().filter_map(wanted);
         times.filter(|at| *at > step).fold(f64::INFINITY, f64::min) - step
@@ -226,14 +227,14 @@ fn once(cluster: &TestCluster, fleet: &Fleet<'_>, name: &str, seconds: u32) -> R
     }
 }
 
-/// What arrived on a watch, and when, in Unix seconds.
+/// An event of a watch, and its time in Unix seconds.
 enum Seen {
     Replicas { at: f64, count: i32 },
     Ready { at: f64 },
 }
 
-/// Watches from inside the cluster's network, on a thread that stays there until the process ends.
-fn watch(cluster: &TestCluster, namespace: &str, tell: mpsc::Sender<Seen>) {
+/// Watches from within the cluster's network, on a thread that stays there until the process ends.
+fn watch(cluster: &TestCluster, namespace: &str, seen_tx: mpsc::Sender<Seen>) {
     let cluster = TestCluster::attach(cluster.name()).unwrap();
     let namespace = namespace.to_owned();
     thread::spawn(move || {
@@ -268,13 +269,13 @@ fn watch(cluster: &TestCluster, namespace: &str, tell: mpsc::Sender<Seen>) {
                     }
                     else => return,
                 };
-                if tell.send(seen).is_err() {
+                if seen_tx.send(seen).is_err() {
                     return;
                 }
             }
         });
     });
-    // The first list is there before the load is.
+    // The first list arrives before the load starts.
     thread::sleep(Duration::from_secs(1));
 }
 
@@ -310,7 +311,7 @@ fn unix_times(mark: &Path) -> Vec<f64> {
         .collect()
 }
 
-/// Of the requests sent from the step on, the share that failed or waited too long.
+/// Returns the share of requests since the step that failed or waited too long.
 fn harmed(csv: &Path, from: f64) -> f64 {
     let text = fs::read_to_string(csv).unwrap();
     let (mut harmed, mut all) = (0_u32, 0_u32);

@@ -1,11 +1,12 @@
-//! What a scale-down costs: pods end under a steady load of 70 % of what the others bear, with the shipped example's
-//! drain and, beside it, without. Counted at the client, a new connection for each request.
+//! Measures the cost of a scale-down: pods terminate under a steady load of 70% of the capacity of the others, with the
+//! drain of the shipped example, and without it at the same time. Lost requests are counted at the client, which opens
+//! a new connection for each.
 
 use std::thread;
 
 use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions};
-use pushscale_tests::repeated_scale_down::{PODS, RATE, Shrunk, shrink};
+use pushscale_tests::repeated_scale_down::{PODS, RATE, ScaleDownReport, scale_down_repeatedly};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 use crate::spread::Spread;
@@ -13,7 +14,7 @@ use crate::spread::Spread;
 /// Overridden by PUSHSCALE_BENCH_RUNS.
 const TIMES: u32 = 50;
 
-/// Prints requests lost, and how long the drains took.
+/// Prints lost requests, and the duration of the drains.
 pub(crate) fn run() {
     if !Shape::Node.available() {
         println!("  NOT MEASURED: it takes root and network namespaces");
@@ -36,11 +37,11 @@ pub(crate) fn run() {
             ..FleetOptions::by(Algorithm::Ratio)
         };
         let fleet = Fleet::create(cluster, torchserve, name, &options);
-        let shrunk = shrink(cluster, &fleet, times);
+        let report = scale_down_repeatedly(cluster, &fleet, times);
         fleet.delete();
-        shrunk
+        report
     };
-    // Side by side, so that a slow minute of the machine is both's.
+    // At the same time, so that a slow phase of the machine affects both.
     let (with, without) = thread::scope(|both| {
         let with = both.spawn(|| run("drained", true));
         let without = both.spawn(|| run("undrained", false));
@@ -50,8 +51,8 @@ pub(crate) fn run() {
         "  {times} scale-downs from {PODS} to {} pods at {RATE} requests/s:",
         PODS - 1
     );
-    tell("with the drain", &with, times);
-    tell("without it", &without, times);
+    print_row("with the drain", &with, times);
+    print_row("without it", &without, times);
     let took = numbers(&with, "after ");
     let came = numbers(&with, "came ");
     println!(
@@ -66,8 +67,8 @@ pub(crate) fn run() {
     );
 }
 
-fn tell(what: &str, shrunk: &Shrunk, times: u32) {
-    let loaded = &shrunk.loaded;
+fn print_row(what: &str, report: &ScaleDownReport, times: u32) {
+    let loaded = &report.loaded;
     println!(
         "  {what}: {} of {} requests lost ({:.2} a scale-down) {:?}",
         loaded.count_lost(),
@@ -77,11 +78,11 @@ fn tell(what: &str, shrunk: &Shrunk, times: u32) {
     );
 }
 
-/// The number after this word in each drain's last line.
-fn numbers(shrunk: &Shrunk, word: &str) -> Vec<f64> {
+/// Returns the number after this word in the last line of each drain.
+fn numbers(report: &ScaleDownReport, word: &str) -> Vec<f64> {
     let after = |line: &String| {
         let (_, rest) = line.split_once(word)?;
         rest.split_whitespace().next()?.parse().ok()
     };
-    shrunk.drains.iter().filter_map(after).collect()
+    report.drains.iter().filter_map(after).collect()
 }

@@ -1,4 +1,4 @@
-//! What the sidecar costs beside a real TorchServe that works, pushing over TLS and with a token.
+//! Measures the cost of the sidecar next to a working TorchServe, when it pushes over TLS with a token.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -19,13 +19,13 @@ use pushscale_tests::{http, programs};
 use crate::cpu;
 use crate::spread::Spread;
 
-/// The word by which this program knows that it is the baseline.
+/// The argument that makes this program the baseline.
 pub(crate) const TICK: &str = "tick-for-ever";
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(20);
 
-/// The baseline: a process of the same runtime that wakes up once a second and does nothing.
+/// The baseline: a process with the same runtime that wakes up once per second and does nothing.
 pub(crate) fn tick_for_ever() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -48,7 +48,7 @@ impl Drop for Killed {
     }
 }
 
-/// Prints bytes, processor time and what a process costs that only ticks.
+/// Prints memory, CPU time, and the cost of the baseline.
 pub(crate) fn run() {
     let program = programs::sidecar();
     let size = fs::metadata(&program).unwrap().len();
@@ -58,7 +58,8 @@ pub(crate) fn run() {
 }
 
 async fn beside_torchserve(program: &std::path::Path) {
-    let torchserve = LocalTorchServe::install(&cache::folder(), |step| println!("  {step}")).await;
+    let torchserve =
+        LocalTorchServe::install(&cache::directory(), |step| println!("  {step}")).await;
     let torchserve = match torchserve {
         Ok(torchserve) => torchserve,
         Err(error) => {
@@ -75,20 +76,20 @@ async fn beside_torchserve(program: &std::path::Path) {
         certificate: Some(certificate),
         reviewer: None,
     };
-    let mut world =
+    let mut cluster =
         FakeCluster::start_with_security((Ipv4Addr::LOCALHOST, 0).into(), push_security).await;
-    world.apply(policy, 1).await;
-    let folder = std::env::temp_dir().join(format!("pushscale-bench-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let (ca, token) = (folder.join("ca.crt"), folder.join("token"));
+    cluster.apply(policy, 1).await;
+    let directory = std::env::temp_dir().join(format!("pushscale-bench-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let (ca, token) = (directory.join("ca.crt"), directory.join("token"));
     fs::write(&ca, authority.pem()).unwrap();
-    // As long as a real one; nobody asks whose it is.
+    // As long as a real token. Nobody checks it here.
     fs::write(&token, "x".repeat(1000)).unwrap();
-    world.add_pod("torchserve-0").await;
+    cluster.add_pod("torchserve-0").await;
     let ports = server.addresses();
     let sidecar = Killed(
         Command::new(program)
-            .env("PUSHSCALE_SIDECAR_AGGREGATOR", world.push.to_string())
+            .env("PUSHSCALE_SIDECAR_AGGREGATOR", cluster.push.to_string())
             .env("PUSHSCALE_SIDECAR_POD_NAMESPACE", NAMESPACE)
             .env("PUSHSCALE_SIDECAR_POD_NAME", "torchserve-0")
             .env("PUSHSCALE_SIDECAR_POD_UID", uid("torchserve-0").as_str())
@@ -148,14 +149,14 @@ async fn beside_torchserve(program: &std::path::Path) {
         "  {:.1} × a process that wakes up once a second and does nothing ({ticks:.4} %)",
         ours.median() / ticks.median()
     );
-    let taken = http::get(world.admin, "/metrics").await.body;
+    let metrics = http::get(cluster.admin, "/metrics").await.body;
     assert!(
-        taken.contains("readings_total{outcome=\"accepted\"}"),
-        "{taken}"
+        metrics.contains("readings_total{outcome=\"accepted\"}"),
+        "{metrics}"
     );
     load.stopper().stop();
     drop((sidecar, tick));
     server.stop().await.unwrap();
-    world.end().await;
-    fs::remove_dir_all(folder).unwrap();
+    cluster.end().await;
+    fs::remove_dir_all(directory).unwrap();
 }

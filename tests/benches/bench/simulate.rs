@@ -1,4 +1,4 @@
-//! How long it takes to simulate.
+//! Measures the duration of a simulation.
 
 use std::path::Path;
 use std::time::Instant;
@@ -13,7 +13,7 @@ const SECONDS: usize = 4 * 3600;
 
 const RUNS: u64 = 9;
 
-/// Prints the seconds that four hours take, from reading the recording to the figures.
+/// Prints the seconds for four simulated hours, from reading the trace to the metrics.
 pub(crate) fn run() {
     let world = world();
     println!(
@@ -41,7 +41,7 @@ pub(crate) fn run() {
     }
 }
 
-/// Two recordings added up, and pods of four workers that take 100 ms.
+/// The sum of two traces, and pods of four workers with a service time of 100 ms.
 fn world() -> World {
     let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/simulator/traces");
     let read = |name: &str| read_trace(&traces.join(name)).unwrap();

@@ -1,4 +1,4 @@
-//! Several measurements of one thing.
+//! Statistics of repeated measurements.
 
 use std::fmt;
 

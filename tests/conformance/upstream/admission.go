@@ -28,7 +28,7 @@ const (
 	otherKind = "StatefulSet"
 )
 
-// manifest is the HPA that a user would write for the policy.
+// manifest returns the HPA that a user would write for the policy.
 func manifest(name, kind string, policy Policy) (*autoscalingv2.HorizontalPodAutoscaler, error) {
 	hpa := &autoscalingv2.HorizontalPodAutoscaler{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "autoscaling/v2", Kind: "HorizontalPodAutoscaler"},
@@ -63,8 +63,8 @@ func manifest(name, kind string, policy Policy) (*autoscalingv2.HorizontalPodAut
 	return hpa, nil
 }
 
-// create does to a manifest what the API server does: decode, default, check, encode. So the controller gets
-// every quantity in its canonical form.
+// create processes a manifest like the API server: it decodes, sets defaults, validates and encodes. So the controller
+// gets every quantity in its canonical form.
 func create(hpa *autoscalingv2.HorizontalPodAutoscaler) (*autoscalingv2.HorizontalPodAutoscaler, error) {
 	internal, err := received(hpa)
 	if err != nil {
@@ -77,7 +77,7 @@ func create(hpa *autoscalingv2.HorizontalPodAutoscaler) (*autoscalingv2.Horizont
 	return sent(internal)
 }
 
-// update is create for an object that there is already. The generation tells whether the spec changed.
+// update is create for an existing object. The generation shows whether the spec has changed.
 func update(hpa, old *autoscalingv2.HorizontalPodAutoscaler) (*autoscalingv2.HorizontalPodAutoscaler, error) {
 	internal, err := received(hpa)
 	if err != nil {
@@ -94,7 +94,7 @@ func update(hpa, old *autoscalingv2.HorizontalPodAutoscaler) (*autoscalingv2.Hor
 	return sent(internal)
 }
 
-// differ tells whether the API server sees a change of the spec between two policies.
+// differ reports whether the API server sees a change of the spec between two policies.
 func differ(a, b Policy) (bool, error) {
 	var specs [2]autoscalingv2.HorizontalPodAutoscalerSpec
 	for i, policy := range []Policy{a, b} {

@@ -1,10 +1,10 @@
-// Package upstream runs the HorizontalPodAutoscaler's controller of Kubernetes, unchanged, in fake time, and
-// writes down what it decides in the form of recorded cases (../README.md).
+// Package upstream runs the unchanged HorizontalPodAutoscaler controller of Kubernetes in fake time, and records its
+// decisions as cases (../README.md).
 package upstream
 
 import "encoding/json"
 
-// Case is one line of a file of recorded cases; ../README.md tells what the fields mean.
+// Case is one line of a file of recorded cases. ../README.md describes the fields.
 type Case struct {
 	Name       string     `json:"name"`
 	Policy     Policy     `json:"policy"`
@@ -12,7 +12,7 @@ type Case struct {
 	Steps      []Step     `json:"steps"`
 }
 
-// Policy is what the user asks for. One metric is a TargetMilli, several are Metrics.
+// Policy is the user's policy. One metric is a TargetMilli, several are Metrics.
 type Policy struct {
 	MinReplicas int32    `json:"minReplicas"`
 	MaxReplicas int32    `json:"maxReplicas"`
@@ -35,7 +35,7 @@ type Controller struct {
 	SyncSeconds                   int64 `json:"syncSeconds"`
 }
 
-// Step is one pass of the controller: what is so before it, and what it decided.
+// Step is one sync of the controller: the state before it, and its decision.
 type Step struct {
 	At           float64  `json:"at"`
 	Restart      bool     `json:"restart,omitempty"`
@@ -47,8 +47,8 @@ type Step struct {
 	Expect       Expect   `json:"expect"`
 }
 
-// Pod is one pod under the selector. Its samples are in ValueMilli if the policy has one metric without a
-// name, else in ValuesMilli.
+// Pod is one pod that matches the selector. Its samples are in ValueMilli if the policy has one metric without a name,
+// otherwise in ValuesMilli.
 type Pod struct {
 	Name        string            `json:"name"`
 	Phase       string            `json:"phase"`
@@ -58,7 +58,7 @@ type Pod struct {
 	ValuesMilli map[string]*int64 `json:"valuesMilli"`
 }
 
-// MarshalJSON writes one of the two forms; a sample that there is not is a null in both.
+// MarshalJSON writes one of the two forms. A missing sample is null in both.
 func (p Pod) MarshalJSON() ([]byte, error) {
 	type pod struct {
 		Name     string `json:"name"`
@@ -79,7 +79,7 @@ func (p Pod) MarshalJSON() ([]byte, error) {
 	}{common, p.ValuesMilli})
 }
 
-// sample is what the metrics API knows of a metric of the pod, nil if nothing.
+// sample returns the sample of a metric, or nil.
 func (p Pod) sample(metric string) *int64 {
 	if p.ValuesMilli == nil {
 		return p.ValueMilli
@@ -87,7 +87,7 @@ func (p Pod) sample(metric string) *int64 {
 	return p.ValuesMilli[metric]
 }
 
-// Expect is what the controller did in one pass, and the conditions after it.
+// Expect is the controller's decision in one sync, and the conditions after it.
 type Expect struct {
 	Desired       int32             `json:"desired"`
 	Patched       bool              `json:"patched"`
@@ -95,7 +95,7 @@ type Expect struct {
 	Conditions    map[string]string `json:"conditions"`
 }
 
-// Fault is what is wrong with the cluster during one pass.
+// Fault is a fault of the cluster during one sync.
 type Fault string
 
 const (
@@ -114,7 +114,7 @@ var faults = []Fault{
 	writeConflictOnce, writeConflictAlways, writeRefused,
 }
 
-// metrics are the policy's metrics in order, whichever form it has.
+// metrics returns the policy's metrics in order, for both forms.
 func (p Policy) metrics() []Metric {
 	if len(p.Metrics) > 0 {
 		return p.Metrics

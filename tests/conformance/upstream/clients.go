@@ -21,7 +21,7 @@ import (
 
 const selector = "app=model"
 
-// mapper knows the kinds of targets. The controller asks it first thing in every pass, so it counts them.
+// mapper maps the kinds of targets. The controller calls it first in every sync, so it counts them.
 type mapper struct {
 	meta.RESTMapper
 	cluster *cluster
@@ -42,7 +42,7 @@ func (m mapper) RESTMappings(kind schema.GroupKind, _ ...string) ([]*meta.RESTMa
 	}}, nil
 }
 
-// scales is the scale subresource of the targets.
+// scales serves the scale subresource of the targets.
 type scales struct {
 	scaleclient.ScaleInterface
 	cluster *cluster
@@ -92,7 +92,7 @@ func (s scales) Update(_ context.Context, target schema.GroupResource, scale *au
 	return scale, nil
 }
 
-// samples is the custom metrics API.
+// samples serves the custom metrics API.
 type samples struct {
 	customclient.MetricsInterface
 	cluster *cluster

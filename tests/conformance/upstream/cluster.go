@@ -15,7 +15,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 )
 
-// cluster is the world around the controller: the target, its pods and their samples, and the HPAs.
+// cluster is the cluster around the controller: the target, its pods and their samples, and the HPAs.
 type cluster struct {
 	objects *fake.Clientset // HPAs and pods, for informers to list and watch
 
@@ -28,8 +28,8 @@ type cluster struct {
 	version     int64
 	passes      []time.Time
 	patched     bool
-	// Without behavior and with a window of 0, not even the recommendation with which a pass begins may
-	// count when it ends, since time passes in between. Fake time does so only if somebody sleeps.
+	// Without behavior and with a window of 0, not even the recommendation at the start of a sync may count at its end,
+	// since time passes in between. Fake time passes only while something sleeps.
 	metricsTakeTime bool
 }
 
@@ -47,7 +47,7 @@ func newCluster() *cluster {
 	return c
 }
 
-// prepare makes everything so as the step says it is before the pass.
+// prepare sets the state of the step before the sync.
 func (c *cluster) prepare(step *Step) error {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -120,7 +120,7 @@ func podObject(pod Pod) *v1.Pod {
 	return object
 }
 
-// createHPA stores an HPA as a user's create does.
+// createHPA stores an HPA like a user's create.
 func (c *cluster) createHPA(name, kind string, policy Policy) error {
 	hpa, err := manifest(name, kind, policy)
 	if err != nil {
@@ -136,7 +136,7 @@ func (c *cluster) createHPA(name, kind string, policy Policy) error {
 	return c.objects.Tracker().Create(hpas, hpa, namespace)
 }
 
-// updateHPA stores another policy as a user's update does.
+// updateHPA stores another policy like a user's update.
 func (c *cluster) updateHPA(policy Policy) error {
 	hpa, err := manifest(ourName, ourKind, policy)
 	if err != nil {
@@ -159,8 +159,8 @@ func (c *cluster) updateHPA(policy Policy) error {
 	return c.objects.Tracker().Update(hpas, hpa, namespace)
 }
 
-// deleteHPA deletes it as the API server does: the last event of an object has a version of its own. The
-// tracker's has not, and its caches would seem to go back in time.
+// deleteHPA deletes it like the API server: the last event of an object has its own version. The tracker's has not, so
+// its caches would seem to go back in time.
 func (c *cluster) deleteHPA(name string) error {
 	hpa, err := c.hpa(name)
 	if err != nil {
@@ -183,8 +183,8 @@ func (c *cluster) hpa(name string) (*autoscalingv2.HorizontalPodAutoscaler, erro
 	return object.(*autoscalingv2.HorizontalPodAutoscaler), nil
 }
 
-// updateStatus is the status subresource, which the fake clientset has not: the spec stays, and whoever has
-// read an older object meets a conflict.
+// updateStatus is the status subresource, which the fake clientset lacks: the spec stays, and a writer with an older
+// object gets a conflict.
 func (c *cluster) updateStatus(action clienttesting.Action) (bool, runtime.Object, error) {
 	written := action.(clienttesting.UpdateAction).GetObject().(*autoscalingv2.HorizontalPodAutoscaler)
 	hpa, err := c.hpa(written.Name)
@@ -202,14 +202,14 @@ func (c *cluster) updateStatus(action clienttesting.Action) (bool, runtime.Objec
 	return true, hpa, c.objects.Tracker().Update(hpas, hpa, namespace)
 }
 
-// stamp gives the version that the tracker is about to give: it counts the same writes, but keeps its count
-// to itself, and the controller compares versions with what its cache has seen.
+// stamp returns the version that the tracker will use next: it counts the same writes. The tracker does not export its
+// count, and the controller compares versions with those in its cache.
 func (c *cluster) stamp(hpa *autoscalingv2.HorizontalPodAutoscaler) {
 	c.version++
 	hpa.ResourceVersion = strconv.FormatInt(c.version, 10)
 }
 
-// observed is what became of the pass that the step describes.
+// observed returns the outcome of the step's sync.
 func (c *cluster) observed() (Expect, error) {
 	hpa, err := c.hpa(ourName)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"k8s.io/kubernetes/pkg/controller/podautoscaler/metrics"
 )
 
-// controller is one life of the HPA's controller, from a start of its process to its end.
+// controller is one process of the HPA controller, from its start to its end.
 type controller struct {
 	upstream  *podautoscaler.HorizontalController
 	informers informers.SharedInformerFactory
@@ -20,7 +20,7 @@ type controller struct {
 	running   sync.WaitGroup
 }
 
-// newController builds it as kube-controller-manager does, and fills its caches.
+// newController builds it like kube-controller-manager, and fills its caches.
 func newController(c *cluster, flags Controller) *controller {
 	ctx, cancel := context.WithCancel(context.Background())
 	factory := informers.NewSharedInformerFactory(c.objects, 12*time.Hour)
@@ -36,23 +36,23 @@ func newController(c *cluster, flags Controller) *controller {
 		factory.Core().V1().Pods(),
 		seconds(flags.SyncSeconds),
 		seconds(flags.DownscaleStabilizationSeconds),
-		// The nearest double, as the flag's parser gives it.
+		// The nearest double, as the flag's parser returns it.
 		float64(flags.ToleranceMilli)/1000,
 		5*time.Minute,  // the CPU initialization period, of no effect on Pods metrics
 		30*time.Second, // the initial readiness delay, likewise
 	)
 	factory.Start(ctx.Done())
-	// So that Run finds them filled: it looks at once, and then every 100 ms.
+	// Run must find them filled: it checks at once, and then every 100 ms.
 	synctest.Wait()
 	return &controller{upstream: upstream, informers: factory, context: ctx, cancel: cancel}
 }
 
-// run starts the passes.
+// run starts the syncs.
 func (c *controller) run() {
 	c.running.Go(func() { c.upstream.Run(c.context, 5) })
 }
 
-// stop ends it, and waits until nothing of it is left.
+// stop stops it, and waits until all its goroutines have ended.
 func (c *controller) stop() {
 	c.cancel()
 	c.informers.Shutdown()

@@ -19,8 +19,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// This is a program in the form of a test, since fake time is to be had in tests only. Built with
-// "go test -c", it writes cases to stdout, and to stderr what a test says.
+// This program has the form of a test, since fake time is available in tests only. Built with "go test -c", it writes
+// cases to stdout, and the output of the test to stderr.
 var (
 	seed    = flag.Uint64("seed", 1, "of the random worlds")
 	cases   = flag.Int("cases", 0, "how many random worlds")
@@ -34,11 +34,11 @@ var stdout = os.Stdout
 func TestMain(m *testing.M) {
 	os.Stdout = os.Stderr // where package testing says PASS
 	klog.SetLogger(logr.Discard())
-	// Errors are part of the worlds. The handlers would log each, and let time pass.
+	// Errors are part of the cases. The handlers would log each of them, and let time pass.
 	utilruntime.ErrorHandlers = []utilruntime.ErrorHandler{
 		func(context.Context, error, string, ...any) {},
 	}
-	// As often as ever, but without waiting: the clock stands still during a pass.
+	// As often as usual, but without waiting: the clock stands still during a sync.
 	retry.DefaultRetry.Duration = 0
 	os.Exit(m.Run())
 }
@@ -101,7 +101,7 @@ func write(t *testing.T, out io.Writer, c Case) {
 	}
 }
 
-// script is a world whose steps are known.
+// script is a case whose steps are known.
 type script struct {
 	steps []Step
 }

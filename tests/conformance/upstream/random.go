@@ -6,13 +6,13 @@ import (
 	"strconv"
 )
 
-// randomWorld is the world number N of a seed: the same two numbers give the same world.
+// randomWorld is the random cluster number N of a seed. The same two numbers produce the same cluster.
 type randomWorld struct {
 	*rand.Rand
 	header Case
 	policy Policy // in force
 	kind   kindOfWorld
-	// The last that a behavior was given, at whose ends ratios are often.
+	// The last behavior. Ratios are often at the ends of its tolerances.
 	tolerance float64
 
 	at, started float64
@@ -21,9 +21,9 @@ type randomWorld struct {
 	first       bool
 }
 
-// kindOfWorld tells how the world goes on.
+// kindOfWorld determines the next steps of a cluster.
 type kindOfWorld interface {
-	// before changes the step's pods and samples, and perhaps the size.
+	// before changes the step's pods and samples, and possibly the replicas.
 	before(w *randomWorld, step *Step, replicas int32)
 }
 
@@ -93,7 +93,7 @@ func (w *randomWorld) firstSize() int32 {
 	}
 }
 
-// advance goes to the next pass: by the clock, by an edit before that, or by a restart.
+// advance goes to the next sync: by the clock, by an edit before that, or by a restart.
 func (w *randomWorld) advance(step *Step) {
 	sync := float64(w.header.Controller.SyncSeconds)
 	due := w.started + sync
@@ -109,7 +109,7 @@ func (w *randomWorld) advance(step *Step) {
 			w.edit(step)
 		}
 	case w.chance(w.edits) && due-w.at >= 1:
-		// In halves between the passes, a half away from both.
+		// At halves between the syncs, a half away from both.
 		w.at += 0.5 * float64(1+w.IntN(int(2*(due-w.at))-1))
 		w.edit(step)
 	default:
@@ -135,9 +135,9 @@ func (w *randomWorld) edit(step *Step) {
 
 func (w *randomWorld) fault(step *Step) {
 	if w.chance(0.06) {
-		// A fault of the write shows only where something is written.
+		// A fault of the write matters only if something is written.
 		fault := oneOf(w, faults[w.IntN(len(faults))], writeConflictOnce, writeConflictAlways, writeRefused)
-		// Without pods nothing is shared; after a restart the order of the two HPAs is anybody's.
+		// Without pods nothing is shared. After a restart the order of the two HPAs is random.
 		if fault != selectorShared || len(step.Pods) > 0 && !step.Restart {
 			step.Fault = fault
 		}

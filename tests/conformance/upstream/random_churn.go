@@ -1,7 +1,7 @@
 package upstream
 
-// churn is a fleet without a memory under a policy that is edited again and again: what the controller
-// remembers of sizes and proposals is what counts.
+// churn is a fleet without history under a policy that is edited repeatedly: only the controller's memory of replicas
+// and proposals matters.
 type churn struct{}
 
 func (churn) before(w *randomWorld, step *Step, replicas int32) {

@@ -31,12 +31,12 @@ func (w *randomWorld) randomSpan() int32 {
 	return oneOf(w, 9, 9, 20, w.Int32N(40), 200, 1000)
 }
 
-// randomTarget stays far from where sums and counts overflow: what happens there depends on the processor.
+// randomTarget stays far from values where sums and counts overflow: the result depends on the processor.
 func (w *randomWorld) randomTarget() int64 {
 	return oneOf(w, 1000, 7000, 50_000, 100_000, 7_000_000, 1+w.Int64N(100_000), 1+w.Int64N(30), 1_000_000_000_000)
 }
 
-// editedPolicy changes one thing or two.
+// editedPolicy changes one or two fields.
 func (w *randomWorld) editedPolicy(policy Policy) Policy {
 	edited := policy
 	edited.Metrics = slices.Clone(policy.Metrics)
@@ -71,14 +71,14 @@ func (w *randomWorld) editMetrics(policy *Policy) {
 	}
 }
 
-// around is up to three times as much or as little: the load stays as it is.
+// around returns up to three times as much or as little: the load stays the same.
 func (w *randomWorld) around(target int64) int64 {
 	return max(1, int64(float64(target)*(0.34+2.66*w.Float64())))
 }
 
 func (w *randomWorld) editBehavior(policy *Policy) {
-	// With a window of 0 the recordings let time pass in the passes without behavior and in no others, which
-	// would show in the ages of what both leave behind.
+	// With a window of 0, recordings let time pass in syncs without behavior and in no others, which would show in the
+	// ages of the results of both.
 	stays := w.header.Controller.DownscaleStabilizationSeconds == 0
 	switch {
 	case stays && policy.Behavior == nil:
@@ -89,7 +89,7 @@ func (w *randomWorld) editBehavior(policy *Policy) {
 	}
 }
 
-// behavior is spec.behavior as users write it: every field may be left out.
+// behavior returns spec.behavior as users write it: every field may be absent.
 type behavior struct {
 	ScaleUp   *rules `json:"scaleUp,omitempty"`
 	ScaleDown *rules `json:"scaleDown,omitempty"`
@@ -122,7 +122,7 @@ func (w *randomWorld) randomBehavior() json.RawMessage {
 	return written(found)
 }
 
-// percentsOnly lets nothing but one percentage limit each direction: its rounding shows.
+// percentsOnly limits each direction by one percentage only, so that its rounding shows.
 func (w *randomWorld) percentsOnly() json.RawMessage {
 	limited := func() *rules {
 		percent := oneOf(w, 10, 12, 30, 80, 90, 120, 1+w.Int32N(150))
@@ -160,7 +160,7 @@ func (w *randomWorld) randomRules() *rules {
 	return found
 }
 
-// quantity is one of the ways to write a number.
+// quantity returns one of the forms of a number.
 func (w *randomWorld) quantity(number float64) any {
 	switch text := strconv.FormatFloat(number, 'f', -1, 64); w.IntN(4) {
 	case 0:

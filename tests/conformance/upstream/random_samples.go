@@ -2,7 +2,7 @@ package upstream
 
 import "math"
 
-// mood is how the pods of one pass report one metric.
+// mood describes how the pods report a metric in one sync.
 type mood struct {
 	ratio  float64 // of value to target
 	spread float64 // around it, 0: all the same
@@ -21,7 +21,7 @@ func (w *randomWorld) randomMoods() map[string]mood {
 	return moods
 }
 
-// randomRatio is often where something changes: at 1, and at the ends of the tolerance band.
+// randomRatio is often at a threshold: at 1, and at the ends of the tolerance band.
 func (w *randomWorld) randomRatio() float64 {
 	tolerance := oneOf(w, w.tolerance, float64(w.header.Controller.ToleranceMilli)/1000)
 	switch w.IntN(9) {
@@ -42,7 +42,7 @@ func (w *randomWorld) randomRatio() float64 {
 	}
 }
 
-// sample gives the pod its samples. Whether anybody listens to them depends on its phase.
+// sample sets the pod's samples. Whether they are read depends on its phase.
 func (w *randomWorld) sample(pod *Pod, moods map[string]mood) {
 	value := func(metric Metric) *int64 {
 		mood := moods[metric.Name]
@@ -56,7 +56,7 @@ func (w *randomWorld) sample(pod *Pod, moods map[string]mood) {
 		}
 		return &value
 	}
-	// An edit may drop a metric of the first policy; the pods go on reporting it.
+	// An edit may drop a metric of the first policy. The pods still report it.
 	first := w.header.Policy
 	if len(first.Metrics) == 0 {
 		pod.ValueMilli = value(first.metrics()[0])

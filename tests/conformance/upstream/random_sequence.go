@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// sequence is a fleet under a load that changes: pods start when the size says so, and serve, fall silent,
-// fail and leave.
+// sequence is a fleet under changing load: pods start when replicas are added, and serve, stop reporting, fail and
+// terminate.
 type sequence struct {
 	loads map[string]*load
 	names []string // of the loads, in the metrics' order
@@ -15,7 +15,7 @@ type sequence struct {
 	born  int
 }
 
-// load is what all pods together have of one metric, in targets of the first policy.
+// load is the sum of one metric over all pods, in targets of the first policy.
 type load struct {
 	shape string
 	size  float64 // of the swings
@@ -62,7 +62,7 @@ func (s *sequence) before(w *randomWorld, step *Step, replicas int32) {
 	step.Pods = s.report(w)
 }
 
-// live lets one pass go by: the fleet grows and shrinks toward the size, which it reaches later.
+// live advances by one sync: the fleet scales toward the replicas, which it reaches later.
 func (s *sequence) live(w *randomWorld, replicas int) {
 	serving := 0
 	for _, m := range s.fleet {
@@ -131,7 +131,7 @@ func (s *sequence) report(w *randomWorld) []Pod {
 			spread: 0.03,
 		}
 		if w.chance(0.04) {
-			// The whole metric is gone for once, or much of it.
+			// The whole metric is missing once, or much of it.
 			moods[name] = mood{ratio: 1, silent: oneOf(w, 1, 1, 0.6)}
 		}
 	}
@@ -150,7 +150,7 @@ func (s *sequence) report(w *randomWorld) []Pod {
 	return listed
 }
 
-// now is the load at the world's time, 0 or more.
+// now returns the current load, 0 or more.
 func (l *load) now(w *randomWorld) float64 {
 	at := w.at/float64(w.header.Controller.SyncSeconds) + l.phase
 	switch l.shape {

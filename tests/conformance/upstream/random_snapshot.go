@@ -1,6 +1,6 @@
 package upstream
 
-// snapshots are passes over pods that have nothing to do with those of the pass before.
+// snapshots are syncs over unrelated sets of pods.
 type snapshots struct{}
 
 func (snapshots) before(w *randomWorld, step *Step, replicas int32) {

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Around a pass the world stands still for so long. Passes are half a second apart or more.
+// The time without changes around a sync. Syncs are half a second apart or more.
 const margin = 250 * time.Millisecond
 
-// source tells what happens next in a world, nil if nothing does. It is told the size of the target.
+// source returns the next step, or nil at the end. It gets the target's replicas.
 type source interface {
 	next(replicas int32) *Step
 }
 
-// record lets the controller live through a world and writes down what it decided. It must be called in a
-// bubble of synctest.
+// record runs the controller through the steps of a case and records its decisions. It must be called in a synctest
+// bubble.
 func record(policy Policy, flags Controller, world source) ([]Step, error) {
 	r := recorder{cluster: newCluster(), flags: flags, policy: policy, begin: time.Now().Add(time.Second)}
 	defer func() {
@@ -65,14 +65,14 @@ func (r *recorder) pass(step *Step) error {
 	return nil
 }
 
-// before makes the world so as the pass shall find it.
+// before sets the state for the sync.
 func (r *recorder) before(step *Step, at time.Time) error {
 	first := len(r.steps) == 0
 	if step.Restart && (first || step.Fault == selectorShared) {
 		return fmt.Errorf("a restart can be neither the first step nor one with %s", selectorShared)
 	}
 	if step.Restart {
-		// At once: the passes that were due until then are not made.
+		// At once: the syncs that were due until then are not made.
 		r.controller.stop()
 	}
 	sleepUntil(at.Add(-margin))
@@ -95,7 +95,7 @@ func (r *recorder) before(step *Step, at time.Time) error {
 		r.controller.run()
 	}
 	if step.Fault == selectorShared {
-		// The controller must have seen the other one's selector before our pass.
+		// The controller must have seen the other HPA's selector before the sync.
 		nothing := Policy{MinReplicas: 1, MaxReplicas: 1, TargetMilli: 1}
 		if err := r.cluster.createHPA(otherName, otherKind, nothing); err != nil {
 			return err
@@ -105,7 +105,7 @@ func (r *recorder) before(step *Step, at time.Time) error {
 	return nil
 }
 
-// cause makes the pass happen, unless it is one of those that the controller makes by the clock.
+// cause triggers the sync, unless the clock does.
 func (r *recorder) cause(step *Step) error {
 	switch {
 	case len(r.steps) == 0:
@@ -118,7 +118,7 @@ func (r *recorder) cause(step *Step) error {
 	return nil
 }
 
-// onePassAt refuses a script whose times are not those of the controller.
+// onePassAt rejects a script whose times are not those of the controller.
 func (r *recorder) onePassAt(at time.Time) error {
 	passes := r.cluster.passTimes()
 	if len(passes) == 1 && passes[0].Sub(at).Abs() < time.Millisecond {

@@ -1,4 +1,4 @@
-//! Does `algorithm: Ratio` decide as the real HorizontalPodAutoscaler? `make conformance` calls this.
+//! Compares `algorithm: Ratio` with the real HorizontalPodAutoscaler. `make conformance` calls this program.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -12,7 +12,7 @@ use std::time::Instant;
 use clap::{Parser, Subcommand};
 use pushscale_tests::conformance::{ConformanceError, Recorder, compare};
 
-/// The real HorizontalPodAutoscaler's controller in fake time, and whether ours decides as it does.
+/// Runs the controller of the real HorizontalPodAutoscaler in fake time and compares Pushscale's decisions with it.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -21,25 +21,25 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Compare the decisions of both in random worlds; 1 if there is a difference
+    /// Compare the decisions of both in random clusters; exit code 1 if they differ
     Compare {
-        /// Of the random worlds
+        /// Seed of the random clusters
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// How many worlds
+        /// Number of random clusters
         #[arg(long, default_value_t = 10_000)]
         cases: u32,
     },
-    /// Print one random world with what the controller decided in it
-    World {
-        /// Of the random worlds
+    /// Print one random cluster with the controller's decisions
+    Cluster {
+        /// Seed of the random clusters
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Its number, which is in its name
+        /// The number in the case's name
         #[arg(long)]
         number: u32,
     },
-    /// Record the cases on stdin anew, whatever they expect, and print them
+    /// Record the cases on stdin again, ignoring the recorded decisions, and print them
     Record,
 }
 
@@ -57,7 +57,7 @@ fn run(action: Action) -> Result<ExitCode, ConformanceError> {
     let recorder = Recorder::provision()?;
     match action {
         Action::Compare { seed, cases } => return compared(&recorder, seed, cases),
-        Action::World { seed, number } => write(&recorder.world(seed, number)?)?,
+        Action::Cluster { seed, number } => write(&recorder.random_cluster(seed, number)?)?,
         Action::Record => {
             let mut scripts = String::new();
             io::stdin()
@@ -76,7 +76,7 @@ fn write(cases: &str) -> Result<(), ConformanceError> {
     io::stdout()
         .write_all(cases.as_bytes())
         .map_err(|source| ConformanceError::Io {
-            action: "pass on what was said by",
+            action: "forward the output of",
             source,
         })
 }

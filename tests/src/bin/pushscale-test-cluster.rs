@@ -1,4 +1,4 @@
-//! A cluster on this machine, for work by hand: `make cluster-up` and its like call this.
+//! Starts and stops clusters on this machine. `make cluster-up` and the related targets call this program.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -21,44 +21,44 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Start a cluster that lives until "down"
+    /// Start a cluster that runs until "down"
     Up {
-        /// Node needs root
+        /// The node shape needs root
         #[arg(long, value_enum, default_value = "node")]
         shape: Shape,
-        /// Several can run side by side
+        /// Name of the cluster; several can run at the same time
         #[arg(long, default_value = "dev")]
         name: String,
     },
     /// Stop a cluster and remove all of it
     Down {
-        /// Which
+        /// Name of the cluster
         #[arg(long, default_value = "dev")]
         name: String,
-        /// Every one of this user, those of running tests among them
+        /// Stop all clusters of this user, including those of running tests
         #[arg(long, conflicts_with = "name")]
         all: bool,
     },
-    /// Show the clusters that run; remove what crashed ones left
+    /// Show running clusters and clean up after crashed ones
     Status,
-    /// Build and install the programs, and do no more
+    /// Only build and install the programs
     Build {
-        /// For which clusters
+        /// Shape of the clusters that will need the programs
         #[arg(long, value_enum, default_value = "node")]
         shape: Shape,
     },
-    /// Run a command in a cluster's network, with its kubectl and kubeconfig
+    /// Run a command in the network of a cluster, with its kubectl and kubeconfig
     Exec {
-        /// Which
+        /// Name of the cluster
         #[arg(long, default_value = "dev")]
         name: String,
         /// The command and its arguments
         #[arg(required = true, trailing_var_arg = true)]
         command: Vec<String>,
     },
-    /// Give an image to a node's pods: an archive as "docker save" writes it
+    /// Import an image for the pods of a node: an archive as "docker save" writes it
     Import {
-        /// To which cluster
+        /// Name of the cluster
         #[arg(long, default_value = "dev")]
         name: String,
         /// The image's name with its tag
@@ -66,12 +66,12 @@ enum Action {
         /// The archive
         archive: PathBuf,
     },
-    /// Run a cluster whose folder is prepared
+    /// Run a cluster whose directory is prepared
     #[command(hide = true)]
     Supervise {
-        /// Which
+        /// Name of the cluster
         name: String,
-        /// End with stdin
+        /// Stop the cluster when stdin closes
         #[arg(long)]
         owned: bool,
     },
@@ -126,7 +126,7 @@ fn describe(cluster: &TestCluster) {
     println!("  pushscale-test-cluster exec --name {name} -- kubectl get nodes");
 }
 
-/// Does not return unless the command cannot be run.
+/// Replaces this process, and returns only if that fails.
 fn exec(name: &str, command: &[String]) -> Result<(), ClusterError> {
     let cluster = TestCluster::attach(name)?;
     let Some((program, arguments)) = command.split_first() else {

@@ -1,4 +1,4 @@
-//! Helm and helm-unittest, built by the cluster's script.
+//! Helm and helm-unittest, built by `tests/test-cluster/provision`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,21 +6,21 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use super::folder;
+use super::directory;
 use crate::test_cluster::{self, TestCluster};
 
-/// The programs, built and ready.
+/// Directory of the built programs.
 #[derive(Clone, Debug)]
 pub struct Helm {
     programs: PathBuf,
 }
 
 impl Helm {
-    /// Builds them first if need be, and says so on stderr. `None`, said loudly, without programs and without a Go to
-    /// build them; under `CI=true` that is a failure.
+    /// Builds the programs if they are missing, and reports that on stderr. Returns `None`, with a message, if they are
+    /// missing and Go is not installed, except under `CI=true`.
     ///
     /// # Panics
-    /// If they cannot be built.
+    /// The build fails, or Go is missing under `CI=true`.
     pub fn for_test() -> Option<Self> {
         match test_cluster::provision("charts") {
             Ok(programs) => Some(Self { programs }),
@@ -35,27 +35,27 @@ impl Helm {
         }
     }
 
-    /// Where they are.
-    pub fn folder(&self) -> &Path {
+    /// Returns their directory.
+    pub fn directory(&self) -> &Path {
         &self.programs
     }
 
-    /// Renders a chart, as release `pushscale` or `torchserve`; or says why not.
+    /// Renders a chart, as release `pushscale` or `torchserve`.
     ///
     /// # Errors
-    /// What helm says.
+    /// The stderr of helm.
     pub fn template(&self, chart: &str, values: &Value) -> Result<String, String> {
         let namespace = format!("--namespace={chart}");
         let mut command = Command::new(self.programs.join("helm"));
-        command.args(["template", chart]).arg(folder(chart));
+        command.args(["template", chart]).arg(directory(chart));
         command.args([&namespace, "--kube-version=1.37.0", "--values=-"]);
         Self::run(&mut command, Some(values))
     }
 
-    /// Helm against a cluster, with these values for `--values=-`.
+    /// Runs helm against a cluster, with these values for `--values=-`.
     ///
     /// # Errors
-    /// What helm says.
+    /// The stderr of helm.
     pub fn on(
         &self,
         cluster: &TestCluster,
@@ -71,30 +71,30 @@ impl Helm {
         Self::run(&mut command, values)
     }
 
-    /// `helm lint`.
+    /// Runs `helm lint`.
     ///
     /// # Errors
-    /// What helm says.
+    /// The stderr of helm.
     pub fn lint(&self, chart: &str) -> Result<String, String> {
         let mut command = Command::new(self.programs.join("helm"));
-        command.args(["lint", "--strict"]).arg(folder(chart));
+        command.args(["lint", "--strict"]).arg(directory(chart));
         Self::run(&mut command, None)
     }
 
-    /// The chart's own suites, `tests/*_test.yaml`.
+    /// Runs the helm-unittest suites of the chart, `tests/*_test.yaml`.
     ///
     /// # Errors
-    /// Which of them failed, and how.
+    /// The output of the failed suites.
     pub fn unittest(&self, chart: &str) -> Result<String, String> {
         let mut command = Command::new(self.programs.join("helm-unittest"));
         command
             .args(["--strict", "--color=false"])
-            .arg(folder(chart));
+            .arg(directory(chart));
         Self::run(&mut command, None)
     }
 
     fn run(command: &mut Command, values: Option<&Value>) -> Result<String, String> {
-        // Nothing of the user's own settings, and nothing left in the home folder.
+        // Neither reads the user's settings nor writes to the home directory.
         let home = std::env::temp_dir().join("pushscale-helm");
         for variable in ["HELM_CONFIG_HOME", "HELM_CACHE_HOME", "HELM_DATA_HOME"] {
             command.env(variable, &home);

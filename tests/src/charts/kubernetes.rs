@@ -1,4 +1,4 @@
-//! The schemas of what values hand on to Kubernetes unchanged, and to the PushScaler.
+//! JSON Schemas of values that the charts pass to Kubernetes unchanged, and of the PushScaler's fields.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
 use k8s_openapi::api::core::v1 as core;
@@ -8,7 +8,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-/// Collects the definitions that are referred to.
+/// Collects the referenced definitions.
 pub(super) struct Kubernetes(SchemaGenerator);
 
 impl Default for Kubernetes {
@@ -18,7 +18,7 @@ impl Default for Kubernetes {
 }
 
 impl Kubernetes {
-    /// A reference to the definition of a type.
+    /// Returns a reference to the definition of a type.
     pub(super) fn reference(&mut self, name: &str) -> Value {
         match name {
             "Affinity" => self.of::<core::Affinity>(),
@@ -41,18 +41,18 @@ impl Kubernetes {
         }
     }
 
-    /// The same where `{}` stands for nothing.
+    /// Returns the same for values whose default is `{}`.
     pub(super) fn optional(&mut self, name: &str) -> Value {
-        // A reference alone: draft 7 ignores what stands beside it, such as the description.
+        // Only the reference: draft 7 ignores its siblings, such as the description.
         json!({ "allOf": [self.reference(name)] })
     }
 
-    /// All that was referred to, and what that refers to.
+    /// Returns all referenced definitions, including indirect ones.
     pub(super) fn definitions(mut self) -> Map<String, Value> {
         let mut all = self.0.take_definitions(true);
         for (name, definition) in &mut all {
             match name.rsplit('.').next() {
-                // A bare number is as good.
+                // A plain number is equivalent.
                 Some("Quantity") => *definition = json!({ "type": ["string", "number"] }),
                 Some("IntOrString") => *definition = json!({ "type": ["integer", "string"] }),
                 _ => close(definition),
@@ -66,8 +66,8 @@ impl Kubernetes {
     }
 }
 
-/// A field of the PushScaler's spec, by the generated definition. What is required is for the API server to say, since
-/// `{}` stands for nothing.
+/// Returns the schema of a field of the PushScaler's spec. Required fields are left to the API server, since the
+/// default is `{}`.
 pub(super) fn of_the_scaler(field: &str) -> Value {
     let definition: Value =
         serde_saphyr::from_str(&super::read("pushscale", "files/crd.yaml")).unwrap();
@@ -80,7 +80,8 @@ pub(super) fn of_the_scaler(field: &str) -> Value {
     schema
 }
 
-/// Refuses unknown keys in all objects, and drops what is for people and for the API server: the whole is long enough.
+/// Rejects unknown keys in all objects, and removes the parts that only humans and the API server need, to keep the
+/// file short.
 fn close(schema: &mut Value) {
     let Value::Object(schema) = schema else {
         return;

@@ -1,4 +1,4 @@
-//! The table of values in a chart's README.
+//! Generates the table of values in a chart's README.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,10 @@ use super::values::Key;
 const BEGIN: &str = "<!-- values: written by `make generate` from values.yaml -->\n";
 const END: &str = "<!-- end of values -->\n";
 
-/// The README with the table of these keys in the place of the old one.
+/// Returns the README with the table of these keys in place of the old one.
 ///
 /// # Panics
-/// If the README has no place for it.
+/// The README has no markers for the table.
 pub fn readme(old: &str, keys: &[Key]) -> String {
     let (before, rest) = old
         .split_once(BEGIN)

@@ -1,14 +1,15 @@
-//! From the annotated values to values.schema.json: every object closed, so that a misspelt key is refused by its name.
+//! Generates values.schema.json from the annotated values. Every object is closed, so that a misspelt key is rejected
+//! by name.
 
 use serde_json::{Map, Value, json};
 
 use super::kubernetes::{self, Kubernetes};
 use super::values::Key;
 
-/// Hints that are words of JSON Schema and go there as they are.
+/// Hints that are keywords of JSON Schema and are copied.
 const WORDS: [&str; 6] = ["type", "enum", "pattern", "minimum", "maximum", "items"];
 
-/// The schema as text.
+/// Returns the schema as text.
 pub fn schema(chart: &str, keys: &[Key]) -> String {
     let mut kubernetes = Kubernetes::default();
     let mut root = closed();
@@ -21,7 +22,7 @@ pub fn schema(chart: &str, keys: &[Key]) -> String {
         schema["description"] = json!(key.what);
         put(&mut root, &key.path, schema);
     }
-    // Helm hands every subchart the `global` of the chart above it.
+    // Helm passes the parent chart's `global` to every subchart.
     root["properties"]["global"] = json!({ "type": "object" });
     root["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     root["title"] = json!(format!("Values of the chart {chart}"));
@@ -71,6 +72,6 @@ fn type_of(key: &Key) -> &'static str {
         Value::Bool(_) => "boolean",
         Value::Number(_) => "integer",
         Value::String(_) => "string",
-        other => panic!("{} is {other}: say its type in a hint", key.name()),
+        other => panic!("{} is {other}: add its type as a hint", key.name()),
     }
 }

@@ -1,39 +1,39 @@
-//! Reads an annotated values.yaml: the comment above each key, and the hints in its lines that begin with `# @`.
+//! Parses an annotated values.yaml: the comment above each key, and the hints in lines that start with `# @`.
 
 use serde_json::Value;
 
 /// One key of a values.yaml.
 #[derive(Debug)]
 pub struct Key {
-    /// The names that lead to it.
+    /// The names of its parents and its own.
     pub path: Vec<String>,
-    /// What the comment above it says, in one line.
+    /// The comment above it, in one line.
     pub what: String,
-    /// The hints: words of JSON Schema, and `k8s`, `crd`, `map`, `try`, `with`.
+    /// The hints: keywords of JSON Schema, and `k8s`, `crd`, `map`, `try`, `with`.
     pub hints: Value,
-    /// What the file says it is.
+    /// The default value.
     pub default: Value,
-    /// Whether it has keys of its own in place of a value.
+    /// Whether it has child keys instead of a value.
     pub is_section: bool,
 }
 
 impl Key {
-    /// The names with points between.
+    /// Returns the names joined by dots.
     pub fn name(&self) -> String {
         self.path.join(".")
     }
 }
 
-/// All keys of a values.yaml, in its order.
+/// Parses all keys of a values.yaml, in order.
 ///
 /// # Panics
-/// If a line is neither a comment nor a key nor a part of a value.
+/// A line is neither a comment nor a key nor part of a value.
 pub fn keys(text: &str) -> Vec<Key> {
     let values: Value = serde_saphyr::from_str(text).unwrap();
     let mut keys: Vec<Key> = Vec::new();
     let mut path: Vec<(usize, String)> = Vec::new();
     let mut comment = Comment::default();
-    // The indent of a key whose value is in the lines below it.
+    // The indentation of a key whose value is on the lines below it.
     let mut inside: Option<usize> = None;
     for line in text.lines() {
         let indent = line.len() - line.trim_start().len();
@@ -45,8 +45,8 @@ pub fn keys(text: &str) -> Vec<Key> {
             continue;
         }
         inside = None;
-        if let Some(said) = line.trim_start().strip_prefix('#') {
-            comment.add(said.strip_prefix(' ').unwrap_or(said));
+        if let Some(text) = line.trim_start().strip_prefix('#') {
+            comment.add(text.strip_prefix(' ').unwrap_or(text));
             continue;
         }
         let (name, value) = line
@@ -112,7 +112,7 @@ mod tests {
     fn a_key_has_its_comment_and_its_hints() {
         let text = "# Of the file.\n\n# Two\n# lines.\nouter:\n  # Inner.\n  # @ {try: 5}\n  inner: 4\n\
                     # Open.\n# @ {map: string}\nopen:\n  any: thing\n# Last.\nlast: []\n";
-        let told: Vec<_> = keys(text)
+        let parsed: Vec<_> = keys(text)
             .iter()
             .map(|key| {
                 format!(
@@ -126,7 +126,7 @@ mod tests {
             })
             .collect();
         assert_eq!(
-            told,
+            parsed,
             [
                 r#"outer | Two lines. | {} | {"inner":4} | true"#,
                 r#"outer.inner | Inner. | {"try":5} | 4 | false"#,

@@ -1,4 +1,4 @@
-//! The controller's decisions in random worlds against ours.
+//! Compares the decisions of the controller and of Pushscale in random clusters.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -9,25 +9,25 @@ use pushscale_cli::replay::{Difference, parse_case, replay};
 use super::error::ConformanceError;
 use super::recorder::{Recorder, Recording};
 
-/// How often somebody who waits hears of it.
+/// The interval of progress reports.
 const PROGRESS: Duration = Duration::from_secs(2);
 
-/// What came out.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub struct Comparison {
-    /// Random worlds.
+    /// The number of random clusters.
     pub cases: usize,
-    /// Their passes.
+    /// The number of syncs in them.
     pub passes: usize,
-    /// Where ours decided otherwise: the first pass of each such world.
+    /// The first difference in each cluster that has one.
     pub differences: Vec<Difference>,
 }
 
-/// Lets both decide in the first `cases` random worlds of a seed, in as many processes as there are cores.
-/// `progress` hears of it every two seconds.
+/// Compares the first `cases` random clusters of a seed, in as many processes as there are cores. Calls `progress`
+/// every two seconds.
 ///
 /// # Errors
-/// The recorder fails.
+/// The recorder failed.
 pub fn compare(
     recorder: &Recorder,
     seed: u64,
@@ -43,7 +43,7 @@ pub fn compare(
     }
     drop(sender);
     let mut comparison = Comparison::default();
-    let mut told = Instant::now();
+    let mut reported_at = Instant::now();
     loop {
         match results.recv_timeout(PROGRESS) {
             Ok(result) => {
@@ -55,14 +55,14 @@ pub fn compare(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(comparison),
         }
-        if told.elapsed() >= PROGRESS {
-            told = Instant::now();
+        if reported_at.elapsed() >= PROGRESS {
+            reported_at = Instant::now();
             progress(&comparison);
         }
     }
 }
 
-/// The passes of a case, and its difference.
+/// Returns the number of syncs of a case, and its first difference.
 type Compared = Result<(usize, Option<Difference>), ConformanceError>;
 
 fn follow(mut recording: Recording, results: &Sender<Compared>) {
@@ -73,7 +73,7 @@ fn follow(mut recording: Recording, results: &Sender<Compared>) {
             Err(error) => Err(error),
         };
         let failed = result.is_err();
-        // Nobody listens any more once another process has failed.
+        // The receiver is dropped once another process has failed.
         if results.send(result).is_err() || failed {
             return;
         }

@@ -1,4 +1,4 @@
-//! Why there is no comparison.
+//! Errors of the comparison.
 
 use std::io;
 
@@ -7,27 +7,27 @@ use thiserror::Error;
 
 use crate::test_cluster::ClusterError;
 
-/// Why there is no comparison. A difference is not among these.
+/// A failure of the comparison. A difference is not a failure.
 #[derive(Debug, Error)]
 pub enum ConformanceError {
-    /// The recorder was not built.
+    /// The recorder could not be built.
     #[error(transparent)]
     Provision(#[from] ClusterError),
     /// The recorder did not start, or its pipe broke.
     #[error("cannot {action} the recorder: {source}")]
     Io {
-        /// What was tried.
+        /// The failed action: a verb phrase.
         action: &'static str,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The recorder gave up: a script that the controller does not follow, or a fault in a random world.
-    #[error("the recorder failed:\n{said}")]
+    /// The recorder failed: the controller does not follow the script, or a random cluster is invalid.
+    #[error("the recorder failed:\n{stderr}")]
     Recorder {
-        /// Its last words.
-        said: String,
+        /// The end of its stderr.
+        stderr: String,
     },
-    /// The recorder wrote something that is no case.
+    /// The recorder wrote something that is not a case.
     #[error("the recorder's output: {0}")]
     Case(#[from] CaseError),
 }

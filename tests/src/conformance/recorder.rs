@@ -1,4 +1,4 @@
-//! The Go program that lets the controller decide.
+//! Runs the Go program with the controller.
 
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
@@ -15,18 +15,18 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Builds it first if need be: a few minutes on a new machine, and it says so on stderr.
+    /// Builds the program if it is missing, which takes a few minutes on a new machine, and reports that on stderr.
     ///
     /// # Errors
-    /// Go is missing, or the program does not build.
+    /// Go is missing, or the build fails.
     pub fn provision() -> Result<Self, ConformanceError> {
         Ok(Self {
             program: test_cluster::provision("conformance")?.join("hpa"),
         })
     }
 
-    /// The same for a test: `None`, said loudly on stderr, if there is neither a program nor a Go to build it.
-    /// Under `CI=true` that is an error, as is everything else that goes wrong.
+    /// Returns `None`, with a message on stderr, if the program is missing and Go is not installed. Under `CI=true`
+    /// that is an error.
     ///
     /// # Errors
     /// Those of [`Recorder::provision`].
@@ -41,11 +41,11 @@ impl Recorder {
         })
     }
 
-    /// Records the random world of one number of a seed, as a line.
+    /// Records one random cluster of a seed, as a line.
     ///
     /// # Errors
-    /// The program fails.
-    pub fn world(&self, seed: u64, number: u32) -> Result<String, ConformanceError> {
+    /// The program failed.
+    pub fn random_cluster(&self, seed: u64, number: u32) -> Result<String, ConformanceError> {
         let mut recording = self.start(&[
             format!("-seed={seed}"),
             format!("-cases={}", u64::from(number) + 1),
@@ -55,10 +55,10 @@ impl Recorder {
         recording.read_all()
     }
 
-    /// Records cases anew, a line each, whatever they expect.
+    /// Records cases again, one per line, ignoring the recorded decisions.
     ///
     /// # Errors
-    /// A line is not a case, or the controller makes its passes at other times than the case says.
+    /// A line is not a case, or the controller syncs at other times than the case says.
     pub fn record(&self, scripts: String) -> Result<String, ConformanceError> {
         let mut recording = self.start(&["-scripts".to_owned()])?;
         let stdin = recording.child.stdin.take();
@@ -74,7 +74,7 @@ impl Recorder {
         Ok(text)
     }
 
-    /// Starts one of several processes that share the random worlds of a seed.
+    /// Starts one of several processes that share the random clusters of a seed.
     pub(super) fn share(
         &self,
         seed: u64,
@@ -93,7 +93,7 @@ impl Recorder {
     fn start(&self, arguments: &[String]) -> Result<Recording, ConformanceError> {
         let mut child = Command::new(&self.program)
             .args(arguments)
-            // The goroutines of a world wait for each other; a second thread only costs.
+            // The goroutines of a cluster wait for each other, so a second thread only costs.
             .env("GOMAXPROCS", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -101,31 +101,31 @@ impl Recorder {
             .spawn()
             .map_err(ConformanceError::io("start"))?;
         let stderr = child.stderr.take();
-        // Read all the time: a stack trace is longer than a pipe.
-        let said = thread::spawn(move || {
-            let mut said = String::new();
+        // Read concurrently, since a stack trace is longer than the buffer of a pipe.
+        let stderr = thread::spawn(move || {
+            let mut text = String::new();
             if let Some(mut stderr) = stderr {
-                stderr.read_to_string(&mut said).ok();
+                stderr.read_to_string(&mut text).ok();
             }
-            said
+            text
         });
         Ok(Recording {
             lines: child.stdout.take().map(BufReader::new),
             child,
-            said: Some(said),
+            stderr: Some(stderr),
         })
     }
 }
 
-/// One run of the program.
+/// A running program.
 pub(super) struct Recording {
     child: Child,
     lines: Option<BufReader<ChildStdout>>,
-    said: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
 }
 
 impl Recording {
-    /// The next case; `None` after the last, if the program ended well.
+    /// Reads the next case. Returns `None` after the last one, if the program succeeded.
     pub(super) fn line(&mut self) -> Result<Option<String>, ConformanceError> {
         let mut line = String::new();
         if let Some(lines) = &mut self.lines {
@@ -154,19 +154,19 @@ impl Recording {
             .child
             .wait()
             .map_err(ConformanceError::io("wait for"))?;
-        let said = self.said.take().and_then(|thread| thread.join().ok());
+        let stderr = self.stderr.take().and_then(|thread| thread.join().ok());
         if status.success() {
             return Ok(());
         }
         Err(ConformanceError::Recorder {
-            said: said.unwrap_or_default(),
+            stderr: stderr.unwrap_or_default(),
         })
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        // Of a run that nobody reads to its end.
+        // Also ends a program whose output was not read to the end.
         self.child.kill().ok();
         self.child.wait().ok();
     }

@@ -13,14 +13,14 @@ use rcgen::{
 
 use super::error::ClusterError;
 
-/// A certificate authority that lives in memory; what it issues is written to a folder.
+/// A certificate authority in memory, which writes its certificates to a directory.
 pub(crate) struct Authority {
-    folder: PathBuf,
+    directory: PathBuf,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// Whom a certificate is for, in the terms of Kubernetes: user and group of a client, names and
-/// addresses of a server.
+/// The subject of a certificate, in the terms of Kubernetes: user and group of a client, names and addresses of a
+/// server.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Subject<'a> {
     /// Common name.
@@ -31,12 +31,12 @@ pub(crate) struct Subject<'a> {
     pub(crate) served_as: &'a [&'a str],
 }
 
-/// Longer than any test, and than a week of work with one cluster by hand.
+/// Longer than any test, and than a week of manual work with one cluster.
 const VALIDITY: Duration = Duration::from_hours(14 * 24);
 
 impl Authority {
-    /// Makes an authority and writes its certificate to `<folder>/<name>.crt`.
-    pub(crate) fn create(folder: &Path, name: &str) -> Result<Self, ClusterError> {
+    /// Creates an authority and writes its certificate to `<directory>/<name>.crt`.
+    pub(crate) fn create(directory: &Path, name: &str) -> Result<Self, ClusterError> {
         let failed = |source| ClusterError::Certificate {
             subject: name.to_owned(),
             source,
@@ -47,10 +47,10 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().map_err(failed)?;
         let issuer = CertifiedIssuer::self_signed(params, key).map_err(failed)?;
-        let path = folder.join(format!("{name}.crt"));
+        let path = directory.join(format!("{name}.crt"));
         fs::write(&path, issuer.pem()).map_err(ClusterError::io("write", &path))?;
         Ok(Self {
-            folder: folder.to_path_buf(),
+            directory: directory.to_path_buf(),
             issuer,
         })
     }
@@ -77,30 +77,30 @@ impl Authority {
         ];
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
-        let path = self.folder.join(format!("{file}.crt"));
+        let path = self.directory.join(format!("{file}.crt"));
         fs::write(&path, certificate.pem()).map_err(ClusterError::io("write", &path))?;
-        write_key(&self.folder.join(format!("{file}.key")), &key)
+        write_key(&self.directory.join(format!("{file}.key")), &key)
     }
 }
 
 /// Writes a new key pair, `<file>.key` and `<file>.pub`; for the tokens of service accounts, which
 /// are signed without certificates.
-pub(crate) fn write_key_pair(folder: &Path, file: &str) -> Result<(), ClusterError> {
+pub(crate) fn write_key_pair(directory: &Path, file: &str) -> Result<(), ClusterError> {
     let key = KeyPair::generate().map_err(|source| ClusterError::Certificate {
         subject: file.to_owned(),
         source,
     })?;
-    let path = folder.join(format!("{file}.pub"));
+    let path = directory.join(format!("{file}.pub"));
     fs::write(&path, key.public_key_pem()).map_err(ClusterError::io("write", &path))?;
-    write_key(&folder.join(format!("{file}.key")), &key)
+    write_key(&directory.join(format!("{file}.key")), &key)
 }
 
 fn params(served_as: &[&str]) -> Result<CertificateParams, rcgen::Error> {
     let names: Vec<String> = served_as.iter().map(|&name| name.to_owned()).collect();
-    // The library takes those that parse as IP addresses for such.
+    // The library treats names that parse as IP addresses as such.
     let mut params = CertificateParams::new(names)?;
     let now = SystemTime::now();
-    // Clocks may be set back a little between the making and the use.
+    // The clock may be set back a little between creation and use.
     params.not_before = (now - Duration::from_hours(1)).into();
     params.not_after = (now + VALIDITY).into();
     params.distinguished_name = rcgen::DistinguishedName::new();

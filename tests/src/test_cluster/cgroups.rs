@@ -12,7 +12,7 @@ use super::mounts;
 use super::processes::kill_until_none;
 use super::state::StateDir;
 
-/// Makes the cluster's group in each hierarchy.
+/// Creates the cluster's group in each hierarchy.
 pub(crate) fn create(state: &StateDir) -> Result<(), ClusterError> {
     // With both versions mounted, the second is systemd's and has no controllers.
     let mut hierarchies = mounts::places_of(&["cgroup"])?;
@@ -27,8 +27,7 @@ pub(crate) fn create(state: &StateDir) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// Kills all processes in the cluster's groups, which are those of its containers, and removes the
-/// groups.
+/// Kills all processes in the cluster's groups, which are those of its containers, and removes the groups.
 pub(crate) fn remove(state: &StateDir) -> Result<(), ClusterError> {
     let roots: Vec<PathBuf> = mounts::places_of(&["cgroup", "cgroup2"])?
         .into_iter()
@@ -46,8 +45,8 @@ pub(crate) fn remove(state: &StateDir) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// In the second version, a group has the controllers that the one above passes on. If one cannot
-/// be passed on, kubelet says which it misses.
+/// In cgroup v2, a group has the controllers that its parent delegates. If one cannot be delegated, kubelet reports
+/// which it misses.
 fn delegate(root: &Path) {
     let controllers = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
     for controller in controllers.split_whitespace() {
@@ -59,7 +58,7 @@ fn delegate(root: &Path) {
     }
 }
 
-/// A group and all below it, those below first.
+/// Returns a group and all its descendants, children first.
 fn with_children(group: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(group).into_iter().flatten();
     let mut groups: Vec<PathBuf> = entries
@@ -78,7 +77,7 @@ fn members(group: &Path) -> Vec<Pid> {
         .collect()
 }
 
-/// A group whose last process has just ended is busy for a moment.
+/// Removes a group. It is busy for a moment after its last process has exited.
 fn remove_group(group: &Path, deadline: Instant) -> io::Result<()> {
     loop {
         match fs::remove_dir(group) {

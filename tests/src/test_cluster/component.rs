@@ -20,7 +20,7 @@ pub(crate) struct CommandLine {
 /// All components of one cluster, in the order of their start.
 pub(crate) struct Components {
     site: Site,
-    /// What to put before each command line, so that it runs inside the cluster's namespaces.
+    /// The prefix of each command line, which enters the cluster's namespaces.
     enter: Vec<String>,
     running: Vec<Component>,
 }
@@ -30,7 +30,7 @@ struct Component {
     /// The whole command line, so that a restart is like the start.
     words: Vec<String>,
     child: Child,
-    /// Its end is known to be known.
+    /// Whether its exit was reported.
     reported: bool,
 }
 
@@ -43,7 +43,7 @@ impl Components {
         }
     }
 
-    /// From now on, starts components by way of this command.
+    /// Starts later components through this command.
     pub(crate) fn enter_by(&mut self, command: Vec<String>) {
         self.enter = command;
     }
@@ -64,7 +64,7 @@ impl Components {
         Ok(id)
     }
 
-    /// Fails if any component has ended, for none should before it is told to.
+    /// Returns an error if any component has exited.
     pub(crate) fn check(&mut self, waited_for: &str) -> Result<(), ClusterError> {
         for component in &mut self.running {
             if let Some(status) = ended(&mut component.child) {
@@ -88,7 +88,7 @@ impl Components {
         kill_process(Pid::from_child(&component.child), signal).map_err(|error| error.to_string())
     }
 
-    /// Kills a component, as a crash would, and starts it anew.
+    /// Kills a component, like a crash, and starts it again.
     pub(crate) fn restart(&mut self, name: &str) -> Result<(), String> {
         let component = self.find(name)?;
         let (name, words) = (component.name, component.words.clone());
@@ -110,7 +110,7 @@ impl Components {
         self.running.retain(|component| component.name != name);
     }
 
-    /// Collects the processes that have ended, and says which did so since the last call.
+    /// Collects exited processes, and returns a message for each that exited since the last call.
     pub(crate) fn reap(&mut self) -> Vec<String> {
         let mut news = Vec::new();
         for component in self.running.iter_mut().filter(|c| !c.reported) {
@@ -140,7 +140,7 @@ impl Components {
         let errors = log.try_clone().map_err(ClusterError::io("open", &path))?;
         Command::new(&words[0])
             .args(&words[1..])
-            // The environment of a test must not matter: proxies and Go's settings would.
+            // The environment of a test must not matter, such as proxies and Go's settings.
             .env_clear()
             .env("PATH", self.site.programs.search_path())
             .env("HOME", self.site.state.path())

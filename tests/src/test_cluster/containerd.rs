@@ -13,11 +13,11 @@ use super::site::Site;
 /// The image of the process that holds a pod's namespaces.
 pub(crate) const PAUSE_IMAGE: &str = "pushscale.test/pause:1";
 
-/// Writes the configuration; the command line.
+/// Writes the configuration and returns the command line.
 pub(crate) fn containerd(site: &Site) -> Result<CommandLine, ClusterError> {
     let state = site.state.path().display();
     let plugins = network_plugins()?;
-    site.state.folder("cni")?;
+    site.state.directory("cni")?;
     site.state
         .write("cni/10-pods.conflist", &network_configuration(site))?;
     // The native snapshotter copies where overlayfs would mount: the images here have a few MB,
@@ -41,7 +41,7 @@ path = "{state}/containerd/opt"
 
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{PAUSE_IMAGE}"
-# Root in a sandbox may lack CAP_SYS_RESOURCE; runc could not lower the score, and would say no
+# Root in a sandbox may lack CAP_SYS_RESOURCE; runc could not lower the score, and would report no
 # more than "can't get final child's PID from pipe".
 restrict_oom_score_adj = true
 netns_mounts_under_state_dir = true
@@ -88,8 +88,8 @@ pub(crate) fn pause_image(site: &Site) -> Result<Image, ClusterError> {
     })
 }
 
-/// Each pod has a link of its own to the node. On a bridge, two pods would speak directly, past
-/// the address translation of a Service, unless the machine has the module br_netfilter.
+/// Each pod has its own link to the node. On a bridge, two pods would communicate directly and bypass the address
+/// translation of a Service, unless the machine has the module br_netfilter.
 fn network_configuration(site: &Site) -> String {
     let leases = site.state.path().join("pod-addresses");
     let config = json!({
@@ -99,7 +99,7 @@ fn network_configuration(site: &Site) -> String {
             "type": "ptp",
             "ipam": {
                 "type": "host-local",
-                // From a block for tests of network devices: nobody's real addresses.
+                // From a block for benchmarks of network devices, which has no public addresses.
                 "ranges": [[{ "subnet": "198.18.0.0/24" }]],
                 "routes": [{ "dst": "0.0.0.0/0" }],
                 "dataDir": leases,
@@ -113,7 +113,7 @@ fn network_plugins() -> Result<PathBuf, ClusterError> {
     ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"]
         .into_iter()
         .map(Path::new)
-        .find(|folder| folder.join("ptp").is_file())
+        .find(|directory| directory.join("ptp").is_file())
         .map(Path::to_path_buf)
         .ok_or_else(|| ClusterError::Provision {
             reason: "no CNI plugins: install containernetworking-plugins".to_owned(),

@@ -1,4 +1,4 @@
-//! Requests to the supervisor of a running cluster, over a socket in the cluster's folder.
+//! Requests to the supervisor of a running cluster, over a socket in the cluster's directory.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 use super::error::ClusterError;
 use super::state::StateDir;
 
-/// What a supervisor can be asked for. The strings are names of components.
+/// A request to a supervisor. The strings are names of components.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Request {
-    /// Stops a component's process where it stands.
+    /// Stops a component's process with SIGSTOP.
     Pause(String),
-    /// Lets it go on.
+    /// Resumes it with SIGCONT.
     Resume(String),
-    /// Kills it and starts it anew.
+    /// Kills it and starts it again.
     Restart(String),
-    /// Ends the cluster.
+    /// Stops the cluster.
     Stop { keep_logs: bool },
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Asked {
 
 type Answer = Result<(), String>;
 
-/// Asks, and waits for the answer.
+/// Sends a request and waits for the answer.
 pub(crate) fn ask(state: &StateDir, request: &Request) -> Result<(), ClusterError> {
     let path = state.control_socket();
     let failed = |reason: String| ClusterError::Request {
@@ -51,15 +51,14 @@ pub(crate) fn ask(state: &StateDir, request: &Request) -> Result<(), ClusterErro
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Err(failed("its supervisor does not answer".to_owned()))
         }
-        // No socket, nobody behind it, or nobody any more.
+        // The socket is missing, or its listener has exited.
         Err(_) => Err(ClusterError::NotRunning {
             name: state.name().to_owned(),
         }),
     }
 }
 
-/// Takes requests from now on, in a thread of its own, and hands them to the function until that
-/// returns false.
+/// Accepts requests in a separate thread, and passes them to the function until it returns false.
 pub(crate) fn listen(
     state: &StateDir,
     hand_over: impl Fn(Asked) -> bool + Send + 'static,
@@ -67,7 +66,7 @@ pub(crate) fn listen(
     let path = state.control_socket();
     let listener = UnixListener::bind(&path).map_err(ClusterError::io("listen on", &path))?;
     std::thread::spawn(move || {
-        // Whoever sends something else, or nothing, gets no answer.
+        // Anything else gets no answer.
         for stream in listener.incoming().filter_map(Result::ok) {
             stream.set_read_timeout(Some(Duration::from_secs(5))).ok();
             if let Ok(request) = read_line(&stream)
@@ -81,7 +80,7 @@ pub(crate) fn listen(
 }
 
 impl Asked {
-    /// Answers. The asker may be gone, which is no failure of ours.
+    /// Sends the answer. The client may be disconnected, which is not an error.
     pub(crate) fn answer(mut self, answer: &Answer) {
         write_line(&mut self.stream, answer).ok();
     }

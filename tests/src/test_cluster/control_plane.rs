@@ -6,8 +6,8 @@ use super::error::ClusterError;
 use super::shape::Shape;
 use super::site::Site;
 
-/// Speaks on unix sockets, so that it needs no port and no other user of the machine gets in. It
-/// takes relative paths only: all components run in the cluster's folder.
+/// etcd, on unix sockets, so that it needs no port and no other user can connect. The paths are relative, since all
+/// components run in the cluster's directory.
 pub(crate) fn etcd(site: &Site) -> Result<CommandLine, ClusterError> {
     let arguments = [
         "--data-dir=etcd",
@@ -93,13 +93,13 @@ pub(crate) fn scheduler(site: &Site) -> Result<CommandLine, ClusterError> {
     line(site, component, arguments)
 }
 
-/// The option that tells a component who it is and where the API server is.
+/// The kubeconfig option of a component.
 pub(crate) fn kubeconfig(site: &Site, component: &str) -> String {
     let path = site.state.kubeconfig_of(component);
     format!("--kubeconfig={}", path.display())
 }
 
-/// A command line of one of the cluster's own programs.
+/// Returns the command line of one of the cluster's programs.
 pub(crate) fn line(
     site: &Site,
     component: &'static str,

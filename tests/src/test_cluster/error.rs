@@ -1,13 +1,13 @@
-//! What can go wrong with a cluster.
+//! Errors of test clusters.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A failure of the cluster. The message names what failed and what to do next.
+/// An error of a test cluster. The message names what failed and what to do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClusterError {
-    /// The node shape was asked for by an ordinary user.
+    /// The node shape was requested without root.
     #[error(
         "no root: the node shape needs root and network namespaces; use the control-plane shape"
     )]
@@ -19,7 +19,7 @@ pub enum ClusterError {
          control-plane shape"
     )]
     NoNamespaces {
-        /// What `unshare` said.
+        /// The error of `unshare`.
         reason: String,
     },
 
@@ -28,19 +28,19 @@ pub enum ClusterError {
         "bad cluster name {name:?}: use 1 to 20 lower-case letters, digits and hyphens, a letter first"
     )]
     BadName {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
     },
 
     /// Unix sockets allow 107 bytes.
     #[error(
-        "the state folder {} is too deep for unix sockets: set PUSHSCALE_TEST_CLUSTER_STATE to a folder \
+        "the state directory {} is too deep for unix sockets: set PUSHSCALE_TEST_CLUSTER_STATE to a directory \
          with a path of at most {limit} bytes", .path.display()
     )]
     PathTooLong {
-        /// The folder of the cluster.
+        /// The directory of the cluster.
         path: PathBuf,
-        /// What the folder above it may have.
+        /// The limit for its parent directory.
         limit: usize,
     },
 
@@ -50,7 +50,7 @@ pub enum ClusterError {
          \"pushscale-test-cluster down --name {name}\""
     )]
     NameTaken {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
     },
 
@@ -59,7 +59,7 @@ pub enum ClusterError {
         "no cluster named {name} is running: start it with \"pushscale-test-cluster up --name {name}\""
     )]
     NotRunning {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
     },
 
@@ -73,11 +73,11 @@ pub enum ClusterError {
     /// The supervisor's program was not built.
     #[error(
         "no program pushscale-test-cluster in {}: build it with \"cargo build -p pushscale-tests\"",
-        .folder.display()
+        .directory.display()
     )]
     NoSupervisor {
-        /// Where it was looked for.
-        folder: PathBuf,
+        /// The directory that was searched.
+        directory: PathBuf,
     },
 
     /// A component ended that should not have.
@@ -87,7 +87,7 @@ pub enum ClusterError {
         component: String,
         /// Its exit status or signal.
         status: String,
-        /// What the cluster waited for.
+        /// What the cluster was waiting for.
         waited_for: String,
         /// The last lines of the component's log.
         log: LogTail,
@@ -98,7 +98,7 @@ pub enum ClusterError {
     Timeout {
         /// The component that did not deliver.
         component: String,
-        /// What the cluster waited for.
+        /// What the cluster was waiting for.
         waited_for: String,
         /// How long it waited, in seconds.
         seconds: u64,
@@ -109,7 +109,7 @@ pub enum ClusterError {
     /// The cluster was stopped while it started.
     #[error("stopped while it waited for {waited_for}")]
     Stopped {
-        /// What the cluster waited for.
+        /// What the cluster was waiting for.
         waited_for: String,
     },
 
@@ -129,7 +129,7 @@ pub enum ClusterError {
     Request {
         /// The cluster.
         name: String,
-        /// What was asked of it.
+        /// The request.
         request: String,
         /// Its answer.
         reason: String,
@@ -142,7 +142,7 @@ pub enum ClusterError {
         command: String,
         /// Its exit status.
         status: String,
-        /// What it wrote on stderr.
+        /// Its stderr.
         stderr: String,
     },
 
@@ -153,14 +153,14 @@ pub enum ClusterError {
     LeftOver {
         /// The cluster.
         name: String,
-        /// What is still there, and why.
+        /// What remains, and why.
         left: String,
     },
 
     /// A certificate could not be made.
     #[error("certificate of {subject}: {source}")]
     Certificate {
-        /// Whom it was for.
+        /// The subject.
         subject: String,
         /// The certificate library's error.
         source: rcgen::Error,
@@ -169,9 +169,9 @@ pub enum ClusterError {
     /// The operating system refused something.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
-        /// What was tried: a verb.
+        /// The failed action: a verb.
         action: &'static str,
-        /// With what.
+        /// The object of the action.
         path: PathBuf,
         /// The system's error.
         source: io::Error,

@@ -1,5 +1,4 @@
-//! Who is who in the cluster's cluster: certificates and kubeconfigs of all components and of the
-//! administrator.
+//! The identities of a cluster: certificates and kubeconfigs of all components and of the administrator.
 
 use std::net::IpAddr;
 
@@ -25,15 +24,15 @@ const USERS: [(&str, &str, Option<&str>); 6] = [
     ),
     ("kube-scheduler", "system:kube-scheduler", None),
     ("kube-proxy", "system:kube-proxy", None),
-    // No built-in role fits CoreDNS, and nothing depends on what it may not do.
+    // No built-in role fits CoreDNS. Its permissions are not under test.
     ("coredns", "coredns", Some("system:masters")),
     ("kubelet", "system:node:node", Some("system:nodes")),
 ];
 
 /// Writes all certificates and keys below `pki/`.
 pub(crate) fn write_certificates(state: &StateDir, address: IpAddr) -> Result<(), ClusterError> {
-    let folder = state.folder("pki")?;
-    let authority = Authority::create(&folder, "ca")?;
+    let directory = state.directory("pki")?;
+    let authority = Authority::create(&directory, "ca")?;
     let address = address.to_string();
     authority.issue(
         "kube-apiserver",
@@ -75,15 +74,15 @@ pub(crate) fn write_certificates(state: &StateDir, address: IpAddr) -> Result<()
             },
         )?;
     }
-    // An authority of its own: any certificate of it can speak for any user.
-    Authority::create(&folder, "front-proxy-ca")?.issue(
+    // A separate authority: any certificate of it can impersonate any user.
+    Authority::create(&directory, "front-proxy-ca")?.issue(
         "front-proxy-client",
         Subject {
             user: "front-proxy-client",
             ..Subject::default()
         },
     )?;
-    write_key_pair(&folder, "service-account")
+    write_key_pair(&directory, "service-account")
 }
 
 /// Writes a kubeconfig for each user, for an API server at this address and port.

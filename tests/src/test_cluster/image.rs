@@ -12,12 +12,12 @@ use super::error::ClusterError;
 /// A container image of one layer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
-    /// Name with a tag, such as `pushscale.test/sidecar:1`. Pods say `imagePullPolicy: Never`.
+    /// Name with a tag, such as `pushscale.test/sidecar:1`. Pods need `imagePullPolicy: Never`.
     pub name: String,
-    /// Path in the image, path on this machine, and mode, such as `0o755`. Parent folders come by
-    /// themselves. Programs must be static, or their libraries must be among the files.
+    /// Path in the image, path on this machine, and mode, such as `0o755`. Parent directories are created. Programs
+    /// must be static, or their libraries must be among the files.
     pub files: Vec<(PathBuf, PathBuf, u32)>,
-    /// What a container runs if its pod does not say.
+    /// The default command of a container.
     pub entrypoint: Vec<String>,
     /// User, or `user:group`, by number; root if absent.
     pub user: Option<String>,
@@ -83,7 +83,7 @@ impl Image {
     }
 }
 
-/// Adds a file of root's, without a time, so that the same files make the same image.
+/// Adds a file of root without a timestamp, so that the same files produce the same image.
 fn append<W: io::Write>(
     archive: &mut tar::Builder<W>,
     name: &Path,
@@ -109,18 +109,18 @@ mod tests {
 
     #[test]
     fn the_archive_contains_the_digest_of_its_layer() {
-        let folder = std::env::temp_dir().join(format!("image-{}", std::process::id()));
-        fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("file"), "content").unwrap();
+        let directory = std::env::temp_dir().join(format!("image-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("file"), "content").unwrap();
         let image = Image {
             name: "none.test/none:1".to_owned(),
-            files: vec![("/bin/program".into(), folder.join("file"), 0o755)],
+            files: vec![("/bin/program".into(), directory.join("file"), 0o755)],
             entrypoint: vec!["/bin/program".to_owned()],
             user: Some("1000:1000".to_owned()),
         };
-        image.write_archive(&folder.join("image.tar")).unwrap();
-        let members = unpack(&fs::read(folder.join("image.tar")).unwrap());
-        fs::remove_dir_all(&folder).unwrap();
+        image.write_archive(&directory.join("image.tar")).unwrap();
+        let members = unpack(&fs::read(directory.join("image.tar")).unwrap());
+        fs::remove_dir_all(&directory).unwrap();
 
         let [layer, config, manifest] = members.try_into().unwrap();
         let manifest: serde_json::Value = serde_json::from_slice(&manifest.1).unwrap();

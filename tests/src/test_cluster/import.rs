@@ -1,4 +1,4 @@
-//! Gives images to the cluster's containerd.
+//! Imports images into the cluster's containerd.
 
 use std::fs;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(crate) fn import(site: &Site, image: &Image) -> Result<(), ClusterError> {
     imported
 }
 
-/// Imports an archive that is there already, and waits until kubelet would find its image.
+/// Imports an existing archive, and waits until kubelet would find its image.
 pub(crate) fn import_archive(site: &Site, name: &str, archive: &Path) -> Result<(), ClusterError> {
     run::output(
         ctr(site)
@@ -34,8 +34,8 @@ pub(crate) fn import_archive(site: &Site, name: &str, archive: &Path) -> Result<
     wait_until_seen(site, name)
 }
 
-/// The part of containerd that kubelet talks to hears of an image a moment after the import, and
-/// marks it then. A pod that comes earlier would fail, and wait ten seconds for its next try.
+/// Waits until the CRI plugin of containerd, which kubelet uses, has marked the image, a moment after the import. A pod
+/// that is created earlier would fail, and retry after ten seconds.
 fn wait_until_seen(site: &Site, name: &str) -> Result<(), ClusterError> {
     let limit = Duration::from_secs(20);
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! Makes a cluster's folder and starts its supervisor, on behalf of an owner or of nobody.
+//! Creates a cluster's directory and starts its supervisor.
 
 use std::env;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::error::ClusterError;
 use super::programs::Programs;
-use super::report::{Report, say};
+use super::report::{Report, progress};
 use super::shape::Shape;
 use super::site::{MARK, Site};
 use super::state::{RootLock, StateDir};
@@ -19,11 +19,11 @@ use super::{stop, sweep};
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     pub(crate) process: Child,
-    /// Held for its end: when it closes, the supervisor ends.
+    /// Closed on drop, which stops the supervisor.
     pub(crate) pipe: Option<ChildStdin>,
 }
 
-/// Starts a cluster and waits until it is usable. Without a name it gets one of its own.
+/// Starts a cluster and waits until it is usable. Without a name it gets a generated one.
 pub(crate) fn launch(
     shape: Shape,
     name: Option<&str>,
@@ -35,7 +35,7 @@ pub(crate) fn launch(
 
     let root = RootLock::take()?;
     sweep::sweep_stale(&root)?;
-    let state = make_folder(name)?;
+    let state = make_directory(name)?;
     let site = Site {
         state,
         shape,
@@ -46,7 +46,7 @@ pub(crate) fn launch(
     let pipe = process.stdin.take();
     let mut supervisor = Supervisor { process, pipe };
     let mut reports = reports(&mut supervisor.process);
-    // If it ends before, the next lines say so.
+    // If the supervisor exits earlier, `follow` reports it.
     let first = reports.next();
     drop(root);
 
@@ -60,7 +60,7 @@ pub(crate) fn launch(
     }
 }
 
-fn make_folder(name: Option<&str>) -> Result<StateDir, ClusterError> {
+fn make_directory(name: Option<&str>) -> Result<StateDir, ClusterError> {
     if let Some(name) = name {
         let state = StateDir::of(name)?;
         if !state.create()? {
@@ -81,7 +81,7 @@ fn make_folder(name: Option<&str>) -> Result<StateDir, ClusterError> {
 }
 
 fn spawn(program: &Path, state: &StateDir, owned: bool) -> Result<Child, ClusterError> {
-    state.folder("logs")?;
+    state.directory("logs")?;
     let path = state.log_of("supervisor");
     let log = File::create(&path).map_err(ClusterError::io("create", &path))?;
     let mut command = Command::new(program);
@@ -93,7 +93,7 @@ fn spawn(program: &Path, state: &StateDir, owned: bool) -> Result<Child, Cluster
         Stdio::null()
     };
     command
-        // We may run in another cluster, whose end must not be the new one's.
+        // This process may run in another cluster, whose end must not stop the new one.
         .env_remove(MARK)
         .stdin(stdin)
         .stdout(Stdio::piped())
@@ -111,13 +111,13 @@ fn reports(process: &mut Child) -> impl Iterator<Item = Report> + use<> {
         .filter_map(|line| serde_json::from_str(&line).ok())
 }
 
-/// Passes on what the supervisor says until the cluster is usable.
+/// Prints the supervisor's progress until the cluster is usable.
 fn follow(state: &StateDir, reports: impl Iterator<Item = Report>) -> Result<(), ClusterError> {
     let mut reason = "its supervisor ended without a word".to_owned();
     for report in reports {
         match report {
             Report::Locked => {}
-            Report::Progress(text) => say(&format!("{}: {text}", state.name())),
+            Report::Progress(text) => progress(&format!("{}: {text}", state.name())),
             Report::Ready => return Ok(()),
             Report::Failed(text) => reason = text,
         }
@@ -129,21 +129,21 @@ fn follow(state: &StateDir, reports: impl Iterator<Item = Report>) -> Result<(),
     })
 }
 
-/// The program `pushscale-test-cluster`: this one, or the one that cargo put beside this one's tests.
+/// Finds the program `pushscale-test-cluster`: this one, or the one that cargo built next to this test.
 fn supervisor_program() -> Result<PathBuf, ClusterError> {
     let this = env::current_exe().map_err(ClusterError::io("find", "this program"))?;
     let name = "pushscale-test-cluster";
     if this.file_name().is_some_and(|file| file == name) {
         return Ok(this);
     }
-    let folder = this.parent().unwrap_or(Path::new("."));
-    // Tests are in deps/ below the folder of the programs.
-    [Some(folder), folder.parent()]
+    let directory = this.parent().unwrap_or(Path::new("."));
+    // Tests are in deps/ below the directory of the programs.
+    [Some(directory), directory.parent()]
         .into_iter()
         .flatten()
-        .map(|folder| folder.join(name))
+        .map(|directory| directory.join(name))
         .find(|path| path.is_file())
         .ok_or_else(|| ClusterError::NoSupervisor {
-            folder: folder.to_path_buf(),
+            directory: directory.to_path_buf(),
         })
 }

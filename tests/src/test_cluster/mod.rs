@@ -1,4 +1,4 @@
-//! The cluster: a real cluster on this machine, for tests, benchmarks and work by hand.
+//! A real Kubernetes cluster on this machine, for tests, benchmarks and manual work.
 //!
 //! ```no_run
 //! use pushscale_tests::test_cluster::{TestCluster, ClusterError, Shape};
@@ -8,9 +8,9 @@
 //! # Ok::<(), ClusterError>(())
 //! ```
 //!
-//! Several clusters run side by side and do not meet. When the last reference to an owned one goes, or
-//! its process dies in whatever manner, a supervisor removes all of it. `docs/TEST-CLUSTER.md` has the
-//! commands, and the traps that were met.
+//! Several clusters can run at the same time, isolated from each other. When an owned cluster is dropped, or its
+//! process dies in any way, a supervisor removes everything. `docs/TEST-CLUSTER.md` describes the commands and the
+//! known pitfalls.
 
 mod certificates;
 mod cgroups;
@@ -54,25 +54,24 @@ pub use shape::Shape;
 pub(crate) use shape::excused;
 pub use supervisor::supervise;
 
-/// A running cluster. If this process started it, it ends with this value.
+/// A running cluster. If this process started it, it stops when this value is dropped.
 #[derive(Debug)]
 pub struct TestCluster {
     site: Site,
     kubeconfig: PathBuf,
-    /// Of an owned cluster.
+    /// The supervisor, if this process owns the cluster.
     supervisor: Option<Supervisor>,
 }
 
 impl TestCluster {
-    /// Starts a cluster and waits until it is usable: the API server is ready, the namespace `default`
-    /// has its service account, and, for the node shape, the node is Ready, services are reachable
-    /// and DNS answers. Builds the programs first if need be, which takes minutes once per machine
-    /// and version. Says on stderr what takes long.
+    /// Starts a cluster and waits until it is usable: the API server is ready, the namespace `default` has its service
+    /// account, and, for the node shape, the node is Ready, Services are reachable and DNS answers. Builds missing
+    /// programs first, which takes minutes once per machine and version. Reports slow steps on stderr.
     ///
     /// # Errors
     ///
-    /// The shape cannot run here, the programs cannot be built, or a component does not start; then
-    /// the message has the end of its log.
+    /// The shape cannot run here, the programs cannot be built, or a component does not start. Then the message
+    /// contains the end of its log.
     pub fn start(shape: Shape) -> Result<Self, ClusterError> {
         let (site, supervisor) = launch::launch(shape, None, true)?;
         Ok(Self::new(site, Some(supervisor)))
@@ -82,13 +81,13 @@ impl TestCluster {
     ///
     /// # Errors
     ///
-    /// Those of [`TestCluster::start`], and: a cluster of this name runs already.
+    /// Those of [`TestCluster::start`], and if a cluster of this name is running.
     pub fn up(name: &str, shape: Shape) -> Result<Self, ClusterError> {
         let (site, _unowned) = launch::launch(shape, Some(name), false)?;
         Ok(Self::new(site, None))
     }
 
-    /// A cluster that somebody else started. It goes on when this value is dropped.
+    /// Returns a cluster that another process started. It continues when this value is dropped.
     ///
     /// # Errors
     ///
@@ -104,12 +103,11 @@ impl TestCluster {
         Ok(Self::new(Site::read(state)?, None))
     }
 
-    /// Stops a cluster of any owner, and returns when nothing of it is left. Removes what a dead
-    /// supervisor left, too.
+    /// Stops a cluster of any owner, and returns when everything is removed, including what a dead supervisor left.
     ///
     /// # Errors
     ///
-    /// There is none of this name, or something of it resists.
+    /// There is no cluster of this name, or something cannot be removed.
     pub fn down(name: &str) -> Result<(), ClusterError> {
         let state = StateDir::of(name)?;
         if !state.path().exists() {
@@ -120,11 +118,11 @@ impl TestCluster {
         stop::stop(&state, false)
     }
 
-    /// All running clusters of this user. Removes what dead supervisors left.
+    /// Returns all running clusters of this user. Removes what dead supervisors left.
     ///
     /// # Errors
     ///
-    /// Something resists its removal, or a state folder cannot be read.
+    /// Something cannot be removed, or a state directory cannot be read.
     pub fn list() -> Result<Vec<Self>, ClusterError> {
         let root = RootLock::take()?;
         sweep::sweep_stale(&root)?;
@@ -140,56 +138,54 @@ impl TestCluster {
         Ok(clusters)
     }
 
-    /// The cluster's name, unique on this machine for this user.
+    /// Returns the name, unique on this machine for this user.
     #[must_use]
     pub fn name(&self) -> &str {
         self.site.state.name()
     }
 
-    /// The cluster's shape.
+    /// Returns the shape.
     #[must_use]
     pub fn shape(&self) -> Shape {
         self.site.shape
     }
 
-    /// The administrator's kubeconfig. For the node shape, it is of use inside the cluster's network
-    /// only: see [`TestCluster::enter`] and [`TestCluster::command`].
+    /// Returns the administrator's kubeconfig. For the node shape, it works only inside the cluster's network: see
+    /// [`TestCluster::enter`] and [`TestCluster::command`].
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// Where a server that a test runs inside the cluster can listen so that the API server and, in
-    /// the node shape, pods reach it. For the control-plane shape that is loopback, which webhooks
-    /// may name by URL, but which no EndpointSlice may have.
+    /// Returns the address on which a server of a test, inside the cluster, is reachable from the API server and, in
+    /// the node shape, from pods. For the control-plane shape that is loopback, which is allowed in webhook URLs, but
+    /// not in an EndpointSlice.
     #[must_use]
     pub fn address(&self) -> IpAddr {
         self.site.address()
     }
 
-    /// The folder with a log for each component, and with `pods/` for those of containers. After
-    /// a failure it is kept in the cache folder, as the message says.
+    /// Returns the directory with a log for each component, and with `pods/` for those of containers. After a failure
+    /// it is kept in the cache directory, as the message says.
     #[must_use]
     pub fn logs_dir(&self) -> PathBuf {
         self.site.state.logs()
     }
 
-    /// The supervisor's process id, for tests that kill it. `None` if the cluster is not this
-    /// process's own.
+    /// Returns the supervisor's process id, for tests that kill it, or `None` if this process does not own the cluster.
     #[must_use]
     pub fn supervisor_id(&self) -> Option<u32> {
         let supervisor = self.supervisor.as_ref()?;
         Some(supervisor.process.id())
     }
 
-    /// Moves the calling thread into the cluster's network, for good: its sockets, a current-thread
-    /// runtime on it, and the threads and processes that it starts later. Other threads stay where
-    /// they are, those of a multi-threaded runtime that exists already among them. Does nothing
-    /// for the control-plane shape.
+    /// Moves the calling thread into the cluster's network permanently: its sockets, a current-thread runtime on it,
+    /// and the threads and processes that it starts later. Other threads stay outside, including those of an existing
+    /// multi-threaded runtime. Does nothing for the control-plane shape.
     ///
     /// # Errors
     ///
-    /// The cluster is gone, or this process is not root.
+    /// The cluster has stopped, or this process is not root.
     pub fn enter(&self) -> Result<(), ClusterError> {
         match self.site.shape {
             Shape::ControlPlane => Ok(()),
@@ -197,37 +193,37 @@ impl TestCluster {
         }
     }
 
-    /// A command that runs in the cluster's network, with `KUBECONFIG` set and the cluster's programs
-    /// first on `PATH`. What it starts and leaves behind ends with the cluster.
+    /// Returns a command that runs in the cluster's network, with `KUBECONFIG` set and the cluster's programs first on
+    /// `PATH`. Its descendants end with the cluster.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
         self.site.command(program)
     }
 
-    /// Runs kubectl, for at most five minutes, and returns what it wrote on stdout.
+    /// Runs kubectl, for at most five minutes, and returns its stdout.
     ///
     /// # Errors
     ///
-    /// kubectl failed; the message has what it wrote on stderr.
+    /// kubectl failed. The message contains its stderr.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String, ClusterError> {
         run::output(self.kubectl_command().args(arguments))
     }
 
-    /// Applies the objects of a YAML text, on the server side.
+    /// Applies the objects of a YAML text with server-side apply.
     ///
     /// # Errors
     ///
-    /// The API server refused one of them.
+    /// The API server rejected one of them.
     pub fn apply(&self, yaml: &str) -> Result<(), ClusterError> {
         let arguments = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
         run::output_with(self.kubectl_command().args(arguments), yaml).map(|_names| ())
     }
 
-    /// Asks the API server whether it would take the objects of a YAML text, and changes nothing.
+    /// Applies the objects of a YAML text in a dry run.
     ///
     /// # Errors
     ///
-    /// It would not.
+    /// The API server would reject one of them.
     pub fn dry_run(&self, yaml: &str) -> Result<(), ClusterError> {
         let arguments = [
             "apply",
@@ -241,11 +237,11 @@ impl TestCluster {
         run::output_with(self.kubectl_command().args(arguments), yaml).map(|_names| ())
     }
 
-    /// Makes the image of an archive, as `docker save` or buildah write it, available to the pods of a node cluster.
+    /// Imports the image of an archive, as `docker save` or buildah write it, for the pods of a node.
     ///
     /// # Errors
     ///
-    /// It is no such archive, it has another name, or the cluster has no containers.
+    /// The file is not such an archive, its image has another name, or the cluster has no containers.
     pub fn import_archive(&self, name: &str, archive: &Path) -> Result<(), ClusterError> {
         match self.site.shape {
             Shape::Node => import::import_archive(&self.site, name, archive),
@@ -253,7 +249,7 @@ impl TestCluster {
         }
     }
 
-    /// Makes an image available to the pods of a node cluster.
+    /// Imports an image for the pods of a node.
     ///
     /// # Errors
     ///
@@ -273,26 +269,26 @@ impl TestCluster {
         }
     }
 
-    /// Stops a component, such as `kube-apiserver`, where it stands, as an overloaded machine
-    /// might. It keeps its sockets, and does not answer.
+    /// Pauses a component, such as `kube-apiserver`, as an overloaded machine might. It keeps its sockets, and does not
+    /// answer.
     ///
     /// # Errors
     ///
-    /// There is no such component, or it has ended.
+    /// There is no such component, or it has exited.
     pub fn pause(&self, component: &str) -> Result<(), ClusterError> {
         control::ask(&self.site.state, &Request::Pause(component.to_owned()))
     }
 
-    /// Lets a paused component go on.
+    /// Resumes a paused component.
     ///
     /// # Errors
     ///
-    /// There is no such component, or it has ended.
+    /// There is no such component, or it has exited.
     pub fn resume(&self, component: &str) -> Result<(), ClusterError> {
         control::ask(&self.site.state, &Request::Resume(component.to_owned()))
     }
 
-    /// Kills a component and starts it anew, as after a crash. Does not wait until it is usable.
+    /// Kills a component and starts it again, like after a crash. Does not wait until it is usable.
     ///
     /// # Errors
     ///
@@ -301,7 +297,7 @@ impl TestCluster {
         control::ask(&self.site.state, &Request::Restart(component.to_owned()))
     }
 
-    /// Builds and installs what clusters of this shape need, and nothing else.
+    /// Builds and installs the programs that clusters of this shape need.
     ///
     /// # Errors
     ///
@@ -326,21 +322,21 @@ impl TestCluster {
 }
 
 impl Drop for TestCluster {
-    /// Returns when nothing of an owned cluster is left, within about a minute.
+    /// Waits until an owned cluster is removed, for about a minute at most.
     fn drop(&mut self) {
         let Some(supervisor) = &mut self.supervisor else {
             return;
         };
         let keep_logs = std::thread::panicking();
         if let Err(error) = stop::stop(&self.site.state, keep_logs) {
-            report::say(&error.to_string());
+            report::progress(&error.to_string());
         }
-        // It has ended, or never will: then the closing pipe is all that can be done.
+        // It has exited, or never will. Then closing the pipe is all that can be done.
         supervisor.pipe = None;
         supervisor.process.try_wait().ok();
         if keep_logs {
-            let folder = sweep::kept_logs(&self.site.state);
-            report::say(&format!("the logs are kept in {}", folder.display()));
+            let directory = sweep::kept_logs(&self.site.state);
+            report::progress(&format!("the logs are kept in {}", directory.display()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is mounted where, as the calling process sees it.
+//! The mounts of the calling process.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use super::error::ClusterError;
 
-/// The places where file systems of these types are mounted.
+/// Returns the mount points of these types of file systems.
 pub(crate) fn places_of(types: &[&str]) -> Result<Vec<PathBuf>, ClusterError> {
     Ok(table()?
         .into_iter()
@@ -17,21 +17,21 @@ pub(crate) fn places_of(types: &[&str]) -> Result<Vec<PathBuf>, ClusterError> {
         .collect())
 }
 
-/// Unmounts everything below a folder. Components mount in a namespace of their own, so there
-/// should be nothing; but who removes a folder through a mount removes what is mounted.
-pub(crate) fn unmount_below(folder: &Path) -> Result<(), ClusterError> {
+/// Unmounts everything below a directory. Components mount in their own namespace, so there should be nothing. But
+/// removing a directory through a mount would remove the mounted files.
+pub(crate) fn unmount_below(directory: &Path) -> Result<(), ClusterError> {
     // The table has no links in its paths.
-    let folder = match fs::canonicalize(folder) {
-        Ok(folder) => folder,
+    let directory = match fs::canonicalize(directory) {
+        Ok(directory) => directory,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(ClusterError::io("find", folder)(error)),
+        Err(error) => return Err(ClusterError::io("find", directory)(error)),
     };
     let mut below: Vec<PathBuf> = table()?
         .into_iter()
         .map(|mount| mount.place)
-        .filter(|place| place.starts_with(&folder))
+        .filter(|place| place.starts_with(&directory))
         .collect();
-    // The latest first: it may stand on an earlier one.
+    // The latest first: it may be on top of an earlier one.
     below.reverse();
     for place in below {
         unmount(&place, UnmountFlags::DETACH)
@@ -55,7 +55,7 @@ fn table() -> Result<Vec<Mount>, ClusterError> {
 fn parse(line: &str) -> Option<Mount> {
     let (mount, file_system) = line.split_once(" - ")?;
     Some(Mount {
-        // The kernel writes a space as \040; the other escapes do not occur in folders of ours.
+        // The kernel writes a space as \040. The other escapes do not occur in our directories.
         place: PathBuf::from(mount.split(' ').nth(4)?.replace("\\040", " ")),
         file_system: file_system.split(' ').next()?.to_owned(),
     })

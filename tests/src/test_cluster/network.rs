@@ -1,4 +1,4 @@
-//! The network namespace of one cluster, so that no packet leaves it and addresses may repeat.
+//! The network namespace of a cluster. No packet leaves it, and every cluster has the same addresses.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -12,12 +12,11 @@ use super::run;
 use super::site::Site;
 use super::state::{RootLock, StateDir};
 
-/// Makes the namespace, with loopback and one interface that stands for the node's.
+/// Creates the namespace, with loopback and one interface for the node.
 pub(crate) fn create(site: &Site) -> Result<(), ClusterError> {
     let id = site.state.id();
     {
-        // The first "ip netns add" on a machine also mounts /run/netns; two at once would mount it
-        // over each other.
+        // The first "ip netns add" on a machine also mounts /run/netns. Two at once would mount it twice.
         let _lock = RootLock::take()?;
         ip(&format!("netns add {id}"))?;
     }
@@ -31,12 +30,12 @@ pub(crate) fn create(site: &Site) -> Result<(), ClusterError> {
     ip(&format!("-n {id} route add default dev node0"))
 }
 
-/// Where `ip netns` keeps the namespace of the cluster, if it has one.
+/// Returns the path of the namespace, as `ip netns` uses it.
 pub(crate) fn path(state: &StateDir) -> PathBuf {
     Path::new("/run/netns").join(state.id())
 }
 
-/// Removes the namespace's name; the kernel removes the rest with its last process.
+/// Removes the namespace's name. The kernel removes the rest with its last process.
 pub(crate) fn remove(state: &StateDir) -> Result<(), ClusterError> {
     if path(state).exists() {
         ip(&format!("netns delete {}", state.id()))?;
@@ -44,7 +43,7 @@ pub(crate) fn remove(state: &StateDir) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// Moves the calling thread into the namespace, for good.
+/// Moves the calling thread into the namespace permanently.
 pub(crate) fn enter(namespace: &Path) -> Result<(), ClusterError> {
     let file = File::open(namespace).map_err(ClusterError::io("open", namespace))?;
     move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))

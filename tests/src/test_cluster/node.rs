@@ -8,11 +8,11 @@ use super::error::ClusterError;
 use super::identities::NODE_NAME;
 use super::site::Site;
 
-/// Writes the configuration; the command line.
+/// Writes the configuration and returns the command line.
 pub(crate) fn kubelet(site: &Site) -> Result<CommandLine, ClusterError> {
     let state = site.state.path();
     let address = site.address();
-    // Pods that do not ask for cluster DNS must not see the machine's name servers either.
+    // Pods without cluster DNS must not use the machine's name servers either.
     let resolv_conf = site
         .state
         .write("resolv.conf", &format!("nameserver {address}\n"))?;
@@ -63,7 +63,7 @@ pub(crate) fn kubelet(site: &Site) -> Result<CommandLine, ClusterError> {
     line(site, "kubelet", arguments)
 }
 
-/// Makes service addresses reach pods.
+/// kube-proxy, which routes Service addresses to pods.
 pub(crate) fn kube_proxy(site: &Site) -> Result<CommandLine, ClusterError> {
     let mut arguments = vec![
         kubeconfig(site, "kube-proxy"),
@@ -85,7 +85,7 @@ pub(crate) fn kube_proxy(site: &Site) -> Result<CommandLine, ClusterError> {
     line(site, "kube-proxy", arguments)
 }
 
-/// Writes the configuration; the command line. Names outside the cluster do not exist.
+/// Writes the configuration and returns the command line. Names outside the cluster do not exist.
 pub(crate) fn coredns(site: &Site) -> Result<CommandLine, ClusterError> {
     let corefile = format!(
         "\

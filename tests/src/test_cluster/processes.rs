@@ -13,8 +13,8 @@ use super::error::ClusterError;
 use super::site::MARK;
 use super::state::StateDir;
 
-/// Kills all processes that carry the cluster's mark in their environment, except the calling one:
-/// components, what they started, and what [`super::TestCluster::command`] started.
+/// Kills all processes with the cluster's mark in their environment, except the calling one: components, their
+/// descendants, and those of [`super::TestCluster::command`].
 ///
 /// # Errors
 ///
@@ -27,8 +27,8 @@ pub(crate) fn kill_marked(state: &StateDir) -> Result<(), ClusterError> {
     })
 }
 
-/// Kills what the function finds, again and again until it finds nothing. What was killed has
-/// ended when this returns: its sockets, namespaces and cgroups are free.
+/// Kills the processes that the function finds, until it finds none. They have exited when this returns: their sockets,
+/// namespaces and cgroups are released.
 pub(crate) fn kill_until_none(
     state: &StateDir,
     what: &str,
@@ -49,7 +49,7 @@ pub(crate) fn kill_until_none(
         }
         let open = |pid: Pid| Some((pid, pidfd_open(pid, PidfdFlags::empty()).ok()?));
         let mut opened: Vec<(Pid, OwnedFd)> = found.into_iter().filter_map(open).collect();
-        // An id may have gone to another process before it was opened; from now on it cannot.
+        // The id may have been reused before the process was opened. From now on it cannot be.
         let ours = find()?;
         opened.retain(|(pid, _)| ours.contains(pid));
         for (_, process) in &opened {
@@ -62,11 +62,11 @@ pub(crate) fn kill_until_none(
     }
 }
 
-/// A process that is ending has no environment any more, but still all else.
+/// Waits for the exit of a process. An exiting process has no environment any more, but it still holds its resources.
 fn wait_for_end(process: &OwnedFd, deadline: Instant) {
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout = Timespec::try_from(left).ok();
-    // Whatever it says, the next round finds what is still there.
+    // The result does not matter: the next round finds the remaining processes.
     poll(&mut [PollFd::new(process, PollFlags::IN)], timeout.as_ref()).ok();
 }
 
@@ -79,7 +79,7 @@ fn all() -> io::Result<Vec<Pid>> {
         .collect())
 }
 
-/// Processes of other users cannot be read and are not ours; ended ones have no environment.
+/// Processes of other users are unreadable and not ours. Exited ones have no environment.
 fn has_mark(pid: Pid, mark: &str) -> bool {
     let path = Path::new("/proc")
         .join(pid.as_raw_nonzero().to_string())

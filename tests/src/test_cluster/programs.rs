@@ -1,4 +1,4 @@
-//! Where the cluster's programs are, and how they come there.
+//! Finds and builds the programs of a cluster.
 
 use std::env;
 use std::path::{self, PathBuf};
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::error::ClusterError;
 use super::shape::Shape;
 
-/// The folders of the cluster's programs.
+/// The directories of the programs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Programs {
-    /// The folders, the one to be preferred first.
-    folders: Vec<PathBuf>,
+    /// The directories in order of preference.
+    directories: Vec<PathBuf>,
 }
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/test-cluster/provision");
 
-/// Builds what the script knows under this name if it is missing, and tells its folder.
+/// Builds the missing programs of this shape of the script, and returns their directory.
 pub(crate) fn provision(what: &str) -> Result<PathBuf, ClusterError> {
     let output = Command::new(SCRIPT)
         .arg(what)
@@ -36,38 +36,38 @@ pub(crate) fn provision(what: &str) -> Result<PathBuf, ClusterError> {
 }
 
 impl Programs {
-    /// Builds and installs what is missing for the shape. That takes minutes on a new machine, and
-    /// says so on stderr; milliseconds later on.
+    /// Builds and installs missing programs of the shape. This takes minutes on a new machine, with progress on stderr,
+    /// and milliseconds later.
     pub(crate) fn provision(shape: Shape) -> Result<Self, ClusterError> {
         let built = provision(shape.as_str())?;
         let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        let folders = assets.into_iter().chain([built]).map(|folder| {
-            // The components run in another folder.
-            path::absolute(&folder).map_err(ClusterError::io("find", &folder))
+        let directories = assets.into_iter().chain([built]).map(|directory| {
+            // The components run in another directory.
+            path::absolute(&directory).map_err(ClusterError::io("find", &directory))
         });
         Ok(Self {
-            folders: folders.collect::<Result<_, _>>()?,
+            directories: directories.collect::<Result<_, _>>()?,
         })
     }
 
-    /// The full path of one of the programs.
+    /// Returns the full path of a program.
     pub(crate) fn path(&self, program: &str) -> Result<PathBuf, ClusterError> {
-        self.folders
+        self.directories
             .iter()
-            .map(|folder| folder.join(program))
+            .map(|directory| directory.join(program))
             .find(|path| path.is_file())
             .ok_or_else(|| ClusterError::Provision {
-                reason: format!("no {program} in {:?}", self.folders),
+                reason: format!("no {program} in {:?}", self.directories),
             })
     }
 
-    /// A value for `PATH`: these folders, then those of the machine, with those for root.
+    /// Returns a value for `PATH`: these directories, then those of the machine, including root's.
     pub(crate) fn search_path(&self) -> String {
         let inherited = env::var("PATH").unwrap_or_default();
         let own = self
-            .folders
+            .directories
             .iter()
-            .map(|folder| folder.display().to_string());
+            .map(|directory| directory.display().to_string());
         let machine = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin".to_owned();
         own.chain([inherited, machine])
             .collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-//! What a supervisor tells its starter, one JSON value a line, and what people are told.
+//! The supervisor's reports to its starter, one JSON value per line, and progress for the user.
 
 use std::io::{self, Write};
 
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Report {
-    /// The supervisor holds the cluster's lock: from now on nobody takes the cluster for stale.
+    /// The supervisor holds the cluster's lock: from now on the cluster is not stale.
     Locked,
-    /// For people who wait.
+    /// Progress for the user.
     Progress(String),
     /// The cluster is usable.
     Ready,
@@ -19,7 +19,7 @@ pub(crate) enum Report {
 }
 
 impl Report {
-    /// Writes the line. Nobody may listen any more, which is no failure.
+    /// Writes the line. The receiver may be closed, which is not an error.
     pub(crate) fn send(&self, mut to: impl Write) {
         if let Ok(mut line) = serde_json::to_vec(self) {
             line.push(b'\n');
@@ -28,7 +28,7 @@ impl Report {
     }
 }
 
-/// Says something to whoever waits, past the test harness, which would keep it until the end.
-pub(crate) fn say(text: &str) {
+/// Prints progress past the test harness, which would keep it until the end.
+pub(crate) fn progress(text: &str) {
     writeln!(io::stderr(), "test cluster: {text}").ok();
 }

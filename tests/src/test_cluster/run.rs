@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::error::ClusterError;
 
-/// What the program wrote on stdout, if it succeeded.
+/// Runs a program and returns its stdout.
 pub(crate) fn output(command: &mut Command) -> Result<String, ClusterError> {
     let program = describe(command);
     let output = command
@@ -15,7 +15,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, ClusterError> {
     checked(program, output)
 }
 
-/// The same for a program that reads this text on stdin.
+/// Runs a program with this text on stdin, and returns its stdout.
 pub(crate) fn output_with(command: &mut Command, input: &str) -> Result<String, ClusterError> {
     let program = describe(command);
     let mut run = || {
@@ -25,7 +25,7 @@ pub(crate) fn output_with(command: &mut Command, input: &str) -> Result<String, 
             .stderr(Stdio::piped())
             .spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
-            // A program that fails early does not read to the end; its own error says more.
+            // A program that fails early does not read all of it. Its own error is more useful.
             stdin.write_all(input.as_bytes()).ok();
         }
         child.wait_with_output()

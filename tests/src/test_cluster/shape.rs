@@ -1,4 +1,4 @@
-//! The two forms of a cluster, and whether this machine can run them.
+//! The two shapes of a cluster, and whether this machine can run them.
 
 use std::env;
 use std::fmt;
@@ -9,24 +9,23 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ClusterError;
 
-/// What a cluster consists of.
+/// The components of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
     /// etcd, kube-apiserver and kube-controller-manager on loopback: objects and controllers, but
     /// no pod ever runs. Any user can start it.
     ControlPlane,
-    /// A whole cluster of one node in a network namespace of its own: real containers, services
-    /// and DNS. Needs root.
+    /// A cluster with one node in its own network namespace: real containers, Services and DNS. Needs root.
     Node,
 }
 
 impl Shape {
-    /// Finds out whether this user can run the shape on this machine.
+    /// Checks whether this user can run the shape on this machine.
     ///
     /// # Errors
     ///
-    /// For the node shape: not root, or namespaces cannot be made.
+    /// For the node shape: not root, or namespaces cannot be created.
     pub fn check(self) -> Result<(), ClusterError> {
         match self {
             Self::ControlPlane => Ok(()),
@@ -35,9 +34,8 @@ impl Shape {
         }
     }
 
-    /// What a test asks before it starts a cluster: false, said loudly on stderr, if the shape cannot
-    /// run here. Under `CI=true` it is always true, so that the start fails and the test with it:
-    /// a missing cluster must not pass for a tested one.
+    /// Returns whether the shape can run here, for tests, with a message on stderr if it cannot. Under `CI=true` it
+    /// returns true, so that the start fails and the test with it: CI must not skip tests.
     #[must_use]
     pub fn available(self) -> bool {
         match self.check() {
@@ -46,7 +44,7 @@ impl Shape {
         }
     }
 
-    /// The name on command lines.
+    /// Returns the name for command lines.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -62,15 +60,14 @@ impl fmt::Display for Shape {
     }
 }
 
-/// Whether a test that cannot run here may pass all the same. It may not under `CI=true`; elsewhere this says
-/// loudly on stderr that it did not run, and why.
+/// Returns whether a test that cannot run here may pass, and reports that it did not run. Under `CI=true` it may not.
 pub(crate) fn excused(reason: &dyn fmt::Display) -> bool {
     if env::var_os("CI").is_some_and(|value| value == "true") {
         return false;
     }
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
-    // Written past the test harness, which shows print macros of failed tests only.
+    // Past the test harness, which shows the output of failed tests only.
     writeln!(io::stderr(), "\nNOT RUN: {test}: {reason}\n").ok();
     true
 }

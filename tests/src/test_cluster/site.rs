@@ -1,4 +1,4 @@
-//! What is known of a cluster by all who deal with it: its owner, its supervisor, and whoever attaches.
+//! The description of a cluster that its owner, its supervisor and other processes share.
 
 use std::fs;
 use std::io;
@@ -14,10 +14,10 @@ use super::programs::Programs;
 use super::shape::Shape;
 use super::state::StateDir;
 
-/// The environment variable by which a process of a cluster is known: its value is the state folder.
+/// The environment variable that marks processes of a cluster. Its value is the state directory.
 pub(crate) const MARK: &str = "PUSHSCALE_TEST_CLUSTER";
 
-/// A cluster's folder and what is written in its `cluster.json`.
+/// A cluster's directory and the contents of its `cluster.json`.
 #[derive(Debug, Clone)]
 pub(crate) struct Site {
     pub(crate) state: StateDir,
@@ -61,11 +61,11 @@ impl Site {
         })
     }
 
-    /// Where the API server listens, and where a server of a test is reached from the cluster.
+    /// Returns the address of the API server, and of servers of tests inside the cluster.
     pub(crate) fn address(&self) -> IpAddr {
         match self.shape {
             Shape::ControlPlane => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            // From a block for documentation, so that it is nobody's real address.
+            // From a block for documentation, which has no public addresses.
             Shape::Node => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
         }
     }
@@ -74,7 +74,7 @@ impl Site {
         self.state.kubeconfig_of("admin")
     }
 
-    /// A command that runs in the cluster's network, knows its cluster and finds its programs.
+    /// Returns a command that runs in the cluster's network, with its kubeconfig and programs.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = match self.shape {
             Shape::ControlPlane => Command::new(program),
@@ -90,7 +90,7 @@ impl Site {
         command
             .env("PATH", self.programs.search_path())
             .env("KUBECONFIG", self.admin_kubeconfig())
-            // kubectl caches what a server offers by the server's address, which all clusters share.
+            // kubectl caches the API of a server by the server's address, which all clusters share.
             .env("KUBECACHEDIR", self.state.path().join("kubectl-cache"))
             .env(MARK, self.state.path());
         command

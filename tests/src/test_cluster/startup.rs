@@ -18,17 +18,17 @@ use super::{cgroups, containerd, control_plane, import, network, node};
 pub(crate) struct Startup {
     pub(crate) site: Site,
     pub(crate) components: Components,
-    /// Set when the cluster is not wanted any more.
+    /// Set when the cluster must stop.
     pub(crate) stop: Arc<AtomicBool>,
 }
 
-/// Where the API server of the node shape listens.
+/// The API server's port in the node shape.
 const API_PORT: u16 = 6443;
-/// Another program may take a free port before the API server does.
+/// Another program may take the port before the API server does.
 const PORT_ATTEMPTS: usize = 3;
 
 impl Startup {
-    /// Starts everything; returns when the cluster is usable.
+    /// Starts everything, and returns when the cluster is usable.
     pub(crate) fn run(&mut self) -> Result<(), ClusterError> {
         identities::write_certificates(&self.site.state, self.site.address())?;
         match self.site.shape {
@@ -46,7 +46,7 @@ impl Startup {
 
     fn node(&mut self) -> Result<(), ClusterError> {
         network::create(&self.site)?;
-        // All components inherit it, and our own probes go through it.
+        // All components inherit it, and the probes below use it.
         network::enter(&network::path(&self.site.state))?;
         cgroups::create(&self.site.state)?;
 
@@ -94,7 +94,7 @@ impl Startup {
         self.start(control_plane::api_server(&self.site, port)?)
     }
 
-    /// Makes the mount namespace that all later components share.
+    /// Creates the mount namespace that all later components share.
     fn hold_mounts(&mut self) -> Result<(), ClusterError> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/test-cluster/private-mounts");
         let pause = self.site.programs.path("pause")?.display().to_string();
@@ -177,8 +177,8 @@ impl Startup {
         })
     }
 
-    /// Asks the function until it says yes. Gives up when the time is over, a component has ended,
-    /// or the cluster is not wanted any more.
+    /// Polls until the condition holds. Returns an error if the time is over, a component has exited, or the cluster
+    /// must stop.
     fn wait(
         &mut self,
         component: &str,

@@ -1,4 +1,4 @@
-//! The folder of one cluster: what is where in it, and how to find those of other clusters.
+//! The directory of a cluster: its files, and the directories of other clusters.
 
 use std::env;
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -10,20 +10,20 @@ use sha2::{Digest, Sha256};
 
 use super::error::ClusterError;
 
-/// The folder of one cluster, `<root>/<name>`. It exists exactly as long as anything of the cluster does.
+/// The directory of a cluster, `<root>/<name>`. It exists exactly as long as anything of the cluster does.
 #[derive(Debug, Clone)]
 pub(crate) struct StateDir {
     name: String,
     path: PathBuf,
 }
 
-/// The longest path of a socket below the folder: kubelet's.
+/// The longest path of a socket in the directory: kubelet's.
 const LONGEST_SOCKET: usize = "/kubelet/pod-resources/kubelet.sock.12345678".len();
-/// What the kernel allows for a socket's path, without the closing zero.
+/// The kernel's limit for the path of a socket, without the final zero.
 const SOCKET_LIMIT: usize = 107;
 
 impl StateDir {
-    /// The folder that a cluster of this name has or would have.
+    /// Returns the directory of a cluster with this name, which may not exist.
     pub(crate) fn of(name: &str) -> Result<Self, ClusterError> {
         let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
@@ -46,7 +46,7 @@ impl StateDir {
         })
     }
 
-    /// All clusters of this user, running or stale.
+    /// Returns all clusters of this user, running or stale.
     pub(crate) fn list() -> Result<Vec<Self>, ClusterError> {
         let root = root();
         let entries = match fs::read_dir(&root) {
@@ -58,7 +58,7 @@ impl StateDir {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .collect();
         names.sort();
-        // Whatever cannot be a cluster's name, such as the lock file, is not a cluster.
+        // Other files, such as the lock, are not valid names of clusters.
         Ok(names
             .iter()
             .filter_map(|name| Self::of(name).ok())
@@ -66,7 +66,7 @@ impl StateDir {
             .collect())
     }
 
-    /// Makes the folder; false if it is there already. Private, for it will hold keys.
+    /// Creates the directory, for its owner only, since it will contain keys. Returns false if it exists.
     pub(crate) fn create(&self) -> Result<bool, ClusterError> {
         match DirBuilder::new().mode(0o700).create(&self.path) {
             Ok(()) => Ok(true),
@@ -75,8 +75,8 @@ impl StateDir {
         }
     }
 
-    /// Takes the lock that a supervisor holds as long as it lives. The kernel gives it back when the
-    /// supervisor dies in whatever manner, so it cannot mislead as a process id in a file can.
+    /// Takes the lock that a supervisor holds while it lives. The kernel releases it when the supervisor dies in any
+    /// way, so it cannot mislead like a process id in a file.
     pub(crate) fn lock(&self) -> Result<File, ClusterError> {
         let path = self.lock_file();
         let file = File::create(&path).map_err(ClusterError::io("create", &path))?;
@@ -89,7 +89,7 @@ impl StateDir {
         }
     }
 
-    /// Whether the cluster has a living supervisor. Whoever asks holds the root lock.
+    /// Returns whether the cluster's supervisor is alive. The caller holds the root lock.
     pub(crate) fn is_supervised(&self, _root: &RootLock) -> Result<bool, ClusterError> {
         let path = self.lock_file();
         let file = match File::open(&path) {
@@ -104,7 +104,7 @@ impl StateDir {
         }
     }
 
-    /// Removes the folder. The lock goes last: without it the cluster would be taken for stale.
+    /// Removes the directory. The lock is removed last: without it the cluster would look stale.
     pub(crate) fn remove(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
@@ -129,8 +129,8 @@ impl StateDir {
         &self.path
     }
 
-    /// A name for what is not a file: network namespace, cgroup. Clusters of the same name may stand
-    /// under different roots, so a part of it comes from the path.
+    /// Returns the name of the network namespace and of the cgroup. Clusters of the same name may exist under different
+    /// roots, so a part of it depends on the path.
     pub(crate) fn id(&self) -> String {
         let digest = Sha256::digest(self.path.as_os_str().as_encoded_bytes());
         let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
@@ -166,14 +166,14 @@ impl StateDir {
         self.path.join(format!("{user}.kubeconfig"))
     }
 
-    /// A folder below this one, made if need be.
-    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, ClusterError> {
+    /// Returns a subdirectory, which is created if missing.
+    pub(crate) fn directory(&self, name: &str) -> Result<PathBuf, ClusterError> {
         let path = self.path.join(name);
         fs::create_dir_all(&path).map_err(ClusterError::io("create", &path))?;
         Ok(path)
     }
 
-    /// Writes a file below this folder and returns its path.
+    /// Writes a file in the directory and returns its path.
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<PathBuf, ClusterError> {
         let path = self.path.join(name);
         fs::write(&path, text).map_err(ClusterError::io("write", &path))?;
@@ -181,12 +181,12 @@ impl StateDir {
     }
 }
 
-/// Held by whoever makes or removes clusters: between the making of a folder and its supervisor's
-/// lock, a cluster looks stale.
+/// Held while clusters are created or removed: between the creation of a directory and its supervisor's lock, a cluster
+/// looks stale.
 pub(crate) struct RootLock(#[expect(dead_code, reason = "held for its end")] File);
 
 impl RootLock {
-    /// Waits until nobody else has it.
+    /// Waits for the lock.
     pub(crate) fn take() -> Result<Self, ClusterError> {
         let root = root();
         DirBuilder::new()
@@ -204,12 +204,12 @@ impl RootLock {
 fn root() -> PathBuf {
     let user = rustix::process::geteuid();
     let root = match env::var_os("PUSHSCALE_TEST_CLUSTER_STATE") {
-        Some(folder) => PathBuf::from(folder),
+        Some(directory) => PathBuf::from(directory),
         None if user.is_root() => PathBuf::from("/run/pushscale-test-cluster"),
-        // Not $TMPDIR: it may be deep, and differ between the shell that starts and the one that
-        // stops.
+        // Not $TMPDIR, which may be long, and may differ between the shell that starts a cluster and the one that stops
+        // it.
         None => PathBuf::from(format!("/tmp/pushscale-test-cluster-{}", user.as_raw())),
     };
-    // The components run in another folder. If there is no current one, the path is absolute.
+    // The components run in another directory. Without a current directory, the path is absolute.
     path::absolute(&root).unwrap_or(root)
 }

@@ -1,4 +1,4 @@
-//! Ends a cluster, from outside of its supervisor.
+//! Stops a cluster from outside of its supervisor.
 
 use std::fs::{File, TryLockError};
 use std::time::{Duration, Instant};
@@ -8,13 +8,12 @@ use super::error::ClusterError;
 use super::state::{RootLock, StateDir};
 use super::sweep::{Logs, sweep};
 
-/// Tells a cluster to end, and returns when nothing of it is left.
+/// Stops a cluster, and returns when everything is removed.
 pub(crate) fn stop(state: &StateDir, keep_logs: bool) -> Result<(), ClusterError> {
-    // The supervisor removes the file as one of the last things it does, but holds the lock on it
-    // until its very end.
+    // The supervisor removes the file near its end, but holds the lock on it until it exits.
     let lock = File::open(state.lock_file()).ok();
     match control::ask(state, &Request::Stop { keep_logs }) {
-        // If it does not listen any more, it is ending or dead.
+        // If it does not listen any more, it is exiting or dead.
         Ok(()) | Err(ClusterError::NotRunning { .. }) => {}
         Err(error) => return Err(error),
     }
@@ -31,7 +30,7 @@ pub(crate) fn stop(state: &StateDir, keep_logs: bool) -> Result<(), ClusterError
     Ok(())
 }
 
-/// Waits until a cluster that was told to stop is removed; removes it if its supervisor has died.
+/// Waits until a stopping cluster is removed. Removes it if its supervisor has died.
 pub(crate) fn wait_until_removed(state: &StateDir) -> Result<(), ClusterError> {
     let deadline = Instant::now() + Duration::from_secs(60);
     while state.path().exists() {

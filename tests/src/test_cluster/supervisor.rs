@@ -1,5 +1,5 @@
-//! The process that runs a cluster: it starts the components, and removes everything when the cluster's
-//! owner goes away in whatever manner.
+//! The process that runs a cluster: it starts the components, and removes everything when the cluster's owner exits in
+//! any way.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use super::startup::Startup;
 use super::state::StateDir;
 use super::sweep::{Logs, sweep};
 
-/// Runs the cluster of this name, whose folder has been prepared, until somebody stops it. If it is
-/// `owned`, stdin is a pipe whose other end its owner holds: when that closes, the cluster ends. For
-/// the program `pushscale-test-cluster` only; it reports on stdout.
+/// Runs the cluster of this name, whose directory is prepared, until it is stopped. For an `owned` cluster, stdin is a
+/// pipe from its owner: when it closes, the cluster stops. Only for the program `pushscale-test-cluster`. Reports on
+/// stdout.
 ///
 /// # Errors
 ///
 /// The cluster did not start, or could not be removed.
 pub fn supervise(name: &str, owned: bool) -> Result<(), ClusterError> {
-    // Away from the terminal: an interrupt meant for a test must not hit the one who cleans up.
+    // Detached from the terminal: an interrupt of a test must not hit the process that cleans up.
     rustix::process::setsid().ok();
     let state = StateDir::of(name)?;
     let site = Site::read(state.clone())?;
@@ -63,7 +63,7 @@ pub fn supervise(name: &str, owned: bool) -> Result<(), ClusterError> {
 
 /// Whatever may wake the supervisor.
 enum Event {
-    /// The owner is gone, or a signal came.
+    /// The owner has exited, or a signal arrived.
     End,
     Asked(Asked),
 }
@@ -104,11 +104,11 @@ fn watch(
 
 fn end(events: &Sender<Event>, stop: &AtomicBool) {
     stop.store(true, Ordering::SeqCst);
-    // Nobody receives any more: the end is under way.
+    // The receiver is closed: the cluster is stopping.
     events.send(Event::End).ok();
 }
 
-/// Answers requests until the end, and says what is to become of the logs.
+/// Answers requests until the cluster must stop. Returns what to do with the logs.
 fn serve(components: &mut Components, events: &Receiver<Event>) -> Logs {
     loop {
         for news in components.reap() {

@@ -8,27 +8,26 @@ use std::time::SystemTime;
 use pushscale_testkit::cache;
 
 use super::error::ClusterError;
-use super::report::say;
+use super::report::progress;
 use super::state::{RootLock, StateDir};
 use super::{cgroups, mounts, network, processes};
 
-/// Whether the logs of a removed cluster may be of use to somebody.
+/// Whether to keep the logs of a removed cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Logs {
     Keep,
     Drop,
 }
 
-/// How many kept logs stay.
+/// The number of clusters whose logs are kept.
 const KEPT: usize = 10;
 
-/// Removes processes, containers, control groups, network namespace and folder of a cluster. There is
-/// one order for all cases, and it does not ask any component to help: a cluster's data are worth
-/// nothing, and after a crash nobody is there to ask. For the cluster's supervisor, or, if that is
-/// dead, for the holder of the root lock.
+/// Removes processes, containers, control groups, network namespace and directory of a cluster. The order is the same
+/// in all cases, and no component has to help: the data of a cluster are worthless, and after a crash no component is
+/// left. Called by the cluster's supervisor, or, if that is dead, by the holder of the root lock.
 pub(crate) fn sweep(state: &StateDir, logs: Logs) -> Result<(), ClusterError> {
-    // kubelet and containerd go first, so that nobody restarts the containers that go next. With
-    // the last of both, the mounts go.
+    // kubelet and containerd are killed first, so that nothing restarts the containers. The mounts are
+    // released with their last processes.
     processes::kill_marked(state)?;
     cgroups::remove(state)?;
     network::remove(state)?;
@@ -36,16 +35,16 @@ pub(crate) fn sweep(state: &StateDir, logs: Logs) -> Result<(), ClusterError> {
         keep_logs(state)?;
     }
     mounts::unmount_below(state.path())?;
-    remove_folder(state)
+    remove_directory(state)
 }
 
-/// Removes all clusters whose supervisor is dead, and says so. One that resists does not hinder others.
+/// Removes all clusters whose supervisor is dead, and reports them. A failure does not affect the others.
 pub(crate) fn sweep_stale(root: &RootLock) -> Result<(), ClusterError> {
     for state in StateDir::list()? {
         if !state.is_supervised(root)? {
             match sweep(&state, Logs::Keep) {
-                Ok(()) => say(&format!("removed what was left of {}", state.name())),
-                Err(error) => say(&error.to_string()),
+                Ok(()) => progress(&format!("removed what was left of {}", state.name())),
+                Err(error) => progress(&error.to_string()),
             }
         }
     }
@@ -54,7 +53,7 @@ pub(crate) fn sweep_stale(root: &RootLock) -> Result<(), ClusterError> {
 
 /// Where the logs of a cluster are after its end, if they were kept.
 pub(crate) fn kept_logs(state: &StateDir) -> PathBuf {
-    cache::folder().join("rig/logs").join(state.name())
+    cache::directory().join("rig/logs").join(state.name())
 }
 
 fn keep_logs(state: &StateDir) -> Result<(), ClusterError> {
@@ -66,8 +65,8 @@ fn keep_logs(state: &StateDir) -> Result<(), ClusterError> {
         fs::remove_dir_all(&target).map_err(ClusterError::io("remove", &target))?;
     }
     copy(&state.logs(), &target).map_err(ClusterError::io("keep the logs in", &target))?;
-    if let Some(folder) = target.parent() {
-        prune(folder).map_err(ClusterError::io("prune", folder))?;
+    if let Some(directory) = target.parent() {
+        prune(directory).map_err(ClusterError::io("prune", directory))?;
     }
     Ok(())
 }
@@ -87,8 +86,8 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn prune(folder: &Path) -> io::Result<()> {
-    let mut kept: Vec<(SystemTime, PathBuf)> = fs::read_dir(folder)?
+fn prune(directory: &Path) -> io::Result<()> {
+    let mut kept: Vec<(SystemTime, PathBuf)> = fs::read_dir(directory)?
         .filter_map(|entry| {
             let entry = entry.ok()?;
             Some((entry.metadata().ok()?.modified().ok()?, entry.path()))
@@ -102,7 +101,7 @@ fn prune(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn remove_folder(state: &StateDir) -> Result<(), ClusterError> {
+fn remove_directory(state: &StateDir) -> Result<(), ClusterError> {
     match state.remove() {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ClusterError::LeftOver {
             name: state.name().to_owned(),

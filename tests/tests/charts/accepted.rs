@@ -1,5 +1,5 @@
-//! Everything that is rendered, by several sets of values, is taken by a real API server: each object by a dry run, and each pod
-//! under the restricted Pod Security Standard, which speaks of pods alone.
+//! A real API server accepts the manifests of several sets of values: each object in a dry run, and each pod under the
+//! restricted Pod Security Standard, which applies to pods only.
 
 use pushscale_tests::charts::{CHARTS, Helm, name_of, objects};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
@@ -40,7 +40,7 @@ fn rendered_manifests_are_accepted_by_an_api_server() {
             let case = case.display();
             let rendered = helm
                 .template(chart, &values)
-                .unwrap_or_else(|said| panic!("{case}: {said}"));
+                .unwrap_or_else(|error| panic!("{case}: {error}"));
             let mut seen = Vec::new();
             for object in objects(&rendered) {
                 let kind = object["kind"].as_str().unwrap();
@@ -49,10 +49,10 @@ fn rendered_manifests_are_accepted_by_an_api_server() {
                     continue;
                 }
                 dry_run(&cluster, &object)
-                    .unwrap_or_else(|said| panic!("{case}: {}: {said}", name_of(&object)));
+                    .unwrap_or_else(|error| panic!("{case}: {}: {error}", name_of(&object)));
                 if let Some(pod) = pod_of(&object).filter(|_| !lax) {
-                    dry_run(&cluster, &pod).unwrap_or_else(|said| {
-                        panic!("{case}: the pod of {}: {said}", name_of(&object))
+                    dry_run(&cluster, &pod).unwrap_or_else(|error| {
+                        panic!("{case}: the pod of {}: {error}", name_of(&object))
                     });
                 }
             }
@@ -72,7 +72,7 @@ fn dry_run(cluster: &TestCluster, object: &Value) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// A pod by the template, with an account that exists.
+/// A pod from the template, with an existing service account.
 fn pod_of(object: &Value) -> Option<Value> {
     let template = &object["spec"]["template"];
     let mut pod = template.as_object()?.clone();

@@ -1,4 +1,4 @@
-//! The chart's switch and the injector make the same pod.
+//! The chart and the injector produce the same pod.
 
 use pushscale_injector::{Facts, PullPolicy, Sidecar, Trust, apply, inject_value};
 use pushscale_tests::charts::{Helm, name_of, objects};
@@ -37,7 +37,7 @@ fn the_chart_and_the_injector_produce_the_same_pod() {
     }
 }
 
-/// The pod of the Deployment among these objects.
+/// Returns the pod of the Deployment among these objects.
 fn pod(rendered: &str) -> Value {
     let deployment = objects(rendered)
         .into_iter()
@@ -50,7 +50,8 @@ fn pod(rendered: &str) -> Value {
     })
 }
 
-/// Without the label and the note by which they know of each other, and with lists whose order does not count in order.
+/// Removes the label and the annotation by which they recognise each other, and sorts lists whose order does not
+/// matter.
 fn comparable(mut pod: Value) -> Value {
     let about = pod["metadata"].as_object_mut().unwrap();
     about["labels"]

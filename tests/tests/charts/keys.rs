@@ -1,9 +1,9 @@
-//! Every key of the values does something.
+//! Every value has an effect.
 
 use pushscale_tests::charts::{Helm, Key, keys};
 use serde_json::{Map, Value, json};
 
-use crate::{folder, read};
+use crate::{directory, read};
 
 #[test]
 fn every_value_of_the_pushscale_chart_changes_the_manifests() {
@@ -17,7 +17,7 @@ fn every_value_of_the_torchserve_chart_changes_the_manifests() {
 
 fn every_key_changes_what_is_rendered(chart: &str) {
     let Some(helm) = Helm::for_test() else { return };
-    let keys = keys(&read(&folder(chart).join("values.yaml")));
+    let keys = keys(&read(&directory(chart).join("values.yaml")));
     let mut count = 0;
     for key in keys.iter().filter(|key| !key.is_section) {
         let mut values = json!({});
@@ -26,7 +26,7 @@ fn every_key_changes_what_is_rendered(chart: &str) {
         }
         let render = |values: &Value| {
             helm.template(chart, values)
-                .unwrap_or_else(|said| panic!("{chart}: {} with {values}: {said}", key.name()))
+                .unwrap_or_else(|error| panic!("{chart}: {} with {values}: {error}", key.name()))
         };
         let before = render(&values);
         put(&mut values, &key.name(), another(key));
@@ -41,12 +41,12 @@ fn every_key_changes_what_is_rendered(chart: &str) {
     assert!(count > 50, "{count} keys of {chart} are not all of them");
 }
 
-/// What else must be set for the key to count.
+/// The other values that the key needs to have an effect.
 fn with(key: &Key) -> Map<String, Value> {
     key.hints["with"].as_object().cloned().unwrap_or_default()
 }
 
-/// Another value than the default.
+/// A value that differs from the default.
 fn another(key: &Key) -> Value {
     let hint = &key.hints["try"];
     if !hint.is_null() {
@@ -59,7 +59,7 @@ fn another(key: &Key) -> Value {
     match &key.default {
         Value::Bool(is) => json!(!is),
         Value::Number(number) => json!(number.as_i64().unwrap() + 1),
-        other => panic!("{} is {other}: say another value (try)", key.name()),
+        other => panic!("{} is {other}: add another value (try)", key.name()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! On a real node, with the images that `make image` has built: the charts are installed, upgraded, rolled back and uninstalled, and
-//! nothing is left but what is meant to stay.
+//! On a real node, with the images of `make image`: the charts are installed, upgraded, rolled back and uninstalled,
+//! and nothing unexpected remains.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use pushscale_tests::all_objects::objects_of;
-use pushscale_tests::charts::{Helm, folder};
+use pushscale_tests::charts::{Helm, directory};
 use pushscale_tests::fleet;
 use pushscale_tests::programs::image;
 use pushscale_tests::test_cluster::{Image, Shape, TestCluster};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 const TAG: &str = env!("CARGO_PKG_VERSION");
 
-/// How long the garbage collector may take.
+/// The limit for the garbage collector.
 const MOMENT: Duration = Duration::from_secs(300);
 
 #[test]
@@ -70,17 +70,17 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
     torchserve(&helm, &cluster);
 
     pushscale.uninstall();
-    // The definition is meant to stay. What belonged to the ClusterRole is collected a moment later.
+    // The CRD stays on purpose. The garbage collector removes the dependents of the ClusterRole a moment later.
     let definition =
         "customresourcedefinitions.apiextensions.k8s.io/pushscalers.pushscale.dev".to_owned();
     let mut expected = before.clone();
     expected.insert(definition, "1".to_owned());
-    // Kubernetes' own, for every group and version that is defined.
+    // Kubernetes creates one for every group and version of a CRD.
     let served = "apiservices.apiregistration.k8s.io/v1alpha1.pushscale.dev".to_owned();
     expected.insert(served, "null".to_owned());
     until_it_is(&cluster, &expected);
 
-    // A new release of the name takes the definition over, and takes it away if it is told so.
+    // A new release of the same name adopts the CRD, and removes it if configured so.
     let mut all = json!({});
     all["crds"] = json!({ "keep": false });
     pushscale.install(&all);
@@ -96,7 +96,7 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
     until_it_is(&cluster, &before);
 }
 
-/// Waits until there are these objects and no others, and says which there are if that does not come about.
+/// Waits until the cluster has exactly these objects.
 fn until_it_is(cluster: &TestCluster, expected: &BTreeMap<String, String>) {
     let began = Instant::now();
     loop {
@@ -120,8 +120,9 @@ fn until_it_is(cluster: &TestCluster, expected: &BTreeMap<String, String>) {
     }
 }
 
-/// The switch: a real TorchServe, started by the chart's own script and configuration, has the chart's sidecar, and the chart's aggregator
-/// hears of it. Folders of this machine stand for the image.
+/// Enables Pushscale in the TorchServe chart: a real TorchServe, started by the chart's script and configuration, gets
+/// the chart's sidecar, and the chart's aggregator receives its readings. Directories of this machine replace the
+/// image.
 fn torchserve(helm: &Helm, cluster: &TestCluster) {
     let Some(torchserve) = fleet::local_torchserve() else {
         return;
@@ -140,10 +141,10 @@ fn torchserve(helm: &Helm, cluster: &TestCluster) {
     release.install(&values);
     fleet::until(fleet::HANG, "fresh", || {
         let fresh = "-o=jsonpath={.status.pods.fresh}";
-        let told = cluster.kubectl(&["-n=models", "get", "pushscaler/torchserve", fresh]);
-        told.unwrap() == "1"
+        let pods = cluster.kubectl(&["-n=models", "get", "pushscaler/torchserve", fresh]);
+        pods.unwrap() == "1"
     });
-    // The script passes SIGTERM on to the server. Without it the pod would take the whole grace period, and kubectl gives
+    // The script forwards SIGTERM to the server. Otherwise the pod would take the whole grace period, and kubectl gives
     // up after five minutes.
     let pods = "--selector=app.kubernetes.io/name=torchserve";
     cluster
@@ -179,10 +180,10 @@ impl<'a> Release<'a> {
     }
 
     fn put(&self, action: &str, values: &Value) {
-        let folder = folder(self.chart);
-        let folder = folder.to_str().unwrap();
+        let directory = directory(self.chart);
+        let directory = directory.to_str().unwrap();
         self.helm(
-            &[action, self.chart, folder, "--wait", "--timeout=300s"],
+            &[action, self.chart, directory, "--wait", "--timeout=300s"],
             Some(values),
         );
     }
@@ -204,13 +205,13 @@ impl<'a> Release<'a> {
         all.push(&self.namespace);
         self.helm
             .on(self.cluster, &all, values)
-            .unwrap_or_else(|said| panic!("helm {}: {said}", arguments.join(" ")));
+            .unwrap_or_else(|error| panic!("helm {}: {error}", arguments.join(" ")));
     }
 }
 
 #[test]
 fn an_image_has_labels_and_an_sbom() {
-    // Who cannot run a node cannot build an image either.
+    // Images need root, like a node.
     if !Shape::Node.available() {
         return;
     }

@@ -1,5 +1,5 @@
-//! The charts: what is generated is current, every key does something, what is wrong is refused by its name, what is right is
-//! taken by a real API server, and all of it comes and goes without a trace.
+//! The charts: generated files are up to date, every value has an effect, invalid values are rejected by name, a real
+//! API server accepts the manifests, and an uninstall leaves nothing.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,22 +21,22 @@ mod versions;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pushscale_tests::charts::{CHARTS, folder};
+use pushscale_tests::charts::{CHARTS, directory};
 use pushscale_tests::programs::repository;
 
-/// The data files of a test for a chart, in order.
+/// Returns the data files of a test for a chart, in order.
 fn cases(of: &str, chart: &str) -> Vec<PathBuf> {
-    let folder = repository().join("tests/tests/charts").join(of).join(chart);
-    let mut files: Vec<_> = fs::read_dir(&folder)
+    let directory = repository().join("tests/tests/charts").join(of).join(chart);
+    let mut files: Vec<_> = fs::read_dir(&directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
-    assert!(!files.is_empty(), "no case in {}", folder.display());
+    assert!(!files.is_empty(), "no case in {}", directory.display());
     files
 }
 
-/// The words behind `# mark:` in the first lines of a data file.
+/// Returns the words after `# mark:` in the first lines of a data file.
 fn marked<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     text.lines()
         .take_while(|line| line.starts_with('#'))

@@ -1,4 +1,4 @@
-//! Wrong values are refused, by words that name the key.
+//! Invalid values are rejected with a message that names the key.
 
 use pushscale_tests::charts::{CHARTS, Helm};
 use serde_json::Value;
@@ -13,16 +13,19 @@ fn invalid_values_are_rejected_with_their_path() {
             let text = read(&case);
             let values: Value = serde_saphyr::from_str(&text).unwrap();
             let case = case.display();
-            let said = match helm.template(chart, &values) {
-                Ok(_) => panic!("{case}: it was taken"),
-                Err(said) => said,
+            let error = match helm.template(chart, &values) {
+                Ok(_) => panic!("{case}: accepted"),
+                Err(error) => error,
             };
             let expected = marked(&text, "error");
-            assert!(!expected.is_empty(), "{case} does not say what is said");
+            assert!(
+                !expected.is_empty(),
+                "{case} does not contain the expected error"
+            );
             for expected in expected {
                 assert!(
-                    said.contains(expected),
-                    "{case}: not {expected:?} in:\n{said}"
+                    error.contains(expected),
+                    "{case}: not {expected:?} in:\n{error}"
                 );
             }
         }

@@ -1,14 +1,14 @@
-//! The script that starts TorchServe in the chart, with a launcher that behaves as TorchServe's does.
+//! The chart's start script of TorchServe, with a launcher that behaves like TorchServe's.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::folder;
+use crate::directory;
 
-/// TorchServe's launcher, as far as signals go: it waits for the server, passes nothing on, and ends when the server ends; `--stop`
-/// ends the server by the pid file.
+/// The signal handling of TorchServe's launcher: it waits for the server, forwards no signal, and exits with the
+/// server. `--stop` kills the server by its pid file.
 const LAUNCHER: &str = r#"#!/bin/sh
 if [ "$1" = --stop ]; then kill "$(cat "$WORK/server.pid")"; exit; fi
 echo "$@" >"$WORK/words"
@@ -56,7 +56,7 @@ fn tempdir(name: &str) -> std::path::PathBuf {
 fn start(work: &std::path::Path) -> Child {
     let path = format!("{}:{}", work.display(), std::env::var("PATH").unwrap());
     Command::new("/bin/sh")
-        .arg(folder("torchserve").join("files/start.sh"))
+        .arg(directory("torchserve").join("files/start.sh"))
         .arg("--ncs")
         .env("PATH", path)
         .env("WORK", work)

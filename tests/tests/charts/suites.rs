@@ -1,4 +1,4 @@
-//! Helm's own checks, and the charts' own suites by helm-unittest.
+//! `helm lint`, and the charts' helm-unittest suites.
 
 use pushscale_tests::charts::{CHARTS, Helm};
 
@@ -6,7 +6,7 @@ use pushscale_tests::charts::{CHARTS, Helm};
 fn helm_lint_passes() {
     let Some(helm) = Helm::for_test() else { return };
     for chart in CHARTS {
-        helm.lint(chart).unwrap_or_else(|said| panic!("{said}"));
+        helm.lint(chart).unwrap_or_else(|output| panic!("{output}"));
     }
 }
 
@@ -14,13 +14,15 @@ fn helm_lint_passes() {
 fn the_helm_unittest_suites_pass() {
     let Some(helm) = Helm::for_test() else { return };
     for chart in CHARTS {
-        let said = helm.unittest(chart).unwrap_or_else(|said| panic!("{said}"));
-        let tests = said.lines().find_map(|line| line.strip_prefix("Tests:"));
+        let output = helm
+            .unittest(chart)
+            .unwrap_or_else(|output| panic!("{output}"));
+        let tests = output.lines().find_map(|line| line.strip_prefix("Tests:"));
         let words: Vec<_> = tests.unwrap_or_default().split_whitespace().collect();
         let [passed, "passed,", total, "total"] = words[..] else {
-            panic!("not all of them passed, or none was found: {said}");
+            panic!("not all suites passed, or none was found: {output}");
         };
         assert_eq!(passed, total);
-        assert!(passed.parse::<u32>().unwrap() >= 15, "{said}");
+        assert!(passed.parse::<u32>().unwrap() >= 15, "{output}");
     }
 }

@@ -1,4 +1,4 @@
-//! What stands in several places is the same in all of them.
+//! Values that exist in several places agree.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ fn charts_and_images_have_the_version_of_the_programs() {
     );
 }
 
-/// Whatever the plain manifest lets the aggregator do, the chart does.
+/// The chart grants the aggregator every permission of the plain manifest.
 #[test]
 fn the_chart_grants_the_permissions_of_the_plain_manifest() {
     let Some(helm) = Helm::for_test() else { return };
@@ -50,7 +50,7 @@ fn the_chart_and_the_plain_manifest_restrict_pod_patches_in_the_same_way() {
     }
 }
 
-/// Each right of the aggregator alone: in one namespace or all, verb, group, resource, name.
+/// Returns each permission of the aggregator: in one namespace or all, verb, group, resource, name.
 fn rights(manifest: &str) -> BTreeSet<String> {
     let words = |list: &Value| -> Vec<String> {
         let list = list.as_array().into_iter().flatten();

@@ -1,4 +1,4 @@
-//! The API server goes away and comes back, and readings keep coming.
+//! The API server stops and returns while readings arrive.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use pushscale_tests::fake_pod::Load;
 use pushscale_tests::namespace::{Aggregator, Namespace, install};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
-/// In a cluster of its own: the others would not like their API server to stop.
+/// In its own cluster, since other tests need their API server.
 #[tokio::test]
 async fn an_api_server_outage_only_delays_the_write() {
     let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
@@ -30,7 +30,7 @@ async fn an_api_server_outage_only_delays_the_write() {
         let answer = pods[0].push(aggregator.push, Load::Rate(25.0)).await;
         assert_eq!(
             answer.status, 200,
-            "readings are taken all the same: {answer:?}"
+            "readings are accepted during the outage: {answer:?}"
         );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

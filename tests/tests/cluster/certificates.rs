@@ -1,5 +1,5 @@
-//! Certificates that the aggregator makes, publishes and renews by itself, with the permissions of the shipped
-//! manifest. In clusters of their own: every namespace gets the CA of the one aggregator.
+//! The aggregator creates, publishes and renews certificates with the permissions of the shipped manifest. Each test
+//! has its own cluster, since every namespace gets the CA of the one aggregator.
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
@@ -49,7 +49,7 @@ fn own_cluster() -> TestCluster {
     cluster
 }
 
-/// What Secrets, ConfigMaps and the webhook hold, read with kubectl.
+/// Reads Secrets, ConfigMaps and the webhook with kubectl.
 struct View<'a>(&'a TestCluster);
 
 impl View<'_> {
@@ -57,20 +57,20 @@ impl View<'_> {
         self.0.kubectl(arguments).unwrap()
     }
 
-    /// A text of a Secret in `pushscale`.
+    /// Returns a value of a Secret in `pushscale`.
     fn secret(&self, name: &str, key: &str) -> String {
         let template = format!("-o=go-template={{{{index .data \"{key}\" | base64decode}}}}");
         self.read(&["-n", "pushscale", "get", "secret", name, &template])
     }
 
-    /// The CA that sidecars of a namespace see; empty if there is none.
+    /// Returns the CA that is published to a namespace, or an empty string.
     fn published(&self, namespace: &str) -> String {
         let template = "-o=go-template={{range .items}}{{index .data \"ca.crt\"}}{{end}}";
         let only = "--field-selector=metadata.name=pushscale-ca";
         self.read(&["-n", namespace, "get", "configmaps", only, template])
     }
 
-    /// Every distinct `caBundle` of the webhook.
+    /// Returns the distinct `caBundle`s of the webhook.
     fn webhook(&self) -> BTreeSet<String> {
         let template = "-o=go-template={{range .webhooks}}{{if .clientConfig.caBundle}}{{base64decode .clientConfig.caBundle}}{{end}}#{{end}}";
         let name = "mutatingwebhookconfiguration/pushscale-injector";
@@ -79,7 +79,7 @@ impl View<'_> {
         found.collect()
     }
 
-    /// Every object of ours, as `namespace/kind/name`.
+    /// Returns all objects that Pushscale manages, as `namespace/kind/name`.
     fn managed(&self) -> Vec<String> {
         let template = "-o=go-template={{range .items}}{{.metadata.namespace}}/{{.kind}}/{{.metadata.name}}\n{{end}}";
         let label = "app.kubernetes.io/managed-by=pushscale";
@@ -95,7 +95,7 @@ impl View<'_> {
         items.iter().map(name).collect()
     }
 
-    /// Does a client that trusts this bundle shake hands with a server that holds this Secret?
+    /// Performs a handshake between a client that trusts this bundle and a server with this Secret.
     fn shakes_hands(&self, bundle: &str, secret: &str, name: &str) -> Result<(), rustls::Error> {
         let certificate = self.secret(secret, "tls.crt");
         let key = self.secret(secret, "tls.key");
@@ -103,7 +103,7 @@ impl View<'_> {
     }
 }
 
-/// A real handshake, in memory.
+/// Performs a TLS handshake in memory.
 fn handshake(bundle: &str, certificate: &str, key: &str, name: &str) -> Result<(), rustls::Error> {
     let certificates = |pem: &str| -> Vec<CertificateDer<'static>> {
         CertificateDer::pem_slice_iter(pem.as_bytes())
@@ -174,7 +174,7 @@ async fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-/// How many certificates both have made together.
+/// Returns the number of certificates that both have issued together.
 async fn made(one: &Aggregator, two: &Aggregator) -> [(&'static str, u64); 3] {
     let pages = [one.metrics().await, two.metrics().await];
     ["ca", "aggregator", "injector"].map(|which| {
@@ -202,7 +202,7 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
         Aggregator::start_with(&namespace, &SELF_SIGNED),
     );
 
-    // Ready, and so the certificates are there. Only one of the two has made each.
+    // A ready aggregator has published its certificates. Only one of the two has issued each.
     let bundle = view.secret("pushscale-ca", "ca.crt");
     assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 1, "{bundle}");
     let all = ["ca", "aggregator", "injector"];
@@ -216,7 +216,7 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
         "{seconds}"
     );
 
-    // Sidecars and the API server trust the servers by the names that they use, and by no other.
+    // The certificates are valid for the names that sidecars and the API server use, and for no others.
     for (secret, service) in [
         ("pushscale-aggregator-tls", "pushscale-aggregator"),
         ("pushscale-injector-tls", "pushscale-injector"),
@@ -247,7 +247,7 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
         connect(&cluster, &bundle, aggregator).await.unwrap();
     }
 
-    // Every namespace has it, and a new one gets it.
+    // Every namespace has the CA, and a new one gets it.
     for namespace in view.namespaces() {
         until(&namespace, || view.published(&namespace) == bundle).await;
     }
@@ -256,7 +256,7 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
         .unwrap();
     until("a new namespace", || view.published("newcomer") == bundle).await;
 
-    // What somebody changes or deletes is put right.
+    // Changes and deletions by others are reverted.
     let tamper = r#"{"data":{"ca.crt":"none"}}"#;
     let patch = [
         "patch",
@@ -271,14 +271,15 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
     namespace.kubectl(&["delete", "configmap", "pushscale-ca"]);
     until("made again", || view.published("models") == bundle).await;
 
-    // The webhook comes later, and is set for all its entries; and again.
+    // The webhook is created later, and gets the CA in all its entries, repeatedly.
     cluster.apply(WEBHOOK).unwrap();
     let only = BTreeSet::from([bundle.clone()]);
     until("the webhook trusts the injector", || view.webhook() == only).await;
     cluster.apply(WEBHOOK).unwrap();
     until("the webhook trusts it again", || view.webhook() == only).await;
 
-    // A deleted certificate is made again by the same CA. A deleted CA stays trusted while another becomes known.
+    // A deleted certificate is issued again by the same CA. A deleted CA stays trusted while its successor is
+    // published.
     let pushscale = ["-n", "pushscale", "delete", "secret"];
     let first = view.secret("pushscale-aggregator-tls", "tls.crt");
     cluster
@@ -303,7 +304,7 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
     .await;
     view.shakes_hands(&bundle, "pushscale-aggregator-tls", name)
         .unwrap();
-    // Both saw each deletion in the same moment, and one was faster.
+    // Both saw each deletion at the same time, and one was faster.
     let expected = [("ca", 2), ("aggregator", 2), ("injector", 1)];
     assert_eq!(made(&one, &two).await, expected);
     let key = view.secret("pushscale-ca", "ca.key");
@@ -313,7 +314,7 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
         assert!(!log.contains("forbidden"), "{log}");
     }
 
-    // An uninstall deletes what the chart made. The garbage collector finds the rest, while both still run.
+    // An uninstall deletes the objects of the chart. The garbage collector deletes the rest while both still run.
     assert!(view.managed().len() > view.namespaces().len());
     cluster
         .kubectl(&["delete", "clusterrole", "pushscale-aggregator"])
@@ -347,7 +348,7 @@ async fn a_new_ca_is_published_everywhere_before_it_signs() {
     let began = Instant::now();
     let mut seen = vec![1];
     let mut webhooks = BTreeSet::new();
-    // What a sidecar knew a moment ago must be enough for what the server shows now.
+    // The bundle that a sidecar read a moment ago must be enough for the current certificate.
     while seen != [1, 2, 1] {
         assert!(began.elapsed() < SOON, "{seen:?}: {}", aggregator.log());
         let known = view.published("models");

@@ -1,4 +1,4 @@
-//! Two autoscalers on one target: neither writes, and each names the other.
+//! Two autoscalers on one target: Pushscale does not write, and names the other.
 
 use pushscale_tests::fake_pod::Load;
 use pushscale_tests::namespace::{Aggregator, Namespace};
@@ -17,8 +17,8 @@ async fn two_pushscalers_on_one_target_hold_until_one_is_deleted() {
             .until_condition(name, "AbleToScale", "False/TargetContested")
             .await;
         let text = namespace.kubectl(&["describe", "pushscaler", name]);
-        let says = format!("PushScaler twice/{other} writes the same target");
-        assert!(text.contains(&says), "{text}");
+        let expected = format!("PushScaler twice/{other} writes the same target");
+        assert!(text.contains(&expected), "{text}");
     }
     let mut pods = namespace.run_pods(1).await;
     for _ in 0..5 {
@@ -59,7 +59,7 @@ async fn a_competing_hpa_is_reported_and_pushscale_stops_writing() {
     );
     let mut pods = namespace.run_pods(1).await;
 
-    // Beside the HPA it may say what it would do, as one does who wants to move.
+    // Next to the HPA it may report its decisions, as in a migration.
     let mode = |mode: &str| {
         let patch = format!(r#"{{"spec":{{"mode":"{mode}"}}}}"#);
         namespace.kubectl(&[
@@ -111,7 +111,7 @@ async fn two_targets_that_select_the_same_pods_are_ambiguous() {
             .until_condition(name, "ScalingActive", "False/AmbiguousSelector")
             .await;
     }
-    let page = aggregator.told().await;
+    let page = aggregator.debug_page().await;
     assert!(
         page.contains("also under the target of PushScaler shared/two"),
         "{page}"

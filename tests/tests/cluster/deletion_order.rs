@@ -1,4 +1,4 @@
-//! A real ReplicaSet's controller lets the emptiest pods go, and nobody else's word on a pod is touched.
+//! A real ReplicaSet controller deletes the idle pods first, and foreign deletion costs are kept.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use crate::cluster;
 
-/// A request or none is in service.
+/// One request is in service, or none.
 const BUSY: Load = Load::Rate(9.0);
-const EMPTY: Load = Load::Rate(0.1);
+const IDLE: Load = Load::Rate(0.1);
 
-/// Nobody waits, so the size goes to its minimum at once.
-fn to(replicas: u32) -> String {
+/// No request waits, so Pushscale scales down to the minimum at once.
+fn ratio_with_min(replicas: u32) -> String {
     format!(
         "  algorithm: Ratio\n  minReplicas: {replicas}\n  maxReplicas: 8\n  behavior: {{ scaleDown: {{ stabilizationWindowSeconds: 2 }} }}\n"
     )
@@ -36,7 +36,7 @@ fn cost(pod: &Value) -> &Value {
     &pod["metadata"]["annotations"][POD_DELETION_COST]
 }
 
-async fn say(aggregator: &Aggregator, pods: &mut [FakePod], load: Load) {
+async fn push_all(aggregator: &Aggregator, pods: &mut [FakePod], load: Load) {
     for pod in pods {
         let answer = pod.push(aggregator.push, load).await;
         assert!(matches!(answer.status, 200 | 404), "{answer:?}");
@@ -49,13 +49,19 @@ async fn the_idle_pods_are_deleted_first_and_the_others_keep_no_deletion_cost() 
     namespace.deploy("Deployment", 8).await;
     let aggregator = Aggregator::start(&namespace).await;
     let mut busy = namespace.run_pods(8).await;
-    // Three of eight: by chance they would go once in 56 times.
-    let mut empty = vec![busy.remove(6), busy.remove(3), busy.remove(0)];
-    // All have spoken before anything is to be scaled, so that the first decision knows which are empty.
-    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", &to(8));
+    // Three of eight: by chance they would be deleted once in 56 runs.
+    let mut idle = vec![busy.remove(6), busy.remove(3), busy.remove(0)];
+    // All have reported before the first scale-down, so that it knows the idle pods.
+    namespace.scale(
+        "torchserve",
+        "apps/v1",
+        "Deployment",
+        "torchserve",
+        &ratio_with_min(8),
+    );
     for _ in 0..10 {
-        say(&aggregator, &mut busy, BUSY).await;
-        say(&aggregator, &mut empty, EMPTY).await;
+        push_all(&aggregator, &mut busy, BUSY).await;
+        push_all(&aggregator, &mut idle, IDLE).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     namespace.patch("torchserve", r#"{"minReplicas":5}"#);
@@ -63,8 +69,8 @@ async fn the_idle_pods_are_deleted_first_and_the_others_keep_no_deletion_cost() 
     while pods(&namespace).len() > 5 {
         assert!(began.elapsed() < SOON, "{}", namespace.describe());
         tokio::time::sleep(Duration::from_millis(100)).await;
-        say(&aggregator, &mut busy, BUSY).await;
-        say(&aggregator, &mut empty, EMPTY).await;
+        push_all(&aggregator, &mut busy, BUSY).await;
+        push_all(&aggregator, &mut idle, IDLE).await;
     }
     let left = names(&namespace);
     for pod in &busy {
@@ -86,36 +92,42 @@ async fn a_foreign_deletion_cost_is_kept_and_a_stale_one_of_ours_is_removed() {
     let namespace = Namespace::create(cluster(), "theirs");
     namespace.deploy("Deployment", 4).await;
     let mut busy = namespace.run_pods(4).await;
-    let mut empty = vec![busy.remove(0)];
-    let dear = empty[0].name.clone();
+    let mut idle = vec![busy.remove(0)];
+    let foreign = idle[0].name.clone();
     let annotation = format!("{POD_DELETION_COST}=5000");
-    namespace.kubectl(&["annotate", "pod", &dear, &annotation]);
-    // As an aggregator that died between the mark and the write has left it.
-    let forgotten = busy[0].name.clone();
-    let mark = namespace.cluster.logs_dir().join("forgotten-mark.yaml");
+    namespace.kubectl(&["annotate", "pod", &foreign, &annotation]);
+    // As left by an aggregator that died between setting the cost and writing the scale.
+    let stale = busy[0].name.clone();
+    let manifest = namespace.cluster.logs_dir().join("stale-cost.yaml");
     let text = format!(
-        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {forgotten}\n  annotations: {{ {POD_DELETION_COST}: \"-1000\" }}\n"
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {stale}\n  annotations: {{ {POD_DELETION_COST}: \"-1000\" }}\n"
     );
-    std::fs::write(&mark, text).unwrap();
+    std::fs::write(&manifest, text).unwrap();
     namespace.kubectl(&[
         "apply",
         "--server-side",
         "--field-manager",
         FIELD_MANAGER,
         "-f",
-        mark.to_str().unwrap(),
+        manifest.to_str().unwrap(),
     ]);
-    assert_eq!(cost(&namespace.get("pod", &forgotten)), "-1000");
-    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", &to(4));
+    assert_eq!(cost(&namespace.get("pod", &stale)), "-1000");
+    namespace.scale(
+        "torchserve",
+        "apps/v1",
+        "Deployment",
+        "torchserve",
+        &ratio_with_min(4),
+    );
     let aggregator = Aggregator::start(&namespace).await;
     namespace
-        .until("pod", &forgotten, "without a mark", |pod| {
+        .until("pod", &stale, "without a deletion cost", |pod| {
             cost(pod).is_null()
         })
         .await;
     for _ in 0..10 {
-        say(&aggregator, &mut busy, BUSY).await;
-        say(&aggregator, &mut empty, EMPTY).await;
+        push_all(&aggregator, &mut busy, BUSY).await;
+        push_all(&aggregator, &mut idle, IDLE).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     namespace.patch("torchserve", r#"{"minReplicas":3}"#);
@@ -123,9 +135,9 @@ async fn a_foreign_deletion_cost_is_kept_and_a_stale_one_of_ours_is_removed() {
     while pods(&namespace).len() > 3 {
         assert!(began.elapsed() < SOON, "{}", namespace.describe());
         tokio::time::sleep(Duration::from_millis(100)).await;
-        say(&aggregator, &mut busy, BUSY).await;
-        say(&aggregator, &mut empty, EMPTY).await;
+        push_all(&aggregator, &mut busy, BUSY).await;
+        push_all(&aggregator, &mut idle, IDLE).await;
     }
-    let pod = namespace.get("pod", &dear);
+    let pod = namespace.get("pod", &foreign);
     assert_eq!(cost(&pod), "5000");
 }

@@ -1,4 +1,4 @@
-//! The injector, asked by a real API server; and what comes out of it, shown to one.
+//! A real API server calls the injector, and validates the injected pods.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::cluster;
 
 const SIDECAR: &str = "pushscale-sidecar";
 
-/// What the API server would refuse in a namespace, it would refuse of a webhook's patch, too.
+/// A pod that the API server rejects would also be rejected after a webhook's patch.
 #[tokio::test]
 async fn every_injected_pod_is_accepted_by_the_api_server() {
     let namespace = Namespace::create(cluster(), "injected-files");
@@ -36,11 +36,11 @@ async fn every_injected_pod_is_accepted_by_the_api_server() {
         let path = file.to_str().unwrap();
         let made = namespace.kubectl(&["create", "--dry-run=server", "-f", path, "-o", "json"]);
         let pod: Value = serde_json::from_str(&made).unwrap();
-        let said = fs::read_to_string(&file).unwrap();
-        let has_it = sidecars(&pod) == 1;
-        let injected = said.starts_with("# Injected");
+        let text = fs::read_to_string(&file).unwrap();
+        let has_sidecar = sidecars(&pod) == 1;
+        let injected = text.starts_with("# Injected");
         assert!(
-            has_it == injected || said.contains("lready"),
+            has_sidecar == injected || text.contains("lready"),
             "{path}: {made}"
         );
         files += 1;
@@ -57,7 +57,7 @@ async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
             .kubectl(&["label", "namespace", "injection", label])
     };
     label("pushscale.dev/inject=enabled").unwrap();
-    // A sidecar that is less than restricted would keep its pod out here.
+    // Pod Security would reject the pod of a sidecar that is not restricted.
     label("pod-security.kubernetes.io/enforce=restricted").unwrap();
     let injector = Injector::start(&namespace).await;
 
@@ -72,7 +72,7 @@ async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
     let annotations = &pod["metadata"]["annotations"];
     assert_eq!(annotations["pushscale.dev/injected"], version);
 
-    // Both entries of the webhook select this one, and it comes twice.
+    // Both entries of the webhook select this pod, so it is reviewed twice.
     deploy(
         &namespace,
         "twice",
@@ -89,9 +89,9 @@ async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
     );
     let pod = pod_of(&namespace, "bad", 1).await;
     assert_eq!(sidecars(&pod), 0, "{pod:#}");
-    let told = "InvalidAnnotation: pushscale.dev/interval is \"1h\": it must be a duration";
+    let expected = "InvalidAnnotation: pushscale.dev/interval is \"1h\": it must be a duration";
     let skipped = pod["metadata"]["annotations"]["pushscale.dev/skipped"].as_str();
-    assert!(skipped.unwrap().starts_with(told), "{pod:#}");
+    assert!(skipped.unwrap().starts_with(expected), "{pod:#}");
     let events = ["get", "events.events.k8s.io", "-o", "json"];
     http::until(SOON, || async {
         let events: Value = serde_json::from_str(&namespace.kubectl(&events)).unwrap();
@@ -114,7 +114,7 @@ async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
     injector.configure(&namespace);
     deploy(&namespace, "renewed", "");
     http::until(SOON, || async {
-        // The API server knows the new authority a moment before or after the injector has the certificate.
+        // The API server may get the new CA before or after the injector gets the certificate.
         let pod = pod_of(&namespace, "renewed", 1).await;
         let injected = sidecars(&pod) == 1;
         if !injected {
@@ -137,35 +137,37 @@ async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
     ]);
 }
 
-/// An injector with the permissions that it needs, and a certificate of its own.
+/// An injector with its permissions and its own certificate.
 struct Injector {
     runtime: Runtime,
     address: std::net::SocketAddr,
     admin: std::net::SocketAddr,
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Injector {
     async fn start(namespace: &Namespace<'_>) -> Self {
-        let folder = namespace.cluster.logs_dir().join("injector-tls");
-        certify(&folder);
+        let directory = namespace.cluster.logs_dir().join("injector-tls");
+        certify(&directory);
         let client = client_of_its_account(namespace).await;
         let settings = Settings::from_pairs(
             PREFIX,
             [
                 ("PUSHSCALE_INJECTOR_LISTEN", "127.0.0.1:0"),
                 ("PUSHSCALE_INJECTOR_ADMIN_LISTEN", "127.0.0.1:0"),
-                ("PUSHSCALE_INJECTOR_TLS_DIR", folder.to_str().unwrap()),
+                ("PUSHSCALE_INJECTOR_TLS_DIR", directory.to_str().unwrap()),
                 ("PUSHSCALE_INJECTOR_POD_NAMESPACE", "pushscale"),
             ],
         );
         let config = pushscale_injector::Config::from_settings(settings.unwrap()).unwrap();
-        // A runtime of its own, which can be killed.
+        // A separate runtime, which can be killed.
         let runtime = Runtime::new().unwrap();
-        let (told, bound_at) = tokio::sync::oneshot::channel();
+        let (expected, bound_at) = tokio::sync::oneshot::channel();
         runtime.spawn(async move {
             let bound = bind(config).await.unwrap();
-            told.send((bound.address(), bound.admin_address())).unwrap();
+            expected
+                .send((bound.address(), bound.admin_address()))
+                .unwrap();
             bound
                 .run_with(Some(client.await), Shutdown::new())
                 .await
@@ -180,19 +182,19 @@ impl Injector {
             runtime,
             address,
             admin,
-            folder,
+            directory,
         };
         injector.configure(namespace);
         injector
     }
 
     fn certify(&self) {
-        certify(&self.folder);
+        certify(&self.directory);
     }
 
-    /// As the chart does: one entry by the namespace's label, one by the pod's.
+    /// Configures the webhook like the chart: one entry selects by the namespace's label, one by the pod's.
     fn configure(&self, namespace: &Namespace<'_>) {
-        let authority = fs::read(self.folder.join("tls.crt")).unwrap();
+        let authority = fs::read(self.directory.join("tls.crt")).unwrap();
         let entry = |name: &str, selectors: &str| {
             format!(
                 "- name: {name}.injector.pushscale.dev\n  admissionReviewVersions: [v1]\n  sideEffects: NoneOnDryRun\n  \
@@ -222,7 +224,7 @@ fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-/// What is not allowed here, the injector does not need.
+/// Returns a client with exactly the permissions that the injector needs.
 async fn client_of_its_account(namespace: &Namespace<'_>) -> impl Future<Output = Client> + use<> {
     namespace
         .cluster
@@ -248,7 +250,7 @@ async fn client_of_its_account(namespace: &Namespace<'_>) -> impl Future<Output 
         token: Some(token.trim().to_owned().into()),
         ..kube::config::AuthInfo::default()
     };
-    // Made where it is used: its connections belong to that runtime.
+    // Created in the runtime that uses it, since its connections belong to that runtime.
     async move { Client::try_from(config).unwrap() }
 }
 

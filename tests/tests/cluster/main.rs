@@ -1,4 +1,4 @@
-//! Against a real API server, etcd and controller manager. Pods exist and are not run: their status is set by
+//! Tests against a real API server, etcd and controller manager. Pods exist but do not run: their status is set by
 //! hand, and their readings are pushed by hand.
 
 #![allow(
@@ -27,10 +27,10 @@ use std::sync::OnceLock;
 use pushscale_tests::namespace::install;
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
-/// Where a wait alone is to decide, at once.
+/// For tests in which a queue latency alone decides, at once.
 const RATIO: &str = "  algorithm: Ratio\n";
 
-/// One control plane for all tests of this program; each has a namespace of its own.
+/// The control plane of all tests of this program. Each test has its own namespace.
 fn cluster() -> &'static TestCluster {
     static CLUSTER: OnceLock<TestCluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {

@@ -1,5 +1,5 @@
-//! What the API server itself refuses, in words that name the field, and what it takes; and that both are known
-//! without it.
+//! The manifests that the API server rejects, with messages that name the field, and those that it accepts. `pushscale`
+//! gives the same answers without an API server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ struct Manifest {
     text: String,
 }
 
-fn manifests(folder: &str) -> Vec<Manifest> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+fn manifests(directory: &str) -> Vec<Manifest> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/cluster")
-        .join(folder);
-    let mut files: Vec<_> = fs::read_dir(folder)
+        .join(directory);
+    let mut files: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
@@ -36,7 +36,7 @@ fn manifests(folder: &str) -> Vec<Manifest> {
 }
 
 impl Manifest {
-    /// What a comment among the first lines says after this word.
+    /// Returns the rest of the comment line that starts with this word.
     fn comment(&self, word: &str) -> &str {
         self.text
             .lines()
@@ -44,7 +44,7 @@ impl Manifest {
             .unwrap_or_else(|| panic!("{}: no line begins with {word:?}", self.file.display()))
     }
 
-    /// Applies it as a user does, with kubectl's own checks. Returns what kubectl prints in this format, or its error.
+    /// Applies the manifest like a user, with kubectl's own checks. Returns kubectl's output in `format`, or its error.
     fn apply(&self, namespace: &Namespace, format: &[&str]) -> Result<String, String> {
         let file = self.file.to_str().unwrap();
         let apply = ["-n", &namespace.name, "apply", "-f", file];
@@ -57,33 +57,33 @@ impl Manifest {
             })
     }
 
-    /// What kubectl says, without who says it of which file.
-    fn without_prefix(&self, said: &str) -> String {
+    /// Removes kubectl's prefixes from an error.
+    fn without_prefix(&self, answer: &str) -> String {
         let file = self.file.display();
-        let mut said = said;
+        let mut answer = answer;
         for prefix in [
             "error: ".to_owned(),
             "Error from server (BadRequest): ".to_owned(),
             format!("error when creating \"{file}\": "),
             format!("unable to decode \"{file}\": "),
         ] {
-            said = said.strip_prefix(prefix.as_str()).unwrap_or(said);
+            answer = answer.strip_prefix(prefix.as_str()).unwrap_or(answer);
         }
-        said.to_owned()
+        answer.to_owned()
     }
 
-    /// Why it is refused here.
-    fn refused_here(&self) -> String {
+    /// Returns the error of `pushscale`.
+    fn local_error(&self) -> String {
         match manifest::read(&self.text) {
-            Ok(_) => "nothing: it was taken".to_owned(),
+            Ok(_) => "accepted".to_owned(),
             Err(error) => error.to_string(),
         }
     }
 }
 
-/// The API server tells mistakes in no particular order.
-fn in_order(said: &str) -> Vec<&str> {
-    let mut lines: Vec<_> = said.lines().map(str::trim_end).collect();
+/// Sorts lines, since the API server reports errors in random order.
+fn sorted_lines(answer: &str) -> Vec<&str> {
+    let mut lines: Vec<_> = answer.lines().map(str::trim_end).collect();
     lines.sort_unstable();
     lines
 }
@@ -92,25 +92,27 @@ fn report(wrong: &[String]) {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
 }
 
-/// The first line of each file is a comment with what kubectl must say. Here the same must be said, to the letter.
+/// The first line of each file is a comment with a part of kubectl's error. `pushscale` must report exactly the same.
 #[test]
 fn invalid_manifests_are_rejected_with_the_same_messages() {
     let namespace = Namespace::create(cluster(), "rejected");
     let mut wrong = Vec::new();
     for manifest in manifests("rejected") {
         let file = manifest.file.display();
-        let said = match manifest.apply(&namespace, &[]) {
-            Err(said) => said,
-            Ok(_) => "nothing: it was taken".to_owned(),
+        let answer = match manifest.apply(&namespace, &[]) {
+            Err(answer) => answer,
+            Ok(_) => "accepted".to_owned(),
         };
         let expected = manifest.comment("# ");
-        if !said.contains(expected) {
-            wrong.push(format!("{file}: kubectl says\n{said}\nand not\n{expected}"));
-        }
-        let here = manifest.refused_here();
-        if in_order(&here) != in_order(&said) {
+        if !answer.contains(expected) {
             wrong.push(format!(
-                "{file}: kubectl says\n{said}\nand here is said\n{here}"
+                "{file}: kubectl reports\n{answer}\ninstead of\n{expected}"
+            ));
+        }
+        let here = manifest.local_error();
+        if sorted_lines(&here) != sorted_lines(&answer) {
+            wrong.push(format!(
+                "{file}: kubectl reports\n{answer}\nand pushscale\n{here}"
             ));
         }
     }
@@ -126,37 +128,38 @@ fn valid_manifests_are_accepted_with_the_same_defaults() {
         // A later read may find nothing: the garbage collector deletes an object whose owner does not exist.
         let stored = manifest
             .apply(&namespace, &["-o=json"])
-            .unwrap_or_else(|said| panic!("{file}: {said}"));
+            .unwrap_or_else(|answer| panic!("{file}: {answer}"));
         let stored: Value = serde_json::from_str(&stored).unwrap();
-        let here = manifest::read(&manifest.text).unwrap_or_else(|said| panic!("{file}: {said}"));
+        let here =
+            manifest::read(&manifest.text).unwrap_or_else(|answer| panic!("{file}: {answer}"));
         let there = &stored["spec"];
         let here = serde_json::to_value(here.spec).unwrap();
         if here != *there {
-            wrong.push(format!("{file}: stored is\n{there}\nand here\n{here}"));
+            wrong.push(format!(
+                "{file}: the API server stores\n{there}\nand pushscale\n{here}"
+            ));
         }
     }
     report(&wrong);
 }
 
-/// Where something is said here that kubectl does not say, the file tells both.
+/// The files contain both answers where `pushscale` reports something else than kubectl.
 #[test]
 fn known_differences_to_kubectl_stay_as_recorded() {
-    let namespace = Namespace::create(cluster(), "otherwise");
+    let namespace = Namespace::create(cluster(), "differences");
     let mut wrong = Vec::new();
     for manifest in manifests("different-answers") {
         let file = manifest.file.display();
         let (Ok(there) | Err(there)) = manifest.apply(&namespace, &[]);
-        let here = manifest.refused_here();
-        for (who, said) in [("# here: ", &here), ("# kubectl: ", &there)] {
+        let here = manifest.local_error();
+        for (who, answer) in [("# here: ", &here), ("# kubectl: ", &there)] {
             let expected = manifest.comment(who);
-            if !said.contains(expected) {
-                wrong.push(format!(
-                    "{file}: it is said\n{said}\nand not\n{who}{expected}"
-                ));
+            if !answer.contains(expected) {
+                wrong.push(format!("{file}: {who}\n{answer}\ninstead of\n{expected}"));
             }
         }
-        if in_order(&here) == in_order(&there) {
-            wrong.push(format!("{file}: both say\n{here}\nIt belongs to rejected/"));
+        if sorted_lines(&here) == sorted_lines(&there) {
+            wrong.push(format!("{file}: both report\n{here}\nMove it to rejected/"));
         }
     }
     report(&wrong);
@@ -177,6 +180,6 @@ fn omitted_fields_get_their_defaults() {
     assert_eq!(spec["loadBalancing"], "Random");
     assert_eq!(spec["mode"], "Apply");
     assert_eq!(spec["metrics"][0]["queueLatency"]["aggregate"], "Mean");
-    // Absent stays absent: behavior {} is another thing.
+    // An absent field stays absent: `behavior: {}` means something else.
     assert!(spec.get("behavior").is_none());
 }

@@ -1,4 +1,4 @@
-//! What a user may say beside the target: what becomes of decisions, and when they do not count.
+//! The settings next to the target: how decisions are applied, and when they are not.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,18 +8,18 @@ use pushscale_tests::namespace::{Aggregator, Namespace};
 
 use crate::cluster;
 
-/// A pod bears some 9 requests a second; more is an overload.
+/// A pod has a capacity of about 9 requests per second; a higher rate is an overload.
 const AT_1S: &str = "  metrics: [ { type: QueueLatency, queueLatency: { target: 1s } } ]\n";
 const OVERLOAD: Load = Load::Rate(25.0);
 
-/// Down two seconds after the last need.
+/// Scales down after two seconds.
 const QUICK_DOWN: &str = "  behavior: { scaleDown: { stabilizationWindowSeconds: 2 } }\n";
 
 fn at_1s(more: &str) -> String {
     format!("{AT_1S}{more}")
 }
 
-/// The message of a condition of the PushScaler `torchserve`.
+/// Returns the message of a condition of the PushScaler `torchserve`.
 fn message(namespace: &Namespace<'_>, kind: &str) -> String {
     let scaler = namespace.get("pushscaler", "torchserve");
     let conditions = scaler["status"]["conditions"].as_array();
@@ -77,14 +77,14 @@ async fn mode_recommend_reports_without_scaling() {
 #[tokio::test]
 async fn mode_off_does_not_enforce_min_and_max() {
     let namespace = Namespace::create(cluster(), "switched-off");
-    // In quotes: kubectl's YAML takes a bare Off for false.
+    // In quotes, since YAML 1.1 reads a bare Off as false.
     namespace.scaled_deployment(9, "  mode: \"Off\"\n").await;
     let aggregator = Aggregator::start(&namespace).await;
     let mut pods = namespace.run_pods(9).await;
     aggregator
         .push_until(&mut pods, OVERLOAD, || async {
             is(&namespace, "ScalingActive", "False/ModeOff")
-                && aggregator.told().await.contains("hold: mode is Off")
+                && aggregator.debug_page().await.contains("hold: mode is Off")
         })
         .await;
     assert_eq!(namespace.replicas(), 9);
@@ -106,10 +106,10 @@ async fn a_pause_is_reported_and_affects_one_direction_only() {
     let paused = |direction: &'static str| {
         let (namespace, aggregator) = (&namespace, &aggregator);
         move || async move {
-            let said = format!("scaling {direction} is paused");
+            let expected = format!("scaling {direction} is paused");
             is(namespace, "ScalingLimited", "True/ScalingPaused")
-                && message(namespace, "ScalingLimited").contains(&said)
-                && aggregator.told().await.contains(&said)
+                && message(namespace, "ScalingLimited").contains(&expected)
+                && aggregator.debug_page().await.contains(&expected)
         }
     };
     aggregator
@@ -144,9 +144,9 @@ async fn the_fallback_scales_up_after_its_delay_and_never_down() {
     let holds = |replicas: u64| {
         let namespace = &namespace;
         move || async move {
-            let said = format!("the fallback of at least {replicas} holds");
+            let expected = format!("the fallback of at least {replicas} holds");
             is(namespace, "ScalingActive", "False/FallbackActive")
-                && message(namespace, "ScalingActive").contains(&said)
+                && message(namespace, "ScalingActive").contains(&expected)
                 && namespace.replicas() == 4
         }
     };
@@ -164,7 +164,7 @@ async fn the_fallback_scales_up_after_its_delay_and_never_down() {
     let event = "New size: 4; reason: nothing is known for too long";
     assert!(text.contains(event), "{text}");
 
-    // Once pods speak, what they say counts.
+    // Once pods report, their readings count.
     let mut pods = namespace.run_pods(4).await;
     aggregator
         .push_until(&mut pods, Load::Rate(1.0), || async {
@@ -176,7 +176,7 @@ async fn the_fallback_scales_up_after_its_delay_and_never_down() {
 #[tokio::test]
 async fn a_schedule_raises_the_floor_when_its_time_comes() {
     let namespace = Namespace::create(cluster(), "schedule");
-    // Of an hour's minutes, the next one that is not about to begin.
+    // The next minute that does not start within 15 s.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let minute = ((now.as_secs() + 15) / 60 + 1) % 60;
     let spec = at_1s(&format!(
@@ -188,12 +188,12 @@ async fn a_schedule_raises_the_floor_when_its_time_comes() {
         .until_condition("torchserve", "ScalingActive", "False/FailedGetPodsMetric")
         .await;
     assert_eq!(namespace.replicas(), 1, "its time has not come");
-    // Nobody says a word: the loop wakes by itself.
+    // No pod reports: the loop wakes up by itself.
     aggregator
         .push_until(&mut [], Load::Unknown, || async {
             namespace.replicas() == 3
                 && aggregator
-                    .told()
+                    .text()
                     .await
                     .contains("a schedule asks for at least 3 replicas")
         })
@@ -201,10 +201,10 @@ async fn a_schedule_raises_the_floor_when_its_time_comes() {
     namespace.patch("torchserve", r#"{"schedules":null,"minReplicas":1}"#);
     aggregator
         .push_until(&mut [], Load::Unknown, || async {
-            !aggregator.told().await.contains("\"a schedule asks")
+            !aggregator.debug_page().await.contains("\"a schedule asks")
         })
         .await;
-    // Its end lowers the floor and not the size.
+    // The end of a schedule lowers the floor, but does not scale down.
     assert_eq!(namespace.replicas(), 3);
 }
 
@@ -218,16 +218,17 @@ async fn an_unknown_time_zone_is_reported() {
     namespace
         .until_condition("torchserve", "ScalingActive", "False/InvalidSpec")
         .await;
-    let said = "spec.schedules[0].timezone is \"Mars/Olympus\": it must be the name of a time zone";
-    let told = message(&namespace, "ScalingActive");
-    assert!(told.contains(said), "{told}");
+    let expected =
+        "spec.schedules[0].timezone is \"Mars/Olympus\": it must be the name of a time zone";
+    let text = message(&namespace, "ScalingActive");
+    assert!(text.contains(expected), "{text}");
     let page = http::get(aggregator.admin, "/").await.body;
     assert!(page.contains("spec.schedules[0].timezone is"), "{page}");
     assert_eq!(namespace.replicas(), 1);
 
-    let right =
+    let valid =
         r#"{"schedules":[{"cron":"* * * * *","timezone":"Europe/Berlin","minReplicas":3}]}"#;
-    namespace.patch("torchserve", right);
+    namespace.patch("torchserve", valid);
     namespace
         .until("deployment", "torchserve", "up to 3", |object| {
             object["spec"]["replicas"] == 3
@@ -253,9 +254,9 @@ async fn pushscale_stops_writing_after_three_reverts() {
                 && namespace.describe().contains("Warning  SizeContested")
         })
         .await;
-    let told = message(&namespace, "AbleToScale");
-    assert!(told.contains("another size 3 times"), "{told}");
-    assert!(told.contains("--show-managed-fields"), "{told}");
+    let text = message(&namespace, "AbleToScale");
+    assert!(text.contains("another size 3 times"), "{text}");
+    assert!(text.contains("--show-managed-fields"), "{text}");
     assert_eq!(namespace.replicas(), 1);
 }
 
@@ -274,10 +275,10 @@ async fn a_missing_completion_count_makes_the_metrics_incomplete() {
             )
         })
         .await;
-    let told = message(&namespace, "MetricsIncomplete");
+    let text = message(&namespace, "MetricsIncomplete");
     assert!(
-        told.contains("let the sidecar read the management port"),
-        "{told}"
+        text.contains("let the sidecar read the management port"),
+        "{text}"
     );
     aggregator
         .push_until(&mut pods, Load::Rate(2.0), || async {

@@ -1,7 +1,7 @@
-//! Thousands of manifests that nobody would write: the API server's answer to each is known without it.
+//! Thousands of mutated manifests: `pushscale` gives the API server's answer to each.
 //!
-//! They are made from good ones by a few random changes, always the same. A new field of the PushScaler is changed
-//! too, without a word here, as soon as a manifest in accepted/ has it.
+//! They are valid manifests with a few random changes from a fixed seed. A new field of the PushScaler is included as
+//! soon as a manifest in accepted/ contains it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ async fn every_keyword_of_a_crd_schema_is_validated() {
     compare(&definition, "keywords", &seeds).await;
 }
 
-/// Compares the answers to what is made from these specs: which mistakes, or what would be stored.
+/// Compares the answers to mutations of these specs: the errors, or the stored object.
 async fn compare(definition: &Path, namespace: &str, seeds: &[Value]) {
     let crd: Value = yaml(definition);
     let here = Definition::from_crd(&crd).unwrap();
@@ -70,9 +70,9 @@ async fn compare(definition: &Path, namespace: &str, seeds: &[Value]) {
         .collect()
         .await;
     let mut wrong = Vec::new();
-    let mut taken = 0;
+    let mut accepted = 0;
     for (object, there) in objects.iter().zip(answers) {
-        taken += usize::from(matches!(there, Answer::Taken(_)));
+        accepted += usize::from(matches!(there, Answer::Accepted(_)));
         let here = answer_of(here.read(&object.to_string()));
         if here != there {
             wrong.push(format!(
@@ -81,34 +81,34 @@ async fn compare(definition: &Path, namespace: &str, seeds: &[Value]) {
         }
     }
     assert!(wrong.is_empty(), "{} of {COUNT}: {}", wrong.len(), wrong[0]);
-    // Neither all good nor all bad: both ways are compared.
+    // Both outcomes must be frequent.
     assert!(
-        taken > COUNT / 20 && taken < COUNT / 2,
-        "{taken} were taken"
+        accepted > COUNT / 20 && accepted < COUNT / 2,
+        "{accepted} were accepted"
     );
 }
 
 #[derive(Debug, PartialEq)]
 enum Answer {
-    /// The spec as it would be stored.
-    Taken(Value),
-    /// Each mistake once, in order: the API server tells them in none.
+    /// Accepted, with the spec as it would be stored.
+    Accepted(Value),
+    /// Rejected, with the distinct errors in order, since the API server reports them in random order.
     Invalid(Vec<String>),
-    Refused(String),
+    Rejected(String),
 }
 
 fn answer_of(read: Result<Value, ManifestError>) -> Answer {
     match read {
-        Ok(object) => Answer::Taken(object["spec"].clone()),
+        Ok(object) => Answer::Accepted(object["spec"].clone()),
         Err(ManifestError::Invalid { mut causes, .. }) => {
             causes.sort();
             Answer::Invalid(causes)
         }
-        Err(error) => Answer::Refused(error.to_string()),
+        Err(error) => Answer::Rejected(error.to_string()),
     }
 }
 
-/// The API server, asked what it would do.
+/// The API server, called with dry runs.
 struct Server {
     client: Client,
     path: String,
@@ -138,10 +138,10 @@ impl Server {
         server
     }
 
-    /// A definition is served a moment after it is established.
+    /// A CRD is served a moment after it is established.
     async fn until_served(&self) {
         let began = std::time::Instant::now();
-        while self.ask(&self.object(0, json!({}))).await == Answer::Refused("404".to_owned()) {
+        while self.ask(&self.object(0, json!({}))).await == Answer::Rejected("404".to_owned()) {
             assert!(began.elapsed() < SOON, "{} is not served", self.path);
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
@@ -160,7 +160,7 @@ impl Server {
             .body(object.to_string().into_bytes())
             .unwrap();
         match self.client.request::<Value>(request).await {
-            Ok(stored) => Answer::Taken(stored["spec"].clone()),
+            Ok(stored) => Answer::Accepted(stored["spec"].clone()),
             Err(kube::Error::Api(status)) if status.reason == "Invalid" => {
                 let causes = status.details.unwrap().causes;
                 let mut causes: Vec<_> = causes
@@ -172,18 +172,18 @@ impl Server {
                 Answer::Invalid(causes)
             }
             Err(kube::Error::Api(status)) if status.code == 404 => {
-                Answer::Refused("404".to_owned())
+                Answer::Rejected("404".to_owned())
             }
-            Err(kube::Error::Api(status)) => Answer::Refused(status.message),
+            Err(kube::Error::Api(status)) => Answer::Rejected(status.message),
             Err(error) => panic!("{object}: {error}"),
         }
     }
 }
 
-/// Changes something somewhere in a value.
+/// Makes a random change in a value.
 fn change(value: &mut Value, random: &mut Rng) {
     let mut paths = Vec::new();
-    note_paths(value, "", &mut paths);
+    collect_paths(value, "", &mut paths);
     let Some(path) = random.choice(&paths) else {
         return;
     };
@@ -211,8 +211,8 @@ fn change(value: &mut Value, random: &mut Rng) {
     }
 }
 
-/// The paths of everything within a value, as JSON pointers.
-fn note_paths(value: &Value, path: &str, paths: &mut Vec<String>) {
+/// Collects the JSON pointers of all values within a value.
+fn collect_paths(value: &Value, path: &str, paths: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
         Value::Object(fields) => fields
             .iter()
@@ -227,12 +227,12 @@ fn note_paths(value: &Value, path: &str, paths: &mut Vec<String>) {
     };
     for (key, child) in children {
         let path = format!("{path}/{key}");
-        note_paths(child, &path, paths);
+        collect_paths(child, &path, paths);
         paths.push(path);
     }
 }
 
-/// Right in some places, wrong in most.
+/// Values that are valid in some places, and invalid in most.
 fn junk() -> Vec<Value> {
     let long = "x".repeat(300);
     let Value::Array(junk) = json!([

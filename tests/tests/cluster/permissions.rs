@@ -1,4 +1,5 @@
-//! What the aggregator's account may do to a pod: the API server itself judges, by RBAC and by the policy that comes with it.
+//! The API server enforces the permissions of the aggregator's account on pods: by RBAC, and by the admission policy of
+//! the manifest.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use crate::cluster;
 const ACCOUNT: &str = "--as=system:serviceaccount:pushscale:pushscale-aggregator";
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-/// A patch of the pod by somebody: refused in these words, if it is.
+/// Patches a pod as this user. Returns the API server's error if it is rejected.
 fn patch(namespace: &Namespace<'_>, by: &[&str], pod: &str, patch: &Value) -> Result<(), String> {
     let file = namespace
         .cluster
@@ -46,7 +47,7 @@ async fn the_aggregator_may_set_the_deletion_cost_of_a_pod_and_nothing_else() {
     namespace.deploy("Deployment", 1).await;
     let pod = namespace.run_pods(1).await.swap_remove(0).name;
     patch(&namespace, &[], &pod, &annotate(json!({ "theirs": "1" }))).unwrap();
-    // kubectl reads what it patches; the aggregator does not and may not.
+    // kubectl reads a pod before it patches it. The aggregator does not, and may not.
     let role = "--clusterrole=view";
     let account = "--serviceaccount=pushscale:pushscale-aggregator";
     namespace.kubectl(&["create", "rolebinding", "kubectl", role, account]);
@@ -55,7 +56,7 @@ async fn the_aggregator_may_set_the_deletion_cost_of_a_pod_and_nothing_else() {
     let more = json!({ "key": "other", "operator": "Exists" });
     tolerations.as_array_mut().unwrap().push(more);
     let image = json!({ "spec": { "containers": [{ "name": "torchserve", "image": "other" }] } });
-    // Every other change that the API server allows of a pod that runs.
+    // Every other change that the API server allows on a running pod.
     let others = [
         ("image", image),
         (
@@ -93,7 +94,7 @@ async fn the_aggregator_may_set_the_deletion_cost_of_a_pod_and_nothing_else() {
             annotate(json!({ COST: "-1000", "ours": "1" })),
         ),
     ];
-    // The API server takes up a policy a moment after it has been made.
+    // The API server applies a policy a moment after its creation.
     let dry = "--dry-run=server";
     let began = Instant::now();
     while patch(&namespace, &[ACCOUNT, dry], &pod, &others[0].1).is_ok() {
@@ -101,13 +102,13 @@ async fn the_aggregator_may_set_the_deletion_cost_of_a_pod_and_nothing_else() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     for (what, change) in &others {
-        let said = patch(&namespace, &[ACCOUNT, dry], &pod, change).expect_err(what);
+        let error = patch(&namespace, &[ACCOUNT, dry], &pod, change).expect_err(what);
         assert!(
-            said.contains(COST) && said.contains("nothing else"),
-            "{what}: {said}"
+            error.contains(COST) && error.contains("nothing else"),
+            "{what}: {error}"
         );
-        // It is the account that may not.
-        patch(&namespace, &[dry], &pod, change).unwrap_or_else(|said| panic!("{what}: {said}"));
+        // Only this account is restricted.
+        patch(&namespace, &[dry], &pod, change).unwrap_or_else(|error| panic!("{what}: {error}"));
     }
     for annotations in [
         json!({ COST: "-1000" }),

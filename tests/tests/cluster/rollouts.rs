@@ -1,7 +1,7 @@
-//! While a real Deployment's controller rolls out, the size stays right.
+//! The replicas stay correct while a real Deployment controller rolls out.
 //!
-//! The pods of this module run as a kubelet would have it: those of the old version and of a good new one are ready a
-//! moment after they were made, those of a broken one never. The load is shared by all that are ready.
+//! The tests set the status of the pods: those of the old version and of a good new one become ready a moment after
+//! their creation, those of a broken one never. The ready pods share the load.
 
 mod servers;
 
@@ -14,16 +14,17 @@ use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
 use crate::cluster;
 use servers::{BROKEN, Pod, Servers};
 
-/// As many as 4 pods just bear, by either algorithm: each waits for the target, or gets 7.5 of some 9 requests a second.
+/// The capacity of 4 pods, for both algorithms: each has a queue latency equal to the target, or gets 7.5 of about 9
+/// requests per second.
 const LOAD: f64 = 4.0;
 
 struct Rollout<'a> {
     servers: Servers,
     _aggregator: Aggregator,
     namespace: Namespace<'a>,
-    /// Broken pods that are known to run.
-    set: BTreeSet<String>,
-    least: u64,
+    /// Broken pods whose status is set.
+    status_set: BTreeSet<String>,
+    fewest: u64,
     most: u64,
 }
 
@@ -45,20 +46,20 @@ impl Rollout<'_> {
             servers,
             _aggregator: aggregator,
             namespace,
-            set: BTreeSet::new(),
-            least: 0,
+            status_set: BTreeSet::new(),
+            fewest: 0,
             most: 0,
         };
-        // What it was found with goes once the window is over: from then on 4 is what is needed.
+        // The initial replicas are held until the window is over. From then on, 4 are needed.
         rollout.drive(Duration::from_secs(12)).await;
-        rollout.forget();
-        assert_eq!(rollout.least, 4, "{}", rollout.namespace.describe());
+        rollout.reset_range();
+        assert_eq!(rollout.fewest, 4, "{}", rollout.namespace.describe());
         rollout
     }
 
-    fn forget(&mut self) {
-        self.least = self.namespace.replicas();
-        self.most = self.least;
+    fn reset_range(&mut self) {
+        self.fewest = self.namespace.replicas();
+        self.most = self.fewest;
     }
 
     fn set_image(&self, image: &str) {
@@ -67,18 +68,18 @@ impl Rollout<'_> {
             .kubectl(&["set", "image", "deployment/torchserve", &image]);
     }
 
-    /// A moment: pods become ready or do not, and their sidecars see it.
-    async fn moment(&mut self) -> Vec<Pod> {
+    /// One step: sets the status of new pods, and records the replicas.
+    async fn step(&mut self) -> Vec<Pod> {
         let pods = self.servers.pods();
         for pod in pods.iter().filter(|pod| !pod.ready) {
             if pod.image != BROKEN {
                 self.namespace.set_pod_if_there(&pod.name, "Running", true);
-            } else if self.set.insert(pod.uid.clone()) {
+            } else if self.status_set.insert(pod.uid.clone()) {
                 self.namespace.set_pod_if_there(&pod.name, "Running", false);
             }
         }
         let size = self.namespace.replicas();
-        self.least = self.least.min(size);
+        self.fewest = self.fewest.min(size);
         self.most = self.most.max(size);
         tokio::time::sleep(Duration::from_millis(100)).await;
         pods
@@ -87,14 +88,14 @@ impl Rollout<'_> {
     async fn drive(&mut self, time: Duration) {
         let began = Instant::now();
         while began.elapsed() < time {
-            self.moment().await;
+            self.step().await;
         }
     }
 
     async fn until(&mut self, what: &str, so: impl Fn(&Self, &[Pod]) -> bool) {
         let began = Instant::now();
         loop {
-            let pods = self.moment().await;
+            let pods = self.step().await;
             if so(self, &pods) {
                 return;
             }
@@ -114,18 +115,18 @@ impl Rollout<'_> {
         .await;
     }
 
-    fn stayed(&self, sizes: std::ops::RangeInclusive<u64>) {
+    fn assert_stayed_within(&self, sizes: std::ops::RangeInclusive<u64>) {
         assert!(
-            sizes.contains(&self.least) && sizes.contains(&self.most),
+            sizes.contains(&self.fewest) && sizes.contains(&self.most),
             "from {} to {} and not within {sizes:?}:\n{}",
-            self.least,
+            self.fewest,
             self.most,
             self.namespace.describe()
         );
     }
 }
 
-/// Which pods are ready is known a moment late, and the model may take what that does to the sum for a rise of the load.
+/// The model learns a moment late which pods are ready, and may take the change of the sum for a rise of the load.
 fn steady(algorithm: Algorithm) -> std::ops::RangeInclusive<u64> {
     match algorithm {
         Algorithm::Ratio => 4..=4,
@@ -154,7 +155,7 @@ async fn surges(algorithm: Algorithm) {
     rollout.set_image("good");
     rollout.until_all_are("good").await;
     rollout.drive(Duration::from_secs(5)).await;
-    rollout.stayed(steady(algorithm));
+    rollout.assert_stayed_within(steady(algorithm));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,7 +165,7 @@ async fn ratio_ignores_a_broken_rollout_and_still_sees_an_overload() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn model_ignores_a_broken_rollout_and_still_sees_an_overload() {
-    // What has piled up meanwhile takes some more.
+    // The backlog needs some more.
     breaks(Algorithm::Model, 7..=12).await;
 }
 
@@ -172,17 +173,17 @@ async fn breaks(algorithm: Algorithm, twice: std::ops::RangeInclusive<u64>) {
     let mut rollout = Rollout::start("broken", algorithm, &strategy("100%", "0%")).await;
     rollout.set_image(BROKEN);
     rollout.drive(Duration::from_secs(15)).await;
-    rollout.stayed(steady(algorithm));
-    // Twice the load, which the old version alone must bear.
+    rollout.assert_stayed_within(steady(algorithm));
+    // Twice the load, for the old version alone.
     rollout.servers.set_load(2.0 * LOAD);
     rollout
         .until("grown", |rollout, _| {
             rollout.namespace.replicas() >= *twice.start()
         })
         .await;
-    rollout.forget();
+    rollout.reset_range();
     rollout.drive(Duration::from_secs(15)).await;
-    rollout.stayed(twice);
+    rollout.assert_stayed_within(twice);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -192,7 +193,7 @@ async fn ratio_keeps_the_replicas_while_half_of_the_pods_are_replaced() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn model_does_not_scale_down_while_half_of_the_pods_are_replaced() {
-    // Those that serve are overloaded: what piles up is worked off by more.
+    // The remaining pods are overloaded, and the backlog needs more pods.
     misses(Algorithm::Model, 4..=12).await;
 }
 
@@ -200,7 +201,7 @@ async fn misses(algorithm: Algorithm, sizes: std::ops::RangeInclusive<u64>) {
     let mut rollout = Rollout::start("missing", algorithm, &strategy("0%", "50%")).await;
     rollout.set_image("good");
     rollout.until_all_are("good").await;
-    rollout.stayed(sizes);
+    rollout.assert_stayed_within(sizes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -226,7 +227,7 @@ async fn pauses(algorithm: Algorithm) {
         .kubectl(&["rollout", "pause", "deployment/torchserve"]);
     rollout.drive(Duration::from_secs(10)).await;
     assert!(both(&rollout.servers.pods()), "both versions are there");
-    rollout.stayed(steady(algorithm));
+    rollout.assert_stayed_within(steady(algorithm));
     rollout.servers.set_load(2.0 * LOAD);
     rollout
         .until("grown", |rollout, pods| {

@@ -1,4 +1,4 @@
-//! Readings in, replicas out, and everything a user then looks at.
+//! From readings to replicas, and everything a user sees.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
 
 use crate::{RATIO, cluster};
 
-/// Down after two seconds without need, so that a test need not wait five minutes.
+/// Scales down after two seconds instead of five minutes.
 const QUICK_DOWN: &str = "  behavior: { scaleDown: { stabilizationWindowSeconds: 2 } }\n";
 
-/// More than one pod bears, by far.
+/// Far above the capacity of one pod.
 const OVERLOAD: Load = Load::Rate(25.0);
 
 fn by(algorithm: Algorithm, more: &str) -> String {
     format!("  algorithm: {algorithm:?}\n{more}")
 }
 
-fn named(what: &str, algorithm: Algorithm) -> String {
+fn namespace_name(what: &str, algorithm: Algorithm) -> String {
     format!("{what}-{algorithm:?}").to_lowercase()
 }
 
@@ -29,7 +29,7 @@ async fn ratio_scales_a_deployment_up_and_down_with_the_queue_latency() {
         "New size: 3; reason: queue latency above target",
         "New size: 1; reason: All metrics below target",
     ];
-    goes_up_and_down(Algorithm::Ratio, &reasons).await;
+    scales_up_and_down(Algorithm::Ratio, &reasons).await;
 }
 
 #[tokio::test]
@@ -42,12 +42,13 @@ async fn model_scales_a_deployment_up_and_down_with_the_load() {
         "AllMetricsAvailable",
         "a request takes 100ms, 1 at a time",
     ];
-    goes_up_and_down(Algorithm::Model, &reasons).await;
+    scales_up_and_down(Algorithm::Model, &reasons).await;
 }
 
-/// Up to the most, which is 3, and down to 1. At a target of 1 s a pod bears some 9 requests a second.
-async fn goes_up_and_down(algorithm: Algorithm, described: &[&str]) {
-    let namespace = Namespace::create(cluster(), &named("updown", algorithm));
+/// Scales up to the maximum of 3 and down to 1. With a target of 1 s, a pod has a capacity of about 9 requests per
+/// second.
+async fn scales_up_and_down(algorithm: Algorithm, described: &[&str]) {
+    let namespace = Namespace::create(cluster(), &namespace_name("updown", algorithm));
     let spec = format!(
         "{QUICK_DOWN}  maxReplicas: 3\n  \
          metrics: [ {{ type: QueueLatency, queueLatency: {{ target: 1s }} }} ]\n"
@@ -59,7 +60,7 @@ async fn goes_up_and_down(algorithm: Algorithm, described: &[&str]) {
         .push_until(&mut pods, OVERLOAD, || async { namespace.replicas() == 3 })
         .await;
     namespace
-        .until("pushscaler", "torchserve", "told", |object| {
+        .until("pushscaler", "torchserve", "reported", |object| {
             object["status"]["lastScaleTime"].is_string()
         })
         .await;
@@ -132,26 +133,26 @@ async fn goes_up_and_down(algorithm: Algorithm, described: &[&str]) {
 
 #[tokio::test]
 async fn ratio_holds_a_scale_down_for_five_minutes_by_default() {
-    let said = "proposals of the last 300 s hold it at 4 instead of 0";
-    waits_for_five_minutes(Algorithm::Ratio, said).await;
+    let expected = "proposals of the last 300 s hold it at 4 instead of 0";
+    holds_for_five_minutes(Algorithm::Ratio, expected).await;
 }
 
 #[tokio::test]
 async fn model_holds_a_scale_down_for_five_minutes_after_a_start() {
-    let said = "4 replicas were found at the start";
-    waits_for_five_minutes(Algorithm::Model, said).await;
+    let expected = "4 replicas were found at the start";
+    holds_for_five_minutes(Algorithm::Model, expected).await;
 }
 
-async fn waits_for_five_minutes(algorithm: Algorithm, said: &str) {
-    let namespace = Namespace::create(cluster(), &named("patient", algorithm));
+async fn holds_for_five_minutes(algorithm: Algorithm, expected: &str) {
+    let namespace = Namespace::create(cluster(), &namespace_name("patient", algorithm));
     namespace.scaled_deployment(4, &by(algorithm, "")).await;
     let aggregator = Aggregator::start(&namespace).await;
     let mut pods = namespace.run_pods(4).await;
-    // A request now and then: nobody waits, and one pod would do.
+    // Few requests: none waits, and one pod would be enough.
     aggregator
         .push_until(&mut pods, Load::Rate(0.1), || async {
             let scaler = namespace.get("pushscaler", "torchserve");
-            aggregator.told().await.contains(said)
+            aggregator.debug_page().await.contains(expected)
                 && Namespace::condition(&scaler, "AbleToScale") == "True/ScaleDownStabilized"
         })
         .await;
@@ -160,16 +161,16 @@ async fn waits_for_five_minutes(algorithm: Algorithm, said: &str) {
 
 #[tokio::test]
 async fn ratio_holds_and_names_pods_that_are_not_reporting() {
-    silent_pods_are_named(Algorithm::Ratio).await;
+    not_reporting_pods_are_named(Algorithm::Ratio).await;
 }
 
 #[tokio::test]
 async fn model_holds_and_names_pods_that_are_not_reporting() {
-    silent_pods_are_named(Algorithm::Model).await;
+    not_reporting_pods_are_named(Algorithm::Model).await;
 }
 
-async fn silent_pods_are_named(algorithm: Algorithm) {
-    let namespace = Namespace::create(cluster(), &named("silent", algorithm));
+async fn not_reporting_pods_are_named(algorithm: Algorithm) {
+    let namespace = Namespace::create(cluster(), &namespace_name("silent", algorithm));
     namespace
         .scaled_deployment(3, &by(algorithm, QUICK_DOWN))
         .await;
@@ -178,7 +179,7 @@ async fn silent_pods_are_named(algorithm: Algorithm) {
     let silent = pods.pop().unwrap();
     aggregator
         .push_until(&mut pods, Load::Rate(0.1), || async {
-            let page = aggregator.told().await;
+            let page = aggregator.debug_page().await;
             let scaler = namespace.get("pushscaler", "torchserve");
             let counts = &scaler["status"]["pods"];
             page.contains("2 of 3 running pods report, scaling down takes 80 %")
@@ -207,7 +208,7 @@ async fn replicas_outside_min_and_max_are_corrected_except_zero() {
         .await;
     assert_eq!(namespace.replicas(), 0);
 
-    // A new lower bound takes effect at once, without a reading.
+    // A higher minimum takes effect at once, without a reading.
     namespace.kubectl(&["scale", "deployment/torchserve", "--replicas=1"]);
     namespace.patch("torchserve", r#"{"minReplicas":3}"#);
     namespace
@@ -219,19 +220,19 @@ async fn replicas_outside_min_and_max_are_corrected_except_zero() {
 
 #[tokio::test]
 async fn ratio_keeps_the_replicas_and_the_status_after_an_aggregator_restart() {
-    let said = "hold it at 5 instead of";
-    a_new_aggregator_holds(Algorithm::Ratio, said).await;
+    let expected = "hold it at 5 instead of";
+    a_new_aggregator_holds(Algorithm::Ratio, expected).await;
 }
 
 #[tokio::test]
 async fn model_keeps_the_replicas_and_the_status_after_an_aggregator_restart() {
-    let said = "5 replicas were found at the start";
-    a_new_aggregator_holds(Algorithm::Model, said).await;
+    let expected = "5 replicas were found at the start";
+    a_new_aggregator_holds(Algorithm::Model, expected).await;
 }
 
-async fn a_new_aggregator_holds(algorithm: Algorithm, said: &str) {
-    let namespace = Namespace::create(cluster(), &named("restart", algorithm));
-    // A window that outlasts the test: only the restart could shrink it.
+async fn a_new_aggregator_holds(algorithm: Algorithm, expected: &str) {
+    let namespace = Namespace::create(cluster(), &namespace_name("restart", algorithm));
+    // A window that is longer than the test: only the restart could cause a scale-down.
     let slow = "  behavior: { scaleDown: { stabilizationWindowSeconds: 600 } }\n";
     namespace.scaled_deployment(1, &by(algorithm, slow)).await;
     let first = Aggregator::start(&namespace).await;
@@ -240,7 +241,7 @@ async fn a_new_aggregator_holds(algorithm: Algorithm, said: &str) {
         .push_until(&mut pods, OVERLOAD, || async { namespace.replicas() == 5 })
         .await;
     namespace
-        .until("pushscaler", "torchserve", "told", |object| {
+        .until("pushscaler", "torchserve", "reported", |object| {
             object["status"]["lastScaleTime"].is_string()
         })
         .await;
@@ -251,7 +252,7 @@ async fn a_new_aggregator_holds(algorithm: Algorithm, said: &str) {
     let mut pods = namespace.run_pods(5).await;
     second
         .push_until(&mut pods, Load::Rate(0.1), || async {
-            second.told().await.contains(said)
+            second.debug_page().await.contains(expected)
         })
         .await;
     let after = namespace.get("pushscaler", "torchserve");
@@ -283,7 +284,7 @@ async fn a_manual_scale_starts_a_new_decision() {
     let aggregator = Aggregator::start(&namespace).await;
     namespace.kubectl(&["scale", "deployment/torchserve", "--replicas=3"]);
     let mut pods = namespace.run_pods(3).await;
-    // 3 pods at 4/3 of the target: 4, and not 3 as for the 2 that were.
+    // 3 pods at 4/3 of the target need 4, not 3 as the 2 pods before.
     aggregator
         .push_until(&mut pods, Load::QueueLatency(0.0093), || async {
             namespace.replicas() == 4

@@ -1,4 +1,4 @@
-//! Anything with a scale subresource; and what has none, or is not there.
+//! Targets: everything with a scale subresource, targets without one, and missing ones.
 
 use pushscale_aggregator::{KubeScaleTarget, ScaleTarget as _, TargetRef, Written};
 use pushscale_tests::fake_pod::Load;
@@ -23,7 +23,7 @@ async fn a_stateful_set_is_scaled() {
 #[tokio::test]
 async fn a_custom_resource_with_a_scale_subresource_is_scaled() {
     let namespace = Namespace::create(cluster(), "custom");
-    // Its size and its selector are where no built-in kind has them. The role is what a user adds for such a kind.
+    // Its replicas and its selector are in unusual fields. The role is what a user adds for such a kind.
     namespace.apply(include_str!("custom-kind.yaml"));
     namespace.kubectl(&[
         "wait",
@@ -139,7 +139,7 @@ async fn a_write_does_not_override_a_concurrent_change() {
     }
     let deployment = namespace.get("deployment", "torchserve");
     assert_eq!(deployment["spec"]["replicas"], 4);
-    // Whoever asks "who set this?" finds the answer.
+    // The managed fields show who set the replicas.
     let managers = namespace.kubectl(&[
         "get",
         "deployment",

@@ -15,7 +15,7 @@ use crate::cluster;
 
 const ASK_FOR_TOKENS: [(&str, &str); 1] = [("PUSHSCALE_AGGREGATOR_AUTH", "token")];
 
-/// A token for this audience that is bound to the pod's pod, as the kubelet asks for one.
+/// Creates a token for this audience that is bound to the pod, like the kubelet.
 fn token(namespace: &Namespace<'_>, pod: &FakePod, audience: &str) -> String {
     let audience = format!("--audience={audience}");
     let pod = format!("--bound-object-name={}", pod.name);
@@ -24,7 +24,7 @@ fn token(namespace: &Namespace<'_>, pod: &FakePod, audience: &str) -> String {
     namespace.kubectl(&all).trim().to_owned()
 }
 
-/// Two pods under a scaler, and an aggregator that knows them and asks for tokens.
+/// Creates two pods with a PushScaler, and an aggregator that knows them and requires tokens.
 async fn two_pods(namespace: &Namespace<'_>) -> (Aggregator, FakePod, FakePod) {
     namespace.scaled_deployment(2, crate::RATIO).await;
     let aggregator = Aggregator::start_with(namespace, &ASK_FOR_TOKENS).await;
@@ -37,7 +37,7 @@ async fn two_pods(namespace: &Namespace<'_>) -> (Aggregator, FakePod, FakePod) {
     (aggregator, first, second)
 }
 
-/// Load it again and again until it is answered so.
+/// Pushes until the response has one of these statuses.
 async fn until_answered(pod: &mut FakePod, aggregator: &Aggregator, statuses: &[u16]) {
     let began = Instant::now();
     loop {
@@ -50,7 +50,7 @@ async fn until_answered(pod: &mut FakePod, aggregator: &Aggregator, statuses: &[
     }
 }
 
-async fn refused(aggregator: &Aggregator, pod: &mut FakePod, status: u16, outcome: &str) {
+async fn assert_rejected(aggregator: &Aggregator, pod: &mut FakePod, status: u16, outcome: &str) {
     let answer = pod.push(aggregator.push, Load::QueueLatency(0.007)).await;
     assert_eq!(answer.status, status, "{answer:?}");
     let counted = format!("readings_total{{outcome=\"{outcome}\"}}");
@@ -74,35 +74,35 @@ async fn a_pod_authenticates_only_with_its_own_token() {
     assert_eq!(reviews(&aggregator.metrics().await), 2, "one a token");
 
     let good = first.token.clone();
-    let mut nobody = first.clone();
-    nobody.token = None;
-    refused(&aggregator, &mut nobody, 401, "token_missing").await;
+    let mut without_token = first.clone();
+    without_token.token = None;
+    assert_rejected(&aggregator, &mut without_token, 401, "token_missing").await;
 
-    let mut stranger = first.clone();
-    stranger.token = Some(token(&namespace, &first, "vault"));
-    refused(&aggregator, &mut stranger, 401, "wrong_audience").await;
+    let mut wrong_audience = first.clone();
+    wrong_audience.token = Some(token(&namespace, &first, "vault"));
+    assert_rejected(&aggregator, &mut wrong_audience, 401, "wrong_audience").await;
 
-    let mut person = first.clone();
+    let mut unbound = first.clone();
     let account = ["create", "token", "default", "--audience=pushscale"];
-    person.token = Some(namespace.kubectl(&account).trim().to_owned());
-    refused(&aggregator, &mut person, 401, "token_not_pod_bound").await;
+    unbound.token = Some(namespace.kubectl(&account).trim().to_owned());
+    assert_rejected(&aggregator, &mut unbound, 401, "token_not_pod_bound").await;
 
     let mut impostor = second.clone();
     impostor.token.clone_from(&good);
-    refused(&aggregator, &mut impostor, 403, "pod_mismatch").await;
+    assert_rejected(&aggregator, &mut impostor, 403, "pod_mismatch").await;
 
     let mut namesake = first.clone();
     namesake.uid.clone_from(&second.uid);
-    refused(&aggregator, &mut namesake, 403, "pod_mismatch").await;
+    assert_rejected(&aggregator, &mut namesake, 403, "pod_mismatch").await;
 
     for (change, status, outcome) in [
         ("exp", 401, "token_expired"),
-        // The signature no longer fits, which the API server alone can tell.
+        // The signature no longer matches. Only the API server can detect that.
         ("iat", 401, "token_denied"),
     ] {
         let mut forger = first.clone();
         forger.token = Some(altered(good.as_ref().unwrap(), change));
-        refused(&aggregator, &mut forger, status, outcome).await;
+        assert_rejected(&aggregator, &mut forger, status, outcome).await;
     }
 
     let mut replayer = first.clone();
@@ -122,7 +122,7 @@ async fn a_pod_authenticates_only_with_its_own_token() {
     assert!(metrics.contains("outcome=\"out_of_order\""), "{metrics}");
 }
 
-/// The token with a claim set to 1, long ago.
+/// Returns the token with a claim set to 1, a time long ago.
 fn altered(token: &str, claim: &str) -> String {
     let parts: Vec<&str> = token.split('.').collect();
     let payload = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
@@ -143,9 +143,9 @@ async fn the_token_of_a_deleted_pod_is_rejected_before_and_after_an_aggregator_r
         metrics.contains("outcome=\"token_pod_deleted\""),
         "{metrics}"
     );
-    assert_eq!(reviews(&metrics), 2, "nobody had to be asked");
+    assert_eq!(reviews(&metrics), 2, "no review was needed");
 
-    // One that has never heard of the pod asks the API server, which remembers a good token for ten seconds.
+    // A new aggregator does not know the pod and asks the API server, which caches a valid token for ten seconds.
     drop(aggregator);
     let aggregator = Aggregator::start_with(&namespace, &ASK_FOR_TOKENS).await;
     until_answered(&mut first, &aggregator, &[401, 404]).await;

@@ -1,7 +1,7 @@
-//! `algorithm: Ratio` against the recorded decisions of the real HorizontalPodAutoscaler, Kubernetes v1.37.2, and
-//! against its controller itself.
+//! Compares `algorithm: Ratio` with the recorded decisions of the real HorizontalPodAutoscaler of Kubernetes v1.37.2,
+//! and with its controller.
 //!
-//! `conformance/*.jsonl` hold a case a line; `conformance/README.md` says what their fields mean.
+//! `conformance/*.jsonl` contain one case per line. `conformance/README.md` describes the fields.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 
 use pushscale_cli::replay::{Case, read_cases};
 
-/// One metric.
+/// Cases with one metric.
 const SAMPLE: &str = "hpa-sample.jsonl";
-/// Several.
+/// Cases with several metrics.
 const SEVERAL: &str = "several-metrics.jsonl";
 
 fn path(file: &str) -> PathBuf {

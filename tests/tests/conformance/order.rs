@@ -1,4 +1,4 @@
-//! The order in which metrics, pods and conditions are told decides nothing.
+//! The order in which metrics, pods and conditions arrive does not matter.
 
 use pushscale_cli::replay::{SAFER_THAN_THE_HPA, replay};
 

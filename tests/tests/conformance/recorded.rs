@@ -1,4 +1,4 @@
-//! Ours decides as recorded.
+//! Pushscale decides as recorded.
 
 use pushscale_cli::replay::{SAFER_THAN_THE_HPA, replay};
 
@@ -14,7 +14,7 @@ fn several_metrics_decide_like_the_hpa_sync_by_sync() {
     assert_eq!(decided_alike(SEVERAL), (56, 81));
 }
 
-/// Cases and passes of a file in which ours decides the same.
+/// Checks the cases of a file, and returns the number of cases and syncs.
 fn decided_alike(file: &str) -> (usize, usize) {
     let cases = cases(file);
     let mut differences = Vec::new();

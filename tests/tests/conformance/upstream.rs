@@ -1,4 +1,4 @@
-//! The controller itself: it still decides as recorded, and in random worlds ours decides as it does.
+//! The controller itself: it still decides as recorded, and Pushscale decides like it in random clusters.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{SAMPLE, SEVERAL, path};
 
-/// Another than anybody's who looks for differences by hand: those start at 1.
+/// A seed that differs from those of manual runs, which start at 1.
 const SEED: u64 = 37_002;
 
 #[test]

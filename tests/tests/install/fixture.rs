@@ -1,4 +1,4 @@
-//! A fresh node with our images, a reader with values of his own, and a load.
+//! A fresh node with the images, a reader with their own chart values, and a load.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,23 +15,23 @@ use serde_json::Value;
 
 const TAG: &str = env!("CARGO_PKG_VERSION");
 
-/// Each has a load, and two cores carry one.
-static TURN: Mutex<()> = Mutex::new(());
+/// Each test generates load, and two cores can handle one.
+static LOCK: Mutex<()> = Mutex::new(());
 
-/// A fresh node and somebody who follows a page on it.
-pub(crate) struct Stage {
+/// A fresh node, and a reader who follows a page.
+pub(crate) struct Fixture {
     pub(crate) cluster: TestCluster,
     pub(crate) reader: Reader,
-    pub(crate) turn: MutexGuard<'static, ()>,
+    pub(crate) guard: MutexGuard<'static, ()>,
 }
 
-impl Stage {
-    /// `None` where no node runs, loudly, and never under CI.
-    pub(crate) fn set(name: &str) -> Option<Self> {
+impl Fixture {
+    /// Starts the node. Returns `None`, with a message, where no node can run, except under `CI=true`.
+    pub(crate) fn start(name: &str) -> Option<Self> {
         if !Shape::Node.available() {
             return None;
         }
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
         let torchserve = fleet::local_torchserve()?;
         let helm = Helm::for_test()?;
         let cluster = TestCluster::start(Shape::Node).unwrap();
@@ -47,39 +47,40 @@ impl Stage {
                 ..Image::default()
             })
             .unwrap();
-        let path = [helm.folder(), programs::command_line().parent().unwrap()].map(PathBuf::from);
+        let path =
+            [helm.directory(), programs::command_line().parent().unwrap()].map(PathBuf::from);
         let shell = cluster.command("sh");
-        let folder = cluster.logs_dir().join(name);
-        let reader = Reader::new(folder, move || again(&shell, &path));
+        let directory = cluster.logs_dir().join(name);
+        let reader = Reader::new(directory, move || with_path(&shell, &path));
         let values = torchserve_values(&torchserve);
-        reader.has("my-values.yaml", &serde_saphyr::to_string(&values).unwrap());
+        reader.write("my-values.yaml", &serde_saphyr::to_string(&values).unwrap());
         Some(Self {
             cluster,
             reader,
-            turn,
+            guard,
         })
     }
 
-    /// kubectl in the namespace of the models.
+    /// Runs kubectl in the namespace of the models.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         kubectl(&self.cluster, arguments)
     }
 }
 
-/// The same command once more, which finds these programs, too.
-fn again(command: &Command, more: &[PathBuf]) -> Command {
-    let mut again = Command::new(command.get_program());
-    again.args(command.get_args());
+/// Returns the same command with more directories on PATH.
+fn with_path(command: &Command, more: &[PathBuf]) -> Command {
+    let mut extended = Command::new(command.get_program());
+    extended.args(command.get_args());
     for (name, value) in command.get_envs() {
         let value = value.unwrap_or_default();
         if name == "PATH" {
             let all = more.iter().cloned().chain(std::env::split_paths(value));
-            again.env(name, std::env::join_paths(all).unwrap());
+            extended.env(name, std::env::join_paths(all).unwrap());
         } else {
-            again.env(name, value);
+            extended.env(name, value);
         }
     }
-    again
+    extended
 }
 
 pub(crate) fn kubectl(cluster: &TestCluster, arguments: &[&str]) -> String {
@@ -87,7 +88,7 @@ pub(crate) fn kubectl(cluster: &TestCluster, arguments: &[&str]) -> String {
     cluster.kubectl(&all).unwrap()
 }
 
-/// `spec.replicas` of the Deployment.
+/// Returns `spec.replicas` of the Deployment.
 pub(crate) fn replicas(cluster: &TestCluster) -> u32 {
     let output = "-o=jsonpath={.spec.replicas}";
     kubectl(cluster, &["get", "deployment/torchserve", output])
@@ -95,7 +96,7 @@ pub(crate) fn replicas(cluster: &TestCluster) -> u32 {
         .unwrap()
 }
 
-/// Every pod that is there has the sidecar.
+/// Asserts that every pod that is not terminating has the sidecar.
 pub(crate) fn assert_injected(cluster: &TestCluster) {
     let pods = kubectl(cluster, &["get", "pods", "-o=json"]);
     let pods: Value = serde_json::from_str(&pods).unwrap();
@@ -111,7 +112,7 @@ pub(crate) fn assert_injected(cluster: &TestCluster) {
     }
 }
 
-/// Starts a load through the Service.
+/// Starts a load on the Service.
 pub(crate) fn start_load(cluster: &TestCluster, steps: &[&str]) -> LoadGenerator {
     let output = "-o=jsonpath={.spec.clusterIP}:8080";
     let address = kubectl(cluster, &["get", "service/torchserve", output]);

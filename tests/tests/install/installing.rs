@@ -1,4 +1,4 @@
-//! docs/INSTALL.md.
+//! Follows docs/INSTALL.md.
 
 use std::time::Instant;
 
@@ -8,15 +8,15 @@ use pushscale_tests::fleet::{HANG, until};
 use pushscale_tests::test_cluster::TestCluster;
 use serde_json::Value;
 
-use crate::fixture::{Stage, assert_injected, kubectl, start_load, until_replicas};
+use crate::fixture::{Fixture, assert_injected, kubectl, start_load, until_replicas};
 
 #[test]
 fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_requests() {
-    let Some(Stage {
+    let Some(Fixture {
         cluster,
         mut reader,
-        turn: _turn,
-    }) = Stage::set("installing")
+        guard: _guard,
+    }) = Fixture::start("installing")
     else {
         return;
     };
@@ -24,7 +24,7 @@ fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_r
     let before = objects_of(&cluster);
     reader.follow(page.section("Pushscale"), |_| {});
 
-    // The last block takes it away again; before that, a load.
+    // The last block uninstalls the chart. Before that, the load runs.
     reader.follow(page.section("A label"), |block| {
         if block == 3 {
             follows_a_load(&cluster);
@@ -35,31 +35,31 @@ fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_r
             assert_injected(&cluster);
         }
     });
-    // A Deployment as somebody may have it in a repository: what the chart makes, without Helm.
+    // A Deployment from a user's repository: the rendered chart, without Helm.
     let manifest = reader
         .run("helm template torchserve helm/torchserve --namespace models --values my-values.yaml");
-    reader.has("deployment.yaml", &manifest);
+    reader.write("deployment.yaml", &manifest);
     reader.follow(page.section("Files"), |block| {
         if block == 1 {
             assert_injected(&cluster);
         }
     });
     reader.follow(page.section("Changing and removing"), |_| {});
-    // And the rendering above.
+    // With the rendering above.
     assert_eq!(
         reader.blocks_run(),
         page.commands() + 1,
         "every block was run"
     );
-    // What the definition and the ClusterRole owned is collected a moment later.
+    // The dependents of the CRD and of the ClusterRole are deleted a moment later.
     until(HANG, "as before", || objects_of(&cluster) == before);
 }
 
 /// Scales up in an overload, down by one pod after it, and down to one pod by a lower `maxReplicas`, without a lost
 /// request.
 ///
-/// The scale-down policy allows one pod in half an hour, so that the lower `maxReplicas` always has pods to remove. Without
-/// a window in the spec the controller chooses the hold itself, up to five minutes.
+/// The scale-down policy allows one pod in half an hour, so that the lower `maxReplicas` always has pods to remove.
+/// Without a window in the spec the controller chooses the hold itself, up to five minutes.
 fn follows_a_load(cluster: &TestCluster) {
     assert_injected(cluster);
     let behavior = r#"{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":15,"policies":[{"type":"Pods","value":1,"periodSeconds":1800}]}}}}"#;

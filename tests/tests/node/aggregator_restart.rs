@@ -1,32 +1,32 @@
-//! Killing the aggregator loses nothing but seconds.
+//! A killed aggregator costs seconds, and nothing else.
 
 use std::time::{Duration, Instant};
 
 use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, aggregator, until};
 
-use crate::ground;
+use crate::node;
 
 #[test]
 fn a_killed_aggregator_is_replaced_and_its_successor_scales() {
-    let Some(ground) = ground() else { return };
-    // One aggregator looks after both.
+    let Some(node) = node() else { return };
+    // One aggregator scales both.
     let fleets = [Algorithm::Model, Algorithm::Ratio].map(|algorithm| {
         let name = format!("away-{algorithm:?}").to_lowercase();
         Fleet::create(
-            ground.cluster,
-            ground.torchserve,
+            node.cluster,
+            node.torchserve,
             &name,
             &FleetOptions::by(algorithm),
         )
     });
-    let pod = || aggregator(ground.cluster, ".metadata.name");
+    let pod = || aggregator(node.cluster, ".metadata.name");
     let kill = || {
         let pod = pod();
         let now = ["--grace-period=0", "--force"];
         let mut delete = vec!["-n", "pushscale", "delete", "pod", pod.as_str()];
         delete.extend(now);
-        ground.cluster.kubectl(&delete).unwrap();
+        node.cluster.kubectl(&delete).unwrap();
         pod
     };
     let killed = kill();
@@ -37,8 +37,8 @@ fn a_killed_aggregator_is_replaced_and_its_successor_scales() {
     });
     assert_ne!(pod(), killed);
 
-    // Killed again while the fleets are large: its successor holds the replicas that it finds for the stabilization window
-    // of 15 s.
+    // Killed again while the fleets are large: its successor holds the replicas that it finds for the stabilization
+    // window of 15 s.
     kill();
     let killed_at = Instant::now();
     let at_the_kill = fleets.each_ref().map(Fleet::replicas);

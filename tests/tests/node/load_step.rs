@@ -1,5 +1,5 @@
-//! The step that the classical chain was measured with: 2 requests/s, then 25/s, on pods of one worker and
-//! 100 ms a request, one connection per request.
+//! A load step from 2 to 25 requests per second on pods with one worker and a service time of 100 ms, with one
+//! connection per request.
 
 use std::thread;
 use std::time::Duration;
@@ -7,41 +7,41 @@ use std::time::Duration;
 use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
 
-use crate::{Ground, ground};
+use crate::{Node, node};
 
 #[test]
 fn replicas_follow_the_load_up_and_down_within_min_and_max() {
-    let Some(ground) = ground() else { return };
-    let ground = &ground;
+    let Some(node) = node() else { return };
+    let node = &node;
     thread::scope(|both| {
         both.spawn(move || {
-            let said = [
+            let expected = [
                 "reason: queue latency: requests have piled up",
                 "reason: fewer replicas keep the target",
                 "MetricsIncomplete",
                 "AllMetricsAvailable",
                 "1 at a time: a pod may be",
             ];
-            follow_the_load(ground, Algorithm::Model, &said);
+            follow_the_load(node, Algorithm::Model, &expected);
         });
         both.spawn(move || {
-            let said = [
+            let expected = [
                 "reason: queue latency above target",
                 "reason: All metrics below target",
             ];
-            follow_the_load(ground, Algorithm::Ratio, &said);
+            follow_the_load(node, Algorithm::Ratio, &expected);
         });
     });
 }
 
-fn follow_the_load(ground: &Ground, algorithm: Algorithm, said: &[&str]) {
+fn follow_the_load(node: &Node, algorithm: Algorithm, expected: &[&str]) {
     let name = format!("step-{algorithm:?}").to_lowercase();
     // A machine that stalls for a moment delays single requests: the target of `Ratio` must not be lower than that.
     let options = FleetOptions {
         target: "100ms",
         ..FleetOptions::by(algorithm)
     };
-    let fleet = Fleet::create(ground.cluster, ground.torchserve, &name, &options);
+    let fleet = Fleet::create(node.cluster, node.torchserve, &name, &options);
     let load = fleet.load(&["2:3600"]);
     let mut largest = 0;
     let mut seen = || {
@@ -78,7 +78,7 @@ fn follow_the_load(ground: &Ground, algorithm: Algorithm, said: &[&str]) {
         "Target:",
     ]
     .iter()
-    .chain(said)
+    .chain(expected)
     {
         assert!(
             described.contains(expected),
@@ -88,8 +88,8 @@ fn follow_the_load(ground: &Ground, algorithm: Algorithm, said: &[&str]) {
     let columns = fleet.kubectl(&["get", "pushscaler", "torchserve"]);
     assert!(columns.contains("Deployment/torchserve"), "{columns}");
 
-    // Every permission that it needs is in its manifest, and it said so nowhere that one is missing.
-    let log = ground
+    // The manifest contains every permission that the aggregator needs, and the log reports none as missing.
+    let log = node
         .cluster
         .kubectl(&["-n", "pushscale", "logs", "deployment/pushscale-aggregator"])
         .unwrap();

@@ -1,5 +1,5 @@
-//! On a real node: real TorchServe pods with the sidecar as a native sidecar container, the aggregator as a
-//! Deployment with its least-privilege account, everything applied with kubectl.
+//! On a real node: real TorchServe pods with native sidecar containers, and the aggregator as a Deployment with its
+//! least-privilege account, all applied with kubectl.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,40 +19,40 @@ use pushscale_testkit::local_torchserve::LocalTorchServe;
 use pushscale_tests::fleet;
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
-/// The node, TorchServe, and the right to use them.
-struct Ground {
+/// The node, TorchServe, and the lock for using them.
+struct Node {
     cluster: &'static TestCluster,
     torchserve: &'static LocalTorchServe,
-    _turn: Turn,
+    _guard: Guard,
 }
 
-/// Two cores carry one fleet under load, or several that nobody asks anything.
-#[expect(dead_code, reason = "held, never looked at")]
-enum Turn {
-    Alone(RwLockWriteGuard<'static, ()>),
-    Together(RwLockReadGuard<'static, ()>),
+/// Two cores can handle one fleet under load, or several idle ones.
+#[expect(dead_code, reason = "held for its lifetime")]
+enum Guard {
+    Exclusive(RwLockWriteGuard<'static, ()>),
+    Shared(RwLockReadGuard<'static, ()>),
 }
 
-static TURNS: RwLock<()> = RwLock::new(());
+static LOCK: RwLock<()> = RwLock::new(());
 
-/// For a fleet under load.
-fn ground() -> Option<Ground> {
-    ground_for(Turn::Alone(
-        TURNS.write().unwrap_or_else(PoisonError::into_inner),
+/// Returns the node for a fleet under load.
+fn node() -> Option<Node> {
+    node_with(Guard::Exclusive(
+        LOCK.write().unwrap_or_else(PoisonError::into_inner),
     ))
 }
 
-/// For a fleet that stays idle.
-fn shared_ground() -> Option<Ground> {
-    ground_for(Turn::Together(
-        TURNS.read().unwrap_or_else(PoisonError::into_inner),
+/// Returns the node for an idle fleet.
+fn shared_node() -> Option<Node> {
+    node_with(Guard::Shared(
+        LOCK.read().unwrap_or_else(PoisonError::into_inner),
     ))
 }
 
-/// `None` where there is no root, no namespaces, no Java; loudly, and never under CI.
-fn ground_for(turn: Turn) -> Option<Ground> {
-    static GROUND: OnceLock<Option<(TestCluster, LocalTorchServe)>> = OnceLock::new();
-    let (cluster, torchserve) = GROUND
+/// Returns `None`, with a message, without root, namespaces or Java, except under `CI=true`.
+fn node_with(guard: Guard) -> Option<Node> {
+    static NODE: OnceLock<Option<(TestCluster, LocalTorchServe)>> = OnceLock::new();
+    let (cluster, torchserve) = NODE
         .get_or_init(|| {
             if !Shape::Node.available() {
                 return None;
@@ -63,9 +63,9 @@ fn ground_for(turn: Turn) -> Option<Ground> {
             Some((cluster, torchserve))
         })
         .as_ref()?;
-    Some(Ground {
+    Some(Node {
         cluster,
         torchserve,
-        _turn: turn,
+        _guard: guard,
     })
 }

@@ -1,4 +1,4 @@
-//! A TorchServe that says nothing never causes a scale-down.
+//! A TorchServe that does not report never causes a scale-down.
 
 use std::thread;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
 use serde_json::json;
 
-use crate::shared_ground;
+use crate::shared_node;
 
-/// Idle fleets of this window go down seconds after they were made.
-fn quick(algorithm: Algorithm, replicas: u32) -> FleetOptions {
+/// An idle fleet with this window is scaled down after seconds.
+fn idle(algorithm: Algorithm, replicas: u32) -> FleetOptions {
     FleetOptions {
         replicas,
         behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 5 } }),
@@ -18,19 +18,19 @@ fn quick(algorithm: Algorithm, replicas: u32) -> FleetOptions {
     }
 }
 
-fn named(what: &str, algorithm: Algorithm) -> String {
+fn namespace_name(what: &str, algorithm: Algorithm) -> String {
     format!("{what}-{algorithm:?}").to_lowercase()
 }
 
-/// Side by side: they wait most of the time.
-fn by_both(test: fn(Algorithm)) {
+/// At the same time: they wait most of the time.
+fn for_both_algorithms(test: fn(Algorithm)) {
     thread::scope(|both| {
         both.spawn(|| test(Algorithm::Model));
         both.spawn(|| test(Algorithm::Ratio));
     });
 }
 
-fn stays(fleet: &Fleet<'_>, replicas: u32, seconds: u64) {
+fn assert_replicas_stay(fleet: &Fleet<'_>, replicas: u32, seconds: u64) {
     for _ in 0..seconds {
         assert_eq!(fleet.replicas(), replicas, "{}", fleet.describe());
         thread::sleep(Duration::from_secs(1));
@@ -39,20 +39,20 @@ fn stays(fleet: &Fleet<'_>, replicas: u32, seconds: u64) {
 
 #[test]
 fn a_frozen_torchserve_holds_the_replicas_until_it_reports_again() {
-    by_both(a_frozen_torchserve_holds);
+    for_both_algorithms(a_frozen_torchserve_holds);
 }
 
 fn a_frozen_torchserve_holds(algorithm: Algorithm) {
-    let Some(ground) = shared_ground() else {
+    let Some(node) = shared_node() else {
         return;
     };
-    let mut options = quick(algorithm, 2);
+    let mut options = idle(algorithm, 2);
     // Until one pod is frozen, only the minimum keeps the idle fleet.
     options.min_replicas = 2;
     let fleet = Fleet::create(
-        ground.cluster,
-        ground.torchserve,
-        &named("frozen", algorithm),
+        node.cluster,
+        node.torchserve,
+        &namespace_name("frozen", algorithm),
         &options,
     );
     let pods = fleet.pods();
@@ -75,28 +75,28 @@ fn a_frozen_torchserve_holds(algorithm: Algorithm) {
         text.contains("SomePodsNotReporting") && text.contains("does not respond")
     });
     fleet.patch(r#"{"minReplicas":1}"#);
-    stays(&fleet, 2, 10);
+    assert_replicas_stay(&fleet, 2, 10);
     signal("-CONT");
-    // And to show that it was the silence that held it:
+    // Check that only the missing reports held the replicas:
     until(HANG, "scaled down to 1", || fleet.replicas() == 1);
     fleet.delete();
 }
 
 #[test]
 fn a_torchserve_in_log_mode_holds_the_replicas_and_the_message_names_the_setting() {
-    by_both(log_mode_holds);
+    for_both_algorithms(log_mode_holds);
 }
 
 fn log_mode_holds(algorithm: Algorithm) {
-    let Some(ground) = shared_ground() else {
+    let Some(node) = shared_node() else {
         return;
     };
-    let mut options = quick(algorithm, 2);
+    let mut options = idle(algorithm, 2);
     options.torchserve = vec!["--metrics-mode".to_owned(), "log".to_owned()];
     let fleet = Fleet::create(
-        ground.cluster,
-        ground.torchserve,
-        &named("logmode", algorithm),
+        node.cluster,
+        node.torchserve,
+        &namespace_name("logmode", algorithm),
         &options,
     );
     until(HANG, "reported", || {
@@ -104,7 +104,7 @@ fn log_mode_holds(algorithm: Algorithm) {
             .describe()
             .contains("set metrics_mode=prometheus in config.properties")
     });
-    stays(&fleet, 2, 10);
+    assert_replicas_stay(&fleet, 2, 10);
     let described = fleet.describe();
     assert!(described.contains("FailedGetPodsMetric"), "{described}");
     assert!(described.contains("NoPodsReporting"), "{described}");

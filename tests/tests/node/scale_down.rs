@@ -1,18 +1,18 @@
-//! Pods that go take no request with them.
+//! Terminating pods lose no requests.
 
 use std::thread;
 
 use pushscale_api::Algorithm;
 use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
-use pushscale_tests::repeated_scale_down::{PODS, shrink};
+use pushscale_tests::repeated_scale_down::{PODS, scale_down_repeatedly};
 use serde_json::json;
 
-use crate::ground;
+use crate::node;
 
 #[test]
 fn five_pods_terminate_under_load_without_lost_requests() {
-    let Some(ground) = ground() else { return };
-    let ground = &ground;
+    let Some(node) = node() else { return };
+    let node = &node;
     let fleet = |name: &str, drain: bool| {
         let options = FleetOptions {
             replicas: PODS,
@@ -20,22 +20,22 @@ fn five_pods_terminate_under_load_without_lost_requests() {
             loaded: true,
             ..FleetOptions::by(Algorithm::Ratio)
         };
-        Fleet::create(ground.cluster, ground.torchserve, name, &options)
+        Fleet::create(node.cluster, node.torchserve, name, &options)
     };
     let (with, without) = thread::scope(|both| {
         let with = both.spawn(|| {
             let fleet = fleet("drained", true);
-            let shrunk = shrink(ground.cluster, &fleet, 5);
+            let report = scale_down_repeatedly(node.cluster, &fleet, 5);
             fleet.delete();
-            shrunk
+            report
         });
         let without = both.spawn(|| {
             let fleet = fleet("undrained", false);
-            // Half a request is lost a pod, by chance: one run in ten of five pods loses none.
-            let mut rounds = (0..6).map(|_| shrink(ground.cluster, &fleet, 5));
-            let shrunk = rounds.find(|shrunk| shrunk.loaded.count_lost() > 0);
+            // On average half a request is lost per pod. One run in ten of five pods loses none.
+            let mut rounds = (0..6).map(|_| scale_down_repeatedly(node.cluster, &fleet, 5));
+            let report = rounds.find(|report| report.loaded.count_lost() > 0);
             fleet.delete();
-            shrunk
+            report
         });
         (with.join().unwrap(), without.join().unwrap())
     });
@@ -44,7 +44,7 @@ fn five_pods_terminate_under_load_without_lost_requests() {
     for drain in &with.drains {
         assert!(drain.starts_with("drained after "), "{with:?}");
     }
-    // What shows that the pods did end under load.
+    // Requests arrived during the drains, so the pods did terminate under load.
     let came = |drain: &String| drain.contains("the last request arrived");
     assert!(with.drains.iter().any(came), "{with:?}");
     assert!(without.is_some(), "30 pods without a drain lost no request");
@@ -52,16 +52,16 @@ fn five_pods_terminate_under_load_without_lost_requests() {
 
 #[test]
 fn the_busiest_pod_is_deleted_last() {
-    let Some(ground) = ground() else { return };
+    let Some(node) = node() else { return };
     let options = FleetOptions {
         replicas: 3,
         min_replicas: 3,
-        // No wait is too long, so that the size goes to its minimum.
+        // No queue latency is too long, so that Pushscale scales down to the minimum.
         target: "600s",
         behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 2 } }),
         ..FleetOptions::by(Algorithm::Ratio)
     };
-    let fleet = Fleet::create(ground.cluster, ground.torchserve, "emptiest", &options);
+    let fleet = Fleet::create(node.cluster, node.torchserve, "emptiest", &options);
     let set_min = |replicas: u32| fleet.patch(&format!(r#"{{"minReplicas":{replicas}}}"#));
     until(HANG, "3 pods report", || {
         fleet.describe().contains("3 of 3 running pods report")

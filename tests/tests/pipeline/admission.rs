@@ -1,4 +1,4 @@
-//! The injector's endpoint, as an API server meets it: over TLS.
+//! The injector's endpoint, called like an API server calls it: over TLS.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use pushscale_tests::injector::{Connection, Injector, certify, review};
 use pushscale_tests::programs::repository;
 use serde_json::{Value, json};
 
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    certify(&folder);
-    folder
+fn directory(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    certify(&directory);
+    directory
 }
 
 fn torchserve() -> Value {
@@ -25,10 +25,12 @@ fn torchserve() -> Value {
 
 #[tokio::test]
 async fn a_review_is_answered_with_a_patch_and_other_requests_are_rejected() {
-    let folder = folder("admission-answers");
+    let directory = directory("admission-answers");
     let stop = Shutdown::new();
-    let injector = Injector::start(&folder, stop.clone()).await;
-    let mut connection = Connection::open(injector.address, &folder).await.unwrap();
+    let injector = Injector::start(&directory, stop.clone()).await;
+    let mut connection = Connection::open(injector.address, &directory)
+        .await
+        .unwrap();
     let answer = connection
         .ask("POST", "/inject", &review(&torchserve()))
         .await;
@@ -113,14 +115,18 @@ async fn a_review_is_answered_with_a_patch_and_other_requests_are_rejected() {
 
 #[tokio::test]
 async fn a_new_certificate_is_served_to_new_connections_and_open_ones_continue() {
-    let folder = folder("admission-renewal");
+    let directory = directory("admission-renewal");
     let stop = Shutdown::new();
-    let injector = Injector::start(&folder, stop.clone()).await;
-    let mut old = Connection::open(injector.address, &folder).await.unwrap();
+    let injector = Injector::start(&directory, stop.clone()).await;
+    let mut old = Connection::open(injector.address, &directory)
+        .await
+        .unwrap();
 
-    certify(&folder);
+    certify(&directory);
     http::until(Duration::from_secs(30), || async {
-        Connection::open(injector.address, &folder).await.is_some()
+        Connection::open(injector.address, &directory)
+            .await
+            .is_some()
     })
     .await;
     let answer = old.ask("POST", "/inject", &review(&torchserve())).await;
@@ -130,22 +136,26 @@ async fn a_new_certificate_is_served_to_new_connections_and_open_ones_continue()
 
 #[tokio::test]
 async fn the_injector_waits_for_its_certificate_and_is_not_ready() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("admission-late");
-    std::fs::remove_dir_all(&folder).ok();
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("admission-late");
+    std::fs::remove_dir_all(&directory).ok();
     let stop = Shutdown::new();
     let started = tokio::spawn({
-        let (folder, stop) = (folder.clone(), stop.clone());
-        async move { Injector::start(&folder, stop).await }
+        let (directory, stop) = (directory.clone(), stop.clone());
+        async move { Injector::start(&directory, stop).await }
     });
     assert!(!started.is_finished());
-    certify(&folder);
+    certify(&directory);
     let injector = started.await.unwrap();
-    assert!(Connection::open(injector.address, &folder).await.is_some());
+    assert!(
+        Connection::open(injector.address, &directory)
+            .await
+            .is_some()
+    );
     stop.cancel();
 }
 
-/// A sidecar refuses a setting that it does not know, and then its pod does not start: what the injector says must be
-/// what the sidecar understands.
+/// A sidecar rejects unknown settings, and then its pod does not start. So it must accept everything that the injector
+/// sets.
 #[test]
 fn every_injected_sidecar_accepts_its_environment() {
     let mut sidecars = 0;
@@ -167,7 +177,7 @@ fn every_injected_sidecar_accepts_its_environment() {
             .as_array()
             .unwrap()
             .iter()
-            // What comes from the pod's own fields has any value here.
+            // Values from fields of the pod are arbitrary here.
             .map(|set| {
                 (
                     set["name"].as_str().unwrap(),

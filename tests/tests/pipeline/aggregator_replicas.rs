@@ -1,4 +1,4 @@
-//! Several aggregators, one of them away: each has its own connection and nobody waits for the others.
+//! Several aggregators, one of which does not respond: each has its own connection, and no push waits for another.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use crate::support::{SOON, policy, server};
 
-async fn taken(world: &FakeCluster) -> u64 {
-    let metrics = http::get(world.admin, "/metrics").await.body;
+async fn accepted(cluster: &FakeCluster) -> u64 {
+    let metrics = http::get(cluster.admin, "/metrics").await.body;
     metrics
         .lines()
         .find_map(|line| {
@@ -24,33 +24,31 @@ async fn taken(world: &FakeCluster) -> u64 {
 
 #[tokio::test]
 async fn an_unresponsive_aggregator_does_not_delay_pushes_to_the_others() {
-    // The dead one accepts and never answers: the worst kind.
+    // It accepts connections and never responds: the worst case.
     let replica = FakeCluster::start(policy(), 1).await;
     let dead = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let names = format!("{},{}", dead.local_addr().unwrap(), replica.push);
-    let (heard, mut pushes) = watch::channel(0_u64);
+    let addresses = format!("{},{}", dead.local_addr().unwrap(), replica.push);
+    let (connected, mut pushes) = watch::channel(0_u64);
     let held = tokio::spawn(async move {
         let mut held = Vec::new();
         while let Ok((stream, _)) = dead.accept().await {
             held.push(stream);
-            heard.send_modify(|count| *count += 1);
+            connected.send_modify(|count| *count += 1);
         }
     });
     replica.add_pod("torchserve-0").await;
     let server = server().await;
     let ports = server.addresses();
-    let sidecar = TestSidecar::start("torchserve-0", ports.metrics, ports.management, &names).await;
-    http::until(SOON, || async { taken(&replica).await >= 1 }).await;
-    // Each push to the dead one takes its whole timeout and then a connection of its own. If the living one had to
-    // wait for it, it would be told once for each of these; a look is a fifth of a timeout.
-    let before = (*pushes.borrow(), taken(&replica).await);
+    let sidecar =
+        TestSidecar::start("torchserve-0", ports.metrics, ports.management, &addresses).await;
+    http::until(SOON, || async { accepted(&replica).await >= 1 }).await;
+    // Each push to it takes its whole timeout and then a new connection. If pushes to the other aggregator waited for
+    // it, that one would get one push per timeout. A scrape interval is a fifth of the timeout.
+    let before = (*pushes.borrow(), accepted(&replica).await);
     let enough = pushes.wait_for(|count| *count >= before.0 + 3);
     timeout(SOON, enough).await.unwrap().unwrap();
-    let told = taken(&replica).await - before.1;
-    assert!(
-        told >= 6,
-        "told {told} times while 3 pushes timed out elsewhere"
-    );
+    let pushed = accepted(&replica).await - before.1;
+    assert!(pushed >= 6, "{pushed} pushes while 3 timed out elsewhere");
     held.abort();
     sidecar.end().await;
     replica.end().await;
@@ -70,14 +68,14 @@ async fn a_restarted_aggregator_receives_only_the_newest_reading() {
         &address.to_string(),
     )
     .await;
-    http::until(SOON, || async { taken(&first).await >= 3 }).await;
+    http::until(SOON, || async { accepted(&first).await >= 3 }).await;
     first.end().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
 
     let back = Instant::now();
     let second = FakeCluster::start_at(address, policy(), 1).await;
     second.add_pod("torchserve-0").await;
-    http::until(SOON, || async { taken(&second).await >= 1 }).await;
+    http::until(SOON, || async { accepted(&second).await >= 1 }).await;
     // The sidecar keeps no queue: the twenty readings of the two seconds are not pushed afterwards.
     let metrics = http::get(second.admin, "/metrics").await.body;
     let received: u64 = metrics

@@ -1,4 +1,4 @@
-//! Whatever stands where TorchServe should: the sidecar names it, bounds it, and goes on.
+//! Whatever listens in place of TorchServe: the sidecar reports it, limits it, and continues.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 
 use crate::support::SOON;
 
-/// A server that says these bytes to whoever asks, and keeps the connection.
-async fn saying(bytes: Vec<u8>) -> SocketAddr {
+/// A server that answers every request with these bytes and keeps the connection open.
+async fn answering(bytes: Vec<u8>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -57,35 +57,35 @@ async fn every_kind_of_bad_server_has_its_own_state() {
     let cases = [
         (
             "garbled",
-            saying(b"220 mail.example ESMTP\r\n".to_vec()).await,
+            answering(b"220 mail.example ESMTP\r\n".to_vec()).await,
         ),
         (
             "garbled",
-            saying(page("200 OK", "<html>hello</html>")).await,
+            answering(page("200 OK", "<html>hello</html>")).await,
         ),
-        ("garbled", saying(page("404 Not Found", "no")).await),
+        ("garbled", answering(page("404 Not Found", "no")).await),
         (
             "garbled",
-            saying(page("200 OK", "another_program_total 7\n")).await,
+            answering(page("200 OK", "another_program_total 7\n")).await,
         ),
         (
             "garbled",
-            saying(b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n#".to_vec()).await,
+            answering(b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n#".to_vec()).await,
         ),
-        ("forbidden", saying(page("403 Forbidden", "")).await),
-        ("empty", saying(page("200 OK", "")).await),
-        ("frozen", saying(Vec::new()).await),
+        ("forbidden", answering(page("403 Forbidden", "")).await),
+        ("empty", answering(page("200 OK", "")).await),
+        ("frozen", answering(Vec::new()).await),
         (
             "frozen",
-            saying(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbegun".to_vec()).await,
+            answering(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nbegun".to_vec()).await,
         ),
-        ("ready", saying(page("200 OK", good)).await),
+        ("ready", answering(page("200 OK", good)).await),
     ];
-    let nobody: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
+    let nothing: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
     for (expected, address) in cases {
-        assert_eq!(state_of(address, nobody).await.0, expected);
+        assert_eq!(state_of(address, nothing).await.0, expected);
     }
-    assert_eq!(state_of(nobody, nobody).await.0, "refused");
+    assert_eq!(state_of(nothing, nothing).await.0, "refused");
 }
 
 #[tokio::test]
@@ -106,26 +106,26 @@ async fn an_endless_body_is_cut_at_the_limit() {
             });
         }
     });
-    let nobody: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
-    assert_eq!(state_of(address, nobody).await.0, "garbled");
+    let nothing: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
+    assert_eq!(state_of(address, nothing).await.0, "garbled");
 }
 
 #[tokio::test]
 async fn metrics_are_read_even_if_the_management_port_is_something_else() {
     let good = "ts_inference_requests_total{model_name=\"m\",} 1.0\n";
     let forbidden = r#"{"code":400,"type":"InvalidKeyException","message":"Token missing"}"#;
-    let metrics = saying(page("200 OK", good)).await;
+    let metrics = answering(page("200 OK", good)).await;
     let cases = [
         (
             "forbidden",
-            saying(page("400 Bad Request", forbidden)).await,
+            answering(page("400 Bad Request", forbidden)).await,
         ),
         (
             "garbled",
-            saying(b"\x00\x00\x12\x04\x00\x00\x00".to_vec()).await,
+            answering(b"\x00\x00\x12\x04\x00\x00\x00".to_vec()).await,
         ),
-        ("garbled", saying(page("200 OK", "{}")).await),
-        ("frozen", saying(Vec::new()).await),
+        ("garbled", answering(page("200 OK", "{}")).await),
+        ("frozen", answering(Vec::new()).await),
     ];
     for (expected, management) in cases {
         let (state, port) = state_of(metrics, management).await;

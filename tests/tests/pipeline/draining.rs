@@ -1,4 +1,4 @@
-//! `/drain` answers once the server has nothing left to do.
+//! `/drain` answers once the server is idle.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use crate::support::{SOON, load, server};
 #[tokio::test]
 async fn the_drain_ends_after_the_last_request_completed() {
     let server = server().await;
-    let sidecar = TestSidecar::start_unheard(&server.addresses()).await;
-    // 40 at once for a worker that answers ten a second.
+    let sidecar = TestSidecar::start_without_aggregator(&server.addresses()).await;
+    // 40 requests at once, for a worker that completes ten per second.
     let load = load(&server, 400.0, 0.1);
     http::until(SOON, || async { server.pending("sleepy") > 30 }).await;
     let began = Instant::now();
@@ -26,7 +26,7 @@ async fn the_drain_ends_after_the_last_request_completed() {
         assert!(answer.body.starts_with("drained after "), "{answer:?}");
     }
     assert!(took > Duration::from_secs(3), "{took:?}");
-    // Had one been left when the answer came, this would lose it.
+    // A request that was still waiting would be lost now.
     drop(server);
     let report = load.finish().await;
     assert_eq!(
@@ -46,7 +46,7 @@ async fn the_drain_ends_after_the_last_request_completed() {
 #[tokio::test]
 async fn a_drain_ends_at_once_if_the_server_is_not_running() {
     let server = server().await;
-    let sidecar = TestSidecar::start_unheard(&server.addresses()).await;
+    let sidecar = TestSidecar::start_without_aggregator(&server.addresses()).await;
     server.refuse(true);
     let answer = http::get(sidecar.address, "/drain").await;
     assert!(answer.body.starts_with("nothing to drain"), "{answer:?}");
@@ -56,7 +56,7 @@ async fn a_drain_ends_at_once_if_the_server_is_not_running() {
 #[tokio::test]
 async fn shutdown_ends_the_drain_of_a_frozen_server() {
     let server = server().await;
-    let sidecar = TestSidecar::start_unheard(&server.addresses()).await;
+    let sidecar = TestSidecar::start_without_aggregator(&server.addresses()).await;
     server.freeze(true);
     let address = sidecar.address;
     let asked = tokio::spawn(async move { http::get(address, "/drain").await });

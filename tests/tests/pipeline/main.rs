@@ -1,5 +1,5 @@
-//! Sidecar to aggregator over real sockets on loopback, with emulated servers and sizes recorded instead of
-//! written. Runs everywhere.
+//! From the sidecar to the aggregator over real sockets on loopback, with emulated servers and recorded replica counts.
+//! Runs everywhere.
 
 #![allow(
     clippy::unwrap_used,

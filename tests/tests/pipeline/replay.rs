@@ -1,4 +1,4 @@
-//! What an aggregator gives out as JSON lines is decided again elsewhere, to the last bit.
+//! Decisions that an aggregator exports as JSON lines are replayed without a difference.
 
 use pushscale_api::Algorithm;
 use pushscale_cli::replay::{Line, replay_recording, read_lines};
@@ -11,26 +11,26 @@ use crate::support::{SOON, load, server, spec};
 #[tokio::test]
 async fn decisions_of_a_running_aggregator_replay_without_differences() {
     for algorithm in [Algorithm::Model, Algorithm::Ratio] {
-        let mut world = FakeCluster::start_by(&spec(algorithm), 1).await;
-        world.add_pod("torchserve-0").await;
+        let mut cluster = FakeCluster::start_with_spec(&spec(algorithm), 1).await;
+        cluster.add_pod("torchserve-0").await;
         let server = server().await;
         let ports = server.addresses();
-        let aggregator = world.push.to_string();
+        let aggregator = cluster.push.to_string();
         let sidecar =
             TestSidecar::start("torchserve-0", ports.metrics, ports.management, &aggregator).await;
         let load = load(&server, 25.0, 10.0);
-        let (from, to) = world.next_write(SOON).await;
+        let (from, to) = cluster.next_write(SOON).await;
         assert!(from == 1 && to > 1, "{algorithm:?}: {from} → {to}");
         load.stopper().stop();
 
         let page = "/debug/scalers/models/torchserve/decisions.jsonl";
-        let recorded = http::get(world.admin, page).await;
+        let recorded = http::get(cluster.admin, page).await;
         assert_eq!(recorded.status, 200, "{algorithm:?}: {}", recorded.body);
         let mut wrote = false;
         let mut decisions = 0;
         for line in read_lines(recorded.body.as_bytes()) {
             let Ok(Line::Recording { line, recording }) = line else {
-                panic!("{algorithm:?}: no recording: {line:?}");
+                panic!("{algorithm:?}: not a recording: {line:?}");
             };
             let deviation = replay_recording(line, &recording, |decision| {
                 decisions += 1;
@@ -41,13 +41,10 @@ async fn decisions_of_a_running_aggregator_replay_without_differences() {
                 panic!("{algorithm:?}: {deviation}");
             }
         }
-        assert!(
-            wrote,
-            "{algorithm:?}: the decision that was written is there"
-        );
+        assert!(wrote, "{algorithm:?}: the written decision is missing");
         assert!(decisions > 1, "{algorithm:?}: {decisions} decisions");
 
-        // And to show that a difference would be found: the same facts by another spec.
+        // Check that a difference would be found: the same inputs with another spec.
         let other = recorded
             .body
             .replace("\"maxReplicas\":5", "\"maxReplicas\":2");
@@ -56,21 +53,21 @@ async fn decisions_of_a_running_aggregator_replay_without_differences() {
             panic!("{algorithm:?}: no recording");
         };
         let deviation = replay_recording(line, &recording, |_| {}).unwrap();
-        assert!(deviation.is_some(), "{algorithm:?}: it decides otherwise");
+        assert!(deviation.is_some(), "{algorithm:?}: no deviation");
         sidecar.end().await;
-        world.end().await;
+        cluster.end().await;
     }
 }
 
 #[tokio::test]
 async fn an_unknown_scaler_has_no_decisions() {
-    let world = FakeCluster::start_by(&spec(Algorithm::Model), 1).await;
+    let cluster = FakeCluster::start_with_spec(&spec(Algorithm::Model), 1).await;
     for page in [
-        "/debug/scalers/models/nobody/decisions.jsonl",
+        "/debug/scalers/models/unknown/decisions.jsonl",
         "/debug/scalers/decisions.jsonl",
         "/debug/scalers/models/torchserve/decisions",
     ] {
-        assert_eq!(http::get(world.admin, page).await.status, 404, "{page}");
+        assert_eq!(http::get(cluster.admin, page).await.status, 404, "{page}");
     }
-    world.end().await;
+    cluster.end().await;
 }

@@ -1,4 +1,4 @@
-//! Both programs leave in order.
+//! Graceful shutdown of the sidecar and of the aggregator.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use crate::support::{SOON, policy, server};
 
 #[tokio::test]
 async fn the_last_push_of_a_terminating_pod_removes_it_from_the_fleet() {
-    let world = FakeCluster::start(policy(), 2).await;
-    world.add_pod("torchserve-0").await;
-    world.add_pod("torchserve-1").await;
+    let cluster = FakeCluster::start(policy(), 2).await;
+    cluster.add_pod("torchserve-0").await;
+    cluster.add_pod("torchserve-1").await;
     let (stays, goes) = (server().await, server().await);
-    let aggregator = world.push.to_string();
+    let aggregator = cluster.push.to_string();
     let mut sidecars = Vec::new();
     for (pod, server) in [("torchserve-0", &stays), ("torchserve-1", &goes)] {
         let ports = server.addresses();
         sidecars.push(TestSidecar::start(pod, ports.metrics, ports.management, &aggregator).await);
     }
-    let explained = || async { http::get(world.admin, "/debug/scalers").await.body };
+    let explained = || async { http::get(cluster.admin, "/debug/scalers").await.body };
     http::until(SOON, || async {
         explained().await.contains("2 of 2 running pods report")
     })
@@ -34,13 +34,13 @@ async fn the_last_push_of_a_terminating_pod_removes_it_from_the_fleet() {
     })
     .await;
     sidecars.pop().unwrap().end().await;
-    world.end().await;
+    cluster.end().await;
 }
 
 #[tokio::test]
 async fn an_in_flight_push_is_answered_during_shutdown() {
-    let world = FakeCluster::start(policy(), 1).await;
-    let mut stream = TcpStream::connect(world.push).await.unwrap();
+    let cluster = FakeCluster::start(policy(), 1).await;
+    let mut stream = TcpStream::connect(cluster.push).await.unwrap();
     let body = include_str!("../../../crates/protocol/testdata/overloaded-v1.json");
     let head = format!(
         "POST /v1/readings HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n",
@@ -48,9 +48,9 @@ async fn an_in_flight_push_is_answered_during_shutdown() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&body.as_bytes()[..100]).await.unwrap();
-    // The request is in hand once the server has asked for more than it got.
+    // The server must have read the request.
     tokio::time::sleep(Duration::from_millis(200)).await;
-    world.stop();
+    cluster.stop();
     tokio::time::sleep(Duration::from_millis(200)).await;
     stream.write_all(&body.as_bytes()[100..]).await.unwrap();
     let mut answer = String::new();
@@ -62,6 +62,6 @@ async fn an_in_flight_push_is_answered_during_shutdown() {
         answer.starts_with("HTTP/1.1 503") || answer.starts_with("HTTP/1.1 404"),
         "{answer}"
     );
-    assert!(TcpStream::connect(world.push).await.is_err());
-    world.end().await;
+    assert!(TcpStream::connect(cluster.push).await.is_err());
+    cluster.end().await;
 }

@@ -1,4 +1,4 @@
-//! The whole loop with one pod: load comes, the size goes up; load goes, the size comes down.
+//! The whole control loop with one pod: the replicas follow the load up and down.
 
 use std::time::Duration;
 
@@ -13,87 +13,87 @@ use tokio::time::timeout;
 
 use crate::support::{SOON, load, server, spec};
 
-/// A scaler by this algorithm over `replicas`, of which one pod is there.
-async fn world(algorithm: Algorithm, replicas: u32) -> FakeCluster {
-    let world = FakeCluster::start_by(&spec(algorithm), replicas).await;
-    world.add_pod("torchserve-0").await;
-    world
+/// Starts a PushScaler with this algorithm and a target of `replicas`, of which one pod exists.
+async fn cluster(algorithm: Algorithm, replicas: u32) -> FakeCluster {
+    let cluster = FakeCluster::start_with_spec(&spec(algorithm), replicas).await;
+    cluster.add_pod("torchserve-0").await;
+    cluster
 }
 
-async fn sidecar(server: &EmulatedServer, world: &FakeCluster) -> TestSidecar {
+async fn sidecar(server: &EmulatedServer, cluster: &FakeCluster) -> TestSidecar {
     let ports = server.addresses();
-    let aggregator = world.push.to_string();
+    let aggregator = cluster.push.to_string();
     TestSidecar::start("torchserve-0", ports.metrics, ports.management, &aggregator).await
 }
 
-/// Waits until the aggregator has told this.
-async fn until_told(world: &FakeCluster, what: &str) {
+/// Waits until the debug page contains this text.
+async fn until_page_contains(cluster: &FakeCluster, what: &str) {
     let mut page = String::new();
-    let told = async {
+    let found = async {
         while !page.contains(what) {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            page = http::get(world.admin, "/debug/scalers").await.body;
+            page = http::get(cluster.admin, "/debug/scalers").await.body;
         }
     };
-    let told = timeout(SOON, told).await;
-    assert!(told.is_ok(), "{what:?} is not told:\n{page}");
+    let found = timeout(SOON, found).await;
+    assert!(found.is_ok(), "{what:?} is not on the page:\n{page}");
 }
 
 #[tokio::test]
 async fn ratio_scales_up_in_an_overload_and_down_after_it() {
-    goes_up_and_down(Algorithm::Ratio, "queue latency: mean of 1 is").await;
+    scales_up_and_down(Algorithm::Ratio, "queue latency: mean of 1 is").await;
 }
 
 #[tokio::test]
 async fn model_scales_up_in_an_overload_and_down_after_it() {
-    goes_up_and_down(Algorithm::Model, "requests than usual are in the pods").await;
+    scales_up_and_down(Algorithm::Model, "requests than usual are in the pods").await;
 }
 
-async fn goes_up_and_down(algorithm: Algorithm, why: &str) {
-    let mut world = world(algorithm, 1).await;
+async fn scales_up_and_down(algorithm: Algorithm, why: &str) {
+    let mut cluster = cluster(algorithm, 1).await;
     let server = server().await;
-    let sidecar = sidecar(&server, &world).await;
+    let sidecar = sidecar(&server, &cluster).await;
     let load = load(&server, 25.0, 60.0);
-    let up = world.until_size(5, SOON).await;
+    let up = cluster.until_replicas(5, SOON).await;
     assert!(up.is_sorted(), "{algorithm:?}: {up:?}");
-    until_told(&world, why).await;
+    until_page_contains(&cluster, why).await;
 
     // The one pod takes all the load. Once that ends, five pods are not needed.
     load.stopper().stop();
     load.finish().await;
-    let (from, to) = world.next_write(SOON).await;
+    let (from, to) = cluster.next_write(SOON).await;
     assert!(from == 5 && to < 5, "{algorithm:?}: {from} → {to}");
 
-    // The next decision finds the size that was written.
-    until_told(&world, &format!("\"currentReplicas\": {to},")).await;
+    // The next decision sees the written replicas.
+    until_page_contains(&cluster, &format!("\"currentReplicas\": {to},")).await;
     sidecar.end().await;
-    world.end().await;
+    cluster.end().await;
 }
 
 #[tokio::test]
 async fn ratio_never_scales_down_while_a_server_is_not_reporting() {
-    silence_holds(Algorithm::Ratio).await;
+    not_reporting_holds(Algorithm::Ratio).await;
 }
 
 #[tokio::test]
 async fn model_never_scales_down_while_a_server_is_not_reporting() {
-    silence_holds(Algorithm::Model).await;
+    not_reporting_holds(Algorithm::Model).await;
 }
 
-async fn silence_holds(algorithm: Algorithm) {
+async fn not_reporting_holds(algorithm: Algorithm) {
     for way in ["frozen", "log mode", "refusing"] {
-        let mut world = world(algorithm, 3).await;
+        let mut cluster = cluster(algorithm, 3).await;
         let server = server().await;
         match way {
             "frozen" => server.freeze(true),
             "log mode" => server.set_metrics_mode(MetricsMode::Log),
             _ => server.refuse(true),
         }
-        let sidecar = sidecar(&server, &world).await;
-        let admin = world.admin;
-        // Longer than the window after which an idle fleet of three goes down.
-        world
-            .no_write_during(async {
+        let sidecar = sidecar(&server, &cluster).await;
+        let admin = cluster.admin;
+        // Longer than the window after which an idle fleet of three is scaled down.
+        cluster
+            .assert_no_write_during(async {
                 for _ in 0..30 {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -102,59 +102,59 @@ async fn silence_holds(algorithm: Algorithm) {
             })
             .await;
 
-        // And to show that the same fleet would have gone down had it spoken:
+        // Check that the same fleet is scaled down once it reports:
         server.freeze(false);
         server.set_metrics_mode(MetricsMode::Prometheus);
         server.refuse(false);
         let load = load(&server, 2.0, 60.0);
-        let (from, to) = world.next_write(SOON).await;
+        let (from, to) = cluster.next_write(SOON).await;
         assert!(from == 3 && to < 3, "{algorithm:?}, {way}: {from} → {to}");
         load.stopper().stop();
         sidecar.end().await;
-        world.end().await;
+        cluster.end().await;
     }
 }
 
 #[tokio::test]
 async fn ratio_scales_up_for_a_stuck_worker_although_no_counter_moves() {
-    let (mut world, sidecar, load, _server) = stuck(Algorithm::Ratio).await;
-    let (from, to) = world.next_write(SOON).await;
+    let (mut cluster, sidecar, load, _server) = stuck(Algorithm::Ratio).await;
+    let (from, to) = cluster.next_write(SOON).await;
     assert!(from == 1 && to > 1, "{from} → {to}");
     load.stopper().stop();
     sidecar.end().await;
-    world.end().await;
+    cluster.end().await;
 }
 
-/// More pods of what answers nobody would help nobody: the queue model says so first.
+/// More pods would not help, since none completes requests: the queue model reports that.
 #[tokio::test]
 async fn model_reports_a_stuck_worker() {
-    let (world, sidecar, load, _server) = stuck(Algorithm::Model).await;
-    until_told(&world, "NoRequestsCompleted").await;
-    // And goes on being told: readings come at any place in the seconds that are looked at.
+    let (cluster, sidecar, load, _server) = stuck(Algorithm::Model).await;
+    until_page_contains(&cluster, "NoRequestsCompleted").await;
+    // The condition stays: readings arrive at any time within the interval.
     for _ in 0..30 {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let page = http::get(world.admin, "/debug/scalers").await.body;
+        let page = http::get(cluster.admin, "/debug/scalers").await.body;
         assert!(!page.contains("RequestsCompleting"), "{page}");
     }
     load.stopper().stop();
     sidecar.end().await;
-    world.end().await;
+    cluster.end().await;
 }
 
-/// A server that answered until its only worker got stuck.
+/// Returns a server that worked until its only worker got stuck.
 async fn stuck(algorithm: Algorithm) -> (FakeCluster, TestSidecar, RunningLoad, EmulatedServer) {
-    let world = world(algorithm, 1).await;
+    let cluster = cluster(algorithm, 1).await;
     let server = server().await;
-    let sidecar = sidecar(&server, &world).await;
+    let sidecar = sidecar(&server, &cluster).await;
     let load = load(&server, 2.0, 60.0);
-    until_told(&world, "ValidMetricFound").await;
+    until_page_contains(&cluster, "ValidMetricFound").await;
     server.stick_workers(1);
     http::until(SOON, || async {
         let reading = http::get(sidecar.address, "/reading").await.body;
         reading.contains("\"stalled\"")
     })
     .await;
-    (world, sidecar, load, server)
+    (cluster, sidecar, load, server)
 }
 
 #[tokio::test]
@@ -168,24 +168,24 @@ async fn model_counts_grpc_requests_although_the_latency_counters_ignore_them() 
 }
 
 async fn grpc_counts(algorithm: Algorithm) {
-    let mut world = world(algorithm, 1).await;
+    let mut cluster = cluster(algorithm, 1).await;
     let server = server().await;
-    let sidecar = sidecar(&server, &world).await;
+    let sidecar = sidecar(&server, &cluster).await;
     let model = ModelOptions::default().name;
     assert_eq!(server.send_grpc(&model, 5), 5);
-    until_told(&world, "ValidMetricFound").await;
+    until_page_contains(&cluster, "ValidMetricFound").await;
     assert_eq!(server.send_grpc(&model, 90), 90);
-    let (from, to) = world.next_write(SOON).await;
+    let (from, to) = cluster.next_write(SOON).await;
     assert!(from == 1 && to > 1, "{algorithm:?}: {from} → {to}");
     sidecar.end().await;
-    world.end().await;
+    cluster.end().await;
 }
 
 #[tokio::test]
 async fn the_sidecar_serves_its_readings_while_the_aggregator_is_unreachable() {
     let server = server().await;
     let ports = server.addresses();
-    let sidecar = TestSidecar::start_unheard(&ports).await;
+    let sidecar = TestSidecar::start_without_aggregator(&ports).await;
     http::until(SOON, || async {
         http::get(sidecar.address, "/ready").await.status == 200
     })

@@ -1,4 +1,4 @@
-//! What several of these tests need.
+//! Helpers of several of these tests.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use pushscale_testkit::load::{LoadOptions, RunningLoad, Step};
 use serde_json::json;
 use tokio::time::timeout;
 
-/// How long anything may take that should take a second.
+/// The limit for anything that takes a second on an idle machine. Only a hang takes longer.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-/// 1 to 5 replicas at a second, and down after two seconds without need.
+/// A spec with 1 to 5 replicas, a target of 1 s, and a scale-down after two seconds.
 pub(crate) fn spec(algorithm: Algorithm) -> PushScalerSpec {
     serde_json::from_value(json!({
         "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
@@ -26,12 +26,12 @@ pub(crate) fn spec(algorithm: Algorithm) -> PushScalerSpec {
     .unwrap()
 }
 
-/// The same by the default, for tests that are not about decisions.
+/// The policy of the default algorithm, for tests that do not test decisions.
 pub(crate) fn policy() -> Policy {
     policy_of(&spec(Algorithm::default())).unwrap()
 }
 
-/// An emulated TorchServe with one worker of 100 ms a request, about 9.5 a second.
+/// Starts an emulated TorchServe with one worker and a service time of 100 ms: about 9.5 requests per second.
 pub(crate) async fn server() -> EmulatedServer {
     let model = ModelOptions {
         service: ServiceTime::Fixed(Duration::from_millis(100)),
@@ -46,7 +46,7 @@ pub(crate) async fn server() -> EmulatedServer {
     server
 }
 
-/// So many requests a second for so long.
+/// Starts a load with this arrival rate per second and this duration in seconds.
 pub(crate) fn load(server: &EmulatedServer, rate: f64, seconds: f64) -> RunningLoad {
     let steps = vec![Step { rate, seconds }];
     RunningLoad::start(LoadOptions::to(server.addresses().inference, steps)).unwrap()

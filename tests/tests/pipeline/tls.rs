@@ -1,4 +1,4 @@
-//! Sidecar to aggregator over TLS: who is believed, who is not, and certificates that change on the way.
+//! From the sidecar to the aggregator over TLS: trusted and untrusted certificates, and their renewal.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -16,51 +16,51 @@ use crate::support::{SOON, policy, server};
 
 const LOCALHOST: &str = "127.0.0.1";
 
-/// An aggregator with this certificate, and a pod that it knows.
-async fn world(certificate: &ServerCertificate) -> FakeCluster {
+/// Starts an aggregator with this certificate, and with a known pod.
+async fn cluster(certificate: &ServerCertificate) -> FakeCluster {
     let push_security = PushSecurity {
         certificate: Some(certificate.clone()),
         reviewer: None,
     };
-    let mut world =
+    let mut cluster =
         FakeCluster::start_with_security((Ipv4Addr::LOCALHOST, 0).into(), push_security).await;
-    world.apply(policy(), 1).await;
-    world.add_pod("torchserve-0").await;
-    world
+    cluster.apply(policy(), 1).await;
+    cluster.add_pod("torchserve-0").await;
+    cluster
 }
 
-async fn count(world: &FakeCluster, metric: &str) -> u64 {
-    let metrics = http::get(world.admin, "/metrics").await.body;
+async fn count(cluster: &FakeCluster, metric: &str) -> u64 {
+    let metrics = http::get(cluster.admin, "/metrics").await.body;
     let line = metrics.lines().find_map(|line| line.strip_prefix(metric));
     line.map_or(0, |count| count.trim().parse().unwrap())
 }
 
-async fn taken(world: &FakeCluster) -> u64 {
+async fn accepted(cluster: &FakeCluster) -> u64 {
     count(
-        world,
+        cluster,
         "pushscale_aggregator_readings_total{outcome=\"accepted\"}",
     )
     .await
 }
 
-async fn refused(world: &FakeCluster, reason: &str) -> u64 {
+async fn rejected(cluster: &FakeCluster, reason: &str) -> u64 {
     let metric = format!("pushscale_aggregator_rejected_connections_total{{reason=\"{reason}\"}}");
-    count(world, &metric).await
+    count(cluster, &metric).await
 }
 
-/// A file of the test's own, with this in it.
+/// Writes a file for one test.
 fn file(name: &str, text: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("pushscale-{name}-{}.crt", std::process::id()));
     std::fs::write(&path, text).unwrap();
     path
 }
 
-/// A sidecar beside this server that pushes to whom the file vouches for.
-async fn believing(ca: &Path, server: &EmulatedServer, world: &FakeCluster) -> TestSidecar {
+/// Starts a sidecar for this server that trusts the CA file.
+async fn trusting(ca: &Path, server: &EmulatedServer, cluster: &FakeCluster) -> TestSidecar {
     TestSidecar::start_with(
         "torchserve-0",
         &server.addresses(),
-        &world.push.to_string(),
+        &cluster.push.to_string(),
         &[("PUSHSCALE_SIDECAR_CA_FILE", ca.to_str().unwrap())],
     )
     .await
@@ -71,21 +71,21 @@ async fn an_untrusted_aggregator_gets_no_reading_until_the_ca_file_changes() {
     let (ours, foreign) = (Authority::new("ours"), Authority::new("foreign"));
     let certificate = ServerCertificate::default();
     ours.certify(&certificate, LOCALHOST);
-    let world = world(&certificate).await;
+    let cluster = cluster(&certificate).await;
     let server = server().await;
     let ca = file("foreign-then-ours", &foreign.pem());
-    let sidecar = believing(&ca, &server, &world).await;
+    let sidecar = trusting(&ca, &server, &cluster).await;
     http::until(SOON, || async {
-        refused(&world, "handshake_failed").await >= 2
+        rejected(&cluster, "handshake_failed").await >= 2
     })
     .await;
-    assert_eq!(taken(&world).await, 0);
+    assert_eq!(accepted(&cluster).await, 0);
 
-    // A rotation as the kubelet brings it: the file is another one. Nobody restarts.
+    // A rotation by the kubelet: the file changes, without a restart.
     std::fs::write(&ca, foreign.pem() + &ours.pem()).unwrap();
-    http::until(SOON, || async { taken(&world).await >= 2 }).await;
+    http::until(SOON, || async { accepted(&cluster).await >= 2 }).await;
     sidecar.end().await;
-    world.end().await;
+    cluster.end().await;
     std::fs::remove_file(ca).unwrap();
 }
 
@@ -94,11 +94,11 @@ async fn the_sidecar_waits_for_a_missing_ca_file() {
     let ours = Authority::new("ours");
     let certificate = ServerCertificate::default();
     ours.certify(&certificate, LOCALHOST);
-    let world = world(&certificate).await;
+    let cluster = cluster(&certificate).await;
     let server = server().await;
     let ca = file("comes-late", "");
     std::fs::remove_file(&ca).unwrap();
-    let sidecar = believing(&ca, &server, &world).await;
+    let sidecar = trusting(&ca, &server, &cluster).await;
     let failed = "pushscale_sidecar_pushes_total{outcome=\"unreachable\"}";
     http::until(SOON, || async {
         let metrics = http::get(sidecar.address, "/metrics").await.body;
@@ -106,9 +106,9 @@ async fn the_sidecar_waits_for_a_missing_ca_file() {
     })
     .await;
     std::fs::write(&ca, ours.pem()).unwrap();
-    http::until(SOON, || async { taken(&world).await >= 1 }).await;
+    http::until(SOON, || async { accepted(&cluster).await >= 1 }).await;
     sidecar.end().await;
-    world.end().await;
+    cluster.end().await;
     std::fs::remove_file(ca).unwrap();
 }
 
@@ -117,21 +117,21 @@ async fn a_certificate_for_another_name_is_not_trusted() {
     let ours = Authority::new("ours");
     let certificate = ServerCertificate::default();
     ours.certify(&certificate, "aggregator.elsewhere.svc");
-    let world = world(&certificate).await;
+    let cluster = cluster(&certificate).await;
     let server = server().await;
     let ca = file("other-name", &ours.pem());
-    let sidecar = believing(&ca, &server, &world).await;
+    let sidecar = trusting(&ca, &server, &cluster).await;
     http::until(SOON, || async {
-        refused(&world, "handshake_failed").await >= 2
+        rejected(&cluster, "handshake_failed").await >= 2
     })
     .await;
-    assert_eq!(taken(&world).await, 0);
+    assert_eq!(accepted(&cluster).await, 0);
 
     // The aggregator's certificate is renewed while it runs.
     ours.certify(&certificate, LOCALHOST);
-    http::until(SOON, || async { taken(&world).await >= 1 }).await;
+    http::until(SOON, || async { accepted(&cluster).await >= 1 }).await;
     sidecar.end().await;
-    world.end().await;
+    cluster.end().await;
     std::fs::remove_file(ca).unwrap();
 }
 
@@ -139,11 +139,14 @@ async fn a_certificate_for_another_name_is_not_trusted() {
 async fn plain_http_gets_an_error_and_is_counted() {
     let certificate = ServerCertificate::default();
     Authority::new("ours").certify(&certificate, LOCALHOST);
-    let world = world(&certificate).await;
-    let answer = http::post(world.push, PUSH_PATH, b"{}").await;
+    let cluster = cluster(&certificate).await;
+    let answer = http::post(cluster.push, PUSH_PATH, b"{}").await;
     assert_eq!(answer.status, 400);
     assert!(answer.body.contains("TLS required"), "{answer:?}");
-    http::until(SOON, || async { refused(&world, "plain_http").await == 1 }).await;
-    assert_eq!(taken(&world).await, 0);
-    world.end().await;
+    http::until(SOON, || async {
+        rejected(&cluster, "plain_http").await == 1
+    })
+    .await;
+    assert_eq!(accepted(&cluster).await, 0);
+    cluster.end().await;
 }

@@ -1,4 +1,4 @@
-//! A pod with a real TorchServe, made of folders of this machine.
+//! A pod with a real TorchServe, made of directories of this machine.
 
 use pushscale_tests::fleet;
 use pushscale_tests::rig::Image;

@@ -1,12 +1,13 @@
-//! A pod outlives its token: the kubelet renews it, the sidecar takes the new one up, and no push of it is refused. Who pushes with
-//! the one that has run out is. It takes eleven minutes, since no token may live less than ten, and is no part of `make test`: `make test-rotation`.
+//! A pod outlives its token: the kubelet renews it, the sidecar reads the new one, and all its pushes are accepted. A
+//! push with the expired token is rejected. The test takes eleven minutes, since a token lives at least ten, and is not
+//! part of `make test`: run `make test-rotation`.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and tells what it measured"
+    reason = "a test fails by panicking, and prints what it measured"
 )]
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use pushscale_testkit::local_torchserve::LocalTorchServe;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions, until};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
-/// The shortest life that the API server gives a token. The kubelet renews it when four fifths are over.
+/// The shortest lifetime of a token that the API server allows. The kubelet renews it after four fifths of that.
 const TOKEN_SECONDS: u32 = 600;
 
 #[test]
@@ -32,18 +33,19 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
     };
     let cluster = TestCluster::start(Shape::Node).unwrap();
     fleet::install(&cluster);
-    fleet::ask_for_trust(&cluster);
+    fleet::require_tokens(&cluster);
     let options = FleetOptions {
         token_seconds: Some(TOKEN_SECONDS),
         ..FleetOptions::by(Algorithm::Model)
     };
     let fleet = Fleet::create(&cluster, &torchserve, "rotation", &options);
-    until(Duration::from_secs(60), "heard", || {
+    until(Duration::from_secs(60), "reported", || {
         fleet.describe().contains("1 of 1 running pods report")
     });
-    let heard = Instant::now();
+    let first_report = Instant::now();
     let pods = fleet.pods();
-    // One more that nobody renews. That it is good shows in what it is refused for: not for itself.
+    // A second token without renewal. It is valid at first: pushes with it are rejected for another reason than the
+    // token.
     let life = format!("--duration={TOKEN_SECONDS}s");
     let pod = format!("--bound-object-name={}", pods[0]);
     let create = ["create", "token", "default", "--audience=pushscale"];
@@ -52,9 +54,9 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
     assert_eq!(push(&cluster, &torchserve, token.trim()), "400");
     let (mut before, mut renewed) = (counted(&cluster), None);
     assert_eq!(before.get(REVIEWED), Some(&2.0), "{before:?}");
-    // A minute more than the first one lives.
+    // A minute longer than the first token lives.
     let end = Duration::from_secs(u64::from(TOKEN_SECONDS) + 60);
-    while heard.elapsed() < end {
+    while first_report.elapsed() < end {
         thread::sleep(Duration::from_secs(5));
         let described = fleet.describe();
         assert!(
@@ -62,9 +64,9 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
             "{described}"
         );
         let now = counted(&cluster);
-        assert!(now[TAKEN] > before[TAKEN], "{before:?}\n{now:?}");
+        assert!(now[ACCEPTED] > before[ACCEPTED], "{before:?}\n{now:?}");
         if now[REVIEWED] > before[REVIEWED] {
-            renewed.get_or_insert(heard.elapsed());
+            renewed.get_or_insert(first_report.elapsed());
         }
         before = now;
     }
@@ -77,27 +79,29 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
     assert_eq!(push(&cluster, &torchserve, token.trim()), "401");
     let after = counted(&cluster);
     assert_eq!(after.get(EXPIRED), Some(&1.0), "{after:?}");
-    assert_eq!(after[REVIEWED], 3.0, "one a token");
-    // Ours of the beginning, and those of before the scaler knew the pod.
-    let fine = [TAKEN, REVIEWED, EXPIRED, MALFORMED, UNKNOWN];
-    let refused = after.keys().filter(|name| !fine.contains(&name.as_str()));
-    assert_eq!(refused.collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(after[REVIEWED], 3.0, "one per token");
+    // The invalid pushes above, and pushes before the aggregator knew the pod.
+    let expected = [ACCEPTED, REVIEWED, EXPIRED, MALFORMED, UNKNOWN];
+    let unexpected = after
+        .keys()
+        .filter(|name| !expected.contains(&name.as_str()));
+    assert_eq!(unexpected.collect::<Vec<_>>(), Vec::<&String>::new());
     fleet.delete();
 }
 
 const EXPIRED: &str = r#"readings_total{outcome="token_expired"}"#;
 const MALFORMED: &str = r#"readings_total{outcome="invalid_body"}"#;
 const UNKNOWN: &str = r#"readings_total{outcome="unknown_pod"}"#;
-const TAKEN: &str = r#"readings_total{outcome="accepted"}"#;
+const ACCEPTED: &str = r#"readings_total{outcome="accepted"}"#;
 const REVIEWED: &str = r#"token_reviews_total{outcome="authenticated"}"#;
 
-/// Pushes what is no push, and returns the status.
+/// Pushes an invalid body, and returns the status.
 fn push(cluster: &TestCluster, torchserve: &LocalTorchServe, token: &str) -> String {
     let address = fleet::aggregator(cluster, ".status.podIP");
     let script = "\
 import http.client, ssl, sys
 address, path, token = sys.argv[1:]
-# Whose certificate it is is not what is tried here.
+# The certificate is not under test.
 connection = http.client.HTTPSConnection(address, 8490, context=ssl._create_unverified_context(), timeout=10)
 connection.request('POST', path, '{}', {'Authorization': 'Bearer ' + token})
 print(connection.getresponse().status)
@@ -107,12 +111,12 @@ print(connection.getresponse().status)
         .args(["-c", script, &address, PUSH_PATH, token])
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// What the aggregator has counted of readings and reviews, without what never came.
+/// Returns the counters of readings and reviews that are not zero.
 fn counted(cluster: &TestCluster) -> BTreeMap<String, f64> {
     let pod = fleet::aggregator(cluster, ".metadata.name");
     let page = format!("/api/v1/namespaces/pushscale/pods/{pod}:8491/proxy/metrics");

@@ -1,4 +1,4 @@
-//! The program `pushscale-test-cluster`, and what it says when something fails.
+//! The program `pushscale-test-cluster` and its error messages.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -39,8 +39,8 @@ fn up_exec_status_and_down_work() {
 
 #[test]
 fn a_failed_component_is_reported_with_its_log_and_everything_is_removed() {
-    // An etcd that does not start, found by the variable that the ecosystem has for such folders.
-    let assets = folder("broken-etcd");
+    // An etcd that does not start, selected by the usual environment variable.
+    let assets = directory("broken-etcd");
     write_program(&assets.join("etcd"), "echo the disk is on fire; exit 3");
     let name = format!("broken{}", std::process::id());
     let up = Command::new(env!("CARGO_BIN_EXE_pushscale-test-cluster"))
@@ -64,10 +64,10 @@ fn a_failed_component_is_reported_with_its_log_and_everything_is_removed() {
 
 #[test]
 fn two_concurrent_runs_build_each_program_once() {
-    let folder = folder("provision");
-    let cache = folder.join("cache");
-    let built = folder.join("built");
-    let fake = folder.join("path");
+    let directory = directory("provision");
+    let cache = directory.join("cache");
+    let built = directory.join("built");
+    let fake = directory.join("path");
     fs::create_dir(&fake).unwrap();
     // A fake Go compiler: it records the packages, takes a moment, and writes the programs.
     write_program(
@@ -121,7 +121,7 @@ done"#,
 
     // Nothing to do: not a word.
     assert_eq!(stderr(&provision().output().unwrap()), "");
-    fs::remove_dir_all(folder).unwrap();
+    fs::remove_dir_all(directory).unwrap();
 }
 
 fn cluster(arguments: &[&str]) -> Output {
@@ -131,12 +131,12 @@ fn cluster(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// An empty folder for one test.
-fn folder(name: &str) -> PathBuf {
+/// Creates an empty directory for one test.
+fn directory(name: &str) -> PathBuf {
     let name = format!("{name}-{}", std::process::id());
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::create_dir_all(&folder).unwrap();
-    folder
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&directory).unwrap();
+    directory
 }
 
 fn write_program(path: &Path, script: &str) {

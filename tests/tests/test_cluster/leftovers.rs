@@ -1,4 +1,4 @@
-//! However a cluster ends, nothing of it is left.
+//! However a cluster stops, nothing of it remains.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -57,7 +57,7 @@ fn the_supervisor_of_a_node_is_killed() {
     }
 }
 
-/// Runs in a process of its own, of which it is the only test.
+/// Runs alone in a separate process.
 #[test]
 #[ignore = "the owner that other tests start and kill"]
 fn owner_to_be_killed() {
@@ -66,14 +66,14 @@ fn owner_to_be_killed() {
     };
     let shape = <Shape as clap::ValueEnum>::from_str(&shape, false).unwrap();
     let cluster = busy_cluster(shape);
-    println!("\n{CLUSTER_IS}{}", cluster.name());
+    println!("\n{NAME_LINE}{}", cluster.name());
     loop {
         std::thread::park();
     }
 }
 
 const SHAPE: &str = "CLUSTER_TEST_SHAPE";
-const CLUSTER_IS: &str = "the cluster is ";
+const NAME_LINE: &str = "name of the cluster: ";
 
 fn kill_owner(shape: Shape) {
     let mut owner = Command::new(std::env::current_exe().unwrap())
@@ -85,7 +85,7 @@ fn kill_owner(shape: Shape) {
         .unwrap();
     let name = BufReader::new(owner.stdout.take().unwrap())
         .lines()
-        .find_map(|line| line.unwrap().strip_prefix(CLUSTER_IS).map(str::to_owned))
+        .find_map(|line| line.unwrap().strip_prefix(NAME_LINE).map(str::to_owned))
         .expect("the owner names its cluster");
     let traces = Traces::of(&TestCluster::attach(&name).unwrap());
     traces.assert_there();
@@ -111,7 +111,7 @@ fn kill_supervisor(shape: Shape) {
     traces.assert_gone();
 }
 
-/// A cluster that has something to remove: a running container, if it can have one.
+/// Starts a cluster with something to remove: a running container, if it can have one.
 fn busy_cluster(shape: Shape) -> TestCluster {
     let cluster = TestCluster::start(shape).unwrap();
     if shape == Shape::Node {
@@ -140,10 +140,10 @@ spec:
     cluster
 }
 
-/// All by which a cluster can be noticed on the machine.
+/// Everything that a cluster leaves on the machine.
 pub(crate) struct Traces {
     pub(crate) state: PathBuf,
-    /// How the names of its network namespace and of its cgroups begin.
+    /// The prefix of the names of its network namespace and cgroups.
     id: String,
     shape: Shape,
 }
@@ -157,7 +157,7 @@ impl Traces {
         }
     }
 
-    /// Else the other check would find nothing because it looks in the wrong places.
+    /// Checks that [`Traces::assert_gone`] looks in the right places.
     fn assert_there(&self) {
         assert!(self.state.exists());
         assert!(!self.processes().is_empty());
@@ -170,27 +170,29 @@ impl Traces {
 
     pub(crate) fn assert_gone(&self) {
         assert!(!self.state.exists(), "{}", self.state.display());
-        // A killed process takes a moment to be one no more, and its namespaces with it.
+        // A killed process and its namespaces disappear a moment later.
         eventually("the end of all processes", || self.processes().is_empty());
         assert_eq!(self.mounts(), Vec::<PathBuf>::new());
         assert_eq!(self.cgroups(), Vec::<PathBuf>::new());
         assert_eq!(self.network_namespaces(), Vec::<PathBuf>::new());
     }
 
-    /// Those that name the cluster's folder in command line or environment, or run in its cgroups.
+    /// Returns the processes that have the cluster's directory in their command line or environment, or that run in its
+    /// cgroups.
     fn processes(&self) -> Vec<PathBuf> {
         let state = self.state.display().to_string();
         let concerned = |process: &PathBuf| {
-            let told = |file| String::from_utf8_lossy(&read(&process.join(file))).contains(&state);
+            let mentions =
+                |file| String::from_utf8_lossy(&read(&process.join(file))).contains(&state);
             let cgroups = read(&process.join("cgroup"));
             let itself = process.ends_with(std::process::id().to_string());
             let grouped = String::from_utf8_lossy(&cgroups).contains(&self.id);
-            !itself && (told("cmdline") || told("environ") || grouped)
+            !itself && (mentions("cmdline") || mentions("environ") || grouped)
         };
         processes().filter(concerned).collect()
     }
 
-    /// In the mount namespace of any process.
+    /// Returns the mount tables of all processes that contain the directory.
     fn mounts(&self) -> Vec<PathBuf> {
         let state = self.state.display().to_string();
         let tables = processes().map(|process| process.join("mountinfo"));
@@ -226,12 +228,12 @@ fn processes() -> impl Iterator<Item = PathBuf> {
     })
 }
 
-fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let entries = fs::read_dir(folder).into_iter().flatten();
+fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
     entries.filter_map(|entry| Some(entry.ok()?.path()))
 }
 
-/// Nothing, if it is gone or not ours.
+/// Reads a file of a process, which may have exited or be unreadable.
 fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_default()
 }

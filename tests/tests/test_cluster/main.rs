@@ -1,4 +1,4 @@
-//! The cluster does what it says, and leaves nothing behind.
+//! The test cluster works as documented and leaves nothing behind.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -29,7 +29,7 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The image of the probe program, which serves, resolves and fetches.
+/// The image of the probe program, which serves, resolves names and fetches.
 const PROBE: &str = "pushscale.test/probe:1";
 
 fn import_probe(cluster: &TestCluster) {

@@ -9,7 +9,7 @@ use pushscale_tests::test_cluster::{ClusterError, Shape, TestCluster};
 
 use crate::{PROBE, eventually, import_probe};
 
-/// One for all tests of this file and of `sidecar`; its supervisor removes it after the last.
+/// The cluster of all tests of this file and of `sidecar`. Its supervisor removes it after the last one.
 pub(crate) fn shared_cluster() -> Option<&'static TestCluster> {
     static CLUSTER: OnceLock<Option<TestCluster>> = OnceLock::new();
     let start = || {
@@ -69,7 +69,7 @@ fn pods_run_and_reach_what_they_should() {
         .unwrap();
     assert!(from_node.status.success(), "{from_node:?}");
 
-    // What the pods logged, over kubelet.
+    // The logs of the pods, read through kubelet.
     let logs = cluster
         .kubectl(&["logs", "--selector=app=web", "--tail=-1"])
         .unwrap();
@@ -88,7 +88,7 @@ fn a_thread_can_enter_the_network_while_others_stay_outside() {
         let entered = scope.spawn(|| {
             cluster.enter().unwrap();
             assert_ne!(namespace(), outside);
-            // A thread and a process that it starts are inside with it.
+            // Its threads and processes are inside, too.
             let inside = namespace();
             assert_eq!(scope.spawn(namespace).join().unwrap(), inside);
             let printed = Command::new("readlink").arg("/proc/self/ns/net").output();
@@ -110,7 +110,7 @@ fn the_control_plane_shape_has_no_images() {
     assert!(matches!(error, ClusterError::Request { .. }), "{error}");
 }
 
-/// Two pods that answer, a Service, and a headless Service.
+/// Returns two pods that serve, a Service, and a headless Service.
 fn web(name: &str) -> String {
     format!(
         "

@@ -1,4 +1,4 @@
-//! Native sidecars: init containers that stay. Pushscale's own sidecar is one.
+//! Native sidecars: init containers that keep running. Pushscale's sidecar is one.
 
 use std::fs;
 
@@ -10,9 +10,11 @@ fn a_native_sidecar_starts_first_and_stops_last() {
     let Some(cluster) = shared_cluster() else {
         return;
     };
-    // In the cluster's folder, so that it goes with the cluster.
-    let folder = cluster.logs_dir().join("sidecar-test");
-    cluster.apply(&pod(&folder.display().to_string())).unwrap();
+    // In the cluster's directory, so that it is removed with it.
+    let directory = cluster.logs_dir().join("sidecar-test");
+    cluster
+        .apply(&pod(&directory.display().to_string()))
+        .unwrap();
     cluster
         .kubectl(&[
             "wait",
@@ -25,7 +27,7 @@ fn a_native_sidecar_starts_first_and_stops_last() {
         .kubectl(&["delete", "pod", "pair", "--timeout=300s"])
         .unwrap();
 
-    let events = fs::read_to_string(folder.join("events")).unwrap();
+    let events = fs::read_to_string(directory.join("events")).unwrap();
     let expected = [
         "sidecar started",
         "main started",
@@ -37,9 +39,9 @@ fn a_native_sidecar_starts_first_and_stops_last() {
     assert_eq!(events.lines().collect::<Vec<_>>(), expected);
 }
 
-/// The main container takes two seconds to end. Only a startup probe makes it wait until the
-/// sidecar listens; without one, it is enough that the sidecar's process exists.
-fn pod(folder: &str) -> String {
+/// The main container takes two seconds to terminate. Only a startup probe makes it wait until the sidecar listens.
+/// Without one, it is enough that the sidecar's process exists.
+fn pod(directory: &str) -> String {
     format!(
         "
 apiVersion: v1
@@ -63,7 +65,7 @@ spec:
       volumeMounts: [{{ name: events, mountPath: /events }}]
   volumes:
     - name: events
-      hostPath: {{ path: {folder}, type: DirectoryOrCreate }}
+      hostPath: {{ path: {directory}, type: DirectoryOrCreate }}
 "
     )
 }

@@ -1,4 +1,4 @@
-//! The sidecar beside a real TorchServe: what it counts is what clients saw.
+//! The sidecar's counts for a real TorchServe match what the clients saw.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,21 +18,21 @@ use pushscale_tests::sidecar::TestSidecar;
 use pushscale_tests::{fleet, http};
 use tokio::sync::Mutex;
 
-/// How long anything may take that should take a second.
+/// The limit for anything that takes a second on an idle machine. Only a hang takes longer.
 const SOON: Duration = Duration::from_secs(120);
 
-/// A look is of two ports, one after the other, and a batch may end in between.
+/// A scrape reads two ports, one after the other, and a batch may complete in between.
 const JITTER: f64 = 2.0;
 
 static TORCHSERVE: LazyLock<Option<LocalTorchServe>> = LazyLock::new(|| {
-    // A thread of its own: the tests' runtimes cannot be entered twice.
+    // In a separate thread, since the tests' runtimes cannot be entered twice.
     std::thread::spawn(fleet::local_torchserve).join().unwrap()
 });
 
-/// Java's start keeps two cores busy for seconds, which would be the other tests' waiting time.
+/// Java's start keeps two cores busy for seconds, which would be waiting time for the other tests.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// Requests with a 200 and with a 503.
+/// Returns the numbers of requests with a 200 and with a 503.
 fn outcomes(samples: &[Sample]) -> (f64, f64) {
     let with = |status| {
         let found = |sample: &&Sample| sample.outcome == Outcome::Status(status);
@@ -41,7 +41,7 @@ fn outcomes(samples: &[Sample]) -> (f64, f64) {
     (with(200), with(503))
 }
 
-/// The one model in the sidecar's newest reading, once there is one.
+/// Returns the only model in the sidecar's newest reading, once there is one.
 async fn model(sidecar: &TestSidecar) -> Option<Model<'static>> {
     let answer = http::get(sidecar.address, "/reading").await;
     let push = Push::parse(answer.body.as_bytes()).ok()?;
@@ -52,16 +52,16 @@ async fn model(sidecar: &TestSidecar) -> Option<Model<'static>> {
     })
 }
 
-/// Loads a server and holds the sidecar's counts against those of the clients, in between and in the end.
+/// Puts load on a server and compares the sidecar's counts with those of the clients, repeatedly and at the end.
 async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
     let Some(torchserve) = &*TORCHSERVE else {
         return;
     };
     let _alone = ALONE.lock().await;
-    let hands = (options.workers * options.batch_size) as f64;
+    let workers = (options.workers * options.batch_size) as f64;
     let server = torchserve.start(options).await.unwrap();
     let ports = server.addresses();
-    let sidecar = TestSidecar::start_unheard(&ports).await;
+    let sidecar = TestSidecar::start_without_aggregator(&ports).await;
     http::until(SOON, || async { model(&sidecar).await.is_some() }).await;
 
     let all: f64 = steps.iter().map(|(rate, seconds)| rate * seconds).sum();
@@ -77,17 +77,17 @@ async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
     let mut compared = 0;
     while under_way() {
         let (seen, _) = outcomes(&load.samples_since(0));
-        // What was answered by now will have been counted soon, …
+        // The requests completed so far are counted soon, …
         http::until(SOON, || async {
             let counted = model(&sidecar).await.and_then(|model| model.answered_total);
-            counted.is_some_and(|counted| counted >= seen - hands - JITTER)
+            counted.is_some_and(|counted| counted >= seen - workers - JITTER)
         })
         .await;
-        // … and nothing is counted that was not.
+        // … and no others are counted.
         let counted = model(&sidecar).await.unwrap().answered_total.unwrap();
         let (seen, _) = outcomes(&load.samples_since(0));
         assert!(
-            counted <= seen + hands + JITTER,
+            counted <= seen + workers + JITTER,
             "{counted} are counted as answered, {seen} were"
         );
         compared += 1;

@@ -1,4 +1,4 @@
-//! Pods as the API server has them at any moment, and the sidecars in them, which share a load.
+//! The pods of a namespace, kept current by a watch, and their sidecars, which share a load.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 /// The image whose pods never become ready.
 pub(super) const BROKEN: &str = "broken";
 
-/// One pod as the API server has it.
+/// A pod of the API server.
 #[derive(Clone)]
 pub(super) struct Pod {
     pub(super) name: String,
@@ -24,29 +24,30 @@ pub(super) struct Pod {
     pub(super) ready: bool,
 }
 
-/// They see a pod come and go when the aggregator does. Asked by kubectl again and again instead, a busy machine saw pods go
-/// seconds late: their share of the load was lost to everybody for so long and then back, which is a step of the load.
+/// The pods and their sidecars. A watch follows the pods, as in the aggregator. Polling with kubectl instead, a busy
+/// machine noticed deleted pods seconds late: their share of the load was lost for that time and then returned, which
+/// is a step of the load.
 pub(super) struct Servers {
-    world: Arc<Mutex<World>>,
+    state: Arc<Mutex<State>>,
     watch: Child,
     sidecars: JoinHandle<()>,
 }
 
-struct World {
+struct State {
     load: f64,
-    /// By uid, without those on their way out.
+    /// By uid, without terminating pods.
     pods: BTreeMap<String, Pod>,
 }
 
 impl Servers {
-    /// Of the pods of a namespace, with so much load.
+    /// Follows the pods of a namespace, with this load.
     pub(super) fn start(
         namespace: &Namespace<'_>,
         aggregator: SocketAddr,
         algorithm: Algorithm,
         load: f64,
     ) -> Self {
-        let world = Arc::new(Mutex::new(World {
+        let state = Arc::new(Mutex::new(State {
             load,
             pods: BTreeMap::new(),
         }));
@@ -59,27 +60,27 @@ impl Servers {
             .spawn()
             .unwrap();
         let events = watch.stdout.take().unwrap();
-        let seen = Arc::clone(&world);
+        let seen = Arc::clone(&state);
         std::thread::spawn(move || follow(events, &seen));
         let sidecars = push_readings(
             namespace.name.clone(),
             aggregator,
             algorithm,
-            Arc::clone(&world),
+            Arc::clone(&state),
         );
         Self {
-            world,
+            state,
             watch,
             sidecars: tokio::spawn(sidecars),
         }
     }
 
     pub(super) fn set_load(&self, load: f64) {
-        locked(&self.world).load = load;
+        lock(&self.state).load = load;
     }
 
     pub(super) fn pods(&self) -> Vec<Pod> {
-        locked(&self.world).pods.values().cloned().collect()
+        lock(&self.state).pods.values().cloned().collect()
     }
 }
 
@@ -91,20 +92,20 @@ impl Drop for Servers {
     }
 }
 
-fn locked(world: &Mutex<World>) -> MutexGuard<'_, World> {
-    world.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn follow(events: ChildStdout, world: &Mutex<World>) {
+fn follow(events: ChildStdout, state: &Mutex<State>) {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let events = serde_json::Deserializer::from_reader(events).into_iter::<Value>();
-    // It ends with the test, in the middle of an event as well.
+    // The stream ends with the test, possibly in the middle of an event.
     for event in events.map_while(Result::ok) {
         let pod = &event["object"];
         let uid = text(&pod["metadata"]["uid"]);
-        let gone = event["type"] == "DELETED" || !pod["metadata"]["deletionTimestamp"].is_null();
-        let pods = &mut locked(world).pods;
-        if gone {
+        let deleted = event["type"] == "DELETED" || !pod["metadata"]["deletionTimestamp"].is_null();
+        let pods = &mut lock(state).pods;
+        if deleted {
             pods.remove(&uid);
             continue;
         }
@@ -123,17 +124,17 @@ async fn push_readings(
     namespace: String,
     aggregator: SocketAddr,
     algorithm: Algorithm,
-    world: Arc<Mutex<World>>,
+    state: Arc<Mutex<State>>,
 ) {
     let mut fakes: BTreeMap<String, FakePod> = BTreeMap::new();
     let mut shares: BTreeMap<String, f64> = BTreeMap::new();
     loop {
-        // A pause after each round, not a fixed schedule: after a round that a busy machine delayed, a pod would push twice
-        // within 50 ms, which is rejected.
+        // A pause after each round, not a fixed schedule: after a round that a busy machine delayed, a pod would push
+        // twice within 50 ms, which is rejected.
         tokio::time::sleep(Duration::from_millis(250)).await;
         let (load, pods) = {
-            let world = locked(&world);
-            (world.load, world.pods.clone())
+            let state = lock(&state);
+            (state.load, state.pods.clone())
         };
         let serving = pods.values().filter(|pod| pod.ready).count();
         #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
@@ -143,7 +144,8 @@ async fn push_readings(
                 _ if !pod.ready && pod.image == BROKEN => Load::Unknown,
                 _ if !pod.ready => continue,
                 Algorithm::Ratio => Load::QueueLatency(share),
-                // The requests since the last push arrived at the share of that time: none are lost when there are more pods now.
+                // The requests since the last push arrived at the share of that time: none are lost when there are more
+                // pods now.
                 Algorithm::Model => {
                     Load::Rate(7.5 * shares.insert(uid.clone(), share).unwrap_or_default())
                 }
