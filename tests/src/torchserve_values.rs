@@ -52,7 +52,7 @@ pub fn torchserve_values(torchserve: &LocalTorchServe) -> Value {
 
 /// Creates a directory with the testkit's sleeping model.
 fn model_store(torchserve: &LocalTorchServe) -> PathBuf {
-    let store = cache::directory().join("model-store");
+    let store = cache::folder().join("model-store");
     fs::create_dir_all(&store).unwrap();
     let script = "import pathlib, sys\nsys.path.insert(0, sys.argv.pop(1))\nstore = pathlib.Path(sys.argv.pop(1))\n\
                   import start\nstart.write_models(store, start.parse())\n";

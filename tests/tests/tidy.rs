@@ -1,5 +1,5 @@
-//! The repository is tidy: what documents and comments refer to exists, test data has plain names, and comments fit on a
-//! screen.
+//! The repository is tidy: what documents and comments refer to exists, test data has plain names, and comments fit on
+//! a screen.
 
 #![allow(
     clippy::unwrap_used,

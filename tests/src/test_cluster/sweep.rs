@@ -53,7 +53,7 @@ pub(crate) fn sweep_stale(root: &RootLock) -> Result<(), ClusterError> {
 
 /// Where the logs of a cluster are after its end, if they were kept.
 pub(crate) fn kept_logs(state: &StateDir) -> PathBuf {
-    cache::directory().join("rig/logs").join(state.name())
+    cache::folder().join("rig/logs").join(state.name())
 }
 
 fn keep_logs(state: &StateDir) -> Result<(), ClusterError> {
