@@ -101,8 +101,8 @@ fn measure(subject: Subject) -> f64 {
     let server = thread::spawn(move || {
         cpu::pin(0);
         match subject {
-            Subject::BareHyper => bare_hyper(address, ends),
-            _ => aggregator(subject, &issuer, address, ends),
+            Subject::BareHyper => bare_hyper(address_tx, ends),
+            _ => aggregator(subject, &issuer, address_tx, ends),
         }
     });
     let address = address_rx.recv().unwrap();

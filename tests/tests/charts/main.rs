@@ -13,7 +13,7 @@ mod generated;
 mod injected;
 mod keys;
 mod life;
-mod refused;
+mod rejected;
 mod start_script;
 mod suites;
 mod versions;

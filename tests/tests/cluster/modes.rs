@@ -193,7 +193,7 @@ async fn a_schedule_raises_the_floor_when_its_time_comes() {
         .push_until(&mut [], Load::Unknown, || async {
             namespace.replicas() == 3
                 && aggregator
-                    .text()
+                    .debug_page()
                     .await
                     .contains("a schedule asks for at least 3 replicas")
         })
