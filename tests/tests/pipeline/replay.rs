@@ -1,7 +1,7 @@
 //! Decisions that an aggregator exports as JSON lines are replayed without a difference.
 
 use pushscale_api::Algorithm;
-use pushscale_cli::replay::{Line, replay_recording, read_lines};
+use pushscale_cli::replay::{Line, read_lines, replay_recording};
 use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
