@@ -1,4 +1,4 @@
-//! Pods before and after, as files: `testdata/<a sentence>/before.yaml` and `after.yaml`.
+//! Pods before and after injection, as files: `testdata/<case>/before.yaml` and `after.yaml`.
 //!
 //! Lines at the beginning of `before.yaml` may say `#! namespace: …`, `#! native-sidecar: false`, `#! trust: none`.
 //! `PUSHSCALE_GENERATE=1` writes what comes out.
