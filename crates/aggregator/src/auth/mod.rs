@@ -3,45 +3,35 @@
 //!
 //! A request that is rejected here costs neither parsing nor a turn of the control loop.
 
+mod address_limiter;
 mod claims;
 mod deleted_pods;
-mod denial_limiter;
 mod rate_limiter;
+mod reviews;
 mod token_cache;
 mod token_review;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use pushscale_decision::PodUid;
 use thiserror::Error;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::metrics::{Metrics, ReviewOutcome};
+use crate::metrics::Metrics;
 use claims::Claims;
 use deleted_pods::DeletedPods;
-use denial_limiter::DenialLimiter;
 use rate_limiter::RateLimiter;
-use token_cache::TokenCache;
+use reviews::Reviews;
+use token_cache::TokenDigest;
 pub use token_review::{KubeTokenReviewer, ReviewError, TokenReviewer};
-
-/// Timeout of one review, including the wait for a permit. A sidecar waits two seconds for its response.
-const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Maximum concurrent reviews: after a restart every pod of the cluster needs one.
-const MAX_CONCURRENT_REVIEWS: usize = 32;
 
 /// Authenticates pods by their service account tokens.
 pub(crate) struct Authenticator {
-    reviewer: Option<Arc<dyn TokenReviewer>>,
-    review_permits: Semaphore,
-    token_cache: TokenCache,
-    denial_limiter: DenialLimiter,
+    /// `None` if authentication is off.
+    reviews: Option<Arc<Reviews>>,
     deleted_pods: DeletedPods,
-    metrics: Metrics,
 }
 
 /// The sender of a push.
@@ -68,7 +58,6 @@ pub struct PodIdentity {
 #[derive(Debug)]
 pub(crate) struct AuthenticatedPod {
     pub(crate) identity: PodIdentity,
-    expires: SystemTime,
     rate_limiter: RateLimiter,
 }
 
@@ -93,7 +82,7 @@ pub(crate) enum AuthError {
     Denied,
     #[error("the API server could not review the token")]
     ReviewUnavailable,
-    #[error("too many tokens from this address were denied: wait")]
+    #[error("too many tokens from this address are in review or were denied: retry in ten seconds")]
     TooManyDenials,
     #[error("rate limit exceeded: a pod may push at most once every 50 ms")]
     RateLimited,
@@ -103,12 +92,8 @@ impl Authenticator {
     /// Creates an authenticator that reviews tokens with `reviewer`. `None` turns authentication off.
     pub(crate) fn new(reviewer: Option<Arc<dyn TokenReviewer>>, metrics: Metrics) -> Self {
         Self {
-            reviewer,
-            review_permits: Semaphore::new(MAX_CONCURRENT_REVIEWS),
-            token_cache: TokenCache::default(),
-            denial_limiter: DenialLimiter::default(),
+            reviews: reviewer.map(|reviewer| Arc::new(Reviews::new(reviewer, metrics))),
             deleted_pods: DeletedPods::default(),
-            metrics,
         }
     }
 
@@ -118,43 +103,25 @@ impl Authenticator {
         headers: &HeaderMap,
         address: IpAddr,
     ) -> Result<Caller, AuthError> {
-        let Some(reviewer) = &self.reviewer else {
+        let Some(reviews) = &self.reviews else {
             return Ok(Caller::Anonymous);
         };
         let token = bearer(headers).ok_or(AuthError::TokenMissing)?;
-        let entry = match self.token_cache.get(token) {
-            Some(entry) => entry,
+        let digest = TokenDigest::of(token);
+        let reviewed = match reviews.cache.get(&digest) {
+            Some(result) => result,
             None => {
                 // Unverified claims are never trusted, but they are enough to reject a token without a review.
                 let claims = Claims::parse(token)?;
                 if self.deleted_pods.contains(&claims.uid) {
                     return Err(AuthError::PodDeleted);
                 }
-                if self.denial_limiter.is_exceeded(address) {
-                    return Err(AuthError::TooManyDenials);
-                }
-                self.token_cache.insert(token, claims.expires)?
+                reviews.review(token, digest, &claims, address).await
             }
         };
-        // Concurrent requests with one token share one review; the next request retries a failed one.
-        let reviewed = entry
-            .result
-            .get_or_try_init(|| async {
-                let result = self.review(reviewer.as_ref(), token, entry.expires).await?;
-                if result.is_err() {
-                    self.denial_limiter.record(address);
-                }
-                Ok(result)
-            })
-            .await
-            .inspect_err(|_| self.token_cache.remove_unreviewed(token))?;
-        let pod = reviewed.as_ref().map_err(|error| *error)?;
-        if SystemTime::now() >= pod.expires {
-            self.token_cache.remove(token);
-            return Err(AuthError::Expired);
-        }
+        let pod = reviewed?;
         if self.deleted_pods.contains(&pod.identity.uid) {
-            self.token_cache.remove(token);
+            reviews.cache.remove(&digest);
             return Err(AuthError::PodDeleted);
         }
         if !pod.rate_limiter.try_acquire(Instant::now()) {
@@ -162,62 +129,21 @@ impl Authenticator {
             tokio::time::sleep(rate_limiter::INTERVAL).await;
             return Err(AuthError::RateLimited);
         }
-        Ok(Caller::Pod(Arc::clone(pod)))
+        Ok(Caller::Pod(pod))
     }
 
     /// Rejects the tokens of a deleted pod from now on.
     pub(crate) fn pod_deleted(&self, uid: &PodUid) {
-        if self.reviewer.is_some() {
+        if self.reviews.is_some() {
             self.deleted_pods.insert(uid);
         }
     }
 
     /// Accepts the tokens of this pod again: a pod that left a selector may return to it.
     pub(crate) fn pod_exists(&self, uid: &PodUid) {
-        if self.reviewer.is_some() {
+        if self.reviews.is_some() {
             self.deleted_pods.remove(uid);
         }
-    }
-
-    /// Reviews a token. The outer error means that the review failed, the inner one that the token was denied.
-    async fn review(
-        &self,
-        reviewer: &dyn TokenReviewer,
-        token: &str,
-        expires: SystemTime,
-    ) -> Result<Result<Arc<AuthenticatedPod>, AuthError>, AuthError> {
-        let review = async {
-            let _permit = self.review_permits.acquire().await;
-            reviewer.review(token).await
-        };
-        let identity = match timeout(REVIEW_TIMEOUT, review).await {
-            Ok(Ok(identity)) => identity,
-            Ok(Err(ReviewError::Denied(reason))) => {
-                self.metrics.token_reviewed(ReviewOutcome::Denied);
-                tracing::debug!(reason, "token denied");
-                return Ok(Err(AuthError::Denied));
-            }
-            Ok(Err(ReviewError::NotPodBound)) => {
-                self.metrics.token_reviewed(ReviewOutcome::Denied);
-                return Ok(Err(AuthError::NotPodBound));
-            }
-            Ok(Err(ReviewError::Failed(error))) => {
-                self.metrics.token_reviewed(ReviewOutcome::Failed);
-                tracing::warn!(error, "TokenReview failed");
-                return Err(AuthError::ReviewUnavailable);
-            }
-            Err(_) => {
-                self.metrics.token_reviewed(ReviewOutcome::Failed);
-                tracing::warn!(error = "timed out", "TokenReview failed");
-                return Err(AuthError::ReviewUnavailable);
-            }
-        };
-        self.metrics.token_reviewed(ReviewOutcome::Authenticated);
-        Ok(Ok(Arc::new(AuthenticatedPod {
-            identity,
-            expires,
-            rate_limiter: RateLimiter::default(),
-        })))
     }
 }
 

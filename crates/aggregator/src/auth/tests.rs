@@ -1,5 +1,6 @@
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,15 +8,17 @@ use futures_util::future::BoxFuture;
 use hyper::header::HeaderValue;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::*;
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Accepts tokens whose signature is `good`, and counts its reviews.
-#[derive(Default)]
+/// Accepts tokens whose signature is `good`, and counts its reviews. Tokens whose signature is `slow` wait until `slow`
+/// has permits, and are then denied.
 struct FakeReviewer {
     reviews: AtomicUsize,
+    slow: Semaphore,
 }
 
 impl FakeReviewer {
@@ -28,6 +31,9 @@ impl TokenReviewer for FakeReviewer {
     fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<PodIdentity, ReviewError>> {
         self.reviews.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
+            if token.ends_with(".slow") {
+                self.slow.acquire().await.unwrap().forget();
+            }
             if token.ends_with(".unanswered") {
                 return Err(ReviewError::Failed("no route".to_owned()));
             }
@@ -44,7 +50,10 @@ impl TokenReviewer for FakeReviewer {
 }
 
 fn authenticator() -> (Authenticator, Arc<FakeReviewer>) {
-    let fake = Arc::new(FakeReviewer::default());
+    let fake = Arc::new(FakeReviewer {
+        reviews: AtomicUsize::new(0),
+        slow: Semaphore::new(0),
+    });
     let reviewer: Arc<dyn TokenReviewer> = fake.clone();
     let metrics = Metrics::register(&mut Registry::default());
     (Authenticator::new(Some(reviewer), metrics), fake)
@@ -153,7 +162,102 @@ async fn tokens_whose_review_fails_are_not_cached() {
         let found = error(&authenticator, &headers).await;
         assert_eq!(found, Some(AuthError::ReviewUnavailable));
     }
-    assert_eq!(authenticator.token_cache.len(), 0);
+    assert_eq!(cached(&authenticator), (0, 0));
+}
+
+/// Returns the numbers of reviewed tokens and of reviews in progress.
+fn cached(authenticator: &Authenticator) -> (usize, usize) {
+    authenticator.reviews.as_ref().unwrap().cache.len()
+}
+
+fn address(number: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + number))
+}
+
+/// Sends a request and hangs up while the token is in review. Returns the response if it came before.
+async fn hang_up(
+    authenticator: &Authenticator,
+    headers: &HeaderMap,
+    from: IpAddr,
+) -> Option<AuthError> {
+    tokio::select! {
+        biased;
+        result = authenticator.authenticate(headers, from) => result.err(),
+        () = tokio::task::yield_now() => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_hang_up_neither_leak_entries_nor_exceed_the_limit() {
+    let (authenticator, reviewer) = authenticator();
+    let far_future = 3_000_000_000;
+    for forged in 0..1000 {
+        let headers = token(&claims(json!("pushscale"), far_future + forged), "slow");
+        let found = hang_up(&authenticator, &headers, ADDRESS).await;
+        let expected = (forged >= 10).then_some(AuthError::TooManyDenials);
+        assert_eq!(found, expected, "{forged}");
+    }
+    assert_eq!(cached(&authenticator), (0, 10));
+    reviewer.slow.add_permits(10);
+    while cached(&authenticator).1 > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(reviewer.reviews(), 10);
+    // Denials are cached for a minute, whatever expiry the forged tokens claim. The next review sweeps them.
+    assert_eq!(cached(&authenticator), (10, 0));
+    tokio::time::advance(Duration::from_secs(61)).await;
+    let good = token(&claims(json!("pushscale"), 3600), "good");
+    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+    assert_eq!(cached(&authenticator), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn forged_tokens_in_parallel_cause_at_most_ten_reviews() {
+    let (authenticator, reviewer) = authenticator();
+    let forged: Vec<_> = (0..512)
+        .map(|forged| token(&claims(json!("pushscale"), 3600 + forged), "forged"))
+        .collect();
+    let requests = forged.iter().map(|headers| error(&authenticator, headers));
+    let errors = futures_util::future::join_all(requests).await;
+    assert_eq!(reviewer.reviews(), 10);
+    let denied = errors
+        .iter()
+        .filter(|error| **error == Some(AuthError::Denied));
+    assert_eq!(denied.count(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unreviewed_tokens_of_many_addresses_do_not_displace_reviewed_ones() {
+    let (authenticator, reviewer) = authenticator();
+    let good = token(&claims(json!("pushscale"), 3600), "good");
+    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+    for number in 0..2000 {
+        let headers = token(
+            &claims(json!("pushscale"), 3600 + i64::from(number)),
+            "slow",
+        );
+        let found = hang_up(&authenticator, &headers, address(number)).await;
+        let expected = (number >= 1024).then_some(AuthError::ReviewUnavailable);
+        assert_eq!(found, expected, "{number}");
+    }
+    assert_eq!(cached(&authenticator), (1, 1024));
+    // The API server sees 32 of them at a time.
+    assert_eq!(reviewer.reviews(), 1 + 32);
+    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_tokens_leave_the_cache() {
+    let (authenticator, reviewer) = authenticator();
+    // A pod renews its token every 48 minutes. After a week it has had 210.
+    for renewal in 0..210 {
+        let headers = token(&claims(json!("pushscale"), 3600 + renewal), "good");
+        assert!(authenticator.authenticate(&headers, ADDRESS).await.is_ok());
+        let (reviewed, _) = cached(&authenticator);
+        assert!(reviewed <= 2, "{renewal}: {reviewed}");
+        tokio::time::advance(Duration::from_secs(48 * 60)).await;
+    }
+    assert_eq!(reviewer.reviews(), 210);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,102 +1,143 @@
-//! Review results by the token's SHA-256, so that no token can leak from here.
+//! Review results by the token's SHA-256, so that no token can leak from here, and the reviews in progress.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::OnceCell;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{AuthError, AuthenticatedPod};
 
-/// Maximum entries. The largest cluster has 150,000 pods, each with two tokens around a renewal.
-const CAPACITY: usize = 300_000;
+/// Maximum reviewed tokens. The largest cluster has 150,000 pods, each with two tokens around a renewal.
+const MAX_REVIEWED: usize = 300_000;
 
-/// How long a denial is cached.
-const DENIAL_TTL: Duration = Duration::from_secs(60);
+/// Maximum reviews in progress. Each holds its token, which is at most 8 KiB.
+const MAX_IN_PROGRESS: usize = 1024;
 
-#[derive(Default)]
-pub(super) struct TokenCache(Mutex<HashMap<[u8; 32], Arc<CacheEntry>>>);
+/// The result of a review: the pod, or why the token was rejected.
+pub(super) type ReviewResult = Result<Arc<AuthenticatedPod>, AuthError>;
 
-/// One token; its review may still be in progress.
-pub(super) struct CacheEntry {
-    pub(super) result: OnceCell<Result<Arc<AuthenticatedPod>, AuthError>>,
-    pub(super) expires: SystemTime,
-    created: Instant,
+/// The SHA-256 of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    /// Takes a microsecond, which no lock should be held for.
+    pub(super) fn of(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
+    }
 }
 
-impl CacheEntry {
-    fn is_valid(&self, now: SystemTime) -> bool {
-        self.expires > now && !self.is_expired_denial()
-    }
+#[derive(Debug, Default)]
+pub(super) struct TokenCache(Mutex<Tokens>);
 
-    /// Whether the token was denied so long ago that it must be reviewed again.
-    fn is_expired_denial(&self) -> bool {
-        matches!(self.result.get(), Some(Err(_))) && self.created.elapsed() >= DENIAL_TTL
-    }
+#[derive(Debug, Default)]
+struct Tokens {
+    reviewed: HashMap<TokenDigest, Reviewed>,
+    /// The expiry of each reviewed token, the earliest on top. It may name tokens that were removed.
+    expiries: BinaryHeap<Reverse<(Instant, TokenDigest)>>,
+    in_progress: HashMap<TokenDigest, watch::Receiver<Option<ReviewResult>>>,
+}
+
+#[derive(Debug)]
+struct Reviewed {
+    result: ReviewResult,
+    until: Instant,
+}
+
+/// How a request gets the result of a token's review.
+pub(super) enum Lookup<P> {
+    /// The token was reviewed.
+    Reviewed(ReviewResult),
+    /// Another request started the review.
+    InProgress(watch::Receiver<Option<ReviewResult>>),
+    /// The caller must review the token, with this permit.
+    Started(P, watch::Sender<Option<ReviewResult>>),
 }
 
 impl TokenCache {
-    pub(super) fn get(&self, token: &str) -> Option<Arc<CacheEntry>> {
-        // Hashing takes a microsecond of every push; do it before taking the lock.
-        let digest = digest(token);
-        let entries = self.0.lock();
-        let entry = entries.get(&digest)?;
-        (!entry.is_expired_denial()).then(|| Arc::clone(entry))
+    /// Returns the result of a review that has not expired.
+    pub(super) fn get(&self, digest: &TokenDigest) -> Option<ReviewResult> {
+        self.0.lock().get(digest)
     }
 
-    /// Returns the entry of a token, creating it if necessary. Fails while the cache is full of valid entries.
-    pub(super) fn insert(
+    /// Joins the token's review, or starts one if there is none and `reserve` permits it.
+    pub(super) fn join_or_start<P>(
         &self,
-        token: &str,
-        expires: SystemTime,
-    ) -> Result<Arc<CacheEntry>, AuthError> {
-        let mut entries = self.0.lock();
-        if entries.len() >= CAPACITY {
-            let now = SystemTime::now();
-            entries.retain(|_, entry| entry.is_valid(now));
-            if entries.len() >= CAPACITY {
-                return Err(AuthError::ReviewUnavailable);
-            }
+        digest: TokenDigest,
+        reserve: impl FnOnce() -> Result<P, AuthError>,
+    ) -> Result<Lookup<P>, AuthError> {
+        let mut tokens = self.0.lock();
+        if let Some(result) = tokens.get(&digest) {
+            return Ok(Lookup::Reviewed(result));
         }
-        let new = || {
-            Arc::new(CacheEntry {
-                result: OnceCell::new(),
-                expires,
-                created: Instant::now(),
-            })
-        };
-        let entry = entries.entry(digest(token)).or_insert_with(new);
-        if entry.is_expired_denial() {
-            *entry = new();
+        if let Some(receiver) = tokens.in_progress.get(&digest) {
+            return Ok(Lookup::InProgress(receiver.clone()));
         }
-        Ok(Arc::clone(entry))
+        if tokens.in_progress.len() >= MAX_IN_PROGRESS {
+            return Err(AuthError::ReviewUnavailable);
+        }
+        let permit = reserve()?;
+        let (sender, receiver) = watch::channel(None);
+        tokens.in_progress.insert(digest, receiver);
+        Ok(Lookup::Started(permit, sender))
     }
 
-    /// Removes the token if its review failed: its expiry is unverified, and a forged token may claim any.
-    pub(super) fn remove_unreviewed(&self, token: &str) {
-        let mut entries = self.0.lock();
-        let digest = digest(token);
-        if entries
-            .get(&digest)
-            .is_some_and(|entry| entry.result.get().is_none())
-        {
-            entries.remove(&digest);
-        }
+    /// Ends a review. A result with a time is cached until then.
+    pub(super) fn finish(&self, digest: TokenDigest, result: ReviewResult, until: Option<Instant>) {
+        let now = Instant::now();
+        let mut tokens = self.0.lock();
+        tokens.in_progress.remove(&digest);
+        tokens.remove_expired(now);
+        let Some(until) = until else { return };
+        while tokens.reviewed.len() >= MAX_REVIEWED && tokens.remove_earliest() {}
+        tokens.reviewed.insert(digest, Reviewed { result, until });
+        tokens.expiries.push(Reverse((until, digest)));
     }
 
-    pub(super) fn remove(&self, token: &str) {
-        self.0.lock().remove(&digest(token));
+    pub(super) fn remove(&self, digest: &TokenDigest) {
+        self.0.lock().reviewed.remove(digest);
     }
 
+    /// Returns the numbers of reviewed tokens and of reviews in progress.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.lock().len()
+    pub(super) fn len(&self) -> (usize, usize) {
+        let tokens = self.0.lock();
+        assert!(tokens.expiries.len() >= tokens.reviewed.len());
+        (tokens.reviewed.len(), tokens.in_progress.len())
     }
 }
 
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
+impl Tokens {
+    fn get(&self, digest: &TokenDigest) -> Option<ReviewResult> {
+        let reviewed = self.reviewed.get(digest)?;
+        (reviewed.until > Instant::now()).then(|| reviewed.result.clone())
+    }
+
+    fn remove_expired(&mut self, now: Instant) {
+        while let Some(Reverse((until, _))) = self.expiries.peek()
+            && *until <= now
+        {
+            self.remove_earliest();
+        }
+    }
+
+    /// Removes the token that expires first. Returns whether there was one.
+    fn remove_earliest(&mut self) -> bool {
+        let Some(Reverse((until, digest))) = self.expiries.pop() else {
+            return false;
+        };
+        // A token that was removed and reviewed again has a later entry.
+        if self
+            .reviewed
+            .get(&digest)
+            .is_some_and(|reviewed| reviewed.until == until)
+        {
+            self.reviewed.remove(&digest);
+        }
+        true
+    }
 }

@@ -1,0 +1,131 @@
+//! Reviews of tokens. Each runs in a task of its own: a client that hangs up neither ends the review, whose cost for the
+//! API server is already paid, nor leaves anything behind.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use super::address_limiter::AddressLimiter;
+use super::claims::Claims;
+use super::rate_limiter::RateLimiter;
+use super::token_cache::{Lookup, ReviewResult, TokenCache, TokenDigest};
+use super::{AuthError, AuthenticatedPod, ReviewError, TokenReviewer};
+use crate::metrics::{Metrics, ReviewOutcome};
+
+/// Timeout of one review, including the wait for its turn. A sidecar waits two seconds for its response.
+const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Maximum concurrent requests to the API server: after a restart every pod of the cluster needs a review.
+const MAX_CONCURRENT_REQUESTS: usize = 32;
+
+/// How long a denial is cached.
+const DENIAL_TTL: Duration = Duration::from_secs(60);
+
+pub(super) struct Reviews {
+    reviewer: Arc<dyn TokenReviewer>,
+    requests: Semaphore,
+    pub(super) cache: TokenCache,
+    addresses: Arc<AddressLimiter>,
+    metrics: Metrics,
+}
+
+impl Reviews {
+    pub(super) fn new(reviewer: Arc<dyn TokenReviewer>, metrics: Metrics) -> Self {
+        Self {
+            reviewer,
+            requests: Semaphore::new(MAX_CONCURRENT_REQUESTS),
+            cache: TokenCache::default(),
+            addresses: Arc::default(),
+            metrics,
+        }
+    }
+
+    /// Reviews a token for a request from `address`. Concurrent requests with one token share its review.
+    pub(super) async fn review(
+        self: &Arc<Self>,
+        token: &str,
+        digest: TokenDigest,
+        claims: &Claims,
+        address: IpAddr,
+    ) -> ReviewResult {
+        let reserve = || {
+            let permit = self.addresses.try_reserve(address);
+            permit.ok_or(AuthError::TooManyDenials)
+        };
+        let mut result = match self.cache.join_or_start(digest, reserve)? {
+            Lookup::Reviewed(result) => return result,
+            Lookup::InProgress(result) => result,
+            Lookup::Started(permit, sender) => {
+                let result = sender.subscribe();
+                let reviews = Arc::clone(self);
+                let token = token.to_owned();
+                let expires = claims.expires;
+                tokio::spawn(async move {
+                    let result = reviews.ask(&token).await;
+                    let until = match result {
+                        Ok(_) => Some(expiry(expires)),
+                        Err(AuthError::ReviewUnavailable) => None,
+                        Err(_) => Some(Instant::now() + DENIAL_TTL),
+                    };
+                    if result.is_err() && until.is_some() {
+                        permit.record_denial();
+                    }
+                    reviews.cache.finish(digest, result.clone(), until);
+                    sender.send_replace(Some(result));
+                });
+                result
+            }
+        };
+        let result = result.wait_for(Option::is_some).await;
+        // The sender is dropped without a result only when the runtime shuts down.
+        let result = result.ok().and_then(|result| result.clone());
+        result.unwrap_or(Err(AuthError::ReviewUnavailable))
+    }
+
+    /// Asks the API server. [`AuthError::ReviewUnavailable`] means that it gave no result.
+    async fn ask(&self, token: &str) -> ReviewResult {
+        let review = async {
+            let _request = self.requests.acquire().await;
+            self.reviewer.review(token).await
+        };
+        let (outcome, result) = match timeout(REVIEW_TIMEOUT, review).await {
+            Ok(Ok(identity)) => {
+                let pod = Arc::new(AuthenticatedPod {
+                    identity,
+                    rate_limiter: RateLimiter::default(),
+                });
+                (ReviewOutcome::Authenticated, Ok(pod))
+            }
+            Ok(Err(ReviewError::Denied(reason))) => {
+                tracing::debug!(reason, "token denied");
+                (ReviewOutcome::Denied, Err(AuthError::Denied))
+            }
+            Ok(Err(ReviewError::NotPodBound)) => {
+                (ReviewOutcome::Denied, Err(AuthError::NotPodBound))
+            }
+            Ok(Err(ReviewError::Failed(error))) => {
+                tracing::warn!(error, "TokenReview failed");
+                (ReviewOutcome::Failed, Err(AuthError::ReviewUnavailable))
+            }
+            Err(_) => {
+                tracing::warn!(error = "timed out", "TokenReview failed");
+                (ReviewOutcome::Failed, Err(AuthError::ReviewUnavailable))
+            }
+        };
+        self.metrics.token_reviewed(outcome);
+        result
+    }
+}
+
+/// Converts the expiry of a token whose signature was verified to the monotonic clock.
+fn expiry(expires: SystemTime) -> Instant {
+    /// A far expiry must not overflow the clock.
+    const MAX: Duration = Duration::from_hours(24);
+    let left = expires
+        .duration_since(SystemTime::now())
+        .unwrap_or_default();
+    Instant::now() + left.min(MAX)
+}
