@@ -33,14 +33,14 @@ pub struct TargetRef {
 impl TargetRef {
     /// Whether both references name the same object, possibly by different versions of one API group.
     pub fn is_same_object(&self, other: &Self) -> bool {
-        let group = |api_version: &str| match api_version.split_once('/') {
-            Some((group, _)) => group.to_owned(),
-            None => String::new(),
-        };
-        self.namespace == other.namespace
-            && self.kind == other.kind
-            && self.name == other.name
-            && group(&self.api_version) == group(&other.api_version)
+        self.object() == other.object()
+    }
+
+    /// Returns what identifies the object: namespace, API group, kind and name.
+    pub(crate) fn object(&self) -> (&str, &str, &str, &str) {
+        let group = self.api_version.split_once('/');
+        let group = group.map_or("", |(group, _version)| group);
+        (&self.namespace, group, &self.kind, &self.name)
     }
 }
 

@@ -23,14 +23,14 @@ impl ControlLoop {
     pub(super) fn recordings(&self, key: &ScalerKey) -> Option<Vec<Recording>> {
         let scaler = self.scalers.get(key)?;
         Some(match &scaler.engine {
-            Ok(engine) => engine.recordings(&key.to_string()),
-            Err(_) => Vec::new(),
+            Some(engine) => engine.recordings(&key.to_string()),
+            None => Vec::new(),
         })
     }
 
     /// Decides for each scaler that is due.
     pub(super) fn decide_due(&mut self) {
-        if self.unlisted.scalers || self.unlisted.competing_hpas.is_some() {
+        if self.is_unlisted() {
             return;
         }
         let now = self.now();
@@ -60,8 +60,11 @@ impl ControlLoop {
             return;
         }
         let facts = scaler.target_state();
-        let Ok(engine) = &mut scaler.engine else {
-            self.publish_invalid_spec(now, key);
+        if !scaler.spec_problems.is_empty() {
+            self.publish_status(now, key);
+            return;
+        }
+        let Some(engine) = &mut scaler.engine else {
             return;
         };
         let Some(facts) = facts else { return };

@@ -60,6 +60,11 @@ impl DeletionOrder {
         }
     }
 
+    /// Returns all pods of the target.
+    pub(super) fn pods(&self) -> impl Iterator<Item = (&PodUid, &Pod)> {
+        self.0.iter().map(|(uid, candidate)| (uid, &candidate.pod))
+    }
+
     pub(super) fn remove(&mut self, uid: &PodUid) {
         self.0.remove(uid);
     }

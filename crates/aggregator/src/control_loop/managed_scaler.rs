@@ -42,8 +42,13 @@ pub(super) struct ManagedScaler {
     pub(super) generation: Option<i64>,
     pub(super) target: TargetRef,
     pub(super) watch: WatchId,
-    /// The decision engine, or why there is none.
-    pub(super) engine: Result<Box<Recorder>, Box<InvalidSpec>>,
+    /// The decision engine; `None` until the spec is valid for the first time. An edit that makes the spec invalid keeps
+    /// the engine, which goes on learning: a typo in a time zone must not cost what was learned.
+    pub(super) engine: Option<Box<Recorder>>,
+    /// Why nothing is decided; empty if the spec is valid.
+    pub(super) spec_problems: Vec<SpecProblem>,
+    /// The conditions that a new engine starts with, from the status.
+    restored_conditions: Conditions,
     pub(super) schedules: Schedules,
     pub(super) scale: Option<Result<Scale, ScaleError>>,
     pub(super) selector_problem: Option<String>,
@@ -81,14 +86,8 @@ pub(super) struct ManagedScaler {
     pub(super) points: VecDeque<Point>,
 }
 
-/// An invalid spec, and the conditions to keep until it is valid again.
-pub(super) struct InvalidSpec {
-    pub(super) problems: Vec<SpecProblem>,
-    pub(super) conditions: Conditions,
-}
-
 impl ManagedScaler {
-    pub(super) fn new(facts: ScalerFacts) -> Self {
+    pub(super) fn new(now: Moment, facts: ScalerFacts) -> Self {
         let ScalerFacts {
             key: _,
             uid,
@@ -102,14 +101,16 @@ impl ManagedScaler {
             last_scale_time,
             transitions,
         } = facts;
-        Self {
+        let mut scaler = Self {
             uid,
             generation,
             target,
             watch,
-            writes: writes(&policy),
-            engine: new_engine(policy, spec, conditions),
-            schedules,
+            writes: false,
+            engine: None,
+            spec_problems: Vec::new(),
+            restored_conditions: conditions,
+            schedules: Schedules::default(),
             scale: None,
             selector_problem: None,
             pods_listed: false,
@@ -133,7 +134,9 @@ impl ManagedScaler {
             warned: BTreeMap::new(),
             past_decisions: VecDeque::new(),
             points: VecDeque::new(),
-        }
+        };
+        scaler.apply_spec(now, generation, policy, spec, schedules);
+        scaler
     }
 
     /// Applies a changed spec. What the engine has learned is kept.
@@ -147,17 +150,27 @@ impl ManagedScaler {
     ) {
         self.generation = generation;
         self.schedules = schedules;
-        self.writes = writes(&policy);
-        match (&mut self.engine, policy) {
-            (Ok(engine), Ok(policy)) => engine.set_policy(now, policy, spec),
-            (Ok(engine), Err(problems)) => {
-                self.engine = Err(Box::new(InvalidSpec {
-                    problems,
-                    conditions: engine.conditions().clone(),
-                }));
+        self.writes = policy
+            .as_ref()
+            .is_ok_and(|policy| policy.mode == Mode::Apply);
+        let policy = match policy {
+            Ok(policy) => policy,
+            Err(problems) => {
+                self.spec_problems = problems;
+                return;
             }
-            (Err(invalid), policy) => {
-                self.engine = new_engine(policy, spec, std::mem::take(&mut invalid.conditions));
+        };
+        self.spec_problems.clear();
+        match &mut self.engine {
+            Some(engine) => engine.set_policy(now, policy, spec),
+            None => {
+                let conditions = std::mem::take(&mut self.restored_conditions);
+                let mut engine = Box::new(Recorder::new(policy, spec, conditions));
+                // The watch reports each pod once, and may have done so before.
+                for (uid, pod) in self.deletion_order.pods() {
+                    engine.apply_pod(now, uid.clone(), pod.clone());
+                }
+                self.engine = Some(engine);
             }
         }
     }
@@ -227,25 +240,5 @@ impl ManagedScaler {
     pub(super) fn next_backoff(&mut self) -> Duration {
         let backoff = self.backoff.get_or_insert_with(|| WRITE_BACKOFF.build());
         backoff.next().unwrap_or(MAX_WRITE_BACKOFF)
-    }
-}
-
-fn writes(policy: &Result<Policy, Vec<SpecProblem>>) -> bool {
-    policy
-        .as_ref()
-        .is_ok_and(|policy| policy.mode == Mode::Apply)
-}
-
-fn new_engine(
-    policy: Result<Policy, Vec<SpecProblem>>,
-    spec: Option<Arc<PushScalerSpec>>,
-    conditions: Conditions,
-) -> Result<Box<Recorder>, Box<InvalidSpec>> {
-    match policy {
-        Ok(policy) => Ok(Box::new(Recorder::new(policy, spec, conditions))),
-        Err(problems) => Err(Box::new(InvalidSpec {
-            problems,
-            conditions,
-        })),
     }
 }

@@ -130,11 +130,15 @@ impl ControlLoop {
                     self.remove_scaler(&key);
                 }
                 self.unlisted.scalers = false;
+                self.detect_conflicts();
                 self.mark_all_due();
             }
             Event::HpaApplied(hpa) => {
-                self.competing_hpas.insert(hpa.key, hpa.target);
-                self.detect_conflicts();
+                // HPAs rewrite their status every 15 s. Only a new target matters.
+                let previous = self.competing_hpas.insert(hpa.key, hpa.target.clone());
+                if previous.is_none_or(|previous| previous != hpa.target) {
+                    self.detect_conflicts();
+                }
             }
             Event::HpaDeleted(key) => {
                 self.competing_hpas.remove(&key);
@@ -176,10 +180,15 @@ impl ControlLoop {
         Moment::at(self.origin.elapsed())
     }
 
+    /// Whether a list has not arrived yet.
+    fn is_unlisted(&self) -> bool {
+        self.unlisted.scalers || self.unlisted.competing_hpas.is_some()
+    }
+
     fn next_due(&self) -> Instant {
         match self.due.first() {
-            Some((moment, _)) => self.origin + moment.since_origin(),
-            None => Instant::now() + MAX_IDLE,
+            Some((moment, _)) if !self.is_unlisted() => self.origin + moment.since_origin(),
+            _ => Instant::now() + MAX_IDLE,
         }
     }
 
@@ -198,3 +207,6 @@ impl ControlLoop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

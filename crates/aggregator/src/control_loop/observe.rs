@@ -1,6 +1,6 @@
 //! Applies observations: scalers, targets, pods and readings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use pushscale_decision::{Moment, Pod, PodUid, Reading};
@@ -42,7 +42,8 @@ impl ControlLoop {
                 // learned before does not apply.
                 self.remove_scaler(&key);
                 tracing::info!(autoscaler = %key, target = %facts.target, "scaler added");
-                self.scalers.insert(key.clone(), ManagedScaler::new(facts));
+                self.scalers
+                    .insert(key.clone(), ManagedScaler::new(now, facts));
             }
         }
         self.detect_conflicts();
@@ -67,39 +68,41 @@ impl ControlLoop {
     }
 
     /// Detects targets that two autoscalers write. A scaler in mode Recommend does not conflict: users migrate between
-    /// an HPA and Pushscale that way. Called rarely and for few objects, so it compares all pairs.
+    /// an HPA and Pushscale that way. Does nothing until everything is listed, and then takes time in proportion to the
+    /// number of scalers and HPAs.
     pub(super) fn detect_conflicts(&mut self) {
-        let targets: Vec<_> = self
-            .scalers
-            .iter()
-            .filter(|(_, scaler)| scaler.writes)
-            .map(|(key, scaler)| {
-                (
-                    format!("PushScaler {key}"),
-                    key.clone(),
-                    scaler.target.clone(),
-                )
-            })
-            .collect();
-        let now = self.now();
+        if self.is_unlisted() {
+            return;
+        }
+        let mut writers: HashMap<_, Vec<&ScalerKey>> = HashMap::new();
+        for (key, scaler) in self.scalers.iter().filter(|(_, scaler)| scaler.writes) {
+            writers.entry(scaler.target.object()).or_default().push(key);
+        }
+        let mut hpas: HashMap<_, &ScalerKey> = HashMap::new();
+        for (key, target) in &self.competing_hpas {
+            hpas.entry(target.object()).or_insert(key);
+        }
         let mut changed = Vec::new();
-        for (key, scaler) in &mut self.scalers {
-            let other_scaler = targets
-                .iter()
-                .find(|(_, other, target)| other != key && target.is_same_object(&scaler.target))
-                .map(|(name, ..)| name.clone());
-            let hpa = self
-                .competing_hpas
-                .iter()
-                .find(|(_, target)| target.is_same_object(&scaler.target))
-                .map(|(name, _)| format!("HorizontalPodAutoscaler {name}"));
-            let conflicts_with = other_scaler.or(hpa).filter(|_| scaler.writes);
+        for (key, scaler) in &self.scalers {
+            let target = scaler.target.object();
+            let other = writers
+                .get(&target)
+                .and_then(|writers| writers.iter().find(|other| **other != key));
+            let conflicts_with = match (other, hpas.get(&target)) {
+                _ if !scaler.writes => None,
+                (Some(other), _) => Some(format!("PushScaler {other}")),
+                (None, Some(hpa)) => Some(format!("HorizontalPodAutoscaler {hpa}")),
+                (None, None) => None,
+            };
             if scaler.conflicts_with != conflicts_with {
-                scaler.conflicts_with = conflicts_with;
-                changed.push(key.clone());
+                changed.push((key.clone(), conflicts_with));
             }
         }
-        for key in changed {
+        let now = self.now();
+        for (key, conflicts_with) in changed {
+            if let Some(scaler) = self.scalers.get_mut(&key) {
+                scaler.conflicts_with = conflicts_with;
+            }
             self.mark_due(&key, now);
         }
     }
@@ -135,7 +138,7 @@ impl ControlLoop {
         scaler
             .deletion_order
             .apply(uid.clone(), pod.clone(), deletion);
-        if let Ok(engine) = &mut scaler.engine {
+        if let Some(engine) = &mut scaler.engine {
             engine.apply_pod(now, uid.clone(), pod.clone());
         }
         if self.pod_index.get_mut(&uid).is_none() {
@@ -182,7 +185,7 @@ impl ControlLoop {
         if let Some(scaler) = self.scalers.get_mut(key) {
             scaler.shared.remove(uid);
             scaler.deletion_order.remove(uid);
-            if let Ok(engine) = &mut scaler.engine {
+            if let Some(engine) = &mut scaler.engine {
                 engine.remove_pod(now, uid);
             }
         }
@@ -197,14 +200,23 @@ impl ControlLoop {
         }
     }
 
-    /// Records for each of the pod's scalers whether another scaler also has the pod.
+    /// Records for each of the pod's scalers whether the pod also belongs to another object that is scaled. Several
+    /// scalers of one object see the same pods; whether they conflict depends on their modes.
     fn update_shared(&mut self, uid: &PodUid, scalers: &BTreeSet<ScalerKey>) {
         for key in scalers {
+            let Some(target) = self.scalers.get(key).map(|scaler| &scaler.target) else {
+                continue;
+            };
+            let other = scalers.iter().find(|other| {
+                let other = self.scalers.get(*other);
+                other.is_some_and(|other| !other.target.is_same_object(target))
+            });
+            let other = other.cloned();
             let Some(scaler) = self.scalers.get_mut(key) else {
                 continue;
             };
-            match scalers.iter().find(|other| *other != key) {
-                Some(other) => scaler.shared.insert(uid.clone(), other.clone()),
+            match other {
+                Some(other) => scaler.shared.insert(uid.clone(), other),
                 None => scaler.shared.remove(uid),
             };
         }
@@ -258,8 +270,8 @@ impl ControlLoop {
             let Some(scaler) = self.scalers.get_mut(key) else {
                 continue;
             };
-            // A scaler with an invalid spec ignores readings, but the push is accepted: the pod is not at fault.
-            if let Ok(engine) = &mut scaler.engine {
+            // A scaler whose spec was never valid ignores readings. The push is accepted: the pod is not at fault.
+            if let Some(engine) = &mut scaler.engine {
                 if let Err(rejection) = engine.learn(now, uid, taken, &reading) {
                     return Verdict::Rejected(rejection);
                 }

@@ -68,12 +68,16 @@ impl ControlLoop {
             .collect()
     }
 
-    /// Publishes the last decision with the current conditions.
+    /// Publishes the last decision with the current conditions, or what is wrong with the spec.
     pub(super) fn publish_status(&mut self, now: Moment, key: &ScalerKey) {
         let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
-        let (Some(decision), Ok(engine)) = (&scaler.last_decision, &scaler.engine) else {
+        if !scaler.spec_problems.is_empty() {
+            self.publish_invalid_spec(now, key);
+            return;
+        }
+        let (Some(decision), Some(engine)) = (&scaler.last_decision, &scaler.engine) else {
             return;
         };
         let status = scaler.condition_history.status(
@@ -86,15 +90,14 @@ impl ControlLoop {
         self.publish(now, key, status);
     }
 
-    pub(super) fn publish_invalid_spec(&mut self, now: Moment, key: &ScalerKey) {
+    fn publish_invalid_spec(&mut self, now: Moment, key: &ScalerKey) {
         let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
-        let Err(invalid) = &scaler.engine else { return };
         let status = scaler.condition_history.invalid_spec_status(
             &scaler.target,
             scaler.generation,
-            &invalid.problems,
+            &scaler.spec_problems,
             Timestamp::now(),
         );
         self.publish(now, key, status);
@@ -228,17 +231,14 @@ impl ManagedScaler {
     }
 
     fn view(&self, now: Moment, key: &ScalerKey) -> ScalerView {
-        let problems = match &self.engine {
-            Ok(_) => Vec::new(),
-            Err(invalid) => invalid.problems.iter().map(ToString::to_string).collect(),
-        };
+        let problems = self.spec_problems.iter().map(ToString::to_string);
         ScalerView::new(
             key,
             &self.target,
             now,
             self.last_decision.as_ref(),
             self.status.as_ref().map(|(_, status)| status),
-            problems,
+            problems.collect(),
             self.past_decisions.iter().cloned().collect(),
             self.points.iter().copied().collect(),
         )

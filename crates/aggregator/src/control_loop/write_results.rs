@@ -28,7 +28,7 @@ impl ControlLoop {
                 scaler.scale = Some(Ok(scale));
                 scaler.backoff = None;
                 scaler.condition_history.last_scale_time = Some(Timestamp::now());
-                if let Ok(engine) = &mut scaler.engine {
+                if let Some(engine) = &mut scaler.engine {
                     engine.record_scale(now, from, to);
                 }
                 self.metrics.scale_written(ScaleWriteOutcome::Written);
@@ -62,7 +62,7 @@ impl ControlLoop {
                 self.metrics.scale_written(ScaleWriteOutcome::Failed);
                 let note = format!("New size: {to}; error: {error}");
                 tracing::warn!(autoscaler = %key, desired = to, %error, "failed to write the replica count");
-                if let Ok(engine) = &mut scaler.engine {
+                if let Some(engine) = &mut scaler.engine {
                     engine.record_scale_failure(now, &error.to_string());
                 }
                 scaler.deletion_order.clear();

@@ -1,0 +1,351 @@
+//! The control loop without a cluster: events go in by hand, and writes are recorded.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use pushscale_api::{PushScalerSpec, Schedules, policy_of};
+use pushscale_daemon::readiness::Readiness;
+use pushscale_decision::{
+    Conditions, Latency, ModelReading, Pod, PodUid, Queue, Reading, ServerState,
+};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::event::{
+    CompetingHpa, DeletionFacts, Pushed, ReceivedReading, ScalerFacts, Verdict, WatchId,
+};
+use crate::scale_target::{Scale, ScaleError, Written};
+
+const NAMESPACE: &str = "models";
+
+type Writes = Arc<Mutex<Vec<(u32, u32)>>>;
+
+struct FakeTarget(Writes);
+
+impl ScaleTarget for FakeTarget {
+    fn write<'a>(
+        &'a self,
+        _: &'a TargetRef,
+        from: u32,
+        to: u32,
+    ) -> BoxFuture<'a, Result<Written, ScaleError>> {
+        self.0.lock().push((from, to));
+        Box::pin(std::future::ready(Ok(Written::Done(scale(to)))))
+    }
+}
+
+fn scale(replicas: u32) -> Scale {
+    Scale {
+        replicas,
+        selector: "app=torchserve".to_owned(),
+        version: 0,
+    }
+}
+
+/// A control loop whose events are handled one by one.
+struct Fixture {
+    control_loop: ControlLoop,
+    events: mpsc::Receiver<Event>,
+    reports: mpsc::Receiver<Report>,
+    writes: Writes,
+    sequence: u64,
+}
+
+impl Fixture {
+    /// Starts without PushScalers and HPAs, both listed.
+    fn start() -> Self {
+        let mut fixture = Self::unlisted();
+        fixture.handle(Event::ScalersListed(BTreeSet::new()));
+        fixture.handle(Event::HpasListed(BTreeSet::new()));
+        fixture
+    }
+
+    fn unlisted() -> Self {
+        let metrics = Metrics::register(&mut Registry::default());
+        let (events_tx, events) = mpsc::channel(64);
+        let (reports_tx, reports) = mpsc::channel(1024);
+        let writes = Writes::default();
+        let control_loop = ControlLoop::new(
+            Arc::new(FakeTarget(Arc::clone(&writes))),
+            events_tx,
+            reports_tx,
+            Arc::new(Authenticator::new(None, metrics.clone())),
+            metrics,
+            Readiness::default().latch(),
+        );
+        Self {
+            control_loop,
+            events,
+            reports,
+            writes,
+            sequence: 0,
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.control_loop.handle(event);
+        self.control_loop.decide_due();
+    }
+
+    /// Lets `time` pass in steps of 100 ms.
+    async fn advance(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            while let Ok(event) = self.events.try_recv() {
+                self.control_loop.handle(event);
+            }
+            self.control_loop.decide_due();
+        }
+    }
+
+    /// Applies a PushScaler whose spec is the default with these changes.
+    fn apply(&mut self, name: &str, generation: i64, changes: &Value) {
+        let mut spec = json!({
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
+            "minReplicas": 1,
+            "maxReplicas": 40,
+            "algorithm": "Ratio",
+            "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": "1s" } }],
+        });
+        for (key, value) in changes.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        let spec: PushScalerSpec = serde_json::from_value(spec).unwrap();
+        let reference = spec.scale_target_ref.clone();
+        let schedules = spec.schedules.clone().unwrap_or_default();
+        self.handle(Event::ScalerApplied(Box::new(ScalerFacts {
+            key: key(name),
+            uid: format!("{name}-uid"),
+            generation: Some(generation),
+            target: target(&reference.name),
+            watch: watch(name),
+            policy: policy_of(&spec),
+            schedules: Schedules::of(&schedules).unwrap_or_default(),
+            spec: Some(Arc::new(spec)),
+            conditions: Conditions::default(),
+            last_scale_time: None,
+            transitions: Vec::new(),
+        })));
+    }
+
+    /// Reports the target's scale and running pods to the scaler `name`.
+    fn observe(&mut self, name: &str, replicas: u32, pods: &[&str]) {
+        self.handle(Event::TargetRead {
+            watch: watch(name),
+            scale: Ok(scale(replicas)),
+        });
+        for pod in pods {
+            self.handle(Event::PodApplied {
+                watch: watch(name),
+                uid: PodUid::from(*pod),
+                pod: Pod::running(pod),
+                deletion: DeletionFacts::default(),
+            });
+        }
+        self.handle(Event::PodsListed {
+            watch: watch(name),
+            uids: pods.iter().map(|pod| PodUid::from(*pod)).collect(),
+        });
+    }
+
+    /// Pushes a reading of a pod with this many waiting requests.
+    fn push(&mut self, pod: &str, waiting: u32) -> Verdict {
+        self.sequence += 1;
+        let model = ModelReading {
+            queue_latency: Some(Latency::from_nanos(i64::from(waiting) * 1_000_000_000)),
+            queue: Some(Queue {
+                waiting,
+                ..Queue::default()
+            }),
+            ..ModelReading::default()
+        };
+        let (reply, mut verdict) = oneshot::channel();
+        self.handle(Event::Pushed(Box::new(Pushed {
+            namespace: NAMESPACE.to_owned(),
+            name: pod.to_owned(),
+            uid: PodUid::from(pod),
+            received: Instant::now(),
+            reading: ReceivedReading {
+                age: Duration::ZERO,
+                reading: Reading {
+                    source: 1,
+                    sequence: self.sequence,
+                    clock: self.control_loop.now().since_origin(),
+                    fresh_for: Duration::from_secs(3),
+                    terminating: false,
+                    server: ServerState::Ready,
+                    models: vec![model],
+                },
+            },
+            reply,
+        })));
+        verdict.try_recv().unwrap()
+    }
+
+    fn scaler(&self, name: &str) -> &ManagedScaler {
+        &self.control_loop.scalers[&key(name)]
+    }
+
+    fn conflict(&self, name: &str) -> Option<&str> {
+        self.scaler(name).conflicts_with.as_deref()
+    }
+
+    /// Returns the last reported status of the scaler as JSON.
+    fn last_status(&mut self, name: &str) -> Value {
+        let mut last = Value::Null;
+        while let Ok(report) = self.reports.try_recv() {
+            if let Report::Status { scaler, status } = report
+                && scaler == key(name)
+            {
+                last = serde_json::to_value(status).unwrap();
+            }
+        }
+        last
+    }
+}
+
+fn key(name: &str) -> ScalerKey {
+    ScalerKey {
+        namespace: NAMESPACE.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn watch(name: &str) -> WatchId {
+    WatchId {
+        scaler: key(name),
+        number: 1,
+    }
+}
+
+fn target(name: &str) -> TargetRef {
+    TargetRef {
+        namespace: NAMESPACE.to_owned(),
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn invalid_schedule() -> Value {
+    json!({ "schedules": [{
+        "name": "day", "cron": "0 8 * * *", "duration": "8h", "timezone": "Mars/Olympus", "minReplicas": 2,
+    }] })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spec_that_was_invalid_for_a_moment_keeps_its_pods() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 2, &["pod-0", "pod-1"]);
+    assert_eq!(fixture.push("pod-0", 0), Verdict::Accepted);
+    fixture.apply("a", 2, &invalid_schedule());
+    fixture.advance(Duration::from_secs(2)).await;
+    assert_eq!(fixture.push("pod-0", 0), Verdict::Accepted);
+    let status = fixture.last_status("a").to_string();
+    assert!(status.contains("InvalidSpec"), "{status}");
+    fixture.apply("a", 3, &json!({}));
+    for pod in ["pod-0", "pod-1"] {
+        fixture.advance(Duration::from_secs(1)).await;
+        assert_eq!(fixture.push(pod, 0), Verdict::Accepted);
+    }
+    let status = fixture.last_status("a");
+    assert_eq!(status["pods"]["fresh"], 2, "{status}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spec_that_is_invalid_at_first_learns_its_pods_once_it_is_valid() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &invalid_schedule());
+    fixture.observe("a", 2, &["pod-0", "pod-1"]);
+    fixture.apply("a", 2, &json!({}));
+    for pod in ["pod-0", "pod-1"] {
+        fixture.advance(Duration::from_secs(1)).await;
+        assert_eq!(fixture.push(pod, 0), Verdict::Accepted);
+    }
+    fixture.advance(Duration::from_secs(1)).await;
+    let status = fixture.last_status("a");
+    assert_eq!(status["pods"]["fresh"], 2, "{status}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_scaler_that_only_recommends_does_not_stop_the_first() {
+    for mode in ["Recommend", "Off"] {
+        let mut fixture = Fixture::start();
+        fixture.apply("a", 1, &json!({}));
+        fixture.observe("a", 1, &["pod-0"]);
+        fixture.apply("b", 1, &json!({ "mode": mode }));
+        fixture.observe("b", 1, &["pod-0"]);
+        for _ in 0..30 {
+            fixture.push("pod-0", 50);
+            fixture.advance(Duration::from_secs(1)).await;
+        }
+        let writes = fixture.writes.lock();
+        assert!(
+            writes.iter().any(|(from, to)| to > from),
+            "{mode}: {writes:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_of_two_targets_are_ambiguous() {
+    let mut fixture = Fixture::start();
+    let other = json!({
+        "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "other" },
+    });
+    fixture.apply("a", 1, &json!({}));
+    fixture.apply("b", 1, &other);
+    fixture.observe("a", 1, &["pod-0"]);
+    assert!(fixture.scaler("a").shared.is_empty());
+    fixture
+        .control_loop
+        .scalers
+        .get_mut(&key("b"))
+        .unwrap()
+        .target = target("other");
+    fixture.observe("b", 1, &["pod-0"]);
+    assert_eq!(fixture.scaler("a").shared.len(), 1);
+    assert_eq!(fixture.scaler("b").shared.len(), 1);
+    fixture.observe("b", 1, &[]);
+    assert!(fixture.scaler("a").shared.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_follow_targets_modes_and_hpas() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({}));
+    assert_eq!(fixture.conflict("a"), None);
+    fixture.apply("b", 1, &json!({}));
+    assert_eq!(fixture.conflict("a"), Some("PushScaler models/b"));
+    assert_eq!(fixture.conflict("b"), Some("PushScaler models/a"));
+    fixture.apply("b", 2, &json!({ "mode": "Recommend" }));
+    assert_eq!(fixture.conflict("a"), None);
+    assert_eq!(fixture.conflict("b"), None);
+    let hpa = |target| {
+        Event::HpaApplied(CompetingHpa {
+            key: key("h"),
+            target,
+        })
+    };
+    fixture.handle(hpa(target("torchserve")));
+    assert_eq!(
+        fixture.conflict("a"),
+        Some("HorizontalPodAutoscaler models/h")
+    );
+    fixture.handle(hpa(target("another")));
+    assert_eq!(fixture.conflict("a"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loop_sleeps_until_everything_is_listed() {
+    let mut fixture = Fixture::unlisted();
+    fixture.apply("a", 1, &json!({}));
+    assert!(fixture.control_loop.next_due() >= Instant::now() + MAX_IDLE);
+    fixture.handle(Event::ScalersListed(BTreeSet::from([key("a")])));
+    assert!(fixture.control_loop.next_due() >= Instant::now() + MAX_IDLE);
+}
