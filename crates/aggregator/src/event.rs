@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pushscale_api::recording::Recording;
 use pushscale_api::{PushScalerSpec, Schedules, SpecProblem};
-use pushscale_decision::{Conditions, Pod, PodUid, Policy, Reading, Rejection};
+use pushscale_decision::{Conditions, Moment, Pod, PodUid, Policy, Reading, Rejection};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -73,12 +73,14 @@ pub enum Event {
     },
     /// A write of a replica count ended.
     WriteFinished {
-        /// The scaler that wrote.
-        scaler: ScalerKey,
+        /// The watch of the target when the write began. The scaler may have another target since.
+        watch: WatchId,
         /// The replica count before.
         from: u32,
         /// The replica count that was requested.
         to: u32,
+        /// When the newest reading behind the decision was taken.
+        newest_reading: Option<Moment>,
         /// The outcome.
         outcome: Result<Written, ScaleError>,
     },

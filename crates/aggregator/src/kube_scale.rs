@@ -130,11 +130,13 @@ impl KubeScaleTarget {
             Ok(Ok(scale)) => Ok(Written::Done(convert(&scale))),
             Ok(Err(kube::Error::Api(status))) if status.code == UNPROCESSABLE => {
                 let now = self.read(target).await?;
-                if now.replicas == from {
-                    // Our test passed, so the API server rejects the new replica count.
-                    return Err(other(target, status.message));
+                match now.replicas {
+                    // The client retries a request whose response was lost, and the test of the retry fails.
+                    replicas if replicas == to => Ok(Written::Done(now)),
+                    // The test passed, so the API server rejects the new replica count.
+                    replicas if replicas == from => Err(other(target, status.message)),
+                    _ => Ok(Written::Conflict(now)),
                 }
-                Ok(Written::Conflict(now))
             }
             Ok(Err(error)) => Err(scale_error(target, &error)),
             Err(_) => Err(other(target, kube_error::TIMED_OUT.to_owned())),

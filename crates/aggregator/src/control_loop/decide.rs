@@ -64,12 +64,12 @@ impl ControlLoop {
             self.publish_status(now, key);
             return;
         }
+        let Some(facts) = facts else { return };
+        let clock = Timestamp::now();
+        let floor = scaler.scheduled_floor(clock);
         let Some(engine) = &mut scaler.engine else {
             return;
         };
-        let Some(facts) = facts else { return };
-        let clock = Timestamp::now();
-        let floor = scaler.schedules.floor(clock);
         engine.set_capacity(recorded_facts);
         engine.set_scheduled_floor(now, floor.replicas);
         let decision = engine.decide(now, &facts);
@@ -107,19 +107,22 @@ impl ControlLoop {
         let scale_target = Arc::clone(&self.scale_target);
         let target = scaler.target.clone();
         let events = self.events_tx.clone();
-        let scaler = key.clone();
+        let watch = scaler.watch.clone();
+        // Later readings are not what this write reacts to.
+        let newest_reading = scaler.newest_reading.take();
         let mark_reporter = self.mark_reporter.clone();
         tokio::spawn(async move {
             // The marks are a hint: the replica count is written whether or not they succeed.
             if !marked.is_empty() {
                 let result = scale_target.mark_for_deletion(&target, &marked).await;
-                mark_reporter.report(&scaler, &result, DeletionCostOutcome::Marked);
+                mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Marked);
             }
             let outcome = scale_target.write(&target, from, to).await;
             let finished = Event::WriteFinished {
-                scaler,
+                watch,
                 from,
                 to,
+                newest_reading,
                 outcome,
             };
             if events.send(finished).await.is_err() {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use pushscale_api::{PushScalerSpec, PushScalerStatus, Schedules, SpecProblem};
+use jiff::Timestamp;
+use pushscale_api::{Floor, PushScalerSpec, PushScalerStatus, Schedules, SpecProblem};
 use pushscale_decision::{
     Conditions, Decision, Mode, Moment, PodUid, Policy, Selector, TargetState,
 };
 
 use super::deletion_order::DeletionOrder;
 use super::recorder::Recorder;
+use super::write_results::Unconfirmed;
 use crate::event::{ScalerFacts, WatchId};
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{Scale, ScaleError};
@@ -49,7 +51,9 @@ pub(super) struct ManagedScaler {
     pub(super) spec_problems: Vec<SpecProblem>,
     /// The conditions that a new engine starts with, from the status.
     restored_conditions: Conditions,
-    pub(super) schedules: Schedules,
+    schedules: Schedules,
+    /// The schedules' floor and when it was computed. Some schedules take milliseconds to compute.
+    floor: Option<(Timestamp, Floor)>,
     pub(super) scale: Option<Result<Scale, ScaleError>>,
     pub(super) selector_problem: Option<String>,
     /// Whether the pods were listed. Before that, only some of them may be known.
@@ -69,6 +73,8 @@ pub(super) struct ManagedScaler {
     pub(super) writing: bool,
     /// When we last wrote the replica count, and the version of the scale that the write returned.
     pub(super) written: Option<(Moment, u64)>,
+    /// The last failed write, until a read shows whether it was stored.
+    pub(super) unconfirmed: Option<Unconfirmed>,
     /// No decision before this time, after a failed write.
     pub(super) retry_at: Option<Moment>,
     pub(super) backoff: Option<ExponentialBackoff>,
@@ -111,6 +117,7 @@ impl ManagedScaler {
             spec_problems: Vec::new(),
             restored_conditions: conditions,
             schedules: Schedules::default(),
+            floor: None,
             scale: None,
             selector_problem: None,
             pods_listed: false,
@@ -121,6 +128,7 @@ impl ManagedScaler {
             decided: None,
             writing: false,
             written: None,
+            unconfirmed: None,
             retry_at: None,
             backoff: None,
             newest_reading: None,
@@ -150,6 +158,7 @@ impl ManagedScaler {
     ) {
         self.generation = generation;
         self.schedules = schedules;
+        self.floor = None;
         self.writes = policy
             .as_ref()
             .is_ok_and(|policy| policy.mode == Mode::Apply);
@@ -173,6 +182,20 @@ impl ManagedScaler {
                 self.engine = Some(engine);
             }
         }
+    }
+
+    /// Returns what the schedules demand at `clock`.
+    pub(super) fn scheduled_floor(&mut self, clock: Timestamp) -> Floor {
+        let cached = self.floor.filter(|(computed, floor)| {
+            // A clock that was set back may be before the floor's begin.
+            *computed <= clock && floor.until.is_none_or(|until| clock < until)
+        });
+        if let Some((_, floor)) = cached {
+            return floor;
+        }
+        let floor = self.schedules.floor(clock);
+        self.floor = Some((clock, floor));
+        floor
     }
 
     /// Returns the input of a decision about the target; `None` until the target and its pods were read.

@@ -161,11 +161,12 @@ impl ControlLoop {
             Event::PodsListed { watch, uids } => self.apply_pod_list(&watch, &uids),
             Event::PodListFailed { watch, message } => self.pod_list_failed(&watch, message),
             Event::WriteFinished {
-                scaler,
+                watch,
                 from,
                 to,
+                newest_reading,
                 outcome,
-            } => self.write_finished(&scaler, from, to, outcome),
+            } => self.write_finished(&watch, from, to, newest_reading, outcome),
             // The requester of a page may have timed out.
             Event::RecordingsRequested { scaler, reply } => {
                 reply.send(self.recordings(&scaler)).ok();

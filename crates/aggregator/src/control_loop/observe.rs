@@ -118,6 +118,9 @@ impl ControlLoop {
         {
             return;
         }
+        if let Ok(read) = &scale {
+            scaler.confirm_write(now, read.replicas);
+        }
         scaler.scale = Some(scale);
         self.mark_due(&watch.scaler, now);
     }

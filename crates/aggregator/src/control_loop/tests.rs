@@ -23,7 +23,20 @@ const NAMESPACE: &str = "models";
 
 type Writes = Arc<Mutex<Vec<(u32, u32)>>>;
 
-struct FakeTarget(Writes);
+/// What a write does.
+#[derive(Clone, Copy, Default)]
+enum Behavior {
+    #[default]
+    Stores,
+    /// Stores, but the response is lost.
+    StoresAndFails,
+}
+
+#[derive(Clone, Default)]
+struct FakeTarget {
+    writes: Writes,
+    behavior: Arc<Mutex<Behavior>>,
+}
 
 impl ScaleTarget for FakeTarget {
     fn write<'a>(
@@ -32,8 +45,16 @@ impl ScaleTarget for FakeTarget {
         from: u32,
         to: u32,
     ) -> BoxFuture<'a, Result<Written, ScaleError>> {
-        self.0.lock().push((from, to));
-        Box::pin(std::future::ready(Ok(Written::Done(scale(to)))))
+        let behavior = *self.behavior.lock();
+        self.writes.lock().push((from, to));
+        let result = match behavior {
+            Behavior::Stores => Ok(Written::Done(scale(to))),
+            Behavior::StoresAndFails => Err(ScaleError::Other {
+                target: "Deployment/torchserve".to_owned(),
+                message: "timed out".to_owned(),
+            }),
+        };
+        Box::pin(std::future::ready(result))
     }
 }
 
@@ -50,7 +71,7 @@ struct Fixture {
     control_loop: ControlLoop,
     events: mpsc::Receiver<Event>,
     reports: mpsc::Receiver<Report>,
-    writes: Writes,
+    target: FakeTarget,
     sequence: u64,
 }
 
@@ -67,9 +88,9 @@ impl Fixture {
         let metrics = Metrics::register(&mut Registry::default());
         let (events_tx, events) = mpsc::channel(64);
         let (reports_tx, reports) = mpsc::channel(1024);
-        let writes = Writes::default();
+        let target = FakeTarget::default();
         let control_loop = ControlLoop::new(
-            Arc::new(FakeTarget(Arc::clone(&writes))),
+            Arc::new(target.clone()),
             events_tx,
             reports_tx,
             Arc::new(Authenticator::new(None, metrics.clone())),
@@ -80,7 +101,7 @@ impl Fixture {
             control_loop,
             events,
             reports,
-            writes,
+            target,
             sequence: 0,
         }
     }
@@ -284,7 +305,7 @@ async fn a_second_scaler_that_only_recommends_does_not_stop_the_first() {
             fixture.push("pod-0", 50);
             fixture.advance(Duration::from_secs(1)).await;
         }
-        let writes = fixture.writes.lock();
+        let writes = fixture.target.writes.lock();
         assert!(
             writes.iter().any(|(from, to)| to > from),
             "{mode}: {writes:?}"
@@ -348,4 +369,77 @@ async fn the_loop_sleeps_until_everything_is_listed() {
     assert!(fixture.control_loop.next_due() >= Instant::now() + MAX_IDLE);
     fixture.handle(Event::ScalersListed(BTreeSet::from([key("a")])));
     assert!(fixture.control_loop.next_due() >= Instant::now() + MAX_IDLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_write_whose_response_was_lost_is_not_a_foreign_change() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({}));
+    let mut replicas = 1;
+    // Three foreign changes soon after our write would stop all writes.
+    for _ in 0..5 {
+        let pods: Vec<_> = (0..replicas).map(|pod| format!("pod-{pod}")).collect();
+        let pods: Vec<_> = pods.iter().map(String::as_str).collect();
+        fixture.observe("a", replicas, &pods);
+        let writes = fixture.target.writes.lock().len();
+        while fixture.target.writes.lock().len() == writes {
+            for pod in &pods {
+                assert_eq!(fixture.push(pod, 50), Verdict::Accepted);
+            }
+            fixture.advance(Duration::from_secs(1)).await;
+            let status = fixture.last_status("a").to_string();
+            assert!(!status.contains("SizeContested"), "{status}");
+        }
+        (_, replicas) = *fixture.target.writes.lock().last().unwrap();
+        *fixture.target.behavior.lock() = Behavior::StoresAndFails;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_ends_after_a_change_of_target_is_ignored() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 1, &["pod-0"]);
+    fixture.push("pod-0", 50);
+    fixture.handle(Event::WriteFinished {
+        watch: WatchId {
+            scaler: key("a"),
+            number: 0,
+        },
+        from: 1,
+        to: 9,
+        newest_reading: None,
+        outcome: Ok(Written::Done(scale(9))),
+    });
+    let scaler = fixture.scaler("a");
+    assert_eq!(scaler.scale, Some(Ok(scale(1))));
+    assert!(scaler.written.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_floor_of_a_schedule_is_computed_once_until_it_changes() {
+    let mut fixture = Fixture::start();
+    fixture.apply(
+        "a",
+        1,
+        &json!({ "schedules": [{
+        "name": "day", "cron": "0 8 * * *", "duration": "8h", "timezone": "UTC", "minReplicas": 2,
+    }] }),
+    );
+    let scaler = fixture.control_loop.scalers.get_mut(&key("a")).unwrap();
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    for (clock, expected) in [
+        ("2026-03-02T07:59:59Z", None),
+        ("2026-03-02T08:00:00Z", Some(2)),
+        ("2026-03-02T12:00:00Z", Some(2)),
+        ("2026-03-02T16:00:00Z", None),
+        // The clock was set back.
+        ("2026-03-02T15:00:00Z", Some(2)),
+    ] {
+        assert_eq!(
+            scaler.scheduled_floor(at(clock)).replicas,
+            expected,
+            "{clock}"
+        );
+    }
 }

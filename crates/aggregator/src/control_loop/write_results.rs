@@ -1,30 +1,70 @@
 //! Handles the results of writes.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
-use pushscale_decision::Reason;
+use pushscale_decision::{Moment, Reason};
 
 use super::ControlLoop;
+use super::managed_scaler::ManagedScaler;
+use crate::event::WatchId;
 use crate::metrics::ScaleWriteOutcome;
-use crate::names::ScalerKey;
 use crate::report::Report;
 use crate::scale_target::{ScaleError, Written};
+
+/// A write that failed, perhaps after the API server had stored it.
+pub(super) struct Unconfirmed {
+    pub(super) at: Moment,
+    pub(super) from: u32,
+    pub(super) to: u32,
+}
+
+/// How long a replica count that appears after a failed write counts as that write. The API server applies a request
+/// within its own timeout of a minute.
+const UNCONFIRMED_FOR: Duration = Duration::from_secs(60);
+
+impl ManagedScaler {
+    /// Settles a write whose response was lost: the replica count that was read shows whether it was stored. Otherwise the
+    /// change would count as another client's, and three of those stop all writes.
+    pub(super) fn confirm_write(&mut self, now: Moment, replicas: u32) {
+        let Some(write) = &self.unconfirmed else {
+            return;
+        };
+        if replicas == write.from && now.since(write.at) < UNCONFIRMED_FOR {
+            return;
+        }
+        if replicas == write.to
+            && now.since(write.at) < UNCONFIRMED_FOR
+            && let Some(engine) = &mut self.engine
+        {
+            engine.record_scale(now, write.from, write.to);
+            self.condition_history.last_scale_time = Some(Timestamp::now());
+        }
+        self.unconfirmed = None;
+    }
+}
 
 impl ControlLoop {
     pub(super) fn write_finished(
         &mut self,
-        key: &ScalerKey,
+        watch: &WatchId,
         from: u32,
         to: u32,
+        newest_reading: Option<Moment>,
         outcome: Result<Written, ScaleError>,
     ) {
         let now = self.now();
-        let Some(scaler) = self.scalers.get_mut(key) else {
+        let key = &watch.scaler;
+        // A scaler with another target by now has nothing to learn from this write.
+        let scaler = self.scalers.get_mut(key);
+        let Some(scaler) = scaler.filter(|scaler| scaler.watch == *watch) else {
             return;
         };
         scaler.writing = false;
         match outcome {
             Ok(Written::Done(scale)) => {
                 scaler.written = Some((now, scale.version));
+                scaler.unconfirmed = None;
                 scaler.scale = Some(Ok(scale));
                 scaler.backoff = None;
                 scaler.condition_history.last_scale_time = Some(Timestamp::now());
@@ -32,7 +72,7 @@ impl ControlLoop {
                     engine.record_scale(now, from, to);
                 }
                 self.metrics.scale_written(ScaleWriteOutcome::Written);
-                if let Some(taken) = scaler.newest_reading.take() {
+                if let Some(taken) = newest_reading {
                     self.metrics.reacted(now.since(taken));
                 }
                 let reason = scaler.last_scale_reason();
@@ -53,6 +93,7 @@ impl ControlLoop {
             Ok(Written::Conflict(scale)) => {
                 self.metrics.scale_written(ScaleWriteOutcome::Conflict);
                 tracing::info!(autoscaler = %key, expected = from, found = scale.replicas, "write conflict: another client changed the replica count");
+                scaler.confirm_write(now, scale.replicas);
                 scaler.scale = Some(Ok(scale));
                 scaler.deletion_order.clear();
                 self.unmark_stale_pods(key);
@@ -65,6 +106,7 @@ impl ControlLoop {
                 if let Some(engine) = &mut scaler.engine {
                     engine.record_scale_failure(now, &error.to_string());
                 }
+                scaler.unconfirmed = Some(Unconfirmed { at: now, from, to });
                 scaler.deletion_order.clear();
                 let retry_at = now.plus(scaler.next_backoff());
                 scaler.retry_at = Some(retry_at);
