@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use pushscale_api::Algorithm;
-use pushscale_injector::{Facts, Outcome, PullPolicy, Sidecar, Trust};
+use pushscale_injector::{Auth, Facts, Outcome, PullPolicy, Sidecar};
 use pushscale_protocol::SIDECAR_PORT;
 use pushscale_testkit::cache;
 use pushscale_testkit::local_torchserve::LocalTorchServe;
@@ -360,11 +360,12 @@ fn inject(template: &mut Value, token_seconds: u32) {
         image: format!("pushscale/sidecar:{TAG}"),
         pull_policy: PullPolicy::IfNotPresent,
         aggregator: "pushscale-aggregator.pushscale.svc.cluster.local.:8490".to_owned(),
-        trust: Trust::Token,
+        auth: Auth::Token,
         own_namespace: None,
     };
     let facts = Facts {
         namespace: "models",
+        container: None,
         native_sidecar: true,
         sidecar: &sidecar,
     };

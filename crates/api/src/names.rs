@@ -36,8 +36,8 @@ pub mod annotations {
     pub const MANAGEMENT_PORT: &str = "pushscale.dev/management-port";
     /// The file with the management port's token, in the TorchServe container.
     pub const MANAGEMENT_TOKEN_FILE: &str = "pushscale.dev/management-token-file";
-    /// How often the sidecar looks, such as `1s`.
-    pub const INTERVAL: &str = "pushscale.dev/interval";
+    /// The interval between scrapes, such as `1s`.
+    pub const SCRAPE_INTERVAL: &str = "pushscale.dev/scrape-interval";
     /// The sidecar's image.
     pub const IMAGE: &str = "pushscale.dev/image";
     /// The sidecar's CPU request, such as `1m`.

@@ -192,6 +192,26 @@ fn several_files_and_standard_input_are_written_as_one_stream() {
 }
 
 #[test]
+fn the_container_option_names_torchserves_container() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/inject-rejected");
+    for (file, container) in [
+        ("no-container-is-torchserve.yaml", "nginx"),
+        ("two-containers-with-torchserve-image.yaml", "green"),
+    ] {
+        let (out, error) = succeeded(pushscale(
+            &directory,
+            &["--container", container, "-f", file],
+        ));
+        assert!(out.contains("pushscale-sidecar"), "{out}");
+        let expected = format!("injected (container \"{container}\": named by --container)\n");
+        assert!(error.ends_with(&expected), "{error}");
+        let output = pushscale(&directory, &["--container=other", "-f", file]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(output.stderr).contains("ContainerNotFound"));
+    }
+}
+
+#[test]
 fn options_set_up_the_sidecar_and_invalid_ones_are_rejected() {
     let directory =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/inject/deployment-with-comments");

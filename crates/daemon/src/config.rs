@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use config::{Config, Environment, Map};
+use jiff::SignedDuration;
 
 /// The settings of one program, taken key by key.
 #[derive(Debug)]
@@ -167,19 +168,10 @@ impl Settings {
     }
 }
 
-/// `90s`, `250ms`, `1.5s`, `5m`.
+/// Parses a duration such as `250ms`, `1.5s` or `1m30s`.
 fn parse_duration(text: &str) -> Option<Duration> {
-    let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (amount, unit) = text.split_at(unit_at);
-    let seconds = match unit {
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    let amount: f64 = amount.parse().ok()?;
-    Duration::try_from_secs_f64(amount * seconds).ok()
+    let duration = text.parse::<SignedDuration>().ok()?;
+    Duration::try_from(duration).ok()
 }
 
 /// Kubernetes gives every container variables for the Services of its namespace. That of a Service named
@@ -245,6 +237,7 @@ mod tests {
             ("250ms", Some(SECOND / 4)),
             ("1.5s", Some(SECOND * 3 / 2)),
             ("2m", Some(SECOND * 120)),
+            ("1m30s", Some(SECOND * 90)),
             ("1", None),
             ("-1s", None),
             ("s", None),

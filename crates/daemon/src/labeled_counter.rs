@@ -54,7 +54,8 @@ impl<T: fmt::Debug> EncodeLabelValue for LabelValue<T> {
     }
 }
 
-fn snake_case(name: &str) -> String {
+/// Converts an `UpperCamelCase` name to `snake_case`.
+pub fn snake_case(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 4);
     for (at, letter) in name.char_indices() {
         if at > 0 && letter.is_ascii_uppercase() {

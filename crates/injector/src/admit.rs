@@ -1,7 +1,8 @@
-//! From the bytes of a question to the bytes of its answer. No IO, no clock: what becomes of a question is a value.
+//! Answers an AdmissionReview. Pure: no I/O and no clock.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use json_patch::PatchOperation;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use pushscale_api::names::annotations;
 use serde::Deserialize as _;
@@ -12,164 +13,147 @@ use crate::change::apply;
 use crate::facts::{Facts, Sidecar};
 use crate::inject::{Outcome, inject};
 use crate::review::{self, Answer, Request, Response, Review};
+use crate::torchserve::ChosenContainer;
 
-/// A question and what becomes of it.
+/// The API server truncates longer warnings.
+const MAX_WARNING_CHARS: usize = 250;
+
+/// A reviewed pod. It is always allowed.
 #[derive(Debug)]
 pub struct Admitted {
-    /// The answer, as JSON. It always lets the pod in.
+    /// The answer as JSON.
     pub body: Vec<u8>,
-    /// What is counted.
-    pub count: Count,
-    /// What is told of the pod's owner.
-    pub telling: Option<Telling>,
-}
-
-/// What is counted: how it ended, and the reason's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
-    /// `Injected`, `Skipped`, or what else can be.
-    pub outcome: &'static str,
-    /// The reason's name; none for a pod that got all it should.
+    /// The container that was taken for TorchServe; `None` if the pod gets no sidecar.
+    pub container: Option<ChosenContainer>,
+    /// Why the pod, or a part of it, was not injected, in UpperCamelCase; empty if it was.
     pub reason: &'static str,
+    /// The event to write.
+    pub event: Option<OwnerEvent>,
 }
 
-/// An event of the pod's owner: the pod itself is not there yet.
+/// An event about the owner of a pod. The pod itself does not exist yet.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Telling {
-    /// Whom it is about.
+pub struct OwnerEvent {
+    /// The owner, such as a ReplicaSet.
     pub owner: ObjectReference,
-    /// The reason's name.
+    /// The event's reason.
     pub reason: &'static str,
-    /// The sentence.
+    /// The event's note.
     pub note: String,
 }
 
-/// No question that could be answered.
+/// A request that is not a valid AdmissionReview.
 #[derive(Debug, Error)]
-pub enum Malformed {
-    /// It is no AdmissionReview.
-    #[error("this is no AdmissionReview: {0}")]
-    Shape(#[from] serde_json::Error),
-    /// Another version.
+pub enum InvalidReview {
+    /// The body is not an AdmissionReview.
+    #[error("not an AdmissionReview")]
+    Parse(#[from] serde_json::Error),
+    /// The review has an unsupported version.
     #[error(
         "apiVersion is {0:?}: set admissionReviewVersions: [v1] in the webhook's configuration"
     )]
     Version(String),
-    /// A review that asks nothing.
-    #[error("the AdmissionReview has no request: send what the API server sends")]
+    /// The review has no request.
+    #[error("the AdmissionReview has no request")]
     NoRequest,
 }
 
-/// The API server cuts warnings off that are longer.
-const LONGEST_WARNING: usize = 250;
-
-/// Answers one question.
+/// Answers an AdmissionReview.
 ///
 /// # Errors
-/// If it is no question. Whatever it asks for is let in.
-pub fn admit(body: &[u8], sidecar: &Sidecar, native_sidecar: bool) -> Result<Admitted, Malformed> {
+///
+/// Fails if the body is not a valid AdmissionReview. A pod is always allowed.
+pub fn admit(
+    body: &[u8],
+    sidecar: &Sidecar,
+    native_sidecar: bool,
+) -> Result<Admitted, InvalidReview> {
     let review: Review = serde_json::from_slice(body)?;
     if review.api_version != review::VERSION {
-        return Err(Malformed::Version(
+        return Err(InvalidReview::Version(
             review.api_version.chars().take(40).collect(),
         ));
     }
-    let mut request = review.request.ok_or(Malformed::NoRequest)?;
+    let mut request = review.request.ok_or(InvalidReview::NoRequest)?;
     if !request.operation.is_empty() && request.operation != "CREATE" {
-        return as_it_is(&request, "NotCreated", Vec::new());
+        return unchanged(&request, "NotCreated", Vec::new());
     }
     let pod = match Pod::deserialize(&request.object) {
         Ok(pod) => pod,
         Err(error) => {
-            let warning = warned(&format!(
-                "UnreadablePod: no pod that is understood here: {error}"
-            ));
-            return as_it_is(&request, "UnreadablePod", vec![warning]);
+            let warning = warning(&format!("UnreadablePod: failed to parse the pod: {error}"));
+            return unchanged(&request, "UnreadablePod", vec![warning]);
         }
     };
     let facts = Facts {
         namespace: &request.namespace,
+        container: None,
         native_sidecar,
         sidecar,
     };
     let outcome = inject(&pod, &facts);
-    let said = Said::of(&outcome);
-    let was = annotation(&request.object);
+    let (reason, message) = reason_and_message(&outcome);
+    let before = skipped_annotation(&request.object);
     let patch = apply(&outcome.changes(), &mut request.object);
-    // Two webhook entries may ask for the same pod; what has been told is not told again.
-    let new = was.as_ref() != annotation(&request.object).as_ref();
-    let told = said.told.filter(|_| new);
-    let telling = told
+    // Both entries of the webhook may select the same pod. The second review repeats no message.
+    let is_new = before != skipped_annotation(&request.object);
+    let message = message.filter(|_| is_new);
+    let event = message
         .as_ref()
         .filter(|_| request.dry_run != Some(true))
         .and_then(|note| {
-            Some(Telling {
+            Some(OwnerEvent {
                 owner: owner(&pod, &request.namespace)?,
-                reason: said.count.reason,
+                reason,
                 note: note.clone(),
             })
         });
-    let warnings = told.iter().map(|told| warned(told)).collect();
-    let patch = if patch.is_empty() {
-        None
-    } else {
-        Some(STANDARD.encode(serde_json::to_vec(&patch)?))
-    };
+    let warnings = message.iter().map(|message| warning(message)).collect();
     Ok(Admitted {
-        body: answer(&request, patch, warnings)?,
-        count: said.count,
-        telling,
+        body: answer(&request, &patch, warnings)?,
+        container: match outcome {
+            Outcome::Injected(injection) => Some(injection.container),
+            Outcome::Skipped(_) => None,
+        },
+        reason,
+        event,
     })
 }
 
-/// What is said of an outcome beside the patch.
-struct Said {
-    count: Count,
-    told: Option<String>,
-}
-
-impl Said {
-    fn of(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Injected(injection) => Self {
-                count: Count {
-                    outcome: "Injected",
-                    reason: injection.notes.first().map_or("", |note| note.reason()),
-                },
-                told: injection.notes.first().map(|note| note.told()),
-            },
-            Outcome::Skipped(skip) => Self {
-                count: Count {
-                    outcome: "Skipped",
-                    reason: skip.reason(),
-                },
-                told: (!skip.is_expected()).then(|| skip.told()),
-            },
-        }
+/// Returns the reason's name, and the message unless the user needs none.
+fn reason_and_message(outcome: &Outcome) -> (&'static str, Option<String>) {
+    match outcome {
+        Outcome::Injected(injection) => match injection.notes.first() {
+            Some(note) => (note.reason(), Some(note.message())),
+            None => ("", None),
+        },
+        Outcome::Skipped(skip) => (skip.reason(), (!skip.is_expected()).then(|| skip.message())),
     }
 }
 
-fn as_it_is(
+fn unchanged(
     request: &Request,
     reason: &'static str,
     warnings: Vec<String>,
-) -> Result<Admitted, Malformed> {
+) -> Result<Admitted, InvalidReview> {
     Ok(Admitted {
-        body: answer(request, None, warnings)?,
-        count: Count {
-            outcome: "Skipped",
-            reason,
-        },
-        telling: None,
+        body: answer(request, &[], warnings)?,
+        container: None,
+        reason,
+        event: None,
     })
 }
 
 fn answer(
     request: &Request,
-    patch: Option<String>,
+    patch: &[PatchOperation],
     warnings: Vec<String>,
-) -> Result<Vec<u8>, Malformed> {
-    let answer = Answer {
+) -> Result<Vec<u8>, serde_json::Error> {
+    let patch = match patch {
+        [] => None,
+        patch => Some(STANDARD.encode(serde_json::to_vec(patch)?)),
+    };
+    serde_json::to_vec(&Answer {
         api_version: review::VERSION,
         kind: "AdmissionReview",
         response: Response {
@@ -179,12 +163,11 @@ fn answer(
             patch,
             warnings,
         },
-    };
-    Ok(serde_json::to_vec(&answer)?)
+    })
 }
 
-fn warned(told: &str) -> String {
-    let text: String = format!("pushscale: {told}")
+fn warning(message: &str) -> String {
+    format!("pushscale: {message}")
         .chars()
         .map(|character| {
             if character.is_control() {
@@ -193,17 +176,16 @@ fn warned(told: &str) -> String {
                 character
             }
         })
-        .take(LONGEST_WARNING)
-        .collect();
-    text
+        .take(MAX_WARNING_CHARS)
+        .collect()
 }
 
-fn annotation(pod: &Value) -> Option<Value> {
+fn skipped_annotation(pod: &Value) -> Option<Value> {
     let annotations = pod.get("metadata")?.get("annotations")?;
     annotations.get(annotations::SKIPPED).cloned()
 }
 
-/// Who made the pod, such as its ReplicaSet.
+/// Returns the pod's controller, such as its ReplicaSet.
 fn owner(pod: &Pod, namespace: &str) -> Option<ObjectReference> {
     let owners = pod.metadata.owner_references.as_ref()?;
     let owner = owners.iter().find(|owner| owner.controller == Some(true))?;

@@ -1,7 +1,7 @@
-//! What is added to a pod, piece by piece: the same pieces become the webhook's JSON patch and lines in a file.
+//! The changes of a pod, which become the webhook's JSON patch or the edits of a manifest.
 //!
-//! Not the difference of two pods: that would write containers again that nobody touched, and lose in them what
-//! this version of Kubernetes' types does not know.
+//! The difference of two typed pods would not do: it would rewrite unchanged containers and drop fields that these
+//! types do not know.
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, RemoveOperation, ReplaceOperation};
@@ -19,36 +19,36 @@ pub enum Step {
 /// One change of a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// A field is set, whether it is there or not; objects on the way to it are made.
+    /// Sets a field. Missing objects on the path are created.
     Set {
-        /// The object that has it.
+        /// The path of the object.
         parent: Vec<Step>,
-        /// Its name.
+        /// The field.
         key: String,
-        /// What it becomes.
+        /// The new value.
         value: Value,
     },
-    /// A field is taken out, if it is there.
+    /// Removes a field, if it exists.
     Remove {
-        /// The object that has it.
+        /// The path of the object.
         parent: Vec<Step>,
-        /// Its name.
+        /// The field.
         key: String,
     },
-    /// An item is put into a list, which is made if it is not there.
+    /// Inserts an item into a list, which is created if it does not exist.
     Insert {
-        /// The object that has the list.
+        /// The path of the object with the list.
         parent: Vec<Step>,
-        /// The list's name.
+        /// The list.
         list: &'static str,
-        /// Before the others, or after them.
+        /// Whether the item becomes the first one of the list; otherwise it becomes the last.
         first: bool,
         /// The item.
         value: Value,
     },
 }
 
-/// Changes a pod, and gives the JSON patch that does the same.
+/// Applies the changes to a pod and returns the equivalent JSON patch.
 pub fn apply(changes: &[Change], pod: &mut Value) -> Vec<PatchOperation> {
     changes
         .iter()
@@ -68,7 +68,7 @@ pub fn apply(changes: &[Change], pod: &mut Value) -> Vec<PatchOperation> {
 fn set(pod: &mut Value, parent: &[Step], key: &str, value: Value) -> Option<PatchOperation> {
     let (mut path, missing) = descend(pod, parent);
     let object = pod.pointer_mut(path.as_str())?;
-    // What is missing of the way becomes part of the value.
+    // Missing objects on the path become part of the value.
     let mut names = missing.iter().filter_map(|step| match step {
         Step::Key(name) => Some((*name).to_owned()),
         Step::Index(_) => None,
@@ -133,7 +133,7 @@ fn insert(
     Some(PatchOperation::Add(AddOperation { path, value }))
 }
 
-/// As far down as there is something: its path, and the steps that are left. A null is nothing.
+/// Follows the steps as far as they exist. Returns the path and the remaining steps. Null counts as absent.
 fn descend<'s>(root: &Value, steps: &'s [Step]) -> (PointerBuf, &'s [Step]) {
     let mut at = root;
     let mut path = PointerBuf::new();

@@ -7,7 +7,7 @@ use pushscale_daemon::config::{ConfigError, Settings};
 use pushscale_daemon::logging::LogFilter;
 use pushscale_protocol::{AGGREGATOR_PUSH_PORT, INJECTOR_ADMIN_PORT, INJECTOR_PORT};
 
-use crate::facts::{PullPolicy, Sidecar, Trust};
+use crate::facts::{Auth, PullPolicy, Sidecar};
 use crate::inject::VERSION;
 
 /// The prefix of the injector's environment variables.
@@ -16,40 +16,42 @@ pub const PREFIX: &str = "PUSHSCALE_INJECTOR";
 /// The injector's settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is logged.
+    /// The log filter.
     pub log: LogFilter,
-    /// Where the API server asks.
+    /// The address of the webhook.
     pub listen: SocketAddr,
-    /// Where `/live`, `/ready` and `/metrics` are served.
+    /// The address of `/live`, `/ready` and `/metrics`.
     pub admin_listen: SocketAddr,
-    /// The folder with `tls.crt` and `tls.key`.
-    pub tls_folder: PathBuf,
-    /// Does the cluster have native sidecars? `None`: its version says.
+    /// The directory with `tls.crt` and `tls.key`.
+    pub tls_dir: PathBuf,
+    /// Whether the cluster has native sidecars; `None` to derive it from the cluster's version.
     pub native_sidecar: Option<bool>,
-    /// What every sidecar gets.
+    /// The settings of every sidecar.
     pub sidecar: Sidecar,
 }
 
 impl Config {
-    /// From the environment.
+    /// Reads the settings from the environment.
     ///
     /// # Errors
-    /// All mistakes at once.
+    ///
+    /// Returns all config errors at once.
     pub fn load() -> Result<Self, Vec<ConfigError>> {
         Self::from_settings(Settings::from_environment(PREFIX)?)
     }
 
-    /// From settings.
+    /// Reads the given settings.
     ///
     /// # Errors
-    /// All mistakes at once.
+    ///
+    /// Returns all config errors at once.
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
         let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
         let config = Self {
             log: LogFilter::from_settings(&mut settings),
             listen: settings.address("listen", any(INJECTOR_PORT)),
             admin_listen: settings.address("admin_listen", any(INJECTOR_ADMIN_PORT)),
-            tls_folder: settings.text("tls_dir", "/etc/pushscale/tls").into(),
+            tls_dir: settings.text("tls_dir", "/etc/pushscale/tls").into(),
             native_sidecar: word(
                 &mut settings,
                 "native_sidecar",
@@ -82,10 +84,10 @@ fn sidecar(settings: &mut Settings) -> Sidecar {
         )
         .unwrap_or(PullPolicy::IfNotPresent),
         aggregator: aggregator(settings),
-        trust: word(settings, "auth", "token", "token or none", |word| {
+        auth: word(settings, "auth", "token", "token or none", |word| {
             word.parse().ok()
         })
-        .unwrap_or(Trust::Token),
+        .unwrap_or(Auth::Token),
         own_namespace: Some(settings.text("pod_namespace", "")).filter(|name| !name.is_empty()),
     }
 }
@@ -101,9 +103,9 @@ fn image(settings: &mut Settings) -> String {
     image
 }
 
-/// The sidecars would refuse a bad one, each in its pod: it is better known here.
+/// Validates the address here, since otherwise every sidecar would fail with an invalid one.
 fn aggregator(settings: &mut Settings) -> String {
-    // The final dot spares the search through the pod's DNS domains.
+    // The final dot avoids queries for the pod's DNS search domains.
     let default =
         format!("pushscale-aggregator.pushscale.svc.cluster.local.:{AGGREGATOR_PUSH_PORT}");
     let text = settings.text("aggregator", &default);
@@ -113,15 +115,16 @@ fn aggregator(settings: &mut Settings) -> String {
     text
 }
 
-/// Is it HOST:PORT, or several with commas between them? Says what it must be if not.
+/// Checks the aggregator's address: `HOST:PORT`, or several separated by commas.
 ///
 /// # Errors
-/// If it is not.
+///
+/// Returns a description of valid addresses if it is not one.
 pub fn check_aggregator(text: &str) -> Result<(), &'static str> {
     let good = |name: &str| {
         name.rsplit_once(':').is_some_and(|(host, port)| {
-            let of_a_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-            !host.is_empty() && host.bytes().all(of_a_host) && port.parse::<u16>().is_ok()
+            let valid = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+            !host.is_empty() && host.bytes().all(valid) && port.parse::<u16>().is_ok()
         })
     };
     if text.split(',').all(good) {
@@ -153,20 +156,20 @@ mod tests {
     fn load(pairs: &[(&str, &str)]) -> Result<Config, Vec<String>> {
         let settings = Settings::from_pairs(PREFIX, pairs.iter().copied()).unwrap();
         Config::from_settings(settings)
-            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
 
     #[test]
-    fn nothing_must_be_said_for_the_chart_as_it_is() {
+    fn the_defaults_match_the_chart() {
         let config = load(&[]).unwrap();
         assert_eq!(config.native_sidecar, None);
-        assert_eq!(config.sidecar.trust, Trust::Token);
+        assert_eq!(config.sidecar.auth, Auth::Token);
         assert_eq!(config.sidecar.image, format!("pushscale/sidecar:{VERSION}"));
     }
 
     #[test]
-    fn mistakes_are_told_together() {
-        let told = load(&[
+    fn all_config_errors_are_reported_at_once() {
+        let errors = load(&[
             ("PUSHSCALE_INJECTOR_NATIVE_SIDECAR", "yes"),
             ("PUSHSCALE_INJECTOR_AUTH", "some"),
             ("PUSHSCALE_INJECTOR_SIDECAR_IMAGE", "Side Car"),
@@ -174,6 +177,6 @@ mod tests {
             ("PUSHSCALE_INJECTOR_AGGREGATOR", "http://there:8490/"),
         ])
         .unwrap_err();
-        assert_eq!(told.len(), 5, "{told:?}");
+        assert_eq!(errors.len(), 5, "{errors:?}");
     }
 }

@@ -1,28 +1,32 @@
-//! What is known beside the pod.
+//! The inputs of the injection apart from the pod.
 
-/// What the injection goes by beside the pod itself.
+use std::str::FromStr;
+
+/// The inputs of the injection apart from the pod.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// The pod's namespace: the pod of a controller does not say it when it is admitted.
+    /// The pod's namespace. It is not in the pod of a controller at admission.
     pub namespace: &'a str,
-    /// Does the cluster have native sidecars, that is, init containers with a restart policy (Kubernetes 1.29)?
+    /// TorchServe's container; takes precedence over the annotation. `None` if the pod decides.
+    pub container: Option<&'a str>,
+    /// Whether the cluster has native sidecars: init containers with a restart policy (Kubernetes 1.29).
     pub native_sidecar: bool,
-    /// What every sidecar gets.
+    /// The settings of every sidecar.
     pub sidecar: &'a Sidecar,
 }
 
-/// What every sidecar gets, unless the pod's annotations say otherwise.
+/// The settings of every sidecar. A pod's annotations can override the image.
 #[derive(Clone, Debug)]
 pub struct Sidecar {
     /// The image.
     pub image: String,
     /// When the image is pulled.
     pub pull_policy: PullPolicy,
-    /// HOST:PORT of the aggregator.
+    /// The aggregator's `HOST:PORT`.
     pub aggregator: String,
-    /// How sidecar and aggregator know each other.
-    pub trust: Trust,
-    /// The namespace of Pushscale itself, whose pods are left alone.
+    /// How sidecar and aggregator authenticate.
+    pub auth: Auth,
+    /// Pushscale's namespace, whose pods get no sidecar.
     pub own_namespace: Option<String>,
 }
 
@@ -37,17 +41,17 @@ pub enum PullPolicy {
     Never,
 }
 
-/// How sidecar and aggregator know each other.
+/// How sidecar and aggregator authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trust {
-    /// The sidecar shows a token of its pod, over TLS by the aggregator's own authority.
+pub enum Auth {
+    /// The sidecar sends a token of its pod, over TLS with the aggregator's own CA.
     Token,
-    /// Not at all: plain HTTP.
+    /// No authentication, over plain HTTP.
     None,
 }
 
 impl PullPolicy {
-    /// As Kubernetes writes it.
+    /// Returns Kubernetes' name for the policy.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Always => "Always",
@@ -57,7 +61,7 @@ impl PullPolicy {
     }
 }
 
-impl std::str::FromStr for PullPolicy {
+impl FromStr for PullPolicy {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -68,7 +72,7 @@ impl std::str::FromStr for PullPolicy {
     }
 }
 
-impl std::str::FromStr for Trust {
+impl FromStr for Auth {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {

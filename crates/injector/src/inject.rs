@@ -1,7 +1,8 @@
-//! A pod in, what becomes of it out. No IO, no clock.
+//! Decides whether a pod gets the sidecar, and with which changes. Pure: no I/O and no clock.
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use pushscale_api::names::{SIDECAR_CONTAINER, TRUST_VOLUME, annotations, inject as label};
 use pushscale_protocol::{DRAIN_PATH, SIDECAR_PORT};
@@ -12,74 +13,76 @@ use thiserror::Error;
 use crate::annotation;
 use crate::change::{Change, Step};
 use crate::container::{self, PORT_NAME};
-use crate::facts::{Facts, Trust};
+use crate::facts::{Auth, Facts};
 use crate::skip::Skip;
 use crate::token_file;
-use crate::torchserve;
+use crate::torchserve::{self, ChosenContainer};
 
-/// The version that an injected pod's annotation names.
+/// The version in the annotation of an injected pod.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What a pod without one has.
+/// Kubernetes' default of `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE_SECONDS: i64 = 30;
 
-/// How long the sidecar lets TorchServe drain by itself.
+/// The sidecar's default drain deadline.
 const DRAIN_SECONDS: i64 = 25;
 
-/// How long TorchServe has after it has drained, before it is killed.
+/// The time between the end of the drain and the kill, in which TorchServe shuts down.
 const SECONDS_AFTER_DRAIN: i64 = 10;
 
-/// Where the kubelet marks the API server's copy of a pod that it runs from a file.
+/// The annotation on the API server's copy of a static pod.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
-/// What becomes of a pod.
+/// The result for a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// It gets the sidecar.
+    /// The pod gets the sidecar.
     Injected(Injection),
-    /// It is left as it is.
+    /// The pod gets no sidecar.
     Skipped(Skip),
 }
 
-/// How a pod gets the sidecar.
+/// The injection of a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Injection {
-    /// What is added, in this order.
+    /// The container that was taken for TorchServe.
+    pub container: ChosenContainer,
+    /// The changes, in order.
     pub changes: Vec<Change>,
-    /// What was left as it was.
+    /// The parts that were not injected.
     pub notes: Vec<Note>,
 }
 
-/// A part of an injected pod that was left as it was.
+/// A part of an injected pod that was left unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Note {
-    /// TorchServe's container has a preStop hook of its own.
+    /// TorchServe's container already has a preStop hook.
     #[error(
-        "the container {container} keeps its own preStop hook, so that the pod does not wait until its requests are \
-         answered: let the hook end with GET http://localhost:{SIDECAR_PORT}{DRAIN_PATH}"
+        "the container {container} keeps its own preStop hook, so the pod stops without completing its requests: \
+         end the hook with GET http://localhost:{SIDECAR_PORT}{DRAIN_PATH}"
     )]
     PreStopKept {
-        /// Which.
+        /// The container's name.
         container: String,
     },
 }
 
 impl Note {
-    /// The note's name.
+    /// Returns the note's name in UpperCamelCase.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::PreStopKept { .. } => "PreStopKept",
         }
     }
 
-    /// What the pod's annotation says: the name and the sentence.
-    pub fn told(&self) -> String {
+    /// Returns the text of the pod's annotation: the name and the sentence.
+    pub fn message(&self) -> String {
         format!("{}: {self}", self.reason())
     }
 }
 
 impl Outcome {
-    /// What is changed of the pod.
+    /// Returns the changes of the pod.
     pub fn changes(&self) -> Vec<Change> {
         match self {
             Self::Injected(injection) => injection.changes.clone(),
@@ -88,15 +91,16 @@ impl Outcome {
     }
 }
 
-/// The same of a pod that is a value.
+/// Like [`inject`], for a pod as JSON.
 ///
 /// # Errors
-/// If it is no pod.
+///
+/// Fails if the value is not a pod.
 pub fn inject_value(pod: &Value, facts: &Facts<'_>) -> Result<Outcome, serde_json::Error> {
     Ok(inject(&Pod::deserialize(pod)?, facts))
 }
 
-/// What becomes of a pod.
+/// Decides whether a pod gets the sidecar.
 pub fn inject(pod: &Pod, facts: &Facts<'_>) -> Outcome {
     match injection(pod, facts) {
         Ok(injection) => Outcome::Injected(injection),
@@ -109,21 +113,21 @@ fn injection(pod: &Pod, facts: &Facts<'_>) -> Result<Injection, Skip> {
     let annotations = pod.metadata.annotations.as_ref().unwrap_or(&nothing);
     let no_spec = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&no_spec);
-    wanted(pod, facts)?;
-    possible(pod, spec, annotations, facts)?;
+    check_requested(pod, facts)?;
+    check_supported(pod, spec, annotations, facts)?;
 
-    let wishes = annotation::read(annotations)?;
-    let server = torchserve::find(spec, wishes.container.as_deref())?;
-    free(spec, facts)?;
-    let token_file = match &wishes.token_file {
-        Some(file) => Some(token_file::find(spec, server, file)?),
+    let overrides = annotation::read(annotations)?;
+    let server = torchserve::find(spec, facts.container, overrides.container.as_deref())?;
+    check_free(spec, facts)?;
+    let token_file = match &overrides.token_file {
+        Some(file) => Some(token_file::find(spec, &server, file)?),
         None => None,
     };
     let port_name_is_free = !ports(spec).any(|(_, _, name)| name == Some(PORT_NAME));
     let sidecar = container::sidecar(
         facts,
-        &wishes,
-        server,
+        &overrides,
+        &server,
         token_file.as_ref(),
         port_name_is_free,
     );
@@ -153,12 +157,12 @@ fn injection(pod: &Pod, facts: &Facts<'_>) -> Result<Injection, Skip> {
         } else {
             "containers"
         },
-        // A native sidecar starts in the order of the list: an init container after it, such as one that fetches a
-        // model for minutes, is then seen from the start.
+        // Native sidecars start in the order of the list. As the first one, the sidecar already reports while a later
+        // init container fetches a model for minutes.
         first: facts.native_sidecar,
         value: sidecar,
     });
-    if facts.sidecar.trust == Trust::Token {
+    if facts.sidecar.auth == Auth::Token {
         changes.push(Change::Insert {
             parent: vec![Step::Key("spec")],
             list: "volumes",
@@ -167,10 +171,8 @@ fn injection(pod: &Pod, facts: &Facts<'_>) -> Result<Injection, Skip> {
         });
     }
     if notes.is_empty() {
-        let drain = wishes
-            .drain_deadline
-            .map_or(DRAIN_SECONDS, |span| span.seconds());
-        let least = drain.saturating_add(SECONDS_AFTER_DRAIN);
+        let drain = overrides.drain_deadline.map_or(DRAIN_SECONDS, seconds_up);
+        let least = drain + SECONDS_AFTER_DRAIN;
         let now = spec.termination_grace_period_seconds;
         if now.unwrap_or(DEFAULT_GRACE_SECONDS) < least {
             changes.push(Change::Set {
@@ -180,12 +182,21 @@ fn injection(pod: &Pod, facts: &Facts<'_>) -> Result<Injection, Skip> {
             });
         }
     }
-    changes.extend(annotated(annotations, &notes));
-    Ok(Injection { changes, notes })
+    changes.extend(annotation_changes(annotations, &notes));
+    Ok(Injection {
+        container: server.chosen(),
+        changes,
+        notes,
+    })
 }
 
-/// Does anybody want the sidecar in this pod?
-fn wanted(pod: &Pod, facts: &Facts<'_>) -> Result<(), Skip> {
+/// Returns the duration in seconds, rounded up.
+fn seconds_up(duration: SignedDuration) -> i64 {
+    duration.as_secs() + i64::from(duration.subsec_nanos() > 0)
+}
+
+/// Checks that label and namespace allow the injection.
+fn check_requested(pod: &Pod, facts: &Facts<'_>) -> Result<(), Skip> {
     let labels = pod.metadata.labels.as_ref();
     match labels
         .and_then(|labels| labels.get(label::LABEL))
@@ -209,8 +220,8 @@ fn wanted(pod: &Pod, facts: &Facts<'_>) -> Result<(), Skip> {
     Ok(())
 }
 
-/// Could it run there?
-fn possible(
+/// Checks that the sidecar can run in this kind of pod.
+fn check_supported(
     pod: &Pod,
     spec: &PodSpec,
     annotations: &BTreeMap<String, String>,
@@ -234,9 +245,8 @@ fn possible(
     if system == Some("windows") || selected.is_some_and(|system| system == "windows") {
         return Err(Skip::WindowsNode);
     }
-    // On the node's network the sidecar's port is the node's. Kubernetes would keep a second such pod off the node
-    // for want of the port, and everybody who reaches the node could ask for /drain: a pod that scales by hand is
-    // better than one that does not start.
+    // On the node's network the sidecar's port is the node's: a second such pod could not be scheduled to the node, and
+    // anyone who reaches the node could call /drain. A pod that is not scaled is better than one that does not start.
     if spec.host_network == Some(true) {
         return Err(Skip::HostNetwork);
     }
@@ -249,8 +259,8 @@ fn possible(
     Ok(())
 }
 
-/// Is what it needs free?
-fn free(spec: &PodSpec, facts: &Facts<'_>) -> Result<(), Skip> {
+/// Checks that the sidecar's port and its volume's name are free.
+fn check_free(spec: &PodSpec, facts: &Facts<'_>) -> Result<(), Skip> {
     if let Some((container, ..)) = ports(spec).find(|(_, port, _)| *port == i32::from(SIDECAR_PORT))
     {
         return Err(Skip::PortInUse {
@@ -258,36 +268,39 @@ fn free(spec: &PodSpec, facts: &Facts<'_>) -> Result<(), Skip> {
         });
     }
     let mut volumes = spec.volumes.iter().flatten();
-    if facts.sidecar.trust == Trust::Token && volumes.any(|volume| volume.name == TRUST_VOLUME) {
+    if facts.sidecar.auth == Auth::Token && volumes.any(|volume| volume.name == TRUST_VOLUME) {
         return Err(Skip::VolumeNameInUse);
     }
     Ok(())
 }
 
-/// All containers that the pod has for good, or at its start.
+/// Returns all containers, init containers included.
 fn containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
     spec.containers
         .iter()
         .chain(spec.init_containers.iter().flatten())
 }
 
-/// Who has which port under which name, of those that run while TorchServe does.
+/// Returns container, number and name of each port of the containers that run at the same time as TorchServe.
 fn ports(spec: &PodSpec) -> impl Iterator<Item = (&str, i32, Option<&str>)> {
-    let stay = spec
+    let sidecars = spec
         .init_containers
         .iter()
         .flatten()
         .filter(|container| container.restart_policy.as_deref() == Some("Always"));
-    spec.containers.iter().chain(stay).flat_map(|container| {
-        let ports = container.ports.iter().flatten();
-        ports.map(|port| {
-            (
-                container.name.as_str(),
-                port.container_port,
-                port.name.as_deref(),
-            )
+    spec.containers
+        .iter()
+        .chain(sidecars)
+        .flat_map(|container| {
+            let ports = container.ports.iter().flatten();
+            ports.map(|port| {
+                (
+                    container.name.as_str(),
+                    port.container_port,
+                    port.name.as_deref(),
+                )
+            })
         })
-    })
 }
 
 fn has_pre_stop(container: &Container) -> bool {
@@ -295,20 +308,20 @@ fn has_pre_stop(container: &Container) -> bool {
     lifecycle.is_some_and(|lifecycle| lifecycle.pre_stop.is_some())
 }
 
-/// What the pod's annotations say of the injection. What an earlier one said in a copied template is gone.
-fn annotated(annotations: &BTreeMap<String, String>, notes: &[Note]) -> Vec<Change> {
+/// Returns the changes of the pod's annotations. A message of an earlier injection in a copied template is removed.
+fn annotation_changes(annotations: &BTreeMap<String, String>, notes: &[Note]) -> Vec<Change> {
     let parent = vec![Step::Key("metadata"), Step::Key("annotations")];
     let mut changes = vec![Change::Set {
         parent: parent.clone(),
         key: annotations::INJECTED.to_owned(),
         value: Value::from(VERSION),
     }];
-    let told: Vec<_> = notes.iter().map(Note::told).collect();
-    if !told.is_empty() {
+    let messages: Vec<_> = notes.iter().map(Note::message).collect();
+    if !messages.is_empty() {
         changes.push(Change::Set {
             parent,
             key: annotations::SKIPPED.to_owned(),
-            value: Value::from(told.join("; ")),
+            value: Value::from(messages.join("; ")),
         });
     } else if annotations.contains_key(annotations::SKIPPED) {
         changes.push(Change::Remove {

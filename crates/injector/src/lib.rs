@@ -1,29 +1,32 @@
-//! A pod in, the pod with the sidecar out ([`inject`]); and the webhook that does it, which never keeps a pod from
-//! being made.
+//! Adds the sidecar to pods: the pure function [`inject`], and the admission webhook that calls it.
+//!
+//! The webhook always allows a pod. A pod that cannot get the sidecar is left unchanged, apart from an annotation that
+//! says why.
 
-mod admission;
 mod admit;
 mod annotation;
 mod change;
 mod config;
 mod container;
+mod events;
 mod facts;
 mod inject;
 mod metrics;
-mod native;
+mod native_sidecar;
 mod review;
 mod run;
+mod server;
 mod skip;
-mod tell;
 mod token_file;
 mod torchserve;
 
-pub use admission::PATH;
-pub use admit::{Admitted, Count, Malformed, Telling, admit};
+pub use admit::{Admitted, InvalidReview, OwnerEvent, admit};
 pub use annotation::check_image;
 pub use change::{Change, Step, apply};
 pub use config::{Config, PREFIX, check_aggregator};
-pub use facts::{Facts, PullPolicy, Sidecar, Trust};
+pub use facts::{Auth, Facts, PullPolicy, Sidecar};
 pub use inject::{Injection, Note, Outcome, VERSION, inject, inject_value};
 pub use run::{Bound, RunError, bind};
+pub use server::PATH;
 pub use skip::Skip;
+pub use torchserve::{ChosenBy, ChosenContainer};

@@ -1,4 +1,4 @@
-//! The injector: brings the sidecar into pods as they are made.
+//! The injector, an admission webhook that adds the sidecar to new pods.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use pushscale_injector::{Config, RunError};
 fn main() -> ExitCode {
     let config = match Config::load() {
         Ok(config) => config,
-        Err(mistakes) => return exit::config_errors(&mistakes),
+        Err(errors) => return exit::config_errors(&errors),
     };
     logging::init(&config.log);
 

@@ -1,76 +1,92 @@
-//! What the injector says of itself. Every way in which a question can end has its own count.
+//! The injector's metrics.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use pushscale_daemon::http_server::ConnectionRejection;
+use pushscale_daemon::labeled_counter::{LabeledCounter, snake_case};
 
-use crate::admit::Count;
-
-/// The injector's own metrics. Cloned freely; all clones count together.
-#[derive(Clone, Debug, Default)]
+/// The injector's metrics. Clones share their counts.
+#[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     pods: Family<PodLabels, Counter>,
-    refused: Family<ReasonLabels, Counter>,
-    events: Family<ReasonLabels, Counter>,
+    rejected_requests: LabeledCounter<Rejection>,
+    rejected_connections: LabeledCounter<ConnectionRejection>,
+    event_writes: LabeledCounter<EventWrite>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PodLabels {
     outcome: &'static str,
-    reason: &'static str,
+    reason: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabels {
-    outcome: &'static str,
+/// Why a request was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Rejection {
+    NotFound,
+    MethodNotAllowed,
+    NotReady,
+    InvalidBody,
+    TooLarge,
+    BodyTimeout,
+}
+
+/// The outcome of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum EventWrite {
+    Written,
+    Failed,
+    /// Too many events were waiting.
+    Dropped,
 }
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
         let registry = registry.sub_registry_with_prefix("pushscale_injector");
-        registry.register(
-            "pods",
-            "Pods let in, by whether they got the sidecar, and why not",
-            metrics.pods.clone(),
-        );
-        registry.register(
-            "refused_requests",
-            "Connections and requests that were no question of an API server, by what was wrong",
-            metrics.refused.clone(),
-        );
-        registry.register(
-            "event_writes",
-            "Events about pods' owners, by how they ended",
-            metrics.events.clone(),
-        );
-        metrics
+        let pods = Family::default();
+        registry.register("pods", "Reviewed pods", pods.clone());
+        Self {
+            pods,
+            rejected_requests: LabeledCounter::register(
+                registry,
+                "rejected_requests",
+                "outcome",
+                "Requests that were not answered with a review",
+            ),
+            rejected_connections: LabeledCounter::register(
+                registry,
+                "rejected_connections",
+                "reason",
+                "Connections that were rejected",
+            ),
+            event_writes: LabeledCounter::register(
+                registry,
+                "event_writes",
+                "outcome",
+                "Events about the owners of pods",
+            ),
+        }
     }
 
-    pub(crate) fn pod(&self, count: Count) {
-        let Count { outcome, reason } = count;
-        self.pods
-            .get_or_create(&PodLabels { outcome, reason })
-            .inc();
+    pub(crate) fn reviewed(&self, injected: bool, reason: &str) {
+        let labels = PodLabels {
+            outcome: if injected { "injected" } else { "skipped" },
+            reason: snake_case(reason),
+        };
+        self.pods.get_or_create(&labels).inc();
     }
 
-    pub(crate) fn refused(&self, outcome: &'static str) {
-        self.refused.get_or_create(&ReasonLabels { outcome }).inc();
+    pub(crate) fn request_rejected(&self, rejection: Rejection) {
+        self.rejected_requests.increment(rejection);
     }
 
-    pub(crate) fn connection_rejected(&self, why: ConnectionRejection) {
-        self.refused(match why {
-            ConnectionRejection::LimitReached => "Full",
-            ConnectionRejection::AddressLimitReached => "TooManyOfOneAddress",
-            ConnectionRejection::PlainHttp => "PlainHttp",
-            // Whoever does not know our certificate ends here: an API server with an old caBundle.
-            ConnectionRejection::HandshakeFailed => "Handshake",
-        });
+    pub(crate) fn connection_rejected(&self, rejection: ConnectionRejection) {
+        self.rejected_connections.increment(rejection);
     }
 
-    pub(crate) fn event(&self, outcome: &'static str) {
-        self.events.get_or_create(&ReasonLabels { outcome }).inc();
+    pub(crate) fn event(&self, outcome: EventWrite) {
+        self.event_writes.increment(outcome);
     }
 }

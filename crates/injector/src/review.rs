@@ -1,12 +1,11 @@
-//! What the API server asks and is answered: admission.k8s.io/v1.
+//! The AdmissionReview of admission.k8s.io/v1, as far as it is used here.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The only version that is spoken.
+/// The only supported version.
 pub(crate) const VERSION: &str = "admission.k8s.io/v1";
 
-/// A question.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Review {
@@ -14,7 +13,6 @@ pub(crate) struct Review {
     pub(crate) request: Option<Request>,
 }
 
-/// What is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Request {
@@ -25,12 +23,11 @@ pub(crate) struct Request {
     pub(crate) operation: String,
     #[serde(default)]
     pub(crate) dry_run: Option<bool>,
-    /// The pod, as it is sent: what this version's types do not know stays in it.
+    /// The pod as JSON, with fields that `k8s-openapi` does not know.
     #[serde(default)]
     pub(crate) object: Value,
 }
 
-/// An answer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Answer<'a> {
@@ -39,7 +36,6 @@ pub(crate) struct Answer<'a> {
     pub(crate) response: Response<'a>,
 }
 
-/// What is let in, and how.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Response<'a> {
@@ -47,7 +43,7 @@ pub(crate) struct Response<'a> {
     pub(crate) allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) patch_type: Option<&'static str>,
-    /// In base64.
+    /// The JSON patch in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) patch: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

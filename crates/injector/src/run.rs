@@ -1,4 +1,4 @@
-//! The injector from its first port to its last answer.
+//! Runs the injector.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,24 +18,24 @@ use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::admission::Admission;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::{native, tell};
+use crate::server::Admission;
+use crate::{events, native_sidecar};
 
-/// Events on their way to the API server.
-const TELLINGS_WAITING: usize = 256;
+/// The maximum number of events that wait to be written.
+const MAX_WAITING_EVENTS: usize = 256;
 
-/// Connections at a time; each API server keeps a few open.
+/// The connection limit. Each API server keeps a few connections open.
 const CONNECTIONS: usize = 512;
 
-/// How long an API server may keep a connection without asking.
+/// How long an API server can keep an idle connection.
 const IDLE: Duration = Duration::from_secs(120);
 
-/// How long the parts may take to end.
+/// How long a shutdown can take.
 const GRACE: Duration = Duration::from_secs(6);
 
-/// An injector whose ports are taken.
+/// An injector with bound ports.
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
@@ -43,27 +43,27 @@ pub struct Bound {
     admin: http_server::Bound,
 }
 
-/// Why an injector ended.
+/// Why an injector failed.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// A port is not to be had.
+    /// A port could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// TLS cannot be had.
+    /// TLS could not be set up.
     #[error("failed to set up TLS")]
     Tls(#[source] TlsError),
-    /// Signals cannot be handled.
+    /// The signal handlers could not be installed.
     #[error("failed to install signal handlers")]
     Signals(#[from] io::Error),
-    /// There is no way to the API server.
+    /// There is no configuration for the API server.
     #[error("failed to find the API server: run in a pod, or set KUBECONFIG")]
     Cluster(#[source] kube::Error),
-    /// A part of it ended that should not have.
+    /// A task exited unexpectedly.
     #[error(transparent)]
     TaskExited(#[from] TaskExited),
 }
 
-/// The injector has no pages of its own.
+/// The injector has no additional admin pages.
 #[derive(Debug)]
 struct NoPages;
 
@@ -73,10 +73,11 @@ impl Pages for NoPages {
     }
 }
 
-/// Takes the injector's ports.
+/// Binds the injector's ports.
 ///
 /// # Errors
-/// If one is not to be had.
+///
+/// Fails if a port could not be bound.
 pub async fn bind(config: Config) -> Result<Bound, RunError> {
     let admission = http_server::bind("admission", config.listen).await?;
     let admin = http_server::bind("admin", config.admin_listen).await?;
@@ -88,54 +89,57 @@ pub async fn bind(config: Config) -> Result<Bound, RunError> {
 }
 
 impl Bound {
-    /// Where the API server asks.
+    /// Returns the address of the webhook.
     pub fn address(&self) -> SocketAddr {
         self.admission.address()
     }
 
-    /// Where the pages are.
+    /// Returns the address of the admin pages.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin.address()
     }
 
-    /// Runs in the cluster of the pod, or of KUBECONFIG, until `stop`.
+    /// Runs until `stop`, with the API server of the pod's cluster or of KUBECONFIG.
     ///
     /// # Errors
-    /// If there is no cluster, or a part ended that should not have.
+    ///
+    /// Fails if there is no cluster, or if a task exited unexpectedly.
     pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
         let client = Client::try_default().await.map_err(RunError::Cluster)?;
         self.run_with(Some(client), stop).await
     }
 
-    /// Runs with this way to the API server, or with none: then nothing is told, and whether there are native
-    /// sidecars must be set.
+    /// Runs until `stop` with this client. Without one, no events are written, and `native_sidecar` must be set.
     ///
     /// # Errors
-    /// If a part ended that should not have.
+    ///
+    /// Fails if a task exited unexpectedly.
     pub async fn run_with(self, client: Option<Client>, stop: Shutdown) -> Result<(), RunError> {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let readiness = Readiness::default();
         let mut tasks = Tasks::default();
-        let (tellings, told) = mpsc::channel(TELLINGS_WAITING);
-        let native = Arc::new(OnceLock::new());
+        let (events, waiting_events) = mpsc::channel(MAX_WAITING_EVENTS);
+        let native_sidecar = Arc::new(OnceLock::new());
         let version_known = readiness.latch();
         if let Some(set) = self.config.native_sidecar {
-            native.get_or_init(|| set);
+            native_sidecar.get_or_init(|| set);
             drop(version_known);
         } else if let Some(client) = client.clone() {
-            // It ends once it knows, so it is none of the parts that must not.
-            tokio::spawn(native::ask(client, Arc::clone(&native), version_known));
+            // Not one of `tasks`, since it ends once the version is known.
+            let detect = native_sidecar::detect(client, Arc::clone(&native_sidecar), version_known);
+            tokio::spawn(detect);
         }
         if let Some(client) = client {
-            tasks.spawn("the events", tell::run(client, told, metrics.clone()));
+            let write = events::run(client, waiting_events, metrics.clone());
+            tasks.spawn("event writer", write);
         }
         let counts = metrics.clone();
-        let rejected = move |why| counts.connection_rejected(why);
+        let rejected = move |rejection| counts.connection_rejected(rejection);
         let admission = Arc::new(Admission {
             sidecar: self.config.sidecar,
-            native,
-            tellings,
+            native_sidecar,
+            events,
             metrics,
         });
         let service_of = move |_| {
@@ -144,7 +148,7 @@ impl Bound {
         };
         let certificate = ServerCertificate::default();
         let transport = Tls::new(&certificate).map_err(RunError::Tls)?;
-        let follow = tls::watch_directory(self.config.tls_folder, certificate, readiness.latch());
+        let follow = tls::watch_directory(self.config.tls_dir, certificate, readiness.latch());
         let limits = Limits {
             connections: CONNECTIONS,
             idle: IDLE,
@@ -153,21 +157,20 @@ impl Bound {
         let serve =
             self.admission
                 .serve_with(transport, limits, service_of, rejected, stop.clone());
-        tasks.spawn("the admission server", serve);
-        // It knows no end: it is cut off with the program.
-        let certified = stop.clone();
-        tasks.spawn("the certificate", async move {
+        tasks.spawn("admission server", serve);
+        let until_shutdown = stop.clone();
+        tasks.spawn("certificate watch", async move {
             tokio::select! {
                 () = follow => {}
-                () = certified.cancelled() => {}
+                () = until_shutdown.cancelled() => {}
             }
         });
         let pages = Admin::new(readiness, registry, NoPages);
         let admin = self.admin.serve(Limits::default(), pages, stop.clone());
-        tasks.spawn("the admin server", admin);
+        tasks.spawn("admin server", admin);
 
         if !tasks.run_until(&stop, GRACE).await? {
-            tracing::debug!("some parts were cut off");
+            tracing::debug!("some tasks did not end in time");
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Why a pod is left as it is. Each reason has a name, which stands in the annotation, the event and the metric.
+//! The reasons why a pod gets no sidecar. Each has a name, which the annotation, the event and the metric show.
 
 use pushscale_api::names::{SIDECAR_CONTAINER, TRUST_VOLUME, annotations, inject};
 use pushscale_protocol::SIDECAR_PORT;
@@ -7,13 +7,13 @@ use thiserror::Error;
 
 use crate::change::{Change, Step};
 
-/// Why a pod is left as it is.
+/// Why a pod gets no sidecar.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Skip {
-    /// The pod's label says so.
+    /// The pod's label disables the injection.
     #[error("the pod's label {} is {}", inject::LABEL, inject::DISABLED)]
     OptedOut,
-    /// The label means nothing.
+    /// The pod's label has an unknown value.
     #[error(
         "the label {} is {value:?}: it must be {} or {}",
         inject::LABEL,
@@ -21,102 +21,110 @@ pub enum Skip {
         inject::DISABLED
     )]
     InvalidLabel {
-        /// What it says.
+        /// The label's value.
         value: String,
     },
-    /// Kubernetes' own pods.
+    /// The pod is in `kube-system`.
     #[error("pods of the namespace {namespace} are Kubernetes' own: move the pod to another one")]
     SystemNamespace {
-        /// Which.
+        /// The pod's namespace.
         namespace: String,
     },
-    /// Pushscale's own pods.
+    /// The pod is in Pushscale's namespace.
     #[error("pods of the namespace {namespace} are Pushscale's own: move the pod to another one")]
     OwnNamespace {
-        /// Which.
+        /// The pod's namespace.
         namespace: String,
     },
-    /// The kubelet runs it, and not the API server.
+    /// The kubelet runs the pod from a file.
     #[error(
-        "the kubelet runs this pod from a file, and what the API server has is a copy: add the sidecar to the file"
+        "the kubelet runs this pod from a file, and the API server only has a copy: add the sidecar to the file"
     )]
     StaticPod,
-    /// By this version, or by hand.
-    #[error("the pod has a container {SIDECAR_CONTAINER} already")]
+    /// The pod has the sidecar, from this version or added by hand.
+    #[error("the pod already has a container {SIDECAR_CONTAINER}")]
     AlreadyInjected,
-    /// By another version, in a file most likely.
+    /// The pod has the sidecar of another version, most likely from an injected manifest.
     #[error(
-        "the pod has the sidecar of Pushscale {version} already: take it out of the file with \
-         `pushscale inject --uninject`, or inject the file again"
+        "the pod already has the sidecar of Pushscale {version}: remove it from the manifest with \
+         `pushscale inject --uninject`, or inject the manifest again"
     )]
     InjectedByOtherVersion {
-        /// Which, as the annotation says.
+        /// The version in the annotation.
         version: String,
     },
-    /// There is no sidecar for Windows.
+    /// The pod runs on Windows.
     #[error("the pod runs on Windows, for which there is no sidecar")]
     WindowsNode,
-    /// The ports are the node's.
+    /// The pod uses its node's network.
     #[error(
-        "the pod is in the network of its node (hostNetwork), where only one pod can have port {SIDECAR_PORT}: \
-         set hostNetwork: false, or add the sidecar by hand with a port of its own (PUSHSCALE_SIDECAR_LISTEN)"
+        "the pod uses its node's network (hostNetwork), where only one pod can have port {SIDECAR_PORT}: \
+         set hostNetwork: false, or add the sidecar by hand with another port (PUSHSCALE_SIDECAR_LISTEN)"
     )]
     HostNetwork,
-    /// A container beside one that ends would keep the pod from ending.
+    /// The pod runs to completion, which a container that keeps running would prevent.
     #[error(
-        "the pod ends by itself (restartPolicy {restart_policy}), and this cluster has no native sidecars, which \
-         end with it: Kubernetes 1.29 has"
+        "the pod runs to completion (restartPolicy {restart_policy}), and this cluster has no native sidecars, \
+         which would end with it: use Kubernetes 1.29 or later"
     )]
     WouldNotFinish {
-        /// What the pod says.
+        /// The pod's restart policy.
         restart_policy: String,
     },
-    /// An annotation's value cannot be used.
+    /// An annotation has an invalid value, or does not exist.
     #[error("{annotation} is {value:?}: it must be {expected}")]
     InvalidAnnotation {
-        /// Its key.
+        /// The annotation's key.
         annotation: String,
-        /// Its value, its beginning if it is long.
+        /// The beginning of its value.
         value: String,
-        /// What it must be.
+        /// The valid values.
         expected: String,
     },
-    /// Several containers, and none is TorchServe's.
+    /// The caller named a container that the pod does not have.
+    #[error("the pod has no container {name:?}: --container must name one of {containers}")]
+    ContainerNotFound {
+        /// The name from the caller.
+        name: String,
+        /// The names of the pod's containers.
+        containers: String,
+    },
+    /// No container looks like TorchServe.
     #[error(
-        "none of the containers {} is named torchserve or kserve-container or has an image named so: name it by \
-         the annotation {}",
-        .containers.join(", "),
+        "no container looks like TorchServe ({containers}): the container must be named torchserve or kserve-container, \
+         or the name of its image must contain torchserve; otherwise name it with the annotation {} or \
+         `pushscale inject --container`",
         annotations::CONTAINER
     )]
     TorchServeNotFound {
-        /// Their names.
-        containers: Vec<String>,
+        /// The names of the pod's containers.
+        containers: String,
     },
-    /// Several containers, and more than one is TorchServe's.
+    /// More than one container looks like TorchServe.
     #[error(
-        "several containers have an image of TorchServe ({}): name the one by the annotation {}",
-        .containers.join(", "),
+        "several containers look like TorchServe ({containers}): name one with the annotation {} or \
+         `pushscale inject --container`",
         annotations::CONTAINER
     )]
     TorchServeAmbiguous {
-        /// Their names.
-        containers: Vec<String>,
+        /// The names of these containers.
+        containers: String,
     },
-    /// Somebody has the sidecar's port.
+    /// Another container has the sidecar's port.
     #[error(
-        "the container {container} has port {SIDECAR_PORT}, which is the sidecar's: give it another port"
+        "the container {container} uses port {SIDECAR_PORT}, which the sidecar needs: change that port"
     )]
     PortInUse {
-        /// Who.
+        /// The container's name.
         container: String,
     },
-    /// Somebody has the volume's name.
-    #[error("the pod has a volume {TRUST_VOLUME}, which is the sidecar's: give it another name")]
+    /// Another volume has the name of the sidecar's volume.
+    #[error("the pod has a volume {TRUST_VOLUME}, a name that the sidecar needs: rename it")]
     VolumeNameInUse,
 }
 
 impl Skip {
-    /// The reason's name.
+    /// Returns the reason's name in UpperCamelCase.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::OptedOut => "OptedOut",
@@ -130,6 +138,7 @@ impl Skip {
             Self::HostNetwork => "HostNetwork",
             Self::WouldNotFinish { .. } => "WouldNotFinish",
             Self::InvalidAnnotation { .. } => "InvalidAnnotation",
+            Self::ContainerNotFound { .. } => "ContainerNotFound",
             Self::TorchServeNotFound { .. } => "TorchServeNotFound",
             Self::TorchServeAmbiguous { .. } => "TorchServeAmbiguous",
             Self::PortInUse { .. } => "PortInUse",
@@ -137,26 +146,30 @@ impl Skip {
         }
     }
 
-    /// Is all as it should be? Who opted out wants silence, and a pod that both webhooks select comes twice.
+    /// Whether this needs no attention: a user who opted out wants no messages, and a pod that both entries of the
+    /// webhook select is reviewed twice.
     pub fn is_expected(&self) -> bool {
         matches!(self, Self::OptedOut | Self::AlreadyInjected)
     }
 
-    /// Is it a mistake in what the user wrote?
-    pub fn is_mistake(&self) -> bool {
+    /// Whether the user has to correct the input.
+    pub fn is_user_error(&self) -> bool {
         matches!(
             self,
-            Self::InvalidAnnotation { .. } | Self::InvalidLabel { .. }
+            Self::InvalidAnnotation { .. }
+                | Self::InvalidLabel { .. }
+                | Self::ContainerNotFound { .. }
+                | Self::TorchServeAmbiguous { .. }
         )
     }
 
-    /// What the pod's annotation says: the name and the sentence.
-    pub fn told(&self) -> String {
+    /// Returns the text of the pod's annotation: the name and the sentence.
+    pub fn message(&self) -> String {
         format!("{}: {self}", self.reason())
     }
 
-    /// What is changed of the pod all the same: the annotation that says why, unless that is expected. The copy of
-    /// a static pod must stay what it is: it is not ours to write into.
+    /// Returns the change of a pod that gets no sidecar: the annotation that says why, unless that is expected. The
+    /// API server's copy of a static pod is not changed, since only the kubelet may do that.
     pub fn changes(&self) -> Vec<Change> {
         if self.is_expected() || *self == Self::StaticPod {
             return Vec::new();
@@ -164,7 +177,7 @@ impl Skip {
         vec![Change::Set {
             parent: vec![Step::Key("metadata"), Step::Key("annotations")],
             key: annotations::SKIPPED.to_owned(),
-            value: Value::from(self.told()),
+            value: Value::from(self.message()),
         }]
     }
 }

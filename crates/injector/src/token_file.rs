@@ -1,4 +1,4 @@
-//! The file with the management port's token, which TorchServe writes and the sidecar reads.
+//! The token file of the management port, which TorchServe writes and the sidecar reads.
 
 use k8s_openapi::api::core::v1::{PodSpec, VolumeMount};
 use pushscale_api::names::annotations;
@@ -8,18 +8,18 @@ use crate::annotation::invalid;
 use crate::skip::Skip;
 use crate::torchserve::TorchServe;
 
-/// What the sidecar needs to read TorchServe's token.
+/// What the sidecar needs to read TorchServe's token file.
 #[derive(Debug)]
 pub(crate) struct TokenFile {
-    /// The volume at the same place as in TorchServe's container, to be read only.
+    /// The read-only mount of the volume, at the same path as in TorchServe's container.
     pub(crate) mount: Value,
-    /// TorchServe lets nobody but its own user read the file.
+    /// TorchServe's user, the only one that can read the file.
     pub(crate) user: i64,
 }
 
-/// Finds the volume that the file is on.
-pub(crate) fn find(spec: &PodSpec, server: TorchServe<'_>, file: &str) -> Result<TokenFile, Skip> {
-    let refused =
+/// Finds the volume of the file and the user that can read it.
+pub(crate) fn find(spec: &PodSpec, server: &TorchServe<'_>, file: &str) -> Result<TokenFile, Skip> {
+    let reject =
         |expected: String| Err(invalid(annotations::MANAGEMENT_TOKEN_FILE, file, expected));
     let container = &server.container.name;
     let mounts = server.container.volume_mounts.iter().flatten();
@@ -27,13 +27,13 @@ pub(crate) fn find(spec: &PodSpec, server: TorchServe<'_>, file: &str) -> Result
         .filter(|mount| covers(mount, file))
         .max_by_key(|mount| mount.mount_path.trim_end_matches('/').len())
     else {
-        return refused(format!(
-            "a file on a volume of the container {container}: put an emptyDir where TorchServe writes key_file.json"
+        return reject(format!(
+            "a file on a volume of the container {container}: mount an emptyDir where TorchServe writes key_file.json"
         ));
     };
     if mount.sub_path_expr.is_some() {
-        return refused(format!(
-            "on a volume without subPathExpr, whose variables are those of the container {container}"
+        return reject(format!(
+            "on a volume without subPathExpr, which uses variables of the container {container}"
         ));
     }
     let own = server.container.security_context.as_ref();
@@ -46,16 +46,16 @@ pub(crate) fn find(spec: &PodSpec, server: TorchServe<'_>, file: &str) -> Result
             mount: read_only(mount),
             user,
         }),
-        _ => refused(format!(
-            "readable by the sidecar, which must run as TorchServe's user, and not as root: set \
+        _ => reject(format!(
+            "readable by the sidecar, which must run as TorchServe's user and not as root: set \
              securityContext.runAsUser of the container {container}"
         )),
     }
 }
 
 fn covers(mount: &VolumeMount, file: &str) -> bool {
-    let folder = mount.mount_path.trim_end_matches('/');
-    file.strip_prefix(folder)
+    let directory = mount.mount_path.trim_end_matches('/');
+    file.strip_prefix(directory)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

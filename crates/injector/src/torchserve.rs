@@ -1,4 +1,6 @@
-//! Which container is TorchServe's.
+//! Finds the container that runs TorchServe.
+
+use std::fmt;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use pushscale_api::names::annotations;
@@ -6,102 +8,203 @@ use pushscale_api::names::annotations;
 use crate::annotation::invalid;
 use crate::skip::Skip;
 
-/// KServe's name for the container with the model server.
+/// KServe's name for the container of the model server.
 const KSERVE_CONTAINER: &str = "kserve-container";
 
 const TORCHSERVE: &str = "torchserve";
 
-/// Containers that others inject beside a model server: with them it is still the only one.
-const PROXIES: [&str; 3] = ["istio-proxy", "linkerd-proxy", "queue-proxy"];
+/// A pod can have hundreds of containers; a message lists this many.
+const MAX_LISTED: usize = 8;
 
-/// TorchServe's container.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TorchServe<'a> {
-    /// Its place among the pod's containers.
-    pub(crate) index: usize,
-    pub(crate) container: &'a Container,
-    /// Where its metrics are, unless an annotation says otherwise.
-    pub(crate) metrics_port: u16,
-    /// Its management port, unless an annotation says otherwise.
-    pub(crate) management_port: u16,
+/// The container of a pod that was taken for TorchServe, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChosenContainer {
+    /// The container's name.
+    pub name: String,
+    /// Why it was chosen.
+    pub reason: ChosenBy,
 }
 
-/// Finds it: by annotation, by name, by image, or because it is the only one.
-pub(crate) fn find<'a>(spec: &'a PodSpec, named: Option<&str>) -> Result<TorchServe<'a>, Skip> {
-    let all = || spec.containers.iter().enumerate();
-    if let Some(named) = named {
-        return all()
-            .find(|(_, container)| container.name == named)
-            .map(profile)
-            .ok_or_else(|| {
-                let expected = format!(
-                    "the name of a container of the pod: {}",
-                    list(&names(all()))
-                );
-                invalid(annotations::CONTAINER, named, expected)
-            });
+/// Why a container was taken for TorchServe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChosenBy {
+    /// The caller named it, such as with `pushscale inject --container`.
+    Request,
+    /// The annotation `pushscale.dev/container` names it.
+    Annotation,
+    /// The last part of its image's repository contains `torchserve`.
+    Image {
+        /// The repository, without tag and digest.
+        repository: String,
+    },
+    /// It is named `torchserve` or `kserve-container`.
+    Name,
+}
+
+impl fmt::Display for ChosenContainer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "container {:?}: {}", self.name, self.reason)
     }
-    for name in [TORCHSERVE, KSERVE_CONTAINER] {
-        if let Some(found) = all().find(|(_, container)| container.name == name) {
-            return Ok(profile(found));
+}
+
+impl fmt::Display for ChosenBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request => f.write_str("named by --container"),
+            Self::Annotation => write!(f, "named by the annotation {}", annotations::CONTAINER),
+            Self::Image { repository } => write!(f, "its image is {repository}"),
+            Self::Name => f.write_str("chosen by its name"),
         }
     }
-    let own: Vec<_> = all()
-        .filter(|(_, container)| !PROXIES.contains(&container.name.as_str()))
-        .collect();
-    let by_image: Vec<_> = own
-        .iter()
-        .copied()
-        .filter(|(_, container)| {
-            container
-                .image
-                .as_deref()
-                .is_some_and(|image| image.contains(TORCHSERVE))
-        })
-        .collect();
-    match (by_image.as_slice(), own.as_slice()) {
-        ([found], _) | ([], [found]) => Ok(profile(*found)),
-        ([], _) => Err(Skip::TorchServeNotFound {
-            containers: told(names(own.into_iter())),
-        }),
-        (several, _) => Err(Skip::TorchServeAmbiguous {
-            containers: told(names(several.iter().copied())),
-        }),
-    }
 }
 
-fn profile((index, container): (usize, &Container)) -> TorchServe<'_> {
-    TorchServe {
-        index,
-        container,
-        metrics_port: 8082,
-        // KServe's runtime for TorchServe sets its ports in config.properties: inference 8080 is KServe's own
-        // server, 8085 is what TorchServe answers on.
-        management_port: if container.name == KSERVE_CONTAINER {
+/// TorchServe's container.
+#[derive(Clone, Debug)]
+pub(crate) struct TorchServe<'a> {
+    /// The index among the pod's containers.
+    pub(crate) index: usize,
+    pub(crate) container: &'a Container,
+    pub(crate) reason: ChosenBy,
+}
+
+impl TorchServe<'_> {
+    /// Returns the management port that applies without an annotation.
+    pub(crate) fn management_port(&self) -> u16 {
+        // KServe's runtime for TorchServe listens on 8085: 8080 and 8081 are KServe's own server.
+        if self.container.name == KSERVE_CONTAINER {
             8085
         } else {
             8081
-        },
+        }
+    }
+
+    pub(crate) fn chosen(&self) -> ChosenContainer {
+        ChosenContainer {
+            name: self.container.name.clone(),
+            reason: self.reason.clone(),
+        }
     }
 }
 
-fn names<'a>(containers: impl Iterator<Item = (usize, &'a Container)>) -> Vec<String> {
-    containers
-        .map(|(_, container)| container.name.clone())
-        .collect()
-}
-
-/// A pod may have hundreds; a sentence has room for some.
-fn told(mut names: Vec<String>) -> Vec<String> {
-    const MOST: usize = 8;
-    if names.len() > MOST {
-        let more = format!("and {} more", names.len() - MOST);
-        names.truncate(MOST);
-        names.push(more);
+/// Finds TorchServe's container: the one that the caller names, else the one that the annotation names, else the only
+/// one that looks like TorchServe by its name or its image.
+pub(crate) fn find<'a>(
+    spec: &'a PodSpec,
+    requested: Option<&str>,
+    annotated: Option<&str>,
+) -> Result<TorchServe<'a>, Skip> {
+    let all = || spec.containers.iter().enumerate();
+    let named = |name, reason| {
+        let (index, container) = all().find(|(_, container)| container.name == name)?;
+        Some(TorchServe {
+            index,
+            container,
+            reason,
+        })
+    };
+    let names = || list(spec.containers.iter());
+    if let Some(name) = requested {
+        return named(name, ChosenBy::Request).ok_or_else(|| Skip::ContainerNotFound {
+            name: name.to_owned(),
+            containers: names(),
+        });
     }
-    names
+    if let Some(name) = annotated {
+        return named(name, ChosenBy::Annotation).ok_or_else(|| {
+            let expected = format!("the name of a container of the pod: {}", names());
+            invalid(annotations::CONTAINER, name, expected)
+        });
+    }
+    let mut candidates = all().filter_map(|(index, container)| {
+        Some(TorchServe {
+            index,
+            container,
+            reason: looks_like_torchserve(container)?,
+        })
+    });
+    match (candidates.next(), candidates.next()) {
+        (Some(found), None) => Ok(found),
+        (Some(first), Some(second)) => {
+            let found = [first, second].into_iter().chain(candidates);
+            Err(Skip::TorchServeAmbiguous {
+                containers: list(found.map(|found| found.container)),
+            })
+        }
+        (None, _) => Err(Skip::TorchServeNotFound {
+            containers: names(),
+        }),
+    }
 }
 
-fn list(names: &[String]) -> String {
-    told(names.to_vec()).join(", ")
+fn looks_like_torchserve(container: &Container) -> Option<ChosenBy> {
+    let repository = container.image.as_deref().map(repository);
+    let repository = repository.filter(|repository| {
+        let last = repository.rsplit('/').next();
+        last.is_some_and(|name| name.contains(TORCHSERVE))
+    });
+    if let Some(repository) = repository {
+        return Some(ChosenBy::Image {
+            repository: repository.to_owned(),
+        });
+    }
+    let named = [TORCHSERVE, KSERVE_CONTAINER].contains(&container.name.as_str());
+    named.then_some(ChosenBy::Name)
+}
+
+/// Returns the image without its tag and digest.
+fn repository(image: &str) -> &str {
+    let name = image.split_once('@').map_or(image, |(name, _)| name);
+    match name.rsplit_once(':') {
+        // A colon before the last slash belongs to the registry's port.
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    }
+}
+
+fn list<'a>(containers: impl Iterator<Item = &'a Container>) -> String {
+    let names: Vec<_> = containers
+        .map(|container| container.name.as_str())
+        .collect();
+    match names.get(..MAX_LISTED) {
+        Some(first) if first.len() < names.len() => {
+            let more = names.len() - first.len();
+            format!("{} and {more} more", first.join(", "))
+        }
+        _ => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_part_of_the_repository_counts() {
+        let container = |image: &str| Container {
+            name: "server".to_owned(),
+            image: Some(image.to_owned()),
+            ..Container::default()
+        };
+        for (image, expected) in [
+            ("pytorch/torchserve:0.12.0-cpu", Some("pytorch/torchserve")),
+            ("torchserve", Some("torchserve")),
+            (
+                "localhost:5000/my-torchserve",
+                Some("localhost:5000/my-torchserve"),
+            ),
+            ("a/torchserve-kfs@sha256:00", Some("a/torchserve-kfs")),
+            ("registry.example/torchserve/web:1", None),
+            ("torchserve.example:5000/web", None),
+            ("registry.example/web:torchserve", None),
+        ] {
+            let expected = expected.map(|repository| ChosenBy::Image {
+                repository: repository.to_owned(),
+            });
+            assert_eq!(
+                looks_like_torchserve(&container(image)),
+                expected,
+                "{image}"
+            );
+        }
+    }
 }

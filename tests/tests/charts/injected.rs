@@ -1,13 +1,13 @@
 //! The chart and the injector produce the same pod.
 
-use pushscale_injector::{Facts, PullPolicy, Sidecar, Trust, apply, inject_value};
+use pushscale_injector::{Auth, Facts, PullPolicy, Sidecar, apply, inject_value};
 use pushscale_tests::charts::{Helm, name_of, objects};
 use serde_json::{Value, json};
 
 #[test]
 fn the_chart_and_the_injector_produce_the_same_pod() {
     let Some(helm) = Helm::for_test() else { return };
-    for (trust, word) in [(Trust::Token, "token"), (Trust::None, "none")] {
+    for (auth, word) in [(Auth::Token, "token"), (Auth::None, "none")] {
         for native_sidecar in [true, false] {
             let rendered = |pushscale: Value| {
                 let values = json!({ "pushscale": pushscale, "probes": { "model": "my-model" } });
@@ -22,11 +22,12 @@ fn the_chart_and_the_injector_produce_the_same_pod() {
                 image: format!("pushscale/sidecar:{}", env!("CARGO_PKG_VERSION")),
                 pull_policy: PullPolicy::IfNotPresent,
                 aggregator: "pushscale-aggregator.pushscale.svc.cluster.local.:8490".to_owned(),
-                trust,
+                auth,
                 own_namespace: Some("pushscale".to_owned()),
             };
             let facts = Facts {
                 namespace: "models",
+                container: None,
                 native_sidecar,
                 sidecar: &sidecar,
             };

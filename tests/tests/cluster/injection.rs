@@ -85,11 +85,12 @@ async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
     deploy(
         &namespace,
         "bad",
-        "annotations: { pushscale.dev/interval: 1h }",
+        "annotations: { pushscale.dev/scrape-interval: 1h }",
     );
     let pod = pod_of(&namespace, "bad", 1).await;
     assert_eq!(sidecars(&pod), 0, "{pod:#}");
-    let expected = "InvalidAnnotation: pushscale.dev/interval is \"1h\": it must be a duration";
+    let expected =
+        "InvalidAnnotation: pushscale.dev/scrape-interval is \"1h\": it must be a duration";
     let skipped = pod["metadata"]["annotations"]["pushscale.dev/skipped"].as_str();
     assert!(skipped.unwrap().starts_with(expected), "{pod:#}");
     let events = ["get", "events.events.k8s.io", "-o", "json"];
@@ -102,9 +103,9 @@ async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
     .await;
     let metrics = http::get(injector.admin, "/metrics").await.body;
     for line in [
-        "pushscale_injector_pods_total{outcome=\"Injected\",reason=\"\"} ",
-        "pushscale_injector_pods_total{outcome=\"Skipped\",reason=\"InvalidAnnotation\"} 1",
-        "pushscale_injector_pods_total{outcome=\"Skipped\",reason=\"AlreadyInjected\"} 1",
+        "pushscale_injector_pods_total{outcome=\"injected\",reason=\"\"} ",
+        "pushscale_injector_pods_total{outcome=\"skipped\",reason=\"invalid_annotation\"} 1",
+        "pushscale_injector_pods_total{outcome=\"skipped\",reason=\"already_injected\"} 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }

@@ -60,20 +60,8 @@ async fn a_review_is_answered_with_a_patch_and_other_requests_are_rejected() {
 
     let old = br#"{"apiVersion":"admission.k8s.io/v1beta1","request":{"uid":"u"}}"#;
     for (method, path, body, status, sentence) in [
-        (
-            "POST",
-            "/inject",
-            &b"{"[..],
-            400,
-            "this is no AdmissionReview",
-        ),
-        (
-            "POST",
-            "/inject",
-            &b"{}"[..],
-            400,
-            "this is no AdmissionReview",
-        ),
+        ("POST", "/inject", &b"{"[..], 400, "not an AdmissionReview"),
+        ("POST", "/inject", &b"{}"[..], 400, "not an AdmissionReview"),
         (
             "POST",
             "/inject",
@@ -81,14 +69,8 @@ async fn a_review_is_answered_with_a_patch_and_other_requests_are_rejected() {
             400,
             "set admissionReviewVersions: [v1]",
         ),
-        ("GET", "/inject", &b""[..], 405, "only POST"),
-        (
-            "POST",
-            "/other",
-            &b""[..],
-            404,
-            "pods are injected at /inject",
-        ),
+        ("GET", "/inject", &b""[..], 405, "the method must be POST"),
+        ("POST", "/other", &b""[..], 404, "the path must be /inject"),
     ] {
         let answer = connection.ask(method, path, body).await;
         assert_eq!(answer.status, status, "{answer:?}");
@@ -103,10 +85,10 @@ async fn a_review_is_answered_with_a_patch_and_other_requests_are_rejected() {
 
     let metrics = http::get(injector.admin, "/metrics").await.body;
     for line in [
-        "pushscale_injector_pods_total{outcome=\"Injected\",reason=\"\"} 1",
-        "pushscale_injector_pods_total{outcome=\"Skipped\",reason=\"InvalidAnnotation\"} 1",
-        "pushscale_injector_refused_requests_total{outcome=\"Malformed\"} 3",
-        "pushscale_injector_refused_requests_total{outcome=\"TooLarge\"} 1",
+        "pushscale_injector_pods_total{outcome=\"injected\",reason=\"\"} 1",
+        "pushscale_injector_pods_total{outcome=\"skipped\",reason=\"invalid_annotation\"} 1",
+        "pushscale_injector_rejected_requests_total{outcome=\"invalid_body\"} 3",
+        "pushscale_injector_rejected_requests_total{outcome=\"too_large\"} 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }

@@ -19,6 +19,8 @@ pub enum Task<'a> {
         native_sidecar: bool,
         /// The namespace of objects without one.
         namespace: &'a str,
+        /// TorchServe's container; `None` if each pod decides.
+        container: Option<&'a str>,
     },
     /// Removes the sidecar.
     Uninject,
@@ -42,8 +44,21 @@ pub struct ProcessedObject {
     pub line: usize,
     /// What was done, or why nothing was.
     pub message: String,
-    /// Whether the file is wrong.
-    pub is_error: bool,
+    /// The kind of result.
+    pub result: ObjectResult,
+}
+
+/// The result for an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectResult {
+    /// The pod has the sidecar, from now on or already.
+    HasSidecar,
+    /// No container looks like TorchServe, so the pod is unchanged.
+    NotTorchServe,
+    /// The pod has no sidecar, which needs no attention.
+    NoSidecar,
+    /// The user has to correct the file or the options.
+    Error,
 }
 
 /// Injects or uninjects the pods in a file's text.
@@ -97,7 +112,7 @@ fn process_object(
         name: found.name.clone(),
         line: found.pod.line,
         message: String::new(),
-        is_error: false,
+        result: ObjectResult::NoSidecar,
     };
     let pod = found.path.iter().try_fold(document, |at, step| match at {
         Value::Array(items) => items.get_mut(step.parse::<usize>().ok()?),
@@ -113,6 +128,7 @@ fn process_object(
         sidecar,
         native_sidecar,
         namespace,
+        container,
     } = task
     else {
         let message = if uninject(pod) {
@@ -125,6 +141,7 @@ fn process_object(
     };
     let facts = Facts {
         namespace: found.namespace.as_deref().unwrap_or(namespace),
+        container,
         native_sidecar,
         sidecar,
     };
@@ -139,12 +156,21 @@ fn process_object(
             let notes = injection
                 .notes
                 .iter()
-                .map(|note| format!("; {}", note.told()));
-            object.message = format!("injected{}", notes.collect::<String>());
+                .map(|note| format!("; {}", note.message()))
+                .collect::<String>();
+            object.message = format!("injected ({}){notes}", injection.container);
+            object.result = ObjectResult::HasSidecar;
         }
         Outcome::Skipped(skip) => {
-            object.message = format!("unchanged: {}", skip.told());
-            object.is_error = skip.is_mistake();
+            object.message = format!("unchanged: {}", skip.message());
+            object.result = match &skip {
+                skip if skip.is_user_error() => ObjectResult::Error,
+                Skip::AlreadyInjected | Skip::InjectedByOtherVersion { .. } => {
+                    ObjectResult::HasSidecar
+                }
+                Skip::TorchServeNotFound { .. } => ObjectResult::NotTorchServe,
+                _ => ObjectResult::NoSidecar,
+            };
             object.line = line_of(found.pod, &skip).unwrap_or(object.line);
         }
     }

@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use pushscale_injector::{PullPolicy, Sidecar, Trust, VERSION, check_aggregator, check_image};
+use pushscale_injector::{Auth, PullPolicy, Sidecar, VERSION, check_aggregator, check_image};
 
 pub use crate::yaml::Problem;
-pub use file::{ProcessedFile, ProcessedObject, Task, process_file};
+pub use file::{ObjectResult, ProcessedFile, ProcessedObject, Task, process_file};
 
 /// The options of `pushscale inject`.
 #[derive(Debug, Args)]
@@ -43,6 +43,10 @@ pub struct InjectOptions {
     /// The sidecar's image
     #[arg(long, value_name = "IMAGE", default_value_t = format!("pushscale/sidecar:{VERSION}"), value_parser = image)]
     image: String,
+    /// TorchServe's container; by default the one that the annotation pushscale.dev/container names, or that looks
+    /// like TorchServe by its name or image
+    #[arg(long, value_name = "NAME", conflicts_with = "uninject")]
+    container: Option<String>,
     /// The namespace of objects without one
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
     namespace: String,
@@ -75,15 +79,15 @@ fn image(text: &str) -> Result<String, String> {
 }
 
 /// Writes the processed files to standard output, as one stream, and what was done with each object to standard error.
-/// Writes no file if any is wrong.
+/// Writes nothing if any file is wrong, or if no object has a container that looks like TorchServe.
 pub fn run(options: &InjectOptions) -> ExitCode {
     let sidecar = Sidecar {
         image: options.image.clone(),
         pull_policy: PullPolicy::IfNotPresent,
         aggregator: options.aggregator.clone(),
-        trust: match options.auth {
-            AuthOption::Token => Trust::Token,
-            AuthOption::None => Trust::None,
+        auth: match options.auth {
+            AuthOption::Token => Auth::Token,
+            AuthOption::None => Auth::None,
         },
         own_namespace: None,
     };
@@ -94,10 +98,12 @@ pub fn run(options: &InjectOptions) -> ExitCode {
             sidecar: &sidecar,
             native_sidecar: options.native_sidecar,
             namespace: &options.namespace,
+            container: options.container.as_deref(),
         }
     };
     let mut out = String::new();
     let mut good = true;
+    let mut results = Vec::new();
     for path in &options.files {
         let name = path.display();
         let text = match read(path) {
@@ -111,7 +117,8 @@ pub fn run(options: &InjectOptions) -> ExitCode {
         match process_file(&text, task) {
             Ok(file) => {
                 for object in &file.objects {
-                    good &= !object.is_error;
+                    good &= object.result != ObjectResult::Error;
+                    results.push(object.result);
                     eprintln!(
                         "{name}:{}: {}: {}",
                         object.line, object.name, object.message
@@ -125,7 +132,10 @@ pub fn run(options: &InjectOptions) -> ExitCode {
             }
         }
     }
-    if !good {
+    // A manifest may contain other workloads, but at least one has to run TorchServe.
+    let no_torchserve = results.contains(&ObjectResult::NotTorchServe)
+        && !results.contains(&ObjectResult::HasSidecar);
+    if !good || no_torchserve {
         return ExitCode::FAILURE;
     }
     print!("{out}");

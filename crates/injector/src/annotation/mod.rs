@@ -1,30 +1,29 @@
-//! What the pod's annotations ask for, each checked to the letter: a value that passes is put into a container's
-//! environment and a volume's path.
+//! The pod's annotations. Every value is validated, since it becomes part of a container's environment or of a path.
 
-mod duration;
 mod image;
 mod path;
 mod quantity;
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use pushscale_api::names::annotations as names;
 use pushscale_protocol::SIDECAR_PORT;
 
 use crate::skip::Skip;
-use duration::Span;
 use quantity::Quantity;
 
-/// The beginning of all our annotations.
+/// The prefix of all annotations of Pushscale.
 const PREFIX: &str = "pushscale.dev/";
 
-/// All that a user may set.
+/// The annotations that users can set.
 const KNOWN: [&str; 12] = [
     names::METRICS_PORT,
     names::METRICS_PATH,
     names::MANAGEMENT_PORT,
     names::MANAGEMENT_TOKEN_FILE,
-    names::INTERVAL,
+    names::SCRAPE_INTERVAL,
     names::IMAGE,
     names::CPU_REQUEST,
     names::CPU_LIMIT,
@@ -34,24 +33,34 @@ const KNOWN: [&str; 12] = [
     names::CONTAINER,
 ];
 
-/// Long values are told by their beginning.
-const MOST_TOLD: usize = 80;
+/// The annotations that Pushscale writes.
+const WRITTEN: [&str; 3] = [
+    names::INJECTED,
+    names::SKIPPED,
+    names::ORIGINAL_GRACE_PERIOD,
+];
 
-const MILLI: u128 = 1_000_000;
+/// The number of characters of a key or value that a message repeats.
+const MAX_SHOWN: usize = 80;
+
+const PORT: &str = "a port from 1 to 65535 other than the sidecar's 8492";
+const CPU: &str = "a quantity of CPU above 0, such as 1m";
+const MEMORY: &str = "a quantity of memory of at least 1Mi, such as 16Mi";
+
 const MEBI: u128 = 1 << 20;
 const NANO: u128 = 1_000_000_000;
 
-/// What the pod's annotations ask for; `None`: nothing said.
-#[derive(Debug, Default)]
-pub(crate) struct Wishes {
+/// The settings in the pod's annotations. `None` if an annotation is absent.
+#[derive(Debug)]
+pub(crate) struct Overrides {
     pub(crate) metrics_port: Option<u16>,
     pub(crate) metrics_path: Option<String>,
     pub(crate) management: Option<Management>,
     pub(crate) token_file: Option<String>,
-    pub(crate) interval: Option<String>,
+    pub(crate) scrape_interval: Option<SignedDuration>,
     pub(crate) image: Option<String>,
     pub(crate) container: Option<String>,
-    pub(crate) drain_deadline: Option<Span>,
+    pub(crate) drain_deadline: Option<SignedDuration>,
     pub(crate) resources: Resources,
 }
 
@@ -62,133 +71,125 @@ pub(crate) enum Management {
     Port(u16),
 }
 
-/// What the sidecar asks for and gets at most.
+/// The sidecar's requests and limits, as quantities of Kubernetes.
 #[derive(Debug)]
 pub(crate) struct Resources {
     pub(crate) cpu_request: String,
     pub(crate) cpu_limit: Option<String>,
     pub(crate) memory_request: String,
-    pub(crate) memory_limit: String,
+    pub(crate) memory_limit: Option<String>,
 }
 
-impl Default for Resources {
-    fn default() -> Self {
-        Self {
-            cpu_request: "1m".to_owned(),
-            cpu_limit: None,
-            memory_request: "4Mi".to_owned(),
-            memory_limit: "16Mi".to_owned(),
-        }
-    }
-}
-
-/// Reads them.
-pub(crate) fn read(annotations: &BTreeMap<String, String>) -> Result<Wishes, Skip> {
-    let given = Given(annotations);
-    given.only_known()?;
-    Ok(Wishes {
-        metrics_port: given.checked(names::METRICS_PORT, PORT, port)?,
-        metrics_path: given.checked(names::METRICS_PATH, path::URL, path::url)?,
-        management: given.checked(
+/// Parses the annotations.
+pub(crate) fn read(annotations: &BTreeMap<String, String>) -> Result<Overrides, Skip> {
+    let given = Annotations(annotations);
+    given.check_keys()?;
+    Ok(Overrides {
+        metrics_port: given.parse(names::METRICS_PORT, PORT, port)?,
+        metrics_path: given.parse(names::METRICS_PATH, path::URL, path::url)?,
+        management: given.parse(
             names::MANAGEMENT_PORT,
-            "a port from 1 to 65535 other than the sidecar's 8492, or off",
+            &format!("{PORT}, or off"),
             management,
         )?,
-        token_file: given.checked(names::MANAGEMENT_TOKEN_FILE, path::FILE, path::file)?,
-        interval: given
-            .checked(
-                names::INTERVAL,
-                "a duration from 100ms to 60s, such as 1s",
-                |text| Span::parse(text).filter(|span| (100..=60_000).contains(&span.millis())),
-            )?
-            .map(|span| span.text),
-        image: given.checked(names::IMAGE, image::EXPECTED, image::reference)?,
-        container: given.checked(names::CONTAINER, "the name of a container of the pod", any)?,
-        drain_deadline: given.checked(
+        token_file: given.parse(names::MANAGEMENT_TOKEN_FILE, path::FILE, path::file)?,
+        scrape_interval: given.parse(
+            names::SCRAPE_INTERVAL,
+            "a duration from 100ms to 60s, such as 1s",
+            |text| {
+                duration(
+                    text,
+                    SignedDuration::from_millis(100),
+                    SignedDuration::from_secs(60),
+                )
+            },
+        )?,
+        image: given.parse(names::IMAGE, image::EXPECTED, image::reference)?,
+        container: annotations.get(names::CONTAINER).cloned(),
+        drain_deadline: given.parse(
             names::DRAIN_DEADLINE,
             "a duration from 1s to 1h, such as 25s",
-            |text| Span::parse(text).filter(|span| (1_000..=3_600_000).contains(&span.millis())),
+            |text| {
+                duration(
+                    text,
+                    SignedDuration::from_secs(1),
+                    SignedDuration::from_hours(1),
+                )
+            },
         )?,
         resources: resources(&given)?,
     })
 }
 
-/// Is it the reference of an image? Says what it must be if not.
+/// Checks an image reference.
 ///
 /// # Errors
-/// If it is not.
+///
+/// Returns a description of valid references if it is not one.
 pub fn check_image(text: &str) -> Result<(), &'static str> {
     image::reference(text).map(|_| ()).ok_or(image::EXPECTED)
 }
 
-/// A value that cannot be used.
+/// Formats a duration as the sidecar's settings accept it, such as `1m30s`.
+pub(crate) fn format_duration(duration: &SignedDuration) -> String {
+    let printer = SpanPrinter::new()
+        .designator(Designator::HumanTime)
+        .spacing(Spacing::None);
+    printer.duration_to_string(duration)
+}
+
+/// Returns the skip for an invalid value. A long value is cut.
 pub(crate) fn invalid(annotation: &str, value: &str, expected: impl Into<String>) -> Skip {
-    let mut told: String = value.chars().take(MOST_TOLD).collect();
-    if told.len() < value.len() {
-        told.push('…');
+    let mut shown: String = value.chars().take(MAX_SHOWN).collect();
+    if shown.len() < value.len() {
+        shown.push('…');
     }
     Skip::InvalidAnnotation {
-        annotation: annotation.to_owned(),
-        value: told,
+        annotation: annotation.chars().take(MAX_SHOWN).collect(),
+        value: shown,
         expected: expected.into(),
     }
 }
 
-const PORT: &str = "a port from 1 to 65535 other than the sidecar's 8492";
+struct Annotations<'a>(&'a BTreeMap<String, String>);
 
-struct Given<'a>(&'a BTreeMap<String, String>);
-
-impl Given<'_> {
-    fn only_known(&self) -> Result<(), Skip> {
-        let written = [
-            names::INJECTED,
-            names::SKIPPED,
-            names::ORIGINAL_GRACE_PERIOD,
-        ];
-        for (key, value) in self.0 {
-            let ours = key.starts_with(PREFIX) && !written.contains(&key.as_str());
-            if ours && !KNOWN.contains(&key.as_str()) {
-                // A typo that passes is a setting that does nothing.
-                let known: Vec<_> = KNOWN
-                    .iter()
-                    .filter_map(|key| key.strip_prefix(PREFIX))
-                    .collect();
-                let expected = format!(
-                    "left out, since there is no such annotation: there are {}",
-                    known.join(", ")
-                );
-                return Err(invalid(&cut(key), value, expected));
-            }
-        }
-        Ok(())
+impl Annotations<'_> {
+    /// Rejects unknown keys: a typo would be a setting without effect.
+    fn check_keys(&self) -> Result<(), Skip> {
+        let unknown =
+            |key: &str| key.starts_with(PREFIX) && !KNOWN.contains(&key) && !WRITTEN.contains(&key);
+        let Some((key, value)) = self.0.iter().find(|(key, _)| unknown(key)) else {
+            return Ok(());
+        };
+        let known = KNOWN.map(|key| key.trim_start_matches(PREFIX)).join(", ");
+        let expected =
+            format!("removed, because this annotation does not exist; the known ones are {known}");
+        Err(invalid(key, value, expected))
     }
 
-    fn checked<T>(
+    fn parse<T>(
         &self,
         key: &str,
         expected: &str,
-        check: impl FnOnce(&str) -> Option<T>,
+        parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Skip> {
         let Some(value) = self.0.get(key) else {
             return Ok(None);
         };
-        match check(value) {
-            Some(good) => Ok(Some(good)),
+        match parse(value) {
+            Some(parsed) => Ok(Some(parsed)),
             None => Err(invalid(key, value, expected)),
         }
     }
 }
 
-fn cut(key: &str) -> String {
-    key.chars().take(MOST_TOLD).collect()
-}
-
-fn any(text: &str) -> Option<String> {
-    Some(text.to_owned())
+fn duration(text: &str, min: SignedDuration, max: SignedDuration) -> Option<SignedDuration> {
+    let parsed = text.parse::<SignedDuration>().ok()?;
+    (min..=max).contains(&parsed).then_some(parsed)
 }
 
 fn port(text: &str) -> Option<u16> {
-    // The parser of the standard library takes a sign and leading zeros.
+    // The standard library accepts a sign and leading zeros.
     let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     let port: u16 = text.parse().ok().filter(|_| plain)?;
     (port != SIDECAR_PORT).then_some(port)
@@ -201,54 +202,47 @@ fn management(text: &str) -> Option<Management> {
     port(text).map(Management::Port)
 }
 
-fn resources(given: &Given<'_>) -> Result<Resources, Skip> {
-    let cpu = "a quantity of CPU above 0, such as 1m";
-    let memory = "a quantity of memory of at least 1Mi, such as 16Mi";
-    let some_cpu = |text: &str| Quantity::parse(text).filter(|found| found.nanos > 0);
-    let some_memory = |text: &str| Quantity::parse(text).filter(|found| found.nanos >= MEBI * NANO);
+fn resources(given: &Annotations<'_>) -> Result<Resources, Skip> {
+    let cpu = |text: &str| Quantity::parse(text).filter(|found| found.nanos > 0);
+    let memory = |text: &str| Quantity::parse(text).filter(|found| found.nanos >= MEBI * NANO);
     let (cpu_request, cpu_limit) = pair(
         given,
         [names::CPU_REQUEST, names::CPU_LIMIT],
-        [cpu, cpu],
-        some_cpu,
-        Quantity::new("1m", MILLI),
+        CPU,
+        cpu,
+        Quantity::new("1m", NANO / 1_000),
         None,
     )?;
     let (memory_request, memory_limit) = pair(
         given,
         [names::MEMORY_REQUEST, names::MEMORY_LIMIT],
-        [memory, memory],
-        some_memory,
+        MEMORY,
+        memory,
         Quantity::new("4Mi", 4 * MEBI * NANO),
         Some(Quantity::new("16Mi", 16 * MEBI * NANO)),
     )?;
-    let default = Resources::default();
     Ok(Resources {
         cpu_request: cpu_request.text,
         cpu_limit: cpu_limit.map(|limit| limit.text),
         memory_request: memory_request.text,
-        memory_limit: memory_limit.map_or(default.memory_limit, |limit| limit.text),
+        memory_limit: memory_limit.map(|limit| limit.text),
     })
 }
 
-/// A request and a limit, which the API server wants in this order. Where one is said, the default of the other
-/// gives way.
+/// Parses a request and its limit, which must not be lower. If one is given, the default of the other adapts.
 fn pair(
-    given: &Given<'_>,
+    given: &Annotations<'_>,
     [request_key, limit_key]: [&str; 2],
-    [request_is, limit_is]: [&str; 2],
-    check: impl Fn(&str) -> Option<Quantity>,
+    expected: &str,
+    parse: impl Fn(&str) -> Option<Quantity>,
     default_request: Quantity,
     default_limit: Option<Quantity>,
 ) -> Result<(Quantity, Option<Quantity>), Skip> {
-    let request = given.checked(request_key, request_is, &check)?;
-    let limit = given.checked(limit_key, limit_is, &check)?;
+    let request = given.parse(request_key, expected, &parse)?;
+    let limit = given.parse(limit_key, expected, &parse)?;
     Ok(match (request, limit) {
         (Some(request), Some(limit)) if request.nanos > limit.nanos => {
-            let expected = format!(
-                "at most the limit, which {limit_key} says is {}",
-                limit.text
-            );
+            let expected = format!("at most {}, the value of {limit_key}", limit.text);
             return Err(invalid(request_key, &request.text, expected));
         }
         (Some(request), Some(limit)) => (request, Some(limit)),
@@ -259,4 +253,33 @@ fn pair(
         (None, Some(limit)) => (default_request.min(limit.clone()), Some(limit)),
         (None, None) => (default_request, default_limit),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_parsed_by_jiff_and_formatted_in_its_short_form() {
+        let parse = |text| duration(text, SignedDuration::ZERO, SignedDuration::from_hours(1));
+        for (text, expected) in [
+            ("1s", Some("1s")),
+            ("250ms", Some("250ms")),
+            ("1.5s", Some("1s500ms")),
+            ("1m30s", Some("1m30s")),
+            ("90s", Some("1m30s")),
+            ("1h", Some("1h")),
+            ("1500us", Some("1ms500us")),
+            ("1", None),
+            ("-1s", None),
+            ("1e3s", None),
+            ("61m", None),
+            ("infs", None),
+            ("١s", None),
+            ("", None),
+        ] {
+            let found = parse(text).as_ref().map(format_duration);
+            assert_eq!(found.as_deref(), expected, "{text:?}");
+        }
+    }
 }

@@ -1,32 +1,30 @@
-//! Paths of URLs and of files.
+//! URL paths and file paths.
 
-/// What a URL's path must be.
+/// The valid URL paths, for messages.
 pub(super) const URL: &str =
-    "a path that begins with / and has letters, digits and / . _ ~ - only, such as /metrics";
+    "a path that begins with / and contains only letters, digits and / . _ ~ -, such as /metrics";
 
-/// What a file's path must be.
+/// The valid file paths, for messages.
 pub(super) const FILE: &str =
-    "the whole path of a file, which begins with / and has letters, digits and / . _ - only";
+    "the absolute path of a file that contains only letters, digits and / . _ -";
 
-const LONGEST: usize = 512;
+const MAX_BYTES: usize = 512;
 
 pub(super) fn url(text: &str) -> Option<String> {
     safe(text, b"/._~-")
 }
 
 pub(super) fn file(text: &str) -> Option<String> {
-    let parts_are_names = text
-        .split('/')
-        .skip(1)
-        .all(|part| !matches!(part, "" | "." | ".."));
-    safe(text, b"/._-").filter(|_| parts_are_names)
+    let mut parts = text.split('/').skip(1);
+    let names_only = parts.all(|part| !matches!(part, "" | "." | ".."));
+    safe(text, b"/._-").filter(|_| names_only)
 }
 
 fn safe(text: &str, marks: &[u8]) -> Option<String> {
     let good = text
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || marks.contains(&byte));
-    (good && text.starts_with('/') && text.len() <= LONGEST).then(|| text.to_owned())
+    (good && text.starts_with('/') && text.len() <= MAX_BYTES).then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -34,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_has_no_tricks_in_it() {
+    fn a_path_contains_only_safe_characters() {
         for good in ["/metrics", "/a/b-c_d.e~f", "/"] {
             assert_eq!(url(good).as_deref(), Some(good));
         }

@@ -1,16 +1,16 @@
-//! Quantities as Kubernetes reads them: `100m`, `1.5`, `16Mi`, `1e3`.
+//! Kubernetes quantities: `100m`, `1.5`, `16Mi`, `1e3`.
 
 use std::cmp::Ordering;
 
-/// A quantity that is not negative, and how it was written.
+/// A quantity that is not negative, with its original text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Quantity {
     pub(super) text: String,
     pub(super) nanos: u128,
 }
 
-/// More digits than a quantity of Kubernetes can hold.
-const MOST_DIGITS: usize = 18;
+/// The maximum number of digits of a Kubernetes quantity.
+const MAX_DIGITS: usize = 18;
 
 impl Quantity {
     pub(super) fn new(text: &str, nanos: u128) -> Self {
@@ -28,7 +28,7 @@ impl Quantity {
         let (number, suffix) = unsigned.split_at(ends);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         let digits = format!("{whole}{fraction}");
-        if fraction.contains('.') || digits.is_empty() || digits.len() > MOST_DIGITS {
+        if fraction.contains('.') || digits.is_empty() || digits.len() > MAX_DIGITS {
             return None;
         }
         let digits: u128 = digits.parse().ok()?;
@@ -38,7 +38,7 @@ impl Quantity {
     }
 }
 
-/// How many nanos one of these are.
+/// Returns the number of nanos in one unit.
 fn scale(suffix: &str) -> Option<u128> {
     let binary = |power: u32| (1_u128 << (10 * power)).checked_mul(1_000_000_000);
     let decimal = |exponent: i32| 10_u128.checked_pow(u32::try_from(exponent + 9).ok()?);
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities_are_what_kubernetes_makes_of_them() {
+    fn quantities_are_parsed_like_in_kubernetes() {
         for (text, expected) in [
             ("1m", Some(1_000_000)),
             ("100m", Some(100_000_000)),

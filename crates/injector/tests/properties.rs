@@ -1,4 +1,4 @@
-//! Whatever is sent, an answer comes, and no pod loses anything.
+//! Properties: every request is answered, and no pod loses a field.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,7 +10,7 @@ mod support;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use pushscale_api::names::annotations;
-use pushscale_injector::{Facts, Outcome, Sidecar, Trust, admit, apply, inject_value};
+use pushscale_injector::{Auth, Facts, Outcome, Sidecar, admit, apply, inject_value};
 use serde_json::{Value, json};
 use support::{cases, sidecar};
 
@@ -25,13 +25,14 @@ fn review(pod: &Value) -> Vec<u8> {
 fn outcome(pod: &Value, native_sidecar: bool, sidecar: &Sidecar) -> Outcome {
     let facts = Facts {
         namespace: "models",
+        container: None,
         native_sidecar,
         sidecar,
     };
     inject_value(pod, &facts).unwrap()
 }
 
-/// Text as it stands in annotations: any, and what looks nearly right.
+/// Values of annotations: arbitrary text, and text that is almost valid.
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -48,7 +49,7 @@ const KEYS: [&str; 12] = [
     annotations::METRICS_PATH,
     annotations::MANAGEMENT_PORT,
     annotations::MANAGEMENT_TOKEN_FILE,
-    annotations::INTERVAL,
+    annotations::SCRAPE_INTERVAL,
     annotations::IMAGE,
     annotations::CPU_REQUEST,
     annotations::CPU_LIMIT,
@@ -58,7 +59,7 @@ const KEYS: [&str; 12] = [
     annotations::CONTAINER,
 ];
 
-/// A pod of up to a hundred containers with fields of all kinds, known and unknown.
+/// A pod of up to 99 containers, with known and unknown fields.
 fn pod() -> impl Strategy<Value = Value> {
     let container = ("[a-z]{1,8}", any::<bool>(), 0..70_000_i32, any::<String>());
     let containers = vec(container, 1..100).prop_map(|containers| {
@@ -86,8 +87,8 @@ fn pod() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Without what is ours, and without lists that are empty then.
-fn without_ours(pod: &Value) -> Value {
+/// Removes everything that the injector adds, and the lists that are empty then.
+fn without_injected(pod: &Value) -> Value {
     let mut pod = pod.clone();
     let spec = pod["spec"].as_object_mut().unwrap();
     spec.remove("terminationGracePeriodSeconds");
@@ -118,28 +119,28 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_get_an_answer_or_a_sentence(bytes in vec(any::<u8>(), 0..2000)) {
-        if let Err(error) = admit(&bytes, &sidecar(Trust::Token), true) {
+    fn any_body_gets_an_answer_or_an_error_message(bytes in vec(any::<u8>(), 0..2000)) {
+        if let Err(error) = admit(&bytes, &sidecar(Auth::Token), true) {
             prop_assert!(!error.to_string().is_empty());
         }
     }
 
     #[test]
-    fn a_mutated_review_lets_its_pod_in_or_is_refused_with_a_sentence(
+    fn a_mutated_review_allows_the_pod_or_is_rejected_with_a_message(
         case in any::<prop::sample::Index>(),
         mutations in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3), 1..6),
     ) {
         let cases = cases();
         let mut body = review(&case.get(&cases).before);
-        for (place, byte, how) in mutations {
-            let at = place.index(body.len());
-            match how {
+        for (index, byte, kind) in mutations {
+            let at = index.index(body.len());
+            match kind {
                 0 => body[at] = byte,
                 1 => body.insert(at, byte),
                 _ => { body.remove(at); }
             }
         }
-        match admit(&body, &sidecar(Trust::Token), true) {
+        match admit(&body, &sidecar(Auth::Token), true) {
             Ok(admitted) => {
                 let answer: Value = serde_json::from_slice(&admitted.body).unwrap();
                 prop_assert_eq!(&answer["response"]["allowed"], &json!(true));
@@ -149,16 +150,16 @@ proptest! {
     }
 
     #[test]
-    fn no_annotation_brings_anything_into_the_pod_but_what_it_may_say(
-        said in vec((prop::sample::select(KEYS.to_vec()), value()), 1..4),
+    fn only_valid_annotation_values_reach_the_pod(
+        annotations in vec((prop::sample::select(KEYS.to_vec()), value()), 1..4),
     ) {
         let mut before = json!({ "metadata": { "annotations": {} }, "spec": { "containers": [
             { "name": "torchserve", "securityContext": { "runAsUser": 7 },
               "volumeMounts": [ { "name": "v", "mountPath": "/" } ] } ] } });
-        for (key, value) in &said {
+        for (key, value) in &annotations {
             before["metadata"]["annotations"][key] = json!(value);
         }
-        let sidecar = sidecar(Trust::Token);
+        let sidecar = sidecar(Auth::Token);
         match outcome(&before, true, &sidecar) {
             Outcome::Injected(_) => {
                 let mut pod = before.clone();
@@ -169,27 +170,27 @@ proptest! {
             }
             Outcome::Skipped(skip) => {
                 prop_assert_eq!(skip.reason(), "InvalidAnnotation");
-                let told = skip.told();
-                prop_assert!(!told.contains(char::is_control), "{}", told);
-                prop_assert!(told.len() < 4096);
+                let message = skip.message();
+                prop_assert!(!message.contains(char::is_control), "{}", message);
+                prop_assert!(message.len() < 4096);
             }
         }
     }
 
     #[test]
-    fn a_pod_keeps_all_that_it_had_and_twice_is_once(before in pod(), native in any::<bool>(), token in any::<bool>()) {
-        let sidecar = sidecar(if token { Trust::Token } else { Trust::None });
+    fn injection_keeps_all_fields_and_is_idempotent(before in pod(), native in any::<bool>(), token in any::<bool>()) {
+        let sidecar = sidecar(if token { Auth::Token } else { Auth::None });
         let mut pod = before.clone();
         let first = outcome(&pod, native, &sidecar);
         let patch = apply(&first.changes(), &mut pod);
         let mut patched = before.clone();
         json_patch::patch(&mut patched, &patch).unwrap();
         prop_assert_eq!(&patched, &pod);
-        prop_assert_eq!(without_ours(&pod), without_ours(&before));
+        prop_assert_eq!(without_injected(&pod), without_injected(&before));
         if matches!(first, Outcome::Injected(_)) {
             let old = before["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
             let new = pod["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
-            prop_assert!(new >= old, "never shorter: {} {}", old, new);
+            prop_assert!(new >= old, "shorter: {} {}", old, new);
         }
         let once = pod.clone();
         apply(&outcome(&pod, native, &sidecar).changes(), &mut pod);

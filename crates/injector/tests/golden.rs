@@ -1,10 +1,9 @@
 //! Pods before and after injection, as files: `testdata/<case>/before.yaml` and `after.yaml`.
 //!
-//! Lines at the beginning of `before.yaml` may say `#! namespace: …`, `#! native-sidecar: false`, `#! trust: none`.
-//! `PUSHSCALE_GENERATE=1` writes what comes out.
+//! The first lines of `before.yaml` can be `#! namespace: …`, `#! container: …` (as from `--container`),
+//! `#! native-sidecar: false` and `#! auth: none`. `PUSHSCALE_GENERATE=1` writes the `after.yaml` files.
 #![allow(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
@@ -12,7 +11,6 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
 
 use pushscale_injector::{Outcome, apply};
 use serde_json::Value;
@@ -22,27 +20,25 @@ fn after(case: &Case) -> String {
     let mut pod = case.before.clone();
     let outcome = case.inject(&pod);
     apply(&outcome.changes(), &mut pod);
-    let said = match &outcome {
-        Outcome::Injected(injection) => injection
-            .notes
-            .iter()
-            .fold("Injected".to_owned(), |said, note| {
-                format!("{said}; {}", note.told())
-            }),
-        Outcome::Skipped(skip) => format!("Skipped; {}", skip.told()),
+    let message = match &outcome {
+        Outcome::Injected(injection) => injection.notes.iter().fold(
+            format!("Injected; {}", injection.container),
+            |message, note| format!("{message}; {}", note.message()),
+        ),
+        Outcome::Skipped(skip) => format!("Skipped; {}", skip.message()),
     };
-    format!("# {said}\n{}", serde_saphyr::to_string(&pod).unwrap())
+    format!("# {message}\n{}", serde_saphyr::to_string(&pod).unwrap())
 }
 
 #[test]
-fn pods_become_what_the_files_say() {
+fn injected_pods_match_the_files() {
     let generate = std::env::var_os("PUSHSCALE_GENERATE").is_some();
     let mut wrong = Vec::new();
     let cases = cases();
     assert!(cases.len() >= 24, "only {} cases were found", cases.len());
     for case in &cases {
         let found = after(case);
-        let file = case.folder.join("after.yaml");
+        let file = case.directory.join("after.yaml");
         if generate {
             fs::write(&file, &found).unwrap();
         }
@@ -52,14 +48,13 @@ fn pods_become_what_the_files_say() {
     }
     assert!(
         wrong.is_empty(),
-        "otherwise than in the files:\n{}",
+        "different from the files:\n{}",
         wrong.join("\n")
     );
 }
 
-/// Every reason that there is, is some file's.
 #[test]
-fn every_reason_has_a_file() {
+fn every_reason_to_skip_has_a_case() {
     let mut reasons: Vec<_> = cases()
         .iter()
         .filter_map(|case| match case.inject(&case.before) {
@@ -69,11 +64,11 @@ fn every_reason_has_a_file() {
         .collect();
     reasons.sort_unstable();
     reasons.dedup();
-    assert_eq!(reasons.len(), 15, "{reasons:?}");
+    assert_eq!(reasons.len(), 16, "{reasons:?}");
 }
 
 #[test]
-fn what_is_injected_once_is_not_injected_again() {
+fn a_second_injection_changes_nothing() {
     for case in cases() {
         let mut pod = case.before.clone();
         let first = case.inject(&pod);
@@ -93,9 +88,9 @@ fn what_is_injected_once_is_not_injected_again() {
     }
 }
 
-/// The patch is what the API server applies: it must do the same as we do, by another's hand.
+/// The API server applies the patch with its own implementation, which must produce the same pod.
 #[test]
-fn the_patch_makes_the_same_pod_and_names_no_container_that_was_there() {
+fn the_patch_produces_the_same_pod_and_contains_no_existing_container() {
     for case in cases() {
         let mut pod = case.before.clone();
         let patch = apply(&case.inject(&pod).changes(), &mut pod);
@@ -123,14 +118,13 @@ fn names(pod: &Value) -> Vec<String> {
 }
 
 #[test]
-fn every_case_has_both_files_and_nothing_else() {
+fn every_case_has_both_files_and_no_others() {
     for case in cases() {
-        let mut files: Vec<_> = fs::read_dir(&case.folder)
+        let mut files: Vec<_> = fs::read_dir(&case.directory)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         files.sort();
         assert_eq!(files, ["after.yaml", "before.yaml"], "{}", case.name());
-        assert!(Path::new(&case.folder).is_dir());
     }
 }

@@ -1,0 +1,66 @@
+//! Writes events about the owners of pods.
+//!
+//! The injector needs no other permission than `create` and `patch` of `events` in the group `events.k8s.io`, in every
+//! namespace.
+
+use std::time::Duration;
+
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use pushscale_daemon::error::chain;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::admit::OwnerEvent;
+use crate::metrics::{EventWrite, Metrics};
+
+/// The reporting controller of the events.
+const CONTROLLER: &str = "pushscale-injector";
+
+/// The time limit for writing one event.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The API server accepts notes of up to 1024 bytes.
+const MAX_NOTE_BYTES: usize = 1000;
+
+/// Writes events until the channel closes. The recorder counts repeated events of one owner in a single object.
+pub(crate) async fn run(client: Client, mut events: mpsc::Receiver<OwnerEvent>, metrics: Metrics) {
+    let reporter = Reporter {
+        controller: CONTROLLER.to_owned(),
+        instance: None,
+    };
+    let recorder = Recorder::new(client, reporter);
+    while let Some(OwnerEvent {
+        owner,
+        reason,
+        note,
+    }) = events.recv().await
+    {
+        let event = Event {
+            type_: EventType::Warning,
+            reason: reason.to_owned(),
+            note: Some(truncate(note)),
+            action: "Inject".to_owned(),
+            secondary: None,
+        };
+        let name = owner.name.as_deref().unwrap_or_default();
+        let error = match timeout(TIMEOUT, recorder.publish(&event, &owner)).await {
+            Ok(Ok(())) => {
+                metrics.event(EventWrite::Written);
+                continue;
+            }
+            Ok(Err(error)) => chain(&error).to_string(),
+            Err(_) => "the API server did not respond in time".to_owned(),
+        };
+        metrics.event(EventWrite::Failed);
+        tracing::warn!(owner = name, error, "failed to write an event");
+    }
+}
+
+fn truncate(mut note: String) -> String {
+    if note.len() > MAX_NOTE_BYTES {
+        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
+        note.push('…');
+    }
+    note
+}

@@ -1,0 +1,115 @@
+//! Serves `POST /inject`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use pushscale_daemon::body::{self, BodyError};
+use pushscale_daemon::error::chain;
+use pushscale_daemon::reply::{Reply, json, reject};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::admit::{InvalidReview, OwnerEvent, admit};
+use crate::facts::Sidecar;
+use crate::metrics::{EventWrite, Metrics, Rejection};
+use crate::native_sidecar::NativeSidecar;
+
+/// The path in the webhook's configuration.
+pub const PATH: &str = "/inject";
+
+/// The API server's own limit for requests.
+const MAX_BODY_BYTES: usize = 3 << 20;
+
+/// The API server sends the body with the head.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Answers the API server.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) sidecar: Sidecar,
+    pub(crate) native_sidecar: NativeSidecar,
+    pub(crate) events: mpsc::Sender<OwnerEvent>,
+    pub(crate) metrics: Metrics,
+}
+
+/// Why a request is rejected.
+#[derive(Debug, Error)]
+enum RequestError {
+    #[error("the path must be {PATH}")]
+    Path,
+    #[error("the method must be POST")]
+    Method,
+    #[error("not ready: the version of Kubernetes is not known yet")]
+    NotReady,
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Review(#[from] InvalidReview),
+}
+
+impl RequestError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Path => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Body(error) => error.status(),
+            Self::Review(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    fn rejection(&self) -> Rejection {
+        match self {
+            Self::Path => Rejection::NotFound,
+            Self::Method => Rejection::MethodNotAllowed,
+            Self::NotReady => Rejection::NotReady,
+            Self::Body(BodyError::TooLarge(_)) => Rejection::TooLarge,
+            Self::Body(BodyError::Timeout(_)) => Rejection::BodyTimeout,
+            Self::Body(BodyError::Incomplete(_)) | Self::Review(_) => Rejection::InvalidBody,
+        }
+    }
+}
+
+impl Admission {
+    /// Answers one request.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Reply, Infallible> {
+        let reply = self.review(request).await.unwrap_or_else(|error| {
+            self.metrics.request_rejected(error.rejection());
+            let chain = chain(&error);
+            tracing::warn!(error = %chain, "request rejected");
+            reject(error.status(), chain)
+        });
+        Ok(reply)
+    }
+
+    async fn review(&self, request: Request<Incoming>) -> Result<Reply, RequestError> {
+        if request.uri().path() != PATH {
+            return Err(RequestError::Path);
+        }
+        if request.method() != Method::POST {
+            return Err(RequestError::Method);
+        }
+        let native_sidecar = self.native_sidecar.get().ok_or(RequestError::NotReady)?;
+        let body = body::read(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await?;
+        let admitted = admit(&body, &self.sidecar, *native_sidecar)?;
+        let reason = admitted.reason;
+        self.metrics.reviewed(admitted.container.is_some(), reason);
+        match admitted.container {
+            Some(container) => tracing::debug!(%container, reason, "pod injected"),
+            None => tracing::debug!(reason, "pod skipped"),
+        }
+        if let Some(event) = admitted.event
+            && self.events.try_send(event).is_err()
+        {
+            // The API server waits for the answer, and pods can be created faster than events are written.
+            self.metrics.event(EventWrite::Dropped);
+        }
+        Ok(json(StatusCode::OK, admitted.body))
+    }
+}
