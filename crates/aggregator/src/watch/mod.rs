@@ -52,3 +52,6 @@ where
         None => kube::Api::all(client.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests;

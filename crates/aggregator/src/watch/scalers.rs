@@ -79,6 +79,9 @@ struct TargetWatches {
 }
 
 struct Open {
+    /// A PushScaler that was deleted and recreated between two lists has a new uid, and needs a new watch, because the
+    /// control loop forgets what the old one reported.
+    uid: String,
     target: TargetRef,
     watch: WatchId,
     task: AbortHandle,
@@ -93,7 +96,9 @@ impl TargetWatches {
             kind: scaler.spec.scale_target_ref.kind.clone(),
             name: scaler.spec.scale_target_ref.name.clone(),
         };
-        let current = self.open.get(&key).filter(|open| open.target == target);
+        let uid = scaler.uid().unwrap_or_default();
+        let current = self.open.get(&key);
+        let current = current.filter(|open| open.target == target && open.uid == uid);
         let watch = match current {
             Some(open) => open.watch.clone(),
             None => {
@@ -108,7 +113,7 @@ impl TargetWatches {
         let restored = restore(scaler.status.as_ref());
         let facts = ScalerFacts {
             key: key.clone(),
-            uid: scaler.uid().unwrap_or_default(),
+            uid: uid.clone(),
             generation: scaler.metadata.generation,
             target: target.clone(),
             watch: watch.clone(),
@@ -130,6 +135,7 @@ impl TargetWatches {
                 self.events.clone(),
             ));
             let open = Open {
+                uid,
                 target,
                 watch,
                 task: task.abort_handle(),

@@ -1,9 +1,11 @@
-//! The watch of one target. Its scale is read after every change.
+//! The watch of one target. Its scale is read after every change, again after a failed read, and every few minutes: a
+//! missed event must not leave a scaler with an old replica count.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::StreamExt as _;
 use kube::api::{DynamicObject, PartialObjectMeta};
 use kube::runtime::watcher;
@@ -11,6 +13,7 @@ use kube::runtime::{WatchStreamExt as _, watcher::Event as Watched};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::{pods, send};
 use crate::event::{Event, WatchId};
@@ -20,6 +23,18 @@ use crate::scale_target::ScaleError;
 
 /// Interval between lookups of an unknown kind. Its CRD may be applied after the PushScaler.
 const KIND_RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Interval between reads without a change. With a thousand targets it is three reads per second.
+const RESYNC_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Backoff after a failed read. The HPA reads again at its next sync, after 15 s.
+const READ_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(500))
+    .with_max_delay(MAX_READ_BACKOFF)
+    .without_max_times()
+    .with_jitter();
+
+const MAX_READ_BACKOFF: Duration = Duration::from_secs(15);
 
 /// Watches the target until aborted.
 pub(super) async fn watch(
@@ -36,6 +51,8 @@ pub(super) async fn watch(
         watch,
         events,
         pods: None,
+        backoff: None,
+        next_read: Instant::now() + RESYNC_INTERVAL,
     };
     // Metadata is enough: the replica count is read through /scale, whatever field the kind keeps it in.
     let api: Api<PartialObjectMeta<DynamicObject>> = loop {
@@ -48,7 +65,16 @@ pub(super) async fn watch(
     let config = watcher::Config::default().fields(&format!("metadata.name={}", target.name));
     let mut stream = pin!(watcher(api, config).default_backoff());
     let mut listed = false;
-    while let Some(next) = stream.next().await {
+    loop {
+        let next_read = target_watch.next_read;
+        let next = tokio::select! {
+            next = stream.next() => next,
+            () = tokio::time::sleep_until(next_read) => {
+                target_watch.read().await;
+                continue;
+            }
+        };
+        let Some(next) = next else { return };
         match next {
             Ok(Watched::Init) => listed = false,
             Ok(Watched::InitApply(_)) => {
@@ -77,6 +103,8 @@ struct TargetWatch {
     watch: WatchId,
     events: mpsc::Sender<Event>,
     pods: Option<WatchedPods>,
+    backoff: Option<ExponentialBackoff>,
+    next_read: Instant,
 }
 
 struct WatchedPods {
@@ -94,6 +122,8 @@ impl TargetWatch {
     async fn read(&mut self) {
         match self.scales.read(&self.target).await {
             Ok(scale) => {
+                self.backoff = None;
+                self.next_read = Instant::now() + RESYNC_INTERVAL;
                 self.watch_pods(&scale.selector);
                 let watch = self.watch.clone();
                 let scale = Ok(scale);
@@ -103,7 +133,10 @@ impl TargetWatch {
         }
     }
 
+    /// Reports the error and schedules another read.
     async fn unreadable(&mut self, error: ScaleError) {
+        let backoff = self.backoff.get_or_insert_with(|| READ_BACKOFF.build());
+        self.next_read = Instant::now() + backoff.next().unwrap_or(MAX_READ_BACKOFF);
         let watch = self.watch.clone();
         let scale = Err(error);
         send(&self.events, Event::TargetRead { watch, scale }).await;
