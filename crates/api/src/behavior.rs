@@ -1,4 +1,4 @@
-//! `spec.behavior`: the behavior of autoscaling/v2, field for field, with its validation.
+//! `spec.behavior`: the fields and the validation of autoscaling/v2.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::tolerance::Tolerance;
 
-/// How fast the size may move in each direction.
+/// Limits how fast the replica count changes in each direction.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Behavior {
-    /// Upwards. Without it: no stabilization, at most 4 pods or 100 % in 15 s, whichever is more.
+    /// Scaling up. Default: no stabilization, at most 4 pods or 100% in 15 s, whichever is more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_up: Option<ScalingRules>,
-    /// Downwards. Without it: the highest proposal of the last 300 s holds, then any step.
+    /// Scaling down. Default: a stabilization window of 300 s, and no rate limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_down: Option<ScalingRules>,
 }
@@ -22,19 +22,20 @@ pub struct Behavior {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingRules {
-    /// Seconds of past proposals that are looked at before moving: 0 upwards and 300 downwards unless given.
+    /// The seconds for which past proposals are considered before scaling: the highest one when scaling down, the lowest
+    /// one when scaling up. Default: 0 when scaling up, 300 when scaling down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_window_seconds: Option<i32>,
-    /// Which of the policies applies; Max unless given.
+    /// Which of the policies applies. Default: Max.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub select_policy: Option<SelectPolicy>,
-    /// At most so much change in so much time. Without them those of the default.
+    /// The rate limits. Default: those of the direction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub policies: Option<Vec<ScalingPolicy>>,
-    /// How far from 1 the ratio of average to target may be without a change in this direction: a quantity
-    /// such as 0.05 or 50m; 0.1 unless given.
+    /// The deviation of the ratio of average to target from 1 that causes no scaling in this direction: a quantity such as
+    /// 0.05 or 50m. Default: 0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<Tolerance>,
 }
@@ -42,34 +43,34 @@ pub struct ScalingRules {
 /// Which of several policies applies.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectPolicy {
-    /// The one that allows most change.
+    /// The policy that allows the largest change.
     Max,
-    /// The one that allows least change.
+    /// The policy that allows the smallest change.
     Min,
-    /// No change in this direction.
+    /// No scaling in this direction.
     Disabled,
 }
 
-/// At most so much change in so much time.
+/// A rate limit.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingPolicy {
-    /// Pods or percent.
+    /// The unit of value.
     #[serde(rename = "type")]
     pub type_: PolicyType,
-    /// How much.
+    /// The maximum change within the period.
     #[schemars(range(min = 1))]
     pub value: i32,
-    /// In how many seconds.
+    /// The length of the period in seconds.
     #[schemars(range(min = 1, max = 1800))]
     pub period_seconds: i32,
 }
 
-/// Pods or percent.
+/// The unit of a rate limit.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyType {
     /// A number of pods.
     Pods,
-    /// Percent of the size at the start of the period.
+    /// Percent of the replica count at the start of the period.
     Percent,
 }

@@ -1,10 +1,11 @@
-//! The PushScaler resource, and every name that Kubernetes sees.
+//! The PushScaler resource, and the names that appear in Kubernetes objects.
 
 #[expect(
     unreachable_pub,
     reason = "KubeSchema writes a private copy of each type"
 )]
 mod behavior;
+mod duration;
 #[expect(
     unreachable_pub,
     reason = "KubeSchema writes a private copy of each type"
@@ -12,6 +13,7 @@ mod behavior;
 mod metric;
 pub mod names;
 mod policy;
+mod problem;
 #[expect(
     unreachable_pub,
     clippy::duplicated_attributes,
@@ -29,7 +31,8 @@ mod tolerance;
 
 pub use behavior::{Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy};
 pub use metric::{Aggregate, MetricSpec, MetricType, QueueLatencySource};
-pub use policy::{SpecProblem, policy_of};
+pub use policy::policy_of;
+pub use problem::SpecProblem;
 pub use pushscaler::{
     Algorithm, Fallback, LoadBalancing, Mode, Pause, PushScaler, PushScalerSpec, ScaleTargetRef,
 };

@@ -1,38 +1,38 @@
-//! Every public name that Kubernetes sees, in one place. Ports and paths, which the sidecar needs too and
-//! which have nothing to do with Kubernetes, are in the `protocol` crate.
+//! The names that appear in Kubernetes objects. Ports and paths, which the sidecar also needs, are in the `protocol`
+//! crate.
 
-/// The API group of PushScaler.
+/// The API group of the PushScaler resource.
 pub const GROUP: &str = "pushscale.dev";
 
-/// The name under which the aggregator writes fields (`managedFields`) and reports events.
+/// The aggregator's name in `managedFields` and in events.
 pub const FIELD_MANAGER: &str = "pushscale-aggregator";
 
-/// The container that the sidecar runs in.
+/// The sidecar's container.
 pub const SIDECAR_CONTAINER: &str = "pushscale-sidecar";
 
-/// The pod's volume with the sidecar's token and the aggregator's CA.
+/// The volume with the sidecar's token and the aggregator's CA.
 pub const TRUST_VOLUME: &str = "pushscale-trust";
 
-/// What Kubernetes goes by when it chooses which pods of a ReplicaSet go first: the cheapest.
+/// The annotation with a pod's deletion cost. A ReplicaSet deletes pods with a lower cost first.
 pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-/// The label on a namespace or a pod that asks for the sidecar.
+/// The label that requests the sidecar.
 pub mod inject {
-    /// On a namespace or a pod: [`ENABLED`] or [`DISABLED`]; the pod's counts more.
+    /// The label of a namespace or a pod: [`ENABLED`] or [`DISABLED`]. The pod's label takes precedence.
     pub const LABEL: &str = "pushscale.dev/inject";
-    /// The sidecar is wanted.
+    /// Pods get the sidecar.
     pub const ENABLED: &str = "enabled";
-    /// The sidecar is not wanted.
+    /// Pods get no sidecar.
     pub const DISABLED: &str = "disabled";
 }
 
-/// Annotations on a pod template: what differs for this pod, and what became of it.
+/// Annotations of a pod: settings of its sidecar, and the outcome of the injection.
 pub mod annotations {
-    /// TorchServe's metrics port; 8082 if not said.
+    /// TorchServe's metrics port; default 8082.
     pub const METRICS_PORT: &str = "pushscale.dev/metrics-port";
-    /// TorchServe's metrics path; `/metrics` if not said.
+    /// TorchServe's metrics path; default `/metrics`.
     pub const METRICS_PATH: &str = "pushscale.dev/metrics-path";
-    /// TorchServe's management port, or `off`; 8081 if not said.
+    /// TorchServe's management port, or `off`; default 8081.
     pub const MANAGEMENT_PORT: &str = "pushscale.dev/management-port";
     /// The file with the management port's token, in the TorchServe container.
     pub const MANAGEMENT_TOKEN_FILE: &str = "pushscale.dev/management-token-file";
@@ -42,38 +42,39 @@ pub mod annotations {
     pub const IMAGE: &str = "pushscale.dev/image";
     /// The sidecar's CPU request, such as `1m`.
     pub const CPU_REQUEST: &str = "pushscale.dev/cpu-request";
-    /// The sidecar's CPU limit; none if not said.
+    /// The sidecar's CPU limit; default none.
     pub const CPU_LIMIT: &str = "pushscale.dev/cpu-limit";
     /// The sidecar's memory request, such as `4Mi`.
     pub const MEMORY_REQUEST: &str = "pushscale.dev/memory-request";
     /// The sidecar's memory limit, such as `16Mi`.
     pub const MEMORY_LIMIT: &str = "pushscale.dev/memory-limit";
-    /// How long the pod may take to answer what it has, such as `25s`.
+    /// How long a terminating pod may take to complete its requests, such as `25s`.
     pub const DRAIN_DEADLINE: &str = "pushscale.dev/drain-deadline";
-    /// Which container is TorchServe, where that is not plain.
+    /// TorchServe's container, if its name and image do not identify it.
     pub const CONTAINER: &str = "pushscale.dev/container";
-    /// Written by the injector: the version that brought the sidecar in.
+    /// Written by the injector: the version that added the sidecar.
     pub const INJECTED: &str = "pushscale.dev/injected";
-    /// Written by the injector: why the pod, or a part of it, was left as it was.
+    /// Written by the injector: why the pod, or a part of it, was not injected.
     pub const SKIPPED: &str = "pushscale.dev/skipped";
-    /// Written by `pushscale inject` if it changes the grace period: the original, or `unset`. `--uninject` restores it.
+    /// Written by `pushscale inject` if it changes the grace period: the original value, or `unset`, which `--uninject`
+    /// restores.
     pub const ORIGINAL_GRACE_PERIOD: &str = "pushscale.dev/original-grace-period";
 }
 
-/// The condition types of a PushScaler: the HPA's three, and ours.
+/// The condition types of a PushScaler. The first three are the HPA's.
 pub mod conditions {
-    /// Can the target's size be read and written?
+    /// Whether the target's replica count can be read and written.
     pub const ABLE_TO_SCALE: &str = "AbleToScale";
-    /// Is there a metric to go by?
+    /// Whether there is a metric to scale on.
     pub const SCALING_ACTIVE: &str = "ScalingActive";
-    /// Did a bound or a limit cut what was wanted?
+    /// Whether a bound or a rate limit changed the proposal.
     pub const SCALING_LIMITED: &str = "ScalingLimited";
-    /// Do all running pods report?
+    /// Whether all running pods report.
     pub const FRESH: &str = "Fresh";
-    /// Does the queue model lack an input?
+    /// Whether the queue model lacks an input.
     pub const METRICS_INCOMPLETE: &str = "MetricsIncomplete";
-    /// Do requests arrive and none is answered?
+    /// Whether requests arrive and none completes.
     pub const STUCK: &str = "Stuck";
-    /// Can the target be kept at all?
+    /// Whether the target latency can be met at all.
     pub const TARGET_REACHABLE: &str = "TargetReachable";
 }

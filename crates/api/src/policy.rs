@@ -1,34 +1,22 @@
-//! From what the user wrote to a policy that cannot be wrong.
+//! Converts a spec to the policy of the decision crate.
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use pushscale_decision as decision;
 use pushscale_decision::{Amount, Bounds, Latency, Policy, TargetLatency};
-use thiserror::Error;
 
 use crate::behavior::{Behavior, PolicyType, ScalingRules, SelectPolicy};
+use crate::duration::parse_positive;
 use crate::metric::{Aggregate, MetricSpec};
+use crate::problem::SpecProblem;
 use crate::pushscaler::{Algorithm, Fallback, LoadBalancing, Mode, Pause, PushScalerSpec};
 use crate::schedule::Schedules;
 
-/// One mistake in a spec. The API server refuses most of them already; an object that was stored under an
-/// older definition can still hold one.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{field} is {found}: it must be {expected}")]
-pub struct SpecProblem {
-    /// The path of the field.
-    pub field: String,
-    /// What it holds.
-    pub found: String,
-    /// What it may hold.
-    pub expected: &'static str,
-}
-
-/// The policy that a spec asks for.
+/// Returns the policy of a spec.
 ///
 /// # Errors
-/// All mistakes at once.
+///
+/// Returns all problems of the spec at once.
 pub fn policy_of(spec: &PushScalerSpec) -> Result<Policy, Vec<SpecProblem>> {
     let mut problems = Vec::new();
     let bounds = bounds_of(spec, &mut problems);
@@ -54,9 +42,9 @@ pub fn policy_of(spec: &PushScalerSpec) -> Result<Policy, Vec<SpecProblem>> {
         .as_ref()
         .and_then(|fallback| fallback_of(fallback, &mut problems));
     if let Some(schedules) = &spec.schedules
-        && let Err(mistakes) = Schedules::of(schedules)
+        && let Err(found) = Schedules::of(schedules)
     {
-        problems.extend(mistakes);
+        problems.extend(found);
     }
     match (bounds, metrics.first()) {
         (Some(bounds), Some(first)) if problems.is_empty() => Ok(Policy {
@@ -93,7 +81,7 @@ fn fallback_of(fallback: &Fallback, problems: &mut Vec<SpecProblem>) -> Option<d
         problems.push(SpecProblem {
             field: "spec.fallback".to_owned(),
             found: format!("{} s, {}", fallback.after_seconds, fallback.replicas),
-            expected: "a time and a number of replicas, both greater than 0",
+            expected: "a time and a replica count, both greater than 0",
         });
         return None;
     };
@@ -112,7 +100,7 @@ fn bounds_of(spec: &PushScalerSpec, problems: &mut Vec<SpecProblem>) -> Option<B
         problems.push(SpecProblem {
             field: "spec.minReplicas and spec.maxReplicas".to_owned(),
             found: format!("{} and {}", spec.min_replicas, spec.max_replicas),
-            expected: "such that 1 <= minReplicas <= maxReplicas",
+            expected: "1 <= minReplicas <= maxReplicas",
         });
     }
     bounds
@@ -125,11 +113,8 @@ fn metric_of(
 ) -> Option<decision::Metric> {
     let source = &metric.queue_latency;
     let mut duration = |field: &str, text: &str| {
-        let nanos = text
-            .parse::<SignedDuration>()
-            .ok()
-            .and_then(|duration| i64::try_from(duration.as_nanos()).ok())
-            .filter(|nanos| *nanos > 0);
+        let nanos =
+            parse_positive(text).and_then(|duration| i64::try_from(duration.as_nanos()).ok());
         if nanos.is_none() {
             problems.push(SpecProblem {
                 field: format!("spec.metrics[{index}].queueLatency.{field}"),
@@ -161,7 +146,7 @@ fn metric_of(
     })
 }
 
-/// With `Ratio`, what is not given is as the API server fills it in; with `Model`, what is not given does not limit.
+/// Absent rules have the API server's defaults with `Ratio`, and do not limit with `Model`.
 fn behavior_of(
     behavior: &Behavior,
     algorithm: Algorithm,
@@ -183,7 +168,7 @@ fn behavior_of(
     }
 }
 
-/// The rules of one direction; what is not given is as in `default`.
+/// Returns the rules of one direction; absent fields are those of `default`.
 fn rules_of(
     direction: &str,
     rules: Option<&ScalingRules>,

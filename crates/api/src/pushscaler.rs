@@ -1,4 +1,4 @@
-//! The resource itself.
+//! The PushScaler resource.
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -8,9 +8,8 @@ use crate::metric::MetricSpec;
 use crate::schedule::Schedule;
 use crate::status::PushScalerStatus;
 
-/// A PushScaler keeps the number of pods of a model server such that requests wait about as long as they
-/// should. It writes the `scale` subresource of its target, as a HorizontalPodAutoscaler does; the readings
-/// are pushed by a sidecar in each pod.
+/// A PushScaler scales a model server so that its requests meet a target latency. It writes the `scale` subresource of
+/// its target, like a HorizontalPodAutoscaler. A sidecar in each pod pushes the readings.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "pushscale.dev",
@@ -22,12 +21,12 @@ use crate::status::PushScalerStatus;
     namespaced,
     status = "PushScalerStatus",
     derive = "PartialEq",
-    doc = "A PushScaler keeps the number of pods of a model server such that requests wait about as long as they should.",
+    doc = "A PushScaler scales a model server so that its requests meet a target latency.",
     printcolumn(
         name = "Reference",
         type_ = "string",
         json_path = ".status.reference",
-        description = "Whose replicas are written"
+        description = "The scaled object"
     ),
     printcolumn(
         name = "Latency",
@@ -64,50 +63,51 @@ use crate::status::PushScalerStatus;
     validation = Rule::new("!has(self.schedules) || self.schedules.all(s, s.minReplicas <= self.maxReplicas)")
         .message("spec.schedules[].minReplicas must not be greater than spec.maxReplicas"),
     validation = Rule::new("self.algorithm == 'Ratio' || self.metrics.all(m, m.queueLatency.aggregate != 'Max')")
-        .message("queueLatency.aggregate Max takes algorithm Ratio: the queue model knows no largest wait"),
+        .message("queueLatency.aggregate Max requires algorithm Ratio: the queue model does not predict the maximum"),
 )]
 pub struct PushScalerSpec {
-    /// The object whose replicas are written: a Deployment, a StatefulSet, or anything with a scale
-    /// subresource, in the namespace of the PushScaler.
+    /// The object to scale: a Deployment, a StatefulSet, or anything else with a scale subresource, in the namespace of
+    /// the PushScaler.
     pub scale_target_ref: ScaleTargetRef,
-    /// The lower limit, 1 unless given.
+    /// The minimum replica count. Default: 1.
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
     pub min_replicas: i32,
-    /// The upper limit.
+    /// The maximum replica count.
     #[schemars(range(min = 1))]
     pub max_replicas: i32,
-    /// What is held against what. The metric that asks for most replicas wins.
+    /// The metrics. The one with the highest proposal determines the replica count.
     #[schemars(length(min = 1, max = 16))]
     pub metrics: Vec<MetricSpec>,
-    /// How fast the size may move in each direction: the behavior of autoscaling/v2, field for field. Without it,
-    /// Ratio goes up to double or 4 pods in 15 s, and down once 300 s have not asked for more; Model has a hold of
-    /// its own and goes down by half in 15 s at most. With Model only what is written here limits further.
+    /// Limits how fast the replica count changes: the behavior of autoscaling/v2. Without it, algorithm Ratio at most
+    /// doubles the replica count, or raises it to 4, within 15 s, and scales down after a stabilization window of 300 s;
+    /// Model computes its own hold and removes at most half of the replicas within 15 s. With Model, only the fields that
+    /// are set limit further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behavior: Option<Behavior>,
-    /// How the size is computed.
+    /// How the replica count is computed.
     #[serde(default)]
     pub algorithm: Algorithm,
-    /// How requests find a pod. The queue model has to know.
+    /// How requests are distributed among the pods. The queue model depends on it.
     #[serde(default)]
     pub load_balancing: LoadBalancing,
-    /// What becomes of a decision. Off is written in quotes: YAML takes the bare word for false.
+    /// What happens to decisions. Write "Off" in quotes: YAML parses the bare word as false.
     #[serde(default)]
     pub mode: Mode,
-    /// Nothing is written in this direction, for now; what would be is told.
+    /// Pauses scaling in one direction. Decisions are still reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Pause>,
-    /// What to do when no pod has told anything for a while. Without it the size stays.
+    /// A minimum for the time when no pod reports. Without it the replica count stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
-    /// Lower limits by the clock.
+    /// Recurring minimum replica counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub schedules: Option<Vec<Schedule>>,
 }
 
 impl PushScalerSpec {
-    /// Nothing but what must be given.
+    /// Creates a spec with defaults for all optional fields.
     pub fn new(target: ScaleTargetRef, max_replicas: i32, metrics: Vec<MetricSpec>) -> Self {
         Self {
             scale_target_ref: target,
@@ -129,76 +129,76 @@ fn one() -> i32 {
     1
 }
 
-/// How the size is computed.
+/// How the replica count is computed.
 #[derive(
     Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq,
 )]
 pub enum Algorithm {
-    /// The queue model: from arrivals and service times, the fewest replicas whose queues keep the target.
+    /// The queue model: the smallest replica count that meets the target, from arrival rate and service time.
     #[default]
     Model,
-    /// The rule of the HorizontalPodAutoscaler: replicas times (queue latency / target).
+    /// The HorizontalPodAutoscaler's rule: replicas * (queue latency / target).
     Ratio,
 }
 
-/// How requests find a pod.
+/// How requests are distributed among the pods.
 #[derive(
     Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq,
 )]
 pub enum LoadBalancing {
-    /// Without regard to queues: kube-proxy, random, round robin.
+    /// Independently of queues: kube-proxy, random, round robin.
     #[default]
     Random,
-    /// To the pod with the fewest requests, as a mesh or a gateway may do.
+    /// To the pod with the fewest requests, as a mesh or a gateway can do.
     LeastRequest,
 }
 
-/// What becomes of a decision.
+/// What happens to decisions.
 #[derive(
     Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq,
 )]
 pub enum Mode {
-    /// It is written.
+    /// Decisions are written to the target.
     #[default]
     Apply,
-    /// It is told, in status.desiredReplicas, and not written.
+    /// Decisions are reported in status.desiredReplicas and not written.
     Recommend,
-    /// There is none.
+    /// No decisions are made.
     Off,
 }
 
-/// A direction in which nothing is written.
+/// The direction in which scaling is paused.
 #[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
-    /// The size does not rise.
+    /// The replica count does not increase.
     ScaleUp,
-    /// The size does not fall.
+    /// The replica count does not decrease.
     ScaleDown,
 }
 
-/// What to do when no pod has told anything for a while: at least so many replicas. It never lowers.
+/// A minimum replica count for the time when no pod reports. It never scales down.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Fallback {
-    /// For how long nothing was known, in seconds.
+    /// The seconds without a report after which the fallback applies.
     #[schemars(range(min = 1, max = 86400))]
     pub after_seconds: i32,
-    /// At least so many.
+    /// The minimum replica count.
     #[schemars(range(min = 1))]
     pub replicas: i32,
 }
 
-/// The object whose replicas are written.
+/// The object to scale.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaleTargetRef {
-    /// API group and version, such as apps/v1.
+    /// The API group and version, such as apps/v1.
     #[schemars(length(min = 1, max = 317))]
     pub api_version: String,
-    /// Kind, such as Deployment.
+    /// The kind, such as Deployment.
     #[schemars(length(min = 1, max = 63))]
     pub kind: String,
-    /// Name, in the namespace of the PushScaler.
+    /// The name. The namespace is that of the PushScaler.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }

@@ -1,11 +1,11 @@
-//! Decisions with all that led to them, as JSON lines: the aggregator writes them, `pushscale replay` reads them.
+//! Decisions with all their inputs, as JSON lines. The aggregator writes them, and `pushscale replay` reads them.
 //!
-//! A line is a [`Recording`]: what the scaler remembered, then what it was told and what it decided, in order. Times are
-//! whole nanoseconds since an origin that means nothing, counts and sums are whole numbers: decided again, the same
-//! comes out to the last bit.
+//! A line is a [`Recording`]: a scaler's state, followed by its inputs and decisions in order. Times are whole nanoseconds
+//! since an arbitrary origin, and counts and sums are whole numbers, so that a replay is exact to the last bit.
 
 mod facts;
 mod readings;
+mod time;
 
 use std::collections::BTreeMap;
 
@@ -17,98 +17,98 @@ use crate::pushscaler::PushScalerSpec;
 pub use facts::{Fact, RecordedFact, RecordedPhase, RecordedPod};
 pub use readings::{RecordedCounters, RecordedModel, RecordedQueue, RecordedReading};
 
-/// A stretch of one scaler's life.
+/// A sequence of decisions of one scaler.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Recording {
-    /// Whose, and when.
+    /// The scaler and the time.
     pub name: String,
-    /// The release that wrote it: its memory means something to that one only.
+    /// The release that wrote the recording. Other releases cannot read its memory.
     pub release: String,
-    /// The spec at its beginning.
+    /// The spec at the beginning.
     pub spec: PushScalerSpec,
-    /// What the scaler remembered at its beginning; absent: nothing.
+    /// The scaler's state at the beginning; absent for a new scaler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
-    /// Its decisions.
+    /// The decisions.
     pub steps: Vec<RecordedStep>,
 }
 
-/// One decision.
+/// One decision with its inputs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RecordedStep {
-    /// What was told since the last decision, in order.
+    /// The inputs since the previous decision, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<RecordedFact>,
-    /// When it was made.
+    /// The time of the decision, in nanoseconds since the recording's origin.
     pub at_nanos: u64,
-    /// What was known of the target.
+    /// The state of the target.
     pub target: RecordedTarget,
-    /// What was decided; absent: anything may be.
+    /// The recorded decision; absent if a replay compares nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expected>,
 }
 
-/// What was known of the target.
+/// The state of the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum RecordedTarget {
-    /// Its size.
+    /// The replica count.
     Replicas(u32),
-    /// Its size; and its pods cannot be told, for this reason.
+    /// The replica count is known, but the pods are not.
     SelectorUnusable {
-        /// Its size.
+        /// The replica count.
         replicas: u32,
-        /// Why.
+        /// Why the pods are unknown.
         why: RecordedSelector,
     },
-    /// It cannot be read.
+    /// The target could not be read.
     Unreadable(String),
-    /// Another autoscaler writes it.
+    /// Another autoscaler scales the target.
     ContestedBy(String),
 }
 
-/// Why the target's pods cannot be told.
+/// Why the target's pods are unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum RecordedSelector {
     /// The scale has no selector.
     Missing,
-    /// It cannot be used.
+    /// The selector is invalid.
     Invalid(String),
-    /// Another one's target has the same pods.
+    /// The target of another PushScaler selects the same pods.
     Shared(String),
 }
 
-/// What was decided.
+/// The compared parts of a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expected {
-    /// The size that the target should have; absent: unknown.
+    /// The desired replica count; absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<u32>,
-    /// The conditions after it, as "Status/Reason"; absent: not compared.
+    /// The conditions as "Status/Reason" by type; empty if they are not compared.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub conditions: BTreeMap<String, String>,
-    /// The explanation; absent: not compared.
+    /// The explanation; absent if it is not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
 }
 
 impl Expected {
-    /// All of a decision that is compared.
+    /// Returns all compared parts of a decision.
     pub fn of(decision: &Decision) -> Self {
         Self {
             desired: decision.desired(),
-            conditions: told(&decision.conditions),
+            conditions: status_and_reason(&decision.conditions),
             explanation: Some(decision.to_string()),
         }
     }
 }
 
-/// Conditions as "Status/Reason" by type.
-pub fn told(conditions: &Conditions) -> BTreeMap<String, String> {
+/// Returns the conditions as "Status/Reason" by type.
+pub fn status_and_reason(conditions: &Conditions) -> BTreeMap<String, String> {
     use crate::names::conditions as names;
     [
         (names::ABLE_TO_SCALE, &conditions.able_to_scale),
@@ -123,18 +123,18 @@ pub fn told(conditions: &Conditions) -> BTreeMap<String, String> {
     .filter_map(|(kind, condition)| {
         let condition = condition.as_ref()?;
         let status = if condition.status { "True" } else { "False" };
-        let told = format!("{status}/{}", condition.reason.as_str());
-        Some((kind.to_owned(), told))
+        let value = format!("{status}/{}", condition.reason.as_str());
+        Some((kind.to_owned(), value))
     })
     .collect()
 }
 
 impl From<&TargetState> for RecordedTarget {
-    fn from(facts: &TargetState) -> Self {
+    fn from(state: &TargetState) -> Self {
         use pushscale_decision::Selector;
-        let (replicas, why) = match facts {
+        let (replicas, why) = match state {
             TargetState::Unreadable { message } => return Self::Unreadable(message.clone()),
-            TargetState::Conflict { with: by } => return Self::ContestedBy(by.clone()),
+            TargetState::Conflict { with } => return Self::ContestedBy(with.clone()),
             TargetState::Known { replicas, selector } => match selector {
                 Selector::Usable => return Self::Replicas(*replicas),
                 Selector::Missing => (*replicas, RecordedSelector::Missing),
@@ -169,7 +169,7 @@ impl From<&RecordedTarget> for TargetState {
             RecordedTarget::Unreadable(message) => Self::Unreadable {
                 message: message.clone(),
             },
-            RecordedTarget::ContestedBy(by) => Self::Conflict { with: by.clone() },
+            RecordedTarget::ContestedBy(with) => Self::Conflict { with: with.clone() },
         }
     }
 }

@@ -1,32 +1,38 @@
-//! `spec.schedules`: lower limits by the clock.
+//! `spec.schedules`: recurring minimum replica counts.
 
 use jiff::{SignedDuration, Timestamp};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::SpecProblem;
+use crate::duration::{self, parse_positive};
+use crate::problem::SpecProblem;
 
-/// A lower limit that begins when its time comes, and holds for its duration, or until another schedule's time
-/// comes. Those without a duration relieve each other; the highest of what holds counts.
+/// A recurring minimum replica count. It applies from its cron time on, for its duration. A schedule without a duration
+/// applies until the next one without a duration begins. The highest minimum that applies counts.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {
-    /// When it begins: minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5.
+    /// When the schedule begins: minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5.
     #[schemars(
         length(max = 128),
         regex(pattern = r"^[0-9A-Za-z*,/#?-]+( +[0-9A-Za-z*,/#?-]+){4}$")
     )]
     pub cron: String,
-    /// The time zone of that, such as Europe/Berlin; UTC unless given.
+    /// The time zone of cron, such as Europe/Berlin. Default: UTC.
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[0-9A-Za-z_+/-]+$"))]
     pub timezone: String,
-    /// At least so many replicas.
+    /// The minimum replica count.
     #[schemars(range(min = 1))]
     pub min_replicas: i32,
-    /// For how long, such as 10h or 90m. Without it, until another schedule begins.
+    /// How long the minimum applies, such as 10h or 1h30m. Default: until another schedule without a duration begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(s|m|h))+$"))]
+    #[schemars(length(min = 1, max = duration::MAX_CHARS), regex(pattern = duration::PATTERN))]
+    #[x_kube(
+        validation = Rule::new(duration::FRACTION_RULE).message(duration::FRACTION_MESSAGE),
+        validation = Rule::new("duration(self) > duration('0s')")
+            .message("schedules[].duration must be greater than 0, such as 10h"),
+    )]
     pub duration: Option<String>,
 }
 
@@ -34,50 +40,51 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-/// A search for the last time that a schedule began looks back so far, in steps: most begin daily or weekly, some
-/// on the 29th of February.
+/// The ranges in which the last beginning of a schedule is searched, in order: most schedules are daily or weekly, but
+/// one may begin on the 29th of February.
 const LOOK_BACK_HOURS: [i64; 6] = [1, 25, 8 * 24, 32 * 24, 367 * 24, 9 * 366 * 24];
 
-/// All schedules of one PushScaler, understood.
+/// The parsed schedules of a PushScaler.
 #[derive(Clone, Debug, Default)]
-pub struct Schedules(Vec<Understood>);
+pub struct Schedules(Vec<ParsedSchedule>);
 
 #[derive(Clone, Debug)]
-struct Understood {
+struct ParsedSchedule {
     crontab: cronexpr::Crontab,
     replicas: u32,
     duration: Option<SignedDuration>,
 }
 
-/// What the schedules ask for at one moment.
+/// The minimum that the schedules require at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Floor {
-    /// At least so many replicas; `None`: nothing.
+    /// The minimum replica count; `None` if no schedule applies.
     pub replicas: Option<u32>,
-    /// Until then; `None`: for ever.
+    /// When the minimum may change; `None` if never.
     pub until: Option<Timestamp>,
 }
 
 impl Schedules {
-    /// Understands them.
+    /// Parses schedules.
     ///
     /// # Errors
-    /// All mistakes at once, each with its field. The API server cannot know whether a day exists or a time zone.
+    ///
+    /// Returns all problems at once. The API server validates neither time zones nor that the cron time can occur.
     pub fn of(schedules: &[Schedule]) -> Result<Self, Vec<SpecProblem>> {
         let mut problems = Vec::new();
-        let understood = schedules
+        let parsed = schedules
             .iter()
             .enumerate()
-            .filter_map(|(index, schedule)| understand(index, schedule, &mut problems))
+            .filter_map(|(index, schedule)| parse(index, schedule, &mut problems))
             .collect();
         if problems.is_empty() {
-            Ok(Self(understood))
+            Ok(Self(parsed))
         } else {
             Err(problems)
         }
     }
 
-    /// What they ask for at `now`.
+    /// Returns the minimum at `now`.
     pub fn floor(&self, now: Timestamp) -> Floor {
         let mut replicas: Option<u32> = None;
         let mut until: Option<Timestamp> = None;
@@ -86,7 +93,7 @@ impl Schedules {
                 until = Some(until.map_or(at, |until| until.min(at)));
             }
         };
-        // Of those without a duration, the one that began last.
+        // The schedule without a duration that began last.
         let mut open: Option<(Timestamp, u32)> = None;
         for schedule in &self.0 {
             changes_at(schedule.next(now));
@@ -114,7 +121,7 @@ impl Schedules {
     }
 }
 
-impl Understood {
+impl ParsedSchedule {
     fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let found = self
             .crontab
@@ -123,7 +130,7 @@ impl Understood {
         Some(found.timestamp())
     }
 
-    /// The last time at or before `now` that it began.
+    /// Returns the last beginning at or before `now`.
     fn last(&self, now: Timestamp) -> Option<Timestamp> {
         for hours in LOOK_BACK_HOURS {
             let from = now.checked_sub(SignedDuration::from_hours(hours)).ok()?;
@@ -141,11 +148,11 @@ impl Understood {
     }
 }
 
-fn understand(
+fn parse(
     index: usize,
     schedule: &Schedule,
     problems: &mut Vec<SpecProblem>,
-) -> Option<Understood> {
+) -> Option<ParsedSchedule> {
     let mut problem = |field: &str, found: &str, expected| {
         problems.push(SpecProblem {
             field: format!("spec.schedules[{index}].{field}"),
@@ -170,23 +177,16 @@ fn understand(
             "minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5",
         );
     }
-    let duration = schedule.duration.as_ref().map(|text| {
-        let duration = text.parse::<SignedDuration>().ok();
-        let duration = duration.filter(|duration| duration.is_positive());
-        if duration.is_none() {
-            problem("duration", text, "a duration greater than 0, such as 10h");
-        }
-        duration
-    });
-    let duration = match duration {
-        Some(None) => return None,
-        Some(duration) => duration,
-        None => None,
-    };
-    Some(Understood {
+    let duration = schedule.duration.as_deref().map(parse_positive);
+    if duration == Some(None) {
+        let text = schedule.duration.as_deref().unwrap_or_default();
+        problem("duration", text, "a duration greater than 0, such as 10h");
+        return None;
+    }
+    Some(ParsedSchedule {
         crontab: crontab.ok()?,
         replicas: u32::try_from(schedule.min_replicas).ok()?,
-        duration,
+        duration: duration.flatten(),
     })
 }
 
@@ -207,12 +207,12 @@ mod tests {
         let floor = Schedules::of(schedules).unwrap().floor(at.parse().unwrap());
         let until = floor
             .until
-            .map_or("ever".to_owned(), |until| until.to_string());
+            .map_or("never".to_owned(), |until| until.to_string());
         (floor.replicas, until)
     }
 
     #[test]
-    fn those_without_a_duration_relieve_each_other() {
+    fn a_schedule_without_a_duration_applies_until_the_next_one() {
         let week = [
             schedule("0 8 * * 1-5", 6, None),
             schedule("0 20 * * 1-5", 2, None),
@@ -222,7 +222,7 @@ mod tests {
             ("2026-11-24T06:59:59Z", 2, "2026-11-24T07:00:00Z"),
             ("2026-11-24T07:00:00Z", 6, "2026-11-24T19:00:00Z"),
             ("2026-11-24T19:00:00Z", 2, "2026-11-25T07:00:00Z"),
-            // The weekend keeps what Friday evening said.
+            // Friday evening's minimum applies all weekend.
             ("2026-11-29T12:00:00Z", 2, "2026-11-30T07:00:00Z"),
             // Summer time: two hours ahead.
             ("2026-07-07T06:30:00Z", 6, "2026-07-07T18:00:00Z"),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn one_with_a_duration_ends_by_itself_and_the_highest_counts() {
+    fn a_schedule_with_a_duration_ends_and_the_highest_minimum_counts() {
         let both = [
             schedule("0 0 * * *", 2, None),
             schedule("0 12 * * *", 8, Some("90m")),
@@ -248,13 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_day_is_found_years_back() {
+    fn the_last_leap_day_is_found() {
         let leap = [schedule("0 0 29 2 *", 3, None)];
         assert_eq!(floor(&leap, "2027-06-01T00:00:00Z").0, Some(3));
     }
 
     #[test]
-    fn what_cannot_be_understood_is_named() {
+    fn problems_name_field_value_and_valid_values() {
         let wrong = [
             Schedule {
                 timezone: "Mars/Olympus".to_owned(),
@@ -264,9 +264,9 @@ mod tests {
             schedule("0 8 * * *", 1, Some("0h")),
         ];
         let problems = Schedules::of(&wrong).unwrap_err();
-        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        let messages: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            messages,
             [
                 "spec.schedules[0].timezone is \"Mars/Olympus\": it must be the name of a time zone, such as Europe/Berlin",
                 "spec.schedules[1].cron is \"0 25 * * *\": it must be minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5",

@@ -1,85 +1,85 @@
-//! `status`: what was decided and why.
+//! `status`: the last decision and its reasons.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What was found and decided, as of the last change. A report for people and tools; nothing is read back
-/// from it but conditions and lastScaleTime after a restart.
+/// The last observations and the last decision, for people and tools. After a restart, the aggregator reads back only
+/// conditions and lastScaleTime.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PushScalerStatus {
-    /// The generation of the spec that this speaks of.
+    /// The generation of the spec that this status is based on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Kind and name of the target.
+    /// The kind and name of the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// The target's replicas as last read.
+    /// The target's replica count as last read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_replicas: Option<i32>,
-    /// The replicas that the target should have.
+    /// The replica count that was decided last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<i32>,
-    /// When replicas were last written.
+    /// When the replica count was last written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_scale_time: Option<Time>,
-    /// Mean queue latency over the pods / target, of each metric, for people.
+    /// The mean queue latency over the pods / the target, of each metric, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<String>,
-    /// The same for tools.
+    /// The current value of each metric, for tools.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub current_metrics: Vec<MetricStatus>,
-    /// How many pods report.
+    /// The number of pods by the state of their readings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodCounts>,
     /// The last decision, step by step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
-    /// AbleToScale, ScalingActive, ScalingLimited as a HorizontalPodAutoscaler has them; Fresh, MetricsIncomplete, Stuck
-    /// and TargetReachable.
+    /// The HorizontalPodAutoscaler's AbleToScale, ScalingActive and ScalingLimited, and Fresh, MetricsIncomplete, Stuck and
+    /// TargetReachable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
 
-/// One metric as last computed.
+/// The current value of a metric.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricStatus {
-    /// QueueLatency.
+    /// The metric's type: QueueLatency.
     #[serde(rename = "type")]
     pub type_: String,
-    /// Its figures.
+    /// The current value of a QueueLatency metric.
     pub queue_latency: QueueLatencyStatus,
 }
 
-/// A queue latency as last computed.
+/// The current value of a QueueLatency metric.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueLatencyStatus {
     /// The model, if the metric names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The mean over the pods that report.
+    /// The mean queue latency over the pods that report.
     pub average: String,
-    /// What it should be.
+    /// The target latency.
     pub target: String,
-    /// The replicas that this metric alone asks for.
+    /// The replica count that this metric proposes.
     pub proposed_replicas: i32,
 }
 
-/// The target's pods by what is known of their queues. Leaving and failed pods are in none.
+/// The number of the target's pods by the state of their readings. Terminating and failed pods are not counted.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodCounts {
-    /// With a recent reading and a queue latency.
+    /// Pods with a fresh reading that has a queue latency.
     pub fresh: i32,
-    /// With a recent reading that tells no queue latency: the server is refused, frozen, empty, warming up.
+    /// Pods with a fresh reading without a queue latency: the server is unreachable, frozen, empty or warming up.
     pub unknown: i32,
-    /// With a last reading that is too old.
+    /// Pods whose last reading is stale.
     pub stale: i32,
-    /// Running, and never heard of.
+    /// Running pods without any reading.
     pub absent: i32,
-    /// Not started yet.
+    /// Pods that have not started yet.
     pub pending: i32,
 }

@@ -1,17 +1,17 @@
-//! `behavior.*.tolerance`: a Kubernetes quantity, read to the last bit as the HPA reads it.
+//! `behavior.*.tolerance`: a Kubernetes quantity, converted to exactly the number that the HPA computes with.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// A quantity such as `0.05`, `"50m"` or `500u`, as the user wrote it.
+/// A quantity such as `0.05`, `"50m"` or `500u`, as written in the manifest.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(untagged)]
 pub enum Tolerance {
-    /// As text.
+    /// A string.
     Text(String),
-    /// As a number: YAML users leave the quotes out, as Kubernetes' own examples do.
+    /// A number: manifests often omit the quotes, like Kubernetes' own examples.
     Number(f64),
 }
 
@@ -24,19 +24,19 @@ impl JsonSchema for Tolerance {
         true
     }
 
-    /// Text or a number. A structural schema can say "integer or string" but not "number or string", so it
-    /// says nothing, and the aggregator refuses what is no quantity, by name, in the conditions.
+    /// A string or a number. A structural schema can express "integer or string" but not "number or string", so it accepts
+    /// anything, and the aggregator reports an invalid quantity in the conditions.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
     }
 }
 
 impl Tolerance {
-    /// The double that the HPA computes with; `None` if this is no quantity, or negative.
+    /// Returns the double that the HPA computes with; `None` if this is not a quantity, or negative.
     ///
-    /// The API server makes a quantity canonical ("0.118" becomes "118m"), and the controller multiplies the
-    /// integer with a power of ten. That is not always the double nearest to the decimal: 118m holds a ratio
-    /// of 1.118 where the flag 0.118 does not (the HPA's `replica_calculator.go`).
+    /// The API server canonicalises a quantity ("0.118" becomes "118m"), and the controller multiplies the integer by a
+    /// power of ten. The result is not always the double nearest to the decimal: 118m tolerates a ratio of 1.118, and
+    /// the flag 0.118 does not (the HPA's `replica_calculator.go`).
     pub fn as_f64(&self) -> Option<f64> {
         let text = match self {
             Self::Text(text) => text.clone(),
@@ -58,7 +58,7 @@ impl Tolerance {
         let mut value: i64 = format!("0{whole}{}", fraction.trim_end_matches('0'))
             .parse()
             .ok()?;
-        // To the coarsest power of a thousand that holds it; finer than nano is rounded up.
+        // Use the largest power of a thousand that represents the value; round up below nano.
         let mut canonical = [0, -3, -6, -9].into_iter().find(|power| *power <= scale);
         let mut shift = scale - canonical.unwrap_or(-9);
         while shift > 0 {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities_are_read_as_the_hpa_reads_them() {
+    fn quantities_are_converted_like_in_the_hpa() {
         let cases = [
             ("0.118", 118.0 * 1e-3),
             ("118m", 118.0 * 1e-3),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_quantity_is_not_guessed_at() {
+    fn an_invalid_quantity_is_rejected() {
         for text in [
             "",
             "-0.1",

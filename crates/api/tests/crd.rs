@@ -1,4 +1,4 @@
-//! The definition in the repository is what the types say. `make generate` rewrites it.
+//! The CRDs in the repository are generated from the types. `make generate` rewrites them.
 
 use std::path::Path;
 use std::{env, fs};
@@ -6,11 +6,11 @@ use std::{env, fs};
 use kube::CustomResourceExt as _;
 use pushscale_api::PushScaler;
 
-/// For kubectl, and for Helm, which reads nothing outside a chart's own folder.
+/// One for kubectl, and one for Helm, which cannot read files outside of a chart's directory.
 const FILES: [&str; 2] = ["plain/crd.yaml", "pushscale/files/crd.yaml"];
 
 #[test]
-fn the_definition_in_the_repository_is_what_the_types_say() {
+fn the_crds_in_the_repository_match_the_types() {
     let generated = format!(
         "# Written by `make generate` from crates/api. Do not edit.\n{}",
         serde_saphyr::to_string(&PushScaler::crd()).unwrap()
@@ -23,10 +23,10 @@ fn the_definition_in_the_repository_is_what_the_types_say() {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(&file, &generated).unwrap();
         }
-        let kept = fs::read_to_string(&file).unwrap_or_default();
+        let committed = fs::read_to_string(&file).unwrap_or_default();
         assert!(
-            kept == generated,
-            "{} is not what crates/api says: run `make generate`",
+            committed == generated,
+            "{} differs from crates/api: run `make generate`",
             file.display()
         );
     }

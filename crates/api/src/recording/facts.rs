@@ -1,4 +1,4 @@
-//! What a scaler was told.
+//! The inputs of a scaler.
 
 use std::time::Duration;
 
@@ -6,45 +6,46 @@ use pushscale_decision::{Moment, Phase, Pod};
 use serde::{Deserialize, Serialize};
 
 use super::readings::RecordedReading;
+use super::time::nanos;
 use crate::pushscaler::PushScalerSpec;
 
-/// Something that a scaler was told, and when.
+/// An input of a scaler, with its time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RecordedFact {
-    /// When.
+    /// The time in nanoseconds since the recording's origin.
     pub at_nanos: u64,
-    /// What.
+    /// The input.
     pub fact: Fact,
 }
 
-/// What a scaler was told.
+/// An input of a scaler.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Fact {
-    /// Kubernetes says this of a pod.
+    /// The state of a pod in Kubernetes.
     Pod(RecordedPod),
-    /// The pod of this uid is gone.
+    /// The pod with this uid was deleted.
     Gone(String),
-    /// A reading came in.
+    /// A reading was received.
     Reading(RecordedReading),
-    /// The size was written.
+    /// The replica count was written.
     #[serde(rename_all = "camelCase")]
     Wrote {
-        /// From this one.
+        /// The previous replica count.
         from: u32,
-        /// To this one.
+        /// The new replica count.
         to: u32,
     },
-    /// The size could not be written.
+    /// The replica count could not be written.
     WriteFailed(String),
-    /// A schedule asks for at least so many replicas, or for none.
+    /// The minimum of the schedules, if any applies.
     Scheduled(Option<u32>),
-    /// The spec is this from now on.
+    /// The spec changed.
     Spec(Box<PushScalerSpec>),
 }
 
-/// A pod as Kubernetes tells of it.
+/// The state of a pod in Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RecordedPod {
@@ -54,15 +55,15 @@ pub struct RecordedPod {
     pub name: String,
     /// `status.phase`.
     pub phase: RecordedPhase,
-    /// The Ready condition is True.
+    /// Whether the Ready condition is True.
     pub ready: bool,
-    /// `metadata.deletionTimestamp` is set.
+    /// Whether `metadata.deletionTimestamp` is set.
     pub deleting: bool,
 }
 
 /// `status.phase`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "Kubernetes' words")]
+#[expect(missing_docs, reason = "the phases of Kubernetes")]
 pub enum RecordedPhase {
     Pending,
     Running,
@@ -72,7 +73,7 @@ pub enum RecordedPhase {
 }
 
 impl RecordedPod {
-    /// What was told of the pod `uid`.
+    /// Records the pod `uid`.
     pub fn new(uid: &str, pod: &Pod) -> Self {
         Self {
             uid: uid.to_owned(),
@@ -89,7 +90,7 @@ impl RecordedPod {
         }
     }
 
-    /// The pod again.
+    /// Returns the recorded pod.
     pub fn pod(&self) -> Pod {
         Pod {
             name: self.name.as_str().into(),
@@ -106,17 +107,8 @@ impl RecordedPod {
     }
 }
 
-/// A moment in whole nanoseconds; what is beyond 584 years is the last one.
-pub(super) fn nanos(moment: Moment) -> u64 {
-    span_nanos(moment.since_origin())
-}
-
-pub(super) fn span_nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
-
 impl RecordedFact {
-    /// What was told at `at`.
+    /// Records an input at `at`.
     pub fn new(at: Moment, fact: Fact) -> Self {
         Self {
             at_nanos: nanos(at),
@@ -124,7 +116,7 @@ impl RecordedFact {
         }
     }
 
-    /// When.
+    /// Returns the time of the input.
     pub fn at(&self) -> Moment {
         Moment::at(Duration::from_nanos(self.at_nanos))
     }

@@ -1,11 +1,11 @@
-//! Readings as they were taken.
+//! Recorded readings.
 
 use std::time::Duration;
 
 use pushscale_decision::{Counters, Latency, ModelReading, Moment, Queue, Reading, ServerState};
 use serde::{Deserialize, Serialize};
 
-use super::facts::{nanos, span_nanos};
+use super::time::{duration_nanos, nanos};
 
 /// A reading of one pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,23 +13,23 @@ use super::facts::{nanos, span_nanos};
 pub struct RecordedReading {
     /// The pod's uid.
     pub uid: String,
-    /// When the sidecar looked.
+    /// The time of the scrape, in nanoseconds since the recording's origin.
     pub taken_nanos: u64,
-    /// Which process of the sidecar.
+    /// The number of the sidecar's process.
     pub source: u64,
-    /// Which of its readings.
+    /// The reading's sequence number within the process.
     pub sequence: u64,
-    /// The sidecar's own clock.
+    /// The sidecar's monotonic clock.
     pub clock_nanos: u64,
-    /// How long it may be believed.
+    /// How long the reading stays fresh.
     pub fresh_for_nanos: u64,
-    /// The pod's last word.
+    /// Whether the pod is terminating.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaving: bool,
-    /// What the server was doing.
+    /// The server's state.
     #[serde(with = "server_state")]
     pub server: ServerState,
-    /// One entry a model.
+    /// The models.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<RecordedModel>,
 }
@@ -57,82 +57,82 @@ mod server_state {
     }
 }
 
-/// The queue of one model.
+/// The measurements of one model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RecordedModel {
-    /// Its name.
+    /// The model's name.
     pub name: String,
-    /// How long a request will wait.
+    /// The queue latency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_latency_nanos: Option<i64>,
-    /// What has been counted.
+    /// The counters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counters: Option<RecordedCounters>,
-    /// The queue.
+    /// The state of the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<RecordedQueue>,
-    /// The server's own measure of a batch.
+    /// The service time of a batch as measured by the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_nanos: Option<u64>,
 }
 
-/// What has been counted.
+/// The counters of one model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RecordedCounters {
-    /// Arrived.
+    /// Requests that arrived.
     pub arrivals: u64,
-    /// Turned away.
+    /// Requests that the server rejected.
     #[serde(default)]
     pub refused: u64,
-    /// Left after service.
+    /// Completed requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<u64>,
-    /// Waits, summed.
+    /// The sum of all waits.
     pub waited_nanos: u64,
-    /// Times from arrival to answer, summed.
+    /// The sum of all times from arrival to response.
     pub sojourned_nanos: u64,
 }
 
-/// The queue at one moment.
+/// The state of a queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RecordedQueue {
-    /// Waiting.
+    /// Waiting requests.
     pub pending: u32,
-    /// In workers' hands.
+    /// In-flight requests.
     pub in_service: u32,
-    /// Workers.
+    /// The number of workers.
     pub workers: u32,
-    /// Requests a batch.
+    /// The maximum number of requests of a batch.
     pub batch_size: u32,
-    /// How long a batch is waited for.
+    /// How long a worker waits for a batch to fill.
     pub batch_delay_nanos: u64,
 }
 
 impl RecordedReading {
-    /// What the pod `uid` told.
+    /// Records a reading of the pod `uid`.
     pub fn new(uid: &str, taken: Moment, reading: &Reading) -> Self {
         Self {
             uid: uid.to_owned(),
             taken_nanos: nanos(taken),
             source: reading.source,
             sequence: reading.sequence,
-            clock_nanos: span_nanos(reading.clock),
-            fresh_for_nanos: span_nanos(reading.fresh_for),
+            clock_nanos: duration_nanos(reading.clock),
+            fresh_for_nanos: duration_nanos(reading.fresh_for),
             leaving: reading.terminating,
             server: reading.server,
             models: reading.models.iter().map(RecordedModel::new).collect(),
         }
     }
 
-    /// When the sidecar took the reading.
+    /// Returns the time of the scrape.
     pub fn taken(&self) -> Moment {
         Moment::at(Duration::from_nanos(self.taken_nanos))
     }
 
-    /// The reading again.
+    /// Returns the recorded reading.
     pub fn reading(&self) -> Reading {
         Reading {
             source: self.source,
@@ -155,17 +155,17 @@ impl RecordedModel {
                 arrivals: counters.arrivals,
                 refused: counters.rejected,
                 answered: counters.completed,
-                waited_nanos: span_nanos(counters.total_wait),
-                sojourned_nanos: span_nanos(counters.total_sojourn),
+                waited_nanos: duration_nanos(counters.total_wait),
+                sojourned_nanos: duration_nanos(counters.total_sojourn),
             }),
             queue: model.queue.map(|queue| RecordedQueue {
                 pending: queue.waiting,
                 in_service: queue.in_service,
                 workers: queue.workers,
                 batch_size: queue.batch_size,
-                batch_delay_nanos: span_nanos(queue.batch_delay),
+                batch_delay_nanos: duration_nanos(queue.batch_delay),
             }),
-            service_nanos: model.service_time.map(span_nanos),
+            service_nanos: model.service_time.map(duration_nanos),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use pushscale_api::policy_of;
-use pushscale_api::recording::{Expected, Fact, RecordedFact, Recording, told};
+use pushscale_api::recording::{Expected, Fact, RecordedFact, Recording, status_and_reason};
 use pushscale_decision::{Conditions, Decision, Moment, PodUid, Policy, Scaler, Snapshot};
 
 use super::error::CaseError;
@@ -84,7 +84,7 @@ pub fn replay_recording(
 
 /// Returns the parts of a decision that the recording has, too.
 fn comparable(decision: &Decision, expected: &Expected) -> Expected {
-    let mut conditions = told(&decision.conditions);
+    let mut conditions = status_and_reason(&decision.conditions);
     conditions.retain(|kind, _| expected.conditions.contains_key(kind));
     Expected {
         desired: decision.desired(),
