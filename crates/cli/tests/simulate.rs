@@ -348,7 +348,7 @@ fn each_change_of_the_replica_count_is_explained() {
         let (second, why) = (&change["second"], change["why"].as_str().unwrap());
         let line = format!("{second:>5} s: {why}");
         assert!(output.contains(line.trim_start()), "{line}");
-        assert!(why.contains(" now, 1 to 80 allowed"), "{why}");
+        assert!(why.contains(" (min 1, max 80)"), "{why}");
     }
     assert!(
         output.contains("\nfixed:5, seed 1:\n      1 s: scale 1 → 5\n"),

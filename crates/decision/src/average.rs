@@ -1,4 +1,4 @@
-//! The average over the pods, and what silent and pending pods count for (the HPA's `replica_calculator.go`).
+//! The average over the pods, with values assumed for the others (the HPA's `replica_calculator.go`).
 
 use crate::fleet::FleetPod;
 use crate::latency::Latency;
@@ -6,17 +6,17 @@ use crate::moment::Moment;
 use crate::pod::Phase;
 use crate::policy::{Aggregate, Metric};
 
-/// The pods sorted for one metric, first match wins: ignored, pending, silent, reporting.
+/// The pods grouped for one metric; the first match wins: ignored, pending, not reporting, reporting.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Groups {
     pub(crate) samples: Vec<Latency>,
-    pub(crate) silent: u32,
+    pub(crate) not_reporting: u32,
     pub(crate) pending: u32,
     pub(crate) ignored: u32,
 }
 
 impl Groups {
-    /// Sorts anew, in the memory that it has.
+    /// Replaces the groups with those of `pods`, reusing the buffers.
     pub(crate) fn sort<'a>(
         &mut self,
         pods: impl Iterator<Item = &'a FleetPod>,
@@ -24,7 +24,7 @@ impl Groups {
         metric: &Metric,
     ) {
         self.samples.clear();
-        (self.silent, self.pending, self.ignored) = (0, 0, 0);
+        (self.not_reporting, self.pending, self.ignored) = (0, 0, 0);
         for pod in pods {
             if pod.ignored() {
                 self.ignored += 1;
@@ -33,7 +33,7 @@ impl Groups {
             } else if let Some(latency) = pod.latency(now, metric.model.as_deref()) {
                 self.samples.push(latency);
             } else {
-                self.silent += 1;
+                self.not_reporting += 1;
             }
         }
     }
@@ -43,32 +43,39 @@ impl Groups {
     }
 
     pub(crate) fn listed(&self) -> u32 {
-        self.reporting() + self.silent + self.pending + self.ignored
+        self.reporting() + self.not_reporting + self.pending + self.ignored
     }
 
-    /// The average over the pods that report; `None` if none does.
+    /// Returns the average over the pods that report, or `None` if none does.
     pub(crate) fn average(&self, metric: &Metric) -> Option<Average> {
         Average::over(self.samples.iter().copied(), self.reporting(), metric)
     }
 
-    /// The average with `silent` pods counted as that latency and `pending` ones as zero.
-    pub(crate) fn refilled(
+    /// Returns the average with `assumed` for pods not reporting and, with `pending`, zero for pending pods.
+    pub(crate) fn with_assumed(
         &self,
-        silent: Option<Latency>,
+        assumed: Option<Latency>,
         pending: bool,
         metric: &Metric,
     ) -> Option<Average> {
-        let silent_count = if silent.is_some() { self.silent } else { 0 };
+        let not_reporting_count = if assumed.is_some() {
+            self.not_reporting
+        } else {
+            0
+        };
         let pending_count = if pending { self.pending } else { 0 };
         let filled = self
             .samples
             .iter()
             .copied()
-            .chain(repeat(silent.unwrap_or(Latency::ZERO), silent_count))
+            .chain(repeat(
+                assumed.unwrap_or(Latency::ZERO),
+                not_reporting_count,
+            ))
             .chain(repeat(Latency::ZERO, pending_count));
         Average::over(
             filled,
-            self.reporting() + silent_count + pending_count,
+            self.reporting() + not_reporting_count + pending_count,
             metric,
         )
     }
@@ -82,7 +89,7 @@ fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
-/// A mean, or what the metric's aggregate says, and how it stands to the target.
+/// The aggregate of a metric over some pods, and its ratio to the target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Average {
     pub(crate) mean: Latency,

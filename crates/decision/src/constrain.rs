@@ -1,18 +1,19 @@
-//! From what the metrics ask for to what is done: quorum, windows, limits, pauses, modes.
+//! Constrains a proposal: quorum, stabilization, limits, pause and mode.
 
 use std::time::Duration;
 
 use crate::behavior::{Behavior, SelectPolicy};
 use crate::conditions::{Condition, Reason};
 use crate::decision::{Hold, Outcome};
+use crate::explain::count;
 use crate::limits::Limit;
 use crate::pass::Pass;
 use crate::policy::{Direction, HpaCompatibility, Mode, QUORUM};
 use crate::step::Step;
 
 impl Pass<'_> {
-    /// Never down while too few of the pods report.
-    pub(crate) fn demand_quorum(&mut self, current: u32, proposed: u32) -> u32 {
+    /// Prevents a scale-down while too few pods report.
+    pub(crate) fn require_quorum(&mut self, current: u32, proposed: u32) -> u32 {
         if self.scaler.policy.hpa_compatibility == HpaCompatibility::Exact || proposed >= current {
             return proposed;
         }
@@ -25,7 +26,7 @@ impl Pass<'_> {
         }
     }
 
-    /// The queue model's own hold is in the proposal; only a window upwards, if the user gives one, comes on top.
+    /// Applies the user's scale-up window; the queue model's proposal already contains its hold.
     pub(crate) fn stabilize_model(&mut self, current: u32, proposed: u32) -> u32 {
         let behavior = self.scaler.policy.behavior.as_ref();
         let window = behavior.and_then(|behavior| behavior.scale_up.stabilization_window);
@@ -36,13 +37,13 @@ impl Pass<'_> {
             let none = Duration::ZERO;
             let stabilized = recommendations.between(self.now, behavior, none, current, proposed);
             if stabilized != proposed {
-                return self.tell_stabilized(current, proposed, stabilized);
+                return self.set_stabilized(current, proposed, stabilized);
             }
         }
         let steps = &self.scaler.decision.steps;
         let held = steps
             .iter()
-            .rfind(|step| matches!(step, Step::Held { .. } | Step::HeldAtFirst { .. }));
+            .rfind(|step| matches!(step, Step::Held { .. } | Step::HeldAfterStart { .. }));
         let condition = &mut self.scaler.decision.conditions.able_to_scale;
         match held {
             Some(held) if proposed == current => Condition::set(
@@ -55,7 +56,7 @@ impl Pass<'_> {
                 condition,
                 true,
                 Reason::ReadyForNewScale,
-                format_args!("nothing holds the proposed size"),
+                format_args!("no hold applies"),
             ),
         }
         proposed
@@ -72,20 +73,20 @@ impl Pass<'_> {
             }
         };
         if stabilized != proposed {
-            return self.tell_stabilized(current, proposed, stabilized);
+            return self.set_stabilized(current, proposed, stabilized);
         }
         self.able(
             true,
             Reason::ReadyForNewScale,
-            format_args!("nothing holds the proposed size"),
+            format_args!("no hold applies"),
         );
         stabilized
     }
 
-    fn tell_stabilized(&mut self, current: u32, proposed: u32, to: u32) -> u32 {
+    fn set_stabilized(&mut self, current: u32, proposed: u32, to: u32) -> u32 {
         let flag = self.scaler.policy.hpa_flags.downscale_stabilization;
         let (reason, window) = match &self.scaler.policy.behavior {
-            // The HPA's older path says so whichever way it went.
+            // The HPA's path without `behavior` reports this for both directions.
             None => (Reason::ScaleDownStabilized, flag),
             Some(behavior) if proposed >= current => (
                 Reason::ScaleUpStabilized,
@@ -114,10 +115,10 @@ impl Pass<'_> {
             None => history.limit_plain(policy.hpa_compatibility, bounds, current, wanted),
             Some(behavior) => history.limit_by(self.now, behavior, bounds, current, wanted),
         };
-        self.tell_limited(wanted, allowed, cap)
+        self.set_limited(wanted, allowed, cap)
     }
 
-    /// What `behavior` limits in so many words, or else the queue model's rails (docs/ALGORITHM.md, I3); and the bounds.
+    /// Applies the policies of `behavior`, or without any the model's rate limits (docs/ALGORITHM.md, I3), and the bounds.
     pub(crate) fn limit_model(&mut self, current: u32, wanted: u32, up_to: u32) -> u32 {
         let bounds = self.bounds();
         let history = &self.scaler.history;
@@ -133,17 +134,17 @@ impl Pass<'_> {
                 }
             }
         };
-        self.tell_limited(wanted, allowed, cap)
+        self.set_limited(wanted, allowed, cap)
     }
 
-    fn tell_limited(&mut self, wanted: u32, allowed: u32, cap: Option<Limit>) -> u32 {
+    fn set_limited(&mut self, wanted: u32, allowed: u32, cap: Option<Limit>) -> u32 {
         let condition = &mut self.scaler.decision.conditions.scaling_limited;
         match cap {
             None => Condition::set(
                 condition,
                 false,
                 Reason::DesiredWithinRange,
-                format_args!("the wanted size is within bounds and limits"),
+                format_args!("the desired replicas are within all limits"),
             ),
             Some(cap) => {
                 let step = Step::Limited {
@@ -158,7 +159,7 @@ impl Pass<'_> {
         allowed
     }
 
-    pub(crate) fn unless_paused(&mut self, outcome: Outcome) -> Outcome {
+    pub(crate) fn apply_pause(&mut self, outcome: Outcome) -> Outcome {
         let Outcome::Scale { from, to, .. } = outcome else {
             return outcome;
         };
@@ -170,10 +171,7 @@ impl Pass<'_> {
         if self.scaler.policy.paused != Some(direction) {
             return outcome;
         }
-        let step = Step::Paused {
-            direction,
-            wanted: to,
-        };
+        let step = Step::Paused { direction, to };
         let condition = &mut self.scaler.decision.conditions.scaling_limited;
         Condition::set(
             condition,
@@ -185,13 +183,13 @@ impl Pass<'_> {
         Outcome::Hold(Hold::RightSize)
     }
 
-    pub(crate) fn by_mode(&mut self, outcome: Outcome) -> Outcome {
+    pub(crate) fn apply_mode(&mut self, outcome: Outcome) -> Outcome {
         match outcome {
             Outcome::Scale { from, to, reason } if self.scaler.policy.mode == Mode::Recommend => {
                 self.able(
                     true,
                     Reason::RecommendOnly,
-                    format_args!("mode is Recommend: {to} would be written"),
+                    format_args!("mode is Recommend: would scale to {}", count(to)),
                 );
                 Outcome::Recommend { from, to, reason }
             }
@@ -200,7 +198,7 @@ impl Pass<'_> {
     }
 }
 
-/// Whether a behavior limits a direction: with the queue model only policies that were written down do.
+/// Returns whether `behavior` limits a direction; the queue model only follows explicit policies.
 fn limits(behavior: &Behavior, up: bool) -> bool {
     let rules = if up {
         &behavior.scale_up

@@ -1,35 +1,35 @@
-//! What was decided, and how it came about.
+//! Decisions and their reasons.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::conditions::{Conditions, Reason};
-use crate::explain::{metric, replicas};
+use crate::explain::{count, metric};
 use crate::freshness::Freshness;
 use crate::latency::Latency;
 use crate::moment::Moment;
 use crate::step::Step;
 
-/// The answer to "what now?", with its reasons.
+/// A decision with its explanation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// When it was made.
     pub at: Moment,
-    /// Replicas in the target's spec as the decision found them; `None` if they could not be read.
+    /// Replicas in the target's spec when the decision was made; `None` if they could not be read.
     pub current: Option<u32>,
     /// What to do.
     pub outcome: Outcome,
-    /// How it came about, in order.
+    /// The steps that led to it, in order.
     pub steps: Vec<Step>,
-    /// The average of each metric that could be computed, in the policy's order.
+    /// The metrics that could be computed, in the policy's order.
     pub metrics: Vec<MetricValue>,
     /// How many pods report.
     pub freshness: Freshness,
-    /// The conditions after it.
+    /// The conditions after the decision.
     pub conditions: Conditions,
-    /// What an operator should hear of as a Warning event.
+    /// Problems to report as Warning events.
     pub warnings: Vec<Warning>,
-    /// When to ask again even if nothing happens.
+    /// When to decide again if no event arrives earlier.
     pub wake_at: Moment,
 }
 
@@ -48,7 +48,7 @@ impl Decision {
         }
     }
 
-    /// The size that the target should have; `None` if nobody knows its size.
+    /// Returns the desired replicas; `None` if the current ones are unknown.
     pub fn desired(&self) -> Option<u32> {
         match &self.outcome {
             Outcome::Scale { to, .. } | Outcome::Recommend { to, .. } => Some(*to),
@@ -68,65 +68,65 @@ impl fmt::Display for Decision {
     }
 }
 
-/// What to do with the target's size.
+/// The action of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Write it.
+    /// Write a new replica count.
     Scale {
-        /// From this size, and only from it.
+        /// The current replicas; the write fails if they have changed.
         from: u32,
-        /// To this one.
+        /// The desired replicas.
         to: u32,
-        /// Why.
+        /// The reason.
         reason: ScaleReason,
     },
-    /// It would be written, but for `mode: Recommend`.
+    /// Report a new replica count without writing it (`mode: Recommend`).
     Recommend {
-        /// From this size.
+        /// The current replicas.
         from: u32,
-        /// To this one.
+        /// The desired replicas.
         to: u32,
-        /// Why.
+        /// The reason.
         reason: ScaleReason,
     },
-    /// Leave it.
+    /// Keep the current replicas.
     Hold(Hold),
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Scale { from, to, .. } => write!(f, "scale {from} → {}", replicas(*to)),
+            Self::Scale { from, to, .. } => write!(f, "scale {from} → {}", count(*to)),
             Self::Recommend { from, to, .. } => {
-                write!(f, "would scale {from} → {}", replicas(*to))
+                write!(f, "would scale {from} → {}", count(*to))
             }
             Self::Hold(hold) => write!(f, "hold: {hold}"),
         }
     }
 }
 
-/// Why the size changes. `Display` is the event's text; the first five are the HPA's (the HPA's `horizontal.go`).
+/// Why the replicas change. `Display` is the event's text; the first five texts are those of the HPA's `horizontal.go`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScaleReason {
-    /// The average of this model, or of all, is above its target.
+    /// The average of this model, or of all models, is above its target.
     AboveTarget(Option<Arc<str>>),
     /// No average is above its target.
     AllBelowTarget,
-    /// `maxReplicas` was lowered, or the size raised by hand.
+    /// The replicas exceed `maxReplicas`.
     AboveMax,
-    /// `minReplicas` was raised, or the size lowered by hand.
+    /// The replicas are below `minReplicas`.
     BelowMin,
-    /// Only the past moved it.
+    /// Only an earlier proposal changes the replicas.
     None,
-    /// More arrives than so many replicas can serve within the target.
+    /// The arrival rate exceeds the capacity of the current replicas.
     MoreDemand(Option<Arc<str>>),
-    /// Requests have piled up.
+    /// A backlog has built up.
     Backlog(Option<Arc<str>>),
-    /// A burst that comes regularly is due.
+    /// A recurring burst is expected.
     BurstExpected(Option<Arc<str>>),
-    /// Fewer replicas are enough.
+    /// Fewer replicas meet the target.
     LessDemand,
-    /// Nothing is known for too long.
+    /// The fallback applies.
     Fallback,
 }
 
@@ -139,36 +139,36 @@ impl fmt::Display for ScaleReason {
             Self::BelowMin => f.write_str("Current number of replicas below Spec.MinReplicas"),
             Self::None => Ok(()),
             Self::MoreDemand(model) => {
-                write!(f, "{} would pass its target", metric(model.as_deref()))
+                write!(f, "{} would exceed its target", metric(model.as_deref()))
             }
             Self::Backlog(model) => {
-                write!(f, "{}: requests have piled up", metric(model.as_deref()))
+                write!(f, "{}: backlog", metric(model.as_deref()))
             }
             Self::BurstExpected(model) => {
-                write!(f, "{}: a regular burst is due", metric(model.as_deref()))
+                write!(f, "{}: burst expected", metric(model.as_deref()))
             }
-            Self::LessDemand => f.write_str("fewer replicas keep the target"),
-            Self::Fallback => f.write_str("nothing is known for too long"),
+            Self::LessDemand => f.write_str("fewer replicas meet the target"),
+            Self::Fallback => f.write_str("fallback: no metric can be computed"),
         }
     }
 }
 
-/// Why the size stays.
+/// Why the replicas stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// It is right as it is.
+    /// The proposal equals the current replicas, or it is constrained to them.
     RightSize,
-    /// It cannot be read.
+    /// The target's scale cannot be read.
     TargetUnreadable,
-    /// Another autoscaler writes it.
+    /// Another client scales the target.
     Conflict,
-    /// It is 0, and a person set that.
+    /// The target was scaled to 0.
     Disabled,
-    /// Its pods cannot be told.
+    /// The target has no usable selector.
     SelectorUnusable,
-    /// There is not enough to go on.
+    /// No metric can be computed.
     InsufficientData,
-    /// Scaling is switched off.
+    /// `mode: Off`.
     ModeOff,
 }
 
@@ -177,31 +177,29 @@ impl fmt::Display for Hold {
         f.write_str(match self {
             Self::RightSize => "the size is right",
             Self::TargetUnreadable => "the target cannot be read",
-            Self::Conflict => "somebody else writes the same target",
-            Self::Disabled => {
-                "the target has 0 replicas, and scaling up from 0 is a person's decision"
-            }
-            Self::SelectorUnusable => "the target's pods cannot be told",
-            Self::InsufficientData => "too little is known",
+            Self::Conflict => "another client scales the same target",
+            Self::Disabled => "the target has 0 replicas, which are never scaled up automatically",
+            Self::SelectorUnusable => "the target's selector cannot be used",
+            Self::InsufficientData => "not enough data",
             Self::ModeOff => "mode is Off",
         })
     }
 }
 
-/// An average and its target.
+/// The current value and the target of a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricValue {
     /// The model, if the metric names one.
     pub model: Option<Arc<str>>,
-    /// The queue latency over the pods that report: the mean, or what the metric's aggregate says.
+    /// The queue latency over the pods that report, combined by the metric's aggregate.
     pub average: Latency,
-    /// What it should be.
+    /// The target latency.
     pub target: Latency,
-    /// What this metric alone asks for.
+    /// The proposal of this metric.
     pub proposed: u32,
 }
 
-/// Something that an operator should hear of.
+/// A problem to report as a Warning event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// The event's reason.

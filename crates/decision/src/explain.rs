@@ -1,4 +1,4 @@
-//! The steps of a decision in words: one renderer for the log, the status, the debug page and the command line.
+//! Renders the steps of a decision as text, for the log, the status, the debug page and the command line.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,20 +10,25 @@ use crate::step::Step;
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Size { current, min, max } => {
-                write!(f, "{} now, {min} to {max} allowed", replicas(*current))
+            Self::Current { replicas, min, max } => {
+                write!(f, "current: {} (min {min}, max {max})", count(*replicas))
             }
-            Self::Corrected { to } => {
-                write!(f, "outside the bounds: {to}, whatever the readings say")
+            Self::OutOfBounds { to } => {
+                write!(
+                    f,
+                    "bounds: corrected to {}, independent of readings",
+                    count(*to)
+                )
             }
-            Self::Pods {
+            Self::PodGroups {
                 reporting,
-                silent,
+                not_reporting,
                 pending,
                 ignored,
             } => write!(
                 f,
-                "pods: {reporting} reporting, {silent} silent, {pending} pending, {ignored} leaving or failed"
+                "pods: {reporting} reporting, {not_reporting} not reporting, {pending} pending, \
+                 {ignored} terminating or failed"
             ),
             Self::MetricFailed { model, problem } => {
                 write!(f, "{}: {problem}", metric(model.as_deref()))
@@ -31,66 +36,70 @@ impl fmt::Display for Step {
             Self::Average {
                 model,
                 aggregate,
-                mean,
+                latency,
                 pods,
                 target,
                 ratio,
             } => write!(
                 f,
-                "{}: {} of {pods} is {mean}, target {target}, ratio {}",
+                "{}: {} {} over {}, target {}, ratio {}",
                 metric(model.as_deref()),
                 match aggregate {
                     Aggregate::Mean => "mean",
-                    Aggregate::Max => "largest",
+                    Aggregate::Max => "maximum",
                     Aggregate::P95 => "95th percentile",
                 },
+                spaced(*latency),
+                units(*pods, "pod"),
+                spaced(*target),
                 short(*ratio)
             ),
-            Self::Refilled {
-                silent,
+            Self::Assumed {
+                not_reporting,
                 pending,
-                mean,
+                latency,
                 pods,
                 ratio,
             } => {
-                f.write_str("counting ")?;
-                if let Some((count, latency)) = silent {
-                    write!(f, "{count} silent as {latency}")?;
+                f.write_str("assumed: ")?;
+                if let Some((missing, latency)) = not_reporting {
+                    let missing = units(*missing, "pod");
+                    write!(f, "{missing} not reporting at {}; ", spaced(*latency))?;
                 }
                 if *pending > 0 {
-                    if silent.is_some() {
-                        f.write_str(" and ")?;
-                    }
-                    write!(f, "{pending} pending as 0s")?;
+                    write!(f, "{} at 0 s; ", units(*pending, "pending pod"))?;
                 }
-                if silent.is_none() && *pending == 0 {
-                    f.write_str("nobody more")?;
-                }
-                write!(f, ": mean of {pods} is {mean}, ratio {}", short(*ratio))
+                let (pods, latency) = (units(*pods, "pod"), spaced(*latency));
+                write!(f, "{latency} over {pods}, ratio {}", short(*ratio))
             }
-            Self::WithinTolerance { low, high } => {
-                write!(f, "within {} and {}: keep", short(*low), short(*high))
-            }
+            Self::WithinTolerance { low, high } => write!(
+                f,
+                "tolerance: the ratio is between {} and {}, no change",
+                short(*low),
+                short(*high)
+            ),
             Self::Contradicted => {
-                f.write_str("silent and pending pods could turn the direction: keep")
+                f.write_str("no change: pods without a reading could reverse the direction")
             }
             Self::Proposed {
                 ratio,
                 pods,
-                replicas: proposed,
+                replicas,
             } => write!(
                 f,
-                "{} × {pods}, rounded up: {}",
+                "proposal: {} × {}, rounded up to {}",
                 short(*ratio),
-                replicas(*proposed)
+                units(*pods, "pod"),
+                count(*replicas)
             ),
-            Self::Largest {
-                metrics,
-                replicas: proposed,
-            } => write!(f, "largest of {metrics} metrics: {}", replicas(*proposed)),
+            Self::Largest { metrics, replicas } => write!(
+                f,
+                "proposal: {}, the largest of {metrics} metrics",
+                count(*replicas)
+            ),
             Self::NoQuorum { reporting, running } => write!(
                 f,
-                "{reporting} of {running} running pods report, scaling down takes 80 %: keep"
+                "quorum: {reporting} of {running} running pods report, scaling down needs 80%"
             ),
             Self::Stabilized {
                 proposed,
@@ -98,188 +107,183 @@ impl fmt::Display for Step {
                 window,
             } => write!(
                 f,
-                "proposals of the last {} s hold it at {to} instead of {proposed}",
-                window.as_secs()
+                "stabilization window: proposals of the last {} keep {} instead of {proposed}",
+                span(*window),
+                count(*to)
             ),
-            Self::Limited { wanted, to, cap } => write!(f, "{cap}: {to} instead of {wanted}"),
-            Self::Serving {
+            Self::Limited { wanted, to, cap } => {
+                write!(f, "{cap}: {} instead of {wanted}", count(*to))
+            }
+            Self::Pods {
                 ready,
                 reporting,
                 starting,
             } => write!(
                 f,
-                "pods: {ready} ready, {reporting} of them report, {starting} starting"
+                "pods: {ready} ready, {reporting} reporting, {starting} starting"
             ),
-            Self::Demand {
+            Self::Arrivals {
                 model,
                 rate,
-                seen_in,
-                slow,
+                window,
+                minute,
             } => {
+                f.write_str("arrivals")?;
                 if let Some(model) = model {
-                    write!(f, "model {model}: ")?;
+                    write!(f, " of model {model}")?;
                 }
-                if seen_in.as_secs() >= 60 {
-                    return write!(f, "{}/s arrive (last minute)", short(*rate));
+                if window.as_secs() >= 60 {
+                    return write!(f, ": {}/s (last minute)", short(*rate));
                 }
                 write!(
                     f,
-                    "at least {}/s arrive (last {} s; {}/s over a minute)",
+                    ": at least {}/s (last {}; {}/s over the last minute)",
                     short(*rate),
-                    seen_in.as_secs(),
-                    short(*slow)
+                    span(*window),
+                    short(*minute)
                 )
             }
             Self::Trend { rate, ahead } => write!(
                 f,
-                "rising to {}/s by the time a new pod is ready ({})",
+                "trend: {}/s in {}, when a new pod is ready",
                 short(*rate),
-                time(*ahead)
+                span(*ahead)
             ),
             Self::Capacity {
                 service,
-                slots,
-                busy,
+                workers,
+                utilisation,
                 pooled,
+                aggregate,
                 target,
             } => {
-                write!(f, "a request takes {}", time(*service))?;
+                let workers = units(*workers, "worker");
+                write!(f, "service time: {}, {workers} per pod", span(*service))?;
+                let wait = match aggregate {
+                    Aggregate::Mean => "mean wait",
+                    Aggregate::P95 => "95th percentile of the wait",
+                    Aggregate::Max => "99th percentile of the wait",
+                };
+                let target = spaced(*target);
                 if *pooled {
                     return write!(
                         f,
-                        ", {slots} at a time a pod, one queue for all: target {target}"
+                        ", one queue for all pods; target {target} for the {wait}"
                     );
                 }
+                let utilisation = short(100.0 * utilisation);
                 write!(
                     f,
-                    ", {slots} at a time: a pod may be {} % busy for a wait of {target}",
-                    short(100.0 * busy)
+                    "; {utilisation}% utilisation keeps the {wait} at {target}"
                 )
             }
             Self::Needed {
                 pods,
                 headroom,
-                replicas: needed,
+                replicas,
             } => {
-                write!(f, "that takes {} pods", short(*pods))?;
+                write!(f, "needed: {} pods, {}", short(*pods), count(*replicas))?;
                 if *headroom > 1.0 {
-                    write!(
-                        f,
-                        ", × {} for what came unforeseen before",
-                        short(*headroom)
-                    )?;
+                    let percent = short(100.0 * (headroom - 1.0));
+                    write!(f, " with {percent}% head-room")?;
                 }
-                write!(f, ": {}", replicas(*needed))
+                Ok(())
             }
-            Self::Held {
-                replicas: held,
-                window,
-            } => write!(
+            Self::Held { replicas, window } => write!(
                 f,
-                "the last {} needed {}: kept",
-                time(*window),
-                replicas(*held)
+                "hold: the last {} needed {}",
+                span(*window),
+                count(*replicas)
             ),
-            Self::Idle => f.write_str("no request has come for long"),
-            Self::HeldAtFirst {
-                replicas: held,
-                window,
-            } => write!(
+            Self::Idle => f.write_str("arrivals: none for at least a minute"),
+            Self::HeldAfterStart { replicas, window } => write!(
                 f,
-                "{} were found at the start, and nothing goes for {}",
-                replicas(*held),
-                time(*window)
+                "hold: no scale-down for {} after the start, which found {}",
+                span(*window),
+                count(*replicas)
             ),
             Self::Backlog {
                 waiting,
                 starting,
-                replicas: ordered,
+                replicas,
             } => {
                 if *waiting >= 1.0 {
-                    write!(
-                        f,
-                        "{} more requests than usual are in the pods",
-                        short(*waiting)
-                    )?;
+                    write!(f, "backlog: {} requests more than usual", short(*waiting))?;
                 } else {
-                    f.write_str("requests have just piled up, or are about to")?;
+                    f.write_str("backlog: recent or about to build up")?;
                 }
                 if *starting > 0 {
-                    write!(f, ", {starting} pods are starting")?;
+                    write!(f, ", {} starting", units(*starting, "pod"))?;
                 }
-                write!(f, ": {} work that off", replicas(*ordered))
+                write!(f, "; {} to work it off", count(*replicas))
             }
-            Self::BurstDue {
+            Self::BurstExpected {
                 every,
                 within,
-                replicas: prepared,
+                replicas,
             } => {
-                write!(f, "a burst comes every {}, ", time(*every))?;
+                write!(f, "burst: every {}, ", span(*every))?;
                 if *within >= 0.0 {
-                    write!(f, "the next in {within:.0} s")?;
+                    write!(f, "next in {within:.0} s")?;
                 } else {
-                    write!(f, "the last was due {:.0} s ago", -within)?;
+                    write!(f, "was expected {:.0} s ago", -within)?;
                 }
-                write!(f, ": {} prepared", replicas(*prepared))
+                write!(f, "; {} prepared", count(*replicas))
             }
-            Self::KeptWhileWaiting {
-                wait,
-                replicas: kept,
-            } => write!(
+            Self::KeptWhileWaiting { wait, replicas } => write!(
                 f,
-                "requests wait {wait}: the {} that serve stay",
-                replicas(*kept)
+                "safeguard: requests wait {}, {} kept",
+                spaced(*wait),
+                count(*replicas)
             ),
-            Self::ServingKept {
-                pending,
-                replicas: kept,
-            } => write!(
+            Self::KeptWhilePending { pending, replicas } => write!(
                 f,
-                "those that serve are kept while {pending} are on their way: {}",
-                replicas(*kept)
+                "safeguard: {} pending, {} kept",
+                units(*pending, "pod"),
+                count(*replicas)
             ),
-            Self::NotReady { overdue } => write!(
+            Self::Overdue { pods } => write!(
                 f,
-                "{overdue} pods do not become ready: no more of them until they do"
+                "safeguard: {} not ready in time, no scale-up until ready",
+                units(*pods, "pod")
             ),
-            Self::Stuck { replicas: kept } => write!(
+            Self::Stuck { replicas } => write!(
                 f,
-                "requests arrive and none is answered: {}, more would not help",
-                replicas(*kept)
+                "stuck: requests arrive and none completes, {} kept",
+                count(*replicas)
             ),
-            Self::Guard {
-                wait,
-                replicas: doubled,
-            } => write!(
+            Self::LatencyGuard { wait, replicas } => write!(
                 f,
-                "metrics are incomplete and requests wait {wait}: doubled to {}",
-                replicas(*doubled)
+                "safeguard: metrics are incomplete and requests wait {}, doubled to {}",
+                spaced(*wait),
+                count(*replicas)
             ),
             Self::Fallback {
                 unknown_for,
-                replicas: fallback,
+                replicas,
             } => write!(
                 f,
-                "nothing known for {}: fallback to at least {}",
-                time(*unknown_for),
-                replicas(*fallback)
+                "fallback: no metric for {}, at least {}",
+                span(*unknown_for),
+                count(*replicas)
             ),
-            Self::Scheduled { replicas: floor } => {
-                write!(f, "a schedule asks for at least {}", replicas(*floor))
+            Self::ScheduledFloor { replicas } => {
+                write!(f, "schedule: at least {}", count(*replicas))
             }
-            Self::Paused { direction, wanted } => write!(
+            Self::Paused { direction, to } => write!(
                 f,
-                "scaling {} is paused: {wanted} is not set",
+                "pause: not scaled {} to {}",
                 match direction {
                     Direction::Up => "up",
                     Direction::Down => "down",
-                }
+                },
+                count(*to)
             ),
         }
     }
 }
 
-/// A metric's name.
+/// The name of a metric.
 pub(crate) fn metric(model: Option<&str>) -> impl fmt::Display {
     fmt::from_fn(move |f| match model {
         Some(name) => write!(f, "queue latency of model {name}"),
@@ -287,50 +291,44 @@ pub(crate) fn metric(model: Option<&str>) -> impl fmt::Display {
     })
 }
 
-pub(crate) fn replicas(count: u32) -> impl fmt::Display {
-    fmt::from_fn(move |f| match count {
-        1 => f.write_str("1 replica"),
-        _ => write!(f, "{count} replicas"),
-    })
+/// A replica count with its unit.
+pub(crate) fn count(replicas: u32) -> impl fmt::Display {
+    units(replicas, "replica")
 }
 
-/// A time span in the unit that a person would choose.
-fn time(span: Duration) -> impl fmt::Display {
+fn units(number: u32, unit: &str) -> impl fmt::Display {
+    let plural = if number == 1 { "" } else { "s" };
+    fmt::from_fn(move |f| write!(f, "{number} {unit}{plural}"))
+}
+
+/// A duration in minutes if it is two or more whole ones, otherwise like a latency.
+fn span(duration: Duration) -> impl fmt::Display {
     fmt::from_fn(move |f| {
-        let minutes = span.as_secs() / 60;
-        if minutes >= 2 && Duration::from_secs(minutes * 60) == span {
+        let minutes = duration.as_secs() / 60;
+        if minutes >= 2 && Duration::from_secs(minutes * 60) == duration {
             return write!(f, "{minutes} min");
         }
-        let span = Latency::from_secs_f64(span.as_secs_f64());
-        write!(f, "{}", span.unwrap_or(Latency::ZERO))
+        let latency = Latency::from_secs_f64(duration.as_secs_f64());
+        write!(f, "{}", spaced(latency.unwrap_or(Latency::ZERO)))
     })
 }
 
-/// Three significant digits; more would look like knowledge.
-fn short(ratio: f64) -> impl fmt::Display {
-    let digits = match ratio.abs() {
-        size if size >= 100.0 => 0,
-        size if size >= 10.0 => 1,
-        size if size >= 1.0 => 2,
-        _ => 3,
-    };
-    fmt::from_fn(move |f| write!(f, "{}", Trimmed(ratio, digits)))
+/// A latency with a space before its unit, for prose.
+fn spaced(latency: Latency) -> impl fmt::Display {
+    fmt::from_fn(move |f| {
+        let text = latency.to_string();
+        let (number, unit) = text.split_at(text.find(char::is_alphabetic).unwrap_or(text.len()));
+        write!(f, "{number} {unit}")
+    })
 }
 
-/// A number without trailing zeros, in so many digits after the point at most.
-struct Trimmed(f64, usize);
-
-impl fmt::Display for Trimmed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(number, most) = *self;
-        let scale = |digits: usize| 10_f64.powi(i32::try_from(digits).unwrap_or(0));
-        let rounded = (number * scale(most)).round();
-        let digits = (0..most)
-            .find(|digits| {
-                let coarser = scale(most - digits);
-                (rounded / coarser).round() * coarser == rounded
-            })
-            .unwrap_or(most);
-        write!(f, "{number:.digits$}")
-    }
+/// A number with three significant digits, at most three decimals, without trailing zeros.
+fn short(number: f64) -> impl fmt::Display {
+    let scale = match number.abs() {
+        100.0.. => 1.0,
+        10.0.. => 10.0,
+        1.0.. => 100.0,
+        _ => 1000.0,
+    };
+    (number * scale).round() / scale
 }

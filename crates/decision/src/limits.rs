@@ -1,4 +1,4 @@
-//! How far one change may go: bounds and rate limits (the HPA's `horizontal.go`).
+//! Limits of one change: bounds and rate limits (the HPA's `horizontal.go`).
 
 use std::fmt;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use crate::moment::Moment;
 use crate::policy::{Bounds, HpaCompatibility, SYNC_PERIOD};
 use crate::snapshot::Snapshot;
 
-/// What cut a change.
+/// A limit that reduced a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// `minReplicas`.
     MinReplicas,
     /// `maxReplicas`.
     MaxReplicas,
-    /// Rising faster than allowed.
+    /// The rate limit for scaling up.
     ScaleUpLimit,
-    /// Falling faster than allowed.
+    /// The rate limit for scaling down.
     ScaleDownLimit,
 }
 
@@ -26,35 +26,35 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Self::MinReplicas => "minReplicas",
             Self::MaxReplicas => "maxReplicas",
-            Self::ScaleUpLimit => "faster than scaling up is allowed",
-            Self::ScaleDownLimit => "faster than scaling down is allowed",
+            Self::ScaleUpLimit => "scale-up limit",
+            Self::ScaleDownLimit => "scale-down limit",
         })
     }
 }
 
-/// The changes that were written, and the sizes that were seen: what rate limits count from.
+/// Written changes and observed replica counts, from which the rate limits are computed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     up: Vec<Event>,
     down: Vec<Event>,
     sizes: Vec<(Moment, u32)>,
-    /// When we wrote last.
+    /// The last write.
     written: Option<Moment>,
-    /// When somebody else set another size soon after us.
-    foreign: Vec<Moment>,
+    /// Changes by other clients soon after a write.
+    reversals: Vec<Moment>,
 }
 
-/// A foreign change so soon after our write is an answer to it. Tools that keep a manifest's replica count come
-/// within seconds to three minutes.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(300);
+/// A change by another client this soon after a write counts as a reversal. Tools that restore a manifest's replica
+/// count act within seconds to three minutes.
+const REVERSAL_WITHIN: Duration = Duration::from_secs(300);
 
-/// So many answers within so long are a fight, which ends when nothing has come for a while.
-const FIGHT: usize = 3;
-const FIGHT_WITHIN: Duration = Duration::from_secs(900);
-const FIGHT_OVER: Duration = Duration::from_secs(600);
+/// This many reversals within [`CONFLICT_WINDOW`] are a conflict, which ends after [`CONFLICT_OVER`] without one.
+const CONFLICT_REVERSALS: usize = 3;
+const CONFLICT_WINDOW: Duration = Duration::from_secs(900);
+const CONFLICT_OVER: Duration = Duration::from_secs(600);
 
-/// The queue model writes at most once in so long.
-const PATCH_GAP: Duration = Duration::from_secs(1);
+/// The minimum time between two writes by the queue model.
+const MIN_WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
 struct Event {
@@ -86,12 +86,12 @@ impl History {
             },
         );
         snapshot.option(&mut self.written, || Moment::ORIGIN, Snapshot::moment);
-        snapshot.list(&mut self.foreign, || Moment::ORIGIN, Snapshot::moment);
+        snapshot.list(&mut self.reversals, || Moment::ORIGIN, Snapshot::moment);
     }
 
-    /// The size found at `now`, whoever set it.
-    pub(crate) fn seen(&mut self, now: Moment, current: u32) {
-        // An entry says which size was found first at its moment; it holds until the next entry.
+    /// Records the replicas found at `now`.
+    pub(crate) fn observe(&mut self, now: Moment, current: u32) {
+        // An entry holds from its moment until that of the next entry.
         while self.sizes.len() > 1 && now.since(self.sizes[1].0) >= SYNC_PERIOD {
             self.sizes.remove(0);
         }
@@ -100,20 +100,22 @@ impl History {
             return;
         }
         self.sizes.push((now, current));
-        let answers = |written: Moment| now.since(written) <= ANSWERED_WITHIN;
-        if last.is_some() && self.written.is_some_and(answers) {
-            self.foreign.retain(|at| now.since(*at) <= FIGHT_WITHIN);
-            self.foreign.push(now);
+        let is_reversal = |written: Moment| now.since(written) <= REVERSAL_WITHIN;
+        if last.is_some() && self.written.is_some_and(is_reversal) {
+            self.reversals
+                .retain(|at| now.since(*at) <= CONFLICT_WINDOW);
+            self.reversals.push(now);
         }
     }
 
-    /// How often somebody else answered our writes with another size, if that is a fight.
-    pub(crate) fn contested(&self, now: Moment) -> Option<usize> {
-        let last = self.foreign.last()?;
-        (self.foreign.len() >= FIGHT && now.since(*last) < FIGHT_OVER).then_some(self.foreign.len())
+    /// Returns the number of reversals if they are a conflict.
+    pub(crate) fn conflict(&self, now: Moment) -> Option<usize> {
+        let last = self.reversals.last()?;
+        (self.reversals.len() >= CONFLICT_REVERSALS && now.since(*last) < CONFLICT_OVER)
+            .then_some(self.reversals.len())
     }
 
-    /// A change was written. Only under `behavior` is it remembered as an event, as the HPA does.
+    /// Records a written change. Like the HPA, keeps it as an event only with `behavior`.
     pub(crate) fn record_scale(
         &mut self,
         now: Moment,
@@ -125,14 +127,14 @@ impl History {
         self.written = Some(now);
         let Some(behavior) = behavior else { return };
         if to > from {
-            remember(
+            push_event(
                 &mut self.up,
                 now,
                 behavior.scale_up.longest_period(),
                 to - from,
             );
         } else {
-            remember(
+            push_event(
                 &mut self.down,
                 now,
                 behavior.scale_down.longest_period(),
@@ -141,15 +143,15 @@ impl History {
         }
     }
 
-    /// The older path, without `behavior`: at most double, or 4; and the bounds.
+    /// Limits a change without `behavior`: to twice the replicas or 4, and to the bounds.
     pub(crate) fn limit_plain(
         &self,
-        manner: HpaCompatibility,
+        compatibility: HpaCompatibility,
         bounds: Bounds,
         current: u32,
         wanted: u32,
     ) -> (u32, Option<Limit>) {
-        let base = match manner {
+        let base = match compatibility {
             HpaCompatibility::Exact => current,
             HpaCompatibility::Guarded => self
                 .sizes
@@ -172,8 +174,8 @@ impl History {
         }
     }
 
-    /// The queue model: up to twice, four more or `up_to`, whichever is most; down by half within 15 s; and one write
-    /// a second.
+    /// Limits a change by the queue model: a scale-up to the largest of twice the replicas, four more and `up_to`; a
+    /// scale-down to half within 15 s; and one write per second.
     pub(crate) fn limit_model(
         &self,
         now: Moment,
@@ -181,8 +183,8 @@ impl History {
         wanted: u32,
         up_to: u32,
     ) -> (u32, Option<Limit>) {
-        let lately = |at: Moment| now.since(at) < PATCH_GAP;
-        if wanted != current && self.written.is_some_and(lately) {
+        let recent = |at: Moment| now.since(at) < MIN_WRITE_INTERVAL;
+        if wanted != current && self.written.is_some_and(recent) {
             let cap = if wanted > current {
                 Limit::ScaleUpLimit
             } else {
@@ -209,7 +211,7 @@ impl History {
         }
     }
 
-    /// With `behavior`: the policies of the direction, then the bounds.
+    /// Limits a change by the policies of `behavior` for its direction, then by the bounds.
     pub(crate) fn limit_by(
         &self,
         now: Moment,
@@ -249,7 +251,7 @@ impl History {
             let start = self.period_start(now, policy, current);
             match policy.amount {
                 Amount::Pods(pods) => saturate(start.saturating_add(i64::from(pods))),
-                // In doubles and in this order, as the HPA does: 100 + 10 % is 111.
+                // Computed in doubles and in this order like the HPA: 100 + 10% is 111.
                 Amount::Percent(percent) => {
                     saturate_f64((double(start) * (1.0 + f64::from(percent) / 100.0)).ceil())
                 }
@@ -267,7 +269,7 @@ impl History {
             let start = self.period_start(now, policy, current);
             match policy.amount {
                 Amount::Pods(pods) => saturate(start.saturating_sub(i64::from(pods))),
-                // Truncated toward zero: 20 − 90 % is 1.
+                // Truncated toward zero: 20 − 90% is 1.
                 Amount::Percent(percent) => {
                     saturate_f64(double(start) * (1.0 - f64::from(percent) / 100.0))
                 }
@@ -280,7 +282,7 @@ impl History {
         }
     }
 
-    /// The size at the start of the policy's period: both lists of changes count, whichever the direction.
+    /// Returns the replicas at the start of the policy's period; changes in both directions count.
     fn period_start(&self, now: Moment, policy: &ScalingPolicy, current: u32) -> i64 {
         let added = changed_within(&self.up, now, policy.period);
         let removed = changed_within(&self.down, now, policy.period);
@@ -296,9 +298,9 @@ fn changed_within(events: &[Event], now: Moment, period: Duration) -> i64 {
         .sum()
 }
 
-/// As the HPA keeps them: outdated events are marked, the last marked one is overwritten, the others stay and
-/// count again should an edit make a period longer.
-fn remember(events: &mut Vec<Event>, at: Moment, longest_period: Duration, change: u32) {
+/// Adds an event like the HPA: it marks outdated events and overwrites the last of them. The others stay, and count
+/// again if an edit makes a period longer.
+fn push_event(events: &mut Vec<Event>, at: Moment, longest_period: Duration, change: u32) {
     let mut over = None;
     for (index, event) in events.iter_mut().enumerate() {
         event.outdated |= at.since(event.at) > longest_period;

@@ -1,27 +1,28 @@
-//! One pass over a scaler's facts (the HPA's `horizontal.go`).
+//! One pass of a decision (the HPA's `horizontal.go`).
 
 use crate::conditions::{Condition, Reason};
 use crate::decision::{Hold, Outcome, ScaleReason, Warning};
+use crate::explain::count;
 use crate::moment::Moment;
 use crate::policy::{Algorithm, Bounds, HpaCompatibility, Mode};
 use crate::scaler::Scaler;
 use crate::step::Step;
 use crate::target::{Selector, TargetState};
 
-/// One pass of the loop.
+/// One pass over the state of a scaler.
 pub(crate) struct Pass<'a> {
     pub(crate) now: Moment,
     pub(crate) scaler: &'a mut Scaler,
-    /// Of the metric that fewest pods report: how many do, and how many should.
+    /// Reporting and running pods, for the metric with the smallest share of reporting pods.
     pub(crate) quorum: Option<(u32, u32)>,
 }
 
-/// What all metrics together ask for.
+/// The proposal of all metrics together.
 pub(crate) struct Proposal {
     pub(crate) replicas: u32,
-    /// ScaleReason, if that is more than there are.
-    pub(crate) why_more: ScaleReason,
-    /// The queue model's own limit to one step up.
+    /// The reason if this is a scale-up.
+    pub(crate) scale_up_reason: ScaleReason,
+    /// The queue model's limit for one scale-up.
     pub(crate) up_to: u32,
 }
 
@@ -37,7 +38,7 @@ impl<'a> Pass<'a> {
     pub(crate) fn run(mut self, target: &TargetState) -> (Option<u32>, Outcome) {
         if self.scaler.policy.mode == Mode::Off {
             let condition = &mut self.scaler.decision.conditions.scaling_active;
-            let message = format_args!("mode is Off: nothing is decided and nothing is written");
+            let message = format_args!("mode is Off: no decisions are made");
             Condition::set(condition, false, Reason::ModeOff, message);
             let current = match target {
                 TargetState::Known { replicas, .. } => Some(*replicas),
@@ -45,12 +46,12 @@ impl<'a> Pass<'a> {
             };
             return (current, Outcome::Hold(Hold::ModeOff));
         }
-        let (current, outcome) = self.by_target(target);
-        let outcome = self.unless_paused(outcome);
-        (current, self.by_mode(outcome))
+        let (current, outcome) = self.decide_for_target(target);
+        let outcome = self.apply_pause(outcome);
+        (current, self.apply_mode(outcome))
     }
 
-    fn by_target(&mut self, target: &TargetState) -> (Option<u32>, Outcome) {
+    fn decide_for_target(&mut self, target: &TargetState) -> (Option<u32>, Outcome) {
         let (current, selector) = match target {
             TargetState::Known { replicas, selector } => (*replicas, selector),
             TargetState::Unreadable { message } => {
@@ -58,12 +59,12 @@ impl<'a> Pass<'a> {
                 self.able(
                     false,
                     Reason::FailedGetScale,
-                    format_args!("the target's scale cannot be read: {message}"),
+                    format_args!("failed to read the target's scale: {message}"),
                 );
                 return (None, Outcome::Hold(Hold::TargetUnreadable));
             }
             TargetState::Conflict { with } => {
-                let message = format!("{with} writes the same target: remove one of the two");
+                let message = format!("{with} scales the same target: remove one of the two");
                 self.able(false, Reason::TargetContested, format_args!("{message}"));
                 self.warn(Reason::TargetContested, message);
                 return (None, Outcome::Hold(Hold::Conflict));
@@ -75,12 +76,12 @@ impl<'a> Pass<'a> {
             format_args!("the target's scale was read"),
         );
         self.scaler.recommendations.begin(self.now, current);
-        self.scaler.history.seen(self.now, current);
+        self.scaler.history.observe(self.now, current);
         if self.scaler.policy.hpa_compatibility == HpaCompatibility::Guarded
-            && let Some(times) = self.scaler.history.contested(self.now)
+            && let Some(times) = self.scaler.history.conflict(self.now)
         {
             let message = format!(
-                "somebody else set another size {times} times soon after ours: find who writes the target (kubectl get -o yaml --show-managed-fields), or set mode: Recommend"
+                "another client changed the replicas {times} times soon after a write: find it with kubectl get -o yaml --show-managed-fields, or set mode: Recommend"
             );
             self.able(false, Reason::SizeContested, format_args!("{message}"));
             self.warn(Reason::SizeContested, message);
@@ -88,8 +89,8 @@ impl<'a> Pass<'a> {
         }
 
         let bounds = self.bounds();
-        self.step(Step::Size {
-            current,
+        self.step(Step::Current {
+            replicas: current,
             min: self.scaler.policy.bounds.min(),
             max: bounds.max(),
         });
@@ -98,12 +99,12 @@ impl<'a> Pass<'a> {
                 &mut self.scaler.decision.conditions.scaling_active,
                 false,
                 Reason::ScalingDisabled,
-                format_args!("the target has 0 replicas; set it to 1 or more and scaling goes on"),
+                format_args!("the target has 0 replicas: set 1 or more to resume scaling"),
             );
             return (Some(0), Outcome::Hold(Hold::Disabled));
         }
         if bounds.min() > self.scaler.policy.bounds.min() {
-            self.step(Step::Scheduled {
+            self.step(Step::ScheduledFloor {
                 replicas: bounds.min(),
             });
         }
@@ -119,22 +120,22 @@ impl<'a> Pass<'a> {
                 self.correct(current, bounds.min(), ScaleReason::BelowMin),
             );
         }
-        (Some(current), self.by_metrics(current, selector))
+        (Some(current), self.decide_by_metrics(current, selector))
     }
 
-    /// The bounds with a schedule's floor.
+    /// Returns the bounds, with the minimum raised to the scheduled floor.
     pub(crate) fn bounds(&self) -> Bounds {
         let bounds = self.scaler.policy.bounds;
         bounds.raised_to(self.scaler.scheduled_floor.unwrap_or(0))
     }
 
     fn correct(&mut self, from: u32, to: u32, reason: ScaleReason) -> Outcome {
-        self.step(Step::Corrected { to });
+        self.step(Step::OutOfBounds { to });
         Outcome::Scale { from, to, reason }
     }
 
-    fn by_metrics(&mut self, current: u32, selector: &Selector) -> Outcome {
-        if let Some(outcome) = self.refuse_selector(selector) {
+    fn decide_by_metrics(&mut self, current: u32, selector: &Selector) -> Outcome {
+        if let Some(outcome) = self.reject_selector(selector) {
             return outcome;
         }
         let proposed = match self.scaler.policy.algorithm {
@@ -145,9 +146,9 @@ impl<'a> Pass<'a> {
             return self.fall_back(current);
         };
         self.scaler.unknown_since = None;
-        let proposed = self.demand_quorum(current, proposal.replicas);
+        let proposed = self.require_quorum(current, proposal.replicas);
         let reason = if proposed > current {
-            proposal.why_more
+            proposal.scale_up_reason
         } else if proposed < current {
             match self.scaler.policy.algorithm {
                 Algorithm::Ratio => ScaleReason::AllBelowTarget,
@@ -175,7 +176,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Nothing can be computed. After a while the fallback holds, which never lowers.
+    /// Applies the fallback if no metric has been computed for long enough. It never scales down.
     fn fall_back(&mut self, current: u32) -> Outcome {
         let hold = Outcome::Hold(Hold::InsufficientData);
         let since = *self.scaler.unknown_since.get_or_insert(self.now);
@@ -196,7 +197,10 @@ impl<'a> Pass<'a> {
             &mut self.scaler.decision.conditions.scaling_active,
             false,
             Reason::FallbackActive,
-            format_args!("no metric can be computed: the fallback of at least {to} holds"),
+            format_args!(
+                "no metric can be computed: fallback to at least {}",
+                count(to)
+            ),
         );
         if to <= current {
             return hold;
@@ -208,7 +212,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn refuse_selector(&mut self, selector: &Selector) -> Option<Outcome> {
+    fn reject_selector(&mut self, selector: &Selector) -> Option<Outcome> {
         let (event, reason, message) = match selector {
             Selector::Usable => return None,
             Selector::Missing => (
@@ -219,12 +223,12 @@ impl<'a> Pass<'a> {
             Selector::Invalid { message } => (
                 Reason::InvalidSelector,
                 Reason::InvalidSelector,
-                format!("the target's selector cannot be used: {message}"),
+                format!("the target's selector is invalid: {message}"),
             ),
             Selector::Shared { with } => (
                 Reason::AmbiguousSelector,
                 Reason::AmbiguousSelector,
-                format!("the target's pods are also under the target of {with}"),
+                format!("the target of {with} selects the same pods"),
             ),
         };
         self.warn(event, message.clone());
@@ -234,9 +238,8 @@ impl<'a> Pass<'a> {
         Some(Outcome::Hold(Hold::SelectorUnusable))
     }
 
-    /// Whether all metrics together say something, by the HPA's rule: if some failed, the others may raise the size or
-    /// keep it, never lower it.
-    pub(crate) fn settle(
+    /// Returns the proposal if it may be acted on, by the HPA's rule: if a metric failed, the others must not scale down.
+    pub(crate) fn check_proposal(
         &mut self,
         current: u32,
         best: Option<Proposal>,

@@ -1,4 +1,4 @@
-//! What all metrics ask for by the queue model: for each model of a pod its own pods, and the most of them.
+//! The proposal of the queue model: the largest plan of all models of all metrics.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::propose_ratio::share;
 use crate::step::Step;
 
 impl Pass<'_> {
-    /// The largest plan of all metrics; `None` if they must not be acted on.
+    /// Returns the largest proposal of all metrics, or `None` if no proposal may be acted on.
     pub(crate) fn propose_by_model(&mut self, current: u32) -> Option<Proposal> {
         let mut best: Option<Proposal> = None;
         let mut first_problem: Option<String> = None;
-        let mut told = Told::default();
+        let mut findings = Findings::default();
         for index in 0..self.scaler.policy.metrics.len() {
-            match self.plan_metric(current, index, &mut told) {
+            match self.plan_metric(current, index, &mut findings) {
                 Ok(proposal) => {
                     if best
                         .as_ref()
@@ -41,32 +41,32 @@ impl Pass<'_> {
                 }
             }
         }
-        told.tell(&mut self.scaler.decision.conditions);
-        let best = self.settle(current, best, first_problem)?;
+        findings.set_conditions(&mut self.scaler.decision.conditions);
+        let best = self.check_proposal(current, best, first_problem)?;
         Condition::set(
             &mut self.scaler.decision.conditions.scaling_active,
             true,
             Reason::ValidMetricFound,
-            format_args!("a replica count was computed from arrivals and service times"),
+            format_args!("replicas were computed from arrivals and service times"),
         );
         Some(best)
     }
 
-    /// The largest plan of the models that one metric is about. Only its steps stay.
+    /// Returns the largest proposal of the models that one metric covers; only its steps are kept.
     fn plan_metric(
         &mut self,
         current: u32,
         index: usize,
-        told: &mut Told,
+        findings: &mut Findings,
     ) -> Result<Proposal, &'static str> {
-        let most = self.bounds().max();
+        let max = self.bounds().max();
         let scaler = &mut *self.scaler;
         let metric = &scaler.policy.metrics[index];
         let delay = scaler.start_delay.seconds();
         let steps = &mut scaler.decision.steps;
         let mut best: Option<Best> = None;
         let mut problem: Option<NoPlan> = None;
-        let mut pods_told = None;
+        let mut has_pods_step = false;
         for (slot, model) in scaler.models.iter_mut().enumerate() {
             if metric
                 .model
@@ -83,15 +83,18 @@ impl Pass<'_> {
                 &model.name,
                 &scaler.start_delay,
             );
-            let here = (fleet_snapshot.told, fleet_snapshot.ready);
-            if self.quorum.is_none_or(|least| share(here) < share(least)) {
-                self.quorum = Some(here);
+            let reporting = (fleet_snapshot.reporting, fleet_snapshot.ready);
+            if self
+                .quorum
+                .is_none_or(|least| share(reporting) < share(least))
+            {
+                self.quorum = Some(reporting);
             }
-            if pods_told.is_none() {
-                pods_told = Some(steps.len());
-                steps.push(Step::Serving {
+            if !has_pods_step {
+                has_pods_step = true;
+                steps.push(Step::Pods {
                     ready: fleet_snapshot.ready,
-                    reporting: fleet_snapshot.told,
+                    reporting: fleet_snapshot.reporting,
                     starting: u32::try_from(fleet_snapshot.starting.len()).unwrap_or(u32::MAX),
                 });
             }
@@ -99,7 +102,7 @@ impl Pass<'_> {
             let situation = Situation {
                 now: self.now,
                 current,
-                most,
+                max,
                 metric,
                 balancing: scaler.policy.balancing,
                 delay,
@@ -111,7 +114,7 @@ impl Pass<'_> {
             };
             match model.plan(&situation, fleet_snapshot, steps) {
                 Ok(plan) => {
-                    told.note(&plan, &model.name);
+                    findings.add(&plan, &model.name);
                     let more = best.as_ref().is_none_or(|best| plan.pods > best.plan.pods);
                     if more {
                         let length = steps.len() - from;
@@ -129,9 +132,9 @@ impl Pass<'_> {
                         steps.truncate(from);
                     }
                 }
-                Err(why) => {
+                Err(error) => {
                     steps.truncate(from);
-                    problem.get_or_insert(why);
+                    problem.get_or_insert(error);
                 }
             }
         }
@@ -139,12 +142,12 @@ impl Pass<'_> {
             plan, model, wait, ..
         }) = best
         else {
-            let nobody = scaler.models.is_empty().then_some(NoPlan::NobodyReports);
+            let no_models = scaler.models.is_empty().then_some(NoPlan::NotReporting);
             return Err(problem
-                .or(nobody)
-                .map_or("no pod tells of such a model", NoPlan::problem));
+                .or(no_models)
+                .map_or("no pod reports this model", NoPlan::problem));
         };
-        // A model that cannot be planned for, beside one that can: the size must not fall on the other's word alone.
+        // If another model of the metric has no plan, this one must not scale down on its own.
         let mut pods = plan.pods;
         if problem.is_some() {
             pods = pods.max(current);
@@ -160,7 +163,7 @@ impl Pass<'_> {
         let name = (scaler.models.len() > 1 || metric.model.is_some()).then_some(model);
         Ok(Proposal {
             replicas: pods,
-            why_more: match plan.reason {
+            scale_up_reason: match plan.reason {
                 PlanReason::Demand => ScaleReason::MoreDemand(name),
                 PlanReason::Backlog => ScaleReason::Backlog(name),
                 PlanReason::Burst => ScaleReason::BurstExpected(name),
@@ -178,17 +181,17 @@ struct Best {
     wait: Option<f64>,
 }
 
-/// What the plans found out about the metrics themselves.
+/// What the plans reveal about the metrics themselves.
 #[derive(Default)]
-struct Told {
+struct Findings {
     planned: bool,
     incomplete: Option<(Incomplete, Arc<str>)>,
     stuck: Option<Arc<str>>,
     batch_delay: Option<(f64, Arc<str>)>,
 }
 
-impl Told {
-    fn note(&mut self, plan: &Plan, model: &Arc<str>) {
+impl Findings {
+    fn add(&mut self, plan: &Plan, model: &Arc<str>) {
         self.planned = true;
         if let (None, Some(incomplete)) = (&self.incomplete, plan.incomplete) {
             self.incomplete = Some((incomplete, Arc::clone(model)));
@@ -201,7 +204,7 @@ impl Told {
         }
     }
 
-    fn tell(&self, conditions: &mut Conditions) {
+    fn set_conditions(&self, conditions: &mut Conditions) {
         let slot = &mut conditions.metrics_incomplete;
         match &self.incomplete {
             None if !self.planned => *slot = None,
@@ -209,14 +212,14 @@ impl Told {
                 slot,
                 false,
                 Reason::AllMetricsAvailable,
-                format_args!("arrivals, answers, service times and queues are known"),
+                format_args!("arrivals, completions, service times and queue depths are known"),
             ),
             Some((Incomplete::CompletionCountUnavailable, model)) => Condition::set(
                 slot,
                 true,
                 Reason::CompletionCountUnavailable,
                 format_args!(
-                    "model {model}: nobody counts answers: let the sidecar read the management port; until then the latency guards"
+                    "model {model}: completed requests are not counted, only the queue latency guards the target: allow the sidecar to read the management port"
                 ),
             ),
             Some((Incomplete::UntimedCompletions, model)) => Condition::set(
@@ -224,7 +227,7 @@ impl Told {
                 true,
                 Reason::UntimedCompletions,
                 format_args!(
-                    "model {model}: the server times fewer answers than it gives (gRPC, or failures): its own measure of service times is used"
+                    "model {model}: the server times fewer requests than it completes (gRPC or failures): its own service time is used"
                 ),
             ),
             Some((Incomplete::WorkerCountUnknown, model)) => Condition::set(
@@ -232,7 +235,7 @@ impl Told {
                 true,
                 Reason::WorkerCountUnknown,
                 format_args!(
-                    "model {model}: nobody tells how many workers a pod has: let the sidecar read the management port, or set queueLatency.workers"
+                    "model {model}: the workers per pod are unknown: allow the sidecar to read the management port, or set queueLatency.workers"
                 ),
             ),
         }
@@ -241,13 +244,13 @@ impl Told {
                 &mut conditions.stuck,
                 true,
                 Reason::NoRequestsCompleted,
-                format_args!("model {model}: requests arrive and none is answered"),
+                format_args!("model {model}: requests arrive and none completes"),
             ),
             None if conditions.stuck.is_some() => Condition::set(
                 &mut conditions.stuck,
                 false,
                 Reason::RequestsCompleting,
-                format_args!("requests are answered again"),
+                format_args!("requests complete again"),
             ),
             None => {}
         }
@@ -257,7 +260,7 @@ impl Told {
                 false,
                 Reason::BatchDelayAboveTarget,
                 format_args!(
-                    "model {model}: the server waits up to {} ms for a batch to fill, longer than the target: lower maxBatchDelay or raise the target",
+                    "model {model}: the server waits up to {} ms for a batch to fill, longer than the target latency: lower maxBatchDelay or raise the target",
                     (delay * 1e3).round()
                 ),
             ),
@@ -265,7 +268,7 @@ impl Told {
                 &mut conditions.target_reachable,
                 true,
                 Reason::TargetWithinReach,
-                format_args!("the target is within reach again"),
+                format_args!("the target latency can be met again"),
             ),
             None => {}
         }

@@ -1,4 +1,4 @@
-//! What all metrics ask for by the HPA's rule (the HPA's `replica_calculator.go`).
+//! The proposal by the HPA's ratio rule (the HPA's `replica_calculator.go`).
 
 use crate::conditions::{Condition, Reason};
 use crate::decision::{MetricValue, ScaleReason, Warning};
@@ -8,33 +8,39 @@ use crate::recommend::{Band, recommend};
 use crate::step::Step;
 
 impl Pass<'_> {
-    /// The largest proposal of all metrics; `None` if they must not be acted on.
+    /// Returns the largest proposal of all metrics, or `None` if no proposal may be acted on.
     pub(crate) fn propose_by_ratio(&mut self, current: u32) -> Option<Proposal> {
         let band = self.band();
         let mut best: Option<Proposal> = None;
         let mut first_problem: Option<String> = None;
-        let mut pods_told = false;
+        let mut has_pods_step = false;
         for index in 0..self.scaler.policy.metrics.len() {
             let scaler = &mut *self.scaler;
             let metric = &scaler.policy.metrics[index];
             let groups = &mut scaler.groups;
             groups.sort(scaler.fleet.pods(), self.now, metric);
             let steps = &mut scaler.decision.steps;
-            if !pods_told || groups.silent > 0 {
-                pods_told = true;
-                steps.push(Step::Pods {
+            if !has_pods_step || groups.not_reporting > 0 {
+                has_pods_step = true;
+                steps.push(Step::PodGroups {
                     reporting: groups.reporting(),
-                    silent: groups.silent,
+                    not_reporting: groups.not_reporting,
                     pending: groups.pending,
                     ignored: groups.ignored,
                 });
             }
-            let here = (groups.reporting(), groups.reporting() + groups.silent);
-            if self.quorum.is_none_or(|least| share(here) < share(least)) {
-                self.quorum = Some(here);
+            let reporting = (
+                groups.reporting(),
+                groups.reporting() + groups.not_reporting,
+            );
+            if self
+                .quorum
+                .is_none_or(|least| share(reporting) < share(least))
+            {
+                self.quorum = Some(reporting);
             }
-            let manner = scaler.policy.hpa_compatibility;
-            match recommend(metric, groups, current, band, manner, steps) {
+            let compatibility = scaler.policy.hpa_compatibility;
+            match recommend(metric, groups, current, band, compatibility, steps) {
                 Ok((proposed, average)) => {
                     scaler.decision.metrics.push(MetricValue {
                         model: metric.model.clone(),
@@ -45,7 +51,7 @@ impl Pass<'_> {
                     if best.as_ref().is_none_or(|best| proposed > best.replicas) {
                         best = Some(Proposal {
                             replicas: proposed,
-                            why_more: ScaleReason::AboveTarget(metric.model.clone()),
+                            scale_up_reason: ScaleReason::AboveTarget(metric.model.clone()),
                             up_to: u32::MAX,
                         });
                     }
@@ -66,14 +72,14 @@ impl Pass<'_> {
                 }
             }
         }
-        let best = self.settle(current, best, first_problem)?;
-        if let ScaleReason::AboveTarget(model) = &best.why_more {
+        let best = self.check_proposal(current, best, first_problem)?;
+        if let ScaleReason::AboveTarget(model) = &best.scale_up_reason {
             Condition::set(
                 &mut self.scaler.decision.conditions.scaling_active,
                 true,
                 Reason::ValidMetricFound,
                 format_args!(
-                    "a replica count was computed from {}",
+                    "replicas were computed from {}",
                     metric_name(model.as_deref())
                 ),
             );
@@ -94,7 +100,7 @@ impl Pass<'_> {
     }
 }
 
-/// Of the pods that should report, those that do.
+/// Returns the share of running pods that report.
 pub(crate) fn share((reporting, running): (u32, u32)) -> f64 {
     f64::from(reporting) / f64::from(running.max(1))
 }

@@ -1,12 +1,11 @@
-//! What one metric asks for (the HPA's `replica_calculator.go`), and what several ask for together (its
-//! `horizontal.go`).
+//! The proposal of one metric by the ratio rule (the HPA's `replica_calculator.go`).
 
 use crate::average::{Average, Groups};
 use crate::latency::Latency;
 use crate::policy::{HpaCompatibility, Metric};
 use crate::step::Step;
 
-/// The tolerance band around a ratio of 1, both ends inside.
+/// The tolerance around a ratio of 1, both ends included.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Band {
     pub(crate) down: f64,
@@ -14,8 +13,8 @@ pub(crate) struct Band {
 }
 
 impl Band {
-    fn holds(self, ratio: f64) -> bool {
-        // In this order and in doubles, as the HPA has it: some ends are outside by rounding, and so are ours.
+    fn contains(self, ratio: f64) -> bool {
+        // The HPA computes in this order and in doubles, so that rounding excludes the same values here.
         (1.0 - self.down..=1.0 + self.up).contains(&ratio)
     }
 
@@ -27,51 +26,51 @@ impl Band {
     }
 }
 
-/// Why a metric could not be computed.
+/// Why a metric has no proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoProposal {
     NoPods,
-    NobodyReports,
+    NotReporting,
 }
 
 impl NoProposal {
     pub(crate) fn problem(self) -> &'static str {
         match self {
-            Self::NoPods => "the target's selector finds no pods",
-            Self::NobodyReports => "no pod has a fresh reading",
+            Self::NoPods => "the target's selector matches no pods",
+            Self::NotReporting => "no pod has a fresh reading",
         }
     }
 }
 
-/// The replicas that one metric asks for, and the average over the pods that report.
+/// Returns the proposal of one metric and the average over the pods that report.
 pub(crate) fn recommend(
     metric: &Metric,
     groups: &mut Groups,
     current: u32,
     band: Band,
-    manner: HpaCompatibility,
+    compatibility: HpaCompatibility,
     steps: &mut Vec<Step>,
 ) -> Result<(u32, Average), NoProposal> {
     if groups.listed() == 0 {
         return Err(NoProposal::NoPods);
     }
     let target = metric.target;
-    let direct = groups.average(metric).ok_or(NoProposal::NobodyReports)?;
+    let direct = groups.average(metric).ok_or(NoProposal::NotReporting)?;
     steps.push(Step::Average {
         model: metric.model.clone(),
         aggregate: metric.aggregate,
-        mean: direct.mean,
+        latency: direct.mean,
         pods: direct.pods,
         target: target.latency(),
         ratio: direct.ratio,
     });
 
-    if manner == HpaCompatibility::Guarded && direct.ratio > 1.0 {
+    if compatibility == HpaCompatibility::Guarded && direct.ratio > 1.0 {
         leave_out_surge(groups, current);
     }
     let up_with_pending = groups.pending > 0 && direct.ratio > 1.0;
-    if groups.silent == 0 && !up_with_pending {
-        if band.holds(direct.ratio) {
+    if groups.not_reporting == 0 && !up_with_pending {
+        if band.contains(direct.ratio) {
             steps.push(band.step());
             return Ok((current, direct));
         }
@@ -81,24 +80,26 @@ pub(crate) fn recommend(
             pods: direct.pods,
             replicas,
         });
-        if manner == HpaCompatibility::Guarded && contradicts(direct.ratio, replicas, current) {
+        if compatibility == HpaCompatibility::Guarded
+            && contradicts(direct.ratio, replicas, current)
+        {
             steps.push(Step::Contradicted);
             return Ok((current, direct));
         }
-        let serve = groups.reporting().min(current);
-        if manner == HpaCompatibility::Guarded && groups.pending > 0 && replicas < serve {
-            // A rollout has taken away half of the pods, or new ones do not start: those that serve carry the load of all,
-            // and how few would do is seen once all are there.
-            steps.push(Step::ServingKept {
+        let serving = groups.reporting().min(current);
+        if compatibility == HpaCompatibility::Guarded && groups.pending > 0 && replicas < serving {
+            // During a rollout, or if new pods do not start, the serving pods carry the load of all. How many fewer would
+            // do can be measured once all pods are ready.
+            steps.push(Step::KeptWhilePending {
                 pending: groups.pending,
-                replicas: serve,
+                replicas: serving,
             });
-            return Ok((serve, direct));
+            return Ok((serving, direct));
         }
         return Ok((replicas, direct));
     }
 
-    let silent_as = if groups.silent == 0 || direct.ratio == 1.0 {
+    let assumed = if groups.not_reporting == 0 || direct.ratio == 1.0 {
         None
     } else if direct.ratio < 1.0 {
         Some(target.latency())
@@ -106,16 +107,16 @@ pub(crate) fn recommend(
         Some(Latency::ZERO)
     };
     let filled = groups
-        .refilled(silent_as, up_with_pending, metric)
+        .with_assumed(assumed, up_with_pending, metric)
         .unwrap_or(direct);
-    steps.push(Step::Refilled {
-        silent: silent_as.map(|latency| (groups.silent, latency)),
+    steps.push(Step::Assumed {
+        not_reporting: assumed.map(|latency| (groups.not_reporting, latency)),
         pending: if up_with_pending { groups.pending } else { 0 },
-        mean: filled.mean,
+        latency: filled.mean,
         pods: filled.pods,
         ratio: filled.ratio,
     });
-    if band.holds(filled.ratio) {
+    if band.contains(filled.ratio) {
         steps.push(band.step());
         return Ok((current, direct));
     }
@@ -138,23 +139,25 @@ pub(crate) fn recommend(
     Ok((replicas, direct))
 }
 
-/// Silent and pending pods count as help that is to come. Those of a rollout's surge take the place of others and are no
-/// help; if their version is broken they would hide any overload of the old one for ever.
+/// Leaves out the surge pods of a rollout, which replace other pods and add no capacity.
+///
+/// Pods that are pending or not reporting count as future capacity. If the new version is broken, its surge pods would
+/// hide an overload of the old one forever.
 fn leave_out_surge(groups: &mut Groups, current: u32) {
     let missing = current.saturating_sub(groups.reporting());
-    groups.silent = groups.silent.min(missing);
-    groups.pending = groups.pending.min(missing - groups.silent);
+    groups.not_reporting = groups.not_reporting.min(missing);
+    groups.pending = groups.pending.min(missing - groups.not_reporting);
 }
 
-/// A ratio below 1 that would raise the size, or one above 1 that would lower it.
+/// Returns whether a ratio below 1 would scale up, or one above 1 would scale down.
 fn contradicts(ratio: f64, replicas: u32, current: u32) -> bool {
     (ratio < 1.0 && replicas > current) || (ratio > 1.0 && replicas < current)
 }
 
-/// `ratio × pods`, rounded up, in doubles as the HPA does.
+/// Returns `ratio × pods`, rounded up, computed in doubles like the HPA.
 ///
-/// Beyond an int32 the HPA's conversion gives the smallest one on amd64, which scales to `minReplicas`.
-/// Here it stays the largest: an overload must never look like idleness.
+/// Beyond an int32, the HPA's conversion yields the smallest int32 on amd64 and scales to `minReplicas`. Here it
+/// saturates at the largest: an overload must never look like idleness.
 fn round_up(ratio: f64, pods: u32) -> u32 {
     let exact = (ratio * f64::from(pods)).ceil();
     #[expect(

@@ -7,251 +7,254 @@ use crate::latency::Latency;
 use crate::limits::Limit;
 use crate::policy::{Aggregate, Direction};
 
-/// One step on the way from facts to a number of replicas. `Display` is its sentence: the log, the status,
-/// the debug page and the command line all show that one.
+/// One line of the explanation of a decision.
+///
+/// `Display` renders it as `label: sentence`; the log, the status, the debug page and the command line all show that.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Where it began.
-    Size {
+    /// The replica count and its bounds, before anything is computed.
+    Current {
         /// Replicas in the target's spec.
-        current: u32,
+        replicas: u32,
         /// `minReplicas`.
         min: u32,
         /// `maxReplicas`.
         max: u32,
     },
-    /// The size was outside its bounds; no reading is needed to mend that.
-    Corrected {
-        /// The bound.
+    /// The replica count was outside its bounds and is corrected without any reading.
+    OutOfBounds {
+        /// The nearest bound.
         to: u32,
     },
-    /// How the pods sort.
-    Pods {
+    /// Ratio: the pods by their state.
+    PodGroups {
         /// With a fresh latency.
         reporting: u32,
         /// Running without one.
-        silent: u32,
+        not_reporting: u32,
         /// Not started yet.
         pending: u32,
-        /// Deleting, leaving or failed: counted nowhere.
+        /// Terminating or failed: counted nowhere.
         ignored: u32,
     },
     /// A metric could not be computed.
     MetricFailed {
         /// The model, if the metric names one.
         model: Option<Arc<str>>,
-        /// Why.
+        /// The cause.
         problem: &'static str,
     },
-    /// The average over the pods that report.
+    /// Ratio: the aggregate over the pods that report.
     Average {
         /// The model, if the metric names one.
         model: Option<Arc<str>>,
-        /// Which one: the mean, or another.
+        /// How the pods' latencies are combined.
         aggregate: Aggregate,
-        /// That queue latency.
-        mean: Latency,
-        /// Over so many pods.
+        /// The aggregated queue latency.
+        latency: Latency,
+        /// Pods that it covers.
         pods: u32,
-        /// What it should be.
+        /// The target latency.
         target: Latency,
-        /// `mean / target`.
+        /// `latency / target`.
         ratio: f64,
     },
-    /// The average again, with silent and pending pods assumed unhelpful in the direction of travel.
-    Refilled {
-        /// Silent pods counted, and the latency each was given.
-        silent: Option<(u32, Latency)>,
-        /// Pending pods counted as zero.
+    /// Ratio: the aggregate with values assumed for the other pods, which work against the direction of the change.
+    Assumed {
+        /// Pods that do not report, and the latency assumed for each.
+        not_reporting: Option<(u32, Latency)>,
+        /// Pending pods, assumed to have none.
         pending: u32,
-        /// The mean with them.
-        mean: Latency,
-        /// Over so many pods.
+        /// The aggregate with them.
+        latency: Latency,
+        /// Pods that it covers.
         pods: u32,
-        /// `mean / target`.
+        /// `latency / target`.
         ratio: f64,
     },
-    /// Too near to 1 to act.
+    /// Ratio: the ratio is too close to 1 to act.
     WithinTolerance {
-        /// The lower end, inside.
+        /// The lower end, inclusive.
         low: f64,
-        /// The upper end, inside.
+        /// The upper end, inclusive.
         high: f64,
     },
-    /// With silent and pending pods counted, the ratio or the count contradicts the direction.
+    /// Ratio: the assumed values or the pod count contradict the direction of the change.
     Contradicted,
-    /// What the metric asks for.
+    /// Ratio: the proposal of a metric.
     Proposed {
-        /// The ratio that counted.
+        /// The ratio that was used.
         ratio: f64,
-        /// Times so many pods.
+        /// The pods that it was multiplied by.
         pods: u32,
-        /// Rounded up.
+        /// The product, rounded up.
         replicas: u32,
     },
-    /// The metric that asks for most wins.
+    /// The largest proposal of several metrics.
     Largest {
-        /// Of so many metrics.
+        /// The number of metrics.
         metrics: u32,
-        /// Its proposal.
+        /// The largest proposal.
         replicas: u32,
     },
-    /// Too few pods report to go down.
+    /// Too few pods report for a scale-down.
     NoQuorum {
         /// Running pods that report.
         reporting: u32,
         /// All running pods.
         running: u32,
     },
-    /// An earlier proposal, still in its window, holds the size.
+    /// An earlier proposal within the stabilization window replaces the current one.
     Stabilized {
-        /// What was proposed now.
+        /// The current proposal.
         proposed: u32,
-        /// What holds.
+        /// The earlier proposal.
         to: u32,
-        /// Of how long ago proposals are looked at.
+        /// The length of the window.
         window: Duration,
     },
-    /// A limit cut the change.
+    /// A limit reduced the change.
     Limited {
-        /// What was wanted.
+        /// The proposal.
         wanted: u32,
-        /// What is allowed.
+        /// The replicas that the limit allows.
         to: u32,
-        /// By which limit.
+        /// The limit.
         cap: Limit,
     },
-    /// Ratio: pods that serve are not let go while others are on their way.
-    ServingKept {
-        /// Pods on their way.
+    /// Ratio: serving pods are kept while others are pending.
+    KeptWhilePending {
+        /// Pending pods.
         pending: u32,
-        /// Pods that serve.
+        /// Serving pods.
         replicas: u32,
     },
-    /// Model: the pods that requests go to.
-    Serving {
+    /// Model: the pods by their state.
+    Pods {
         /// Pods that are ready.
         ready: u32,
-        /// Of these, with a fresh reading.
+        /// Ready pods with a fresh reading.
         reporting: u32,
-        /// Pods on their way.
+        /// Pods that are not ready yet.
         starting: u32,
     },
-    /// Model: the rate of arrivals, per second over the whole fleet.
-    Demand {
+    /// Model: the arrival rate of the fleet, in requests per second.
+    Arrivals {
         /// The model, if the metric names one.
         model: Option<Arc<str>>,
-        /// At least this, beyond doubt.
+        /// The rate that is used: the significant minimum if `window` is shorter than a minute.
         rate: f64,
-        /// Seen in so much time.
-        seen_in: Duration,
+        /// The window that it was measured in.
+        window: Duration,
         /// The mean of the last minute.
-        slow: f64,
+        minute: f64,
     },
-    /// Model: where the trend leads.
+    /// Model: the extrapolated trend of the arrival rate.
     Trend {
-        /// Arrivals a second …
+        /// Requests per second.
         rate: f64,
-        /// … when pods ordered now are ready.
+        /// Time until then: the start delay of a pod.
         ahead: Duration,
     },
-    /// Model: what one pod can do.
+    /// Model: the capacity of one pod.
     Capacity {
-        /// How long a worker takes for a request.
+        /// The service time.
         service: Duration,
-        /// Requests that a pod works on at a time.
-        slots: u32,
-        /// How busy it may be, 0 to 1.
-        busy: f64,
-        /// One queue before all pods.
+        /// Requests that a pod processes in parallel.
+        workers: u32,
+        /// The utilisation that keeps the target latency, 0 to 1.
+        utilisation: f64,
+        /// Whether all pods share one queue (`LeastRequest`).
         pooled: bool,
-        /// So that requests wait no longer than this.
+        /// The aggregate of the wait that the target applies to.
+        aggregate: Aggregate,
+        /// The target latency.
         target: Latency,
     },
-    /// Model: what the demand takes.
+    /// Model: the pods that the arrival rate needs.
     Needed {
-        /// In fractions of a pod.
+        /// Pods before rounding and head-room.
         pods: f64,
-        /// Times this.
+        /// The factor for head-room, at least 1.
         headroom: f64,
-        /// In whole ones.
+        /// Whole replicas with head-room.
         replicas: u32,
     },
-    /// Model: what was needed lately is kept.
+    /// Model: an earlier need is held.
     Held {
-        /// So many.
+        /// The highest need of the window.
         replicas: u32,
-        /// Of the last while.
+        /// The length of the window.
         window: Duration,
     },
-    /// Model: no request has come for long.
+    /// Model: no request has arrived for a minute or longer.
     Idle,
-    /// Model: what was found at the start is kept.
-    HeldAtFirst {
-        /// So many.
+    /// Model: the replicas found at the start are held.
+    HeldAfterStart {
+        /// The replicas at the start.
         replicas: u32,
-        /// For this long.
+        /// The duration of the hold.
         window: Duration,
     },
-    /// Model: requests have piled up.
+    /// Model: replicas for a backlog.
     Backlog {
-        /// Requests beyond what a steady fleet holds.
+        /// Requests beyond those of a steady fleet.
         waiting: f64,
-        /// Pods on their way.
+        /// Pods that are starting.
         starting: u32,
-        /// What it takes.
+        /// Replicas that work the backlog off.
         replicas: u32,
     },
-    /// Model: a burst that comes regularly is due.
-    BurstDue {
-        /// How often it comes.
+    /// Model: replicas for a recurring burst.
+    BurstExpected {
+        /// The period of the burst.
         every: Duration,
-        /// In so many seconds; negative: since so many.
+        /// Seconds until it is expected; negative if that has passed.
         within: f64,
-        /// What it takes.
+        /// Replicas prepared for it.
         replicas: u32,
     },
-    /// Model: nothing that serves goes while requests wait.
+    /// Model: serving pods are kept while requests wait.
     KeptWhileWaiting {
-        /// How long they wait.
+        /// How long requests wait.
         wait: Latency,
-        /// So many serve.
+        /// The replicas that are kept.
         replicas: u32,
     },
-    /// Model: half of the pods do not become ready.
-    NotReady {
-        /// So many are overdue.
-        overdue: u32,
+    /// Model: half of the pods or more do not become ready.
+    Overdue {
+        /// Pods that should be ready by now.
+        pods: u32,
     },
-    /// Model: requests arrive and none is answered.
+    /// Model: requests arrive and none completes.
     Stuck {
-        /// The size that is kept.
+        /// The replicas that are kept.
         replicas: u32,
     },
-    /// Model: an input is missing and requests wait too long.
-    Guard {
-        /// How long.
+    /// Model: metrics are incomplete and requests wait too long.
+    LatencyGuard {
+        /// How long requests wait.
         wait: Latency,
-        /// Twice the size.
+        /// Twice the current replicas.
         replicas: u32,
     },
-    /// Nothing has been known for so long that the fallback holds.
+    /// No metric could be computed for so long that the fallback applies.
     Fallback {
-        /// For how long.
+        /// Time since the last metric.
         unknown_for: Duration,
-        /// At least so many.
+        /// The minimum.
         replicas: u32,
     },
-    /// A schedule asks for at least so many.
-    Scheduled {
-        /// So many.
+    /// A schedule raises the minimum.
+    ScheduledFloor {
+        /// The minimum.
         replicas: u32,
     },
-    /// This direction is paused.
+    /// The direction of the change is paused.
     Paused {
-        /// Which.
+        /// The direction.
         direction: Direction,
-        /// The size that was wanted.
-        wanted: u32,
+        /// The replicas that are not written.
+        to: u32,
     },
 }

@@ -17,7 +17,7 @@ async fn two_pushscalers_on_one_target_hold_until_one_is_deleted() {
             .until_condition(name, "AbleToScale", "False/TargetContested")
             .await;
         let text = namespace.kubectl(&["describe", "pushscaler", name]);
-        let expected = format!("PushScaler twice/{other} writes the same target");
+        let expected = format!("PushScaler twice/{other} scales the same target");
         assert!(text.contains(&expected), "{text}");
     }
     let mut pods = namespace.run_pods(1).await;
@@ -54,7 +54,7 @@ async fn a_competing_hpa_is_reported_and_pushscale_stops_writing() {
         .await;
     let text = namespace.kubectl(&["describe", "pushscaler", "torchserve"]);
     assert!(
-        text.contains("HorizontalPodAutoscaler hpa/torchserve writes the same target"),
+        text.contains("HorizontalPodAutoscaler hpa/torchserve scales the same target"),
         "{text}"
     );
     let mut pods = namespace.run_pods(1).await;
@@ -113,7 +113,7 @@ async fn two_targets_that_select_the_same_pods_are_ambiguous() {
     }
     let page = aggregator.debug_page().await;
     assert!(
-        page.contains("also under the target of PushScaler shared/two"),
+        page.contains("the target of PushScaler shared/two selects the same pods"),
         "{page}"
     );
 }

@@ -55,14 +55,14 @@ async fn mode_recommend_reports_without_scaling() {
     assert!(scaler["status"]["lastScaleTime"].is_null(), "{scaler:#}");
     assert_eq!(
         message(&namespace, "AbleToScale"),
-        "mode is Recommend: 5 would be written"
+        "mode is Recommend: would scale to 5 replicas"
     );
     let page = http::get(aggregator.admin, "/").await.body;
     for shown in [
         "1 → 5",
         "would scale 1 → 5 replicas",
         "True: RecommendOnly",
-        "5 would be written",
+        "would scale to 5 replicas",
     ] {
         assert!(page.contains(shown), "{shown} is not in\n{page}");
     }
@@ -106,7 +106,7 @@ async fn a_pause_is_reported_and_affects_one_direction_only() {
     let paused = |direction: &'static str| {
         let (namespace, aggregator) = (&namespace, &aggregator);
         move || async move {
-            let expected = format!("scaling {direction} is paused");
+            let expected = format!("pause: not scaled {direction}");
             is(namespace, "ScalingLimited", "True/ScalingPaused")
                 && message(namespace, "ScalingLimited").contains(&expected)
                 && aggregator.debug_page().await.contains(&expected)
@@ -144,7 +144,7 @@ async fn the_fallback_scales_up_after_its_delay_and_never_down() {
     let holds = |replicas: u64| {
         let namespace = &namespace;
         move || async move {
-            let expected = format!("the fallback of at least {replicas} holds");
+            let expected = format!("fallback to at least {replicas} replicas");
             is(namespace, "ScalingActive", "False/FallbackActive")
                 && message(namespace, "ScalingActive").contains(&expected)
                 && namespace.replicas() == 4
@@ -161,7 +161,7 @@ async fn the_fallback_scales_up_after_its_delay_and_never_down() {
         .push_until(&mut [], Load::Unknown, holds(2))
         .await;
     let text = namespace.describe();
-    let event = "New size: 4; reason: nothing is known for too long";
+    let event = "New size: 4; reason: fallback: no metric can be computed";
     assert!(text.contains(event), "{text}");
 
     // Once pods report, their readings count.
@@ -195,13 +195,13 @@ async fn a_schedule_raises_the_floor_when_its_time_comes() {
                 && aggregator
                     .debug_page()
                     .await
-                    .contains("a schedule asks for at least 3 replicas")
+                    .contains("schedule: at least 3 replicas")
         })
         .await;
     namespace.patch("torchserve", r#"{"schedules":null,"minReplicas":1}"#);
     aggregator
         .push_until(&mut [], Load::Unknown, || async {
-            !aggregator.debug_page().await.contains("\"a schedule asks")
+            !aggregator.debug_page().await.contains("\"schedule: ")
         })
         .await;
     // The end of a schedule lowers the floor, but does not scale down.

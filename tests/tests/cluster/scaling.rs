@@ -35,12 +35,12 @@ async fn ratio_scales_a_deployment_up_and_down_with_the_queue_latency() {
 #[tokio::test]
 async fn model_scales_a_deployment_up_and_down_with_the_load() {
     let reasons = [
-        "New size: 3; reason: queue latency: requests have piled up",
-        "New size: 2; reason: fewer replicas keep the target",
-        "New size: 1; reason: fewer replicas keep the target",
+        "New size: 3; reason: queue latency: backlog",
+        "New size: 2; reason: fewer replicas meet the target",
+        "New size: 1; reason: fewer replicas meet the target",
         "MetricsIncomplete",
         "AllMetricsAvailable",
-        "a request takes 100ms, 1 at a time",
+        "service time: 100 ms, 1 worker per pod",
     ];
     scales_up_and_down(Algorithm::Model, &reasons).await;
 }
@@ -133,13 +133,13 @@ async fn scales_up_and_down(algorithm: Algorithm, described: &[&str]) {
 
 #[tokio::test]
 async fn ratio_holds_a_scale_down_for_five_minutes_by_default() {
-    let expected = "proposals of the last 300 s hold it at 4 instead of 0";
+    let expected = "proposals of the last 5 min keep 4 replicas instead of 0";
     holds_for_five_minutes(Algorithm::Ratio, expected).await;
 }
 
 #[tokio::test]
 async fn model_holds_a_scale_down_for_five_minutes_after_a_start() {
-    let expected = "4 replicas were found at the start";
+    let expected = "after the start, which found 4 replicas";
     holds_for_five_minutes(Algorithm::Model, expected).await;
 }
 
@@ -182,7 +182,7 @@ async fn not_reporting_pods_are_named(algorithm: Algorithm) {
             let page = aggregator.debug_page().await;
             let scaler = namespace.get("pushscaler", "torchserve");
             let counts = &scaler["status"]["pods"];
-            page.contains("2 of 3 running pods report, scaling down takes 80 %")
+            page.contains("2 of 3 running pods report, scaling down needs 80%")
                 && page.contains(&format!("{}: no reading yet", silent.name))
                 && Namespace::condition(&scaler, "Fresh") == "False/SomePodsNotReporting"
                 && counts["fresh"] == 2
@@ -220,13 +220,13 @@ async fn replicas_outside_min_and_max_are_corrected_except_zero() {
 
 #[tokio::test]
 async fn ratio_keeps_the_replicas_and_the_status_after_an_aggregator_restart() {
-    let expected = "hold it at 5 instead of";
+    let expected = "keep 5 replicas instead of";
     a_new_aggregator_holds(Algorithm::Ratio, expected).await;
 }
 
 #[tokio::test]
 async fn model_keeps_the_replicas_and_the_status_after_an_aggregator_restart() {
-    let expected = "5 replicas were found at the start";
+    let expected = "after the start, which found 5 replicas";
     a_new_aggregator_holds(Algorithm::Model, expected).await;
 }
 

@@ -16,8 +16,8 @@ fn replicas_follow_the_load_up_and_down_within_min_and_max() {
     thread::scope(|both| {
         both.spawn(move || {
             let expected = [
-                "reason: queue latency: requests have piled up",
-                "reason: fewer replicas keep the target",
+                "reason: queue latency: backlog",
+                "reason: fewer replicas meet the target",
                 "MetricsIncomplete",
                 "AllMetricsAvailable",
                 "1 at a time: a pod may be",

@@ -46,7 +46,7 @@ async fn ratio_scales_up_in_an_overload_and_down_after_it() {
 
 #[tokio::test]
 async fn model_scales_up_in_an_overload_and_down_after_it() {
-    scales_up_and_down(Algorithm::Model, "requests than usual are in the pods").await;
+    scales_up_and_down(Algorithm::Model, "requests more than usual").await;
 }
 
 async fn scales_up_and_down(algorithm: Algorithm, why: &str) {
@@ -98,7 +98,7 @@ async fn not_reporting_holds(algorithm: Algorithm) {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 let page = http::get(admin, "/debug/scalers").await.body;
-                assert!(page.contains("too little is known"), "{way}: {page}");
+                assert!(page.contains("not enough data"), "{way}: {page}");
             })
             .await;
 

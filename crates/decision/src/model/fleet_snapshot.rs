@@ -1,48 +1,47 @@
-//! The pods as one model sees them at one moment.
+//! The state of the fleet for one model at one moment.
 
 use crate::fleet::FleetPod;
 use crate::moment::Moment;
 use crate::pod::Phase;
-use crate::reading::ServerState;
 
 use super::start_delay::StartDelay;
 
-/// A pod that is not ready after so many usual starts and a minute more will not help soon.
-const OVERDUE: f64 = 4.0;
-const OVERDUE_MORE: f64 = 60.0;
+/// A pod is overdue if it is not ready after this many start delays, plus a minute.
+const OVERDUE_DELAYS: f64 = 4.0;
+const OVERDUE_SECONDS: f64 = 60.0;
 
-/// The pods as one model sees them. Its lists keep their memory from one decision to the next.
+/// The pods of the fleet for one model. Its buffers are reused by the next decision.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FleetSnapshot {
-    /// Pods that serve.
+    /// Ready pods.
     pub(crate) ready: u32,
-    /// Of these, those with a fresh reading.
-    pub(crate) told: u32,
-    /// Pods on their way that are taking far too long.
+    /// Ready pods with a fresh reading.
+    pub(crate) reporting: u32,
+    /// Pods that should have been ready long ago.
     pub(crate) overdue: u32,
-    /// All requests in all pods, those in pods that are ending too.
+    /// Waiting and in-flight requests in all pods, including terminating ones.
     pub(crate) in_system: f64,
-    /// Requests in each pod that serves.
+    /// Waiting and in-flight requests in each ready pod.
     pub(crate) own: Vec<f32>,
-    /// When each pod on its way will be ready, in seconds from now, soonest first.
+    /// Seconds until each starting pod is ready, in ascending order.
     pub(crate) starting: Vec<f32>,
-    /// Own service times, in seconds, of the pods that know theirs.
+    /// Service times of the pods that have measured one, in seconds.
     pub(crate) services: Vec<f32>,
-    /// The mean queue latency over the pods that told one, in seconds.
+    /// The mean queue latency over the pods that report one, in seconds.
     pub(crate) wait: Option<f64>,
-    /// The mean over the pods that told: workers, requests a batch, seconds waited for a batch.
+    /// Means over the pods that report a queue: workers, batch size, and batch delay in seconds.
     pub(crate) workers: f64,
     pub(crate) batch: f64,
     pub(crate) batch_delay: f64,
-    /// Pods that told of their queue, and pods that count answers.
+    /// Pods that report a queue, and pods that count completed requests.
     pub(crate) queues: u32,
     pub(crate) counting: u32,
-    /// The mean time of a batch by the servers' own measure, in seconds.
+    /// The mean time of a batch as measured by the servers, in seconds.
     pub(crate) gauge: Option<f64>,
 }
 
 impl FleetSnapshot {
-    /// Counts anew.
+    /// Replaces the snapshot with the state of `pods` at `now`.
     pub(crate) fn take<'a>(
         &mut self,
         pods: impl Iterator<Item = &'a FleetPod>,
@@ -71,10 +70,13 @@ impl FleetSnapshot {
             self.own.push(in_system);
             self.services
                 .extend(history.and_then(|history| history.own_service()));
-            let Some(reading) = pod.fresh(now).filter(|reading| answers(reading.server)) else {
+            let Some(reading) = pod
+                .fresh(now)
+                .filter(|reading| reading.server.has_metrics())
+            else {
                 continue;
             };
-            self.told += 1;
+            self.reporting += 1;
             let Some(found) = reading.of_model(model) else {
                 continue;
             };
@@ -113,7 +115,7 @@ impl FleetSnapshot {
             return;
         }
         let age = now.since(pod.first_seen).as_secs_f64();
-        if age > OVERDUE * delay.seconds() + OVERDUE_MORE {
+        if age > OVERDUE_DELAYS * delay.seconds() + OVERDUE_SECONDS {
             self.overdue += 1;
             return;
         }
@@ -143,21 +145,13 @@ impl FleetSnapshot {
     }
 }
 
-/// Its numbers say something.
-fn answers(server: ServerState) -> bool {
-    matches!(
-        server,
-        ServerState::Ready | ServerState::NoSamplesYet | ServerState::WarmingUp
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fleet::Fleet;
     use crate::model::PodHistory;
     use crate::pod::{Pod, PodUid};
-    use crate::reading::Reading;
+    use crate::reading::{Reading, ServerState};
     use std::time::Duration;
 
     #[test]
@@ -186,7 +180,7 @@ mod tests {
         let mut snapshot = FleetSnapshot::default();
         let mut take = |at| {
             snapshot.take(fleet.pods(), at, 0, "m", &StartDelay::default());
-            (snapshot.ready, snapshot.told, snapshot.in_system)
+            (snapshot.ready, snapshot.reporting, snapshot.in_system)
         };
         assert_eq!(take(now), (1, 1, 10.0));
         // Once its last reading is stale, its requests have been completed or lost.

@@ -160,7 +160,7 @@ impl ModelState {
                 Balancing::Random => slowest(&mut fleet_snapshot.services, service, variation),
                 Balancing::LeastRequest => 1.0,
             },
-            most: situation.most,
+            most: situation.max,
         }
     }
 

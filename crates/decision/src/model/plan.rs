@@ -1,42 +1,42 @@
-//! What is asked of the queue model, and what it answers.
+//! The input and the output of the queue model.
 
 use std::time::Duration;
 
 use crate::moment::Moment;
 use crate::policy::{Balancing, Metric};
 
-/// What a plan is made for.
+/// The input of a plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation<'a> {
     pub(crate) now: Moment,
     /// Replicas in the target's spec.
     pub(crate) current: u32,
-    /// The largest size.
-    pub(crate) most: u32,
+    /// The largest allowed replica count.
+    pub(crate) max: u32,
     pub(crate) metric: &'a Metric,
     pub(crate) balancing: Balancing,
-    /// How long a pod takes to start, in seconds.
+    /// The start delay of a pod, in seconds.
     pub(crate) delay: f64,
-    /// For how long the highest need is held, if the user says so.
+    /// The hold, if the user configures one.
     pub(crate) hold: Option<Duration>,
 }
 
-/// Pods that one model takes.
+/// The pods that one model needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) pods: u32,
     pub(crate) reason: PlanReason,
-    /// An input is missing.
+    /// The input that is missing, if any.
     pub(crate) incomplete: Option<Incomplete>,
-    /// Requests arrive and none is answered.
+    /// Requests arrive and none completes.
     pub(crate) stuck: bool,
-    /// No step goes beyond this, whatever the size was (docs/ALGORITHM.md, I3).
+    /// The limit for one scale-up (docs/ALGORITHM.md, I3).
     pub(crate) up_to: u32,
-    /// The server waits so long for a batch that the target cannot be kept, in seconds.
+    /// The batch delay in seconds, if it exceeds the target latency.
     pub(crate) batch_delay_above: Option<f64>,
 }
 
-/// What decided.
+/// What determined the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PlanReason {
     Demand,
@@ -44,35 +44,35 @@ pub(crate) enum PlanReason {
     Burst,
 }
 
-/// What is missing.
+/// A missing input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Incomplete {
-    /// Nobody counts answers.
+    /// Completed requests are not counted.
     CompletionCountUnavailable,
-    /// Fewer answers are timed than given.
+    /// Fewer requests are timed than completed.
     UntimedCompletions,
-    /// Nobody tells how many workers there are.
+    /// The number of workers is unknown.
     WorkerCountUnknown,
 }
 
 /// Why there is no plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoPlan {
-    /// No pod that serves has a fresh reading.
-    NobodyReports,
-    /// Too little was seen yet.
+    /// No ready pod has a fresh reading.
+    NotReporting,
+    /// The arrival rate has not been measured for long enough.
     TooSoon,
-    /// No request was timed yet, and the spec does not say how long one takes.
+    /// No request was timed yet, and the spec sets no service time.
     NoServiceTime,
 }
 
 impl NoPlan {
     pub(crate) fn problem(self) -> &'static str {
         match self {
-            Self::NobodyReports => "no pod that is ready has a fresh reading",
-            Self::TooSoon => "observing: a rate takes 5 s to tell",
+            Self::NotReporting => "no ready pod has a fresh reading",
+            Self::TooSoon => "measuring the arrival rate takes 5 s",
             Self::NoServiceTime => {
-                "how long a request takes is not known: none was timed yet, or the server batches continuously (queueLatency.serviceTime may say)"
+                "the service time is unknown, no request was timed yet or the server batches continuously (see queueLatency.serviceTime)"
             }
         }
     }

@@ -60,8 +60,8 @@ impl ModelState {
         steps: &mut Vec<Step>,
     ) -> Result<Plan, NoPlan> {
         self.second_buckets.expect(fleet_snapshot.ready);
-        if fleet_snapshot.told == 0 {
-            return Err(NoPlan::NobodyReports);
+        if fleet_snapshot.reporting == 0 {
+            return Err(NoPlan::NotReporting);
         }
         let second = self.second_buckets.now();
         let turn = self.turn_over(second);
@@ -221,11 +221,11 @@ impl ModelState {
         demand: &Demand,
         steps: &mut Vec<Step>,
     ) {
-        steps.push(Step::Demand {
+        steps.push(Step::Arrivals {
             model: situation.metric.model.clone(),
             rate: demand.rate.now,
-            seen_in: Duration::from_secs(demand.rate.seen_in),
-            slow: demand.rate.slow,
+            window: Duration::from_secs(demand.rate.seen_in),
+            minute: demand.rate.slow,
         });
         if demand.setting.trend && demand.rate.ahead > demand.rate.now {
             steps.push(Step::Trend {
@@ -235,9 +235,10 @@ impl ModelState {
         }
         steps.push(Step::Capacity {
             service: seconds(capacity.service),
-            slots: capacity.slots,
-            busy: capacity.occupancy(1.0, &mut self.occupancies),
+            workers: capacity.slots,
+            utilisation: capacity.occupancy(1.0, &mut self.occupancies),
             pooled: situation.balancing == Balancing::LeastRequest,
+            aggregate: situation.metric.aggregate,
             target: situation.metric.target.latency(),
         });
         steps.push(Step::Needed {
@@ -287,7 +288,7 @@ impl ModelState {
             && found > plan.pods
         {
             plan.pods = found;
-            steps.push(Step::HeldAtFirst {
+            steps.push(Step::HeldAfterStart {
                 replicas: found.min(situation.current),
                 window: at_first,
             });
@@ -373,7 +374,7 @@ fn prepare(due: Option<Due>, plan: &mut Plan, steps: &mut Vec<Step>) {
     };
     plan.pods = due.pods;
     plan.reason = PlanReason::Burst;
-    steps.push(Step::BurstDue {
+    steps.push(Step::BurstExpected {
         every: seconds(due.every),
         within: due.within,
         replicas: due.pods,

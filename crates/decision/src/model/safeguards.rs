@@ -53,7 +53,7 @@ impl ModelState {
         if plan.pods > current && overdue > 0 && overdue >= current.div_ceil(2) {
             // More pods of a version that does not become ready help nobody.
             plan.pods = current;
-            steps.push(Step::NotReady { overdue });
+            steps.push(Step::Overdue { pods: overdue });
         }
         plan.stuck = self.is_stuck(capacity, fleet_snapshot);
         match (plan.stuck, self.stuck) {
@@ -102,7 +102,7 @@ impl ModelState {
             self.late_since = Some(situation.now);
             plan.pods = situation.current.saturating_mul(2);
             plan.reason = PlanReason::Backlog;
-            steps.push(Step::Guard {
+            steps.push(Step::LatencyGuard {
                 wait: latency(wait),
                 replicas: plan.pods,
             });
