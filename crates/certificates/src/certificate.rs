@@ -1,4 +1,4 @@
-//! One certificate, as far as its renewal depends on what is in it.
+//! The parts of a certificate that its renewal depends on.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -13,49 +13,51 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
-/// A certificate is valid from a little before it was made: clocks differ.
-pub(crate) const BACKDATED: Duration = Duration::from_secs(300);
+/// A certificate is valid from this long before it is issued, since clocks differ.
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(300);
 
 const CERTIFICATE: &str = "CERTIFICATE";
 
-/// A certificate that could be read.
+/// A parsed certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Certificate {
     der: Vec<u8>,
-    /// When it was made.
-    pub(crate) made: SystemTime,
-    /// When it has run out.
-    pub(crate) ends: SystemTime,
-    /// May it sign certificates?
+    pub(crate) issued_at: SystemTime,
+    pub(crate) expires_at: SystemTime,
+    /// Whether it may sign certificates.
     pub(crate) is_authority: bool,
-    /// What it says its holder is called.
+    /// The subject alternative names.
     pub(crate) names: BTreeSet<String>,
     /// The raw public key.
     pub(crate) public_key: Vec<u8>,
 }
 
-/// Why a certificate or a pair is of no use.
+/// Why a certificate or its key cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(crate) enum Unusable {
-    /// Nothing is there.
-    #[error("there is no {0}")]
+pub(crate) enum InvalidCertificate {
+    /// The file is empty or absent.
+    #[error("{0} is missing")]
     Missing(&'static str),
-    /// It is no PEM, or not of this.
-    #[error("{0} is garbled")]
-    Garbled(&'static str),
-    /// A pair that is none.
-    #[error("tls.key does not belong to tls.crt")]
-    OtherKey,
+    /// The file is not PEM, or has another content.
+    #[error("{0} is malformed")]
+    Malformed(&'static str),
+    /// The key belongs to another certificate.
+    #[error("tls.key does not match tls.crt")]
+    KeyMismatch,
 }
 
 impl Certificate {
-    /// All certificates of a PEM text, in their order.
+    /// Parses all certificates of a PEM text, in order.
     ///
     /// # Errors
-    /// If it is no PEM, or one in it cannot be read.
-    pub(crate) fn read_all(text: &str, file: &'static str) -> Result<Vec<Self>, Unusable> {
-        let garbled = || Unusable::Garbled(file);
-        let blocks = pem::parse_many(text).map_err(|_| garbled())?;
+    ///
+    /// Fails if the text is not PEM, or if a certificate is malformed.
+    pub(crate) fn read_all(
+        text: &str,
+        file: &'static str,
+    ) -> Result<Vec<Self>, InvalidCertificate> {
+        let malformed = || InvalidCertificate::Malformed(file);
+        let blocks = pem::parse_many(text).map_err(|_| malformed())?;
         let certificates: Option<Vec<_>> = blocks
             .into_iter()
             .filter(|block| block.tag() == CERTIFICATE)
@@ -63,8 +65,8 @@ impl Certificate {
             .collect();
         match certificates {
             Some(found) if !found.is_empty() => Ok(found),
-            _ if text.trim().is_empty() => Err(Unusable::Missing(file)),
-            _ => Err(garbled()),
+            _ if text.trim().is_empty() => Err(InvalidCertificate::Missing(file)),
+            _ => Err(malformed()),
         }
     }
 
@@ -76,8 +78,8 @@ impl Certificate {
         };
         let validity = parsed.validity();
         Some(Self {
-            made: moment(validity.not_before)? + BACKDATED,
-            ends: moment(validity.not_after)?,
+            issued_at: moment(validity.not_before)? + CLOCK_SKEW,
+            expires_at: moment(validity.not_after)?,
             is_authority: parsed.is_ca(),
             names,
             public_key: parsed.public_key().subject_public_key.data.to_vec(),
@@ -85,24 +87,24 @@ impl Certificate {
         })
     }
 
-    /// As PEM.
+    /// Encodes the certificate as PEM.
     pub(crate) fn pem(&self) -> String {
         let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
         pem::encode_config(&Pem::new(CERTIFICATE, self.der.as_slice()), config)
     }
 
-    /// When two thirds of its life are over.
+    /// Returns the time after two thirds of the lifetime.
     pub(crate) fn renew_at(&self) -> SystemTime {
-        let life = self.ends.duration_since(self.made).unwrap_or_default();
-        self.made + life * 2 / 3
+        let lifetime = self.expires_at.duration_since(self.issued_at);
+        self.issued_at + lifetime.unwrap_or_default() * 2 / 3
     }
 
-    /// Does it hold at this moment?
-    pub(crate) fn holds_at(&self, now: SystemTime) -> bool {
-        (self.made - BACKDATED..self.ends).contains(&now)
+    /// Whether the certificate is valid at this time.
+    pub(crate) fn is_valid_at(&self, now: SystemTime) -> bool {
+        (self.issued_at - CLOCK_SKEW..self.expires_at).contains(&now)
     }
 
-    /// Did this authority sign it?
+    /// Whether this CA signed the certificate.
     pub(crate) fn is_signed_by(&self, authority: &Self) -> bool {
         let Ok((_, own)) = X509Certificate::from_der(&self.der) else {
             return false;
@@ -114,30 +116,34 @@ impl Certificate {
     }
 }
 
-/// A server's certificate whose key is the right one.
+/// Parses a server's certificate and checks its key.
 ///
 /// # Errors
-/// If one of them cannot be read, or they do not belong together.
-pub(crate) fn read_pair(certificate: &str, key: &str) -> Result<Certificate, Unusable> {
+///
+/// Fails if one of them is missing or malformed, or if the key does not match.
+pub(crate) fn read_pair(certificate: &str, key: &str) -> Result<Certificate, InvalidCertificate> {
     let chain = Certificate::read_all(certificate, "tls.crt")?;
     if key.trim().is_empty() {
-        return Err(Unusable::Missing("tls.key"));
+        return Err(InvalidCertificate::Missing("tls.key"));
     }
-    let garbled = |_| Unusable::Garbled("tls.key");
-    let key = pem::parse(key).map_err(garbled)?;
-    let key =
-        PrivateKeyDer::try_from(key.into_contents()).map_err(|_| Unusable::Garbled("tls.key"))?;
+    let malformed = |_| InvalidCertificate::Malformed("tls.key");
+    let key = pem::parse(key).map_err(malformed)?;
+    let key = PrivateKeyDer::try_from(key.into_contents())
+        .map_err(|_| InvalidCertificate::Malformed("tls.key"))?;
     let certificates = chain
         .iter()
         .map(|one| CertificateDer::from(one.der.clone()))
         .collect();
-    // What the TLS server will do with them, so that it cannot fail there.
+    // The same check as in the TLS server, which therefore cannot fail later.
     match CertifiedKey::from_der(certificates, key, &default_provider()) {
         Ok(_) => {}
-        Err(rustls::Error::InconsistentKeys(_)) => return Err(Unusable::OtherKey),
-        Err(_) => return Err(Unusable::Garbled("tls.key")),
+        Err(rustls::Error::InconsistentKeys(_)) => return Err(InvalidCertificate::KeyMismatch),
+        Err(_) => return Err(InvalidCertificate::Malformed("tls.key")),
     }
-    chain.into_iter().next().ok_or(Unusable::Missing("tls.crt"))
+    chain
+        .into_iter()
+        .next()
+        .ok_or(InvalidCertificate::Missing("tls.crt"))
 }
 
 fn moment(time: ASN1Time) -> Option<SystemTime> {
@@ -148,7 +154,7 @@ fn moment(time: ASN1Time) -> Option<SystemTime> {
 fn name(name: &GeneralName<'_>) -> String {
     match name {
         GeneralName::DNSName(name) => (*name).to_owned(),
-        // Not ours, then, and so it only has to differ.
+        // Never issued here, so that it only has to differ.
         other => other.to_string(),
     }
 }

@@ -1,5 +1,5 @@
-//! Keeps the CA and the servers' certificates in Secrets: reads, does the plan's next step, reads again, until the
-//! plan rests. Then it waits for the moment that the plan names, or for a Secret to change.
+//! Keeps the CA and the servers' certificates in Secrets. A pass reads the Secrets and performs the plan's next step until
+//! nothing is left to do. The next pass runs at the time that the plan names, or when a Secret changes.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,49 +12,52 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
+use pushscale_daemon::error::chain;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::ServingCertificate;
 use crate::issue::{self, IssueError};
 use crate::metrics::{CertificateMetrics, Failure, Subject};
 use crate::owner::{self, Owner};
-use crate::plan::{self, Rest, Step, Why};
+use crate::plan::{self, Reason, Step, Wait};
 use crate::secrets::{SecretError, Secrets, StoredSecret};
 use crate::settings::SelfSigned;
-use crate::state::{AuthorityTexts, Held, HeldAuthorities, HeldServer, Server, names_of};
+use crate::state::{
+    AuthorityPem, AuthorityState, CertificateState, Server, ServerState, dns_names,
+};
+use crate::{ServingCertificate, publish_certificate};
 
 const AUTHORITY: &str = "pushscale-ca";
 const TLS: &str = "kubernetes.io/tls";
 const OPAQUE: &str = "Opaque";
 
-/// A first start takes four steps. More than this is a quarrel with somebody, which a wait may end.
-const MOST_STEPS: usize = 16;
+/// The first pass takes four steps. A pass with more than this conflicts with another writer.
+const MAX_STEPS: usize = 16;
 
-/// After a failure.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// The delay after a failure.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// The clock may be set, and tokio's timer does not see it.
-const LOOK_AT_LEAST: Duration = Duration::from_secs(3600);
+/// The longest wait. The system clock can be set, which tokio's timers do not notice.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
 
-/// Keeps certificates for ever.
+/// Runs the controller. Never returns.
 pub(crate) async fn run(
     client: Client,
     settings: SelfSigned,
     mut owner: watch::Receiver<Owner>,
     metrics: CertificateMetrics,
-    issued: watch::Sender<Option<Arc<ServingCertificate>>>,
+    newest: watch::Sender<Option<Arc<ServingCertificate>>>,
 ) {
-    let keeper = Controller::new(client.clone(), settings, metrics);
-    let mut changes = changes(&client, &keeper);
+    let controller = Controller::new(client.clone(), settings, metrics);
+    let mut changes = changes(&client, &controller);
     loop {
         let owners = owner.borrow_and_update().references();
         let wait = match owners {
-            Some(owners) => keeper.keep(&owners, &issued).await,
-            None => LOOK_AT_LEAST,
+            Some(owners) => controller.reconcile(&owners, &newest).await,
+            None => MAX_WAIT,
         };
         tokio::select! {
-            () = tokio::time::sleep(wait.min(LOOK_AT_LEAST)) => {}
+            () = tokio::time::sleep(wait.min(MAX_WAIT)) => {}
             () = owner::changed(&mut owner) => {}
             Some(()) = changes.next() => {}
         }
@@ -68,21 +71,19 @@ struct Controller {
     metrics: CertificateMetrics,
 }
 
-/// Why a pass ended early.
+/// Why a pass failed.
 #[derive(Debug, Error)]
 enum ControllerError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
     Issue(#[from] IssueError),
-    #[error(
-        "keep the certificates: something else changes the Secrets as fast as they are written"
-    )]
+    #[error("another client keeps changing the Secrets")]
     WriteConflict,
 }
 
 /// All Secrets as read.
-struct Pass {
+struct StoredSecrets {
     authorities: StoredSecret,
     servers: Vec<(Server, StoredSecret)>,
 }
@@ -90,9 +91,9 @@ struct Pass {
 impl Controller {
     fn new(client: Client, settings: SelfSigned, metrics: CertificateMetrics) -> Self {
         let namespace = settings.own_namespace.as_str();
-        let mut servers = vec![(Server::Aggregator, names_of(&settings.service, namespace))];
+        let mut servers = vec![(Server::Aggregator, dns_names(&settings.service, namespace))];
         if let Some(injector) = &settings.injector_service {
-            servers.push((Server::Injector, names_of(injector, namespace)));
+            servers.push((Server::Injector, dns_names(injector, namespace)));
         }
         Self {
             secrets: Secrets::new(client, namespace),
@@ -102,205 +103,197 @@ impl Controller {
         }
     }
 
-    /// Does what is to be done now; gives how long it may wait.
-    async fn keep(
+    /// Performs all steps that are due, and returns the time until the next pass.
+    async fn reconcile(
         &self,
         owners: &[OwnerReference],
-        issued: &watch::Sender<Option<Arc<ServingCertificate>>>,
+        newest: &watch::Sender<Option<Arc<ServingCertificate>>>,
     ) -> Duration {
-        match self.steps(owners).await {
-            Ok((rest, found)) => {
-                self.metrics.expires(Subject::Ca, rest.authority_ends);
-                for (server, ends) in rest.servers_end {
-                    self.metrics.expires(server.into(), ends);
+        match self.perform_steps(owners).await {
+            Ok((wait, certificate)) => {
+                self.metrics.expires(Subject::Ca, wait.authority_expires_at);
+                for (server, expires_at) in wait.servers_expire_at {
+                    self.metrics.expires(server.into(), expires_at);
                 }
-                issued.send_if_modified(|held| {
-                    let other = held.as_deref() != Some(&found);
-                    *held = Some(Arc::new(found));
-                    other
-                });
-                let wait = rest.until.duration_since(SystemTime::now());
-                // Certificates tell whole seconds: a moment later it is surely over.
-                wait.unwrap_or_default() + Duration::from_millis(10)
+                publish_certificate(newest, certificate);
+                let until = wait.until.duration_since(SystemTime::now());
+                // Certificates have whole seconds; shortly after one the renewal is certainly due.
+                until.unwrap_or_default() + Duration::from_millis(10)
             }
             Err(error) => {
                 self.metrics.failed(Failure::Controller);
-                tracing::warn!(%error, "the certificates are not as they should be, trying again");
-                TRY_AGAIN
+                tracing::warn!(error = %chain(&error), "failed to reconcile certificates, retrying");
+                RETRY_DELAY
             }
         }
     }
 
-    async fn steps(
+    async fn perform_steps(
         &self,
         owners: &[OwnerReference],
-    ) -> Result<(Rest, ServingCertificate), ControllerError> {
-        for _ in 0..MOST_STEPS {
-            let pass = self.read().await?;
+    ) -> Result<(Wait, ServingCertificate), ControllerError> {
+        for _ in 0..MAX_STEPS {
+            let stored = self.read().await?;
             let now = SystemTime::now();
-            let held = self.held(&pass);
-            let step = plan::next_step(now, &held, self.settings.lifetimes);
-            match step {
-                Step::Rest(rest) => {
-                    let Some(lacking) = pass.lacking(owners) else {
-                        return Ok((rest, pass.issued()));
-                    };
-                    raced_is_fine(self.rewrite(lacking, owners).await)?;
-                }
-                step => raced_is_fine(self.take(step, pass, now, owners).await)?,
-            }
+            let step = plan::next_step(now, &self.parse(&stored), self.settings.lifetimes);
+            let performed = match step {
+                Step::Wait(wait) => match stored.lacking(owners) {
+                    None => return Ok((wait, stored.serving_certificate())),
+                    Some(secret) => self.add_owners(secret, owners).await,
+                },
+                step => self.perform(step, stored, now, owners).await,
+            };
+            ignore_conflict(performed)?;
         }
         Err(ControllerError::WriteConflict)
     }
 
-    async fn read(&self) -> Result<Pass, SecretError> {
+    async fn read(&self) -> Result<StoredSecrets, SecretError> {
         let authorities = self.secrets.read(AUTHORITY).await?;
         let mut servers = Vec::new();
         for (server, _) in &self.servers {
             servers.push((*server, self.secrets.read(server.secret()).await?));
         }
-        Ok(Pass {
+        Ok(StoredSecrets {
             authorities,
             servers,
         })
     }
 
-    fn held(&self, pass: &Pass) -> Held {
-        let stored = AuthorityTexts {
-            certificates: pass.authorities.text("ca.crt"),
-            keys: pass.authorities.text("ca.key"),
-        };
-        let read =
-            |((server, kept), (_, names)): (&(Server, StoredSecret), &(Server, Vec<String>))| {
-                let (certificate, key) = (kept.text("tls.crt"), kept.text("tls.key"));
-                let bundle = kept.text("ca.crt");
-                HeldServer::read(*server, names.clone(), &certificate, &key, bundle)
-            };
-        Held {
-            authorities: HeldAuthorities::read(stored),
-            servers: pass.servers.iter().zip(&self.servers).map(read).collect(),
+    fn parse(&self, stored: &StoredSecrets) -> CertificateState {
+        let authorities = AuthorityState::read(AuthorityPem {
+            certificates: stored.authorities.text("ca.crt"),
+            keys: stored.authorities.text("ca.key"),
+        });
+        let secrets = stored.servers.iter().zip(&self.servers);
+        let servers = secrets.map(|((server, secret), (_, names))| {
+            let (certificate, key) = (secret.text("tls.crt"), secret.text("tls.key"));
+            let bundle = secret.text("ca.crt");
+            ServerState::read(*server, names.clone(), &certificate, &key, bundle)
+        });
+        CertificateState {
+            authorities,
+            servers: servers.collect(),
         }
     }
 
-    async fn take(
+    async fn perform(
         &self,
         step: Step,
-        pass: Pass,
+        stored: StoredSecrets,
         now: SystemTime,
         owners: &[OwnerReference],
     ) -> Result<(), ControllerError> {
         let lifetimes = self.settings.lifetimes;
         match step {
-            Step::MakeAuthority { keep, why } => {
-                let made = issue::authority(now, lifetimes)?;
-                let texts = plan::with_new(now, keep, &made, lifetimes);
-                self.write_authorities(pass, &texts, owners).await?;
-                self.made(Subject::Ca, AUTHORITY, &why);
+            Step::CreateAuthority { existing, reason } => {
+                let issued = issue::authority(now, lifetimes)?;
+                let pem = plan::with_new(now, existing, &issued, lifetimes);
+                self.write_authorities(stored, &pem, owners).await?;
+                self.note_issued(Subject::Ca, AUTHORITY, &reason);
             }
-            Step::WriteAuthorities { texts, why } => {
-                self.write_authorities(pass, &texts, owners).await?;
-                tracing::info!(secret = AUTHORITY, reason = %why, "the CAs are written");
+            Step::WriteAuthorities { pem, reason } => {
+                self.write_authorities(stored, &pem, owners).await?;
+                tracing::info!(secret = AUTHORITY, %reason, "CAs written");
             }
             Step::Issue {
                 server,
                 names,
                 signer,
                 bundle,
-                why,
+                reason,
             } => {
-                let made = issue::server(now, lifetimes, &names, &signer)?;
-                let texts = [
-                    ("tls.crt", made.certificate_pem.as_str()),
-                    ("tls.key", &made.key_pem),
+                let issued = issue::server(now, lifetimes, &names, &signer)?;
+                let data = [
+                    ("tls.crt", issued.certificate_pem.as_str()),
+                    ("tls.key", &issued.key_pem),
                     ("ca.crt", &bundle),
                 ];
-                if let Some(kept) = pass.of(server) {
-                    self.secrets.write(kept, TLS, &texts, owners).await?;
-                    self.made(server.into(), server.secret(), &why);
+                if let Some(secret) = stored.into_server(server) {
+                    self.secrets.write(secret, TLS, &data, owners).await?;
+                    self.note_issued(server.into(), server.secret(), &reason);
                 }
             }
-            Step::Accompany { server, bundle } => {
-                if let Some(kept) = pass.of(server) {
-                    let (certificate, key) = (kept.text("tls.crt"), kept.text("tls.key"));
-                    let texts = [
+            Step::UpdateBundle { server, bundle } => {
+                if let Some(secret) = stored.into_server(server) {
+                    let (certificate, key) = (secret.text("tls.crt"), secret.text("tls.key"));
+                    let data = [
                         ("tls.crt", certificate.as_str()),
                         ("tls.key", &key),
                         ("ca.crt", &bundle),
                     ];
-                    self.secrets.write(kept, TLS, &texts, owners).await?;
+                    self.secrets.write(secret, TLS, &data, owners).await?;
                 }
             }
-            Step::Rest(_) => {}
+            Step::Wait(_) => {}
         }
         Ok(())
     }
 
     async fn write_authorities(
         &self,
-        pass: Pass,
-        texts: &AuthorityTexts,
+        stored: StoredSecrets,
+        pem: &AuthorityPem,
         owners: &[OwnerReference],
     ) -> Result<(), SecretError> {
-        let texts = [
-            ("ca.crt", texts.certificates.as_str()),
-            ("ca.key", &texts.keys),
-        ];
+        let data = [("ca.crt", pem.certificates.as_str()), ("ca.key", &pem.keys)];
         self.secrets
-            .write(pass.authorities, OPAQUE, &texts, owners)
+            .write(stored.authorities, OPAQUE, &data, owners)
             .await
     }
 
-    /// What is in it stays; it gets its owner.
-    async fn rewrite(
+    /// Adds the owners to a Secret and keeps its data.
+    async fn add_owners(
         &self,
-        kept: StoredSecret,
+        secret: StoredSecret,
         owners: &[OwnerReference],
     ) -> Result<(), ControllerError> {
-        let keys = match kept.name {
+        let keys = match secret.name {
             AUTHORITY => vec!["ca.crt", "ca.key"],
             _ => vec!["tls.crt", "tls.key", "ca.crt"],
         };
-        let held: Vec<_> = keys.iter().map(|key| (*key, kept.text(key))).collect();
-        let texts: Vec<_> = held
+        let texts: Vec<_> = keys.iter().map(|key| (*key, secret.text(key))).collect();
+        let data: Vec<_> = texts
             .iter()
             .map(|(key, text)| (*key, text.as_str()))
             .collect();
-        Ok(self.secrets.write(kept, OPAQUE, &texts, owners).await?)
+        Ok(self.secrets.write(secret, OPAQUE, &data, owners).await?)
     }
 
-    fn made(&self, which: Subject, secret: &str, why: &Why) {
-        self.metrics.renewed(which);
-        if why.is_trouble() {
+    fn note_issued(&self, subject: Subject, secret: &str, reason: &Reason) {
+        self.metrics.renewed(subject);
+        if reason.is_unexpected() {
             self.metrics.failed(Failure::InvalidSecret);
-            tracing::warn!(secret, reason = %why, "a certificate is made anew");
+            tracing::warn!(secret, %reason, "certificate replaced");
         } else {
-            tracing::info!(secret, reason = %why, "a certificate is made");
+            tracing::info!(secret, %reason, "certificate issued");
         }
     }
 }
 
-impl Pass {
-    fn of(self, server: Server) -> Option<StoredSecret> {
+impl StoredSecrets {
+    fn into_server(self, server: Server) -> Option<StoredSecret> {
         let mut servers = self.servers.into_iter();
         servers
-            .find(|(held, _)| *held == server)
-            .map(|(_, kept)| kept)
+            .find(|(other, _)| *other == server)
+            .map(|(_, secret)| secret)
     }
 
+    /// Returns a Secret without one of these owners.
     fn lacking(&self, owners: &[OwnerReference]) -> Option<StoredSecret> {
-        let servers = self.servers.iter().map(|(_, kept)| kept);
+        let servers = self.servers.iter().map(|(_, secret)| secret);
         std::iter::once(&self.authorities)
             .chain(servers)
-            .find(|kept| kept.lacks(owners))
+            .find(|secret| secret.lacks(owners))
             .cloned()
     }
 
-    fn issued(&self) -> ServingCertificate {
+    fn serving_certificate(&self) -> ServingCertificate {
         let own = self
             .servers
             .iter()
             .find(|(server, _)| *server == Server::Aggregator);
-        let text = |key| own.map_or_else(String::new, |(_, kept)| kept.text(key));
+        let text = |key| own.map_or_else(String::new, |(_, secret)| secret.text(key));
         ServingCertificate {
             certificate_pem: text("tls.crt"),
             key_pem: text("tls.key"),
@@ -309,34 +302,34 @@ impl Pass {
     }
 }
 
-/// Who was slower reads what the other has written.
-fn raced_is_fine(done: Result<(), ControllerError>) -> Result<(), ControllerError> {
-    match done {
-        Err(ControllerError::Secret(SecretError::Raced(secret))) => {
-            tracing::debug!(secret, "somebody else was faster");
+/// After a conflict, the next step starts from what the other aggregator has written.
+fn ignore_conflict(written: Result<(), ControllerError>) -> Result<(), ControllerError> {
+    match written {
+        Err(ControllerError::Secret(SecretError::Conflict(secret))) => {
+            tracing::debug!(secret, "another aggregator wrote the Secret first");
             Ok(())
         }
-        done => done,
+        other => other,
     }
 }
 
-/// Says that a Secret has changed. By name: others' Secrets are none of our business.
-fn changes(client: &Client, keeper: &Controller) -> SelectAll<BoxStream<'static, ()>> {
-    let names = keeper.servers.iter().map(|(server, _)| server.secret());
-    let namespace = &keeper.settings.own_namespace;
+/// Returns a stream of changes of the Secrets. It watches them by name, so that no permission for others is needed.
+fn changes(client: &Client, controller: &Controller) -> SelectAll<BoxStream<'static, ()>> {
+    let names = controller.servers.iter().map(|(server, _)| server.secret());
+    let namespace = &controller.settings.own_namespace;
     let streams = names.chain([AUTHORITY]).map(|name| {
         let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), namespace);
         let stream = watch_object(api, name).default_backoff();
-        let told = stream.filter_map(move |next| async move {
+        let changes = stream.filter_map(move |next| async move {
             match next {
                 Ok(_) => Some(()),
                 Err(error) => {
-                    tracing::warn!(secret = name, %error, "the watch of a Secret failed, trying again");
+                    tracing::warn!(secret = name, error = %chain(&error), "Secret watch failed, retrying");
                     None
                 }
             }
         });
-        Box::pin(told) as BoxStream<'static, ()>
+        changes.boxed()
     });
     select_all(streams)
 }

@@ -1,9 +1,9 @@
 //! Issues, renews and publishes the TLS certificates of Pushscale's servers.
 //!
-//! [`start`] spawns the tasks. The certificates are issued here and kept in Secrets (`controller`), or another tool
-//! renews them in a directory (`directory`). `plan` decides what has to be issued or renewed, and is pure. `publish`
-//! copies the CA bundle into every namespace, `webhook` into the injector's webhook configuration. `owner` makes
-//! everything that is written disappear with an uninstall.
+//! [`start`] spawns the tasks. Certificates are issued here and stored in Secrets (`controller`), or another tool renews
+//! them in a directory (`directory`). `plan` decides what to issue or renew, and is pure. `publish` copies the CA bundle
+//! into every namespace, `webhook` into the injector's webhook configuration. `owner` finds the object that owns
+//! everything that is written, so that an uninstall removes it.
 
 mod certificate;
 mod controller;
@@ -23,6 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use kube::Client;
+use pushscale_daemon::error::chain;
 use pushscale_daemon::readiness::ReadinessLatch;
 use pushscale_daemon::tasks::Tasks;
 use pushscale_daemon::tls::ServerCertificate;
@@ -47,7 +48,7 @@ pub(crate) type Newest = watch::Receiver<Option<Arc<ServingCertificate>>>;
 
 impl fmt::Debug for ServingCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Never the key.
+        // Without the key.
         f.debug_struct("ServingCertificate")
             .field("certificate_pem", &self.certificate_pem)
             .field("ca_bundle_pem", &self.ca_bundle_pem)
@@ -107,18 +108,32 @@ pub fn start(
     tasks.spawn("serving certificate", serve(receiver, served, first));
 }
 
+/// Sets the newest certificate, and returns whether it differs from the previous one.
+pub(crate) fn publish_certificate(
+    newest: &watch::Sender<Option<Arc<ServingCertificate>>>,
+    certificate: ServingCertificate,
+) -> bool {
+    newest.send_if_modified(|current| {
+        let differs = current.as_deref() != Some(&certificate);
+        if differs {
+            *current = Some(Arc::new(certificate));
+        }
+        differs
+    })
+}
+
 async fn serve(mut newest: Newest, served: ServerCertificate, first: ReadinessLatch) {
     let mut first = Some(first);
     while newest.changed().await.is_ok() {
         let Some(certificate) = newest.borrow_and_update().clone() else {
             continue;
         };
-        let (chain, key) = (&certificate.certificate_pem, &certificate.key_pem);
-        match served.set_pem("the newest certificate", chain.as_bytes(), key.as_bytes()) {
+        let (pem, key) = (&certificate.certificate_pem, &certificate.key_pem);
+        match served.set_pem("the newest certificate", pem.as_bytes(), key.as_bytes()) {
             Ok(()) => drop(first.take()),
             // The controller or the directory has parsed it by the same rules, so this is a defect.
             Err(error) => {
-                tracing::error!(%error, "keeping the previous certificate: new one rejected");
+                tracing::error!(error = %chain(&error), "keeping the previous certificate: new one rejected");
             }
         }
     }

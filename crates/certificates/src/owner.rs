@@ -1,5 +1,5 @@
-//! Who owns what is written. A ClusterRole is of the chart's making and goes with an uninstall; the garbage collector
-//! then removes all that it owns, in every namespace, and the aggregator may write nothing more.
+//! Watches the owner of everything that is written: a ClusterRole of the chart. When an uninstall deletes it, the garbage
+//! collector removes everything it owns, in every namespace, and the aggregator stops writing.
 
 use std::pin::pin;
 
@@ -10,52 +10,50 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Client, Resource as _};
+use pushscale_daemon::error::chain;
 use pushscale_daemon::tasks::Tasks;
 use tokio::sync::watch;
 
-/// What is known of the owner.
+/// The owner of everything that is written.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Owner {
-    /// Not asked yet: nothing is written.
+    /// The ClusterRole has not been read yet, so nothing is written.
     Unknown,
-    /// There is none: what is written stays.
-    Nobody,
-    /// This one.
-    Is(Box<OwnerReference>),
-    /// It was there and went: what is written now would stay for ever, so nothing is.
-    Gone,
+    /// There is no owner, so written objects stay after an uninstall.
+    None,
+    /// The ClusterRole exists.
+    Exists(Box<OwnerReference>),
+    /// The ClusterRole was deleted. Nothing is written, since it would never be removed.
+    Deleted,
 }
 
 impl Owner {
-    /// Who is written as the owner; `None`: nothing may be written now.
+    /// Returns the owner references to write; `None` if nothing may be written.
     pub(crate) fn references(&self) -> Option<Vec<OwnerReference>> {
         match self {
-            Self::Unknown | Self::Gone => None,
-            Self::Nobody => Some(Vec::new()),
-            Self::Is(owner) => Some(vec![OwnerReference::clone(owner)]),
+            Self::Unknown | Self::Deleted => None,
+            Self::None => Some(Vec::new()),
+            Self::Exists(owner) => Some(vec![OwnerReference::clone(owner)]),
         }
     }
 }
 
-/// Watches the ClusterRole of this name, if any.
+/// Starts to watch the ClusterRole of this name, if any.
 pub(crate) fn start(
     tasks: &mut Tasks,
     client: &Client,
     name: Option<&str>,
 ) -> watch::Receiver<Owner> {
     let Some(name) = name else {
-        // A receiver keeps its last value when the sender is gone; `changed` is asked through `follow` alone.
-        return watch::channel(Owner::Nobody).1;
+        // The receiver keeps its value without the sender. [`changed`] handles the closed channel.
+        return watch::channel(Owner::None).1;
     };
     let (sender, receiver) = watch::channel(Owner::Unknown);
-    tasks.spawn(
-        "the watch of the owner",
-        run(client.clone(), name.to_owned(), sender),
-    );
+    tasks.spawn("owner watch", run(client.clone(), name.to_owned(), sender));
     receiver
 }
 
-/// Waits for a change; for ever, if none can come.
+/// Waits for a change of the owner; forever if there is no ClusterRole to watch.
 pub(crate) async fn changed(owner: &mut watch::Receiver<Owner>) {
     if owner.changed().await.is_err() {
         std::future::pending::<()>().await;
@@ -69,37 +67,37 @@ async fn run(client: Client, name: String, owner: watch::Sender<Owner>) {
         let before = owner.borrow().clone();
         let now = match next {
             Ok(Some(found)) => reference(&name, &found),
-            Ok(None) if matches!(before, Owner::Is(_) | Owner::Gone) => {
-                tracing::warn!(cluster_role = %name, "the owner of all certificates is gone: nothing is published any more");
-                Some(Owner::Gone)
+            Ok(None) if matches!(before, Owner::Exists(_) | Owner::Deleted) => {
+                tracing::warn!(cluster_role = %name, "ClusterRole deleted, publishing stopped");
+                Some(Owner::Deleted)
             }
             Ok(None) => {
-                tracing::warn!(cluster_role = %name, "there is no such ClusterRole: what is published will stay after an uninstall; set OWNER");
-                Some(Owner::Nobody)
+                tracing::warn!(cluster_role = %name, "ClusterRole not found: published objects will stay after an uninstall; set OWNER");
+                Some(Owner::None)
             }
             Err(watcher::Error::InitialListFailed(kube::Error::Api(status)))
                 if status.is_forbidden() && before == Owner::Unknown =>
             {
-                tracing::warn!(cluster_role = %name, error = status.message, "the owner may not be read: what is published will stay after an uninstall");
-                Some(Owner::Nobody)
+                tracing::warn!(cluster_role = %name, error = status.message, "not allowed to read the ClusterRole: published objects will stay after an uninstall");
+                Some(Owner::None)
             }
             Err(error) => {
-                tracing::warn!(cluster_role = %name, %error, "the watch of the owner failed, trying again");
+                tracing::warn!(cluster_role = %name, error = %chain(&error), "owner watch failed, retrying");
                 None
             }
         };
         if let Some(now) = now {
-            owner.send_if_modified(|held| {
-                let other = *held != now;
-                *held = now;
-                other
+            owner.send_if_modified(|current| {
+                let differs = *current != now;
+                *current = now;
+                differs
             });
         }
     }
 }
 
 fn reference(name: &str, found: &PartialObjectMeta<ClusterRole>) -> Option<Owner> {
-    Some(Owner::Is(Box::new(OwnerReference {
+    Some(Owner::Exists(Box::new(OwnerReference {
         api_version: ClusterRole::api_version(&()).into_owned(),
         kind: ClusterRole::kind(&()).into_owned(),
         name: name.to_owned(),

@@ -1,5 +1,5 @@
-//! What is to be done about the certificates at a moment. Pure: time and what the Secrets hold come in, the one next
-//! step comes out; after it the Secrets are read again.
+//! Decides what to issue, renew or write. Pure: takes the time and the content of the Secrets, and returns the next step.
+//! The caller reads the Secrets again after each step.
 
 #[cfg(test)]
 mod tests;
@@ -8,178 +8,194 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::SystemTime;
 
-use crate::certificate::Unusable;
-use crate::issue::Made;
+use crate::certificate::InvalidCertificate;
+use crate::issue::IssuedCertificate;
 use crate::settings::Lifetimes;
-use crate::state::{Authority, AuthorityTexts, Held, HeldAuthorities, HeldServer, Server};
+use crate::state::{
+    Authority, AuthorityPem, AuthorityState, CertificateState, Server, ServerState,
+};
 
-/// The one next thing to do.
+/// The next step.
 pub(crate) enum Step {
-    /// Make a CA and put it beside these.
-    MakeAuthority { keep: Vec<Authority>, why: Why },
-    /// Write the Secret of the CAs so.
-    WriteAuthorities { texts: AuthorityTexts, why: Why },
-    /// Make this server's certificate.
+    /// Issue a CA and store it with the existing ones.
+    CreateAuthority {
+        existing: Vec<Authority>,
+        reason: Reason,
+    },
+    /// Write the Secret of the CAs.
+    WriteAuthorities { pem: AuthorityPem, reason: Reason },
+    /// Issue a server's certificate.
     Issue {
         server: Server,
         names: Vec<String>,
         signer: Box<Authority>,
         bundle: String,
-        why: Why,
+        reason: Reason,
     },
-    /// Put this bundle beside this server's certificate.
-    Accompany { server: Server, bundle: String },
-    /// Nothing, until then.
-    Rest(Rest),
+    /// Write the bundle to a server's Secret.
+    UpdateBundle { server: Server, bundle: String },
+    /// Nothing has to be done before a certain time.
+    Wait(Wait),
 }
 
-/// All is as it should be.
+/// The state in which nothing has to be done.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Rest {
-    /// When to look again.
+pub(crate) struct Wait {
+    /// When the next step may be due.
     pub(crate) until: SystemTime,
-    /// When the signing CA runs out.
-    pub(crate) authority_ends: SystemTime,
-    /// When each server's certificate runs out.
-    pub(crate) servers_end: Vec<(Server, SystemTime)>,
+    /// When the signing CA expires.
+    pub(crate) authority_expires_at: SystemTime,
+    /// When each server's certificate expires.
+    pub(crate) servers_expire_at: Vec<(Server, SystemTime)>,
 }
 
-/// Why something is made or written.
+/// Why something is issued or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// Nothing was there.
-    Absent,
-    /// It could not be used.
-    Broken(Unusable),
-    /// Its time is over.
-    RanOut,
-    /// Two thirds of its time are over.
-    Due,
-    /// It names another server.
-    OtherNames,
-    /// No CA in the bundle signed it.
+pub(crate) enum Reason {
+    Missing,
+    Invalid(InvalidCertificate),
+    Expired,
+    /// Two thirds of the lifetime have passed.
+    RenewalDue,
+    NamesChanged,
     UnknownSigner,
-    /// The new CA is known everywhere, and signs from now on.
+    /// The new CA is published everywhere.
     NewSigner,
-    /// CAs come, go, or lose their keys.
+    /// CAs or keys were added or removed.
     Changed,
 }
 
-impl Why {
-    /// Is it something that somebody should look into?
-    pub(crate) fn is_trouble(&self) -> bool {
+impl Reason {
+    /// Whether someone should look into it.
+    pub(crate) fn is_unexpected(&self) -> bool {
         matches!(
             self,
-            Self::Broken(_) | Self::RanOut | Self::OtherNames | Self::UnknownSigner
+            Self::Invalid(_) | Self::Expired | Self::NamesChanged | Self::UnknownSigner
         )
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Absent => f.write_str("there was none"),
-            Self::Broken(trouble) => write!(f, "{trouble}"),
-            Self::RanOut => f.write_str("it had run out"),
-            Self::Due => f.write_str("two thirds of its time were over"),
-            Self::OtherNames => f.write_str("it was for other names"),
-            Self::UnknownSigner => f.write_str("it was signed by a CA that is not held"),
-            Self::NewSigner => f.write_str("the new CA is known everywhere and signs from now on"),
-            Self::Changed => f.write_str("a CA came, went, or signs no more"),
-        }
+        f.write_str(match self {
+            Self::Missing => "there was none",
+            Self::Invalid(problem) => return problem.fmt(f),
+            Self::Expired => "the previous one expired",
+            Self::RenewalDue => "two thirds of its lifetime had passed",
+            Self::NamesChanged => "it was issued for other names",
+            Self::UnknownSigner => "it was signed by an unknown CA",
+            Self::NewSigner => "the new CA is published everywhere and signs from now on",
+            Self::Changed => "CAs or keys were added or removed",
+        })
     }
 }
 
-/// The next step.
-pub(crate) fn next_step(now: SystemTime, held: &Held, lifetimes: Lifetimes) -> Step {
-    let known = known_authorities(now, held);
-    let newest = known.iter().find(|one| one.key_pem.is_some());
+/// Returns the next step.
+pub(crate) fn next_step(now: SystemTime, state: &CertificateState, lifetimes: Lifetimes) -> Step {
+    let valid = valid_authorities(now, state);
+    let newest = valid.iter().find(|one| one.key_pem.is_some());
     let Some(newest) = newest else {
-        let why = match &held.authorities.trouble {
-            Some(Unusable::Missing(_)) if held.authorities.all.is_empty() => Why::Absent,
-            Some(trouble) => Why::Broken(trouble.clone()),
-            None if held.authorities.all.iter().any(|one| one.key_pem.is_some()) => Why::RanOut,
-            None => Why::Broken(Unusable::Missing("key in ca.key that fits ca.crt")),
+        let reason = match &state.authorities.problem {
+            Some(InvalidCertificate::Missing(_)) if state.authorities.all.is_empty() => {
+                Reason::Missing
+            }
+            Some(problem) => Reason::Invalid(problem.clone()),
+            None if state
+                .authorities
+                .all
+                .iter()
+                .any(|one| one.key_pem.is_some()) =>
+            {
+                Reason::Expired
+            }
+            None => Reason::Invalid(InvalidCertificate::Missing("a key for ca.crt in ca.key")),
         };
-        return Step::MakeAuthority { keep: known, why };
+        return Step::CreateAuthority {
+            existing: valid,
+            reason,
+        };
     };
     if newest.certificate.renew_at() <= now {
-        let why = Why::Due;
-        return Step::MakeAuthority { keep: known, why };
+        return Step::CreateAuthority {
+            existing: valid,
+            reason: Reason::RenewalDue,
+        };
     }
-    let settled = settle(now, &known, lifetimes);
-    let texts = AuthorityTexts::of(&settled);
-    if texts != held.authorities.stored {
-        let why = Why::Changed;
-        return Step::WriteAuthorities { texts, why };
+    let trusted = trusted_authorities(now, &valid, lifetimes);
+    let pem = AuthorityPem::encode(&trusted);
+    if pem != state.authorities.stored {
+        let reason = Reason::Changed;
+        return Step::WriteAuthorities { pem, reason };
     }
-    // There is a newest one with a key, so one of them is first.
-    let Some(signer) = settled.first() else {
-        let why = Why::Absent;
-        return Step::MakeAuthority { keep: known, why };
+    // `newest` has a key, so there is a signer.
+    let Some(signer) = trusted.first() else {
+        return Step::CreateAuthority {
+            existing: valid,
+            reason: Reason::Missing,
+        };
     };
-    let bundle = texts.certificates;
-    for server in &held.servers {
-        if let Some(why) = why_issue(now, server, &settled, lifetimes) {
+    let bundle = pem.certificates;
+    for server in &state.servers {
+        if let Some(reason) = reason_to_issue(now, server, &trusted, lifetimes) {
             return Step::Issue {
                 server: server.server,
                 names: server.names.clone(),
                 signer: Box::new(signer.clone()),
                 bundle,
-                why,
+                reason,
             };
         }
         if server.bundle != bundle {
             let server = server.server;
-            return Step::Accompany { server, bundle };
+            return Step::UpdateBundle { server, bundle };
         }
     }
-    Step::Rest(rest(now, held, &settled, lifetimes))
+    Step::Wait(wait(now, state, &trusted, lifetimes))
 }
 
-/// What the Secret of the CAs holds once this one is made.
+/// Returns the content of the Secret of the CAs after a CA has been issued.
 pub(crate) fn with_new(
     now: SystemTime,
-    mut keep: Vec<Authority>,
-    made: &Made,
+    mut existing: Vec<Authority>,
+    issued: &IssuedCertificate,
     lifetimes: Lifetimes,
-) -> AuthorityTexts {
-    let made = HeldAuthorities::read(AuthorityTexts {
-        certificates: made.certificate_pem.clone(),
-        keys: made.key_pem.clone(),
+) -> AuthorityPem {
+    let issued = AuthorityState::read(AuthorityPem {
+        certificates: issued.certificate_pem.clone(),
+        keys: issued.key_pem.clone(),
     });
-    keep.extend(made.all);
-    newest_first(&mut keep);
-    AuthorityTexts::of(&settle(now, &keep, lifetimes))
+    existing.extend(issued.all);
+    newest_first(&mut existing);
+    AuthorityPem::encode(&trusted_authorities(now, &existing, lifetimes))
 }
 
-/// All that hold now, the newest first.
-fn known_authorities(now: SystemTime, held: &Held) -> Vec<Authority> {
-    let mut known: Vec<Authority> = Vec::new();
-    let adopted = held
+/// Returns all valid CAs, those in the servers' bundles included, the newest first.
+fn valid_authorities(now: SystemTime, state: &CertificateState) -> Vec<Authority> {
+    let mut valid: Vec<Authority> = Vec::new();
+    let adopted = state
         .servers
         .iter()
-        .flat_map(|server| server.vouching(now))
+        .flat_map(|server| server.signers(now))
         .map(|certificate| Authority {
             certificate,
             key_pem: None,
         });
-    for authority in held.authorities.all.iter().cloned().chain(adopted) {
-        let has = known
+    for authority in state.authorities.all.iter().cloned().chain(adopted) {
+        let is_known = valid
             .iter()
             .any(|one| one.certificate == authority.certificate);
-        if !has && authority.certificate.holds_at(now) {
-            known.push(authority);
+        if !is_known && authority.certificate.is_valid_at(now) {
+            valid.push(authority);
         }
     }
-    newest_first(&mut known);
-    known
+    newest_first(&mut valid);
+    valid
 }
 
 fn newest_first(authorities: &mut [Authority]) {
     authorities.sort_by(|one, other| {
-        let newer = other.certificate.made.cmp(&one.certificate.made);
-        // Any order will do for two of one second, as long as every aggregator has the same.
+        let newer = other.certificate.issued_at.cmp(&one.certificate.issued_at);
+        // The order within a second is arbitrary, but the same in every aggregator.
         newer.then_with(|| {
             one.certificate
                 .public_key
@@ -188,71 +204,80 @@ fn newest_first(authorities: &mut [Authority]) {
     });
 }
 
-/// Who signs, first; then who is trusted, the newest first. A CA leaves when the last certificate that it can have
-/// signed has run out. The key of one that signs no more goes at once.
-fn settle(now: SystemTime, known: &[Authority], lifetimes: Lifetimes) -> Vec<Authority> {
-    let able = || known.iter().filter(|one| one.key_pem.is_some());
-    let signer = able()
+/// Returns the signing CA, then the other trusted ones, the newest first. An old CA is trusted until the last certificate
+/// that it can have signed expires; its key is removed as soon as it no longer signs.
+fn trusted_authorities(
+    now: SystemTime,
+    valid: &[Authority],
+    lifetimes: Lifetimes,
+) -> Vec<Authority> {
+    let with_key = || valid.iter().filter(|one| one.key_pem.is_some());
+    let signer = with_key()
         .find(|one| signs_from(one, lifetimes) <= now)
-        // None is known long enough. Of these the oldest is known best.
-        .or_else(|| able().next_back());
+        // If none has been published for long enough, the oldest one is known to most clients.
+        .or_else(|| with_key().next_back());
     let Some(signer) = signer else {
         return Vec::new();
     };
-    let mut settled = vec![signer.clone()];
-    for authority in known {
-        let is_older = authority.certificate.made <= signer.certificate.made;
-        let gone = is_older && signs_from(signer, lifetimes) + lifetimes.server <= now;
-        if authority.certificate == signer.certificate || gone {
+    let mut trusted = vec![signer.clone()];
+    for authority in valid {
+        let is_older = authority.certificate.issued_at <= signer.certificate.issued_at;
+        let is_obsolete = is_older && signs_from(signer, lifetimes) + lifetimes.server <= now;
+        if authority.certificate == signer.certificate || is_obsolete {
             continue;
         }
-        let mut kept = authority.clone();
+        let mut authority = authority.clone();
         if is_older {
-            kept.key_pem = None;
+            authority.key_pem = None;
         }
-        settled.push(kept);
+        trusted.push(authority);
     }
-    settled
+    trusted
 }
 
 fn signs_from(authority: &Authority, lifetimes: Lifetimes) -> SystemTime {
-    authority.certificate.made + lifetimes.grace
+    authority.certificate.issued_at + lifetimes.grace
 }
 
-fn why_issue(
+fn reason_to_issue(
     now: SystemTime,
-    server: &HeldServer,
-    settled: &[Authority],
+    server: &ServerState,
+    trusted: &[Authority],
     lifetimes: Lifetimes,
-) -> Option<Why> {
+) -> Option<Reason> {
     let certificate = match &server.pair {
         Ok(certificate) => certificate,
-        Err(Unusable::Missing("tls.crt")) => return Some(Why::Absent),
-        Err(trouble) => return Some(Why::Broken(trouble.clone())),
+        Err(InvalidCertificate::Missing("tls.crt")) => return Some(Reason::Missing),
+        Err(problem) => return Some(Reason::Invalid(problem.clone())),
     };
-    if !certificate.holds_at(now) {
-        return Some(Why::RanOut);
+    if !certificate.is_valid_at(now) {
+        return Some(Reason::Expired);
     }
     if certificate.names != server.names.iter().cloned().collect::<BTreeSet<_>>() {
-        return Some(Why::OtherNames);
+        return Some(Reason::NamesChanged);
     }
     let signed_by = |one: &&Authority| certificate.is_signed_by(&one.certificate);
-    let Some(signed_by) = settled.iter().find(signed_by) else {
-        return Some(Why::UnknownSigner);
+    let Some(signed_by) = trusted.iter().find(signed_by) else {
+        return Some(Reason::UnknownSigner);
     };
     if certificate.renew_at() <= now {
-        return Some(Why::Due);
+        return Some(Reason::RenewalDue);
     }
-    let signer = settled.first()?;
-    let replaced = signed_by.certificate.made < signer.certificate.made;
-    (replaced && signs_from(signer, lifetimes) <= now).then_some(Why::NewSigner)
+    let signer = trusted.first()?;
+    let is_replaced = signed_by.certificate.issued_at < signer.certificate.issued_at;
+    (is_replaced && signs_from(signer, lifetimes) <= now).then_some(Reason::NewSigner)
 }
 
-fn rest(now: SystemTime, held: &Held, settled: &[Authority], lifetimes: Lifetimes) -> Rest {
+fn wait(
+    now: SystemTime,
+    state: &CertificateState,
+    trusted: &[Authority],
+    lifetimes: Lifetimes,
+) -> Wait {
     let mut moments = Vec::new();
-    for authority in settled {
+    for authority in trusted {
         let signs_from = signs_from(authority, lifetimes);
-        moments.push(authority.certificate.ends);
+        moments.push(authority.certificate.expires_at);
         if authority.key_pem.is_some() {
             moments.extend([
                 authority.certificate.renew_at(),
@@ -261,17 +286,19 @@ fn rest(now: SystemTime, held: &Held, settled: &[Authority], lifetimes: Lifetime
             ]);
         }
     }
-    let mut servers_end = Vec::new();
-    for server in &held.servers {
+    let mut servers_expire_at = Vec::new();
+    for server in &state.servers {
         if let Ok(certificate) = &server.pair {
             moments.push(certificate.renew_at());
-            servers_end.push((server.server, certificate.ends));
+            servers_expire_at.push((server.server, certificate.expires_at));
         }
     }
     let until = moments.into_iter().filter(|moment| *moment > now).min();
-    Rest {
+    Wait {
         until: until.unwrap_or(now + lifetimes.grace),
-        authority_ends: settled.first().map_or(now, |one| one.certificate.ends),
-        servers_end,
+        authority_expires_at: trusted
+            .first()
+            .map_or(now, |one| one.certificate.expires_at),
+        servers_expire_at,
     }
 }

@@ -1,4 +1,4 @@
-//! Brings the CA to sidecars: as a ConfigMap in every namespace, since a pod can mount no other namespace's.
+//! Publishes the CA to sidecars: as a ConfigMap in every namespace, since a pod can only mount those of its own.
 
 mod queue;
 
@@ -11,32 +11,33 @@ use kube::api::{PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
+use pushscale_daemon::error::chain;
 use pushscale_protocol::CA_CONFIG_MAP;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use self::queue::{Outcome, PublishQueue, Wanted};
+use self::queue::{Content, Outcome, PublishQueue};
 use crate::Newest;
 use crate::kube_error::{TIMED_OUT, message};
 use crate::metrics::CertificateMetrics;
 use crate::owner::{self, Owner};
 use crate::secrets::{FIELD_MANAGER, TIMEOUT};
 
-/// Writes under way at a time: the API server has better things to do.
-const AT_A_TIME: usize = 8;
+/// The maximum number of concurrent writes, to limit the load of the API server.
+const MAX_CONCURRENT_WRITES: usize = 8;
 
-/// Publishes for ever.
+/// Runs the publisher. Never returns.
 pub(crate) async fn run(
     client: Client,
     namespace: Option<String>,
-    mut issued: Newest,
+    mut newest: Newest,
     mut owner: watch::Receiver<Owner>,
     metrics: CertificateMetrics,
 ) {
     let mut namespaces = pin!(
         watcher(
             Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
-            selected(namespace.as_deref()),
+            by_name(namespace.as_deref()),
         )
         .default_backoff()
     );
@@ -45,37 +46,39 @@ pub(crate) async fn run(
         None => Api::all(client.clone()),
     };
     let mut config_maps =
-        pin!(watcher(config_maps, selected(Some(CA_CONFIG_MAP))).default_backoff());
-    let mut board = PublishQueue::default();
+        pin!(watcher(config_maps, by_name(Some(CA_CONFIG_MAP))).default_backoff());
+    let mut queue = PublishQueue::default();
     let mut writing = FuturesUnordered::new();
     loop {
-        while writing.len() < AT_A_TIME {
-            let Some((namespace, config_map)) = board.next(Instant::now()) else {
+        while writing.len() < MAX_CONCURRENT_WRITES {
+            let Some((namespace, config_map)) = queue.next(Instant::now()) else {
                 break;
             };
             writing.push(write(&client, namespace, config_map));
         }
-        let wake = board.wake().filter(|_| writing.len() < AT_A_TIME);
+        let next_due = queue
+            .next_due()
+            .filter(|_| writing.len() < MAX_CONCURRENT_WRITES);
         tokio::select! {
             Some(next) = namespaces.next() => match next {
-                Ok(event) => board.namespace_event(event),
-                Err(error) => tracing::warn!(%error, "the watch of namespaces failed, trying again"),
+                Ok(event) => queue.namespace_event(event),
+                Err(error) => tracing::warn!(error = %chain(&error), "namespace watch failed, retrying"),
             },
             Some(next) = config_maps.next() => match next {
-                Ok(event) => board.config_map_event(event),
-                Err(error) => tracing::warn!(%error, "the watch of ConfigMaps failed, trying again"),
+                Ok(event) => queue.config_map_event(event),
+                Err(error) => tracing::warn!(error = %chain(&error), "ConfigMap watch failed, retrying"),
             },
             Some((namespace, outcome)) = writing.next() => {
-                board.written(&namespace, outcome, &metrics);
+                queue.finish(&namespace, outcome, &metrics);
             }
-            Ok(()) = issued.changed() => board.want(wanted(&issued, &owner)),
-            () = owner::changed(&mut owner) => board.want(wanted(&issued, &owner)),
-            () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            Ok(()) = newest.changed() => queue.set_content(content(&newest, &owner)),
+            () = owner::changed(&mut owner) => queue.set_content(content(&newest, &owner)),
+            () = tokio::time::sleep_until(next_due.unwrap_or_else(Instant::now)), if next_due.is_some() => {}
         }
     }
 }
 
-fn selected(name: Option<&str>) -> watcher::Config {
+fn by_name(name: Option<&str>) -> watcher::Config {
     let config = watcher::Config::default();
     match name {
         Some(name) => config.fields(&format!("metadata.name={name}")),
@@ -83,27 +86,27 @@ fn selected(name: Option<&str>) -> watcher::Config {
     }
 }
 
-fn wanted(issued: &Newest, owner: &watch::Receiver<Owner>) -> Option<Wanted> {
-    let bundle = issued.borrow().as_ref()?.ca_bundle_pem.clone();
+fn content(newest: &Newest, owner: &watch::Receiver<Owner>) -> Option<Content> {
+    let bundle = newest.borrow().as_ref()?.ca_bundle_pem.clone();
     let owners = owner.borrow().references()?;
-    Some(Wanted::new(bundle, owners))
+    Some(Content::new(bundle, owners))
 }
 
 async fn write(client: &Client, namespace: String, config_map: ConfigMap) -> (String, Outcome) {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-    // By force: whoever else wrote these fields did not mean to publish our CA.
+    // Forced, since no other client can own the fields of this ConfigMap.
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let patch = Patch::Apply(config_map);
     let outcome = match timeout(TIMEOUT, api.patch(CA_CONFIG_MAP, &params, &patch)).await {
         Ok(Ok(found)) => Outcome::Written(Box::new(found)),
-        Ok(Err(error)) if is_closed(&error) => Outcome::Closed,
+        Ok(Err(error)) if is_namespace_gone(&error) => Outcome::NamespaceGone,
         Ok(Err(error)) => Outcome::Failed(message(&error)),
         Err(_) => Outcome::Failed(TIMED_OUT.to_owned()),
     };
     (namespace, outcome)
 }
 
-fn is_closed(error: &kube::Error) -> bool {
+fn is_namespace_gone(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else {
         return false;
     };

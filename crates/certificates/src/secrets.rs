@@ -1,5 +1,5 @@
-//! The Secrets, read and written. A write is on condition that the Secret is still what was read: of two aggregators
-//! one wins, and the other reads what the first has written.
+//! Reads and writes the Secrets. A write fails if the Secret has changed since it was read, so that of two aggregators
+//! one wins and the other one reads the result.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::kube_error::{TIMED_OUT, message};
 
-/// The label by which all of ours are found.
+/// The label of everything that is written.
 pub(crate) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "pushscale");
 
 /// The field manager (`managedFields`) of every write: the aggregator's, in whose process this runs.
@@ -26,25 +26,19 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Why a Secret was not read or not written.
 #[derive(Debug, Error)]
 pub(crate) enum SecretError {
-    /// Somebody else was faster: read again.
-    #[error("write Secret {0}: somebody else changed it meanwhile")]
-    Raced(&'static str),
-    /// The API server refuses.
-    #[error("{verb} Secret {name}: {message}")]
-    Refused {
+    /// The Secret has changed since it was read.
+    #[error("failed to write Secret {0}: it has changed since it was read")]
+    Conflict(&'static str),
+    /// The request failed.
+    #[error("failed to {verb} Secret {name}: {message}")]
+    Request {
         verb: &'static str,
         name: &'static str,
         message: String,
     },
-    /// It does not answer.
-    #[error("{verb} Secret {name}: {TIMED_OUT}")]
-    Silent {
-        verb: &'static str,
-        name: &'static str,
-    },
 }
 
-/// A Secret as read; empty if it is not there.
+/// A Secret as read; empty if it does not exist.
 #[derive(Clone)]
 pub(crate) struct StoredSecret {
     pub(crate) name: &'static str,
@@ -60,26 +54,24 @@ impl Secrets {
     }
 
     pub(crate) async fn read(&self, name: &'static str) -> Result<StoredSecret, SecretError> {
-        let verb = "read";
-        let secret = match timeout(TIMEOUT, self.0.get_opt(name)).await {
-            Ok(Ok(secret)) => secret,
-            Ok(Err(error)) => return Err(refused(verb, name, &error)),
-            Err(_) => return Err(SecretError::Silent { verb, name }),
-        };
-        Ok(StoredSecret { name, secret })
+        match timeout(TIMEOUT, self.0.get_opt(name)).await {
+            Ok(Ok(secret)) => Ok(StoredSecret { name, secret }),
+            Ok(Err(error)) => Err(failed("read", name, message(&error))),
+            Err(_) => Err(failed("read", name, TIMED_OUT.to_owned())),
+        }
     }
 
-    /// Writes these texts over what was read, and the owners.
+    /// Replaces the data of a Secret and adds the owners.
     pub(crate) async fn write(
         &self,
-        kept: StoredSecret,
+        stored: StoredSecret,
         kind: &str,
-        texts: &[(&str, &str)],
+        data: &[(&str, &str)],
         owners: &[OwnerReference],
     ) -> Result<(), SecretError> {
-        let name = kept.name;
-        let is_new = kept.secret.is_none();
-        let mut secret = kept.secret.unwrap_or_else(|| Secret {
+        let name = stored.name;
+        let is_new = stored.secret.is_none();
+        let mut secret = stored.secret.unwrap_or_else(|| Secret {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
                 ..ObjectMeta::default()
@@ -90,10 +82,10 @@ impl Secrets {
         let (label, value) = MANAGED_BY;
         let labels = secret.metadata.labels.get_or_insert_default();
         labels.insert(label.to_owned(), value.to_owned());
-        let kept_owners = secret.metadata.owner_references.take().unwrap_or_default();
-        secret.metadata.owner_references = Some(with(kept_owners, owners));
+        let existing = secret.metadata.owner_references.take().unwrap_or_default();
+        secret.metadata.owner_references = Some(merge(existing, owners));
         secret.metadata.managed_fields = None;
-        let data: BTreeMap<String, ByteString> = texts
+        let data: BTreeMap<String, ByteString> = data
             .iter()
             .map(|(key, text)| ((*key).to_owned(), ByteString(text.as_bytes().to_vec())))
             .collect();
@@ -102,28 +94,27 @@ impl Secrets {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        let written = async {
+        let write = async {
             if is_new {
                 self.0.create(&params, &secret).await
             } else {
                 self.0.replace(name, &params, &secret).await
             }
         };
-        let verb = "write";
-        match timeout(TIMEOUT, written).await {
+        match timeout(TIMEOUT, write).await {
             Ok(Ok(_)) => Ok(()),
-            // Changed, made or deleted by somebody else since it was read.
+            // 409: changed or created, 404: deleted, since it was read.
             Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 404 => {
-                Err(SecretError::Raced(name))
+                Err(SecretError::Conflict(name))
             }
-            Ok(Err(error)) => Err(refused(verb, name, &error)),
-            Err(_) => Err(SecretError::Silent { verb, name }),
+            Ok(Err(error)) => Err(failed("write", name, message(&error))),
+            Err(_) => Err(failed("write", name, TIMED_OUT.to_owned())),
         }
     }
 }
 
 impl StoredSecret {
-    /// The text under a key; empty if there is none, or if it is no text.
+    /// Returns the text of a key; empty if it is absent. Invalid UTF-8 is replaced.
     pub(crate) fn text(&self, key: &str) -> String {
         let data = self.secret.as_ref().and_then(|secret| secret.data.as_ref());
         let bytes = data.and_then(|data| data.get(key));
@@ -132,32 +123,35 @@ impl StoredSecret {
         })
     }
 
-    /// Is it there, and without one of these owners?
+    /// Whether the Secret exists and lacks one of these owners.
     pub(crate) fn lacks(&self, owners: &[OwnerReference]) -> bool {
         let Some(secret) = &self.secret else {
             return false;
         };
-        let has = secret.metadata.owner_references.as_deref();
-        owners
-            .iter()
-            .any(|owner| !has.unwrap_or_default().contains(owner))
+        let existing = secret
+            .metadata
+            .owner_references
+            .as_deref()
+            .unwrap_or_default();
+        owners.iter().any(|owner| !existing.contains(owner))
     }
 }
 
-/// Other people's owners stay. One of the same name and another uid was replaced, and would take the Secret with it.
-fn with(mut owners: Vec<OwnerReference>, ours: &[OwnerReference]) -> Vec<OwnerReference> {
-    owners.retain(|held| {
+/// Adds our owners to the existing ones. An owner of the same name with another uid was replaced: if it stayed, the
+/// garbage collector would delete the Secret.
+fn merge(mut owners: Vec<OwnerReference>, ours: &[OwnerReference]) -> Vec<OwnerReference> {
+    owners.retain(|existing| {
         ours.iter()
-            .all(|own| own.name != held.name || own.kind != held.kind)
+            .all(|own| own.name != existing.name || own.kind != existing.kind)
     });
     owners.extend_from_slice(ours);
     owners
 }
 
-fn refused(verb: &'static str, name: &'static str, error: &kube::Error) -> SecretError {
-    SecretError::Refused {
+fn failed(verb: &'static str, name: &'static str, message: String) -> SecretError {
+    SecretError::Request {
         verb,
         name,
-        message: message(error),
+        message,
     }
 }

@@ -1,4 +1,4 @@
-//! Where certificates come from, and whom the CA is made known to.
+//! Settings: the source of the certificates, and where the CA is published.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,46 +11,46 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The settings of certificates.
 #[derive(Clone, Debug)]
 pub struct CertificateSettings {
-    /// Where they come from.
+    /// The source of the certificates.
     pub source: Source,
-    /// The CA is published in this namespace only; `None`: in all.
+    /// The only namespace in which the CA is published; `None` for all namespaces.
     pub namespace: Option<String>,
-    /// The ClusterRole that owns all that is written, so that it goes with it; `None`: nobody does.
+    /// The ClusterRole that owns everything that is written; `None` if nothing does.
     pub owner: Option<String>,
-    /// The MutatingWebhookConfiguration whose `caBundle` is kept; `None`: none.
+    /// The MutatingWebhookConfiguration whose `caBundle` is kept up to date, if any.
     pub webhook: Option<String>,
 }
 
-/// Where certificates come from.
+/// The source of the certificates.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// Made here.
+    /// Issued here.
     SelfSigned(SelfSigned),
-    /// `tls.crt`, `tls.key` and `ca.crt` in this folder, which somebody else renews.
+    /// `tls.crt`, `tls.key` and `ca.crt` in this directory, which another tool renews.
     Directory(PathBuf),
 }
 
-/// What is made here.
+/// The settings of certificates that are issued here.
 #[derive(Clone, Debug)]
 pub struct SelfSigned {
-    /// Where the Secrets are, and the Services.
+    /// The namespace of the Secrets and the Services.
     pub own_namespace: String,
     /// The aggregator's Service.
     pub service: String,
     /// The injector's Service, if there is an injector.
     pub injector_service: Option<String>,
-    /// How long what is made lives.
+    /// The lifetimes of the certificates.
     pub lifetimes: Lifetimes,
 }
 
-/// How long what is made here lives. All is renewed when two thirds of it are over.
+/// The lifetimes of certificates. They are renewed after two thirds of the lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetimes {
-    /// Of a CA.
+    /// The lifetime of a CA.
     pub authority: Duration,
-    /// Of a server's certificate.
+    /// The lifetime of a server's certificate.
     pub server: Duration,
-    /// From the publishing of a new CA to its first signature.
+    /// The time from publishing a new CA to its first signature.
     pub grace: Duration,
 }
 
@@ -65,7 +65,7 @@ impl Default for Lifetimes {
 }
 
 impl CertificateSettings {
-    /// Takes all keys of certificates; `None` if TLS is off.
+    /// Reads the settings of certificates; `None` if TLS is disabled.
     pub fn from_settings(settings: &mut Settings, namespace: Option<&str>) -> Option<Self> {
         let mode = settings.text("tls_mode", "disabled");
         let directory = settings.text("tls_dir", "/etc/pushscale/tls");
@@ -116,8 +116,8 @@ impl Lifetimes {
             server: settings.duration("certificate_lifetime", default.server, SECOND, most),
             grace: settings.duration("ca_grace", default.grace, SECOND, most),
         };
-        // A CA is renewed with a third of its life left. In that time its successor becomes known, and the last
-        // certificate that it signed runs out.
+        // A CA is renewed when a third of its lifetime is left. Within that time, its successor is published and the last
+        // certificate that it signed expires.
         let needed = found.grace.saturating_add(found.server);
         if needed > found.authority / 3 {
             let problem = format!(
@@ -148,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_told_at_once() {
-        let told = read(&[
+    fn all_config_errors_are_reported_at_once() {
+        let errors = read(&[
             ("P_TLS_MODE", "self-signed"),
             ("P_SERVICE", ""),
             ("P_CERTIFICATE_LIFETIME", "300h"),
@@ -157,7 +157,7 @@ mod tests {
         ])
         .unwrap_err();
         assert_eq!(
-            told,
+            errors,
             [
                 "P_CA_LIFETIME: is 3247200s: it must be at least three times CERTIFICATE_LIFETIME and CA_GRACE together, 3250800s",
                 "P_POD_NAMESPACE: is missing: with TLS_MODE=self-signed it must be the pod's namespace",
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn off_unless_asked_for() {
+    fn tls_is_disabled_by_default() {
         assert!(read(&[]).unwrap().is_none());
         let own = [("P_TLS_MODE", "self-signed"), ("P_POD_NAMESPACE", "n")];
         let found = read(&own).unwrap().unwrap();

@@ -1,10 +1,10 @@
-//! What the Secrets hold, read as far as it can be.
+//! The content of the Secrets, parsed as far as possible.
 
 use std::time::SystemTime;
 
 use rcgen::KeyPair;
 
-use crate::certificate::{Certificate, Unusable, read_pair};
+use crate::certificate::{Certificate, InvalidCertificate, read_pair};
 
 /// A CA, with its key if it may sign.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,36 +13,34 @@ pub(crate) struct Authority {
     pub(crate) key_pem: Option<String>,
 }
 
-/// The Secret of the CAs: `ca.crt` has their certificates, the signing one first, `ca.key` the keys of those that
-/// sign or will. Which key belongs to which is seen by the keys.
-pub(crate) struct HeldAuthorities {
+/// The Secret of the CAs. `ca.crt` has their certificates, the signing one first; `ca.key` has the keys of those that
+/// sign or will sign, in any order.
+pub(crate) struct AuthorityState {
     pub(crate) all: Vec<Authority>,
-    /// What could not be read.
-    pub(crate) trouble: Option<Unusable>,
-    /// As stored.
-    pub(crate) stored: AuthorityTexts,
+    /// What is invalid in the Secret.
+    pub(crate) problem: Option<InvalidCertificate>,
+    pub(crate) stored: AuthorityPem,
 }
 
 /// `ca.crt` and `ca.key`.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct AuthorityTexts {
+pub(crate) struct AuthorityPem {
     pub(crate) certificates: String,
     pub(crate) keys: String,
 }
 
 /// The Secret of one server.
-pub(crate) struct HeldServer {
-    /// Whose.
+pub(crate) struct ServerState {
     pub(crate) server: Server,
-    /// What the certificate must say.
+    /// The DNS names that the certificate must have.
     pub(crate) names: Vec<String>,
-    /// The pair, if it is one.
-    pub(crate) pair: Result<Certificate, Unusable>,
-    /// `ca.crt` beside it, as stored.
+    /// The certificate, if it matches its key.
+    pub(crate) pair: Result<Certificate, InvalidCertificate>,
+    /// `ca.crt` as stored.
     pub(crate) bundle: String,
 }
 
-/// Who has a certificate.
+/// A server with a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
     Aggregator,
@@ -50,15 +48,16 @@ pub(crate) enum Server {
 }
 
 /// All Secrets at one moment.
-pub(crate) struct Held {
-    pub(crate) authorities: HeldAuthorities,
-    pub(crate) servers: Vec<HeldServer>,
+pub(crate) struct CertificateState {
+    pub(crate) authorities: AuthorityState,
+    pub(crate) servers: Vec<ServerState>,
 }
 
-impl HeldAuthorities {
-    /// Reads both texts. A key without a certificate is dropped, a certificate without a key is trusted only.
-    pub(crate) fn read(stored: AuthorityTexts) -> Self {
-        let (certificates, mut trouble) =
+impl AuthorityState {
+    /// Parses the Secret. A key without a certificate is dropped; a certificate without a key is trusted and signs
+    /// nothing.
+    pub(crate) fn read(stored: AuthorityPem) -> Self {
+        let (certificates, mut problem) =
             match Certificate::read_all(&stored.certificates, "ca.crt") {
                 Ok(found) => (found, None),
                 Err(error) => (Vec::new(), Some(error)),
@@ -68,10 +67,10 @@ impl HeldAuthorities {
             .iter()
             .filter_map(|block| KeyPair::try_from(block.contents()).ok())
             .collect();
-        if keys.is_empty() && trouble.is_none() {
-            trouble = Some(match stored.keys.trim() {
-                "" => Unusable::Missing("ca.key"),
-                _ => Unusable::Garbled("ca.key"),
+        if keys.is_empty() && problem.is_none() {
+            problem = Some(match stored.keys.trim() {
+                "" => InvalidCertificate::Missing("ca.key"),
+                _ => InvalidCertificate::Malformed("ca.key"),
             });
         }
         let all = certificates
@@ -89,28 +88,27 @@ impl HeldAuthorities {
             .collect();
         Self {
             all,
-            trouble,
+            problem,
             stored,
         }
     }
 }
 
-impl AuthorityTexts {
-    /// Of these, in this order.
-    pub(crate) fn of<'a>(authorities: impl IntoIterator<Item = &'a Authority>) -> Self {
-        let mut texts = Self::default();
+impl AuthorityPem {
+    /// Encodes CAs in this order.
+    pub(crate) fn encode(authorities: &[Authority]) -> Self {
+        let mut pem = Self::default();
         for authority in authorities {
-            texts.certificates.push_str(&authority.certificate.pem());
-            texts
-                .keys
+            pem.certificates.push_str(&authority.certificate.pem());
+            pem.keys
                 .push_str(authority.key_pem.as_deref().unwrap_or_default());
         }
-        texts
+        pem
     }
 }
 
-impl HeldServer {
-    /// Reads a server's three texts.
+impl ServerState {
+    /// Parses a server's Secret.
     pub(crate) fn read(
         server: Server,
         names: Vec<String>,
@@ -126,22 +124,22 @@ impl HeldServer {
         }
     }
 
-    /// The CAs beside a good certificate that vouch for it. When the Secret of the CAs is lost they are still what
-    /// clients know.
-    pub(crate) fn vouching(&self, now: SystemTime) -> Vec<Certificate> {
+    /// Returns the CAs in the bundle that signed the certificate. If the Secret of the CAs is lost, clients still trust
+    /// them.
+    pub(crate) fn signers(&self, now: SystemTime) -> Vec<Certificate> {
         let Ok(pair) = &self.pair else {
             return Vec::new();
         };
-        let beside = Certificate::read_all(&self.bundle, "ca.crt").unwrap_or_default();
-        beside
+        let bundle = Certificate::read_all(&self.bundle, "ca.crt").unwrap_or_default();
+        bundle
             .into_iter()
-            .filter(|one| one.is_authority && one.holds_at(now) && pair.is_signed_by(one))
+            .filter(|one| one.is_authority && one.is_valid_at(now) && pair.is_signed_by(one))
             .collect()
     }
 }
 
 impl Server {
-    /// Its Secret.
+    /// Returns the name of the server's Secret.
     pub(crate) fn secret(self) -> &'static str {
         match self {
             Self::Aggregator => "pushscale-aggregator-tls",
@@ -150,8 +148,8 @@ impl Server {
     }
 }
 
-/// What a Service is called by those who use it.
-pub(crate) fn names_of(service: &str, namespace: &str) -> Vec<String> {
+/// Returns the DNS names of a Service.
+pub(crate) fn dns_names(service: &str, namespace: &str) -> Vec<String> {
     vec![
         service.to_owned(),
         format!("{service}.{namespace}"),

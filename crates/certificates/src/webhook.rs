@@ -1,4 +1,4 @@
-//! The API server trusts the injector by the `caBundle` of its webhook configuration.
+//! Publishes the CA to the API server, in the `caBundle` of the injector's webhook configuration.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
+use pushscale_daemon::error::chain;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -18,58 +19,58 @@ use crate::kube_error::{TIMED_OUT, message};
 use crate::metrics::{CertificateMetrics, Failure};
 use crate::secrets::{FIELD_MANAGER, TIMEOUT};
 
-/// Between two writes, unless there is a new CA: whoever sets it back is not fought as fast as both can write.
-const BETWEEN_WRITES: Duration = Duration::from_secs(10);
+/// The minimum time between two writes, unless there is a new CA. It limits conflicts with a client that reverts them.
+const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Keeps the `caBundle` of all webhooks of this configuration, for ever. If it is not there, it is waited for.
+/// Keeps the `caBundle` of all webhooks of this configuration up to date, once it exists. Never returns.
 pub(crate) async fn run(
     client: Client,
     name: String,
-    mut issued: Newest,
+    mut newest: Newest,
     metrics: CertificateMetrics,
 ) {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client);
     let mut stream = pin!(watch_object(api.clone(), &name).default_backoff());
-    let mut held = None;
+    let mut configuration = None;
     let mut next_write = Instant::now();
     loop {
-        let bundle = issued.borrow_and_update().clone();
-        let patch = match (&held, &bundle) {
-            (Some(held), Some(bundle)) => changes(held, &bundle.ca_bundle_pem),
+        let bundle = newest.borrow_and_update().clone();
+        let patch = match (&configuration, &bundle) {
+            (Some(found), Some(bundle)) => changes(found, &bundle.ca_bundle_pem),
             _ => Vec::new(),
         };
-        let wrong = !patch.is_empty();
-        if wrong && next_write <= Instant::now() {
-            next_write = Instant::now() + BETWEEN_WRITES;
+        let is_outdated = !patch.is_empty();
+        if is_outdated && next_write <= Instant::now() {
+            next_write = Instant::now() + WRITE_INTERVAL;
             match write(&api, &name, patch).await {
                 Ok(written) => {
-                    tracing::info!(webhook = %name, "the webhook's caBundle is set");
-                    held = Some(written);
+                    tracing::info!(webhook = %name, "caBundle written");
+                    configuration = Some(written);
                 }
                 Err(error) => {
                     metrics.failed(Failure::Webhook);
-                    tracing::warn!(webhook = %name, error, "the webhook's caBundle was not set, trying again");
+                    tracing::warn!(webhook = %name, error, "failed to write the caBundle, retrying");
                 }
             }
             continue;
         }
         tokio::select! {
             Some(next) = stream.next() => match next {
-                Ok(found) => held = found,
-                Err(error) => tracing::warn!(webhook = %name, %error, "the watch of the webhook failed, trying again"),
+                Ok(found) => configuration = found,
+                Err(error) => tracing::warn!(webhook = %name, error = %chain(&error), "webhook watch failed, retrying"),
             },
-            // A new CA waits for nothing.
-            Ok(()) = issued.changed() => next_write = Instant::now(),
-            () = tokio::time::sleep_until(next_write), if wrong => {}
+            // A new CA is written without delay.
+            Ok(()) = newest.changed() => next_write = Instant::now(),
+            () = tokio::time::sleep_until(next_write), if is_outdated => {}
         }
     }
 }
 
-/// A JSON patch that changes nothing but `caBundle`. The names are tested, since the list may have moved.
-fn changes(held: &MutatingWebhookConfiguration, bundle: &str) -> Vec<Value> {
+/// Returns a JSON patch of `caBundle` only. It tests the names, since the list may have changed.
+fn changes(configuration: &MutatingWebhookConfiguration, bundle: &str) -> Vec<Value> {
     let wanted = ByteString(bundle.as_bytes().to_vec());
     let mut patch = Vec::new();
-    for (index, webhook) in held.webhooks.iter().flatten().enumerate() {
+    for (index, webhook) in configuration.webhooks.iter().flatten().enumerate() {
         if webhook.client_config.ca_bundle.as_ref() == Some(&wanted) {
             continue;
         }

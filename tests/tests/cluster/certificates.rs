@@ -380,7 +380,7 @@ async fn a_new_ca_is_published_everywhere_before_it_signs() {
     assert!(webhooks.contains(&first));
     let log = aggregator.log();
     assert!(
-        log.contains("the new CA is known everywhere and signs from now on"),
+        log.contains("the new CA is published everywhere and signs from now on"),
         "{log}"
     );
 }

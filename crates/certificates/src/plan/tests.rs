@@ -1,23 +1,23 @@
-//! A year of certificates in moments: what is done at each, with real keys, and nothing else.
+//! Runs the plan over simulated years, with real keys.
 
 use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::certificate::Certificate;
 use crate::issue;
-use crate::state::names_of;
+use crate::state::dns_names;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// 2027-01-15, 08:00.
+/// 2027-01-15, 08:00 UTC.
 fn start() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
 /// The Secrets, in memory.
 struct Store {
-    authorities: AuthorityTexts,
+    authorities: AuthorityPem,
     servers: Vec<(Server, Texts)>,
     lifetimes: Lifetimes,
 }
@@ -32,7 +32,7 @@ struct Texts {
 impl Store {
     fn empty() -> Self {
         Self {
-            authorities: AuthorityTexts::default(),
+            authorities: AuthorityPem::default(),
             servers: vec![
                 (Server::Aggregator, Texts::default()),
                 (Server::Injector, Texts::default()),
@@ -41,88 +41,88 @@ impl Store {
         }
     }
 
-    /// One that has been looked after at `start()`.
-    fn begun() -> Self {
+    /// A store after the first pass at `start()`.
+    fn started() -> Self {
         let mut store = Self::empty();
         store.pass(start());
         store
     }
 
-    fn held(&self) -> Held {
+    fn state(&self) -> CertificateState {
         let read = |(server, texts): &(Server, Texts)| {
             let service = format!("pushscale-{server:?}").to_lowercase();
-            HeldServer::read(
+            ServerState::read(
                 *server,
-                names_of(&service, "pushscale"),
+                dns_names(&service, "pushscale"),
                 &texts.certificate,
                 &texts.key,
                 texts.bundle.clone(),
             )
         };
-        Held {
-            authorities: HeldAuthorities::read(self.authorities.clone()),
+        CertificateState {
+            authorities: AuthorityState::read(self.authorities.clone()),
             servers: self.servers.iter().map(read).collect(),
         }
     }
 
     fn texts(&mut self, server: Server) -> &mut Texts {
         let mut servers = self.servers.iter_mut();
-        let found = servers.find(|(held, _)| *held == server);
+        let found = servers.find(|(other, _)| *other == server);
         &mut found.unwrap().1
     }
 
-    /// Does all steps of one moment; gives each in a line, and when to look again.
+    /// Performs all steps of one moment. Returns them as text, and the time of the next pass.
     fn pass(&mut self, now: SystemTime) -> (Vec<String>, SystemTime) {
         let lifetimes = self.lifetimes;
-        let mut told = Vec::new();
+        let mut steps = Vec::new();
         for _ in 0..16 {
-            match next_step(now, &self.held(), lifetimes) {
-                Step::MakeAuthority { keep, why } => {
-                    let made = issue::authority(now, lifetimes).unwrap();
-                    self.authorities = with_new(now, keep, &made, lifetimes);
-                    told.push(format!("CA made: {why}"));
+            match next_step(now, &self.state(), lifetimes) {
+                Step::CreateAuthority { existing, reason } => {
+                    let issued = issue::authority(now, lifetimes).unwrap();
+                    self.authorities = with_new(now, existing, &issued, lifetimes);
+                    steps.push(format!("CA issued: {reason}"));
                 }
-                Step::WriteAuthorities { texts, why } => {
-                    self.authorities = texts;
-                    told.push(format!("CAs written: {why}"));
+                Step::WriteAuthorities { pem, reason } => {
+                    self.authorities = pem;
+                    steps.push(format!("CAs written: {reason}"));
                 }
                 Step::Issue {
                     server,
                     names,
                     signer,
                     bundle,
-                    why,
+                    reason,
                 } => {
-                    let made = issue::server(now, lifetimes, &names, &signer).unwrap();
+                    let issued = issue::server(now, lifetimes, &names, &signer).unwrap();
                     *self.texts(server) = Texts {
-                        certificate: made.certificate_pem,
-                        key: made.key_pem,
+                        certificate: issued.certificate_pem,
+                        key: issued.key_pem,
                         bundle,
                     };
-                    told.push(format!("{server:?} made: {why}"));
+                    steps.push(format!("{server:?} issued: {reason}"));
                 }
-                Step::Accompany { server, bundle } => {
+                Step::UpdateBundle { server, bundle } => {
                     self.texts(server).bundle = bundle;
-                    told.push(format!("{server:?} gets the bundle"));
+                    steps.push(format!("{server:?} gets the bundle"));
                 }
-                Step::Rest(rest) => return (told, rest.until),
+                Step::Wait(wait) => return (steps, wait.until),
             }
         }
-        panic!("it does not rest: {told:#?}");
+        panic!("the plan does not end: {steps:#?}");
     }
 
     fn bundle(&self) -> Vec<Certificate> {
         Certificate::read_all(&self.authorities.certificates, "ca.crt").unwrap()
     }
 
-    /// How many keys are held.
+    /// The number of stored keys.
     fn keys(&self) -> usize {
         pem::parse_many(&self.authorities.keys).unwrap().len()
     }
 
-    /// Would a client that knows this bundle trust both servers?
+    /// Whether a client with this bundle trusts both servers.
     fn trusted_by(&self, bundle: &[Certificate]) -> bool {
-        self.held().servers.iter().all(|server| {
+        self.state().servers.iter().all(|server| {
             let certificate = server.pair.as_ref().unwrap();
             bundle.iter().any(|one| certificate.is_signed_by(one))
         })
@@ -130,19 +130,19 @@ impl Store {
 }
 
 #[test]
-fn a_first_start_makes_everything_and_a_second_look_nothing() {
+fn the_first_pass_issues_everything_and_the_second_one_nothing() {
     let mut store = Store::empty();
-    let (told, until) = store.pass(start());
+    let (steps, until) = store.pass(start());
     let none = "there was none";
     assert_eq!(
-        told,
+        steps,
         [
-            format!("CA made: {none}"),
-            format!("Aggregator made: {none}"),
-            format!("Injector made: {none}"),
+            format!("CA issued: {none}"),
+            format!("Aggregator issued: {none}"),
+            format!("Injector issued: {none}"),
         ]
     );
-    // The first moment of interest is the end of the CA's grace, at which nothing has to be done.
+    // The next pass is at the end of the CA's grace period, when nothing has to be done.
     assert_eq!(until, start() + HOUR);
     assert_eq!(store.pass(until), (vec![], start() + DAY * 20));
     assert_eq!((store.bundle().len(), store.keys()), (1, 1));
@@ -150,47 +150,47 @@ fn a_first_start_makes_everything_and_a_second_look_nothing() {
 }
 
 #[test]
-fn a_year_of_moments_at_none_of_which_a_client_an_hour_behind_is_lost() {
-    let mut store = Store::begun();
+fn a_client_whose_bundle_is_an_hour_old_trusts_the_servers_all_year() {
+    let mut store = Store::started();
     let mut now = start();
-    let mut told = Vec::new();
+    let mut steps = Vec::new();
     let mut known = store.bundle();
     while now < start() + DAY * 400 {
-        // It looks when it asked to, and every client has what was published by then.
+        // At each pass, every client has the bundle of the previous one.
         let (lines, until) = store.pass(now);
         assert!(until > now, "{lines:?}");
         let days = now.duration_since(start()).unwrap().as_secs_f64() / 86_400.0;
-        told.extend(lines.iter().map(|line| format!("{days:.2} {line}")));
+        steps.extend(lines.iter().map(|line| format!("{days:.2} {line}")));
         assert!(store.trusted_by(&known), "day {days}: {lines:?}");
         known = store.bundle();
         now = until;
     }
-    let changes: Vec<_> = told
+    let changes: Vec<_> = steps
         .iter()
         .filter(|line| line.contains("CA") || line.contains("signs from now on"))
         .collect();
     assert_eq!(
         changes,
         [
-            // Two thirds of a year: a new CA becomes known; an hour later it signs; 30 days after that nothing of
-            // the old one is left.
-            "243.33 CA made: two thirds of its time were over",
-            "243.38 CAs written: a CA came, went, or signs no more",
-            "243.38 Aggregator made: the new CA is known everywhere and signs from now on",
-            "243.38 Injector made: the new CA is known everywhere and signs from now on",
-            "273.38 CAs written: a CA came, went, or signs no more",
+            // After two thirds of a year a new CA is published. It signs an hour later, and 30 days after that the old CA
+            // is removed.
+            "243.33 CA issued: two thirds of its lifetime had passed",
+            "243.38 CAs written: CAs or keys were added or removed",
+            "243.38 Aggregator issued: the new CA is published everywhere and signs from now on",
+            "243.38 Injector issued: the new CA is published everywhere and signs from now on",
+            "273.38 CAs written: CAs or keys were added or removed",
         ]
     );
-    let renewed = told
+    let renewed = steps
         .iter()
-        .filter(|line| line.ends_with("Aggregator made: two thirds of its time were over"));
-    assert_eq!(renewed.count(), 12 + 7, "every 20 days: {told:#?}");
+        .filter(|line| line.ends_with("Aggregator issued: two thirds of its lifetime had passed"));
+    assert_eq!(renewed.count(), 12 + 7, "every 20 days: {steps:#?}");
     assert_eq!((store.bundle().len(), store.keys()), (1, 1));
 }
 
 #[test]
-fn while_a_new_ca_becomes_known_the_old_one_signs_and_then_its_key_goes() {
-    let mut store = Store::begun();
+fn the_old_ca_signs_until_the_new_one_is_published_and_then_loses_its_key() {
+    let mut store = Store::started();
     let due = start() + DAY * 365 * 2 / 3;
     store.pass(due);
     let old = store.bundle()[0].clone();
@@ -208,16 +208,16 @@ fn while_a_new_ca_becomes_known_the_old_one_signs_and_then_its_key_goes() {
 }
 
 #[test]
-fn a_deleted_ca_stays_trusted_as_long_as_its_certificates_and_is_succeeded_after_the_grace() {
-    let mut store = Store::begun();
+fn a_deleted_ca_is_trusted_until_its_certificates_expire_and_replaced_after_the_grace_period() {
+    let mut store = Store::started();
     let now = start() + DAY;
     let old = store.bundle();
-    store.authorities = AuthorityTexts::default();
-    let (told, until) = store.pass(now);
+    store.authorities = AuthorityPem::default();
+    let (steps, until) = store.pass(now);
     assert_eq!(
-        told,
+        steps,
         [
-            "CA made: there was none",
+            "CA issued: there was none",
             "Aggregator gets the bundle",
             "Injector gets the bundle"
         ]
@@ -230,16 +230,16 @@ fn a_deleted_ca_stays_trusted_as_long_as_its_certificates_and_is_succeeded_after
     assert!(!store.bundle().contains(&old[0]));
 }
 
-/// What a person or a fault does to the Secrets, and what is done about it a day later.
+/// Damage to the Secrets, and the steps of the pass a day later.
 #[test]
-fn what_cannot_be_used_is_made_anew_with_the_reason() {
-    type Harm = fn(&mut Store);
-    let cases: [(&str, Harm, &[&str]); 9] = [
+fn invalid_secrets_are_replaced_with_a_reason() {
+    type Damage = fn(&mut Store);
+    let cases: [(&str, Damage, &[&str]); 9] = [
         (
-            "a garbled CA",
+            "a malformed CA",
             |store| store.authorities.certificates = "-----BEGIN CERT".to_owned(),
             &[
-                "CA made: ca.crt is garbled",
+                "CA issued: ca.crt is malformed",
                 "Aggregator gets the bundle",
                 "Injector gets the bundle",
             ],
@@ -248,81 +248,81 @@ fn what_cannot_be_used_is_made_anew_with_the_reason() {
             "a CA without its key",
             |store| store.authorities.keys.clear(),
             &[
-                "CA made: there is no ca.key",
+                "CA issued: ca.key is missing",
                 "Aggregator gets the bundle",
                 "Injector gets the bundle",
             ],
         ),
         (
             "another CA's key",
-            |store| store.authorities.keys = Store::begun().authorities.keys,
+            |store| store.authorities.keys = Store::started().authorities.keys,
             &[
-                "CA made: there is no key in ca.key that fits ca.crt",
+                "CA issued: a key for ca.crt in ca.key is missing",
                 "Aggregator gets the bundle",
                 "Injector gets the bundle",
             ],
         ),
         (
-            "another CA altogether",
-            |store| store.authorities = Store::begun().authorities,
-            // What ours signed stays trusted, and is renewed by the other one when its time comes.
+            "another CA with its key",
+            |store| store.authorities = Store::started().authorities,
+            // Our CA stays trusted until its certificates are renewed, which the other CA then signs.
             &[
-                "CAs written: a CA came, went, or signs no more",
+                "CAs written: CAs or keys were added or removed",
                 "Aggregator gets the bundle",
                 "Injector gets the bundle",
             ],
         ),
         (
-            "a garbled certificate",
+            "a malformed certificate",
             |store| store.texts(Server::Aggregator).certificate.truncate(300),
-            &["Aggregator made: tls.crt is garbled"],
+            &["Aggregator issued: tls.crt is malformed"],
         ),
         (
-            "another's key",
+            "the key of another server",
             |store| {
                 let other = store.texts(Server::Injector).key.clone();
                 store.texts(Server::Aggregator).key = other;
             },
-            &["Aggregator made: tls.key does not belong to tls.crt"],
+            &["Aggregator issued: tls.key does not match tls.crt"],
         ),
         (
             "no key",
             |store| store.texts(Server::Injector).key.clear(),
-            &["Injector made: there is no tls.key"],
+            &["Injector issued: tls.key is missing"],
         ),
         (
-            "another's certificate",
+            "the certificate of another server",
             |store| *store.texts(Server::Aggregator) = store.texts(Server::Injector).clone(),
-            &["Aggregator made: it was for other names"],
+            &["Aggregator issued: it was issued for other names"],
         ),
         (
-            "no text at all",
+            "a certificate that is not text",
             |store| {
                 store.texts(Server::Injector).certificate = "\u{fffd}\u{fffd}".to_owned();
             },
-            &["Injector made: tls.crt is garbled"],
+            &["Injector issued: tls.crt is malformed"],
         ),
     ];
-    for (name, harm, expected) in cases {
-        let mut store = Store::begun();
-        harm(&mut store);
-        let (told, _) = store.pass(start() + DAY);
-        assert_eq!(told, expected, "{name}");
+    for (name, damage, expected) in cases {
+        let mut store = Store::started();
+        damage(&mut store);
+        let (steps, _) = store.pass(start() + DAY);
+        assert_eq!(steps, expected, "{name}");
         assert!(store.trusted_by(&store.bundle()), "{name}");
     }
 }
 
 #[test]
-fn after_years_asleep_everything_is_made_anew_at_once() {
-    let mut store = Store::begun();
-    let (told, _) = store.pass(start() + DAY * 1000);
-    let ran_out = "it had run out";
+fn everything_is_replaced_after_years_of_downtime() {
+    let mut store = Store::started();
+    let (steps, _) = store.pass(start() + DAY * 1000);
+    let expired = "the previous one expired";
     assert_eq!(
-        told,
+        steps,
         [
-            format!("CA made: {ran_out}"),
-            format!("Aggregator made: {ran_out}"),
-            format!("Injector made: {ran_out}"),
+            format!("CA issued: {expired}"),
+            format!("Aggregator issued: {expired}"),
+            format!("Injector issued: {expired}"),
         ]
     );
     assert_eq!(store.bundle().len(), 1);
@@ -330,12 +330,12 @@ fn after_years_asleep_everything_is_made_anew_at_once() {
 
 #[test]
 fn no_certificate_outlives_the_ca_that_signed_it() {
-    let mut store = Store::begun();
-    // Asleep until a week before the CA's end: a new one is made, and the old one signs for its grace.
+    let mut store = Store::started();
+    // Down until a week before the CA expires: a new CA is issued, and the old one signs during its grace period.
     let now = start() + DAY * 358;
     store.pass(now);
-    let old_ends = start() + DAY * 365;
-    for server in store.held().servers {
-        assert_eq!(server.pair.unwrap().ends, old_ends);
+    let old_expires_at = start() + DAY * 365;
+    for server in store.state().servers {
+        assert_eq!(server.pair.unwrap().expires_at, old_expires_at);
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of every namespace, and which is to be written when. No requests are made here.
+//! Decides which namespace is written when. Makes no requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -14,24 +14,25 @@ use tokio::time::Instant;
 use crate::metrics::{CertificateMetrics, Failure};
 use crate::secrets::MANAGED_BY;
 
-/// Between two writes in one namespace, unless there is a new CA. Who sets a ConfigMap back again and again, or a
-/// second aggregator whose folder is older, is not fought as fast as both can write.
-const BETWEEN_WRITES: Duration = Duration::from_secs(10);
+/// The minimum time between two writes in one namespace, unless there is a new CA. It limits conflicts with another
+/// client that reverts the ConfigMap, or with a second aggregator whose directory is older.
+const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What is known of every namespace, and which are due.
+/// The state of every namespace, and the writes that are due.
 #[derive(Default)]
 pub(super) struct PublishQueue {
-    wanted: Option<Wanted>,
-    /// Those that exist and are not about to end.
+    /// The content to publish; `None` if nothing may be written.
+    content: Option<Content>,
+    /// The namespaces that exist and are not terminating.
     open: BTreeSet<String>,
-    /// What their ConfigMaps hold.
-    held: BTreeMap<String, u64>,
-    /// When each was written last.
-    written: BTreeMap<String, Instant>,
+    /// The digests of the existing ConfigMaps, by namespace.
+    published: BTreeMap<String, u64>,
+    /// The times of the last writes.
+    written_at: BTreeMap<String, Instant>,
     due: BTreeSet<(Instant, String)>,
-    /// What is being written where.
+    /// The digests of the writes in progress.
     writing: BTreeMap<String, u64>,
-    /// Before both lists are complete everything would look missing.
+    /// Nothing is written before both lists are complete, since every ConfigMap would seem to be absent.
     listing: Listing,
 }
 
@@ -44,19 +45,19 @@ struct Listing {
 
 pub(super) enum Outcome {
     Written(Box<ConfigMap>),
-    /// The namespace is gone, or about to.
-    Closed,
+    /// The namespace was deleted or is terminating.
+    NamespaceGone,
     Failed(String),
 }
 
 impl PublishQueue {
-    pub(super) fn want(&mut self, wanted: Option<Wanted>) {
-        self.wanted = wanted;
+    /// Replaces the content, and publishes it without delay.
+    pub(super) fn set_content(&mut self, content: Option<Content>) {
+        self.content = content;
         self.due.clear();
-        // A new CA waits for nothing.
         let now = Instant::now();
         for namespace in self.open.clone() {
-            self.look(namespace, now);
+            self.schedule(namespace, now);
         }
     }
 
@@ -71,13 +72,13 @@ impl PublishQueue {
             Event::InitDone => {
                 let seen = std::mem::take(&mut self.listing.namespaces_seen);
                 self.open.retain(|name| seen.contains(name));
-                self.written.retain(|name, _| seen.contains(name));
+                self.written_at.retain(|name, _| seen.contains(name));
             }
             Event::Apply(found) => self.namespace(found),
             Event::Delete(found) => {
                 let name = found.metadata.name.unwrap_or_default();
                 self.open.remove(&name);
-                self.written.remove(&name);
+                self.written_at.remove(&name);
             }
         }
     }
@@ -87,7 +88,7 @@ impl PublishQueue {
         if found.metadata.deletion_timestamp.is_some() {
             self.open.remove(&name);
         } else if self.open.insert(name.clone()) {
-            self.look_when_due(name);
+            self.schedule_after_interval(name);
         }
     }
 
@@ -97,137 +98,140 @@ impl PublishQueue {
             Event::InitApply(found) => {
                 let namespace = found.metadata.namespace.clone().unwrap_or_default();
                 self.listing.config_maps_seen.insert(namespace.clone());
-                self.held.insert(namespace, mark_of(&found));
+                self.published.insert(namespace, digest_of(&found));
             }
             Event::InitDone => {
                 let seen = std::mem::take(&mut self.listing.config_maps_seen);
-                self.held.retain(|name, _| seen.contains(name));
+                self.published.retain(|name, _| seen.contains(name));
                 self.listing.config_maps = true;
                 for namespace in self.open.clone() {
-                    self.look_when_due(namespace);
+                    self.schedule_after_interval(namespace);
                 }
             }
             Event::Apply(found) => {
                 let namespace = found.metadata.namespace.clone().unwrap_or_default();
-                self.held.insert(namespace.clone(), mark_of(&found));
-                self.look_when_due(namespace);
+                self.published.insert(namespace.clone(), digest_of(&found));
+                self.schedule_after_interval(namespace);
             }
             Event::Delete(found) => {
                 let namespace = found.metadata.namespace.unwrap_or_default();
-                self.held.remove(&namespace);
-                self.look_when_due(namespace);
+                self.published.remove(&namespace);
+                self.schedule_after_interval(namespace);
             }
         }
     }
 
-    fn look_when_due(&mut self, namespace: String) {
-        let last = self.written.get(&namespace);
-        let at = last.map_or_else(Instant::now, |last| *last + BETWEEN_WRITES);
-        self.look(namespace, at);
+    fn schedule_after_interval(&mut self, namespace: String) {
+        let last = self.written_at.get(&namespace);
+        let at = last.map_or_else(Instant::now, |last| *last + WRITE_INTERVAL);
+        self.schedule(namespace, at);
     }
 
-    fn look(&mut self, namespace: String, at: Instant) {
-        if self.is_wrong(&namespace) {
+    fn schedule(&mut self, namespace: String, at: Instant) {
+        if self.needs_write(&namespace) {
             self.due.insert((at, namespace));
         }
     }
 
-    fn is_wrong(&self, namespace: &str) -> bool {
-        let Some(wanted) = &self.wanted else {
+    fn needs_write(&self, namespace: &str) -> bool {
+        let Some(content) = &self.content else {
             return false;
         };
         self.listing.config_maps
             && self.open.contains(namespace)
             && !self.writing.contains_key(namespace)
-            && self.held.get(namespace) != Some(&wanted.mark)
+            && self.published.get(namespace) != Some(&content.digest)
     }
 
-    pub(super) fn wake(&self) -> Option<Instant> {
+    /// Returns the time of the next write.
+    pub(super) fn next_due(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// The next namespace to write, and what.
+    /// Starts the next write that is due.
     pub(super) fn next(&mut self, now: Instant) -> Option<(String, ConfigMap)> {
-        while self.wake().is_some_and(|at| at <= now) {
+        while self.next_due().is_some_and(|at| at <= now) {
             let (_, namespace) = self.due.pop_first()?;
-            // It may have been put right since.
-            if self.is_wrong(&namespace) {
-                let wanted = self.wanted.as_ref()?;
-                self.writing.insert(namespace.clone(), wanted.mark);
-                return Some((namespace, wanted.config_map()));
+            // The ConfigMap may have been corrected since.
+            if self.needs_write(&namespace) {
+                let content = self.content.as_ref()?;
+                self.writing.insert(namespace.clone(), content.digest);
+                return Some((namespace, content.config_map()));
             }
         }
         None
     }
 
-    pub(super) fn written(
+    /// Records the outcome of a write.
+    pub(super) fn finish(
         &mut self,
         namespace: &str,
         outcome: Outcome,
         metrics: &CertificateMetrics,
     ) {
-        let wrote = self.writing.remove(namespace);
-        self.written.insert(namespace.to_owned(), Instant::now());
+        let digest = self.writing.remove(namespace);
+        self.written_at.insert(namespace.to_owned(), Instant::now());
         match outcome {
             Outcome::Written(found) => {
-                tracing::debug!(namespace, "the CA is published");
-                self.held.insert(namespace.to_owned(), mark_of(&found));
+                tracing::debug!(namespace, "CA published");
+                self.published
+                    .insert(namespace.to_owned(), digest_of(&found));
             }
-            Outcome::Closed => {
+            Outcome::NamespaceGone => {
                 self.open.remove(namespace);
-                self.written.remove(namespace);
+                self.written_at.remove(namespace);
                 return;
             }
             Outcome::Failed(error) => {
                 metrics.failed(Failure::Publish);
-                tracing::warn!(namespace, error, "the CA was not published, trying again");
+                tracing::warn!(namespace, error, "failed to publish the CA, retrying");
             }
         }
-        if wrote == self.wanted.as_ref().map(|wanted| wanted.mark) {
-            self.look_when_due(namespace.to_owned());
+        if digest == self.content.as_ref().map(|content| content.digest) {
+            self.schedule_after_interval(namespace.to_owned());
         } else {
-            // A new CA came meanwhile, and waits for nothing.
-            self.look(namespace.to_owned(), Instant::now());
+            // The content has changed during the write.
+            self.schedule(namespace.to_owned(), Instant::now());
         }
     }
 }
 
-/// What every namespace should have.
-pub(super) struct Wanted {
+/// The content of the ConfigMap.
+pub(super) struct Content {
     bundle: String,
     owners: Vec<OwnerReference>,
-    mark: u64,
+    digest: u64,
 }
 
-/// Ten thousand namespaces' bundles are not kept, only whether they are the right one.
-fn mark<'a>(bundle: &str, labelled: bool, owners: impl Iterator<Item = &'a str>) -> u64 {
+/// A digest takes less memory than the bundles of ten thousand namespaces.
+fn digest<'a>(bundle: &str, labelled: bool, owners: impl Iterator<Item = &'a str>) -> u64 {
     let mut hasher = DefaultHasher::new();
     (bundle, labelled, owners.collect::<Vec<_>>()).hash(&mut hasher);
     hasher.finish()
 }
 
-fn mark_of(found: &ConfigMap) -> u64 {
+fn digest_of(found: &ConfigMap) -> u64 {
     let data = found.data.as_ref();
     let bundle = data.and_then(|data| data.get(CA_FILE));
     let labels = found.metadata.labels.as_ref();
     let (label, value) = MANAGED_BY;
     let labelled = labels.and_then(|labels| labels.get(label));
     let owners = found.metadata.owner_references.iter().flatten();
-    mark(
+    digest(
         bundle.map(String::as_str).unwrap_or_default(),
         labelled.is_some_and(|found| found == value),
         owners.map(|owner| owner.uid.as_str()),
     )
 }
 
-impl Wanted {
+impl Content {
     pub(super) fn new(bundle: String, owners: Vec<OwnerReference>) -> Self {
         let uids = owners.iter().map(|owner| owner.uid.as_str());
-        let mark = mark(&bundle, true, uids);
+        let digest = digest(&bundle, true, uids);
         Self {
             bundle,
             owners,
-            mark,
+            digest,
         }
     }
 
@@ -250,10 +254,10 @@ impl Wanted {
 mod tests {
     use super::*;
 
-    fn namespace(name: &str, ending: bool) -> PartialObjectMeta<Namespace> {
+    fn namespace(name: &str, terminating: bool) -> PartialObjectMeta<Namespace> {
         let mut found = PartialObjectMeta::default();
         found.metadata.name = Some(name.to_owned());
-        if ending {
+        if terminating {
             let now = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
             found.metadata.deletion_timestamp =
                 Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now));
@@ -261,110 +265,110 @@ mod tests {
         found
     }
 
-    fn wanted(bundle: &str) -> Wanted {
-        Wanted::new(bundle.to_owned(), Vec::new())
+    fn content(bundle: &str) -> Content {
+        Content::new(bundle.to_owned(), Vec::new())
     }
 
-    /// The ConfigMap that a namespace has when this is published in it.
+    /// The ConfigMap of a namespace with this bundle.
     fn config_map(name: &str, bundle: &str) -> ConfigMap {
-        let mut found = wanted(bundle).config_map();
+        let mut found = content(bundle).config_map();
         found.metadata.namespace = Some(name.to_owned());
         found
     }
 
-    /// A board that knows the namespaces `a` and `b`, of which `a` has the bundle.
-    fn board() -> PublishQueue {
-        let mut board = PublishQueue::default();
-        board.want(Some(wanted("one")));
-        board.namespace_event(Event::Init);
-        board.namespace_event(Event::InitApply(namespace("a", false)));
-        board.namespace_event(Event::InitApply(namespace("b", false)));
-        board.namespace_event(Event::InitDone);
+    /// A queue with the namespaces `a`, which has the bundle, and `b`, which does not.
+    fn queue() -> PublishQueue {
+        let mut queue = PublishQueue::default();
+        queue.set_content(Some(content("one")));
+        queue.namespace_event(Event::Init);
+        queue.namespace_event(Event::InitApply(namespace("a", false)));
+        queue.namespace_event(Event::InitApply(namespace("b", false)));
+        queue.namespace_event(Event::InitDone);
         assert!(
-            due(&mut board).is_empty(),
-            "what they have is not known yet"
+            due(&mut queue).is_empty(),
+            "the ConfigMaps are not known yet"
         );
-        board.config_map_event(Event::Init);
-        board.config_map_event(Event::InitApply(config_map("a", "one")));
-        board.config_map_event(Event::InitDone);
-        board
+        queue.config_map_event(Event::Init);
+        queue.config_map_event(Event::InitApply(config_map("a", "one")));
+        queue.config_map_event(Event::InitDone);
+        queue
     }
 
-    /// The namespaces to write now.
-    fn due(board: &mut PublishQueue) -> Vec<String> {
-        let next = || board.next(Instant::now()).map(|(namespace, _)| namespace);
+    /// Starts all writes that are due.
+    fn due(queue: &mut PublishQueue) -> Vec<String> {
+        let next = || queue.next(Instant::now()).map(|(namespace, _)| namespace);
         std::iter::from_fn(next).collect()
     }
 
-    fn write(board: &mut PublishQueue, name: &str, bundle: &str) {
+    fn write(queue: &mut PublishQueue, name: &str, bundle: &str) {
         let found = Outcome::Written(Box::new(config_map(name, bundle)));
-        board.written(name, found, &CertificateMetrics::default());
+        queue.finish(name, found, &CertificateMetrics::default());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_what_lacks_the_bundle_is_written() {
-        let mut board = board();
-        assert_eq!(due(&mut board), ["b"]);
-        assert!(due(&mut board).is_empty(), "it is being written");
-        write(&mut board, "b", "one");
-        assert!(due(&mut board).is_empty());
-        board.namespace_event(Event::Apply(namespace("c", false)));
-        assert_eq!(due(&mut board), ["c"]);
+    async fn only_namespaces_without_the_bundle_are_written() {
+        let mut queue = queue();
+        assert_eq!(due(&mut queue), ["b"]);
+        assert!(due(&mut queue).is_empty(), "the write is in progress");
+        write(&mut queue, "b", "one");
+        assert!(due(&mut queue).is_empty());
+        queue.namespace_event(Event::Apply(namespace("c", false)));
+        assert_eq!(due(&mut queue), ["c"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_sets_it_back_again_and_again_is_not_fought_as_fast() {
-        let mut board = board();
-        due(&mut board);
-        write(&mut board, "b", "one");
-        tokio::time::advance(BETWEEN_WRITES).await;
-        board.config_map_event(Event::Apply(config_map("b", "other")));
-        assert_eq!(due(&mut board), ["b"], "at once the first time");
-        write(&mut board, "b", "one");
-        board.config_map_event(Event::Delete(config_map("b", "one")));
-        assert!(due(&mut board).is_empty());
-        assert_eq!(board.wake(), Some(Instant::now() + BETWEEN_WRITES));
-        tokio::time::advance(BETWEEN_WRITES).await;
-        assert_eq!(due(&mut board), ["b"]);
+    async fn a_reverted_config_map_is_written_at_most_once_per_interval() {
+        let mut queue = queue();
+        due(&mut queue);
+        write(&mut queue, "b", "one");
+        tokio::time::advance(WRITE_INTERVAL).await;
+        queue.config_map_event(Event::Apply(config_map("b", "other")));
+        assert_eq!(due(&mut queue), ["b"], "the first time without delay");
+        write(&mut queue, "b", "one");
+        queue.config_map_event(Event::Delete(config_map("b", "one")));
+        assert!(due(&mut queue).is_empty());
+        assert_eq!(queue.next_due(), Some(Instant::now() + WRITE_INTERVAL));
+        tokio::time::advance(WRITE_INTERVAL).await;
+        assert_eq!(due(&mut queue), ["b"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_bundle_waits_for_nothing() {
-        let mut board = board();
-        assert_eq!(due(&mut board), ["b"]);
-        board.want(Some(wanted("two")));
-        assert_eq!(due(&mut board), ["a"]);
-        write(&mut board, "b", "one");
-        assert_eq!(due(&mut board), ["b"], "it got the old one meanwhile");
-        write(&mut board, "a", "two");
-        write(&mut board, "b", "two");
-        assert!(due(&mut board).is_empty());
+    async fn a_new_bundle_is_written_without_delay() {
+        let mut queue = queue();
+        assert_eq!(due(&mut queue), ["b"]);
+        queue.set_content(Some(content("two")));
+        assert_eq!(due(&mut queue), ["a"]);
+        write(&mut queue, "b", "one");
+        assert_eq!(due(&mut queue), ["b"], "the old bundle was being written");
+        write(&mut queue, "a", "two");
+        write(&mut queue, "b", "two");
+        assert!(due(&mut queue).is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_namespace_that_ends_is_left_alone() {
-        let mut board = board();
-        board.namespace_event(Event::Apply(namespace("b", true)));
-        assert!(due(&mut board).is_empty());
-        board.namespace_event(Event::Delete(namespace("b", true)));
-        board.namespace_event(Event::Apply(namespace("b", false)));
-        assert_eq!(due(&mut board), ["b"], "another of the same name");
-        let closed = Outcome::Closed;
-        board.written("b", closed, &CertificateMetrics::default());
-        assert_eq!(board.wake(), None);
+    async fn a_terminating_namespace_is_not_written() {
+        let mut queue = queue();
+        queue.namespace_event(Event::Apply(namespace("b", true)));
+        assert!(due(&mut queue).is_empty());
+        queue.namespace_event(Event::Delete(namespace("b", true)));
+        queue.namespace_event(Event::Apply(namespace("b", false)));
+        assert_eq!(due(&mut queue), ["b"], "a new one of the same name");
+        let gone = Outcome::NamespaceGone;
+        queue.finish("b", gone, &CertificateMetrics::default());
+        assert_eq!(queue.next_due(), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_tried_again_and_nothing_is_written_without_a_bundle() {
-        let mut board = board();
-        due(&mut board);
+    async fn a_failed_write_is_retried_and_nothing_is_written_without_content() {
+        let mut queue = queue();
+        due(&mut queue);
         let failed = Outcome::Failed("forbidden".to_owned());
-        board.written("b", failed, &CertificateMetrics::default());
-        assert!(due(&mut board).is_empty());
-        tokio::time::advance(BETWEEN_WRITES).await;
-        board.want(None);
-        assert!(due(&mut board).is_empty(), "its owner is gone");
-        board.want(Some(wanted("one")));
-        assert_eq!(due(&mut board), ["b"]);
+        queue.finish("b", failed, &CertificateMetrics::default());
+        assert!(due(&mut queue).is_empty());
+        tokio::time::advance(WRITE_INTERVAL).await;
+        queue.set_content(None);
+        assert!(due(&mut queue).is_empty(), "the owner was deleted");
+        queue.set_content(Some(content("one")));
+        assert_eq!(due(&mut queue), ["b"]);
     }
 }
