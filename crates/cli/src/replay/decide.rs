@@ -260,7 +260,7 @@ mod tests {
             "x at 0 s (steps[0])",
             "expected 4 written",
             "found    2 kept",
-            "within 0.9",
+            "between 0.9",
         ] {
             assert!(text.contains(part), "{part:?} is not in {text}");
         }
