@@ -1,41 +1,42 @@
-//! How far the formula is off for this fleet (κ, as a factor).
+//! Calibrates the queueing formula for a fleet (the factor κ).
 
 use crate::snapshot::Snapshot;
 
-/// What is learnt in a second: five minutes for most of it. Three times faster, and the noise of one minute's waits
-/// moved the size.
-const PACE: f64 = 0.003;
+/// The weight of a second: most of a change is learnt in five minutes. At three times this rate, the noise of a
+/// minute's waits changed the replicas.
+const LEARNING_RATE: f64 = 0.003;
 
-/// Learning begins after so many seconds without a backlog: while one drains, waits say nothing of the formula.
-/// Learning then drove the factor to its bound and cost a fifth more pods.
-const CALM: u32 = 90;
+/// Learning starts after this many seconds without a backlog. While a backlog drains, waits do not follow the formula:
+/// learning from them moved the factor to its bound and cost 20% more pods.
+const CALM_SECONDS: u32 = 90;
 
-/// Answers that a minute's mean wait is made of, at the least.
-const ANSWERS: f64 = 30.0;
+/// The completed requests that a mean wait needs.
+const MIN_COMPLETED: f64 = 30.0;
 
-/// The factor and how long it has been calm.
+/// The factor, and the state that decides when to learn.
 #[derive(Clone, Debug)]
 pub(crate) struct Calibration {
     factor: f64,
+    /// Seconds without a backlog.
     calm: u32,
     pods: u32,
 }
 
-/// One second, for learning.
+/// What one second adds. Times are in seconds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Minute {
-    /// The mean wait of the last minute's answers, in seconds, and how many they are.
+pub(crate) struct Observation {
+    /// The mean wait of the requests completed in the last minute, and their number.
     pub(crate) waited: f64,
     pub(crate) completed: f64,
-    /// What the formula says without the factor, in seconds.
+    /// The wait by the formula without the factor.
     pub(crate) predicted: f64,
-    /// How busy the workers are, 0 to 1.
-    pub(crate) busy: f64,
-    /// The rates of the last ten seconds and of now agree.
-    pub(crate) even: bool,
-    /// Pods that serve.
+    /// The utilisation, 0 to 1.
+    pub(crate) utilisation: f64,
+    /// Whether the rates of the last ten seconds and of now agree.
+    pub(crate) steady: bool,
+    /// Ready pods.
     pub(crate) pods: u32,
-    /// Requests have piled up.
+    /// Whether there is a backlog.
     pub(crate) backlog: bool,
 }
 
@@ -56,29 +57,29 @@ impl Calibration {
         snapshot.u32(&mut self.pods);
     }
 
-    /// Measured over predicted.
+    /// Returns the factor: measured over predicted wait.
     pub(crate) fn factor(&self) -> f64 {
         self.factor
     }
 
-    /// Once a second.
-    pub(crate) fn learn(&mut self, minute: &Minute) {
-        self.calm = if minute.backlog {
+    /// Learns from one second.
+    pub(crate) fn learn(&mut self, observation: &Observation) {
+        self.calm = if observation.backlog {
             0
         } else {
             self.calm.saturating_add(1)
         };
-        let same_pods = minute.pods == self.pods;
-        self.pods = minute.pods;
-        let learns = self.calm >= CALM
+        let same_pods = observation.pods == self.pods;
+        self.pods = observation.pods;
+        let usable = self.calm >= CALM_SECONDS
             && same_pods
-            && minute.even
-            && minute.completed >= ANSWERS
-            && (0.1..0.92).contains(&minute.busy)
-            && minute.predicted > 1e-6;
-        if learns {
-            let found = (minute.waited / minute.predicted).clamp(0.02, 10.0);
-            let factor = self.factor * (PACE * (found / self.factor).ln()).exp();
+            && observation.steady
+            && observation.completed >= MIN_COMPLETED
+            && (0.1..0.92).contains(&observation.utilisation)
+            && observation.predicted > 1e-6;
+        if usable {
+            let found = (observation.waited / observation.predicted).clamp(0.02, 10.0);
+            let factor = self.factor * (LEARNING_RATE * (found / self.factor).ln()).exp();
             self.factor = factor.clamp(0.2, 3.0);
         }
     }

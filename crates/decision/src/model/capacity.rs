@@ -1,33 +1,33 @@
-//! How many pods a rate of requests takes.
+//! The pods that an arrival rate needs.
 
 use crate::policy::Balancing;
 
-use super::queueing::{Wait, occupancy, pooled_pods};
+use super::queueing::{Wait, pooled_pods, utilisation};
 
-/// Steps of five in a hundred: the size must not move with the last digit of a measured variability.
-const STEPS: f64 = 20.0;
+/// Steps per unit of the logarithm, of 5% each: noise in a measured variability must not change the replicas.
+const LOG_STEPS: f64 = 20.0;
 
-/// What a pod is and what is asked of it. Times in seconds.
+/// The properties of a pod and its goal. Times are in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capacity {
-    /// How long a worker takes for a request.
+    /// The service time.
     pub(crate) service: f64,
-    /// Requests that a pod works on at a time.
+    /// Requests that a pod processes in parallel.
     pub(crate) slots: u32,
-    /// How uneven arrivals and service are, calibrated; 1: Poisson arrivals, exponential service.
+    /// The calibrated variability of arrivals and service; 1 for Poisson arrivals and exponential service.
     pub(crate) variability: f64,
     pub(crate) target: f64,
     pub(crate) wait: Wait,
     pub(crate) balancing: Balancing,
-    /// With unequal pods and queues of their own, the slow ones decide: this much slower than the mean.
+    /// The slowdown of slow pods over the mean, which matters if each pod has its own queue.
     pub(crate) slowest: f64,
-    /// No more than this is ever asked for.
-    pub(crate) most: u32,
+    /// The largest need that is computed.
+    pub(crate) max: u32,
 }
 
-/// Occupancies that were looked up last, for the target and for the limit of harm.
+/// The utilisations computed last, for the target latency and for the violation limit.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Occupancies([Option<(Key, f64)>; 4]);
+pub(crate) struct UtilisationCache([Option<(Key, f64)>; 4]);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Key {
@@ -37,9 +37,9 @@ struct Key {
 }
 
 impl Capacity {
-    /// Pods for `rate` arrivals a second at a wait of `times` the target, in fractions of a pod (whole ones with one
-    /// common queue).
-    pub(crate) fn need(&self, rate: f64, times: f64, known: &mut Occupancies) -> f64 {
+    /// Returns the pods for `rate` requests per second at a wait of `times` the target latency: fractional, but whole
+    /// with one shared queue.
+    pub(crate) fn need(&self, rate: f64, times: f64, cache: &mut UtilisationCache) -> f64 {
         let load = rate * self.service;
         if self.balancing == Balancing::LeastRequest {
             let target = self.target * times / self.service;
@@ -49,29 +49,29 @@ impl Capacity {
                 load,
                 self.slots,
                 self.variability,
-                self.most,
+                self.max,
             );
             return f64::from(pods);
         }
         let load = load * self.slowest;
-        load / (f64::from(self.slots) * self.occupancy(times, known)).max(1e-9)
+        load / (f64::from(self.slots) * self.utilisation(times, cache)).max(1e-9)
     }
 
-    /// How busy a pod's workers may be.
-    pub(crate) fn occupancy(&self, times: f64, known: &mut Occupancies) -> f64 {
+    /// Returns the utilisation that keeps a wait of `times` the target latency, 0 to 1.
+    pub(crate) fn utilisation(&self, times: f64, cache: &mut UtilisationCache) -> f64 {
         let service = self.service * self.slowest;
         let ratio = (self.variability * service / (self.target * times)).max(1e-9);
         let key = Key {
-            step: (ratio.ln() * STEPS).round(),
+            step: (ratio.ln() * LOG_STEPS).round(),
             slots: self.slots,
             wait: self.wait,
         };
-        known.get(key, || {
-            occupancy(self.wait, 1.0, self.slots, (key.step / STEPS).exp())
+        cache.get(key, || {
+            utilisation(self.wait, 1.0, self.slots, (key.step / LOG_STEPS).exp())
         })
     }
 
-    /// What the formula says of the wait with `pods` pods, in seconds.
+    /// Returns the wait by the formula with `pods` pods, in seconds.
     pub(crate) fn predicted(&self, rate: f64, pods: f64) -> f64 {
         let load = rate * self.service;
         let wait = match self.balancing {
@@ -85,16 +85,16 @@ impl Capacity {
     }
 }
 
-impl Occupancies {
-    fn get(&mut self, key: Key, find: impl FnOnce() -> f64) -> f64 {
+impl UtilisationCache {
+    fn get(&mut self, key: Key, compute: impl FnOnce() -> f64) -> f64 {
         let found = self.0.iter().flatten().find(|(known, _)| *known == key);
-        if let Some((_, occupancy)) = found {
-            return *occupancy;
+        if let Some((_, utilisation)) = found {
+            return *utilisation;
         }
-        let occupancy = find();
+        let utilisation = compute();
         self.0.rotate_right(1);
-        self.0[0] = Some((key, occupancy));
-        occupancy
+        self.0[0] = Some((key, utilisation));
+        utilisation
     }
 }
 
@@ -111,16 +111,16 @@ mod tests {
             wait: Wait::Mean,
             balancing: Balancing::Random,
             slowest: 1.0,
-            most: 1000,
+            max: 1000,
         }
     }
 
     fn need(capacity: Capacity, rate: f64) -> f64 {
-        capacity.need(rate, 1.0, &mut Occupancies::default())
+        capacity.need(rate, 1.0, &mut UtilisationCache::default())
     }
 
     #[test]
-    fn needs_grow_as_the_load_and_know_no_unit_of_time() {
+    fn the_need_is_proportional_to_the_load_in_any_unit_of_time() {
         for slots in [1, 2, 4, 8] {
             for target in [0.01, 0.05, 0.1, 0.3] {
                 let one = need(capacity(0.1, target, slots), 60.0);

@@ -1,11 +1,11 @@
-//! How long to hold and how much to pad, by what it would have cost to do so until now.
+//! Chooses the hold and the head-room by what each setting would have cost so far.
 //!
-//! A fleet that was let go and is needed again costs a start: pods that are paid for and do not serve, and requests
-//! that wait for them. Whether holding it would have been cheaper depends on the load, so it is computed, not
-//! chosen: every five seconds each of 36 settings (how long the highest need is held, how much is added to it,
-//! whether the trend is followed) is replayed in a small model of the fleet. It costs the pods that it would have
-//! kept, and so much for each second whose arrivals they could not have served within four times the target. The
-//! cheapest setting is in force. It is the ski rental problem (rent, or buy again?) with the price measured.
+//! A fleet that was scaled down and is needed again costs a start: pods that are paid for and do not serve yet, and
+//! requests that wait for them. Whether a hold would have been cheaper depends on the load. Every five seconds, each of
+//! 36 settings (length of the hold, head-room, with or without the trend) is therefore replayed in a small model of the
+//! fleet. A setting pays for the pods that it would have kept, and a price for each violation second: one whose arrivals
+//! the pods could not have served within four times the target latency. The cheapest setting is used. This is the ski
+//! rental problem with measured prices.
 
 use std::time::Duration;
 
@@ -13,62 +13,62 @@ use crate::snapshot::Snapshot;
 
 use super::queueing::whole;
 
-/// Between two looks, in seconds.
-pub(crate) const EVERY: u64 = 5;
-const SECONDS: usize = 5;
+/// The interval between two evaluations, in seconds.
+pub(crate) const INTERVAL: u64 = 5;
+const INTERVAL_SECONDS: usize = 5;
 
-/// For how long the highest need is held, in seconds.
+/// The holds, in seconds.
 const HOLDS: [f64; 3] = [60.0, 300.0, 1200.0];
 
-/// What the need is multiplied by.
+/// The head-room, as factors of the need.
 const HEADROOMS: [f64; 6] = [1.0, 1.1, 1.2, 1.35, 1.5, 1.75];
 
-/// The need at the rate now, and at the rate where the trend leads.
+/// Without and with the trend.
 const TRENDS: usize = 2;
 
 const SETTINGS: usize = HOLDS.len() * HEADROOMS.len() * TRENDS;
 
-/// The longest hold, in looks.
+/// The longest hold, in evaluations.
 const NEEDS: usize = 240;
 
-/// The longest hold that a user may set, in minutes.
+/// The longest hold that a user can configure, in minutes.
 const MINUTES: usize = 60;
 
-/// Looks a minute.
-const LOOKS_A_MINUTE: u32 = 12;
+/// Evaluations per minute.
+const EVALUATIONS_PER_MINUTE: u32 = 12;
 
-/// The longest start delay that is replayed, in looks.
+/// The longest start delay that is replayed, in evaluations.
 const DELAYS: usize = 64;
 
-/// A harmed second of a fleet of one costs as much as its pod for so many seconds; of larger ones as much as so many
-/// pod-seconds times the fourth root of their size. A bad second is a second of somebody's, however many pods
-/// serve it: priced by the whole fleet, 350 random loads took 1.9 % more pod-hours and had 2.8 % more harmed seconds.
-const HARM: f64 = 366.0;
+/// The price of a violation second, in pod-seconds for a fleet of one pod; multiplied by the fourth root of the fleet's
+/// replicas. A price proportional to the replicas cost 1.9% more pod-hours and 2.8% more violation seconds over 350
+/// random loads.
+const VIOLATION_PRICE: f64 = 366.0;
 
-/// What happened is forgotten with this time constant, in seconds.
-const MEMORY: f64 = 7200.0;
+/// The time constant of the costs, in seconds.
+const COST_MEMORY: f64 = 7200.0;
 
-/// The size that costs are relative to follows the need with this time constant, in seconds.
-const SIZE_MEMORY: f64 = 600.0;
+/// The time constant of the usual need, which costs are relative to, in seconds.
+const NEED_MEMORY: f64 = 600.0;
 
-/// What a setting must have saved before it replaces the first one (300 s, nothing added, trend followed), in seconds
-/// of the whole fleet: for each natural logarithm that the hold or the padding differs by, and without the trend.
+/// The saving that a setting needs to replace the initial one (300 s, no head-room, with the trend), in seconds of the
+/// whole fleet: per unit of the natural logarithm by which hold and head-room differ, and for leaving out the trend.
 const HOLD_DISTANCE: f64 = 300.0;
 const HEADROOM_DISTANCE: f64 = 3000.0;
 const TREND_DISTANCE: f64 = 100.0;
-const FIRST_HOLD: f64 = 300.0;
+const INITIAL_HOLD: f64 = 300.0;
 
-/// Part of a pod that is not worth a pod.
-const CRUMB: f64 = 0.02;
+/// The fraction of a pod that is rounded down.
+const ROUND_DOWN: f64 = 0.02;
 
-/// How to hold and pad.
+/// A hold and its head-room.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Setting {
-    /// The highest need of so many seconds is held.
+    /// The window whose highest need is held, in seconds.
     pub(crate) hold: f64,
-    /// Needs are multiplied by this.
+    /// The factor for needs.
     pub(crate) headroom: f64,
-    /// The trend is followed.
+    /// Whether the trend counts.
     pub(crate) trend: bool,
 }
 
@@ -82,25 +82,25 @@ impl Setting {
         }
     }
 
-    /// How far it is from the first setting, in seconds of the whole fleet.
+    /// Returns the saving that this setting needs to replace the initial one, in seconds of the whole fleet.
     fn distance(self) -> f64 {
-        HOLD_DISTANCE * (self.hold / FIRST_HOLD).ln().abs()
+        HOLD_DISTANCE * (self.hold / INITIAL_HOLD).ln().abs()
             + HEADROOM_DISTANCE * self.headroom.ln()
             + if self.trend { 0.0 } else { TREND_DISTANCE }
     }
 
-    /// A need with what is added to it, in whole pods.
+    /// Returns whole pods for a need, with head-room.
     pub(crate) fn pods(self, need: f64) -> f64 {
-        (need * self.headroom - CRUMB).ceil().max(1.0)
+        (need * self.headroom - ROUND_DOWN).ceil().max(1.0)
     }
 }
 
-/// Pods that the load asks for, in fractions of a pod.
+/// The pods that the load needs, as a fractional number.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Need {
-    /// At the rate now.
+    /// At the current rate.
     pub(crate) now: f64,
-    /// Where the trend leads.
+    /// At the extrapolated rate.
     pub(crate) ahead: f64,
 }
 
@@ -110,32 +110,32 @@ impl Need {
     }
 }
 
-/// The past, and what each setting would have cost in it.
+/// The history of needs, and the cost of each setting over it.
 #[derive(Clone, Debug)]
 pub(crate) struct HoldBacktest {
-    /// Needs, one a look, newest last; by trend.
+    /// One need per evaluation, by trend.
     needs: [Ring<NEEDS>; TRENDS],
-    /// The highest need of each minute, for holds that users set longer than ours; by trend.
+    /// The highest need of each minute by trend, for configured holds beyond [`NEEDS`].
     minutes: [Ring<MINUTES>; TRENDS],
-    /// The highest need of each hold, one a look, newest last; by trend and hold.
+    /// The highest need of each hold, one per evaluation, by trend and hold.
     held: [[Ring<DELAYS>; HOLDS.len()]; TRENDS],
     costs: [Cost; SETTINGS],
-    /// The usual size.
-    size: f64,
-    looks: u32,
-    /// The highest need since the last look: a size that was ordered in between is not taken back at once.
+    /// The usual need.
+    usual: f64,
+    evaluations: u32,
+    /// The highest need since the last evaluation, so that a scale-up in between is held as well.
     since: Need,
-    /// Pods that each second since the last look would have needed.
-    harmed_below: [f32; SECONDS],
+    /// The pods below which each second since the last evaluation would have been a violation second.
+    required: [f32; INTERVAL_SECONDS],
     seconds: usize,
     chosen: usize,
 }
 
-/// In seconds of the whole fleet, and in seconds.
+/// The cost of a setting: seconds of the whole fleet, and violation seconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cost {
     kept: f32,
-    harmed: f32,
+    violations: f32,
 }
 
 impl Default for HoldBacktest {
@@ -146,10 +146,10 @@ impl Default for HoldBacktest {
             minutes: Default::default(),
             held: Default::default(),
             costs: [Cost::default(); SETTINGS],
-            size: 0.0,
-            looks: 0,
+            usual: 0.0,
+            evaluations: 0,
             since: Need::default(),
-            harmed_below: [0.0; SECONDS],
+            required: [0.0; INTERVAL_SECONDS],
             seconds: 0,
             chosen: first.unwrap_or(0),
         }
@@ -167,13 +167,13 @@ impl HoldBacktest {
         }
         for cost in &mut self.costs {
             snapshot.f32(&mut cost.kept);
-            snapshot.f32(&mut cost.harmed);
+            snapshot.f32(&mut cost.violations);
         }
-        snapshot.f64(&mut self.size);
-        snapshot.u32(&mut self.looks);
+        snapshot.f64(&mut self.usual);
+        snapshot.u32(&mut self.evaluations);
         snapshot.f64(&mut self.since.now);
         snapshot.f64(&mut self.since.ahead);
-        for pods in &mut self.harmed_below {
+        for pods in &mut self.required {
             snapshot.f32(pods);
         }
         snapshot.usize(&mut self.seconds);
@@ -181,76 +181,77 @@ impl HoldBacktest {
         self.chosen = self.chosen.min(SETTINGS - 1);
     }
 
-    /// The setting in force.
+    /// Returns the cheapest setting.
     pub(crate) fn setting(&self) -> Setting {
         Setting::of(self.chosen)
     }
 
-    /// The highest need of the last `window`.
+    /// Returns the highest need of the last `window`.
     pub(crate) fn highest(&self, window: Duration) -> f64 {
         let trend = usize::from(self.setting().trend);
         let window = window.as_secs_f64();
-        let recent = self.needs[trend].highest(looks(window));
+        let recent = self.needs[trend].highest(evaluations(window));
         let minutes = whole((window / 60.0).ceil()) as usize;
-        if looks(window) > NEEDS {
+        if evaluations(window) > NEEDS {
             recent.max(self.minutes[trend].highest(minutes))
         } else {
             recent
         }
     }
 
-    /// Once a second: what the load asks for.
-    pub(crate) fn needs(&mut self, need: Need) {
+    /// Records the need, once a second.
+    pub(crate) fn record_need(&mut self, need: Need) {
         self.since.now = self.since.now.max(need.now);
         self.since.ahead = self.since.ahead.max(need.ahead);
     }
 
-    /// Once a second: so many pods its arrivals would have taken to be served within four times the target.
-    pub(crate) fn second(&mut self, pods: f64) {
-        self.harmed_below[self.seconds % SECONDS] = single(pods);
+    /// Records the pods that serve a second's arrivals within four times the target latency, once a second.
+    pub(crate) fn record_required(&mut self, pods: f64) {
+        self.required[self.seconds % INTERVAL_SECONDS] = single(pods);
         self.seconds += 1;
     }
 
-    /// Once every five seconds.
-    pub(crate) fn look(&mut self, need: Need, delay: f64) {
-        self.looks = self.looks.saturating_add(1);
-        let pace = (seconds(EVERY) / SIZE_MEMORY).max(1.0 / f64::from(self.looks));
-        self.size += (need.now - self.size) * pace;
-        let size = self.size.max(1.0);
-        let delay = looks(delay).clamp(1, DELAYS - 1);
+    /// Evaluates all settings, once every [`INTERVAL`].
+    pub(crate) fn evaluate(&mut self, need: Need, delay: f64) {
+        self.evaluations = self.evaluations.saturating_add(1);
+        let weight = (seconds(INTERVAL) / NEED_MEMORY).max(1.0 / f64::from(self.evaluations));
+        self.usual += (need.now - self.usual) * weight;
+        let usual = self.usual.max(1.0);
+        let delay = evaluations(delay).clamp(1, DELAYS - 1);
         let since = std::mem::take(&mut self.since);
-        let told = self.seconds.min(SECONDS);
+        let recorded = self.seconds.min(INTERVAL_SECONDS);
         self.seconds = 0;
-        let started = self.looks as usize > delay + 1;
-        let forget = single(1.0 - seconds(EVERY) / MEMORY);
-        let harm = HARM * size.sqrt().sqrt() / size;
+        let started = self.evaluations as usize > delay + 1;
+        let decay = single(1.0 - seconds(INTERVAL) / COST_MEMORY);
+        let price = VIOLATION_PRICE * usual.sqrt().sqrt() / usual;
         let mut best = f64::INFINITY;
         for trend in 0..TRENDS {
             self.needs[trend].push(since.of(trend));
-            if self.looks.is_multiple_of(LOOKS_A_MINUTE) {
-                let highest = self.needs[trend].highest(LOOKS_A_MINUTE as usize);
+            if self.evaluations.is_multiple_of(EVALUATIONS_PER_MINUTE) {
+                let highest = self.needs[trend].highest(EVALUATIONS_PER_MINUTE as usize);
                 self.minutes[trend].push(highest);
             }
             for (hold, held) in self.held[trend].iter_mut().enumerate() {
-                held.push(self.needs[trend].highest(looks(HOLDS[hold])));
-                // Pods that were kept all the time since a start ago serve now.
+                held.push(self.needs[trend].highest(evaluations(HOLDS[hold])));
+                // Pods that have been kept for the whole start delay are ready now.
                 let (kept, serving) = (held.highest(1), held.lowest(delay + 1));
                 for headroom in 0..HEADROOMS.len() {
                     let index = (trend * HEADROOMS.len() + headroom) * HOLDS.len() + hold;
                     let setting = Setting::of(index);
                     let serve = single(setting.pods(serving));
-                    let harmed = self.harmed_below[..told]
+                    let violations = self.required[..recorded]
                         .iter()
                         .filter(|pods| **pods > serve);
-                    let harmed = if started { harmed.count() } else { 0 };
+                    let violations = if started { violations.count() } else { 0 };
                     let cost = &mut self.costs[index];
                     cost.kept =
-                        cost.kept * forget + single(seconds(EVERY) * setting.pods(kept) / size);
+                        cost.kept * decay + single(seconds(INTERVAL) * setting.pods(kept) / usual);
                     #[expect(clippy::cast_precision_loss, reason = "at most 5")]
-                    let harmed = harmed as f32;
-                    cost.harmed = cost.harmed * forget + harmed;
-                    let total =
-                        f64::from(cost.kept) + harm * f64::from(cost.harmed) + setting.distance();
+                    let violations = violations as f32;
+                    cost.violations = cost.violations * decay + violations;
+                    let total = f64::from(cost.kept)
+                        + price * f64::from(cost.violations)
+                        + setting.distance();
                     if total < best {
                         (best, self.chosen) = (total, index);
                     }
@@ -260,7 +261,7 @@ impl HoldBacktest {
     }
 }
 
-/// The newest numbers.
+/// A ring of the newest numbers.
 #[derive(Clone, Debug)]
 struct Ring<const N: usize> {
     numbers: [f32; N],
@@ -303,8 +304,8 @@ impl<const N: usize> Ring<N> {
     }
 }
 
-fn looks(time: f64) -> usize {
-    whole((time / seconds(EVERY)).round()) as usize
+fn evaluations(time: f64) -> usize {
+    whole((time / seconds(INTERVAL)).round()) as usize
 }
 
 fn seconds(count: u64) -> f64 {

@@ -1,8 +1,8 @@
-//! `algorithm: Model`: the fewest replicas whose queues keep the target (docs/ALGORITHM.md).
+//! `algorithm: Model`: the smallest number of replicas whose queues meet the target latency (docs/ALGORITHM.md).
 //!
-//! Arrivals and service times do not depend on the number of replicas; waits do, and near full load steeply. So
-//! the rate and the service time are measured, the formula of the queue says how busy a pod may be, and the latency is
-//! target and check, not input.
+//! The arrival rate and the service time do not depend on the number of replicas; the queue latency does, steeply near
+//! full load. The model therefore measures rate and service time, and computes the utilisation that keeps the target
+//! from queueing theory. The measured latency is the target and the check, not the input.
 
 mod arrivals;
 mod backlog;

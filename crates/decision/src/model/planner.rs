@@ -1,58 +1,58 @@
-//! From what is known of one model to the pods it takes.
+//! Computes the pods that one model needs.
 
 use std::time::Duration;
 
 use crate::policy::Balancing;
 use crate::step::Step;
 
-use super::arrivals::{Rate, likely};
-use super::backlog::{Standing, Surge, own_queue};
-use super::calibration::Minute;
+use super::arrivals::{Rate, highest_recent_rate};
+use super::backlog::{Backlog, FleetLoad, own_queue};
+use super::calibration;
 use super::capacity::Capacity;
 use super::fleet_snapshot::FleetSnapshot;
-use super::hold_backtest::{EVERY, Need, Setting};
+use super::hold_backtest::{INTERVAL, Need, Setting};
 use super::plan::{NoPlan, Plan, PlanReason, Situation};
 use super::queueing::{Wait, whole};
-use super::recurrence::{Due, HARM, Moment as Burst};
+use super::recurrence::{ExpectedBurst, Observation, VIOLATION};
 use super::safeguards::Symptoms;
 use super::state::ModelState;
 
-/// Nothing is said before so many seconds were seen.
-const FIRST_SECONDS: f64 = 5.0;
+/// The seconds of arrivals that a plan needs.
+const MIN_SECONDS: f64 = 5.0;
 
-/// A fleet without any request for so long is idle, even if nobody knows how long a request takes.
+/// A fleet without requests for this many seconds is idle, even with an unknown service time.
 const IDLE_SECONDS: f64 = 60.0;
 
-/// A second is harmed if its requests wait more than so many times the target.
-const HARMED: f64 = 4.0;
+/// A second whose requests wait longer than this multiple of the target latency is a violation second.
+const VIOLATION_FACTOR: f64 = 4.0;
 
-/// Arrivals are averaged over no more seconds than these to see whether they harm.
-const LONGEST_SPAN: f64 = 10.0;
+/// The longest window, in seconds, over which arrivals are averaged to detect a violation.
+const MAX_SPAN: f64 = 10.0;
 
-/// For so many seconds after a start the size that was found is held (docs/ALGORITHM.md, I0).
-const HELD_AT_FIRST: Duration = Duration::from_secs(300);
+/// The hold after a start (docs/ALGORITHM.md, I0).
+const HOLD_AFTER_START: Duration = Duration::from_secs(300);
 
-/// A hold that is shorter than the windows in which a rise grows sure.
-const SHORT: Duration = Duration::from_secs(60);
+/// A shorter hold can end before a rise of the rate is significant.
+const SHORT_HOLD: Duration = Duration::from_secs(60);
 
-/// A step goes no further than so many times the pods that would be busy throughout (docs/ALGORITHM.md, I3).
-const STEP_MOST: f64 = 9.0;
+/// The limit for one scale-up, as a multiple of the offered load (docs/ALGORITHM.md, I3).
+const MAX_STEP: f64 = 9.0;
 
-/// What the rate asks for.
+/// The need for the arrival rate.
 #[derive(Clone, Copy, Debug)]
 struct Demand {
     rate: Rate,
     need: Need,
     setting: Setting,
-    /// In fractions of a pod, and in whole ones with what is added.
+    /// Pods as a fractional number, and whole replicas with head-room.
     pods: f64,
     replicas: u32,
-    /// Pods that would be busy throughout.
+    /// The offered load, in fully utilised pods.
     offered: f64,
 }
 
 impl ModelState {
-    /// The pods that this model takes, and the steps that led there.
+    /// Returns the plan for this model, and adds its steps.
     pub(crate) fn plan(
         &mut self,
         situation: &Situation<'_>,
@@ -64,13 +64,13 @@ impl ModelState {
             return Err(NoPlan::NotReporting);
         }
         let second = self.second_buckets.now();
-        let turn = self.turn_over(second);
-        if self.second_buckets.window(60).seconds < FIRST_SECONDS {
+        let elapsed = self.update(second);
+        if self.second_buckets.window(60).seconds < MIN_SECONDS {
             return Err(NoPlan::TooSoon);
         }
-        self.began.get_or_insert((second, situation.current));
+        self.started.get_or_insert((second, situation.current));
         let (slots, workers_known) = self.slots(situation.metric, fleet_snapshot);
-        let missing = self.missing(fleet_snapshot, workers_known, turn.seconds);
+        let missing = self.missing(fleet_snapshot, workers_known, elapsed.seconds);
         let full =
             fleet_snapshot.in_system > f64::from(slots) * f64::from(fleet_snapshot.ready.max(1));
         let Some(service) = self.service_time(situation.metric, fleet_snapshot, full, missing)
@@ -81,22 +81,30 @@ impl ModelState {
         let capacity = self.capacity(situation, fleet_snapshot, service, slots, rate);
         let demand = self.demand(&capacity, rate);
         let waited = self.waited(fleet_snapshot, rate);
-        let surge = standing(situation, fleet_snapshot, &capacity, rate).surge(demand.replicas);
-        if turn.seconds > 0 {
-            self.look_back(situation, fleet_snapshot, &capacity, &demand, surge, turn);
+        let backlog = load(situation, fleet_snapshot, &capacity, rate).backlog(demand.replicas);
+        if elapsed.seconds > 0 {
+            self.learn_second(
+                situation,
+                fleet_snapshot,
+                &capacity,
+                &demand,
+                backlog,
+                elapsed,
+            );
         }
-        let harm = surge.backlog > 0.0 && waited.is_some_and(|wait| wait > HARM * capacity.target);
-        let due = self.recurrence.learn(Burst {
+        let violation =
+            backlog.requests > 0.0 && waited.is_some_and(|wait| wait > VIOLATION * capacity.target);
+        let burst = self.recurrence.learn(Observation {
             second,
-            harm,
+            violation,
             needed: demand.replicas,
             offered: demand.offered,
             delay: situation.delay,
         });
         self.explain(situation, &capacity, &demand, steps);
         let waiting = match situation.balancing {
-            Balancing::Random => fleet_snapshot.mean_queue(&capacity) > capacity.target,
-            Balancing::LeastRequest => surge.backlog > 0.0,
+            Balancing::Random => fleet_snapshot.mean_wait(&capacity) > capacity.target,
+            Balancing::LeastRequest => backlog.requests > 0.0,
         };
         let target = situation.metric.target.latency().as_secs_f64();
         let mut plan = Plan {
@@ -104,25 +112,25 @@ impl ModelState {
             reason: PlanReason::Demand,
             incomplete: missing,
             stuck: false,
-            up_to: whole((STEP_MOST * demand.offered.max(1.0)).ceil()),
+            up_to: whole((MAX_STEP * demand.offered.max(1.0)).ceil()),
             batch_delay_above: (fleet_snapshot.batch > 1.0 && fleet_snapshot.batch_delay >= target)
                 .then_some(fleet_snapshot.batch_delay),
         };
-        self.keep_what_is_likely(situation, &capacity, rate, &mut plan, steps);
+        self.keep_recent_need(situation, &capacity, rate, &mut plan, steps);
         self.hold(situation, second, &mut plan, steps);
-        let ordered = self.orders.place(second, surge.pods, waiting);
-        if ordered > plan.pods {
-            plan.pods = ordered;
+        let proposed = self.backlog.add(second, backlog.pods, waiting);
+        if proposed > plan.pods {
+            plan.pods = proposed;
             plan.reason = PlanReason::Backlog;
             steps.push(Step::Backlog {
-                waiting: surge.backlog,
+                waiting: backlog.requests,
                 starting: u32::try_from(fleet_snapshot.starting.len()).unwrap_or(u32::MAX),
-                replicas: ordered,
+                replicas: proposed,
             });
         }
-        prepare(due, &mut plan, steps);
+        prepare_for(burst, &mut plan, steps);
         let symptoms = Symptoms { waited, waiting };
-        self.keep_safe(
+        self.apply_safeguards(
             situation,
             fleet_snapshot,
             &capacity,
@@ -133,15 +141,15 @@ impl ModelState {
         Ok(plan)
     }
 
-    /// Nobody knows how long a request takes. If none has come for a while, that does not matter.
+    /// Plans without a service time, which is possible if the fleet is idle.
     fn plan_without_service_time(
         &mut self,
         situation: &Situation<'_>,
         second: u64,
         steps: &mut Vec<Step>,
     ) -> Result<Plan, NoPlan> {
-        let lately = self.second_buckets.window(300);
-        if lately.arrivals > 0.0 || lately.seconds < IDLE_SECONDS {
+        let recent = self.second_buckets.window(300);
+        if recent.arrivals > 0.0 || recent.seconds < IDLE_SECONDS {
             return Err(NoPlan::NoServiceTime);
         }
         steps.push(Step::Idle);
@@ -159,8 +167,8 @@ impl ModelState {
 
     fn demand(&mut self, capacity: &Capacity, rate: Rate) -> Demand {
         let need = Need {
-            now: capacity.need(rate.now, 1.0, &mut self.occupancies),
-            ahead: capacity.need(rate.ahead, 1.0, &mut self.occupancies),
+            now: capacity.need(rate.now, 1.0, &mut self.utilisations),
+            ahead: capacity.need(rate.ahead, 1.0, &mut self.utilisations),
         };
         let setting = self.hold_backtest.setting();
         let pods = if setting.trend { need.ahead } else { need.now };
@@ -174,43 +182,47 @@ impl ModelState {
         }
     }
 
-    /// What is learnt once a second.
-    fn look_back(
+    /// Learns from the past second.
+    fn learn_second(
         &mut self,
         situation: &Situation<'_>,
         fleet_snapshot: &FleetSnapshot,
         capacity: &Capacity,
         demand: &Demand,
-        surge: Surge,
-        turn: Turn,
+        backlog: Backlog,
+        elapsed: Elapsed,
     ) {
         let minute = self.second_buckets.window(60);
         let pods = f64::from(fleet_snapshot.ready.max(1));
-        let lately = self.second_buckets.window(10).rate();
+        let recent = self.second_buckets.window(10).rate();
         let formula = Capacity {
             variability: capacity.variability / self.calibration.factor(),
             wait: Wait::Mean,
             ..*capacity
         };
-        self.calibration.learn(&Minute {
+        self.calibration.learn(&calibration::Observation {
             waited: minute.waited / minute.completed.max(1.0),
             completed: minute.completed,
             predicted: formula.predicted(demand.rate.now, pods),
-            busy: demand.offered / pods,
-            even: (lately - demand.rate.now).abs() < 0.15 * demand.rate.now,
+            utilisation: demand.offered / pods,
+            steady: (recent - demand.rate.now).abs() < 0.15 * demand.rate.now,
             pods: fleet_snapshot.ready,
-            backlog: surge.pods > 0,
+            backlog: backlog.pods > 0,
         });
-        // A wait of so long takes as long to build up: the bunching of single arrivals within it harms nobody. Counted
-        // second by second it bought 1.3 % more pod-hours over 300 random loads, for as many harmed seconds.
-        let span = whole((HARMED * capacity.target).ceil().clamp(1.0, LONGEST_SPAN)) as usize;
-        if let Some(arrivals) = self.second_buckets.newest_whole(span) {
-            let pods = capacity.need(arrivals, HARMED, &mut self.occupancies);
-            self.hold_backtest.second(pods);
+        // A wait takes as long to build up as it lasts, so bursts within that time cause no violation. Counting each second
+        // alone cost 1.3% more pod-hours over 300 random loads, with as many violation seconds.
+        let span = whole(
+            (VIOLATION_FACTOR * capacity.target)
+                .ceil()
+                .clamp(1.0, MAX_SPAN),
+        ) as usize;
+        if let Some(arrivals) = self.second_buckets.newest_complete(span) {
+            let pods = capacity.need(arrivals, VIOLATION_FACTOR, &mut self.utilisations);
+            self.hold_backtest.record_required(pods);
         }
-        self.hold_backtest.needs(demand.need);
-        if turn.looks {
-            self.hold_backtest.look(demand.need, situation.delay);
+        self.hold_backtest.record_need(demand.need);
+        if elapsed.evaluate {
+            self.hold_backtest.evaluate(demand.need, situation.delay);
         }
     }
 
@@ -224,7 +236,7 @@ impl ModelState {
         steps.push(Step::Arrivals {
             model: situation.metric.model.clone(),
             rate: demand.rate.now,
-            window: Duration::from_secs(demand.rate.seen_in),
+            window: Duration::from_secs(demand.rate.window),
             minute: demand.rate.slow,
         });
         if demand.setting.trend && demand.rate.ahead > demand.rate.now {
@@ -236,7 +248,7 @@ impl ModelState {
         steps.push(Step::Capacity {
             service: seconds(capacity.service),
             workers: capacity.slots,
-            utilisation: capacity.occupancy(1.0, &mut self.occupancies),
+            utilisation: capacity.utilisation(1.0, &mut self.utilisations),
             pooled: situation.balancing == Balancing::LeastRequest,
             aggregate: situation.metric.aggregate,
             target: situation.metric.target.latency(),
@@ -248,9 +260,11 @@ impl ModelState {
         });
     }
 
-    /// Nothing goes that the last seconds took, be it sure or not. A hold of a minute or more has seen them grow sure; a shorter one of
-    /// the user's, of 3 s, let a fleet of 12 go to 6 where 60 requests a second took 7, since 54 were beyond doubt.
-    fn keep_what_is_likely(
+    /// Keeps the need of the last seconds even if it is not significant, for holds under a minute.
+    ///
+    /// Within longer holds it becomes significant. A configured hold of 3 s scaled a fleet from 12 to 6 pods where 60/s
+    /// needed 7, because only 54/s were significant.
+    fn keep_recent_need(
         &mut self,
         situation: &Situation<'_>,
         capacity: &Capacity,
@@ -258,19 +272,19 @@ impl ModelState {
         plan: &mut Plan,
         steps: &mut Vec<Step>,
     ) {
-        let short = situation.hold.is_some_and(|hold| hold < SHORT);
+        let short = situation.hold.is_some_and(|hold| hold < SHORT_HOLD);
         if !short || plan.pods >= situation.current {
             return;
         }
-        let (likely, seen_in) = likely(&self.second_buckets);
-        if likely > rate.now {
-            let need = capacity.need(likely, 1.0, &mut self.occupancies);
+        let (recent, window) = highest_recent_rate(&self.second_buckets);
+        if recent > rate.now {
+            let need = capacity.need(recent, 1.0, &mut self.utilisations);
             let kept = whole(self.hold_backtest.setting().pods(need)).min(situation.current);
-            keep(kept, Duration::from_secs(seen_in), situation, plan, steps);
+            keep(kept, Duration::from_secs(window), situation, plan, steps);
         }
     }
 
-    /// Nothing goes that was needed lately, or was there when we began.
+    /// Applies the hold: keeps the highest recent need, and the replicas found at the start.
     fn hold(&self, situation: &Situation<'_>, second: u64, plan: &mut Plan, steps: &mut Vec<Step>) {
         if plan.pods >= situation.current {
             return;
@@ -282,49 +296,50 @@ impl ModelState {
             let held = whole(setting.pods(past));
             keep(held, window, situation, plan, steps);
         }
-        let at_first = situation.hold.unwrap_or(HELD_AT_FIRST);
-        if let Some((began, found)) = self.began
-            && second - began < at_first.as_secs()
+        let after_start = situation.hold.unwrap_or(HOLD_AFTER_START);
+        if let Some((started, found)) = self.started
+            && second - started < after_start.as_secs()
             && found > plan.pods
         {
             plan.pods = found;
             steps.push(Step::HeldAfterStart {
                 replicas: found.min(situation.current),
-                window: at_first,
+                window: after_start,
             });
         }
     }
 
-    /// What fades, fades.
-    fn turn_over(&mut self, second: u64) -> Turn {
-        let last = if self.turned == 0 {
+    /// Runs the periodic updates up to `second`.
+    fn update(&mut self, second: u64) -> Elapsed {
+        let last = if self.updated_at == 0 {
             second - 1
         } else {
-            self.turned.min(second)
+            self.updated_at.min(second)
         };
         for at in last.max(second.saturating_sub(60)) + 1..=second {
-            self.fade();
+            self.decay();
             if at.is_multiple_of(10) {
-                self.service.settle();
-                self.arrivals.settle(&self.second_buckets);
+                self.service.update_variation();
+                self.arrivals.update_dispersion(&self.second_buckets);
             }
         }
-        self.turned = second.max(last);
-        Turn {
+        self.updated_at = second.max(last);
+        Elapsed {
             seconds: second - last,
-            looks: second / EVERY > last / EVERY,
+            evaluate: second / INTERVAL > last / INTERVAL,
         }
     }
 }
 
-/// Seconds that have passed since the last plan, and whether hold_backtest looks again.
+/// The time since the last plan.
 #[derive(Clone, Copy, Debug)]
-struct Turn {
+struct Elapsed {
     seconds: u64,
-    looks: bool,
+    /// Whether the hold settings are evaluated now.
+    evaluate: bool,
 }
 
-/// What so long a time needed stays.
+/// Keeps at least `pods`, the highest need of `window`.
 fn keep(
     pods: u32,
     window: Duration,
@@ -341,21 +356,21 @@ fn keep(
     }
 }
 
-fn standing<'a>(
+fn load<'a>(
     situation: &Situation<'_>,
     fleet_snapshot: &'a mut FleetSnapshot,
     capacity: &Capacity,
     rate: Rate,
-) -> Standing<'a> {
+) -> FleetLoad<'a> {
     let own_queue = match situation.balancing {
         Balancing::Random => own_queue(&mut fleet_snapshot.own),
         Balancing::LeastRequest => None,
     };
-    // A rollout's surge takes the place of pods that serve, and adds nothing. Which pods are its own nobody tells: those
-    // that add are taken to be the last ones.
+    // The surge pods of a rollout replace other pods and add no capacity. Which pods those are is unknown; the first ones to
+    // become ready are assumed to be surge pods.
     let missing = situation.current.saturating_sub(fleet_snapshot.ready) as usize;
     let surge = fleet_snapshot.starting.len().saturating_sub(missing);
-    Standing {
+    FleetLoad {
         rate: rate.now,
         service: capacity.service,
         workers: f64::from(capacity.slots),
@@ -368,22 +383,22 @@ fn standing<'a>(
     }
 }
 
-fn prepare(due: Option<Due>, plan: &mut Plan, steps: &mut Vec<Step>) {
-    let Some(due) = due.filter(|due| due.pods > plan.pods) else {
+fn prepare_for(burst: Option<ExpectedBurst>, plan: &mut Plan, steps: &mut Vec<Step>) {
+    let Some(burst) = burst.filter(|burst| burst.pods > plan.pods) else {
         return;
     };
-    plan.pods = due.pods;
+    plan.pods = burst.pods;
     plan.reason = PlanReason::Burst;
     steps.push(Step::BurstExpected {
-        every: seconds(due.every),
-        within: due.within,
-        replicas: due.pods,
+        every: seconds(burst.every),
+        within: burst.within,
+        replicas: burst.pods,
     });
 }
 
 impl FleetSnapshot {
-    /// The mean wait before the pods' own queues, in seconds.
-    fn mean_queue(&self, capacity: &Capacity) -> f64 {
+    /// Returns the mean wait in the pods' own queues, in seconds.
+    fn mean_wait(&self, capacity: &Capacity) -> f64 {
         let slots = f64::from(capacity.slots);
         let waiting = self
             .own

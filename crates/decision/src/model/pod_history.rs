@@ -1,4 +1,4 @@
-//! What one pod has counted for one model, from reading to reading.
+//! The counters of one pod for one model, from reading to reading.
 
 use crate::moment::Moment;
 use crate::reading::{Counters, ModelReading, Queue};
@@ -6,45 +6,45 @@ use crate::snapshot::Snapshot;
 
 use super::second_buckets::Delta;
 
-/// The first answers of a pod are slow (caches, compilation): readings until so many have come do not count towards the
-/// service time, unless that takes longer than so many seconds.
-const COLD_ANSWERS: u64 = 20;
-const COLD_SECONDS: f64 = 10.0;
+/// The warm-up: the first requests of a pod are slow (caches, compilation) and do not count towards the service time. It
+/// ends after this many completed requests or seconds.
+const WARM_UP_COMPLETED: u64 = 20;
+const WARM_UP_SECONDS: f64 = 10.0;
 
-/// A pod that was not heard for longer may have been frozen: what it then had in hand took as long as that, and says
-/// nothing of service. Two pods thawed after five minutes made a service time of 0.1 s one of 3.4 s, and an order of
-/// 200 pods where 7 were needed.
+/// A pod without a reading for longer, in seconds, may have been frozen. The times of its in-flight requests then contain
+/// the pause. Two pods that resumed after five minutes raised a service time from 0.1 s to 3.4 s, and the proposal from
+/// 7 to 200 pods.
 const FROZEN: f64 = 5.0;
 
-/// Answers that a pod's own service time is averaged over.
-const OWN_ANSWERS: f32 = 300.0;
+/// The completed requests that a pod's own service time is averaged over.
+const OWN_COMPLETED: f32 = 300.0;
 
-/// A pod's last counters, and what follows from them.
+/// The last counters of a pod, and values derived from them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PodHistory {
     last: Option<(Moment, Counters)>,
-    /// The second that its last count went into.
-    pub(crate) place: u64,
-    /// When it answered first, and how many it has answered since.
+    /// The second that its last counts went into.
+    pub(crate) bucket: u64,
+    /// The time of its first completed request, and the number of completed requests since.
     warm_since: Option<Moment>,
-    answers: u64,
-    /// Its own service time: answers that it rests on, and their mean in seconds.
-    own_answers: f32,
+    completed: u64,
+    /// Its own service time: the completed requests that it averages, and their mean in seconds.
+    own_completed: f32,
     own_service: f32,
-    /// Requests in it now; 0 if unknown.
+    /// Waiting and in-flight requests; 0 if unknown.
     pub(crate) in_system: f32,
-    /// Requests that wait in it now, and workers, as it last said.
+    /// The queue in its last reading.
     pub(crate) queue: Option<Queue>,
 }
 
-/// What a reading adds.
+/// The counts that a reading adds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Addition {
+pub(crate) struct Increment {
     pub(crate) from: Moment,
     pub(crate) to: Moment,
     pub(crate) delta: Delta,
-    /// Something was completed, even if the delta leaves it out of what is known of service.
-    pub(crate) answers: bool,
+    /// Whether a request completed, including those that the delta leaves out.
+    pub(crate) has_completed: bool,
 }
 
 impl PodHistory {
@@ -54,10 +54,10 @@ impl PodHistory {
             snapshot.moment(at);
             counters.visit(snapshot);
         });
-        snapshot.u64(&mut self.place);
+        snapshot.u64(&mut self.bucket);
         snapshot.option(&mut self.warm_since, || Moment::ORIGIN, Snapshot::moment);
-        snapshot.u64(&mut self.answers);
-        snapshot.f32(&mut self.own_answers);
+        snapshot.u64(&mut self.completed);
+        snapshot.f32(&mut self.own_completed);
         snapshot.f32(&mut self.own_service);
         snapshot.f32(&mut self.in_system);
         snapshot.option(&mut self.queue, Queue::default, |snapshot, queue| {
@@ -65,14 +65,15 @@ impl PodHistory {
         });
     }
 
-    /// Takes a reading's numbers. `new`: the pod began under our eyes, so that all it has counted is new, from
-    /// `began` on.
-    pub(crate) fn take(
+    /// Records a reading and returns what it adds.
+    ///
+    /// `counts_since` is the time since which all counts of the pod are new, if its start was observed.
+    pub(crate) fn update(
         &mut self,
         taken: Moment,
         reading: Option<&ModelReading>,
-        new: Option<Moment>,
-    ) -> Option<Addition> {
+        counts_since: Option<Moment>,
+    ) -> Option<Increment> {
         self.queue = reading.and_then(|reading| reading.queue);
         #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
         let in_system = self
@@ -80,15 +81,15 @@ impl PodHistory {
             .map_or(0, |queue| queue.waiting.saturating_add(queue.in_service))
             as f32;
         self.in_system = in_system;
-        // A good page without the series of a model: it has had no request. Here, and only here, absent is zero.
+        // A valid metrics page without the series of a model means no requests. Only here does absent mean zero.
         let now = reading
             .and_then(|reading| reading.counters)
             .unwrap_or_default();
-        let before = match (self.last, new) {
+        let before = match (self.last, counts_since) {
             (Some(before), _) => Some(before),
-            // Without a past of the pod, what it has counted is of unknown age: it is where we begin.
-            (None, Some(began)) => Some((
-                began,
+            // Without a previous reading the age of the counts is unknown, so they are the starting point.
+            (None, Some(since)) => Some((
+                since,
                 Counters {
                     completed: Some(0),
                     ..Counters::default()
@@ -98,38 +99,41 @@ impl PodHistory {
         };
         self.last = Some((taken, now));
         let (from, before) = before?;
-        let mut delta = moved(&before, &now);
+        let mut delta = delta_between(&before, &now);
         if now.completed.is_none() {
-            // The times in a worker cover the answers that nobody counts: over the time of one they are their number.
-            let one = reading.and_then(|reading| reading.service_time);
-            delta.completed = one.map_or(0.0, |one| delta.served / one.as_secs_f64().max(1e-6));
+            // The times in a worker include the requests that are not counted; divided by the service time they yield the
+            // number of requests.
+            let service = reading.and_then(|reading| reading.service_time);
+            delta.completed = service.map_or(0.0, |service| {
+                delta.served / service.as_secs_f64().max(1e-6)
+            });
         }
-        let answers = delta.completed > 0.0;
+        let has_completed = delta.completed > 0.0;
         if taken.since(from).as_secs_f64() > FROZEN {
-            (self.warm_since, self.answers) = (None, 0);
-            delta.forget_answers();
+            (self.warm_since, self.completed) = (None, 0);
+            delta.clear_completed();
         }
         self.warm_up(taken, &mut delta);
-        (taken > from).then_some(Addition {
+        (taken > from).then_some(Increment {
             from,
             to: taken,
             delta,
-            answers,
+            has_completed,
         })
     }
 
-    /// Leaves the first answers out of what is known of service.
+    /// Leaves out the requests of the warm-up, and updates the pod's own service time.
     fn warm_up(&mut self, taken: Moment, delta: &mut Delta) {
         if delta.completed <= 0.0 {
             return;
         }
         let since = *self.warm_since.get_or_insert(taken);
-        let few = self.answers < COLD_ANSWERS;
-        self.answers = self
-            .answers
+        let is_cold = self.completed < WARM_UP_COMPLETED;
+        self.completed = self
+            .completed
             .saturating_add(super::queueing::whole(delta.completed).into());
-        if few && taken.since(since).as_secs_f64() < COLD_SECONDS {
-            delta.forget_answers();
+        if is_cold && taken.since(since).as_secs_f64() < WARM_UP_SECONDS {
+            delta.clear_completed();
             return;
         }
         #[expect(clippy::cast_possible_truncation, reason = "a few requests")]
@@ -137,19 +141,19 @@ impl PodHistory {
             delta.completed as f32,
             (delta.served / delta.completed) as f32,
         );
-        self.own_answers = (self.own_answers + completed).min(OWN_ANSWERS);
-        self.own_service += (mean - self.own_service) * (completed / self.own_answers).min(1.0);
+        self.own_completed = (self.own_completed + completed).min(OWN_COMPLETED);
+        self.own_service += (mean - self.own_service) * (completed / self.own_completed).min(1.0);
     }
 
-    /// Its own service time in seconds, once that rests on enough answers.
+    /// Returns its own service time in seconds, once it averages enough requests.
     pub(crate) fn own_service(&self) -> Option<f32> {
-        (self.own_answers >= OWN_ANSWERS).then_some(self.own_service)
+        (self.own_completed >= OWN_COMPLETED).then_some(self.own_service)
     }
 }
 
-/// From `before` to `now`. If any counter went down, all began anew, and what they show is new.
-fn moved(before: &Counters, now: &Counters) -> Delta {
-    let again = now.arrivals < before.arrivals
+/// Returns the counts between `before` and `now`. If any counter decreased, the server restarted and all of `now` is new.
+fn delta_between(before: &Counters, now: &Counters) -> Delta {
+    let restarted = now.arrivals < before.arrivals
         || now.total_wait < before.total_wait
         || now.total_sojourn < before.total_sojourn
         || matches!((before.completed, now.completed), (Some(then), Some(now)) if now < then);
@@ -157,10 +161,10 @@ fn moved(before: &Counters, now: &Counters) -> Delta {
         completed: Some(0),
         ..Counters::default()
     };
-    let before = if again { &zero } else { before };
+    let before = if restarted { &zero } else { before };
     let completed = match (before.completed, now.completed) {
         (Some(then), Some(now)) => now - then,
-        // The count of answers has only just become known, or is lost.
+        // The count became available or unavailable with this reading.
         _ => 0,
     };
     let waited = now

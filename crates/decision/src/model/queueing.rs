@@ -1,15 +1,15 @@
-//! How long requests wait in a queue, by the formulas of Erlang and of Allen and Cunneen.
+//! The wait in a queue, by the formulas of Erlang and of Allen and Cunneen.
 
-/// No queue is planned to keep its workers busier than this: near 1 a wait is anything.
-pub(crate) const BUSIEST: f64 = 0.92;
+/// The highest utilisation that is planned; near 1 a wait is unpredictable.
+pub(crate) const MAX_UTILISATION: f64 = 0.92;
 
-/// So many workers behind one queue keep any sensible target at [`BUSIEST`] already, and summing over them would
-/// be all that a decision does.
+/// With this many workers behind one queue, [`MAX_UTILISATION`] alone decides for any sensible target; the sum over
+/// the workers would dominate the time of a decision.
 const MANY_WORKERS: f64 = 2000.0;
 
-/// The probability that a request has to wait (Erlang C), for Poisson arrivals and exponential service.
+/// Returns the probability that a request waits (Erlang C), for Poisson arrivals and exponential service.
 ///
-/// `load` is the mean number of busy workers, in Erlang; 1 if that is more than there are `workers`.
+/// `load` is the offered load in workers; with `workers` or more the result is 1.
 pub(crate) fn erlang_c(load: f64, workers: u32) -> f64 {
     if load <= 0.0 {
         return 0.0;
@@ -25,28 +25,28 @@ pub(crate) fn erlang_c(load: f64, workers: u32) -> f64 {
 }
 
 fn from_blocked(blocked: f64, load: f64, workers: f64) -> f64 {
-    let busy = load / workers;
-    blocked / (1.0 - busy * (1.0 - blocked))
+    let rho = load / workers;
+    blocked / (1.0 - rho * (1.0 - blocked))
 }
 
-/// How uneven arrivals and service are: the factor of Allen and Cunneen, times what calibration adds. 1 for
+/// The variability of arrivals and service: the factor of Allen and Cunneen, multiplied by the calibration. 1 for
 /// Poisson arrivals and exponential service.
 pub(crate) type Variability = f64;
 
-/// Which wait is asked for.
+/// The statistic of the wait.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Wait {
     /// The mean.
     Mean,
-    /// The one that this share of all requests exceeds.
+    /// The wait that this share of all requests exceeds.
     Exceeded(f64),
 }
 
 impl Wait {
-    /// The wait at one queue of `workers`, in units of the service time; infinite if they cannot keep up.
+    /// Returns the wait in one queue with `workers`, in units of the service time; infinite if they are overloaded.
     ///
     /// Mean: `v · C(W, a) / (W − a)` (Allen–Cunneen; Kingman for one worker). Exceeded by a share `q`: the
-    /// exponential tail of the same queue, `v · ln(C / q) / (W − a)`, 0 where fewer than `q` wait at all.
+    /// exponential tail of the same queue, `v · ln(C / q) / (W − a)`, or 0 if less than `q` of the requests wait.
     pub(crate) fn at(self, load: f64, workers: u32, variability: Variability) -> f64 {
         let spare = f64::from(workers) - load;
         if spare <= 0.0 {
@@ -64,15 +64,15 @@ impl Wait {
     }
 }
 
-/// How busy the workers of one pod may be so that its queue keeps the target, 0 to [`BUSIEST`].
+/// Returns the highest utilisation of a pod whose queue meets the target, 0 to [`MAX_UTILISATION`].
 ///
-/// `target` is in units of the service time. Bisection over 30 halvings: the wait grows with the load.
-pub(crate) fn occupancy(wait: Wait, target: f64, workers: u32, variability: Variability) -> f64 {
-    let fits = |busy: f64| wait.at(busy * f64::from(workers), workers, variability) <= target;
-    if fits(BUSIEST) {
-        return BUSIEST;
+/// `target` is in units of the service time. The wait grows with the load, so 30 bisections find it.
+pub(crate) fn utilisation(wait: Wait, target: f64, workers: u32, variability: Variability) -> f64 {
+    let fits = |rho: f64| wait.at(rho * f64::from(workers), workers, variability) <= target;
+    if fits(MAX_UTILISATION) {
+        return MAX_UTILISATION;
     }
-    let (mut low, mut high) = (0.0, BUSIEST);
+    let (mut low, mut high) = (0.0, MAX_UTILISATION);
     for _ in 0..30 {
         let middle = (low + high) / 2.0;
         if fits(middle) {
@@ -84,19 +84,21 @@ pub(crate) fn occupancy(wait: Wait, target: f64, workers: u32, variability: Vari
     low
 }
 
-/// The fewest pods of `workers` each whose one common queue keeps the target, and keeps them no busier than
-/// [`BUSIEST`]; at most `most`.
+/// Returns the smallest number of pods, with `workers` each, whose shared queue meets the target with at most
+/// [`MAX_UTILISATION`]; at most `max`.
 pub(crate) fn pooled_pods(
     wait: Wait,
     target: f64,
     load: f64,
     workers: u32,
     variability: Variability,
-    most: u32,
+    max: u32,
 ) -> u32 {
-    let by_bound = (load / (f64::from(workers) * BUSIEST)).ceil().max(1.0);
+    let by_bound = (load / (f64::from(workers) * MAX_UTILISATION))
+        .ceil()
+        .max(1.0);
     if load > MANY_WORKERS {
-        return whole(by_bound).min(most);
+        return whole(by_bound).min(max);
     }
     let mut blocked = 1.0;
     let mut pods = 0;
@@ -108,13 +110,13 @@ pub(crate) fn pooled_pods(
         let all = f64::from(pods * workers);
         let enough = f64::from(pods) >= by_bound
             && wait.of(from_blocked(blocked, load, all), all - load, variability) <= target;
-        if enough || pods >= most {
+        if enough || pods >= max {
             return pods;
         }
     }
 }
 
-/// A count of pods; what is beyond an int32 stays the largest.
+/// Converts to an integer, saturating at 0 and at the largest int32.
 pub(crate) fn whole(pods: f64) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -140,9 +142,9 @@ mod tests {
     #[test]
     fn erlang_c_agrees_with_the_closed_forms_and_with_tables() {
         for tenth in 1..10 {
-            let busy = f64::from(tenth) / 10.0;
-            near(erlang_c(busy, 1), busy);
-            near(erlang_c(2.0 * busy, 2), 2.0 * busy * busy / (1.0 + busy));
+            let rho = f64::from(tenth) / 10.0;
+            near(erlang_c(rho, 1), rho);
+            near(erlang_c(2.0 * rho, 2), 2.0 * rho * rho / (1.0 + rho));
         }
         // Tables of the Erlang C formula: load, workers, probability of waiting.
         for (load, workers, waiting) in [
@@ -159,25 +161,26 @@ mod tests {
     }
 
     #[test]
-    fn mean_waits_are_those_of_m_m_1_and_m_m_2() {
+    fn mean_waits_match_m_m_1_and_m_m_2() {
         // M/M/1: Wq = ρ / (1 − ρ) · S; M/M/2: Wq = ρ² / (1 − ρ²) · S.
         for tenth in 1..10 {
-            let busy = f64::from(tenth) / 10.0;
-            near(Wait::Mean.at(busy, 1, 1.0), busy / (1.0 - busy));
+            let rho = f64::from(tenth) / 10.0;
+            near(Wait::Mean.at(rho, 1, 1.0), rho / (1.0 - rho));
             near(
-                Wait::Mean.at(2.0 * busy, 2, 1.0),
-                busy * busy / (1.0 - busy * busy),
+                Wait::Mean.at(2.0 * rho, 2, 1.0),
+                rho * rho / (1.0 - rho * rho),
             );
         }
-        // M/M/1: the wait is over t with probability ρ · exp(−(1 − ρ) t).
+        // M/M/1: the wait exceeds t with probability ρ · exp(−(1 − ρ) t).
         let wait = Wait::Exceeded(0.05).at(0.8, 1, 1.0);
         near(0.8 * (-0.2 * wait).exp(), 0.05);
         near(Wait::Exceeded(0.05).at(0.04, 1, 1.0), 0.0);
     }
 
     #[test]
-    fn pods_may_be_the_busier_the_longer_requests_may_wait_and_the_more_workers_there_are() {
-        let at = |target, workers, variability| occupancy(Wait::Mean, target, workers, variability);
+    fn utilisation_grows_with_the_target_and_the_number_of_workers() {
+        let at =
+            |target, workers, variability| utilisation(Wait::Mean, target, workers, variability);
         for workers in [1, 2, 4, 8] {
             for target in [0.05, 0.2, 0.5, 1.0] {
                 assert!(at(target * 1.5, workers, 1.0) > at(target, workers, 1.0));
@@ -186,20 +189,20 @@ mod tests {
             }
         }
         near(at(0.5, 4, 1.0), 0.7474);
-        near(at(1e9, 4, 1.0), BUSIEST);
+        near(at(1e9, 4, 1.0), MAX_UTILISATION);
     }
 
     #[test]
-    fn one_common_queue_takes_no_more_pods_than_queues_of_their_own() {
+    fn a_shared_queue_needs_no_more_pods_than_separate_queues() {
         for load in [0.3, 2.0, 7.7, 31.0, 180.0] {
             for workers in [1, 2, 4, 8] {
-                let own = load / (f64::from(workers) * occupancy(Wait::Mean, 0.5, workers, 1.0));
+                let own = load / (f64::from(workers) * utilisation(Wait::Mean, 0.5, workers, 1.0));
                 let common = pooled_pods(Wait::Mean, 0.5, load, workers, 1.0, 10_000);
                 assert!(f64::from(common) <= own.ceil(), "{load} {workers}");
-                assert!(f64::from(common) * f64::from(workers) * BUSIEST >= load);
+                assert!(f64::from(common) * f64::from(workers) * MAX_UTILISATION >= load);
                 let fewer = (common - 1) * workers;
                 let kept = Wait::Mean.at(load, fewer, 1.0) <= 0.5;
-                let bound = load <= f64::from(fewer) * BUSIEST;
+                let bound = load <= f64::from(fewer) * MAX_UTILISATION;
                 assert!(common == 1 || !(kept && bound), "{load} {workers}");
             }
         }

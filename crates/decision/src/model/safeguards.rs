@@ -1,4 +1,4 @@
-//! What keeps a plan from doing harm where the model may be wrong.
+//! Safeguards that correct a plan where the model may be wrong.
 
 use std::time::Duration;
 
@@ -11,30 +11,30 @@ use super::plan::{Plan, PlanReason, Situation};
 use super::queueing::whole;
 use super::state::ModelState;
 
-/// Nothing answered for so many seconds, or so many service times, while requests arrive (I7).
+/// A fleet is stuck if no request completes for this many seconds and service times while requests arrive (I7).
 const STUCK_SECONDS: f64 = 10.0;
 const STUCK_SERVICES: f64 = 5.0;
 
-/// So much of that time must have been told of. The newest second never is, and a sidecar's second is a little short
-/// at times: at 0.9 the ten seconds would be found and lost again, and the condition with them.
-const TOLD: f64 = 0.8;
+/// The coverage that this time needs. The newest second is never covered, and a sidecar's second is sometimes slightly
+/// short: with 0.9 the condition would flap.
+const STUCK_COVERAGE: f64 = 0.8;
 
-/// With incomplete metrics: waits over so many times the target, for so long, double the size.
-const LATE_TIMES: f64 = 4.0;
+/// With incomplete metrics, waits above this multiple of the target for this time double the replicas.
+const LATE_FACTOR: f64 = 4.0;
 const LATE: Duration = Duration::from_secs(30);
 
-/// What the rails look at.
+/// The measured waits that the safeguards use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Symptoms {
-    /// The mean wait of the last ten seconds' answers, in seconds, if there were any.
+    /// The mean wait of the requests completed in the last ten seconds, in seconds, if any.
     pub(super) waited: Option<f64>,
-    /// Requests wait longer than the target now.
+    /// Whether requests wait longer than the target latency now.
     pub(super) waiting: bool,
 }
 
 impl ModelState {
-    /// Corrects the plan, and says so.
-    pub(super) fn keep_safe(
+    /// Corrects the plan, and adds a step for each correction.
+    pub(super) fn apply_safeguards(
         &mut self,
         situation: &Situation<'_>,
         fleet_snapshot: &FleetSnapshot,
@@ -45,45 +45,45 @@ impl ModelState {
     ) {
         keep_while_waiting(situation, fleet_snapshot, capacity, symptoms, plan, steps);
         let current = situation.current;
-        // Where those that serve are as many as are wanted, the overdue ones are a rollout's, and a larger size brings
-        // more of the old version, too.
+        // If as many pods serve as are wanted, the overdue ones belong to a rollout, and more replicas add pods of the
+        // old version as well.
         let overdue = fleet_snapshot
             .overdue
             .min(current.saturating_sub(fleet_snapshot.ready));
         if plan.pods > current && overdue > 0 && overdue >= current.div_ceil(2) {
-            // More pods of a version that does not become ready help nobody.
+            // More pods of a version that does not become ready do not help.
             plan.pods = current;
             steps.push(Step::Overdue { pods: overdue });
         }
         plan.stuck = self.is_stuck(capacity, fleet_snapshot);
         match (plan.stuck, self.stuck) {
             (false, _) => self.stuck = None,
-            // Once: perhaps it is the pods that are there.
+            // Scale up once: perhaps only the existing pods are stuck.
             (true, None) => self.stuck = Some(plan.pods.max(current)),
-            (true, Some(size)) => {
-                plan.pods = plan.pods.min(size).max(current);
+            (true, Some(replicas)) => {
+                plan.pods = plan.pods.min(replicas).max(current);
                 steps.push(Step::Stuck {
                     replicas: plan.pods,
                 });
             }
         }
-        self.guard(situation, fleet_snapshot, capacity, plan, steps);
+        self.guard_latency(situation, fleet_snapshot, capacity, plan, steps);
     }
 
-    /// Requests arrive and none is completed, though the count of answers is known.
+    /// Returns whether requests arrive and none completes, although completed requests are counted.
     fn is_stuck(&self, capacity: &Capacity, fleet_snapshot: &FleetSnapshot) -> bool {
-        let quiet = (STUCK_SERVICES * capacity.service).clamp(STUCK_SECONDS, 300.0);
-        let window = self.second_buckets.window(whole(quiet).into());
-        let silent = self.second_buckets.now().saturating_sub(self.completed_at);
+        let span = (STUCK_SERVICES * capacity.service).clamp(STUCK_SECONDS, 300.0);
+        let window = self.second_buckets.window(whole(span).into());
+        let since_completed = self.second_buckets.now().saturating_sub(self.completed_at);
         fleet_snapshot.counting > 0
-            && window.seconds >= TOLD * quiet
+            && window.seconds >= STUCK_COVERAGE * span
             && window.arrivals >= 1.0
-            && silent >= u64::from(whole(quiet))
+            && since_completed >= u64::from(whole(span))
             && fleet_snapshot.in_system >= 1.0
     }
 
-    /// With incomplete metrics the model may be blind: then the latency itself decides, slowly.
-    fn guard(
+    /// With incomplete metrics the model may underestimate the load; scales up by the latency then, slowly.
+    fn guard_latency(
         &mut self,
         situation: &Situation<'_>,
         fleet_snapshot: &FleetSnapshot,
@@ -92,8 +92,8 @@ impl ModelState {
         steps: &mut Vec<Step>,
     ) {
         let wait = fleet_snapshot.wait.unwrap_or_default();
-        let blind = plan.incomplete.is_some() && plan.pods <= situation.current;
-        if !blind || wait <= LATE_TIMES * capacity.target {
+        let unguarded = plan.incomplete.is_some() && plan.pods <= situation.current;
+        if !unguarded || wait <= LATE_FACTOR * capacity.target {
             self.late_since = None;
             return;
         }
@@ -116,7 +116,7 @@ impl ModelState {
     }
 }
 
-/// Nothing that serves goes while requests wait (I2). Pods on their way may be let go: they serve nobody yet.
+/// Keeps the serving pods while requests wait (I2). Starting pods may be removed.
 fn keep_while_waiting(
     situation: &Situation<'_>,
     fleet_snapshot: &FleetSnapshot,
@@ -126,14 +126,14 @@ fn keep_while_waiting(
     steps: &mut Vec<Step>,
 ) {
     let late = symptoms.waited.is_some_and(|wait| wait > capacity.target);
-    let unseen = symptoms.waited.is_none() && fleet_snapshot.in_system > 0.0;
-    let serve = fleet_snapshot.ready.min(situation.current);
-    if plan.pods < serve && (late || symptoms.waiting || unseen) {
-        plan.pods = serve;
+    let unknown = symptoms.waited.is_none() && fleet_snapshot.in_system > 0.0;
+    let serving = fleet_snapshot.ready.min(situation.current);
+    if plan.pods < serving && (late || symptoms.waiting || unknown) {
+        plan.pods = serving;
         let wait = symptoms.waited.or(fleet_snapshot.wait).unwrap_or_default();
         steps.push(Step::KeptWhileWaiting {
             wait: latency(wait),
-            replicas: serve,
+            replicas: serving,
         });
     }
 }

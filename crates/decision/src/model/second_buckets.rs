@@ -1,43 +1,43 @@
-//! What the whole fleet did in each of the last seconds.
+//! The counts of the whole fleet in each of the last seconds.
 
 use std::time::Duration;
 
 use crate::moment::Moment;
 use crate::snapshot::Snapshot;
 
-/// So many seconds are kept: the longest window, and a few for readings that come late.
+/// Seconds that are kept: the longest window, and a few for late readings.
 const KEPT: usize = 304;
 
-/// A second of which a smaller share of the pods has told says nothing yet.
-const LEAST_TOLD: f64 = 0.2;
+/// The smallest coverage with which a second counts.
+const MIN_COVERAGE: f64 = 0.2;
 
-/// Pods tell of a second up to so many seconds later.
+/// The delay of the readings for a second, in seconds.
 const LATE: u64 = 3;
 
-/// A second of which this share has told is as good as complete.
-const NEARLY_ALL: f64 = 0.9;
+/// The coverage from which a second counts as complete.
+const FULL_COVERAGE: f64 = 0.9;
 
-/// Readings further apart than this are a gap: what they count is spread over it (docs/ALGORITHM.md, I1b). Nearer ones
-/// are put into one second whole, since halves of two seconds look calmer than either was.
-const LONGEST_STEP: Duration = Duration::from_millis(1500);
+/// The longest interval between readings whose counts go into a single second: split over two seconds they would look
+/// less bursty than they were. The counts of a longer gap are spread over it (docs/ALGORITHM.md, I1b).
+const MAX_INTERVAL: Duration = Duration::from_millis(1500);
 
-/// The fleet's totals, second by second.
+/// The fleet's counts per second.
 ///
-/// Pods push at different moments within a second, so the newest second is never complete. Each second knows which
-/// share of the serving pods has told of it, and rates are taken over the told shares: the others are assumed
-/// to be like them.
+/// Pods push at different moments within a second, so the newest second is never complete. Each second knows its
+/// coverage: the share of ready pods that have reported it. Rates are computed over the covered shares, as if the other
+/// pods were alike.
 #[derive(Clone, Debug)]
 pub(crate) struct SecondBuckets {
     seconds: Box<[Second]>,
     /// Number of the newest second.
     newest: u64,
-    /// Number of the first second that anybody told of; `None`: nobody has.
+    /// Number of the first second with a reading, if any.
     first: Option<u64>,
-    /// Pods that should tell.
+    /// Pods that should report.
     expected: f32,
 }
 
-/// One second. Sums over all pods; times in seconds.
+/// The sums of one second over all pods. Times are in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Second {
     arrivals: f32,
@@ -48,19 +48,19 @@ struct Second {
     expected: f32,
 }
 
-/// What was counted between two readings of one pod. Times in seconds.
+/// The counts between two readings of one pod. Times are in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Delta {
     pub(crate) arrivals: f64,
-    /// Of answered requests: how many, their waits, their times in a worker.
+    /// Completed requests, the sum of their waits, and the sum of their times in a worker.
     pub(crate) completed: f64,
     pub(crate) waited: f64,
     pub(crate) served: f64,
 }
 
 impl Delta {
-    /// Leaves what was answered out, and all that says of service.
-    pub(crate) fn forget_answers(&mut self) {
+    /// Removes completed requests and their times.
+    pub(crate) fn clear_completed(&mut self) {
         *self = Self {
             arrivals: self.arrivals,
             ..Self::default()
@@ -68,19 +68,19 @@ impl Delta {
     }
 }
 
-/// Sums over some seconds.
+/// The sums of some seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Window {
     pub(crate) arrivals: f64,
     pub(crate) completed: f64,
     pub(crate) waited: f64,
     pub(crate) served: f64,
-    /// How many seconds they are worth; less than asked for where not all pods have told.
+    /// The covered seconds; fewer than the window where pods have not reported.
     pub(crate) seconds: f64,
 }
 
 impl Window {
-    /// Arrivals a second.
+    /// Returns the arrivals per second.
     pub(crate) fn rate(&self) -> f64 {
         self.arrivals / self.seconds.max(1e-9)
     }
@@ -117,18 +117,19 @@ impl SecondBuckets {
         snapshot.f32(&mut self.expected);
     }
 
-    /// Number of the second after the newest one: how late it is, by what has been told.
+    /// Returns the number of the second after the newest one with a reading.
     pub(crate) fn now(&self) -> u64 {
         self.newest + 1
     }
 
-    /// Adds what one pod counted from `from` to `to`. `place` is the second that its last count went into; `serves`:
-    /// the pod is one of those that should tell.
+    /// Adds the counts of one pod between `from` and `to`.
+    ///
+    /// `bucket` is the second that its last counts went into; `serves` says whether the pod counts for the coverage.
     pub(crate) fn add(
         &mut self,
         from: Moment,
         to: Moment,
-        place: &mut u64,
+        bucket: &mut u64,
         delta: Delta,
         serves: bool,
     ) {
@@ -136,17 +137,17 @@ impl SecondBuckets {
         if length.is_zero() {
             return;
         }
-        if length <= LONGEST_STEP {
-            let second = next_place(*place, from, length);
-            *place = second;
+        if length <= MAX_INTERVAL {
+            let second = next_bucket(*bucket, from, length);
+            *bucket = second;
             let covered = if serves { length.as_secs_f64() } else { 0.0 };
             self.put(second, delta, covered);
             return;
         }
         let (start, end) = (from.since_origin(), to.since_origin());
         let last = end.as_secs();
-        *place = last;
-        // What is older than the ring is lost, as it would be by now had it come in time.
+        *bucket = last;
+        // Older counts are dropped; they would have left the ring by now.
         for second in start.as_secs().max(last.saturating_sub(KEPT as u64 - 1))..=last {
             let opens = Duration::from_secs(second).max(start);
             let closes = Duration::from_secs(second + 1).min(end);
@@ -181,7 +182,7 @@ impl SecondBuckets {
         entry.covered += single(covered);
     }
 
-    /// Makes room up to `second`.
+    /// Moves the ring forward to `second`.
     fn advance(&mut self, second: u64) {
         if second <= self.newest {
             return;
@@ -196,7 +197,7 @@ impl SecondBuckets {
         self.newest = second;
     }
 
-    /// From now on so many pods should tell.
+    /// Sets the number of pods that should report from now on.
     pub(crate) fn expect(&mut self, pods: u32) {
         #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
         let pods = pods as f32;
@@ -204,38 +205,37 @@ impl SecondBuckets {
         self.seconds[index(self.newest)].expected = pods;
     }
 
-    /// The last `seconds` seconds.
+    /// Returns the sums of the last `seconds` seconds.
     pub(crate) fn window(&self, seconds: u64) -> Window {
         let mut sum = Window::default();
         for second in self.last(seconds) {
-            let told = second.told();
-            if told > 0.0 {
+            let coverage = second.coverage();
+            if coverage > 0.0 {
                 sum.arrivals += f64::from(second.arrivals);
                 sum.completed += f64::from(second.completed);
                 sum.waited += f64::from(second.waited);
                 sum.served += f64::from(second.served);
-                sum.seconds += told;
+                sum.seconds += coverage;
             }
         }
         sum
     }
 
-    /// The arrivals in each of the last `seconds` seconds of which nearly all pods have told, oldest first; `None` for
-    /// the others.
+    /// Returns the arrivals in each of the last `seconds` seconds, oldest first; `None` for incomplete seconds.
     pub(crate) fn arrivals(&self, seconds: u64) -> impl Iterator<Item = Option<f64>> {
         self.last(seconds).map(|second| {
-            let told = second.told();
-            (told >= NEARLY_ALL).then(|| f64::from(second.arrivals) / told)
+            let coverage = second.coverage();
+            (coverage >= FULL_COVERAGE).then(|| f64::from(second.arrivals) / coverage)
         })
     }
 
-    /// Arrivals a second on average over the newest `seconds` complete seconds, if they are of the last few.
-    pub(crate) fn newest_whole(&self, seconds: usize) -> Option<f64> {
-        let whole = || self.arrivals(seconds as u64 + LATE).flatten();
-        let count = whole().count();
+    /// Returns the mean arrivals per second over the newest `seconds` complete seconds, if there are recent ones.
+    pub(crate) fn newest_complete(&self, seconds: usize) -> Option<f64> {
+        let complete = || self.arrivals(seconds as u64 + LATE).flatten();
+        let count = complete().count();
         let used = count.min(seconds);
         #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
-        (used > 0).then(|| whole().skip(count - used).sum::<f64>() / used as f64)
+        (used > 0).then(|| complete().skip(count - used).sum::<f64>() / used as f64)
     }
 
     fn last(&self, seconds: u64) -> impl Iterator<Item = &Second> {
@@ -246,13 +246,13 @@ impl SecondBuckets {
 }
 
 impl Second {
-    /// Which share of the pods has told of it.
-    fn told(&self) -> f64 {
+    /// Returns the share of pods that have reported this second.
+    fn coverage(&self) -> f64 {
         if self.covered <= 0.0 {
             return 0.0;
         }
         let share = f64::from(self.covered) / f64::from(self.expected.max(1.0));
-        if share < LEAST_TOLD {
+        if share < MIN_COVERAGE {
             0.0
         } else {
             share.min(1.0)
@@ -271,9 +271,11 @@ impl Delta {
     }
 }
 
-/// The second of a short step: that of its middle, but a pod that pushes near a second's edge and is a little early
-/// or late must not fill one second twice and leave the next one empty.
-fn next_place(last: u64, from: Moment, length: Duration) -> u64 {
+/// Returns the second for the counts of a short interval.
+///
+/// It is that of the interval's middle. If a pod pushes slightly early or late near the edge of a second, its counts must
+/// not go into one second twice and leave the next one empty.
+fn next_bucket(last: u64, from: Moment, length: Duration) -> u64 {
     let middle = from.since_origin() + length / 2;
     let second = middle.as_secs();
     let within = middle.subsec_millis();
@@ -294,7 +296,7 @@ fn index(second: u64) -> usize {
 fn single(value: f64) -> f32 {
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "a second's sums, seven digits of them"
+        reason = "sums of a second need seven digits at most"
     )]
     {
         value as f32
@@ -317,18 +319,18 @@ mod tests {
     }
 
     #[test]
-    fn pods_that_have_not_told_yet_are_taken_to_be_like_the_others() {
+    fn pods_that_have_not_reported_yet_are_assumed_to_be_like_the_others() {
         let mut second_buckets = SecondBuckets::default();
         second_buckets.expect(4);
-        let mut places = [0; 4];
+        let mut buckets = [0; 4];
         for second in 0..10 {
-            for (pod, place) in places.iter_mut().enumerate() {
-                let told = second * 1000 + 900 + pod as u64;
+            for (pod, bucket) in buckets.iter_mut().enumerate() {
+                let taken = second * 1000 + 900 + pod as u64;
                 if second < 9 || pod < 2 {
                     second_buckets.add(
-                        at(told.saturating_sub(1000)),
-                        at(told),
-                        place,
+                        at(taken.saturating_sub(1000)),
+                        at(taken),
+                        bucket,
                         arrived(5.0),
                         true,
                     );
@@ -341,15 +343,15 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_a_little_early_or_late_fills_no_second_twice() {
+    fn an_early_or_late_reading_does_not_fill_a_second_twice() {
         let mut second_buckets = SecondBuckets::default();
         second_buckets.expect(1);
-        let mut place = 0;
+        let mut bucket = 0;
         let mut before = 500;
-        // Middles on either side of a second's edge, in turn.
+        // The middles alternate between both sides of a second's edge.
         for step in 1..60_u64 {
             let now = 500 + step * 1000 + if step % 2 == 0 { 20 } else { 0 };
-            second_buckets.add(at(before), at(now), &mut place, arrived(3.0), true);
+            second_buckets.add(at(before), at(now), &mut bucket, arrived(3.0), true);
             before = now;
         }
         let whole: Vec<f64> = second_buckets.arrivals(50).flatten().collect();
@@ -361,27 +363,27 @@ mod tests {
     }
 
     #[test]
-    fn what_came_in_during_a_gap_is_no_burst() {
+    fn arrivals_during_a_gap_are_not_a_burst() {
         let mut second_buckets = SecondBuckets::default();
         second_buckets.expect(1);
-        let mut place = 0;
-        second_buckets.add(at(0), at(1000), &mut place, arrived(10.0), true);
-        second_buckets.add(at(1000), at(101_000), &mut place, arrived(1000.0), true);
+        let mut bucket = 0;
+        second_buckets.add(at(0), at(1000), &mut bucket, arrived(10.0), true);
+        second_buckets.add(at(1000), at(101_000), &mut bucket, arrived(1000.0), true);
         assert!((second_buckets.window(2).rate() - 10.0).abs() < 0.1);
         assert!((second_buckets.window(60).rate() - 10.0).abs() < 0.1);
         assert!((second_buckets.window(300).arrivals - 1010.0).abs() < 0.1);
     }
 
     #[test]
-    fn a_day_without_a_word_costs_no_more_than_the_ring() {
+    fn a_gap_of_a_day_costs_no_more_than_the_ring() {
         let mut second_buckets = SecondBuckets::default();
         second_buckets.expect(1);
-        let mut place = 0;
-        second_buckets.add(at(0), at(1000), &mut place, arrived(10.0), true);
+        let mut bucket = 0;
+        second_buckets.add(at(0), at(1000), &mut bucket, arrived(10.0), true);
         second_buckets.add(
             at(1000),
             at(86_400_000),
-            &mut place,
+            &mut bucket,
             arrived(864_000.0),
             true,
         );

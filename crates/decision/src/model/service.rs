@@ -1,46 +1,46 @@
-//! How long a worker takes for a request, and how much that varies, from counters alone.
+//! The service time and its variability, computed from counters.
 
 use crate::snapshot::Snapshot;
 
 use super::second_buckets::{Delta, SecondBuckets, Window};
 
-/// The window that a service time is taken over while nothing changes, in seconds.
-const CALM: u64 = 300;
+/// The window for the service time while it does not change, in seconds.
+const WINDOW: u64 = 300;
 
-/// Answers that make a service time, and how few do while every worker is busy anyway.
-const ANSWERS: f64 = 30.0;
-const ANSWERS_WHEN_FULL: f64 = 8.0;
+/// The completed requests that a service time needs, and those that it needs if all workers are in use.
+const MIN_COMPLETED: f64 = 30.0;
+const MIN_COMPLETED_WHEN_FULL: f64 = 8.0;
 
-/// Windows in which a changed service time is looked for, in seconds, and the answers that such a window needs.
-const QUICK: [u64; 4] = [3, 5, 10, 20];
-const QUICK_ANSWERS: f64 = 40.0;
+/// The windows that detect a changed service time, in seconds, and the completed requests that each needs.
+const CHANGE_WINDOWS: [u64; 4] = [3, 5, 10, 20];
+const CHANGE_MIN_COMPLETED: f64 = 40.0;
 
-/// A change counts beyond so many standard errors and this share.
-const ERRORS: f64 = 4.0;
-const SHARE: f64 = 0.1;
+/// A change must exceed this many standard errors plus this share.
+const CHANGE_ERRORS: f64 = 4.0;
+const CHANGE_SHARE: f64 = 0.1;
 
-/// The memory of the variability, in seconds. With 600 groups of answers, which a fleet of 20 gives in 30 s, it
-/// swung by 30 %, and the size with it.
-const MEMORY: f64 = 120.0;
+/// The time constant of the variability, in seconds. Over 600 groups of completed requests, which 20 pods yield in
+/// 30 s, the variability and with it the replicas varied by 30%.
+const VARIATION_MEMORY: f64 = 120.0;
 
-/// Groups of answers before the variability is believed.
-const GROUPS: f64 = 50.0;
+/// The groups of completed requests that a variability needs.
+const MIN_GROUPS: f64 = 50.0;
 
-/// An hour's half-life for what is kept of answers when the last minutes have few.
-const SLOW: f64 = 3600.0;
+/// The half-life of the long-term sums in seconds, for use when few requests have completed recently.
+const LONG_HALF_LIFE: f64 = 3600.0;
 
 /// The service time and its variability.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
-    /// Seconds; 0: not known.
+    /// The service time in seconds; 0 if unknown.
     seconds: f64,
     /// Squared coefficient of variation of service times.
     variation: f64,
     groups: f64,
     squares: f64,
-    /// Answers and their times of the last hours.
-    slow_completed: f64,
-    slow_served: f64,
+    /// Completed requests and their times over the last hours.
+    long_completed: f64,
+    long_served: f64,
 }
 
 impl Default for Service {
@@ -50,8 +50,8 @@ impl Default for Service {
             variation: 1.0,
             groups: 0.0,
             squares: 0.0,
-            slow_completed: 0.0,
-            slow_served: 0.0,
+            long_completed: 0.0,
+            long_served: 0.0,
         }
     }
 }
@@ -63,84 +63,90 @@ impl Service {
             variation,
             groups,
             squares,
-            slow_completed,
-            slow_served,
+            long_completed,
+            long_served,
         } = self;
         for number in [
             seconds,
             variation,
             groups,
             squares,
-            slow_completed,
-            slow_served,
+            long_completed,
+            long_served,
         ] {
             snapshot.f64(number);
         }
     }
 
-    /// Takes what one pod answered between two readings. The mean of `n` times has a variance of σ²/n, so the spread
-    /// of means gives σ² back.
+    /// Learns from the requests that one pod completed between two readings.
+    ///
+    /// The mean of `n` times has a variance of σ²/n, so σ² follows from the spread of the means.
     pub(crate) fn learn(&mut self, delta: &Delta) {
         if delta.completed <= 0.0 {
             return;
         }
-        self.slow_completed += delta.completed;
-        self.slow_served += delta.served;
+        self.long_completed += delta.completed;
+        self.long_served += delta.served;
         if self.seconds > 0.0 {
-            let off = delta.served / delta.completed / self.seconds - 1.0;
+            let deviation = delta.served / delta.completed / self.seconds - 1.0;
             self.groups += 1.0;
-            self.squares += delta.completed * off * off;
+            self.squares += delta.completed * deviation * deviation;
         }
     }
 
-    /// Once a second.
-    pub(crate) fn fade(&mut self) {
-        self.groups *= 1.0 - 1.0 / MEMORY;
-        self.squares *= 1.0 - 1.0 / MEMORY;
-        self.slow_completed *= 1.0 - std::f64::consts::LN_2 / SLOW;
-        self.slow_served *= 1.0 - std::f64::consts::LN_2 / SLOW;
+    /// Decays the sums, once a second.
+    pub(crate) fn decay(&mut self) {
+        self.groups *= 1.0 - 1.0 / VARIATION_MEMORY;
+        self.squares *= 1.0 - 1.0 / VARIATION_MEMORY;
+        self.long_completed *= 1.0 - std::f64::consts::LN_2 / LONG_HALF_LIFE;
+        self.long_served *= 1.0 - std::f64::consts::LN_2 / LONG_HALF_LIFE;
     }
 
-    /// Once every ten seconds: a variability that moves with every answer would move the size.
-    pub(crate) fn settle(&mut self) {
-        if self.groups > GROUPS {
+    /// Updates the variability. It is called every ten seconds only, so that single requests do not change the replicas.
+    pub(crate) fn update_variation(&mut self) {
+        if self.groups > MIN_GROUPS {
             self.variation = (self.squares / self.groups).clamp(0.05, 10.0);
         }
     }
 
-    /// Looks again. `full`: more requests are in the fleet than it has workers. Gives the service time in seconds,
-    /// if there is one.
+    /// Measures and returns the service time in seconds, if it is known.
+    ///
+    /// `full` says whether the fleet has more requests than workers.
     pub(crate) fn measure(&mut self, second_buckets: &SecondBuckets, full: bool) -> Option<f64> {
-        let calm = second_buckets.window(CALM);
-        let enough = if full { ANSWERS_WHEN_FULL } else { ANSWERS };
-        if calm.completed >= enough {
-            self.seconds = mean(&calm);
-        } else if self.slow_completed >= ANSWERS_WHEN_FULL {
-            self.seconds = self.slow_served / self.slow_completed;
+        let long = second_buckets.window(WINDOW);
+        let enough = if full {
+            MIN_COMPLETED_WHEN_FULL
+        } else {
+            MIN_COMPLETED
+        };
+        if long.completed >= enough {
+            self.seconds = mean(&long);
+        } else if self.long_completed >= MIN_COMPLETED_WHEN_FULL {
+            self.seconds = self.long_served / self.long_completed;
         }
         if self.seconds <= 0.0 {
             return None;
         }
-        for window in QUICK.map(|seconds| second_buckets.window(seconds)) {
-            if window.completed < QUICK_ANSWERS {
+        for window in CHANGE_WINDOWS.map(|seconds| second_buckets.window(seconds)) {
+            if window.completed < CHANGE_MIN_COMPLETED {
                 continue;
             }
-            let found = mean(&window);
+            let recent = mean(&window);
             let error = self.seconds * (self.variation.max(0.1) / window.completed).sqrt();
-            if (found - self.seconds).abs() > ERRORS * error + SHARE * self.seconds {
-                self.seconds = found;
+            if (recent - self.seconds).abs() > CHANGE_ERRORS * error + CHANGE_SHARE * self.seconds {
+                self.seconds = recent;
                 break;
             }
         }
         Some(self.seconds)
     }
 
-    /// The service time as last measured, in seconds.
+    /// Returns the last measured service time, in seconds.
     pub(crate) fn known(&self) -> Option<f64> {
         (self.seconds > 0.0).then_some(self.seconds)
     }
 
-    /// The squared coefficient of variation of service times; 1 until it is known.
+    /// Returns the squared coefficient of variation of service times; 1 while unknown.
     pub(crate) fn variation(&self) -> f64 {
         self.variation
     }

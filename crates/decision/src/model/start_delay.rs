@@ -1,30 +1,30 @@
-//! How long a pod takes from its creation until it is ready.
+//! The start delay: the time from the creation of a pod until it is ready.
 
 use std::time::Duration;
 
 use crate::snapshot::Snapshot;
 
-/// Before any start was seen.
-const UNSEEN: f64 = 75.0;
+/// The start delay before any start has been observed, in seconds.
+const INITIAL_SECONDS: f64 = 75.0;
 
-/// What one start is worth once several have been seen.
+/// The weight of a start once several have been observed.
 const WEIGHT: f64 = 0.2;
 
-/// The first start counts half, so that a fleet of quick starters is not taken for slow ones for long.
-const FIRST: f64 = 0.5;
+/// The weight of the first start, which corrects the initial value quickly.
+const FIRST_WEIGHT: f64 = 0.5;
 
-/// The learnt delay.
+/// The learnt start delay.
 #[derive(Clone, Debug)]
 pub(crate) struct StartDelay {
     seconds: f64,
-    seen: u32,
+    observed: u32,
 }
 
 impl Default for StartDelay {
     fn default() -> Self {
         Self {
-            seconds: UNSEEN,
-            seen: 0,
+            seconds: INITIAL_SECONDS,
+            observed: 0,
         }
     }
 }
@@ -32,17 +32,17 @@ impl Default for StartDelay {
 impl StartDelay {
     pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         snapshot.f64(&mut self.seconds);
-        snapshot.u32(&mut self.seen);
+        snapshot.u32(&mut self.observed);
     }
 
-    /// A pod took so long.
+    /// Learns from one start.
     pub(crate) fn learn(&mut self, took: Duration) {
-        self.seen = self.seen.saturating_add(1);
-        let weight = (FIRST / f64::from(self.seen)).max(WEIGHT);
+        self.observed = self.observed.saturating_add(1);
+        let weight = (FIRST_WEIGHT / f64::from(self.observed)).max(WEIGHT);
         self.seconds += weight * (took.as_secs_f64() - self.seconds);
     }
 
-    /// In seconds.
+    /// Returns the start delay in seconds.
     pub(crate) fn seconds(&self) -> f64 {
         self.seconds
     }

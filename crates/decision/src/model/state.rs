@@ -1,4 +1,4 @@
-//! All that is remembered of one model of one fleet.
+//! The state of one model of a fleet.
 
 use std::sync::Arc;
 
@@ -7,23 +7,23 @@ use crate::reading::ModelReading;
 use crate::snapshot::Snapshot;
 
 use super::arrivals::Arrivals;
-use super::backlog::Orders;
+use super::backlog::BacklogProposals;
 use super::calibration::Calibration;
-use super::capacity::Occupancies;
+use super::capacity::UtilisationCache;
 use super::hold_backtest::HoldBacktest;
 use super::pod_history::PodHistory;
 use super::recurrence::Recurrence;
 use super::second_buckets::SecondBuckets;
 use super::service::Service;
 
-/// No pod counts more in a second than so many times what its workers can do: beyond that it is a broken counter
+/// The largest plausible count of a pod, as a multiple of its capacity; anything above is a broken counter
 /// (docs/ALGORITHM.md, I6).
-const IMPOSSIBLE: f64 = 100.0;
+const PLAUSIBLE_FACTOR: f64 = 100.0;
 
-/// The busiest that a pod was seen fades with this half-life, in seconds.
-const BUSIEST_FADES: f64 = 3600.0;
+/// The half-life of the observed peaks, in seconds.
+const PEAK_HALF_LIFE: f64 = 3600.0;
 
-/// All that is remembered of one model of one fleet. Some 12 kB.
+/// The state of one model of a fleet, about 12 kB.
 #[derive(Clone, Debug)]
 pub(crate) struct ModelState {
     pub(crate) name: Arc<str>,
@@ -31,25 +31,25 @@ pub(crate) struct ModelState {
     pub(super) arrivals: Arrivals,
     pub(super) service: Service,
     pub(super) calibration: Calibration,
-    pub(super) occupancies: Occupancies,
-    pub(super) orders: Orders,
+    pub(super) utilisations: UtilisationCache,
+    pub(super) backlog: BacklogProposals,
     pub(super) recurrence: Recurrence,
     pub(super) hold_backtest: HoldBacktest,
-    /// The second of the last turn of what turns once a second.
-    pub(super) turned: u64,
-    /// The second and the size of the first plan: it is held for a while (docs/ALGORITHM.md, I0).
-    pub(super) began: Option<(u64, u32)>,
-    /// Most workers of one pod that were seen busy at a time, where nobody tells how many there are.
-    pub(super) busiest: f64,
-    /// The second in which a pod last told of an answer.
+    /// The second of the last periodic update.
+    pub(super) updated_at: u64,
+    /// The second and the replicas of the first plan, which are held for a while (docs/ALGORITHM.md, I0).
+    pub(super) started: Option<(u64, u32)>,
+    /// The highest mean number of busy workers per pod, used if the number of workers is unknown.
+    pub(super) peak_workers: f64,
+    /// The second in which a pod last reported a completed request.
     pub(super) completed_at: u64,
-    /// Most answers a second and pod while requests waited everywhere, for batches.
-    pub(super) peak: f64,
-    /// Since when requests arrive and none is completed, and the size to stay at meanwhile.
+    /// The highest rate of completed requests per pod while all pods were full, for batches.
+    pub(super) peak_rate: f64,
+    /// While requests arrive and none completes: the replicas to keep.
     pub(super) stuck: Option<u32>,
-    /// Since when waits are far over target with incomplete metrics.
+    /// Since when waits exceed the target by far with incomplete metrics.
     pub(super) late_since: Option<Moment>,
-    /// Since when fewer answers are timed than given, in a row of seconds.
+    /// Consecutive seconds in which fewer requests were timed than completed.
     pub(super) untimed: u64,
 }
 
@@ -61,53 +61,55 @@ impl ModelState {
             arrivals: Arrivals::default(),
             service: Service::default(),
             calibration: Calibration::default(),
-            occupancies: Occupancies::default(),
-            orders: Orders::default(),
+            utilisations: UtilisationCache::default(),
+            backlog: BacklogProposals::default(),
             recurrence: Recurrence::default(),
             hold_backtest: HoldBacktest::default(),
-            turned: 0,
-            began: None,
-            busiest: 0.0,
+            updated_at: 0,
+            started: None,
+            peak_workers: 0.0,
             completed_at: 0,
-            peak: 0.0,
+            peak_rate: 0.0,
             stuck: None,
             late_since: None,
             untimed: 0,
         }
     }
 
-    /// Takes what one pod's reading says of this model; `None`: a good page that says nothing of it. `new`: since when
-    /// all that the pod has counted is new. `serves`: it is one of the pods that requests go to.
+    /// Learns from one pod's reading of this model; `None` if the reading does not contain the model.
+    ///
+    /// `counts_since` is the time since which all counts of the pod are new, if known. `serves` says whether the pod is
+    /// ready for requests.
     pub(crate) fn learn(
         &mut self,
         history: &mut PodHistory,
         taken: Moment,
         reading: Option<&ModelReading>,
-        new: Option<Moment>,
+        counts_since: Option<Moment>,
         serves: bool,
     ) {
-        let Some(mut addition) = history.take(taken, reading, new) else {
+        let Some(mut increment) = history.update(taken, reading, counts_since) else {
             return;
         };
-        if addition.answers {
+        if increment.has_completed {
             let second = taken.since_origin().as_secs();
             self.completed_at = self.completed_at.max(second);
         }
-        let elapsed = addition.to.since(addition.from).as_secs_f64();
-        let delta = &mut addition.delta;
+        let elapsed = increment.to.since(increment.from).as_secs_f64();
+        let delta = &mut increment.delta;
         if let Some(service) = self.service.known() {
             let slots = history
                 .queue
                 .map_or(1, |queue| queue.workers.max(1) * queue.batch_size.max(1));
-            let most = IMPOSSIBLE * f64::from(slots) / service * (elapsed + 1.0);
-            if delta.arrivals > most || delta.completed > most {
+            let max = PLAUSIBLE_FACTOR * f64::from(slots) / service * (elapsed + 1.0);
+            if delta.arrivals > max || delta.completed > max {
                 *delta = super::second_buckets::Delta::default();
             }
         }
         self.service.learn(delta);
-        let place = &mut history.place;
+        let bucket = &mut history.bucket;
         self.second_buckets
-            .add(addition.from, addition.to, place, *delta, serves);
+            .add(increment.from, increment.to, bucket, *delta, serves);
     }
 
     pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
@@ -118,32 +120,32 @@ impl ModelState {
         self.arrivals.visit(snapshot);
         self.service.visit(snapshot);
         self.calibration.visit(snapshot);
-        // The occupancies are looked up again.
-        self.orders.visit(snapshot);
+        // The cached utilisations are computed again.
+        self.backlog.visit(snapshot);
         self.recurrence.visit(snapshot);
         self.hold_backtest.visit(snapshot);
-        snapshot.u64(&mut self.turned);
+        snapshot.u64(&mut self.updated_at);
         snapshot.option(
-            &mut self.began,
+            &mut self.started,
             Default::default,
             |snapshot, (second, size)| {
                 snapshot.u64(second);
                 snapshot.u32(size);
             },
         );
-        snapshot.f64(&mut self.busiest);
+        snapshot.f64(&mut self.peak_workers);
         snapshot.u64(&mut self.completed_at);
-        snapshot.f64(&mut self.peak);
+        snapshot.f64(&mut self.peak_rate);
         snapshot.option(&mut self.stuck, u32::default, Snapshot::u32);
         snapshot.option(&mut self.late_since, || Moment::ORIGIN, Snapshot::moment);
         snapshot.u64(&mut self.untimed);
     }
 
-    pub(super) fn fade(&mut self) {
-        self.service.fade();
-        let kept = 1.0 - std::f64::consts::LN_2 / BUSIEST_FADES;
-        self.busiest *= kept;
-        self.peak *= kept;
+    pub(super) fn decay(&mut self) {
+        self.service.decay();
+        let kept = 1.0 - std::f64::consts::LN_2 / PEAK_HALF_LIFE;
+        self.peak_workers *= kept;
+        self.peak_rate *= kept;
     }
 }
 
@@ -158,7 +160,7 @@ mod tests {
         Moment::from_secs(seconds)
     }
 
-    fn told(counters: Counters) -> ModelReading {
+    fn reading_of(counters: Counters) -> ModelReading {
         ModelReading {
             name: "sleepy".to_owned(),
             counters: Some(counters),
@@ -183,25 +185,22 @@ mod tests {
     }
 
     #[test]
-    fn one_model_of_one_fleet_takes_at_most_16_kilobytes() {
+    fn the_state_of_a_model_is_at_most_16_kb() {
         let state = ModelState::new("sleepy".into());
         let inline = size_of::<ModelState>();
         let total =
             inline + state.second_buckets.heap_bytes() + state.recurrence.heap_bytes() + 512;
-        assert!(
-            total <= 16_384,
-            "{total} bytes, {inline} of them in one piece"
-        );
+        assert!(total <= 16_384, "{total} bytes, {inline} of them inline");
     }
 
-    /// Pushes lost, late or twice change nothing of the totals but the lost tail.
+    /// Lost, late and duplicate pushes do not change the totals, except for the end that is lost.
     #[test]
-    fn any_order_of_pushes_gives_the_totals_of_the_counters() {
+    fn lost_pushes_do_not_change_the_totals() {
         for seed in 1..=256 {
             let mut chance = Chance::new(seed);
             let rate = chance.below(400);
             let seconds = 20 + chance.below(180);
-            // Beyond the end: never.
+            // Beyond the end, there is no restart.
             let restart_at = 5 + chance.below(250);
             let mut model = ModelState::new("sleepy".into());
             let mut history = PodHistory::default();
@@ -209,11 +208,12 @@ mod tests {
             for second in 1..=seconds {
                 arrivals += rate;
                 if second == restart_at {
-                    // Counters begin anew; what the server had counted since the last word is lost with it.
+                    // The counters restart from zero; counts since the last reading are lost.
                     arrivals = rate;
                 }
                 if chance.uniform() < 0.7 {
-                    let reading = told(counted(arrivals, arrivals, Duration::from_millis(10)));
+                    let reading =
+                        reading_of(counted(arrivals, arrivals, Duration::from_millis(10)));
                     model.learn(&mut history, at(second), Some(&reading), None, true);
                     expected += match last {
                         Some(last) if arrivals >= last => arrivals - last,
@@ -231,15 +231,15 @@ mod tests {
         }
     }
 
-    /// No counter, however broken, makes a negative or a huge delta.
+    /// Broken counters never cause a negative or a huge delta.
     #[test]
-    fn broken_counters_do_no_harm() {
+    fn broken_counters_are_ignored() {
         for seed in 1..=256 {
             let mut chance = Chance::new(seed);
             let mut model = ModelState::new("sleepy".into());
             let mut history = PodHistory::default();
             for second in 1..=60 {
-                let reading = told(counted(
+                let reading = reading_of(counted(
                     10 * second,
                     10 * second,
                     Duration::from_millis(100),
@@ -256,10 +256,16 @@ mod tests {
                     total_wait: Duration::from_nanos(nanos),
                     total_sojourn: Duration::from_nanos(nanos / 2),
                 };
-                model.learn(&mut history, at(second), Some(&told(counters)), None, true);
+                model.learn(
+                    &mut history,
+                    at(second),
+                    Some(&reading_of(counters)),
+                    None,
+                    true,
+                );
                 for seconds in [2, 10, 60, 300] {
                     let window = model.second_buckets.window(seconds);
-                    // 4 workers of 100 ms: 40 a second; a hundred times that, and one second more for good measure.
+                    // 4 workers at 100 ms: 40/s; a hundred times that, plus a second of margin.
                     let most = 4000.0 * 2.0 * (seconds as f64 + 1.0);
                     for found in [
                         window.arrivals,
@@ -278,10 +284,10 @@ mod tests {
         }
     }
 
-    /// The variability of service times, from counters alone, within 15 %. Compared with that of
-    /// the single times, forgotten at the same pace, over many moments: of heavy tails a moment tells little.
+    /// The variability computed from counters is within 15% of that of the single times, with the same decay and over
+    /// many moments, because single moments of heavy-tailed times vary too much.
     #[test]
-    fn the_spread_of_means_gives_the_variability_back() {
+    fn the_variability_follows_from_the_spread_of_means() {
         let mut seed = 36;
         for per_second in [5.0, 20.0, 100.0, 500.0] {
             for cv in [0.5, 1.0, 2.0] {
@@ -295,7 +301,7 @@ mod tests {
         }
     }
 
-    /// The sums of the variability found, and of the true one, at moments of a life of ten pods.
+    /// Returns the sums of the computed and of the true variability over the lifetime of ten pods.
     fn variability(chance: &mut Chance, per_second: f64, cv: f64) -> (f64, f64) {
         let mut model = ModelState::new("sleepy".into());
         let pods = 10;
@@ -318,15 +324,15 @@ mod tests {
                     total_sojourn: Duration::from_secs_f64(count.1),
                     ..counted(count.0, count.0, Duration::ZERO)
                 };
-                model.learn(history, at(second), Some(&told(counters)), None, true);
+                model.learn(history, at(second), Some(&reading_of(counters)), None, true);
             }
             model.service.measure(&model.second_buckets, false);
-            model.fade();
+            model.decay();
             for known in [&mut sum, &mut squares, &mut number] {
                 *known *= 1.0 - 1.0 / 120.0;
             }
             if second > 300 && second % 120 == 0 {
-                model.service.settle();
+                model.service.update_variation();
                 let mean = sum / number;
                 found += model.service.variation();
                 truth += (squares / number - mean * mean) / (mean * mean);
@@ -335,13 +341,13 @@ mod tests {
         (found, truth)
     }
 
-    /// Enough of a random generator for a test: xorshift.
+    /// A random generator for tests (xorshift).
     struct Chance(u64);
 
     impl Chance {
         fn new(seed: u64) -> Self {
             let mut chance = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-            // Neighbouring seeds begin alike.
+            // Neighbouring seeds start with similar numbers.
             for _ in 0..8 {
                 chance.word();
             }
