@@ -22,8 +22,8 @@ pub struct Behavior {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingRules {
-    /// The seconds for which past proposals are considered before scaling: the highest one when scaling down, the lowest
-    /// one when scaling up. Default: 0 when scaling up, 300 when scaling down.
+    /// The seconds for which past proposals are considered before scaling: the highest one when scaling down, the
+    /// lowest one when scaling up. Default: 0 when scaling up, 300 when scaling down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_window_seconds: Option<i32>,

@@ -1,7 +1,7 @@
 //! Durations in a spec, such as `7ms`, `1.5s` or `1m30s`.
 //!
-//! jiff parses them. The CRD accepts jiff's short form without spaces: units in descending order, each at most once, and
-//! a fraction in the last one only. Pattern and rule together accept nothing that jiff rejects.
+//! jiff parses them. The CRD accepts jiff's short form without spaces: units in descending order, each at most once,
+//! and a fraction in the last one only. Pattern and rule together accept nothing that jiff rejects.
 
 use jiff::SignedDuration;
 

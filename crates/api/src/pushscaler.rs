@@ -80,9 +80,9 @@ pub struct PushScalerSpec {
     #[schemars(length(min = 1, max = 16))]
     pub metrics: Vec<MetricSpec>,
     /// Limits how fast the replica count changes: the behavior of autoscaling/v2. Without it, algorithm Ratio at most
-    /// doubles the replica count, or raises it to 4, within 15 s, and scales down after a stabilization window of 300 s;
-    /// Model computes its own hold and removes at most half of the replicas within 15 s. With Model, only the fields that
-    /// are set limit further.
+    /// doubles the replica count, or raises it to 4, within 15 s, and scales down after a stabilization window of 300
+    /// s; Model computes its own hold and removes at most half of the replicas within 15 s. With Model, only the fields
+    /// that are set limit further.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behavior: Option<Behavior>,
     /// How the replica count is computed.

@@ -1,7 +1,8 @@
 //! Decisions with all their inputs, as JSON lines. The aggregator writes them, and `pushscale replay` reads them.
 //!
-//! A line is a [`Recording`]: a scaler's state, followed by its inputs and decisions in order. Times are whole nanoseconds
-//! since an arbitrary origin, and counts and sums are whole numbers, so that a replay is exact to the last bit.
+//! A line is a [`Recording`]: a scaler's state, followed by its inputs and decisions in order. Times are whole
+//! nanoseconds since an arbitrary origin, and counts and sums are whole numbers, so that a replay is exact to the last
+//! bit.
 
 mod facts;
 mod readings;

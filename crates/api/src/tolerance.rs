@@ -24,8 +24,8 @@ impl JsonSchema for Tolerance {
         true
     }
 
-    /// A string or a number. A structural schema can express "integer or string" but not "number or string", so it accepts
-    /// anything, and the aggregator reports an invalid quantity in the conditions.
+    /// A string or a number. A structural schema can express "integer or string" but not "number or string", so it
+    /// accepts anything, and the aggregator reports an invalid quantity in the conditions.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
     }

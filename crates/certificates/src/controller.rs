@@ -1,5 +1,5 @@
-//! Keeps the CA and the servers' certificates in Secrets. A pass reads the Secrets and performs the plan's next step until
-//! nothing is left to do. The next pass runs at the time that the plan names, or when a Secret changes.
+//! Keeps the CA and the servers' certificates in Secrets. A pass reads the Secrets and performs the plan's next step
+//! until nothing is left to do. The next pass runs at the time that the plan names, or when a Secret changes.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -13,8 +13,8 @@ use crate::certificate::{Certificate, InvalidCertificate, read_pair};
 use crate::metrics::{CertificateMetrics, Failure, Subject};
 use crate::{ServingCertificate, publish_certificate};
 
-/// How often the files are read. Comparing their content works with every tool: the kubelet, for one, replaces a symbolic
-/// link in the path.
+/// How often the files are read. Comparing their content works with every tool: the kubelet, for one, replaces a
+/// symbolic link in the path.
 const READ_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why the files cannot be used.

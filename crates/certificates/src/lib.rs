@@ -1,9 +1,9 @@
 //! Issues, renews and publishes the TLS certificates of Pushscale's servers.
 //!
-//! [`start`] spawns the tasks. Certificates are issued here and stored in Secrets (`controller`), or another tool renews
-//! them in a directory (`directory`). `plan` decides what to issue or renew, and is pure. `publish` copies the CA bundle
-//! into every namespace, `webhook` into the injector's webhook configuration. `owner` finds the object that owns
-//! everything that is written, so that an uninstall removes it.
+//! [`start`] spawns the tasks. Certificates are issued here and stored in Secrets (`controller`), or another tool
+//! renews them in a directory (`directory`). `plan` decides what to issue or renew, and is pure. `publish` copies the
+//! CA bundle into every namespace, `webhook` into the injector's webhook configuration. `owner` finds the object that
+//! owns everything that is written, so that an uninstall removes it.
 
 mod certificate;
 mod controller;

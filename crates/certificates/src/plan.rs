@@ -1,5 +1,5 @@
-//! Decides what to issue, renew or write. Pure: takes the time and the content of the Secrets, and returns the next step.
-//! The caller reads the Secrets again after each step.
+//! Decides what to issue, renew or write. Pure: takes the time and the content of the Secrets, and returns the next
+//! step. The caller reads the Secrets again after each step.
 
 #[cfg(test)]
 mod tests;
@@ -204,8 +204,8 @@ fn newest_first(authorities: &mut [Authority]) {
     });
 }
 
-/// Returns the signing CA, then the other trusted ones, the newest first. An old CA is trusted until the last certificate
-/// that it can have signed expires; its key is removed as soon as it no longer signs.
+/// Returns the signing CA, then the other trusted ones, the newest first. An old CA is trusted until the last
+/// certificate that it can have signed expires; its key is removed as soon as it no longer signs.
 fn trusted_authorities(
     now: SystemTime,
     valid: &[Authority],

@@ -116,8 +116,8 @@ impl Lifetimes {
             server: settings.duration("certificate_lifetime", default.server, SECOND, most),
             grace: settings.duration("ca_grace", default.grace, SECOND, most),
         };
-        // A CA is renewed when a third of its lifetime is left. Within that time, its successor is published and the last
-        // certificate that it signed expires.
+        // A CA is renewed when a third of its lifetime is left. Within that time, its successor is published and the
+        // last certificate that it signed expires.
         let needed = found.grace.saturating_add(found.server);
         if needed > found.authority / 3 {
             let problem = format!(

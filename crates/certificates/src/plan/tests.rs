@@ -172,8 +172,8 @@ fn a_client_whose_bundle_is_an_hour_old_trusts_the_servers_all_year() {
     assert_eq!(
         changes,
         [
-            // After two thirds of a year a new CA is published. It signs an hour later, and 30 days after that the old CA
-            // is removed.
+            // After two thirds of a year a new CA is published. It signs an hour later, and 30 days after that the old
+            // CA is removed.
             "243.33 CA issued: two thirds of its lifetime had passed",
             "243.38 CAs written: CAs or keys were added or removed",
             "243.38 Aggregator issued: the new CA is published everywhere and signs from now on",
