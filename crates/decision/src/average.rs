@@ -116,13 +116,13 @@ impl Average {
     }
 }
 
-/// The HPA sums in 64 bits and wraps; a sum beyond them here stays a large sum.
+/// Returns the mean. The HPA's sum wraps at 64 bits; this one does not.
 fn mean(samples: impl Iterator<Item = Latency>, pods: u32) -> Latency {
     let sum: i128 = samples.map(|sample| i128::from(sample.as_nanos())).sum();
     Latency::from_nanos(i64::try_from(sum / i128::from(pods)).unwrap_or(i64::MAX))
 }
 
-/// By nearest rank: the smallest that 95 of 100 do not exceed.
+/// Returns the 95th percentile by nearest rank.
 fn percentile_95(samples: impl Iterator<Item = Latency>) -> Latency {
     let mut sorted: Vec<Latency> = samples.collect();
     sorted.sort_unstable();

@@ -1,8 +1,8 @@
-//! `autoscaling/v2` behavior, field for field.
+//! `behavior` of `autoscaling/v2`, with the same fields.
 
 use std::time::Duration;
 
-/// How fast the size may move in each direction.
+/// The scaling rules of both directions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Behavior {
     /// `scaleUp`.
@@ -12,7 +12,7 @@ pub struct Behavior {
 }
 
 impl Default for Behavior {
-    /// What the API server makes of `behavior: {}`: up by 4 pods or 100 % per 15 s, down by 100 % per 15 s.
+    /// The API server's defaults for `behavior: {}`: up by 4 pods or 100% per 15 s, down by 100% per 15 s.
     fn default() -> Self {
         Self {
             scale_up: ScalingRules::default_scale_up(),
@@ -24,18 +24,18 @@ impl Default for Behavior {
 /// The rules of one direction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScalingRules {
-    /// `stabilizationWindowSeconds`; `None` only downwards, where the controller's flag stands in.
+    /// `stabilizationWindowSeconds`; `None` only for scaling down, where the controller's flag applies.
     pub stabilization_window: Option<Duration>,
     /// `selectPolicy`.
     pub select_policy: SelectPolicy,
-    /// `policies`; never empty after the API server's defaulting. With the queue model empty: no limit.
+    /// `policies`; never empty after the API server's defaulting. With the queue model, empty means no limit.
     pub policies: Vec<ScalingPolicy>,
-    /// `tolerance`; `None`: the controller's flag stands in.
+    /// `tolerance`; with `None` the controller's flag applies.
     pub tolerance: Option<f64>,
 }
 
 impl ScalingRules {
-    /// `scaleUp` as the API server fills it in.
+    /// Returns the API server's defaults of `scaleUp`.
     pub fn default_scale_up() -> Self {
         Self {
             stabilization_window: Some(Duration::ZERO),
@@ -54,7 +54,7 @@ impl ScalingRules {
         }
     }
 
-    /// `scaleDown` as the API server fills it in.
+    /// Returns the API server's defaults of `scaleDown`.
     pub fn default_scale_down() -> Self {
         Self {
             stabilization_window: None,
@@ -67,7 +67,7 @@ impl ScalingRules {
         }
     }
 
-    /// No window and no policy: what the queue model starts from.
+    /// Returns rules without a window and policies, the defaults of the queue model.
     pub fn unlimited() -> Self {
         Self {
             stabilization_window: None,
@@ -77,7 +77,7 @@ impl ScalingRules {
         }
     }
 
-    /// The longest period of any policy; zero if there is none.
+    /// Returns the longest period of all policies; zero without policies.
     pub(crate) fn longest_period(&self) -> Duration {
         self.policies
             .iter()
@@ -87,31 +87,31 @@ impl ScalingRules {
     }
 }
 
-/// Which policy of several applies.
+/// How several policies are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectPolicy {
-    /// The one that allows most change.
+    /// The policy that allows the largest change.
     Max,
-    /// The one that allows least change.
+    /// The policy that allows the smallest change.
     Min,
     /// No change in this direction.
     Disabled,
 }
 
-/// At most so much change in so much time.
+/// A limit for the change within a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScalingPolicy {
-    /// How much.
+    /// The largest change.
     pub amount: Amount,
     /// `periodSeconds`.
     pub period: Duration,
 }
 
-/// A change in size.
+/// An amount of change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
     /// In pods.
     Pods(u32),
-    /// In percent of the size at the start of the period.
+    /// In percent of the replicas at the start of the period.
     Percent(u32),
 }

@@ -1,22 +1,22 @@
-//! What a scaler can say of itself: the HPA's conditions with its reasons, and our own.
+//! The conditions of a scaler: the HPA's with its reasons, and additional ones.
 
 use std::fmt::{self, Write as _};
 
 use crate::snapshot::Snapshot;
 
-/// One condition. Its type is the field of [`Conditions`] that holds it.
+/// A condition. Its type is its field in [`Conditions`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// True or False; never Unknown.
+    /// True or False, never Unknown.
     pub status: bool,
-    /// ScaleReason, in one word.
+    /// The machine-readable cause.
     pub reason: Reason,
-    /// ScaleReason, in a sentence.
+    /// The explanation.
     pub message: String,
 }
 
 impl Condition {
-    /// Sets `slot`, in the memory that it has.
+    /// Sets `slot`, reusing its allocation.
     pub(crate) fn set(
         slot: &mut Option<Self>,
         status: bool,
@@ -36,22 +36,22 @@ impl Condition {
     }
 }
 
-/// All conditions; one that was never set is absent.
+/// All conditions; `None` if never set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
-    /// Can the target's size be read and written?
+    /// Whether the target's scale can be read and written.
     pub able_to_scale: Option<Condition>,
-    /// Is there a metric to go by?
+    /// Whether a metric can be computed.
     pub scaling_active: Option<Condition>,
-    /// Did a bound or a limit cut what was wanted?
+    /// Whether a bound or a limit reduces the change.
     pub scaling_limited: Option<Condition>,
-    /// Do all running pods report?
+    /// Whether all running pods report.
     pub fresh: Option<Condition>,
-    /// Does the queue model lack an input? Absent with `Ratio`.
+    /// Whether the queue model lacks an input. Absent with `Ratio`.
     pub metrics_incomplete: Option<Condition>,
-    /// Do requests arrive and none is answered? Absent until it happens first.
+    /// Whether requests arrive and none completes. Absent until that happens first.
     pub stuck: Option<Condition>,
-    /// Can the target be kept at all? Absent until it could not.
+    /// Whether the target latency can be met at all. Absent until it cannot.
     pub target_reachable: Option<Condition>,
 }
 
@@ -82,193 +82,123 @@ impl Conditions {
             };
             snapshot.option(slot, blank, |snapshot, condition| {
                 snapshot.bool(&mut condition.status);
-                let reason = &mut condition.reason;
-                let mut place = Reason::ALL
-                    .iter()
-                    .position(|known| known == reason)
-                    .unwrap_or(0);
-                snapshot.usize(&mut place);
-                *reason = Reason::ALL.get(place).copied().unwrap_or(*reason);
+                snapshot.choice(&mut condition.reason, Reason::ALL);
                 snapshot.string(&mut condition.message);
             });
         }
     }
 }
 
-/// The reason of a condition or an event. Those that the HPA has are spelt as there (the HPA's `horizontal.go`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// AbleToScale: the size was read.
+/// Defines [`Reason`] with its list and its names.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The reason of a condition or an event. Reasons that the HPA has are spelt like there (`horizontal.go`).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// All reasons.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Returns the name in a condition or an event.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// AbleToScale: the scale was read.
     SucceededGetScale,
-    /// AbleToScale: the size cannot be read.
+    /// AbleToScale: the scale could not be read.
     FailedGetScale,
-    /// AbleToScale: nothing holds the proposal.
+    /// AbleToScale: no hold applies.
     ReadyForNewScale,
-    /// AbleToScale: an earlier, higher proposal holds.
+    /// AbleToScale: an earlier, higher proposal is held.
     ScaleDownStabilized,
-    /// AbleToScale: an earlier, lower proposal holds.
+    /// AbleToScale: an earlier, lower proposal is held.
     ScaleUpStabilized,
-    /// AbleToScale: the new size was written.
+    /// AbleToScale: the replicas were written.
     SucceededRescale,
-    /// AbleToScale: the new size could not be written.
+    /// AbleToScale: the replicas could not be written.
     FailedUpdateScale,
-    /// AbleToScale: another autoscaler writes the same target (ours, not the HPA's).
+    /// AbleToScale: another autoscaler has the same target (not a reason of the HPA).
     TargetContested,
-    /// ScalingActive: a metric gave a count.
+    /// ScalingActive: replicas were computed from a metric.
     ValidMetricFound,
-    /// ScalingActive: 0 replicas, set by a person.
+    /// ScalingActive: the target was scaled to 0.
     ScalingDisabled,
     /// ScalingActive: the target has no usable selector.
     InvalidSelector,
     /// ScalingActive: another PushScaler's target selects the same pods.
     AmbiguousSelector,
-    /// ScalingActive: no pod gave a queue latency.
+    /// ScalingActive: no metric could be computed.
     FailedGetPodsMetric,
-    /// ScalingLimited: nothing cut it.
+    /// ScalingLimited: no limit applies.
     DesiredWithinRange,
-    /// ScalingLimited: `minReplicas` did.
+    /// ScalingLimited: `minReplicas` applies.
     TooFewReplicas,
-    /// ScalingLimited: `maxReplicas` did.
+    /// ScalingLimited: `maxReplicas` applies.
     TooManyReplicas,
-    /// ScalingLimited: the speed of rising did.
+    /// ScalingLimited: the rate limit for scaling up applies.
     ScaleUpLimit,
-    /// ScalingLimited: the speed of falling did.
+    /// ScalingLimited: the rate limit for scaling down applies.
     ScaleDownLimit,
     /// Fresh: every running pod reports.
     AllPodsReporting,
-    /// Fresh: some do not.
+    /// Fresh: some running pods do not report.
     SomePodsNotReporting,
-    /// Fresh: none does.
+    /// Fresh: no running pod reports.
     NoPodsReporting,
-    /// MetricsIncomplete: nothing is missing.
+    /// MetricsIncomplete: no input is missing.
     AllMetricsAvailable,
-    /// MetricsIncomplete: nobody counts answers (the management port is not read).
+    /// MetricsIncomplete: completed requests are not counted (the management port is not read).
     CompletionCountUnavailable,
-    /// MetricsIncomplete: fewer answers are timed than given (gRPC, failures).
+    /// MetricsIncomplete: fewer requests are timed than completed (gRPC, failures).
     UntimedCompletions,
-    /// MetricsIncomplete: nobody tells how many workers a pod has.
+    /// MetricsIncomplete: the number of workers per pod is unknown.
     WorkerCountUnknown,
-    /// Stuck: requests arrive and none is answered.
+    /// Stuck: requests arrive and none completes.
     NoRequestsCompleted,
-    /// Stuck: no longer.
+    /// Stuck: requests complete again.
     RequestsCompleting,
-    /// TargetReachable: the server waits longer for a batch than a request may.
+    /// TargetReachable: the server waits longer for a batch than the target latency.
     BatchDelayAboveTarget,
-    /// TargetReachable: again.
+    /// TargetReachable: the target latency can be met again.
     TargetWithinReach,
     /// ScalingLimited: this direction is paused.
     ScalingPaused,
-    /// ScalingLimited: a schedule holds the size.
+    /// ScalingLimited: a schedule sets the minimum.
     ScheduledFloor,
-    /// AbleToScale: somebody else keeps setting another size.
+    /// AbleToScale: another client keeps reverting the replicas.
     SizeContested,
     /// AbleToScale: `mode: Recommend` writes nothing.
     RecommendOnly,
     /// ScalingActive: `mode: Off`.
     ModeOff,
-    /// ScalingActive: nothing is known, the fallback holds.
+    /// ScalingActive: no metric can be computed, the fallback applies.
     FallbackActive,
-    /// Event: a new size was written.
+    /// Event: the replicas were written.
     SuccessfulRescale,
-    /// Event: a new size could not be written.
+    /// Event: the replicas could not be written.
     FailedRescale,
     /// Event: the target has no selector.
     SelectorRequired,
-    /// Event: no count could be computed.
+    /// Event: no replicas could be computed.
     FailedComputeMetricsReplicas,
 }
 
 impl Reason {
-    /// Every reason there is.
-    pub const ALL: [Self; 39] = [
-        Self::SucceededGetScale,
-        Self::FailedGetScale,
-        Self::ReadyForNewScale,
-        Self::ScaleDownStabilized,
-        Self::ScaleUpStabilized,
-        Self::SucceededRescale,
-        Self::FailedUpdateScale,
-        Self::TargetContested,
-        Self::ValidMetricFound,
-        Self::ScalingDisabled,
-        Self::InvalidSelector,
-        Self::AmbiguousSelector,
-        Self::FailedGetPodsMetric,
-        Self::DesiredWithinRange,
-        Self::TooFewReplicas,
-        Self::TooManyReplicas,
-        Self::ScaleUpLimit,
-        Self::ScaleDownLimit,
-        Self::AllPodsReporting,
-        Self::SomePodsNotReporting,
-        Self::NoPodsReporting,
-        Self::AllMetricsAvailable,
-        Self::CompletionCountUnavailable,
-        Self::UntimedCompletions,
-        Self::WorkerCountUnknown,
-        Self::NoRequestsCompleted,
-        Self::RequestsCompleting,
-        Self::BatchDelayAboveTarget,
-        Self::TargetWithinReach,
-        Self::ScalingPaused,
-        Self::ScheduledFloor,
-        Self::SizeContested,
-        Self::RecommendOnly,
-        Self::ModeOff,
-        Self::FallbackActive,
-        Self::SuccessfulRescale,
-        Self::FailedRescale,
-        Self::SelectorRequired,
-        Self::FailedComputeMetricsReplicas,
-    ];
-
-    /// The reason that is written so; a restarted aggregator finds its conditions in the status again.
+    /// Parses a name; a restarted aggregator reads its conditions from the status.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
-    }
-
-    /// As it stands in a condition or an event.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SucceededGetScale => "SucceededGetScale",
-            Self::FailedGetScale => "FailedGetScale",
-            Self::ReadyForNewScale => "ReadyForNewScale",
-            Self::ScaleDownStabilized => "ScaleDownStabilized",
-            Self::ScaleUpStabilized => "ScaleUpStabilized",
-            Self::SucceededRescale => "SucceededRescale",
-            Self::FailedUpdateScale => "FailedUpdateScale",
-            Self::TargetContested => "TargetContested",
-            Self::ValidMetricFound => "ValidMetricFound",
-            Self::ScalingDisabled => "ScalingDisabled",
-            Self::InvalidSelector => "InvalidSelector",
-            Self::AmbiguousSelector => "AmbiguousSelector",
-            Self::FailedGetPodsMetric => "FailedGetPodsMetric",
-            Self::DesiredWithinRange => "DesiredWithinRange",
-            Self::TooFewReplicas => "TooFewReplicas",
-            Self::TooManyReplicas => "TooManyReplicas",
-            Self::ScaleUpLimit => "ScaleUpLimit",
-            Self::ScaleDownLimit => "ScaleDownLimit",
-            Self::AllPodsReporting => "AllPodsReporting",
-            Self::SomePodsNotReporting => "SomePodsNotReporting",
-            Self::NoPodsReporting => "NoPodsReporting",
-            Self::AllMetricsAvailable => "AllMetricsAvailable",
-            Self::CompletionCountUnavailable => "CompletionCountUnavailable",
-            Self::UntimedCompletions => "UntimedCompletions",
-            Self::WorkerCountUnknown => "WorkerCountUnknown",
-            Self::NoRequestsCompleted => "NoRequestsCompleted",
-            Self::RequestsCompleting => "RequestsCompleting",
-            Self::BatchDelayAboveTarget => "BatchDelayAboveTarget",
-            Self::TargetWithinReach => "TargetWithinReach",
-            Self::ScalingPaused => "ScalingPaused",
-            Self::ScheduledFloor => "ScheduledFloor",
-            Self::SizeContested => "SizeContested",
-            Self::RecommendOnly => "RecommendOnly",
-            Self::ModeOff => "ModeOff",
-            Self::FallbackActive => "FallbackActive",
-            Self::SuccessfulRescale => "SuccessfulRescale",
-            Self::FailedRescale => "FailedRescale",
-            Self::SelectorRequired => "SelectorRequired",
-            Self::FailedComputeMetricsReplicas => "FailedComputeMetricsReplicas",
-        }
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.as_str() == text)
     }
 }

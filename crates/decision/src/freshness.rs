@@ -1,4 +1,4 @@
-//! How many pods report, and why the others do not.
+//! Counts the pods that report, and explains why others do not.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,28 +8,28 @@ use crate::fleet::FleetPod;
 use crate::moment::Moment;
 use crate::pod::Phase;
 
-/// How many silent pods are named; the others are counted.
-const NAMED: usize = 3;
+/// The number of pods that are named; others are only counted.
+const MAX_NAMED: usize = 3;
 
-/// The pods of a target, by what is known of their queues. Leaving and failed pods are in none.
+/// The pods of a target by the state of their readings. Terminating and failed pods are not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Freshness {
-    /// A recent reading with a queue latency.
+    /// Pods with a fresh reading and a queue latency.
     pub fresh: u32,
-    /// A recent reading without one: the server is refused, frozen, empty, warming up …
+    /// Pods with a fresh reading without a queue latency: the server refuses, is frozen, warming up, and so on.
     pub unknown: u32,
-    /// A reading once, but too long ago.
+    /// Pods whose last reading is stale.
     pub stale: u32,
-    /// Never a reading.
+    /// Pods without any reading.
     pub never_reported: u32,
-    /// Not started yet.
+    /// Pods that are starting.
     pub pending: u32,
-    /// The first few silent pods and why.
+    /// The first pods that do not report, with the reason.
     pub not_reporting: Vec<(Arc<str>, &'static str)>,
 }
 
 impl Freshness {
-    /// Counts anew, in the memory that it has.
+    /// Replaces the counts with those of `pods`, reusing the allocation.
     pub(crate) fn count<'a>(&mut self, pods: impl Iterator<Item = &'a FleetPod>, now: Moment) {
         let mut not_reporting = std::mem::take(&mut self.not_reporting);
         not_reporting.clear();
@@ -41,7 +41,7 @@ impl Freshness {
             if pod.ignored() {
                 continue;
             }
-            // A pod that has never been ready and never said a word is starting.
+            // A pod that has never been ready or reported is starting.
             let starting = !pod.pod.ready && pod.reading().is_none();
             if pod.pod.phase == Phase::Pending || starting {
                 counts.pending += 1;
@@ -65,14 +65,14 @@ impl Freshness {
                     "no reading yet (is the sidecar in the pod?)"
                 }
             };
-            if counts.not_reporting.len() < NAMED {
+            if counts.not_reporting.len() < MAX_NAMED {
                 counts.not_reporting.push((Arc::clone(&pod.pod.name), why));
             }
         }
         *self = counts;
     }
 
-    /// Pods that run, whether they report or not.
+    /// Returns the number of running pods, reporting or not.
     pub fn running(&self) -> u32 {
         self.fresh + self.unknown + self.stale + self.never_reported
     }

@@ -1,4 +1,4 @@
-//! Queue latency as the Ratio rule counts it.
+//! Queue latencies in whole nanoseconds.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use crate::snapshot::Snapshot;
 
 /// A queue latency in whole nanoseconds.
 ///
-/// The HorizontalPodAutoscaler counts in thousandths of a metric's unit, truncated. TorchServe's unit is
-/// the microsecond, so its thousandth is the nanosecond and `target: 7ms` is the published `7000000m`.
+/// The HorizontalPodAutoscaler counts in truncated thousandths of a metric's unit. TorchServe's unit is the microsecond, so
+/// a thousandth is a nanosecond, and `target: 7ms` equals the HPA's `7000000m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Latency(i64);
 
@@ -18,17 +18,17 @@ impl Latency {
         self.0 = bits.cast_signed();
     }
 
-    /// No waiting at all. Not the same as not knowing: an absent latency is `Option::None`.
+    /// No waiting. An unknown latency is `None` instead.
     pub const ZERO: Latency = Latency(0);
 
-    /// From whole nanoseconds. Negative values exist only in recorded cases of the HPA.
+    /// Creates a latency from nanoseconds. Negative values occur only in recorded cases of the HPA.
     pub const fn from_nanos(nanos: i64) -> Self {
         Self(nanos)
     }
 
-    /// From seconds, rounded down to nanoseconds.
+    /// Creates a latency from seconds, rounded down to nanoseconds.
     ///
-    /// `None` if `seconds` is not a number, negative, or beyond 292 years.
+    /// Returns `None` if `seconds` is not a number, negative, or beyond 292 years.
     pub fn from_secs_f64(seconds: f64) -> Option<Self> {
         let nanos = seconds * 1e9;
         #[expect(
@@ -43,15 +43,15 @@ impl Latency {
         Some(Self(nanos as i64))
     }
 
-    /// Whole nanoseconds.
+    /// Returns the latency in nanoseconds.
     pub const fn as_nanos(self) -> i64 {
         self.0
     }
 
-    /// Seconds.
+    /// Returns the latency in seconds.
     #[expect(
         clippy::cast_precision_loss,
-        reason = "for people; 2^53 ns are 104 days"
+        reason = "exact up to 2^53 ns, which are 104 days"
     )]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9
@@ -59,7 +59,7 @@ impl Latency {
 }
 
 impl fmt::Display for Latency {
-    /// In the unit that a person would choose: `812µs`, `7ms`, `3.65s`.
+    /// Writes three significant digits with a unit: `812µs`, `7ms`, `3.65s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (value, unit) = match self.0.unsigned_abs() {
             0 => return f.write_str("0s"),
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn speaks_in_the_unit_a_person_would_choose() {
+    fn display_chooses_a_readable_unit() {
         let cases = [
             (0, "0s"),
             (999, "999ns"),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_latency() {
+    fn invalid_latencies_are_rejected() {
         for bad in [f64::NAN, f64::INFINITY, -1e-9, 1e300] {
             assert_eq!(Latency::from_secs_f64(bad), None, "{bad}");
         }

@@ -1,12 +1,11 @@
-//! Readings and time in, explained decision out.
+//! Computes explained scaling decisions from readings and time.
 //!
-//! This crate is pure: no clock, no IO, no async, no dependency. It is told facts ([`Scaler::apply_pod`],
-//! [`Scaler::learn`], [`Scaler::wrote`]), it is asked one question ([`Scaler::decide`]), and the answer
-//! carries its reasons. The aggregator and the tests drive the very same code.
+//! The crate is pure: no clock, no I/O, no async, no dependencies. Callers report events ([`Scaler::apply_pod`],
+//! [`Scaler::learn`], [`Scaler::record_scale`]) and ask for a [`Decision`] ([`Scaler::decide`]). The aggregator, the
+//! simulator, replay and the tests run the same code.
 //!
-//! Two rules stand behind the same [`Scaler`]: the HorizontalPodAutoscaler's for a per-pod metric
-//! (`algorithm: Ratio`), with our guards where the HPA is known to be wrong ([`HpaCompatibility`]), and the queue model
-//! (`algorithm: Model`).
+//! A [`Scaler`] implements two algorithms: the HorizontalPodAutoscaler's rule for a per-pod metric (`algorithm: Ratio`),
+//! with safeguards where the HPA is known to be wrong ([`HpaCompatibility`]), and the queue model (`algorithm: Model`).
 
 mod average;
 mod behavior;

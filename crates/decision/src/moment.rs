@@ -3,37 +3,37 @@
 use std::fmt;
 use std::time::Duration;
 
-/// A point on the caller's monotonic clock, counted from an origin that only the caller knows.
+/// A point on the caller's monotonic clock, relative to an origin that the caller chooses.
 ///
-/// The aggregator takes it from its own monotonic clock once per turn of its loop; a test writes it down.
+/// The aggregator reads its monotonic clock once per iteration of its control loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Duration);
 
 impl Moment {
-    /// The origin itself.
+    /// The origin.
     pub const ORIGIN: Moment = Moment(Duration::ZERO);
 
-    /// The moment `since_origin` after the origin.
+    /// Creates the moment `since_origin` after the origin.
     pub const fn at(since_origin: Duration) -> Self {
         Self(since_origin)
     }
 
-    /// The moment `seconds` whole seconds after the origin.
+    /// Creates the moment `seconds` after the origin.
     pub const fn from_secs(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
 
-    /// How long after the origin this is.
+    /// Returns the time since the origin.
     pub const fn since_origin(self) -> Duration {
         self.0
     }
 
-    /// How long ago `earlier` was; zero if it is not in the past.
+    /// Returns the time since `earlier`; zero if that is later.
     pub fn since(self, earlier: Moment) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// This moment and `later` more.
+    /// Returns the moment `later` after this one.
     #[must_use]
     pub fn plus(self, later: Duration) -> Moment {
         Moment(self.0.saturating_add(later))

@@ -1,21 +1,21 @@
-//! What Kubernetes says of a pod.
+//! The state of a pod in Kubernetes.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::snapshot::Snapshot;
 
-/// `metadata.uid`: a pod's identity; a name comes back with another pod, a uid never does.
+/// `metadata.uid`: the identity of a pod. Names are reused by other pods, UIDs never.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PodUid {
-    /// The text's first eight bytes, which order as the text does. They are random, so a search among thousands
-    /// of pods compares numbers and follows one pointer instead of a dozen.
+    /// The first eight bytes of the text, in the same order. They are random, so a search among thousands of pods compares
+    /// numbers and follows one pointer instead of a dozen.
     start: u64,
     text: Box<str>,
 }
 
 impl PodUid {
-    /// As Kubernetes writes it.
+    /// Returns the text of the UID.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -46,17 +46,17 @@ impl From<&str> for PodUid {
     }
 }
 
-/// The facts about a pod that decide how its reading counts.
+/// The state of a pod that determines how its reading counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     /// `metadata.name`, for explanations.
     pub name: Arc<str>,
     /// `status.phase`.
     pub phase: Phase,
-    /// The Ready condition is True. The HPA does not look at it for a per-pod metric (`algorithm: Ratio`); the queue
-    /// model counts a pod as capacity only while it is.
+    /// Whether the Ready condition is True. The HPA ignores it for a per-pod metric (`algorithm: Ratio`); the queue model
+    /// counts only ready pods as capacity.
     pub ready: bool,
-    /// `metadata.deletionTimestamp` is set.
+    /// Whether `metadata.deletionTimestamp` is set.
     pub terminating: bool,
 }
 
@@ -75,7 +75,7 @@ impl Pod {
         snapshot.bool(&mut self.terminating);
     }
 
-    /// A pod that runs and is ready.
+    /// Creates a running, ready pod.
     pub fn running(name: &str) -> Self {
         Self {
             name: name.into(),
@@ -93,11 +93,11 @@ pub enum Phase {
     Pending,
     /// Bound to a node, at least one container started.
     Running,
-    /// All containers ended well.
+    /// All containers succeeded.
     Succeeded,
-    /// All containers ended, one of them badly.
+    /// All containers terminated, at least one with a failure.
     Failed,
-    /// The node does not answer.
+    /// The node does not respond.
     Unknown,
 }
 
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uids_order_as_their_texts_do() {
+    fn uids_are_ordered_like_their_texts() {
         let mut texts = [
             "",
             "a",

@@ -1,4 +1,4 @@
-//! What the user asked for, in values that cannot be wrong.
+//! The policy: the user's settings as validated values.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,34 +6,33 @@ use std::time::Duration;
 use crate::behavior::Behavior;
 use crate::latency::Latency;
 
-/// Everything that steers one scaler's decisions.
+/// The settings of one scaler.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// The smallest and the largest size.
+    /// The minimum and maximum replicas.
     pub bounds: Bounds,
-    /// What is compared with what. The metric that asks for most replicas wins. Never empty in practice;
-    /// an empty list decides nothing and says so.
+    /// The metrics; the largest proposal wins. In practice never empty; without metrics, decisions hold with that reason.
     pub metrics: Vec<Metric>,
-    /// How a metric becomes a number of replicas.
+    /// The rule that computes replicas from a metric.
     pub algorithm: Algorithm,
-    /// How requests find a pod. The queue model needs to know.
+    /// The load balancing, which the queue model depends on.
     pub balancing: Balancing,
-    /// `spec.behavior`; `None` is the HPA's older path and not the same as an empty behavior.
+    /// `spec.behavior`; `None` follows the HPA's older path, unlike an empty behavior.
     pub behavior: Option<Behavior>,
-    /// What the HPA takes from its controller's flags.
+    /// The settings that the HPA takes from its controller's flags.
     pub hpa_flags: HpaFlags,
-    /// The HPA to the letter, or with our guards.
+    /// Exactly like the HPA, or with safeguards.
     pub hpa_compatibility: HpaCompatibility,
-    /// What becomes of a decision.
+    /// What happens to a decision.
     pub mode: Mode,
-    /// The direction in which nothing is to happen for now.
+    /// The direction in which scaling is paused.
     pub paused: Option<Direction>,
-    /// What to do when nothing has been known for a while.
+    /// The fallback.
     pub fallback: Option<Fallback>,
 }
 
 impl Policy {
-    /// One metric over all models, `algorithm: Ratio` with the HPA's defaults, our guards on.
+    /// Creates a policy with one metric over all models: `algorithm: Ratio` with the HPA's defaults and safeguards.
     pub fn new(bounds: Bounds, target: TargetLatency) -> Self {
         Self {
             bounds,
@@ -50,34 +49,34 @@ impl Policy {
     }
 }
 
-/// How a metric becomes a number of replicas.
+/// The rule that computes replicas from a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
-    /// The HorizontalPodAutoscaler's rule: replicas times average over target.
+    /// The HorizontalPodAutoscaler's rule: replicas multiplied by average / target.
     Ratio,
-    /// The queue model: from arrivals and service times, the fewest replicas whose queues keep the target.
+    /// The queue model: the smallest number of replicas that meets the target, from arrivals and service times.
     Model,
 }
 
-/// How requests find a pod.
+/// How requests are distributed to pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Balancing {
-    /// Without regard to queues: kube-proxy, random, round robin. Each pod's queue is one of its own.
+    /// Independent of queues: kube-proxy, random, round robin. Each pod has its own queue.
     #[default]
     Random,
-    /// To the pod with the fewest requests: nearly one queue before all workers.
+    /// To the pod with the fewest requests, which is nearly one queue for all workers.
     LeastRequest,
 }
 
-/// What becomes of a decision.
+/// What happens to a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// It is written.
+    /// Decisions are written.
     #[default]
     Apply,
-    /// It is told and not written.
+    /// Decisions are reported and not written.
     Recommend,
-    /// There is none.
+    /// No decisions are made.
     Off,
 }
 
@@ -90,16 +89,16 @@ pub enum Direction {
     Down,
 }
 
-/// What to do when nothing has been known for a while: at least so many replicas. It never lowers.
+/// A minimum that applies once no metric could be computed for a while. It never scales down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fallback {
-    /// For how long no metric could be computed.
+    /// The time without a metric after which it applies.
     pub after: Duration,
-    /// At least so many, within the bounds.
+    /// The minimum, within the bounds.
     pub replicas: u32,
 }
 
-/// `1 ≤ min ≤ max`.
+/// Minimum and maximum replicas: `1 ≤ min ≤ max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     min: u32,
@@ -107,22 +106,22 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// `None` unless `1 ≤ min ≤ max ≤ 2^31 − 1` (Kubernetes counts replicas in an int32).
+    /// Creates bounds; `None` unless `1 ≤ min ≤ max ≤ 2^31 − 1` (Kubernetes counts replicas in an int32).
     pub fn new(min: u32, max: u32) -> Option<Self> {
         (1 <= min && min <= max && i32::try_from(max).is_ok()).then_some(Self { min, max })
     }
 
-    /// The smallest size.
+    /// Returns the minimum.
     pub fn min(self) -> u32 {
         self.min
     }
 
-    /// The largest size.
+    /// Returns the maximum.
     pub fn max(self) -> u32 {
         self.max
     }
 
-    /// With a higher smallest size, but no higher than the largest.
+    /// Returns the bounds with the minimum raised to `floor`, but not beyond the maximum.
     pub(crate) fn raised_to(self, floor: u32) -> Self {
         Self {
             min: self.min.max(floor.min(self.max)),
@@ -135,23 +134,23 @@ impl Bounds {
     }
 }
 
-/// One queue latency and the target that it is held against.
+/// A queue latency metric with its target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// The model whose queue counts; `None`: in each pod, the model that waits longest.
+    /// The model; `None` takes the model with the largest queue latency of each pod.
     pub model: Option<Arc<str>>,
-    /// What it should be.
+    /// The target latency.
     pub target: TargetLatency,
-    /// Of which waits.
+    /// How latencies are combined.
     pub aggregate: Aggregate,
-    /// How long a worker takes for a request, until that has been measured. For the queue model.
+    /// The service time until one has been measured; used by the queue model.
     pub service_time: Option<Duration>,
-    /// Workers in each pod, where the pods cannot tell. For the queue model.
+    /// The workers per pod if the pods do not report them; used by the queue model.
     pub workers: Option<u32>,
 }
 
 impl Metric {
-    /// The mean over all models.
+    /// Creates a metric for the mean over all models.
     pub fn for_all_models(target: TargetLatency) -> Self {
         Self {
             model: None,
@@ -163,29 +162,29 @@ impl Metric {
     }
 }
 
-/// Which wait is held against the target. `Ratio` takes it over the pods, the queue model over the requests.
+/// The statistic that is compared with the target: over pods with `Ratio`, over requests with the queue model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Aggregate {
     /// The mean.
     #[default]
     Mean,
-    /// The largest. Only `Ratio` has one.
+    /// The maximum, with `Ratio` only.
     Max,
-    /// The one that 5 of 100 exceed.
+    /// The 95th percentile.
     P95,
 }
 
-/// A queue latency to aim at; never zero.
+/// A target latency, never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetLatency(Latency);
 
 impl TargetLatency {
-    /// `None` unless it is positive.
+    /// Creates a target; `None` unless it is positive.
     pub fn new(latency: Latency) -> Option<Self> {
         (latency > Latency::ZERO).then_some(Self(latency))
     }
 
-    /// The latency itself.
+    /// Returns the latency.
     pub fn latency(self) -> Latency {
         self.0
     }
@@ -194,10 +193,10 @@ impl TargetLatency {
 /// The HPA controller's flags, with its defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HpaFlags {
-    /// A ratio of average to target this near to 1, in either direction, changes nothing.
+    /// The deviation from a ratio of 1 that is ignored, in both directions:
     /// `--horizontal-pod-autoscaler-tolerance`, 0.1.
     pub tolerance: f64,
-    /// How long the highest proposal outlives the load that asked for it.
+    /// The stabilization window for scaling down:
     /// `--horizontal-pod-autoscaler-downscale-stabilization`, 300 s.
     pub downscale_stabilization: Duration,
 }
@@ -211,21 +210,21 @@ impl Default for HpaFlags {
     }
 }
 
-/// Whether the Ratio rule may differ from the HPA where the HPA is known to be wrong or assumes a 15 s loop.
+/// Whether the ratio rule differs from the HPA where the HPA is known to be wrong or assumes a loop of 15 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HpaCompatibility {
-    /// The HorizontalPodAutoscaler of Kubernetes v1.37.2 to the letter. For conformance and comparison.
+    /// Exactly like the HorizontalPodAutoscaler of Kubernetes v1.37.2, for conformance tests and comparisons.
     Exact,
-    /// The same rule with three guards:
+    /// The same rule with three safeguards:
     ///
-    /// - never down while fewer than 80 % of the running pods report ([`QUORUM`]);
-    /// - a ratio below 1 never raises the size (the HPA does during a surge rollout);
-    /// - without `behavior`, "at most double, or 4" counts from the smallest size of the last 15 s and not
-    ///   from this instant, since a decision is made whenever a reading lands and not every 15 s.
+    /// - no scale-down while fewer than 80% of the running pods report ([`QUORUM`]);
+    /// - a ratio below 1 never scales up (the HPA does during a surge rollout);
+    /// - without `behavior`, the limit of "double, or 4" applies to the lowest replicas of the last 15 s instead of the
+    ///   current ones, because decisions are made on every reading and not every 15 s.
     Guarded,
 }
 
-/// The share of running pods whose readings must be fresh before the size may fall (docs/ALGORITHM.md, I1).
+/// The share of running pods with fresh readings that a scale-down needs (docs/ALGORITHM.md, I1).
 pub const QUORUM: f64 = 0.8;
 
 /// The period over which [`HpaCompatibility::Guarded`] applies the HPA's limit per sync, which is this long.
@@ -236,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_that_cross_or_reach_zero_cannot_be_built() {
+    fn bounds_that_cross_or_contain_zero_are_rejected() {
         assert!(Bounds::new(0, 5).is_none());
         assert!(Bounds::new(3, 2).is_none());
         assert!(Bounds::new(1, u32::MAX).is_none());
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_of_zero_cannot_be_built() {
+    fn a_target_of_zero_is_rejected() {
         assert!(TargetLatency::new(Latency::ZERO).is_none());
         assert!(TargetLatency::new(Latency::from_nanos(-1)).is_none());
     }

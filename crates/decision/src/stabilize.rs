@@ -1,4 +1,4 @@
-//! Recent proposals hold the size against short swings (the HPA's `horizontal.go`).
+//! Stabilization windows over recent proposals (the HPA's `horizontal.go`).
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use crate::behavior::Behavior;
 use crate::moment::Moment;
 use crate::snapshot::Snapshot;
 
-/// The raw proposals of the past, each with its time.
+/// The past proposals before stabilization, each with its time.
 ///
-/// Kept as the HPA keeps them: never trimmed, one entry that is older than every window is overwritten when
-/// a new one comes. So an edit that makes a window longer finds entries again that had become too old.
+/// Like the HPA, the list is never trimmed; a new entry overwrites one that is older than every window. After an edit that
+/// lengthens a window, older entries count again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recommendations(Vec<Recommendation>);
 
@@ -31,7 +31,7 @@ impl Recommendations {
         });
     }
 
-    /// The first thing remembered after a start: the size found. It stops a scale-down for a whole window.
+    /// Records the replicas found at the start, which prevent a scale-down for a whole window.
     pub(crate) fn begin(&mut self, now: Moment, current: u32) {
         if self.0.is_empty() {
             self.0.push(Recommendation {
@@ -41,13 +41,13 @@ impl Recommendations {
         }
     }
 
-    /// The older path, without `behavior`: the highest proposal of the window, in both directions.
+    /// Without `behavior`: adds a proposal and returns the highest of the window, for both directions.
     pub(crate) fn highest(&mut self, now: Moment, window: Duration, proposed: u32) -> u32 {
         let mut highest = proposed;
         let mut outdated = None;
         for (index, entry) in self.0.iter().enumerate() {
-            // An entry exactly as old as the window still counts. With a window of 0 nothing does: the HPA
-            // reads its clock anew within the pass, so even the entry of this very pass is older.
+            // An entry exactly as old as the window still counts. With a window of 0 none does, because the HPA reads
+            // its clock again within the pass, so even the entry of this pass is older.
             let age = now.since(entry.at);
             if age > window || window.is_zero() {
                 outdated = Some(index);
@@ -59,8 +59,8 @@ impl Recommendations {
         highest
     }
 
-    /// With `behavior`: a rise waits for the lowest proposal of the up window, a fall for the highest of the
-    /// down window. An entry exactly as old as a window no longer counts.
+    /// With `behavior`: adds a proposal and returns it, bounded by the lowest proposal of the scale-up window and the
+    /// highest of the scale-down window. An entry exactly as old as a window does not count.
     pub(crate) fn between(
         &mut self,
         now: Moment,
@@ -88,9 +88,9 @@ impl Recommendations {
         current.max(lowest).min(highest)
     }
 
-    fn store(&mut self, at: Moment, replicas: u32, over: Option<usize>) {
+    fn store(&mut self, at: Moment, replicas: u32, outdated: Option<usize>) {
         let entry = Recommendation { at, replicas };
-        match over.and_then(|index| self.0.get_mut(index)) {
+        match outdated.and_then(|index| self.0.get_mut(index)) {
             Some(old) => *old = entry,
             None => self.0.push(entry),
         }

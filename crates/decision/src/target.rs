@@ -1,42 +1,42 @@
-//! What is known of the object whose size is written.
+//! The state of the target.
 
-/// The target, as the caller last saw it.
+/// The target as last observed by the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetState {
-    /// Its scale was read.
+    /// The scale was read.
     Known {
         /// `scale.spec.replicas`.
         replicas: u32,
         /// `scale.status.selector`.
         selector: Selector,
     },
-    /// It does not exist, has no scale, or could not be read.
+    /// The target does not exist, has no scale, or could not be read.
     Unreadable {
-        /// What the API server said.
+        /// The error.
         message: String,
     },
-    /// Another autoscaler writes it.
+    /// Another autoscaler has the same target.
     Conflict {
-        /// Kind, namespace and name of that one.
+        /// Kind, namespace and name of the other autoscaler.
         with: String,
     },
 }
 
-/// Whether the target's selector tells its pods.
+/// The state of the target's selector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
-    /// It does.
+    /// The selector can be used.
     Usable,
-    /// The scale has none.
+    /// The scale has no selector.
     Missing,
-    /// It does not parse.
+    /// The selector does not parse.
     Invalid {
-        /// What is wrong with it.
+        /// The parse error.
         message: String,
     },
-    /// Some of its pods are also under the target of another autoscaler.
+    /// Another autoscaler's target selects some of the same pods.
     Shared {
-        /// Kind, namespace and name of that one.
+        /// Kind, namespace and name of the other autoscaler.
         with: String,
     },
 }
