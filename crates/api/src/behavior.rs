@@ -34,8 +34,8 @@ pub struct ScalingRules {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub policies: Option<Vec<ScalingPolicy>>,
-    /// The deviation of the ratio of average to target from 1 that causes no scaling in this direction: a quantity such as
-    /// 0.05 or 50m. Default: 0.1.
+    /// The deviation of the ratio of average to target from 1 that causes no scaling in this direction: a quantity such
+    /// as 0.05 or 50m. Default: 0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<Tolerance>,
 }

@@ -67,7 +67,7 @@ pub enum RecordedTarget {
     /// The target could not be read.
     Unreadable(String),
     /// Another autoscaler scales the target.
-    ContestedBy(String),
+    Conflict(String),
 }
 
 /// Why the target's pods are unknown.
@@ -135,7 +135,7 @@ impl From<&TargetState> for RecordedTarget {
         use pushscale_decision::Selector;
         let (replicas, why) = match state {
             TargetState::Unreadable { message } => return Self::Unreadable(message.clone()),
-            TargetState::Conflict { with } => return Self::ContestedBy(with.clone()),
+            TargetState::Conflict { with } => return Self::Conflict(with.clone()),
             TargetState::Known { replicas, selector } => match selector {
                 Selector::Usable => return Self::Replicas(*replicas),
                 Selector::Missing => (*replicas, RecordedSelector::Missing),
@@ -170,7 +170,7 @@ impl From<&RecordedTarget> for TargetState {
             RecordedTarget::Unreadable(message) => Self::Unreadable {
                 message: message.clone(),
             },
-            RecordedTarget::ContestedBy(with) => Self::Conflict { with: with.clone() },
+            RecordedTarget::Conflict(with) => Self::Conflict { with: with.clone() },
         }
     }
 }

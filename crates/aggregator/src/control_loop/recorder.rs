@@ -192,7 +192,7 @@ impl Segment {
                     continue;
                 }
                 Entry::Pod(uid, pod) => Fact::Pod(RecordedPod::new(uid.as_str(), pod)),
-                Entry::PodDeleted(uid) => Fact::Gone(uid.as_str().to_owned()),
+                Entry::PodDeleted(uid) => Fact::PodDeleted(uid.as_str().to_owned()),
                 Entry::Reading(uid, taken, reading) => {
                     Fact::Reading(RecordedReading::new(uid.as_str(), *taken, reading))
                 }

@@ -26,7 +26,7 @@ pub enum Fact {
     /// The state of a pod in Kubernetes.
     Pod(RecordedPod),
     /// The pod with this uid was deleted.
-    Gone(String),
+    PodDeleted(String),
     /// A reading was received.
     Reading(RecordedReading),
     /// The replica count was written.
@@ -58,7 +58,7 @@ pub struct RecordedPod {
     /// Whether the Ready condition is True.
     pub ready: bool,
     /// Whether `metadata.deletionTimestamp` is set.
-    pub deleting: bool,
+    pub terminating: bool,
 }
 
 /// `status.phase`.
@@ -86,7 +86,7 @@ impl RecordedPod {
                 Phase::Unknown => RecordedPhase::Unknown,
             },
             ready: pod.ready,
-            deleting: pod.terminating,
+            terminating: pod.terminating,
         }
     }
 
@@ -102,7 +102,7 @@ impl RecordedPod {
                 RecordedPhase::Unknown => Phase::Unknown,
             },
             ready: self.ready,
-            terminating: self.deleting,
+            terminating: self.terminating,
         }
     }
 }

@@ -14,7 +14,7 @@ pub struct RecordedReading {
     /// The pod's uid.
     pub uid: String,
     /// The time of the scrape, in nanoseconds since the recording's origin.
-    pub taken_nanos: u64,
+    pub at_nanos: u64,
     /// The number of the sidecar's process.
     pub source: u64,
     /// The reading's sequence number within the process.
@@ -25,7 +25,7 @@ pub struct RecordedReading {
     pub fresh_for_nanos: u64,
     /// Whether the pod is terminating.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub leaving: bool,
+    pub terminating: bool,
     /// The server's state.
     #[serde(with = "server_state")]
     pub server: ServerState,
@@ -74,7 +74,7 @@ pub struct RecordedModel {
     pub queue: Option<RecordedQueue>,
     /// The service time of a batch as measured by the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service_nanos: Option<u64>,
+    pub service_time_nanos: Option<u64>,
 }
 
 /// The counters of one model.
@@ -85,14 +85,14 @@ pub struct RecordedCounters {
     pub arrivals: u64,
     /// Requests that the server rejected.
     #[serde(default)]
-    pub refused: u64,
+    pub rejected: u64,
     /// Completed requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answered: Option<u64>,
+    pub completed: Option<u64>,
     /// The sum of all waits.
-    pub waited_nanos: u64,
+    pub total_wait_nanos: u64,
     /// The sum of all times from arrival to response.
-    pub sojourned_nanos: u64,
+    pub total_sojourn_nanos: u64,
 }
 
 /// The state of a queue.
@@ -100,7 +100,7 @@ pub struct RecordedCounters {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RecordedQueue {
     /// Waiting requests.
-    pub pending: u32,
+    pub waiting: u32,
     /// In-flight requests.
     pub in_service: u32,
     /// The number of workers.
@@ -113,23 +113,23 @@ pub struct RecordedQueue {
 
 impl RecordedReading {
     /// Records a reading of the pod `uid`.
-    pub fn new(uid: &str, taken: Moment, reading: &Reading) -> Self {
+    pub fn new(uid: &str, at: Moment, reading: &Reading) -> Self {
         Self {
             uid: uid.to_owned(),
-            taken_nanos: nanos(taken),
+            at_nanos: nanos(at),
             source: reading.source,
             sequence: reading.sequence,
             clock_nanos: duration_nanos(reading.clock),
             fresh_for_nanos: duration_nanos(reading.fresh_for),
-            leaving: reading.terminating,
+            terminating: reading.terminating,
             server: reading.server,
             models: reading.models.iter().map(RecordedModel::new).collect(),
         }
     }
 
     /// Returns the time of the scrape.
-    pub fn taken(&self) -> Moment {
-        Moment::at(Duration::from_nanos(self.taken_nanos))
+    pub fn at(&self) -> Moment {
+        Moment::at(Duration::from_nanos(self.at_nanos))
     }
 
     /// Returns the recorded reading.
@@ -139,7 +139,7 @@ impl RecordedReading {
             sequence: self.sequence,
             clock: Duration::from_nanos(self.clock_nanos),
             fresh_for: Duration::from_nanos(self.fresh_for_nanos),
-            terminating: self.leaving,
+            terminating: self.terminating,
             server: self.server,
             models: self.models.iter().map(RecordedModel::model).collect(),
         }
@@ -153,19 +153,19 @@ impl RecordedModel {
             queue_latency_nanos: model.queue_latency.map(Latency::as_nanos),
             counters: model.counters.map(|counters| RecordedCounters {
                 arrivals: counters.arrivals,
-                refused: counters.rejected,
-                answered: counters.completed,
-                waited_nanos: duration_nanos(counters.total_wait),
-                sojourned_nanos: duration_nanos(counters.total_sojourn),
+                rejected: counters.rejected,
+                completed: counters.completed,
+                total_wait_nanos: duration_nanos(counters.total_wait),
+                total_sojourn_nanos: duration_nanos(counters.total_sojourn),
             }),
             queue: model.queue.map(|queue| RecordedQueue {
-                pending: queue.waiting,
+                waiting: queue.waiting,
                 in_service: queue.in_service,
                 workers: queue.workers,
                 batch_size: queue.batch_size,
                 batch_delay_nanos: duration_nanos(queue.batch_delay),
             }),
-            service_nanos: model.service_time.map(duration_nanos),
+            service_time_nanos: model.service_time.map(duration_nanos),
         }
     }
 
@@ -175,19 +175,19 @@ impl RecordedModel {
             queue_latency: self.queue_latency_nanos.map(Latency::from_nanos),
             counters: self.counters.as_ref().map(|counters| Counters {
                 arrivals: counters.arrivals,
-                rejected: counters.refused,
-                completed: counters.answered,
-                total_wait: Duration::from_nanos(counters.waited_nanos),
-                total_sojourn: Duration::from_nanos(counters.sojourned_nanos),
+                rejected: counters.rejected,
+                completed: counters.completed,
+                total_wait: Duration::from_nanos(counters.total_wait_nanos),
+                total_sojourn: Duration::from_nanos(counters.total_sojourn_nanos),
             }),
             queue: self.queue.as_ref().map(|queue| Queue {
-                waiting: queue.pending,
+                waiting: queue.waiting,
                 in_service: queue.in_service,
                 workers: queue.workers,
                 batch_size: queue.batch_size,
                 batch_delay: Duration::from_nanos(queue.batch_delay_nanos),
             }),
-            service_time: self.service_nanos.map(Duration::from_nanos),
+            service_time: self.service_time_nanos.map(Duration::from_nanos),
         }
     }
 }

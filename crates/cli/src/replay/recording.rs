@@ -97,12 +97,12 @@ fn apply(scaler: &mut Scaler, recorded: &RecordedFact) -> Result<(), String> {
     let now = recorded.at();
     match &recorded.fact {
         Fact::Pod(pod) => scaler.apply_pod(now, PodUid::from(pod.uid.as_str()), pod.pod()),
-        Fact::Gone(uid) => scaler.remove_pod(&PodUid::from(uid.as_str())),
+        Fact::PodDeleted(uid) => scaler.remove_pod(&PodUid::from(uid.as_str())),
         Fact::Reading(reading) => scaler
             .learn(
                 now,
                 &PodUid::from(reading.uid.as_str()),
-                reading.taken(),
+                reading.at(),
                 &reading.reading(),
             )
             .map_err(|rejection| format!("the reading was rejected: {rejection}"))?,
