@@ -1,6 +1,5 @@
 //! Writes statuses and events to the API server: only the newest status of each scaler, and few requests at a time.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -9,8 +8,8 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource as _};
+use pushscale_api::PushScaler;
 use pushscale_api::names::FIELD_MANAGER;
-use pushscale_api::{PushScaler, PushScalerStatus};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -18,7 +17,8 @@ use tokio::time::timeout;
 use crate::kube_error;
 use crate::metrics::{Metrics, WriteOutcome};
 use crate::names::ScalerKey;
-use crate::report::Report;
+use crate::report::{EventReport, Report, StatusReport};
+use crate::status_queue::StatusQueue;
 
 /// Maximum concurrent status writes, to limit the load on the API server.
 const MAX_CONCURRENT_WRITES: usize = 8;
@@ -29,8 +29,106 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum bytes of an event's note; the API server accepts 1024.
 const MAX_NOTE_BYTES: usize = 1000;
 
-/// Writes reports until the channel closes.
+/// Events that wait for the API server. A decision has one at most.
+const EVENT_QUEUE: usize = 1024;
+
+/// Time until a failed status write is repeated.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Writes reports until the channel closes and what waits is written.
 pub(crate) async fn run(client: Client, mut reports: mpsc::Receiver<Report>, metrics: Metrics) {
+    let (events_tx, events) = mpsc::channel(EVENT_QUEUE);
+    let statuses = async {
+        // Ends the task of the events with this one.
+        let events_tx = events_tx;
+        write_statuses(&client, &mut reports, &events_tx, &metrics).await;
+    };
+    tokio::join!(statuses, write_events(&client, events, &metrics));
+}
+
+async fn write_statuses(
+    client: &Client,
+    reports: &mut mpsc::Receiver<Report>,
+    events: &mpsc::Sender<EventReport>,
+    metrics: &Metrics,
+) {
+    let mut queue = StatusQueue::default();
+    let mut writes = FuturesUnordered::new();
+    let mut retry = tokio::time::interval(RETRY_INTERVAL);
+    let mut open = true;
+    loop {
+        while writes.len() < MAX_CONCURRENT_WRITES
+            && let Some((scaler, report)) = queue.start()
+        {
+            writes.push(async {
+                let again = write_status(client, &scaler, report, metrics).await;
+                (scaler, again)
+            });
+        }
+        if !open && queue.is_drained() {
+            return;
+        }
+        tokio::select! {
+            report = reports.recv(), if open => match report {
+                Some(Report::Status(report)) => queue.push(report.scaler.clone(), report),
+                // A slow API server must not hold up the statuses.
+                Some(Report::Event(event)) => if events.try_send(event).is_err() {
+                    metrics.report_dropped();
+                },
+                None => open = false,
+            },
+            Some((scaler, again)) = writes.next() => queue.finish(scaler, again),
+            _ = retry.tick() => queue.retry(),
+        }
+    }
+}
+
+/// Writes one status. Returns it if it should be written again.
+async fn write_status(
+    client: &Client,
+    scaler: &ScalerKey,
+    report: StatusReport,
+    metrics: &Metrics,
+) -> Option<StatusReport> {
+    let api: Api<PushScaler> = Api::namespaced(client.clone(), &scaler.namespace);
+    // A merge patch would keep fields that are absent now, such as the figures of a metric that failed. A JSON patch
+    // replaces the whole status. The test keeps it away from a later PushScaler of the same name.
+    let patch = json!([
+        { "op": "test", "path": "/metadata/uid", "value": report.uid },
+        { "op": "add", "path": "/status", "value": *report.status },
+    ]);
+    let patch = match serde_json::from_value(patch) {
+        Ok(patch) => Patch::<()>::Json(patch),
+        Err(error) => {
+            tracing::error!(autoscaler = %scaler, %error, "failed to serialize the status");
+            return None;
+        }
+    };
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let (error, again) =
+        match timeout(TIMEOUT, api.patch_status(&scaler.name, &params, &patch)).await {
+            Ok(Ok(_)) => {
+                metrics.status_written(WriteOutcome::Written);
+                return None;
+            }
+            // The PushScaler was deleted in the meantime.
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => return None,
+            Ok(Err(error)) => {
+                // The API server would reject the same status again.
+                let is_final = matches!(&error, kube::Error::Api(status) if status.code == 422);
+                (kube_error::message(&error), !is_final)
+            }
+            Err(_) => (kube_error::TIMED_OUT.to_owned(), true),
+        };
+    metrics.status_written(WriteOutcome::Failed);
+    tracing::warn!(autoscaler = %scaler, error, "failed to write the status");
+    again.then_some(report)
+}
+
+async fn write_events(client: &Client, mut events: mpsc::Receiver<EventReport>, metrics: &Metrics) {
     let recorder = Recorder::new(
         client.clone(),
         Reporter {
@@ -38,72 +136,20 @@ pub(crate) async fn run(client: Client, mut reports: mpsc::Receiver<Report>, met
             instance: None,
         },
     );
-    let mut waiting: BTreeMap<ScalerKey, Box<PushScalerStatus>> = BTreeMap::new();
-    let mut writing = FuturesUnordered::new();
-    loop {
-        while writing.len() < MAX_CONCURRENT_WRITES {
-            let Some((scaler, status)) = waiting.pop_first() else {
-                break;
-            };
-            writing.push(write_status(&client, scaler, status, &metrics));
-        }
-        tokio::select! {
-            report = reports.recv() => match report {
-                Some(Report::Status { scaler, status }) => {
-                    waiting.insert(scaler, status);
-                }
-                Some(event) => write_event(&recorder, event, &metrics).await,
-                None => return,
-            },
-            Some(()) = writing.next() => {}
-        }
+    while let Some(event) = events.recv().await {
+        write_event(&recorder, event, metrics).await;
     }
 }
 
-async fn write_status(
-    client: &Client,
-    scaler: ScalerKey,
-    status: Box<PushScalerStatus>,
-    metrics: &Metrics,
-) {
-    let api: Api<PushScaler> = Api::namespaced(client.clone(), &scaler.namespace);
-    // A merge patch would keep fields that are absent now, such as the figures of a metric that failed. A JSON patch
-    // replaces the whole status.
-    let patch = json!([{ "op": "add", "path": "/status", "value": *status }]);
-    let patch = match serde_json::from_value(patch) {
-        Ok(patch) => Patch::<()>::Json(patch),
-        Err(error) => {
-            tracing::error!(autoscaler = %scaler, %error, "failed to serialize the status");
-            return;
-        }
-    };
-    let params = PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    let error = match timeout(TIMEOUT, api.patch_status(&scaler.name, &params, &patch)).await {
-        Ok(Ok(_)) => return metrics.status_written(WriteOutcome::Written),
-        // The PushScaler was deleted in the meantime.
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => return,
-        Ok(Err(error)) => kube_error::message(&error),
-        Err(_) => kube_error::TIMED_OUT.to_owned(),
-    };
-    metrics.status_written(WriteOutcome::Failed);
-    tracing::warn!(autoscaler = %scaler, error, "failed to write the status");
-}
-
-async fn write_event(recorder: &Recorder, report: Report, metrics: &Metrics) {
-    let Report::Event {
+async fn write_event(recorder: &Recorder, report: EventReport, metrics: &Metrics) {
+    let EventReport {
         scaler,
         uid,
         warning,
         reason,
         action,
         note,
-    } = report
-    else {
-        return;
-    };
+    } = report;
     let regarding = ObjectReference {
         api_version: Some(PushScaler::api_version(&()).into_owned()),
         kind: Some(PushScaler::kind(&()).into_owned()),

@@ -19,6 +19,7 @@ mod run;
 mod scale_target;
 mod status;
 mod status_page;
+mod status_queue;
 mod view;
 mod watch;
 
@@ -30,7 +31,7 @@ pub use event::{
 };
 pub use kube_scale::KubeScaleTarget;
 pub use names::{ScalerKey, TargetRef};
-pub use report::Report;
+pub use report::{EventReport, Report, StatusReport};
 pub use run::{Backend, Bound, PushSecurity, RunError, bind};
 pub use scale_target::{CostOwner, MarkResult, PodRef, Scale, ScaleError, ScaleTarget, Written};
 pub use view::{DecisionView, FigureView, PastDecision, Point, ScalerView};

@@ -8,25 +8,35 @@ use crate::names::ScalerKey;
 #[derive(Clone, Debug)]
 pub enum Report {
     /// A scaler's new status.
-    Status {
-        /// The scaler.
-        scaler: ScalerKey,
-        /// The whole status.
-        status: Box<PushScalerStatus>,
-    },
+    Status(StatusReport),
     /// An event of a scaler.
-    Event {
-        /// The scaler.
-        scaler: ScalerKey,
-        /// Its uid.
-        uid: String,
-        /// Whether the event is a warning.
-        warning: bool,
-        /// The reason, in UpperCamelCase.
-        reason: &'static str,
-        /// The action, in UpperCamelCase. Kubernetes combines events with the same reason and action into a series.
-        action: String,
-        /// The message.
-        note: String,
-    },
+    Event(EventReport),
+}
+
+/// A scaler's new status.
+#[derive(Clone, Debug)]
+pub struct StatusReport {
+    /// The scaler.
+    pub scaler: ScalerKey,
+    /// Its uid.
+    pub uid: String,
+    /// The whole status.
+    pub status: Box<PushScalerStatus>,
+}
+
+/// An event of a scaler.
+#[derive(Clone, Debug)]
+pub struct EventReport {
+    /// The scaler.
+    pub scaler: ScalerKey,
+    /// Its uid.
+    pub uid: String,
+    /// Whether the event is a warning.
+    pub warning: bool,
+    /// The reason, in UpperCamelCase.
+    pub reason: &'static str,
+    /// The action, in UpperCamelCase. Kubernetes combines events with the same reason and action into a series.
+    pub action: String,
+    /// The message.
+    pub note: String,
 }

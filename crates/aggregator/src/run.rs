@@ -36,8 +36,12 @@ const EVENT_QUEUE: usize = 1024;
 /// Capacity of the queue of statuses and events for the API server.
 const REPORT_QUEUE: usize = 1024;
 
-/// How long the tasks may take to shut down.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// How long the tasks may take to shut down: to answer requests and to write the last statuses.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// Timeout for data from the API server. A watch ends after 290 s at the latest and has bookmarks before, so a longer
+/// silence is a broken connection.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// An aggregator whose ports are bound.
 #[derive(Debug)]
@@ -119,7 +123,7 @@ impl Bound {
     /// # Errors
     /// If no cluster is configured, or a task exited that should have kept running.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
-        let client = Client::try_default().await.map_err(RunError::Cluster)?;
+        let client = client().await.map_err(RunError::Cluster)?;
         let scale_target = KubeScaleTarget::new(client.clone())
             .with_pod_deletion_cost(self.config.pod_deletion_cost);
         let (reports, report_queue) = mpsc::channel(REPORT_QUEUE);
@@ -257,8 +261,15 @@ struct Running {
     metrics: Metrics,
 }
 
+async fn client() -> Result<Client, kube::Error> {
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(kube::Error::InferConfig)?;
+    config.read_timeout = Some(READ_TIMEOUT);
+    Client::try_from(config)
+}
+
 async fn finish(mut tasks: Tasks, shutdown: Shutdown) -> Result<(), RunError> {
-    // Watches never end by themselves; only the in-flight requests must complete.
     if !tasks.run_until(&shutdown, SHUTDOWN_GRACE).await? {
         tracing::debug!("tasks aborted at shutdown");
     }

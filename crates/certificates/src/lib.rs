@@ -69,7 +69,7 @@ pub fn start(
     let (sender, receiver) = watch::channel(None);
     let owner = owner::start(tasks, client, settings.owner.as_deref());
     match &settings.source {
-        Source::SelfSigned(own) => tasks.spawn(
+        Source::SelfSigned(own) => tasks.spawn_endless(
             "certificate controller",
             controller::run(
                 client.clone(),
@@ -79,12 +79,12 @@ pub fn start(
                 sender,
             ),
         ),
-        Source::Directory(path) => tasks.spawn(
+        Source::Directory(path) => tasks.spawn_endless(
             "certificate directory",
             directory::run(path.clone(), metrics.clone(), sender),
         ),
     }
-    tasks.spawn(
+    tasks.spawn_endless(
         "CA publisher",
         publish::run(
             client.clone(),
@@ -95,7 +95,7 @@ pub fn start(
         ),
     );
     if let Some(webhook) = &settings.webhook {
-        tasks.spawn(
+        tasks.spawn_endless(
             "webhook CA",
             webhook::run(
                 client.clone(),
@@ -105,7 +105,7 @@ pub fn start(
             ),
         );
     }
-    tasks.spawn("serving certificate", serve(receiver, served, first));
+    tasks.spawn_endless("serving certificate", serve(receiver, served, first));
 }
 
 /// Sets the newest certificate, and returns whether it differs from the previous one.

@@ -49,7 +49,7 @@ pub(crate) fn start(
         return watch::channel(Owner::None).1;
     };
     let (sender, receiver) = watch::channel(Owner::Unknown);
-    tasks.spawn("owner watch", run(client.clone(), name.to_owned(), sender));
+    tasks.spawn_endless("owner watch", run(client.clone(), name.to_owned(), sender));
     receiver
 }
 

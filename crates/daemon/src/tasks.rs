@@ -4,14 +4,17 @@ use std::future::Future;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::shutdown::Shutdown;
 
 /// Tasks that must not end before shutdown.
 #[derive(Debug, Default)]
-pub struct Tasks(JoinSet<&'static str>);
+pub struct Tasks {
+    all: JoinSet<&'static str>,
+    endless: Vec<AbortHandle>,
+}
 
 /// A task ended before shutdown.
 #[derive(Debug, Error)]
@@ -25,17 +28,35 @@ pub enum TaskExited {
 }
 
 impl Tasks {
-    /// Spawns a task.
+    /// Spawns a task that ends at shutdown.
     pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.0.spawn(async move {
+        self.spawn_named(name, task);
+    }
+
+    /// Spawns a task that never ends by itself, such as a watch. Shutdown aborts it.
+    pub fn spawn_endless(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let task = self.spawn_named(name, task);
+        self.endless.push(task);
+    }
+
+    fn spawn_named(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
+        self.all.spawn(async move {
             task.await;
             name
-        });
+        })
     }
 
     /// Waits until a task ends. Pends forever if there is none.
     async fn first_exit(&mut self) -> TaskExited {
-        match self.0.join_next().await {
+        match self.all.join_next().await {
             Some(Ok(name)) => TaskExited::Returned(name),
             Some(Err(error)) => TaskExited::Panicked(error),
             None => std::future::pending().await,
@@ -57,7 +78,10 @@ impl Tasks {
             () = shutdown.cancelled() => {}
             exited = self.first_exit() => return Err(exited),
         }
-        let all_ended = async { while self.0.join_next().await.is_some() {} };
+        for task in self.endless.drain(..) {
+            task.abort();
+        }
+        let all_ended = async { while self.all.join_next().await.is_some() {} };
         Ok(timeout(grace, all_ended).await.is_ok())
     }
 }

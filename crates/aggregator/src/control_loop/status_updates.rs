@@ -9,7 +9,7 @@ use pushscale_decision::{Decision, Moment, Outcome, Reason, Warning};
 use super::ControlLoop;
 use super::managed_scaler::{MAX_PAST_DECISIONS, MAX_POINTS, ManagedScaler};
 use crate::names::ScalerKey;
-use crate::report::Report;
+use crate::report::{EventReport, Report, StatusReport};
 use crate::status::differs_in_substance;
 use crate::view::{PastDecision, Point, ScalerView};
 
@@ -128,10 +128,11 @@ impl ControlLoop {
                 return;
             }
         }
-        let report = Report::Status {
+        let report = Report::Status(StatusReport {
             scaler: key.clone(),
+            uid: scaler.uid.clone(),
             status: Box::new(status.clone()),
-        };
+        });
         if self.report(report)
             && let Some(scaler) = self.scalers.get_mut(key)
         {
@@ -153,14 +154,14 @@ impl ControlLoop {
         }
         scaler.warned.insert(warning, now);
         tracing::warn!(autoscaler = %key, reason = reason.as_str(), "{note}");
-        let event = Report::Event {
+        let event = Report::Event(EventReport {
             scaler: key.clone(),
             uid: scaler.uid.clone(),
             warning: true,
             reason: reason.as_str(),
             action: "Scale".to_owned(),
             note,
-        };
+        });
         self.report(event);
     }
 

@@ -219,10 +219,10 @@ impl Fixture {
     fn last_status(&mut self, name: &str) -> Value {
         let mut last = Value::Null;
         while let Ok(report) = self.reports.try_recv() {
-            if let Report::Status { scaler, status } = report
-                && scaler == key(name)
+            if let Report::Status(report) = report
+                && report.scaler == key(name)
             {
-                last = serde_json::to_value(status).unwrap();
+                last = serde_json::to_value(report.status).unwrap();
             }
         }
         last

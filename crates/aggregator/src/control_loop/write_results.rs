@@ -9,7 +9,7 @@ use super::ControlLoop;
 use super::managed_scaler::ManagedScaler;
 use crate::event::WatchId;
 use crate::metrics::ScaleWriteOutcome;
-use crate::report::Report;
+use crate::report::{EventReport, Report};
 use crate::scale_target::{ScaleError, Written};
 
 /// A write that failed, perhaps after the API server had stored it.
@@ -76,7 +76,7 @@ impl ControlLoop {
                     self.metrics.reacted(now.since(taken));
                 }
                 let reason = scaler.last_scale_reason();
-                let event = Report::Event {
+                let event = Report::Event(EventReport {
                     scaler: key.clone(),
                     uid: scaler.uid.clone(),
                     warning: false,
@@ -85,7 +85,7 @@ impl ControlLoop {
                     // The replica counts make the actions distinct.
                     action: format!("ScaleFrom{from}To{to}"),
                     note: format!("New size: {to}; reason: {reason}"),
-                };
+                });
                 self.report(event);
                 self.publish_status(now, key);
                 self.mark_due(key, now);

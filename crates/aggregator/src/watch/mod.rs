@@ -20,7 +20,7 @@ pub(crate) fn start(
     events: &mpsc::Sender<Event>,
     listed: ReadinessLatch,
 ) {
-    tasks.spawn(
+    tasks.spawn_endless(
         "PushScaler watch",
         scalers::watch(
             client.clone(),
@@ -29,7 +29,7 @@ pub(crate) fn start(
             listed,
         ),
     );
-    tasks.spawn(
+    tasks.spawn_endless(
         "HorizontalPodAutoscaler watch",
         hpas::watch(client.clone(), namespace.map(str::to_owned), events.clone()),
     );

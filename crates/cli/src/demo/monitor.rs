@@ -100,9 +100,10 @@ impl<'a> Monitor<'a> {
 
     fn print_decisions(&mut self) {
         while let Some(report) = self.output.next_report() {
-            let Report::Status { status, .. } = report else {
+            let Report::Status(report) = report else {
                 continue;
             };
+            let status = report.status;
             if let Some(latency) = &status.latency {
                 self.latency.clone_from(latency);
             }
