@@ -37,7 +37,7 @@ fn environment(load: f64, service: f64, workers: f64) -> Environment {
         load,
         service,
         workers,
-        silent: 0,
+        not_reporting: 0,
         state: None,
         deleting: 0,
         stuck: false,
@@ -46,7 +46,7 @@ fn environment(load: f64, service: f64, workers: f64) -> Environment {
         uncounted: false,
         batch: (1, 0.0),
         slow: (0, 1.0),
-        beside: None,
+        second_model: None,
     }
 }
 
@@ -77,14 +77,14 @@ proptest! {
         for (seconds, load, silence) in life {
             for _ in 0..seconds {
                 let writes = fleet.writes;
-                let silent = (silence * f64::from(fleet.size)).round() as usize;
-                fleet.pass(&Environment { silent, ..environment(load, 0.1, 4.0) });
-                prop_assert!((min..=max).contains(&fleet.size), "{}", fleet.size);
+                let not_reporting = (silence * f64::from(fleet.replicas)).round() as usize;
+                fleet.pass(&Environment { not_reporting, ..environment(load, 0.1, 4.0) });
+                prop_assert!((min..=max).contains(&fleet.replicas), "{}", fleet.replicas);
                 prop_assert!(fleet.writes - writes <= 1);
                 let lately = sizes.iter().rev().take(15).max().copied().unwrap();
                 let floor = lately - (lately / 2).max(1);
-                prop_assert!(fleet.size >= floor, "{} → {}: {}", lately, fleet.size, fleet.last());
-                sizes.push(fleet.size);
+                prop_assert!(fleet.replicas >= floor, "{} → {}: {}", lately, fleet.replicas, fleet.last());
+                sizes.push(fleet.replicas);
             }
         }
     }
@@ -104,30 +104,30 @@ proptest! {
             fleet.pass(&environment(load, 0.1, 4.0));
         }
         // The last readings are stale after three seconds.
-        let silent = |fleet: &FakeFleet| (silence * f64::from(fleet.size)).ceil() as usize;
+        let not_reporting = |fleet: &FakeFleet| (silence * f64::from(fleet.replicas)).ceil() as usize;
         for _ in 0..4 {
-            let silent = silent(&fleet);
-            fleet.pass(&Environment { silent, ..environment(load, 0.1, 4.0) });
+            let not_reporting = not_reporting(&fleet);
+            fleet.pass(&Environment { not_reporting, ..environment(load, 0.1, 4.0) });
         }
-        fleet.forget();
-        let size = fleet.size;
+        fleet.reset_counts();
+        let size = fleet.replicas;
         for _ in 0..gap {
-            let silent = silent(&fleet);
-            fleet.pass(&Environment { silent, ..environment(after, 0.1, 4.0) });
+            let not_reporting = not_reporting(&fleet);
+            fleet.pass(&Environment { not_reporting, ..environment(after, 0.1, 4.0) });
         }
-        prop_assert!(fleet.smallest >= size, "{size} → {}: {}", fleet.smallest, fleet.last());
+        prop_assert!(fleet.lowest >= size, "{size} → {}: {}", fleet.lowest, fleet.last());
         for _ in 0..gap.min(60) {
-            fleet.pass(&Environment { silent: usize::MAX, ..environment(after, 0.1, 4.0) });
+            fleet.pass(&Environment { not_reporting: usize::MAX, ..environment(after, 0.1, 4.0) });
         }
-        let size = fleet.size;
-        fleet.forget();
+        let size = fleet.replicas;
+        fleet.reset_counts();
         for state in [ServerState::Frozen, ServerState::Empty, ServerState::Refused] {
             for _ in 0..20 {
                 let state = Some((usize::MAX, state));
                 fleet.pass(&Environment { state, ..environment(after, 0.1, 4.0) });
             }
         }
-        prop_assert_eq!((fleet.size, fleet.writes), (size, 0));
+        prop_assert_eq!((fleet.replicas, fleet.writes), (size, 0));
     }
 
     /// I0: no scale-down during the hold after a start.
@@ -143,12 +143,12 @@ proptest! {
             fleet.pass(&environment(load, 0.1, 4.0));
         }
         fleet.restart();
-        fleet.forget();
-        let size = fleet.size;
+        fleet.reset_counts();
+        let size = fleet.replicas;
         for _ in 0..until {
             fleet.pass(&environment(load, 0.1, 4.0));
         }
-        prop_assert!(fleet.smallest >= size, "{size} → {}: {}", fleet.smallest, fleet.last());
+        prop_assert!(fleet.lowest >= size, "{size} → {}: {}", fleet.lowest, fleet.last());
     }
 
     /// I4: of two fleets that differ only in the last second, the one with more arrivals, a longer service time, fewer
@@ -202,9 +202,9 @@ proptest! {
             let mut decisions = Vec::new();
             for (seconds, load, silence) in life {
                 for _ in 0..*seconds {
-                    let silent = (silence * f64::from(fleet.size)).round() as usize;
-                    fleet.pass(&Environment { silent, ..environment(*load, 0.1, 4.0) });
-                    assert!(fleet.size >= 1);
+                    let not_reporting = (silence * f64::from(fleet.replicas)).round() as usize;
+                    fleet.pass(&Environment { not_reporting, ..environment(*load, 0.1, 4.0) });
+                    assert!(fleet.replicas >= 1);
                     decisions.push(fleet.last().to_string());
                 }
             }
@@ -229,8 +229,8 @@ proptest! {
         let pass = |fleet: &mut FakeFleet, life: &[(u64, f64, f64)]| {
             for (seconds, load, silence) in life {
                 for _ in 0..*seconds {
-                    let silent = (silence * f64::from(fleet.size)).round() as usize;
-                    fleet.pass(&Environment { silent, ..environment(*load, 0.1, 4.0) });
+                    let not_reporting = (silence * f64::from(fleet.replicas)).round() as usize;
+                    fleet.pass(&Environment { not_reporting, ..environment(*load, 0.1, 4.0) });
                 }
             }
         };

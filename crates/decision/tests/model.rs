@@ -1,22 +1,24 @@
-//! Every file in `testdata/model` is a scenario of the queue model: a policy, a fleet, what happens to it, and what
-//! must come of it. `docs/SIMULATING.md` tells of scenarios with chance in them; here there is none.
+//! Runs the scenarios of the queue model in `testdata/model`: a policy, a fleet, events, and expectations.
+//!
+//! They are deterministic, unlike those of `docs/SIMULATING.md`.
 //!
 //! ```text
-//! # Why this case exists.
+//! # The reason for the case.
 //! policy target=50ms min=1 max=20 [algorithm=ratio] [start=60s] [hold=60s] [fallback=60s/3] [mode=recommend|off] [pause=up|down]
 //!        [balancing=least-request] [aggregate=p95] [service=100ms] [workers=4] [scheduled=5]
 //! pods 4
-//! run 300s load=100/s [service=100ms] [workers=4] [silent=1|all] [frozen=…] [empty=…] [refused=…] [warming=…]
-//!          [deleting=1] [stuck] [broken] [uncounted] [batch=4/200ms] [slow=3/2] [beside=20/s/100ms]
-//! expect size=4 [never-below=4] [never-above=9] [writes=0] ["words of the last decision"]
+//! run 300s load=100/s [service=100ms] [workers=4] [not-reporting=1|all] [frozen=…] [empty=…] [refused=…] [warming=…]
+//!          [deleting=1] [stuck] [broken] [uncounted] [batch=4/200ms] [slow=3/2] [second-model=20/s/100ms]
+//! expect replicas=4 [never-below=4] [never-above=9] [writes=0] ["part of the explanation"]
 //! expect condition=Stuck=True
-//! restart            the process starts anew
-//! set 9              somebody sets the size
+//! restart            the aggregator restarts
+//! scale 9            another client scales the target
 //! ```
 //!
-//! `slow=3/2`: three pods take twice as long. `beside=20/s/100ms`: a second model in every pod.
-//! What a `run` says of the fleet holds until another says otherwise; silence, states and switches do not.
-//! `never-…` and `writes` count since the last `expect`. `PUSHSCALE_GENERATE=1` prints what is decided after each line.
+//! `slow=3/2`: three pods take twice as long. `second-model=20/s/100ms`: a second model in every pod.
+//! `load`, `service`, `workers`, `batch`, `slow` and `second-model` apply until another `run` changes them; the other
+//! options apply to one `run`. `never-…` and `writes` count since the last `expect`. `PUSHSCALE_GENERATE=1` prints the
+//! decision after each line.
 
 #![allow(
     clippy::unwrap_used,
@@ -41,9 +43,9 @@ use std::{env, fs};
 use scenario::Scenario;
 
 #[test]
-fn the_queue_model_decides_as_the_scenarios_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/model");
-    let mut files: Vec<_> = fs::read_dir(folder)
+fn the_queue_model_meets_the_expectations_of_all_scenarios() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/model");
+    let mut files: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
@@ -52,14 +54,14 @@ fn the_queue_model_decides_as_the_scenarios_say() {
     let mut wrong = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        if let Err(problem) = play(&text) {
+        if let Err(problem) = run(&text) {
             wrong.push(format!("{}:{problem}", file.display()));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-fn play(text: &str) -> Result<(), String> {
+fn run(text: &str) -> Result<(), String> {
     let mut scenario = Scenario::default();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -73,9 +75,9 @@ fn play(text: &str) -> Result<(), String> {
             && env::var_os("PUSHSCALE_GENERATE").is_some()
         {
             println!(
-                "{line}\n    {} s, size {}: {}",
+                "{line}\n    {} s, {} replicas: {}",
                 fleet.second - 1000,
-                fleet.size,
+                fleet.replicas,
                 fleet.last()
             );
         }

@@ -1,17 +1,17 @@
-//! Every file in `testdata/ratio` is a scenario: a policy, then facts and what must be decided, line by line.
+//! Runs the scenarios of the ratio rule in `testdata/ratio`: a policy, then observations with the expected decision.
 //!
 //! ```text
-//! # Why this case exists.
+//! # The reason for the case.
 //! policy target=100ms min=1 max=20 [tolerance=0.1] [window=300s] [hpa-compatibility=exact] [behavior-up=100%/15s,4/15s]
 //!        [behavior-down=off|1/60s] [up-window=0s]
 //! at 0s  replicas=2  a=120ms b=90ms      hold   "within"
 //! at 15s             a=400ms b=-         scale 4  "2 reporting"
 //! ```
 //!
-//! A pod is `name=latency`; `-` is a running pod that says nothing; `pending`, `deleting`, `failed`, `last-reading`,
-//! `frozen`, `empty`, `refused`, `warming`, `no-samples` are what they say. Pods not named on a line are gone.
-//! `scale n` is written at once, as if the write succeeded; `replicas=` is set from outside. The text in quotes
-//! must occur in the decision's explanation.
+//! A pod is `name=latency`, or `name=` with a state: `pending`, `deleting`, `failed`, `last-reading`, `frozen`, `empty`,
+//! `refused`, `warming`, `no-samples`, or `-` for a running pod that does not report. Pods not named on a line are
+//! deleted. `scale n` expects a write, which succeeds at once; `replicas=` is the change of another client. The
+//! explanation must contain the text in quotes.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,9 +30,9 @@ use pushscale_decision::{
 };
 
 #[test]
-fn scenarios_decide_as_they_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/ratio");
-    let mut files: Vec<_> = fs::read_dir(folder)
+fn the_ratio_rule_meets_the_expectations_of_all_scenarios() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/ratio");
+    let mut files: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
@@ -40,11 +40,11 @@ fn scenarios_decide_as_they_say() {
     assert!(files.len() >= 10);
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        play(&text).unwrap_or_else(|problem| panic!("{}:{problem}", file.display()));
+        run(&text).unwrap_or_else(|problem| panic!("{}:{problem}", file.display()));
     }
 }
 
-fn play(text: &str) -> Result<(), String> {
+fn run(text: &str) -> Result<(), String> {
     let mut scaler: Option<Scaler> = None;
     let mut replicas = 0;
     let mut known: Vec<PodUid> = Vec::new();
@@ -55,7 +55,7 @@ fn play(text: &str) -> Result<(), String> {
         }
         let fail = |what: &str| format!("{}: {what}: {line}", number + 1);
         if let Some(rest) = line.strip_prefix("policy ") {
-            let policy = policy(rest).ok_or_else(|| fail("unclear policy"))?;
+            let policy = policy(rest).ok_or_else(|| fail("invalid policy"))?;
             match &mut scaler {
                 Some(scaler) => scaler.set_policy(policy),
                 None => scaler = Some(Scaler::new(policy, Conditions::default())),
@@ -67,34 +67,36 @@ fn play(text: &str) -> Result<(), String> {
         let quoted = quoted.trim_end_matches('"');
         let mut words = facts.split_whitespace();
         if words.next() != Some("at") {
-            return Err(fail("neither policy nor at"));
+            return Err(fail("expected policy or at"));
         }
         let now = words
             .next()
             .and_then(seconds)
-            .ok_or_else(|| fail("when?"))?;
+            .ok_or_else(|| fail("expected a time"))?;
         let now = Moment::at(now);
         let mut expected = None;
         let mut listed = Vec::new();
         let mut words = words.peekable();
         while let Some(word) = words.next() {
             match word.split_once('=') {
-                Some(("replicas", size)) => replicas = size.parse().map_err(|_| fail("size"))?,
-                Some((pod, said)) => {
+                Some(("replicas", count)) => {
+                    replicas = count.parse().map_err(|_| fail("expected a number"))?
+                }
+                Some((pod, state)) => {
                     let uid = PodUid::from(pod);
-                    tell(scaler, now, pod, said).ok_or_else(|| fail("unclear pod"))?;
+                    report(scaler, now, pod, state).ok_or_else(|| fail("invalid pod"))?;
                     listed.push(uid);
                 }
                 None if word == "hold" => expected = Some(replicas),
                 None if word == "scale" => {
-                    let size = words.next().and_then(|size| size.parse().ok());
-                    expected = Some(size.ok_or_else(|| fail("scale to what?"))?);
+                    let count = words.next().and_then(|count| count.parse().ok());
+                    expected = Some(count.ok_or_else(|| fail("expected a number"))?);
                 }
-                None => return Err(fail("unclear word")),
+                None => return Err(fail("unknown word")),
             }
         }
-        for gone in known.iter().filter(|uid| !listed.contains(uid)) {
-            scaler.remove_pod(gone);
+        for deleted in known.iter().filter(|uid| !listed.contains(uid)) {
+            scaler.remove_pod(deleted);
         }
         known = listed;
         let target = TargetState::Known {
@@ -117,18 +119,18 @@ fn play(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn tell(scaler: &mut Scaler, now: Moment, name: &str, said: &str) -> Option<()> {
+fn report(scaler: &mut Scaler, now: Moment, name: &str, word: &str) -> Option<()> {
     let uid = PodUid::from(name);
     let mut pod = Pod::running(name);
     let mut state = ServerState::Ready;
     let mut latency = None;
     let mut terminating = false;
-    let mut speaks = true;
-    match said {
-        "-" => speaks = false,
+    let mut reports = true;
+    match word {
+        "-" => reports = false,
         "pending" => {
             pod.phase = Phase::Pending;
-            speaks = false;
+            reports = false;
         }
         "failed" => pod.phase = Phase::Failed,
         "deleting" => pod.terminating = true,
@@ -141,7 +143,7 @@ fn tell(scaler: &mut Scaler, now: Moment, name: &str, said: &str) -> Option<()> 
         value => latency = Some(Latency::from_secs_f64(seconds(value)?.as_secs_f64())?),
     }
     scaler.apply_pod(now, uid.clone(), pod);
-    if speaks {
+    if reports {
         let reading = Reading {
             source: 1,
             sequence: u64::try_from(now.since_origin().as_millis()).ok()?,

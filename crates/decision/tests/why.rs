@@ -1,7 +1,8 @@
-//! Every file in `testdata/why` is a question that a user asks, a scenario in which the question comes up (the language
-//! is that of `tests/model.rs`), and after `---` the answer: the decision, a step a line, and the conditions.
+//! Compares the explanations of decisions with the files in `testdata/why`.
 //!
-//! With `PUSHSCALE_GENERATE=1` the answers are written anew. Read the difference: it is what users will read.
+//! A file is named after a user's question. It contains a scenario in the language of `tests/model.rs`, and after `---`
+//! the expected explanation and conditions. `PUSHSCALE_GENERATE=1` rewrites the expectations; review the changes, because
+//! users read these texts.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,31 +28,31 @@ use fake_fleet::FakeFleet;
 use scenario::Scenario;
 
 #[test]
-fn every_question_has_its_answer() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/why");
-    let mut files: Vec<_> = fs::read_dir(folder)
+fn explanations_match_the_expected_texts() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/why");
+    let mut files: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
-    assert!(files.len() >= 20, "{} questions", files.len());
+    assert!(files.len() >= 20, "{} files", files.len());
     let mut wrong = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        let (question, kept) = text.split_once("---\n").unwrap_or((&text, ""));
-        let found = answer(question).unwrap_or_else(|problem| format!("{problem}\n"));
+        let (scenario, expected) = text.split_once("---\n").unwrap_or((&text, ""));
+        let found = explain(scenario).unwrap_or_else(|problem| format!("{problem}\n"));
         if env::var_os("PUSHSCALE_GENERATE").is_some() {
-            fs::write(&file, format!("{}\n---\n{found}", question.trim_end())).unwrap();
-        } else if kept != found {
+            fs::write(&file, format!("{}\n---\n{found}", scenario.trim_end())).unwrap();
+        } else if expected != found {
             wrong.push(format!("{}\n{found}", file.display()));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-fn answer(question: &str) -> Result<String, String> {
+fn explain(text: &str) -> Result<String, String> {
     let mut scenario = Scenario::default();
-    for (number, line) in question.lines().enumerate() {
+    for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('#') {
             scenario
@@ -59,10 +60,10 @@ fn answer(question: &str) -> Result<String, String> {
                 .map_err(|what| format!("{}: {what}: {line}", number + 1))?;
         }
     }
-    Ok(told(&scenario.fleet.ok_or("no pods")?))
+    Ok(describe(&scenario.fleet.ok_or("no pods")?))
 }
 
-fn told(fleet: &FakeFleet) -> String {
+fn describe(fleet: &FakeFleet) -> String {
     let decision = fleet.last();
     let mut text = format!("{}\n", decision.outcome);
     for step in &decision.steps {

@@ -1,4 +1,4 @@
-//! A fleet of model servers without chance in it: requests come evenly, are shared evenly, and take equally long.
+//! A deterministic fleet of model servers: requests arrive evenly, are shared evenly, and take equally long.
 
 use std::time::Duration;
 
@@ -7,35 +7,35 @@ use pushscale_decision::{
     Policy, Queue, Reading, Scaler, Selector, ServerState, TargetState,
 };
 
-/// What the next seconds are like.
+/// The conditions of the next seconds.
 #[derive(Clone, Debug)]
 pub struct Environment {
-    /// Requests a second, over the whole fleet.
+    /// Arrival rate of the whole fleet, in requests per second.
     pub load: f64,
-    /// Seconds that a worker takes.
+    /// Service time in seconds.
     pub service: f64,
-    /// Workers in each pod.
+    /// Workers per pod.
     pub workers: f64,
-    /// So many pods, the oldest first, say nothing.
-    pub silent: usize,
-    /// So many pods, the oldest first, are in this state.
+    /// The number of pods, oldest first, that do not report.
+    pub not_reporting: usize,
+    /// The number of pods, oldest first, in a server state.
     pub state: Option<(usize, ServerState)>,
-    /// So many pods, the oldest first, are being deleted.
+    /// The number of pods, oldest first, that are terminating.
     pub deleting: usize,
-    /// Nothing is answered.
+    /// No request completes.
     pub stuck: bool,
-    /// Pods never become ready.
+    /// New pods never become ready.
     pub broken: bool,
-    /// So many more pods of a rollout, which never become ready, are there beside the others.
+    /// The number of additional surge pods of a rollout, which never become ready.
     pub surge: usize,
-    /// Answers are not counted, and nobody tells the queue.
+    /// Completed requests and the queue are not reported.
     pub uncounted: bool,
-    /// Requests a batch, and seconds that the server waits for one.
+    /// Batch size, and batch delay in seconds.
     pub batch: (u32, f64),
-    /// So many pods, the oldest first, take so many times as long.
+    /// The number of pods, oldest first, that are slower, and the factor.
     pub slow: (usize, f64),
-    /// A second model in every pod: requests a second, and seconds that a worker takes.
-    pub beside: Option<(f64, f64)>,
+    /// A second model in every pod: requests per second, and service time in seconds.
+    pub second_model: Option<(f64, f64)>,
 }
 
 #[derive(Clone)]
@@ -47,7 +47,7 @@ struct Server {
     models: [ModelQueue; 2],
 }
 
-/// What a server has counted for one model, and the queue of it.
+/// The counters and the queue of one model.
 #[derive(Clone, Copy, Default)]
 struct ModelQueue {
     arrivals: f64,
@@ -58,12 +58,12 @@ struct ModelQueue {
 }
 
 impl ModelQueue {
-    fn serve(&mut self, came: f64, service: f64, workers: f64, stuck: bool) {
-        let can = if stuck { 0.0 } else { workers / service };
+    fn serve(&mut self, arrivals: f64, service: f64, workers: f64, stuck: bool) {
+        let capacity = if stuck { 0.0 } else { workers / service };
         let before = self.queue;
-        self.arrivals += came;
-        let done = (self.queue + came).min(can);
-        self.queue += came - done;
+        self.arrivals += arrivals;
+        let done = (self.queue + arrivals).min(capacity);
+        self.queue += arrivals - done;
         let wait = (before + self.queue) / 2.0 * service / workers;
         self.completed += done;
         self.waited += done * wait;
@@ -105,14 +105,14 @@ impl ModelQueue {
 }
 
 impl Server {
-    fn told(&self, environment: &Environment) -> Vec<ModelReading> {
-        let sleepy = Some(("sleepy", (environment.load, environment.service)));
-        let beside = environment.beside.map(|model| ("grumpy", model));
-        let models = self.models.iter().zip([sleepy, beside]);
+    fn readings(&self, environment: &Environment) -> Vec<ModelReading> {
+        let first = Some(("sleepy", (environment.load, environment.service)));
+        let second = environment.second_model.map(|model| ("grumpy", model));
+        let models = self.models.iter().zip([first, second]);
         models
-            .filter_map(|(tally, model)| {
+            .filter_map(|(queue, model)| {
                 let (name, model) = model?;
-                Some(tally.reading(name, model, environment))
+                Some(queue.reading(name, model, environment))
             })
             .collect()
     }
@@ -123,11 +123,12 @@ impl Server {
 pub struct FakeFleet {
     pub scaler: Scaler,
     pub second: u64,
-    pub size: u32,
-    /// The smallest size since [`FakeFleet::forget`].
-    pub smallest: u32,
-    /// The largest.
-    pub largest: u32,
+    pub replicas: u32,
+    /// The lowest replica count since [`FakeFleet::reset_counts`].
+    pub lowest: u32,
+    /// The highest replica count since then.
+    pub highest: u32,
+    /// The writes since then.
     pub writes: u32,
     start: u64,
     servers: Vec<Server>,
@@ -137,17 +138,17 @@ pub struct FakeFleet {
 }
 
 impl FakeFleet {
-    /// A fleet whose `size` pods have been ready for long. A new one takes `start` seconds.
-    pub fn new(policy: Policy, size: u32, start: u64) -> Self {
+    /// Creates a fleet of ready pods. New pods need `start` seconds.
+    pub fn new(policy: Policy, replicas: u32, start: u64) -> Self {
         let mut scaler = Scaler::new(policy, Conditions::default());
-        let facts = known(size);
-        let last = scaler.decide(Moment::ORIGIN, &facts).clone();
+        let target = known(replicas);
+        let last = scaler.decide(Moment::ORIGIN, &target).clone();
         let mut fleet = Self {
-            scaler: Scaler::new(last_policy(&scaler), Conditions::default()),
+            scaler: Scaler::new(policy_of(&scaler), Conditions::default()),
             second: 1000,
-            size,
-            smallest: size,
-            largest: size,
+            replicas,
+            lowest: replicas,
+            highest: replicas,
             writes: 0,
             start,
             servers: Vec::new(),
@@ -155,7 +156,7 @@ impl FakeFleet {
             surged: 0,
             last,
         };
-        fleet.order(size, true);
+        fleet.add_servers(replicas, true);
         fleet
     }
 
@@ -163,46 +164,46 @@ impl FakeFleet {
         &self.last
     }
 
-    /// The sizes seen so far do not matter any more.
-    pub fn forget(&mut self) {
-        (self.smallest, self.largest, self.writes) = (self.size, self.size, 0);
+    /// Restarts `lowest`, `highest` and `writes`.
+    pub fn reset_counts(&mut self) {
+        (self.lowest, self.highest, self.writes) = (self.replicas, self.replicas, 0);
     }
 
-    /// The process is started anew: what was learnt is gone.
+    /// Restarts the aggregator, which loses its state.
     pub fn restart(&mut self) {
         let conditions = self.scaler.conditions().clone();
-        self.scaler = Scaler::new(last_policy(&self.scaler), conditions);
+        self.scaler = Scaler::new(policy_of(&self.scaler), conditions);
         for server in &mut self.servers {
             server.reported_ready = false;
         }
     }
 
-    /// Somebody sets the size.
-    pub fn set(&mut self, size: u32) {
-        self.size = size;
+    /// Scales the target as another client.
+    pub fn scale(&mut self, replicas: u32) {
+        self.replicas = replicas;
         self.resize();
     }
 
-    /// Lets a second pass.
+    /// Simulates one second.
     pub fn pass(&mut self, environment: &Environment) {
         self.second += 1;
         let now = Moment::from_secs(self.second);
         self.serve(environment);
-        self.tell(now, environment);
+        self.report(now, environment);
         self.surge(now, environment.surge);
-        self.last = self.scaler.decide(now, &known(self.size)).clone();
+        self.last = self.scaler.decide(now, &known(self.replicas)).clone();
         if let Outcome::Scale { from, to, .. } = self.last.outcome {
             assert_eq!(
-                from, self.size,
-                "a write starts from the size that is there"
+                from, self.replicas,
+                "a write starts from the current replicas"
             );
             self.scaler.record_scale(now, from, to);
             self.writes += 1;
-            self.size = to;
+            self.replicas = to;
             self.resize();
         }
-        self.smallest = self.smallest.min(self.size);
-        self.largest = self.largest.max(self.size);
+        self.lowest = self.lowest.min(self.replicas);
+        self.highest = self.highest.max(self.replicas);
     }
 
     fn serve(&mut self, environment: &Environment) {
@@ -215,16 +216,16 @@ impl FakeFleet {
             if !serving(server) {
                 continue;
             }
-            let times = if index < slow.0 { slow.1 } else { 1.0 };
+            let factor = if index < slow.0 { slow.1 } else { 1.0 };
             let models = [
                 Some((environment.load, environment.service)),
-                environment.beside,
+                environment.second_model,
             ];
-            for (tally, model) in server.models.iter_mut().zip(models) {
+            for (queue, model) in server.models.iter_mut().zip(models) {
                 if let Some((load, service)) = model {
-                    tally.serve(
+                    queue.serve(
                         load * share,
-                        service * times,
+                        service * factor,
                         environment.workers,
                         environment.stuck,
                     );
@@ -233,11 +234,11 @@ impl FakeFleet {
         }
     }
 
-    fn tell(&mut self, now: Moment, environment: &Environment) {
+    fn report(&mut self, now: Moment, environment: &Environment) {
         for (index, server) in self.servers.iter_mut().enumerate() {
             let uid = PodUid::from(server.name.as_str());
-            let opens = !environment.broken || server.reported_ready;
-            let ready = opens && server.ready_at < self.second;
+            let may_start = !environment.broken || server.reported_ready;
+            let ready = may_start && server.ready_at < self.second;
             server.reported_ready |= ready;
             let pod = Pod {
                 name: server.name.as_str().into(),
@@ -246,7 +247,7 @@ impl FakeFleet {
                 terminating: index < environment.deleting,
             };
             self.scaler.apply_pod(now, uid.clone(), pod);
-            if !ready || index < environment.silent {
+            if !ready || index < environment.not_reporting {
                 continue;
             }
             let state = match environment.state {
@@ -260,7 +261,7 @@ impl FakeFleet {
                 fresh_for: Duration::from_secs(3),
                 terminating: false,
                 server: state,
-                models: server.told(environment),
+                models: server.readings(environment),
             };
             self.scaler.learn(now, &uid, now, &reading).unwrap();
         }
@@ -284,16 +285,16 @@ impl FakeFleet {
     }
 
     fn resize(&mut self) {
-        while self.servers.len() > self.size as usize {
+        while self.servers.len() > self.replicas as usize {
             if let Some(server) = self.servers.pop() {
                 self.scaler.remove_pod(&PodUid::from(server.name.as_str()));
             }
         }
-        let missing = self.size - self.servers.len() as u32;
-        self.order(missing, false);
+        let missing = self.replicas - self.servers.len() as u32;
+        self.add_servers(missing, false);
     }
 
-    fn order(&mut self, count: u32, ready: bool) {
+    fn add_servers(&mut self, count: u32, ready: bool) {
         for _ in 0..count {
             self.numbers += 1;
             self.servers.push(Server {
@@ -307,7 +308,7 @@ impl FakeFleet {
     }
 }
 
-fn last_policy(scaler: &Scaler) -> Policy {
+fn policy_of(scaler: &Scaler) -> Policy {
     scaler.policy().clone()
 }
 

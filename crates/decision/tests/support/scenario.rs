@@ -1,4 +1,4 @@
-//! The language of the scenarios: see `tests/model.rs`.
+//! Parses and runs scenarios; `tests/model.rs` documents their language.
 
 use std::time::Duration;
 
@@ -19,44 +19,47 @@ pub struct Scenario {
     workers: f64,
     batch: (u32, f64),
     slow: (usize, f64),
-    beside: Option<(f64, f64)>,
+    second_model: Option<(f64, f64)>,
 }
 
 impl Scenario {
     pub fn line(&mut self, line: &str) -> Result<(), String> {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match (verb, &mut self.fleet) {
-            ("policy", None) => self.policy = Some(policy(rest).ok_or("unclear policy")?),
+            ("policy", None) => self.policy = Some(policy(rest).ok_or("invalid policy")?),
             ("policy", Some(fleet)) => {
-                let (policy, _, scheduled) = policy(rest).ok_or("unclear policy")?;
+                let (policy, _, scheduled) = policy(rest).ok_or("invalid policy")?;
                 fleet.scaler.set_policy(policy);
                 fleet.scaler.set_scheduled_floor(scheduled);
             }
             ("pods", None) => {
                 let (policy, start, scheduled) = self.policy.clone().ok_or("no policy yet")?;
-                let size = rest.parse().map_err(|_| "how many?")?;
-                let mut fleet = FakeFleet::new(policy, size, start);
+                let replicas = rest.parse().map_err(|_| "expected a number")?;
+                let mut fleet = FakeFleet::new(policy, replicas, start);
                 fleet.scaler.set_scheduled_floor(scheduled);
                 self.fleet = Some(fleet);
                 (self.service, self.workers, self.batch) = (0.1, 4.0, (1, 0.0));
             }
             ("run", Some(_)) => self.run(rest)?,
             ("restart", Some(fleet)) => fleet.restart(),
-            ("set", Some(fleet)) => fleet.set(rest.parse().map_err(|_| "to what?")?),
+            ("scale", Some(fleet)) => fleet.scale(rest.parse().map_err(|_| "expected a number")?),
             ("expect", Some(fleet)) => expect(fleet, rest)?,
-            _ => return Err("unclear line".to_owned()),
+            _ => return Err("unknown line".to_owned()),
         }
         Ok(())
     }
 
     fn run(&mut self, rest: &str) -> Result<(), String> {
         let mut words = rest.split_whitespace();
-        let span = words.next().and_then(seconds).ok_or("for how long?")?;
+        let span = words
+            .next()
+            .and_then(seconds)
+            .ok_or("expected a duration")?;
         let mut environment = Environment {
             load: 0.0,
             service: 0.0,
             workers: 0.0,
-            silent: 0,
+            not_reporting: 0,
             state: None,
             deleting: 0,
             stuck: false,
@@ -65,16 +68,19 @@ impl Scenario {
             uncounted: false,
             batch: self.batch,
             slow: self.slow,
-            beside: self.beside,
+            second_model: self.second_model,
         };
         for word in words {
             self.word(word, &mut environment)
-                .ok_or_else(|| format!("unclear word {word}"))?;
+                .ok_or_else(|| format!("unknown word {word}"))?;
         }
         (environment.load, environment.service, environment.workers) =
             (self.load, self.service, self.workers);
-        (environment.batch, environment.slow, environment.beside) =
-            (self.batch, self.slow, self.beside);
+        (
+            environment.batch,
+            environment.slow,
+            environment.second_model,
+        ) = (self.batch, self.slow, self.second_model);
         let fleet = self.fleet.as_mut().ok_or("no pods yet")?;
         for _ in 0..span as u64 {
             fleet.pass(&environment);
@@ -92,7 +98,7 @@ impl Scenario {
             "load" => self.load = value.strip_suffix("/s")?.parse().ok()?,
             "service" => self.service = seconds(value)?,
             "workers" => self.workers = value.parse().ok()?,
-            "silent" => environment.silent = count()?,
+            "not-reporting" => environment.not_reporting = count()?,
             "frozen" => environment.state = Some((count()?, ServerState::Frozen)),
             "empty" => environment.state = Some((count()?, ServerState::Empty)),
             "refused" => environment.state = Some((count()?, ServerState::Refused)),
@@ -110,9 +116,9 @@ impl Scenario {
                 let (pods, times) = value.split_once('/')?;
                 self.slow = (pods.parse().ok()?, times.parse().ok()?);
             }
-            "beside" => {
+            "second-model" => {
                 let (load, service) = value.split_once("/s/")?;
-                self.beside = Some((load.parse().ok()?, seconds(service)?));
+                self.second_model = Some((load.parse().ok()?, seconds(service)?));
             }
             _ => return None,
         }
@@ -122,42 +128,42 @@ impl Scenario {
 
 fn expect(fleet: &mut FakeFleet, rest: &str) -> Result<(), String> {
     let (words, quoted) = rest.split_once('"').unwrap_or((rest, ""));
-    let told = format!(
-        "size {}: {}; {}",
-        fleet.size,
+    let explanation = format!(
+        "{} replicas: {}; {}",
+        fleet.replicas,
         fleet.last(),
         fleet.last().freshness
     );
     for word in words.split_whitespace() {
-        let (key, value) = word.split_once('=').ok_or("unclear word")?;
+        let (key, value) = word.split_once('=').ok_or("expected key=value")?;
         let good = match key {
-            "size" => within(value, fleet.size)?,
-            "never-below" => fleet.smallest >= value.parse().map_err(|_| "below what?")?,
-            "never-above" => fleet.largest <= value.parse().map_err(|_| "above what?")?,
+            "replicas" => within(value, fleet.replicas)?,
+            "never-below" => fleet.lowest >= value.parse().map_err(|_| "expected a number")?,
+            "never-above" => fleet.highest <= value.parse().map_err(|_| "expected a number")?,
             "writes" => within(value, fleet.writes)?,
             "desired" => within(value, fleet.last().desired().unwrap_or(0))?,
             "condition" => condition(fleet, value)?,
-            _ => return Err(format!("unclear word {word}")),
+            _ => return Err(format!("unknown word {word}")),
         };
         if !good {
             return Err(format!(
-                "{word} is not so: {} to {} in {} writes; {told}",
-                fleet.smallest, fleet.largest, fleet.writes
+                "{word} is wrong: {} to {} in {} writes; {explanation}",
+                fleet.lowest, fleet.highest, fleet.writes
             ));
         }
     }
     let quoted = quoted.trim_end_matches('"');
-    if !told.contains(quoted) {
-        return Err(format!("it is not said: {told}"));
+    if !explanation.contains(quoted) {
+        return Err(format!("not in the explanation: {explanation}"));
     }
-    fleet.forget();
+    fleet.reset_counts();
     Ok(())
 }
 
 fn within(value: &str, found: u32) -> Result<bool, String> {
     let number = |text: &str| {
         text.parse::<u32>()
-            .map_err(|_| format!("unclear number {text}"))
+            .map_err(|_| format!("not a number: {text}"))
     };
     Ok(match value.split_once("..") {
         Some((low, high)) => (number(low)?..=number(high)?).contains(&found),
@@ -166,7 +172,7 @@ fn within(value: &str, found: u32) -> Result<bool, String> {
 }
 
 fn condition(fleet: &FakeFleet, value: &str) -> Result<bool, String> {
-    let (name, expected) = value.split_once('=').ok_or("which condition?")?;
+    let (name, expected) = value.split_once('=').ok_or("expected a condition")?;
     let conditions = fleet.scaler.conditions();
     let found = match name {
         "AbleToScale" => &conditions.able_to_scale,
@@ -176,13 +182,13 @@ fn condition(fleet: &FakeFleet, value: &str) -> Result<bool, String> {
         "MetricsIncomplete" => &conditions.metrics_incomplete,
         "Stuck" => &conditions.stuck,
         "TargetReachable" => &conditions.target_reachable,
-        _ => return Err(format!("there is no condition {name}")),
+        _ => return Err(format!("unknown condition {name}")),
     };
-    let told = |condition: &Condition| {
+    let describe = |condition: &Condition| {
         let status = if condition.status { "True" } else { "False" };
         format!("{status}/{}", condition.reason.as_str())
     };
-    let found = found.as_ref().map_or("absent".to_owned(), told);
+    let found = found.as_ref().map_or("absent".to_owned(), describe);
     if found == expected {
         return Ok(true);
     }
