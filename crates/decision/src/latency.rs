@@ -6,8 +6,8 @@ use crate::snapshot::Snapshot;
 
 /// A queue latency in whole nanoseconds.
 ///
-/// The HorizontalPodAutoscaler counts in truncated thousandths of a metric's unit. TorchServe's unit is the microsecond, so
-/// a thousandth is a nanosecond, and `target: 7ms` equals the HPA's `7000000m`.
+/// The HorizontalPodAutoscaler counts in truncated thousandths of a metric's unit. TorchServe's unit is the
+/// microsecond, so a thousandth is a nanosecond, and `target: 7ms` equals the HPA's `7000000m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Latency(i64);
 

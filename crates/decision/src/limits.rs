@@ -37,7 +37,7 @@ impl fmt::Display for Limit {
 pub(crate) struct History {
     up: Vec<Event>,
     down: Vec<Event>,
-    sizes: Vec<(Moment, u32)>,
+    observed: Vec<(Moment, u32)>,
     /// The last write.
     written: Option<Moment>,
     /// Changes by other clients soon after a write.
@@ -78,11 +78,11 @@ impl History {
             });
         }
         snapshot.list(
-            &mut self.sizes,
+            &mut self.observed,
             || (Moment::ORIGIN, 0),
-            |snapshot, (at, size)| {
+            |snapshot, (at, replicas)| {
                 snapshot.moment(at);
-                snapshot.u32(size);
+                snapshot.u32(replicas);
             },
         );
         snapshot.option(&mut self.written, || Moment::ORIGIN, Snapshot::moment);
@@ -92,14 +92,14 @@ impl History {
     /// Records the replicas found at `now`.
     pub(crate) fn observe(&mut self, now: Moment, current: u32) {
         // An entry holds from its moment until that of the next entry.
-        while self.sizes.len() > 1 && now.since(self.sizes[1].0) >= SYNC_PERIOD {
-            self.sizes.remove(0);
+        while self.observed.len() > 1 && now.since(self.observed[1].0) >= SYNC_PERIOD {
+            self.observed.remove(0);
         }
-        let last = self.sizes.last().map(|(_, size)| *size);
+        let last = self.observed.last().map(|(_, replicas)| *replicas);
         if last == Some(current) {
             return;
         }
-        self.sizes.push((now, current));
+        self.observed.push((now, current));
         let is_reversal = |written: Moment| now.since(written) <= REVERSAL_WITHIN;
         if last.is_some() && self.written.is_some_and(is_reversal) {
             self.reversals
@@ -123,7 +123,7 @@ impl History {
         from: u32,
         to: u32,
     ) {
-        self.sizes.push((now, to));
+        self.observed.push((now, to));
         self.written = Some(now);
         let Some(behavior) = behavior else { return };
         if to > from {
@@ -156,7 +156,7 @@ impl History {
             HpaCompatibility::Guarded => self
                 .sizes
                 .iter()
-                .map(|(_, size)| *size)
+                .map(|(_, replicas)| *replicas)
                 .fold(current, u32::min),
         };
         let limit = base.saturating_mul(2).max(4).max(current);
@@ -195,7 +195,7 @@ impl History {
         let highest = self
             .sizes
             .iter()
-            .map(|(_, size)| *size)
+            .map(|(_, replicas)| *replicas)
             .fold(current, u32::max);
         let floor = (highest - (highest / 2).max(1)).min(current);
         let ceiling = current
@@ -319,24 +319,24 @@ fn push_event(events: &mut Vec<Event>, at: Moment, longest_period: Duration, cha
     }
 }
 
-fn saturate(size: i64) -> u32 {
-    u32::try_from(size.clamp(0, i64::from(i32::MAX))).unwrap_or(0)
+fn saturate(count: i64) -> u32 {
+    u32::try_from(count.clamp(0, i64::from(i32::MAX))).unwrap_or(0)
 }
 
-fn double(size: i64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "sizes are int32 sums")]
+fn double(count: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "sums of a few int32")]
     {
-        size as f64
+        count as f64
     }
 }
 
-fn saturate_f64(size: f64) -> u32 {
+fn saturate_f64(count: f64) -> u32 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "clamped to an int32's range first; truncation toward zero is the rule"
     )]
     {
-        size.clamp(0.0, f64::from(i32::MAX)) as u32
+        count.clamp(0.0, f64::from(i32::MAX)) as u32
     }
 }

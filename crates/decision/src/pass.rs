@@ -238,7 +238,8 @@ impl<'a> Pass<'a> {
         Some(Outcome::Hold(Hold::SelectorUnusable))
     }
 
-    /// Returns the proposal if it may be acted on, by the HPA's rule: if a metric failed, the others must not scale down.
+    /// Returns the proposal if it may be acted on, by the HPA's rule: if a metric failed, the others must not scale
+    /// down.
     pub(crate) fn check_proposal(
         &mut self,
         current: u32,

@@ -8,8 +8,8 @@ use crate::snapshot::Snapshot;
 /// `metadata.uid`: the identity of a pod. Names are reused by other pods, UIDs never.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PodUid {
-    /// The first eight bytes of the text, in the same order. They are random, so a search among thousands of pods compares
-    /// numbers and follows one pointer instead of a dozen.
+    /// The first eight bytes of the text, in the same order. They are random, so a search among thousands of pods
+    /// compares numbers and follows one pointer instead of a dozen.
     start: u64,
     text: Box<str>,
 }
@@ -53,8 +53,8 @@ pub struct Pod {
     pub name: Arc<str>,
     /// `status.phase`.
     pub phase: Phase,
-    /// Whether the Ready condition is True. The HPA ignores it for a per-pod metric (`algorithm: Ratio`); the queue model
-    /// counts only ready pods as capacity.
+    /// Whether the Ready condition is True. The HPA ignores it for a per-pod metric (`algorithm: Ratio`); the queue
+    /// model counts only ready pods as capacity.
     pub ready: bool,
     /// Whether `metadata.deletionTimestamp` is set.
     pub terminating: bool,

@@ -11,7 +11,8 @@ use crate::latency::Latency;
 pub struct Policy {
     /// The minimum and maximum replicas.
     pub bounds: Bounds,
-    /// The metrics; the largest proposal wins. In practice never empty; without metrics, decisions hold with that reason.
+    /// The metrics; the largest proposal wins. In practice never empty; without metrics, decisions hold with that
+    /// reason.
     pub metrics: Vec<Metric>,
     /// The rule that computes replicas from a metric.
     pub algorithm: Algorithm,
@@ -129,8 +130,8 @@ impl Bounds {
         }
     }
 
-    pub(crate) fn clamp(self, size: u32) -> u32 {
-        size.clamp(self.min, self.max)
+    pub(crate) fn clamp(self, replicas: u32) -> u32 {
+        replicas.clamp(self.min, self.max)
     }
 }
 

@@ -88,8 +88,8 @@ pub(crate) fn recommend(
         }
         let serving = groups.reporting().min(current);
         if compatibility == HpaCompatibility::Guarded && groups.pending > 0 && replicas < serving {
-            // During a rollout, or if new pods do not start, the serving pods carry the load of all. How many fewer would
-            // do can be measured once all pods are ready.
+            // During a rollout, or if new pods do not start, the serving pods carry the load of all. How many fewer
+            // would do can be measured once all pods are ready.
             steps.push(Step::KeptWhilePending {
                 pending: groups.pending,
                 replicas: serving,

@@ -8,8 +8,8 @@ use crate::snapshot::Snapshot;
 
 /// The past proposals before stabilization, each with its time.
 ///
-/// Like the HPA, the list is never trimmed; a new entry overwrites one that is older than every window. After an edit that
-/// lengthens a window, older entries count again.
+/// Like the HPA, the list is never trimmed; a new entry overwrites one that is older than every window. After an edit
+/// that lengthens a window, older entries count again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recommendations(Vec<Recommendation>);
 

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! # The reason for the case.
-//! policy target=100ms min=1 max=20 [tolerance=0.1] [window=300s] [hpa-compatibility=exact] [behavior-up=100%/15s,4/15s]
-//!        [behavior-down=off|1/60s] [up-window=0s]
+//! policy target=100ms min=1 max=20 [tolerance=0.1] [window=300s] [hpa-compatibility=exact]
+//!        [behavior-up=100%/15s,4/15s] [behavior-down=off|1/60s] [up-window=0s]
 //! at 0s  replicas=2  a=120ms b=90ms      hold   "within"
 //! at 15s             a=400ms b=-         scale 4  "2 reporting"
 //! ```
 //!
-//! A pod is `name=latency`, or `name=` with a state: `pending`, `deleting`, `failed`, `last-reading`, `frozen`, `empty`,
-//! `refused`, `warming`, `no-samples`, or `-` for a running pod that does not report. Pods not named on a line are
-//! deleted. `scale n` expects a write, which succeeds at once; `replicas=` is the change of another client. The
+//! A pod is `name=latency`, or `name=` with a state: `pending`, `deleting`, `failed`, `last-reading`, `frozen`,
+//! `empty`, `refused`, `warming`, `no-samples`, or `-` for a running pod that does not report. Pods not named on a line
+//! are deleted. `scale n` expects a write, which succeeds at once; `replicas=` is the change of another client. The
 //! explanation must contain the text in quotes.
 
 #![allow(

@@ -1,8 +1,8 @@
 //! Compares the explanations of decisions with the files in `testdata/why`.
 //!
 //! A file is named after a user's question. It contains a scenario in the language of `tests/model.rs`, and after `---`
-//! the expected explanation and conditions. `PUSHSCALE_GENERATE=1` rewrites the expectations; review the changes, because
-//! users read these texts.
+//! the expected explanation and conditions. `PUSHSCALE_GENERATE=1` rewrites the expectations; review the changes,
+//! because users read these texts.
 
 #![allow(
     clippy::unwrap_used,

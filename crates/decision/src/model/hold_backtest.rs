@@ -3,9 +3,9 @@
 //! A fleet that was scaled down and is needed again costs a start: pods that are paid for and do not serve yet, and
 //! requests that wait for them. Whether a hold would have been cheaper depends on the load. Every five seconds, each of
 //! 36 settings (length of the hold, head-room, with or without the trend) is therefore replayed in a small model of the
-//! fleet. A setting pays for the pods that it would have kept, and a price for each violation second: one whose arrivals
-//! the pods could not have served within four times the target latency. The cheapest setting is used. This is the ski
-//! rental problem with measured prices.
+//! fleet. A setting pays for the pods that it would have kept, and a price for each violation second: one whose
+//! arrivals the pods could not have served within four times the target latency. The cheapest setting is used. This is
+//! the ski rental problem with measured prices.
 
 use std::time::Duration;
 

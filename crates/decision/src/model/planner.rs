@@ -209,8 +209,8 @@ impl ModelState {
             pods: fleet_snapshot.ready,
             backlog: backlog.pods > 0,
         });
-        // A wait takes as long to build up as it lasts, so bursts within that time cause no violation. Counting each second
-        // alone cost 1.3% more pod-hours over 300 random loads, with as many violation seconds.
+        // A wait takes as long to build up as it lasts, so bursts within that time cause no violation. Counting each
+        // second alone cost 1.3% more pod-hours over 300 random loads, with as many violation seconds.
         let span = whole(
             (VIOLATION_FACTOR * capacity.target)
                 .ceil()
@@ -366,8 +366,8 @@ fn load<'a>(
         Balancing::Random => own_queue(&mut fleet_snapshot.own),
         Balancing::LeastRequest => None,
     };
-    // The surge pods of a rollout replace other pods and add no capacity. Which pods those are is unknown; the first ones to
-    // become ready are assumed to be surge pods.
+    // The surge pods of a rollout replace other pods and add no capacity. Which pods those are is unknown; the first
+    // ones to become ready are assumed to be surge pods.
     let missing = situation.current.saturating_sub(fleet_snapshot.ready) as usize;
     let surge = fleet_snapshot.starting.len().saturating_sub(missing);
     FleetLoad {

@@ -6,14 +6,14 @@ use crate::snapshot::Snapshot;
 
 use super::second_buckets::Delta;
 
-/// The warm-up: the first requests of a pod are slow (caches, compilation) and do not count towards the service time. It
-/// ends after this many completed requests or seconds.
+/// The warm-up: the first requests of a pod are slow (caches, compilation) and do not count towards the service time.
+/// It ends after this many completed requests or seconds.
 const WARM_UP_COMPLETED: u64 = 20;
 const WARM_UP_SECONDS: f64 = 10.0;
 
-/// A pod without a reading for longer, in seconds, may have been frozen. The times of its in-flight requests then contain
-/// the pause. Two pods that resumed after five minutes raised a service time from 0.1 s to 3.4 s, and the proposal from
-/// 7 to 200 pods.
+/// A pod without a reading for longer, in seconds, may have been frozen. The times of its in-flight requests then
+/// contain the pause. Two pods that resumed after five minutes raised a service time from 0.1 s to 3.4 s, and the
+/// proposal from 7 to 200 pods.
 const FROZEN: f64 = 5.0;
 
 /// The completed requests that a pod's own service time is averaged over.
@@ -101,8 +101,8 @@ impl PodHistory {
         let (from, before) = before?;
         let mut delta = delta_between(&before, &now);
         if now.completed.is_none() {
-            // The times in a worker include the requests that are not counted; divided by the service time they yield the
-            // number of requests.
+            // The times in a worker include the requests that are not counted; divided by the service time they yield
+            // the number of requests.
             let service = reading.and_then(|reading| reading.service_time);
             delta.completed = service.map_or(0.0, |service| {
                 delta.served / service.as_secs_f64().max(1e-6)
@@ -151,7 +151,8 @@ impl PodHistory {
     }
 }
 
-/// Returns the counts between `before` and `now`. If any counter decreased, the server restarted and all of `now` is new.
+/// Returns the counts between `before` and `now`. If any counter decreased, the server restarted and all of `now` is
+/// new.
 fn delta_between(before: &Counters, now: &Counters) -> Delta {
     let restarted = now.arrivals < before.arrivals
         || now.total_wait < before.total_wait

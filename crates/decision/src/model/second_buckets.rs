@@ -273,8 +273,8 @@ impl Delta {
 
 /// Returns the second for the counts of a short interval.
 ///
-/// It is that of the interval's middle. If a pod pushes slightly early or late near the edge of a second, its counts must
-/// not go into one second twice and leave the next one empty.
+/// It is that of the interval's middle. If a pod pushes slightly early or late near the edge of a second, its counts
+/// must not go into one second twice and leave the next one empty.
 fn next_bucket(last: u64, from: Moment, length: Duration) -> u64 {
     let middle = from.since_origin() + length / 2;
     let second = middle.as_secs();

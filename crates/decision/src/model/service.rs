@@ -102,7 +102,8 @@ impl Service {
         self.long_served *= 1.0 - std::f64::consts::LN_2 / LONG_HALF_LIFE;
     }
 
-    /// Updates the variability. It is called every ten seconds only, so that single requests do not change the replicas.
+    /// Updates the variability. It is called every ten seconds only, so that single requests do not change the
+    /// replicas.
     pub(crate) fn update_variation(&mut self) {
         if self.groups > MIN_GROUPS {
             self.variation = (self.squares / self.groups).clamp(0.05, 10.0);

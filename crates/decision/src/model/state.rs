@@ -128,9 +128,9 @@ impl ModelState {
         snapshot.option(
             &mut self.started,
             Default::default,
-            |snapshot, (second, size)| {
+            |snapshot, (second, replicas)| {
                 snapshot.u64(second);
-                snapshot.u32(size);
+                snapshot.u32(replicas);
             },
         );
         snapshot.f64(&mut self.peak_workers);
