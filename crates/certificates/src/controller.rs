@@ -16,6 +16,7 @@ use pushscale_daemon::error::chain;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::certificate::read_pair;
 use crate::issue::{self, IssueError};
 use crate::metrics::{CertificateMetrics, Failure, Subject};
 use crate::owner::{self, Owner};
@@ -166,10 +167,11 @@ impl Controller {
             keys: stored.authorities.text("ca.key"),
         });
         let secrets = stored.servers.iter().zip(&self.servers);
-        let servers = secrets.map(|((server, secret), (_, names))| {
-            let (certificate, key) = (secret.text("tls.crt"), secret.text("tls.key"));
-            let bundle = secret.text("ca.crt");
-            ServerState::read(*server, names.clone(), &certificate, &key, bundle)
+        let servers = secrets.map(|((server, secret), (_, names))| ServerState {
+            server: *server,
+            names: names.clone(),
+            pair: read_pair(&secret.text("tls.crt"), &secret.text("tls.key")),
+            bundle: secret.text("ca.crt"),
         });
         CertificateState {
             authorities,

@@ -93,26 +93,12 @@ impl fmt::Display for Reason {
 /// Returns the next step.
 pub(crate) fn next_step(now: SystemTime, state: &CertificateState, lifetimes: Lifetimes) -> Step {
     let valid = valid_authorities(now, state);
+    let trusted = trusted_authorities(now, &valid, lifetimes);
     let newest = valid.iter().find(|one| one.key_pem.is_some());
-    let Some(newest) = newest else {
-        let reason = match &state.authorities.problem {
-            Some(InvalidCertificate::Missing(_)) if state.authorities.all.is_empty() => {
-                Reason::Missing
-            }
-            Some(problem) => Reason::Invalid(problem.clone()),
-            None if state
-                .authorities
-                .all
-                .iter()
-                .any(|one| one.key_pem.is_some()) =>
-            {
-                Reason::Expired
-            }
-            None => Reason::Invalid(InvalidCertificate::Missing("a key for ca.crt in ca.key")),
-        };
+    let (Some(newest), Some(signer)) = (newest, trusted.first()) else {
         return Step::CreateAuthority {
             existing: valid,
-            reason,
+            reason: reason_to_create(&state.authorities),
         };
     };
     if newest.certificate.renew_at() <= now {
@@ -121,19 +107,11 @@ pub(crate) fn next_step(now: SystemTime, state: &CertificateState, lifetimes: Li
             reason: Reason::RenewalDue,
         };
     }
-    let trusted = trusted_authorities(now, &valid, lifetimes);
     let pem = AuthorityPem::encode(&trusted);
     if pem != state.authorities.stored {
         let reason = Reason::Changed;
         return Step::WriteAuthorities { pem, reason };
     }
-    // `newest` has a key, so there is a signer.
-    let Some(signer) = trusted.first() else {
-        return Step::CreateAuthority {
-            existing: valid,
-            reason: Reason::Missing,
-        };
-    };
     let bundle = pem.certificates;
     for server in &state.servers {
         if let Some(reason) = reason_to_issue(now, server, &trusted, lifetimes) {
@@ -151,6 +129,16 @@ pub(crate) fn next_step(now: SystemTime, state: &CertificateState, lifetimes: Li
         }
     }
     Step::Wait(wait(now, state, &trusted, lifetimes))
+}
+
+/// Returns why there is no CA that can sign.
+fn reason_to_create(authorities: &AuthorityState) -> Reason {
+    match &authorities.problem {
+        Some(InvalidCertificate::Missing(_)) if authorities.all.is_empty() => Reason::Missing,
+        Some(problem) => Reason::Invalid(problem.clone()),
+        None if authorities.all.iter().any(|one| one.key_pem.is_some()) => Reason::Expired,
+        None => Reason::Invalid(InvalidCertificate::Missing("a key for ca.crt in ca.key")),
+    }
 }
 
 /// Returns the content of the Secret of the CAs after a CA has been issued.

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use rcgen::KeyPair;
 
-use crate::certificate::{Certificate, InvalidCertificate, read_pair};
+use crate::certificate::{Certificate, InvalidCertificate};
 
 /// A CA, with its key if it may sign.
 #[derive(Clone, PartialEq, Eq)]
@@ -108,22 +108,6 @@ impl AuthorityPem {
 }
 
 impl ServerState {
-    /// Parses a server's Secret.
-    pub(crate) fn read(
-        server: Server,
-        names: Vec<String>,
-        certificate: &str,
-        key: &str,
-        bundle: String,
-    ) -> Self {
-        Self {
-            server,
-            names,
-            pair: read_pair(certificate, key),
-            bundle,
-        }
-    }
-
     /// Returns the CAs in the bundle that signed the certificate. If the Secret of the CAs is lost, clients still trust
     /// them.
     pub(crate) fn signers(&self, now: SystemTime) -> Vec<Certificate> {

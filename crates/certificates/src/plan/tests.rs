@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, read_pair};
 use crate::issue;
 use crate::state::dns_names;
 
@@ -51,13 +51,12 @@ impl Store {
     fn state(&self) -> CertificateState {
         let read = |(server, texts): &(Server, Texts)| {
             let service = format!("pushscale-{server:?}").to_lowercase();
-            ServerState::read(
-                *server,
-                dns_names(&service, "pushscale"),
-                &texts.certificate,
-                &texts.key,
-                texts.bundle.clone(),
-            )
+            ServerState {
+                server: *server,
+                names: dns_names(&service, "pushscale"),
+                pair: read_pair(&texts.certificate, &texts.key),
+                bundle: texts.bundle.clone(),
+            }
         };
         CertificateState {
             authorities: AuthorityState::read(self.authorities.clone()),
