@@ -154,7 +154,7 @@ impl History {
         let base = match compatibility {
             HpaCompatibility::Exact => current,
             HpaCompatibility::Guarded => self
-                .sizes
+                .observed
                 .iter()
                 .map(|(_, replicas)| *replicas)
                 .fold(current, u32::min),
@@ -193,7 +193,7 @@ impl History {
             return (current, Some(cap));
         }
         let highest = self
-            .sizes
+            .observed
             .iter()
             .map(|(_, replicas)| *replicas)
             .fold(current, u32::max);
