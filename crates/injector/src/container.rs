@@ -3,6 +3,7 @@
 use pushscale_api::names::{SIDECAR_CONTAINER, TRUST_VOLUME};
 use pushscale_protocol::{
     CA_CONFIG_MAP, CA_FILE, CREDENTIALS_DIR, DRAIN_PATH, SIDECAR_PORT, TOKEN_AUDIENCE, TOKEN_FILE,
+    TORCHSERVE_MANAGEMENT_PORT, TORCHSERVE_METRICS_PORT,
 };
 use serde_json::{Value, json};
 
@@ -116,7 +117,10 @@ fn environment(facts: &Facts<'_>, overrides: &Overrides, server: &TorchServe<'_>
         }));
     }
     // Defaults of the sidecar are omitted.
-    if let Some(port) = overrides.metrics_port.filter(|port| *port != 8082) {
+    if let Some(port) = overrides
+        .metrics_port
+        .filter(|port| *port != TORCHSERVE_METRICS_PORT)
+    {
         variables.push(variable("METRICS_URL", &format!("http://127.0.0.1:{port}")));
     }
     let management = overrides
@@ -124,7 +128,7 @@ fn environment(facts: &Facts<'_>, overrides: &Overrides, server: &TorchServe<'_>
         .unwrap_or_else(|| Management::Port(server.management_port()));
     match management {
         Management::Off => variables.push(variable("MANAGEMENT_URL", "off")),
-        Management::Port(8081) => {}
+        Management::Port(TORCHSERVE_MANAGEMENT_PORT) => {}
         Management::Port(port) => variables.push(variable(
             "MANAGEMENT_URL",
             &format!("http://127.0.0.1:{port}"),

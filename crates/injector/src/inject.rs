@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use pushscale_api::names::{SIDECAR_CONTAINER, TRUST_VOLUME, annotations, inject as label};
-use pushscale_protocol::{DRAIN_PATH, SIDECAR_PORT};
+use pushscale_protocol::{DRAIN_DEADLINE_SECONDS, DRAIN_PATH, SIDECAR_PORT};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -23,9 +23,6 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Kubernetes' default of `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE_SECONDS: i64 = 30;
-
-/// The sidecar's default drain deadline.
-const DRAIN_SECONDS: i64 = 25;
 
 /// The time between the end of the drain and the kill, in which TorchServe shuts down.
 const SECONDS_AFTER_DRAIN: i64 = 10;
@@ -171,7 +168,9 @@ fn injection(pod: &Pod, facts: &Facts<'_>) -> Result<Injection, Skip> {
         });
     }
     if notes.is_empty() {
-        let drain = overrides.drain_deadline.map_or(DRAIN_SECONDS, seconds_up);
+        let drain = overrides
+            .drain_deadline
+            .map_or(i64::from(DRAIN_DEADLINE_SECONDS), seconds_up);
         let least = drain + SECONDS_AFTER_DRAIN;
         let now = spec.termination_grace_period_seconds;
         if now.unwrap_or(DEFAULT_GRACE_SECONDS) < least {

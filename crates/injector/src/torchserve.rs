@@ -4,6 +4,7 @@ use std::fmt;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use pushscale_api::names::annotations;
+use pushscale_protocol::TORCHSERVE_MANAGEMENT_PORT;
 
 use crate::annotation::invalid;
 use crate::skip::Skip;
@@ -74,7 +75,7 @@ impl TorchServe<'_> {
         if self.container.name == KSERVE_CONTAINER {
             8085
         } else {
-            8081
+            TORCHSERVE_MANAGEMENT_PORT
         }
     }
 

@@ -25,6 +25,15 @@ pub const INJECTOR_ADMIN_PORT: u16 = 8494;
 /// Answers when the server beside the sidecar has nothing queued and nothing in service: TorchServe's preStop hook.
 pub const DRAIN_PATH: &str = "/drain";
 
+/// The default of the sidecar's `DRAIN_DEADLINE`, in seconds. The injector sets the pod's grace period accordingly.
+pub const DRAIN_DEADLINE_SECONDS: u32 = 25;
+
+/// TorchServe's default metrics port, which the sidecar scrapes if nothing else is set.
+pub const TORCHSERVE_METRICS_PORT: u16 = 8082;
+
+/// TorchServe's default management port, which the sidecar scrapes if nothing else is set.
+pub const TORCHSERVE_MANAGEMENT_PORT: u16 = 8081;
+
 /// The audience of the service-account token that a sidecar shows, and that an aggregator asks for.
 pub const TOKEN_AUDIENCE: &str = "pushscale";
 

@@ -8,12 +8,14 @@ use hyper::http::uri::PathAndQuery;
 use pushscale_daemon::config::{ConfigError, Settings};
 use pushscale_daemon::logging::LogFilter;
 use pushscale_daemon::tls::CaBundle;
-use pushscale_protocol::SIDECAR_PORT;
+use pushscale_protocol::{
+    DRAIN_DEADLINE_SECONDS, SIDECAR_PORT, TORCHSERVE_MANAGEMENT_PORT, TORCHSERVE_METRICS_PORT,
+};
 
 use crate::identity::Identity;
 use crate::push::PushConfig;
 use crate::scraper::{PortAddress, ScrapeConfig};
-use crate::torchserve::{MANAGEMENT_PORT, METRICS_PATH, METRICS_PORT};
+use crate::torchserve::METRICS_PATH;
 
 /// The prefix of the sidecar's environment variables.
 pub const PREFIX: &str = "PUSHSCALE_SIDECAR";
@@ -88,7 +90,12 @@ impl Config {
                 ca_bundle: file(&mut settings, "ca_file").map(CaBundle::from_file),
                 token_file: file(&mut settings, "token_file"),
             },
-            drain_deadline: settings.duration("drain_deadline", 25 * second, second, 60 * minute),
+            drain_deadline: settings.duration(
+                "drain_deadline",
+                DRAIN_DEADLINE_SECONDS * second,
+                second,
+                60 * minute,
+            ),
             identity,
         };
         settings.finish(config)
@@ -102,7 +109,7 @@ fn file(settings: &mut Settings, key: &str) -> Option<PathBuf> {
 }
 
 fn metrics_address(settings: &mut Settings) -> PortAddress {
-    let default = format!("http://127.0.0.1:{METRICS_PORT}");
+    let default = format!("http://127.0.0.1:{TORCHSERVE_METRICS_PORT}");
     let text = settings.text("metrics_url", &default);
     text.parse().unwrap_or_else(|problem| {
         settings.add_error("metrics_url", format!("is {text:?}: {problem}"));
@@ -123,7 +130,7 @@ fn metrics_path(settings: &mut Settings) -> PathAndQuery {
 }
 
 fn management_address(settings: &mut Settings) -> Option<PortAddress> {
-    let default = format!("http://127.0.0.1:{MANAGEMENT_PORT}");
+    let default = format!("http://127.0.0.1:{TORCHSERVE_MANAGEMENT_PORT}");
     let text = settings.text("management_url", &default);
     if text == "off" {
         return None;

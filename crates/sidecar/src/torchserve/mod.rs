@@ -11,9 +11,3 @@ pub const PROFILE: &str = "torchserve";
 
 /// Where the metrics are.
 pub const METRICS_PATH: &str = "/metrics";
-
-/// Where TorchServe serves metrics, unless configured.
-pub const METRICS_PORT: u16 = 8082;
-
-/// Where TorchServe serves its management API, unless configured. KServe's image has it on 8085.
-pub const MANAGEMENT_PORT: u16 = 8081;
