@@ -7,12 +7,16 @@
 
 mod support;
 
+use std::sync::LazyLock;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use pushscale_api::names::annotations;
 use pushscale_injector::{Auth, Facts, Outcome, Sidecar, admit, apply, inject_value};
 use serde_json::{Value, json};
-use support::{cases, sidecar};
+use support::{Case, cases, sidecar};
+
+static CASES: LazyLock<Vec<Case>> = LazyLock::new(cases);
 
 fn review(pod: &Value) -> Vec<u8> {
     let review = json!({
@@ -130,8 +134,7 @@ proptest! {
         case in any::<prop::sample::Index>(),
         mutations in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3), 1..6),
     ) {
-        let cases = cases();
-        let mut body = review(&case.get(&cases).before);
+        let mut body = review(&case.get(&CASES).before);
         for (index, byte, kind) in mutations {
             let at = index.index(body.len());
             match kind {
