@@ -139,21 +139,18 @@ impl Pass<'_> {
     }
 
     fn set_limited(&mut self, wanted: u32, allowed: u32, cap: Option<Limit>) -> u32 {
-        let condition = &mut self.scaler.decision.conditions.scaling_limited;
         match cap {
-            None => Condition::set(
-                condition,
-                false,
-                Reason::DesiredWithinRange,
-                format_args!("the desired replicas are within all limits"),
-            ),
+            None => {
+                let message = format_args!("the desired replicas are within all limits");
+                self.limited(false, Reason::DesiredWithinRange, message);
+            }
             Some(cap) => {
                 let step = Step::Limited {
                     wanted,
                     to: allowed,
                     cap,
                 };
-                Condition::set(condition, true, reason_of(cap), format_args!("{step}"));
+                self.limited(true, reason_of(cap), format_args!("{step}"));
                 self.step(step);
             }
         }
@@ -173,13 +170,7 @@ impl Pass<'_> {
             return outcome;
         }
         let step = Step::Paused { direction, to };
-        let condition = &mut self.scaler.decision.conditions.scaling_limited;
-        Condition::set(
-            condition,
-            true,
-            Reason::ScalingPaused,
-            format_args!("{step}"),
-        );
+        self.limited(true, Reason::ScalingPaused, format_args!("{step}"));
         self.step(step);
         Outcome::Hold(Hold::RightSize)
     }

@@ -323,7 +323,7 @@ fn spaced(latency: Latency) -> impl fmt::Display {
 }
 
 /// A number with three significant digits, at most three decimals, without trailing zeros.
-fn short(number: f64) -> impl fmt::Display {
+pub(crate) fn short(number: f64) -> impl fmt::Display {
     let scale = match number.abs() {
         100.0.. => 1.0,
         10.0.. => 10.0,

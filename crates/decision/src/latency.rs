@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::explain::short;
 use crate::snapshot::Snapshot;
 
 /// A queue latency in whole nanoseconds.
@@ -68,20 +69,7 @@ impl fmt::Display for Latency {
             1_000_000..1_000_000_000 => (self.as_secs_f64() * 1e3, "ms"),
             _ => (self.as_secs_f64(), "s"),
         };
-        let digits = if value.abs() >= 100.0 {
-            0
-        } else if value.abs() >= 10.0 {
-            1
-        } else {
-            2
-        };
-        let text = format!("{value:.digits$}");
-        let text = if text.contains('.') {
-            text.trim_end_matches('0').trim_end_matches('.')
-        } else {
-            &text
-        };
-        write!(f, "{text}{unit}")
+        write!(f, "{}{unit}", short(value))
     }
 }
 

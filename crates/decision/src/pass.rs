@@ -37,9 +37,8 @@ impl<'a> Pass<'a> {
 
     pub(crate) fn run(mut self, target: &TargetState) -> (Option<u32>, Outcome) {
         if self.scaler.policy.mode == Mode::Off {
-            let condition = &mut self.scaler.decision.conditions.scaling_active;
             let message = format_args!("mode is Off: no decisions are made");
-            Condition::set(condition, false, Reason::ModeOff, message);
+            self.active(false, Reason::ModeOff, message);
             let current = match target {
                 TargetState::Known { replicas, .. } => Some(*replicas),
                 _ => None,
@@ -95,12 +94,9 @@ impl<'a> Pass<'a> {
             max: bounds.max(),
         });
         if current == 0 {
-            Condition::set(
-                &mut self.scaler.decision.conditions.scaling_active,
-                false,
-                Reason::ScalingDisabled,
-                format_args!("the target has 0 replicas: set 1 or more to resume scaling"),
-            );
+            let message =
+                format_args!("the target has 0 replicas: set 1 or more to resume scaling");
+            self.active(false, Reason::ScalingDisabled, message);
             return (Some(0), Outcome::Hold(Hold::Disabled));
         }
         if bounds.min() > self.scaler.policy.bounds.min() {
@@ -193,15 +189,11 @@ impl<'a> Pass<'a> {
             unknown_for,
             replicas: to,
         });
-        Condition::set(
-            &mut self.scaler.decision.conditions.scaling_active,
-            false,
-            Reason::FallbackActive,
-            format_args!(
-                "no metric can be computed: fallback to at least {}",
-                count(to)
-            ),
+        let message = format_args!(
+            "no metric can be computed: fallback to at least {}",
+            count(to)
         );
+        self.active(false, Reason::FallbackActive, message);
         if to <= current {
             return hold;
         }
@@ -233,8 +225,7 @@ impl<'a> Pass<'a> {
         };
         self.warn(event, message.clone());
         self.warn(Reason::FailedComputeMetricsReplicas, message.clone());
-        let condition = &mut self.scaler.decision.conditions.scaling_active;
-        Condition::set(condition, false, reason, format_args!("{message}"));
+        self.active(false, reason, format_args!("{message}"));
         Some(Outcome::Hold(Hold::SelectorUnusable))
     }
 
@@ -253,9 +244,11 @@ impl<'a> Pass<'a> {
         };
         if !usable {
             let message = first_problem.unwrap_or_else(|| "no metric is configured".to_owned());
-            let condition = &mut self.scaler.decision.conditions.scaling_active;
-            let reason = Reason::FailedGetPodsMetric;
-            Condition::set(condition, false, reason, format_args!("{message}"));
+            self.active(
+                false,
+                Reason::FailedGetPodsMetric,
+                format_args!("{message}"),
+            );
             self.warn(Reason::FailedComputeMetricsReplicas, message);
             return None;
         }
@@ -282,5 +275,25 @@ impl<'a> Pass<'a> {
     pub(crate) fn able(&mut self, able: bool, reason: Reason, message: std::fmt::Arguments<'_>) {
         let condition = &mut self.scaler.decision.conditions.able_to_scale;
         Condition::set(condition, able, reason, message);
+    }
+
+    pub(crate) fn active(
+        &mut self,
+        active: bool,
+        reason: Reason,
+        message: std::fmt::Arguments<'_>,
+    ) {
+        let condition = &mut self.scaler.decision.conditions.scaling_active;
+        Condition::set(condition, active, reason, message);
+    }
+
+    pub(crate) fn limited(
+        &mut self,
+        limited: bool,
+        reason: Reason,
+        message: std::fmt::Arguments<'_>,
+    ) {
+        let condition = &mut self.scaler.decision.conditions.scaling_limited;
+        Condition::set(condition, limited, reason, message);
     }
 }

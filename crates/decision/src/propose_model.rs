@@ -43,12 +43,8 @@ impl Pass<'_> {
         }
         findings.set_conditions(&mut self.scaler.decision.conditions);
         let best = self.check_proposal(current, best, first_problem)?;
-        Condition::set(
-            &mut self.scaler.decision.conditions.scaling_active,
-            true,
-            Reason::ValidMetricFound,
-            format_args!("replicas were computed from arrivals and service times"),
-        );
+        let message = format_args!("replicas were computed from arrivals and service times");
+        self.active(true, Reason::ValidMetricFound, message);
         Some(best)
     }
 
@@ -208,36 +204,15 @@ impl Findings {
         let slot = &mut conditions.metrics_incomplete;
         match &self.incomplete {
             None if !self.planned => *slot = None,
-            None => Condition::set(
-                slot,
-                false,
-                Reason::AllMetricsAvailable,
-                format_args!("arrivals, completions, service times and queue depths are known"),
-            ),
-            Some((Incomplete::CompletionCountUnavailable, model)) => Condition::set(
-                slot,
-                true,
-                Reason::CompletionCountUnavailable,
-                format_args!(
-                    "model {model}: completed requests are not counted, only the queue latency guards the target: allow the sidecar to read the management port"
-                ),
-            ),
-            Some((Incomplete::UntimedCompletions, model)) => Condition::set(
-                slot,
-                true,
-                Reason::UntimedCompletions,
-                format_args!(
-                    "model {model}: the server times fewer requests than it completes (gRPC or failures): its own service time is used"
-                ),
-            ),
-            Some((Incomplete::WorkerCountUnknown, model)) => Condition::set(
-                slot,
-                true,
-                Reason::WorkerCountUnknown,
-                format_args!(
-                    "model {model}: the workers per pod are unknown: allow the sidecar to read the management port, or set queueLatency.workers"
-                ),
-            ),
+            None => {
+                let message =
+                    format_args!("arrivals, completions, service times and queue depths are known");
+                Condition::set(slot, false, Reason::AllMetricsAvailable, message);
+            }
+            Some((incomplete, model)) => {
+                let (reason, problem) = incomplete.describe();
+                Condition::set(slot, true, reason, format_args!("model {model}: {problem}"));
+            }
         }
         match &self.stuck {
             Some(model) => Condition::set(

@@ -1,6 +1,6 @@
 //! The proposal by the HPA's ratio rule (the HPA's `replica_calculator.go`).
 
-use crate::conditions::{Condition, Reason};
+use crate::conditions::Reason;
 use crate::decision::{MetricValue, ScaleReason, Warning};
 use crate::explain::metric as metric_name;
 use crate::pass::{Pass, Proposal};
@@ -74,15 +74,9 @@ impl Pass<'_> {
         }
         let best = self.check_proposal(current, best, first_problem)?;
         if let ScaleReason::AboveTarget(model) = &best.scale_up_reason {
-            Condition::set(
-                &mut self.scaler.decision.conditions.scaling_active,
-                true,
-                Reason::ValidMetricFound,
-                format_args!(
-                    "replicas were computed from {}",
-                    metric_name(model.as_deref())
-                ),
-            );
+            let name = metric_name(model.as_deref());
+            let message = format_args!("replicas were computed from {name}");
+            self.active(true, Reason::ValidMetricFound, message);
         }
         Some(best)
     }

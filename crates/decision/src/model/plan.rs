@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::conditions::Reason;
 use crate::moment::Moment;
 use crate::policy::{Balancing, Metric};
 
@@ -53,6 +54,26 @@ pub(crate) enum Incomplete {
     UntimedCompletions,
     /// The number of workers is unknown.
     WorkerCountUnknown,
+}
+
+impl Incomplete {
+    /// Returns the reason and the message of the condition.
+    pub(crate) fn describe(self) -> (Reason, &'static str) {
+        match self {
+            Self::CompletionCountUnavailable => (
+                Reason::CompletionCountUnavailable,
+                "completed requests are not counted, only the queue latency guards the target: allow the sidecar to read the management port",
+            ),
+            Self::UntimedCompletions => (
+                Reason::UntimedCompletions,
+                "the server times fewer requests than it completes (gRPC or failures): its own service time is used",
+            ),
+            Self::WorkerCountUnknown => (
+                Reason::WorkerCountUnknown,
+                "the workers per pod are unknown: allow the sidecar to read the management port, or set queueLatency.workers",
+            ),
+        }
+    }
 }
 
 /// Why there is no plan.
