@@ -1,7 +1,7 @@
 //! What somebody wrote wrongly is refused in words that name the file, the line, and what was expected.
 //!
-//! `testdata/refused-traces/<a sentence>.csv` has its messages in `<a sentence>.out`, and
-//! `testdata/refused-scenarios/<a sentence>.txt` in its first lines, behind `#!`; a message may be longer than what is
+//! `testdata/refused-traces/<name>.csv` has its messages in `<name>.out`, and
+//! `testdata/refused-scenarios/<name>.txt` in its first lines, behind `#!`; a message may be longer than what is
 //! expected of it. All messages are told at once, and there are no others.
 
 #![allow(

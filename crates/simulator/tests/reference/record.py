@@ -93,19 +93,19 @@ def inputs(folder):
 
     small = dict(W=2, c0=2, cmax=30, seed=3, T=0.05)
     recordings = {
-        "a step and back, a queue a pod, kappa off": (
+        "a-step-and-back-a-queue-a-pod-kappa-off": (
             lambda: QM2(kappa=False), dict(rate=step(15, 45, 300, 800, 1500), **small)),
-        "a sine, one queue for all, kappa on": (
+        "a-sine-one-queue-for-all-kappa-on": (
             lambda: QM2(pooled=True, kappa=True), dict(rate=sine(8, 40, 1200, 1800), mode=1, **small)),
-        "a gap in the metrics and short queues, kappa on": (
+        "a-gap-in-the-metrics-and-short-queues-kappa-on": (
             lambda: QM2(kappa=True),
             dict(rate=step(15, 40, 300, 900, 1300), qcap=30, drop=lambda t: 500 <= t < 560, **small)),
-        "a service time that doubles, kappa on": (
+        "a-service-time-that-doubles-kappa-on": (
             lambda: QM2(kappa=True),
             dict(rate=np.full(1300, 20.0), svc_change=lambda t: 2.0 if 500 <= t < 900 else 1.0, **small)),
-        "a burst every five hundred seconds, kappa off": (
+        "a-burst-every-five-hundred-seconds-kappa-off": (
             lambda: QM2(kappa=False), dict(rate=spikes(6, 60, 30, 500, 2600), **{**small, "T": 0.2})),
-        "the predecessor on a step with uneven pods": (
+        "the-predecessor-on-a-step-with-uneven-pods": (
             lambda: QM(), dict(rate=step(15, 45, 300, 800, 1200), hetero=0.3, **small)),
     }
     os.makedirs(folder, exist_ok=True)
