@@ -1,5 +1,6 @@
-# The three images; `make image` builds them. The programs are linked statically (`make static`), so an image contains one file and no
-# shell. The build context is target/x86_64-unknown-linux-gnu, or target/aarch64-unknown-linux-gnu for arm64.
+# The three images; `make image` builds them. The programs are linked statically (`make static`), so an image contains
+# one file and no shell. The build context is target/x86_64-unknown-linux-gnu, or target/aarch64-unknown-linux-gnu for
+# arm64.
 ARG VERSION=unknown
 ARG REVISION=unknown
 

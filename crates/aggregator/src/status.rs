@@ -11,7 +11,8 @@ use pushscale_decision::{Condition, Conditions, Decision, Reason};
 
 use crate::names::TargetRef;
 
-/// The reason of ScalingActive=False for an invalid spec. Only an object that was stored under an older CRD can have one.
+/// The reason of ScalingActive=False for an invalid spec. Only an object that was stored under an older CRD can have
+/// one.
 const INVALID_SPEC: &str = "InvalidSpec";
 
 /// What the status needs in addition to the last decision.
@@ -65,7 +66,8 @@ pub(crate) fn restore(status: Option<&PushScalerStatus>) -> RestoredStatus {
 }
 
 impl ConditionHistory {
-    /// Builds the status after `decision`. `conditions` may be newer than the decision's own, if a write has ended since.
+    /// Builds the status after `decision`. `conditions` may be newer than the decision's own, if a write has ended
+    /// since.
     pub(crate) fn status(
         &mut self,
         target: &TargetRef,

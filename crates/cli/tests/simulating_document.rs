@@ -1,5 +1,5 @@
-//! Checks that `docs/SIMULATING.md` is correct: its commands run and print the shown output, and its tables are those of
-//! the program.
+//! Checks that `docs/SIMULATING.md` is correct: its commands run and print the shown output, and its tables are those
+//! of the program.
 //!
 //! Outputs are compared without their numbers, which change with every change of the decisions. `PUSHSCALE_GENERATE=1`
 //! rewrites the outputs and the tables of keys and baselines.

@@ -4,8 +4,9 @@
 //! [`Scaler::learn`], [`Scaler::record_scale`]) and ask for a [`Decision`] ([`Scaler::decide`]). The aggregator, the
 //! simulator, replay and the tests run the same code.
 //!
-//! A [`Scaler`] implements two algorithms. `algorithm: Ratio` is the HorizontalPodAutoscaler's rule for a per-pod metric,
-//! with safeguards where the HPA is known to be wrong ([`HpaCompatibility`]). `algorithm: Model` is the queue model.
+//! A [`Scaler`] implements two algorithms. `algorithm: Ratio` is the HorizontalPodAutoscaler's rule for a per-pod
+//! metric, with safeguards where the HPA is known to be wrong ([`HpaCompatibility`]). `algorithm: Model` is the queue
+//! model.
 
 mod average;
 mod behavior;

@@ -73,8 +73,8 @@ fn under_a_steady_load_the_size_stays() {
 
 /// A step: the size rises within two readings, and is never below the need afterwards.
 ///
-/// The first design said «never a decrease in the next hold». What was ordered only to work off the backlog is given back once
-/// that is done, here and in the reference; what the load itself needs stays.
+/// The first design said «never a decrease in the next hold». What was ordered only to work off the backlog is given
+/// back once that is done, here and in the reference; what the load itself needs stays.
 #[test]
 fn a_step_is_answered_at_the_second_reading_and_what_it_needs_stays() {
     in_parallel(
@@ -103,9 +103,9 @@ fn a_step_is_answered_at_the_second_reading_and_what_it_needs_stays() {
 
 /// No thrash: what is ordered after a step is not cancelled.
 ///
-/// The first design allowed a tenth in each minute after a step. Over all steps three tenths is what is held: a step to the double is
-/// often cleared by the first new pods, and those that have not started are cancelled then because nobody needs them.
-/// The reference cancels a sixth in the same steps.
+/// The first design allowed a tenth in each minute after a step. Over all steps three tenths is what is held: a step to
+/// the double is often cleared by the first new pods, and those that have not started are cancelled then because nobody
+/// needs them. The reference cancels a sixth in the same steps.
 #[test]
 fn few_orders_are_cancelled_in_the_minute_after_a_step() {
     let runs = in_parallel(
@@ -157,7 +157,8 @@ fn without_a_count_of_answers_a_loss_of_capacity_is_seen_all_the_same() {
     }
 }
 
-/// I1: what is not heard is not idle. A gap lets nothing go, and no gap and no failure lets the size fall below the need.
+/// I1: what is not heard is not idle. A gap lets nothing go, and no gap and no failure lets the size fall below the
+/// need.
 #[test]
 fn neither_gaps_nor_failures_let_the_size_fall_below_the_need() {
     let base = half_idle(1800);

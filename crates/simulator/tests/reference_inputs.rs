@@ -2,8 +2,8 @@
 //!
 //! `reference/inputs/*.txt` are recordings (`reference/record.py` says how they are made). The first line has the
 //! settings. Each further line is a second: its number, the size, the size that was decided (`-`: none), then either
-//! `silent` or the pods: `SLOT.GENERATION`, a letter for the state (starting, ready, draining), and what moved since the
-//! pod's last line: arrivals, refused, answered, and microseconds waited and sojourned.
+//! `silent` or the pods: `SLOT.GENERATION`, a letter for the state (starting, ready, draining), and what moved since
+//! the pod's last line: arrivals, refused, answered, and microseconds waited and sojourned.
 
 #![allow(
     clippy::unwrap_used,

@@ -91,8 +91,9 @@ async fn overload_grows_a_queue_of_about_79_and_the_last_wait_stays_on_the_page(
     let load = load(at, 20.0, 8.0);
     let mut longest = 0;
     let mut queue_time: f64 = 0.0;
-    // The queue only grows while the load lasts and only shrinks behind it, so each request waits longer than the one before, but
-    // for what a busy machine delays it on its way into the queue: 372 ms were seen. The last one waits for some 8 s.
+    // The queue only grows while the load lasts and only shrinks behind it, so each request waits longer than the one
+    // before, but for what a busy machine delays it on its way into the queue: 372 ms were seen. The last one waits for
+    // some 8 s.
     while load.counts().sent < 160 || server.pending("sleepy") > 0 {
         longest = longest.max(server.pending("sleepy"));
         let page = Page::of(at).await;

@@ -48,8 +48,8 @@ pub(super) struct ReviewPermit {
 }
 
 impl AddressLimiter {
-    /// Reserves a review *before* it starts, so that requests in parallel cannot exceed the limit. `None` means that the
-    /// address must wait.
+    /// Reserves a review *before* it starts, so that requests in parallel cannot exceed the limit. `None` means that
+    /// the address must wait.
     pub(super) fn try_reserve(self: &Arc<Self>, address: IpAddr) -> Option<ReviewPermit> {
         let now = Instant::now();
         let mut addresses = self.0.lock();

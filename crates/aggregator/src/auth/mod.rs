@@ -1,5 +1,5 @@
-//! Authentication of pushes. A sidecar sends its pod's service account token; the API server reviews each token once and
-//! the result is cached.
+//! Authentication of pushes. A sidecar sends its pod's service account token; the API server reviews each token once
+//! and the result is cached.
 //!
 //! A request that is rejected here costs neither parsing nor a turn of the control loop.
 

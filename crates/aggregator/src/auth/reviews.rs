@@ -1,5 +1,5 @@
-//! Reviews of tokens. Each runs in a task of its own: a client that hangs up neither ends the review, whose cost for the
-//! API server is already paid, nor leaves anything behind.
+//! Reviews of tokens. Each runs in a task of its own: a client that hangs up neither ends the review, whose cost for
+//! the API server is already paid, nor leaves anything behind.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -13,8 +13,8 @@ use pushscale_decision::{Moment, Phase, Pod, PodUid, Reading};
 use crate::event::DeletionFacts;
 use crate::scale_target::{CostOwner, PodRef};
 
-/// A marked pod that is not terminating after this time was not chosen. Controllers take well under a second. A mark that
-/// stayed would make a later scale-down delete this pod, whatever its load is then.
+/// A marked pod that is not terminating after this time was not chosen. Controllers take well under a second. A mark
+/// that stayed would make a later scale-down delete this pod, whatever its load is then.
 const MARK_TTL: Duration = Duration::from_secs(10);
 
 /// The pods of one target with what determines their order.
@@ -83,7 +83,8 @@ impl DeletionOrder {
         });
     }
 
-    /// Chooses the pods to mark when `excess` pods are to be deleted, the least loaded first, and records them as marked.
+    /// Chooses the pods to mark when `excess` pods are to be deleted, the least loaded first, and records them as
+    /// marked.
     pub(super) fn choose(&mut self, now: Moment, excess: u32) -> Vec<PodRef> {
         let is_running = |candidate: &Candidate| {
             !candidate.pod.terminating

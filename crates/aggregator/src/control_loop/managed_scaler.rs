@@ -44,8 +44,8 @@ pub(super) struct ManagedScaler {
     pub(super) generation: Option<i64>,
     pub(super) target: TargetRef,
     pub(super) watch: WatchId,
-    /// The decision engine; `None` until the spec is valid for the first time. An edit that makes the spec invalid keeps
-    /// the engine, which goes on learning: a typo in a time zone must not cost what was learned.
+    /// The decision engine; `None` until the spec is valid for the first time. An edit that makes the spec invalid
+    /// keeps the engine, which goes on learning: a typo in a time zone must not cost what was learned.
     pub(super) engine: Option<Box<Recorder>>,
     /// Why nothing is decided; empty if the spec is valid.
     pub(super) spec_problems: Vec<SpecProblem>,

@@ -47,8 +47,8 @@ impl MarkReporter {
 }
 
 impl ControlLoop {
-    /// Removes our marks from pods that were not deleted. Marked pods are about to be deleted while a write is in flight,
-    /// so nothing happens then.
+    /// Removes our marks from pods that were not deleted. Marked pods are about to be deleted while a write is in
+    /// flight, so nothing happens then.
     pub(super) fn unmark_stale_pods(&mut self, key: &ScalerKey) {
         let now = self.now();
         let Some(scaler) = self.scalers.get_mut(key) else {

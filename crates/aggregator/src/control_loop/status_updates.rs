@@ -38,8 +38,8 @@ impl ControlLoop {
         self.publish_status(now, key);
     }
 
-    /// Returns the decision's warnings. Those about a metric are left out until it has been missing for a while, because
-    /// every metric is missing at startup.
+    /// Returns the decision's warnings. Those about a metric are left out until it has been missing for a while,
+    /// because every metric is missing at startup.
     fn due_warnings(&mut self, now: Moment, key: &ScalerKey, decision: &Decision) -> Vec<Warning> {
         let is_metric_warning = |warning: &&Warning| {
             matches!(

@@ -24,8 +24,8 @@ pub(super) struct Unconfirmed {
 const UNCONFIRMED_FOR: Duration = Duration::from_secs(60);
 
 impl ManagedScaler {
-    /// Settles a write whose response was lost: the replica count that was read shows whether it was stored. Otherwise the
-    /// change would count as another client's, and three of those stop all writes.
+    /// Settles a write whose response was lost: the replica count that was read shows whether it was stored. Otherwise
+    /// the change would count as another client's, and three of those stop all writes.
     pub(super) fn confirm_write(&mut self, now: Moment, replicas: u32) {
         let Some(write) = &self.unconfirmed else {
             return;

@@ -11,7 +11,8 @@ const BLUE: RGBColor = RGBColor(37, 99, 235);
 const GREY: RGBColor = RGBColor(148, 163, 184);
 const RED: RGBColor = RGBColor(220, 38, 38);
 
-/// Draws an SVG. `waits` has the middle of each second, the mean wait of the requests sent in it, and whether one failed.
+/// Draws an SVG. `waits` has the middle of each second, the mean wait of the requests sent in it, and whether one
+/// failed.
 pub(crate) fn draw(
     history: &[ServerCounts],
     waits: &[(f64, Option<f64>, bool)],

@@ -1,4 +1,5 @@
-//! `pushscale inject`: adds the sidecar to manifests by the rules of the injector, and leaves everything else unchanged.
+//! `pushscale inject`: adds the sidecar to manifests by the rules of the injector, and leaves everything else
+//! unchanged.
 
 #![expect(
     clippy::print_stdout,

@@ -59,8 +59,8 @@ pub(super) fn note_unknown(
     }
 }
 
-/// Adds the defaults of absent fields, including those within defaults. `kube_cel::apply_defaults` does neither that nor
-/// replaces nulls in lists.
+/// Adds the defaults of absent fields, including those within defaults. `kube_cel::apply_defaults` does neither that
+/// nor replaces nulls in lists.
 pub(super) fn apply_defaults(value: &mut Value, schema: &Value) {
     match value {
         Value::Object(fields) => {

@@ -42,8 +42,8 @@ pub use error::{DefinitionError, ManifestError};
 ///
 /// # Errors
 ///
-/// Fails if the text is not a manifest of one PushScaler, or if `kubectl apply` would reject it. The error does not name
-/// the file: the caller knows it.
+/// Fails if the text is not a manifest of one PushScaler, or if `kubectl apply` would reject it. The error does not
+/// name the file: the caller knows it.
 pub fn read(yaml: &str) -> Result<PushScaler, ManifestError> {
     let crd = serde_json::to_value(PushScaler::crd()).map_err(DefinitionError::Parse)?;
     let object = Definition::from_crd(&crd)?.read(yaml)?;

@@ -135,7 +135,8 @@ fn check_type(schema: &Value, value: &Value, path: &str, findings: &mut Findings
 
 fn check_enum(schema: &Value, value: &Value, path: &str, findings: &mut Findings) {
     let supported = list(schema, "enum");
-    // Go converts a number to the type that it is compared with: 1.5 is one of 1, 2 and 3. Its type is checked elsewhere.
+    // Go converts a number to the type that it is compared with: 1.5 is one of 1, 2 and 3. Its type is checked
+    // elsewhere.
     let same = |supported: &Value| match (supported, value) {
         (Value::Number(one), Value::Number(other)) if one.is_i64() => {
             one.as_f64() == other.as_f64().map(f64::trunc)
@@ -240,7 +241,8 @@ fn check_text(schema: &Value, text: &str, path: &str, findings: &mut Findings) {
     }
 }
 
-/// Whether a text is a calendar date and a time of day with an offset, as in RFC 3339. Go ignores what follows a second T.
+/// Whether a text is a calendar date and a time of day with an offset, as in RFC 3339. Go ignores what follows a second
+/// T.
 fn is_date_time(text: &str) -> bool {
     let text = text.to_lowercase();
     let shape = "^[0-9]{4}-[0-9]{2}-[0-9]{2}t([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](.[0-9]+)?(z|[+-][0-9]{2}:[0-9]{2})(t.*)?$";

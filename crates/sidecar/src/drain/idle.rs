@@ -1,8 +1,9 @@
-//! Has everything that came in gone out? TorchServe does not count answers, so it is judged by when anything moved last.
+//! Has everything that came in gone out? TorchServe does not count answers, so it is judged by when anything moved
+//! last.
 //!
-//! What is in a worker's requests now was taken before the queue became empty and the last request came, so it is done one
-//! service time later. How long that is has been seen: the longest of the last minutes, and a quarter more. A request
-//! that came after the last answer is still there whatever the time.
+//! What is in a worker's requests now was taken before the queue became empty and the last request came, so it is done
+//! one service time later. How long that is has been seen: the longest of the last minutes, and a quarter more. A
+//! request that came after the last answer is still there whatever the time.
 
 use std::fmt;
 use std::time::Duration;

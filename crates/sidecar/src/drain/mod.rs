@@ -17,8 +17,9 @@ use crate::metrics::{DrainOutcome, Metrics};
 use idle::{IdleDetector, ServerActivity};
 
 /// A pod's deletion and the end of new connections to it are not one moment: the endpoint's removal travels through the
-/// API server to kube-proxy on every node. On a test cluster's node with one kube-proxy requests came for 1.6 s at the most in
-/// hundreds of pods' ends; a cluster has many nodes, and busier ones. Three more seconds of a pod cost less than one request.
+/// API server to kube-proxy on every node. On a test cluster's node with one kube-proxy requests came for 1.6 s at the
+/// most in hundreds of pods' ends; a cluster has many nodes, and busier ones. Three more seconds of a pod cost less
+/// than one request.
 const MIN_DRAIN: Duration = Duration::from_secs(5);
 
 /// While somebody waits, the server is scraped at this often, so that the answer is prompt.
@@ -42,9 +43,9 @@ pub(crate) struct DrainWatch {
     detector: IdleDetector,
 }
 
-/// Requests for `/drain` in guard. Each has a begin of its own: a stranger's call before the hook's takes nothing from the
-/// hook's least time. In a pod without native sidecars two hooks ask within milliseconds, TorchServe's and the sidecar's
-/// own, and are answered by the same scrapes.
+/// Requests for `/drain` in guard. Each has a begin of its own: a stranger's call before the hook's takes nothing from
+/// the hook's least time. In a pod without native sidecars two hooks ask within milliseconds, TorchServe's and the
+/// sidecar's own, and are answered by the same scrapes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DrainRequests {
     count: usize,
