@@ -1,8 +1,11 @@
 //! The commands of `pushscale`, one module each, and what other crates use of them.
 
 pub mod demo;
+mod error;
 pub mod inject;
 pub mod manifest;
 pub mod replay;
 pub mod simulate;
 mod yaml;
+
+pub use error::CommandError;

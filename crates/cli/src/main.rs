@@ -1,9 +1,12 @@
-//! The `pushscale` command. It only parses and dispatches; the commands are in the library.
+//! The `pushscale` command. It parses, dispatches and prints errors; the commands are in the library.
+
+#![expect(clippy::print_stderr, reason = "a command line prints")]
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use pushscale_cli::{demo, inject, replay, simulate};
+use pushscale_daemon::error::chain;
 
 /// Scales model servers by how long requests wait in their queues.
 #[derive(Debug, Parser)]
@@ -28,10 +31,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let outcome = match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
-        Command::Inject(options) => inject::run(&options),
+        Command::Inject(options) => Ok(inject::run(&options)),
         Command::Replay(options) => replay::run(&options),
         Command::Simulate(options) => simulate::run(&options),
-    }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {}", chain(&error));
+        error.exit_code()
+    })
 }

@@ -10,7 +10,11 @@ use thiserror::Error;
 
 /// Why a demo failed.
 #[derive(Debug, Error)]
-pub(crate) enum DemoError {
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each variant's message describes it")]
+pub enum DemoError {
+    #[error("failed to start the runtime")]
+    Runtime(#[source] io::Error),
     #[error("failed to install signal handlers")]
     Signals(#[source] io::Error),
     #[error("failed to run the aggregator")]
@@ -31,6 +35,8 @@ pub(crate) enum DemoError {
     Load(#[source] LoadError),
     #[error("failed to write the report")]
     Report(#[source] io::Error),
+    #[error("the fleet did not scale up and down again")]
+    NotScaled,
     #[error("interrupted")]
     Interrupted,
 }

@@ -188,6 +188,6 @@ impl RunningPod {
         ];
         Settings::from_pairs(pushscale_sidecar::PREFIX, pairs)
             .and_then(pushscale_sidecar::Config::from_settings)
-            .map_err(|mistakes| DemoError::settings(&mistakes))
+            .map_err(|errors| DemoError::settings(&errors))
     }
 }

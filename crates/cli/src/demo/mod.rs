@@ -16,7 +16,7 @@ mod monitor;
 mod report;
 mod server;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,8 +30,9 @@ use pushscale_testkit::open_files;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::CommandError;
 use backend::DemoBackend;
-use error::DemoError;
+pub use error::DemoError;
 use fleet::Fleet;
 use monitor::Monitor;
 use report::Report;
@@ -74,37 +75,28 @@ const BEFORE: f64 = 8.0;
 const AFTER: f64 = 120.0;
 
 /// Runs the demo and prints its report. Exits with 0 only if the fleet scaled up and down.
-pub fn run(options: &DemoOptions) -> ExitCode {
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: failed to start the runtime: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(play(options)) {
-        Ok(report) => {
-            println!("{report}");
-            if report.scaled_up_and_down() {
-                ExitCode::SUCCESS
-            } else {
-                eprintln!("error: the fleet did not scale up and down again");
-                ExitCode::FAILURE
-            }
-        }
-        Err(error) => {
-            eprintln!("error: {}", chain(&error));
-            ExitCode::FAILURE
-        }
+///
+/// # Errors
+/// If the demo cannot be started, is interrupted, or the fleet did not scale up and down.
+pub fn run(options: &DemoOptions) -> Result<ExitCode, CommandError> {
+    let runtime = tokio::runtime::Runtime::new().map_err(DemoError::Runtime)?;
+    let any_port = (Ipv4Addr::LOCALHOST, 0).into();
+    let report = runtime.block_on(run_demo(options, any_port))?;
+    println!("{report}");
+    if report.scaled_up_and_down() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Err(DemoError::NotScaled.into())
     }
 }
 
-async fn play(options: &DemoOptions) -> Result<Report, DemoError> {
+/// Runs the demo; both ports of the aggregator are bound to `listen`.
+async fn run_demo(options: &DemoOptions, listen: SocketAddr) -> Result<Report, DemoError> {
     open_files::raise_limit();
     let stop = shutdown::on_signals().map_err(DemoError::Signals)?;
     let servers = Servers::find(options.emulated).await?;
 
-    let bound = pushscale_aggregator::bind(aggregator_config()?).await?;
+    let bound = pushscale_aggregator::bind(aggregator_config(listen)?).await?;
     let (push, page) = (bound.push_address(), bound.admin_address());
     let (backend, mut output) = DemoBackend::new();
     let aggregator = tokio::spawn(bound.run_with(backend.backend(), stop.clone()));
@@ -148,21 +140,20 @@ async fn play(options: &DemoOptions) -> Result<Report, DemoError> {
     Ok(report)
 }
 
-fn aggregator_config() -> Result<pushscale_aggregator::Config, DemoError> {
-    let local = (Ipv4Addr::LOCALHOST, 0);
-    let local = std::net::SocketAddr::from(local).to_string();
+fn aggregator_config(listen: SocketAddr) -> Result<pushscale_aggregator::Config, DemoError> {
+    let listen = listen.to_string();
     let pairs = [
-        ("PUSHSCALE_AGGREGATOR_LISTEN", local.as_str()),
-        ("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", local.as_str()),
+        ("PUSHSCALE_AGGREGATOR_LISTEN", listen.as_str()),
+        ("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", listen.as_str()),
     ];
     Settings::from_pairs(pushscale_aggregator::PREFIX, pairs)
         .and_then(pushscale_aggregator::Config::from_settings)
-        .map_err(|mistakes| DemoError::settings(&mistakes))
+        .map_err(|errors| DemoError::settings(&errors))
 }
 
 fn start_load(
     options: &DemoOptions,
-    ready: watch::Receiver<Vec<std::net::SocketAddr>>,
+    ready: watch::Receiver<Vec<SocketAddr>>,
 ) -> Result<RunningLoad, DemoError> {
     let step = |rate, seconds| Step { rate, seconds };
     let steps = vec![
@@ -196,5 +187,34 @@ async fn shut_down(
     };
     if timeout(Duration::from_secs(40), both).await.is_err() {
         eprintln!("some servers did not stop in time");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        options: DemoOptions,
+    }
+
+    #[tokio::test]
+    async fn an_occupied_port_is_reported_once_with_its_cause() {
+        let occupied = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = occupied.local_addr().unwrap();
+        let arguments = Arguments::parse_from(["demo", "--emulated"]);
+        let error = run_demo(&arguments.options, address).await.err().unwrap();
+        let message = chain(&CommandError::from(error)).to_string();
+        let expected = format!(
+            "failed to run the aggregator: failed to bind {address} for the push server: Address already in use"
+        );
+        assert!(message.starts_with(&expected), "{message}");
+        assert_eq!(message.matches("already in use").count(), 1, "{message}");
     }
 }

@@ -8,9 +8,7 @@
 )]
 
 mod edit;
-
 mod file;
-
 mod objects;
 mod uninject;
 
@@ -19,8 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use pushscale_daemon::error::chain;
 use pushscale_injector::{Auth, PullPolicy, Sidecar, VERSION, check_aggregator, check_image};
 
+use crate::CommandError;
 pub use crate::yaml::Problem;
 pub use file::{ObjectResult, ProcessedFile, ProcessedObject, Task, process_file};
 
@@ -110,7 +110,7 @@ pub fn run(options: &InjectOptions) -> ExitCode {
         let text = match read(path) {
             Ok(text) => text,
             Err(error) => {
-                eprintln!("failed to read {name}: {error}");
+                eprintln!("{}", chain(&CommandError::read(path)(error)));
                 good = false;
                 continue;
             }

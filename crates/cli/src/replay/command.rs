@@ -1,10 +1,6 @@
 //! The command line of `pushscale replay`.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line prints"
-)]
+#![expect(clippy::print_stdout, reason = "a command line prints")]
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -12,7 +8,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use pushscale_daemon::error::chain;
 use pushscale_decision::Decision;
 
 use super::SAFER_THAN_THE_HPA;
@@ -20,9 +15,7 @@ use super::decide::replay;
 use super::error::CaseError;
 use super::read::{Line, read_lines};
 use super::recording::replay_recording;
-
-/// The exit code if a file cannot be read or has an invalid line.
-const UNUSABLE: u8 = 2;
+use crate::CommandError;
 
 /// The options of `pushscale replay`.
 #[derive(Debug, Args)]
@@ -48,27 +41,23 @@ struct Counts {
     safer: usize,
 }
 
-/// Replays all cases of the files and prints the differences. Exits with 1 if there are any, with 2 if a file is
-/// unusable.
-pub fn run(options: &ReplayOptions) -> ExitCode {
+/// Replays all cases of the files and prints the differences. Exits with 1 if there are any.
+///
+/// # Errors
+/// If a file cannot be read or has an invalid line.
+pub fn run(options: &ReplayOptions) -> Result<ExitCode, CommandError> {
     let mut counts = Counts::default();
     for file in &options.files {
-        let name = file.display();
         let lines: Box<dyn BufRead> = if file.as_os_str() == "-" {
             Box::new(io::stdin().lock())
         } else {
-            match File::open(file) {
-                Ok(open) => Box::new(BufReader::new(open)),
-                Err(error) => {
-                    eprintln!("failed to read {name}: {error}");
-                    return ExitCode::from(UNUSABLE);
-                }
-            }
+            let open = File::open(file).map_err(CommandError::read(file))?;
+            Box::new(BufReader::new(open))
         };
-        if let Err(error) = replay_lines(options, lines, &mut counts) {
-            eprintln!("{name}: {}", chain(&error));
-            return ExitCode::from(UNUSABLE);
-        }
+        replay_lines(options, lines, &mut counts).map_err(|source| CommandError::Case {
+            file: file.clone(),
+            source,
+        })?;
     }
     println!(
         "{} cases, {} decisions, {} cases differ",
@@ -80,11 +69,7 @@ pub fn run(options: &ReplayOptions) -> ExitCode {
             counts.safer
         );
     }
-    if counts.different > 0 {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    }
+    Ok(ExitCode::from(u8::from(counts.different > 0)))
 }
 
 fn replay_lines(

@@ -21,38 +21,35 @@ use std::process::ExitCode;
 
 pub use options::SimulateOptions;
 
+use crate::CommandError;
 use request::Request;
 use run::Results;
 
-/// The exit code for errors in files or options, and for a file that cannot be written.
+/// The exit code for errors in files or options.
 const UNUSABLE: u8 = 2;
 
 /// Runs the simulation and prints or writes its results. Exits with 2 if options or files are unusable.
-pub fn run(options: &SimulateOptions) -> ExitCode {
+///
+/// # Errors
+/// If a result cannot be written.
+pub fn run(options: &SimulateOptions) -> Result<ExitCode, CommandError> {
     let request = match Request::new(options) {
         Ok(request) => request,
         Err(mistakes) => {
             eprintln!("{mistakes}");
-            return ExitCode::from(UNUSABLE);
+            return Ok(ExitCode::from(UNUSABLE));
         }
     };
     let results = run::run(&request);
-    match write_results(options, &request, &results) {
-        Ok(()) => ExitCode::SUCCESS,
-        // The reader of a pipe has closed it.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(UNUSABLE)
-        }
-    }
+    write_results(options, &request, &results)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write_results(
     options: &SimulateOptions,
     request: &Request,
     results: &[Results],
-) -> io::Result<()> {
+) -> Result<(), CommandError> {
     let (mut output, mut json) = (String::new(), None);
     if let Some(file) = &options.json {
         json = Some((file, json::write(request, results, options.per_second)?));
@@ -72,25 +69,22 @@ fn write_results(
         }
     }
     if let Some((file, text)) = json.filter(|(file, _)| file.as_os_str() != "-") {
-        write_file(file, &text)?;
+        fs::write(file, text).map_err(CommandError::write(file))?;
     }
     if let (Some(file), [only]) = (&options.svg, results) {
-        write_file(file, &chart::draw(request, only)?)?;
+        let chart = chart::draw(request, only)?;
+        fs::write(file, chart).map_err(CommandError::write(file))?;
     }
     if let (Some(file), [only]) = (&options.save, results) {
-        write_file(file, &saved_scenario(file, request, only))?;
+        let scenario = saved_scenario(file, request, only);
+        fs::write(file, scenario).map_err(CommandError::write(file))?;
     }
     let mut out = io::stdout().lock();
-    out.write_all(output.as_bytes())?;
-    out.flush()
-}
-
-/// Writes a file. The error names it.
-fn write_file(file: &Path, text: &str) -> io::Result<()> {
-    fs::write(file, text).map_err(|error| {
-        let message = format!("failed to write {}: {error}", file.display());
-        io::Error::other(message)
-    })
+    match out.write_all(output.as_bytes()).and_then(|()| out.flush()) {
+        // The reader of a pipe has closed it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
 }
 
 /// Formats the scenario with all defaults, so that it can be run again.

@@ -1,0 +1,62 @@
+//! The error of a command.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+use crate::demo::DemoError;
+use crate::replay::CaseError;
+
+/// Why a command failed. `main` prints it with its causes.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// The demo failed.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// A file could not be read.
+    #[error("failed to read {}", .file.display())]
+    Read {
+        /// The file, or `-`.
+        file: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("failed to write {}", .file.display())]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// A chart could not be drawn, or JSON not be serialized.
+    #[error("failed to produce the output")]
+    Output(#[from] io::Error),
+    /// A file of recorded cases is invalid.
+    #[error("{}", .file.display())]
+    Case {
+        /// The file, or `-`.
+        file: PathBuf,
+        /// The error in one of its lines.
+        source: CaseError,
+    },
+}
+
+impl CommandError {
+    /// Returns 1 for a failed demo and 2 for a file that cannot be used.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(if matches!(self, Self::Demo(_)) { 1 } else { 2 })
+    }
+
+    pub(crate) fn read(file: &Path) -> impl FnOnce(io::Error) -> Self {
+        let file = file.to_owned();
+        |source| Self::Read { file, source }
+    }
+
+    pub(crate) fn write(file: &Path) -> impl FnOnce(io::Error) -> Self {
+        let file = file.to_owned();
+        |source| Self::Write { file, source }
+    }
+}
