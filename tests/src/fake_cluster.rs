@@ -83,7 +83,7 @@ impl FakeCluster {
     pub async fn start_with_security(address: SocketAddr, push_security: PushSecurity) -> Self {
         let listen = address.to_string();
         let settings = Settings::from_pairs(
-            pushscale_aggregator::PREFIX,
+            &pushscale_aggregator::PROGRAM,
             [
                 ("PUSHSCALE_AGGREGATOR_LISTEN", listen.as_str()),
                 ("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", "127.0.0.1:0"),

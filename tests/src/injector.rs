@@ -16,7 +16,7 @@ use crate::http::{Answer, get, until};
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tls::{CaBundle, ClientStream};
-use pushscale_injector::{Config, PREFIX, bind};
+use pushscale_injector::{Config, PROGRAM, bind};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -50,7 +50,7 @@ impl Injector {
             ("PUSHSCALE_INJECTOR_TLS_DIR", directory.to_str().unwrap()),
             ("PUSHSCALE_INJECTOR_NATIVE_SIDECAR", "true"),
         ];
-        let settings = Settings::from_pairs(PREFIX, pairs).unwrap();
+        let settings = Settings::from_pairs(&PROGRAM, pairs).unwrap();
         let bound = bind(Config::from_settings(settings).unwrap())
             .await
             .unwrap();

@@ -84,7 +84,7 @@ impl TestSidecar {
         ];
         let all = pairs.iter().chain(more).copied();
         let settings =
-            Settings::from_pairs(pushscale_sidecar::PREFIX, all).expect("settings are text");
+            Settings::from_pairs(&pushscale_sidecar::PROGRAM, all).expect("settings are text");
         let config = Config::from_settings(settings).expect("settings are right");
         let bound = pushscale_sidecar::bind(config)
             .await

@@ -3,12 +3,74 @@
 use std::net::SocketAddr;
 
 use pushscale_certificates::CertificateSettings;
-use pushscale_daemon::config::{ConfigError, Settings};
+use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
 use pushscale_daemon::logging::LogFilter;
-use pushscale_protocol::{AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT};
 
-/// The prefix of the aggregator's environment variables.
-pub const PREFIX: &str = "PUSHSCALE_AGGREGATOR";
+/// The program and its settings. Settings of one scaler are in its PushScaler.
+pub static PROGRAM: Program = Program {
+    name: "pushscale-aggregator",
+    about: "The aggregator: receives readings, computes replica counts and scales targets.",
+    prefix: "PUSHSCALE_AGGREGATOR",
+    formats: ".toml, .yaml or .yml",
+    commands: &[(
+        "check URL...",
+        "Exit with 0 if each URL responds with status 200; for helm test",
+    )],
+    settings: &[
+        SETTINGS,
+        CertificateSettings::SETTINGS,
+        &[LogFilter::SETTING],
+    ],
+};
+
+const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "listen",
+        default: Some("0.0.0.0:8490"),
+        kind: Kind::Address,
+        description: "Address of the push port: `POST /v1/readings`",
+    },
+    Setting {
+        key: "admin_listen",
+        default: Some("0.0.0.0:8491"),
+        kind: Kind::Address,
+        description: "Address of the status page at `/`, `/debug/scalers`, \
+                      `/debug/scalers/NAMESPACE/NAME/decisions.jsonl` (for `pushscale replay`), `/live`, `/ready` and \
+                      `/metrics`",
+    },
+    Setting {
+        key: "watch_namespace",
+        default: Some(""),
+        kind: Kind::Text,
+        description: "The only namespace to watch; without it, all are watched",
+    },
+    Setting {
+        key: "pod_deletion_cost",
+        default: Some("true"),
+        kind: Kind::Boolean,
+        description: "Mark the least loaded pods with `controller.kubernetes.io/pod-deletion-cost` before a scale-down, \
+                      so that they are deleted first; annotations that other clients set are left unchanged",
+    },
+    Setting {
+        key: "max_connections",
+        default: Some("8192"),
+        kind: Kind::Number(1, 1_000_000),
+        description: "Maximum concurrent sidecar connections; further ones get 503",
+    },
+    Setting {
+        key: "max_connections_per_address",
+        default: Some("512"),
+        kind: Kind::Number(1, 1_000_000),
+        description: "Maximum concurrent connections from one address; pods on the host network share their node's",
+    },
+    Setting {
+        key: "auth",
+        default: Some("none"),
+        kind: Kind::OneOf(&["none", "token"]),
+        description: "`token`: a pod pushes only its own readings, authenticated by its service account token \
+                      ([SECURITY.md](SECURITY.md)); `none`: every client of the port can push for any pod",
+    },
+];
 
 /// The aggregator's settings. Settings of one scaler are in its PushScaler.
 #[derive(Clone, Debug)]
@@ -43,60 +105,44 @@ pub enum Auth {
 }
 
 impl Config {
-    /// Reads the environment.
-    ///
-    /// # Errors
-    /// All config errors at once.
-    pub fn load() -> Result<Self, Vec<ConfigError>> {
-        Self::from_settings(Settings::from_environment(PREFIX)?)
-    }
-
-    /// Reads the config from `settings`.
+    /// Reads the given settings.
     ///
     /// # Errors
     /// All config errors at once.
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
-        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
-        let watch_namespace =
-            Some(settings.text("watch_namespace", "")).filter(|name| !name.is_empty());
+        let watch_namespace = settings.optional("watch_namespace");
         let config = Self {
             log: LogFilter::from_settings(&mut settings),
-            listen: settings.address("listen", any(AGGREGATOR_PUSH_PORT)),
-            admin_listen: settings.address("admin_listen", any(AGGREGATOR_ADMIN_PORT)),
+            listen: settings.address("listen"),
+            admin_listen: settings.address("admin_listen"),
             certificates: CertificateSettings::from_settings(
                 &mut settings,
                 watch_namespace.as_deref(),
             ),
             watch_namespace,
-            max_connections: settings.number("max_connections", 8192, 1, 1_000_000),
-            max_connections_per_address: settings.number(
-                "max_connections_per_address",
-                512,
-                1,
-                1_000_000,
-            ),
-            auth: auth(&mut settings),
-            pod_deletion_cost: boolean(&mut settings, "pod_deletion_cost", true),
+            max_connections: settings.number("max_connections"),
+            max_connections_per_address: settings.number("max_connections_per_address"),
+            auth: settings
+                .one_of("auth", &[("none", Auth::None), ("token", Auth::Token)])
+                .unwrap_or(Auth::Token),
+            pod_deletion_cost: settings.boolean("pod_deletion_cost"),
         };
         settings.finish(config)
     }
 }
 
-fn auth(settings: &mut Settings) -> Auth {
-    match settings.text("auth", "none").as_str() {
-        "none" => Auth::None,
-        "token" => Auth::Token,
-        text => {
-            settings.add_error("auth", format!("is {text:?}: it must be none or token"));
-            Auth::None
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use pushscale_protocol::{AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT};
 
-fn boolean(settings: &mut Settings, key: &str, default: bool) -> bool {
-    let text = settings.text(key, if default { "true" } else { "false" });
-    text.parse().unwrap_or_else(|_| {
-        settings.add_error(key, format!("is {text:?}: it must be true or false"));
-        default
-    })
+    use super::*;
+
+    #[test]
+    fn every_setting_has_a_default() {
+        let config = Config::from_settings(Settings::from_pairs(&PROGRAM, []).unwrap()).unwrap();
+        assert_eq!(config.listen.port(), AGGREGATOR_PUSH_PORT);
+        assert_eq!(config.admin_listen.port(), AGGREGATOR_ADMIN_PORT);
+        assert_eq!(config.auth, Auth::None);
+        assert!(config.pod_deletion_cost && config.certificates.is_none());
+    }
 }

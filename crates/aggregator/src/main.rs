@@ -2,17 +2,17 @@
 
 use std::process::ExitCode;
 
-use pushscale_aggregator::{Config, RunError};
-use pushscale_daemon::{exit, logging, shutdown};
+use pushscale_aggregator::{Config, PROGRAM, RunError};
+use pushscale_daemon::{config, exit, logging, shutdown};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() == Some("check") {
         return exit::report(arguments.try_for_each(|url| pushscale_aggregator::check(&url)));
     }
-    let config = match Config::load() {
+    let config = match config::load(&PROGRAM, Config::from_settings) {
         Ok(config) => config,
-        Err(errors) => return exit::config_errors(&errors),
+        Err(code) => return code,
     };
     logging::init(&config.log);
 

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pushscale_daemon::config::Settings;
+use pushscale_daemon::config::{Kind, Setting, Settings};
+use pushscale_protocol::TLS_DIR;
 
 const HOUR: Duration = Duration::from_secs(3600);
-const SECOND: Duration = Duration::from_secs(1);
 
 /// The settings of certificates.
 #[derive(Clone, Debug)]
@@ -64,23 +64,105 @@ impl Default for Lifetimes {
     }
 }
 
+/// The longest lifetime: ten years.
+const MAX_LIFETIME: &str = "87600h";
+
+#[derive(Clone, Copy)]
+enum Mode {
+    Disabled,
+    SelfSigned,
+    Files,
+}
+
 impl CertificateSettings {
+    /// The settings that [`from_settings`](Self::from_settings) reads.
+    pub const SETTINGS: &[Setting] = &[
+        Setting {
+            key: "tls_mode",
+            default: Some("disabled"),
+            kind: Kind::OneOf(&["disabled", "self-signed", "files"]),
+            description: "`self-signed`: certificates are issued and renewed here; `files`: they are read from \
+                          `TLS_DIR`; in both modes the CA is published \
+                          ([SECURITY.md](SECURITY.md#certificates))",
+        },
+        Setting {
+            key: "tls_dir",
+            default: Some(TLS_DIR),
+            kind: Kind::Text,
+            description: "With `files`: the directory of `tls.crt`, `tls.key` and `ca.crt`, read every 10 s",
+        },
+        Setting {
+            key: "pod_namespace",
+            default: Some(""),
+            kind: Kind::Text,
+            description: "Namespace of the Secrets and Services, from the downward API; required with `self-signed`",
+        },
+        Setting {
+            key: "service",
+            default: Some("pushscale-aggregator"),
+            kind: Kind::Text,
+            description: "The aggregator's Service, which the certificate names",
+        },
+        Setting {
+            key: "injector_service",
+            default: Some(""),
+            kind: Kind::Text,
+            description: "The injector's Service; if set, the injector gets a certificate",
+        },
+        Setting {
+            key: "webhook",
+            default: Some(""),
+            kind: Kind::Text,
+            description: "The MutatingWebhookConfiguration whose `caBundle` is kept up to date",
+        },
+        Setting {
+            key: "owner",
+            default: Some("pushscale-aggregator"),
+            kind: Kind::Text,
+            description: "The ClusterRole that owns all written objects, which are deleted with it; empty: no owner",
+        },
+        Setting {
+            key: "ca_lifetime",
+            default: Some("8760h"),
+            kind: Kind::Duration("1s", MAX_LIFETIME),
+            description: "Lifetime of a CA, renewed after two thirds; at least three times `CERTIFICATE_LIFETIME` and \
+                          `CA_GRACE` together",
+        },
+        Setting {
+            key: "certificate_lifetime",
+            default: Some("720h"),
+            kind: Kind::Duration("1s", MAX_LIFETIME),
+            description: "Lifetime of a server's certificate, renewed after two thirds",
+        },
+        Setting {
+            key: "ca_grace",
+            default: Some("1h"),
+            kind: Kind::Duration("1s", MAX_LIFETIME),
+            description: "Time from publishing a new CA to its first signature",
+        },
+    ];
+
     /// Reads the settings of certificates; `None` if TLS is disabled.
     pub fn from_settings(settings: &mut Settings, namespace: Option<&str>) -> Option<Self> {
-        let mode = settings.text("tls_mode", "disabled");
-        let directory = settings.text("tls_dir", "/etc/pushscale/tls");
+        let modes = [
+            ("disabled", Mode::Disabled),
+            ("self-signed", Mode::SelfSigned),
+            ("files", Mode::Files),
+        ];
+        let mode = settings.one_of("tls_mode", &modes);
+        let directory = settings.text("tls_dir");
         let own = SelfSigned {
-            own_namespace: settings.text("pod_namespace", ""),
-            service: settings.text("service", "pushscale-aggregator"),
-            injector_service: given(settings, "injector_service", ""),
+            own_namespace: settings.text("pod_namespace"),
+            service: settings.text("service"),
+            injector_service: settings.optional("injector_service"),
             lifetimes: Lifetimes::from_settings(settings),
         };
-        let owner = given(settings, "owner", "pushscale-aggregator");
-        let webhook = given(settings, "webhook", "");
-        let source = match mode.as_str() {
-            "disabled" => return None,
-            "files" => Source::Directory(directory.into()),
-            "self-signed" => {
+        let owner = settings.optional("owner");
+        let webhook = settings.optional("webhook");
+        let source = match mode? {
+            Mode::Disabled => return None,
+            Mode::Files => Source::Directory(directory.into()),
+            Mode::SelfSigned => {
                 if own.own_namespace.is_empty() {
                     let problem =
                         "is missing: with TLS_MODE=self-signed it must be the pod's namespace";
@@ -91,11 +173,6 @@ impl CertificateSettings {
                     settings.add_error("service", problem.to_owned());
                 }
                 Source::SelfSigned(own)
-            }
-            other => {
-                let problem = format!("is {other:?}: it must be disabled, self-signed or files");
-                settings.add_error("tls_mode", problem);
-                return None;
             }
         };
         Some(Self {
@@ -109,12 +186,10 @@ impl CertificateSettings {
 
 impl Lifetimes {
     fn from_settings(settings: &mut Settings) -> Self {
-        let default = Self::default();
-        let most = default.authority * 10;
         let found = Self {
-            authority: settings.duration("ca_lifetime", default.authority, SECOND, most),
-            server: settings.duration("certificate_lifetime", default.server, SECOND, most),
-            grace: settings.duration("ca_grace", default.grace, SECOND, most),
+            authority: settings.duration("ca_lifetime"),
+            server: settings.duration("certificate_lifetime"),
+            grace: settings.duration("ca_grace"),
         };
         // A CA is renewed when a third of its lifetime is left. Within that time, its successor is published and the
         // last certificate that it signed expires.
@@ -131,16 +206,23 @@ impl Lifetimes {
     }
 }
 
-fn given(settings: &mut Settings, key: &str, default: &str) -> Option<String> {
-    Some(settings.text(key, default)).filter(|text| !text.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
+    use pushscale_daemon::config::Program;
+
     use super::*;
 
+    static PROGRAM: Program = Program {
+        name: "test",
+        about: "",
+        prefix: "P",
+        formats: ".toml",
+        commands: &[],
+        settings: &[CertificateSettings::SETTINGS],
+    };
+
     fn read(pairs: &[(&str, &str)]) -> Result<Option<CertificateSettings>, Vec<String>> {
-        let mut settings = Settings::from_pairs("P", pairs.iter().copied()).unwrap();
+        let mut settings = Settings::from_pairs(&PROGRAM, pairs.iter().copied()).unwrap();
         let found = CertificateSettings::from_settings(&mut settings, None);
         settings
             .finish(found)

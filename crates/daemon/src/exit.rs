@@ -10,8 +10,14 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::error::chain;
 
-/// EX_USAGE of sysexits.h: the configuration is invalid, and a restart does not help.
+/// EX_USAGE of sysexits.h: the configuration or the command line is invalid, and a restart does not help.
 const USAGE: u8 = 64;
+
+/// Prints an error in the command line and returns exit code 64.
+pub fn usage(problem: &str) -> ExitCode {
+    eprintln!("error: {problem}");
+    ExitCode::from(USAGE)
+}
 
 /// Prints each configuration error on a line and returns exit code 64.
 pub fn config_errors(errors: &[ConfigError]) -> ExitCode {

@@ -4,24 +4,26 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::Settings;
+use crate::config::{Kind, Setting, Settings};
 
 /// Which events are logged.
 #[derive(Clone, Debug)]
 pub struct LogFilter(Targets);
 
 impl LogFilter {
-    /// Reads the setting `log_level`: a level (`info`), or levels by module (`info,pushscale_aggregator=debug`).
+    /// The setting that [`from_settings`](Self::from_settings) reads.
+    pub const SETTING: Setting = Setting {
+        key: "log_level",
+        default: Some("info"),
+        kind: Kind::Text,
+        description: "What is logged: a level, or levels by module, such as `info,pushscale_daemon=debug`",
+    };
+
+    /// Reads the setting `log_level`.
     pub fn from_settings(settings: &mut Settings) -> Self {
-        let text = settings.text("log_level", "info");
-        let targets = text.parse().unwrap_or_else(|_| {
-            let problem = format!(
-                "is {text:?}: it must be error, warn, info, debug or trace, or such levels by module"
-            );
-            settings.add_error("log_level", problem);
-            Targets::new()
-        });
-        Self(targets)
+        let expected = "error, warn, info, debug or trace, or such levels by module";
+        let targets = settings.parse("log_level", |text| text.parse().map_err(|_| expected));
+        Self(targets.unwrap_or_default())
     }
 }
 

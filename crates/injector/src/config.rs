@@ -3,15 +3,83 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use pushscale_daemon::config::{ConfigError, Settings};
+use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
 use pushscale_daemon::logging::LogFilter;
-use pushscale_protocol::{AGGREGATOR_PUSH_PORT, INJECTOR_ADMIN_PORT, INJECTOR_PORT};
+use pushscale_protocol::TLS_DIR;
 
+use crate::annotation::check_image;
 use crate::facts::{Auth, PullPolicy, Sidecar};
-use crate::inject::VERSION;
 
-/// The prefix of the injector's environment variables.
-pub const PREFIX: &str = "PUSHSCALE_INJECTOR";
+/// The program and its settings.
+pub static PROGRAM: Program = Program {
+    name: "pushscale-injector",
+    about: "The injector: a webhook that adds the sidecar to new pods.",
+    prefix: "PUSHSCALE_INJECTOR",
+    formats: ".toml, .yaml or .yml",
+    commands: &[],
+    settings: &[SETTINGS, &[LogFilter::SETTING]],
+};
+
+const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "listen",
+        default: Some("0.0.0.0:8493"),
+        kind: Kind::Address,
+        description: "Address of the webhook, over TLS: `POST /inject`, AdmissionReview v1, up to 3 MiB",
+    },
+    Setting {
+        key: "admin_listen",
+        default: Some("0.0.0.0:8494"),
+        kind: Kind::Address,
+        description: "Address of `/live`, `/ready` and `/metrics`",
+    },
+    Setting {
+        key: "tls_dir",
+        default: Some(TLS_DIR),
+        kind: Kind::Text,
+        description: "Directory of `tls.crt` and `tls.key`, read every 10 s",
+    },
+    Setting {
+        key: "pod_namespace",
+        default: Some(""),
+        kind: Kind::Text,
+        description: "Pushscale's own namespace, whose pods get no sidecar; from the downward API",
+    },
+    Setting {
+        key: "sidecar_image",
+        default: Some(concat!("pushscale/sidecar:", env!("CARGO_PKG_VERSION"))),
+        kind: Kind::Text,
+        description: "Image of the sidecar",
+    },
+    Setting {
+        key: "sidecar_image_pull_policy",
+        default: Some("IfNotPresent"),
+        kind: Kind::OneOf(&["Always", "IfNotPresent", "Never"]),
+        description: "When the image is pulled",
+    },
+    Setting {
+        key: "aggregator",
+        // The final dot avoids queries for the pod's DNS search domains.
+        default: Some("pushscale-aggregator.pushscale.svc.cluster.local.:8490"),
+        kind: Kind::Text,
+        description: "HOST:PORT of the aggregator's headless Service, for the sidecars; or several separated by commas",
+    },
+    Setting {
+        key: "native_sidecar",
+        default: Some("auto"),
+        kind: Kind::OneOf(&["auto", "true", "false"]),
+        description: "`true`: the sidecar is a restartable init container (Kubernetes 1.29 and later); `false`: an \
+                      ordinary container; `auto`: by the cluster's version, and the injector is not ready until the \
+                      API server has reported it",
+    },
+    Setting {
+        key: "auth",
+        default: Some("token"),
+        kind: Kind::OneOf(&["token", "none"]),
+        description: "`token`: sidecars send a token of their pod over TLS; `none`: plain HTTP, for an aggregator with \
+                      `AUTH=none` and `TLS_MODE=disabled`",
+    },
+];
 
 /// The injector's settings.
 #[derive(Clone, Debug)]
@@ -31,40 +99,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the settings from the environment.
-    ///
-    /// # Errors
-    ///
-    /// Returns all config errors at once.
-    pub fn load() -> Result<Self, Vec<ConfigError>> {
-        Self::from_settings(Settings::from_environment(PREFIX)?)
-    }
-
     /// Reads the given settings.
     ///
     /// # Errors
     ///
     /// Returns all config errors at once.
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
-        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        let native = [("auto", None), ("true", Some(true)), ("false", Some(false))];
         let config = Self {
             log: LogFilter::from_settings(&mut settings),
-            listen: settings.address("listen", any(INJECTOR_PORT)),
-            admin_listen: settings.address("admin_listen", any(INJECTOR_ADMIN_PORT)),
-            tls_dir: settings.text("tls_dir", "/etc/pushscale/tls").into(),
-            native_sidecar: word(
-                &mut settings,
-                "native_sidecar",
-                "auto",
-                "auto, true or false",
-                |word| match word {
-                    "auto" => Some(None),
-                    "true" => Some(Some(true)),
-                    "false" => Some(Some(false)),
-                    _ => None,
-                },
-            )
-            .flatten(),
+            listen: settings.address("listen"),
+            admin_listen: settings.address("admin_listen"),
+            tls_dir: settings.text("tls_dir").into(),
+            native_sidecar: settings.one_of("native_sidecar", &native).flatten(),
             sidecar: sidecar(&mut settings),
         };
         settings.finish(config)
@@ -72,47 +119,25 @@ impl Config {
 }
 
 fn sidecar(settings: &mut Settings) -> Sidecar {
-    let policies = "Always, IfNotPresent or Never";
+    let policies = [
+        PullPolicy::Always,
+        PullPolicy::IfNotPresent,
+        PullPolicy::Never,
+    ]
+    .map(|policy| (policy.as_str(), policy));
+    let auth = [("token", Auth::Token), ("none", Auth::None)];
+    let image = |text: &str| check_image(text).map(|()| text.to_owned());
+    // Validated here, since otherwise every sidecar would fail with an invalid address.
+    let aggregator = |text: &str| check_aggregator(text).map(|()| text.to_owned());
     Sidecar {
-        image: image(settings),
-        pull_policy: word(
-            settings,
-            "sidecar_image_pull_policy",
-            "IfNotPresent",
-            policies,
-            |word| word.parse().ok(),
-        )
-        .unwrap_or(PullPolicy::IfNotPresent),
-        aggregator: aggregator(settings),
-        auth: word(settings, "auth", "token", "token or none", |word| {
-            word.parse().ok()
-        })
-        .unwrap_or(Auth::Token),
-        own_namespace: Some(settings.text("pod_namespace", "")).filter(|name| !name.is_empty()),
+        image: settings.parse("sidecar_image", image).unwrap_or_default(),
+        pull_policy: settings
+            .one_of("sidecar_image_pull_policy", &policies)
+            .unwrap_or(PullPolicy::IfNotPresent),
+        aggregator: settings.parse("aggregator", aggregator).unwrap_or_default(),
+        auth: settings.one_of("auth", &auth).unwrap_or(Auth::Token),
+        own_namespace: settings.optional("pod_namespace"),
     }
-}
-
-fn image(settings: &mut Settings) -> String {
-    let image = settings.text("sidecar_image", &format!("pushscale/sidecar:{VERSION}"));
-    if let Err(expected) = crate::annotation::check_image(&image) {
-        settings.add_error(
-            "sidecar_image",
-            format!("is {image:?}: it must be {expected}"),
-        );
-    }
-    image
-}
-
-/// Validates the address here, since otherwise every sidecar would fail with an invalid one.
-fn aggregator(settings: &mut Settings) -> String {
-    // The final dot avoids queries for the pod's DNS search domains.
-    let default =
-        format!("pushscale-aggregator.pushscale.svc.cluster.local.:{AGGREGATOR_PUSH_PORT}");
-    let text = settings.text("aggregator", &default);
-    if let Err(expected) = check_aggregator(&text) {
-        settings.add_error("aggregator", format!("is {text:?}: it must be {expected}"));
-    }
-    text
 }
 
 /// Checks the aggregator's address: `HOST:PORT`, or several separated by commas.
@@ -134,27 +159,15 @@ pub fn check_aggregator(text: &str) -> Result<(), &'static str> {
     }
 }
 
-fn word<T>(
-    settings: &mut Settings,
-    key: &str,
-    default: &str,
-    expected: &str,
-    read: impl FnOnce(&str) -> Option<T>,
-) -> Option<T> {
-    let text = settings.text(key, default);
-    let found = read(&text);
-    if found.is_none() {
-        settings.add_error(key, format!("is {text:?}: it must be {expected}"));
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
+    use pushscale_protocol::{AGGREGATOR_PUSH_PORT, INJECTOR_ADMIN_PORT, INJECTOR_PORT};
+
     use super::*;
+    use crate::inject::VERSION;
 
     fn load(pairs: &[(&str, &str)]) -> Result<Config, Vec<String>> {
-        let settings = Settings::from_pairs(PREFIX, pairs.iter().copied()).unwrap();
+        let settings = Settings::from_pairs(&PROGRAM, pairs.iter().copied()).unwrap();
         Config::from_settings(settings)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
@@ -162,6 +175,10 @@ mod tests {
     #[test]
     fn the_defaults_match_the_chart() {
         let config = load(&[]).unwrap();
+        assert_eq!(config.listen.port(), INJECTOR_PORT);
+        assert_eq!(config.admin_listen.port(), INJECTOR_ADMIN_PORT);
+        let port = format!(":{AGGREGATOR_PUSH_PORT}");
+        assert!(config.sidecar.aggregator.ends_with(&port));
         assert_eq!(config.native_sidecar, None);
         assert_eq!(config.sidecar.auth, Auth::Token);
         assert_eq!(config.sidecar.image, format!("pushscale/sidecar:{VERSION}"));

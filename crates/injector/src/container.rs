@@ -2,8 +2,8 @@
 
 use pushscale_api::names::{SIDECAR_CONTAINER, TRUST_VOLUME};
 use pushscale_protocol::{
-    CA_CONFIG_MAP, CA_FILE, CREDENTIALS_DIR, DRAIN_PATH, SIDECAR_PORT, TOKEN_AUDIENCE, TOKEN_FILE,
-    TORCHSERVE_MANAGEMENT_PORT, TORCHSERVE_METRICS_PORT,
+    CA_CONFIG_MAP, CA_FILE, CREDENTIALS_DIR, DRAIN_PATH, SIDECAR_ENV_PREFIX, SIDECAR_PORT,
+    TOKEN_AUDIENCE, TOKEN_FILE, TORCHSERVE_MANAGEMENT_PORT, TORCHSERVE_METRICS_PORT,
 };
 use serde_json::{Value, json};
 
@@ -161,5 +161,5 @@ fn variable(name: &str, value: &str) -> Value {
 }
 
 fn prefixed(name: &str) -> String {
-    format!("PUSHSCALE_SIDECAR_{name}")
+    format!("{SIDECAR_ENV_PREFIX}_{name}")
 }

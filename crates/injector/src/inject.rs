@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use pushscale_api::names::{SIDECAR_CONTAINER, TRUST_VOLUME, annotations, inject as label};
-use pushscale_protocol::{DRAIN_DEADLINE_SECONDS, DRAIN_PATH, SIDECAR_PORT};
+use pushscale_protocol::{DRAIN_DEADLINE, DRAIN_PATH, SIDECAR_PORT};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -168,9 +168,11 @@ fn injection(pod: &Pod, facts: &Facts<'_>) -> Result<Injection, Skip> {
         });
     }
     if notes.is_empty() {
+        let default = || DRAIN_DEADLINE.parse().ok();
         let drain = overrides
             .drain_deadline
-            .map_or(i64::from(DRAIN_DEADLINE_SECONDS), seconds_up);
+            .or_else(default)
+            .map_or(0, seconds_up);
         let least = drain + SECONDS_AFTER_DRAIN;
         let now = spec.termination_grace_period_seconds;
         if now.unwrap_or(DEFAULT_GRACE_SECONDS) < least {

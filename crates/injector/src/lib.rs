@@ -23,7 +23,7 @@ mod torchserve;
 pub use admit::{Admitted, InvalidReview, OwnerEvent, admit};
 pub use annotation::check_image;
 pub use change::{Change, Step, apply};
-pub use config::{Config, PREFIX, check_aggregator};
+pub use config::{Config, PROGRAM, check_aggregator};
 pub use facts::{Auth, Facts, PullPolicy, Sidecar};
 pub use inject::{Injection, Note, Outcome, VERSION, inject, inject_value};
 pub use run::{Bound, RunError, bind};

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use pushscale_daemon::{exit, logging, shutdown};
-use pushscale_injector::{Config, RunError};
+use pushscale_daemon::{config, exit, logging, shutdown};
+use pushscale_injector::{Config, PROGRAM, RunError};
 
 fn main() -> ExitCode {
-    let config = match Config::load() {
+    let config = match config::load(&PROGRAM, Config::from_settings) {
         Ok(config) => config,
-        Err(errors) => return exit::config_errors(&errors),
+        Err(code) => return code,
     };
     logging::init(&config.log);
 

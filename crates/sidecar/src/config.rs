@@ -5,165 +5,244 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::http::uri::PathAndQuery;
-use pushscale_daemon::config::{ConfigError, Settings};
+use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
 use pushscale_daemon::logging::LogFilter;
 use pushscale_daemon::tls::CaBundle;
 use pushscale_protocol::{
-    DRAIN_DEADLINE_SECONDS, SIDECAR_PORT, TORCHSERVE_MANAGEMENT_PORT, TORCHSERVE_METRICS_PORT,
+    DRAIN_DEADLINE, MAX_DRAIN_DEADLINE, MAX_SCRAPE_INTERVAL, MIN_DRAIN_DEADLINE,
+    MIN_SCRAPE_INTERVAL, SIDECAR_ENV_PREFIX,
 };
 
 use crate::identity::Identity;
 use crate::push::PushConfig;
-use crate::scraper::{PortAddress, ScrapeConfig};
+use crate::scraper::{AddressError, PortAddress, ScrapeConfig};
 use crate::torchserve::METRICS_PATH;
 
-/// The prefix of the sidecar's environment variables.
-pub const PREFIX: &str = "PUSHSCALE_SIDECAR";
+/// The program and its settings.
+pub static PROGRAM: Program = Program {
+    name: "pushscale-sidecar",
+    about: "The sidecar: scrapes TorchServe in its pod and pushes the readings to the aggregator.",
+    prefix: SIDECAR_ENV_PREFIX,
+    formats: ".toml",
+    commands: &[],
+    settings: &[SETTINGS, &[LogFilter::SETTING]],
+};
+
+const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "aggregator",
+        default: None,
+        kind: Kind::Text,
+        description: "HOST:PORT of the aggregator's headless Service, or several separated by commas; every address \
+                      of a name gets every reading",
+    },
+    Setting {
+        key: "pod_namespace",
+        default: None,
+        kind: Kind::Text,
+        description: "`metadata.namespace` of the pod, from the downward API",
+    },
+    Setting {
+        key: "pod_name",
+        default: None,
+        kind: Kind::Text,
+        description: "`metadata.name` of the pod, from the downward API",
+    },
+    Setting {
+        key: "pod_uid",
+        default: None,
+        kind: Kind::Text,
+        description: "`metadata.uid` of the pod, from the downward API",
+    },
+    Setting {
+        key: "scrape_interval",
+        default: Some("1s"),
+        kind: Kind::Duration(MIN_SCRAPE_INTERVAL, MAX_SCRAPE_INTERVAL),
+        description: "Interval of the scrapes; a drain scrapes ten times per second",
+    },
+    Setting {
+        key: "scrape_timeout",
+        default: Some("1s"),
+        kind: Kind::Duration("10ms", "1m"),
+        description: "Timeout of one request to TorchServe, including the response body",
+    },
+    Setting {
+        key: "metrics_url",
+        default: Some("http://127.0.0.1:8082"),
+        kind: Kind::Text,
+        description: "TorchServe's metrics port",
+    },
+    Setting {
+        key: "metrics_path",
+        default: Some(METRICS_PATH),
+        kind: Kind::Text,
+        description: "Path of the metrics on that port",
+    },
+    Setting {
+        key: "management_url",
+        default: Some("http://127.0.0.1:8081"),
+        kind: Kind::Text,
+        description: "TorchServe's management port; with `off` it is not scraped, and queue latency is derived from \
+                      metrics alone",
+    },
+    Setting {
+        key: "management_token_file",
+        default: Some(""),
+        kind: Kind::Text,
+        description: "File with the management token, if TorchServe requires one",
+    },
+    Setting {
+        key: "max_page_bytes",
+        default: Some("4194304"),
+        kind: Kind::Number(4096, 64 << 20),
+        description: "Maximum size of a response of TorchServe, in bytes; a longer one is invalid",
+    },
+    Setting {
+        key: "push_timeout",
+        default: Some("2s"),
+        kind: Kind::Duration("10ms", "1m"),
+        description: "Timeout of one push",
+    },
+    Setting {
+        key: "resolve_interval",
+        default: Some("30s"),
+        kind: Kind::Duration("10ms", "1h"),
+        description: "Interval of DNS lookups of the aggregator",
+    },
+    Setting {
+        key: "ca_file",
+        default: Some(""),
+        kind: Kind::Text,
+        description: "CA certificates that verify the aggregator (PEM), read for each connection; without them, \
+                      pushes are plain HTTP",
+    },
+    Setting {
+        key: "token_file",
+        default: Some(""),
+        kind: Kind::Text,
+        description: "Service account token for pushes, with the audience `pushscale`; read every minute and after a \
+                      rejection",
+    },
+    Setting {
+        key: "listen",
+        default: Some("0.0.0.0:8492"),
+        kind: Kind::Address,
+        description: "Address of `/live`, `/ready`, `/metrics`, `/reading` (the reading to push next) and `/drain`",
+    },
+    Setting {
+        key: "drain_deadline",
+        default: Some(DRAIN_DEADLINE),
+        kind: Kind::Duration(MIN_DRAIN_DEADLINE, MAX_DRAIN_DEADLINE),
+        description: "Maximum duration of a drain; `terminationGracePeriodSeconds` of the pod must be at least ten \
+                      seconds longer",
+    },
+];
 
 /// The sidecar's settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is logged.
+    /// The log filter.
     pub log: LogFilter,
-    /// Where `/live`, `/ready`, `/metrics`, `/reading` and `/drain` are served.
+    /// The address of `/live`, `/ready`, `/metrics`, `/reading` and `/drain`.
     pub listen: SocketAddr,
-    /// How often the server is scraped at.
+    /// The interval of scrapes.
     pub scrape_interval: Duration,
-    /// Where the server is.
+    /// TorchServe's addresses, and limits of its responses.
     pub scrape: ScrapeConfig,
-    /// Where readings go.
+    /// The aggregators, and how to push to them.
     pub push: PushConfig,
-    /// How long `/drain` waits at the most.
+    /// The maximum duration of a drain.
     pub drain_deadline: Duration,
-    /// Who speaks.
+    /// The pod and this process.
     pub identity: Identity,
 }
 
 impl Config {
-    /// From the environment.
+    /// Reads the given settings.
     ///
     /// # Errors
-    /// All mistakes at once.
-    pub fn load() -> Result<Self, Vec<ConfigError>> {
-        Self::from_settings(Settings::from_environment(PREFIX)?)
-    }
-
-    /// From settings.
-    ///
-    /// # Errors
-    /// All mistakes at once.
+    /// All config errors at once.
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
-        let least = Duration::from_millis(10);
-        let second = Duration::from_secs(1);
-        let minute = Duration::from_secs(60);
-        let identity = Identity::new(
-            settings.required("pod_namespace", "metadata.namespace of the pod"),
-            settings.required("pod_name", "metadata.name of the pod"),
-            settings.required("pod_uid", "metadata.uid of the pod"),
-        );
         let config = Self {
             log: LogFilter::from_settings(&mut settings),
-            listen: settings.address("listen", ([0, 0, 0, 0], SIDECAR_PORT).into()),
-            scrape_interval: settings.duration(
-                "scrape_interval",
-                second,
-                Duration::from_millis(100),
-                minute,
-            ),
+            listen: settings.address("listen"),
+            scrape_interval: settings.duration("scrape_interval"),
             scrape: ScrapeConfig {
-                metrics: metrics_address(&mut settings),
-                metrics_path: metrics_path(&mut settings),
-                management: management_address(&mut settings),
-                management_token_file: file(&mut settings, "management_token_file"),
-                timeout: settings.duration("scrape_timeout", second, least, minute),
-                max_bytes: settings.number("max_page_bytes", 4 << 20, 4096, 64 << 20),
+                metrics: settings
+                    .parse("metrics_url", str::parse::<PortAddress>)
+                    .unwrap_or_default(),
+                metrics_path: settings
+                    .parse("metrics_path", metrics_path)
+                    .unwrap_or(PathAndQuery::from_static(METRICS_PATH)),
+                management: settings
+                    .parse("management_url", management_address)
+                    .flatten(),
+                management_token_file: settings
+                    .optional("management_token_file")
+                    .map(PathBuf::from),
+                timeout: settings.duration("scrape_timeout"),
+                max_bytes: settings.number("max_page_bytes"),
             },
             push: PushConfig {
-                aggregators: aggregators(&mut settings),
-                timeout: settings.duration("push_timeout", 2 * second, least, minute),
-                resolve_interval: settings.duration(
-                    "resolve_interval",
-                    30 * second,
-                    least,
-                    60 * minute,
-                ),
-                ca_bundle: file(&mut settings, "ca_file").map(CaBundle::from_file),
-                token_file: file(&mut settings, "token_file"),
+                aggregators: settings
+                    .parse("aggregator", aggregators)
+                    .unwrap_or_default(),
+                timeout: settings.duration("push_timeout"),
+                resolve_interval: settings.duration("resolve_interval"),
+                ca_bundle: settings
+                    .optional("ca_file")
+                    .map(|file| CaBundle::from_file(file.into())),
+                token_file: settings.optional("token_file").map(PathBuf::from),
             },
-            drain_deadline: settings.duration(
-                "drain_deadline",
-                DRAIN_DEADLINE_SECONDS * second,
-                second,
-                60 * minute,
+            drain_deadline: settings.duration("drain_deadline"),
+            identity: Identity::new(
+                settings.text("pod_namespace"),
+                settings.text("pod_name"),
+                settings.text("pod_uid"),
             ),
-            identity,
         };
         settings.finish(config)
     }
 }
 
-fn file(settings: &mut Settings, key: &str) -> Option<PathBuf> {
-    Some(settings.text(key, ""))
-        .filter(|file| !file.is_empty())
-        .map(PathBuf::from)
-}
-
-fn metrics_address(settings: &mut Settings) -> PortAddress {
-    let default = format!("http://127.0.0.1:{TORCHSERVE_METRICS_PORT}");
-    let text = settings.text("metrics_url", &default);
-    text.parse().unwrap_or_else(|problem| {
-        settings.add_error("metrics_url", format!("is {text:?}: {problem}"));
-        PortAddress::default()
-    })
-}
-
-fn metrics_path(settings: &mut Settings) -> PathAndQuery {
-    let text = settings.text("metrics_path", METRICS_PATH);
+fn metrics_path(text: &str) -> Result<PathAndQuery, &'static str> {
     match text.parse() {
-        Ok(path) if text.starts_with('/') => path,
-        _ => {
-            let problem = format!("is {text:?}: it must be a path that begins with /");
-            settings.add_error("metrics_path", problem);
-            PathAndQuery::from_static(METRICS_PATH)
-        }
+        Ok(path) if text.starts_with('/') => Ok(path),
+        _ => Err("a path that begins with /"),
     }
 }
 
-fn management_address(settings: &mut Settings) -> Option<PortAddress> {
-    let default = format!("http://127.0.0.1:{TORCHSERVE_MANAGEMENT_PORT}");
-    let text = settings.text("management_url", &default);
+fn management_address(text: &str) -> Result<Option<PortAddress>, String> {
     if text == "off" {
-        return None;
+        return Ok(None);
     }
     text.parse()
-        .map_err(|problem| {
-            let problem = format!("is {text:?}: {problem}, or off");
-            settings.add_error("management_url", problem);
-        })
-        .ok()
+        .map(Some)
+        .map_err(|expected: AddressError| format!("{expected}, or off"))
 }
 
-/// `HOST:PORT`, or several with commas between them.
-fn aggregators(settings: &mut Settings) -> Vec<String> {
-    let expected = "HOST:PORT of the aggregator's headless Service";
-    let text = settings.required("aggregator", expected);
-    let good = |name: &str| {
+/// Parses `HOST:PORT`, or several separated by commas.
+fn aggregators(text: &str) -> Result<Vec<String>, &'static str> {
+    let valid = |name: &str| {
         name.rsplit_once(':').is_some_and(|(host, port)| {
             !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
         })
     };
     let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
-    if !text.is_empty() && !names.iter().all(|name| good(name)) {
-        settings.add_error("aggregator", format!("is {text:?}: it must be {expected}"));
+    if names.iter().all(|name| valid(name)) {
+        Ok(names)
+    } else {
+        Err("HOST:PORT of the aggregator's headless Service")
     }
-    names
 }
 
 #[cfg(test)]
 mod tests {
+    use pushscale_protocol::{SIDECAR_PORT, TORCHSERVE_MANAGEMENT_PORT, TORCHSERVE_METRICS_PORT};
+
     use super::*;
 
-    const NEEDED: [(&str, &str); 4] = [
+    const REQUIRED: [(&str, &str); 4] = [
         (
             "PUSHSCALE_SIDECAR_AGGREGATOR",
             "pushscale.pushscale.svc:8490",
@@ -174,31 +253,33 @@ mod tests {
     ];
 
     fn load(more: &[(&str, &str)]) -> Result<Config, Vec<String>> {
-        let pairs = NEEDED.iter().chain(more).copied();
-        Config::from_settings(Settings::from_pairs(PREFIX, pairs).unwrap())
-            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+        let pairs = REQUIRED.iter().chain(more).copied();
+        Config::from_settings(Settings::from_pairs(&PROGRAM, pairs).unwrap())
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
 
     #[test]
-    fn four_variables_suffice() {
+    fn four_settings_are_required() {
         let config = load(&[]).unwrap();
         assert_eq!(config.scrape_interval, Duration::from_secs(1));
+        let port = |port: u16| format!("http://127.0.0.1:{port}").parse().unwrap();
+        assert_eq!(config.scrape.metrics, port(TORCHSERVE_METRICS_PORT));
         assert_eq!(
-            config.scrape.metrics,
-            "http://127.0.0.1:8082".parse().unwrap()
+            config.scrape.management,
+            Some(port(TORCHSERVE_MANAGEMENT_PORT))
         );
-        assert!(config.scrape.management.is_some());
+        assert_eq!(config.listen.port(), SIDECAR_PORT);
     }
 
     #[test]
-    fn the_management_port_can_be_left_alone() {
+    fn the_management_port_can_be_ignored() {
         let config = load(&[("PUSHSCALE_SIDECAR_MANAGEMENT_URL", "off")]).unwrap();
         assert!(config.scrape.management.is_none());
     }
 
     #[test]
-    fn mistakes_are_told_together() {
-        let told = load(&[
+    fn all_config_errors_are_reported_at_once() {
+        let errors = load(&[
             ("PUSHSCALE_SIDECAR_AGGREGATOR", "http://there:1/x"),
             ("PUSHSCALE_SIDECAR_METRICS_URL", "https://127.0.0.1:8082"),
             ("PUSHSCALE_SIDECAR_METRICS_PATH", "metrics"),
@@ -206,6 +287,6 @@ mod tests {
             ("PUSHSCALE_SIDECAR_SCRAPE_INTERVALL", "1s"),
         ])
         .unwrap_err();
-        assert_eq!(told.len(), 5, "{told:?}");
+        assert_eq!(errors.len(), 5, "{errors:?}");
     }
 }

@@ -16,7 +16,7 @@ mod scraper;
 mod ticker;
 pub mod torchserve;
 
-pub use config::{Config, PREFIX};
+pub use config::{Config, PROGRAM};
 pub use identity::{Identity, SequencedReading};
 pub use push::PushConfig;
 pub use run::{Bound, RunError, bind};

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use pushscale_daemon::{exit, logging, shutdown};
-use pushscale_sidecar::{Config, RunError};
+use pushscale_daemon::{config, exit, logging, shutdown};
+use pushscale_sidecar::{Config, PROGRAM, RunError};
 
 fn main() -> ExitCode {
-    let config = match Config::load() {
+    let config = match config::load(&PROGRAM, Config::from_settings) {
         Ok(config) => config,
-        Err(mistakes) => return exit::config_errors(&mistakes),
+        Err(code) => return code,
     };
     logging::init(&config.log);
 

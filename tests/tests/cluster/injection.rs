@@ -8,7 +8,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Shutdown;
-use pushscale_injector::{PREFIX, bind};
+use pushscale_injector::{PROGRAM, bind};
 use pushscale_tests::http;
 use pushscale_tests::injector::certify;
 use pushscale_tests::namespace::{Namespace, SOON};
@@ -152,7 +152,7 @@ impl Injector {
         certify(&directory);
         let client = client_of_its_account(namespace).await;
         let settings = Settings::from_pairs(
-            PREFIX,
+            &PROGRAM,
             [
                 ("PUSHSCALE_INJECTOR_LISTEN", "127.0.0.1:0"),
                 ("PUSHSCALE_INJECTOR_ADMIN_LISTEN", "127.0.0.1:0"),

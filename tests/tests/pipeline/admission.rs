@@ -167,7 +167,7 @@ fn every_injected_sidecar_accepts_its_environment() {
                 )
             })
             .collect();
-        let settings = Settings::from_pairs(pushscale_sidecar::PREFIX, environment).unwrap();
+        let settings = Settings::from_pairs(&pushscale_sidecar::PROGRAM, environment).unwrap();
         let read = pushscale_sidecar::Config::from_settings(settings);
         assert!(read.is_ok(), "{}: {read:?}", file.display());
         sidecars += 1;

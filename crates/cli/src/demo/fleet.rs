@@ -186,7 +186,7 @@ impl RunningPod {
             ("PUSHSCALE_SIDECAR_MANAGEMENT_URL", management.as_str()),
             ("PUSHSCALE_SIDECAR_LISTEN", "127.0.0.1:0"),
         ];
-        Settings::from_pairs(pushscale_sidecar::PREFIX, pairs)
+        Settings::from_pairs(&pushscale_sidecar::PROGRAM, pairs)
             .and_then(pushscale_sidecar::Config::from_settings)
             .map_err(|errors| DemoError::settings(&errors))
     }

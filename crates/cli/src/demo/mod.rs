@@ -146,7 +146,7 @@ fn aggregator_config(listen: SocketAddr) -> Result<pushscale_aggregator::Config,
         ("PUSHSCALE_AGGREGATOR_LISTEN", listen.as_str()),
         ("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", listen.as_str()),
     ];
-    Settings::from_pairs(pushscale_aggregator::PREFIX, pairs)
+    Settings::from_pairs(&pushscale_aggregator::PROGRAM, pairs)
         .and_then(pushscale_aggregator::Config::from_settings)
         .map_err(|errors| DemoError::settings(&errors))
 }

@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use pushscale_api::names::annotations as names;
-use pushscale_protocol::SIDECAR_PORT;
+use pushscale_protocol::{
+    DRAIN_DEADLINE, MAX_DRAIN_DEADLINE, MAX_SCRAPE_INTERVAL, MIN_DRAIN_DEADLINE,
+    MIN_SCRAPE_INTERVAL, SIDECAR_PORT,
+};
 
 use crate::skip::Skip;
 use quantity::Quantity;
@@ -95,27 +98,17 @@ pub(crate) fn read(annotations: &BTreeMap<String, String>) -> Result<Overrides, 
         token_file: given.parse(names::MANAGEMENT_TOKEN_FILE, path::FILE, path::file)?,
         scrape_interval: given.parse(
             names::SCRAPE_INTERVAL,
-            "a duration from 100ms to 60s, such as 1s",
-            |text| {
-                duration(
-                    text,
-                    SignedDuration::from_millis(100),
-                    SignedDuration::from_secs(60),
-                )
-            },
+            &format!("a duration from {MIN_SCRAPE_INTERVAL} to {MAX_SCRAPE_INTERVAL}, such as 1s"),
+            |text| duration(text, MIN_SCRAPE_INTERVAL, MAX_SCRAPE_INTERVAL),
         )?,
         image: given.parse(names::IMAGE, image::EXPECTED, image::reference)?,
         container: annotations.get(names::CONTAINER).cloned(),
         drain_deadline: given.parse(
             names::DRAIN_DEADLINE,
-            "a duration from 1s to 1h, such as 25s",
-            |text| {
-                duration(
-                    text,
-                    SignedDuration::from_secs(1),
-                    SignedDuration::from_hours(1),
-                )
-            },
+            &format!(
+                "a duration from {MIN_DRAIN_DEADLINE} to {MAX_DRAIN_DEADLINE}, such as {DRAIN_DEADLINE}"
+            ),
+            |text| duration(text, MIN_DRAIN_DEADLINE, MAX_DRAIN_DEADLINE),
         )?,
         resources: resources(&given)?,
     })
@@ -183,9 +176,9 @@ impl Annotations<'_> {
     }
 }
 
-fn duration(text: &str, min: SignedDuration, max: SignedDuration) -> Option<SignedDuration> {
-    let parsed = text.parse::<SignedDuration>().ok()?;
-    (min..=max).contains(&parsed).then_some(parsed)
+fn duration(text: &str, min: &str, max: &str) -> Option<SignedDuration> {
+    let parse = |text: &str| text.parse::<SignedDuration>().ok();
+    parse(text).filter(|duration| parse(min) <= Some(*duration) && Some(*duration) <= parse(max))
 }
 
 fn port(text: &str) -> Option<u16> {
@@ -261,7 +254,7 @@ mod tests {
 
     #[test]
     fn durations_are_parsed_by_jiff_and_formatted_in_its_short_form() {
-        let parse = |text| duration(text, SignedDuration::ZERO, SignedDuration::from_hours(1));
+        let parse = |text| duration(text, "0s", "1h");
         for (text, expected) in [
             ("1s", Some("1s")),
             ("250ms", Some("250ms")),

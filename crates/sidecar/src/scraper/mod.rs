@@ -5,6 +5,7 @@ mod port;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use port::AddressError;
 pub use port::PortAddress;
 
 use hyper::http::uri::PathAndQuery;

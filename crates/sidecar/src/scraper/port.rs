@@ -11,20 +11,20 @@ use thiserror::Error;
 
 use crate::connection::{Answer, Connection, Failure, Limits};
 
-/// `http://host:port`, checked.
+/// A valid `http://HOST:PORT`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortAddress {
     authority: String,
 }
 
-/// Not such an address.
+/// Why a text is not the address of a port. `Display` completes "it must be".
 #[derive(Debug, Error)]
 pub enum AddressError {
-    /// TLS on TorchServe's ports is not read yet.
-    #[error("https is not supported for the server's own ports: use http on loopback")]
+    /// TLS on TorchServe's ports is not supported.
+    #[error("http on loopback: https is not supported for TorchServe's ports")]
     Https,
-    /// Anything else.
-    #[error("it must be http://HOST:PORT")]
+    /// Any other error.
+    #[error("http://HOST:PORT")]
     Other,
 }
 

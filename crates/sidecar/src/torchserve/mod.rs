@@ -9,5 +9,5 @@ pub use metrics::read_page;
 /// The profile's name in a push.
 pub const PROFILE: &str = "torchserve";
 
-/// Where the metrics are.
+/// The default path of the metrics.
 pub const METRICS_PATH: &str = "/metrics";
