@@ -44,7 +44,10 @@ fn a_killed_aggregator_is_replaced_and_its_successor_scales() {
     let at_the_kill = fleets.each_ref().map(Fleet::replicas);
     while killed_at.elapsed() < Duration::from_secs(10) {
         for (fleet, before) in fleets.iter().zip(at_the_kill) {
-            assert!(fleet.replicas() >= before, "{}", fleet.describe());
+            let now = fleet.replicas();
+            // A slow machine may take this reading after the window.
+            let is_held = killed_at.elapsed() < Duration::from_secs(15);
+            assert!(now >= before || !is_held, "{}", fleet.describe());
         }
         std::thread::sleep(Duration::from_secs(1));
     }

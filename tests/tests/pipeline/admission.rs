@@ -1,7 +1,6 @@
 //! The injector's endpoint, called like an API server calls it: over TLS.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Shutdown;
@@ -9,6 +8,8 @@ use pushscale_tests::http;
 use pushscale_tests::injector::{Connection, Injector, certify, review};
 use pushscale_tests::programs::repository;
 use serde_json::{Value, json};
+
+use crate::support::SOON;
 
 fn directory(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -105,7 +106,7 @@ async fn a_new_certificate_is_served_to_new_connections_and_open_ones_continue()
         .unwrap();
 
     certify(&directory);
-    http::until(Duration::from_secs(30), || async {
+    http::until(SOON, || async {
         Connection::open(injector.address, &directory)
             .await
             .is_some()

@@ -11,8 +11,8 @@ use crate::support::{SOON, load, server};
 async fn the_drain_ends_after_the_last_request_completed() {
     let server = server().await;
     let sidecar = TestSidecar::start_without_aggregator(&server.addresses()).await;
-    // 40 requests at once, for a worker that completes ten per second.
-    let load = load(&server, 400.0, 0.1);
+    // 60 requests at once, for a worker that completes ten per second: a delay of the test does not matter.
+    let load = load(&server, 600.0, 0.1);
     http::until(SOON, || async { server.pending("sleepy") > 30 }).await;
     let began = Instant::now();
     let (first, second) = tokio::join!(

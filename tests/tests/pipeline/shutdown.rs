@@ -48,7 +48,8 @@ async fn an_in_flight_push_is_answered_during_shutdown() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&body.as_bytes()[..100]).await.unwrap();
-    // The server must have read the request.
+    // The server must have read the request. Connections are accepted in order, so it was if a later one is answered.
+    assert_eq!(http::get(cluster.push, "/nothing").await.status, 404);
     tokio::time::sleep(Duration::from_millis(200)).await;
     cluster.stop();
     tokio::time::sleep(Duration::from_millis(200)).await;

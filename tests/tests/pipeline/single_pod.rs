@@ -53,7 +53,7 @@ async fn scales_up_and_down(algorithm: Algorithm, why: &str) {
     let mut cluster = cluster(algorithm, 1).await;
     let server = server().await;
     let sidecar = sidecar(&server, &cluster).await;
-    let load = load(&server, 25.0, 60.0);
+    let load = load(&server, 25.0, 600.0);
     let up = cluster.until_replicas(5, SOON).await;
     assert!(up.is_sorted(), "{algorithm:?}: {up:?}");
     until_page_contains(&cluster, why).await;
@@ -106,7 +106,7 @@ async fn not_reporting_holds(algorithm: Algorithm) {
         server.freeze(false);
         server.set_metrics_mode(MetricsMode::Prometheus);
         server.refuse(false);
-        let load = load(&server, 2.0, 60.0);
+        let load = load(&server, 2.0, 600.0);
         let (from, to) = cluster.next_write(SOON).await;
         assert!(from == 3 && to < 3, "{algorithm:?}, {way}: {from} → {to}");
         load.stopper().stop();
@@ -146,7 +146,7 @@ async fn stuck(algorithm: Algorithm) -> (FakeCluster, TestSidecar, RunningLoad, 
     let cluster = cluster(algorithm, 1).await;
     let server = server().await;
     let sidecar = sidecar(&server, &cluster).await;
-    let load = load(&server, 2.0, 60.0);
+    let load = load(&server, 2.0, 600.0);
     until_page_contains(&cluster, "ValidMetricFound").await;
     server.stick_workers(1);
     http::until(SOON, || async {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use pushscale_api::Algorithm;
 use pushscale_protocol::PUSH_PATH;
 use pushscale_testkit::local_torchserve::LocalTorchServe;
-use pushscale_tests::fleet::{self, Fleet, FleetOptions, until};
+use pushscale_tests::fleet::{self, Fleet, FleetOptions, HANG, until};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 /// The shortest lifetime of a token that the API server allows. The kubelet renews it after four fifths of that.
@@ -39,7 +39,7 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
         ..FleetOptions::by(Algorithm::Model)
     };
     let fleet = Fleet::create(&cluster, &torchserve, "rotation", &options);
-    until(Duration::from_secs(60), "reported", || {
+    until(HANG, "reported", || {
         fleet.describe().contains("1 of 1 running pods report")
     });
     let first_report = Instant::now();
