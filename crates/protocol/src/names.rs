@@ -13,8 +13,8 @@ pub const AGGREGATOR_PUSH_PORT: u16 = 8490;
 /// The aggregator's `/live`, `/ready`, `/metrics`, `/debug/scalers` and status page.
 pub const AGGREGATOR_ADMIN_PORT: u16 = 8491;
 
-/// The sidecar's `/live`, `/ready`, `/metrics`, `/reading` and `/drain`. It differs from TorchServe's ports (7070, 7071,
-/// 8080 to 8082, 9000 and up) and KServe's (8085).
+/// The sidecar's `/live`, `/ready`, `/metrics`, `/reading` and `/drain`. It differs from TorchServe's ports (7070,
+/// 7071, 8080 to 8082, 9000 and up) and KServe's (8085).
 pub const SIDECAR_PORT: u16 = 8492;
 
 /// The injector's webhook, over TLS.
@@ -60,8 +60,8 @@ pub const CREDENTIALS_DIR: &str = "/var/run/secrets/pushscale.dev";
 /// The sidecar's token, which the kubelet renews.
 pub const TOKEN_FILE: &str = "token";
 
-/// The CA certificates that verify the aggregator, as PEM: a file in the sidecar's container, a key of the ConfigMap and
-/// of the Secrets.
+/// The CA certificates that verify the aggregator, as PEM: a file in the sidecar's container, a key of the ConfigMap
+/// and of the Secrets.
 pub const CA_FILE: &str = "ca.crt";
 
 /// The ConfigMap with the CA certificates, under the key [`CA_FILE`], in every namespace.

@@ -82,7 +82,7 @@ async fn beside_torchserve(program: &std::path::Path) {
     fs::create_dir_all(&directory).unwrap();
     let (ca, token) = (directory.join("ca.crt"), directory.join("token"));
     fs::write(&ca, authority.pem()).unwrap();
-    // As long as a real token. Nobody checks it here.
+    // As long as a real token, which is not checked here.
     fs::write(&token, "x".repeat(1000)).unwrap();
     cluster.add_pod("torchserve-0").await;
     let ports = server.addresses();

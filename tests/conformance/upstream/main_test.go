@@ -26,7 +26,7 @@ var (
 	cases   = flag.Int("cases", 0, "how many random worlds")
 	shard   = flag.Int("shard", 0, "record only those whose number leaves this remainder, divided by -shards")
 	shards  = flag.Int("shards", 1, "among how many processes the worlds are divided")
-	scripts = flag.Bool("scripts", false, "record the cases on stdin anew, whatever they expect")
+	scripts = flag.Bool("scripts", false, "record the cases on stdin again, whatever they expect")
 )
 
 var stdout = os.Stdout

@@ -89,7 +89,11 @@ fn follows_a_load(cluster: &TestCluster) {
     });
     let loaded = load.stop();
     println!("scaled up to {most} after {up:.1?}, down after {down:.1?}; {overload:?}, {loaded:?}");
-    assert_eq!(overload.count_lost() + loaded.count_lost(), 0, "{overload:?}, {loaded:?}");
+    assert_eq!(
+        overload.count_lost() + loaded.count_lost(),
+        0,
+        "{overload:?}, {loaded:?}"
+    );
     assert_injected(cluster);
     let scaler = kubectl(cluster, &["get", "pushscaler/torchserve", "-o=json"]);
     let scaler: Value = serde_json::from_str(&scaler).unwrap();
