@@ -9,7 +9,7 @@ use crate::policy::{Aggregate, Metric};
 /// The pods grouped for one metric; the first match wins: ignored, pending, not reporting, reporting.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Groups {
-    pub(crate) samples: Vec<Latency>,
+    pub(crate) latencies: Vec<Latency>,
     pub(crate) not_reporting: u32,
     pub(crate) pending: u32,
     pub(crate) ignored: u32,
@@ -23,7 +23,7 @@ impl Groups {
         now: Moment,
         metric: &Metric,
     ) {
-        self.samples.clear();
+        self.latencies.clear();
         (self.not_reporting, self.pending, self.ignored) = (0, 0, 0);
         for pod in pods {
             if pod.ignored() {
@@ -31,7 +31,7 @@ impl Groups {
             } else if pod.pod.phase == Phase::Pending {
                 self.pending += 1;
             } else if let Some(latency) = pod.latency(now, metric.model.as_deref()) {
-                self.samples.push(latency);
+                self.latencies.push(latency);
             } else {
                 self.not_reporting += 1;
             }
@@ -39,7 +39,7 @@ impl Groups {
     }
 
     pub(crate) fn reporting(&self) -> u32 {
-        count(self.samples.len())
+        count(self.latencies.len())
     }
 
     pub(crate) fn listed(&self) -> u32 {
@@ -48,7 +48,7 @@ impl Groups {
 
     /// Returns the average over the pods that report, or `None` if none does.
     pub(crate) fn average(&self, metric: &Metric) -> Option<Average> {
-        Average::over(self.samples.iter().copied(), self.reporting(), metric)
+        Average::over(self.latencies.iter().copied(), self.reporting(), metric)
     }
 
     /// Returns the average with `assumed` for pods not reporting and, with `pending`, zero for pending pods.
@@ -65,7 +65,7 @@ impl Groups {
         };
         let pending_count = if pending { self.pending } else { 0 };
         let filled = self
-            .samples
+            .latencies
             .iter()
             .copied()
             .chain(repeat(
@@ -98,14 +98,14 @@ pub(crate) struct Average {
 }
 
 impl Average {
-    fn over(samples: impl Iterator<Item = Latency>, pods: u32, metric: &Metric) -> Option<Self> {
+    fn over(latencies: impl Iterator<Item = Latency>, pods: u32, metric: &Metric) -> Option<Self> {
         if pods == 0 {
             return None;
         }
         let mean = match metric.aggregate {
-            Aggregate::Mean => mean(samples, pods),
-            Aggregate::Max => samples.max().unwrap_or(Latency::ZERO),
-            Aggregate::P95 => percentile_95(samples),
+            Aggregate::Mean => mean(latencies, pods),
+            Aggregate::Max => latencies.max().unwrap_or(Latency::ZERO),
+            Aggregate::P95 => percentile_95(latencies),
         };
         #[expect(
             clippy::cast_precision_loss,
@@ -117,14 +117,16 @@ impl Average {
 }
 
 /// Returns the mean. The HPA's sum wraps at 64 bits; this one does not.
-fn mean(samples: impl Iterator<Item = Latency>, pods: u32) -> Latency {
-    let sum: i128 = samples.map(|sample| i128::from(sample.as_nanos())).sum();
+fn mean(latencies: impl Iterator<Item = Latency>, pods: u32) -> Latency {
+    let sum: i128 = latencies
+        .map(|latency| i128::from(latency.as_nanos()))
+        .sum();
     Latency::from_nanos(i64::try_from(sum / i128::from(pods)).unwrap_or(i64::MAX))
 }
 
 /// Returns the 95th percentile by nearest rank.
-fn percentile_95(samples: impl Iterator<Item = Latency>) -> Latency {
-    let mut sorted: Vec<Latency> = samples.collect();
+fn percentile_95(latencies: impl Iterator<Item = Latency>) -> Latency {
+    let mut sorted: Vec<Latency> = latencies.collect();
     sorted.sort_unstable();
     let rank = (sorted.len() * 95).div_ceil(100);
     let found = rank.checked_sub(1).and_then(|index| sorted.get(index));

@@ -20,7 +20,7 @@ fn replicas_follow_the_load_up_and_down_within_min_and_max() {
                 "reason: fewer replicas meet the target",
                 "MetricsIncomplete",
                 "AllMetricsAvailable",
-                "1 at a time: a pod may be",
+                "1 worker per pod; ",
             ];
             follow_the_load(node, Algorithm::Model, &expected);
         });

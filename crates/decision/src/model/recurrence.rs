@@ -4,7 +4,7 @@ use crate::snapshot::Snapshot;
 
 /// A burst starts after this many seconds without violations, and includes this many seconds after its last one.
 const APART: u64 = 90;
-const GROWS: u64 = 30;
+const TAIL: u64 = 30;
 
 /// The retention of bursts in seconds, and their largest number.
 const RETENTION: u64 = 5400;
@@ -90,8 +90,8 @@ impl Recurrence {
             }
             self.last_violation = Some(second);
         }
-        if let (Some(harm), Some(burst)) = (self.last_violation, self.bursts.last_mut())
-            && second - harm <= GROWS
+        if let (Some(last), Some(burst)) = (self.last_violation, self.bursts.last_mut())
+            && second - last <= TAIL
         {
             burst.pods = burst.pods.max(needed);
         }
@@ -112,7 +112,7 @@ impl Recurrence {
     }
 
     fn quiet(&self, second: u64) -> bool {
-        self.last_violation.is_none_or(|harm| second - harm > APART)
+        self.last_violation.is_none_or(|last| second - last > APART)
     }
 
     fn record(&mut self, second: u64, pods: u32) {

@@ -124,7 +124,7 @@ impl SecondBuckets {
 
     /// Adds the counts of one pod between `from` and `to`.
     ///
-    /// `bucket` is the second that its last counts went into; `serves` says whether the pod counts for the coverage.
+    /// `bucket` is the second that its last counts went into; `serves` is whether the pod counts for the coverage.
     pub(crate) fn add(
         &mut self,
         from: Moment,

@@ -112,7 +112,7 @@ impl Service {
 
     /// Measures and returns the service time in seconds, if it is known.
     ///
-    /// `full` says whether the fleet has more requests than workers.
+    /// `full` is whether the fleet has more requests than workers.
     pub(crate) fn measure(&mut self, second_buckets: &SecondBuckets, full: bool) -> Option<f64> {
         let long = second_buckets.window(WINDOW);
         let enough = if full {

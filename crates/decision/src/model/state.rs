@@ -78,7 +78,7 @@ impl ModelState {
 
     /// Learns from one pod's reading of this model; `None` if the reading does not contain the model.
     ///
-    /// `counts_since` is the time since which all counts of the pod are new, if known. `serves` says whether the pod is
+    /// `counts_since` is the time since which all counts of the pod are new, if known. `serves` is whether the pod is
     /// ready for requests.
     pub(crate) fn learn(
         &mut self,
