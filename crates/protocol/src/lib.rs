@@ -1,8 +1,8 @@
-//! What one sidecar says to one aggregator: `POST /v1/readings`, JSON, the version in the body.
+//! The push message from sidecar to aggregator: `POST /v1/readings`, JSON, with the version in the body.
 //!
-//! Old sidecars talk to new aggregators for weeks. So the files in `testdata/*-v1.json` parse for ever, a
-//! field that is not known passes, and a version that is not known is a clear error. Every number has its unit
-//! in its name; absent is `null` or left out, and never zero.
+//! Old sidecars push to new aggregators for weeks. Therefore the files in `testdata/*-v1.json` must always parse,
+//! unknown fields are ignored, and an unknown version is an error that says so. Names of numbers end in their unit. A
+//! missing value is `null` or omitted, never zero.
 
 mod answer;
 mod limits;

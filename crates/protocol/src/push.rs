@@ -1,4 +1,4 @@
-//! The message itself.
+//! The push message.
 
 use std::borrow::Cow;
 
@@ -8,35 +8,35 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Push<'a> {
-    /// Of this message: 1.
+    /// The version of this message: 1.
     pub version: u32,
-    /// Who speaks.
+    /// The pod.
     #[serde(borrow)]
     pub pod: Pod<'a>,
-    /// Which process speaks.
+    /// The sidecar process.
     #[serde(borrow)]
     pub sidecar: Sidecar<'a>,
-    /// Counts the readings of one sidecar process, from 1.
+    /// The sequence number of the reading in this process, from 1.
     pub sequence: u64,
-    /// The sidecar's monotonic clock when it looked, in seconds since it started. Differences between
-    /// cumulative counters belong to differences of this.
+    /// The time of the scrape on the sidecar's monotonic clock, in seconds since its start. Differences of cumulative
+    /// counters refer to differences of this.
     pub clock_seconds: f64,
-    /// How long before sending it looked, in seconds.
+    /// The time from the scrape to the push, in seconds.
     pub age_seconds: f64,
-    /// How often it looks, in seconds.
+    /// The scrape interval, in seconds.
     pub interval_seconds: f64,
-    /// The pod is ending; this is its last word.
+    /// Whether the pod is terminating, and this is its last reading.
     #[serde(default)]
     pub leaving: bool,
-    /// What the model server was found to be doing.
+    /// The state of the model server.
     #[serde(borrow)]
     pub server: Server<'a>,
-    /// One entry a model, over all its versions.
+    /// One entry per model, over all its versions.
     #[serde(default, borrow)]
     pub models: Vec<Model<'a>>,
 }
 
-/// The pod that a reading is of.
+/// The pod of a reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pod<'a> {
@@ -51,84 +51,84 @@ pub struct Pod<'a> {
     pub uid: Cow<'a, str>,
 }
 
-/// The process that speaks for the pod.
+/// The sidecar process that pushes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sidecar<'a> {
-    /// Its release.
+    /// The sidecar's release.
     #[serde(borrow)]
     pub version: Cow<'a, str>,
-    /// A random number drawn at its start: a restarted sidecar counts its readings anew.
+    /// A random number per process: sequence numbers restart with it.
     pub instance: u64,
 }
 
-/// The model server, whatever its make.
+/// The model server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Server<'a> {
-    /// Which profile reads it: `torchserve`.
+    /// The kind of server: `torchserve`.
     #[serde(borrow)]
     pub profile: Cow<'a, str>,
-    /// What it is doing, all ports considered.
+    /// Its state, derived from all ports.
     pub state: State,
-    /// How its metrics port answers.
+    /// The state of its metrics port.
     pub metrics_port: PortState,
-    /// How its management port answers; absent if that port is not read.
+    /// The state of its management port; absent if that port is not scraped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub management_port: Option<PortState>,
-    /// Goes up by one whenever its counters were seen to start again from zero.
+    /// Incremented whenever the counters restart from zero.
     #[serde(default)]
     pub counter_epoch: u64,
-    /// HTTP answers of status 2xx, cumulative, all models and ports, probes and scrapes too.
+    /// HTTP responses with status 2xx, cumulative, over all models and ports, including probes and scrapes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub succeeded_total: Option<f64>,
-    /// HTTP answers of status 5xx, cumulative: refused, failed, died.
+    /// HTTP responses with status 5xx, cumulative: rejected and failed requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_total: Option<f64>,
 }
 
-/// What the server is doing.
+/// The state of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
-    /// It answers and has numbers.
+    /// It responds with metrics.
     Ready,
-    /// It answers and has had no request since it started.
+    /// It responds, and has had no requests since its start.
     NoSamplesYet,
-    /// It answers; its models are loading, or loaded so recently that waits still tell of the loading.
+    /// It responds; its models are loading, or loaded so recently that queue latencies still include the load time.
     WarmingUp,
-    /// Nobody listens: starting, stopping or crashed.
+    /// It refuses connections: it is starting, stopping or has crashed.
     Refused,
-    /// It accepts connections and does not answer in time.
+    /// It accepts connections and does not respond in time.
     Frozen,
-    /// It answers with an empty page: `metrics_mode=log`.
+    /// It responds with an empty page: `metrics_mode=log`.
     Empty,
-    /// It wants a token.
+    /// It requires a token.
     Forbidden,
-    /// It answers with something else than metrics.
+    /// It responds with something other than metrics.
     Garbled,
-    /// A newer sidecar says something that this release does not know. No latency is taken from it.
+    /// A state of a newer release. No latency is derived from it.
     #[serde(other)]
     Unknown,
 }
 
-/// How one port of the server answers.
+/// The state of one port of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PortState {
-    /// As it should.
+    /// It responds as expected.
     Ok,
-    /// Not at all: connection refused or reset.
+    /// The connection is refused or reset.
     Refused,
-    /// Too late.
+    /// The response timed out.
     Frozen,
-    /// With an empty body.
+    /// The body is empty.
     Empty,
-    /// With a demand for a token.
+    /// It requires a token.
     Forbidden,
-    /// With something else: another program, too large, no HTTP.
+    /// The response is invalid: another program, too large, or not HTTP.
     Garbled,
-    /// Known to a newer release only.
+    /// A value of a newer release.
     #[serde(other)]
     Unknown,
 }
@@ -137,77 +137,78 @@ pub enum PortState {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Model<'a> {
-    /// The model's name as the server has it.
+    /// The model's name on the server.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
-    /// How long a request that arrives now will wait before a worker takes it, in seconds; absent: unknown.
+    /// The expected wait of a request that arrives now until a worker takes it, in seconds; absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_latency_seconds: Option<f64>,
-    /// What that is computed from.
+    /// How the queue latency is computed.
     #[serde(default)]
     pub basis: Basis,
-    /// The queue is full and requests are turned away: demand is higher than any latency shows.
+    /// Whether the queue is full and requests are rejected: demand is then higher than the latency shows.
     #[serde(default)]
     pub refusing: bool,
-    /// Requests arrived, refused ones too, cumulative.
+    /// Arrived requests, including rejected ones, cumulative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals_total: Option<f64>,
-    /// Requests turned away, cumulative since the sidecar or the server started, whichever was later.
+    /// Rejected requests, cumulative since the later start of sidecar and server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_total: Option<f64>,
-    /// Requests that left after service, cumulative like `refused_total`; absent: they cannot be counted.
+    /// Completed requests, cumulative like `refused_total`; absent if they cannot be counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_total: Option<f64>,
-    /// Waits of answered requests, summed, in seconds, cumulative.
+    /// Total wait of completed requests, in seconds, cumulative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_seconds_total: Option<f64>,
-    /// Times from arrival to answer of answered requests, summed, in seconds, cumulative.
+    /// Total time from arrival to completion of completed requests, in seconds, cumulative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sojourn_seconds_total: Option<f64>,
-    /// Requests waiting now.
+    /// Waiting requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<f64>,
-    /// Requests that workers have in hand now.
+    /// In-flight requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_service: Option<f64>,
-    /// Places left in the queue now.
+    /// Free capacity of the queue, in requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_left: Option<f64>,
-    /// Workers that are ready now.
+    /// Ready workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers_ready: Option<f64>,
-    /// The most requests that one worker takes at a time.
+    /// Maximum batch size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<f64>,
-    /// How long the server waits for a batch to fill, in seconds.
+    /// Maximum time the server waits for a batch to fill, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_delay_seconds: Option<f64>,
-    /// How long a worker takes for one batch, in seconds.
+    /// Service time of one batch, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_seconds: Option<f64>,
-    /// The server batches continuously: waits and service times tell nothing, only the queue length does.
+    /// Whether the server uses continuous batching: then only the queue depth is meaningful, not waits and service
+    /// times.
     #[serde(default)]
     pub continuous_batching: bool,
 }
 
-/// What a queue latency is computed from.
+/// How a queue latency is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Basis {
-    /// Nothing: unknown.
+    /// Unknown.
     #[default]
     Nothing,
-    /// An empty queue.
+    /// The queue is empty.
     EmptyQueue,
-    /// Requests waiting over answers a second.
+    /// Waiting requests divided by completed requests per second.
     PendingOverRate,
-    /// Requests waiting times service time over workers.
+    /// Waiting requests times service time, divided by workers.
     PendingTimesService,
-    /// The waits of requests answered since the last look: late, and high while a queue drains.
+    /// The waits of requests completed since the last scrape: delayed, and too high while a queue drains.
     Answered,
-    /// Nothing was answered for too long while requests wait.
+    /// No request has completed for too long while requests wait.
     Stalled,
-    /// Known to a newer release only.
+    /// A value of a newer release.
     #[serde(other)]
     Unknown,
 }

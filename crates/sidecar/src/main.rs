@@ -1,4 +1,4 @@
-//! The sidecar: reads the TorchServe beside it and pushes its queue latency.
+//! The sidecar: scrapes TorchServe in its pod and pushes the readings.
 
 use std::process::ExitCode;
 
@@ -12,8 +12,7 @@ fn main() -> ExitCode {
     };
     logging::init(&config.log);
 
-    // One thread, and one more for a scrape-up of the aggregator's name now and then: the sidecar shares its pod
-    // with a model server.
+    // One thread, and a short-lived one for DNS lookups: the sidecar shares its pod with a model server.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(1)

@@ -1,9 +1,9 @@
-//! A steady tick at the price of one wake-up.
+//! A ticker that costs one wake-up per tick.
 //!
-//! tokio's timer wheel wakes a process twice for a tick of a second (once to move the timer to a finer wheel,
-//! once to fire) and once more through its own wake-up descriptor. A wake-up of a sleeping core costs about
-//! 100 µs of it on the machines where this was measured, and a scrape takes five: the kernel's own timer, read
-//! through the same descriptor poll as the sockets, saves two of seven.
+//! tokio's timer wheel wakes a process twice for a tick of one second (to move the timer to a finer wheel, and to fire)
+//! and once more through its own wake-up descriptor. Waking a sleeping core costs about 100 µs on the machines where
+//! this was measured, and a scrape needs five wake-ups. The kernel's timer, polled like the sockets, saves two of
+//! seven.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use kernel::Timer;
 #[cfg(not(target_os = "linux"))]
 use wheel::Timer;
 
-/// Ticks at once, and then every so often. After a stall it ticks once, not once for each tick missed.
+/// Ticks immediately, then at a fixed interval. Missed ticks are combined into one.
 #[derive(Debug)]
 pub(crate) struct Ticker {
     timer: Timer,
@@ -20,10 +20,10 @@ pub(crate) struct Ticker {
 }
 
 impl Ticker {
-    /// A tick every `interval`, which is not zero.
+    /// Ticks every `interval`, which must not be zero.
     ///
     /// # Errors
-    /// If the kernel has no timer to give.
+    /// If the kernel cannot create a timer.
     pub(crate) fn new(interval: Duration) -> std::io::Result<Self> {
         Ok(Self {
             timer: Timer::new(interval)?,
@@ -31,7 +31,7 @@ impl Ticker {
         })
     }
 
-    /// Waits for the next tick. May be dropped while it waits.
+    /// Waits for the next tick. Cancellation-safe.
     pub(crate) async fn tick(&mut self) {
         if std::mem::take(&mut self.first) {
             return;
@@ -67,7 +67,7 @@ mod kernel {
             timerfd_settime(&timer, TimerfdTimerFlags::empty(), &ticks)?;
             #[expect(
                 deprecated,
-                reason = "what replaces it is unsafe, and asks for the promise that an OwnedFd keeps"
+                reason = "its replacement is unsafe and requires what an OwnedFd guarantees"
             )]
             let timer = AsyncFd::new(timer)?;
             Ok(Self(timer))
@@ -76,10 +76,10 @@ mod kernel {
         pub(super) async fn tick(&self) {
             loop {
                 let Ok(mut ready) = self.0.readable().await else {
-                    // The runtime is going, and everything with it.
+                    // The runtime is shutting down.
                     return std::future::pending().await;
                 };
-                // Eight bytes: how many ticks there were since the last read. One or many is the same to us.
+                // The number of ticks since the last read, which does not matter here.
                 let mut ticks = [0; 8];
                 let read = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut ticks)?));
                 if matches!(read, Ok(Ok(_))) {
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_tick_is_at_once_and_the_others_are_not() {
+    async fn only_the_first_tick_is_immediate() {
         let mut ticker = Ticker::new(Duration::from_millis(50)).unwrap();
         let began = Instant::now();
         for _ in 0..5 {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stall_is_one_tick() {
+    async fn missed_ticks_are_combined() {
         let mut ticker = Ticker::new(Duration::from_millis(100)).unwrap();
         ticker.tick().await;
         std::thread::sleep(Duration::from_millis(550));

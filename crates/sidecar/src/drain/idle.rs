@@ -1,9 +1,10 @@
-//! Has everything that came in gone out? TorchServe does not count answers, so it is judged by when anything moved
-//! last.
+//! Detects that every accepted request has completed. TorchServe does not count completed requests, so idleness is
+//! derived from the time since the last change.
 //!
-//! What is in a worker's requests now was taken before the queue became empty and the last request came, so it is done
-//! one service time later. How long that is has been seen: the longest of the last minutes, and a quarter more. A
-//! request that came after the last answer is still there whatever the time.
+//! A request that a worker processes now was taken before the queue was empty and no more requests arrived, so it
+//! completes one service time after that. The service time is taken from the recent past: the longest of the last
+//! minutes, plus a quarter. A request that arrived after the last completion counts as in flight, however long it
+//! takes.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,60 +14,60 @@ use pushscale_protocol::State;
 use crate::reading::Reading;
 use crate::scrape::{Page, Scrape};
 
-/// So long nothing may have moved, however short the requests are: five scrapes of a drain.
-const LEAST_QUIET: Duration = Duration::from_millis(500);
+/// The shortest time without changes before the server counts as idle: five scrapes of a drain.
+const MIN_IDLE: Duration = Duration::from_millis(500);
 
-/// What the longest service time seen is multiplied by.
+/// The factor on the longest observed service time.
 const MARGIN: f64 = 1.25;
 
-/// Service times are remembered for one to two of these.
-const REMEMBERED: Duration = Duration::from_secs(300);
+/// Service times are kept for one to two windows of this length.
+const WINDOW: Duration = Duration::from_secs(300);
 
-/// A connection that breaks once is an accident, and scrapes like a server that is gone.
-const REFUSED_IN_A_ROW: u32 = 2;
+/// Refused scrapes in a row before the server counts as not running: one broken connection looks the same.
+const MAX_REFUSED: u32 = 2;
 
-/// What the scrapes up to now say.
+/// The state of the server according to the scrapes so far.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ServerActivity {
-    /// Nothing waits, nothing is in service, nothing comes.
+    /// No request waits, is in flight or arrives.
     Idle,
-    /// Nobody listens: it has not started, or it has ended.
+    /// The server refuses connections: it has not started, or it has exited.
     NotRunning,
-    /// Something waits, is in service, or may be.
+    /// Requests are waiting or in flight, or may be.
     Busy {
-        /// Requests waiting; `None`: the management port does not tell.
-        pending: Option<f64>,
-        /// A request came after the last answer.
-        unanswered: bool,
-        /// Since when nothing was taken into service, as far as the scrapes tell.
-        still: Duration,
+        /// Waiting requests; `None` if the management port does not report them.
+        waiting: Option<f64>,
+        /// Whether a request arrived after the last completion.
+        in_flight: bool,
+        /// Time since a worker may have taken a request.
+        unchanged: Duration,
     },
-    /// It says nothing that could be judged, so it may have everything left to do.
+    /// The server reports no usable metrics, so it may have requests.
     Unknown(State),
 }
 
-/// Follows the scrapes.
+/// Derives the server's activity from consecutive scrapes.
 #[derive(Debug, Default)]
 pub(super) struct IdleDetector {
     last: Option<Totals>,
-    moved: Duration,
-    unanswered: bool,
-    /// When the last request was seen to have come.
+    changed: Duration,
+    in_flight: bool,
+    /// The scrape that showed the last arrival.
     arrived: Option<Duration>,
-    longest: Longest,
+    longest: LongestService,
     refused: u32,
 }
 
-/// What can move.
+/// The values that change with an arrival or a completion.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Totals {
     arrivals: f64,
-    answers: Answers,
+    completions: Completions,
 }
 
-/// What deltas with an answer: by REST the sums, by gRPC the gauges alone.
+/// The values that change with a completion: the sums for REST, only the gauges for gRPC.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Answers {
+struct Completions {
     sojourn: f64,
     wait: f64,
     failed: f64,
@@ -74,22 +75,22 @@ struct Answers {
     services: Vec<Option<f64>>,
 }
 
-/// The longest service time, in seconds, of this stretch of time and of the one before.
+/// The longest service time, in seconds, of the current window and of the previous one.
 #[derive(Debug, Default)]
-struct Longest {
+struct LongestService {
     began: Duration,
-    now: f64,
-    before: f64,
+    current: f64,
+    previous: f64,
 }
 
 impl IdleDetector {
-    /// Takes the next scrape, and the reading that was made of it.
+    /// Processes the next scrape and its reading.
     pub(super) fn observe(&mut self, scrape: &Scrape, reading: &Reading) -> ServerActivity {
         let page = match &scrape.metrics {
             Ok(page) => page,
             Err(_) if reading.state == State::Refused => {
                 self.refused += 1;
-                if self.refused >= REFUSED_IN_A_ROW {
+                if self.refused >= MAX_REFUSED {
                     return ServerActivity::NotRunning;
                 }
                 return ServerActivity::Unknown(reading.state);
@@ -104,54 +105,55 @@ impl IdleDetector {
             .management
             .as_ref()
             .and_then(|queues| queues.as_ref().ok());
-        let pending = queues.map(|queues| queues.values().map(|queue| queue.pending).sum::<f64>());
+        let waiting = queues.map(|queues| queues.values().map(|queue| queue.pending).sum::<f64>());
         let batch_delay = queues.map_or(0.0, |queues| {
             let delays = queues.values().map(|queue| queue.batch_delay_seconds);
             delays.fold(0.0, f64::max)
         });
-        self.compare(scrape.at, page, pending);
+        self.compare(scrape.at, page, waiting);
         let longest = self.longest.seconds() * MARGIN + batch_delay;
-        let needed = LEAST_QUIET + Duration::try_from_secs_f64(longest).unwrap_or(Duration::MAX);
-        let still = scrape.at.saturating_sub(self.moved);
-        if still >= needed && !self.unanswered {
+        let needed = MIN_IDLE + Duration::try_from_secs_f64(longest).unwrap_or(Duration::MAX);
+        let unchanged = scrape.at.saturating_sub(self.changed);
+        if unchanged >= needed && !self.in_flight {
             ServerActivity::Idle
         } else {
             ServerActivity::Busy {
-                pending,
-                unanswered: self.unanswered,
-                still,
+                waiting,
+                in_flight: self.in_flight,
+                unchanged,
             }
         }
     }
 
-    /// When the last request was seen to have come, on the scrapes' clock.
+    /// The time of the scrape that showed the last arrival.
     pub(super) fn last_arrival(&self) -> Option<Duration> {
         self.arrived
     }
 
-    fn compare(&mut self, at: Duration, page: &Page, pending: Option<f64>) {
+    fn compare(&mut self, at: Duration, page: &Page, waiting: Option<f64>) {
         let now = Totals::of(page);
         let Some(last) = self.last.replace(now.clone()) else {
-            // What moved before the first scrape is not known.
-            self.moved = at;
-            self.longest.saw(at, service(page, None));
+            // Changes before the first scrape are unknown.
+            self.changed = at;
+            self.longest.record(at, service(page, None));
             return;
         };
         let arrived = now.arrivals != last.arrivals;
-        let answered = now.answers != last.answers;
+        let completed = now.completions != last.completions;
         if arrived {
             self.arrived = Some(at);
         }
-        // What is in hand was taken while requests waited, or as it came. Where nobody tells of those that wait, each
-        // answer may have made room for one of them.
-        if arrived || pending.map_or(answered, |pending| pending > 0.0) {
-            self.moved = at;
+        // A worker took its request while others waited or as it arrived. If the queue depth is unknown, each
+        // completion may have been followed by a request from the queue.
+        if arrived || waiting.map_or(completed, |waiting| waiting > 0.0) {
+            self.changed = at;
         }
-        if answered {
-            self.unanswered = false;
-            self.longest.saw(at, service(page, Some(&last.answers)));
+        if completed {
+            self.in_flight = false;
+            self.longest
+                .record(at, service(page, Some(&last.completions)));
         } else if arrived {
-            self.unanswered = true;
+            self.in_flight = true;
         }
     }
 }
@@ -163,7 +165,7 @@ impl Totals {
         };
         Self {
             arrivals: sum(|model| model.arrivals),
-            answers: Answers {
+            completions: Completions {
                 sojourn: sum(|model| model.sojourn_seconds),
                 wait: sum(|model| model.wait_seconds),
                 failed: page.host.failed.unwrap_or_default(),
@@ -178,9 +180,9 @@ impl Totals {
     }
 }
 
-/// The longest time in a worker that this page tells of. Without a gauge of it (`metrics_mode=legacy`) it is what all
-/// that was answered since the last page took together, which is no less.
-fn service(page: &Page, last: Option<&Answers>) -> f64 {
+/// The longest service time that this page shows. Without its gauge (`metrics_mode=legacy`) it is the sum over all
+/// requests completed since the last page, which is an upper bound.
+fn service(page: &Page, last: Option<&Completions>) -> f64 {
     let gauges = page
         .models
         .values()
@@ -189,45 +191,49 @@ fn service(page: &Page, last: Option<&Answers>) -> f64 {
         return longest;
     }
     last.map_or(0.0, |last| {
-        let now = Totals::of(page).answers;
+        let now = Totals::of(page).completions;
         ((now.sojourn - last.sojourn) - (now.wait - last.wait)).max(0.0)
     })
 }
 
-impl Longest {
-    fn saw(&mut self, at: Duration, seconds: f64) {
-        if at.saturating_sub(self.began) >= REMEMBERED {
+impl LongestService {
+    fn record(&mut self, at: Duration, seconds: f64) {
+        if at.saturating_sub(self.began) >= WINDOW {
             self.began = at;
-            self.before = self.now;
-            self.now = 0.0;
+            self.previous = self.current;
+            self.current = 0.0;
         }
-        self.now = self.now.max(seconds);
+        self.current = self.current.max(seconds);
     }
 
     fn seconds(&self) -> f64 {
-        self.now.max(self.before)
+        self.current.max(self.previous)
     }
 }
 
 impl fmt::Display for ServerActivity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Idle => f.write_str("quiet"),
-            Self::NotRunning => f.write_str("gone"),
+            Self::Idle => f.write_str("idle"),
+            Self::NotRunning => f.write_str("not running"),
             Self::Unknown(state) => write!(f, "server state unknown: {state:?}"),
             Self::Busy {
-                pending,
-                unanswered,
-                still,
+                waiting,
+                in_flight,
+                unchanged,
             } => {
-                match pending {
-                    Some(pending) => write!(f, "{pending} requests waiting")?,
+                match waiting {
+                    Some(waiting) => write!(f, "{waiting} requests waiting")?,
                     None => f.write_str("queue depth unknown")?,
                 }
-                if *unanswered {
+                if *in_flight {
                     f.write_str(", at least one in service")?;
                 }
-                write!(f, ", the last one arrived {:.1} s ago", still.as_secs_f64())
+                write!(
+                    f,
+                    ", the last one arrived {:.1} s ago",
+                    unchanged.as_secs_f64()
+                )
             }
         }
     }

@@ -16,13 +16,13 @@ use tokio::time::{Instant, sleep_until};
 use crate::metrics::{DrainOutcome, Metrics};
 use idle::{IdleDetector, ServerActivity};
 
-/// A pod's deletion and the end of new connections to it are not one moment: the endpoint's removal travels through the
-/// API server to kube-proxy on every node. On a test cluster's node with one kube-proxy requests came for 1.6 s at the
-/// most in hundreds of pods' ends; a cluster has many nodes, and busier ones. Three more seconds of a pod cost less
-/// than one request.
+/// The shortest drain. New connections reach a deleted pod until the removal of its endpoint has passed from the API
+/// server to kube-proxy on every node. On a one-node test cluster, requests arrived for up to 1.6 s over hundreds of
+/// deletions; a real cluster has more nodes, and busier ones. Three more seconds of a pod cost less than one lost
+/// request.
 const MIN_DRAIN: Duration = Duration::from_secs(5);
 
-/// While somebody waits, the server is scraped at this often, so that the answer is prompt.
+/// The scrape interval during a drain, short so that the response is prompt.
 pub(crate) const DRAIN_SCRAPE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Responds to requests for `/drain`.
@@ -43,9 +43,9 @@ pub(crate) struct DrainWatch {
     detector: IdleDetector,
 }
 
-/// Requests for `/drain` in guard. Each has a begin of its own: a stranger's call before the hook's takes nothing from
-/// the hook's least time. In a pod without native sidecars two hooks ask within milliseconds, TorchServe's and the
-/// sidecar's own, and are answered by the same scrapes.
+/// The open requests for `/drain`. Each has its own start, so that another client's earlier request does not shorten
+/// the hook's drain. Without native sidecars, two hooks request it within milliseconds (TorchServe's and the sidecar's
+/// own) and share the scrapes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DrainRequests {
     count: usize,
@@ -58,10 +58,10 @@ struct Observation {
     last_arrival: Option<Instant>,
 }
 
-/// A drain for scrapes to be told to, and the one who tells them.
+/// Creates a drain and the half that receives scrapes.
 pub(crate) fn new(deadline: Duration, metrics: Metrics, shutdown: Shutdown) -> (Drain, DrainWatch) {
     let (requests, requested) = watch::channel(DrainRequests::default());
-    let (tell, observations) = watch::channel(None);
+    let (observations_tx, observations) = watch::channel(None);
     let drain = Drain {
         deadline,
         requests: Arc::new(requests),
@@ -71,14 +71,14 @@ pub(crate) fn new(deadline: Duration, metrics: Metrics, shutdown: Shutdown) -> (
     };
     let watch = DrainWatch {
         requests: requested,
-        observations: tell,
+        observations: observations_tx,
         detector: IdleDetector::default(),
     };
     (drain, watch)
 }
 
 impl Drain {
-    /// Answers when the server is quiet or gone, at the deadline, or when this process must end itself.
+    /// Responds once the server is idle or not running, at the deadline, or when this process shuts down.
     pub(crate) async fn answer(&self) -> Reply {
         let guard = DrainGuard::acquire(&self.requests);
         let mut observations = self.observations.clone();
@@ -100,11 +100,11 @@ impl Drain {
         } else {
             tracing::info!(seconds = ended.after.as_secs_f64(), "{ended}");
         }
-        // 200 at the deadline, too: the kubelet goes on with SIGTERM either way, and the pod's log says the rest.
+        // 200 at the deadline as well: the kubelet sends SIGTERM in any case, and the log has the reason.
         text(StatusCode::OK, format!("{ended}\n"))
     }
 
-    /// A deadline that is shorter than the least time finds a quiet server, too.
+    /// A deadline shorter than [`MIN_DRAIN`] can still find an idle server.
     fn outcome_at_deadline(&self, began: Instant) -> DrainOutcome {
         match &*self.observations.borrow() {
             Some(seen) if seen.at >= began && seen.activity == ServerActivity::Idle => {
@@ -115,7 +115,7 @@ impl Drain {
     }
 }
 
-/// Waits for a scrape that was taken since `began` and shows a server with nothing left to do.
+/// Waits for a scrape since `began` that shows a server that is idle or not running.
 async fn settled(
     began: Instant,
     observations: &mut watch::Receiver<Option<Observation>>,
@@ -133,19 +133,19 @@ async fn settled(
             }
         }
         if observations.changed().await.is_err() {
-            // Nobody scrapes any more: this process is about to end.
+            // The scrape loop has ended: this process is shutting down.
             std::future::pending::<()>().await;
         }
     }
 }
 
 impl DrainWatch {
-    /// Somebody waits for the answer.
+    /// Whether a request for `/drain` is open.
     pub(crate) fn is_requested(&self) -> bool {
         self.requests.borrow().count > 0
     }
 
-    /// Takes a scrape that began at `at`.
+    /// Processes a scrape that began at `at`.
     pub(crate) fn observe(
         &mut self,
         at: Instant,
@@ -165,7 +165,7 @@ impl DrainWatch {
     }
 }
 
-/// One request in guard. Given back when it is answered or its client has hung up.
+/// An open request, closed when dropped: after the response, or when its client disconnects.
 struct DrainGuard<'a> {
     requests: &'a watch::Sender<DrainRequests>,
     began: Instant,
@@ -187,7 +187,7 @@ impl Drop for DrainGuard<'_> {
     }
 }
 
-/// How it ended, in words.
+/// The end of a drain; `Display` is the response and the log message.
 struct Ended {
     outcome: DrainOutcome,
     began: Instant,

@@ -1,4 +1,4 @@
-//! Servers of which every scrape is known, and how long they keep a pod.
+//! Drains of servers with known scrapes.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ impl Server {
         *self.counters.arrivals.as_mut().unwrap() += 1.0;
     }
 
-    fn answers(&mut self, service: f64) {
+    fn completes(&mut self, service: f64) {
         *self.counters.sojourn_seconds.as_mut().unwrap() += service;
         self.counters.service_seconds = Some(service);
     }
@@ -70,7 +70,7 @@ impl Server {
         self.observe(Ok(page), management);
     }
 
-    fn says(&mut self, state: PortState) {
+    fn fails(&mut self, state: PortState) {
         self.observe(Err(state), None);
     }
 
@@ -88,7 +88,7 @@ impl Server {
         self.watch.observe(Instant::now(), &scrape, &reading);
     }
 
-    /// Looks every 100 ms, as while a drain is in hand, for so many seconds.
+    /// Scrapes every 100 ms, as during a drain, for the given time.
     async fn scrape_for(&mut self, seconds: f64) {
         let scrapes = (seconds * 10.0).round();
         let mut scrape = 0.0;
@@ -100,8 +100,8 @@ impl Server {
     }
 }
 
-/// What the drain says, and after how many seconds, while `life` goes on.
-async fn told(drain: &Drain, life: impl Future<Output = ()>) -> (String, f64) {
+/// Requests a drain while `life` runs. Returns the response and its time in seconds.
+async fn response(drain: &Drain, life: impl Future<Output = ()>) -> (String, f64) {
     let began = Instant::now();
     let answer = async {
         let reply = drain.answer().await;
@@ -112,7 +112,7 @@ async fn told(drain: &Drain, life: impl Future<Output = ()>) -> (String, f64) {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        told = answer => told,
+        response = answer => response,
         () = life => unreachable!("it never ends"),
     }
 }
@@ -125,28 +125,28 @@ async fn body(reply: Reply) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_does_nothing_is_kept_as_long_as_requests_may_still_come() {
+async fn an_idle_server_is_drained_after_the_shortest_drain() {
     let (drain, mut server, _) = drain(25);
     server.scrape_for(5.0).await;
-    let (told, after) = told(&drain, server.scrape_for(60.0)).await;
-    assert_eq!(told, "drained after 5.0 s, no requests arrived\n");
+    let (text, after) = response(&drain, server.scrape_for(60.0)).await;
+    assert_eq!(text, "drained after 5.0 s, no requests arrived\n");
     assert!((5.0..5.2).contains(&after), "{after}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_shorter_than_that_ends_a_quiet_server_as_drained_and_a_busy_one_as_not() {
+async fn a_shorter_deadline_drains_only_an_idle_server() {
     for (pending, wanted) in [(0.0, "drained after 2.0 s"), (1.0, "not drained: deadline")] {
         let (drain, mut server, _) = drain(2);
         server.pending = Some(pending);
         server.scrape_for(5.0).await;
-        let (told, after) = told(&drain, server.scrape_for(60.0)).await;
-        assert!(told.starts_with(wanted), "{told}");
+        let (text, after) = response(&drain, server.scrape_for(60.0)).await;
+        assert!(text.starts_with(wanted), "{text}");
         assert!((2.0..2.2).contains(&after), "{after}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_is_waited_for() {
+async fn waiting_requests_delay_the_response() {
     let (drain, mut server, _) = drain(25);
     server.scrape_for(1.0).await;
     let life = async {
@@ -155,56 +155,56 @@ async fn what_waits_is_waited_for() {
             server.arrives();
         }
         server.scrape_for(6.0).await;
-        server.answers(0.1);
+        server.completes(0.1);
         server.pending = Some(0.0);
         server.scrape_for(60.0).await;
     };
-    let (told, after) = told(&drain, life).await;
+    let (text, after) = response(&drain, life).await;
     assert_eq!(
-        told,
+        text,
         "drained after 6.6 s, the last request arrived after 0.0 s\n"
     );
     assert!((6.5..6.8).contains(&after), "{after}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_in_a_workers_hands_is_waited_for_though_nothing_shows_it() {
+async fn a_long_service_time_in_the_past_delays_the_response() {
     let (drain, mut server, _) = drain(25);
-    // Requests of 8 s each, as was seen before; the last one is taken a second before the pod must go.
+    // Requests of 8 s each. The last one is taken a second before the drain.
     server.scrape();
     server.arrives();
     server.scrape();
-    server.answers(8.0);
+    server.completes(8.0);
     server.scrape();
     server.arrives();
-    server.answers(8.0);
+    server.completes(8.0);
     server.scrape_for(1.0).await;
-    let (_, after) = told(&drain, server.scrape_for(60.0)).await;
-    // 8 s, a quarter more, and half a second of quiet, from the moment when it was taken.
+    let (_, after) = response(&drain, server.scrape_for(60.0)).await;
+    // 8 s, a quarter more, and half a second without changes, since the request was taken.
     assert!((9.5..9.7).contains(&after), "{after}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_no_answer_followed_is_still_there_however_long_it_takes() {
+async fn a_request_without_a_completion_delays_the_response() {
     let (drain, mut server, _) = drain(25);
     server.scrape_for(1.0).await;
     server.arrives();
     let life = async {
         server.scrape_for(15.0).await;
-        server.answers(15.0);
+        server.completes(15.0);
         server.scrape_for(60.0).await;
     };
-    let (told, after) = told(&drain, life).await;
-    // Nobody counts answers: there might have been two of them.
+    let (text, after) = response(&drain, life).await;
+    // Completions are not counted: another request may be in flight.
     assert_eq!(
-        told,
+        text,
         "drained after 19.3 s, the last request arrived after 0.0 s\n"
     );
     assert!((19.2..19.5).contains(&after), "{after}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_management_port_the_counters_say_when_it_is_quiet() {
+async fn without_the_management_port_the_counters_decide() {
     let (drain, mut server, _) = drain(25);
     server.pending = None;
     server.scrape_for(1.0).await;
@@ -214,48 +214,48 @@ async fn without_the_management_port_the_counters_say_when_it_is_quiet() {
         }
         for _ in 0..60 {
             server.scrape_for(0.1).await;
-            server.answers(0.1);
+            server.completes(0.1);
         }
         server.scrape_for(60.0).await;
     };
-    let (told, after) = told(&drain, life).await;
-    assert!(told.starts_with("drained after 6."), "{told}");
+    let (text, after) = response(&drain, life).await;
+    assert!(text.starts_with("drained after 6."), "{text}");
     assert!((6.4..6.9).contains(&after), "{after}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_not_there_has_nothing_to_lose() {
+async fn a_server_that_is_not_running_ends_the_drain_early() {
     let (drain, mut server, _) = drain(25);
     let life = async {
         for _ in 0..10 {
-            server.says(PortState::Refused);
+            server.fails(PortState::Refused);
             tokio::time::sleep(DRAIN_SCRAPE_INTERVAL).await;
         }
     };
-    let (told, after) = told(&drain, life).await;
-    assert_eq!(told, "nothing to drain: the server refuses connections\n");
+    let (text, after) = response(&drain, life).await;
+    assert_eq!(text, "nothing to drain: the server refuses connections\n");
     assert!(after < 0.5, "{after}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_says_nothing_is_waited_for_until_the_deadline() {
+async fn a_server_without_metrics_is_drained_until_the_deadline() {
     for (state, named) in [(PortState::Frozen, "Frozen"), (PortState::Empty, "Empty")] {
         let (drain, mut server, _) = drain(10);
         let life = async {
             loop {
-                server.says(state);
+                server.fails(state);
                 tokio::time::sleep(DRAIN_SCRAPE_INTERVAL).await;
             }
         };
-        let (told, after) = told(&drain, life).await;
-        assert!(told.contains("deadline after 10.0 s"), "{told}");
-        assert!(told.contains(named), "{told}");
+        let (text, after) = response(&drain, life).await;
+        assert!(text.contains("deadline after 10.0 s"), "{text}");
+        assert!(text.contains(named), "{text}");
         assert!((9.9..10.1).contains(&after), "{after}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_earlier_takes_nothing_from_who_asks_later() {
+async fn an_earlier_request_does_not_shorten_a_later_one() {
     let (drain, mut server, _) = drain(25);
     server.scrape_for(5.0).await;
     let late = async {
@@ -273,7 +273,7 @@ async fn who_asks_earlier_takes_nothing_from_who_asks_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_hangs_up_is_forgotten() {
+async fn a_disconnected_client_ends_its_request() {
     let (drain, server, _) = drain(25);
     let asked = tokio::time::timeout(Duration::from_secs(1), drain.answer()).await;
     assert!(asked.is_err());
@@ -281,16 +281,16 @@ async fn who_hangs_up_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sidecar_that_must_end_answers_at_once() {
+async fn shutdown_ends_the_drain_at_once() {
     let (drain, mut server, shutdown) = drain(25);
     let life = async {
         server.scrape_for(0.5).await;
         shutdown.cancel();
     };
-    let (told, after) = told(&drain, life).await;
+    let (text, after) = response(&drain, life).await;
     assert!(
-        told.starts_with("not drained: the sidecar is shutting down"),
-        "{told}"
+        text.starts_with("not drained: the sidecar is shutting down"),
+        "{text}"
     );
     assert!(after < 0.7, "{after}");
 }
