@@ -187,7 +187,7 @@ fn single_pages_are_read_for_what_they_are() {
         writeln!(told, "a port that is {port:?}\n{}", tell(&reading)).unwrap();
     }
     let mut wrong = Vec::new();
-    compare("single pages.txt", &told, &mut wrong);
+    compare("single-pages.txt", &told, &mut wrong);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
