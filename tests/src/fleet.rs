@@ -291,10 +291,10 @@ pub fn local_torchserve() -> Option<LocalTorchServe> {
     match installed {
         Ok(torchserve) => Some(torchserve),
         Err(error) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {
-            panic!("failed to {error}")
+            panic!("{error}")
         }
         Err(error) => {
-            print(&format!("\nNOT RUN: failed to {error}\n"));
+            print(&format!("\nNOT RUN: {error}\n"));
             None
         }
     }

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use pushscale_cli::{demo, inject, replay, simulate};
 use pushscale_daemon::error::chain;
 
-/// Scales model servers by how long requests wait in their queues.
+/// Scales model servers by the time that requests wait in their queues.
 #[derive(Debug, Parser)]
 #[command(name = "pushscale", version)]
 struct Arguments {
@@ -18,15 +18,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the whole loop on this machine without a cluster: servers, sidecars, an aggregator and a stepped load;
-    /// ends with a report
+    /// Run servers, sidecars and an aggregator on this machine, without a cluster, under a load with a step, and print
+    /// a report
     Demo(demo::DemoOptions),
     /// Add the sidecar to manifests, like the injector does in a cluster; everything else is left unchanged
     Inject(inject::InjectOptions),
     /// Replay recorded decisions and report differences
     Replay(replay::ReplayOptions),
-    /// Simulate a PushScaler under a load and compare it with other autoscalers: violation seconds, pod-hours and
-    /// waits
+    /// Simulate a PushScaler under a load and compare its violation seconds, pod-hours and waits with those of other
+    /// autoscalers
     Simulate(Box<simulate::SimulateOptions>),
 }
 

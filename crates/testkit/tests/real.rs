@@ -36,10 +36,10 @@ async fn local_torchserve() -> Option<(LocalTorchServe, MutexGuard<'static, ()>)
     match timeout(INSTALL, install).await.expect("installed in time") {
         Ok(torchserve) => Some((torchserve, alone)),
         Err(error) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => {
-            panic!("failed to {error}")
+            panic!("{error}")
         }
         Err(error) => {
-            eprintln!("not run, since this machine failed to {error}");
+            eprintln!("not run: {error}");
             None
         }
     }

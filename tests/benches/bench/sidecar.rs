@@ -62,7 +62,7 @@ async fn beside_torchserve(program: &std::path::Path) {
     let torchserve = match torchserve {
         Ok(torchserve) => torchserve,
         Err(error) => {
-            println!("  NOT MEASURED: failed to {error}");
+            println!("  NOT MEASURED: {error}");
             return;
         }
     };

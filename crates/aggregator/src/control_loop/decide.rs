@@ -84,10 +84,10 @@ impl ControlLoop {
             None => decision.wake_at,
         };
         if let Outcome::Scale { from, to, reason } = &decision.outcome {
-            tracing::info!(autoscaler = %key, current = from, desired = to, %reason, "{decision}");
+            tracing::info!(autoscaler = %key, current = from, desired = to, %reason, %decision, "scaling");
             self.write(now, key, *from, *to);
         } else {
-            tracing::debug!(autoscaler = %key, "{decision}");
+            tracing::debug!(autoscaler = %key, %decision, "not scaling");
         }
         self.publish_decision(now, key, decision);
         self.mark_due(key, wake_at);

@@ -40,7 +40,8 @@ impl MarkReporter {
             tracing::warn!(
                 autoscaler = %scaler,
                 error,
-                "failed to update the deletion cost of pods: allow `patch` on pods or set PUSHSCALE_AGGREGATOR_POD_DELETION_COST=false; further failures are logged at debug"
+                hint = "allow `patch` on pods or set PUSHSCALE_AGGREGATOR_POD_DELETION_COST=false",
+                "failed to update the deletion cost of pods; further failures are logged at debug"
             );
         }
     }

@@ -153,7 +153,7 @@ impl ControlLoop {
             return;
         }
         scaler.warned.insert(warning, now);
-        tracing::warn!(autoscaler = %key, reason = reason.as_str(), "{note}");
+        tracing::warn!(autoscaler = %key, reason = reason.as_str(), note, "autoscaler warning");
         let event = Report::Event(EventReport {
             scaler: key.clone(),
             uid: scaler.uid.clone(),

@@ -92,7 +92,7 @@ impl ControlLoop {
             }
             Ok(Written::Conflict(scale)) => {
                 self.metrics.scale_written(ScaleWriteOutcome::Conflict);
-                tracing::info!(autoscaler = %key, expected = from, found = scale.replicas, "write conflict: another client changed the replica count");
+                tracing::info!(autoscaler = %key, expected = from, found = scale.replicas, "another client changed the replica count");
                 scaler.confirm_write(now, scale.replicas);
                 scaler.scale = Some(Ok(scale));
                 scaler.deletion_order.clear();

@@ -155,7 +155,7 @@ fn scaler(uid: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_scaler_that_was_recreated_between_two_lists_is_watched_anew() {
+async fn a_scaler_recreated_between_two_lists_is_watched_again() {
     let lists = AtomicUsize::new(0);
     let watches = AtomicUsize::new(0);
     let (client, stop) = api_server(move |path, query| {

@@ -19,7 +19,7 @@ pub enum Task<'a> {
         native_sidecar: bool,
         /// The namespace of objects without one.
         namespace: &'a str,
-        /// TorchServe's container; `None` if each pod decides.
+        /// TorchServe's container; `None` detects it in each pod.
         container: Option<&'a str>,
     },
     /// Removes the sidecar.
@@ -42,7 +42,7 @@ pub struct ProcessedObject {
     pub name: String,
     /// The line of its pod.
     pub line: usize,
-    /// What was done, or why nothing was.
+    /// What was done, or why the object is unchanged.
     pub message: String,
     /// The kind of result.
     pub result: ObjectResult,
@@ -51,11 +51,11 @@ pub struct ProcessedObject {
 /// The result for an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectResult {
-    /// The pod has the sidecar, from now on or already.
+    /// The pod has the sidecar: it was added, or was there before.
     HasSidecar,
     /// No container looks like TorchServe, so the pod is unchanged.
     NotTorchServe,
-    /// The pod has no sidecar, which needs no attention.
+    /// The pod has no sidecar, and needs none.
     NoSidecar,
     /// The user has to correct the file or the options.
     Error,
@@ -200,7 +200,7 @@ fn differing(edited: Option<&str>, changes: &[Option<Change>]) -> Vec<usize> {
     changes.iter().enumerate().filter_map(differs).collect()
 }
 
-/// Writes some documents anew, without their comments, and edits the others.
+/// Rewrites some documents, which loses their comments, and edits the others in place.
 fn rewrite(
     text: &str,
     roots: &[Node],

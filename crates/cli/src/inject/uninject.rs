@@ -10,7 +10,7 @@ const GRACE_PERIOD: &str = "terminationGracePeriodSeconds";
 /// The original grace period of a pod that had none.
 const UNSET: &str = "unset";
 
-/// Remembers the grace period that a pod had before the injection, if that changed it.
+/// Stores the pod's grace period from before the injection, if the injection changed it.
 pub(super) fn remember_grace_period(before: &Value, after: &mut Value) {
     let original = &before["spec"][GRACE_PERIOD];
     if *original != after["spec"][GRACE_PERIOD] {
@@ -21,7 +21,7 @@ pub(super) fn remember_grace_period(before: &Value, after: &mut Value) {
     }
 }
 
-/// Removes what was injected into a pod, by its content. Returns false if nothing was.
+/// Removes from a pod what `inject` adds, which is recognized by its content. Returns whether the pod changed.
 pub(super) fn uninject(pod: &mut Value) -> bool {
     let Some(pod) = pod.as_object_mut() else {
         return false;

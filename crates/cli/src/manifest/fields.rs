@@ -1,10 +1,10 @@
-//! Which fields an object has: nulls, unknown fields, defaults.
+//! Removes nulls, finds unknown fields and sets defaults, like kubectl and the API server.
 
 use serde_json::{Map, Value};
 
 use super::schema::{below, field, flag};
 
-/// Removes the fields that are null, like kubectl before it creates an object. Elements of lists stay.
+/// Removes the fields that are null, like kubectl before it creates an object. Null elements of lists are kept.
 pub(super) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -16,8 +16,8 @@ pub(super) fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// Adds the paths of the fields that the schema does not know. Without a schema every field is unknown; `keeps` is
-/// whether a list above preserves unknown fields, which applies to its elements.
+/// Collects the paths of the fields that the schema does not define. Without a schema every field is unknown. `keeps`
+/// says whether an enclosing list preserves unknown fields, which also applies to its elements.
 pub(super) fn note_unknown(
     path: &str,
     value: &Value,
@@ -59,8 +59,8 @@ pub(super) fn note_unknown(
     }
 }
 
-/// Adds the defaults of absent fields, including those within defaults. `kube_cel::apply_defaults` does neither that
-/// nor replaces nulls in lists.
+/// Adds the defaults of absent fields, including those within defaults. `kube_cel::apply_defaults` does not set
+/// those, and does not replace nulls in lists.
 pub(super) fn apply_defaults(value: &mut Value, schema: &Value) {
     match value {
         Value::Object(fields) => {

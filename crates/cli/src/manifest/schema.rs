@@ -43,7 +43,7 @@ const KEYWORDS: [&str; 33] = [
     RULES,
 ];
 
-/// More keywords, which belong to lists.
+/// The supported keywords of lists.
 const LIST_KEYWORDS: [&str; 2] = ["x-kubernetes-list-map-keys", "x-kubernetes-list-type"];
 
 /// The formats that are validated here.
@@ -57,8 +57,8 @@ const IGNORED_FORMATS: [&str; 8] = [
 /// The keyword of CEL rules.
 pub(super) const RULES: &str = "x-kubernetes-validations";
 
-/// Checks that a schema has nothing that is not validated here. Whoever adds such a keyword to the PushScaler learns it
-/// from a failing test.
+/// Checks that a schema has nothing that is not validated here. A test fails if the PushScaler's schema
+/// uses an unsupported keyword.
 pub(super) fn check(schema: &Value) -> Result<(), DefinitionError> {
     let unsupported = |what: String| Err(DefinitionError::Unsupported(what));
     for (key, value) in schema.as_object().into_iter().flatten() {
@@ -106,17 +106,17 @@ pub(super) fn check(schema: &Value) -> Result<(), DefinitionError> {
     Ok(())
 }
 
-/// Whether a boolean keyword is set.
+/// Returns whether a boolean keyword is set.
 pub(super) fn flag(schema: &Value, keyword: &str) -> bool {
     schema[keyword] == true
 }
 
-/// The elements of a keyword that has a list.
+/// Returns the elements of a keyword whose value is a list.
 pub(super) fn list<'a>(schema: &'a Value, keyword: &str) -> &'a [Value] {
     schema[keyword].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The types that a value may have; none if any may.
+/// Returns the types that a value may have; empty if any type is allowed.
 pub(super) fn types(schema: &Value) -> Vec<&str> {
     if flag(schema, "x-kubernetes-int-or-string") {
         return vec!["integer", "string"];
@@ -124,7 +124,7 @@ pub(super) fn types(schema: &Value) -> Vec<&str> {
     schema["type"].as_str().into_iter().collect()
 }
 
-/// The format if the API server enforces it: it ignores a format of another type.
+/// Returns the format if the API server enforces it: it ignores a format that belongs to another type.
 pub(super) fn format(schema: &Value) -> Option<&str> {
     let format = schema["format"].as_str()?;
     let applies = matches!(
@@ -136,21 +136,21 @@ pub(super) fn format(schema: &Value) -> Option<&str> {
     applies.then_some(format)
 }
 
-/// The schema of the fields that are not among the properties.
+/// Returns the schema of the fields that `properties` does not list.
 pub(super) fn additional(schema: &Value) -> Option<&Value> {
     schema
         .get("additionalProperties")
         .filter(|schema| schema.is_object())
 }
 
-/// The schema of a field.
+/// Returns the schema of a field.
 pub(super) fn field<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
     schema["properties"]
         .get(name)
         .or_else(|| additional(schema))
 }
 
-/// The path of a field below `path`.
+/// Returns the path of a field below `path`.
 pub(super) fn below(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()
@@ -160,7 +160,7 @@ pub(super) fn below(path: &str, name: &str) -> String {
 }
 
 /// Calls `each` for a value and all values in it that a schema describes, from the outside in, with schema and path.
-/// Nulls are left out.
+/// Skips nulls.
 pub(super) fn visit(
     schema: &Value,
     value: &Value,

@@ -146,7 +146,7 @@ impl Candidate {
     }
 }
 
-/// Returns the lowest target, in seconds.
+/// Returns the lowest target of a policy, in seconds.
 fn strictest(policy: &Policy) -> Option<f64> {
     let targets = policy.metrics.iter().map(|metric| metric.target.latency());
     targets.min().map(|target| target.as_secs_f64())

@@ -12,16 +12,16 @@ const DEFAULT_BASELINES: &str = "hpa,kpa,oracle";
 /// The options of `pushscale simulate`.
 #[derive(Debug, Args)]
 pub struct SimulateOptions {
-    /// Scenario files; options override their values. Optional if options describe the scenario
+    /// Scenario files; options override their values. May be omitted if the options describe a scenario
     #[arg(value_name = "SCENARIO.txt")]
     pub(crate) scenarios: Vec<PathBuf>,
-    /// The PushScaler; by default one with the scenario's target, min and max
+    /// The PushScaler to simulate; by default one with the scenario's target, min and max
     #[arg(short = 'f', long = "filename", value_name = "PUSHSCALER.yaml")]
     pub(crate) manifest: Option<PathBuf>,
     /// Autoscalers to compare with: baselines and PushScaler manifests, separated by commas
     #[arg(
         long,
-        value_name = "WHO",
+        value_name = "AUTOSCALERS",
         num_args = 0..=1,
         default_missing_value = DEFAULT_BASELINES,
         long_help = baselines_help()
@@ -94,7 +94,7 @@ impl FromArgMatches for KeyOptions {
 fn baselines_help() -> String {
     let baselines = RIVALS.map(|(usage, meaning)| format!("  {usage}: {meaning}"));
     format!(
-        "Autoscalers to compare with, separated by commas; without a value {DEFAULT_BASELINES}. They are PushScaler manifests, or\n{}",
+        "Autoscalers to compare with, separated by commas; {DEFAULT_BASELINES} if no value is given. Each is a PushScaler manifest or one of\n{}",
         baselines.join("\n")
     )
 }

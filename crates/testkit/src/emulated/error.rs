@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 /// Every way in which [`EmulatedServer::start`](super::EmulatedServer::start) can fail.
 #[derive(Debug, thiserror::Error)]
 pub enum EmulatedError {
-    /// A port is in use, or no more sockets are to be had.
-    #[error("take address {address} for an emulated server: {source}; give port 0 for a free one")]
+    /// A port is in use, or the process has no free sockets.
+    #[error("failed to bind {address} for an emulated server (port 0 binds any free port)")]
     Port {
-        /// What was asked for.
+        /// The requested address.
         address: SocketAddr,
         /// The kernel's reason.
         source: io::Error,

@@ -10,80 +10,80 @@ use std::time::Duration;
 pub enum LocalTorchServeError {
     /// TorchServe's frontend runs on Java.
     #[error(
-        "find java on PATH or below JAVA_HOME: install openjdk-17-jre-headless (or any Java \
-         from 17 on), or use emulated servers"
+        "no java on PATH or in JAVA_HOME: install openjdk-17-jre-headless (or any Java 17 or later), \
+         or use emulated servers"
     )]
     NoJava,
-    /// It is there, but not the right one.
+    /// Java is older than 17.
     #[error(
-        "use the Java {version} at {path}: TorchServe wants 17 or later; install \
+        "Java {version} at {path} is too old: TorchServe requires 17 or later; install \
          openjdk-17-jre-headless, or use emulated servers"
     )]
     OldJava {
-        /// Which one was found.
+        /// The path of the program.
         path: PathBuf,
-        /// What it says of itself.
+        /// The version that it reports.
         version: String,
     },
     /// TorchServe's workers run on Python.
-    #[error("find python3 on PATH: install python3 and python3-venv, or use emulated servers")]
+    #[error("no python3 on PATH: install python3 and python3-venv, or use emulated servers")]
     NoPython,
-    /// It is there, but cannot make a virtual environment.
+    /// Python is too old or cannot create a virtual environment.
     #[error(
-        "use python3 ({version}): it must be 3.8 or later with the modules venv and ensurepip; \
-         install python3-venv, or use emulated servers"
+        "python3 is unsuitable ({version}): version 3.8 or later with the modules venv and ensurepip \
+         is required; install python3-venv, or use emulated servers"
     )]
     UnfitPython {
-        /// What it says of itself, or of what it misses.
+        /// The version that it reports, or what is missing.
         version: String,
     },
     /// A program failed or took too long.
     #[error("{what}: {reason}")]
     Command {
-        /// What was to be done.
+        /// The step that failed.
         what: String,
         /// The status and the end of the output.
         reason: String,
     },
-    /// Another process installs and does not finish.
+    /// Another process is installing and does not finish.
     #[error(
-        "wait for another installation, which has held {lock} for {} s: end that process",
+        "another installation has held {lock} for {} s: end that process",
         waited.as_secs()
     )]
     Busy {
-        /// The file that it has locked.
+        /// The lock file.
         lock: PathBuf,
-        /// How long this one has waited.
+        /// How long this process has waited.
         waited: Duration,
     },
-    /// A file or folder of the cache.
-    #[error("{what} {path}: {source}; give another cache folder, or free this one")]
+    /// A file or directory of the cache could not be used.
+    #[error("failed to {what} {path}")]
     File {
-        /// Such as "write".
+        /// The verb, such as "write".
         what: &'static str,
-        /// Which one.
+        /// The path.
         path: PathBuf,
-        /// The kernel's reason.
+        /// The error of the system.
         source: io::Error,
     },
     /// No free port.
-    #[error("take a free port on {bind}: {source}")]
+    #[error("no free port on {bind}")]
     Port {
-        /// The address asked for.
+        /// The requested address.
         bind: IpAddr,
-        /// The kernel's reason.
+        /// The error of the system.
         source: io::Error,
     },
-    /// TorchServe ended, or is not READY in time.
-    #[error("start TorchServe: {reason}")]
+    /// TorchServe exited, or was not ready in time.
+    #[error("failed to start TorchServe: {reason}")]
     NotReady {
-        /// What it said last.
+        /// The end of its output.
         reason: String,
     },
-    /// TorchServe is still there after SIGTERM and SIGKILL.
-    #[error("stop TorchServe, process {pid}: {reason}")]
+    /// TorchServe is still running after SIGTERM and SIGKILL.
+    #[error("failed to stop TorchServe (process {pid}): {reason}")]
     NotStopped {
-        /// Of `start.py`.
+        /// The process id of `start.py`.
         pid: u32,
         /// What went wrong.
         reason: String,
