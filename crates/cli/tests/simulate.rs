@@ -268,7 +268,7 @@ fn all_errors_are_reported_at_once() {
     for expected in [
         "no/such.txt: No such file",
         "--seeds: \"0\": expected a number of seeds (8) or a list",
-        "--compare: \"hpb\" is neither one of hpa, kpa, oracle, qm2, qm, fixed nor a file",
+        "--compare: \"hpb\" is neither one of hpa, kpa, oracle, fixed nor a file",
         "no.yaml: No such file",
         "--compare: \"fixed:0\": give the number of pods",
         "--compare: kpa occurs twice",

@@ -16,7 +16,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pushscale_simulator::control::RIVALS;
+use pushscale_simulator::control::BASELINES;
 use pushscale_simulator::scenario::{KEYS, Key};
 use pushscale_simulator::traffic::Load;
 use support::{directory, pushscale, words};
@@ -113,7 +113,7 @@ fn keys() -> Vec<String> {
 }
 
 fn baselines() -> Vec<String> {
-    RIVALS
+    BASELINES
         .iter()
         .map(|(usage, meaning)| format!("| `{usage}` | {meaning} |"))
         .collect()

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-/// So many are told of one text; the rest is counted.
+/// Maximum mistakes reported per text; the rest is counted.
 const TOLD: usize = 20;
 
 /// One mistake.

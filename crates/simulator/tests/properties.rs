@@ -36,7 +36,7 @@ fn under_a_steady_load_the_size_stays() {
     let settings = settings();
     // 3 start delays and a hold are over, and an hour and three quarters are left.
     let settled = 900;
-    let told = in_parallel(
+    let message = in_parallel(
         settings.len(),
         &|job| {
             let world = steady(&settings[job], 7200);
@@ -47,33 +47,33 @@ fn under_a_steady_load_the_size_stays() {
                 .map(|second| second.wanted);
             let (least, most) = (sizes.clone().min().unwrap(), sizes.max().unwrap());
             let changes = changes_between(&outcome, settled, 7200).count();
-            let told = format!(
+            let message = format!(
                 "{:?} from {} pods: {fewest} needed, {least} to {most}, {changes} changes",
                 settings[job], world.pods
             );
             // A formula is off by a pod where it stands between two sizes, and by its calibration.
-            assert!(least + 1 + fewest / 50 >= fewest, "{told}");
-            assert!(most <= fewest + fewest.div_ceil(2) + 1, "{told}");
-            assert!(most - least <= fewest.div_ceil(3).max(2), "{told}");
+            assert!(least + 1 + fewest / 50 >= fewest, "{message}");
+            assert!(most <= fewest + fewest.div_ceil(2) + 1, "{message}");
+            assert!(most - least <= fewest.div_ceil(3).max(2), "{message}");
             // Where a pod is less than a fiftieth of the fleet, there is more often one to add or to spare.
             let each = if fewest > 50 { 60 } else { 120 };
-            assert!(changes <= (7200 - settled) / each, "{told}");
+            assert!(changes <= (7200 - settled) / each, "{message}");
             changes
         },
         &mut || {},
     );
     // Six in ten fleets are as calm as the first design wanted all to be: six changes an hour.
-    let calm = told.iter().filter(|changes| **changes <= 10).count();
+    let calm = message.iter().filter(|changes| **changes <= 10).count();
     assert!(
-        5 * calm >= 3 * told.len(),
+        5 * calm >= 3 * message.len(),
         "{calm} of {} are calm",
-        told.len()
+        message.len()
     );
 }
 
 /// A step: the size rises within two readings, and is never below the need afterwards.
 ///
-/// The first design said «never a decrease in the next hold». What was ordered only to work off the backlog is given
+/// The first design text «never a decrease in the next hold». What was ordered only to work off the backlog is given
 /// back once that is done, here and in the reference; what the load itself needs stays.
 #[test]
 fn a_step_is_answered_at_the_second_reading_and_what_it_needs_stays() {
@@ -83,19 +83,22 @@ fn a_step_is_answered_at_the_second_reading_and_what_it_needs_stays() {
             let (world, high) = stepped(&MIXTURE[job % MIXTURE.len()]);
             let seed = 1 + (job / MIXTURE.len()) as u64;
             let outcome = run(&world, seed);
-            let told = format!("{:?}, seed {seed}", MIXTURE[job % MIXTURE.len()]);
+            let message = format!("{:?}, seed {seed}", MIXTURE[job % MIXTURE.len()]);
             let first = changes_between(&outcome, after_step(0), after_step(600))
                 .find(|change| change.to > change.from)
-                .unwrap_or_else(|| panic!("{told}: it never rises"));
+                .unwrap_or_else(|| panic!("{message}: it never rises"));
             let late = first.second - after_step(0);
-            assert!(late <= 2, "{told}: the first rise is {late} s late");
+            assert!(late <= 2, "{message}: the first rise is {late} s late");
             let need = fewest(&world, high);
             // Within ten seconds chance has no say any more in whether a doubling is one.
             let least = outcome.seconds[after_step(10)..after_step(300)]
                 .iter()
                 .map(|second| second.wanted)
                 .min();
-            assert!(least >= Some(need), "{told}: {least:?} pods, {need} needed");
+            assert!(
+                least >= Some(need),
+                "{message}: {least:?} pods, {need} needed"
+            );
         },
         &mut || {},
     );

@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pushscale_simulator::cluster::{World, simulate};
-use pushscale_simulator::control::Rival;
+use pushscale_simulator::control::Baseline;
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::Draft;
 
@@ -72,10 +72,10 @@ fn figures_lie_within_the_spread_of_the_references_seeds() {
 }
 
 fn compare(scenario: &str, world: &World, controller: &str, recorded: &[[f64; 2]]) {
-    let rival: Rival = controller.parse().unwrap();
+    let baseline: Baseline = controller.parse().unwrap();
     let ours: Vec<[f64; 2]> = SEEDS
         .map(|seed| {
-            let outcome = simulate(world, rival.controller(world).as_mut(), seed);
+            let outcome = simulate(world, baseline.controller(world).as_mut(), seed);
             [f64::from(outcome.violation_seconds), outcome.pod_hours]
         })
         .collect();

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use pushscale_simulator::cluster::{Goal, PodState, PodView, Told, View};
-use pushscale_simulator::control::{Controller, Qm2, Qm2Options};
+use pushscale_simulator::cluster::{Goal, PodReading, PodState, PodView, View};
+use pushscale_simulator::control::{Controller, ReferenceModel, ReferenceModelOptions};
 
 #[test]
 fn ours_decides_what_the_reference_decided_in_every_second() {
@@ -70,11 +70,11 @@ fn decide_again(name: &str, text: &str) -> usize {
     decided
 }
 
-fn settings(line: &str) -> (Qm2, Goal, u32) {
+fn settings(line: &str) -> (ReferenceModel, Goal, u32) {
     let mut words = line.split(' ');
     let additions = words.next().unwrap() == "qm2";
     let settings: BTreeMap<&str, &str> = words.map(|word| word.split_once('=').unwrap()).collect();
-    let controller = Qm2::new(Qm2Options {
+    let controller = ReferenceModel::new(ReferenceModelOptions {
         additions,
         calibrated: settings["kappa"] == "on",
         pooled: settings["pooled"] == "yes",
@@ -109,7 +109,7 @@ impl Pods {
                 "r" => PodState::Serving,
                 _ => PodState::Draining,
             },
-            told: Told {
+            reading: PodReading {
                 arrivals,
                 refused,
                 answered,

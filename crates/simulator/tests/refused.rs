@@ -2,7 +2,7 @@
 //!
 //! `testdata/refused-traces/<name>.csv` has its messages in `<name>.out`, and
 //! `testdata/refused-scenarios/<name>.txt` in its first lines, behind `#!`; a message may be longer than what is
-//! expected of it. All messages are told at once, and there are no others.
+//! expected of it. All messages are error at once, and there are no others.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,20 +29,20 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     files
 }
 
-fn compare(file: &Path, told: &Mistakes, expected: &[&str]) {
+fn compare(file: &Path, error: &Mistakes, expected: &[&str]) {
     let name = file.display().to_string();
-    let told = told.to_string();
-    let told: Vec<&str> = told.lines().collect();
-    assert_eq!(told.len(), expected.len(), "{name}: {told:#?}");
-    for (told, expected) in told.iter().zip(expected) {
+    let error = error.to_string();
+    let error: Vec<&str> = error.lines().collect();
+    assert_eq!(error.len(), expected.len(), "{name}: {error:#?}");
+    for (error, expected) in error.iter().zip(expected) {
         // Without the folder, and a scenario without a line is called by its name.
-        let said = told.strip_prefix(&format!("{name}:"));
+        let text = error.strip_prefix(&format!("{name}:"));
         let stem = file.file_stem().unwrap().to_string_lossy();
-        let said = said.or_else(|| told.strip_prefix(&format!("{stem}:")));
-        let said = said.unwrap_or_else(|| panic!("{told} does not name the file"));
+        let text = text.or_else(|| error.strip_prefix(&format!("{stem}:")));
+        let text = text.unwrap_or_else(|| panic!("{error} does not name the file"));
         assert!(
-            said.trim_start().starts_with(expected),
-            "{name}\n  says {said}\n  not  {expected}"
+            text.trim_start().starts_with(expected),
+            "{name}\n  says {text}\n  not  {expected}"
         );
     }
 }
@@ -54,7 +54,7 @@ fn a_bad_trace_is_refused() {
         let expected: Vec<&str> = expected.lines().collect();
         match read_trace(&file) {
             Ok(_) => panic!("{}: it was taken", file.display()),
-            Err(told) => compare(&file, &told, &expected),
+            Err(error) => compare(&file, &error, &expected),
         }
     }
 }
@@ -71,19 +71,19 @@ fn a_bad_scenario_is_refused() {
         draft.add_file(&file);
         match draft.finish(&[]) {
             Ok(_) => panic!("{}: it was taken", file.display()),
-            Err(told) => compare(&file, &told, &expected),
+            Err(error) => compare(&file, &error, &expected),
         }
     }
 }
 
 #[test]
 fn what_is_not_there_is_named() {
-    let told = read_trace(Path::new("no/such.csv"))
+    let error = read_trace(Path::new("no/such.csv"))
         .unwrap_err()
         .to_string();
-    assert!(told.starts_with("no/such.csv: No such file"), "{told}");
+    assert!(error.starts_with("no/such.csv: No such file"), "{error}");
     let mut draft = Draft::default();
     draft.add_file(Path::new("no/such.txt"));
-    let told = draft.finish(&[]).unwrap_err().to_string();
-    assert!(told.contains("no/such.txt: No such file"), "{told}");
+    let error = draft.finish(&[]).unwrap_err().to_string();
+    assert!(error.contains("no/such.txt: No such file"), "{error}");
 }

@@ -26,9 +26,9 @@ fn every_scenario_runs_or_has_a_stand_in_that_does() {
     let mut missing = Vec::new();
     for file in files {
         let name = file.file_name().unwrap().to_str().unwrap();
-        if let Err(told) = read(&file) {
-            let told = told.to_string();
-            assert!(told.contains("no trace ../traces/twitter_"), "{told}");
+        if let Err(message) = read(&file) {
+            let message = message.to_string();
+            assert!(message.contains("no trace ../traces/twitter_"), "{message}");
             let stand_in = read(&folder.join("stand-ins").join(name)).unwrap();
             assert!(stand_in.name.starts_with("made up"));
             assert!(matches!(stand_in.world.traffic, Traffic::Rates(_)));

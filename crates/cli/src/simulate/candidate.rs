@@ -6,7 +6,7 @@ use std::path::Path;
 use pushscale_api::{PushScalerSpec, policy_of};
 use pushscale_daemon::error::chain;
 use pushscale_decision::{Balancing, Mode, Policy};
-use pushscale_simulator::control::{Controller, PushScaling, Rival};
+use pushscale_simulator::control::{Baseline, Controller, PushScaling};
 use pushscale_simulator::scenario::Scenario;
 
 use crate::manifest;
@@ -22,7 +22,7 @@ enum Kind {
     /// A PushScaler with the scenario's target, minimum and maximum, and defaults for everything else.
     Plain,
     Manifest(Box<PushScalerSpec>),
-    Rival(Rival),
+    Baseline(Baseline),
 }
 
 impl Candidate {
@@ -67,12 +67,12 @@ impl Candidate {
                 }
             });
         }
-        let rival: Rival = word
+        let baseline: Baseline = word
             .parse()
             .map_err(|error: pushscale_simulator::control::RivalError| error.to_string())?;
         Ok(Self {
-            name: rival.to_string(),
-            kind: Kind::Rival(rival),
+            name: baseline.to_string(),
+            kind: Kind::Baseline(baseline),
         })
     }
 
@@ -80,7 +80,7 @@ impl Candidate {
     fn policy(&self) -> Option<Policy> {
         match &self.kind {
             Kind::Manifest(spec) => policy_of(spec).ok(),
-            Kind::Plain | Kind::Rival(_) => None,
+            Kind::Plain | Kind::Baseline(_) => None,
         }
     }
 
@@ -109,7 +109,7 @@ impl Candidate {
     /// Fails if it cannot be simulated in this scenario.
     pub(super) fn controller(&self, scenario: &Scenario) -> Result<Box<dyn Controller>, String> {
         match &self.kind {
-            Kind::Rival(rival) => Ok(rival.controller(&scenario.world)),
+            Kind::Baseline(baseline) => Ok(baseline.controller(&scenario.world)),
             Kind::Plain => PushScaling::of_world(&scenario.world)
                 .map(|scaling| -> Box<dyn Controller> { Box::new(scaling) })
                 .ok_or_else(|| "invalid target for a PushScaler".to_owned()),
@@ -154,7 +154,7 @@ fn strictest(policy: &Policy) -> Option<f64> {
 
 /// Whether an item of `--compare` is a file.
 pub(super) fn is_file(word: &str) -> bool {
-    !Rival::is_meant(word) && (word.contains(['.', '/']) || Path::new(word).exists())
+    !Baseline::is_named(word) && (word.contains(['.', '/']) || Path::new(word).exists())
 }
 
 /// Splits `--compare` at its commas, except those between the settings of one baseline (`hpa:scrape=5,window=20`).
@@ -167,7 +167,7 @@ pub(super) fn split(text: &str) -> Vec<String> {
     {
         match items.last_mut() {
             Some(before)
-                if part.contains('=') && before.contains(':') && !Rival::is_meant(part) =>
+                if part.contains('=') && before.contains(':') && !Baseline::is_named(part) =>
             {
                 before.push(',');
                 before.push_str(part);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
-use pushscale_simulator::control::RIVALS;
+use pushscale_simulator::control::BASELINES;
 use pushscale_simulator::scenario::KEYS;
 
 /// The value of `--compare` without one.
@@ -92,7 +92,7 @@ impl FromArgMatches for KeyOptions {
 }
 
 fn baselines_help() -> String {
-    let baselines = RIVALS.map(|(usage, meaning)| format!("  {usage}: {meaning}"));
+    let baselines = BASELINES.map(|(usage, meaning)| format!("  {usage}: {meaning}"));
     format!(
         "Autoscalers to compare with, separated by commas; {DEFAULT_BASELINES} if no value is given. Each is a PushScaler manifest or one of\n{}",
         baselines.join("\n")

@@ -10,7 +10,7 @@ const OVERHEAD_SECONDS: f64 = 0.005;
 
 /// The counter of arrivals. TorchServe announces it (HELP, TYPE) from its start, in the modes `prometheus` and
 /// `legacy`; another program's page does not have it.
-const ARRIVALS: &str = "ts_inference_requests_total";
+const ARBASELINES: &str = "ts_inference_requests_total";
 
 /// Reads the page of the metrics port.
 ///
@@ -18,7 +18,7 @@ const ARRIVALS: &str = "ts_inference_requests_total";
 /// queue. Does not scrape `hostname` (`uuid` up to 0.7.1).
 pub fn read_page(body: &[u8]) -> Page {
     let mut page = Page {
-        recognised: memchr::memmem::find(body, ARRIVALS.as_bytes()).is_some(),
+        recognised: memchr::memmem::find(body, ARBASELINES.as_bytes()).is_some(),
         ..Page::default()
     };
     for line in exposition::parse(body) {
@@ -43,7 +43,7 @@ fn take(page: &mut Page, sample: &Sample<'_>) {
     }
     let value = sample.value;
     match sample.name {
-        ARRIVALS => add(page, sample, |model| &mut model.arrivals, value),
+        ARBASELINES => add(page, sample, |model| &mut model.arrivals, value),
         "ts_queue_latency_microseconds" => {
             add(page, sample, |model| &mut model.wait_seconds, value / 1e6);
         }

@@ -2,9 +2,9 @@
 
 use rand::RngExt as _;
 
+use super::metrics::Metrics;
 use super::pod::Pod;
 use super::random::Random;
-use super::tally::Tally;
 
 /// How a request finds its pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Balancing {
         serving: &[usize],
         at: f64,
         random: &mut Random,
-        tally: &mut Tally,
+        metrics: &mut Metrics,
     ) -> Option<usize> {
         let any = |random: &mut Random| random.random_range(0..serving.len());
         if serving.is_empty() {
@@ -43,7 +43,7 @@ impl Balancing {
                 let mut best: Option<(usize, usize)> = None;
                 for index in serving[first..].iter().chain(&serving[..first]) {
                     let pod = &mut pods[*index];
-                    pod.settle(at, tally);
+                    pod.settle(at, metrics);
                     if best.is_none_or(|(fewest, _)| pod.in_system() < fewest) {
                         best = Some((pod.in_system(), *index));
                     }
@@ -56,7 +56,7 @@ impl Balancing {
             Self::TwoChoices => {
                 let (one, other) = (serving[any(random)], serving[any(random)]);
                 for index in [one, other] {
-                    pods[index].settle(at, tally);
+                    pods[index].settle(at, metrics);
                 }
                 let better = pods[one].in_system() <= pods[other].in_system();
                 Some(if better { one } else { other })

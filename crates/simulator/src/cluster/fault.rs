@@ -1,35 +1,35 @@
-//! What breaks in a cluster.
+//! Faults of pods.
 
 use std::ops::Range;
 
-/// Something that breaks.
+/// A fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Serving pods are gone at once, and the requests in them with them. Others are made in their place.
+    /// Ready pods and their requests disappear at once. New pods replace them.
     Die {
         /// The second.
         at: usize,
-        /// How many.
+        /// The number of pods.
         pods: u32,
     },
-    /// Serving pods take requests and answer none; nor do they say anything. Afterwards they go on where they were.
+    /// Ready pods accept requests but complete none, and do not report. Afterwards they continue.
     Freeze {
         /// The seconds.
         when: Range<usize>,
-        /// How many.
+        /// The number of pods.
         pods: u32,
     },
-    /// Pods that are made from a second on never serve.
+    /// Pods created from this second on never become ready.
     NeverReady {
         /// The second.
         from: usize,
-        /// How many of them.
+        /// The number of pods.
         pods: u32,
     },
 }
 
 impl Fault {
-    /// The second at which it begins.
+    /// Returns the second at which the fault begins.
     pub fn begins(&self) -> usize {
         match self {
             Self::Die { at, .. } => *at,

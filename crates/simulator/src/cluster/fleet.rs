@@ -4,9 +4,10 @@ use rand::RngExt as _;
 use rand_distr::{Distribution as _, StandardNormal};
 
 use super::fault::Fault;
-use super::pod::{Pod, PodState};
+use super::metrics::Metrics;
+use super::pod::Pod;
 use super::random::Random;
-use super::tally::Tally;
+use super::view::PodState;
 use super::world::World;
 
 #[derive(Debug)]
@@ -112,7 +113,7 @@ impl Fleet {
         faults: &[Fault],
         second: usize,
         random: &mut Random,
-        tally: &mut Tally,
+        metrics: &mut Metrics,
     ) {
         let now = second as f64;
         for fault in faults.iter().filter(|fault| fault.begins() == second) {
@@ -129,7 +130,7 @@ impl Fleet {
                     while let Some(index) = dead.pop() {
                         for job in self.pods.remove(index).abandon() {
                             self.lost += 1;
-                            tally.failed(job.arrived);
+                            metrics.failed(job.arrived);
                         }
                     }
                 }

@@ -1,10 +1,10 @@
-//! A cluster, second by second: pods with workers and a queue each, behind a balancer, under a load, and a
-//! controller that sets how many pods there are.
+//! A simulated cluster: pods with workers and a queue behind a load balancer, under a load, and a controller that sets
+//! the number of pods once per second.
 //!
-//! The pods are TorchServe's as the control algorithm sees them: a first-in first-out queue of limited length before
-//! `workers` workers, 503 beyond it, and its counters: arrivals at arrival, waits and sojourns (which contain the
-//! waits) at the answer. A pod takes a while from its creation until it serves; a removed one answers what it has.
-//! What happens to requests within a second is exact, not stepped.
+//! The pods are TorchServe pods as the control algorithm sees them: a first-in first-out queue of limited length,
+//! `workers` workers, and 503 when the queue is full. Arrivals are counted at arrival, waits and sojourns (which contain
+//! the waits) at completion. A new pod has a start delay, and a removed pod completes its requests. Requests are simulated
+//! exactly, not in time steps.
 //!
 //! ```
 //! use pushscale_simulator::cluster::{World, simulate};
@@ -16,26 +16,28 @@
 //! assert_eq!(outcome.violation_seconds, 0);
 //! ```
 //!
-//! Not in it: the network, retries, clients that give up, and nodes: a pod's start delay stands for all that lies
-//! between its creation and its first request.
+//! Not simulated: the network, retries, clients that give up, and nodes. The start delay covers everything between a pod's
+//! creation and its first request.
 
 mod balancing;
 mod fault;
 mod fleet;
+mod goal;
+mod job;
+mod metrics;
 mod outcome;
 mod pod;
 mod random;
 mod run;
-mod tally;
 mod view;
 mod world;
 
 pub use balancing::Balancing;
 pub use fault::Fault;
+pub use goal::Goal;
 pub use outcome::{Change, Outcome, Second};
-pub use pod::PodState;
 pub use run::{simulate, simulate_watched};
-pub use view::{PodView, Told, View};
-pub use world::{Gap, Goal, Slow, World};
+pub use view::{PodReading, PodState, PodView, View};
+pub use world::{Gap, Slow, World};
 
 pub(crate) use random::Random;

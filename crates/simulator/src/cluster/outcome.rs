@@ -17,7 +17,7 @@ pub struct Outcome {
     pub arrivals: u64,
     /// Requests that were answered before the end.
     pub answered: u64,
-    /// Requests that were told 503, or found no pod.
+    /// Requests rejected with 503, or without any pod.
     pub refused: u64,
     /// Requests that were lost with their pod.
     pub lost: u64,

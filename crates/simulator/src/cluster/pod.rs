@@ -1,48 +1,29 @@
-//! One pod: its workers, its queue, and what it counts.
+//! One pod with its workers, queue and counters.
 
 use std::collections::VecDeque;
 
-use super::tally::Tally;
-use super::view::Told;
-
-/// Where a pod is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PodState {
-    /// Made, and does not serve yet.
-    Starting,
-    /// Takes requests.
-    Serving,
-    /// Removed: it answers what it has.
-    Draining,
-}
-
-/// A request that a pod has taken. When it will be answered is known from the start: nobody overtakes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Job {
-    pub(super) arrived: f64,
-    pub(super) waits: f64,
-    pub(super) service: f64,
-    pub(super) ends: f64,
-}
+use super::job::Job;
+use super::metrics::Metrics;
+use super::view::{PodReading, PodState};
 
 #[derive(Clone, Debug)]
 pub(super) struct Pod {
     pub(super) id: u64,
     pub(super) state: PodState,
-    /// When it was made.
+    /// When it was created.
     pub(super) made: f64,
-    /// When it will serve; infinite: never.
+    /// When it becomes ready; infinite for never.
     pub(super) ready_at: f64,
     pub(super) speed: f64,
     pub(super) frozen_until: f64,
-    /// When each worker has done all that it has been given.
+    /// When each worker completes its requests.
     workers: Vec<f64>,
-    /// All requests in it, in the order of their answers.
+    /// All requests in the pod, in order of completion.
     jobs: VecDeque<Job>,
-    /// What it has counted.
-    counted: Told,
-    /// What it last said.
-    pub(super) told: Told,
+    /// The counters.
+    counted: PodReading,
+    /// The last reading.
+    pub(super) reading: PodReading,
 }
 
 impl Pod {
@@ -56,8 +37,8 @@ impl Pod {
             frozen_until: f64::NEG_INFINITY,
             workers: vec![made; workers.max(1) as usize],
             jobs: VecDeque::new(),
-            counted: Told::default(),
-            told: Told::default(),
+            counted: PodReading::default(),
+            reading: PodReading::default(),
         }
     }
 
@@ -104,13 +85,13 @@ impl Pod {
     }
 
     /// Answers what is done by `now`.
-    pub(super) fn settle(&mut self, now: f64, tally: &mut Tally) {
+    pub(super) fn settle(&mut self, now: f64, metrics: &mut Metrics) {
         while let Some(job) = self.jobs.front().copied().filter(|job| job.ends <= now) {
             self.jobs.pop_front();
             self.counted.answered += 1;
             self.counted.waited += job.waits;
             self.counted.sojourned += job.waits + job.service;
-            tally.answered(&job);
+            metrics.answered(&job);
         }
     }
 
@@ -134,7 +115,7 @@ impl Pod {
     /// Says what it has counted up to now.
     pub(super) fn tell(&mut self) {
         self.counted.in_system = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
-        self.told = self.counted;
+        self.reading = self.counted;
     }
 
     /// The requests in it, which it is not going to answer.

@@ -7,11 +7,10 @@ use crate::control::Controller;
 use crate::traffic::Traffic;
 
 use super::fleet::Fleet;
+use super::metrics::Metrics;
 use super::outcome::{Change, Outcome, Second};
-use super::pod::PodState;
 use super::random::Streams;
-use super::tally::Tally;
-use super::view::{PodView, View};
+use super::view::{PodState, PodView, View};
 use super::world::World;
 
 /// What becomes of a world under a controller. The same seed gives the same, and the same load to every controller.
@@ -19,7 +18,7 @@ pub fn simulate(world: &World, controller: &mut dyn Controller, seed: u64) -> Ou
     simulate_watched(world, controller, seed, &|_| {})
 }
 
-/// As [`simulate`]; `watch` is told of every minute that is done.
+/// Like [`simulate`], and calls `watch` after every simulated minute.
 pub fn simulate_watched(
     world: &World,
     controller: &mut dyn Controller,
@@ -41,7 +40,7 @@ struct Run<'a> {
     world: &'a World,
     streams: Streams,
     fleet: Fleet,
-    tally: Tally,
+    metrics: Metrics,
     /// The logarithm of a service time has this mean and this standard deviation, at a mean service time of 1.
     logarithm: (f64, f64),
     replicas: u32,
@@ -65,7 +64,7 @@ impl<'a> Run<'a> {
             world,
             fleet,
             streams,
-            tally: Tally::new(world.traffic.seconds(), &world.goal),
+            metrics: Metrics::new(world.traffic.seconds(), &world.goal),
             logarithm: (-deviation * deviation / 2.0, deviation),
             replicas: world.pods,
             refused: 0,
@@ -84,20 +83,20 @@ impl<'a> Run<'a> {
         let now = second as f64;
         let random = &mut self.streams.faults;
         self.fleet
-            .suffer(&self.world.faults, second, random, &mut self.tally);
+            .suffer(&self.world.faults, second, random, &mut self.metrics);
         // What died is made anew.
         let random = &mut self.streams.pods;
         self.fleet.reach(self.replicas, self.world, now, random);
         self.fleet.begin(now);
         self.serve(second);
         for pod in &mut self.fleet.pods {
-            pod.settle(now + 1.0, &mut self.tally);
+            pod.settle(now + 1.0, &mut self.metrics);
         }
     }
 
     fn serve(&mut self, second: usize) {
         let count = self.draw_count(second);
-        self.tally.arrived(second, count);
+        self.metrics.arrived(second, count);
         let random = &mut self.streams.arrivals;
         let now = second as f64;
         self.arrivals.clear();
@@ -114,19 +113,19 @@ impl<'a> Run<'a> {
             let deviation: f64 = StandardNormal.sample(&mut self.streams.services);
             let service = mean * (log_mean + log_deviation * deviation).exp();
             let random = &mut self.streams.balancing;
-            let tally = &mut self.tally;
+            let metrics = &mut self.metrics;
             let chosen = self
                 .world
                 .balancing
-                .choose(pods, &self.serving, at, random, tally);
+                .choose(pods, &self.serving, at, random, metrics);
             let taken = chosen.is_some_and(|index| {
                 let pod = &mut pods[index];
-                pod.settle(at, tally);
+                pod.settle(at, metrics);
                 pod.receive(at, service, self.world.queue)
             });
             if !taken {
                 self.refused += 1;
-                tally.failed(at);
+                metrics.failed(at);
             }
         }
     }
@@ -202,7 +201,7 @@ impl<'a> Run<'a> {
             self.views.push(PodView {
                 id: pod.id,
                 state: pod.state,
-                told: pod.told,
+                reading: pod.reading,
                 speaks,
                 frozen,
                 service: self.world.service * slowness / pod.speed,
@@ -216,18 +215,18 @@ impl<'a> Run<'a> {
         for pod in &mut self.fleet.pods {
             for job in pod.abandon() {
                 in_system += 1;
-                self.tally.waits(&job);
+                self.metrics.waits(&job);
             }
         }
-        let tally = &self.tally;
-        let seconds: Vec<Second> = tally
+        let metrics = &self.metrics;
+        let seconds: Vec<Second> = metrics
             .seconds()
             .iter()
             .zip(&self.sizes)
             .map(|(requests, (wanted, ready))| Second {
                 arrivals: requests.arrived,
                 mean_wait: requests.mean_wait(),
-                violated: requests.violated(tally.limit()),
+                violated: requests.violated(metrics.limit()),
                 wanted: *wanted,
                 ready: *ready,
             })
@@ -237,15 +236,15 @@ impl<'a> Run<'a> {
             .iter()
             .map(|second| u64::from(second.arrivals))
             .sum();
-        let bad = tally.late + self.refused + self.fleet.lost;
+        let bad = metrics.late + self.refused + self.fleet.lost;
         Outcome {
             violation_seconds: u32::try_from(violated).unwrap_or(u32::MAX),
             bad_percent: 100.0 * bad as f64 / arrivals.max(1) as f64,
-            mean_wait: tally.total_wait / tally.waits_known().max(1) as f64,
-            p95_wait: tally.quantile(0.95),
-            p99_wait: tally.quantile(0.99),
+            mean_wait: metrics.total_wait / metrics.waits_known().max(1) as f64,
+            p95_wait: metrics.quantile(0.95),
+            p99_wait: metrics.quantile(0.99),
             arrivals,
-            answered: tally.answered,
+            answered: metrics.answered,
             refused: self.refused,
             lost: self.fleet.lost,
             in_system,

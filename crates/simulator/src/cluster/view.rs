@@ -1,37 +1,47 @@
-//! What a controller may see.
+//! The input of a controller.
 
-use super::pod::PodState;
-use super::world::Goal;
+use super::goal::Goal;
 
-/// What a controller may see once a second.
+/// The phase of a simulated pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodState {
+    /// Created, not ready yet.
+    Starting,
+    /// Ready.
+    Serving,
+    /// Terminating: it completes its requests.
+    Draining,
+}
+
+/// The state of the cluster as a controller sees it once per second.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// Seconds since the beginning, from 1: a second is shown when it is over.
+    /// The number of completed seconds, from 1.
     pub second: usize,
-    /// All pods, in the order in which they were made.
+    /// All pods, oldest first.
     pub pods: &'a [PodView],
-    /// How many there are to be.
+    /// The desired replicas.
     pub replicas: u32,
-    /// All pods are silent.
+    /// Whether no pod reports.
     pub silent: bool,
-    /// What is asked for.
+    /// The goal.
     pub goal: Goal,
-    /// Workers in each pod.
+    /// Workers per pod.
     pub workers: u32,
 }
 
 impl View<'_> {
-    /// Pods in this state.
+    /// Returns the number of pods in this state.
     pub fn count(&self, state: PodState) -> u32 {
         let count = self.pods.iter().filter(|pod| pod.state == state).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// Requests in all pods that have served, by what they last said.
+    /// Returns the requests in all pods that have been ready, according to their last readings.
     pub fn in_system(&self) -> u64 {
         self.pods
             .iter()
-            .map(|pod| u64::from(pod.told.in_system))
+            .map(|pod| u64::from(pod.reading.in_system))
             .sum()
     }
 }
@@ -44,7 +54,7 @@ pub struct PodView {
     /// Where it is in its life.
     pub state: PodState,
     /// What it last said of itself.
-    pub told: Told,
+    pub reading: PodReading,
     /// It said that just now. Starting pods say nothing.
     pub speaks: bool,
     /// It takes requests and does nothing else, as one can see: whoever asks it gets no answer.
@@ -55,10 +65,10 @@ pub struct PodView {
 
 /// What a pod has counted since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Told {
+pub struct PodReading {
     /// Requests that came, refused ones too.
     pub arrivals: u64,
-    /// Requests that were told 503.
+    /// Requests rejected with 503.
     pub refused: u64,
     /// Requests that were answered.
     pub answered: u64,

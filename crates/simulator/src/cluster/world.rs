@@ -6,6 +6,7 @@ use crate::traffic::Traffic;
 
 use super::balancing::Balancing;
 use super::fault::Fault;
+use super::goal::Goal;
 
 /// A cluster and its load. All times are in seconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +19,7 @@ pub struct World {
     pub cv: f64,
     /// Workers in each pod.
     pub workers: u32,
-    /// Requests that may wait in each pod; one more is told 503.
+    /// Maximum waiting requests per pod. Further ones get 503.
     pub queue: u32,
     /// How a request finds its pod.
     pub balancing: Balancing,
@@ -71,27 +72,6 @@ impl World {
             .filter(|slow| slow.when.contains(&second))
             .map(|slow| slow.factor)
             .product()
-    }
-}
-
-/// What is asked for: how long requests may wait, and between how many pods.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Goal {
-    /// The mean wait to keep, in seconds.
-    pub target: f64,
-    /// The fewest pods.
-    pub min: u32,
-    /// The most.
-    pub max: u32,
-}
-
-impl Goal {
-    /// A second is violated, and a request bad, beyond so many times the target.
-    pub const HARMED: f64 = 4.0;
-
-    /// The nearest size that is allowed.
-    pub fn clamp(&self, size: u32) -> u32 {
-        size.min(self.max).max(self.min)
     }
 }
 

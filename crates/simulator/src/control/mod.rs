@@ -1,29 +1,29 @@
-//! Who sets the size of a simulated cluster: Pushscale itself, and what it is compared with.
+//! The controllers of a simulated cluster: Pushscale itself, and the autoscalers that it is compared with.
 
+mod baseline;
 mod fixed;
 mod hpa;
 mod kpa;
 mod oracle;
 mod pushscaler;
-mod qm2;
-mod rival;
+mod reference_model;
 
+pub use baseline::{BASELINES, Baseline, BaselineError};
 pub use fixed::Fixed;
 pub use hpa::{Hpa, HpaOptions};
 pub use kpa::Kpa;
 pub use oracle::Oracle;
 pub use pushscaler::{PushScalerError, PushScaling};
-pub use qm2::{Qm2, Qm2Options};
-pub use rival::{RIVALS, Rival, RivalError};
+pub use reference_model::{ReferenceModel, ReferenceModelOptions};
 
 use crate::cluster::View;
 
-/// Something that sets the size of a cluster.
+/// Controls the replica count of a simulated cluster.
 pub trait Controller {
-    /// Sees the cluster once a second, and says how many pods there are to be; `None`: as many as there are.
+    /// Returns the desired replicas; `None` keeps the current ones. Called once per simulated second.
     fn decide(&mut self, view: &View<'_>) -> Option<u32>;
 
-    /// Why it last said what it said, in its words, if it has any.
+    /// Explains the last decision, if the controller can.
     fn explain(&self) -> String {
         String::new()
     }

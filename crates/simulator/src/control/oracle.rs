@@ -1,7 +1,7 @@
 //! Who knows the future.
 
 use super::Controller;
-use super::qm2::formulas::{mean_wait, occupancy};
+use super::reference_model::formulas::{mean_wait, occupancy};
 use crate::cluster::{View, World};
 use crate::traffic::Traffic;
 

@@ -13,7 +13,7 @@ use pushscale_decision::{
 use thiserror::Error;
 
 use super::Controller;
-use crate::cluster::{PodState, PodView, Told, View, World};
+use crate::cluster::{PodReading, PodState, PodView, View, World};
 
 /// What the pods serve, if no metric names it.
 const MODEL: &str = "model";
@@ -27,11 +27,11 @@ const FRESH_FOR: Duration = Duration::from_secs(3);
 pub struct PushScaling {
     scaler: Scaler,
     clock: Option<Clock>,
-    /// The pods that it was told of, and how they were.
+    /// The pods that the scaler knows, with their last states.
     pods: BTreeMap<u64, (PodUid, PodState)>,
     reading: Reading,
     /// What each pod had counted a second ago, if nobody counts answers.
-    uncounted: Option<BTreeMap<u64, Told>>,
+    uncounted: Option<BTreeMap<u64, PodReading>>,
 }
 
 /// Schedules go by the time of the day.
@@ -188,7 +188,7 @@ impl PushScaling {
             for model in &mut reading.models {
                 tell_model(model, pod, view.workers);
                 if let Some(before) = &mut self.uncounted {
-                    hide_answers(model, pod, before.insert(pod.id, pod.told));
+                    hide_answers(model, pod, before.insert(pod.id, pod.reading));
                 }
             }
             let learnt = self.scaler.learn(now, uid, now, reading);
@@ -238,21 +238,21 @@ impl Clock {
 
 /// What a sidecar would say of the model in a pod.
 fn tell_model(model: &mut ModelReading, pod: &PodView, workers: u32) {
-    let told = &pod.told;
-    let pending = told.in_system.saturating_sub(workers);
+    let reading = &pod.reading;
+    let pending = reading.in_system.saturating_sub(workers);
     let wait = f64::from(pending) * pod.service / f64::from(workers.max(1));
     let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
     model.queue_latency = Latency::from_secs_f64(wait).filter(|_| !pod.frozen);
     model.counters = Some(Counters {
-        arrivals: told.arrivals,
-        rejected: told.refused,
-        completed: Some(told.answered),
-        total_wait: seconds(told.waited),
-        total_sojourn: seconds(told.sojourned),
+        arrivals: reading.arrivals,
+        rejected: reading.refused,
+        completed: Some(reading.answered),
+        total_wait: seconds(reading.waited),
+        total_sojourn: seconds(reading.sojourned),
     });
     model.queue = Some(Queue {
         waiting: pending,
-        in_service: told.in_system - pending,
+        in_service: reading.in_system - pending,
         workers,
         batch_size: 1,
         batch_delay: Duration::ZERO,
@@ -260,7 +260,7 @@ fn tell_model(model: &mut ModelReading, pod: &PodView, workers: u32) {
 }
 
 /// What is left of that if nobody tells of the queue; `before` is what the pod had counted at its last reading.
-fn hide_answers(model: &mut ModelReading, pod: &PodView, before: Option<Told>) {
+fn hide_answers(model: &mut ModelReading, pod: &PodView, before: Option<PodReading>) {
     model.queue = None;
     if let Some(counters) = &mut model.counters {
         counters.completed = None;
@@ -269,11 +269,11 @@ fn hide_answers(model: &mut ModelReading, pod: &PodView, before: Option<Told>) {
         return;
     }
     let before = before.unwrap_or_default();
-    let answered = pod.told.answered.saturating_sub(before.answered);
+    let answered = pod.reading.answered.saturating_sub(before.answered);
     model.queue_latency = match answered {
-        0 if pod.told.in_system == 0 => Some(Latency::ZERO),
+        0 if pod.reading.in_system == 0 => Some(Latency::ZERO),
         0 => None,
-        some => Latency::from_secs_f64((pod.told.waited - before.waited) / some as f64),
+        some => Latency::from_secs_f64((pod.reading.waited - before.waited) / some as f64),
     };
 }
 

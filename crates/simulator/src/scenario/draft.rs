@@ -96,7 +96,7 @@ impl Draft {
             let Some(key) = self.known(&place, key.trim()) else {
                 continue;
             };
-            let rival = match key {
+            let baseline = match key {
                 "load" => here.get("trace"),
                 "trace" => here.get("load"),
                 _ => None,
@@ -106,7 +106,7 @@ impl Draft {
                 self.mistakes.add(place, problem);
                 continue;
             }
-            if let Some(before) = rival {
+            if let Some(before) = baseline {
                 let problem = format!("a load or a trace, not both: line {before} has the other");
                 self.mistakes.add(place, problem);
                 continue;

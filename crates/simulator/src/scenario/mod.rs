@@ -13,7 +13,7 @@
 //! target: 50ms
 //! ```
 //!
-//! [`KEYS`] says what there is. All mistakes are told at once, with file and line; unknown keys are mistakes.
+//! [`KEYS`] lists the keys. All mistakes are reported at once, with file and line. Unknown keys are mistakes.
 //! `docs/SIMULATING.md` is the guide.
 
 mod draft;

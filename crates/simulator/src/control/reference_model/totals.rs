@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{PodState, PodView, Told};
+use crate::cluster::{PodReading, PodState, PodView};
 
 /// So many seconds are remembered.
 const KEPT: usize = 1024;
@@ -48,8 +48,8 @@ pub(super) struct Totals {
     pub(super) seconds: usize,
     ring: Vec<Sums>,
     now: Sums,
-    last: Option<BTreeMap<u64, Told>>,
-    /// Seconds in which nothing was told, since the last one in which something was.
+    last: Option<BTreeMap<u64, PodReading>>,
+    /// Seconds since the last one with a reading.
     missed: usize,
     /// Of this second alone.
     pub(super) this_second: Sums,
@@ -70,7 +70,7 @@ impl Totals {
         }
     }
 
-    /// Nobody told anything in this second.
+    /// Records a second without readings.
     pub(super) fn miss(&mut self) {
         self.missed += 1;
     }
@@ -81,15 +81,15 @@ impl Totals {
         if let Some(last) = &self.last {
             for pod in pods.iter().filter(|pod| pod.state != PodState::Starting) {
                 let before = last.get(&pod.id).copied().unwrap_or_default();
-                let told = moved(&before, &pod.told);
-                sum = sum.with(told, 1.0);
-                if told.answered > 0.0 {
-                    let mean = told.served() / told.answered;
-                    self.groups.push((told.answered, mean));
+                let reading = moved(&before, &pod.reading);
+                sum = sum.with(reading, 1.0);
+                if reading.answered > 0.0 {
+                    let mean = reading.served() / reading.answered;
+                    self.groups.push((reading.answered, mean));
                 }
             }
         }
-        self.last = Some(pods.iter().map(|pod| (pod.id, pod.told)).collect());
+        self.last = Some(pods.iter().map(|pod| (pod.id, pod.reading)).collect());
         // What was counted in a gap is spread over it: a catch-up is no burst.
         let seconds = 1 + std::mem::take(&mut self.missed);
         let before = self.now;
@@ -113,7 +113,7 @@ impl Totals {
 }
 
 /// A counter that went down began anew.
-fn moved(before: &Told, now: &Told) -> Sums {
+fn moved(before: &PodReading, now: &PodReading) -> Sums {
     let whole = |before: u64, now: u64| now.checked_sub(before).unwrap_or(now) as f64;
     let time = |before: f64, now: f64| {
         if now < before { now } else { now - before }

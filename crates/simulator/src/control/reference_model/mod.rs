@@ -40,7 +40,7 @@ const CALM: usize = 90;
 
 /// Which of the reference's forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Qm2Options {
+pub struct ReferenceModelOptions {
     /// With the three additions: quicker service times, old pods' own queues, bursts that come back. Without: `QM`.
     pub additions: bool,
     /// The formula is corrected by what is measured.
@@ -51,8 +51,8 @@ pub struct Qm2Options {
 
 /// The reference form of the queue model.
 #[derive(Debug)]
-pub struct Qm2 {
-    options: Qm2Options,
+pub struct ReferenceModel {
+    options: ReferenceModelOptions,
     totals: Totals,
     service: Service,
     arrivals: Arrivals,
@@ -68,9 +68,9 @@ pub struct Qm2 {
     occupancies: BTreeMap<(i64, u32), f64>,
 }
 
-impl Qm2 {
+impl ReferenceModel {
     /// This form.
-    pub fn new(options: Qm2Options) -> Self {
+    pub fn new(options: ReferenceModelOptions) -> Self {
         let quickness = if options.additions {
             Quickness {
                 windows: &[3, 5, 10, 20],
@@ -230,7 +230,7 @@ impl Qm2 {
     }
 }
 
-impl Controller for Qm2 {
+impl Controller for ReferenceModel {
     fn decide(&mut self, view: &View<'_>) -> Option<u32> {
         if view.silent {
             self.totals.miss();

@@ -1,125 +1,128 @@
-//! What Pushscale may be compared with, by name.
+//! The autoscalers that Pushscale can be compared with, by name.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::{Controller, Fixed, Hpa, HpaOptions, Kpa, Oracle, Qm2, Qm2Options};
+use super::{
+    Controller, Fixed, Hpa, HpaOptions, Kpa, Oracle, ReferenceModel, ReferenceModelOptions,
+};
 use crate::cluster::World;
 use crate::quantity;
 
-/// All there are, with what they are.
-pub const RIVALS: [(&str, &str); 6] = [
+/// The baselines that users are offered, with an explanation of each.
+pub const BASELINES: [(&str, &str); 4] = [
     (
         "hpa[:scrape=15,window=60,sync=15]",
-        "the HorizontalPodAutoscaler behind Prometheus: seconds between scrapes, of the query's range, between decisions",
+        "the HorizontalPodAutoscaler behind Prometheus: seconds between scrapes, of the query's range, and between decisions",
     ),
     (
         "kpa[:delay=180]",
-        "Knative's rule on concurrency; delay: its scale-down-delay in seconds, 0 unless given",
+        "Knative's concurrency rule; delay: its scale-down-delay in seconds, default 0",
     ),
     (
         "oracle",
-        "knows the rate two minutes ahead, and sizes exactly to the target",
+        "knows the arrival rate two minutes ahead and computes the replicas that exactly meet the target",
     ),
-    (
-        "qm2[:kappa=off]",
-        "the reference form of the queue model; kappa: its calibration, on unless given",
-    ),
-    ("qm[:kappa=off]", "its predecessor"),
-    ("fixed:8", "so many pods all the time"),
+    ("fixed:8", "a constant number of pods"),
 ];
 
-/// Something that Pushscale may be compared with.
+/// Fixtures of tests and benchmarks: the queue model's reference implementation and its predecessor, which decide like the
+/// recorded runs of the study that the model is based on.
+const REFERENCE_MODELS: [&str; 2] = ["qm2[:kappa=off]", "qm[:kappa=off]"];
+
+/// An autoscaler that Pushscale can be compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rival {
+pub enum Baseline {
     /// The HorizontalPodAutoscaler.
     Hpa(HpaOptions),
-    /// Knative's.
+    /// Knative's autoscaler.
     Kpa {
         /// Its `scale-down-delay`, in seconds.
         delay: usize,
     },
-    /// Who knows the future.
+    /// A controller that knows the future arrival rate.
     Oracle,
-    /// The reference form of the queue model.
-    Qm2 {
+    /// The reference implementation of the queue model.
+    ReferenceModel {
         /// `false`: its predecessor.
         additions: bool,
-        /// With its calibration.
+        /// Whether its calibration is on.
         kappa: bool,
     },
-    /// So many pods.
+    /// A constant number of pods.
     Fixed(u32),
 }
 
-/// Why a word names no rival.
+/// Why a word does not name a baseline.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum RivalError {
-    /// There is none of this name.
+pub enum BaselineError {
+    /// No baseline has this name.
     #[error("{0:?} is neither one of {names} nor a file", names = names())]
     Unknown(String),
-    /// What stands behind the colon is wrong.
+    /// The settings after the colon are invalid.
     #[error("{word:?}: {problem}")]
     Settings {
-        /// All of it.
+        /// The whole word.
         word: String,
-        /// What is wrong with it, and what it should be.
+        /// What is wrong, and what is expected.
         problem: String,
     },
 }
 
-impl Rival {
-    /// A new one for a run in this world.
+impl Baseline {
+    /// Creates the controller for one run.
     pub fn controller(&self, world: &World) -> Box<dyn Controller + Send> {
         match *self {
             Self::Hpa(options) => Box::new(Hpa::new(options)),
             Self::Kpa { delay } => Box::new(Kpa::new(delay)),
             Self::Oracle => Box::new(Oracle::new(world)),
-            Self::Qm2 { additions, kappa } => Box::new(Qm2::new(Qm2Options {
-                additions,
-                calibrated: kappa,
-                pooled: world.balancing.pooled(),
-            })),
+            Self::ReferenceModel { additions, kappa } => {
+                Box::new(ReferenceModel::new(ReferenceModelOptions {
+                    additions,
+                    calibrated: kappa,
+                    pooled: world.balancing.pooled(),
+                }))
+            }
             Self::Fixed(size) => Box::new(Fixed::new(size)),
         }
     }
 
-    /// Whether a word is meant to name one, right or wrong.
-    pub fn is_meant(word: &str) -> bool {
+    /// Whether a word starts with a baseline's name, whatever its settings are.
+    pub fn is_named(word: &str) -> bool {
         let name = word.split(':').next().unwrap_or_default();
-        names().split(", ").any(|known| known == name)
+        usages().any(|usage| name_of(usage) == name)
     }
 }
 
-impl FromStr for Rival {
-    type Err = RivalError;
+impl FromStr for Baseline {
+    type Err = BaselineError;
 
-    fn from_str(word: &str) -> Result<Self, RivalError> {
+    fn from_str(word: &str) -> Result<Self, BaselineError> {
         let (name, settings) = match word.split_once(':') {
             Some((name, settings)) => (name, Some(settings)),
             None => (word, None),
         };
-        let wrong = |problem: String| RivalError::Settings {
+        let wrong = |problem: String| BaselineError::Settings {
             word: word.to_owned(),
             problem,
         };
         let mut settings = Settings::of(settings).map_err(wrong)?;
         let found = match name {
             "hpa" => {
-                let usual = HpaOptions::default();
+                let default = HpaOptions::default();
                 Self::Hpa(HpaOptions {
-                    scrape: settings.seconds("scrape", usual.scrape).map_err(wrong)?,
-                    window: settings.seconds("window", usual.window).map_err(wrong)?,
-                    sync: settings.seconds("sync", usual.sync).map_err(wrong)?,
+                    scrape: settings.seconds("scrape", default.scrape).map_err(wrong)?,
+                    window: settings.seconds("window", default.window).map_err(wrong)?,
+                    sync: settings.seconds("sync", default.sync).map_err(wrong)?,
                 })
             }
             "kpa" => Self::Kpa {
                 delay: settings.seconds("delay", 0).map_err(wrong)?,
             },
             "oracle" => Self::Oracle,
-            "qm" | "qm2" => Self::Qm2 {
+            "qm" | "qm2" => Self::ReferenceModel {
                 additions: name == "qm2",
                 kappa: match settings.take("kappa").as_deref() {
                     None | Some("on") => true,
@@ -140,14 +143,14 @@ impl FromStr for Rival {
                     }
                 }
             }
-            _ => return Err(RivalError::Unknown(word.to_owned())),
+            _ => return Err(BaselineError::Unknown(word.to_owned())),
         };
         settings.end(name).map_err(wrong)?;
         Ok(found)
     }
 }
 
-impl fmt::Display for Rival {
+impl fmt::Display for Baseline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hpa(options) if *options == HpaOptions::default() => f.write_str("hpa"),
@@ -159,7 +162,7 @@ impl fmt::Display for Rival {
             Self::Kpa { delay: 0 } => f.write_str("kpa"),
             Self::Kpa { delay } => write!(f, "kpa:delay={delay}"),
             Self::Oracle => f.write_str("oracle"),
-            Self::Qm2 { additions, kappa } => {
+            Self::ReferenceModel { additions, kappa } => {
                 f.write_str(if *additions { "qm2" } else { "qm" })?;
                 f.write_str(if *kappa { "" } else { ":kappa=off" })
             }
@@ -168,15 +171,20 @@ impl fmt::Display for Rival {
     }
 }
 
-fn names() -> String {
-    let names = RIVALS.map(|(usage, _)| {
-        let name = usage.split(['[', ':']).next();
-        name.unwrap_or_default()
-    });
-    names.join(", ")
+fn usages() -> impl Iterator<Item = &'static str> {
+    let offered = BASELINES.iter().map(|(usage, _)| *usage);
+    offered.chain(REFERENCE_MODELS)
 }
 
-/// What stands behind the colon: `key=value,…` or `key=value:…`, or one word alone.
+fn name_of(usage: &str) -> &str {
+    usage.split(['[', ':']).next().unwrap_or_default()
+}
+
+fn names() -> String {
+    BASELINES.map(|(usage, _)| name_of(usage)).join(", ")
+}
+
+/// The settings after the colon: `key=value,…` or `key=value:…`, or a single word.
 struct Settings {
     pairs: Vec<(String, String)>,
     alone: Option<String>,
@@ -195,7 +203,7 @@ impl Settings {
                 }
                 Some((key, value)) => settings.pairs.push((key.to_owned(), value.to_owned())),
                 None if settings.alone.is_none() => settings.alone = Some(part.to_owned()),
-                None => return Err(format!("{part:?} is no key=value")),
+                None => return Err(format!("{part:?} is not key=value")),
             }
         }
         Ok(settings)
@@ -206,9 +214,9 @@ impl Settings {
         Some(self.pairs.remove(place).1)
     }
 
-    fn seconds(&mut self, key: &str, usual: usize) -> Result<usize, String> {
+    fn seconds(&mut self, key: &str, default: usize) -> Result<usize, String> {
         let Some(text) = self.take(key) else {
-            return Ok(usual);
+            return Ok(default);
         };
         quantity::seconds(&text)
             .filter(|number| (1..=3600).contains(number))
@@ -221,12 +229,10 @@ impl Settings {
         if left.is_empty() {
             return Ok(());
         }
-        let usage = RIVALS.iter().map(|(usage, _)| *usage);
-        let usage = usage
-            .filter(|usage| usage.split(['[', ':']).next() == Some(name))
-            .collect::<String>();
+        let usage = usages().find(|usage| name_of(usage) == name);
+        let usage = usage.unwrap_or_default();
         Err(format!(
-            "{} is not known here: it is {usage}",
+            "{}: unknown setting; usage: {usage}",
             left.join(", ")
         ))
     }
@@ -237,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rival_reads_as_it_is_written() {
+    fn every_baseline_parses_as_it_is_displayed() {
         for word in [
             "hpa",
             "hpa:scrape=5,window=20,sync=15",
@@ -248,42 +254,39 @@ mod tests {
             "qm:kappa=off",
             "fixed:8",
         ] {
-            assert!(Rival::is_meant(word));
-            assert_eq!(word.parse::<Rival>().unwrap().to_string(), word);
+            assert!(Baseline::is_named(word));
+            assert_eq!(word.parse::<Baseline>().unwrap().to_string(), word);
         }
-        assert!(!Rival::is_meant("other.yaml"));
-        let other_signs = "hpa:scrape=5s:window=1m".parse::<Rival>().unwrap();
+        assert!(!Baseline::is_named("other.yaml"));
+        let other_signs = "hpa:scrape=5s:window=1m".parse::<Baseline>().unwrap();
         assert_eq!(
             other_signs.to_string(),
             "hpa:scrape=5,window=60,sync=15",
-            "colons and units"
+            "colons and units are accepted"
         );
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn invalid_settings_are_explained() {
         let cases = [
-            (
-                "hpb",
-                "neither one of hpa, kpa, oracle, qm2, qm, fixed nor a file",
-            ),
+            ("hpb", "neither one of hpa, kpa, oracle, fixed nor a file"),
             (
                 "hpa:scrape=0",
                 "scrape is \"0\": it must be 1 to 3600 whole seconds",
             ),
             (
                 "hpa:interval=15",
-                "interval is not known here: it is hpa[:scrape=15",
+                "interval: unknown setting; usage: hpa[:scrape=15",
             ),
-            ("kpa:180", "180 is not known here: it is kpa[:delay=180]"),
+            ("kpa:180", "180: unknown setting; usage: kpa[:delay=180]"),
             ("qm2:kappa=1", "kappa is \"1\": it must be on or off"),
             ("fixed", "give the number of pods"),
             ("fixed:0", "give the number of pods"),
             ("kpa:delay=1,delay=2", "delay is given twice"),
         ];
         for (word, expected) in cases {
-            let said = word.parse::<Rival>().unwrap_err().to_string();
-            assert!(said.contains(expected), "{word}: {said}");
+            let error = word.parse::<Baseline>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{word}: {error}");
         }
     }
 }

@@ -83,7 +83,7 @@ impl Standing<'_> {
         let mut queues: Vec<f64> = pods
             .iter()
             .filter(|pod| pod.state == PodState::Serving)
-            .map(|pod| f64::from(pod.told.in_system))
+            .map(|pod| f64::from(pod.reading.in_system))
             .collect();
         if queues.is_empty() {
             return 0.0;

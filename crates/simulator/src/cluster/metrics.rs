@@ -1,16 +1,16 @@
-//! The figures of a run while it runs.
+//! The metrics of a run.
 
 use hdrhistogram::Histogram;
 
-use super::pod::Job;
-use super::world::Goal;
+use super::goal::Goal;
+use super::job::Job;
 
-/// A month, in microseconds: no run is longer.
+/// A month in microseconds. No run is longer.
 const LONGEST_WAIT: u64 = 31 * 86_400 * 1_000_000;
 
-/// What became of the requests of each second.
+/// The outcomes of the requests of each second.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct Metrics {
     /// Waits beyond this are bad, in seconds.
     limit: f64,
     seconds: Vec<Requests>,
@@ -25,15 +25,15 @@ pub(super) struct Tally {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Requests {
     pub(super) arrived: u32,
-    /// Their waits in seconds, and how many of them are known.
+    /// The sum of the known waits in seconds, and their number.
     wait: f64,
     waited: u32,
-    /// They were told 503, found no pod, or were lost with theirs.
+    /// Rejected with 503, without a pod, or lost with their pod.
     failed: u32,
 }
 
 impl Requests {
-    /// The mean wait of those that were or will be answered, in seconds.
+    /// The mean wait of the completed requests, in seconds.
     pub(super) fn mean_wait(&self) -> Option<f64> {
         (self.waited > 0).then(|| self.wait / f64::from(self.waited))
     }
@@ -43,7 +43,7 @@ impl Requests {
     }
 }
 
-impl Tally {
+impl Metrics {
     pub(super) fn new(seconds: usize, goal: &Goal) -> Self {
         // Of a fixed size: one that grows would not be grown by a saturating record.
         #[expect(
@@ -138,17 +138,17 @@ mod tests {
             min: 1,
             max: 1,
         };
-        let mut tally = Tally::new(1, &goal);
+        let mut metrics = Metrics::new(1, &goal);
         for hundredth in 1..=100 {
-            tally.answered(&Job {
+            metrics.answered(&Job {
                 arrived: 0.0,
                 waits: f64::from(hundredth) * 0.1,
                 service: 1.0,
                 ends: 0.0,
             });
         }
-        assert!((tally.quantile(0.95) - 9.5).abs() < 0.01);
-        assert!((tally.quantile(0.99) - 9.9).abs() < 0.01);
-        assert_eq!(tally.late, 98);
+        assert!((metrics.quantile(0.95) - 9.5).abs() < 0.01);
+        assert!((metrics.quantile(0.99) - 9.9).abs() < 0.01);
+        assert_eq!(metrics.late, 98);
     }
 }
