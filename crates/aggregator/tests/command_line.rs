@@ -1,5 +1,12 @@
 //! `--help`, `--config` and `--print-config`, as a user runs the program.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

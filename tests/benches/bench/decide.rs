@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pushscale_simulator::cluster::simulate;
-use pushscale_simulator::control::{Controller, PushScaling, Rival};
+use pushscale_simulator::control::{Baseline, Controller, PushScaling};
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::{Draft, Scenario, random_scenario};
 
@@ -76,8 +76,8 @@ pub(crate) fn run() {
     }
     println!();
     for (name, row) in &totals {
-        for rival in [1, 2] {
-            print_ratio(name, row, rival);
+        for baseline in [1, 2] {
+            print_ratio(name, row, baseline);
         }
     }
 }
@@ -94,7 +94,9 @@ fn controller(word: &str, scenario: &Scenario) -> Box<dyn Controller> {
     if word == "pushscale" {
         return Box::new(PushScaling::of_world(&scenario.world).unwrap());
     }
-    word.parse::<Rival>().unwrap().controller(&scenario.world)
+    word.parse::<Baseline>()
+        .unwrap()
+        .controller(&scenario.world)
 }
 
 /// Returns the shared scenarios by file name. If a trace is not available, its substitute takes its place.
@@ -165,11 +167,11 @@ fn spread(runs: &Runs, index: usize) -> Spread {
     Spread::of(runs.iter().map(|run| run[index]).collect())
 }
 
-fn print_ratio(name: &str, row: &[Runs], rival: usize) {
-    let ratio = |index: usize| spread(&row[0], index).mean() / spread(&row[rival], index).mean();
+fn print_ratio(name: &str, row: &[Runs], baseline: usize) {
+    let ratio = |index: usize| spread(&row[0], index).mean() / spread(&row[baseline], index).mean();
     println!(
         "  {name}: ours against {}: {:.2} times the violation seconds at {:.2} times the pod-hours",
-        CONTROLLERS[rival].0,
+        CONTROLLERS[baseline].0,
         ratio(0),
         ratio(1)
     );

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use pushscale_simulator::cluster::{Goal, World, simulate};
-use pushscale_simulator::control::{PushScaling, Rival};
+use pushscale_simulator::control::{Baseline, PushScaling};
 use pushscale_simulator::traffic::{Traffic, read_trace};
 
 use crate::spread::Spread;
@@ -30,11 +30,11 @@ pub(crate) fn run() {
     });
     println!("  pushscale: {:.3}", Spread::of(took.collect()));
     for word in ["qm2", "kpa", "hpa", "fixed:4"] {
-        let rival: Rival = word.parse().unwrap();
+        let baseline: Baseline = word.parse().unwrap();
         let took = (1..=RUNS).map(|seed| {
             let began = Instant::now();
             let world = self::world();
-            simulate(&world, rival.controller(&world).as_mut(), seed);
+            simulate(&world, baseline.controller(&world).as_mut(), seed);
             began.elapsed().as_secs_f64()
         });
         println!("  {word}: {:.3}", Spread::of(took.collect()));

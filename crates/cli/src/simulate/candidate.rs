@@ -69,7 +69,7 @@ impl Candidate {
         }
         let baseline: Baseline = word
             .parse()
-            .map_err(|error: pushscale_simulator::control::RivalError| error.to_string())?;
+            .map_err(|error: pushscale_simulator::control::BaselineError| error.to_string())?;
         Ok(Self {
             name: baseline.to_string(),
             kind: Kind::Baseline(baseline),
