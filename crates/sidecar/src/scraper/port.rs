@@ -126,7 +126,7 @@ mod tests {
             "ftp://h:1",
         ] {
             let error = bad.parse::<PortAddress>().unwrap_err().to_string();
-            assert_eq!(error, "it must be http://HOST:PORT", "{bad}");
+            assert_eq!(error, "http://HOST:PORT", "{bad}");
         }
         let tls = "https://h:1".parse::<PortAddress>().unwrap_err();
         assert!(tls.to_string().contains("https is not supported"));

@@ -2,9 +2,9 @@
 //! the number of pods once per second.
 //!
 //! The pods are TorchServe pods as the control algorithm sees them: a first-in first-out queue of limited length,
-//! `workers` workers, and 503 when the queue is full. Arrivals are counted at arrival, waits and sojourns (which contain
-//! the waits) at completion. A new pod has a start delay, and a removed pod completes its requests. Requests are simulated
-//! exactly, not in time steps.
+//! `workers` workers, and 503 when the queue is full. Arrivals are counted at arrival, waits and sojourns (which
+//! contain the waits) at completion. A new pod has a start delay, and a removed pod completes its requests. Requests
+//! are simulated exactly, not in time steps.
 //!
 //! ```
 //! use pushscale_simulator::cluster::{World, simulate};
@@ -16,8 +16,8 @@
 //! assert_eq!(outcome.violation_seconds, 0);
 //! ```
 //!
-//! Not simulated: the network, retries, clients that give up, and nodes. The start delay covers everything between a pod's
-//! creation and its first request.
+//! Not simulated: the network, retries, clients that give up, and nodes. The start delay covers everything between a
+//! pod's creation and its first request.
 
 mod balancing;
 mod fault;
