@@ -59,9 +59,9 @@ pub(crate) enum Failure {
     Untrusted(#[from] TlsError),
     #[error("no response within {} ms", .0.as_millis())]
     TimedOut(Duration),
-    #[error("the response is larger than {0} bytes")]
+    #[error("response larger than {0} bytes")]
     TooLarge(usize),
-    #[error("the connection failed")]
+    #[error("connection failed")]
     Broken(#[source] hyper::Error),
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::reading::Reading;
 use crate::torchserve::PROFILE;
 
-/// The pod that the sidecar is in, and the process that it is.
+/// The sidecar's pod, and this process in it.
 #[derive(Clone, Debug)]
 pub struct Identity {
     namespace: String,
@@ -39,8 +39,8 @@ impl Identity {
             namespace,
             name,
             uid,
-            // The standard library seeds its hash maps from the system's randomness, which is enough to tell two
-            // processes apart without another dependency.
+            // The standard library seeds its hash maps with system randomness, which distinguishes processes without
+            // another dependency.
             instance: RandomState::new().build_hasher().finish(),
         }
     }

@@ -113,7 +113,7 @@ async fn response(drain: &Drain, life: impl Future<Output = ()>) -> (String, f64
     };
     tokio::select! {
         response = answer => response,
-        () = life => unreachable!("it never ends"),
+        () = life => unreachable!("the future never completes"),
     }
 }
 
@@ -239,7 +239,7 @@ async fn a_server_that_is_not_running_ends_the_drain_early() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_without_metrics_is_drained_until_the_deadline() {
-    for (state, named) in [(PortState::Frozen, "Frozen"), (PortState::Empty, "Empty")] {
+    for (state, name) in [(PortState::Frozen, "Frozen"), (PortState::Empty, "Empty")] {
         let (drain, mut server, _) = drain(10);
         let life = async {
             loop {
@@ -249,7 +249,7 @@ async fn a_server_without_metrics_is_drained_until_the_deadline() {
         };
         let (text, after) = response(&drain, life).await;
         assert!(text.contains("deadline after 10.0 s"), "{text}");
-        assert!(text.contains(named), "{text}");
+        assert!(text.contains(name), "{text}");
         assert!((9.9..10.1).contains(&after), "{after}");
     }
 }
@@ -262,11 +262,11 @@ async fn an_earlier_request_does_not_shorten_a_later_one() {
         tokio::time::sleep(Duration::from_millis(1500)).await;
         body(drain.answer().await).await
     };
-    let both = async { tokio::join!(drain.answer(), late) };
+    let responses = async { tokio::join!(drain.answer(), late) };
     let began = Instant::now();
     tokio::select! {
-        (_, second) = both => assert_eq!(second, "drained after 5.0 s, no requests arrived\n"),
-        () = server.scrape_for(60.0) => panic!("no answer"),
+        (_, second) = responses => assert_eq!(second, "drained after 5.0 s, no requests arrived\n"),
+        () = server.scrape_for(60.0) => panic!("no response"),
     }
     assert!(began.elapsed() >= Duration::from_millis(6500));
     assert!(!server.watch.is_requested());

@@ -1,4 +1,4 @@
-//! A label set, checked once and read when asked.
+//! Label sets: validated once, read on demand.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::text::{LABEL, name_end, trim_start};
 
 /// The labels of one sample.
 ///
-/// Holds the text between the braces, which is known to be well formed.
+/// Holds the valid text between the braces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Labels<'a> {
     text: &'a str,
@@ -15,13 +15,13 @@ pub struct Labels<'a> {
 impl<'a> Labels<'a> {
     pub(super) const NONE: Labels<'static> = Labels { text: "" };
 
-    /// The value of the first label of this name.
+    /// Returns the value of the first label with this name.
     pub fn get(&self, name: &str) -> Option<Cow<'a, str>> {
         self.iter()
             .find_map(|(found, value)| (found == name).then_some(value))
     }
 
-    /// Names and values, escapes resolved, in the order of the line.
+    /// Iterates over names and unescaped values in the order of the line.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> {
         let mut rest = self.text;
         std::iter::from_fn(move || {
@@ -37,7 +37,8 @@ impl<'a> Labels<'a> {
     }
 }
 
-/// Reads a label set up to its closing brace; `text` begins after the opening one.
+/// Parses a label set up to its closing brace and returns it with the rest of the text. `text` starts after the opening
+/// brace.
 pub(super) fn split(text: &str) -> Option<(Labels<'_>, &str)> {
     let mut rest = text;
     loop {
@@ -49,7 +50,7 @@ pub(super) fn split(text: &str) -> Option<(Labels<'_>, &str)> {
             };
             return Some((labels, after));
         }
-        // A lone comma is none: a comma goes with the pair before it.
+        // A comma belongs to the pair before it, so a lone comma is an error.
         (_, rest) = pair(here)?;
     }
 }
@@ -60,12 +61,12 @@ struct Pair<'a> {
     escaped: bool,
 }
 
-/// One `name="value"` and the comma behind it, if there is one. Without a comma, the brace or the end of the
-/// text must follow.
+/// Parses one `name="value"` and the comma after it. Without a comma, the closing brace or the end of the text must
+/// follow.
 fn pair(text: &str) -> Option<(Pair<'_>, &str)> {
     let text = trim_start(text);
     let (name, rest) = text.split_at(name_end(text, LABEL)?);
-    // Written without blanks nearly always.
+    // The fast path: there are hardly ever blanks.
     let value = match rest.strip_prefix("=\"") {
         Some(value) => value,
         None => trim_start(trim_start(rest).strip_prefix('=')?).strip_prefix('"')?,
@@ -85,12 +86,12 @@ fn pair(text: &str) -> Option<(Pair<'_>, &str)> {
     Some((pair, after))
 }
 
-/// The length of the text up to the closing quote, and whether it holds escapes.
+/// Returns the length of the text up to the closing quote, and whether it contains escapes.
 fn quoted(text: &[u8]) -> Option<(usize, bool)> {
     let mut at = 0;
     let mut escaped = false;
     loop {
-        // Values are short: a plain loop is over before a vector search has begun.
+        // Values are short, so a plain loop is faster than a vectorised search.
         let special = |byte: &u8| matches!(byte, b'"' | b'\\');
         let found = at + text[at..].iter().position(special)?;
         if text[found] == b'"' {
@@ -104,7 +105,7 @@ fn quoted(text: &[u8]) -> Option<(usize, bool)> {
     }
 }
 
-/// `\\`, `\"` and `\n`; there are no others in the format.
+/// Resolves `\\`, `\"` and `\n`, the only escapes of the format.
 fn unescape(value: &str) -> String {
     let mut plain = String::with_capacity(value.len());
     let mut characters = value.chars();

@@ -1,4 +1,4 @@
-//! One line: a sample, or what is wrong with it.
+//! Parses one line.
 
 use std::fmt;
 use std::str;
@@ -6,61 +6,61 @@ use std::str;
 use super::labels::{self, Labels};
 use super::text::{METRIC, name_end, trim_start};
 
-/// One sample.
+/// One sample of a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample<'a> {
-    /// The metric's name.
+    /// The name of the metric.
     pub name: &'a str,
-    /// Its labels.
+    /// The labels.
     pub labels: Labels<'a>,
-    /// Its value; may be NaN or infinite.
+    /// The value; may be NaN or infinite.
     pub value: f64,
-    /// Milliseconds since the epoch, if the line has them.
+    /// The timestamp in milliseconds since the Unix epoch, if the line has one.
     pub timestamp_ms: Option<i64>,
 }
 
-/// A line that is not of the format.
+/// An invalid line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadLine {
-    /// Its number, from 1.
+    /// The line number, from 1.
     pub number: usize,
-    /// What is wrong.
+    /// Why the line is invalid.
     pub problem: Problem,
 }
 
-/// What is wrong with a line.
+/// Why a line is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// It is not UTF-8.
+    /// The line is not UTF-8.
     Encoding,
-    /// It does not begin with a metric's name.
+    /// The line does not start with a metric name.
     Name,
-    /// Its label set is not one.
+    /// The label set is invalid.
     Labels,
-    /// Its value is no number.
+    /// The value is not a number.
     Value,
-    /// Its timestamp is no whole number.
+    /// The timestamp is not an integer.
     Timestamp,
-    /// Something follows that should not.
+    /// There is text after the sample.
     Trailing,
 }
 
 impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let problem = match self.problem {
-            Problem::Encoding => "it is not UTF-8",
-            Problem::Name => "it does not begin with a metric's name",
-            Problem::Labels => "its labels cannot be read",
-            Problem::Value => "its value is no number",
-            Problem::Timestamp => "its timestamp is no whole number",
-            Problem::Trailing => "something follows that should not",
+            Problem::Encoding => "not UTF-8",
+            Problem::Name => "invalid metric name",
+            Problem::Labels => "invalid labels",
+            Problem::Value => "invalid value",
+            Problem::Timestamp => "invalid timestamp",
+            Problem::Trailing => "unexpected text after the sample",
         };
         write!(f, "line {}: {problem}", self.number)
     }
 }
 
-/// Reads a line; `None` if it is blank or a comment.
-pub(super) fn read(line: &[u8], number: usize) -> Result<Option<Sample<'_>>, BadLine> {
+/// Parses a line; returns `None` if it is blank or a comment.
+pub(super) fn parse(line: &[u8], number: usize) -> Result<Option<Sample<'_>>, BadLine> {
     let bad = |problem| BadLine { number, problem };
     let line = trim_start(str::from_utf8(line).map_err(|_| bad(Problem::Encoding))?);
     if line.is_empty() || line.starts_with('#') {
@@ -75,7 +75,7 @@ pub(super) fn read(line: &[u8], number: usize) -> Result<Option<Sample<'_>>, Bad
         None => return Err(bad(Problem::Name)),
     };
     let (value, rest) = word(rest);
-    // As Go writes and reads it: digits with exponent, `NaN`, `Inf`, `+Inf`, `-Inf`.
+    // Rust accepts Go's notation: digits with exponent, `NaN`, `Inf`, `+Inf`, `-Inf`.
     let value = value.parse().map_err(|_| bad(Problem::Value))?;
     let (timestamp, rest) = word(rest);
     let timestamp_ms = if timestamp.is_empty() {
@@ -94,7 +94,7 @@ pub(super) fn read(line: &[u8], number: usize) -> Result<Option<Sample<'_>>, Bad
     }))
 }
 
-/// The next word and what follows it; empty at the end of the line.
+/// Splits off the next word, which is empty at the end of the line.
 fn word(text: &str) -> (&str, &str) {
     let text = trim_start(text);
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');

@@ -1,7 +1,7 @@
 //! The Prometheus text format 0.0.4.
 //!
-//! Copies nothing and allocates nothing but the values of labels that hold an escape. A line that is not of the
-//! format is told apart from the others and costs none of them.
+//! The parser borrows from the page and allocates only label values with escapes. An invalid line is reported and does
+//! not affect other lines.
 
 mod labels;
 mod line;
@@ -10,15 +10,14 @@ mod text;
 pub use labels::Labels;
 pub use line::{BadLine, Sample};
 
-/// The lines of a page that say something: samples and complaints. Blank lines and comments (HELP, TYPE and
-/// any other) say nothing that we read.
+/// The samples and invalid lines of a page. Blank lines and comments, including HELP and TYPE, are skipped.
 #[derive(Clone, Debug)]
 pub struct Lines<'a> {
     rest: &'a [u8],
     number: usize,
 }
 
-/// Reads a page.
+/// Parses a page.
 pub fn parse(page: &[u8]) -> Lines<'_> {
     Lines {
         rest: page,
@@ -31,7 +30,7 @@ impl<'a> Iterator for Lines<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.rest.is_empty() {
-            // Half of a page are comments: they are passed over by the search for the line's end alone.
+            // Half of a page is comments, which cost only the search for the end of the line.
             let (line, rest) = match memchr::memchr(b'\n', self.rest) {
                 Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
                 None => (self.rest, &self.rest[self.rest.len()..]),
@@ -41,7 +40,7 @@ impl<'a> Iterator for Lines<'a> {
             if line.first() == Some(&b'#') {
                 continue;
             }
-            match line::read(line, self.number) {
+            match line::parse(line, self.number) {
                 Ok(None) => {}
                 Ok(Some(sample)) => return Some(Ok(sample)),
                 Err(bad) => return Some(Err(bad)),

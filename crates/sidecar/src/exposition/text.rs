@@ -1,6 +1,6 @@
-//! Blanks and names.
+//! Character classes: blanks and names.
 
-/// What a byte may be part of: a bit each.
+/// Bits of a byte's class: whether it may be part of a name, and start one.
 pub(super) const LABEL: u8 = 1;
 pub(super) const METRIC: u8 = 2;
 const FIRST: u8 = 4;
@@ -24,7 +24,7 @@ const CLASSES: [u8; 256] = {
     classes
 };
 
-/// Where the name at the beginning of the text ends; `None` if there is none.
+/// Returns the end of the name at the start of the text; `None` if there is none.
 pub(super) fn name_end(text: &str, class: u8) -> Option<usize> {
     let bytes = text.as_bytes();
     let first = CLASSES[usize::from(*bytes.first()?)];
@@ -35,7 +35,7 @@ pub(super) fn name_end(text: &str, class: u8) -> Option<usize> {
     Some(bytes.iter().position(other).unwrap_or(bytes.len()))
 }
 
-/// Blanks of the format are space and tab; a carriage return is a character like any other, and so bad.
+/// Trims spaces and tabs, the only blanks of the format; a carriage return is an invalid character.
 pub(super) fn trim_start(text: &str) -> &str {
     match text.as_bytes().first() {
         Some(b' ' | b'\t') => text.trim_start_matches([' ', '\t']),

@@ -1,44 +1,44 @@
-//! How many requests left, of which TorchServe keeps no count: those that arrived, were not turned away, and are no
-//! longer there.
+//! Derives the number of completed requests, which TorchServe does not count: the arrivals that were not rejected and
+//! are neither waiting nor in flight.
 
 use std::time::Duration;
 
 use crate::scrape::Queue;
 
-use super::answered::CounterDeltas;
+use super::completed_wait::CounterDeltas;
 
-/// The busy workers of an empty queue are averaged over this long, or over two service times if that is more: a
-/// request of 8 s is booked as 8 s of work in the second in which it ends.
-const AVERAGED_OVER: f64 = 3.0;
+/// Window, in seconds, of the mean number of busy workers while the queue is empty; at least two service times. The
+/// counters attribute a request of 8 s to the second in which it completes.
+const BUSY_WINDOW: f64 = 3.0;
 
-/// Counts departures.
+/// Counts completed and rejected requests of one model.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Departures {
-    /// Since the first scrape.
+    /// Arrivals since the first scrape.
     arrived: f64,
     refused: f64,
-    /// Requests in the server when counting began.
-    at_first: Option<f64>,
-    answered: f64,
+    /// Requests in the server at the first scrape.
+    initial: Option<f64>,
+    completed: f64,
     in_service: Option<f64>,
     busy: f64,
     last: Option<Duration>,
 }
 
 impl Departures {
-    /// The server process began under our eyes, and nobody was in it.
+    /// Creates the state of a model in a server process that was observed from its start, when it had no requests.
     pub(super) fn from_start() -> Self {
         Self {
-            at_first: Some(0.0),
+            initial: Some(0.0),
             ..Self::default()
         }
     }
 
-    /// Takes one scrape: the queue as it is, the time that a batch takes, in seconds, and since the last scrape the
-    /// requests that arrived and those that were answered 5xx.
+    /// Processes the next scrape: the requests that arrived and the 5xx responses since the last one, the queue, and
+    /// the service time of a batch, in seconds.
     ///
-    /// A request that fails is counted when it is answered, which may be long after the scrape in which it arrived.
-    /// So the two are set off against each other over all time and not scrape by scrape.
+    /// A failed request is counted at its response, which may be long after the scrape that counted its arrival. So the
+    /// difference is of the totals, not of each scrape.
     pub(super) fn observe(
         &mut self,
         at: Duration,
@@ -53,40 +53,40 @@ impl Departures {
         let elapsed = self.last.map(|last| at.saturating_sub(last).as_secs_f64());
         self.last = Some(at);
         if let Some(elapsed) = elapsed.filter(|elapsed| *elapsed > 0.0) {
-            let over = AVERAGED_OVER.max(2.0 * service.unwrap_or_default());
-            let now = (deltas.sojourn - deltas.wait).max(0.0) / elapsed;
-            self.busy += (now - self.busy) * (elapsed / over).min(1.0);
+            let window = BUSY_WINDOW.max(2.0 * service.unwrap_or_default());
+            let busy = (deltas.sojourn - deltas.wait).max(0.0) / elapsed;
+            self.busy += (busy - self.busy) * (elapsed / window).min(1.0);
         }
         let Some(queue) = queue else {
             self.in_service = None;
             return;
         };
-        let hands = queue.workers_ready * queue.batch_size;
-        // While requests wait every worker is busy; otherwise so many are as there is work a second (Little).
+        let slots = queue.workers_ready * queue.batch_size;
+        // While requests wait, every worker is busy. Otherwise Little's law gives the number: work per second.
         let in_service = if queue.pending > 0.0 {
-            hands
+            slots
         } else {
-            self.busy.min(hands)
+            self.busy.min(slots)
         };
         self.in_service = Some(in_service);
-        let there = queue.pending + in_service;
-        let at_first = *self.at_first.get_or_insert(there);
-        let answered = self.arrived - self.refused + at_first - there;
-        // The estimate of busy workers deltas both ways; a count does not.
-        self.answered = self.answered.max(answered);
+        let present = queue.pending + in_service;
+        let initial = *self.initial.get_or_insert(present);
+        let completed = self.arrived - self.refused + initial - present;
+        // The estimate of busy workers fluctuates, but a counter must not decrease.
+        self.completed = self.completed.max(completed);
     }
 
-    /// Requests answered 5xx, cumulative: turned away, or failed.
+    /// 5xx responses, cumulative: rejected or failed requests.
     pub(super) fn refused(&self) -> f64 {
         self.refused
     }
 
-    /// Requests that left after service, cumulative; `None`: not known now.
-    pub(super) fn answered(&self) -> Option<f64> {
-        self.in_service.map(|_| self.answered)
+    /// Completed requests, cumulative; `None` while the queue depth is unknown.
+    pub(super) fn completed(&self) -> Option<f64> {
+        self.in_service.map(|_| self.completed)
     }
 
-    /// Requests that workers have in hand; `None`: not known now.
+    /// Requests that workers are processing; `None` while the queue depth is unknown.
     pub(super) fn in_service(&self) -> Option<f64> {
         self.in_service
     }

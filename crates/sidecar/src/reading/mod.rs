@@ -1,12 +1,11 @@
-//! From scrapes to a reading: how long a request that arrives now will wait.
+//! Derives a reading from consecutive scrapes: the expected queue latency of a request that arrives now.
 //!
-//! The rules are those of TorchServe as measured, in neutral words. Nothing is invented: what cannot be told
-//! is `None`.
+//! The rules follow TorchServe's measured behaviour, without its metric names. A value that is unknown is `None`.
 
-mod answered;
+mod completed_wait;
 mod departures;
 mod model_tracker;
-mod queued;
+mod queue_wait;
 mod reader;
 mod refusals;
 mod service_time;

@@ -1,36 +1,36 @@
-//! One model, followed from scrape to scrape.
+//! Derives the estimates of one model from consecutive scrapes.
 
 use std::time::Duration;
 
 use pushscale_protocol::Basis;
 
-use super::answered::{Answered, CounterDeltas};
+use super::completed_wait::{CompletedWait, CounterDeltas};
 use super::departures::Departures;
-use super::queued::{JITTER, Queued};
+use super::queue_wait::{JITTER, QueueWait};
 use super::refusals::RefusalShare;
 use super::service_time::ServiceTime;
 use crate::scrape::{Counters, Queue};
 
-/// Nothing answered for this long, though requests wait, is a stall; or three service times, if that is more.
+/// A model with waiting requests is stalled after this long without a completion; at least three service times.
 const STALL_AFTER: Duration = Duration::from_secs(2);
 
-/// One model, followed from scrape to scrape.
+/// Derives the estimates of one model from consecutive scrapes.
 #[derive(Clone, Debug)]
 pub(super) struct ModelTracker {
-    queued: Queued,
-    answered: Answered,
+    queue_wait: QueueWait,
+    completed_wait: CompletedWait,
     service: ServiceTime,
     departures: Departures,
     before: Option<Before>,
-    progressed: Duration,
-    progressed_with: Option<Mark>,
+    last_progress: Duration,
+    progress_mark: Option<ProgressMark>,
     stalled: bool,
     was_ready: bool,
 }
 
-/// How things stood when somebody was last seen to be answered.
+/// The counts at the last progress.
 #[derive(Clone, Copy, Debug)]
-struct Mark {
+struct ProgressMark {
     admitted: f64,
     pending: f64,
 }
@@ -47,46 +47,48 @@ struct Before {
     full: bool,
 }
 
-/// One scrape one model.
+/// What one scrape shows of one model.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ModelScrape<'a> {
     pub(super) at: Duration,
     pub(super) counters: Counters,
     pub(super) queue: Option<&'a Queue>,
-    /// Requests that were answered 5xx since the last scrape: this model's share of them.
+    /// This model's share of the 5xx responses since the last scrape.
     pub(super) failed: f64,
-    /// The server has no other model, so that share is certain.
+    /// Whether the server has no other model, so that the share is exact.
     pub(super) sole: bool,
-    /// Somebody was answered whom the counters of answers may not show.
-    pub(super) other_answers: bool,
+    /// Whether there were completions that this model's counters may not include.
+    pub(super) other_completions: bool,
 }
 
-/// What is concluded.
+/// The estimates of one model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Estimate {
+    /// Expected queue latency, in seconds.
     pub(super) wait: Option<f64>,
     pub(super) basis: Basis,
     pub(super) refusing: bool,
     pub(super) service: Option<f64>,
-    /// Turned away, cumulative since it was first seen.
+    /// Rejected or failed requests, cumulative since the model was first seen.
     pub(super) refused: f64,
-    /// Left after service, cumulative like that; in workers' hands now. `None`: nobody tells how many wait.
-    pub(super) answered: Option<f64>,
+    /// Completed requests, cumulative since the model was first seen; `None` if the queue depth is unknown.
+    pub(super) completed: Option<f64>,
+    /// Requests that workers are processing; `None` if the queue depth is unknown.
     pub(super) in_service: Option<f64>,
-    /// Its workers have been ready at some time, or nobody says whether they have.
+    /// Whether its workers were ready at some time, or their state is unknown.
     pub(super) warm: bool,
 }
 
 impl ModelTracker {
-    /// A model seen first at `at`. `from_start`: its server process began under our eyes, so what its counters
-    /// show is new.
+    /// Tracks a model that was first seen at `at`. `from_start`: its server process was observed from the start, so its
+    /// counters contain only new requests.
     pub(super) fn new(at: Duration, from_start: bool) -> Self {
         Self {
-            queued: Queued::default(),
-            answered: if from_start {
-                Answered::from_start()
+            queue_wait: QueueWait::default(),
+            completed_wait: if from_start {
+                CompletedWait::from_start()
             } else {
-                Answered::default()
+                CompletedWait::default()
             },
             service: ServiceTime::default(),
             departures: if from_start {
@@ -103,14 +105,14 @@ impl ModelTracker {
                 pending: None,
                 full: false,
             }),
-            progressed: at,
-            progressed_with: None,
+            last_progress: at,
+            progress_mark: None,
             stalled: false,
             was_ready: false,
         }
     }
 
-    /// What speaks for this model having turned requests away since the last scrape.
+    /// Returns the evidence that this model rejected requests since the last scrape.
     pub(super) fn refusal_share(
         &self,
         at: Duration,
@@ -131,7 +133,7 @@ impl ModelTracker {
     }
 
     pub(super) fn observe(&mut self, seen: ModelScrape<'_>) -> Estimate {
-        // A series that is not on a good page has not begun to count: here, and only here, absent is zero.
+        // A series that a valid page lacks has no events yet: here, and only here, absent is zero.
         let now = seen.counters;
         let arrivals = now.arrivals.unwrap_or_default();
         let wait = now.wait_seconds.unwrap_or_default();
@@ -153,24 +155,24 @@ impl ModelTracker {
         let admitted = before.map_or(0.0, |before| before.admitted) + deltas.admitted;
         let pending = seen.queue.map(|queue| queue.pending);
 
-        // Requests that left the queue since the last progress, by the queue's own length.
-        let taken = self
-            .progressed_with
+        // Whether requests left the queue since the last progress, according to its depth.
+        let dequeued = self
+            .progress_mark
             .zip(pending)
             .is_some_and(|(mark, pending)| {
                 admitted - mark.admitted - (pending - mark.pending) >= JITTER
             });
-        let gauge_moved = self
+        let gauge_changed = self
             .service
             .observe_gauge(now.service_seconds, deltas.sojourn > 0.0);
         if !self.service.has_gauge() && arrived > 0.0 && deltas.sojourn > 0.0 {
             self.observe_service_without_gauge(before, pending, arrived, deltas);
         }
-        let progress = deltas.sojourn > 0.0 || taken || gauge_moved;
-        let first_sight = pending.is_some() && self.progressed_with.is_none();
-        if progress || pending == Some(0.0) || first_sight {
+        let progress = deltas.sojourn > 0.0 || dequeued || gauge_changed;
+        let first_queue = pending.is_some() && self.progress_mark.is_none();
+        if progress || pending == Some(0.0) || first_queue {
             self.note_progress(seen.at);
-            self.progressed_with = pending.map(|pending| Mark { admitted, pending });
+            self.progress_mark = pending.map(|pending| ProgressMark { admitted, pending });
         }
         self.before = Some(Before {
             at: seen.at,
@@ -181,7 +183,7 @@ impl ModelTracker {
             pending,
             full,
         });
-        self.answered
+        self.completed_wait
             .observe(seen.at, deltas, self.service.seconds());
         let service = self.service.seconds();
         self.departures
@@ -190,9 +192,10 @@ impl ModelTracker {
         let (wait, basis) = match seen.queue {
             Some(queue) => self.wait_in(queue, seen.at, admitted),
             None => {
-                let quiet = seen.at.saturating_sub(self.progressed);
-                let foreign = seen.other_answers && deltas.sojourn <= 0.0;
-                self.answered.wait(seen.at, quiet, self.patience(), foreign)
+                let idle = seen.at.saturating_sub(self.last_progress);
+                let uncounted = seen.other_completions && deltas.sojourn <= 0.0;
+                self.completed_wait
+                    .wait(seen.at, idle, self.stall_after(), uncounted)
             }
         };
         Estimate {
@@ -201,7 +204,7 @@ impl ModelTracker {
             refusing: full || (seen.sole && seen.failed > 0.0),
             service: self.service.seconds(),
             refused: self.departures.refused(),
-            answered: self.departures.answered(),
+            completed: self.departures.completed(),
             in_service: self.departures.in_service(),
             warm: self.was_ready || seen.queue.is_none(),
         }
@@ -211,28 +214,28 @@ impl ModelTracker {
         if queue.workers_ready > 0.0 {
             self.was_ready = true;
         }
-        self.queued.observe(at, queue, admitted);
+        self.queue_wait.observe(at, queue, admitted);
         if !self.was_ready {
-            self.progressed = at;
+            self.last_progress = at;
             return (None, Basis::Nothing);
         }
-        let quiet = at.saturating_sub(self.progressed);
-        let stalled = (queue.pending > 0.0 && quiet > self.patience()).then_some(quiet);
+        let idle = at.saturating_sub(self.last_progress);
+        let stalled = (queue.pending > 0.0 && idle > self.stall_after()).then_some(idle);
         self.stalled = stalled.is_some();
-        self.queued.wait(queue, self.service.seconds(), stalled)
+        self.queue_wait.wait(queue, self.service.seconds(), stalled)
     }
 
     fn note_progress(&mut self, at: Duration) {
-        self.progressed = at;
+        self.last_progress = at;
         if self.stalled {
-            // The rate of answers across a stall says nothing of the rate after it.
+            // The completion rate across a stall does not predict the rate after it.
             self.stalled = false;
-            self.queued.reset();
+            self.queue_wait.reset();
         }
     }
 
-    /// Without a gauge of service times (`metrics_mode=legacy`): from the counters, while nobody waits, when
-    /// arrivals and answers are the same requests.
+    /// Derives the service time from the counters if there is no gauge (`metrics_mode=legacy`). While no requests wait,
+    /// arrivals and completions are the same requests.
     fn observe_service_without_gauge(
         &mut self,
         before: Option<Before>,
@@ -241,16 +244,16 @@ impl ModelTracker {
         deltas: CounterDeltas,
     ) {
         let in_worker = deltas.sojourn - deltas.wait;
-        let calm = match (before.and_then(|before| before.pending), pending) {
+        let no_queue = match (before.and_then(|before| before.pending), pending) {
             (Some(then), Some(now)) => then <= 0.0 && now <= 0.0,
             _ => deltas.wait < 0.1 * deltas.sojourn,
         };
-        if calm && in_worker > 0.0 {
+        if no_queue && in_worker > 0.0 {
             self.service.observe(in_worker / arrived);
         }
     }
 
-    fn patience(&self) -> Duration {
+    fn stall_after(&self) -> Duration {
         let services = Duration::try_from_secs_f64(3.0 * self.service.seconds().unwrap_or(0.0));
         services.unwrap_or(Duration::MAX).max(STALL_AFTER)
     }

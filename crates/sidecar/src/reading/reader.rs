@@ -1,4 +1,4 @@
-//! The whole server, followed from scrape to scrape.
+//! Derives the readings of a server from consecutive scrapes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,39 +9,39 @@ use super::model_tracker::{Estimate, ModelScrape, ModelTracker};
 use super::refusals::{RefusalShare, shares};
 use crate::scrape::{Counters, Host, Page, Queue, Scrape};
 
-/// Follows one server.
+/// Derives readings from the scrapes of one server.
 #[derive(Debug, Default)]
 pub struct Reader {
     trackers: BTreeMap<String, ModelTracker>,
     last: Option<Page>,
-    last_was_good: bool,
-    went_away: bool,
+    last_was_valid: bool,
+    exited: bool,
     epoch: u64,
 }
 
-/// What one scrape came to.
+/// The measurements of one scrape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// When the server was scraped at, on the sidecar's clock since its start.
+    /// The time of the scrape, on the sidecar's monotonic clock since its start.
     pub at: Duration,
-    /// What it is doing.
+    /// The state of the server.
     pub state: State,
-    /// How its metrics port answered.
+    /// The state of the metrics port.
     pub metrics_port: PortState,
-    /// How its management port answered, if it is read.
+    /// The state of the management port, if it is scraped.
     pub management_port: Option<PortState>,
-    /// Goes up whenever its counters were seen to start again.
+    /// Increases each time the counters were reset.
     pub counter_epoch: u64,
-    /// Numbers of the whole server.
+    /// Values of the whole server.
     pub host: Host,
-    /// By name.
+    /// The models, by name.
     pub models: Vec<Model<'static>>,
 }
 
 impl Reader {
-    /// Takes the next scrape.
+    /// Processes the next scrape.
     pub fn read(&mut self, scrape: &Scrape) -> Reading {
-        let management_port = scrape.management.as_ref().map(|answer| match answer {
+        let management_port = scrape.management.as_ref().map(|result| match result {
             Ok(_) => PortState::Ok,
             Err(state) => *state,
         });
@@ -56,10 +56,10 @@ impl Reader {
         };
         match &scrape.metrics {
             Err(port) => {
-                self.last_was_good = false;
-                // A server refuses connections only while it is starting or gone, so what answers next on
-                // this port is another process, even if its counters should have passed the old ones.
-                self.went_away |= *port == PortState::Refused;
+                self.last_was_valid = false;
+                // A server that refuses connections is starting or has exited, so the next response on this port is
+                // from another process, even if its counters exceed the old ones.
+                self.exited |= *port == PortState::Refused;
                 reading.metrics_port = *port;
                 reading.state = state_of(*port);
             }
@@ -74,17 +74,17 @@ impl Reader {
             Some(Ok(queues)) => queues,
             _ => &no_queues,
         };
-        let restarted = self.went_away || self.started_again(page);
+        let restarted = self.exited || self.counters_reset(page);
         if restarted && self.last.is_some() {
             self.epoch += 1;
         }
         if restarted {
             self.trackers.clear();
         }
-        // A model that appears on a page of a process whose last page we saw has all its counts from since then.
-        let watched = self.last_was_good || restarted;
+        // A model that is new on this page, but was not on this process's previous one, has counted only since then.
+        let from_start = self.last_was_valid || restarted;
         let failed = self.failed_since(page, restarted);
-        let other_answers = self
+        let other_completions = self
             .last
             .as_ref()
             .is_some_and(|last| last.host.last_wait_seconds != page.host.last_wait_seconds);
@@ -103,7 +103,7 @@ impl Reader {
         let mut warm = queues.is_empty();
         for name in &names {
             if !self.trackers.contains_key(*name) {
-                let tracker = ModelTracker::new(scrape.at, watched);
+                let tracker = ModelTracker::new(scrape.at, from_start);
                 self.trackers.insert((*name).clone(), tracker);
             }
         }
@@ -111,7 +111,7 @@ impl Reader {
             let counters = page.models.get(name).copied().unwrap_or_default();
             (counters, queues.get(name))
         };
-        let claims: Vec<RefusalShare> = names
+        let evidence: Vec<RefusalShare> = names
             .iter()
             .filter_map(|name| {
                 let (counters, queue) = of(name);
@@ -122,7 +122,7 @@ impl Reader {
                 )
             })
             .collect();
-        for (name, share) in names.iter().zip(shares(&claims)) {
+        for (name, share) in names.iter().zip(shares(&evidence)) {
             let Some(tracker) = self.trackers.get_mut(*name) else {
                 continue;
             };
@@ -133,14 +133,14 @@ impl Reader {
                 queue,
                 failed: failed * share,
                 sole: names.len() == 1,
-                other_answers,
+                other_completions,
             });
             warm |= estimate.warm;
             reading.models.push(model(name, &counters, queue, estimate));
         }
         let counted = page.models.values().any(|model| model.arrivals.is_some());
         reading.state = if queues.is_empty() && !page.recognised {
-            // Some other program's page: its silence about our server's queue is not an empty queue.
+            // Another program's page: it lacks our server's queue, which does not mean that the queue is empty.
             reading.models.clear();
             State::Garbled
         } else if !warm {
@@ -153,12 +153,12 @@ impl Reader {
         reading.host = page.host;
         reading.counter_epoch = self.epoch;
         self.last = Some(page.clone());
-        self.last_was_good = true;
-        self.went_away = false;
+        self.last_was_valid = true;
+        self.exited = false;
     }
 
-    /// Some counter went down, or a series that was there is gone.
-    fn started_again(&self, page: &Page) -> bool {
+    /// Whether a counter decreased or a series disappeared.
+    fn counters_reset(&self, page: &Page) -> bool {
         let Some(last) = &self.last else { return false };
         let fell = |then: Option<f64>, now: Option<f64>| match (then, now) {
             (Some(then), Some(now)) => now < then,
@@ -211,7 +211,7 @@ fn model(
         refusing: estimate.refusing,
         arrivals_total: counters.arrivals,
         refused_total: Some(estimate.refused),
-        answered_total: estimate.answered,
+        answered_total: estimate.completed,
         wait_seconds_total: counters.wait_seconds,
         sojourn_seconds_total: counters.sojourn_seconds,
         pending: queue.map(|queue| queue.pending),

@@ -1,18 +1,17 @@
-//! Whose failures they were: answers of status 5xx are counted for the whole server.
+//! Attributes 5xx responses to models: TorchServe counts them for the whole server.
 
 use std::time::Duration;
 
 use crate::scrape::Queue;
 
-/// What speaks for a model having turned requests away since the last scrape.
+/// The evidence that a model rejected requests since the last scrape.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct RefusalShare {
-    /// It may have: its queue is full, or was.
+    /// Whether its queue is or was full.
     pub(super) full: bool,
-    /// Requests that arrived.
+    /// Arrivals.
     pub(super) arrived: f64,
-    /// Of them, those beyond what its queue and its workers can have taken in; 0 where it is not known how long they
-    /// take.
+    /// Arrivals that exceed what its queue and workers can have accepted; 0 if the service time is unknown.
     pub(super) excess: f64,
 }
 
@@ -25,31 +24,31 @@ impl RefusalShare {
         was_full: bool,
         service: Option<f64>,
     ) -> Self {
-        let hands = queue.workers_ready * queue.batch_size;
-        let taken = service.map(|seconds| elapsed.as_secs_f64() * hands / seconds.max(1e-6));
+        let slots = queue.workers_ready * queue.batch_size;
+        let accepted = service.map(|seconds| elapsed.as_secs_f64() * slots / seconds.max(1e-6));
         Self {
-            // A queue is full for the moment between two batches only; each worker may have taken one since.
-            full: was_full || queue.capacity_left <= hands,
+            // Each worker may have taken a batch from a full queue since the last rejection.
+            full: was_full || queue.capacity_left <= slots,
             arrived: arrived.max(0.0),
-            excess: taken.map_or(0.0, |taken| (arrived - grown - taken).max(0.0)),
+            excess: accepted.map_or(0.0, |accepted| (arrived - grown - accepted).max(0.0)),
         }
     }
 }
 
-/// The share of the server's failures that is each model's.
+/// Returns each model's share of the server's 5xx responses.
 ///
-/// A model that is alone has them all. Of several, those have them whose queues are full: in proportion to what they
-/// cannot have taken in, or, where that says nothing, to what arrived. Without a full queue they are nobody's.
-pub(super) fn shares(claims: &[RefusalShare]) -> Vec<f64> {
-    if let [_] = claims {
+/// A sole model has all of them. Several models with full queues share them in proportion to their excess, or to their
+/// arrivals if no excess is known. Without a full queue, no model has any.
+pub(super) fn shares(models: &[RefusalShare]) -> Vec<f64> {
+    if let [_] = models {
         return vec![1.0];
     }
-    let by_excess: Vec<f64> = claims.iter().map(|claim| claim.excess).collect();
-    let by_arrivals: Vec<f64> = claims.iter().map(|claim| claim.arrived).collect();
+    let by_excess: Vec<f64> = models.iter().map(|model| model.excess).collect();
+    let by_arrivals: Vec<f64> = models.iter().map(|model| model.arrived).collect();
     let measured = by_excess.iter().sum::<f64>() > 0.0;
     let mut weights = if measured { by_excess } else { by_arrivals };
-    for (weight, claim) in weights.iter_mut().zip(claims) {
-        if !claim.full {
+    for (weight, model) in weights.iter_mut().zip(models) {
+        if !model.full {
             *weight = 0.0;
         }
     }
@@ -87,32 +86,32 @@ mod tests {
     }
 
     #[test]
-    fn a_model_alone_has_them_all_whatever_its_queue() {
+    fn a_sole_model_gets_every_failure() {
         assert_eq!(shares(&[roomy(0.0)]), [1.0]);
     }
 
     #[test]
-    fn the_full_ones_have_them_by_what_they_cannot_have_taken() {
-        // 20/s at 10/s: 10 turned away. 100/s at 95/s: 5. The third has room.
-        let claims = [
+    fn models_with_full_queues_share_failures_by_excess() {
+        // 20/s at 10/s: 10 rejected. 100/s at 95/s: 5. The third has a free queue.
+        let models = [
             full(20.0, 0.0, Some(0.1)),
             full(100.0, 0.0, Some(1.0 / 95.0)),
             roomy(50.0),
         ];
-        let shares = shares(&claims);
+        let shares = shares(&models);
         assert!((shares[0] - 2.0 / 3.0).abs() < 1e-9, "{shares:?}");
         assert!((shares[1] - 1.0 / 3.0).abs() < 1e-9, "{shares:?}");
         assert_eq!(shares[2], 0.0);
     }
 
     #[test]
-    fn without_service_times_they_have_them_by_what_arrived() {
-        let claims = [full(30.0, 0.0, None), full(10.0, 0.0, None)];
-        assert_eq!(shares(&claims), [0.75, 0.25]);
+    fn without_service_times_failures_are_shared_by_arrivals() {
+        let models = [full(30.0, 0.0, None), full(10.0, 0.0, None)];
+        assert_eq!(shares(&models), [0.75, 0.25]);
     }
 
     #[test]
-    fn without_a_full_queue_they_are_nobodys() {
+    fn without_a_full_queue_no_model_gets_failures() {
         assert_eq!(shares(&[roomy(10.0), roomy(20.0)]), [0.0, 0.0]);
         assert_eq!(shares(&[]), [0.0; 0]);
     }

@@ -1,9 +1,8 @@
-//! How long a worker takes for one batch.
+//! The time a worker needs for one batch.
 
-/// So many observations are remembered. The median of five follows a changed model within three batches, and
-/// one request of eight seconds among hundreds of 100 ms leaves no trace, where a mean overrated the wait behind
-/// it twenty times.
-const REMEMBERED: usize = 5;
+/// Number of observations kept. The median of five follows a changed model within three batches and ignores one request
+/// of 8 s among hundreds of 100 ms. A mean overestimated the queue latency behind that request twentyfold.
+const MAX_OBSERVATIONS: usize = 5;
 
 /// The median of the newest service times, in seconds.
 #[derive(Clone, Debug, Default)]
@@ -14,26 +13,26 @@ pub(super) struct ServiceTime {
 }
 
 impl ServiceTime {
-    /// Takes the server's gauge, which shows the last batch. It counts only when something was answered or it
-    /// moved: a gauge that stands still is a memory and not an observation. Returns whether it moved.
-    pub(super) fn observe_gauge(&mut self, gauge: Option<f64>, answered: bool) -> bool {
+    /// Records the server's gauge of the last batch if it changed or if requests completed: otherwise it still shows a
+    /// batch that is already recorded. Returns whether it changed.
+    pub(super) fn observe_gauge(&mut self, gauge: Option<f64>, completed: bool) -> bool {
         let Some(seconds) = gauge else { return false };
-        let moved = self.last_gauge != Some(seconds);
+        let changed = self.last_gauge != Some(seconds);
         self.last_gauge = Some(seconds);
-        if moved || answered {
+        if changed || completed {
             self.observe(seconds);
         }
-        moved
+        changed
     }
 
-    /// Takes a service time computed from counters.
+    /// Records a service time, in seconds.
     pub(super) fn observe(&mut self, seconds: f64) {
-        if self.newest.len() < REMEMBERED {
+        if self.newest.len() < MAX_OBSERVATIONS {
             self.newest.push(seconds);
         } else {
             self.newest[self.next] = seconds;
         }
-        self.next = (self.next + 1) % REMEMBERED;
+        self.next = (self.next + 1) % MAX_OBSERVATIONS;
     }
 
     pub(super) fn has_gauge(&self) -> bool {

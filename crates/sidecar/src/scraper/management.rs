@@ -1,4 +1,4 @@
-//! The management port: which models there are, and how long their queues are.
+//! Scrapes the management port: the models and their queues.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,30 +12,29 @@ use super::port::Port;
 use crate::scrape::{Page, Queue};
 use crate::torchserve::{ModelList, Queues, describe_path, list_path};
 
-/// The list of models is asked for this often, and whenever a model appears in the metrics.
-const LIST_EVERY: Duration = Duration::from_secs(10);
+/// Interval of requests for the list of models. A new model in the metrics triggers one at once.
+const LIST_INTERVAL: Duration = Duration::from_secs(10);
 
-/// So many models are described in one scrape: 0.4 ms of the server's time each. Those that have arrivals or
-/// waiting requests come first, the others take turns: without arrivals an empty queue stays empty.
-const DESCRIBED_AT_ONCE: usize = 16;
+/// Models described per scrape; each costs the server 0.4 ms. Models with arrivals or waiting requests come first, the
+/// others take turns: without arrivals an empty queue stays empty.
+const MAX_DESCRIBED: usize = 16;
 
-/// A queue that is seen where none was is scraped at again after this long. A request that is being handed to an
-/// idle worker stands in the queue for a fraction of a millisecond; at a target of 7 ms that one glance would
-/// triple the fleet.
-const SECOND_GLANCE_AFTER: Duration = Duration::from_millis(50);
+/// Delay before a new queue is read again. A request on its way to an idle worker is in the queue for a fraction of a
+/// millisecond; with a target of 7 ms, counting it as waiting would triple the fleet.
+const RECHECK_DELAY: Duration = Duration::from_millis(50);
 
 /// The management port of one server.
 #[derive(Debug)]
 pub(super) struct Management {
     port: Port,
     token: Token,
-    models: BTreeMap<String, Known>,
+    models: BTreeMap<String, ModelEntry>,
     listed: Option<Instant>,
-    turn: usize,
+    next_calm: usize,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct ModelEntry {
     queue: Option<Queue>,
     arrivals: Option<f64>,
 }
@@ -47,48 +46,48 @@ impl Management {
             token: Token::new(token_file),
             models: BTreeMap::new(),
             listed: None,
-            turn: 0,
+            next_calm: 0,
         }
     }
 
-    /// The queues of all models whose queue is known, given what the metrics page says of them.
+    /// Scrapes the queues of the models. The metrics page shows which models have new arrivals.
     pub(super) async fn scrape(
         &mut self,
         page: &Page,
     ) -> Result<BTreeMap<String, Queue>, PortState> {
         let outcome = self.refresh(page).await;
         if outcome == Err(PortState::Forbidden) {
-            // The server writes a new key at each start.
-            self.token.read_again();
+            // The server creates a new key at each start.
+            self.token.reload();
         }
         outcome?;
         Ok(self
             .models
             .iter()
-            .filter_map(|(name, known)| Some((name.clone(), known.queue?)))
+            .filter_map(|(name, entry)| Some((name.clone(), entry.queue?)))
             .collect())
     }
 
     async fn refresh(&mut self, page: &Page) -> Result<(), PortState> {
-        let unheard = page
+        let unlisted = page
             .models
             .keys()
             .any(|name| !self.models.contains_key(name));
-        let due = self.listed.is_none_or(|at| at.elapsed() >= LIST_EVERY);
-        if due || unheard {
+        let due = self.listed.is_none_or(|at| at.elapsed() >= LIST_INTERVAL);
+        if due || unlisted {
             self.list().await?;
         }
-        let mut begun = Vec::new();
+        let mut new_queues = Vec::new();
         for name in self.choose(page) {
             let before = self.pending(&name);
             self.describe(&name).await?;
             if before.is_none_or(|pending| pending <= 0.0) && self.pending(&name) > Some(0.0) {
-                begun.push(name);
+                new_queues.push(name);
             }
         }
-        if !begun.is_empty() {
-            tokio::time::sleep(SECOND_GLANCE_AFTER).await;
-            for name in begun {
+        if !new_queues.is_empty() {
+            tokio::time::sleep(RECHECK_DELAY).await;
+            for name in new_queues {
                 self.describe(&name).await?;
             }
         }
@@ -106,34 +105,34 @@ impl Management {
         self.models = list
             .names()
             .map(|name| {
-                let known = before.remove(&name).unwrap_or_default();
-                (name, known)
+                let entry = before.remove(&name).unwrap_or_default();
+                (name, entry)
             })
             .collect();
         self.listed = Some(Instant::now());
         Ok(())
     }
 
-    /// The models to describe now.
+    /// Returns the models to describe in this scrape.
     fn choose(&mut self, page: &Page) -> Vec<String> {
         let mut chosen = Vec::new();
         let mut calm = Vec::new();
-        for (name, known) in &mut self.models {
+        for (name, entry) in &mut self.models {
             let arrivals = page.models.get(name).and_then(|model| model.arrivals);
             let busy =
-                known.queue.is_none_or(|queue| queue.pending > 0.0) || known.arrivals != arrivals;
-            known.arrivals = arrivals;
+                entry.queue.is_none_or(|queue| queue.pending > 0.0) || entry.arrivals != arrivals;
+            entry.arrivals = arrivals;
             if busy {
                 chosen.push(name.clone());
             } else {
                 calm.push(name.clone());
             }
         }
-        chosen.truncate(DESCRIBED_AT_ONCE);
-        let room = (DESCRIBED_AT_ONCE - chosen.len()).min(calm.len());
+        chosen.truncate(MAX_DESCRIBED);
+        let room = (MAX_DESCRIBED - chosen.len()).min(calm.len());
         for _ in 0..room {
-            self.turn = (self.turn + 1) % calm.len();
-            chosen.push(calm[self.turn].clone());
+            self.next_calm = (self.next_calm + 1) % calm.len();
+            chosen.push(calm[self.next_calm].clone());
         }
         chosen
     }
@@ -142,7 +141,7 @@ impl Management {
         let path = describe_path(name);
         let body = match self.port.get(&path, self.token.header()).await {
             Ok(body) => body,
-            // Unregistered since the list: its 404 is no fault of the port.
+            // A 404 means that the model was unregistered since the list; the port is fine.
             Err(PortState::Garbled) => {
                 self.models.remove(name);
                 self.listed = None;
@@ -151,14 +150,14 @@ impl Management {
             Err(state) => return Err(state),
         };
         let queues: Queues<'_> = serde_json::from_slice(&body).map_err(|_| PortState::Garbled)?;
-        if let Some(known) = self.models.get_mut(name) {
-            known.queue = queues.sum();
+        if let Some(entry) = self.models.get_mut(name) {
+            entry.queue = queues.sum();
         }
         Ok(())
     }
 }
 
-/// The token for the management port, from a file: its text, or TorchServe's own `key_file.json`.
+/// The token of the management port, from a file with only the token or from TorchServe's `key_file.json`.
 #[derive(Debug)]
 struct Token {
     file: Option<PathBuf>,
@@ -168,7 +167,7 @@ struct Token {
 impl Token {
     fn new(file: Option<PathBuf>) -> Self {
         let mut token = Self { file, header: None };
-        token.read_again();
+        token.reload();
         token
     }
 
@@ -176,12 +175,12 @@ impl Token {
         self.header.as_ref()
     }
 
-    fn read_again(&mut self) {
+    fn reload(&mut self) {
         let Some(file) = &self.file else { return };
         self.header = match std::fs::read_to_string(file) {
             Ok(text) => bearer(&text),
             Err(error) => {
-                tracing::warn!(file = %file.display(), %error, "the token file cannot be read");
+                tracing::warn!(file = %file.display(), %error, "failed to read the management token");
                 None
             }
         };
@@ -211,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_the_files_text_or_the_management_key_in_it() {
+    fn a_token_is_plain_text_or_the_management_key_of_a_key_file() {
         assert_eq!(bearer("abc\n").unwrap(), "Bearer abc");
         let key_file = r#"{"management": {"key": "m", "expiration time": "x"},
                            "inference": {"key": "i"}, "API": {"key": "a"}}"#;

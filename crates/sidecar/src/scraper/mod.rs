@@ -1,4 +1,4 @@
-//! Looking at a server: its metrics page and its queues.
+//! Scrapes a server: its metrics page and its queues.
 
 mod management;
 mod port;
@@ -16,24 +16,24 @@ use crate::torchserve::read_page;
 use management::Management;
 use port::Port;
 
-/// Where a server is, and how long it may take to answer.
+/// The addresses of a server, and limits of its responses.
 #[derive(Clone, Debug)]
 pub struct ScrapeConfig {
     /// The metrics port.
     pub metrics: PortAddress,
-    /// The metrics page on it.
+    /// The path of the metrics page.
     pub metrics_path: PathAndQuery,
-    /// The management port, if it is to be read.
+    /// The management port, if it is scraped.
     pub management: Option<PortAddress>,
-    /// A file that holds the token for the management port.
+    /// The file with the token of the management port.
     pub management_token_file: Option<std::path::PathBuf>,
-    /// How long one answer may take.
+    /// The timeout of one response.
     pub timeout: Duration,
-    /// How large one answer may be, in bytes.
+    /// The maximum size of one response, in bytes.
     pub max_bytes: usize,
 }
 
-/// Looks at one server again and again, over one connection a port.
+/// Scrapes one server over one connection per port.
 #[derive(Debug)]
 pub struct Scraper {
     began: Instant,
@@ -43,7 +43,7 @@ pub struct Scraper {
 }
 
 impl Scraper {
-    /// Nothing is opened yet.
+    /// Creates a scraper. It connects at the first scrape.
     pub fn new(config: &ScrapeConfig) -> Self {
         let port = |address: &PortAddress| Port::new(address, config.timeout, config.max_bytes);
         Self {
@@ -56,12 +56,12 @@ impl Scraper {
         }
     }
 
-    /// The sidecar's clock: since this scraper was made.
+    /// The sidecar's clock: the time since this scraper was created.
     pub fn clock(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// One scrape. Takes at most the timeout for each of its requests.
+    /// Scrapes both ports. Each request takes at most the timeout.
     pub async fn scrape(&mut self) -> Scrape {
         let metrics = self.metrics.get(self.metrics_path.as_str(), None).await;
         let metrics = metrics.and_then(|body| match read_page(&body) {
@@ -70,7 +70,7 @@ impl Scraper {
         });
         let management = match (&mut self.management, &metrics) {
             (Some(management), Ok(page)) => Some(management.scrape(page).await),
-            // Without metrics no latency is told, so the queues are not asked for.
+            // Without metrics there is no queue latency, so the queues are not needed.
             _ => None,
         };
         Scrape {

@@ -1,4 +1,4 @@
-//! One port of the server, and what its silence means.
+//! One port of the server, and the state that a failed request implies.
 
 use std::time::Duration;
 
@@ -64,7 +64,10 @@ impl Port {
         }
     }
 
-    /// The body of a 200 that is not empty, or what is wrong.
+    /// Requests `path` and returns the body.
+    ///
+    /// # Errors
+    /// The state of the port, unless the response is a 200 with a body.
     pub(super) async fn get(
         &mut self,
         path: &str,
@@ -78,12 +81,12 @@ impl Port {
         match self.connection.send(request).await {
             Ok(answer) => read(answer),
             Err(failure) => {
-                tracing::debug!(path, error = %failure, "no answer");
+                tracing::debug!(path, error = %failure, "request failed");
                 Err(match failure {
                     Failure::Unreachable(_) | Failure::Untrusted(_) => PortState::Refused,
                     Failure::TimedOut(_) => PortState::Frozen,
                     Failure::TooLarge(_) => PortState::Garbled,
-                    // A server that speaks no HTTP, or one that died while it spoke.
+                    // Not an HTTP server, or one that exited during the response.
                     Failure::Broken(error) if error.is_parse() => PortState::Garbled,
                     Failure::Broken(_) => PortState::Refused,
                 })
@@ -97,7 +100,7 @@ fn read(answer: Answer) -> Result<Vec<u8>, PortState> {
         StatusCode::OK if answer.body.is_empty() => Err(PortState::Empty),
         StatusCode::OK => Ok(answer.body),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(PortState::Forbidden),
-        // TorchServe's answer to a missing token is 400 with this type.
+        // TorchServe responds to a missing token with 400 and this type.
         StatusCode::BAD_REQUEST
             if memchr::memmem::find(&answer.body, b"InvalidKeyException").is_some() =>
         {
@@ -112,11 +115,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_host_and_a_port_and_nothing_else() {
-        for good in ["http://127.0.0.1:8082", "http://[::1]:8082/", "http://ts:1"] {
-            assert!(good.parse::<PortAddress>().is_ok(), "{good}");
+    fn an_address_has_only_a_host_and_a_port() {
+        for valid in ["http://127.0.0.1:8082", "http://[::1]:8082/", "http://ts:1"] {
+            assert!(valid.parse::<PortAddress>().is_ok(), "{valid}");
         }
-        for bad in [
+        for invalid in [
             "",
             "127.0.0.1:8082",
             "http://127.0.0.1",
@@ -125,8 +128,8 @@ mod tests {
             "http://h:1?x",
             "ftp://h:1",
         ] {
-            let error = bad.parse::<PortAddress>().unwrap_err().to_string();
-            assert_eq!(error, "http://HOST:PORT", "{bad}");
+            let error = invalid.parse::<PortAddress>().unwrap_err().to_string();
+            assert_eq!(error, "http://HOST:PORT", "{invalid}");
         }
         let tls = "https://h:1".parse::<PortAddress>().unwrap_err();
         assert!(tls.to_string().contains("https is not supported"));

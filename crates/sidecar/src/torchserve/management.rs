@@ -1,4 +1,4 @@
-//! The management API: which models there are, and their queues.
+//! The management API: the list of models, and their queues.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -8,12 +8,12 @@ use serde::Deserialize;
 
 use crate::scrape::Queue;
 
-/// The first page of the list of models; TorchServe gives 100 a page unless asked for more.
+/// Path of the list of models. Without a limit, TorchServe returns pages of 100.
 pub fn list_path() -> String {
     format!("/models?limit={MAX_MODELS}")
 }
 
-/// All versions of one model. Never with `customized=true`: that goes through the model's own queue.
+/// Path of all versions of one model. `customized=true` would send a request through the model's own queue.
 pub fn describe_path(model: &str) -> String {
     let mut path = String::with_capacity(model.len() + 12);
     path.push_str("/models/");
@@ -28,7 +28,7 @@ pub fn describe_path(model: &str) -> String {
     path
 }
 
-/// `GET /models`.
+/// The response of [`list_path`].
 #[derive(Debug, Deserialize)]
 pub struct ModelList<'a> {
     #[serde(borrow)]
@@ -43,7 +43,7 @@ struct Listed<'a> {
 }
 
 impl ModelList<'_> {
-    /// The models' names, as far as a reading can carry them.
+    /// The names of the models, without names that are too long for a push and at most [`MAX_MODELS`].
     pub fn names(self) -> impl Iterator<Item = String> {
         self.models
             .into_iter()
@@ -53,7 +53,7 @@ impl ModelList<'_> {
     }
 }
 
-/// `GET /models/{name}/all`: one entry a version.
+/// The response of [`describe_path`]: one entry per version.
 #[derive(Debug, Deserialize)]
 pub struct Queues<'a>(#[serde(borrow)] Vec<Version<'a>>);
 
@@ -85,13 +85,13 @@ struct JobQueueStatus {
 }
 
 impl Queues<'_> {
-    /// All versions together; `None` if there is no version.
+    /// The sum over all versions; `None` if there is no version.
     pub fn sum(&self) -> Option<Queue> {
         let mut versions = self.0.iter().map(Version::queue);
         let first = versions.next()?;
         Some(versions.fold(first, |sum, version| Queue {
             pending: sum.pending + version.pending,
-            // Full as soon as one version is: its requests are turned away.
+            // Requests are rejected as soon as the queue of one version is full.
             capacity_left: sum.capacity_left.min(version.capacity_left),
             workers_ready: sum.workers_ready + version.workers_ready,
             batch_size: sum.batch_size.min(version.batch_size),
@@ -103,7 +103,7 @@ impl Queues<'_> {
 
 impl Version<'_> {
     fn queue(&self) -> Queue {
-        // A worker that loads or restarts says UNLOADING.
+        // The status of a worker that loads or restarts is UNLOADING.
         let ready = self
             .workers
             .iter()
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_escaped_in_the_path() {
+    fn names_are_escaped_in_paths() {
         assert_eq!(describe_path("a b/ü"), "/models/a%20b%2F%C3%BC/all");
     }
 
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_gives_names() {
+    fn the_list_is_parsed_to_names() {
         let body =
             include_str!("../../testdata/torchserve/two-models-two-versions/list-models.json");
         let list: ModelList<'_> = serde_json::from_str(body).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_torchserve_is_not_understood() {
+    fn other_json_is_an_error() {
         for body in [
             "",
             "{}",

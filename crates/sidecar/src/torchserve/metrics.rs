@@ -1,49 +1,49 @@
-//! From samples to counters.
+//! Converts the samples of the metrics page to counters.
 
 use pushscale_protocol::{MAX_MODELS, MAX_NAME_BYTES};
 
 use crate::exposition::{self, Sample};
 use crate::scrape::{Counters, Page};
 
-/// What PredictionTime leaves out of a service time: 3 to 8 ms of the frontend and the socket, in seconds.
+/// The part of a service time that PredictionTime excludes, in seconds: 3 to 8 ms in the frontend and the socket.
 const OVERHEAD_SECONDS: f64 = 0.005;
 
-/// The counter of arrivals. TorchServe announces it (HELP, TYPE) from its start, in the modes `prometheus` and
-/// `legacy`; another program's page does not have it.
-const ARBASELINES: &str = "ts_inference_requests_total";
+/// The counter of arrivals. In the modes `prometheus` and `legacy`, TorchServe declares it (HELP, TYPE) from its start;
+/// other programs do not have it.
+const ARRIVALS: &str = "ts_inference_requests_total";
 
-/// Reads the page of the metrics port.
+/// Parses the page of the metrics port.
 ///
-/// Adds up over `model_version`: the label is what clients wrote in the URL, and `default` and `1.0` may be one
-/// queue. Does not scrape `hostname` (`uuid` up to 0.7.1).
+/// Sums over `model_version`: the label is the version in the client's URL, so `default` and `1.0` may be the same
+/// queue. Ignores `hostname` (`uuid` up to 0.7.1).
 pub fn read_page(body: &[u8]) -> Page {
     let mut page = Page {
-        recognised: memchr::memmem::find(body, ARBASELINES.as_bytes()).is_some(),
+        recognised: memchr::memmem::find(body, ARRIVALS.as_bytes()).is_some(),
         ..Page::default()
     };
     for line in exposition::parse(body) {
         match line {
             Ok(sample) => {
                 page.samples += 1;
-                take(&mut page, &sample);
+                add_sample(&mut page, &sample);
             }
             Err(bad) => {
                 page.bad_lines += 1;
-                tracing::debug!(%bad, "skipped");
+                tracing::debug!(%bad, "skipped a line of the metrics page");
             }
         }
     }
     page
 }
 
-fn take(page: &mut Page, sample: &Sample<'_>) {
-    // A NaN or an infinite counter says nothing, and a negative one neither.
+fn add_sample(page: &mut Page, sample: &Sample<'_>) {
+    // NaN, infinite and negative values are invalid.
     if !(0.0..f64::INFINITY).contains(&sample.value) {
         return;
     }
     let value = sample.value;
     match sample.name {
-        ARBASELINES => add(page, sample, |model| &mut model.arrivals, value),
+        ARRIVALS => add(page, sample, |model| &mut model.arrivals, value),
         "ts_queue_latency_microseconds" => {
             add(page, sample, |model| &mut model.wait_seconds, value / 1e6);
         }

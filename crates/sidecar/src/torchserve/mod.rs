@@ -1,4 +1,4 @@
-//! TorchServe's metric and field names, which no other module uses. Measured on TorchServe 0.12.0.
+//! TorchServe's metric and field names; no other module uses them. Verified with TorchServe 0.12.0.
 
 mod management;
 mod metrics;
@@ -9,5 +9,5 @@ pub use metrics::read_page;
 /// The profile's name in a push.
 pub const PROFILE: &str = "torchserve";
 
-/// The default path of the metrics.
+/// The default path of the metrics page.
 pub const METRICS_PATH: &str = "/metrics";
