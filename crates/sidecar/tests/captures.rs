@@ -1,5 +1,5 @@
-//! All captures of a real TorchServe parse, and each folder with a story has the readings that its file in
-//! `testdata/readings` says. `make generate` rewrites those files; the differences are for a person to judge.
+//! Every capture of a real TorchServe parses, and each captured series has the readings in `testdata/readings`.
+//! `make generate` rewrites those files; review the diff.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
-mod stories;
+mod series;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ use pushscale_sidecar::reading::{Reader, Reading};
 use pushscale_sidecar::scrape::Scrape;
 use pushscale_sidecar::torchserve::{Queues, read_page};
 
-use stories::{folder_of, play, testdata};
+use series::{directory_of, readings, testdata};
 
-fn all_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
+fn all_files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             all_files(&path, found);
@@ -33,35 +33,35 @@ fn all_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn with_ending(ending: &str) -> Vec<PathBuf> {
+fn files_ending_with(ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     all_files(&testdata().join("torchserve"), &mut found);
-    assert_eq!(found.len(), 338, "captures went missing");
+    assert_eq!(found.len(), 338, "captures are missing");
     found.retain(|path| path.to_string_lossy().ends_with(ending));
     found.sort();
     found
 }
 
 #[test]
-fn every_captured_page_parses_to_the_last_line() {
-    let pages = with_ending(".prom");
+fn every_line_of_every_captured_page_parses() {
+    let pages = files_ending_with(".prom");
     assert_eq!(pages.len(), 144);
     for page in pages {
         let body = fs::read(&page).unwrap();
-        let said = body
+        let expected = body
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty() && line[0] != b'#')
             .count();
         let samples: Vec<_> = exposition::parse(&body).collect();
         let bad: Vec<_> = samples.iter().filter(|line| line.is_err()).collect();
         assert!(bad.is_empty(), "{}: {bad:?}", page.display());
-        assert_eq!(samples.len(), said, "{}", page.display());
+        assert_eq!(samples.len(), expected, "{}", page.display());
     }
 }
 
 #[test]
-fn every_captured_description_of_a_model_is_understood() {
-    let descriptions = with_ending(".models.json");
+fn every_captured_model_description_parses() {
+    let descriptions = files_ending_with(".models.json");
     assert!(descriptions.len() > 100);
     for file in descriptions {
         let body = fs::read(&file).unwrap();
@@ -72,10 +72,9 @@ fn every_captured_description_of_a_model_is_understood() {
 }
 
 #[test]
-fn every_captured_exchange_and_log_is_survived() {
+fn captures_that_are_no_metrics_page_have_bad_lines() {
     for ending in [".txt", ".log", ".csv", ".jsonl", ".json"] {
-        for file in with_ending(ending) {
-            // None of these is a page of metrics; each is read to its end all the same.
+        for file in files_ending_with(ending) {
             let body = fs::read(&file).unwrap();
             let bad = exposition::parse(&body).filter(Result::is_err).count();
             assert!(bad > 0, "{}", file.display());
@@ -84,7 +83,7 @@ fn every_captured_exchange_and_log_is_survived() {
 }
 
 #[test]
-fn odd_names_come_out_as_they_were_registered() {
+fn unusual_model_names_are_unescaped() {
     let body = fs::read(testdata().join("torchserve/odd-labels/all.prom")).unwrap();
     let page = read_page(&body);
     let names: Vec<_> = page.models.keys().map(String::as_str).collect();
@@ -107,39 +106,39 @@ fn odd_names_come_out_as_they_were_registered() {
 }
 
 #[test]
-fn each_story_has_its_readings() {
+fn captured_series_have_the_expected_readings() {
     let mut wrong = Vec::new();
-    let mut stories = 0;
-    for folder in fs::read_dir(testdata().join("torchserve")).unwrap() {
-        let folder = folder.unwrap().path();
-        if !folder.join("t00.prom").exists() {
+    let mut series_count = 0;
+    for directory in fs::read_dir(testdata().join("torchserve")).unwrap() {
+        let directory = directory.unwrap().path();
+        if !directory.join("t00.prom").exists() {
             continue;
         }
-        stories += 1;
-        let story = folder.file_name().unwrap().to_str().unwrap().to_owned();
-        let mut told = String::new();
+        series_count += 1;
+        let series = directory.file_name().unwrap().to_str().unwrap().to_owned();
+        let mut text = String::new();
         for management in [true, false] {
             let heading = if management {
                 "with the management port"
             } else {
                 "from the metrics port alone"
             };
-            writeln!(told, "{heading}").unwrap();
-            for reading in play(&folder, management) {
-                writeln!(told, "{}", tell(&reading)).unwrap();
+            writeln!(text, "{heading}").unwrap();
+            for reading in readings(&directory, management) {
+                writeln!(text, "{}", describe(&reading)).unwrap();
             }
         }
-        compare(&format!("{story}.txt"), &told, &mut wrong);
+        compare(&format!("{series}.txt"), &text, &mut wrong);
     }
-    assert_eq!(stories, 12);
+    assert_eq!(series_count, 12);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn a_restart_is_a_new_baseline_and_no_number_is_invented() {
-    let folder = testdata().join("torchserve/restart");
+fn a_restart_starts_a_new_counter_epoch() {
+    let directory = testdata().join("torchserve/restart");
     let mut reader = Reader::default();
-    let mut told = String::new();
+    let mut text = String::new();
     let pages = [
         "before-restart.prom",
         "before-restart.prom",
@@ -149,19 +148,19 @@ fn a_restart_is_a_new_baseline_and_no_number_is_invented() {
     for (second, page) in pages.iter().enumerate() {
         let scrape = Scrape {
             at: Duration::from_secs(second as u64),
-            metrics: Ok(read_page(&fs::read(folder.join(page)).unwrap())),
+            metrics: Ok(read_page(&fs::read(directory.join(page)).unwrap())),
             management: None,
         };
-        writeln!(told, "{}", tell(&reader.read(&scrape))).unwrap();
+        writeln!(text, "{}", describe(&reader.read(&scrape))).unwrap();
     }
     let mut wrong = Vec::new();
-    compare("restart.txt", &told, &mut wrong);
+    compare("restart.txt", &text, &mut wrong);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn single_pages_are_read_for_what_they_are() {
-    let mut told = String::new();
+fn single_pages_have_the_expected_readings() {
+    let mut text = String::new();
     for file in [
         "start-no-request.prom",
         "after-1-request.prom",
@@ -176,7 +175,7 @@ fn single_pages_are_read_for_what_they_are() {
             metrics: Ok(read_page(&body)),
             management: None,
         });
-        writeln!(told, "{file}\n{}", tell(&reading)).unwrap();
+        writeln!(text, "{file}\n{}", describe(&reading)).unwrap();
     }
     for port in [PortState::Empty, PortState::Refused, PortState::Frozen] {
         let reading = Reader::default().read(&Scrape {
@@ -184,17 +183,17 @@ fn single_pages_are_read_for_what_they_are() {
             metrics: Err(port),
             management: None,
         });
-        writeln!(told, "a port that is {port:?}\n{}", tell(&reading)).unwrap();
+        writeln!(text, "port state {port:?}\n{}", describe(&reading)).unwrap();
     }
     let mut wrong = Vec::new();
-    compare("single-pages.txt", &told, &mut wrong);
+    compare("single-pages.txt", &text, &mut wrong);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The truth is what the clients saw (torchserve-facts, section 6: client latency minus service time of
-/// requests sent in that second), and how near the reading must come, in percent.
+/// The expected values, in seconds, are the clients' latencies minus the service time, of the requests sent in that
+/// second. The last number is the tolerance in percent.
 #[test]
-fn the_wait_is_what_clients_then_waited() {
+fn queue_latency_matches_what_clients_measured() {
     let cases = [
         ("overload-20rps-100ms", 4, 3.19 + 0.5, 20),
         ("overload-20rps-100ms", 7, 6.46 + 0.5, 20),
@@ -205,18 +204,19 @@ fn the_wait_is_what_clients_then_waited() {
         ("batch4-delay200-overload-60rps", 5, 2.44 + 0.2, 25),
         ("grpc-only", 3, 2.0, 25),
     ];
-    for (story, second, truth, percent) in cases {
-        let readings = play(&folder_of(story), true);
-        let wait = readings[second].models[0].queue_latency_seconds.unwrap();
-        let off = (wait / truth - 1.0).abs() * 100.0;
+    for (series, second, expected, tolerance) in cases {
+        let wait = readings(&directory_of(series), true)[second].models[0]
+            .queue_latency_seconds
+            .unwrap();
+        let error = (wait / expected - 1.0).abs() * 100.0;
         assert!(
-            off <= f64::from(percent),
-            "{story} at {second} s: {wait:.2} s, clients waited {truth:.2} s"
+            error <= f64::from(tolerance),
+            "{series} at {second} s: {wait:.2} s, clients waited {expected:.2} s"
         );
     }
 }
 
-fn tell(reading: &Reading) -> String {
+fn describe(reading: &Reading) -> String {
     let mut line = format!("{:>3} s  {:?}", reading.at.as_secs(), reading.state);
     if reading.counter_epoch > 0 {
         write!(line, "  epoch {}", reading.counter_epoch).unwrap();
@@ -229,35 +229,35 @@ fn tell(reading: &Reading) -> String {
         }
         write!(line, " {:?}", model.basis).unwrap();
         if let Some(pending) = model.pending {
-            write!(line, ", {pending} pending").unwrap();
+            write!(line, ", {pending} waiting").unwrap();
         }
         if let Some(service) = model.service_seconds {
-            write!(line, ", {service:.3} s a batch").unwrap();
+            write!(line, ", {service:.3} s per batch").unwrap();
         }
-        if let Some(answered) = model.answered_total {
-            write!(line, ", {answered:.0} answered").unwrap();
+        if let Some(completed) = model.answered_total {
+            write!(line, ", {completed:.0} completed").unwrap();
         }
         if let Some(in_service) = model.in_service {
-            write!(line, ", {in_service:.1} in hand").unwrap();
+            write!(line, ", {in_service:.1} in service").unwrap();
         }
-        if let Some(refused) = model.refused_total.filter(|refused| *refused > 0.0) {
-            write!(line, ", {refused:.0} refused").unwrap();
+        if let Some(rejected) = model.refused_total.filter(|rejected| *rejected > 0.0) {
+            write!(line, ", {rejected:.0} rejected").unwrap();
         }
         if model.refusing {
-            line.push_str(", refusing");
+            line.push_str(", rejecting");
         }
     }
     line
 }
 
-fn compare(name: &str, told: &str, wrong: &mut Vec<String>) {
+fn compare(name: &str, text: &str, wrong: &mut Vec<String>) {
     let file = testdata().join("readings").join(name);
     if env::var_os("PUSHSCALE_GENERATE").is_some() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, told).unwrap();
+        fs::write(&file, text).unwrap();
     }
-    let kept = fs::read_to_string(&file).unwrap_or_default();
-    if kept != told {
-        wrong.push(format!("{name}: expected\n{kept}found\n{told}"));
+    let golden = fs::read_to_string(&file).unwrap_or_default();
+    if golden != text {
+        wrong.push(format!("{name}: expected\n{golden}found\n{text}"));
     }
 }

@@ -1,5 +1,5 @@
-//! TorchServe does not count how many requests left. What is worked out is held against what the captured servers
-//! answered, scrape by scrape, and against what their clients saw in the end.
+//! TorchServe does not count completed requests. These tests compare the derived counts with the responses of the
+//! captured servers, scrape by scrape, and with the totals of their clients.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,7 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
-mod stories;
+mod series;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,13 +18,13 @@ use pushscale_protocol::{Model, PortState};
 use pushscale_sidecar::reading::{Reader, Reading};
 use pushscale_sidecar::scrape::{Counters, Host, Page, Queue, Scrape};
 
-use stories::{folder_of, play, scrapes};
+use series::{directory_of, readings, scrapes};
 
-/// A page and the description of the queue are some milliseconds apart, and a batch may end in between.
+/// Tolerance in requests: the two ports are scraped some milliseconds apart, and a batch may complete in between.
 const JITTER: f64 = 1.5;
 
-/// Stories, and the requests that are in workers' hands at the most.
-const STORIES: [(&str, f64); 9] = [
+/// The series, and the maximum number of requests in service.
+const SERIES: [(&str, f64); 9] = [
     ("light-2rps-100ms", 1.0),
     ("overload-20rps-100ms", 1.0),
     ("queue-full-q20-20rps-100ms", 1.0),
@@ -36,74 +36,75 @@ const STORIES: [(&str, f64); 9] = [
     ("worker-killed", 1.0),
 ];
 
-fn near(found: Option<f64>, truth: f64, by: f64, what: &str) {
-    let found = found.unwrap_or_else(|| panic!("{what}: not known"));
+fn assert_near(found: Option<f64>, expected: f64, tolerance: f64, what: &str) {
+    let found = found.unwrap_or_else(|| panic!("{what}: unknown"));
     assert!(
-        (found - truth).abs() <= by,
-        "{what}: {found}, and in truth {truth}"
+        (found - expected).abs() <= tolerance,
+        "{what}: {found}, expected {expected}"
     );
 }
 
 #[test]
-fn answers_are_those_that_the_server_counted() {
-    for (story, hands) in STORIES {
-        let scrapes = scrapes(&folder_of(story), true);
+fn completed_requests_match_the_servers_responses() {
+    for (series, slots) in SERIES {
+        let scrapes = scrapes(&directory_of(series), true);
         let host = |scrape: usize| scrapes[scrape].metrics.as_ref().unwrap().host;
-        let moved = |scrape, of: fn(Host) -> Option<f64>| {
+        let increase = |scrape, of: fn(Host) -> Option<f64>| {
             of(host(scrape)).unwrap_or_default() - of(host(0)).unwrap_or_default()
         };
-        for (scrape, reading) in play(&folder_of(story), true).iter().enumerate() {
+        for (scrape, reading) in readings(&directory_of(series), true).iter().enumerate() {
             let model = &reading.models[0];
-            let what = format!("{story} at {scrape} s");
-            // The capturing script itself asked twice a second.
-            let truth = moved(scrape, |host| host.succeeded) - 2.0 * scrape as f64;
-            near(model.answered_total, truth, hands + JITTER, &what);
-            let refused = moved(scrape, |host| host.failed);
+            let what = format!("{series} at {scrape} s");
+            // The capturing script sent two requests per second.
+            let expected = increase(scrape, |host| host.succeeded) - 2.0 * scrape as f64;
+            assert_near(model.answered_total, expected, slots + JITTER, &what);
+            let refused = increase(scrape, |host| host.failed);
             assert_eq!(model.refused_total, Some(refused), "{what}");
         }
     }
 }
 
 #[test]
-fn in_the_end_they_are_those_that_the_clients_saw() {
+fn completed_requests_match_the_clients_totals() {
     let more = [
         ("clients-give-up", 1.0),
         ("load-during-model-load-then-2-workers", 2.0),
     ];
-    for (story, hands) in STORIES.into_iter().chain(more) {
-        let clients = fs::read_to_string(folder_of(story).join("client.csv")).unwrap();
-        // Whoever gave up had hung up: the server works its request off all the same.
+    for (series, slots) in SERIES.into_iter().chain(more) {
+        let clients = fs::read_to_string(directory_of(series).join("client.csv")).unwrap();
+        // The server completes the request of a client that disconnects.
         let served = |line: &&str| line.ends_with(",200") || line.ends_with(",timeout");
-        let truth = clients.lines().filter(served).count() as f64;
-        let readings = play(&folder_of(story), true);
-        let answered = readings.last().unwrap().models[0].answered_total;
-        // Beside the clients, the captures' author asked twice by hand while a queue was full.
-        near(answered, truth, hands + 1.0, story);
+        let expected = clients.lines().filter(served).count() as f64;
+        let readings = readings(&directory_of(series), true);
+        let completed = readings.last().unwrap().models[0].answered_total;
+        // While a queue was full, there were two manual requests.
+        assert_near(completed, expected, slots + 1.0, series);
     }
 }
 
 #[test]
-fn grpc_and_requests_that_waited_for_the_model_leave_as_the_queue_shrinks() {
-    for (story, hands) in [
+fn grpc_and_requests_during_model_load_complete_as_the_queue_drains() {
+    for (series, slots) in [
         ("grpc-only", 1.0),
         ("load-during-model-load-then-2-workers", 2.0),
         ("clients-give-up", 1.0),
     ] {
-        let readings = play(&folder_of(story), true);
+        let readings = readings(&directory_of(series), true);
         let first = readings[0].models[0].arrivals_total.unwrap_or_default();
         for reading in &readings {
             let model = &reading.models[0];
-            let gone = model.arrivals_total.unwrap_or_default() - first - model.pending.unwrap();
-            let what = format!("{story} at {:?}", reading.at);
-            // One of those that are gone from the queue is in each worker's hands, or none.
-            near(model.answered_total, gone - hands / 2.0, hands, &what);
+            let dequeued =
+                model.arrivals_total.unwrap_or_default() - first - model.pending.unwrap();
+            let what = format!("{series} at {:?}", reading.at);
+            // Each worker is processing at most one of the dequeued requests.
+            assert_near(model.answered_total, dequeued - slots / 2.0, slots, &what);
         }
     }
 }
 
 #[test]
-fn nobody_who_waits_in_a_new_server_has_been_answered() {
-    // The server is found starting; when it is scraped at next, 19 requests wait for its model.
+fn requests_waiting_in_a_new_server_are_not_completed() {
+    // The first scrape finds the server starting; at the next one, 19 requests wait for its model.
     let mut reader = Reader::default();
     let starting = Scrape {
         at: Duration::from_secs(1),
@@ -111,24 +112,29 @@ fn nobody_who_waits_in_a_new_server_has_been_answered() {
         management: None,
     };
     reader.read(&starting);
-    let scrapes = scrapes(&folder_of("load-during-model-load-then-2-workers"), true);
+    let scrapes = scrapes(&directory_of("load-during-model-load-then-2-workers"), true);
     for scrape in &scrapes[2..4] {
         let reading = reader.read(scrape);
         assert!(reading.models[0].pending >= Some(19.0), "{reading:?}");
-        near(reading.models[0].answered_total, 0.0, 0.0, "all wait");
+        assert_near(reading.models[0].answered_total, 0.0, 0.0, "all wait");
     }
     let readings: Vec<Reading> = scrapes[4..]
         .iter()
         .map(|scrape| reader.read(scrape))
         .collect();
-    near(readings[4].models[0].answered_total, 40.0, 2.0, "all of it");
+    assert_near(
+        readings[4].models[0].answered_total,
+        40.0,
+        2.0,
+        "all requests",
+    );
 }
 
 #[test]
-fn a_restart_begins_all_counts_anew() {
-    let full = scrapes(&folder_of("queue-full-q20-20rps-100ms"), true);
-    let light = scrapes(&folder_of("light-2rps-100ms"), true);
-    for seen_away in [true, false] {
+fn a_restart_resets_all_counts() {
+    let full = scrapes(&directory_of("queue-full-q20-20rps-100ms"), true);
+    let light = scrapes(&directory_of("light-2rps-100ms"), true);
+    for refused_between in [true, false] {
         let mut reader = Reader::default();
         let before = full
             .iter()
@@ -140,7 +146,7 @@ fn a_restart_begins_all_counts_anew() {
             at: scrape.at + Duration::from_secs(20),
             ..scrape.clone()
         };
-        if seen_away {
+        if refused_between {
             reader.read(&Scrape {
                 at: Duration::from_secs(19),
                 metrics: Err(PortState::Refused),
@@ -151,37 +157,42 @@ fn a_restart_begins_all_counts_anew() {
         let first = after.next().unwrap();
         assert_eq!(first.counter_epoch, 1);
         assert_eq!(first.models[0].refused_total, Some(0.0));
-        // The new process has had one request by then, and twelve more in the end.
-        near(first.models[0].answered_total, 1.0, 1.0, "after a restart");
+        // The new process has received one request by then, and twelve more until the last scrape.
+        assert_near(first.models[0].answered_total, 1.0, 1.0, "after a restart");
         let last = after.last().unwrap();
-        near(last.models[0].answered_total, 13.0, 1.0, "in the end");
+        assert_near(
+            last.models[0].answered_total,
+            13.0,
+            1.0,
+            "at the last scrape",
+        );
     }
 }
 
 #[test]
-fn counts_go_down_only_with_a_restart() {
-    let all = STORIES.iter().map(|(story, _)| *story);
-    for story in all.chain(["clients-give-up", "grpc-only"]) {
-        let readings = play(&folder_of(story), true);
+fn counts_decrease_only_with_a_restart() {
+    let all = SERIES.iter().map(|(series, _)| *series);
+    for series in all.chain(["clients-give-up", "grpc-only"]) {
+        let readings = readings(&directory_of(series), true);
         for pair in readings.windows(2) {
             let [then, now] = [&pair[0], &pair[1]].map(|reading| &reading.models[0]);
-            assert_eq!(pair[1].counter_epoch, 0, "{story}");
-            assert!(now.answered_total >= then.answered_total, "{story}");
-            assert!(now.refused_total >= then.refused_total, "{story}");
-            let there = now.pending.unwrap() + now.in_service.unwrap();
-            assert!((0.0..=104.0).contains(&there), "{story}: {there} there");
+            assert_eq!(pair[1].counter_epoch, 0, "{series}");
+            assert!(now.answered_total >= then.answered_total, "{series}");
+            assert!(now.refused_total >= then.refused_total, "{series}");
+            let present = now.pending.unwrap() + now.in_service.unwrap();
+            assert!((0.0..=104.0).contains(&present), "{series}: {present}");
         }
     }
 }
 
 #[test]
-fn while_the_queue_is_not_told_answers_are_unknown_and_right_again_after_it() {
+fn completed_requests_are_unknown_while_the_queue_is_unknown() {
     let mut reader = Reader::default();
-    let scrapes = scrapes(&folder_of("overload-20rps-100ms"), true);
+    let scrapes = scrapes(&directory_of("overload-20rps-100ms"), true);
     for (second, scrape) in scrapes.iter().enumerate() {
-        let silent = (5..9).contains(&second);
+        let frozen = (5..9).contains(&second);
         let scrape = Scrape {
-            management: if silent {
+            management: if frozen {
                 Some(Err(PortState::Frozen))
             } else {
                 scrape.management.clone()
@@ -189,23 +200,23 @@ fn while_the_queue_is_not_told_answers_are_unknown_and_right_again_after_it() {
             ..scrape.clone()
         };
         let model = reader.read(&scrape).models.remove(0);
-        assert_eq!(model.answered_total.is_none(), silent, "{second} s");
-        assert_eq!(model.in_service.is_none(), silent, "{second} s");
+        assert_eq!(model.answered_total.is_none(), frozen, "{second} s");
+        assert_eq!(model.in_service.is_none(), frozen, "{second} s");
         if second == 9 {
-            near(
+            assert_near(
                 model.answered_total,
                 81.0,
                 1.0 + JITTER,
-                "after the silence",
+                "after the port responds again",
             );
         }
     }
-    for reading in play(&folder_of("overload-20rps-100ms"), false) {
+    for reading in readings(&directory_of("overload-20rps-100ms"), false) {
         assert_eq!(reading.models[0].answered_total, None, "metrics alone");
     }
 }
 
-/// A server of the models `a` and `b`, each of one worker, by hand.
+/// A simulated server whose models have one worker each.
 struct Server {
     second: u64,
     failed: f64,
@@ -213,9 +224,9 @@ struct Server {
 }
 
 impl Server {
-    fn new(models: &[&'static str], places: f64) -> Self {
+    fn new(models: &[&'static str], capacity: f64) -> Self {
         let queue = Queue {
-            capacity_left: places,
+            capacity_left: capacity,
             workers_ready: 1.0,
             batch_size: 1.0,
             ..Queue::default()
@@ -236,14 +247,14 @@ impl Server {
         }
     }
 
-    /// In the next second so many arrive, wait in the end, and are served of 100 ms each.
+    /// The next second of one model: arrivals, requests waiting at its end, and completions of 100 ms each.
     fn model(&mut self, name: &str, arrived: f64, pending: f64, served: f64) {
         let (counters, queue) = self.models.get_mut(name).unwrap();
-        let places = queue.pending + queue.capacity_left;
+        let capacity = queue.pending + queue.capacity_left;
         counters.arrivals = counters.arrivals.map(|count| count + arrived);
         counters.sojourn_seconds = counters.sojourn_seconds.map(|sum| sum + served * 0.1);
         queue.pending = pending;
-        queue.capacity_left = places - pending;
+        queue.capacity_left = capacity - pending;
     }
 
     fn scrape(&mut self, reader: &mut Reader) -> BTreeMap<String, Model<'static>> {
@@ -275,12 +286,12 @@ impl Server {
 }
 
 #[test]
-fn of_two_models_the_one_with_the_full_queue_turned_them_away() {
+fn failures_belong_to_the_model_with_the_full_queue() {
     let mut reader = Reader::default();
     let mut server = Server::new(&["full", "idle"], 20.0);
     server.scrape(&mut reader);
-    // 30 a second at 10 a second, 20 places: from the second second on 20 are turned away. The scrape finds the queue
-    // between two batches now and then.
+    // 30 arrivals and 10 completions per second with 20 places in the queue: from the second second on, 20 requests per
+    // second are rejected. Every other scrape finds the queue between two batches.
     server.model("full", 30.0, 20.0, 9.0);
     server.model("idle", 4.0, 0.0, 4.0);
     server.scrape(&mut reader);
@@ -291,21 +302,21 @@ fn of_two_models_the_one_with_the_full_queue_turned_them_away() {
         rejected += if second % 2 == 1 { 21.0 } else { 19.0 };
         server.failed = rejected;
         let models = server.scrape(&mut reader);
-        let answered = 9.0 + 10.0 * f64::from(second);
-        near(models["full"].answered_total, answered, 2.0, "full");
-        near(models["full"].refused_total, rejected, 0.1, "full");
-        let answered = 4.0 + 4.0 * f64::from(second);
-        near(models["idle"].answered_total, answered, 2.0, "idle");
-        near(models["idle"].refused_total, 0.0, 0.1, "idle");
+        let completed = 9.0 + 10.0 * f64::from(second);
+        assert_near(models["full"].answered_total, completed, 2.0, "full");
+        assert_near(models["full"].refused_total, rejected, 0.1, "full");
+        let completed = 4.0 + 4.0 * f64::from(second);
+        assert_near(models["idle"].answered_total, completed, 2.0, "idle");
+        assert_near(models["idle"].refused_total, 0.0, 0.1, "idle");
     }
 }
 
 #[test]
-fn of_two_full_models_each_turned_away_what_it_could_not_take() {
+fn two_full_models_share_failures_by_excess() {
     let mut reader = Reader::default();
     let mut server = Server::new(&["a", "b"], 20.0);
     server.scrape(&mut reader);
-    // One second to fill both queues and to measure both services.
+    // The first second fills both queues and provides both service times.
     server.model("a", 30.0, 20.0, 10.0);
     server.model("b", 30.0, 20.0, 10.0);
     server.scrape(&mut reader);
@@ -314,10 +325,10 @@ fn of_two_full_models_each_turned_away_what_it_could_not_take() {
         server.model("b", 40.0, 20.0, 10.0);
         server.failed += 2.0 + 30.0;
         let models = server.scrape(&mut reader);
-        let answered = 10.0 + 10.0 * f64::from(second);
-        near(models["a"].answered_total, answered, 3.0, "a");
-        near(models["b"].answered_total, answered, 3.0, "b");
-        near(
+        let completed = 10.0 + 10.0 * f64::from(second);
+        assert_near(models["a"].answered_total, completed, 3.0, "a");
+        assert_near(models["b"].answered_total, completed, 3.0, "b");
+        assert_near(
             models["b"].refused_total,
             30.0 * f64::from(second),
             3.0,
@@ -327,17 +338,17 @@ fn of_two_full_models_each_turned_away_what_it_could_not_take() {
 }
 
 #[test]
-fn a_request_that_fails_long_after_it_came_was_not_answered() {
+fn a_request_that_fails_late_is_not_completed() {
     let mut reader = Reader::default();
     let mut server = Server::new(&["a"], 100.0);
     server.scrape(&mut reader);
     for second in 1..=30 {
-        // One request every ten seconds, and each fails five seconds later: nothing else happens then.
+        // One request every ten seconds fails after five seconds, without other traffic.
         let arrives = if second % 10 == 1 { 1.0 } else { 0.0 };
         server.model("a", arrives, 0.0, 0.0);
         server.failed += if second % 10 == 6 { 1.0 } else { 0.0 };
         let models = server.scrape(&mut reader);
-        near(models["a"].answered_total, 0.0, 1.0, "a");
+        assert_near(models["a"].answered_total, 0.0, 1.0, "a");
     }
     let models = server.scrape(&mut reader);
     assert_eq!(models["a"].refused_total, Some(3.0));

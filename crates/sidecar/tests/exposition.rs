@@ -1,5 +1,5 @@
-//! The Prometheus text format 0.0.4. Each `.prom` file in `testdata/exposition` has beside it, in the `.out` file of
-//! the same name, what is read from it; `make generate` rewrites those.
+//! The Prometheus text format 0.0.4. For each `.prom` file in `testdata/exposition`, the `.out` file of the same name
+//! has the expected samples and errors; `make generate` rewrites it.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,51 +15,51 @@ use proptest::prelude::*;
 use pushscale_sidecar::exposition::{Sample, parse};
 
 #[test]
-fn pages_are_read_as_they_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/exposition");
+fn pages_have_the_expected_samples_and_errors() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/exposition");
     let mut pages = 0;
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(directory).unwrap() {
         let page = entry.unwrap().path();
         if page.extension().is_none_or(|ending| ending != "prom") {
             continue;
         }
         pages += 1;
-        let told = tell(&fs::read(&page).unwrap());
+        let text = describe(&fs::read(&page).unwrap());
         let file = page.with_extension("out");
         if env::var_os("PUSHSCALE_GENERATE").is_some() {
-            fs::write(&file, &told).unwrap();
+            fs::write(&file, &text).unwrap();
         }
-        let kept = fs::read_to_string(&file).unwrap_or_default();
-        assert_eq!(kept, told, "{}", page.display());
+        let golden = fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(golden, text, "{}", page.display());
     }
     assert!(pages >= 8, "{pages}");
 }
 
-fn tell(page: &[u8]) -> String {
-    let mut told = String::new();
+fn describe(page: &[u8]) -> String {
+    let mut text = String::new();
     for line in parse(page) {
         match line {
             Ok(sample) => {
-                write!(told, "{}", sample.name).unwrap();
+                write!(text, "{}", sample.name).unwrap();
                 for (name, value) in sample.labels.iter() {
-                    write!(told, " {name}={value:?}").unwrap();
+                    write!(text, " {name}={value:?}").unwrap();
                 }
-                write!(told, " → {}", sample.value).unwrap();
+                write!(text, " → {}", sample.value).unwrap();
                 if let Some(timestamp) = sample.timestamp_ms {
-                    write!(told, " at {timestamp} ms").unwrap();
+                    write!(text, " at {timestamp} ms").unwrap();
                 }
-                told.push('\n');
+                text.push('\n');
             }
-            Err(bad) => writeln!(told, "{bad}").unwrap(),
+            Err(bad) => writeln!(text, "{bad}").unwrap(),
         }
     }
-    told
+    text
 }
 
-/// A sample as it is written: name, labels, value, timestamp.
-type Written = (String, Vec<(String, String)>, f64, Option<i64>);
+/// Name, labels, value and timestamp of a sample.
+type SampleParts = (String, Vec<(String, String)>, f64, Option<i64>);
 
-fn sample() -> impl Strategy<Value = Written> {
+fn sample() -> impl Strategy<Value = SampleParts> {
     let label = ("[a-zA-Z_][a-zA-Z0-9_]{0,12}", any::<String>());
     (
         "[a-zA-Z_:][a-zA-Z0-9_:]{0,24}",
@@ -69,7 +69,11 @@ fn sample() -> impl Strategy<Value = Written> {
     )
 }
 
-fn write_sample((name, labels, value, timestamp): &Written, blanks: &str, comma: bool) -> String {
+fn write_sample(
+    (name, labels, value, timestamp): &SampleParts,
+    blanks: &str,
+    comma: bool,
+) -> String {
     let mut line = name.clone();
     if !labels.is_empty() || comma {
         line.push('{');
@@ -96,7 +100,7 @@ fn write_sample((name, labels, value, timestamp): &Written, blanks: &str, comma:
     line
 }
 
-fn same(read: &Sample<'_>, (name, labels, value, timestamp): &Written) -> bool {
+fn same(read: &Sample<'_>, (name, labels, value, timestamp): &SampleParts) -> bool {
     let found: Vec<(String, String)> = read
         .labels
         .iter()
@@ -109,22 +113,22 @@ fn same(read: &Sample<'_>, (name, labels, value, timestamp): &Written) -> bool {
 }
 
 proptest! {
-    /// Whatever arrives, it is read to its end, and no line is counted twice or lost.
+    /// The parser does not panic and returns each line at most once.
     #[test]
-    fn any_bytes_are_survived(page in prop::collection::vec(any::<u8>(), 0..2048)) {
+    fn any_bytes_are_parsed(page in prop::collection::vec(any::<u8>(), 0..2048)) {
         let lines = page.split(|byte| *byte == b'\n').count();
         prop_assert!(parse(&page).count() <= lines);
     }
 
-    /// The same with the bytes of the format, which reach further into the parser.
+    /// The same with the characters of the format, which reach more of the parser.
     #[test]
-    fn nearly_right_pages_are_survived(page in "[ab{}=\",\\\\n#0-9.eE+\n \t-]{0,400}") {
+    fn nearly_valid_pages_are_parsed(page in "[ab{}=\",\\\\n#0-9.eE+\n \t-]{0,400}") {
         let lines = page.split('\n').count();
         prop_assert!(parse(page.as_bytes()).count() <= lines);
     }
 
     #[test]
-    fn what_is_written_is_read(
+    fn written_samples_are_parsed_back(
         samples in prop::collection::vec(sample(), 1..8),
         blanks in "[ \t]{0,2}",
         comma in any::<bool>(),
@@ -144,9 +148,9 @@ proptest! {
         }
     }
 
-    /// One broken line costs its neighbours nothing.
+    /// A bad line does not affect the lines around it.
     #[test]
-    fn a_bad_line_is_skipped_alone(
+    fn only_the_bad_line_is_skipped(
         before in sample(),
         after in sample(),
         garbage in "[^\n]{1,80}",
@@ -162,13 +166,13 @@ proptest! {
         prop_assert!(matches!(read.last(), Some(Ok(found)) if same(found, &after)));
     }
 
-    /// A capture with one byte changed: at most that line is lost.
+    /// Changing one byte of a capture loses at most the line, or two if it was their line break.
     #[test]
-    fn one_wrong_byte_costs_one_line_at_the_most(at in 0_usize..3000, byte in any::<u8>()) {
+    fn one_changed_byte_loses_at_most_two_lines(at in 0_usize..3000, byte in any::<u8>()) {
         let mut page = include_bytes!("../testdata/torchserve/overload-20rps-100ms/t10.prom").to_vec();
         let before = parse(&page).filter(Result::is_ok).count();
         page[at] = byte;
         let after = parse(&page).filter(Result::is_ok).count();
-        prop_assert!(after + 2 >= before, "{before} samples, then {after}");
+        prop_assert!(after + 2 >= before, "{before} samples before, {after} after");
     }
 }

@@ -1,4 +1,4 @@
-//! Captured series of a real TorchServe, read again.
+//! Captured series of scrapes of a real TorchServe.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,22 +9,22 @@ use pushscale_sidecar::reading::{Reader, Reading};
 use pushscale_sidecar::scrape::{Queue, Scrape};
 use pushscale_sidecar::torchserve::{Queues, read_page};
 
-/// The folder of everything that was captured and is expected.
+/// The directory of captures and expected readings.
 pub(crate) fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
-/// The folder of a story.
-pub(crate) fn folder_of(story: &str) -> PathBuf {
-    testdata().join("torchserve").join(story)
+/// The directory of a captured series.
+pub(crate) fn directory_of(series: &str) -> PathBuf {
+    testdata().join("torchserve").join(series)
 }
 
-/// The scrapes of a story, one a second.
-pub(crate) fn scrapes(folder: &Path, management: bool) -> Vec<Scrape> {
+/// The scrapes of a series, one per second.
+pub(crate) fn scrapes(directory: &Path, management: bool) -> Vec<Scrape> {
     (0..)
         .map_while(|second: u64| {
-            let page = fs::read(folder.join(format!("t{second:02}.prom"))).ok()?;
-            let described = fs::read(folder.join(format!("t{second:02}.models.json"))).unwrap();
+            let page = fs::read(directory.join(format!("t{second:02}.prom"))).ok()?;
+            let described = fs::read(directory.join(format!("t{second:02}.models.json"))).unwrap();
             let queue: Queue = serde_json::from_slice::<Queues<'_>>(&described)
                 .unwrap()
                 .sum()
@@ -38,10 +38,10 @@ pub(crate) fn scrapes(folder: &Path, management: bool) -> Vec<Scrape> {
         .collect()
 }
 
-/// What is made of them.
-pub(crate) fn play(folder: &Path, management: bool) -> Vec<Reading> {
+/// The readings of a series.
+pub(crate) fn readings(directory: &Path, management: bool) -> Vec<Reading> {
     let mut reader = Reader::default();
-    scrapes(folder, management)
+    scrapes(directory, management)
         .iter()
         .map(|scrape| reader.read(scrape))
         .collect()
