@@ -13,7 +13,7 @@ use pushscale_decision::{
 
 use super::deletion_order::DeletionOrder;
 use super::recorder::Recorder;
-use super::write_results::Unconfirmed;
+use super::unconfirmed_write::UnconfirmedWrite;
 use crate::event::{ScalerFacts, WatchId};
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{Scale, ScaleError};
@@ -74,7 +74,7 @@ pub(super) struct ManagedScaler {
     /// When we last wrote the replica count, and the version of the scale that the write returned.
     pub(super) written: Option<(Moment, u64)>,
     /// The last failed write, until a read shows whether it was stored.
-    pub(super) unconfirmed: Option<Unconfirmed>,
+    pub(super) unconfirmed: Option<UnconfirmedWrite>,
     /// No decision before this time, after a failed write.
     pub(super) retry_at: Option<Moment>,
     pub(super) backoff: Option<ExponentialBackoff>,
@@ -230,6 +230,22 @@ impl ManagedScaler {
             replicas: scale.replicas,
             selector,
         })
+    }
+
+    /// Settles a write whose response was lost: the replica count that was read shows whether it was stored. Otherwise
+    /// the change would count as another client's, and three of those stop all writes.
+    pub(super) fn confirm_write(&mut self, now: Moment, replicas: u32) {
+        let Some(write) = &self.unconfirmed else {
+            return;
+        };
+        let Some(stored) = write.is_stored(now, replicas) else {
+            return;
+        };
+        if stored && let Some(engine) = &mut self.engine {
+            engine.record_scale(now, write.from, write.to);
+            self.condition_history.last_scale_time = Some(Timestamp::now());
+        }
+        self.unconfirmed = None;
     }
 
     /// Schedules the next decision at `at`, unless an earlier one is scheduled. `due` is the schedule of all scalers.

@@ -11,6 +11,7 @@ mod pod_deletion;
 mod pod_index;
 mod recorder;
 mod status_updates;
+mod unconfirmed_write;
 mod write_results;
 
 use std::collections::{BTreeMap, BTreeSet};

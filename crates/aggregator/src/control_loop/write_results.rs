@@ -1,48 +1,14 @@
 //! Handles the results of writes.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use pushscale_decision::{Moment, Reason};
 
 use super::ControlLoop;
-use super::managed_scaler::ManagedScaler;
+use super::unconfirmed_write::UnconfirmedWrite;
 use crate::event::WatchId;
 use crate::metrics::ScaleWriteOutcome;
 use crate::report::{EventReport, Report};
 use crate::scale_target::{ScaleError, Written};
-
-/// A write that failed, perhaps after the API server had stored it.
-pub(super) struct Unconfirmed {
-    pub(super) at: Moment,
-    pub(super) from: u32,
-    pub(super) to: u32,
-}
-
-/// How long a replica count that appears after a failed write counts as that write. The API server applies a request
-/// within its own timeout of a minute.
-const UNCONFIRMED_FOR: Duration = Duration::from_secs(60);
-
-impl ManagedScaler {
-    /// Settles a write whose response was lost: the replica count that was read shows whether it was stored. Otherwise
-    /// the change would count as another client's, and three of those stop all writes.
-    pub(super) fn confirm_write(&mut self, now: Moment, replicas: u32) {
-        let Some(write) = &self.unconfirmed else {
-            return;
-        };
-        if replicas == write.from && now.since(write.at) < UNCONFIRMED_FOR {
-            return;
-        }
-        if replicas == write.to
-            && now.since(write.at) < UNCONFIRMED_FOR
-            && let Some(engine) = &mut self.engine
-        {
-            engine.record_scale(now, write.from, write.to);
-            self.condition_history.last_scale_time = Some(Timestamp::now());
-        }
-        self.unconfirmed = None;
-    }
-}
 
 impl ControlLoop {
     pub(super) fn write_finished(
@@ -106,7 +72,7 @@ impl ControlLoop {
                 if let Some(engine) = &mut scaler.engine {
                     engine.record_scale_failure(now, &error.to_string());
                 }
-                scaler.unconfirmed = Some(Unconfirmed { at: now, from, to });
+                scaler.unconfirmed = Some(UnconfirmedWrite { at: now, from, to });
                 scaler.deletion_order.clear();
                 let retry_at = now.plus(scaler.next_backoff());
                 scaler.retry_at = Some(retry_at);
