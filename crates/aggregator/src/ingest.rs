@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, StatusCode};
 use pushscale_daemon::body::{self, BodyError};
+use pushscale_daemon::error::chain;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::reply::{Reply, json, reject};
 use pushscale_decision::Rejection;
@@ -222,6 +223,6 @@ impl From<ParseError> for PushError {
             ParseError::Version(_) => PushOutcome::UnsupportedVersion,
             ParseError::Value { .. } => PushOutcome::ValueOutOfRange,
         };
-        Self::new(StatusCode::BAD_REQUEST, outcome, error.to_string())
+        Self::new(StatusCode::BAD_REQUEST, outcome, chain(&error).to_string())
     }
 }

@@ -1,16 +1,15 @@
 //! The push message from sidecar to aggregator: `POST /v1/readings`, JSON, with the version in the body.
 //!
 //! Old sidecars push to new aggregators for weeks. Therefore the files in `testdata/*-v1.json` must always parse,
-//! unknown fields are ignored, and an unknown version is an error that says so. Names of numbers end in their unit. A
+//! unknown fields are ignored, and an unknown version is an error of its own. Names of numbers end in their unit. A
 //! missing value is `null` or omitted, never zero.
 
-mod answer;
 mod limits;
 mod names;
 mod push;
+mod response;
 mod validate;
 
-pub use answer::{ErrorBody, PushResponse};
 pub use limits::{MAX_AGE_SECONDS, MAX_BODY_BYTES, MAX_MODELS, MAX_NAME_BYTES};
 pub use names::{
     AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT, CA_CONFIG_MAP, CA_FILE, CREDENTIALS_DIR,
@@ -20,4 +19,5 @@ pub use names::{
     TORCHSERVE_MANAGEMENT_PORT, TORCHSERVE_METRICS_PORT, VERSION,
 };
 pub use push::{Basis, Model, Pod, PortState, Push, Server, Sidecar, State};
+pub use response::{ErrorBody, PushResponse};
 pub use validate::ParseError;

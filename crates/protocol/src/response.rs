@@ -1,12 +1,12 @@
-//! What the aggregator says back.
+//! The aggregator's responses.
 
 use serde::{Deserialize, Serialize};
 
-/// The body of a `200`: the reading was taken.
+/// The body of a 200: the reading was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PushResponse {
-    /// From now on, push this often, in seconds; absent: go on as you do.
+    /// The scrape interval that the sidecar should use from now on, in seconds; absent to leave it unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_seconds: Option<f64>,
 }
@@ -15,6 +15,6 @@ pub struct PushResponse {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody {
-    /// What was wrong and what to do, for a person.
+    /// The error and what to do about it, for an operator.
     pub error: String,
 }

@@ -1,4 +1,4 @@
-//! From bytes to a message whose numbers can be trusted to be numbers.
+//! Parses and validates push messages: every number of a parsed message is finite and in its range.
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -9,49 +9,49 @@ use crate::limits::{
 use crate::names::VERSION;
 use crate::push::{Model, Push};
 
-/// Why a body is no push.
+/// Why a body is not a valid push message.
 #[derive(Debug, Error)]
 pub enum ParseError {
     /// Not JSON, or not of this shape.
-    #[error("the body is not a push: {0}")]
+    #[error("invalid push message")]
     Shape(#[source] serde_json::Error),
-    /// A version that this release does not read.
+    /// A version that this release does not support.
     #[error(
-        "push version {0} is not known here, only {VERSION}: update the aggregator before the sidecars"
+        "unsupported push version {0}, only {VERSION} is supported: update the aggregator before the sidecars"
     )]
     Version(u64),
-    /// A field holds what it must not.
+    /// A value of a field is out of range.
     #[error("{field} is {found}: it must be {expected}")]
     Value {
-        /// The field's name in the message.
+        /// The name of the field.
         field: &'static str,
-        /// What it holds.
+        /// Its value.
         found: String,
-        /// What it may hold.
+        /// The valid values.
         expected: &'static str,
     },
 }
 
 impl<'a> Push<'a> {
-    /// Reads and checks a body.
+    /// Parses and validates a body.
     ///
     /// # Errors
-    /// The first thing found wrong, naming the field.
+    /// The first error found, with the name of the field.
     pub fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
-        // One check of the whole is a fifth of the cost of one for each string.
+        // Validating UTF-8 once costs a fifth of validating each string.
         let parsed = match std::str::from_utf8(body) {
             Ok(text) => serde_json::from_str::<Self>(text),
-            // For the error's line and column.
+            // Fails with the line and column of the error.
             Err(_) => serde_json::from_slice(body),
         };
         match parsed {
             Ok(push) if push.version != VERSION => Err(ParseError::Version(push.version.into())),
-            Ok(push) => push.check().map(|()| push),
+            Ok(push) => push.validate().map(|()| push),
             Err(error) => Err(other_version(body).unwrap_or(ParseError::Shape(error))),
         }
     }
 
-    fn check(&self) -> Result<(), ParseError> {
+    fn validate(&self) -> Result<(), ParseError> {
         name("pod.namespace", &self.pod.namespace)?;
         name("pod.name", &self.pod.name)?;
         name("pod.uid", &self.pod.uid)?;
@@ -84,12 +84,12 @@ impl<'a> Push<'a> {
                 expected: "a list of at most 256",
             });
         }
-        self.models.iter().try_for_each(Model::check)
+        self.models.iter().try_for_each(Model::validate)
     }
 }
 
 impl Model<'_> {
-    fn check(&self) -> Result<(), ParseError> {
+    fn validate(&self) -> Result<(), ParseError> {
         name("models[].name", &self.name)?;
         if let Some(wait) = self.queue_latency_seconds {
             within(
@@ -114,7 +114,7 @@ impl Model<'_> {
     }
 }
 
-/// A body of another version may have any shape: find out before complaining of the shape.
+/// Returns the error of another version, whose body may have any shape.
 fn other_version(body: &[u8]) -> Option<ParseError> {
     #[derive(Deserialize)]
     struct Versioned {
@@ -145,10 +145,10 @@ fn count(field: &'static str, found: Option<f64>) -> Result<(), ParseError> {
 fn within(
     field: &'static str,
     found: f64,
-    most: f64,
+    max: f64,
     expected: &'static str,
 ) -> Result<(), ParseError> {
-    if (0.0..=most).contains(&found) {
+    if (0.0..=max).contains(&found) {
         return Ok(());
     }
     Err(ParseError::Value {

@@ -1,4 +1,4 @@
-//! Whatever is sent: no panic, and no number that is none gets through.
+//! Arbitrary input neither panics nor yields a message with an invalid number.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,14 +6,14 @@ use proptest::prelude::*;
 use pushscale_protocol::Push;
 use serde_json::Value;
 
-const GOOD: &str = include_str!("../testdata/overloaded-v1.json");
+const VALID: &str = include_str!("../testdata/overloaded-v1.json");
 
-/// Where the good message has numbers.
+/// The positions of the numbers in the valid message.
 fn numbers() -> Vec<std::ops::Range<usize>> {
-    let bytes = GOOD.as_bytes();
+    let bytes = VALID.as_bytes();
     let mut found = Vec::new();
     let mut at = 0;
-    while let Some(colon) = GOOD[at..].find(": ") {
+    while let Some(colon) = VALID[at..].find(": ") {
         let start = at + colon + 2;
         let digits = bytes[start..]
             .iter()
@@ -27,8 +27,8 @@ fn numbers() -> Vec<std::ops::Range<usize>> {
     found
 }
 
-/// Something in the place of a number.
-fn stand_in() -> impl Strategy<Value = String> {
+/// A replacement for a number.
+fn replacement() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<f64>().prop_map(|number| number.to_string()),
         any::<i64>().prop_map(|number| number.to_string()),
@@ -41,45 +41,45 @@ fn stand_in() -> impl Strategy<Value = String> {
     ]
 }
 
-fn every_number_is_one(value: &Value) -> bool {
+fn numbers_are_valid(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.as_f64().is_some_and(|n| n.is_finite() && n >= 0.0),
-        Value::Array(items) => items.iter().all(every_number_is_one),
-        Value::Object(fields) => fields.values().all(every_number_is_one),
+        Value::Array(items) => items.iter().all(numbers_are_valid),
+        Value::Object(fields) => fields.values().all(numbers_are_valid),
         _ => true,
     }
 }
 
 #[test]
-fn the_good_message_has_numbers_to_replace() {
+fn the_valid_message_has_numbers_to_replace() {
     assert_eq!(numbers().len(), 19);
 }
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..512)) {
+    fn any_bytes_are_parsed_or_rejected(body in prop::collection::vec(any::<u8>(), 0..512)) {
         if let Err(error) = Push::parse(&body) {
             prop_assert!(!error.to_string().is_empty());
         }
     }
 
     #[test]
-    fn a_broken_message_is_read_or_refused(
-        cut in 0..GOOD.len(), inserted in "\\PC{0,8}", removed in 0_usize..8,
+    fn a_broken_message_is_parsed_or_rejected(
+        cut in 0..VALID.len(), inserted in "\\PC{0,8}", removed in 0_usize..8,
     ) {
-        let end = (cut + removed).min(GOOD.len());
-        let body = [&GOOD.as_bytes()[..cut], inserted.as_bytes(), &GOOD.as_bytes()[end..]].concat();
+        let end = (cut + removed).min(VALID.len());
+        let body = [&VALID.as_bytes()[..cut], inserted.as_bytes(), &VALID.as_bytes()[end..]].concat();
         if let Ok(push) = Push::parse(&body) {
-            prop_assert!(every_number_is_one(&serde_json::to_value(&push).unwrap()));
+            prop_assert!(numbers_are_valid(&serde_json::to_value(&push).unwrap()));
         }
     }
 
     #[test]
-    fn no_number_gets_through_that_is_none(which in 0_usize..19, text in stand_in()) {
-        let mut body = GOOD.to_owned();
+    fn a_replaced_number_is_valid_or_rejected(which in 0_usize..19, text in replacement()) {
+        let mut body = VALID.to_owned();
         body.replace_range(numbers()[which].clone(), &text);
         if let Ok(push) = Push::parse(body.as_bytes()) {
-            prop_assert!(every_number_is_one(&serde_json::to_value(&push).unwrap()), "{text}");
+            prop_assert!(numbers_are_valid(&serde_json::to_value(&push).unwrap()), "{text}");
         }
     }
 }

@@ -1,16 +1,17 @@
-//! Every message in `testdata` is read, for ever; every message in `testdata/refused` is refused with the
-//! sentence on the first line of its file.
+//! Every message in `testdata` must always parse. Every message in `testdata/rejected` is rejected with the error on
+//! the first line of its file.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use pushscale_protocol::{Basis, MAX_BODY_BYTES, MAX_MODELS, Model, Push, State};
 
-fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut found: Vec<PathBuf> = fs::read_dir(folder)
+fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+    let mut found: Vec<PathBuf> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.to_string_lossy().ends_with(ending))
@@ -21,7 +22,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn messages_of_version_1_are_read_for_ever() {
+fn messages_of_version_1_parse() {
     for file in files("testdata", "-v1.json") {
         let body = fs::read(&file).unwrap();
         if let Err(error) = Push::parse(&body) {
@@ -31,37 +32,39 @@ fn messages_of_version_1_are_read_for_ever() {
 }
 
 #[test]
-fn what_is_written_is_read_again() {
+fn encoded_messages_parse() {
     for file in files("testdata", "-v1.json") {
         let body = fs::read(&file).unwrap();
         let push = Push::parse(&body).unwrap();
         let written = serde_json::to_vec(&push).unwrap();
-        // What a newer release said is lost on the way, what this release knows is not.
-        if !file.ends_with("from-a-newer-sidecar-v1.json") {
+        // Values of a newer release are lost.
+        if !file.ends_with("newer-sidecar-v1.json") {
             assert_eq!(Push::parse(&written).unwrap(), push, "{}", file.display());
         }
     }
 }
 
 #[test]
-fn bad_messages_are_refused_in_words_that_name_the_field() {
-    for file in files("testdata/refused", ".txt") {
+fn invalid_messages_are_rejected_with_the_expected_error() {
+    for file in files("testdata/rejected", ".txt") {
         let text = fs::read_to_string(&file).unwrap();
         let (expected, body) = text.split_once('\n').unwrap();
-        let error = Push::parse(body.trim_end().as_bytes())
-            .expect_err(&file.display().to_string())
-            .to_string();
+        let error = Push::parse(body.trim_end().as_bytes()).expect_err(&file.display().to_string());
+        let error = match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
         assert!(
             error.starts_with(expected),
-            "{}:\n  says    {error}\n  expects {expected}",
+            "{}:\n  error    {error}\n  expected {expected}",
             file.display()
         );
     }
 }
 
 #[test]
-fn a_newer_sidecar_is_understood_as_far_as_it_can_be() {
-    let body = include_bytes!("../testdata/from-a-newer-sidecar-v1.json");
+fn unknown_values_of_a_newer_sidecar_parse_as_unknown() {
+    let body = include_bytes!("../testdata/newer-sidecar-v1.json");
     let push = Push::parse(body).unwrap();
     assert_eq!(push.server.state, State::Unknown);
     assert_eq!(push.models[0].basis, Basis::Unknown);
@@ -69,7 +72,7 @@ fn a_newer_sidecar_is_understood_as_far_as_it_can_be() {
 }
 
 #[test]
-fn a_sidecar_from_before_answers_were_counted_counts_none() {
+fn counts_missing_from_an_older_sidecar_are_none() {
     let body = include_bytes!("../testdata/overloaded-v1.json");
     let push = Push::parse(body).unwrap();
     let model = &push.models[0];
@@ -82,8 +85,8 @@ fn a_sidecar_from_before_answers_were_counted_counts_none() {
 }
 
 #[test]
-fn the_largest_reading_fits_into_the_largest_body() {
-    let body = include_bytes!("../testdata/turning-away-v1.json");
+fn the_largest_reading_fits_the_body_limit() {
+    let body = include_bytes!("../testdata/queue-full-v1.json");
     let mut push = Push::parse(body).unwrap();
     let model = push.models[0].clone();
     push.models = (0..MAX_MODELS)

@@ -56,14 +56,14 @@ async fn every_invalid_push_has_its_own_error_and_outcome() {
     assert_error(
         &post(b"queue=7".to_vec()).await,
         400,
-        "the body is not a push",
+        "invalid push message",
     );
     assert!(is_counted(&cluster, "invalid_body").await);
 
     assert_error(
         &post(br#"{"version":2}"#.to_vec()).await,
         400,
-        "push version 2 is not known here",
+        "unsupported push version 2",
     );
     assert!(is_counted(&cluster, "unsupported_version").await);
 
