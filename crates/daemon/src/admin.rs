@@ -52,7 +52,7 @@ impl<Own: Pages> Admin<Own> {
         }
     }
 
-    async fn answer(&self, method: &Method, path: &str) -> Reply {
+    async fn respond(&self, method: &Method, path: &str) -> Reply {
         if method != Method::GET && method != Method::HEAD {
             return text(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -99,6 +99,6 @@ impl<Own: Pages> Service<Request<Incoming>> for Admin<Own> {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let this = self.clone();
-        Box::pin(async move { Ok(this.answer(request.method(), request.uri().path()).await) })
+        Box::pin(async move { Ok(this.respond(request.method(), request.uri().path()).await) })
     }
 }

@@ -45,7 +45,7 @@ pub(crate) struct Limits {
 
 /// A complete response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ServerResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: Vec<u8>,
 }
@@ -99,33 +99,33 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
     pub(crate) async fn send(
         &mut self,
         mut request: Request<Full<Bytes>>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ServerResponse, Failure> {
         request.headers_mut().insert(HOST, self.host.clone());
         let time = self.limits.time;
         // Taken out, so that a failure or a cancellation leaves no half-read connection behind.
         let open = self.open.take();
-        let (answer, open) = timeout(time, self.exchange(open, request))
+        let (response, open) = timeout(time, self.exchange(open, request))
             .await
             .map_err(|_| Failure::TimedOut(time))??;
         self.open = Some(open);
-        Ok(answer)
+        Ok(response)
     }
 
     async fn exchange(
         &self,
         kept: Option<Open>,
         request: Request<Full<Bytes>>,
-    ) -> Result<(Answer, Open), Failure> {
+    ) -> Result<(ServerResponse, Open), Failure> {
         if let Some(mut open) = kept {
             match self.exchange_on(&mut open, request.clone()).await {
                 // The peer may close an idle connection at any time.
                 Err(Failure::Broken(error)) if is_closed_while_idle(&error) => {}
-                outcome => return outcome.map(|answer| (answer, open)),
+                outcome => return outcome.map(|response| (response, open)),
             }
         }
         let mut open = self.connect().await?;
-        let answer = self.exchange_on(&mut open, request).await?;
-        Ok((answer, open))
+        let response = self.exchange_on(&mut open, request).await?;
+        Ok((response, open))
     }
 
     async fn connect(&self) -> Result<Open, Failure> {
@@ -159,7 +159,7 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
         &self,
         open: &mut Open,
         request: Request<Full<Bytes>>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ServerResponse, Failure> {
         open.sender.ready().await.map_err(Failure::Broken)?;
         let response = open
             .sender
@@ -168,7 +168,7 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
             .map_err(Failure::Broken)?;
         let status = response.status();
         let body = self.read_body(response).await?;
-        Ok(Answer { status, body })
+        Ok(ServerResponse { status, body })
     }
 
     async fn read_body(&self, response: Response<Incoming>) -> Result<Vec<u8>, Failure> {

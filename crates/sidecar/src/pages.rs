@@ -23,7 +23,7 @@ impl Pages for SidecarPages {
     async fn page(&self, path: &str) -> Option<Reply> {
         match path {
             "/reading" => Some(self.reading()),
-            DRAIN_PATH => Some(self.drain.answer().await),
+            DRAIN_PATH => Some(self.drain.respond().await),
             _ => None,
         }
     }

@@ -63,14 +63,14 @@ impl ScrapeLoop {
                 }
                 () = shutdown.cancelled() => break,
             }
-            let began = Instant::now();
+            let started = Instant::now();
             let scrape = tokio::select! {
                 scrape = self.scraper.scrape() => scrape,
                 () = shutdown.cancelled() => break,
             };
             let bad_lines = scrape.metrics.as_ref().map_or(0, |page| page.bad_lines);
             let reading = reader.read(&scrape);
-            self.drains.observe(began, &scrape, &reading);
+            self.drains.observe(started, &scrape, &reading);
             self.metrics.scraped(reading.state, bad_lines);
             if last_state.replace(reading.state) != Some(reading.state) {
                 log_state(reading.state);

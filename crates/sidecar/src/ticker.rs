@@ -121,11 +121,11 @@ mod tests {
     #[tokio::test]
     async fn only_the_first_tick_is_immediate() {
         let mut ticker = Ticker::new(Duration::from_millis(50)).unwrap();
-        let began = Instant::now();
+        let started = Instant::now();
         for _ in 0..5 {
             ticker.tick().await;
         }
-        assert!(began.elapsed() >= Duration::from_millis(200));
+        assert!(started.elapsed() >= Duration::from_millis(200));
     }
 
     #[tokio::test]
@@ -133,11 +133,11 @@ mod tests {
         let mut ticker = Ticker::new(Duration::from_millis(100)).unwrap();
         ticker.tick().await;
         std::thread::sleep(Duration::from_millis(550));
-        let began = Instant::now();
+        let started = Instant::now();
         ticker.tick().await;
         ticker.tick().await;
         ticker.tick().await;
         // One tick for the stall, the second at 600 ms, the third at 700 ms.
-        assert!(began.elapsed() >= Duration::from_millis(100));
+        assert!(started.elapsed() >= Duration::from_millis(100));
     }
 }

@@ -78,7 +78,7 @@ struct Completions {
 /// The longest service time, in seconds, of the current window and of the previous one.
 #[derive(Debug, Default)]
 struct LongestService {
-    began: Duration,
+    started: Duration,
     current: f64,
     previous: f64,
 }
@@ -198,8 +198,8 @@ fn service(page: &Page, last: Option<&Completions>) -> f64 {
 
 impl LongestService {
     fn record(&mut self, at: Duration, seconds: f64) {
-        if at.saturating_sub(self.began) >= WINDOW {
-            self.began = at;
+        if at.saturating_sub(self.started) >= WINDOW {
+            self.started = at;
             self.previous = self.current;
             self.current = 0.0;
         }

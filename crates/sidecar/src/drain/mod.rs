@@ -29,7 +29,8 @@ pub(crate) const DRAIN_SCRAPE_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Drain {
     deadline: Duration,
-    requests: Arc<watch::Sender<DrainRequests>>,
+    /// The number of open requests.
+    requests: Arc<watch::Sender<usize>>,
     observations: watch::Receiver<Option<Observation>>,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -38,17 +39,10 @@ pub(crate) struct Drain {
 /// Feeds scrapes to the requests for `/drain`.
 #[derive(Debug)]
 pub(crate) struct DrainWatch {
-    pub(crate) requests: watch::Receiver<DrainRequests>,
+    /// The number of open requests.
+    pub(crate) requests: watch::Receiver<usize>,
     observations: watch::Sender<Option<Observation>>,
     detector: IdleDetector,
-}
-
-/// The open requests for `/drain`. Each has its own start, so that another client's earlier request does not shorten
-/// the hook's drain. Without native sidecars, two hooks request it within milliseconds (TorchServe's and the sidecar's
-/// own) and share the scrapes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct DrainRequests {
-    count: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -60,7 +54,7 @@ struct Observation {
 
 /// Creates a drain and the half that receives scrapes.
 pub(crate) fn new(deadline: Duration, metrics: Metrics, shutdown: Shutdown) -> (Drain, DrainWatch) {
-    let (requests, requested) = watch::channel(DrainRequests::default());
+    let (requests, requested) = watch::channel(0);
     let (observations_tx, observations) = watch::channel(None);
     let drain = Drain {
         deadline,
@@ -79,19 +73,19 @@ pub(crate) fn new(deadline: Duration, metrics: Metrics, shutdown: Shutdown) -> (
 
 impl Drain {
     /// Responds once the server is idle or not running, at the deadline, or when this process shuts down.
-    pub(crate) async fn answer(&self) -> Reply {
+    pub(crate) async fn respond(&self) -> Reply {
         let guard = DrainGuard::acquire(&self.requests);
         let mut observations = self.observations.clone();
         let outcome = tokio::select! {
             biased;
             () = self.shutdown.cancelled() => DrainOutcome::ShuttingDown,
-            outcome = settled(guard.began, &mut observations) => outcome,
-            () = sleep_until(guard.began + self.deadline) => self.outcome_at_deadline(guard.began),
+            outcome = settled(guard.started, &mut observations) => outcome,
+            () = sleep_until(guard.started + self.deadline) => self.outcome_at_deadline(guard.started),
         };
         let ended = Ended {
             outcome,
-            after: guard.began.elapsed(),
-            began: guard.began,
+            after: guard.started.elapsed(),
+            started: guard.started,
             last: observations.borrow().clone(),
         };
         self.metrics.drained(outcome, ended.after);
@@ -105,9 +99,11 @@ impl Drain {
     }
 
     /// A deadline shorter than [`MIN_DRAIN`] can still find an idle server.
-    fn outcome_at_deadline(&self, began: Instant) -> DrainOutcome {
+    fn outcome_at_deadline(&self, started: Instant) -> DrainOutcome {
         match &*self.observations.borrow() {
-            Some(seen) if seen.at >= began && seen.activity == ServerActivity::Idle => {
+            Some(observation)
+                if observation.at >= started && observation.activity == ServerActivity::Idle =>
+            {
                 DrainOutcome::Drained
             }
             _ => DrainOutcome::DeadlineExceeded,
@@ -115,18 +111,18 @@ impl Drain {
     }
 }
 
-/// Waits for a scrape since `began` that shows a server that is idle or not running.
+/// Waits for a scrape since `started` that shows a server that is idle or not running.
 async fn settled(
-    began: Instant,
+    started: Instant,
     observations: &mut watch::Receiver<Option<Observation>>,
 ) -> DrainOutcome {
     loop {
-        if let Some(seen) = &*observations.borrow_and_update()
-            && seen.at >= began
+        if let Some(observation) = &*observations.borrow_and_update()
+            && observation.at >= started
         {
-            match seen.activity {
+            match observation.activity {
                 ServerActivity::NotRunning => return DrainOutcome::NotRunning,
-                ServerActivity::Idle if seen.at >= began + MIN_DRAIN => {
+                ServerActivity::Idle if observation.at >= started + MIN_DRAIN => {
                     return DrainOutcome::Drained;
                 }
                 _ => {}
@@ -142,10 +138,10 @@ async fn settled(
 impl DrainWatch {
     /// Whether a request for `/drain` is open.
     pub(crate) fn is_requested(&self) -> bool {
-        self.requests.borrow().count > 0
+        *self.requests.borrow() > 0
     }
 
-    /// Processes a scrape that began at `at`.
+    /// Processes a scrape that started at `at`.
     pub(crate) fn observe(
         &mut self,
         at: Instant,
@@ -165,32 +161,35 @@ impl DrainWatch {
     }
 }
 
-/// An open request, closed when dropped: after the response, or when its client disconnects.
+/// An open request for `/drain`, closed when dropped: after the response, or when its client disconnects.
+///
+/// Each has its own start, so that another client's earlier request does not shorten the hook's drain. Without native
+/// sidecars, two hooks request it within milliseconds (TorchServe's and the sidecar's own) and share the scrapes.
 struct DrainGuard<'a> {
-    requests: &'a watch::Sender<DrainRequests>,
-    began: Instant,
+    requests: &'a watch::Sender<usize>,
+    started: Instant,
 }
 
 impl<'a> DrainGuard<'a> {
-    fn acquire(requests: &'a watch::Sender<DrainRequests>) -> Self {
-        requests.send_modify(|requests| requests.count += 1);
+    fn acquire(requests: &'a watch::Sender<usize>) -> Self {
+        requests.send_modify(|open| *open += 1);
         Self {
             requests,
-            began: Instant::now(),
+            started: Instant::now(),
         }
     }
 }
 
 impl Drop for DrainGuard<'_> {
     fn drop(&mut self) {
-        self.requests.send_modify(|requests| requests.count -= 1);
+        self.requests.send_modify(|open| *open -= 1);
     }
 }
 
 /// The end of a drain; `Display` is the response and the log message.
 struct Ended {
     outcome: DrainOutcome,
-    began: Instant,
+    started: Instant,
     after: Duration,
     last: Option<Observation>,
 }
@@ -218,14 +217,14 @@ impl fmt::Display for Ended {
         if let ServerActivity::Busy { .. } | ServerActivity::Unknown(_) = last.activity {
             write!(f, ", {}", last.activity)?;
         }
-        let came = last
+        let arrived = last
             .last_arrival
-            .and_then(|at| at.checked_duration_since(self.began));
-        match came {
-            Some(came) => write!(
+            .and_then(|at| at.checked_duration_since(self.started));
+        match arrived {
+            Some(arrived) => write!(
                 f,
                 ", the last request arrived after {:.1} s",
-                came.as_secs_f64()
+                arrived.as_secs_f64()
             ),
             None => f.write_str(", no requests arrived"),
         }

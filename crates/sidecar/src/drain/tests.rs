@@ -11,7 +11,7 @@ use crate::scrape::{Counters, Host, Page, Queue, Scrape};
 
 /// A server, scrape by scrape.
 struct Server {
-    began: Instant,
+    started: Instant,
     reader: Reader,
     watch: DrainWatch,
     counters: Counters,
@@ -27,7 +27,7 @@ fn drain(deadline_seconds: u64) -> (Drain, Server, Shutdown) {
         shutdown.clone(),
     );
     let server = Server {
-        began: Instant::now(),
+        started: Instant::now(),
         reader: Reader::default(),
         watch,
         counters: Counters {
@@ -80,7 +80,7 @@ impl Server {
         management: Option<Result<BTreeMap<String, Queue>, PortState>>,
     ) {
         let scrape = Scrape {
-            at: self.began.elapsed(),
+            at: self.started.elapsed(),
             metrics,
             management,
         };
@@ -102,17 +102,17 @@ impl Server {
 
 /// Requests a drain while `life` runs. Returns the response and its time in seconds.
 async fn response(drain: &Drain, life: impl Future<Output = ()>) -> (String, f64) {
-    let began = Instant::now();
-    let answer = async {
-        let reply = drain.answer().await;
-        (body(reply).await, began.elapsed().as_secs_f64())
+    let started = Instant::now();
+    let drained = async {
+        let reply = drain.respond().await;
+        (body(reply).await, started.elapsed().as_secs_f64())
     };
     let life = async {
         life.await;
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        response = answer => response,
+        response = drained => response,
         () = life => unreachable!("the future never completes"),
     }
 }
@@ -260,23 +260,23 @@ async fn an_earlier_request_does_not_shorten_a_later_one() {
     server.scrape_for(5.0).await;
     let late = async {
         tokio::time::sleep(Duration::from_millis(1500)).await;
-        body(drain.answer().await).await
+        body(drain.respond().await).await
     };
-    let responses = async { tokio::join!(drain.answer(), late) };
-    let began = Instant::now();
+    let responses = async { tokio::join!(drain.respond(), late) };
+    let started = Instant::now();
     tokio::select! {
         (_, second) = responses => assert_eq!(second, "drained after 5.0 s, no requests arrived\n"),
         () = server.scrape_for(60.0) => panic!("no response"),
     }
-    assert!(began.elapsed() >= Duration::from_millis(6500));
+    assert!(started.elapsed() >= Duration::from_millis(6500));
     assert!(!server.watch.is_requested());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_disconnected_client_ends_its_request() {
     let (drain, server, _) = drain(25);
-    let asked = tokio::time::timeout(Duration::from_secs(1), drain.answer()).await;
-    assert!(asked.is_err());
+    let result = tokio::time::timeout(Duration::from_secs(1), drain.respond()).await;
+    assert!(result.is_err());
     assert!(!server.watch.is_requested());
 }
 

@@ -138,8 +138,8 @@ impl PushClient {
                 }
             }
         }
-        let answer = match self.connection.send(request).await {
-            Ok(answer) => answer,
+        let response = match self.connection.send(request).await {
+            Ok(response) => response,
             Err(error) => {
                 self.record_failure(PushOutcome::Unreachable, &chain(&error).to_string());
                 // If the channel is full, a resolution is already requested.
@@ -147,16 +147,16 @@ impl PushClient {
                 return Pushed::Failed;
             }
         };
-        match answer.status {
+        match response.status {
             StatusCode::OK => {
                 self.shared.metrics.pushed(PushOutcome::Accepted);
                 self.rejection = None;
-                self.adopt_interval(&answer.body);
+                self.adopt_interval(&response.body);
                 Pushed::Done
             }
             // Overloaded or not ready yet: a retry may be accepted.
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                self.record_failure(PushOutcome::Overloaded, &error_of(&answer.body));
+                self.record_failure(PushOutcome::Overloaded, &error_of(&response.body));
                 Pushed::Failed
             }
             status => {
@@ -167,7 +167,7 @@ impl PushClient {
                 {
                     token.invalidate();
                 }
-                self.record_rejection(format!("{status}: {}", error_of(&answer.body)));
+                self.record_rejection(format!("{status}: {}", error_of(&response.body)));
                 Pushed::Done
             }
         }

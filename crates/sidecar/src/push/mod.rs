@@ -25,7 +25,7 @@ const MAX_AGGREGATORS: usize = 16;
 /// Where readings are pushed.
 #[derive(Clone, Debug)]
 pub struct PushConfig {
-    /// One or several `HOST:PORT`. The name of a headless Service stands for all its pods.
+    /// One or several `HOST:PORT`. The name of a headless Service resolves to all its pods.
     pub aggregators: Vec<String>,
     /// The timeout of one push, including the connection.
     pub timeout: Duration,

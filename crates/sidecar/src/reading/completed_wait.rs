@@ -31,10 +31,10 @@ pub(super) struct CounterDeltas {
 }
 
 impl CompletedWait {
-    /// Creates the state of a model in a server process that was observed from its start.
-    pub(super) fn from_start() -> Self {
+    /// Creates the state of a model. `from_start`: its server process was observed from the start.
+    pub(super) fn new(from_start: bool) -> Self {
         Self {
-            observed_from_start: true,
+            observed_from_start: from_start,
             ..Self::default()
         }
     }

@@ -16,7 +16,7 @@ const BUSY_WINDOW: f64 = 3.0;
 pub(super) struct Departures {
     /// Arrivals since the first scrape.
     arrived: f64,
-    refused: f64,
+    rejected: f64,
     /// Requests in the server at the first scrape.
     initial: Option<f64>,
     completed: f64,
@@ -26,10 +26,11 @@ pub(super) struct Departures {
 }
 
 impl Departures {
-    /// Creates the state of a model in a server process that was observed from its start, when it had no requests.
-    pub(super) fn from_start() -> Self {
+    /// Creates the state of a model. `from_start`: its server process was observed from the start, when it had no
+    /// requests.
+    pub(super) fn new(from_start: bool) -> Self {
         Self {
-            initial: Some(0.0),
+            initial: from_start.then_some(0.0),
             ..Self::default()
         }
     }
@@ -43,13 +44,13 @@ impl Departures {
         &mut self,
         at: Duration,
         arrived: f64,
-        refused: f64,
+        rejected: f64,
         deltas: CounterDeltas,
         queue: Option<&Queue>,
         service: Option<f64>,
     ) {
         self.arrived += arrived;
-        self.refused += refused;
+        self.rejected += rejected;
         let elapsed = self.last.map(|last| at.saturating_sub(last).as_secs_f64());
         self.last = Some(at);
         if let Some(elapsed) = elapsed.filter(|elapsed| *elapsed > 0.0) {
@@ -71,14 +72,14 @@ impl Departures {
         self.in_service = Some(in_service);
         let present = queue.pending + in_service;
         let initial = *self.initial.get_or_insert(present);
-        let completed = self.arrived - self.refused + initial - present;
+        let completed = self.arrived - self.rejected + initial - present;
         // The estimate of busy workers fluctuates, but a counter must not decrease.
         self.completed = self.completed.max(completed);
     }
 
     /// 5xx responses, cumulative: rejected or failed requests.
-    pub(super) fn refused(&self) -> f64 {
-        self.refused
+    pub(super) fn rejected(&self) -> f64 {
+        self.rejected
     }
 
     /// Completed requests, cumulative; `None` while the queue depth is unknown.

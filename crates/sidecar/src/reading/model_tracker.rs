@@ -15,7 +15,7 @@ use crate::scrape::{Counters, Queue};
 const STALL_AFTER: Duration = Duration::from_secs(2);
 
 /// Derives the estimates of one model from consecutive scrapes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ModelTracker {
     queue_wait: QueueWait,
     completed_wait: CompletedWait,
@@ -36,7 +36,7 @@ struct ProgressMark {
 }
 
 /// The counters at the last scrape.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Before {
     at: Duration,
     arrivals: f64,
@@ -67,10 +67,10 @@ pub(super) struct Estimate {
     /// Expected queue latency, in seconds.
     pub(super) wait: Option<f64>,
     pub(super) basis: Basis,
-    pub(super) refusing: bool,
+    pub(super) rejecting: bool,
     pub(super) service: Option<f64>,
     /// Rejected or failed requests, cumulative since the model was first seen.
-    pub(super) refused: f64,
+    pub(super) rejected: f64,
     /// Completed requests, cumulative since the model was first seen; `None` if the queue depth is unknown.
     pub(super) completed: Option<f64>,
     /// Requests that workers are processing; `None` if the queue depth is unknown.
@@ -84,31 +84,14 @@ impl ModelTracker {
     /// counters contain only new requests.
     pub(super) fn new(at: Duration, from_start: bool) -> Self {
         Self {
-            queue_wait: QueueWait::default(),
-            completed_wait: if from_start {
-                CompletedWait::from_start()
-            } else {
-                CompletedWait::default()
-            },
-            service: ServiceTime::default(),
-            departures: if from_start {
-                Departures::from_start()
-            } else {
-                Departures::default()
-            },
-            before: from_start.then_some(Before {
+            completed_wait: CompletedWait::new(from_start),
+            departures: Departures::new(from_start),
+            before: from_start.then(|| Before {
                 at,
-                arrivals: 0.0,
-                wait: 0.0,
-                sojourn: 0.0,
-                admitted: 0.0,
-                pending: None,
-                full: false,
+                ..Before::default()
             }),
             last_progress: at,
-            progress_mark: None,
-            stalled: false,
-            was_ready: false,
+            ..Self::default()
         }
     }
 
@@ -132,28 +115,28 @@ impl ModelTracker {
         )
     }
 
-    pub(super) fn observe(&mut self, seen: ModelScrape<'_>) -> Estimate {
+    pub(super) fn observe(&mut self, scrape: ModelScrape<'_>) -> Estimate {
         // A series that a valid page lacks has no events yet: here, and only here, absent is zero.
-        let now = seen.counters;
+        let now = scrape.counters;
         let arrivals = now.arrivals.unwrap_or_default();
         let wait = now.wait_seconds.unwrap_or_default();
         let sojourn = now.sojourn_seconds.unwrap_or_default();
-        let full = seen.queue.is_some_and(|queue| queue.capacity_left <= 0.0);
+        let full = scrape.queue.is_some_and(|queue| queue.capacity_left <= 0.0);
         let before = self.before;
 
         let arrived = before.map_or(0.0, |before| arrivals - before.arrivals);
-        let refused = match before {
+        let rejected = match before {
             None => 0.0,
-            Some(_) if seen.sole => seen.failed,
-            Some(_) => seen.failed.min(arrived.max(0.0)),
+            Some(_) if scrape.sole => scrape.failed,
+            Some(_) => scrape.failed.min(arrived.max(0.0)),
         };
         let deltas = CounterDeltas {
-            admitted: (arrived - refused).max(0.0),
+            admitted: (arrived - rejected).max(0.0),
             wait: before.map_or(0.0, |before| wait - before.wait),
             sojourn: before.map_or(0.0, |before| sojourn - before.sojourn),
         };
         let admitted = before.map_or(0.0, |before| before.admitted) + deltas.admitted;
-        let pending = seen.queue.map(|queue| queue.pending);
+        let pending = scrape.queue.map(|queue| queue.pending);
 
         // Whether requests left the queue since the last progress, according to its depth.
         let dequeued = self
@@ -171,11 +154,11 @@ impl ModelTracker {
         let progress = deltas.sojourn > 0.0 || dequeued || gauge_changed;
         let first_queue = pending.is_some() && self.progress_mark.is_none();
         if progress || pending == Some(0.0) || first_queue {
-            self.note_progress(seen.at);
+            self.note_progress(scrape.at);
             self.progress_mark = pending.map(|pending| ProgressMark { admitted, pending });
         }
         self.before = Some(Before {
-            at: seen.at,
+            at: scrape.at,
             arrivals,
             wait,
             sojourn,
@@ -184,29 +167,29 @@ impl ModelTracker {
             full,
         });
         self.completed_wait
-            .observe(seen.at, deltas, self.service.seconds());
+            .observe(scrape.at, deltas, self.service.seconds());
         let service = self.service.seconds();
         self.departures
-            .observe(seen.at, arrived, refused, deltas, seen.queue, service);
+            .observe(scrape.at, arrived, rejected, deltas, scrape.queue, service);
 
-        let (wait, basis) = match seen.queue {
-            Some(queue) => self.wait_in(queue, seen.at, admitted),
+        let (wait, basis) = match scrape.queue {
+            Some(queue) => self.wait_in(queue, scrape.at, admitted),
             None => {
-                let idle = seen.at.saturating_sub(self.last_progress);
-                let uncounted = seen.other_completions && deltas.sojourn <= 0.0;
+                let idle = scrape.at.saturating_sub(self.last_progress);
+                let uncounted = scrape.other_completions && deltas.sojourn <= 0.0;
                 self.completed_wait
-                    .wait(seen.at, idle, self.stall_after(), uncounted)
+                    .wait(scrape.at, idle, self.stall_after(), uncounted)
             }
         };
         Estimate {
             wait,
             basis,
-            refusing: full || (seen.sole && seen.failed > 0.0),
+            rejecting: full || (scrape.sole && scrape.failed > 0.0),
             service: self.service.seconds(),
-            refused: self.departures.refused(),
+            rejected: self.departures.rejected(),
             completed: self.departures.completed(),
             in_service: self.departures.in_service(),
-            warm: self.was_ready || seen.queue.is_none(),
+            warm: self.was_ready || scrape.queue.is_none(),
         }
     }
 

@@ -36,7 +36,7 @@ pub struct ScrapeConfig {
 /// Scrapes one server over one connection per port.
 #[derive(Debug)]
 pub struct Scraper {
-    began: Instant,
+    started: Instant,
     metrics: Port,
     metrics_path: PathAndQuery,
     management: Option<Management>,
@@ -47,7 +47,7 @@ impl Scraper {
     pub fn new(config: &ScrapeConfig) -> Self {
         let port = |address: &PortAddress| Port::new(address, config.timeout, config.max_bytes);
         Self {
-            began: Instant::now(),
+            started: Instant::now(),
             metrics: port(&config.metrics),
             metrics_path: config.metrics_path.clone(),
             management: config.management.as_ref().map(|address| {
@@ -58,7 +58,7 @@ impl Scraper {
 
     /// The sidecar's clock: the time since this scraper was created.
     pub fn clock(&self) -> Duration {
-        self.began.elapsed()
+        self.started.elapsed()
     }
 
     /// Scrapes both ports. Each request takes at most the timeout.

@@ -9,7 +9,7 @@ use hyper::{Request, StatusCode, Uri};
 use pushscale_protocol::PortState;
 use thiserror::Error;
 
-use crate::connection::{Answer, Connection, Failure, Limits};
+use crate::connection::{Connection, Failure, Limits, ServerResponse};
 
 /// A valid `http://HOST:PORT`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Port {
             request.headers_mut().insert(AUTHORIZATION, token.clone());
         }
         match self.connection.send(request).await {
-            Ok(answer) => read(answer),
+            Ok(response) => read(response),
             Err(failure) => {
                 tracing::debug!(path, error = %failure, "request failed");
                 Err(match failure {
@@ -95,14 +95,14 @@ impl Port {
     }
 }
 
-fn read(answer: Answer) -> Result<Vec<u8>, PortState> {
-    match answer.status {
-        StatusCode::OK if answer.body.is_empty() => Err(PortState::Empty),
-        StatusCode::OK => Ok(answer.body),
+fn read(response: ServerResponse) -> Result<Vec<u8>, PortState> {
+    match response.status {
+        StatusCode::OK if response.body.is_empty() => Err(PortState::Empty),
+        StatusCode::OK => Ok(response.body),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(PortState::Forbidden),
         // TorchServe responds to a missing token with 400 and this type.
         StatusCode::BAD_REQUEST
-            if memchr::memmem::find(&answer.body, b"InvalidKeyException").is_some() =>
+            if memchr::memmem::find(&response.body, b"InvalidKeyException").is_some() =>
         {
             Err(PortState::Forbidden)
         }
