@@ -5,8 +5,8 @@ use std::fmt;
 
 /// Displays `error` and its sources as `outer: inner: innermost`.
 ///
-/// The errors of these crates do not repeat their source in their own text. Some errors of other crates do; a source
-/// whose text the error before it ends with is not printed again.
+/// Errors of the Pushscale crates do not repeat their source in their own text. Some errors of other crates do: a
+/// source is skipped if the text before it ends with it.
 pub fn chain<'a>(error: &'a (dyn Error + 'a)) -> Chain<'a> {
     Chain(error)
 }

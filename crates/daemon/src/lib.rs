@@ -1,6 +1,6 @@
-//! What each long-running program needs, and nothing that only one of them needs.
+//! Functions that all long-running programs share.
 //!
-//! A convenience, not a layer: hyper, prometheus-client and tracing show through on purpose.
+//! The crate does not hide hyper, prometheus-client and tracing: their types are part of its API.
 
 pub mod admin;
 pub mod body;

@@ -29,21 +29,7 @@ pub enum TaskExited {
 
 impl Tasks {
     /// Spawns a task that ends at shutdown.
-    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.spawn_named(name, task);
-    }
-
-    /// Spawns a task that never ends by itself, such as a watch. Shutdown aborts it.
-    pub fn spawn_endless(
-        &mut self,
-        name: &'static str,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let task = self.spawn_named(name, task);
-        self.endless.push(task);
-    }
-
-    fn spawn_named(
+    pub fn spawn(
         &mut self,
         name: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
@@ -52,6 +38,16 @@ impl Tasks {
             task.await;
             name
         })
+    }
+
+    /// Spawns a task that never ends by itself, such as a watch. Shutdown aborts it.
+    pub fn spawn_endless(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let task = self.spawn(name, task);
+        self.endless.push(task);
     }
 
     /// Waits until a task ends. Pends forever if there is none.

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use super::{ConfigError, Program, Settings};
 use crate::exit;
 
-/// Reads the command line, the file, the environment, and from these the config with `read`.
+/// Reads the settings from the command line, the file and the environment, and converts them with `read`.
 ///
 /// # Errors
-/// The exit code, if the program is not to run: its help or its settings are printed, or its config errors.
+/// The exit code if the program must exit: after printing its help, its settings or its config errors.
 pub fn load<T>(
     program: &'static Program,
     read: impl FnOnce(Settings) -> Result<T, Vec<ConfigError>>,

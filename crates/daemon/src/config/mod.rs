@@ -36,7 +36,7 @@ struct Given {
     in_file: bool,
 }
 
-/// One thing wrong with the configuration.
+/// An error in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     setting: String,
@@ -117,7 +117,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The text of a setting: empty if it has no default. A required one must be set.
+    /// Returns the text of a setting, or its default. If a required setting is missing, adds a config error and returns
+    /// an empty text.
     pub fn text(&mut self, key: &str) -> String {
         let setting = self.program.settings().find(|setting| setting.key == key);
         let default = setting.and_then(|setting| setting.default);
@@ -133,7 +134,7 @@ impl Settings {
         }
     }
 
-    /// The text of a setting, if it is not empty.
+    /// Returns the text of a setting, if it is not empty.
     pub fn optional(&mut self, key: &str) -> Option<String> {
         Some(self.text(key)).filter(|text| !text.is_empty())
     }
@@ -149,7 +150,7 @@ impl Settings {
         match parse(&text) {
             Ok(value) => Some(value),
             Err(expected) => {
-                // A missing value is reported already.
+                // A missing value has been reported.
                 if self.errors.len() == errors {
                     self.add_error(key, format!("is {text:?}: it must be {expected}"));
                 }
@@ -169,7 +170,7 @@ impl Settings {
         })
     }
 
-    /// One of the words of a setting, as the type that it stands for.
+    /// Parses a setting that is one of several words, each with its value.
     pub fn one_of<T: Copy>(&mut self, key: &str, values: &[(&str, T)]) -> Option<T> {
         self.parse_kind(key, |text, _| {
             values
@@ -179,13 +180,13 @@ impl Settings {
         })
     }
 
-    /// A setting that is `true` or `false`.
+    /// Parses a setting that is `true` or `false`.
     pub fn boolean(&mut self, key: &str) -> bool {
         self.parse_kind(key, |text, _| text.parse().ok())
             .unwrap_or_default()
     }
 
-    /// A duration within its range.
+    /// Parses a duration within its range.
     pub fn duration(&mut self, key: &str) -> Duration {
         self.parse_kind(key, |text, kind| {
             let Kind::Duration(min, max) = kind else {
@@ -197,7 +198,7 @@ impl Settings {
         .unwrap_or_default()
     }
 
-    /// A whole number within its range.
+    /// Parses a whole number within its range.
     pub fn number(&mut self, key: &str) -> usize {
         self.parse_kind(key, |text, kind| {
             let Kind::Number(min, max) = kind else {
@@ -210,7 +211,7 @@ impl Settings {
         .unwrap_or_default()
     }
 
-    /// An address to listen on, such as `0.0.0.0:8490` or `[::]:8490`.
+    /// Parses an address to listen on, such as `0.0.0.0:8490` or `[::]:8490`.
     pub fn address(&mut self, key: &str) -> SocketAddr {
         self.parse_kind(key, |text, _| text.parse().ok())
             .unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into())
@@ -261,8 +262,8 @@ impl Settings {
         }
     }
 
-    /// The effective settings as a TOML file, with the source of each in a comment. No setting holds a secret: tokens
-    /// and keys are in files, and settings name those.
+    /// Returns the effective settings as a TOML file, with the source of each in a comment. No setting holds a secret:
+    /// tokens and keys are in files, and settings name those.
     fn effective(&self) -> String {
         let mut lines = String::new();
         for Setting { key, default, .. } in self.program.settings() {
@@ -327,7 +328,7 @@ fn is_service_link(key: &str) -> bool {
     key == "port" || key.starts_with("port_") || key.starts_with("service_")
 }
 
-/// The Levenshtein distance of two keys.
+/// Returns the Levenshtein distance of two keys.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, left) in a.bytes().enumerate() {

@@ -1,4 +1,4 @@
-//! The declaration of a program's settings, from which `--help`, the known keys and docs/REFERENCE.md come.
+//! Declares the settings of a program: the source of `--help`, of the known keys and of docs/REFERENCE.md.
 
 /// A program and its settings.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct Program {
 pub struct Setting {
     /// The key in the file. The environment variable is the prefix and this in upper case.
     pub key: &'static str,
-    /// The value if none is set. Empty: none; `None`: a value is required.
+    /// The default. An empty text means no value; `None` means that a value is required.
     pub default: Option<&'static str>,
     /// The valid values.
     pub kind: Kind,
@@ -67,17 +67,17 @@ impl Kind {
 }
 
 impl Program {
-    /// All settings.
+    /// Returns all settings.
     pub fn settings(&self) -> impl Iterator<Item = &'static Setting> {
         self.settings.iter().copied().flatten()
     }
 
-    /// The environment variable of a key.
+    /// Returns the environment variable of a key.
     pub fn variable(&self, key: &str) -> String {
         format!("{}_{}", self.prefix, key.to_uppercase())
     }
 
-    /// The text of `--help`.
+    /// Returns the text of `--help`.
     pub fn help(&self) -> String {
         let Self {
             name,
@@ -117,7 +117,7 @@ Settings: environment variables, or keys of the file without {prefix}_ and in lo
         help
     }
 
-    /// The settings as rows of docs/REFERENCE.md.
+    /// Returns the settings as rows of the tables in docs/REFERENCE.md.
     pub fn markdown_rows(&self) -> String {
         let mut rows = String::new();
         for setting in self.settings() {

@@ -1,5 +1,5 @@
-//! Queue latency of completed requests, from the metrics port alone. It lags, is too high while a queue drains, and does
-//! not cover gRPC; it is the fallback without a management port.
+//! Queue latency of completed requests, from the metrics port alone. It lags, is too high while a queue drains, and
+//! does not cover gRPC; it is the fallback without a management port.
 
 use std::time::Duration;
 

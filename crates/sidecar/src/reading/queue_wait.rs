@@ -8,13 +8,13 @@ use pushscale_protocol::Basis;
 
 use crate::scrape::Queue;
 
-/// Window of the completion rate. A queue that is only a few seconds old would be compared with the idle time before it;
-/// a longer window lags.
+/// Window of the completion rate. In a shorter window, the idle time before a new queue would weigh too much; a longer
+/// window lags.
 const RATE_WINDOW: Duration = Duration::from_millis(2900);
 
-/// Fewer departures than this, in requests, count as none. The two ports are read a few milliseconds apart, so a request
-/// that arrives in between is in only one of the numbers. One such phantom departure in three seconds turned a stuck
-/// queue of 18 requests into a queue latency of 52 s.
+/// Fewer departures than this, in requests, count as none. The two ports are scraped a few milliseconds apart, so a
+/// request that arrives in between is in only one of the numbers. One such phantom departure in three seconds turned a
+/// queue latency of 18 s into 52 s.
 pub(super) const JITTER: f64 = 1.5;
 
 /// Queue latency according to the queue depth.

@@ -81,7 +81,7 @@ impl Reader {
         if restarted {
             self.trackers.clear();
         }
-        // A model that is new on this page, but was not on this process's previous one, has counted only since then.
+        // A model that is not on the previous page of this process has all its counts from the time after that page.
         let from_start = self.last_was_valid || restarted;
         let failed = self.failed_since(page, restarted);
         let other_completions = self

@@ -27,7 +27,7 @@ impl RefusalShare {
         let slots = queue.workers_ready * queue.batch_size;
         let accepted = service.map(|seconds| elapsed.as_secs_f64() * slots / seconds.max(1e-6));
         Self {
-            // Each worker may have taken a batch from a full queue since the last rejection.
+            // Workers take batches from a full queue, so room for one batch per worker counts as full.
             full: was_full || queue.capacity_left <= slots,
             arrived: arrived.max(0.0),
             excess: accepted.map_or(0.0, |accepted| (arrived - grown - accepted).max(0.0)),

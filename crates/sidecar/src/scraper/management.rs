@@ -30,7 +30,7 @@ pub(super) struct Management {
     token: Token,
     models: BTreeMap<String, ModelEntry>,
     listed: Option<Instant>,
-    next_calm: usize,
+    next_idle: usize,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Management {
             token: Token::new(token_file),
             models: BTreeMap::new(),
             listed: None,
-            next_calm: 0,
+            next_idle: 0,
         }
     }
 
@@ -116,7 +116,7 @@ impl Management {
     /// Returns the models to describe in this scrape.
     fn choose(&mut self, page: &Page) -> Vec<String> {
         let mut chosen = Vec::new();
-        let mut calm = Vec::new();
+        let mut idle = Vec::new();
         for (name, entry) in &mut self.models {
             let arrivals = page.models.get(name).and_then(|model| model.arrivals);
             let busy =
@@ -125,14 +125,14 @@ impl Management {
             if busy {
                 chosen.push(name.clone());
             } else {
-                calm.push(name.clone());
+                idle.push(name.clone());
             }
         }
         chosen.truncate(MAX_DESCRIBED);
-        let room = (MAX_DESCRIBED - chosen.len()).min(calm.len());
+        let room = (MAX_DESCRIBED - chosen.len()).min(idle.len());
         for _ in 0..room {
-            self.next_calm = (self.next_calm + 1) % calm.len();
-            chosen.push(calm[self.next_calm].clone());
+            self.next_idle = (self.next_idle + 1) % idle.len();
+            chosen.push(idle[self.next_idle].clone());
         }
         chosen
     }
