@@ -106,9 +106,11 @@ docs: ## Build the documentation into target/book, with mdbook
 	mdbook build --dest-dir "$(abspath target/book)"
 
 .PHONY: generate
-generate: ## Rewrite the generated files: the CRD, the charts' tables and schemas, the injected pods of the tests
+generate: ## Rewrite the generated files: the CRD, the output of --help, tables of docs, the charts' tables and schemas, the injected pods of the tests
 	PUSHSCALE_GENERATE=1 $(TEST) -q --test crd
-	PUSHSCALE_GENERATE=1 $(TEST) -q --test pods pods_become
+	PUSHSCALE_GENERATE=1 $(TEST) -q --test command_line help
+	PUSHSCALE_GENERATE=1 $(TEST) -q --test simulating_document
+	PUSHSCALE_GENERATE=1 $(TEST) -q --test golden injected_pods_match
 	PUSHSCALE_GENERATE=1 $(TEST) -q --test charts generated
 
 .PHONY: static static-sidecar static-aggregator test-build

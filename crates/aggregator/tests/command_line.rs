@@ -36,7 +36,7 @@ fn help_lists_every_setting() {
     let output = run(&["--help"], &[]);
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/help.txt");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/help.txt");
     if std::env::var_os("PUSHSCALE_GENERATE").is_some() {
         std::fs::write(&golden, &help).unwrap();
     }

@@ -41,7 +41,7 @@ async fn until_page_contains(cluster: &FakeCluster, what: &str) {
 
 #[tokio::test]
 async fn ratio_scales_up_in_an_overload_and_down_after_it() {
-    scales_up_and_down(Algorithm::Ratio, "queue latency: mean of 1 is").await;
+    scales_up_and_down(Algorithm::Ratio, " over 1 pod, target 1 s, ratio ").await;
 }
 
 #[tokio::test]

@@ -57,7 +57,6 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut directories: Vec<_> = fs::read_dir(root)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir())
         .collect();
     directories.sort();
     directories.into_iter().map(case).collect()
