@@ -16,7 +16,7 @@ impl LogFilter {
         key: "log_level",
         default: Some("info"),
         kind: Kind::Text,
-        description: "What is logged: a level, or levels by module, such as `info,pushscale_daemon=debug`",
+        description: "Log level, or levels by module, such as `info,pushscale_daemon=debug`",
     };
 
     /// Reads the setting `log_level`.

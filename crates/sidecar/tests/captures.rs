@@ -84,7 +84,7 @@ fn captures_that_are_no_metrics_page_have_bad_lines() {
 
 #[test]
 fn unusual_model_names_are_unescaped() {
-    let body = fs::read(testdata().join("torchserve/odd-labels/all.prom")).unwrap();
+    let body = fs::read(testdata().join("torchserve/unusual-model-names/all.prom")).unwrap();
     let page = read_page(&body);
     let names: Vec<_> = page.models.keys().map(String::as_str).collect();
     for name in [

@@ -1,17 +1,17 @@
-//! From the aggregators' names to addresses.
+//! Resolves the aggregators' names.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// All addresses of all `names` (each `HOST:PORT`), each with the name that led there; `None` if a name cannot be
-/// resolved now, in which case the addresses known before are the best guess.
+/// Resolves `names` (each `HOST:PORT`) to addresses, each with its host name. Returns `None` if a name does not resolve:
+/// then the previous addresses are the best guess.
 pub(super) async fn resolve(names: &[String]) -> Option<BTreeMap<SocketAddr, &str>> {
     let mut addresses = BTreeMap::new();
     for name in names {
         match tokio::net::lookup_host(name).await {
             Ok(found) => addresses.extend(found.map(|address| (address, host_of(name)))),
             Err(error) => {
-                tracing::warn!(name, %error, "the aggregator's name does not resolve");
+                tracing::warn!(name, %error, "failed to resolve the aggregator's name");
                 return None;
             }
         }
@@ -19,8 +19,8 @@ pub(super) async fn resolve(names: &[String]) -> Option<BTreeMap<SocketAddr, &st
     Some(addresses)
 }
 
-/// The host as a certificate has it: without the final dot that spares the search domains, and without an IPv6
-/// address's brackets.
+/// Returns the host as in a certificate: without the final dot, which avoids the search domains, and without the
+/// brackets of an IPv6 address.
 fn host_of(name: &str) -> &str {
     let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_knows_neither_port_nor_brackets_nor_the_final_dot() {
+    fn the_host_has_no_port_brackets_or_final_dot() {
         for (name, host) in [
             (
                 "aggregator.pushscale.svc.cluster.local.:8490",
