@@ -50,9 +50,9 @@ pub(crate) struct ServerResponse {
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no response.
+/// Why a request has no response.
 #[derive(Debug, Error)]
-pub(crate) enum Failure {
+pub(crate) enum RequestError {
     #[error("failed to connect")]
     Unreachable(#[source] io::Error),
     #[error(transparent)]
@@ -73,7 +73,7 @@ struct Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        // A response that is given up on must not continue to arrive.
+        // An abandoned response must not continue to arrive.
         self.driver.abort();
     }
 }
@@ -99,14 +99,14 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
     pub(crate) async fn send(
         &mut self,
         mut request: Request<Full<Bytes>>,
-    ) -> Result<ServerResponse, Failure> {
+    ) -> Result<ServerResponse, RequestError> {
         request.headers_mut().insert(HOST, self.host.clone());
         let time = self.limits.time;
         // Taken out, so that a failure or a cancellation leaves no half-read connection behind.
         let open = self.open.take();
         let (response, open) = timeout(time, self.exchange(open, request))
             .await
-            .map_err(|_| Failure::TimedOut(time))??;
+            .map_err(|_| RequestError::TimedOut(time))??;
         self.open = Some(open);
         Ok(response)
     }
@@ -115,11 +115,11 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
         &self,
         kept: Option<Open>,
         request: Request<Full<Bytes>>,
-    ) -> Result<(ServerResponse, Open), Failure> {
+    ) -> Result<(ServerResponse, Open), RequestError> {
         if let Some(mut open) = kept {
             match self.exchange_on(&mut open, request.clone()).await {
                 // The peer may close an idle connection at any time.
-                Err(Failure::Broken(error)) if is_closed_while_idle(&error) => {}
+                Err(RequestError::Broken(error)) if is_closed_while_idle(&error) => {}
                 outcome => return outcome.map(|response| (response, open)),
             }
         }
@@ -128,11 +128,13 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
         Ok((response, open))
     }
 
-    async fn connect(&self) -> Result<Open, Failure> {
+    async fn connect(&self) -> Result<Open, RequestError> {
         let stream = TcpStream::connect(self.address.clone())
             .await
-            .map_err(Failure::Unreachable)?;
-        stream.set_nodelay(true).map_err(Failure::Unreachable)?;
+            .map_err(RequestError::Unreachable)?;
+        stream
+            .set_nodelay(true)
+            .map_err(RequestError::Unreachable)?;
         // The TLS stream is ten times as large, hence the box.
         let stream: Either<TcpStream, Box<ClientStream>> = match &self.peer {
             Some(peer) => {
@@ -143,7 +145,7 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
         };
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(Failure::Broken)?;
+            .map_err(RequestError::Broken)?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection ended");
@@ -159,33 +161,33 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
         &self,
         open: &mut Open,
         request: Request<Full<Bytes>>,
-    ) -> Result<ServerResponse, Failure> {
-        open.sender.ready().await.map_err(Failure::Broken)?;
+    ) -> Result<ServerResponse, RequestError> {
+        open.sender.ready().await.map_err(RequestError::Broken)?;
         let response = open
             .sender
             .send_request(request)
             .await
-            .map_err(Failure::Broken)?;
+            .map_err(RequestError::Broken)?;
         let status = response.status();
         let body = self.read_body(response).await?;
         Ok(ServerResponse { status, body })
     }
 
-    async fn read_body(&self, response: Response<Incoming>) -> Result<Vec<u8>, Failure> {
+    async fn read_body(&self, response: Response<Incoming>) -> Result<Vec<u8>, RequestError> {
         let most = self.limits.bytes;
         let announced = response
             .headers()
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > most) {
-            return Err(Failure::TooLarge(most));
+            return Err(RequestError::TooLarge(most));
         }
         let mut body = Vec::with_capacity(announced.unwrap_or_default());
         let mut incoming = response.into_body();
         while let Some(frame) = incoming.frame().await {
-            if let Ok(data) = frame.map_err(Failure::Broken)?.into_data() {
+            if let Ok(data) = frame.map_err(RequestError::Broken)?.into_data() {
                 if body.len() + data.len() > most {
-                    return Err(Failure::TooLarge(most));
+                    return Err(RequestError::TooLarge(most));
                 }
                 body.extend_from_slice(&data);
             }

@@ -19,7 +19,7 @@ use crate::ticker::Ticker;
 /// The longest interval that an aggregator may ask for.
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Ticks are not exact, and a reading that is due must not wait for the next tick because of that.
+/// A tick may be this early: a reading that is due must not wait for the next tick.
 const TICK_TOLERANCE: Duration = Duration::from_millis(50);
 
 pub(crate) struct ScrapeLoop {

@@ -1,4 +1,4 @@
-//! Drains of servers with known scrapes.
+//! Drains of simulated servers.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::*;
 use crate::reading::Reader;
 use crate::scrape::{Counters, Host, Page, Queue, Scrape};
 
-/// A server, scrape by scrape.
+/// A simulated server.
 struct Server {
     started: Instant,
     reader: Reader,

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::{Request, StatusCode, Uri};
+use pushscale_daemon::error::chain;
 use pushscale_protocol::PortState;
 use thiserror::Error;
 
-use crate::connection::{Connection, Failure, Limits, ServerResponse};
+use crate::connection::{Connection, Limits, RequestError, ServerResponse};
 
 /// A valid `http://HOST:PORT`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,15 +81,15 @@ impl Port {
         }
         match self.connection.send(request).await {
             Ok(response) => read(response),
-            Err(failure) => {
-                tracing::debug!(path, error = %failure, "request failed");
-                Err(match failure {
-                    Failure::Unreachable(_) | Failure::Untrusted(_) => PortState::Refused,
-                    Failure::TimedOut(_) => PortState::Frozen,
-                    Failure::TooLarge(_) => PortState::Garbled,
+            Err(error) => {
+                tracing::debug!(path, error = %chain(&error), "request failed");
+                Err(match error {
+                    RequestError::Unreachable(_) | RequestError::Untrusted(_) => PortState::Refused,
+                    RequestError::TimedOut(_) => PortState::Frozen,
+                    RequestError::TooLarge(_) => PortState::Garbled,
                     // Not an HTTP server, or one that exited during the response.
-                    Failure::Broken(error) if error.is_parse() => PortState::Garbled,
-                    Failure::Broken(_) => PortState::Refused,
+                    RequestError::Broken(error) if error.is_parse() => PortState::Garbled,
+                    RequestError::Broken(_) => PortState::Refused,
                 })
             }
         }
