@@ -321,8 +321,8 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
         .unwrap();
     until("nothing is left", || view.managed().is_empty()).await;
     for aggregator in [&one, &two] {
-        until("they know", || {
-            aggregator.log().contains("nothing is published any more")
+        until("both have stopped publishing", || {
+            aggregator.log().contains("publishing stopped")
         })
         .await;
     }

@@ -255,7 +255,7 @@ async fn pushscale_stops_writing_after_three_reverts() {
         })
         .await;
     let text = message(&namespace, "AbleToScale");
-    assert!(text.contains("another size 3 times"), "{text}");
+    assert!(text.contains("changed the replicas 3 times"), "{text}");
     assert!(text.contains("--show-managed-fields"), "{text}");
     assert_eq!(namespace.replicas(), 1);
 }
@@ -277,7 +277,7 @@ async fn a_missing_completion_count_makes_the_metrics_incomplete() {
         .await;
     let text = message(&namespace, "MetricsIncomplete");
     assert!(
-        text.contains("let the sidecar read the management port"),
+        text.contains("allow the sidecar to read the management port"),
         "{text}"
     );
     aggregator
