@@ -10,7 +10,6 @@ pub mod local_torchserve;
 pub mod open_files;
 
 mod addresses;
-mod lock;
 mod metrics_mode;
 mod reserved_port;
 mod service_time;

@@ -11,7 +11,6 @@ use super::exposition;
 use super::http::{Request, Response, read_request};
 use super::process::Process;
 use super::{inference, management};
-use crate::lock::lock;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Port {
@@ -46,7 +45,7 @@ async fn serve(mut stream: TcpStream, port: Port, process: Arc<Process>) {
         process.switches.thawed().await;
         let response = answer(&process, port, request).await;
         process.switches.thawed().await;
-        lock(&process.counters).http_answer(response.status);
+        process.counters.lock().http_answer(response.status);
         let written = response.write(&mut stream, is_head).await;
         if written.is_err() || response.closes() {
             break;
@@ -69,7 +68,7 @@ fn metrics(process: &Process, request: &Request) -> Response {
         Some("metrics") => {
             let names: Vec<String> = request.parameters("name[]").map(str::to_owned).collect();
             let mode = process.switches.settings().metrics_mode;
-            let counters = lock(&process.counters);
+            let counters = process.counters.lock();
             Response::text(exposition::page(&counters, mode, &process.hostname, &names))
         }
         Some(_) => Response::not_found(),

@@ -11,7 +11,6 @@ use super::job::{Asked, Job, Origin, Outcome};
 use super::management::refuse_without_token;
 use super::model::Model;
 use super::process::Process;
-use crate::lock::lock;
 
 /// What the label `model_version` says when the URL names none, whatever the version is.
 const NO_VERSION: &str = "default";
@@ -79,7 +78,7 @@ fn arrive(process: &Process, model: &Arc<Model>, asked: Asked, origin: Origin) -
         Origin::Rest { version_label, .. } => version_label,
         Origin::Grpc => NO_VERSION,
     };
-    lock(&process.counters).arrived(model.series(label));
+    process.counters.lock().arrived(model.series(label));
     let job = Job {
         arrived: Instant::now(),
         asked,

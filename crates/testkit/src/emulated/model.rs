@@ -1,11 +1,9 @@
 //! One version of one model: its queue and its workers' state.
 
-use std::sync::Mutex;
-
 use super::counters::Series;
 use super::options::ModelOptions;
 use super::queue::JobQueue;
-use crate::lock::lock;
+use parking_lot::Mutex;
 
 #[derive(Debug)]
 pub(super) struct Model {
@@ -43,16 +41,16 @@ impl Model {
     }
 
     pub(super) fn workers(&self) -> impl Iterator<Item = WorkerState> {
-        self.workers.iter().map(|w| lock(w).clone())
+        self.workers.iter().map(|w| w.lock().clone())
     }
 
     pub(super) fn worker_ready(&self, index: usize) {
-        lock(&self.workers[index]).ready = true;
+        self.workers[index].lock().ready = true;
     }
 
     /// A new process takes the place of a worker that died.
     pub(super) fn worker_restarts(&self, index: usize) {
-        let mut worker = lock(&self.workers[index]);
+        let mut worker = self.workers[index].lock();
         worker.ready = false;
         worker.pid = process_id();
     }
@@ -60,7 +58,7 @@ impl Model {
     /// As in the metric WorkerLoadTime.
     pub(super) fn worker_name(&self, index: usize) -> String {
         let ModelOptions { name, version, .. } = &self.options;
-        let id = lock(&self.workers[index]).id;
+        let id = self.workers[index].lock().id;
         format!("W-{id}-{name}_{version}")
     }
 

@@ -1,15 +1,14 @@
 //! One life of the emulated java process: its models, counters and workers.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::counters::Counters;
 use super::model::Model;
 use super::options::ServerOptions;
 use super::switches::Switches;
-use super::worker::Worker;
 
 /// What the tasks of one process share. A restart makes a new one.
 #[derive(Debug)]
@@ -38,13 +37,12 @@ pub(super) struct NotFound {
 }
 
 impl Process {
-    /// The models begin to load at once, in tasks of `tasks`.
-    pub(super) fn start(
+    /// Creates a process whose workers do not run yet.
+    pub(super) fn new(
         options: &ServerOptions,
         life: u64,
         switches: &Arc<Switches>,
         ready: watch::Sender<Ready>,
-        tasks: &mut JoinSet<()>,
     ) -> Arc<Self> {
         let mut id = 9000;
         let mut models = Vec::with_capacity(options.models.len());
@@ -52,28 +50,14 @@ impl Process {
             models.push(Arc::new(Model::new(model.clone(), id)));
             id += model.workers;
         }
-        let process = Arc::new(Self {
+        Arc::new(Self {
             models,
             counters: Mutex::default(),
             switches: Arc::clone(switches),
             hostname: options.hostname.clone(),
             life,
             ready,
-        });
-        let mut random = fastrand::Rng::with_seed(options.seed);
-        for model in &process.models {
-            for index in 0..model.options.workers {
-                let worker = Worker {
-                    process: Arc::clone(&process),
-                    model: Arc::clone(model),
-                    index,
-                    overhead: options.overhead,
-                    random: random.fork(),
-                };
-                tasks.spawn(worker.run());
-            }
-        }
-        process
+        })
     }
 
     /// A worker got READY, or no longer is.

@@ -1,14 +1,13 @@
 //! The queue of one model version, shared by its workers.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::job::Job;
-use crate::lock::lock;
 
 /// First in, first out, and bounded. Jobs in service, or drawn into a batch that is still
 /// filling, have left it.
@@ -31,7 +30,7 @@ impl JobQueue {
 
     /// Refuses the job when the queue is full.
     pub(super) fn offer(&self, job: Job) -> Result<(), Job> {
-        let mut jobs = lock(&self.jobs);
+        let mut jobs = self.jobs.lock();
         if jobs.len() >= self.capacity {
             return Err(job);
         }
@@ -41,7 +40,7 @@ impl JobQueue {
     }
 
     pub(super) fn pending(&self) -> usize {
-        lock(&self.jobs).len()
+        self.jobs.lock().len()
     }
 
     pub(super) fn remaining(&self) -> usize {
@@ -65,7 +64,7 @@ impl JobQueue {
     /// `None` is only for a closed queue, and nobody closes it.
     async fn take(&self) -> Option<Job> {
         self.waiting.acquire().await.ok()?.forget();
-        lock(&self.jobs).pop_front()
+        self.jobs.lock().pop_front()
     }
 }
 

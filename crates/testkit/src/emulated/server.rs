@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
@@ -13,8 +14,8 @@ use super::connection::{Port, accept};
 use super::inference::arrive_over_grpc;
 use super::process::{Process, Ready};
 use super::switches::Switches;
+use super::worker;
 use super::{EmulatedError, ServerOptions};
-use crate::lock::lock;
 use crate::reserved_port::ReservedPort;
 use crate::{Addresses, MetricsMode, ServiceTime};
 
@@ -188,7 +189,7 @@ impl EmulatedServer {
     }
 
     fn process(&self) -> Option<Arc<Process>> {
-        lock(&self.process).clone()
+        self.process.lock().clone()
     }
 }
 
@@ -231,8 +232,9 @@ impl Supervisor {
         }
         let mut workers = JoinSet::new();
         let ready = self.ready.clone();
-        let process = Process::start(&self.options, life, &self.switches, ready, &mut workers);
-        *lock(&self.process) = Some(Arc::clone(&process));
+        let process = Process::new(&self.options, life, &self.switches, ready);
+        worker::start_all(&process, &self.options, &mut workers);
+        *self.process.lock() = Some(Arc::clone(&process));
         let mut listening = JoinSet::new();
         loop {
             let wanted = *self.orders.borrow_and_update();
@@ -251,7 +253,7 @@ impl Supervisor {
                 break;
             }
         }
-        *lock(&self.process) = None;
+        *self.process.lock() = None;
         // Awaited, since the next life listens on the same ports.
         listening.shutdown().await;
         workers.shutdown().await;

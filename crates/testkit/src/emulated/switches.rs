@@ -1,10 +1,8 @@
 //! What a test may change while the server runs.
 
-use std::sync::Mutex;
-
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::lock::lock;
 use crate::{MetricsMode, ServiceTime};
 
 #[derive(Debug)]
@@ -37,11 +35,11 @@ impl Switches {
     }
 
     pub(super) fn settings(&self) -> Settings {
-        *lock(&self.settings)
+        *self.settings.lock()
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut Settings)) {
-        change(&mut lock(&self.settings));
+        change(&mut self.settings.lock());
     }
 
     pub(super) fn freeze(&self, frozen: bool) {

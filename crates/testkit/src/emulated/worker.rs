@@ -3,27 +3,45 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::job::{Failure, Job, Origin, Outcome};
 use super::model::Model;
+use super::options::ServerOptions;
 use super::process::Process;
-use crate::lock::lock;
 
 /// How long TorchServe takes to start a worker again after it died, before the model loads.
 const RESTART: Duration = Duration::from_secs(1);
 
-pub(super) struct Worker {
-    pub(super) process: Arc<Process>,
-    pub(super) model: Arc<Model>,
+struct Worker {
+    process: Arc<Process>,
+    model: Arc<Model>,
     /// Among the workers of its model version.
-    pub(super) index: usize,
-    pub(super) overhead: Duration,
-    pub(super) random: fastrand::Rng,
+    index: usize,
+    overhead: Duration,
+    random: fastrand::Rng,
+}
+
+/// Starts the workers of all models, in tasks of `tasks`. Each loads its model first.
+pub(super) fn start_all(process: &Arc<Process>, options: &ServerOptions, tasks: &mut JoinSet<()>) {
+    let mut random = fastrand::Rng::with_seed(options.seed);
+    for model in &process.models {
+        for index in 0..model.options.workers {
+            let worker = Worker {
+                process: Arc::clone(process),
+                model: Arc::clone(model),
+                index,
+                overhead: options.overhead,
+                random: random.fork(),
+            };
+            tasks.spawn(worker.run());
+        }
+    }
 }
 
 impl Worker {
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         self.load(Duration::ZERO).await;
         loop {
             let options = &self.model.options;
@@ -59,7 +77,7 @@ impl Worker {
     async fn load(&self, before: Duration) {
         let time = before + self.model.options.load;
         sleep(time).await;
-        let mut counters = lock(&self.process.counters);
+        let mut counters = self.process.counters.lock();
         counters
             .worker_load_time
             .insert(self.model.worker_name(self.index), millis(time).round());
@@ -98,7 +116,7 @@ impl Worker {
     fn book(&self, taken: Instant, batch: &[Job]) {
         let answered = Instant::now();
         let in_worker = answered - taken;
-        let mut counters = lock(&self.process.counters);
+        let mut counters = self.process.counters.lock();
         for job in batch {
             let waited = taken - job.arrived;
             counters.waited(waited);

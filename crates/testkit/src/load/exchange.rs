@@ -4,15 +4,15 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Connections, LoadOptions, Outcome};
-use crate::lock::lock;
 
 const HEAD_LIMIT: usize = 16 * 1024;
 
@@ -69,13 +69,13 @@ impl Exchange {
         stream.write_all(&self.request).await?;
         let head = read_answer(&mut stream).await?;
         if let (Some(idle), true) = (&self.idle, head.keep_alive) {
-            lock(idle).entry(target).or_default().push(stream);
+            idle.lock().entry(target).or_default().push(stream);
         }
         Ok(head.status)
     }
 
     fn take_idle(&self, target: SocketAddr) -> Option<TcpStream> {
-        let mut idle = lock(self.idle.as_ref()?);
+        let mut idle = self.idle.as_ref()?.lock();
         let streams = idle.get_mut(&target)?;
         while let Some(stream) = streams.pop() {
             // Anything but "nothing to read" is a server that has closed it meanwhile.

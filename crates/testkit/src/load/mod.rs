@@ -1,7 +1,7 @@
-//! Open-loop load: requests leave on time, whatever the answers do.
+//! Open-loop load: requests are sent on schedule, whether or not earlier ones have completed.
 //!
-//! A load that waits for answers slows down with the server and so hides its queue. This one
-//! keeps its schedule, measures what each client sees, and tells how well it kept to it.
+//! A load that waits for responses slows down with the server and hides its queue. This one keeps its schedule, measures
+//! what each client sees, and reports how far it fell behind.
 
 mod error;
 mod exchange;
@@ -10,6 +10,7 @@ mod outcome;
 mod report;
 mod running;
 mod schedule;
+mod step_began;
 mod summary;
 mod targets;
 
@@ -17,6 +18,7 @@ pub use error::LoadError;
 pub use options::{Arrivals, Connections, LoadOptions, Step};
 pub use outcome::{Outcome, Sample};
 pub use report::{Harm, LoadReport};
-pub use running::{Counts, RunningLoad, StepBegan, Stopper};
+pub use running::{Counts, RunningLoad, Stopper};
+pub use step_began::StepBegan;
 pub use summary::{Spread, StepSummary, Summary};
 pub use targets::{Choice, Targets};

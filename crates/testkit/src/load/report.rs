@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::summary::Times;
-use super::{Outcome, Sample, Spread, StepBegan, StepSummary, Summary};
+use super::{Outcome, Sample, Spread, StepBegan, Summary};
 
 /// Every request of a load that has ended.
 #[derive(Debug, Clone)]
@@ -106,26 +106,10 @@ impl LoadReport {
     }
 }
 
-impl StepBegan {
-    fn summary(&self) -> StepSummary {
-        StepSummary {
-            step: self.step,
-            rate: self.rate,
-            start_s: self.start_s,
-            unix_seconds: self.unix_seconds(),
-        }
-    }
-
-    /// Seconds since 1970 on the system clock.
-    pub fn unix_seconds(&self) -> f64 {
-        let since = self.system.duration_since(UNIX_EPOCH);
-        // Before 1970 only with a broken clock, which is then what is to be seen.
-        since.map_or(0.0, |s| s.as_secs_f64())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     fn report(samples: &[(f64, u64, Outcome)]) -> LoadReport {

@@ -1,8 +1,9 @@
 //! A load while it runs.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -11,8 +12,7 @@ use super::exchange::Exchange;
 use super::schedule::Schedule;
 use super::summary::Times;
 use super::targets::Chooser;
-use super::{LoadError, LoadOptions, LoadReport, Outcome, Sample, Spread, Step};
-use crate::lock::lock;
+use super::{LoadError, LoadOptions, LoadReport, Outcome, Sample, Spread, Step, StepBegan};
 
 /// A load in progress. Dropping it ends it and forgets its results.
 #[derive(Debug)]
@@ -35,21 +35,6 @@ pub struct Counts {
     pub in_flight: usize,
     /// Requests that did not leave, because too many were in flight.
     pub not_sent: usize,
-}
-
-/// The departure of a step's first request.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StepBegan {
-    /// From 0, as in the options.
-    pub step: usize,
-    /// Requests per second.
-    pub rate: f64,
-    /// Seconds from the start of the load.
-    pub start_s: f64,
-    /// For reaction times within this process.
-    pub monotonic: std::time::Instant,
-    /// For reaction times measured by other processes.
-    pub system: SystemTime,
 }
 
 impl RunningLoad {
@@ -119,7 +104,7 @@ impl RunningLoad {
     /// The outcomes from the `seen`-th on, in the order in which they came: for a live view
     /// that has seen so many before.
     pub fn samples_since(&self, seen: usize) -> Vec<Sample> {
-        lock(&self.samples).get(seen..).unwrap_or_default().to_vec()
+        self.samples.lock().get(seen..).unwrap_or_default().to_vec()
     }
 
     /// Ends the schedule early, also while [`RunningLoad::finish`] waits.
@@ -131,7 +116,7 @@ impl RunningLoad {
     pub async fn finish(mut self) -> LoadReport {
         // Only a panic or the end of the runtime takes the task away; then there is no lateness.
         let lateness = (&mut self.task).await.ok();
-        let mut samples = std::mem::take(&mut *lock(&self.samples));
+        let mut samples = std::mem::take(&mut *self.samples.lock());
         samples.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
         LoadReport {
             began: self.began.into_std(),
@@ -218,12 +203,12 @@ impl Sender {
         };
         if self.tasks.len() >= self.max_in_flight {
             self.counts.send_modify(|c| c.not_sent += 1);
-            lock(&self.samples).push(sample(Outcome::NotSent));
+            self.samples.lock().push(sample(Outcome::NotSent));
             return;
         }
         let Some(target) = self.chooser.next() else {
             self.counts.send_modify(|c| c.sent += 1);
-            lock(&self.samples).push(sample(Outcome::NoTarget));
+            self.samples.lock().push(sample(Outcome::NoTarget));
             return;
         };
         let exchange = Arc::clone(&self.exchange);
@@ -252,7 +237,7 @@ impl Sender {
 
     /// `None` is a task that panicked, which none does.
     fn record(&self, sample: Option<Sample>) {
-        lock(&self.samples).extend(sample);
+        self.samples.lock().extend(sample);
         self.counts.send_modify(|c| c.in_flight = self.tasks.len());
     }
 }
