@@ -269,7 +269,7 @@ async fn options_without_sense_do_not_start() {
     assert!(
         error
             .to_string()
-            .starts_with("start step 0 of 1 requests/s for -1 s")
+            .starts_with("invalid step 0: 1 requests/s for -1 s")
     );
 }
 

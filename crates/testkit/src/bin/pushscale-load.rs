@@ -88,7 +88,13 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("failed to {error}");
+            eprint!("error: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(error) = source {
+                eprint!(": {error}");
+                source = error.source();
+            }
+            eprintln!();
             ExitCode::FAILURE
         }
     }
@@ -96,23 +102,23 @@ fn main() -> ExitCode {
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("start the runtime: {0}")]
-    Runtime(std::io::Error),
-    #[error("use the url {0:?}: give http://HOST[:PORT]/PATH")]
+    #[error("failed to start the runtime")]
+    Runtime(#[source] std::io::Error),
+    #[error("invalid URL {0:?}: give http://HOST[:PORT]/PATH")]
     Url(String),
-    #[error("find the address of {host}: {reason}")]
+    #[error("failed to resolve {host}: {reason}")]
     Resolve { host: String, reason: String },
-    #[error("use a timeout of {0} seconds: give a number above 0")]
+    #[error("invalid timeout of {0} s: give a number above 0")]
     Timeout(f64),
     #[error(transparent)]
     Load(#[from] LoadError),
-    #[error("write {path}: {source}")]
+    #[error("failed to write {path}")]
     Write {
         path: String,
         source: std::io::Error,
     },
-    #[error("watch for signals: {0}")]
-    Signal(std::io::Error),
+    #[error("failed to install signal handlers")]
+    Signal(#[source] std::io::Error),
 }
 
 async fn run(arguments: &Arguments) -> Result<(), Error> {

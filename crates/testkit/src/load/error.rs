@@ -1,15 +1,15 @@
-//! Why a load does not start.
+//! Errors of a load.
 
-/// Every way in which [`RunningLoad::start`](super::RunningLoad::start) can fail.
+/// Why [`RunningLoad::start`](super::RunningLoad::start) failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum LoadError {
-    /// Nothing to do.
-    #[error("start a load without steps: give at least one rate with its duration")]
+    /// There are no steps.
+    #[error("no steps: give at least one rate with its duration")]
     NoStep,
-    /// A step's numbers make no sense.
+    /// A step is invalid.
     #[error(
-        "start step {step} of {rate} requests/s for {seconds} s: both must be finite, the rate \
-         at least 0, the duration above 0"
+        "invalid step {step}: {rate} requests/s for {seconds} s: both must be finite, the rate at least 0, the duration \
+         above 0"
     )]
     Step {
         /// From 0.
@@ -20,7 +20,9 @@ pub enum LoadError {
         seconds: f64,
     },
     /// The results of every request are kept, so their number is bounded.
-    #[error("send about {requests:.0} requests: at most {most} fit; shorten the steps")]
+    #[error(
+        "too many requests: about {requests:.0}, at most {most} are possible; shorten the steps"
+    )]
     TooMany {
         /// By rates and durations.
         requests: f64,
@@ -28,9 +30,9 @@ pub enum LoadError {
         most: u32,
     },
     /// The path, host or content type would break the request's head.
-    #[error("put {text:?} into a request: it has a space, a control character or no leading '/'")]
+    #[error("invalid request head {text:?}: it has a space, a control character or no leading '/'")]
     Head {
-        /// What was given.
+        /// The invalid text.
         text: String,
     },
 }
