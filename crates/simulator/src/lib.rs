@@ -8,9 +8,9 @@ pub mod control;
 pub mod scenario;
 pub mod traffic;
 
-mod mistakes;
+mod input_errors;
 mod parallel;
 mod quantity;
 
-pub use mistakes::{Mistake, Mistakes};
+pub use input_errors::{InputError, InputErrors};
 pub use parallel::in_parallel;

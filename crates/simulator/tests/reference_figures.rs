@@ -23,7 +23,7 @@ const QUICK: [&str; 6] = ["step", "step-lc", "spike60", "svc2x", "tight-w1", "az
 
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=8;
 
-fn folder() -> PathBuf {
+fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
@@ -31,7 +31,7 @@ fn folder() -> PathBuf {
 type Figures = BTreeMap<(String, String), Vec<[f64; 2]>>;
 
 fn recorded() -> Figures {
-    let text = fs::read_to_string(folder().join("tests/reference/figures.csv")).unwrap();
+    let text = fs::read_to_string(directory().join("tests/reference/figures.csv")).unwrap();
     let mut figures = Figures::new();
     let lines = text.lines().filter(|line| !line.starts_with('#')).skip(1);
     for line in lines {
@@ -45,7 +45,7 @@ fn recorded() -> Figures {
 
 fn world(scenario: &str) -> World {
     let mut draft = Draft::default();
-    draft.add_file(&folder().join(format!("scenarios/{scenario}.txt")));
+    draft.add_file(&directory().join(format!("scenarios/{scenario}.txt")));
     draft
         .finish(&[])
         .unwrap_or_else(|all| panic!("{all}"))

@@ -20,10 +20,10 @@ use pushscale_simulator::control::{Controller, ReferenceModel, ReferenceModelOpt
 
 #[test]
 fn ours_decides_what_the_reference_decided_in_every_second() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/inputs");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/inputs");
     let mut decided = 0;
     let mut files = 0;
-    for file in fs::read_dir(folder).unwrap() {
+    for file in fs::read_dir(directory).unwrap() {
         let file = file.unwrap().path();
         let text = fs::read_to_string(&file).unwrap();
         let name = file.file_name().unwrap().to_string_lossy();

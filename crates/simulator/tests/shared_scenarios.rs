@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pushscale_simulator::scenario::{Draft, Scenario};
-use pushscale_simulator::{Mistakes, traffic::Traffic};
+use pushscale_simulator::{InputErrors, traffic::Traffic};
 
-fn read(file: &Path) -> Result<Scenario, Mistakes> {
+fn read(file: &Path) -> Result<Scenario, InputErrors> {
     let mut draft = Draft::default();
     draft.add_file(file);
     draft.finish(&[])
@@ -16,8 +16,8 @@ fn read(file: &Path) -> Result<Scenario, Mistakes> {
 
 #[test]
 fn every_scenario_runs_or_has_a_stand_in_that_does() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    let files: Vec<PathBuf> = fs::read_dir(&folder)
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let files: Vec<PathBuf> = fs::read_dir(&directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|file| file.extension().is_some_and(|extension| extension == "txt"))
@@ -29,7 +29,7 @@ fn every_scenario_runs_or_has_a_stand_in_that_does() {
         if let Err(message) = read(&file) {
             let message = message.to_string();
             assert!(message.contains("no trace ../traces/twitter_"), "{message}");
-            let stand_in = read(&folder.join("stand-ins").join(name)).unwrap();
+            let stand_in = read(&directory.join("stand-ins").join(name)).unwrap();
             assert!(stand_in.name.starts_with("made up"));
             assert!(matches!(stand_in.world.traffic, Traffic::Rates(_)));
             missing.push(name.to_owned());

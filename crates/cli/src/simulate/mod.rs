@@ -35,8 +35,8 @@ const UNUSABLE: u8 = 2;
 pub fn run(options: &SimulateOptions) -> Result<ExitCode, CommandError> {
     let request = match Request::new(options) {
         Ok(request) => request,
-        Err(mistakes) => {
-            eprintln!("{mistakes}");
+        Err(errors) => {
+            eprintln!("{errors}");
             return Ok(ExitCode::from(UNUSABLE));
         }
     };

@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use pushscale_simulator::Mistake;
+use pushscale_simulator::InputError;
 
 use super::options::SimulateOptions;
 
 /// Checks before a run that its files can be written: it may take minutes.
-pub(super) fn check(options: &SimulateOptions) -> Vec<Mistake> {
-    let mut mistakes = Vec::new();
-    let mut add = |option: &str, problem: String| mistakes.push(mistake(option, problem));
+pub(super) fn check(options: &SimulateOptions) -> Vec<InputError> {
+    let mut errors = Vec::new();
+    let mut add = |option: &str, problem: String| errors.push(input_error(option, problem));
     let outputs = [
         ("--json", options.json.as_deref(), false),
         ("--svg", options.svg.as_deref(), true),
@@ -45,12 +45,12 @@ pub(super) fn check(options: &SimulateOptions) -> Vec<Mistake> {
         }
         written.push(file);
     }
-    mistakes
+    errors
 }
 
 /// An error in an option or a file.
-pub(super) fn mistake(place: &str, problem: impl Into<String>) -> Mistake {
-    Mistake {
+pub(super) fn input_error(place: &str, problem: impl Into<String>) -> InputError {
+    InputError {
         place: place.to_owned(),
         problem: problem.into(),
     }

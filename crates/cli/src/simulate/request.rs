@@ -4,11 +4,11 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use pushscale_simulator::scenario::{Draft, Scenario};
-use pushscale_simulator::{Mistake, Mistakes};
+use pushscale_simulator::{InputError, InputErrors};
 
 use super::candidate::{self, Candidate};
 use super::options::SimulateOptions;
-use super::outputs::{self, mistake};
+use super::outputs::{self, input_error};
 use super::seeds;
 
 /// The environment variable with directories of traces, in the format of `PATH`.
@@ -27,18 +27,18 @@ impl Request {
     /// # Errors
     ///
     /// Returns all errors in the options and in the files that they name.
-    pub(super) fn new(options: &SimulateOptions) -> Result<Self, Mistakes> {
-        let mut mistakes = Vec::new();
+    pub(super) fn new(options: &SimulateOptions) -> Result<Self, InputErrors> {
+        let mut errors = Vec::new();
         let seeds = match options.seed {
             Some(seed) => vec![seed],
             None => seeds::parse(&options.seeds).unwrap_or_else(|problem| {
-                mistakes.push(mistake("--seeds", problem));
+                errors.push(input_error("--seeds", problem));
                 Vec::new()
             }),
         };
-        let candidates = candidates(options, &mut mistakes);
+        let candidates = candidates(options, &mut errors);
         let ours = candidates.first();
-        let drafts = drafts(options, ours, &mut mistakes);
+        let drafts = drafts(options, ours, &mut errors);
         let directories = trace_directories(options);
         let mut scenarios = Vec::new();
         for draft in drafts {
@@ -46,9 +46,9 @@ impl Request {
                 Ok(scenario) => scenarios.push(scenario),
                 Err(more) => {
                     // An error in an option occurs in every scenario, and is reported once.
-                    for mistake in more.0 {
-                        if !mistakes.contains(&mistake) {
-                            mistakes.push(mistake);
+                    for error in more.0 {
+                        if !errors.contains(&error) {
+                            errors.push(error);
                         }
                     }
                 }
@@ -59,29 +59,29 @@ impl Request {
                 .iter()
                 .find_map(|scenario| candidate.controller(scenario).err());
             if let Some(problem) = rejected {
-                mistakes.push(mistake(&candidate.name, problem));
+                errors.push(input_error(&candidate.name, problem));
             }
         }
-        mistakes.extend(outputs::check(options));
-        if mistakes.is_empty() {
+        errors.extend(outputs::check(options));
+        if errors.is_empty() {
             Ok(Self {
                 scenarios,
                 candidates,
                 seeds,
             })
         } else {
-            Err(Mistakes(mistakes))
+            Err(InputErrors(errors))
         }
     }
 }
 
 /// Returns the PushScaler first, unless it is invalid, and then those to compare with.
-fn candidates(options: &SimulateOptions, mistakes: &mut Vec<Mistake>) -> Vec<Candidate> {
+fn candidates(options: &SimulateOptions, errors: &mut Vec<InputError>) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = Vec::new();
     match options.manifest.as_deref().map(named_manifest) {
         None => candidates.push(Candidate::plain()),
         Some(Ok(candidate)) => candidates.push(candidate),
-        Some(Err(mistake)) => mistakes.push(mistake),
+        Some(Err(error)) => errors.push(error),
     }
     for word in options
         .compare
@@ -90,29 +90,30 @@ fn candidates(options: &SimulateOptions, mistakes: &mut Vec<Mistake>) -> Vec<Can
     {
         match Candidate::parse(&word) {
             Ok(candidate) if candidates.iter().any(|known| known.name == candidate.name) => {
-                mistakes.push(mistake("--compare", format!("{word} occurs twice")));
+                errors.push(input_error("--compare", format!("{word} occurs twice")));
             }
             Ok(candidate) => candidates.push(candidate),
-            Err(problem) if candidate::is_file(&word) => mistakes.push(mistake(&word, problem)),
-            Err(problem) => mistakes.push(mistake("--compare", problem)),
+            Err(problem) if candidate::is_file(&word) => errors.push(input_error(&word, problem)),
+            Err(problem) => errors.push(input_error("--compare", problem)),
         }
     }
     candidates
 }
 
-fn named_manifest(file: &Path) -> Result<Candidate, Mistake> {
-    Candidate::from_manifest(file).map_err(|problem| mistake(&file.display().to_string(), problem))
+fn named_manifest(file: &Path) -> Result<Candidate, InputError> {
+    Candidate::from_manifest(file)
+        .map_err(|problem| input_error(&file.display().to_string(), problem))
 }
 
 /// Returns a draft for each scenario file, or one without a file.
 fn drafts(
     options: &SimulateOptions,
     ours: Option<&Candidate>,
-    mistakes: &mut Vec<Mistake>,
+    errors: &mut Vec<InputError>,
 ) -> Vec<Draft> {
     let given = |key: &str| options.keys.0.iter().any(|(given, _)| *given == key);
     if given("load") && given("trace") {
-        mistakes.push(mistake("--load, --trace", "mutually exclusive"));
+        errors.push(input_error("--load, --trace", "mutually exclusive"));
     }
     let files: Vec<Option<&PathBuf>> = match options.scenarios.as_slice() {
         [] => vec![None],

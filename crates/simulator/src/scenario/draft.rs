@@ -1,4 +1,4 @@
-//! From what was written in several places to a scenario, or to all mistakes at once.
+//! From what was written in several places to a scenario, or to all errors at once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use super::source::find_trace;
 use super::values::{self, Value};
 use super::{KEYS, Scenario, Source};
 use crate::cluster::{Goal, World};
-use crate::mistakes::Mistakes;
+use crate::input_errors::InputErrors;
 use crate::quantity::LONGEST;
 use crate::traffic::{Load, Traffic, read_trace};
 
@@ -28,7 +28,7 @@ pub struct Draft {
     entries: BTreeMap<&'static str, Entry>,
     /// A file could not be read: what is missing may be in it.
     unread: bool,
-    mistakes: Mistakes,
+    errors: InputErrors,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ struct Entry {
     place: String,
     value: String,
     /// A file that is named is looked for here.
-    folder: Option<PathBuf>,
+    directory: Option<PathBuf>,
 }
 
 impl Default for Draft {
@@ -46,7 +46,7 @@ impl Default for Draft {
             name: String::new(),
             entries: BTreeMap::new(),
             unread: false,
-            mistakes: Mistakes(Vec::new()),
+            errors: InputErrors(Vec::new()),
         }
     }
 }
@@ -60,7 +60,7 @@ impl Draft {
             Ok(size) if size > LARGEST_FILE => {
                 self.unread = true;
                 let problem = format!("it has {size} bytes: a scenario is a page of text");
-                return self.mistakes.add(name, problem);
+                return self.errors.add(name, problem);
             }
             Ok(_) => fs::read_to_string(file),
             Err(error) => Err(error),
@@ -69,15 +69,15 @@ impl Draft {
             Ok(text) => self.add_text(&name, &text, file.parent()),
             Err(error) => {
                 self.unread = true;
-                self.mistakes.add(name, error.to_string());
+                self.errors.add(name, error.to_string());
             }
         }
         let stem = file.file_stem().unwrap_or_default();
         self.name = stem.to_string_lossy().into_owned();
     }
 
-    /// Adds a scenario's text. `name` is for messages; traces are named from `folder`.
-    pub fn add_text(&mut self, name: &str, text: &str, folder: Option<&Path>) {
+    /// Adds a scenario's text. `name` is for messages; traces are named from `directory`.
+    pub fn add_text(&mut self, name: &str, text: &str, directory: Option<&Path>) {
         let mut here: BTreeMap<&'static str, usize> = BTreeMap::new();
         for (index, line) in text.lines().enumerate() {
             let number = index + 1;
@@ -88,7 +88,7 @@ impl Draft {
             let place = format!("{name}:{number}");
             let Some((key, value)) = line.split_once(':') else {
                 let problem = format!("{line:?} must be KEY: VALUE, such as workers: 4");
-                self.mistakes.add(place, problem);
+                self.errors.add(place, problem);
                 continue;
             };
             // A comment begins behind a blank, so that a value may hold the sign.
@@ -103,16 +103,16 @@ impl Draft {
             };
             if let Some(before) = here.get(key) {
                 let problem = format!("{key} was given in line {before} already");
-                self.mistakes.add(place, problem);
+                self.errors.add(place, problem);
                 continue;
             }
             if let Some(before) = baseline {
                 let problem = format!("a load or a trace, not both: line {before} has the other");
-                self.mistakes.add(place, problem);
+                self.errors.add(place, problem);
                 continue;
             }
             here.insert(key, number);
-            self.put(place, key, value, folder);
+            self.put(place, key, value, directory);
         }
     }
 
@@ -120,7 +120,7 @@ impl Draft {
     pub fn set(&mut self, place: &str, key: &str, value: &str) {
         if value.contains('\n') || value.contains(" #") {
             let problem = "it must be one line without \" #\", as in a scenario file";
-            return self.mistakes.add(place, problem);
+            return self.errors.add(place, problem);
         }
         if let Some(key) = self.known(place, key) {
             self.put(place.to_owned(), key, value, None);
@@ -132,12 +132,12 @@ impl Draft {
         if found.is_none() {
             let all: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
             let problem = format!("unknown key {key:?}: there are {}", all.join(", "));
-            self.mistakes.add(place, problem);
+            self.errors.add(place, problem);
         }
         found.map(|key| key.name)
     }
 
-    fn put(&mut self, place: String, key: &'static str, value: &str, folder: Option<&Path>) {
+    fn put(&mut self, place: String, key: &'static str, value: &str, directory: Option<&Path>) {
         match key {
             "load" => {
                 self.entries.remove("trace");
@@ -151,7 +151,7 @@ impl Draft {
         let entry = Entry {
             place,
             value: value.trim().to_owned(),
-            folder: folder.map(Path::to_owned),
+            directory: directory.map(Path::to_owned),
         };
         self.entries.insert(key, entry);
     }
@@ -161,13 +161,13 @@ impl Draft {
         self.entries.get(key).map(|entry| entry.value.as_str())
     }
 
-    /// The scenario. Traces that are not where they are named are looked for in these folders.
+    /// The scenario. Traces that are not where they are named are looked for in these directories.
     ///
     /// # Errors
-    /// All mistakes.
-    pub fn finish(mut self, folders: &[PathBuf]) -> Result<Scenario, Mistakes> {
+    /// All errors.
+    pub fn finish(mut self, directories: &[PathBuf]) -> Result<Scenario, InputErrors> {
         if self.unread {
-            return Err(self.mistakes);
+            return Err(self.errors);
         }
         let usual = World::default();
         let goal = Goal {
@@ -187,9 +187,9 @@ impl Draft {
                 "min is {} and max {}: min must not be greater",
                 goal.min, goal.max
             );
-            self.mistakes.add(self.place("min", "max"), problem);
+            self.errors.add(self.place("min", "max"), problem);
         }
-        let found = self.traffic(folders);
+        let found = self.traffic(directories);
         let (traffic, source) = match found {
             Some((traffic, source)) => (traffic, Some(source)),
             None => (usual.traffic, None),
@@ -236,7 +236,7 @@ impl Draft {
         let assumed = assumed.into_iter().filter(|key| self.get(key).is_none());
         let assumed = assumed.collect();
         match source {
-            Some(source) if self.mistakes.0.is_empty() => Ok(Scenario {
+            Some(source) if self.errors.0.is_empty() => Ok(Scenario {
                 name: if name.is_empty() {
                     source.to_string()
                 } else {
@@ -248,42 +248,42 @@ impl Draft {
                 assumed,
             }),
             _ => {
-                self.mistakes.sort();
-                Err(self.mistakes)
+                self.errors.sort();
+                Err(self.errors)
             }
         }
     }
 
-    fn traffic(&mut self, folders: &[PathBuf]) -> Option<(Traffic, Source)> {
+    fn traffic(&mut self, directories: &[PathBuf]) -> Option<(Traffic, Source)> {
         let seconds = self.take("seconds", None, |text| values::seconds(text, 1).map(Some));
         let from = self.take("from", 0, |text| values::seconds(text, 0));
         let found = if let Some(entry) = self.entries.get("load").cloned() {
             if self.get("from").is_some() {
                 let problem = "from goes with a trace: a load begins at its beginning";
-                self.mistakes.add(self.place("from", "from"), problem);
+                self.errors.add(self.place("from", "from"), problem);
             }
             match (entry.value.parse::<Load>(), seconds) {
                 (Ok(load), Some(seconds)) => match load.rates(seconds) {
                     Ok(rates) => Some((Traffic::Rates(rates), Source::Load(load))),
                     Err(error) => {
-                        self.mistakes.add(entry.place, error.to_string());
+                        self.errors.add(entry.place, error.to_string());
                         None
                     }
                 },
                 (Ok(_), None) => {
                     if self.get("seconds").is_none() {
                         let problem = "the load has no end: give how long, such as seconds: 3600";
-                        self.mistakes.add(entry.place, problem);
+                        self.errors.add(entry.place, problem);
                     }
                     None
                 }
                 (Err(error), _) => {
-                    self.mistakes.add(entry.place, error.to_string());
+                    self.errors.add(entry.place, error.to_string());
                     None
                 }
             }
         } else if let Some(entry) = self.entries.get("trace").cloned() {
-            self.trace(&entry, from, seconds, folders)
+            self.trace(&entry, from, seconds, directories)
         } else {
             self.missing(
                 "no load: give load: step:100->400@600 and seconds: 3600, or trace: FILE.csv",
@@ -296,7 +296,7 @@ impl Draft {
         if requests > MOST_REQUESTS {
             let problem =
                 format!("{requests:.0} requests: at most {MOST_REQUESTS} can be simulated");
-            self.mistakes.add(self.place("load", "trace"), problem);
+            self.errors.add(self.place("load", "trace"), problem);
         }
         found
     }
@@ -306,19 +306,19 @@ impl Draft {
         entry: &Entry,
         from: usize,
         seconds: Option<usize>,
-        folders: &[PathBuf],
+        directories: &[PathBuf],
     ) -> Option<(Traffic, Source)> {
-        let file = match find_trace(&entry.value, entry.folder.as_deref(), folders) {
+        let file = match find_trace(&entry.value, entry.directory.as_deref(), directories) {
             Ok(file) => file,
             Err(problem) => {
-                self.mistakes.add(entry.place.as_str(), problem);
+                self.errors.add(entry.place.as_str(), problem);
                 return None;
             }
         };
         let counts = match read_trace(&file) {
             Ok(counts) => counts,
-            Err(mistakes) => {
-                self.mistakes.0.extend(mistakes.0);
+            Err(errors) => {
+                self.errors.0.extend(errors.0);
                 return None;
             }
         };
@@ -328,7 +328,7 @@ impl Draft {
                 "seconds {from} to {until} are asked for, and the trace has {}",
                 counts.len()
             );
-            self.mistakes.add(entry.place.as_str(), problem);
+            self.errors.add(entry.place.as_str(), problem);
             return None;
         }
         let counts = counts[from..until].to_vec();
@@ -342,7 +342,7 @@ impl Draft {
         let faults = values::within(world.faults.iter().map(crate::cluster::Fault::begins), end);
         for (key, checked) in [("slow", slow), ("drop", gaps), ("fail", faults)] {
             if let Err(problem) = checked {
-                self.mistakes
+                self.errors
                     .add(self.place(key, key), format!("{key}: {problem}"));
             }
         }
@@ -357,7 +357,7 @@ impl Draft {
             Ok(value) => value,
             Err(expected) => {
                 let problem = format!("{key} is {:?}: {expected}", entry.value);
-                self.mistakes.add(entry.place.as_str(), problem);
+                self.errors.add(entry.place.as_str(), problem);
                 usual
             }
         }
@@ -375,7 +375,7 @@ impl Draft {
         } else {
             &self.name
         };
-        self.mistakes.add(place, problem);
+        self.errors.add(place, problem);
     }
 }
 

@@ -13,7 +13,7 @@
 //! target: 50ms
 //! ```
 //!
-//! [`KEYS`] lists the keys. All mistakes are reported at once, with file and line. Unknown keys are mistakes.
+//! [`KEYS`] lists the keys. All errors are reported at once, with file and line. Unknown keys are errors.
 //! `docs/SIMULATING.md` is the guide.
 
 mod draft;

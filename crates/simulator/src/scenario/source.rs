@@ -29,29 +29,33 @@ impl fmt::Display for Source {
     }
 }
 
-/// A recording by name: beside what names it, or in one of the folders of traces.
+/// A recording by name: beside what names it, or in one of the directories of traces.
 pub(super) fn find_trace(
     named: &str,
     beside: Option<&Path>,
-    folders: &[PathBuf],
+    directories: &[PathBuf],
 ) -> Result<PathBuf, String> {
     let named = Path::new(named);
-    let beside = beside.map_or_else(|| named.to_owned(), |folder| folder.join(named));
+    let beside = beside.map_or_else(|| named.to_owned(), |directory| directory.join(named));
     if beside.is_file() {
         return Ok(beside);
     }
     let name = named.file_name().unwrap_or(named.as_os_str());
-    folders
+    directories
         .iter()
-        .map(|folder| folder.join(name))
+        .map(|directory| directory.join(name))
         .find(|file| file.is_file())
         .ok_or_else(|| {
             let looked: Vec<String> = std::iter::once(&beside)
                 .map(|file| file.display().to_string())
-                .chain(folders.iter().map(|folder| folder.display().to_string()))
+                .chain(
+                    directories
+                        .iter()
+                        .map(|directory| directory.display().to_string()),
+                )
                 .collect();
             format!(
-                "no trace {} (looked for {}): give its folder by --traces or PUSHSCALE_TRACES",
+                "no trace {} (looked for {}): give its directory by --traces or PUSHSCALE_TRACES",
                 named.display(),
                 looked.join(" and in ")
             )

@@ -9,15 +9,15 @@ use crate::cluster::{Balancing, Fault};
 use crate::quantity::{duration, write_duration};
 
 impl Scenario {
-    /// Its lines, key by key, all of them: what was assumed is written down too. `folder` is where the text will stand;
+    /// Its lines, key by key, all of them: what was assumed is written down too. `directory` is where the text will stand;
     /// a trace below it is named from there, another one by its whole path.
-    pub fn entries(&self, folder: Option<&Path>) -> Vec<(&'static str, String)> {
+    pub fn entries(&self, directory: Option<&Path>) -> Vec<(&'static str, String)> {
         let world = &self.world;
         let mut entries = vec![("name", self.name.clone())];
         match &self.source {
             Source::Load(load) => entries.push(("load", load.to_string())),
             Source::Trace { file, from } => {
-                entries.push(("trace", from_folder(file, folder).display().to_string()));
+                entries.push(("trace", from_folder(file, directory).display().to_string()));
                 entries.push(("from", from.to_string()));
             }
         }
@@ -56,9 +56,9 @@ impl Scenario {
         entries
     }
 
-    /// The text of a scenario file in this folder.
-    pub fn write(&self, folder: Option<&Path>) -> String {
-        let entries = self.entries(folder).into_iter();
+    /// The text of a scenario file in this directory.
+    pub fn write(&self, directory: Option<&Path>) -> String {
+        let entries = self.entries(directory).into_iter();
         entries
             .map(|(key, value)| format!("{key}: {value}\n"))
             .collect()
@@ -95,9 +95,10 @@ fn time(seconds: f64) -> String {
     }
 }
 
-fn from_folder(file: &Path, folder: Option<&Path>) -> PathBuf {
+fn from_folder(file: &Path, directory: Option<&Path>) -> PathBuf {
     let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let folder = folder.and_then(|folder| std::path::absolute(folder).ok());
-    let below = folder.and_then(|folder| whole.strip_prefix(folder).ok().map(Path::to_owned));
+    let directory = directory.and_then(|directory| std::path::absolute(directory).ok());
+    let below =
+        directory.and_then(|directory| whole.strip_prefix(directory).ok().map(Path::to_owned));
     below.unwrap_or(whole)
 }

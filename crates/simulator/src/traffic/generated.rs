@@ -88,7 +88,7 @@ impl Load {
             };
             if matches!(part, Part::Random(_)) && random.len() < seconds {
                 let lasts = format!("it lasts {} s: give no more seconds", random.len());
-                return Err(self.mistake(&lasts));
+                return Err(self.error(&lasts));
             }
             for (second, rate) in sum.iter_mut().enumerate() {
                 *rate += match part {
@@ -99,12 +99,12 @@ impl Load {
         }
         if sum.iter().any(|rate| *rate > f64::from(MOST_REQUESTS)) {
             let problem = format!("more than {MOST_REQUESTS} requests in a second");
-            return Err(self.mistake(&problem));
+            return Err(self.error(&problem));
         }
         Ok(sum)
     }
 
-    fn mistake(&self, problem: &str) -> LoadError {
+    fn error(&self, problem: &str) -> LoadError {
         LoadError {
             part: self.text.clone(),
             problem: problem.to_owned(),

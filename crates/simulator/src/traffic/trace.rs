@@ -12,7 +12,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::mistakes::Mistakes;
+use crate::input_errors::InputErrors;
 use crate::quantity::{LONGEST, MOST_REQUESTS};
 
 const HEADER: &str = "t_seconds,requests";
@@ -24,14 +24,14 @@ const LARGEST_FILE: u64 = 64 << 20;
 ///
 /// # Errors
 /// It cannot be read, or is no trace.
-pub fn read_trace(file: &Path) -> Result<Vec<u32>, Mistakes> {
+pub fn read_trace(file: &Path) -> Result<Vec<u32>, InputErrors> {
     let name = file.display().to_string();
-    let unreadable = |error: std::io::Error| Mistakes::one(name.as_str(), error.to_string());
+    let unreadable = |error: std::io::Error| InputErrors::one(name.as_str(), error.to_string());
     let size = fs::metadata(file).map_err(unreadable)?.len();
     if size > LARGEST_FILE {
         let problem =
             format!("it has {size} bytes: a trace of a month has less than {LARGEST_FILE}");
-        return Err(Mistakes::one(name, problem));
+        return Err(InputErrors::one(name, problem));
     }
     let text = fs::read_to_string(file).map_err(unreadable)?;
     parse_trace(&name, &text)
@@ -41,8 +41,8 @@ pub fn read_trace(file: &Path) -> Result<Vec<u32>, Mistakes> {
 ///
 /// # Errors
 /// It is no trace: all lines that are wrong.
-pub fn parse_trace(name: &str, text: &str) -> Result<Vec<u32>, Mistakes> {
-    let mut mistakes = Mistakes(Vec::new());
+pub fn parse_trace(name: &str, text: &str) -> Result<Vec<u32>, InputErrors> {
+    let mut errors = InputErrors(Vec::new());
     let mut counts = Vec::new();
     let mut lines = text.lines();
     match lines.next() {
@@ -52,16 +52,16 @@ pub fn parse_trace(name: &str, text: &str) -> Result<Vec<u32>, Mistakes> {
                 "the first line is {}: it must be the header {HEADER}",
                 shortened(other)
             );
-            return Err(Mistakes::one(format!("{name}:1"), problem));
+            return Err(InputErrors::one(format!("{name}:1"), problem));
         }
         None => {
             let problem = format!("it is empty: it must begin with the header {HEADER}");
-            return Err(Mistakes::one(name, problem));
+            return Err(InputErrors::one(name, problem));
         }
     }
     let mut expected: u64 = 0;
     for (index, line) in lines.enumerate() {
-        let mut wrong = |problem: String| mistakes.add(format!("{name}:{}", index + 2), problem);
+        let mut wrong = |problem: String| errors.add(format!("{name}:{}", index + 2), problem);
         let Some((second, requests)) = line.split_once(',') else {
             wrong(format!(
                 "{} has no comma: it must be {expected},REQUESTS",
@@ -93,21 +93,21 @@ pub fn parse_trace(name: &str, text: &str) -> Result<Vec<u32>, Mistakes> {
             )),
         }
     }
-    if mistakes.0.is_empty() {
+    if errors.0.is_empty() {
         if counts.is_empty() {
-            mistakes.add(
+            errors.add(
                 name,
                 "it has no second: a line for each must follow the header",
             );
         } else if counts.len() > LONGEST {
             let problem = format!("it has {} seconds: a month has {LONGEST}", counts.len());
-            mistakes.add(name, problem);
+            errors.add(name, problem);
         }
     }
-    if mistakes.0.is_empty() {
+    if errors.0.is_empty() {
         Ok(counts)
     } else {
-        Err(mistakes)
+        Err(errors)
     }
 }
 

@@ -1,8 +1,8 @@
-//! What somebody wrote wrongly is refused in words that name the file, the line, and what was expected.
+//! Invalid input is rejected with errors that name the file, the line, and what is expected.
 //!
-//! `testdata/refused-traces/<name>.csv` has its messages in `<name>.out`, and
-//! `testdata/refused-scenarios/<name>.txt` in its first lines, behind `#!`; a message may be longer than what is
-//! expected of it. All messages are error at once, and there are no others.
+//! `testdata/rejected-traces/<name>.csv` has its messages in `<name>.out`, and
+//! `testdata/rejected-scenarios/<name>.txt` in its first lines, after `#!`. The files contain the beginnings of all
+//! messages, in order.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,13 +13,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pushscale_simulator::Mistakes;
+use pushscale_simulator::InputErrors;
 use pushscale_simulator::scenario::Draft;
 use pushscale_simulator::traffic::read_trace;
 
-fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut files: Vec<_> = fs::read_dir(folder)
+fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+    let mut files: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|file| file.extension().is_some_and(|found| found == extension))
@@ -29,39 +29,39 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     files
 }
 
-fn compare(file: &Path, error: &Mistakes, expected: &[&str]) {
+fn compare(file: &Path, error: &InputErrors, expected: &[&str]) {
     let name = file.display().to_string();
     let error = error.to_string();
     let error: Vec<&str> = error.lines().collect();
     assert_eq!(error.len(), expected.len(), "{name}: {error:#?}");
     for (error, expected) in error.iter().zip(expected) {
-        // Without the folder, and a scenario without a line is called by its name.
+        // A message about a whole scenario names it without its directory.
         let text = error.strip_prefix(&format!("{name}:"));
         let stem = file.file_stem().unwrap().to_string_lossy();
         let text = text.or_else(|| error.strip_prefix(&format!("{stem}:")));
         let text = text.unwrap_or_else(|| panic!("{error} does not name the file"));
         assert!(
             text.trim_start().starts_with(expected),
-            "{name}\n  says {text}\n  not  {expected}"
+            "{name}\n  found    {text}\n  expected {expected}"
         );
     }
 }
 
 #[test]
-fn a_bad_trace_is_refused() {
-    for file in files("testdata/refused-traces", "csv") {
+fn invalid_traces_are_rejected() {
+    for file in files("testdata/rejected-traces", "csv") {
         let expected = fs::read_to_string(file.with_extension("out")).unwrap();
         let expected: Vec<&str> = expected.lines().collect();
         match read_trace(&file) {
-            Ok(_) => panic!("{}: it was taken", file.display()),
+            Ok(_) => panic!("{}: accepted", file.display()),
             Err(error) => compare(&file, &error, &expected),
         }
     }
 }
 
 #[test]
-fn a_bad_scenario_is_refused() {
-    for file in files("testdata/refused-scenarios", "txt") {
+fn invalid_scenarios_are_rejected() {
+    for file in files("testdata/rejected-scenarios", "txt") {
         let text = fs::read_to_string(&file).unwrap();
         let expected: Vec<&str> = text
             .lines()
@@ -70,14 +70,14 @@ fn a_bad_scenario_is_refused() {
         let mut draft = Draft::default();
         draft.add_file(&file);
         match draft.finish(&[]) {
-            Ok(_) => panic!("{}: it was taken", file.display()),
+            Ok(_) => panic!("{}: accepted", file.display()),
             Err(error) => compare(&file, &error, &expected),
         }
     }
 }
 
 #[test]
-fn what_is_not_there_is_named() {
+fn missing_files_are_named() {
     let error = read_trace(Path::new("no/such.csv"))
         .unwrap_err()
         .to_string();

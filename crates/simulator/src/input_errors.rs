@@ -1,57 +1,57 @@
-//! All that is wrong with what somebody wrote, at once.
+//! The errors in an input file or in options, all at once.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// Maximum mistakes reported per text; the rest is counted.
-const TOLD: usize = 20;
+/// Maximum displayed errors; the rest is counted.
+const MAX_DISPLAYED: usize = 20;
 
-/// One mistake.
+/// One error in the input.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{place}: {problem}")]
-pub struct Mistake {
+pub struct InputError {
     /// Where: a file and a line, or an option.
     pub place: String,
     /// What is wrong, and what was expected.
     pub problem: String,
 }
 
-/// All that is wrong with what somebody wrote; never empty. `Display` has a line for each.
+/// All errors in the input; never empty. `Display` writes a line for each.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub struct Mistakes(pub Vec<Mistake>);
+pub struct InputErrors(pub Vec<InputError>);
 
-impl Mistakes {
+impl InputErrors {
     pub(crate) fn one(place: impl Into<String>, problem: impl Into<String>) -> Self {
-        let mut mistakes = Self(Vec::new());
-        mistakes.add(place, problem);
-        mistakes
+        let mut errors = Self(Vec::new());
+        errors.add(place, problem);
+        errors
     }
 
     pub(crate) fn add(&mut self, place: impl Into<String>, problem: impl Into<String>) {
-        self.0.push(Mistake {
+        self.0.push(InputError {
             place: place.into(),
             problem: problem.into(),
         });
     }
 
-    /// In the order of the lines of each file; files, and what is in no line, in the order in which they came.
+    /// Sorts by file, in order of appearance, and by line.
     pub(crate) fn sort(&mut self) {
-        let file = |mistake: &Mistake| split(&mistake.place).0.to_owned();
+        let file = |error: &InputError| split(&error.place).0.to_owned();
         let mut files: Vec<String> = Vec::new();
         for found in self.0.iter().map(file) {
             if !files.contains(&found) {
                 files.push(found);
             }
         }
-        self.0.sort_by_key(|mistake| {
-            let (file, line) = split(&mistake.place);
+        self.0.sort_by_key(|error| {
+            let (file, line) = split(&error.place);
             (files.iter().position(|known| known == file), line)
         });
     }
 }
 
-/// A file and a line in it; 0 if the place has none.
+/// Splits a place into its file and line; 0 if it has no line.
 fn split(place: &str) -> (&str, usize) {
     let split = place.rsplit_once(':');
     split
@@ -59,15 +59,15 @@ fn split(place: &str) -> (&str, usize) {
         .unwrap_or((place, 0))
 }
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for InputErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.0.iter().take(TOLD).enumerate() {
+        for (index, error) in self.0.iter().take(MAX_DISPLAYED).enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            write!(f, "{mistake}")?;
+            write!(f, "{error}")?;
         }
-        match self.0.len().saturating_sub(TOLD) {
+        match self.0.len().saturating_sub(MAX_DISPLAYED) {
             0 => Ok(()),
             more => write!(f, "\n… and {more} more"),
         }
