@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// Resolves `names` (each `HOST:PORT`) to addresses, each with its host name. Returns `None` if a name does not resolve:
-/// then the previous addresses are the best guess.
+/// Resolves `names` (each `HOST:PORT`) to addresses, each with its host name. Returns `None` if a name does not
+/// resolve: then the previous addresses are the best guess.
 pub(super) async fn resolve(names: &[String]) -> Option<BTreeMap<SocketAddr, &str>> {
     let mut addresses = BTreeMap::new();
     for name in names {

@@ -9,8 +9,8 @@ use crate::cluster::{Balancing, Fault};
 use crate::quantity::{duration, write_duration};
 
 impl Scenario {
-    /// Its lines, key by key, all of them: what was assumed is written down too. `directory` is where the text will stand;
-    /// a trace below it is named from there, another one by its whole path.
+    /// Returns all keys with their values, including defaults. Traces below `directory`, where the text will be stored,
+    /// are named relative to it; others by their whole path.
     pub fn entries(&self, directory: Option<&Path>) -> Vec<(&'static str, String)> {
         let world = &self.world;
         let mut entries = vec![("name", self.name.clone())];

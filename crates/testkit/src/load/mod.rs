@@ -1,7 +1,7 @@
 //! Open-loop load: requests are sent on schedule, whether or not earlier ones have completed.
 //!
-//! A load that waits for responses slows down with the server and hides its queue. This one keeps its schedule, measures
-//! what each client sees, and reports how far it fell behind.
+//! A load that waits for responses slows down with the server and hides its queue. This one keeps its schedule,
+//! measures what each client sees, and reports how far it fell behind.
 
 mod error;
 mod exchange;
