@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const MAX_PER_ADDRESS: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Maximum tracked addresses: more than a cluster has misconfigured pods at one time.
+/// Maximum tracked addresses: more than a cluster has misconfigured pods at one time, and than reviews in progress.
 const MAX_ADDRESSES: usize = 4096;
 
 #[derive(Debug, Default)]
@@ -35,8 +35,10 @@ impl Usage {
         }
     }
 
+    /// Whether there is nothing to remember. After a restart every pod has a review, but few have a denial.
     fn is_idle(&self, now: Instant) -> bool {
-        self.in_progress == 0 && now.duration_since(self.window_start) >= WINDOW
+        let is_over = now.duration_since(self.window_start) >= WINDOW;
+        self.in_progress == 0 && (self.denials == 0 || is_over)
     }
 }
 
@@ -56,7 +58,8 @@ impl AddressLimiter {
         if addresses.len() >= MAX_ADDRESSES && !addresses.contains_key(&address) {
             addresses.retain(|_, usage| !usage.is_idle(now));
             if addresses.len() >= MAX_ADDRESSES {
-                return None;
+                // Forget denials rather than shut out addresses that have none.
+                addresses.retain(|_, usage| usage.in_progress > 0);
             }
         }
         let usage = addresses.entry(address).or_insert(Usage {

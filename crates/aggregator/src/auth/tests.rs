@@ -247,6 +247,40 @@ async fn unreviewed_tokens_of_many_addresses_do_not_displace_reviewed_ones() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_with_more_pods_than_tracked_addresses_reviews_all_of_them() {
+    let (authenticator, _) = authenticator();
+    for number in 0..10_000 {
+        let headers = token(
+            &claims(json!("pushscale"), 3600 + i64::from(number)),
+            "good",
+        );
+        let from = address(number);
+        assert!(
+            authenticator.authenticate(&headers, from).await.is_ok(),
+            "{number}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn denials_of_many_addresses_do_not_shut_out_others() {
+    let (authenticator, _) = authenticator();
+    for number in 0..5000 {
+        let headers = token(
+            &claims(json!("pushscale"), 3600 + i64::from(number)),
+            "forged",
+        );
+        let found = authenticator
+            .authenticate(&headers, address(number))
+            .await
+            .err();
+        assert_eq!(found, Some(AuthError::Denied), "{number}");
+    }
+    let good = token(&claims(json!("pushscale"), 3600), "good");
+    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn expired_tokens_leave_the_cache() {
     let (authenticator, reviewer) = authenticator();
     // A pod renews its token every 48 minutes. After a week it has had 210.
