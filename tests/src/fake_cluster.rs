@@ -56,6 +56,7 @@ impl ScaleTarget for Recorder {
 fn scale(replicas: u32) -> Scale {
     Scale {
         replicas,
+        existing: None,
         selector: "app=torchserve".to_owned(),
         version: 0,
     }

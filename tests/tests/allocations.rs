@@ -55,6 +55,7 @@ fn allocations(algorithm: Algorithm) -> u64 {
     }
     let facts = TargetState::Known {
         replicas: PODS,
+        existing: None,
         selector: Selector::Usable,
     };
     let mut turn = |second: u64| {

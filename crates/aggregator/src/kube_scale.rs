@@ -202,10 +202,9 @@ fn other(target: &TargetRef, message: String) -> ScaleError {
 
 fn convert(scale: &KubeScale) -> Scale {
     let replicas = scale.spec.as_ref().and_then(|spec| spec.replicas);
-    let selector = scale
-        .status
-        .as_ref()
-        .and_then(|status| status.selector.clone());
+    let status = scale.status.as_ref();
+    let selector = status.and_then(|status| status.selector.clone());
+    let existing = status.and_then(|status| u32::try_from(status.replicas).ok());
     let version = scale
         .metadata
         .resource_version
@@ -213,6 +212,7 @@ fn convert(scale: &KubeScale) -> Scale {
         .and_then(|version| version.parse().ok());
     Scale {
         replicas: u32::try_from(replicas.unwrap_or_default()).unwrap_or_default(),
+        existing,
         selector: selector.unwrap_or_default(),
         version: version.unwrap_or_default(),
     }

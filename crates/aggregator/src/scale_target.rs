@@ -76,6 +76,8 @@ pub struct MarkResult {
 pub struct Scale {
     /// `spec.replicas`.
     pub replicas: u32,
+    /// `status.replicas`; `None` if the target does not report it.
+    pub existing: Option<u32>,
     /// `status.selector`; empty if the target has none.
     pub selector: String,
     /// `metadata.resourceVersion` as a number, which increases with each change; 0 if it is not a number.

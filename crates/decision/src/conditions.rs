@@ -163,6 +163,8 @@ reasons! {
     UntimedCompletions,
     /// MetricsIncomplete: the number of workers per pod is unknown.
     WorkerCountUnknown,
+    /// MetricsIncomplete: the pods report more models than are tracked.
+    TooManyModels,
     /// Stuck: requests arrive and none completes.
     NoRequestsCompleted,
     /// Stuck: requests complete again.

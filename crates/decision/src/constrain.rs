@@ -18,11 +18,20 @@ impl Pass<'_> {
             return proposed;
         }
         match self.quorum {
-            Some((reporting, running)) if f64::from(reporting) < QUORUM * f64::from(running) => {
-                self.step(Step::NoQuorum { reporting, running });
+            Some((reporting, running)) => {
+                let unobserved = self.unobserved;
+                let expected = running.saturating_add(unobserved);
+                if f64::from(reporting) >= QUORUM * f64::from(expected) {
+                    return proposed;
+                }
+                self.step(Step::NoQuorum {
+                    reporting,
+                    expected,
+                    unobserved,
+                });
                 current
             }
-            _ => proposed,
+            None => proposed,
         }
     }
 

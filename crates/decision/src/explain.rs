@@ -97,9 +97,26 @@ impl fmt::Display for Step {
                 "proposal: {}, the largest of {metrics} metrics",
                 count(*replicas)
             ),
-            Self::NoQuorum { reporting, running } => write!(
+            Self::TooManyModels { replicas } => write!(
                 f,
-                "quorum: {reporting} of {running} running pods report, scaling down needs 80%"
+                "proposal: {}, because some models are not tracked",
+                count(*replicas)
+            ),
+            Self::NoQuorum {
+                reporting,
+                expected,
+                unobserved: 0,
+            } => write!(
+                f,
+                "quorum: {reporting} of {expected} running pods report, scaling down needs 80%"
+            ),
+            Self::NoQuorum {
+                reporting,
+                expected,
+                unobserved,
+            } => write!(
+                f,
+                "quorum: {reporting} of {expected} pods report and {unobserved} are not in the pod list, scaling down needs 80%"
             ),
             Self::Stabilized {
                 proposed,

@@ -90,11 +90,18 @@ impl Fleet {
         uid: &PodUid,
         taken: Moment,
         reading: &Reading,
-    ) -> Result<&mut FleetPod, Rejection> {
+    ) -> Result<(), Rejection> {
         let pod = self.pods.get_mut(uid).ok_or(Rejection::UnknownPod)?;
         match &mut pod.newest {
             Some(newest) => {
-                newest.check_successor(now, taken, reading)?;
+                match newest.check_successor(now, taken, reading) {
+                    // The clocks keep their difference after one of them jumped, as after the suspension of a virtual
+                    // machine. What was counted in between cannot be dated.
+                    Err(Rejection::ClockSkew { elapsed, .. }) if elapsed > CLOCK_SLACK => {
+                        pod.histories.iter_mut().for_each(PodHistory::restart);
+                    }
+                    checked => checked?,
+                }
                 (newest.received, newest.taken) = (now, taken);
                 newest.reading.copy_from(reading);
             }
@@ -106,11 +113,25 @@ impl Fleet {
                 });
             }
         }
-        Ok(pod)
+        Ok(())
+    }
+
+    pub(crate) fn get_mut(&mut self, uid: &PodUid) -> Option<&mut FleetPod> {
+        self.pods.get_mut(uid)
+    }
+
+    pub(crate) fn pods_mut(&mut self) -> impl Iterator<Item = &mut FleetPod> {
+        self.pods.values_mut()
     }
 
     pub(crate) fn pods(&self) -> impl Iterator<Item = &FleetPod> {
         self.pods.values()
+    }
+
+    /// Returns the number of pods that are neither terminating nor failed.
+    pub(crate) fn count(&self) -> u32 {
+        let counted = self.pods().filter(|pod| !pod.ignored());
+        u32::try_from(counted.count()).unwrap_or(u32::MAX)
     }
 }
 
@@ -277,6 +298,33 @@ mod tests {
             "{jump:?}"
         );
         assert_eq!(push(&mut fleet, 101, &uid, &reading(1, 2, 1)), None);
+    }
+
+    #[test]
+    fn a_difference_between_the_clocks_that_lasts_is_accepted() {
+        let (mut fleet, uid) = fleet_of_one();
+        assert_eq!(push(&mut fleet, 100, &uid, &reading(1, 1, 0)), None);
+        for second in 1..60 {
+            let ahead = push(
+                &mut fleet,
+                100 + second,
+                &uid,
+                &reading(1, 1 + second, 600 + second),
+            );
+            assert!(
+                matches!(ahead, Some(Rejection::ClockSkew { .. })),
+                "{ahead:?}"
+            );
+        }
+        for second in 61..70 {
+            let ahead = push(
+                &mut fleet,
+                100 + second,
+                &uid,
+                &reading(1, 1 + second, 600 + second),
+            );
+            assert_eq!(ahead, None);
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod snapshot;
 mod stabilize;
 mod step;
 mod target;
+mod track_models;
 
 pub use behavior::{Amount, Behavior, ScalingPolicy, ScalingRules, SelectPolicy};
 pub use conditions::{Condition, Conditions, Reason};

@@ -15,6 +15,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) scaler: &'a mut Scaler,
     /// Reporting and running pods, for the metric with the smallest share of reporting pods.
     pub(crate) quorum: Option<(u32, u32)>,
+    /// Pods that should exist and have not been observed. They do not report.
+    pub(crate) unobserved: u32,
 }
 
 /// The proposal of all metrics together.
@@ -32,6 +34,7 @@ impl<'a> Pass<'a> {
             now,
             scaler,
             quorum: None,
+            unobserved: 0,
         }
     }
 
@@ -51,8 +54,12 @@ impl<'a> Pass<'a> {
     }
 
     fn decide_for_target(&mut self, target: &TargetState) -> (Option<u32>, Outcome) {
-        let (current, selector) = match target {
-            TargetState::Known { replicas, selector } => (*replicas, selector),
+        let (current, existing, selector) = match target {
+            TargetState::Known {
+                replicas,
+                existing,
+                selector,
+            } => (*replicas, *existing, selector),
             TargetState::Unreadable { message } => {
                 self.warn(Reason::FailedGetScale, message.clone());
                 self.able(
@@ -76,6 +83,9 @@ impl<'a> Pass<'a> {
         );
         self.scaler.recommendations.begin(self.now, current);
         self.scaler.history.observe(self.now, current);
+        // A pod that the spec no longer asks for, or whose creation is still pending, is not missing.
+        let expected = existing.map_or(0, |existing| existing.min(current));
+        self.unobserved = expected.saturating_sub(self.scaler.fleet.count());
         if self.scaler.policy.hpa_compatibility == HpaCompatibility::Guarded
             && let Some(times) = self.scaler.history.conflict(self.now)
         {

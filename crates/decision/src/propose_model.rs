@@ -11,6 +11,7 @@ use crate::model::{Incomplete, NoPlan, Plan, PlanReason, Situation};
 use crate::pass::{Pass, Proposal};
 use crate::propose_ratio::share;
 use crate::step::Step;
+use crate::track_models::MAX_MODELS;
 
 impl Pass<'_> {
     /// Returns the largest proposal of all metrics, or `None` if no proposal may be acted on.
@@ -56,8 +57,11 @@ impl Pass<'_> {
         findings: &mut Findings,
     ) -> Result<Proposal, &'static str> {
         let max = self.bounds().max();
+        let has_untracked = self.scaler.has_untracked_models(self.now);
         let scaler = &mut *self.scaler;
         let metric = &scaler.policy.metrics[index];
+        let has_untracked = has_untracked && metric.model.is_none();
+        findings.too_many_models |= has_untracked;
         let delay = scaler.start_delay.seconds();
         let steps = &mut scaler.decision.steps;
         let mut best: Option<Best> = None;
@@ -145,8 +149,11 @@ impl Pass<'_> {
         };
         // If another model of the metric has no plan, this one must not scale down on its own.
         let mut pods = plan.pods;
-        if problem.is_some() {
+        if problem.is_some() || has_untracked {
             pods = pods.max(current);
+        }
+        if has_untracked && pods > plan.pods {
+            steps.push(Step::TooManyModels { replicas: pods });
         }
         scaler.decision.metrics.push(MetricValue {
             model: metric.model.clone(),
@@ -182,6 +189,7 @@ struct Best {
 struct Findings {
     planned: bool,
     incomplete: Option<(Incomplete, Arc<str>)>,
+    too_many_models: bool,
     stuck: Option<Arc<str>>,
     batch_delay: Option<(f64, Arc<str>)>,
 }
@@ -203,6 +211,14 @@ impl Findings {
     fn set_conditions(&self, conditions: &mut Conditions) {
         let slot = &mut conditions.metrics_incomplete;
         match &self.incomplete {
+            _ if self.too_many_models => Condition::set(
+                slot,
+                true,
+                Reason::TooManyModels,
+                format_args!(
+                    "the pods report more than {MAX_MODELS} models and the fleet does not scale down: name the models to scale by in spec.metrics"
+                ),
+            ),
             None if !self.planned => *slot = None,
             None => {
                 let message =

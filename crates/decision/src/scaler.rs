@@ -1,6 +1,5 @@
 //! The state of one target's scaler and its public interface.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::average::Groups;
@@ -18,9 +17,6 @@ use crate::snapshot::Snapshot;
 use crate::stabilize::Recommendations;
 use crate::target::TargetState;
 
-/// The number of models per pod that the queue model tracks, which is more than TorchServe pods serve in practice.
-const MAX_MODELS: usize = 16;
-
 /// The autoscaler of one target.
 ///
 /// The caller reports events with [`apply_pod`](Self::apply_pod), [`learn`](Self::learn) and
@@ -33,6 +29,8 @@ pub struct Scaler {
     pub(crate) recommendations: Recommendations,
     pub(crate) history: History,
     pub(crate) models: Vec<ModelState>,
+    /// When a pod last reported a model that is not tracked.
+    pub(crate) untracked_at: Option<Moment>,
     pub(crate) start_delay: StartDelay,
     /// The minimum that a schedule currently sets.
     pub(crate) scheduled_floor: Option<u32>,
@@ -53,6 +51,7 @@ impl Scaler {
             recommendations: Recommendations::default(),
             history: History::default(),
             models: Vec::new(),
+            untracked_at: None,
             start_delay: StartDelay::default(),
             scheduled_floor: None,
             unknown_since: None,
@@ -100,21 +99,14 @@ impl Scaler {
         taken: Moment,
         reading: &Reading,
     ) -> Result<(), Rejection> {
-        let pod = self.fleet.learn(now, uid, taken, reading)?;
+        self.fleet.learn(now, uid, taken, reading)?;
         if self.policy.algorithm != Algorithm::Model || !reading.server.has_metrics() {
             return Ok(());
         }
-        if self.models.is_empty() && reading.models.is_empty() {
-            // A fleet without requests is idle, whatever its models are called.
-            self.models.push(ModelState::new("".into()));
-        }
-        for model in &reading.models {
-            let known = self.models.iter().any(|known| *known.name == *model.name);
-            if !known && self.models.len() < MAX_MODELS {
-                let name: Arc<str> = model.name.as_str().into();
-                self.models.push(ModelState::new(name));
-            }
-        }
+        self.track_models(now, reading);
+        let Some(pod) = self.fleet.get_mut(uid) else {
+            return Ok(());
+        };
         let serves = pod.pod.ready && !pod.pod.terminating && !reading.terminating;
         // A pod that was observed to become ready has counted since its first request, at most a second before.
         let earliest = Moment::at(taken.since_origin().saturating_sub(Duration::from_secs(1)));
@@ -151,6 +143,7 @@ impl Scaler {
         snapshot.list(&mut self.models, blank, |snapshot, model| {
             model.visit(snapshot)
         });
+        snapshot.option(&mut self.untracked_at, || Moment::ORIGIN, Snapshot::moment);
         self.start_delay.visit(snapshot);
         snapshot.option(&mut self.scheduled_floor, u32::default, Snapshot::u32);
         snapshot.option(&mut self.unknown_since, || Moment::ORIGIN, Snapshot::moment);

@@ -97,12 +97,19 @@ pub enum Step {
         /// The largest proposal.
         replicas: u32,
     },
+    /// Some models are not tracked, so the demand may be higher than the plan.
+    TooManyModels {
+        /// The proposed replicas.
+        replicas: u32,
+    },
     /// Too few pods report for a scale-down.
     NoQuorum {
         /// Running pods that report.
         reporting: u32,
-        /// All running pods.
-        running: u32,
+        /// All running pods, and the unobserved ones.
+        expected: u32,
+        /// Pods that exist according to the target's status and have not been observed.
+        unobserved: u32,
     },
     /// An earlier proposal within the stabilization window replaces the current one.
     Stabilized {

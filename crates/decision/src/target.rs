@@ -7,6 +7,8 @@ pub enum TargetState {
     Known {
         /// `scale.spec.replicas`.
         replicas: u32,
+        /// `scale.status.replicas`: the pods that exist according to the target's controller, if it reports them.
+        existing: Option<u32>,
         /// `scale.status.selector`.
         selector: Selector,
     },

@@ -10,8 +10,9 @@
 //!
 //! A pod is `name=latency`, or `name=` with a state: `pending`, `deleting`, `failed`, `last-reading`, `frozen`,
 //! `empty`, `refused`, `warming`, `no-samples`, or `-` for a running pod that does not report. Pods not named on a line
-//! are deleted. `scale n` expects a write, which succeeds at once; `replicas=` is the change of another client. The
-//! explanation must contain the text in quotes.
+//! are deleted. `scale n` expects a write, which succeeds at once; `replicas=` is the change of another client.
+//! `existing=` is the number of pods in the target's status, unknown otherwise. The explanation must contain the text
+//! in quotes.
 
 #![allow(
     clippy::unwrap_used,
@@ -75,12 +76,16 @@ fn run(text: &str) -> Result<(), String> {
             .ok_or_else(|| fail("expected a time"))?;
         let now = Moment::at(now);
         let mut expected = None;
+        let mut existing = None;
         let mut listed = Vec::new();
         let mut words = words.peekable();
         while let Some(word) = words.next() {
             match word.split_once('=') {
                 Some(("replicas", count)) => {
                     replicas = count.parse().map_err(|_| fail("expected a number"))?
+                }
+                Some(("existing", count)) => {
+                    existing = Some(count.parse().map_err(|_| fail("expected a number"))?)
                 }
                 Some((pod, state)) => {
                     let uid = PodUid::from(pod);
@@ -101,6 +106,7 @@ fn run(text: &str) -> Result<(), String> {
         known = listed;
         let target = TargetState::Known {
             replicas,
+            existing,
             selector: Selector::Usable,
         };
         let decision = scaler.decide(now, &target).clone();

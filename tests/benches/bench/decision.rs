@@ -30,6 +30,7 @@ fn one(algorithm: Algorithm, pods: u32) {
     }
     let facts = TargetState::Known {
         replicas: pods,
+        existing: None,
         selector: Selector::Usable,
     };
     let (mut learning, mut deciding) = (Duration::ZERO, Duration::ZERO);

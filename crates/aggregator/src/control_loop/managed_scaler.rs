@@ -228,6 +228,7 @@ impl ManagedScaler {
         };
         Some(TargetState::Known {
             replicas: scale.replicas,
+            existing: scale.existing,
             selector,
         })
     }

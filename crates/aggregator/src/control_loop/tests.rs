@@ -61,6 +61,7 @@ impl ScaleTarget for FakeTarget {
 fn scale(replicas: u32) -> Scale {
     Scale {
         replicas,
+        existing: None,
         selector: "app=torchserve".to_owned(),
         version: 0,
     }

@@ -55,8 +55,15 @@ pub struct RecordedStep {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum RecordedTarget {
-    /// The replica count.
+    /// The replica count. The target does not report the number of existing pods.
     Replicas(u32),
+    /// The replica count and the number of existing pods.
+    Scale {
+        /// The replica count.
+        replicas: u32,
+        /// The number of pods that exist according to the target's status.
+        existing: u32,
+    },
     /// The replica count is known, but the pods are not.
     SelectorUnusable {
         /// The replica count.
@@ -136,8 +143,18 @@ impl From<&TargetState> for RecordedTarget {
         let (replicas, why) = match state {
             TargetState::Unreadable { message } => return Self::Unreadable(message.clone()),
             TargetState::Conflict { with } => return Self::Conflict(with.clone()),
-            TargetState::Known { replicas, selector } => match selector {
-                Selector::Usable => return Self::Replicas(*replicas),
+            TargetState::Known {
+                replicas,
+                existing,
+                selector,
+            } => match selector {
+                Selector::Usable => {
+                    let replicas = *replicas;
+                    return match *existing {
+                        Some(existing) => Self::Scale { replicas, existing },
+                        None => Self::Replicas(replicas),
+                    };
+                }
                 Selector::Missing => (*replicas, RecordedSelector::Missing),
                 Selector::Invalid { message } => {
                     (*replicas, RecordedSelector::Invalid(message.clone()))
@@ -155,10 +172,17 @@ impl From<&RecordedTarget> for TargetState {
         match recorded {
             RecordedTarget::Replicas(replicas) => Self::Known {
                 replicas: *replicas,
+                existing: None,
+                selector: Selector::Usable,
+            },
+            RecordedTarget::Scale { replicas, existing } => Self::Known {
+                replicas: *replicas,
+                existing: Some(*existing),
                 selector: Selector::Usable,
             },
             RecordedTarget::SelectorUnusable { replicas, why } => Self::Known {
                 replicas: *replicas,
+                existing: None,
                 selector: match why {
                     RecordedSelector::Missing => Selector::Missing,
                     RecordedSelector::Invalid(message) => Selector::Invalid {

@@ -208,6 +208,7 @@ fn policy(max: u32, target_ms: u32) -> Option<Policy> {
 fn scale(replicas: u32) -> Scale {
     Scale {
         replicas,
+        existing: None,
         selector: "app=torchserve".to_owned(),
         version: 0,
     }

@@ -214,7 +214,11 @@ fn target_state(step: &Step, replicas: u32) -> TargetState {
         },
         _ => Selector::Usable,
     };
-    TargetState::Known { replicas, selector }
+    TargetState::Known {
+        replicas,
+        existing: None,
+        selector,
+    }
 }
 
 #[cfg(test)]

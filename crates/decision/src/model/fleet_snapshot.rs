@@ -170,7 +170,8 @@ mod tests {
             };
             let uid = PodUid::from(name);
             fleet.apply(Moment::ORIGIN, uid.clone(), pod);
-            let pod = fleet.learn(now, &uid, now, &reading).unwrap();
+            fleet.learn(now, &uid, now, &reading).unwrap();
+            let pod = fleet.get_mut(&uid).unwrap();
             let mut history = PodHistory::default();
             history.in_system = in_system;
             pod.histories.push(history);

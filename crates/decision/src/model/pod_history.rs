@@ -23,6 +23,8 @@ const OWN_COMPLETED: f32 = 300.0;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PodHistory {
     last: Option<(Moment, Counters)>,
+    /// Whether the counts of the next reading are the starting point even if the pod is new.
+    is_restart: bool,
     /// The second that its last counts went into.
     pub(crate) bucket: u64,
     /// The time of its first completed request, and the number of completed requests since.
@@ -48,12 +50,19 @@ pub(crate) struct Increment {
 }
 
 impl PodHistory {
+    /// Makes the counts of the next reading the starting point, whatever was counted before.
+    pub(crate) fn restart(&mut self) {
+        self.last = None;
+        self.is_restart = true;
+    }
+
     pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let blank = || (Moment::ORIGIN, Counters::default());
         snapshot.option(&mut self.last, blank, |snapshot, (at, counters)| {
             snapshot.moment(at);
             counters.visit(snapshot);
         });
+        snapshot.bool(&mut self.is_restart);
         snapshot.u64(&mut self.bucket);
         snapshot.option(&mut self.warm_since, || Moment::ORIGIN, Snapshot::moment);
         snapshot.u64(&mut self.completed);
@@ -85,6 +94,8 @@ impl PodHistory {
         let now = reading
             .and_then(|reading| reading.counters)
             .unwrap_or_default();
+        let counts_since = counts_since.filter(|_| !self.is_restart);
+        self.is_restart = false;
         let before = match (self.last, counts_since) {
             (Some(before), _) => Some(before),
             // Without a previous reading the age of the counts is unknown, so they are the starting point.

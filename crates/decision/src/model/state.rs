@@ -27,6 +27,8 @@ const PEAK_HALF_LIFE: f64 = 3600.0;
 #[derive(Clone, Debug)]
 pub(crate) struct ModelState {
     pub(crate) name: Arc<str>,
+    /// When a pod last reported the model.
+    pub(crate) reported_at: Moment,
     pub(super) second_buckets: SecondBuckets,
     pub(super) arrivals: Arrivals,
     pub(super) service: Service,
@@ -57,6 +59,7 @@ impl ModelState {
     pub(crate) fn new(name: Arc<str>) -> Self {
         Self {
             name,
+            reported_at: Moment::ORIGIN,
             second_buckets: SecondBuckets::default(),
             arrivals: Arrivals::default(),
             service: Service::default(),
@@ -116,6 +119,7 @@ impl ModelState {
         let mut name = self.name.to_string();
         snapshot.string(&mut name);
         self.name = name.into();
+        snapshot.moment(&mut self.reported_at);
         self.second_buckets.visit(snapshot);
         self.arrivals.visit(snapshot);
         self.service.visit(snapshot);

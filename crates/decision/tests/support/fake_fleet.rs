@@ -315,6 +315,7 @@ fn policy_of(scaler: &Scaler) -> Policy {
 fn known(replicas: u32) -> TargetState {
     TargetState::Known {
         replicas,
+        existing: None,
         selector: Selector::Usable,
     }
 }

@@ -207,6 +207,7 @@ impl Controller for PushScaling {
         }
         let target = TargetState::Known {
             replicas: view.replicas,
+            existing: None,
             selector: Selector::Usable,
         };
         match self.scaler.decide(now, &target).outcome {
