@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -39,16 +40,25 @@ pub struct FakeCluster {
     running: JoinHandle<()>,
 }
 
-struct Recorder(mpsc::UnboundedSender<(u32, u32)>);
+struct Recorder {
+    written: mpsc::UnboundedSender<(u32, u32)>,
+    replicas: AtomicU32,
+}
 
 impl ScaleTarget for Recorder {
+    fn read<'a>(&'a self, _: &'a TargetRef) -> BoxFuture<'a, Result<Scale, ScaleError>> {
+        let replicas = self.replicas.load(Ordering::Relaxed);
+        Box::pin(std::future::ready(Ok(scale(replicas))))
+    }
+
     fn write<'a>(
         &'a self,
         _: &'a TargetRef,
         from: u32,
         to: u32,
     ) -> BoxFuture<'a, Result<Written, ScaleError>> {
-        self.0.send((from, to)).ok();
+        self.written.send((from, to)).ok();
+        self.replicas.store(to, Ordering::Relaxed);
         Box::pin(std::future::ready(Ok(Written::Done(scale(to)))))
     }
 }
@@ -100,7 +110,10 @@ impl FakeCluster {
         let (event_sender, mut event_senders) = mpsc::channel(1);
         let (reports, _nobody) = mpsc::channel::<Report>(1);
         let backend = Backend {
-            scale_target: Arc::new(Recorder(written)),
+            scale_target: Arc::new(Recorder {
+                written,
+                replicas: AtomicU32::new(0),
+            }),
             event_sender,
             reports,
             push_security,

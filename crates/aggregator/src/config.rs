@@ -6,6 +6,8 @@ use pushscale_certificates::CertificateSettings;
 use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
 use pushscale_daemon::logging::LogFilter;
 
+use crate::leadership::LeaseSettings;
+
 /// The program and its settings. Settings of one scaler are in its PushScaler.
 pub static PROGRAM: Program = Program {
     name: "pushscale-aggregator",
@@ -52,6 +54,31 @@ const SETTINGS: &[Setting] = &[
                       so that they are deleted first; annotations that other clients set are left unchanged",
     },
     Setting {
+        key: "leader_election",
+        default: Some("false"),
+        kind: Kind::Boolean,
+        description: "Elect one of several aggregators by a Lease, and write only as its holder; required with more than \
+                      one",
+    },
+    Setting {
+        key: "lease",
+        default: Some("pushscale-aggregator"),
+        kind: Kind::Text,
+        description: "With `leader_election`: name of the Lease",
+    },
+    Setting {
+        key: "lease_namespace",
+        default: Some(""),
+        kind: Kind::Text,
+        description: "Namespace of the Lease, from the downward API; required with `leader_election`",
+    },
+    Setting {
+        key: "pod_name",
+        default: Some(""),
+        kind: Kind::Text,
+        description: "Name of this pod, from the downward API; required with `leader_election`",
+    },
+    Setting {
         key: "max_connections",
         default: Some("8192"),
         kind: Kind::Number(1, 1_000_000),
@@ -83,6 +110,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// The namespace to watch; `None` watches all.
     pub watch_namespace: Option<String>,
+    /// The Lease that elects one of several aggregators; `None` for the only one.
+    pub leader_election: Option<LeaseSettings>,
     /// Maximum concurrent connections to the push port.
     pub max_connections: usize,
     /// Maximum concurrent connections from one address. Pods on the host network share their node's address.
@@ -120,6 +149,7 @@ impl Config {
                 watch_namespace.as_deref(),
             ),
             watch_namespace,
+            leader_election: lease(&mut settings),
             max_connections: settings.number("max_connections"),
             max_connections_per_address: settings.number("max_connections_per_address"),
             auth: settings
@@ -129,6 +159,27 @@ impl Config {
         };
         settings.finish(config)
     }
+}
+
+fn lease(settings: &mut Settings) -> Option<LeaseSettings> {
+    let lease = LeaseSettings {
+        name: settings.text("lease"),
+        namespace: settings.text("lease_namespace"),
+        identity: settings.text("pod_name"),
+    };
+    if !settings.boolean("leader_election") {
+        return None;
+    }
+    for (key, value) in [
+        ("lease", &lease.name),
+        ("lease_namespace", &lease.namespace),
+        ("pod_name", &lease.identity),
+    ] {
+        if value.is_empty() {
+            settings.add_error(key, "is required with leader_election".to_owned());
+        }
+    }
+    Some(lease)
 }
 
 #[cfg(test)]

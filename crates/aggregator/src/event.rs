@@ -71,6 +71,15 @@ pub enum Event {
         /// The API server's message.
         message: String,
     },
+    /// This aggregator became the leader.
+    Promoted,
+    /// A new leader has read a target's scale, or the read failed.
+    TakenOver {
+        /// The watch of the target.
+        watch: WatchId,
+        /// The scale.
+        scale: Result<Scale, ScaleError>,
+    },
     /// A write of a replica count ended.
     WriteFinished {
         /// The watch of the target when the write began. The scaler may have another target since.

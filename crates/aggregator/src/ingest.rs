@@ -31,7 +31,8 @@ const LOOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Ingest {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) events: mpsc::Sender<Event>,
-    pub(crate) readiness: Readiness,
+    /// Whether the PushScalers and the HPAs are listed.
+    pub(crate) listed: Readiness,
     pub(crate) metrics: Metrics,
 }
 
@@ -76,7 +77,7 @@ impl Ingest {
                 "method not allowed: use POST",
             ));
         }
-        if !self.readiness.is_ready() {
+        if !self.listed.is_ready() {
             return Err(PushError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 PushOutcome::NotReady,

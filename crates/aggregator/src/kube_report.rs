@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::kube_error;
+use crate::leadership::Leadership;
 use crate::metrics::{Metrics, WriteOutcome};
 use crate::names::ScalerKey;
 use crate::report::{EventReport, Report, StatusReport};
@@ -36,20 +37,32 @@ const EVENT_QUEUE: usize = 1024;
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Writes reports until the channel closes and what waits is written.
-pub(crate) async fn run(client: Client, mut reports: mpsc::Receiver<Report>, metrics: Metrics) {
+///
+/// Nothing is written while another aggregator leads: its reports are newer.
+pub(crate) async fn run(
+    client: Client,
+    mut reports: mpsc::Receiver<Report>,
+    leadership: Leadership,
+    metrics: Metrics,
+) {
+    let leadership = &leadership;
     let (events_tx, events) = mpsc::channel(EVENT_QUEUE);
     let statuses = async {
         // Ends the task of the events with this one.
         let events_tx = events_tx;
-        write_statuses(&client, &mut reports, &events_tx, &metrics).await;
+        write_statuses(&client, &mut reports, &events_tx, leadership, &metrics).await;
     };
-    tokio::join!(statuses, write_events(&client, events, &metrics));
+    tokio::join!(
+        statuses,
+        write_events(&client, events, leadership, &metrics)
+    );
 }
 
 async fn write_statuses(
     client: &Client,
     reports: &mut mpsc::Receiver<Report>,
     events: &mpsc::Sender<EventReport>,
+    leadership: &Leadership,
     metrics: &Metrics,
 ) {
     let mut queue = StatusQueue::default();
@@ -61,7 +74,8 @@ async fn write_statuses(
             && let Some((scaler, report)) = queue.start()
         {
             writes.push(async {
-                let again = write_status(client, &scaler, report, metrics).await;
+                let write = write_status(client, &scaler, report, metrics);
+                let again = leadership.write(write).await.flatten();
                 (scaler, again)
             });
         }
@@ -128,7 +142,12 @@ async fn write_status(
     again.then_some(report)
 }
 
-async fn write_events(client: &Client, mut events: mpsc::Receiver<EventReport>, metrics: &Metrics) {
+async fn write_events(
+    client: &Client,
+    mut events: mpsc::Receiver<EventReport>,
+    leadership: &Leadership,
+    metrics: &Metrics,
+) {
     let recorder = Recorder::new(
         client.clone(),
         Reporter {
@@ -137,7 +156,9 @@ async fn write_events(client: &Client, mut events: mpsc::Receiver<EventReport>, 
         },
     );
     while let Some(event) = events.recv().await {
-        write_event(&recorder, event, metrics).await;
+        leadership
+            .write(write_event(&recorder, event, metrics))
+            .await;
     }
 }
 

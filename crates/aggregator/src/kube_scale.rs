@@ -67,11 +67,7 @@ impl KubeScaleTarget {
         ))
     }
 
-    /// Reads the target's scale.
-    ///
-    /// # Errors
-    /// If the target does not exist, has no scale, or may not be read.
-    pub(crate) async fn read(&self, target: &TargetRef) -> Result<Scale, ScaleError> {
+    async fn read_scale(&self, target: &TargetRef) -> Result<Scale, ScaleError> {
         let api = self.api::<DynamicObject>(target).await?;
         match timeout(TIMEOUT, api.get_scale(&target.name)).await {
             Ok(Ok(scale)) => Ok(convert(&scale)),
@@ -129,7 +125,7 @@ impl KubeScaleTarget {
         match written {
             Ok(Ok(scale)) => Ok(Written::Done(convert(&scale))),
             Ok(Err(kube::Error::Api(status))) if status.code == UNPROCESSABLE => {
-                let now = self.read(target).await?;
+                let now = self.read_scale(target).await?;
                 match now.replicas {
                     // The client retries a request whose response was lost, and the test of the retry fails.
                     replicas if replicas == to => Ok(Written::Done(now)),
@@ -145,6 +141,10 @@ impl KubeScaleTarget {
 }
 
 impl ScaleTarget for KubeScaleTarget {
+    fn read<'a>(&'a self, target: &'a TargetRef) -> BoxFuture<'a, Result<Scale, ScaleError>> {
+        Box::pin(self.read_scale(target))
+    }
+
     fn write<'a>(
         &'a self,
         target: &'a TargetRef,

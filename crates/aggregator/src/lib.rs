@@ -11,6 +11,7 @@ mod ingest;
 mod kube_error;
 mod kube_report;
 mod kube_scale;
+mod leadership;
 mod metrics;
 mod names;
 mod pages;
@@ -30,6 +31,7 @@ pub use event::{
     CompetingHpa, DeletionFacts, Event, Pushed, ReceivedReading, ScalerFacts, Verdict, WatchId,
 };
 pub use kube_scale::KubeScaleTarget;
+pub use leadership::LeaseSettings;
 pub use names::{ScalerKey, TargetRef};
 pub use report::{EventReport, Report, StatusReport};
 pub use run::{Backend, Bound, PushSecurity, RunError, bind};

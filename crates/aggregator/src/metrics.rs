@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     status_writes: LabeledCounter<WriteOutcome>,
     event_writes: LabeledCounter<WriteOutcome>,
     dropped_reports: Counter,
+    leader: Gauge,
     scalers: Gauge,
     pods: Gauge,
     reaction: Histogram,
@@ -104,6 +105,8 @@ pub(crate) enum DecisionOutcome {
     /// `mode: Recommend`: another replica count would have been written.
     Recommended,
     ModeOff,
+    /// Another aggregator is the leader and writes.
+    Following,
 }
 
 /// The outcome of a write of a replica count.
@@ -186,6 +189,7 @@ impl Metrics {
                 "Writes of Kubernetes events",
             ),
             dropped_reports: Counter::default(),
+            leader: Gauge::default(),
             scalers: Gauge::default(),
             pods: Gauge::default(),
             reaction: Histogram::new([
@@ -196,6 +200,11 @@ impl Metrics {
             "dropped_reports",
             "Statuses and events dropped because the API server is slow",
             metrics.dropped_reports.clone(),
+        );
+        registry.register(
+            "leader",
+            "Whether this aggregator is the leader, which alone writes replica counts",
+            metrics.leader.clone(),
         );
         registry.register("scalers", "Known PushScalers", metrics.scalers.clone());
         registry.register(
@@ -258,6 +267,10 @@ impl Metrics {
 
     pub(crate) fn report_dropped(&self) {
         self.dropped_reports.inc();
+    }
+
+    pub(crate) fn set_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 
     pub(crate) fn set_known(&self, scalers: usize, pods: usize) {

@@ -14,15 +14,16 @@ use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
 use pushscale_daemon::tls::{ServerCertificate, TlsError};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::{Authenticator, KubeTokenReviewer, TokenReviewer};
 use crate::config::{Auth, Config};
-use crate::control_loop::ControlLoop;
+use crate::control_loop::{Backends, ControlLoop};
 use crate::event::Event;
 use crate::ingest::Ingest;
 use crate::kube_report;
 use crate::kube_scale::KubeScaleTarget;
+use crate::leadership::{self, Leadership};
 use crate::metrics::Metrics;
 use crate::pages::AggregatorPages;
 use crate::report::Report;
@@ -138,12 +139,24 @@ impl Bound {
             certificate: certificate.clone(),
             reviewer,
         };
+        let lease = self.config.leader_election.clone();
+        let leadership = match &lease {
+            Some(_) => Leadership::following(),
+            None => Leadership::unlimited(),
+        };
         let Running {
             mut tasks,
             events,
+            listed,
             readiness,
             metrics,
-        } = self.start(Arc::new(scale_target), reports, push_security, &shutdown)?;
+        } = self.start(
+            Arc::new(scale_target),
+            reports,
+            push_security,
+            leadership.clone(),
+            &shutdown,
+        )?;
         if let (Some(settings), Some(certificate)) = (certificates, certificate) {
             let issued = readiness.latch();
             let metrics = &metrics.certificates;
@@ -156,10 +169,26 @@ impl Bound {
                 issued,
             );
         }
-        let listed = readiness.latch();
         let namespace = watch_namespace.as_deref();
-        watch::start(&mut tasks, &client, namespace, &events, listed);
-        tasks.spawn("reports", kube_report::run(client, report_queue, metrics));
+        watch::start(&mut tasks, &client, namespace, &events, listed.latch());
+        let (reported, reports_written) = oneshot::channel();
+        if let Some(lease) = lease {
+            tasks.spawn(
+                "leader election",
+                leadership::run(
+                    client.clone(),
+                    lease,
+                    leadership.clone(),
+                    events.clone(),
+                    reports_written,
+                    shutdown.clone(),
+                ),
+            );
+        }
+        tasks.spawn("reports", async move {
+            kube_report::run(client, report_queue, leadership, metrics).await;
+            drop::<oneshot::Sender<()>>(reported);
+        });
         drop(events);
         finish(tasks, shutdown).await
     }
@@ -173,6 +202,7 @@ impl Bound {
             backend.scale_target,
             backend.reports,
             backend.push_security,
+            Leadership::unlimited(),
             &shutdown,
         )?;
         backend.event_sender.send(running.events).await.ok();
@@ -185,20 +215,27 @@ impl Bound {
         scale_target: Arc<dyn ScaleTarget>,
         reports: mpsc::Sender<Report>,
         push_security: PushSecurity,
+        leadership: Leadership,
         shutdown: &Shutdown,
     ) -> Result<Running, RunError> {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
+        // Pushes are accepted once everything is listed. The pod is ready once most pods have pushed.
+        let listed = Readiness::default();
         let readiness = Readiness::default();
         let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
         let mut tasks = Tasks::default();
         let authenticator = Arc::new(Authenticator::new(push_security.reviewer, metrics.clone()));
         let control_loop = ControlLoop::new(
-            scale_target,
-            events.clone(),
-            reports,
+            Backends {
+                scale_target,
+                events_tx: events.clone(),
+                reports,
+                leadership,
+            },
             Arc::clone(&authenticator),
             metrics.clone(),
+            listed.latch(),
             readiness.latch(),
         );
         tasks.spawn(
@@ -209,7 +246,7 @@ impl Bound {
         let ingest = Arc::new(Ingest {
             authenticator,
             events: events.clone(),
-            readiness: readiness.clone(),
+            listed: listed.clone(),
             metrics: metrics.clone(),
         });
         let limits = Limits {
@@ -248,6 +285,7 @@ impl Bound {
         Ok(Running {
             tasks,
             events,
+            listed,
             readiness,
             metrics,
         })
@@ -257,6 +295,7 @@ impl Bound {
 struct Running {
     tasks: Tasks,
     events: mpsc::Sender<Event>,
+    listed: Readiness,
     readiness: Readiness,
     metrics: Metrics,
 }

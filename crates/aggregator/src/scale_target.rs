@@ -8,6 +8,9 @@ use crate::names::TargetRef;
 
 /// Writes replica counts: in a cluster through `/scale`, in the demo by starting and stopping processes.
 pub trait ScaleTarget: Send + Sync + 'static {
+    /// Reads the scale.
+    fn read<'a>(&'a self, target: &'a TargetRef) -> BoxFuture<'a, Result<Scale, ScaleError>>;
+
     /// Sets the replica count to `to` if it is still `from`.
     fn write<'a>(
         &'a self,
@@ -121,6 +124,12 @@ pub enum ScaleError {
         target: String,
         /// The API server's message.
         message: String,
+    },
+    /// Another aggregator is the leader. The write may have been stored before.
+    #[error("{target}: the write was abandoned: another aggregator is the leader")]
+    NotLeader {
+        /// The object.
+        target: String,
     },
     /// Any other error.
     #[error("{target}: {message}")]

@@ -10,6 +10,7 @@ use super::ControlLoop;
 use crate::event::Event;
 use crate::metrics::{DecisionOutcome, DeletionCostOutcome};
 use crate::names::ScalerKey;
+use crate::scale_target::ScaleError;
 
 /// Facts recorded for all scalers together. A fact takes about 300 bytes, and each scaler keeps up to twice its share.
 const RECORDED_FACTS: usize = 32_000;
@@ -30,6 +31,7 @@ impl ControlLoop {
 
     /// Decides for each scaler that is due.
     pub(super) fn decide_due(&mut self) {
+        self.update_role();
         if self.is_unlisted() {
             return;
         }
@@ -45,6 +47,7 @@ impl ControlLoop {
                 self.unmark_stale_pods(&key);
             }
         }
+        self.update_warm_up();
         self.metrics
             .set_known(self.scalers.len(), self.pod_index.len());
     }
@@ -75,7 +78,12 @@ impl ControlLoop {
         let decision = engine.decide(now, &facts);
         scaler.decided = Some(now);
         scaler.retry_at = None;
-        self.metrics.decided(outcome_of(&decision));
+        let leads = self.leads && !scaler.taking_over;
+        self.metrics.decided(if leads {
+            outcome_of(&decision)
+        } else {
+            DecisionOutcome::Following
+        });
         let wake_at = match floor
             .until
             .and_then(|until| (until - clock).try_into().ok())
@@ -83,7 +91,9 @@ impl ControlLoop {
             Some(remaining) => decision.wake_at.min(now.plus(remaining)),
             None => decision.wake_at,
         };
-        if let Outcome::Scale { from, to, reason } = &decision.outcome {
+        if let Outcome::Scale { from, to, reason } = &decision.outcome
+            && leads
+        {
             tracing::info!(autoscaler = %key, current = from, desired = to, %reason, %decision, "scaling");
             self.write(now, key, *from, *to);
         } else {
@@ -105,6 +115,7 @@ impl ControlLoop {
             None => Vec::new(),
         };
         let scale_target = Arc::clone(&self.scale_target);
+        let leadership = self.leadership.clone();
         let target = scaler.target.clone();
         let events = self.events_tx.clone();
         let watch = scaler.watch.clone();
@@ -113,11 +124,16 @@ impl ControlLoop {
         let mark_reporter = self.mark_reporter.clone();
         tokio::spawn(async move {
             // The marks are a hint: the replica count is written whether or not they succeed.
-            if !marked.is_empty() {
+            if !marked.is_empty() && leadership.is_leader() {
                 let result = scale_target.mark_for_deletion(&target, &marked).await;
                 mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Marked);
             }
-            let outcome = scale_target.write(&target, from, to).await;
+            let write = leadership.write(scale_target.write(&target, from, to));
+            let outcome = write.await.unwrap_or_else(|| {
+                Err(ScaleError::NotLeader {
+                    target: target.to_string(),
+                })
+            });
             let finished = Event::WriteFinished {
                 watch,
                 from,

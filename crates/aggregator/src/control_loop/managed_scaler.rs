@@ -69,6 +69,8 @@ pub(super) struct ManagedScaler {
     pub(super) due: Option<Moment>,
     /// When the last decision was made.
     pub(super) decided: Option<Moment>,
+    /// Whether this aggregator became the leader and has not read the scale since.
+    pub(super) taking_over: bool,
     /// Whether a write is in flight.
     pub(super) writing: bool,
     /// When we last wrote the replica count, and the version of the scale that the write returned.
@@ -126,6 +128,7 @@ impl ManagedScaler {
             deletion_order: DeletionOrder::default(),
             due: None,
             decided: None,
+            taking_over: false,
             writing: false,
             written: None,
             unconfirmed: None,

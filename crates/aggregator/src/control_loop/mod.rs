@@ -10,6 +10,7 @@ mod observe;
 mod pod_deletion;
 mod pod_index;
 mod recorder;
+mod role;
 mod status_updates;
 mod unconfirmed_write;
 mod write_results;
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 
 use crate::auth::Authenticator;
 use crate::event::Event;
+use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
 use crate::report::Report;
@@ -33,6 +35,7 @@ use crate::scale_target::ScaleTarget;
 use managed_scaler::ManagedScaler;
 use pod_deletion::MarkReporter;
 use pod_index::PodIndex;
+use role::WarmUp;
 
 /// Maximum events per turn. Under a flood of readings, one decision covers many.
 const MAX_EVENTS_PER_TURN: usize = 256;
@@ -48,6 +51,10 @@ pub(crate) struct ControlLoop {
     pod_index: PodIndex,
     competing_hpas: BTreeMap<ScalerKey, TargetRef>,
     unlisted: Unlisted,
+    leadership: Leadership,
+    /// Whether this aggregator led in the last turn.
+    leads: bool,
+    warm_up: WarmUp,
     scale_target: Arc<dyn ScaleTarget>,
     events_tx: mpsc::Sender<Event>,
     reports: mpsc::Sender<Report>,
@@ -63,17 +70,35 @@ struct Unlisted {
     competing_hpas: Option<ReadinessLatch>,
 }
 
+/// What the control loop writes to, and the permission to do so.
+pub(crate) struct Backends {
+    pub(crate) scale_target: Arc<dyn ScaleTarget>,
+    pub(crate) events_tx: mpsc::Sender<Event>,
+    pub(crate) reports: mpsc::Sender<Report>,
+    pub(crate) leadership: Leadership,
+}
+
 impl ControlLoop {
-    /// Creates a control loop without scalers. `listed` is released once the HPAs are listed.
+    /// Creates a control loop without scalers. `listed` is released once the HPAs are listed, `warm` once this
+    /// aggregator can take over.
     pub(crate) fn new(
-        scale_target: Arc<dyn ScaleTarget>,
-        events_tx: mpsc::Sender<Event>,
-        reports: mpsc::Sender<Report>,
+        Backends {
+            scale_target,
+            events_tx,
+            reports,
+            leadership,
+        }: Backends,
         authenticator: Arc<Authenticator>,
         metrics: Metrics,
         listed: ReadinessLatch,
+        warm: ReadinessLatch,
     ) -> Self {
+        let leads = leadership.is_leader();
+        metrics.set_leader(leads);
         Self {
+            leadership,
+            leads,
+            warm_up: WarmUp::new(warm),
             origin: Instant::now(),
             scalers: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -161,6 +186,9 @@ impl ControlLoop {
             Event::PodDeleted { watch, uid } => self.delete_pod(&watch, &uid),
             Event::PodsListed { watch, uids } => self.apply_pod_list(&watch, &uids),
             Event::PodListFailed { watch, message } => self.pod_list_failed(&watch, message),
+            // The turn that follows notices.
+            Event::Promoted => {}
+            Event::TakenOver { watch, scale } => self.taken_over(&watch, scale),
             Event::WriteFinished {
                 watch,
                 from,
@@ -188,10 +216,14 @@ impl ControlLoop {
     }
 
     fn next_due(&self) -> Instant {
-        match self.due.first() {
+        let decision = match self.due.first() {
             Some((moment, _)) if !self.is_unlisted() => self.origin + moment.since_origin(),
             _ => Instant::now() + MAX_IDLE,
-        }
+        };
+        self.warm_up
+            .deadline()
+            .into_iter()
+            .fold(decision, Instant::min)
     }
 
     /// Schedules the scaler's next decision at `at` or earlier, if the scaler exists.

@@ -27,6 +27,10 @@ impl ControlLoop {
             Some(scaler) if scaler.watch == facts.watch && scaler.uid == facts.uid => {
                 // Our own status writes also arrive here. The spec has changed only if the generation has.
                 if scaler.generation == facts.generation && scaler.generation.is_some() {
+                    if !self.leads {
+                        scaler.condition_history.last_scale_time = facts.last_scale_time;
+                        scaler.condition_history.transitions = facts.transitions;
+                    }
                     return;
                 }
                 scaler.apply_spec(
@@ -109,6 +113,7 @@ impl ControlLoop {
 
     pub(super) fn apply_scale(&mut self, watch: &WatchId, scale: Result<Scale, ScaleError>) {
         let now = self.now();
+        let leads = self.leads;
         let Some(scaler) = self.watched(watch) else {
             return;
         };
@@ -119,6 +124,9 @@ impl ControlLoop {
             return;
         }
         if let Ok(read) = &scale {
+            if !leads || scaler.taking_over {
+                scaler.follow_change(now, read);
+            }
             scaler.confirm_write(now, read.replicas);
         }
         scaler.scale = Some(scale);

@@ -52,10 +52,10 @@ impl ControlLoop {
     /// flight, so nothing happens then.
     pub(super) fn unmark_stale_pods(&mut self, key: &ScalerKey) {
         let now = self.now();
-        let Some(scaler) = self.scalers.get_mut(key) else {
+        let Some(scaler) = self.scalers.get_mut(key).filter(|_| self.leads) else {
             return;
         };
-        if scaler.writing {
+        if scaler.writing || scaler.taking_over {
             return;
         }
         let stale = scaler.deletion_order.unmark_stale(now);
@@ -68,7 +68,8 @@ impl ControlLoop {
 
     /// Removes our marks in a separate task. The watch of the pods reports the result.
     pub(super) fn unmark(&self, key: &ScalerKey, pods: Vec<PodRef>) {
-        let Some(scaler) = self.scalers.get(key).filter(|_| !pods.is_empty()) else {
+        let wanted = self.leads && !pods.is_empty();
+        let Some(scaler) = self.scalers.get(key).filter(|_| wanted) else {
             return;
         };
         let scale_target = Arc::clone(&self.scale_target);

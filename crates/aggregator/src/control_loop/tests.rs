@@ -36,9 +36,15 @@ enum Behavior {
 struct FakeTarget {
     writes: Writes,
     behavior: Arc<Mutex<Behavior>>,
+    /// What a read returns.
+    replicas: Arc<Mutex<u32>>,
 }
 
 impl ScaleTarget for FakeTarget {
+    fn read<'a>(&'a self, _: &'a TargetRef) -> BoxFuture<'a, Result<Scale, ScaleError>> {
+        Box::pin(std::future::ready(Ok(scale(*self.replicas.lock()))))
+    }
+
     fn write<'a>(
         &'a self,
         _: &'a TargetRef,
@@ -73,6 +79,7 @@ struct Fixture {
     events: mpsc::Receiver<Event>,
     reports: mpsc::Receiver<Report>,
     target: FakeTarget,
+    readiness: Readiness,
     sequence: u64,
 }
 
@@ -86,23 +93,33 @@ impl Fixture {
     }
 
     fn unlisted() -> Self {
+        Self::with(Leadership::unlimited())
+    }
+
+    fn with(leadership: Leadership) -> Self {
         let metrics = Metrics::register(&mut Registry::default());
         let (events_tx, events) = mpsc::channel(64);
         let (reports_tx, reports) = mpsc::channel(1024);
         let target = FakeTarget::default();
+        let readiness = Readiness::default();
         let control_loop = ControlLoop::new(
-            Arc::new(target.clone()),
-            events_tx,
-            reports_tx,
+            Backends {
+                scale_target: Arc::new(target.clone()),
+                events_tx,
+                reports: reports_tx,
+                leadership,
+            },
             Arc::new(Authenticator::new(None, metrics.clone())),
             metrics,
             Readiness::default().latch(),
+            readiness.latch(),
         );
         Self {
             control_loop,
             events,
             reports,
             target,
+            readiness,
             sequence: 0,
         }
     }
@@ -443,4 +460,102 @@ async fn the_floor_of_a_schedule_is_computed_once_until_it_changes() {
             "{clock}"
         );
     }
+}
+
+/// The replicas that a follower sees while it follows, and the last write of the leader, which it has not seen.
+async fn follow(fixture: &mut Fixture) {
+    fixture.handle(Event::ScalersListed(BTreeSet::from([key("a")])));
+    fixture.handle(Event::HpasListed(BTreeSet::new()));
+    fixture.apply("a", 1, &json!({}));
+    for replicas in [1, 2, 4, 8] {
+        let pods: Vec<_> = (0..replicas).map(|pod| format!("pod-{pod}")).collect();
+        let pods: Vec<_> = pods.iter().map(String::as_str).collect();
+        fixture.observe("a", replicas, &pods);
+        for pod in &pods {
+            assert_eq!(fixture.push(pod, 50), Verdict::Accepted);
+        }
+        fixture.advance(Duration::from_secs(1)).await;
+    }
+    *fixture.target.replicas.lock() = 16;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_learns_and_writes_nothing() {
+    let mut fixture = Fixture::with(Leadership::following());
+    follow(&mut fixture).await;
+    assert_eq!(*fixture.target.writes.lock(), []);
+    assert!(fixture.reports.try_recv().is_err());
+    let scaler = fixture.scaler("a");
+    let decision = scaler.last_decision.as_ref().unwrap();
+    assert_eq!(decision.freshness.fresh, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_reads_the_scale_and_knows_its_predecessors_writes() {
+    let leadership = Leadership::following();
+    let mut fixture = Fixture::with(leadership.clone());
+    follow(&mut fixture).await;
+    leadership.lead_until(Instant::now() + Duration::from_secs(3600));
+    fixture.handle(Event::Promoted);
+    assert_eq!(*fixture.target.writes.lock(), []);
+    fixture.advance(Duration::from_secs(1)).await;
+    for pod in 0..8 {
+        fixture.push(&format!("pod-{pod}"), 50);
+    }
+    fixture.advance(Duration::from_secs(1)).await;
+    let writes = fixture.target.writes.lock().clone();
+    assert!(
+        writes.iter().all(|(from, to)| *from == 16 && to > from),
+        "{writes:?}"
+    );
+    let status = fixture.last_status("a");
+    assert!(status["currentReplicas"].as_u64() >= Some(16), "{status}");
+    assert!(!status.to_string().contains("SizeContested"), "{status}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_term_ends_stops_writing() {
+    let leadership = Leadership::following();
+    leadership.lead_until(Instant::now() + Duration::from_secs(1));
+    let mut fixture = Fixture::with(leadership);
+    fixture.advance(Duration::from_secs(1)).await;
+    follow(&mut fixture).await;
+    assert_eq!(*fixture.target.writes.lock(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_aggregator_is_ready_when_the_pods_have_reported() {
+    let mut fixture = Fixture::unlisted();
+    fixture.handle(Event::ScalersListed(BTreeSet::new()));
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 2, &["pod-0", "pod-1"]);
+    fixture.handle(Event::HpasListed(BTreeSet::new()));
+    fixture.advance(Duration::from_secs(1)).await;
+    fixture.push("pod-0", 0);
+    fixture.advance(Duration::from_secs(1)).await;
+    assert!(!fixture.readiness.is_ready());
+    fixture.push("pod-0", 0);
+    fixture.push("pod-1", 0);
+    fixture.advance(Duration::from_secs(1)).await;
+    assert!(fixture.readiness.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_never_report_do_not_delay_readiness_for_good() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 1, &["pod-0"]);
+    assert!(
+        fixture.readiness.is_ready(),
+        "without scalers it is ready at once"
+    );
+    let mut fixture = Fixture::unlisted();
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 1, &["pod-0"]);
+    fixture.handle(Event::ScalersListed(BTreeSet::from([key("a")])));
+    fixture.handle(Event::HpasListed(BTreeSet::new()));
+    fixture.advance(Duration::from_secs(19)).await;
+    assert!(!fixture.readiness.is_ready());
+    fixture.advance(Duration::from_secs(2)).await;
+    assert!(fixture.readiness.is_ready());
 }

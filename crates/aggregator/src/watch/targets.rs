@@ -19,7 +19,7 @@ use super::{pods, send};
 use crate::event::{Event, WatchId};
 use crate::kube_scale::{KubeScaleTarget, scale_error};
 use crate::names::TargetRef;
-use crate::scale_target::ScaleError;
+use crate::scale_target::{ScaleError, ScaleTarget as _};
 
 /// Interval between lookups of an unknown kind. Its CRD may be applied after the PushScaler.
 const KIND_RETRY_INTERVAL: Duration = Duration::from_secs(10);

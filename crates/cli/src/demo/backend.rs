@@ -56,6 +56,11 @@ struct Processes {
 }
 
 impl ScaleTarget for Processes {
+    fn read<'a>(&'a self, _: &'a TargetRef) -> BoxFuture<'a, Result<Scale, ScaleError>> {
+        let servers = self.desired.borrow().servers;
+        Box::pin(std::future::ready(Ok(scale(servers))))
+    }
+
     fn write<'a>(
         &'a self,
         _: &'a TargetRef,
