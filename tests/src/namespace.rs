@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -254,7 +254,7 @@ pub struct Aggregator {
 }
 
 impl Aggregator {
-    /// Starts an aggregator and waits until it is ready.
+    /// Starts an aggregator and waits until it accepts pushes. It is ready once the pods have pushed.
     pub async fn start(namespace: &Namespace<'_>) -> Self {
         Self::start_with(namespace, &[]).await
     }
@@ -295,10 +295,34 @@ impl Aggregator {
             log,
         };
         crate::http::until(SOON, || async {
-            crate::http::get(admin, "/ready").await.status == 200
+            aggregator.log().contains("complete=true")
         })
         .await;
         aggregator
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(status.unwrap().success(), "kill -s {name} {pid}");
+    }
+
+    /// Waits until it has exited, and returns how long that took.
+    pub async fn exited(&mut self) -> Duration {
+        let began = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(began.elapsed() < SOON, "it does not exit:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        began.elapsed()
+    }
+
+    /// Whether it is the leader.
+    pub async fn leads(&self) -> bool {
+        self.metrics()
+            .await
+            .contains("pushscale_aggregator_leader 1\n")
     }
 
     /// Returns its log.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pushscale_api::recording::Recording;
 use pushscale_api::{PushScalerSpec, Schedules, SpecProblem};
 use pushscale_decision::{Conditions, Moment, Pod, PodUid, Policy, Reading, Rejection};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::control_loop::RecordedSegments;
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{CostOwner, Scale, ScaleError, Written};
 use crate::view::ScalerView;
@@ -100,7 +100,7 @@ pub enum Event {
         /// The scaler.
         scaler: ScalerKey,
         /// Gets `None` if the scaler does not exist.
-        reply: oneshot::Sender<Option<Vec<Recording>>>,
+        reply: oneshot::Sender<Option<RecordedSegments>>,
     },
 }
 

@@ -71,6 +71,7 @@ impl AggregatorPages {
             let message = format!("PushScaler {name} not found\n");
             return text(StatusCode::NOT_FOUND, message);
         };
+        let recordings = recordings.recordings(&name);
         let lines: Result<Vec<String>, _> = recordings.iter().map(serde_json::to_string).collect();
         match lines {
             Ok(lines) => {

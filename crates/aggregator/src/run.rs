@@ -147,7 +147,6 @@ impl Bound {
         let Running {
             mut tasks,
             events,
-            listed,
             readiness,
             metrics,
         } = self.start(
@@ -170,7 +169,7 @@ impl Bound {
             );
         }
         let namespace = watch_namespace.as_deref();
-        watch::start(&mut tasks, &client, namespace, &events, listed.latch());
+        watch::start(&mut tasks, &client, namespace, &events);
         let (reported, reports_written) = oneshot::channel();
         if let Some(lease) = lease {
             tasks.spawn(
@@ -246,7 +245,7 @@ impl Bound {
         let ingest = Arc::new(Ingest {
             authenticator,
             events: events.clone(),
-            listed: listed.clone(),
+            listed,
             metrics: metrics.clone(),
         });
         let limits = Limits {
@@ -285,7 +284,6 @@ impl Bound {
         Ok(Running {
             tasks,
             events,
-            listed,
             readiness,
             metrics,
         })
@@ -295,7 +293,6 @@ impl Bound {
 struct Running {
     tasks: Tasks,
     events: mpsc::Sender<Event>,
-    listed: Readiness,
     readiness: Readiness,
     metrics: Metrics,
 }

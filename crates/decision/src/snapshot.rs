@@ -37,6 +37,11 @@ impl Snapshot {
         })
     }
 
+    /// Returns the size in memory, in bytes.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.words.len() * size_of::<u64>()
+    }
+
     /// Switches to decoding, from the first word.
     pub(crate) fn start_decoding(&mut self) {
         (self.position, self.decoding, self.corrupt) = (0, true, false);

@@ -10,7 +10,7 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- with .of.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .of.tolerations }}
+{{- with concat .of.tolerations (fromYamlArray (include "pushscale.node-failure-tolerations" .of)) }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .of.affinity }}
@@ -21,6 +21,13 @@ securityContext:
   runAsUser: 65532
   runAsGroup: 65532
   seccompProfile: { type: RuntimeDefault }
+{{- end }}
+
+{{/* Seconds instead of the five minutes that Kubernetes waits by default before it replaces the pods of a failed node. */}}
+{{- define "pushscale.node-failure-tolerations" -}}
+{{- range list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" }}
+- { key: {{ . }}, operator: Exists, effect: NoExecute, tolerationSeconds: {{ $.nodeFailureSeconds }} }
+{{- end }}
 {{- end }}
 
 {{/* Common container spec. Takes `root`, `of` and `name`. */}}

@@ -13,6 +13,7 @@ mod certificates;
 mod conflicts;
 mod deletion_order;
 mod injection;
+mod leader_election;
 mod manifests;
 mod modes;
 mod mutations;

@@ -3,29 +3,29 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use pushscale_api::recording::Recording;
 use pushscale_decision::{Decision, Hold, Moment, Outcome};
 
 use super::ControlLoop;
+use super::segment::RecordedSegments;
 use crate::event::Event;
 use crate::metrics::{DecisionOutcome, DeletionCostOutcome};
 use crate::names::ScalerKey;
 use crate::scale_target::ScaleError;
 
-/// Facts recorded for all scalers together. A fact takes about 300 bytes, and each scaler keeps up to twice its share.
-const RECORDED_FACTS: usize = 32_000;
+/// Bytes of the recordings of all scalers together.
+const RECORDED_BYTES: usize = 32 << 20;
 
-/// Minimum and maximum facts in one recording of a scaler.
-const MIN_RECORDED: usize = 64;
-const MAX_RECORDED: usize = 4000;
+/// Maximum bytes of the recording of one scaler: about ten minutes of ten pods with one model.
+const MAX_RECORDED_BYTES: usize = 4 << 20;
 
 impl ControlLoop {
     /// Returns a scaler's recorded decisions; `None` if the scaler does not exist.
-    pub(super) fn recordings(&self, key: &ScalerKey) -> Option<Vec<Recording>> {
-        let scaler = self.scalers.get(key)?;
-        Some(match &scaler.engine {
-            Some(engine) => engine.recordings(&key.to_string()),
-            None => Vec::new(),
+    pub(super) fn recordings(&mut self, key: &ScalerKey) -> Option<RecordedSegments> {
+        let now = self.now();
+        let scaler = self.scalers.get_mut(key)?;
+        Some(match &mut scaler.engine {
+            Some(engine) => engine.recordings(now),
+            None => RecordedSegments(Vec::new()),
         })
     }
 
@@ -53,8 +53,7 @@ impl ControlLoop {
     }
 
     fn decide(&mut self, now: Moment, key: &ScalerKey) {
-        let recorded_facts =
-            (RECORDED_FACTS / self.scalers.len().max(1)).clamp(MIN_RECORDED, MAX_RECORDED);
+        let recorded_bytes = (RECORDED_BYTES / self.scalers.len().max(1)).min(MAX_RECORDED_BYTES);
         let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
@@ -73,7 +72,7 @@ impl ControlLoop {
         let Some(engine) = &mut scaler.engine else {
             return;
         };
-        engine.set_capacity(recorded_facts);
+        engine.set_capacity(recorded_bytes);
         engine.set_scheduled_floor(now, floor.replicas);
         let decision = engine.decide(now, &facts);
         scaler.decided = Some(now);

@@ -11,6 +11,7 @@ mod pod_deletion;
 mod pod_index;
 mod recorder;
 mod role;
+mod segment;
 mod status_updates;
 mod unconfirmed_write;
 mod write_results;
@@ -32,6 +33,8 @@ use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
 use crate::report::Report;
 use crate::scale_target::ScaleTarget;
+pub use segment::RecordedSegments;
+
 use managed_scaler::ManagedScaler;
 use pod_deletion::MarkReporter;
 use pod_index::PodIndex;
@@ -67,7 +70,9 @@ pub(crate) struct ControlLoop {
 #[derive(Debug)]
 struct Unlisted {
     scalers: bool,
-    competing_hpas: Option<ReadinessLatch>,
+    competing_hpas: bool,
+    /// Dropped when both have arrived.
+    latch: Option<ReadinessLatch>,
 }
 
 /// What the control loop writes to, and the permission to do so.
@@ -79,8 +84,8 @@ pub(crate) struct Backends {
 }
 
 impl ControlLoop {
-    /// Creates a control loop without scalers. `listed` is released once the HPAs are listed, `warm` once this
-    /// aggregator can take over.
+    /// Creates a control loop without scalers. `listed` is released once everything is listed, `warm` once this aggregator
+    /// can take over.
     pub(crate) fn new(
         Backends {
             scale_target,
@@ -106,7 +111,8 @@ impl ControlLoop {
             competing_hpas: BTreeMap::new(),
             unlisted: Unlisted {
                 scalers: true,
-                competing_hpas: Some(listed),
+                competing_hpas: true,
+                latch: Some(listed),
             },
             scale_target,
             events_tx,
@@ -156,8 +162,7 @@ impl ControlLoop {
                     self.remove_scaler(&key);
                 }
                 self.unlisted.scalers = false;
-                self.detect_conflicts();
-                self.mark_all_due();
+                self.list_received("PushScalers");
             }
             Event::HpaApplied(hpa) => {
                 // HPAs rewrite their status every 15 s. Only a new target matters.
@@ -172,9 +177,8 @@ impl ControlLoop {
             }
             Event::HpasListed(all) => {
                 self.competing_hpas.retain(|key, _| all.contains(key));
-                self.unlisted.competing_hpas = None;
-                self.detect_conflicts();
-                self.mark_all_due();
+                self.unlisted.competing_hpas = false;
+                self.list_received("HorizontalPodAutoscalers");
             }
             Event::TargetRead { watch, scale } => self.apply_scale(&watch, scale),
             Event::PodApplied {
@@ -206,13 +210,23 @@ impl ControlLoop {
         }
     }
 
+    fn list_received(&mut self, kind: &str) {
+        let complete = !self.is_unlisted();
+        if complete {
+            self.unlisted.latch = None;
+        }
+        tracing::debug!(kind, complete, "list received");
+        self.detect_conflicts();
+        self.mark_all_due();
+    }
+
     fn now(&self) -> Moment {
         Moment::at(self.origin.elapsed())
     }
 
     /// Whether a list has not arrived yet.
     fn is_unlisted(&self) -> bool {
-        self.unlisted.scalers || self.unlisted.competing_hpas.is_some()
+        self.unlisted.scalers || self.unlisted.competing_hpas
     }
 
     fn next_due(&self) -> Instant {

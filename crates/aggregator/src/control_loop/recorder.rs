@@ -1,21 +1,25 @@
 //! Records the recent inputs of a scaler, so that its decisions can be replayed elsewhere.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pushscale_api::PushScalerSpec;
-use pushscale_api::recording::{
-    Expected, Fact, RecordedFact, RecordedPod, RecordedReading, RecordedStep, Recording,
-};
 use pushscale_decision::{
-    Conditions, Decision, Moment, Pod, PodUid, Policy, Reading, Rejection, Scaler, Snapshot,
-    TargetState,
+    Conditions, Decision, Moment, Pod, PodUid, Policy, Reading, Rejection, Scaler, TargetState,
 };
 
-/// Initial capacity of a segment, in facts.
-const INITIAL_CAPACITY: usize = 4000;
+use super::segment::{Entry, RecordedSegments, Segment};
 
-/// A segment is dropped when it exceeds its capacity by this factor without a decision.
-const OVERFLOW_FACTOR: usize = 4;
+/// Initial capacity in bytes, until the control loop sets it.
+const INITIAL_CAPACITY: usize = 1 << 20;
+
+/// A recording consists of this many segments: the oldest one is dropped at a time.
+const SEGMENTS: usize = 4;
+
+/// A scaler whose state alone takes more than a segment is not recorded. Whether it still does is checked again after
+/// this time, since taking a snapshot costs time.
+const SUSPENSION: Duration = Duration::from_secs(60);
 
 /// A scaler whose inputs are recorded.
 pub(super) struct Recorder {
@@ -24,28 +28,12 @@ pub(super) struct Recorder {
     scheduled: Option<u32>,
     /// The segment being written. Each segment begins with a snapshot of the scaler.
     current: Segment,
-    previous: Option<Segment>,
-    /// Capacity of a segment, in facts and decisions.
+    /// The segments before, the oldest first.
+    finished: VecDeque<Arc<Segment>>,
+    /// Nothing is recorded before this time.
+    suspended_until: Option<Moment>,
+    /// Capacity of all segments together, in bytes.
     capacity: usize,
-}
-
-struct Segment {
-    began: Moment,
-    spec: Option<Arc<PushScalerSpec>>,
-    memory: Snapshot,
-    entries: Vec<(Moment, Entry)>,
-}
-
-/// An input or a decision of the scaler. Converted to JSON on request.
-enum Entry {
-    Pod(PodUid, Pod),
-    PodDeleted(PodUid),
-    Reading(PodUid, Moment, Reading),
-    Wrote { from: u32, to: u32 },
-    WriteFailed(String),
-    Scheduled(Option<u32>),
-    Spec(Arc<PushScalerSpec>),
-    Decided(Box<(TargetState, Decision)>),
 }
 
 impl Recorder {
@@ -55,23 +43,19 @@ impl Recorder {
         conditions: Conditions,
     ) -> Self {
         let scaler = Scaler::new(policy, conditions);
-        let current = Segment {
-            began: Moment::ORIGIN,
-            spec: spec.clone(),
-            memory: scaler.snapshot(),
-            entries: Vec::new(),
-        };
+        let current = Segment::begin(Moment::ORIGIN, &scaler, spec.clone());
         Self {
             scaler,
             spec,
             scheduled: None,
             current,
-            previous: None,
+            finished: VecDeque::new(),
+            suspended_until: None,
             capacity: INITIAL_CAPACITY,
         }
     }
 
-    /// Sets the capacity of a segment, in facts and decisions.
+    /// Sets the capacity of the recording, in bytes.
     pub(super) fn set_capacity(&mut self, capacity: usize) {
         self.capacity = capacity;
     }
@@ -89,7 +73,7 @@ impl Recorder {
         self.scaler.set_policy(policy);
         self.spec.clone_from(&spec);
         if let Some(spec) = spec {
-            self.record(now, Entry::Spec(spec));
+            self.record(now, || Entry::Spec(spec));
         }
     }
 
@@ -99,17 +83,17 @@ impl Recorder {
         }
         self.scheduled = replicas;
         self.scaler.set_scheduled_floor(replicas);
-        self.record(now, Entry::Scheduled(replicas));
+        self.record(now, || Entry::Scheduled(replicas));
     }
 
     pub(super) fn apply_pod(&mut self, now: Moment, uid: PodUid, pod: Pod) {
         self.scaler.apply_pod(now, uid.clone(), pod.clone());
-        self.record(now, Entry::Pod(uid, pod));
+        self.record(now, || Entry::Pod(uid, pod));
     }
 
     pub(super) fn remove_pod(&mut self, now: Moment, uid: &PodUid) {
         self.scaler.remove_pod(uid);
-        self.record(now, Entry::PodDeleted(uid.clone()));
+        self.record(now, || Entry::PodDeleted(uid.clone()));
     }
 
     /// Rejected readings change nothing, so they are not recorded.
@@ -121,102 +105,169 @@ impl Recorder {
         reading: &Reading,
     ) -> Result<(), Rejection> {
         self.scaler.learn(now, uid, taken, reading)?;
-        self.record(now, Entry::Reading(uid.clone(), taken, reading.clone()));
+        self.record(now, || Entry::Reading(uid.clone(), taken, reading.clone()));
         Ok(())
     }
 
     pub(super) fn record_scale(&mut self, now: Moment, from: u32, to: u32) {
         self.scaler.record_scale(now, from, to);
-        self.record(now, Entry::Wrote { from, to });
+        self.record(now, || Entry::Wrote { from, to });
     }
 
     pub(super) fn record_scale_failure(&mut self, now: Moment, message: &str) {
         self.scaler.record_scale_failure(message);
-        self.record(now, Entry::WriteFailed(message.to_owned()));
+        self.record(now, || Entry::WriteFailed(message.to_owned()));
     }
 
     pub(super) fn decide(&mut self, now: Moment, target: &TargetState) -> Decision {
+        if self.suspended_until.is_some_and(|until| until <= now) {
+            self.begin_segment(now);
+        }
         let decision = self.scaler.decide(now, target).clone();
-        let decided = Box::new((target.clone(), decision.clone()));
-        self.record(now, Entry::Decided(decided));
+        self.record(now, || {
+            Entry::Decided(Box::new((target.clone(), decision.clone())))
+        });
         // A segment ends after a decision, so that every decision is in one segment with the facts before it.
-        if self.current.entries.len() >= self.capacity {
-            self.previous = Some(self.begin_segment(now));
+        if self.current.size() >= self.segment_capacity() {
+            self.finish_segment(now);
         }
         decision
     }
 
-    fn record(&mut self, now: Moment, entry: Entry) {
-        self.current.entries.push((now, entry));
-        if self.current.entries.len() >= OVERFLOW_FACTOR * self.capacity.max(1) {
+    /// Returns the recorded segments. They are rendered elsewhere: that takes longer than a turn of the control loop may.
+    pub(super) fn recordings(&mut self, now: Moment) -> RecordedSegments {
+        self.finish_segment(now);
+        RecordedSegments(self.finished.iter().cloned().collect())
+    }
+
+    fn segment_capacity(&self) -> usize {
+        self.capacity / SEGMENTS
+    }
+
+    fn record(&mut self, now: Moment, entry: impl FnOnce() -> Entry) {
+        if self.suspended_until.is_some() {
+            return;
+        }
+        self.current.push(now, entry());
+        if self.current.size() >= 2 * self.segment_capacity() {
             // Facts without a decision cannot be replayed, so they are dropped.
             self.begin_segment(now);
         }
     }
 
+    fn finish_segment(&mut self, now: Moment) {
+        let segment = self.begin_segment(now);
+        if segment.has_decisions() {
+            self.finished.push_back(Arc::new(segment));
+        }
+        let mut size: usize = self.finished.iter().map(|segment| segment.size()).sum();
+        while size > (SEGMENTS - 1) * self.segment_capacity() {
+            let Some(oldest) = self.finished.pop_front() else {
+                break;
+            };
+            size -= oldest.size();
+        }
+    }
+
     /// Begins a new segment and returns the one before.
     fn begin_segment(&mut self, now: Moment) -> Segment {
-        let next = Segment {
-            began: now,
-            spec: self.spec.clone(),
-            memory: self.scaler.snapshot(),
-            entries: Vec::new(),
-        };
+        let mut next = Segment::begin(now, &self.scaler, self.spec.clone());
+        self.suspended_until = (next.size() >= self.segment_capacity()).then(|| {
+            next.forget();
+            now.plus(SUSPENSION)
+        });
         std::mem::replace(&mut self.current, next)
     }
-
-    /// Returns the recorded segments, oldest first.
-    pub(super) fn recordings(&self, name: &str) -> Vec<Recording> {
-        self.previous
-            .iter()
-            .chain([&self.current])
-            .filter_map(|segment| segment.recording(name))
-            .collect()
-    }
 }
 
-impl Segment {
-    fn recording(&self, name: &str) -> Option<Recording> {
-        let mut steps = Vec::new();
-        let mut facts = Vec::new();
-        for (at, entry) in &self.entries {
-            let fact = match entry {
-                Entry::Decided(decided) => {
-                    let (target, decision) = &**decided;
-                    steps.push(RecordedStep {
-                        facts: std::mem::take(&mut facts),
-                        at_nanos: nanos(*at),
-                        target: target.into(),
-                        expect: Some(Expected::of(decision)),
-                    });
-                    continue;
-                }
-                Entry::Pod(uid, pod) => Fact::Pod(RecordedPod::new(uid.as_str(), pod)),
-                Entry::PodDeleted(uid) => Fact::PodDeleted(uid.as_str().to_owned()),
-                Entry::Reading(uid, taken, reading) => {
-                    Fact::Reading(RecordedReading::new(uid.as_str(), *taken, reading))
-                }
-                Entry::Wrote { from, to } => Fact::Wrote {
-                    from: *from,
-                    to: *to,
-                },
-                Entry::WriteFailed(message) => Fact::WriteFailed(message.clone()),
-                Entry::Scheduled(replicas) => Fact::Scheduled(*replicas),
-                Entry::Spec(spec) => Fact::Spec(Box::new(PushScalerSpec::clone(spec))),
-            };
-            facts.push(RecordedFact::new(*at, fact));
+#[cfg(test)]
+mod tests {
+    use pushscale_decision::{Bounds, Latency, ModelReading, Selector, ServerState, TargetLatency};
+
+    use super::*;
+
+    /// The largest reading that the push protocol allows: 256 models with names of 253 bytes.
+    fn largest_reading(sequence: u64) -> Reading {
+        let models = (0..256).map(|index| ModelReading {
+            name: format!("{index:0253}"),
+            queue_latency: Some(Latency::ZERO),
+            ..ModelReading::default()
+        });
+        Reading {
+            source: 1,
+            sequence,
+            clock: Duration::from_millis(50 * sequence),
+            fresh_for: Duration::from_secs(3),
+            terminating: false,
+            server: ServerState::Ready,
+            models: models.collect(),
         }
-        (!steps.is_empty()).then_some(())?;
-        Some(Recording {
-            name: format!("{name} from {} s on", self.began.since_origin().as_secs()),
-            release: env!("CARGO_PKG_VERSION").to_owned(),
-            spec: PushScalerSpec::clone(self.spec.as_ref()?),
-            memory: Some(self.memory.to_string()),
-            steps,
-        })
     }
-}
 
-fn nanos(at: Moment) -> u64 {
-    u64::try_from(at.since_origin().as_nanos()).unwrap_or(u64::MAX)
+    fn recorder(spec: Option<Arc<PushScalerSpec>>) -> Recorder {
+        let target = TargetLatency::new(Latency::from_nanos(1_000_000_000)).unwrap();
+        let policy = Policy::new(Bounds::new(1, 9).unwrap(), target);
+        Recorder::new(policy, spec, Conditions::default())
+    }
+
+    fn known() -> TargetState {
+        TargetState::Known {
+            replicas: 1,
+            existing: None,
+            selector: Selector::Usable,
+        }
+    }
+
+    fn size(recorder: &Recorder) -> usize {
+        let finished = recorder.finished.iter().map(|segment| segment.size());
+        finished.sum::<usize>() + recorder.current.size()
+    }
+
+    #[test]
+    fn the_largest_readings_do_not_exceed_the_capacity() {
+        let uid = PodUid::from("a");
+        for decides in [true, false] {
+            let mut recorder = recorder(None);
+            recorder.set_capacity(4 << 20);
+            recorder.apply_pod(Moment::ORIGIN, uid.clone(), Pod::running("a"));
+            for sequence in 1..500 {
+                let now = Moment::at(Duration::from_millis(50 * sequence));
+                let reading = largest_reading(sequence);
+                recorder.learn(now, &uid, now, &reading).unwrap();
+                if decides {
+                    recorder.decide(now, &known());
+                }
+                let size = size(&recorder);
+                assert!(size <= 5 << 20, "{size} bytes after {sequence} readings");
+            }
+        }
+    }
+
+    #[test]
+    fn a_scaler_with_a_large_state_is_not_recorded_until_its_share_suffices() {
+        let spec: PushScalerSpec = serde_json::from_value(serde_json::json!({
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
+            "maxReplicas": 9,
+            "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": "1s" } }],
+        }))
+        .unwrap();
+        let mut recorder = recorder(Some(Arc::new(spec)));
+        recorder.set_capacity(1);
+        for second in 0..50 {
+            recorder.decide(Moment::from_secs(second), &known());
+        }
+        let now = Moment::from_secs(50);
+        assert_eq!(recorder.recordings(now).recordings("a").len(), 0);
+        assert!(size(&recorder) < 2048, "{}", size(&recorder));
+        recorder.set_capacity(INITIAL_CAPACITY);
+        for second in 51..200 {
+            recorder.decide(Moment::from_secs(second), &known());
+        }
+        let recordings = recorder.recordings(Moment::from_secs(200)).recordings("a");
+        let steps: usize = recordings
+            .iter()
+            .map(|recording| recording.steps.len())
+            .sum();
+        assert!(steps > 50, "{steps}");
+    }
 }

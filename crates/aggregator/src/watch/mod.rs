@@ -6,28 +6,21 @@ mod scalers;
 mod targets;
 
 use kube::Client;
-use pushscale_daemon::readiness::ReadinessLatch;
 use pushscale_daemon::tasks::Tasks;
 use tokio::sync::mpsc;
 
 use crate::event::Event;
 
-/// Starts all watches. `listed` is released once the PushScalers are listed.
+/// Starts all watches.
 pub(crate) fn start(
     tasks: &mut Tasks,
     client: &Client,
     namespace: Option<&str>,
     events: &mpsc::Sender<Event>,
-    listed: ReadinessLatch,
 ) {
     tasks.spawn_endless(
         "PushScaler watch",
-        scalers::watch(
-            client.clone(),
-            namespace.map(str::to_owned),
-            events.clone(),
-            listed,
-        ),
+        scalers::watch(client.clone(), namespace.map(str::to_owned), events.clone()),
     );
     tasks.spawn_endless(
         "HorizontalPodAutoscaler watch",

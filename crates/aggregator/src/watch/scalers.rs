@@ -9,7 +9,6 @@ use kube::runtime::watcher;
 use kube::runtime::{WatchStreamExt as _, watcher::Event as Watched};
 use kube::{Client, ResourceExt as _};
 use pushscale_api::{PushScaler, PushScalerSpec, Schedules, policy_of};
-use pushscale_daemon::readiness::ReadinessLatch;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -19,13 +18,7 @@ use crate::kube_scale::KubeScaleTarget;
 use crate::names::{ScalerKey, TargetRef};
 use crate::status::restore;
 
-pub(super) async fn watch(
-    client: Client,
-    namespace: Option<String>,
-    events: mpsc::Sender<Event>,
-    listed: ReadinessLatch,
-) {
-    let mut listed = Some(listed);
+pub(super) async fn watch(client: Client, namespace: Option<String>, events: mpsc::Sender<Event>) {
     let api = super::api::<PushScaler>(&client, namespace.as_deref());
     let mut stream = pin!(watcher(api, watcher::Config::default()).default_backoff());
     let mut watches = TargetWatches {
@@ -53,7 +46,6 @@ pub(super) async fn watch(
                 });
                 let all = std::mem::take(&mut relisted);
                 send(&watches.events, Event::ScalersListed(all)).await;
-                listed.take();
             }
             Ok(Watched::Apply(scaler)) => watches.apply(scaler).await,
             Ok(Watched::Delete(scaler)) => {

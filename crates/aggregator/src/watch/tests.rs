@@ -11,7 +11,6 @@ use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use kube::Client;
 use pushscale_daemon::http_server::{self, Limits};
-use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::reply::{self, Reply};
 use pushscale_daemon::shutdown::Shutdown;
 use serde_json::{Value, json};
@@ -184,8 +183,7 @@ async fn a_scaler_recreated_between_two_lists_is_watched_again() {
     })
     .await;
     let (events_tx, mut events) = mpsc::channel(16);
-    let listed = Readiness::default().latch();
-    let task = tokio::spawn(scalers::watch(client, None, events_tx, listed));
+    let task = tokio::spawn(scalers::watch(client, None, events_tx));
     let mut seen = Vec::new();
     while seen.len() < 2 {
         if let Event::ScalerApplied(facts) = next(&mut events).await {

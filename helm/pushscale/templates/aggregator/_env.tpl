@@ -2,6 +2,14 @@
 {{- define "pushscale.aggregator-env" -}}
 - name: PUSHSCALE_AGGREGATOR_LOG_LEVEL
   value: {{ .Values.logLevel | quote }}
+- name: PUSHSCALE_AGGREGATOR_LEADER_ELECTION
+  value: "true"
+- name: PUSHSCALE_AGGREGATOR_LEASE
+  value: {{ include "pushscale.aggregator" . }}
+- name: PUSHSCALE_AGGREGATOR_LEASE_NAMESPACE
+  valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
+- name: PUSHSCALE_AGGREGATOR_POD_NAME
+  valueFrom: { fieldRef: { fieldPath: metadata.name } }
 - name: PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS
   value: {{ .Values.aggregator.maxConnections | int | quote }}
 {{- with .Values.aggregator.watchNamespace }}

@@ -1,0 +1,140 @@
+//! Two aggregators: one writes, and the other takes over without losing a decision.
+
+use std::time::{Duration, Instant};
+
+use pushscale_tests::fake_pod::{FakePod, Load};
+use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
+use pushscale_tests::test_cluster::TestCluster;
+
+use crate::cluster;
+
+/// Ten times the capacity of one pod.
+const OVERLOAD: Load = Load::Rate(100.0);
+
+/// The aggregators of one Lease, with one Deployment. Other tests do not use the Lease.
+struct Pair<'a> {
+    namespace: Namespace<'a>,
+    pods: Vec<FakePod>,
+    replicas: u64,
+}
+
+impl<'a> Pair<'a> {
+    async fn create(cluster: &'a TestCluster) -> Self {
+        let namespace = Namespace::create(cluster, "leaders");
+        let spec = "  maxReplicas: 2\n  metrics: [ { type: QueueLatency, queueLatency: { target: 1s } } ]\n";
+        namespace.scaled_deployment(1, spec).await;
+        let pods = namespace.run_pods(1).await;
+        Self {
+            namespace,
+            pods,
+            replicas: 1,
+        }
+    }
+
+    async fn aggregator(&self, pod: &str) -> Aggregator {
+        let settings = [
+            ("PUSHSCALE_AGGREGATOR_LEADER_ELECTION", "true"),
+            ("PUSHSCALE_AGGREGATOR_LEASE_NAMESPACE", "pushscale"),
+            ("PUSHSCALE_AGGREGATOR_POD_NAME", pod),
+        ];
+        Aggregator::start_with(&self.namespace, &settings).await
+    }
+
+    /// Pushes to all `aggregators` until `leader` leads. Returns how long that took.
+    async fn until_leads(&mut self, leader: &Aggregator, aggregators: &[&Aggregator]) -> Duration {
+        let began = Instant::now();
+        while !leader.leads().await {
+            assert!(began.elapsed() < SOON, "{}", leader.log());
+            self.push(aggregators).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        began.elapsed()
+    }
+
+    async fn push(&mut self, aggregators: &[&Aggregator]) {
+        for pod in &mut self.pods {
+            for aggregator in aggregators {
+                let answer = pod.push(aggregator.push, OVERLOAD).await;
+                assert!(matches!(answer.status, 200 | 404), "{answer:?}");
+            }
+        }
+        let replicas = self.namespace.replicas();
+        assert!(replicas >= self.replicas, "{}", self.namespace.describe());
+        self.replicas = replicas;
+    }
+
+    /// Raises the maximum, and pushes to all `aggregators` until it is reached.
+    async fn scale_to(&mut self, max: u64, aggregators: &[&Aggregator]) {
+        self.namespace
+            .patch("torchserve", &format!("{{\"maxReplicas\":{max}}}"));
+        let began = Instant::now();
+        while self.replicas < max {
+            assert!(began.elapsed() < SOON, "{}", self.namespace.describe());
+            self.push(aggregators).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.pods = self.namespace.run_pods(usize::try_from(max).unwrap()).await;
+        self.push(aggregators).await;
+        let status = self.namespace.describe();
+        assert!(!status.contains("SizeContested"), "{status}");
+    }
+}
+
+async fn writes(aggregator: &Aggregator) -> u64 {
+    let metrics = aggregator.metrics().await;
+    metrics
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("pushscale_aggregator_scale_writes_total{outcome=\"written\"} ")
+        })
+        .map_or(0, |count| count.parse().unwrap())
+}
+
+/// One test, because all parts need the same Lease.
+#[tokio::test]
+async fn one_of_two_aggregators_leads_and_the_other_takes_over() {
+    let mut pair = Pair::create(cluster()).await;
+    let mut first = pair.aggregator("first").await;
+    pair.until_leads(&first, &[&first]).await;
+    let second = pair.aggregator("second").await;
+    pair.scale_to(2, &[&first, &second]).await;
+    assert!(!second.leads().await);
+    assert_eq!(writes(&second).await, 0);
+
+    // A planned hand-over: the leader resigns, so that nobody waits for the end of the Lease.
+    let begun = Instant::now();
+    first.signal("TERM");
+    let exit = first.exited().await;
+    assert!(first.log().contains("resigned"), "{}", first.log());
+    pair.until_leads(&second, &[&second]).await;
+    println!("planned hand-over {:?}, exit {exit:?}", begun.elapsed());
+    pair.scale_to(3, &[&second]).await;
+
+    // The leader's node dies.
+    let third = pair.aggregator("third").await;
+    pair.push(&[&second, &third]).await;
+    let begun = Instant::now();
+    second.signal("KILL");
+    drop(second);
+    pair.until_leads(&third, &[&third]).await;
+    println!("take-over after kill -9 {:?}", begun.elapsed());
+    pair.scale_to(4, &[&third]).await;
+
+    // The leader is paused past its term, and continues when another one leads.
+    let fourth = pair.aggregator("fourth").await;
+    pair.push(&[&third, &fourth]).await;
+    let written = writes(&third).await;
+    third.signal("STOP");
+    pair.until_leads(&fourth, &[&fourth]).await;
+    pair.scale_to(5, &[&fourth]).await;
+    third.signal("CONT");
+    let begun = Instant::now();
+    while third.leads().await || !third.log().contains("leader=\"fourth\"") {
+        assert!(begun.elapsed() < SOON, "{}", third.log());
+        pair.push(&[&third, &fourth]).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    pair.push(&[&third, &fourth]).await;
+    assert_eq!(writes(&third).await, written, "{}", third.log());
+    assert!(fourth.leads().await);
+}
