@@ -177,6 +177,18 @@ fn parse(
             "minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5",
         );
     }
+    let never = crontab.as_ref().is_ok_and(|crontab| {
+        let from = cronexpr::MakeTimestamp(Timestamp::UNIX_EPOCH);
+        crontab.find_next(from).is_err()
+    });
+    if never {
+        problem(
+            "cron",
+            &schedule.cron,
+            "a date that exists, and none of these months has this day",
+        );
+        return None;
+    }
     let duration = schedule.duration.as_deref().map(parse_positive);
     if duration == Some(None) {
         let text = schedule.duration.as_deref().unwrap_or_default();
@@ -262,6 +274,7 @@ mod tests {
             },
             schedule("0 25 * * *", 1, None),
             schedule("0 8 * * *", 1, Some("0h")),
+            schedule("0 0 31 2,4,6,9,11 *", 1, None),
         ];
         let problems = Schedules::of(&wrong).unwrap_err();
         let messages: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -271,6 +284,7 @@ mod tests {
                 "spec.schedules[0].timezone is \"Mars/Olympus\": it must be the name of a time zone, such as Europe/Berlin",
                 "spec.schedules[1].cron is \"0 25 * * *\": it must be minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5",
                 "spec.schedules[2].duration is \"0h\": it must be a duration greater than 0, such as 10h",
+                "spec.schedules[3].cron is \"0 0 31 2,4,6,9,11 *\": it must be a date that exists, and none of these months has this day",
             ]
         );
     }

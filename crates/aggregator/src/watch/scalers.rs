@@ -1,14 +1,20 @@
 //! The watch of PushScalers. Each PushScaler has a watch of its target, which has a watch of the target's pods.
+//!
+//! The objects are parsed one by one: one that an older CRD accepted must not hide the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
+use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::watcher;
 use kube::runtime::{WatchStreamExt as _, watcher::Event as Watched};
-use kube::{Client, ResourceExt as _};
-use pushscale_api::{PushScaler, PushScalerSpec, Schedules, policy_of};
+use kube::{Api, Client, ResourceExt as _};
+use pushscale_api::{
+    PushScaler, PushScalerSpec, PushScalerStatus, Schedules, SpecProblem, policy_of,
+};
+use serde::Deserialize as _;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -19,7 +25,11 @@ use crate::names::{ScalerKey, TargetRef};
 use crate::status::restore;
 
 pub(super) async fn watch(client: Client, namespace: Option<String>, events: mpsc::Sender<Event>) {
-    let api = super::api::<PushScaler>(&client, namespace.as_deref());
+    let resource = ApiResource::erase::<PushScaler>(&());
+    let api: Api<DynamicObject> = match namespace.as_deref() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
     let mut stream = pin!(watcher(api, watcher::Config::default()).default_backoff());
     let mut watches = TargetWatches {
         scales: Arc::new(KubeScaleTarget::new(client.clone())),
@@ -80,14 +90,17 @@ struct Open {
 }
 
 impl TargetWatches {
-    async fn apply(&mut self, scaler: PushScaler) {
+    async fn apply(&mut self, scaler: DynamicObject) {
         let Some(key) = key_of(&scaler) else { return };
-        let target = TargetRef {
-            namespace: key.namespace.clone(),
-            api_version: scaler.spec.scale_target_ref.api_version.clone(),
-            kind: scaler.spec.scale_target_ref.kind.clone(),
-            name: scaler.spec.scale_target_ref.name.clone(),
+        let target = target_of(&scaler, &key.namespace);
+        let spec = PushScalerSpec::deserialize(&scaler.data["spec"]);
+        let policy = match &spec {
+            Ok(spec) => policy_of(spec),
+            Err(error) => Err(vec![unparsable(error)]),
         };
+        let spec = spec.ok();
+        // A status that does not parse is written again.
+        let status = PushScalerStatus::deserialize(&scaler.data["status"]).ok();
         let uid = scaler.uid().unwrap_or_default();
         let current = self.open.get(&key);
         let current = current.filter(|open| open.target == target && open.uid == uid);
@@ -102,16 +115,16 @@ impl TargetWatches {
             }
         };
         let is_new = current.is_none();
-        let restored = restore(scaler.status.as_ref());
+        let restored = restore(status.as_ref());
         let facts = ScalerFacts {
             key: key.clone(),
             uid: uid.clone(),
             generation: scaler.metadata.generation,
             target: target.clone(),
             watch: watch.clone(),
-            policy: policy_of(&scaler.spec),
-            spec: Some(Arc::new(scaler.spec.clone())),
-            schedules: schedules_of(&scaler.spec),
+            policy,
+            schedules: spec.as_ref().map(schedules_of).unwrap_or_default(),
+            spec: spec.map(Arc::new),
             conditions: restored.conditions,
             last_scale_time: restored.last_scale_time,
             transitions: restored.transitions,
@@ -145,7 +158,27 @@ fn schedules_of(spec: &PushScalerSpec) -> Schedules {
     Schedules::of(schedules).unwrap_or_default()
 }
 
-fn key_of(scaler: &PushScaler) -> Option<ScalerKey> {
+/// Returns the target, with empty names if the spec has none.
+fn target_of(scaler: &DynamicObject, namespace: &str) -> TargetRef {
+    let reference = &scaler.data["spec"]["scaleTargetRef"];
+    let text = |field: &str| reference[field].as_str().unwrap_or_default().to_owned();
+    TargetRef {
+        namespace: namespace.to_owned(),
+        api_version: text("apiVersion"),
+        kind: text("kind"),
+        name: text("name"),
+    }
+}
+
+fn unparsable(error: &serde_json::Error) -> SpecProblem {
+    SpecProblem {
+        field: "spec".to_owned(),
+        found: format!("not readable ({error})"),
+        expected: "a spec of this release's CRD",
+    }
+}
+
+fn key_of(scaler: &DynamicObject) -> Option<ScalerKey> {
     Some(ScalerKey {
         namespace: scaler.namespace()?,
         name: scaler.metadata.name.clone()?,

@@ -194,3 +194,43 @@ async fn a_scaler_recreated_between_two_lists_is_watched_again() {
     task.abort();
     stop.cancel();
 }
+
+#[tokio::test]
+async fn a_scaler_that_does_not_parse_does_not_hide_the_others() {
+    let (client, stop) = api_server(|path, query| {
+        if !path.ends_with("/pushscalers") || query.contains("watch=true") {
+            return None;
+        }
+        let mut unreadable = scaler("unreadable");
+        unreadable["metadata"]["name"] = json!("unreadable");
+        unreadable["spec"]["algorithm"] = json!("OfALaterRelease");
+        let mut readable = scaler("readable");
+        readable["status"] = json!({ "conditions": "of a later release" });
+        Some((
+            200,
+            json!({ "kind": "PushScalerList", "apiVersion": "pushscale.dev/v1alpha1",
+                    "metadata": { "resourceVersion": "1" }, "items": [unreadable, readable] }),
+        ))
+    })
+    .await;
+    let (events_tx, mut events) = mpsc::channel(16);
+    let task = tokio::spawn(scalers::watch(client, None, events_tx));
+    let mut policies = Vec::new();
+    loop {
+        match next(&mut events).await {
+            Event::ScalerApplied(facts) => policies.push((facts.target.name, facts.policy)),
+            Event::ScalersListed(all) => {
+                assert_eq!(all.len(), 2);
+                break;
+            }
+            _ => {}
+        }
+    }
+    let (target, problems) = &policies[0];
+    assert_eq!(target, "torchserve");
+    let problem = problems.as_ref().unwrap_err()[0].to_string();
+    assert!(problem.contains("OfALaterRelease"), "{problem}");
+    assert!(policies[1].1.is_ok());
+    task.abort();
+    stop.cancel();
+}
