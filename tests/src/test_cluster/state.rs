@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::ClusterError;
 
-/// The directory of a cluster, `<root>/<name>`. It exists exactly as long as anything of the cluster does.
+/// The directory of a cluster, `<root>/<name>`. It exists exactly as long as any part of the cluster exists.
 #[derive(Debug, Clone)]
 pub(crate) struct StateDir {
     name: String,
