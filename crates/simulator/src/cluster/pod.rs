@@ -10,13 +10,13 @@ use super::view::{PodReading, PodState};
 pub(super) struct Pod {
     pub(super) id: u64,
     pub(super) state: PodState,
-    /// When it was created.
+    /// The creation time.
     pub(super) made: f64,
-    /// When it becomes ready; infinite for a pod that never does.
+    /// The time at which the pod becomes ready; infinite if it never does.
     pub(super) ready_at: f64,
     pub(super) speed: f64,
     pub(super) frozen_until: f64,
-    /// When each worker completes its requests.
+    /// The time at which each worker has completed its requests.
     workers: Vec<f64>,
     /// All requests in the pod, in order of completion.
     jobs: VecDeque<Job>,

@@ -164,7 +164,7 @@ impl Draft {
     /// Returns the scenario. Traces that do not exist under their names are searched for in these directories.
     ///
     /// # Errors
-    /// Contains all errors.
+    /// The error contains all problems of the input.
     pub fn finish(mut self, directories: &[PathBuf]) -> Result<Scenario, InputErrors> {
         if self.unread {
             return Err(self.errors);

@@ -5,8 +5,8 @@
 //! text of `/metrics`, the management API, the error messages, and that the server does not close a connection after a
 //! successful response, even if the client asks for it.
 //!
-//! Not emulated: gRPC on the wire, TLS, model registration and scaling, chunked request bodies, `responseTimeout`,
-//! sequence batching and continuous batching.
+//! The emulation does not include gRPC on the wire, TLS, model registration and scaling, chunked request bodies,
+//! `responseTimeout`, sequence batching or continuous batching.
 
 mod connection;
 mod counters;
