@@ -1,4 +1,4 @@
-//! Lists the objects of a cluster, to check that an uninstall leaves nothing.
+//! Lists the objects of a cluster, to check that an uninstall removes everything.
 #![allow(
     clippy::unwrap_used,
     reason = "helpers of tests, which fail by panicking"
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::test_cluster::TestCluster;
 
-/// Resources that change by themselves, or that are Kubernetes' own records.
+/// Resources that change without a client, or that Kubernetes maintains itself.
 const NOT_LOOKED_AT: [&str; 9] = [
     "bindings",
     "componentstatuses",

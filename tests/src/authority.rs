@@ -1,4 +1,4 @@
-//! A certificate authority that lives in memory.
+//! A certificate authority in memory.
 #![allow(
     clippy::expect_used,
     reason = "helpers of tests, which fail by panicking"
@@ -7,7 +7,7 @@
 use pushscale_daemon::tls::ServerCertificate;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-/// A certificate authority that lives in memory.
+/// A certificate authority in memory.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {

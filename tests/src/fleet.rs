@@ -324,7 +324,7 @@ fn shipped(file: &str) -> String {
     fs::read_to_string(programs::repository().join("helm/plain").join(file)).unwrap()
 }
 
-/// Replaces the image of the example, which cannot be pulled here, by this machine's TorchServe. The sidecar stays
+/// Replaces the image of the example, which cannot be pulled here, by this machine's TorchServe. The sidecar is
 /// unchanged.
 fn stand_in(deployment: &mut Value, torchserve: &LocalTorchServe, options: &FleetOptions) {
     let pod = torchserve_pod(torchserve);

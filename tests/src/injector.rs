@@ -29,7 +29,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 pub struct Injector {
     /// Address of the webhook.
     pub address: SocketAddr,
-    /// Where its pages are.
+    /// Address of the admin pages.
     pub admin: SocketAddr,
 }
 

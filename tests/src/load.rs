@@ -34,9 +34,9 @@ pub struct LoadReport {
 }
 
 impl LoadGenerator {
-    /// Starts a load generator for a `host:port` once it accepts connections: for a moment after the first pod is
-    /// Ready, kube-proxy still rejects connections to its Service because it has no endpoints. For four pods that
-    /// became Ready at once, this took 0.25 s. It is not a loss of the fleet.
+    /// Starts a load generator for a `host:port` once it accepts connections. For a moment after the first pod is
+    /// Ready, kube-proxy still rejects connections to its Service, because it has no endpoints. For four pods that
+    /// became Ready at once, this took 0.25 s. These rejections are not requests that the fleet loses.
     pub fn start(cluster: &TestCluster, name: &str, address: &str, steps: &[&str]) -> Self {
         let (host, port) = address.rsplit_once(':').unwrap();
         let connect = format!("exec 3<>/dev/tcp/{host}/{port}");

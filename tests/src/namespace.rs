@@ -33,7 +33,7 @@ pub fn install(cluster: &TestCluster) {
     for file in ["crd.yaml", "aggregator.yaml"] {
         let path = programs::repository().join("helm/plain").join(file);
         let text = fs::read_to_string(path).unwrap();
-        // Without the Deployment, which would find no node: the tests run the aggregator as a process.
+        // The Deployment is left out, because it would find no node: the tests run the aggregator as a process.
         let objects: Vec<&str> = text
             .split("\n---\n")
             .filter(|object| !object.contains("kind: Deployment"))

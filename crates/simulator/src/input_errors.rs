@@ -4,14 +4,14 @@ use std::fmt;
 
 use thiserror::Error;
 
-/// Maximum displayed errors; the rest is counted.
+/// Maximum number of displayed errors. Further errors are only counted.
 const MAX_DISPLAYED: usize = 20;
 
 /// One error in the input.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{place}: {problem}")]
 pub struct InputError {
-    /// Where: a file and a line, or an option.
+    /// A file and a line, or an option.
     pub place: String,
     /// What is wrong, and what was expected.
     pub problem: String,

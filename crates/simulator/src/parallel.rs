@@ -1,15 +1,15 @@
-//! Runs that have nothing to do with each other, on all cores.
+//! Runs independent jobs on all cores.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// Whoever waits is asked to say something so often.
+/// Interval of the calls of `waiting`.
 const WAIT: Duration = Duration::from_millis(200);
 
-/// The results of `work` for each number below `jobs`, in their order. `waiting` is called a few times a second, by the
-/// caller's thread.
+/// Returns the results of `work` for each number below `jobs`, in this order. The caller's thread calls `waiting` a few
+/// times per second until all jobs are done.
 pub fn in_parallel<T: Send>(
     jobs: usize,
     work: &(dyn Fn(usize) -> T + Sync),
@@ -40,7 +40,7 @@ pub fn in_parallel<T: Send>(
             }
         }
     });
-    // A worker that panicked has ended the scope with its panic: nothing is missing here.
+    // The scope propagates the panic of a worker, so no result is missing here.
     results.into_iter().flatten().collect()
 }
 

@@ -1,22 +1,22 @@
-//! Numbers, times and ranges as people write them.
+//! Parsers for numbers, times and ranges.
 
 use std::ops::Range;
 
 use jiff::SignedDuration;
 
-/// A simulation lasts no longer: a month, in seconds.
+/// Maximum duration of a simulation: 31 days, in seconds.
 pub(crate) const LONGEST: usize = 31 * 86_400;
 
-/// No cluster gets more requests in a second.
+/// Maximum arrival rate of a simulated cluster, in requests per second.
 pub(crate) const MOST_REQUESTS: u32 = 1_000_000;
 
-/// A finite number of 0 or more.
+/// Parses a finite number of at least 0.
 pub(crate) fn number(text: &str) -> Option<f64> {
     let number = text.trim().parse::<f64>().ok()?;
     (number.is_finite() && number >= 0.0).then_some(number)
 }
 
-/// A time of 0 or more, in seconds: `100ms`, `1.5s`, `10m`, `1h30m`, or a number of seconds.
+/// Parses a time of at least 0, in seconds: `100ms`, `1.5s`, `10m`, `1h30m`, or a number of seconds.
 pub(crate) fn duration(text: &str) -> Option<f64> {
     if let Some(seconds) = number(text) {
         return Some(seconds);
@@ -25,7 +25,7 @@ pub(crate) fn duration(text: &str) -> Option<f64> {
     (!duration.is_negative()).then(|| duration.as_secs_f64())
 }
 
-/// A time that is a whole number of seconds, within the longest run.
+/// Parses a whole number of seconds, up to [`LONGEST`].
 pub(crate) fn seconds(text: &str) -> Option<usize> {
     let seconds = duration(text)?;
     if seconds.fract() != 0.0 || seconds > LONGEST as f64 {
@@ -40,14 +40,14 @@ pub(crate) fn seconds(text: &str) -> Option<usize> {
     Some(whole)
 }
 
-/// `600..1200`: from a second on until before another.
+/// Parses a half-open range of seconds, such as `600..1200`.
 pub(crate) fn span(text: &str) -> Option<Range<usize>> {
     let (from, to) = text.split_once("..")?;
     let (from, to) = (seconds(from)?, seconds(to)?);
     (from < to).then_some(from..to)
 }
 
-/// A time as it would be written, to the nanosecond.
+/// Formats a time with its unit, rounded to nanoseconds.
 pub(crate) fn write_duration(seconds: f64) -> String {
     if seconds >= 1.0 || seconds == 0.0 {
         return format!("{seconds}s");

@@ -1,4 +1,4 @@
-//! Where one model server listens.
+//! The addresses of a model server.
 
 use std::net::SocketAddr;
 

@@ -1,9 +1,9 @@
-//! Where what is slow to make is kept between runs, and beyond a `cargo clean`.
+//! The cache directory for results that are slow to produce. `cargo clean` does not delete it.
 
 use std::env;
 use std::path::PathBuf;
 
-/// `$PUSHSCALE_CACHE`, or `~/.cache/pushscale`.
+/// Returns `$PUSHSCALE_CACHE`, or `~/.cache/pushscale`.
 pub fn folder() -> PathBuf {
     if let Some(folder) = env::var_os("PUSHSCALE_CACHE") {
         return PathBuf::from(folder);

@@ -1,7 +1,7 @@
-//! Model servers without Kubernetes, and load for them; for tests, benchmarks and the demo.
+//! Model servers without Kubernetes, and load for them, for tests, benchmarks and the demo.
 //!
-//! [`local_torchserve`] runs the real TorchServe as local processes. [`emulated`] serves TorchServe's endpoints from
-//! inside this process, without Java. [`load`] sends requests on schedule, however slowly they are served.
+//! [`local_torchserve`] runs the real TorchServe as local processes. [`emulated`] serves TorchServe's endpoints in this
+//! process, without Java. [`load`] sends requests on schedule, even if the servers are slow.
 
 pub mod cache;
 pub mod emulated;

@@ -1,10 +1,10 @@
-//! The limit of open files, which many servers and connections in one process reach.
+//! The limit of open files, which many servers and connections in one process can reach.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit to the hard one and returns the limit now in force (`None`: unlimited).
+/// Raises the soft limit to the hard limit and returns the new limit (`None` for unlimited).
 ///
-/// Each emulated server holds six sockets, each request in flight one more.
+/// Each emulated server holds six sockets, and each request in flight holds one more.
 pub fn raise_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {

@@ -1,15 +1,15 @@
-//! A TCP port that stays ours, whether something listens on it or not.
+//! A TCP port that remains reserved, even while no server listens on it.
 
 use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpSocket};
 
-/// A port that the kernel gives to nobody else while this value lives.
+/// A port that the kernel assigns to no other process while this value exists.
 ///
-/// The socket is bound and never listens, so a connection is refused unless a second socket
-/// listens on the same address, which `SO_REUSEADDR` on both allows (java sets it as well).
-/// So a server can go and come back, or be started by another process, without a race.
+/// The socket is bound and does not listen, so a connection is refused unless a second socket listens on the same
+/// address. `SO_REUSEADDR` on both sockets allows that; Java sets it as well. A server can therefore stop and restart,
+/// or another process can start it, without a race.
 #[derive(Debug)]
 pub(crate) struct ReservedPort {
     address: SocketAddr,
@@ -17,7 +17,7 @@ pub(crate) struct ReservedPort {
 }
 
 impl ReservedPort {
-    /// Reserves `address`; port 0 takes any free one.
+    /// Reserves `address`. With port 0, the kernel chooses a free port.
     pub(crate) fn take(address: SocketAddr) -> io::Result<Self> {
         let bound = bind(address)?;
         Ok(Self {
@@ -30,7 +30,7 @@ impl ReservedPort {
         self.address
     }
 
-    /// Connections are accepted until the listener is dropped, then refused again.
+    /// Accepts connections until the listener is dropped. Connections are then refused again.
     pub(crate) fn listen(&self) -> io::Result<TcpListener> {
         bind(self.address)?.listen(1024)
     }

@@ -1,17 +1,17 @@
-//! How long a model is busy.
+//! The service time of a model.
 
 use std::time::Duration;
 
-/// How long a worker is busy with one batch.
+/// The time in which a worker processes one batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ServiceTime {
-    /// Always the same.
+    /// A constant time.
     Fixed(Duration),
-    /// Drawn from a lognormal distribution.
+    /// A random time with a lognormal distribution.
     Lognormal {
         /// The mean, not the median.
         mean: Duration,
-        /// The standard deviation of the logarithm; 0.5 spreads nine of ten draws over a factor of 5.
+        /// The standard deviation of the logarithm. With 0.5, nine of ten values differ by at most a factor of 5.
         sigma: f64,
     },
 }
@@ -23,16 +23,16 @@ impl ServiceTime {
             Self::Lognormal { mean, sigma } => {
                 // exp(N(0, s)) has the mean exp(s*s/2).
                 let spread = (sigma * standard_normal(random) - sigma * sigma / 2.0).exp();
-                // A draw beyond what a Duration can hold is as good as for ever.
+                // A value that exceeds the maximum Duration is practically infinite.
                 Duration::try_from_secs_f64(mean.as_secs_f64() * spread).unwrap_or(Duration::MAX)
             }
         }
     }
 }
 
-/// Box and Muller's transform of two uniform draws.
+/// Draws from the standard normal distribution with the Box-Muller transform.
 fn standard_normal(random: &mut fastrand::Rng) -> f64 {
-    // 1 - f64() is never 0, whose logarithm is infinite.
+    // 1 - f64() is never 0, where the logarithm would be infinite.
     let radius = (-2.0 * (1.0 - random.f64()).ln()).sqrt();
     radius * (std::f64::consts::TAU * random.f64()).cos()
 }

@@ -5,7 +5,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ include "pushscale.pod-labels" . }}
 {{- end }}
 
-{{/* Without versions, so that a new chart version alone does not restart pods. */}}
+{{/* These labels contain no versions, so that a new chart version alone does not restart pods. */}}
 {{- define "pushscale.pod-labels" -}}
 app.kubernetes.io/part-of: pushscale
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -28,7 +28,7 @@ env:
   - name: PUSHSCALE_SIDECAR_CA_FILE
     value: /var/run/secrets/pushscale.dev/ca.crt
   {{- end }}
-  {{- /* Defaults of the sidecar are not set. */}}
+  {{- /* Sets only what differs from the sidecar's defaults. */}}
   {{- with include "torchserve.port" $config.metricsAddress }}
   {{- if ne . "8082" }}
   - name: PUSHSCALE_SIDECAR_METRICS_URL

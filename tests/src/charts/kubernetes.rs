@@ -43,7 +43,7 @@ impl Kubernetes {
 
     /// Returns the same for values whose default is `{}`.
     pub(super) fn optional(&mut self, name: &str) -> Value {
-        // Only the reference: draft 7 ignores its siblings, such as the description.
+        // The result contains only the reference, because draft 7 ignores its siblings, such as the description.
         json!({ "allOf": [self.reference(name)] })
     }
 

@@ -58,7 +58,7 @@ impl Recorder {
     /// Records cases again, one per line, ignoring the recorded decisions.
     ///
     /// # Errors
-    /// A line is not a case, or the controller syncs at other times than the case says.
+    /// A line is not a case, or the controller does not sync at the times of the case.
     pub fn record(&self, scripts: String) -> Result<String, ConformanceError> {
         let mut recording = self.start(&["-scripts".to_owned()])?;
         let stdin = recording.child.stdin.take();

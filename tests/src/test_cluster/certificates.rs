@@ -31,7 +31,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) served_as: &'a [&'a str],
 }
 
-/// Longer than any test, and than a week of manual work with one cluster.
+/// The lifetime of a certificate. It exceeds the duration of any test, and a week of manual work with one cluster.
 const VALIDITY: Duration = Duration::from_hours(14 * 24);
 
 impl Authority {
@@ -83,8 +83,8 @@ impl Authority {
     }
 }
 
-/// Writes a new key pair, `<file>.key` and `<file>.pub`; for the tokens of service accounts, which
-/// are signed without certificates.
+/// Writes a new key pair, `<file>.key` and `<file>.pub`, for the tokens of service accounts, which are signed without
+/// certificates.
 pub(crate) fn write_key_pair(directory: &Path, file: &str) -> Result<(), ClusterError> {
     let key = KeyPair::generate().map_err(|source| ClusterError::Certificate {
         subject: file.to_owned(),

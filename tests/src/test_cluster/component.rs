@@ -27,7 +27,7 @@ pub(crate) struct Components {
 
 struct Component {
     name: &'static str,
-    /// The whole command line, so that a restart is like the start.
+    /// The complete command line, so that a restart uses the same one.
     words: Vec<String>,
     child: Child,
     /// Whether its exit was reported.
@@ -48,7 +48,7 @@ impl Components {
         self.enter = command;
     }
 
-    /// Starts a component; its output goes to `logs/<component>.log`. Returns its process id.
+    /// Starts a component and writes its output to `logs/<component>.log`. Returns its process id.
     pub(crate) fn start(&mut self, line: CommandLine) -> Result<u32, ClusterError> {
         let mut words = self.enter.clone();
         words.push(line.program.display().to_string());
@@ -140,7 +140,7 @@ impl Components {
         let errors = log.try_clone().map_err(ClusterError::io("open", &path))?;
         Command::new(&words[0])
             .args(&words[1..])
-            // The environment of a test must not matter, such as proxies and Go's settings.
+            // The environment of a test must not affect components, for example proxies and Go's settings.
             .env_clear()
             .env("PATH", self.site.programs.search_path())
             .env("HOME", self.site.state.path())

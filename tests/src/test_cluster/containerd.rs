@@ -88,8 +88,9 @@ pub(crate) fn pause_image(site: &Site) -> Result<Image, ClusterError> {
     })
 }
 
-/// Each pod has its own link to the node. On a bridge, two pods would communicate directly and bypass the address
-/// translation of a Service, unless the machine has the module br_netfilter.
+/// Returns the configuration of the pod network. Each pod has its own link to the node. On a bridge, two pods would
+/// communicate directly and bypass the address translation of a Service, unless the machine has the module
+/// br_netfilter.
 fn network_configuration(site: &Site) -> String {
     let leases = site.state.path().join("pod-addresses");
     let config = json!({
@@ -99,7 +100,7 @@ fn network_configuration(site: &Site) -> String {
             "type": "ptp",
             "ipam": {
                 "type": "host-local",
-                // From a block for benchmarks of network devices, which has no public addresses.
+                // From a range for benchmarks of network devices, which contains no public addresses.
                 "ranges": [[{ "subnet": "198.18.0.0/24" }]],
                 "routes": [{ "dst": "0.0.0.0/0" }],
                 "dataDir": leases,

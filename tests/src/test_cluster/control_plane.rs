@@ -6,12 +6,12 @@ use super::error::ClusterError;
 use super::shape::Shape;
 use super::site::Site;
 
-/// etcd, on unix sockets, so that it needs no port and no other user can connect. The paths are relative, since all
-/// components run in the cluster's directory.
+/// Returns the command line of etcd, which uses unix sockets, so that it needs no port and no other user can connect.
+/// The paths are relative, because all components run in the cluster's directory.
 pub(crate) fn etcd(site: &Site) -> Result<CommandLine, ClusterError> {
     let arguments = [
         "--data-dir=etcd",
-        // The data need not survive the machine.
+        // The data need not survive a crash of the machine.
         "--unsafe-no-fsync",
         "--listen-client-urls=unix://etcd.sock",
         "--advertise-client-urls=unix://etcd.sock",
@@ -22,7 +22,7 @@ pub(crate) fn etcd(site: &Site) -> Result<CommandLine, ClusterError> {
     line(site, "etcd", arguments.map(str::to_owned).into())
 }
 
-/// The API server, on the cluster's address and this port.
+/// Returns the command line of the API server, on the cluster's address and this port.
 pub(crate) fn api_server(site: &Site, port: u16) -> Result<CommandLine, ClusterError> {
     let pki = site.state.pki();
     let pki = pki.display();
@@ -40,7 +40,7 @@ pub(crate) fn api_server(site: &Site, port: u16) -> Result<CommandLine, ClusterE
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
         format!("--service-account-key-file={pki}/service-account.pub"),
         format!("--service-account-signing-key-file={pki}/service-account.key"),
-        // Aggregated APIs. It dials the pods of a Service by itself, so that neither these nor
+        // Aggregated APIs. The API server connects to the pods of a Service directly, so that neither these nor
         // webhooks need kube-proxy.
         "--enable-aggregator-routing".to_owned(),
         format!("--requestheader-client-ca-file={pki}/front-proxy-ca.crt"),
@@ -50,7 +50,7 @@ pub(crate) fn api_server(site: &Site, port: u16) -> Result<CommandLine, ClusterE
         "--requestheader-username-headers=X-Remote-User".to_owned(),
         format!("--proxy-client-cert-file={pki}/front-proxy-client.crt"),
         format!("--proxy-client-key-file={pki}/front-proxy-client.key"),
-        // Logs and exec.
+        // For logs and exec.
         format!("--kubelet-certificate-authority={pki}/ca.crt"),
         format!("--kubelet-client-certificate={pki}/kube-apiserver-kubelet-client.crt"),
         format!("--kubelet-client-key={pki}/kube-apiserver-kubelet-client.key"),
@@ -58,13 +58,14 @@ pub(crate) fn api_server(site: &Site, port: u16) -> Result<CommandLine, ClusterE
     ];
     if site.shape == Shape::ControlPlane {
         arguments.push(format!("--bind-address={address}"));
-        // It would refuse to make a loopback address an endpoint of the Service "kubernetes".
+        // The API server rejects a loopback address as an endpoint of the Service "kubernetes".
         arguments.push("--endpoint-reconciler-type=none".to_owned());
     }
     line(site, "kube-apiserver", arguments)
 }
 
-/// All controllers of a stock cluster, each with the rights that it has there.
+/// Returns the command line of kube-controller-manager, with all controllers of a standard cluster and their usual
+/// permissions.
 pub(crate) fn controller_manager(site: &Site) -> Result<CommandLine, ClusterError> {
     let pki = site.state.pki();
     let pki = pki.display();
@@ -74,7 +75,7 @@ pub(crate) fn controller_manager(site: &Site) -> Result<CommandLine, ClusterErro
         "--leader-elect=false".to_owned(),
         "--secure-port=0".to_owned(),
         "--use-service-account-credentials".to_owned(),
-        // A new cluster is a burst of work: the defaults of 20 and 30 make it wait for seconds.
+        // A new cluster causes a burst of work. The defaults of 20 and 30 would delay it by seconds.
         "--kube-api-qps=200".to_owned(),
         "--kube-api-burst=400".to_owned(),
         format!("--service-account-private-key-file={pki}/service-account.key"),

@@ -23,7 +23,7 @@ pub enum ClusterError {
         reason: String,
     },
 
-    /// A name that could not be part of a socket's path and of a network namespace's name.
+    /// The name cannot be part of a socket's path and of a network namespace's name.
     #[error(
         "bad cluster name {name:?}: use 1 to 20 lower-case letters, digits and hyphens, a letter first"
     )]
@@ -44,7 +44,7 @@ pub enum ClusterError {
         limit: usize,
     },
 
-    /// A cluster of that name runs already.
+    /// A cluster of that name is already running.
     #[error(
         "a cluster named {name} is running: take another name, or stop it with \
          \"pushscale-test-cluster down --name {name}\""
@@ -54,7 +54,7 @@ pub enum ClusterError {
         name: String,
     },
 
-    /// No cluster of that name runs.
+    /// No cluster of that name is running.
     #[error(
         "no cluster named {name} is running: start it with \"pushscale-test-cluster up --name {name}\""
     )]
@@ -63,10 +63,10 @@ pub enum ClusterError {
         name: String,
     },
 
-    /// The programs could not be built or installed; the script's own words are on stderr.
+    /// The programs could not be built or installed. The script's messages are on stderr.
     #[error("the cluster's programs could not be made: {reason}")]
     Provision {
-        /// How the script ended.
+        /// The exit status of the script.
         reason: String,
     },
 
@@ -80,10 +80,10 @@ pub enum ClusterError {
         directory: PathBuf,
     },
 
-    /// A component ended that should not have.
+    /// A component exited unexpectedly.
     #[error("{component} ended ({status}) while the cluster waited for {waited_for}{log}")]
     Ended {
-        /// The component that ended.
+        /// The component.
         component: String,
         /// Its exit status or signal.
         status: String,
@@ -93,45 +93,45 @@ pub enum ClusterError {
         log: LogTail,
     },
 
-    /// A wait was over without success.
+    /// A wait timed out.
     #[error("{component}: waited {seconds} s in vain for {waited_for}{log}")]
     Timeout {
-        /// The component that did not deliver.
+        /// The component that was not ready.
         component: String,
         /// What the cluster was waiting for.
         waited_for: String,
-        /// How long it waited, in seconds.
+        /// The time limit, in seconds.
         seconds: u64,
         /// The last lines of the component's log.
         log: LogTail,
     },
 
-    /// The cluster was stopped while it started.
+    /// The cluster was stopped during its start.
     #[error("stopped while it waited for {waited_for}")]
     Stopped {
         /// What the cluster was waiting for.
         waited_for: String,
     },
 
-    /// The supervisor gave up; the reason is its own error.
+    /// The supervisor failed, with an error of its own.
     #[error("test cluster {name} did not start: {reason}\nits logs are kept in {}", .logs.display())]
     Start {
         /// The cluster.
         name: String,
         /// The supervisor's error.
         reason: String,
-        /// Where the logs are.
+        /// The path of the logs.
         logs: PathBuf,
     },
 
-    /// A running cluster refused a request, or did not answer.
+    /// A running cluster rejected a request, or did not respond.
     #[error("test cluster {name} could not {request}: {reason}")]
     Request {
         /// The cluster.
         name: String,
         /// The request.
         request: String,
-        /// Its answer.
+        /// Its response.
         reason: String,
     },
 
@@ -146,7 +146,7 @@ pub enum ClusterError {
         stderr: String,
     },
 
-    /// Something of a cluster could not be removed.
+    /// A part of a cluster could not be removed.
     #[error(
         "test cluster {name} is not wholly removed: {left}; try \"pushscale-test-cluster down --name {name}\""
     )]
@@ -157,7 +157,7 @@ pub enum ClusterError {
         left: String,
     },
 
-    /// A certificate could not be made.
+    /// A certificate could not be created.
     #[error("certificate of {subject}: {source}")]
     Certificate {
         /// The subject.
@@ -166,7 +166,7 @@ pub enum ClusterError {
         source: rcgen::Error,
     },
 
-    /// The operating system refused something.
+    /// A system call failed.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
         /// The failed action: a verb.
@@ -179,7 +179,7 @@ pub enum ClusterError {
 }
 
 impl ClusterError {
-    /// For `map_err`: names the file or program that the system's error does not name.
+    /// Adds the name of the file or program to an error of the system, for `map_err`.
     pub(crate) fn io(
         action: &'static str,
         path: impl AsRef<Path>,

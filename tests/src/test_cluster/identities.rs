@@ -10,11 +10,10 @@ use super::state::StateDir;
 
 /// The name of the cluster's one node.
 pub(crate) const NODE_NAME: &str = "node";
-/// The first address of the service range: the Service `kubernetes`.
+/// The first address of the service range, which the Service `kubernetes` gets.
 pub(crate) const API_SERVICE_ADDRESS: &str = "10.96.0.1";
 
-/// The users that have a kubeconfig, with their groups. The names are those that the API server's
-/// built-in roles are bound to.
+/// The users that have a kubeconfig, with their groups. The API server's built-in roles are bound to these names.
 const USERS: [(&str, &str, Option<&str>); 6] = [
     ("admin", "kubernetes-admin", Some("system:masters")),
     (
@@ -60,7 +59,7 @@ pub(crate) fn write_certificates(state: &StateDir, address: IpAddr) -> Result<()
         },
     )?;
     for (file, user, group) in USERS {
-        // Only kubelet serves with its own certificate: logs and exec.
+        // Only kubelet uses its certificate as a server, for logs and exec.
         let served_as: &[&str] = match file {
             "kubelet" => &[NODE_NAME, &address],
             _ => &[],
@@ -74,7 +73,7 @@ pub(crate) fn write_certificates(state: &StateDir, address: IpAddr) -> Result<()
             },
         )?;
     }
-    // A separate authority: any certificate of it can impersonate any user.
+    // A separate authority, because any of its certificates can impersonate any user.
     Authority::create(&directory, "front-proxy-ca")?.issue(
         "front-proxy-client",
         Subject {

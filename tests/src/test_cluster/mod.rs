@@ -130,7 +130,7 @@ impl TestCluster {
         for state in StateDir::list()? {
             match Site::read(state) {
                 Ok(site) => clusters.push(Self::new(site, None)),
-                // It ends at this moment.
+                // The cluster is stopping.
                 Err(ClusterError::NotRunning { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -166,7 +166,7 @@ impl TestCluster {
     }
 
     /// Returns the directory with a log for each component, and with `pods/` for those of containers. After a failure
-    /// it is kept in the cache directory, as the message says.
+    /// it is kept in the cache directory, which the error message names.
     #[must_use]
     pub fn logs_dir(&self) -> PathBuf {
         self.site.state.logs()
@@ -331,7 +331,7 @@ impl Drop for TestCluster {
         if let Err(error) = stop::stop(&self.site.state, keep_logs) {
             report::progress(&error.to_string());
         }
-        // It has exited, or never will. Then closing the pipe is all that can be done.
+        // The supervisor has exited or hangs. Closing the pipe is then the only option.
         supervisor.pipe = None;
         supervisor.process.try_wait().ok();
         if keep_logs {

@@ -1,4 +1,5 @@
-//! The network namespace of a cluster. No packet leaves it, and every cluster has the same addresses.
+//! The network namespace of a cluster. It has no connection to other networks, and every cluster has the same
+//! addresses.
 
 use std::fs::File;
 use std::os::fd::AsFd;

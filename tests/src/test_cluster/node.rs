@@ -63,7 +63,7 @@ pub(crate) fn kubelet(site: &Site) -> Result<CommandLine, ClusterError> {
     line(site, "kubelet", arguments)
 }
 
-/// kube-proxy, which routes Service addresses to pods.
+/// Returns the command line of kube-proxy, which routes Service addresses to pods.
 pub(crate) fn kube_proxy(site: &Site) -> Result<CommandLine, ClusterError> {
     let mut arguments = vec![
         kubeconfig(site, "kube-proxy"),
@@ -72,7 +72,7 @@ pub(crate) fn kube_proxy(site: &Site) -> Result<CommandLine, ClusterError> {
         "--cluster-cidr=198.18.0.0/24".to_owned(),
         "--oom-score-adj=0".to_owned(),
     ];
-    // These settings belong to the machine, not to the namespace: zero leaves them alone.
+    // These settings apply to the machine, not to the namespace. With zero, kube-proxy does not change them.
     arguments.extend(
         [
             "--conntrack-max-per-core=0",

@@ -18,7 +18,7 @@ use super::state::StateDir;
 ///
 /// # Errors
 ///
-/// Some are still there after 20 s.
+/// Some processes still exist after 20 s.
 pub(crate) fn kill_marked(state: &StateDir) -> Result<(), ClusterError> {
     let mark = format!("{MARK}={}", state.path().display());
     kill_until_none(state, "processes", || {
@@ -53,7 +53,7 @@ pub(crate) fn kill_until_none(
         let ours = find()?;
         opened.retain(|(pid, _)| ours.contains(pid));
         for (_, process) in &opened {
-            // It may have ended by itself.
+            // It may have exited on its own.
             pidfd_send_signal(process, Signal::KILL).ok();
         }
         for (_, process) in &opened {

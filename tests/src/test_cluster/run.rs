@@ -1,4 +1,4 @@
-//! Runs programs to their end.
+//! Runs programs and waits for them.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

@@ -65,7 +65,7 @@ impl Site {
     pub(crate) fn address(&self) -> IpAddr {
         match self.shape {
             Shape::ControlPlane => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            // From a block for documentation, which has no public addresses.
+            // From a range for documentation, which contains no public addresses.
             Shape::Node => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
         }
     }

@@ -24,7 +24,7 @@ pub(crate) struct Startup {
 
 /// The API server's port in the node shape.
 const API_PORT: u16 = 6443;
-/// Another program may take the port before the API server does.
+/// Maximum number of API server starts. Another program may take the port before the API server does.
 const PORT_ATTEMPTS: usize = 3;
 
 impl Startup {

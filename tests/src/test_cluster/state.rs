@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::ClusterError;
 
-/// The directory of a cluster, `<root>/<name>`. It exists exactly as long as anything of the cluster does.
+/// The directory of a cluster, `<root>/<name>`. It exists exactly as long as any part of the cluster exists.
 #[derive(Debug, Clone)]
 pub(crate) struct StateDir {
     name: String,
@@ -206,8 +206,8 @@ fn root() -> PathBuf {
     let root = match env::var_os("PUSHSCALE_TEST_CLUSTER_STATE") {
         Some(directory) => PathBuf::from(directory),
         None if user.is_root() => PathBuf::from("/run/pushscale-test-cluster"),
-        // Not $TMPDIR, which may be long, and may differ between the shell that starts a cluster and the one that stops
-        // it.
+        // $TMPDIR is unsuitable: it may be long, and may differ between the shell that starts a cluster and the one
+        // that stops it.
         None => PathBuf::from(format!("/tmp/pushscale-test-cluster-{}", user.as_raw())),
     };
     // The components run in another directory. Without a current directory, the path is absolute.

@@ -61,7 +61,7 @@ pub fn supervise(name: &str, owned: bool) -> Result<(), ClusterError> {
     }
 }
 
-/// Whatever may wake the supervisor.
+/// The events that wake the supervisor.
 enum Event {
     /// The owner has exited, or a signal arrived.
     End,
@@ -78,7 +78,7 @@ fn watch(
     if owned {
         let (events, stop) = (events.clone(), Arc::clone(stop));
         std::thread::spawn(move || {
-            // The owner writes nothing; the read ends with the owner.
+            // The owner writes nothing, so the read returns when the owner exits.
             io::copy(&mut io::stdin(), &mut io::sink()).ok();
             end(&events, &stop);
         });
@@ -112,12 +112,12 @@ fn end(events: &Sender<Event>, stop: &AtomicBool) {
 fn serve(components: &mut Components, events: &Receiver<Event>) -> Logs {
     loop {
         for news in components.reap() {
-            // To the supervisor's own log.
+            // This line is written to the supervisor's own log.
             writeln!(io::stderr(), "{news}").ok();
         }
         match events.recv_timeout(Duration::from_secs(1)) {
             Err(RecvTimeoutError::Timeout) => {}
-            // An end without a word may be that of a test that failed.
+            // An owner that exits without a request may be a failed test.
             Err(RecvTimeoutError::Disconnected) | Ok(Event::End) => return Logs::Keep,
             Ok(Event::Asked(asked)) => {
                 let answer = match &asked.request {

@@ -1,4 +1,4 @@
-//! Removes all that a cluster made, whether it ended in order or not.
+//! Removes all parts of a cluster, even after a crash.
 
 use std::fs;
 use std::io;
@@ -51,7 +51,7 @@ pub(crate) fn sweep_stale(root: &RootLock) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// Where the logs of a cluster are after its end, if they were kept.
+/// Returns the directory with the logs of a removed cluster, if they were kept.
 pub(crate) fn kept_logs(state: &StateDir) -> PathBuf {
     cache::folder().join("rig/logs").join(state.name())
 }

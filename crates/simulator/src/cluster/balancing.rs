@@ -1,4 +1,4 @@
-//! How a request finds its pod.
+//! Load balancing.
 
 use rand::RngExt as _;
 
@@ -6,24 +6,24 @@ use super::metrics::Metrics;
 use super::pod::Pod;
 use super::random::Random;
 
-/// How a request finds its pod.
+/// The load balancing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balancing {
-    /// Any pod.
+    /// A random pod.
     Random,
-    /// The pod with the fewest requests; chance decides between equals.
+    /// The pod with the fewest requests; a random one of several such pods.
     LeastOutstanding,
-    /// The better of two pods that chance picks.
+    /// The less loaded of two random pods.
     TwoChoices,
 }
 
 impl Balancing {
-    /// Whether requests avoid pods that have many, so that all pods together are nearly one queue.
+    /// Returns whether requests avoid loaded pods, so that all pods are nearly one queue.
     pub fn pooled(self) -> bool {
         self != Self::Random
     }
 
-    /// The index of the pod that a request of `at` goes to; `None` if none serves.
+    /// Returns the index of the pod for a request that arrives at `at`; `None` if no pod is ready.
     pub(super) fn choose(
         self,
         pods: &mut [Pod],

@@ -1,4 +1,4 @@
-//! All pods of a cluster: made, removed, broken.
+//! The pods of a cluster: their creation, removal and faults.
 
 use rand::RngExt as _;
 use rand_distr::{Distribution as _, StandardNormal};
@@ -12,19 +12,19 @@ use super::world::World;
 
 #[derive(Debug)]
 pub(super) struct Fleet {
-    /// In the order in which they were made.
+    /// The pods, oldest first.
     pub(super) pods: Vec<Pod>,
     made: u64,
-    /// Pods made from now on that will never serve.
+    /// The number of pods still to be created that never become ready.
     broken: u32,
-    /// Pods made after the beginning.
+    /// The number of pods created after the start of the run.
     pub(super) starts: u64,
-    /// Requests that went with their pods.
+    /// The number of requests lost with their pods.
     pub(super) lost: u64,
 }
 
 impl Fleet {
-    /// The pods of the beginning.
+    /// Creates the initial pods.
     pub(super) fn new(world: &World, random: &mut Random) -> Self {
         let mut fleet = Self {
             pods: Vec::new(),
@@ -43,7 +43,7 @@ impl Fleet {
     }
 
     fn make(&mut self, world: &World, now: f64, random: &mut Random) {
-        // Both are drawn for every pod: what is drawn for the next one must not depend on the settings.
+        // Both values are drawn for every pod, so that the values of the next pod do not depend on the settings.
         let (share, deviation): (f64, f64) = (random.random(), StandardNormal.sample(random));
         let (least, most) = world.start_delay;
         let ready_at = if self.broken > 0 {
@@ -58,7 +58,7 @@ impl Fleet {
             .push(Pod::new(self.made, world.workers, now, ready_at, speed));
     }
 
-    /// Pods whose time has come serve from now on.
+    /// Marks starting pods as ready whose start delay is over.
     pub(super) fn begin(&mut self, now: f64) {
         for pod in &mut self.pods {
             if pod.state == PodState::Starting && pod.ready_at <= now {
@@ -67,8 +67,8 @@ impl Fleet {
         }
     }
 
-    /// As many pods as are wanted, those that drain apart. Of too many, those that start go first, then the youngest:
-    /// as a ReplicaSet does it.
+    /// Creates or removes pods to reach the desired replicas. Draining pods do not count. Like a ReplicaSet, it removes
+    /// starting pods first, then the youngest pods.
     pub(super) fn reach(&mut self, wanted: u32, world: &World, now: f64, random: &mut Random) {
         let wanted = wanted as usize;
         let stays = |pod: &Pod| pod.state != PodState::Draining;
@@ -101,13 +101,13 @@ impl Fleet {
         self.pods.retain(|pod| !cancelled.contains(&pod.id));
     }
 
-    /// Pods that have drained are gone.
+    /// Removes pods that have drained.
     pub(super) fn bury(&mut self) {
         self.pods
             .retain(|pod| pod.state != PodState::Draining || pod.in_system() > 0);
     }
 
-    /// What breaks in this second, breaks. All pods must be settled up to now.
+    /// Applies the faults that begin in this second. All pods must be settled up to now.
     pub(super) fn suffer(
         &mut self,
         faults: &[Fault],
@@ -138,7 +138,7 @@ impl Fleet {
         }
     }
 
-    /// So many serving pods, or all of them if there are fewer, by chance.
+    /// Picks `count` random ready pods, or all if there are fewer.
     fn pick(&self, count: u32, random: &mut Random) -> Vec<usize> {
         let mut serving: Vec<usize> = (0..self.pods.len())
             .filter(|index| self.pods[*index].state == PodState::Serving)

@@ -28,7 +28,7 @@ pub(super) struct Requests {
     /// The sum of the known waits in seconds, and their number.
     wait: f64,
     waited: u32,
-    /// Rejected with 503, without a pod, or lost with their pod.
+    /// Requests that were rejected with 503, had no pod, or were lost with their pod.
     failed: u32,
 }
 
@@ -45,7 +45,7 @@ impl Requests {
 
 impl Metrics {
     pub(super) fn new(seconds: usize, goal: &Goal) -> Self {
-        // Of a fixed size: one that grows would not be grown by a saturating record.
+        // The bounds are fixed, because `saturating_record` does not grow a histogram that resizes itself.
         #[expect(
             clippy::expect_used,
             reason = "these bounds and three digits are allowed"
@@ -72,7 +72,7 @@ impl Metrics {
         self.waits(job);
     }
 
-    /// How long a request waits is certain, whether it has been answered yet or not.
+    /// Records the wait of a request. It is known before the request completes.
     pub(super) fn waits(&mut self, job: &Job) {
         if let Some(entry) = self.second_of(job.arrived) {
             entry.wait += job.waits;
@@ -91,7 +91,7 @@ impl Metrics {
             .saturating_record((job.waits * 1e6).round() as u64);
     }
 
-    /// A request that arrived at this time failed.
+    /// Records that a request with this arrival time failed.
     pub(super) fn failed(&mut self, arrived: f64) {
         if let Some(entry) = self.second_of(arrived) {
             entry.failed += 1;
@@ -116,7 +116,7 @@ impl Metrics {
         self.limit
     }
 
-    /// The wait that this share of requests does not exceed, in seconds.
+    /// Returns the wait that this share of the requests does not exceed, in seconds.
     #[expect(clippy::cast_precision_loss, reason = "microseconds of a wait")]
     pub(super) fn quantile(&self, share: f64) -> f64 {
         self.waits.value_at_quantile(share) as f64 / 1e6

@@ -16,8 +16,8 @@
 //! assert_eq!(outcome.violation_seconds, 0);
 //! ```
 //!
-//! Not simulated: the network, retries, clients that give up, and nodes. The start delay covers everything between a
-//! pod's creation and its first request.
+//! The simulation does not include the network, retries, clients that give up, or nodes. The start delay covers
+//! everything between a pod's creation and its first request.
 
 mod balancing;
 mod fault;

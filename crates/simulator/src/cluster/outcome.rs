@@ -1,66 +1,66 @@
-//! What a run showed.
+//! The result of a run.
 
-/// What a run showed.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Seconds whose arrivals waited more than 4 times the target on average, or of whose arrivals one failed.
+    /// Seconds whose arrivals waited more than 4 times the target on average, or in which a request failed.
     pub violation_seconds: u32,
-    /// Requests that waited more than 4 times the target, or failed, in percent.
+    /// The share of requests that waited more than 4 times the target or failed, in percent.
     pub bad_percent: f64,
     /// The mean wait of the requests that did not fail, in seconds.
     pub mean_wait: f64,
-    /// The wait that 95 of 100 requests do not exceed, in seconds, to three digits.
+    /// The 95th percentile of the wait, in seconds, to three digits.
     pub p95_wait: f64,
-    /// The wait that 99 of 100 requests do not exceed, in seconds, to three digits.
+    /// The 99th percentile of the wait, in seconds, to three digits.
     pub p99_wait: f64,
-    /// Requests that came.
+    /// The number of requests that arrived.
     pub arrivals: u64,
-    /// Requests that were answered before the end.
+    /// The number of requests completed before the end.
     pub answered: u64,
-    /// Requests rejected with 503, or without any pod.
+    /// The number of requests rejected with 503, or without a ready pod.
     pub refused: u64,
-    /// Requests that were lost with their pod.
+    /// The number of requests lost with their pod.
     pub lost: u64,
-    /// Requests that were in pods at the end.
+    /// The number of requests in pods at the end.
     pub in_system: u64,
-    /// Hours of pods, of those that start or drain too.
+    /// Pod-hours, including starting and draining pods.
     pub pod_hours: f64,
-    /// How often the size was changed.
+    /// The number of changes of the desired replicas.
     pub changes: u32,
-    /// Pods that were made after the beginning.
+    /// The number of pods created after the start of the run.
     pub starts: u64,
-    /// The largest size that was set.
+    /// The maximum desired replicas.
     pub largest: u32,
-    /// Second by second.
+    /// The result of each second.
     pub seconds: Vec<Second>,
-    /// Every change of the size.
+    /// All changes of the desired replicas.
     pub history: Vec<Change>,
 }
 
 /// One second of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Second {
-    /// Requests that came in it.
+    /// The number of requests that arrived.
     pub arrivals: u32,
-    /// Their mean wait, in seconds; `None`: there were none, or all failed.
+    /// Their mean wait, in seconds; `None` if there were none, or all failed.
     pub mean_wait: Option<f64>,
-    /// They waited too long, or one of them failed.
+    /// Whether the mean wait was too long, or a request failed.
     pub violated: bool,
-    /// The size that was set, at the end of it.
+    /// The desired replicas at the end of the second.
     pub wanted: u32,
-    /// Pods that served, at the end of it.
+    /// The number of ready pods at the end of the second.
     pub ready: u32,
 }
 
-/// A change of the size.
+/// A change of the desired replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// At the end of this many seconds.
+    /// The number of seconds since the start of the run.
     pub second: usize,
-    /// From this size.
+    /// The replicas before.
     pub from: u32,
-    /// To this one.
+    /// The replicas after.
     pub to: u32,
-    /// In the controller's words, if it has any.
+    /// The controller's explanation, if it has one.
     pub why: String,
 }

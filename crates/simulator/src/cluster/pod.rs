@@ -10,13 +10,13 @@ use super::view::{PodReading, PodState};
 pub(super) struct Pod {
     pub(super) id: u64,
     pub(super) state: PodState,
-    /// When it was created.
+    /// The creation time.
     pub(super) made: f64,
-    /// When it becomes ready; infinite for never.
+    /// The time at which the pod becomes ready; infinite if it never does.
     pub(super) ready_at: f64,
     pub(super) speed: f64,
     pub(super) frozen_until: f64,
-    /// When each worker completes its requests.
+    /// The time at which each worker has completed its requests.
     workers: Vec<f64>,
     /// All requests in the pod, in order of completion.
     jobs: VecDeque<Job>,
@@ -46,14 +46,14 @@ impl Pod {
         self.jobs.len()
     }
 
-    /// From `now` on it serves.
+    /// Makes the pod ready from `now` on.
     pub(super) fn begin(&mut self, now: f64) {
         self.state = PodState::Serving;
         self.workers.fill(now);
     }
 
-    /// A request arrives that will take `service`, or is refused because `queue` others wait. `true`: it was taken.
-    /// The pod must be settled up to now.
+    /// Accepts a request with this service time, or rejects it because `queue` requests are waiting. Returns whether
+    /// the pod accepted it. The pod must be settled up to `now`.
     pub(super) fn receive(&mut self, now: f64, service: f64, queue: u32) -> bool {
         self.counted.arrivals += 1;
         if self.jobs.len() >= queue as usize + self.workers.len() {
@@ -84,7 +84,7 @@ impl Pod {
         true
     }
 
-    /// Answers what is done by `now`.
+    /// Completes the requests that are done by `now`.
     pub(super) fn settle(&mut self, now: f64, metrics: &mut Metrics) {
         while let Some(job) = self.jobs.front().copied().filter(|job| job.ends <= now) {
             self.jobs.pop_front();
@@ -95,7 +95,7 @@ impl Pod {
         }
     }
 
-    /// Stands still from `now` to `until`.
+    /// Freezes the pod from `now` to `until`.
     pub(super) fn freeze(&mut self, now: f64, until: f64) {
         let lost = until - now;
         self.frozen_until = until;
@@ -112,13 +112,13 @@ impl Pod {
         }
     }
 
-    /// Says what it has counted up to now.
+    /// Publishes the counters as the pod's reading.
     pub(super) fn tell(&mut self) {
         self.counted.in_system = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
         self.reading = self.counted;
     }
 
-    /// The requests in it, which it is not going to answer.
+    /// Removes and returns the requests in the pod, which will not complete.
     pub(super) fn abandon(&mut self) -> impl Iterator<Item = Job> {
         self.jobs.drain(..)
     }

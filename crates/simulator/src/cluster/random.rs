@@ -1,13 +1,13 @@
-//! Chance, from a seed.
+//! Random numbers from a seed.
 
 use rand::SeedableRng as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// The generator of everything here: small, quick, and the same on every machine.
+/// The random number generator: small, fast, and the same on every machine.
 pub(crate) type Random = Xoshiro256PlusPlus;
 
-/// A generator for each thing that is drawn. With one for all, a pod more would change the load, and two controllers
-/// under the same seed would not be under the same load.
+/// One random number generator per purpose. With a single one, an additional pod would change the load, and two
+/// controllers with the same seed would not get the same load.
 #[derive(Debug)]
 pub(super) struct Streams {
     pub(super) arrivals: Random,
@@ -19,7 +19,7 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn of(seed: u64) -> Self {
-        // The seed goes through SplitMix64, so that neighbouring ones are as good as any.
+        // SplitMix64 expands the seed, so that neighbouring seeds give independent streams.
         let stream = |number: u64| Random::seed_from_u64(seed.wrapping_mul(8).wrapping_add(number));
         Self {
             arrivals: stream(0),

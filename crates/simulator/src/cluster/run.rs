@@ -1,4 +1,4 @@
-//! A run, second by second.
+//! Runs a simulation second by second.
 
 use rand::RngExt as _;
 use rand_distr::{Distribution as _, Poisson, StandardNormal};
@@ -13,7 +13,7 @@ use super::random::Streams;
 use super::view::{PodState, PodView, View};
 use super::world::World;
 
-/// What becomes of a world under a controller. The same seed gives the same, and the same load to every controller.
+/// Simulates a world under a controller. The same seed gives the same result, and the same load for every controller.
 pub fn simulate(world: &World, controller: &mut dyn Controller, seed: u64) -> Outcome {
     simulate_watched(world, controller, seed, &|_| {})
 }
@@ -41,7 +41,7 @@ struct Run<'a> {
     streams: Streams,
     fleet: Fleet,
     metrics: Metrics,
-    /// The logarithm of a service time has this mean and this standard deviation, at a mean service time of 1.
+    /// Mean and standard deviation of the logarithm of a service time with a mean of 1.
     logarithm: (f64, f64),
     replicas: u32,
     refused: u64,
@@ -49,7 +49,7 @@ struct Run<'a> {
     largest: u32,
     sizes: Vec<(u32, u32)>,
     history: Vec<Change>,
-    // Memory that is used again every second.
+    // Buffers that are reused every second.
     arrivals: Vec<f64>,
     serving: Vec<usize>,
     views: Vec<PodView>,
@@ -78,13 +78,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What happens between `second` and the next one.
+    /// Simulates the time between `second` and the next one.
     fn live(&mut self, second: usize) {
         let now = second as f64;
         let random = &mut self.streams.faults;
         self.fleet
             .suffer(&self.world.faults, second, random, &mut self.metrics);
-        // What died is made anew.
+        // New pods replace those that died.
         let random = &mut self.streams.pods;
         self.fleet.reach(self.replicas, self.world, now, random);
         self.fleet.begin(now);
@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
             Traffic::Counts(counts) => counts.get(second).copied().unwrap_or_default(),
             Traffic::Rates(rates) => {
                 let rate = rates.get(second).copied().unwrap_or_default();
-                // It refuses a rate of 0, at which nobody comes.
+                // `Poisson` rejects a rate of 0, which has no arrivals.
                 let drawn = Poisson::new(rate)
                     .map(|poisson| poisson.sample(&mut self.streams.arrivals))
                     .unwrap_or_default();
@@ -150,7 +150,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The second is over: the controller sees it, and has its will.
+    /// Shows the controller the completed second, and applies its decision.
     fn ask(&mut self, over: usize, controller: &mut dyn Controller) {
         let silent = self.show(over);
         let view = View {
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
             .push((self.replicas, u32::try_from(ready).unwrap_or(u32::MAX)));
     }
 
-    /// Pods tell what they have counted, unless they are silent. Gives whether all are.
+    /// Updates the readings of all pods that report. Returns whether no pod reports.
     fn show(&mut self, over: usize) -> bool {
         let gaps = self.world.gaps.iter();
         let share = gaps
@@ -258,9 +258,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Where a pod stands among all, from 0 to 1: in a gap of some pods, those below its share are silent, and the same
-/// ones all the time.
+/// Returns a pod's position, from 0 to 1. In a gap, the pods with a position below the gap's share do not report, which
+/// are the same pods during the whole gap.
 fn place_of(id: u64) -> f64 {
-    // The golden ratio spreads consecutive numbers evenly, so that a third of 6 pods is 2 of them.
+    // The golden ratio distributes consecutive numbers evenly: a third of 6 pods is 2 of them.
     (id as f64 * 0.618_033_988_749_894_9).fract()
 }

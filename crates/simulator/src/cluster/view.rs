@@ -49,33 +49,33 @@ impl View<'_> {
 /// One pod.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PodView {
-    /// No other pod of a run has it.
+    /// The id, unique in a run.
     pub id: u64,
-    /// Where it is in its life.
+    /// The pod's phase.
     pub state: PodState,
-    /// What it last said of itself.
+    /// The pod's last reading.
     pub reading: PodReading,
-    /// It said that just now. Starting pods say nothing.
+    /// Whether the reading is from this second. Starting pods do not report.
     pub speaks: bool,
-    /// It takes requests and does nothing else, as one can see: whoever asks it gets no answer.
+    /// Whether the pod accepts requests but neither completes any nor responds to its sidecar.
     pub frozen: bool,
-    /// How long a request takes in it these days, in seconds, on average.
+    /// The current mean service time in the pod, in seconds.
     pub service: f64,
 }
 
-/// What a pod has counted since it began.
+/// The counters of a pod since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PodReading {
-    /// Requests that came, refused ones too.
+    /// Requests that arrived, including rejected ones.
     pub arrivals: u64,
     /// Requests rejected with 503.
     pub refused: u64,
-    /// Requests that were answered.
+    /// Completed requests.
     pub answered: u64,
-    /// The waits of answered requests, summed, in seconds.
+    /// Total wait of the completed requests, in seconds.
     pub waited: f64,
-    /// The times from arrival to answer of answered requests, summed, in seconds.
+    /// Total time from arrival to completion of the completed requests, in seconds.
     pub sojourned: f64,
-    /// Requests that are in it.
+    /// Waiting and in-flight requests.
     pub in_system: u32,
 }

@@ -1,4 +1,4 @@
-//! Everything about a cluster but the controller.
+//! The input of a simulation, except the controller.
 
 use std::ops::Range;
 
@@ -11,31 +11,32 @@ use super::goal::Goal;
 /// A cluster and its load. All times are in seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct World {
-    /// When requests arrive.
+    /// The arrivals.
     pub traffic: Traffic,
-    /// How long a worker takes for a request, on average.
+    /// The mean service time.
     pub service: f64,
-    /// How that varies: the standard deviation over the mean of a lognormal distribution. 0: always the same.
+    /// The coefficient of variation of the service time, which has a lognormal distribution; 0 for a constant service
+    /// time.
     pub cv: f64,
-    /// Workers in each pod.
+    /// Workers per pod.
     pub workers: u32,
     /// Maximum waiting requests per pod. Further ones get 503.
     pub queue: u32,
-    /// How a request finds its pod.
+    /// The load balancing.
     pub balancing: Balancing,
-    /// From a pod's creation until it serves: drawn evenly between these two.
+    /// The minimum and maximum start delay. It has a uniform distribution.
     pub start_delay: (f64, f64),
-    /// How pods differ in speed: the standard deviation of the logarithm of a lognormal distribution around 1.
+    /// The standard deviation of the logarithm of the pods' speeds, which have a lognormal distribution around 1.
     pub speeds: f64,
-    /// Pods at the beginning, all of which serve.
+    /// The initial pods, which are ready.
     pub pods: u32,
-    /// What is asked for.
+    /// The goal of the controller.
     pub goal: Goal,
-    /// When service takes longer, or less long.
+    /// Periods with a longer or shorter service time.
     pub slow: Vec<Slow>,
-    /// When pods say nothing.
+    /// Periods without readings.
     pub gaps: Vec<Gap>,
-    /// What breaks.
+    /// The faults.
     pub faults: Vec<Fault>,
 }
 
@@ -65,7 +66,7 @@ impl Default for World {
 }
 
 impl World {
-    /// How many times as long as usual service takes in this second.
+    /// Returns the factor on the service time in this second.
     pub fn slowness(&self, second: usize) -> f64 {
         self.slow
             .iter()
@@ -75,20 +76,20 @@ impl World {
     }
 }
 
-/// A while in which service takes so many times as long.
+/// A period with a factor on the service time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slow {
     /// The seconds.
     pub when: Range<usize>,
-    /// Times the usual.
+    /// The factor.
     pub factor: f64,
 }
 
-/// A while in which pods say nothing.
+/// A period in which pods do not report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gap {
     /// The seconds, counted as [`View::second`](super::View::second) does.
     pub when: Range<usize>,
-    /// The share of pods that are silent; 1: all.
+    /// The share of pods that do not report; 1 for all.
     pub share: f64,
 }

@@ -89,7 +89,7 @@ impl Baseline {
         }
     }
 
-    /// Whether a word starts with a baseline's name, whatever its settings are.
+    /// Returns whether a word starts with a baseline's name. Its settings may be invalid.
     pub fn is_named(word: &str) -> bool {
         let name = word.split(':').next().unwrap_or_default();
         usages().any(|usage| name_of(usage) == name)

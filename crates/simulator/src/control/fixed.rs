@@ -1,14 +1,14 @@
-//! The same size all the time.
+//! A constant number of pods.
 
 use super::Controller;
 use crate::cluster::View;
 
-/// The same size all the time: what a load takes without any autoscaler.
+/// A constant number of pods: shows how many pods a load needs without an autoscaler.
 #[derive(Clone, Copy, Debug)]
 pub struct Fixed(u32);
 
 impl Fixed {
-    /// This size.
+    /// Creates a controller that keeps this number of pods.
     pub fn new(size: u32) -> Self {
         Self(size)
     }

@@ -1,27 +1,27 @@
-//! The HorizontalPodAutoscaler, behind Prometheus and its adapter.
+//! The HorizontalPodAutoscaler with metrics from Prometheus through an adapter.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Controller;
 use crate::cluster::{PodState, View};
 
-/// A ratio this near to 1 changes nothing.
+/// A ratio within this distance of 1 does not change the replica count.
 const TOLERANCE: f64 = 0.1;
 
-/// How long the highest proposal outlives the load that asked for it, in seconds.
+/// Stabilization window for scaling down, in seconds.
 const STABILIZATION: usize = 300;
 
-/// The size doubles, or rises by 4, in so many seconds at most.
+/// Period in which the replica count at most doubles or grows by 4 pods, whichever is more, in seconds.
 const LIMIT_SECONDS: usize = 15;
 
-/// When metrics are read, and over which time.
+/// The intervals of scraping, of the query and of decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HpaOptions {
-    /// Prometheus looks at each pod so often, in seconds.
+    /// Prometheus' scrape interval, in seconds.
     pub scrape: usize,
     /// The range of the query's `rate`, in seconds.
     pub window: usize,
-    /// The HPA decides so often, in seconds.
+    /// The HPA's sync period, in seconds.
     pub sync: usize,
 }
 
@@ -37,19 +37,20 @@ impl Default for HpaOptions {
 
 /// An HPA with one Object metric, `sum(rate(queue latency)) / sum(rate(requests))`, and no `behavior`.
 ///
-/// The pods are scraped one after the other, as Prometheus does it. Where nothing arrives the query has no answer, and
-/// the HPA holds.
+/// Prometheus scrapes the pods at different offsets within the interval. Without arrivals the query has no result, and
+/// the HPA keeps the replica count.
 #[derive(Debug)]
 pub struct Hpa {
     options: HpaOptions,
-    /// Of each pod: when it was scraped, its queue latency in seconds, its requests.
+    /// The samples of each pod: the second of the scrape, the total queue latency in seconds, and the number of
+    /// requests.
     samples: BTreeMap<u64, VecDeque<(usize, f64, u64)>>,
     proposals: VecDeque<(usize, u32)>,
     sizes: VecDeque<(usize, u32)>,
 }
 
 impl Hpa {
-    /// With these intervals.
+    /// Creates an HPA with these intervals.
     pub fn new(options: HpaOptions) -> Self {
         Self {
             options,
@@ -70,7 +71,7 @@ impl Hpa {
         }
     }
 
-    /// The mean wait over the window, in seconds, as the query sees it.
+    /// Returns the mean wait over the window, in seconds, as the query computes it.
     fn latency(&mut self, view: &View<'_>) -> Option<f64> {
         let now = view.second;
         let serving: BTreeSet<u64> = view
@@ -124,7 +125,7 @@ impl Controller for Hpa {
                 reason = "a number of pods, and a double saturates"
             )]
             let proposed = (pods - 1e-9).ceil() as u32;
-            // Pods that start or drain are no reason to turn the direction round.
+            // Starting and draining pods must not reverse the direction.
             if ratio > 1.0 {
                 proposed.max(current)
             } else {

@@ -1,28 +1,30 @@
-//! Knative's rule on concurrency.
+//! Knative's autoscaling by concurrency.
 
 use std::collections::VecDeque;
 
 use super::Controller;
 use crate::cluster::{PodState, View};
 
-/// Requests in a pod are averaged over so many seconds, and over so many to see a burst.
+/// Stable window, in seconds.
 const STABLE: usize = 60;
+/// Panic window, in seconds.
 const PANIC: usize = 6;
 
-/// A pod is to be this full.
+/// Target utilisation of a pod.
 const UTILISATION: f64 = 0.7;
 
-/// It decides every second second.
+/// Interval of decisions, in seconds.
 const TICK: usize = 2;
 
-/// A burst is what asks for so many times the pods that serve.
+/// Panic threshold: the panic window's demand in multiples of the ready pods.
 const BURST: f64 = 2.0;
 
-/// Knative's pod autoscaler with its defaults, on the requests in all pods as one second's readings tell them: better
-/// than what its own proxies would tell it. Without the activator, which holds requests back while pods start.
+/// Knative's pod autoscaler with its defaults. Its input is the number of requests in all pods, read every second,
+/// which is more accurate than what Knative's own proxies report. The activator, which holds requests back while pods
+/// start, is not simulated.
 #[derive(Debug)]
 pub struct Kpa {
-    /// A size outlives its load by so many seconds (`scale-down-delay`).
+    /// The `scale-down-delay`, in seconds.
     delay: usize,
     concurrency: VecDeque<u64>,
     panic_since: Option<usize>,
@@ -31,7 +33,7 @@ pub struct Kpa {
 }
 
 impl Kpa {
-    /// With this `scale-down-delay`, in seconds; Knative's default is 0.
+    /// Creates an autoscaler with this `scale-down-delay`, in seconds. Knative's default is 0.
     pub fn new(delay: usize) -> Self {
         Self {
             delay,
@@ -42,7 +44,7 @@ impl Kpa {
         }
     }
 
-    /// Pods for the mean concurrency of the last seconds.
+    /// Returns the pods for the mean concurrency of the last `seconds`.
     fn pods_for(&self, seconds: usize, workers: u32) -> u64 {
         let count = seconds.min(self.concurrency.len());
         let lately = self.concurrency.iter().rev().take(count).sum::<u64>();
@@ -72,7 +74,7 @@ impl Controller for Kpa {
         }
         let ready = u64::from(view.count(PodState::Serving).max(1));
         let replicas = u64::from(view.replicas);
-        // It halves at most.
+        // A decision removes at most half of the ready pods.
         let stable = self.pods_for(STABLE, view.workers).max(ready / 2);
         let burst = self.pods_for(PANIC, view.workers);
         if burst as f64 / ready as f64 >= BURST {
@@ -87,7 +89,7 @@ impl Controller for Kpa {
                 self.panic_pods = replicas;
             }
             self.panic_pods = self.panic_pods.max(burst);
-            // In panic it never goes down.
+            // Panic mode never scales down.
             wanted = self.panic_pods.max(stable).max(replicas);
         }
         if self.delay > 0 {

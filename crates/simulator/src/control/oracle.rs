@@ -1,36 +1,36 @@
-//! Who knows the future.
+//! A controller that knows the future arrival rate.
 
 use super::Controller;
 use super::reference_model::formulas::{mean_wait, occupancy};
 use crate::cluster::{View, World};
 use crate::traffic::Traffic;
 
-/// The rate is known so many seconds ahead: the longest that a pod takes to start.
+/// How far ahead the rate is known, in seconds: the default maximum start delay.
 const AHEAD: usize = 120;
 
-/// A rate is the mean over so many seconds.
+/// Window of the mean that turns a trace into rates, in seconds.
 const MEAN: usize = 20;
 
-/// It decides so often, in seconds.
+/// Interval of decisions, in seconds.
 const EVERY: usize = 5;
 
-/// Above this it plans no pod.
+/// Maximum planned utilisation.
 const FULLEST: f64 = 0.98;
 
-/// Knows the rate of the next two minutes, but not its noise, and sizes exactly to the target by the queueing formula:
-/// about the least that the target costs.
+/// Knows the arrival rate of the next two minutes, but not its noise, and computes the replicas that exactly meet the
+/// target by the queueing formula. This is about the minimum cost of the target.
 ///
-/// Not a bound: who pays for head-room has fewer violations than it, and it does not know of faults.
+/// It is not a lower bound: a controller with head-room has fewer violations, and the oracle does not know of faults.
 #[derive(Debug)]
 pub struct Oracle {
-    /// Arrivals a second, times how much longer than usual they take.
+    /// The arrivals of each second, multiplied by the factor on the service time.
     rates: Vec<f64>,
     service: f64,
     pooled: bool,
 }
 
 impl Oracle {
-    /// For this world.
+    /// Creates the oracle for this world.
     pub fn new(world: &World) -> Self {
         let rates: Vec<f64> = match &world.traffic {
             Traffic::Rates(rates) => rates.clone(),

@@ -1,4 +1,4 @@
-//! Pushscale itself.
+//! Pushscale as a controller.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use thiserror::Error;
 use super::Controller;
 use crate::cluster::{PodReading, PodState, PodView, View, World};
 
-/// What the pods serve, if no metric names it.
+/// The name of the pods' model, if no metric names one.
 const MODEL: &str = "model";
 
-/// As the aggregator has it for a sidecar that looks once a second.
+/// How long a reading is fresh. The aggregator computes the same for a sidecar that scrapes once per second.
 const FRESH_FOR: Duration = Duration::from_secs(3);
 
-/// The very decisions of the aggregator: its [`Scaler`], told of pods as Kubernetes would tell it and given a reading
-/// of each pod and second as its sidecar would push it.
+/// Runs the aggregator's [`Scaler`]. It gets the pod events that Kubernetes would send, and one reading per pod and
+/// second, as a sidecar would push it.
 #[derive(Debug)]
 pub struct PushScaling {
     scaler: Scaler,
@@ -30,11 +30,11 @@ pub struct PushScaling {
     /// The pods that the scaler knows, with their last states.
     pods: BTreeMap<u64, (PodUid, PodState)>,
     reading: Reading,
-    /// What each pod had counted a second ago, if nobody counts answers.
+    /// Each pod's previous reading, if the number of completed requests is hidden.
     uncounted: Option<BTreeMap<u64, PodReading>>,
 }
 
-/// Schedules go by the time of the day.
+/// The clock of the schedules, which depend on the time of day.
 #[derive(Debug)]
 struct Clock {
     schedules: Schedules,
@@ -45,7 +45,7 @@ struct Clock {
 /// Why a PushScaler cannot be simulated.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PushScalerError {
-    /// Its spec cannot be.
+    /// The spec is invalid.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Spec(Vec<SpecProblem>),
     /// Simulated pods serve one model.
@@ -54,16 +54,17 @@ pub enum PushScalerError {
         .0.join(", ")
     )]
     SeveralModels(Vec<String>),
-    /// Schedules go by the time of the day.
+    /// The PushScaler has schedules, which require a start time.
     #[error("it has schedules: say when the load begins, such as start: 2026-01-05T08:00:00Z")]
     NoStart,
 }
 
 impl PushScaling {
-    /// As a PushScaler says. `start` is the time of the day at the beginning, which its schedules need.
+    /// Creates a controller from the spec of a PushScaler. Schedules require `start`, the time of day at which the run
+    /// begins.
     ///
     /// # Errors
-    /// Its spec cannot be, or cannot be simulated.
+    /// The spec is invalid or cannot be simulated.
     pub fn of_spec(
         spec: &PushScalerSpec,
         start: Option<Timestamp>,
@@ -93,8 +94,8 @@ impl PushScaling {
         Ok(Self::new(policy, model, clock))
     }
 
-    /// With nothing said but what the world asks for: the queue model, and the balancing as it is. `None` if no
-    /// PushScaler may ask for that.
+    /// Creates a controller with the defaults, and with the goal and the load balancing of the world. Returns `None` if
+    /// no PushScaler can have this goal.
     pub fn of_world(world: &World) -> Option<Self> {
         let goal = &world.goal;
         let target = Latency::from_secs_f64(goal.target).and_then(TargetLatency::new)?;
@@ -128,20 +129,20 @@ impl PushScaling {
         }
     }
 
-    /// With sidecars that may not ask the management port: nobody tells how many requests wait, how many were answered,
-    /// and how many workers there are. What they can still tell is the wait of those that were answered lately.
+    /// Simulates sidecars without access to the management port. The queue depth, the number of completed requests and
+    /// the number of workers are then unknown. The sidecars still report the wait of recently completed requests.
     #[must_use]
     pub fn without_answer_counts(mut self) -> Self {
         self.uncounted = Some(BTreeMap::new());
         self
     }
 
-    /// The conditions after its last decision.
+    /// Returns the conditions after the last decision.
     pub fn conditions(&self) -> &Conditions {
         self.scaler.conditions()
     }
 
-    /// What Kubernetes would tell of the pods.
+    /// Reports the pods to the scaler, as Kubernetes would.
     fn tell_pods(&mut self, now: Moment, pods: &[PodView]) {
         for pod in pods {
             let known = self.pods.get(&pod.id);
@@ -160,7 +161,7 @@ impl PushScaling {
         }
         if self.pods.len() > pods.len() {
             let scaler = &mut self.scaler;
-            // Pods are in the order of their ids.
+            // The pods are sorted by id.
             self.pods.retain(|id, (uid, _)| {
                 let there = pods.binary_search_by_key(id, |pod| pod.id).is_ok();
                 if !there {
@@ -171,7 +172,7 @@ impl PushScaling {
         }
     }
 
-    /// What the pods' sidecars would push.
+    /// Passes the readings to the scaler that sidecars would push.
     fn tell_readings(&mut self, now: Moment, view: &View<'_>) {
         for pod in view.pods.iter().filter(|pod| pod.speaks || pod.frozen) {
             let Some((uid, _)) = self.pods.get(&pod.id) else {
@@ -225,7 +226,7 @@ impl Controller for PushScaling {
 }
 
 impl Clock {
-    /// What the schedules ask for. Looked up again only when it changes.
+    /// Returns the scheduled floor. It is computed again only when it changes.
     fn floor(&mut self, second: usize) -> Option<u32> {
         let passed = SignedDuration::from_secs(i64::try_from(second).unwrap_or(i64::MAX));
         let now = self.start.saturating_add(passed).unwrap_or(Timestamp::MAX);
@@ -237,7 +238,7 @@ impl Clock {
     }
 }
 
-/// What a sidecar would say of the model in a pod.
+/// Fills in what a sidecar would report about the model in a pod.
 fn tell_model(model: &mut ModelReading, pod: &PodView, workers: u32) {
     let reading = &pod.reading;
     let pending = reading.in_system.saturating_sub(workers);
@@ -260,7 +261,7 @@ fn tell_model(model: &mut ModelReading, pod: &PodView, workers: u32) {
     });
 }
 
-/// What is left of that if nobody tells of the queue; `before` is what the pod had counted at its last reading.
+/// Removes what a sidecar cannot report without the management port. `before` is the pod's previous reading.
 fn hide_answers(model: &mut ModelReading, pod: &PodView, before: Option<PodReading>) {
     model.queue = None;
     if let Some(counters) = &mut model.counters {
@@ -278,7 +279,7 @@ fn hide_answers(model: &mut ModelReading, pod: &PodView, before: Option<PodReadi
     };
 }
 
-/// Random-looking, as uids are, and the same in every run.
+/// Returns a uid that looks random but is the same in every run.
 fn uid_of(id: u64) -> PodUid {
     PodUid::from(format!("{:016x}", id.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
 }

@@ -1,4 +1,4 @@
-//! From what was written in several places to a scenario, or to all errors at once.
+//! Combines scenario files and options into a scenario, or reports all errors at once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,31 +12,31 @@ use crate::input_errors::InputErrors;
 use crate::quantity::LONGEST;
 use crate::traffic::{Load, Traffic, read_trace};
 
-/// No scenario file is larger.
+/// Maximum size of a scenario file, in bytes.
 const LARGEST_FILE: u64 = 1 << 20;
 
-/// More requests take minutes and tell no more.
+/// Maximum requests of a run. More requests take minutes and add no information.
 const MOST_REQUESTS: f64 = 5e8;
 
-/// The pods of the beginning are this busy in the first minute, unless it is said how many there are.
+/// Utilisation in the first minute from which the default of `pods` is computed.
 const BUSY_AT_FIRST: f64 = 0.7;
 
-/// What was written in several places. What is added later goes before what was added earlier.
+/// The values from files and options. A later value overrides an earlier one.
 #[derive(Clone, Debug)]
 pub struct Draft {
     name: String,
     entries: BTreeMap<&'static str, Entry>,
-    /// A file could not be read: what is missing may be in it.
+    /// A file could not be read. Missing keys are then not reported, because they may be in that file.
     unread: bool,
     errors: InputErrors,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
-    /// For messages.
+    /// The place to name in error messages.
     place: String,
     value: String,
-    /// A file that is named is looked for here.
+    /// The directory that a relative file name refers to.
     directory: Option<PathBuf>,
 }
 
@@ -76,7 +76,7 @@ impl Draft {
         self.name = stem.to_string_lossy().into_owned();
     }
 
-    /// Adds a scenario's text. `name` is for messages; traces are named from `directory`.
+    /// Adds a scenario's text. Error messages use `name`; names of traces are relative to `directory`.
     pub fn add_text(&mut self, name: &str, text: &str, directory: Option<&Path>) {
         let mut here: BTreeMap<&'static str, usize> = BTreeMap::new();
         for (index, line) in text.lines().enumerate() {
@@ -91,7 +91,7 @@ impl Draft {
                 self.errors.add(place, problem);
                 continue;
             };
-            // A comment begins behind a blank, so that a value may hold the sign.
+            // A comment requires a space before `#`, so that a value may contain `#`.
             let value = value.split(" #").next().unwrap_or_default();
             let Some(key) = self.known(&place, key.trim()) else {
                 continue;
@@ -116,7 +116,7 @@ impl Draft {
         }
     }
 
-    /// Adds one value. `place` is for messages, such as the name of an option.
+    /// Adds one value. Error messages use `place`, such as the name of an option.
     pub fn set(&mut self, place: &str, key: &str, value: &str) {
         if value.contains('\n') || value.contains(" #") {
             let problem = "it must be one line without \" #\", as in a scenario file";
@@ -156,15 +156,15 @@ impl Draft {
         self.entries.insert(key, entry);
     }
 
-    /// What a key holds, if somebody gave it.
+    /// Returns a key's value if it is set.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.entries.get(key).map(|entry| entry.value.as_str())
     }
 
-    /// The scenario. Traces that are not where they are named are looked for in these directories.
+    /// Returns the scenario. Traces that do not exist under their names are searched for in these directories.
     ///
     /// # Errors
-    /// All errors.
+    /// The error contains all problems of the input.
     pub fn finish(mut self, directories: &[PathBuf]) -> Result<Scenario, InputErrors> {
         if self.unread {
             return Err(self.errors);
@@ -348,7 +348,7 @@ impl Draft {
         }
     }
 
-    /// A key's value, or the usual one if nobody gave it.
+    /// Returns a key's parsed value, or the default if the key is not set.
     fn take<T>(&mut self, key: &str, usual: T, parse: impl Fn(&str) -> Value<T>) -> T {
         let Some(entry) = self.entries.get(key) else {
             return usual;
@@ -363,7 +363,7 @@ impl Draft {
         }
     }
 
-    /// Where one of two keys was given.
+    /// Returns the place where the first of two keys is set, otherwise that of the second.
     fn place(&self, one: &str, other: &str) -> String {
         let entry = self.entries.get(one).or_else(|| self.entries.get(other));
         entry.map_or_else(|| "scenario".to_owned(), |entry| entry.place.clone())
@@ -379,7 +379,7 @@ impl Draft {
     }
 }
 
-/// What the first minute's load takes.
+/// Returns the number of pods for the load of the first minute.
 fn pods_at_first(world: &World) -> u32 {
     let minute = world.traffic.seconds().min(60);
     let requests: f64 = match &world.traffic {

@@ -1,13 +1,13 @@
-//! What a scenario may say.
+//! The keys of a scenario.
 
-/// One key of a scenario; the command line has an option of the same name.
+/// One key of a scenario. The command line has an option of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// A value, for the eye.
+    /// An example of a value.
     pub example: &'static str,
-    /// What it means, and what holds without it.
+    /// The meaning and the default.
     pub meaning: &'static str,
 }
 

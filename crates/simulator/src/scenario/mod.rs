@@ -1,7 +1,7 @@
-//! A cluster and its load, written down.
+//! A cluster and its load as a text file.
 //!
-//! A scenario is a text file: a key and a value a line, `#` begins a comment. Its name is a sentence: `name`, or the
-//! file's.
+//! Each line has a key and a value, and `#` starts a comment. The title of a scenario is a sentence: the key `name`, or
+//! the name of the file.
 //!
 //! ```text
 //! # Four times the load for half an hour.
@@ -37,14 +37,14 @@ use crate::cluster::World;
 /// A cluster and its load, with a name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
-    /// What it is about, in words.
+    /// The title.
     pub name: String,
     /// The cluster and its load.
     pub world: World,
-    /// Where the load comes from.
+    /// The source of the load.
     pub source: Source,
-    /// The time of the day at the beginning, for schedules.
+    /// The start time, for schedules.
     pub start: Option<Timestamp>,
-    /// Keys that nobody gave and that matter.
+    /// Keys that are not set and whose defaults affect the result.
     pub assumed: Vec<&'static str>,
 }

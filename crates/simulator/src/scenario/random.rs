@@ -1,4 +1,4 @@
-//! Scenarios that nobody has looked at before: a fresh seed is a fresh judge.
+//! Random scenarios from a seed. A new seed gives a scenario for which the algorithm has not been tuned.
 
 use std::f64::consts::PI;
 
@@ -9,14 +9,14 @@ use super::{Scenario, Source};
 use crate::cluster::{Balancing, Goal, Random, Slow, World};
 use crate::traffic::Traffic;
 
-/// No load is higher, in requests a second.
+/// Maximum arrival rate, in requests per second.
 const HIGHEST: f64 = 900.0;
 
-/// A random cluster under a random load of one of eight families.
+/// Returns a random cluster under a random load of one of eight families.
 ///
-/// Services of 30 ms to 2.5 s, 1 to 8 workers, targets of a tenth to twice the service time, any balancing, loads of
-/// one to twenty pods on average. The same seed gives the same scenario for ever: what was found out with one
-/// can be found out again.
+/// Service times are 30 ms to 2.5 s, pods have 1 to 8 workers, targets are 0.1 to 2 service times, and the average load
+/// needs one to twenty pods. Any load balancing occurs. The same seed always gives the same scenario, so that a finding
+/// can be reproduced.
 pub fn random_scenario(seed: u64) -> Scenario {
     let mut random = Random::seed_from_u64(seed.wrapping_mul(0x2545_F491_4F6C_DD1D) ^ 77);
     let random = &mut random;
@@ -86,7 +86,7 @@ pub fn random_scenario(seed: u64) -> Scenario {
     }
 }
 
-/// The load of the random scenario of this seed.
+/// Returns the arrival rates of the random scenario with this seed.
 pub(crate) fn random_rates(seed: u64) -> Vec<f64> {
     match random_scenario(seed).world.traffic {
         Traffic::Rates(rates) => rates,
@@ -105,7 +105,7 @@ const FAMILIES: [&str; 8] = [
     "an even load, and another service time",
 ];
 
-/// A load around 1, second by second.
+/// Returns one value per second, around 1.
 fn shape(family: i32, seconds: usize, random: &mut Random) -> Vec<f64> {
     match family {
         0 => noisy_sine(seconds, random),
@@ -207,7 +207,7 @@ fn heavy_tails(seconds: usize, random: &mut Random) -> Vec<f64> {
         let mut second = 0;
         let mut on = random.random_bool(0.4);
         while second < seconds {
-            // Pareto: most are short, some are very long.
+            // Pareto distribution: most durations are short, a few are very long.
             let lasts = 10.0 * (1.0 - random.random::<f64>()).powf(-1.0 / 1.4);
             let lasts = whole(lasts.min(1800.0)) as usize + 1;
             if on {

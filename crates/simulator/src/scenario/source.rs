@@ -1,20 +1,20 @@
-//! Where a load comes from.
+//! The source of a load.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::traffic::Load;
 
-/// Where a load comes from.
+/// The source of a load.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
-    /// A line of the language of loads.
+    /// A load in the small language of [`Load`].
     Load(Load),
-    /// A recording.
+    /// A trace.
     Trace {
-        /// As it was found.
+        /// The path of the file.
         file: PathBuf,
-        /// So many seconds of it are left out.
+        /// Seconds of the trace to skip.
         from: usize,
     },
 }
@@ -29,7 +29,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// A recording by name: beside what names it, or in one of the directories of traces.
+/// Finds a trace by name: in the directory of the scenario file, or in one of the trace directories.
 pub(super) fn find_trace(
     named: &str,
     beside: Option<&Path>,

@@ -1,4 +1,4 @@
-//! The values of a scenario's keys. Each error says what is expected.
+//! Parsers for the values of a scenario's keys. Each error names the expected format.
 
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
@@ -29,7 +29,7 @@ pub(super) fn number(text: &str, most: f64) -> Value<f64> {
         .ok_or_else(|| format!("it must be a number from 0 to {most}"))
 }
 
-/// A positive time, up to a day.
+/// Parses a time from 1 µs to 24 h, in seconds.
 pub(super) fn time(text: &str) -> Value<f64> {
     quantity::duration(text)
         .filter(|seconds| (1e-6..=DAY).contains(seconds))
@@ -119,7 +119,7 @@ fn list<T>(text: &str, examples: &str, parse: impl Fn(&str) -> Option<T>) -> Val
         .collect()
 }
 
-/// Something that is to happen after the end is a mistake: it would never be seen that it did not.
+/// Checks that events begin before the end of the run. A later event would have no effect, so it is an error.
 pub(super) fn within(begins: impl Iterator<Item = usize>, end: usize) -> Value<()> {
     match begins.max() {
         Some(late) if late >= end => {

@@ -1,4 +1,4 @@
-//! A scenario as text.
+//! Writes a scenario as text.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::quantity::{duration, write_duration};
 
 impl Scenario {
     /// Returns all keys with their values, including defaults. Traces below `directory`, where the text will be stored,
-    /// are named relative to it; others by their whole path.
+    /// have a relative path; other traces have an absolute path.
     pub fn entries(&self, directory: Option<&Path>) -> Vec<(&'static str, String)> {
         let world = &self.world;
         let mut entries = vec![("name", self.name.clone())];
@@ -56,7 +56,7 @@ impl Scenario {
         entries
     }
 
-    /// The text of a scenario file in this directory.
+    /// Returns the text of a scenario file in this directory.
     pub fn write(&self, directory: Option<&Path>) -> String {
         let entries = self.entries(directory).into_iter();
         entries
@@ -85,7 +85,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// With a unit, if nothing is lost by that.
+/// Formats a time with a unit, or as plain seconds if rounding would change the value.
 fn time(seconds: f64) -> String {
     let text = write_duration(seconds);
     if duration(&text) == Some(seconds) {

@@ -1,18 +1,18 @@
-//! Loads made by a line of text.
+//! Loads in a small language, on one line.
 //!
-//! | line | requests a second |
+//! | load | requests per second |
 //! | --- | --- |
-//! | `flat:200` | 200 all the time |
-//! | `step:100->400@600` | 100, from second 600 on 400 |
-//! | `step:100->400@600,400->100@2400` | and from second 2400 on 100 again |
-//! | `ramp:50->500@600+900` | 50, rising evenly for 900 s from second 600 on, then 500; further ramps after commas |
-//! | `sine:50..400/7200` | between 50 and 400, once up and down in 7200 s, beginning at the lowest |
-//! | `spikes:100^500x60/900` | 100, and after every 900 s 500 for 60 s |
+//! | `flat:200` | 200 |
+//! | `step:100->400@600` | 100, then 400 from second 600 |
+//! | `step:100->400@600,400->100@2400` | the same, then 100 again from second 2400 |
+//! | `ramp:50->500@600+900` | 50, rising linearly for 900 s from second 600, then 500; commas separate further ramps |
+//! | `sine:50..400/7200` | a sine wave between 50 and 400 with a period of 7200 s, starting at the minimum |
+//! | `spikes:100^500x60/900` | 100, and 500 for 60 s after every 900 s |
 //! | `random:7` | the load of the random scenario 7, which lasts one or two hours |
-//! | `sine:5..20/3600 + spikes:0^80x30/600` | the sum |
+//! | `sine:5..20/3600 + spikes:0^80x30/600` | the sum of both |
 //!
-//! Times may have units: `step:100->400@10m`. How long a load lasts stands beside it. How many requests arrive in a
-//! second is drawn by chance around the rate (Poisson).
+//! Times may have units: `step:100->400@10m`. The duration of a load is a separate setting. The number of arrivals in
+//! each second has a Poisson distribution around the rate.
 
 use std::f64::consts::PI;
 use std::fmt;
@@ -22,27 +22,27 @@ use thiserror::Error;
 
 use crate::quantity::{MOST_REQUESTS, duration, number, seconds};
 
-/// A load made by a line of text.
+/// A load that is parsed from one line of text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
     text: String,
     parts: Vec<Part>,
 }
 
-/// Why a line makes no load.
+/// Why a load cannot be parsed or generated.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{part:?}: {problem}")]
 pub struct LoadError {
-    /// The part of it that is wrong.
+    /// The invalid part.
     pub part: String,
-    /// What is wrong, and what was expected.
+    /// What is wrong, and what is expected.
     pub problem: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
     Flat(f64),
-    /// From a rate to another, beginning at a second, within so many: 0 for a step.
+    /// Linear changes between two rates: from a second on, within a number of seconds, 0 for a step.
     Ways(Vec<Way>),
     Sine {
         low: f64,
@@ -67,7 +67,7 @@ struct Way {
 }
 
 impl Load {
-    /// That of the random scenario of this seed.
+    /// Returns the load of the random scenario with this seed.
     pub(crate) fn random(seed: u64) -> Self {
         Self {
             text: format!("random:{seed}"),
@@ -75,10 +75,10 @@ impl Load {
         }
     }
 
-    /// Requests a second, for so many seconds.
+    /// Returns the arrival rate of each second, in requests per second.
     ///
     /// # Errors
-    /// It does not last so long (only a random one has an end), or the sum is beyond all measure.
+    /// The load is shorter than `seconds` (only a random load has an end), or the sum is too large.
     pub fn rates(&self, seconds: usize) -> Result<Vec<f64>, LoadError> {
         let mut sum = vec![0.0; seconds];
         for part in &self.parts {
@@ -146,7 +146,7 @@ fn ways_at(ways: &[Way], second: usize) -> f64 {
         return ways.first().map_or(0.0, |way| way.from);
     };
     let passed = second - way.at;
-    // Both ends belong to a ramp: its last second has its last rate.
+    // A ramp includes both ends: its last second has its last rate.
     if passed + 1 >= way.within {
         return way.to;
     }

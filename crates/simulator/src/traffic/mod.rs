@@ -1,4 +1,4 @@
-//! How many requests arrive in each second: recorded, or made by a line of a small language.
+//! The arrivals of each second, from a trace or from a load in a small language.
 
 mod generated;
 mod trace;
@@ -6,17 +6,17 @@ mod trace;
 pub use generated::{Load, LoadError};
 pub use trace::{parse_trace, read_trace};
 
-/// How many requests arrive in each second.
+/// The arrivals of each second.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Traffic {
-    /// Requests a second on average; chance says how many there are (Poisson).
+    /// Mean arrival rates, in requests per second. The number of arrivals has a Poisson distribution.
     Rates(Vec<f64>),
-    /// So many, evenly strewn over their second by chance.
+    /// Exact numbers of arrivals, uniformly distributed within each second.
     Counts(Vec<u32>),
 }
 
 impl Traffic {
-    /// How long it lasts.
+    /// Returns the duration in seconds.
     pub fn seconds(&self) -> usize {
         match self {
             Self::Rates(rates) => rates.len(),
@@ -24,7 +24,7 @@ impl Traffic {
         }
     }
 
-    /// Requests in all, on average.
+    /// Returns the mean total number of requests.
     pub fn requests(&self) -> f64 {
         match self {
             Self::Rates(rates) => rates.iter().sum(),

@@ -1,7 +1,7 @@
 //! Recorded loads.
 //!
-//! A trace is CSV: the header `t_seconds,requests`, then a line for every second from 0, with the requests that arrived
-//! in it.
+//! A trace is CSV: the header `t_seconds,requests`, then a line for every second from 0, with the number of requests
+//! that arrived in it.
 //!
 //! ```csv
 //! t_seconds,requests
@@ -17,13 +17,13 @@ use crate::quantity::{LONGEST, MOST_REQUESTS};
 
 const HEADER: &str = "t_seconds,requests";
 
-/// No trace of a month is larger.
+/// Maximum size of a trace, in bytes. A trace of a month is smaller.
 const LARGEST_FILE: u64 = 64 << 20;
 
-/// Reads a file.
+/// Reads a trace from a file.
 ///
 /// # Errors
-/// It cannot be read, or is no trace.
+/// The file cannot be read, or is not a valid trace.
 pub fn read_trace(file: &Path) -> Result<Vec<u32>, InputErrors> {
     let name = file.display().to_string();
     let unreadable = |error: std::io::Error| InputErrors::one(name.as_str(), error.to_string());
@@ -37,10 +37,10 @@ pub fn read_trace(file: &Path) -> Result<Vec<u32>, InputErrors> {
     parse_trace(&name, &text)
 }
 
-/// Reads a text, whose name is for messages.
+/// Parses the text of a trace. Error messages use `name`.
 ///
 /// # Errors
-/// It is no trace: all lines that are wrong.
+/// The text is not a valid trace. The error lists all invalid lines.
 pub fn parse_trace(name: &str, text: &str) -> Result<Vec<u32>, InputErrors> {
     let mut errors = InputErrors(Vec::new());
     let mut counts = Vec::new();
@@ -76,7 +76,7 @@ pub fn parse_trace(name: &str, text: &str) -> Result<Vec<u32>, InputErrors> {
                 wrong(format!(
                     "second {found} follows where second {expected} was expected: each second has its line, with 0 requests if none came"
                 ));
-                // What follows a gap is not wrong for that.
+                // Lines after a gap are not reported again.
                 expected = found;
             }
             Err(_) => wrong(format!(
@@ -111,7 +111,7 @@ pub fn parse_trace(name: &str, text: &str) -> Result<Vec<u32>, InputErrors> {
     }
 }
 
-/// A text in quotes, so that a message stays a line.
+/// Quotes and shortens a text, so that an error message is one line.
 fn shortened(text: &str) -> String {
     const MOST: usize = 40;
     if text.chars().count() <= MOST {

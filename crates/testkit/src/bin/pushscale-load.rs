@@ -1,6 +1,6 @@
-//! `pushscale-load`: sends requests on time, whatever the answers do, and tells what came back.
+//! `pushscale-load`: sends requests on schedule, even if responses are slow, and reports the outcomes.
 //!
-//! The summary is JSON, on standard output unless `--json` names a file.
+//! It writes the summary as JSON, to standard output or to the file in `--json`.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -22,7 +22,7 @@ use tokio::time::timeout;
 #[derive(Debug, Parser)]
 #[command(name = "pushscale-load")]
 struct Arguments {
-    /// Where the requests go; only http. A name is resolved once, at the start
+    /// The target, http only. A host name is resolved once at startup
     #[arg(long, default_value = "http://127.0.0.1:8080/predictions/sleepy")]
     url: String,
     /// Requests per second
@@ -33,28 +33,28 @@ struct Arguments {
         conflicts_with = "step"
     )]
     rate: Option<f64>,
-    /// How long the rate is held
+    /// Duration in seconds
     #[arg(long, requires = "rate")]
     seconds: Option<f64>,
-    /// A rate and for how many seconds it is held; may be repeated, a rate of 0 is a pause
+    /// A rate and its duration in seconds; repeat for several steps; a rate of 0 is a pause
     #[arg(long, value_name = "RATE:SECONDS", value_parser = parse_step)]
     step: Vec<Step>,
-    /// Random distances instead of equal ones
+    /// Use random intervals (Poisson) instead of equal ones
     #[arg(long)]
     poisson: bool,
-    /// Of the random distances
+    /// Seed for the random intervals
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Use connections again; default is a new one for each request
+    /// Reuse connections; by default each request opens a new one
     #[arg(long)]
     keep_alive: bool,
-    /// Seconds from the departure to the last byte of the answer
+    /// Maximum seconds from departure to the last byte of the response
     #[arg(long, default_value_t = 120.0)]
     timeout: f64,
-    /// A request that would be one more in flight is recorded as not-sent
+    /// Maximum requests in flight; further requests are not sent and count as not-sent
     #[arg(long, default_value_t = 10_000)]
     max_in_flight: usize,
-    /// What every request sends
+    /// Body of every request
     #[arg(long, default_value = "{}")]
     body: String,
     /// Content type of the body
@@ -66,7 +66,7 @@ struct Arguments {
     /// Write the summary to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the unix time (seconds) of each step's first request, a line each, as it leaves
+    /// Write the unix time in seconds of each step's first request when it is sent, one per line
     #[arg(long, value_name = "FILE")]
     mark: Option<PathBuf>,
 }
@@ -135,7 +135,7 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
     let (report, marked) = loop {
         tokio::select! {
             results = &mut finish => break results,
-            // The answers to what has left are still waited for, at most the timeout.
+            // Waits for the responses to requests in flight, at most for the timeout.
             _ = terminate.recv() => stop.stop(),
             _ = interrupt.recv() => stop.stop(),
         }
@@ -212,7 +212,7 @@ fn parse_step(text: &str) -> Result<Step, String> {
     })
 }
 
-/// Ends with the load.
+/// Writes the start of each step until the load ends.
 async fn write_marks(
     file: Option<File>,
     mut steps: watch::Receiver<Vec<StepBegan>>,
@@ -222,7 +222,7 @@ async fn write_marks(
     };
     let mut written = 0;
     loop {
-        // The sender goes at the load's end; what it sent last is still to be written.
+        // The sender is dropped at the end of the load. Its last value is still unwritten then.
         let more = steps.changed().await.is_ok();
         let began: Vec<StepBegan> = steps.borrow_and_update()[written..].to_vec();
         for step in &began {
@@ -243,7 +243,7 @@ fn write_results(arguments: &Arguments, report: &LoadReport) -> Result<(), Error
             .write_csv(out)
             .map_err(|source| at(Some(path), source))?;
     }
-    // Strings, numbers and lists: there is nothing that cannot be written.
+    // The summary consists of strings, numbers and lists, so serialization cannot fail.
     let json = serde_json::to_string_pretty(&report.summary()).unwrap_or_default();
     match &arguments.json {
         Some(path) => writeln!(create(path)?, "{json}").map_err(|source| at(Some(path), source)),

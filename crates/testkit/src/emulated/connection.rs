@@ -19,7 +19,7 @@ pub(super) enum Port {
     Metrics,
 }
 
-/// Accepts until it is dropped, which also resets every connection.
+/// Accepts connections until the future is dropped, which also resets all connections.
 pub(super) async fn accept(listener: TcpListener, port: Port, process: Arc<Process>) {
     let mut connections = JoinSet::new();
     loop {
@@ -27,7 +27,7 @@ pub(super) async fn accept(listener: TcpListener, port: Port, process: Arc<Proce
             Ok((stream, _)) => {
                 connections.spawn(serve(stream, port, Arc::clone(&process)));
             }
-            // Out of file descriptors: some connection will end.
+            // There is no free file descriptor. Wait until another connection ends.
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
         while connections.try_join_next().is_some() {}
@@ -35,11 +35,11 @@ pub(super) async fn accept(listener: TcpListener, port: Port, process: Arc<Proce
 }
 
 async fn serve(mut stream: TcpStream, port: Port, process: Arc<Process>) {
-    // TorchServe's clients see a reset, not an end, behind an error and when it stops.
+    // After an error response and on a stop, TorchServe resets the connection instead of closing it.
     stream.set_zero_linger().ok();
     stream.set_nodelay(true).ok();
     let mut buffer = Vec::with_capacity(1024);
-    // An error is a client that went away or does not speak HTTP; there is nobody to tell.
+    // An error means that the client disconnected or does not use HTTP. There is no response then.
     while let Ok(Some(request)) = read_request(&mut stream, &mut buffer).await {
         let is_head = request.is_head;
         process.switches.thawed().await;
@@ -61,7 +61,7 @@ async fn answer(process: &Process, port: Port, request: Request) -> Response {
     }
 }
 
-/// Any method, and anything below `/metrics`.
+/// Responds to any method, and to any path below `/metrics`.
 fn metrics(process: &Process, request: &Request) -> Response {
     match request.path.first().map(String::as_str) {
         None => Response::method_not_allowed(),

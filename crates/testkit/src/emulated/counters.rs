@@ -1,29 +1,29 @@
-//! What TorchServe counts, and when.
+//! TorchServe's counters, and when they change.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Everything on the metrics page that the traffic changes. Starts from nothing with each process.
+/// All values on the metrics page that depend on the traffic. They start at zero with each process.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) requests: BTreeMap<Series, f64>,
-    /// Microseconds.
+    /// In microseconds.
     pub(super) queue_latency: BTreeMap<Series, f64>,
-    /// Microseconds.
+    /// In microseconds.
     pub(super) inference_latency: BTreeMap<Series, f64>,
-    /// Milliseconds, the last answered request's; stays when the traffic ends.
+    /// The queue time of the last completed request, in milliseconds. It keeps its value when the traffic ends.
     pub(super) queue_time: Option<f64>,
-    /// Milliseconds, the last batch's.
+    /// The value of the last batch, in milliseconds.
     pub(super) worker_thread_time: Option<f64>,
-    /// Milliseconds, the last batch's, by model.
+    /// The value of the last batch by model, in milliseconds.
     pub(super) prediction_time: BTreeMap<String, f64>,
-    /// Milliseconds, by worker.
+    /// The load time by worker, in milliseconds.
     pub(super) worker_load_time: BTreeMap<String, f64>,
-    /// HTTP answers of all three ports: 2xx, 4xx, 5xx.
+    /// HTTP responses of all three ports: 2xx, 4xx, 5xx.
     pub(super) answers: [u64; 3],
 }
 
-/// The labels of the `ts_*` counters: the version is what the client wrote, or `default`.
+/// The labels of the `ts_*` counters. The version is the one in the request's URL, or `default`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Series {
     pub(super) model: String,
@@ -31,18 +31,18 @@ pub(super) struct Series {
 }
 
 impl Counters {
-    /// A request for a known model, before anybody knows whether the queue takes it.
+    /// Counts a request for a known model, before the queue accepts or rejects it.
     pub(super) fn arrived(&mut self, series: Series) {
         *self.requests.entry(series).or_default() += 1.0;
     }
 
-    /// A request answered with success over REST; nothing else moves the latencies.
+    /// Counts a successful REST request. Only these change the latencies.
     pub(super) fn answered(&mut self, series: Series, waited: Duration, latency: Duration) {
         *self.queue_latency.entry(series.clone()).or_default() += micros(waited);
         *self.inference_latency.entry(series).or_default() += micros(latency);
     }
 
-    /// Any request that a worker finished, over gRPC too.
+    /// Counts a request that a worker completed, including gRPC requests.
     pub(super) fn waited(&mut self, waited: Duration) {
         self.queue_time = Some((waited.as_secs_f64() * 1000.0).floor());
     }
@@ -57,7 +57,7 @@ impl Counters {
     }
 }
 
-/// Nanoseconds / 1000.0, as TorchServe does it, with the dust of floating point.
+/// Returns nanoseconds / 1000.0, with the same floating-point errors as TorchServe.
 fn micros(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1000.0
 }

@@ -1,9 +1,9 @@
-//! Why an emulated server does not start.
+//! Errors of an emulated server.
 
 use std::io;
 use std::net::SocketAddr;
 
-/// Every way in which [`EmulatedServer::start`](super::EmulatedServer::start) can fail.
+/// Why [`EmulatedServer::start`](super::EmulatedServer::start) failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EmulatedError {
     /// A port is in use, or the process has no free sockets.
@@ -11,20 +11,20 @@ pub enum EmulatedError {
     Port {
         /// The requested address.
         address: SocketAddr,
-        /// The kernel's reason.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// No model at all.
+    /// There are no models.
     #[error("start an emulated server without models: give at least one")]
     NoModel,
-    /// A model's numbers make no sense.
+    /// A model's options are invalid.
     #[error("emulate model {name:?} version {version:?}: {problem}")]
     Model {
         /// The model's name.
         name: String,
         /// Its version.
         version: String,
-        /// What is wrong and what would be right.
+        /// What is wrong, and what is expected.
         problem: &'static str,
     },
 }

@@ -1,12 +1,12 @@
-//! The text of `GET /metrics`, as TorchServe's client library for Java writes it.
+//! Writes the response of `GET /metrics`, in the format of TorchServe's Java client library.
 
 use std::fmt::Write as _;
 
 use super::counters::{Counters, Series};
 use crate::MetricsMode;
 
-/// The whole page. `names` are the values of `name[]`: without any, everything is shown;
-/// with some, only families that have samples of these names.
+/// Returns the whole page. `names` are the values of `name[]`: if there are any, the page contains only families that
+/// have samples with these names.
 pub(super) fn page(
     counters: &Counters,
     mode: MetricsMode,
@@ -45,7 +45,7 @@ const fn counter(name: &'static str, unit: &'static str) -> Family {
     Family { name, kind, unit }
 }
 
-/// In the order in which TorchServe 0.12.0 writes them, that of a hash table.
+/// The families, in the order in which TorchServe 0.12.0 writes them: that of a hash table.
 const PROMETHEUS: [Family; 21] = [
     gauge("QueueTime", "Milliseconds"),
     gauge("MemoryUtilization", "Percent"),
@@ -144,7 +144,7 @@ fn samples(family: &str, counters: &Counters, hostname: &str) -> Vec<Sample> {
         "Requests2XX" => http(0),
         "Requests4XX" => http(1),
         "Requests5XX" => http(2),
-        // Of the node; a real server refreshes them once a minute. Nobody scales by them.
+        // Metrics of the node. A real server updates them once per minute. They are not used for scaling.
         "MemoryUtilization" => one(Some(2.2)),
         "MemoryAvailable" => one(Some(23_566.781_25)),
         "MemoryUsed" => one(Some(538.777_343_75)),
@@ -156,7 +156,7 @@ fn samples(family: &str, counters: &Counters, hostname: &str) -> Vec<Sample> {
     }
 }
 
-/// With the comma behind the last one.
+/// Formats labels, with a comma after the last one.
 fn labels(pairs: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (name, value) in pairs {
@@ -165,7 +165,7 @@ fn labels(pairs: &[(&str, &str)]) -> String {
     text
 }
 
-/// Only these three; everything else is written raw.
+/// Escapes only these three characters, like the Java client library.
 fn escape(value: &str) -> String {
     value
         .replace('\\', "\\\\")
@@ -173,7 +173,8 @@ fn escape(value: &str) -> String {
         .replace('\n', "\\n")
 }
 
-/// `Double.toString`: an exponent from 1e7 on and below 1e-3, and always a digit after the point.
+/// Formats like `Double.toString`: with an exponent from 1e7 on and below 1e-3, and always with a digit after the
+/// point.
 fn java(value: f64) -> String {
     if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
         return format!("{value:?}");

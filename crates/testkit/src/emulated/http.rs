@@ -1,7 +1,7 @@
-//! HTTP/1.1 as TorchServe's Netty speaks it.
+//! HTTP/1.1 like TorchServe's Netty.
 //!
-//! Written by hand because a well-behaved server library does what TorchServe does not: it
-//! honours `Connection: close` and HTTP/1.0, and it does not reset connections.
+//! It is written by hand, because a server library follows the standard where TorchServe does not: a library honours
+//! `Connection: close` and HTTP/1.0, and does not reset connections.
 
 use std::io;
 
@@ -9,22 +9,22 @@ use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Netty's limit for a head is 8 KiB a part; TorchServe's for a body is 6.5 MB.
+/// The limit for the head of a request. Netty's limit is 8 KiB per part, and TorchServe's limit for a body is 6.5 MB.
 const HEAD_LIMIT: usize = 16 * 1024;
 const BODY_LIMIT: usize = 6_553_500;
 
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) is_head: bool,
-    /// The path's segments, unescaped, without empty ones.
+    /// The unescaped segments of the path, without empty ones.
     pub(super) path: Vec<String>,
-    /// Names and values, unescaped.
+    /// The unescaped names and values.
     pub(super) query: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
 }
 
 impl Request {
-    /// Every value of the parameter `name`.
+    /// Returns all values of the parameter `name`.
     pub(super) fn parameters<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.query
             .iter()
@@ -33,8 +33,7 @@ impl Request {
     }
 }
 
-/// Reads the next request; `None` when the client has closed the connection.
-/// `buffer` holds what was read beyond the last request.
+/// Reads the next request; `None` if the client has closed the connection. `buffer` keeps the bytes after the request.
 pub(super) async fn read_request(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,
@@ -56,7 +55,7 @@ pub(super) async fn read_request(
     }
 }
 
-/// The request without its body, the length of its head and that of its body.
+/// Returns the request without its body, the length of its head, and the length of its body.
 fn parse_head(buffer: &[u8]) -> io::Result<Option<(Request, usize, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -102,7 +101,7 @@ fn content_length(headers: &[httparse::Header<'_>]) -> io::Result<usize> {
         .ok_or_else(|| io::Error::other("the content-length is no number or too large"))
 }
 
-/// Undoes `%XX`; a `%` without two hexadecimal digits behind it stays.
+/// Decodes `%XX`. A `%` without two hexadecimal digits remains unchanged.
 fn unescape(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
@@ -127,7 +126,7 @@ pub(super) struct Response {
 }
 
 impl Response {
-    /// Of `/ping` and the management API.
+    /// Returns a response of `/ping` or the management API.
     pub(super) fn json(value: &impl Serialize) -> Self {
         Self {
             status: 200,
@@ -137,7 +136,7 @@ impl Response {
         }
     }
 
-    /// Of the metrics port.
+    /// Returns a response of the metrics port.
     pub(super) fn text(body: String) -> Self {
         Self {
             status: 200,
@@ -147,7 +146,7 @@ impl Response {
         }
     }
 
-    /// Of a model: no content type and no reason phrase, unless the handler sets them.
+    /// Returns a response of a model. It has no content type and no reason phrase, unless the handler sets them.
     pub(super) fn prediction(value: &impl Serialize) -> Self {
         Self {
             status: 200,
@@ -157,7 +156,7 @@ impl Response {
         }
     }
 
-    /// The connection is closed behind it, which is what TorchServe does after every error.
+    /// Returns an error response. The connection is closed after it, as TorchServe does after every error.
     pub(super) fn error(status: u16, kind: &str, message: &str) -> Self {
         #[derive(Serialize)]
         struct Error<'a> {
@@ -200,7 +199,7 @@ impl Response {
         self.status >= 400
     }
 
-    /// The bytes on the wire; a HEAD gets no body but its length.
+    /// Writes the response. The response to a HEAD request has a length and no body.
     pub(super) async fn write(&self, stream: &mut TcpStream, is_head: bool) -> io::Result<()> {
         let content_type = match self.content_type {
             Some(value) => format!("content-type: {value}\r\n"),
@@ -239,9 +238,9 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-/// As Gson prints it, which is also how serde_json does.
+/// Formats JSON like Gson, which is also serde_json's pretty format.
 fn pretty(value: &impl Serialize, end: &str) -> Vec<u8> {
-    // These values have string keys and no failing parts.
+    // Serialization cannot fail: all keys are strings.
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.extend_from_slice(end.as_bytes());
     bytes

@@ -12,7 +12,7 @@ use super::management::refuse_without_token;
 use super::model::Model;
 use super::process::Process;
 
-/// What the label `model_version` says when the URL names none, whatever the version is.
+/// The value of the label `model_version` if the URL has no version. It does not depend on the actual version.
 const NO_VERSION: &str = "default";
 
 pub(super) async fn answer(process: &Process, request: Request) -> Response {
@@ -28,7 +28,7 @@ pub(super) async fn answer(process: &Process, request: Request) -> Response {
     }
 }
 
-/// Healthy also while models load, with stuck workers and without any.
+/// Returns Healthy, even while models load, with stuck workers, and without workers.
 fn ping() -> Response {
     #[derive(Serialize)]
     struct Ping {
@@ -67,12 +67,12 @@ async fn predict(process: &Process, name: &str, version: Option<&str>, body: &[u
     }
 }
 
-/// A request of the kind that the latency counters never see.
+/// Accepts a request like one over gRPC, which the latency counters do not include.
 pub(super) fn arrive_over_grpc(process: &Process, model: &Arc<Model>) -> Result<(), Job> {
     arrive(process, model, Asked::default(), Origin::Grpc)
 }
 
-/// Counted first, whether the queue takes it or not.
+/// Counts the request, and then offers it to the queue.
 fn arrive(process: &Process, model: &Arc<Model>, asked: Asked, origin: Origin) -> Result<(), Job> {
     let label = match &origin {
         Origin::Rest { version_label, .. } => version_label,
@@ -102,7 +102,7 @@ fn refused(model: &str) -> Response {
     )
 }
 
-/// The sleepy handler's answer.
+/// The response of the sleepy handler.
 #[derive(Serialize)]
 struct Prediction<'a> {
     model: &'a str,

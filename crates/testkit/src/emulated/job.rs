@@ -1,4 +1,4 @@
-//! One request between its arrival and its answer.
+//! A request from its arrival to its response.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// A request in the queue or in service.
+/// A queued or in-flight request.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) arrived: Instant,
@@ -14,19 +14,19 @@ pub(super) struct Job {
     pub(super) origin: Origin,
 }
 
-/// Where the request came from, which decides what is counted for it.
+/// The protocol of a request, which determines the counters that include it.
 #[derive(Debug)]
 pub(super) enum Origin {
-    /// An HTTP request; the version is the label, that is what the client wrote in the URL.
+    /// An HTTP request. `version` is the label, which is the version in the request's URL.
     Rest {
         version_label: String,
         reply: oneshot::Sender<Outcome>,
     },
-    /// Counts on arrival, never in the latency counters.
+    /// A gRPC request. It counts on arrival, but not in the latency counters.
     Grpc,
 }
 
-/// How the worker ended with it.
+/// How the worker finished the request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Outcome {
     Done { slept: Duration, batch: usize },
@@ -34,7 +34,7 @@ pub(super) enum Outcome {
     WorkerDied,
 }
 
-/// What the body of a request asks the sleepy handler for.
+/// What the body of a request asks of the sleepy handler.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
@@ -50,9 +50,9 @@ pub(super) enum Failure {
 }
 
 impl Asked {
-    /// A body that is no such JSON object asks for nothing, as in the handler.
+    /// Parses the body. Anything but a JSON object asks for nothing, like in the handler.
     pub(super) fn from_body(body: &[u8]) -> Self {
-        // serde would take an array for the fields in order.
+        // serde would accept an array as the fields in order.
         if !body.trim_ascii_start().starts_with(b"{") {
             return Self::default();
         }

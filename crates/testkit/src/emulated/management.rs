@@ -1,4 +1,4 @@
-//! The management port: what is there, and how many requests wait.
+//! The management port: models, workers and queue depth.
 
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ pub(super) fn answer(process: &Process, request: &Request) -> Response {
     }
 }
 
-/// Nobody sends a token to an emulated server, so when one is wanted everybody is refused.
+/// Rejects the request if a token is required. Emulated servers do not know any tokens, so all requests are rejected.
 pub(super) fn refuse_without_token(process: &Process) -> Option<Response> {
     process.switches.settings().token_wanted.then(|| {
         Response::error(
@@ -69,7 +69,7 @@ fn list(process: &Process, request: &Request) -> Response {
         }
     }
     let to = from.saturating_add(limit);
-    // Also behind the last page, if that is exactly full: so does TorchServe.
+    // Like TorchServe, this returns a token even after a last page that is exactly full.
     let next_page_token = (to <= entries.len()).then(|| to.to_string());
     Response::json(&List {
         next_page_token,
@@ -190,7 +190,7 @@ impl WorkerDescription {
         Self {
             id: worker.id.to_string(),
             start_time: worker.start_time,
-            // The word for a worker that loads as well as for one that is restarted.
+            // TorchServe uses this word both for a loading worker and for a restarting one.
             status: if worker.ready { "READY" } else { "UNLOADING" },
             memory_usage: if worker.ready { 25_825_280 } else { 0 },
             pid: worker.pid,

@@ -1,13 +1,12 @@
-//! A TorchServe that is not there: real sockets, TorchServe's words and its ways of counting.
+//! An emulated TorchServe: real sockets, and TorchServe's messages and counters.
 //!
-//! Queue, workers and answers run as tasks on the current tokio runtime, so hundreds of servers
-//! fit into one process. What a model does is sleep. What is imitated was measured on
-//! TorchServe 0.12.0: which counter moves at which moment, the text of `/metrics`, the
-//! management API, the words of the errors, and that a connection is never closed after a
-//! good answer, whatever the client asks for.
+//! Queues, workers and responses are tasks on the current tokio runtime, so one process can run hundreds of servers. A
+//! model only sleeps. The emulation follows measurements of TorchServe 0.12.0: which counter changes at which time, the
+//! text of `/metrics`, the management API, the error messages, and that the server does not close a connection after a
+//! successful response, even if the client asks for it.
 //!
-//! Not imitated: gRPC on the wire, TLS, model registration and scaling, chunked request
-//! bodies, `responseTimeout`, sequence and continuous batching.
+//! The emulation does not include gRPC on the wire, TLS, model registration and scaling, chunked request bodies,
+//! `responseTimeout`, sequence batching or continuous batching.
 
 mod connection;
 mod counters;

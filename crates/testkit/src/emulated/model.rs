@@ -1,4 +1,4 @@
-//! One version of one model: its queue and its workers' state.
+//! One version of a model: its queue and the state of its workers.
 
 use super::counters::Series;
 use super::options::ModelOptions;
@@ -12,14 +12,14 @@ pub(super) struct Model {
     workers: Vec<Mutex<WorkerState>>,
 }
 
-/// What the management API tells of a worker.
+/// The state of a worker in the management API.
 #[derive(Debug, Clone)]
 pub(super) struct WorkerState {
-    /// Unique in the server, from 9000 on.
+    /// The id, unique in the server, from 9000 on.
     pub(super) id: usize,
     pub(super) ready: bool,
     pub(super) pid: u32,
-    /// RFC 3339 with milliseconds.
+    /// The start time in RFC 3339 format, with milliseconds.
     pub(super) start_time: String,
 }
 
@@ -48,14 +48,14 @@ impl Model {
         self.workers[index].lock().ready = true;
     }
 
-    /// A new process takes the place of a worker that died.
+    /// Replaces a worker that died with a new process.
     pub(super) fn worker_restarts(&self, index: usize) {
         let mut worker = self.workers[index].lock();
         worker.ready = false;
         worker.pid = process_id();
     }
 
-    /// As in the metric WorkerLoadTime.
+    /// Returns the name that the metric WorkerLoadTime uses.
     pub(super) fn worker_name(&self, index: usize) -> String {
         let ModelOptions { name, version, .. } = &self.options;
         let id = self.workers[index].lock().id;

@@ -1,4 +1,4 @@
-//! What an emulated server is like.
+//! The options of an emulated server.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -6,50 +6,50 @@ use std::time::Duration;
 use super::EmulatedError;
 use crate::{MetricsMode, ServiceTime};
 
-/// One emulated server. The default: one model `sleepy`, one worker, 100 ms a request,
-/// free ports on 127.0.0.1, no delays at the start.
+/// The options of an emulated server. The default has one model `sleepy` and one worker, takes 100 ms per request, uses
+/// free ports on 127.0.0.1, and starts without delay.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// The models; the first entry of a name is its default version.
+    /// The models. The first entry with a name is its default version.
     pub models: Vec<ModelOptions>,
-    /// Where the three ports listen.
+    /// The address of the three ports.
     pub bind: IpAddr,
-    /// 0 takes a free one.
+    /// The inference port; 0 for a free one.
     pub inference_port: u16,
-    /// 0 takes a free one.
+    /// The management port; 0 for a free one.
     pub management_port: u16,
-    /// 0 takes a free one.
+    /// The metrics port; 0 for a free one.
     pub metrics_port: u16,
     /// The label `hostname` of every metric.
     pub hostname: String,
-    /// What the metrics port answers.
+    /// The response of the metrics port.
     pub metrics_mode: MetricsMode,
-    /// From the start until the ports open; until then connections are refused.
+    /// The time from the start until the ports open. Connections are refused before that.
     pub start_delay: Duration,
-    /// What a batch takes beyond its service time, in the frontend and on the way to the worker.
+    /// The time that a batch takes in addition to its service time, in the frontend and on the way to the worker.
     pub overhead: Duration,
-    /// For everything random.
+    /// Seed for all random values.
     pub seed: u64,
 }
 
-/// One version of one model.
+/// The options of one version of a model.
 #[derive(Debug, Clone)]
 pub struct ModelOptions {
-    /// As in the URL, unescaped.
+    /// The unescaped name.
     pub name: String,
-    /// As in the URL, unescaped.
+    /// The unescaped version.
     pub version: String,
-    /// How many batches are served at once; with 0 every request is refused.
+    /// The number of batches processed in parallel. With 0, all requests are rejected.
     pub workers: usize,
-    /// Requests per batch.
+    /// Maximum requests per batch.
     pub batch_size: usize,
-    /// How long a worker waits for a batch to fill.
+    /// Maximum time that a worker waits for a batch to fill.
     pub max_batch_delay: Duration,
-    /// How many requests may wait; those in service do not count.
+    /// Maximum waiting requests, excluding those in flight.
     pub job_queue_size: usize,
-    /// How long a batch takes.
+    /// The service time of a batch.
     pub service: ServiceTime,
-    /// From the opening of the ports until the workers are READY.
+    /// The time from the opening of the ports until the workers are READY.
     pub load: Duration,
 }
 
@@ -64,7 +64,7 @@ impl Default for ServerOptions {
             hostname: "localhost".to_owned(),
             metrics_mode: MetricsMode::default(),
             start_delay: Duration::ZERO,
-            // With tokio's timer, which rounds up, a request takes the 105 ms of the real one.
+            // Together with tokio's timer, which rounds up, a request takes 105 ms, like with the real TorchServe.
             overhead: Duration::from_millis(4),
             seed: 1,
         }

@@ -1,4 +1,4 @@
-//! One life of the emulated java process: its models, counters and workers.
+//! One process of the emulated Java server: its models, counters and workers.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use super::model::Model;
 use super::options::ServerOptions;
 use super::switches::Switches;
 
-/// What the tasks of one process share. A restart makes a new one.
+/// The state that the tasks of one process share. A restart creates a new one.
 #[derive(Debug)]
 pub(super) struct Process {
-    /// In the order of the options: the first of a name is its default version.
+    /// The models, in the order of the options. The first entry with a name is its default version.
     pub(super) models: Vec<Arc<Model>>,
     pub(super) counters: Mutex<Counters>,
     pub(super) switches: Arc<Switches>,
@@ -22,14 +22,14 @@ pub(super) struct Process {
     ready: watch::Sender<Ready>,
 }
 
-/// How many workers of which life are READY.
+/// The number of READY workers, and the process that they belong to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Ready {
     pub(super) life: u64,
     pub(super) workers: usize,
 }
 
-/// Why a name leads to no model; the message is TorchServe's.
+/// Why a model was not found, with TorchServe's message.
 #[derive(Debug)]
 pub(super) struct NotFound {
     pub(super) kind: &'static str,
@@ -37,7 +37,7 @@ pub(super) struct NotFound {
 }
 
 impl Process {
-    /// Creates a process whose workers do not run yet.
+    /// Creates a process. Its workers do not run yet.
     pub(super) fn new(
         options: &ServerOptions,
         life: u64,
@@ -60,7 +60,7 @@ impl Process {
         })
     }
 
-    /// A worker got READY, or no longer is.
+    /// Records that a worker became READY, or is no longer READY.
     pub(super) fn worker_is_ready(&self, is: bool) {
         self.ready.send_if_modified(|ready| {
             if ready.life != self.life {
@@ -75,7 +75,7 @@ impl Process {
         });
     }
 
-    /// The default version without a `version`.
+    /// Returns a model; without `version`, its default version.
     pub(super) fn find(&self, name: &str, version: Option<&str>) -> Result<&Arc<Model>, NotFound> {
         let mut named = self.models.iter().filter(|m| m.options.name == name);
         let Some(default) = named.next() else {

@@ -9,8 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::job::Job;
 
-/// First in, first out, and bounded. Jobs in service, or drawn into a batch that is still
-/// filling, have left it.
+/// A bounded first-in first-out queue. It does not contain jobs in flight, nor jobs in a batch that is still filling.
 #[derive(Debug)]
 pub(super) struct JobQueue {
     jobs: Mutex<VecDeque<Job>>,
@@ -28,7 +27,7 @@ impl JobQueue {
         }
     }
 
-    /// Refuses the job when the queue is full.
+    /// Adds the job, or returns it if the queue is full.
     pub(super) fn offer(&self, job: Job) -> Result<(), Job> {
         let mut jobs = self.jobs.lock();
         if jobs.len() >= self.capacity {
@@ -47,7 +46,7 @@ impl JobQueue {
         self.capacity.saturating_sub(self.pending())
     }
 
-    /// Waits for a first job, then at most `delay` for the batch to fill.
+    /// Waits for a first job, and then for the batch to fill, at most for `delay`.
     pub(super) async fn take_batch(&self, size: usize, delay: Duration) -> Vec<Job> {
         let mut batch = Vec::with_capacity(size);
         batch.extend(self.take().await);
@@ -61,7 +60,7 @@ impl JobQueue {
         batch
     }
 
-    /// `None` is only for a closed queue, and nobody closes it.
+    /// Takes the next job; `None` if the queue is closed, which does not happen.
     async fn take(&self) -> Option<Job> {
         self.waiting.acquire().await.ok()?.forget();
         self.jobs.lock().pop_front()

@@ -1,4 +1,4 @@
-//! The handle of an emulated server, and the task that keeps it alive.
+//! The handle of an emulated server, and the task that runs it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use super::{EmulatedError, ServerOptions};
 use crate::reserved_port::ReservedPort;
 use crate::{Addresses, MetricsMode, ServiceTime};
 
-/// A running server. Dropping it ends it, as [`EmulatedServer::stop`] does.
+/// A running server. Dropping it stops the server, like [`EmulatedServer::stop`].
 #[derive(Debug)]
 pub struct EmulatedServer {
     addresses: Addresses,
@@ -31,24 +31,24 @@ pub struct EmulatedServer {
     task: JoinHandle<()>,
 }
 
-/// What the supervising task is to bring about.
+/// The desired state of the server, which the supervisor task applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Wanted {
-    /// Counts restarts.
+    /// The number of restarts.
     life: u64,
     refuse: bool,
     stop: bool,
 }
 
 impl EmulatedServer {
-    /// Starts it on the current tokio runtime. The addresses are final at once; connections
-    /// are refused until the start delay is over.
+    /// Starts a server on the current tokio runtime. Its addresses are final at once. Connections are refused until the
+    /// start delay is over.
     ///
     /// # Errors
-    /// When the options make no sense or a port cannot be had.
+    /// The options are invalid, or a port is not available.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// There is no tokio runtime.
     pub fn start(options: ServerOptions) -> Result<Self, EmulatedError> {
         options.check()?;
         let take = |port| {
@@ -94,25 +94,25 @@ impl EmulatedServer {
         })
     }
 
-    /// Where it listens, or will.
+    /// Returns the addresses of the ports, which may not be open yet.
     pub fn addresses(&self) -> Addresses {
         self.addresses
     }
 
-    /// Returns when every worker is READY. Give it a deadline: a frozen or refusing server
-    /// also gets ready, but one that is restarted again and again does not.
+    /// Waits until all workers are READY. Use a deadline: a frozen server and one that refuses connections become
+    /// ready, but a server that is restarted repeatedly does not.
     pub async fn ready(&self) {
         let life = self.wanted.borrow().life;
         let mut ready = self.ready.subscribe();
-        // The sender lives as long as self, so the wait cannot fail.
+        // The sender lives as long as `self`, so the wait cannot fail.
         ready
             .wait_for(|r| r.life >= life && r.workers >= self.workers)
             .await
             .ok();
     }
 
-    /// Requests that wait in the queues of all versions of a model, in service ones excluded;
-    /// 0 for an unknown model and before the ports open.
+    /// Returns the queue depth over all versions of a model, without requests in flight; 0 for an unknown model and
+    /// before the ports open.
     pub fn pending(&self, model: &str) -> usize {
         let Some(process) = self.process() else {
             return 0;
@@ -124,43 +124,43 @@ impl EmulatedServer {
             .sum()
     }
 
-    /// Frozen like a stopped java (`kill -STOP`): connections are taken, no byte comes back.
-    /// What arrived meanwhile is read when it thaws.
+    /// Freezes the server like a stopped Java process (`kill -STOP`): it accepts connections, but sends no data. After
+    /// the freeze, it reads what arrived in the meantime.
     pub fn freeze(&self, frozen: bool) {
         self.switches.freeze(frozen);
     }
 
-    /// Closes the three ports and resets every connection, or opens the ports again. Queue,
-    /// counters and workers go on; for a crash take [`EmulatedServer::restart`].
+    /// Closes the three ports and resets all connections, or opens the ports again. Queue, counters and workers
+    /// continue. For a crash, use [`EmulatedServer::restart`].
     pub fn refuse(&self, refuse: bool) {
         self.wanted.send_modify(|w| w.refuse = refuse);
     }
 
-    /// Replaces the setting with which it was started.
+    /// Replaces the metrics mode of the options.
     pub fn set_metrics_mode(&self, mode: MetricsMode) {
         self.switches.change(|s| s.metrics_mode = mode);
     }
 
-    /// Answers 400 InvalidKeyException on the management port and to `/ping`, as when a token
-    /// is wanted and not sent. Predictions go through, as if their clients had one.
+    /// Responds with 400 InvalidKeyException on the management port and to `/ping`, as if the client had not sent a
+    /// required token. Predictions are accepted, as if their clients had sent one.
     pub fn forbid_management(&self, forbid: bool) {
         self.switches.change(|s| s.token_wanted = forbid);
     }
 
-    /// The first `workers` workers of each model version keep what they have or take next and
-    /// never answer, yet say READY; 0 lets them go on.
+    /// Blocks the first `workers` workers of each model version: they keep or take a batch, do not complete it, and
+    /// still report READY. 0 lets them continue.
     pub fn stick_workers(&self, workers: usize) {
         self.switches.stick(workers);
     }
 
-    /// From the next batch on, for all models; `None` goes back to that of the options.
+    /// Sets the service time of all models from the next batch on; `None` restores the one of the options.
     pub fn set_service_time(&self, service: Option<ServiceTime>) {
         self.switches.change(|s| s.service = service);
     }
 
-    /// Lets `count` requests arrive at the model's default version as gRPC ones do: they count
-    /// in `ts_inference_requests_total` and in pendingRequests, never in the latency counters.
-    /// Returns how many the queue took; 0 for an unknown model and before the ports open.
+    /// Lets `count` requests arrive at the model's default version like gRPC requests: `ts_inference_requests_total`
+    /// and pendingRequests include them, but the latency counters do not. Returns how many the queue accepted; 0 for an
+    /// unknown model and before the ports open.
     pub fn send_grpc(&self, model: &str, count: usize) -> usize {
         let Some(process) = self.process() else {
             return 0;
@@ -173,18 +173,19 @@ impl EmulatedServer {
             .count()
     }
 
-    /// The process dies and comes back: connections reset, queue lost, counters from zero,
-    /// start delay and load time again. Freezing and stuck workers end with it.
+    /// Restarts the process like a crash: it resets all connections, loses its queue and counters, and has its start
+    /// delay and load time again. A freeze and stuck workers end with it.
     pub fn restart(&self) {
         self.switches.freeze(false);
         self.switches.stick(0);
         self.wanted.send_modify(|w| w.life += 1);
     }
 
-    /// Closes the ports at once; whoever waits in the queue gets a reset, as with SIGTERM.
+    /// Stops the server. It closes the ports at once and resets the connections of queued requests, like TorchServe on
+    /// SIGTERM.
     pub async fn stop(mut self) {
         self.wanted.send_modify(|w| w.stop = true);
-        // Its end is all there is to know.
+        // The result of the task does not matter.
         (&mut self.task).await.ok();
     }
 
@@ -215,7 +216,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    /// Ends with an order to stop, or when the handle that gives the orders is gone.
+    /// Runs until the server is stopped or its handle is dropped.
     async fn run(mut self) {
         while !self.orders.borrow().stop && self.orders.has_changed().is_ok() {
             self.one_life().await;
@@ -244,7 +245,7 @@ impl Supervisor {
             } else if wanted.refuse {
                 listening.shutdown().await;
             } else if closed && self.open(&process, &mut listening).is_err() {
-                // Out of file descriptors; the ports themselves are ours.
+                // There is no free file descriptor; the ports themselves are reserved.
                 listening.shutdown().await;
                 sleep(Duration::from_millis(50)).await;
                 continue;
@@ -254,7 +255,7 @@ impl Supervisor {
             }
         }
         *self.process.lock() = None;
-        // Awaited, since the next life listens on the same ports.
+        // Wait for the end, because the next process listens on the same ports.
         listening.shutdown().await;
         workers.shutdown().await;
     }

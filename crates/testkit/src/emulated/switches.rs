@@ -1,4 +1,4 @@
-//! What a test may change while the server runs.
+//! The settings that a test can change while the server runs.
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -8,7 +8,7 @@ use crate::{MetricsMode, ServiceTime};
 #[derive(Debug)]
 pub(super) struct Switches {
     frozen: watch::Sender<bool>,
-    /// How many workers of each model version do not get on, from the first one.
+    /// The number of stuck workers of each model version, from the first one on.
     stuck: watch::Sender<usize>,
     settings: Mutex<Settings>,
 }
@@ -17,7 +17,7 @@ pub(super) struct Switches {
 pub(super) struct Settings {
     pub(super) metrics_mode: MetricsMode,
     pub(super) token_wanted: bool,
-    /// Replaces that of every model.
+    /// The service time of all models, if it is overridden.
     pub(super) service: Option<ServiceTime>,
 }
 
@@ -50,13 +50,13 @@ impl Switches {
         self.stuck.send_replace(workers);
     }
 
-    /// Returns at once unless the frontend is frozen.
+    /// Waits while the frontend is frozen.
     pub(super) async fn thawed(&self) {
-        // The sender lives as long as self, so the wait cannot fail.
+        // The sender lives as long as `self`, so the wait cannot fail.
         self.frozen.subscribe().wait_for(|f| !f).await.ok();
     }
 
-    /// Returns at once unless this worker is stuck.
+    /// Waits while this worker is stuck.
     pub(super) async fn unstuck(&self, worker: usize) {
         self.stuck.subscribe().wait_for(|n| worker >= *n).await.ok();
     }

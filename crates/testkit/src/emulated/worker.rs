@@ -1,4 +1,4 @@
-//! A worker: loads the model, then takes batches and sleeps.
+//! A worker: it loads the model, then takes batches and sleeps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use super::model::Model;
 use super::options::ServerOptions;
 use super::process::Process;
 
-/// How long TorchServe takes to start a worker again after it died, before the model loads.
+/// The time that TorchServe takes to restart a worker that died, before the model loads.
 const RESTART: Duration = Duration::from_secs(1);
 
 struct Worker {
     process: Arc<Process>,
     model: Arc<Model>,
-    /// Among the workers of its model version.
+    /// The index among the workers of the model version.
     index: usize,
     overhead: Duration,
     random: fastrand::Rng,
 }
 
-/// Starts the workers of all models, in tasks of `tasks`. Each loads its model first.
+/// Starts the workers of all models as tasks in `tasks`. Each worker loads its model first.
 pub(super) fn start_all(process: &Arc<Process>, options: &ServerOptions, tasks: &mut JoinSet<()>) {
     let mut random = fastrand::Rng::with_seed(options.seed);
     for model in &process.models {
@@ -51,7 +51,7 @@ impl Worker {
                 .take_batch(options.batch_size, options.max_batch_delay)
                 .await;
             self.process.switches.thawed().await;
-            // For every request of the batch, however early it was drawn into it.
+            // This time applies to all requests of the batch, even to those that joined it earlier.
             let taken = Instant::now();
             let outcome = self.serve(taken, &batch).await;
             self.process.switches.thawed().await;
@@ -64,7 +64,7 @@ impl Worker {
             }
             for job in batch {
                 if let Origin::Rest { reply, .. } = job.origin {
-                    // The client's connection may be gone; the work was done all the same.
+                    // The client may have disconnected. The worker has still processed its request.
                     reply.send(outcome).ok();
                 }
             }
@@ -100,7 +100,7 @@ impl Worker {
         } else if fails(Failure::Exception) {
             Outcome::HandlerFailed
         } else {
-            // One wait for both, since each would be rounded up to the timer's next millisecond.
+            // One sleep instead of two, because tokio rounds each up to the next millisecond.
             match taken.checked_add(slept + self.overhead) {
                 Some(end) => sleep_until(end).await,
                 None => std::future::pending().await,
@@ -112,7 +112,7 @@ impl Worker {
         outcome
     }
 
-    /// At the answer, not before: while nothing completes no counter moves.
+    /// Updates the counters at completion. They do not change while no request completes.
     fn book(&self, taken: Instant, batch: &[Job]) {
         let answered = Instant::now();
         let in_worker = answered - taken;

@@ -12,21 +12,21 @@ pub enum LoadError {
          above 0"
     )]
     Step {
-        /// From 0.
+        /// The index of the step, from 0.
         step: usize,
         /// Requests per second.
         rate: f64,
-        /// How long.
+        /// The duration.
         seconds: f64,
     },
-    /// The results of every request are kept, so their number is bounded.
+    /// The number of requests is limited, because the results of all requests are kept.
     #[error(
         "too many requests: about {requests:.0}, at most {most} are possible; shorten the steps"
     )]
     TooMany {
-        /// By rates and durations.
+        /// The number that follows from the rates and durations.
         requests: f64,
-        /// The bound.
+        /// The limit.
         most: u32,
     },
     /// The path, host or content type would break the request's head.

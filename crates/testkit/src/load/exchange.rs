@@ -1,5 +1,4 @@
-//! One request and its answer, with as little work as possible: the machine is shared with
-//! the servers that are measured.
+//! Sends one request and reads its response, with as little work as possible: the measured servers share the machine.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,12 +15,12 @@ use super::{Connections, LoadOptions, Outcome};
 
 const HEAD_LIMIT: usize = 16 * 1024;
 
-/// What the requests of a load have in common.
+/// The settings that all requests of a load share.
 #[derive(Debug)]
 pub(super) struct Exchange {
     request: Vec<u8>,
     timeout: Duration,
-    /// `None`: a new connection for each request.
+    /// The idle connections; `None` opens a new connection for each request.
     idle: Option<Mutex<HashMap<SocketAddr, Vec<TcpStream>>>>,
 }
 
@@ -37,7 +36,7 @@ impl Exchange {
         })
     }
 
-    /// Sends the request; `departure` begins the timeout.
+    /// Sends the request. The timeout starts at `departure`.
     pub(super) async fn run(&self, target: SocketAddr, departure: Instant) -> Outcome {
         let Some(deadline) = departure.checked_add(self.timeout) else {
             return self.attempt(target).await;
@@ -78,7 +77,7 @@ impl Exchange {
         let mut idle = self.idle.as_ref()?.lock();
         let streams = idle.get_mut(&target)?;
         while let Some(stream) = streams.pop() {
-            // Anything but "nothing to read" is a server that has closed it meanwhile.
+            // Any result except "would block" means that the server has closed the connection.
             let read = stream.try_read(&mut [0]);
             if read.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
                 return Some(stream);
@@ -96,7 +95,7 @@ struct Head {
     keep_alive: bool,
 }
 
-/// Reads the head, then counts the body's bytes without keeping them.
+/// Reads the head of a response, then counts the bytes of the body without keeping them.
 async fn read_answer(stream: &mut TcpStream) -> io::Result<Head> {
     let mut buffer = [0; 2048];
     let mut seen = Vec::new();

@@ -1,72 +1,72 @@
-//! What to send, where and when.
+//! The options of a load: its requests, targets and schedule.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{LoadError, Targets};
 
-/// The results of every request are kept in memory, about 32 bytes each.
+/// Maximum requests of a load. The result of each request is kept in memory and takes about 32 bytes.
 const MOST_REQUESTS: u32 = 10_000_000;
 
-/// One load. Start from [`LoadOptions::to`].
+/// The options of a load. Start from [`LoadOptions::to`].
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
-    /// Where each request goes.
+    /// The targets of the requests.
     pub targets: Targets,
-    /// As it stands in the request line, escaped, with its leading `/`.
+    /// The escaped path of the request line, with a leading `/`.
     pub path: String,
     /// The header `Host`.
     pub host: String,
     /// The header `Content-Type`.
     pub content_type: String,
-    /// Sent with every request.
+    /// The body of every request.
     pub body: Vec<u8>,
-    /// One after another, without a gap.
+    /// The steps, which follow each other without a gap.
     pub steps: Vec<Step>,
-    /// How requests are spread within a step.
+    /// The distribution of requests within a step.
     pub arrivals: Arrivals,
-    /// Who shares a connection with whom.
+    /// Whether requests reuse connections.
     pub connections: Connections,
-    /// From the departure to the last byte of the answer.
+    /// The limit for the time from departure to the last byte of the response.
     pub timeout: Duration,
-    /// A request that would be one more is not sent but recorded as
+    /// Maximum requests in flight. Further requests are not sent, and are recorded as
     /// [`Outcome::NotSent`](super::Outcome::NotSent).
     pub max_in_flight: usize,
 }
 
-/// A rate that is held for a while.
+/// A period with a constant rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
     /// Requests per second; 0 is a pause.
     pub rate: f64,
-    /// How long.
+    /// The duration.
     pub seconds: f64,
 }
 
-/// When within a step requests leave.
+/// The distribution of requests within a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrivals {
-    /// The first at once, the others at equal distances.
+    /// At equal intervals. The first request is sent at once.
     Even,
-    /// As independent users do; the same seed gives the same instants.
+    /// With random intervals (Poisson), like independent users. The same seed gives the same times.
     Poisson {
-        /// Of the random distances.
+        /// Seed for the random intervals.
         seed: u64,
     },
 }
 
-/// Whether connections are used more than once.
+/// Whether connections are reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connections {
-    /// A new one for each request; a Service balances connections, not requests.
+    /// Opens a new connection for each request. A Service balances connections, not requests.
     PerRequest,
-    /// Idle ones are used again for the same target.
+    /// Reuses idle connections to the same target.
     KeepAlive,
 }
 
 impl LoadOptions {
-    /// `{}` as JSON to TorchServe's model `sleepy`: evenly spaced, a new connection per
-    /// request, a timeout of 120 s, at most 1000 in flight.
+    /// Returns options that post `{}` as JSON to TorchServe's model `sleepy`, at equal intervals, with a new connection
+    /// per request, a timeout of 120 s, and at most 1000 requests in flight.
     pub fn to(target: SocketAddr, steps: Vec<Step>) -> Self {
         Self {
             targets: Targets::Fixed(target),
@@ -117,7 +117,7 @@ impl LoadOptions {
         Ok(())
     }
 
-    /// The bytes of every request, the same for all targets.
+    /// Returns the bytes of a request, which are the same for all targets.
     pub(super) fn request(&self) -> Vec<u8> {
         let mut bytes = format!(
             "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n",

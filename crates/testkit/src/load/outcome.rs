@@ -1,4 +1,4 @@
-//! What became of one request.
+//! The outcome of a request.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,48 +6,48 @@ use std::time::Duration;
 /// One request as its client saw it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
-    /// When it left, in seconds from the start of the load.
+    /// The departure, in seconds since the start of the load.
     pub start_s: f64,
-    /// From the departure to the last byte of the answer, or to the failure.
+    /// The time from departure to the last byte of the response, or to the failure.
     pub latency: Duration,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// How a request ended.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// A whole answer with this HTTP status.
+    /// A complete response with this HTTP status.
     Status(u16),
-    /// No whole answer in time.
+    /// No complete response before the timeout.
     Timeout,
-    /// Nobody listens.
+    /// The connection was refused.
     Refused,
-    /// The connection ended before the answer did.
+    /// The connection ended before the response was complete.
     Reset,
     /// The list of targets was empty.
     NoTarget,
-    /// Too many were in flight, so it never left.
+    /// The request was not sent, because too many were in flight.
     NotSent,
-    /// Out of sockets, no route, or an answer that is not HTTP/1.1 with a content-length.
+    /// No free socket, no route, or a response that is not HTTP/1.1 with a content-length.
     Other,
 }
 
 impl Outcome {
-    /// Everything but an answer below 400.
+    /// Returns whether the outcome is anything but a response with a status below 400.
     pub fn failed(self) -> bool {
         !matches!(self, Self::Status(status) if status < 400)
     }
 }
 
 impl Sample {
-    /// It failed, or its user waited longer than `limit`.
+    /// Returns whether the request failed or took longer than `limit`.
     pub fn harmed(&self, limit: Duration) -> bool {
         self.outcome.failed() || self.latency > limit
     }
 }
 
-/// The word in CSV and JSON; the number of a status.
+/// Writes the word that CSV and JSON use; for a status, its number.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

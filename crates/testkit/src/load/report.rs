@@ -7,32 +7,32 @@ use std::time::{Duration, Instant, SystemTime};
 use super::summary::Times;
 use super::{Outcome, Sample, Spread, StepBegan, Summary};
 
-/// Every request of a load that has ended.
+/// The result of a load that has ended.
 #[derive(Debug, Clone)]
 pub struct LoadReport {
-    /// The zero of all `start_s`.
+    /// The start of the load, to which all `start_s` refer.
     pub began: Instant,
-    /// The same instant on the system clock.
+    /// The same time on the system clock.
     pub began_system: SystemTime,
-    /// In the order of departure; also those that did not leave.
+    /// All requests in order of departure, including those that were not sent.
     pub samples: Vec<Sample>,
-    /// The steps of which at least one request was due, in order.
+    /// The steps in which at least one request was due, in order.
     pub steps: Vec<StepBegan>,
-    /// How late requests left.
+    /// How much later than scheduled the requests departed.
     pub lateness: Spread,
 }
 
-/// How many requests of a span of time were harmed.
+/// The number of harmed requests in a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Harm {
-    /// Failed, or waited longer than the limit.
+    /// Requests that failed or took longer than the limit.
     pub harmed: usize,
-    /// All of them.
+    /// All requests.
     pub of: usize,
 }
 
 impl Harm {
-    /// 0 to 1; 0 when there was no request.
+    /// Returns the share of harmed requests, 0 to 1; 0 if there were no requests.
     pub fn share(self) -> f64 {
         if self.of == 0 {
             return 0.0;
@@ -42,7 +42,7 @@ impl Harm {
 }
 
 impl LoadReport {
-    /// The requests due within `from_s..to_s` seconds that failed or took longer than `limit`.
+    /// Returns how many requests of the seconds `from_s..to_s` failed or took longer than `limit`.
     pub fn harmed(&self, from_s: f64, to_s: f64, limit: Duration) -> Harm {
         let mut harm = Harm { harmed: 0, of: 0 };
         for sample in self.between(from_s, to_s) {
@@ -52,7 +52,7 @@ impl LoadReport {
         harm
     }
 
-    /// The latencies of the good answers to requests that left within `from_s..to_s` seconds.
+    /// Returns the latencies of the successful requests that departed in the seconds `from_s..to_s`.
     pub fn latency(&self, from_s: f64, to_s: f64) -> Spread {
         let mut times = Times::new();
         for sample in self.between(from_s, to_s) {
@@ -68,7 +68,7 @@ impl LoadReport {
         self.samples.iter().filter(within)
     }
 
-    /// The numbers for people and JSON.
+    /// Returns the summary for people and JSON.
     pub fn summary(&self) -> Summary {
         let mut by_outcome: BTreeMap<Outcome, Times> = BTreeMap::new();
         let mut seconds: f64 = 0.0;
@@ -92,10 +92,10 @@ impl LoadReport {
         }
     }
 
-    /// `start_s,latency_ms,outcome`, one line per request.
+    /// Writes `start_s,latency_ms,outcome`, one line per request.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// `out` returned an error.
     pub fn write_csv(&self, mut out: impl Write) -> io::Result<()> {
         writeln!(out, "start_s,latency_ms,outcome")?;
         for sample in &self.samples {

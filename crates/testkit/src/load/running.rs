@@ -1,4 +1,4 @@
-//! A load while it runs.
+//! A running load.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,7 +14,7 @@ use super::summary::Times;
 use super::targets::Chooser;
 use super::{LoadError, LoadOptions, LoadReport, Outcome, Sample, Spread, Step, StepBegan};
 
-/// A load in progress. Dropping it ends it and forgets its results.
+/// A running load. Dropping it stops the load and discards its results.
 #[derive(Debug)]
 pub struct RunningLoad {
     began: Instant,
@@ -26,25 +26,25 @@ pub struct RunningLoad {
     task: JoinHandle<Spread>,
 }
 
-/// Where a running load stands.
+/// The progress of a running load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Requests that have left.
+    /// Requests that were sent.
     pub sent: usize,
-    /// Of these, those without an outcome yet.
+    /// Sent requests that have no outcome yet.
     pub in_flight: usize,
-    /// Requests that did not leave, because too many were in flight.
+    /// Requests that were not sent, because too many were in flight.
     pub not_sent: usize,
 }
 
 impl RunningLoad {
-    /// Starts it on the current tokio runtime; the first request leaves at once.
+    /// Starts a load on the current tokio runtime. The first request is sent at once.
     ///
     /// # Errors
-    /// When the options make no sense.
+    /// The options are invalid.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// There is no tokio runtime.
     pub fn start(options: LoadOptions) -> Result<Self, LoadError> {
         options.check()?;
         let began = Instant::now();
@@ -77,44 +77,44 @@ impl RunningLoad {
         })
     }
 
-    /// The zero of all `start_s`, on the monotonic clock.
+    /// Returns the start of the load on the monotonic clock, to which all `start_s` refer.
     pub fn began(&self) -> std::time::Instant {
         self.began.into_std()
     }
 
-    /// Where it stands.
+    /// Returns the progress.
     pub fn counts(&self) -> Counts {
         *self.counts.borrow()
     }
 
-    /// The steps that have begun; changes when one does.
+    /// Returns the steps that have begun. The receiver is notified when another step begins.
     pub fn steps(&self) -> watch::Receiver<Vec<StepBegan>> {
         self.steps.clone()
     }
 
-    /// Waits until the step's first request leaves; `None` when the load ends without.
+    /// Waits until the first request of the step is sent. Returns `None` if the load ends before that.
     pub async fn step_began(&self, step: usize) -> Option<StepBegan> {
         let mut steps = self.steps();
         let began = steps.wait_for(|began| began.iter().any(|b| b.step == step));
-        // An error is the end of the load, behind which the list may still have it.
+        // An error means that the load has ended; the list may still contain the step.
         drop(began.await);
         steps.borrow().iter().find(|b| b.step == step).copied()
     }
 
-    /// The outcomes from the `seen`-th on, in the order in which they came: for a live view
-    /// that has seen so many before.
+    /// Returns the outcomes from index `seen` on, in the order of completion. A live view passes the number of outcomes
+    /// that it already has.
     pub fn samples_since(&self, seen: usize) -> Vec<Sample> {
         self.samples.lock().get(seen..).unwrap_or_default().to_vec()
     }
 
-    /// Ends the schedule early, also while [`RunningLoad::finish`] waits.
+    /// Returns a handle that ends the schedule early, even while [`RunningLoad::finish`] waits.
     pub fn stopper(&self) -> Stopper {
         Stopper(self.stop.clone())
     }
 
-    /// Waits for the end of the schedule and then at most the timeout for the last answers.
+    /// Waits for the end of the schedule, and then for the last responses, at most for the timeout.
     pub async fn finish(mut self) -> LoadReport {
-        // Only a panic or the end of the runtime takes the task away; then there is no lateness.
+        // The task has no result only if it panicked or the runtime ended. The lateness is then unknown.
         let lateness = (&mut self.task).await.ok();
         let mut samples = std::mem::take(&mut *self.samples.lock());
         samples.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
@@ -139,13 +139,13 @@ impl Drop for RunningLoad {
 pub struct Stopper(watch::Sender<bool>);
 
 impl Stopper {
-    /// No further request leaves; the ones in flight go on.
+    /// Stops sending requests. Requests in flight continue.
     pub fn stop(&self) {
         self.0.send_replace(true);
     }
 }
 
-/// The task that keeps the schedule.
+/// The task that sends the requests on schedule.
 struct Sender {
     began: Instant,
     exchange: Arc<Exchange>,
@@ -179,7 +179,7 @@ impl Sender {
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     self.record(done.ok());
                 }
-                // Said so, or nobody is left who could: either way nothing leaves any more.
+                // The schedule ends on a stop request, or when all handles are dropped.
                 _ = stopped.wait_for(|stop| *stop), if next.is_some() => next = None,
                 else => return self.lateness.spread(),
             }
@@ -235,7 +235,7 @@ impl Sender {
         self.steps_began.send_modify(|steps| steps.push(began));
     }
 
-    /// `None` is a task that panicked, which none does.
+    /// Records an outcome; `None` stands for a task that panicked, which does not happen.
     fn record(&self, sample: Option<Sample>) {
         self.samples.lock().extend(sample);
         self.counts.send_modify(|c| c.in_flight = self.tasks.len());

@@ -1,18 +1,18 @@
-//! The instants at which requests are to leave.
+//! The times at which requests are due.
 
 use super::{Arrivals, Step};
 
-/// Yields (seconds from the start of the load, step) in order.
+/// Yields pairs of the seconds since the start of the load and the step, in order.
 #[derive(Debug)]
 pub(super) struct Schedule {
     steps: Vec<Step>,
     random: Option<fastrand::Rng>,
     step: usize,
-    /// When the current step begins.
+    /// The start of the current step, in seconds.
     base: f64,
-    /// How many requests of the current step there were.
+    /// The number of requests of the current step so far.
     sent: u32,
-    /// When the last one of the current step left, from the step's beginning.
+    /// The time of the last request, in seconds since the start of the step.
     last: f64,
 }
 
@@ -31,12 +31,12 @@ impl Schedule {
         }
     }
 
-    /// From the step's beginning.
+    /// Returns the time of the next request, in seconds since the start of the step.
     fn offset(&mut self, rate: f64) -> f64 {
         match &mut self.random {
-            // Multiplied, not added up, so that no error grows.
+            // A product instead of a sum, so that rounding errors do not accumulate.
             None => f64::from(self.sent) / rate,
-            // 1 - f64() is never 0, whose logarithm is infinite.
+            // 1 - f64() is never 0, where the logarithm would be infinite.
             Some(random) => self.last - (1.0 - random.f64()).ln() / rate,
         }
     }

@@ -7,15 +7,15 @@ use super::StepSummary;
 /// The departure of a step's first request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepBegan {
-    /// From 0, as in the options.
+    /// The index of the step, from 0.
     pub step: usize,
     /// Requests per second.
     pub rate: f64,
     /// Seconds from the start of the load.
     pub start_s: f64,
-    /// For reaction times within this process.
+    /// The time for measurements in this process.
     pub monotonic: std::time::Instant,
-    /// For reaction times measured by other processes.
+    /// The time for measurements by other processes.
     pub system: SystemTime,
 }
 
@@ -32,7 +32,7 @@ impl StepBegan {
     /// Returns the seconds since 1970 on the system clock.
     pub fn unix_seconds(&self) -> f64 {
         let since = self.system.duration_since(UNIX_EPOCH);
-        // A time before 1970 comes from a broken clock.
+        // A time before 1970 means that the clock is wrong.
         since.map_or(0.0, |s| s.as_secs_f64())
     }
 }

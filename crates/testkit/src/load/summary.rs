@@ -1,4 +1,4 @@
-//! The result of a load in a few numbers, for JSON.
+//! The summary of a load, for JSON.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,21 +6,22 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Everything in milliseconds and seconds; keys are camelCase.
+/// The summary of a load, in milliseconds and seconds. The JSON keys are camelCase.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// Requests that left.
+    /// Requests that were sent.
     pub sent: u64,
-    /// Requests that did not, because too many were in flight.
+    /// Requests that were not sent, because too many were in flight.
     pub not_sent: u64,
-    /// From the first departure that was due to the last answer.
+    /// The time from the first scheduled departure to the last response.
     pub seconds: f64,
-    /// How late requests left. Large values: the machine was too busy for this load.
+    /// How much later than scheduled the requests departed. Large values mean that the machine was too busy for the
+    /// load.
     pub lateness: Spread,
-    /// Latency by outcome, [`Outcome`](super::Outcome)'s word.
+    /// The latency by outcome, with the words of [`Outcome`](super::Outcome).
     pub by_outcome: BTreeMap<String, Spread>,
-    /// In the order in which they began.
+    /// The steps, in order.
     pub steps: Vec<StepSummary>,
 }
 
@@ -28,33 +29,33 @@ pub struct Summary {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Spread {
-    /// How many.
+    /// The number of values.
     pub n: u64,
-    /// Milliseconds.
+    /// The mean, in milliseconds.
     pub mean_ms: f64,
-    /// Milliseconds.
+    /// The median, in milliseconds.
     pub p50_ms: f64,
-    /// Milliseconds.
+    /// The 99th percentile, in milliseconds.
     pub p99_ms: f64,
-    /// Milliseconds.
+    /// The maximum, in milliseconds.
     pub max_ms: f64,
 }
 
-/// A step as it began.
+/// A step that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepSummary {
-    /// From 0, as in the options.
+    /// The index of the step, from 0.
     pub step: usize,
     /// Requests per second.
     pub rate: f64,
-    /// When its first request left, from the start of the load.
+    /// The departure of its first request, in seconds since the start of the load.
     pub start_s: f64,
-    /// The same on the system clock.
+    /// The same time, in seconds since 1970 on the system clock.
     pub unix_seconds: f64,
 }
 
-/// Times of 1 µs to an hour, to three digits.
+/// A histogram of times from 1 µs to one hour, to three digits.
 pub(super) struct Times(Histogram<u64>);
 
 impl Times {

@@ -1,37 +1,37 @@
-//! Which server a request goes to.
+//! Chooses the server for each request.
 
 use std::net::SocketAddr;
 
 use tokio::sync::watch;
 
-/// Where the requests of a load go.
+/// The targets of a load.
 #[derive(Debug, Clone)]
 pub enum Targets {
-    /// All to one address.
+    /// All requests go to one address.
     Fixed(SocketAddr),
-    /// Each to one of a list that may change while the load runs. With an empty list a request
-    /// goes nowhere and fails at once, as at a Service without endpoints.
+    /// Each request goes to one address of a list that may change while the load runs. With an empty list a request
+    /// fails at once, as with a Service without endpoints.
     Changing {
-        /// Read for each request.
+        /// The list, read for each request.
         list: watch::Receiver<Vec<SocketAddr>>,
-        /// How one is picked.
+        /// How an address is chosen.
         choice: Choice,
     },
 }
 
-/// How one target of several is picked.
+/// How one of several targets is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// One after another.
+    /// In turn.
     RoundRobin,
-    /// Any, as kube-proxy does.
+    /// At random, like kube-proxy.
     Random {
-        /// The same seed picks the same places of the list.
+        /// The seed. The same seed chooses the same indices of the list.
         seed: u64,
     },
 }
 
-/// The targets with the memory of what was picked.
+/// Chooses targets, and keeps the state of the choice.
 pub(super) struct Chooser {
     targets: Targets,
     turn: usize,

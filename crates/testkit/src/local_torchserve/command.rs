@@ -1,4 +1,4 @@
-//! Runs a program to its end, with a deadline.
+//! Runs a program with a deadline.
 
 use std::io;
 use std::process::{Output, Stdio};
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::LocalTorchServeError;
 
-/// Its output, whatever its status; `None` when there is no such program.
+/// Returns the output, with any exit status; `None` if the program does not exist.
 pub(super) async fn output(
     command: &mut Command,
     what: &str,
@@ -28,7 +28,7 @@ pub(super) async fn output(
     }
 }
 
-/// Fails unless the program succeeds.
+/// Runs a program. Returns an error unless it succeeds.
 pub(super) async fn succeed(
     command: &mut Command,
     what: &str,
@@ -45,7 +45,7 @@ pub(super) async fn succeed(
     })
 }
 
-/// The last lines of both streams, errors last.
+/// Returns the last lines of both streams, stderr last.
 fn tail(output: &Output) -> String {
     let text = [output.stdout.as_slice(), &output.stderr].concat();
     let text = String::from_utf8_lossy(&text);

@@ -1,4 +1,4 @@
-//! Why the real TorchServe cannot be used.
+//! Errors of the local TorchServe.
 
 use std::io;
 use std::net::IpAddr;
@@ -40,12 +40,12 @@ pub enum LocalTorchServeError {
     /// A program failed or took too long.
     #[error("{what}: {reason}")]
     Command {
-        /// The step that failed.
+        /// The failed step.
         what: String,
         /// The status and the end of the output.
         reason: String,
     },
-    /// Another process is installing and does not finish.
+    /// Another process is installing TorchServe and does not finish.
     #[error(
         "another installation has held {lock} for {} s: end that process",
         waited.as_secs()
@@ -63,15 +63,15 @@ pub enum LocalTorchServeError {
         what: &'static str,
         /// The path.
         path: PathBuf,
-        /// The error of the system.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// No free port.
+    /// No port is free.
     #[error("no free port on {bind}")]
     Port {
         /// The requested address.
         bind: IpAddr,
-        /// The error of the system.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// TorchServe exited, or was not ready in time.

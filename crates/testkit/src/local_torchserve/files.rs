@@ -1,11 +1,11 @@
-//! The Python files of `local-torchserve/`, embedded into this library.
+//! The Python files of `local-torchserve/`, which are embedded in this library.
 
 use std::fs;
 use std::path::Path;
 
 use super::LocalTorchServeError;
 
-/// Below the installation.
+/// The directory of the files in the installation.
 pub(super) const FOLDER: &str = "local-torchserve";
 pub(super) const SCRIPT: &str = "start.py";
 
@@ -25,8 +25,8 @@ const FILES: [(&str, &str); 4] = [
     ),
 ];
 
-/// Writes them below `folder` where they are missing or differ. Servers of another version of
-/// this program may be starting from them, so that each file changes in one step.
+/// Writes the files into `folder` if they are missing or differ. Servers of another version of this program may be
+/// starting from them, so each file is replaced atomically.
 pub(super) fn write(folder: &Path) -> Result<(), LocalTorchServeError> {
     for (name, text) in FILES {
         let path = folder.join(name);

@@ -1,4 +1,4 @@
-//! A virtual environment with TorchServe, made once and kept.
+//! Installs TorchServe in a virtual environment, once per machine.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -11,28 +11,28 @@ use super::command::{output, succeed};
 use super::files;
 use super::{LocalTorchServeError, Programs};
 
-/// What is installed, without dependencies: TorchServe also names Pillow, packaging and wheel,
-/// which is not needed here, and imports torch, which `local-torchserve/stub` replaces.
+/// The installed packages, without their dependencies. TorchServe also declares Pillow, packaging and wheel, which are
+/// not needed here, and imports torch, which `local-torchserve/stub` replaces.
 pub const PACKAGES: [&str; 3] = ["torchserve==0.12.0", "psutil==7.2.2", "PyYAML==6.0.3"];
 
 const NAME: &str = "torchserve-0.12.0";
-/// Below the installation.
+/// The virtual environment in the installation.
 pub(super) const VENV: &str = "venv";
-/// Written last: a virtual environment holds its own path, so that it cannot be made elsewhere
-/// and renamed.
+/// The marker of a complete installation. It is written last, because a virtual environment contains its own path and
+/// therefore cannot be created elsewhere and renamed.
 const MARKER: &str = "installed";
 
 const WAIT_FOR_OTHERS: Duration = Duration::from_secs(600);
 const MAKE_VENV: Duration = Duration::from_secs(120);
 const DOWNLOAD: Duration = Duration::from_secs(600);
 
-/// The folder of the installation.
+/// Installs TorchServe if it is missing, and returns the directory of the installation.
 pub(super) async fn install(
     cache: &Path,
     programs: &Programs,
     mut progress: impl FnMut(&str) + Send,
 ) -> Result<PathBuf, LocalTorchServeError> {
-    // Whoever starts the servers may do so from another folder.
+    // Callers may start servers from another working directory.
     let cache = std::path::absolute(cache).unwrap_or_else(|_| cache.to_owned());
     create(&cache)?;
     let _lock = take_lock(&cache.join(format!("{NAME}.lock")), &mut progress).await?;
@@ -52,7 +52,8 @@ fn create(folder: &Path) -> Result<(), LocalTorchServeError> {
     })
 }
 
-/// Held until the file is dropped, or the process ends however it ends.
+/// Waits for the lock of the installation. The lock is released when the file is dropped or the process ends in any
+/// way.
 async fn take_lock(
     path: &Path,
     progress: &mut impl FnMut(&str),
@@ -82,8 +83,8 @@ async fn take_lock(
     }
 }
 
-/// Whole, of these versions, and with a Python that still runs: a virtual environment dies
-/// with the Python that made it.
+/// Returns whether the installation is complete, has these versions, and has a working Python. A virtual environment
+/// breaks when the Python that created it is removed.
 async fn is_installed(folder: &Path) -> bool {
     let marked = fs::read_to_string(folder.join(MARKER)).is_ok_and(|text| text == marker());
     if !marked {

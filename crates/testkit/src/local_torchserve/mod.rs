@@ -1,7 +1,7 @@
-//! The real TorchServe as local processes, without torch: 43 MB to download, ready in seconds.
+//! The real TorchServe as local processes, without torch: a download of 43 MB, and ready in seconds.
 //!
-//! The Python files of `local-torchserve/` are embedded into this library: [`LocalTorchServe::install`] writes them
-//! next to a virtual environment, [`LocalTorchServe::start`] runs them.
+//! The Python files of `local-torchserve/` are embedded in this library. [`LocalTorchServe::install`] writes them next
+//! to a virtual environment, and [`LocalTorchServe::start`] runs them.
 
 mod command;
 mod error;
@@ -27,21 +27,21 @@ pub struct LocalTorchServe {
 }
 
 impl LocalTorchServe {
-    /// Tells whether the programs are there that [`LocalTorchServe::install`] and [`LocalTorchServe::start`] need.
-    /// Nothing is downloaded.
+    /// Checks whether the programs exist that [`LocalTorchServe::install`] and [`LocalTorchServe::start`] need.
+    /// Downloads nothing.
     ///
     /// # Errors
-    /// Which program is missing or too old, and what to install.
+    /// A program is missing or too old. The error explains what to install.
     pub async fn check() -> Result<Programs, LocalTorchServeError> {
         Programs::find().await
     }
 
-    /// Installs TorchServe below `cache`, or finds it there from before; the first time takes
-    /// about ten seconds and the network. Several processes may do so at once: one works, the
-    /// others wait. `progress` is told what takes time, in a few words.
+    /// Installs TorchServe below `cache`, unless it is already there. The first installation takes about ten seconds
+    /// and needs the network. Several processes may call this at the same time: one of them installs, and the others
+    /// wait. `progress` is called with a short message for each slow step.
     ///
     /// # Errors
-    /// What [`LocalTorchServe::check`] says, or the step that failed with the end of its output.
+    /// [`LocalTorchServe::check`] failed, or a step failed. The error then contains the end of its output.
     pub async fn install(
         cache: &Path,
         progress: impl FnMut(&str) + Send,
@@ -57,7 +57,7 @@ impl LocalTorchServe {
     /// Starts a server on free ports and waits until its models are READY.
     ///
     /// # Errors
-    /// When it ends by itself or is not READY in time; with the end of its log.
+    /// The server exited or is not READY in time. The error contains the end of its log.
     pub async fn start(
         &self,
         options: ServerOptions,
@@ -67,31 +67,31 @@ impl LocalTorchServe {
         Ok(server)
     }
 
-    /// Starts a server on free ports and returns at once, as a pod is there before it is ready:
-    /// its addresses are known, connections are refused for one or two seconds.
+    /// Starts a server on free ports and returns at once, like a pod that exists before it is ready: its addresses are
+    /// known, and it refuses connections for one or two seconds.
     ///
     /// # Errors
-    /// When no port or process can be had.
+    /// No port is free, or the process cannot be started.
     pub fn launch(&self, options: ServerOptions) -> Result<RunningServer, LocalTorchServeError> {
         RunningServer::launch(self, &options)
     }
 
-    /// The virtual environment; it holds links to the Python that made it.
+    /// Returns the virtual environment. It contains links to the Python that created it.
     pub fn venv(&self) -> PathBuf {
         self.folder.join(install::VENV)
     }
 
-    /// The Python that has torchserve.
+    /// Returns the Python in which torchserve is installed.
     pub fn python(&self) -> PathBuf {
         self.venv().join("bin/python")
     }
 
-    /// `start.py`, beside the files that it needs.
+    /// Returns `start.py`, next to the files that it needs.
     pub fn script(&self) -> PathBuf {
         self.folder.join(files::FOLDER).join(files::SCRIPT)
     }
 
-    /// The Java that runs it.
+    /// Returns the Java that runs TorchServe.
     pub fn java(&self) -> &Path {
         &self.java
     }

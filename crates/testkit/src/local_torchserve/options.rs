@@ -1,35 +1,35 @@
-//! What a real TorchServe is started with.
+//! The options of a real TorchServe.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::{MetricsMode, ServiceTime};
 
-/// One local TorchServe; its ports are free ones. The default: one model `sleepy`, one worker,
-/// 100 ms a request, on 127.0.0.1.
+/// The options of a local TorchServe, which uses free ports. The default has one model `sleepy` and one worker, takes
+/// 100 ms per request, and listens on 127.0.0.1.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// Names and versions; the first version of a name is its default.
+    /// Names and versions. The first version of a name is the default version.
     pub models: Vec<(String, String)>,
-    /// Address of the three HTTP ports.
+    /// The address of the three HTTP ports.
     pub bind: IpAddr,
-    /// Per model version.
+    /// Workers per model version.
     pub workers: usize,
-    /// Requests per batch.
+    /// Maximum requests per batch.
     pub batch_size: usize,
-    /// How long a worker waits for a batch to fill, in whole milliseconds.
+    /// Maximum time that a worker waits for a batch to fill, in whole milliseconds.
     pub max_batch_delay: Duration,
-    /// How many requests may wait, per model version.
+    /// Maximum waiting requests per model version.
     pub job_queue_size: usize,
-    /// How long the handler takes for a batch.
+    /// The time that the handler takes for a batch.
     pub service: ServiceTime,
-    /// How long the handler takes to load its model.
+    /// The time that the handler takes to load its model.
     pub load: Duration,
-    /// What the metrics port answers.
+    /// The response of the metrics port.
     pub metrics_mode: MetricsMode,
-    /// Further lines for config.properties, `key=value`.
+    /// Additional lines for config.properties, `key=value`.
     pub extra: Vec<String>,
-    /// From the start until every worker is READY.
+    /// The limit for the time from the start until all workers are READY.
     pub ready_timeout: Duration,
 }
 
@@ -52,7 +52,7 @@ impl Default for ServerOptions {
 }
 
 impl ServerOptions {
-    /// The options of `start.py`, without the ports.
+    /// Returns the arguments of `start.py`, without the ports.
     pub(super) fn arguments(&self) -> Vec<String> {
         let (mean, sigma) = match self.service {
             ServiceTime::Fixed(time) => (time, 0.0),

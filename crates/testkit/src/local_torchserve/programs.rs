@@ -1,4 +1,4 @@
-//! Java and Python, which must be there before anything can be installed.
+//! Finds Java and Python, which must be present before an installation.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use tokio::process::Command;
 use super::LocalTorchServeError;
 use super::command::output;
 
-/// Both say their version within a fraction of a second on an idle machine.
+/// The limit for `--version`. Both programs take a fraction of a second on an idle machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The programs that were found fit for TorchServe.
+/// The programs that TorchServe runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Programs {
     /// A path, or a name on PATH.
     pub java: PathBuf,
-    /// Such as `17.0.15`.
+    /// The version, such as `17.0.15`.
     pub java_version: String,
     /// A path, or a name on PATH.
     pub python: PathBuf,
-    /// Such as `3.11.7`.
+    /// The version, such as `3.11.7`.
     pub python_version: String,
 }
 
@@ -39,7 +39,7 @@ impl Programs {
     }
 }
 
-/// The one that the command `torchserve` would run.
+/// Returns the Java that the command `torchserve` would run.
 fn java() -> PathBuf {
     std::env::var_os("JAVA_HOME").map_or_else(
         || PathBuf::from("java"),
@@ -63,7 +63,7 @@ async fn java_version(path: &PathBuf) -> Result<String, LocalTorchServeError> {
     Ok(version.to_owned())
 }
 
-/// 17 of `17.0.15`; 8 is written `1.8.0`. 0 when there is no number.
+/// Returns the major version: 17 for `17.0.15`, 8 for `1.8.0`, and 0 if there is no number.
 fn major(version: &str) -> u32 {
     let digits = version.split(|c: char| !c.is_ascii_digit()).next();
     digits.and_then(|d| d.parse().ok()).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! One TorchServe process, from its start to its end.
+//! One TorchServe process.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,13 +15,13 @@ use super::{LocalTorchServe, LocalTorchServeError, ServerOptions};
 use crate::Addresses;
 use crate::reserved_port::ReservedPort;
 
-/// `start.py` gives java 15 seconds and its workers 5.
+/// The limit for a stop. `start.py` allows 15 s for Java and 5 s for its workers.
 const STOP: Duration = Duration::from_secs(25);
-/// Beyond the time that `start.py` itself allows, for Python's own start.
+/// Additional time for the start of Python, on top of the limit in `start.py`.
 const READY_MARGIN: Duration = Duration::from_secs(15);
 
-/// A TorchServe of our own. Dropping it stops it too, as the end of this process does, only
-/// without waiting: `start.py` watches its standard input.
+/// A running TorchServe. It stops when this value is dropped or this process ends, because `start.py` watches its
+/// standard input. Unlike [`RunningServer::stop`], dropping does not wait for that.
 #[derive(Debug)]
 pub struct RunningServer {
     addresses: Addresses,
@@ -30,9 +30,9 @@ pub struct RunningServer {
     ready_timeout: Duration,
     stdout: Option<Lines<BufReader<ChildStdout>>>,
     stderr: Option<ChildStderr>,
-    /// Its end tells `start.py` that nobody wants the server any more.
+    /// Closing this pipe stops the server.
     _stdin: Option<ChildStdin>,
-    /// While they are held, nobody else on this machine is given one of the six.
+    /// While these are held, no other process on this machine gets one of the six ports.
     _ports: Vec<ReservedPort>,
 }
 
@@ -83,20 +83,20 @@ impl RunningServer {
         })
     }
 
-    /// Where it listens, or will.
+    /// Returns the addresses of the ports, which may not be open yet.
     pub fn addresses(&self) -> Addresses {
         self.addresses
     }
 
-    /// The process id of java, once READY.
+    /// Returns the process id of Java, once the server is READY.
     pub fn pid(&self) -> Option<u32> {
         self.ready.as_ref().map(|ready| ready.java)
     }
 
-    /// Waits until every worker of every model is READY; at once when they already were.
+    /// Waits until all workers of all models are READY. Returns at once if they already were.
     ///
     /// # Errors
-    /// When TorchServe ends by itself or takes too long, with the end of its log.
+    /// TorchServe exited or took too long. The error contains the end of its log.
     pub async fn ready(&mut self) -> Result<(), LocalTorchServeError> {
         if self.ready.is_some() {
             return Ok(());
@@ -113,21 +113,21 @@ impl RunningServer {
         Err(LocalTorchServeError::NotReady { reason })
     }
 
-    /// Whether it has ended, by itself or by somebody else's hand.
+    /// Returns whether the server has exited, for any reason.
     pub fn has_ended(&mut self) -> bool {
-        // An error means that it cannot be asked any more, which is an end as well.
+        // An error means that the process no longer exists.
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// SIGTERM, then SIGKILL: TorchServe closes its ports at once, resets whoever waits in its
-    /// queue and ends within one to six seconds. Nothing is left when this returns.
+    /// Stops the server with SIGTERM, then SIGKILL. TorchServe closes its ports at once, resets the connections of
+    /// queued requests, and exits within one to six seconds. No process or file remains when this returns.
     ///
     /// # Errors
-    /// When it could not even be killed.
+    /// The process could not be killed.
     pub async fn stop(mut self) -> Result<(), LocalTorchServeError> {
         self.end().await?;
         if let Some(ready) = &self.ready {
-            // Gone already, unless start.py was killed before it could do so.
+            // start.py has removed the directory, unless it was killed.
             fs::remove_dir_all(&ready.work).ok();
         }
         Ok(())
@@ -138,13 +138,13 @@ impl RunningServer {
             return Ok(());
         };
         if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
-            // Fails only if it has just ended, which the wait will see.
+            // This fails only if the process has just exited. The wait below then returns at once.
             kill_process(pid, Signal::TERM).ok();
         }
         if timeout(STOP, self.child.wait()).await.is_ok() {
             return Ok(());
         }
-        // java dies with its parent.
+        // Java exits with its parent.
         let killed = timeout(STOP, self.child.kill()).await;
         let reason = match killed {
             Ok(Ok(())) => return Ok(()),
@@ -154,7 +154,7 @@ impl RunningServer {
         Err(LocalTorchServeError::NotStopped { pid: id, reason })
     }
 
-    /// `None` when the output ends without the line.
+    /// Reads the READY line; `None` if the output ends without it.
     async fn read_ready(&mut self) -> Option<Ready> {
         let lines = self.stdout.as_mut()?;
         while let Ok(Some(line)) = lines.next_line().await {
@@ -169,7 +169,7 @@ impl RunningServer {
         let mut text = Vec::new();
         if let Some(stderr) = self.stderr.take() {
             let mut some = stderr.take(16 * 1024);
-            // What was read before an error or the deadline is all there is to tell.
+            // On an error or a timeout, the part that was read is returned.
             let read = some.read_to_end(&mut text);
             timeout(READY_MARGIN, read).await.ok();
         }
@@ -177,11 +177,11 @@ impl RunningServer {
     }
 }
 
-/// What `start.py` says once.
+/// The READY line of `start.py`.
 #[derive(Debug, PartialEq, Eq)]
 struct Ready {
     java: u32,
-    /// Its folder for config, models and logs.
+    /// The directory with config, models and logs.
     work: PathBuf,
 }
 
@@ -196,7 +196,7 @@ impl Ready {
     }
 }
 
-/// The first three in the order of [`Addresses`].
+/// The options of `start.py` for the ports. The first three are in the order of [`Addresses`].
 const PORT_OPTIONS: [&str; 6] = [
     "inference-port",
     "management-port",

@@ -6,14 +6,14 @@
   verbs: [create]
 {{- end }}
 {{- if ne .Values.tls.mode "disabled" }}
-# list, watch: where to publish the ConfigMap with the CA, and which namespaces are terminating.
+# list, watch: find the namespaces that get the ConfigMap with the CA, except terminating ones.
 - apiGroups: [""]
   resources: [namespaces]
   {{- with .Values.aggregator.watchNamespace }}
   resourceNames: [{{ . }}]
   {{- end }}
   verbs: [list, watch]
-# list, watch: this object, which owns the Secrets and ConfigMaps.
+# list, watch: read this object, which owns the Secrets and ConfigMaps.
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [clusterroles]
   resourceNames: [{{ include "pushscale.aggregator" . }}]

@@ -1,7 +1,7 @@
-//! How long requests wait, by Erlang, Allen and Cunneen.
+//! Queue latency by the formulas of Erlang, Allen and Cunneen.
 
-/// The probability that a request must wait before `servers` servers, at an offered load in Erlang. The load is
-/// rounded first, as in the reference, which keeps the answers that it has computed.
+/// Returns the probability that a request waits (Erlang C), for an offered load in Erlang. The load is rounded first,
+/// like in the reference, which caches the results.
 fn erlang_c(load: f64, servers: u32) -> f64 {
     let load = if load > 5.0 {
         (load * 100.0).round_ties_even() / 100.0
@@ -22,8 +22,8 @@ fn erlang_c(load: f64, servers: u32) -> f64 {
     blocked / (1.0 - busy * (1.0 - blocked))
 }
 
-/// The mean wait in seconds. `variability` is the mean of the squared coefficients of variation of arrivals and service
-/// times; `pooled`: all pods are one queue, else each has its own.
+/// Returns the mean wait in seconds. `variability` is the mean of the squared coefficients of variation of the
+/// interarrival and service times. If `pooled`, all pods share one queue, otherwise each pod has its own queue.
 pub(crate) fn mean_wait_of(
     rate: f64,
     service: f64,
@@ -45,13 +45,12 @@ pub(crate) fn mean_wait_of(
     variability * erlang_c(own, workers) * service / (per_pod - own).max(1e-9)
 }
 
-/// As [`mean_wait_of`], for Poisson arrivals and exponential service times.
+/// Returns [`mean_wait_of`] for Poisson arrivals and exponential service times.
 pub(crate) fn mean_wait(rate: f64, service: f64, workers: u32, pods: f64, pooled: bool) -> f64 {
     mean_wait_of(rate, service, workers, pods, 1.0, pooled)
 }
 
-/// The largest share of time, up to `most`, that a pod with a queue of its own may be busy so that requests wait no
-/// longer than the target.
+/// Returns the maximum utilisation, up to `most`, at which a pod with its own queue meets the target.
 pub(crate) fn occupancy(target: f64, service: f64, workers: u32, most: f64) -> f64 {
     let per_pod = f64::from(workers);
     let keeps = |busy: f64| {
@@ -72,7 +71,7 @@ pub(crate) fn occupancy(target: f64, service: f64, workers: u32, most: f64) -> f
     low
 }
 
-/// A whole number of something, from a double.
+/// Converts a double to a whole number.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

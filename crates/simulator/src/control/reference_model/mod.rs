@@ -1,8 +1,8 @@
-//! The reference form of the queue model, to compare ours with.
+//! The reference implementation of the queue model, a baseline for Pushscale's own.
 //!
-//! This follows `QM2` of the executable specification rule for rule, and its predecessor `QM`,
-//! which lacks three of them; recorded decisions of the original are decided again by a test. It is not meant to be
-//! improved: better rules belong into `pushscale-decision`, and this shows what they are worth.
+//! It implements every rule of `QM2` in the executable specification, and of its predecessor `QM`, which lacks three of
+//! them. A test replays recorded decisions of the original. Do not improve this implementation: better rules belong in
+//! `pushscale-decision`, and this one shows what they are worth.
 
 pub(super) mod formulas;
 mod rate;
@@ -24,32 +24,35 @@ use starts::Starts;
 use surge::Standing;
 use totals::Totals;
 
-/// What was needed is held for so many seconds, and what a surge took for so many.
+/// Hold of the steady proposal, in seconds.
 const HOLD: usize = 300;
+/// Hold of a surge's proposal, in seconds.
 const SURGE_HOLD: usize = 30;
 
-/// Pods are planned to be this busy at most.
+/// Maximum planned utilisation.
 const BUSIEST: f64 = 0.92;
 
-/// A size may be exceeded by this share of a pod.
+/// Fraction of a pod that is rounded down instead of up.
 const SLACK: f64 = 0.02;
 
-/// The calibration moves by so much a second, after so many calm ones.
+/// Share of the logarithmic deviation that the calibration corrects per second.
 const CALIBRATION: f64 = 0.01;
+/// Seconds without a surge before the calibration starts.
 const CALM: usize = 90;
 
-/// Which of the reference's forms.
+/// The variant of the reference implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReferenceModelOptions {
-    /// With the three additions: quicker service times, old pods' own queues, bursts that come back. Without: `QM`.
+    /// Whether the three additions of `QM2` are on: faster detection of new service times, the queues of old pods, and
+    /// recurring bursts. Without them it is `QM`.
     pub additions: bool,
-    /// The formula is corrected by what is measured.
+    /// Whether measured waits correct the formula.
     pub calibrated: bool,
-    /// All pods are nearly one queue.
+    /// Whether the load balancing makes all pods nearly one queue.
     pub pooled: bool,
 }
 
-/// The reference form of the queue model.
+/// The reference implementation of the queue model.
 #[derive(Debug)]
 pub struct ReferenceModel {
     options: ReferenceModelOptions,
@@ -58,18 +61,18 @@ pub struct ReferenceModel {
     arrivals: Arrivals,
     starts: Starts,
     recurrence: Recurrence,
-    /// The measured wait over the computed one.
+    /// The ratio of the measured wait to the computed one.
     factor: f64,
     held: VecDeque<(usize, i64)>,
     surges: VecDeque<(usize, i64)>,
     calm: usize,
     last_ready: Option<u32>,
-    /// The largest share of time that a pod may be busy, by the rounded logarithm of what it depends on, and workers.
+    /// The maximum utilisation of a pod, by the rounded logarithm of the ratio that it depends on, and by workers.
     occupancies: BTreeMap<(i64, u32), f64>,
 }
 
 impl ReferenceModel {
-    /// This form.
+    /// Creates a controller of this variant.
     pub fn new(options: ReferenceModelOptions) -> Self {
         let quickness = if options.additions {
             Quickness {
@@ -100,7 +103,7 @@ impl ReferenceModel {
         }
     }
 
-    /// Pods that keep the target at this rate.
+    /// Returns the pods that meet the target at this rate.
     fn needed(&mut self, rate: f64, service: f64, variability: f64, view: &View<'_>) -> f64 {
         let (target, workers) = (view.goal.target, view.workers);
         if self.options.pooled {
@@ -123,7 +126,7 @@ impl ReferenceModel {
         rate * service / (f64::from(workers) * busiest)
     }
 
-    /// Corrects the formula, where nothing disturbs the measurement.
+    /// Adjusts the correction factor, unless something disturbs the measurement.
     fn calibrate(&mut self, rate: Rate, service: f64, variability: f64, view: &View<'_>) {
         let ready = view.count(PodState::Serving);
         let pods = f64::from(ready.max(1));
@@ -154,7 +157,7 @@ impl ReferenceModel {
         self.totals.add(view.pods);
         let replicas = i64::from(view.replicas);
         if self.held.is_empty() {
-            // What was found holds for one window: nothing is known yet that speaks against it.
+            // The initial replica count is held for one window, because there are no measurements yet.
             self.held.push_back((now, replicas));
         }
         self.starts.see(now, view.pods);
@@ -223,7 +226,7 @@ impl ReferenceModel {
             .max(floor);
         let waits = waited.map_or(in_system > 0.0, |wait| wait > target);
         if wanted < replicas && waits && ready >= view.replicas {
-            // Never down while requests wait too long.
+            // Never scale down while requests wait too long.
             return Some(replicas);
         }
         Some(wanted)
@@ -242,13 +245,13 @@ impl Controller for ReferenceModel {
     }
 }
 
-/// So many whole pods.
+/// Rounds up to whole pods, with [`SLACK`].
 #[expect(clippy::cast_possible_truncation, reason = "a double saturates")]
 fn size(pods: f64) -> i64 {
     (pods - SLACK).ceil() as i64
 }
 
-/// Remembers a size, and gives the highest of the last seconds.
+/// Adds a proposal and returns the highest one of the last `seconds`.
 fn highest(sizes: &mut VecDeque<(usize, i64)>, now: usize, size: i64, seconds: usize) -> i64 {
     sizes.push_back((now, size));
     while sizes.front().is_some_and(|(at, _)| at + seconds < now) {

@@ -1,52 +1,58 @@
-//! At which rate requests arrive, and where it leads.
+//! The arrival rate, its trend and its head-room.
 
 use std::collections::VecDeque;
 
 use super::totals::Totals;
 
-/// A fall counts after so many seconds.
+/// Window of the mean that follows a falling rate, in seconds.
 const SLOW: usize = 60;
 
-/// A rise counts within these, in seconds, as soon as it is beyond so many standard errors.
+/// Windows that detect a rising rate, in seconds.
 const QUICK: [usize; 4] = [2, 5, 10, 20];
+/// A rise counts if it exceeds this number of standard errors.
 const ERRORS: f64 = 2.0;
 
-/// The unevenness of arrivals is taken from so many seconds.
+/// Seconds from which the unevenness of arrivals is computed.
 const UNEVENNESS: usize = 300;
+/// Minimum seconds for the unevenness.
 const FEWEST_SECONDS: usize = 30;
 
-/// A trend is taken from so many seconds, and counts beyond so many standard errors.
+/// Window of the trend, in seconds.
 const TREND: usize = 60;
+/// A trend counts if it exceeds this number of standard errors.
 const TREND_ERRORS: f64 = 4.0;
-/// The sum of squared distances of 60 seconds from their middle.
+/// Sum of the squared distances of 60 seconds from their mean.
 const TREND_SQUARES: f64 = 17995.0;
 
-/// Plans are kept for so many seconds, to be compared with what came.
+/// Number of planned rates to keep, one per second, for the comparison with the actual rates.
 const PLANS: usize = 512;
-/// Comparisons kept, the fewest that count, their quantile, and the most head-room that they give.
+/// Number of comparisons to keep.
 const COMPARED: usize = 360;
+/// Minimum comparisons for head-room.
 const FEWEST_COMPARED: usize = 24;
+/// The quantile of the comparisons that gives the head-room.
 const QUANTILE: f64 = 0.9;
+/// Maximum head-room, as a factor.
 const MOST_HEADROOM: f64 = 1.5;
 
 #[derive(Debug)]
 pub(super) struct Arrivals {
     seconds: VecDeque<f64>,
-    /// Variance over mean of the counts of seconds.
+    /// Variance of the arrivals per second, divided by their mean.
     pub(super) unevenness: f64,
     plans: VecDeque<f64>,
     compared: VecDeque<f64>,
     headroom: f64,
 }
 
-/// Requests a second.
+/// Arrival rates, in requests per second.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
-    /// Now.
+    /// The current rate.
     pub(super) now: f64,
-    /// Of the last ten seconds.
+    /// The rate of the last ten seconds.
     pub(super) quick: f64,
-    /// When pods that are ordered now will serve, with head-room.
+    /// The rate at the time when pods created now are ready, with head-room.
     pub(super) ahead: f64,
 }
 
@@ -122,7 +128,7 @@ impl Arrivals {
         (rate + slope * (delay + 10.0).min(90.0)).min(1.5 * rate)
     }
 
-    /// How far the rate went beyond what was planned for one start delay ago.
+    /// Compares the current rate with the rate that was planned one start delay ago, and updates the head-room.
     fn compare(&mut self, totals: &Totals, now: usize, delay: f64) {
         let ago = super::formulas::whole(delay.clamp(5.0, 500.0)) as usize;
         if !now.is_multiple_of(5) || self.plans.len() <= ago {

@@ -1,23 +1,25 @@
-//! Bursts that come back.
+//! Recurring bursts.
 
-/// A burst is another one after so many seconds without harm.
+/// Seconds without harm after which harm counts as a new burst.
 const APART: usize = 90;
 
-/// For so long after harm the size still counts as what the burst took, in seconds.
+/// Seconds after harm in which the proposal still counts as the burst's demand.
 const AFTERMATH: usize = 30;
 
-/// Bursts are forgotten after so many seconds.
+/// Seconds after which a burst is forgotten.
 const FORGOTTEN: usize = 5400;
 
-/// So many gaps between bursts must agree within this share of their mean, which is at least so many seconds.
+/// Number of gaps between bursts that must agree.
 const GAPS: usize = 2;
+/// Maximum difference between these gaps, as a share of their mean.
 const AGREE: f64 = 0.1;
+/// Minimum mean gap, in seconds.
 const SHORTEST: f64 = 300.0;
 
-/// Harm is a mean wait of more than so many times the target.
+/// A mean wait of more than this multiple of the target is harm.
 pub(super) const HARM: f64 = 2.0;
 
-/// Above this share of what was prepared, an expected burst has come, even if it did no harm.
+/// An expected burst counts as arrived if the offered load exceeds this share of the prepared pods, even without harm.
 const CAME: f64 = 0.45;
 
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +35,8 @@ pub(super) struct Recurrence {
 }
 
 impl Recurrence {
-    /// Pods to have ready for the next burst; 0: none is expected. `held` is what the steady state takes, `offered` the
-    /// load in pods.
+    /// Returns the pods to prepare for the next burst; 0 if none is expected. `held` is the steady proposal, and
+    /// `offered` is the offered load in pods.
     pub(super) fn floor(
         &mut self,
         now: usize,

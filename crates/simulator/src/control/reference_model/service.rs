@@ -1,29 +1,32 @@
-//! How long requests are served, and how that varies.
+//! The service time and its variability.
 
 use std::collections::VecDeque;
 
 use super::totals::Totals;
 
-/// The mean is taken over so many seconds, of so many answers at least.
+/// Window of the mean, in seconds.
 const WINDOW: usize = 300;
+/// Minimum completed requests in the window.
 const ANSWERS: f64 = 30.0;
 
-/// A change counts beyond so many standard errors and this share of the mean.
+/// Standard errors in the threshold that a change must exceed.
 const ERRORS: f64 = 4.0;
+/// Share of the mean in that threshold.
 const SHARE: f64 = 0.1;
 
-/// So many groups of answers are remembered for the variability, and so many make one.
+/// Number of groups of requests to keep for the variability.
 const GROUPS: usize = 600;
+/// Minimum groups for the variability.
 const FEWEST_GROUPS: usize = 100;
 
-/// Where a change is looked for.
+/// How fast a new service time is detected.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quickness {
-    /// Windows, in seconds, the shortest first.
+    /// Windows for detecting a change, in seconds, the shortest first.
     pub(super) windows: &'static [usize],
-    /// Answers that such a window needs.
+    /// Minimum completed requests in such a window.
     pub(super) answers: f64,
-    /// Answers that the long window needs while every worker is busy.
+    /// Minimum completed requests in the long window while all workers are busy.
     pub(super) when_full: f64,
 }
 
@@ -46,7 +49,7 @@ impl Service {
         }
     }
 
-    /// The mean in seconds, once it is known.
+    /// Returns the mean service time in seconds, once it is known.
     pub(super) fn measure(&mut self, totals: &Totals, full: bool) -> Option<f64> {
         let (long, _) = totals.window(WINDOW);
         let least = if full {
@@ -79,7 +82,8 @@ impl Service {
         self.groups.drain(..surplus);
     }
 
-    /// The variance of a mean of `n` is σ²/n: the spread of the groups' means gives σ² back.
+    /// Computes the variation. The variance of a mean of `n` values is σ²/n, so σ² follows from the spread of the
+    /// groups' means.
     pub(super) fn settle_variation(&mut self, mean: f64) {
         if self.groups.len() < FEWEST_GROUPS {
             return;

@@ -1,20 +1,20 @@
-//! Pods on their way, and how long they take.
+//! Starting pods and their start delay.
 
 use std::collections::BTreeMap;
 
 use crate::cluster::{PodState, PodView};
 
-/// Before any start was seen, in seconds.
+/// Start delay to assume before the first observed start, in seconds.
 const UNSEEN: f64 = 75.0;
 
-/// What one start is worth.
+/// Weight of one start in the moving average.
 const WEIGHT: f64 = 0.2;
 
 #[derive(Debug)]
 pub(super) struct Starts {
-    /// How long a pod takes to start, in seconds.
+    /// The mean start delay, in seconds.
     pub(super) delay: f64,
-    /// Since when each starting pod is known.
+    /// The second at which each starting pod was first seen.
     seen: BTreeMap<u64, usize>,
 }
 
@@ -42,7 +42,7 @@ impl Starts {
         }
     }
 
-    /// When each starting pod will serve, in seconds from now, the soonest first.
+    /// Returns the remaining start delay of each starting pod, in seconds, in ascending order.
     pub(super) fn expected(&self, now: usize, pods: &[PodView]) -> Vec<f64> {
         let mut expected: Vec<f64> = pods
             .iter()

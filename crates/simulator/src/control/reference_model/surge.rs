@@ -1,21 +1,22 @@
-//! Requests that have piled up, and the pods that clear them.
+//! The backlog and the pods that clear it.
 
 use crate::cluster::{PodState, PodView};
 
-/// A pile is to be gone in so many service times, and no sooner than in a second.
+/// Time in which the backlog is to be cleared, in service times; at least one second.
 const DRAIN: f64 = 10.0;
 
-/// A surge is no more than so many times the offered load.
+/// Maximum surge, in multiples of the offered load.
 const MOST: f64 = 8.0;
 
 /// The queue limit that the forecast assumes in each pod.
 const QUEUE: f64 = 1000.0;
 
-/// An old pod's own queue is to be gone in so many seconds, or in so many times as long as it takes to work on it.
+/// Minimum time in which an old pod's own queue is to be cleared, in seconds.
 const OWN_DRAIN: f64 = 10.0;
+/// The same in multiples of the time that the queue takes without new arrivals.
 const OWN_MARGIN: f64 = 1.15;
 
-/// What is known of the fleet.
+/// The measured state of the fleet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing<'a> {
     pub(super) rate: f64,
@@ -24,22 +25,22 @@ pub(super) struct Standing<'a> {
     pub(super) target: f64,
     pub(super) ready: f64,
     pub(super) in_system: f64,
-    /// When each starting pod will serve, in seconds from now.
+    /// The remaining start delay of each starting pod, in seconds.
     pub(super) expected: &'a [f64],
     pub(super) delay: f64,
 }
 
-/// What it takes.
+/// The demand beyond the steady state.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Surge {
-    /// Requests beyond what a steady fleet holds.
+    /// Waiting and in-flight requests beyond the normal number.
     pub(super) backlog: f64,
     /// Pods beyond the offered load.
     pub(super) extra: f64,
 }
 
 impl Standing<'_> {
-    /// The offered load, in pods.
+    /// Returns the offered load, in pods.
     pub(super) fn offered(&self) -> f64 {
         self.rate * self.service / self.workers
     }
@@ -58,7 +59,7 @@ impl Standing<'_> {
         Surge { backlog, extra }
     }
 
-    /// The backlog at the moment when the last pod on its way serves, as a fluid.
+    /// Returns the backlog at the time when the last starting pod becomes ready, in a fluid approximation.
     fn left_when_all_serve(&self, backlog: f64) -> f64 {
         let most = self.ready * (QUEUE + self.workers);
         let (mut left, mut serving, mut before) = (backlog, self.ready, 0.0);
@@ -77,8 +78,8 @@ impl Standing<'_> {
         left
     }
 
-    /// Pods so that the old ones, with queues of their own, get rid of theirs: one drains only with what its share of
-    /// the arrivals leaves free.
+    /// Returns the pods at which the old pods can clear their own queues. A pod clears its queue only with the capacity
+    /// that its share of the arrivals leaves free.
     pub(super) fn pods_to_drain(&self, pods: &[PodView]) -> f64 {
         let mut queues: Vec<f64> = pods
             .iter()
@@ -98,7 +99,7 @@ impl Standing<'_> {
     }
 }
 
-/// Between the two values that are nearest, in proportion.
+/// Interpolates linearly between the two nearest values.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let below = super::formulas::whole(place) as usize;

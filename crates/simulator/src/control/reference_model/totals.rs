@@ -1,13 +1,13 @@
-//! The fleet's totals from the pods' counters.
+//! The totals of the fleet, from the pods' counters.
 
 use std::collections::BTreeMap;
 
 use crate::cluster::{PodReading, PodState, PodView};
 
-/// So many seconds are remembered.
+/// Number of seconds to keep.
 const KEPT: usize = 1024;
 
-/// What was counted in a while.
+/// The counts of a period.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sums {
     pub(super) arrivals: f64,
@@ -35,25 +35,25 @@ impl Sums {
         }
     }
 
-    /// Time that answered requests were in workers' hands.
+    /// Returns the total service time of the completed requests, in seconds.
     pub(super) fn served(&self) -> f64 {
         self.sojourned - self.waited
     }
 }
 
-/// Running totals, second by second; a window is the difference of two.
+/// Running totals per second. A window is the difference between two of them.
 #[derive(Debug)]
 pub(super) struct Totals {
-    /// Seconds so far.
+    /// Number of seconds so far.
     pub(super) seconds: usize,
     ring: Vec<Sums>,
     now: Sums,
     last: Option<BTreeMap<u64, PodReading>>,
-    /// Seconds since the last one with a reading.
+    /// Seconds since the last reading.
     missed: usize,
-    /// Of this second alone.
+    /// The counts of this second.
     pub(super) this_second: Sums,
-    /// Of each pod that answered in this second: how many, and how long they were served on average.
+    /// The number of requests that each pod completed in this second, and their mean service time.
     pub(super) groups: Vec<(f64, f64)>,
 }
 
@@ -90,7 +90,7 @@ impl Totals {
             }
         }
         self.last = Some(pods.iter().map(|pod| (pod.id, pod.reading)).collect());
-        // What was counted in a gap is spread over it: a catch-up is no burst.
+        // The counts of a gap are distributed over its seconds, so that they do not look like a burst.
         let seconds = 1 + std::mem::take(&mut self.missed);
         let before = self.now;
         self.now = self.now.with(sum, 1.0);
@@ -101,7 +101,7 @@ impl Totals {
         }
     }
 
-    /// What was counted in the last seconds, and how many there were.
+    /// Returns the counts of the last seconds, and the number of these seconds.
     pub(super) fn window(&self, seconds: usize) -> (Sums, f64) {
         let seconds = seconds.min(self.seconds).min(KEPT - 1);
         if seconds == 0 {
@@ -112,7 +112,7 @@ impl Totals {
     }
 }
 
-/// A counter that went down began anew.
+/// Returns the increase of the counters. A counter that decreased was reset to zero.
 fn moved(before: &PodReading, now: &PodReading) -> Sums {
     let whole = |before: u64, now: u64| now.checked_sub(before).unwrap_or(now) as f64;
     let time = |before: f64, now: f64| {
