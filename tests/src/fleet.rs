@@ -87,13 +87,23 @@ pub fn require_tokens(cluster: &TestCluster) {
     }
 }
 
-/// Returns the value of a JSONPath of the aggregator's pod, such as `.metadata.name`.
+/// Returns the value of a JSONPath of the leading aggregator's pod, such as `.metadata.name`, once there is a leader.
 pub fn aggregator(cluster: &TestCluster, path: &str) -> String {
-    let selector = "-l=app.kubernetes.io/name=pushscale-aggregator";
-    let output = format!("-o=jsonpath={{.items[0]{path}}}");
-    cluster
-        .kubectl(&["-n", "pushscale", "get", "pods", selector, &output])
-        .unwrap()
+    let get = |object: &str, path: &str| {
+        let output = format!("-o=jsonpath={{{path}}}");
+        cluster.kubectl(&["-n", "pushscale", "get", object, &output])
+    };
+    let mut found = None;
+    until(HANG, "a leader", || {
+        let lease = get("lease/pushscale-aggregator", ".spec.holderIdentity");
+        let leader = lease.unwrap_or_default();
+        // The pod of a leader that was killed is named until its Lease ends.
+        found = (!leader.is_empty())
+            .then(|| get(&format!("pod/{leader}"), path).ok())
+            .flatten();
+        found.is_some()
+    });
+    found.unwrap()
 }
 
 /// A namespace with a TorchServe Deployment, a Service and a PushScaler, all named `torchserve`.

@@ -176,7 +176,7 @@ pub struct ScalerFacts {
 }
 
 /// What determines a pod's place in the deletion order. Decisions on the replica count do not use it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeletionFacts {
     /// `metadata.creationTimestamp`.
     pub created: Option<Timestamp>,
@@ -187,7 +187,7 @@ pub struct DeletionFacts {
 }
 
 /// Identifies one watch of one target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatchId {
     /// The scaler.
     pub scaler: ScalerKey,

@@ -51,15 +51,11 @@ impl KubeScaleTarget {
         }
     }
 
-    /// Returns a client for the target's kind in its namespace.
-    ///
-    /// # Errors
-    /// If the API server does not know the kind or does not respond.
-    pub(crate) async fn api<K>(&self, target: &TargetRef) -> Result<Api<K>, ScaleError>
+    async fn api<K>(&self, target: &TargetRef) -> Result<Api<K>, ScaleError>
     where
         K: Resource<Scope = DynamicResourceScope, DynamicType = ApiResource>,
     {
-        let resource = self.resource(target).await?;
+        let resource = self.resource(&target.api_version, &target.kind).await?;
         Ok(Api::namespaced_with(
             self.client.clone(),
             &target.namespace,
@@ -76,21 +72,28 @@ impl KubeScaleTarget {
         }
     }
 
-    async fn resource(&self, target: &TargetRef) -> Result<ApiResource, ScaleError> {
-        let key = (target.api_version.clone(), target.kind.clone());
+    /// Looks up the resource of a kind.
+    ///
+    /// # Errors
+    /// If the API server does not know the kind or does not respond.
+    pub(crate) async fn resource(
+        &self,
+        api_version: &str,
+        kind: &str,
+    ) -> Result<ApiResource, ScaleError> {
+        let key = (api_version.to_owned(), kind.to_owned());
         if let Some(resource) = self.resources.lock().get(&key) {
             return Ok(resource.clone());
         }
         let unknown_kind = |message: String| ScaleError::UnknownKind {
-            kind: target.kind.clone(),
-            api_version: target.api_version.clone(),
+            kind: kind.to_owned(),
+            api_version: api_version.to_owned(),
             message,
         };
-        let gvk = target
-            .api_version
+        let gvk = api_version
             .parse::<GroupVersion>()
             .map_err(|error| unknown_kind(error.to_string()))?
-            .with_kind(&target.kind);
+            .with_kind(kind);
         let found = timeout(TIMEOUT, discovery::pinned_kind(&self.client, &gvk)).await;
         let (resource, _) = match found {
             Ok(Ok(found)) => found,
@@ -178,7 +181,7 @@ impl ScaleTarget for KubeScaleTarget {
 }
 
 /// Converts an error of a request for this target.
-pub(crate) fn scale_error(target: &TargetRef, error: &kube::Error) -> ScaleError {
+fn scale_error(target: &TargetRef, error: &kube::Error) -> ScaleError {
     let name = target.to_string();
     match error {
         kube::Error::Api(status) if status.code == 404 => ScaleError::NotFound {

@@ -127,6 +127,7 @@ impl Bound {
         let client = client().await.map_err(RunError::Cluster)?;
         let scale_target = KubeScaleTarget::new(client.clone())
             .with_pod_deletion_cost(self.config.pod_deletion_cost);
+        let scale_target = Arc::new(scale_target);
         let (reports, report_queue) = mpsc::channel(REPORT_QUEUE);
         let watch_namespace = self.config.watch_namespace.clone();
         let reviewer: Option<Arc<dyn TokenReviewer>> = match self.config.auth {
@@ -150,7 +151,7 @@ impl Bound {
             readiness,
             metrics,
         } = self.start(
-            Arc::new(scale_target),
+            scale_target.clone(),
             reports,
             push_security,
             leadership.clone(),
@@ -169,7 +170,7 @@ impl Bound {
             );
         }
         let namespace = watch_namespace.as_deref();
-        watch::start(&mut tasks, &client, namespace, &events);
+        watch::start(&mut tasks, &client, namespace, scale_target, events.clone());
         let (reported, reports_written) = oneshot::channel();
         if let Some(lease) = lease {
             tasks.spawn(

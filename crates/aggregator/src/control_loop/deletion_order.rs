@@ -61,6 +61,13 @@ impl DeletionOrder {
     }
 
     /// Returns all pods of the target.
+    /// Whether the pod is known with exactly this state.
+    pub(super) fn contains(&self, uid: &PodUid, pod: &Pod, facts: &DeletionFacts) -> bool {
+        self.0
+            .get(uid)
+            .is_some_and(|known| known.pod == *pod && known.facts == *facts)
+    }
+
     pub(super) fn pods(&self) -> impl Iterator<Item = (&PodUid, &Pod)> {
         self.0.iter().map(|(uid, candidate)| (uid, &candidate.pod))
     }

@@ -145,6 +145,10 @@ impl ControlLoop {
         let Some(scaler) = self.watched(watch) else {
             return;
         };
+        // A resync repeats what is known.
+        if scaler.deletion_order.contains(&uid, &pod, &deletion) {
+            return;
+        }
         scaler.selector_problem = None;
         scaler
             .deletion_order

@@ -1,48 +1,212 @@
-//! Watches of the cluster, which send events to the control loop.
+//! Watches of the cluster: one per kind of object, shared by all PushScalers.
+//!
+//! One task owns what they report ([`Store`]) and sends events to the control loop. A slow resync repairs what was
+//! missed in any way.
 
-mod hpas;
-mod pods;
-mod scalers;
-mod targets;
+mod change;
+mod objects;
+mod reads;
+mod selector;
+mod store;
 
-use kube::Client;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::{Api, Client};
+use pushscale_api::PushScaler;
 use pushscale_daemon::tasks::Tasks;
 use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
-use crate::event::Event;
+use crate::event::{CompetingHpa, Event};
+use crate::kube_scale::KubeScaleTarget;
+use change::Change;
+use objects::{WatchedPod, WatchedScaler, WatchedTarget};
+use reads::Reads;
+use store::{Effects, Store, TargetKind};
 
-/// Starts all watches.
+/// Interval between lookups of an unknown kind. Its CRD may be applied after the PushScaler.
+const KIND_RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Interval between resyncs. With a thousand targets they read three scales per second on average.
+const RESYNC_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Changes that wait for the store. The watches wait when it is full.
+const INPUT_QUEUE: usize = 256;
+
+/// A change that a watch reports.
+#[derive(Debug)]
+enum Input {
+    Scaler(Change<WatchedScaler>),
+    Hpa(Change<CompetingHpa>),
+    Pod(Change<WatchedPod>),
+    Target(TargetKind, Change<WatchedTarget>),
+}
+
+/// Starts all watches, in `namespace` or in all namespaces.
 pub(crate) fn start(
     tasks: &mut Tasks,
     client: &Client,
     namespace: Option<&str>,
-    events: &mpsc::Sender<Event>,
+    scales: Arc<KubeScaleTarget>,
+    events: mpsc::Sender<Event>,
 ) {
-    tasks.spawn_endless(
-        "PushScaler watch",
-        scalers::watch(client.clone(), namespace.map(str::to_owned), events.clone()),
-    );
-    tasks.spawn_endless(
-        "HorizontalPodAutoscaler watch",
-        hpas::watch(client.clone(), namespace.map(str::to_owned), events.clone()),
-    );
+    let watches = Watches {
+        client: client.clone(),
+        namespace: namespace.map(str::to_owned),
+        scales,
+    };
+    tasks.spawn_endless("watches", run(watches, events));
 }
 
-/// Sends an event. If the control loop has exited, waits for the process to exit.
-async fn send(events: &mpsc::Sender<Event>, event: Event) {
-    if events.send(event).await.is_err() {
-        std::future::pending::<()>().await;
+/// What the watches need.
+#[derive(Clone)]
+struct Watches {
+    client: Client,
+    namespace: Option<String>,
+    scales: Arc<KubeScaleTarget>,
+}
+
+/// Runs all watches until aborted.
+async fn run(watches: Watches, events: mpsc::Sender<Event>) {
+    let (inputs_tx, mut inputs) = mpsc::channel(INPUT_QUEUE);
+    // Aborts the watches when this task is aborted.
+    let mut tasks = JoinSet::new();
+    watches.spawn(&mut tasks, &inputs_tx);
+    let mut kinds: BTreeMap<TargetKind, AbortHandle> = BTreeMap::new();
+    let mut store = Store::default();
+    let mut reads = Reads::new(watches.scales.clone());
+    let mut resync = interval_at(Instant::now() + RESYNC_INTERVAL, RESYNC_INTERVAL);
+    resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let effects = tokio::select! {
+            Some(input) = inputs.recv() => {
+                let is_scaler = matches!(input, Input::Scaler(_));
+                let effects = apply(&mut store, input);
+                if is_scaler {
+                    watches.watch_kinds(&store, &mut kinds, &mut tasks, &inputs_tx);
+                }
+                effects
+            }
+            (watch, target, scale) = reads.next() => {
+                let succeeded = scale.is_ok();
+                let effects = store.scale_read(&watch, scale);
+                reads.finish(watch, target, succeeded, effects.is_none());
+                effects.unwrap_or_default()
+            }
+            _ = resync.tick() => store.resync(),
+        };
+        for (watch, target) in effects.reads {
+            reads.request(watch, target);
+        }
+        for event in effects.events {
+            // The control loop exits at shutdown only, which aborts this task.
+            if events.send(event).await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 }
 
-fn api<K>(client: &Client, namespace: Option<&str>) -> kube::Api<K>
-where
-    K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-    K::DynamicType: Default,
-{
-    match namespace {
-        Some(namespace) => kube::Api::namespaced(client.clone(), namespace),
-        None => kube::Api::all(client.clone()),
+fn apply(store: &mut Store, input: Input) -> Effects {
+    match input {
+        Input::Scaler(change) => store.scaler(change),
+        Input::Hpa(change) => store.hpa(change),
+        Input::Pod(change) => store.pod(change),
+        Input::Target(kind, change) => store.target_changed(&kind, change),
+    }
+}
+
+impl Watches {
+    /// Spawns the watches of PushScalers, HPAs and pods.
+    fn spawn(&self, tasks: &mut JoinSet<()>, inputs: &mpsc::Sender<Input>) {
+        let resource = ApiResource::erase::<PushScaler>(&());
+        tasks.spawn(change::watch::<DynamicObject, _>(
+            "PushScaler",
+            self.dynamic_api(&resource),
+            inputs.clone(),
+            objects::scaler,
+            Input::Scaler,
+        ));
+        tasks.spawn(change::watch::<HorizontalPodAutoscaler, _>(
+            "HorizontalPodAutoscaler",
+            self.api(),
+            inputs.clone(),
+            objects::hpa,
+            Input::Hpa,
+        ));
+        tasks.spawn(change::watch::<Pod, _>(
+            "Pod",
+            self.api(),
+            inputs.clone(),
+            objects::pod,
+            Input::Pod,
+        ));
+    }
+
+    /// Watches the kinds of all targets, and no other.
+    fn watch_kinds(
+        &self,
+        store: &Store,
+        watched: &mut BTreeMap<TargetKind, AbortHandle>,
+        tasks: &mut JoinSet<()>,
+        inputs: &mpsc::Sender<Input>,
+    ) {
+        let kinds = store.kinds();
+        watched.retain(|kind, task| {
+            let used = kinds.contains(kind);
+            if !used {
+                task.abort();
+            }
+            used
+        });
+        for kind in kinds {
+            watched
+                .entry(kind.clone())
+                .or_insert_with(|| tasks.spawn(self.clone().watch_targets(kind, inputs.clone())));
+        }
+    }
+
+    /// Watches the targets of one kind. Metadata is enough.
+    async fn watch_targets(self, kind: TargetKind, inputs: mpsc::Sender<Input>) {
+        let (api_version, name) = &kind;
+        let resource = loop {
+            match self.scales.resource(api_version, name).await {
+                Ok(resource) => break resource,
+                // Each read of a target reports the error.
+                Err(error) => tracing::debug!(%error, "unknown kind of a target"),
+            }
+            sleep(KIND_RETRY_INTERVAL).await;
+        };
+        let api = self.dynamic_api::<PartialObjectMeta<DynamicObject>>(&resource);
+        let input = |change| Input::Target(kind.clone(), change);
+        change::watch("target", api, inputs, objects::target, input).await;
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    fn dynamic_api<K>(&self, resource: &ApiResource) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::DynamicResourceScope, DynamicType = ApiResource>,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
+            None => Api::all_with(self.client.clone(), resource),
+        }
     }
 }
 

@@ -15,12 +15,12 @@ use pushscale_daemon::reply::{self, Reply};
 use pushscale_daemon::shutdown::Shutdown;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{scalers, targets};
-use crate::event::{Event, WatchId};
+use super::{Watches, run};
+use crate::event::Event;
 use crate::kube_scale::KubeScaleTarget;
-use crate::names::{ScalerKey, TargetRef};
 
 /// Only a hang takes longer.
 const HANG: Duration = Duration::from_secs(60);
@@ -55,20 +55,33 @@ async fn api_server(
     (Client::try_from(config).unwrap(), shutdown)
 }
 
-fn key() -> ScalerKey {
-    ScalerKey {
-        namespace: "models".to_owned(),
-        name: "torchserve".to_owned(),
-    }
-}
-
 async fn next(events: &mut mpsc::Receiver<Event>) -> Event {
     timeout(HANG, events.recv()).await.unwrap().unwrap()
 }
 
-/// The apps group as discovery shows it, and one Deployment whose watch has no events.
+/// Starts the watches of namespace `models` against this API server.
+fn start(client: Client) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
+    let (events_tx, events) = mpsc::channel(16);
+    let watches = Watches {
+        scales: Arc::new(KubeScaleTarget::new(client.clone())),
+        client,
+        namespace: Some("models".to_owned()),
+    };
+    (events, tokio::spawn(run(watches, events_tx)))
+}
+
+/// A list of objects, or a watch without events.
+fn list(kind: &str, query: &str, items: &[Value]) -> Response {
+    (!query.contains("watch=true")).then(|| {
+        let list = json!({ "kind": kind, "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": items });
+        (200, list)
+    })
+}
+
+/// The apps group as discovery shows it, one Deployment, and no pods.
 fn deployments(path: &str, query: &str) -> Option<Response> {
     Some(match path {
+        "/api/v1/namespaces/models/pods" => list("PodList", query, &[]),
         "/apis/apps/v1" => Some((
             200,
             json!({
@@ -80,16 +93,28 @@ fn deployments(path: &str, query: &str) -> Option<Response> {
                 ],
             }),
         )),
-        "/apis/apps/v1/namespaces/models/deployments" if query.contains("watch=true") => None,
-        "/apis/apps/v1/namespaces/models/deployments" => Some((
-            200,
-            json!({
-                "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
-                "metadata": { "resourceVersion": "1" },
-                "items": [{ "metadata": { "name": "torchserve", "namespace": "models", "uid": "d", "resourceVersion": "1" } }],
-            }),
-        )),
+        "/apis/apps/v1/namespaces/models/deployments" => list(
+            "PartialObjectMetadataList",
+            query,
+            &[
+                json!({ "metadata": { "name": "torchserve", "namespace": "models", "uid": "d", "resourceVersion": "1" } }),
+            ],
+        ),
         _ => return None,
+    })
+}
+
+/// The scale of the Deployment. The first read fails.
+fn scale(reads: &AtomicUsize) -> Response {
+    Some(if reads.fetch_add(1, Ordering::Relaxed) == 0 {
+        let error = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500,
+                            "reason": "InternalError", "message": "etcdserver: leader changed" });
+        (500, error)
+    } else {
+        let scale = json!({ "kind": "Scale", "apiVersion": "autoscaling/v1",
+                            "metadata": { "name": "torchserve", "namespace": "models", "resourceVersion": "7" },
+                            "spec": { "replicas": 3 }, "status": { "replicas": 3, "selector": "app=a" } });
+        (200, scale)
     })
 }
 
@@ -101,42 +126,22 @@ async fn a_failed_read_of_the_scale_is_repeated_without_an_event() {
             return response;
         }
         match path {
-            "/apis/apps/v1/namespaces/models/deployments/torchserve/scale" => {
-                Some(if reads.fetch_add(1, Ordering::Relaxed) == 0 {
-                    (500, json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500,
-                                  "reason": "InternalError", "message": "etcdserver: leader changed" }))
-                } else {
-                    (200, json!({ "kind": "Scale", "apiVersion": "autoscaling/v1",
-                                  "metadata": { "name": "torchserve", "namespace": "models", "resourceVersion": "7" },
-                                  "spec": { "replicas": 3 }, "status": { "replicas": 3 } }))
-                })
-            }
+            "/apis/apps/v1/namespaces/models/deployments/torchserve/scale" => scale(&reads),
+            _ if path.ends_with("/pushscalers") => list("PushScalerList", query, &[scaler("uid")]),
             _ => None,
         }
     })
     .await;
-    let target = TargetRef {
-        namespace: "models".to_owned(),
-        api_version: "apps/v1".to_owned(),
-        kind: "Deployment".to_owned(),
-        name: "torchserve".to_owned(),
-    };
-    let watch = WatchId {
-        scaler: key(),
-        number: 1,
-    };
-    let (events_tx, mut events) = mpsc::channel(16);
-    let scales = Arc::new(KubeScaleTarget::new(client.clone()));
-    let task = tokio::spawn(targets::watch(client, scales, target, watch, events_tx));
-    let Event::TargetRead { scale, .. } = next(&mut events).await else {
-        panic!("the scale is read first");
-    };
-    let error = scale.unwrap_err().to_string();
+    let (mut events, task) = start(client);
+    let mut scales = Vec::new();
+    while scales.last().is_none_or(Result::is_err) {
+        if let Event::TargetRead { scale, .. } = next(&mut events).await {
+            scales.push(scale);
+        }
+    }
+    let error = scales[0].as_ref().unwrap_err().to_string();
     assert!(error.contains("leader changed"), "{error}");
-    let Event::TargetRead { scale, .. } = next(&mut events).await else {
-        panic!("the scale is read again");
-    };
-    assert_eq!(scale.unwrap().replicas, 3);
+    assert_eq!(scales.last().unwrap().as_ref().unwrap().replicas, 3);
     task.abort();
     stop.cancel();
 }
@@ -175,15 +180,10 @@ async fn a_scaler_recreated_between_two_lists_is_watched_again() {
         } else {
             "second"
         };
-        Some((
-            200,
-            json!({ "kind": "PushScalerList", "apiVersion": "pushscale.dev/v1alpha1",
-                           "metadata": { "resourceVersion": "1" }, "items": [scaler(uid)] }),
-        ))
+        list("PushScalerList", query, &[scaler(uid)])
     })
     .await;
-    let (events_tx, mut events) = mpsc::channel(16);
-    let task = tokio::spawn(scalers::watch(client, None, events_tx));
+    let (mut events, task) = start(client);
     let mut seen = Vec::new();
     while seen.len() < 2 {
         if let Event::ScalerApplied(facts) = next(&mut events).await {
@@ -206,15 +206,10 @@ async fn a_scaler_that_does_not_parse_does_not_hide_the_others() {
         unreadable["spec"]["algorithm"] = json!("OfALaterRelease");
         let mut readable = scaler("readable");
         readable["status"] = json!({ "conditions": "of a later release" });
-        Some((
-            200,
-            json!({ "kind": "PushScalerList", "apiVersion": "pushscale.dev/v1alpha1",
-                    "metadata": { "resourceVersion": "1" }, "items": [unreadable, readable] }),
-        ))
+        list("PushScalerList", query, &[unreadable, readable])
     })
     .await;
-    let (events_tx, mut events) = mpsc::channel(16);
-    let task = tokio::spawn(scalers::watch(client, None, events_tx));
+    let (mut events, task) = start(client);
     let mut policies = Vec::new();
     loop {
         match next(&mut events).await {

@@ -1,0 +1,171 @@
+//! The objects of the cluster, trimmed to the fields in use.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::Pod as KubePod;
+use kube::ResourceExt as _;
+use kube::api::{DynamicObject, PartialObjectMeta};
+use pushscale_api::{PushScalerSpec, PushScalerStatus, Schedules, SpecProblem, policy_of};
+use pushscale_decision::{Phase, Pod, PodUid, Policy};
+use serde::Deserialize as _;
+
+use crate::deletion_cost;
+use crate::event::{CompetingHpa, DeletionFacts};
+use crate::names::{ScalerKey, TargetRef};
+use crate::status::{RestoredStatus, restore};
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct WatchedPod {
+    pub(super) namespace: String,
+    pub(super) uid: PodUid,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) pod: Pod,
+    pub(super) deletion: DeletionFacts,
+}
+
+/// A PushScaler.
+#[derive(Debug)]
+pub(super) struct WatchedScaler {
+    pub(super) key: ScalerKey,
+    pub(super) uid: String,
+    pub(super) generation: Option<i64>,
+    pub(super) target: TargetRef,
+    pub(super) policy: Result<Policy, Vec<SpecProblem>>,
+    /// `None` if it does not parse.
+    pub(super) spec: Option<PushScalerSpec>,
+    pub(super) schedules: Schedules,
+    pub(super) restored: RestoredStatus,
+}
+
+/// A target. Whatever field its kind keeps the replicas in, they are read through `/scale`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct WatchedTarget {
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+/// Trims a pod. `None` without a uid.
+pub(super) fn pod(pod: KubePod) -> Option<WatchedPod> {
+    Some(WatchedPod {
+        namespace: pod.namespace()?,
+        uid: pod.metadata.uid.clone()?.into(),
+        pod: pod_state(&pod),
+        deletion: deletion_facts(&pod),
+        labels: pod.metadata.labels.unwrap_or_default(),
+    })
+}
+
+fn pod_state(pod: &KubePod) -> Pod {
+    let status = pod.status.as_ref();
+    let phase = match status.and_then(|status| status.phase.as_deref()) {
+        Some("Running") => Phase::Running,
+        Some("Succeeded") => Phase::Succeeded,
+        Some("Failed") => Phase::Failed,
+        Some("Unknown") => Phase::Unknown,
+        _ => Phase::Pending,
+    };
+    let ready = status
+        .and_then(|status| status.conditions.as_ref())
+        .is_some_and(|conditions| {
+            conditions
+                .iter()
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        });
+    Pod {
+        name: pod.metadata.name.clone().unwrap_or_default().into(),
+        phase,
+        ready,
+        terminating: pod.metadata.deletion_timestamp.is_some(),
+    }
+}
+
+fn deletion_facts(pod: &KubePod) -> DeletionFacts {
+    let created = pod.metadata.creation_timestamp.as_ref();
+    let owners = pod.metadata.owner_references.iter().flatten();
+    DeletionFacts {
+        created: created.map(|created| created.0),
+        honours_cost: owners
+            .filter(|owner| owner.controller == Some(true))
+            .any(|owner| owner.kind == "ReplicaSet"),
+        cost_owner: deletion_cost::owner(pod),
+    }
+}
+
+/// Trims a HorizontalPodAutoscaler. `None` without a name.
+pub(super) fn hpa(hpa: HorizontalPodAutoscaler) -> Option<CompetingHpa> {
+    let key = ScalerKey {
+        namespace: hpa.namespace()?,
+        name: hpa.metadata.name?,
+    };
+    let reference = hpa.spec.scale_target_ref;
+    let target = TargetRef {
+        namespace: key.namespace.clone(),
+        api_version: reference.api_version.unwrap_or_default(),
+        kind: reference.kind,
+        name: reference.name,
+    };
+    Some(CompetingHpa { key, target })
+}
+
+/// Trims a target. `None` without a name.
+pub(super) fn target(target: PartialObjectMeta<DynamicObject>) -> Option<WatchedTarget> {
+    Some(WatchedTarget {
+        namespace: target.metadata.namespace?,
+        name: target.metadata.name?,
+    })
+}
+
+/// Parses a PushScaler. `None` without a name. Objects are parsed one by one: one that an older CRD accepted must not
+/// hide the others.
+pub(super) fn scaler(scaler: DynamicObject) -> Option<WatchedScaler> {
+    let key = ScalerKey {
+        namespace: scaler.namespace()?,
+        name: scaler.metadata.name.clone()?,
+    };
+    let spec = PushScalerSpec::deserialize(&scaler.data["spec"]);
+    let policy = match &spec {
+        Ok(spec) => policy_of(spec),
+        Err(error) => Err(vec![unparsable(error)]),
+    };
+    let spec = spec.ok();
+    // A status that does not parse is written again.
+    let status = PushScalerStatus::deserialize(&scaler.data["status"]).ok();
+    Some(WatchedScaler {
+        target: target_of(&scaler, &key.namespace),
+        key,
+        uid: scaler.uid().unwrap_or_default(),
+        generation: scaler.metadata.generation,
+        policy,
+        schedules: spec.as_ref().map(schedules_of).unwrap_or_default(),
+        spec,
+        restored: restore(status.as_ref()),
+    })
+}
+
+/// Problems in the schedules are reported with the policy's.
+fn schedules_of(spec: &PushScalerSpec) -> Schedules {
+    let schedules = spec.schedules.as_deref().unwrap_or_default();
+    Schedules::of(schedules).unwrap_or_default()
+}
+
+/// Returns the target, with empty names if the spec has none.
+fn target_of(scaler: &DynamicObject, namespace: &str) -> TargetRef {
+    let reference = &scaler.data["spec"]["scaleTargetRef"];
+    let text = |field: &str| reference[field].as_str().unwrap_or_default().to_owned();
+    TargetRef {
+        namespace: namespace.to_owned(),
+        api_version: text("apiVersion"),
+        kind: text("kind"),
+        name: text("name"),
+    }
+}
+
+fn unparsable(error: &serde_json::Error) -> SpecProblem {
+    SpecProblem {
+        field: "spec".to_owned(),
+        found: format!("not readable ({error})"),
+        expected: "a spec of this release's CRD",
+    }
+}

@@ -1,0 +1,118 @@
+//! Reads scales: one read per target at a time, and again with backoff after a failure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use crate::event::WatchId;
+use crate::names::TargetRef;
+use crate::scale_target::{Scale, ScaleError, ScaleTarget};
+
+/// Maximum concurrent reads.
+const MAX_CONCURRENT: usize = 32;
+
+/// Backoff after a failed read. The HPA reads again at its next sync, after 15 s.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(500))
+    .with_max_delay(MAX_BACKOFF)
+    .without_max_times()
+    .with_jitter();
+
+const MAX_BACKOFF: Duration = Duration::from_secs(15);
+
+/// The reads in progress.
+pub(super) struct Reads {
+    scale_target: Arc<dyn ScaleTarget>,
+    limit: Arc<Semaphore>,
+    reading: BTreeMap<WatchId, State>,
+    futures: FuturesUnordered<BoxFuture<'static, Finished>>,
+}
+
+/// The result of a read.
+pub(super) type Finished = (WatchId, TargetRef, Result<Scale, ScaleError>);
+
+#[derive(Default)]
+struct State {
+    in_progress: bool,
+    /// The target changed after the read began.
+    again: bool,
+    backoff: Option<ExponentialBackoff>,
+}
+
+impl Reads {
+    pub(super) fn new(scale_target: Arc<dyn ScaleTarget>) -> Self {
+        Self {
+            scale_target,
+            limit: Arc::new(Semaphore::new(MAX_CONCURRENT)),
+            reading: BTreeMap::new(),
+            futures: FuturesUnordered::new(),
+        }
+    }
+
+    /// Reads the scale, after a read that is in progress.
+    pub(super) fn request(&mut self, watch: WatchId, target: TargetRef) {
+        let state = self.reading.entry(watch.clone()).or_default();
+        if state.in_progress {
+            state.again = true;
+            return;
+        }
+        state.in_progress = true;
+        self.read(watch, target, Duration::ZERO);
+    }
+
+    fn read(&self, watch: WatchId, target: TargetRef, delay: Duration) {
+        let scale_target = Arc::clone(&self.scale_target);
+        let limit = Arc::clone(&self.limit);
+        self.futures.push(Box::pin(async move {
+            sleep(delay).await;
+            let permit = limit.acquire().await;
+            let scale = scale_target.read(&target).await;
+            drop(permit);
+            (watch, target, scale)
+        }));
+    }
+
+    /// Waits for the next result; pends while nothing is read. [`Self::finish`] must follow.
+    pub(super) async fn next(&mut self) -> Finished {
+        match self.futures.next().await {
+            Some(finished) => finished,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends a read. Reads again if it failed or the target has changed in between, unless its watch ended.
+    pub(super) fn finish(
+        &mut self,
+        watch: WatchId,
+        target: TargetRef,
+        succeeded: bool,
+        ended: bool,
+    ) {
+        if ended {
+            self.reading.remove(&watch);
+            return;
+        }
+        let state = self.reading.entry(watch.clone()).or_default();
+        let again = std::mem::take(&mut state.again);
+        if succeeded {
+            state.backoff = None;
+            state.in_progress = again;
+            if again {
+                self.read(watch, target, Duration::ZERO);
+            } else {
+                self.reading.remove(&watch);
+            }
+            return;
+        }
+        let backoff = state.backoff.get_or_insert_with(|| BACKOFF.build());
+        let delay = backoff.next().unwrap_or(MAX_BACKOFF);
+        self.read(watch, target, delay);
+    }
+}
