@@ -261,7 +261,8 @@ impl<'a> Fleet<'a> {
     pub fn load_pod(&self, pod: &str, steps: &[&str]) -> LoadGenerator {
         let output = "-o=jsonpath={.status.podIP}:8080";
         let address = self.kubectl(&["get", "pod", pod, output]);
-        LoadGenerator::start(self.cluster, &self.namespace, &address, steps)
+        let name = format!("{}-{pod}", self.namespace);
+        LoadGenerator::start(self.cluster, &name, &address, steps)
     }
 
     /// Returns the queue depth in the newest reading of a pod's sidecar.
@@ -350,7 +351,8 @@ fn stand_in(deployment: &mut Value, torchserve: &LocalTorchServe, options: &Flee
             "httpGet": { "path": "/predictions/sleepy", "port": "inference" },
             "periodSeconds": 1,
             "timeoutSeconds": 20,
-            "failureThreshold": 60,
+            // Only a hang takes 300 s.
+            "failureThreshold": 300,
         });
     }
     template["volumes"] = pod["spec"]["volumes"].clone();

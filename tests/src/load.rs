@@ -29,6 +29,8 @@ pub struct LoadGenerator {
 pub struct LoadReport {
     /// The number of requests sent.
     pub sent: usize,
+    /// The time from the start to the last outcome, in seconds.
+    pub seconds: f64,
     /// The send times of the requests that were not answered with 200, in seconds since the start, by outcome.
     pub lost: BTreeMap<String, Vec<f64>>,
 }
@@ -63,20 +65,23 @@ impl LoadGenerator {
         assert!(self.child.wait().unwrap().success());
         let mut loaded = LoadReport {
             sent: 0,
+            seconds: 0.0,
             lost: BTreeMap::new(),
         };
         for sample in fs::read_to_string(&self.samples).unwrap().lines().skip(1) {
-            let [start_s, _, outcome] = sample.split(',').collect::<Vec<_>>()[..] else {
+            let [start_s, latency_ms, outcome] = sample.split(',').collect::<Vec<_>>()[..] else {
                 panic!("not a sample: {sample}");
             };
+            let start_s: f64 = start_s.parse().unwrap();
+            let latency_ms: f64 = latency_ms.parse().unwrap();
             loaded.sent += 1;
+            loaded.seconds = loaded.seconds.max(start_s + latency_ms / 1000.0);
             if outcome != "200" {
-                let left = start_s.parse().unwrap();
                 loaded
                     .lost
                     .entry(outcome.to_owned())
                     .or_default()
-                    .push(left);
+                    .push(start_s);
             }
         }
         loaded

@@ -11,26 +11,46 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-use crate::fleet::{Fleet, HANG, until};
+use pushscale_api::Algorithm;
+
+use crate::fleet::{Fleet, FleetOptions, HANG, until};
 use crate::load::LoadReport;
 use crate::test_cluster::TestCluster;
 
 /// The replicas before each scale-down.
 pub const PODS: u32 = 4;
 
-/// Arrival rate per second: 70% of the capacity of three pods with one worker and a service time of 105 ms.
-pub const RATE: u32 = 20;
+/// The arrival rate as a share of the measured capacity of the pods that remain during a scale-down.
+pub const LOAD_SHARE: f64 = 0.45;
+
+/// Requests per pod of the measurement of the capacity.
+const MEASURED_REQUESTS: u32 = 50;
 
 /// The outcomes of the requests, and of the drains.
 #[derive(Debug)]
 pub struct ScaleDownReport {
+    /// The arrival rate per second.
+    pub rate: f64,
     /// The requests.
     pub loaded: LoadReport,
     /// The log lines of the drains, one per terminated pod.
     pub drains: Vec<String>,
 }
 
-/// Removes one pod this number of times by scaling the Deployment. The fleet's PushScaler is deleted first.
+/// Returns the options of a fleet of [`PODS`] pods, with or without the preStop hook.
+pub fn fleet_options(drain: bool) -> FleetOptions {
+    FleetOptions {
+        replicas: PODS,
+        drain,
+        loaded: true,
+        // With the default of 100, a machine that slows down after the measurement rejects requests with 503.
+        torchserve: vec!["--job-queue-size=10000".to_owned()],
+        ..FleetOptions::by(Algorithm::Ratio)
+    }
+}
+
+/// Removes one pod this number of times by scaling the Deployment, at [`LOAD_SHARE`] of the capacity of the others. The
+/// fleet's PushScaler is deleted first.
 ///
 /// # Panics
 /// The pods do not start or terminate in time.
@@ -45,7 +65,8 @@ pub fn scale_down_repeatedly(
         namespace: fleet.namespace(),
         logs: BTreeMap::new(),
     };
-    let load = fleet.load(&[&format!("{RATE}:3600")]);
+    let rate = LOAD_SHARE * f64::from(PODS - 1) * measure_pod_capacity(fleet);
+    let load = fleet.load(&[&format!("{rate:.2}:3600")]);
     let mut ended = BTreeSet::new();
     for _ in 0..times {
         let before = fleet.pods();
@@ -68,9 +89,27 @@ pub fn scale_down_repeatedly(
         });
     }
     ScaleDownReport {
+        rate,
         loaded: load.stop(),
         drains: logs.drains(&ended),
     }
+}
+
+/// Returns the requests per second that the slowest pod completes while all pods are saturated.
+///
+/// Every pod gets a fixed number of requests at once, so the time until the last response is the measured quantity. The
+/// Service distributes connections evenly, so the slowest pod limits the fleet.
+fn measure_pod_capacity(fleet: &Fleet<'_>) -> f64 {
+    let pods = fleet.pods();
+    let step = format!("{}:0.1", MEASURED_REQUESTS * 10);
+    let start = |pod: &String| fleet.load_pod(pod, &[&step]);
+    let loads: Vec<_> = pods.iter().map(start).collect();
+    let reports = loads.into_iter().map(|load| {
+        let report = load.finish();
+        assert_eq!(report.count_lost(), 0, "{report:?}");
+        f64::from(MEASURED_REQUESTS) / report.seconds
+    });
+    reports.fold(f64::INFINITY, f64::min)
 }
 
 fn scale(fleet: &Fleet<'_>, replicas: u32) {

@@ -75,14 +75,17 @@ async fn frozen_it_takes_connections_and_answers_nothing_until_it_thaws() {
 
 #[tokio::test]
 async fn frozen_in_the_middle_of_a_request_it_books_nothing_until_it_thaws() {
-    let server = started(200).await;
+    let server = started(10).await;
+    // The worker keeps the request until the server is frozen.
+    server.stick_workers(1);
     let mut client = Client::connect(server.addresses().inference).await;
     client.post(MODEL, "{}").await;
-    eventually("the request has arrived", || async {
-        requests(&server).await.is_some()
+    eventually("the request is in service", || async {
+        requests(&server).await.is_some() && server.pending("sleepy") == 0
     })
     .await;
     server.freeze(true);
+    server.stick_workers(0);
     assert!(client.is_silent(Duration::from_millis(500)).await);
     server.freeze(false);
     assert_eq!(client.answer().await.status, 200);

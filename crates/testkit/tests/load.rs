@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use pushscale_testkit::load::{
     Arrivals, Choice, Connections, LoadError, LoadOptions, Outcome, RunningLoad, Step, Targets,
 };
-use support::{SOON, eventually};
+use support::{SOON, eventually, get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -158,10 +158,17 @@ async fn each_request_has_a_connection_of_its_own_unless_they_are_kept() {
     assert_eq!(server.connections(), 20);
 
     let server = Server::answering(OK).await;
-    let mut options = to(&server, &[(50.0, 0.4)]);
+    let mut options = to(&server, &[(50.0, 3600.0)]);
     options.connections = Connections::KeepAlive;
-    assert_eq!(outcomes(options).await, [Outcome::Status(200); 20]);
-    assert!(server.connections() < 20, "{}", server.connections());
+    let load = RunningLoad::start(options).unwrap();
+    eventually("a connection is used twice", || async {
+        load.samples_since(0).len() > server.connections()
+    })
+    .await;
+    load.stopper().stop();
+    let report = timeout(SOON, load.finish()).await.unwrap();
+    let mut samples = report.samples.iter();
+    assert!(samples.all(|s| s.outcome == Outcome::Status(200)));
 
     // Kept ones that the server has closed are not used again.
     let server = Server::new(|mut stream| async move {
@@ -179,7 +186,8 @@ async fn what_is_too_much_in_flight_is_recorded_and_not_sent() {
     let server = Server::silent().await;
     let mut options = to(&server, &[(100.0, 0.1)]);
     options.max_in_flight = 4;
-    options.timeout = Duration::from_secs(1);
+    // No request times out before all are due.
+    options.timeout = Duration::from_secs(5);
     let load = RunningLoad::start(options).unwrap();
     let report = timeout(SOON, load.finish()).await.unwrap();
     let summary = report.summary();
@@ -216,14 +224,18 @@ async fn targets_may_come_and_go_while_it_runs() {
     list.send_replace(vec![first.address, second.address]);
     eventually("both are", || async { second.connections() >= 3 }).await;
     list.send_replace(vec![second.address]);
-    // One may have been chosen before the change and connect behind it.
-    let before = first.connections();
-    let reached = second.connections();
-    eventually("only the second is", || async {
-        second.connections() >= reached + 5
-    })
-    .await;
-    assert!(first.connections() <= before + 1);
+    let five_more = async || {
+        let reached = second.connections();
+        eventually("the second is reached", || async {
+            second.connections() >= reached + 5
+        })
+        .await;
+    };
+    // Requests whose target was chosen before the change connect meanwhile.
+    five_more().await;
+    let before = count_connections(&first).await;
+    five_more().await;
+    assert_eq!(count_connections(&first).await, before + 1);
     load.stopper().stop();
     let report = timeout(SOON, load.finish()).await.unwrap();
     assert!(report.summary().by_outcome["200"].n >= 11);
@@ -279,8 +291,23 @@ async fn a_dropped_load_sends_nothing_more() {
     let load = RunningLoad::start(to(&server, &[(100.0, 3600.0)])).unwrap();
     eventually("it runs", || async { server.connections() >= 3 }).await;
     drop(load);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let then = server.connections();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(server.connections(), then);
+    // Another load shows how many requests would have left meanwhile.
+    let other = Server::answering(OK).await;
+    let load = RunningLoad::start(to(&other, &[(100.0, 3600.0)])).unwrap();
+    let answered = async |count| {
+        eventually("the other load continues", || async {
+            load.samples_since(0).len() >= count
+        })
+        .await;
+    };
+    answered(5).await;
+    let before = count_connections(&server).await;
+    answered(25).await;
+    assert_eq!(count_connections(&server).await, before + 1);
+}
+
+/// Returns the number of connections after one more. Connections are accepted in order, so all earlier ones count.
+async fn count_connections(server: &Server) -> usize {
+    assert_eq!(get(server.address, "/").await.status, 200);
+    server.connections()
 }

@@ -1,12 +1,13 @@
-//! Measures the cost of a scale-down: pods terminate under a steady load of 70% of the capacity of the others, with the
+//! Measures the cost of a scale-down: pods terminate under a steady load of 45% of the capacity of the others, with the
 //! drain of the shipped example, and without it at the same time. Lost requests are counted at the client, which opens
 //! a new connection for each.
 
 use std::thread;
 
-use pushscale_api::Algorithm;
-use pushscale_tests::fleet::{self, Fleet, FleetOptions};
-use pushscale_tests::repeated_scale_down::{PODS, RATE, ScaleDownReport, scale_down_repeatedly};
+use pushscale_tests::fleet::{self, Fleet};
+use pushscale_tests::repeated_scale_down::{
+    LOAD_SHARE, PODS, ScaleDownReport, fleet_options, scale_down_repeatedly,
+};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 use crate::spread::Spread;
@@ -30,13 +31,7 @@ pub(crate) fn run() {
     let times = times.map_or(TIMES, |times| times.parse().unwrap());
     let (cluster, torchserve) = (&cluster, &torchserve);
     let run = |name: &str, drain: bool| {
-        let options = FleetOptions {
-            replicas: PODS,
-            drain,
-            loaded: true,
-            ..FleetOptions::by(Algorithm::Ratio)
-        };
-        let fleet = Fleet::create(cluster, torchserve, name, &options);
+        let fleet = Fleet::create(cluster, torchserve, name, &fleet_options(drain));
         let report = scale_down_repeatedly(cluster, &fleet, times);
         fleet.delete();
         report
@@ -48,21 +43,22 @@ pub(crate) fn run() {
         (with.join().unwrap(), without.join().unwrap())
     });
     println!(
-        "  {times} scale-downs from {PODS} to {} pods at {RATE} requests/s:",
-        PODS - 1
+        "  {times} scale-downs from {PODS} to {} pods at {:.0}% of the capacity of {0}:",
+        PODS - 1,
+        LOAD_SHARE * 100.0
     );
     print_row("with the drain", &with, times);
     print_row("without it", &without, times);
     let took = numbers(&with, "after ");
-    let came = numbers(&with, "came ");
+    let arrived = numbers(&with, "arrived after ");
     println!(
         "  drains, min / median / mean / max: {:.1} s",
         Spread::of(took)
     );
     println!(
-        "  the last request came, from the drain's begin: {:.1} s ({} of {} pods had one)",
-        Spread::of(came.clone()),
-        came.len(),
+        "  the last request arrived, from the start of the drain: {:.1} s ({} of {} pods had one)",
+        Spread::of(arrived.clone()),
+        arrived.len(),
         with.drains.len()
     );
 }
@@ -70,7 +66,8 @@ pub(crate) fn run() {
 fn print_row(what: &str, report: &ScaleDownReport, times: u32) {
     let loaded = &report.loaded;
     println!(
-        "  {what}: {} of {} requests lost ({:.2} a scale-down) {:?}",
+        "  {what}: {:.1} requests/s, {} of {} lost ({:.2} a scale-down) {:?}",
+        report.rate,
         loaded.count_lost(),
         loaded.sent,
         loaded.count_lost() as f64 / f64::from(times),

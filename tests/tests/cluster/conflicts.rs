@@ -5,6 +5,21 @@ use pushscale_tests::namespace::{Aggregator, Namespace};
 
 use crate::{RATIO, cluster};
 
+async fn count(aggregator: &Aggregator, metric: &str) -> u64 {
+    let metrics = aggregator.metrics().await;
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| {
+        line.strip_prefix("pushscale_aggregator_")?
+            .strip_prefix(metric)
+    });
+    value.map_or(0, |value| value.trim().parse().unwrap())
+}
+
+/// Returns the number of decisions that held the replicas because of another autoscaler.
+async fn count_held(aggregator: &Aggregator) -> u64 {
+    count(aggregator, "decisions_total{outcome=\"conflict\"}").await
+}
+
 #[tokio::test]
 async fn two_pushscalers_on_one_target_hold_until_one_is_deleted() {
     let namespace = Namespace::create(cluster(), "twice");
@@ -21,10 +36,19 @@ async fn two_pushscalers_on_one_target_hold_until_one_is_deleted() {
         assert!(text.contains(&expected), "{text}");
     }
     let mut pods = namespace.run_pods(1).await;
-    for _ in 0..5 {
-        pods[0].push(aggregator.push, Load::QueueLatency(1.2)).await;
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    }
+    // Ten decisions see the overload.
+    let load = Load::QueueLatency(1.2);
+    aggregator
+        .push_until(&mut pods, load, || async {
+            count(&aggregator, "readings_total{outcome=\"accepted\"}").await > 0
+        })
+        .await;
+    let before = count_held(&aggregator).await;
+    aggregator
+        .push_until(&mut pods, load, || async {
+            count_held(&aggregator).await >= before + 10
+        })
+        .await;
     assert_eq!(namespace.replicas(), 1);
 
     namespace.kubectl(&["delete", "pushscaler", "two"]);

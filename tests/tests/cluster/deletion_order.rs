@@ -36,10 +36,26 @@ fn cost(pod: &Value) -> &Value {
     &pod["metadata"]["annotations"][POD_DELETION_COST]
 }
 
-async fn push_all(aggregator: &Aggregator, pods: &mut [FakePod], load: Load) {
+/// Returns whether all readings were accepted: a new pod may still be unknown.
+async fn push_all(aggregator: &Aggregator, pods: &mut [FakePod], load: Load) -> bool {
+    let mut accepted = true;
     for pod in pods {
         let answer = pod.push(aggregator.push, load).await;
         assert!(matches!(answer.status, 200 | 404), "{answer:?}");
+        accepted &= answer.status == 200;
+    }
+    accepted
+}
+
+/// Pushes until ten readings of every pod were accepted.
+async fn report_all(aggregator: &Aggregator, busy: &mut [FakePod], idle: &mut [FakePod]) {
+    let began = Instant::now();
+    let mut rounds = 0;
+    while rounds < 10 {
+        assert!(began.elapsed() < SOON, "{}", aggregator.log());
+        let accepted = push_all(aggregator, busy, BUSY).await;
+        rounds += u32::from(push_all(aggregator, idle, IDLE).await && accepted);
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -59,11 +75,7 @@ async fn the_idle_pods_are_deleted_first_and_the_others_keep_no_deletion_cost() 
         "torchserve",
         &ratio_with_min(8),
     );
-    for _ in 0..10 {
-        push_all(&aggregator, &mut busy, BUSY).await;
-        push_all(&aggregator, &mut idle, IDLE).await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    report_all(&aggregator, &mut busy, &mut idle).await;
     namespace.patch("torchserve", r#"{"minReplicas":5}"#);
     let began = Instant::now();
     while pods(&namespace).len() > 5 {
@@ -125,11 +137,7 @@ async fn a_foreign_deletion_cost_is_kept_and_a_stale_one_of_ours_is_removed() {
             cost(pod).is_null()
         })
         .await;
-    for _ in 0..10 {
-        push_all(&aggregator, &mut busy, BUSY).await;
-        push_all(&aggregator, &mut idle, IDLE).await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    report_all(&aggregator, &mut busy, &mut idle).await;
     namespace.patch("torchserve", r#"{"minReplicas":3}"#);
     let began = Instant::now();
     while pods(&namespace).len() > 3 {

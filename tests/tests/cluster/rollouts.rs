@@ -50,8 +50,8 @@ impl Rollout<'_> {
             fewest: 0,
             most: 0,
         };
-        // The initial replicas are held until the window is over. From then on, 4 are needed.
-        rollout.drive(Duration::from_secs(12)).await;
+        // The initial replicas are held until the window of 3 s is over. From then on, 4 are needed.
+        rollout.drive(48).await;
         rollout.reset_range();
         assert_eq!(rollout.fewest, 4, "{}", rollout.namespace.describe());
         rollout
@@ -85,11 +85,11 @@ impl Rollout<'_> {
         pods
     }
 
-    async fn drive(&mut self, time: Duration) {
-        let began = Instant::now();
-        while began.elapsed() < time {
-            self.step().await;
-        }
+    /// Continues until every sidecar has pushed this number of readings, which takes at least 250 ms for each.
+    async fn drive(&mut self, readings: u64) {
+        let end = self.servers.rounds() + readings;
+        self.until("pushed", |rollout, _| rollout.servers.rounds() >= end)
+            .await;
     }
 
     async fn until(&mut self, what: &str, so: impl Fn(&Self, &[Pod]) -> bool) {
@@ -154,7 +154,7 @@ async fn surges(algorithm: Algorithm) {
     let mut rollout = Rollout::start("surge", algorithm, &strategy("100%", "0%")).await;
     rollout.set_image("good");
     rollout.until_all_are("good").await;
-    rollout.drive(Duration::from_secs(5)).await;
+    rollout.drive(20).await;
     rollout.assert_stayed_within(steady(algorithm));
 }
 
@@ -172,7 +172,7 @@ async fn model_ignores_a_broken_rollout_and_still_sees_an_overload() {
 async fn breaks(algorithm: Algorithm, twice: std::ops::RangeInclusive<u64>) {
     let mut rollout = Rollout::start("broken", algorithm, &strategy("100%", "0%")).await;
     rollout.set_image(BROKEN);
-    rollout.drive(Duration::from_secs(15)).await;
+    rollout.drive(60).await;
     rollout.assert_stayed_within(steady(algorithm));
     // Twice the load, for the old version alone.
     rollout.servers.set_load(2.0 * LOAD);
@@ -182,7 +182,7 @@ async fn breaks(algorithm: Algorithm, twice: std::ops::RangeInclusive<u64>) {
         })
         .await;
     rollout.reset_range();
-    rollout.drive(Duration::from_secs(15)).await;
+    rollout.drive(60).await;
     rollout.assert_stayed_within(twice);
 }
 
@@ -225,7 +225,7 @@ async fn pauses(algorithm: Algorithm) {
     rollout
         .namespace
         .kubectl(&["rollout", "pause", "deployment/torchserve"]);
-    rollout.drive(Duration::from_secs(10)).await;
+    rollout.drive(40).await;
     assert!(both(&rollout.servers.pods()), "both versions are there");
     rollout.assert_stayed_within(steady(algorithm));
     rollout.servers.set_load(2.0 * LOAD);

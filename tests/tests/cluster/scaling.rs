@@ -1,7 +1,5 @@
 //! From readings to replicas, and everything a user sees.
 
-use std::time::Duration;
-
 use pushscale_api::Algorithm;
 use pushscale_tests::fake_pod::Load;
 use pushscale_tests::http;
@@ -297,6 +295,12 @@ async fn a_manual_scale_starts_a_new_decision() {
             .contains("scale_writes_total{outcome=\"written\"} 1")
     })
     .await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // The next decision sees the written replicas.
+    aggregator
+        .push_until(&mut pods, Load::QueueLatency(0.0093), || async {
+            let page = aggregator.debug_page().await;
+            page.contains("\"currentReplicas\": 4,")
+        })
+        .await;
     assert_eq!(namespace.replicas(), 4);
 }

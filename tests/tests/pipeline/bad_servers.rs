@@ -1,6 +1,7 @@
 //! Whatever listens in place of TorchServe: the sidecar reports it, limits it, and continues.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
@@ -37,17 +38,27 @@ fn page(status: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-async fn state_of(metrics: SocketAddr, management: SocketAddr) -> (String, String) {
+/// Waits until the sidecar reports this state of the server, and of its management port. On a busy machine, single scrapes
+/// may time out.
+async fn until_reported(
+    metrics: SocketAddr,
+    management: SocketAddr,
+    state: &str,
+    port: Option<&str>,
+) {
     let sidecar = TestSidecar::start("p", metrics, management, "127.0.0.1:1").await;
-    http::until(SOON, || async {
-        http::get(sidecar.address, "/reading").await.status == 200
-    })
-    .await;
-    let body = http::get(sidecar.address, "/reading").await.body;
-    let reading: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let began = Instant::now();
+    loop {
+        let body = http::get(sidecar.address, "/reading").await.body;
+        let reading: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        let server = &reading["server"];
+        if server["state"] == state && port.is_none_or(|port| server["managementPort"] == port) {
+            break;
+        }
+        assert!(began.elapsed() < SOON, "not {state}, {port:?}: {body}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     sidecar.end().await;
-    let state = |name: &str| reading["server"][name].as_str().unwrap_or("-").to_owned();
-    (state("state"), state("managementPort"))
 }
 
 #[tokio::test]
@@ -83,9 +94,9 @@ async fn every_kind_of_bad_server_has_its_own_state() {
     ];
     let nothing: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
     for (expected, address) in cases {
-        assert_eq!(state_of(address, nothing).await.0, expected);
+        until_reported(address, nothing, expected, None).await;
     }
-    assert_eq!(state_of(nothing, nothing).await.0, "refused");
+    until_reported(nothing, nothing, "refused", None).await;
 }
 
 #[tokio::test]
@@ -107,7 +118,7 @@ async fn an_endless_body_is_cut_at_the_limit() {
         }
     });
     let nothing: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
-    assert_eq!(state_of(address, nothing).await.0, "garbled");
+    until_reported(address, nothing, "garbled", None).await;
 }
 
 #[tokio::test]
@@ -128,7 +139,6 @@ async fn metrics_are_read_even_if_the_management_port_is_something_else() {
         ("frozen", answering(Vec::new()).await),
     ];
     for (expected, management) in cases {
-        let (state, port) = state_of(metrics, management).await;
-        assert_eq!((state.as_str(), port.as_str()), ("ready", expected));
+        until_reported(metrics, management, "ready", Some(expected)).await;
     }
 }

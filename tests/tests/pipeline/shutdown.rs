@@ -1,7 +1,5 @@
 //! Graceful shutdown of the sidecar and of the aggregator.
 
-use std::time::Duration;
-
 use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
@@ -49,10 +47,24 @@ async fn an_in_flight_push_is_answered_during_shutdown() {
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&body.as_bytes()[..100]).await.unwrap();
     // The server must have read the request. Connections are accepted in order, so it was if a later one is answered.
-    assert_eq!(http::get(cluster.push, "/nothing").await.status, 404);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in 0..2 {
+        assert_eq!(http::get(cluster.push, "/nothing").await.status, 404);
+    }
+    let mut idle = TcpStream::connect(cluster.push).await.unwrap();
+    let request = b"GET /nothing HTTP/1.1\r\nhost: test\r\n\r\n";
+    idle.write_all(request).await.unwrap();
+    let mut status = [0; 12];
+    timeout(SOON, idle.read_exact(&mut status))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&status, b"HTTP/1.1 404");
     cluster.stop();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // The shutdown has begun once the server has closed an idle connection.
+    timeout(SOON, idle.read_to_end(&mut Vec::new()))
+        .await
+        .unwrap()
+        .unwrap();
     stream.write_all(&body.as_bytes()[100..]).await.unwrap();
     let mut answer = String::new();
     timeout(SOON, stream.read_to_string(&mut answer))
@@ -63,6 +75,9 @@ async fn an_in_flight_push_is_answered_during_shutdown() {
         answer.starts_with("HTTP/1.1 503") || answer.starts_with("HTTP/1.1 404"),
         "{answer}"
     );
-    assert!(TcpStream::connect(cluster.push).await.is_err());
+    http::until(SOON, || async {
+        TcpStream::connect(cluster.push).await.is_err()
+    })
+    .await;
     cluster.end().await;
 }

@@ -11,7 +11,7 @@ use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 use tokio::time::timeout;
 
-use crate::support::{SOON, load, server, spec};
+use crate::support::{SOON, accepted, load, server, spec};
 
 /// Starts a PushScaler with this algorithm and a target of `replicas`, of which one pod exists.
 async fn cluster(algorithm: Algorithm, replicas: u32) -> FakeCluster {
@@ -90,13 +90,13 @@ async fn not_reporting_holds(algorithm: Algorithm) {
             _ => server.refuse(true),
         }
         let sidecar = sidecar(&server, &cluster).await;
+        until_page_contains(&cluster, "not enough data").await;
         let admin = cluster.admin;
-        // Longer than the window after which an idle fleet of three is scaled down.
+        // Longer than the window after which an idle fleet of three is scaled down: one that starts now and reports is
+        // scaled down meanwhile.
         cluster
             .assert_no_write_during(async {
-                for _ in 0..30 {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                scale_down_a_reporting_fleet(algorithm).await;
                 let page = http::get(admin, "/debug/scalers").await.body;
                 assert!(page.contains("not enough data"), "{way}: {page}");
             })
@@ -115,6 +115,19 @@ async fn not_reporting_holds(algorithm: Algorithm) {
     }
 }
 
+/// Waits until another fleet of three, which has hardly any load and reports, is scaled down.
+async fn scale_down_a_reporting_fleet(algorithm: Algorithm) {
+    let mut cluster = cluster(algorithm, 3).await;
+    let server = server().await;
+    let sidecar = sidecar(&server, &cluster).await;
+    let load = load(&server, 2.0, 600.0);
+    let (from, to) = cluster.next_write(SOON).await;
+    assert!(from == 3 && to < 3, "{algorithm:?}: {from} → {to}");
+    load.stopper().stop();
+    sidecar.end().await;
+    cluster.end().await;
+}
+
 #[tokio::test]
 async fn ratio_scales_up_for_a_stuck_worker_although_no_counter_moves() {
     let (mut cluster, sidecar, load, _server) = stuck(Algorithm::Ratio).await;
@@ -130,12 +143,14 @@ async fn ratio_scales_up_for_a_stuck_worker_although_no_counter_moves() {
 async fn model_reports_a_stuck_worker() {
     let (cluster, sidecar, load, _server) = stuck(Algorithm::Model).await;
     until_page_contains(&cluster, "NoRequestsCompleted").await;
-    // The condition stays: readings arrive at any time within the interval.
-    for _ in 0..30 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    // The condition stays while 30 more readings arrive, at any time within the interval.
+    let before = accepted(&cluster).await;
+    http::until(SOON, || async {
         let page = http::get(cluster.admin, "/debug/scalers").await.body;
         assert!(!page.contains("RequestsCompleting"), "{page}");
-    }
+        accepted(&cluster).await >= before + 30
+    })
+    .await;
     load.stopper().stop();
     sidecar.end().await;
     cluster.end().await;

@@ -1,5 +1,6 @@
 //! Helpers of several of these tests.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use pushscale_api::{Algorithm, PushScalerSpec, policy_of};
@@ -7,6 +8,8 @@ use pushscale_decision::Policy;
 use pushscale_testkit::ServiceTime;
 use pushscale_testkit::emulated::{EmulatedServer, ModelOptions, ServerOptions};
 use pushscale_testkit::load::{LoadOptions, RunningLoad, Step};
+use pushscale_tests::fake_cluster::FakeCluster;
+use pushscale_tests::http;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -50,4 +53,25 @@ pub(crate) async fn server() -> EmulatedServer {
 pub(crate) fn load(server: &EmulatedServer, rate: f64, seconds: f64) -> RunningLoad {
     let steps = vec![Step { rate, seconds }];
     RunningLoad::start(LoadOptions::to(server.addresses().inference, steps)).unwrap()
+}
+
+/// Returns the number of readings that the aggregator has accepted.
+pub(crate) async fn accepted(cluster: &FakeCluster) -> u64 {
+    let metrics = http::get(cluster.admin, "/metrics").await.body;
+    metrics
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("pushscale_aggregator_readings_total{outcome=\"accepted\"} ")
+        })
+        .map_or(0, |count| count.parse().unwrap())
+}
+
+/// Returns the number of scrapes of the sidecar at this address.
+pub(crate) async fn scrapes(address: SocketAddr) -> u64 {
+    let metrics = http::get(address, "/metrics").await.body;
+    metrics
+        .lines()
+        .filter(|line| line.starts_with("pushscale_sidecar_scrapes_total{"))
+        .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap())
+        .sum()
 }

@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-/// For anything that should take milliseconds, on a machine that may be busy.
-pub const SOON: Duration = Duration::from_secs(20);
+/// The limit for anything that takes seconds on an idle machine. Only a hang takes longer.
+pub const SOON: Duration = Duration::from_secs(120);
 
 /// An answer as it came.
 #[derive(Debug)]

@@ -35,6 +35,8 @@ pub(super) struct Servers {
 
 struct State {
     load: f64,
+    /// Completed rounds, in each of which every pod pushed.
+    rounds: u64,
     /// By uid, without terminating pods.
     pods: BTreeMap<String, Pod>,
 }
@@ -49,6 +51,7 @@ impl Servers {
     ) -> Self {
         let state = Arc::new(Mutex::new(State {
             load,
+            rounds: 0,
             pods: BTreeMap::new(),
         }));
         let mut watch = namespace
@@ -77,6 +80,11 @@ impl Servers {
 
     pub(super) fn set_load(&self, load: f64) {
         lock(&self.state).load = load;
+    }
+
+    /// Returns the number of completed rounds of pushes. A round takes at least 250 ms.
+    pub(super) fn rounds(&self) -> u64 {
+        lock(&self.state).rounds
     }
 
     pub(super) fn pods(&self) -> Vec<Pod> {
@@ -156,5 +164,6 @@ async fn push_readings(
             let answer = fake.push(aggregator, load).await;
             assert!(matches!(answer.status, 200 | 404), "{answer:?}");
         }
+        lock(&state).rounds += 1;
     }
 }
