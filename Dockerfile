@@ -1,4 +1,4 @@
-# The three images; `make image` builds them. The programs are linked statically (`make static`), so an image contains
+# The four images; `make image` builds them. The programs are linked statically (`make static`), so an image contains
 # one file and no shell. The build context is target/x86_64-unknown-linux-gnu, or target/aarch64-unknown-linux-gnu for
 # arm64.
 ARG VERSION=unknown
@@ -29,6 +29,19 @@ COPY release/pushscale-aggregator /pushscale-aggregator
 USER 65532:65532
 EXPOSE 8490 8491
 ENTRYPOINT ["/pushscale-aggregator"]
+
+FROM scratch AS certificates
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.title="pushscale-certificates" \
+      org.opencontainers.image.description="Issues and renews certificates, and publishes their CA" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+COPY release/pushscale-certificates /pushscale-certificates
+USER 65532:65532
+EXPOSE 8495
+ENTRYPOINT ["/pushscale-certificates"]
 
 FROM scratch AS injector
 ARG VERSION

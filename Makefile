@@ -19,7 +19,7 @@ BENCH = $(CARGO) bench --locked -p pushscale-tests --bench bench
 
 # cargo-auditable embeds the list of dependencies into each program, for scanners of images.
 STATIC = RUSTFLAGS="-C target-feature=+crt-static" $(RUN_CARGO) auditable build --locked --target $(STATIC_TARGET)
-IMAGES = sidecar aggregator injector
+IMAGES = sidecar aggregator certificates injector
 
 # A node needs root. Without root only the control plane is built, and the tests on a node report that they did not run.
 SHAPE = $(if $(filter 0,$(shell id -u)),node,control-plane)
@@ -120,8 +120,8 @@ static-sidecar: auditable cross
 	$(STATIC) --profile sidecar -p pushscale-sidecar
 
 static-aggregator: auditable cross
-	$(STATIC) --release -p pushscale-aggregator -p pushscale-injector -p pushscale-testkit \
-		--bin pushscale-aggregator --bin pushscale-injector --bin pushscale-load
+	$(STATIC) --release -p pushscale-aggregator -p pushscale-certificates -p pushscale-injector -p pushscale-testkit \
+		--bin pushscale-aggregator --bin pushscale-certificates --bin pushscale-injector --bin pushscale-load
 
 # The Rust standard library and a linker for ARCH=arm64.
 .PHONY: cross

@@ -1,5 +1,5 @@
 //! Real TorchServe pods on a node, each with the sidecar of the shipped example, and the aggregator from its shipped
-//! manifest.
+//! manifest or from the chart.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -20,6 +20,7 @@ use pushscale_testkit::cache;
 use pushscale_testkit::local_torchserve::LocalTorchServe;
 use serde_json::{Value, json};
 
+use crate::charts::{self, Helm};
 use crate::load::LoadGenerator;
 use crate::programs;
 use crate::test_cluster::{Image, TestCluster};
@@ -27,11 +28,45 @@ use crate::test_cluster::{Image, TestCluster};
 /// The version that the shipped manifests name.
 const TAG: &str = env!("CARGO_PKG_VERSION");
 
-/// Installs Pushscale on a node, as a user would, and waits until the aggregator is ready.
+/// Installs Pushscale on a node by the plain manifests, and waits until the aggregator is ready.
 pub fn install(cluster: &TestCluster) {
+    import_images(cluster);
+    for file in ["crd.yaml", "aggregator.yaml"] {
+        cluster.apply(&shipped(file)).unwrap();
+    }
+    cluster
+        .kubectl(&[
+            "-n",
+            "pushscale",
+            "rollout",
+            "status",
+            "deployment/pushscale-aggregator",
+            "--timeout=300s",
+        ])
+        .unwrap();
+}
+
+/// Installs Pushscale on a node by its chart: with TLS and with the authentication of pods, and without the injector.
+pub fn install_with_tokens(cluster: &TestCluster, helm: &Helm) {
+    import_images(cluster);
+    let chart = charts::directory("pushscale");
+    let install = ["install", "pushscale", chart.to_str().unwrap()];
+    let options = [
+        "--namespace=pushscale",
+        "--create-namespace",
+        "--wait",
+        "--timeout=300s",
+    ];
+    let values = json!({ "injector": { "enabled": false } });
+    helm.on(cluster, &[&install[..], &options].concat(), Some(&values))
+        .unwrap();
+}
+
+fn import_images(cluster: &TestCluster) {
     for (name, program) in [
         ("sidecar", programs::sidecar()),
         ("aggregator", programs::aggregator()),
+        ("certificates", programs::certificates()),
     ] {
         let inside = format!("/pushscale-{name}");
         cluster
@@ -49,42 +84,6 @@ pub fn install(cluster: &TestCluster) {
             ..Image::default()
         })
         .unwrap();
-    for file in ["crd.yaml", "aggregator.yaml"] {
-        cluster.apply(&shipped(file)).unwrap();
-    }
-    cluster
-        .kubectl(&[
-            "-n",
-            "pushscale",
-            "rollout",
-            "status",
-            "deployment/pushscale-aggregator",
-            "--timeout=300s",
-        ])
-        .unwrap();
-}
-
-/// Switches the aggregator to a self-signed certificate and to the authentication of pods.
-pub fn require_tokens(cluster: &TestCluster) {
-    for arguments in [
-        &[
-            "set",
-            "env",
-            "deployment/pushscale-aggregator",
-            "PUSHSCALE_AGGREGATOR_TLS_MODE=self-signed",
-            "PUSHSCALE_AGGREGATOR_POD_NAMESPACE=pushscale",
-            "PUSHSCALE_AGGREGATOR_AUTH=token",
-        ][..],
-        &[
-            "rollout",
-            "status",
-            "deployment/pushscale-aggregator",
-            "--timeout=300s",
-        ],
-    ] {
-        let all = [&["--namespace=pushscale"], arguments].concat();
-        cluster.kubectl(&all).unwrap();
-    }
 }
 
 /// Returns the value of a JSONPath of the leading aggregator's pod, such as `.metadata.name`, once there is a leader.

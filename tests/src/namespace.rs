@@ -1,4 +1,5 @@
-//! A namespace in a test cluster, and an aggregator for it with exactly the permissions of the shipped manifest.
+//! A namespace in a test cluster, and an aggregator for it with exactly the permissions of the shipped manifest; and
+//! `pushscale-certificates` with exactly the permissions of the chart.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -10,14 +11,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::charts::{Helm, name_of, objects};
 use crate::fake_pod::{FakePod, Load};
 use crate::programs;
 use crate::test_cluster::{ClusterError, TestCluster};
@@ -48,6 +50,42 @@ pub fn install(cluster: &TestCluster) {
             "--timeout=30s",
         ])
         .unwrap();
+}
+
+/// Permits the aggregator to review tokens, which the shipped manifest does not: it has no tokens.
+pub fn permit_token_reviews(cluster: &TestCluster) {
+    let (name, account) = (
+        "token-reviews",
+        "--serviceaccount=pushscale:pushscale-aggregator",
+    );
+    let resource = "--resource=tokenreviews.authentication.k8s.io";
+    cluster
+        .kubectl(&["create", "clusterrole", name, "--verb=create", resource])
+        .unwrap();
+    let role = format!("--clusterrole={name}");
+    cluster
+        .kubectl(&["create", "clusterrolebinding", name, &role, account])
+        .unwrap();
+}
+
+/// Applies the account of `pushscale-certificates` and its permissions, as the chart renders them.
+pub fn permit_certificates(cluster: &TestCluster, helm: &Helm) {
+    let rendered = helm.template("pushscale", &json!({})).unwrap();
+    let kinds = ["ServiceAccount", "Role", "ClusterRole"];
+    let mut applied = 0;
+    for object in objects(&rendered) {
+        let name = name_of(&object);
+        let (kind, name) = name.split_once('/').unwrap();
+        let kind = kind.trim_end_matches("Binding");
+        if kinds.contains(&kind) && name.starts_with("pushscale-certificates") {
+            cluster.apply(&object.to_string()).unwrap();
+            applied += 1;
+        }
+    }
+    assert_eq!(
+        applied, 7,
+        "an account, and three roles with their bindings"
+    );
 }
 
 /// The namespace of one test.
@@ -249,8 +287,7 @@ pub struct Aggregator {
     pub push: SocketAddr,
     /// Address of the admin pages.
     pub admin: SocketAddr,
-    child: Child,
-    log: Arc<Mutex<String>>,
+    process: Process,
 }
 
 impl Aggregator {
@@ -261,38 +298,22 @@ impl Aggregator {
 
     /// The same with additional settings.
     pub async fn start_with(namespace: &Namespace<'_>, more: &[(&str, &str)]) -> Self {
-        let kubeconfig = kubeconfig_of_its_account(namespace);
-        let mut child = namespace
-            .cluster
-            .command(programs::aggregator().to_str().unwrap())
-            .env("KUBECONFIG", kubeconfig)
-            .env("PUSHSCALE_AGGREGATOR_LISTEN", "127.0.0.1:0")
-            .env("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", "127.0.0.1:0")
-            .env("PUSHSCALE_AGGREGATOR_WATCH_NAMESPACE", &namespace.name)
-            .env(
+        let settings = [
+            ("PUSHSCALE_AGGREGATOR_LISTEN", "127.0.0.1:0"),
+            ("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", "127.0.0.1:0"),
+            ("PUSHSCALE_AGGREGATOR_WATCH_NAMESPACE", &namespace.name),
+            (
                 "PUSHSCALE_AGGREGATOR_LOG_LEVEL",
                 "info,pushscale_aggregator=debug",
-            )
-            .envs(more.iter().copied())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let kept = Arc::clone(&log);
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let mut log = kept.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
-        let (push, admin) = (address(&log, "push").await, address(&log, "admin").await);
+            ),
+        ];
+        let settings = [&settings, more].concat();
+        let (cluster, account) = (namespace.cluster, "pushscale-aggregator");
+        let process = Process::start(cluster, &programs::aggregator(), account, &settings);
         let aggregator = Self {
-            push,
-            admin,
-            child,
-            log,
+            push: process.address("push").await,
+            admin: process.address("admin").await,
+            process,
         };
         crate::http::until(SOON, || async {
             aggregator.log().contains("complete=true")
@@ -303,7 +324,7 @@ impl Aggregator {
 
     /// Sends it a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.process.child.id().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(status.unwrap().success(), "kill -s {name} {pid}");
     }
@@ -311,7 +332,7 @@ impl Aggregator {
     /// Waits until it has exited, and returns how long that took.
     pub async fn exited(&mut self) -> Duration {
         let began = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
+        while self.process.child.try_wait().unwrap().is_none() {
             assert!(began.elapsed() < SOON, "it does not exit:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -327,7 +348,7 @@ impl Aggregator {
 
     /// Returns its log.
     pub fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.process.log()
     }
 
     /// Returns its metrics page.
@@ -364,45 +385,135 @@ impl Aggregator {
     }
 }
 
-impl Drop for Aggregator {
+/// A process of `pushscale-certificates`, with the permissions of the chart.
+pub struct Certificates {
+    /// Address of the admin pages.
+    pub admin: SocketAddr,
+    process: Process,
+}
+
+impl Certificates {
+    /// Starts a process with these settings, and waits until it is ready: until there are certificates.
+    pub async fn start_with(cluster: &TestCluster, more: &[(&str, &str)]) -> Self {
+        let settings = [
+            ("PUSHSCALE_CERTIFICATES_ADMIN_LISTEN", "127.0.0.1:0"),
+            ("PUSHSCALE_CERTIFICATES_POD_NAMESPACE", "pushscale"),
+            (
+                "PUSHSCALE_CERTIFICATES_LOG_LEVEL",
+                "info,pushscale_certificates=debug",
+            ),
+        ];
+        let settings = [&settings, more].concat();
+        let (program, account) = (programs::certificates(), "pushscale-certificates");
+        let process = Process::start(cluster, &program, account, &settings);
+        let certificates = Self {
+            admin: process.address("admin").await,
+            process,
+        };
+        until_ready(certificates.admin).await;
+        certificates
+    }
+
+    /// Returns its log.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Returns its metrics page.
+    pub async fn metrics(&self) -> String {
+        crate::http::get(self.admin, "/metrics").await.body
+    }
+}
+
+async fn until_ready(admin: SocketAddr) {
+    crate::http::until(SOON, || async move {
+        crate::http::get(admin, "/ready").await.status == 200
+    })
+    .await;
+}
+
+/// A program that runs with the permissions of a service account, and its log.
+struct Process {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    account: String,
+}
+
+impl Process {
+    fn start(
+        cluster: &TestCluster,
+        program: &Path,
+        account: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let mut child = cluster
+            .command(program.to_str().unwrap())
+            .env("KUBECONFIG", kubeconfig_of(cluster, account))
+            .envs(settings.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut log = kept.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self {
+            child,
+            log,
+            account: account.to_owned(),
+        }
+    }
+
+    fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Returns the address of one of its servers, once the log has it.
+    async fn address(&self, server: &str) -> SocketAddr {
+        let mark = format!("listening server=\"{server}\" address=");
+        let began = Instant::now();
+        loop {
+            let text = self.log();
+            let found = text
+                .lines()
+                .find_map(|line| line.split_once(&mark)?.1.parse().ok());
+            if let Some(address) = found {
+                return address;
+            }
+            assert!(began.elapsed() < SOON, "it does not listen:\n{text}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
         if std::thread::panicking() {
             let mut stderr = std::io::stderr().lock();
-            writeln!(stderr, "the aggregator's log:\n{}", self.log()).ok();
+            writeln!(stderr, "the log of {}:\n{}", self.account, self.log()).ok();
         }
     }
 }
 
-async fn address(log: &Mutex<String>, server: &str) -> SocketAddr {
-    let mark = format!("listening server=\"{server}\" address=");
-    let began = Instant::now();
-    loop {
-        let text = log.lock().unwrap().clone();
-        let found = text
-            .lines()
-            .find_map(|line| line.split_once(&mark)?.1.parse().ok());
-        if let Some(address) = found {
-            return address;
-        }
-        assert!(began.elapsed() < SOON, "it does not listen:\n{text}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// Writes a kubeconfig with a token of the aggregator's service account, so that a permission missing in the manifest
+/// Writes a kubeconfig with a token of a service account in `pushscale`, so that a permission missing in the manifest
 /// fails the test.
-fn kubeconfig_of_its_account(namespace: &Namespace<'_>) -> PathBuf {
-    let cluster = namespace.cluster;
+fn kubeconfig_of(cluster: &TestCluster, account: &str) -> PathBuf {
     let token = cluster
-        .kubectl(&["-n", "pushscale", "create", "token", "pushscale-aggregator"])
+        .kubectl(&["-n", "pushscale", "create", "token", account])
         .unwrap();
     static MADE: AtomicUsize = AtomicUsize::new(0);
     let number = MADE.fetch_add(1, Ordering::Relaxed);
     let path = cluster
         .logs_dir()
-        .join(format!("{}-{number}.kubeconfig", namespace.name));
+        .join(format!("{account}-{number}.kubeconfig"));
     fs::copy(cluster.kubeconfig(), &path).unwrap();
     let file = format!("--kubeconfig={}", path.display());
     let credentials = format!("--token={}", token.trim());

@@ -17,6 +17,11 @@ pub fn aggregator() -> PathBuf {
     built("release/pushscale-aggregator")
 }
 
+/// Returns the path of `pushscale-certificates`.
+pub fn certificates() -> PathBuf {
+    built("release/pushscale-certificates")
+}
+
 /// Returns the path of `pushscale-injector`.
 pub fn injector() -> PathBuf {
     built("release/pushscale-injector")

@@ -84,6 +84,17 @@ fn the_aggregator_does_not_know_torchserve() {
 }
 
 #[test]
+fn the_aggregator_issues_and_parses_no_certificates() {
+    let all = built_from("pushscale-aggregator", "normal,build");
+    for forbidden in ["pushscale-certificates", "rcgen", "x509-parser"] {
+        assert!(
+            !all.contains(forbidden),
+            "the aggregator is built from {forbidden}"
+        );
+    }
+}
+
+#[test]
 fn certificates_depend_on_neither_decision_nor_aggregator() {
     let all = built_from("pushscale-certificates", "normal,build");
     for forbidden in [

@@ -339,7 +339,7 @@ impl Code {
 }
 
 /// The programs whose settings and metrics have a prefix.
-const PROGRAMS: [&str; 3] = ["aggregator", "injector", "sidecar"];
+const PROGRAMS: [&str; 4] = ["aggregator", "certificates", "injector", "sidecar"];
 
 fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')

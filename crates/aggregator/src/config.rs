@@ -1,10 +1,11 @@
 //! The aggregator's settings.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use pushscale_certificates::CertificateSettings;
 use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
 use pushscale_daemon::logging::LogFilter;
+use pushscale_protocol::TLS_DIR;
 
 use crate::leadership::LeaseSettings;
 
@@ -18,11 +19,7 @@ pub static PROGRAM: Program = Program {
         "check URL...",
         "Exit with 0 if each URL responds with status 200; for helm test",
     )],
-    settings: &[
-        SETTINGS,
-        CertificateSettings::SETTINGS,
-        &[LogFilter::SETTING],
-    ],
+    settings: &[SETTINGS, &[LogFilter::SETTING]],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -97,6 +94,18 @@ const SETTINGS: &[Setting] = &[
         description: "`token`: a pod pushes only its own readings, authenticated by its service account token \
                       ([SECURITY.md](SECURITY.md)); `none`: every client of the port can push for any pod",
     },
+    Setting {
+        key: "tls_mode",
+        default: Some("disabled"),
+        kind: Kind::OneOf(&["disabled", "files"]),
+        description: "`files`: TLS, with the certificate in `TLS_DIR`; `disabled`: plain HTTP",
+    },
+    Setting {
+        key: "tls_dir",
+        default: Some(TLS_DIR),
+        kind: Kind::Text,
+        description: "With `files`: the directory of `tls.crt` and `tls.key`, read every 10 s",
+    },
 ];
 
 /// The aggregator's settings. Settings of one scaler are in its PushScaler.
@@ -118,8 +127,8 @@ pub struct Config {
     pub max_connections_per_address: usize,
     /// How pushes are authenticated.
     pub auth: Auth,
-    /// TLS certificates; `None` disables TLS.
-    pub certificates: Option<CertificateSettings>,
+    /// The directory with `tls.crt` and `tls.key`; `None` disables TLS.
+    pub tls_dir: Option<PathBuf>,
     /// Whether the least loaded pods are marked to be deleted first at a scale-down.
     pub pod_deletion_cost: bool,
 }
@@ -139,22 +148,22 @@ impl Config {
     /// # Errors
     /// All config errors at once.
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
-        let watch_namespace = settings.optional("watch_namespace");
+        let tls_dir = PathBuf::from(settings.text("tls_dir"));
         let config = Self {
             log: LogFilter::from_settings(&mut settings),
             listen: settings.address("listen"),
             admin_listen: settings.address("admin_listen"),
-            certificates: CertificateSettings::from_settings(
-                &mut settings,
-                watch_namespace.as_deref(),
-            ),
-            watch_namespace,
+            watch_namespace: settings.optional("watch_namespace"),
             leader_election: lease(&mut settings),
             max_connections: settings.number("max_connections"),
             max_connections_per_address: settings.number("max_connections_per_address"),
             auth: settings
                 .one_of("auth", &[("none", Auth::None), ("token", Auth::Token)])
                 .unwrap_or(Auth::Token),
+            tls_dir: settings
+                .one_of("tls_mode", &[("disabled", false), ("files", true)])
+                .unwrap_or_default()
+                .then_some(tls_dir),
             pod_deletion_cost: settings.boolean("pod_deletion_cost"),
         };
         settings.finish(config)
@@ -194,6 +203,6 @@ mod tests {
         assert_eq!(config.listen.port(), AGGREGATOR_PUSH_PORT);
         assert_eq!(config.admin_listen.port(), AGGREGATOR_ADMIN_PORT);
         assert_eq!(config.auth, Auth::None);
-        assert!(config.pod_deletion_cost && config.certificates.is_none());
+        assert!(config.pod_deletion_cost && config.tls_dir.is_none());
     }
 }

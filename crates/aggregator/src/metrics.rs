@@ -6,7 +6,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use pushscale_certificates::CertificateMetrics;
 use pushscale_daemon::http_server::ConnectionRejection;
 use pushscale_daemon::labeled_counter::LabeledCounter;
 
@@ -15,7 +14,6 @@ use crate::scale_target::MarkResult;
 /// The aggregator's own metrics. Clones share their counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
-    pub(crate) certificates: CertificateMetrics,
     pushes: LabeledCounter<PushOutcome>,
     rejected_connections: LabeledCounter<ConnectionRejection>,
     token_reviews: LabeledCounter<ReviewOutcome>,
@@ -139,7 +137,6 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let registry = registry.sub_registry_with_prefix("pushscale_aggregator");
         let metrics = Self {
-            certificates: CertificateMetrics::register(registry),
             pushes: LabeledCounter::register(
                 registry,
                 "readings",

@@ -12,7 +12,7 @@ use pushscale_daemon::http_server::{self, BindError, Limits, Plain, Tls};
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
-use pushscale_daemon::tls::{ServerCertificate, TlsError};
+use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -134,8 +134,8 @@ impl Bound {
             Auth::Token => Some(Arc::new(KubeTokenReviewer::new(client.clone()))),
             Auth::None => None,
         };
-        let certificates = self.config.certificates.clone();
-        let certificate = certificates.as_ref().map(|_| ServerCertificate::default());
+        let tls_dir = self.config.tls_dir.clone();
+        let certificate = tls_dir.as_ref().map(|_| ServerCertificate::default());
         let push_security = PushSecurity {
             certificate: certificate.clone(),
             reviewer,
@@ -157,17 +157,9 @@ impl Bound {
             leadership.clone(),
             &shutdown,
         )?;
-        if let (Some(settings), Some(certificate)) = (certificates, certificate) {
-            let issued = readiness.latch();
-            let metrics = &metrics.certificates;
-            pushscale_certificates::start(
-                &mut tasks,
-                &client,
-                &settings,
-                metrics,
-                certificate,
-                issued,
-            );
+        if let (Some(directory), Some(certificate)) = (tls_dir, certificate) {
+            let watch = tls::watch_directory(directory, certificate, readiness.latch());
+            tasks.spawn_endless("certificate watch", watch);
         }
         let namespace = watch_namespace.as_deref();
         watch::start(&mut tasks, &client, namespace, scale_target, events.clone());

@@ -78,14 +78,14 @@ fn all_config_errors_are_printed_and_exit_with_64() {
     let file = config_file("errors.yaml", "max_connection: 100\nauth: some\n");
     let output = run(
         &["--config", &file],
-        &[("CA_GRACE", "soon"), ("LOG_LEVEL", "all=loud")],
+        &[("TLS_MODE", "self-signed"), ("LOG_LEVEL", "all=loud")],
     );
     assert_eq!(output.status.code(), Some(64), "{output:?}");
     let errors = String::from_utf8(output.stderr).unwrap();
     for error in [
         "max_connection: unknown setting; did you mean max_connections?",
         "auth: is \"some\": it must be none or token",
-        "PUSHSCALE_AGGREGATOR_CA_GRACE: is \"soon\"",
+        "PUSHSCALE_AGGREGATOR_TLS_MODE: is \"self-signed\": it must be disabled or files",
         "PUSHSCALE_AGGREGATOR_LOG_LEVEL: is \"all=loud\"",
     ] {
         assert!(errors.contains(error), "no {error} in:\n{errors}");

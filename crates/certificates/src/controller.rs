@@ -1,7 +1,6 @@
 //! Keeps the CA and the servers' certificates in Secrets. A pass reads the Secrets and performs the plan's next step
 //! until nothing is left to do. The next pass runs at the time that the plan names, or when a Secret changes.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
@@ -16,17 +15,17 @@ use pushscale_daemon::error::chain;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::bundle::BundleSender;
 use crate::certificate::read_pair;
+use crate::config::SelfSigned;
 use crate::issue::{self, IssueError};
 use crate::metrics::{CertificateMetrics, Failure, Subject};
 use crate::owner::{self, Owner};
 use crate::plan::{self, Reason, Step, Wait};
 use crate::secrets::{SecretError, Secrets, StoredSecret};
-use crate::settings::SelfSigned;
 use crate::state::{
     AuthorityPem, AuthorityState, CertificateState, Server, ServerState, dns_names,
 };
-use crate::{ServingCertificate, publish_certificate};
 
 const AUTHORITY: &str = "pushscale-ca";
 const TLS: &str = "kubernetes.io/tls";
@@ -47,14 +46,14 @@ pub(crate) async fn run(
     settings: SelfSigned,
     mut owner: watch::Receiver<Owner>,
     metrics: CertificateMetrics,
-    newest: watch::Sender<Option<Arc<ServingCertificate>>>,
+    mut newest: BundleSender,
 ) {
     let controller = Controller::new(client.clone(), settings, metrics);
     let mut changes = changes(&client, &controller);
     loop {
         let owners = owner.borrow_and_update().references();
         let wait = match owners {
-            Some(owners) => controller.reconcile(&owners, &newest).await,
+            Some(owners) => controller.reconcile(&owners, &mut newest).await,
             None => MAX_WAIT,
         };
         tokio::select! {
@@ -92,7 +91,10 @@ struct StoredSecrets {
 impl Controller {
     fn new(client: Client, settings: SelfSigned, metrics: CertificateMetrics) -> Self {
         let namespace = settings.own_namespace.as_str();
-        let mut servers = vec![(Server::Aggregator, dns_names(&settings.service, namespace))];
+        let mut servers = vec![(
+            Server::Aggregator,
+            dns_names(&settings.aggregator_service, namespace),
+        )];
         if let Some(injector) = &settings.injector_service {
             servers.push((Server::Injector, dns_names(injector, namespace)));
         }
@@ -105,18 +107,14 @@ impl Controller {
     }
 
     /// Performs all steps that are due, and returns the time until the next pass.
-    async fn reconcile(
-        &self,
-        owners: &[OwnerReference],
-        newest: &watch::Sender<Option<Arc<ServingCertificate>>>,
-    ) -> Duration {
+    async fn reconcile(&self, owners: &[OwnerReference], newest: &mut BundleSender) -> Duration {
         match self.perform_steps(owners).await {
-            Ok((wait, certificate)) => {
+            Ok((wait, bundle)) => {
                 self.metrics.expires(Subject::Ca, wait.authority_expires_at);
                 for (server, expires_at) in wait.servers_expire_at {
                     self.metrics.expires(server.into(), expires_at);
                 }
-                publish_certificate(newest, certificate);
+                newest.set(&bundle);
                 let until = wait.until.duration_since(SystemTime::now());
                 // Certificates have whole seconds; shortly after one the renewal is certainly due.
                 until.unwrap_or_default() + Duration::from_millis(10)
@@ -132,14 +130,14 @@ impl Controller {
     async fn perform_steps(
         &self,
         owners: &[OwnerReference],
-    ) -> Result<(Wait, ServingCertificate), ControllerError> {
+    ) -> Result<(Wait, String), ControllerError> {
         for _ in 0..MAX_STEPS {
             let stored = self.read().await?;
             let now = SystemTime::now();
             let step = plan::next_step(now, &self.parse(&stored), self.settings.lifetimes);
             let performed = match step {
                 Step::Wait(wait) => match stored.lacking(owners) {
-                    None => return Ok((wait, stored.serving_certificate())),
+                    None => return Ok((wait, stored.authorities.text("ca.crt"))),
                     Some(secret) => self.add_owners(secret, owners).await,
                 },
                 step => self.perform(step, stored, now, owners).await,
@@ -289,26 +287,13 @@ impl StoredSecrets {
             .find(|secret| secret.lacks(owners))
             .cloned()
     }
-
-    fn serving_certificate(&self) -> ServingCertificate {
-        let own = self
-            .servers
-            .iter()
-            .find(|(server, _)| *server == Server::Aggregator);
-        let text = |key| own.map_or_else(String::new, |(_, secret)| secret.text(key));
-        ServingCertificate {
-            certificate_pem: text("tls.crt"),
-            key_pem: text("tls.key"),
-            ca_bundle_pem: self.authorities.text("ca.crt"),
-        }
-    }
 }
 
-/// After a conflict, the next step starts from what the other aggregator has written.
+/// After a conflict, the next step starts from what the other process has written.
 fn ignore_conflict(written: Result<(), ControllerError>) -> Result<(), ControllerError> {
     match written {
         Err(ControllerError::Secret(SecretError::Conflict(secret))) => {
-            tracing::debug!(secret, "another aggregator wrote the Secret first");
+            tracing::debug!(secret, "another process wrote the Secret first");
             Ok(())
         }
         other => other,

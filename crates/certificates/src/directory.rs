@@ -1,17 +1,16 @@
-//! Reads certificates that another tool, such as cert-manager, renews in a directory.
+//! Reads the CA of certificates that another tool, such as cert-manager, renews in a directory. No key is read: the
+//! server reads its own.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use pushscale_daemon::error::chain;
 use thiserror::Error;
-use tokio::sync::watch;
 
-use crate::certificate::{Certificate, InvalidCertificate, read_pair};
+use crate::bundle::BundleSender;
+use crate::certificate::{Certificate, InvalidCertificate};
 use crate::metrics::{CertificateMetrics, Failure, Subject};
-use crate::{ServingCertificate, publish_certificate};
 
 /// How often the files are read. Comparing their content works with every tool: the kubelet, for one, replaces a
 /// symbolic link in the path.
@@ -28,71 +27,94 @@ enum DirectoryError {
     Expired(jiff::Timestamp),
 }
 
-/// Reads the files repeatedly. Never returns. An invalid certificate is logged once, and the previous one is kept.
-pub(crate) async fn run(
-    directory: PathBuf,
-    metrics: CertificateMetrics,
-    newest: watch::Sender<Option<Arc<ServingCertificate>>>,
-) {
+/// The content of the directory.
+struct Files {
+    bundle: String,
+    ca_expires_at: SystemTime,
+    certificate_expires_at: SystemTime,
+}
+
+/// Reads the files repeatedly. Never returns. An invalid CA is logged once, and the previous one is kept.
+pub(crate) async fn run(directory: PathBuf, metrics: CertificateMetrics, mut newest: BundleSender) {
     let mut logged = None;
     loop {
         let path = directory.clone();
         let read = tokio::task::spawn_blocking(move || read(&path, SystemTime::now())).await;
         match read {
-            Ok(Ok((certificate, expires_at))) => {
+            Ok(Ok(files)) => {
                 logged = None;
-                metrics.expires(Subject::Aggregator, expires_at);
-                if publish_certificate(&newest, certificate) {
-                    let expires_at = jiff::Timestamp::try_from(expires_at).unwrap_or_default();
+                metrics.expires(Subject::Ca, files.ca_expires_at);
+                metrics.expires(Subject::Aggregator, files.certificate_expires_at);
+                if newest.set(&files.bundle) {
+                    let expires_at = timestamp(files.ca_expires_at);
                     let expires_at = format_args!("{expires_at:.0}");
-                    tracing::info!(directory = %directory.display(), %expires_at, "certificate read");
+                    tracing::info!(directory = %directory.display(), %expires_at, "CA read");
                 }
             }
             Ok(Err(error)) => {
                 let error = chain(&error).to_string();
                 if logged.as_ref() != Some(&error) {
                     metrics.failed(Failure::Files);
-                    tracing::warn!(directory = %directory.display(), error, "keeping the previous certificate: new one rejected");
+                    tracing::warn!(directory = %directory.display(), error, "keeping the previous CA: new files rejected");
                     logged = Some(error);
                 }
             }
             Err(error) => {
-                tracing::error!(error = %chain(&error), "reading the certificate panicked")
+                tracing::error!(error = %chain(&error), "reading the CA panicked")
             }
         }
         tokio::time::sleep(READ_INTERVAL).await;
     }
 }
 
-fn read(
-    directory: &Path,
-    now: SystemTime,
-) -> Result<(ServingCertificate, SystemTime), DirectoryError> {
+fn read(directory: &Path, now: SystemTime) -> Result<Files, DirectoryError> {
     let text = |name| {
         let file = directory.join(name);
         std::fs::read_to_string(&file).map_err(|error| DirectoryError::Read(file, error))
     };
-    let files = ServingCertificate {
-        certificate_pem: text("tls.crt")?,
-        key_pem: text("tls.key")?,
-        ca_bundle_pem: text("ca.crt")?,
+    // The first certificate of a file: of the others, `tls.crt` has intermediate ones, and `ca.crt` older or later CAs.
+    let first = |text: &str, file| {
+        let all = Certificate::read_all(text, file)?;
+        all.into_iter()
+            .next()
+            .ok_or(InvalidCertificate::Missing(file))
     };
-    let certificate = read_pair(&files.certificate_pem, &files.key_pem)?;
-    Certificate::read_all(&files.ca_bundle_pem, "ca.crt")?;
+    let certificate = first(&text("tls.crt")?, "tls.crt")?;
+    let bundle = text("ca.crt")?;
+    let authority = first(&bundle, "ca.crt")?;
     if certificate.expires_at <= now {
-        let expired_at = jiff::Timestamp::try_from(certificate.expires_at).unwrap_or_default();
-        return Err(DirectoryError::Expired(expired_at));
+        return Err(DirectoryError::Expired(timestamp(certificate.expires_at)));
     }
-    Ok((files, certificate.expires_at))
+    Ok(Files {
+        bundle,
+        ca_expires_at: authority.expires_at,
+        certificate_expires_at: certificate.expires_at,
+    })
+}
+
+fn timestamp(time: SystemTime) -> jiff::Timestamp {
+    jiff::Timestamp::try_from(time).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+    use std::sync::Arc;
+
+    use pushscale_daemon::readiness::Readiness;
+    use pushscale_daemon::tls::{ServerCertificate, watch_directory};
+    use rustls::crypto::ring::default_provider;
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+
     use super::*;
-    use crate::Newest;
+    use crate::bundle;
+    use crate::config::Lifetimes;
     use crate::issue::{self, IssuedCertificate};
-    use crate::settings::Lifetimes;
     use crate::state::{AuthorityPem, AuthorityState, dns_names};
+
+    const SERVICE: &str = "pushscale-aggregator";
 
     /// Issues a CA and a certificate that it signs.
     fn issue() -> (String, IssuedCertificate) {
@@ -102,7 +124,7 @@ mod tests {
             certificates: authority.certificate_pem.clone(),
             keys: authority.key_pem,
         });
-        let names = dns_names("pushscale-aggregator", "pushscale");
+        let names = dns_names(SERVICE, "pushscale");
         let issued = issue::server(now, lifetimes, &names, &state.all[0]).unwrap();
         (authority.certificate_pem, issued)
     }
@@ -131,7 +153,6 @@ mod tests {
     fn errors_name_the_file() {
         let directory = Directory::new("errors");
         let (bundle, issued) = issue();
-        let (_, other) = issue();
         let result = |now| match read(&directory.0, now) {
             Ok(_) => "valid".to_owned(),
             Err(error) => chain(&error).to_string(),
@@ -142,46 +163,99 @@ mod tests {
             "{}",
             result(now)
         );
+        directory.write("tls.crt", "-----BEGIN");
+        assert_eq!(result(now), "tls.crt is malformed");
         directory.write("tls.crt", &issued.certificate_pem);
-        directory.write("tls.key", &other.key_pem);
-        directory.write("ca.crt", &bundle);
-        assert_eq!(result(now), "tls.key does not match tls.crt");
-        directory.write("tls.key", "-----BEGIN");
-        assert_eq!(result(now), "tls.key is malformed");
-        directory.write("tls.key", &issued.key_pem);
-        assert_eq!(result(now), "valid");
         directory.write("ca.crt", "");
         assert_eq!(result(now), "ca.crt is missing");
         directory.write("ca.crt", &bundle);
+        assert_eq!(result(now), "valid");
         let later = now + Lifetimes::default().server * 2;
         assert!(result(later).starts_with("tls.crt expired at 20"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_certificate_is_used_and_an_invalid_one_is_not() {
+    async fn a_new_ca_is_published_and_an_invalid_one_is_not() {
         let directory = Directory::new("renewal");
         let (bundle, issued) = issue();
         directory.write("tls.crt", &issued.certificate_pem);
-        directory.write("tls.key", &issued.key_pem);
         directory.write("ca.crt", &bundle);
-        let (sender, mut receiver) = watch::channel(None);
+        let (sender, mut newest) = bundle::channel(Readiness::default().latch());
         let metrics = CertificateMetrics::default();
         let running = tokio::spawn(run(directory.0.clone(), metrics, sender));
-        let current = |receiver: &mut Newest| {
-            let newest = receiver.borrow_and_update().clone();
-            newest.unwrap().certificate_pem.clone()
-        };
-        receiver.changed().await.unwrap();
-        assert_eq!(current(&mut receiver), issued.certificate_pem);
+        newest.changed().await.unwrap();
+        assert_eq!(newest.borrow_and_update().as_deref(), Some(bundle.as_str()));
 
-        let (bundle, newer) = issue();
+        let (newer, _) = issue();
+        directory.write("ca.crt", "-----BEGIN");
+        tokio::time::sleep(READ_INTERVAL * 3).await;
+        assert!(!newest.has_changed().unwrap(), "an invalid CA is published");
+        directory.write("ca.crt", &newer);
+        newest.changed().await.unwrap();
+        assert_eq!(newest.borrow_and_update().as_deref(), Some(newer.as_str()));
+        running.abort();
+    }
+
+    /// Whether a client that trusts this CA accepts the server's current certificate.
+    fn is_trusted(bundle: &str, served: &ServerCertificate) -> bool {
+        let mut roots = RootCertStore::empty();
+        let authority = CertificateDer::from_pem_slice(bundle.as_bytes()).unwrap();
+        roots.add(authority).unwrap();
+        let versions = &[&rustls::version::TLS13];
+        let client = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let server = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(served.clone()));
+        let name = ServerName::try_from(SERVICE).unwrap();
+        let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut Cursor::new(wire)).unwrap();
+        if server.process_new_packets().is_err() {
+            return false;
+        }
+        let mut wire = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut wire).unwrap();
+        }
+        let mut wire = Cursor::new(wire);
+        while client.read_tls(&mut wire).unwrap() > 0 {
+            if client.process_new_packets().is_err() {
+                return false;
+            }
+        }
+        !client.is_handshaking()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_uses_a_new_certificate_and_an_incomplete_one_not() {
+        let directory = Directory::new("server");
+        let served = ServerCertificate::default();
+        let readiness = Readiness::default();
+        let latch = readiness.latch();
+        let running = tokio::spawn(watch_directory(directory.0.clone(), served.clone(), latch));
+        let (bundle, issued) = issue();
+        tokio::time::sleep(READ_INTERVAL).await;
+        assert!(!readiness.is_ready() && !is_trusted(&bundle, &served));
+        directory.write("tls.crt", &issued.certificate_pem);
+        directory.write("tls.key", &issued.key_pem);
+        tokio::time::sleep(READ_INTERVAL).await;
+        assert!(readiness.is_ready() && is_trusted(&bundle, &served));
+
+        let (newer_bundle, newer) = issue();
         directory.write("tls.crt", &newer.certificate_pem);
         tokio::time::sleep(READ_INTERVAL * 3).await;
-        assert!(!receiver.has_changed().unwrap(), "half a pair is used");
+        assert!(is_trusted(&bundle, &served), "half a pair is used");
         directory.write("tls.key", &newer.key_pem);
-        directory.write("ca.crt", &bundle);
-        receiver.changed().await.unwrap();
-        assert_eq!(current(&mut receiver), newer.certificate_pem);
+        tokio::time::sleep(READ_INTERVAL * 2).await;
+        assert!(is_trusted(&newer_bundle, &served));
         running.abort();
     }
 }

@@ -9,7 +9,7 @@ use rcgen::{
 use thiserror::Error;
 
 use crate::certificate::CLOCK_SKEW;
-use crate::settings::Lifetimes;
+use crate::config::Lifetimes;
 use crate::state::Authority;
 
 /// A certificate and its private key, as PEM.

@@ -12,7 +12,7 @@ use crate::state::Server;
 
 /// The metrics of the certificates. Clones share their counts.
 #[derive(Clone, Debug)]
-pub struct CertificateMetrics {
+pub(crate) struct CertificateMetrics {
     expiry: Family<ExpiryLabels, Gauge>,
     renewals: LabeledCounter<Subject>,
     failures: LabeledCounter<Failure>,
@@ -47,11 +47,11 @@ pub(crate) enum Failure {
 }
 
 impl CertificateMetrics {
-    /// Registers the metrics under the prefix of `registry`.
-    pub fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("pushscale_certificates");
         let expiry = Family::default();
         registry.register(
-            "certificate_expiry_timestamp_seconds",
+            "expiry_timestamp_seconds",
             "Expiry of a certificate, as a Unix timestamp",
             expiry.clone(),
         );
@@ -59,13 +59,13 @@ impl CertificateMetrics {
             expiry,
             renewals: LabeledCounter::register(
                 registry,
-                "certificate_renewals",
+                "renewals",
                 "certificate",
                 "Certificates issued",
             ),
             failures: LabeledCounter::register(
                 registry,
-                "certificate_failures",
+                "failures",
                 "failure",
                 "Failures to issue, read or publish certificates",
             ),

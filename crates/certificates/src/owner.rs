@@ -1,5 +1,5 @@
 //! Watches the owner of everything that is written: a ClusterRole of the chart. When an uninstall deletes it, the
-//! garbage collector removes everything it owns, in every namespace, and the aggregator stops writing.
+//! garbage collector removes everything it owns, in every namespace, and this program stops writing.
 
 use std::pin::pin;
 

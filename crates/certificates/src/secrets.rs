@@ -1,4 +1,4 @@
-//! Reads and writes the Secrets. A write fails if the Secret has changed since it was read, so that of two aggregators
+//! Reads and writes the Secrets. A write fails if the Secret has changed since it was read, so that of two processes
 //! one wins and the other one reads the result.
 
 use std::collections::BTreeMap;
@@ -17,8 +17,8 @@ use crate::kube_error::{TIMED_OUT, message};
 /// The label of everything that is written.
 pub(crate) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "pushscale");
 
-/// The field manager (`managedFields`) of every write: the aggregator's, in whose process this runs.
-pub(crate) const FIELD_MANAGER: &str = "pushscale-aggregator";
+/// The field manager (`managedFields`) of every write.
+pub(crate) const FIELD_MANAGER: &str = "pushscale-certificates";
 
 /// The timeout of one request.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);

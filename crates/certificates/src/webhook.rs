@@ -14,7 +14,7 @@ use pushscale_daemon::error::chain;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use crate::Newest;
+use crate::bundle::NewestBundle;
 use crate::kube_error::{TIMED_OUT, message};
 use crate::metrics::{CertificateMetrics, Failure};
 use crate::secrets::{FIELD_MANAGER, TIMEOUT};
@@ -26,7 +26,7 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) async fn run(
     client: Client,
     name: String,
-    mut newest: Newest,
+    mut newest: NewestBundle,
     metrics: CertificateMetrics,
 ) {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client);
@@ -36,7 +36,7 @@ pub(crate) async fn run(
     loop {
         let bundle = newest.borrow_and_update().clone();
         let patch = match (&configuration, &bundle) {
-            (Some(found), Some(bundle)) => changes(found, &bundle.ca_bundle_pem),
+            (Some(found), Some(bundle)) => changes(found, bundle),
             _ => Vec::new(),
         };
         let is_outdated = !patch.is_empty();

@@ -23,6 +23,9 @@ pub const INJECTOR_PORT: u16 = 8493;
 /// The injector's `/live`, `/ready` and `/metrics`.
 pub const INJECTOR_ADMIN_PORT: u16 = 8494;
 
+/// The `/live`, `/ready` and `/metrics` of `pushscale-certificates`.
+pub const CERTIFICATES_ADMIN_PORT: u16 = 8495;
+
 /// TorchServe's default management port. KServe's runtime has it on 8085.
 pub const TORCHSERVE_MANAGEMENT_PORT: u16 = 8081;
 

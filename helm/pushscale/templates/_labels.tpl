@@ -18,6 +18,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/name: {{ include "pushscale.aggregator" . }}
 {{- end }}
 
+{{- define "pushscale.certificates-selector" -}}
+app.kubernetes.io/name: {{ include "pushscale.certificates" . }}
+{{- end }}
+
 {{- define "pushscale.injector-selector" -}}
 app.kubernetes.io/name: {{ include "pushscale.injector" . }}
 {{- end }}

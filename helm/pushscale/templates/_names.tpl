@@ -6,6 +6,10 @@
 {{ .Values.fullnameOverride }}-injector
 {{- end }}
 
+{{- define "pushscale.certificates" -}}
+{{ .Values.fullnameOverride }}-certificates
+{{- end }}
+
 {{/* Takes `image`, `registry` and `version`. */}}
 {{- define "pushscale.image" -}}
 {{- with .registry }}{{ trimSuffix "/" . }}/{{ end }}{{ .image.repository }}
@@ -22,10 +26,11 @@ covers cluster.local only: with another cluster domain the address has no domain
 {{- end }}
 {{- end }}
 
-{{/* Names of the certificate Secrets. The aggregator itself creates the self-signed ones. */}}
+{{/* Names of the certificate Secrets. pushscale-certificates creates the self-signed ones, with fixed names. */}}
 {{- define "pushscale.aggregator-secret" -}}
 {{- if eq .Values.tls.mode "secret" }}
 {{- required "tls.secret.aggregator is empty: tls.mode=secret requires the name of a Secret with tls.crt, tls.key and ca.crt" .Values.tls.secret.aggregator }}
+{{- else if eq .Values.tls.mode "self-signed" }}pushscale-aggregator-tls
 {{- else }}{{ include "pushscale.aggregator" . }}-tls
 {{- end }}
 {{- end }}
@@ -38,7 +43,7 @@ covers cluster.local only: with another cluster domain the address has no domain
 {{- end }}
 {{- end }}
 
-{{/* Whether the aggregator maintains the webhook's caBundle; cert-manager or the values may provide it instead. */}}
+{{/* Whether pushscale-certificates maintains the webhook's caBundle; cert-manager or the values may provide it instead. */}}
 {{- define "pushscale.manages-ca-bundle" -}}
 {{- if and .Values.injector.enabled (or (eq .Values.tls.mode "self-signed") (and (eq .Values.tls.mode "secret") (not .Values.tls.secret.caBundle))) }}yes{{ end }}
 {{- end }}

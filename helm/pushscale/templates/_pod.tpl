@@ -1,4 +1,4 @@
-{{/* Common pod spec of both programs. Takes `root` and `of`, the values of one program. */}}
+{{/* Common pod spec of all programs. Takes `root` and `of`, the values of one program. */}}
 {{- define "pushscale.pod" -}}
 enableServiceLinks: false
 {{- with .of.priorityClassName }}

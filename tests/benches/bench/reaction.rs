@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use pushscale_api::Algorithm;
+use pushscale_tests::charts::Helm;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::Value;
@@ -57,14 +58,16 @@ pub(crate) fn run() {
         println!("  NOT MEASURED: it takes Java and Python");
         return;
     };
+    let Some(helm) = Helm::for_test() else {
+        println!("  NOT MEASURED: it takes Go");
+        return;
+    };
     let (plain, trusting) = (
         TestCluster::start(Shape::Node).unwrap(),
         TestCluster::start(Shape::Node).unwrap(),
     );
-    for cluster in [&plain, &trusting] {
-        fleet::install(cluster);
-    }
-    fleet::require_tokens(&trusting);
+    fleet::install(&plain);
+    fleet::install_with_tokens(&trusting, &helm);
     let runs = number("PUSHSCALE_BENCH_RUNS", RUNS);
     let step = number("PUSHSCALE_BENCH_STEP", STEP);
     let mut subjects = [

@@ -26,7 +26,7 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
     }
     let Some(helm) = Helm::for_test() else { return };
     let cluster = TestCluster::start(Shape::Node).unwrap();
-    for name in ["sidecar", "aggregator", "injector"] {
+    for name in ["sidecar", "aggregator", "certificates", "injector"] {
         cluster
             .import_archive(&format!("pushscale/{name}:{TAG}"), &image(name))
             .unwrap();
@@ -215,7 +215,7 @@ fn an_image_has_labels_and_an_sbom() {
     if !Shape::Node.available() {
         return;
     }
-    for name in ["sidecar", "aggregator", "injector"] {
+    for name in ["sidecar", "aggregator", "certificates", "injector"] {
         let archive = image(name);
         let member = |name: &str| {
             let output = Command::new("tar")

@@ -13,6 +13,7 @@ mod generated;
 mod injected;
 mod keys;
 mod life;
+mod permissions;
 mod rejected;
 mod start_script;
 mod suites;

@@ -1,13 +1,17 @@
-//! The aggregator creates, publishes and renews certificates with the permissions of the shipped manifest. Each test
-//! has its own cluster, since every namespace gets the CA of the one aggregator.
+//! `pushscale-certificates` issues, publishes and renews certificates with the permissions of the chart, and an
+//! aggregator serves them from its directory. Each test has its own cluster, since every namespace gets the one CA.
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pushscale_daemon::tls::CaBundle;
-use pushscale_tests::namespace::{Aggregator, Namespace, SOON, install};
+use pushscale_tests::charts::Helm;
+use pushscale_tests::namespace::{
+    Aggregator, Certificates, Namespace, SOON, install, permit_certificates,
+};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -15,15 +19,12 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-const SELF_SIGNED: [(&str, &str); 5] = [
-    ("PUSHSCALE_AGGREGATOR_TLS_MODE", "self-signed"),
-    ("PUSHSCALE_AGGREGATOR_POD_NAMESPACE", "pushscale"),
+const INJECTOR: [(&str, &str); 2] = [
     (
-        "PUSHSCALE_AGGREGATOR_INJECTOR_SERVICE",
+        "PUSHSCALE_CERTIFICATES_INJECTOR_SERVICE",
         "pushscale-injector",
     ),
-    ("PUSHSCALE_AGGREGATOR_WEBHOOK", "pushscale-injector"),
-    ("PUSHSCALE_AGGREGATOR_WATCH_NAMESPACE", ""),
+    ("PUSHSCALE_CERTIFICATES_WEBHOOK", "pushscale-injector"),
 ];
 
 const WEBHOOK: &str = "
@@ -43,10 +44,13 @@ webhooks:
     clientConfig: { service: { namespace: pushscale, name: pushscale-injector, path: /inject }, caBundle: bm9uZQ== }
 ";
 
-fn own_cluster() -> TestCluster {
+/// Returns `None`, with a message, without a helm to render the permissions.
+fn own_cluster() -> Option<TestCluster> {
+    let helm = Helm::for_test()?;
     let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
     install(&cluster);
-    cluster
+    permit_certificates(&cluster, &helm);
+    Some(cluster)
 }
 
 /// Reads Secrets, ConfigMaps and the webhook with kubectl.
@@ -61,6 +65,17 @@ impl View<'_> {
     fn secret(&self, name: &str, key: &str) -> String {
         let template = format!("-o=go-template={{{{index .data \"{key}\" | base64decode}}}}");
         self.read(&["-n", "pushscale", "get", "secret", name, &template])
+    }
+
+    /// Writes the aggregator's Secret to a directory, like the kubelet to a volume.
+    fn mount(&self) -> PathBuf {
+        let directory = self.0.logs_dir().join("tls");
+        std::fs::create_dir_all(&directory).unwrap();
+        for key in ["tls.crt", "tls.key", "ca.crt"] {
+            let text = self.secret("pushscale-aggregator-tls", key);
+            std::fs::write(directory.join(key), text).unwrap();
+        }
+        directory
     }
 
     /// Returns the CA that is published to a namespace, or an empty string.
@@ -175,11 +190,10 @@ async fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 /// Returns the number of certificates that both have issued together.
-async fn made(one: &Aggregator, two: &Aggregator) -> [(&'static str, u64); 3] {
+async fn made(one: &Certificates, two: &Certificates) -> [(&'static str, u64); 3] {
     let pages = [one.metrics().await, two.metrics().await];
     ["ca", "aggregator", "injector"].map(|which| {
-        let line =
-            format!("pushscale_aggregator_certificate_renewals_total{{certificate=\"{which}\"}}");
+        let line = format!("pushscale_certificates_renewals_total{{certificate=\"{which}\"}}");
         let counts = pages.iter().map(|page| count_of(page, &line));
         (which, counts.sum())
     })
@@ -193,22 +207,21 @@ fn count_of(metrics: &str, line: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_removes_it() {
-    let cluster = own_cluster();
+async fn two_processes_publish_one_ca_to_every_namespace_and_an_uninstall_removes_it() {
+    let Some(cluster) = own_cluster() else { return };
     let view = View(&cluster);
     let namespace = Namespace::create(&cluster, "models");
     let (one, two) = tokio::join!(
-        Aggregator::start_with(&namespace, &SELF_SIGNED),
-        Aggregator::start_with(&namespace, &SELF_SIGNED),
+        Certificates::start_with(&cluster, &INJECTOR),
+        Certificates::start_with(&cluster, &INJECTOR),
     );
 
-    // A ready aggregator has published its certificates. Only one of the two has issued each.
+    // A ready process has certificates in the Secrets. Only one of the two has issued each.
     let bundle = view.secret("pushscale-ca", "ca.crt");
     assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 1, "{bundle}");
     let all = ["ca", "aggregator", "injector"];
     assert_eq!(made(&one, &two).await, all.map(|which| (which, 1)));
-    let expiry =
-        "pushscale_aggregator_certificate_expiry_timestamp_seconds{certificate=\"aggregator\"}";
+    let expiry = "pushscale_certificates_expiry_timestamp_seconds{certificate=\"aggregator\"}";
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seconds = count_of(&one.metrics().await, expiry) - now.as_secs();
     assert!(
@@ -243,9 +256,14 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
         assert_eq!(kind, "kubernetes.io/tls");
     }
 
-    for aggregator in [&one, &two] {
-        connect(&cluster, &bundle, aggregator).await.unwrap();
-    }
+    // The aggregator serves what is mounted.
+    let directory = view.mount();
+    let files = [
+        ("PUSHSCALE_AGGREGATOR_TLS_MODE", "files"),
+        ("PUSHSCALE_AGGREGATOR_TLS_DIR", directory.to_str().unwrap()),
+    ];
+    let aggregator = Aggregator::start_with(&namespace, &files).await;
+    connect(&cluster, &bundle, &aggregator).await.unwrap();
 
     // Every namespace has the CA, and a new one gets it.
     for namespace in view.namespaces() {
@@ -304,6 +322,13 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
     .await;
     view.shakes_hands(&bundle, "pushscale-aggregator-tls", name)
         .unwrap();
+    // The aggregator uses a renewed certificate without a restart.
+    view.mount();
+    until("the renewed certificate is loaded", || {
+        aggregator.log().matches("certificate loaded").count() == 2
+    })
+    .await;
+    connect(&cluster, &bundle, &aggregator).await.unwrap();
     // Both saw each deletion at the same time, and one was faster.
     let expected = [("ca", 2), ("aggregator", 2), ("injector", 1)];
     assert_eq!(made(&one, &two).await, expected);
@@ -317,12 +342,12 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
     // An uninstall deletes the objects of the chart. The garbage collector deletes the rest while both still run.
     assert!(view.managed().len() > view.namespaces().len());
     cluster
-        .kubectl(&["delete", "clusterrole", "pushscale-aggregator"])
+        .kubectl(&["delete", "clusterrole", "pushscale-certificates"])
         .unwrap();
     until("nothing is left", || view.managed().is_empty()).await;
-    for aggregator in [&one, &two] {
+    for process in [&one, &two] {
         until("both have stopped publishing", || {
-            aggregator.log().contains("publishing stopped")
+            process.log().contains("publishing stopped")
         })
         .await;
     }
@@ -332,17 +357,17 @@ async fn two_aggregators_publish_one_ca_to_every_namespace_and_an_uninstall_remo
 
 #[tokio::test]
 async fn a_new_ca_is_published_everywhere_before_it_signs() {
-    let cluster = own_cluster();
+    let Some(cluster) = own_cluster() else { return };
     let view = View(&cluster);
     cluster.apply(WEBHOOK).unwrap();
-    let namespace = Namespace::create(&cluster, "models");
+    Namespace::create(&cluster, "models");
     let short = [
-        ("PUSHSCALE_AGGREGATOR_CA_LIFETIME", "30s"),
-        ("PUSHSCALE_AGGREGATOR_CERTIFICATE_LIFETIME", "5s"),
-        ("PUSHSCALE_AGGREGATOR_CA_GRACE", "4s"),
+        ("PUSHSCALE_CERTIFICATES_CA_LIFETIME", "30s"),
+        ("PUSHSCALE_CERTIFICATES_CERTIFICATE_LIFETIME", "5s"),
+        ("PUSHSCALE_CERTIFICATES_CA_GRACE", "4s"),
     ];
-    let settings = [&SELF_SIGNED[..], &short].concat();
-    let aggregator = Aggregator::start_with(&namespace, &settings).await;
+    let settings = [&INJECTOR[..], &short].concat();
+    let certificates = Certificates::start_with(&cluster, &settings).await;
     let first = view.secret("pushscale-ca", "ca.crt");
     let name = "pushscale-aggregator.pushscale.svc";
     let began = Instant::now();
@@ -350,17 +375,13 @@ async fn a_new_ca_is_published_everywhere_before_it_signs() {
     let mut webhooks = BTreeSet::new();
     // The bundle that a sidecar read a moment ago must be enough for the current certificate.
     while seen != [1, 2, 1] {
-        assert!(began.elapsed() < SOON, "{seen:?}: {}", aggregator.log());
+        assert!(began.elapsed() < SOON, "{seen:?}: {}", certificates.log());
         let known = view.published("models");
         let shown = view.secret("pushscale-aggregator-tls", "tls.crt");
         let key = view.secret("pushscale-aggregator-tls", "tls.key");
         // The pair may have been renewed between the two reads.
         if shown == view.secret("pushscale-aggregator-tls", "tls.crt") && !known.is_empty() {
-            let trusted = async {
-                handshake(&known, &shown, &key, name).map_err(|error| error.to_string())?;
-                connect(&cluster, &known, &aggregator).await
-            };
-            if let Err(error) = trusted.await {
+            if let Err(error) = handshake(&known, &shown, &key, name) {
                 // On a slow machine the bundle may be older than the grace period by now.
                 assert_ne!(known, view.published("models"), "{error}");
                 continue;
@@ -374,11 +395,11 @@ async fn a_new_ca_is_published_everywhere_before_it_signs() {
     }
     let last = view.secret("pushscale-ca", "ca.crt");
     assert!(!last.contains(&first), "the first CA is still trusted");
-    let renewed = "pushscale_aggregator_certificate_renewals_total{certificate=\"aggregator\"}";
-    assert!(count_of(&aggregator.metrics().await, renewed) > 4);
+    let renewed = "pushscale_certificates_renewals_total{certificate=\"aggregator\"}";
+    assert!(count_of(&certificates.metrics().await, renewed) > 4);
     until("the webhook follows", || view.webhook().contains(&last)).await;
     assert!(webhooks.contains(&first));
-    let log = aggregator.log();
+    let log = certificates.log();
     assert!(
         log.contains("the new CA is published everywhere and signs from now on"),
         "{log}"

@@ -25,7 +25,7 @@ mod tokens;
 
 use std::sync::OnceLock;
 
-use pushscale_tests::namespace::install;
+use pushscale_tests::namespace::{install, permit_token_reviews};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 /// For tests in which a queue latency alone decides, at once.
@@ -37,6 +37,7 @@ fn cluster() -> &'static TestCluster {
     CLUSTER.get_or_init(|| {
         let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
         install(&cluster);
+        permit_token_reviews(&cluster);
         cluster
     })
 }

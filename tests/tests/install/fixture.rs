@@ -35,7 +35,7 @@ impl Fixture {
         let torchserve = fleet::local_torchserve()?;
         let helm = Helm::for_test()?;
         let cluster = TestCluster::start(Shape::Node).unwrap();
-        for program in ["sidecar", "aggregator", "injector"] {
+        for program in ["sidecar", "aggregator", "certificates", "injector"] {
             let image = format!("pushscale/{program}:{TAG}");
             cluster
                 .import_archive(&image, &programs::image(program))

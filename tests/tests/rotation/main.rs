@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use pushscale_api::Algorithm;
 use pushscale_protocol::PUSH_PATH;
 use pushscale_testkit::local_torchserve::LocalTorchServe;
+use pushscale_tests::charts::Helm;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions, HANG, until};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
@@ -31,9 +32,9 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
     let Some(torchserve) = fleet::local_torchserve() else {
         return;
     };
+    let Some(helm) = Helm::for_test() else { return };
     let cluster = TestCluster::start(Shape::Node).unwrap();
-    fleet::install(&cluster);
-    fleet::require_tokens(&cluster);
+    fleet::install_with_tokens(&cluster, &helm);
     let options = FleetOptions {
         token_seconds: Some(TOKEN_SECONDS),
         ..FleetOptions::by(Algorithm::Model)

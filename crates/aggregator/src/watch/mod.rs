@@ -42,7 +42,7 @@ const INPUT_QUEUE: usize = 256;
 /// A change that a watch reports.
 #[derive(Debug)]
 enum Input {
-    Scaler(Change<WatchedScaler>),
+    Scaler(Change<Box<WatchedScaler>>),
     Hpa(Change<CompetingHpa>),
     Pod(Change<WatchedPod>),
     Target(TargetKind, Change<WatchedTarget>),

@@ -119,7 +119,7 @@ pub(super) fn target(target: PartialObjectMeta<DynamicObject>) -> Option<Watched
 
 /// Parses a PushScaler. `None` without a name. Objects are parsed one by one: one that an older CRD accepted must not
 /// hide the others.
-pub(super) fn scaler(scaler: DynamicObject) -> Option<WatchedScaler> {
+pub(super) fn scaler(scaler: DynamicObject) -> Option<Box<WatchedScaler>> {
     let key = ScalerKey {
         namespace: scaler.namespace()?,
         name: scaler.metadata.name.clone()?,
@@ -132,7 +132,7 @@ pub(super) fn scaler(scaler: DynamicObject) -> Option<WatchedScaler> {
     let spec = spec.ok();
     // A status that does not parse is written again.
     let status = PushScalerStatus::deserialize(&scaler.data["status"]).ok();
-    Some(WatchedScaler {
+    Some(Box::new(WatchedScaler {
         target: target_of(&scaler, &key.namespace),
         key,
         uid: scaler.uid().unwrap_or_default(),
@@ -141,7 +141,7 @@ pub(super) fn scaler(scaler: DynamicObject) -> Option<WatchedScaler> {
         schedules: spec.as_ref().map(schedules_of).unwrap_or_default(),
         spec,
         restored: restore(status.as_ref()),
-    })
+    }))
 }
 
 /// Problems in the schedules are reported with the policy's.

@@ -65,7 +65,7 @@ impl Store {
             .collect()
     }
 
-    pub(super) fn scaler(&mut self, change: Change<WatchedScaler>) -> Effects {
+    pub(super) fn scaler(&mut self, change: Change<Box<WatchedScaler>>) -> Effects {
         let mut effects = Effects::default();
         match change {
             Change::Listing => self.relisted_scalers.clear(),
@@ -89,7 +89,7 @@ impl Store {
         effects
     }
 
-    fn apply_scaler(&mut self, scaler: WatchedScaler, effects: &mut Effects) {
+    fn apply_scaler(&mut self, scaler: Box<WatchedScaler>, effects: &mut Effects) {
         let WatchedScaler {
             key,
             uid,
@@ -99,7 +99,7 @@ impl Store {
             spec,
             schedules,
             restored,
-        } = scaler;
+        } = *scaler;
         let known = self.scalers.get(&key);
         let known = known.filter(|known| known.uid == uid && known.target == target);
         let is_new = known.is_none();

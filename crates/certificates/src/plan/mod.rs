@@ -9,8 +9,8 @@ use std::fmt;
 use std::time::SystemTime;
 
 use crate::certificate::InvalidCertificate;
+use crate::config::Lifetimes;
 use crate::issue::IssuedCertificate;
-use crate::settings::Lifetimes;
 use crate::state::{
     Authority, AuthorityPem, AuthorityState, CertificateState, Server, ServerState,
 };
@@ -183,7 +183,7 @@ fn valid_authorities(now: SystemTime, state: &CertificateState) -> Vec<Authority
 fn newest_first(authorities: &mut [Authority]) {
     authorities.sort_by(|one, other| {
         let newer = other.certificate.issued_at.cmp(&one.certificate.issued_at);
-        // The order within a second is arbitrary, but the same in every aggregator.
+        // The order within a second is arbitrary, but the same in every process.
         newer.then_with(|| {
             one.certificate
                 .public_key

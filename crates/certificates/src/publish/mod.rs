@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use self::queue::{Content, Outcome, PublishQueue};
-use crate::Newest;
+use crate::bundle::NewestBundle;
 use crate::kube_error::{TIMED_OUT, message};
 use crate::metrics::CertificateMetrics;
 use crate::owner::{self, Owner};
@@ -30,7 +30,7 @@ const MAX_CONCURRENT_WRITES: usize = 8;
 pub(crate) async fn run(
     client: Client,
     namespace: Option<String>,
-    mut newest: Newest,
+    mut newest: NewestBundle,
     mut owner: watch::Receiver<Owner>,
     metrics: CertificateMetrics,
 ) {
@@ -86,8 +86,8 @@ fn by_name(name: Option<&str>) -> watcher::Config {
     }
 }
 
-fn content(newest: &Newest, owner: &watch::Receiver<Owner>) -> Option<Content> {
-    let bundle = newest.borrow().as_ref()?.ca_bundle_pem.clone();
+fn content(newest: &NewestBundle, owner: &watch::Receiver<Owner>) -> Option<Content> {
+    let bundle = newest.borrow().as_ref()?.to_string();
     let owners = owner.borrow().references()?;
     Some(Content::new(bundle, owners))
 }

@@ -15,7 +15,7 @@ use crate::metrics::{CertificateMetrics, Failure};
 use crate::secrets::MANAGED_BY;
 
 /// The minimum time between two writes in one namespace, unless there is a new CA. It limits conflicts with another
-/// client that reverts the ConfigMap, or with a second aggregator whose directory is older.
+/// client that reverts the ConfigMap, or with a second process whose directory is older.
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The state of every namespace, and the writes that are due.

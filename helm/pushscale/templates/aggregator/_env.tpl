@@ -26,23 +26,7 @@
 {{- end }}
 {{- if ne .Values.tls.mode "disabled" }}
 - name: PUSHSCALE_AGGREGATOR_TLS_MODE
-  value: {{ eq .Values.tls.mode "self-signed" | ternary "self-signed" "files" }}
-- name: PUSHSCALE_AGGREGATOR_POD_NAMESPACE
-  valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
-{{- if ne .Values.fullnameOverride "pushscale" }}
-- name: PUSHSCALE_AGGREGATOR_OWNER
-  value: {{ include "pushscale.aggregator" . }}
-{{- end }}
-- name: PUSHSCALE_AGGREGATOR_SERVICE
-  value: {{ include "pushscale.aggregator" . }}
-{{- if and .Values.injector.enabled (eq .Values.tls.mode "self-signed") }}
-- name: PUSHSCALE_AGGREGATOR_INJECTOR_SERVICE
-  value: {{ include "pushscale.injector" . }}
-{{- end }}
-{{- if include "pushscale.manages-ca-bundle" . }}
-- name: PUSHSCALE_AGGREGATOR_WEBHOOK
-  value: {{ include "pushscale.injector" . }}
-{{- end }}
+  value: files
 {{- end }}
 {{- with .Values.aggregator.extraEnv }}
 {{ toYaml . }}

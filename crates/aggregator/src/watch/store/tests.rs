@@ -10,7 +10,7 @@ use super::*;
 use crate::event::DeletionFacts;
 use crate::status::RestoredStatus;
 
-fn scaler(name: &str, uid: &str, target: &str) -> WatchedScaler {
+fn scaler(name: &str, uid: &str, target: &str) -> Box<WatchedScaler> {
     let spec = json!({
         "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": target },
         "maxReplicas": 3,
@@ -18,7 +18,7 @@ fn scaler(name: &str, uid: &str, target: &str) -> WatchedScaler {
     });
     let spec: PushScalerSpec = serde_json::from_value(spec).unwrap();
     let namespace = "models".to_owned();
-    WatchedScaler {
+    Box::new(WatchedScaler {
         key: ScalerKey {
             namespace: namespace.clone(),
             name: name.to_owned(),
@@ -35,7 +35,7 @@ fn scaler(name: &str, uid: &str, target: &str) -> WatchedScaler {
         spec: Some(spec),
         schedules: Schedules::default(),
         restored: RestoredStatus::default(),
-    }
+    })
 }
 
 fn pod(name: &str, label: &str) -> WatchedPod {

@@ -1,0 +1,151 @@
+//! Runs the program.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use kube::Client;
+use prometheus_client::registry::Registry;
+use pushscale_daemon::admin::{Admin, Pages};
+use pushscale_daemon::http_server::{self, BindError, Limits};
+use pushscale_daemon::readiness::{Readiness, ReadinessLatch};
+use pushscale_daemon::reply::Reply;
+use pushscale_daemon::shutdown::Shutdown;
+use pushscale_daemon::tasks::{TaskExited, Tasks};
+use thiserror::Error;
+
+use crate::config::{Config, Source};
+use crate::metrics::CertificateMetrics;
+use crate::{bundle, controller, directory, owner, publish, webhook};
+
+/// How long a shutdown can take. A write that it interrupts is repeated after the next start.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Timeout for data from the API server. A watch ends after 290 s at the latest, so a longer silence is a broken
+/// connection.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The program with a bound port.
+#[derive(Debug)]
+pub struct Bound {
+    config: Config,
+    admin: http_server::Bound,
+}
+
+/// Why the program failed.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The port could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The signal handlers could not be installed.
+    #[error("failed to install signal handlers")]
+    Signals(#[from] io::Error),
+    /// There is no configuration for the API server.
+    #[error("failed to find the API server: run in a pod, or set KUBECONFIG")]
+    Cluster(#[source] kube::Error),
+    /// A task exited unexpectedly.
+    #[error(transparent)]
+    TaskExited(#[from] TaskExited),
+}
+
+/// There are no additional admin pages.
+#[derive(Debug)]
+struct NoPages;
+
+impl Pages for NoPages {
+    async fn page(&self, _path: &str) -> Option<Reply> {
+        None
+    }
+}
+
+/// Binds the port.
+///
+/// # Errors
+///
+/// Fails if the port could not be bound.
+pub async fn bind(config: Config) -> Result<Bound, RunError> {
+    let admin = http_server::bind("admin", config.admin_listen).await?;
+    Ok(Bound { config, admin })
+}
+
+impl Bound {
+    /// Returns the address of the admin pages.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
+    /// Runs until `stop`, with the API server of the pod's cluster or of KUBECONFIG.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no cluster, or if a task exited unexpectedly.
+    pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
+        let client = client().await.map_err(RunError::Cluster)?;
+        let mut registry = Registry::default();
+        let metrics = CertificateMetrics::register(&mut registry);
+        let readiness = Readiness::default();
+        let mut tasks = Tasks::default();
+        start(
+            &mut tasks,
+            &client,
+            self.config,
+            &metrics,
+            readiness.latch(),
+        );
+        let pages = Admin::new(readiness, registry, NoPages);
+        let admin = self.admin.serve(Limits::default(), pages, stop.clone());
+        tasks.spawn("admin server", admin);
+
+        if !tasks.run_until(&stop, GRACE).await? {
+            tracing::debug!("some tasks did not end in time");
+        }
+        Ok(())
+    }
+}
+
+/// Spawns the tasks that keep certificates valid and their CA published. `first` is dropped once there is a CA.
+fn start(
+    tasks: &mut Tasks,
+    client: &Client,
+    config: Config,
+    metrics: &CertificateMetrics,
+    first: ReadinessLatch,
+) {
+    let (sender, newest) = bundle::channel(first);
+    let owner = owner::start(tasks, client, config.owner.as_deref());
+    match config.source {
+        Source::SelfSigned(own) => tasks.spawn_endless(
+            "certificate controller",
+            controller::run(client.clone(), own, owner.clone(), metrics.clone(), sender),
+        ),
+        Source::Directory(path) => tasks.spawn_endless(
+            "certificate directory",
+            directory::run(path, metrics.clone(), sender),
+        ),
+    }
+    if let Some(webhook) = config.webhook {
+        tasks.spawn_endless(
+            "webhook CA",
+            webhook::run(client.clone(), webhook, newest.clone(), metrics.clone()),
+        );
+    }
+    tasks.spawn_endless(
+        "CA publisher",
+        publish::run(
+            client.clone(),
+            config.namespace,
+            newest,
+            owner,
+            metrics.clone(),
+        ),
+    );
+}
+
+async fn client() -> Result<Client, kube::Error> {
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(kube::Error::InferConfig)?;
+    config.read_timeout = Some(READ_TIMEOUT);
+    Client::try_from(config)
+}
