@@ -7,6 +7,7 @@ pub mod body;
 pub mod config;
 pub mod error;
 pub mod exit;
+pub mod fair_semaphore;
 pub mod http_server;
 pub mod labeled_counter;
 pub mod logging;
