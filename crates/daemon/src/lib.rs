@@ -11,6 +11,7 @@ pub mod fair_semaphore;
 pub mod http_server;
 pub mod labeled_counter;
 pub mod logging;
+pub mod open_files;
 pub mod readiness;
 pub mod reply;
 pub mod shutdown;

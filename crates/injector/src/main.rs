@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use pushscale_daemon::{config, exit, logging, shutdown};
+use pushscale_daemon::{config, exit, logging, open_files, shutdown};
 use pushscale_injector::{Config, PROGRAM, RunError};
 
 /// The threads, on any number of cores. A review takes a fraction of a millisecond.
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     logging::init(&config.log);
+    open_files::raise_limit();
 
     // Each thread keeps memory of its own, and parses one review at a time.
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,5 +1,5 @@
-//! Attackers send large and hostile reviews in parallel: the program stays below its memory limit of 64 MiB and answers
-//! the API server's reviews.
+//! The resources of the program. Attackers send large and hostile reviews in parallel: the program stays below its memory
+//! limit of 64 MiB and answers the API server's reviews.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -68,7 +68,10 @@ impl Injector {
             "users":[{"name":"none","user":{}}]}"#,
         )
         .unwrap();
-        let mut program = Command::new(env!("CARGO_BIN_EXE_pushscale-injector"))
+        // The soft limit of open files is lower than the number of connections, as in many containers.
+        let mut program = Command::new("sh")
+            .args(["-c", "ulimit -Sn 256 && exec \"$0\""])
+            .arg(env!("CARGO_BIN_EXE_pushscale-injector"))
             .env("KUBECONFIG", kubeconfig)
             .env("PUSHSCALE_INJECTOR_LISTEN", "127.0.0.1:0")
             .env("PUSHSCALE_INJECTOR_ADMIN_LISTEN", "127.0.0.1:0")
@@ -214,7 +217,7 @@ fn hostile_bodies() -> Vec<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_hostile_reviews_stay_below_the_memory_limit_and_keep_no_pod_out() {
-    let injector = Arc::new(Injector::start("memory-reviews").await);
+    let injector = Arc::new(Injector::start("resources-reviews").await);
     let before = injector.peak_kb();
     let mut attacks = JoinSet::new();
     for (body, number) in hostile_bodies().into_iter().cycle().take(88).zip(0_u8..) {
@@ -235,10 +238,21 @@ async fn parallel_hostile_reviews_stay_below_the_memory_limit_and_keep_no_pod_ou
     assert!(peak < MAX_PEAK_KB, "the peak is {peak} kB");
 }
 
+#[tokio::test]
+async fn the_program_may_open_as_many_files_as_its_hard_limit_permits() {
+    let injector = Injector::start("resources-files").await;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", injector.program.id())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let [soft, hard] = [3, 4].map(|column| files.unwrap().split_whitespace().nth(column));
+    assert_eq!(soft, hard);
+}
+
 /// Each connection announces the largest body and does not send it, or sends nothing at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_client_that_holds_all_that_it_may_keeps_no_pod_out() {
-    let injector = Injector::start("memory-idle").await;
+    let injector = Injector::start("resources-idle").await;
     let mut held = Vec::new();
     for number in 0..512 {
         // Beyond its limit the attacker gets 503 instead of a handshake.
