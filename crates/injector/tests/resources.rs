@@ -249,17 +249,18 @@ async fn the_program_may_open_as_many_files_as_its_hard_limit_permits() {
     assert_eq!(soft, hard);
 }
 
-/// Each connection announces the largest body and does not send it, or sends nothing at all.
+/// Each connection announces the largest body and does not send it, or begins a handshake and does not continue.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_client_that_holds_all_that_it_may_keeps_no_pod_out() {
     let injector = Injector::start("resources-idle").await;
     let mut held = Vec::new();
     for number in 0..512 {
         // Beyond its limit the attacker gets 503 instead of a handshake.
-        let Ok(stream) = injector.connect_tcp(attacker(0)).await else {
+        let Ok(mut stream) = injector.connect_tcp(attacker(0)).await else {
             continue;
         };
         if number % 8 > 0 {
+            stream.write_all(&[22]).await.ok();
             held.push(stream);
             continue;
         }

@@ -1,6 +1,7 @@
 //! HTTP/1.1 servers: bind first, serve later, shut down gracefully.
 
 mod connection_limit;
+mod handshake_queue;
 mod transport;
 
 use std::convert::Infallible;
@@ -161,7 +162,7 @@ impl Bound {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "failed to set TCP_NODELAY");
                 }
-                match transport.accept(stream).await {
+                match transport.accept(peer, stream).await {
                     Ok(stream) => {
                         serve_connection(stream, limits, service_for(peer), shutdown).await;
                     }
