@@ -1,5 +1,3 @@
-use std::net::Ipv4Addr;
-
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
@@ -44,6 +42,41 @@ async fn live(mut stream: TcpStream) -> String {
     response.lines().next().unwrap_or_default().to_owned()
 }
 
+#[tokio::test]
+async fn the_default_address_serves_ipv6_and_ipv4() {
+    let (port, shutdown) = admin_server(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).await;
+    let ipv4 = SocketAddr::from((KUBELET, port.port()));
+    assert_eq!(live(connect(KUBELET, ipv4).await).await, "HTTP/1.1 200 OK");
+    // A host without IPv6 has listened on IPv4 alone.
+    if port.is_ipv6() {
+        let ipv6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port.port()));
+        let stream = TcpStream::connect(ipv6).await.unwrap();
+        assert_eq!(live(stream).await, "HTTP/1.1 200 OK");
+    }
+    shutdown.cancel();
+}
+
+#[test]
+fn without_ipv6_the_server_listens_on_ipv4() {
+    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8490));
+    let one = SocketAddr::from((Ipv6Addr::LOCALHOST, 8490));
+    let no_socket = Errno::AFNOSUPPORT.raw_os_error();
+    let no_address = Errno::ADDRNOTAVAIL.raw_os_error();
+    let in_use = Errno::ADDRINUSE.raw_os_error();
+    for (address, error, expected) in [
+        (any, no_socket, Some("0.0.0.0:8490")),
+        (any, no_address, Some("0.0.0.0:8490")),
+        (any, in_use, None),
+        (one, no_address, None),
+    ] {
+        let listening = with_fallback(address, |address| match address {
+            SocketAddr::V4(_) => Ok(address.to_string()),
+            SocketAddr::V6(_) => Err(io::Error::from_raw_os_error(error)),
+        });
+        assert_eq!(listening.ok().as_deref(), expected, "{address} {error}");
+    }
+}
+
 #[test]
 fn the_content_length_of_the_503_is_right() {
     let text = std::str::from_utf8(TOO_MANY_CONNECTIONS).unwrap();
@@ -54,7 +87,9 @@ fn the_content_length_of_the_503_is_right() {
 
 #[tokio::test]
 async fn idle_connections_of_one_client_do_not_keep_the_kubelets_probe_out() {
-    let (port, shutdown) = admin_server(SocketAddr::from((KUBELET, 0))).await;
+    // As by default: the clients' addresses are IPv4-mapped, all in the same IPv6 network.
+    let (port, shutdown) = admin_server(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).await;
+    let port = SocketAddr::from((KUBELET, port.port()));
     let mut attack = JoinSet::new();
     for _ in 0..64 {
         // Connections are accepted in order, so all of these before the probes.
