@@ -1,5 +1,5 @@
-//! The resources of the program. Attackers send large and hostile reviews in parallel: the program stays below its memory
-//! limit of 64 MiB and answers the API server's reviews.
+//! The resources of the program. Attackers send large and hostile reviews in parallel: the program stays below its
+//! memory limit of 64 MiB and answers the API server's reviews.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -259,14 +259,12 @@ async fn one_client_that_holds_all_that_it_may_keeps_no_pod_out() {
         let Ok(mut stream) = injector.connect_tcp(attacker(0)).await else {
             continue;
         };
-        if number % 8 > 0 {
+        if number >= 64 {
             stream.write_all(&[22]).await.ok();
             held.push(stream);
             continue;
         }
-        // Waits for the handshake or the end, so that the connections are accepted before the review below.
         let ca = CaBundle::from_file(injector.directory.join("tls.crt"));
-        stream.set_nodelay(true).unwrap();
         if let Ok(mut stream) = ca.open("127.0.0.1", stream).await {
             let head =
                 format!("POST /inject HTTP/1.1\r\nhost: x\r\ncontent-length: {MAX_BODY}\r\n\r\n{{");
@@ -275,6 +273,7 @@ async fn one_client_that_holds_all_that_it_may_keeps_no_pod_out() {
             tokio::spawn(async move { status(&mut stream).await });
         }
     }
+    // Connections are accepted in order, so all of the attacker's before the first review.
     for _ in 0..20 {
         injector.review().await;
     }

@@ -1,7 +1,7 @@
 //! Limits concurrent TLS handshakes.
 //!
-//! After a restart all sidecars connect at once. If all handshakes made progress at the same time, each would take longer
-//! than its client waits. In order of arrival, the first ones complete at once, and the others soon after.
+//! After a restart all sidecars connect at once. If all handshakes made progress at the same time, each would take
+//! longer than its client waits. In order of arrival, the first ones complete at once, and the others soon after.
 
 use std::future::Future;
 use std::net::IpAddr;

@@ -59,8 +59,8 @@ pub struct BindError {
 pub struct Limits {
     /// Maximum concurrent connections; further ones get 503.
     pub connections: usize,
-    /// Maximum concurrent connections from one address. All addresses of an IPv6 /64 together get at most three quarters
-    /// of `connections`.
+    /// Maximum concurrent connections from one address. All addresses of an IPv6 /64 together get at most three
+    /// quarters of `connections`.
     pub connections_per_address: usize,
     /// The timeout for a request's head, and for an idle connection between two requests.
     pub idle: Duration,
