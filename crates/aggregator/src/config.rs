@@ -25,13 +25,13 @@ pub static PROGRAM: Program = Program {
 const SETTINGS: &[Setting] = &[
     Setting {
         key: "listen",
-        default: Some("0.0.0.0:8490"),
+        default: Some("[::]:8490"),
         kind: Kind::Address,
         description: "Address of the push port: `POST /v1/readings`",
     },
     Setting {
         key: "admin_listen",
-        default: Some("0.0.0.0:8491"),
+        default: Some("[::]:8491"),
         kind: Kind::Address,
         description: "Address of the status page at `/`, `/debug/scalers`, \
                       `/debug/scalers/NAMESPACE/NAME/decisions.jsonl` (for `pushscale replay`), `/live`, `/ready` and \

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use pushscale_aggregator::{Config, PROGRAM, RunError};
-use pushscale_daemon::{config, exit, logging, shutdown};
+use pushscale_daemon::{config, exit, logging, open_files, shutdown};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     logging::init(&config.log);
+    open_files::raise_limit();
 
     let runtime = tokio::runtime::Runtime::new();
     exit::report(runtime.map_err(RunError::from).and_then(|runtime| {

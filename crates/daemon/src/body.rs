@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use hyper::StatusCode;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body, Incoming};
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -43,10 +43,67 @@ pub async fn read(body: Incoming, max_bytes: usize, limit: Duration) -> Result<B
     if announced.is_some_and(|bytes| bytes > max_bytes as u64) {
         return Err(BodyError::TooLarge(max_bytes));
     }
-    match timeout(limit, Limited::new(body, max_bytes).collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge(max_bytes)),
-        Ok(Err(error)) => Err(BodyError::Incomplete(error)),
-        Err(_) => Err(BodyError::Timeout(limit)),
+    timeout(limit, collect(body, max_bytes))
+        .await
+        .unwrap_or(Err(BodyError::Timeout(limit)))
+}
+
+/// Copies all frames into one buffer. A list of frames would use 40 bytes for each chunk of one byte, and keep the
+/// buffers that they are slices of.
+async fn collect<B>(mut body: B, max_bytes: usize) -> Result<Bytes, BodyError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| BodyError::Incomplete(error.into()))?;
+        // Trailers are ignored.
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if data.len() > max_bytes - whole.len() {
+            return Err(BodyError::TooLarge(max_bytes));
+        }
+        if whole.is_empty() {
+            // Growing in steps would allocate up to twice the size, and fragment the heap.
+            let rest = usize::try_from(body.size_hint().lower()).unwrap_or(max_bytes);
+            whole.reserve(data.len() + rest.min(max_bytes));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_of_tiny_chunks_does_not_keep_their_buffers() {
+        const BUFFER: usize = 8192;
+        let chunk = || {
+            let mut buffer = BytesMut::zeroed(BUFFER);
+            buffer.split_to(1).freeze()
+        };
+        let chunks = (0..100).map(|_| Ok::<_, Infallible>(Frame::data(chunk())));
+        let whole = collect(StreamBody::new(stream::iter(chunks)), 100).await;
+        let whole = whole.unwrap();
+        assert_eq!(whole.len(), 100);
+        let kept = whole.try_into_mut().unwrap().capacity();
+        assert!(kept < BUFFER, "{kept} bytes are kept");
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_rejected() {
+        let chunks = (0..11).map(|_| Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x"))));
+        let whole = collect(StreamBody::new(stream::iter(chunks)), 10).await;
+        assert!(matches!(whole, Err(BodyError::TooLarge(10))));
     }
 }

@@ -3,15 +3,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use json_patch::PatchOperation;
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::core::v1::ObjectReference;
 use pushscale_api::names::annotations;
-use serde::Deserialize as _;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::change::apply;
+use crate::events::truncate;
 use crate::facts::{Facts, Sidecar};
 use crate::inject::{Outcome, inject};
+use crate::json;
+use crate::pod::Pod;
 use crate::review::{self, Answer, Request, Response, Review};
 use crate::torchserve::ChosenContainer;
 
@@ -68,17 +71,18 @@ pub fn admit(
     sidecar: &Sidecar,
     native_sidecar: bool,
 ) -> Result<Admitted, InvalidReview> {
-    let review: Review = serde_json::from_slice(body)?;
+    let review: Review<'_> = json::parse(body)?;
     if review.api_version != review::VERSION {
         return Err(InvalidReview::Version(
             review.api_version.chars().take(40).collect(),
         ));
     }
-    let mut request = review.request.ok_or(InvalidReview::NoRequest)?;
+    let request = review.request.ok_or(InvalidReview::NoRequest)?;
     if !request.operation.is_empty() && request.operation != "CREATE" {
         return unchanged(&request, "NotCreated", Vec::new());
     }
-    let pod = match Pod::deserialize(&request.object) {
+    let object = request.object.map_or("null", RawValue::get);
+    let pod = match Pod::parse(object.as_bytes()) {
         Ok(pod) => pod,
         Err(error) => {
             let warning = warning(&format!("UnreadablePod: failed to parse the pod: {error}"));
@@ -93,10 +97,11 @@ pub fn admit(
     };
     let outcome = inject(&pod, &facts);
     let (reason, message) = reason_and_message(&outcome);
-    let before = skipped_annotation(&request.object);
-    let patch = apply(&outcome.changes(), &mut request.object);
+    let mut skeleton = pod.skeleton();
+    let before = skipped_annotation(&skeleton);
+    let patch = apply(&outcome.changes(), &mut skeleton);
     // Both entries of the webhook may select the same pod. The second review repeats no message.
-    let is_new = before != skipped_annotation(&request.object);
+    let is_new = before != skipped_annotation(&skeleton);
     let message = message.filter(|_| is_new);
     let event = message
         .as_ref()
@@ -105,7 +110,7 @@ pub fn admit(
             Some(OwnerEvent {
                 owner: owner(&pod, &request.namespace)?,
                 reason,
-                note: note.clone(),
+                note: truncate(note.clone()),
             })
         });
     let warnings = message.iter().map(|message| warning(message)).collect();
@@ -132,7 +137,7 @@ fn reason_and_message(outcome: &Outcome) -> (&'static str, Option<String>) {
 }
 
 fn unchanged(
-    request: &Request,
+    request: &Request<'_>,
     reason: &'static str,
     warnings: Vec<String>,
 ) -> Result<Admitted, InvalidReview> {
@@ -145,7 +150,7 @@ fn unchanged(
 }
 
 fn answer(
-    request: &Request,
+    request: &Request<'_>,
     patch: &[PatchOperation],
     warnings: Vec<String>,
 ) -> Result<Vec<u8>, serde_json::Error> {
@@ -186,15 +191,15 @@ fn skipped_annotation(pod: &Value) -> Option<Value> {
 }
 
 /// Returns the pod's controller, such as its ReplicaSet.
-fn owner(pod: &Pod, namespace: &str) -> Option<ObjectReference> {
-    let owners = pod.metadata.owner_references.as_ref()?;
+fn owner(pod: &Pod<'_>, namespace: &str) -> Option<ObjectReference> {
+    let owners = &pod.metadata.as_ref()?.owner_references;
     let owner = owners.iter().find(|owner| owner.controller == Some(true))?;
     Some(ObjectReference {
-        api_version: Some(owner.api_version.clone()),
-        kind: Some(owner.kind.clone()),
-        name: Some(owner.name.clone()),
+        api_version: Some(owner.api_version.to_string()),
+        kind: Some(owner.kind.to_string()),
+        name: Some(owner.name.to_string()),
         namespace: Some(namespace.to_owned()),
-        uid: Some(owner.uid.clone()),
+        uid: Some(owner.uid.to_string()),
         ..ObjectReference::default()
     })
 }

@@ -23,13 +23,13 @@ pub static PROGRAM: Program = Program {
 const SETTINGS: &[Setting] = &[
     Setting {
         key: "listen",
-        default: Some("0.0.0.0:8493"),
+        default: Some("[::]:8493"),
         kind: Kind::Address,
         description: "Address of the webhook, over TLS: `POST /inject`, AdmissionReview v1, up to 3 MiB",
     },
     Setting {
         key: "admin_listen",
-        default: Some("0.0.0.0:8494"),
+        default: Some("[::]:8494"),
         kind: Kind::Address,
         description: "Address of `/live`, `/ready` and `/metrics`",
     },

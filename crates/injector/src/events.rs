@@ -39,7 +39,7 @@ pub(crate) async fn run(client: Client, mut events: mpsc::Receiver<OwnerEvent>, 
         let event = Event {
             type_: EventType::Warning,
             reason: reason.to_owned(),
-            note: Some(truncate(note)),
+            note: Some(note),
             action: "Inject".to_owned(),
             secondary: None,
         };
@@ -57,7 +57,8 @@ pub(crate) async fn run(client: Client, mut events: mpsc::Receiver<OwnerEvent>, 
     }
 }
 
-fn truncate(mut note: String) -> String {
+/// Shortens a note to what the API server accepts.
+pub(crate) fn truncate(mut note: String) -> String {
     if note.len() > MAX_NOTE_BYTES {
         note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
         note.push('…');

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::api::core::v1;
 use pushscale_api::names::{SIDECAR_CONTAINER, TRUST_VOLUME, annotations, inject as label};
 use pushscale_protocol::{DRAIN_DEADLINE, DRAIN_PATH, SIDECAR_PORT};
 use serde::Deserialize as _;
@@ -14,6 +14,7 @@ use crate::annotation;
 use crate::change::{Change, Step};
 use crate::container::{self, PORT_NAME};
 use crate::facts::{Auth, Facts};
+use crate::pod::{Container, MIRROR, Metadata, NODE, NODE_OS, Pod, PodSpec, Port};
 use crate::skip::Skip;
 use crate::token_file;
 use crate::torchserve::{self, ChosenContainer};
@@ -26,9 +27,6 @@ const DEFAULT_GRACE_SECONDS: i64 = 30;
 
 /// The time between the end of the drain and the kill, in which TorchServe shuts down.
 const SECONDS_AFTER_DRAIN: i64 = 10;
-
-/// The annotation on the API server's copy of a static pod.
-const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// The result for a pod.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,30 +86,35 @@ impl Outcome {
     }
 }
 
-/// Like [`inject`], for a pod as JSON.
+/// Decides whether a pod gets the sidecar.
 ///
 /// # Errors
 ///
 /// Fails if the value is not a pod.
 pub fn inject_value(pod: &Value, facts: &Facts<'_>) -> Result<Outcome, serde_json::Error> {
-    Ok(inject(&Pod::deserialize(pod)?, facts))
+    // Also checks the fields that the injection does not read.
+    v1::Pod::deserialize(pod)?;
+    let text = serde_json::to_vec(pod)?;
+    Ok(inject(&Pod::parse(&text)?, facts))
 }
 
 /// Decides whether a pod gets the sidecar.
-pub fn inject(pod: &Pod, facts: &Facts<'_>) -> Outcome {
+pub(crate) fn inject(pod: &Pod<'_>, facts: &Facts<'_>) -> Outcome {
     match injection(pod, facts) {
         Ok(injection) => Outcome::Injected(injection),
         Err(skip) => Outcome::Skipped(skip),
     }
 }
 
-fn injection(pod: &Pod, facts: &Facts<'_>) -> Result<Injection, Skip> {
+fn injection(pod: &Pod<'_>, facts: &Facts<'_>) -> Result<Injection, Skip> {
     let nothing = BTreeMap::new();
-    let annotations = pod.metadata.annotations.as_ref().unwrap_or(&nothing);
+    let no_metadata = Metadata::default();
+    let metadata = pod.metadata.as_ref().unwrap_or(&no_metadata);
+    let annotations = metadata.annotations.as_ref().unwrap_or(&nothing);
     let no_spec = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&no_spec);
-    check_requested(pod, facts)?;
-    check_supported(pod, spec, annotations, facts)?;
+    check_requested(metadata, facts)?;
+    check_supported(metadata, spec, annotations, facts)?;
 
     let overrides = annotation::read(annotations)?;
     let server = torchserve::find(spec, facts.container, overrides.container.as_deref())?;
@@ -133,7 +136,7 @@ fn injection(pod: &Pod, facts: &Facts<'_>) -> Result<Injection, Skip> {
     let mut notes = Vec::new();
     if has_pre_stop(server.container) {
         notes.push(Note::PreStopKept {
-            container: server.container.name.clone(),
+            container: server.container.name.to_string(),
         });
     } else {
         changes.push(Change::Set {
@@ -197,8 +200,8 @@ fn seconds_up(duration: SignedDuration) -> i64 {
 }
 
 /// Checks that label and namespace allow the injection.
-fn check_requested(pod: &Pod, facts: &Facts<'_>) -> Result<(), Skip> {
-    let labels = pod.metadata.labels.as_ref();
+fn check_requested(metadata: &Metadata<'_>, facts: &Facts<'_>) -> Result<(), Skip> {
+    let labels = metadata.labels.as_ref();
     match labels
         .and_then(|labels| labels.get(label::LABEL))
         .map(String::as_str)
@@ -223,16 +226,16 @@ fn check_requested(pod: &Pod, facts: &Facts<'_>) -> Result<(), Skip> {
 
 /// Checks that the sidecar can run in this kind of pod.
 fn check_supported(
-    pod: &Pod,
-    spec: &PodSpec,
+    metadata: &Metadata<'_>,
+    spec: &PodSpec<'_>,
     annotations: &BTreeMap<String, String>,
     facts: &Facts<'_>,
 ) -> Result<(), Skip> {
-    let mut owners = pod.metadata.owner_references.iter().flatten();
-    if annotations.contains_key(MIRROR) || owners.any(|owner| owner.kind == "Node") {
+    let mut owners = metadata.owner_references.iter();
+    if annotations.contains_key(MIRROR) || owners.any(|owner| owner.kind == NODE) {
         return Err(Skip::StaticPod);
     }
-    if containers(spec).any(|container| container.name == SIDECAR_CONTAINER) {
+    if names(spec).any(|name| name == SIDECAR_CONTAINER) {
         return Err(match annotations.get(annotations::INJECTED) {
             Some(version) if version != VERSION => Skip::InjectedByOtherVersion {
                 version: version.chars().take(40).collect(),
@@ -240,9 +243,9 @@ fn check_supported(
             _ => Skip::AlreadyInjected,
         });
     }
-    let system = spec.os.as_ref().map(|os| os.name.as_str());
+    let system = spec.os.as_ref().map(|os| &*os.name);
     let selected = spec.node_selector.as_ref();
-    let selected = selected.and_then(|selector| selector.get("kubernetes.io/os"));
+    let selected = selected.and_then(|selector| selector.get(NODE_OS));
     if system == Some("windows") || selected.is_some_and(|system| system == "windows") {
         return Err(Skip::WindowsNode);
     }
@@ -261,8 +264,9 @@ fn check_supported(
 }
 
 /// Checks that the sidecar's port and its volume's name are free.
-fn check_free(spec: &PodSpec, facts: &Facts<'_>) -> Result<(), Skip> {
-    if let Some((container, ..)) = ports(spec).find(|(_, port, _)| *port == i32::from(SIDECAR_PORT))
+fn check_free(spec: &PodSpec<'_>, facts: &Facts<'_>) -> Result<(), Skip> {
+    if let Some((container, ..)) =
+        ports(spec).find(|(_, port, _)| *port == Some(i64::from(SIDECAR_PORT)))
     {
         return Err(Skip::PortInUse {
             container: container.to_owned(),
@@ -275,36 +279,37 @@ fn check_free(spec: &PodSpec, facts: &Facts<'_>) -> Result<(), Skip> {
     Ok(())
 }
 
-/// Returns all containers, init containers included.
-fn containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+/// Returns the names of all containers, init containers included.
+fn names<'a>(spec: &'a PodSpec<'_>) -> impl Iterator<Item = &'a str> {
+    let init = spec.init_containers.iter().flatten();
+    let init = init.map(|container| &*container.name);
     spec.containers
         .iter()
-        .chain(spec.init_containers.iter().flatten())
+        .map(|container| &*container.name)
+        .chain(init)
 }
 
 /// Returns container, number and name of each port of the containers that run at the same time as TorchServe.
-fn ports(spec: &PodSpec) -> impl Iterator<Item = (&str, i32, Option<&str>)> {
+fn ports<'a>(
+    spec: &'a PodSpec<'_>,
+) -> impl Iterator<Item = (&'a str, Option<i64>, Option<&'a str>)> {
     let sidecars = spec
         .init_containers
         .iter()
         .flatten()
-        .filter(|container| container.restart_policy.as_deref() == Some("Always"));
+        .filter(|container| container.restart_policy.as_deref() == Some("Always"))
+        .map(|container| (&*container.name, &container.ports));
     spec.containers
         .iter()
+        .map(|container| (&*container.name, &container.ports))
         .chain(sidecars)
-        .flat_map(|container| {
-            let ports = container.ports.iter().flatten();
-            ports.map(|port| {
-                (
-                    container.name.as_str(),
-                    port.container_port,
-                    port.name.as_deref(),
-                )
-            })
+        .flat_map(|(container, ports): (&str, &Vec<Port<'_>>)| {
+            let ports = ports.iter();
+            ports.map(move |port| (container, port.container_port, port.name.as_deref()))
         })
 }
 
-fn has_pre_stop(container: &Container) -> bool {
+fn has_pre_stop(container: &Container<'_>) -> bool {
     let lifecycle = container.lifecycle.as_ref();
     lifecycle.is_some_and(|lifecycle| lifecycle.pre_stop.is_some())
 }

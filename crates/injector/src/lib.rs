@@ -1,18 +1,21 @@
-//! Adds the sidecar to pods: the pure function [`inject`], and the admission webhook that calls it.
+//! Adds the sidecar to pods: the pure function [`inject_value`], and the admission webhook that calls it.
 //!
 //! The webhook always allows a pod. A pod that cannot get the sidecar is left unchanged, apart from an annotation that
 //! says why.
 
 mod admit;
 mod annotation;
+mod budget;
 mod change;
 mod config;
 mod container;
 mod events;
 mod facts;
 mod inject;
+mod json;
 mod metrics;
 mod native_sidecar;
+mod pod;
 mod review;
 mod run;
 mod server;
@@ -25,7 +28,7 @@ pub use annotation::check_image;
 pub use change::{Change, Step, apply};
 pub use config::{Config, PROGRAM, check_aggregator};
 pub use facts::{Auth, Facts, PullPolicy, Sidecar};
-pub use inject::{Injection, Note, Outcome, VERSION, inject, inject_value};
+pub use inject::{Injection, Note, Outcome, VERSION, inject_value};
 pub use run::{Bound, RunError, bind};
 pub use server::PATH;
 pub use skip::Skip;

@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
-use pushscale_daemon::{config, exit, logging, shutdown};
+use pushscale_daemon::{config, exit, logging, open_files, shutdown};
 use pushscale_injector::{Config, PROGRAM, RunError};
+
+/// The threads, on any number of cores. A review takes a fraction of a millisecond.
+const THREADS: usize = 2;
 
 fn main() -> ExitCode {
     let config = match config::load(&PROGRAM, Config::from_settings) {
@@ -11,8 +14,13 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     logging::init(&config.log);
+    open_files::raise_limit();
 
-    let runtime = tokio::runtime::Runtime::new();
+    // Each thread keeps memory of its own, and parses one review at a time.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build();
     exit::report(runtime.map_err(RunError::from).and_then(|runtime| {
         runtime.block_on(async {
             let stop = shutdown::on_signals()?;

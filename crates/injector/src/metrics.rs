@@ -28,6 +28,8 @@ pub(crate) enum Rejection {
     NotFound,
     MethodNotAllowed,
     NotReady,
+    /// Other reviews use the memory for reviews.
+    Busy,
     InvalidBody,
     TooLarge,
     BodyTimeout,

@@ -1,31 +1,38 @@
 //! The AdmissionReview of admission.k8s.io/v1, as far as it is used here.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::json;
 
 /// The only supported version.
 pub(crate) const VERSION: &str = "admission.k8s.io/v1";
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Review {
-    pub(crate) api_version: String,
-    pub(crate) request: Option<Request>,
+pub(crate) struct Review<'a> {
+    #[serde(deserialize_with = "json::text", borrow)]
+    pub(crate) api_version: Cow<'a, str>,
+    #[serde(default, deserialize_with = "json::optional_object", borrow)]
+    pub(crate) request: Option<Request<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Request {
-    pub(crate) uid: String,
-    #[serde(default)]
-    pub(crate) namespace: String,
-    #[serde(default)]
-    pub(crate) operation: String,
-    #[serde(default)]
+pub(crate) struct Request<'a> {
+    #[serde(deserialize_with = "json::text", borrow)]
+    pub(crate) uid: Cow<'a, str>,
+    #[serde(default, deserialize_with = "json::text", borrow)]
+    pub(crate) namespace: Cow<'a, str>,
+    #[serde(default, deserialize_with = "json::text", borrow)]
+    pub(crate) operation: Cow<'a, str>,
+    #[serde(default, deserialize_with = "json::boolean")]
     pub(crate) dry_run: Option<bool>,
-    /// The pod as JSON, with fields that `k8s-openapi` does not know.
-    #[serde(default)]
-    pub(crate) object: Value,
+    /// The pod, not parsed yet.
+    #[serde(default, borrow)]
+    pub(crate) object: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Serialize)]

@@ -18,6 +18,7 @@ use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::server::Admission;
@@ -26,8 +27,12 @@ use crate::{events, native_sidecar};
 /// The maximum number of events that wait to be written.
 const MAX_WAITING_EVENTS: usize = 256;
 
-/// The connection limit. Each API server keeps a few connections open.
+/// The connection limit.
 const CONNECTIONS: usize = 512;
+
+/// The connection limit of one address. An API server opens a connection for each pod that is created at the same time,
+/// and keeps a few of them.
+const CONNECTIONS_PER_ADDRESS: usize = 256;
 
 /// How long an API server can keep an idle connection.
 const IDLE: Duration = Duration::from_secs(120);
@@ -142,15 +147,18 @@ impl Bound {
             events,
             metrics,
         });
-        let service_of = move |_| {
+        let budget = Arc::new(Budget::new());
+        let service_of = move |address| {
             let admission = Arc::clone(&admission);
-            service_fn(move |request| Arc::clone(&admission).answer(request))
+            let budget = budget.of(address);
+            service_fn(move |request| Arc::clone(&admission).answer(budget.clone(), request))
         };
         let certificate = ServerCertificate::default();
         let transport = Tls::new(&certificate).map_err(RunError::Tls)?;
         let follow = tls::watch_directory(self.config.tls_dir, certificate, readiness.latch());
         let limits = Limits {
             connections: CONNECTIONS,
+            connections_per_address: CONNECTIONS_PER_ADDRESS,
             idle: IDLE,
             ..Limits::default()
         };

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{Method, Request, StatusCode};
 use pushscale_daemon::body::{self, BodyError};
 use pushscale_daemon::error::chain;
@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::admit::{InvalidReview, OwnerEvent, admit};
+use crate::budget::AddressBudget;
 use crate::facts::Sidecar;
 use crate::metrics::{EventWrite, Metrics, Rejection};
 use crate::native_sidecar::NativeSidecar;
@@ -21,7 +22,7 @@ use crate::native_sidecar::NativeSidecar;
 pub const PATH: &str = "/inject";
 
 /// The API server's own limit for requests.
-const MAX_BODY_BYTES: usize = 3 << 20;
+pub(crate) const MAX_BODY_BYTES: usize = 3 << 20;
 
 /// The API server sends the body with the head.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,6 +45,8 @@ enum RequestError {
     Method,
     #[error("not ready: the version of Kubernetes is not known yet")]
     NotReady,
+    #[error("too many reviews in progress")]
+    Busy,
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
@@ -55,7 +58,7 @@ impl RequestError {
         match self {
             Self::Path => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Body(error) => error.status(),
             Self::Review(_) => StatusCode::BAD_REQUEST,
         }
@@ -66,6 +69,7 @@ impl RequestError {
             Self::Path => Rejection::NotFound,
             Self::Method => Rejection::MethodNotAllowed,
             Self::NotReady => Rejection::NotReady,
+            Self::Busy => Rejection::Busy,
             Self::Body(BodyError::TooLarge(_)) => Rejection::TooLarge,
             Self::Body(BodyError::Timeout(_)) => Rejection::BodyTimeout,
             Self::Body(BodyError::Incomplete(_)) | Self::Review(_) => Rejection::InvalidBody,
@@ -77,9 +81,10 @@ impl Admission {
     /// Answers one request.
     pub(crate) async fn answer(
         self: Arc<Self>,
+        budget: AddressBudget,
         request: Request<Incoming>,
     ) -> Result<Reply, Infallible> {
-        let reply = self.review(request).await.unwrap_or_else(|error| {
+        let reply = self.review(&budget, request).await.unwrap_or_else(|error| {
             self.metrics.request_rejected(error.rejection());
             let chain = chain(&error);
             tracing::warn!(error = %chain, "request rejected");
@@ -88,7 +93,11 @@ impl Admission {
         Ok(reply)
     }
 
-    async fn review(&self, request: Request<Incoming>) -> Result<Reply, RequestError> {
+    async fn review(
+        &self,
+        budget: &AddressBudget,
+        request: Request<Incoming>,
+    ) -> Result<Reply, RequestError> {
         if request.uri().path() != PATH {
             return Err(RequestError::Path);
         }
@@ -96,6 +105,14 @@ impl Admission {
             return Err(RequestError::Method);
         }
         let native_sidecar = self.native_sidecar.get().ok_or(RequestError::NotReady)?;
+        // The API server announces the length. Without one, the body may have the maximum size.
+        let announced = request.body().size_hint().exact();
+        let bytes = announced.map_or(Ok(MAX_BODY_BYTES), usize::try_from);
+        let bytes = bytes.unwrap_or(usize::MAX);
+        if bytes > MAX_BODY_BYTES {
+            return Err(BodyError::TooLarge(MAX_BODY_BYTES).into());
+        }
+        let _reservation = budget.reserve(bytes).await.ok_or(RequestError::Busy)?;
         let body = body::read(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await?;
         let admitted = admit(&body, &self.sidecar, *native_sidecar)?;
         let reason = admitted.reason;

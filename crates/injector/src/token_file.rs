@@ -1,10 +1,10 @@
 //! The token file of the management port, which TorchServe writes and the sidecar reads.
 
-use k8s_openapi::api::core::v1::{PodSpec, VolumeMount};
 use pushscale_api::names::annotations;
 use serde_json::{Value, json};
 
 use crate::annotation::invalid;
+use crate::pod::{PodSpec, VolumeMount};
 use crate::skip::Skip;
 use crate::torchserve::TorchServe;
 
@@ -18,11 +18,15 @@ pub(crate) struct TokenFile {
 }
 
 /// Finds the volume of the file and the user that can read it.
-pub(crate) fn find(spec: &PodSpec, server: &TorchServe<'_>, file: &str) -> Result<TokenFile, Skip> {
+pub(crate) fn find(
+    spec: &PodSpec<'_>,
+    server: &TorchServe<'_>,
+    file: &str,
+) -> Result<TokenFile, Skip> {
     let reject =
         |expected: String| Err(invalid(annotations::MANAGEMENT_TOKEN_FILE, file, expected));
     let container = &server.container.name;
-    let mounts = server.container.volume_mounts.iter().flatten();
+    let mounts = server.container.volume_mounts.iter();
     let Some(mount) = mounts
         .filter(|mount| covers(mount, file))
         .max_by_key(|mount| mount.mount_path.trim_end_matches('/').len())
@@ -53,13 +57,13 @@ pub(crate) fn find(spec: &PodSpec, server: &TorchServe<'_>, file: &str) -> Resul
     }
 }
 
-fn covers(mount: &VolumeMount, file: &str) -> bool {
+fn covers(mount: &VolumeMount<'_>, file: &str) -> bool {
     let directory = mount.mount_path.trim_end_matches('/');
     file.strip_prefix(directory)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn read_only(mount: &VolumeMount) -> Value {
+fn read_only(mount: &VolumeMount<'_>) -> Value {
     let mut copy = json!({
         "name": mount.name,
         "mountPath": mount.mount_path,

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
 use pushscale_api::names::annotations;
 use pushscale_protocol::TORCHSERVE_MANAGEMENT_PORT;
 
 use crate::annotation::invalid;
+use crate::pod::{Container, PodSpec};
 use crate::skip::Skip;
 
 /// KServe's name for the container of the model server.
@@ -64,7 +64,7 @@ impl fmt::Display for ChosenBy {
 pub(crate) struct TorchServe<'a> {
     /// The index among the pod's containers.
     pub(crate) index: usize,
-    pub(crate) container: &'a Container,
+    pub(crate) container: &'a Container<'a>,
     pub(crate) reason: ChosenBy,
 }
 
@@ -81,7 +81,7 @@ impl TorchServe<'_> {
 
     pub(crate) fn chosen(&self) -> ChosenContainer {
         ChosenContainer {
-            name: self.container.name.clone(),
+            name: self.container.name.to_string(),
             reason: self.reason.clone(),
         }
     }
@@ -90,7 +90,7 @@ impl TorchServe<'_> {
 /// Finds TorchServe's container: the one that the caller names, else the one that the annotation names, else the only
 /// one that looks like TorchServe by its name or its image.
 pub(crate) fn find<'a>(
-    spec: &'a PodSpec,
+    spec: &'a PodSpec<'a>,
     requested: Option<&str>,
     annotated: Option<&str>,
 ) -> Result<TorchServe<'a>, Skip> {
@@ -137,7 +137,7 @@ pub(crate) fn find<'a>(
     }
 }
 
-fn looks_like_torchserve(container: &Container) -> Option<ChosenBy> {
+fn looks_like_torchserve(container: &Container<'_>) -> Option<ChosenBy> {
     let repository = container.image.as_deref().map(repository);
     let repository = repository.filter(|repository| {
         let last = repository.rsplit('/').next();
@@ -148,7 +148,7 @@ fn looks_like_torchserve(container: &Container) -> Option<ChosenBy> {
             repository: repository.to_owned(),
         });
     }
-    let named = [TORCHSERVE, KSERVE_CONTAINER].contains(&container.name.as_str());
+    let named = [TORCHSERVE, KSERVE_CONTAINER].contains(&&*container.name);
     named.then_some(ChosenBy::Name)
 }
 
@@ -162,10 +162,8 @@ fn repository(image: &str) -> &str {
     }
 }
 
-fn list<'a>(containers: impl Iterator<Item = &'a Container>) -> String {
-    let names: Vec<_> = containers
-        .map(|container| container.name.as_str())
-        .collect();
+fn list<'a>(containers: impl Iterator<Item = &'a Container<'a>>) -> String {
+    let names: Vec<_> = containers.map(|container| &*container.name).collect();
     match names.get(..MAX_LISTED) {
         Some(first) if first.len() < names.len() => {
             let more = names.len() - first.len();
@@ -181,9 +179,9 @@ mod tests {
 
     #[test]
     fn only_the_last_part_of_the_repository_counts() {
-        let container = |image: &str| Container {
-            name: "server".to_owned(),
-            image: Some(image.to_owned()),
+        let container = |image: &'static str| Container {
+            name: "server".into(),
+            image: Some(image.into()),
             ..Container::default()
         };
         for (image, expected) in [

@@ -9,6 +9,8 @@ mod support;
 
 use std::sync::LazyLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use pushscale_api::names::annotations;
@@ -34,6 +36,31 @@ fn outcome(pod: &Value, native_sidecar: bool, sidecar: &Sidecar) -> Outcome {
         sidecar,
     };
     inject_value(pod, &facts).unwrap()
+}
+
+/// Returns the pod with the patch of the webhook, which parses only a part of the pod.
+fn admitted(pod: &Value, native_sidecar: bool, sidecar: &Sidecar) -> Value {
+    let admitted = admit(&review(pod), sidecar, native_sidecar).unwrap();
+    let answer: Value = serde_json::from_slice(&admitted.body).unwrap();
+    let mut pod = pod.clone();
+    if let Some(patch) = answer["response"]["patch"].as_str() {
+        let patch = STANDARD.decode(patch).unwrap();
+        let patch: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
+        json_patch::patch(&mut pod, &patch).unwrap();
+    }
+    pod
+}
+
+#[test]
+fn the_webhook_changes_a_pod_like_the_command_line() {
+    for case in CASES.iter() {
+        let sidecar = sidecar(case.auth);
+        let mut expected = case.before.clone();
+        let outcome = outcome(&case.before, case.native_sidecar, &sidecar);
+        apply(&outcome.changes(), &mut expected);
+        let found = admitted(&case.before, case.native_sidecar, &sidecar);
+        assert_eq!(found, expected, "{}", case.name());
+    }
 }
 
 /// Values of annotations: arbitrary text, and text that is almost valid.
@@ -190,6 +217,7 @@ proptest! {
         json_patch::patch(&mut patched, &patch).unwrap();
         prop_assert_eq!(&patched, &pod);
         prop_assert_eq!(without_injected(&pod), without_injected(&before));
+        prop_assert_eq!(&admitted(&before, native, &sidecar), &pod);
         if matches!(first, Outcome::Injected(_)) {
             let old = before["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
             let new = pod["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);

@@ -125,7 +125,7 @@ const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "listen",
-        default: Some("0.0.0.0:8492"),
+        default: Some("[::]:8492"),
         kind: Kind::Address,
         description: "Address of `/live`, `/ready`, `/metrics`, `/reading` (the reading to push next) and `/drain`",
     },

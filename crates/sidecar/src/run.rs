@@ -105,11 +105,7 @@ impl Bound {
             newest,
             drain,
         };
-        // Probes, the preStop hook and an operator's curl need few connections and little memory. One client that uses
-        // all it may keeps neither the kubelet's probe nor its hook out.
         let limits = Limits {
-            connections: 64,
-            connections_per_address: 8,
             grace: Duration::from_secs(1),
             ..Limits::default()
         };

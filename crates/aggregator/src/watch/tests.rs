@@ -49,7 +49,12 @@ async fn api_server(
         }
     });
     let shutdown = Shutdown::new();
-    tokio::spawn(bound.serve(Limits::default(), service, shutdown.clone()));
+    // Each open watch of the client has a connection.
+    let limits = Limits {
+        connections_per_address: 64,
+        ..Limits::default()
+    };
+    tokio::spawn(bound.serve(limits, service, shutdown.clone()));
     let mut config = kube::Config::new(uri);
     config.default_namespace = "models".to_owned();
     (Client::try_from(config).unwrap(), shutdown)

@@ -211,7 +211,7 @@ impl Settings {
         .unwrap_or_default()
     }
 
-    /// Parses an address to listen on, such as `0.0.0.0:8490` or `[::]:8490`.
+    /// Parses an address to listen on, such as `[::]:8490` or `127.0.0.1:8490`.
     pub fn address(&mut self, key: &str) -> SocketAddr {
         self.parse_kind(key, |text, _| text.parse().ok())
             .unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into())

@@ -61,7 +61,7 @@ impl Kind {
             Self::Boolean => "true or false".to_owned(),
             Self::Duration(min, max) => format!("a duration from {min} to {max}"),
             Self::Number(min, max) => format!("a whole number from {min} to {max}"),
-            Self::Address => "an IP address and a port, such as 0.0.0.0:8490".to_owned(),
+            Self::Address => "an IP address and a port, such as [::]:8490".to_owned(),
         }
     }
 }

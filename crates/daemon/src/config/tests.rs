@@ -83,7 +83,7 @@ fn all_config_errors_are_reported_at_once_and_name_the_variable() {
         [
             "PUSHSCALE_TEST_INTERWAL: unknown setting; did you mean PUSHSCALE_TEST_INTERVAL?",
             "PUSHSCALE_TEST_INTERVAL: is \"soon\": it must be a duration from 100ms to 60s",
-            "PUSHSCALE_TEST_LISTEN: is \"here\": it must be an IP address and a port, such as 0.0.0.0:8490",
+            "PUSHSCALE_TEST_LISTEN: is \"here\": it must be an IP address and a port, such as [::]:8490",
             "PUSHSCALE_TEST_LIMIT: is \"0\": it must be a whole number from 1 to 10",
             "PUSHSCALE_TEST_POD_NAME: is required: what it does",
             "PUSHSCALE_TEST_FAST: is \"yes\": it must be true or false",

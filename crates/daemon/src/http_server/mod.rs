@@ -1,11 +1,12 @@
 //! HTTP/1.1 servers: bind first, serve later, shut down gracefully.
 
 mod connection_limit;
+mod handshake_queue;
 mod transport;
 
 use std::convert::Infallible;
-use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::io::Errno;
+use rustix::net::sockopt::set_ipv6_v6only;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::error::chain;
 use crate::reply::Reply;
@@ -26,6 +29,9 @@ pub use transport::{Plain, Tls, Transport};
 
 /// The pause after an accept error, such as too many open files, so that the accept loop does not spin.
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(200);
+
+/// Connections that wait to be accepted, as in the standard library and tokio.
+const BACKLOG: u32 = 1024;
 
 /// The response to a connection over the limit, sent without reading the request.
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
@@ -45,7 +51,7 @@ pub struct Bound {
 pub struct BindError {
     name: &'static str,
     address: SocketAddr,
-    source: std::io::Error,
+    source: io::Error,
 }
 
 /// The resources that clients of a server may use.
@@ -53,7 +59,8 @@ pub struct BindError {
 pub struct Limits {
     /// Maximum concurrent connections; further ones get 503.
     pub connections: usize,
-    /// Maximum concurrent connections from one address.
+    /// Maximum concurrent connections from one address. All addresses of an IPv6 /64 together get at most three
+    /// quarters of `connections`.
     pub connections_per_address: usize,
     /// The timeout for a request's head, and for an idle connection between two requests.
     pub idle: Duration,
@@ -64,10 +71,12 @@ pub struct Limits {
 }
 
 impl Default for Limits {
+    /// The limits of an admin port: probes, a metrics scraper and an operator's browser need few connections, and one
+    /// client that holds all that it may keeps none of them out.
     fn default() -> Self {
         Self {
             connections: 64,
-            connections_per_address: usize::MAX,
+            connections_per_address: 8,
             idle: Duration::from_secs(75),
             head_bytes: 8192,
             grace: Duration::from_secs(5),
@@ -75,7 +84,7 @@ impl Default for Limits {
     }
 }
 
-/// Binds `address`; port 0 binds any free port.
+/// Binds `address`; port 0 binds any free port. `[::]` accepts IPv6 and IPv4, or IPv4 alone on a host without IPv6.
 ///
 /// # Errors
 /// If the address is in use or does not belong to this host.
@@ -85,7 +94,7 @@ pub async fn bind(name: &'static str, address: SocketAddr) -> Result<Bound, Bind
         address,
         source,
     };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = with_fallback(address, listen).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tracing::info!(server = name, %address, "listening");
     Ok(Bound {
@@ -93,6 +102,38 @@ pub async fn bind(name: &'static str, address: SocketAddr) -> Result<Bound, Bind
         listener,
         address,
     })
+}
+
+/// Calls `listen` with the address, and with `0.0.0.0` instead of `[::]` if the host has no IPv6.
+fn with_fallback<T>(
+    address: SocketAddr,
+    listen: impl Fn(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let no_ipv6 = |error: &io::Error| {
+        error.kind() == io::ErrorKind::AddrNotAvailable
+            || error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error())
+    };
+    match listen(address) {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && no_ipv6(&error) => {
+            tracing::debug!(%error, "no IPv6, listening on IPv4");
+            listen((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        listening => listening,
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        // The default depends on the host (sysctl net.ipv6.bindv6only).
+        set_ipv6_v6only(&socket, false)?;
+    }
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl Bound {
@@ -159,7 +200,7 @@ impl Bound {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "failed to set TCP_NODELAY");
                 }
-                match transport.accept(stream).await {
+                match transport.accept(peer, stream).await {
                     Ok(stream) => {
                         serve_connection(stream, limits, service_for(peer), shutdown).await;
                     }
@@ -227,14 +268,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_content_length_of_the_503_is_right() {
-        let text = std::str::from_utf8(TOO_MANY_CONNECTIONS).unwrap();
-        let (_, body) = text.split_once("\r\n\r\n").unwrap();
-        assert_eq!(body.len(), 32);
-        assert!(text.contains("content-length: 32\r\n"));
-    }
-}
+mod tests;

@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -10,9 +12,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::ConnectionRejection;
+use super::handshake_queue::HandshakeQueue;
 use crate::tls::{ServerCertificate, TlsError};
 
-/// The timeout of a TLS handshake.
+/// The timeout of a TLS handshake, with the wait for its turn.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The first byte of every TLS handshake (RFC 8446, 5.1). No HTTP method begins with it.
@@ -31,12 +34,13 @@ pub trait Transport: Clone + Send + Sync + 'static {
     /// The stream that carries HTTP.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Prepares the stream, within a timeout.
+    /// Prepares the stream of a client, within a timeout.
     ///
     /// # Errors
     /// If the client does not speak this transport.
     fn accept(
         &self,
+        client: IpAddr,
         stream: TcpStream,
     ) -> impl Future<Output = Result<Self::Stream, ConnectionRejection>> + Send;
 }
@@ -48,14 +52,21 @@ pub struct Plain;
 impl Transport for Plain {
     type Stream = TcpStream;
 
-    async fn accept(&self, stream: TcpStream) -> Result<TcpStream, ConnectionRejection> {
+    async fn accept(
+        &self,
+        _client: IpAddr,
+        stream: TcpStream,
+    ) -> Result<TcpStream, ConnectionRejection> {
         Ok(stream)
     }
 }
 
 /// HTTP over TLS. Clients that send plain HTTP get 400 with an explanation.
 #[derive(Clone)]
-pub struct Tls(TlsAcceptor);
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    queue: Arc<HandshakeQueue>,
+}
 
 impl Tls {
     /// Uses the certificate that `certificate` holds at each handshake.
@@ -63,20 +74,28 @@ impl Tls {
     /// # Errors
     /// If the crypto provider does not support TLS 1.3; ring does.
     pub fn new(certificate: &ServerCertificate) -> Result<Self, TlsError> {
-        certificate.acceptor().map(Self)
+        Ok(Self {
+            acceptor: certificate.acceptor()?,
+            queue: Arc::new(HandshakeQueue::new()),
+        })
     }
 }
 
 impl Transport for Tls {
     type Stream = tokio_rustls::server::TlsStream<TcpStream>;
 
-    async fn accept(&self, stream: TcpStream) -> Result<Self::Stream, ConnectionRejection> {
+    async fn accept(
+        &self,
+        client: IpAddr,
+        stream: TcpStream,
+    ) -> Result<Self::Stream, ConnectionRejection> {
         let accepted = timeout(HANDSHAKE_TIMEOUT, async {
             let mut first = [0];
             if stream.peek(&mut first).await? == 1 && first != [TLS_HANDSHAKE_RECORD] {
                 return Ok(Err(stream));
             }
-            self.0.accept(stream).await.map(Ok)
+            let handshake = async { self.acceptor.accept(stream).await };
+            self.queue.run(client, handshake).await.map(Ok)
         });
         match accepted.await {
             Ok(Ok(Ok(stream))) => Ok(stream),
@@ -111,7 +130,40 @@ async fn send_tls_required(mut stream: TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::pin::pin;
+
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::fair_semaphore::FairSemaphore;
+
+    #[tokio::test]
+    async fn a_handshake_waits_for_its_turn() {
+        let tls = Tls {
+            acceptor: ServerCertificate::default().acceptor().unwrap(),
+            queue: Arc::new(HandshakeQueue(FairSemaphore::new(1, 1))),
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        // An oversized record, which fails the handshake as soon as it is read.
+        client.write_all(&[22, 3, 1, 255, 255]).await.unwrap();
+        let other = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
+        let permit = tls.queue.0.of(other).acquire(1).await;
+        let mut accepted = pin!(tls.accept(peer.ip(), stream));
+        for _ in 0..10_000 {
+            tokio::select! {
+                biased;
+                _ = accepted.as_mut() => panic!("the handshake did not wait"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        drop(permit);
+        let failed = accepted.await.err();
+        assert_eq!(failed, Some(ConnectionRejection::HandshakeFailed));
+    }
 
     #[test]
     fn the_content_length_of_the_400_is_right() {

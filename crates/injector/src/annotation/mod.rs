@@ -18,7 +18,7 @@ use crate::skip::Skip;
 use quantity::Quantity;
 
 /// The prefix of all annotations of Pushscale.
-const PREFIX: &str = "pushscale.dev/";
+pub(crate) const PREFIX: &str = "pushscale.dev/";
 
 /// The annotations that users can set.
 const KNOWN: [&str; 12] = [

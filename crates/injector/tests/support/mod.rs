@@ -5,9 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::Pod;
-use pushscale_injector::{Auth, Facts, Outcome, PullPolicy, Sidecar, inject};
-use serde::Deserialize as _;
+use pushscale_injector::{Auth, Facts, Outcome, PullPolicy, Sidecar, inject_value};
 use serde_json::Value;
 
 /// A directory of `testdata`.
@@ -27,9 +25,8 @@ impl Case {
     }
 
     pub(crate) fn inject(&self, pod: &Value) -> Outcome {
-        let pod = Pod::deserialize(pod).unwrap();
-        inject(
-            &pod,
+        inject_value(
+            pod,
             &Facts {
                 namespace: &self.namespace,
                 container: self.container.as_deref(),
@@ -37,6 +34,7 @@ impl Case {
                 sidecar: &sidecar(self.auth),
             },
         )
+        .unwrap()
     }
 }
 

@@ -1,0 +1,109 @@
+use prometheus_client::registry::Registry;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::admin::{Admin, Pages};
+use crate::readiness::Readiness;
+
+const KUBELET: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+struct NoPages;
+
+impl Pages for NoPages {
+    async fn page(&self, _path: &str) -> Option<Reply> {
+        None
+    }
+}
+
+async fn connect(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// Starts an admin server with the default limits. It stops with the returned token.
+async fn admin_server(address: SocketAddr) -> (SocketAddr, Shutdown) {
+    let bound = bind("admin", address).await.unwrap();
+    let port = bound.address();
+    let shutdown = Shutdown::new();
+    let pages = Admin::new(Readiness::default(), Registry::default(), NoPages);
+    tokio::spawn(bound.serve(Limits::default(), pages, shutdown.clone()));
+    (port, shutdown)
+}
+
+async fn live(mut stream: TcpStream) -> String {
+    let request = b"GET /live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response.lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn the_default_address_serves_ipv6_and_ipv4() {
+    let (port, shutdown) = admin_server(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).await;
+    let ipv4 = SocketAddr::from((KUBELET, port.port()));
+    assert_eq!(live(connect(KUBELET, ipv4).await).await, "HTTP/1.1 200 OK");
+    // A host without IPv6 has listened on IPv4 alone.
+    if port.is_ipv6() {
+        let ipv6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port.port()));
+        let stream = TcpStream::connect(ipv6).await.unwrap();
+        assert_eq!(live(stream).await, "HTTP/1.1 200 OK");
+    }
+    shutdown.cancel();
+}
+
+#[test]
+fn without_ipv6_the_server_listens_on_ipv4() {
+    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8490));
+    let one = SocketAddr::from((Ipv6Addr::LOCALHOST, 8490));
+    let no_socket = Errno::AFNOSUPPORT.raw_os_error();
+    let no_address = Errno::ADDRNOTAVAIL.raw_os_error();
+    let in_use = Errno::ADDRINUSE.raw_os_error();
+    for (address, error, expected) in [
+        (any, no_socket, Some("0.0.0.0:8490")),
+        (any, no_address, Some("0.0.0.0:8490")),
+        (any, in_use, None),
+        (one, no_address, None),
+    ] {
+        let listening = with_fallback(address, |address| match address {
+            SocketAddr::V4(_) => Ok(address.to_string()),
+            SocketAddr::V6(_) => Err(io::Error::from_raw_os_error(error)),
+        });
+        assert_eq!(listening.ok().as_deref(), expected, "{address} {error}");
+    }
+}
+
+#[test]
+fn the_content_length_of_the_503_is_right() {
+    let text = std::str::from_utf8(TOO_MANY_CONNECTIONS).unwrap();
+    let (_, body) = text.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body.len(), 32);
+    assert!(text.contains("content-length: 32\r\n"));
+}
+
+#[tokio::test]
+async fn idle_connections_of_one_client_do_not_keep_the_kubelets_probe_out() {
+    // As by default: the clients' addresses are IPv4-mapped, all in the same IPv6 network.
+    let (port, shutdown) = admin_server(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).await;
+    let port = SocketAddr::from((KUBELET, port.port()));
+    let mut attack = JoinSet::new();
+    for _ in 0..64 {
+        // Connections are accepted in order, so all of these before the probes.
+        let mut held = connect(ATTACKER, port).await;
+        attack.spawn(async move {
+            loop {
+                if held.read(&mut [0; 256]).await.unwrap_or(0) == 0 {
+                    held = connect(ATTACKER, port).await;
+                }
+            }
+        });
+    }
+    for _ in 0..20 {
+        assert_eq!(live(connect(KUBELET, port).await).await, "HTTP/1.1 200 OK");
+    }
+    shutdown.cancel();
+}
