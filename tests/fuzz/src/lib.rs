@@ -1,10 +1,12 @@
 //! Common parts of the fuzz targets.
 
+mod close;
 mod json;
 mod keeps;
 
 use std::error::Error;
 
+pub use close::is_close;
 pub use json::mutate;
 pub use keeps::keeps;
 

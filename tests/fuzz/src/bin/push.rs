@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use pushscale_fuzz::{is_readable, within_memory};
+use pushscale_fuzz::{is_close, is_readable, within_memory};
 use pushscale_protocol::{MAX_MODELS, Push};
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
@@ -22,5 +22,7 @@ fuzz_target!(|body: &[u8]| {
     );
     let written = serde_json::to_vec(&push).expect("a push serializes");
     let again = Push::parse(&written).expect("a serialized push is valid");
-    assert_eq!(again, push);
+    let [again, push] =
+        [&again, &push].map(|one| serde_json::to_value(one).expect("it serializes"));
+    assert!(is_close(&again, &push), "{again} {push}");
 });
