@@ -14,7 +14,7 @@ use crate::annotation;
 use crate::change::{Change, Step};
 use crate::container::{self, PORT_NAME};
 use crate::facts::{Auth, Facts};
-use crate::skip::Skip;
+use crate::skip::{Skip, escape_controls};
 use crate::token_file;
 use crate::torchserve::{self, ChosenContainer};
 
@@ -74,7 +74,7 @@ impl Note {
 
     /// Returns the text of the pod's annotation: the name and the sentence.
     pub fn message(&self) -> String {
-        format!("{}: {self}", self.reason())
+        escape_controls(&format!("{}: {self}", self.reason()))
     }
 }
 
