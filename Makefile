@@ -80,9 +80,14 @@ test-node: programs static ## Run the tests on a real node with real TorchServe 
 conformance: ## Compare decisions with the real HPA controller in random clusters: SEED=1 CASES=10000 (a minute)
 	$(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-conformance -- compare --seed $(or $(SEED),1) --cases $(or $(CASES),10000)
 
+.PHONY: fuzz
+fuzz: ## Fuzz the parsers of foreign input with libFuzzer: SECONDS=60 in total, TARGETS="push claims"
+	env -u MAKEFLAGS tests/fuzz/run $(or $(SECONDS),60) $(TARGETS)
+
 .PHONY: check
 check: ## Check format, lints, licences, API docs and workflows
 	.ci/step fmt $(CARGO) fmt --all --check
+	.ci/step fmt-fuzz $(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check
 	.ci/step clippy $(RUN_CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	.ci/step deny $(MAKE) --no-print-directory deny
 	.ci/step rustdoc env RUSTDOCFLAGS="-D warnings" $(RUN_CARGO) doc --locked --workspace --no-deps

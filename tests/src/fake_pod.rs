@@ -141,21 +141,26 @@ const SERVICE: f64 = 0.1;
 struct FluidServer {
     at: Duration,
     arrived: f64,
+    refused: f64,
     answered: f64,
     waited: f64,
 }
+
+/// Requests that wait at most. Others are refused.
+const QUEUE: f64 = 1000.0;
 
 impl FluidServer {
     /// Advances to `now` at this arrival rate per second, and returns the measurements.
     fn flow(&mut self, now: Duration, rate: f64) -> Model<'static> {
         let elapsed = now.saturating_sub(self.at).as_secs_f64();
         self.at = now;
-        let behind = self.arrived - self.answered;
+        let behind = self.arrived - self.refused - self.answered;
         self.arrived += rate * elapsed;
-        let there = self.arrived - self.answered;
+        let there = self.arrived - self.refused - self.answered;
         let answered = there.min(elapsed / SERVICE);
         self.answered += answered;
-        let pending = (self.arrived - self.answered).floor();
+        self.refused += (there - answered - QUEUE).max(0.0);
+        let pending = (self.arrived - self.refused - self.answered).floor();
         // The completed requests waited for those that were there before.
         self.waited += answered * behind * SERVICE;
         let busy = answered / (elapsed / SERVICE).max(1.0);
@@ -163,13 +168,13 @@ impl FluidServer {
             queue_latency_seconds: Some(pending * SERVICE),
             basis: Basis::PendingTimesService,
             arrivals_total: Some(self.arrived.floor()),
-            refused_total: Some(0.0),
+            refused_total: Some(self.refused.floor()),
             answered_total: Some(self.answered.floor()),
             wait_seconds_total: Some(self.waited),
             sojourn_seconds_total: Some(self.waited + self.answered.floor() * SERVICE),
             pending: Some(pending),
             in_service: Some(busy.round()),
-            capacity_left: Some(1000.0 - pending),
+            capacity_left: Some(QUEUE - pending),
             workers_ready: Some(1.0),
             batch_size: Some(1.0),
             batch_delay_seconds: Some(0.1),

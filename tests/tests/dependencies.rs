@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use pushscale_tests::programs::repository;
@@ -154,6 +154,42 @@ fn the_aggregator_does_not_link_the_crd_validation() {
             "the aggregator is built from {forbidden}"
         );
     }
+}
+
+/// Returns the packages of a lock file, each with its versions.
+fn locked(file: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let text = std::fs::read_to_string(repository().join(file)).unwrap();
+    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
+    let mut name = "";
+    for line in text.lines() {
+        let value = |key: &str| line.strip_prefix(key)?.strip_suffix('"');
+        if let Some(value) = value("name = \"") {
+            name = value;
+        } else if let Some(version) = value("version = \"") {
+            let versions = found.entry(name.to_owned()).or_default();
+            versions.insert(version.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_fuzz_targets_are_built_with_the_versions_of_the_programs() {
+    let programs = locked("Cargo.lock");
+    let fuzzed = locked("tests/fuzz/Cargo.lock");
+    let mut same = 0;
+    for (name, versions) in &fuzzed {
+        let Some(ours) = programs.get(name) else {
+            continue;
+        };
+        assert!(
+            versions.is_subset(ours),
+            "{name} is {ours:?}, and {versions:?} in tests/fuzz: \
+             `cp Cargo.lock tests/fuzz && cargo metadata --manifest-path tests/fuzz/Cargo.toml >/dev/null`"
+        );
+        same += 1;
+    }
+    assert!(same > 100, "only {same} packages are compared");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 )]
 
 use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,11 @@ fn files() -> Vec<PathBuf> {
     found.iter().map(relative).collect()
 }
 
+/// Whether a directory has this name of one with inputs of tests.
+fn is_data(name: &OsStr) -> bool {
+    name == "testdata" || name == "corpus"
+}
+
 /// The files whose prose is checked.
 fn sources() -> Vec<Source> {
     let text = |path: &PathBuf| {
@@ -77,8 +83,7 @@ fn sources() -> Vec<Source> {
                 "Makefile" | "Dockerfile" | ".gitignore" | ".editorconfig" | "provision"
             )
             || path.starts_with(".ci");
-        let data = path.iter().any(|part| part == "testdata");
-        wanted && !data
+        wanted && !path.iter().any(is_data)
     };
     let read = |path: PathBuf| Source {
         text: fs::read_to_string(repository().join(&path)).unwrap(),
@@ -371,7 +376,7 @@ fn has_plain_name(path: &Path) -> bool {
         name == "README.md" || name.ends_with(".log") || name.chars().all(is_allowed)
     };
     let names: Vec<&str> = path.iter().map(|name| name.to_str().unwrap()).collect();
-    let data = names.iter().skip_while(|name| **name != "testdata");
+    let data = names.iter().skip_while(|name| !is_data(name.as_ref()));
     names.iter().all(|name| is_plain(name)) && data.into_iter().all(|name| is_kebab_case(name))
 }
 

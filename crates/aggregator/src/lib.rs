@@ -7,6 +7,8 @@ mod control_loop;
 mod convert;
 mod deletion_cost;
 mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ingest;
 mod kube_error;
 mod kube_report;

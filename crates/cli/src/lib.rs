@@ -2,6 +2,8 @@
 
 pub mod demo;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inject;
 pub mod manifest;
 pub mod replay;

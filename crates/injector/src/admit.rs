@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use json_patch::PatchOperation;
 use k8s_openapi::api::core::v1::ObjectReference;
 use pushscale_api::names::annotations;
+use pushscale_protocol::JsonError;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -50,7 +51,7 @@ pub struct OwnerEvent {
 pub enum InvalidReview {
     /// The body is not an AdmissionReview.
     #[error("not an AdmissionReview")]
-    Parse(#[from] serde_json::Error),
+    Parse(#[source] JsonError),
     /// The review has an unsupported version.
     #[error(
         "apiVersion is {0:?}: set admissionReviewVersions: [v1] in the webhook's configuration"
@@ -59,6 +60,12 @@ pub enum InvalidReview {
     /// The review has no request.
     #[error("the AdmissionReview has no request")]
     NoRequest,
+}
+
+impl From<serde_json::Error> for InvalidReview {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Parse(error.into())
+    }
 }
 
 /// Answers an AdmissionReview.

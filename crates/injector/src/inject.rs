@@ -15,7 +15,7 @@ use crate::change::{Change, Step};
 use crate::container::{self, PORT_NAME};
 use crate::facts::{Auth, Facts};
 use crate::pod::{Container, MIRROR, Metadata, NODE, NODE_OS, Pod, PodSpec, Port};
-use crate::skip::Skip;
+use crate::skip::{Skip, escape_controls};
 use crate::token_file;
 use crate::torchserve::{self, ChosenContainer};
 
@@ -72,7 +72,7 @@ impl Note {
 
     /// Returns the text of the pod's annotation: the name and the sentence.
     pub fn message(&self) -> String {
-        format!("{}: {self}", self.reason())
+        escape_controls(&format!("{}: {self}", self.reason()))
     }
 }
 

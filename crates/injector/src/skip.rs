@@ -165,7 +165,7 @@ impl Skip {
 
     /// Returns the text of the pod's annotation: the name and the sentence.
     pub fn message(&self) -> String {
-        format!("{}: {self}", self.reason())
+        escape_controls(&format!("{}: {self}", self.reason()))
     }
 
     /// Returns the change of a pod that gets no sidecar: the annotation that says why, unless that is expected. The
@@ -179,5 +179,35 @@ impl Skip {
             key: annotations::SKIPPED.to_owned(),
             value: Value::from(self.message()),
         }]
+    }
+}
+
+/// Escapes control characters. A message repeats names of a pod that the API server has not validated yet.
+pub(crate) fn escape_controls(message: &str) -> String {
+    let mut escaped = String::with_capacity(message.len());
+    for character in message.chars() {
+        if character.is_control() {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_no_control_characters() {
+        let skip = Skip::PortInUse {
+            container: "a\n\u{1b}[31mé".to_owned(),
+        };
+        let message = skip.message();
+        assert!(
+            message.contains(r"the container a\n\u{1b}[31mé uses port"),
+            "{message}"
+        );
     }
 }

@@ -4,12 +4,14 @@
 //! unknown fields are ignored, and an unknown version is an error of its own. Names of numbers end in their unit. A
 //! missing value is `null` or omitted, never zero.
 
+mod json_error;
 mod limits;
 mod names;
 mod push;
 mod response;
 mod validate;
 
+pub use json_error::JsonError;
 pub use limits::{MAX_AGE_SECONDS, MAX_BODY_BYTES, MAX_MODELS, MAX_NAME_BYTES};
 pub use names::{
     AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT, CA_CONFIG_MAP, CA_FILE, CERTIFICATES_ADMIN_PORT,

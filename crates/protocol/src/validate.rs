@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::json_error::JsonError;
 use crate::limits::{
     MAX_AGE_SECONDS, MAX_COUNT, MAX_INTERVAL_SECONDS, MAX_MODELS, MAX_NAME_BYTES, MAX_WAIT_SECONDS,
 };
@@ -14,7 +15,7 @@ use crate::push::{Model, Push};
 pub enum ParseError {
     /// Not JSON, or not of this shape.
     #[error("invalid push message")]
-    Shape(#[source] serde_json::Error),
+    Shape(#[source] JsonError),
     /// A version that this release does not support.
     #[error(
         "unsupported push version {0}, only {VERSION} is supported: update the aggregator before the sidecars"
@@ -47,7 +48,7 @@ impl<'a> Push<'a> {
         match parsed {
             Ok(push) if push.version != VERSION => Err(ParseError::Version(push.version.into())),
             Ok(push) => push.validate().map(|()| push),
-            Err(error) => Err(other_version(body).unwrap_or(ParseError::Shape(error))),
+            Err(error) => Err(other_version(body).unwrap_or(ParseError::Shape(error.into()))),
         }
     }
 

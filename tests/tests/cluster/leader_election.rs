@@ -8,8 +8,8 @@ use pushscale_tests::test_cluster::TestCluster;
 
 use crate::cluster;
 
-/// Ten times the capacity of one pod.
-const OVERLOAD: Load = Load::Rate(100.0);
+/// Far above the capacity of one pod, and below the rate that a pod's queue would reject.
+const OVERLOAD: Load = Load::Rate(25.0);
 
 /// The aggregators of one Lease, with one Deployment. Other tests do not use the Lease.
 struct Pair<'a> {

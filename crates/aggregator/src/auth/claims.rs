@@ -11,9 +11,9 @@ use serde::Deserialize;
 
 use super::AuthError;
 
-pub(super) struct Claims {
-    pub(super) uid: PodUid,
-    pub(super) expires: SystemTime,
+pub(crate) struct Claims {
+    pub(crate) uid: PodUid,
+    pub(crate) expires: SystemTime,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +42,7 @@ struct BoundPod {
 }
 
 impl Claims {
-    pub(super) fn parse(token: &str) -> Result<Self, AuthError> {
+    pub(crate) fn parse(token: &str) -> Result<Self, AuthError> {
         let payload = payload(token).ok_or(AuthError::NotAServiceAccountToken)?;
         let is_ours = match &payload.aud {
             Audience::One(audience) => audience == TOKEN_AUDIENCE,

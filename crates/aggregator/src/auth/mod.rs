@@ -20,7 +20,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
-use claims::Claims;
+pub(crate) use claims::Claims;
 use deleted_pods::DeletedPods;
 use rate_limiter::RateLimiter;
 use reviews::Reviews;

@@ -90,7 +90,7 @@ impl Queues<'_> {
         let mut versions = self.0.iter().map(Version::queue);
         let first = versions.next()?;
         Some(versions.fold(first, |sum, version| Queue {
-            pending: sum.pending + version.pending,
+            pending: (sum.pending + version.pending).min(f64::MAX),
             // Requests are rejected as soon as the queue of one version is full.
             capacity_left: sum.capacity_left.min(version.capacity_left),
             workers_ready: sum.workers_ready + version.workers_ready,
@@ -142,6 +142,15 @@ mod tests {
         assert_eq!(queue.workers_ready, 2.0);
         assert_eq!(queue.pending, 0.0);
         assert_eq!(queue.batch_delay_seconds, 0.1);
+    }
+
+    #[test]
+    fn a_sum_of_queues_is_finite() {
+        let version =
+            r#"{"workers":[],"jobQueueStatus":{"remainingCapacity":0,"pendingRequests":1e308}}"#;
+        let body = format!("[{version},{version}]");
+        let queues: Queues<'_> = serde_json::from_str(&body).unwrap();
+        assert_eq!(queues.sum().unwrap().pending, f64::MAX);
     }
 
     #[test]

@@ -75,7 +75,8 @@ fn add(
 ) {
     if let Some(model) = model_of(page, sample, "model_name") {
         let sum = field(model);
-        *sum = Some(sum.unwrap_or_default() + value);
+        // An infinite counter would have differences that are not numbers.
+        *sum = Some((sum.unwrap_or_default() + value).min(f64::MAX));
     }
 }
 
@@ -91,4 +92,17 @@ fn model_of<'p>(page: &'p mut Page, sample: &Sample<'_>, label: &str) -> Option<
         page.models.insert(name.to_string(), Counters::default());
     }
     page.models.get_mut(name.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_of_counters_is_finite() {
+        let version =
+            |version| format!("{ARRIVALS}{{model_name=\"a\",model_version=\"{version}\"}} 1e308\n");
+        let page = read_page((version(1) + &version(2)).as_bytes());
+        assert_eq!(page.models["a"].arrivals, Some(f64::MAX));
+    }
 }
