@@ -38,8 +38,8 @@ fn page(status: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Waits until the sidecar reports this state of the server, and of its management port. On a busy machine, single scrapes
-/// may time out.
+/// Waits until the sidecar reports this state of the server, and of its management port. On a busy machine, single
+/// scrapes may time out.
 async fn until_reported(
     metrics: SocketAddr,
     management: SocketAddr,

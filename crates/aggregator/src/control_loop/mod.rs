@@ -84,8 +84,8 @@ pub(crate) struct Backends {
 }
 
 impl ControlLoop {
-    /// Creates a control loop without scalers. `listed` is released once everything is listed, `warm` once this aggregator
-    /// can take over.
+    /// Creates a control loop without scalers. `listed` is released once everything is listed, `warm` once this
+    /// aggregator can take over.
     pub(crate) fn new(
         Backends {
             scale_target,

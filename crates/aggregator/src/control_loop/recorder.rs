@@ -134,7 +134,7 @@ impl Recorder {
         decision
     }
 
-    /// Returns the recorded segments. They are rendered elsewhere: that takes longer than a turn of the control loop may.
+    /// Returns the recorded segments. They are rendered elsewhere, because that takes longer than a turn may.
     pub(super) fn recordings(&mut self, now: Moment) -> RecordedSegments {
         self.finish_segment(now);
         RecordedSegments(self.finished.iter().cloned().collect())
