@@ -109,3 +109,48 @@ fn the_dashboard_queries_existing_metrics() {
     }
     assert_eq!(count, 10);
 }
+
+#[test]
+fn every_alert_queries_existing_metrics_and_has_a_section_in_the_runbook() {
+    let alerts: Vec<Value> =
+        serde_saphyr::from_str(&read("pushscale", "files/alerts.yaml")).unwrap();
+    let runbook = file("docs/RUNBOOK.md");
+    let sources = [
+        (
+            "pushscale_aggregator_",
+            file("crates/aggregator/src/metrics.rs"),
+        ),
+        (
+            "pushscale_certificates_",
+            file("crates/certificates/src/metrics.rs"),
+        ),
+    ];
+    for alert in &alerts {
+        let name = alert["alert"].as_str().unwrap();
+        assert!(
+            runbook.contains(&format!("\n## {name}\n")),
+            "no section {name}"
+        );
+        let expression = alert["expr"].as_str().unwrap();
+        let mut metrics = 0;
+        for (prefix, source) in &sources {
+            for (_, rest) in expression
+                .match_indices(prefix)
+                .map(|(at, _)| expression.split_at(at))
+            {
+                let metric = rest[prefix.len()..]
+                    .split(|letter: char| letter != '_' && !letter.is_ascii_lowercase())
+                    .next()
+                    .unwrap()
+                    .trim_end_matches("_total");
+                assert!(
+                    source.contains(&format!("\"{metric}\"")),
+                    "{name}: no metric {metric}"
+                );
+                metrics += 1;
+            }
+        }
+        assert!(metrics > 0, "{name} queries no metric of ours");
+    }
+    assert_eq!(runbook.matches("\n## Pushscale").count(), alerts.len());
+}
