@@ -190,8 +190,8 @@ impl ControlLoop {
             Event::PodDeleted { watch, uid } => self.delete_pod(&watch, &uid),
             Event::PodsListed { watch, uids } => self.apply_pod_list(&watch, &uids),
             Event::PodListFailed { watch, message } => self.pod_list_failed(&watch, message),
-            // The turn that follows notices.
-            Event::Promoted => {}
+            // Another aggregator may have led since, even if no turn has noticed.
+            Event::Promoted => self.leads = false,
             Event::TakenOver { watch, scale } => self.taken_over(&watch, scale),
             Event::WriteFinished {
                 watch,

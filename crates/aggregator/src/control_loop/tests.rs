@@ -514,6 +514,20 @@ async fn a_new_leader_reads_the_scale_and_knows_its_predecessors_writes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leader_that_is_elected_again_reads_the_scale_again() {
+    let leadership = Leadership::following();
+    leadership.lead_until(Instant::now() + Duration::from_secs(3600));
+    let mut fixture = Fixture::with(leadership);
+    follow(&mut fixture).await;
+    fixture.handle(Event::Promoted);
+    assert!(fixture.scaler("a").taking_over);
+    fixture.advance(Duration::from_secs(1)).await;
+    assert!(!fixture.scaler("a").taking_over);
+    let read = fixture.scaler("a").scale.clone().unwrap().unwrap();
+    assert!(read.replicas >= 16, "{read:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_whose_term_ends_stops_writing() {
     let leadership = Leadership::following();
     leadership.lead_until(Instant::now() + Duration::from_secs(1));
