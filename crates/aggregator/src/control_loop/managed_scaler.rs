@@ -55,6 +55,8 @@ pub(super) struct ManagedScaler {
     /// The schedules' floor and when it was computed. Some schedules take milliseconds to compute.
     floor: Option<(Timestamp, Floor)>,
     pub(super) scale: Option<Result<Scale, ScaleError>>,
+    /// The replicas of the last successful read. A failed read does not clear them.
+    pub(super) last_replicas: Option<u32>,
     pub(super) selector_problem: Option<String>,
     /// Whether the pods were listed. Before that, only some of them may be known.
     pub(super) pods_listed: bool,
@@ -121,6 +123,7 @@ impl ManagedScaler {
             schedules: Schedules::default(),
             floor: None,
             scale: None,
+            last_replicas: None,
             selector_problem: None,
             pods_listed: false,
             conflicts_with: None,
@@ -238,18 +241,20 @@ impl ManagedScaler {
 
     /// Settles a write whose response was lost: the replica count that was read shows whether it was stored. Otherwise
     /// the change would count as another client's, and three of those stop all writes.
-    pub(super) fn confirm_write(&mut self, now: Moment, replicas: u32) {
+    /// Returns whether it was recorded.
+    pub(super) fn confirm_write(&mut self, now: Moment, replicas: u32) -> bool {
         let Some(write) = &self.unconfirmed else {
-            return;
+            return false;
         };
         let Some(stored) = write.is_stored(now, replicas) else {
-            return;
+            return false;
         };
         if stored && let Some(engine) = &mut self.engine {
             engine.record_scale(now, write.from, write.to);
             self.condition_history.last_scale_time = Some(Timestamp::now());
         }
         self.unconfirmed = None;
+        stored
     }
 
     /// Schedules the next decision at `at`, unless an earlier one is scheduled. `due` is the schedule of all scalers.

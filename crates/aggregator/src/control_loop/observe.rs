@@ -124,10 +124,12 @@ impl ControlLoop {
             return;
         }
         if let Ok(read) = &scale {
-            if !leads || scaler.taking_over {
-                scaler.follow_change(now, read);
+            // A write of our own is settled first, so that it is not recorded twice.
+            let settled = scaler.confirm_write(now, read.replicas);
+            if !settled && (!leads || scaler.taking_over) {
+                scaler.follow_change(now, read.replicas);
             }
-            scaler.confirm_write(now, read.replicas);
+            scaler.last_replicas = Some(read.replicas);
         }
         scaler.scale = Some(scale);
         self.mark_due(&watch.scaler, now);

@@ -125,6 +125,10 @@ impl ManagedScaler {
         let Some(decision) = &self.last_decision else {
             return !self.spec_problems.is_empty();
         };
+        // A read that failed shows no pods, which is not the same as pods that have reported.
+        if self.writes && !matches!(self.scale, Some(Ok(_))) {
+            return false;
+        }
         let freshness = &decision.freshness;
         let silent = freshness.stale + freshness.never_reported;
         silent * 5 <= freshness.running()
@@ -132,12 +136,14 @@ impl ManagedScaler {
 
     /// Records a change of the replica count as the leader's, while another aggregator leads. Otherwise this
     /// aggregator, once promoted, would take it for the change of a client that works against it.
-    pub(super) fn follow_change(&mut self, now: pushscale_decision::Moment, read: &Scale) {
-        let Some(Ok(before)) = &self.scale else {
+    ///
+    /// A scaler that writes nothing has no leader whose change it could be.
+    pub(super) fn follow_change(&mut self, now: pushscale_decision::Moment, to: u32) {
+        if !self.writes || self.conflicts_with.is_some() {
             return;
-        };
-        let (from, to) = (before.replicas, read.replicas);
-        if from != to
+        }
+        if let Some(from) = self.last_replicas
+            && from != to
             && let Some(engine) = &mut self.engine
         {
             engine.record_scale(now, from, to);

@@ -573,3 +573,32 @@ async fn pods_that_never_report_do_not_delay_readiness_for_good() {
     fixture.advance(Duration::from_secs(2)).await;
     assert!(fixture.readiness.is_ready());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_read_does_not_make_a_foreign_change_of_the_leaders() {
+    let leadership = Leadership::following();
+    let mut fixture = Fixture::with(leadership.clone());
+    follow(&mut fixture).await;
+    for replicas in [9, 10, 11, 12] {
+        fixture.handle(Event::TargetRead {
+            watch: watch("a"),
+            scale: Err(ScaleError::Other {
+                target: "Deployment/torchserve".to_owned(),
+                message: "etcdserver: leader changed".to_owned(),
+            }),
+        });
+        fixture.handle(Event::TargetRead {
+            watch: watch("a"),
+            scale: Ok(scale(replicas)),
+        });
+        fixture.advance(Duration::from_secs(1)).await;
+    }
+    leadership.lead_until(Instant::now() + Duration::from_secs(3600));
+    fixture.handle(Event::Promoted);
+    fixture.advance(Duration::from_secs(2)).await;
+    let status = fixture.last_status("a").to_string();
+    assert!(
+        !status.is_empty() && !status.contains("SizeContested"),
+        "{status}"
+    );
+}

@@ -31,6 +31,7 @@ impl ControlLoop {
             Ok(Written::Done(scale)) => {
                 scaler.written = Some((now, scale.version));
                 scaler.unconfirmed = None;
+                scaler.last_replicas = Some(scale.replicas);
                 scaler.scale = Some(Ok(scale));
                 scaler.backoff = None;
                 scaler.condition_history.last_scale_time = Some(Timestamp::now());
