@@ -127,12 +127,6 @@ impl Fleet {
     pub(crate) fn pods(&self) -> impl Iterator<Item = &FleetPod> {
         self.pods.values()
     }
-
-    /// Returns the number of pods that are neither terminating nor failed.
-    pub(crate) fn count(&self) -> u32 {
-        let counted = self.pods().filter(|pod| !pod.ignored());
-        u32::try_from(counted.count()).unwrap_or(u32::MAX)
-    }
 }
 
 impl ReceivedReading {

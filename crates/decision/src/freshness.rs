@@ -77,6 +77,11 @@ impl Freshness {
         self.fresh + self.unknown + self.stale + self.never_reported
     }
 
+    /// Returns the number of pods that are neither terminating nor failed.
+    pub(crate) fn all(&self) -> u32 {
+        self.running() + self.pending
+    }
+
     pub(crate) fn set_condition(&self, condition: &mut Option<Condition>) {
         let reason = if self.fresh == 0 {
             Reason::NoPodsReporting

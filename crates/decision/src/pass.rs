@@ -85,7 +85,7 @@ impl<'a> Pass<'a> {
         self.scaler.history.observe(self.now, current);
         // A pod that the spec no longer asks for, or whose creation is still pending, is not missing.
         let expected = existing.map_or(0, |existing| existing.min(current));
-        self.unobserved = expected.saturating_sub(self.scaler.fleet.count());
+        self.unobserved = expected.saturating_sub(self.scaler.decision.freshness.all());
         if self.scaler.policy.hpa_compatibility == HpaCompatibility::Guarded
             && let Some(times) = self.scaler.history.conflict(self.now)
         {
