@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use kube::Client;
 use prometheus_client::registry::Registry;
-use pushscale_daemon::admin::{Admin, Pages};
+use pushscale_daemon::admin::{Admin, NoPages};
 use pushscale_daemon::http_server::{self, BindError, Limits};
 use pushscale_daemon::readiness::{Readiness, ReadinessLatch};
-use pushscale_daemon::reply::Reply;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
 use thiserror::Error;
@@ -47,16 +46,6 @@ pub enum RunError {
     /// A task exited unexpectedly.
     #[error(transparent)]
     TaskExited(#[from] TaskExited),
-}
-
-/// There are no additional admin pages.
-#[derive(Debug)]
-struct NoPages;
-
-impl Pages for NoPages {
-    async fn page(&self, _path: &str) -> Option<Reply> {
-        None
-    }
 }
 
 /// Binds the port.

@@ -32,6 +32,16 @@ pub trait Pages: Send + Sync + 'static {
     fn page(&self, path: &str) -> impl Future<Output = Option<Reply>> + Send;
 }
 
+/// No pages besides those of every program.
+#[derive(Debug)]
+pub struct NoPages;
+
+impl Pages for NoPages {
+    async fn page(&self, _path: &str) -> Option<Reply> {
+        None
+    }
+}
+
 impl<Own> Clone for Admin<Own> {
     fn clone(&self) -> Self {
         Self {

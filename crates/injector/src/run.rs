@@ -8,10 +8,9 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use kube::Client;
 use prometheus_client::registry::Registry;
-use pushscale_daemon::admin::{Admin, Pages};
+use pushscale_daemon::admin::{Admin, NoPages};
 use pushscale_daemon::http_server::{self, BindError, Limits, Tls};
 use pushscale_daemon::readiness::Readiness;
-use pushscale_daemon::reply::Reply;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
 use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
@@ -66,16 +65,6 @@ pub enum RunError {
     /// A task exited unexpectedly.
     #[error(transparent)]
     TaskExited(#[from] TaskExited),
-}
-
-/// The injector has no additional admin pages.
-#[derive(Debug)]
-struct NoPages;
-
-impl Pages for NoPages {
-    async fn page(&self, _path: &str) -> Option<Reply> {
-        None
-    }
 }
 
 /// Binds the injector's ports.

@@ -4,19 +4,11 @@ use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::admin::{Admin, Pages};
+use crate::admin::{Admin, NoPages};
 use crate::readiness::Readiness;
 
 const KUBELET: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-
-struct NoPages;
-
-impl Pages for NoPages {
-    async fn page(&self, _path: &str) -> Option<Reply> {
-        None
-    }
-}
 
 async fn connect(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
