@@ -101,7 +101,7 @@ async fn one_of_two_aggregators_leads_and_the_other_takes_over() {
     assert!(!second.leads().await);
     assert_eq!(writes(&second).await, 0);
 
-    // A planned hand-over: the leader resigns, so that nobody waits for the end of the Lease.
+    // A planned hand-over: the leader resigns, so that the other need not wait for the end of the Lease.
     let begun = Instant::now();
     first.signal("TERM");
     let exit = first.exited().await;

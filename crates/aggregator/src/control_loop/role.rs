@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use pushscale_daemon::readiness::ReadinessLatch;
+use pushscale_decision::Moment;
 use tokio::time::{Instant, sleep};
 
 use super::ControlLoop;
@@ -138,7 +139,7 @@ impl ManagedScaler {
     /// aggregator, once promoted, would take it for the change of a client that works against it.
     ///
     /// A scaler that writes nothing has no leader whose change it could be.
-    pub(super) fn follow_change(&mut self, now: pushscale_decision::Moment, to: u32) {
+    pub(super) fn follow_change(&mut self, now: Moment, to: u32) {
         if !self.writes || self.conflicts_with.is_some() {
             return;
         }

@@ -89,7 +89,7 @@ struct Candidate {
 impl Candidate {
     /// Tries once to acquire or renew the Lease.
     async fn attempt(&mut self) {
-        // A holder renews without reading first: its write fails if somebody else wrote the Lease.
+        // A holder renews without reading first: its write fails if another client wrote the Lease.
         if !self.election.is_holder() && !self.read().await {
             return;
         }

@@ -5,7 +5,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::ObjectMeta;
 
-/// The state of a Lease. Two states are equal if nobody wrote the Lease in between.
+/// The state of a Lease. Two states are equal if the Lease was not written in between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LeaseRecord {
     /// The leader; `None` if it resigned.

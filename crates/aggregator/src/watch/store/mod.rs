@@ -1,4 +1,4 @@
-//! What the API server says: the PushScalers, their targets, the pods and the HPAs.
+//! The state of the cluster as the watches report it: the PushScalers, their targets, the pods and the HPAs.
 //!
 //! The store takes the changes of the watches and returns the events for the control loop. It is pure: the same state
 //! follows from a list as from all changes before, so a watch that restarts loses nothing.
@@ -199,7 +199,7 @@ impl Store {
 
     fn apply_pod(&mut self, pod: WatchedPod, effects: &mut Effects) {
         let previous = self.pods.insert(pod.uid.clone(), pod.clone());
-        // Most changes of a pod are in fields that nobody here uses.
+        // Most changes of a pod are in fields that are not used here.
         if previous.as_ref() == Some(&pod) {
             return;
         }
