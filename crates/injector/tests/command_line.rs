@@ -7,51 +7,30 @@
     reason = "a test fails by panicking"
 )]
 
-use std::path::Path;
-use std::process::{Command, Output};
+#[path = "../../daemon/tests/support/command_line.rs"]
+mod command_line;
 
 use pushscale_injector::PROGRAM;
 
-fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pushscale-injector"))
-        .args(arguments)
-        .env_clear()
-        .envs(
-            environment
-                .iter()
-                .map(|(key, value)| (PROGRAM.variable(key), value)),
-        )
-        .output()
-        .unwrap()
-}
+use command_line::{check_help, check_reference, config_file};
 
-fn config_file(name: &str, text: &str) -> String {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path.to_str().unwrap().to_owned()
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> std::process::Output {
+    command_line::run(
+        env!("CARGO_BIN_EXE_pushscale-injector"),
+        &PROGRAM,
+        arguments,
+        environment,
+    )
 }
 
 #[test]
 fn help_lists_every_setting() {
-    let output = run(&["--help"], &[]);
-    assert!(output.status.success());
-    let help = String::from_utf8(output.stdout).unwrap();
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/help.txt");
-    if std::env::var_os("PUSHSCALE_GENERATE").is_some() {
-        std::fs::write(&golden, &help).unwrap();
-    }
-    assert_eq!(help, std::fs::read_to_string(golden).unwrap());
+    check_help(&run(&["--help"], &[]));
 }
 
 #[test]
 fn the_reference_has_every_setting() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/REFERENCE.md");
-    let reference = std::fs::read_to_string(path).unwrap();
-    let rows = PROGRAM.markdown_rows();
-    assert!(
-        reference.contains(&rows),
-        "docs/REFERENCE.md must contain:\n{rows}"
-    );
+    check_reference(&PROGRAM);
 }
 
 #[test]
