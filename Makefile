@@ -65,12 +65,12 @@ test-pipeline: ## Run the tests from the sidecar to the aggregator over real soc
 
 .PHONY: test-torchserve
 test-torchserve: ## Run the tests of the real and the emulated TorchServe, and of the sidecar next to the real one
-	$(TEST) $(call select,$(TESTKIT_TESTS) torchserve)
+	.ci/retry $(TEST) $(call select,$(TESTKIT_TESTS) torchserve)
 
 .PHONY: test-cluster
 test-cluster: programs static-aggregator ## Run the tests of the test cluster itself, and those against a real API server
 	@# They wait most of the time, for controllers and for clocks.
-	$(TEST) --test test_cluster --test cluster -- --test-threads=6
+	RUST_TEST_THREADS=6 .ci/retry $(TEST) --test test_cluster --test cluster
 
 .PHONY: test-node
 test-node: programs static ## Run the tests on a real node with real TorchServe pods (root)
