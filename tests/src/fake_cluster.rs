@@ -22,7 +22,7 @@ use pushscale_daemon::shutdown::Shutdown;
 use pushscale_decision::{Conditions, Pod, PodUid, Policy};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The namespace of all objects.
 pub const NAMESPACE: &str = "models";
@@ -193,6 +193,7 @@ impl FakeCluster {
     pub async fn set_replicas(&self, replicas: u32) {
         self.send(Event::TargetRead {
             watch: watch(),
+            began: Instant::now(),
             scale: Ok(scale(replicas)),
         })
         .await;

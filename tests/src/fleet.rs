@@ -97,8 +97,10 @@ pub fn aggregator(cluster: &TestCluster, path: &str) -> String {
         let lease = get("lease/pushscale-aggregator", ".spec.holderIdentity");
         let leader = lease.unwrap_or_default();
         // The pod of a leader that was killed is named until its Lease ends.
-        found = (!leader.is_empty())
-            .then(|| get(&format!("pod/{leader}"), path).ok())
+        // `<pod>_<start of the process>`
+        let pod = leader.split('_').next().unwrap_or_default();
+        found = (!pod.is_empty())
+            .then(|| get(&format!("pod/{pod}"), path).ok())
             .flatten();
         found.is_some()
     });

@@ -174,7 +174,7 @@ fn lease(settings: &mut Settings) -> Option<LeaseSettings> {
     let lease = LeaseSettings {
         name: settings.text("lease"),
         namespace: settings.text("lease_namespace"),
-        identity: settings.text("pod_name"),
+        pod: settings.text("pod_name"),
     };
     if !settings.boolean("leader_election") {
         return None;
@@ -182,7 +182,7 @@ fn lease(settings: &mut Settings) -> Option<LeaseSettings> {
     for (key, value) in [
         ("lease", &lease.name),
         ("lease_namespace", &lease.namespace),
-        ("pod_name", &lease.identity),
+        ("pod_name", &lease.pod),
     ] {
         if value.is_empty() {
             settings.add_error(key, "is required with leader_election".to_owned());

@@ -36,6 +36,8 @@ pub enum Event {
     TargetRead {
         /// The watch of the target.
         watch: WatchId,
+        /// When the read began. The scale may have changed since.
+        began: Instant,
         /// The scale.
         scale: Result<Scale, ScaleError>,
     },
@@ -71,15 +73,8 @@ pub enum Event {
         /// The API server's message.
         message: String,
     },
-    /// This aggregator became the leader.
+    /// This aggregator became the leader. The loop asks for the term itself; this wakes it.
     Promoted,
-    /// A new leader has read a target's scale, or the read failed.
-    TakenOver {
-        /// The watch of the target.
-        watch: WatchId,
-        /// The scale.
-        scale: Result<Scale, ScaleError>,
-    },
     /// A write of a replica count ended.
     WriteFinished {
         /// The watch of the target when the write began. The scaler may have another target since.

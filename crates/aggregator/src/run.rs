@@ -14,7 +14,7 @@ use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
 use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::auth::{Authenticator, KubeTokenReviewer, TokenReviewer};
 use crate::config::{Auth, Config};
@@ -145,6 +145,7 @@ impl Bound {
             Some(_) => Leadership::following(),
             None => Leadership::unlimited(),
         };
+        let reread = Arc::new(Notify::new());
         let Running {
             mut tasks,
             events,
@@ -154,7 +155,7 @@ impl Bound {
             scale_target.clone(),
             reports,
             push_security,
-            leadership.clone(),
+            (leadership.clone(), Arc::clone(&reread)),
             &shutdown,
         )?;
         if let (Some(directory), Some(certificate)) = (tls_dir, certificate) {
@@ -162,7 +163,14 @@ impl Bound {
             tasks.spawn_endless("certificate watch", watch);
         }
         let namespace = watch_namespace.as_deref();
-        watch::start(&mut tasks, &client, namespace, scale_target, events.clone());
+        watch::start(
+            &mut tasks,
+            &client,
+            namespace,
+            scale_target,
+            reread,
+            events.clone(),
+        );
         let (reported, reports_written) = oneshot::channel();
         if let Some(lease) = lease {
             tasks.spawn(
@@ -194,7 +202,7 @@ impl Bound {
             backend.scale_target,
             backend.reports,
             backend.push_security,
-            Leadership::unlimited(),
+            (Leadership::unlimited(), Arc::default()),
             &shutdown,
         )?;
         backend.event_sender.send(running.events).await.ok();
@@ -207,7 +215,7 @@ impl Bound {
         scale_target: Arc<dyn ScaleTarget>,
         reports: mpsc::Sender<Report>,
         push_security: PushSecurity,
-        leadership: Leadership,
+        (leadership, reread): (Leadership, Arc<Notify>),
         shutdown: &Shutdown,
     ) -> Result<Running, RunError> {
         let mut registry = Registry::default();
@@ -224,6 +232,7 @@ impl Bound {
                 events_tx: events.clone(),
                 reports,
                 leadership,
+                reread,
             },
             Arc::clone(&authenticator),
             metrics.clone(),

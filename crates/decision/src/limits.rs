@@ -91,10 +91,7 @@ impl History {
 
     /// Records the replicas found at `now`.
     pub(crate) fn observe(&mut self, now: Moment, current: u32) {
-        // An entry holds from its moment until that of the next entry.
-        while self.observed.len() > 1 && now.since(self.observed[1].0) >= SYNC_PERIOD {
-            self.observed.remove(0);
-        }
+        self.trim_observed(now);
         let last = self.observed.last().map(|(_, replicas)| *replicas);
         if last == Some(current) {
             return;
@@ -108,6 +105,13 @@ impl History {
         }
     }
 
+    fn trim_observed(&mut self, now: Moment) {
+        // An entry holds from its moment until that of the next entry.
+        while self.observed.len() > 1 && now.since(self.observed[1].0) >= SYNC_PERIOD {
+            self.observed.remove(0);
+        }
+    }
+
     /// Returns the number of reversals if they are a conflict.
     pub(crate) fn conflict(&self, now: Moment) -> Option<usize> {
         let last = self.reversals.last()?;
@@ -115,7 +119,8 @@ impl History {
             .then_some(self.reversals.len())
     }
 
-    /// Records a written change. Like the HPA, keeps it as an event only with `behavior`.
+    /// Records a written change. Like the HPA, keeps it as an event only with `behavior`. A change that was observed
+    /// before it is recorded was no reversal.
     pub(crate) fn record_scale(
         &mut self,
         now: Moment,
@@ -123,7 +128,15 @@ impl History {
         from: u32,
         to: u32,
     ) {
-        self.observed.push((now, to));
+        match self.observed.last() {
+            Some((at, replicas)) if *replicas == to => {
+                self.reversals.retain(|reversal| reversal != at);
+            }
+            _ => {
+                self.trim_observed(now);
+                self.observed.push((now, to));
+            }
+        }
         self.written = Some(now);
         let Some(behavior) = behavior else { return };
         if to > from {

@@ -129,7 +129,7 @@ async fn one_of_two_aggregators_leads_and_the_other_takes_over() {
     pair.scale_to(5, &[&fourth]).await;
     third.signal("CONT");
     let begun = Instant::now();
-    while third.leads().await || !third.log().contains("leader=\"fourth\"") {
+    while third.leads().await || !third.log().contains("leader=\"fourth_") {
         assert!(begun.elapsed() < SOON, "{}", third.log());
         pair.push(&[&third, &fourth]).await;
         tokio::time::sleep(Duration::from_millis(50)).await;

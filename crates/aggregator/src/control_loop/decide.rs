@@ -77,7 +77,7 @@ impl ControlLoop {
         let decision = engine.decide(now, &facts);
         scaler.decided = Some(now);
         scaler.retry_at = None;
-        let leads = self.leads && !scaler.taking_over;
+        let leads = self.term.is_some() && scaler.taking_over.is_none();
         self.metrics.decided(if leads {
             outcome_of(&decision)
         } else {
@@ -123,8 +123,10 @@ impl ControlLoop {
         let mark_reporter = self.mark_reporter.clone();
         tokio::spawn(async move {
             // The marks are a hint: the replica count is written whether or not they succeed.
-            if !marked.is_empty() && leadership.is_leader() {
-                let result = scale_target.mark_for_deletion(&target, &marked).await;
+            let mark = scale_target.mark_for_deletion(&target, &marked);
+            if !marked.is_empty()
+                && let Some(result) = leadership.write(mark).await
+            {
                 mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Marked);
             }
             let write = leadership.write(scale_target.write(&target, from, to));

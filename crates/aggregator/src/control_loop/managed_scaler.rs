@@ -10,8 +10,10 @@ use pushscale_api::{Floor, PushScalerSpec, PushScalerStatus, Schedules, SpecProb
 use pushscale_decision::{
     Conditions, Decision, Mode, Moment, PodUid, Policy, Selector, TargetState,
 };
+use tokio::time::Instant;
 
 use super::deletion_order::DeletionOrder;
+use super::leader_changes::{Change, LeaderChanges};
 use super::recorder::Recorder;
 use super::unconfirmed_write::UnconfirmedWrite;
 use crate::event::{ScalerFacts, WatchId};
@@ -71,8 +73,9 @@ pub(super) struct ManagedScaler {
     pub(super) due: Option<Moment>,
     /// When the last decision was made.
     pub(super) decided: Option<Moment>,
-    /// Whether this aggregator became the leader and has not read the scale since.
-    pub(super) taking_over: bool,
+    /// When this aggregator became the leader, until the scale has been read since.
+    pub(super) taking_over: Option<Instant>,
+    pub(super) leader_changes: LeaderChanges,
     /// Whether a write is in flight.
     pub(super) writing: bool,
     /// When we last wrote the replica count, and the version of the scale that the write returned.
@@ -131,7 +134,8 @@ impl ManagedScaler {
             deletion_order: DeletionOrder::default(),
             due: None,
             decided: None,
-            taking_over: false,
+            taking_over: None,
+            leader_changes: LeaderChanges::default(),
             writing: false,
             written: None,
             unconfirmed: None,
@@ -219,12 +223,12 @@ impl ManagedScaler {
         };
         let selector = if scale.selector.is_empty() {
             Selector::Missing
-        } else if !self.pods_listed {
-            return None;
         } else if let Some(message) = &self.selector_problem {
             Selector::Invalid {
                 message: message.clone(),
             }
+        } else if !self.pods_listed {
+            return None;
         } else if let Some(other) = self.shared.values().next() {
             Selector::Shared {
                 with: format!("PushScaler {other}"),
@@ -255,6 +259,47 @@ impl ManagedScaler {
         }
         self.unconfirmed = None;
         stored
+    }
+
+    /// Takes the replica count that a follower reads.
+    pub(super) fn follow_scale(&mut self, now: Moment, replicas: u32) {
+        if let Some(from) = self.last_replicas
+            && from != replicas
+        {
+            let change = Change { from, to: replicas };
+            // The leader's report may be lost with the leader. Its last write is read at the take-over.
+            let change = match self.taking_over {
+                Some(_) => Some(change),
+                None => self.leader_changes.see(now, change),
+            };
+            self.record_leader_change(now, change);
+        }
+    }
+
+    /// Takes the status that the leader has written.
+    pub(super) fn follow_status(
+        &mut self,
+        now: Moment,
+        last_scale_time: Option<Timestamp>,
+        transitions: Vec<(String, bool, Timestamp)>,
+    ) {
+        if last_scale_time > self.condition_history.last_scale_time {
+            let change = self.leader_changes.report(now);
+            self.record_leader_change(now, change);
+        }
+        self.condition_history.last_scale_time = last_scale_time;
+        self.condition_history.transitions = transitions;
+    }
+
+    fn record_leader_change(&mut self, now: Moment, change: Option<Change>) {
+        // A scaler that writes nothing has no leader whose change it could be.
+        if self.writes
+            && self.conflicts_with.is_none()
+            && let Some(Change { from, to }) = change
+            && let Some(engine) = &mut self.engine
+        {
+            engine.record_scale(now, from, to);
+        }
     }
 
     /// Schedules the next decision at `at`, unless an earlier one is scheduled. `due` is the schedule of all scalers.

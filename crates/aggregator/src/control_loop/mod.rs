@@ -5,6 +5,7 @@
 
 mod decide;
 mod deletion_order;
+mod leader_changes;
 mod managed_scaler;
 mod observe;
 mod pod_deletion;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use pushscale_daemon::readiness::ReadinessLatch;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_decision::Moment;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::auth::Authenticator;
@@ -55,8 +56,10 @@ pub(crate) struct ControlLoop {
     competing_hpas: BTreeMap<ScalerKey, TargetRef>,
     unlisted: Unlisted,
     leadership: Leadership,
-    /// Whether this aggregator led in the last turn.
-    leads: bool,
+    /// The term of this aggregator as the leader in this turn; `None` while it follows.
+    term: Option<u64>,
+    /// Makes the watches read all scales.
+    reread: Arc<Notify>,
     warm_up: WarmUp,
     scale_target: Arc<dyn ScaleTarget>,
     events_tx: mpsc::Sender<Event>,
@@ -81,6 +84,7 @@ pub(crate) struct Backends {
     pub(crate) events_tx: mpsc::Sender<Event>,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) leadership: Leadership,
+    pub(crate) reread: Arc<Notify>,
 }
 
 impl ControlLoop {
@@ -92,17 +96,19 @@ impl ControlLoop {
             events_tx,
             reports,
             leadership,
+            reread,
         }: Backends,
         authenticator: Arc<Authenticator>,
         metrics: Metrics,
         listed: ReadinessLatch,
         warm: ReadinessLatch,
     ) -> Self {
-        let leads = leadership.is_leader();
-        metrics.set_leader(leads);
+        let term = leadership.term();
+        metrics.set_leader(term.is_some());
         Self {
             leadership,
-            leads,
+            term,
+            reread,
             warm_up: WarmUp::new(warm),
             origin: Instant::now(),
             scalers: BTreeMap::new(),
@@ -180,7 +186,11 @@ impl ControlLoop {
                 self.unlisted.competing_hpas = false;
                 self.list_received("HorizontalPodAutoscalers");
             }
-            Event::TargetRead { watch, scale } => self.apply_scale(&watch, scale),
+            Event::TargetRead {
+                watch,
+                began,
+                scale,
+            } => self.apply_scale(&watch, began, scale),
             Event::PodApplied {
                 watch,
                 uid,
@@ -190,9 +200,8 @@ impl ControlLoop {
             Event::PodDeleted { watch, uid } => self.delete_pod(&watch, &uid),
             Event::PodsListed { watch, uids } => self.apply_pod_list(&watch, &uids),
             Event::PodListFailed { watch, message } => self.pod_list_failed(&watch, message),
-            // Another aggregator may have led since, even if no turn has noticed.
-            Event::Promoted => self.leads = false,
-            Event::TakenOver { watch, scale } => self.taken_over(&watch, scale),
+            // The end of the turn compares the term.
+            Event::Promoted => {}
             Event::WriteFinished {
                 watch,
                 from,
@@ -218,6 +227,11 @@ impl ControlLoop {
         tracing::debug!(kind, complete, "list received");
         self.detect_conflicts();
         self.mark_all_due();
+    }
+
+    /// Whether this aggregator leads in this turn.
+    fn leads(&self) -> bool {
+        self.term.is_some()
     }
 
     fn now(&self) -> Moment {

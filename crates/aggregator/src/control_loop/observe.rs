@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use pushscale_decision::{Moment, Pod, PodUid, Reading};
+use tokio::time::Instant;
 
 use super::ControlLoop;
 use super::managed_scaler::ManagedScaler;
@@ -22,14 +23,14 @@ const IGNORE_OLDER_FOR: Duration = Duration::from_secs(10);
 impl ControlLoop {
     pub(super) fn apply_scaler(&mut self, facts: ScalerFacts) {
         let now = self.now();
+        let leads = self.leads();
         let key = facts.key.clone();
         match self.scalers.get_mut(&key) {
             Some(scaler) if scaler.watch == facts.watch && scaler.uid == facts.uid => {
                 // Our own status writes also arrive here. The spec has changed only if the generation has.
                 if scaler.generation == facts.generation && scaler.generation.is_some() {
-                    if !self.leads {
-                        scaler.condition_history.last_scale_time = facts.last_scale_time;
-                        scaler.condition_history.transitions = facts.transitions;
+                    if !leads {
+                        scaler.follow_status(now, facts.last_scale_time, facts.transitions);
                     }
                     return;
                 }
@@ -111,9 +112,14 @@ impl ControlLoop {
         }
     }
 
-    pub(super) fn apply_scale(&mut self, watch: &WatchId, scale: Result<Scale, ScaleError>) {
+    pub(super) fn apply_scale(
+        &mut self,
+        watch: &WatchId,
+        began: Instant,
+        scale: Result<Scale, ScaleError>,
+    ) {
         let now = self.now();
-        let leads = self.leads;
+        let leads = self.leads();
         let Some(scaler) = self.watched(watch) else {
             return;
         };
@@ -126,10 +132,13 @@ impl ControlLoop {
         if let Ok(read) = &scale {
             // A write of our own is settled first, so that it is not recorded twice.
             let settled = scaler.confirm_write(now, read.replicas);
-            if !settled && (!leads || scaler.taking_over) {
-                scaler.follow_change(now, read.replicas);
+            if !settled && (!leads || scaler.taking_over.is_some()) {
+                scaler.follow_scale(now, read.replicas);
             }
             scaler.last_replicas = Some(read.replicas);
+            if scaler.taking_over.is_some_and(|since| began >= since) {
+                scaler.taking_over = None;
+            }
         }
         scaler.scale = Some(scale);
         self.mark_due(&watch.scaler, now);
@@ -151,7 +160,6 @@ impl ControlLoop {
         if scaler.deletion_order.contains(&uid, &pod, &deletion) {
             return;
         }
-        scaler.selector_problem = None;
         scaler
             .deletion_order
             .apply(uid.clone(), pod.clone(), deletion);
@@ -192,7 +200,7 @@ impl ControlLoop {
     pub(super) fn pod_list_failed(&mut self, watch: &WatchId, message: String) {
         if let Some(scaler) = self.watched(watch) {
             scaler.selector_problem = Some(message);
-            scaler.pods_listed = true;
+            scaler.pods_listed = false;
             self.mark_due(&watch.scaler, self.now());
         }
     }

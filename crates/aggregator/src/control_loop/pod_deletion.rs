@@ -52,10 +52,11 @@ impl ControlLoop {
     /// flight, so nothing happens then.
     pub(super) fn unmark_stale_pods(&mut self, key: &ScalerKey) {
         let now = self.now();
-        let Some(scaler) = self.scalers.get_mut(key).filter(|_| self.leads) else {
+        let leads = self.leads();
+        let Some(scaler) = self.scalers.get_mut(key).filter(|_| leads) else {
             return;
         };
-        if scaler.writing || scaler.taking_over {
+        if scaler.writing || scaler.taking_over.is_some() {
             return;
         }
         let stale = scaler.deletion_order.unmark_stale(now);
@@ -68,17 +69,20 @@ impl ControlLoop {
 
     /// Removes our marks in a separate task. The watch of the pods reports the result.
     pub(super) fn unmark(&self, key: &ScalerKey, pods: Vec<PodRef>) {
-        let wanted = self.leads && !pods.is_empty();
+        let wanted = self.leads() && !pods.is_empty();
         let Some(scaler) = self.scalers.get(key).filter(|_| wanted) else {
             return;
         };
         let scale_target = Arc::clone(&self.scale_target);
+        let leadership = self.leadership.clone();
         let target = scaler.target.clone();
         let mark_reporter = self.mark_reporter.clone();
         let scaler = key.clone();
         tokio::spawn(async move {
-            let result = scale_target.unmark(&target, &pods).await;
-            mark_reporter.report(&scaler, &result, DeletionCostOutcome::Unmarked);
+            let unmark = scale_target.unmark(&target, &pods);
+            if let Some(result) = leadership.write(unmark).await {
+                mark_reporter.report(&scaler, &result, DeletionCostOutcome::Unmarked);
+            }
         });
     }
 }

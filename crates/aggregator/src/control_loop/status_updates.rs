@@ -71,7 +71,8 @@ impl ControlLoop {
     /// Publishes the last decision with the current conditions, or what is wrong with the spec.
     pub(super) fn publish_status(&mut self, now: Moment, key: &ScalerKey) {
         // A follower leaves the history of the conditions as the leader's status has it.
-        let Some(scaler) = self.scalers.get_mut(key).filter(|_| self.leads) else {
+        let leads = self.leads();
+        let Some(scaler) = self.scalers.get_mut(key).filter(|_| leads) else {
             return;
         };
         if !scaler.spec_problems.is_empty() {
@@ -143,7 +144,8 @@ impl ControlLoop {
 
     /// Reports a warning, unless it was reported recently.
     pub(super) fn warn(&mut self, now: Moment, key: &ScalerKey, reason: Reason, note: String) {
-        let Some(scaler) = self.scalers.get_mut(key).filter(|_| self.leads) else {
+        let leads = self.leads();
+        let Some(scaler) = self.scalers.get_mut(key).filter(|_| leads) else {
             return;
         };
         scaler

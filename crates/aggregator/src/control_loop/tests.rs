@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use pushscale_api::{PushScalerSpec, Schedules, policy_of};
@@ -79,6 +81,7 @@ struct Fixture {
     events: mpsc::Receiver<Event>,
     reports: mpsc::Receiver<Report>,
     target: FakeTarget,
+    reread: Arc<Notify>,
     readiness: Readiness,
     sequence: u64,
 }
@@ -102,12 +105,14 @@ impl Fixture {
         let (reports_tx, reports) = mpsc::channel(1024);
         let target = FakeTarget::default();
         let readiness = Readiness::default();
+        let reread = Arc::new(Notify::new());
         let control_loop = ControlLoop::new(
             Backends {
                 scale_target: Arc::new(target.clone()),
                 events_tx,
                 reports: reports_tx,
                 leadership,
+                reread: Arc::clone(&reread),
             },
             Arc::new(Authenticator::new(None, metrics.clone())),
             metrics,
@@ -119,6 +124,7 @@ impl Fixture {
             events,
             reports,
             target,
+            reread,
             readiness,
             sequence: 0,
         }
@@ -137,12 +143,40 @@ impl Fixture {
             while let Ok(event) = self.events.try_recv() {
                 self.control_loop.handle(event);
             }
+            if self.reread.notified().now_or_never().is_some() {
+                let replicas = *self.target.replicas.lock();
+                self.read("a", replicas);
+            }
             self.control_loop.decide_due();
         }
     }
 
+    /// Reports a read of the scale that begins now.
+    fn read(&mut self, name: &str, replicas: u32) {
+        self.handle(Event::TargetRead {
+            watch: watch(name),
+            began: Instant::now(),
+            scale: Ok(scale(replicas)),
+        });
+    }
+
     /// Applies a PushScaler whose spec is the default with these changes.
     fn apply(&mut self, name: &str, generation: i64, changes: &Value) {
+        self.apply_with(name, generation, changes, None);
+    }
+
+    /// Applies it again, with a status that the leader has written.
+    fn apply_reported(&mut self, name: &str, last_scale_time: Option<Timestamp>) {
+        self.apply_with(name, 1, &json!({}), last_scale_time);
+    }
+
+    fn apply_with(
+        &mut self,
+        name: &str,
+        generation: i64,
+        changes: &Value,
+        last_scale_time: Option<Timestamp>,
+    ) {
         let mut spec = json!({
             "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
             "minReplicas": 1,
@@ -166,17 +200,14 @@ impl Fixture {
             schedules: Schedules::of(&schedules).unwrap_or_default(),
             spec: Some(Arc::new(spec)),
             conditions: Conditions::default(),
-            last_scale_time: None,
+            last_scale_time,
             transitions: Vec::new(),
         })));
     }
 
     /// Reports the target's scale and running pods to the scaler `name`.
     fn observe(&mut self, name: &str, replicas: u32, pods: &[&str]) {
-        self.handle(Event::TargetRead {
-            watch: watch(name),
-            scale: Ok(scale(replicas)),
-        });
+        self.read(name, replicas);
         for pod in pods {
             self.handle(Event::PodApplied {
                 watch: watch(name),
@@ -517,14 +548,58 @@ async fn a_new_leader_reads_the_scale_and_knows_its_predecessors_writes() {
 async fn a_leader_that_is_elected_again_reads_the_scale_again() {
     let leadership = Leadership::following();
     leadership.lead_until(Instant::now() + Duration::from_secs(3600));
-    let mut fixture = Fixture::with(leadership);
+    let mut fixture = Fixture::with(leadership.clone());
     follow(&mut fixture).await;
-    fixture.handle(Event::Promoted);
-    assert!(fixture.scaler("a").taking_over);
+    let before = Instant::now();
     fixture.advance(Duration::from_secs(1)).await;
-    assert!(!fixture.scaler("a").taking_over);
+    assert_eq!(fixture.scaler("a").taking_over, None);
+    // No turn notices that it did not lead for a moment.
+    leadership.follow();
+    leadership.lead_until(Instant::now() + Duration::from_secs(3600));
+    fixture.handle(Event::Promoted);
+    assert!(fixture.scaler("a").taking_over.is_some());
+    // A read that began before may have missed the other leader's last write.
+    fixture.handle(Event::TargetRead {
+        watch: watch("a"),
+        began: before,
+        scale: Ok(scale(8)),
+    });
+    assert!(fixture.scaler("a").taking_over.is_some());
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(fixture.scaler("a").taking_over, None);
     let read = fixture.scaler("a").scale.clone().unwrap().unwrap();
     assert!(read.replicas >= 16, "{read:?}");
+}
+
+/// Lets a follower see four changes, of which the leader reports those in `reported`, and promotes it.
+async fn status_after_changes(reported: &[u32]) -> String {
+    let leadership = Leadership::following();
+    let mut fixture = Fixture::with(leadership.clone());
+    follow(&mut fixture).await;
+    for (second, replicas) in (1..).zip([12, 8, 9, 8]) {
+        fixture.read("a", replicas);
+        if reported.contains(&replicas) {
+            let written: Timestamp = "2026-03-02T08:00:00Z".parse().unwrap();
+            let written = written + Duration::from_secs(second);
+            fixture.apply_reported("a", Some(written));
+        }
+        // A turn between the change and the next.
+        fixture.advance(Duration::from_secs(1)).await;
+    }
+    *fixture.target.replicas.lock() = 8;
+    leadership.lead_until(Instant::now() + Duration::from_secs(3600));
+    fixture.handle(Event::Promoted);
+    fixture.advance(Duration::from_secs(2)).await;
+    fixture.last_status("a").to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_tells_its_predecessors_changes_from_those_of_other_clients() {
+    let status = status_after_changes(&[12, 8, 9]).await;
+    assert!(status.contains("AbleToScale"), "{status}");
+    assert!(!status.contains("SizeContested"), "{status}");
+    let status = status_after_changes(&[12]).await;
+    assert!(status.contains("SizeContested"), "{status}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -582,6 +657,7 @@ async fn a_failed_read_does_not_make_a_foreign_change_of_the_leaders() {
     for replicas in [9, 10, 11, 12] {
         fixture.handle(Event::TargetRead {
             watch: watch("a"),
+            began: Instant::now(),
             scale: Err(ScaleError::Other {
                 target: "Deployment/torchserve".to_owned(),
                 message: "etcdserver: leader changed".to_owned(),
@@ -589,6 +665,7 @@ async fn a_failed_read_does_not_make_a_foreign_change_of_the_leaders() {
         });
         fixture.handle(Event::TargetRead {
             watch: watch("a"),
+            began: Instant::now(),
             scale: Ok(scale(replicas)),
         });
         fixture.advance(Duration::from_secs(1)).await;

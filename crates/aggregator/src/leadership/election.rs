@@ -40,9 +40,15 @@ impl Election {
         }
     }
 
-    /// Forgets the state of the Lease after a write was rejected. The next attempt begins with a read.
-    pub(super) fn forget(&mut self) {
-        self.seen = None;
+    /// Records that the Lease did not exist at `now`. If it was deleted, its holder may not have noticed: another
+    /// candidate waits as long as for a holder that no longer renews. The first candidate of all does not wait.
+    pub(super) fn observe_absence(&mut self, now: Instant) {
+        let Some((seen, since)) = &mut self.seen else {
+            return;
+        };
+        if seen.version.take().is_some() {
+            *since = now;
+        }
     }
 
     /// Whether the last state names this candidate.
@@ -156,5 +162,28 @@ mod tests {
         election.observe(now, record("a", 7));
         let renewed = election.next(at(now, 60_000), Timestamp::UNIX_EPOCH);
         assert_eq!(renewed, Some(record("a", 7)));
+    }
+
+    #[test]
+    fn a_deleted_lease_is_created_by_its_holder_at_once_and_by_others_after_its_duration() {
+        let start = Instant::now();
+        let mut holder = Election::new("a".to_owned());
+        let mut other = Election::new("b".to_owned());
+        for candidate in [&mut holder, &mut other] {
+            candidate.observe(start, record("a", 1));
+            candidate.observe_absence(at(start, 5000));
+            candidate.observe_absence(at(start, 9000));
+        }
+        let next = |candidate: &Election, millis| {
+            let next = candidate.next(at(start, millis), Timestamp::UNIX_EPOCH);
+            next.map(|next| (next.holder, next.version))
+        };
+        assert_eq!(next(&holder, 5000), Some((Some("a".to_owned()), None)));
+        assert_eq!(next(&other, 14_999), None);
+        assert_eq!(next(&other, 15_000), Some((Some("b".to_owned()), None)));
+        // Without any Lease before, nobody can lead.
+        let mut first = Election::new("c".to_owned());
+        first.observe_absence(start);
+        assert!(first.next(start, Timestamp::UNIX_EPOCH).is_some());
     }
 }

@@ -33,8 +33,16 @@ pub struct LeaseSettings {
     pub namespace: String,
     /// `metadata.name` of the Lease.
     pub name: String,
-    /// What distinguishes this candidate: the name of its pod.
-    pub identity: String,
+    /// The name of this candidate's pod.
+    pub pod: String,
+}
+
+impl LeaseSettings {
+    /// What distinguishes this candidate. A container that restarts in the same pod has lost its state: it must not
+    /// take its predecessor's Lease for its own and lead at once.
+    fn identity(&self) -> String {
+        format!("{}_{:x}", self.pod, Timestamp::now().as_millisecond())
+    }
 }
 
 /// Takes part in the election until shutdown, and resigns once `reports` is dropped: the last statuses are written by
@@ -49,16 +57,16 @@ pub(crate) async fn run(
 ) {
     let mut candidate = Candidate {
         leases: Api::namespaced(client, &settings.namespace),
-        election: Election::new(settings.identity.clone()),
+        election: Election::new(settings.identity()),
         settings,
         leadership,
         failing: false,
     };
     loop {
-        let led = candidate.leadership.is_leader();
+        let led = candidate.leadership.term().is_some();
         let holder = candidate.election.holder().cloned();
         candidate.attempt().await;
-        let leads = candidate.leadership.is_leader();
+        let leads = candidate.leadership.term().is_some();
         if leads && !led {
             tracing::info!(lease = candidate.settings.name, "became the leader");
             // A full queue wakes the control loop as well.
@@ -78,6 +86,16 @@ pub(crate) async fn run(
     candidate.resign().await;
 }
 
+/// Whether a candidate's state of the Lease is stored.
+#[derive(Clone, Copy, Debug)]
+enum Written {
+    Yes,
+    /// The Lease was written or deleted by another client, or by a write of our own without a response.
+    Outdated,
+    /// It may be, if there was no response.
+    No,
+}
+
 struct Candidate {
     leases: Api<Lease>,
     election: Election,
@@ -87,21 +105,30 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Tries once to acquire or renew the Lease.
+    /// Tries to acquire or renew the Lease.
     async fn attempt(&mut self) {
-        // A holder renews without reading first: its write fails if another client wrote the Lease.
-        if !self.election.is_holder() && !self.read().await {
+        // A holder renews without reading first. If another client has written or deleted the Lease, it reads.
+        if self.election.is_holder() && !matches!(self.renew().await, Written::Outdated) {
             return;
         }
+        if self.read().await {
+            self.renew().await;
+        }
+    }
+
+    /// Writes the Lease, unless another candidate holds it.
+    async fn renew(&mut self) -> Written {
         let begun = Instant::now();
         let Some(record) = self.election.next(begun, Timestamp::now()) else {
             self.leadership.follow();
-            return;
+            return Written::No;
         };
-        // The term counts from before the request: the others count from when they see it.
-        if self.write(&record).await {
+        let written = self.write(&record).await;
+        if matches!(written, Written::Yes) {
+            // The term counts from before the request: the others count from when they see it.
             self.leadership.lead_until(begun + RENEW_DEADLINE);
         }
+        written
     }
 
     /// Gives up leadership and empties the Lease, so that another candidate need not wait for its end. If a write is
@@ -115,7 +142,7 @@ impl Candidate {
             return;
         }
         if let Some(record) = self.election.resignation()
-            && self.write(&record).await
+            && matches!(self.write(&record).await, Written::Yes)
         {
             tracing::info!(lease = self.settings.name, "resigned");
         }
@@ -132,7 +159,7 @@ impl Candidate {
             }
             Ok(Ok(None)) => {
                 self.failing = false;
-                self.election.forget();
+                self.election.observe_absence(Instant::now());
                 true
             }
             Ok(Err(error)) => self.failed(&kube_error::message(&error)),
@@ -140,8 +167,7 @@ impl Candidate {
         }
     }
 
-    /// Writes the Lease. Returns whether this candidate's state is stored.
-    async fn write(&mut self, record: &LeaseRecord) -> bool {
+    async fn write(&mut self, record: &LeaseRecord) -> Written {
         let seconds = i32::try_from(LEASE_DURATION.as_secs()).unwrap_or(i32::MAX);
         let lease = record.to_lease(&self.settings.name, seconds, Timestamp::now());
         let (name, params) = (&self.settings.name, PostParams::default());
@@ -156,22 +182,21 @@ impl Candidate {
                 self.failing = false;
                 self.election
                     .observe(Instant::now(), LeaseRecord::from(&stored));
-                true
+                Written::Yes
             }
-            // Another candidate was faster, or deleted the Lease.
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, CONFLICT | NOT_FOUND) => {
-                self.election.forget();
-                false
+                Written::Outdated
             }
-            Ok(Err(error)) => self.unconfirmed(&kube_error::message(&error)),
-            Err(_) => self.unconfirmed(kube_error::TIMED_OUT),
+            // Such a write may have been stored. The next one is outdated then, and a read shows it.
+            Ok(Err(error)) => {
+                self.failed(&kube_error::message(&error));
+                Written::No
+            }
+            Err(_) => {
+                self.failed(kube_error::TIMED_OUT);
+                Written::No
+            }
         }
-    }
-
-    /// A write without a response may have been stored under a version that is unknown here.
-    fn unconfirmed(&mut self, error: &str) -> bool {
-        self.election.forget();
-        self.failed(error)
     }
 
     fn failed(&mut self, error: &str) -> bool {

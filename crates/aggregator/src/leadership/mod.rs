@@ -11,8 +11,7 @@ mod record;
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, watch};
 use tokio::time::Instant;
 
 pub use lease::LeaseSettings;
@@ -21,44 +20,60 @@ pub(crate) use lease::run;
 /// Until when this process leads. Clones share the state.
 #[derive(Clone, Debug)]
 pub(crate) struct Leadership {
-    term: Arc<Mutex<Term>>,
+    term: watch::Sender<Term>,
     /// Every write holds a read lock.
     writes: Arc<RwLock<()>>,
 }
 
+/// The last term of this process as the leader.
 #[derive(Clone, Copy, Debug)]
-enum Term {
-    Following,
-    Until(Instant),
+struct Term {
+    /// Counts the terms: between two of them, another aggregator may have led.
+    number: u64,
+    end: End,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// It is over.
+    Past,
+    At(Instant),
     /// The only aggregator, without a Lease.
-    Unlimited,
+    Never,
+}
+
+impl Term {
+    fn is_current(self) -> bool {
+        match self.end {
+            End::Past => false,
+            End::At(end) => Instant::now() < end,
+            End::Never => true,
+        }
+    }
 }
 
 impl Leadership {
     /// The leadership of an aggregator without competitors, which never ends.
     pub(crate) fn unlimited() -> Self {
-        Self::new(Term::Unlimited)
+        Self::new(End::Never)
     }
 
     /// The leadership of a candidate, which follows until it is elected.
     pub(crate) fn following() -> Self {
-        Self::new(Term::Following)
+        Self::new(End::Past)
     }
 
-    fn new(term: Term) -> Self {
+    fn new(end: End) -> Self {
         Self {
-            term: Arc::new(Mutex::new(term)),
+            term: watch::Sender::new(Term { number: 0, end }),
             writes: Arc::default(),
         }
     }
 
-    /// Whether this process leads at this moment.
-    pub(crate) fn is_leader(&self) -> bool {
-        match *self.term.lock() {
-            Term::Following => false,
-            Term::Until(end) => Instant::now() < end,
-            Term::Unlimited => true,
-        }
+    /// Returns the number of the current term; `None` while another aggregator may lead.
+    pub(crate) fn term(&self) -> Option<u64> {
+        let term = *self.term.borrow();
+        term.is_current().then_some(term.number)
     }
 
     /// Runs `write` if this process leads, and abandons it once it no longer does. Returns `None` if it was not run to
@@ -78,25 +93,42 @@ impl Leadership {
         drop(self.writes.write().await);
     }
 
-    /// Waits until this process no longer leads. The end moves while the Lease is renewed.
+    /// Waits until the current term ends. Its end moves while the Lease is renewed.
     async fn lost(&self) {
+        let mut changes = self.term.subscribe();
+        let number = changes.borrow().number;
         loop {
-            let term = *self.term.lock();
-            match term {
-                Term::Following => return,
-                Term::Until(end) if Instant::now() >= end => return,
-                Term::Until(end) => tokio::time::sleep_until(end).await,
-                Term::Unlimited => std::future::pending().await,
+            let term = *changes.borrow_and_update();
+            if term.number != number || !term.is_current() {
+                return;
+            }
+            let end = async {
+                match term.end {
+                    End::At(end) => tokio::time::sleep_until(end).await,
+                    End::Past | End::Never => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = end => {}
+                // The sender lives as long as `self`.
+                _ = changes.changed() => {}
             }
         }
     }
 
+    /// Extends the current term, or begins one.
     pub(crate) fn lead_until(&self, end: Instant) {
-        *self.term.lock() = Term::Until(end);
+        self.term.send_modify(|term| {
+            if !term.is_current() {
+                term.number += 1;
+            }
+            term.end = End::At(end);
+        });
     }
 
+    /// Ends the current term.
     pub(crate) fn follow(&self) {
-        *self.term.lock() = Term::Following;
+        self.term.send_modify(|term| term.end = End::Past);
     }
 }
 
@@ -109,13 +141,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn leadership_ends_by_itself() {
         let leadership = Leadership::following();
-        assert!(!leadership.is_leader());
+        assert_eq!(leadership.term(), None);
         let end = Instant::now() + Duration::from_secs(7);
         leadership.lead_until(end);
-        assert!(leadership.is_leader());
+        assert_eq!(leadership.term(), Some(1));
         leadership.lost().await;
         assert_eq!(Instant::now(), end);
-        assert!(!leadership.is_leader());
+        assert_eq!(leadership.term(), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -140,5 +172,25 @@ mod tests {
         assert_eq!(leadership.write(async { 1 }).await, Some(1));
         let slow = tokio::time::sleep(Duration::from_secs(8));
         assert_eq!(leadership.write(slow).await, None);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_write_is_abandoned_at_once_when_another_candidate_leads() {
+        let leadership = Leadership::following();
+        let begun = Instant::now();
+        leadership.lead_until(begun + Duration::from_secs(7));
+        let follower = leadership.clone();
+        let write = leadership.write(tokio::time::sleep(Duration::from_secs(5)));
+        let end = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            follower.follow();
+        };
+        let (written, ()) = tokio::join!(write, end);
+        assert_eq!(written, None);
+        assert_eq!(begun.elapsed(), Duration::from_secs(1));
+        // A second term is a new one, even if nobody noticed the end of the first.
+        leadership.lead_until(Instant::now() + Duration::from_secs(7));
+        assert_eq!(leadership.term(), Some(2));
+        leadership.lead_until(Instant::now() + Duration::from_secs(9));
+        assert_eq!(leadership.term(), Some(2));
     }
 }

@@ -19,7 +19,7 @@ use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::{Api, Client};
 use pushscale_api::PushScaler;
 use pushscale_daemon::tasks::Tasks;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
@@ -27,7 +27,7 @@ use crate::event::{CompetingHpa, Event};
 use crate::kube_scale::KubeScaleTarget;
 use change::Change;
 use objects::{WatchedPod, WatchedScaler, WatchedTarget};
-use reads::Reads;
+use reads::{Finished, Reads};
 use store::{Effects, Store, TargetKind};
 
 /// Interval between lookups of an unknown kind. Its CRD may be applied after the PushScaler.
@@ -48,12 +48,13 @@ enum Input {
     Target(TargetKind, Change<WatchedTarget>),
 }
 
-/// Starts all watches, in `namespace` or in all namespaces.
+/// Starts all watches, in `namespace` or in all namespaces. Each notification of `reread` makes them read all scales.
 pub(crate) fn start(
     tasks: &mut Tasks,
     client: &Client,
     namespace: Option<&str>,
     scales: Arc<KubeScaleTarget>,
+    reread: Arc<Notify>,
     events: mpsc::Sender<Event>,
 ) {
     let watches = Watches {
@@ -61,7 +62,7 @@ pub(crate) fn start(
         namespace: namespace.map(str::to_owned),
         scales,
     };
-    tasks.spawn_endless("watches", run(watches, events));
+    tasks.spawn_endless("watches", run(watches, reread, events));
 }
 
 /// What the watches need.
@@ -73,7 +74,7 @@ struct Watches {
 }
 
 /// Runs all watches until aborted.
-async fn run(watches: Watches, events: mpsc::Sender<Event>) {
+async fn run(watches: Watches, reread: Arc<Notify>, events: mpsc::Sender<Event>) {
     let (inputs_tx, mut inputs) = mpsc::channel(INPUT_QUEUE);
     // Aborts the watches when this task is aborted.
     let mut tasks = JoinSet::new();
@@ -93,9 +94,10 @@ async fn run(watches: Watches, events: mpsc::Sender<Event>) {
                 }
                 effects
             }
-            (watch, target, scale) = reads.next() => {
+            () = reread.notified() => store.reread(),
+            Finished { watch, target, began, scale } = reads.next() => {
                 let succeeded = scale.is_ok();
-                let effects = store.scale_read(&watch, scale);
+                let effects = store.scale_read(&watch, began, scale);
                 reads.finish(watch, target, succeeded, effects.is_none());
                 effects.unwrap_or_default()
             }
@@ -157,6 +159,8 @@ impl Watches {
         tasks: &mut JoinSet<()>,
         inputs: &mpsc::Sender<Input>,
     ) {
+        // Ended watches stay in the set until they are joined.
+        while tasks.try_join_next().is_some() {}
         let kinds = store.kinds();
         watched.retain(|kind, task| {
             let used = kinds.contains(kind);

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::event::WatchId;
 use crate::names::TargetRef;
@@ -36,7 +36,12 @@ pub(super) struct Reads {
 }
 
 /// The result of a read.
-pub(super) type Finished = (WatchId, TargetRef, Result<Scale, ScaleError>);
+pub(super) struct Finished {
+    pub(super) watch: WatchId,
+    pub(super) target: TargetRef,
+    pub(super) began: Instant,
+    pub(super) scale: Result<Scale, ScaleError>,
+}
 
 #[derive(Default)]
 struct State {
@@ -73,9 +78,15 @@ impl Reads {
         self.futures.push(Box::pin(async move {
             sleep(delay).await;
             let permit = limit.acquire().await;
+            let began = Instant::now();
             let scale = scale_target.read(&target).await;
             drop(permit);
-            (watch, target, scale)
+            Finished {
+                watch,
+                target,
+                began,
+                scale,
+            }
         }));
     }
 

@@ -72,7 +72,10 @@ fn start(client: Client) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
         client,
         namespace: Some("models".to_owned()),
     };
-    (events, tokio::spawn(run(watches, events_tx)))
+    (
+        events,
+        tokio::spawn(run(watches, Arc::default(), events_tx)),
+    )
 }
 
 /// A list of objects, or a watch without events.

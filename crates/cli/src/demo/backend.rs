@@ -176,6 +176,7 @@ pub(crate) async fn apply_scaler(events: &mpsc::Sender<Event>, max: u32, target_
         Event::HpasListed(BTreeSet::new()),
         Event::TargetRead {
             watch: watch_id(),
+            began: tokio::time::Instant::now(),
             scale: Ok(scale(1)),
         },
         Event::PodsListed {

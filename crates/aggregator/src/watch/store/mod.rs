@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use kube::core::{Selector, SelectorExt as _};
 use pushscale_decision::PodUid;
+use tokio::time::Instant;
 
 use super::change::Change;
 use super::objects::{WatchedPod, WatchedScaler, WatchedTarget};
@@ -296,7 +297,12 @@ impl Store {
                     if kind_of(&scaler.target) == *kind {
                         let scale = Err(unreadable(&scaler.target, error.clone()));
                         let watch = scaler.watch.clone();
-                        effects.events.push(Event::TargetRead { watch, scale });
+                        let began = Instant::now();
+                        effects.events.push(Event::TargetRead {
+                            watch,
+                            began,
+                            scale,
+                        });
                     }
                 }
             }
@@ -308,6 +314,7 @@ impl Store {
     pub(super) fn scale_read(
         &mut self,
         watch: &WatchId,
+        began: Instant,
         scale: Result<Scale, ScaleError>,
     ) -> Option<Effects> {
         let scaler = self.scalers.get_mut(&watch.scaler)?;
@@ -323,6 +330,7 @@ impl Store {
         let selector = scale.as_ref().ok().map(|scale| scale.selector.clone());
         effects.events.push(Event::TargetRead {
             watch: watch.clone(),
+            began,
             scale,
         });
         if let Some(text) = selector
@@ -342,14 +350,20 @@ impl Store {
 
     /// Returns everything that would repair a control loop with another state: all pods, and reads of all scales.
     pub(super) fn resync(&self) -> Effects {
-        let mut effects = Effects::default();
+        let mut effects = self.reread();
         self.report_all_pods(&mut effects);
-        effects.reads.extend(
-            self.scalers
-                .values()
-                .map(|scaler| (scaler.watch.clone(), scaler.target.clone())),
-        );
         effects
+    }
+
+    /// Returns reads of all scales.
+    pub(super) fn reread(&self) -> Effects {
+        let scalers = self.scalers.values();
+        Effects {
+            reads: scalers
+                .map(|scaler| (scaler.watch.clone(), scaler.target.clone()))
+                .collect(),
+            events: Vec::new(),
+        }
     }
 }
 

@@ -63,7 +63,7 @@ fn short(effects: &Effects) -> Vec<String> {
     let events = effects.events.iter().map(|event| match event {
         Event::ScalerApplied(facts) => format!("scaler {}", of(&facts.watch)),
         Event::ScalersListed(all) => format!("{} scalers", all.len()),
-        Event::TargetRead { watch, scale } => match scale {
+        Event::TargetRead { watch, scale, .. } => match scale {
             Ok(_) => format!("{} read", of(watch)),
             Err(error) => format!("{} {error}", of(watch)),
         },
@@ -90,7 +90,9 @@ fn store_with(pods: &[WatchedPod]) -> Store {
     store.scaler(Change::Listed(scaler("a", "uid-a", "a")));
     store.scaler(Change::ListDone);
     let watch = watch(&store, "a");
-    store.scale_read(&watch, Ok(scale("app=a"))).unwrap();
+    store
+        .scale_read(&watch, Instant::now(), Ok(scale("app=a")))
+        .unwrap();
     store.pod(Change::Listing);
     for pod in pods {
         store.pod(Change::Listed(pod.clone()));
@@ -117,7 +119,9 @@ fn pods_are_reported_once_the_scale_is_read_and_the_list_is_complete() {
     store.pod(Change::Listing);
     assert!(store.pod(Change::Listed(pod("a-0", "a"))).events.is_empty());
     let watch = watch(&store, "a");
-    let read = store.scale_read(&watch, Ok(scale("app=a"))).unwrap();
+    let read = store
+        .scale_read(&watch, Instant::now(), Ok(scale("app=a")))
+        .unwrap();
     // Half of a list must not look like all pods.
     assert_eq!(short(&read), ["a#1 read"]);
     store.pod(Change::Listed(pod("b-0", "b")));
@@ -132,7 +136,9 @@ fn pods_of_all_pushscalers_of_a_target_come_from_one_watch() {
     let mut store = store_with(&[]);
     store.scaler(Change::Applied(scaler("b", "uid-b", "a")));
     let watch = watch(&store, "b");
-    let read = store.scale_read(&watch, Ok(scale("app=a"))).unwrap();
+    let read = store
+        .scale_read(&watch, Instant::now(), Ok(scale("app=a")))
+        .unwrap();
     assert_eq!(short(&read), ["b#2 read", "b#2 0 pods"]);
     let mut events = short(&store.pod(Change::Applied(pod("a-0", "a"))));
     events.sort();
@@ -179,18 +185,28 @@ fn a_new_list_replaces_what_a_broken_watch_missed() {
         number: 1,
         ..watch(&store, "a")
     };
-    assert!(store.scale_read(&former, Ok(scale("app=a"))).is_none());
+    assert!(
+        store
+            .scale_read(&former, Instant::now(), Ok(scale("app=a")))
+            .is_none()
+    );
 }
 
 #[test]
 fn a_changed_selector_selects_other_pods() {
     let mut store = store_with(&[pod("a-0", "a"), pod("b-0", "b")]);
     let watch = watch(&store, "a");
-    let read = store.scale_read(&watch, Ok(scale("app=b"))).unwrap();
+    let read = store
+        .scale_read(&watch, Instant::now(), Ok(scale("app=b")))
+        .unwrap();
     assert_eq!(short(&read), ["a#1 read", "a#1 +b-0", "a#1 1 pods"]);
-    let read = store.scale_read(&watch, Ok(scale("app = "))).unwrap();
+    let read = store
+        .scale_read(&watch, Instant::now(), Ok(scale("app = ")))
+        .unwrap();
     assert_eq!(short(&read), ["a#1 read", "a#1 0 pods"]);
-    let read = store.scale_read(&watch, Ok(scale("app in"))).unwrap();
+    let read = store
+        .scale_read(&watch, Instant::now(), Ok(scale("app in")))
+        .unwrap();
     let failed = "a#1 failed: app in: \"app in\" is not a requirement";
     assert_eq!(short(&read), ["a#1 read", failed]);
 }
@@ -225,7 +241,9 @@ fn a_target_is_read_after_each_of_its_changes() {
     assert_eq!(short(&failed), ["a#1 Deployment/a: forbidden"]);
     // Its changes would be missed, so that what a read returns does not count.
     let watch = watch(&store, "a");
-    let read = store.scale_read(&watch, Ok(scale("app=a"))).unwrap();
+    let read = store
+        .scale_read(&watch, Instant::now(), Ok(scale("app=a")))
+        .unwrap();
     assert_eq!(short(&read), ["a#1 Deployment/a: forbidden"]);
     let listed = store.target_changed(&kind, Change::ListDone);
     assert_eq!(short(&listed), ["read a#1"]);
