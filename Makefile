@@ -80,6 +80,10 @@ test-node: programs static ## Run the tests on a real node with real TorchServe 
 conformance: ## Compare decisions with the real HPA controller in random clusters: SEED=1 CASES=10000 (a minute)
 	$(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-conformance -- compare --seed $(or $(SEED),1) --cases $(or $(CASES),10000)
 
+.PHONY: chaos
+chaos: programs static-aggregator ## Let two aggregators suffer the faults of a cluster: ARGS="--only Lease" (ten minutes)
+	$(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-chaos -- $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz the parsers of foreign input with libFuzzer: SECONDS=60 in total, TARGETS="push claims"
 	env -u MAKEFLAGS tests/fuzz/run $(or $(SECONDS),60) $(TARGETS)

@@ -2,6 +2,7 @@
 
 pub mod all_objects;
 pub mod authority;
+pub mod chaos;
 pub mod charts;
 pub mod conformance;
 pub mod document;

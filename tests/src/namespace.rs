@@ -505,7 +505,7 @@ impl Drop for Process {
 
 /// Writes a kubeconfig with a token of a service account in `pushscale`, so that a permission missing in the manifest
 /// fails the test.
-fn kubeconfig_of(cluster: &TestCluster, account: &str) -> PathBuf {
+pub fn kubeconfig_of(cluster: &TestCluster, account: &str) -> PathBuf {
     let token = cluster
         .kubectl(&["-n", "pushscale", "create", "token", account])
         .unwrap();

@@ -10,6 +10,7 @@
 
 mod api_server_outage;
 mod certificates;
+mod chaos;
 mod conflicts;
 mod deletion_order;
 mod injection;

@@ -1,0 +1,43 @@
+//! Runs every fault and prints what each one has cost. `make chaos` calls this program.
+#![expect(clippy::print_stdout, reason = "a command line speaks to people")]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use pushscale_tests::chaos::{World, faults, short_faults, table};
+use pushscale_tests::namespace::install;
+use pushscale_tests::test_cluster::{ClusterError, Shape, TestCluster};
+
+/// Lets two aggregators suffer the faults of a cluster, and prints a table; exit code 1 if a fault did harm.
+#[derive(Parser)]
+struct Arguments {
+    /// Only the faults of the short form
+    #[arg(long)]
+    short: bool,
+    /// Only the faults whose name contains this text
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, ClusterError> {
+    let arguments = Arguments::parse();
+    let cluster = TestCluster::start(Shape::ControlPlane)?;
+    install(&cluster);
+    let mut world = World::start(&cluster).await;
+    let faults = if arguments.short {
+        short_faults()
+    } else {
+        faults()
+    };
+    let mut outcomes = Vec::new();
+    for fault in faults {
+        if fault.name().contains(&arguments.only) {
+            println!("{} …", fault.name());
+            outcomes.push(world.suffer(fault).await);
+        }
+    }
+    println!("\n{}", table(&outcomes));
+    let clean = outcomes.iter().all(|outcome| outcome.is_clean());
+    Ok(ExitCode::from(u8::from(!clean)))
+}

@@ -1,0 +1,21 @@
+//! Faults of the cluster while two aggregators scale a target, and what they cost.
+//!
+//! Two aggregators take part in a leader election, each behind a proxy to a real API server. Pods push to both. During
+//! each fault the load rises: recovery is the time from the end of the fault until the replicas follow.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
+mod fault;
+mod proxy;
+mod pushes;
+mod replicas;
+mod report;
+mod world;
+
+pub use fault::{Fault, faults, short_faults};
+pub use report::{Outcome, table};
+pub use world::World;
