@@ -92,15 +92,23 @@ impl FakeCluster {
 
     /// The same, with a certificate and the authentication of pods.
     pub async fn start_with_security(address: SocketAddr, push_security: PushSecurity) -> Self {
+        Self::start_with_settings(address, push_security, &[]).await
+    }
+
+    /// The same, with additional settings.
+    pub async fn start_with_settings(
+        address: SocketAddr,
+        push_security: PushSecurity,
+        more: &[(&str, &str)],
+    ) -> Self {
         let listen = address.to_string();
-        let settings = Settings::from_pairs(
-            &pushscale_aggregator::PROGRAM,
-            [
-                ("PUSHSCALE_AGGREGATOR_LISTEN", listen.as_str()),
-                ("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", "127.0.0.1:0"),
-            ],
-        )
-        .expect("settings are text");
+        let settings = [
+            ("PUSHSCALE_AGGREGATOR_LISTEN", listen.as_str()),
+            ("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", "127.0.0.1:0"),
+        ];
+        let settings = settings.iter().chain(more).copied();
+        let settings = Settings::from_pairs(&pushscale_aggregator::PROGRAM, settings)
+            .expect("settings are text");
         let config = Config::from_settings(settings).expect("settings are right");
         let bound = pushscale_aggregator::bind(config)
             .await
@@ -158,51 +166,45 @@ impl FakeCluster {
         spec: Option<Arc<PushScalerSpec>>,
         replicas: u32,
     ) {
-        let key = key();
-        let facts = ScalerFacts {
-            key: key.clone(),
-            uid: "scaler-uid".to_owned(),
-            generation: Some(1),
-            target: TargetRef {
-                namespace: NAMESPACE.to_owned(),
-                api_version: "apps/v1".to_owned(),
-                kind: "Deployment".to_owned(),
-                name: "torchserve".to_owned(),
-            },
-            watch: watch(),
-            policy: Ok(policy),
-            spec,
-            schedules: Schedules::default(),
-            conditions: Conditions::default(),
-            last_scale_time: None,
-            transitions: Vec::new(),
-        };
+        let facts = facts(SCALER, policy, spec);
+        let key = facts.key.clone();
         self.send(Event::ScalerApplied(Box::new(facts))).await;
         self.send(Event::ScalersListed(BTreeSet::from([key]))).await;
         self.send(Event::HpasListed(BTreeSet::new())).await;
         self.set_replicas(replicas).await;
         self.send(Event::PodsListed {
-            watch: watch(),
+            watch: watch_of(SCALER),
             uids: BTreeSet::new(),
         })
         .await;
         self.until_ready().await;
     }
 
-    /// Reports that the target has this number of replicas.
-    pub async fn set_replicas(&self, replicas: u32) {
-        self.send(Event::TargetRead {
-            watch: watch(),
-            began: Instant::now(),
-            scale: Ok(scale(replicas)),
-        })
-        .await;
+    /// Applies these PushScalers of one policy, and lists no others. Each has a target of its own.
+    pub async fn apply_many(&self, names: &[String], policy: &Policy, replicas: u32) {
+        for name in names {
+            let facts = facts(name, policy.clone(), None);
+            let watch = facts.watch.clone();
+            self.send(Event::ScalerApplied(Box::new(facts))).await;
+            self.send(Event::TargetRead {
+                watch: watch.clone(),
+                began: Instant::now(),
+                written_by_us: false,
+                scale: Ok(scale(replicas)),
+            })
+            .await;
+            let uids = BTreeSet::new();
+            self.send(Event::PodsListed { watch, uids }).await;
+        }
+        let listed = names.iter().map(|name| key_of(name)).collect();
+        self.send(Event::ScalersListed(listed)).await;
+        self.send(Event::HpasListed(BTreeSet::new())).await;
     }
 
-    /// Adds a running pod to the target. Its uid is its name with `-uid`.
-    pub async fn add_pod(&self, name: &str) {
+    /// Adds a running pod to the target of the PushScaler `scaler`.
+    pub async fn add_pod_to(&self, scaler: &str, name: &str) {
         self.send(Event::PodApplied {
-            watch: watch(),
+            watch: watch_of(scaler),
             uid: uid(name),
             pod: Pod::running(name),
             deletion: DeletionFacts::default(),
@@ -210,13 +212,34 @@ impl FakeCluster {
         .await;
     }
 
-    /// Deletes the pod.
-    pub async fn remove_pod(&self, name: &str) {
+    /// Deletes the pod from the target of the PushScaler `scaler`.
+    pub async fn remove_pod_from(&self, scaler: &str, name: &str) {
         self.send(Event::PodDeleted {
-            watch: watch(),
+            watch: watch_of(scaler),
             uid: uid(name),
         })
         .await;
+    }
+
+    /// Reports that the target has this number of replicas.
+    pub async fn set_replicas(&self, replicas: u32) {
+        self.send(Event::TargetRead {
+            watch: watch_of(SCALER),
+            began: Instant::now(),
+            written_by_us: false,
+            scale: Ok(scale(replicas)),
+        })
+        .await;
+    }
+
+    /// Adds a running pod to the target. Its uid is its name with `-uid`.
+    pub async fn add_pod(&self, name: &str) {
+        self.add_pod_to(SCALER, name).await;
+    }
+
+    /// Deletes the pod.
+    pub async fn remove_pod(&self, name: &str) {
+        self.remove_pod_from(SCALER, name).await;
     }
 
     /// Returns the next written replica count: from, to.
@@ -284,16 +307,40 @@ pub fn uid(name: &str) -> PodUid {
     format!("{name}-uid").into()
 }
 
-fn key() -> ScalerKey {
-    ScalerKey {
-        namespace: NAMESPACE.to_owned(),
-        name: "torchserve".to_owned(),
+/// The only PushScaler, unless there are many.
+const SCALER: &str = "torchserve";
+
+fn facts(name: &str, policy: Policy, spec: Option<Arc<PushScalerSpec>>) -> ScalerFacts {
+    ScalerFacts {
+        key: key_of(name),
+        uid: format!("{name}-scaler-uid"),
+        generation: Some(1),
+        target: TargetRef {
+            namespace: NAMESPACE.to_owned(),
+            api_version: "apps/v1".to_owned(),
+            kind: "Deployment".to_owned(),
+            name: name.to_owned(),
+        },
+        watch: watch_of(name),
+        policy: Ok(policy),
+        spec,
+        schedules: Schedules::default(),
+        conditions: Conditions::default(),
+        last_scale_time: None,
+        transitions: Vec::new(),
     }
 }
 
-fn watch() -> WatchId {
+fn key_of(name: &str) -> ScalerKey {
+    ScalerKey {
+        namespace: NAMESPACE.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn watch_of(name: &str) -> WatchId {
     WatchId {
-        scaler: key(),
+        scaler: key_of(name),
         number: 1,
     }
 }

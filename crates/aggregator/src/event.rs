@@ -38,6 +38,8 @@ pub enum Event {
         watch: WatchId,
         /// When the read began. The scale may have changed since.
         began: Instant,
+        /// Whether an aggregator wrote the replicas last.
+        written_by_us: bool,
         /// The scale.
         scale: Result<Scale, ScaleError>,
     },

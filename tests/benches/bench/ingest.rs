@@ -9,27 +9,23 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use pushscale_aggregator::{PodIdentity, PushSecurity, ReviewError, TokenReviewer};
+use pushscale_aggregator::PushSecurity;
 use pushscale_daemon::tls::{CaBundle, ClientStream, ServerCertificate};
 use pushscale_decision::{Bounds, Latency, Policy, TargetLatency};
-use pushscale_protocol::Push;
 use pushscale_tests::authority::Authority as Certified;
-use pushscale_tests::fake_cluster::{FakeCluster, NAMESPACE, uid};
-use serde_json::{Value, json};
+use pushscale_tests::fake_cluster::FakeCluster;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::either::Either;
 
 use crate::cpu;
+use crate::pushes::{AcceptAllTokens, body, number, request, request_without_token, token};
 use crate::spread::Spread;
 
 const ROUNDS: usize = 5;
@@ -125,26 +121,6 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Accepts every token without checking its signature. The API server's own checks are not part of the measurement: it
-/// is asked once per token.
-struct Believer;
-
-impl TokenReviewer for Believer {
-    fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<PodIdentity, ReviewError>> {
-        let payload = token.split('.').nth(1).unwrap();
-        let claims: Value =
-            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
-        let pod = &claims["kubernetes.io"]["pod"];
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let reviewed = PodIdentity {
-            namespace: text(&claims["kubernetes.io"]["namespace"]),
-            name: text(&pod["name"]),
-            uid: text(&pod["uid"]).into(),
-        };
-        Box::pin(std::future::ready(Ok(reviewed)))
-    }
-}
-
 /// Runs the aggregator on one thread and returns the CPU time that it used.
 fn aggregator(
     subject: Subject,
@@ -158,7 +134,7 @@ fn aggregator(
         let pods = CONNECTIONS * PODS_A_CONNECTION;
         let mut push_security = PushSecurity::default();
         if subject != Subject::Plain {
-            push_security.reviewer = Some(Arc::new(Believer));
+            push_security.reviewer = Some(Arc::new(AcceptAllTokens));
         }
         if subject == Subject::TokensOverTls {
             let certificate = ServerCertificate::default();
@@ -220,7 +196,11 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, answered:
             let believed = believed.clone();
             tasks.push(tokio::spawn(async move {
                 let mut requests: Vec<Vec<u8>> = (0..PODS_A_CONNECTION)
-                    .map(|pod| request(connection * PODS_A_CONNECTION + pod, tokens))
+                    .map(|pod| format!("torchserve-{}", connection * PODS_A_CONNECTION + pod))
+                    .map(|pod| match tokens {
+                        true => request(&pod, 1),
+                        false => request_without_token(&pod),
+                    })
                     .collect();
                 let stream = TcpStream::connect(address).await.unwrap();
                 stream.set_nodelay(true).unwrap();
@@ -262,65 +242,4 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, answered:
         }
     });
     std::fs::remove_file(ca).unwrap();
-}
-
-/// A push as a sidecar sends it.
-fn request(pod: usize, tokens: bool) -> Vec<u8> {
-    let name = format!("torchserve-{pod}");
-    let body = body(&name, 1_000_000_000);
-    let authorization = match tokens {
-        true => format!("authorization: Bearer {}\r\n", token(&name)),
-        false => String::new(),
-    };
-    let mut request = format!(
-        "POST /v1/readings HTTP/1.1\r\ncontent-type: application/json\r\nhost: 127.0.0.1:8490\r\n\
-         {authorization}content-length: {}\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    request.extend_from_slice(&body);
-    request
-}
-
-/// As long as a token of a real API server, which signs with RSA 2048.
-fn token(pod: &str) -> String {
-    let claims = json!({
-        "aud": ["pushscale"],
-        "exp": 4_000_000_000_u64,
-        "iat": 1_700_000_000_u64,
-        "iss": "https://kubernetes.default.svc.cluster.local",
-        "jti": "00000000-0000-4000-8000-000000000000",
-        "kubernetes.io": {
-            "namespace": NAMESPACE,
-            "node": { "name": "node", "uid": "00000000-0000-4000-8000-000000000000" },
-            "pod": { "name": pod, "uid": uid(pod).as_str() },
-            "serviceaccount": { "name": "default", "uid": "00000000-0000-4000-8000-000000000000" },
-        },
-        "sub": format!("system:serviceaccount:{NAMESPACE}:default"),
-    });
-    let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let header = part(br#"{"alg":"RS256","kid":"0000000000000000000000000000000000000000000"}"#);
-    format!(
-        "{header}.{}.{}",
-        part(claims.to_string().as_bytes()),
-        part(&[7; 256])
-    )
-}
-
-/// Writes the sequence number in place: the driver must not cost more than the server.
-fn number(request: &mut [u8], sequence: usize) {
-    let mark = b"\"sequence\":";
-    let at = memchr::memmem::find(request, mark).unwrap() + mark.len();
-    let digits = format!("{}", 1_000_000_000 + sequence);
-    request[at..at + digits.len()].copy_from_slice(digits.as_bytes());
-}
-
-fn body(pod: &str, sequence: u64) -> Vec<u8> {
-    let text = include_bytes!("../../../crates/protocol/testdata/overloaded-v1.json");
-    let mut push = Push::parse(text).unwrap();
-    push.pod.namespace = NAMESPACE.into();
-    push.pod.name = pod.to_owned().into();
-    push.pod.uid = uid(pod).as_str().to_owned().into();
-    push.sequence = sequence;
-    serde_json::to_vec(&push).unwrap()
 }

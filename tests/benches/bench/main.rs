@@ -1,5 +1,6 @@
 //! The benchmarks. Each measures its baseline in the same run. Start them with `make bench`, or with
-//! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar admission reaction scale_down`.
+//! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar admission reaction scale_down
+//! fleet`.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,9 +17,11 @@ mod admission;
 mod cpu;
 mod decide;
 mod decision;
+mod fleet;
 mod ingest;
 mod machine;
 mod parser;
+mod pushes;
 mod reaction;
 mod scale_down;
 mod sidecar;
@@ -33,8 +36,11 @@ fn main() {
     if asked.first().is_some_and(|word| word == sidecar::TICK) {
         return sidecar::tick_for_ever();
     }
+    if asked.first().is_some_and(|word| word == fleet::SERVE) {
+        return fleet::serve(&asked[1..]);
+    }
     machine::print();
-    let all: [(&str, fn()); 9] = [
+    let all: [(&str, fn()); 10] = [
         ("parser", parser::run),
         ("ingest", ingest::run),
         ("decision", decision::run),
@@ -44,6 +50,7 @@ fn main() {
         ("admission", admission::run),
         ("reaction", reaction::run),
         ("scale_down", scale_down::run),
+        ("fleet", fleet::run),
     ];
     for word in &asked {
         assert!(

@@ -13,7 +13,6 @@ use pushscale_decision::{
 use tokio::time::Instant;
 
 use super::deletion_order::DeletionOrder;
-use super::leader_changes::{Change, LeaderChanges};
 use super::recorder::Recorder;
 use super::unconfirmed_write::UnconfirmedWrite;
 use crate::event::{ScalerFacts, WatchId};
@@ -75,7 +74,8 @@ pub(super) struct ManagedScaler {
     pub(super) decided: Option<Moment>,
     /// When this aggregator became the leader, until the scale has been read since.
     pub(super) taking_over: Option<Instant>,
-    pub(super) leader_changes: LeaderChanges,
+    /// A change that was seen while following, until it is known to be the leader's. Another client's stays here.
+    pub(super) unattributed: Option<(u32, u32)>,
     /// Whether a write is in flight.
     pub(super) writing: bool,
     /// When we last wrote the replica count, and the version of the scale that the write returned.
@@ -135,7 +135,7 @@ impl ManagedScaler {
             due: None,
             decided: None,
             taking_over: None,
-            leader_changes: LeaderChanges::default(),
+            unattributed: None,
             writing: false,
             written: None,
             unconfirmed: None,
@@ -261,41 +261,19 @@ impl ManagedScaler {
         stored
     }
 
-    /// Takes the replica count that a follower reads.
-    pub(super) fn follow_scale(&mut self, now: Moment, replicas: u32) {
+    /// Takes the replica count that a follower reads. Records the leader's changes, so that the rate limits continue
+    /// after a change of leader, and those changes do not look like a competing client's.
+    pub(super) fn follow_scale(&mut self, now: Moment, replicas: u32, written_by_us: bool) {
         if let Some(from) = self.last_replicas
             && from != replicas
         {
-            let change = Change { from, to: replicas };
-            // The leader's report may be lost with the leader. Its last write is read at the take-over.
-            let change = match self.taking_over {
-                Some(_) => Some(change),
-                None => self.leader_changes.see(now, change),
-            };
-            self.record_leader_change(now, change);
+            self.unattributed = Some((from, replicas));
         }
-    }
-
-    /// Takes the status that the leader has written.
-    pub(super) fn follow_status(
-        &mut self,
-        now: Moment,
-        last_scale_time: Option<Timestamp>,
-        transitions: Vec<(String, bool, Timestamp)>,
-    ) {
-        if last_scale_time > self.condition_history.last_scale_time {
-            let change = self.leader_changes.report(now);
-            self.record_leader_change(now, change);
-        }
-        self.condition_history.last_scale_time = last_scale_time;
-        self.condition_history.transitions = transitions;
-    }
-
-    fn record_leader_change(&mut self, now: Moment, change: Option<Change>) {
         // A scaler that writes nothing has no leader whose change it could be.
-        if self.writes
+        if written_by_us
+            && let Some((from, to)) = self.unattributed.take()
+            && self.writes
             && self.conflicts_with.is_none()
-            && let Some(Change { from, to }) = change
             && let Some(engine) = &mut self.engine
         {
             engine.record_scale(now, from, to);

@@ -5,7 +5,6 @@
 
 mod decide;
 mod deletion_order;
-mod leader_changes;
 mod managed_scaler;
 mod observe;
 mod pod_deletion;
@@ -189,8 +188,9 @@ impl ControlLoop {
             Event::TargetRead {
                 watch,
                 began,
+                written_by_us,
                 scale,
-            } => self.apply_scale(&watch, began, scale),
+            } => self.apply_scale(&watch, began, written_by_us, scale),
             Event::PodApplied {
                 watch,
                 uid,

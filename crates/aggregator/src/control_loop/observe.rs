@@ -30,7 +30,8 @@ impl ControlLoop {
                 // Our own status writes also arrive here. The spec has changed only if the generation has.
                 if scaler.generation == facts.generation && scaler.generation.is_some() {
                     if !leads {
-                        scaler.follow_status(now, facts.last_scale_time, facts.transitions);
+                        scaler.condition_history.last_scale_time = facts.last_scale_time;
+                        scaler.condition_history.transitions = facts.transitions;
                     }
                     return;
                 }
@@ -116,6 +117,7 @@ impl ControlLoop {
         &mut self,
         watch: &WatchId,
         began: Instant,
+        written_by_us: bool,
         scale: Result<Scale, ScaleError>,
     ) {
         let now = self.now();
@@ -132,8 +134,9 @@ impl ControlLoop {
         if let Ok(read) = &scale {
             // A write of our own is settled first, so that it is not recorded twice.
             let settled = scaler.confirm_write(now, read.replicas);
-            if !settled && (!leads || scaler.taking_over.is_some()) {
-                scaler.follow_scale(now, read.replicas);
+            let follows = !leads || scaler.taking_over.is_some();
+            if !settled && (follows || scaler.unattributed.is_some()) {
+                scaler.follow_scale(now, read.replicas, written_by_us);
             }
             scaler.last_replicas = Some(read.replicas);
             if scaler.taking_over.is_some_and(|since| began >= since) {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use pushscale_api::{PushScalerSpec, Schedules, policy_of};
@@ -82,6 +81,8 @@ struct Fixture {
     reports: mpsc::Receiver<Report>,
     target: FakeTarget,
     reread: Arc<Notify>,
+    /// Who wrote the replicas, as a read for a new leader returns it.
+    written_by_us: bool,
     readiness: Readiness,
     sequence: u64,
 }
@@ -125,6 +126,7 @@ impl Fixture {
             reports,
             target,
             reread,
+            written_by_us: true,
             readiness,
             sequence: 0,
         }
@@ -145,7 +147,7 @@ impl Fixture {
             }
             if self.reread.notified().now_or_never().is_some() {
                 let replicas = *self.target.replicas.lock();
-                self.read("a", replicas);
+                self.read_by("a", replicas, self.written_by_us);
             }
             self.control_loop.decide_due();
         }
@@ -153,30 +155,20 @@ impl Fixture {
 
     /// Reports a read of the scale that begins now.
     fn read(&mut self, name: &str, replicas: u32) {
+        self.read_by(name, replicas, true);
+    }
+
+    fn read_by(&mut self, name: &str, replicas: u32, written_by_us: bool) {
         self.handle(Event::TargetRead {
             watch: watch(name),
             began: Instant::now(),
+            written_by_us,
             scale: Ok(scale(replicas)),
         });
     }
 
     /// Applies a PushScaler whose spec is the default with these changes.
     fn apply(&mut self, name: &str, generation: i64, changes: &Value) {
-        self.apply_with(name, generation, changes, None);
-    }
-
-    /// Applies it again, with a status that the leader has written.
-    fn apply_reported(&mut self, name: &str, last_scale_time: Option<Timestamp>) {
-        self.apply_with(name, 1, &json!({}), last_scale_time);
-    }
-
-    fn apply_with(
-        &mut self,
-        name: &str,
-        generation: i64,
-        changes: &Value,
-        last_scale_time: Option<Timestamp>,
-    ) {
         let mut spec = json!({
             "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
             "minReplicas": 1,
@@ -200,7 +192,7 @@ impl Fixture {
             schedules: Schedules::of(&schedules).unwrap_or_default(),
             spec: Some(Arc::new(spec)),
             conditions: Conditions::default(),
-            last_scale_time,
+            last_scale_time: None,
             transitions: Vec::new(),
         })));
     }
@@ -562,6 +554,7 @@ async fn a_leader_that_is_elected_again_reads_the_scale_again() {
     fixture.handle(Event::TargetRead {
         watch: watch("a"),
         began: before,
+        written_by_us: false,
         scale: Ok(scale(8)),
     });
     assert!(fixture.scaler("a").taking_over.is_some());
@@ -571,22 +564,17 @@ async fn a_leader_that_is_elected_again_reads_the_scale_again() {
     assert!(read.replicas >= 16, "{read:?}");
 }
 
-/// Lets a follower see four changes, of which the leader reports those in `reported`, and promotes it.
-async fn status_after_changes(reported: &[u32]) -> String {
+/// Lets a follower see changes, each with whether the leader made it, and promotes it.
+async fn status_after_changes(changes: &[(u32, bool)]) -> String {
     let leadership = Leadership::following();
     let mut fixture = Fixture::with(leadership.clone());
     follow(&mut fixture).await;
-    for (second, replicas) in (1..).zip([12, 8, 9, 8]) {
-        fixture.read("a", replicas);
-        if reported.contains(&replicas) {
-            let written: Timestamp = "2026-03-02T08:00:00Z".parse().unwrap();
-            let written = written + Duration::from_secs(second);
-            fixture.apply_reported("a", Some(written));
-        }
-        // A turn between the change and the next.
+    for (replicas, by_leader) in changes {
+        fixture.read_by("a", *replicas, *by_leader);
+        fixture.written_by_us = *by_leader;
         fixture.advance(Duration::from_secs(1)).await;
     }
-    *fixture.target.replicas.lock() = 8;
+    *fixture.target.replicas.lock() = changes.last().unwrap().0;
     leadership.lead_until(Instant::now() + Duration::from_secs(3600));
     fixture.handle(Event::Promoted);
     fixture.advance(Duration::from_secs(2)).await;
@@ -595,10 +583,24 @@ async fn status_after_changes(reported: &[u32]) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_leader_tells_its_predecessors_changes_from_those_of_other_clients() {
-    let status = status_after_changes(&[12, 8, 9]).await;
-    assert!(status.contains("AbleToScale"), "{status}");
-    assert!(!status.contains("SizeContested"), "{status}");
-    let status = status_after_changes(&[12]).await;
+    let by_leader = [(12, true), (8, true), (9, true), (8, true)];
+    // The replicas and their owner come from two requests. A turn may be between them.
+    let late = [
+        (12, true),
+        (8, false),
+        (8, true),
+        (9, false),
+        (9, true),
+        (8, false),
+        (8, true),
+    ];
+    for changes in [&by_leader[..], &late] {
+        let status = status_after_changes(changes).await;
+        assert!(status.contains("AbleToScale"), "{status}");
+        assert!(!status.contains("SizeContested"), "{status}");
+    }
+    let by_others = [(12, true), (8, false), (9, false), (8, false)];
+    let status = status_after_changes(&by_others).await;
     assert!(status.contains("SizeContested"), "{status}");
 }
 
@@ -658,6 +660,7 @@ async fn a_failed_read_does_not_make_a_foreign_change_of_the_leaders() {
         fixture.handle(Event::TargetRead {
             watch: watch("a"),
             began: Instant::now(),
+            written_by_us: true,
             scale: Err(ScaleError::Other {
                 target: "Deployment/torchserve".to_owned(),
                 message: "etcdserver: leader changed".to_owned(),
@@ -666,6 +669,7 @@ async fn a_failed_read_does_not_make_a_foreign_change_of_the_leaders() {
         fixture.handle(Event::TargetRead {
             watch: watch("a"),
             began: Instant::now(),
+            written_by_us: true,
             scale: Ok(scale(replicas)),
         });
         fixture.advance(Duration::from_secs(1)).await;

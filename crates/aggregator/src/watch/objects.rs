@@ -6,6 +6,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Pod as KubePod;
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, PartialObjectMeta};
+use pushscale_api::names::FIELD_MANAGER;
 use pushscale_api::{PushScalerSpec, PushScalerStatus, Schedules, SpecProblem, policy_of};
 use pushscale_decision::{Phase, Pod, PodUid, Policy};
 use serde::Deserialize as _;
@@ -44,6 +45,8 @@ pub(super) struct WatchedScaler {
 pub(super) struct WatchedTarget {
     pub(super) namespace: String,
     pub(super) name: String,
+    /// Whether an aggregator wrote the replicas last.
+    pub(super) written_by_us: bool,
 }
 
 /// Trims a pod. `None` without a uid.
@@ -111,9 +114,17 @@ pub(super) fn hpa(hpa: HorizontalPodAutoscaler) -> Option<CompetingHpa> {
 
 /// Trims a target. `None` without a name.
 pub(super) fn target(target: PartialObjectMeta<DynamicObject>) -> Option<WatchedTarget> {
+    // The API server keeps who owns each field. Whoever changes the replicas takes them from the last owner, whose entry
+    // for the subresource disappears.
+    let managers = target.metadata.managed_fields.unwrap_or_default();
+    let written_by_us = managers.iter().any(|entry| {
+        entry.manager.as_deref() == Some(FIELD_MANAGER)
+            && entry.subresource.as_deref() == Some("scale")
+    });
     Some(WatchedTarget {
         namespace: target.metadata.namespace?,
         name: target.metadata.name?,
+        written_by_us,
     })
 }
 

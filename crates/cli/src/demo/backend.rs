@@ -177,6 +177,7 @@ pub(crate) async fn apply_scaler(events: &mpsc::Sender<Event>, max: u32, target_
         Event::TargetRead {
             watch: watch_id(),
             began: tokio::time::Instant::now(),
+            written_by_us: false,
             scale: Ok(scale(1)),
         },
         Event::PodsListed {

@@ -44,6 +44,8 @@ struct StoredScaler {
     uid: String,
     target: TargetRef,
     watch: WatchId,
+    /// Whether an aggregator wrote the target's replicas last.
+    written_by_us: bool,
     /// The selector as text and parsed; `None` before the scale was read.
     selector: Option<(String, Result<Selector, String>)>,
 }
@@ -135,6 +137,7 @@ impl Store {
                 uid,
                 target,
                 watch,
+                written_by_us: false,
                 selector: None,
             };
             self.scalers.insert(key, scaler);
@@ -270,8 +273,11 @@ impl Store {
     ) -> Effects {
         let mut effects = Effects::default();
         match change {
-            // All scales are read after a list, whatever it contains.
-            Change::Listing | Change::Listed(_) => {}
+            Change::Listing => {}
+            // All scales are read after the list.
+            Change::Listed(target) => {
+                self.targeting(kind, &target);
+            }
             Change::ListDone => {
                 self.failed_kinds.remove(kind);
                 let scalers = self.scalers.values();
@@ -281,14 +287,7 @@ impl Store {
                     .extend(of_kind.map(|scaler| (scaler.watch.clone(), scaler.target.clone())));
             }
             Change::Applied(target) | Change::Deleted(target) => {
-                let scalers = self.scalers.values().filter(|scaler| {
-                    kind_of(&scaler.target) == *kind
-                        && scaler.target.namespace == target.namespace
-                        && scaler.target.name == target.name
-                });
-                effects
-                    .reads
-                    .extend(scalers.map(|scaler| (scaler.watch.clone(), scaler.target.clone())));
+                effects.reads = self.targeting(kind, &target);
             }
             // A target whose changes would be missed cannot be scaled.
             Change::Failed(error) => {
@@ -301,6 +300,7 @@ impl Store {
                         effects.events.push(Event::TargetRead {
                             watch,
                             began,
+                            written_by_us: scaler.written_by_us,
                             scale,
                         });
                     }
@@ -308,6 +308,24 @@ impl Store {
             }
         }
         effects
+    }
+
+    /// Records who wrote the replicas of a target, and returns the PushScalers that scale it.
+    fn targeting(
+        &mut self,
+        kind: &TargetKind,
+        target: &WatchedTarget,
+    ) -> Vec<(WatchId, TargetRef)> {
+        let scalers = self.scalers.values_mut().filter(|scaler| {
+            kind_of(&scaler.target) == *kind
+                && scaler.target.namespace == target.namespace
+                && scaler.target.name == target.name
+        });
+        let of_target = scalers.map(|scaler| {
+            scaler.written_by_us = target.written_by_us;
+            (scaler.watch.clone(), scaler.target.clone())
+        });
+        of_target.collect()
     }
 
     /// Takes the result of a read. Returns `None` if the watch ended.
@@ -331,6 +349,7 @@ impl Store {
         effects.events.push(Event::TargetRead {
             watch: watch.clone(),
             began,
+            written_by_us: scaler.written_by_us,
             scale,
         });
         if let Some(text) = selector

@@ -63,7 +63,13 @@ fn short(effects: &Effects) -> Vec<String> {
     let events = effects.events.iter().map(|event| match event {
         Event::ScalerApplied(facts) => format!("scaler {}", of(&facts.watch)),
         Event::ScalersListed(all) => format!("{} scalers", all.len()),
-        Event::TargetRead { watch, scale, .. } => match scale {
+        Event::TargetRead {
+            watch,
+            written_by_us,
+            scale,
+            ..
+        } => match scale {
+            Ok(_) if *written_by_us => format!("{} read, ours", of(watch)),
             Ok(_) => format!("{} read", of(watch)),
             Err(error) => format!("{} {error}", of(watch)),
         },
@@ -232,6 +238,7 @@ fn a_target_is_read_after_each_of_its_changes() {
     let target = |name: &str| WatchedTarget {
         namespace: "models".to_owned(),
         name: name.to_owned(),
+        written_by_us: false,
     };
     let changed = store.target_changed(&kind, Change::Applied(target("a")));
     assert_eq!(short(&changed), ["read a#1"]);
@@ -247,6 +254,29 @@ fn a_target_is_read_after_each_of_its_changes() {
     assert_eq!(short(&read), ["a#1 Deployment/a: forbidden"]);
     let listed = store.target_changed(&kind, Change::ListDone);
     assert_eq!(short(&listed), ["read a#1"]);
+}
+
+#[test]
+fn a_read_tells_who_wrote_the_replicas() {
+    let mut store = store_with(&[]);
+    let kind = ("apps/v1".to_owned(), "Deployment".to_owned());
+    let watch = watch(&store, "a");
+    for change in [Change::Listed, Change::Applied] {
+        for (written_by_us, expected) in [(true, "a#1 read, ours"), (false, "a#1 read")] {
+            store.target_changed(
+                &kind,
+                change(WatchedTarget {
+                    namespace: "models".to_owned(),
+                    name: "a".to_owned(),
+                    written_by_us,
+                }),
+            );
+            let read = store
+                .scale_read(&watch, Instant::now(), Ok(scale("app=a")))
+                .unwrap();
+            assert_eq!(short(&read), [expected]);
+        }
+    }
 }
 
 #[test]

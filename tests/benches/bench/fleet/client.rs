@@ -1,0 +1,194 @@
+//! The sidecars of the benchmark: each keeps a connection and pushes at its own time.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pushscale_daemon::tls::{CaBundle, ClientStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::Fleet;
+use super::server::Server;
+use crate::pushes::{number, request};
+
+/// How long a sidecar waits for a connection and for a response.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The sidecar's backoff: from 0.2 to 4 s, each with up to the same again at random.
+const MIN_BACKOFF: Duration = Duration::from_millis(200);
+const MAX_BACKOFF: Duration = Duration::from_secs(4);
+
+/// The pushes of a time.
+#[derive(Debug, Default)]
+pub(super) struct Pushed {
+    /// The time of each push from sending it to the response, in microseconds.
+    pub(super) micros: Vec<u32>,
+    /// Pushes without a 200, and failed connections.
+    pub(super) failed: usize,
+}
+
+/// The server that the sidecars connect to.
+#[derive(Clone, Debug, PartialEq)]
+struct Target {
+    address: SocketAddr,
+    ca: PathBuf,
+    generation: usize,
+}
+
+/// Running sidecars, which end when dropped.
+#[derive(Debug)]
+pub(super) struct Clients {
+    target: watch::Sender<Target>,
+    pushed: Arc<Mutex<Pushed>>,
+    /// Pods that the current server has accepted a push of.
+    heard: Arc<AtomicUsize>,
+    pods: usize,
+    _tasks: JoinSet<()>,
+}
+
+pub(super) fn start(fleet: Fleet, server: &Server) -> Clients {
+    let target = watch::Sender::new(Target {
+        address: server.address,
+        ca: server.ca.clone(),
+        generation: 0,
+    });
+    let (pushed, heard) = (Arc::default(), Arc::default());
+    let mut tasks = JoinSet::new();
+    for connection in 0..fleet.connections() {
+        let pods = (connection..fleet.pods).step_by(fleet.connections());
+        let sidecar = Sidecar {
+            source: source(connection),
+            requests: pods
+                .map(|pod| request(&Fleet::pod(pod), fleet.interval))
+                .collect(),
+            interval: Duration::from_secs(u64::from(fleet.interval)),
+            sequence: 0,
+            pushed: Arc::clone(&pushed),
+            heard: Arc::clone(&heard),
+        };
+        tasks.spawn(sidecar.run(target.subscribe()));
+    }
+    Clients {
+        target,
+        pushed,
+        heard,
+        pods: fleet.pods,
+        _tasks: tasks,
+    }
+}
+
+/// Returns the address of a node's pod: 127.1.0.0 and up.
+fn source(connection: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(0x7f01_0000 + u32::try_from(connection).unwrap())
+}
+
+impl Clients {
+    pub(super) fn connect_to(&self, server: &Server) {
+        self.heard.store(0, Ordering::Relaxed);
+        self.target.send_modify(|target| {
+            *target = Target {
+                address: server.address,
+                ca: server.ca.clone(),
+                generation: target.generation + 1,
+            };
+        });
+    }
+
+    pub(super) async fn until_all_heard(&self) {
+        while self.heard.load(Ordering::Relaxed) < self.pods {
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        self.take();
+    }
+
+    pub(super) fn take(&self) -> Pushed {
+        std::mem::take(&mut *self.pushed.lock().unwrap())
+    }
+}
+
+/// The sidecars that share a connection.
+struct Sidecar {
+    source: Ipv4Addr,
+    requests: Vec<Vec<u8>>,
+    interval: Duration,
+    sequence: usize,
+    pushed: Arc<Mutex<Pushed>>,
+    heard: Arc<AtomicUsize>,
+}
+
+impl Sidecar {
+    async fn run(mut self, mut target: watch::Receiver<Target>) {
+        // Sidecars start at any time.
+        sleep(self.interval.mul_f64(fastrand::f64())).await;
+        let mut backoff = MIN_BACKOFF;
+        loop {
+            let now = target.borrow_and_update().clone();
+            let Some(stream) = self.connect(&now).await else {
+                self.pushed.lock().unwrap().failed += 1;
+                sleep(backoff.mul_f64(1.0 + fastrand::f64())).await;
+                backoff = (2 * backoff).min(MAX_BACKOFF);
+                continue;
+            };
+            backoff = MIN_BACKOFF;
+            let pushing = self.push(stream);
+            tokio::select! {
+                () = pushing => {}
+                _ = target.changed() => {}
+            }
+        }
+    }
+
+    async fn connect(&self, target: &Target) -> Option<ClientStream> {
+        let connecting = async {
+            let socket = TcpSocket::new_v4().ok()?;
+            socket.bind((IpAddr::from(self.source), 0).into()).ok()?;
+            let stream = socket.connect(target.address).await.ok()?;
+            stream.set_nodelay(true).ok()?;
+            let ca = CaBundle::from_file(target.ca.clone());
+            ca.open("127.0.0.1", stream).await.ok()
+        };
+        timeout(TIMEOUT, connecting).await.ok().flatten()
+    }
+
+    /// Pushes each pod once per interval, at equal distances, until the connection ends.
+    async fn push(&mut self, mut stream: ClientStream) {
+        let distance = self.interval / u32::try_from(self.requests.len()).unwrap();
+        let mut unheard = self.requests.len();
+        let mut answer = [0; 1024];
+        let mut due = Instant::now();
+        loop {
+            self.sequence += 1;
+            for request in &mut self.requests {
+                sleep_until(due).await;
+                due += distance;
+                number(request, self.sequence);
+                let sent = Instant::now();
+                let exchange = async {
+                    stream.write_all(request).await.ok()?;
+                    let length = stream.read(&mut answer).await.ok()?;
+                    answer[..length].starts_with(b"HTTP/1.1 200").then_some(())
+                };
+                let accepted = timeout(TIMEOUT, exchange).await.ok().flatten();
+                let mut pushed = self.pushed.lock().unwrap();
+                if accepted.is_none() {
+                    pushed.failed += 1;
+                    return;
+                }
+                pushed.micros.push(sent.elapsed().as_micros() as u32);
+                if unheard > 0 {
+                    unheard -= 1;
+                    self.heard.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}

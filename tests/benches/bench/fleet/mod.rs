@@ -1,0 +1,132 @@
+//! Measures what a fleet of sidecars costs the aggregator, over TLS with tokens: memory, CPU, file descriptors, the
+//! time of a push, and how long a new aggregator takes until all pods have reported again.
+//!
+//! The aggregator is a process of its own. Every sidecar connects from its own address (127.x.y.z). Processes may open
+//! too few files for 50,000 connections and more: then several pods share one, and memory is less than in a cluster by
+//! the printed cost of a connection.
+
+mod client;
+mod server;
+
+use std::time::Duration;
+
+use client::Pushed;
+use server::Server;
+
+pub(crate) use server::{SERVE, serve};
+
+/// How long the fleet is measured, and how long it pushes before.
+const MEASURED: Duration = Duration::from_secs(20);
+const WARM_UP: Duration = Duration::from_secs(10);
+
+/// Maximum number of connections: both ends are limited by the files that a process may open, often 20,000.
+const MAX_CONNECTIONS: usize = 10_000;
+
+/// A fleet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fleet {
+    pods: usize,
+    scalers: usize,
+    /// Seconds between two pushes of a pod.
+    interval: u32,
+}
+
+/// 150,000 pods need a longer interval: `PUSHSCALE_SIDECAR_SCRAPE_INTERVAL`.
+const FLEETS: [Fleet; 6] = [
+    Fleet {
+        pods: 1_000,
+        scalers: 1,
+        interval: 1,
+    },
+    Fleet {
+        pods: 1_000,
+        scalers: 1_000,
+        interval: 1,
+    },
+    Fleet {
+        pods: 10_000,
+        scalers: 1,
+        interval: 1,
+    },
+    Fleet {
+        pods: 10_000,
+        scalers: 100,
+        interval: 1,
+    },
+    Fleet {
+        pods: 50_000,
+        scalers: 100,
+        interval: 5,
+    },
+    Fleet {
+        pods: 150_000,
+        scalers: 1_000,
+        interval: 15,
+    },
+];
+
+/// Prints a table.
+pub(crate) fn run() {
+    println!(
+        "| pods | PushScalers | interval | connections | memory | memory before | CPU | descriptors | p50 | p99 | failed | heard again |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    );
+    pushscale_daemon::open_files::raise_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for fleet in FLEETS {
+        runtime.block_on(measure(fleet));
+    }
+}
+
+async fn measure(fleet: Fleet) {
+    let mut server = Server::start(fleet);
+    let empty = server.usage();
+    let clients = client::start(fleet, &server);
+    clients.until_all_heard().await;
+    tokio::time::sleep(WARM_UP.max(Duration::from_secs(u64::from(fleet.interval)))).await;
+    let before = server.usage();
+    clients.clear();
+    tokio::time::sleep(MEASURED).await;
+    let after = server.usage();
+    let Pushed { mut micros, failed } = clients.take();
+    drop(server);
+    // A new aggregator: the sidecars notice that their connections end, and connect again.
+    let again = Server::start(fleet);
+    let begun = tokio::time::Instant::now();
+    clients.connect_to(&again);
+    clients.until_all_heard().await;
+    let heard = begun.elapsed();
+    micros.sort_unstable();
+    let quantile = |share: f64| {
+        let index = ((micros.len() - 1) as f64 * share) as usize;
+        f64::from(micros[index]) / 1000.0
+    };
+    println!(
+        "| {} | {} | {} s | {} | {:.0} MB | {:.0} MB | {:.2} cores | {} | {:.1} ms | {:.1} ms | {failed} | {:.1} s |",
+        fleet.pods,
+        fleet.scalers,
+        fleet.interval,
+        fleet.connections(),
+        after.resident_kb as f64 / 1000.0,
+        empty.resident_kb as f64 / 1000.0,
+        (after.cpu_seconds - before.cpu_seconds) / MEASURED.as_secs_f64(),
+        after.descriptors,
+        quantile(0.5),
+        quantile(0.99),
+        heard.as_secs_f64(),
+    );
+}
+
+impl Fleet {
+    fn connections(self) -> usize {
+        self.pods.min(MAX_CONNECTIONS)
+    }
+
+    /// Returns the name of the pod with this number.
+    fn pod(number: usize) -> String {
+        format!("torchserve-{number}")
+    }
+}
