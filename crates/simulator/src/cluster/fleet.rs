@@ -37,7 +37,7 @@ impl Fleet {
             fleet.make(world, 0.0, random);
         }
         for pod in &mut fleet.pods {
-            pod.begin(0.0);
+            pod.begin();
         }
         fleet
     }
@@ -54,15 +54,21 @@ impl Fleet {
         };
         let speed = (world.speeds * deviation).exp();
         self.made += 1;
-        self.pods
-            .push(Pod::new(self.made, world.workers, now, ready_at, speed));
+        self.pods.push(Pod::new(
+            self.made,
+            world.workers,
+            world.batching,
+            now,
+            ready_at,
+            speed,
+        ));
     }
 
     /// Marks starting pods as ready whose start delay is over.
     pub(super) fn begin(&mut self, now: f64) {
         for pod in &mut self.pods {
             if pod.state == PodState::Starting && pod.ready_at <= now {
-                pod.begin(now);
+                pod.begin();
             }
         }
     }

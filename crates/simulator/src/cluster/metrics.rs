@@ -19,6 +19,7 @@ pub(super) struct Metrics {
     pub(super) total_wait: f64,
     pub(super) late: u64,
     pub(super) answered: u64,
+    closed: bool,
 }
 
 /// The requests that arrived in one second.
@@ -58,6 +59,7 @@ impl Metrics {
             total_wait: 0.0,
             late: 0,
             answered: 0,
+            closed: false,
         }
     }
 
@@ -67,19 +69,17 @@ impl Metrics {
         }
     }
 
-    pub(super) fn answered(&mut self, job: &Job) {
-        self.answered += 1;
-        self.waits(job);
-    }
-
-    /// Records the wait of a request. It is known before the request completes.
-    pub(super) fn waits(&mut self, job: &Job) {
+    /// Records a completed request that waited this many seconds.
+    pub(super) fn answered(&mut self, job: &Job, waited: f64) {
+        if !self.closed {
+            self.answered += 1;
+        }
         if let Some(entry) = self.second_of(job.arrived) {
-            entry.wait += job.waits;
+            entry.wait += waited;
             entry.waited += 1;
         }
-        self.total_wait += job.waits;
-        if job.waits > self.limit {
+        self.total_wait += waited;
+        if waited > self.limit {
             self.late += 1;
         }
         #[expect(
@@ -87,8 +87,12 @@ impl Metrics {
             clippy::cast_sign_loss,
             reason = "never negative, and a double saturates"
         )]
-        self.waits
-            .saturating_record((job.waits * 1e6).round() as u64);
+        self.waits.saturating_record((waited * 1e6).round() as u64);
+    }
+
+    /// Ends the run. Requests that complete later do not count as completed, but their waits do.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
     }
 
     /// Records that a request with this arrival time failed.
@@ -140,12 +144,11 @@ mod tests {
         };
         let mut metrics = Metrics::new(1, &goal);
         for hundredth in 1..=100 {
-            metrics.answered(&Job {
+            let job = Job {
                 arrived: 0.0,
-                waits: f64::from(hundredth) * 0.1,
                 service: 1.0,
-                ends: 0.0,
-            });
+            };
+            metrics.answered(&job, f64::from(hundredth) * 0.1);
         }
         assert!((metrics.quantile(0.95) - 9.5).abs() < 0.01);
         assert!((metrics.quantile(0.99) - 9.9).abs() < 0.01);

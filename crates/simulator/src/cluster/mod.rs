@@ -20,6 +20,7 @@
 //! everything between a pod's creation and its first request.
 
 mod balancing;
+mod batching;
 mod fault;
 mod fleet;
 mod goal;
@@ -30,9 +31,11 @@ mod pod;
 mod random;
 mod run;
 mod view;
+mod worker;
 mod world;
 
 pub use balancing::Balancing;
+pub use batching::Batching;
 pub use fault::Fault;
 pub use goal::Goal;
 pub use outcome::{Change, Outcome, Second};

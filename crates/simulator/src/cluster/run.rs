@@ -7,6 +7,7 @@ use crate::control::Controller;
 use crate::traffic::Traffic;
 
 use super::fleet::Fleet;
+use super::job::Job;
 use super::metrics::Metrics;
 use super::outcome::{Change, Outcome, Second};
 use super::random::Streams;
@@ -121,7 +122,11 @@ impl<'a> Run<'a> {
             let taken = chosen.is_some_and(|index| {
                 let pod = &mut pods[index];
                 pod.settle(at, metrics);
-                pod.receive(at, service, self.world.queue)
+                let job = Job {
+                    arrived: at,
+                    service,
+                };
+                pod.receive(at, job, self.world.queue)
             });
             if !taken {
                 self.refused += 1;
@@ -160,6 +165,7 @@ impl<'a> Run<'a> {
             silent,
             goal: self.world.goal,
             workers: self.world.workers,
+            batching: self.world.batching,
         };
         let wanted = controller.decide(&view);
         self.fleet.bury();
@@ -212,11 +218,10 @@ impl<'a> Run<'a> {
 
     fn end(mut self) -> Outcome {
         let mut in_system = 0;
+        self.metrics.close();
         for pod in &mut self.fleet.pods {
-            for job in pod.abandon() {
-                in_system += 1;
-                self.metrics.waits(&job);
-            }
+            in_system += pod.in_system() as u64;
+            pod.settle(f64::MAX, &mut self.metrics);
         }
         let metrics = &self.metrics;
         let seconds: Vec<Second> = metrics

@@ -1,5 +1,6 @@
 //! The input of a controller.
 
+use super::batching::Batching;
 use super::goal::Goal;
 
 /// The phase of a simulated pod.
@@ -28,6 +29,8 @@ pub struct View<'a> {
     pub goal: Goal,
     /// Workers per pod.
     pub workers: u32,
+    /// The batches of the workers.
+    pub batching: Batching,
 }
 
 impl View<'_> {
@@ -59,7 +62,7 @@ pub struct PodView {
     pub speaks: bool,
     /// Whether the pod accepts requests but neither completes any nor responds to its sidecar.
     pub frozen: bool,
-    /// The current mean service time in the pod, in seconds.
+    /// The current mean service time of a single request in the pod, in seconds.
     pub service: f64,
 }
 
@@ -78,4 +81,10 @@ pub struct PodReading {
     pub sojourned: f64,
     /// Waiting and in-flight requests.
     pub in_system: u32,
+    /// Waiting requests that no worker has taken.
+    pub waiting: u32,
+    /// Requests in workers whose wait and sojourn TorchServe will count: not those of gRPC.
+    pub timed_in_workers: u32,
+    /// The service time of the last completed batch, in seconds.
+    pub batch_seconds: Option<f64>,
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::traffic::Traffic;
 
 use super::balancing::Balancing;
+use super::batching::Batching;
 use super::fault::Fault;
 use super::goal::Goal;
 
@@ -13,13 +14,15 @@ use super::goal::Goal;
 pub struct World {
     /// The arrivals.
     pub traffic: Traffic,
-    /// The mean service time.
+    /// The mean service time of a single request.
     pub service: f64,
     /// The coefficient of variation of the service time, which has a lognormal distribution; 0 for a constant service
     /// time.
     pub cv: f64,
     /// Workers per pod.
     pub workers: u32,
+    /// The batches of the workers.
+    pub batching: Batching,
     /// Maximum waiting requests per pod. Further ones get 503.
     pub queue: u32,
     /// The load balancing.
@@ -48,6 +51,7 @@ impl Default for World {
             service: 0.1,
             cv: 1.0,
             workers: 4,
+            batching: Batching::default(),
             queue: 1000,
             balancing: Balancing::Random,
             start_delay: (30.0, 120.0),

@@ -7,6 +7,7 @@ mod kpa;
 mod oracle;
 mod pushscaler;
 mod reference_model;
+mod sidecar;
 
 pub use baseline::{BASELINES, Baseline, BaselineError};
 pub use fixed::Fixed;

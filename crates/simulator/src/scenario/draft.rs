@@ -194,10 +194,12 @@ impl Draft {
             Some((traffic, source)) => (traffic, Some(source)),
             None => (usual.traffic, None),
         };
+        let service = self.take("service", usual.service, values::time);
         let mut world = World {
             traffic,
             goal,
-            service: self.take("service", usual.service, values::time),
+            service,
+            batching: self.batching(service),
             cv: self.take("cv", usual.cv, |text| values::number(text, 20.0)),
             workers: self.take("workers", usual.workers, |text| {
                 values::whole(text, 1..=256)
@@ -349,7 +351,7 @@ impl Draft {
     }
 
     /// Returns a key's parsed value, or the default if the key is not set.
-    fn take<T>(&mut self, key: &str, usual: T, parse: impl Fn(&str) -> Value<T>) -> T {
+    pub(super) fn take<T>(&mut self, key: &str, usual: T, parse: impl Fn(&str) -> Value<T>) -> T {
         let Some(entry) = self.entries.get(key) else {
             return usual;
         };
@@ -367,6 +369,11 @@ impl Draft {
     fn place(&self, one: &str, other: &str) -> String {
         let entry = self.entries.get(one).or_else(|| self.entries.get(other));
         entry.map_or_else(|| "scenario".to_owned(), |entry| entry.place.clone())
+    }
+
+    /// Reports a problem of a key's value.
+    pub(super) fn reject(&mut self, key: &str, problem: String) {
+        self.errors.add(self.place(key, key), problem);
     }
 
     fn missing(&mut self, problem: &str) {

@@ -20,7 +20,7 @@ const fn key(name: &'static str, example: &'static str, meaning: &'static str) -
 }
 
 /// All keys of a scenario.
-pub const KEYS: [Key; 20] = [
+pub const KEYS: [Key; 23] = [
     key(
         "name",
         "the load quadruples",
@@ -57,6 +57,21 @@ pub const KEYS: [Key; 20] = [
         "the coefficient of variation of the service time (lognormal); 0 for constant; default 1",
     ),
     key("workers", "4", "workers per pod; default 4"),
+    key(
+        "batch",
+        "8",
+        "the maximum number of requests that a worker processes together (batchSize); default 1",
+    ),
+    key(
+        "batch-delay",
+        "50ms",
+        "how long a worker waits for its batch to fill (maxBatchDelay); default 100ms",
+    ),
+    key(
+        "batch-growth",
+        "9ms",
+        "what each request of a batch after the first adds to the service time; default 0",
+    ),
     key(
         "queue",
         "1000",

@@ -19,6 +19,7 @@
 mod draft;
 mod keys;
 mod random;
+mod servers;
 mod source;
 mod values;
 mod write;

@@ -36,6 +36,13 @@ pub(super) fn time(text: &str) -> Value<f64> {
         .ok_or_else(|| "it must be a time of 1us to 24h, such as 100ms".to_owned())
 }
 
+/// Parses a time from 0 to 24 h, in seconds.
+pub(super) fn time_or_zero(text: &str) -> Value<f64> {
+    quantity::duration(text)
+        .filter(|seconds| *seconds <= DAY)
+        .ok_or_else(|| "it must be a time of up to 24h, such as 100ms".to_owned())
+}
+
 pub(super) fn seconds(text: &str, least: usize) -> Value<usize> {
     quantity::seconds(text)
         .filter(|seconds| *seconds >= least)

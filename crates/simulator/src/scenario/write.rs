@@ -27,6 +27,14 @@ impl Scenario {
             ("service", time(world.service)),
             ("cv", world.cv.to_string()),
             ("workers", world.workers.to_string()),
+            ("batch", world.batching.size.to_string()),
+        ]);
+        if world.batching.size > 1 {
+            let growth = world.batching.growth * world.service;
+            entries.push(("batch-delay", time(world.batching.delay)));
+            entries.push(("batch-growth", time(growth)));
+        }
+        entries.extend([
             ("queue", world.queue.to_string()),
             ("balancing", world.balancing.to_string()),
             ("start-delay", format!("{}..{}", time(least), time(most))),
