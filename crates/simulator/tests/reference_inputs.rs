@@ -15,7 +15,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use pushscale_simulator::cluster::{Batching, Goal, PodReading, PodState, PodView, View};
+use pushscale_simulator::cluster::{
+    Batching, Goal, PodReading, PodState, PodView, ServerHealth, View,
+};
 use pushscale_simulator::control::{Controller, ReferenceModel, ReferenceModelOptions};
 
 #[test]
@@ -120,7 +122,7 @@ impl Pods {
                 ..PodReading::default()
             },
             speaks: state != "s",
-            frozen: false,
+            health: ServerHealth::Ready,
             service: 0.0,
         }
     }

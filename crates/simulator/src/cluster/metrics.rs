@@ -69,12 +69,14 @@ impl Metrics {
         }
     }
 
-    /// Records a completed request that waited this many seconds.
-    pub(super) fn answered(&mut self, job: &Job, waited: f64) {
+    /// Records a completed request that waited this many seconds in its pod. The time that earlier failures took
+    /// counts as wait.
+    pub(super) fn answered(&mut self, job: &Job, waited_here: f64) {
+        let waited = waited_here + (job.arrived - job.sent);
         if !self.closed {
             self.answered += 1;
         }
-        if let Some(entry) = self.second_of(job.arrived) {
+        if let Some(entry) = self.second_of(job.sent) {
             entry.wait += waited;
             entry.waited += 1;
         }
@@ -95,9 +97,9 @@ impl Metrics {
         self.closed = true;
     }
 
-    /// Records that a request with this arrival time failed.
-    pub(super) fn failed(&mut self, arrived: f64) {
-        if let Some(entry) = self.second_of(arrived) {
+    /// Records that a request failed.
+    pub(super) fn failed(&mut self, job: &Job) {
+        if let Some(entry) = self.second_of(job.sent) {
             entry.failed += 1;
         }
     }
@@ -145,8 +147,12 @@ mod tests {
         let mut metrics = Metrics::new(1, &goal);
         for hundredth in 1..=100 {
             let job = Job {
+                sent: 0.0,
                 arrived: 0.0,
                 service: 1.0,
+                timed: true,
+                balancer: 0,
+                failures: 0,
             };
             metrics.answered(&job, f64::from(hundredth) * 0.1);
         }

@@ -17,11 +17,13 @@ pub struct Outcome {
     pub arrivals: u64,
     /// The number of requests completed before the end.
     pub answered: u64,
-    /// The number of requests rejected with 503, or without a ready pod.
+    /// The number of requests rejected with 503, or without a ready pod, that were not repeated successfully.
     pub refused: u64,
     /// The number of requests lost with their pod.
     pub lost: u64,
-    /// The number of requests in pods at the end.
+    /// The number of failed requests that clients repeated.
+    pub retries: u64,
+    /// The number of requests in pods at the end, or about to be repeated.
     pub in_system: u64,
     /// Pod-hours, including starting and draining pods.
     pub pod_hours: f64,

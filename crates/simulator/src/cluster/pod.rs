@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 
 use super::batching::Batching;
+use super::crash_loop::CrashLoop;
 use super::job::Job;
 use super::metrics::Metrics;
-use super::view::{PodReading, PodState};
+use super::view::{PodReading, PodState, ServerHealth};
 use super::worker::{Activity, Worker};
+use super::world::World;
 
 #[derive(Clone, Debug)]
 pub(super) struct Pod {
@@ -17,14 +19,20 @@ pub(super) struct Pod {
     /// The time at which the pod becomes ready; infinite if it never does.
     pub(super) ready_at: f64,
     pub(super) speed: f64,
-    pub(super) frozen_until: f64,
+    /// The end of a slowdown, and the factor on the service time until then.
+    slowed: (f64, f64),
+    pub(super) crash_loop: Option<CrashLoop>,
+    pub(super) health: ServerHealth,
     /// Workers take no requests before this time.
     stopped_until: f64,
     batching: Batching,
+    contention: f64,
     workers: Vec<Worker>,
     /// The requests that no worker has taken, in order of arrival.
     queue: VecDeque<Job>,
     in_system: usize,
+    /// The requests of each load balancer; empty if there is one.
+    outstanding: Vec<usize>,
     /// The time of the next action of any worker.
     next: f64,
     /// The counters.
@@ -34,26 +42,27 @@ pub(super) struct Pod {
 }
 
 impl Pod {
-    pub(super) fn new(
-        id: u64,
-        workers: u32,
-        batching: Batching,
-        made: f64,
-        ready_at: f64,
-        speed: f64,
-    ) -> Self {
+    pub(super) fn new(id: u64, world: &World, made: f64, ready_at: f64, speed: f64) -> Self {
+        let balancers = match world.clients.balancers {
+            0 | 1 => 0,
+            several => several as usize,
+        };
         Self {
             id,
             state: PodState::Starting,
             made,
             ready_at,
             speed,
-            frozen_until: f64::NEG_INFINITY,
+            slowed: (f64::NEG_INFINITY, 1.0),
+            crash_loop: None,
+            health: ServerHealth::Ready,
             stopped_until: f64::NEG_INFINITY,
-            batching,
-            workers: vec![Worker::new(); workers.max(1) as usize],
+            batching: world.batching,
+            contention: world.contention,
+            workers: vec![Worker::new(); world.workers.max(1) as usize],
             queue: VecDeque::new(),
             in_system: 0,
+            outstanding: vec![0; balancers],
             next: f64::INFINITY,
             counted: PodReading::default(),
             reading: PodReading::default(),
@@ -64,9 +73,16 @@ impl Pod {
         self.in_system
     }
 
+    /// Returns the requests in the pod that passed this load balancer.
+    pub(super) fn outstanding(&self, balancer: usize) -> usize {
+        let known = self.outstanding.get(balancer);
+        known.copied().unwrap_or(self.in_system)
+    }
+
     /// Makes the pod ready.
     pub(super) fn begin(&mut self) {
         self.state = PodState::Serving;
+        self.health = ServerHealth::Ready;
     }
 
     /// Accepts a request, or rejects it because `queue` requests are waiting. Returns whether the pod accepted it. The
@@ -81,6 +97,9 @@ impl Pod {
             return false;
         }
         self.in_system += 1;
+        if let Some(outstanding) = self.outstanding.get_mut(job.balancer) {
+            *outstanding += 1;
+        }
         self.queue.push_back(job);
         self.take(now);
         true
@@ -136,12 +155,24 @@ impl Pod {
 
     /// Starts to process the batch of a worker.
     fn start(&mut self, index: usize, now: f64) {
+        let busy = self
+            .workers
+            .iter()
+            .filter(|worker| worker.is_busy())
+            .count();
         let worker = &mut self.workers[index];
         let Some(first) = worker.batch.first() else {
             worker.activity = Activity::Idle;
             return;
         };
-        let service = first.service * self.batching.factor(worker.batch.len()) / self.speed;
+        let slowed = if now < self.slowed.0 {
+            self.slowed.1
+        } else {
+            1.0
+        };
+        let factor = self.batching.factor(worker.batch.len()) * slowed;
+        let contention = 1.0 + self.contention * busy as f64;
+        let service = first.service * factor * contention / self.speed;
         worker.activity = Activity::Busy {
             begun: now,
             service,
@@ -157,8 +188,13 @@ impl Pod {
         for job in worker.batch.drain(..) {
             let waited = begun - job.arrived;
             self.counted.answered += 1;
-            self.counted.waited += waited;
-            self.counted.sojourned += waited + service;
+            if job.timed {
+                self.counted.waited += waited;
+                self.counted.sojourned += waited + service;
+            }
+            if let Some(outstanding) = self.outstanding.get_mut(job.balancer) {
+                *outstanding -= 1;
+            }
             metrics.answered(&job, waited);
         }
     }
@@ -171,9 +207,8 @@ impl Pod {
         }
     }
 
-    /// Freezes the pod from `now` to `until`.
-    pub(super) fn freeze(&mut self, now: f64, until: f64) {
-        self.frozen_until = until;
+    /// Stops the workers from `now` to `until`.
+    pub(super) fn stop(&mut self, now: f64, until: f64) {
         self.stopped_until = until;
         for worker in &mut self.workers {
             worker.stop(now, until);
@@ -181,12 +216,42 @@ impl Pod {
         self.schedule(now);
     }
 
+    /// Stops the workers and the server from `now` to `until`.
+    pub(super) fn freeze(&mut self, now: f64, until: f64) {
+        self.health = ServerHealth::Frozen(until);
+        self.stop(now, until);
+    }
+
+    /// Multiplies the service times of batches that start before `until`.
+    pub(super) fn slow(&mut self, factor: f64, until: f64) {
+        self.slowed = (until, factor);
+    }
+
+    /// Makes the pod unready until a time. It keeps its requests.
+    pub(super) fn fail_probe(&mut self, until: f64) {
+        self.state = PodState::Unready;
+        self.ready_at = until;
+    }
+
+    /// Restarts the container, which serves again at `until` and counts from 0. Returns the lost requests.
+    pub(super) fn crash(&mut self, until: f64) -> Vec<Job> {
+        let lost = self.abandon();
+        self.fail_probe(until);
+        self.health = ServerHealth::Down;
+        self.stopped_until = f64::NEG_INFINITY;
+        self.counted = PodReading::default();
+        self.reading = PodReading::default();
+        lost
+    }
+
     /// Publishes the counters as the pod's reading.
     pub(super) fn tell(&mut self) {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         self.counted.in_system = number(self.in_system);
         self.counted.waiting = number(self.queue.len());
-        self.counted.timed_in_workers = self.counted.in_system - self.counted.waiting;
+        let timed = |worker: &Worker| worker.batch.iter().filter(|job| job.timed).count();
+        let busy = self.workers.iter().filter(|worker| worker.is_busy());
+        self.counted.timed_in_workers = number(busy.map(timed).sum());
         self.reading = self.counted;
     }
 
@@ -199,6 +264,7 @@ impl Pod {
         }
         jobs.extend(self.queue.drain(..));
         self.in_system = 0;
+        self.outstanding.fill(0);
         self.next = f64::INFINITY;
         jobs
     }

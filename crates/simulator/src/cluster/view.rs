@@ -10,6 +10,8 @@ pub enum PodState {
     Starting,
     /// Ready.
     Serving,
+    /// Was ready and is not: its readiness probe fails, or its container restarts.
+    Unready,
     /// Terminating: it completes its requests.
     Draining,
 }
@@ -60,13 +62,24 @@ pub struct PodView {
     pub reading: PodReading,
     /// Whether the reading is from this second. Starting pods do not report.
     pub speaks: bool,
-    /// Whether the pod accepts requests but neither completes any nor responds to its sidecar.
-    pub frozen: bool,
+    /// The server as the sidecar finds it.
+    pub health: ServerHealth,
     /// The current mean service time of a single request in the pod, in seconds.
     pub service: f64,
 }
 
-/// The counters of a pod since it was created.
+/// The server in a pod, as its sidecar finds it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ServerHealth {
+    /// It responds.
+    Ready,
+    /// It accepts requests but neither completes any nor responds to its sidecar, until this time.
+    Frozen(f64),
+    /// It refuses connections.
+    Down,
+}
+
+/// The counters of a pod since its server started.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PodReading {
     /// Requests that arrived, including rejected ones.
@@ -75,9 +88,9 @@ pub struct PodReading {
     pub refused: u64,
     /// Completed requests.
     pub answered: u64,
-    /// Total wait of the completed requests, in seconds.
+    /// Total wait of the completed requests, except those of gRPC, in seconds.
     pub waited: f64,
-    /// Total time from arrival to completion of the completed requests, in seconds.
+    /// Total time from arrival to completion of the completed requests, except those of gRPC, in seconds.
     pub sojourned: f64,
     /// Waiting and in-flight requests.
     pub in_system: u32,

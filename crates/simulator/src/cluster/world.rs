@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use crate::traffic::Traffic;
 
+use super::arrivals::{Burst, Outage};
 use super::balancing::Balancing;
 use super::batching::Batching;
+use super::clients::Clients;
 use super::fault::Fault;
 use super::goal::Goal;
 
@@ -25,10 +27,17 @@ pub struct World {
     pub batching: Batching,
     /// Maximum waiting requests per pod. Further ones get 503.
     pub queue: u32,
+    /// The share that each busy worker of a pod adds to the service time of the others, which share a device.
+    pub contention: f64,
+    /// The clients.
+    pub clients: Clients,
     /// The load balancing.
     pub balancing: Balancing,
     /// The minimum and maximum start delay. It has a uniform distribution.
     pub start_delay: (f64, f64),
+    /// Pods that are created within this time after the first of a round become ready together with it, in seconds; 0 if
+    /// each pod has its own start delay.
+    pub start_round: f64,
     /// The standard deviation of the logarithm of the pods' speeds, which have a lognormal distribution around 1.
     pub speeds: f64,
     /// The initial pods, which are ready.
@@ -39,6 +48,10 @@ pub struct World {
     pub slow: Vec<Slow>,
     /// Periods without readings.
     pub gaps: Vec<Gap>,
+    /// Bursts of requests in addition to the arrivals.
+    pub bursts: Vec<Burst>,
+    /// Periods in which requests do not arrive.
+    pub outages: Vec<Outage>,
     /// The faults.
     pub faults: Vec<Fault>,
 }
@@ -53,8 +66,11 @@ impl Default for World {
             workers: 4,
             batching: Batching::default(),
             queue: 1000,
+            contention: 0.0,
+            clients: Clients::default(),
             balancing: Balancing::Random,
             start_delay: (30.0, 120.0),
+            start_round: 0.0,
             speeds: 0.0,
             pods: 1,
             goal: Goal {
@@ -64,6 +80,8 @@ impl Default for World {
             },
             slow: Vec::new(),
             gaps: Vec::new(),
+            bursts: Vec::new(),
+            outages: Vec::new(),
             faults: Vec::new(),
         }
     }
@@ -77,6 +95,19 @@ impl World {
             .filter(|slow| slow.when.contains(&second))
             .map(|slow| slow.factor)
             .product()
+    }
+
+    /// Returns the requests of bursts that arrive in this second.
+    pub fn burst_requests(&self, second: usize) -> u32 {
+        let bursts = self.bursts.iter().map(|burst| burst.requests_at(second));
+        bursts.fold(0, u32::saturating_add)
+    }
+
+    /// Returns the share of the requests that arrive in this second, which is 1 without an outage.
+    pub fn arriving_share(&self, second: usize) -> f64 {
+        let now = self.outages.iter();
+        let now = now.filter(|outage| outage.when.contains(&second));
+        1.0 - now.map(|outage| outage.share).fold(0.0, f64::max)
     }
 }
 

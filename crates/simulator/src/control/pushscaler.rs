@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::Controller;
 use super::sidecar::Sidecar;
-use crate::cluster::{PodReading, PodState, PodView, View, World};
+use crate::cluster::{PodReading, PodState, PodView, ServerHealth, View, World};
 
 /// The name of the pods' model, if no metric names one.
 const MODEL: &str = "model";
@@ -155,7 +155,7 @@ impl PushScaling {
             let facts = Pod {
                 name: format!("pod-{}", pod.id).into(),
                 phase: Phase::Running,
-                ready: pod.state != PodState::Starting,
+                ready: !matches!(pod.state, PodState::Starting | PodState::Unready),
                 terminating: pod.state == PodState::Draining,
             };
             self.scaler.apply_pod(now, uid.clone(), facts);
@@ -177,7 +177,8 @@ impl PushScaling {
 
     /// Passes the readings to the scaler that sidecars would push.
     fn tell_readings(&mut self, now: Moment, view: &View<'_>) {
-        for pod in view.pods.iter().filter(|pod| pod.speaks || pod.frozen) {
+        let pushes = |pod: &&PodView| pod.speaks || pod.health != ServerHealth::Ready;
+        for pod in view.pods.iter().filter(pushes) {
             let Some((uid, _)) = self.pods.get(&pod.id) else {
                 continue;
             };
@@ -185,11 +186,19 @@ impl PushScaling {
             let reading = &mut self.reading;
             reading.sequence = view.second as u64;
             reading.clock = now.since_origin();
-            reading.server = if pod.frozen {
-                ServerState::Frozen
-            } else {
-                ServerState::Ready
+            reading.server = match pod.health {
+                ServerHealth::Ready => ServerState::Ready,
+                ServerHealth::Frozen(_) => ServerState::Frozen,
+                ServerHealth::Down => ServerState::Refused,
             };
+            if pod.health == ServerHealth::Down {
+                // Without a metrics page there are no models.
+                let models = std::mem::take(&mut reading.models);
+                let learnt = self.scaler.learn(now, uid, now, reading);
+                debug_assert_eq!(learnt, Ok(()));
+                reading.models = models;
+                continue;
+            }
             for model in &mut reading.models {
                 sidecar.read(model, pod, view.second, view.workers, &view.batching);
                 if let Some(before) = &mut self.uncounted {
@@ -248,7 +257,7 @@ fn hide_answers(model: &mut ModelReading, pod: &PodView, before: Option<PodReadi
     if let Some(counters) = &mut model.counters {
         counters.completed = None;
     }
-    if pod.frozen {
+    if pod.health != ServerHealth::Ready {
         return;
     }
     let before = before.unwrap_or_default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pushscale_decision::{Counters, Latency, ModelReading, Queue};
 
-use crate::cluster::{Batching, PodReading, PodView};
+use crate::cluster::{Batching, PodReading, PodView, ServerHealth};
 
 /// A pod with waiting requests is stalled after this many seconds without a completion, and after three service times.
 const STALLED_AFTER: f64 = 2.0;
@@ -35,6 +35,10 @@ impl Sidecar {
         batching: &Batching,
     ) {
         let reading = &pod.reading;
+        if reading.arrivals < self.last.arrivals {
+            // The server has restarted and counts from 0.
+            *self = Self::default();
+        }
         if reading.answered != self.last.answered {
             self.moved = second;
             self.newest.extend(reading.batch_seconds);
@@ -58,7 +62,7 @@ impl Sidecar {
         self.completed = self.completed.max(completed);
         model.queue_latency = self
             .queue_latency(pod, second, slots, batching)
-            .filter(|_| !pod.frozen);
+            .filter(|_| pod.health == ServerHealth::Ready);
         model.counters = Some(Counters {
             arrivals: reading.arrivals,
             rejected: reading.refused,

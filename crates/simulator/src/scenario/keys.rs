@@ -20,7 +20,7 @@ const fn key(name: &'static str, example: &'static str, meaning: &'static str) -
 }
 
 /// All keys of a scenario.
-pub const KEYS: [Key; 23] = [
+pub const KEYS: [Key; 31] = [
     key(
         "name",
         "the load quadruples",
@@ -83,9 +83,39 @@ pub const KEYS: [Key; 23] = [
         "the load balancing: random, least-outstanding or two-choices; default random",
     ),
     key(
+        "balancers",
+        "3",
+        "load balancers, each of which knows only its own requests; default 1",
+    ),
+    key(
+        "connections",
+        "400",
+        "client connections that stay with their pod, as with keep-alive or gRPC; default 0, each request chooses a pod",
+    ),
+    key(
+        "grpc-share",
+        "30%",
+        "the share of gRPC requests, which TorchServe's latency counters omit; default 0%",
+    ),
+    key(
+        "retries",
+        "2",
+        "how often a client repeats a failed request, after 1 s, 2 s, 4 s and so on; default 0",
+    ),
+    key(
+        "contention",
+        "0.5",
+        "the share that each other busy worker of the pod adds to the service time, as on a shared GPU; default 0",
+    ),
+    key(
         "start-delay",
         "30s..120s",
         "the time from a pod's creation until it is ready, uniformly distributed or constant; default 30s..120s",
+    ),
+    key(
+        "start-round",
+        "60s",
+        "pods created within this time after the first of a round become ready together with it, as on a new node; default 0",
     ),
     key(
         "speeds",
@@ -111,9 +141,19 @@ pub const KEYS: [Key; 23] = [
         "no pod reports in these seconds, or a share does not: 1500..1800 30%; several separated by commas",
     ),
     key(
+        "burst",
+        "64@600/300",
+        "64 requests at once in second 600 and every 300 s, or once: 64@600; several separated by commas",
+    ),
+    key(
+        "outage",
+        "1200..1800",
+        "no request arrives in these seconds, or a share does not: 1200..1800 90%; several separated by commas",
+    ),
+    key(
         "fail",
         "die 2@600",
-        "pods die 2@600, freeze 1@600..720, or new ones never become ready: never-ready 3@600; several separated by commas",
+        "a number or share of ready pods fails: die, freeze, hang, slow, unready or crash-loop, or new ones are never-ready; several separated by commas",
     ),
     key(
         "start",

@@ -16,7 +16,9 @@
 //! [`KEYS`] lists the keys. All errors are reported at once, with file and line. Unknown keys are errors.
 //! `docs/SIMULATING.md` is the guide.
 
+mod clients;
 mod draft;
+mod faults;
 mod keys;
 mod random;
 mod servers;

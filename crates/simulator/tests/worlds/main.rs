@@ -6,7 +6,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod arrivals;
+mod balancing;
 mod batching;
+mod faults;
+mod grpc;
+mod starts;
 
 use pushscale_simulator::cluster::{Outcome, World, simulate};
 use pushscale_simulator::control::Fixed;
