@@ -57,7 +57,7 @@ pub struct World {
 }
 
 impl Default for World {
-    /// The base case of the shared scenarios, with no load.
+    /// The base case of the shared scenarios with TorchServe's default queue and no load.
     fn default() -> Self {
         Self {
             traffic: Traffic::Rates(Vec::new()),
@@ -65,7 +65,7 @@ impl Default for World {
             cv: 1.0,
             workers: 4,
             batching: Batching::default(),
-            queue: 1000,
+            queue: 100,
             contention: 0.0,
             clients: Clients::default(),
             balancing: Balancing::Random,

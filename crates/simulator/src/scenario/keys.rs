@@ -75,7 +75,7 @@ pub const KEYS: [Key; 31] = [
     key(
         "queue",
         "1000",
-        "maximum waiting requests per pod; further ones get 503; default 1000",
+        "maximum waiting requests per pod (job_queue_size); further ones get 503; default 100, as in TorchServe",
     ),
     key(
         "balancing",
