@@ -13,6 +13,8 @@ pub struct Outcome {
     pub p95_wait: f64,
     /// The 99th percentile of the wait, in seconds, to three digits.
     pub p99_wait: f64,
+    /// The 95th percentile of the wait divided by the target.
+    pub p95_over_target: f64,
     /// The number of requests that arrived.
     pub arrivals: u64,
     /// The number of requests completed before the end.
@@ -27,12 +29,18 @@ pub struct Outcome {
     pub in_system: u64,
     /// Pod-hours, including starting and draining pods.
     pub pod_hours: f64,
+    /// Hours of nodes, one per pod, each of which is kept for 10 minutes after it was last needed.
+    pub node_hours: f64,
     /// The number of changes of the desired replicas.
     pub changes: u32,
+    /// The number of these changes after which one in the other direction follows within 10 s.
+    pub reversals: u32,
     /// The number of pods created after the start of the run.
     pub starts: u64,
     /// The maximum desired replicas.
     pub largest: u32,
+    /// The maximum desired replicas divided by [`World::need`](super::World::need).
+    pub largest_over_need: f64,
     /// The result of each second.
     pub seconds: Vec<Second>,
     /// All changes of the desired replicas.

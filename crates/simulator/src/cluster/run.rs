@@ -7,6 +7,7 @@ use crate::control::Controller;
 use crate::traffic::Traffic;
 
 use super::balancing::Choice;
+use super::cost::{node_hours, reversals};
 use super::fleet::Fleet;
 use super::job::Job;
 use super::metrics::Metrics;
@@ -52,7 +53,8 @@ struct Run<'a> {
     retries: Retries,
     refused: u64,
     lost: u64,
-    pod_seconds: u64,
+    /// The pods of each second, including starting and draining ones.
+    pods: Vec<u32>,
     largest: u32,
     sizes: Vec<(u32, u32)>,
     history: Vec<Change>,
@@ -79,7 +81,7 @@ impl<'a> Run<'a> {
             retries: Retries::new(world.clients.retries),
             refused: 0,
             lost: 0,
-            pod_seconds: 0,
+            pods: Vec::with_capacity(world.traffic.seconds()),
             largest: world.pods,
             sizes: Vec::with_capacity(world.traffic.seconds()),
             history: Vec::new(),
@@ -230,7 +232,8 @@ impl<'a> Run<'a> {
             let random = &mut self.streams.pods;
             self.fleet.reach(wanted, self.world, over as f64, random);
         }
-        self.pod_seconds += self.fleet.pods.len() as u64;
+        let pods = u32::try_from(self.fleet.pods.len()).unwrap_or(u32::MAX);
+        self.pods.push(pods);
         let ready = self.fleet.pods.iter();
         let ready = ready.filter(|pod| pod.state == PodState::Serving).count();
         self.sizes
@@ -298,11 +301,14 @@ impl<'a> Run<'a> {
             .map(|second| u64::from(second.arrivals))
             .sum();
         let bad = metrics.late + self.refused + self.lost;
+        let pod_seconds: u64 = self.pods.iter().map(|pods| u64::from(*pods)).sum();
+        let p95_wait = metrics.quantile(0.95);
         Outcome {
             violation_seconds: u32::try_from(violated).unwrap_or(u32::MAX),
             bad_percent: 100.0 * bad as f64 / arrivals.max(1) as f64,
             mean_wait: metrics.total_wait / metrics.waits_known().max(1) as f64,
-            p95_wait: metrics.quantile(0.95),
+            p95_wait,
+            p95_over_target: p95_wait / self.world.goal.target,
             p99_wait: metrics.quantile(0.99),
             arrivals,
             answered: metrics.answered,
@@ -310,10 +316,13 @@ impl<'a> Run<'a> {
             lost: self.lost,
             retries: self.retries.count,
             in_system,
-            pod_hours: self.pod_seconds as f64 / 3600.0,
+            pod_hours: pod_seconds as f64 / 3600.0,
+            node_hours: node_hours(&self.pods),
             changes: u32::try_from(self.history.len()).unwrap_or(u32::MAX),
+            reversals: reversals(&self.history),
             starts: self.fleet.starts,
             largest: self.largest,
+            largest_over_need: f64::from(self.largest) / f64::from(self.world.need()),
             seconds,
             history: self.history,
         }

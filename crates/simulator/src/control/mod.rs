@@ -9,6 +9,8 @@ mod pushscaler;
 mod reference_model;
 mod sidecar;
 
+pub(crate) use reference_model::formulas;
+
 pub use baseline::{BASELINES, Baseline, BaselineError};
 pub use fixed::Fixed;
 pub use hpa::{Hpa, HpaOptions};
