@@ -108,3 +108,114 @@ impl Sidecar {
 fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::PodState;
+
+    const BATCHES: Batching = Batching {
+        size: 4,
+        delay: 0.1,
+        growth: 0.0,
+    };
+
+    fn pod(reading: PodReading) -> PodView {
+        PodView {
+            id: 1,
+            state: PodState::Serving,
+            reading,
+            speaks: true,
+            health: ServerHealth::Ready,
+            service: 0.1,
+        }
+    }
+
+    fn read(sidecar: &mut Sidecar, second: usize, reading: PodReading) -> ModelReading {
+        let mut model = ModelReading::default();
+        sidecar.read(&mut model, &pod(reading), second, 2, &BATCHES);
+        model
+    }
+
+    #[test]
+    fn while_requests_wait_all_workers_have_full_batches() {
+        let reading = PodReading {
+            arrivals: 100,
+            answered: 85,
+            in_system: 15,
+            waiting: 9,
+            timed_in_workers: 6,
+            ..PodReading::default()
+        };
+        let model = read(&mut Sidecar::default(), 1, reading);
+        let queue = model.queue.unwrap();
+        assert_eq!((queue.waiting, queue.in_service), (9, 8));
+        assert_eq!((queue.batch_size, queue.workers), (4, 2));
+        assert_eq!(queue.batch_delay, Duration::from_millis(100));
+        assert_eq!(model.counters.unwrap().completed, Some(83));
+    }
+
+    #[test]
+    fn requests_of_grpc_in_workers_count_as_completed() {
+        let reading = PodReading {
+            arrivals: 100,
+            answered: 94,
+            in_system: 6,
+            timed_in_workers: 2,
+            ..PodReading::default()
+        };
+        let model = read(&mut Sidecar::default(), 1, reading);
+        assert_eq!(model.queue.unwrap().in_service, 2);
+        assert_eq!(model.counters.unwrap().completed, Some(98));
+    }
+
+    #[test]
+    fn completed_requests_decrease_only_after_a_restart() {
+        let mut sidecar = Sidecar::default();
+        let at = |arrivals, waiting| PodReading {
+            arrivals,
+            waiting,
+            in_system: waiting,
+            ..PodReading::default()
+        };
+        let mut completed = |second, reading| {
+            let model = read(&mut sidecar, second, reading);
+            model.counters.unwrap().completed.unwrap()
+        };
+        assert_eq!(completed(1, at(100, 0)), 100);
+        assert_eq!(completed(2, at(101, 20)), 100);
+        assert_eq!(completed(3, at(5, 0)), 5);
+    }
+
+    #[test]
+    fn a_stalled_pod_waits_at_least_since_its_last_completion() {
+        let mut sidecar = Sidecar::default();
+        let stuck = PodReading {
+            arrivals: 10,
+            answered: 4,
+            in_system: 6,
+            waiting: 2,
+            ..PodReading::default()
+        };
+        let wait = |model: ModelReading| model.queue_latency.unwrap().as_secs_f64();
+        assert!(wait(read(&mut sidecar, 1, stuck)) < 0.1);
+        assert!((wait(read(&mut sidecar, 9, stuck)) - 8.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_service_time_is_the_median_of_the_last_batches() {
+        let mut sidecar = Sidecar::default();
+        let mut last = None;
+        for (batch, seconds) in (1..).zip([0.1, 0.1, 8.0, 0.2, 0.1]) {
+            let reading = PodReading {
+                answered: batch,
+                arrivals: batch,
+                batch_seconds: Some(seconds),
+                ..PodReading::default()
+            };
+            let second = usize::try_from(batch).unwrap_or_default();
+            last = read(&mut sidecar, second, reading).service_time;
+        }
+        assert_eq!(last, Some(Duration::from_millis(100)));
+    }
+}

@@ -22,6 +22,14 @@ fn a_burst_arrives_at_once_and_again_after_each_interval() {
 }
 
 #[test]
+fn a_queue_holds_100_requests_unless_the_scenario_says_otherwise() {
+    let text = SERVERS.replace("queue: 100\n", "");
+    // Four requests are in workers.
+    let outcome = run(&format!("load: flat:0\nburst: 400@100\n{text}"));
+    assert_eq!((outcome.answered, outcome.refused), (104, 296));
+}
+
+#[test]
 fn nothing_arrives_during_an_outage() {
     let outcome = run(&format!(
         "load: flat:20\noutage: 100..200, 300..400 90%\n{SERVERS}"
