@@ -45,7 +45,8 @@ impl Requests {
 }
 
 impl Metrics {
-    pub(super) fn new(seconds: usize, goal: &Goal) -> Self {
+    /// Creates the metrics of requests that are judged by this wait, in seconds.
+    pub(super) fn new(seconds: usize, objective: f64) -> Self {
         // The bounds are fixed, because `saturating_record` does not grow a histogram that resizes itself.
         #[expect(
             clippy::expect_used,
@@ -53,7 +54,7 @@ impl Metrics {
         )]
         let waits = Histogram::new_with_bounds(1, LONGEST_WAIT, 3).expect("a histogram");
         Self {
-            limit: Goal::HARMED * goal.target,
+            limit: Goal::HARMED * objective,
             seconds: vec![Requests::default(); seconds],
             waits,
             total_wait: 0.0,
@@ -139,12 +140,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_the_waits() {
-        let goal = Goal {
-            target: 0.05,
-            min: 1,
-            max: 1,
-        };
-        let mut metrics = Metrics::new(1, &goal);
+        let mut metrics = Metrics::new(1, 0.05);
         for hundredth in 1..=100 {
             let job = Job {
                 sent: 0.0,

@@ -25,7 +25,7 @@ impl World {
         let contention = 1.0 + self.contention * f64::from(self.workers.saturating_sub(1));
         let service = self.service * self.batching.factor(batch as usize) * contention;
         let delay = if batch > 1 { self.batching.delay } else { 0.0 };
-        let target = (self.goal.target - delay).max(LEAST_TARGET * self.goal.target);
+        let target = (self.objective() - delay).max(LEAST_TARGET * self.objective());
         let variability = f64::midpoint(1.0, self.cv * self.cv);
         let batches = self.highest_rate() / f64::from(batch);
         let pods = if self.balancing.pooled() {

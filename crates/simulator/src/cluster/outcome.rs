@@ -3,9 +3,9 @@
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Seconds whose arrivals waited more than 4 times the target on average, or in which a request failed.
+    /// Seconds whose arrivals waited more than 4 times the objective on average, or in which a request failed.
     pub violation_seconds: u32,
-    /// The share of requests that waited more than 4 times the target or failed, in percent.
+    /// The share of requests that waited more than 4 times the objective or failed, in percent.
     pub bad_percent: f64,
     /// The mean wait of the requests that did not fail, in seconds.
     pub mean_wait: f64,
@@ -13,7 +13,7 @@ pub struct Outcome {
     pub p95_wait: f64,
     /// The 99th percentile of the wait, in seconds, to three digits.
     pub p99_wait: f64,
-    /// The 95th percentile of the wait divided by the target.
+    /// The 95th percentile of the wait divided by the objective.
     pub p95_over_target: f64,
     /// The number of requests that arrived.
     pub arrivals: u64,

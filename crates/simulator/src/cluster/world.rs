@@ -44,6 +44,8 @@ pub struct World {
     pub pods: u32,
     /// The goal of the controller.
     pub goal: Goal,
+    /// The wait by which requests are judged, in seconds; `None` for the target.
+    pub objective: Option<f64>,
     /// Periods with a longer or shorter service time.
     pub slow: Vec<Slow>,
     /// Periods without readings.
@@ -78,6 +80,7 @@ impl Default for World {
                 min: 1,
                 max: 80,
             },
+            objective: None,
             slow: Vec::new(),
             gaps: Vec::new(),
             bursts: Vec::new(),
@@ -88,6 +91,11 @@ impl Default for World {
 }
 
 impl World {
+    /// Returns the wait by which requests are judged, in seconds.
+    pub fn objective(&self) -> f64 {
+        self.objective.unwrap_or(self.goal.target)
+    }
+
     /// Returns the factor on the service time in this second.
     pub fn slowness(&self, second: usize) -> f64 {
         self.slow

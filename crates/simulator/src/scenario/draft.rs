@@ -200,6 +200,7 @@ impl Draft {
             traffic,
             goal,
             service,
+            objective: self.take("objective", None, |text| values::time(text).map(Some)),
             batching: self.batching(service),
             cv: self.take("cv", usual.cv, |text| values::number(text, 20.0)),
             workers: self.take("workers", usual.workers, |text| {

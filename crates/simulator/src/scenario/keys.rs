@@ -20,7 +20,7 @@ const fn key(name: &'static str, example: &'static str, meaning: &'static str) -
 }
 
 /// All keys of a scenario.
-pub const KEYS: [Key; 31] = [
+pub const KEYS: [Key; 32] = [
     key(
         "name",
         "the load quadruples",
@@ -128,6 +128,11 @@ pub const KEYS: [Key; 31] = [
         "initial pods; default: enough for the first minute at 70% utilisation",
     ),
     key("target", "50ms", "the target for the mean wait"),
+    key(
+        "objective",
+        "50ms",
+        "the wait by which requests are judged, if it differs from the controller's target; default: the target",
+    ),
     key("min", "1", "the minimum number of pods; default 1"),
     key("max", "80", "the maximum number of pods; default 80"),
     key(

@@ -23,6 +23,7 @@ mod keys;
 mod random;
 mod servers;
 mod source;
+mod sweep;
 mod values;
 mod write;
 
@@ -30,6 +31,7 @@ pub use draft::Draft;
 pub use keys::{KEYS, Key};
 pub use random::random_scenario;
 pub use source::Source;
+pub use sweep::Sweep;
 
 pub(crate) use random::random_rates;
 

@@ -51,6 +51,9 @@ impl Scenario {
             ("min", world.goal.min.to_string()),
             ("max", world.goal.max.to_string()),
         ]);
+        if let Some(objective) = world.objective {
+            entries.push(("objective", time(objective)));
+        }
         let slow = world.slow.iter();
         let slow = slow.map(|slow| format!("{}x{}", write_span(&slow.when), slow.factor));
         let gaps = world.gaps.iter();

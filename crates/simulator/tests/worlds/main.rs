@@ -37,3 +37,13 @@ fn assert_conserved(outcome: &Outcome) {
     let accounted = outcome.answered + outcome.refused + outcome.lost + outcome.in_system;
     assert_eq!(outcome.arrivals, accounted);
 }
+
+#[test]
+fn requests_are_judged_by_the_objective_if_there_is_one() {
+    let text = "load: flat:90\nseconds: 600\nworkers: 1\npods: 12\ntarget: 10ms\n";
+    let strict = run(text);
+    let loose = run(&format!("{text}objective: 1s\n"));
+    assert!(strict.bad_percent > 50.0, "{}", strict.bad_percent);
+    assert!(loose.bad_percent < 1.0, "{}", loose.bad_percent);
+    assert!((loose.p95_over_target - loose.p95_wait).abs() < 1e-9);
+}
