@@ -193,7 +193,7 @@ bench: programs static ## Run all benchmarks, with the reaction on a real node (
 	$(BENCH)
 
 .PHONY: bench-decide
-bench-decide: ## Compare autoscalers in 17 simulated scenarios and in random ones: SEEDS=2 RANDOM=12 (a minute)
+bench-decide: ## Compare autoscalers in 17 simulated scenarios and in random ones: SEEDS=2 RANDOM=12 HOSTILE=0 (a minute)
 	$(BENCH) -- decide
 
 .PHONY: bench-simulate

@@ -409,3 +409,61 @@ fn shared_scenarios_run_by_name() {
         "{errors}"
     );
 }
+
+#[test]
+fn a_sweep_has_a_line_for_each_value_and_controller() {
+    let directory = directory("sweep");
+    let arguments = [
+        "--sweep",
+        "target=10ms..1s/3",
+        "--compare",
+        "fixed:8",
+        "--svg",
+        "front.svg",
+    ];
+    let output = simulate_in(&directory, &arguments).succeeded();
+    let lines: Vec<&str> = output.lines().collect();
+    let head = lines
+        .iter()
+        .position(|line| line.starts_with("target "))
+        .unwrap();
+    let names: Vec<Vec<&str>> = lines[head + 1..]
+        .iter()
+        .map(|line| line.split_whitespace().take(2).collect())
+        .collect();
+    let controllers = ["pushscale", "fixed:8"];
+    let expected = ["10ms", "100ms", "1s"]
+        .iter()
+        .flat_map(|value| controllers.map(|controller| vec![*value, controller]));
+    assert_eq!(names, expected.collect::<Vec<_>>());
+    assert!(output.contains("requests are judged by the objective 50ms"));
+    // A constant number of pods does not depend on the target, nor do its bad requests.
+    let fixed: Vec<&str> = lines[head + 1..]
+        .iter()
+        .filter_map(|line| line.split_once("fixed:8"))
+        .map(|(_, figures)| figures)
+        .collect();
+    assert!(fixed.windows(2).all(|pair| pair[0] == pair[1]), "{output}");
+    let front = fs::read_to_string(directory.join("front.svg")).unwrap();
+    assert!(tags(&front).iter().any(|tag| tag == "circle"));
+    assert!(front.contains("bad requests in percent, by pod-hours; each point is a target"));
+}
+
+#[test]
+fn a_wrong_sweep_is_explained() {
+    let errors = simulate(&["--sweep", "target=1s..10ms"]).rejected();
+    assert_eq!(
+        errors,
+        "--sweep: \"target=1s..10ms\" must go from a lower to a higher value\n"
+    );
+    let errors = simulate(&["--sweep", "wrokers=1..4/2"]).rejected();
+    assert!(
+        errors.starts_with("--sweep: unknown key \"wrokers\""),
+        "{errors}"
+    );
+    let errors = simulate(&["--sweep", "cv=0..50/2"]).rejected();
+    assert_eq!(
+        errors,
+        "--sweep: cv is \"50\": it must be a number from 0 to 20\n"
+    );
+}

@@ -13,7 +13,9 @@ use std::path::Path;
 
 use properties_support::{MIXTURE, after_step, fewest, settings, steady, stepped};
 use pushscale_decision::Reason;
-use pushscale_simulator::cluster::{Balancing, Change, Fault, Gap, Outcome, World, simulate};
+use pushscale_simulator::cluster::{
+    Balancing, Change, Fault, Gap, Outcome, PodCount, World, simulate,
+};
 use pushscale_simulator::control::PushScaling;
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::Draft;
@@ -173,13 +175,20 @@ fn neither_gaps_nor_failures_let_the_size_fall_below_the_need() {
         ("all are silent", vec![gap(1.0)], vec![]),
         ("half are silent", vec![gap(0.5)], vec![]),
         ("three of ten are silent", vec![gap(0.3)], vec![]),
-        ("three die", vec![], vec![Fault::Die { at: 900, pods: 3 }]),
+        (
+            "three die",
+            vec![],
+            vec![Fault::Die {
+                at: 900,
+                pods: PodCount::Number(3),
+            }],
+        ),
         (
             "two freeze",
             vec![],
             vec![Fault::Freeze {
                 when: 900..1200,
-                pods: 2,
+                pods: PodCount::Number(2),
             }],
         ),
         (
@@ -187,13 +196,19 @@ fn neither_gaps_nor_failures_let_the_size_fall_below_the_need() {
             vec![],
             vec![
                 Fault::NeverReady { from: 890, pods: 2 },
-                Fault::Die { at: 900, pods: 2 },
+                Fault::Die {
+                    at: 900,
+                    pods: PodCount::Number(2),
+                },
             ],
         ),
         (
             "three die unheard",
             vec![gap(1.0)],
-            vec![Fault::Die { at: 1000, pods: 3 }],
+            vec![Fault::Die {
+                at: 1000,
+                pods: PodCount::Number(3),
+            }],
         ),
     ];
     let need = fewest(&base, 200.0);
@@ -229,7 +244,7 @@ fn a_freeze_is_forgotten() {
     let world = World {
         faults: vec![Fault::Freeze {
             when: 900..1200,
-            pods: 2,
+            pods: PodCount::Number(2),
         }],
         ..half_idle(3600)
     };

@@ -15,7 +15,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use pushscale_simulator::cluster::{Goal, PodReading, PodState, PodView, View};
+use pushscale_simulator::cluster::{
+    Batching, Goal, PodReading, PodState, PodView, ServerHealth, View,
+};
 use pushscale_simulator::control::{Controller, ReferenceModel, ReferenceModelOptions};
 
 #[test]
@@ -62,6 +64,7 @@ fn decide_again(name: &str, text: &str) -> usize {
             silent,
             goal,
             workers,
+            batching: Batching::default(),
         };
         let found = controller.decide(&view);
         assert_eq!(found, expected, "{name}: second {second}");
@@ -116,9 +119,10 @@ impl Pods {
                 waited: waited as f64 / 1e6,
                 sojourned: sojourned as f64 / 1e6,
                 in_system: u32::try_from(arrivals - refused - answered).unwrap(),
+                ..PodReading::default()
             },
             speaks: state != "s",
-            frozen: false,
+            health: ServerHealth::Ready,
             service: 0.0,
         }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pushscale_simulator::cluster::simulate;
+use pushscale_simulator::cluster::{Outcome, simulate};
 use pushscale_simulator::control::{Baseline, Controller, PushScaling};
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::{Draft, Scenario, random_scenario};
@@ -22,11 +22,55 @@ const CONTROLLERS: [(&str, &str); 6] = [
     ("oracle", "oracle"),
 ];
 
-/// Violation seconds and pod-hours, per seed.
-type Runs = Vec<[f64; 2]>;
+/// The figures of each run. The first two are in the table of scenarios, all are in the table of sums.
+const FIGURES: [Figure; 9] = [
+    Figure::sum("violation seconds", 0, |of| f64::from(of.violation_seconds)),
+    Figure::sum("pod-hours", 1, |of| of.pod_hours),
+    Figure::sum("node-hours", 1, |of| of.node_hours),
+    Figure::mean("bad %", |of| of.bad_percent),
+    Figure::mean("p95 / target", |of| of.p95_over_target),
+    Figure::sum("503s", 0, |of| of.refused as f64),
+    Figure::sum("pod starts", 0, |of| of.starts as f64),
+    Figure::mean("largest size / need", |of| of.largest_over_need),
+    Figure::mean("reversed changes, %", |of| {
+        100.0 * f64::from(of.reversals) / f64::from(of.changes.max(1))
+    }),
+];
 
-/// Prints a table. `SEEDS` is the number of seeds per scenario, `RANDOM` the number of random scenarios. Their numbers
-/// start at `FROM`, which is different in each run unless it is given.
+struct Figure {
+    name: &'static str,
+    of: fn(&Outcome) -> f64,
+    /// Whether several scenarios are averaged instead of added up.
+    averaged: bool,
+    digits: usize,
+}
+
+impl Figure {
+    const fn sum(name: &'static str, digits: usize, of: fn(&Outcome) -> f64) -> Self {
+        Self {
+            name,
+            of,
+            averaged: false,
+            digits,
+        }
+    }
+
+    const fn mean(name: &'static str, of: fn(&Outcome) -> f64) -> Self {
+        Self {
+            name,
+            of,
+            averaged: true,
+            digits: 1,
+        }
+    }
+}
+
+/// The figures in the order of [`FIGURES`], per seed.
+type Runs = Vec<[f64; FIGURES.len()]>;
+
+/// Prints a table of the scenarios and tables of sums. `SEEDS` is the number of seeds per scenario, `RANDOM` the number of random scenarios. Their numbers
+/// start at `FROM`, which is different in each run unless it is given. `HOSTILE=1` adds the scenarios of clusters that are
+/// hard to scale.
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(2).max(1);
     let count = number("RANDOM").unwrap_or(12);
@@ -35,11 +79,20 @@ pub(crate) fn run() {
         now.as_secs()
     });
     let shared = shared();
+    let hostile = if number("HOSTILE").unwrap_or(0) > 0 {
+        hostile()
+    } else {
+        Vec::new()
+    };
     let random: Vec<(String, Scenario)> = (from..from + count)
         .map(random_scenario)
         .map(|scenario| (scenario.name.clone(), scenario))
         .collect();
-    let all: Vec<&Scenario> = shared.iter().chain(&random).map(|(_, of)| of).collect();
+    let all: Vec<&Scenario> = [&shared, &random, &hostile]
+        .into_iter()
+        .flatten()
+        .map(|(_, scenario)| scenario)
+        .collect();
     let runs_each = CONTROLLERS.len() * seeds as usize;
     let outcomes = in_parallel(
         all.len() * runs_each,
@@ -48,7 +101,7 @@ pub(crate) fn run() {
             let (_, word) = CONTROLLERS[job % runs_each / seeds as usize];
             let seed = 1 + job as u64 % seeds;
             let outcome = simulate(&scenario.world, controller(word, scenario).as_mut(), seed);
-            [f64::from(outcome.violation_seconds), outcome.pod_hours]
+            FIGURES.map(|figure| (figure.of)(&outcome))
         },
         &mut || {},
     );
@@ -60,19 +113,31 @@ pub(crate) fn run() {
     let heads = CONTROLLERS.map(|(name, _)| name).join(" | ");
     println!("| scenario | {heads} |");
     println!("| ---{} |", " | ---".repeat(CONTROLLERS.len()));
-    let (of_shared, of_random) = by_scenario.split_at(shared.len());
-    for (name, rows) in [(&shared, of_shared), (&random, of_random)] {
-        for ((name, _), row) in name.iter().zip(rows) {
+    let (of_shared, others) = by_scenario.split_at(shared.len());
+    let (of_random, of_hostile) = others.split_at(random.len());
+    for (named, rows) in [
+        (&shared, of_shared),
+        (&random, of_random),
+        (&hostile, of_hostile),
+    ] {
+        for ((name, _), row) in named.iter().zip(rows) {
             print_row(name, row);
         }
     }
     let mut totals = vec![(format!("{} shared", shared.len()), total(of_shared))];
     if !random.is_empty() {
         totals.push((format!("{count} random"), total(of_random)));
-        totals.push(("all".to_owned(), total(&by_scenario)));
+        let both = &by_scenario[..shared.len() + random.len()];
+        totals.push(("all".to_owned(), total(both)));
+    }
+    if !hostile.is_empty() {
+        totals.push((format!("{} hostile", hostile.len()), total(of_hostile)));
     }
     for (name, row) in &totals {
         print_row(&format!("**{name}**"), row);
+    }
+    for (name, row) in &totals {
+        print_figures(name, row);
     }
     println!();
     for (name, row) in &totals {
@@ -130,14 +195,44 @@ fn shared() -> Vec<(String, Scenario)> {
     named.collect()
 }
 
-/// The sums over all scenarios per seed, for each autoscaler.
+fn hostile() -> Vec<(String, Scenario)> {
+    let directory =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/simulator/scenarios/hostile");
+    let mut files: Vec<PathBuf> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let read = |file: &PathBuf| {
+        let mut draft = Draft::default();
+        draft.add_file(file);
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        (
+            name,
+            draft
+                .finish(&[])
+                .unwrap_or_else(|errors| panic!("{errors}")),
+        )
+    };
+    files.iter().map(read).collect()
+}
+
+/// The sums or means over all scenarios per seed, for each autoscaler.
 fn total(rows: &[&[Runs]]) -> Vec<Runs> {
     let mut sums: Vec<Runs> = rows[0].to_vec();
     for row in &rows[1..] {
         for (sum, runs) in sums.iter_mut().zip(*row) {
             for (sum, run) in sum.iter_mut().zip(runs) {
-                sum[0] += run[0];
-                sum[1] += run[1];
+                for (sum, figure) in sum.iter_mut().zip(run) {
+                    *sum += figure;
+                }
+            }
+        }
+    }
+    for run in sums.iter_mut().flatten() {
+        for (sum, figure) in run.iter_mut().zip(&FIGURES) {
+            if figure.averaged {
+                *sum /= rows.len() as f64;
             }
         }
     }
@@ -152,8 +247,23 @@ fn print_row(name: &str, row: &[Runs]) {
     println!("| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
 }
 
+/// Prints all figures of a set of scenarios, with a line for each figure.
+fn print_figures(name: &str, row: &[Runs]) {
+    let heads = CONTROLLERS.map(|(name, _)| name).join(" | ");
+    println!("\n| {name} | {heads} |");
+    println!("| ---{} |", " | ---".repeat(CONTROLLERS.len()));
+    for (index, figure) in FIGURES.iter().enumerate() {
+        let cells = row.iter().map(|runs| summary(runs, index));
+        println!(
+            "| {} | {} |",
+            figure.name,
+            cells.collect::<Vec<_>>().join(" | ")
+        );
+    }
+}
+
 fn summary(runs: &Runs, index: usize) -> String {
-    let digits = index;
+    let digits = FIGURES[index].digits;
     let spread = spread(runs, index);
     let mean = spread.mean();
     if runs.len() == 1 {

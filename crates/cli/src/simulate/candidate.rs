@@ -126,7 +126,7 @@ impl Candidate {
         };
         let name = &self.name;
         let mut notes = Vec::new();
-        let expected = scenario.world.goal.target;
+        let expected = scenario.world.objective();
         if let Some(own) = strictest(&policy)
             && (own - expected).abs() > 1e-9
         {

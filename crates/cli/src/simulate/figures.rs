@@ -19,7 +19,7 @@ pub(super) struct Figure {
     clippy::cast_precision_loss,
     reason = "exact up to 2^53 requests, and a run has less than 2^29"
 )]
-pub(super) const FIGURES: [Figure; 15] = [
+pub(super) const FIGURES: [Figure; 20] = [
     spread(figure(
         "violation_seconds",
         Some("violation s"),
@@ -32,20 +32,22 @@ pub(super) const FIGURES: [Figure; 15] = [
         |of| of.pod_hours,
         tenths,
     )),
+    figure("node_hours", Some("node-hours"), |of| of.node_hours, tenths),
     figure(
         "bad_percent",
         Some("bad %"),
         |of| of.bad_percent,
         hundredths,
     ),
-    figure(
-        "mean_wait_seconds",
-        Some("mean wait"),
-        |of| of.mean_wait,
-        time,
-    ),
+    figure("mean_wait_seconds", None, |of| of.mean_wait, time),
     figure("p95_wait_seconds", Some("p95 wait"), |of| of.p95_wait, time),
-    figure("p99_wait_seconds", Some("p99 wait"), |of| of.p99_wait, time),
+    figure("p99_wait_seconds", None, |of| of.p99_wait, time),
+    figure(
+        "p95_over_target",
+        Some("p95/target"),
+        |of| of.p95_over_target,
+        tenths,
+    ),
     figure("rejected", Some("503s"), |of| of.refused as f64, count),
     figure("lost", Some("lost"), |of| of.lost as f64, count),
     spread(figure(
@@ -54,6 +56,12 @@ pub(super) const FIGURES: [Figure; 15] = [
         |of| f64::from(of.changes),
         count,
     )),
+    figure(
+        "reversals",
+        Some("reversals"),
+        |of| f64::from(of.reversals),
+        count,
+    ),
     figure(
         "pod_starts",
         Some("pod starts"),
@@ -66,6 +74,13 @@ pub(super) const FIGURES: [Figure; 15] = [
         |of| f64::from(of.largest),
         count,
     ),
+    figure(
+        "max_over_need",
+        Some("max/need"),
+        |of| of.largest_over_need,
+        tenths,
+    ),
+    figure("retries", None, |of| of.retries as f64, count),
     figure("arrivals", None, |of| of.arrivals as f64, count),
     figure("completed", None, |of| of.answered as f64, count),
     figure("in_flight", None, |of| of.in_system as f64, count),

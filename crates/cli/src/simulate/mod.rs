@@ -6,6 +6,7 @@ mod candidate;
 mod chart;
 mod explain;
 mod figures;
+mod front;
 mod json;
 mod options;
 mod outputs;
@@ -56,22 +57,15 @@ fn write_results(
     }
     match &json {
         Some((file, text)) if file.as_os_str() == "-" => output.push_str(text),
-        _ => {
-            for (index, results) in results.iter().enumerate() {
-                if index > 0 {
-                    output.push('\n');
-                }
-                output.push_str(&table::write(request, results));
-                if options.explain {
-                    output.push_str(&explain::write(request, results));
-                }
-            }
-        }
+        _ => output.push_str(&tables(options, request, results)),
     }
     if let Some((file, text)) = json.filter(|(file, _)| file.as_os_str() != "-") {
         fs::write(file, text).map_err(CommandError::write(file))?;
     }
-    if let (Some(file), [only]) = (&options.svg, results) {
+    if let (Some(file), Some(sweep)) = (&options.svg, &request.sweep) {
+        let chart = front::draw(request, sweep, results)?;
+        fs::write(file, chart).map_err(CommandError::write(file))?;
+    } else if let (Some(file), [only]) = (&options.svg, results) {
         let chart = chart::draw(request, only)?;
         fs::write(file, chart).map_err(CommandError::write(file))?;
     }
@@ -85,6 +79,23 @@ fn write_results(
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
+}
+
+fn tables(options: &SimulateOptions, request: &Request, results: &[Results]) -> String {
+    if let Some(sweep) = &request.sweep {
+        return table::write_sweep(request, sweep, results);
+    }
+    let mut text = String::new();
+    for (index, results) in results.iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        text.push_str(&table::write(request, results));
+        if options.explain {
+            text.push_str(&explain::write(request, results));
+        }
+    }
+    text
 }
 
 /// Formats the scenario with all defaults, so that it can be run again.

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use pushscale_simulator::scenario::{Draft, Scenario};
+use pushscale_simulator::scenario::{Draft, Scenario, Sweep};
 use pushscale_simulator::{InputError, InputErrors};
 
 use super::candidate::{self, Candidate};
@@ -19,6 +19,8 @@ pub(super) struct Request {
     pub(super) scenarios: Vec<Scenario>,
     pub(super) candidates: Vec<Candidate>,
     pub(super) seeds: Vec<u64>,
+    /// Each scenario has one of its values.
+    pub(super) sweep: Option<Sweep>,
 }
 
 impl Request {
@@ -38,7 +40,8 @@ impl Request {
         };
         let candidates = candidates(options, &mut errors);
         let ours = candidates.first();
-        let drafts = drafts(options, ours, &mut errors);
+        let mut drafts = drafts(options, ours, &mut errors);
+        let sweep = sweep(options, &mut drafts, &mut errors);
         let directories = trace_directories(options);
         let mut scenarios = Vec::new();
         for draft in drafts {
@@ -68,6 +71,7 @@ impl Request {
                 scenarios,
                 candidates,
                 seeds,
+                sweep,
             })
         } else {
             Err(InputErrors(errors))
@@ -135,6 +139,44 @@ fn drafts(
         draft
     };
     files.iter().map(draft).collect()
+}
+
+/// Replaces the draft by one for each value of the sweep, if there is one.
+fn sweep(
+    options: &SimulateOptions,
+    drafts: &mut Vec<Draft>,
+    errors: &mut Vec<InputError>,
+) -> Option<Sweep> {
+    let sweep = match options.sweep.as_deref()?.parse::<Sweep>() {
+        Ok(sweep) => sweep,
+        Err(problem) => {
+            errors.push(input_error("--sweep", problem));
+            return None;
+        }
+    };
+    let [draft] = drafts.as_slice() else {
+        errors.push(input_error("--sweep", "requires a single scenario"));
+        return None;
+    };
+    if sweep.key == "target" && options.manifest.is_some() {
+        let problem = "the PushScaler's target comes from -f: sweep another key, or omit -f";
+        errors.push(input_error("--sweep", problem));
+    }
+    let with = |value: &String| {
+        let mut draft = draft.clone();
+        // Another target does not change what a good wait is.
+        if let (true, None, Some(target)) = (
+            sweep.key == "target",
+            draft.get("objective"),
+            draft.get("target").map(str::to_owned),
+        ) {
+            draft.set("--sweep", "objective", &target);
+        }
+        draft.set("--sweep", &sweep.key, value);
+        draft
+    };
+    *drafts = sweep.values.iter().map(with).collect();
+    Some(sweep)
 }
 
 fn trace_directories(options: &SimulateOptions) -> Vec<PathBuf> {

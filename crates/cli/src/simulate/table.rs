@@ -2,45 +2,86 @@
 
 use std::fmt::Write as _;
 
+use pushscale_simulator::cluster::Outcome;
+use pushscale_simulator::scenario::Sweep;
+
 use super::figures::{FIGURES, Spread};
 use super::request::Request;
 use super::run::Results;
 use super::seeds;
 
 pub(super) fn write(request: &Request, results: &Results<'_>) -> String {
-    let mut text = head(request, results);
-    let shown = || FIGURES.iter().filter(|figure| figure.head.is_some());
     let mut lines = vec![
         std::iter::once("controller".to_owned())
-            .chain(shown().filter_map(|figure| figure.head.map(str::to_owned)))
-            .collect::<Vec<_>>(),
+            .chain(heads())
+            .collect(),
     ];
     for (candidate, outcomes) in request.candidates.iter().zip(&results.outcomes) {
         let mut cells = vec![candidate.name.clone()];
-        cells.extend(shown().map(|figure| {
-            let spread = Spread::of(figure, outcomes);
-            let show = figure.show;
-            let mean = show(spread.mean);
-            if outcomes.len() < 2 || !figure.spread {
-                return mean;
-            }
-            format!("{mean} ({}…{})", show(spread.min), show(spread.max))
-        }));
+        cells.extend(figures(outcomes));
         lines.push(cells);
     }
-    let columns = lines[0].len();
+    head(request, results) + &align(&lines, 1)
+}
+
+/// Formats the results of all values of a sweep.
+pub(super) fn write_sweep(request: &Request, sweep: &Sweep, results: &[Results<'_>]) -> String {
+    let Some(first) = results.first() else {
+        return String::new();
+    };
+    let mut lines = vec![
+        [sweep.key.clone(), "controller".to_owned()]
+            .into_iter()
+            .chain(heads())
+            .collect(),
+    ];
+    for (value, results) in sweep.values.iter().zip(results) {
+        for (candidate, outcomes) in request.candidates.iter().zip(&results.outcomes) {
+            let mut cells = vec![value.clone(), candidate.name.clone()];
+            cells.extend(figures(outcomes));
+            lines.push(cells);
+        }
+    }
+    head(request, first) + &align(&lines, 2)
+}
+
+/// Returns the heads of the columns with figures.
+fn heads() -> impl Iterator<Item = String> {
+    FIGURES
+        .iter()
+        .filter_map(|figure| figure.head.map(str::to_owned))
+}
+
+/// Formats the figures of a candidate, with minimum and maximum of some if there are several seeds.
+fn figures(outcomes: &[Outcome]) -> impl Iterator<Item = String> + '_ {
+    let shown = FIGURES.iter().filter(|figure| figure.head.is_some());
+    shown.map(|figure| {
+        let spread = Spread::of(figure, outcomes);
+        let show = figure.show;
+        let mean = show(spread.mean);
+        if outcomes.len() < 2 || !figure.spread {
+            return mean;
+        }
+        format!("{mean} ({}…{})", show(spread.min), show(spread.max))
+    })
+}
+
+/// Aligns the columns: the first `names` ones to the left, the others to the right.
+fn align(lines: &[Vec<String>], names: usize) -> String {
+    let columns = lines.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
         .map(|column| lines.iter().map(|line| width(&line[column])).max())
         .map(Option::unwrap_or_default)
         .collect();
-    for line in &lines {
+    let mut text = String::new();
+    for line in lines {
         for (column, cell) in line.iter().enumerate() {
             let blanks = " ".repeat(widths[column] - width(cell));
-            if column == 0 {
+            text.push_str(if column > 0 { "  " } else { "" });
+            if column < names {
                 text.push_str(cell);
-                text.push_str(if columns > 1 { &blanks } else { "" });
+                text.push_str(&blanks);
             } else {
-                text.push_str("  ");
                 text.push_str(&blanks);
                 text.push_str(cell);
             }
@@ -81,6 +122,12 @@ fn head(request: &Request, results: &Results<'_>) -> String {
             }
         }
         line(format!("defaults: {assumed}"));
+    }
+    if let Some(objective) = scenario.world.objective {
+        line(format!(
+            "requests are judged by the objective {}, not by the target",
+            super::figures::time(objective)
+        ));
     }
     for note in request
         .candidates

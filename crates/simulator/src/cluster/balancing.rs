@@ -17,21 +17,36 @@ pub enum Balancing {
     TwoChoices,
 }
 
+/// The input of a choice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice<'a> {
+    /// The indexes of the ready pods.
+    pub(super) serving: &'a [usize],
+    /// The time of the arrival.
+    pub(super) at: f64,
+    /// The load balancer.
+    pub(super) balancer: usize,
+}
+
 impl Balancing {
     /// Returns whether requests avoid loaded pods, so that all pods are nearly one queue.
     pub fn pooled(self) -> bool {
         self != Self::Random
     }
 
-    /// Returns the index of the pod for a request that arrives at `at`; `None` if no pod is ready.
+    /// Returns the index of a pod; `None` if no pod is ready.
     pub(super) fn choose(
         self,
         pods: &mut [Pod],
-        serving: &[usize],
-        at: f64,
+        choice: Choice<'_>,
         random: &mut Random,
         metrics: &mut Metrics,
     ) -> Option<usize> {
+        let Choice {
+            serving,
+            at,
+            balancer,
+        } = choice;
         let any = |random: &mut Random| random.random_range(0..serving.len());
         if serving.is_empty() {
             return None;
@@ -44,10 +59,11 @@ impl Balancing {
                 for index in serving[first..].iter().chain(&serving[..first]) {
                     let pod = &mut pods[*index];
                     pod.settle(at, metrics);
-                    if best.is_none_or(|(fewest, _)| pod.in_system() < fewest) {
-                        best = Some((pod.in_system(), *index));
+                    let outstanding = pod.outstanding(balancer);
+                    if best.is_none_or(|(fewest, _)| outstanding < fewest) {
+                        best = Some((outstanding, *index));
                     }
-                    if pod.in_system() == 0 {
+                    if outstanding == 0 {
                         break;
                     }
                 }
@@ -58,7 +74,7 @@ impl Balancing {
                 for index in [one, other] {
                     pods[index].settle(at, metrics);
                 }
-                let better = pods[one].in_system() <= pods[other].in_system();
+                let better = pods[one].outstanding(balancer) <= pods[other].outstanding(balancer);
                 Some(if better { one } else { other })
             }
         }

@@ -3,21 +3,55 @@
 use std::ops::Range;
 
 /// A fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
     /// Ready pods and their requests disappear at once. New pods replace them.
     Die {
         /// The second.
         at: usize,
-        /// The number of pods.
-        pods: u32,
+        /// The pods.
+        pods: PodCount,
     },
     /// Ready pods accept requests but complete none, and do not report. Afterwards they continue.
     Freeze {
         /// The seconds.
         when: Range<usize>,
-        /// The number of pods.
-        pods: u32,
+        /// The pods.
+        pods: PodCount,
+    },
+    /// The workers of ready pods complete no request. The pods accept requests and report.
+    Hang {
+        /// The seconds.
+        when: Range<usize>,
+        /// The pods.
+        pods: PodCount,
+    },
+    /// Ready pods take longer for each request.
+    Slow {
+        /// The seconds.
+        when: Range<usize>,
+        /// The pods.
+        pods: PodCount,
+        /// The factor on the service time.
+        factor: f64,
+    },
+    /// Ready pods fail their readiness probe. They get no new requests and complete those that they have.
+    Unready {
+        /// The seconds.
+        when: Range<usize>,
+        /// The pods.
+        pods: PodCount,
+    },
+    /// The container of ready pods crashes with its requests, again and again.
+    CrashLoop {
+        /// The second of the first crash.
+        from: usize,
+        /// The pods.
+        pods: PodCount,
+        /// Seconds between a crash and the next start.
+        down: usize,
+        /// Seconds between a start and the next crash.
+        up: usize,
     },
     /// Pods created from this second on never become ready.
     NeverReady {
@@ -28,13 +62,40 @@ pub enum Fault {
     },
 }
 
+/// The number of pods that a fault affects.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PodCount {
+    /// A number of pods.
+    Number(u32),
+    /// A share of the ready pods, rounded.
+    Share(f64),
+}
+
+impl PodCount {
+    /// Returns the number of affected pods, of this number of ready ones.
+    pub fn of(self, ready: usize) -> usize {
+        match self {
+            Self::Number(number) => ready.min(number as usize),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of a number of pods"
+            )]
+            Self::Share(share) => ready.min((share * ready as f64).round() as usize),
+        }
+    }
+}
+
 impl Fault {
     /// Returns the second at which the fault begins.
     pub fn begins(&self) -> usize {
         match self {
             Self::Die { at, .. } => *at,
-            Self::Freeze { when, .. } => when.start,
-            Self::NeverReady { from, .. } => *from,
+            Self::Freeze { when, .. }
+            | Self::Hang { when, .. }
+            | Self::Slow { when, .. }
+            | Self::Unready { when, .. } => when.start,
+            Self::CrashLoop { from, .. } | Self::NeverReady { from, .. } => *from,
         }
     }
 }

@@ -3,8 +3,9 @@
 use rand::RngExt as _;
 use rand_distr::{Distribution as _, StandardNormal};
 
-use super::fault::Fault;
-use super::metrics::Metrics;
+use super::crash_loop::CrashLoop;
+use super::fault::{Fault, PodCount};
+use super::job::Job;
 use super::pod::Pod;
 use super::random::Random;
 use super::view::PodState;
@@ -19,8 +20,10 @@ pub(super) struct Fleet {
     broken: u32,
     /// The number of pods created after the start of the run.
     pub(super) starts: u64,
-    /// The number of requests lost with their pods.
-    pub(super) lost: u64,
+    /// The requests lost with their pods in this second.
+    pub(super) lost: Vec<Job>,
+    /// The start and the ready time of the last round of starts.
+    round: Option<(f64, f64)>,
 }
 
 impl Fleet {
@@ -31,13 +34,15 @@ impl Fleet {
             made: 0,
             broken: 0,
             starts: 0,
-            lost: 0,
+            lost: Vec::new(),
+            round: None,
         };
         for _ in 0..world.pods {
             fleet.make(world, 0.0, random);
         }
+        fleet.round = None;
         for pod in &mut fleet.pods {
-            pod.begin(0.0);
+            pod.begin();
         }
         fleet
     }
@@ -50,25 +55,39 @@ impl Fleet {
             self.broken -= 1;
             f64::INFINITY
         } else {
-            now + least + (most - least) * share
+            self.ready_at(world, now, least + (most - least) * share)
         };
         let speed = (world.speeds * deviation).exp();
         self.made += 1;
         self.pods
-            .push(Pod::new(self.made, world.workers, now, ready_at, speed));
+            .push(Pod::new(self.made, world, now, ready_at, speed));
     }
 
-    /// Marks starting pods as ready whose start delay is over.
+    /// Returns when a pod that is created now becomes ready. All pods of a round become ready together.
+    fn ready_at(&mut self, world: &World, now: f64, delay: f64) -> f64 {
+        let current = |(start, _): &(f64, f64)| now - start < world.start_round;
+        let round = self.round.filter(current);
+        let (_, ready_at) = *self.round.insert(round.unwrap_or((now, now + delay)));
+        ready_at
+    }
+
+    /// Marks pods as ready whose start delay or failure is over, and restarts containers that crash now.
     pub(super) fn begin(&mut self, now: f64) {
         for pod in &mut self.pods {
-            if pod.state == PodState::Starting && pod.ready_at <= now {
-                pod.begin(now);
+            if matches!(pod.state, PodState::Starting | PodState::Unready) && pod.ready_at <= now {
+                pod.begin();
+            }
+            if pod.state == PodState::Serving
+                && let Some(crash_loop) = &mut pod.crash_loop
+                && let Some(until) = crash_loop.crash(now)
+            {
+                self.lost.append(&mut pod.crash(until));
             }
         }
     }
 
     /// Creates or removes pods to reach the desired replicas. Draining pods do not count. Like a ReplicaSet, it removes
-    /// starting pods first, then the youngest pods.
+    /// starting pods first, then unready pods, then the youngest pods.
     pub(super) fn reach(&mut self, wanted: u32, world: &World, now: f64, random: &mut Random) {
         let wanted = wanted as usize;
         let stays = |pod: &Pod| pod.state != PodState::Draining;
@@ -85,8 +104,7 @@ impl Fleet {
             .collect();
         staying.sort_by(|one, other| {
             let (one, other) = (&self.pods[*one], &self.pods[*other]);
-            let serves = |pod: &Pod| pod.state == PodState::Serving;
-            let by_state = serves(one).cmp(&serves(other));
+            let by_state = rank(one).cmp(&rank(other));
             by_state.then(other.made.total_cmp(&one.made))
         });
         let mut cancelled = Vec::new();
@@ -108,45 +126,67 @@ impl Fleet {
     }
 
     /// Applies the faults that begin in this second. All pods must be settled up to now.
-    pub(super) fn suffer(
-        &mut self,
-        faults: &[Fault],
-        second: usize,
-        random: &mut Random,
-        metrics: &mut Metrics,
-    ) {
+    pub(super) fn suffer(&mut self, faults: &[Fault], second: usize, random: &mut Random) {
         let now = second as f64;
         for fault in faults.iter().filter(|fault| fault.begins() == second) {
             match fault {
                 Fault::NeverReady { pods, .. } => self.broken += pods,
                 Fault::Freeze { when, pods } => {
-                    for index in self.pick(*pods, random) {
-                        self.pods[index].freeze(now, when.end as f64);
-                    }
+                    self.each(*pods, random, |pod| pod.freeze(now, when.end as f64));
+                }
+                Fault::Hang { when, pods } => {
+                    self.each(*pods, random, |pod| pod.stop(now, when.end as f64));
+                }
+                Fault::Slow { when, pods, factor } => {
+                    self.each(*pods, random, |pod| pod.slow(*factor, when.end as f64));
+                }
+                Fault::Unready { when, pods } => {
+                    self.each(*pods, random, |pod| pod.fail_probe(when.end as f64));
+                }
+                Fault::CrashLoop { pods, down, up, .. } => {
+                    let crash_loop = CrashLoop {
+                        next: now,
+                        down: *down as f64,
+                        up: *up as f64,
+                    };
+                    self.each(*pods, random, |pod| pod.crash_loop = Some(crash_loop));
                 }
                 Fault::Die { pods, .. } => {
                     let mut dead = self.pick(*pods, random);
                     dead.sort_unstable();
                     while let Some(index) = dead.pop() {
-                        for job in self.pods.remove(index).abandon() {
-                            self.lost += 1;
-                            metrics.failed(job.arrived);
-                        }
+                        self.lost.append(&mut self.pods.remove(index).abandon());
                     }
                 }
             }
         }
     }
 
-    /// Picks `count` random ready pods, or all if there are fewer.
-    fn pick(&self, count: u32, random: &mut Random) -> Vec<usize> {
+    fn each(&mut self, count: PodCount, random: &mut Random, apply: impl Fn(&mut Pod)) {
+        for index in self.pick(count, random) {
+            apply(&mut self.pods[index]);
+        }
+    }
+
+    /// Picks random ready pods, or all if there are fewer.
+    fn pick(&self, count: PodCount, random: &mut Random) -> Vec<usize> {
         let mut serving: Vec<usize> = (0..self.pods.len())
             .filter(|index| self.pods[*index].state == PodState::Serving)
             .collect();
+        let count = count.of(serving.len());
         let mut picked = Vec::new();
-        while picked.len() < count as usize && !serving.is_empty() {
+        while picked.len() < count {
             picked.push(serving.swap_remove(random.random_range(0..serving.len())));
         }
         picked
+    }
+}
+
+/// Returns the order in which a ReplicaSet removes pods.
+fn rank(pod: &Pod) -> u8 {
+    match pod.state {
+        PodState::Starting => 0,
+        PodState::Unready => 1,
+        PodState::Serving | PodState::Draining => 2,
     }
 }

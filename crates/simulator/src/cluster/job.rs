@@ -1,10 +1,18 @@
-//! A request in a pod.
+//! A request.
 
-/// A request that a pod has accepted. The queue is first-in first-out, so its times are known at arrival.
+/// A request of a client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Job {
+    /// The time at which the client sent it first.
+    pub(super) sent: f64,
+    /// The time at which it arrived in a pod, or arrives.
     pub(super) arrived: f64,
-    pub(super) waits: f64,
+    /// The time that a worker of speed 1 needs for this request alone.
     pub(super) service: f64,
-    pub(super) ends: f64,
+    /// Whether TorchServe counts its wait and sojourn: not those of gRPC.
+    pub(super) timed: bool,
+    /// The load balancer that it passes.
+    pub(super) balancer: usize,
+    /// How often it has failed.
+    pub(super) failures: u32,
 }

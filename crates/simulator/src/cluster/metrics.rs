@@ -19,6 +19,7 @@ pub(super) struct Metrics {
     pub(super) total_wait: f64,
     pub(super) late: u64,
     pub(super) answered: u64,
+    closed: bool,
 }
 
 /// The requests that arrived in one second.
@@ -44,7 +45,8 @@ impl Requests {
 }
 
 impl Metrics {
-    pub(super) fn new(seconds: usize, goal: &Goal) -> Self {
+    /// Creates the metrics of requests that are judged by this wait, in seconds.
+    pub(super) fn new(seconds: usize, objective: f64) -> Self {
         // The bounds are fixed, because `saturating_record` does not grow a histogram that resizes itself.
         #[expect(
             clippy::expect_used,
@@ -52,12 +54,13 @@ impl Metrics {
         )]
         let waits = Histogram::new_with_bounds(1, LONGEST_WAIT, 3).expect("a histogram");
         Self {
-            limit: Goal::HARMED * goal.target,
+            limit: Goal::HARMED * objective,
             seconds: vec![Requests::default(); seconds],
             waits,
             total_wait: 0.0,
             late: 0,
             answered: 0,
+            closed: false,
         }
     }
 
@@ -67,19 +70,19 @@ impl Metrics {
         }
     }
 
-    pub(super) fn answered(&mut self, job: &Job) {
-        self.answered += 1;
-        self.waits(job);
-    }
-
-    /// Records the wait of a request. It is known before the request completes.
-    pub(super) fn waits(&mut self, job: &Job) {
-        if let Some(entry) = self.second_of(job.arrived) {
-            entry.wait += job.waits;
+    /// Records a completed request that waited this many seconds in its pod. The time that earlier failures took
+    /// counts as wait.
+    pub(super) fn answered(&mut self, job: &Job, waited_here: f64) {
+        let waited = waited_here + (job.arrived - job.sent);
+        if !self.closed {
+            self.answered += 1;
+        }
+        if let Some(entry) = self.second_of(job.sent) {
+            entry.wait += waited;
             entry.waited += 1;
         }
-        self.total_wait += job.waits;
-        if job.waits > self.limit {
+        self.total_wait += waited;
+        if waited > self.limit {
             self.late += 1;
         }
         #[expect(
@@ -87,13 +90,17 @@ impl Metrics {
             clippy::cast_sign_loss,
             reason = "never negative, and a double saturates"
         )]
-        self.waits
-            .saturating_record((job.waits * 1e6).round() as u64);
+        self.waits.saturating_record((waited * 1e6).round() as u64);
     }
 
-    /// Records that a request with this arrival time failed.
-    pub(super) fn failed(&mut self, arrived: f64) {
-        if let Some(entry) = self.second_of(arrived) {
+    /// Ends the run. Requests that complete later do not count as completed, but their waits do.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Records that a request failed.
+    pub(super) fn failed(&mut self, job: &Job) {
+        if let Some(entry) = self.second_of(job.sent) {
             entry.failed += 1;
         }
     }
@@ -133,19 +140,17 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_the_waits() {
-        let goal = Goal {
-            target: 0.05,
-            min: 1,
-            max: 1,
-        };
-        let mut metrics = Metrics::new(1, &goal);
+        let mut metrics = Metrics::new(1, 0.05);
         for hundredth in 1..=100 {
-            metrics.answered(&Job {
+            let job = Job {
+                sent: 0.0,
                 arrived: 0.0,
-                waits: f64::from(hundredth) * 0.1,
                 service: 1.0,
-                ends: 0.0,
-            });
+                timed: true,
+                balancer: 0,
+                failures: 0,
+            };
+            metrics.answered(&job, f64::from(hundredth) * 0.1);
         }
         assert!((metrics.quantile(0.95) - 9.5).abs() < 0.01);
         assert!((metrics.quantile(0.99) - 9.9).abs() < 0.01);

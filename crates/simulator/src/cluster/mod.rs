@@ -16,28 +16,40 @@
 //! assert_eq!(outcome.violation_seconds, 0);
 //! ```
 //!
-//! The simulation does not include the network, retries, clients that give up, or nodes. The start delay covers
+//! The simulation does not include the network, clients that give up, or nodes. The start delay covers
 //! everything between a pod's creation and its first request.
 
+mod arrivals;
 mod balancing;
+mod batching;
+mod clients;
+mod cost;
+mod crash_loop;
 mod fault;
 mod fleet;
 mod goal;
 mod job;
 mod metrics;
+mod need;
 mod outcome;
 mod pod;
 mod random;
+mod retries;
+mod router;
 mod run;
 mod view;
+mod worker;
 mod world;
 
+pub use arrivals::{Burst, Outage};
 pub use balancing::Balancing;
-pub use fault::Fault;
+pub use batching::Batching;
+pub use clients::Clients;
+pub use fault::{Fault, PodCount};
 pub use goal::Goal;
 pub use outcome::{Change, Outcome, Second};
 pub use run::{simulate, simulate_watched};
-pub use view::{PodReading, PodState, PodView, View};
+pub use view::{PodReading, PodState, PodView, ServerHealth, View};
 pub use world::{Gap, Slow, World};
 
 pub(crate) use random::Random;

@@ -3,9 +3,9 @@
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Seconds whose arrivals waited more than 4 times the target on average, or in which a request failed.
+    /// Seconds whose arrivals waited more than 4 times the objective on average, or in which a request failed.
     pub violation_seconds: u32,
-    /// The share of requests that waited more than 4 times the target or failed, in percent.
+    /// The share of requests that waited more than 4 times the objective or failed, in percent.
     pub bad_percent: f64,
     /// The mean wait of the requests that did not fail, in seconds.
     pub mean_wait: f64,
@@ -13,24 +13,34 @@ pub struct Outcome {
     pub p95_wait: f64,
     /// The 99th percentile of the wait, in seconds, to three digits.
     pub p99_wait: f64,
+    /// The 95th percentile of the wait divided by the objective.
+    pub p95_over_target: f64,
     /// The number of requests that arrived.
     pub arrivals: u64,
     /// The number of requests completed before the end.
     pub answered: u64,
-    /// The number of requests rejected with 503, or without a ready pod.
+    /// The number of requests rejected with 503, or without a ready pod, that were not repeated successfully.
     pub refused: u64,
     /// The number of requests lost with their pod.
     pub lost: u64,
-    /// The number of requests in pods at the end.
+    /// The number of failed requests that clients repeated.
+    pub retries: u64,
+    /// The number of requests in pods at the end, or about to be repeated.
     pub in_system: u64,
     /// Pod-hours, including starting and draining pods.
     pub pod_hours: f64,
+    /// Hours of nodes, one per pod, each of which is kept for 10 minutes after it was last needed.
+    pub node_hours: f64,
     /// The number of changes of the desired replicas.
     pub changes: u32,
+    /// The number of these changes after which one in the other direction follows within 10 s.
+    pub reversals: u32,
     /// The number of pods created after the start of the run.
     pub starts: u64,
     /// The maximum desired replicas.
     pub largest: u32,
+    /// The maximum desired replicas divided by [`World::need`](super::World::need).
+    pub largest_over_need: f64,
     /// The result of each second.
     pub seconds: Vec<Second>,
     /// All changes of the desired replicas.

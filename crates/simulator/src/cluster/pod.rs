@@ -2,9 +2,13 @@
 
 use std::collections::VecDeque;
 
+use super::batching::Batching;
+use super::crash_loop::CrashLoop;
 use super::job::Job;
 use super::metrics::Metrics;
-use super::view::{PodReading, PodState};
+use super::view::{PodReading, PodState, ServerHealth};
+use super::worker::{Activity, Worker};
+use super::world::World;
 
 #[derive(Clone, Debug)]
 pub(super) struct Pod {
@@ -15,11 +19,22 @@ pub(super) struct Pod {
     /// The time at which the pod becomes ready; infinite if it never does.
     pub(super) ready_at: f64,
     pub(super) speed: f64,
-    pub(super) frozen_until: f64,
-    /// The time at which each worker has completed its requests.
-    workers: Vec<f64>,
-    /// All requests in the pod, in order of completion.
-    jobs: VecDeque<Job>,
+    /// The end of a slowdown, and the factor on the service time until then.
+    slowed: (f64, f64),
+    pub(super) crash_loop: Option<CrashLoop>,
+    pub(super) health: ServerHealth,
+    /// Workers take no requests before this time.
+    stopped_until: f64,
+    batching: Batching,
+    contention: f64,
+    workers: Vec<Worker>,
+    /// The requests that no worker has taken, in order of arrival.
+    queue: VecDeque<Job>,
+    in_system: usize,
+    /// The requests of each load balancer; empty if there is one.
+    outstanding: Vec<usize>,
+    /// The time of the next action of any worker.
+    next: f64,
     /// The counters.
     counted: PodReading,
     /// The last reading.
@@ -27,99 +42,230 @@ pub(super) struct Pod {
 }
 
 impl Pod {
-    pub(super) fn new(id: u64, workers: u32, made: f64, ready_at: f64, speed: f64) -> Self {
+    pub(super) fn new(id: u64, world: &World, made: f64, ready_at: f64, speed: f64) -> Self {
+        let balancers = match world.clients.balancers {
+            0 | 1 => 0,
+            several => several as usize,
+        };
         Self {
             id,
             state: PodState::Starting,
             made,
             ready_at,
             speed,
-            frozen_until: f64::NEG_INFINITY,
-            workers: vec![made; workers.max(1) as usize],
-            jobs: VecDeque::new(),
+            slowed: (f64::NEG_INFINITY, 1.0),
+            crash_loop: None,
+            health: ServerHealth::Ready,
+            stopped_until: f64::NEG_INFINITY,
+            batching: world.batching,
+            contention: world.contention,
+            workers: vec![Worker::new(); world.workers.max(1) as usize],
+            queue: VecDeque::new(),
+            in_system: 0,
+            outstanding: vec![0; balancers],
+            next: f64::INFINITY,
             counted: PodReading::default(),
             reading: PodReading::default(),
         }
     }
 
     pub(super) fn in_system(&self) -> usize {
-        self.jobs.len()
+        self.in_system
     }
 
-    /// Makes the pod ready from `now` on.
-    pub(super) fn begin(&mut self, now: f64) {
+    /// Returns the requests in the pod that passed this load balancer.
+    pub(super) fn outstanding(&self, balancer: usize) -> usize {
+        let known = self.outstanding.get(balancer);
+        known.copied().unwrap_or(self.in_system)
+    }
+
+    /// Makes the pod ready.
+    pub(super) fn begin(&mut self) {
         self.state = PodState::Serving;
-        self.workers.fill(now);
+        self.health = ServerHealth::Ready;
     }
 
-    /// Accepts a request with this service time, or rejects it because `queue` requests are waiting. Returns whether
-    /// the pod accepted it. The pod must be settled up to `now`.
-    pub(super) fn receive(&mut self, now: f64, service: f64, queue: u32) -> bool {
+    /// Accepts a request, or rejects it because `queue` requests are waiting. Returns whether the pod accepted it. The
+    /// pod must be settled up to `now`.
+    pub(super) fn receive(&mut self, now: f64, job: Job, queue: u32) -> bool {
         self.counted.arrivals += 1;
-        if self.jobs.len() >= queue as usize + self.workers.len() {
+        let taken_at_once = self.workers.iter().any(|worker| !worker.is_busy())
+            && self.queue.is_empty()
+            && now >= self.stopped_until;
+        if !taken_at_once && self.queue.len() >= queue as usize {
             self.counted.refused += 1;
             return false;
         }
-        let mut first = 0;
-        for worker in 1..self.workers.len() {
-            if self.workers[worker] < self.workers[first] {
-                first = worker;
-            }
+        self.in_system += 1;
+        if let Some(outstanding) = self.outstanding.get_mut(job.balancer) {
+            *outstanding += 1;
         }
-        let service = service / self.speed;
-        let begins = now.max(self.workers[first]);
-        let ends = begins + service;
-        self.workers[first] = ends;
-        let mut place = self.jobs.len();
-        while place > 0 && self.jobs[place - 1].ends > ends {
-            place -= 1;
-        }
-        let job = Job {
-            arrived: now,
-            waits: begins - now,
-            service,
-            ends,
-        };
-        self.jobs.insert(place, job);
+        self.queue.push_back(job);
+        self.take(now);
         true
     }
 
-    /// Completes the requests that are done by `now`.
+    /// Processes everything that happens up to `now`.
     pub(super) fn settle(&mut self, now: f64, metrics: &mut Metrics) {
-        while let Some(job) = self.jobs.front().copied().filter(|job| job.ends <= now) {
-            self.jobs.pop_front();
-            self.counted.answered += 1;
-            self.counted.waited += job.waits;
-            self.counted.sojourned += job.waits + job.service;
-            metrics.answered(&job);
+        while self.next <= now {
+            let at = self.next;
+            if at >= self.stopped_until && !self.queue.is_empty() {
+                self.take(at);
+            }
+            for index in 0..self.workers.len() {
+                if self.workers[index].next() > at {
+                    continue;
+                }
+                match self.workers[index].activity {
+                    Activity::Idle => {}
+                    Activity::Forming(_) => self.start(index, at),
+                    Activity::Busy { begun, service, .. } => {
+                        self.complete(index, begun, service, metrics);
+                        self.take(at);
+                    }
+                }
+            }
+            self.schedule(at);
         }
     }
 
-    /// Freezes the pod from `now` to `until`.
-    pub(super) fn freeze(&mut self, now: f64, until: f64) {
-        let lost = until - now;
-        self.frozen_until = until;
-        for job in &mut self.jobs {
-            if job.ends - job.service <= now {
-                job.service += lost;
-            } else {
-                job.waits += lost;
+    /// Lets workers take waiting requests. Only one worker at a time waits for its batch to fill.
+    fn take(&mut self, now: f64) {
+        if now >= self.stopped_until {
+            let forming = |worker: &Worker| matches!(worker.activity, Activity::Forming(_));
+            while !self.queue.is_empty() {
+                let found = self.workers.iter().position(forming);
+                let idle = |worker: &Worker| worker.activity == Activity::Idle;
+                let Some(index) = found.or_else(|| self.workers.iter().position(idle)) else {
+                    break;
+                };
+                let worker = &mut self.workers[index];
+                let size = self.batching.size as usize;
+                let count = (size - worker.batch.len()).min(self.queue.len());
+                worker.batch.extend(self.queue.drain(..count));
+                if worker.batch.len() >= size || self.batching.delay == 0.0 {
+                    self.start(index, now);
+                } else if found.is_none() {
+                    worker.activity = Activity::Forming(now + self.batching.delay);
+                }
             }
-            job.ends += lost;
         }
+        self.schedule(now);
+    }
+
+    /// Starts to process the batch of a worker.
+    fn start(&mut self, index: usize, now: f64) {
+        let busy = self
+            .workers
+            .iter()
+            .filter(|worker| worker.is_busy())
+            .count();
+        let worker = &mut self.workers[index];
+        let Some(first) = worker.batch.first() else {
+            worker.activity = Activity::Idle;
+            return;
+        };
+        let slowed = if now < self.slowed.0 {
+            self.slowed.1
+        } else {
+            1.0
+        };
+        let factor = self.batching.factor(worker.batch.len()) * slowed;
+        let contention = 1.0 + self.contention * busy as f64;
+        let service = first.service * factor * contention / self.speed;
+        worker.activity = Activity::Busy {
+            begun: now,
+            service,
+            ends: now + service,
+        };
+    }
+
+    fn complete(&mut self, index: usize, begun: f64, service: f64, metrics: &mut Metrics) {
+        let worker = &mut self.workers[index];
+        worker.activity = Activity::Idle;
+        self.in_system -= worker.batch.len();
+        self.counted.batch_seconds = Some(service);
+        for job in worker.batch.drain(..) {
+            let waited = begun - job.arrived;
+            self.counted.answered += 1;
+            if job.timed {
+                self.counted.waited += waited;
+                self.counted.sojourned += waited + service;
+            }
+            if let Some(outstanding) = self.outstanding.get_mut(job.balancer) {
+                *outstanding -= 1;
+            }
+            metrics.answered(&job, waited);
+        }
+    }
+
+    fn schedule(&mut self, now: f64) {
+        let actions = self.workers.iter().map(Worker::next);
+        self.next = actions.fold(f64::INFINITY, f64::min);
+        if self.stopped_until > now && !self.queue.is_empty() {
+            self.next = self.next.min(self.stopped_until);
+        }
+    }
+
+    /// Stops the workers from `now` to `until`.
+    pub(super) fn stop(&mut self, now: f64, until: f64) {
+        self.stopped_until = until;
         for worker in &mut self.workers {
-            *worker = worker.max(now) + lost;
+            worker.stop(now, until);
         }
+        self.schedule(now);
+    }
+
+    /// Stops the workers and the server from `now` to `until`.
+    pub(super) fn freeze(&mut self, now: f64, until: f64) {
+        self.health = ServerHealth::Frozen(until);
+        self.stop(now, until);
+    }
+
+    /// Multiplies the service times of batches that start before `until`.
+    pub(super) fn slow(&mut self, factor: f64, until: f64) {
+        self.slowed = (until, factor);
+    }
+
+    /// Makes the pod unready until a time. It keeps its requests.
+    pub(super) fn fail_probe(&mut self, until: f64) {
+        self.state = PodState::Unready;
+        self.ready_at = until;
+    }
+
+    /// Restarts the container, which serves again at `until` and counts from 0. Returns the lost requests.
+    pub(super) fn crash(&mut self, until: f64) -> Vec<Job> {
+        let lost = self.abandon();
+        self.fail_probe(until);
+        self.health = ServerHealth::Down;
+        self.stopped_until = f64::NEG_INFINITY;
+        self.counted = PodReading::default();
+        self.reading = PodReading::default();
+        lost
     }
 
     /// Publishes the counters as the pod's reading.
     pub(super) fn tell(&mut self) {
-        self.counted.in_system = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        self.counted.in_system = number(self.in_system);
+        self.counted.waiting = number(self.queue.len());
+        let timed = |worker: &Worker| worker.batch.iter().filter(|job| job.timed).count();
+        let busy = self.workers.iter().filter(|worker| worker.is_busy());
+        self.counted.timed_in_workers = number(busy.map(timed).sum());
         self.reading = self.counted;
     }
 
     /// Removes and returns the requests in the pod, which will not complete.
-    pub(super) fn abandon(&mut self) -> impl Iterator<Item = Job> {
-        self.jobs.drain(..)
+    pub(super) fn abandon(&mut self) -> Vec<Job> {
+        let mut jobs: Vec<Job> = Vec::with_capacity(self.in_system);
+        for worker in &mut self.workers {
+            worker.activity = Activity::Idle;
+            jobs.append(&mut worker.batch);
+        }
+        jobs.extend(self.queue.drain(..));
+        self.in_system = 0;
+        self.outstanding.fill(0);
+        self.next = f64::INFINITY;
+        jobs
     }
 }

@@ -15,6 +15,7 @@ pub(super) struct Streams {
     pub(super) balancing: Random,
     pub(super) pods: Random,
     pub(super) faults: Random,
+    pub(super) clients: Random,
 }
 
 impl Streams {
@@ -27,6 +28,7 @@ impl Streams {
             balancing: stream(2),
             pods: stream(3),
             faults: stream(4),
+            clients: stream(5),
         }
     }
 }

@@ -6,11 +6,16 @@ use rand_distr::{Distribution as _, Poisson, StandardNormal};
 use crate::control::Controller;
 use crate::traffic::Traffic;
 
+use super::balancing::Choice;
+use super::cost::{node_hours, reversals};
 use super::fleet::Fleet;
+use super::job::Job;
 use super::metrics::Metrics;
 use super::outcome::{Change, Outcome, Second};
 use super::random::Streams;
-use super::view::{PodState, PodView, View};
+use super::retries::Retries;
+use super::router::Router;
+use super::view::{PodState, PodView, ServerHealth, View};
 use super::world::World;
 
 /// Simulates a world under a controller. The same seed gives the same result, and the same load for every controller.
@@ -44,13 +49,18 @@ struct Run<'a> {
     /// Mean and standard deviation of the logarithm of a service time with a mean of 1.
     logarithm: (f64, f64),
     replicas: u32,
+    router: Router,
+    retries: Retries,
     refused: u64,
-    pod_seconds: u64,
+    lost: u64,
+    /// The pods of each second, including starting and draining ones.
+    pods: Vec<u32>,
     largest: u32,
     sizes: Vec<(u32, u32)>,
     history: Vec<Change>,
     // Buffers that are reused every second.
-    arrivals: Vec<f64>,
+    times: Vec<f64>,
+    arrivals: Vec<Job>,
     serving: Vec<usize>,
     views: Vec<PodView>,
 }
@@ -64,14 +74,18 @@ impl<'a> Run<'a> {
             world,
             fleet,
             streams,
-            metrics: Metrics::new(world.traffic.seconds(), &world.goal),
+            metrics: Metrics::new(world.traffic.seconds(), world.objective()),
             logarithm: (-deviation * deviation / 2.0, deviation),
             replicas: world.pods,
+            router: Router::new(world),
+            retries: Retries::new(world.clients.retries),
             refused: 0,
-            pod_seconds: 0,
+            lost: 0,
+            pods: Vec::with_capacity(world.traffic.seconds()),
             largest: world.pods,
             sizes: Vec::with_capacity(world.traffic.seconds()),
             history: Vec::new(),
+            times: Vec::new(),
             arrivals: Vec::new(),
             serving: Vec::new(),
             views: Vec::new(),
@@ -82,12 +96,17 @@ impl<'a> Run<'a> {
     fn live(&mut self, second: usize) {
         let now = second as f64;
         let random = &mut self.streams.faults;
-        self.fleet
-            .suffer(&self.world.faults, second, random, &mut self.metrics);
+        self.fleet.suffer(&self.world.faults, second, random);
         // New pods replace those that died.
         let random = &mut self.streams.pods;
         self.fleet.reach(self.replicas, self.world, now, random);
         self.fleet.begin(now);
+        for job in self.fleet.lost.drain(..) {
+            if !self.retries.add(job, now) {
+                self.lost += 1;
+                self.metrics.failed(&job);
+            }
+        }
         self.serve(second);
         for pod in &mut self.fleet.pods {
             pod.settle(now + 1.0, &mut self.metrics);
@@ -95,46 +114,83 @@ impl<'a> Run<'a> {
     }
 
     fn serve(&mut self, second: usize) {
-        let count = self.draw_count(second);
-        self.metrics.arrived(second, count);
-        let random = &mut self.streams.arrivals;
-        let now = second as f64;
-        self.arrivals.clear();
-        self.arrivals
-            .extend((0..count).map(|_| now + random.random::<f64>()));
-        self.arrivals.sort_unstable_by(f64::total_cmp);
-        let pods = &mut self.fleet.pods;
+        self.draw_arrivals(second);
         self.serving.clear();
+        let pods = &mut self.fleet.pods;
         self.serving
             .extend((0..pods.len()).filter(|index| pods[*index].state == PodState::Serving));
-        let mean = self.world.service * self.world.slowness(second);
-        let (log_mean, log_deviation) = self.logarithm;
-        for at in self.arrivals.iter().copied() {
-            let deviation: f64 = StandardNormal.sample(&mut self.streams.services);
-            let service = mean * (log_mean + log_deviation * deviation).exp();
-            let random = &mut self.streams.balancing;
+        let arrivals = std::mem::take(&mut self.arrivals);
+        for job in arrivals.iter().copied() {
+            let pods = &mut self.fleet.pods;
             let metrics = &mut self.metrics;
-            let chosen = self
-                .world
-                .balancing
-                .choose(pods, &self.serving, at, random, metrics);
+            let choice = Choice {
+                serving: &self.serving,
+                at: job.arrived,
+                balancer: job.balancer,
+            };
+            let random = &mut self.streams.balancing;
+            let chosen = self.router.route(self.world, pods, choice, random, metrics);
             let taken = chosen.is_some_and(|index| {
                 let pod = &mut pods[index];
-                pod.settle(at, metrics);
-                pod.receive(at, service, self.world.queue)
+                pod.settle(job.arrived, metrics);
+                pod.receive(job.arrived, job, self.world.queue)
             });
-            if !taken {
+            if !taken && !self.retries.add(job, job.arrived) {
                 self.refused += 1;
-                metrics.failed(at);
+                self.metrics.failed(&job);
             }
+        }
+        // The buffer is reused.
+        self.arrivals = arrivals;
+    }
+
+    /// Draws the requests that arrive in this second, in order of arrival.
+    fn draw_arrivals(&mut self, second: usize) {
+        let count = self.draw_count(second);
+        let burst = arriving(
+            self.world.burst_requests(second),
+            self.world.arriving_share(second),
+        );
+        self.metrics.arrived(second, count.saturating_add(burst));
+        let now = second as f64;
+        let random = &mut self.streams.arrivals;
+        self.times.clear();
+        self.times.extend((0..burst).map(|_| now));
+        self.times
+            .extend((0..count).map(|_| now + random.random::<f64>()));
+        self.times.sort_unstable_by(f64::total_cmp);
+        let mean = self.world.service * self.world.slowness(second);
+        let (log_mean, log_deviation) = self.logarithm;
+        let Streams {
+            services, clients, ..
+        } = &mut self.streams;
+        let share = self.world.clients.grpc_share;
+        self.arrivals.clear();
+        self.arrivals.extend(self.times.iter().map(|at| {
+            let deviation: f64 = StandardNormal.sample(services);
+            Job {
+                sent: *at,
+                arrived: *at,
+                service: mean * (log_mean + log_deviation * deviation).exp(),
+                timed: share == 0.0 || clients.random::<f64>() >= share,
+                balancer: Router::balancer(self.world, clients),
+                failures: 0,
+            }
+        }));
+        if self.retries.take_due(now + 1.0, &mut self.arrivals) {
+            self.arrivals
+                .sort_by(|one, other| one.arrived.total_cmp(&other.arrived));
         }
     }
 
     fn draw_count(&mut self, second: usize) -> u32 {
+        let share = self.world.arriving_share(second);
         match &self.world.traffic {
-            Traffic::Counts(counts) => counts.get(second).copied().unwrap_or_default(),
+            Traffic::Counts(counts) => {
+                arriving(counts.get(second).copied().unwrap_or_default(), share)
+            }
             Traffic::Rates(rates) => {
-                let rate = rates.get(second).copied().unwrap_or_default();
+                let rate = share * rates.get(second).copied().unwrap_or_default();
                 // `Poisson` rejects a rate of 0, which has no arrivals.
                 let drawn = Poisson::new(rate)
                     .map(|poisson| poisson.sample(&mut self.streams.arrivals))
@@ -160,6 +216,7 @@ impl<'a> Run<'a> {
             silent,
             goal: self.world.goal,
             workers: self.world.workers,
+            batching: self.world.batching,
         };
         let wanted = controller.decide(&view);
         self.fleet.bury();
@@ -175,7 +232,8 @@ impl<'a> Run<'a> {
             let random = &mut self.streams.pods;
             self.fleet.reach(wanted, self.world, over as f64, random);
         }
-        self.pod_seconds += self.fleet.pods.len() as u64;
+        let pods = u32::try_from(self.fleet.pods.len()).unwrap_or(u32::MAX);
+        self.pods.push(pods);
         let ready = self.fleet.pods.iter();
         let ready = ready.filter(|pod| pod.state == PodState::Serving).count();
         self.sizes
@@ -193,8 +251,11 @@ impl<'a> Run<'a> {
         self.views.clear();
         for pod in &mut self.fleet.pods {
             let heard = pod.state != PodState::Starting && place_of(pod.id) >= share;
-            let frozen = heard && pod.frozen_until > over as f64;
-            let speaks = heard && !frozen;
+            // The fault ends with this second.
+            if matches!(pod.health, ServerHealth::Frozen(until) if until <= over as f64) {
+                pod.health = ServerHealth::Ready;
+            }
+            let speaks = heard && pod.health == ServerHealth::Ready;
             if speaks {
                 pod.tell();
             }
@@ -203,7 +264,11 @@ impl<'a> Run<'a> {
                 state: pod.state,
                 reading: pod.reading,
                 speaks,
-                frozen,
+                health: if heard {
+                    pod.health
+                } else {
+                    ServerHealth::Ready
+                },
                 service: self.world.service * slowness / pod.speed,
             });
         }
@@ -211,12 +276,11 @@ impl<'a> Run<'a> {
     }
 
     fn end(mut self) -> Outcome {
-        let mut in_system = 0;
+        let mut in_system = self.retries.waiting() as u64;
+        self.metrics.close();
         for pod in &mut self.fleet.pods {
-            for job in pod.abandon() {
-                in_system += 1;
-                self.metrics.waits(&job);
-            }
+            in_system += pod.in_system() as u64;
+            pod.settle(f64::MAX, &mut self.metrics);
         }
         let metrics = &self.metrics;
         let seconds: Vec<Second> = metrics
@@ -236,26 +300,43 @@ impl<'a> Run<'a> {
             .iter()
             .map(|second| u64::from(second.arrivals))
             .sum();
-        let bad = metrics.late + self.refused + self.fleet.lost;
+        let bad = metrics.late + self.refused + self.lost;
+        let pod_seconds: u64 = self.pods.iter().map(|pods| u64::from(*pods)).sum();
+        let p95_wait = metrics.quantile(0.95);
         Outcome {
             violation_seconds: u32::try_from(violated).unwrap_or(u32::MAX),
             bad_percent: 100.0 * bad as f64 / arrivals.max(1) as f64,
             mean_wait: metrics.total_wait / metrics.waits_known().max(1) as f64,
-            p95_wait: metrics.quantile(0.95),
+            p95_wait,
+            p95_over_target: p95_wait / self.world.objective(),
             p99_wait: metrics.quantile(0.99),
             arrivals,
             answered: metrics.answered,
             refused: self.refused,
-            lost: self.fleet.lost,
+            lost: self.lost,
+            retries: self.retries.count,
             in_system,
-            pod_hours: self.pod_seconds as f64 / 3600.0,
+            pod_hours: pod_seconds as f64 / 3600.0,
+            node_hours: node_hours(&self.pods),
             changes: u32::try_from(self.history.len()).unwrap_or(u32::MAX),
+            reversals: reversals(&self.history),
             starts: self.fleet.starts,
             largest: self.largest,
+            largest_over_need: f64::from(self.largest) / f64::from(self.world.need()),
             seconds,
             history: self.history,
         }
     }
+}
+
+/// Returns how many requests arrive during an outage that lets this share of them through.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a whole number"
+)]
+fn arriving(requests: u32, share: f64) -> u32 {
+    (f64::from(requests) * share).round() as u32
 }
 
 /// Returns a pod's position, from 0 to 1. In a gap, the pods with a position below the gap's share do not report, which

@@ -1,5 +1,6 @@
 //! The input of a controller.
 
+use super::batching::Batching;
 use super::goal::Goal;
 
 /// The phase of a simulated pod.
@@ -9,6 +10,8 @@ pub enum PodState {
     Starting,
     /// Ready.
     Serving,
+    /// Was ready and is not: its readiness probe fails, or its container restarts.
+    Unready,
     /// Terminating: it completes its requests.
     Draining,
 }
@@ -28,6 +31,8 @@ pub struct View<'a> {
     pub goal: Goal,
     /// Workers per pod.
     pub workers: u32,
+    /// The batches of the workers.
+    pub batching: Batching,
 }
 
 impl View<'_> {
@@ -57,13 +62,24 @@ pub struct PodView {
     pub reading: PodReading,
     /// Whether the reading is from this second. Starting pods do not report.
     pub speaks: bool,
-    /// Whether the pod accepts requests but neither completes any nor responds to its sidecar.
-    pub frozen: bool,
-    /// The current mean service time in the pod, in seconds.
+    /// The server as the sidecar finds it.
+    pub health: ServerHealth,
+    /// The current mean service time of a single request in the pod, in seconds.
     pub service: f64,
 }
 
-/// The counters of a pod since it was created.
+/// The server in a pod, as its sidecar finds it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ServerHealth {
+    /// It responds.
+    Ready,
+    /// It accepts requests but neither completes any nor responds to its sidecar, until this time.
+    Frozen(f64),
+    /// It refuses connections.
+    Down,
+}
+
+/// The counters of a pod since its server started.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PodReading {
     /// Requests that arrived, including rejected ones.
@@ -72,10 +88,16 @@ pub struct PodReading {
     pub refused: u64,
     /// Completed requests.
     pub answered: u64,
-    /// Total wait of the completed requests, in seconds.
+    /// Total wait of the completed requests, except those of gRPC, in seconds.
     pub waited: f64,
-    /// Total time from arrival to completion of the completed requests, in seconds.
+    /// Total time from arrival to completion of the completed requests, except those of gRPC, in seconds.
     pub sojourned: f64,
     /// Waiting and in-flight requests.
     pub in_system: u32,
+    /// Waiting requests that no worker has taken.
+    pub waiting: u32,
+    /// Requests in workers whose wait and sojourn TorchServe will count: not those of gRPC.
+    pub timed_in_workers: u32,
+    /// The service time of the last completed batch, in seconds.
+    pub batch_seconds: Option<f64>,
 }

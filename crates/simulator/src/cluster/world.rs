@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use crate::traffic::Traffic;
 
+use super::arrivals::{Burst, Outage};
 use super::balancing::Balancing;
+use super::batching::Batching;
+use super::clients::Clients;
 use super::fault::Fault;
 use super::goal::Goal;
 
@@ -13,44 +16,63 @@ use super::goal::Goal;
 pub struct World {
     /// The arrivals.
     pub traffic: Traffic,
-    /// The mean service time.
+    /// The mean service time of a single request.
     pub service: f64,
     /// The coefficient of variation of the service time, which has a lognormal distribution; 0 for a constant service
     /// time.
     pub cv: f64,
     /// Workers per pod.
     pub workers: u32,
+    /// The batches of the workers.
+    pub batching: Batching,
     /// Maximum waiting requests per pod. Further ones get 503.
     pub queue: u32,
+    /// The share that each busy worker of a pod adds to the service time of the others, which share a device.
+    pub contention: f64,
+    /// The clients.
+    pub clients: Clients,
     /// The load balancing.
     pub balancing: Balancing,
     /// The minimum and maximum start delay. It has a uniform distribution.
     pub start_delay: (f64, f64),
+    /// Pods that are created within this time after the first of a round become ready together with it, in seconds; 0 if
+    /// each pod has its own start delay.
+    pub start_round: f64,
     /// The standard deviation of the logarithm of the pods' speeds, which have a lognormal distribution around 1.
     pub speeds: f64,
     /// The initial pods, which are ready.
     pub pods: u32,
     /// The goal of the controller.
     pub goal: Goal,
+    /// The wait by which requests are judged, in seconds; `None` for the target.
+    pub objective: Option<f64>,
     /// Periods with a longer or shorter service time.
     pub slow: Vec<Slow>,
     /// Periods without readings.
     pub gaps: Vec<Gap>,
+    /// Bursts of requests in addition to the arrivals.
+    pub bursts: Vec<Burst>,
+    /// Periods in which requests do not arrive.
+    pub outages: Vec<Outage>,
     /// The faults.
     pub faults: Vec<Fault>,
 }
 
 impl Default for World {
-    /// The base case of the shared scenarios, with no load.
+    /// The base case of the shared scenarios with TorchServe's default queue and no load.
     fn default() -> Self {
         Self {
             traffic: Traffic::Rates(Vec::new()),
             service: 0.1,
             cv: 1.0,
             workers: 4,
-            queue: 1000,
+            batching: Batching::default(),
+            queue: 100,
+            contention: 0.0,
+            clients: Clients::default(),
             balancing: Balancing::Random,
             start_delay: (30.0, 120.0),
+            start_round: 0.0,
             speeds: 0.0,
             pods: 1,
             goal: Goal {
@@ -58,14 +80,22 @@ impl Default for World {
                 min: 1,
                 max: 80,
             },
+            objective: None,
             slow: Vec::new(),
             gaps: Vec::new(),
+            bursts: Vec::new(),
+            outages: Vec::new(),
             faults: Vec::new(),
         }
     }
 }
 
 impl World {
+    /// Returns the wait by which requests are judged, in seconds.
+    pub fn objective(&self) -> f64 {
+        self.objective.unwrap_or(self.goal.target)
+    }
+
     /// Returns the factor on the service time in this second.
     pub fn slowness(&self, second: usize) -> f64 {
         self.slow
@@ -73,6 +103,19 @@ impl World {
             .filter(|slow| slow.when.contains(&second))
             .map(|slow| slow.factor)
             .product()
+    }
+
+    /// Returns the requests of bursts that arrive in this second.
+    pub fn burst_requests(&self, second: usize) -> u32 {
+        let bursts = self.bursts.iter().map(|burst| burst.requests_at(second));
+        bursts.fold(0, u32::saturating_add)
+    }
+
+    /// Returns the share of the requests that arrive in this second, which is 1 without an outage.
+    pub fn arriving_share(&self, second: usize) -> f64 {
+        let now = self.outages.iter();
+        let now = now.filter(|outage| outage.when.contains(&second));
+        1.0 - now.map(|outage| outage.share).fold(0.0, f64::max)
     }
 }
 

@@ -90,8 +90,9 @@ impl Hpa {
                 samples.pop_front();
             }
             if let (Some(first), Some(last)) = (samples.front(), samples.back()) {
-                waited += last.1 - first.1;
-                requests += last.2 - first.2;
+                // A counter that was reset contributes nothing until the window begins after the reset.
+                waited += (last.1 - first.1).max(0.0);
+                requests += last.2.saturating_sub(first.2);
             }
         }
         (requests > 0).then(|| waited / requests as f64)

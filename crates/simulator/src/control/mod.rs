@@ -7,6 +7,9 @@ mod kpa;
 mod oracle;
 mod pushscaler;
 mod reference_model;
+mod sidecar;
+
+pub(crate) use reference_model::formulas;
 
 pub use baseline::{BASELINES, Baseline, BaselineError};
 pub use fixed::Fixed;

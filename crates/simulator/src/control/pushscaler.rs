@@ -6,14 +6,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use pushscale_api::{Floor, PushScalerSpec, Schedules, SpecProblem, policy_of};
 use pushscale_decision::{
-    Algorithm, Balancing, Bounds, Conditions, Counters, Latency, ModelReading, Moment, Outcome,
-    Phase, Pod, PodUid, Policy, Queue, Reading, Scaler, Selector, ServerState, TargetLatency,
-    TargetState,
+    Algorithm, Balancing, Bounds, Conditions, Latency, ModelReading, Moment, Outcome, Phase, Pod,
+    PodUid, Policy, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
 };
 use thiserror::Error;
 
 use super::Controller;
-use crate::cluster::{PodReading, PodState, PodView, View, World};
+use super::sidecar::Sidecar;
+use crate::cluster::{PodReading, PodState, PodView, ServerHealth, View, World};
 
 /// The name of the pods' model, if no metric names one.
 const MODEL: &str = "model";
@@ -29,6 +29,7 @@ pub struct PushScaling {
     clock: Option<Clock>,
     /// The pods that the scaler knows, with their last states.
     pods: BTreeMap<u64, (PodUid, PodState)>,
+    sidecars: BTreeMap<u64, Sidecar>,
     reading: Reading,
     /// Each pod's previous reading, if the number of completed requests is hidden.
     uncounted: Option<BTreeMap<u64, PodReading>>,
@@ -116,6 +117,7 @@ impl PushScaling {
             scaler: Scaler::new(policy, Conditions::default()),
             clock,
             pods: BTreeMap::new(),
+            sidecars: BTreeMap::new(),
             reading: Reading {
                 source: 1,
                 sequence: 0,
@@ -153,18 +155,19 @@ impl PushScaling {
             let facts = Pod {
                 name: format!("pod-{}", pod.id).into(),
                 phase: Phase::Running,
-                ready: pod.state != PodState::Starting,
+                ready: !matches!(pod.state, PodState::Starting | PodState::Unready),
                 terminating: pod.state == PodState::Draining,
             };
             self.scaler.apply_pod(now, uid.clone(), facts);
             self.pods.insert(pod.id, (uid, pod.state));
         }
         if self.pods.len() > pods.len() {
-            let scaler = &mut self.scaler;
+            let (scaler, sidecars) = (&mut self.scaler, &mut self.sidecars);
             // The pods are sorted by id.
             self.pods.retain(|id, (uid, _)| {
                 let there = pods.binary_search_by_key(id, |pod| pod.id).is_ok();
                 if !there {
+                    sidecars.remove(id);
                     scaler.remove_pod(uid);
                 }
                 there
@@ -174,20 +177,30 @@ impl PushScaling {
 
     /// Passes the readings to the scaler that sidecars would push.
     fn tell_readings(&mut self, now: Moment, view: &View<'_>) {
-        for pod in view.pods.iter().filter(|pod| pod.speaks || pod.frozen) {
+        let pushes = |pod: &&PodView| pod.speaks || pod.health != ServerHealth::Ready;
+        for pod in view.pods.iter().filter(pushes) {
             let Some((uid, _)) = self.pods.get(&pod.id) else {
                 continue;
             };
+            let sidecar = self.sidecars.entry(pod.id).or_default();
             let reading = &mut self.reading;
             reading.sequence = view.second as u64;
             reading.clock = now.since_origin();
-            reading.server = if pod.frozen {
-                ServerState::Frozen
-            } else {
-                ServerState::Ready
+            reading.server = match pod.health {
+                ServerHealth::Ready => ServerState::Ready,
+                ServerHealth::Frozen(_) => ServerState::Frozen,
+                ServerHealth::Down => ServerState::Refused,
             };
+            if pod.health == ServerHealth::Down {
+                // Without a metrics page there are no models.
+                let models = std::mem::take(&mut reading.models);
+                let learnt = self.scaler.learn(now, uid, now, reading);
+                debug_assert_eq!(learnt, Ok(()));
+                reading.models = models;
+                continue;
+            }
             for model in &mut reading.models {
-                tell_model(model, pod, view.workers);
+                sidecar.read(model, pod, view.second, view.workers, &view.batching);
                 if let Some(before) = &mut self.uncounted {
                     hide_answers(model, pod, before.insert(pod.id, pod.reading));
                 }
@@ -238,36 +251,13 @@ impl Clock {
     }
 }
 
-/// Fills in what a sidecar would report about the model in a pod.
-fn tell_model(model: &mut ModelReading, pod: &PodView, workers: u32) {
-    let reading = &pod.reading;
-    let pending = reading.in_system.saturating_sub(workers);
-    let wait = f64::from(pending) * pod.service / f64::from(workers.max(1));
-    let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    model.queue_latency = Latency::from_secs_f64(wait).filter(|_| !pod.frozen);
-    model.counters = Some(Counters {
-        arrivals: reading.arrivals,
-        rejected: reading.refused,
-        completed: Some(reading.answered),
-        total_wait: seconds(reading.waited),
-        total_sojourn: seconds(reading.sojourned),
-    });
-    model.queue = Some(Queue {
-        waiting: pending,
-        in_service: reading.in_system - pending,
-        workers,
-        batch_size: 1,
-        batch_delay: Duration::ZERO,
-    });
-}
-
 /// Removes what a sidecar cannot report without the management port. `before` is the pod's previous reading.
 fn hide_answers(model: &mut ModelReading, pod: &PodView, before: Option<PodReading>) {
     model.queue = None;
     if let Some(counters) = &mut model.counters {
         counters.completed = None;
     }
-    if pod.frozen {
+    if pod.health != ServerHealth::Ready {
         return;
     }
     let before = before.unwrap_or_default();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::faults;
 use super::source::find_trace;
 use super::values::{self, Value};
 use super::{KEYS, Scenario, Source};
@@ -194,10 +195,13 @@ impl Draft {
             Some((traffic, source)) => (traffic, Some(source)),
             None => (usual.traffic, None),
         };
+        let service = self.take("service", usual.service, values::time);
         let mut world = World {
             traffic,
             goal,
-            service: self.take("service", usual.service, values::time),
+            service,
+            objective: self.take("objective", None, |text| values::time(text).map(Some)),
+            batching: self.batching(service),
             cv: self.take("cv", usual.cv, |text| values::number(text, 20.0)),
             workers: self.take("workers", usual.workers, |text| {
                 values::whole(text, 1..=256)
@@ -206,11 +210,18 @@ impl Draft {
                 values::whole(text, 0..=100_000)
             }),
             balancing: self.take("balancing", usual.balancing, values::balancing),
+            clients: self.clients(),
+            contention: self.take("contention", usual.contention, |text| {
+                values::number(text, 100.0)
+            }),
+            start_round: self.take("start-round", usual.start_round, values::time_or_zero),
             start_delay: self.take("start-delay", usual.start_delay, values::start_delay),
             speeds: self.take("speeds", usual.speeds, |text| values::number(text, 2.0)),
             slow: self.take("slow", usual.slow, values::slow),
             gaps: self.take("drop", usual.gaps, values::gaps),
-            faults: self.take("fail", usual.faults, values::faults),
+            faults: self.take("fail", usual.faults, faults::faults),
+            bursts: self.take("burst", usual.bursts, values::bursts),
+            outages: self.take("outage", usual.outages, values::outages),
             pods: 1,
         };
         let usual_pods = pods_at_first(&world);
@@ -335,21 +346,8 @@ impl Draft {
         Some((Traffic::Counts(counts), Source::Trace { file, from }))
     }
 
-    fn check_times(&mut self, world: &World) {
-        let end = world.traffic.seconds();
-        let slow = values::within(world.slow.iter().map(|slow| slow.when.start), end);
-        let gaps = values::within(world.gaps.iter().map(|gap| gap.when.start), end);
-        let faults = values::within(world.faults.iter().map(crate::cluster::Fault::begins), end);
-        for (key, checked) in [("slow", slow), ("drop", gaps), ("fail", faults)] {
-            if let Err(problem) = checked {
-                self.errors
-                    .add(self.place(key, key), format!("{key}: {problem}"));
-            }
-        }
-    }
-
     /// Returns a key's parsed value, or the default if the key is not set.
-    fn take<T>(&mut self, key: &str, usual: T, parse: impl Fn(&str) -> Value<T>) -> T {
+    pub(super) fn take<T>(&mut self, key: &str, usual: T, parse: impl Fn(&str) -> Value<T>) -> T {
         let Some(entry) = self.entries.get(key) else {
             return usual;
         };
@@ -367,6 +365,11 @@ impl Draft {
     fn place(&self, one: &str, other: &str) -> String {
         let entry = self.entries.get(one).or_else(|| self.entries.get(other));
         entry.map_or_else(|| "scenario".to_owned(), |entry| entry.place.clone())
+    }
+
+    /// Reports a problem of a key's value.
+    pub(super) fn reject(&mut self, key: &str, problem: String) {
+        self.errors.add(self.place(key, key), problem);
     }
 
     fn missing(&mut self, problem: &str) {

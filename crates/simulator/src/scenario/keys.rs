@@ -20,7 +20,7 @@ const fn key(name: &'static str, example: &'static str, meaning: &'static str) -
 }
 
 /// All keys of a scenario.
-pub const KEYS: [Key; 20] = [
+pub const KEYS: [Key; 32] = [
     key(
         "name",
         "the load quadruples",
@@ -58,9 +58,24 @@ pub const KEYS: [Key; 20] = [
     ),
     key("workers", "4", "workers per pod; default 4"),
     key(
+        "batch",
+        "8",
+        "the maximum number of requests that a worker processes together (batchSize); default 1",
+    ),
+    key(
+        "batch-delay",
+        "50ms",
+        "how long a worker waits for its batch to fill (maxBatchDelay); default 100ms",
+    ),
+    key(
+        "batch-growth",
+        "9ms",
+        "what each request of a batch after the first adds to the service time; default 0",
+    ),
+    key(
         "queue",
         "1000",
-        "maximum waiting requests per pod; further ones get 503; default 1000",
+        "maximum waiting requests per pod (job_queue_size); further ones get 503; default 100, as in TorchServe",
     ),
     key(
         "balancing",
@@ -68,9 +83,39 @@ pub const KEYS: [Key; 20] = [
         "the load balancing: random, least-outstanding or two-choices; default random",
     ),
     key(
+        "balancers",
+        "3",
+        "load balancers, each of which knows only its own requests; default 1",
+    ),
+    key(
+        "connections",
+        "400",
+        "client connections that stay with their pod, as with keep-alive or gRPC; default 0, each request chooses a pod",
+    ),
+    key(
+        "grpc-share",
+        "30%",
+        "the share of gRPC requests, which TorchServe's latency counters omit; default 0%",
+    ),
+    key(
+        "retries",
+        "2",
+        "how often a client repeats a failed request, after 1 s, 2 s, 4 s and so on; default 0",
+    ),
+    key(
+        "contention",
+        "0.5",
+        "the share that each other busy worker of the pod adds to the service time, as on a shared GPU; default 0",
+    ),
+    key(
         "start-delay",
         "30s..120s",
         "the time from a pod's creation until it is ready, uniformly distributed or constant; default 30s..120s",
+    ),
+    key(
+        "start-round",
+        "60s",
+        "pods created within this time after the first of a round become ready together with it, as on a new node; default 0",
     ),
     key(
         "speeds",
@@ -83,6 +128,11 @@ pub const KEYS: [Key; 20] = [
         "initial pods; default: enough for the first minute at 70% utilisation",
     ),
     key("target", "50ms", "the target for the mean wait"),
+    key(
+        "objective",
+        "50ms",
+        "the wait by which requests are judged, if it differs from the controller's target; default: the target",
+    ),
     key("min", "1", "the minimum number of pods; default 1"),
     key("max", "80", "the maximum number of pods; default 80"),
     key(
@@ -96,9 +146,19 @@ pub const KEYS: [Key; 20] = [
         "no pod reports in these seconds, or a share does not: 1500..1800 30%; several separated by commas",
     ),
     key(
+        "burst",
+        "64@600/300",
+        "64 requests at once in second 600 and every 300 s, or once: 64@600; several separated by commas",
+    ),
+    key(
+        "outage",
+        "1200..1800",
+        "no request arrives in these seconds, or a share does not: 1200..1800 90%; several separated by commas",
+    ),
+    key(
         "fail",
         "die 2@600",
-        "pods die 2@600, freeze 1@600..720, or new ones never become ready: never-ready 3@600; several separated by commas",
+        "a number or share of ready pods fails: die, freeze, hang, slow, unready or crash-loop, or new ones are never-ready; several separated by commas",
     ),
     key(
         "start",

@@ -16,10 +16,14 @@
 //! [`KEYS`] lists the keys. All errors are reported at once, with file and line. Unknown keys are errors.
 //! `docs/SIMULATING.md` is the guide.
 
+mod clients;
 mod draft;
+mod faults;
 mod keys;
 mod random;
+mod servers;
 mod source;
+mod sweep;
 mod values;
 mod write;
 
@@ -27,6 +31,7 @@ pub use draft::Draft;
 pub use keys::{KEYS, Key};
 pub use random::random_scenario;
 pub use source::Source;
+pub use sweep::Sweep;
 
 pub(crate) use random::random_rates;
 

@@ -77,8 +77,7 @@ pub fn random_scenario(seed: u64) -> Scenario {
                 max: whole((needed * 8.0).max(12.0)).min(200),
             },
             slow,
-            gaps: Vec::new(),
-            faults: Vec::new(),
+            ..World::default()
         },
         source: Source::Load(load),
         start: None,

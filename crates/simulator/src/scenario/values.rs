@@ -3,7 +3,7 @@
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 
-use crate::cluster::{Balancing, Fault, Gap, Slow};
+use crate::cluster::{Balancing, Burst, Gap, Outage, Slow};
 use crate::quantity;
 
 pub(super) type Value<T> = Result<T, String>;
@@ -34,6 +34,13 @@ pub(super) fn time(text: &str) -> Value<f64> {
     quantity::duration(text)
         .filter(|seconds| (1e-6..=DAY).contains(seconds))
         .ok_or_else(|| "it must be a time of 1us to 24h, such as 100ms".to_owned())
+}
+
+/// Parses a time from 0 to 24 h, in seconds.
+pub(super) fn time_or_zero(text: &str) -> Value<f64> {
+    quantity::duration(text)
+        .filter(|seconds| *seconds <= DAY)
+        .ok_or_else(|| "it must be a time of up to 24h, such as 100ms".to_owned())
 }
 
 pub(super) fn seconds(text: &str, least: usize) -> Value<usize> {
@@ -76,43 +83,55 @@ pub(super) fn slow(text: &str) -> Value<Vec<Slow>> {
 
 pub(super) fn gaps(text: &str) -> Value<Vec<Gap>> {
     list(text, "1500..1800, or 1500..1800 30%", |part| {
-        let (when, share) = part.split_once(' ').unwrap_or((part, "100%"));
-        let percent = quantity::number(share.trim().strip_suffix('%')?)?;
-        (0.0 < percent && percent <= 100.0).then_some(Gap {
-            when: quantity::span(when)?,
-            share: percent / 100.0,
+        let (when, share) = span_and_share(part)?;
+        Some(Gap { when, share })
+    })
+}
+
+pub(super) fn outages(text: &str) -> Value<Vec<Outage>> {
+    list(text, "1200..1800, or 1200..1800 90%", |part| {
+        let (when, share) = span_and_share(part)?;
+        Some(Outage { when, share })
+    })
+}
+
+fn span_and_share(part: &str) -> Option<(Range<usize>, f64)> {
+    let (when, share) = part.split_once(' ').unwrap_or((part, "100%"));
+    let share = percent(share).filter(|share| *share > 0.0)?;
+    Some((quantity::span(when)?, share))
+}
+
+pub(super) fn share(text: &str) -> Value<f64> {
+    percent(text).ok_or_else(|| "it must be a share of 0% to 100%, such as 30%".to_owned())
+}
+
+fn percent(text: &str) -> Option<f64> {
+    let percent = quantity::number(text.trim().strip_suffix('%')?)?;
+    (percent <= 100.0).then_some(percent / 100.0)
+}
+
+pub(super) fn bursts(text: &str) -> Value<Vec<Burst>> {
+    list(text, "64@600, or 64@600/300", |part| {
+        let (requests, when) = part.split_once('@')?;
+        let (at, every) = match when.split_once('/') {
+            Some((at, every)) => (at, Some(quantity::seconds(every)?)),
+            None => (when, None),
+        };
+        let requests = requests.parse().ok()?;
+        let valid = (1..=1_000_000).contains(&requests) && every != Some(0);
+        valid.then_some(Burst {
+            requests,
+            at: quantity::seconds(at)?,
+            every,
         })
     })
 }
 
-pub(super) fn faults(text: &str) -> Value<Vec<Fault>> {
-    let examples = "die 2@600, freeze 1@600..720 or never-ready 3@600";
-    list(text, examples, |part| {
-        let (what, rest) = part.split_once(' ')?;
-        let (pods, when) = rest.trim().split_once('@')?;
-        let pods = pods
-            .parse()
-            .ok()
-            .filter(|pods| (1..=10_000).contains(pods))?;
-        match what {
-            "die" => Some(Fault::Die {
-                at: quantity::seconds(when)?,
-                pods,
-            }),
-            "freeze" => Some(Fault::Freeze {
-                when: quantity::span(when)?,
-                pods,
-            }),
-            "never-ready" => Some(Fault::NeverReady {
-                from: quantity::seconds(when)?,
-                pods,
-            }),
-            _ => None,
-        }
-    })
-}
-
-fn list<T>(text: &str, examples: &str, parse: impl Fn(&str) -> Option<T>) -> Value<Vec<T>> {
+pub(super) fn list<T>(
+    text: &str,
+    examples: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Value<Vec<T>> {
     let parts = text.split(',').map(str::trim);
     parts
         .map(|part| parse(part).ok_or_else(|| format!("{part:?} must be such as {examples}")))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::values::write_span;
 use super::{Scenario, Source};
-use crate::cluster::{Balancing, Fault};
+use crate::cluster::{Balancing, Burst};
 use crate::quantity::{duration, write_duration};
 
 impl Scenario {
@@ -13,6 +13,7 @@ impl Scenario {
     /// have a relative path; other traces have an absolute path.
     pub fn entries(&self, directory: Option<&Path>) -> Vec<(&'static str, String)> {
         let world = &self.world;
+        let clients = &world.clients;
         let mut entries = vec![("name", self.name.clone())];
         match &self.source {
             Source::Load(load) => entries.push(("load", load.to_string())),
@@ -27,23 +28,46 @@ impl Scenario {
             ("service", time(world.service)),
             ("cv", world.cv.to_string()),
             ("workers", world.workers.to_string()),
+            ("batch", world.batching.size.to_string()),
+        ]);
+        if world.batching.size > 1 {
+            let growth = world.batching.growth * world.service;
+            entries.push(("batch-delay", time(world.batching.delay)));
+            entries.push(("batch-growth", time(growth)));
+        }
+        entries.extend([
             ("queue", world.queue.to_string()),
             ("balancing", world.balancing.to_string()),
+            ("balancers", clients.balancers.to_string()),
+            ("connections", clients.connections.to_string()),
+            ("grpc-share", format!("{}%", clients.grpc_share * 100.0)),
+            ("retries", clients.retries.to_string()),
+            ("contention", world.contention.to_string()),
             ("start-delay", format!("{}..{}", time(least), time(most))),
+            ("start-round", time(world.start_round)),
             ("speeds", world.speeds.to_string()),
             ("pods", world.pods.to_string()),
             ("target", time(world.goal.target)),
             ("min", world.goal.min.to_string()),
             ("max", world.goal.max.to_string()),
         ]);
+        if let Some(objective) = world.objective {
+            entries.push(("objective", time(objective)));
+        }
         let slow = world.slow.iter();
         let slow = slow.map(|slow| format!("{}x{}", write_span(&slow.when), slow.factor));
         let gaps = world.gaps.iter();
         let gaps = gaps.map(|gap| format!("{} {}%", write_span(&gap.when), gap.share * 100.0));
+        let outages = world.outages.iter();
+        let outages =
+            outages.map(|outage| format!("{} {}%", write_span(&outage.when), outage.share * 100.0));
+        let bursts = world.bursts.iter().map(ToString::to_string);
         let faults = world.faults.iter().map(ToString::to_string);
         for (key, values) in [
             ("slow", slow.collect::<Vec<_>>()),
             ("drop", gaps.collect()),
+            ("burst", bursts.collect()),
+            ("outage", outages.collect()),
             ("fail", faults.collect()),
         ] {
             if !values.is_empty() {
@@ -75,13 +99,10 @@ impl fmt::Display for Balancing {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Burst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Die { at, pods } => write!(f, "die {pods}@{at}"),
-            Self::Freeze { when, pods } => write!(f, "freeze {pods}@{}", write_span(when)),
-            Self::NeverReady { from, pods } => write!(f, "never-ready {pods}@{from}"),
-        }
+        write!(f, "{}@{}", self.requests, self.at)?;
+        self.every.map_or(Ok(()), |every| write!(f, "/{every}"))
     }
 }
 

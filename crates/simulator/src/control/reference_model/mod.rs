@@ -4,7 +4,7 @@
 //! them. A test replays recorded decisions of the original. Do not improve this implementation: better rules belong in
 //! `pushscale-decision`, and this one shows what they are worth.
 
-pub(super) mod formulas;
+pub(crate) mod formulas;
 mod rate;
 mod recurrence;
 mod service;

@@ -37,7 +37,7 @@ impl Starts {
                         self.delay += WEIGHT * ((now - since) as f64 - self.delay);
                     }
                 }
-                PodState::Draining => {}
+                PodState::Unready | PodState::Draining => {}
             }
         }
     }

@@ -1,0 +1,148 @@
+//! The pods that a load needs.
+
+use super::world::World;
+use crate::control::formulas::{mean_wait_of, occupancy};
+use crate::traffic::Traffic;
+
+/// The shortest window of the highest arrival rate, in seconds, and its length in service times. In less time, requests
+/// are a backlog and not a rate.
+const WINDOW: f64 = 60.0;
+const WINDOW_SERVICES: f64 = 10.0;
+
+/// Maximum planned utilisation.
+const BUSIEST: f64 = 0.92;
+
+/// The share of the target that remains at least after subtracting the batch delay.
+const LEAST_TARGET: f64 = 0.1;
+
+impl World {
+    /// Returns the number of healthy pods that meet the target at the highest arrival rate, by the queueing formula.
+    ///
+    /// The highest rate is a mean over a minute, or over ten service times if that is more. Batches are full, and workers
+    /// that share a device are all busy. Faults are not considered.
+    pub fn need(&self) -> u32 {
+        let batch = self.batching.size.max(1);
+        let contention = 1.0 + self.contention * f64::from(self.workers.saturating_sub(1));
+        let service = self.service * self.batching.factor(batch as usize) * contention;
+        let delay = if batch > 1 { self.batching.delay } else { 0.0 };
+        let target = (self.objective() - delay).max(LEAST_TARGET * self.objective());
+        let variability = f64::midpoint(1.0, self.cv * self.cv);
+        let batches = self.highest_rate() / f64::from(batch);
+        let pods = if self.balancing.pooled() {
+            let mut pods = (batches * service / f64::from(self.workers) / BUSIEST)
+                .ceil()
+                .max(1.0);
+            while mean_wait_of(batches, service, self.workers, pods, variability, true) > target
+                && pods < f64::from(self.goal.max)
+            {
+                pods += 1.0;
+            }
+            pods
+        } else {
+            let busy = occupancy(target / variability, service, self.workers, BUSIEST);
+            (batches * service / (f64::from(self.workers) * busy)).ceil()
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a number of pods, and a double saturates"
+        )]
+        let pods = pods as u32;
+        self.goal.clamp(pods.max(1))
+    }
+
+    /// Returns the highest mean of the arrival rate, multiplied by the factor on the service time, per second.
+    fn highest_rate(&self) -> f64 {
+        let seconds = self.traffic.seconds();
+        let rate = |second: usize| {
+            let load = match &self.traffic {
+                Traffic::Rates(rates) => rates[second],
+                Traffic::Counts(counts) => f64::from(counts[second]),
+            };
+            let requests = load + f64::from(self.burst_requests(second));
+            requests * self.arriving_share(second) * self.slowness(second)
+        };
+        let rates: Vec<f64> = (0..seconds).map(rate).collect();
+        let window = (WINDOW_SERVICES * self.service).max(WINDOW).ceil();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a double saturates"
+        )]
+        let window = (window as usize).min(seconds).max(1);
+        let mut sum: f64 = rates[..window.min(seconds)].iter().sum();
+        let mut highest = sum;
+        for second in window..seconds {
+            sum += rates[second] - rates[second - window];
+            highest = highest.max(sum);
+        }
+        highest / window as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Balancing, Batching, Burst, Goal};
+
+    fn need(change: impl FnOnce(&mut World)) -> u32 {
+        let mut world = World {
+            traffic: Traffic::Rates(vec![100.0; 600]),
+            goal: Goal {
+                target: 0.05,
+                min: 1,
+                max: 1000,
+            },
+            ..World::default()
+        };
+        change(&mut world);
+        world.need()
+    }
+
+    #[test]
+    fn the_need_follows_the_formula() {
+        // 10 busy workers at 75% utilisation.
+        assert_eq!(need(|_| {}), 4);
+        assert_eq!(need(|world| world.workers = 1), 30);
+        // One queue: 12 workers wait 37 ms.
+        assert_eq!(
+            need(|world| world.balancing = Balancing::LeastOutstanding),
+            3
+        );
+        assert_eq!(
+            need(|world| world.traffic = Traffic::Rates(vec![0.0; 600])),
+            1
+        );
+    }
+
+    #[test]
+    fn full_batches_reduce_the_need() {
+        let batching = Batching {
+            size: 8,
+            delay: 0.0,
+            growth: 0.25,
+        };
+        assert!(need(|world| world.batching = batching) < 4);
+    }
+
+    #[test]
+    fn a_burst_counts_over_ten_service_times() {
+        let bursts = vec![Burst {
+            requests: 600,
+            at: 100,
+            every: None,
+        }];
+        let with = |service: f64| {
+            need(|world| {
+                world.traffic = Traffic::Rates(vec![0.0; 600]);
+                world.bursts.clone_from(&bursts);
+                world.service = service;
+                world.goal.target = service / 2.0;
+            })
+        };
+        // 10 requests per second for a minute are 10 busy workers.
+        assert_eq!(with(1.0), 4);
+        // 600 requests of 20 s within 200 s are 60 busy workers.
+        assert_eq!(with(20.0), 21);
+    }
+}

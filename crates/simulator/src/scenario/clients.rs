@@ -1,0 +1,43 @@
+//! The keys that describe the clients.
+
+use super::draft::Draft;
+use super::values;
+use crate::cluster::{Clients, Fault, World};
+
+impl Draft {
+    pub(super) fn clients(&mut self) -> Clients {
+        let usual = Clients::default();
+        Clients {
+            grpc_share: self.take("grpc-share", usual.grpc_share, values::share),
+            connections: self.take("connections", usual.connections, |text| {
+                values::whole(text, 0..=100_000)
+            }),
+            balancers: self.take("balancers", usual.balancers, |text| {
+                values::whole(text, 1..=1000)
+            }),
+            retries: self.take("retries", usual.retries, |text| values::whole(text, 0..=10)),
+        }
+    }
+
+    /// Reports events that begin after the end of the run.
+    pub(super) fn check_times(&mut self, world: &World) {
+        let end = world.traffic.seconds();
+        let slow = values::within(world.slow.iter().map(|slow| slow.when.start), end);
+        let gaps = values::within(world.gaps.iter().map(|gap| gap.when.start), end);
+        let bursts = values::within(world.bursts.iter().map(|burst| burst.at), end);
+        let outages = world.outages.iter().map(|outage| outage.when.start);
+        let outages = values::within(outages, end);
+        let faults = values::within(world.faults.iter().map(Fault::begins), end);
+        for (key, checked) in [
+            ("slow", slow),
+            ("drop", gaps),
+            ("burst", bursts),
+            ("outage", outages),
+            ("fail", faults),
+        ] {
+            if let Err(problem) = checked {
+                self.reject(key, format!("{key}: {problem}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The keys that describe the servers in the pods.
+
+use super::draft::Draft;
+use super::values;
+use crate::cluster::Batching;
+
+/// Maximum number of requests in a batch.
+const LARGEST_BATCH: u32 = 1024;
+
+impl Draft {
+    /// Returns the batches, for this service time of a single request in seconds.
+    pub(super) fn batching(&mut self, service: f64) -> Batching {
+        let usual = Batching::default();
+        let size = self.take("batch", usual.size, |text| {
+            values::whole(text, 1..=LARGEST_BATCH)
+        });
+        let growth = self.take("batch-growth", 0.0, values::time_or_zero);
+        let batching = Batching {
+            size,
+            delay: self.take("batch-delay", usual.delay, values::time_or_zero),
+            growth: growth / service,
+        };
+        for key in ["batch-delay", "batch-growth"] {
+            if size == 1 && self.get(key).is_some() {
+                let problem = format!("{key} goes with a batch of more than 1 request");
+                self.reject(key, problem);
+            }
+        }
+        batching
+    }
+}

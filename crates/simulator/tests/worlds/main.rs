@@ -1,0 +1,49 @@
+//! The simulated clusters themselves, under a constant number of pods: each scenario key has the effect that it names.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod arrivals;
+mod balancing;
+mod batching;
+mod faults;
+mod grpc;
+mod starts;
+
+use pushscale_simulator::cluster::{Outcome, World, simulate};
+use pushscale_simulator::control::Fixed;
+use pushscale_simulator::scenario::Draft;
+
+/// Returns the world of a scenario's text.
+fn world(text: &str) -> World {
+    let mut draft = Draft::default();
+    draft.add_text("world.txt", text, None);
+    draft.finish(&[]).unwrap().world
+}
+
+/// Runs a scenario's text with its initial pods, and checks that every request is accounted for.
+fn run(text: &str) -> Outcome {
+    let world = world(text);
+    let outcome = simulate(&world, &mut Fixed::new(world.pods), 1);
+    assert_conserved(&outcome);
+    outcome
+}
+
+/// Each request is completed, rejected, lost, or in the cluster at the end.
+fn assert_conserved(outcome: &Outcome) {
+    let accounted = outcome.answered + outcome.refused + outcome.lost + outcome.in_system;
+    assert_eq!(outcome.arrivals, accounted);
+}
+
+#[test]
+fn requests_are_judged_by_the_objective_if_there_is_one() {
+    let text = "load: flat:90\nseconds: 600\nworkers: 1\npods: 12\ntarget: 10ms\n";
+    let strict = run(text);
+    let loose = run(&format!("{text}objective: 1s\n"));
+    assert!(strict.bad_percent > 50.0, "{}", strict.bad_percent);
+    assert!(loose.bad_percent < 1.0, "{}", loose.bad_percent);
+    assert!((loose.p95_over_target - loose.p95_wait).abs() < 1e-9);
+}

@@ -1,0 +1,48 @@
+//! Start delays.
+
+use pushscale_simulator::cluster::{Outcome, View, simulate};
+use pushscale_simulator::control::Controller;
+
+use super::world;
+
+/// Starts a pod every 10 s, from one to ten.
+struct OneByOne;
+
+impl Controller for OneByOne {
+    fn decide(&mut self, view: &View<'_>) -> Option<u32> {
+        let size = 1 + u32::try_from(view.second / 10).unwrap_or(u32::MAX);
+        Some(size.min(10))
+    }
+}
+
+/// The seconds in which pods become ready, with their numbers.
+fn ready_at(outcome: &Outcome) -> Vec<(usize, u32)> {
+    let seconds = outcome.seconds.windows(2).enumerate();
+    let grows = seconds.filter(|(_, pair)| pair[1].ready > pair[0].ready);
+    grows
+        .map(|(second, pair)| (second + 2, pair[1].ready - pair[0].ready))
+        .collect()
+}
+
+fn starts(more: &str) -> Vec<(usize, u32)> {
+    let world = world(&format!(
+        "load: flat:1\nseconds: 400\npods: 1\ntarget: 50ms\n{more}"
+    ));
+    ready_at(&simulate(&world, &mut OneByOne, 1))
+}
+
+#[test]
+fn pods_of_a_round_become_ready_together() {
+    // Rounds begin at 10 s, 40 s and 70 s.
+    let found = starts("start-delay: 100s\nstart-round: 25s");
+    let numbers: Vec<u32> = found.iter().map(|(_, pods)| *pods).collect();
+    assert_eq!(numbers, [3, 3, 3]);
+    let gap = found[1].0 - found[0].0;
+    assert_eq!(gap, 30);
+}
+
+#[test]
+fn without_rounds_each_pod_has_its_own_delay() {
+    let found = starts("start-delay: 100s");
+    assert_eq!(found.len(), 9);
+}
