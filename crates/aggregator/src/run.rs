@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use hyper::service::service_fn;
 use kube::Client;
-use prometheus_client::registry::Registry;
 use pushscale_daemon::admin::Admin;
 use pushscale_daemon::http_server::{self, BindError, Limits, Plain, Tls};
+use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::auth::{Authenticator, KubeTokenReviewer, TokenReviewer};
-use crate::config::{Auth, Config};
+use crate::config::{Auth, Config, PROGRAM};
 use crate::control_loop::{Backends, ControlLoop};
 use crate::event::Event;
 use crate::ingest::Ingest;
@@ -218,7 +218,7 @@ impl Bound {
         (leadership, reread): (Leadership, Arc<Notify>),
         shutdown: &Shutdown,
     ) -> Result<Running, RunError> {
-        let mut registry = Registry::default();
+        let mut registry = process_metrics::registry(&PROGRAM);
         let metrics = Metrics::register(&mut registry);
         // Pushes are accepted once everything is listed. The pod is ready once most pods have pushed.
         let listed = Readiness::default();

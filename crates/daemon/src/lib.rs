@@ -12,6 +12,7 @@ pub mod http_server;
 pub mod labeled_counter;
 pub mod logging;
 pub mod open_files;
+pub mod process_metrics;
 pub mod readiness;
 pub mod reply;
 pub mod shutdown;
