@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
-use pushscale_daemon::logging::LogFilter;
+use pushscale_daemon::logging::LogSettings;
 use pushscale_protocol::TLS_DIR;
 
 use crate::leadership::LeaseSettings;
@@ -19,7 +19,7 @@ pub static PROGRAM: Program = Program {
         "check URL...",
         "Exit with 0 if each URL responds with status 200; for helm test",
     )],
-    settings: &[SETTINGS, &[LogFilter::SETTING]],
+    settings: &[SETTINGS, LogSettings::SETTINGS],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -112,7 +112,7 @@ const SETTINGS: &[Setting] = &[
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The log level and format.
-    pub log: LogFilter,
+    pub log: LogSettings,
     /// The address of the push port.
     pub listen: SocketAddr,
     /// The address of the admin port: `/live`, `/ready`, `/metrics`, `/debug/scalers` and the status page.
@@ -150,7 +150,7 @@ impl Config {
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
         let tls_dir = PathBuf::from(settings.text("tls_dir"));
         let config = Self {
-            log: LogFilter::from_settings(&mut settings),
+            log: LogSettings::from_settings(&mut settings),
             listen: settings.address("listen"),
             admin_listen: settings.address("admin_listen"),
             watch_namespace: settings.optional("watch_namespace"),

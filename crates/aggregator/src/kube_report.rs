@@ -1,6 +1,6 @@
 //! Writes statuses and events to the API server: only the newest status of each scaler, and few requests at a time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -10,6 +10,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource as _};
 use pushscale_api::PushScaler;
 use pushscale_api::names::FIELD_MANAGER;
+use pushscale_daemon::log_limiter::LogLimiter;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -65,6 +66,7 @@ async fn write_statuses(
     leadership: &Leadership,
     metrics: &Metrics,
 ) {
+    let failure_log = LogLimiter::default();
     let mut queue = StatusQueue::default();
     let mut writes = FuturesUnordered::new();
     let mut retry = tokio::time::interval(RETRY_INTERVAL);
@@ -74,7 +76,7 @@ async fn write_statuses(
             && let Some((scaler, report)) = queue.start()
         {
             writes.push(async {
-                let write = write_status(client, &scaler, report, metrics);
+                let write = write_status(client, &scaler, report, metrics, &failure_log);
                 let again = leadership.write(write).await.flatten();
                 (scaler, again)
             });
@@ -103,6 +105,7 @@ async fn write_status(
     scaler: &ScalerKey,
     report: StatusReport,
     metrics: &Metrics,
+    failure_log: &LogLimiter,
 ) -> Option<StatusReport> {
     let api: Api<PushScaler> = Api::namespaced(client.clone(), &scaler.namespace);
     // A merge patch would keep fields that are absent now, such as the figures of a metric that failed. A JSON patch
@@ -138,7 +141,9 @@ async fn write_status(
             Err(_) => (kube_error::TIMED_OUT.to_owned(), true),
         };
     metrics.status_written(WriteOutcome::Failed);
-    tracing::warn!(autoscaler = %scaler, error, "failed to write the status");
+    if let Some(left_out) = failure_log.allow(Instant::now()) {
+        tracing::warn!(autoscaler = %scaler, error, left_out, "failed to write the status");
+    }
     again.then_some(report)
 }
 
@@ -155,14 +160,20 @@ async fn write_events(
             instance: None,
         },
     );
+    let failure_log = LogLimiter::default();
     while let Some(event) = events.recv().await {
         leadership
-            .write(write_event(&recorder, event, metrics))
+            .write(write_event(&recorder, event, metrics, &failure_log))
             .await;
     }
 }
 
-async fn write_event(recorder: &Recorder, report: EventReport, metrics: &Metrics) {
+async fn write_event(
+    recorder: &Recorder,
+    report: EventReport,
+    metrics: &Metrics,
+    failure_log: &LogLimiter,
+) {
     let EventReport {
         scaler,
         uid,
@@ -196,7 +207,9 @@ async fn write_event(recorder: &Recorder, report: EventReport, metrics: &Metrics
         Err(_) => kube_error::TIMED_OUT.to_owned(),
     };
     metrics.event_written(WriteOutcome::Failed);
-    tracing::warn!(autoscaler = %scaler, error, "failed to write the event");
+    if let Some(left_out) = failure_log.allow(Instant::now()) {
+        tracing::warn!(autoscaler = %scaler, error, left_out, "failed to write the event");
+    }
 }
 
 fn truncate(mut note: String) -> String {

@@ -10,6 +10,7 @@ pub mod exit;
 pub mod fair_semaphore;
 pub mod http_server;
 pub mod labeled_counter;
+pub mod log_limiter;
 pub mod logging;
 pub mod open_files;
 pub mod process_metrics;

@@ -9,6 +9,7 @@ use hyper::service::service_fn;
 use kube::Client;
 use pushscale_daemon::admin::{Admin, NoPages};
 use pushscale_daemon::http_server::{self, BindError, Limits, Tls};
+use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
@@ -135,6 +136,7 @@ impl Bound {
             native_sidecar,
             events,
             metrics,
+            rejection_log: LogLimiter::default(),
         });
         let budget = Arc::new(Budget::new());
         let service_of = move |address| {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use pushscale_daemon::log_limiter::LogLimiter;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -30,6 +31,7 @@ pub(super) struct Reviews {
     pub(super) cache: TokenCache,
     addresses: Arc<AddressLimiter>,
     metrics: Metrics,
+    failure_log: LogLimiter,
 }
 
 impl Reviews {
@@ -40,6 +42,7 @@ impl Reviews {
             cache: TokenCache::default(),
             addresses: Arc::default(),
             metrics,
+            failure_log: LogLimiter::default(),
         }
     }
 
@@ -107,16 +110,23 @@ impl Reviews {
                 (ReviewOutcome::Denied, Err(AuthError::NotPodBound))
             }
             Ok(Err(ReviewError::Failed(error))) => {
-                tracing::warn!(error, "TokenReview failed");
+                self.log_failure(&error);
                 (ReviewOutcome::Failed, Err(AuthError::ReviewUnavailable))
             }
             Err(_) => {
-                tracing::warn!(error = "timed out", "TokenReview failed");
+                self.log_failure("timed out");
                 (ReviewOutcome::Failed, Err(AuthError::ReviewUnavailable))
             }
         };
         self.metrics.token_reviewed(outcome);
         result
+    }
+
+    /// While the API server is away, each push with an unknown token fails.
+    fn log_failure(&self, error: &str) {
+        if let Some(left_out) = self.failure_log.allow(Instant::now().into_std()) {
+            tracing::warn!(error, left_out, "TokenReview failed");
+        }
     }
 }
 

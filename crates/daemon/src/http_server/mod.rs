@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::error::chain;
+use crate::log_limiter::LogLimiter;
 use crate::reply::Reply;
 use crate::shutdown::Shutdown;
 use connection_limit::ConnectionLimit;
@@ -171,6 +172,7 @@ impl Bound {
         S::Future: Send,
     {
         let limit = ConnectionLimit::new(limits.connections, limits.connections_per_address);
+        let error_log = LogLimiter::default();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -179,7 +181,9 @@ impl Bound {
             let (stream, peer) = match accepted {
                 Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
                 Err(error) => {
-                    tracing::warn!(server = self.name, %error, "failed to accept a connection");
+                    if let Some(left_out) = error_log.allow(Instant::now()) {
+                        tracing::warn!(server = self.name, %error, left_out, "failed to accept a connection");
+                    }
                     tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
                     continue;
                 }

@@ -2,6 +2,10 @@
 {{- define "pushscale.aggregator-env" -}}
 - name: PUSHSCALE_AGGREGATOR_LOG_LEVEL
   value: {{ .Values.logLevel | quote }}
+{{- if ne .Values.logFormat "text" }}
+- name: PUSHSCALE_AGGREGATOR_LOG_FORMAT
+  value: {{ .Values.logFormat | quote }}
+{{- end }}
 - name: PUSHSCALE_AGGREGATOR_LEADER_ELECTION
   value: "true"
 - name: PUSHSCALE_AGGREGATOR_LEASE
