@@ -51,6 +51,12 @@ const SETTINGS: &[Setting] = &[
                       so that they are deleted first; annotations that other clients set are left unchanged",
     },
     Setting {
+        key: "scaler_metrics",
+        default: Some("true"),
+        kind: Kind::Boolean,
+        description: "Export series for each PushScaler, of at most 1,000",
+    },
+    Setting {
         key: "leader_election",
         default: Some("false"),
         kind: Kind::Boolean,
@@ -131,6 +137,8 @@ pub struct Config {
     pub tls_dir: Option<PathBuf>,
     /// Whether the least loaded pods are marked to be deleted first at a scale-down.
     pub pod_deletion_cost: bool,
+    /// Whether `/metrics` has series for each PushScaler.
+    pub scaler_metrics: bool,
 }
 
 /// How pushes are authenticated.
@@ -165,6 +173,7 @@ impl Config {
                 .unwrap_or_default()
                 .then_some(tls_dir),
             pod_deletion_cost: settings.boolean("pod_deletion_cost"),
+            scaler_metrics: settings.boolean("scaler_metrics"),
         };
         settings.finish(config)
     }

@@ -1,6 +1,6 @@
 //! Writes statuses and events to the API server: only the newest status of each scaler, and few requests at a time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -13,11 +13,11 @@ use pushscale_api::names::FIELD_MANAGER;
 use pushscale_daemon::log_limiter::LogLimiter;
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::kube_error;
 use crate::leadership::Leadership;
-use crate::metrics::{Metrics, WriteOutcome};
+use crate::metrics::{ApiRequest, Metrics, WriteOutcome};
 use crate::names::ScalerKey;
 use crate::report::{EventReport, Report, StatusReport};
 use crate::status_queue::StatusQueue;
@@ -125,14 +125,20 @@ async fn write_status(
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
+    let begun = Instant::now();
+    let ended = |succeeded| metrics.api_request_ended(ApiRequest::StatusWrite, begun, succeeded);
     let (error, again) =
         match timeout(TIMEOUT, api.patch_status(&scaler.name, &params, &patch)).await {
             Ok(Ok(_)) => {
+                ended(true);
                 metrics.status_written(WriteOutcome::Written);
                 return None;
             }
             // The PushScaler was deleted in the meantime.
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => return None,
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+                ended(true);
+                return None;
+            }
             Ok(Err(error)) => {
                 // The API server would reject the same status again.
                 let is_final = matches!(&error, kube::Error::Api(status) if status.code == 422);
@@ -140,8 +146,9 @@ async fn write_status(
             }
             Err(_) => (kube_error::TIMED_OUT.to_owned(), true),
         };
+    ended(false);
     metrics.status_written(WriteOutcome::Failed);
-    if let Some(left_out) = failure_log.allow(Instant::now()) {
+    if let Some(left_out) = failure_log.allow(Instant::now().into_std()) {
         tracing::warn!(autoscaler = %scaler, error, left_out, "failed to write the status");
     }
     again.then_some(report)
@@ -201,13 +208,17 @@ async fn write_event(
         action,
         secondary: None,
     };
-    let error = match timeout(TIMEOUT, recorder.publish(&event, &regarding)).await {
+    let begun = Instant::now();
+    let published = timeout(TIMEOUT, recorder.publish(&event, &regarding)).await;
+    let succeeded = matches!(published, Ok(Ok(())));
+    metrics.api_request_ended(ApiRequest::EventWrite, begun, succeeded);
+    let error = match published {
         Ok(Ok(())) => return metrics.event_written(WriteOutcome::Written),
         Ok(Err(error)) => kube_error::message(&error),
         Err(_) => kube_error::TIMED_OUT.to_owned(),
     };
     metrics.event_written(WriteOutcome::Failed);
-    if let Some(left_out) = failure_log.allow(Instant::now()) {
+    if let Some(left_out) = failure_log.allow(Instant::now().into_std()) {
         tracing::warn!(autoscaler = %scaler, error, left_out, "failed to write the event");
     }
 }

@@ -14,7 +14,7 @@ use super::claims::Claims;
 use super::rate_limiter::RateLimiter;
 use super::token_cache::{Lookup, ReviewResult, TokenCache, TokenDigest};
 use super::{AuthError, AuthenticatedPod, ReviewError, TokenReviewer};
-use crate::metrics::{Metrics, ReviewOutcome};
+use crate::metrics::{ApiRequest, Metrics, ReviewOutcome};
 
 /// Timeout of one review, including the wait for its turn. A sidecar waits two seconds for its response.
 const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,8 +90,10 @@ impl Reviews {
 
     /// Asks the API server. [`AuthError::ReviewUnavailable`] means that it gave no result.
     async fn ask(&self, token: &str) -> ReviewResult {
+        let mut begun = None;
         let review = async {
             let _request = self.requests.acquire().await;
+            begun = Some(Instant::now());
             self.reviewer.review(token).await
         };
         let (outcome, result) = match timeout(REVIEW_TIMEOUT, review).await {
@@ -119,6 +121,12 @@ impl Reviews {
             }
         };
         self.metrics.token_reviewed(outcome);
+        // A review that never had its turn is none of the API server's.
+        if let Some(begun) = begun {
+            let succeeded = outcome != ReviewOutcome::Failed;
+            self.metrics
+                .api_request_ended(ApiRequest::TokenReview, begun, succeeded);
+        }
         result
     }
 

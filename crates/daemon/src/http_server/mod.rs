@@ -8,6 +8,8 @@ use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::Request;
@@ -44,6 +46,7 @@ pub struct Bound {
     name: &'static str,
     listener: TcpListener,
     address: SocketAddr,
+    connections: OpenConnections,
 }
 
 /// The port could not be bound.
@@ -102,6 +105,7 @@ pub async fn bind(name: &'static str, address: SocketAddr) -> Result<Bound, Bind
         name,
         listener,
         address,
+        connections: OpenConnections::default(),
     })
 }
 
@@ -141,6 +145,11 @@ impl Bound {
     /// Returns the bound address.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the number of open connections, also while the port is served.
+    pub fn open_connections(&self) -> OpenConnections {
+        self.connections.clone()
     }
 
     /// Serves plain HTTP until `shutdown`, then finishes in-flight requests within the grace period.
@@ -197,6 +206,7 @@ impl Bound {
                     continue;
                 }
             };
+            let open = self.connections.open();
             let (transport, shutdown) = (transport.clone(), shutdown.clone());
             let (service_for, on_reject) = (service_for.clone(), on_reject.clone());
             tokio::spawn(async move {
@@ -210,13 +220,39 @@ impl Bound {
                     }
                     Err(reason) => on_reject(reason),
                 }
-                drop(permit);
+                drop((permit, open));
             });
         }
         // No connection is accepted from here on; open ones hold their permits until they end.
         if !limit.all_returned(limits.grace).await {
             tracing::warn!(server = self.name, "grace period over, requests cut off");
         }
+    }
+}
+
+/// The number of open connections of one server. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct OpenConnections(Arc<AtomicUsize>);
+
+impl OpenConnections {
+    /// Returns the number of open connections, with those whose handshake is in progress.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection until the result is dropped.
+    fn open(&self) -> OpenConnection {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(self.clone())
+    }
+}
+
+/// One connection of [`OpenConnections`].
+struct OpenConnection(OpenConnections);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

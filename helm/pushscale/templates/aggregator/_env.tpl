@@ -24,6 +24,10 @@
 - name: PUSHSCALE_AGGREGATOR_POD_DELETION_COST
   value: "false"
 {{- end }}
+{{- if not .Values.aggregator.scalerMetrics }}
+- name: PUSHSCALE_AGGREGATOR_SCALER_METRICS
+  value: "false"
+{{- end }}
 {{- if eq .Values.auth "token" }}
 - name: PUSHSCALE_AGGREGATOR_AUTH
   value: token
