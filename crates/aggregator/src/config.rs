@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
-use pushscale_daemon::logging::LogFilter;
+use pushscale_daemon::logging::LogSettings;
 use pushscale_protocol::TLS_DIR;
 
 use crate::leadership::LeaseSettings;
@@ -19,7 +19,7 @@ pub static PROGRAM: Program = Program {
         "check URL...",
         "Exit with 0 if each URL responds with status 200; for helm test",
     )],
-    settings: &[SETTINGS, &[LogFilter::SETTING]],
+    settings: &[SETTINGS, LogSettings::SETTINGS],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -49,6 +49,12 @@ const SETTINGS: &[Setting] = &[
         kind: Kind::Boolean,
         description: "Mark the least loaded pods with `controller.kubernetes.io/pod-deletion-cost` before a scale-down, \
                       so that they are deleted first; annotations that other clients set are left unchanged",
+    },
+    Setting {
+        key: "scaler_metrics",
+        default: Some("true"),
+        kind: Kind::Boolean,
+        description: "Export series for each PushScaler, of at most 1,000",
     },
     Setting {
         key: "leader_election",
@@ -112,7 +118,7 @@ const SETTINGS: &[Setting] = &[
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The log level and format.
-    pub log: LogFilter,
+    pub log: LogSettings,
     /// The address of the push port.
     pub listen: SocketAddr,
     /// The address of the admin port: `/live`, `/ready`, `/metrics`, `/debug/scalers` and the status page.
@@ -131,6 +137,8 @@ pub struct Config {
     pub tls_dir: Option<PathBuf>,
     /// Whether the least loaded pods are marked to be deleted first at a scale-down.
     pub pod_deletion_cost: bool,
+    /// Whether `/metrics` has series for each PushScaler.
+    pub scaler_metrics: bool,
 }
 
 /// How pushes are authenticated.
@@ -150,7 +158,7 @@ impl Config {
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
         let tls_dir = PathBuf::from(settings.text("tls_dir"));
         let config = Self {
-            log: LogFilter::from_settings(&mut settings),
+            log: LogSettings::from_settings(&mut settings),
             listen: settings.address("listen"),
             admin_listen: settings.address("admin_listen"),
             watch_namespace: settings.optional("watch_namespace"),
@@ -165,6 +173,7 @@ impl Config {
                 .unwrap_or_default()
                 .then_some(tls_dir),
             pod_deletion_cost: settings.boolean("pod_deletion_cost"),
+            scaler_metrics: settings.boolean("scaler_metrics"),
         };
         settings.finish(config)
     }

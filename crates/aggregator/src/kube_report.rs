@@ -10,13 +10,14 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource as _};
 use pushscale_api::PushScaler;
 use pushscale_api::names::FIELD_MANAGER;
+use pushscale_daemon::log_limiter::LogLimiter;
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::kube_error;
 use crate::leadership::Leadership;
-use crate::metrics::{Metrics, WriteOutcome};
+use crate::metrics::{ApiRequest, Metrics, WriteOutcome};
 use crate::names::ScalerKey;
 use crate::report::{EventReport, Report, StatusReport};
 use crate::status_queue::StatusQueue;
@@ -65,6 +66,7 @@ async fn write_statuses(
     leadership: &Leadership,
     metrics: &Metrics,
 ) {
+    let failure_log = LogLimiter::default();
     let mut queue = StatusQueue::default();
     let mut writes = FuturesUnordered::new();
     let mut retry = tokio::time::interval(RETRY_INTERVAL);
@@ -74,7 +76,7 @@ async fn write_statuses(
             && let Some((scaler, report)) = queue.start()
         {
             writes.push(async {
-                let write = write_status(client, &scaler, report, metrics);
+                let write = write_status(client, &scaler, report, metrics, &failure_log);
                 let again = leadership.write(write).await.flatten();
                 (scaler, again)
             });
@@ -103,6 +105,7 @@ async fn write_status(
     scaler: &ScalerKey,
     report: StatusReport,
     metrics: &Metrics,
+    failure_log: &LogLimiter,
 ) -> Option<StatusReport> {
     let api: Api<PushScaler> = Api::namespaced(client.clone(), &scaler.namespace);
     // A merge patch would keep fields that are absent now, such as the figures of a metric that failed. A JSON patch
@@ -122,14 +125,20 @@ async fn write_status(
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
+    let begun = Instant::now();
+    let ended = |succeeded| metrics.api_request_ended(ApiRequest::StatusWrite, begun, succeeded);
     let (error, again) =
         match timeout(TIMEOUT, api.patch_status(&scaler.name, &params, &patch)).await {
             Ok(Ok(_)) => {
+                ended(true);
                 metrics.status_written(WriteOutcome::Written);
                 return None;
             }
             // The PushScaler was deleted in the meantime.
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => return None,
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+                ended(true);
+                return None;
+            }
             Ok(Err(error)) => {
                 // The API server would reject the same status again.
                 let is_final = matches!(&error, kube::Error::Api(status) if status.code == 422);
@@ -137,8 +146,11 @@ async fn write_status(
             }
             Err(_) => (kube_error::TIMED_OUT.to_owned(), true),
         };
+    ended(false);
     metrics.status_written(WriteOutcome::Failed);
-    tracing::warn!(autoscaler = %scaler, error, "failed to write the status");
+    if let Some(left_out) = failure_log.allow(Instant::now().into_std()) {
+        tracing::warn!(autoscaler = %scaler, error, left_out, "failed to write the status");
+    }
     again.then_some(report)
 }
 
@@ -155,14 +167,20 @@ async fn write_events(
             instance: None,
         },
     );
+    let failure_log = LogLimiter::default();
     while let Some(event) = events.recv().await {
         leadership
-            .write(write_event(&recorder, event, metrics))
+            .write(write_event(&recorder, event, metrics, &failure_log))
             .await;
     }
 }
 
-async fn write_event(recorder: &Recorder, report: EventReport, metrics: &Metrics) {
+async fn write_event(
+    recorder: &Recorder,
+    report: EventReport,
+    metrics: &Metrics,
+    failure_log: &LogLimiter,
+) {
     let EventReport {
         scaler,
         uid,
@@ -190,13 +208,19 @@ async fn write_event(recorder: &Recorder, report: EventReport, metrics: &Metrics
         action,
         secondary: None,
     };
-    let error = match timeout(TIMEOUT, recorder.publish(&event, &regarding)).await {
+    let begun = Instant::now();
+    let published = timeout(TIMEOUT, recorder.publish(&event, &regarding)).await;
+    let succeeded = matches!(published, Ok(Ok(())));
+    metrics.api_request_ended(ApiRequest::EventWrite, begun, succeeded);
+    let error = match published {
         Ok(Ok(())) => return metrics.event_written(WriteOutcome::Written),
         Ok(Err(error)) => kube_error::message(&error),
         Err(_) => kube_error::TIMED_OUT.to_owned(),
     };
     metrics.event_written(WriteOutcome::Failed);
-    tracing::warn!(autoscaler = %scaler, error, "failed to write the event");
+    if let Some(left_out) = failure_log.allow(Instant::now().into_std()) {
+        tracing::warn!(autoscaler = %scaler, error, left_out, "failed to write the event");
+    }
 }
 
 fn truncate(mut note: String) -> String {

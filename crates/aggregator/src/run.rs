@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use hyper::service::service_fn;
 use kube::Client;
-use prometheus_client::registry::Registry;
 use pushscale_daemon::admin::Admin;
 use pushscale_daemon::http_server::{self, BindError, Limits, Plain, Tls};
+use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
@@ -17,14 +17,14 @@ use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::auth::{Authenticator, KubeTokenReviewer, TokenReviewer};
-use crate::config::{Auth, Config};
+use crate::config::{Auth, Config, PROGRAM};
 use crate::control_loop::{Backends, ControlLoop};
 use crate::event::Event;
 use crate::ingest::Ingest;
 use crate::kube_report;
 use crate::kube_scale::KubeScaleTarget;
 use crate::leadership::{self, Leadership};
-use crate::metrics::Metrics;
+use crate::metrics::{LiveValues, Metrics};
 use crate::pages::AggregatorPages;
 use crate::report::Report;
 use crate::scale_target::ScaleTarget;
@@ -170,6 +170,7 @@ impl Bound {
             scale_target,
             reread,
             events.clone(),
+            metrics.clone(),
         );
         let (reported, reports_written) = oneshot::channel();
         if let Some(lease) = lease {
@@ -181,6 +182,7 @@ impl Bound {
                     leadership.clone(),
                     events.clone(),
                     reports_written,
+                    metrics.clone(),
                     shutdown.clone(),
                 ),
             );
@@ -218,8 +220,11 @@ impl Bound {
         (leadership, reread): (Leadership, Arc<Notify>),
         shutdown: &Shutdown,
     ) -> Result<Running, RunError> {
-        let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
+        let mut registry = process_metrics::registry(&PROGRAM);
+        let mut metrics = Metrics::register(&mut registry);
+        if self.config.scaler_metrics {
+            metrics = metrics.with_scaler_metrics(&mut registry);
+        }
         // Pushes are accepted once everything is listed. The pod is ready once most pods have pushed.
         let listed = Readiness::default();
         let readiness = Readiness::default();
@@ -244,6 +249,12 @@ impl Bound {
             control_loop.run(event_queue, shutdown.clone()),
         );
 
+        let live_values = LiveValues {
+            events: events.downgrade(),
+            authenticator: Arc::clone(&authenticator),
+            connections: self.push.open_connections(),
+        };
+        live_values.register(&mut registry);
         let ingest = Arc::new(Ingest {
             authenticator,
             events: events.clone(),

@@ -96,6 +96,11 @@ pub enum Written {
     Conflict(Scale),
 }
 
+/// Whether the API server worked: it did if it knows that the object does not exist.
+pub(crate) fn api_succeeded<T>(outcome: &Result<T, ScaleError>) -> bool {
+    matches!(outcome, Ok(_) | Err(ScaleError::NotFound { .. }))
+}
+
 /// Why a scale could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ScaleError {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
-use pushscale_daemon::logging::LogFilter;
+use pushscale_daemon::logging::LogSettings;
 use pushscale_protocol::TLS_DIR;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -20,7 +20,7 @@ pub static PROGRAM: Program = Program {
     prefix: "PUSHSCALE_CERTIFICATES",
     formats: ".toml, .yaml or .yml",
     commands: &[],
-    settings: &[SETTINGS, &[LogFilter::SETTING]],
+    settings: &[SETTINGS, LogSettings::SETTINGS],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -104,8 +104,8 @@ const SETTINGS: &[Setting] = &[
 /// The settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The log filter.
-    pub log: LogFilter,
+    /// The log level and format.
+    pub log: LogSettings,
     /// The address of `/live`, `/ready` and `/metrics`.
     pub admin_listen: SocketAddr,
     /// The source of the certificates.
@@ -175,7 +175,7 @@ impl Config {
     /// Returns all config errors at once.
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
         let config = Self {
-            log: LogFilter::from_settings(&mut settings),
+            log: LogSettings::from_settings(&mut settings),
             admin_listen: settings.address("admin_listen"),
             source: Source::from_settings(&mut settings),
             namespace: settings.optional("watch_namespace"),

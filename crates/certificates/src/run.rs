@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kube::Client;
-use prometheus_client::registry::Registry;
 use pushscale_daemon::admin::{Admin, NoPages};
 use pushscale_daemon::http_server::{self, BindError, Limits};
+use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::{Readiness, ReadinessLatch};
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
 use thiserror::Error;
 
-use crate::config::{Config, Source};
+use crate::config::{Config, PROGRAM, Source};
 use crate::metrics::CertificateMetrics;
 use crate::{bundle, controller, directory, owner, publish, webhook};
 
@@ -71,7 +71,7 @@ impl Bound {
     /// Fails if there is no cluster, or if a task exited unexpectedly.
     pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
         let client = client().await.map_err(RunError::Cluster)?;
-        let mut registry = Registry::default();
+        let mut registry = process_metrics::registry(&PROGRAM);
         let metrics = CertificateMetrics::register(&mut registry);
         let readiness = Readiness::default();
         let mut tasks = Tasks::default();

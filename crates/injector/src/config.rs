@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
-use pushscale_daemon::logging::LogFilter;
+use pushscale_daemon::logging::LogSettings;
 use pushscale_protocol::TLS_DIR;
 
 use crate::annotation::check_image;
@@ -17,7 +17,7 @@ pub static PROGRAM: Program = Program {
     prefix: "PUSHSCALE_INJECTOR",
     formats: ".toml, .yaml or .yml",
     commands: &[],
-    settings: &[SETTINGS, &[LogFilter::SETTING]],
+    settings: &[SETTINGS, LogSettings::SETTINGS],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -84,8 +84,8 @@ const SETTINGS: &[Setting] = &[
 /// The injector's settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The log filter.
-    pub log: LogFilter,
+    /// The log level and format.
+    pub log: LogSettings,
     /// The address of the webhook.
     pub listen: SocketAddr,
     /// The address of `/live`, `/ready` and `/metrics`.
@@ -107,7 +107,7 @@ impl Config {
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
         let native = [("auto", None), ("true", Some(true)), ("false", Some(false))];
         let config = Self {
-            log: LogFilter::from_settings(&mut settings),
+            log: LogSettings::from_settings(&mut settings),
             listen: settings.address("listen"),
             admin_listen: settings.address("admin_listen"),
             tls_dir: settings.text("tls_dir").into(),

@@ -3,11 +3,12 @@
 //! The injector needs no other permission than `create` and `patch` of `events` in the group `events.k8s.io`, in every
 //! namespace.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use pushscale_daemon::error::chain;
+use pushscale_daemon::log_limiter::LogLimiter;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -30,6 +31,7 @@ pub(crate) async fn run(client: Client, mut events: mpsc::Receiver<OwnerEvent>, 
         instance: None,
     };
     let recorder = Recorder::new(client, reporter);
+    let failure_log = LogLimiter::default();
     while let Some(OwnerEvent {
         owner,
         reason,
@@ -53,7 +55,9 @@ pub(crate) async fn run(client: Client, mut events: mpsc::Receiver<OwnerEvent>, 
             Err(_) => "the API server did not respond in time".to_owned(),
         };
         metrics.event(EventWrite::Failed);
-        tracing::warn!(owner = name, error, "failed to write an event");
+        if let Some(left_out) = failure_log.allow(Instant::now()) {
+            tracing::warn!(owner = name, error, left_out, "failed to write an event");
+        }
     }
 }
 

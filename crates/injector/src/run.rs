@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use hyper::service::service_fn;
 use kube::Client;
-use prometheus_client::registry::Registry;
 use pushscale_daemon::admin::{Admin, NoPages};
 use pushscale_daemon::http_server::{self, BindError, Limits, Tls};
+use pushscale_daemon::log_limiter::LogLimiter;
+use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
@@ -18,7 +19,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::budget::Budget;
-use crate::config::Config;
+use crate::config::{Config, PROGRAM};
 use crate::metrics::Metrics;
 use crate::server::Admission;
 use crate::{events, native_sidecar};
@@ -109,7 +110,7 @@ impl Bound {
     ///
     /// Fails if a task exited unexpectedly.
     pub async fn run_with(self, client: Option<Client>, stop: Shutdown) -> Result<(), RunError> {
-        let mut registry = Registry::default();
+        let mut registry = process_metrics::registry(&PROGRAM);
         let metrics = Metrics::register(&mut registry);
         let readiness = Readiness::default();
         let mut tasks = Tasks::default();
@@ -135,6 +136,7 @@ impl Bound {
             native_sidecar,
             events,
             metrics,
+            rejection_log: LogLimiter::default(),
         });
         let budget = Arc::new(Budget::new());
         let service_of = move |address| {

@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::body::{Body as _, Incoming};
 use hyper::{Method, Request, StatusCode};
 use pushscale_daemon::body::{self, BodyError};
 use pushscale_daemon::error::chain;
+use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_daemon::reply::{Reply, json, reject};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -34,6 +35,8 @@ pub(crate) struct Admission {
     pub(crate) native_sidecar: NativeSidecar,
     pub(crate) events: mpsc::Sender<OwnerEvent>,
     pub(crate) metrics: Metrics,
+    /// Any client of the port can send requests that are rejected.
+    pub(crate) rejection_log: LogLimiter,
 }
 
 /// Why a request is rejected.
@@ -87,7 +90,9 @@ impl Admission {
         let reply = self.review(&budget, request).await.unwrap_or_else(|error| {
             self.metrics.request_rejected(error.rejection());
             let chain = chain(&error);
-            tracing::warn!(error = %chain, "request rejected");
+            if let Some(left_out) = self.rejection_log.allow(Instant::now()) {
+                tracing::warn!(error = %chain, left_out, "request rejected");
+            }
             reject(error.status(), chain)
         });
         Ok(reply)

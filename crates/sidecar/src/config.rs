@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::http::uri::PathAndQuery;
 use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
-use pushscale_daemon::logging::LogFilter;
+use pushscale_daemon::logging::LogSettings;
 use pushscale_daemon::tls::CaBundle;
 use pushscale_protocol::{
     DRAIN_DEADLINE, MAX_DRAIN_DEADLINE, MAX_SCRAPE_INTERVAL, MIN_DRAIN_DEADLINE,
@@ -25,7 +25,7 @@ pub static PROGRAM: Program = Program {
     prefix: SIDECAR_ENV_PREFIX,
     formats: ".toml",
     commands: &[],
-    settings: &[SETTINGS, &[LogFilter::SETTING]],
+    settings: &[SETTINGS, LogSettings::SETTINGS],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -141,8 +141,8 @@ const SETTINGS: &[Setting] = &[
 /// The sidecar's settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The log filter.
-    pub log: LogFilter,
+    /// The log level and format.
+    pub log: LogSettings,
     /// The address of `/live`, `/ready`, `/metrics`, `/reading` and `/drain`.
     pub listen: SocketAddr,
     /// The interval of scrapes.
@@ -164,7 +164,7 @@ impl Config {
     /// All config errors at once.
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
         let config = Self {
-            log: LogFilter::from_settings(&mut settings),
+            log: LogSettings::from_settings(&mut settings),
             listen: settings.address("listen"),
             scrape_interval: settings.duration("scrape_interval"),
             scrape: ScrapeConfig {

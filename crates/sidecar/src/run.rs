@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::registry::Registry;
 use pushscale_daemon::admin::Admin;
 use pushscale_daemon::http_server::{self, BindError, Limits};
+use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
-use crate::config::Config;
+use crate::config::{Config, PROGRAM};
 use crate::drain;
 use crate::metrics::Metrics;
 use crate::pages::SidecarPages;
@@ -67,7 +67,7 @@ impl Bound {
     /// If a task ends before shutdown.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
         let Self { config, admin } = self;
-        let mut registry = Registry::default();
+        let mut registry = process_metrics::registry(&PROGRAM);
         let metrics = Metrics::register(&mut registry);
         let readiness = Readiness::default();
         let identity = Arc::new(config.identity);

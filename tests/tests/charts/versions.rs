@@ -87,11 +87,18 @@ fn file(path: &str) -> String {
     std::fs::read_to_string(repository().join(path)).unwrap()
 }
 
+/// The source of the aggregator's metrics.
+fn aggregator_metrics() -> String {
+    ["mod", "live", "scalers", "watches"]
+        .map(|name| file(&format!("crates/aggregator/src/metrics/{name}.rs")))
+        .concat()
+}
+
 #[test]
 fn the_dashboard_queries_existing_metrics() {
     let dashboard: Value =
         serde_json::from_str(&read("pushscale", "files/dashboard.json")).unwrap();
-    let source = file("crates/aggregator/src/metrics.rs");
+    let source = aggregator_metrics();
     let mut count = 0;
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().unwrap() {
@@ -116,13 +123,14 @@ fn every_alert_queries_existing_metrics_and_has_a_section_in_the_runbook() {
         serde_saphyr::from_str(&read("pushscale", "files/alerts.yaml")).unwrap();
     let runbook = file("docs/RUNBOOK.md");
     let sources = [
-        (
-            "pushscale_aggregator_",
-            file("crates/aggregator/src/metrics.rs"),
-        ),
+        ("pushscale_aggregator_", aggregator_metrics()),
         (
             "pushscale_certificates_",
             file("crates/certificates/src/metrics.rs"),
+        ),
+        (
+            "process_",
+            file("crates/daemon/src/process_metrics.rs").replace("\"process_", "\""),
         ),
     ];
     for alert in &alerts {
@@ -142,7 +150,9 @@ fn every_alert_queries_existing_metrics_and_has_a_section_in_the_runbook() {
                     .split(|letter: char| letter != '_' && !letter.is_ascii_lowercase())
                     .next()
                     .unwrap()
-                    .trim_end_matches("_total");
+                    .trim_end_matches("_total")
+                    .trim_end_matches("_count")
+                    .trim_end_matches("_sum");
                 assert!(
                     source.contains(&format!("\"{metric}\"")),
                     "{name}: no metric {metric}"

@@ -132,6 +132,12 @@ impl Authenticator {
         Ok(Caller::Pod(pod))
     }
 
+    /// Returns the number of tokens whose review is cached.
+    pub(crate) fn cached_tokens(&self) -> usize {
+        let reviews = self.reviews.as_ref();
+        reviews.map_or(0, |reviews| reviews.cache.reviewed())
+    }
+
     /// Rejects the tokens of a deleted pod from now on.
     pub(crate) fn pod_deleted(&self, uid: &PodUid) {
         if self.reviews.is_some() {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use pushscale_daemon::log_limiter::LogLimiter;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -13,7 +14,7 @@ use super::claims::Claims;
 use super::rate_limiter::RateLimiter;
 use super::token_cache::{Lookup, ReviewResult, TokenCache, TokenDigest};
 use super::{AuthError, AuthenticatedPod, ReviewError, TokenReviewer};
-use crate::metrics::{Metrics, ReviewOutcome};
+use crate::metrics::{ApiRequest, Metrics, ReviewOutcome};
 
 /// Timeout of one review, including the wait for its turn. A sidecar waits two seconds for its response.
 const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +31,7 @@ pub(super) struct Reviews {
     pub(super) cache: TokenCache,
     addresses: Arc<AddressLimiter>,
     metrics: Metrics,
+    failure_log: LogLimiter,
 }
 
 impl Reviews {
@@ -40,6 +42,7 @@ impl Reviews {
             cache: TokenCache::default(),
             addresses: Arc::default(),
             metrics,
+            failure_log: LogLimiter::default(),
         }
     }
 
@@ -87,8 +90,10 @@ impl Reviews {
 
     /// Asks the API server. [`AuthError::ReviewUnavailable`] means that it gave no result.
     async fn ask(&self, token: &str) -> ReviewResult {
+        let mut begun = None;
         let review = async {
             let _request = self.requests.acquire().await;
+            begun = Some(Instant::now());
             self.reviewer.review(token).await
         };
         let (outcome, result) = match timeout(REVIEW_TIMEOUT, review).await {
@@ -107,16 +112,29 @@ impl Reviews {
                 (ReviewOutcome::Denied, Err(AuthError::NotPodBound))
             }
             Ok(Err(ReviewError::Failed(error))) => {
-                tracing::warn!(error, "TokenReview failed");
+                self.log_failure(&error);
                 (ReviewOutcome::Failed, Err(AuthError::ReviewUnavailable))
             }
             Err(_) => {
-                tracing::warn!(error = "timed out", "TokenReview failed");
+                self.log_failure("timed out");
                 (ReviewOutcome::Failed, Err(AuthError::ReviewUnavailable))
             }
         };
         self.metrics.token_reviewed(outcome);
+        // A review that never had its turn is none of the API server's.
+        if let Some(begun) = begun {
+            let succeeded = outcome != ReviewOutcome::Failed;
+            self.metrics
+                .api_request_ended(ApiRequest::TokenReview, begun, succeeded);
+        }
         result
+    }
+
+    /// While the API server is away, each push with an unknown token fails.
+    fn log_failure(&self, error: &str) {
+        if let Some(left_out) = self.failure_log.allow(Instant::now().into_std()) {
+            tracing::warn!(error, left_out, "TokenReview failed");
+        }
     }
 }
 

@@ -102,6 +102,11 @@ impl TokenCache {
         self.0.lock().reviewed.remove(digest);
     }
 
+    /// Returns the number of reviewed tokens.
+    pub(super) fn reviewed(&self) -> usize {
+        self.0.lock().reviewed.len()
+    }
+
     /// Returns the numbers of reviewed tokens and of reviews in progress.
     #[cfg(test)]
     pub(super) fn len(&self) -> (usize, usize) {

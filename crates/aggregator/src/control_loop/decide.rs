@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use pushscale_decision::{Decision, Hold, Moment, Outcome};
+use tokio::time::Instant;
 
 use super::ControlLoop;
 use super::segment::RecordedSegments;
 use crate::event::Event;
-use crate::metrics::{DecisionOutcome, DeletionCostOutcome};
+use crate::metrics::{ApiRequest, DecisionOutcome, DeletionCostOutcome};
 use crate::names::ScalerKey;
-use crate::scale_target::ScaleError;
+use crate::scale_target::{ScaleError, api_succeeded};
 
 /// Bytes of the recordings of all scalers together.
 const RECORDED_BYTES: usize = 32 << 20;
@@ -121,6 +122,7 @@ impl ControlLoop {
         // Later readings are not what this write reacts to.
         let newest_reading = scaler.newest_reading.take();
         let mark_reporter = self.mark_reporter.clone();
+        let metrics = self.metrics.clone();
         tokio::spawn(async move {
             // The marks are a hint: the replica count is written whether or not they succeed.
             let mark = scale_target.mark_for_deletion(&target, &marked);
@@ -129,7 +131,12 @@ impl ControlLoop {
             {
                 mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Marked);
             }
-            let write = leadership.write(scale_target.write(&target, from, to));
+            let write = leadership.write(async {
+                let begun = Instant::now();
+                let outcome = scale_target.write(&target, from, to).await;
+                metrics.api_request_ended(ApiRequest::ScaleWrite, begun, api_succeeded(&outcome));
+                outcome
+            });
             let outcome = write.await.unwrap_or_else(|| {
                 Err(ScaleError::NotLeader {
                     target: target.to_string(),

@@ -11,6 +11,7 @@ mod pod_deletion;
 mod pod_index;
 mod recorder;
 mod role;
+mod scaler_sample;
 mod segment;
 mod status_updates;
 mod unconfirmed_write;
@@ -132,14 +133,18 @@ impl ControlLoop {
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>, shutdown: Shutdown) {
         loop {
             let next = self.next_due();
-            tokio::select! {
+            let event = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 event = events.recv() => match event {
-                    Some(event) => self.handle(event),
+                    Some(event) => Some(event),
                     None => break,
                 },
-                () = tokio::time::sleep_until(next) => {}
+                () = tokio::time::sleep_until(next) => None,
+            };
+            let begun = Instant::now();
+            if let Some(event) = event {
+                self.handle(event);
             }
             for _ in 1..MAX_EVENTS_PER_TURN {
                 match events.try_recv() {
@@ -148,6 +153,7 @@ impl ControlLoop {
                 }
             }
             self.decide_due();
+            self.metrics.turn_ended(begun.elapsed());
         }
     }
 

@@ -69,6 +69,7 @@ impl ControlLoop {
         if let Some(due) = scaler.due {
             self.due.remove(&(due, key.clone()));
         }
+        self.metrics.scaler_removed(key);
         tracing::info!(autoscaler = %key, "scaler removed");
         self.detect_conflicts();
     }

@@ -683,3 +683,47 @@ async fn a_failed_read_does_not_make_a_foreign_change_of_the_leaders() {
         "{status}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_scaler_has_series_until_it_is_deleted() {
+    let mut fixture = Fixture::start();
+    let mut registry = Registry::default();
+    let metrics = fixture.control_loop.metrics.clone();
+    fixture.control_loop.metrics = metrics.with_scaler_metrics(&mut registry);
+    fixture.control_loop.metrics.set_leader(true);
+    let scrape = || {
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+        page
+    };
+    let labels = "namespace=\"models\",pushscaler=\"a\"";
+    let line = |metric: &str, value: &str| {
+        format!("\npushscale_aggregator_{metric}{{{labels}}} {value}\n")
+    };
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 2, &["pod-0", "pod-1"]);
+    let page = scrape();
+    assert!(page.contains(&line("pods_reporting", "0")), "{page}");
+    assert!(page.contains(&line("pods_running", "2")), "{page}");
+    assert!(!page.contains("latency_seconds{"), "{page}");
+    for pod in ["pod-0", "pod-1"] {
+        assert_eq!(fixture.push(pod, 3), Verdict::Accepted);
+    }
+    fixture.advance(Duration::from_secs(1)).await;
+    let page = scrape();
+    assert!(page.contains(&line("pods_reporting", "2")), "{page}");
+    assert!(page.contains(&line("latency_seconds", "3.0")), "{page}");
+    assert!(page.contains(&line("current_replicas", "4")), "{page}");
+    let able = format!("condition_status{{{labels},condition=\"AbleToScale\"}} 1");
+    assert!(page.contains(&able), "{page}");
+
+    fixture.apply("a", 2, &invalid_schedule());
+    fixture.advance(Duration::from_secs(1)).await;
+    let page = scrape();
+    let active = format!("condition_status{{{labels},condition=\"ScalingActive\"}} 0");
+    assert!(page.contains(&active), "{page}");
+    assert!(!page.contains("pods_running{"), "{page}");
+
+    fixture.handle(Event::ScalerDeleted(key("a")));
+    assert!(!scrape().contains("pushscaler"), "{}", scrape());
+}

@@ -15,6 +15,7 @@ use super::election::{Election, LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD};
 use super::record::LeaseRecord;
 use crate::event::Event;
 use crate::kube_error;
+use crate::metrics::{ApiRequest, Metrics};
 
 /// Timeout of one request. Several fit into the deadline for renewing.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,6 +54,7 @@ pub(crate) async fn run(
     leadership: Leadership,
     events: mpsc::Sender<Event>,
     reports: oneshot::Receiver<()>,
+    metrics: Metrics,
     shutdown: Shutdown,
 ) {
     let mut candidate = Candidate {
@@ -60,6 +62,7 @@ pub(crate) async fn run(
         election: Election::new(settings.identity()),
         settings,
         leadership,
+        metrics,
         failing: false,
     };
     loop {
@@ -101,6 +104,7 @@ struct Candidate {
     election: Election,
     settings: LeaseSettings,
     leadership: Leadership,
+    metrics: Metrics,
     failing: bool,
 }
 
@@ -150,7 +154,10 @@ impl Candidate {
 
     /// Reads the Lease. Returns whether its state is known.
     async fn read(&mut self) -> bool {
-        match timeout(TIMEOUT, self.leases.get_opt(&self.settings.name)).await {
+        let begun = Instant::now();
+        let read = timeout(TIMEOUT, self.leases.get_opt(&self.settings.name)).await;
+        self.request_ended(begun, matches!(read, Ok(Ok(_))));
+        match read {
             Ok(Ok(Some(lease))) => {
                 self.failing = false;
                 self.election
@@ -177,16 +184,21 @@ impl Candidate {
                 None => self.leases.create(&params, &lease).await,
             }
         };
-        match timeout(TIMEOUT, request).await {
+        let begun = Instant::now();
+        let written = timeout(TIMEOUT, request).await;
+        let is_outdated = matches!(
+            &written,
+            Ok(Err(kube::Error::Api(status))) if matches!(status.code, CONFLICT | NOT_FOUND)
+        );
+        self.request_ended(begun, is_outdated || matches!(written, Ok(Ok(_))));
+        match written {
             Ok(Ok(stored)) => {
                 self.failing = false;
                 self.election
                     .observe(Instant::now(), LeaseRecord::from(&stored));
                 Written::Yes
             }
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, CONFLICT | NOT_FOUND) => {
-                Written::Outdated
-            }
+            _ if is_outdated => Written::Outdated,
             // Such a write may have been stored. The next one is outdated then, and a read shows it.
             Ok(Err(error)) => {
                 self.failed(&kube_error::message(&error));
@@ -197,6 +209,11 @@ impl Candidate {
                 Written::No
             }
         }
+    }
+
+    fn request_ended(&self, begun: Instant, succeeded: bool) {
+        self.metrics
+            .api_request_ended(ApiRequest::Lease, begun, succeeded);
     }
 
     fn failed(&mut self, error: &str) -> bool {

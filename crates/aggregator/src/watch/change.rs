@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::Input;
 use crate::kube_error;
+use crate::metrics::WatchMetric;
 
 /// A change of a list of objects. Objects are trimmed to the fields in use.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub(super) enum Change<T> {
 /// Sends all changes of the objects behind `api`, trimmed by `trim`, until aborted. Objects for which `trim` returns
 /// `None` are left out.
 pub(super) async fn watch<K, T>(
-    kind: &'static str,
+    metric: WatchMetric,
     api: Api<K>,
     inputs: mpsc::Sender<Input>,
     trim: impl Fn(K) -> Option<T>,
@@ -42,6 +43,12 @@ pub(super) async fn watch<K, T>(
 {
     let mut stream = pin!(watcher(api, watcher::Config::default()).default_backoff());
     while let Some(next) = stream.next().await {
+        if next.is_ok() {
+            metric.event();
+        } else {
+            metric.restarted();
+        }
+        let kind = metric.kind();
         let change = match next {
             Ok(watcher::Event::Init) => Some(Change::Listing),
             Ok(watcher::Event::InitApply(object)) => trim(object).map(Change::Listed),

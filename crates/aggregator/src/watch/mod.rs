@@ -25,6 +25,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::event::{CompetingHpa, Event};
 use crate::kube_scale::KubeScaleTarget;
+use crate::metrics::Metrics;
 use change::Change;
 use objects::{WatchedPod, WatchedScaler, WatchedTarget};
 use reads::{Finished, Reads};
@@ -56,11 +57,13 @@ pub(crate) fn start(
     scales: Arc<KubeScaleTarget>,
     reread: Arc<Notify>,
     events: mpsc::Sender<Event>,
+    metrics: Metrics,
 ) {
     let watches = Watches {
         client: client.clone(),
         namespace: namespace.map(str::to_owned),
         scales,
+        metrics,
     };
     tasks.spawn_endless("watches", run(watches, reread, events));
 }
@@ -71,6 +74,7 @@ struct Watches {
     client: Client,
     namespace: Option<String>,
     scales: Arc<KubeScaleTarget>,
+    metrics: Metrics,
 }
 
 /// Runs all watches until aborted.
@@ -81,7 +85,7 @@ async fn run(watches: Watches, reread: Arc<Notify>, events: mpsc::Sender<Event>)
     watches.spawn(&mut tasks, &inputs_tx);
     let mut kinds: BTreeMap<TargetKind, AbortHandle> = BTreeMap::new();
     let mut store = Store::default();
-    let mut reads = Reads::new(watches.scales.clone());
+    let mut reads = Reads::new(watches.scales.clone(), watches.metrics.clone());
     let mut resync = interval_at(Instant::now() + RESYNC_INTERVAL, RESYNC_INTERVAL);
     resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -129,21 +133,21 @@ impl Watches {
     fn spawn(&self, tasks: &mut JoinSet<()>, inputs: &mpsc::Sender<Input>) {
         let resource = ApiResource::erase::<PushScaler>(&());
         tasks.spawn(change::watch::<DynamicObject, _>(
-            "PushScaler",
+            self.metrics.watch("PushScaler"),
             self.dynamic_api(&resource),
             inputs.clone(),
             objects::scaler,
             Input::Scaler,
         ));
         tasks.spawn(change::watch::<HorizontalPodAutoscaler, _>(
-            "HorizontalPodAutoscaler",
+            self.metrics.watch("HorizontalPodAutoscaler"),
             self.api(),
             inputs.clone(),
             objects::hpa,
             Input::Hpa,
         ));
         tasks.spawn(change::watch::<Pod, _>(
-            "Pod",
+            self.metrics.watch("Pod"),
             self.api(),
             inputs.clone(),
             objects::pod,
@@ -188,8 +192,9 @@ impl Watches {
             sleep(KIND_RETRY_INTERVAL).await;
         };
         let api = self.dynamic_api::<PartialObjectMeta<DynamicObject>>(&resource);
+        let metric = self.metrics.watch(name);
         let input = |change| Input::Target(kind.clone(), change);
-        change::watch("target", api, inputs, objects::target, input).await;
+        change::watch(metric, api, inputs, objects::target, input).await;
     }
 
     fn api<K>(&self) -> Api<K>

@@ -12,8 +12,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use crate::event::WatchId;
+use crate::metrics::{ApiRequest, Metrics};
 use crate::names::TargetRef;
-use crate::scale_target::{Scale, ScaleError, ScaleTarget};
+use crate::scale_target::{Scale, ScaleError, ScaleTarget, api_succeeded};
 
 /// Maximum concurrent reads.
 const MAX_CONCURRENT: usize = 32;
@@ -30,6 +31,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(15);
 /// The reads in progress.
 pub(super) struct Reads {
     scale_target: Arc<dyn ScaleTarget>,
+    metrics: Metrics,
     limit: Arc<Semaphore>,
     reading: BTreeMap<WatchId, State>,
     futures: FuturesUnordered<BoxFuture<'static, Finished>>,
@@ -52,9 +54,10 @@ struct State {
 }
 
 impl Reads {
-    pub(super) fn new(scale_target: Arc<dyn ScaleTarget>) -> Self {
+    pub(super) fn new(scale_target: Arc<dyn ScaleTarget>, metrics: Metrics) -> Self {
         Self {
             scale_target,
+            metrics,
             limit: Arc::new(Semaphore::new(MAX_CONCURRENT)),
             reading: BTreeMap::new(),
             futures: FuturesUnordered::new(),
@@ -75,11 +78,13 @@ impl Reads {
     fn read(&self, watch: WatchId, target: TargetRef, delay: Duration) {
         let scale_target = Arc::clone(&self.scale_target);
         let limit = Arc::clone(&self.limit);
+        let metrics = self.metrics.clone();
         self.futures.push(Box::pin(async move {
             sleep(delay).await;
             let permit = limit.acquire().await;
             let began = Instant::now();
             let scale = scale_target.read(&target).await;
+            metrics.api_request_ended(ApiRequest::ScaleRead, began, api_succeeded(&scale));
             drop(permit);
             Finished {
                 watch,

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use kube::Client;
+use prometheus_client::registry::Registry;
 use pushscale_daemon::http_server::{self, Limits};
 use pushscale_daemon::reply::{self, Reply};
 use pushscale_daemon::shutdown::Shutdown;
@@ -21,6 +22,7 @@ use tokio::time::timeout;
 use super::{Watches, run};
 use crate::event::Event;
 use crate::kube_scale::KubeScaleTarget;
+use crate::metrics::Metrics;
 
 /// Only a hang takes longer.
 const HANG: Duration = Duration::from_secs(60);
@@ -71,6 +73,7 @@ fn start(client: Client) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
         scales: Arc::new(KubeScaleTarget::new(client.clone())),
         client,
         namespace: Some("models".to_owned()),
+        metrics: Metrics::register(&mut Registry::default()),
     };
     (
         events,

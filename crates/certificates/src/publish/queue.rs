@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::watcher::Event;
+use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_protocol::{CA_CONFIG_MAP, CA_FILE};
 use tokio::time::Instant;
 
@@ -34,6 +35,8 @@ pub(super) struct PublishQueue {
     writing: BTreeMap<String, u64>,
     /// Nothing is written before both lists are complete, since every ConfigMap would seem to be absent.
     listing: Listing,
+    /// A policy can forbid the ConfigMap in every namespace.
+    failure_log: LogLimiter,
 }
 
 #[derive(Default)]
@@ -184,7 +187,14 @@ impl PublishQueue {
             }
             Outcome::Failed(error) => {
                 metrics.failed(Failure::Publish);
-                tracing::warn!(namespace, error, "failed to publish the CA, retrying");
+                if let Some(left_out) = self.failure_log.allow(Instant::now().into_std()) {
+                    tracing::warn!(
+                        namespace,
+                        error,
+                        left_out,
+                        "failed to publish the CA, retrying"
+                    );
+                }
             }
         }
         if digest == self.content.as_ref().map(|content| content.digest) {

@@ -8,7 +8,9 @@ use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -22,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::error::chain;
+use crate::log_limiter::LogLimiter;
 use crate::reply::Reply;
 use crate::shutdown::Shutdown;
 use connection_limit::ConnectionLimit;
@@ -43,6 +46,7 @@ pub struct Bound {
     name: &'static str,
     listener: TcpListener,
     address: SocketAddr,
+    connections: OpenConnections,
 }
 
 /// The port could not be bound.
@@ -101,6 +105,7 @@ pub async fn bind(name: &'static str, address: SocketAddr) -> Result<Bound, Bind
         name,
         listener,
         address,
+        connections: OpenConnections::default(),
     })
 }
 
@@ -142,6 +147,11 @@ impl Bound {
         self.address
     }
 
+    /// Returns the number of open connections, also while the port is served.
+    pub fn open_connections(&self) -> OpenConnections {
+        self.connections.clone()
+    }
+
     /// Serves plain HTTP until `shutdown`, then finishes in-flight requests within the grace period.
     pub async fn serve<S>(self, limits: Limits, service: S, shutdown: Shutdown)
     where
@@ -171,6 +181,7 @@ impl Bound {
         S::Future: Send,
     {
         let limit = ConnectionLimit::new(limits.connections, limits.connections_per_address);
+        let error_log = LogLimiter::default();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -179,7 +190,9 @@ impl Bound {
             let (stream, peer) = match accepted {
                 Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
                 Err(error) => {
-                    tracing::warn!(server = self.name, %error, "failed to accept a connection");
+                    if let Some(left_out) = error_log.allow(Instant::now()) {
+                        tracing::warn!(server = self.name, %error, left_out, "failed to accept a connection");
+                    }
                     tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
                     continue;
                 }
@@ -193,6 +206,7 @@ impl Bound {
                     continue;
                 }
             };
+            let open = self.connections.open();
             let (transport, shutdown) = (transport.clone(), shutdown.clone());
             let (service_for, on_reject) = (service_for.clone(), on_reject.clone());
             tokio::spawn(async move {
@@ -206,13 +220,39 @@ impl Bound {
                     }
                     Err(reason) => on_reject(reason),
                 }
-                drop(permit);
+                drop((permit, open));
             });
         }
         // No connection is accepted from here on; open ones hold their permits until they end.
         if !limit.all_returned(limits.grace).await {
             tracing::warn!(server = self.name, "grace period over, requests cut off");
         }
+    }
+}
+
+/// The number of open connections of one server. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct OpenConnections(Arc<AtomicUsize>);
+
+impl OpenConnections {
+    /// Returns the number of open connections, with those whose handshake is in progress.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection until the result is dropped.
+    fn open(&self) -> OpenConnection {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(self.clone())
+    }
+}
+
+/// One connection of [`OpenConnections`].
+struct OpenConnection(OpenConnections);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -78,6 +78,25 @@ fn the_content_length_of_the_503_is_right() {
 }
 
 #[tokio::test]
+async fn open_connections_are_counted() {
+    let bound = bind("admin", SocketAddr::from((KUBELET, 0))).await.unwrap();
+    let port = bound.address();
+    let connections = bound.open_connections();
+    let shutdown = Shutdown::new();
+    let pages = Admin::new(Readiness::default(), Registry::default(), NoPages);
+    let server = tokio::spawn(bound.serve(Limits::default(), pages, shutdown.clone()));
+    let idle = connect(KUBELET, port).await;
+    assert_eq!(live(connect(KUBELET, port).await).await, "HTTP/1.1 200 OK");
+    assert!(connections.count() >= 1, "{}", connections.count());
+    drop(idle);
+    shutdown.cancel();
+    server.await.unwrap();
+    while connections.count() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn idle_connections_of_one_client_do_not_keep_the_kubelets_probe_out() {
     // As by default: the clients' addresses are IPv4-mapped, all in the same IPv6 network.
     let (port, shutdown) = admin_server(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).await;

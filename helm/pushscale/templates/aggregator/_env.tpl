@@ -2,6 +2,10 @@
 {{- define "pushscale.aggregator-env" -}}
 - name: PUSHSCALE_AGGREGATOR_LOG_LEVEL
   value: {{ .Values.logLevel | quote }}
+{{- if ne .Values.logFormat "text" }}
+- name: PUSHSCALE_AGGREGATOR_LOG_FORMAT
+  value: {{ .Values.logFormat | quote }}
+{{- end }}
 - name: PUSHSCALE_AGGREGATOR_LEADER_ELECTION
   value: "true"
 - name: PUSHSCALE_AGGREGATOR_LEASE
@@ -18,6 +22,10 @@
 {{- end }}
 {{- if not .Values.aggregator.podDeletionCost }}
 - name: PUSHSCALE_AGGREGATOR_POD_DELETION_COST
+  value: "false"
+{{- end }}
+{{- if not .Values.aggregator.scalerMetrics }}
+- name: PUSHSCALE_AGGREGATOR_SCALER_METRICS
   value: "false"
 {{- end }}
 {{- if eq .Values.auth "token" }}

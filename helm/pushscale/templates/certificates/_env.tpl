@@ -2,6 +2,10 @@
 {{- define "pushscale.certificates-env" -}}
 - name: PUSHSCALE_CERTIFICATES_LOG_LEVEL
   value: {{ .Values.logLevel | quote }}
+{{- if ne .Values.logFormat "text" }}
+- name: PUSHSCALE_CERTIFICATES_LOG_FORMAT
+  value: {{ .Values.logFormat | quote }}
+{{- end }}
 {{- with .Values.aggregator.watchNamespace }}
 - name: PUSHSCALE_CERTIFICATES_WATCH_NAMESPACE
   value: {{ . | quote }}

@@ -1,15 +1,32 @@
 //! The aggregator's own metrics. Every outcome has its own counter.
 
+mod live;
+mod scalers;
+mod watches;
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use pushscale_daemon::http_server::ConnectionRejection;
 use pushscale_daemon::labeled_counter::LabeledCounter;
 
+use tokio::time::Instant;
+
+use crate::names::ScalerKey;
 use crate::scale_target::MarkResult;
+pub(crate) use live::LiveValues;
+pub(crate) use scalers::ScalerSample;
+use scalers::{MAX_SCALERS, ScalerMetrics};
+pub(crate) use watches::WatchMetric;
+use watches::WatchMetrics;
+
+const PREFIX: &str = "pushscale_aggregator";
 
 /// The aggregator's own metrics. Clones share their counts.
 #[derive(Clone, Debug)]
@@ -27,6 +44,42 @@ pub(crate) struct Metrics {
     scalers: Gauge,
     pods: Gauge,
     reaction: Histogram,
+    turns: Histogram,
+    api_requests: Family<ApiRequestLabels, Histogram, fn() -> Histogram>,
+    watches: WatchMetrics,
+    /// `None` if the setting is off.
+    scaler_metrics: Option<Arc<ScalerMetrics>>,
+    scalers_without_metrics: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ApiRequestLabels {
+    request: &'static str,
+    outcome: &'static str,
+}
+
+/// A request to the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ApiRequest {
+    ScaleRead,
+    ScaleWrite,
+    StatusWrite,
+    EventWrite,
+    TokenReview,
+    Lease,
+}
+
+impl ApiRequest {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ScaleRead => "scale_read",
+            Self::ScaleWrite => "scale_write",
+            Self::StatusWrite => "status_write",
+            Self::EventWrite => "event_write",
+            Self::TokenReview => "token_review",
+            Self::Lease => "lease",
+        }
+    }
 }
 
 /// The outcome of a push.
@@ -135,7 +188,7 @@ pub(crate) enum WriteOutcome {
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let registry = registry.sub_registry_with_prefix("pushscale_aggregator");
+        let registry = registry.sub_registry_with_prefix(PREFIX);
         let metrics = Self {
             pushes: LabeledCounter::register(
                 registry,
@@ -192,6 +245,15 @@ impl Metrics {
             reaction: Histogram::new([
                 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
             ]),
+            turns: Histogram::new([0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]),
+            api_requests: Family::new_with_constructor(|| {
+                Histogram::new([
+                    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+                ])
+            }),
+            watches: WatchMetrics::default(),
+            scaler_metrics: None,
+            scalers_without_metrics: Gauge::default(),
         };
         registry.register(
             "dropped_reports",
@@ -214,7 +276,35 @@ impl Metrics {
             "Time from the scrape that caused a scale to the written replica count",
             metrics.reaction.clone(),
         );
+        registry.register(
+            "turn_seconds",
+            "Duration of a turn of the control loop",
+            metrics.turns.clone(),
+        );
+        registry.register(
+            "api_request_seconds",
+            "Duration of requests to the API server",
+            metrics.api_requests.clone(),
+        );
+        registry.register_collector(Box::new(metrics.watches.clone()));
         metrics
+    }
+
+    /// Exports series for each PushScaler.
+    #[must_use]
+    pub(crate) fn with_scaler_metrics(self, registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix(PREFIX);
+        let scaler_metrics = Arc::new(ScalerMetrics::new());
+        registry.register_collector(Box::new(Arc::clone(&scaler_metrics)));
+        registry.register(
+            "scalers_without_metrics",
+            "PushScalers without series of their own, because there are too many",
+            self.scalers_without_metrics.clone(),
+        );
+        Self {
+            scaler_metrics: Some(scaler_metrics),
+            ..self
+        }
     }
 
     pub(crate) fn push(&self, outcome: PushOutcome) {
@@ -268,10 +358,50 @@ impl Metrics {
 
     pub(crate) fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+        if let Some(scaler_metrics) = &self.scaler_metrics {
+            scaler_metrics.set_leader(leads);
+        }
+    }
+
+    /// Replaces the figures of a PushScaler.
+    pub(crate) fn record_scaler(&self, key: &ScalerKey, sample: impl FnOnce() -> ScalerSample) {
+        if let Some(scaler_metrics) = &self.scaler_metrics {
+            scaler_metrics.record(key, sample());
+        }
+    }
+
+    pub(crate) fn scaler_removed(&self, key: &ScalerKey) {
+        if let Some(scaler_metrics) = &self.scaler_metrics {
+            scaler_metrics.remove(key);
+        }
+    }
+
+    pub(crate) fn turn_ended(&self, after: Duration) {
+        self.turns.observe(after.as_secs_f64());
+    }
+
+    /// Records a request to the API server. An error that is part of normal operation, such as a conflict, is a success
+    /// of the API server.
+    pub(crate) fn api_request_ended(&self, request: ApiRequest, begun: Instant, succeeded: bool) {
+        let labels = ApiRequestLabels {
+            request: request.as_str(),
+            outcome: if succeeded { "succeeded" } else { "failed" },
+        };
+        self.api_requests
+            .get_or_create(&labels)
+            .observe(begun.elapsed().as_secs_f64());
+    }
+
+    /// Adds a watch of objects of this kind.
+    pub(crate) fn watch(&self, kind: &str) -> WatchMetric {
+        self.watches.add(kind)
     }
 
     pub(crate) fn set_known(&self, scalers: usize, pods: usize) {
         self.scalers.set(i64::try_from(scalers).unwrap_or(i64::MAX));
         self.pods.set(i64::try_from(pods).unwrap_or(i64::MAX));
+        let without_metrics = scalers.saturating_sub(MAX_SCALERS);
+        self.scalers_without_metrics
+            .set(i64::try_from(without_metrics).unwrap_or(i64::MAX));
     }
 }
