@@ -27,8 +27,8 @@ const SLOW_BY_CHANCE: f64 = 0.84;
 const OWN_COMPLETED: f64 = 300.0;
 const MIN_PODS: usize = 5;
 
-/// A fleet with this many times the requests that it processes in parallel is full, and its throughput is its capacity.
-const FULL: f64 = 2.0;
+/// A wait of this many service times shows that all workers are busy.
+const ALL_BUSY_WAIT: f64 = 2.0;
 
 /// The share of the target that remains at least after subtracting the time for filling a batch.
 const MIN_TARGET_SHARE: f64 = 0.1;
@@ -44,7 +44,7 @@ impl ModelState {
         }
         match metric.workers {
             Some(workers) => (workers.max(1), true),
-            None => (whole((self.peak_workers - 0.1).ceil()).max(1), false),
+            None => (whole((self.busy_workers - 0.1).ceil()).max(1), false),
         }
     }
 
@@ -119,25 +119,19 @@ impl ModelState {
         let ready = f64::from(fleet_snapshot.ready.max(1));
         let (mut service, mut target) = (service, situation.metric.target.latency().as_secs_f64());
         if fleet_snapshot.batch > 1.0 {
-            if fleet_snapshot.in_system > FULL * f64::from(slots) * ready {
-                let recent = self.second_buckets.window(5);
-                self.peak_rate = self
-                    .peak_rate
-                    .max(recent.completed / recent.seconds.max(1.0) / ready);
-            }
-            // Partial batches are faster than full ones, so the capacity is the throughput of a full fleet.
-            if self.peak_rate > 0.0 {
-                service = service.max(f64::from(slots) / self.peak_rate);
-            }
+            // Partial batches are faster than full ones.
+            service = service.max(self.service.at_full_load().unwrap_or(0.0));
             target =
                 (target - fleet_snapshot.batch_fill_time(rate.now)).max(MIN_TARGET_SHARE * target);
         } else if fleet_snapshot.queues == 0 {
             let recent = self
                 .second_buckets
                 .window(whole(5.0 * service.max(2.0)).into());
-            self.peak_workers = self
-                .peak_workers
-                .max(recent.served / recent.seconds.max(1.0) / ready);
+            let busy = recent.served / recent.seconds.max(1.0) / ready;
+            let all_busy = recent.waited > ALL_BUSY_WAIT * recent.served;
+            if all_busy || busy > self.busy_workers {
+                self.busy_workers = busy;
+            }
         }
         let dispersion = self.arrivals.dispersion();
         let dispersion = match situation.balancing {

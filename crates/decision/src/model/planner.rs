@@ -317,7 +317,7 @@ impl ModelState {
             self.updated_at.min(second)
         };
         for at in last.max(second.saturating_sub(60)) + 1..=second {
-            self.decay();
+            self.service.decay();
             if at.is_multiple_of(10) {
                 self.service.update_variation();
                 self.arrivals.update_dispersion(&self.second_buckets);

@@ -16,6 +16,10 @@ const WARM_UP_SECONDS: f64 = 10.0;
 /// proposal from 7 to 200 pods.
 const FROZEN: f64 = 5.0;
 
+/// A pod in which this multiple of the requests that it processes in parallel wait may be saturated. The last request
+/// before the queue drained and the first one after it distort the throughput of shorter queues.
+const SATURATED: f64 = 2.0;
+
 /// The completed requests that a pod's own service time is averaged over.
 const OWN_COMPLETED: f32 = 300.0;
 
@@ -33,6 +37,8 @@ pub(crate) struct PodHistory {
     /// Its own service time: the completed requests that it averages, and their mean in seconds.
     own_completed: f32,
     own_service: f32,
+    /// The time of all workers since the pod became saturated or last completed a request, in request-seconds.
+    saturated: f64,
     /// Waiting and in-flight requests; 0 if unknown.
     pub(crate) in_system: f32,
     /// The queue in its last reading.
@@ -47,6 +53,16 @@ pub(crate) struct Increment {
     pub(crate) delta: Delta,
     /// Whether a request completed, including those that the delta leaves out.
     pub(crate) has_completed: bool,
+    /// The throughput, if the pod was saturated.
+    pub(crate) saturated: Option<Saturated>,
+}
+
+/// What a pod completed while all its workers were busy without a break.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Saturated {
+    /// The time of all workers, in request-seconds: as many as the pod processes in parallel, times the interval.
+    pub(crate) busy: f64,
+    pub(crate) completed: f64,
 }
 
 impl PodHistory {
@@ -68,6 +84,7 @@ impl PodHistory {
         snapshot.u64(&mut self.completed);
         snapshot.f32(&mut self.own_completed);
         snapshot.f32(&mut self.own_service);
+        snapshot.f64(&mut self.saturated);
         snapshot.f32(&mut self.in_system);
         snapshot.option(&mut self.queue, Queue::default, |snapshot, queue| {
             queue.visit(snapshot)
@@ -83,6 +100,7 @@ impl PodHistory {
         reading: Option<&ModelReading>,
         counts_since: Option<Moment>,
     ) -> Option<Increment> {
+        let queue_before = self.queue;
         self.queue = reading.and_then(|reading| reading.queue);
         #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
         let in_system = self
@@ -124,12 +142,37 @@ impl PodHistory {
             (self.warm_since, self.completed) = (None, 0);
             delta.clear_completed();
         }
+        let elapsed = taken.since(from).as_secs_f64();
+        let saturated = self.saturation(queue_before, delta.completed, elapsed);
         self.warm_up(taken, &mut delta);
         (taken > from).then_some(Increment {
             from,
             to: taken,
             delta,
             has_completed,
+            saturated,
+        })
+    }
+
+    /// Returns the throughput at full load.
+    ///
+    /// If no more requests completed than had been waiting, each was replaced by one of them, so no worker was idle.
+    fn saturation(
+        &mut self,
+        before: Option<Queue>,
+        completed: f64,
+        elapsed: f64,
+    ) -> Option<Saturated> {
+        let slots = before.map_or(0.0, |queue| f64::from(queue.slots()));
+        let waiting = before.map_or(0.0, |queue| f64::from(queue.waiting));
+        if elapsed > FROZEN || waiting < (SATURATED * slots).max(completed.max(1.0)) {
+            self.saturated = 0.0;
+            return None;
+        }
+        self.saturated += slots * elapsed;
+        (completed > 0.0).then(|| Saturated {
+            busy: std::mem::take(&mut self.saturated),
+            completed,
         })
     }
 

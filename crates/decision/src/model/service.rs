@@ -2,6 +2,7 @@
 
 use crate::snapshot::Snapshot;
 
+use super::pod_history::Saturated;
 use super::second_buckets::{Delta, SecondBuckets, Window};
 
 /// The window for the service time while it does not change, in seconds.
@@ -29,6 +30,14 @@ const MIN_GROUPS: f64 = 50.0;
 /// The half-life of the long-term sums in seconds, for use when few requests have completed recently.
 const LONG_HALF_LIFE: f64 = 3600.0;
 
+/// The completed requests of saturated pods that the service time at full load is averaged over, and those that it
+/// needs.
+const SATURATED_COMPLETED: f64 = 300.0;
+const SATURATED_MIN_COMPLETED: f64 = 30.0;
+
+/// A pod that takes this multiple of the service time at full load is stuck.
+const STUCK_FACTOR: f64 = 10.0;
+
 /// The service time and its variability.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
@@ -41,6 +50,10 @@ pub(crate) struct Service {
     /// Completed requests and their times over the last hours.
     long_completed: f64,
     long_served: f64,
+    /// The last completed requests of saturated pods and the time of their workers. They do not decay: only another
+    /// saturation can refute them.
+    saturated_completed: f64,
+    saturated_busy: f64,
 }
 
 impl Default for Service {
@@ -52,6 +65,8 @@ impl Default for Service {
             squares: 0.0,
             long_completed: 0.0,
             long_served: 0.0,
+            saturated_completed: 0.0,
+            saturated_busy: 0.0,
         }
     }
 }
@@ -65,6 +80,8 @@ impl Service {
             squares,
             long_completed,
             long_served,
+            saturated_completed,
+            saturated_busy,
         } = self;
         for number in [
             seconds,
@@ -73,6 +90,8 @@ impl Service {
             squares,
             long_completed,
             long_served,
+            saturated_completed,
+            saturated_busy,
         ] {
             snapshot.f64(number);
         }
@@ -92,6 +111,24 @@ impl Service {
             self.groups += 1.0;
             self.squares += delta.completed * deviation * deviation;
         }
+    }
+
+    /// Learns from a pod that was saturated.
+    pub(crate) fn learn_saturated(&mut self, saturated: Saturated) {
+        if saturated.busy > STUCK_FACTOR * self.seconds * saturated.completed {
+            return;
+        }
+        self.saturated_completed += saturated.completed;
+        self.saturated_busy += saturated.busy;
+        let kept = (SATURATED_COMPLETED / self.saturated_completed).min(1.0);
+        self.saturated_completed *= kept;
+        self.saturated_busy *= kept;
+    }
+
+    /// Returns the service time at full load, in seconds: the time of all workers over the requests that they completed.
+    pub(crate) fn at_full_load(&self) -> Option<f64> {
+        (self.saturated_completed >= SATURATED_MIN_COMPLETED)
+            .then(|| self.saturated_busy / self.saturated_completed)
     }
 
     /// Decays the sums, once a second.

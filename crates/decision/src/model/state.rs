@@ -20,9 +20,6 @@ use super::service::Service;
 /// (docs/ALGORITHM.md, I6).
 const PLAUSIBLE_FACTOR: f64 = 100.0;
 
-/// The half-life of the observed peaks, in seconds.
-const PEAK_HALF_LIFE: f64 = 3600.0;
-
 /// The state of one model of a fleet, about 12 kB.
 #[derive(Clone, Debug)]
 pub(crate) struct ModelState {
@@ -41,12 +38,11 @@ pub(crate) struct ModelState {
     pub(super) updated_at: u64,
     /// The second and the replicas of the first plan, which are held for a while (docs/ALGORITHM.md, I0).
     pub(super) started: Option<(u64, u32)>,
-    /// The highest mean number of busy workers per pod, used if the number of workers is unknown.
-    pub(super) peak_workers: f64,
+    /// The mean number of busy workers per pod when requests last waited, or the highest one since. Used if the number
+    /// of workers is unknown.
+    pub(super) busy_workers: f64,
     /// The second in which a pod last reported a completed request.
     pub(super) completed_at: u64,
-    /// The highest rate of completed requests per pod while all pods were full, for batches.
-    pub(super) peak_rate: f64,
     /// While requests arrive and none completes: the replicas to keep.
     pub(super) stuck: Option<u32>,
     /// Since when waits exceed the target by far with incomplete metrics.
@@ -70,9 +66,8 @@ impl ModelState {
             hold_backtest: HoldBacktest::default(),
             updated_at: 0,
             started: None,
-            peak_workers: 0.0,
+            busy_workers: 0.0,
             completed_at: 0,
-            peak_rate: 0.0,
             stuck: None,
             late_since: None,
             untimed: 0,
@@ -101,15 +96,17 @@ impl ModelState {
         let elapsed = increment.to.since(increment.from).as_secs_f64();
         let delta = &mut increment.delta;
         if let Some(service) = self.service.known() {
-            let slots = history
-                .queue
-                .map_or(1, |queue| queue.workers.max(1) * queue.batch_size.max(1));
+            let slots = history.queue.map_or(1, |queue| queue.slots());
             let max = PLAUSIBLE_FACTOR * f64::from(slots) / service * (elapsed + 1.0);
             if delta.arrivals > max || delta.completed > max {
                 *delta = super::second_buckets::Delta::default();
+                increment.saturated = None;
             }
         }
         self.service.learn(delta);
+        if let Some(saturated) = increment.saturated {
+            self.service.learn_saturated(saturated);
+        }
         let bucket = &mut history.bucket;
         self.second_buckets
             .add(increment.from, increment.to, bucket, *delta, serves);
@@ -137,19 +134,11 @@ impl ModelState {
                 snapshot.u32(replicas);
             },
         );
-        snapshot.f64(&mut self.peak_workers);
+        snapshot.f64(&mut self.busy_workers);
         snapshot.u64(&mut self.completed_at);
-        snapshot.f64(&mut self.peak_rate);
         snapshot.option(&mut self.stuck, u32::default, Snapshot::u32);
         snapshot.option(&mut self.late_since, || Moment::ORIGIN, Snapshot::moment);
         snapshot.u64(&mut self.untimed);
-    }
-
-    pub(super) fn decay(&mut self) {
-        self.service.decay();
-        let kept = 1.0 - std::f64::consts::LN_2 / PEAK_HALF_LIFE;
-        self.peak_workers *= kept;
-        self.peak_rate *= kept;
     }
 }
 
@@ -331,7 +320,7 @@ mod tests {
                 model.learn(history, at(second), Some(&reading_of(counters)), None, true);
             }
             model.service.measure(&model.second_buckets, false);
-            model.decay();
+            model.service.decay();
             for known in [&mut sum, &mut squares, &mut number] {
                 *known *= 1.0 - 1.0 / 120.0;
             }

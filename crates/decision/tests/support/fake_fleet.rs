@@ -32,6 +32,8 @@ pub struct Environment {
     pub uncounted: bool,
     /// Batch size, and batch delay in seconds.
     pub batch: (u32, f64),
+    /// The time that each further request of a batch adds, in seconds.
+    pub batch_item: f64,
     /// The number of pods, oldest first, that are slower, and the factor.
     pub slow: (usize, f64),
     /// A second model in every pod: requests per second, and service time in seconds.
@@ -58,9 +60,11 @@ struct ModelQueue {
 }
 
 impl ModelQueue {
-    fn serve(&mut self, arrivals: f64, service: f64, workers: f64, stuck: bool) {
-        let capacity = if stuck { 0.0 } else { workers / service };
+    /// Serves one second; `workers` counts the requests that are processed in parallel, in batches of up to `batch`.
+    fn serve(&mut self, arrivals: f64, time: f64, workers: f64, batch: (u32, f64), stuck: bool) {
         let before = self.queue;
+        let service = batch_time(before + arrivals, time, workers, batch);
+        let capacity = if stuck { 0.0 } else { workers / service };
         self.arrivals += arrivals;
         let done = (self.queue + arrivals).min(capacity);
         self.queue += arrivals - done;
@@ -102,6 +106,19 @@ impl ModelQueue {
             service_time: None,
         }
     }
+}
+
+/// Returns the time of a batch, in seconds. Workers take what waits: as much as arrives during a batch, or a full batch.
+fn batch_time(requests: f64, time: f64, workers: f64, (size, item): (u32, f64)) -> f64 {
+    let size = f64::from(size.max(1));
+    let batches = workers / size;
+    let arriving = requests * (time - item) / (batches - requests * item);
+    let filled = if requests * item >= batches {
+        size
+    } else {
+        arriving.clamp(1.0, size)
+    };
+    time + item * (filled - 1.0)
 }
 
 impl Server {
@@ -227,6 +244,7 @@ impl FakeFleet {
                         load * share,
                         service * factor,
                         environment.workers,
+                        (environment.batch.0, environment.batch_item),
                         environment.stuck,
                     );
                 }

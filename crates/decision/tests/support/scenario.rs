@@ -18,6 +18,7 @@ pub struct Scenario {
     service: f64,
     workers: f64,
     batch: (u32, f64),
+    batch_item: f64,
     slow: (usize, f64),
     second_model: Option<(f64, f64)>,
 }
@@ -67,6 +68,7 @@ impl Scenario {
             surge: 0,
             uncounted: false,
             batch: self.batch,
+            batch_item: self.batch_item,
             slow: self.slow,
             second_model: self.second_model,
         };
@@ -76,11 +78,8 @@ impl Scenario {
         }
         (environment.load, environment.service, environment.workers) =
             (self.load, self.service, self.workers);
-        (
-            environment.batch,
-            environment.slow,
-            environment.second_model,
-        ) = (self.batch, self.slow, self.second_model);
+        (environment.batch, environment.batch_item) = (self.batch, self.batch_item);
+        (environment.slow, environment.second_model) = (self.slow, self.second_model);
         let fleet = self.fleet.as_mut().ok_or("no pods yet")?;
         for _ in 0..span as u64 {
             fleet.pass(&environment);
@@ -112,6 +111,7 @@ impl Scenario {
                 let (size, delay) = value.split_once('/')?;
                 self.batch = (size.parse().ok()?, seconds(delay)?);
             }
+            "batch-item" => self.batch_item = seconds(value)?,
             "slow" => {
                 let (pods, times) = value.split_once('/')?;
                 self.slow = (pods.parse().ok()?, times.parse().ok()?);
