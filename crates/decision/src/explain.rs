@@ -259,6 +259,12 @@ impl fmt::Display for Step {
                 units(*pending, "pod"),
                 count(*replicas)
             ),
+            Self::Lost { pods, replicas } => write!(
+                f,
+                "lost: {} ready before and unready for over a minute, {} with replacements",
+                units(*pods, "pod"),
+                count(*replicas)
+            ),
             Self::Overdue { pods } => write!(
                 f,
                 "safeguard: {} not ready in time, no scale-up until ready",

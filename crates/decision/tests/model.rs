@@ -9,7 +9,7 @@
 //!        [service=100ms] [workers=4] [scheduled=5]
 //! pods 4
 //! run 300s load=100/s [service=100ms] [workers=4] [not-reporting=1|all] [frozen=…] [empty=…] [refused=…] [warming=…]
-//!          [deleting=1] [stuck] [broken] [uncounted] [batch=4/200ms] [batch-item=9ms] [slow=3/2] [second-model=20/s/100ms]
+//!          [deleting=1] [stuck] [broken] [crashed=2] [uncounted] [batch=4/200ms] [batch-item=9ms] [slow=3/2] [second-model=20/s/100ms]
 //! expect replicas=4 [never-below=4] [never-above=9] [writes=0] ["part of the explanation"]
 //! expect condition=Stuck=True
 //! restart            the aggregator restarts

@@ -129,6 +129,7 @@ impl ModelState {
             });
         }
         prepare_for(burst, &mut plan, steps);
+        replace_lost(fleet_snapshot, &mut plan, steps);
         let symptoms = Symptoms { waited, waiting };
         self.apply_safeguards(
             situation,
@@ -368,7 +369,8 @@ fn load<'a>(
     };
     // The surge pods of a rollout replace other pods and add no capacity. Which pods those are is unknown; the first
     // ones to become ready are assumed to be surge pods.
-    let missing = situation.current.saturating_sub(fleet_snapshot.ready) as usize;
+    let serving = fleet_snapshot.ready + fleet_snapshot.lost;
+    let missing = situation.current.saturating_sub(serving) as usize;
     let surge = fleet_snapshot.starting.len().saturating_sub(missing);
     FleetLoad {
         rate: rate.now,
@@ -394,6 +396,18 @@ fn prepare_for(burst: Option<ExpectedBurst>, plan: &mut Plan, steps: &mut Vec<St
         within: burst.within,
         replicas: burst.pods,
     });
+}
+
+/// Orders as many pods as are lost, because the replicas include those. At most as many as are needed: if the new pods
+/// crash as well, more of them do not help.
+fn replace_lost(fleet_snapshot: &FleetSnapshot, plan: &mut Plan, steps: &mut Vec<Step>) {
+    if fleet_snapshot.lost > 0 {
+        plan.pods = plan.pods.saturating_add(fleet_snapshot.lost.min(plan.pods));
+        steps.push(Step::Lost {
+            pods: fleet_snapshot.lost,
+            replicas: plan.pods,
+        });
+    }
 }
 
 impl FleetSnapshot {

@@ -26,6 +26,8 @@ pub struct Environment {
     pub stuck: bool,
     /// New pods never become ready.
     pub broken: bool,
+    /// The number of pods, oldest first, that have crashed and are not ready.
+    pub crashed: usize,
     /// The number of additional surge pods of a rollout, which never become ready.
     pub surge: usize,
     /// Completed requests and the queue are not reported.
@@ -225,12 +227,17 @@ impl FakeFleet {
 
     fn serve(&mut self, environment: &Environment) {
         let second = self.second;
-        let serving = |server: &Server| server.ready_at < second;
-        let count = self.servers.iter().filter(|server| serving(server)).count();
+        let serving = |index: usize, server: &Server| {
+            index >= environment.crashed && server.ready_at < second
+        };
+        let servers = self.servers.iter().enumerate();
+        let count = servers
+            .filter(|(index, server)| serving(*index, server))
+            .count();
         let share = 1.0 / count.max(1) as f64;
         let slow = environment.slow;
         for (index, server) in self.servers.iter_mut().enumerate() {
-            if !serving(server) {
+            if !serving(index, server) {
                 continue;
             }
             let factor = if index < slow.0 { slow.1 } else { 1.0 };
@@ -256,7 +263,8 @@ impl FakeFleet {
         for (index, server) in self.servers.iter_mut().enumerate() {
             let uid = PodUid::from(server.name.as_str());
             let may_start = !environment.broken || server.reported_ready;
-            let ready = may_start && server.ready_at < self.second;
+            let up = index >= environment.crashed;
+            let ready = up && may_start && server.ready_at < self.second;
             server.reported_ready |= ready;
             let pod = Pod {
                 name: server.name.as_str().into(),

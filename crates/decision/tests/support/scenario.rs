@@ -65,6 +65,7 @@ impl Scenario {
             deleting: 0,
             stuck: false,
             broken: false,
+            crashed: 0,
             surge: 0,
             uncounted: false,
             batch: self.batch,
@@ -105,6 +106,7 @@ impl Scenario {
             "deleting" => environment.deleting = count()?,
             "stuck" => environment.stuck = true,
             "broken" => environment.broken = true,
+            "crashed" => environment.crashed = count()?,
             "surge" => environment.surge = count()?,
             "uncounted" => environment.uncounted = true,
             "batch" => {
