@@ -9,11 +9,6 @@ use super::plan::{Incomplete, Situation};
 use super::queueing::{Wait, whole};
 use super::state::ModelState;
 
-/// Requests count as untimed if the timed service time is below this share of the server's for this many seconds (gRPC,
-/// failures).
-const UNTIMED_SHARE: f64 = 0.8;
-const UNTIMED_SECONDS: u64 = 300;
-
 /// The requests that a mean needs.
 const MIN_REQUESTS: f64 = 30.0;
 
@@ -48,28 +43,16 @@ impl ModelState {
         }
     }
 
-    /// Returns the input that is missing, if any; `elapsed` is the number of seconds since the last call.
+    /// Returns the input that is missing, if any.
     pub(super) fn missing(
         &mut self,
         fleet_snapshot: &FleetSnapshot,
         workers_known: bool,
-        elapsed: u64,
     ) -> Option<Incomplete> {
-        let minute = self.second_buckets.window(60);
-        let timed = minute.served / minute.completed.max(1.0);
-        let untimed = fleet_snapshot.counting > 0
-            && minute.completed >= MIN_REQUESTS
-            && fleet_snapshot
-                .gauge
-                .is_some_and(|gauge| timed < UNTIMED_SHARE * gauge);
-        self.untimed = if untimed {
-            self.untimed.saturating_add(elapsed)
-        } else {
-            0
-        };
-        if fleet_snapshot.counting == 0 && minute.arrivals > 0.0 {
+        let arrives = self.second_buckets.window(60).arrivals > 0.0;
+        if fleet_snapshot.counting == 0 && arrives {
             Some(Incomplete::CompletionCountUnavailable)
-        } else if self.untimed >= UNTIMED_SECONDS {
+        } else if self.service.untimed() {
             Some(Incomplete::UntimedCompletions)
         } else if !workers_known {
             Some(Incomplete::WorkerCountUnknown)
@@ -89,8 +72,7 @@ impl ModelState {
         let measured = self.service.measure(&self.second_buckets, full);
         let prior = metric.service_time.map(|service| service.as_secs_f64());
         match missing {
-            // Untimed requests make the mean too small; the server's own service time includes all.
-            Some(Incomplete::UntimedCompletions) => fleet_snapshot.gauge.or(measured),
+            Some(Incomplete::UntimedCompletions) => self.service.of_all(fleet_snapshot.gauge),
             Some(Incomplete::CompletionCountUnavailable) => fleet_snapshot
                 .gauge
                 .or(measured)
@@ -162,10 +144,18 @@ impl ModelState {
 
     /// Returns the mean wait of the requests completed in the last ten seconds, in seconds and without the time for
     /// filling a batch; `None` if none completed.
-    pub(super) fn waited(&self, fleet_snapshot: &FleetSnapshot, rate: Rate) -> Option<f64> {
+    pub(super) fn waited(
+        &self,
+        fleet_snapshot: &FleetSnapshot,
+        capacity: &Capacity,
+        rate: Rate,
+    ) -> Option<f64> {
         let recent = self.second_buckets.window(10);
-        let waited = if recent.completed >= 5.0 {
-            recent.waited / recent.completed
+        let timed = recent.completed * self.service.timed_share();
+        let waited = if timed >= 5.0 {
+            recent.waited / timed
+        } else if self.service.timed_share() < 1.0 {
+            fleet_snapshot.mean_wait(capacity)
         } else if fleet_snapshot.counting == 0 {
             fleet_snapshot.wait?
         } else {

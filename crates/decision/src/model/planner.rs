@@ -70,7 +70,7 @@ impl ModelState {
         }
         self.started.get_or_insert((second, situation.current));
         let (slots, workers_known) = self.slots(situation.metric, fleet_snapshot);
-        let missing = self.missing(fleet_snapshot, workers_known, elapsed.seconds);
+        let missing = self.missing(fleet_snapshot, workers_known);
         let full =
             fleet_snapshot.in_system > f64::from(slots) * f64::from(fleet_snapshot.ready.max(1));
         let Some(service) = self.service_time(situation.metric, fleet_snapshot, full, missing)
@@ -80,7 +80,7 @@ impl ModelState {
         let rate = self.arrivals.rate(&self.second_buckets, situation.delay);
         let capacity = self.capacity(situation, fleet_snapshot, service, slots, rate);
         let demand = self.demand(&capacity, rate);
-        let waited = self.waited(fleet_snapshot, rate);
+        let waited = self.waited(fleet_snapshot, &capacity, rate);
         let backlog = load(situation, fleet_snapshot, &capacity, rate).backlog(demand.replicas);
         if elapsed.seconds > 0 {
             self.learn_second(
@@ -201,12 +201,13 @@ impl ModelState {
             wait: Wait::Mean,
             ..*capacity
         };
+        let all_timed = self.service.timed_share() >= 1.0;
         self.calibration.learn(&calibration::Observation {
             waited: minute.waited / minute.completed.max(1.0),
             completed: minute.completed,
             predicted: formula.predicted(demand.rate.now, pods),
             utilisation: demand.offered / pods,
-            steady: (recent - demand.rate.now).abs() < 0.15 * demand.rate.now,
+            steady: all_timed && (recent - demand.rate.now).abs() < 0.15 * demand.rate.now,
             pods: fleet_snapshot.ready,
             backlog: backlog.pods > 0,
         });
@@ -412,7 +413,7 @@ fn replace_lost(fleet_snapshot: &FleetSnapshot, plan: &mut Plan, steps: &mut Vec
 
 impl FleetSnapshot {
     /// Returns the mean wait in the pods' own queues, in seconds.
-    fn mean_wait(&self, capacity: &Capacity) -> f64 {
+    pub(super) fn mean_wait(&self, capacity: &Capacity) -> f64 {
         let slots = f64::from(capacity.slots);
         let waiting = self
             .own

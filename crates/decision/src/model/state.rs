@@ -11,7 +11,7 @@ use super::backlog::BacklogProposals;
 use super::calibration::Calibration;
 use super::capacity::UtilisationCache;
 use super::hold_backtest::HoldBacktest;
-use super::pod_history::PodHistory;
+use super::pod_history::{PodHistory, Timed};
 use super::recurrence::Recurrence;
 use super::second_buckets::SecondBuckets;
 use super::service::Service;
@@ -47,8 +47,6 @@ pub(crate) struct ModelState {
     pub(super) stuck: Option<u32>,
     /// Since when waits exceed the target by far with incomplete metrics.
     pub(super) late_since: Option<Moment>,
-    /// Consecutive seconds in which fewer requests were timed than completed.
-    pub(super) untimed: u64,
 }
 
 impl ModelState {
@@ -70,7 +68,6 @@ impl ModelState {
             completed_at: 0,
             stuck: None,
             late_since: None,
-            untimed: 0,
         }
     }
 
@@ -101,9 +98,11 @@ impl ModelState {
             if delta.arrivals > max || delta.completed > max {
                 *delta = super::second_buckets::Delta::default();
                 increment.saturated = None;
+                increment.timed = Timed::default();
             }
         }
         self.service.learn(delta);
+        self.service.learn_timed(increment.timed);
         if let Some(saturated) = increment.saturated {
             self.service.learn_saturated(saturated);
         }
@@ -138,7 +137,6 @@ impl ModelState {
         snapshot.u64(&mut self.completed_at);
         snapshot.option(&mut self.stuck, u32::default, Snapshot::u32);
         snapshot.option(&mut self.late_since, || Moment::ORIGIN, Snapshot::moment);
-        snapshot.u64(&mut self.untimed);
     }
 }
 

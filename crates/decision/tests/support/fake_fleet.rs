@@ -26,6 +26,8 @@ pub struct Environment {
     pub stuck: bool,
     /// New pods never become ready.
     pub broken: bool,
+    /// The share of gRPC requests, whose times the server does not count.
+    pub grpc: f64,
     /// The number of pods, oldest first, that have crashed and are not ready.
     pub crashed: usize,
     /// The number of additional surge pods of a rollout, which never become ready.
@@ -59,6 +61,8 @@ struct ModelQueue {
     waited: f64,
     total_sojourn: f64,
     queue: f64,
+    /// Requests in workers, if none waits.
+    busy: f64,
 }
 
 impl ModelQueue {
@@ -68,6 +72,7 @@ impl ModelQueue {
         let service = batch_time(before + arrivals, time, workers, batch);
         let capacity = if stuck { 0.0 } else { workers / service };
         self.arrivals += arrivals;
+        self.busy = arrivals * service;
         let done = (self.queue + arrivals).min(capacity);
         self.queue += arrivals - done;
         let wait = (before + self.queue) / 2.0 * service / workers;
@@ -76,19 +81,14 @@ impl ModelQueue {
         self.total_sojourn += done * (wait + service);
     }
 
-    fn reading(
-        &self,
-        name: &str,
-        (load, service): (f64, f64),
-        environment: &Environment,
-    ) -> ModelReading {
-        let busy = (load * service).min(environment.workers);
+    fn reading(&self, name: &str, service: f64, environment: &Environment) -> ModelReading {
+        let busy = self.busy.min(environment.workers);
         let queue = Queue {
             waiting: self.queue.round() as u32,
             in_service: if self.queue >= 1.0 {
                 environment.workers
             } else {
-                busy
+                busy.round()
             } as u32,
             workers: environment.workers as u32 / environment.batch.0.max(1),
             batch_size: environment.batch.0,
@@ -101,8 +101,10 @@ impl ModelQueue {
                 arrivals: self.arrivals as u64,
                 rejected: 0,
                 completed: (!environment.uncounted).then_some(self.completed as u64),
-                total_wait: Duration::from_secs_f64(self.waited),
-                total_sojourn: Duration::from_secs_f64(self.total_sojourn),
+                total_wait: Duration::from_secs_f64(self.waited * (1.0 - environment.grpc)),
+                total_sojourn: Duration::from_secs_f64(
+                    self.total_sojourn * (1.0 - environment.grpc),
+                ),
             }),
             queue: (!environment.uncounted).then_some(queue),
             service_time: None,
@@ -125,13 +127,14 @@ fn batch_time(requests: f64, time: f64, workers: f64, (size, item): (u32, f64)) 
 
 impl Server {
     fn readings(&self, environment: &Environment) -> Vec<ModelReading> {
-        let first = Some(("sleepy", (environment.load, environment.service)));
-        let second = environment.second_model.map(|model| ("grumpy", model));
+        let first = Some(("sleepy", environment.service));
+        let second = environment.second_model;
+        let second = second.map(|(_, service)| ("grumpy", service));
         let models = self.models.iter().zip([first, second]);
         models
             .filter_map(|(queue, model)| {
-                let (name, model) = model?;
-                Some(queue.reading(name, model, environment))
+                let (name, service) = model?;
+                Some(queue.reading(name, service, environment))
             })
             .collect()
     }

@@ -19,6 +19,7 @@ pub struct Scenario {
     workers: f64,
     batch: (u32, f64),
     batch_item: f64,
+    grpc: f64,
     slow: (usize, f64),
     second_model: Option<(f64, f64)>,
 }
@@ -70,6 +71,7 @@ impl Scenario {
             uncounted: false,
             batch: self.batch,
             batch_item: self.batch_item,
+            grpc: self.grpc,
             slow: self.slow,
             second_model: self.second_model,
         };
@@ -80,6 +82,7 @@ impl Scenario {
         (environment.load, environment.service, environment.workers) =
             (self.load, self.service, self.workers);
         (environment.batch, environment.batch_item) = (self.batch, self.batch_item);
+        environment.grpc = self.grpc;
         (environment.slow, environment.second_model) = (self.slow, self.second_model);
         let fleet = self.fleet.as_mut().ok_or("no pods yet")?;
         for _ in 0..span as u64 {
@@ -113,6 +116,7 @@ impl Scenario {
                 let (size, delay) = value.split_once('/')?;
                 self.batch = (size.parse().ok()?, seconds(delay)?);
             }
+            "grpc" => self.grpc = value.strip_suffix('%')?.parse::<f64>().ok()? / 100.0,
             "batch-item" => self.batch_item = seconds(value)?,
             "slow" => {
                 let (pods, times) = value.split_once('/')?;
