@@ -27,7 +27,7 @@ const IDLE_SECONDS: f64 = 60.0;
 const VIOLATION_FACTOR: f64 = 4.0;
 
 /// The longest window, in seconds, over which arrivals are averaged to detect a violation.
-const MAX_SPAN: f64 = 10.0;
+const MAX_SPAN: f64 = 300.0;
 
 /// The hold after a start (docs/ALGORITHM.md, I0).
 const HOLD_AFTER_START: Duration = Duration::from_secs(300);
@@ -35,8 +35,8 @@ const HOLD_AFTER_START: Duration = Duration::from_secs(300);
 /// A shorter hold can end before a rise of the rate is significant.
 const SHORT_HOLD: Duration = Duration::from_secs(60);
 
-/// The limit for one scale-up, as a multiple of the offered load (docs/ALGORITHM.md, I3).
-const MAX_STEP: f64 = 9.0;
+/// More than this multiple of the pods that the arrival rate needs is not ordered for a backlog (docs/ALGORITHM.md, I3).
+const MAX_ORDER: f64 = 3.0;
 
 /// The need for the arrival rate.
 #[derive(Clone, Copy, Debug)]
@@ -77,11 +77,15 @@ impl ModelState {
         else {
             return self.plan_without_service_time(situation, second, steps);
         };
-        let rate = self.arrivals.rate(&self.second_buckets, situation.delay);
+        let rate = self
+            .arrivals
+            .rate(&self.second_buckets, service, situation.delay);
         let capacity = self.capacity(situation, fleet_snapshot, service, slots, rate);
         let demand = self.demand(&capacity, rate);
         let waited = self.waited(fleet_snapshot, &capacity, rate);
-        let backlog = load(situation, fleet_snapshot, &capacity, rate).backlog(demand.replicas);
+        let mut backlog = load(situation, fleet_snapshot, &capacity, rate).backlog(demand.replicas);
+        let max_order = whole((MAX_ORDER * demand.pods.max(1.0)).ceil()).max(demand.replicas);
+        backlog.pods = backlog.pods.min(max_order);
         if elapsed.seconds > 0 {
             self.learn_second(
                 situation,
@@ -112,7 +116,7 @@ impl ModelState {
             reason: PlanReason::Demand,
             incomplete: missing,
             stuck: false,
-            up_to: whole((MAX_STEP * demand.offered.max(1.0)).ceil()),
+            up_to: max_order,
             batch_delay_above: (fleet_snapshot.batch > 1.0 && fleet_snapshot.batch_delay >= target)
                 .then_some(fleet_snapshot.batch_delay),
         };
