@@ -149,7 +149,10 @@ impl fmt::Display for Step {
                 if let Some(model) = model {
                     write!(f, " of model {model}")?;
                 }
-                if window.as_secs() >= 60 {
+                if window.as_secs() > 60 {
+                    return write!(f, ": {}/s (last {})", short(*rate), span(*window));
+                }
+                if window.as_secs() == 60 {
                     return write!(f, ": {}/s (last minute)", short(*rate));
                 }
                 write!(
@@ -257,6 +260,12 @@ impl fmt::Display for Step {
                 f,
                 "safeguard: {} pending, {} kept",
                 units(*pending, "pod"),
+                count(*replicas)
+            ),
+            Self::Lost { pods, replicas } => write!(
+                f,
+                "lost: {} ready before and unready for over a minute, {} with replacements",
+                units(*pods, "pod"),
                 count(*replicas)
             ),
             Self::Overdue { pods } => write!(

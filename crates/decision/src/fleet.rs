@@ -16,6 +16,9 @@ use crate::snapshot::Snapshot;
 /// and the aggregator limit a delay to seconds, so a minute rejects only broken clocks.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
+/// A pod that was ready is lost after this time without being ready, and back after this time of being ready.
+const LOST_AFTER: Duration = Duration::from_secs(60);
+
 /// All pods that the target's selector matches.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fleet {
@@ -30,6 +33,10 @@ pub(crate) struct FleetPod {
     pub(crate) first_seen: Moment,
     /// When the pod became ready, if the transition was observed.
     pub(crate) ready_since: Option<Moment>,
+    /// When the pod became or ceased to be ready.
+    readiness_changed: Moment,
+    /// When the pod ceased to be ready, until it has been ready for [`LOST_AFTER`] again.
+    unready_since: Option<Moment>,
     /// Counter history, one entry per model of the scaler.
     pub(crate) histories: Vec<PodHistory>,
 }
@@ -70,6 +77,13 @@ impl Fleet {
             return None;
         };
         let became_ready = !known.pod.ready && pod.ready;
+        if known.pod.ready && !pod.ready {
+            let stayed_ready = now.since(known.readiness_changed) >= LOST_AFTER;
+            known.unready_since = known.unready_since.filter(|_| !stayed_ready).or(Some(now));
+        }
+        if known.pod.ready != pod.ready {
+            known.readiness_changed = now;
+        }
         known.pod = pod;
         if !became_ready || known.ready_since.is_some() {
             return None;
@@ -174,6 +188,8 @@ impl FleetPod {
             newest: None,
             first_seen,
             ready_since: None,
+            readiness_changed: first_seen,
+            unready_since: None,
             histories: Vec::new(),
         }
     }
@@ -192,6 +208,9 @@ impl FleetPod {
         });
         snapshot.moment(&mut self.first_seen);
         snapshot.option(&mut self.ready_since, || Moment::ORIGIN, Snapshot::moment);
+        snapshot.moment(&mut self.readiness_changed);
+        let unready_since = &mut self.unready_since;
+        snapshot.option(unready_since, || Moment::ORIGIN, Snapshot::moment);
         snapshot.list(
             &mut self.histories,
             PodHistory::default,
@@ -204,6 +223,24 @@ impl FleetPod {
         self.pod.terminating
             || self.pod.phase == Phase::Failed
             || self.reading().is_some_and(|reading| reading.terminating)
+    }
+
+    /// Whether the pod was ready before and is not now.
+    pub(crate) fn was_ready(&self) -> bool {
+        !self.pod.ready && self.unready_since.is_some()
+    }
+
+    /// Whether the pod was ready, and then was not for more than a minute. It counts until it has been ready for a
+    /// minute, because a pod in a crash loop is ready for a few seconds between two crashes.
+    pub(crate) fn lost(&self, now: Moment) -> bool {
+        let Some(since) = self.unready_since else {
+            return false;
+        };
+        if self.pod.ready {
+            let changed = self.readiness_changed;
+            return now.since(changed) < LOST_AFTER && changed.since(since) > LOST_AFTER;
+        }
+        now.since(since) > LOST_AFTER
     }
 
     /// The newest reading, however old.

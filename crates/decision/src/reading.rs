@@ -85,6 +85,11 @@ impl Counters {
 }
 
 impl Queue {
+    /// Returns the requests that the pod processes in parallel.
+    pub(crate) fn slots(&self) -> u32 {
+        self.workers.max(1).saturating_mul(self.batch_size.max(1))
+    }
+
     pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         snapshot.u32(&mut self.waiting);
         snapshot.u32(&mut self.in_service);

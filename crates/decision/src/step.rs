@@ -228,6 +228,13 @@ pub enum Step {
         /// The replicas that are kept.
         replicas: u32,
     },
+    /// Model: pods that were ready are not, and are replaced.
+    Lost {
+        /// Pods that were ready.
+        pods: u32,
+        /// The replicas with their replacements.
+        replicas: u32,
+    },
     /// Model: half of the pods or more do not become ready.
     Overdue {
         /// Pods that should be ready by now.

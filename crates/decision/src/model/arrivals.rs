@@ -2,13 +2,22 @@
 
 use crate::snapshot::Snapshot;
 
+use super::queueing::whole;
 use super::second_buckets::SecondBuckets;
 
 /// The window for the rate, in seconds. A falling rate counts only through it.
 const SLOW_WINDOW: u64 = 60;
 
-/// A rising rate counts once one of these windows shows it significantly, in seconds.
+/// A window with fewer arrivals is extended to this number of service times, up to this number of seconds. Otherwise
+/// chance in the arrivals of slow models is a demand for pods.
+const SLOW_ARRIVALS: f64 = 300.0;
+const SLOW_SERVICES: f64 = 30.0;
+const SLOW_MAX_WINDOW: f64 = 300.0;
+
+/// A rising rate counts once one of these windows shows it significantly, in seconds. Arrivals within fewer service
+/// times than this are a backlog, not a rate: 64 requests in one second are not 64/s for the next minute.
 const RISE_WINDOWS: [u64; 4] = [2, 5, 10, 20];
+const RISE_SERVICES: f64 = 10.0;
 
 /// Standard deviations that make a rise significant.
 const RISE_DEVIATIONS: f64 = 2.0;
@@ -43,9 +52,9 @@ pub(crate) struct Arrivals {
 /// An arrival rate of the whole fleet, in requests per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Rate {
-    /// The mean of the last minute, or the significant minimum of a shorter window if that is higher.
+    /// The mean of the last minute or of the extended window, or the significant minimum of a shorter window if that is higher.
     pub(crate) now: f64,
-    /// The mean of the last minute.
+    /// The mean of the last minute or of the extended window.
     pub(crate) slow: f64,
     /// The length of the window that `now` was measured in, in seconds.
     pub(crate) window: u64,
@@ -64,11 +73,22 @@ impl Arrivals {
         snapshot.f64(&mut self.dispersion);
     }
 
-    /// Returns the rate now and `delay` seconds ahead.
-    pub(crate) fn rate(&self, second_buckets: &SecondBuckets, delay: f64) -> Rate {
-        let slow = second_buckets.window(SLOW_WINDOW).rate();
-        let (mut now, mut window) = (slow, SLOW_WINDOW);
-        for length in RISE_WINDOWS {
+    /// Returns the rate now and `delay` seconds ahead, for a service time in seconds.
+    pub(crate) fn rate(&self, second_buckets: &SecondBuckets, service: f64, delay: f64) -> Rate {
+        let mut window = SLOW_WINDOW;
+        let mut recent = second_buckets.window(window);
+        if recent.arrivals < SLOW_ARRIVALS {
+            let extended = whole((SLOW_SERVICES * service).min(SLOW_MAX_WINDOW));
+            window = window.max(extended.into());
+            recent = second_buckets.window(window);
+        }
+        let slow = recent.rate();
+        let mut now = slow;
+        let shortest = u64::from(whole((RISE_SERVICES * service).ceil()));
+        for length in RISE_WINDOWS
+            .into_iter()
+            .filter(|length| *length >= shortest)
+        {
             let recent = second_buckets.window(length);
             let rate = recent.rate();
             let seconds = recent.seconds.max(1e-9);
@@ -171,4 +191,29 @@ fn trend(second_buckets: &SecondBuckets) -> Option<f64> {
         .sum::<f64>();
     let error = ((rest / (n - 2.0)).max(1e-9) / spread).sqrt();
     (slope > TREND_ERRORS * error).then_some(slope)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::second_buckets::Delta;
+    use crate::moment::Moment;
+
+    #[test]
+    fn a_burst_within_a_few_service_times_is_not_a_rate() {
+        let mut second_buckets = SecondBuckets::default();
+        second_buckets.expect(1);
+        let mut bucket = 0;
+        for second in 1..=300 {
+            let delta = Delta {
+                arrivals: if second == 300 { 64.0 } else { 0.0 },
+                ..Delta::default()
+            };
+            let (from, to) = (Moment::from_secs(second - 1), Moment::from_secs(second));
+            second_buckets.add(from, to, &mut bucket, delta, true);
+        }
+        let rate = |service| Arrivals::default().rate(&second_buckets, service, 75.0).now;
+        assert!(rate(0.1) > 20.0, "{}", rate(0.1));
+        assert!(rate(5.0) <= 64.0 / 149.0, "{}", rate(5.0));
+    }
 }

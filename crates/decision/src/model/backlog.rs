@@ -10,9 +10,6 @@ use super::queueing::whole;
 const DRAIN_SERVICES: f64 = 10.0;
 const DRAIN_MIN_SECONDS: f64 = 1.0;
 
-/// The pods for a backlog are at most this multiple of the offered load.
-const EXTRA_MAX: f64 = 8.0;
-
 /// The utilisation above which a fleet counts as full even without a backlog.
 const FULL: f64 = 0.98;
 
@@ -72,8 +69,7 @@ impl FleetLoad<'_> {
         }
         let left = self.backlog_once_started(backlog);
         let drain = DRAIN_MIN_SECONDS.max(DRAIN_SERVICES * self.service);
-        let extra =
-            (left * self.service / (self.workers * drain)).min(EXTRA_MAX * offered.max(1.0));
+        let extra = left * self.service / (self.workers * drain);
         if backlog <= 0.0 && extra <= 0.0 {
             return Backlog::default();
         }

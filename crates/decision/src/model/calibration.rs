@@ -32,7 +32,7 @@ pub(crate) struct Observation {
     pub(crate) predicted: f64,
     /// The utilisation, 0 to 1.
     pub(crate) utilisation: f64,
-    /// Whether the rates of the last ten seconds and of now agree.
+    /// Whether all requests are timed, and the rates of the last ten seconds and of now agree.
     pub(crate) steady: bool,
     /// Ready pods.
     pub(crate) pods: u32,

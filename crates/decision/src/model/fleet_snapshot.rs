@@ -17,8 +17,10 @@ pub(crate) struct FleetSnapshot {
     pub(crate) ready: u32,
     /// Ready pods with a fresh reading.
     pub(crate) reporting: u32,
-    /// Pods that should have been ready long ago.
+    /// Pods that have never been ready and should have been long ago.
     pub(crate) overdue: u32,
+    /// Pods that were ready and have not been for more than a minute.
+    pub(crate) lost: u32,
     /// Waiting and in-flight requests in all pods, including terminating ones.
     pub(crate) in_system: f64,
     /// Waiting and in-flight requests in each ready pod.
@@ -61,7 +63,12 @@ impl FleetSnapshot {
             if pod.ignored() {
                 continue;
             }
+            let lost = pod.lost(now);
+            self.lost += u32::from(lost);
             if !pod.pod.ready {
+                if lost {
+                    continue;
+                }
                 self.count_start(pod, now, delay);
                 continue;
             }
@@ -115,7 +122,8 @@ impl FleetSnapshot {
             return;
         }
         let age = now.since(pod.first_seen).as_secs_f64();
-        if age > OVERDUE_DELAYS * delay.seconds() + OVERDUE_SECONDS {
+        let overdue = age > OVERDUE_DELAYS * delay.seconds() + OVERDUE_SECONDS;
+        if overdue && !pod.was_ready() {
             self.overdue += 1;
             return;
         }

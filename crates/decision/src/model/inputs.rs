@@ -9,11 +9,6 @@ use super::plan::{Incomplete, Situation};
 use super::queueing::{Wait, whole};
 use super::state::ModelState;
 
-/// Requests count as untimed if the timed service time is below this share of the server's for this many seconds (gRPC,
-/// failures).
-const UNTIMED_SHARE: f64 = 0.8;
-const UNTIMED_SECONDS: u64 = 300;
-
 /// The requests that a mean needs.
 const MIN_REQUESTS: f64 = 30.0;
 
@@ -27,8 +22,8 @@ const SLOW_BY_CHANCE: f64 = 0.84;
 const OWN_COMPLETED: f64 = 300.0;
 const MIN_PODS: usize = 5;
 
-/// A fleet with this many times the requests that it processes in parallel is full, and its throughput is its capacity.
-const FULL: f64 = 2.0;
+/// A wait of this many service times shows that all workers are busy.
+const ALL_BUSY_WAIT: f64 = 2.0;
 
 /// The share of the target that remains at least after subtracting the time for filling a batch.
 const MIN_TARGET_SHARE: f64 = 0.1;
@@ -44,32 +39,20 @@ impl ModelState {
         }
         match metric.workers {
             Some(workers) => (workers.max(1), true),
-            None => (whole((self.peak_workers - 0.1).ceil()).max(1), false),
+            None => (whole((self.busy_workers - 0.1).ceil()).max(1), false),
         }
     }
 
-    /// Returns the input that is missing, if any; `elapsed` is the number of seconds since the last call.
+    /// Returns the input that is missing, if any.
     pub(super) fn missing(
         &mut self,
         fleet_snapshot: &FleetSnapshot,
         workers_known: bool,
-        elapsed: u64,
     ) -> Option<Incomplete> {
-        let minute = self.second_buckets.window(60);
-        let timed = minute.served / minute.completed.max(1.0);
-        let untimed = fleet_snapshot.counting > 0
-            && minute.completed >= MIN_REQUESTS
-            && fleet_snapshot
-                .gauge
-                .is_some_and(|gauge| timed < UNTIMED_SHARE * gauge);
-        self.untimed = if untimed {
-            self.untimed.saturating_add(elapsed)
-        } else {
-            0
-        };
-        if fleet_snapshot.counting == 0 && minute.arrivals > 0.0 {
+        let arrives = self.second_buckets.window(60).arrivals > 0.0;
+        if fleet_snapshot.counting == 0 && arrives {
             Some(Incomplete::CompletionCountUnavailable)
-        } else if self.untimed >= UNTIMED_SECONDS {
+        } else if self.service.untimed() {
             Some(Incomplete::UntimedCompletions)
         } else if !workers_known {
             Some(Incomplete::WorkerCountUnknown)
@@ -89,8 +72,7 @@ impl ModelState {
         let measured = self.service.measure(&self.second_buckets, full);
         let prior = metric.service_time.map(|service| service.as_secs_f64());
         match missing {
-            // Untimed requests make the mean too small; the server's own service time includes all.
-            Some(Incomplete::UntimedCompletions) => fleet_snapshot.gauge.or(measured),
+            Some(Incomplete::UntimedCompletions) => self.service.of_all(fleet_snapshot.gauge),
             Some(Incomplete::CompletionCountUnavailable) => fleet_snapshot
                 .gauge
                 .or(measured)
@@ -119,25 +101,19 @@ impl ModelState {
         let ready = f64::from(fleet_snapshot.ready.max(1));
         let (mut service, mut target) = (service, situation.metric.target.latency().as_secs_f64());
         if fleet_snapshot.batch > 1.0 {
-            if fleet_snapshot.in_system > FULL * f64::from(slots) * ready {
-                let recent = self.second_buckets.window(5);
-                self.peak_rate = self
-                    .peak_rate
-                    .max(recent.completed / recent.seconds.max(1.0) / ready);
-            }
-            // Partial batches are faster than full ones, so the capacity is the throughput of a full fleet.
-            if self.peak_rate > 0.0 {
-                service = service.max(f64::from(slots) / self.peak_rate);
-            }
+            // Partial batches are faster than full ones.
+            service = service.max(self.service.at_full_load().unwrap_or(0.0));
             target =
                 (target - fleet_snapshot.batch_fill_time(rate.now)).max(MIN_TARGET_SHARE * target);
         } else if fleet_snapshot.queues == 0 {
             let recent = self
                 .second_buckets
                 .window(whole(5.0 * service.max(2.0)).into());
-            self.peak_workers = self
-                .peak_workers
-                .max(recent.served / recent.seconds.max(1.0) / ready);
+            let busy = recent.served / recent.seconds.max(1.0) / ready;
+            let all_busy = recent.waited > ALL_BUSY_WAIT * recent.served;
+            if all_busy || busy > self.busy_workers {
+                self.busy_workers = busy;
+            }
         }
         let dispersion = self.arrivals.dispersion();
         let dispersion = match situation.balancing {
@@ -168,10 +144,18 @@ impl ModelState {
 
     /// Returns the mean wait of the requests completed in the last ten seconds, in seconds and without the time for
     /// filling a batch; `None` if none completed.
-    pub(super) fn waited(&self, fleet_snapshot: &FleetSnapshot, rate: Rate) -> Option<f64> {
+    pub(super) fn waited(
+        &self,
+        fleet_snapshot: &FleetSnapshot,
+        capacity: &Capacity,
+        rate: Rate,
+    ) -> Option<f64> {
         let recent = self.second_buckets.window(10);
-        let waited = if recent.completed >= 5.0 {
-            recent.waited / recent.completed
+        let timed = recent.completed * self.service.timed_share();
+        let waited = if timed >= 5.0 {
+            recent.waited / timed
+        } else if self.service.timed_share() < 1.0 {
+            fleet_snapshot.mean_wait(capacity)
         } else if fleet_snapshot.counting == 0 {
             fleet_snapshot.wait?
         } else {

@@ -66,7 +66,7 @@ impl Incomplete {
             ),
             Self::UntimedCompletions => (
                 Reason::UntimedCompletions,
-                "the server times fewer requests than it completes (gRPC or failures): its own service time is used",
+                "the server times fewer requests than it completes (gRPC or failures): the service time is estimated from the share that it times and is less reliable",
             ),
             Self::WorkerCountUnknown => (
                 Reason::WorkerCountUnknown,

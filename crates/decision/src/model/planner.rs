@@ -27,7 +27,7 @@ const IDLE_SECONDS: f64 = 60.0;
 const VIOLATION_FACTOR: f64 = 4.0;
 
 /// The longest window, in seconds, over which arrivals are averaged to detect a violation.
-const MAX_SPAN: f64 = 10.0;
+const MAX_SPAN: f64 = 300.0;
 
 /// The hold after a start (docs/ALGORITHM.md, I0).
 const HOLD_AFTER_START: Duration = Duration::from_secs(300);
@@ -35,8 +35,8 @@ const HOLD_AFTER_START: Duration = Duration::from_secs(300);
 /// A shorter hold can end before a rise of the rate is significant.
 const SHORT_HOLD: Duration = Duration::from_secs(60);
 
-/// The limit for one scale-up, as a multiple of the offered load (docs/ALGORITHM.md, I3).
-const MAX_STEP: f64 = 9.0;
+/// More than this multiple of the pods that the arrival rate needs is not ordered for a backlog (docs/ALGORITHM.md, I3).
+const MAX_ORDER: f64 = 3.0;
 
 /// The need for the arrival rate.
 #[derive(Clone, Copy, Debug)]
@@ -70,18 +70,22 @@ impl ModelState {
         }
         self.started.get_or_insert((second, situation.current));
         let (slots, workers_known) = self.slots(situation.metric, fleet_snapshot);
-        let missing = self.missing(fleet_snapshot, workers_known, elapsed.seconds);
+        let missing = self.missing(fleet_snapshot, workers_known);
         let full =
             fleet_snapshot.in_system > f64::from(slots) * f64::from(fleet_snapshot.ready.max(1));
         let Some(service) = self.service_time(situation.metric, fleet_snapshot, full, missing)
         else {
             return self.plan_without_service_time(situation, second, steps);
         };
-        let rate = self.arrivals.rate(&self.second_buckets, situation.delay);
+        let rate = self
+            .arrivals
+            .rate(&self.second_buckets, service, situation.delay);
         let capacity = self.capacity(situation, fleet_snapshot, service, slots, rate);
         let demand = self.demand(&capacity, rate);
-        let waited = self.waited(fleet_snapshot, rate);
-        let backlog = load(situation, fleet_snapshot, &capacity, rate).backlog(demand.replicas);
+        let waited = self.waited(fleet_snapshot, &capacity, rate);
+        let mut backlog = load(situation, fleet_snapshot, &capacity, rate).backlog(demand.replicas);
+        let max_order = whole((MAX_ORDER * demand.pods.max(1.0)).ceil()).max(demand.replicas);
+        backlog.pods = backlog.pods.min(max_order);
         if elapsed.seconds > 0 {
             self.learn_second(
                 situation,
@@ -112,7 +116,7 @@ impl ModelState {
             reason: PlanReason::Demand,
             incomplete: missing,
             stuck: false,
-            up_to: whole((MAX_STEP * demand.offered.max(1.0)).ceil()),
+            up_to: max_order,
             batch_delay_above: (fleet_snapshot.batch > 1.0 && fleet_snapshot.batch_delay >= target)
                 .then_some(fleet_snapshot.batch_delay),
         };
@@ -129,6 +133,7 @@ impl ModelState {
             });
         }
         prepare_for(burst, &mut plan, steps);
+        replace_lost(fleet_snapshot, &mut plan, steps);
         let symptoms = Symptoms { waited, waiting };
         self.apply_safeguards(
             situation,
@@ -200,12 +205,13 @@ impl ModelState {
             wait: Wait::Mean,
             ..*capacity
         };
+        let all_timed = self.service.timed_share() >= 1.0;
         self.calibration.learn(&calibration::Observation {
             waited: minute.waited / minute.completed.max(1.0),
             completed: minute.completed,
             predicted: formula.predicted(demand.rate.now, pods),
             utilisation: demand.offered / pods,
-            steady: (recent - demand.rate.now).abs() < 0.15 * demand.rate.now,
+            steady: all_timed && (recent - demand.rate.now).abs() < 0.15 * demand.rate.now,
             pods: fleet_snapshot.ready,
             backlog: backlog.pods > 0,
         });
@@ -317,7 +323,7 @@ impl ModelState {
             self.updated_at.min(second)
         };
         for at in last.max(second.saturating_sub(60)) + 1..=second {
-            self.decay();
+            self.service.decay();
             if at.is_multiple_of(10) {
                 self.service.update_variation();
                 self.arrivals.update_dispersion(&self.second_buckets);
@@ -368,7 +374,8 @@ fn load<'a>(
     };
     // The surge pods of a rollout replace other pods and add no capacity. Which pods those are is unknown; the first
     // ones to become ready are assumed to be surge pods.
-    let missing = situation.current.saturating_sub(fleet_snapshot.ready) as usize;
+    let serving = fleet_snapshot.ready + fleet_snapshot.lost;
+    let missing = situation.current.saturating_sub(serving) as usize;
     let surge = fleet_snapshot.starting.len().saturating_sub(missing);
     FleetLoad {
         rate: rate.now,
@@ -396,9 +403,21 @@ fn prepare_for(burst: Option<ExpectedBurst>, plan: &mut Plan, steps: &mut Vec<St
     });
 }
 
+/// Orders as many pods as are lost, because the replicas include those. At most as many as are needed: if the new pods
+/// crash as well, more of them do not help.
+fn replace_lost(fleet_snapshot: &FleetSnapshot, plan: &mut Plan, steps: &mut Vec<Step>) {
+    if fleet_snapshot.lost > 0 {
+        plan.pods = plan.pods.saturating_add(fleet_snapshot.lost.min(plan.pods));
+        steps.push(Step::Lost {
+            pods: fleet_snapshot.lost,
+            replicas: plan.pods,
+        });
+    }
+}
+
 impl FleetSnapshot {
     /// Returns the mean wait in the pods' own queues, in seconds.
-    fn mean_wait(&self, capacity: &Capacity) -> f64 {
+    pub(super) fn mean_wait(&self, capacity: &Capacity) -> f64 {
         let slots = f64::from(capacity.slots);
         let waiting = self
             .own

@@ -16,6 +16,15 @@ const WARM_UP_SECONDS: f64 = 10.0;
 /// proposal from 7 to 200 pods.
 const FROZEN: f64 = 5.0;
 
+/// A pod in which this multiple of the requests that it processes in parallel wait may be saturated, and at least this
+/// number. The last request before the queue drained and the first one after it distort the throughput of shorter
+/// queues.
+const SATURATED: f64 = 2.0;
+const SATURATED_MIN: f64 = 8.0;
+
+/// The waits of a saturated pod are timed within this many seconds after it.
+const SETTLE_SECONDS: f64 = 90.0;
+
 /// The completed requests that a pod's own service time is averaged over.
 const OWN_COMPLETED: f32 = 300.0;
 
@@ -33,10 +42,32 @@ pub(crate) struct PodHistory {
     /// Its own service time: the completed requests that it averages, and their mean in seconds.
     own_completed: f32,
     own_service: f32,
+    /// The time of all workers since the pod became saturated or last completed a request, in request-seconds.
+    saturated: f64,
+    /// When the pod was last saturated.
+    saturated_at: Option<Moment>,
+    /// What the server timed since the queue was last empty.
+    since_empty: Timed,
     /// Waiting and in-flight requests; 0 if unknown.
     pub(crate) in_system: f32,
     /// The queue in its last reading.
     pub(crate) queue: Option<Queue>,
+}
+
+impl Timed {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.timed += other.timed;
+        self.observed += other.observed;
+        self.busy += other.busy;
+        self.completed += other.completed;
+    }
+
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.f64(&mut self.timed);
+        snapshot.f64(&mut self.observed);
+        snapshot.f64(&mut self.busy);
+        snapshot.f64(&mut self.completed);
+    }
 }
 
 /// The counts that a reading adds.
@@ -47,6 +78,29 @@ pub(crate) struct Increment {
     pub(crate) delta: Delta,
     /// Whether a request completed, including those that the delta leaves out.
     pub(crate) has_completed: bool,
+    /// The throughput, if the pod was saturated.
+    pub(crate) saturated: Option<Saturated>,
+    /// How much of the requests' time the server timed.
+    pub(crate) timed: Timed,
+}
+
+/// Request-seconds: those that the server timed, and those that the queue and the workers show. TorchServe does not
+/// time gRPC requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Timed {
+    pub(crate) timed: f64,
+    pub(crate) observed: f64,
+    /// The time that requests spent in workers, in request-seconds.
+    pub(crate) busy: f64,
+    pub(crate) completed: f64,
+}
+
+/// What a pod completed while all its workers were busy without a break.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Saturated {
+    /// The time of all workers, in request-seconds: as many as the pod processes in parallel, times the interval.
+    pub(crate) busy: f64,
+    pub(crate) completed: f64,
 }
 
 impl PodHistory {
@@ -68,6 +122,10 @@ impl PodHistory {
         snapshot.u64(&mut self.completed);
         snapshot.f32(&mut self.own_completed);
         snapshot.f32(&mut self.own_service);
+        snapshot.f64(&mut self.saturated);
+        let saturated_at = &mut self.saturated_at;
+        snapshot.option(saturated_at, || Moment::ORIGIN, Snapshot::moment);
+        self.since_empty.visit(snapshot);
         snapshot.f32(&mut self.in_system);
         snapshot.option(&mut self.queue, Queue::default, |snapshot, queue| {
             queue.visit(snapshot)
@@ -83,6 +141,7 @@ impl PodHistory {
         reading: Option<&ModelReading>,
         counts_since: Option<Moment>,
     ) -> Option<Increment> {
+        let queue_before = self.queue;
         self.queue = reading.and_then(|reading| reading.queue);
         #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
         let in_system = self
@@ -124,12 +183,82 @@ impl PodHistory {
             (self.warm_since, self.completed) = (None, 0);
             delta.clear_completed();
         }
+        let elapsed = taken.since(from).as_secs_f64();
+        let saturated = self.saturation(queue_before, delta.completed, elapsed);
+        let timed = self.timed(taken, queue_before, &delta, saturated, elapsed);
         self.warm_up(taken, &mut delta);
         (taken > from).then_some(Increment {
             from,
             to: taken,
             delta,
             has_completed,
+            saturated,
+            timed,
+        })
+    }
+
+    /// Returns the request-seconds that the server timed, and all of them.
+    ///
+    /// A saturated pod shows the time in workers. Otherwise the queue shows the waits by Little's law, from one empty
+    /// queue to the next, and not soon after a saturation: the server times a wait when the request completes.
+    fn timed(
+        &mut self,
+        taken: Moment,
+        before: Option<Queue>,
+        delta: &Delta,
+        saturated: Option<Saturated>,
+        elapsed: f64,
+    ) -> Timed {
+        let (Some(before), Some(now)) = (before, self.queue) else {
+            return Timed::default();
+        };
+        if self.saturated > 0.0 || saturated.is_some() {
+            self.saturated_at = Some(taken);
+            self.since_empty = Timed::default();
+            return saturated.map_or(Timed::default(), |saturated| Timed {
+                timed: delta.served,
+                observed: saturated.busy,
+                busy: saturated.busy,
+                completed: saturated.completed,
+            });
+        }
+        let settled = |at: Moment| taken.since(at).as_secs_f64() > SETTLE_SECONDS;
+        if elapsed > FROZEN || !self.saturated_at.is_none_or(settled) {
+            return Timed::default();
+        }
+        let waiting = f64::from(before.waiting) + f64::from(now.waiting);
+        let in_service = f64::from(before.in_service) + f64::from(now.in_service);
+        self.since_empty.add(Timed {
+            timed: delta.waited,
+            observed: waiting / 2.0 * elapsed,
+            busy: in_service / 2.0 * elapsed,
+            completed: delta.completed,
+        });
+        if now.waiting > 0 {
+            return Timed::default();
+        }
+        std::mem::take(&mut self.since_empty)
+    }
+
+    /// Returns the throughput at full load.
+    ///
+    /// If no more requests completed than had been waiting, each was replaced by one of them, so no worker was idle.
+    fn saturation(
+        &mut self,
+        before: Option<Queue>,
+        completed: f64,
+        elapsed: f64,
+    ) -> Option<Saturated> {
+        let slots = before.map_or(0.0, |queue| f64::from(queue.slots()));
+        let waiting = before.map_or(0.0, |queue| f64::from(queue.waiting));
+        if elapsed > FROZEN || waiting < (SATURATED * slots).max(SATURATED_MIN).max(completed) {
+            self.saturated = 0.0;
+            return None;
+        }
+        self.saturated += slots * elapsed;
+        (completed > 0.0).then(|| Saturated {
+            busy: std::mem::take(&mut self.saturated),
+            completed,
         })
     }
 

@@ -19,7 +19,8 @@ const STUCK_SERVICES: f64 = 5.0;
 /// short: with 0.9 the condition would flap.
 const STUCK_COVERAGE: f64 = 0.8;
 
-/// With incomplete metrics, waits above this multiple of the target for this time double the replicas.
+/// With incomplete metrics, waits above this multiple of the target for this time double the replicas, once the pods that
+/// were ordered before have served for this time.
 const LATE_FACTOR: f64 = 4.0;
 const LATE: Duration = Duration::from_secs(30);
 
@@ -59,7 +60,10 @@ impl ModelState {
         match (plan.stuck, self.stuck) {
             (false, _) => self.stuck = None,
             // Scale up once: perhaps only the existing pods are stuck.
-            (true, None) => self.stuck = Some(plan.pods.max(current)),
+            (true, None) => {
+                plan.pods = plan.pods.min(current.saturating_mul(2));
+                self.stuck = Some(plan.pods.max(current));
+            }
             (true, Some(replicas)) => {
                 plan.pods = plan.pods.min(replicas).max(current);
                 steps.push(Step::Stuck {
@@ -72,13 +76,14 @@ impl ModelState {
 
     /// Returns whether requests arrive and none completes, although completed requests are counted.
     fn is_stuck(&self, capacity: &Capacity, fleet_snapshot: &FleetSnapshot) -> bool {
-        let span = (STUCK_SERVICES * capacity.service).clamp(STUCK_SECONDS, 300.0);
+        let idle = (STUCK_SERVICES * capacity.service).max(STUCK_SECONDS);
+        let span = idle.min(300.0);
         let window = self.second_buckets.window(whole(span).into());
         let since_completed = self.second_buckets.now().saturating_sub(self.completed_at);
         fleet_snapshot.counting > 0
             && window.seconds >= STUCK_COVERAGE * span
             && window.arrivals >= 1.0
-            && since_completed >= u64::from(whole(span))
+            && since_completed >= u64::from(whole(idle))
             && fleet_snapshot.in_system >= 1.0
     }
 
@@ -96,6 +101,9 @@ impl ModelState {
         if !unguarded || wait <= LATE_FACTOR * capacity.target {
             self.late_since = None;
             return;
+        }
+        if !fleet_snapshot.starting.is_empty() {
+            self.late_since = Some(situation.now);
         }
         let since = *self.late_since.get_or_insert(situation.now);
         if situation.now.since(since) >= LATE {

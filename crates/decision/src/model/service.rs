@@ -2,6 +2,7 @@
 
 use crate::snapshot::Snapshot;
 
+use super::pod_history::{Saturated, Timed};
 use super::second_buckets::{Delta, SecondBuckets, Window};
 
 /// The window for the service time while it does not change, in seconds.
@@ -29,6 +30,29 @@ const MIN_GROUPS: f64 = 50.0;
 /// The half-life of the long-term sums in seconds, for use when few requests have completed recently.
 const LONG_HALF_LIFE: f64 = 3600.0;
 
+/// The completed requests of saturated pods that the service time at full load is averaged over, and those that it
+/// needs.
+const SATURATED_COMPLETED: f64 = 300.0;
+const SATURATED_MIN_COMPLETED: f64 = 30.0;
+
+/// The timed share of requests is averaged over this many completed requests, and over this many seconds.
+const TIMED_COMPLETED: f64 = 1000.0;
+const TIMED_SECONDS: f64 = 300.0;
+
+/// It is known from this many completed requests and request-seconds on.
+const TIMED_MIN_COMPLETED: f64 = 300.0;
+const TIMED_MIN_OBSERVED: f64 = 300.0;
+
+/// Below the first share requests count as untimed, until it exceeds the second one.
+const UNTIMED_BELOW: f64 = 0.75;
+const TIMED_ABOVE: f64 = 0.95;
+
+/// Below this share the timed requests say nothing about the others.
+const MIN_TIMED_SHARE: f64 = 0.2;
+
+/// A pod that takes this multiple of the service time at full load is stuck.
+const STUCK_FACTOR: f64 = 10.0;
+
 /// The service time and its variability.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
@@ -41,6 +65,14 @@ pub(crate) struct Service {
     /// Completed requests and their times over the last hours.
     long_completed: f64,
     long_served: f64,
+    /// The last completed requests of saturated pods and the time of their workers. They do not decay: only another
+    /// saturation can refute them.
+    saturated_completed: f64,
+    saturated_busy: f64,
+    /// How much of the requests' time the server timed.
+    timed: Timed,
+    /// Whether it timed too little.
+    untimed: bool,
 }
 
 impl Default for Service {
@@ -52,6 +84,10 @@ impl Default for Service {
             squares: 0.0,
             long_completed: 0.0,
             long_served: 0.0,
+            saturated_completed: 0.0,
+            saturated_busy: 0.0,
+            timed: Timed::default(),
+            untimed: false,
         }
     }
 }
@@ -65,6 +101,10 @@ impl Service {
             squares,
             long_completed,
             long_served,
+            saturated_completed,
+            saturated_busy,
+            timed,
+            untimed,
         } = self;
         for number in [
             seconds,
@@ -73,9 +113,13 @@ impl Service {
             squares,
             long_completed,
             long_served,
+            saturated_completed,
+            saturated_busy,
         ] {
             snapshot.f64(number);
         }
+        timed.visit(snapshot);
+        snapshot.bool(untimed);
     }
 
     /// Learns from the requests that one pod completed between two readings.
@@ -94,10 +138,79 @@ impl Service {
         }
     }
 
+    /// Learns from a pod that was saturated.
+    pub(crate) fn learn_saturated(&mut self, saturated: Saturated) {
+        if saturated.busy > STUCK_FACTOR * self.seconds * saturated.completed {
+            return;
+        }
+        self.saturated_completed += saturated.completed;
+        self.saturated_busy += saturated.busy;
+        let kept = (SATURATED_COMPLETED / self.saturated_completed).min(1.0);
+        self.saturated_completed *= kept;
+        self.saturated_busy *= kept;
+    }
+
+    /// Learns how much of the requests' time a pod's server timed.
+    pub(crate) fn learn_timed(&mut self, timed: Timed) {
+        self.timed.add(timed);
+    }
+
+    /// Returns whether the server times too few of the requests that it completes.
+    pub(crate) fn untimed(&mut self) -> bool {
+        let known = self.timed.completed >= TIMED_MIN_COMPLETED;
+        if known && self.long_served <= 0.0 {
+            self.untimed = true;
+        } else if known && self.timed.observed >= TIMED_MIN_OBSERVED {
+            let limit = if self.untimed {
+                TIMED_ABOVE
+            } else {
+                UNTIMED_BELOW
+            };
+            self.untimed = self.timed.timed < limit * self.timed.observed;
+        }
+        self.untimed
+    }
+
+    /// Returns the share of requests that the server times, 0 to 1.
+    pub(crate) fn timed_share(&self) -> f64 {
+        if self.untimed {
+            (self.timed.timed / self.timed.observed.max(1e-9)).min(1.0)
+        } else {
+            1.0
+        }
+    }
+
+    /// Returns the service time in seconds of all requests, if the server times only a share of them; `gauge` is the
+    /// server's own measurement of a batch.
+    ///
+    /// If it times too few, the time of busy workers counts, by Little's law. A sidecar underestimates that while no
+    /// request waits.
+    pub(crate) fn of_all(&self, gauge: Option<f64>) -> Option<f64> {
+        let share = self.timed_share();
+        if share >= MIN_TIMED_SHARE {
+            return self.known().map(|seconds| seconds / share);
+        }
+        let busy = self.timed.busy / self.timed.completed.max(1.0);
+        self.at_full_load().or(Some(gauge.unwrap_or(0.0).max(busy)))
+    }
+
+    /// Returns the service time at full load, in seconds: the time of all workers over the requests that they completed.
+    pub(crate) fn at_full_load(&self) -> Option<f64> {
+        (self.saturated_completed >= SATURATED_MIN_COMPLETED)
+            .then(|| self.saturated_busy / self.saturated_completed)
+    }
+
     /// Decays the sums, once a second.
     pub(crate) fn decay(&mut self) {
         self.groups *= 1.0 - 1.0 / VARIATION_MEMORY;
         self.squares *= 1.0 - 1.0 / VARIATION_MEMORY;
+        if self.timed.completed > TIMED_COMPLETED {
+            let kept = 1.0 - 1.0 / TIMED_SECONDS;
+            self.timed.timed *= kept;
+            self.timed.observed *= kept;
+            self.timed.busy *= kept;
+            self.timed.completed *= kept;
+        }
         self.long_completed *= 1.0 - std::f64::consts::LN_2 / LONG_HALF_LIFE;
         self.long_served *= 1.0 - std::f64::consts::LN_2 / LONG_HALF_LIFE;
     }
@@ -148,8 +261,14 @@ impl Service {
     }
 
     /// Returns the squared coefficient of variation of service times; 1 while unknown.
+    ///
+    /// If only a share of the requests is timed, chance decides how many of a group are, which adds to the spread.
     pub(crate) fn variation(&self) -> f64 {
-        self.variation
+        let share = self.timed_share();
+        if share < MIN_TIMED_SHARE {
+            return 1.0;
+        }
+        ((1.0 + self.variation) * share - 1.0).clamp(0.05, 10.0)
     }
 }
 

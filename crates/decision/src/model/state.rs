@@ -11,17 +11,16 @@ use super::backlog::BacklogProposals;
 use super::calibration::Calibration;
 use super::capacity::UtilisationCache;
 use super::hold_backtest::HoldBacktest;
-use super::pod_history::PodHistory;
+use super::pod_history::{PodHistory, Timed};
 use super::recurrence::Recurrence;
 use super::second_buckets::SecondBuckets;
 use super::service::Service;
 
-/// The largest plausible count of a pod, as a multiple of its capacity; anything above is a broken counter
+/// The largest plausible number of completed requests of a pod, as a multiple of its capacity, and of requests that
+/// arrive in excess of them, because a queue takes many at once. Anything above is a broken counter
 /// (docs/ALGORITHM.md, I6).
 const PLAUSIBLE_FACTOR: f64 = 100.0;
-
-/// The half-life of the observed peaks, in seconds.
-const PEAK_HALF_LIFE: f64 = 3600.0;
+const PLAUSIBLE_QUEUED: f64 = 10_000.0;
 
 /// The state of one model of a fleet, about 12 kB.
 #[derive(Clone, Debug)]
@@ -41,18 +40,15 @@ pub(crate) struct ModelState {
     pub(super) updated_at: u64,
     /// The second and the replicas of the first plan, which are held for a while (docs/ALGORITHM.md, I0).
     pub(super) started: Option<(u64, u32)>,
-    /// The highest mean number of busy workers per pod, used if the number of workers is unknown.
-    pub(super) peak_workers: f64,
-    /// The second in which a pod last reported a completed request.
+    /// The mean number of busy workers per pod when requests last waited, or the highest one since. Used if the number
+    /// of workers is unknown.
+    pub(super) busy_workers: f64,
+    /// The second in which a pod last reported a completed request, or first reported.
     pub(super) completed_at: u64,
-    /// The highest rate of completed requests per pod while all pods were full, for batches.
-    pub(super) peak_rate: f64,
     /// While requests arrive and none completes: the replicas to keep.
     pub(super) stuck: Option<u32>,
     /// Since when waits exceed the target by far with incomplete metrics.
     pub(super) late_since: Option<Moment>,
-    /// Consecutive seconds in which fewer requests were timed than completed.
-    pub(super) untimed: u64,
 }
 
 impl ModelState {
@@ -70,12 +66,10 @@ impl ModelState {
             hold_backtest: HoldBacktest::default(),
             updated_at: 0,
             started: None,
-            peak_workers: 0.0,
+            busy_workers: 0.0,
             completed_at: 0,
-            peak_rate: 0.0,
             stuck: None,
             late_since: None,
-            untimed: 0,
         }
     }
 
@@ -94,22 +88,26 @@ impl ModelState {
         let Some(mut increment) = history.update(taken, reading, counts_since) else {
             return;
         };
-        if increment.has_completed {
+        if increment.has_completed || self.completed_at == 0 {
             let second = taken.since_origin().as_secs();
             self.completed_at = self.completed_at.max(second);
         }
         let elapsed = increment.to.since(increment.from).as_secs_f64();
         let delta = &mut increment.delta;
         if let Some(service) = self.service.known() {
-            let slots = history
-                .queue
-                .map_or(1, |queue| queue.workers.max(1) * queue.batch_size.max(1));
+            let slots = history.queue.map_or(1, |queue| queue.slots());
             let max = PLAUSIBLE_FACTOR * f64::from(slots) / service * (elapsed + 1.0);
-            if delta.arrivals > max || delta.completed > max {
+            if delta.arrivals > max + PLAUSIBLE_QUEUED || delta.completed > max {
                 *delta = super::second_buckets::Delta::default();
+                increment.saturated = None;
+                increment.timed = Timed::default();
             }
         }
         self.service.learn(delta);
+        self.service.learn_timed(increment.timed);
+        if let Some(saturated) = increment.saturated {
+            self.service.learn_saturated(saturated);
+        }
         let bucket = &mut history.bucket;
         self.second_buckets
             .add(increment.from, increment.to, bucket, *delta, serves);
@@ -137,19 +135,10 @@ impl ModelState {
                 snapshot.u32(replicas);
             },
         );
-        snapshot.f64(&mut self.peak_workers);
+        snapshot.f64(&mut self.busy_workers);
         snapshot.u64(&mut self.completed_at);
-        snapshot.f64(&mut self.peak_rate);
         snapshot.option(&mut self.stuck, u32::default, Snapshot::u32);
         snapshot.option(&mut self.late_since, || Moment::ORIGIN, Snapshot::moment);
-        snapshot.u64(&mut self.untimed);
-    }
-
-    pub(super) fn decay(&mut self) {
-        self.service.decay();
-        let kept = 1.0 - std::f64::consts::LN_2 / PEAK_HALF_LIFE;
-        self.peak_workers *= kept;
-        self.peak_rate *= kept;
     }
 }
 
@@ -270,7 +259,8 @@ mod tests {
                 for seconds in [2, 10, 60, 300] {
                     let window = model.second_buckets.window(seconds);
                     // 4 workers at 100 ms: 40/s; a hundred times that, plus a second of margin.
-                    let most = 4000.0 * 2.0 * (seconds as f64 + 1.0);
+                    let completed = 4000.0 * 2.0 * (seconds as f64 + 1.0);
+                    let arrivals = completed + PLAUSIBLE_QUEUED * (seconds as f64 + 1.0);
                     for found in [
                         window.arrivals,
                         window.completed,
@@ -280,7 +270,7 @@ mod tests {
                         assert!(found >= 0.0 && found.is_finite(), "seed {seed}: {window:?}");
                     }
                     assert!(
-                        window.arrivals <= most && window.completed <= most,
+                        window.arrivals <= arrivals && window.completed <= completed,
                         "seed {seed}: {window:?}"
                     );
                 }
@@ -331,7 +321,7 @@ mod tests {
                 model.learn(history, at(second), Some(&reading_of(counters)), None, true);
             }
             model.service.measure(&model.second_buckets, false);
-            model.decay();
+            model.service.decay();
             for known in [&mut sum, &mut squares, &mut number] {
                 *known *= 1.0 - 1.0 / 120.0;
             }

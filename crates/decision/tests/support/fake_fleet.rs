@@ -26,12 +26,18 @@ pub struct Environment {
     pub stuck: bool,
     /// New pods never become ready.
     pub broken: bool,
+    /// The share of gRPC requests, whose times the server does not count.
+    pub grpc: f64,
+    /// The number of pods, oldest first, that have crashed and are not ready.
+    pub crashed: usize,
     /// The number of additional surge pods of a rollout, which never become ready.
     pub surge: usize,
     /// Completed requests and the queue are not reported.
     pub uncounted: bool,
     /// Batch size, and batch delay in seconds.
     pub batch: (u32, f64),
+    /// The time that each further request of a batch adds, in seconds.
+    pub batch_item: f64,
     /// The number of pods, oldest first, that are slower, and the factor.
     pub slow: (usize, f64),
     /// A second model in every pod: requests per second, and service time in seconds.
@@ -55,13 +61,18 @@ struct ModelQueue {
     waited: f64,
     total_sojourn: f64,
     queue: f64,
+    /// Requests in workers, if none waits.
+    busy: f64,
 }
 
 impl ModelQueue {
-    fn serve(&mut self, arrivals: f64, service: f64, workers: f64, stuck: bool) {
-        let capacity = if stuck { 0.0 } else { workers / service };
+    /// Serves one second; `workers` counts the requests that are processed in parallel, in batches of up to `batch`.
+    fn serve(&mut self, arrivals: f64, time: f64, workers: f64, batch: (u32, f64), stuck: bool) {
         let before = self.queue;
+        let service = batch_time(before + arrivals, time, workers, batch);
+        let capacity = if stuck { 0.0 } else { workers / service };
         self.arrivals += arrivals;
+        self.busy = arrivals * service;
         let done = (self.queue + arrivals).min(capacity);
         self.queue += arrivals - done;
         let wait = (before + self.queue) / 2.0 * service / workers;
@@ -70,19 +81,14 @@ impl ModelQueue {
         self.total_sojourn += done * (wait + service);
     }
 
-    fn reading(
-        &self,
-        name: &str,
-        (load, service): (f64, f64),
-        environment: &Environment,
-    ) -> ModelReading {
-        let busy = (load * service).min(environment.workers);
+    fn reading(&self, name: &str, service: f64, environment: &Environment) -> ModelReading {
+        let busy = self.busy.min(environment.workers);
         let queue = Queue {
             waiting: self.queue.round() as u32,
             in_service: if self.queue >= 1.0 {
                 environment.workers
             } else {
-                busy
+                busy.round()
             } as u32,
             workers: environment.workers as u32 / environment.batch.0.max(1),
             batch_size: environment.batch.0,
@@ -95,8 +101,10 @@ impl ModelQueue {
                 arrivals: self.arrivals as u64,
                 rejected: 0,
                 completed: (!environment.uncounted).then_some(self.completed as u64),
-                total_wait: Duration::from_secs_f64(self.waited),
-                total_sojourn: Duration::from_secs_f64(self.total_sojourn),
+                total_wait: Duration::from_secs_f64(self.waited * (1.0 - environment.grpc)),
+                total_sojourn: Duration::from_secs_f64(
+                    self.total_sojourn * (1.0 - environment.grpc),
+                ),
             }),
             queue: (!environment.uncounted).then_some(queue),
             service_time: None,
@@ -104,15 +112,29 @@ impl ModelQueue {
     }
 }
 
+/// Returns the time of a batch, in seconds. Workers take what waits: as much as arrives during a batch, or a full batch.
+fn batch_time(requests: f64, time: f64, workers: f64, (size, item): (u32, f64)) -> f64 {
+    let size = f64::from(size.max(1));
+    let batches = workers / size;
+    let arriving = requests * (time - item) / (batches - requests * item);
+    let filled = if requests * item >= batches {
+        size
+    } else {
+        arriving.clamp(1.0, size)
+    };
+    time + item * (filled - 1.0)
+}
+
 impl Server {
     fn readings(&self, environment: &Environment) -> Vec<ModelReading> {
-        let first = Some(("sleepy", (environment.load, environment.service)));
-        let second = environment.second_model.map(|model| ("grumpy", model));
+        let first = Some(("sleepy", environment.service));
+        let second = environment.second_model;
+        let second = second.map(|(_, service)| ("grumpy", service));
         let models = self.models.iter().zip([first, second]);
         models
             .filter_map(|(queue, model)| {
-                let (name, model) = model?;
-                Some(queue.reading(name, model, environment))
+                let (name, service) = model?;
+                Some(queue.reading(name, service, environment))
             })
             .collect()
     }
@@ -208,12 +230,17 @@ impl FakeFleet {
 
     fn serve(&mut self, environment: &Environment) {
         let second = self.second;
-        let serving = |server: &Server| server.ready_at < second;
-        let count = self.servers.iter().filter(|server| serving(server)).count();
+        let serving = |index: usize, server: &Server| {
+            index >= environment.crashed && server.ready_at < second
+        };
+        let servers = self.servers.iter().enumerate();
+        let count = servers
+            .filter(|(index, server)| serving(*index, server))
+            .count();
         let share = 1.0 / count.max(1) as f64;
         let slow = environment.slow;
         for (index, server) in self.servers.iter_mut().enumerate() {
-            if !serving(server) {
+            if !serving(index, server) {
                 continue;
             }
             let factor = if index < slow.0 { slow.1 } else { 1.0 };
@@ -227,6 +254,7 @@ impl FakeFleet {
                         load * share,
                         service * factor,
                         environment.workers,
+                        (environment.batch.0, environment.batch_item),
                         environment.stuck,
                     );
                 }
@@ -238,7 +266,8 @@ impl FakeFleet {
         for (index, server) in self.servers.iter_mut().enumerate() {
             let uid = PodUid::from(server.name.as_str());
             let may_start = !environment.broken || server.reported_ready;
-            let ready = may_start && server.ready_at < self.second;
+            let up = index >= environment.crashed;
+            let ready = up && may_start && server.ready_at < self.second;
             server.reported_ready |= ready;
             let pod = Pod {
                 name: server.name.as_str().into(),

@@ -18,6 +18,8 @@ pub struct Scenario {
     service: f64,
     workers: f64,
     batch: (u32, f64),
+    batch_item: f64,
+    grpc: f64,
     slow: (usize, f64),
     second_model: Option<(f64, f64)>,
 }
@@ -64,9 +66,12 @@ impl Scenario {
             deleting: 0,
             stuck: false,
             broken: false,
+            crashed: 0,
             surge: 0,
             uncounted: false,
             batch: self.batch,
+            batch_item: self.batch_item,
+            grpc: self.grpc,
             slow: self.slow,
             second_model: self.second_model,
         };
@@ -76,11 +81,9 @@ impl Scenario {
         }
         (environment.load, environment.service, environment.workers) =
             (self.load, self.service, self.workers);
-        (
-            environment.batch,
-            environment.slow,
-            environment.second_model,
-        ) = (self.batch, self.slow, self.second_model);
+        (environment.batch, environment.batch_item) = (self.batch, self.batch_item);
+        environment.grpc = self.grpc;
+        (environment.slow, environment.second_model) = (self.slow, self.second_model);
         let fleet = self.fleet.as_mut().ok_or("no pods yet")?;
         for _ in 0..span as u64 {
             fleet.pass(&environment);
@@ -106,12 +109,15 @@ impl Scenario {
             "deleting" => environment.deleting = count()?,
             "stuck" => environment.stuck = true,
             "broken" => environment.broken = true,
+            "crashed" => environment.crashed = count()?,
             "surge" => environment.surge = count()?,
             "uncounted" => environment.uncounted = true,
             "batch" => {
                 let (size, delay) = value.split_once('/')?;
                 self.batch = (size.parse().ok()?, seconds(delay)?);
             }
+            "grpc" => self.grpc = value.strip_suffix('%')?.parse::<f64>().ok()? / 100.0,
+            "batch-item" => self.batch_item = seconds(value)?,
             "slow" => {
                 let (pods, times) = value.split_once('/')?;
                 self.slow = (pods.parse().ok()?, times.parse().ok()?);
