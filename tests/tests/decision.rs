@@ -43,8 +43,11 @@ fn environment(load: f64, service: f64, workers: f64) -> Environment {
         stuck: false,
         broken: false,
         surge: 0,
+        grpc: 0.0,
+        crashed: 0,
         uncounted: false,
         batch: (1, 0.0),
+        batch_item: 0.0,
         slow: (0, 1.0),
         second_model: None,
     }
