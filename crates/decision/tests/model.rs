@@ -21,9 +21,9 @@
 //! `batch=4/200ms`: batches of up to four requests, for which the server waits 200 ms. `batch-item=9ms`: each further
 //! request of a batch takes 9 ms. `workers` counts requests in parallel: two workers with a batch size of 4 are 8.
 //! `grpc=50%`: the server does not time half of the requests; it is set before the first request.
-//! `load`, `service`, `workers`, `batch`, `batch-item`, `grpc`, `slow` and `second-model` apply until another `run` changes them; the other
-//! options apply to one `run`. `never-…` and `writes` count since the last `expect`. `PUSHSCALE_GENERATE=1` prints the
-//! decision after each line.
+//! `load`, `service`, `workers`, `batch`, `batch-item`, `grpc`, `slow` and `second-model` apply until another `run`
+//! changes them; the other options apply to one `run`. `never-…` and `writes` count since the last `expect`.
+//! `PUSHSCALE_GENERATE=1` prints the decision after each line.
 
 #![allow(
     clippy::unwrap_used,

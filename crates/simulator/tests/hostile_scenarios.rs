@@ -1,7 +1,7 @@
 //! The scenarios in `scenarios/hostile`, which represent clusters that are hard to scale, under Pushscale.
 //!
-//! `testdata/hostile-bounds.txt` states what should hold in each. A bound with `!` is known to fail: the test fails when
-//! the controller keeps it, so that the mark is removed.
+//! `testdata/hostile-bounds.txt` states what should hold in each. A bound with `!` is known to fail: the test fails
+//! when the controller keeps it, so that the mark is removed.
 
 #![allow(
     clippy::unwrap_used,

@@ -68,9 +68,9 @@ impl Figure {
 /// The figures in the order of [`FIGURES`], per seed.
 type Runs = Vec<[f64; FIGURES.len()]>;
 
-/// Prints a table of the scenarios and tables of sums. `SEEDS` is the number of seeds per scenario, `RANDOM` the number of random scenarios. Their numbers
-/// start at `FROM`, which is different in each run unless it is given. `HOSTILE=1` adds the scenarios of clusters that are
-/// hard to scale.
+/// Prints a table of the scenarios and tables of sums. `SEEDS` is the number of seeds per scenario, `RANDOM` the number
+/// of random scenarios. Their numbers start at `FROM`, which is different in each run unless it is given. `HOSTILE=1`
+/// adds the scenarios of clusters that are hard to scale.
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(2).max(1);
     let count = number("RANDOM").unwrap_or(12);

@@ -52,7 +52,8 @@ pub(crate) struct Arrivals {
 /// An arrival rate of the whole fleet, in requests per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Rate {
-    /// The mean of the last minute or of the extended window, or the significant minimum of a shorter window if that is higher.
+    /// The mean of the last minute or of the extended window, or the significant minimum of a shorter window if that is
+    /// higher.
     pub(crate) now: f64,
     /// The mean of the last minute or of the extended window.
     pub(crate) slow: f64,

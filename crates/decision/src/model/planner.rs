@@ -35,7 +35,8 @@ const HOLD_AFTER_START: Duration = Duration::from_secs(300);
 /// A shorter hold can end before a rise of the rate is significant.
 const SHORT_HOLD: Duration = Duration::from_secs(60);
 
-/// More than this multiple of the pods that the arrival rate needs is not ordered for a backlog (docs/ALGORITHM.md, I3).
+/// More than this multiple of the pods that the arrival rate needs is not ordered for a backlog (docs/ALGORITHM.md,
+/// I3).
 const MAX_ORDER: f64 = 3.0;
 
 /// The need for the arrival rate.

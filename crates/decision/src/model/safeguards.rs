@@ -19,8 +19,8 @@ const STUCK_SERVICES: f64 = 5.0;
 /// short: with 0.9 the condition would flap.
 const STUCK_COVERAGE: f64 = 0.8;
 
-/// With incomplete metrics, waits above this multiple of the target for this time double the replicas, once the pods that
-/// were ordered before have served for this time.
+/// With incomplete metrics, waits above this multiple of the target for this time double the replicas, once the pods
+/// that were ordered before have served for this time.
 const LATE_FACTOR: f64 = 4.0;
 const LATE: Duration = Duration::from_secs(30);
 

@@ -194,7 +194,8 @@ impl Service {
         self.at_full_load().or(Some(gauge.unwrap_or(0.0).max(busy)))
     }
 
-    /// Returns the service time at full load, in seconds: the time of all workers over the requests that they completed.
+    /// Returns the service time at full load, in seconds: the time of all workers over the requests that they
+    /// completed.
     pub(crate) fn at_full_load(&self) -> Option<f64> {
         (self.saturated_completed >= SATURATED_MIN_COMPLETED)
             .then(|| self.saturated_busy / self.saturated_completed)

@@ -112,7 +112,8 @@ impl ModelQueue {
     }
 }
 
-/// Returns the time of a batch, in seconds. Workers take what waits: as much as arrives during a batch, or a full batch.
+/// Returns the time of a batch, in seconds. Workers take what waits: as much as arrives during a batch, or a full
+/// batch.
 fn batch_time(requests: f64, time: f64, workers: f64, (size, item): (u32, f64)) -> f64 {
     let size = f64::from(size.max(1));
     let batches = workers / size;

@@ -8,8 +8,8 @@ const NODE_KEPT: usize = 600;
 /// A change is a reversal if a change in the other direction follows within this many seconds.
 const REVERSED_WITHIN: usize = 10;
 
-/// Returns node-hours, from the pods of each second. Each pod has its own node, such as one with a GPU, which is kept for
-/// ten minutes after it was last needed.
+/// Returns node-hours, from the pods of each second. Each pod has its own node, such as one with a GPU, which is kept
+/// for ten minutes after it was last needed.
 pub(super) fn node_hours(pods: &[u32]) -> f64 {
     // The pods of the last ten minutes that no later second exceeds, in decreasing order.
     let mut highest: std::collections::VecDeque<(usize, u32)> = std::collections::VecDeque::new();

@@ -18,8 +18,8 @@ const LEAST_TARGET: f64 = 0.1;
 impl World {
     /// Returns the number of healthy pods that meet the target at the highest arrival rate, by the queueing formula.
     ///
-    /// The highest rate is a mean over a minute, or over ten service times if that is more. Batches are full, and workers
-    /// that share a device are all busy. Faults are not considered.
+    /// The highest rate is a mean over a minute, or over ten service times if that is more. Batches are full, and
+    /// workers that share a device are all busy. Faults are not considered.
     pub fn need(&self) -> u32 {
         let batch = self.batching.size.max(1);
         let contention = 1.0 + self.contention * f64::from(self.workers.saturating_sub(1));

@@ -35,8 +35,8 @@ pub struct World {
     pub balancing: Balancing,
     /// The minimum and maximum start delay. It has a uniform distribution.
     pub start_delay: (f64, f64),
-    /// Pods that are created within this time after the first of a round become ready together with it, in seconds; 0 if
-    /// each pod has its own start delay.
+    /// Pods that are created within this time after the first of a round become ready together with it, in seconds; 0
+    /// if each pod has its own start delay.
     pub start_round: f64,
     /// The standard deviation of the logarithm of the pods' speeds, which have a lognormal distribution around 1.
     pub speeds: f64,
