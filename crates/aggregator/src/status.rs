@@ -15,6 +15,19 @@ use crate::names::TargetRef;
 /// one.
 const INVALID_SPEC: &str = "InvalidSpec";
 
+/// Returns the conditions with their types, in the order of the status.
+pub(crate) fn named(conditions: &Conditions) -> [(&'static str, &Option<Condition>); 7] {
+    [
+        (ABLE_TO_SCALE, &conditions.able_to_scale),
+        (SCALING_ACTIVE, &conditions.scaling_active),
+        (SCALING_LIMITED, &conditions.scaling_limited),
+        (FRESH, &conditions.fresh),
+        (METRICS_INCOMPLETE, &conditions.metrics_incomplete),
+        (STUCK, &conditions.stuck),
+        (TARGET_REACHABLE, &conditions.target_reachable),
+    ]
+}
+
 /// What the status needs in addition to the last decision.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConditionHistory {
@@ -148,16 +161,8 @@ impl ConditionHistory {
         generation: Option<i64>,
         now: Timestamp,
     ) -> Vec<KubeCondition> {
-        let all = [
-            (ABLE_TO_SCALE, &conditions.able_to_scale),
-            (SCALING_ACTIVE, &conditions.scaling_active),
-            (SCALING_LIMITED, &conditions.scaling_limited),
-            (FRESH, &conditions.fresh),
-            (METRICS_INCOMPLETE, &conditions.metrics_incomplete),
-            (STUCK, &conditions.stuck),
-            (TARGET_REACHABLE, &conditions.target_reachable),
-        ];
-        all.into_iter()
+        named(conditions)
+            .into_iter()
             .filter_map(|(kind, found)| {
                 let found = found.as_ref()?;
                 let reason = found.reason.as_str();

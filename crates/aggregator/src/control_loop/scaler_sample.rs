@@ -1,14 +1,12 @@
 //! The figures of a scaler for its metrics.
 
-use pushscale_api::names::conditions::{
-    ABLE_TO_SCALE, FRESH, METRICS_INCOMPLETE, SCALING_ACTIVE, SCALING_LIMITED, STUCK,
-    TARGET_REACHABLE,
-};
+use pushscale_api::names::conditions::SCALING_ACTIVE;
 
 use super::ControlLoop;
 use super::managed_scaler::ManagedScaler;
 use crate::metrics::ScalerSample;
 use crate::names::ScalerKey;
+use crate::status;
 
 impl ControlLoop {
     /// Exports the last decision and the current conditions.
@@ -30,22 +28,12 @@ impl ManagedScaler {
             return ScalerSample::default();
         };
         let metric = decision.metrics.iter().max_by_key(|metric| metric.proposed);
-        let conditions = engine.conditions();
-        let conditions = [
-            (ABLE_TO_SCALE, &conditions.able_to_scale),
-            (SCALING_ACTIVE, &conditions.scaling_active),
-            (SCALING_LIMITED, &conditions.scaling_limited),
-            (FRESH, &conditions.fresh),
-            (METRICS_INCOMPLETE, &conditions.metrics_incomplete),
-            (STUCK, &conditions.stuck),
-            (TARGET_REACHABLE, &conditions.target_reachable),
-        ];
         ScalerSample {
             desired_replicas: decision.desired(),
             current_replicas: decision.current,
             latency_seconds: metric.map(|metric| metric.average.as_secs_f64()),
             pods: Some((decision.freshness.fresh, decision.freshness.running())),
-            conditions: conditions
+            conditions: status::named(engine.conditions())
                 .map(|(name, found)| found.as_ref().map(|condition| (name, condition.status))),
         }
     }

@@ -28,6 +28,11 @@ use watches::WatchMetrics;
 
 const PREFIX: &str = "pushscale_aggregator";
 
+/// Buckets of what takes milliseconds to seconds.
+const SECONDS: [f64; 11] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
 /// The aggregator's own metrics. Clones share their counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
@@ -242,15 +247,9 @@ impl Metrics {
             leader: Gauge::default(),
             scalers: Gauge::default(),
             pods: Gauge::default(),
-            reaction: Histogram::new([
-                0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-            ]),
+            reaction: Histogram::new(SECONDS),
             turns: Histogram::new([0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]),
-            api_requests: Family::new_with_constructor(|| {
-                Histogram::new([
-                    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-                ])
-            }),
+            api_requests: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             watches: WatchMetrics::default(),
             scaler_metrics: None,
             scalers_without_metrics: Gauge::default(),

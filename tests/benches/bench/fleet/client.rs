@@ -34,11 +34,19 @@ pub(super) struct Pushed {
 }
 
 /// The server that the sidecars connect to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct Target {
     address: SocketAddr,
     ca: PathBuf,
-    generation: usize,
+}
+
+impl From<&Server> for Target {
+    fn from(server: &Server) -> Self {
+        Self {
+            address: server.address,
+            ca: server.ca.clone(),
+        }
+    }
 }
 
 /// Running sidecars, which end when dropped.
@@ -53,11 +61,7 @@ pub(super) struct Clients {
 }
 
 pub(super) fn start(fleet: Fleet, server: &Server) -> Clients {
-    let target = watch::Sender::new(Target {
-        address: server.address,
-        ca: server.ca.clone(),
-        generation: 0,
-    });
+    let target = watch::Sender::new(Target::from(server));
     let (pushed, heard) = (Arc::default(), Arc::default());
     let mut tasks = JoinSet::new();
     for connection in 0..fleet.connections() {
@@ -91,13 +95,7 @@ fn source(connection: usize) -> Ipv4Addr {
 impl Clients {
     pub(super) fn connect_to(&self, server: &Server) {
         self.heard.store(0, Ordering::Relaxed);
-        self.target.send_modify(|target| {
-            *target = Target {
-                address: server.address,
-                ca: server.ca.clone(),
-                generation: target.generation + 1,
-            };
-        });
+        self.target.send_replace(Target::from(server));
     }
 
     pub(super) async fn until_all_heard(&self) {
@@ -106,10 +104,7 @@ impl Clients {
         }
     }
 
-    pub(super) fn clear(&self) {
-        self.take();
-    }
-
+    /// Returns the pushes since the last call.
     pub(super) fn take(&self) -> Pushed {
         std::mem::take(&mut *self.pushed.lock().unwrap())
     }

@@ -88,7 +88,7 @@ async fn measure(fleet: Fleet) {
     clients.until_all_heard().await;
     tokio::time::sleep(WARM_UP.max(Duration::from_secs(u64::from(fleet.interval)))).await;
     let before = server.usage();
-    clients.clear();
+    clients.take();
     tokio::time::sleep(MEASURED).await;
     let after = server.usage();
     let Pushed { mut micros, failed } = clients.take();
