@@ -41,7 +41,8 @@ impl LogSettings {
     /// Reads the settings `log_level` and `log_format`.
     pub fn from_settings(settings: &mut Settings) -> Self {
         let filter = settings.parse("log_level", |text| {
-            parse_filter(text).ok_or("error, warn, info, debug or trace, or such levels by module")
+            parse_filter(text)
+                .ok_or("error, warn, info, debug or trace, or one of these levels per module")
         });
         let formats = [("text", Format::Text), ("json", Format::Json)];
         Self {

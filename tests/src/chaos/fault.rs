@@ -18,7 +18,7 @@ pub enum Fault {
     ConnectionsCut(Duration),
     /// Requests arrive, but no response does.
     ResponsesLost(Duration),
-    /// The process of the API server stands still.
+    /// The process of the API server is paused.
     ApiServerPaused(Duration),
     /// etcd restarts.
     EtcdRestarted,
@@ -28,7 +28,7 @@ pub enum Fault {
     LeaderKilled,
     /// The leader is killed while the response to its write is lost.
     LeaderKilledInWrite,
-    /// The leader stands still for longer than its Lease, and continues.
+    /// The leader is paused for longer than its Lease, and continues.
     LeaderPaused(Duration),
     /// The leader is stopped as by a rollout.
     LeaderStopped,
@@ -91,12 +91,12 @@ impl Fault {
             Self::SlowNetwork(_) => "300 ms more for each chunk of data",
             Self::ConnectionsCut(_) => "connections to the API server cut within 1 s",
             Self::ResponsesLost(_) => "responses of the API server lost",
-            Self::ApiServerPaused(_) => "API server stands still",
+            Self::ApiServerPaused(_) => "API server paused",
             Self::EtcdRestarted => "etcd restarts",
             Self::LeaderPartitioned(_) => "only the leader loses the API server",
             Self::LeaderKilled => "leader killed",
             Self::LeaderKilledInWrite => "leader killed in a write",
-            Self::LeaderPaused(_) => "leader stands still past its Lease",
+            Self::LeaderPaused(_) => "leader paused past its Lease",
             Self::LeaderStopped => "leader stopped (SIGTERM)",
             Self::LeaseDeleted => "Lease deleted",
             Self::ScaleDenied(_) => "admission rejects the scale",

@@ -195,7 +195,7 @@ impl<'a> World<'a> {
         let began = Instant::now();
         let mut leaders = 0;
         for member in &self.members {
-            // One that stands still cannot write.
+            // A paused one does not respond, and cannot write.
             let leads = tokio::time::timeout(LOOK, member.aggregator.leads()).await;
             leaders += usize::from(leads.unwrap_or(false));
         }

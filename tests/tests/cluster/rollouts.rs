@@ -188,7 +188,7 @@ async fn breaks(algorithm: Algorithm, twice: std::ops::RangeInclusive<u64>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ratio_does_not_scale_down_while_half_of_the_pods_are_replaced() {
-    // A decision between two pushes sees the first reading of a new pod beside older ones of a higher load: 4 * 4/3.
+    // A decision between two pushes combines the first reading of a new pod with older ones of a higher load: 4 * 4/3.
     let mut rollout = misses(Algorithm::Ratio, 4..=6).await;
     rollout
         .until("back at 4", |rollout, _| rollout.namespace.replicas() == 4)

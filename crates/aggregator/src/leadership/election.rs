@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(next(&holder, 5000), Some((Some("a".to_owned()), None)));
         assert_eq!(next(&other, 14_999), None);
         assert_eq!(next(&other, 15_000), Some((Some("b".to_owned()), None)));
-        // Without any Lease before, nobody can lead.
+        // If there has never been a Lease, there is no leader.
         let mut first = Election::new("c".to_owned());
         first.observe_absence(start);
         assert!(first.next(start, Timestamp::UNIX_EPOCH).is_some());

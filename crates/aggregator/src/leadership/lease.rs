@@ -199,7 +199,7 @@ impl Candidate {
                 Written::Yes
             }
             _ if is_outdated => Written::Outdated,
-            // Such a write may have been stored. The next one is outdated then, and a read shows it.
+            // The write may have been stored. The next one is then outdated, and a read follows.
             Ok(Err(error)) => {
                 self.failed(&kube_error::message(&error));
                 Written::No

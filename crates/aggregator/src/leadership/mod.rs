@@ -187,7 +187,7 @@ mod tests {
         let (written, ()) = tokio::join!(write, end);
         assert_eq!(written, None);
         assert_eq!(begun.elapsed(), Duration::from_secs(1));
-        // A second term is a new one, even if nobody noticed the end of the first.
+        // A second term is a new one, even if the end of the first went unnoticed.
         leadership.lead_until(Instant::now() + Duration::from_secs(7));
         assert_eq!(leadership.term(), Some(2));
         leadership.lead_until(Instant::now() + Duration::from_secs(9));

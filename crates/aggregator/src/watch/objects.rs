@@ -114,8 +114,8 @@ pub(super) fn hpa(hpa: HorizontalPodAutoscaler) -> Option<CompetingHpa> {
 
 /// Trims a target. `None` without a name.
 pub(super) fn target(target: PartialObjectMeta<DynamicObject>) -> Option<WatchedTarget> {
-    // The API server keeps who owns each field. Whoever changes the replicas takes them from the last owner, whose
-    // entry for the subresource disappears.
+    // The API server records the owner of each field. A client that changes the replicas becomes their owner, and the
+    // previous owner's entry for the subresource disappears.
     let managers = target.metadata.managed_fields.unwrap_or_default();
     let written_by_us = managers.iter().any(|entry| {
         entry.manager.as_deref() == Some(FIELD_MANAGER)

@@ -1,4 +1,4 @@
-//! What a run costs beside pod-hours.
+//! What a run costs besides pod-hours.
 
 use super::outcome::Change;
 
