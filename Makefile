@@ -50,6 +50,10 @@ test: ## Run all tests: unit tests, sockets, a real API server, a real node, a r
 	.ci/step test-node-and-install .ci/retry $(TEST) --test node --test install
 	@echo "All tests passed."
 
+# For tests, the programs of the images are built without link-time optimization: minutes less, of which most have work
+# for one core only. The sidecar's profile has its own, so it is tested as it is released.
+test test-cluster test-node test-charts test-install: export CARGO_PROFILE_RELEASE_LTO = off
+
 .PHONY: test-quick
 test-quick: ## Run the tests that need neither a cluster nor TorchServe nor sockets
 	$(TEST) --lib --bins $(call select,$(QUICK_TESTS))
@@ -83,6 +87,10 @@ conformance: ## Compare decisions with the real HPA controller in random cluster
 .PHONY: chaos
 chaos: programs static-aggregator ## Let two aggregators suffer the faults of a cluster: ARGS="--only Lease" (ten minutes)
 	$(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-chaos -- $(ARGS)
+
+.PHONY: soak
+soak: ## Replace PushScalers, pods and tokens thousands of times; fails if memory grows: MINUTES=5 (and two of warm-up)
+	MINUTES=$(or $(MINUTES),5) $(BENCH) -- soak
 
 .PHONY: fuzz
 fuzz: ## Fuzz the parsers of foreign input with libFuzzer: SECONDS=60 in total, TARGETS="push claims"

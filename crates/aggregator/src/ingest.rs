@@ -12,14 +12,15 @@ use pushscale_daemon::error::chain;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::reply::{Reply, json, reject};
 use pushscale_decision::Rejection;
-use pushscale_protocol::{MAX_BODY_BYTES, PUSH_PATH, ParseError, Push};
+use pushscale_protocol::{MAX_BODY_BYTES, PUSH_PATH, ParseError, Push, PushResponse};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use crate::auth::{AuthError, Authenticator, Caller};
+use crate::auth::{AuthError, Authenticator, Caller, ConnectionToken};
 use crate::convert::received_reading;
 use crate::event::{Event, Pushed, Verdict};
 use crate::metrics::{Metrics, PushOutcome};
+use crate::pacing::Pacing;
 
 /// Timeout for a request body. A sidecar sends it together with the head.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,6 +34,7 @@ pub(crate) struct Ingest {
     pub(crate) events: mpsc::Sender<Event>,
     /// Whether the PushScalers and the HPAs are listed.
     pub(crate) listed: Readiness,
+    pub(crate) pacing: Pacing,
     pub(crate) metrics: Metrics,
 }
 
@@ -44,16 +46,17 @@ struct PushError {
 }
 
 impl Ingest {
-    /// Handles one request from `address`.
+    /// Handles one request of a connection from `address`.
     pub(crate) async fn handle(
         self: Arc<Self>,
         address: IpAddr,
+        connection: Arc<ConnectionToken>,
         request: Request<Incoming>,
     ) -> Result<Reply, Infallible> {
-        Ok(match self.accept(address, request).await {
-            Ok(()) => {
+        Ok(match self.accept(address, &connection, request).await {
+            Ok(response) => {
                 self.metrics.push(PushOutcome::Accepted);
-                json(StatusCode::OK, Bytes::from_static(b"{}"))
+                json(StatusCode::OK, encode(&response))
             }
             Err(error) => {
                 self.metrics.push(error.outcome);
@@ -62,7 +65,12 @@ impl Ingest {
         })
     }
 
-    async fn accept(&self, address: IpAddr, request: Request<Incoming>) -> Result<(), PushError> {
+    async fn accept(
+        &self,
+        address: IpAddr,
+        connection: &ConnectionToken,
+        request: Request<Incoming>,
+    ) -> Result<PushResponse, PushError> {
         if request.uri().path() != PUSH_PATH {
             return Err(PushError::new(
                 StatusCode::NOT_FOUND,
@@ -86,12 +94,12 @@ impl Ingest {
         }
         let caller = self
             .authenticator
-            .authenticate(request.headers(), address)
+            .authenticate(request.headers(), address, connection)
             .await?;
         let body = body::read(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await?;
         let received = Instant::now();
         let push = Push::parse(&body)?;
-        if let Caller::Pod(pod) = &caller {
+        if let Caller::Pod { pod, .. } = &caller {
             let pod = &pod.identity;
             if push.pod.uid != pod.uid.as_str()
                 || push.pod.name != pod.name
@@ -107,6 +115,10 @@ impl Ingest {
                 ));
             }
         }
+        let response = PushResponse {
+            interval_seconds: self.pacing.ask(push.interval_seconds),
+            token_remembered: matches!(caller, Caller::Pod { remembered, .. } if remembered),
+        };
         let (reply, verdict) = oneshot::channel();
         let pushed = Pushed {
             namespace: push.pod.namespace.to_string(),
@@ -123,11 +135,19 @@ impl Ingest {
                 mpsc::error::TrySendError::Closed(_) => PushError::shutting_down(),
             })?;
         match timeout(LOOP_TIMEOUT, verdict).await {
-            Ok(Ok(verdict)) => check(verdict),
+            Ok(Ok(verdict)) => check(verdict).map(|()| response),
             Ok(Err(_)) => Err(PushError::shutting_down()),
             Err(_) => Err(PushError::overloaded()),
         }
     }
+}
+
+fn encode(response: &PushResponse) -> Bytes {
+    if *response == PushResponse::default() {
+        return Bytes::from_static(b"{}");
+    }
+    // Numbers and flags always have a JSON form.
+    serde_json::to_vec(response).map_or(Bytes::from_static(b"{}"), Bytes::from)
 }
 
 fn check(verdict: Verdict) -> Result<(), PushError> {

@@ -16,6 +16,7 @@ mod kube_scale;
 mod leadership;
 mod metrics;
 mod names;
+mod pacing;
 mod pages;
 mod report;
 mod run;

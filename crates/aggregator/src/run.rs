@@ -16,7 +16,7 @@ use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::auth::{Authenticator, KubeTokenReviewer, TokenReviewer};
+use crate::auth::{Authenticator, ConnectionToken, KubeTokenReviewer, TokenReviewer};
 use crate::config::{Auth, Config, PROGRAM};
 use crate::control_loop::{Backends, ControlLoop};
 use crate::event::Event;
@@ -25,6 +25,7 @@ use crate::kube_report;
 use crate::kube_scale::KubeScaleTarget;
 use crate::leadership::{self, Leadership};
 use crate::metrics::{LiveValues, Metrics};
+use crate::pacing::Pacing;
 use crate::pages::AggregatorPages;
 use crate::report::Report;
 use crate::scale_target::ScaleTarget;
@@ -231,6 +232,7 @@ impl Bound {
         let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
         let mut tasks = Tasks::default();
         let authenticator = Arc::new(Authenticator::new(push_security.reviewer, metrics.clone()));
+        let pacing = Pacing::default();
         let control_loop = ControlLoop::new(
             Backends {
                 scale_target,
@@ -240,6 +242,7 @@ impl Bound {
                 reread,
             },
             Arc::clone(&authenticator),
+            pacing.clone(),
             metrics.clone(),
             listed.latch(),
             readiness.latch(),
@@ -259,6 +262,7 @@ impl Bound {
             authenticator,
             events: events.clone(),
             listed,
+            pacing,
             metrics: metrics.clone(),
         });
         let limits = Limits {
@@ -266,9 +270,13 @@ impl Bound {
             connections_per_address: self.config.max_connections_per_address,
             ..Limits::default()
         };
+        let tls = push_security.certificate.is_some();
         let service_for = move |address| {
             let ingest = Arc::clone(&ingest);
-            service_fn(move |request| Arc::clone(&ingest).handle(address, request))
+            let connection = Arc::new(ConnectionToken::new(tls));
+            service_fn(move |request| {
+                Arc::clone(&ingest).handle(address, Arc::clone(&connection), request)
+            })
         };
         let connection_metrics = metrics.clone();
         let rejected = move |reason| connection_metrics.connection_rejected(reason);

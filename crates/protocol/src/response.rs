@@ -9,6 +9,10 @@ pub struct PushResponse {
     /// The scrape interval that the sidecar should use from now on, in seconds; absent to leave it unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_seconds: Option<f64>,
+    /// The aggregator remembers this pod's token for the connection: further pushes over it need none, until one of
+    /// them is answered with 401. Only over TLS, where nothing between the two can join connections of several pods.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub token_remembered: bool,
 }
 
 /// The body of every other status, on one line.

@@ -5,6 +5,7 @@
 
 mod address_limiter;
 mod claims;
+mod connection;
 mod deleted_pods;
 mod rate_limiter;
 mod reviews;
@@ -21,10 +22,11 @@ use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 pub(crate) use claims::Claims;
+pub(crate) use connection::ConnectionToken;
 use deleted_pods::DeletedPods;
 use rate_limiter::RateLimiter;
 use reviews::Reviews;
-use token_cache::TokenDigest;
+use token_cache::{ReviewResult, TokenDigest};
 pub use token_review::{KubeTokenReviewer, ReviewError, TokenReviewer};
 
 /// Authenticates pods by their service account tokens.
@@ -40,7 +42,11 @@ pub(crate) enum Caller {
     /// Authentication is off.
     Anonymous,
     /// The API server confirmed the pod's identity.
-    Pod(Arc<AuthenticatedPod>),
+    Pod {
+        pod: Arc<AuthenticatedPod>,
+        /// Whether further requests of the connection need no token.
+        remembered: bool,
+    },
 }
 
 /// The identity of a pod, as the API server reports it for a token.
@@ -97,26 +103,27 @@ impl Authenticator {
         }
     }
 
-    /// Authenticates a request from `address` by its headers, and applies the pod's rate limit.
+    /// Authenticates a request from `address` by its token, or by the token of an earlier request of its connection, and
+    /// applies the pod's rate limit.
     pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
         address: IpAddr,
+        connection: &ConnectionToken,
     ) -> Result<Caller, AuthError> {
         let Some(reviews) = &self.reviews else {
             return Ok(Caller::Anonymous);
         };
-        let token = bearer(headers).ok_or(AuthError::TokenMissing)?;
-        let digest = TokenDigest::of(token);
-        let reviewed = match reviews.cache.get(&digest) {
-            Some(result) => result,
+        let (digest, reviewed) = match bearer(headers) {
+            Some(token) => {
+                let digest = TokenDigest::of(token);
+                (digest, self.review(reviews, token, digest, address).await?)
+            }
             None => {
-                // Unverified claims are never trusted, but they are enough to reject a token without a review.
-                let claims = Claims::parse(token)?;
-                if self.deleted_pods.contains(&claims.uid) {
-                    return Err(AuthError::PodDeleted);
-                }
-                reviews.review(token, digest, &claims, address).await
+                let digest = connection.get().ok_or(AuthError::TokenMissing)?;
+                // An expired token is not in the cache: the sidecar sends the one that has replaced it.
+                let cached = reviews.cache.get(&digest);
+                (digest, cached.ok_or(AuthError::TokenMissing)?)
             }
         };
         let pod = reviewed?;
@@ -129,7 +136,27 @@ impl Authenticator {
             tokio::time::sleep(rate_limiter::INTERVAL).await;
             return Err(AuthError::RateLimited);
         }
-        Ok(Caller::Pod(pod))
+        let remembered = connection.remember(digest);
+        Ok(Caller::Pod { pod, remembered })
+    }
+
+    /// Returns the cached result of a token's review, or reviews it. Fails before a review if the token cannot be valid.
+    async fn review(
+        &self,
+        reviews: &Arc<Reviews>,
+        token: &str,
+        digest: TokenDigest,
+        address: IpAddr,
+    ) -> Result<ReviewResult, AuthError> {
+        if let Some(result) = reviews.cache.get(&digest) {
+            return Ok(result);
+        }
+        // Unverified claims are never trusted, but they are enough to reject a token without a review.
+        let claims = Claims::parse(token)?;
+        if self.deleted_pods.contains(&claims.uid) {
+            return Err(AuthError::PodDeleted);
+        }
+        Ok(reviews.review(token, digest, &claims, address).await)
     }
 
     /// Returns the number of tokens whose review is cached.

@@ -14,6 +14,9 @@ use super::*;
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// A connection whose requests all need a token.
+static PLAIN: ConnectionToken = ConnectionToken::new(false);
+
 /// Accepts tokens whose signature is `good`, and counts its reviews. Tokens whose signature is `slow` wait until `slow`
 /// has permits, and are then denied.
 struct FakeReviewer {
@@ -82,19 +85,22 @@ fn authorization(value: &str) -> HeaderMap {
 }
 
 async fn error(authenticator: &Authenticator, headers: &HeaderMap) -> Option<AuthError> {
-    authenticator.authenticate(headers, ADDRESS).await.err()
+    authenticator
+        .authenticate(headers, ADDRESS, &PLAIN)
+        .await
+        .err()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_reviewed_once() {
     let (authenticator, reviewer) = authenticator();
     let good = token(&claims(json!(["pushscale"]), 3600), "good");
-    let requests = (0..4).map(|_| authenticator.authenticate(&good, ADDRESS));
+    let requests = (0..4).map(|_| authenticator.authenticate(&good, ADDRESS, &PLAIN));
     let all = futures_util::future::join_all(requests).await;
     assert!(all.iter().all(Result::is_ok));
     assert!(matches!(
-        authenticator.authenticate(&good, ADDRESS).await,
-        Ok(Caller::Pod(pod))
+        authenticator.authenticate(&good, ADDRESS, &PLAIN).await,
+        Ok(Caller::Pod { pod, remembered: false })
             if pod.identity.name == "torchserve-0" && pod.identity.namespace == "models"
     ));
     assert_eq!(reviewer.reviews(), 1);
@@ -151,7 +157,12 @@ async fn forged_tokens_cause_at_most_ten_reviews_in_ten_seconds() {
     assert_eq!(reviewer.reviews(), 10);
     tokio::time::advance(Duration::from_secs(10)).await;
     let good = token(&claims(json!("pushscale"), 3600), "good");
-    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+    assert!(
+        authenticator
+            .authenticate(&good, ADDRESS, &PLAIN)
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,7 +193,7 @@ async fn hang_up(
 ) -> Option<AuthError> {
     tokio::select! {
         biased;
-        result = authenticator.authenticate(headers, from) => result.err(),
+        result = authenticator.authenticate(headers, from, &PLAIN) => result.err(),
         () = tokio::task::yield_now() => None,
     }
 }
@@ -207,7 +218,12 @@ async fn clients_that_hang_up_neither_leak_entries_nor_exceed_the_limit() {
     assert_eq!(cached(&authenticator), (10, 0));
     tokio::time::advance(Duration::from_secs(61)).await;
     let good = token(&claims(json!("pushscale"), 3600), "good");
-    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+    assert!(
+        authenticator
+            .authenticate(&good, ADDRESS, &PLAIN)
+            .await
+            .is_ok()
+    );
     assert_eq!(cached(&authenticator), (1, 0));
 }
 
@@ -230,7 +246,12 @@ async fn forged_tokens_in_parallel_cause_at_most_ten_reviews() {
 async fn unreviewed_tokens_of_many_addresses_do_not_displace_reviewed_ones() {
     let (authenticator, reviewer) = authenticator();
     let good = token(&claims(json!("pushscale"), 3600), "good");
-    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+    assert!(
+        authenticator
+            .authenticate(&good, ADDRESS, &PLAIN)
+            .await
+            .is_ok()
+    );
     for number in 0..2000 {
         let headers = token(
             &claims(json!("pushscale"), 3600 + i64::from(number)),
@@ -243,7 +264,12 @@ async fn unreviewed_tokens_of_many_addresses_do_not_displace_reviewed_ones() {
     assert_eq!(cached(&authenticator), (1, 1024));
     // The API server sees 32 of them at a time.
     assert_eq!(reviewer.reviews(), 1 + 32);
-    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+    assert!(
+        authenticator
+            .authenticate(&good, ADDRESS, &PLAIN)
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -256,7 +282,10 @@ async fn a_restart_with_more_pods_than_tracked_addresses_reviews_all_of_them() {
         );
         let from = address(number);
         assert!(
-            authenticator.authenticate(&headers, from).await.is_ok(),
+            authenticator
+                .authenticate(&headers, from, &PLAIN)
+                .await
+                .is_ok(),
             "{number}"
         );
     }
@@ -271,13 +300,18 @@ async fn denials_of_many_addresses_do_not_shut_out_others() {
             "forged",
         );
         let found = authenticator
-            .authenticate(&headers, address(number))
+            .authenticate(&headers, address(number), &PLAIN)
             .await
             .err();
         assert_eq!(found, Some(AuthError::Denied), "{number}");
     }
     let good = token(&claims(json!("pushscale"), 3600), "good");
-    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+    assert!(
+        authenticator
+            .authenticate(&good, ADDRESS, &PLAIN)
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -286,7 +320,12 @@ async fn expired_tokens_leave_the_cache() {
     // A pod renews its token every 48 minutes. After a week it has had 210.
     for renewal in 0..210 {
         let headers = token(&claims(json!("pushscale"), 3600 + renewal), "good");
-        assert!(authenticator.authenticate(&headers, ADDRESS).await.is_ok());
+        assert!(
+            authenticator
+                .authenticate(&headers, ADDRESS, &PLAIN)
+                .await
+                .is_ok()
+        );
         let (reviewed, _) = cached(&authenticator);
         assert!(reviewed <= 2, "{renewal}: {reviewed}");
         tokio::time::advance(Duration::from_secs(48 * 60)).await;
@@ -298,7 +337,12 @@ async fn expired_tokens_leave_the_cache() {
 async fn the_token_of_a_deleted_pod_is_rejected() {
     let (authenticator, reviewer) = authenticator();
     let good = token(&claims(json!("pushscale"), 3600), "good");
-    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+    assert!(
+        authenticator
+            .authenticate(&good, ADDRESS, &PLAIN)
+            .await
+            .is_ok()
+    );
     let uid = PodUid::from("u");
     authenticator.pod_deleted(&uid);
     for _ in 0..2 {
@@ -307,7 +351,12 @@ async fn the_token_of_a_deleted_pod_is_rejected() {
     }
     assert_eq!(reviewer.reviews(), 1);
     authenticator.pod_exists(&uid);
-    assert!(authenticator.authenticate(&good, ADDRESS).await.is_ok());
+    assert!(
+        authenticator
+            .authenticate(&good, ADDRESS, &PLAIN)
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -323,4 +372,75 @@ async fn responses_to_a_flood_are_delayed() {
     }
     assert!(rejected > 10, "{rejected}");
     assert!(start.elapsed() >= rate_limiter::INTERVAL * rejected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tls_connection_sends_its_token_once() {
+    let (authenticator, reviewer) = authenticator();
+    let (connection, other) = (ConnectionToken::new(true), ConnectionToken::new(true));
+    let (good, nothing) = (
+        token(&claims(json!("pushscale"), 3600), "good"),
+        HeaderMap::new(),
+    );
+    let authenticate = async |headers, connection| {
+        // A pod may push every 50 ms.
+        tokio::time::advance(rate_limiter::INTERVAL).await;
+        authenticator
+            .authenticate(headers, ADDRESS, connection)
+            .await
+    };
+    let missing = authenticate(&nothing, &connection).await.err();
+    assert_eq!(missing, Some(AuthError::TokenMissing));
+    let first = authenticate(&good, &connection).await;
+    assert!(matches!(
+        first,
+        Ok(Caller::Pod {
+            remembered: true,
+            ..
+        })
+    ));
+    let next = authenticate(&nothing, &connection).await;
+    assert!(
+        matches!(next, Ok(Caller::Pod { pod, remembered: true }) if pod.identity.name == "torchserve-0")
+    );
+    // No other connection, and none without TLS, which a proxy may share between pods.
+    let elsewhere = authenticate(&nothing, &other).await.err();
+    assert_eq!(elsewhere, Some(AuthError::TokenMissing));
+    let plain = authenticate(&good, &PLAIN).await;
+    assert!(matches!(
+        plain,
+        Ok(Caller::Pod {
+            remembered: false,
+            ..
+        })
+    ));
+    let plain = authenticate(&nothing, &PLAIN).await.err();
+    assert_eq!(plain, Some(AuthError::TokenMissing));
+    assert_eq!(reviewer.reviews(), 1);
+
+    // A connection outlives neither its token nor its pod.
+    authenticator.pod_deleted(&"u".into());
+    let deleted = authenticate(&nothing, &connection).await.err();
+    assert_eq!(deleted, Some(AuthError::PodDeleted));
+    authenticator.pod_exists(&"u".into());
+    assert!(authenticate(&good, &connection).await.is_ok());
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let expired = authenticate(&nothing, &connection).await.err();
+    assert_eq!(expired, Some(AuthError::TokenMissing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_token_is_not_remembered() {
+    let (authenticator, _) = authenticator();
+    let connection = ConnectionToken::new(true);
+    let forged = token(&claims(json!("pushscale"), 3600), "forged");
+    for (headers, expected) in [
+        (forged, AuthError::Denied),
+        (HeaderMap::new(), AuthError::TokenMissing),
+    ] {
+        let result = authenticator
+            .authenticate(&headers, ADDRESS, &connection)
+            .await;
+        assert_eq!(result.err(), Some(expected));
+    }
 }

@@ -32,6 +32,7 @@ use crate::event::Event;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
+use crate::pacing::Pacing;
 use crate::report::Report;
 use crate::scale_target::ScaleTarget;
 pub use segment::RecordedSegments;
@@ -66,6 +67,7 @@ pub(crate) struct ControlLoop {
     reports: mpsc::Sender<Report>,
     authenticator: Arc<Authenticator>,
     mark_reporter: MarkReporter,
+    pacing: Pacing,
     metrics: Metrics,
 }
 
@@ -99,6 +101,7 @@ impl ControlLoop {
             reread,
         }: Backends,
         authenticator: Arc<Authenticator>,
+        pacing: Pacing,
         metrics: Metrics,
         listed: ReadinessLatch,
         warm: ReadinessLatch,
@@ -125,6 +128,7 @@ impl ControlLoop {
             reports,
             authenticator,
             mark_reporter: MarkReporter::new(metrics.clone()),
+            pacing,
             metrics,
         }
     }

@@ -116,6 +116,7 @@ impl Fixture {
                 reread: Arc::clone(&reread),
             },
             Arc::new(Authenticator::new(None, metrics.clone())),
+            Pacing::default(),
             metrics,
             Readiness::default().latch(),
             readiness.latch(),

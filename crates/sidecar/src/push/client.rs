@@ -34,6 +34,8 @@ pub(super) struct PushClient {
     connection: Connection<SocketAddr>,
     address: SocketAddr,
     token: Option<Token>,
+    /// The token that the aggregator remembers for the open connection.
+    remembered: Option<HeaderValue>,
     shared: Shared,
     backoff: Option<ExponentialBackoff>,
     /// The last rejection that was logged.
@@ -69,6 +71,7 @@ impl PushClient {
             connection: Connection::new(address, host, limits).with_peer(peer),
             address,
             token: config.token_file.clone().map(Token::in_file),
+            remembered: None,
             shared,
             backoff: None,
             rejection: None,
@@ -121,24 +124,24 @@ impl PushClient {
                 return Pushed::Done;
             }
         };
-        let mut request = Request::new(Full::new(Bytes::from(body)));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = Uri::from_static(PUSH_PATH);
-        request
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(token) = &mut self.token {
-            match token.header() {
-                Ok(header) => {
-                    request.headers_mut().insert(AUTHORIZATION, header);
-                }
-                Err(error) => {
-                    self.record_failure(PushOutcome::Unreachable, &chain(&error).to_string());
-                    return Pushed::Failed;
-                }
+        let body = Bytes::from(body);
+        let token = match self.token.as_mut().map(Token::header).transpose() {
+            Ok(token) => token,
+            Err(error) => {
+                self.record_failure(PushOutcome::Unreachable, &chain(&error).to_string());
+                return Pushed::Failed;
             }
+        };
+        let omitted = token.is_some() && token == self.remembered;
+        let sent = token.clone().filter(|_| !omitted);
+        let mut response = self.connection.send(request(body.clone(), sent)).await;
+        // The connection is a new one, or the token has expired.
+        if omitted && matches!(&response, Ok(answer) if answer.status == StatusCode::UNAUTHORIZED) {
+            let again = request(body, token.clone());
+            response = self.connection.send(again).await;
         }
-        let response = match self.connection.send(request).await {
+        self.remembered = None;
+        let response = match response {
             Ok(response) => response,
             Err(error) => {
                 self.record_failure(PushOutcome::Unreachable, &chain(&error).to_string());
@@ -151,7 +154,14 @@ impl PushClient {
             StatusCode::OK => {
                 self.shared.metrics.pushed(PushOutcome::Accepted);
                 self.rejection = None;
-                self.adopt_interval(&response.body);
+                let response =
+                    serde_json::from_slice::<PushResponse>(&response.body).unwrap_or_default();
+                if response.token_remembered {
+                    self.remembered = token;
+                }
+                if let Some(seconds) = response.interval_seconds {
+                    self.shared.intervals.try_send(seconds).ok();
+                }
                 Pushed::Done
             }
             // Overloaded or not ready yet: a retry may be accepted.
@@ -173,13 +183,6 @@ impl PushClient {
         }
     }
 
-    fn adopt_interval(&self, body: &[u8]) {
-        let response = serde_json::from_slice::<PushResponse>(body).unwrap_or_default();
-        if let Some(seconds) = response.interval_seconds {
-            self.shared.intervals.try_send(seconds).ok();
-        }
-    }
-
     /// Logs each rejection once; it needs attention from an operator.
     fn record_rejection(&mut self, error: String) {
         self.shared.metrics.pushed(PushOutcome::Rejected);
@@ -198,6 +201,18 @@ impl PushClient {
             tracing::debug!(aggregator = %self.address, error, "push failed");
         }
     }
+}
+
+fn request(body: Bytes, token: Option<HeaderValue>) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from_static(PUSH_PATH);
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(token) = token {
+        headers.insert(AUTHORIZATION, token);
+    }
+    request
 }
 
 /// Returns the error in an aggregator's response, shortened to a line.
