@@ -183,22 +183,32 @@ impl FakeCluster {
     /// Applies these PushScalers of one policy, and lists no others. Each has a target of its own.
     pub async fn apply_many(&self, names: &[String], policy: &Policy, replicas: u32) {
         for name in names {
-            let facts = facts(name, policy.clone(), None);
-            let watch = facts.watch.clone();
-            self.send(Event::ScalerApplied(Box::new(facts))).await;
-            self.send(Event::TargetRead {
-                watch: watch.clone(),
-                began: Instant::now(),
-                written_by_us: false,
-                scale: Ok(scale(replicas)),
-            })
-            .await;
-            let uids = BTreeSet::new();
-            self.send(Event::PodsListed { watch, uids }).await;
+            self.add_scaler(name, policy, replicas).await;
         }
         let listed = names.iter().map(|name| key_of(name)).collect();
         self.send(Event::ScalersListed(listed)).await;
         self.send(Event::HpasListed(BTreeSet::new())).await;
+    }
+
+    /// Adds a PushScaler with a target of its own, which has no pods.
+    pub async fn add_scaler(&self, name: &str, policy: &Policy, replicas: u32) {
+        let facts = facts(name, policy.clone(), None);
+        let watch = facts.watch.clone();
+        self.send(Event::ScalerApplied(Box::new(facts))).await;
+        self.send(Event::TargetRead {
+            watch: watch.clone(),
+            began: Instant::now(),
+            written_by_us: false,
+            scale: Ok(scale(replicas)),
+        })
+        .await;
+        let uids = BTreeSet::new();
+        self.send(Event::PodsListed { watch, uids }).await;
+    }
+
+    /// Deletes a PushScaler.
+    pub async fn remove_scaler(&self, name: &str) {
+        self.send(Event::ScalerDeleted(key_of(name))).await;
     }
 
     /// Adds a running pod to the target of the PushScaler `scaler`.

@@ -25,21 +25,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::either::Either;
 
 use crate::cpu;
-use crate::pushes::{AcceptAllTokens, body, number, request, request_without_token, token};
+use crate::pushes::{AcceptAllTokens, LATE, Requests, body, number, token};
 use crate::spread::Spread;
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
-/// The number of concurrent keep-alive connections.
-const CONNECTIONS: usize = 64;
-/// The number of pods. Each pushes at most every 50 ms, so it takes many to fill a core.
-const PODS_A_CONNECTION: usize = 80;
+/// The number of pods, each with a connection that it keeps. A pod pushes at most every 50 ms, so it takes many to fill
+/// a core.
+const PODS: usize = 4096;
 
 /// Prints pushes per second of CPU time.
 pub(crate) fn run() {
     let body = body("torchserve-0", 1);
     println!("  a push of one model: {} bytes of JSON", body.len());
-    println!("  a token: {} bytes", token("torchserve-0").len());
+    println!("  a token: {} bytes", token("torchserve-0", LATE).len());
     let mut of_each = Subject::ALL.map(|_| Vec::new());
     // In turns, so that a slow phase of the machine affects all of them.
     for _ in 0..ROUNDS {
@@ -87,31 +86,45 @@ impl Subject {
     }
 }
 
+/// The time that is measured: once all connections are open and have pushed, and until the end.
+#[derive(Default)]
+struct Phase {
+    begun: AtomicBool,
+    over: AtomicBool,
+}
+
+impl Phase {
+    /// Returns the CPU time of this thread while it is measured.
+    async fn measure(&self) -> u64 {
+        wait(&self.begun).await;
+        let before = cpu::of_this_thread();
+        wait(&self.over).await;
+        cpu::of_this_thread() - before
+    }
+}
+
 /// Returns the requests answered per second of the server thread's CPU time.
 fn measure(subject: Subject) -> f64 {
-    let over = Arc::new(AtomicBool::new(false));
+    let phase = Arc::new(Phase::default());
     let (address_tx, address_rx) = mpsc::channel();
-    let ends = Arc::clone(&over);
+    let measured = Arc::clone(&phase);
     let authority = Arc::new(Certified::new("bench"));
     let issuer = Arc::clone(&authority);
     let server = thread::spawn(move || {
         cpu::pin(0);
         match subject {
-            Subject::BareHyper => bare_hyper(address_tx, ends),
-            _ => aggregator(subject, &issuer, address_tx, ends),
+            Subject::BareHyper => bare_hyper(address_tx, &measured),
+            _ => aggregator(subject, &issuer, address_tx, &measured),
         }
     });
     let address = address_rx.recv().unwrap();
-    let answered = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&answered);
     let client = thread::spawn(move || {
         cpu::pin(1);
-        drive(subject, &authority, address, &count);
+        drive(subject, &authority, address, &phase)
     });
-    client.join().unwrap();
-    over.store(true, Ordering::Relaxed);
+    let answered = client.join().unwrap();
     let nanoseconds = server.join().unwrap();
-    answered.load(Ordering::Relaxed) as f64 / (nanoseconds as f64 / 1e9)
+    answered as f64 / (nanoseconds as f64 / 1e9)
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -126,12 +139,11 @@ fn aggregator(
     subject: Subject,
     authority: &Certified,
     address_tx: mpsc::Sender<SocketAddr>,
-    over: Arc<AtomicBool>,
+    phase: &Phase,
 ) -> u64 {
     runtime().block_on(async {
         let target = TargetLatency::new(Latency::from_nanos(7_000_000)).unwrap();
         let policy = Policy::new(Bounds::new(1, 10_000).unwrap(), target);
-        let pods = CONNECTIONS * PODS_A_CONNECTION;
         let mut push_security = PushSecurity::default();
         if subject != Subject::Plain {
             push_security.reviewer = Some(Arc::new(AcceptAllTokens));
@@ -141,25 +153,30 @@ fn aggregator(
             authority.certify(&certificate, "127.0.0.1");
             push_security.certificate = Some(certificate);
         }
-        let mut cluster =
-            FakeCluster::start_with_security((Ipv4Addr::LOCALHOST, 0).into(), push_security).await;
-        cluster.apply(policy, pods as u32).await;
-        for pod in 0..pods {
+        let address = (Ipv4Addr::LOCALHOST, 0).into();
+        let connections = PODS.to_string();
+        let settings = [
+            ("PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS", connections.as_str()),
+            (
+                "PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS_PER_ADDRESS",
+                &connections,
+            ),
+        ];
+        let mut cluster = FakeCluster::start_with_settings(address, push_security, &settings).await;
+        cluster.apply(policy, PODS as u32).await;
+        for pod in 0..PODS {
             cluster.add_pod(&format!("torchserve-{pod}")).await;
         }
         address_tx.send(cluster.push).unwrap();
-        let before = cpu::of_this_thread();
-        wait(&over).await;
-        cpu::of_this_thread() - before
+        phase.measure().await
     })
 }
 
 /// Runs a hyper server that reads the body and answers `{}`.
-fn bare_hyper(address_tx: mpsc::Sender<SocketAddr>, over: Arc<AtomicBool>) -> u64 {
+fn bare_hyper(address_tx: mpsc::Sender<SocketAddr>, phase: &Phase) -> u64 {
     runtime().block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         address_tx.send(listener.local_addr().unwrap()).unwrap();
-        let before = cpu::of_this_thread();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
@@ -170,76 +187,94 @@ fn bare_hyper(address_tx: mpsc::Sender<SocketAddr>, over: Arc<AtomicBool>) -> u6
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        wait(&over).await;
-        cpu::of_this_thread() - before
+        phase.measure().await
     })
 }
 
-async fn wait(over: &AtomicBool) {
-    while !over.load(Ordering::Relaxed) {
+async fn wait(flag: &AtomicBool) {
+    while !flag.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Pushes once over each connection, and reads every answer.
-fn drive(subject: Subject, authority: &Certified, address: SocketAddr, answered: &Arc<AtomicU64>) {
-    let over = Arc::new(AtomicBool::new(false));
-    let tokens = !matches!(subject, Subject::BareHyper | Subject::Plain);
+/// Keeps a push in flight over each connection, and returns how many were answered while it is measured.
+fn drive(subject: Subject, authority: &Certified, address: SocketAddr, phase: &Arc<Phase>) -> u64 {
     let ca = std::env::temp_dir().join(format!("pushscale-bench-{}.crt", std::process::id()));
     std::fs::write(&ca, authority.pem()).unwrap();
-    let believed = (subject == Subject::TokensOverTls).then(|| CaBundle::from_file(ca.clone()));
+    let trusted = (subject == Subject::TokensOverTls).then(|| CaBundle::from_file(ca.clone()));
+    let (open, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     runtime().block_on(async {
         let mut tasks = Vec::new();
-        for connection in 0..CONNECTIONS {
-            let over = Arc::clone(&over);
-            let answered = Arc::clone(answered);
-            let believed = believed.clone();
+        for pod in 0..PODS {
+            let Requests { first, next } = Requests::of(&format!("torchserve-{pod}"), 1);
+            // Tokens are remembered over TLS only.
+            let (first, next) = match subject {
+                Subject::BareHyper | Subject::Plain => (next.clone(), next),
+                Subject::Tokens => (first.clone(), first),
+                Subject::TokensOverTls => (first, next),
+            };
+            let phase = Arc::clone(phase);
+            let (open, answered) = (Arc::clone(&open), Arc::clone(&answered));
+            let trusted = trusted.clone();
             tasks.push(tokio::spawn(async move {
-                let mut requests: Vec<Vec<u8>> = (0..PODS_A_CONNECTION)
-                    .map(|pod| format!("torchserve-{}", connection * PODS_A_CONNECTION + pod))
-                    .map(|pod| match tokens {
-                        true => request(&pod, 1),
-                        false => request_without_token(&pod),
-                    })
-                    .collect();
-                let stream = TcpStream::connect(address).await.unwrap();
-                stream.set_nodelay(true).unwrap();
-                let mut stream: Either<TcpStream, Box<ClientStream>> = match believed {
-                    Some(authority) => {
-                        let opened = authority.open("127.0.0.1", stream).await.unwrap();
-                        Either::Right(Box::new(opened))
-                    }
-                    None => Either::Left(stream),
-                };
-                let mut answer = [0; 1024];
-                let mut turn = 0;
-                while !over.load(Ordering::Relaxed) {
-                    let request = &mut requests[turn % PODS_A_CONNECTION];
-                    number(request, turn / PODS_A_CONNECTION + 1);
-                    stream.write_all(request).await.unwrap();
-                    // Both servers answer in one TCP segment.
-                    let read = stream.read(&mut answer).await.unwrap();
-                    let text = &answer[..read];
-                    assert!(
-                        text.starts_with(b"HTTP/1.1 200") || text.starts_with(b"HTTP/1.1 429"),
-                        "{}",
-                        String::from_utf8_lossy(text)
-                    );
+                let mut stream = connect(address, trusted).await;
+                exchange(&mut stream, first, 1).await;
+                open.fetch_add(1, Ordering::Relaxed);
+                wait(&phase.begun).await;
+                let mut request = next;
+                let mut sequence = 1;
+                while !phase.over.load(Ordering::Relaxed) {
+                    sequence += 1;
+                    request = exchange(&mut stream, request, sequence).await;
                     answered.fetch_add(1, Ordering::Relaxed);
-                    turn += 1;
                 }
             }));
         }
+        while open.load(Ordering::Relaxed) < PODS as u64 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        phase.begun.store(true, Ordering::Relaxed);
         // The driver never sleeps: otherwise the slower server, whose driver sometimes has nothing to do, would also
         // pay for waking it, and the faster one would not.
         let began = Instant::now();
         while began.elapsed() < ROUND {
             tokio::task::yield_now().await;
         }
-        over.store(true, Ordering::Relaxed);
+        phase.over.store(true, Ordering::Relaxed);
         for task in tasks {
             task.await.unwrap();
         }
     });
     std::fs::remove_file(ca).unwrap();
+    answered.load(Ordering::Relaxed)
+}
+
+type Stream = Either<TcpStream, Box<ClientStream>>;
+
+async fn connect(address: SocketAddr, trusted: Option<CaBundle>) -> Stream {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    match trusted {
+        Some(trusted) => {
+            let opened = trusted.open("127.0.0.1", stream).await.unwrap();
+            Either::Right(Box::new(opened))
+        }
+        None => Either::Left(stream),
+    }
+}
+
+/// Sends a push with this sequence number and reads its answer. Returns the request to send again.
+async fn exchange(stream: &mut Stream, mut request: Vec<u8>, sequence: usize) -> Vec<u8> {
+    let mut answer = [0; 1024];
+    number(&mut request, sequence);
+    stream.write_all(&request).await.unwrap();
+    // Both servers answer in one TCP segment.
+    let read = stream.read(&mut answer).await.unwrap();
+    let text = &answer[..read];
+    assert!(
+        text.starts_with(b"HTTP/1.1 200") || text.starts_with(b"HTTP/1.1 429"),
+        "{}",
+        String::from_utf8_lossy(text)
+    );
+    request
 }

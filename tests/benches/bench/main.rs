@@ -1,6 +1,6 @@
 //! The benchmarks. Each measures its baseline in the same run. Start them with `make bench`, or with
 //! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar admission reaction scale_down
-//! fleet`.
+//! fleet soak`.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,6 +40,10 @@ fn main() {
         return fleet::serve(&asked[1..]);
     }
     machine::print();
+    // Not a benchmark: it fails if memory grows.
+    if asked == ["soak"] {
+        return fleet::soak::run();
+    }
     let all: [(&str, fn()); 10] = [
         ("parser", parser::run),
         ("ingest", ingest::run),

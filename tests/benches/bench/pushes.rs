@@ -9,7 +9,7 @@ use pushscale_tests::fake_cluster::{NAMESPACE, uid};
 use serde_json::{Value, json};
 
 /// The sequence number before the first push: all have ten digits, so that they can be written in place.
-const FIRST: u64 = 1_000_000_000;
+pub(crate) const FIRST: u64 = 1_000_000_000;
 
 /// Accepts every token without checking its signature. The API server's own checks are not part of the measurement: it
 /// is asked once per token.
@@ -31,18 +31,28 @@ impl TokenReviewer for AcceptAllTokens {
     }
 }
 
-/// A push with a token as a sidecar sends it, with this interval in seconds.
-pub(crate) fn request(pod: &str, interval: u32) -> Vec<u8> {
-    let authorization = format!("authorization: Bearer {}\r\n", token(pod));
-    http_request(&body(pod, interval), &authorization)
+/// The pushes of a pod over one connection, with this interval in seconds: over TLS, only the first has its token.
+pub(crate) struct Requests {
+    pub(crate) first: Vec<u8>,
+    pub(crate) next: Vec<u8>,
 }
 
-/// A push without a token.
-pub(crate) fn request_without_token(pod: &str) -> Vec<u8> {
-    http_request(&body(pod, 1), "")
+impl Requests {
+    pub(crate) fn of(pod: &str, interval: u32) -> Self {
+        let body = body(pod, interval);
+        Self {
+            first: request(&body, Some(&token(pod, LATE))),
+            next: request(&body, None),
+        }
+    }
 }
 
-fn http_request(body: &[u8], authorization: &str) -> Vec<u8> {
+/// A push as a sidecar sends it.
+pub(crate) fn request(body: &[u8], token: Option<&str>) -> Vec<u8> {
+    let authorization = match token {
+        Some(token) => format!("authorization: Bearer {token}\r\n"),
+        None => String::new(),
+    };
     let mut request = format!(
         "POST /v1/readings HTTP/1.1\r\ncontent-type: application/json\r\nhost: 127.0.0.1:8490\r\n\
          {authorization}content-length: {}\r\n\r\n",
@@ -53,11 +63,14 @@ fn http_request(body: &[u8], authorization: &str) -> Vec<u8> {
     request
 }
 
+/// An expiry after any benchmark, in Unix seconds.
+pub(crate) const LATE: u64 = 4_000_000_000;
+
 /// As long as a token of a real API server, which signs with RSA 2048.
-pub(crate) fn token(pod: &str) -> String {
+pub(crate) fn token(pod: &str, expires: u64) -> String {
     let claims = json!({
         "aud": ["pushscale"],
-        "exp": 4_000_000_000_u64,
+        "exp": expires,
         "iat": 1_700_000_000_u64,
         "iss": "https://kubernetes.default.svc.cluster.local",
         "jti": "00000000-0000-4000-8000-000000000000",
@@ -88,12 +101,17 @@ pub(crate) fn number(request: &mut [u8], sequence: usize) {
 
 /// The body of a push, with a sequence number of ten digits.
 pub(crate) fn body(pod: &str, interval: u32) -> Vec<u8> {
-    let text = include_bytes!("../../../crates/protocol/testdata/overloaded-v1.json");
-    let mut push = Push::parse(text).unwrap();
+    serde_json::to_vec(&push(pod, interval)).unwrap()
+}
+
+/// A push of one model, with the first sequence number.
+pub(crate) fn push(pod: &str, interval: u32) -> Push<'static> {
+    static TEXT: &[u8] = include_bytes!("../../../crates/protocol/testdata/overloaded-v1.json");
+    let mut push = Push::parse(TEXT).unwrap();
     push.pod.namespace = NAMESPACE.into();
     push.pod.name = pod.to_owned().into();
     push.pod.uid = uid(pod).as_str().to_owned().into();
     push.sequence = FIRST;
     push.interval_seconds = f64::from(interval);
-    serde_json::to_vec(&push).unwrap()
+    push
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Fleet;
 use super::server::Server;
-use crate::pushes::{number, request};
+use crate::pushes::{Requests, number};
 
 /// How long a sidecar waits for a connection and for a response.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ pub(super) fn start(fleet: Fleet, server: &Server) -> Clients {
         let sidecar = Sidecar {
             source: source(connection),
             requests: pods
-                .map(|pod| request(&Fleet::pod(pod), fleet.interval))
+                .map(|pod| Requests::of(&Fleet::pod(pod), fleet.interval))
                 .collect(),
             interval: Duration::from_secs(u64::from(fleet.interval)),
             sequence: 0,
@@ -113,7 +113,7 @@ impl Clients {
 /// The sidecars that share a connection.
 struct Sidecar {
     source: Ipv4Addr,
-    requests: Vec<Vec<u8>>,
+    requests: Vec<Requests>,
     interval: Duration,
     sequence: usize,
     pushed: Arc<Mutex<Pushed>>,
@@ -158,13 +158,21 @@ impl Sidecar {
     async fn push(&mut self, mut stream: ClientStream) {
         let distance = self.interval / u32::try_from(self.requests.len()).unwrap();
         let mut unheard = self.requests.len();
+        // What a connection remembers is the token of one pod.
+        let token_each_time = unheard > 1;
+        let mut first = true;
         let mut answer = [0; 1024];
         let mut due = Instant::now();
         loop {
             self.sequence += 1;
-            for request in &mut self.requests {
+            for requests in &mut self.requests {
                 sleep_until(due).await;
                 due += distance;
+                let request = match first || token_each_time {
+                    true => &mut requests.first,
+                    false => &mut requests.next,
+                };
+                first = false;
                 number(request, self.sequence);
                 let sent = Instant::now();
                 let exchange = async {

@@ -7,6 +7,7 @@
 
 mod client;
 mod server;
+pub(crate) mod soak;
 
 use std::time::Duration;
 

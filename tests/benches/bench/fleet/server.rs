@@ -63,9 +63,7 @@ impl Server {
     }
 
     pub(super) fn usage(&mut self) -> Usage {
-        self.stdin.write_all(b"\n").unwrap();
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
+        let line = self.ask("usage");
         let fields: Vec<_> = line.split_whitespace().collect();
         Usage {
             cpu_seconds: fields[0].parse().unwrap(),
@@ -73,6 +71,32 @@ impl Server {
             descriptors: fields[2].parse().unwrap(),
         }
     }
+}
+
+impl Server {
+    /// Adds a PushScaler with this many new pods, named by [`pod_of`].
+    pub(super) fn add(&mut self, scaler: usize, pods: usize) {
+        self.ask(&format!("add {scaler} {pods}"));
+    }
+
+    /// Deletes the pods of [`add`](Self::add) and then the PushScaler.
+    pub(super) fn remove(&mut self, scaler: usize, pods: usize) {
+        self.ask(&format!("remove {scaler} {pods}"));
+    }
+
+    fn ask(&mut self, question: &str) -> String {
+        self.stdin
+            .write_all(format!("{question}\n").as_bytes())
+            .unwrap();
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line
+    }
+}
+
+/// Returns the name of a pod that was added later.
+pub(super) fn pod_of(scaler: usize, pod: usize) -> String {
+    format!("torchserve-{scaler}-{pod}")
 }
 
 impl Drop for Server {
@@ -83,7 +107,7 @@ impl Drop for Server {
     }
 }
 
-/// Serves the fleet of these arguments, and prints its usage for each line on stdin.
+/// Serves the fleet of these arguments, and answers each line on stdin with a line.
 pub(crate) fn serve(arguments: &[String]) {
     let [pods, scalers] = arguments else {
         panic!("pods and PushScalers, not {arguments:?}");
@@ -91,17 +115,58 @@ pub(crate) fn serve(arguments: &[String]) {
     let (pods, scalers): (usize, usize) = (pods.parse().unwrap(), scalers.parse().unwrap());
     pushscale_daemon::open_files::raise_limit();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let _cluster = runtime.block_on(cluster(pods, scalers));
+    let mut cluster = runtime.block_on(cluster(pods, scalers));
+    // Nobody reads the written replica counts, which would only pile up.
+    cluster.writes.close();
     for line in std::io::stdin().lines() {
-        line.unwrap();
-        let clock = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        let seconds = Duration::try_from(clock).unwrap().as_secs_f64();
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.unwrap().trim().trim_end_matches(" kB");
-        let descriptors = fs::read_dir("/proc/self/fd").unwrap().count();
-        println!("{seconds} {resident} {descriptors}");
+        let line = line.unwrap();
+        let words: Vec<_> = line.split_whitespace().collect();
+        let number = |word: &str| word.parse::<usize>().unwrap();
+        match words[..] {
+            ["usage"] => println!("{}", usage()),
+            ["add", scaler, pods] => {
+                runtime.block_on(add(&cluster, number(scaler), number(pods)));
+                println!();
+            }
+            ["remove", scaler, pods] => {
+                runtime.block_on(remove(&cluster, number(scaler), number(pods)));
+                println!();
+            }
+            _ => panic!("not a question: {line}"),
+        }
     }
+}
+
+fn usage() -> String {
+    let clock = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let seconds = Duration::try_from(clock).unwrap().as_secs_f64();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let resident = resident.unwrap().trim().trim_end_matches(" kB");
+    let descriptors = fs::read_dir("/proc/self/fd").unwrap().count();
+    format!("{seconds} {resident} {descriptors}")
+}
+
+async fn add(cluster: &FakeCluster, scaler: usize, pods: usize) {
+    let name = format!("soaked-{scaler}");
+    let replicas = u32::try_from(pods).unwrap();
+    cluster.add_scaler(&name, &policy(), replicas).await;
+    for pod in 0..pods {
+        cluster.add_pod_to(&name, &pod_of(scaler, pod)).await;
+    }
+}
+
+async fn remove(cluster: &FakeCluster, scaler: usize, pods: usize) {
+    let name = format!("soaked-{scaler}");
+    for pod in 0..pods {
+        cluster.remove_pod_from(&name, &pod_of(scaler, pod)).await;
+    }
+    cluster.remove_scaler(&name).await;
+}
+
+fn policy() -> Policy {
+    let target = TargetLatency::new(Latency::from_nanos(1_000_000_000)).unwrap();
+    Policy::new(Bounds::new(1, 1_000_000).unwrap(), target)
 }
 
 async fn cluster(pods: usize, scalers: usize) -> FakeCluster {
@@ -115,14 +180,12 @@ async fn cluster(pods: usize, scalers: usize) -> FakeCluster {
     // The chart's default is less.
     let connections = [("PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS", "16384")];
     let cluster = FakeCluster::start_with_settings(address, push_security, &connections).await;
-    let target = TargetLatency::new(Latency::from_nanos(1_000_000_000)).unwrap();
-    let policy = Policy::new(Bounds::new(1, 1_000_000).unwrap(), target);
     let names: Vec<_> = (0..scalers)
         .map(|scaler| format!("scaler-{scaler}"))
         .collect();
     let replicas = pods.div_ceil(scalers);
     cluster
-        .apply_many(&names, &policy, replicas.try_into().unwrap())
+        .apply_many(&names, &policy(), replicas.try_into().unwrap())
         .await;
     for pod in 0..pods {
         cluster

@@ -1,0 +1,165 @@
+//! Lets PushScalers, pods, tokens, models and connections come and go, and looks for memory that does not come back.
+//!
+//! The caches have bounds: 10,000 deleted pods, and tokens until they expire. Memory is measured once these are full.
+//! Then it must not grow by more than the noise, which is the spread of the samples around their line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use pushscale_daemon::tls::CaBundle;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Fleet;
+use super::server::{Server, pod_of};
+use crate::pushes::{FIRST, push, request, token};
+use crate::spread::Spread;
+
+/// Pods of a PushScaler, which all push over connections of their own.
+const PODS: usize = 50;
+
+/// PushScalers that exist at the same time.
+const SCALERS: usize = 10;
+
+/// Pushes of a pod in its life. Each has other models.
+const PUSHES: u64 = 4;
+
+/// A pod may push every 50 ms.
+const DISTANCE: Duration = Duration::from_millis(60);
+
+/// How long a token is valid, in seconds: as many are cached as pods start in this time.
+const VALID: u64 = 20;
+
+/// The fleet before the measurement: more deleted pods than are remembered, for longer than a token is valid.
+const WARM_UP_PODS: usize = 11_000;
+const WARM_UP: Duration = Duration::from_secs(2 * VALID);
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Growth below this is not looked at: the allocator takes memory from the kernel in pieces.
+const GRANULARITY_KB: f64 = 512.0;
+
+/// Churns for `MINUTES` (default: 5) after the caches are full. Prints a table.
+///
+/// # Panics
+/// If memory grows, if descriptors are left, or if a push is not accepted.
+pub(crate) fn run() {
+    let minutes = std::env::var("MINUTES").map_or(5.0, |minutes| minutes.parse::<f64>().unwrap());
+    pushscale_daemon::open_files::raise_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(soak(Duration::from_secs_f64(60.0 * minutes)));
+}
+
+async fn soak(measured: Duration) {
+    let empty = Fleet {
+        pods: 0,
+        scalers: 0,
+        interval: 1,
+    };
+    let mut server = Server::start(empty);
+    let descriptors = server.usage().descriptors;
+    let mut scalers = 0;
+    let warm = Instant::now() + WARM_UP;
+    while Instant::now() < warm || scalers * PODS < WARM_UP_PODS {
+        scalers += 1;
+        replace(&mut server, scalers).await;
+    }
+    let (begun, before) = (Instant::now(), scalers);
+    // Resident memory by pods that have come and gone.
+    let mut samples = Vec::new();
+    while begun.elapsed() < measured {
+        scalers += 1;
+        replace(&mut server, scalers).await;
+        samples.push((
+            ((scalers - before) * PODS) as f64,
+            server.usage().resident_kb as f64,
+        ));
+    }
+    let minutes = begun.elapsed().as_secs_f64() / 60.0;
+    let end = server.usage();
+    let (slope, noise) = line(&samples);
+    let pods = (scalers - before) * PODS;
+    let growth = slope * pods as f64;
+    println!(
+        "| minutes | PushScalers | pods and tokens | models | pushes | memory | growth | noise | a pod | descriptors |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n\
+         | {minutes:.1} | {} | {pods} | {} | {} | {:.1} MB | {:+.0} kB | {noise:.0} kB | {:+.1} bytes | {descriptors} → {} |",
+        scalers - before,
+        pods as u64 * PUSHES,
+        pods as u64 * PUSHES,
+        end.resident_kb as f64 / 1000.0,
+        growth,
+        1000.0 * slope,
+        end.descriptors,
+    );
+    assert!(
+        growth <= GRANULARITY_KB.max(3.0 * noise),
+        "memory grows by {growth:.0} kB"
+    );
+    assert!(
+        end.descriptors <= descriptors + PODS,
+        "{} descriptors, {descriptors} at the start",
+        end.descriptors
+    );
+}
+
+/// Adds a PushScaler whose pods live their lives, and removes the oldest.
+async fn replace(server: &mut Server, scaler: usize) {
+    server.add(scaler, PODS);
+    let mut pods = JoinSet::new();
+    for pod in 0..PODS {
+        pods.spawn(live(server.address, server.ca.clone(), pod_of(scaler, pod)));
+    }
+    while let Some(ended) = timeout(TIMEOUT, pods.join_next()).await.unwrap() {
+        ended.unwrap();
+    }
+    if scaler > SCALERS {
+        server.remove(scaler - SCALERS, PODS);
+    }
+}
+
+/// Connects, pushes with one token, and closes the connection.
+async fn live(address: SocketAddr, ca: PathBuf, pod: String) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let ca = CaBundle::from_file(ca);
+    let mut stream = ca.open("127.0.0.1", stream).await.unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let token = token(&pod, now.unwrap().as_secs() + VALID);
+    let mut answer = [0; 1024];
+    for number in 1..=PUSHES {
+        let mut push = push(&pod, 1);
+        push.sequence = FIRST + number;
+        for model in &mut push.models {
+            model.name = format!("{}-of-{pod}-{number}", model.name).into();
+        }
+        let body = serde_json::to_vec(&push).unwrap();
+        let request = request(&body, (number == 1).then_some(token.as_str()));
+        stream.write_all(&request).await.unwrap();
+        let length = stream.read(&mut answer).await.unwrap();
+        let text = String::from_utf8_lossy(&answer[..length]);
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        sleep(DISTANCE).await;
+    }
+}
+
+/// Returns the slope of the line through the samples (Theil and Sen: the median of the slopes of all pairs), and the
+/// median distance of a sample from it.
+fn line(samples: &[(f64, f64)]) -> (f64, f64) {
+    let half = samples.len() / 2;
+    assert!(half > 10, "too few samples: give it more MINUTES");
+    // Each sample of the first half with its partner in the second, which is as robust and not quadratic.
+    let slopes = samples[..half].iter().zip(&samples[half..]);
+    let slopes = slopes.map(|(first, second)| (second.1 - first.1) / (second.0 - first.0));
+    let slope = Spread::of(slopes.collect()).median();
+    let heights = samples.iter().map(|(pods, memory)| memory - slope * pods);
+    let height = Spread::of(heights.clone().collect()).median();
+    let distances = heights.map(|one| (one - height).abs());
+    (slope, Spread::of(distances.collect()).median())
+}
