@@ -14,6 +14,7 @@ pub mod injector;
 pub mod load;
 pub mod namespace;
 pub mod programs;
+pub mod prometheus;
 pub mod repeated_scale_down;
 pub mod sidecar;
 pub mod test_cluster;

@@ -35,6 +35,16 @@ where
         Self { label, counters }
     }
 
+    /// Exports the counters of these values from the start. Prometheus computes no increase from a counter that appears
+    /// with its first count, so an alert on a rare value needs this.
+    #[must_use]
+    pub fn from_zero(self, values: impl IntoIterator<Item = T>) -> Self {
+        for value in values {
+            self.add(value, 0);
+        }
+        self
+    }
+
     /// Increments the counter of `value`.
     pub fn increment(&self, value: T) {
         self.add(value, 1);

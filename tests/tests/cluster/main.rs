@@ -17,6 +17,7 @@ mod injection;
 mod leader_election;
 mod manifests;
 mod modes;
+mod monitoring;
 mod mutations;
 mod permissions;
 mod rollouts;

@@ -206,25 +206,36 @@ impl Metrics {
                 "rejected_connections",
                 "reason",
                 "Connections to the push port that were rejected",
-            ),
+            )
+            .from_zero([
+                ConnectionRejection::LimitReached,
+                ConnectionRejection::AddressLimitReached,
+            ]),
             token_reviews: LabeledCounter::register(
                 registry,
                 "token_reviews",
                 "outcome",
                 "TokenReviews requested from the API server",
-            ),
+            )
+            .from_zero([ReviewOutcome::Failed]),
             decisions: LabeledCounter::register(
                 registry,
                 "decisions",
                 "outcome",
                 "Decisions, by outcome",
-            ),
+            )
+            .from_zero([
+                DecisionOutcome::TargetUnreadable,
+                DecisionOutcome::Conflict,
+                DecisionOutcome::InsufficientData,
+            ]),
             scale_writes: LabeledCounter::register(
                 registry,
                 "scale_writes",
                 "outcome",
                 "Writes of a replica count",
-            ),
+            )
+            .from_zero([ScaleWriteOutcome::Failed]),
             deletion_costs: LabeledCounter::register(
                 registry,
                 "deletion_costs",
@@ -236,13 +247,15 @@ impl Metrics {
                 "status_writes",
                 "outcome",
                 "Writes of a PushScaler's status",
-            ),
+            )
+            .from_zero([WriteOutcome::Failed]),
             event_writes: LabeledCounter::register(
                 registry,
                 "event_writes",
                 "outcome",
                 "Writes of Kubernetes events",
-            ),
+            )
+            .from_zero([WriteOutcome::Failed]),
             dropped_reports: Counter::default(),
             leader: Gauge::default(),
             scalers: Gauge::default(),
