@@ -6,4 +6,26 @@
 {{- if and .Values.serviceMonitor.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.adminFrom) }}
 {{- fail "serviceMonitor.enabled is true and networkPolicy.adminFrom is empty: the network policy would block Prometheus. Add its namespace to networkPolicy.adminFrom or set networkPolicy.enabled=false" }}
 {{- end }}
+{{- include "pushscale.validate-other-installations" . }}
+{{- end }}
+
+{{/* Two installations that watch one namespace scale the same PushScalers, and overwrite each other's CA in it. Their
+bindings of the permission to scale show what they watch. `helm template` finds none. */}}
+{{- define "pushscale.validate-other-installations" -}}
+{{- $watched := .Values.aggregator.watchNamespace | default "" }}
+{{- $bindings := (lookup "rbac.authorization.k8s.io/v1" "RoleBinding" $watched "").items | default list }}
+{{- /* Without tokens, an installation for one namespace needs no permission beyond it. */}}
+{{- if or (not $watched) (eq .Values.auth "token") }}
+{{- $bindings = concat $bindings ((lookup "rbac.authorization.k8s.io/v1" "ClusterRoleBinding" "" "").items | default list) }}
+{{- end }}
+{{- range $binding := $bindings }}
+{{- $labels := $binding.metadata.labels | default dict }}
+{{- if and (eq (get $labels "app.kubernetes.io/part-of") "pushscale") (hasSuffix "-aggregator-scaling" $binding.metadata.name) }}
+{{- $account := first $binding.subjects }}
+{{- if not (and (eq $account.namespace $.Release.Namespace) (eq $account.name (include "pushscale.aggregator" $))) }}
+{{- $where := $binding.metadata.namespace | default "all namespaces" }}
+{{- fail (printf "another installation, %s/%s, scales the PushScalers of %s: uninstall one, or set aggregator.watchNamespace of both to different namespaces" $account.namespace $account.name $where) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}

@@ -69,6 +69,18 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
 
     torchserve(&helm, &cluster);
 
+    let chart = directory("pushscale");
+    let other = [
+        "install",
+        "other",
+        chart.to_str().unwrap(),
+        "--namespace=models",
+        "--set=fullnameOverride=other",
+    ];
+    let error = helm.on(&cluster, &other, None).unwrap_err();
+    let found = "another installation, pushscale/pushscale-aggregator, scales the PushScalers of all namespaces";
+    assert!(error.contains(found), "{error}");
+
     pushscale.uninstall();
     // The CRD stays on purpose. The garbage collector removes the dependents of the ClusterRole a moment later.
     let definition =
