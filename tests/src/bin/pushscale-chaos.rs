@@ -22,6 +22,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<ExitCode, ClusterError> {
     let arguments = Arguments::parse();
+    pushscale_daemon::open_files::raise_limit();
     let cluster = TestCluster::start(Shape::ControlPlane)?;
     install(&cluster);
     let mut world = World::start(&cluster).await;

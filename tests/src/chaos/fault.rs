@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::attack::Attack;
 use super::proxy::Network;
 use super::world::World;
 
@@ -42,6 +43,10 @@ pub enum Fault {
     Recreated,
     /// HPAs of other targets change all the time.
     ForeignHpas(Duration),
+    /// Hundreds of clients send requests that never end to every port.
+    SlowClients(Duration),
+    /// Hundreds of clients send invalid requests, and hang up.
+    InvalidRequests(Duration),
 }
 
 /// All faults. An outage is longer than every timeout.
@@ -66,6 +71,8 @@ pub fn faults() -> Vec<Fault> {
         Fault::SpecBroken(long),
         Fault::Recreated,
         Fault::ForeignHpas(long),
+        Fault::SlowClients(long),
+        Fault::InvalidRequests(long),
     ]
 }
 
@@ -103,6 +110,8 @@ impl Fault {
             Self::SpecBroken(_) => "PushScaler invalid for a while",
             Self::Recreated => "PushScaler deleted and created again",
             Self::ForeignHpas(_) => "100 foreign HPAs that change",
+            Self::SlowClients(_) => "1,200 slow clients on each aggregator",
+            Self::InvalidRequests(_) => "1,200 clients with invalid requests",
         }
     }
 
@@ -155,6 +164,14 @@ impl Fault {
             }
             Self::Recreated => world.recreate(),
             Self::ForeignHpas(time) => world.foreign_hpas(time).await,
+            Self::SlowClients(time) => {
+                let _attack = Attack::slow(&world.ports());
+                world.observe(time).await;
+            }
+            Self::InvalidRequests(time) => {
+                let _attack = Attack::invalid(&world.ports());
+                world.observe(time).await;
+            }
         }
     }
 }

@@ -9,6 +9,7 @@
     reason = "helpers of tests, which fail by panicking"
 )]
 
+mod attack;
 mod fault;
 mod proxy;
 mod pushes;

@@ -230,6 +230,14 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Returns the addresses of all ports of the aggregators.
+    pub(super) fn ports(&self) -> Vec<SocketAddr> {
+        let members = self.members.iter();
+        members
+            .flat_map(|member| [member.aggregator.push, member.aggregator.admin])
+            .collect()
+    }
+
     pub(super) fn set_network(&self, member: usize, network: Network) {
         self.members[member].proxy.set(network);
     }
