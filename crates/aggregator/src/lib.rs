@@ -19,6 +19,7 @@ mod names;
 mod pages;
 mod report;
 mod run;
+mod scale_change;
 mod scale_target;
 mod status;
 mod status_page;
