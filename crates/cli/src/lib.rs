@@ -1,5 +1,6 @@
 //! The commands of `pushscale`, one module each, and what other crates use of them.
 
+pub mod adopt;
 mod cluster;
 pub mod completions;
 pub mod demo;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use pushscale_cli::{
-    CommandError, completions, demo, doctor, explain, inject, replay, simulate, status,
+    CommandError, adopt, completions, demo, doctor, explain, inject, replay, simulate, status,
 };
 use pushscale_daemon::error::chain;
 
@@ -21,6 +21,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print the PushScaler that corresponds to a HorizontalPodAutoscaler, in mode Recommend
+    Adopt(adopt::AdoptOptions),
     /// Print a completion script for a shell, or man pages
     Completions(completions::CompletionsOptions),
     /// Run servers, sidecars and an aggregator on this machine, without a cluster, under a load with a step, and print
@@ -52,6 +54,7 @@ fn run() -> Result<ExitCode, CommandError> {
     let matches = command().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match arguments.command {
+        Command::Adopt(options) => runtime()?.block_on(adopt::run(&options)),
         Command::Completions(options) => completions::run(&options, command()),
         Command::Demo(options) => demo::run(&options),
         Command::Doctor(options) => runtime()?.block_on(doctor::run(&options)),
