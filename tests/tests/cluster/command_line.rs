@@ -1,5 +1,5 @@
-//! `pushscale status`, `explain` and `doctor` against the API server. There is no kubelet here that could forward a port,
-//! so `explain` gets the aggregator's address; tests/tests/node has the port-forward.
+//! `pushscale status`, `explain` and `doctor` against the API server. There is no kubelet here that could forward a
+//! port, so `explain` gets the aggregator's address; tests/tests/node has the port-forward.
 
 use std::process::{Command, Output};
 
