@@ -72,12 +72,12 @@ test-torchserve: ## Run the tests of the real and the emulated TorchServe, and o
 	.ci/retry $(TEST) $(call select,$(TESTKIT_TESTS) torchserve)
 
 .PHONY: test-cluster
-test-cluster: programs static-aggregator ## Run the tests of the test cluster itself, and those against a real API server
+test-cluster: programs static-aggregator test-build ## Run the tests of the test cluster itself, and those against a real API server
 	@# They wait most of the time, for controllers and for clocks.
 	RUST_TEST_THREADS=6 .ci/retry $(TEST) --test test_cluster --test cluster
 
 .PHONY: test-node
-test-node: programs static ## Run the tests on a real node with real TorchServe pods (root)
+test-node: programs static test-build ## Run the tests on a real node with real TorchServe pods (root)
 	$(TEST) --test node
 
 .PHONY: conformance
@@ -160,6 +160,18 @@ image: static ## Build the images and their SBOMs into target/images; ARCH=arm64
 .PHONY: static-cli
 static-cli: auditable cross
 	$(STATIC) --release -p pushscale-cli --bin pushscale
+
+# ~/.local, or /usr/local with root's permissions.
+PREFIX ?= $(HOME)/.local
+
+.PHONY: install
+install: ## Install the program, the kubectl plugin, completions and man pages: PREFIX=/usr/local (minutes)
+	$(RUN_CARGO) build --locked --release -p pushscale-cli --bin pushscale
+	install -D "$${CARGO_TARGET_DIR:-target}/release/pushscale" "$(DESTDIR)$(PREFIX)/bin/pushscale"
+	ln -sf pushscale "$(DESTDIR)$(PREFIX)/bin/kubectl-pushscale"
+	mkdir -p "$(DESTDIR)$(PREFIX)/share/bash-completion/completions"
+	"$(DESTDIR)$(PREFIX)/bin/pushscale" completions bash >"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/pushscale"
+	"$(DESTDIR)$(PREFIX)/bin/pushscale" completions --man "$(DESTDIR)$(PREFIX)/share/man/man1"
 
 .PHONY: release-dry-run
 release-dry-run: ## Do everything of a release that needs no network, into target/release-dry-run (twenty minutes)

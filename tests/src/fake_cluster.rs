@@ -338,6 +338,7 @@ fn facts(name: &str, policy: Policy, spec: Option<Arc<PushScalerSpec>>) -> Scale
         conditions: Conditions::default(),
         last_scale_time: None,
         transitions: Vec::new(),
+        changes: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pushscale_api::{PushScalerSpec, Schedules, SpecProblem};
+use pushscale_api::{PushScalerSpec, ScaleChange, Schedules, SpecProblem};
 use pushscale_decision::{Conditions, Moment, Pod, PodUid, Policy, Reading, Rejection};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -92,6 +92,13 @@ pub enum Event {
     },
     /// A page needs the state of all scalers.
     ViewsRequested(oneshot::Sender<Vec<ScalerView>>),
+    /// A page needs the state of one scaler.
+    ViewRequested {
+        /// The scaler.
+        scaler: ScalerKey,
+        /// Gets `None` if the scaler does not exist.
+        reply: oneshot::Sender<Option<ScalerView>>,
+    },
     /// A page needs a scaler's recorded decisions.
     RecordingsRequested {
         /// The scaler.
@@ -170,6 +177,8 @@ pub struct ScalerFacts {
     pub last_scale_time: Option<Timestamp>,
     /// The conditions' types, whether they hold, and since when, from the status.
     pub transitions: Vec<(String, bool, Timestamp)>,
+    /// The last changes of the replica count, newest first, from the status.
+    pub changes: Vec<ScaleChange>,
 }
 
 /// What determines a pod's place in the deletion order. Decisions on the replica count do not use it.

@@ -20,6 +20,7 @@ mod pacing;
 mod pages;
 mod report;
 mod run;
+mod scale_change;
 mod scale_target;
 mod status;
 mod status_page;

@@ -24,8 +24,11 @@ pub(crate) struct AggregatorPages {
 
 impl Pages for AggregatorPages {
     async fn page(&self, path: &str) -> Option<Reply> {
-        if let Some(scaler) = scaler_of(path) {
-            return Some(self.decisions(scaler).await);
+        if let Some((scaler, page)) = scaler_page(path) {
+            return Some(match page {
+                ScalerPage::View => self.view(scaler).await,
+                ScalerPage::Decisions => self.decisions(scaler).await,
+            });
         }
         if !matches!(path, "/" | "/debug/scalers") {
             return None;
@@ -58,6 +61,22 @@ impl AggregatorPages {
         timeout(LOOP_TIMEOUT, request).await.ok().flatten()
     }
 
+    /// The state of one scaler, which is what an element of `/debug/scalers` is.
+    async fn view(&self, scaler: ScalerKey) -> Reply {
+        let name = scaler.to_string();
+        match self
+            .ask(|reply| Event::ViewRequested { scaler, reply })
+            .await
+        {
+            None => no_reply(),
+            Some(None) => not_found(&name),
+            Some(Some(view)) => match serde_json::to_vec_pretty(&view) {
+                Ok(body) => json(StatusCode::OK, body),
+                Err(error) => failed(&error),
+            },
+        }
+    }
+
     /// The recorded decisions, in the format that `pushscale replay` reads.
     async fn decisions(&self, scaler: ScalerKey) -> Reply {
         let name = scaler.to_string();
@@ -68,8 +87,7 @@ impl AggregatorPages {
             return no_reply();
         };
         let Some(recordings) = found else {
-            let message = format!("PushScaler {name} not found\n");
-            return text(StatusCode::NOT_FOUND, message);
+            return not_found(&name);
         };
         let recordings = recordings.recordings(&name);
         let lines: Result<Vec<String>, _> = recordings.iter().map(serde_json::to_string).collect();
@@ -84,14 +102,33 @@ impl AggregatorPages {
     }
 }
 
-/// Parses `/debug/scalers/{namespace}/{name}/decisions.jsonl`.
-fn scaler_of(path: &str) -> Option<ScalerKey> {
+/// A page of one scaler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ScalerPage {
+    View,
+    Decisions,
+}
+
+/// Parses `/debug/scalers/{namespace}/{name}`, with or without `/decisions.jsonl`.
+fn scaler_page(path: &str) -> Option<(ScalerKey, ScalerPage)> {
     let rest = path.strip_prefix("/debug/scalers/")?;
-    let (namespace, name) = rest.strip_suffix("/decisions.jsonl")?.split_once('/')?;
-    Some(ScalerKey {
+    let (rest, page) = match rest.strip_suffix("/decisions.jsonl") {
+        Some(rest) => (rest, ScalerPage::Decisions),
+        None => (rest, ScalerPage::View),
+    };
+    let (namespace, name) = rest.split_once('/')?;
+    let key = ScalerKey {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
-    })
+    };
+    (!name.is_empty() && !name.contains('/')).then_some((key, page))
+}
+
+fn not_found(name: &str) -> Reply {
+    text(
+        StatusCode::NOT_FOUND,
+        format!("PushScaler {name} not found\n"),
+    )
 }
 
 fn no_reply() -> Reply {

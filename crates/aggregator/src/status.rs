@@ -6,7 +6,10 @@ use pushscale_api::names::conditions::{
     ABLE_TO_SCALE, FRESH, METRICS_INCOMPLETE, SCALING_ACTIVE, SCALING_LIMITED, STUCK,
     TARGET_REACHABLE,
 };
-use pushscale_api::{MetricStatus, PodCounts, PushScalerStatus, QueueLatencyStatus, SpecProblem};
+use pushscale_api::{
+    MAX_HISTORY, MetricStatus, PodCounts, PushScalerStatus, QueueLatencyStatus, ScaleChange,
+    SpecProblem,
+};
 use pushscale_decision::{Condition, Conditions, Decision, Reason};
 
 use crate::names::TargetRef;
@@ -30,11 +33,13 @@ pub(crate) fn named(conditions: &Conditions) -> [(&'static str, &Option<Conditio
 
 /// What the status needs in addition to the last decision.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ConditionHistory {
+pub(crate) struct StatusHistory {
     /// When the replica count was last written.
     pub(crate) last_scale_time: Option<Timestamp>,
     /// The conditions' types, whether they hold, and since when.
     pub(crate) transitions: Vec<(String, bool, Timestamp)>,
+    /// The last changes of the replica count, newest first; at most [`MAX_HISTORY`].
+    pub(crate) changes: Vec<ScaleChange>,
 }
 
 /// The parts of the status that survive a restart.
@@ -43,6 +48,7 @@ pub(crate) struct RestoredStatus {
     pub(crate) conditions: Conditions,
     pub(crate) last_scale_time: Option<Timestamp>,
     pub(crate) transitions: Vec<(String, bool, Timestamp)>,
+    pub(crate) changes: Vec<ScaleChange>,
 }
 
 /// Restores state from the status after a restart. Unknown conditions are ignored.
@@ -52,6 +58,7 @@ pub(crate) fn restore(status: Option<&PushScalerStatus>) -> RestoredStatus {
     };
     let mut restored = RestoredStatus {
         last_scale_time: status.last_scale_time.as_ref().map(|time| time.0),
+        changes: status.history.iter().take(MAX_HISTORY).cloned().collect(),
         ..RestoredStatus::default()
     };
     for found in &status.conditions {
@@ -78,7 +85,20 @@ pub(crate) fn restore(status: Option<&PushScalerStatus>) -> RestoredStatus {
     restored
 }
 
-impl ConditionHistory {
+impl StatusHistory {
+    /// Records that a replica count was written at `now`.
+    pub(crate) fn record_change(&mut self, now: Timestamp, change: ScaleChange) {
+        self.last_scale_time = Some(now);
+        self.changes.truncate(MAX_HISTORY - 1);
+        self.changes.insert(
+            0,
+            ScaleChange {
+                time: Time(now),
+                ..change
+            },
+        );
+    }
+
     /// Builds the status after `decision`. `conditions` may be newer than the decision's own, if a write has ended
     /// since.
     pub(crate) fn status(
@@ -124,6 +144,7 @@ impl ConditionHistory {
                 pending: int32(freshness.pending),
             }),
             decision: Some(decision.to_string()),
+            history: self.changes.clone(),
             conditions: self.conditions(conditions, generation, now),
         }
     }
@@ -143,6 +164,7 @@ impl ConditionHistory {
             reference: Some(target.to_string()),
             last_scale_time: self.last_scale_time.map(Time),
             decision: Some(format!("hold: {message}")),
+            history: self.changes.clone(),
             conditions: vec![self.condition(
                 SCALING_ACTIVE,
                 false,

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use pushscale_api::PushScalerStatus;
 use pushscale_decision::{Decision, Moment};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::names::{ScalerKey, TargetRef};
 
 /// One scaler, for `/debug/scalers` and the status page.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalerView {
     /// Its namespace.
@@ -20,10 +20,10 @@ pub struct ScalerView {
     /// Problems in its spec.
     pub problems: Vec<String>,
     /// The last decision.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionView>,
     /// The status as last reported to Kubernetes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<PushScalerStatus>,
     /// Decisions with a new outcome, oldest first.
     pub history: Vec<PastDecision>,
@@ -32,15 +32,29 @@ pub struct ScalerView {
 }
 
 /// A decision with its steps.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionView {
+    /// When it was made, in seconds since the aggregator's start, like the times of a recording.
+    pub at_seconds: f64,
     /// How long ago it was made, in seconds.
     pub age_seconds: f64,
     /// The outcome.
     pub outcome: String,
     /// The steps of the decision, in order.
     pub steps: Vec<String>,
+    /// Why there are not more replicas.
+    #[serde(default)]
+    pub not_more: Vec<String>,
+    /// What would have to change for more replicas.
+    #[serde(default)]
+    pub more_if: Vec<String>,
+    /// Why there are not fewer replicas.
+    #[serde(default)]
+    pub not_fewer: Vec<String>,
+    /// What would have to change for fewer replicas.
+    #[serde(default)]
+    pub fewer_if: Vec<String>,
     /// Replicas in the target's spec at that time.
     pub current_replicas: Option<u32>,
     /// Desired replicas.
@@ -52,11 +66,11 @@ pub struct DecisionView {
 }
 
 /// An average and its target.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FigureView {
     /// The model, if the metric names one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The mean queue latency over the pods, in seconds.
     pub average_seconds: f64,
@@ -67,7 +81,7 @@ pub struct FigureView {
 }
 
 /// A past decision.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PastDecision {
     /// When it was made.
@@ -77,7 +91,7 @@ pub struct PastDecision {
 }
 
 /// One second of the history charts.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Point {
     /// Seconds since the aggregator started.
@@ -120,10 +134,16 @@ impl ScalerView {
 
 impl DecisionView {
     fn new(now: Moment, decision: &Decision) -> Self {
+        let alternatives = decision.alternatives();
         Self {
+            at_seconds: decision.at.since_origin().as_secs_f64(),
             age_seconds: now.since(decision.at).as_secs_f64(),
             outcome: decision.outcome.to_string(),
             steps: decision.steps.iter().map(ToString::to_string).collect(),
+            not_more: alternatives.not_more,
+            more_if: alternatives.more_if,
+            not_fewer: alternatives.not_fewer,
+            fewer_if: alternatives.fewer_if,
             current_replicas: decision.current,
             desired_replicas: decision.desired(),
             figures: decision

@@ -37,5 +37,7 @@ pub use pushscaler::{
     Algorithm, Fallback, LoadBalancing, Mode, Pause, PushScaler, PushScalerSpec, ScaleTargetRef,
 };
 pub use schedule::{Floor, Schedule, Schedules};
-pub use status::{MetricStatus, PodCounts, PushScalerStatus, QueueLatencyStatus};
+pub use status::{
+    MAX_HISTORY, MetricStatus, PodCounts, PushScalerStatus, QueueLatencyStatus, ScaleChange,
+};
 pub use tolerance::Tolerance;

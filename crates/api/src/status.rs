@@ -4,8 +4,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Maximum number of changes in `status.history`.
+pub const MAX_HISTORY: usize = 10;
+
 /// The last observations and the last decision, for people and tools. After a restart, the aggregator reads back only
-/// conditions and lastScaleTime.
+/// conditions, lastScaleTime and history.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PushScalerStatus {
@@ -36,10 +39,40 @@ pub struct PushScalerStatus {
     /// The last decision, step by step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
+    /// The last 10 replica counts that Pushscale wrote, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_HISTORY))]
+    pub history: Vec<ScaleChange>,
     /// The HorizontalPodAutoscaler's AbleToScale, ScalingActive and ScalingLimited, and Fresh, MetricsIncomplete, Stuck
     /// and TargetReachable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// A change of the replica count, with the figures of the metric that decided it. A figure that was unknown is absent.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleChange {
+    /// When it was written.
+    pub time: Time,
+    /// The replica count before.
+    pub from: i32,
+    /// The replica count that was written.
+    pub to: i32,
+    /// The reason, as in the event SuccessfulRescale.
+    pub reason: String,
+    /// The model, if the metric names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The queue latency over the pods that reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_latency: Option<String>,
+    /// The target latency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The arrival rate of the fleet, such as 25.3/s. Only algorithm Model measures it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrival_rate: Option<String>,
 }
 
 /// The current value of a metric.

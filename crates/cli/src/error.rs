@@ -4,9 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use thiserror::Error;
 
+use crate::adopt::AdoptError;
+use crate::cluster::ClusterError;
 use crate::demo::DemoError;
+use crate::doctor::SnapshotError;
 use crate::replay::CaseError;
 
 /// Why a command failed. `main` prints it with its causes.
@@ -31,9 +35,33 @@ pub enum CommandError {
         /// The error of the system.
         source: io::Error,
     },
+    /// The asynchronous runtime could not be started.
+    #[error("failed to start the runtime")]
+    Runtime(#[source] io::Error),
     /// A chart could not be drawn, or JSON not be serialized.
     #[error("failed to produce the output")]
     Output(#[from] io::Error),
+    /// The cluster could not be read.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// An object of the cluster could not be parsed.
+    #[error("an object of the API server could not be parsed")]
+    Object(#[from] SnapshotError),
+    /// A HorizontalPodAutoscaler could not be converted.
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
+    /// There is no decision at that time.
+    #[error(
+        "no decision of PushScaler {subject} is known at {at}: {problem}, and status.history begins later; name a later time"
+    )]
+    NothingRecorded {
+        /// The PushScaler.
+        subject: String,
+        /// The time.
+        at: Timestamp,
+        /// Why there is no recording.
+        problem: String,
+    },
     /// A file of recorded cases is invalid.
     #[error("{}", .file.display())]
     Case {
@@ -45,7 +73,7 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// Returns 1 for a failed demo and 2 for a file that cannot be used.
+    /// Returns 1 for a failed demo, and 2 for a file or a cluster that cannot be used.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(if matches!(self, Self::Demo(_)) { 1 } else { 2 })
     }

@@ -1,11 +1,16 @@
 //! Logs to standard error: one line per event, with fields, as text or JSON.
 
+use tracing::Subscriber;
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Kind, Setting, Settings};
+
+/// The target of events that programs read: they are JSON in every format.
+pub const AUDIT: &str = "audit";
 
 /// Which events are logged, and in which format.
 #[derive(Clone, Debug)]
@@ -65,25 +70,85 @@ fn parse_filter(text: &str) -> Option<Targets> {
 
 /// Starts logging. A second call in one process, as in tests, has no effect.
 pub fn init(log: &LogSettings) {
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(false);
-    let lines = match log.format {
-        Format::Text => lines.boxed(),
-        Format::Json => lines.json().flatten_event(true).boxed(),
-    };
-    let initialised = tracing_subscriber::registry()
-        .with(log.filter.clone())
-        .with(lines)
-        .try_init();
-    if initialised.is_err() {
+    if subscriber(log, std::io::stderr).try_init().is_err() {
         tracing::debug!("logging is already initialised");
     }
 }
 
+fn subscriber<W>(log: &LogSettings, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
+{
+    let layer = || {
+        tracing_subscriber::fmt::layer()
+            .with_writer(writer.clone())
+            .with_ansi(false)
+    };
+    let json = || layer().json().flatten_event(true);
+    let lines = match log.format {
+        Format::Text => layer().boxed(),
+        Format::Json => json().boxed(),
+    };
+    let is_audit = |event: &tracing::Metadata<'_>| event.target() == AUDIT;
+    let layers = vec![
+        lines
+            .with_filter(filter_fn(move |event| !is_audit(event)))
+            .boxed(),
+        json().with_filter(filter_fn(is_audit)).boxed(),
+    ];
+    tracing_subscriber::registry()
+        .with(log.filter.clone())
+        .with(layers)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn audit_events_are_json_in_both_formats_and_appear_once() {
+        for format in [Format::Text, Format::Json] {
+            let log = LogSettings {
+                filter: parse_filter("info").unwrap(),
+                format,
+            };
+            let lines = Lines::default();
+            let writer = lines.clone();
+            tracing::subscriber::with_default(subscriber(&log, move || writer.clone()), || {
+                tracing::info!(target: AUDIT, current = Some(3), desired = None::<u32>, "decision changed");
+                tracing::info!(current = 3, "scaling");
+            });
+            let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+            let (audit, other) = text.trim_end().split_once('\n').unwrap();
+            for expected in [r#""target":"audit""#, r#""current":3"#] {
+                assert!(audit.contains(expected), "{audit}");
+            }
+            assert!(
+                audit.starts_with('{') && !audit.contains("desired"),
+                "{audit}"
+            );
+            assert_eq!(other.starts_with('{'), format == Format::Json, "{other}");
+            assert!(!other.contains('\n'), "{other}");
+        }
+    }
 
     #[test]
     fn unknown_levels_are_rejected() {

@@ -8,6 +8,7 @@
 //! metric, with safeguards where the HPA is known to be wrong ([`HpaCompatibility`]). `algorithm: Model` is the queue
 //! model.
 
+mod alternatives;
 mod average;
 mod behavior;
 mod conditions;
@@ -34,6 +35,7 @@ mod step;
 mod target;
 mod track_models;
 
+pub use alternatives::Alternatives;
 pub use behavior::{Amount, Behavior, ScalingPolicy, ScalingRules, SelectPolicy};
 pub use conditions::{Condition, Conditions, Reason};
 pub use decision::{Decision, Hold, MetricValue, Outcome, ScaleReason, Warning};

@@ -69,6 +69,17 @@ fn describe(fleet: &FakeFleet) -> String {
     for step in &decision.steps {
         writeln!(text, "  {step}").unwrap();
     }
+    let alternatives = decision.alternatives();
+    for (label, lines) in [
+        ("not more", alternatives.not_more),
+        ("more if", alternatives.more_if),
+        ("not fewer", alternatives.not_fewer),
+        ("fewer if", alternatives.fewer_if),
+    ] {
+        for line in lines {
+            writeln!(text, "{label}: {line}").unwrap();
+        }
+    }
     let conditions = &decision.conditions;
     for (name, condition) in [
         ("AbleToScale", &conditions.able_to_scale),

@@ -11,6 +11,7 @@
 mod api_server_outage;
 mod certificates;
 mod chaos;
+mod command_line;
 mod conflicts;
 mod deletion_order;
 mod injection;

@@ -9,6 +9,7 @@
 )]
 
 mod aggregator_restart;
+mod command_line;
 mod load_step;
 mod not_reporting;
 mod scale_down;

@@ -11,6 +11,7 @@ use super::segment::RecordedSegments;
 use crate::event::Event;
 use crate::metrics::{ApiRequest, DecisionOutcome, DeletionCostOutcome};
 use crate::names::ScalerKey;
+use crate::scale_change::scale_change;
 use crate::scale_target::{ScaleError, api_succeeded};
 
 /// Bytes of the recordings of all scalers together.
@@ -96,6 +97,9 @@ impl ControlLoop {
             && leads
         {
             tracing::info!(autoscaler = %key, current = from, desired = to, %reason, %decision, "scaling");
+            if let Some(scaler) = self.scalers.get_mut(key) {
+                scaler.change = Some(scale_change(&decision, *from, *to, reason));
+            }
             self.write(now, key, *from, *to);
         } else {
             tracing::debug!(autoscaler = %key, %decision, "not scaling");

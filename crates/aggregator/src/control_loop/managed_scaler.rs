@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use jiff::Timestamp;
-use pushscale_api::{Floor, PushScalerSpec, PushScalerStatus, Schedules, SpecProblem};
+use pushscale_api::{Floor, PushScalerSpec, PushScalerStatus, ScaleChange, Schedules, SpecProblem};
 use pushscale_decision::{
     Conditions, Decision, Mode, Moment, PodUid, Policy, Selector, TargetState,
 };
@@ -18,7 +18,7 @@ use super::unconfirmed_write::UnconfirmedWrite;
 use crate::event::{ScalerFacts, WatchId};
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{Scale, ScaleError};
-use crate::status::ConditionHistory;
+use crate::status::StatusHistory;
 use crate::view::{PastDecision, Point};
 
 /// Minimum time between two decisions of one scaler. A thousand pods push a thousand times per second, and the
@@ -78,6 +78,8 @@ pub(super) struct ManagedScaler {
     pub(super) unattributed: Option<(u32, u32)>,
     /// Whether a write is in flight.
     pub(super) writing: bool,
+    /// The change of the write in flight.
+    pub(super) change: Option<ScaleChange>,
     /// When we last wrote the replica count, and the version of the scale that the write returned.
     pub(super) written: Option<(Moment, u64)>,
     /// The last failed write, until a read shows whether it was stored.
@@ -88,7 +90,7 @@ pub(super) struct ManagedScaler {
     /// When the newest reading since the last write was taken.
     pub(super) newest_reading: Option<Moment>,
     pub(super) last_decision: Option<Decision>,
-    pub(super) condition_history: ConditionHistory,
+    pub(super) status_history: StatusHistory,
     /// The status last reported, and when.
     pub(super) status: Option<(Moment, PushScalerStatus)>,
     /// Since when a metric cannot be computed.
@@ -113,6 +115,7 @@ impl ManagedScaler {
             conditions,
             last_scale_time,
             transitions,
+            changes,
         } = facts;
         let mut scaler = Self {
             uid,
@@ -137,15 +140,17 @@ impl ManagedScaler {
             taking_over: None,
             unattributed: None,
             writing: false,
+            change: None,
             written: None,
             unconfirmed: None,
             retry_at: None,
             backoff: None,
             newest_reading: None,
             last_decision: None,
-            condition_history: ConditionHistory {
+            status_history: StatusHistory {
                 last_scale_time,
                 transitions,
+                changes,
             },
             status: None,
             metric_failing_since: None,
@@ -255,7 +260,8 @@ impl ManagedScaler {
         };
         if stored && let Some(engine) = &mut self.engine {
             engine.record_scale(now, write.from, write.to);
-            self.condition_history.last_scale_time = Some(Timestamp::now());
+            let change = write.change.clone();
+            self.status_history.record_change(Timestamp::now(), change);
         }
         self.unconfirmed = None;
         stored

@@ -3,6 +3,7 @@
 //! Each turn handles the queued [`Event`]s and then decides for each scaler that is due. The state of a scaler has one
 //! owner and needs no lock; what the loop shares with other tasks ([`Authenticator`], metrics) has its own.
 
+mod audit;
 mod decide;
 mod deletion_order;
 mod managed_scaler;
@@ -222,6 +223,9 @@ impl ControlLoop {
             // The requester of a page may have timed out.
             Event::RecordingsRequested { scaler, reply } => {
                 reply.send(self.recordings(&scaler)).ok();
+            }
+            Event::ViewRequested { scaler, reply } => {
+                reply.send(self.view(&scaler)).ok();
             }
             Event::ViewsRequested(reply) => {
                 reply.send(self.views()).ok();

@@ -30,8 +30,9 @@ impl ControlLoop {
                 // Our own status writes also arrive here. The spec has changed only if the generation has.
                 if scaler.generation == facts.generation && scaler.generation.is_some() {
                     if !leads {
-                        scaler.condition_history.last_scale_time = facts.last_scale_time;
-                        scaler.condition_history.transitions = facts.transitions;
+                        scaler.status_history.last_scale_time = facts.last_scale_time;
+                        scaler.status_history.transitions = facts.transitions;
+                        scaler.status_history.changes = facts.changes;
                     }
                     return;
                 }

@@ -7,6 +7,7 @@ use pushscale_api::PushScalerStatus;
 use pushscale_decision::{Decision, Moment, Outcome, Reason, Warning};
 
 use super::ControlLoop;
+use super::audit;
 use super::managed_scaler::{MAX_PAST_DECISIONS, MAX_POINTS, ManagedScaler};
 use crate::names::ScalerKey;
 use crate::report::{EventReport, Report, StatusReport};
@@ -31,8 +32,13 @@ impl ControlLoop {
         for warning in self.due_warnings(now, key, &decision) {
             self.warn(now, key, warning.reason, warning.message);
         }
+        let leads = self.leads();
         if let Some(scaler) = self.scalers.get_mut(key) {
-            scaler.record_history(now, &decision);
+            let has_changed = scaler.record_history(now, &decision);
+            // A follower decides too, and does nothing.
+            if has_changed && leads {
+                audit::log(key, &scaler.target, &decision);
+            }
             scaler.last_decision = Some(decision);
         }
         self.publish_status(now, key);
@@ -83,7 +89,7 @@ impl ControlLoop {
         let (Some(decision), Some(engine)) = (&scaler.last_decision, &scaler.engine) else {
             return;
         };
-        let status = scaler.condition_history.status(
+        let status = scaler.status_history.status(
             &scaler.target,
             scaler.generation,
             decision,
@@ -97,7 +103,7 @@ impl ControlLoop {
         let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
-        let status = scaler.condition_history.invalid_spec_status(
+        let status = scaler.status_history.invalid_spec_status(
             &scaler.target,
             scaler.generation,
             &scaler.spec_problems,
@@ -178,6 +184,12 @@ impl ControlLoop {
         sent || self.reports.is_closed()
     }
 
+    /// Returns the state of one scaler; `None` if it does not exist.
+    pub(super) fn view(&self, key: &ScalerKey) -> Option<ScalerView> {
+        let scaler = self.scalers.get(key)?;
+        Some(scaler.view(self.now(), key))
+    }
+
     pub(super) fn views(&self) -> Vec<ScalerView> {
         let now = self.now();
         self.scalers
@@ -188,8 +200,8 @@ impl ControlLoop {
 }
 
 impl ManagedScaler {
-    /// Records the decision for the pages.
-    fn record_history(&mut self, now: Moment, decision: &Decision) {
+    /// Records the decision for the pages. Returns whether its outcome differs from the last one's.
+    fn record_history(&mut self, now: Moment, decision: &Decision) -> bool {
         let is_new = match (&decision.outcome, self.last_decision.as_ref()) {
             (Outcome::Scale { .. }, _) | (_, None) => true,
             (outcome, Some(last)) => *outcome != last.outcome,
@@ -222,6 +234,7 @@ impl ManagedScaler {
                 .first()
                 .map(|figure| figure.average.as_secs_f64()),
         });
+        is_new
     }
 
     pub(super) fn last_scale_reason(&self) -> String {

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use pushscale_api::{PushScalerSpec, Schedules, policy_of};
+use pushscale_api::{PushScalerSpec, ScaleChange, Schedules, policy_of};
 use pushscale_daemon::readiness::Readiness;
 use pushscale_decision::{
     Conditions, Latency, ModelReading, Pod, PodUid, Queue, Reading, ServerState,
@@ -19,6 +19,8 @@ use crate::event::{
     CompetingHpa, DeletionFacts, Pushed, ReceivedReading, ScalerFacts, Verdict, WatchId,
 };
 use crate::scale_target::{Scale, ScaleError, Written};
+
+mod history;
 
 const NAMESPACE: &str = "models";
 
@@ -85,6 +87,8 @@ struct Fixture {
     written_by_us: bool,
     readiness: Readiness,
     sequence: u64,
+    /// The history in the status of a PushScaler that is applied.
+    changes: Vec<ScaleChange>,
 }
 
 impl Fixture {
@@ -130,6 +134,7 @@ impl Fixture {
             written_by_us: true,
             readiness,
             sequence: 0,
+            changes: Vec::new(),
         }
     }
 
@@ -195,6 +200,7 @@ impl Fixture {
             conditions: Conditions::default(),
             last_scale_time: None,
             transitions: Vec::new(),
+            changes: self.changes.clone(),
         })));
     }
 

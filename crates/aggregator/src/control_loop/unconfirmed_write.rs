@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pushscale_api::ScaleChange;
 use pushscale_decision::Moment;
 
 /// How long a replica count that appears after a failed write counts as that write. The API server applies a request
@@ -13,6 +14,7 @@ pub(super) struct UnconfirmedWrite {
     pub(super) at: Moment,
     pub(super) from: u32,
     pub(super) to: u32,
+    pub(super) change: ScaleChange,
 }
 
 impl UnconfirmedWrite {

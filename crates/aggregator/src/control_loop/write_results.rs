@@ -27,6 +27,7 @@ impl ControlLoop {
             return;
         };
         scaler.writing = false;
+        let change = scaler.change.take();
         match outcome {
             Ok(Written::Done(scale)) => {
                 scaler.written = Some((now, scale.version));
@@ -34,7 +35,10 @@ impl ControlLoop {
                 scaler.last_replicas = Some(scale.replicas);
                 scaler.scale = Some(Ok(scale));
                 scaler.backoff = None;
-                scaler.condition_history.last_scale_time = Some(Timestamp::now());
+                if let Some(change) = change {
+                    let history = &mut scaler.status_history;
+                    history.record_change(Timestamp::now(), change);
+                }
                 if let Some(engine) = &mut scaler.engine {
                     engine.record_scale(now, from, to);
                 }
@@ -73,7 +77,12 @@ impl ControlLoop {
                 if let Some(engine) = &mut scaler.engine {
                     engine.record_scale_failure(now, &error.to_string());
                 }
-                scaler.unconfirmed = Some(UnconfirmedWrite { at: now, from, to });
+                scaler.unconfirmed = change.map(|change| UnconfirmedWrite {
+                    at: now,
+                    from,
+                    to,
+                    change,
+                });
                 scaler.deletion_order.clear();
                 let retry_at = now.plus(scaler.next_backoff());
                 scaler.retry_at = Some(retry_at);

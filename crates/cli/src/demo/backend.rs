@@ -169,6 +169,7 @@ pub(crate) async fn apply_scaler(events: &mpsc::Sender<Event>, max: u32, target_
         conditions: Conditions::default(),
         last_scale_time: None,
         transitions: Vec::new(),
+        changes: Vec::new(),
     };
     for event in [
         Event::ScalerApplied(Box::new(facts)),

@@ -130,6 +130,7 @@ impl Store {
                 conditions: restored.conditions,
                 last_scale_time: restored.last_scale_time,
                 transitions: restored.transitions,
+                changes: restored.changes,
             })));
         if is_new {
             effects.reads.push((watch.clone(), target.clone()));

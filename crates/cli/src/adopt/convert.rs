@@ -1,0 +1,242 @@
+//! Converts a HorizontalPodAutoscaler to a PushScaler. Pure.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use thiserror::Error;
+
+/// How the name of the queue latency ends, in microseconds: the published setup of TorchServe with an adapter has `ts_`
+/// before it, and adapters add prefixes of their own.
+const QUEUE_LATENCY: &str = "queue_latency_microseconds";
+
+/// The annotations in which the API server keeps fields that autoscaling/v1 does not have.
+const V1_BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
+const V1_METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
+
+/// A PushScaler, and what it does not take over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adopted {
+    /// The PushScaler.
+    pub manifest: Value,
+    /// What differs from the HorizontalPodAutoscaler, and what to do next.
+    pub notes: Vec<String>,
+}
+
+/// Why a HorizontalPodAutoscaler cannot be converted.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AdoptError {
+    /// The object is of another kind or version.
+    #[error("{found} is not a HorizontalPodAutoscaler of autoscaling/v1, v2, v2beta1 or v2beta2")]
+    NotAnHpa {
+        /// apiVersion and kind.
+        found: String,
+    },
+    /// A required field is missing.
+    #[error("{field} of the HorizontalPodAutoscaler is missing: is the file complete?")]
+    Missing {
+        /// The field.
+        field: &'static str,
+    },
+    /// There is no metric to take the target latency from.
+    #[error(
+        "the HorizontalPodAutoscaler has no metric …queue_latency_microseconds whose target could be the target latency: pass one with --target, such as half the service time"
+    )]
+    NoTarget,
+    /// A quantity is invalid.
+    #[error(
+        "the target of …queue_latency_microseconds is {text:?}: it must be a quantity above 0 such as 7000000m"
+    )]
+    Quantity {
+        /// The text.
+        text: String,
+    },
+    /// An annotation of the API server is invalid.
+    #[error("the annotation {name} is not JSON: {problem}")]
+    Annotation {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Returns the PushScaler with the same target object, bounds and `behavior`, in mode Recommend.
+///
+/// # Errors
+/// If the object is no HorizontalPodAutoscaler, or without a target latency.
+pub fn convert(hpa: &Value, target: Option<&str>) -> Result<Adopted, AdoptError> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (version, kind) = (text(&hpa["apiVersion"]), text(&hpa["kind"]));
+    let versions =
+        ["v1", "v2", "v2beta1", "v2beta2"].map(|version| format!("autoscaling/{version}"));
+    if kind != "HorizontalPodAutoscaler" || !versions.contains(&version) {
+        return Err(AdoptError::NotAnHpa {
+            found: format!("{version} {kind}").trim().to_owned(),
+        });
+    }
+    let (metadata, spec) = (&hpa["metadata"], &hpa["spec"]);
+    let reference = &spec["scaleTargetRef"];
+    let required = |value: &Value, field| match value {
+        Value::Null => Err(AdoptError::Missing { field }),
+        value => Ok(value.clone()),
+    };
+    let mut notes = Vec::new();
+    let metrics = match annotation(metadata, V1_METRICS)? {
+        Some(metrics) => metrics,
+        None => spec["metrics"].clone(),
+    };
+    let metrics = metrics.as_array().cloned().unwrap_or_default();
+    let target = match target {
+        Some(target) => target.to_owned(),
+        None => target_of(&metrics)?,
+    };
+    for metric in &metrics {
+        if !name_of(metric).ends_with(QUEUE_LATENCY) {
+            let kind = text(&metric["type"]);
+            notes.push(format!(
+                "the {kind} metric {} is not taken over: a PushScaler scales by queue latency only",
+                name_of(metric)
+            ));
+        }
+    }
+    if let Some(percent) = spec["targetCPUUtilizationPercentage"].as_i64() {
+        notes.push(format!("targetCPUUtilizationPercentage {percent} is not taken over: a PushScaler scales by queue latency only"));
+    }
+    let api_version = match &reference["apiVersion"] {
+        Value::Null => json!("apps/v1"),
+        version => version.clone(),
+    };
+    let mut manifest = json!({
+        "apiVersion": "pushscale.dev/v1alpha1",
+        "kind": "PushScaler",
+        "metadata": { "name": required(&metadata["name"], "metadata.name")? },
+        "spec": {
+            "scaleTargetRef": {
+                "apiVersion": api_version,
+                "kind": required(&reference["kind"], "spec.scaleTargetRef.kind")?,
+                "name": required(&reference["name"], "spec.scaleTargetRef.name")?,
+            },
+            "mode": "Recommend",
+            "minReplicas": spec["minReplicas"].as_i64().unwrap_or(1).max(1),
+            "maxReplicas": required(&spec["maxReplicas"], "spec.maxReplicas")?,
+            "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": target } }],
+        },
+    });
+    if spec["minReplicas"] == 0 {
+        notes.push("minReplicas 0 became 1: Pushscale does not scale to 0".to_owned());
+    }
+    if let Value::String(_) = &metadata["namespace"] {
+        manifest["metadata"]["namespace"] = metadata["namespace"].clone();
+    }
+    let behavior = match annotation(metadata, V1_BEHAVIOR)? {
+        Some(behavior) => lower_first(behavior),
+        None => spec["behavior"].clone(),
+    };
+    if behavior.is_object() {
+        manifest["spec"]["behavior"] = behavior;
+    }
+    notes.push("it only recommends, beside the HorizontalPodAutoscaler: compare with pushscale status, and switch as docs/MIGRATING.md says".to_owned());
+    Ok(Adopted { manifest, notes })
+}
+
+/// Returns the JSON in an annotation. The API server writes the internal form of it.
+fn annotation(metadata: &Value, name: &'static str) -> Result<Option<Value>, AdoptError> {
+    let Some(text) = metadata["annotations"][name].as_str() else {
+        return Ok(None);
+    };
+    let parsed = serde_json::from_str(text);
+    parsed.map(Some).map_err(|error| AdoptError::Annotation {
+        name,
+        problem: error.to_string(),
+    })
+}
+
+/// Lowers the first letter of all keys, which are capitals in the API server's annotation.
+fn lower_first(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
+            let lower = |(key, value): (String, Value)| {
+                let mut letters = key.chars();
+                let first = letters.next().map(|first| first.to_ascii_lowercase());
+                (
+                    first.into_iter().chain(letters).collect::<String>(),
+                    lower_first(value),
+                )
+            };
+            Value::Object(fields.map(lower).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(lower_first).collect()),
+        other => other,
+    }
+}
+
+/// The part of a metric that has its name and target: `external`, `pods`, `object` or `resource`.
+fn source(metric: &Value) -> &Value {
+    let kinds = [
+        "external",
+        "pods",
+        "object",
+        "resource",
+        "containerResource",
+    ];
+    let mut sources = kinds.iter().map(|kind| &metric[kind]);
+    sources
+        .find(|source| source.is_object())
+        .unwrap_or(&Value::Null)
+}
+
+fn name_of(metric: &Value) -> &str {
+    let source = source(metric);
+    let names = [
+        &source["metric"]["name"],
+        &source["metricName"],
+        &source["name"],
+    ];
+    names
+        .into_iter()
+        .find_map(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// Returns the target of the queue latency as a duration.
+fn target_of(metrics: &[Value]) -> Result<String, AdoptError> {
+    let found = metrics
+        .iter()
+        .find(|metric| name_of(metric).ends_with(QUEUE_LATENCY));
+    let source = source(found.ok_or(AdoptError::NoTarget)?);
+    let targets = [
+        &source["target"]["value"],
+        &source["target"]["averageValue"],
+        &source["targetValue"],
+        &source["targetAverageValue"],
+    ];
+    let target = targets.into_iter().find(|target| !target.is_null());
+    let text = match target.ok_or(AdoptError::NoTarget)? {
+        Value::String(text) => text.clone(),
+        number => number.to_string(),
+    };
+    let microseconds = quantity(&text).filter(|value| value.is_finite() && *value > 0.0);
+    let duration = microseconds.and_then(|value| Duration::try_from_secs_f64(value / 1e6).ok());
+    match duration {
+        Some(duration) if !duration.is_zero() => {
+            Ok(format!("{}ms", duration.as_secs_f64() * 1000.0))
+        }
+        _ => Err(AdoptError::Quantity { text }),
+    }
+}
+
+/// Parses a Kubernetes quantity with a decimal suffix.
+fn quantity(text: &str) -> Option<f64> {
+    let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let factor = match text.get(number.len()..)? {
+        "" => 1.0,
+        "u" => 1e-6,
+        "m" => 1e-3,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        _ => return None,
+    };
+    number.parse::<f64>().ok().map(|number| number * factor)
+}

@@ -1,0 +1,88 @@
+//! Whether an aggregator runs, is ready and leads.
+
+use crate::cluster::{holder, is_ready};
+use crate::doctor::finding::Finding;
+use crate::doctor::snapshot::{Snapshot, pod_name};
+
+const CHECK: &str = "aggregator";
+
+/// A leader renews its Lease every two seconds, and loses it after ten.
+const EXPIRED_SECONDS: i64 = 15;
+
+pub(super) fn check(snapshot: &Snapshot) -> Vec<Finding> {
+    if let Some(reason) = snapshot.unread("aggregator") {
+        return vec![Finding::skipped(
+            CHECK,
+            format!("its pods could not be read: {reason}"),
+        )];
+    }
+    let pods = &snapshot.aggregators;
+    let Some(first) = pods.first() else {
+        return vec![Finding::wrong(
+            CHECK,
+            "no pod has the labels of the aggregator",
+            "nobody decides",
+            "install Pushscale (docs/INSTALL.md), or name its namespace with --pushscale-namespace",
+        )];
+    };
+    let namespace = first.metadata.namespace.as_deref().unwrap_or_default();
+    let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+    let seen = format!("{namespace}: {ready} of {} pods ready", pods.len());
+    let mut findings = Vec::new();
+    findings.push(if ready == pods.len() {
+        Finding::good(CHECK, seen)
+    } else {
+        let unready = pods.iter().filter(|pod| !is_ready(pod)).map(pod_name);
+        let unready = unready.collect::<Vec<_>>().join(", ");
+        Finding::wrong(
+            CHECK,
+            seen,
+            format!("not ready: {unready}; an aggregator is ready once 80% of the pods report, or after 20 s"),
+            format!("kubectl -n {namespace} describe pod, and kubectl -n {namespace} logs"),
+        )
+    });
+    findings.push(leader(snapshot, namespace));
+    findings
+}
+
+fn leader(snapshot: &Snapshot, namespace: &str) -> Finding {
+    const CHECK: &str = "leader";
+    let Some(lease) = &snapshot.lease else {
+        return match snapshot.aggregators.len() {
+            1 => Finding::good(CHECK, "one aggregator without a Lease"),
+            _ => Finding::skipped(CHECK, format!("the Lease in {namespace} could not be read")),
+        };
+    };
+    let renewed = lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.renew_time.as_ref());
+    let age = renewed.map(|time| snapshot.now.duration_since(time.0).as_secs());
+    let name = lease.metadata.name.as_deref().unwrap_or_default();
+    let fix =
+        format!("kubectl -n {namespace} logs of the aggregators: what keeps them from the Lease");
+    let Some(holder) = holder(lease) else {
+        let seen = format!("Lease {namespace}/{name} has no holder");
+        return Finding::wrong(CHECK, seen, "no aggregator writes replicas", fix);
+    };
+    let seen = format!("Lease {namespace}/{name}: {holder}");
+    let exists = snapshot
+        .aggregators
+        .iter()
+        .any(|pod| pod_name(pod) == holder);
+    match age {
+        Some(age) if age > EXPIRED_SECONDS => Finding::wrong(
+            CHECK,
+            format!("{seen}, renewed {age} s ago"),
+            "the leader does not renew its Lease, so nobody writes replicas",
+            fix,
+        ),
+        _ if !exists => Finding::wrong(
+            CHECK,
+            seen,
+            "the leader is not one of the aggregator's pods: two installations may share a Lease",
+            fix,
+        ),
+        _ => Finding::good(CHECK, seen),
+    }
+}

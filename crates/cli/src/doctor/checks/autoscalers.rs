@@ -1,0 +1,84 @@
+//! Whether another autoscaler writes the same target.
+
+use pushscale_api::Mode;
+
+use crate::doctor::finding::Finding;
+use crate::doctor::snapshot::{Snapshot, Subject};
+
+const CHECK: &str = "autoscalers";
+
+pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
+    let (kind, name) = {
+        let reference = &subject.scaler.spec.scale_target_ref;
+        (&reference.kind, &reference.name)
+    };
+    let mut rivals = Vec::new();
+    for hpa in &snapshot.hpas {
+        let is_here = hpa.metadata.namespace.as_deref() == Some(subject.namespace);
+        let target = &hpa.spec.scale_target_ref;
+        if is_here && target.kind == *kind && target.name == *name {
+            let hpa = hpa.metadata.name.as_deref().unwrap_or_default();
+            rivals.push(format!("HorizontalPodAutoscaler {hpa}"));
+        }
+    }
+    for object in &snapshot.scaled_objects {
+        let target = &object["spec"]["scaleTargetRef"];
+        let is_here = object["metadata"]["namespace"] == subject.namespace;
+        let target_kind = target["kind"].as_str().unwrap_or("Deployment");
+        if is_here && target_kind == kind && target["name"] == **name {
+            let object = object["metadata"]["name"].as_str().unwrap_or_default();
+            rivals.push(format!("KEDA's ScaledObject {object}"));
+        }
+    }
+    for other in &snapshot.scalers {
+        let target = &other.spec.scale_target_ref;
+        let is_here = other.metadata.namespace == subject.scaler.metadata.namespace;
+        let is_other = other.metadata.name != subject.scaler.metadata.name;
+        if is_here
+            && is_other
+            && target == &subject.scaler.spec.scale_target_ref
+            && other.spec.mode == Mode::Apply
+        {
+            let other = other.metadata.name.as_deref().unwrap_or_default();
+            rivals.push(format!("PushScaler {other}"));
+        }
+    }
+    let target = subject.target_name();
+    let mut findings: Vec<_> = ["HorizontalPodAutoscaler", "ScaledObject"]
+        .into_iter()
+        .filter_map(|kind| {
+            let reason = snapshot.unread(kind)?;
+            Some(Finding::skipped(
+                CHECK,
+                format!("{}: {kind} could not be read: {reason}", subject.name),
+            ))
+        })
+        .collect();
+    findings.push(if rivals.is_empty() {
+        Finding::good(
+            CHECK,
+            format!("{}: no other autoscaler has {target}", subject.name),
+        )
+    } else if subject.scaler.spec.mode == Mode::Apply {
+        Finding::wrong(
+            CHECK,
+            format!(
+                "{}: {} also scales {target}",
+                subject.name,
+                rivals.join(", ")
+            ),
+            "two autoscalers would write one target: Pushscale does not",
+            "delete one of them, or set spec.mode to Recommend (docs/MIGRATING.md)",
+        )
+    } else {
+        let rivals = rivals.join(", ");
+        Finding::good(
+            CHECK,
+            format!(
+                "{}: {rivals} scales {target}, this PushScaler does not write",
+                subject.name
+            ),
+        )
+    });
+    findings
+}

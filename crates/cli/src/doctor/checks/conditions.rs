@@ -1,0 +1,49 @@
+//! What the aggregator reports in the conditions: it knows the readings and its own permissions.
+
+use crate::doctor::finding::Finding;
+use crate::doctor::snapshot::{Snapshot, Subject};
+use crate::output::Urgency;
+use crate::status::is_problem;
+
+const CHECK: &str = "conditions";
+
+pub(super) fn check(_: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
+    let status = subject.scaler.status.as_ref();
+    let Some(status) = status.filter(|status| !status.conditions.is_empty()) else {
+        return vec![Finding::wrong(
+            CHECK,
+            format!("{}: status", subject.name),
+            "the aggregator has reported nothing",
+            "check that it watches this namespace (aggregator.watchNamespace), and its log",
+        )];
+    };
+    let mut findings = Vec::new();
+    for condition in &status.conditions {
+        // A limit is what the user asked for, and mode Off a choice.
+        let urgency = is_problem(&condition.type_, &condition.status);
+        let is_wanted = condition.type_ == "ScalingLimited" || condition.reason == "ModeOff";
+        if urgency.is_none_or(|urgency| urgency == Urgency::None) || is_wanted {
+            continue;
+        }
+        findings.push(Finding::wrong(
+            CHECK,
+            format!(
+                "{}: {}={}, {}",
+                subject.name, condition.type_, condition.status, condition.reason
+            ),
+            condition.message.clone(),
+            "docs/RUNBOOK.md and docs/REFERENCE.md, Conditions of a PushScaler",
+        ));
+    }
+    if findings.is_empty() {
+        let count = status.conditions.len();
+        findings.push(Finding::good(
+            CHECK,
+            format!(
+                "{}: {count} conditions, none reports a problem",
+                subject.name
+            ),
+        ));
+    }
+    findings
+}

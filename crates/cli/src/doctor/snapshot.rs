@@ -1,0 +1,279 @@
+//! The Kubernetes objects that the checks look at.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Namespace, Pod, ResourceQuota};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use pushscale_api::PushScaler;
+use pushscale_api::names::SIDECAR_CONTAINER;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use thiserror::Error;
+
+/// The objects of one moment. What could not be read is in `unread`, so that no check takes it for absent.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The time of this machine.
+    pub now: Timestamp,
+    /// The checked PushScalers.
+    pub scalers: Vec<PushScaler>,
+    /// Their targets.
+    pub targets: Vec<Target>,
+    /// The pods in the namespaces of the PushScalers.
+    pub pods: Vec<Pod>,
+    /// The aggregator's pods.
+    pub aggregators: Vec<Pod>,
+    /// The aggregator's Lease.
+    pub lease: Option<Lease>,
+    /// The HorizontalPodAutoscalers.
+    pub hpas: Vec<HorizontalPodAutoscaler>,
+    /// KEDA's ScaledObjects.
+    pub scaled_objects: Vec<Value>,
+    /// The NetworkPolicies of the PushScalers' namespaces and the aggregator's.
+    pub network_policies: Vec<NetworkPolicy>,
+    /// The ConfigMaps that pods mount.
+    pub config_maps: Vec<ConfigMap>,
+    /// The namespaces, for NetworkPolicies.
+    pub namespaces: Vec<Namespace>,
+    /// The Deployments, for failed creations of pods.
+    pub deployments: Vec<Deployment>,
+    /// The ReplicaSets, for failed creations of pods.
+    pub replica_sets: Vec<ReplicaSet>,
+    /// The quotas.
+    pub quotas: Vec<ResourceQuota>,
+    /// The kinds that could not be read, with the reason.
+    pub unread: BTreeMap<String, String>,
+}
+
+/// The target of a PushScaler, as the API server answers for it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Namespace of the PushScaler.
+    pub namespace: String,
+    /// `scaleTargetRef.kind`.
+    pub target_kind: String,
+    /// `scaleTargetRef.name`.
+    pub name: String,
+    /// `spec.replicas`, if the scale subresource could be read.
+    #[serde(default)]
+    pub replicas: Option<i32>,
+    /// Why it could not be read.
+    #[serde(default)]
+    pub problem: Option<String>,
+    /// The names of the pods that its selector selects.
+    #[serde(default)]
+    pub pods: Vec<String>,
+}
+
+/// An object that is not what its kind says.
+#[derive(Debug, Error)]
+#[error("{kind} {name} is invalid")]
+pub struct SnapshotError {
+    kind: String,
+    name: String,
+    source: serde_json::Error,
+}
+
+/// A PushScaler with its target and pods.
+pub(super) struct Subject<'a> {
+    /// Namespace and name.
+    pub(super) name: String,
+    pub(super) namespace: &'a str,
+    pub(super) scaler: &'a PushScaler,
+    pub(super) target: Option<&'a Target>,
+    /// The target's pods, except terminating ones.
+    pub(super) pods: Vec<&'a Pod>,
+}
+
+impl Snapshot {
+    /// Creates an empty snapshot.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            scalers: Vec::new(),
+            targets: Vec::new(),
+            pods: Vec::new(),
+            aggregators: Vec::new(),
+            lease: None,
+            hpas: Vec::new(),
+            scaled_objects: Vec::new(),
+            network_policies: Vec::new(),
+            config_maps: Vec::new(),
+            namespaces: Vec::new(),
+            deployments: Vec::new(),
+            replica_sets: Vec::new(),
+            quotas: Vec::new(),
+            unread: BTreeMap::new(),
+        }
+    }
+
+    /// Adds an object of any kind that a check looks at; others are ignored.
+    ///
+    /// # Errors
+    /// If the object is not what its kind says.
+    pub fn add(&mut self, object: Value) -> Result<(), SnapshotError> {
+        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+        match kind.as_str() {
+            "PushScaler" => self.scalers.push(parse(&kind, object)?),
+            "Target" => self.targets.push(parse(&kind, object)?),
+            "Pod" => {
+                let pod: Pod = parse(&kind, object)?;
+                if is_aggregator(&pod) {
+                    self.aggregators.push(pod);
+                } else {
+                    self.pods.push(pod);
+                }
+            }
+            "Lease" => self.lease = Some(parse(&kind, object)?),
+            "HorizontalPodAutoscaler" => self.hpas.push(parse(&kind, object)?),
+            "ScaledObject" => self.scaled_objects.push(object),
+            "NetworkPolicy" => self.network_policies.push(parse(&kind, object)?),
+            "ConfigMap" => self.config_maps.push(parse(&kind, object)?),
+            "Namespace" => self.namespaces.push(parse(&kind, object)?),
+            "Deployment" => self.deployments.push(parse(&kind, object)?),
+            "ReplicaSet" => self.replica_sets.push(parse(&kind, object)?),
+            "ResourceQuota" => self.quotas.push(parse(&kind, object)?),
+            "Unread" => {
+                let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+                self.unread.insert(text("unreadKind"), text("reason"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn subjects(&self) -> Vec<Subject<'_>> {
+        self.scalers
+            .iter()
+            .map(|scaler| self.subject(scaler))
+            .collect()
+    }
+
+    fn subject<'a>(&'a self, scaler: &'a PushScaler) -> Subject<'a> {
+        let namespace = scaler.metadata.namespace.as_deref().unwrap_or_default();
+        let name = scaler.metadata.name.as_deref().unwrap_or_default();
+        let reference = &scaler.spec.scale_target_ref;
+        let target = self.targets.iter().find(|target| {
+            target.namespace == namespace
+                && target.target_kind == reference.kind
+                && target.name == reference.name
+        });
+        let selected = |pod: &&Pod| {
+            let name = pod.metadata.name.as_ref();
+            let is_selected =
+                target.is_some_and(|target| name.is_some_and(|name| target.pods.contains(name)));
+            pod.metadata.namespace.as_deref() == Some(namespace)
+                && pod.metadata.deletion_timestamp.is_none()
+                && is_selected
+        };
+        Subject {
+            name: format!("{namespace}/{name}"),
+            namespace,
+            scaler,
+            target,
+            pods: self.pods.iter().filter(selected).collect(),
+        }
+    }
+
+    /// Returns the reason why objects of this kind could not be read.
+    pub(super) fn unread(&self, kind: &str) -> Option<&str> {
+        self.unread.get(kind).map(String::as_str)
+    }
+
+    /// Returns a ConfigMap.
+    pub(super) fn config_map(&self, namespace: &str, name: &str) -> Option<&ConfigMap> {
+        self.config_maps.iter().find(|found| {
+            found.metadata.namespace.as_deref() == Some(namespace)
+                && found.metadata.name.as_deref() == Some(name)
+        })
+    }
+}
+
+impl Subject<'_> {
+    /// Returns the target as `kind/name`.
+    pub(super) fn target_name(&self) -> String {
+        let reference = &self.scaler.spec.scale_target_ref;
+        format!("{}/{}", reference.kind, reference.name)
+    }
+}
+
+fn parse<T: DeserializeOwned>(kind: &str, object: Value) -> Result<T, SnapshotError> {
+    let name = object["metadata"]["name"]
+        .as_str()
+        .unwrap_or("?")
+        .to_owned();
+    serde_json::from_value(object).map_err(|source| SnapshotError {
+        kind: kind.to_owned(),
+        name,
+        source,
+    })
+}
+
+fn is_aggregator(pod: &Pod) -> bool {
+    let label = |key: &str| pod.metadata.labels.as_ref()?.get(key).map(String::as_str);
+    let name = label("app.kubernetes.io/name").unwrap_or_default();
+    let is_part = label("app.kubernetes.io/part-of") == Some("pushscale");
+    name == "pushscale-aggregator" || (is_part && name.ends_with("-aggregator"))
+}
+
+/// Returns the name of a pod.
+pub(super) fn pod_name(pod: &Pod) -> &str {
+    pod.metadata.name.as_deref().unwrap_or_default()
+}
+
+/// Returns all containers of a pod, with native sidecars.
+pub(super) fn containers(pod: &Pod) -> impl Iterator<Item = &Container> {
+    let spec = pod.spec.iter();
+    spec.flat_map(|spec| {
+        spec.init_containers
+            .iter()
+            .flatten()
+            .chain(&spec.containers)
+    })
+}
+
+/// Returns the sidecar of a pod.
+pub(super) fn sidecar(pod: &Pod) -> Option<&Container> {
+    containers(pod).find(|container| container.name == SIDECAR_CONTAINER)
+}
+
+/// Returns the container that runs TorchServe, by the name or the image, as the injector does; or the only other one.
+pub(super) fn torchserve(pod: &Pod) -> Option<&Container> {
+    let containers = &pod.spec.as_ref()?.containers;
+    let mut others = containers
+        .iter()
+        .filter(|container| container.name != SIDECAR_CONTAINER);
+    let annotated = pod.metadata.annotations.as_ref();
+    let annotated = annotated.and_then(|all| all.get(pushscale_api::names::annotations::CONTAINER));
+    let is_torchserve = |container: &&Container| {
+        let image = container.image.as_deref().unwrap_or_default();
+        match annotated {
+            Some(name) => container.name == *name,
+            None => {
+                container.name == "torchserve"
+                    || container.name == "kserve-container"
+                    || image
+                        .rsplit('/')
+                        .next()
+                        .is_some_and(|last| last.contains("torchserve"))
+            }
+        }
+    };
+    others.clone().find(is_torchserve).or_else(|| {
+        let only = others.next();
+        only.filter(|_| others.next().is_none())
+    })
+}
+
+/// Returns the value of an environment variable.
+pub(super) fn variable<'a>(container: &'a Container, name: &str) -> Option<&'a str> {
+    let mut variables = container.env.iter().flatten();
+    let found = variables.find(|variable| variable.name == name)?;
+    found.value.as_deref()
+}

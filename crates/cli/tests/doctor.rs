@@ -1,0 +1,120 @@
+//! The checks of `pushscale doctor` against the files in `testdata/doctor`.
+//!
+//! `healthy.yaml` is a cluster in which nothing is wrong. Every other file says in its first line what is broken, and
+//! has the objects that differ: each is merged into the one of the same kind and name, and `delete: true` removes it.
+//! The expected output is in the `.txt` file of the same name; `PUSHSCALE_GENERATE=1` rewrites it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use pushscale_cli::doctor::{Snapshot, diagnose, render};
+use serde_json::{Map, Value};
+
+/// The time of all cases.
+const NOW: &str = "2026-01-31T12:00:00Z";
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/doctor")
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap()
+}
+
+fn identity(object: &Value) -> (Value, Value, Value) {
+    let metadata = &object["metadata"];
+    (
+        object["kind"].clone(),
+        metadata["namespace"].clone(),
+        metadata["name"].clone(),
+    )
+}
+
+/// JSON merge patch (RFC 7386).
+fn merge(into: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *into = patch;
+        return;
+    };
+    if !into.is_object() {
+        *into = Value::Object(Map::new());
+    }
+    let into = into.as_object_mut().unwrap();
+    for (key, value) in patch {
+        if value.is_null() {
+            into.remove(&key);
+        } else {
+            merge(into.entry(key).or_insert(Value::Null), value);
+        }
+    }
+}
+
+/// Returns the output for the healthy cluster with these changes.
+fn doctor(changes: Vec<Value>, quiet: bool) -> String {
+    let mut all = objects(&fs::read_to_string(directory().join("healthy.yaml")).unwrap());
+    for change in changes {
+        let known = all
+            .iter()
+            .position(|object| identity(object) == identity(&change));
+        match known {
+            Some(index) if change["delete"] == true => {
+                all.remove(index);
+            }
+            Some(index) => merge(&mut all[index], change),
+            None => all.push(change),
+        }
+    }
+    let mut snapshot = Snapshot::new(NOW.parse().unwrap());
+    for object in all {
+        snapshot.add(object).unwrap();
+    }
+    render(&diagnose(&snapshot), quiet, false)
+}
+
+#[test]
+fn findings_match_the_expected_texts() {
+    let mut files: Vec<_> = fs::read_dir(directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect();
+    files.sort();
+    assert!(files.len() >= 20, "{} files", files.len());
+    let mut wrong = Vec::new();
+    for file in files {
+        let is_healthy = file.ends_with("healthy.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("# "), "{}: no first line", file.display());
+        let changes = if is_healthy {
+            Vec::new()
+        } else {
+            objects(&text)
+        };
+        let found = doctor(changes, !is_healthy);
+        assert_eq!(
+            found.contains("WRONG"),
+            !is_healthy && !file.ends_with("forbidden-network-policies.yaml"),
+            "{}\n{found}",
+            file.display()
+        );
+        let expected = file.with_extension("txt");
+        if env::var_os("PUSHSCALE_GENERATE").is_some() {
+            fs::write(&expected, &found).unwrap();
+        }
+        let text = fs::read_to_string(&expected).unwrap_or_default();
+        if text != found {
+            wrong.push(format!("{}\n{found}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
