@@ -18,3 +18,4 @@ mod shutdown;
 mod single_pod;
 mod support;
 mod tls;
+mod token;
