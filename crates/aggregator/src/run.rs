@@ -238,6 +238,7 @@ impl Bound {
                 reports,
                 leadership,
                 reread,
+                external_metrics: None,
             },
             Arc::clone(&authenticator),
             metrics.clone(),
@@ -276,12 +277,14 @@ impl Bound {
         match push_security.certificate {
             Some(certificate) => {
                 let tls = Tls::new(&certificate).map_err(RunError::Tls)?;
+                let service_for = move |address, _: &_| service_for(address);
                 let serve = self
                     .push
                     .serve_with(tls, limits, service_for, rejected, push_shutdown);
                 tasks.spawn("push server", serve);
             }
             None => {
+                let service_for = move |address, _: &_| service_for(address);
                 let serve =
                     self.push
                         .serve_with(Plain, limits, service_for, rejected, push_shutdown);

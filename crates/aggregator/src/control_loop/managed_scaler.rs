@@ -105,6 +105,7 @@ impl ManagedScaler {
             key: _,
             uid,
             generation,
+            labels: _,
             target,
             watch,
             policy,

@@ -5,6 +5,7 @@
 
 mod decide;
 mod deletion_order;
+mod external_metrics;
 mod managed_scaler;
 mod observe;
 mod pod_deletion;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use pushscale_daemon::readiness::ReadinessLatch;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_decision::Moment;
+use pushscale_external_metrics::Store;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -67,6 +69,8 @@ pub(crate) struct ControlLoop {
     authenticator: Arc<Authenticator>,
     mark_reporter: MarkReporter,
     metrics: Metrics,
+    /// The store behind the external metrics; `None` if they are not served.
+    external_metrics: Option<Store>,
 }
 
 /// Lists that have not arrived yet. Until both have, nothing is decided, because a competing autoscaler may exist.
@@ -85,6 +89,7 @@ pub(crate) struct Backends {
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) leadership: Leadership,
     pub(crate) reread: Arc<Notify>,
+    pub(crate) external_metrics: Option<Store>,
 }
 
 impl ControlLoop {
@@ -97,6 +102,7 @@ impl ControlLoop {
             reports,
             leadership,
             reread,
+            external_metrics,
         }: Backends,
         authenticator: Arc<Authenticator>,
         metrics: Metrics,
@@ -126,6 +132,7 @@ impl ControlLoop {
             authenticator,
             mark_reporter: MarkReporter::new(metrics.clone()),
             metrics,
+            external_metrics,
         }
     }
 
@@ -229,6 +236,9 @@ impl ControlLoop {
         let complete = !self.is_unlisted();
         if complete {
             self.unlisted.latch = None;
+            if let Some(store) = &self.external_metrics {
+                store.set_listed();
+            }
         }
         tracing::debug!(kind, complete, "list received");
         self.detect_conflicts();
