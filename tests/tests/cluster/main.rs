@@ -13,6 +13,7 @@ mod certificates;
 mod chaos;
 mod conflicts;
 mod deletion_order;
+mod external_metrics;
 mod injection;
 mod leader_election;
 mod manifests;
