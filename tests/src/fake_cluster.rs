@@ -5,7 +5,7 @@
     reason = "helpers of tests, which fail by panicking"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -325,6 +325,7 @@ fn facts(name: &str, policy: Policy, spec: Option<Arc<PushScalerSpec>>) -> Scale
         key: key_of(name),
         uid: format!("{name}-scaler-uid"),
         generation: Some(1),
+        labels: BTreeMap::new(),
         target: TargetRef {
             namespace: NAMESPACE.to_owned(),
             api_version: "apps/v1".to_owned(),

@@ -322,6 +322,11 @@ impl Aggregator {
         aggregator
     }
 
+    /// Returns the address of the external metrics, if they are on.
+    pub async fn external_metrics(&self) -> SocketAddr {
+        self.process.address("external metrics").await
+    }
+
     /// Sends it a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let pid = self.process.child.id().to_string();

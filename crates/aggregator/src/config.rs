@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use pushscale_daemon::config::{ConfigError, Kind, Program, Setting, Settings};
 use pushscale_daemon::logging::LogSettings;
-use pushscale_protocol::TLS_DIR;
+use pushscale_protocol::{EXTERNAL_METRICS_TLS_DIR, TLS_DIR};
 
 use crate::leadership::LeaseSettings;
 
@@ -112,6 +112,24 @@ const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         description: "With `files`: the directory of `tls.crt` and `tls.key`, read every 10 s",
     },
+    Setting {
+        key: "external_metrics",
+        default: Some("false"),
+        kind: Kind::Boolean,
+        description: "Serve `external.metrics.k8s.io` ([EXTERNAL_METRICS.md](EXTERNAL_METRICS.md))",
+    },
+    Setting {
+        key: "external_metrics_listen",
+        default: Some("[::]:8496"),
+        kind: Kind::Address,
+        description: "With `external_metrics`: address of the API, over TLS",
+    },
+    Setting {
+        key: "external_metrics_tls_dir",
+        default: Some(EXTERNAL_METRICS_TLS_DIR),
+        kind: Kind::Text,
+        description: "With `external_metrics`: the directory of `tls.crt` and `tls.key`, read every 10 s",
+    },
 ];
 
 /// The aggregator's settings. Settings of one scaler are in its PushScaler.
@@ -139,6 +157,17 @@ pub struct Config {
     pub pod_deletion_cost: bool,
     /// Whether `/metrics` has series for each PushScaler.
     pub scaler_metrics: bool,
+    /// The server of the external metrics; `None` if they are not served.
+    pub external_metrics: Option<ExternalMetricsSettings>,
+}
+
+/// The server of the external metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalMetricsSettings {
+    /// The address of the API.
+    pub listen: SocketAddr,
+    /// The directory with `tls.crt` and `tls.key`.
+    pub tls_dir: PathBuf,
 }
 
 /// How pushes are authenticated.
@@ -174,9 +203,20 @@ impl Config {
                 .then_some(tls_dir),
             pod_deletion_cost: settings.boolean("pod_deletion_cost"),
             scaler_metrics: settings.boolean("scaler_metrics"),
+            external_metrics: external_metrics(&mut settings),
         };
         settings.finish(config)
     }
+}
+
+fn external_metrics(settings: &mut Settings) -> Option<ExternalMetricsSettings> {
+    let external_metrics = ExternalMetricsSettings {
+        listen: settings.address("external_metrics_listen"),
+        tls_dir: settings.text("external_metrics_tls_dir").into(),
+    };
+    settings
+        .boolean("external_metrics")
+        .then_some(external_metrics)
 }
 
 fn lease(settings: &mut Settings) -> Option<LeaseSettings> {
@@ -202,7 +242,7 @@ fn lease(settings: &mut Settings) -> Option<LeaseSettings> {
 
 #[cfg(test)]
 mod tests {
-    use pushscale_protocol::{AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT};
+    use pushscale_protocol::{AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT, EXTERNAL_METRICS_PORT};
 
     use super::*;
 
@@ -213,5 +253,16 @@ mod tests {
         assert_eq!(config.admin_listen.port(), AGGREGATOR_ADMIN_PORT);
         assert_eq!(config.auth, Auth::None);
         assert!(config.pod_deletion_cost && config.tls_dir.is_none());
+        assert_eq!(config.external_metrics, None);
+    }
+
+    #[test]
+    fn external_metrics_have_a_port_and_a_certificate_of_their_own() {
+        let pairs = [("PUSHSCALE_AGGREGATOR_EXTERNAL_METRICS", "true")];
+        let settings = Settings::from_pairs(&PROGRAM, pairs).unwrap();
+        let config = Config::from_settings(settings).unwrap();
+        let external_metrics = config.external_metrics.unwrap();
+        assert_eq!(external_metrics.listen.port(), EXTERNAL_METRICS_PORT);
+        assert!(external_metrics.tls_dir.ends_with("external-metrics-tls"));
     }
 }

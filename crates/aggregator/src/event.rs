@@ -1,6 +1,6 @@
 //! The events that wake the control loop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -161,6 +161,8 @@ pub struct ScalerFacts {
     pub uid: String,
     /// `metadata.generation`.
     pub generation: Option<i64>,
+    /// `metadata.labels`, which select the scaler's external metrics.
+    pub labels: BTreeMap<String, String>,
     /// The scaled object.
     pub target: TargetRef,
     /// The watch that reports the target and its pods. The loop ignores events of earlier watches.

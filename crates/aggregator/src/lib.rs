@@ -30,7 +30,7 @@ mod watch;
 
 pub use auth::{KubeTokenReviewer, PodIdentity, ReviewError, TokenReviewer};
 pub use check::{CheckError, check};
-pub use config::{Auth, Config, PROGRAM};
+pub use config::{Auth, Config, ExternalMetricsSettings, PROGRAM};
 pub use control_loop::RecordedSegments;
 pub use event::{
     CompetingHpa, DeletionFacts, Event, Pushed, ReceivedReading, ScalerFacts, Verdict, WatchId,

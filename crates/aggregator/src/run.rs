@@ -1,6 +1,7 @@
 //! Binds, runs and shuts down the aggregator.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
 use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
+use pushscale_external_metrics::Store;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -51,6 +53,15 @@ pub struct Bound {
     config: Config,
     push: http_server::Bound,
     admin: http_server::Bound,
+    external_metrics: Option<ExternalMetrics>,
+}
+
+/// The server of the external metrics, and the store that the control loop writes.
+#[derive(Debug)]
+struct ExternalMetrics {
+    bound: http_server::Bound,
+    tls_dir: PathBuf,
+    store: Store,
 }
 
 /// Why the aggregator exited.
@@ -102,10 +113,19 @@ pub struct PushSecurity {
 pub async fn bind(config: Config) -> Result<Bound, RunError> {
     let push = http_server::bind("push", config.listen).await?;
     let admin = http_server::bind("admin", config.admin_listen).await?;
+    let external_metrics = match &config.external_metrics {
+        Some(settings) => Some(ExternalMetrics {
+            bound: http_server::bind("external metrics", settings.listen).await?,
+            tls_dir: settings.tls_dir.clone(),
+            store: Store::default(),
+        }),
+        None => None,
+    };
     Ok(Bound {
         config,
         push,
         admin,
+        external_metrics,
     })
 }
 
@@ -124,7 +144,7 @@ impl Bound {
     ///
     /// # Errors
     /// If no cluster is configured, or a task exited that should have kept running.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), RunError> {
         let client = client().await.map_err(RunError::Cluster)?;
         let scale_target = KubeScaleTarget::new(client.clone())
             .with_pod_deletion_cost(self.config.pod_deletion_cost);
@@ -141,6 +161,8 @@ impl Bound {
             certificate: certificate.clone(),
             reviewer,
         };
+        let external_metrics = self.external_metrics.take();
+        let store = external_metrics.as_ref().map(|one| one.store.clone());
         let lease = self.config.leader_election.clone();
         let leadership = match &lease {
             Some(_) => Leadership::following(),
@@ -156,12 +178,22 @@ impl Bound {
             scale_target.clone(),
             reports,
             push_security,
-            (leadership.clone(), Arc::clone(&reread)),
+            (leadership.clone(), Arc::clone(&reread), store),
             &shutdown,
         )?;
         if let (Some(directory), Some(certificate)) = (tls_dir, certificate) {
             let watch = tls::watch_directory(directory, certificate, readiness.latch());
             tasks.spawn_endless("certificate watch", watch);
+        }
+        if let Some(ExternalMetrics {
+            bound,
+            tls_dir,
+            store,
+        }) = external_metrics
+        {
+            let (client, shutdown) = (client.clone(), shutdown.clone());
+            pushscale_external_metrics::start(&mut tasks, client, store, bound, tls_dir, shutdown)
+                .map_err(RunError::Tls)?;
         }
         let namespace = watch_namespace.as_deref();
         watch::start(
@@ -205,7 +237,7 @@ impl Bound {
             backend.scale_target,
             backend.reports,
             backend.push_security,
-            (Leadership::unlimited(), Arc::default()),
+            (Leadership::unlimited(), Arc::default(), None),
             &shutdown,
         )?;
         backend.event_sender.send(running.events).await.ok();
@@ -218,7 +250,7 @@ impl Bound {
         scale_target: Arc<dyn ScaleTarget>,
         reports: mpsc::Sender<Report>,
         push_security: PushSecurity,
-        (leadership, reread): (Leadership, Arc<Notify>),
+        (leadership, reread, external_metrics): (Leadership, Arc<Notify>, Option<Store>),
         shutdown: &Shutdown,
     ) -> Result<Running, RunError> {
         let mut registry = process_metrics::registry(&PROGRAM);
@@ -240,6 +272,7 @@ impl Bound {
                 reports,
                 leadership,
                 reread,
+                external_metrics,
             },
             Arc::clone(&authenticator),
             pacing.clone(),
@@ -284,12 +317,14 @@ impl Bound {
         match push_security.certificate {
             Some(certificate) => {
                 let tls = Tls::new(&certificate).map_err(RunError::Tls)?;
+                let service_for = move |address, _: &_| service_for(address);
                 let serve = self
                     .push
                     .serve_with(tls, limits, service_for, rejected, push_shutdown);
                 tasks.spawn("push server", serve);
             }
             None => {
+                let service_for = move |address, _: &_| service_for(address);
                 let serve =
                     self.push
                         .serve_with(Plain, limits, service_for, rejected, push_shutdown);

@@ -26,6 +26,7 @@ pub mod recording;
     reason = "KubeSchema writes a private copy of each type"
 )]
 mod schedule;
+pub mod selector;
 mod status;
 mod tolerance;
 

@@ -69,10 +69,23 @@ const SETTINGS: &[Setting] = &[
         description: "The injector's Service; if set, the injector gets a certificate",
     },
     Setting {
+        key: "external_metrics_service",
+        default: Some(""),
+        kind: Kind::Text,
+        description: "The Service of the external metrics; if set, they get a certificate",
+    },
+    Setting {
         key: "webhook",
         default: Some(""),
         kind: Kind::Text,
         description: "The MutatingWebhookConfiguration whose `caBundle` is kept up to date",
+    },
+    Setting {
+        key: "api_service",
+        default: Some(""),
+        kind: Kind::Text,
+        description: "The APIService whose `caBundle` is kept up to date, as long as it refers to \
+                      `EXTERNAL_METRICS_SERVICE` in `POD_NAMESPACE`",
     },
     Setting {
         key: "owner",
@@ -116,6 +129,19 @@ pub struct Config {
     pub owner: Option<String>,
     /// The MutatingWebhookConfiguration whose `caBundle` is kept up to date, if any.
     pub webhook: Option<String>,
+    /// The APIService whose `caBundle` is kept up to date, if any.
+    pub api_service: Option<ApiServiceSettings>,
+}
+
+/// An APIService, and the Service that it refers to while it is ours.
+#[derive(Clone, Debug)]
+pub struct ApiServiceSettings {
+    /// `metadata.name` of the APIService.
+    pub name: String,
+    /// The Service's namespace.
+    pub namespace: String,
+    /// The Service's name.
+    pub service: String,
 }
 
 /// The source of the certificates.
@@ -136,6 +162,8 @@ pub struct SelfSigned {
     pub aggregator_service: String,
     /// The injector's Service, if there is an injector.
     pub injector_service: Option<String>,
+    /// The Service of the external metrics, if they are served.
+    pub external_metrics_service: Option<String>,
     /// The lifetimes of the certificates.
     pub lifetimes: Lifetimes,
 }
@@ -181,9 +209,27 @@ impl Config {
             namespace: settings.optional("watch_namespace"),
             owner: settings.optional("owner"),
             webhook: settings.optional("webhook"),
+            api_service: api_service(&mut settings),
         };
         settings.finish(config)
     }
+}
+
+fn api_service(settings: &mut Settings) -> Option<ApiServiceSettings> {
+    let found = ApiServiceSettings {
+        name: settings.optional("api_service")?,
+        namespace: settings.text("pod_namespace"),
+        service: settings.text("external_metrics_service"),
+    };
+    for (key, value) in [
+        ("pod_namespace", &found.namespace),
+        ("external_metrics_service", &found.service),
+    ] {
+        if value.is_empty() {
+            settings.add_error(key, "is required with API_SERVICE".to_owned());
+        }
+    }
+    Some(found)
 }
 
 impl Source {
@@ -195,6 +241,7 @@ impl Source {
             own_namespace: settings.text("pod_namespace"),
             aggregator_service: settings.text("aggregator_service"),
             injector_service: settings.optional("injector_service"),
+            external_metrics_service: settings.optional("external_metrics_service"),
             lifetimes: Lifetimes::from_settings(settings),
         };
         match mode {

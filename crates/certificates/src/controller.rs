@@ -98,6 +98,10 @@ impl Controller {
         if let Some(injector) = &settings.injector_service {
             servers.push((Server::Injector, dns_names(injector, namespace)));
         }
+        if let Some(external_metrics) = &settings.external_metrics_service {
+            let names = dns_names(external_metrics, namespace);
+            servers.push((Server::ExternalMetrics, names));
+        }
         Self {
             secrets: Secrets::new(client, namespace),
             servers,

@@ -29,6 +29,7 @@ pub(crate) enum Subject {
     Ca,
     Aggregator,
     Injector,
+    ExternalMetrics,
 }
 
 /// What failed.
@@ -44,6 +45,8 @@ pub(crate) enum Failure {
     Publish,
     /// The webhook configuration did not get the CA.
     Webhook,
+    /// The APIService did not get the CA.
+    ApiService,
 }
 
 impl CertificateMetrics {
@@ -102,6 +105,7 @@ impl EncodeLabelValue for Subject {
             Self::Ca => "ca",
             Self::Aggregator => "aggregator",
             Self::Injector => "injector",
+            Self::ExternalMetrics => "external_metrics",
         };
         EncodeLabelValue::encode(&label, encoder)
     }
@@ -112,6 +116,7 @@ impl From<Server> for Subject {
         match server {
             Server::Aggregator => Self::Aggregator,
             Server::Injector => Self::Injector,
+            Server::ExternalMetrics => Self::ExternalMetrics,
         }
     }
 }

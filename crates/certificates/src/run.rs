@@ -13,9 +13,11 @@ use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
 use thiserror::Error;
 
+use crate::ca_bundle::{self, Target, api_service_changes, webhook_changes};
 use crate::config::{Config, PROGRAM, Source};
 use crate::metrics::CertificateMetrics;
-use crate::{bundle, controller, directory, owner, publish, webhook};
+use crate::metrics::Failure;
+use crate::{bundle, controller, directory, owner, publish};
 
 /// How long a shutdown can take. A write that it interrupts is repeated after the next start.
 const GRACE: Duration = Duration::from_secs(1);
@@ -113,11 +115,21 @@ fn start(
             directory::run(path, metrics.clone(), sender),
         ),
     }
-    if let Some(webhook) = config.webhook {
-        tasks.spawn_endless(
-            "webhook CA",
-            webhook::run(client.clone(), webhook, newest.clone(), metrics.clone()),
-        );
+    let (bundle, counts) = (newest.clone(), metrics.clone());
+    if let Some(name) = config.webhook {
+        let failure = Failure::Webhook;
+        let target = Target { name, failure };
+        let publish = ca_bundle::run(client.clone(), target, bundle, counts, webhook_changes);
+        tasks.spawn_endless("webhook CA", publish);
+    }
+    let (bundle, counts) = (newest.clone(), metrics.clone());
+    if let Some(settings) = config.api_service {
+        let name = settings.name.clone();
+        let failure = Failure::ApiService;
+        let target = Target { name, failure };
+        let changes = move |found: &_, bundle: &_| api_service_changes(&settings, found, bundle);
+        let publish = ca_bundle::run(client.clone(), target, bundle, counts, changes);
+        tasks.spawn_endless("APIService CA", publish);
     }
     tasks.spawn_endless(
         "CA publisher",

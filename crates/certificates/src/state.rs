@@ -45,6 +45,7 @@ pub(crate) struct ServerState {
 pub(crate) enum Server {
     Aggregator,
     Injector,
+    ExternalMetrics,
 }
 
 /// All Secrets at one moment.
@@ -128,6 +129,7 @@ impl Server {
         match self {
             Self::Aggregator => "pushscale-aggregator-tls",
             Self::Injector => "pushscale-injector-tls",
+            Self::ExternalMetrics => "pushscale-external-metrics-tls",
         }
     }
 }

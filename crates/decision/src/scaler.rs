@@ -6,6 +6,7 @@ use crate::average::Groups;
 use crate::conditions::{Condition, Conditions, Reason};
 use crate::decision::Decision;
 use crate::fleet::Fleet;
+use crate::fleet_load::FleetLoad;
 use crate::limits::History;
 use crate::model::{FleetSnapshot, ModelState, StartDelay};
 use crate::moment::Moment;
@@ -196,6 +197,11 @@ impl Scaler {
         decision.outcome = outcome;
         decision.wake_at = wake_at;
         decision
+    }
+
+    /// Returns the load of the pods that report at `now`.
+    pub fn load(&self, now: Moment) -> FleetLoad {
+        FleetLoad::of(self.fleet.pods(), now)
     }
 
     /// Returns the last decision.

@@ -139,7 +139,7 @@ impl Bound {
             rejection_log: LogLimiter::default(),
         });
         let budget = Arc::new(Budget::new());
-        let service_of = move |address| {
+        let service_of = move |address, _: &_| {
             let admission = Arc::clone(&admission);
             let budget = budget.of(address);
             service_fn(move |request| Arc::clone(&admission).answer(budget.clone(), request))

@@ -26,6 +26,9 @@ pub const INJECTOR_ADMIN_PORT: u16 = 8494;
 /// The `/live`, `/ready` and `/metrics` of `pushscale-certificates`.
 pub const CERTIFICATES_ADMIN_PORT: u16 = 8495;
 
+/// The aggregator's `external.metrics.k8s.io`, over TLS.
+pub const EXTERNAL_METRICS_PORT: u16 = 8496;
+
 /// TorchServe's default management port. KServe's runtime has it on 8085.
 pub const TORCHSERVE_MANAGEMENT_PORT: u16 = 8081;
 
@@ -72,6 +75,9 @@ pub const CA_CONFIG_MAP: &str = "pushscale-ca";
 
 /// The default directory of [`TLS_CERTIFICATE_FILE`], [`TLS_KEY_FILE`] and [`CA_FILE`] in the programs that serve TLS.
 pub const TLS_DIR: &str = "/etc/pushscale/tls";
+
+/// The default directory of [`TLS_CERTIFICATE_FILE`] and [`TLS_KEY_FILE`] of the external metrics.
+pub const EXTERNAL_METRICS_TLS_DIR: &str = "/etc/pushscale/external-metrics-tls";
 
 /// A server's certificate chain as PEM: a file, and a key of its Secret.
 pub const TLS_CERTIFICATE_FILE: &str = "tls.crt";

@@ -6,6 +6,14 @@
 {{ .Values.fullnameOverride }}-injector
 {{- end }}
 
+{{- define "pushscale.external-metrics" -}}
+{{ .Values.fullnameOverride }}-external-metrics
+{{- end }}
+
+{{- define "pushscale.api-service" -}}
+v1beta1.external.metrics.k8s.io
+{{- end }}
+
 {{- define "pushscale.certificates" -}}
 {{ .Values.fullnameOverride }}-certificates
 {{- end }}
@@ -41,6 +49,19 @@ covers cluster.local only: with another cluster domain the address has no domain
 {{- else if eq .Values.tls.mode "self-signed" }}pushscale-injector-tls
 {{- else }}{{ include "pushscale.injector" . }}-tls
 {{- end }}
+{{- end }}
+
+{{- define "pushscale.external-metrics-secret" -}}
+{{- if eq .Values.tls.mode "secret" }}
+{{- required "tls.secret.externalMetrics is empty: tls.mode=secret requires the name of a Secret with tls.crt and tls.key, or externalMetrics.enabled=false" .Values.tls.secret.externalMetrics }}
+{{- else if eq .Values.tls.mode "self-signed" }}pushscale-external-metrics-tls
+{{- else }}{{ include "pushscale.external-metrics" . }}-tls
+{{- end }}
+{{- end }}
+
+{{/* Whether pushscale-certificates maintains the caBundle of the APIService. */}}
+{{- define "pushscale.manages-api-service" -}}
+{{- if and .Values.externalMetrics.enabled (or (eq .Values.tls.mode "self-signed") (and (eq .Values.tls.mode "secret") (not .Values.tls.secret.caBundle))) }}yes{{ end }}
 {{- end }}
 
 {{/* Whether pushscale-certificates maintains the webhook's caBundle; cert-manager or the values may provide it instead. */}}

@@ -51,7 +51,7 @@ pub use error::{ClusterError, LogTail};
 pub use image::Image;
 pub(crate) use programs::provision;
 pub use shape::Shape;
-pub(crate) use shape::excused;
+pub use shape::excused;
 pub use supervisor::supervise;
 
 /// A running cluster. If this process started it, it stops when this value is dropped.
@@ -170,6 +170,12 @@ impl TestCluster {
     #[must_use]
     pub fn logs_dir(&self) -> PathBuf {
         self.site.state.logs()
+    }
+
+    /// Returns the directory of the control plane's certificates and keys, named as kubeadm names them.
+    #[must_use]
+    pub fn pki_dir(&self) -> PathBuf {
+        self.site.state.pki()
     }
 
     /// Returns the supervisor's process id, for tests that kill it, or `None` if this process does not own the cluster.

@@ -16,7 +16,11 @@ fn the_table_of_permissions_has_the_rules_of_the_chart() {
     let Some(helm) = Helm::for_test() else { return };
     let page = read(&repository().join("docs/SECURITY.md"));
     for watched in ["", "models"] {
-        let values = json!({ "aggregator": { "watchNamespace": watched } });
+        // The table has the rules of all options.
+        let values = json!({
+            "aggregator": { "watchNamespace": watched },
+            "externalMetrics": { "enabled": true },
+        });
         let granted = granted(&helm.template("pushscale", &values).unwrap());
         let listed = listed(&page, watched);
         assert!(listed.len() > 15, "{listed:#?}");

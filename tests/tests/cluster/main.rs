@@ -14,6 +14,7 @@ mod chaos;
 mod command_line;
 mod conflicts;
 mod deletion_order;
+mod external_metrics;
 mod injection;
 mod leader_election;
 mod manifests;

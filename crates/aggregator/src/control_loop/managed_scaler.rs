@@ -107,6 +107,7 @@ impl ManagedScaler {
             key: _,
             uid,
             generation,
+            labels: _,
             target,
             watch,
             policy,

@@ -6,6 +6,7 @@
 mod audit;
 mod decide;
 mod deletion_order;
+mod external_metrics;
 mod managed_scaler;
 mod observe;
 mod pod_deletion;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use pushscale_daemon::readiness::ReadinessLatch;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_decision::Moment;
+use pushscale_external_metrics::Store;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -70,6 +72,8 @@ pub(crate) struct ControlLoop {
     mark_reporter: MarkReporter,
     pacing: Pacing,
     metrics: Metrics,
+    /// The store behind the external metrics; `None` if they are not served.
+    external_metrics: Option<Store>,
 }
 
 /// Lists that have not arrived yet. Until both have, nothing is decided, because a competing autoscaler may exist.
@@ -88,6 +92,7 @@ pub(crate) struct Backends {
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) leadership: Leadership,
     pub(crate) reread: Arc<Notify>,
+    pub(crate) external_metrics: Option<Store>,
 }
 
 impl ControlLoop {
@@ -100,6 +105,7 @@ impl ControlLoop {
             reports,
             leadership,
             reread,
+            external_metrics,
         }: Backends,
         authenticator: Arc<Authenticator>,
         pacing: Pacing,
@@ -131,6 +137,7 @@ impl ControlLoop {
             mark_reporter: MarkReporter::new(metrics.clone()),
             pacing,
             metrics,
+            external_metrics,
         }
     }
 
@@ -237,6 +244,9 @@ impl ControlLoop {
         let complete = !self.is_unlisted();
         if complete {
             self.unlisted.latch = None;
+            if let Some(store) = &self.external_metrics {
+                store.set_listed();
+            }
         }
         tracing::debug!(kind, complete, "list received");
         self.detect_conflicts();

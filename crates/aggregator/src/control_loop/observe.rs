@@ -25,6 +25,8 @@ impl ControlLoop {
         let now = self.now();
         let leads = self.leads();
         let key = facts.key.clone();
+        let labels = facts.labels.clone();
+        let target = facts.target.clone();
         match self.scalers.get_mut(&key) {
             Some(scaler) if scaler.watch == facts.watch && scaler.uid == facts.uid => {
                 // Our own status writes also arrive here. The spec has changed only if the generation has.
@@ -34,6 +36,7 @@ impl ControlLoop {
                         scaler.status_history.transitions = facts.transitions;
                         scaler.status_history.changes = facts.changes;
                     }
+                    self.apply_labels(&key, labels, &target);
                     return;
                 }
                 scaler.apply_spec(
@@ -53,6 +56,7 @@ impl ControlLoop {
                     .insert(key.clone(), ManagedScaler::new(now, facts));
             }
         }
+        self.apply_labels(&key, labels, &target);
         self.detect_conflicts();
         self.mark_due(&key, self.now());
     }
@@ -71,6 +75,9 @@ impl ControlLoop {
             self.due.remove(&(due, key.clone()));
         }
         self.metrics.scaler_removed(key);
+        if let Some(store) = &self.external_metrics {
+            store.remove(&key.namespace, &key.name);
+        }
         tracing::info!(autoscaler = %key, "scaler removed");
         self.detect_conflicts();
     }

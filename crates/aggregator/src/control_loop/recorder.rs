@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use pushscale_api::PushScalerSpec;
 use pushscale_decision::{
-    Conditions, Decision, Moment, Pod, PodUid, Policy, Reading, Rejection, Scaler, TargetState,
+    Conditions, Decision, FleetLoad, Moment, Pod, PodUid, Policy, Reading, Rejection, Scaler,
+    TargetState,
 };
 
 use super::segment::{Entry, RecordedSegments, Segment};
@@ -58,6 +59,10 @@ impl Recorder {
     /// Sets the capacity of the recording, in bytes.
     pub(super) fn set_capacity(&mut self, capacity: usize) {
         self.capacity = capacity;
+    }
+
+    pub(super) fn load(&self, now: Moment) -> FleetLoad {
+        self.scaler.load(now)
     }
 
     pub(super) fn conditions(&self) -> &Conditions {

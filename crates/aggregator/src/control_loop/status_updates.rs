@@ -77,6 +77,7 @@ impl ControlLoop {
     /// Publishes the last decision with the current conditions, or what is wrong with the spec.
     pub(super) fn publish_status(&mut self, now: Moment, key: &ScalerKey) {
         self.record_sample(key);
+        self.record_external_metrics(now, key);
         // A follower leaves the history of the conditions as the leader's status has it.
         let leads = self.leads();
         let Some(scaler) = self.scalers.get_mut(key).filter(|_| leads) else {

@@ -82,6 +82,7 @@ struct Fixture {
     events: mpsc::Receiver<Event>,
     reports: mpsc::Receiver<Report>,
     target: FakeTarget,
+    external_metrics: Store,
     reread: Arc<Notify>,
     /// Who wrote the replicas, as a read for a new leader returns it.
     written_by_us: bool,
@@ -109,6 +110,7 @@ impl Fixture {
         let (events_tx, events) = mpsc::channel(64);
         let (reports_tx, reports) = mpsc::channel(1024);
         let target = FakeTarget::default();
+        let external_metrics = Store::default();
         let readiness = Readiness::default();
         let reread = Arc::new(Notify::new());
         let control_loop = ControlLoop::new(
@@ -118,6 +120,7 @@ impl Fixture {
                 reports: reports_tx,
                 leadership,
                 reread: Arc::clone(&reread),
+                external_metrics: Some(external_metrics.clone()),
             },
             Arc::new(Authenticator::new(None, metrics.clone())),
             Pacing::default(),
@@ -130,6 +133,7 @@ impl Fixture {
             events,
             reports,
             target,
+            external_metrics,
             reread,
             written_by_us: true,
             readiness,
@@ -192,6 +196,7 @@ impl Fixture {
             key: key(name),
             uid: format!("{name}-uid"),
             generation: Some(generation),
+            labels: BTreeMap::from([("team".to_owned(), name.to_owned())]),
             target: target(&reference.name),
             watch: watch(name),
             policy: policy_of(&spec),
@@ -733,4 +738,45 @@ async fn a_scaler_has_series_until_it_is_deleted() {
 
     fixture.handle(Event::ScalerDeleted(key("a")));
     assert!(!scrape().contains("pushscaler"), "{}", scrape());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_decision_is_recorded_for_the_external_metrics() {
+    let mut fixture = Fixture::unlisted();
+    assert!(!fixture.external_metrics.is_listed());
+    fixture.handle(Event::ScalersListed(BTreeSet::new()));
+    fixture.handle(Event::HpasListed(BTreeSet::new()));
+    assert!(fixture.external_metrics.is_listed());
+    fixture.apply("a", 1, &json!({ "mode": "Recommend" }));
+    fixture.observe("a", 2, &["p", "q"]);
+    let scaler = fixture.external_metrics.get(NAMESPACE, "a").unwrap();
+    assert_eq!(scaler.labels["team"], "a");
+    let sample = scaler.sample.unwrap();
+    assert!(sample.desired.unwrap_err().contains("not enough data"));
+    fixture.push("p", 3);
+    fixture.push("q", 5);
+    fixture.advance(Duration::from_secs(1)).await;
+    let sample = fixture
+        .external_metrics
+        .get(NAMESPACE, "a")
+        .unwrap()
+        .sample
+        .unwrap();
+    // The rate limit allows four replicas at once.
+    assert_eq!(sample.desired, Ok(4));
+    assert_eq!((sample.load.reporting, sample.load.running), (2, 2));
+    assert_eq!(sample.load.total_wait, Duration::from_secs(8));
+    assert_eq!(sample.load.waiting, Some(8));
+    // The readings become stale.
+    fixture.advance(Duration::from_secs(30)).await;
+    let sample = fixture
+        .external_metrics
+        .get(NAMESPACE, "a")
+        .unwrap()
+        .sample
+        .unwrap();
+    assert_eq!((sample.load.reporting, sample.load.running), (0, 2));
+    assert!(sample.desired.is_err());
+    fixture.handle(Event::ScalerDeleted(key("a")));
+    assert!(fixture.external_metrics.get(NAMESPACE, "a").is_none());
 }

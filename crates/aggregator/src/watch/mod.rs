@@ -6,7 +6,6 @@
 mod change;
 mod objects;
 mod reads;
-mod selector;
 mod store;
 
 use std::collections::BTreeMap;

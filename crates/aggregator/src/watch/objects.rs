@@ -32,6 +32,7 @@ pub(super) struct WatchedScaler {
     pub(super) key: ScalerKey,
     pub(super) uid: String,
     pub(super) generation: Option<i64>,
+    pub(super) labels: BTreeMap<String, String>,
     pub(super) target: TargetRef,
     pub(super) policy: Result<Policy, Vec<SpecProblem>>,
     /// `None` if it does not parse.
@@ -148,6 +149,7 @@ pub(super) fn scaler(scaler: DynamicObject) -> Option<Box<WatchedScaler>> {
         key,
         uid: scaler.uid().unwrap_or_default(),
         generation: scaler.metadata.generation,
+        labels: scaler.labels().clone(),
         policy,
         schedules: spec.as_ref().map(schedules_of).unwrap_or_default(),
         spec,

@@ -1,6 +1,6 @@
 //! The backend that the demo gives the aggregator in place of a cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -156,6 +156,7 @@ pub(crate) async fn apply_scaler(events: &mpsc::Sender<Event>, max: u32, target_
         key: key.clone(),
         uid: String::new(),
         generation: Some(1),
+        labels: BTreeMap::new(),
         target: TargetRef {
             namespace: NAMESPACE.to_owned(),
             api_version: String::new(),

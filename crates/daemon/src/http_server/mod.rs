@@ -161,12 +161,12 @@ impl Bound {
             + 'static,
         S::Future: Send,
     {
-        self.serve_with(Plain, limits, move |_| service.clone(), |_| {}, shutdown)
+        self.serve_with(Plain, limits, move |_, _| service.clone(), |_| {}, shutdown)
             .await;
     }
 
     /// Serves over `transport` like [`serve`](Self::serve). `service_for` builds the service of each connection from
-    /// its client's address; `on_reject` is called for connections that are rejected.
+    /// its client's address and its stream; `on_reject` is called for connections that are rejected.
     pub async fn serve_with<T, M, S>(
         self,
         transport: T,
@@ -176,7 +176,7 @@ impl Bound {
         shutdown: Shutdown,
     ) where
         T: Transport,
-        M: Fn(IpAddr) -> S + Clone + Send + 'static,
+        M: Fn(IpAddr, &T::Stream) -> S + Clone + Send + 'static,
         S: Service<Request<Incoming>, Response = Reply, Error = Infallible> + Send + 'static,
         S::Future: Send,
     {
@@ -216,7 +216,8 @@ impl Bound {
                 }
                 match transport.accept(peer, stream).await {
                     Ok(stream) => {
-                        serve_connection(stream, limits, service_for(peer), shutdown).await;
+                        let service = service_for(peer, &stream);
+                        serve_connection(stream, limits, service, shutdown).await;
                     }
                     Err(reason) => on_reject(reason),
                 }

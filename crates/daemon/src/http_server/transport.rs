@@ -79,6 +79,18 @@ impl Tls {
             queue: Arc::new(HandshakeQueue::new()),
         })
     }
+
+    /// Also requests a client certificate. Any one is accepted, and none as well: the service must verify it with
+    /// [`ClientCa`](crate::tls::ClientCa).
+    ///
+    /// # Errors
+    /// If the crypto provider does not support TLS 1.3; ring does.
+    pub fn with_client_certificates(certificate: &ServerCertificate) -> Result<Self, TlsError> {
+        Ok(Self {
+            acceptor: certificate.acceptor_with_client_certificates()?,
+            queue: Arc::new(HandshakeQueue::new()),
+        })
+    }
 }
 
 impl Transport for Tls {

@@ -7,10 +7,12 @@ use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
+use super::client_certificate::AnyClientCertificate;
 use super::{TlsError, provider};
 
 /// The certificate of a server. Clones share it. Handshakes fail until it is set.
@@ -60,13 +62,28 @@ impl ServerCertificate {
     /// # Errors
     /// If the crypto provider does not support TLS 1.3; ring does.
     pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
+        self.acceptor_with(WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// Returns an acceptor that also requests a client certificate, and accepts any or none.
+    ///
+    /// # Errors
+    /// If the crypto provider does not support TLS 1.3; ring does.
+    pub(crate) fn acceptor_with_client_certificates(&self) -> Result<TlsAcceptor, TlsError> {
+        self.acceptor_with(Arc::new(AnyClientCertificate::new()))
+    }
+
+    fn acceptor_with(
+        &self,
+        verifier: Arc<dyn ClientCertVerifier>,
+    ) -> Result<TlsAcceptor, TlsError> {
         let config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|source| TlsError::Unusable {
                 origin: "the crypto provider".to_owned(),
                 source,
             })?
-            .with_no_client_auth()
+            .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(self.clone()));
         Ok(TlsAcceptor::from(Arc::new(config)))
     }

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod client;
+mod client_certificate;
 mod directory;
 
 use std::io;
@@ -13,6 +14,7 @@ use thiserror::Error;
 
 pub use certificate::ServerCertificate;
 pub use client::{CaBundle, ClientStream};
+pub use client_certificate::ClientCa;
 pub use directory::watch_directory;
 
 /// Why a certificate, a key or a CA bundle cannot be used, or a connection could not be opened with it.

@@ -36,6 +36,14 @@
 - name: PUSHSCALE_AGGREGATOR_TLS_MODE
   value: files
 {{- end }}
+{{- if .Values.externalMetrics.enabled }}
+- name: PUSHSCALE_AGGREGATOR_EXTERNAL_METRICS
+  value: "true"
+{{- if ne (int .Values.externalMetrics.port) 8496 }}
+- name: PUSHSCALE_AGGREGATOR_EXTERNAL_METRICS_LISTEN
+  value: {{ printf "[::]:%d" (int .Values.externalMetrics.port) | quote }}
+{{- end }}
+{{- end }}
 {{- with .Values.aggregator.extraEnv }}
 {{ toYaml . }}
 {{- end }}

@@ -31,6 +31,18 @@
 - name: PUSHSCALE_CERTIFICATES_WEBHOOK
   value: {{ include "pushscale.injector" . }}
 {{- end }}
+{{- if .Values.externalMetrics.enabled }}
+- name: PUSHSCALE_CERTIFICATES_EXTERNAL_METRICS_SERVICE
+  value: {{ include "pushscale.external-metrics" . }}
+{{- end }}
+{{- if include "pushscale.manages-api-service" . }}
+- name: PUSHSCALE_CERTIFICATES_API_SERVICE
+  value: {{ include "pushscale.api-service" . }}
+{{- if ne .Values.tls.mode "self-signed" }}
+- name: PUSHSCALE_CERTIFICATES_POD_NAMESPACE
+  valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
+{{- end }}
+{{- end }}
 {{- with .Values.certificates.extraEnv }}
 {{ toYaml . }}
 {{- end }}

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use kube::core::{Selector, SelectorExt as _};
+use pushscale_api::selector;
 use pushscale_decision::PodUid;
 use tokio::time::Instant;
 
 use super::change::Change;
 use super::objects::{WatchedPod, WatchedScaler, WatchedTarget};
-use super::selector;
 use crate::event::{CompetingHpa, Event, ScalerFacts, WatchId};
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{Scale, ScaleError};
@@ -97,6 +97,7 @@ impl Store {
             key,
             uid,
             generation,
+            labels,
             target,
             policy,
             spec,
@@ -122,6 +123,7 @@ impl Store {
                 key: key.clone(),
                 uid: uid.clone(),
                 generation,
+                labels,
                 target: target.clone(),
                 watch: watch.clone(),
                 policy,

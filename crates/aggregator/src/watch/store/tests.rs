@@ -25,6 +25,7 @@ fn scaler(name: &str, uid: &str, target: &str) -> Box<WatchedScaler> {
         },
         uid: uid.to_owned(),
         generation: Some(1),
+        labels: BTreeMap::new(),
         target: TargetRef {
             namespace,
             api_version: "apps/v1".to_owned(),

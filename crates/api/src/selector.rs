@@ -1,4 +1,4 @@
-//! Parses label selectors from the text in a scale's status.
+//! Parses label selectors, such as the text in a scale's status or a request's `labelSelector`.
 //!
 //! The grammar is that of the API machinery (`labels.Parse`): requirements separated by commas, each of which is `key`,
 //! `!key`, `key=value`, `key==value`, `key!=value`, `key in (a,b)` or `key notin (a,b)`.
@@ -11,7 +11,7 @@ use kube::core::{Expression, Selector};
 ///
 /// # Errors
 /// The requirement that is not one.
-pub(super) fn parse(text: &str) -> Result<Selector, String> {
+pub fn parse(text: &str) -> Result<Selector, String> {
     let mut requirements = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {

@@ -1,0 +1,72 @@
+//! Writes decisions to the store behind the external metrics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use pushscale_decision::{Hold, Moment, Outcome};
+use pushscale_external_metrics::{Load, Sample};
+use tokio::time::Instant;
+
+use super::ControlLoop;
+use super::managed_scaler::ManagedScaler;
+use crate::names::{ScalerKey, TargetRef};
+
+impl ControlLoop {
+    /// Adds a PushScaler to the store, or updates its labels.
+    pub(super) fn apply_labels(
+        &self,
+        key: &ScalerKey,
+        labels: BTreeMap<String, String>,
+        target: &TargetRef,
+    ) {
+        if let Some(store) = &self.external_metrics {
+            let target = format!("{} {target}", target.api_version);
+            store.apply(&key.namespace, &key.name, labels, target);
+        }
+    }
+
+    /// Records the last decision and the load of the pods, if external metrics are served.
+    pub(super) fn record_external_metrics(&self, now: Moment, key: &ScalerKey) {
+        let Some(store) = &self.external_metrics else {
+            return;
+        };
+        if let Some(sample) = self
+            .scalers
+            .get(key)
+            .and_then(|scaler| scaler.external_sample(now))
+        {
+            store.record(&key.namespace, &key.name, sample);
+        }
+    }
+}
+
+impl ManagedScaler {
+    /// Returns the last decision and the load of the pods; `None` if the spec was never valid.
+    fn external_sample(&self, now: Moment) -> Option<Sample> {
+        let load = self.engine.as_ref()?.load(now);
+        let desired = match (self.spec_problems.first(), &self.last_decision) {
+            (Some(problem), _) => Err(Arc::from(format!("its spec is invalid: {problem}"))),
+            (None, None) => Err(Arc::from("nothing has been decided yet")),
+            (None, Some(decision)) => match (&decision.outcome, decision.desired()) {
+                // The current replicas are no recommendation if nothing was computed.
+                (Outcome::Hold(hold), _) if *hold != Hold::RightSize => {
+                    Err(Arc::from(format!("it computes no replicas: {hold}")))
+                }
+                (_, Some(desired)) => Ok(desired),
+                (_, None) => Err(Arc::from("the current replicas are unknown")),
+            },
+        };
+        Some(Sample {
+            decided: Instant::now(),
+            timestamp: Timestamp::now(),
+            desired,
+            load: Load {
+                reporting: load.reporting,
+                running: load.running,
+                total_wait: load.total_wait,
+                waiting: load.waiting,
+            },
+        })
+    }
+}

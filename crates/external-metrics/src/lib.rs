@@ -1,0 +1,19 @@
+//! Serves `external.metrics.k8s.io` from the aggregator's state.
+//!
+//! The control loop writes its decisions to the [`Store`]; [`start`] serves them. `server` routes requests,
+//! `request_header` and `access` authenticate and authorize them, `metric` computes values and `documents` has the
+//! discovery of the API.
+
+mod access;
+mod authentication;
+mod documents;
+mod metric;
+mod quantity;
+mod request_header;
+mod server;
+mod start;
+mod status;
+mod store;
+
+pub use start::start;
+pub use store::{Load, Sample, Scaler, Store};
