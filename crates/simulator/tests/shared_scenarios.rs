@@ -5,8 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pushscale_simulator::cluster::simulate;
+use pushscale_simulator::control::PushScaling;
 use pushscale_simulator::scenario::{Draft, Scenario};
-use pushscale_simulator::{InputErrors, traffic::Traffic};
+use pushscale_simulator::{InputErrors, in_parallel, traffic::Traffic};
+
+const SEEDS: usize = 4;
 
 fn read(file: &Path) -> Result<Scenario, InputErrors> {
     let mut draft = Draft::default();
@@ -14,14 +18,48 @@ fn read(file: &Path) -> Result<Scenario, InputErrors> {
     draft.finish(&[])
 }
 
-#[test]
-fn every_scenario_runs_or_has_a_stand_in_that_does() {
+fn files() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    let files: Vec<PathBuf> = fs::read_dir(&directory)
-        .unwrap()
+    let entries = fs::read_dir(&directory).unwrap();
+    let mut files: Vec<PathBuf> = entries
         .map(|entry| entry.unwrap().path())
         .filter(|file| file.extension().is_some_and(|extension| extension == "txt"))
         .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn at_most_one_change_in_fifty_is_taken_back_within_ten_seconds() {
+    let scenarios: Vec<Scenario> = files()
+        .iter()
+        .map(|file| {
+            let stand_ins = file.with_file_name("stand-ins");
+            read(file).unwrap_or_else(|_| read(&stand_ins.join(file.file_name().unwrap())).unwrap())
+        })
+        .collect();
+    let counts = in_parallel(
+        scenarios.len() * SEEDS,
+        &|job| {
+            let world = &scenarios[job / SEEDS].world;
+            let seed = 1 + (job % SEEDS) as u64;
+            let outcome = simulate(world, &mut PushScaling::of_world(world).unwrap(), seed);
+            (outcome.changes, outcome.reversals)
+        },
+        &mut || {},
+    );
+    let changes: u32 = counts.iter().map(|(changes, _)| changes).sum();
+    let reversals: u32 = counts.iter().map(|(_, reversals)| reversals).sum();
+    assert!(
+        50 * reversals <= changes,
+        "{reversals} of {changes} changes are taken back"
+    );
+}
+
+#[test]
+fn every_scenario_runs_or_has_a_stand_in_that_does() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let files = files();
     assert_eq!(files.len(), 17);
     let mut missing = Vec::new();
     for file in files {

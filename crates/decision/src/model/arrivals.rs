@@ -3,19 +3,23 @@
 use crate::snapshot::Snapshot;
 
 use super::queueing::whole;
-use super::second_buckets::SecondBuckets;
+use super::second_buckets::{SecondBuckets, Window};
 
 /// The window for the rate, in seconds. A falling rate counts only through it.
 const SLOW_WINDOW: u64 = 60;
 
-/// A window with fewer arrivals is extended to this number of service times, up to this number of seconds. Otherwise
-/// chance in the arrivals of slow models is a demand for pods.
+/// A window with fewer arrivals is extended to this number of service times. Otherwise chance in the arrivals of slow
+/// models is a demand for pods.
 const SLOW_ARRIVALS: f64 = 300.0;
 const SLOW_SERVICES: f64 = 30.0;
-const SLOW_MAX_WINDOW: f64 = 300.0;
 
-/// A rising rate counts once one of these windows shows it significantly, in seconds. Arrivals within fewer service
-/// times than this are a backlog, not a rate: 64 requests in one second are not 64/s for the next minute.
+/// The parts of such a window. The highest one counts with at most this many standard deviations above the mean of the
+/// others: 64 requests at once are a backlog, not a rate.
+const PARTS: f64 = 10.0;
+const PART_DEVIATIONS: f64 = 3.0;
+
+/// A rising rate counts once one of these windows shows it significantly, and both of its halves show it; in seconds,
+/// and in service times for slow models. Arrivals within fewer service times are a backlog, not a rate.
 const RISE_WINDOWS: [u64; 4] = [2, 5, 10, 20];
 const RISE_SERVICES: f64 = 10.0;
 
@@ -77,26 +81,24 @@ impl Arrivals {
     /// Returns the rate now and `delay` seconds ahead, for a service time in seconds.
     pub(crate) fn rate(&self, second_buckets: &SecondBuckets, service: f64, delay: f64) -> Rate {
         let mut window = SLOW_WINDOW;
-        let mut recent = second_buckets.window(window);
-        if recent.arrivals < SLOW_ARRIVALS {
-            let extended = whole((SLOW_SERVICES * service).min(SLOW_MAX_WINDOW));
-            window = window.max(extended.into());
-            recent = second_buckets.window(window);
-        }
-        let slow = recent.rate();
+        let recent = second_buckets.window(window);
+        let slow = if recent.arrivals < SLOW_ARRIVALS {
+            window = window.max(whole(SLOW_SERVICES * service).into());
+            rate_without_burst(second_buckets, window)
+        } else {
+            recent.rate()
+        };
         let mut now = slow;
         let shortest = u64::from(whole((RISE_SERVICES * service).ceil()));
+        let longest = RISE_WINDOWS[RISE_WINDOWS.len() - 1];
         for length in RISE_WINDOWS
             .into_iter()
             .filter(|length| *length >= shortest)
+            .chain((shortest > longest).then_some(shortest))
         {
-            let recent = second_buckets.window(length);
-            let rate = recent.rate();
-            let seconds = recent.seconds.max(1e-9);
-            let deviation = (self.dispersion * rate.max(1.0 / seconds) / seconds).sqrt();
-            let least = rate - RISE_DEVIATIONS * deviation;
-            if recent.seconds > 0.0 && least > now {
-                (now, window) = (least, length);
+            let rate = self.least_rate(second_buckets, length);
+            if rate > now {
+                (now, window) = (rate, length);
             }
         }
         let ahead = match trend(second_buckets) {
@@ -109,6 +111,21 @@ impl Arrivals {
             window,
             ahead: ahead.max(now),
         }
+    }
+
+    /// Returns the rate that the last `length` seconds show beyond chance and in both of their halves.
+    fn least_rate(&self, second_buckets: &SecondBuckets, length: u64) -> f64 {
+        let recent = second_buckets.window(length);
+        let newer = second_buckets.window(length / 2);
+        if recent.seconds <= newer.seconds {
+            return 0.0;
+        }
+        let older = (recent.arrivals - newer.arrivals) / (recent.seconds - newer.seconds);
+        let rate = recent.rate();
+        let deviation = (self.dispersion * rate.max(1.0 / recent.seconds) / recent.seconds).sqrt();
+        (rate - RISE_DEVIATIONS * deviation)
+            .min(older)
+            .min(newer.rate())
     }
 
     /// Updates the dispersion, once every ten seconds.
@@ -152,6 +169,28 @@ pub(crate) fn highest_recent_rate(second_buckets: &SecondBuckets) -> (f64, u64) 
         (0.0, 0),
         |highest, mean| if mean.0 > highest.0 { mean } else { highest },
     )
+}
+
+/// Returns the mean rate of the last `length` seconds, in which the highest of ten parts counts with at most what chance
+/// explains.
+fn rate_without_burst(second_buckets: &SecondBuckets, length: u64) -> f64 {
+    let all = second_buckets.window(length);
+    let part = all.seconds / PARTS;
+    let (mut highest, mut arrivals, mut seconds) = (Window::default(), 0.0, 0.0);
+    for second in second_buckets.parts(length) {
+        arrivals += second.arrivals;
+        seconds += second.seconds;
+        if seconds >= part {
+            if arrivals * highest.seconds >= highest.arrivals * seconds {
+                (highest.arrivals, highest.seconds) = (arrivals, seconds);
+            }
+            (arrivals, seconds) = (0.0, 0.0);
+        }
+    }
+    let others = (all.arrivals - highest.arrivals) / (all.seconds - highest.seconds).max(1e-9);
+    let usual = others * highest.seconds;
+    let most = usual + PART_DEVIATIONS * usual.max(1.0).sqrt();
+    (all.arrivals - (highest.arrivals - most).max(0.0)) / all.seconds.max(1e-9)
 }
 
 /// Returns the slope of a line fitted to the last minute, in requests per second squared, if it is significant.
@@ -214,7 +253,8 @@ mod tests {
             second_buckets.add(from, to, &mut bucket, delta, true);
         }
         let rate = |service| Arrivals::default().rate(&second_buckets, service, 75.0).now;
-        assert!(rate(0.1) > 20.0, "{}", rate(0.1));
-        assert!(rate(5.0) <= 64.0 / 149.0, "{}", rate(5.0));
+        assert!(rate(0.1) <= 4.0 / 59.0, "{}", rate(0.1));
+        assert!(rate(5.0) <= 4.0 / 149.0, "{}", rate(5.0));
+        assert!(rate(30.0) <= 4.0 / 299.0, "{}", rate(30.0));
     }
 }

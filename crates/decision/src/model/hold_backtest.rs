@@ -186,11 +186,12 @@ impl HoldBacktest {
         Setting::of(self.chosen)
     }
 
-    /// Returns the highest need of the last `window`.
+    /// Returns the highest need of the last `window`, including the seconds since the last evaluation.
     pub(crate) fn highest(&self, window: Duration) -> f64 {
         let trend = usize::from(self.setting().trend);
         let window = window.as_secs_f64();
         let recent = self.needs[trend].highest(evaluations(window));
+        let recent = recent.max(self.since.of(trend));
         let minutes = whole((window / 60.0).ceil()) as usize;
         if evaluations(window) > NEEDS {
             recent.max(self.minutes[trend].highest(minutes))
@@ -322,5 +323,34 @@ fn single(value: f64) -> f32 {
     )]
     {
         value.min(1e9) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise a need between two evaluations is dropped in the next second and returns with the evaluation.
+    #[test]
+    fn a_need_is_held_from_the_second_in_which_it_is_recorded() {
+        let mut backtest = HoldBacktest::default();
+        let need = |pods| Need {
+            now: pods,
+            ahead: pods,
+        };
+        let minute = Duration::from_secs(60);
+        for second in 0..600_u64 {
+            backtest.record_need(need(if second == 302 { 5.0 } else { 4.0 }));
+            let held = backtest.highest(minute);
+            match second {
+                302..=360 => assert!(held > 4.9, "second {second}: {held}"),
+                // The hold ends with an evaluation.
+                361..=365 => {}
+                _ => assert!(held < 4.1, "second {second}: {held}"),
+            }
+            if second.is_multiple_of(INTERVAL) {
+                backtest.evaluate(need(4.0), 75.0);
+            }
+        }
     }
 }

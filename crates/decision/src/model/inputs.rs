@@ -25,6 +25,10 @@ const MIN_PODS: usize = 5;
 /// A wait of this many service times shows that all workers are busy.
 const ALL_BUSY_WAIT: f64 = 2.0;
 
+/// Requests completed within this many seconds and service times are recent.
+const WAITED_SECONDS: f64 = 10.0;
+const WAITED_SERVICES: f64 = 5.0;
+
 /// The share of the target that remains at least after subtracting the time for filling a batch.
 const MIN_TARGET_SHARE: f64 = 0.1;
 
@@ -66,10 +70,9 @@ impl ModelState {
         &mut self,
         metric: &Metric,
         fleet_snapshot: &FleetSnapshot,
-        full: bool,
         missing: Option<Incomplete>,
     ) -> Option<f64> {
-        let measured = self.service.measure(&self.second_buckets, full);
+        let measured = self.service.measure(&self.second_buckets);
         let prior = metric.service_time.map(|service| service.as_secs_f64());
         match missing {
             Some(Incomplete::UntimedCompletions) => self.service.of_all(fleet_snapshot.gauge),
@@ -142,19 +145,22 @@ impl ModelState {
         }
     }
 
-    /// Returns the mean wait of the requests completed in the last ten seconds, in seconds and without the time for
-    /// filling a batch; `None` if none completed.
+    /// Returns the mean wait of the requests completed recently, in seconds and without the time for filling a batch;
+    /// `None` if none completed. If only few completed, it is that of the waiting requests.
     pub(super) fn waited(
         &self,
         fleet_snapshot: &FleetSnapshot,
         capacity: &Capacity,
         rate: Rate,
     ) -> Option<f64> {
-        let recent = self.second_buckets.window(10);
+        let span = whole((WAITED_SERVICES * capacity.service).max(WAITED_SECONDS));
+        let recent = self.second_buckets.window(span.into());
         let timed = recent.completed * self.service.timed_share();
         let waited = if timed >= 5.0 {
             recent.waited / timed
-        } else if self.service.timed_share() < 1.0 {
+        } else if self.service.timed_share() < 1.0
+            || fleet_snapshot.queues > 0 && recent.completed > 0.0
+        {
             fleet_snapshot.mean_wait(capacity)
         } else if fleet_snapshot.counting == 0 {
             fleet_snapshot.wait?

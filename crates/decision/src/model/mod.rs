@@ -6,6 +6,7 @@
 
 mod arrivals;
 mod backlog;
+mod blocks;
 mod calibration;
 mod capacity;
 mod fleet_snapshot;

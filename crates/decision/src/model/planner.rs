@@ -72,10 +72,7 @@ impl ModelState {
         self.started.get_or_insert((second, situation.current));
         let (slots, workers_known) = self.slots(situation.metric, fleet_snapshot);
         let missing = self.missing(fleet_snapshot, workers_known);
-        let full =
-            fleet_snapshot.in_system > f64::from(slots) * f64::from(fleet_snapshot.ready.max(1));
-        let Some(service) = self.service_time(situation.metric, fleet_snapshot, full, missing)
-        else {
+        let Some(service) = self.service_time(situation.metric, fleet_snapshot, missing) else {
             return self.plan_without_service_time(situation, second, steps);
         };
         let rate = self

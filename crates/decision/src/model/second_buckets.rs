@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::moment::Moment;
 use crate::snapshot::Snapshot;
 
-/// Seconds that are kept: the longest window, and a few for late readings.
+use super::blocks::Blocks;
+
+/// Seconds that are kept one by one, a few of them for late readings. Older ones are kept in blocks.
 const KEPT: usize = 304;
 
 /// The smallest coverage with which a second counts.
@@ -29,6 +31,7 @@ const MAX_INTERVAL: Duration = Duration::from_millis(1500);
 #[derive(Clone, Debug)]
 pub(crate) struct SecondBuckets {
     seconds: Box<[Second]>,
+    blocks: Blocks,
     /// Number of the newest second.
     newest: u64,
     /// Number of the first second with a reading, if any.
@@ -80,6 +83,14 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    fn add(&mut self, other: &Self) {
+        self.arrivals += other.arrivals;
+        self.completed += other.completed;
+        self.waited += other.waited;
+        self.served += other.served;
+        self.seconds += other.seconds;
+    }
+
     /// Returns the arrivals per second.
     pub(crate) fn rate(&self) -> f64 {
         self.arrivals / self.seconds.max(1e-9)
@@ -90,6 +101,7 @@ impl Default for SecondBuckets {
     fn default() -> Self {
         Self {
             seconds: vec![Second::default(); KEPT].into_boxed_slice(),
+            blocks: Blocks::default(),
             newest: 0,
             first: None,
             expected: 0.0,
@@ -112,6 +124,7 @@ impl SecondBuckets {
                 snapshot.f32(number);
             }
         }
+        self.blocks.visit(snapshot);
         snapshot.u64(&mut self.newest);
         snapshot.option(&mut self.first, u64::default, Snapshot::u64);
         snapshot.f32(&mut self.expected);
@@ -165,7 +178,7 @@ impl SecondBuckets {
 
     #[cfg(test)]
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.seconds)
+        size_of_val(&*self.seconds) + self.blocks.heap_bytes()
     }
 
     fn put(&mut self, second: u64, delta: Delta, covered: f64) {
@@ -189,10 +202,16 @@ impl SecondBuckets {
         }
         let steps = (second - self.newest).min(KEPT as u64);
         for number in second + 1 - steps..=second {
-            self.seconds[index(number)] = Second {
+            let fresh = Second {
                 expected: self.expected,
                 ..Second::default()
             };
+            let old = std::mem::replace(&mut self.seconds[index(number)], fresh);
+            // The newest second before, or one of those before it.
+            let age = (self.newest + KEPT as u64 - number % KEPT as u64) % KEPT as u64;
+            if age <= self.newest {
+                self.blocks.add(self.newest - age, &old.sums());
+            }
         }
         self.newest = second;
     }
@@ -205,20 +224,45 @@ impl SecondBuckets {
         self.seconds[index(self.newest)].expected = pods;
     }
 
-    /// Returns the sums of the last `seconds` seconds.
+    /// Returns the sums of the last `seconds` seconds, or of a little more if those are more than 300.
     pub(crate) fn window(&self, seconds: u64) -> Window {
         let mut sum = Window::default();
-        for second in self.last(seconds) {
-            let coverage = second.coverage();
-            if coverage > 0.0 {
-                sum.arrivals += f64::from(second.arrivals);
-                sum.completed += f64::from(second.completed);
-                sum.waited += f64::from(second.waited);
-                sum.served += f64::from(second.served);
-                sum.seconds += coverage;
+        for part in self.parts(seconds) {
+            sum.add(&part);
+        }
+        sum
+    }
+
+    /// Returns the sums of the last `seconds` seconds, or of the longer time in which `completed` requests completed.
+    pub(crate) fn newest_completed(&self, completed: f64, seconds: u64) -> Window {
+        let mut sum = self.window(seconds);
+        if sum.completed < completed {
+            sum = Window::default();
+            for part in self.parts(u64::MAX) {
+                sum.add(&part);
+                if sum.completed >= completed {
+                    break;
+                }
             }
         }
         sum
+    }
+
+    /// Returns the sums of each of the last `seconds` seconds, and of blocks for those beyond the last 300; newest
+    /// first. Seconds without readings are left out.
+    pub(crate) fn parts(&self, seconds: u64) -> impl Iterator<Item = Window> {
+        let beyond = (seconds > KEPT as u64)
+            .then(|| {
+                let from = (self.newest + 1).saturating_sub(seconds);
+                self.blocks.since(from, self.newest)
+            })
+            .into_iter()
+            .flatten();
+        self.last(seconds)
+            .rev()
+            .map(Second::sums)
+            .filter(|sums| sums.seconds > 0.0)
+            .chain(beyond)
     }
 
     /// Returns the arrivals in each of the last `seconds` seconds, oldest first; `None` for incomplete seconds.
@@ -238,14 +282,29 @@ impl SecondBuckets {
         (used > 0).then(|| complete().skip(count - used).sum::<f64>() / used as f64)
     }
 
-    fn last(&self, seconds: u64) -> impl Iterator<Item = &Second> {
+    fn last(&self, seconds: u64) -> impl DoubleEndedIterator<Item = &Second> {
         let first = self.first.unwrap_or(self.newest + 1);
-        let from = (self.newest + 1).saturating_sub(seconds.min(KEPT as u64 - 1));
+        let from = (self.newest + 1).saturating_sub(seconds.min(KEPT as u64));
         (from.max(first)..=self.newest).map(|number| &self.seconds[index(number)])
     }
 }
 
 impl Second {
+    /// Returns the sums of the covered share; nothing if that is too small.
+    fn sums(&self) -> Window {
+        let seconds = self.coverage();
+        if seconds <= 0.0 {
+            return Window::default();
+        }
+        Window {
+            arrivals: self.arrivals.into(),
+            completed: self.completed.into(),
+            waited: self.waited.into(),
+            served: self.served.into(),
+            seconds,
+        }
+    }
+
     /// Returns the share of pods that have reported this second.
     fn coverage(&self) -> f64 {
         if self.covered <= 0.0 {

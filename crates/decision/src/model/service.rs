@@ -5,12 +5,13 @@ use crate::snapshot::Snapshot;
 use super::pod_history::{Saturated, Timed};
 use super::second_buckets::{Delta, SecondBuckets, Window};
 
-/// The window for the service time while it does not change, in seconds.
+/// The service time while it does not change is the mean of the last 300 completed requests, and of all within this
+/// many seconds.
 const WINDOW: u64 = 300;
+const COMPLETED: f64 = 300.0;
 
-/// The completed requests that a service time needs, and those that it needs if all workers are in use.
-const MIN_COMPLETED: f64 = 30.0;
-const MIN_COMPLETED_WHEN_FULL: f64 = 8.0;
+/// The completed requests that a service time needs.
+const MIN_COMPLETED: f64 = 8.0;
 
 /// The windows that detect a changed service time, in seconds, and the completed requests that each needs.
 const CHANGE_WINDOWS: [u64; 4] = [3, 5, 10, 20];
@@ -26,9 +27,6 @@ const VARIATION_MEMORY: f64 = 120.0;
 
 /// The groups of completed requests that a variability needs.
 const MIN_GROUPS: f64 = 50.0;
-
-/// The half-life of the long-term sums in seconds, for use when few requests have completed recently.
-const LONG_HALF_LIFE: f64 = 3600.0;
 
 /// The completed requests of saturated pods that the service time at full load is averaged over, and those that it
 /// needs.
@@ -62,9 +60,8 @@ pub(crate) struct Service {
     variation: f64,
     groups: f64,
     squares: f64,
-    /// Completed requests and their times over the last hours.
-    long_completed: f64,
-    long_served: f64,
+    /// Whether the server has timed any request.
+    has_timed: bool,
     /// The last completed requests of saturated pods and the time of their workers. They do not decay: only another
     /// saturation can refute them.
     saturated_completed: f64,
@@ -82,8 +79,7 @@ impl Default for Service {
             variation: 1.0,
             groups: 0.0,
             squares: 0.0,
-            long_completed: 0.0,
-            long_served: 0.0,
+            has_timed: false,
             saturated_completed: 0.0,
             saturated_busy: 0.0,
             timed: Timed::default(),
@@ -99,8 +95,7 @@ impl Service {
             variation,
             groups,
             squares,
-            long_completed,
-            long_served,
+            has_timed,
             saturated_completed,
             saturated_busy,
             timed,
@@ -111,13 +106,12 @@ impl Service {
             variation,
             groups,
             squares,
-            long_completed,
-            long_served,
             saturated_completed,
             saturated_busy,
         ] {
             snapshot.f64(number);
         }
+        snapshot.bool(has_timed);
         timed.visit(snapshot);
         snapshot.bool(untimed);
     }
@@ -129,8 +123,7 @@ impl Service {
         if delta.completed <= 0.0 {
             return;
         }
-        self.long_completed += delta.completed;
-        self.long_served += delta.served;
+        self.has_timed |= delta.served > 0.0;
         if self.seconds > 0.0 {
             let deviation = delta.served / delta.completed / self.seconds - 1.0;
             self.groups += 1.0;
@@ -158,7 +151,7 @@ impl Service {
     /// Returns whether the server times too few of the requests that it completes.
     pub(crate) fn untimed(&mut self) -> bool {
         let known = self.timed.completed >= TIMED_MIN_COMPLETED;
-        if known && self.long_served <= 0.0 {
+        if known && !self.has_timed {
             self.untimed = true;
         } else if known && self.timed.observed >= TIMED_MIN_OBSERVED {
             let limit = if self.untimed {
@@ -212,8 +205,6 @@ impl Service {
             self.timed.busy *= kept;
             self.timed.completed *= kept;
         }
-        self.long_completed *= 1.0 - std::f64::consts::LN_2 / LONG_HALF_LIFE;
-        self.long_served *= 1.0 - std::f64::consts::LN_2 / LONG_HALF_LIFE;
     }
 
     /// Updates the variability. It is called every ten seconds only, so that single requests do not change the
@@ -225,19 +216,10 @@ impl Service {
     }
 
     /// Measures and returns the service time in seconds, if it is known.
-    ///
-    /// `full` is whether the fleet has more requests than workers.
-    pub(crate) fn measure(&mut self, second_buckets: &SecondBuckets, full: bool) -> Option<f64> {
-        let long = second_buckets.window(WINDOW);
-        let enough = if full {
-            MIN_COMPLETED_WHEN_FULL
-        } else {
-            MIN_COMPLETED
-        };
-        if long.completed >= enough {
+    pub(crate) fn measure(&mut self, second_buckets: &SecondBuckets) -> Option<f64> {
+        let long = second_buckets.newest_completed(COMPLETED, WINDOW);
+        if long.completed >= MIN_COMPLETED {
             self.seconds = mean(&long);
-        } else if self.long_completed >= MIN_COMPLETED_WHEN_FULL {
-            self.seconds = self.long_served / self.long_completed;
         }
         if self.seconds <= 0.0 {
             return None;

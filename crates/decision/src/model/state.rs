@@ -22,7 +22,7 @@ use super::service::Service;
 const PLAUSIBLE_FACTOR: f64 = 100.0;
 const PLAUSIBLE_QUEUED: f64 = 10_000.0;
 
-/// The state of one model of a fleet, about 12 kB.
+/// The state of one model of a fleet, about 15 kB.
 #[derive(Clone, Debug)]
 pub(crate) struct ModelState {
     pub(crate) name: Arc<str>,
@@ -239,7 +239,7 @@ mod tests {
                 ));
                 model.learn(&mut history, at(second), Some(&reading), None, true);
             }
-            model.service.measure(&model.second_buckets, false);
+            model.service.measure(&model.second_buckets);
             for second in 61..=100 {
                 let nanos = chance.word();
                 let counters = Counters {
@@ -320,7 +320,7 @@ mod tests {
                 };
                 model.learn(history, at(second), Some(&reading_of(counters)), None, true);
             }
-            model.service.measure(&model.second_buckets, false);
+            model.service.measure(&model.second_buckets);
             model.service.decay();
             for known in [&mut sum, &mut squares, &mut number] {
                 *known *= 1.0 - 1.0 / 120.0;

@@ -1,0 +1,102 @@
+//! The counts of the last hours, in blocks of two minutes.
+
+use crate::snapshot::Snapshot;
+
+use super::second_buckets::Window;
+
+/// The length of a block in seconds, and the number of blocks: four hours are 24 service times of ten minutes.
+const LENGTH: u64 = 120;
+const KEPT: u32 = 120;
+
+/// The sums of the seconds that have left the ring of seconds.
+#[derive(Clone, Debug)]
+pub(super) struct Blocks(Box<[Block]>);
+
+/// The sums of one block.
+#[derive(Clone, Copy, Debug, Default)]
+struct Block {
+    number: u32,
+    arrivals: f32,
+    completed: f32,
+    waited: f32,
+    served: f32,
+    seconds: f32,
+}
+
+impl Default for Blocks {
+    fn default() -> Self {
+        Self(vec![Block::default(); KEPT as usize].into_boxed_slice())
+    }
+}
+
+impl Blocks {
+    pub(super) fn visit(&mut self, snapshot: &mut Snapshot) {
+        for block in &mut self.0 {
+            let Block {
+                number,
+                arrivals,
+                completed,
+                waited,
+                served,
+                seconds,
+            } = block;
+            snapshot.u32(number);
+            for sum in [arrivals, completed, waited, served, seconds] {
+                snapshot.f32(sum);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.0)
+    }
+
+    /// Adds the sums of one second.
+    pub(super) fn add(&mut self, second: u64, sums: &Window) {
+        let number = number(second);
+        let block = &mut self.0[(number % KEPT) as usize];
+        if block.number != number {
+            *block = Block {
+                number,
+                ..Block::default()
+            };
+        }
+        block.arrivals += single(sums.arrivals);
+        block.completed += single(sums.completed);
+        block.waited += single(sums.waited);
+        block.served += single(sums.served);
+        block.seconds += single(sums.seconds);
+    }
+
+    /// Returns the sums of each block that ends after the second `from`, newest first; `newest` is the newest second.
+    pub(super) fn since(&self, from: u64, newest: u64) -> impl Iterator<Item = Window> {
+        let newest = number(newest);
+        let oldest = number(from).max((newest + 1).saturating_sub(KEPT));
+        (oldest..=newest)
+            .rev()
+            .map(|number| (number, &self.0[(number % KEPT) as usize]))
+            .filter(|(number, block)| block.number == *number && block.seconds > 0.0)
+            .map(|(_, block)| Window {
+                arrivals: block.arrivals.into(),
+                completed: block.completed.into(),
+                waited: block.waited.into(),
+                served: block.served.into(),
+                seconds: block.seconds.into(),
+            })
+    }
+}
+
+fn number(second: u64) -> u32 {
+    u32::try_from(second / LENGTH).unwrap_or(u32::MAX - 1)
+}
+
+fn single(sum: f64) -> f32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "sums of two minutes need seven digits at most"
+    )]
+    {
+        sum as f32
+    }
+}

@@ -1,0 +1,45 @@
+//! The same queueing problem in different units of time takes the same pods.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use pushscale_simulator::cluster::simulate;
+use pushscale_simulator::control::PushScaling;
+use pushscale_simulator::in_parallel;
+use pushscale_simulator::scenario::Draft;
+
+const SERVICES: [f64; 5] = [0.1, 1.0, 10.0, 60.0, 300.0];
+
+/// Workers per pod, and the mean pods that are allowed, as a multiple of the need. With few pods a single one is a
+/// quarter of the need, and head-room takes one or two (docs/ALGORITHM.md).
+const FLEETS: [(u32, f64); 2] = [(1, 1.2), (4, 1.65)];
+
+#[test]
+fn ten_busy_workers_take_as_many_pods_at_any_service_time() {
+    let outcomes = in_parallel(
+        SERVICES.len() * FLEETS.len(),
+        &|job| {
+            let (service, (workers, most)) =
+                (SERVICES[job % SERVICES.len()], FLEETS[job / SERVICES.len()]);
+            let text = format!(
+                "name: ten busy workers\nload: flat:{}\nseconds: 28800\nservice: {service}s\nworkers: {workers}\n\
+                 start-delay: 60s\npods: {}\ntarget: {}s\nmax: 500\n",
+                10.0 / service,
+                if workers == 1 { 30 } else { 4 },
+                service / 2.0
+            );
+            let mut draft = Draft::default();
+            draft.add_text("ten-busy-workers.txt", &text, None);
+            let world = draft.finish(&[]).unwrap().world;
+            let outcome = simulate(&world, &mut PushScaling::of_world(&world).unwrap(), 1);
+            let mean = outcome.pod_hours / 8.0 / f64::from(world.need());
+            (service, workers, mean, most)
+        },
+        &mut || {},
+    );
+    for (service, workers, mean, most) in outcomes {
+        assert!(
+            (0.8..=most).contains(&mean),
+            "{service} s, {workers} workers: {mean:.2} times the need"
+        );
+    }
+}
