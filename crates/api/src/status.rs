@@ -36,8 +36,8 @@ pub struct PushScalerStatus {
     /// The last decision, step by step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<String>,
-    /// The HorizontalPodAutoscaler's AbleToScale, ScalingActive and ScalingLimited, and Fresh, MetricsIncomplete, Stuck
-    /// and TargetReachable.
+    /// The HorizontalPodAutoscaler's AbleToScale, ScalingActive and ScalingLimited, and Fresh, MetricsIncomplete, Stuck,
+    /// TargetReachable, PodOutlier and LoadUneven.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
