@@ -236,11 +236,13 @@ impl ModelState {
         };
         let all_timed = self.service.timed_share() >= 1.0;
         self.calibration.learn(&calibration::Observation {
-            waited: minute.waited / minute.completed.max(1.0),
+            waited: all_timed.then(|| minute.waited / minute.completed.max(1.0)),
             completed: minute.completed,
+            waiting: fleet_snapshot.waiting(capacity),
+            rate: demand.rate.now,
             predicted: formula.predicted(demand.rate.now, pods),
             utilisation: demand.offered / pods,
-            steady: all_timed && (recent - demand.rate.now).abs() < 0.15 * demand.rate.now,
+            steady: (recent - demand.rate.now).abs() < 0.15 * demand.rate.now,
             pods: fleet_snapshot.ready,
             backlog: backlog.pods > 0,
         });
@@ -475,16 +477,21 @@ fn replace_lost(fleet_snapshot: &FleetSnapshot, plan: &mut Plan, steps: &mut Vec
 }
 
 impl FleetSnapshot {
-    /// Returns the mean wait in the pods' own queues, in seconds.
-    pub(super) fn mean_wait(&self, capacity: &Capacity) -> f64 {
+    /// Returns the requests that wait in the ready pods.
+    fn waiting(&self, capacity: &Capacity) -> f64 {
         let slots = f64::from(capacity.slots);
         let waiting = self
             .own
             .iter()
             .map(|own| (f64::from(*own) - slots).max(0.0));
+        waiting.sum()
+    }
+
+    /// Returns the mean wait in the pods' own queues, in seconds.
+    pub(super) fn mean_wait(&self, capacity: &Capacity) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
         let pods = self.own.len().max(1) as f64;
-        waiting.sum::<f64>() * capacity.service / slots / pods
+        self.waiting(capacity) * capacity.service / f64::from(capacity.slots) / pods
     }
 }
 
