@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as KubeCondition, Time};
 use pushscale_api::names::conditions::{
-    ABLE_TO_SCALE, FRESH, METRICS_INCOMPLETE, SCALING_ACTIVE, SCALING_LIMITED, STUCK,
-    TARGET_REACHABLE,
+    ABLE_TO_SCALE, FRESH, LOAD_UNEVEN, METRICS_INCOMPLETE, POD_OUTLIER, SCALING_ACTIVE,
+    SCALING_LIMITED, STUCK, TARGET_REACHABLE,
 };
 use pushscale_api::{
     MAX_HISTORY, MetricStatus, PodCounts, PushScalerStatus, QueueLatencyStatus, ScaleChange,
@@ -19,7 +19,7 @@ use crate::names::TargetRef;
 const INVALID_SPEC: &str = "InvalidSpec";
 
 /// Returns the conditions with their types, in the order of the status.
-pub(crate) fn named(conditions: &Conditions) -> [(&'static str, &Option<Condition>); 7] {
+pub(crate) fn named(conditions: &Conditions) -> [(&'static str, &Option<Condition>); 9] {
     [
         (ABLE_TO_SCALE, &conditions.able_to_scale),
         (SCALING_ACTIVE, &conditions.scaling_active),
@@ -28,6 +28,8 @@ pub(crate) fn named(conditions: &Conditions) -> [(&'static str, &Option<Conditio
         (METRICS_INCOMPLETE, &conditions.metrics_incomplete),
         (STUCK, &conditions.stuck),
         (TARGET_REACHABLE, &conditions.target_reachable),
+        (POD_OUTLIER, &conditions.pod_outlier),
+        (LOAD_UNEVEN, &conditions.load_uneven),
     ]
 }
 
@@ -79,6 +81,8 @@ pub(crate) fn restore(status: Option<&PushScalerStatus>) -> RestoredStatus {
             METRICS_INCOMPLETE => restored.conditions.metrics_incomplete = condition,
             STUCK => restored.conditions.stuck = condition,
             TARGET_REACHABLE => restored.conditions.target_reachable = condition,
+            POD_OUTLIER => restored.conditions.pod_outlier = condition,
+            LOAD_UNEVEN => restored.conditions.load_uneven = condition,
             _ => {}
         }
     }

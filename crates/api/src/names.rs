@@ -77,4 +77,8 @@ pub mod conditions {
     pub const STUCK: &str = "Stuck";
     /// Whether the target latency can be met at all.
     pub const TARGET_REACHABLE: &str = "TargetReachable";
+    /// Whether a pod is much slower than the others.
+    pub const POD_OUTLIER: &str = "PodOutlier";
+    /// Whether so many pods get hardly any requests that the others are overloaded.
+    pub const LOAD_UNEVEN: &str = "LoadUneven";
 }

@@ -53,6 +53,10 @@ pub struct Conditions {
     pub stuck: Option<Condition>,
     /// Whether the target latency can be met at all. Absent until it cannot.
     pub target_reachable: Option<Condition>,
+    /// Whether a pod is much slower than the others. Absent until that happens first.
+    pub pod_outlier: Option<Condition>,
+    /// Whether so many pods get hardly any requests that the others are overloaded. Absent until that happens first.
+    pub load_uneven: Option<Condition>,
 }
 
 impl Conditions {
@@ -65,6 +69,8 @@ impl Conditions {
             metrics_incomplete,
             stuck,
             target_reachable,
+            pod_outlier,
+            load_uneven,
         } = self;
         for slot in [
             able_to_scale,
@@ -74,6 +80,8 @@ impl Conditions {
             metrics_incomplete,
             stuck,
             target_reachable,
+            pod_outlier,
+            load_uneven,
         ] {
             let blank = || Condition {
                 status: false,
@@ -173,6 +181,16 @@ reasons! {
     BatchDelayAboveTarget,
     /// TargetReachable: the target latency can be met again.
     TargetWithinReach,
+    /// PodOutlier: a pod's requests take much longer than the others'.
+    SlowPod,
+    /// PodOutlier: a pod completes no requests, and the others do.
+    HungPod,
+    /// PodOutlier: no pod is much slower than the others.
+    PodsAlike,
+    /// LoadUneven: some pods get hardly any requests, and the others too many.
+    IdlePods,
+    /// LoadUneven: the pods that get requests are enough.
+    LoadBalanced,
     /// ScalingLimited: this direction is paused.
     ScalingPaused,
     /// ScalingLimited: a schedule sets the minimum.

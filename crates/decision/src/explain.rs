@@ -268,6 +268,28 @@ impl fmt::Display for Step {
                 units(*pods, "pod"),
                 count(*replicas)
             ),
+            Self::SlowPod {
+                pod,
+                factor,
+                waiting,
+            } => {
+                write!(f, "slow pod: {pod} ")?;
+                if factor.is_finite() {
+                    write!(
+                        f,
+                        "takes {factor:.0} times as long per request as the others"
+                    )?;
+                } else {
+                    f.write_str("completes no requests")?;
+                }
+                let waiting = units(*waiting, "request");
+                write!(f, "; {waiting} waiting there, which more pods do not serve")
+            }
+            Self::UnevenLoad { idle, pods } => write!(
+                f,
+                "uneven load: {idle} of {} get hardly any requests, so more pods do not help",
+                units(*pods, "pod")
+            ),
             Self::Overdue { pods } => write!(
                 f,
                 "safeguard: {} not ready in time, no scale-up until ready",

@@ -130,6 +130,10 @@ impl Fleet {
         Ok(())
     }
 
+    pub(crate) fn get(&self, uid: &PodUid) -> Option<&FleetPod> {
+        self.pods.get(uid)
+    }
+
     pub(crate) fn get_mut(&mut self, uid: &PodUid) -> Option<&mut FleetPod> {
         self.pods.get_mut(uid)
     }

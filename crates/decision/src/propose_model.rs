@@ -7,7 +7,7 @@ use crate::conditions::{Condition, Conditions, Reason};
 use crate::decision::{MetricValue, ScaleReason, Warning};
 use crate::explain::metric as metric_name;
 use crate::latency::Latency;
-use crate::model::{Incomplete, NoPlan, Plan, PlanReason, Situation};
+use crate::model::{Incomplete, NoPlan, Plan, PlanReason, Situation, SlowPod, UnevenLoad};
 use crate::pass::{Pass, Proposal};
 use crate::propose_ratio::share;
 use crate::step::Step;
@@ -81,6 +81,7 @@ impl Pass<'_> {
                 self.now,
                 slot,
                 &model.name,
+                model.slow_above,
                 &scaler.start_delay,
             );
             let reporting = (fleet_snapshot.reporting, fleet_snapshot.ready);
@@ -192,6 +193,8 @@ struct Findings {
     too_many_models: bool,
     stuck: Option<Arc<str>>,
     batch_delay: Option<(f64, Arc<str>)>,
+    slow_pod: Option<(SlowPod, Arc<str>)>,
+    uneven: Option<(UnevenLoad, Arc<str>)>,
 }
 
 impl Findings {
@@ -205,6 +208,12 @@ impl Findings {
         }
         if let (None, Some(delay)) = (&self.batch_delay, plan.batch_delay_above) {
             self.batch_delay = Some((delay, Arc::clone(model)));
+        }
+        if let (None, Some(slow)) = (&self.slow_pod, &plan.slow_pod) {
+            self.slow_pod = Some((slow.clone(), Arc::clone(model)));
+        }
+        if let (None, Some(uneven)) = (&self.uneven, &plan.uneven) {
+            self.uneven = Some((uneven.clone(), Arc::clone(model)));
         }
     }
 
@@ -260,6 +269,73 @@ impl Findings {
                 true,
                 Reason::TargetWithinReach,
                 format_args!("the target latency can be met again"),
+            ),
+            None => {}
+        }
+        self.set_pod_conditions(conditions);
+    }
+
+    /// Sets the conditions that name pods.
+    fn set_pod_conditions(&self, conditions: &mut Conditions) {
+        match &self.slow_pod {
+            Some((slow, model)) => {
+                let SlowPod {
+                    pod,
+                    factor,
+                    waiting,
+                } = slow;
+                let slot = &mut conditions.pod_outlier;
+                if factor.is_finite() {
+                    Condition::set(
+                        slot,
+                        true,
+                        Reason::SlowPod,
+                        format_args!(
+                            "model {model}: pod {pod} takes {factor:.0} times as long per request as the other pods, and {waiting} requests wait in it; more pods do not serve them: delete the pod"
+                        ),
+                    );
+                } else {
+                    Condition::set(
+                        slot,
+                        true,
+                        Reason::HungPod,
+                        format_args!(
+                            "model {model}: pod {pod} completes no requests, and {waiting} wait in it; more pods do not serve them: delete the pod"
+                        ),
+                    );
+                }
+            }
+            None if conditions.pod_outlier.is_some() => Condition::set(
+                &mut conditions.pod_outlier,
+                false,
+                Reason::PodsAlike,
+                format_args!("no pod is much slower than the others"),
+            ),
+            None => {}
+        }
+        match &self.uneven {
+            Some((uneven, model)) => {
+                let UnevenLoad {
+                    idle,
+                    pods,
+                    pod,
+                    rate,
+                    mean,
+                } = uneven;
+                Condition::set(
+                    &mut conditions.load_uneven,
+                    true,
+                    Reason::IdlePods,
+                    format_args!(
+                        "model {model}: {idle} of {pods} pods get hardly any requests (pod {pod} {rate:.1}/s, mean {mean:.1}/s), so the others are overloaded and more pods do not help: use least-request load balancing, and limit the age of connections"
+                    ),
+                );
+            }
+            None if conditions.load_uneven.is_some() => Condition::set(
+                &mut conditions.load_uneven,
+                false,
+                Reason::LoadBalanced,
+                format_args!("the pods that get requests are enough"),
             ),
             None => {}
         }

@@ -173,6 +173,14 @@ impl Scaler {
         );
     }
 
+    /// Returns whether the pod's requests take much longer than those of the other pods.
+    pub fn is_slow(&self, uid: &PodUid) -> bool {
+        self.fleet.get(uid).is_some_and(|pod| {
+            let mut models = self.models.iter().zip(&pod.histories);
+            models.any(|(model, history)| history.work.is_slow(model.slow_above))
+        })
+    }
+
     /// Returns the current conditions.
     pub fn conditions(&self) -> &Conditions {
         &self.decision.conditions

@@ -235,6 +235,22 @@ pub enum Step {
         /// The replicas with their replacements.
         replicas: u32,
     },
+    /// Model: a pod is much slower than the others, and does not count towards the fleet's service time and queues.
+    SlowPod {
+        /// The pod.
+        pod: Arc<str>,
+        /// The time of its requests over that of the other pods'; infinite if it completes none.
+        factor: f64,
+        /// The requests that wait in it.
+        waiting: u32,
+    },
+    /// Model: pods get hardly any requests, and the others are fewer than the need.
+    UnevenLoad {
+        /// The idle pods.
+        idle: u32,
+        /// The ready pods.
+        pods: u32,
+    },
     /// Model: half of the pods or more do not become ready.
     Overdue {
         /// Pods that should be ready by now.

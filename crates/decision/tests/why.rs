@@ -89,6 +89,8 @@ fn describe(fleet: &FakeFleet) -> String {
         ("MetricsIncomplete", &conditions.metrics_incomplete),
         ("Stuck", &conditions.stuck),
         ("TargetReachable", &conditions.target_reachable),
+        ("PodOutlier", &conditions.pod_outlier),
+        ("LoadUneven", &conditions.load_uneven),
     ] {
         if let Some(condition) = condition {
             let status = if condition.status { "True" } else { "False" };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use pushscale_decision::{Decision, Hold, Moment, Outcome};
+use pushscale_decision::{Decision, Hold, Moment, Outcome, PodUid};
 use tokio::time::Instant;
 
 use super::ControlLoop;
@@ -109,14 +109,16 @@ impl ControlLoop {
     }
 
     /// Writes the replica count in a separate task, which ends with [`Event::WriteFinished`]. Before a scale-down, the
-    /// least loaded pods are marked to be deleted first.
+    /// slow and the least loaded pods are marked to be deleted first.
     fn write(&mut self, now: Moment, key: &ScalerKey, from: u32, to: u32) {
         let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
         scaler.writing = true;
+        let engine = scaler.engine.as_ref();
+        let is_slow = |uid: &PodUid| engine.is_some_and(|engine| engine.is_slow(uid));
         let marked = match from.checked_sub(to) {
-            Some(excess) => scaler.deletion_order.choose(now, excess),
+            Some(excess) => scaler.deletion_order.choose(now, excess, is_slow),
             None => Vec::new(),
         };
         let scale_target = Arc::clone(&self.scale_target);

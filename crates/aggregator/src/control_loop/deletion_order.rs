@@ -1,7 +1,7 @@
-//! The deletion order: a scale-down deletes the least loaded pods.
+//! The deletion order: a scale-down deletes slow pods, and then the least loaded ones.
 //!
 //! A ReplicaSet's controller first deletes pods that are not ready, then those with the lowest deletion cost, then the
-//! youngest. So the least loaded pods are marked before a lower replica count is written. A marked pod that is not
+//! youngest. So those pods are marked before a lower replica count is written. A marked pod that is not
 //! deleted is unmarked again.
 
 use std::cmp::Reverse;
@@ -90,9 +90,14 @@ impl DeletionOrder {
         });
     }
 
-    /// Chooses the pods to mark when `excess` pods are to be deleted, the least loaded first, and records them as
-    /// marked.
-    pub(super) fn choose(&mut self, now: Moment, excess: u32) -> Vec<PodRef> {
+    /// Chooses the pods to mark when `excess` pods are to be deleted, and records them as marked: first those that are
+    /// slow, then the least loaded ones.
+    pub(super) fn choose(
+        &mut self,
+        now: Moment,
+        excess: u32,
+        is_slow: impl Fn(&PodUid) -> bool,
+    ) -> Vec<PodRef> {
         let is_running = |candidate: &Candidate| {
             !candidate.pod.terminating
                 && !matches!(candidate.pod.phase, Phase::Succeeded | Phase::Failed)
@@ -121,9 +126,10 @@ impl DeletionOrder {
             return Vec::new();
         }
         // Pods with an unknown load come last.
-        candidates.sort_by_key(|(_, candidate)| {
+        candidates.sort_by_key(|(uid, candidate)| {
             let requests = candidate.requests(now);
             (
+                !is_slow(uid),
                 requests.is_none(),
                 requests,
                 Reverse(candidate.facts.created),
@@ -276,7 +282,16 @@ mod tests {
         // A stale reading.
         observe(&mut pods, "d", Moment::from_secs(90), &[Some((0, 0))]);
         observe(&mut pods, "e", NOW, &[Some((9, 1))]);
-        assert_eq!(names(pods.choose(NOW, 3)), ["b", "a", "e"]);
+        assert_eq!(names(pods.choose(NOW, 3, |_| false)), ["b", "a", "e"]);
+    }
+
+    #[test]
+    fn slow_pods_are_chosen_first_however_many_requests_wait_in_them() {
+        let mut pods = pods(&["a", "b", "c"]);
+        observe(&mut pods, "a", NOW, &[Some((0, 0))]);
+        observe(&mut pods, "b", NOW, &[Some((900, 4))]);
+        let is_slow = |uid: &PodUid| uid.as_str() == "b";
+        assert_eq!(names(pods.choose(NOW, 2, is_slow)), ["b", "a"]);
     }
 
     #[test]
@@ -285,15 +300,15 @@ mod tests {
         for name in ["a", "b", "c"] {
             observe(&mut pods, name, NOW, &[Some((0, 0))]);
         }
-        assert_eq!(names(pods.choose(NOW, 1)), ["c"]);
+        assert_eq!(names(pods.choose(NOW, 1, |_| false)), ["c"]);
     }
 
     #[test]
     fn pods_that_are_not_ready_need_no_mark() {
         let mut pods = pods(&["a", "b", "c", "d"]);
         change(&mut pods, "d", |pod, _| pod.ready = false);
-        assert_eq!(names(pods.choose(NOW, 1)), [""; 0]);
-        assert_eq!(names(pods.choose(NOW, 2)), ["c"]);
+        assert_eq!(names(pods.choose(NOW, 1, |_| false)), [""; 0]);
+        assert_eq!(names(pods.choose(NOW, 2, |_| false)), ["c"]);
     }
 
     #[test]
@@ -304,25 +319,25 @@ mod tests {
             facts.cost_owner = CostOwner::Other
         });
         change(&mut pods, "c", |_, facts| facts.honours_cost = false);
-        assert_eq!(names(pods.choose(NOW, 1)), ["b"]);
+        assert_eq!(names(pods.choose(NOW, 1, |_| false)), ["b"]);
     }
 
     #[test]
     fn a_recently_marked_pod_is_not_chosen_again() {
         let mut pods = pods(&["a", "b", "c"]);
-        assert_eq!(names(pods.choose(NOW, 1)), ["c"]);
-        assert_eq!(names(pods.choose(NOW, 1)), ["b"]);
+        assert_eq!(names(pods.choose(NOW, 1, |_| false)), ["c"]);
+        assert_eq!(names(pods.choose(NOW, 1, |_| false)), ["b"]);
     }
 
     #[test]
     fn no_pod_is_marked_if_all_are_deleted() {
-        assert_eq!(names(pods(&["a", "b"]).choose(NOW, 2)), [""; 0]);
+        assert_eq!(names(pods(&["a", "b"]).choose(NOW, 2, |_| false)), [""; 0]);
     }
 
     #[test]
     fn a_marked_pod_that_survives_is_unmarked_once() {
         let mut pods = pods(&["a", "b"]);
-        assert_eq!(names(pods.choose(NOW, 1)), ["b"]);
+        assert_eq!(names(pods.choose(NOW, 1, |_| false)), ["b"]);
         set_marked(&mut pods, "b");
         assert_eq!(names(pods.unmark_stale(NOW)), [""; 0]);
         let later = pods.next_stale().unwrap();
@@ -348,7 +363,7 @@ mod tests {
     #[test]
     fn marks_are_stale_if_the_replica_count_was_not_written() {
         let mut pods = pods(&["a", "b"]);
-        pods.choose(NOW, 1);
+        pods.choose(NOW, 1, |_| false);
         set_marked(&mut pods, "b");
         pods.clear();
         assert_eq!(names(pods.unmark_stale(NOW)), ["b"]);

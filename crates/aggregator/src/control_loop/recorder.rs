@@ -69,6 +69,10 @@ impl Recorder {
         self.scaler.conditions()
     }
 
+    pub(super) fn is_slow(&self, uid: &PodUid) -> bool {
+        self.scaler.is_slow(uid)
+    }
+
     pub(super) fn set_policy(
         &mut self,
         now: Moment,

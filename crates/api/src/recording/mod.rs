@@ -126,6 +126,8 @@ pub fn status_and_reason(conditions: &Conditions) -> BTreeMap<String, String> {
         (names::METRICS_INCOMPLETE, &conditions.metrics_incomplete),
         (names::STUCK, &conditions.stuck),
         (names::TARGET_REACHABLE, &conditions.target_reachable),
+        (names::POD_OUTLIER, &conditions.pod_outlier),
+        (names::LOAD_UNEVEN, &conditions.load_uneven),
     ]
     .into_iter()
     .filter_map(|(kind, condition)| {

@@ -13,6 +13,9 @@ const CALM_SECONDS: u32 = 90;
 /// The completed requests that a mean wait needs.
 const MIN_COMPLETED: f64 = 30.0;
 
+/// The time constant of the mean number of waiting requests, in seconds.
+const WAITING_MEMORY: f64 = 60.0;
+
 /// The factor, and the state that decides when to learn.
 #[derive(Clone, Debug)]
 pub(crate) struct Calibration {
@@ -20,19 +23,24 @@ pub(crate) struct Calibration {
     /// Seconds without a backlog.
     calm: u32,
     pods: u32,
+    /// The mean number of waiting requests in the last minute.
+    waiting: f64,
 }
 
 /// What one second adds. Times are in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observation {
-    /// The mean wait of the requests completed in the last minute, and their number.
-    pub(crate) waited: f64,
+    /// The mean wait of the requests completed in the last minute, if the server times all of them, and their number.
+    pub(crate) waited: Option<f64>,
     pub(crate) completed: f64,
+    /// The requests that wait now, and the arrivals per second.
+    pub(crate) waiting: f64,
+    pub(crate) rate: f64,
     /// The wait by the formula without the factor.
     pub(crate) predicted: f64,
     /// The utilisation, 0 to 1.
     pub(crate) utilisation: f64,
-    /// Whether all requests are timed, and the rates of the last ten seconds and of now agree.
+    /// Whether the rates of the last ten seconds and of now agree.
     pub(crate) steady: bool,
     /// Ready pods.
     pub(crate) pods: u32,
@@ -46,6 +54,7 @@ impl Default for Calibration {
             factor: 1.0,
             calm: 0,
             pods: 0,
+            waiting: 0.0,
         }
     }
 }
@@ -55,6 +64,7 @@ impl Calibration {
         snapshot.f64(&mut self.factor);
         snapshot.u32(&mut self.calm);
         snapshot.u32(&mut self.pods);
+        snapshot.f64(&mut self.waiting);
     }
 
     /// Returns the factor: measured over predicted wait.
@@ -69,6 +79,10 @@ impl Calibration {
         } else {
             self.calm.saturating_add(1)
         };
+        self.waiting += (observation.waiting - self.waiting) / WAITING_MEMORY;
+        // Requests that the server does not time wait in the queue as well: Little's law.
+        let by_queue = self.waiting / observation.rate.max(1e-9);
+        let waited = observation.waited.unwrap_or(by_queue);
         let same_pods = observation.pods == self.pods;
         self.pods = observation.pods;
         let usable = self.calm >= CALM_SECONDS
@@ -78,7 +92,7 @@ impl Calibration {
             && (0.1..0.92).contains(&observation.utilisation)
             && observation.predicted > 1e-6;
         if usable {
-            let found = (observation.waited / observation.predicted).clamp(0.02, 10.0);
+            let found = (waited / observation.predicted).clamp(0.02, 10.0);
             let factor = self.factor * (LEARNING_RATE * (found / self.factor).ln()).exp();
             self.factor = factor.clamp(0.2, 3.0);
         }

@@ -4,6 +4,7 @@ use crate::fleet::FleetPod;
 use crate::moment::Moment;
 use crate::pod::Phase;
 
+use super::pod_balance::PodBalance;
 use super::start_delay::StartDelay;
 
 /// A pod is overdue if it is not ready after this many start delays, plus a minute.
@@ -21,9 +22,12 @@ pub(crate) struct FleetSnapshot {
     pub(crate) overdue: u32,
     /// Pods that were ready and have not been for more than a minute.
     pub(crate) lost: u32,
-    /// Waiting and in-flight requests in all pods, including terminating ones.
+    /// The ready pods that report the model, compared with each other.
+    pub(crate) balance: PodBalance,
+    /// Waiting and in-flight requests in all pods, including terminating ones but not slow ones: other pods cannot
+    /// serve the requests that wait there.
     pub(crate) in_system: f64,
-    /// Waiting and in-flight requests in each ready pod.
+    /// Waiting and in-flight requests in each ready pod that is not slow.
     pub(crate) own: Vec<f32>,
     /// Seconds until each starting pod is ready, in ascending order.
     pub(crate) starting: Vec<f32>,
@@ -43,13 +47,15 @@ pub(crate) struct FleetSnapshot {
 }
 
 impl FleetSnapshot {
-    /// Replaces the snapshot with the state of `pods` at `now`.
+    /// Replaces the snapshot with the state of `pods` at `now`. A pod is slow if its requests take longer than
+    /// `slow_above` seconds.
     pub(crate) fn take<'a>(
         &mut self,
         pods: impl Iterator<Item = &'a FleetPod>,
         now: Moment,
         slot: usize,
         model: &str,
+        slow_above: f64,
         delay: &StartDelay,
     ) {
         self.clear();
@@ -57,7 +63,8 @@ impl FleetSnapshot {
         let (mut gauges, mut gauged) = (0.0, 0.0);
         for pod in pods {
             let history = pod.histories.get(slot);
-            if let (Some(history), Some(_)) = (history, pod.fresh(now)) {
+            let is_slow = history.is_some_and(|history| history.work.is_slow(slow_above));
+            if let (Some(history), Some(_), false) = (history, pod.fresh(now), is_slow) {
                 self.in_system += f64::from(history.in_system);
             }
             if pod.ignored() {
@@ -73,10 +80,12 @@ impl FleetSnapshot {
                 continue;
             }
             self.ready += 1;
-            let in_system = history.map_or(0.0, |history| history.in_system);
-            self.own.push(in_system);
-            self.services
-                .extend(history.and_then(|history| history.own_service()));
+            if !is_slow {
+                let in_system = history.map_or(0.0, |history| history.in_system);
+                self.own.push(in_system);
+                self.services
+                    .extend(history.and_then(|history| history.own_service()));
+            }
             let Some(reading) = pod
                 .fresh(now)
                 .filter(|reading| reading.server.has_metrics())
@@ -87,7 +96,12 @@ impl FleetSnapshot {
             let Some(found) = reading.of_model(model) else {
                 continue;
             };
-            if let Some(latency) = found.queue_latency {
+            if let Some(history) = history {
+                let waiting = found.queue.map_or(0, |queue| queue.waiting);
+                self.balance
+                    .add(&pod.pod.name, &history.work, is_slow, waiting);
+            }
+            if let Some(latency) = found.queue_latency.filter(|_| !is_slow) {
                 waits += latency.as_secs_f64();
                 waiting += 1.0;
             }
@@ -139,17 +153,20 @@ impl FleetSnapshot {
             own,
             starting,
             services,
+            balance,
             ..
         } = std::mem::take(self);
         *self = Self {
             own,
             starting,
             services,
+            balance,
             ..Self::default()
         };
         self.own.clear();
         self.starting.clear();
         self.services.clear();
+        self.balance.clear();
     }
 }
 
@@ -188,7 +205,8 @@ mod tests {
         add("terminating", true, 9.0);
         let mut snapshot = FleetSnapshot::default();
         let mut take = |at| {
-            snapshot.take(fleet.pods(), at, 0, "m", &StartDelay::default());
+            let delay = StartDelay::default();
+            snapshot.take(fleet.pods(), at, 0, "m", f64::INFINITY, &delay);
             (snapshot.ready, snapshot.reporting, snapshot.in_system)
         };
         assert_eq!(take(now), (1, 1, 10.0));

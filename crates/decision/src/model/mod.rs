@@ -14,6 +14,7 @@ mod hold_backtest;
 mod inputs;
 mod plan;
 mod planner;
+mod pod_balance;
 mod queueing;
 mod recurrence;
 mod safeguards;
@@ -26,6 +27,7 @@ mod state;
 
 pub(crate) use fleet_snapshot::FleetSnapshot;
 pub(crate) use plan::{Incomplete, NoPlan, Plan, PlanReason, Situation};
+pub(crate) use pod_balance::{SlowPod, UnevenLoad};
 pub(crate) use pod_history::PodHistory;
 pub(crate) use start_delay::StartDelay;
 pub(crate) use state::ModelState;

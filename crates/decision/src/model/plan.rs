@@ -6,6 +6,8 @@ use crate::conditions::Reason;
 use crate::moment::Moment;
 use crate::policy::{Balancing, Metric};
 
+use super::pod_balance::{SlowPod, UnevenLoad};
+
 /// The input of a plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation<'a> {
@@ -23,7 +25,7 @@ pub(crate) struct Situation<'a> {
 }
 
 /// The pods that one model needs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) pods: u32,
     pub(crate) reason: PlanReason,
@@ -33,6 +35,10 @@ pub(crate) struct Plan {
     pub(crate) stuck: bool,
     /// The limit for one scale-up (docs/ALGORITHM.md, I3).
     pub(crate) up_to: u32,
+    /// A pod that has been slow for a while.
+    pub(crate) slow_pod: Option<SlowPod>,
+    /// Idle pods, if the others are fewer than the need.
+    pub(crate) uneven: Option<UnevenLoad>,
     /// The batch delay in seconds, if it exceeds the target latency.
     pub(crate) batch_delay_above: Option<f64>,
 }

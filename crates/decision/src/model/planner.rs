@@ -1,5 +1,6 @@
 //! Computes the pods that one model needs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::Balancing;
@@ -12,6 +13,7 @@ use super::capacity::Capacity;
 use super::fleet_snapshot::FleetSnapshot;
 use super::hold_backtest::{INTERVAL, Need, Setting};
 use super::plan::{NoPlan, Plan, PlanReason, Situation};
+use super::pod_balance::{SlowPod, UnevenLoad};
 use super::queueing::{Wait, whole};
 use super::recurrence::{ExpectedBurst, Observation, VIOLATION};
 use super::safeguards::Symptoms;
@@ -38,6 +40,9 @@ const SHORT_HOLD: Duration = Duration::from_secs(60);
 /// More than this multiple of the pods that the arrival rate needs is not ordered for a backlog (docs/ALGORITHM.md,
 /// I3).
 const MAX_ORDER: f64 = 3.0;
+
+/// A slow pod is a condition after this time.
+const SLOW_FOR: Duration = Duration::from_secs(30);
 
 /// The need for the arrival rate.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +89,15 @@ impl ModelState {
         let mut backlog = load(situation, fleet_snapshot, &capacity, rate).backlog(demand.replicas);
         let max_order = whole((MAX_ORDER * demand.pods.max(1.0)).ceil()).max(demand.replicas);
         backlog.pods = backlog.pods.min(max_order);
+        self.slow_above = fleet_snapshot.balance.slow_above(service);
+        let slow_pod = fleet_snapshot.balance.slowest(service);
+        let uneven = fleet_snapshot
+            .balance
+            .uneven(fleet_snapshot.ready, demand.pods);
+        if uneven.is_some() {
+            // Further pods would get no requests either.
+            backlog.pods = backlog.pods.min(demand.replicas);
+        }
         if elapsed.seconds > 0 {
             self.learn_second(
                 situation,
@@ -104,6 +118,7 @@ impl ModelState {
             delay: situation.delay,
         });
         self.explain(situation, &capacity, &demand, steps);
+        explain_pods(slow_pod.as_ref(), uneven.as_ref(), steps);
         let waiting = match situation.balancing {
             Balancing::Random => fleet_snapshot.mean_wait(&capacity) > capacity.target,
             Balancing::LeastRequest => backlog.requests > 0.0,
@@ -115,6 +130,8 @@ impl ModelState {
             incomplete: missing,
             stuck: false,
             up_to: max_order,
+            slow_pod: self.slow_for_long(situation, slow_pod),
+            uneven,
             batch_delay_above: (fleet_snapshot.batch > 1.0 && fleet_snapshot.batch_delay >= target)
                 .then_some(fleet_snapshot.batch_delay),
         };
@@ -132,7 +149,16 @@ impl ModelState {
         }
         prepare_for(burst, &mut plan, steps);
         replace_lost(fleet_snapshot, &mut plan, steps);
-        let symptoms = Symptoms { waited, waiting };
+        if situation.balancing == Balancing::LeastRequest {
+            // The load balancer avoids slow pods, so the others serve their share.
+            let slow = fleet_snapshot.balance.slow;
+            plan.pods = plan.pods.saturating_add(slow.min(plan.pods));
+        }
+        let symptoms = Symptoms {
+            waited,
+            waiting,
+            uneven: plan.uneven.is_some(),
+        };
         self.apply_safeguards(
             situation,
             fleet_snapshot,
@@ -162,6 +188,8 @@ impl ModelState {
             incomplete: None,
             stuck: false,
             up_to: 0,
+            slow_pod: None,
+            uneven: None,
             batch_delay_above: None,
         };
         self.hold(situation, second, &mut plan, steps);
@@ -205,11 +233,13 @@ impl ModelState {
         };
         let all_timed = self.service.timed_share() >= 1.0;
         self.calibration.learn(&calibration::Observation {
-            waited: minute.waited / minute.completed.max(1.0),
+            waited: all_timed.then(|| minute.waited / minute.completed.max(1.0)),
             completed: minute.completed,
+            waiting: fleet_snapshot.waiting(capacity),
+            rate: demand.rate.now,
             predicted: formula.predicted(demand.rate.now, pods),
             utilisation: demand.offered / pods,
-            steady: all_timed && (recent - demand.rate.now).abs() < 0.15 * demand.rate.now,
+            steady: (recent - demand.rate.now).abs() < 0.15 * demand.rate.now,
             pods: fleet_snapshot.ready,
             backlog: backlog.pods > 0,
         });
@@ -313,6 +343,20 @@ impl ModelState {
         }
     }
 
+    /// Returns the slow pod if there has been one for long enough.
+    fn slow_for_long(
+        &mut self,
+        situation: &Situation<'_>,
+        slow_pod: Option<SlowPod>,
+    ) -> Option<SlowPod> {
+        if slow_pod.is_none() {
+            self.slow_since = None;
+            return None;
+        }
+        let since = *self.slow_since.get_or_insert(situation.now);
+        slow_pod.filter(|_| situation.now.since(since) >= SLOW_FOR)
+    }
+
     /// Runs the periodic updates up to `second`.
     fn update(&mut self, second: u64) -> Elapsed {
         let last = if self.updated_at == 0 {
@@ -388,6 +432,22 @@ fn load<'a>(
     }
 }
 
+fn explain_pods(slow: Option<&SlowPod>, uneven: Option<&UnevenLoad>, steps: &mut Vec<Step>) {
+    if let Some(slow) = slow {
+        steps.push(Step::SlowPod {
+            pod: Arc::clone(&slow.pod),
+            factor: slow.factor,
+            waiting: slow.waiting,
+        });
+    }
+    if let Some(uneven) = uneven {
+        steps.push(Step::UnevenLoad {
+            idle: uneven.idle,
+            pods: uneven.pods,
+        });
+    }
+}
+
 fn prepare_for(burst: Option<ExpectedBurst>, plan: &mut Plan, steps: &mut Vec<Step>) {
     let Some(burst) = burst.filter(|burst| burst.pods > plan.pods) else {
         return;
@@ -414,16 +474,21 @@ fn replace_lost(fleet_snapshot: &FleetSnapshot, plan: &mut Plan, steps: &mut Vec
 }
 
 impl FleetSnapshot {
-    /// Returns the mean wait in the pods' own queues, in seconds.
-    pub(super) fn mean_wait(&self, capacity: &Capacity) -> f64 {
+    /// Returns the requests that wait in the ready pods.
+    fn waiting(&self, capacity: &Capacity) -> f64 {
         let slots = f64::from(capacity.slots);
         let waiting = self
             .own
             .iter()
             .map(|own| (f64::from(*own) - slots).max(0.0));
+        waiting.sum()
+    }
+
+    /// Returns the mean wait in the pods' own queues, in seconds.
+    pub(super) fn mean_wait(&self, capacity: &Capacity) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
         let pods = self.own.len().max(1) as f64;
-        waiting.sum::<f64>() * capacity.service / slots / pods
+        self.waiting(capacity) * capacity.service / f64::from(capacity.slots) / pods
     }
 }
 

@@ -4,6 +4,7 @@ use crate::moment::Moment;
 use crate::reading::{Counters, ModelReading, Queue};
 use crate::snapshot::Snapshot;
 
+use super::pod_balance::PodWork;
 use super::second_buckets::Delta;
 
 /// The warm-up: the first requests of a pod are slow (caches, compilation) and do not count towards the service time.
@@ -42,6 +43,8 @@ pub(crate) struct PodHistory {
     /// Its own service time: the completed requests that it averages, and their mean in seconds.
     own_completed: f32,
     own_service: f32,
+    /// What it has served and received lately.
+    pub(crate) work: PodWork,
     /// The time of all workers since the pod became saturated or last completed a request, in request-seconds.
     saturated: f64,
     /// When the pod was last saturated.
@@ -122,6 +125,7 @@ impl PodHistory {
         snapshot.u64(&mut self.completed);
         snapshot.f32(&mut self.own_completed);
         snapshot.f32(&mut self.own_service);
+        self.work.visit(snapshot);
         snapshot.f64(&mut self.saturated);
         let saturated_at = &mut self.saturated_at;
         snapshot.option(saturated_at, || Moment::ORIGIN, Snapshot::moment);
@@ -134,12 +138,14 @@ impl PodHistory {
 
     /// Records a reading and returns what it adds.
     ///
-    /// `counts_since` is the time since which all counts of the pod are new, if its start was observed.
+    /// `counts_since` is the time since which all counts of the pod are new, if its start was observed. `service` is
+    /// the fleet's service time in seconds, if known.
     pub(crate) fn update(
         &mut self,
         taken: Moment,
         reading: Option<&ModelReading>,
         counts_since: Option<Moment>,
+        service: Option<f64>,
     ) -> Option<Increment> {
         let queue_before = self.queue;
         self.queue = reading.and_then(|reading| reading.queue);
@@ -186,7 +192,17 @@ impl PodHistory {
         let elapsed = taken.since(from).as_secs_f64();
         let saturated = self.saturation(queue_before, delta.completed, elapsed);
         let timed = self.timed(taken, queue_before, &delta, saturated, elapsed);
-        self.warm_up(taken, &mut delta);
+        let completed = delta.completed;
+        let is_warm = self.warm_up(taken, &mut delta);
+        self.work.learn_arrivals(delta.arrivals, elapsed);
+        if let (Some(before), Some(now)) = (queue_before, self.queue)
+            && is_warm
+            && elapsed <= FROZEN
+        {
+            let busy = (f64::from(before.in_service) + f64::from(now.in_service)) / 2.0 * elapsed;
+            let service = service.unwrap_or_default();
+            self.work.learn_work(busy, completed, now.slots(), service);
+        }
         (taken > from).then_some(Increment {
             from,
             to: taken,
@@ -262,10 +278,11 @@ impl PodHistory {
         })
     }
 
-    /// Leaves out the requests of the warm-up, and updates the pod's own service time.
-    fn warm_up(&mut self, taken: Moment, delta: &mut Delta) {
+    /// Leaves out the requests of the warm-up, and updates the pod's own service time. Returns whether the warm-up has
+    /// ended, or no request completed.
+    fn warm_up(&mut self, taken: Moment, delta: &mut Delta) -> bool {
         if delta.completed <= 0.0 {
-            return;
+            return true;
         }
         let since = *self.warm_since.get_or_insert(taken);
         let is_cold = self.completed < WARM_UP_COMPLETED;
@@ -274,7 +291,7 @@ impl PodHistory {
             .saturating_add(super::queueing::whole(delta.completed).into());
         if is_cold && taken.since(since).as_secs_f64() < WARM_UP_SECONDS {
             delta.clear_completed();
-            return;
+            return false;
         }
         #[expect(clippy::cast_possible_truncation, reason = "a few requests")]
         let (completed, mean) = (
@@ -283,6 +300,7 @@ impl PodHistory {
         );
         self.own_completed = (self.own_completed + completed).min(OWN_COMPLETED);
         self.own_service += (mean - self.own_service) * (completed / self.own_completed).min(1.0);
+        true
     }
 
     /// Returns its own service time in seconds, once it averages enough requests.

@@ -6,8 +6,9 @@ use crate::snapshot::Snapshot;
 const APART: u64 = 90;
 const TAIL: u64 = 30;
 
-/// The retention of bursts in seconds, and their largest number.
-const RETENTION: u64 = 5400;
+/// The retention of bursts in seconds, and their largest number. With two hourly bursts, the third one is expected two
+/// hours after the first.
+const RETENTION: u64 = 10_800;
 const MAX_BURSTS: usize = 16;
 
 /// The shortest period, in seconds.
@@ -27,7 +28,7 @@ const ARRIVED: f64 = 0.45;
 /// A wait of this many times the target latency counts as a violation.
 pub(crate) const VIOLATION: f64 = 2.0;
 
-/// The bursts of the last 90 minutes.
+/// The bursts of the last three hours.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recurrence {
     bursts: Vec<Burst>,

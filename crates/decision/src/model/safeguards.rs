@@ -31,6 +31,8 @@ pub(super) struct Symptoms {
     pub(super) waited: Option<f64>,
     /// Whether requests wait longer than the target latency now.
     pub(super) waiting: bool,
+    /// Whether so many pods are idle that the others are fewer than the need.
+    pub(super) uneven: bool,
 }
 
 impl ModelState {
@@ -136,6 +138,10 @@ fn keep_while_waiting(
     let late = symptoms.waited.is_some_and(|wait| wait > capacity.target);
     let unknown = symptoms.waited.is_none() && fleet_snapshot.in_system > 0.0;
     let serving = fleet_snapshot.ready.min(situation.current);
+    // Idle pods do not serve the requests that wait in other pods.
+    if symptoms.uneven {
+        return;
+    }
     if plan.pods < serving && (late || symptoms.waiting || unknown) {
         plan.pods = serving;
         let wait = symptoms.waited.or(fleet_snapshot.wait).unwrap_or_default();

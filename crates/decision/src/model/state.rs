@@ -47,6 +47,10 @@ pub(crate) struct ModelState {
     pub(super) completed_at: u64,
     /// While requests arrive and none completes: the replicas to keep.
     pub(super) stuck: Option<u32>,
+    /// The seconds per request above which a pod counts as slow and not towards the figures of the fleet.
+    pub(crate) slow_above: f64,
+    /// Since when there is such a pod.
+    pub(super) slow_since: Option<Moment>,
     /// Since when waits exceed the target by far with incomplete metrics.
     pub(super) late_since: Option<Moment>,
 }
@@ -69,6 +73,8 @@ impl ModelState {
             busy_workers: 0.0,
             completed_at: 0,
             stuck: None,
+            slow_above: f64::INFINITY,
+            slow_since: None,
             late_since: None,
         }
     }
@@ -85,7 +91,8 @@ impl ModelState {
         counts_since: Option<Moment>,
         serves: bool,
     ) {
-        let Some(mut increment) = history.update(taken, reading, counts_since) else {
+        let service = self.service.known();
+        let Some(mut increment) = history.update(taken, reading, counts_since, service) else {
             return;
         };
         if increment.has_completed || self.completed_at == 0 {
@@ -102,6 +109,12 @@ impl ModelState {
                 increment.saturated = None;
                 increment.timed = Timed::default();
             }
+        }
+        if history.work.is_slow(self.slow_above) {
+            // Its times say nothing about the other pods.
+            delta.clear_completed();
+            increment.saturated = None;
+            increment.timed = Timed::default();
         }
         self.service.learn(delta);
         self.service.learn_timed(increment.timed);
@@ -138,6 +151,8 @@ impl ModelState {
         snapshot.f64(&mut self.busy_workers);
         snapshot.u64(&mut self.completed_at);
         snapshot.option(&mut self.stuck, u32::default, Snapshot::u32);
+        snapshot.f64(&mut self.slow_above);
+        snapshot.option(&mut self.slow_since, || Moment::ORIGIN, Snapshot::moment);
         snapshot.option(&mut self.late_since, || Moment::ORIGIN, Snapshot::moment);
     }
 }

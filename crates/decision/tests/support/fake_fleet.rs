@@ -40,6 +40,8 @@ pub struct Environment {
     pub batch_item: f64,
     /// The number of pods, oldest first, that are slower, and the factor.
     pub slow: (usize, f64),
+    /// The number of pods, oldest first, that get requests.
+    pub connected: usize,
     /// A second model in every pod: requests per second, and service time in seconds.
     pub second_model: Option<(f64, f64)>,
 }
@@ -238,7 +240,7 @@ impl FakeFleet {
         let count = servers
             .filter(|(index, server)| serving(*index, server))
             .count();
-        let share = 1.0 / count.max(1) as f64;
+        let share = 1.0 / count.clamp(1, environment.connected.max(1)) as f64;
         let slow = environment.slow;
         for (index, server) in self.servers.iter_mut().enumerate() {
             if !serving(index, server) {
@@ -251,12 +253,17 @@ impl FakeFleet {
             ];
             for (queue, model) in server.models.iter_mut().zip(models) {
                 if let Some((load, service)) = model {
+                    let load = if index < environment.connected {
+                        load
+                    } else {
+                        0.0
+                    };
                     queue.serve(
                         load * share,
-                        service * factor,
+                        service * if factor.is_finite() { factor } else { 1.0 },
                         environment.workers,
                         (environment.batch.0, environment.batch_item),
-                        environment.stuck,
+                        environment.stuck || factor.is_infinite(),
                     );
                 }
             }

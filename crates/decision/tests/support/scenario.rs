@@ -73,6 +73,7 @@ impl Scenario {
             batch_item: self.batch_item,
             grpc: self.grpc,
             slow: self.slow,
+            connected: usize::MAX,
             second_model: self.second_model,
         };
         for word in words {
@@ -118,6 +119,7 @@ impl Scenario {
             }
             "grpc" => self.grpc = value.strip_suffix('%')?.parse::<f64>().ok()? / 100.0,
             "batch-item" => self.batch_item = seconds(value)?,
+            "connected" => environment.connected = count()?,
             "slow" => {
                 let (pods, times) = value.split_once('/')?;
                 self.slow = (pods.parse().ok()?, times.parse().ok()?);
@@ -188,6 +190,8 @@ fn condition(fleet: &FakeFleet, value: &str) -> Result<bool, String> {
         "MetricsIncomplete" => &conditions.metrics_incomplete,
         "Stuck" => &conditions.stuck,
         "TargetReachable" => &conditions.target_reachable,
+        "PodOutlier" => &conditions.pod_outlier,
+        "LoadUneven" => &conditions.load_uneven,
         _ => return Err(format!("unknown condition {name}")),
     };
     let describe = |condition: &Condition| {

@@ -21,7 +21,10 @@ pub(super) struct Departures {
     initial: Option<f64>,
     completed: f64,
     in_service: Option<f64>,
+    /// The mean number of busy workers by the times of completed requests.
     busy: f64,
+    /// The mean arrivals per second, without rejected requests.
+    rate: f64,
     last: Option<Duration>,
 }
 
@@ -56,18 +59,27 @@ impl Departures {
         if let Some(elapsed) = elapsed.filter(|elapsed| *elapsed > 0.0) {
             let window = BUSY_WINDOW.max(2.0 * service.unwrap_or_default());
             let busy = (deltas.sojourn - deltas.wait).max(0.0) / elapsed;
-            self.busy += (busy - self.busy) * (elapsed / window).min(1.0);
+            let weight = (elapsed / window).min(1.0);
+            self.busy += (busy - self.busy) * weight;
+            self.rate += ((arrived - rejected).max(0.0) / elapsed - self.rate) * weight;
         }
         let Some(queue) = queue else {
             self.in_service = None;
             return;
         };
         let slots = queue.workers_ready * queue.batch_size;
-        // While requests wait, every worker is busy. Otherwise Little's law gives the number: work per second.
+        // While requests wait, every worker is busy. Otherwise Little's law gives the number: work per second. If most
+        // of it is not timed, as with gRPC, it is the arrivals times the service time.
         let in_service = if queue.pending > 0.0 {
             slots
         } else {
-            self.busy.min(slots)
+            let work = self.rate * service.unwrap_or_default();
+            let busy = if self.busy < work / 2.0 {
+                work
+            } else {
+                self.busy
+            };
+            busy.min(slots)
         };
         self.in_service = Some(in_service);
         let present = queue.pending + in_service;

@@ -168,7 +168,7 @@ impl ModelTracker {
         });
         self.completed_wait
             .observe(scrape.at, deltas, self.service.seconds());
-        let service = self.service.seconds();
+        let service = self.service.mean();
         self.departures
             .observe(scrape.at, arrived, rejected, deltas, scrape.queue, service);
 
@@ -185,7 +185,7 @@ impl ModelTracker {
             wait,
             basis,
             rejecting: full || (scrape.sole && scrape.failed > 0.0),
-            service: self.service.seconds(),
+            service: self.service.mean(),
             rejected: self.departures.rejected(),
             completed: self.departures.completed(),
             in_service: self.departures.in_service(),

@@ -10,8 +10,9 @@ use crate::cluster::{Batching, PodReading, PodView, ServerHealth};
 /// A pod with waiting requests is stalled after this many seconds without a completion, and after three service times.
 const STALLED_AFTER: f64 = 2.0;
 
-/// The number of service times whose median the sidecar reports.
-const MEDIAN_OF: usize = 5;
+/// The number of service times whose mean the sidecar reports, each of at most this multiple of their median.
+const MEAN_OF: usize = 32;
+const MAX_MEDIANS: f64 = 5.0;
 
 /// The state of one sidecar.
 #[derive(Debug, Default)]
@@ -42,7 +43,7 @@ impl Sidecar {
         if reading.answered != self.last.answered {
             self.moved = second;
             self.newest.extend(reading.batch_seconds);
-            if self.newest.len() > MEDIAN_OF {
+            if self.newest.len() > MEAN_OF {
                 self.newest.pop_front();
             }
         } else if self.last.in_system == 0 {
@@ -51,7 +52,8 @@ impl Sidecar {
         self.last = *reading;
         let slots = workers * batching.size;
         // The sidecar assumes full batches while requests wait. Otherwise Little's law gives the number of requests in
-        // workers, from the counters that gRPC requests do not change.
+        // workers, from the counters that gRPC requests do not change. Without REST requests, a real sidecar estimates
+        // it from the arrivals.
         let in_service = if reading.waiting > 0 {
             slots
         } else {
@@ -81,13 +83,15 @@ impl Sidecar {
                 0.0
             }),
         });
-        model.service_time = self.median().map(duration);
+        model.service_time = self.mean().map(duration);
     }
 
-    fn median(&self) -> Option<f64> {
+    fn mean(&self) -> Option<f64> {
         let mut sorted: Vec<f64> = self.newest.iter().copied().collect();
         sorted.sort_unstable_by(f64::total_cmp);
-        sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+        let most = MAX_MEDIANS * sorted.get(sorted.len().checked_sub(1)? / 2)?;
+        let sum: f64 = sorted.iter().map(|seconds| seconds.min(most)).sum();
+        Some(sum / sorted.len() as f64)
     }
 
     fn queue_latency(
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_service_time_is_the_median_of_the_last_batches() {
+    fn the_service_time_is_the_mean_of_the_last_batches() {
         let mut sidecar = Sidecar::default();
         let mut last = None;
         for (batch, seconds) in (1..).zip([0.1, 0.1, 8.0, 0.2, 0.1]) {
@@ -216,6 +220,6 @@ mod tests {
             let second = usize::try_from(batch).unwrap_or_default();
             last = read(&mut sidecar, second, reading).service_time;
         }
-        assert_eq!(last, Some(Duration::from_millis(100)));
+        assert_eq!(last, Some(Duration::from_millis(200)));
     }
 }

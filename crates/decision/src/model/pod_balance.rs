@@ -1,0 +1,301 @@
+//! Finds pods that differ from the others: slow or hung ones, and ones that get hardly any requests.
+//!
+//! More pods help neither. A slow pod keeps the requests that wait in it, and connections that stay with some pods send
+//! nothing to new ones. So the figures of the fleet leave slow pods out, and the conditions name them.
+
+use std::sync::Arc;
+
+use crate::snapshot::Snapshot;
+
+use super::queueing::whole;
+
+/// A pod is slow if its requests take this multiple of the other pods' median. Not more than a third of the pods are:
+/// otherwise the service time of the fleet has changed.
+const SLOW_FACTOR: f64 = 3.0;
+const MIN_PODS: usize = 3;
+
+/// A pod's time per request averages this many requests and these seconds of all its workers. Half of that is enough:
+/// among equal pods with exponential service times, one of a million looks slow by chance.
+const WORK_REQUESTS: f64 = 80.0;
+const WORK_SECONDS: f64 = 3.0;
+
+/// A pod that gets less than this share of the mean arrival rate is idle, in these seconds since it started or before.
+const IDLE_SHARE: f32 = 0.25;
+const MIN_ARRIVAL_SECONDS: f32 = 60.0;
+const MAX_ARRIVAL_SECONDS: f32 = 300.0;
+
+/// The requests that an idle pod should have got by then.
+const MIN_ARRIVALS: f32 = 20.0;
+
+/// What one pod has served and received lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PodWork {
+    /// The time that requests spent in workers, in request-seconds, and the requests completed meanwhile.
+    busy: f32,
+    completed: f32,
+    /// The request-seconds that are remembered.
+    memory: f32,
+    /// The requests that arrived, and the seconds in which they did.
+    arrivals: f32,
+    seconds: f32,
+}
+
+impl PodWork {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
+        let Self {
+            busy,
+            completed,
+            memory,
+            arrivals,
+            seconds,
+        } = self;
+        for number in [busy, completed, memory, arrivals, seconds] {
+            snapshot.f32(number);
+        }
+    }
+
+    /// Adds `busy` request-seconds in `slots` parallel workers, and the requests completed in them. `service` is the
+    /// fleet's service time in seconds.
+    pub(crate) fn learn_work(&mut self, busy: f64, completed: f64, slots: u32, service: f64) {
+        let memory = (WORK_SECONDS * f64::from(slots)).max(WORK_REQUESTS * service);
+        let total = f64::from(self.busy) + busy;
+        let kept = (memory / total).min(1.0);
+        self.busy = single(total * kept);
+        self.completed = single((f64::from(self.completed) + completed) * kept);
+        self.memory = single(memory);
+    }
+
+    /// Adds the requests that arrived within `seconds`.
+    pub(crate) fn learn_arrivals(&mut self, arrivals: f64, seconds: f64) {
+        let (arrivals, seconds) = (single(arrivals), single(seconds));
+        let total = self.seconds + seconds;
+        let kept = (MAX_ARRIVAL_SECONDS / total).min(1.0);
+        self.arrivals = (self.arrivals + arrivals) * kept;
+        self.seconds = total * kept;
+    }
+
+    /// Returns the time per request in seconds, once it averages enough of them; infinite if none completed.
+    fn time_per_request(&self) -> Option<f32> {
+        (self.memory > 0.0 && self.busy >= self.memory / 2.0).then(|| self.busy / self.completed)
+    }
+
+    /// Returns whether requests take longer than `limit` seconds.
+    pub(crate) fn is_slow(&self, limit: f64) -> bool {
+        self.time_per_request()
+            .is_some_and(|time| f64::from(time) > limit)
+    }
+}
+
+/// The pods that report a model, compared with each other. Its buffers are reused by the next decision.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PodBalance {
+    /// Times per request, in seconds.
+    times: Vec<f32>,
+    /// Arrival rates per second, and the seconds that they were measured in.
+    rates: Vec<(f32, f32)>,
+    /// The slow pods, the slowest of them, and the requests that wait in it.
+    pub(crate) slow: u32,
+    slowest: Option<(Arc<str>, f32, u32)>,
+    /// The pod that gets the fewest requests, and its rate.
+    quietest: Option<(Arc<str>, f32)>,
+}
+
+/// A pod that is much slower than the others.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SlowPod {
+    pub(crate) pod: Arc<str>,
+    /// The time of its requests over that of the other pods'; infinite if it completes none.
+    pub(crate) factor: f64,
+    /// The requests that wait in it.
+    pub(crate) waiting: u32,
+}
+
+/// Pods that get hardly any requests while others get more than they can serve.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct UnevenLoad {
+    pub(crate) idle: u32,
+    pub(crate) pods: u32,
+    /// One of the idle pods, its arrival rate and the mean over all pods, per second.
+    pub(crate) pod: Arc<str>,
+    pub(crate) rate: f64,
+    pub(crate) mean: f64,
+}
+
+impl PodBalance {
+    pub(crate) fn clear(&mut self) {
+        self.times.clear();
+        self.rates.clear();
+        (self.slow, self.slowest, self.quietest) = (0, None, None);
+    }
+
+    /// Adds a ready pod that reports the model. `is_slow` is the result of [`PodWork::is_slow`].
+    pub(crate) fn add(&mut self, pod: &Arc<str>, work: &PodWork, is_slow: bool, waiting: u32) {
+        let time = work.time_per_request();
+        self.times.extend(time);
+        if let Some(time) = time.filter(|_| is_slow) {
+            self.slow += 1;
+            if self
+                .slowest
+                .as_ref()
+                .is_none_or(|(_, most, _)| time > *most)
+            {
+                self.slowest = Some((Arc::clone(pod), time, waiting));
+            }
+            return;
+        }
+        if work.seconds < MIN_ARRIVAL_SECONDS {
+            return;
+        }
+        let rate = work.arrivals / work.seconds;
+        self.rates.push((rate, work.seconds));
+        if self
+            .quietest
+            .as_ref()
+            .is_none_or(|(_, least)| rate < *least)
+        {
+            self.quietest = Some((Arc::clone(pod), rate));
+        }
+    }
+
+    /// Returns the time per request, in seconds, above which a pod is slow; `service` is that of the fleet.
+    pub(crate) fn slow_above(&mut self, service: f64) -> f64 {
+        let pods = self.times.len();
+        if pods < MIN_PODS {
+            return f64::INFINITY;
+        }
+        let limit = SLOW_FACTOR * self.usual_time().max(service);
+        let slow = self.times.iter().filter(|time| f64::from(**time) > limit);
+        if slow.count() > pods / 3 {
+            f64::INFINITY
+        } else {
+            limit
+        }
+    }
+
+    /// Returns the median time per request in seconds; 0 if it is unknown. Reorders the times.
+    fn usual_time(&mut self) -> f64 {
+        let middle = self.times.len() / 2;
+        if self.times.is_empty() {
+            return 0.0;
+        }
+        let (_, median, _) = self.times.select_nth_unstable_by(middle, f32::total_cmp);
+        f64::from(*median)
+    }
+
+    /// Returns the slowest of the slow pods, if any; `service` is the service time of the fleet in seconds.
+    pub(crate) fn slowest(&mut self, service: f64) -> Option<SlowPod> {
+        let usual = self.usual_time().max(service);
+        let (pod, time, waiting) = self.slowest.as_ref()?;
+        Some(SlowPod {
+            pod: Arc::clone(pod),
+            factor: f64::from(*time) / usual,
+            waiting: *waiting,
+        })
+    }
+
+    /// Returns whether so many pods are idle that the other ones of `ready` pods are fewer than the `need`.
+    pub(crate) fn uneven(&self, ready: u32, need: f64) -> Option<UnevenLoad> {
+        #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
+        let mean = self.rates.iter().map(|(rate, _)| rate).sum::<f32>() / self.rates.len() as f32;
+        let is_idle = |(rate, seconds): &&(f32, f32)| {
+            *rate < IDLE_SHARE * mean && mean * seconds >= MIN_ARRIVALS
+        };
+        let idle = u32::try_from(self.rates.iter().filter(is_idle).count()).unwrap_or(u32::MAX);
+        let served_by = ready.saturating_sub(self.slow).saturating_sub(idle);
+        if idle == 0 || served_by >= whole(need.ceil()) {
+            return None;
+        }
+        let (pod, rate) = self.quietest.as_ref()?;
+        Some(UnevenLoad {
+            idle,
+            pods: ready,
+            pod: Arc::clone(pod),
+            rate: f64::from(*rate),
+            mean: f64::from(mean),
+        })
+    }
+}
+
+fn single(value: f64) -> f32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "requests and seconds, seven digits of them"
+    )]
+    {
+        value.min(1e9) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts the slow ones of pods whose requests take these seconds, and whose 4 workers are busy for a minute.
+    fn slow(times: &[f64]) -> usize {
+        let mut balance = PodBalance::default();
+        let works: Vec<PodWork> = times
+            .iter()
+            .map(|time| {
+                let mut work = PodWork::default();
+                for _ in 0..60 {
+                    work.learn_work(4.0, 4.0 / time, 4, 0.1);
+                }
+                work
+            })
+            .collect();
+        for work in &works {
+            balance.add(&"pod".into(), work, false, 0);
+        }
+        let limit = balance.slow_above(0.1);
+        works.iter().filter(|work| work.is_slow(limit)).count()
+    }
+
+    #[test]
+    fn a_third_of_the_pods_at_most_is_slow() {
+        assert_eq!(slow(&[0.1, 0.1, 0.1, 2.0]), 1);
+        assert_eq!(slow(&[0.1, 0.1, f64::INFINITY]), 1);
+        assert_eq!(slow(&[0.1, 0.1, 0.1, 0.25]), 0);
+        for all in [
+            &[0.1, 2.0][..],
+            &[0.1, 2.0, 2.0],
+            &[0.1, 0.1, 0.1, 2.0, 2.0],
+            &[2.0; 8],
+        ] {
+            assert_eq!(slow(all), 0, "{all:?}");
+        }
+    }
+
+    #[test]
+    fn a_pod_is_known_to_be_slow_after_forty_services_of_the_others() {
+        let mut work = PodWork::default();
+        for second in 1..=600 {
+            work.learn_work(4.0, 0.0, 4, 60.0);
+            assert_eq!(work.is_slow(180.0), second >= 600, "{second}");
+        }
+        let mut fast = PodWork::default();
+        fast.learn_work(4.0, 0.0, 4, 0.1);
+        assert!(!fast.is_slow(0.3));
+        fast.learn_work(4.0, 0.0, 4, 0.1);
+        assert!(fast.is_slow(0.3));
+    }
+
+    #[test]
+    fn load_is_uneven_if_the_pods_that_get_it_are_fewer_than_the_need() {
+        let uneven = |rates: &[f64], need| {
+            let mut balance = PodBalance::default();
+            for (number, rate) in rates.iter().enumerate() {
+                let mut work = PodWork::default();
+                work.learn_arrivals(rate * 100.0, 100.0);
+                balance.add(&format!("pod-{number}").into(), &work, false, 0);
+            }
+            let pods = u32::try_from(rates.len()).unwrap();
+            balance.uneven(pods, need)
+        };
+        let found = uneven(&[50.0, 50.0, 0.0, 1.0], 2.5).unwrap();
+        assert_eq!((found.idle, &*found.pod), (2, "pod-2"));
+        assert_eq!(uneven(&[50.0, 50.0, 0.0, 1.0], 2.0), None);
+        assert_eq!(uneven(&[50.0, 50.0, 20.0, 20.0], 4.0), None);
+        // Nine requests are too few to tell.
+        assert_eq!(uneven(&[0.1, 0.1, 0.0], 3.0), None);
+    }
+}
