@@ -130,6 +130,18 @@ const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         description: "With `external_metrics`: the directory of `tls.crt` and `tls.key`, read every 10 s",
     },
+    Setting {
+        key: "keda",
+        default: Some("false"),
+        kind: Kind::Boolean,
+        description: "Serve an external scaler for KEDA ([EXTERNAL_METRICS.md](EXTERNAL_METRICS.md#keda))",
+    },
+    Setting {
+        key: "keda_listen",
+        default: Some("[::]:8497"),
+        kind: Kind::Address,
+        description: "With `keda`: address of the scaler, gRPC without TLS",
+    },
 ];
 
 /// The aggregator's settings. Settings of one scaler are in its PushScaler.
@@ -159,6 +171,8 @@ pub struct Config {
     pub scaler_metrics: bool,
     /// The server of the external metrics; `None` if they are not served.
     pub external_metrics: Option<ExternalMetricsSettings>,
+    /// The address of the external scaler for KEDA; `None` if it is not served.
+    pub keda_listen: Option<SocketAddr>,
 }
 
 /// The server of the external metrics.
@@ -204,6 +218,7 @@ impl Config {
             pod_deletion_cost: settings.boolean("pod_deletion_cost"),
             scaler_metrics: settings.boolean("scaler_metrics"),
             external_metrics: external_metrics(&mut settings),
+            keda_listen: keda_listen(&mut settings),
         };
         settings.finish(config)
     }
@@ -217,6 +232,11 @@ fn external_metrics(settings: &mut Settings) -> Option<ExternalMetricsSettings> 
     settings
         .boolean("external_metrics")
         .then_some(external_metrics)
+}
+
+fn keda_listen(settings: &mut Settings) -> Option<SocketAddr> {
+    let address = settings.address("keda_listen");
+    settings.boolean("keda").then_some(address)
 }
 
 fn lease(settings: &mut Settings) -> Option<LeaseSettings> {
@@ -242,7 +262,9 @@ fn lease(settings: &mut Settings) -> Option<LeaseSettings> {
 
 #[cfg(test)]
 mod tests {
-    use pushscale_protocol::{AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT, EXTERNAL_METRICS_PORT};
+    use pushscale_protocol::{
+        AGGREGATOR_ADMIN_PORT, AGGREGATOR_PUSH_PORT, EXTERNAL_METRICS_PORT, KEDA_PORT,
+    };
 
     use super::*;
 
@@ -253,14 +275,21 @@ mod tests {
         assert_eq!(config.admin_listen.port(), AGGREGATOR_ADMIN_PORT);
         assert_eq!(config.auth, Auth::None);
         assert!(config.pod_deletion_cost && config.tls_dir.is_none());
-        assert_eq!(config.external_metrics, None);
+        assert_eq!((config.external_metrics, config.keda_listen), (None, None));
     }
 
     #[test]
     fn external_metrics_have_a_port_and_a_certificate_of_their_own() {
-        let pairs = [("PUSHSCALE_AGGREGATOR_EXTERNAL_METRICS", "true")];
+        let pairs = [
+            ("PUSHSCALE_AGGREGATOR_EXTERNAL_METRICS", "true"),
+            ("PUSHSCALE_AGGREGATOR_KEDA", "true"),
+        ];
         let settings = Settings::from_pairs(&PROGRAM, pairs).unwrap();
         let config = Config::from_settings(settings).unwrap();
+        assert_eq!(
+            config.keda_listen.map(|address| address.port()),
+            Some(KEDA_PORT)
+        );
         let external_metrics = config.external_metrics.unwrap();
         assert_eq!(external_metrics.listen.port(), EXTERNAL_METRICS_PORT);
         assert!(external_metrics.tls_dir.ends_with("external-metrics-tls"));

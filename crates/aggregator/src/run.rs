@@ -14,7 +14,7 @@ use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::{TaskExited, Tasks};
 use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
-use pushscale_external_metrics::Store;
+use pushscale_external_metrics::{Store, serve_keda};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -54,14 +54,16 @@ pub struct Bound {
     push: http_server::Bound,
     admin: http_server::Bound,
     external_metrics: Option<ExternalMetrics>,
+    keda: Option<http_server::Bound>,
+    /// What the control loop writes for the two; `None` if neither is served.
+    store: Option<Store>,
 }
 
-/// The server of the external metrics, and the store that the control loop writes.
+/// The server of the external metrics.
 #[derive(Debug)]
 struct ExternalMetrics {
     bound: http_server::Bound,
     tls_dir: PathBuf,
-    store: Store,
 }
 
 /// Why the aggregator exited.
@@ -117,15 +119,21 @@ pub async fn bind(config: Config) -> Result<Bound, RunError> {
         Some(settings) => Some(ExternalMetrics {
             bound: http_server::bind("external metrics", settings.listen).await?,
             tls_dir: settings.tls_dir.clone(),
-            store: Store::default(),
         }),
         None => None,
     };
+    let keda = match config.keda_listen {
+        Some(address) => Some(http_server::bind("keda", address).await?),
+        None => None,
+    };
+    let is_stored = external_metrics.is_some() || keda.is_some();
     Ok(Bound {
         config,
         push,
         admin,
         external_metrics,
+        keda,
+        store: is_stored.then(Store::default),
     })
 }
 
@@ -162,7 +170,7 @@ impl Bound {
             reviewer,
         };
         let external_metrics = self.external_metrics.take();
-        let store = external_metrics.as_ref().map(|one| one.store.clone());
+        let (keda, store) = (self.keda.take(), self.store.take());
         let lease = self.config.leader_election.clone();
         let leadership = match &lease {
             Some(_) => Leadership::following(),
@@ -178,19 +186,18 @@ impl Bound {
             scale_target.clone(),
             reports,
             push_security,
-            (leadership.clone(), Arc::clone(&reread), store),
+            (leadership.clone(), Arc::clone(&reread), store.clone()),
             &shutdown,
         )?;
         if let (Some(directory), Some(certificate)) = (tls_dir, certificate) {
             let watch = tls::watch_directory(directory, certificate, readiness.latch());
             tasks.spawn_endless("certificate watch", watch);
         }
-        if let Some(ExternalMetrics {
-            bound,
-            tls_dir,
-            store,
-        }) = external_metrics
-        {
+        if let (Some(bound), Some(store)) = (keda, store.clone()) {
+            let serve = serve_keda(bound.into_listener(), store, shutdown.clone());
+            tasks.spawn("KEDA server", serve);
+        }
+        if let (Some(ExternalMetrics { bound, tls_dir }), Some(store)) = (external_metrics, store) {
             let (client, shutdown) = (client.clone(), shutdown.clone());
             pushscale_external_metrics::start(&mut tasks, client, store, bound, tls_dir, shutdown)
                 .map_err(RunError::Tls)?;

@@ -153,19 +153,7 @@ pub(crate) fn evaluate(
             require_quorum(&load)?;
             load.waiting.ok_or(MetricError::UnknownQueue)?.to_string()
         }
-        Metric::Desired(scaler) => {
-            let desired = samples.first().map(|sample| &sample.desired);
-            match desired {
-                Some(Ok(desired)) => desired.to_string(),
-                Some(Err(reason)) => {
-                    return Err(MetricError::NoDecision {
-                        scaler: scaler.to_owned(),
-                        reason: reason.to_string(),
-                    });
-                }
-                None => return Err(MetricError::NoSample(scaler.to_owned())),
-            }
-        }
+        Metric::Desired(scaler) => desired(scaler, scalers, now)?.to_string(),
     };
     let labels = metric
         .scaler()
@@ -175,6 +163,23 @@ pub(crate) fn evaluate(
         timestamp: timestamp.unwrap_or_default(),
         labels: labels.into_iter().collect(),
     })
+}
+
+/// Returns the desired replicas of a PushScaler.
+///
+/// # Errors
+/// If they are unknown, or too old.
+pub(crate) fn desired(name: &str, scalers: &Scalers, now: Instant) -> Result<u32, MetricError> {
+    let scaler = scalers.get(name);
+    let scaler = scaler.ok_or_else(|| MetricError::NoSample(name.to_owned()))?;
+    let sample = sample_of(name, scaler, now)?;
+    sample
+        .desired
+        .clone()
+        .map_err(|reason| MetricError::NoDecision {
+            scaler: name.to_owned(),
+            reason: reason.to_string(),
+        })
 }
 
 /// Returns the PushScalers that the metric's name and the selector select, at least one.

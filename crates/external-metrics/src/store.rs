@@ -98,25 +98,37 @@ impl Store {
             let Some(scaler) = known else { return };
             scaler.sample = Some(sample);
         }
-        self.0
-            .version
-            .send_modify(|version| *version = version.wrapping_add(1));
+        self.notify();
     }
 
     /// Removes a PushScaler.
     pub fn remove(&self, namespace: &str, name: &str) {
-        let mut namespaces = self.0.namespaces.write();
-        if let Some(scalers) = namespaces.get_mut(namespace) {
-            scalers.remove(name);
-            if scalers.is_empty() {
-                namespaces.remove(namespace);
+        {
+            let mut namespaces = self.0.namespaces.write();
+            if let Some(scalers) = namespaces.get_mut(namespace) {
+                scalers.remove(name);
+                if scalers.is_empty() {
+                    namespaces.remove(namespace);
+                }
             }
         }
+        self.notify();
     }
 
     /// Returns a PushScaler and its newest sample.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Scaler> {
         self.with_namespace(namespace, |scalers| scalers.get(name).cloned())
+    }
+
+    /// Returns a receiver that is notified of every sample, and of every PushScaler that is removed.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.version.subscribe()
+    }
+
+    fn notify(&self) {
+        self.0
+            .version
+            .send_modify(|version| *version = version.wrapping_add(1));
     }
 
     /// Declares that all PushScalers have been listed.

@@ -29,6 +29,9 @@ pub const CERTIFICATES_ADMIN_PORT: u16 = 8495;
 /// The aggregator's `external.metrics.k8s.io`, over TLS.
 pub const EXTERNAL_METRICS_PORT: u16 = 8496;
 
+/// The aggregator's external scaler for KEDA, gRPC.
+pub const KEDA_PORT: u16 = 8497;
+
 /// TorchServe's default management port. KServe's runtime has it on 8085.
 pub const TORCHSERVE_MANAGEMENT_PORT: u16 = 8081;
 

@@ -10,6 +10,10 @@
 {{ .Values.fullnameOverride }}-external-metrics
 {{- end }}
 
+{{- define "pushscale.keda" -}}
+{{ .Values.fullnameOverride }}-keda
+{{- end }}
+
 {{- define "pushscale.api-service" -}}
 v1beta1.external.metrics.k8s.io
 {{- end }}

@@ -147,6 +147,11 @@ impl Bound {
         self.address
     }
 
+    /// Returns the listener, for a server of another protocol.
+    pub fn into_listener(self) -> TcpListener {
+        self.listener
+    }
+
     /// Returns the number of open connections, also while the port is served.
     pub fn open_connections(&self) -> OpenConnections {
         self.connections.clone()

@@ -44,6 +44,10 @@
   value: {{ printf "[::]:%d" (int .Values.externalMetrics.port) | quote }}
 {{- end }}
 {{- end }}
+{{- if .Values.keda.enabled }}
+- name: PUSHSCALE_AGGREGATOR_KEDA
+  value: "true"
+{{- end }}
 {{- with .Values.aggregator.extraEnv }}
 {{ toYaml . }}
 {{- end }}

@@ -1,0 +1,84 @@
+//! KEDA's external-push scaler, over gRPC without TLS: `externalscaler.ExternalScaler` of KEDA's
+//! `externalscaler.proto`.
+
+mod messages;
+mod scaler;
+mod service;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use pushscale_daemon::error::chain;
+use pushscale_daemon::shutdown::Shutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::store::Store;
+use scaler::ExternalScaler;
+
+/// Maximum concurrent connections: KEDA's operator has one for each scaler address.
+const CONNECTIONS: usize = 64;
+
+/// Maximum concurrent calls of a connection: each ScaledObject has one stream, and short calls.
+const CALLS: u32 = 1024;
+
+/// Maximum bytes of a call's headers.
+const HEADER_BYTES: u32 = 16 << 10;
+
+/// How often an idle connection is tested, and how long the answer may take.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+
+/// The pause after an accept error, such as too many open files.
+const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves `store` to KEDA until shutdown. Connections over the limit are closed.
+pub async fn serve(listener: TcpListener, store: Store, shutdown: Shutdown) {
+    let scaler = ExternalScaler(store);
+    let limit = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "failed to accept a connection of KEDA");
+                tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&limit).try_acquire_owned() else {
+            tracing::debug!("connection of KEDA rejected: too many");
+            continue;
+        };
+        let (scaler, shutdown) = (scaler.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = serve_connection(stream, scaler) => {}
+                () = shutdown.cancelled() => {}
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn serve_connection(stream: TcpStream, scaler: ExternalScaler) {
+    let service = service_fn(move |request| service::call(scaler.clone(), request));
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(CALLS)
+        .max_header_list_size(HEADER_BYTES)
+        .keep_alive_interval(KEEP_ALIVE.0)
+        .keep_alive_timeout(KEEP_ALIVE.1)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(error = %chain(&error), "connection of KEDA failed");
+    }
+}
+
+#[cfg(test)]
+mod tests;

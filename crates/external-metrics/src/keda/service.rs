@@ -1,0 +1,78 @@
+//! Routes gRPC calls.
+
+use std::convert::Infallible;
+
+use futures_util::future::{Ready, ready};
+use futures_util::stream::{BoxStream, StreamExt as _};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use tonic::body::Body;
+use tonic::server::Grpc;
+use tonic::{Response as GrpcResponse, Status};
+use tonic_prost::ProstCodec;
+use tower::service_fn;
+
+use super::messages::{GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
+use super::scaler::ExternalScaler;
+
+/// Maximum bytes of a request.
+const MESSAGE_BYTES: usize = 64 << 10;
+
+type Answer<T> = Ready<Result<GrpcResponse<T>, Status>>;
+
+/// Answers a call.
+pub(super) async fn call(
+    scaler: ExternalScaler,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    fn grpc<T, U>() -> Grpc<ProstCodec<T, U>>
+    where
+        T: prost::Message + 'static,
+        U: prost::Message + Default + 'static,
+    {
+        Grpc::new(ProstCodec::default()).max_decoding_message_size(MESSAGE_BYTES)
+    }
+    let path = request.uri().path().to_owned();
+    let method = path.strip_prefix("/externalscaler.ExternalScaler/");
+    Ok(match method {
+        Some("IsActive") => {
+            let answer = service_fn(
+                move |request: tonic::Request<ScaledObjectRef>| -> Answer<_> {
+                    answer(scaler.is_active(request.get_ref()))
+                },
+            );
+            grpc().unary(answer, request).await
+        }
+        Some("GetMetricSpec") => {
+            let answer = service_fn(
+                move |request: tonic::Request<ScaledObjectRef>| -> Answer<_> {
+                    answer(scaler.metric_spec(request.get_ref()))
+                },
+            );
+            grpc().unary(answer, request).await
+        }
+        Some("GetMetrics") => {
+            let answer = service_fn(
+                move |request: tonic::Request<GetMetricsRequest>| -> Answer<_> {
+                    answer(scaler.metrics(request.into_inner()))
+                },
+            );
+            grpc().unary(answer, request).await
+        }
+        Some("StreamIsActive") => {
+            let answer = service_fn(
+                move |request: tonic::Request<ScaledObjectRef>| -> Answer<BoxStream<'static, Result<IsActiveResponse, Status>>> {
+                    let stream = scaler.stream_is_active(request.into_inner());
+                    answer(stream.map(|stream| stream.boxed()))
+                },
+            );
+            grpc().server_streaming(answer, request).await
+        }
+        // KEDA then polls the specification.
+        _ => Status::unimplemented(format!("method not found: {path}")).into_http(),
+    })
+}
+
+fn answer<T>(result: Result<T, Status>) -> Answer<T> {
+    ready(result.map(GrpcResponse::new))
+}

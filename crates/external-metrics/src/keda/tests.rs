@@ -1,0 +1,179 @@
+//! Calls over a socket, encoded as KEDA encodes them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use jiff::Timestamp;
+use prost::Message;
+use tokio::time::Instant;
+
+use super::messages::*;
+use super::*;
+use crate::store::{Load, Sample};
+
+/// Code of gRPC.
+const OK: &str = "0";
+const INVALID_ARGUMENT: &str = "3";
+const NOT_FOUND: &str = "5";
+const UNIMPLEMENTED: &str = "12";
+const UNAVAILABLE: &str = "14";
+
+async fn start(store: &Store) -> SendRequest<Full<Bytes>> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    let shutdown = Shutdown::new();
+    tokio::spawn(serve(listener, store.clone(), shutdown));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn send(
+    client: &mut SendRequest<Full<Bytes>>,
+    method: &str,
+    message: &impl Message,
+) -> hyper::Response<Incoming> {
+    let message = message.encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap();
+    let mut body = vec![0];
+    body.extend_from_slice(&length.to_be_bytes());
+    body.extend_from_slice(&message);
+    let request = Request::post(format!(
+        "http://test/externalscaler.ExternalScaler/{method}"
+    ))
+    .header("content-type", "application/grpc")
+    .header("te", "trailers")
+    .body(Full::new(Bytes::from(body)))
+    .unwrap();
+    client.send_request(request).await.unwrap()
+}
+
+/// Returns the status of a call, and its answer.
+async fn call<T: Message + Default>(
+    client: &mut SendRequest<Full<Bytes>>,
+    method: &str,
+    message: &impl Message,
+) -> (String, T) {
+    let response = send(client, method, message).await;
+    let status = response.headers().get("grpc-status").cloned();
+    let body = response.into_body().collect().await.unwrap();
+    let status = status.or_else(|| body.trailers()?.get("grpc-status").cloned());
+    let bytes = body.to_bytes();
+    let answer = match bytes.get(5..) {
+        Some(message) => T::decode(message).unwrap(),
+        None => T::default(),
+    };
+    (status.unwrap().to_str().unwrap().to_owned(), answer)
+}
+
+fn target(metadata: &[(&str, &str)]) -> ScaledObjectRef {
+    let metadata = metadata
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    ScaledObjectRef {
+        name: "torchserve".to_owned(),
+        namespace: "models".to_owned(),
+        scaler_metadata: metadata.collect::<HashMap<_, _>>(),
+    }
+}
+
+fn store() -> Store {
+    let store = Store::default();
+    store.set_listed();
+    store.apply("models", "a", BTreeMap::new(), "Deployment/a".to_owned());
+    store
+}
+
+fn sample(desired: Result<u32, Arc<str>>) -> Sample {
+    Sample {
+        decided: Instant::now(),
+        timestamp: Timestamp::UNIX_EPOCH,
+        desired,
+        load: Load::default(),
+    }
+}
+
+#[tokio::test]
+async fn the_only_metric_is_the_number_of_desired_replicas() {
+    let store = store();
+    let mut client = start(&store).await;
+    let a = target(&[("pushscaler", "a"), ("scalerAddress", "x:1")]);
+    let (status, spec): (_, GetMetricSpecResponse) = call(&mut client, "GetMetricSpec", &a).await;
+    assert_eq!(status, OK);
+    let expected = MetricSpec {
+        metric_name: "a-desired".to_owned(),
+        target_size: 1,
+        target_size_float: 1.0,
+    };
+    assert_eq!(spec.metric_specs, [expected]);
+    let request = GetMetricsRequest {
+        scaled_object_ref: Some(a.clone()),
+        metric_name: "a-desired".to_owned(),
+    };
+    let (status, _): (_, GetMetricsResponse) = call(&mut client, "GetMetrics", &request).await;
+    assert_eq!(status, UNAVAILABLE);
+    store.record("models", "a", sample(Ok(7)));
+    let (status, found): (_, GetMetricsResponse) = call(&mut client, "GetMetrics", &request).await;
+    assert_eq!(status, OK);
+    let expected = MetricValue {
+        metric_name: "a-desired".to_owned(),
+        metric_value: 7,
+        metric_value_float: 7.0,
+    };
+    assert_eq!(found.metric_values, [expected]);
+    store.record("models", "a", sample(Err(Arc::from("not enough data"))));
+    let (status, _): (_, GetMetricsResponse) = call(&mut client, "GetMetrics", &request).await;
+    assert_eq!(status, UNAVAILABLE);
+    let (status, active): (_, IsActiveResponse) = call(&mut client, "IsActive", &a).await;
+    assert_eq!((status.as_str(), active.result), (OK, true));
+}
+
+#[tokio::test]
+async fn a_trigger_must_name_a_pushscaler_that_exists() {
+    let mut client = start(&store()).await;
+    for (metadata, expected) in [
+        (target(&[]), INVALID_ARGUMENT),
+        (target(&[("pushscaler", "b")]), NOT_FOUND),
+    ] {
+        for method in ["IsActive", "StreamIsActive", "GetMetricSpec"] {
+            let (status, _): (_, IsActiveResponse) = call(&mut client, method, &metadata).await;
+            assert_eq!(status, expected, "{method}");
+        }
+    }
+    let any = target(&[]);
+    let (status, _): (_, IsActiveResponse) = call(&mut client, "StreamMetricSpec", &any).await;
+    assert_eq!(status, UNIMPLEMENTED);
+    let mut client = start(&Store::default()).await;
+    let a = target(&[("pushscaler", "a")]);
+    let (status, _): (_, IsActiveResponse) = call(&mut client, "IsActive", &a).await;
+    assert_eq!(status, UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_stream_reports_at_once_and_ends_with_the_pushscaler() {
+    let store = store();
+    let mut client = start(&store).await;
+    let a = target(&[("pushscaler", "a")]);
+    let response = send(&mut client, "StreamIsActive", &a).await;
+    let mut body = response.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(IsActiveResponse::decode(&first[5..]).unwrap().result);
+    // A decision reports nothing new.
+    store.record("models", "a", sample(Ok(3)));
+    store.remove("models", "a");
+    let last = body
+        .frame()
+        .await
+        .unwrap()
+        .unwrap()
+        .into_trailers()
+        .unwrap();
+    assert_eq!(last["grpc-status"], NOT_FOUND);
+}
