@@ -43,6 +43,7 @@ fn environment(load: f64, service: f64, workers: f64) -> Environment {
         stuck: false,
         broken: false,
         surge: 0,
+        connected: usize::MAX,
         grpc: 0.0,
         crashed: 0,
         uncounted: false,

@@ -29,7 +29,7 @@ async fn the_token_is_sent_until_it_is_remembered_and_again_after_a_401() {
         seen.push(has_token);
         let answer = match seen.len() {
             4 => reject(StatusCode::UNAUTHORIZED, "token missing".to_owned()),
-            _ => json(StatusCode::OK, r#"{"tokenRemembered":true}"#.into()),
+            _ => json(StatusCode::OK, r#"{"tokenRemembered":true}"#),
         };
         async { Ok::<_, Infallible>(answer) }
     });

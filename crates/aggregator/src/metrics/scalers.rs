@@ -18,7 +18,7 @@ use crate::names::ScalerKey;
 pub(super) const MAX_SCALERS: usize = 1000;
 
 /// Conditions of a PushScaler.
-const CONDITIONS: usize = 7;
+const CONDITIONS: usize = 9;
 
 /// The newest sample of each PushScaler.
 #[derive(Debug)]
@@ -190,6 +190,8 @@ mod tests {
             conditions: [
                 Some(("AbleToScale", true)),
                 Some(("Fresh", false)),
+                None,
+                None,
                 None,
                 None,
                 None,
