@@ -102,8 +102,10 @@ impl ModelState {
         let elapsed = increment.to.since(increment.from).as_secs_f64();
         let delta = &mut increment.delta;
         if let Some(service) = self.service.known() {
-            let slots = history.queue.map_or(1, |queue| queue.slots());
-            let max = PLAUSIBLE_FACTOR * f64::from(slots) / service * (elapsed + 1.0);
+            let slots = f64::from(history.queue.map_or(1, |queue| queue.slots()));
+            // Each worker may complete a request at any time, however long it takes. Without this, a service time of
+            // more than 200 s never changed again.
+            let max = slots * (1.0 + PLAUSIBLE_FACTOR / service * (elapsed + 1.0));
             if delta.arrivals > max + PLAUSIBLE_QUEUED || delta.completed > max {
                 *delta = super::second_buckets::Delta::default();
                 increment.saturated = None;
