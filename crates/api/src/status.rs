@@ -43,8 +43,8 @@ pub struct PushScalerStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_HISTORY))]
     pub history: Vec<ScaleChange>,
-    /// The HorizontalPodAutoscaler's AbleToScale, ScalingActive and ScalingLimited, and Fresh, MetricsIncomplete, Stuck,
-    /// TargetReachable, PodOutlier and LoadUneven.
+    /// The HorizontalPodAutoscaler's AbleToScale, ScalingActive and ScalingLimited, and Fresh, MetricsIncomplete,
+    /// Stuck, TargetReachable, PodOutlier and LoadUneven.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

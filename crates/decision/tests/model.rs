@@ -17,7 +17,8 @@
 //! scale 9            another client scales the target
 //! ```
 //!
-//! `slow=3/2`: three pods take twice as long, or complete nothing with `3/inf`. `connected=4`: only the four oldest pods get requests. `second-model=20/s/100ms`: a second model in every pod.
+//! `slow=3/2`: three pods take twice as long, or complete nothing with `3/inf`. `connected=4`: only the four oldest
+//! pods get requests. `second-model=20/s/100ms`: a second model in every pod.
 //! `batch=4/200ms`: batches of up to four requests, for which the server waits 200 ms. `batch-item=9ms`: each further
 //! request of a batch takes 9 ms. `workers` counts requests in parallel: two workers with a batch size of 4 are 8.
 //! `grpc=50%`: the server does not time half of the requests; it is set before the first request.

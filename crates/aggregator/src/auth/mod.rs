@@ -103,8 +103,8 @@ impl Authenticator {
         }
     }
 
-    /// Authenticates a request from `address` by its token, or by the token of an earlier request of its connection, and
-    /// applies the pod's rate limit.
+    /// Authenticates a request from `address` by its token, or by the token of an earlier request of its connection,
+    /// and applies the pod's rate limit.
     pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -140,7 +140,8 @@ impl Authenticator {
         Ok(Caller::Pod { pod, remembered })
     }
 
-    /// Returns the cached result of a token's review, or reviews it. Fails before a review if the token cannot be valid.
+    /// Returns the cached result of a token's review, or reviews it. Fails before a review if the token cannot be
+    /// valid.
     async fn review(
         &self,
         reviews: &Arc<Reviews>,

@@ -171,8 +171,8 @@ pub(crate) fn highest_recent_rate(second_buckets: &SecondBuckets) -> (f64, u64) 
     )
 }
 
-/// Returns the mean rate of the last `length` seconds, in which the highest of ten parts counts with at most what chance
-/// explains.
+/// Returns the mean rate of the last `length` seconds, in which the highest of ten parts counts with at most what
+/// chance explains.
 fn rate_without_burst(second_buckets: &SecondBuckets, length: u64) -> f64 {
     let all = second_buckets.window(length);
     let part = all.seconds / PARTS;
