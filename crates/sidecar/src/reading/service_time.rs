@@ -11,7 +11,8 @@ const MEAN_OF: usize = 32;
 const MAX_MEDIANS: f64 = 5.0;
 
 /// Number of observations whose median is used. The median of five follows a changed model within three batches and
-/// ignores one request of 8 s among hundreds of 100 ms. A mean overestimated the queue latency behind that request twentyfold.
+/// ignores one request of 8 s among hundreds of 100 ms. A mean overestimated the queue latency behind that request
+/// twentyfold.
 const MEDIAN_OF: usize = 5;
 
 /// The median and the mean of the newest service times, in seconds.
