@@ -20,7 +20,6 @@ use crate::auth::{AuthError, Authenticator, Caller, ConnectionToken};
 use crate::convert::received_reading;
 use crate::event::{Event, Pushed, Verdict};
 use crate::metrics::{Metrics, PushOutcome};
-use crate::pacing::Pacing;
 
 /// Timeout for a request body. A sidecar sends it together with the head.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,7 +33,6 @@ pub(crate) struct Ingest {
     pub(crate) events: mpsc::Sender<Event>,
     /// Whether the PushScalers and the HPAs are listed.
     pub(crate) listed: Readiness,
-    pub(crate) pacing: Pacing,
     pub(crate) metrics: Metrics,
 }
 
@@ -116,7 +114,7 @@ impl Ingest {
             }
         }
         let response = PushResponse {
-            interval_seconds: self.pacing.ask(push.interval_seconds),
+            interval_seconds: None,
             token_remembered: matches!(caller, Caller::Pod { remembered, .. } if remembered),
         };
         let (reply, verdict) = oneshot::channel();

@@ -16,7 +16,6 @@ mod kube_scale;
 mod leadership;
 mod metrics;
 mod names;
-mod pacing;
 mod pages;
 mod report;
 mod run;

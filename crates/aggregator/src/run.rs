@@ -27,7 +27,6 @@ use crate::kube_report;
 use crate::kube_scale::KubeScaleTarget;
 use crate::leadership::{self, Leadership};
 use crate::metrics::{LiveValues, Metrics};
-use crate::pacing::Pacing;
 use crate::pages::AggregatorPages;
 use crate::report::Report;
 use crate::scale_target::ScaleTarget;
@@ -271,7 +270,6 @@ impl Bound {
         let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
         let mut tasks = Tasks::default();
         let authenticator = Arc::new(Authenticator::new(push_security.reviewer, metrics.clone()));
-        let pacing = Pacing::default();
         let control_loop = ControlLoop::new(
             Backends {
                 scale_target,
@@ -282,7 +280,6 @@ impl Bound {
                 external_metrics,
             },
             Arc::clone(&authenticator),
-            pacing.clone(),
             metrics.clone(),
             listed.latch(),
             readiness.latch(),
@@ -302,7 +299,6 @@ impl Bound {
             authenticator,
             events: events.clone(),
             listed,
-            pacing,
             metrics: metrics.clone(),
         });
         let limits = Limits {

@@ -98,13 +98,26 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
     /// Sends a request and reads the whole response. After a failure the next call opens a new connection.
     pub(crate) async fn send(
         &mut self,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
     ) -> Result<ServerResponse, RequestError> {
-        request.headers_mut().insert(HOST, self.host.clone());
+        self.send_first_or_next(|_| request.clone()).await
+    }
+
+    /// The same with a request that depends on whether it is the first one of its connection.
+    pub(crate) async fn send_first_or_next(
+        &mut self,
+        request: impl Fn(bool) -> Request<Full<Bytes>> + Send + Sync,
+    ) -> Result<ServerResponse, RequestError> {
+        let host = self.host.clone();
+        let request = move |first| {
+            let mut request = request(first);
+            request.headers_mut().insert(HOST, host.clone());
+            request
+        };
         let time = self.limits.time;
         // Taken out, so that a failure or a cancellation leaves no half-read connection behind.
         let open = self.open.take();
-        let (response, open) = timeout(time, self.exchange(open, request))
+        let (response, open) = timeout(time, self.exchange(open, &request))
             .await
             .map_err(|_| RequestError::TimedOut(time))??;
         self.open = Some(open);
@@ -114,17 +127,17 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
     async fn exchange(
         &self,
         kept: Option<Open>,
-        request: Request<Full<Bytes>>,
+        request: &(impl Fn(bool) -> Request<Full<Bytes>> + Send + Sync),
     ) -> Result<(ServerResponse, Open), RequestError> {
         if let Some(mut open) = kept {
-            match self.exchange_on(&mut open, request.clone()).await {
+            match self.exchange_on(&mut open, request(false)).await {
                 // The peer may close an idle connection at any time.
                 Err(RequestError::Broken(error)) if is_closed_while_idle(&error) => {}
                 outcome => return outcome.map(|response| (response, open)),
             }
         }
         let mut open = self.connect().await?;
-        let response = self.exchange_on(&mut open, request).await?;
+        let response = self.exchange_on(&mut open, request(true)).await?;
         Ok((response, open))
     }
 

@@ -24,10 +24,14 @@ bindings of the permission to scale show what they watch. `helm template` finds 
 {{- range $binding := $bindings }}
 {{- $labels := $binding.metadata.labels | default dict }}
 {{- if and (eq (get $labels "app.kubernetes.io/part-of") "pushscale") (hasSuffix "-aggregator-scaling" $binding.metadata.name) }}
-{{- $account := first $binding.subjects }}
-{{- if not (and (eq $account.namespace $.Release.Namespace) (eq $account.name (include "pushscale.aggregator" $))) }}
+{{- $account := $binding.subjects | default (list dict) | first }}
+{{- $installed := $binding.metadata.annotations | default dict }}
+{{- $ours := and (eq (get $account "namespace") $.Release.Namespace) (eq (get $account "name") (include "pushscale.aggregator" $)) }}
+{{- /* An upgrade with another fullnameOverride removes the old objects afterwards. */}}
+{{- $ours = or $ours (and (eq (get $installed "meta.helm.sh/release-name") $.Release.Name) (eq (get $installed "meta.helm.sh/release-namespace") $.Release.Namespace)) }}
+{{- if not $ours }}
 {{- $where := $binding.metadata.namespace | default "all namespaces" }}
-{{- fail (printf "another installation, %s/%s, scales the PushScalers of %s: uninstall one, or set aggregator.watchNamespace of both to different namespaces" $account.namespace $account.name $where) }}
+{{- fail (printf "another installation, %s/%s, scales the PushScalers of %s: uninstall one, or set aggregator.watchNamespace of both to different namespaces" (get $account "namespace") (get $account "name") $where) }}
 {{- end }}
 {{- end }}
 {{- end }}

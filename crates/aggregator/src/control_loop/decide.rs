@@ -50,7 +50,6 @@ impl ControlLoop {
             }
         }
         self.update_warm_up();
-        self.pacing.follow(self.pod_index.len());
         self.metrics
             .set_known(self.scalers.len(), self.pod_index.len());
     }

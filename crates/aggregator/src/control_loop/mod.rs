@@ -35,7 +35,6 @@ use crate::event::Event;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
-use crate::pacing::Pacing;
 use crate::report::Report;
 use crate::scale_target::ScaleTarget;
 pub use segment::RecordedSegments;
@@ -70,7 +69,6 @@ pub(crate) struct ControlLoop {
     reports: mpsc::Sender<Report>,
     authenticator: Arc<Authenticator>,
     mark_reporter: MarkReporter,
-    pacing: Pacing,
     metrics: Metrics,
     /// The store behind the external metrics; `None` if they are not served.
     external_metrics: Option<Store>,
@@ -108,7 +106,6 @@ impl ControlLoop {
             external_metrics,
         }: Backends,
         authenticator: Arc<Authenticator>,
-        pacing: Pacing,
         metrics: Metrics,
         listed: ReadinessLatch,
         warm: ReadinessLatch,
@@ -135,7 +132,6 @@ impl ControlLoop {
             reports,
             authenticator,
             mark_reporter: MarkReporter::new(metrics.clone()),
-            pacing,
             metrics,
             external_metrics,
         }

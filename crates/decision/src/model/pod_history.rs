@@ -12,6 +12,9 @@ use super::second_buckets::Delta;
 const WARM_UP_COMPLETED: u64 = 20;
 const WARM_UP_SECONDS: f64 = 10.0;
 
+/// A pod that has not completed its first requests is starting for this long, in seconds, and not called slow.
+const STARTING: f64 = 60.0;
+
 /// A pod without a reading for longer, in seconds, may have been frozen. The times of its in-flight requests then
 /// contain the pause. Two pods that resumed after five minutes raised a service time from 0.1 s to 3.4 s, and the
 /// proposal from 7 to 200 pods.
@@ -195,8 +198,12 @@ impl PodHistory {
         let completed = delta.completed;
         let is_warm = self.warm_up(taken, &mut delta);
         self.work.learn_arrivals(delta.arrivals, elapsed);
+        // Its first requests load and compile the model. A pod that completes none for longer hangs.
+        let is_starting = self.completed < WARM_UP_COMPLETED
+            && counts_since.is_some_and(|since| taken.since(since).as_secs_f64() < STARTING);
         if let (Some(before), Some(now)) = (queue_before, self.queue)
             && is_warm
+            && !is_starting
             && elapsed <= FROZEN
         {
             let busy = (f64::from(before.in_service) + f64::from(now.in_service)) / 2.0 * elapsed;

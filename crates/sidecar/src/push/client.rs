@@ -133,9 +133,12 @@ impl PushClient {
             }
         };
         let omitted = token.is_some() && token == self.remembered;
-        let sent = token.clone().filter(|_| !omitted);
-        let mut response = self.connection.send(request(body.clone(), sent)).await;
-        // The connection is a new one, or the token has expired.
+        let first_or_next = |first: bool| {
+            let sent = token.clone().filter(|_| first || !omitted);
+            request(body.clone(), sent)
+        };
+        let mut response = self.connection.send_first_or_next(first_or_next).await;
+        // The token has expired, or its review was evicted.
         if omitted && matches!(&response, Ok(answer) if answer.status == StatusCode::UNAUTHORIZED) {
             let again = request(body, token.clone());
             response = self.connection.send(again).await;

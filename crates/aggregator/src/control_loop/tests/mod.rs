@@ -123,7 +123,6 @@ impl Fixture {
                 external_metrics: Some(external_metrics.clone()),
             },
             Arc::new(Authenticator::new(None, metrics.clone())),
-            Pacing::default(),
             metrics,
             Readiness::default().latch(),
             readiness.latch(),
