@@ -65,7 +65,7 @@ test-sockets: test-pipeline test-torchserve
 .PHONY: test-pipeline
 test-pipeline: ## Run the tests from the sidecar to the aggregator over real sockets
 	@# They wait for each other: 97 s with two threads, 42 s with six.
-	$(TEST) --test pipeline -- --test-threads=6
+	RUST_TEST_THREADS=6 .ci/retry $(TEST) --test pipeline
 
 .PHONY: test-torchserve
 test-torchserve: ## Run the tests of the real and the emulated TorchServe, and of the sidecar next to the real one
