@@ -189,8 +189,8 @@ async fn grpc_counts(algorithm: Algorithm) {
     let model = ModelOptions::default().name;
     assert_eq!(server.send_grpc(&model, 5), 5);
     until_page_contains(&cluster, "ValidMetricFound").await;
-    // Twice the capacity, for as long as it takes: a burst that is served before another pod could start is no reason to
-    // scale.
+    // Twice the capacity, for as long as it takes: a burst that is served before another pod could start is no reason
+    // to scale.
     let overload = async {
         loop {
             server.send_grpc(&model, 5);

@@ -10,8 +10,8 @@ use crate::snapshot::Snapshot;
 use super::queueing::whole;
 
 /// A pod is slow if its requests take this multiple of the other pods' median. Not more than a third of the pods are:
-/// otherwise the service time of the fleet has changed. A pod on a slower kind of node, at 3 or 4 times the median, must
-/// count: with random balancing it gets its share of the requests.
+/// otherwise the service time of the fleet has changed. A pod on a slower kind of node, at 3 or 4 times the median,
+/// must count: with random balancing it gets its share of the requests.
 const SLOW_FACTOR: f64 = 8.0;
 const MIN_PODS: usize = 3;
 
