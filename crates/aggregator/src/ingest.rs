@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use pushscale_daemon::body::{self, BodyError};
 use pushscale_daemon::error::chain;
@@ -54,7 +54,11 @@ impl Ingest {
         Ok(match self.accept(address, &connection, request).await {
             Ok(response) => {
                 self.metrics.push(PushOutcome::Accepted);
-                json(StatusCode::OK, encode(&response))
+                // Numbers and flags always have a JSON form.
+                json(
+                    StatusCode::OK,
+                    serde_json::to_vec(&response).unwrap_or_default(),
+                )
             }
             Err(error) => {
                 self.metrics.push(error.outcome);
@@ -114,8 +118,14 @@ impl Ingest {
             }
         }
         let response = PushResponse {
-            interval_seconds: None,
-            token_remembered: matches!(caller, Caller::Pod { remembered, .. } if remembered),
+            token_remembered: matches!(
+                caller,
+                Caller::Pod {
+                    remembered: true,
+                    ..
+                }
+            ),
+            ..PushResponse::default()
         };
         let (reply, verdict) = oneshot::channel();
         let pushed = Pushed {
@@ -138,14 +148,6 @@ impl Ingest {
             Err(_) => Err(PushError::overloaded()),
         }
     }
-}
-
-fn encode(response: &PushResponse) -> Bytes {
-    if *response == PushResponse::default() {
-        return Bytes::from_static(b"{}");
-    }
-    // Numbers and flags always have a JSON form.
-    serde_json::to_vec(response).map_or(Bytes::from_static(b"{}"), Bytes::from)
 }
 
 fn check(verdict: Verdict) -> Result<(), PushError> {

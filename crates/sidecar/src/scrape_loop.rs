@@ -51,8 +51,6 @@ impl ScrapeLoop {
                         tracing::info!(seconds = requested.as_secs_f64(), "scrape interval set by the aggregator");
                         interval = requested;
                         self.set_interval(interval, draining);
-                        // Otherwise a fleet that is asked for fewer pushes would send one more first.
-                        self.ticker.skip_first();
                     }
                     continue;
                 }

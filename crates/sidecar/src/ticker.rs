@@ -31,11 +31,6 @@ impl Ticker {
         })
     }
 
-    /// Makes the first tick come an interval after the start.
-    pub(crate) fn skip_first(&mut self) {
-        self.first = false;
-    }
-
     /// Waits for the next tick. Cancellation-safe.
     pub(crate) async fn tick(&mut self) {
         if std::mem::take(&mut self.first) {
