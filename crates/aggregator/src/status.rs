@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as KubeCondition, Time};
+use pushscale_api::conditions;
 use pushscale_api::names::conditions::{
     ABLE_TO_SCALE, FRESH, LOAD_UNEVEN, METRICS_INCOMPLETE, POD_OUTLIER, SCALING_ACTIVE,
     SCALING_LIMITED, STUCK, TARGET_REACHABLE,
@@ -17,21 +18,6 @@ use crate::names::TargetRef;
 /// The reason of ScalingActive=False for an invalid spec. Only an object that was stored under an older CRD can have
 /// one.
 const INVALID_SPEC: &str = "InvalidSpec";
-
-/// Returns the conditions with their types, in the order of the status.
-pub(crate) fn named(conditions: &Conditions) -> [(&'static str, &Option<Condition>); 9] {
-    [
-        (ABLE_TO_SCALE, &conditions.able_to_scale),
-        (SCALING_ACTIVE, &conditions.scaling_active),
-        (SCALING_LIMITED, &conditions.scaling_limited),
-        (FRESH, &conditions.fresh),
-        (METRICS_INCOMPLETE, &conditions.metrics_incomplete),
-        (STUCK, &conditions.stuck),
-        (TARGET_REACHABLE, &conditions.target_reachable),
-        (POD_OUTLIER, &conditions.pod_outlier),
-        (LOAD_UNEVEN, &conditions.load_uneven),
-    ]
-}
 
 /// What the status needs in addition to the last decision.
 #[derive(Clone, Debug, Default)]
@@ -187,7 +173,7 @@ impl StatusHistory {
         generation: Option<i64>,
         now: Timestamp,
     ) -> Vec<KubeCondition> {
-        named(conditions)
+        conditions::by_type(conditions)
             .into_iter()
             .filter_map(|(kind, found)| {
                 let found = found.as_ref()?;

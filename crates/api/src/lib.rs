@@ -5,6 +5,7 @@
     reason = "KubeSchema writes a private copy of each type"
 )]
 mod behavior;
+pub mod conditions;
 mod duration;
 #[expect(
     unreachable_pub,

@@ -1,12 +1,12 @@
 //! The figures of a scaler for its metrics.
 
+use pushscale_api::conditions;
 use pushscale_api::names::conditions::SCALING_ACTIVE;
 
 use super::ControlLoop;
 use super::managed_scaler::ManagedScaler;
 use crate::metrics::ScalerSample;
 use crate::names::ScalerKey;
-use crate::status;
 
 impl ControlLoop {
     /// Exports the last decision and the current conditions.
@@ -33,7 +33,7 @@ impl ManagedScaler {
             current_replicas: decision.current,
             latency_seconds: metric.map(|metric| metric.average.as_secs_f64()),
             pods: Some((decision.freshness.fresh, decision.freshness.running())),
-            conditions: status::named(engine.conditions())
+            conditions: conditions::by_type(engine.conditions())
                 .map(|(name, found)| found.as_ref().map(|condition| (name, condition.status))),
         }
     }

@@ -10,15 +10,13 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
+use pushscale_api::conditions::CONDITIONS;
 use pushscale_daemon::log_limiter::LogLimiter;
 
 use crate::names::ScalerKey;
 
 /// Maximum number of PushScalers with series of their own. Each has up to twelve, of about 100 bytes in a scrape.
 pub(super) const MAX_SCALERS: usize = 1000;
-
-/// Conditions of a PushScaler.
-const CONDITIONS: usize = 9;
 
 /// The newest sample of each PushScaler.
 #[derive(Debug)]
@@ -182,22 +180,14 @@ mod tests {
     }
 
     fn sample() -> ScalerSample {
+        let mut conditions = [None; CONDITIONS];
+        conditions[..2].copy_from_slice(&[Some(("AbleToScale", true)), Some(("Fresh", false))]);
         ScalerSample {
             desired_replicas: Some(4),
             current_replicas: Some(3),
             latency_seconds: None,
             pods: Some((2, 3)),
-            conditions: [
-                Some(("AbleToScale", true)),
-                Some(("Fresh", false)),
-                None,
-                None,
-                None,
-                None,
-                None,
-                None,
-                None,
-            ],
+            conditions,
         }
     }
 

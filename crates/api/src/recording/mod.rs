@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use pushscale_decision::{Conditions, Decision, TargetState};
 use serde::{Deserialize, Serialize};
 
+use crate::conditions::by_type;
 use crate::pushscaler::PushScalerSpec;
 
 pub use facts::{Fact, RecordedFact, RecordedPhase, RecordedPod};
@@ -117,26 +118,15 @@ impl Expected {
 
 /// Returns the conditions as "Status/Reason" by type.
 pub fn status_and_reason(conditions: &Conditions) -> BTreeMap<String, String> {
-    use crate::names::conditions as names;
-    [
-        (names::ABLE_TO_SCALE, &conditions.able_to_scale),
-        (names::SCALING_ACTIVE, &conditions.scaling_active),
-        (names::SCALING_LIMITED, &conditions.scaling_limited),
-        (names::FRESH, &conditions.fresh),
-        (names::METRICS_INCOMPLETE, &conditions.metrics_incomplete),
-        (names::STUCK, &conditions.stuck),
-        (names::TARGET_REACHABLE, &conditions.target_reachable),
-        (names::POD_OUTLIER, &conditions.pod_outlier),
-        (names::LOAD_UNEVEN, &conditions.load_uneven),
-    ]
-    .into_iter()
-    .filter_map(|(kind, condition)| {
-        let condition = condition.as_ref()?;
-        let status = if condition.status { "True" } else { "False" };
-        let value = format!("{status}/{}", condition.reason.as_str());
-        Some((kind.to_owned(), value))
-    })
-    .collect()
+    by_type(conditions)
+        .into_iter()
+        .filter_map(|(kind, condition)| {
+            let condition = condition.as_ref()?;
+            let status = if condition.status { "True" } else { "False" };
+            let value = format!("{status}/{}", condition.reason.as_str());
+            Some((kind.to_owned(), value))
+        })
+        .collect()
 }
 
 impl From<&TargetState> for RecordedTarget {
