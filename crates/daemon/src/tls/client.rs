@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{TlsError, provider};
+use super::{TlsError, provider, roots};
 
 /// A connection to a server whose certificate was verified.
 pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
@@ -80,25 +79,11 @@ impl CaBundle {
     }
 
     fn config(&self, pem: &[u8]) -> Result<ClientConfig, TlsError> {
-        let origin = || self.path.display().to_string();
-        let unusable = |source| TlsError::Unusable {
-            origin: origin(),
-            source,
-        };
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|source| TlsError::Pem {
-                origin: origin(),
-                source,
-            })?;
-            roots.add(certificate).map_err(unusable)?;
-        }
-        if roots.is_empty() {
-            return Err(TlsError::NoCertificate { origin: origin() });
-        }
+        let origin = self.path.display().to_string();
+        let roots = roots(&origin, pem)?;
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(unusable)?
+            .map_err(|source| TlsError::Unusable { origin, source })?
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);

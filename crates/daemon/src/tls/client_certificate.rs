@@ -8,13 +8,12 @@ use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 
-use super::{TlsError, provider};
+use super::{TlsError, provider, roots};
 
 /// Requests a client certificate, and accepts any or none. It only proves that the client has the key.
 #[derive(Debug)]
@@ -83,22 +82,9 @@ impl ClientCa {
     /// # Errors
     /// If there is no certificate, or one cannot be used.
     pub fn from_pem(origin: &str, pem: &[u8]) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|source| TlsError::Pem {
-                origin: origin.to_owned(),
-                source,
-            })?;
-            roots
-                .add(certificate)
-                .map_err(|source| TlsError::Unusable {
-                    origin: origin.to_owned(),
-                    source,
-                })?;
-        }
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
-        // The only other errors are about revocation lists.
+        let roots = Arc::new(roots(origin, pem)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+        // The other errors are about revocation lists, of which there are none.
         let verifier = verifier.map_err(|_| TlsError::NoCertificate {
             origin: origin.to_owned(),
         })?;

@@ -9,7 +9,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use thiserror::Error;
 
 pub use certificate::ServerCertificate;
@@ -63,4 +66,27 @@ pub enum TlsError {
 /// Returns ring, which kube also uses, so that a program contains one implementation.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Parses trusted CAs from PEM. `origin` names the PEM in errors.
+fn roots(origin: &str, pem: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|source| TlsError::Pem {
+            origin: origin.to_owned(),
+            source,
+        })?;
+        roots
+            .add(certificate)
+            .map_err(|source| TlsError::Unusable {
+                origin: origin.to_owned(),
+                source,
+            })?;
+    }
+    if roots.is_empty() {
+        return Err(TlsError::NoCertificate {
+            origin: origin.to_owned(),
+        });
+    }
+    Ok(roots)
 }
