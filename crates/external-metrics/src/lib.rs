@@ -18,4 +18,4 @@ mod store;
 
 pub use keda::serve as serve_keda;
 pub use start::start;
-pub use store::{Load, Sample, Scaler, Store};
+pub use store::{Sample, Scaler, Store};

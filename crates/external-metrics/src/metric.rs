@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::core::{Selector, SelectorExt as _};
-use pushscale_decision::QUORUM;
+use pushscale_decision::{FleetLoad, QUORUM};
 use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::quantity;
-use crate::store::{Load, Sample, Scaler, Scalers};
+use crate::store::{Sample, Scaler, Scalers};
 
 /// The mean queue latency in microseconds. TorchServe's own metric of this name is a sum since its start.
 pub(crate) const QUEUE_LATENCY: &str = "ts_queue_latency_microseconds";
@@ -233,11 +233,11 @@ fn sample_of<'a>(name: &str, scaler: &'a Scaler, now: Instant) -> Result<&'a Sam
 }
 
 /// Sums up the loads. PushScalers of one object have the same pods, which count once.
-fn total<'a>(samples: impl Iterator<Item = (&'a Scaler, &'a Sample)>) -> Load {
+fn total<'a>(samples: impl Iterator<Item = (&'a Scaler, &'a Sample)>) -> FleetLoad {
     let mut targets = BTreeSet::new();
-    let mut total = Load {
+    let mut total = FleetLoad {
         waiting: Some(0),
-        ..Load::default()
+        ..FleetLoad::default()
     };
     for (scaler, Sample { load, .. }) in samples {
         if targets.insert(&scaler.target) {
@@ -250,15 +250,15 @@ fn total<'a>(samples: impl Iterator<Item = (&'a Scaler, &'a Sample)>) -> Load {
     total
 }
 
-fn mean(load: &Load) -> Result<Duration, MetricError> {
+fn mean(load: &FleetLoad) -> Result<Duration, MetricError> {
     require_quorum(load)?;
     load.total_wait
         .checked_div(load.reporting)
         .ok_or(MetricError::NoPods)
 }
 
-fn require_quorum(load: &Load) -> Result<(), MetricError> {
-    let Load {
+fn require_quorum(load: &FleetLoad) -> Result<(), MetricError> {
+    let FleetLoad {
         reporting, running, ..
     } = *load;
     if running == 0 {
@@ -291,7 +291,7 @@ mod tests {
                 decided: Instant::now(),
                 timestamp: Timestamp::UNIX_EPOCH,
                 desired: Ok(4),
-                load: Load {
+                load: FleetLoad {
                     reporting,
                     running,
                     total_wait: Duration::from_secs(wait),

@@ -180,6 +180,7 @@ mod tests {
 
     use http_body_util::BodyExt as _;
     use jiff::Timestamp;
+    use pushscale_decision::FleetLoad;
     use serde_json::Value as Json;
     use tokio::sync::watch;
 
@@ -187,7 +188,7 @@ mod tests {
     use crate::access::tests::FakeReviewer;
     use crate::request_header::RequestHeader;
     use crate::request_header::tests::TestCa;
-    use crate::store::{Load, Sample};
+    use crate::store::Sample;
 
     struct Fixture {
         server: Server,
@@ -227,7 +228,7 @@ mod tests {
                 decided: Instant::now(),
                 timestamp: Timestamp::from_second(1_800_000_000).unwrap(),
                 desired: Ok(3),
-                load: Load {
+                load: FleetLoad {
                     reporting: 2,
                     running: 2,
                     total_wait: Duration::from_secs(14),

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::RwLock;
+use pushscale_decision::FleetLoad;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -48,20 +48,7 @@ pub struct Sample {
     /// The desired replicas, or why there are none.
     pub desired: Result<u32, Arc<str>>,
     /// The load of the pods.
-    pub load: Load,
-}
-
-/// The load of the pods of one PushScaler.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Load {
-    /// Pods with a fresh queue latency.
-    pub reporting: u32,
-    /// Running pods, reporting or not.
-    pub running: u32,
-    /// The sum of the queue latencies of the pods that report.
-    pub total_wait: Duration,
-    /// The sum of their waiting requests; `None` if it is unknown.
-    pub waiting: Option<u64>,
+    pub load: FleetLoad,
 }
 
 impl Store {
@@ -158,7 +145,7 @@ mod tests {
             decided: Instant::now(),
             timestamp: Timestamp::UNIX_EPOCH,
             desired: Ok(3),
-            load: Load::default(),
+            load: FleetLoad::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use pushscale_decision::{Hold, Moment, Outcome};
-use pushscale_external_metrics::{Load, Sample};
+use pushscale_external_metrics::Sample;
 use tokio::time::Instant;
 
 use super::ControlLoop;
@@ -61,12 +61,7 @@ impl ManagedScaler {
             decided: Instant::now(),
             timestamp: Timestamp::now(),
             desired,
-            load: Load {
-                reporting: load.reporting,
-                running: load.running,
-                total_wait: load.total_wait,
-                waiting: load.waiting,
-            },
+            load,
         })
     }
 }

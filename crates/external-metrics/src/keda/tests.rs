@@ -9,11 +9,12 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use jiff::Timestamp;
 use prost::Message;
+use pushscale_decision::FleetLoad;
 use tokio::time::Instant;
 
 use super::messages::*;
 use super::*;
-use crate::store::{Load, Sample};
+use crate::store::Sample;
 
 /// Code of gRPC.
 const OK: &str = "0";
@@ -96,7 +97,7 @@ fn sample(desired: Result<u32, Arc<str>>) -> Sample {
         decided: Instant::now(),
         timestamp: Timestamp::UNIX_EPOCH,
         desired,
-        load: Load::default(),
+        load: FleetLoad::default(),
     }
 }
 
