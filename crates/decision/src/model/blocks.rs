@@ -2,7 +2,7 @@
 
 use crate::snapshot::Snapshot;
 
-use super::second_buckets::Window;
+use super::second_buckets::{Window, single};
 
 /// The length of a block in seconds, and the number of blocks: four hours are 24 service times of ten minutes.
 const LENGTH: u64 = 120;
@@ -89,14 +89,4 @@ impl Blocks {
 
 fn number(second: u64) -> u32 {
     u32::try_from(second / LENGTH).unwrap_or(u32::MAX - 1)
-}
-
-fn single(sum: f64) -> f32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "sums of two minutes need seven digits at most"
-    )]
-    {
-        sum as f32
-    }
 }

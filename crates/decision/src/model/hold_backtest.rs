@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::snapshot::Snapshot;
 
-use super::queueing::whole;
+use super::queueing::{single, whole};
 
 /// The interval between two evaluations, in seconds.
 pub(crate) const INTERVAL: u64 = 5;
@@ -313,16 +313,6 @@ fn seconds(count: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
     {
         count as f64
-    }
-}
-
-fn single(value: f64) -> f32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "pods and costs, seven digits of them"
-    )]
-    {
-        value.min(1e9) as f32
     }
 }
 

@@ -149,15 +149,10 @@ impl ModelState {
         }
         prepare_for(burst, &mut plan, steps);
         replace_lost(fleet_snapshot, &mut plan, steps);
-        if situation.balancing == Balancing::LeastRequest {
-            // The load balancer avoids slow pods, so the others serve their share. Only what lasts counts: a pod at the
-            // limit would otherwise order and release a pod with each decision.
-            let lasts = plan.slow_pod.is_some();
-            let slow = if lasts {
-                fleet_snapshot.balance.slow
-            } else {
-                0
-            };
+        // The load balancer avoids slow pods, so the others serve their share. Only what lasts counts: a pod at the
+        // limit would otherwise order and release a pod with each decision.
+        if situation.balancing == Balancing::LeastRequest && plan.slow_pod.is_some() {
+            let slow = fleet_snapshot.balance.slow;
             plan.pods = plan.pods.saturating_add(slow.min(plan.pods));
         }
         let symptoms = Symptoms {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::snapshot::Snapshot;
 
-use super::queueing::whole;
+use super::queueing::{single, whole};
 
 /// A pod is slow if its requests take this multiple of the other pods' median. Not more than a third of the pods are:
 /// otherwise the service time of the fleet has changed. A pod on a slower kind of node, at 3 or 4 times the median,
@@ -214,16 +214,6 @@ impl PodBalance {
             rate: f64::from(*rate),
             mean: f64::from(mean),
         })
-    }
-}
-
-fn single(value: f64) -> f32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "requests and seconds, seven digits of them"
-    )]
-    {
-        value.min(1e9) as f32
     }
 }
 

@@ -128,6 +128,17 @@ pub(crate) fn whole(pods: f64) -> u32 {
     }
 }
 
+/// Converts to single precision, saturating at a billion: seven digits of pods, requests and seconds are enough.
+pub(crate) fn single(value: f64) -> f32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "losing digits is the purpose"
+    )]
+    {
+        value.min(1e9) as f32
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

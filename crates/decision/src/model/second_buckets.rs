@@ -352,10 +352,10 @@ fn index(second: u64) -> usize {
     usize::try_from(second % KEPT as u64).unwrap_or(0)
 }
 
-fn single(value: f64) -> f32 {
+pub(super) fn single(value: f64) -> f32 {
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "sums of a second need seven digits at most"
+        reason = "sums of a second or of a block need seven digits at most"
     )]
     {
         value as f32
