@@ -32,4 +32,4 @@ pub use inject::{Injection, Note, Outcome, VERSION, inject_value};
 pub use run::{Bound, RunError, bind};
 pub use server::PATH;
 pub use skip::Skip;
-pub use torchserve::{ChosenBy, ChosenContainer};
+pub use torchserve::{ChosenBy, ChosenContainer, looks_like_torchserve};

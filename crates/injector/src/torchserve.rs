@@ -120,7 +120,7 @@ pub(crate) fn find<'a>(
         Some(TorchServe {
             index,
             container,
-            reason: looks_like_torchserve(container)?,
+            reason: looks_like_torchserve(&container.name, container.image.as_deref())?,
         })
     });
     match (candidates.next(), candidates.next()) {
@@ -137,8 +137,9 @@ pub(crate) fn find<'a>(
     }
 }
 
-fn looks_like_torchserve(container: &Container<'_>) -> Option<ChosenBy> {
-    let repository = container.image.as_deref().map(repository);
+/// Returns why a container with this name and image looks like TorchServe; `None` if it does not.
+pub fn looks_like_torchserve(name: &str, image: Option<&str>) -> Option<ChosenBy> {
+    let repository = image.map(repository);
     let repository = repository.filter(|repository| {
         let last = repository.rsplit('/').next();
         last.is_some_and(|name| name.contains(TORCHSERVE))
@@ -148,7 +149,7 @@ fn looks_like_torchserve(container: &Container<'_>) -> Option<ChosenBy> {
             repository: repository.to_owned(),
         });
     }
-    let named = [TORCHSERVE, KSERVE_CONTAINER].contains(&&*container.name);
+    let named = [TORCHSERVE, KSERVE_CONTAINER].contains(&name);
     named.then_some(ChosenBy::Name)
 }
 
@@ -179,11 +180,6 @@ mod tests {
 
     #[test]
     fn only_the_last_part_of_the_repository_counts() {
-        let container = |image: &'static str| Container {
-            name: "server".into(),
-            image: Some(image.into()),
-            ..Container::default()
-        };
         for (image, expected) in [
             ("pytorch/torchserve:0.12.0-cpu", Some("pytorch/torchserve")),
             ("torchserve", Some("torchserve")),
@@ -199,11 +195,8 @@ mod tests {
             let expected = expected.map(|repository| ChosenBy::Image {
                 repository: repository.to_owned(),
             });
-            assert_eq!(
-                looks_like_torchserve(&container(image)),
-                expected,
-                "{image}"
-            );
+            let found = looks_like_torchserve("server", Some(image));
+            assert_eq!(found, expected, "{image}");
         }
     }
 }

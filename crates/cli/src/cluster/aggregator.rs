@@ -49,7 +49,7 @@ pub(crate) async fn find_aggregators(cluster: &Cluster) -> Result<AggregatorPods
         let parameters = ListParams::default().labels(selector);
         let list = request("the aggregator's pods", api.list(&parameters)).await?;
         pods = list.items;
-        pods.retain(|pod| name_label(pod).is_some_and(|name| name.ends_with("-aggregator")));
+        pods.retain(is_aggregator);
         if !pods.is_empty() {
             break;
         }
@@ -78,9 +78,20 @@ fn lease_name(pod: &Pod) -> Option<String> {
         .or_else(|| name_label(pod).map(ToOwned::to_owned))
 }
 
+/// Whether a pod is an aggregator, by the labels of the chart, whose names begin as the user wants, or of `helm/plain`.
+pub(crate) fn is_aggregator(pod: &Pod) -> bool {
+    let name = name_label(pod).unwrap_or_default();
+    let is_part = label(pod, "app.kubernetes.io/part-of") == Some("pushscale");
+    name == "pushscale-aggregator" || (is_part && name.ends_with("-aggregator"))
+}
+
 fn name_label(pod: &Pod) -> Option<&str> {
+    label(pod, NAME_LABEL)
+}
+
+fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
     let labels = pod.metadata.labels.as_ref()?;
-    labels.get(NAME_LABEL).map(String::as_str)
+    labels.get(key).map(String::as_str)
 }
 
 impl AggregatorPods {

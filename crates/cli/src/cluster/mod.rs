@@ -10,7 +10,7 @@ use kube::config::KubeConfigOptions;
 use kube::{Api, Client, Config};
 use pushscale_api::PushScaler;
 
-pub(crate) use aggregator::{Connection, find_aggregators, holder, is_ready};
+pub(crate) use aggregator::{Connection, find_aggregators, holder, is_aggregator, is_ready};
 pub use error::ClusterError;
 
 /// Timeout for connecting to the API server, and for its response.

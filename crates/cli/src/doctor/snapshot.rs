@@ -10,10 +10,13 @@ use k8s_openapi::api::core::v1::{ConfigMap, Container, Namespace, Pod, ResourceQ
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use pushscale_api::PushScaler;
 use pushscale_api::names::SIDECAR_CONTAINER;
+use pushscale_injector::looks_like_torchserve;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
+
+use crate::cluster::is_aggregator;
 
 /// The objects of one moment. What could not be read is in `unread`, so that no check takes it for absent.
 #[derive(Clone, Debug)]
@@ -215,13 +218,6 @@ fn parse<T: DeserializeOwned>(kind: &str, object: Value) -> Result<T, SnapshotEr
     })
 }
 
-fn is_aggregator(pod: &Pod) -> bool {
-    let label = |key: &str| pod.metadata.labels.as_ref()?.get(key).map(String::as_str);
-    let name = label("app.kubernetes.io/name").unwrap_or_default();
-    let is_part = label("app.kubernetes.io/part-of") == Some("pushscale");
-    name == "pushscale-aggregator" || (is_part && name.ends_with("-aggregator"))
-}
-
 /// Returns the name of a pod.
 pub(super) fn pod_name(pod: &Pod) -> &str {
     pod.metadata.name.as_deref().unwrap_or_default()
@@ -251,19 +247,9 @@ pub(super) fn torchserve(pod: &Pod) -> Option<&Container> {
         .filter(|container| container.name != SIDECAR_CONTAINER);
     let annotated = pod.metadata.annotations.as_ref();
     let annotated = annotated.and_then(|all| all.get(pushscale_api::names::annotations::CONTAINER));
-    let is_torchserve = |container: &&Container| {
-        let image = container.image.as_deref().unwrap_or_default();
-        match annotated {
-            Some(name) => container.name == *name,
-            None => {
-                container.name == "torchserve"
-                    || container.name == "kserve-container"
-                    || image
-                        .rsplit('/')
-                        .next()
-                        .is_some_and(|last| last.contains("torchserve"))
-            }
-        }
+    let is_torchserve = |container: &&Container| match annotated {
+        Some(name) => container.name == *name,
+        None => looks_like_torchserve(&container.name, container.image.as_deref()).is_some(),
     };
     others.clone().find(is_torchserve).or_else(|| {
         let only = others.next();
