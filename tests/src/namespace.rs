@@ -42,14 +42,14 @@ pub fn install(cluster: &TestCluster) {
             .collect();
         cluster.apply(&objects.join("\n---\n")).unwrap();
     }
-    cluster
-        .kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "crd/pushscalers.pushscale.dev",
-            "--timeout=30s",
-        ])
-        .unwrap();
+    until_established(cluster);
+}
+
+/// Waits until the API server serves PushScalers.
+pub fn until_established(cluster: &TestCluster) {
+    let crd = "crd/pushscalers.pushscale.dev";
+    let wait = ["wait", "--for=condition=Established", crd, "--timeout=30s"];
+    cluster.kubectl(&wait).unwrap();
 }
 
 /// Permits the aggregator to review tokens, which the shipped manifest does not: it has no tokens.

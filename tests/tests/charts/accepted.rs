@@ -2,6 +2,7 @@
 //! restricted Pod Security Standard, which applies to pods only.
 
 use pushscale_tests::charts::{CHARTS, Helm, name_of, objects};
+use pushscale_tests::namespace::until_established;
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::{Value, json};
 
@@ -24,11 +25,7 @@ fn rendered_manifests_are_accepted_by_an_api_server() {
     cluster.kubectl(&["create", "namespace", "models"]).unwrap();
     let definition = pushscale_tests::charts::read("pushscale", "files/crd.yaml");
     cluster.apply(&definition).unwrap();
-    let established = "--for=condition=Established";
-    let crd = "crd/pushscalers.pushscale.dev";
-    cluster
-        .kubectl(&["wait", established, crd, "--timeout=30s"])
-        .unwrap();
+    until_established(&cluster);
 
     for chart in CHARTS {
         for case in cases("accepted", chart) {

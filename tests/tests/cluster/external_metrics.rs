@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use pushscale_tests::charts::{Helm, objects};
 use pushscale_tests::fake_pod::{FakePod, Load};
-use pushscale_tests::namespace::{Aggregator, Certificates, Namespace, SOON};
+use pushscale_tests::namespace::{Aggregator, Certificates, Namespace, SOON, until_established};
 use pushscale_tests::test_cluster::{Shape, TestCluster, excused};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -134,14 +134,7 @@ impl Setup {
                 cluster.apply(&object.to_string()).unwrap();
             }
         }
-        cluster
-            .kubectl(&[
-                "wait",
-                "--for=condition=Established",
-                "crd/pushscalers.pushscale.dev",
-                "--timeout=30s",
-            ])
-            .unwrap();
+        until_established(&cluster);
         Some(Self { cluster, host })
     }
 

@@ -11,6 +11,7 @@ use pushscale_daemon::readiness::Readiness;
 use pushscale_decision::{
     Conditions, Latency, ModelReading, Pod, PodUid, Queue, Reading, ServerState,
 };
+use pushscale_external_metrics::Sample;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -223,6 +224,12 @@ impl Fixture {
             watch: watch(name),
             uids: pods.iter().map(|pod| PodUid::from(*pod)).collect(),
         });
+    }
+
+    /// Returns the newest sample behind the external metrics.
+    fn external_sample(&self, name: &str) -> Sample {
+        let scaler = self.external_metrics.get(NAMESPACE, name).unwrap();
+        scaler.sample.unwrap()
     }
 
     /// Pushes a reading of a pod with this many waiting requests.
@@ -750,17 +757,12 @@ async fn each_decision_is_recorded_for_the_external_metrics() {
     fixture.observe("a", 2, &["p", "q"]);
     let scaler = fixture.external_metrics.get(NAMESPACE, "a").unwrap();
     assert_eq!(scaler.labels["team"], "a");
-    let sample = scaler.sample.unwrap();
+    let sample = fixture.external_sample("a");
     assert!(sample.desired.unwrap_err().contains("not enough data"));
     fixture.push("p", 3);
     fixture.push("q", 5);
     fixture.advance(Duration::from_secs(1)).await;
-    let sample = fixture
-        .external_metrics
-        .get(NAMESPACE, "a")
-        .unwrap()
-        .sample
-        .unwrap();
+    let sample = fixture.external_sample("a");
     // The rate limit allows four replicas at once.
     assert_eq!(sample.desired, Ok(4));
     assert_eq!((sample.load.reporting, sample.load.running), (2, 2));
@@ -768,12 +770,7 @@ async fn each_decision_is_recorded_for_the_external_metrics() {
     assert_eq!(sample.load.waiting, Some(8));
     // The readings become stale.
     fixture.advance(Duration::from_secs(30)).await;
-    let sample = fixture
-        .external_metrics
-        .get(NAMESPACE, "a")
-        .unwrap()
-        .sample
-        .unwrap();
+    let sample = fixture.external_sample("a");
     assert_eq!((sample.load.reporting, sample.load.running), (0, 2));
     assert!(sample.desired.is_err());
     fixture.handle(Event::ScalerDeleted(key("a")));
