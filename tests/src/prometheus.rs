@@ -127,7 +127,7 @@ impl Drop for Prometheus {
     }
 }
 
-/// Returns an address that nobody listened on a moment ago: Prometheus does not report the port that it gets for 0.
+/// Returns an address that was free a moment ago: with port 0, Prometheus does not report which port it got.
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap()

@@ -135,7 +135,7 @@ pub fn convert(hpa: &Value, target: Option<&str>) -> Result<Adopted, AdoptError>
     if behavior.is_object() {
         manifest["spec"]["behavior"] = behavior;
     }
-    notes.push("it only recommends, beside the HorizontalPodAutoscaler: compare with pushscale status, and switch as docs/MIGRATING.md says".to_owned());
+    notes.push("it only recommends, alongside the HorizontalPodAutoscaler: compare the two with pushscale status, and switch as described in docs/MIGRATING.md".to_owned());
     Ok(Adopted { manifest, notes })
 }
 

@@ -1,4 +1,4 @@
-//! `pushscale doctor`: checks a cluster, and says what is wrong and what to do.
+//! `pushscale doctor`: checks a cluster, and reports what is wrong and what to do.
 //!
 //! The reader gathers plain Kubernetes objects once ([`Snapshot`]); each check is a pure function of them. A new case
 //! is a file in `crates/cli/testdata/doctor`.

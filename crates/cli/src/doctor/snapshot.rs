@@ -74,7 +74,7 @@ pub struct Target {
     pub pods: Vec<String>,
 }
 
-/// An object that is not what its kind says.
+/// An object that does not match its kind.
 #[derive(Debug, Error)]
 #[error("{kind} {name} is invalid")]
 pub struct SnapshotError {
@@ -119,7 +119,7 @@ impl Snapshot {
     /// Adds an object of any kind that a check looks at; others are ignored.
     ///
     /// # Errors
-    /// If the object is not what its kind says.
+    /// If the object does not match its kind.
     pub fn add(&mut self, object: Value) -> Result<(), SnapshotError> {
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
         match kind.as_str() {

@@ -71,7 +71,7 @@ async fn recorded(
 ) -> Result<Option<Explanation>, CommandError> {
     let namespace = scaler.metadata.namespace.as_deref().unwrap_or_default();
     let name = scaler.metadata.name.as_deref().unwrap_or_default();
-    // The times of a recording count from the aggregator's start. The last decision's age says when that was.
+    // The times of a recording count from the aggregator's start. The age of the last decision gives that start.
     let view = super::view(connection, namespace, name).await?;
     let Some(last) = &view.decision else {
         return Ok(None);

@@ -116,7 +116,7 @@ pub(crate) fn serve(arguments: &[String]) {
     pushscale_daemon::open_files::raise_limit();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut cluster = runtime.block_on(cluster(pods, scalers));
-    // Nobody reads the written replica counts, which would only pile up.
+    // Nothing reads the written replica counts, so they would accumulate.
     cluster.writes.close();
     for line in std::io::stdin().lines() {
         let line = line.unwrap();

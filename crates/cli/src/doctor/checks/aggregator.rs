@@ -21,7 +21,7 @@ pub(super) fn check(snapshot: &Snapshot) -> Vec<Finding> {
         return vec![Finding::wrong(
             CHECK,
             "no pod has the labels of the aggregator",
-            "nobody decides",
+            "no decisions are made",
             "install Pushscale (docs/INSTALL.md), or name its namespace with --pushscale-namespace",
         )];
     };
@@ -74,7 +74,7 @@ fn leader(snapshot: &Snapshot, namespace: &str) -> Finding {
         Some(age) if age > EXPIRED_SECONDS => Finding::wrong(
             CHECK,
             format!("{seen}, renewed {age} s ago"),
-            "the leader does not renew its Lease, so nobody writes replicas",
+            "the leader does not renew its Lease, so no replicas are written",
             fix,
         ),
         _ if !exists => Finding::wrong(
