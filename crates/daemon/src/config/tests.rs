@@ -55,15 +55,19 @@ fn read(mut settings: Settings) -> Result<String, Vec<String>> {
 
 /// Reads a file with this text, under the given pairs of the environment.
 fn with_file(name: &str, text: &str, pairs: &[(&str, &str)]) -> Result<Settings, Vec<ConfigError>> {
-    let directory = std::env::temp_dir().join(format!("pushscale-config-{}", std::process::id()));
+    // One directory per call: tests run side by side in one process.
+    let process = std::process::id();
+    let directory = std::env::temp_dir().join(format!("pushscale-config-{process}-{name}"));
     std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join(name);
     std::fs::write(&path, text).unwrap();
-    Settings::read(
+    let settings = Settings::read(
         &PROGRAM,
         Some(path),
         environment_of(&PROGRAM, pairs.iter().copied()),
-    )
+    );
+    std::fs::remove_dir_all(&directory).unwrap();
+    settings
 }
 
 #[test]
