@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pushscale_decision as decision;
-use pushscale_decision::{Amount, Bounds, Latency, Policy, TargetLatency};
+use pushscale_decision::{Amount, Bounds, Latency, Policy, TargetLatency, ViolationPrice};
 
 use crate::behavior::{Behavior, PolicyType, ScalingRules, SelectPolicy};
 use crate::duration::parse_positive;
@@ -41,6 +41,10 @@ pub fn policy_of(spec: &PushScalerSpec) -> Result<Policy, Vec<SpecProblem>> {
         .fallback
         .as_ref()
         .and_then(|fallback| fallback_of(fallback, &mut problems));
+    let violation_price = match spec.pod_seconds_per_violation {
+        None => ViolationPrice::default(),
+        Some(pod_seconds) => violation_price_of(pod_seconds, &mut problems),
+    };
     if let Some(schedules) = &spec.schedules
         && let Err(found) = Schedules::of(schedules)
     {
@@ -67,6 +71,7 @@ pub fn policy_of(spec: &PushScalerSpec) -> Result<Policy, Vec<SpecProblem>> {
             }),
             behavior,
             fallback,
+            violation_price,
             metrics: metrics.clone(),
             ..Policy::new(bounds, first.target)
         }),
@@ -89,6 +94,20 @@ fn fallback_of(fallback: &Fallback, problems: &mut Vec<SpecProblem>) -> Option<d
         after: Duration::from_secs(after),
         replicas,
     })
+}
+
+fn violation_price_of(pod_seconds: i32, problems: &mut Vec<SpecProblem>) -> ViolationPrice {
+    let price = u32::try_from(pod_seconds)
+        .ok()
+        .and_then(ViolationPrice::new);
+    if price.is_none() {
+        problems.push(SpecProblem {
+            field: "spec.podSecondsPerViolation".to_owned(),
+            found: pod_seconds.to_string(),
+            expected: "a number of pod-seconds from 1 to 100000",
+        });
+    }
+    price.unwrap_or_default()
 }
 
 fn bounds_of(spec: &PushScalerSpec, problems: &mut Vec<SpecProblem>) -> Option<Bounds> {

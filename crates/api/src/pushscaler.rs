@@ -1,6 +1,7 @@
 //! The PushScaler resource.
 
 use kube::{CustomResource, KubeSchema};
+use pushscale_decision::ViolationPrice;
 use serde::{Deserialize, Serialize};
 
 use crate::behavior::Behavior;
@@ -100,6 +101,12 @@ pub struct PushScalerSpec {
     /// A minimum for the time when no pod reports. Without it the replica count stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
+    /// With algorithm Model: the price of a second in which requests wait more than four times the target, in
+    /// pod-seconds for a fleet of one pod; multiplied by the fourth root of the pods. A higher price keeps more pods in
+    /// reserve. Default: 366.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = ViolationPrice::MAX))]
+    pub pod_seconds_per_violation: Option<i32>,
     /// Recurring minimum replica counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
@@ -120,6 +127,7 @@ impl PushScalerSpec {
             mode: Mode::default(),
             pause: None,
             fallback: None,
+            pod_seconds_per_violation: None,
             schedules: None,
         }
     }

@@ -147,8 +147,8 @@ fn exclusion(step: &Step, desired: u32, all: &[Step]) -> Option<(Excludes, Strin
             (Fewer, "the hold after the aggregator's start ends")
         }
         Step::Backlog { replicas, .. } if keeps(replicas) => (Fewer, "the backlog is worked off"),
-        Step::BurstExpected { replicas, .. } if keeps(replicas) => {
-            (Fewer, "the expected burst is over, or does not come")
+        Step::RiseExpected { replicas, .. } if keeps(replicas) => {
+            (Fewer, "the expected rise is over, or does not come")
         }
         Step::Lost { replicas, .. } if keeps(replicas) => {
             (Fewer, "the lost pods become ready, or are deleted")

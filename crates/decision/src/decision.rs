@@ -122,8 +122,8 @@ pub enum ScaleReason {
     MoreDemand(Option<Arc<str>>),
     /// A backlog has built up.
     Backlog(Option<Arc<str>>),
-    /// A recurring burst is expected.
-    BurstExpected(Option<Arc<str>>),
+    /// The load rose at this time of an earlier hour, day or week.
+    RiseExpected(Option<Arc<str>>),
     /// Fewer replicas meet the target.
     LessDemand,
     /// The fallback applies.
@@ -144,8 +144,8 @@ impl fmt::Display for ScaleReason {
             Self::Backlog(model) => {
                 write!(f, "{}: backlog", metric(model.as_deref()))
             }
-            Self::BurstExpected(model) => {
-                write!(f, "{}: burst expected", metric(model.as_deref()))
+            Self::RiseExpected(model) => {
+                write!(f, "{}: rise expected", metric(model.as_deref()))
             }
             Self::LessDemand => f.write_str("fewer replicas meet the target"),
             Self::Fallback => f.write_str("fallback: no metric can be computed"),

@@ -237,19 +237,17 @@ impl fmt::Display for Step {
                 }
                 write!(f, "; {} to work it off", count(*replicas))
             }
-            Self::BurstExpected {
-                every,
-                within,
+            Self::RiseExpected {
+                period,
+                rate,
                 replicas,
-            } => {
-                write!(f, "burst: every {}, ", span(*every))?;
-                if *within >= 0.0 {
-                    write!(f, "next in {within:.0} s")?;
-                } else {
-                    write!(f, "was expected {:.0} s ago", -within)?;
-                }
-                write!(f, "; {} prepared", count(*replicas))
-            }
+            } => write!(
+                f,
+                "expected: {}/s, as {} ago; {} prepared",
+                short(*rate),
+                span(*period),
+                count(*replicas)
+            ),
             Self::KeptWhileWaiting { wait, replicas } => write!(
                 f,
                 "safeguard: requests wait {}, {} kept",
@@ -353,6 +351,13 @@ fn units(number: u32, unit: &str) -> impl fmt::Display {
 fn span(duration: Duration) -> impl fmt::Display {
     fmt::from_fn(move |f| {
         let minutes = duration.as_secs() / 60;
+        for (unit, length) in [("days", 1440), ("h", 60)] {
+            if minutes >= 2 * length
+                && Duration::from_secs(minutes / length * length * 60) == duration
+            {
+                return write!(f, "{} {unit}", minutes / length);
+            }
+        }
         if minutes >= 2 && Duration::from_secs(minutes * 60) == duration {
             return write!(f, "{minutes} min");
         }

@@ -112,6 +112,7 @@ impl Pass<'_> {
                     .behavior
                     .as_ref()
                     .and_then(|behavior| behavior.scale_down.stabilization_window),
+                violation_price: scaler.policy.violation_price,
             };
             match model.plan(&situation, fleet_snapshot, steps) {
                 Ok(plan) => {
@@ -170,7 +171,7 @@ impl Pass<'_> {
             scale_up_reason: match plan.reason {
                 PlanReason::Demand => ScaleReason::MoreDemand(name),
                 PlanReason::Backlog => ScaleReason::Backlog(name),
-                PlanReason::Burst => ScaleReason::BurstExpected(name),
+                PlanReason::RiseExpected => ScaleReason::RiseExpected(name),
             },
             up_to: plan.up_to,
         })

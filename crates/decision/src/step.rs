@@ -212,13 +212,13 @@ pub enum Step {
         /// Replicas that work the backlog off.
         replicas: u32,
     },
-    /// Model: replicas for a recurring burst.
-    BurstExpected {
-        /// The period of the burst.
-        every: Duration,
-        /// Seconds until it is expected; negative if that has passed.
-        within: f64,
-        /// Replicas prepared for it.
+    /// Model: replicas for the load of the same time of an earlier hour, day or week.
+    RiseExpected {
+        /// The period, such as a day.
+        period: Duration,
+        /// The highest arrival rate until a pod that is ordered now is ready, in requests per second.
+        rate: f64,
+        /// Replicas for it.
         replicas: u32,
     },
     /// Model: serving pods are kept while requests wait.

@@ -8,7 +8,7 @@ use crate::moment::Moment;
 use crate::reading::Reading;
 use crate::scaler::Scaler;
 
-/// The number of models that a scaler tracks. The state of one takes about 12 kB, and up to 200 bytes per pod.
+/// The number of models that a scaler tracks. The state of one takes about 19 kB, and up to 200 bytes per pod.
 pub(crate) const MAX_MODELS: usize = 32;
 
 /// A model that no pod has reported for this long makes room for another one. Longer than a rollout takes to replace

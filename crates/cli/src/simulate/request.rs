@@ -158,8 +158,13 @@ fn sweep(
         errors.push(input_error("--sweep", "requires a single scenario"));
         return None;
     };
-    if sweep.key == "target" && options.manifest.is_some() {
-        let problem = "the PushScaler's target comes from -f: sweep another key, or omit -f";
+    if ["target", "pod-seconds-per-violation"].contains(&sweep.key.as_str())
+        && options.manifest.is_some()
+    {
+        let problem = format!(
+            "the PushScaler's {} comes from -f: sweep another key, or omit -f",
+            sweep.key
+        );
         errors.push(input_error("--sweep", problem));
     }
     let with = |value: &String| {

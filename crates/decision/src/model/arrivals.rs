@@ -158,19 +158,6 @@ impl Arrivals {
     }
 }
 
-/// Returns the highest mean rate of the recent windows, and the length of that window in seconds.
-///
-/// The shortest window, of two seconds, is left out: chance alone moves it too much.
-pub(crate) fn highest_recent_rate(second_buckets: &SecondBuckets) -> (f64, u64) {
-    let means = RISE_WINDOWS[1..]
-        .iter()
-        .map(|seconds| (second_buckets.window(*seconds).rate(), *seconds));
-    means.fold(
-        (0.0, 0),
-        |highest, mean| if mean.0 > highest.0 { mean } else { highest },
-    )
-}
-
 /// Returns the mean rate of the last `length` seconds, in which the highest of ten parts counts with at most what
 /// chance explains.
 fn rate_without_burst(second_buckets: &SecondBuckets, length: u64) -> f64 {

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use crate::policy::ViolationPrice;
 use crate::snapshot::Snapshot;
 
 use super::queueing::{single, whole};
@@ -39,11 +40,6 @@ const EVALUATIONS_PER_MINUTE: u32 = 12;
 
 /// The longest start delay that is replayed, in evaluations.
 const DELAYS: usize = 64;
-
-/// The price of a violation second, in pod-seconds for a fleet of one pod; multiplied by the fourth root of the fleet's
-/// replicas. A price proportional to the replicas cost 1.9% more pod-hours and 2.8% more violation seconds over 350
-/// random loads.
-const VIOLATION_PRICE: f64 = 366.0;
 
 /// The time constant of the costs, in seconds.
 const COST_MEMORY: f64 = 7200.0;
@@ -93,6 +89,13 @@ impl Setting {
     pub(crate) fn pods(self, need: f64) -> f64 {
         (need * self.headroom - ROUND_DOWN).ceil().max(1.0)
     }
+
+    /// Returns the whole pods that a past need holds of `current` ones. A fraction that is rounded down for a need holds
+    /// a pod that is there: a need that rose by a little had ordered it, and fell back at once.
+    pub(crate) fn held(self, need: f64, current: u32) -> u32 {
+        let rounded_up = whole((need * self.headroom).ceil());
+        whole(self.pods(need)).max(rounded_up.min(current))
+    }
 }
 
 /// The pods that the load needs, as a fractional number.
@@ -129,6 +132,42 @@ pub(crate) struct HoldBacktest {
     required: [f32; INTERVAL_SECONDS],
     seconds: usize,
     chosen: usize,
+}
+
+/// What the chosen setting would have done since the last evaluation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Replayed {
+    /// Pods that it would have kept, and those of them that were ready.
+    pub(crate) kept: f64,
+    pub(crate) serving: f64,
+    /// The usual need, at least one pod.
+    pub(crate) usual: f64,
+    required: [f32; INTERVAL_SECONDS],
+    recorded: usize,
+}
+
+impl Replayed {
+    /// Returns a fleet with a steady number of pods, whose last seconds required others.
+    #[cfg(test)]
+    pub(crate) fn with(pods: f64, required: [f32; INTERVAL_SECONDS]) -> Self {
+        Self {
+            kept: pods,
+            serving: pods,
+            usual: pods,
+            required,
+            recorded: required.len(),
+        }
+    }
+
+    /// Returns the violation seconds with so many ready pods.
+    pub(crate) fn violations(&self, pods: f64) -> f64 {
+        let pods = single(pods);
+        let required = self.required[..self.recorded].iter();
+        #[expect(clippy::cast_precision_loss, reason = "at most 5")]
+        {
+            required.filter(|required| **required > pods).count() as f64
+        }
+    }
 }
 
 /// The cost of a setting: seconds of the whole fleet, and violation seconds.
@@ -212,8 +251,10 @@ impl HoldBacktest {
         self.seconds += 1;
     }
 
-    /// Evaluates all settings, once every [`INTERVAL`].
-    pub(crate) fn evaluate(&mut self, need: Need, delay: f64) {
+    /// Evaluates all settings, once every [`INTERVAL`]; `delay` is the start delay of a pod in seconds.
+    ///
+    /// Returns what the one that was chosen until now would have done.
+    pub(crate) fn evaluate(&mut self, need: Need, delay: f64, price: ViolationPrice) -> Replayed {
         self.evaluations = self.evaluations.saturating_add(1);
         let weight = (seconds(INTERVAL) / NEED_MEMORY).max(1.0 / f64::from(self.evaluations));
         self.usual += (need.now - self.usual) * weight;
@@ -224,7 +265,15 @@ impl HoldBacktest {
         self.seconds = 0;
         let started = self.evaluations as usize > delay + 1;
         let decay = single(1.0 - seconds(INTERVAL) / COST_MEMORY);
-        let price = VIOLATION_PRICE * usual.sqrt().sqrt() / usual;
+        let price = price.for_fleet(usual) / usual;
+        let before = self.chosen;
+        let mut replayed = Replayed {
+            kept: 0.0,
+            serving: 0.0,
+            usual,
+            required: self.required,
+            recorded: if started { recorded } else { 0 },
+        };
         let mut best = f64::INFINITY;
         for trend in 0..TRENDS {
             self.needs[trend].push(since.of(trend));
@@ -239,17 +288,15 @@ impl HoldBacktest {
                 for headroom in 0..HEADROOMS.len() {
                     let index = (trend * HEADROOMS.len() + headroom) * HOLDS.len() + hold;
                     let setting = Setting::of(index);
-                    let serve = single(setting.pods(serving));
-                    let violations = self.required[..recorded]
-                        .iter()
-                        .filter(|pods| **pods > serve);
-                    let violations = if started { violations.count() } else { 0 };
+                    if index == before {
+                        replayed.kept = setting.pods(kept);
+                        replayed.serving = setting.pods(serving);
+                    }
+                    let violations = replayed.violations(setting.pods(serving));
                     let cost = &mut self.costs[index];
                     cost.kept =
                         cost.kept * decay + single(seconds(INTERVAL) * setting.pods(kept) / usual);
-                    #[expect(clippy::cast_precision_loss, reason = "at most 5")]
-                    let violations = violations as f32;
-                    cost.violations = cost.violations * decay + violations;
+                    cost.violations = cost.violations * decay + single(violations);
                     let total = f64::from(cost.kept)
                         + price * f64::from(cost.violations)
                         + setting.distance();
@@ -259,6 +306,7 @@ impl HoldBacktest {
                 }
             }
         }
+        replayed
     }
 }
 
@@ -339,7 +387,7 @@ mod tests {
                 _ => assert!(held < 4.1, "second {second}: {held}"),
             }
             if second.is_multiple_of(INTERVAL) {
-                backtest.evaluate(need(4.0), 75.0);
+                backtest.evaluate(need(4.0), 75.0, ViolationPrice::default());
             }
         }
     }

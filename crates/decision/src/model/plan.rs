@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::conditions::Reason;
 use crate::moment::Moment;
-use crate::policy::{Balancing, Metric};
+use crate::policy::{Balancing, Metric, ViolationPrice};
 
 use super::pod_balance::{SlowPod, UnevenLoad};
 
@@ -22,6 +22,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) delay: f64,
     /// The hold, if the user configures one.
     pub(crate) hold: Option<Duration>,
+    /// The price of a second in which requests wait too long.
+    pub(crate) violation_price: ViolationPrice,
 }
 
 /// The pods that one model needs.
@@ -48,7 +50,7 @@ pub(crate) struct Plan {
 pub(crate) enum PlanReason {
     Demand,
     Backlog,
-    Burst,
+    RiseExpected,
 }
 
 /// A missing input.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::policy::Balancing;
 use crate::step::Step;
 
-use super::arrivals::{Rate, highest_recent_rate};
+use super::arrivals::Rate;
 use super::backlog::{Backlog, FleetLoad, own_queue};
 use super::calibration;
 use super::capacity::Capacity;
@@ -14,8 +14,8 @@ use super::fleet_snapshot::FleetSnapshot;
 use super::hold_backtest::{INTERVAL, Need, Setting};
 use super::plan::{NoPlan, Plan, PlanReason, Situation};
 use super::pod_balance::{SlowPod, UnevenLoad};
+use super::profile::ExpectedPods;
 use super::queueing::{Wait, whole};
-use super::recurrence::{ExpectedBurst, Observation, VIOLATION};
 use super::safeguards::Symptoms;
 use super::state::ModelState;
 
@@ -28,14 +28,8 @@ const IDLE_SECONDS: f64 = 60.0;
 /// A second whose requests wait longer than this multiple of the target latency is a violation second.
 const VIOLATION_FACTOR: f64 = 4.0;
 
-/// The longest window, in seconds, over which arrivals are averaged to detect a violation.
-const MAX_SPAN: f64 = 300.0;
-
 /// The hold after a start (docs/ALGORITHM.md, I0).
 const HOLD_AFTER_START: Duration = Duration::from_secs(300);
-
-/// A shorter hold can end before a rise of the rate is significant.
-const SHORT_HOLD: Duration = Duration::from_secs(60);
 
 /// More than this multiple of the pods that the arrival rate needs is not ordered for a backlog (docs/ALGORITHM.md,
 /// I3).
@@ -108,15 +102,6 @@ impl ModelState {
                 elapsed,
             );
         }
-        let violation =
-            backlog.requests > 0.0 && waited.is_some_and(|wait| wait > VIOLATION * capacity.target);
-        let burst = self.recurrence.learn(Observation {
-            second,
-            violation,
-            needed: demand.replicas,
-            offered: demand.offered,
-            delay: situation.delay,
-        });
         self.explain(situation, &capacity, &demand, steps);
         explain_pods(slow_pod.as_ref(), uneven.as_ref(), steps);
         let waiting = match situation.balancing {
@@ -135,9 +120,10 @@ impl ModelState {
             batch_delay_above: (fleet_snapshot.batch > 1.0 && fleet_snapshot.batch_delay >= target)
                 .then_some(fleet_snapshot.batch_delay),
         };
-        self.keep_recent_need(situation, &capacity, rate, &mut plan, steps);
         self.hold(situation, second, &mut plan, steps);
-        let proposed = self.backlog.add(second, backlog.pods, waiting);
+        let proposed = self
+            .backlog
+            .add(second, backlog.pods, waiting, situation.delay);
         if proposed > plan.pods {
             plan.pods = proposed;
             plan.reason = PlanReason::Backlog;
@@ -147,7 +133,7 @@ impl ModelState {
                 replicas: proposed,
             });
         }
-        prepare_for(burst, &mut plan, steps);
+        self.follow_profile(second, situation, &capacity, &mut plan, steps);
         replace_lost(fleet_snapshot, &mut plan, steps);
         // The load balancer avoids slow pods, so the others serve their share. Only what lasts counts: a pod at the
         // limit would otherwise order and release a pod with each decision.
@@ -246,18 +232,27 @@ impl ModelState {
         });
         // A wait takes as long to build up as it lasts, so bursts within that time cause no violation. Counting each
         // second alone cost 1.3% more pod-hours over 300 random loads, with as many violation seconds.
-        let span = whole(
-            (VIOLATION_FACTOR * capacity.target)
-                .ceil()
-                .clamp(1.0, MAX_SPAN),
-        ) as usize;
-        if let Some(arrivals) = self.second_buckets.newest_complete(span) {
+        let span = whole((VIOLATION_FACTOR * capacity.target).ceil().max(1.0));
+        if let Some(arrivals) = self.second_buckets.mean_arrivals(span.into()) {
             let pods = capacity.need(arrivals, VIOLATION_FACTOR, &mut self.utilisations);
             self.hold_backtest.record_required(pods);
         }
         self.hold_backtest.record_need(demand.need);
+        let second = self.second_buckets.now();
+        self.profile.record(second, demand.rate.now);
         if elapsed.evaluate {
-            self.hold_backtest.evaluate(demand.need, situation.delay);
+            let price = situation.violation_price;
+            let replayed = self
+                .hold_backtest
+                .evaluate(demand.need, situation.delay, price);
+            let setting = demand.setting;
+            let expected = self.profile.expected(second, situation.delay).map(|rates| {
+                rates.map(|rates| ExpectedPods {
+                    now: setting.pods(capacity.need(rates.now, 1.0, &mut self.utilisations)),
+                    ahead: setting.pods(capacity.need(rates.ahead, 1.0, &mut self.utilisations)),
+                })
+            });
+            self.profile.evaluate(&replayed, expected, price);
         }
     }
 
@@ -295,30 +290,6 @@ impl ModelState {
         });
     }
 
-    /// Keeps the need of the last seconds even if it is not significant, for holds under a minute.
-    ///
-    /// Within longer holds it becomes significant. A configured hold of 3 s scaled a fleet from 12 to 6 pods where 60/s
-    /// needed 7, because only 54/s were significant.
-    fn keep_recent_need(
-        &mut self,
-        situation: &Situation<'_>,
-        capacity: &Capacity,
-        rate: Rate,
-        plan: &mut Plan,
-        steps: &mut Vec<Step>,
-    ) {
-        let short = situation.hold.is_some_and(|hold| hold < SHORT_HOLD);
-        if !short || plan.pods >= situation.current {
-            return;
-        }
-        let (recent, window) = highest_recent_rate(&self.second_buckets);
-        if recent > rate.now {
-            let need = capacity.need(recent, 1.0, &mut self.utilisations);
-            let kept = whole(self.hold_backtest.setting().pods(need)).min(situation.current);
-            keep(kept, Duration::from_secs(window), situation, plan, steps);
-        }
-    }
-
     /// Applies the hold: keeps the highest recent need, and the replicas found at the start.
     fn hold(&self, situation: &Situation<'_>, second: u64, plan: &mut Plan, steps: &mut Vec<Step>) {
         if plan.pods >= situation.current {
@@ -328,7 +299,7 @@ impl ModelState {
         let window = situation.hold.unwrap_or(seconds(setting.hold));
         let past = self.hold_backtest.highest(window);
         if past > 0.0 {
-            let held = whole(setting.pods(past));
+            let held = setting.held(past, situation.current);
             keep(held, window, situation, plan, steps);
         }
         let after_start = situation.hold.unwrap_or(HOLD_AFTER_START);
@@ -340,6 +311,35 @@ impl ModelState {
             steps.push(Step::HeldAfterStart {
                 replicas: found.min(situation.current),
                 window: after_start,
+            });
+        }
+    }
+
+    /// Keeps the pods that the load of the last day or week needs until pods that are ordered now are ready, if that
+    /// has proven itself.
+    fn follow_profile(
+        &mut self,
+        second: u64,
+        situation: &Situation<'_>,
+        capacity: &Capacity,
+        plan: &mut Plan,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(expected) = self.profile.proven(second, situation.delay) else {
+            return;
+        };
+        let need = capacity.need(expected.ahead, 1.0, &mut self.utilisations);
+        let setting = self.hold_backtest.setting();
+        let replicas = self
+            .profile
+            .floor(second, expected, |current| setting.held(need, current));
+        if replicas > plan.pods {
+            plan.pods = replicas;
+            plan.reason = PlanReason::RiseExpected;
+            steps.push(Step::RiseExpected {
+                period: Duration::from_secs(expected.period),
+                rate: expected.ahead,
+                replicas,
             });
         }
     }
@@ -447,19 +447,6 @@ fn explain_pods(slow: Option<&SlowPod>, uneven: Option<&UnevenLoad>, steps: &mut
             pods: uneven.pods,
         });
     }
-}
-
-fn prepare_for(burst: Option<ExpectedBurst>, plan: &mut Plan, steps: &mut Vec<Step>) {
-    let Some(burst) = burst.filter(|burst| burst.pods > plan.pods) else {
-        return;
-    };
-    plan.pods = burst.pods;
-    plan.reason = PlanReason::Burst;
-    steps.push(Step::BurstExpected {
-        every: seconds(burst.every),
-        within: burst.within,
-        replicas: burst.pods,
-    });
 }
 
 /// Orders as many pods as are lost, because the replicas include those. At most as many as are needed: if the new pods

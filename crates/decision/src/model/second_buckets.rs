@@ -273,11 +273,16 @@ impl SecondBuckets {
         })
     }
 
-    /// Returns the mean arrivals per second over the newest `seconds` complete seconds, if there are recent ones.
-    pub(crate) fn newest_complete(&self, seconds: usize) -> Option<f64> {
-        let complete = || self.arrivals(seconds as u64 + LATE).flatten();
+    /// Returns the mean arrivals per second over the newest `seconds` complete seconds, if there are recent ones; over
+    /// all readings of a longer window.
+    pub(crate) fn mean_arrivals(&self, seconds: u64) -> Option<f64> {
+        if seconds + LATE > KEPT as u64 {
+            let window = self.window(seconds);
+            return (window.seconds > 0.0).then(|| window.rate());
+        }
+        let complete = || self.arrivals(seconds + LATE).flatten();
         let count = complete().count();
-        let used = count.min(seconds);
+        let used = count.min(usize::try_from(seconds).unwrap_or(usize::MAX));
         #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
         (used > 0).then(|| complete().skip(count - used).sum::<f64>() / used as f64)
     }

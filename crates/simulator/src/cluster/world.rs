@@ -46,6 +46,8 @@ pub struct World {
     pub goal: Goal,
     /// The wait by which requests are judged, in seconds; `None` for the target.
     pub objective: Option<f64>,
+    /// The controller's price of a second in which requests wait too long, in pod-seconds; `None` for its default.
+    pub violation_price: Option<u32>,
     /// Periods with a longer or shorter service time.
     pub slow: Vec<Slow>,
     /// Periods without readings.
@@ -81,6 +83,7 @@ impl Default for World {
                 max: 80,
             },
             objective: None,
+            violation_price: None,
             slow: Vec::new(),
             gaps: Vec::new(),
             bursts: Vec::new(),

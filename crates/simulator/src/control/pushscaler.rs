@@ -8,6 +8,7 @@ use pushscale_api::{Floor, PushScalerSpec, Schedules, SpecProblem, policy_of};
 use pushscale_decision::{
     Algorithm, Balancing, Bounds, Conditions, Latency, ModelReading, Moment, Outcome, Phase, Pod,
     PodUid, Policy, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
+    ViolationPrice,
 };
 use thiserror::Error;
 
@@ -95,8 +96,8 @@ impl PushScaling {
         Ok(Self::new(policy, model, clock))
     }
 
-    /// Creates a controller with the defaults, and with the goal and the load balancing of the world. Returns `None` if
-    /// no PushScaler can have this goal.
+    /// Creates a controller with the defaults, and with the goal, the violation price and the load balancing of the
+    /// world. Returns `None` if no PushScaler can have this goal or price.
     pub fn of_world(world: &World) -> Option<Self> {
         let goal = &world.goal;
         let target = Latency::from_secs_f64(goal.target).and_then(TargetLatency::new)?;
@@ -104,6 +105,9 @@ impl PushScaling {
         policy.algorithm = Algorithm::Model;
         if world.balancing.pooled() {
             policy.balancing = Balancing::LeastRequest;
+        }
+        if let Some(pod_seconds) = world.violation_price {
+            policy.violation_price = ViolationPrice::new(pod_seconds)?;
         }
         Some(Self::new(policy, MODEL.to_owned(), None))
     }

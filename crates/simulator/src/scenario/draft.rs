@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pushscale_decision::ViolationPrice;
+
 use super::faults;
 use super::source::find_trace;
 use super::values::{self, Value};
@@ -201,6 +203,9 @@ impl Draft {
             goal,
             service,
             objective: self.take("objective", None, |text| values::time(text).map(Some)),
+            violation_price: self.take("pod-seconds-per-violation", None, |text| {
+                values::whole(text, 1..=ViolationPrice::MAX).map(Some)
+            }),
             batching: self.batching(service),
             cv: self.take("cv", usual.cv, |text| values::number(text, 20.0)),
             workers: self.take("workers", usual.workers, |text| {

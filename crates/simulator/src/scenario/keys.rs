@@ -20,7 +20,7 @@ const fn key(name: &'static str, example: &'static str, meaning: &'static str) -
 }
 
 /// All keys of a scenario.
-pub const KEYS: [Key; 32] = [
+pub const KEYS: [Key; 33] = [
     key(
         "name",
         "the load quadruples",
@@ -132,6 +132,11 @@ pub const KEYS: [Key; 32] = [
         "objective",
         "50ms",
         "the wait by which requests are judged, if it differs from the controller's target; default: the target",
+    ),
+    key(
+        "pod-seconds-per-violation",
+        "366",
+        "the price of a second in which requests wait more than 4 times the target, for a fleet of one pod; default 366",
     ),
     key("min", "1", "the minimum number of pods; default 1"),
     key("max", "80", "the maximum number of pods; default 80"),

@@ -54,6 +54,9 @@ impl Scenario {
         if let Some(objective) = world.objective {
             entries.push(("objective", time(objective)));
         }
+        if let Some(price) = world.violation_price {
+            entries.push(("pod-seconds-per-violation", price.to_string()));
+        }
         let slow = world.slow.iter();
         let slow = slow.map(|slow| format!("{}x{}", write_span(&slow.when), slow.factor));
         let gaps = world.gaps.iter();
