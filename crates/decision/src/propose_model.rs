@@ -240,6 +240,10 @@ impl Findings {
                 Condition::set(slot, true, reason, format_args!("model {model}: {problem}"));
             }
         }
+        // Without a plan, as when all readings are too old, nothing is known about the other conditions: they stay.
+        if !self.planned {
+            return;
+        }
         match &self.stuck {
             Some(model) => Condition::set(
                 &mut conditions.stuck,
