@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod adopt;
 mod api_server_outage;
 mod certificates;
 mod chaos;
