@@ -22,6 +22,7 @@ mod manifests;
 mod modes;
 mod monitoring;
 mod mutations;
+mod on_delete;
 mod permissions;
 mod rollouts;
 mod scaling;

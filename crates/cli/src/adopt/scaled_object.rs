@@ -76,6 +76,9 @@ pub(super) fn convert(object: &Value, target: Option<&str>) -> Result<Adopted, A
     if behavior.is_object() {
         manifest["spec"]["behavior"] = behavior.clone();
     }
+    if spec["advanced"]["restoreToOriginalReplicaCount"] == true {
+        manifest["spec"]["onDelete"] = json!("Restore");
+    }
     Ok(Adopted {
         manifest,
         notes: notes(&name, spec, min),
