@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use pushscale_aggregator::{
     Backend, Config, DeletionFacts, Event, PushSecurity, Report, Scale, ScaleError, ScaleTarget,
-    ScalerFacts, ScalerKey, TargetRef, WatchId, Written,
+    ScalerDeletion, ScalerFacts, ScalerKey, TargetRef, WatchId, Written,
 };
 use pushscale_api::{PushScalerSpec, Schedules, policy_of};
 use pushscale_daemon::config::Settings;
@@ -340,6 +340,7 @@ fn facts(name: &str, policy: Policy, spec: Option<Arc<PushScalerSpec>>) -> Scale
         last_scale_time: None,
         transitions: Vec::new(),
         changes: Vec::new(),
+        deletion: ScalerDeletion::default(),
     }
 }
 

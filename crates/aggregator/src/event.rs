@@ -90,6 +90,17 @@ pub enum Event {
         /// The outcome.
         outcome: Result<Written, ScaleError>,
     },
+    /// A change of a PushScaler's finalizer ended.
+    FinalizerChanged {
+        /// The watch of the target when the change began.
+        watch: WatchId,
+        /// The PushScaler's `metadata.uid`.
+        uid: String,
+        /// The replica count that was written back before, if it was.
+        restored: Option<u32>,
+        /// The outcome.
+        outcome: Result<(), ScaleError>,
+    },
     /// A page needs the state of all scalers.
     ViewsRequested(oneshot::Sender<Vec<ScalerView>>),
     /// A page needs the state of one scaler.
@@ -181,6 +192,25 @@ pub struct ScalerFacts {
     pub transitions: Vec<(String, bool, Timestamp)>,
     /// The last changes of the replica count, newest first, from the status.
     pub changes: Vec<ScaleChange>,
+    /// What the PushScaler's deletion depends on.
+    pub deletion: ScalerDeletion,
+}
+
+/// What the deletion of a PushScaler depends on, as the API server has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScalerDeletion {
+    /// Whether `spec.onDelete` is Restore, even if the rest of the spec is invalid.
+    pub restores: bool,
+    /// Whether `spec.mode` is Apply.
+    pub applies: bool,
+    /// Whether the PushScaler is being deleted.
+    pub deleting: bool,
+    /// `metadata.finalizers`.
+    pub finalizers: Vec<String>,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+    /// `status.replicasBefore`, if the status is of this target.
+    pub replicas_before: Option<i32>,
 }
 
 /// What determines a pod's place in the deletion order. Decisions on the replica count do not use it.

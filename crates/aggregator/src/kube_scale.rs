@@ -10,16 +10,23 @@ use kube::core::DynamicResourceScope;
 use kube::core::gvk::GroupVersion;
 use kube::{Api, Client, Resource, discovery};
 use parking_lot::Mutex;
+use pushscale_api::PushScaler;
 use pushscale_api::names::FIELD_MANAGER;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::names::TargetRef;
+use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{MarkResult, PodRef, Scale, ScaleError, ScaleTarget, Written};
 use crate::{deletion_cost, kube_error};
 
 /// Timeout of one request. A scaler makes no decision while its write is in flight, so the write must end.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The status code for an object, or a kind, that does not exist.
+const NOT_FOUND: u16 = 404;
+
+/// The status code for an object that has changed since it was read.
+const CONFLICT: u16 = 409;
 
 /// The status code for a JSON patch whose test fails.
 const UNPROCESSABLE: u16 = 422;
@@ -85,20 +92,27 @@ impl KubeScaleTarget {
         if let Some(resource) = self.resources.lock().get(&key) {
             return Ok(resource.clone());
         }
-        let unknown_kind = |message: String| ScaleError::UnknownKind {
+        let unknown_kind = |message: String, missing| ScaleError::UnknownKind {
             kind: kind.to_owned(),
             api_version: api_version.to_owned(),
             message,
+            missing,
         };
         let gvk = api_version
             .parse::<GroupVersion>()
-            .map_err(|error| unknown_kind(error.to_string()))?
+            .map_err(|error| unknown_kind(error.to_string(), true))?
             .with_kind(kind);
         let found = timeout(TIMEOUT, discovery::pinned_kind(&self.client, &gvk)).await;
         let (resource, _) = match found {
             Ok(Ok(found)) => found,
-            Ok(Err(error)) => return Err(unknown_kind(kube_error::message(&error))),
-            Err(_) => return Err(unknown_kind(kube_error::TIMED_OUT.to_owned())),
+            Ok(Err(error)) => {
+                let missing = match &error {
+                    kube::Error::Api(status) => status.code == NOT_FOUND,
+                    error => matches!(error, kube::Error::Discovery(_)),
+                };
+                return Err(unknown_kind(kube_error::message(&error), missing));
+            }
+            Err(_) => return Err(unknown_kind(kube_error::TIMED_OUT.to_owned(), false)),
         };
         self.resources.lock().insert(key, resource.clone());
         Ok(resource)
@@ -143,6 +157,39 @@ impl KubeScaleTarget {
     }
 }
 
+impl KubeScaleTarget {
+    async fn patch_finalizers(
+        &self,
+        scaler: &ScalerKey,
+        resource_version: &str,
+        finalizers: &[String],
+    ) -> Result<(), ScaleError> {
+        let api: Api<PushScaler> = Api::namespaced(self.client.clone(), &scaler.namespace);
+        // The resource version protects the finalizers of others, which a patch replaces too.
+        let patch = json!({ "metadata": { "resourceVersion": resource_version, "finalizers": finalizers } });
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(&patch);
+        let message = match timeout(TIMEOUT, api.patch_metadata(&scaler.name, &params, &patch))
+            .await
+        {
+            Ok(Ok(_)) => return Ok(()),
+            // It is deleted already, or the watch is about to bring a newer version.
+            Ok(Err(kube::Error::Api(status))) if [NOT_FOUND, CONFLICT].contains(&status.code) => {
+                return Ok(());
+            }
+            Ok(Err(error)) => kube_error::message(&error),
+            Err(_) => kube_error::TIMED_OUT.to_owned(),
+        };
+        Err(ScaleError::Other {
+            target: format!("finalizers of PushScaler {}", scaler.name),
+            message,
+        })
+    }
+}
+
 impl ScaleTarget for KubeScaleTarget {
     fn read<'a>(&'a self, target: &'a TargetRef) -> BoxFuture<'a, Result<Scale, ScaleError>> {
         Box::pin(self.read_scale(target))
@@ -171,6 +218,15 @@ impl ScaleTarget for KubeScaleTarget {
         })
     }
 
+    fn set_finalizers<'a>(
+        &'a self,
+        scaler: &'a ScalerKey,
+        resource_version: &'a str,
+        finalizers: &'a [String],
+    ) -> BoxFuture<'a, Result<(), ScaleError>> {
+        Box::pin(self.patch_finalizers(scaler, resource_version, finalizers))
+    }
+
     fn unmark<'a>(
         &'a self,
         target: &'a TargetRef,
@@ -184,7 +240,7 @@ impl ScaleTarget for KubeScaleTarget {
 fn scale_error(target: &TargetRef, error: &kube::Error) -> ScaleError {
     let name = target.to_string();
     match error {
-        kube::Error::Api(status) if status.code == 404 => ScaleError::NotFound {
+        kube::Error::Api(status) if status.code == NOT_FOUND => ScaleError::NotFound {
             target: name,
             namespace: target.namespace.clone(),
         },

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use pushscale_decision::PodUid;
 use thiserror::Error;
 
-use crate::names::TargetRef;
+use crate::names::{ScalerKey, TargetRef};
 
 /// Writes replica counts: in a cluster through `/scale`, in the demo by starting and stopping processes.
 pub trait ScaleTarget: Send + Sync + 'static {
@@ -27,6 +27,18 @@ pub trait ScaleTarget: Send + Sync + 'static {
     ) -> BoxFuture<'a, MarkResult> {
         let _ = (target, pods);
         Box::pin(std::future::ready(MarkResult::default()))
+    }
+
+    /// Sets the finalizers of a PushScaler, if its resource version is still `resource_version`. Otherwise nothing
+    /// happens, and the watch brings the newer version.
+    fn set_finalizers<'a>(
+        &'a self,
+        scaler: &'a ScalerKey,
+        resource_version: &'a str,
+        finalizers: &'a [String],
+    ) -> BoxFuture<'a, Result<(), ScaleError>> {
+        let _ = (scaler, resource_version, finalizers);
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// Removes the marks of these pods.
@@ -101,6 +113,16 @@ pub(crate) fn api_succeeded<T>(outcome: &Result<T, ScaleError>) -> bool {
     matches!(outcome, Ok(_) | Err(ScaleError::NotFound { .. }))
 }
 
+impl ScaleError {
+    /// Whether the target certainly does not exist.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(
+            self,
+            Self::NotFound { .. } | Self::UnknownKind { missing: true, .. }
+        )
+    }
+}
+
 /// Why a scale could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ScaleError {
@@ -113,6 +135,8 @@ pub enum ScaleError {
         api_version: String,
         /// The API server's message.
         message: String,
+        /// Whether the API server answered that there is no such kind, instead of failing.
+        missing: bool,
     },
     /// The object does not exist or has no scale subresource.
     #[error("{target} in namespace {namespace} does not exist or has no scale subresource")]

@@ -28,6 +28,8 @@ pub(crate) struct StatusHistory {
     pub(crate) transitions: Vec<(String, bool, Timestamp)>,
     /// The last changes of the replica count, newest first; at most [`MAX_HISTORY`].
     pub(crate) changes: Vec<ScaleChange>,
+    /// The replica count before the first change.
+    pub(crate) replicas_before: Option<i32>,
 }
 
 /// The parts of the status that survive a restart.
@@ -79,6 +81,7 @@ impl StatusHistory {
     /// Records that a replica count was written at `now`.
     pub(crate) fn record_change(&mut self, now: Timestamp, change: ScaleChange) {
         self.last_scale_time = Some(now);
+        self.replicas_before.get_or_insert(change.from);
         self.changes.truncate(MAX_HISTORY - 1);
         self.changes.insert(
             0,
@@ -119,6 +122,7 @@ impl StatusHistory {
             reference: Some(target.to_string()),
             current_replicas: decision.current.map(int32),
             desired_replicas: decision.desired().map(int32),
+            replicas_before: self.replicas_before,
             last_scale_time: self.last_scale_time.map(Time),
             latency: Some(if latency.is_empty() {
                 "<unknown>".to_owned()
@@ -152,6 +156,7 @@ impl StatusHistory {
         PushScalerStatus {
             observed_generation: generation,
             reference: Some(target.to_string()),
+            replicas_before: self.replicas_before,
             last_scale_time: self.last_scale_time.map(Time),
             decision: Some(format!("hold: {message}")),
             history: self.changes.clone(),
@@ -241,6 +246,7 @@ pub(crate) fn differs_in_substance(old: &PushScalerStatus, new: &PushScalerStatu
             status.current_replicas,
             status.desired_replicas,
             status.last_scale_time.clone(),
+            status.replicas_before,
             status.pods.clone(),
             conditions,
         )

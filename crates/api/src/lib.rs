@@ -36,7 +36,8 @@ pub use metric::{Aggregate, MetricSpec, MetricType, QueueLatencySource};
 pub use policy::policy_of;
 pub use problem::SpecProblem;
 pub use pushscaler::{
-    Algorithm, Fallback, LoadBalancing, Mode, Pause, PushScaler, PushScalerSpec, ScaleTargetRef,
+    Algorithm, Fallback, LoadBalancing, Mode, OnDelete, Pause, PushScaler, PushScalerSpec,
+    ScaleTargetRef,
 };
 pub use schedule::{Floor, Schedule, Schedules};
 pub use status::{

@@ -16,6 +16,9 @@ pub const TRUST_VOLUME: &str = "pushscale-trust";
 /// The annotation with a pod's deletion cost. A ReplicaSet deletes pods with a lower cost first.
 pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
+/// The finalizer of a PushScaler with `onDelete: Restore`.
+pub const RESTORE_FINALIZER: &str = "pushscale.dev/restore-replicas";
+
 /// The label that requests the sidecar.
 pub mod inject {
     /// The label of a namespace or a pod: [`ENABLED`] or [`DISABLED`]. The pod's label takes precedence.

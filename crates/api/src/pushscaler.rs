@@ -111,6 +111,9 @@ pub struct PushScalerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub schedules: Option<Vec<Schedule>>,
+    /// What happens to the replica count when the PushScaler is deleted. Restore applies in mode Apply only.
+    #[serde(default)]
+    pub on_delete: OnDelete,
 }
 
 impl PushScalerSpec {
@@ -129,6 +132,7 @@ impl PushScalerSpec {
             fallback: None,
             pod_seconds_per_violation: None,
             schedules: None,
+            on_delete: OnDelete::default(),
         }
     }
 }
@@ -173,6 +177,19 @@ pub enum Mode {
     Recommend,
     /// No decisions are made.
     Off,
+}
+
+/// What happens to the replica count when the PushScaler is deleted.
+#[derive(
+    Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq,
+)]
+pub enum OnDelete {
+    /// The replica count stays as it is.
+    #[default]
+    Keep,
+    /// The replica count from before the first change by Pushscale, status.replicasBefore, is written back. A finalizer
+    /// delays the deletion until then.
+    Restore,
 }
 
 /// The direction in which scaling is paused.

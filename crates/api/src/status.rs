@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub const MAX_HISTORY: usize = 10;
 
 /// The last observations and the last decision, for people and tools. After a restart, the aggregator reads back only
-/// conditions, lastScaleTime and history.
+/// conditions, lastScaleTime, history and replicasBefore.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PushScalerStatus {
@@ -24,6 +24,9 @@ pub struct PushScalerStatus {
     /// The replica count that was decided last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<i32>,
+    /// The target's replica count before Pushscale first changed it, for onDelete: Restore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas_before: Option<i32>,
     /// When the replica count was last written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_scale_time: Option<Time>,

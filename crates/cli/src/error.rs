@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::adopt::AdoptError;
+use crate::adopt::{AdoptError, SwitchError};
 use crate::cluster::ClusterError;
 use crate::demo::DemoError;
 use crate::doctor::SnapshotError;
@@ -47,9 +47,12 @@ pub enum CommandError {
     /// An object of the cluster could not be parsed.
     #[error("an object of the API server could not be parsed")]
     Object(#[from] SnapshotError),
-    /// A HorizontalPodAutoscaler could not be converted.
+    /// Another autoscaler could not be converted.
     #[error(transparent)]
     Adopt(#[from] AdoptError),
+    /// The change-over to a PushScaler, or back, stopped.
+    #[error(transparent)]
+    Switch(#[from] SwitchError),
     /// There is no decision at that time.
     #[error(
         "no decision of PushScaler {subject} is known at {at}: {problem}, and status.history begins later; name a later time"

@@ -21,7 +21,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print the PushScaler that corresponds to a HorizontalPodAutoscaler, in mode Recommend
+    /// Print the PushScaler that corresponds to a HorizontalPodAutoscaler or a ScaledObject of KEDA, in mode Recommend,
+    /// or change over to it and back
     Adopt(adopt::AdoptOptions),
     /// Print a completion script for a shell, or man pages
     Completions(completions::CompletionsOptions),

@@ -73,7 +73,12 @@ covers cluster.local only: with another cluster domain the address has no domain
 {{- if and .Values.injector.enabled (or (eq .Values.tls.mode "self-signed") (and (eq .Values.tls.mode "secret") (not .Values.tls.secret.caBundle))) }}yes{{ end }}
 {{- end }}
 
+{{/* Whether the cluster has admission policies. */}}
+{{- define "pushscale.admission-policies" -}}
+{{- if semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version }}yes{{ end }}
+{{- end }}
+
 {{/* Whether an admission policy limits the aggregator's pod patches to one annotation. */}}
 {{- define "pushscale.pod-policy" -}}
-{{- if and .Values.aggregator.podDeletionCost (semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version) }}yes{{ end }}
+{{- if and .Values.aggregator.podDeletionCost (include "pushscale.admission-policies" .) }}yes{{ end }}
 {{- end }}

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod adopt;
 mod api_server_outage;
 mod certificates;
 mod chaos;
@@ -21,6 +22,7 @@ mod manifests;
 mod modes;
 mod monitoring;
 mod mutations;
+mod on_delete;
 mod permissions;
 mod rollouts;
 mod scaling;

@@ -1,5 +1,5 @@
-//! The API server enforces the permissions of the aggregator's account on pods: by RBAC, and by the admission policy of
-//! the manifest.
+//! The API server enforces the permissions of the aggregator's account on pods and PushScalers: by RBAC, and by the
+//! admission policies of the manifest.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -15,6 +15,16 @@ const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// Patches a pod as this user. Returns the API server's error if it is rejected.
 fn patch(namespace: &Namespace<'_>, by: &[&str], pod: &str, patch: &Value) -> Result<(), String> {
+    let object = format!("pod/{pod}");
+    patch_object(namespace, by, (&object, "strategic"), patch)
+}
+
+fn patch_object(
+    namespace: &Namespace<'_>,
+    by: &[&str],
+    (object, kind): (&str, &str),
+    patch: &Value,
+) -> Result<(), String> {
     let file = namespace
         .cluster
         .logs_dir()
@@ -22,14 +32,8 @@ fn patch(namespace: &Namespace<'_>, by: &[&str], pod: &str, patch: &Value) -> Re
     fs::write(&file, patch.to_string()).unwrap();
     let file = format!("--patch-file={}", file.display());
     let namespace_is = format!("--namespace={}", namespace.name);
-    let command = [
-        &namespace_is,
-        "patch",
-        "pod",
-        pod,
-        "--type=strategic",
-        &file,
-    ];
+    let kind = format!("--type={kind}");
+    let command = [&namespace_is, "patch", object, &kind, &file];
     match namespace.cluster.kubectl(&[&command[..], by].concat()) {
         Ok(_) => Ok(()),
         Err(ClusterError::Command { stderr, .. }) => Err(stderr),
@@ -119,4 +123,51 @@ async fn the_aggregator_may_set_the_deletion_cost_of_a_pod_and_nothing_else() {
     }
     let pod = namespace.get("pod", &pod);
     assert_eq!(pod["metadata"]["annotations"], json!({ "theirs": "1" }));
+}
+
+#[tokio::test]
+async fn the_aggregator_may_set_the_finalizer_of_a_pushscaler_and_nothing_else() {
+    let namespace = Namespace::create(cluster(), "scaler-rights");
+    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", "");
+    let object = ("pushscaler/torchserve", "merge");
+    let theirs = json!({ "metadata": { "finalizers": ["example.com/theirs"], "annotations": { "theirs": "1" } } });
+    patch_object(&namespace, &[], object, &theirs).unwrap();
+    // kubectl reads an object before it patches it. The aggregator does not, and may not.
+    let account = "--serviceaccount=pushscale:pushscale-aggregator";
+    let read = ["--verb=get", "--resource=pushscalers.pushscale.dev"];
+    namespace.kubectl(&["create", "role", "reader", read[0], read[1]]);
+    namespace.kubectl(&["create", "rolebinding", "kubectl", "--role=reader", account]);
+    let finalizers = |names: Value| json!({ "metadata": { "finalizers": names } });
+    let others = [
+        ("bounds", json!({ "spec": { "maxReplicas": 9 } })),
+        ("annotation", annotate(json!({ "ours": "1" }))),
+        ("removed annotation", annotate(json!({ "theirs": null }))),
+        (
+            "label",
+            json!({ "metadata": { "labels": { "ours": "1" } } }),
+        ),
+        ("their finalizer", finalizers(json!(null))),
+        (
+            "another finalizer",
+            finalizers(json!(["example.com/theirs", "pushscale.dev/other"])),
+        ),
+    ];
+    let dry = "--dry-run=server";
+    let began = Instant::now();
+    while patch_object(&namespace, &[ACCOUNT, dry], object, &others[0].1).is_ok() {
+        assert!(began.elapsed() < SOON, "the policy is not in force");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    for (what, change) in &others {
+        let error = patch_object(&namespace, &[ACCOUNT, dry], object, change).expect_err(what);
+        assert!(
+            error.contains("pushscale.dev/restore-replicas") && error.contains("nothing else"),
+            "{what}: {error}"
+        );
+    }
+    let ours = ["example.com/theirs", "pushscale.dev/restore-replicas"];
+    for names in [json!(ours), json!([ours[0]])] {
+        patch_object(&namespace, &[ACCOUNT], object, &finalizers(names)).unwrap();
+    }
+    patch_object(&namespace, &[], object, &finalizers(json!(null))).unwrap();
 }

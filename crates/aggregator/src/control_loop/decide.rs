@@ -63,6 +63,14 @@ impl ControlLoop {
         if scaler.writing {
             return;
         }
+        self.change_finalizer(now, key);
+        let Some(scaler) = self
+            .scalers
+            .get_mut(key)
+            .filter(|scaler| !scaler.deletion.deleting)
+        else {
+            return;
+        };
         let facts = scaler.target_state();
         if !scaler.spec_problems.is_empty() {
             self.publish_status(now, key);
@@ -95,11 +103,12 @@ impl ControlLoop {
         if let Outcome::Scale { from, to, reason } = &decision.outcome
             && leads
         {
-            tracing::info!(autoscaler = %key, current = from, desired = to, %reason, %decision, "scaling");
-            if let Some(scaler) = self.scalers.get_mut(key) {
-                scaler.change = Some(scale_change(&decision, *from, *to, reason));
+            let change = scale_change(&decision, *from, *to, reason);
+            if scaler.may_scale_from(change.from) {
+                tracing::info!(autoscaler = %key, current = from, desired = to, %reason, %decision, "scaling");
+                scaler.change = Some(change);
+                self.write(now, key, *from, *to);
             }
-            self.write(now, key, *from, *to);
         } else {
             tracing::debug!(autoscaler = %key, %decision, "not scaling");
         }

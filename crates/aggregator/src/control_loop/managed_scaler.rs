@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::deletion_order::DeletionOrder;
 use super::recorder::Recorder;
 use super::unconfirmed_write::UnconfirmedWrite;
-use crate::event::{ScalerFacts, WatchId};
+use crate::event::{ScalerDeletion, ScalerFacts, WatchId};
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{Scale, ScaleError};
 use crate::status::StatusHistory;
@@ -26,13 +26,13 @@ use crate::view::{PastDecision, Point};
 const MIN_DECISION_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Backoff after failed writes of a replica count. The HPA waits for its next sync, 15 s.
-const WRITE_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+pub(super) const WRITE_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(500))
     .with_max_delay(MAX_WRITE_BACKOFF)
     .without_max_times()
     .with_jitter();
 
-const MAX_WRITE_BACKOFF: Duration = Duration::from_secs(15);
+pub(super) const MAX_WRITE_BACKOFF: Duration = Duration::from_secs(15);
 
 /// Past decisions kept for the pages.
 pub(super) const MAX_PAST_DECISIONS: usize = 50;
@@ -61,8 +61,17 @@ pub(super) struct ManagedScaler {
     pub(super) selector_problem: Option<String>,
     /// Whether the pods were listed. Before that, only some of them may be known.
     pub(super) pods_listed: bool,
-    /// Whether the mode is Apply. A scaler that only recommends has no conflicts.
+    /// Whether the mode is Apply and the PushScaler is not being deleted. A scaler that writes nothing has no conflict.
     pub(super) writes: bool,
+    /// What its deletion depends on.
+    pub(super) deletion: ScalerDeletion,
+    /// Whether the API server has had `status.replicasBefore`.
+    pub(super) has_stored_replicas_before: bool,
+    /// Whether a change of the finalizer is in flight.
+    pub(super) changing_finalizer: bool,
+    /// No change of the finalizer before this time, after a failed one.
+    pub(super) finalizer_retry_at: Option<Moment>,
+    pub(super) finalizer_backoff: Option<ExponentialBackoff>,
     /// The other autoscaler that writes the same target.
     pub(super) conflicts_with: Option<String>,
     /// Pods that another scaler's target also selects.
@@ -117,6 +126,7 @@ impl ManagedScaler {
             last_scale_time,
             transitions,
             changes,
+            deletion,
         } = facts;
         let mut scaler = Self {
             uid,
@@ -124,6 +134,10 @@ impl ManagedScaler {
             target,
             watch,
             writes: false,
+            has_stored_replicas_before: deletion.replicas_before.is_some(),
+            changing_finalizer: false,
+            finalizer_retry_at: None,
+            finalizer_backoff: None,
             engine: None,
             spec_problems: Vec::new(),
             restored_conditions: conditions,
@@ -152,7 +166,9 @@ impl ManagedScaler {
                 last_scale_time,
                 transitions,
                 changes,
+                replicas_before: deletion.replicas_before,
             },
+            deletion,
             status: None,
             metric_failing_since: None,
             warned: BTreeMap::new(),
@@ -177,7 +193,8 @@ impl ManagedScaler {
         self.floor = None;
         self.writes = policy
             .as_ref()
-            .is_ok_and(|policy| policy.mode == Mode::Apply);
+            .is_ok_and(|policy| policy.mode == Mode::Apply)
+            && !self.deletion.deleting;
         let policy = match policy {
             Ok(policy) => policy,
             Err(problems) => {

@@ -7,6 +7,7 @@ mod audit;
 mod decide;
 mod deletion_order;
 mod external_metrics;
+mod finalizer;
 mod managed_scaler;
 mod observe;
 mod pod_deletion;
@@ -223,6 +224,17 @@ impl ControlLoop {
                 newest_reading,
                 outcome,
             } => self.write_finished(&watch, from, to, newest_reading, outcome),
+            Event::FinalizerChanged {
+                watch,
+                uid,
+                restored,
+                outcome,
+            } => {
+                if let Some(replicas) = restored {
+                    self.report_restored(&watch.scaler, uid, replicas);
+                }
+                self.finalizer_changed(&watch, outcome);
+            }
             // The requester of a page may have timed out.
             Event::RecordingsRequested { scaler, reply } => {
                 reply.send(self.recordings(&scaler)).ok();

@@ -72,7 +72,7 @@ impl ManagedScaler {
     /// Whether most pods have reported, or nothing is decided for this scaler.
     fn is_warm(&self) -> bool {
         let Some(decision) = &self.last_decision else {
-            return !self.spec_problems.is_empty();
+            return self.deletion.deleting || !self.spec_problems.is_empty();
         };
         // A read that failed shows no pods, which is not the same as pods that have reported.
         if self.writes && !matches!(self.scale, Some(Ok(_))) {

@@ -123,7 +123,9 @@ impl ControlLoop {
                 return;
             }
             let substance = differs_in_substance(last, &status);
-            let interval = if last.last_scale_time != status.last_scale_time {
+            let interval = if last.last_scale_time != status.last_scale_time
+                || last.replicas_before != status.replicas_before
+            {
                 Duration::ZERO
             } else if substance {
                 STATUS_INTERVAL

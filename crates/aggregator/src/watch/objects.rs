@@ -12,7 +12,7 @@ use pushscale_decision::{Phase, Pod, PodUid, Policy};
 use serde::Deserialize as _;
 
 use crate::deletion_cost;
-use crate::event::{CompetingHpa, DeletionFacts};
+use crate::event::{CompetingHpa, DeletionFacts, ScalerDeletion};
 use crate::names::{ScalerKey, TargetRef};
 use crate::status::{RestoredStatus, restore};
 
@@ -39,6 +39,7 @@ pub(super) struct WatchedScaler {
     pub(super) spec: Option<PushScalerSpec>,
     pub(super) schedules: Schedules,
     pub(super) restored: RestoredStatus,
+    pub(super) deletion: ScalerDeletion,
 }
 
 /// A target. Whatever field its kind keeps the replicas in, they are read through `/scale`.
@@ -144,8 +145,10 @@ pub(super) fn scaler(scaler: DynamicObject) -> Option<Box<WatchedScaler>> {
     let spec = spec.ok();
     // A status that does not parse is written again.
     let status = PushScalerStatus::deserialize(&scaler.data["status"]).ok();
+    let target = target_of(&scaler, &key.namespace);
     Some(Box::new(WatchedScaler {
-        target: target_of(&scaler, &key.namespace),
+        deletion: deletion_of(&scaler, status.as_ref(), &target),
+        target,
         key,
         uid: scaler.uid().unwrap_or_default(),
         generation: scaler.metadata.generation,
@@ -155,6 +158,25 @@ pub(super) fn scaler(scaler: DynamicObject) -> Option<Box<WatchedScaler>> {
         spec,
         restored: restore(status.as_ref()),
     }))
+}
+
+fn deletion_of(
+    scaler: &DynamicObject,
+    status: Option<&PushScalerStatus>,
+    target: &TargetRef,
+) -> ScalerDeletion {
+    let spec = &scaler.data["spec"];
+    // The status of a PushScaler that has got another target is still the old target's.
+    let reference = target.to_string();
+    let status = status.filter(|status| status.reference.as_ref() == Some(&reference));
+    ScalerDeletion {
+        restores: spec["onDelete"] == "Restore",
+        applies: spec["mode"] == "Apply",
+        deleting: scaler.metadata.deletion_timestamp.is_some(),
+        finalizers: scaler.finalizers().to_vec(),
+        resource_version: scaler.resource_version().unwrap_or_default(),
+        replicas_before: status.and_then(|status| status.replicas_before),
+    }
 }
 
 /// Problems in the schedules are reported with the policy's.

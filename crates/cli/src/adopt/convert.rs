@@ -1,9 +1,11 @@
-//! Converts a HorizontalPodAutoscaler to a PushScaler. Pure.
+//! Converts another autoscaler to a PushScaler. Pure.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use thiserror::Error;
+
+use super::scaled_object;
 
 /// How the name of the queue latency ends, in microseconds: the published setup of TorchServe with an adapter has `ts_`
 /// before it, and adapters add prefixes of their own.
@@ -18,21 +20,23 @@ const V1_METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 pub struct Adopted {
     /// The PushScaler.
     pub manifest: Value,
-    /// What differs from the HorizontalPodAutoscaler, and what to do next.
+    /// What differs from the other autoscaler, and what to do next.
     pub notes: Vec<String>,
 }
 
-/// Why a HorizontalPodAutoscaler cannot be converted.
+/// Why an autoscaler cannot be converted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AdoptError {
     /// The object is of another kind or version.
-    #[error("{found} is not a HorizontalPodAutoscaler of autoscaling/v1, v2, v2beta1 or v2beta2")]
-    NotAnHpa {
+    #[error(
+        "{found} is neither a HorizontalPodAutoscaler of autoscaling/v1, v2, v2beta1 or v2beta2 nor a ScaledObject of keda.sh/v1alpha1"
+    )]
+    UnknownKind {
         /// apiVersion and kind.
         found: String,
     },
     /// A required field is missing.
-    #[error("{field} of the HorizontalPodAutoscaler is missing: is the file complete?")]
+    #[error("{field} is missing: is the file complete?")]
     Missing {
         /// The field.
         field: &'static str,
@@ -42,6 +46,11 @@ pub enum AdoptError {
         "the HorizontalPodAutoscaler has no metric …queue_latency_microseconds whose target could be the target latency: pass one with --target, such as half the service time"
     )]
     NoTarget,
+    /// A ScaledObject has no target latency.
+    #[error(
+        "the target latency of a ScaledObject is missing: pass one with --target, such as half the service time"
+    )]
+    NoTrigger,
     /// A quantity is invalid.
     #[error(
         "the target of …queue_latency_microseconds is {text:?}: it must be a quantity above 0 such as 7000000m"
@@ -63,23 +72,38 @@ pub enum AdoptError {
 /// Returns the PushScaler with the same target object, bounds and `behavior`, in mode Recommend.
 ///
 /// # Errors
-/// If the object is no HorizontalPodAutoscaler, or without a target latency.
-pub fn convert(hpa: &Value, target: Option<&str>) -> Result<Adopted, AdoptError> {
+/// If the object is neither a HorizontalPodAutoscaler nor a ScaledObject, or without a target latency.
+pub fn convert(object: &Value, target: Option<&str>) -> Result<Adopted, AdoptError> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (version, kind) = (text(&hpa["apiVersion"]), text(&hpa["kind"]));
+    let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
+    if (version.as_str(), kind.as_str()) == ("keda.sh/v1alpha1", "ScaledObject") {
+        return scaled_object::convert(object, target);
+    }
     let versions =
         ["v1", "v2", "v2beta1", "v2beta2"].map(|version| format!("autoscaling/{version}"));
     if kind != "HorizontalPodAutoscaler" || !versions.contains(&version) {
-        return Err(AdoptError::NotAnHpa {
+        return Err(AdoptError::UnknownKind {
             found: format!("{version} {kind}").trim().to_owned(),
         });
     }
-    let (metadata, spec) = (&hpa["metadata"], &hpa["spec"]);
-    let reference = &spec["scaleTargetRef"];
-    let required = |value: &Value, field| match value {
+    convert_hpa(&object["metadata"], &object["spec"], target)
+}
+
+/// Returns the value of a required field.
+pub(super) fn required(value: &Value, field: &'static str) -> Result<Value, AdoptError> {
+    match value {
         Value::Null => Err(AdoptError::Missing { field }),
         value => Ok(value.clone()),
-    };
+    }
+}
+
+fn convert_hpa(
+    metadata: &Value,
+    spec: &Value,
+    target: Option<&str>,
+) -> Result<Adopted, AdoptError> {
+    let reference = &spec["scaleTargetRef"];
+    let name = required(&metadata["name"], "metadata.name")?;
     let mut notes = Vec::new();
     let metrics = match annotation(metadata, V1_METRICS)? {
         Some(metrics) => metrics,
@@ -92,7 +116,7 @@ pub fn convert(hpa: &Value, target: Option<&str>) -> Result<Adopted, AdoptError>
     };
     for metric in &metrics {
         if !name_of(metric).ends_with(QUEUE_LATENCY) {
-            let kind = text(&metric["type"]);
+            let kind = metric["type"].as_str().unwrap_or_default();
             notes.push(format!(
                 "the {kind} metric {} is not taken over: a PushScaler scales by queue latency only",
                 name_of(metric)
@@ -109,7 +133,7 @@ pub fn convert(hpa: &Value, target: Option<&str>) -> Result<Adopted, AdoptError>
     let mut manifest = json!({
         "apiVersion": "pushscale.dev/v1alpha1",
         "kind": "PushScaler",
-        "metadata": { "name": required(&metadata["name"], "metadata.name")? },
+        "metadata": { "name": name },
         "spec": {
             "scaleTargetRef": {
                 "apiVersion": api_version,
@@ -135,7 +159,7 @@ pub fn convert(hpa: &Value, target: Option<&str>) -> Result<Adopted, AdoptError>
     if behavior.is_object() {
         manifest["spec"]["behavior"] = behavior;
     }
-    notes.push("it only recommends, alongside the HorizontalPodAutoscaler: compare the two with pushscale status, and switch as described in docs/MIGRATING.md".to_owned());
+    notes.push(format!("it only recommends, alongside the HorizontalPodAutoscaler: compare the two with pushscale status, and switch with pushscale adopt hpa/{} --switch", name.as_str().unwrap_or_default()));
     Ok(Adopted { manifest, notes })
 }
 

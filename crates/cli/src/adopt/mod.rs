@@ -1,4 +1,4 @@
-//! `pushscale adopt`: prints the PushScaler that corresponds to a HorizontalPodAutoscaler.
+//! `pushscale adopt`: prints the PushScaler that corresponds to another autoscaler, and changes over to it and back.
 
 #![expect(
     clippy::print_stderr,
@@ -6,60 +6,97 @@
 )]
 
 mod convert;
+mod error;
+mod plan;
+mod record;
+mod scaled_object;
+mod source;
+mod switch;
 
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use kube::Api;
 use kube::api::DynamicObject;
-use kube::core::GroupVersionKind;
-use kube::discovery::ApiResource;
 use serde_json::Value;
 
 use crate::CommandError;
-use crate::cluster::{ClusterOptions, request};
+use crate::cluster::{Cluster, ClusterOptions, request};
 use crate::output::print;
 
 pub use convert::{AdoptError, Adopted, convert};
+pub use error::SwitchError;
+use source::Source;
+use switch::{Direction, Request};
 
 /// The options of `pushscale adopt`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").args(["switch", "undo"]))]
 pub struct AdoptOptions {
-    /// The HorizontalPodAutoscaler: `hpa/NAME`
-    #[arg(value_name = "hpa/NAME", required_unless_present = "file", value_parser = hpa_name)]
-    object: Option<String>,
+    /// The HorizontalPodAutoscaler or the ScaledObject of KEDA: `hpa/NAME`, `scaledobject/NAME`
+    #[arg(value_name = "KIND/NAME", required_unless_present = "file")]
+    object: Option<Source>,
     #[command(flatten)]
     cluster: ClusterOptions,
-    /// Read the HorizontalPodAutoscaler from a file instead; `-` reads standard input. autoscaling/v1, v2, v2beta1 and
-    /// v2beta2 are understood
-    #[arg(short, long, value_name = "FILE", conflicts_with = "object")]
+    /// Read the object from a file instead; `-` reads standard input. HorizontalPodAutoscalers of autoscaling/v1, v2,
+    /// v2beta1 and v2beta2 and ScaledObjects of keda.sh/v1alpha1 are understood
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["object", "change"])]
     file: Option<PathBuf>,
-    /// The target latency, such as `50ms`; default: that of a metric whose name ends with queue_latency_microseconds
-    #[arg(long, value_name = "DURATION")]
+    /// The target latency, such as `50ms`; default: that of a metric whose name ends with queue_latency_microseconds.
+    /// A ScaledObject has no default
+    #[arg(long, value_name = "DURATION", conflicts_with = "undo")]
     target: Option<String>,
+    /// Make the PushScaler the autoscaler of the target: store what the undo needs, delete the HorizontalPodAutoscaler
+    /// or pause the ScaledObject, and set mode Apply. An interrupted switch is completed by repeating the command
+    #[arg(long)]
+    switch: bool,
+    /// Give the target back: set mode Recommend, and create the HorizontalPodAutoscaler again or resume the
+    /// ScaledObject
+    #[arg(long)]
+    undo: bool,
+    /// Print the steps of --switch or --undo, and change nothing
+    #[arg(long, requires = "change")]
+    dry_run: bool,
+    /// With --switch, do not require that the PushScaler has a decision; with --undo, do not wait for the aggregator,
+    /// for example because it is not running any more
+    #[arg(long, requires = "change")]
+    force: bool,
 }
 
-fn hpa_name(text: &str) -> Result<String, String> {
-    let kinds = ["hpa", "horizontalpodautoscaler"];
-    match text.split_once('/') {
-        Some((kind, name)) if kinds.contains(&kind) && !name.is_empty() => Ok(name.to_owned()),
-        _ => Err("must be hpa/NAME".to_owned()),
-    }
-}
-
-/// Prints the PushScaler, and on standard error what it does not take over.
+/// Prints the PushScaler, and on standard error what it does not take over; or changes over.
 ///
 /// # Errors
-/// If the HorizontalPodAutoscaler cannot be read or converted.
+/// If the other autoscaler cannot be read or converted, or the change-over stops.
 pub async fn run(options: &AdoptOptions) -> Result<ExitCode, CommandError> {
-    let hpa = match (&options.file, &options.object) {
+    let target = options.target.as_deref();
+    let object = match (&options.file, &options.object) {
         (Some(file), _) => from_file(file)?,
-        (None, name) => from_cluster(options, name.as_deref().unwrap_or_default()).await?,
+        (None, Some(source)) => {
+            let cluster = options.cluster.connect().await?;
+            if options.switch || options.undo {
+                let wanted = Request {
+                    source,
+                    direction: if options.undo {
+                        Direction::Undo
+                    } else {
+                        Direction::Switch
+                    },
+                    target,
+                    force: options.force,
+                    dry_run: options.dry_run,
+                };
+                switch::run(cluster, &wanted).await?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            from_cluster(cluster, source).await?
+        }
+        // The parser requires one of them.
+        (None, None) => Value::Null,
     };
-    let adopted = convert(&hpa, options.target.as_deref())?;
+    let adopted = convert(&object, target)?;
     let text = serde_saphyr::to_string(&adopted.manifest)
         .map_err(|error| CommandError::Output(io::Error::other(error)))?;
     print(&text)?;
@@ -84,14 +121,11 @@ fn from_file(file: &PathBuf) -> Result<Value, CommandError> {
     object.map_err(CommandError::read(file))
 }
 
-async fn from_cluster(options: &AdoptOptions, name: &str) -> Result<Value, CommandError> {
-    let cluster = options.cluster.connect().await?;
-    // The API server converts every version that it stores.
-    let kind = GroupVersionKind::gvk("autoscaling", "v2", "HorizontalPodAutoscaler");
-    let resource = ApiResource::from_gvk_with_plural(&kind, "horizontalpodautoscalers");
+async fn from_cluster(cluster: Cluster, source: &Source) -> Result<Value, CommandError> {
     let (client, namespace) = (cluster.client, cluster.namespace);
+    let resource = source.kind.resource();
     let api: Api<DynamicObject> = Api::namespaced_with(client, &namespace, &resource);
-    let what = format!("HorizontalPodAutoscaler {namespace}/{name}");
-    let object = request(&what, api.get(name)).await?;
+    let what = format!("{} {namespace}/{}", source.kind.as_str(), source.name);
+    let object = request(&what, api.get(&source.name)).await?;
     serde_json::to_value(&object).map_err(|error| CommandError::Output(error.into()))
 }

@@ -14,7 +14,7 @@ pub(crate) use aggregator::{Connection, find_aggregators, holder, is_aggregator,
 pub use error::ClusterError;
 
 /// Timeout for connecting to the API server, and for its response.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which cluster and which namespace, like kubectl.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use pushscale_aggregator::{
     Backend, Event, MarkResult, PodRef, PushSecurity, Report, Scale, ScaleError, ScaleTarget,
-    ScalerFacts, ScalerKey, TargetRef, WatchId, Written,
+    ScalerDeletion, ScalerFacts, ScalerKey, TargetRef, WatchId, Written,
 };
 use pushscale_api::Schedules;
 use pushscale_decision::{Algorithm, Behavior, Bounds, Conditions, Latency, Policy, TargetLatency};
@@ -171,6 +171,7 @@ pub(crate) async fn apply_scaler(events: &mpsc::Sender<Event>, max: u32, target_
         last_scale_time: None,
         transitions: Vec::new(),
         changes: Vec::new(),
+        deletion: ScalerDeletion::default(),
     };
     for event in [
         Event::ScalerApplied(Box::new(facts)),

@@ -17,11 +17,13 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::event::{
-    CompetingHpa, DeletionFacts, Pushed, ReceivedReading, ScalerFacts, Verdict, WatchId,
+    CompetingHpa, DeletionFacts, Pushed, ReceivedReading, ScalerDeletion, ScalerFacts, Verdict,
+    WatchId,
 };
 use crate::scale_target::{Scale, ScaleError, Written};
 
 mod history;
+mod on_delete;
 
 const NAMESPACE: &str = "models";
 
@@ -42,6 +44,8 @@ struct FakeTarget {
     behavior: Arc<Mutex<Behavior>>,
     /// What a read returns.
     replicas: Arc<Mutex<u32>>,
+    /// The finalizers that were set.
+    finalizers: Arc<Mutex<Vec<Vec<String>>>>,
 }
 
 impl ScaleTarget for FakeTarget {
@@ -65,6 +69,16 @@ impl ScaleTarget for FakeTarget {
             }),
         };
         Box::pin(std::future::ready(result))
+    }
+
+    fn set_finalizers<'a>(
+        &'a self,
+        _: &'a ScalerKey,
+        _: &'a str,
+        finalizers: &'a [String],
+    ) -> BoxFuture<'a, Result<(), ScaleError>> {
+        self.finalizers.lock().push(finalizers.to_vec());
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -91,6 +105,8 @@ struct Fixture {
     sequence: u64,
     /// The history in the status of a PushScaler that is applied.
     changes: Vec<ScaleChange>,
+    /// What its deletion depends on.
+    deletion: ScalerDeletion,
 }
 
 impl Fixture {
@@ -139,6 +155,7 @@ impl Fixture {
             readiness,
             sequence: 0,
             changes: Vec::new(),
+            deletion: ScalerDeletion::default(),
         }
     }
 
@@ -206,6 +223,7 @@ impl Fixture {
             last_scale_time: None,
             transitions: Vec::new(),
             changes: self.changes.clone(),
+            deletion: self.deletion.clone(),
         })));
     }
 

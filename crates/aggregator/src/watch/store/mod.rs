@@ -103,6 +103,7 @@ impl Store {
             spec,
             schedules,
             restored,
+            deletion,
         } = *scaler;
         let known = self.scalers.get(&key);
         let known = known.filter(|known| known.uid == uid && known.target == target);
@@ -133,6 +134,7 @@ impl Store {
                 last_scale_time: restored.last_scale_time,
                 transitions: restored.transitions,
                 changes: restored.changes,
+                deletion,
             })));
         if is_new {
             effects.reads.push((watch.clone(), target.clone()));

@@ -7,7 +7,7 @@ use pushscale_decision::Pod;
 use serde_json::json;
 
 use super::*;
-use crate::event::DeletionFacts;
+use crate::event::{DeletionFacts, ScalerDeletion};
 use crate::status::RestoredStatus;
 
 fn scaler(name: &str, uid: &str, target: &str) -> Box<WatchedScaler> {
@@ -36,6 +36,7 @@ fn scaler(name: &str, uid: &str, target: &str) -> Box<WatchedScaler> {
         spec: Some(spec),
         schedules: Schedules::default(),
         restored: RestoredStatus::default(),
+        deletion: ScalerDeletion::default(),
     })
 }
 

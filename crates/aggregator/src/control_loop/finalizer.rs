@@ -1,0 +1,217 @@
+//! `onDelete: Restore`: the finalizer, and the replica count that is written back before the deletion.
+//!
+//! Everything follows from what the API server has. The finalizer exists only with `onDelete: Restore`. The replica
+//! count from before the first change is in the status before that change is written, so that no leader can lose it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backoff::BackoffBuilder as _;
+use pushscale_api::names::RESTORE_FINALIZER;
+use pushscale_decision::{Moment, Reason};
+use tokio::time::Instant;
+
+use super::ControlLoop;
+use super::managed_scaler::{MAX_WRITE_BACKOFF, ManagedScaler, WRITE_BACKOFF};
+use crate::event::{Event, ScalerDeletion, WatchId};
+use crate::metrics::{ApiRequest, Metrics};
+use crate::names::{ScalerKey, TargetRef};
+use crate::report::{EventReport, Report};
+use crate::scale_target::{ScaleError, ScaleTarget, Written, api_succeeded};
+
+/// How long after a change of the finalizer the watch may still bring older finalizers.
+const WATCH_DELAY: Duration = Duration::from_secs(1);
+
+impl ScalerDeletion {
+    /// Returns the finalizers as they should be, if they are not.
+    fn finalizers_wanted(&self) -> Option<Vec<String>> {
+        let is_ours = |name: &String| name == RESTORE_FINALIZER;
+        let has = self.finalizers.iter().any(is_ours);
+        let mut wanted = self.finalizers.clone();
+        match (has, self.restores && !self.deleting) {
+            (true, false) => wanted.retain(|name| !is_ours(name)),
+            // The API server rejects a new finalizer of an object that is being deleted.
+            (false, true) => wanted.push(RESTORE_FINALIZER.to_owned()),
+            (true, true) | (false, false) => return None,
+        }
+        Some(wanted)
+    }
+}
+
+impl ManagedScaler {
+    /// Takes what the API server has. Returns whether a decision waits for it.
+    pub(super) fn apply_deletion(&mut self, deletion: ScalerDeletion) -> bool {
+        let is_stored = deletion.replicas_before.is_some();
+        let is_newly_stored = is_stored && !self.has_stored_replicas_before;
+        self.has_stored_replicas_before |= is_stored;
+        self.deletion = deletion;
+        is_newly_stored || self.deletion.finalizers_wanted().is_some()
+    }
+
+    /// Whether the replica count may be changed from `replicas`. With `onDelete: Restore`, the API server must have the
+    /// first one before.
+    pub(super) fn may_scale_from(&mut self, replicas: i32) -> bool {
+        if !self.deletion.restores || self.has_stored_replicas_before {
+            return true;
+        }
+        self.status_history.replicas_before.get_or_insert(replicas);
+        false
+    }
+}
+
+impl ControlLoop {
+    /// Adds or removes the finalizer, if that is due, in a separate task, which ends with [`Event::FinalizerChanged`].
+    /// Before it removes the finalizer of a PushScaler that is being deleted, it writes the replica count back.
+    pub(super) fn change_finalizer(&mut self, now: Moment, key: &ScalerKey) {
+        let leads = self.leads();
+        let Some(scaler) = self.scalers.get(key).filter(|_| leads) else {
+            return;
+        };
+        let Some(finalizers) = scaler.deletion.finalizers_wanted() else {
+            return;
+        };
+        if scaler.changing_finalizer {
+            return;
+        }
+        if let Some(at) = scaler.finalizer_retry_at.filter(|at| *at > now) {
+            self.mark_due(key, at);
+            return;
+        }
+        let replicas = self.replicas_to_restore(key, scaler);
+        let scale_target = Arc::clone(&self.scale_target);
+        let leadership = self.leadership.clone();
+        let (target, watch) = (scaler.target.clone(), scaler.watch.clone());
+        let (uid, version) = (scaler.uid.clone(), scaler.deletion.resource_version.clone());
+        let (events, metrics) = (self.events_tx.clone(), self.metrics.clone());
+        if let Some(scaler) = self.scalers.get_mut(key) {
+            scaler.changing_finalizer = true;
+        }
+        tokio::spawn(async move {
+            let mut restored = None;
+            let change = leadership.write(async {
+                if let Some(replicas) = replicas {
+                    restored = restore(&*scale_target, &target, replicas, &metrics).await?;
+                }
+                let scaler = &watch.scaler;
+                scale_target
+                    .set_finalizers(scaler, &version, &finalizers)
+                    .await
+            });
+            let outcome = change.await.unwrap_or_else(|| {
+                Err(ScaleError::NotLeader {
+                    target: target.to_string(),
+                })
+            });
+            let changed = Event::FinalizerChanged {
+                watch,
+                uid,
+                restored,
+                outcome,
+            };
+            if events.send(changed).await.is_err() {
+                tracing::debug!("finalizer changed after the control loop exited");
+            }
+        });
+    }
+
+    /// Returns the replica count to write back before the deletion; `None` if nothing is to be written.
+    fn replicas_to_restore(&self, key: &ScalerKey, scaler: &ManagedScaler) -> Option<u32> {
+        let deletion = &scaler.deletion;
+        // Modes Recommend and Off write nothing, not even at the end.
+        if !(deletion.deleting && deletion.restores && deletion.applies) {
+            return None;
+        }
+        let stored = deletion.replicas_before;
+        let replicas = stored.or(scaler.status_history.replicas_before)?;
+        if let Some(other) = self.other_writer(key, scaler) {
+            tracing::info!(autoscaler = %key, other, "replicas not restored: another autoscaler has the target");
+            return None;
+        }
+        u32::try_from(replicas).ok()
+    }
+
+    pub(super) fn finalizer_changed(&mut self, watch: &WatchId, outcome: Result<(), ScaleError>) {
+        let now = self.now();
+        let key = &watch.scaler;
+        let scaler = self.scalers.get_mut(key);
+        // The PushScaler may be gone, now that it has no finalizer.
+        let Some(scaler) = scaler.filter(|scaler| scaler.watch == *watch) else {
+            return;
+        };
+        scaler.changing_finalizer = false;
+        let Err(error) = outcome else {
+            scaler.finalizer_backoff = None;
+            // The watch brings the new finalizers. Until then the change would be repeated, and fail.
+            scaler.finalizer_retry_at = Some(now.plus(WATCH_DELAY));
+            return;
+        };
+        let backoff = scaler
+            .finalizer_backoff
+            .get_or_insert_with(|| WRITE_BACKOFF.build());
+        let retry_at = now.plus(backoff.next().unwrap_or(MAX_WRITE_BACKOFF));
+        scaler.finalizer_retry_at = Some(retry_at);
+        tracing::warn!(autoscaler = %key, %error, "failed to change the finalizer");
+        let note = format!("onDelete is Restore; error: {error}");
+        self.warn(now, key, Reason::FailedRescale, note);
+        self.mark_due(key, retry_at);
+    }
+
+    /// Reports that the replica count was written back. The PushScaler may be gone.
+    pub(super) fn report_restored(&self, key: &ScalerKey, uid: String, replicas: u32) {
+        tracing::info!(autoscaler = %key, replicas, "replicas restored");
+        self.report(Report::Event(EventReport {
+            scaler: key.clone(),
+            uid,
+            warning: false,
+            reason: Reason::SuccessfulRescale.as_str(),
+            action: format!("RestoreTo{replicas}"),
+            note: format!("New size: {replicas}; reason: onDelete is Restore"),
+        }));
+    }
+
+    /// Returns another autoscaler that writes the scaler's target.
+    fn other_writer(&self, key: &ScalerKey, scaler: &ManagedScaler) -> Option<String> {
+        let target = &scaler.target;
+        let mut scalers = self.scalers.iter();
+        let other = scalers.find(|(other, found)| {
+            *other != key && found.writes && found.target.is_same_object(target)
+        });
+        let mut hpas = self.competing_hpas.iter();
+        let hpa = hpas.find(|(_, found)| found.is_same_object(target));
+        let other = other.map(|(other, _)| format!("PushScaler {other}"));
+        other.or_else(|| hpa.map(|(hpa, _)| format!("HorizontalPodAutoscaler {hpa}")))
+    }
+}
+
+/// Writes the replica count back. Returns it if it was written: a target that is gone, or that someone has set to 0, is
+/// left alone.
+async fn restore(
+    scale_target: &dyn ScaleTarget,
+    target: &TargetRef,
+    replicas: u32,
+    metrics: &Metrics,
+) -> Result<Option<u32>, ScaleError> {
+    let current = match scale_target.read(target).await {
+        Ok(scale) => scale.replicas,
+        Err(error) if error.is_gone() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if current == replicas || current == 0 {
+        return Ok(None);
+    }
+    let begun = Instant::now();
+    let outcome = scale_target.write(target, current, replicas).await;
+    metrics.api_request_ended(ApiRequest::ScaleWrite, begun, api_succeeded(&outcome));
+    match outcome {
+        Ok(Written::Done(_)) => Ok(Some(replicas)),
+        Ok(Written::Conflict(scale)) => Err(ScaleError::Other {
+            target: target.to_string(),
+            message: format!(
+                "another client changed the replicas from {current} to {}",
+                scale.replicas
+            ),
+        }),
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

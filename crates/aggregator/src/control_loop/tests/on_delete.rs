@@ -1,0 +1,126 @@
+//! `onDelete: Restore`: the first replica count is stored before it is changed, and written back by the leader alone.
+
+use pushscale_api::names::RESTORE_FINALIZER;
+
+use super::*;
+
+fn restoring() -> ScalerDeletion {
+    ScalerDeletion {
+        restores: true,
+        applies: true,
+        ..ScalerDeletion::default()
+    }
+}
+
+/// A PushScaler that is being deleted, whose target had one replica before.
+fn deleting() -> ScalerDeletion {
+    ScalerDeletion {
+        deleting: true,
+        finalizers: vec!["theirs".to_owned(), RESTORE_FINALIZER.to_owned()],
+        replicas_before: Some(1),
+        ..restoring()
+    }
+}
+
+async fn delete(fixture: &mut Fixture, deletion: ScalerDeletion) {
+    *fixture.target.replicas.lock() = 3;
+    fixture.deletion = deletion;
+    fixture.apply("a", 2, &json!({}));
+    fixture.advance(Duration::from_millis(500)).await;
+    assert_eq!(*fixture.target.finalizers.lock(), [["theirs"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_scaled_before_the_first_replica_count_is_stored() {
+    let mut fixture = Fixture::start();
+    fixture.deletion = restoring();
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 1, &["pod-0"]);
+    fixture.push("pod-0", 2);
+    fixture.advance(Duration::from_millis(900)).await;
+    assert!(fixture.target.writes.lock().is_empty());
+    assert_eq!(*fixture.target.finalizers.lock(), [[RESTORE_FINALIZER]]);
+    assert_eq!(fixture.last_status("a")["replicasBefore"], 1);
+
+    fixture.deletion.replicas_before = Some(1);
+    fixture.deletion.finalizers = vec![RESTORE_FINALIZER.to_owned()];
+    fixture.apply("a", 1, &json!({}));
+    fixture.push("pod-0", 2);
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(*fixture.target.writes.lock(), [(1, 2)]);
+    assert_eq!(fixture.target.finalizers.lock().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_replicas_are_restored_before_the_finalizer_is_removed() {
+    let mut fixture = Fixture::start();
+    delete(&mut fixture, deleting()).await;
+    assert_eq!(*fixture.target.writes.lock(), [(3, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_restored_with_keep_or_in_mode_recommend_or_without_a_change() {
+    let keep = ScalerDeletion {
+        restores: false,
+        ..deleting()
+    };
+    let recommend = ScalerDeletion {
+        applies: false,
+        ..deleting()
+    };
+    let unchanged = ScalerDeletion {
+        replicas_before: None,
+        ..deleting()
+    };
+    for deletion in [keep, recommend, unchanged] {
+        let mut fixture = Fixture::start();
+        delete(&mut fixture, deletion).await;
+        assert!(fixture.target.writes.lock().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_restored_while_another_autoscaler_has_the_target() {
+    let mut fixture = Fixture::start();
+    fixture.handle(Event::HpaApplied(CompetingHpa {
+        key: key("h"),
+        target: target("torchserve"),
+    }));
+    delete(&mut fixture, deleting()).await;
+    assert!(fixture.target.writes.lock().is_empty());
+
+    let mut fixture = Fixture::start();
+    fixture.apply("b", 1, &json!({}));
+    delete(&mut fixture, deleting()).await;
+    assert!(fixture.target.writes.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_restores_nothing() {
+    let mut fixture = Fixture::with(Leadership::following());
+    fixture.handle(Event::ScalersListed(BTreeSet::new()));
+    fixture.handle(Event::HpasListed(BTreeSet::new()));
+    fixture.deletion = deleting();
+    fixture.apply("a", 1, &json!({}));
+    fixture.advance(Duration::from_secs(2)).await;
+    assert!(fixture.target.writes.lock().is_empty());
+    assert!(fixture.target.finalizers.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_restoration_keeps_the_finalizer_and_is_repeated() {
+    let mut fixture = Fixture::start();
+    *fixture.target.behavior.lock() = Behavior::StoresAndFails;
+    *fixture.target.replicas.lock() = 3;
+    fixture.deletion = deleting();
+    fixture.apply("a", 1, &json!({}));
+    fixture.advance(Duration::from_secs(5)).await;
+    assert!(fixture.target.writes.lock().len() > 1);
+    assert!(fixture.target.finalizers.lock().is_empty());
+    *fixture.target.behavior.lock() = Behavior::Stores;
+    fixture.advance(Duration::from_secs(30)).await;
+    assert_eq!(
+        fixture.target.finalizers.lock().first().unwrap(),
+        &["theirs"]
+    );
+}

@@ -1,0 +1,112 @@
+//! Why a switch, or its undo, stopped.
+
+use thiserror::Error;
+
+use super::convert::AdoptError;
+use crate::cluster::ClusterError;
+
+/// Why a switch, or its undo, stopped. Repeating the command continues it.
+#[derive(Debug, Error)]
+pub enum SwitchError {
+    /// The cluster could not be read.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The PushScaler could not be computed.
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
+    /// An object could not be parsed.
+    #[error("an object of the API server could not be parsed: {0}")]
+    Unreadable(String),
+    /// The API server rejected a write, or could not be reached.
+    #[error("failed to {step}; repeat the command to continue")]
+    Write {
+        /// The step.
+        step: String,
+        /// The error of the client.
+        source: Box<kube::Error>,
+    },
+    /// The API server did not respond in time.
+    #[error("failed to {step}: no response from the API server within 10 s; repeat the command")]
+    TimedOut {
+        /// The step.
+        step: String,
+    },
+    /// What a step waits for did not happen.
+    #[error("failed to {step} within 30 s: {hint}; then repeat the command to continue")]
+    NotYet {
+        /// The step.
+        step: String,
+        /// What to check.
+        hint: &'static str,
+    },
+    /// The object changes faster than it can be read and deleted.
+    #[error(
+        "the HorizontalPodAutoscaler changed each time before it was deleted: repeat the command"
+    )]
+    Changing,
+    /// There is no such autoscaler.
+    #[error("{0} not found: check the name and the namespace (-n)")]
+    NotFound(String),
+    /// The PushScaler was created by this run.
+    #[error(
+        "PushScaler {scaler} was created and has no decision yet: repeat the command once pushscale status shows one"
+    )]
+    Created {
+        /// The PushScaler.
+        scaler: String,
+    },
+    /// The PushScaler has no decision.
+    #[error(
+        "PushScaler {scaler} is not ready to scale: {why}; pushscale doctor finds the cause, --force switches nevertheless"
+    )]
+    NotReady {
+        /// The PushScaler.
+        scaler: String,
+        /// What is missing.
+        why: String,
+    },
+    /// More than one PushScaler has the target.
+    #[error("PushScalers {one} and {other} have the same target: delete one of them")]
+    SeveralScalers {
+        /// One.
+        one: String,
+        /// Another.
+        other: String,
+    },
+    /// A third autoscaler has the target.
+    #[error("HorizontalPodAutoscaler {hpa} also scales {reference}: delete it first")]
+    OtherHpa {
+        /// Its name.
+        hpa: String,
+        /// The target.
+        reference: String,
+    },
+    /// A controller would create the HorizontalPodAutoscaler again.
+    #[error(
+        "{hpa} belongs to {owner}, which would create it again: name its owner instead if that is a ScaledObject, or delete its owner"
+    )]
+    Owned {
+        /// The HorizontalPodAutoscaler.
+        hpa: String,
+        /// Kind and name of the owner.
+        owner: String,
+    },
+    /// KEDA itself sets the replicas.
+    #[error(
+        "{0} has the annotation autoscaling.keda.sh/paused-replicas, with which KEDA sets the replicas: remove it first"
+    )]
+    PausedReplicas(String),
+    /// The PushScaler stores another object.
+    #[error("PushScaler {scaler} already replaces {from}: undo that switch first")]
+    AlreadyAdopted {
+        /// The PushScaler.
+        scaler: String,
+        /// Kind and name of what it replaces.
+        from: String,
+    },
+    /// There is nothing to undo.
+    #[error(
+        "{0} does not exist, and no PushScaler of the namespace stores it: check the name and the namespace (-n)"
+    )]
+    NothingStored(String),
+}

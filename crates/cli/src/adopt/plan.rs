@@ -1,0 +1,399 @@
+//! The steps of a switch and of its undo. Pure.
+//!
+//! The steps follow from what the cluster has, not from a note about how far an earlier run came: an interrupted run
+//! is completed by repeating the command.
+
+use std::fmt;
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::ResourceExt as _;
+use kube::api::DynamicObject;
+use pushscale_api::names::conditions::{ABLE_TO_SCALE, SCALING_ACTIVE};
+use pushscale_api::{Mode, PushScaler};
+use serde_json::Value;
+
+use super::convert::convert;
+use super::error::SwitchError;
+use super::record::{PAUSED, names, record_of, stored_in};
+use super::source::{Kind, Source};
+
+/// KEDA's annotation that pins the replica count of a ScaledObject.
+const PAUSED_REPLICAS: &str = "autoscaling.keda.sh/paused-replicas";
+
+/// What the cluster has.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) source: Source,
+    /// The other autoscaler, if it exists.
+    pub(super) object: Option<DynamicObject>,
+    /// All PushScalers of the namespace.
+    pub(super) scalers: Vec<PushScaler>,
+    /// All HorizontalPodAutoscalers of the namespace.
+    pub(super) hpas: Vec<HorizontalPodAutoscaler>,
+}
+
+/// One change of the cluster, or a wait for one.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Step {
+    /// Create the PushScaler in mode Recommend.
+    CreateScaler { name: String, manifest: Value },
+    /// Store what the undo needs in the PushScaler.
+    Store { scaler: String, record: Value },
+    /// Delete the HorizontalPodAutoscaler, unless it has changed, and wait until it is gone.
+    DeleteHpa { uid: String, version: String },
+    /// Pause the ScaledObject.
+    Pause,
+    /// Wait until KEDA has deleted its HorizontalPodAutoscaler.
+    AwaitPause,
+    /// Set the PushScaler's mode.
+    SetMode { scaler: String, mode: Mode },
+    /// Wait until the aggregator has seen that the PushScaler does not scale.
+    AwaitObserved { scaler: String },
+    /// Create the HorizontalPodAutoscaler again.
+    CreateHpa { manifest: Value },
+    /// Restore the annotation that pauses the ScaledObject.
+    Resume { paused: Option<String> },
+    /// Remove what the switch stored.
+    Forget { scaler: String },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateScaler { name, .. } => {
+                write!(f, "create PushScaler {name} in mode Recommend")
+            }
+            Self::Store { scaler, .. } => {
+                write!(f, "store what --undo needs in PushScaler {scaler}")
+            }
+            Self::DeleteHpa { .. } => write!(f, "delete the HorizontalPodAutoscaler"),
+            Self::Pause => write!(f, "pause the ScaledObject"),
+            Self::AwaitPause => write!(
+                f,
+                "wait until KEDA has deleted the ScaledObject's HorizontalPodAutoscaler"
+            ),
+            Self::SetMode { scaler, mode } => {
+                write!(f, "set the mode of PushScaler {scaler} to {mode:?}")
+            }
+            Self::AwaitObserved { scaler } => write!(
+                f,
+                "wait until the aggregator reports that PushScaler {scaler} does not scale"
+            ),
+            Self::CreateHpa { .. } => write!(f, "create the HorizontalPodAutoscaler again"),
+            Self::Resume { .. } => write!(f, "resume the ScaledObject"),
+            Self::Forget { scaler } => {
+                write!(f, "remove what was stored in PushScaler {scaler}")
+            }
+        }
+    }
+}
+
+/// Returns the steps that make the PushScaler the only autoscaler of the target. At no time do two of them write: the
+/// PushScaler is in mode Recommend until the other is gone.
+pub(super) fn switch(
+    state: &State,
+    target: Option<&str>,
+    force: bool,
+) -> Result<Vec<Step>, SwitchError> {
+    let source = &state.source;
+    let stored = state.storing_scaler();
+    let Some(object) = &state.object else {
+        // An earlier run has deleted it.
+        let scaler = stored.ok_or_else(|| SwitchError::NotFound(source.to_string()))?;
+        state.check_others(&Reference::of_scaler(scaler), None)?;
+        return Ok(set_mode(scaler, Mode::Apply).into_iter().collect());
+    };
+    let reference = Reference::of(source, object);
+    state.check_others(&reference, Some(object))?;
+    check_object(source, object)?;
+    let scalers: Vec<_> = match stored {
+        Some(scaler) => vec![scaler],
+        None => state.scalers_of(&reference),
+    };
+    let mut steps = Vec::new();
+    let (name, scaler) = match scalers[..] {
+        [] => {
+            let object = serde_json::to_value(object)
+                .map_err(|error| SwitchError::Unreadable(error.to_string()))?;
+            let manifest = convert(&object, target)?.manifest;
+            let name = source.name.clone();
+            steps.push(Step::CreateScaler {
+                name: name.clone(),
+                manifest,
+            });
+            if !force {
+                return Ok(steps);
+            }
+            (name, None)
+        }
+        [scaler] => (scaler.name_any(), Some(scaler)),
+        [one, other, ..] => {
+            return Err(SwitchError::SeveralScalers {
+                one: one.name_any(),
+                other: other.name_any(),
+            });
+        }
+    };
+    let record = record_of(source, object);
+    let previous = scaler.and_then(stored_in);
+    if let Some(previous) = previous.as_ref().filter(|found| !names(found, source)) {
+        return Err(SwitchError::AlreadyAdopted {
+            scaler: name,
+            from: format!("{} {}", previous["kind"], previous["metadata"]["name"]).replace('"', ""),
+        });
+    }
+    // A ScaledObject that an earlier run has paused has lost its original annotation.
+    let is_stored = match source.kind {
+        Kind::Hpa => previous.as_ref() == Some(&record),
+        Kind::ScaledObject => previous.is_some(),
+    };
+    // Nothing scales once KEDA pauses, so a decision is not waited for any more.
+    let is_paused = source.kind == Kind::ScaledObject && is_paused(object);
+    if let Some(scaler) = scaler.filter(|_| !force && !is_paused) {
+        check_ready(scaler)?;
+    }
+    if !is_stored {
+        let scaler = name.clone();
+        steps.push(Step::Store { scaler, record });
+    }
+    match source.kind {
+        Kind::Hpa => steps.push(Step::DeleteHpa {
+            uid: object.uid().unwrap_or_default(),
+            version: object.resource_version().unwrap_or_default(),
+        }),
+        Kind::ScaledObject => {
+            if !is_paused {
+                steps.push(Step::Pause);
+            }
+            steps.push(Step::AwaitPause);
+        }
+    }
+    match scaler {
+        Some(scaler) => steps.extend(set_mode(scaler, Mode::Apply)),
+        None => steps.push(Step::SetMode {
+            scaler: name,
+            mode: Mode::Apply,
+        }),
+    }
+    Ok(steps)
+}
+
+/// Returns the steps that give the target back to the other autoscaler. The PushScaler stays, in mode Recommend.
+pub(super) fn undo(state: &State, force: bool) -> Result<Vec<Step>, SwitchError> {
+    let source = &state.source;
+    let Some((scaler, record)) = state
+        .storing_scaler()
+        .and_then(|scaler| Some((scaler, stored_in(scaler)?)))
+    else {
+        return match &state.object {
+            Some(_) => Ok(Vec::new()),
+            None => Err(SwitchError::NothingStored(source.to_string())),
+        };
+    };
+    let reference = Reference::of_scaler(scaler);
+    state.check_others(&reference, state.object.as_ref())?;
+    let name = scaler.name_any();
+    let mut steps = Vec::new();
+    // Off does not scale either.
+    if scaler.spec.mode == Mode::Apply {
+        steps.extend(set_mode(scaler, Mode::Recommend));
+    }
+    if !force {
+        let scaler = name.clone();
+        steps.push(Step::AwaitObserved { scaler });
+    }
+    match (source.kind, &state.object) {
+        (Kind::Hpa, None) => steps.push(Step::CreateHpa { manifest: record }),
+        (Kind::Hpa, Some(_)) => {}
+        (Kind::ScaledObject, None) => return Err(SwitchError::NotFound(source.to_string())),
+        (Kind::ScaledObject, Some(_)) => {
+            let paused = record["metadata"]["annotations"][PAUSED].as_str();
+            let paused = paused.map(ToOwned::to_owned);
+            steps.push(Step::Resume { paused });
+        }
+    }
+    steps.push(Step::Forget { scaler: name });
+    Ok(steps)
+}
+
+/// Whether KEDA has stopped scaling: it sets the condition first, and deletes the HorizontalPodAutoscaler last.
+pub(super) fn has_paused(state: &State) -> bool {
+    let Some(object) = &state.object else {
+        return false;
+    };
+    let conditions = object.data["status"]["conditions"].as_array();
+    let is_paused = conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Paused" && condition["status"] == "True");
+    is_paused
+        && !state
+            .hpas
+            .iter()
+            .any(|hpa| is_owned_by(hpa, &state.source.name))
+}
+
+/// Whether the aggregator has seen the PushScaler's spec.
+pub(super) fn is_observed(scaler: &PushScaler) -> bool {
+    let status = scaler.status.as_ref();
+    let observed = status.and_then(|status| status.observed_generation);
+    observed.is_some() && observed >= scaler.metadata.generation
+}
+
+impl State {
+    /// Returns the PushScaler that stores the object's record.
+    fn storing_scaler(&self) -> Option<&PushScaler> {
+        let is_stored = |scaler: &&PushScaler| {
+            stored_in(scaler).is_some_and(|record| names(&record, &self.source))
+        };
+        self.scalers.iter().find(is_stored)
+    }
+
+    fn scalers_of(&self, reference: &Reference) -> Vec<&PushScaler> {
+        let scalers = self.scalers.iter();
+        scalers
+            .filter(|scaler| Reference::of_scaler(scaler) == *reference)
+            .collect()
+    }
+
+    /// Checks that no third autoscaler has the target.
+    fn check_others(
+        &self,
+        reference: &Reference,
+        object: Option<&DynamicObject>,
+    ) -> Result<(), SwitchError> {
+        let is_the_object = |hpa: &&HorizontalPodAutoscaler| match self.source.kind {
+            Kind::Hpa => object.is_some() && hpa.name_any() == self.source.name,
+            Kind::ScaledObject => is_owned_by(hpa, &self.source.name),
+        };
+        let mut others = self
+            .hpas
+            .iter()
+            .filter(|hpa| Reference::of_hpa(hpa) == *reference);
+        match others.find(|hpa| !is_the_object(hpa)) {
+            Some(hpa) => Err(SwitchError::OtherHpa {
+                hpa: hpa.name_any(),
+                reference: reference.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_object(source: &Source, object: &DynamicObject) -> Result<(), SwitchError> {
+    let owners = object.owner_references().iter();
+    if let (Kind::Hpa, Some(owner)) = (
+        source.kind,
+        owners.clone().find(|owner| owner.controller == Some(true)),
+    ) {
+        return Err(SwitchError::Owned {
+            hpa: source.to_string(),
+            owner: format!("{}/{}", owner.kind.to_lowercase(), owner.name),
+        });
+    }
+    if source.kind == Kind::ScaledObject && object.annotations().contains_key(PAUSED_REPLICAS) {
+        return Err(SwitchError::PausedReplicas(source.to_string()));
+    }
+    Ok(())
+}
+
+/// Checks that the PushScaler would scale.
+fn check_ready(scaler: &PushScaler) -> Result<(), SwitchError> {
+    let not_ready = |why: String| {
+        Err(SwitchError::NotReady {
+            scaler: scaler.name_any(),
+            why,
+        })
+    };
+    let Some(status) = scaler.status.as_ref().filter(|_| is_observed(scaler)) else {
+        return not_ready("the aggregator has not reported on it yet".to_owned());
+    };
+    for kind in [SCALING_ACTIVE, ABLE_TO_SCALE] {
+        let found = status.conditions.iter().find(|found| found.type_ == kind);
+        match found {
+            Some(condition) if condition.status == "True" => {}
+            Some(condition) => {
+                return not_ready(format!(
+                    "{kind} is {} ({}): {}",
+                    condition.status, condition.reason, condition.message
+                ));
+            }
+            None => return not_ready(format!("it has no condition {kind} yet")),
+        }
+    }
+    if status.desired_replicas.is_none() {
+        return not_ready("it has no decision yet".to_owned());
+    }
+    Ok(())
+}
+
+fn set_mode(scaler: &PushScaler, mode: Mode) -> Option<Step> {
+    (scaler.spec.mode != mode).then(|| Step::SetMode {
+        scaler: scaler.name_any(),
+        mode,
+    })
+}
+
+fn is_paused(object: &DynamicObject) -> bool {
+    let annotation = object.annotations().get(PAUSED);
+    annotation.is_some_and(|value| value == "true")
+}
+
+fn is_owned_by(hpa: &HorizontalPodAutoscaler, scaled_object: &str) -> bool {
+    let mut owners = hpa.owner_references().iter();
+    owners.any(|owner| owner.kind == Kind::ScaledObject.as_str() && owner.name == scaled_object)
+}
+
+/// A scaled object, by what identifies it within the namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reference {
+    group: String,
+    kind: String,
+    name: String,
+}
+
+impl Reference {
+    fn new(api_version: &str, kind: &str, name: &str) -> Self {
+        Self {
+            group: api_version
+                .split_once('/')
+                .map_or(String::new(), |(group, _)| group.to_owned()),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn of(source: &Source, object: &DynamicObject) -> Self {
+        let reference = &object.data["spec"]["scaleTargetRef"];
+        let (version, kind) = match source.kind {
+            Kind::Hpa => ("", ""),
+            Kind::ScaledObject => ("apps/v1", "Deployment"),
+        };
+        let text = |field: &str, default: &'static str| {
+            let text = reference[field].as_str().filter(|text| !text.is_empty());
+            text.unwrap_or(default).to_owned()
+        };
+        Self::new(
+            &text("apiVersion", version),
+            &text("kind", kind),
+            &text("name", ""),
+        )
+    }
+
+    fn of_scaler(scaler: &PushScaler) -> Self {
+        let reference = &scaler.spec.scale_target_ref;
+        Self::new(&reference.api_version, &reference.kind, &reference.name)
+    }
+
+    fn of_hpa(hpa: &HorizontalPodAutoscaler) -> Self {
+        let reference = &hpa.spec.scale_target_ref;
+        let version = reference.api_version.as_deref().unwrap_or_default();
+        Self::new(version, &reference.kind, &reference.name)
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
+}

@@ -1,0 +1,278 @@
+//! Carries out a switch or its undo, step by step.
+
+use std::time::Duration;
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::api::{
+    DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+};
+use kube::{Api, Client};
+use pushscale_api::PushScaler;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::error::SwitchError;
+use super::plan::{self, State, Step};
+use super::record::{ADOPTED_FROM, PAUSED};
+use super::source::Source;
+use crate::CommandError;
+use crate::cluster::{Cluster, ClusterError, TIMEOUT, request};
+use crate::output::print;
+
+/// Name in `metadata.managedFields`.
+const FIELD_MANAGER: &str = "pushscale";
+
+/// How long a step waits for KEDA, the aggregator or a finalizer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Interval between two looks.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often the steps are planned again because an object has changed in between.
+const ATTEMPTS: usize = 5;
+
+/// Status codes of the API server.
+const NOT_FOUND: u16 = 404;
+const CONFLICT: u16 = 409;
+
+/// The direction of a change-over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// From the other autoscaler to the PushScaler.
+    Switch,
+    /// Back.
+    Undo,
+}
+
+/// What the user wants.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) source: &'a Source,
+    pub(super) direction: Direction,
+    /// The target latency of a PushScaler that does not exist yet.
+    pub(super) target: Option<&'a str>,
+    pub(super) force: bool,
+    pub(super) dry_run: bool,
+}
+
+/// Whether a step was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// An object has changed since it was read.
+    Changed,
+}
+
+/// Carries out what is left to do, and prints each step before it begins.
+pub(super) async fn run(cluster: Cluster, wanted: &Request<'_>) -> Result<(), CommandError> {
+    let objects = Objects {
+        client: cluster.client,
+        namespace: cluster.namespace,
+    };
+    for _ in 0..ATTEMPTS {
+        let state = objects.read(wanted.source).await?;
+        let steps = match wanted.direction {
+            Direction::Switch => plan::switch(&state, wanted.target, wanted.force)?,
+            Direction::Undo => plan::undo(&state, wanted.force)?,
+        };
+        if steps.is_empty() {
+            return print("nothing to do\n");
+        }
+        if objects.take(wanted, &steps).await? == Outcome::Done {
+            return Ok(());
+        }
+    }
+    Err(SwitchError::Changing.into())
+}
+
+struct Objects {
+    client: Client,
+    namespace: String,
+}
+
+impl Objects {
+    async fn take(&self, wanted: &Request<'_>, steps: &[Step]) -> Result<Outcome, CommandError> {
+        for step in steps {
+            if wanted.dry_run {
+                print(&format!("would {step}\n"))?;
+                continue;
+            }
+            print(&format!("{step}\n"))?;
+            if self.carry_out(wanted.source, step).await? == Outcome::Changed {
+                return Ok(Outcome::Changed);
+            }
+        }
+        match steps {
+            [Step::CreateScaler { name, .. }] if !wanted.dry_run => Err(SwitchError::Created {
+                scaler: name.clone(),
+            }
+            .into()),
+            _ => Ok(Outcome::Done),
+        }
+    }
+
+    async fn read(&self, source: &Source) -> Result<State, ClusterError> {
+        let what = |kind: &str| format!("the {kind} of namespace {}", self.namespace);
+        let named = format!(
+            "{} {}/{}",
+            source.kind.as_str(),
+            self.namespace,
+            source.name
+        );
+        let scalers = self.scalers();
+        let hpas: Api<HorizontalPodAutoscaler> = self.api();
+        let parameters = ListParams::default();
+        Ok(State {
+            source: source.clone(),
+            object: request(&named, self.objects(source).get_opt(&source.name)).await?,
+            scalers: request(&what("PushScalers"), scalers.list(&parameters))
+                .await?
+                .items,
+            hpas: request(&what("HorizontalPodAutoscalers"), hpas.list(&parameters))
+                .await?
+                .items,
+        })
+    }
+
+    async fn carry_out(&self, source: &Source, step: &Step) -> Result<Outcome, SwitchError> {
+        let scalers = self.scalers();
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let create = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let patch_scaler = async |name: &str, patch: Value| {
+            let patch = Patch::Merge(patch);
+            write(step, scalers.patch(name, &params, &patch)).await
+        };
+        let annotate = |value: Value| json!({ "metadata": { "annotations": value } });
+        let objects = self.objects(source);
+        match step {
+            Step::CreateScaler { manifest, .. } => {
+                write(step, scalers.create(&create, &parse(manifest)?)).await
+            }
+            Step::Store { scaler, record } => {
+                let record = annotate(json!({ ADOPTED_FROM: record.to_string() }));
+                patch_scaler(scaler, record).await
+            }
+            Step::SetMode { scaler, mode } => {
+                patch_scaler(scaler, json!({ "spec": { "mode": mode } })).await
+            }
+            Step::Forget { scaler } => {
+                patch_scaler(scaler, annotate(json!({ ADOPTED_FROM: null }))).await
+            }
+            Step::DeleteHpa { uid, version } => {
+                let unchanged = DeleteParams::default().preconditions(Preconditions {
+                    uid: Some(uid.clone()),
+                    resource_version: Some(version.clone()),
+                });
+                let deleted = write(step, objects.delete(&source.name, &unchanged)).await?;
+                if deleted == Outcome::Changed {
+                    return Ok(deleted);
+                }
+                self.until(step, source, "a finalizer keeps it", |state| {
+                    state.object.is_none()
+                })
+                .await
+            }
+            Step::CreateHpa { manifest } => {
+                write(step, objects.create(&create, &parse(manifest)?)).await
+            }
+            Step::Pause => {
+                let patch = Patch::Merge(annotate(json!({ PAUSED: "true" })));
+                write(step, objects.patch(&source.name, &params, &patch)).await
+            }
+            Step::Resume { paused } => {
+                let patch = Patch::Merge(annotate(json!({ PAUSED: paused })));
+                write(step, objects.patch(&source.name, &params, &patch)).await
+            }
+            Step::AwaitPause => {
+                let hint = "check that KEDA's operator is running";
+                self.until(step, source, hint, plan::has_paused).await
+            }
+            Step::AwaitObserved { scaler } => {
+                let hint = "check that the aggregator is running, or pass --force";
+                self.until(step, source, hint, |state| {
+                    let named = |found: &&PushScaler| {
+                        found.metadata.name.as_deref() == Some(scaler.as_str())
+                    };
+                    state
+                        .scalers
+                        .iter()
+                        .find(named)
+                        .is_some_and(plan::is_observed)
+                })
+                .await
+            }
+        }
+    }
+
+    /// Waits until the cluster fulfils the condition.
+    async fn until(
+        &self,
+        step: &Step,
+        source: &Source,
+        hint: &'static str,
+        so: impl Fn(&State) -> bool,
+    ) -> Result<Outcome, SwitchError> {
+        let end = Instant::now() + PATIENCE;
+        while !so(&self.read(source).await?) {
+            if Instant::now() >= end {
+                return Err(SwitchError::NotYet {
+                    step: step.to_string(),
+                    hint,
+                });
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn scalers(&self) -> Api<PushScaler> {
+        self.api()
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    fn objects(&self, source: &Source) -> Api<DynamicObject> {
+        let resource = source.kind.resource();
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    }
+}
+
+fn parse<T: DeserializeOwned>(manifest: &Value) -> Result<T, SwitchError> {
+    serde_json::from_value(manifest.clone())
+        .map_err(|error| SwitchError::Unreadable(error.to_string()))
+}
+
+/// Waits for a write, with a timeout. What is already deleted is not deleted again.
+async fn write<T>(
+    step: &Step,
+    write: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<Outcome, SwitchError> {
+    let is = |error: &kube::Error, code| matches!(error, kube::Error::Api(status) if status.code == code);
+    match timeout(TIMEOUT, write).await {
+        Ok(Ok(_)) => Ok(Outcome::Done),
+        Ok(Err(error)) if is(&error, CONFLICT) => Ok(Outcome::Changed),
+        Ok(Err(error)) if is(&error, NOT_FOUND) && matches!(step, Step::DeleteHpa { .. }) => {
+            Ok(Outcome::Done)
+        }
+        Ok(Err(source)) => Err(SwitchError::Write {
+            step: step.to_string(),
+            source: Box::new(source),
+        }),
+        Err(_) => Err(SwitchError::TimedOut {
+            step: step.to_string(),
+        }),
+    }
+}
