@@ -193,8 +193,12 @@ test-build:
 	$(TEST) --no-run
 
 .PHONY: programs
-programs: ## Build Kubernetes for the test cluster, once (16 minutes on two cores)
+programs: keda ## Build Kubernetes and KEDA for the test cluster, once (half an hour on two cores)
 	tests/test-cluster/provision $(SHAPE)
+
+.PHONY: keda
+keda: ## Build KEDA's operator and metrics adapter for the tests, once
+	tests/test-cluster/provision keda
 
 .PHONY: cluster-up
 cluster-up: ## Start a Kubernetes node on this machine

@@ -25,17 +25,20 @@ impl Authority {
         self.0.pem()
     }
 
-    /// Issues a new certificate for this name or address, and replaces `certificate` with it.
-    pub fn certify(&self, certificate: &ServerCertificate, name: &str) {
-        let params = CertificateParams::new([name.to_owned()]).expect("a name");
+    /// Issues a certificate for these names or addresses, and returns it and its key.
+    pub fn issue(&self, names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let params = CertificateParams::new(names).expect("names");
         let key = KeyPair::generate().expect("a key");
         let signed = params.signed_by(&key, &self.0).expect("a certificate");
+        (signed.pem(), key.serialize_pem())
+    }
+
+    /// Issues a new certificate for this name or address, and replaces `certificate` with it.
+    pub fn certify(&self, certificate: &ServerCertificate, name: &str) {
+        let (pem, key) = self.issue(&[name]);
         certificate
-            .set_pem(
-                "a test",
-                signed.pem().as_bytes(),
-                key.serialize_pem().as_bytes(),
-            )
+            .set_pem("a test", pem.as_bytes(), key.as_bytes())
             .expect("a certificate and its key");
     }
 }

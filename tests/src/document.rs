@@ -89,6 +89,16 @@ impl Document {
 }
 
 impl Section {
+    /// Returns the block that starts with `# NAME`.
+    pub fn file(&self, name: &str) -> &str {
+        let first = format!("# {name}");
+        let is_named = |block: &&Block| block.text.lines().next() == Some(first.as_str());
+        let block = self.blocks.iter().find(is_named);
+        &block
+            .unwrap_or_else(|| panic!("{:?} has no block {first:?}", self.title))
+            .text
+    }
+
     fn commands(&self) -> impl Iterator<Item = &Block> {
         self.blocks.iter().filter(|block| block.language == "sh")
     }

@@ -5,7 +5,7 @@
     reason = "helpers of tests, which fail by panicking"
 )]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -91,4 +91,13 @@ pub async fn until<F: Future<Output = bool>>(within: Duration, mut is_so: impl F
         }
     });
     assert!(asked.await.is_ok(), "condition not met within {within:?}");
+}
+
+/// Returns an address of this host that was free a moment ago, for a server that does not report which port it got.
+///
+/// # Panics
+/// The host has no such address.
+pub fn free_address(host: IpAddr) -> SocketAddr {
+    let listener = TcpListener::bind((host, 0)).expect("an address of this host");
+    listener.local_addr().expect("a bound socket")
 }

@@ -9,18 +9,15 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::charts::{Helm, name_of, objects};
 use crate::fake_pod::{FakePod, Load};
+use crate::process::Process;
 use crate::programs;
 use crate::test_cluster::{ClusterError, TestCluster};
 
@@ -309,7 +306,8 @@ impl Aggregator {
         ];
         let settings = [&settings, more].concat();
         let (cluster, account) = (namespace.cluster, "pushscale-aggregator");
-        let process = Process::start(cluster, &programs::aggregator(), account, &settings);
+        let command = cluster.command(programs::aggregator().to_str().unwrap());
+        let process = Process::start(cluster, "pushscale", account, command, &settings);
         let aggregator = Self {
             push: process.address("push").await,
             admin: process.address("admin").await,
@@ -327,9 +325,14 @@ impl Aggregator {
         self.process.address("external metrics").await
     }
 
+    /// Returns the address of the external scaler for KEDA, if it is on.
+    pub async fn keda(&self) -> SocketAddr {
+        self.process.address("keda").await
+    }
+
     /// Sends it a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let pid = self.process.child.id().to_string();
+        let pid = self.process.id().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(status.unwrap().success(), "kill -s {name} {pid}");
     }
@@ -337,7 +340,7 @@ impl Aggregator {
     /// Waits until it has exited, and returns how long that took.
     pub async fn exited(&mut self) -> Duration {
         let began = Instant::now();
-        while self.process.child.try_wait().unwrap().is_none() {
+        while self.process.is_running() {
             assert!(began.elapsed() < SOON, "it does not exit:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -409,8 +412,9 @@ impl Certificates {
             ),
         ];
         let settings = [&settings, more].concat();
-        let (program, account) = (programs::certificates(), "pushscale-certificates");
-        let process = Process::start(cluster, &program, account, &settings);
+        let account = "pushscale-certificates";
+        let command = cluster.command(programs::certificates().to_str().unwrap());
+        let process = Process::start(cluster, "pushscale", account, command, &settings);
         let certificates = Self {
             admin: process.address("admin").await,
             process,
@@ -435,104 +439,4 @@ async fn until_ready(admin: SocketAddr) {
         crate::http::get(admin, "/ready").await.status == 200
     })
     .await;
-}
-
-/// A program that runs with the permissions of a service account, and its log.
-struct Process {
-    child: Child,
-    log: Arc<Mutex<String>>,
-    account: String,
-}
-
-impl Process {
-    fn start(
-        cluster: &TestCluster,
-        program: &Path,
-        account: &str,
-        settings: &[(&str, &str)],
-    ) -> Self {
-        let mut child = cluster
-            .command(program.to_str().unwrap())
-            .env("KUBECONFIG", kubeconfig_of(cluster, account))
-            .envs(settings.iter().copied())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let kept = Arc::clone(&log);
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let mut log = kept.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
-        Self {
-            child,
-            log,
-            account: account.to_owned(),
-        }
-    }
-
-    fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-
-    /// Returns the address of one of its servers, once the log has it.
-    async fn address(&self, server: &str) -> SocketAddr {
-        let mark = format!("listening server=\"{server}\" address=");
-        let began = Instant::now();
-        loop {
-            let text = self.log();
-            let found = text
-                .lines()
-                .find_map(|line| line.split_once(&mark)?.1.parse().ok());
-            if let Some(address) = found {
-                return address;
-            }
-            assert!(began.elapsed() < SOON, "it does not listen:\n{text}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-        if std::thread::panicking() {
-            let mut stderr = std::io::stderr().lock();
-            writeln!(stderr, "the log of {}:\n{}", self.account, self.log()).ok();
-        }
-    }
-}
-
-/// Writes a kubeconfig with a token of a service account in `pushscale`, so that a permission missing in the manifest
-/// fails the test.
-pub fn kubeconfig_of(cluster: &TestCluster, account: &str) -> PathBuf {
-    let token = cluster
-        .kubectl(&["-n", "pushscale", "create", "token", account])
-        .unwrap();
-    static MADE: AtomicUsize = AtomicUsize::new(0);
-    let number = MADE.fetch_add(1, Ordering::Relaxed);
-    let path = cluster
-        .logs_dir()
-        .join(format!("{account}-{number}.kubeconfig"));
-    fs::copy(cluster.kubeconfig(), &path).unwrap();
-    let file = format!("--kubeconfig={}", path.display());
-    let credentials = format!("--token={}", token.trim());
-    cluster
-        .kubectl(&[&file, "config", "set-credentials", "account", &credentials])
-        .unwrap();
-    cluster
-        .kubectl(&[
-            &file,
-            "config",
-            "set-context",
-            "--current",
-            "--user=account",
-        ])
-        .unwrap();
-    path
 }

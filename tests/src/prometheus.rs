@@ -7,7 +7,7 @@
 )]
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,7 +55,7 @@ impl Prometheus {
         // JSON is YAML.
         fs::write(directory.join("rules.yml"), rules.to_string()).unwrap();
         fs::write(directory.join("prometheus.yml"), configuration.to_string()).unwrap();
-        let address = free_address();
+        let address = http::free_address(Ipv4Addr::LOCALHOST.into());
         let process = Command::new(program.join("prometheus"))
             .arg("--config.file=prometheus.yml")
             .arg("--storage.tsdb.path=data")
@@ -125,12 +125,6 @@ impl Drop for Prometheus {
         self.process.wait().ok();
         fs::remove_dir_all(&self.directory).ok();
     }
-}
-
-/// Returns an address that was free a moment ago: with port 0, Prometheus does not report which port it got.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap()
 }
 
 fn percent_encoded(text: &str) -> String {

@@ -131,8 +131,7 @@ impl<'a> Pass<'a> {
 
     /// Returns the bounds, with the minimum raised to the scheduled floor.
     pub(crate) fn bounds(&self) -> Bounds {
-        let bounds = self.scaler.policy.bounds;
-        bounds.raised_to(self.scaler.scheduled_floor.unwrap_or(0))
+        self.scaler.bounds()
     }
 
     fn correct(&mut self, from: u32, to: u32, reason: ScaleReason) -> Outcome {

@@ -12,7 +12,7 @@ use crate::model::{FleetSnapshot, ModelState, StartDelay};
 use crate::moment::Moment;
 use crate::pass::Pass;
 use crate::pod::{Pod, PodUid};
-use crate::policy::{Algorithm, Policy, SYNC_PERIOD};
+use crate::policy::{Algorithm, Bounds, Policy, SYNC_PERIOD};
 use crate::reading::{Reading, Rejection};
 use crate::snapshot::Snapshot;
 use crate::stabilize::Recommendations;
@@ -210,6 +210,17 @@ impl Scaler {
     /// Returns the load of the pods that report at `now`.
     pub fn load(&self, now: Moment) -> FleetLoad {
         FleetLoad::of(self.fleet.pods(), now)
+    }
+
+    /// Returns the replicas to start a target with that has none: the minimum, raised to the scheduled floor. Without
+    /// pods nothing more is known about the demand.
+    pub fn start_replicas(&self) -> u32 {
+        self.bounds().min()
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        let bounds = self.policy.bounds;
+        bounds.raised_to(self.scheduled_floor.unwrap_or(0))
     }
 
     /// Returns the last decision.

@@ -291,6 +291,7 @@ mod tests {
                 decided: Instant::now(),
                 timestamp: Timestamp::UNIX_EPOCH,
                 desired: Ok(4),
+                at_zero: false,
                 load: FleetLoad {
                     reporting,
                     running,

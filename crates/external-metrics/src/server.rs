@@ -228,6 +228,7 @@ mod tests {
                 decided: Instant::now(),
                 timestamp: Timestamp::from_second(1_800_000_000).unwrap(),
                 desired: Ok(3),
+                at_zero: false,
                 load: FleetLoad {
                     reporting: 2,
                     running: 2,

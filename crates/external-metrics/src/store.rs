@@ -23,8 +23,8 @@ struct Shared {
     namespaces: RwLock<BTreeMap<String, Scalers>>,
     /// Whether all PushScalers are known.
     listed: watch::Sender<bool>,
-    /// Incremented with every sample, for consumers that stream values.
-    version: watch::Sender<u64>,
+    /// Incremented with every first sample and every sample of a target at zero replicas, for consumers that start it.
+    starts: watch::Sender<u64>,
 }
 
 /// A PushScaler and its newest sample.
@@ -47,6 +47,8 @@ pub struct Sample {
     pub timestamp: Timestamp,
     /// The desired replicas, or why there are none.
     pub desired: Result<u32, Arc<str>>,
+    /// Whether the target has zero replicas.
+    pub at_zero: bool,
     /// The load of the pods.
     pub load: FleetLoad,
 }
@@ -77,29 +79,32 @@ impl Store {
 
     /// Replaces the sample of a PushScaler. Unknown PushScalers are ignored.
     pub fn record(&self, namespace: &str, name: &str, sample: Sample) {
-        {
+        let may_start = {
             let mut namespaces = self.0.namespaces.write();
             let known = namespaces
                 .get_mut(namespace)
                 .and_then(|scalers| scalers.get_mut(name));
             let Some(scaler) = known else { return };
+            let may_start = sample.at_zero || scaler.sample.is_none();
             scaler.sample = Some(sample);
+            may_start
+        };
+        if may_start {
+            self.0
+                .starts
+                .send_modify(|count| *count = count.wrapping_add(1));
         }
-        self.notify();
     }
 
     /// Removes a PushScaler.
     pub fn remove(&self, namespace: &str, name: &str) {
-        {
-            let mut namespaces = self.0.namespaces.write();
-            if let Some(scalers) = namespaces.get_mut(namespace) {
-                scalers.remove(name);
-                if scalers.is_empty() {
-                    namespaces.remove(namespace);
-                }
+        let mut namespaces = self.0.namespaces.write();
+        if let Some(scalers) = namespaces.get_mut(namespace) {
+            scalers.remove(name);
+            if scalers.is_empty() {
+                namespaces.remove(namespace);
             }
         }
-        self.notify();
     }
 
     /// Returns a PushScaler and its newest sample.
@@ -107,15 +112,10 @@ impl Store {
         self.with_namespace(namespace, |scalers| scalers.get(name).cloned())
     }
 
-    /// Returns a receiver that is notified of every sample, and of every PushScaler that is removed.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.0.version.subscribe()
-    }
-
-    fn notify(&self) {
-        self.0
-            .version
-            .send_modify(|version| *version = version.wrapping_add(1));
+    /// Returns a receiver that is notified of the first sample of each PushScaler, and of every sample of one whose
+    /// target has zero replicas.
+    pub(crate) fn starts(&self) -> watch::Receiver<u64> {
+        self.0.starts.subscribe()
     }
 
     /// Declares that all PushScalers have been listed.
@@ -145,6 +145,7 @@ mod tests {
             decided: Instant::now(),
             timestamp: Timestamp::UNIX_EPOCH,
             desired: Ok(3),
+            at_zero: false,
             load: FleetLoad::default(),
         }
     }

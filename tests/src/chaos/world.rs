@@ -13,7 +13,8 @@ use super::proxy::{Network, Proxy};
 use super::pushes::Pushes;
 use super::replicas::Replicas;
 use super::report::Outcome;
-use crate::namespace::{Aggregator, Namespace, SOON, kubeconfig_of};
+use crate::namespace::{Aggregator, Namespace, SOON};
+use crate::process::kubeconfig_of;
 use crate::test_cluster::TestCluster;
 
 const SPEC: &str = "  algorithm: Ratio\n  maxReplicas: 6\n  \
@@ -96,7 +97,7 @@ impl<'a> World<'a> {
     }
 
     fn kubeconfig_through(&self, proxy: &Proxy) -> PathBuf {
-        let path = kubeconfig_of(self.cluster(), "pushscale-aggregator");
+        let path = kubeconfig_of(self.cluster(), "pushscale", "pushscale-aggregator");
         let file = format!("--kubeconfig={}", path.display());
         let cluster = Kubeconfig::read_from(&path).unwrap().clusters[0]
             .name

@@ -22,17 +22,8 @@ impl Helm {
     /// # Panics
     /// The build fails, or Go is missing under `CI=true`.
     pub fn for_test() -> Option<Self> {
-        match test_cluster::provision("charts") {
-            Ok(programs) => Some(Self { programs }),
-            Err(error) => {
-                let no_go = Command::new("go").arg("version").output().is_err();
-                assert!(
-                    no_go && test_cluster::excused(&"there is no Go to build helm with"),
-                    "{error}"
-                );
-                None
-            }
-        }
+        let programs = test_cluster::provision_for_test("charts")?;
+        Some(Self { programs })
     }
 
     /// Returns their directory.

@@ -49,7 +49,7 @@ use state::{RootLock, StateDir};
 
 pub use error::{ClusterError, LogTail};
 pub use image::Image;
-pub(crate) use programs::provision;
+pub(crate) use programs::{provision, provision_for_test};
 pub use shape::Shape;
 pub use shape::excused;
 pub use supervisor::supervise;

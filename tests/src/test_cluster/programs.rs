@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 
 use super::error::ClusterError;
-use super::shape::Shape;
+use super::shape::{Shape, excused};
 
 /// The directories of the programs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,6 +33,24 @@ pub(crate) fn provision(what: &str) -> Result<PathBuf, ClusterError> {
     Ok(PathBuf::from(
         String::from_utf8_lossy(&output.stdout).trim(),
     ))
+}
+
+/// Does the same for a test. Returns `None`, with a message, if the programs are missing and Go is not installed,
+/// except under `CI=true`.
+///
+/// # Panics
+/// The build fails, or Go is missing under `CI=true`.
+#[expect(clippy::panic, reason = "a test fails by panicking")]
+pub(crate) fn provision_for_test(what: &str) -> Option<PathBuf> {
+    let error = match provision(what) {
+        Ok(programs) => return Some(programs),
+        Err(error) => error,
+    };
+    let no_go = Command::new("go").arg("version").output().is_err();
+    if no_go && excused(&format!("there is no Go to build {what} with")) {
+        return None;
+    }
+    panic!("{error}")
 }
 
 impl Programs {

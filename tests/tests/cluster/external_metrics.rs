@@ -1,17 +1,13 @@
 //! The API server's aggregation layer and the real HPA controller read external metrics from an aggregator, with the
 //! permissions and the APIService of the chart.
 
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pushscale_tests::charts::{Helm, objects};
-use pushscale_tests::fake_pod::{FakePod, Load};
 use pushscale_tests::namespace::{Aggregator, Certificates, Namespace, SOON, until_established};
 use pushscale_tests::test_cluster::{Shape, TestCluster, excused};
 use rcgen::{
@@ -23,12 +19,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 
+use crate::reporting_fleet::ReportingFleet;
+
 const API: &str = "/apis/external.metrics.k8s.io/v1beta1";
 const API_SERVICE: &str = "v1beta1.external.metrics.k8s.io";
 const SERVICE: &str = "pushscale-external-metrics";
-
-/// The HPA's loop takes 15 s, and a fleet grows in three of them.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 const CERTIFICATES: [(&str, &str); 2] = [
     ("PUSHSCALE_CERTIFICATES_EXTERNAL_METRICS_SERVICE", SERVICE),
@@ -83,7 +78,7 @@ subjects: [{ kind: User, name: reader }]
 const RECOMMEND: &str = "  mode: Recommend\n  algorithm: Ratio\n";
 
 /// Returns an address of this machine that an EndpointSlice may have; `None`, with a message, if it has only loopback.
-fn host_address() -> Option<IpAddr> {
+pub(crate) fn host_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     // Connecting sends nothing. It chooses the address of the default route.
     let address = match socket.connect("192.0.2.1:9") {
@@ -289,103 +284,6 @@ fn talk(
     (status, response)
 }
 
-/// The pods of the Deployment. A thread pushes for them, like sidecars do but more often, since a reading is fresh for
-/// three seconds only and kubectl can take longer.
-struct Fleet<'a> {
-    namespace: &'a Namespace<'a>,
-    shared: Arc<SharedFleet>,
-    pusher: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct SharedFleet {
-    pods: Mutex<BTreeMap<String, FakePod>>,
-    /// The queue latency that all pods report, in seconds; `None` pushes nothing.
-    latency: Mutex<Option<f64>>,
-    stopped: AtomicBool,
-}
-
-impl<'a> Fleet<'a> {
-    fn push_to(namespace: &'a Namespace<'a>, aggregator: &Aggregator) -> Self {
-        let shared = Arc::new(SharedFleet::default());
-        let (fleet, push) = (Arc::clone(&shared), aggregator.push);
-        let pusher = std::thread::spawn(move || fleet.push(push));
-        Self {
-            namespace,
-            shared,
-            pusher: Some(pusher),
-        }
-    }
-
-    fn report(&self, latency: Option<f64>) {
-        *self.shared.latency.lock().unwrap() = latency;
-    }
-
-    /// Lets new pods run and push.
-    fn discover(&self) {
-        let list = self
-            .namespace
-            .kubectl(&["get", "pods", "-l", "app=torchserve", "-o", "json"]);
-        let list: Value = serde_json::from_str(&list).unwrap();
-        let text = |pod: &Value, key: &str| pod["metadata"][key].as_str().unwrap().to_owned();
-        let items = list["items"].as_array().unwrap();
-        for pod in items {
-            let (name, uid) = (text(pod, "name"), text(pod, "uid"));
-            let is_known = self.shared.pods.lock().unwrap().contains_key(&name);
-            if !is_known {
-                self.namespace.set_pod_if_there(&name, "Running", true);
-                let fake = FakePod::new(&self.namespace.name, &name, &uid);
-                self.shared.pods.lock().unwrap().insert(name, fake);
-            }
-        }
-        let names: Vec<String> = items.iter().map(|pod| text(pod, "name")).collect();
-        let mut pods = self.shared.pods.lock().unwrap();
-        pods.retain(|name, _| names.contains(name));
-    }
-
-    /// Waits until the condition holds.
-    async fn until(&self, what: &str, mut so: impl FnMut() -> bool) {
-        let began = Instant::now();
-        while !so() {
-            assert!(
-                began.elapsed() < PATIENCE,
-                "not {what}: {}",
-                self.namespace.kubectl(&["describe", "hpa"])
-            );
-            self.discover();
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
-}
-
-impl Drop for Fleet<'_> {
-    fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::Relaxed);
-        if let Some(pusher) = self.pusher.take() {
-            pusher.join().ok();
-        }
-    }
-}
-
-impl SharedFleet {
-    fn push(&self, aggregator: SocketAddr) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        while !self.stopped.load(Ordering::Relaxed) {
-            let latency = *self.latency.lock().unwrap();
-            if let Some(seconds) = latency {
-                for pod in self.pods.lock().unwrap().values_mut() {
-                    // The aggregator may know a pod a moment later or no longer, and may have been stopped.
-                    runtime.block_on(pod.push(aggregator, Load::QueueLatency(seconds)));
-                }
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
-}
-
 /// Returns a condition of an HPA, such as `False/FailedGetExternalMetric`.
 fn hpa_condition(namespace: &Namespace<'_>, kind: &str) -> String {
     Namespace::condition(&namespace.get("hpa", "torchserve"), kind)
@@ -421,7 +319,7 @@ async fn the_published_hpa_scales_up_and_down_and_keeps_its_size_without_reading
         RECOMMEND,
     );
     namespace.kubectl(&["label", "pushscaler", "torchserve", "team=vision"]);
-    let fleet = Fleet::push_to(&namespace, &aggregator);
+    let fleet = ReportingFleet::push_to(&namespace, &aggregator);
     fleet.report(Some(0.014));
     fleet.until("measured", || setup.get(value).is_ok()).await;
     let item = setup.get(value).unwrap()["items"][0].clone();
@@ -481,7 +379,7 @@ async fn callers_are_authenticated_and_authorized_and_cas_rotate() {
         "torchserve",
         RECOMMEND,
     );
-    let fleet = Fleet::push_to(&namespace, &aggregator);
+    let fleet = ReportingFleet::push_to(&namespace, &aggregator);
     fleet.report(Some(0.014));
     let path = "/namespaces/models/torchserve-wait";
     fleet.until("measured", || setup.get(path).is_ok()).await;

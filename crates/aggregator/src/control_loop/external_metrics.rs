@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use pushscale_decision::{Hold, Moment, Outcome};
+use pushscale_decision::{Decision, FleetLoad, Hold, Moment, Outcome};
 use pushscale_external_metrics::Sample;
 use tokio::time::Instant;
 
@@ -44,24 +44,34 @@ impl ControlLoop {
 impl ManagedScaler {
     /// Returns the last decision and the load of the pods; `None` if the spec was never valid.
     fn external_sample(&self, now: Moment) -> Option<Sample> {
-        let load = self.engine.as_ref()?.load(now);
+        let engine = self.engine.as_ref()?;
+        let load = engine.load(now);
         let desired = match (self.spec_problems.first(), &self.last_decision) {
             (Some(problem), _) => Err(Arc::from(format!("its spec is invalid: {problem}"))),
             (None, None) => Err(Arc::from("nothing has been decided yet")),
-            (None, Some(decision)) => match (&decision.outcome, decision.desired()) {
-                // The current replicas are no recommendation if nothing was computed.
-                (Outcome::Hold(hold), _) if *hold != Hold::RightSize => {
-                    Err(Arc::from(format!("it computes no replicas: {hold}")))
-                }
-                (_, Some(desired)) => Ok(desired),
-                (_, None) => Err(Arc::from("the current replicas are unknown")),
-            },
+            (None, Some(decision)) => desired(decision, engine.start_replicas(), &load),
         };
+        let current = self.last_decision.as_ref().and_then(|last| last.current);
         Some(Sample {
             decided: Instant::now(),
             timestamp: Timestamp::now(),
             desired,
+            at_zero: current == Some(0),
             load,
         })
+    }
+}
+
+/// Returns the replicas that a decision wants, or why it wants none. The current ones are no recommendation if nothing
+/// was computed, unless that is because there is nothing to measure yet.
+fn desired(decision: &Decision, start_replicas: u32, load: &FleetLoad) -> Result<u32, Arc<str>> {
+    match (&decision.outcome, decision.desired()) {
+        (Outcome::Hold(Hold::Disabled), _) => Ok(start_replicas),
+        (Outcome::Hold(Hold::InsufficientData), Some(current)) if load.running == 0 => Ok(current),
+        (Outcome::Hold(hold), _) if *hold != Hold::RightSize => {
+            Err(Arc::from(format!("it computes no replicas: {hold}")))
+        }
+        (_, Some(desired)) => Ok(desired),
+        (_, None) => Err(Arc::from("the current replicas are unknown")),
     }
 }

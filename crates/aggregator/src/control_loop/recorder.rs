@@ -65,6 +65,10 @@ impl Recorder {
         self.scaler.load(now)
     }
 
+    pub(super) fn start_replicas(&self) -> u32 {
+        self.scaler.start_replicas()
+    }
+
     pub(super) fn conditions(&self) -> &Conditions {
         self.scaler.conditions()
     }

@@ -15,78 +15,58 @@ use crate::store::Store;
 /// The metadata of the trigger that names the PushScaler.
 const PUSHSCALER: &str = "pushscaler";
 
+/// A PushScaler never wants zero replicas, so its target is active whenever its desired replicas are known.
+const ACTIVE: IsActiveResponse = IsActiveResponse { result: true };
+
 /// The external scaler. Its only metric is the number of desired replicas, with a target of one per replica, so that
 /// the HPA that KEDA creates follows it.
 #[derive(Clone, Debug)]
 pub(crate) struct ExternalScaler(pub(crate) Store);
 
 impl ExternalScaler {
-    /// Returns that the target is active: a PushScaler never wants zero replicas.
+    /// Returns that the target is active. KEDA then starts it if it has zero replicas.
     ///
     /// # Errors
-    /// If the trigger names no PushScaler, or one that does not exist.
+    /// As [`metrics`](Self::metrics): KEDA does nothing to a target whose trigger fails.
     pub(crate) fn is_active(&self, target: &ScaledObjectRef) -> Result<IsActiveResponse, Status> {
-        self.pushscaler(target)?;
-        Ok(IsActiveResponse { result: true })
+        self.desired(target).map(|_| ACTIVE)
     }
 
-    /// Returns the state at once, and an error when the PushScaler is deleted.
+    /// Reports the target as active if its desired replicas are known, and again with each decision while it has zero
+    /// replicas: KEDA starts such a target at each report. A missing PushScaler is waited for, because KEDA repeats a
+    /// failed call up to a minute later.
     ///
     /// # Errors
-    /// As [`is_active`](Self::is_active).
+    /// If the trigger names no PushScaler.
     pub(crate) fn stream_is_active(
         &self,
         target: ScaledObjectRef,
     ) -> Result<impl Stream<Item = Result<IsActiveResponse, Status>> + Send + 'static, Status> {
-        let first = self.is_active(&target)?;
-        let mut changes = self.0.changes();
-        changes.mark_unchanged();
-        let start = Some((self.clone(), target, changes, Some(first)));
-        Ok(stream::unfold(start, |state| async {
-            let (scaler, target, mut changes, first) = state?;
-            if let Some(first) = first {
-                return Some((Ok(first), Some((scaler, target, changes, None))));
-            }
-            loop {
-                changes.changed().await.ok()?;
-                if let Err(status) = scaler.is_active(&target) {
-                    return Some((Err(status), None));
+        pushscaler(&target)?;
+        let mut starts = self.0.starts();
+        starts.mark_changed();
+        let start = (self.clone(), target, starts, None);
+        Ok(stream::unfold(
+            start,
+            |(scaler, target, mut starts, reported)| async move {
+                loop {
+                    starts.changed().await.ok()?;
+                    let decided = scaler.due_report(&target, reported);
+                    if decided.is_some() {
+                        return Some((Ok(ACTIVE), (scaler, target, starts, decided)));
+                    }
                 }
-            }
-        }))
-    }
-
-    /// Returns the name and the target of the metric.
-    ///
-    /// # Errors
-    /// As [`is_active`](Self::is_active).
-    pub(crate) fn metric_spec(
-        &self,
-        target: &ScaledObjectRef,
-    ) -> Result<GetMetricSpecResponse, Status> {
-        let metric_name = format!("{}-desired", self.pushscaler(target)?);
-        let spec = MetricSpec {
-            metric_name,
-            target_size: 1,
-            target_size_float: 1.0,
-        };
-        Ok(GetMetricSpecResponse {
-            metric_specs: vec![spec],
-        })
+            },
+        ))
     }
 
     /// Returns the desired replicas.
     ///
     /// # Errors
-    /// As [`is_active`](Self::is_active), and if the value is unknown.
+    /// If the trigger names no PushScaler, or one that does not exist, and if the value is unknown.
     pub(crate) fn metrics(&self, request: GetMetricsRequest) -> Result<GetMetricsResponse, Status> {
         let target = request.scaled_object_ref.unwrap_or_default();
-        let name = self.pushscaler(&target)?;
-        let now = Instant::now();
-        let desired = self
-            .0
-            .with_namespace(&target.namespace, |scalers| desired(name, scalers, now))
-            .map_err(|error| status(&error))?;
+        let desired = self.desired(&target)?;
         let value = MetricValue {
             metric_name: request.metric_name,
             metric_value: i64::from(desired),
@@ -97,27 +77,61 @@ impl ExternalScaler {
         })
     }
 
-    /// Returns the name of the PushScaler, which exists.
-    fn pushscaler<'a>(&self, target: &'a ScaledObjectRef) -> Result<&'a str, Status> {
-        let name = target.scaler_metadata.get(PUSHSCALER).ok_or_else(|| {
-            let name = &target.name;
-            let message =
-                format!("the trigger of {name} has no pushscaler: add its name to the metadata");
-            Status::invalid_argument(message)
-        })?;
+    /// Returns the desired replicas of the trigger's PushScaler.
+    fn desired(&self, target: &ScaledObjectRef) -> Result<u32, Status> {
+        let name = pushscaler(target)?;
         if !self.0.is_listed() {
             return Err(Status::unavailable("the PushScalers have not been listed"));
         }
-        let namespace = &target.namespace;
-        let exists = self
-            .0
-            .with_namespace(namespace, |scalers| scalers.contains_key(name));
-        if !exists {
-            let message = format!("namespace {namespace} has no PushScaler {name}");
-            return Err(Status::not_found(message));
-        }
-        Ok(name)
+        let (namespace, now) = (&target.namespace, Instant::now());
+        self.0.with_namespace(namespace, |scalers| {
+            if !scalers.contains_key(name) {
+                let message = format!("namespace {namespace} has no PushScaler {name}");
+                return Err(Status::not_found(message));
+            }
+            desired(name, scalers, now).map_err(|error| status(&error))
+        })
     }
+
+    /// Returns when the decision was made that is to be reported; `None` if there is none, or it is none of a start.
+    fn due_report(&self, target: &ScaledObjectRef, reported: Option<Instant>) -> Option<Instant> {
+        self.desired(target).ok()?;
+        let scaler = self.0.get(&target.namespace, pushscaler(target).ok()?)?;
+        let sample = scaler.sample?;
+        let is_due = match reported {
+            None => true,
+            Some(reported) => sample.at_zero && sample.decided != reported,
+        };
+        is_due.then_some(sample.decided)
+    }
+}
+
+/// Returns the name and the target of the metric. They follow from the trigger alone: without them KEDA leaves the
+/// metric out of its HPA, or creates none.
+///
+/// # Errors
+/// If the trigger names no PushScaler.
+pub(crate) fn metric_spec(target: &ScaledObjectRef) -> Result<GetMetricSpecResponse, Status> {
+    let spec = MetricSpec {
+        metric_name: format!("{}-desired", pushscaler(target)?),
+        target_size: 1,
+        target_size_float: 1.0,
+    };
+    Ok(GetMetricSpecResponse {
+        metric_specs: vec![spec],
+    })
+}
+
+/// Returns the name of the PushScaler in the metadata of a trigger.
+fn pushscaler(target: &ScaledObjectRef) -> Result<&str, Status> {
+    let name = target.scaler_metadata.get(PUSHSCALER);
+    let name = name.filter(|name| !name.is_empty());
+    name.map(String::as_str).ok_or_else(|| {
+        let name = &target.name;
+        Status::invalid_argument(format!(
+            "the trigger of {name} has no pushscaler: add its name to the metadata"
+        ))
+    })
 }
 
 fn status(error: &MetricError) -> Status {

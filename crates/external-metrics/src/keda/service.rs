@@ -13,7 +13,7 @@ use tonic_prost::ProstCodec;
 use tower::service_fn;
 
 use super::messages::{GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
-use super::scaler::ExternalScaler;
+use super::scaler::{ExternalScaler, metric_spec};
 
 /// Maximum bytes of a request.
 const MESSAGE_BYTES: usize = 64 << 10;
@@ -46,7 +46,7 @@ pub(super) async fn call(
         Some("GetMetricSpec") => {
             let answer = service_fn(
                 move |request: tonic::Request<ScaledObjectRef>| -> Answer<_> {
-                    answer(scaler.metric_spec(request.get_ref()))
+                    answer(metric_spec(request.get_ref()))
                 },
             );
             grpc().unary(answer, request).await

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
+use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper::body::{Bytes, Incoming};
@@ -97,6 +98,7 @@ fn sample(desired: Result<u32, Arc<str>>) -> Sample {
         decided: Instant::now(),
         timestamp: Timestamp::UNIX_EPOCH,
         desired,
+        at_zero: false,
         load: FleetLoad::default(),
     }
 }
@@ -129,52 +131,81 @@ async fn the_only_metric_is_the_number_of_desired_replicas() {
         metric_value_float: 7.0,
     };
     assert_eq!(found.metric_values, [expected]);
+    let (status, active): (_, IsActiveResponse) = call(&mut client, "IsActive", &a).await;
+    assert_eq!((status.as_str(), active.result), (OK, true));
     store.record("models", "a", sample(Err(Arc::from("not enough data"))));
     let (status, _): (_, GetMetricsResponse) = call(&mut client, "GetMetrics", &request).await;
     assert_eq!(status, UNAVAILABLE);
-    let (status, active): (_, IsActiveResponse) = call(&mut client, "IsActive", &a).await;
-    assert_eq!((status.as_str(), active.result), (OK, true));
-}
-
-#[tokio::test]
-async fn a_trigger_must_name_a_pushscaler_that_exists() {
-    let mut client = start(&store()).await;
-    for (metadata, expected) in [
-        (target(&[]), INVALID_ARGUMENT),
-        (target(&[("pushscaler", "b")]), NOT_FOUND),
-    ] {
-        for method in ["IsActive", "StreamIsActive", "GetMetricSpec"] {
-            let (status, _): (_, IsActiveResponse) = call(&mut client, method, &metadata).await;
-            assert_eq!(status, expected, "{method}");
-        }
-    }
-    let any = target(&[]);
-    let (status, _): (_, IsActiveResponse) = call(&mut client, "StreamMetricSpec", &any).await;
-    assert_eq!(status, UNIMPLEMENTED);
-    let mut client = start(&Store::default()).await;
-    let a = target(&[("pushscaler", "a")]);
     let (status, _): (_, IsActiveResponse) = call(&mut client, "IsActive", &a).await;
     assert_eq!(status, UNAVAILABLE);
 }
 
 #[tokio::test]
-async fn a_stream_reports_at_once_and_ends_with_the_pushscaler() {
-    let store = store();
+async fn a_trigger_must_name_a_pushscaler() {
+    let mut client = start(&store()).await;
+    for metadata in [target(&[]), target(&[("pushscaler", "")])] {
+        for method in ["IsActive", "StreamIsActive", "GetMetricSpec"] {
+            let (status, _): (_, IsActiveResponse) = call(&mut client, method, &metadata).await;
+            assert_eq!(status, INVALID_ARGUMENT, "{method}");
+        }
+    }
+    let any = target(&[]);
+    let (status, _): (_, IsActiveResponse) = call(&mut client, "StreamMetricSpec", &any).await;
+    assert_eq!(status, UNIMPLEMENTED);
+}
+
+#[tokio::test]
+async fn the_metric_is_known_before_the_pushscaler_and_its_value_is_not() {
+    for (store, expected) in [(store(), NOT_FOUND), (Store::default(), UNAVAILABLE)] {
+        let mut client = start(&store).await;
+        let missing = target(&[("pushscaler", "b")]);
+        let (status, spec): (_, GetMetricSpecResponse) =
+            call(&mut client, "GetMetricSpec", &missing).await;
+        assert_eq!(status, OK);
+        assert_eq!(spec.metric_specs[0].metric_name, "b-desired");
+        let request = GetMetricsRequest {
+            scaled_object_ref: Some(missing.clone()),
+            metric_name: "b-desired".to_owned(),
+        };
+        let (status, _): (_, GetMetricsResponse) = call(&mut client, "GetMetrics", &request).await;
+        assert_eq!(status, expected);
+        let (status, _): (_, IsActiveResponse) = call(&mut client, "IsActive", &missing).await;
+        assert_eq!(status, expected);
+    }
+}
+
+/// Returns the next message of a stream.
+async fn next(body: &mut Incoming) -> IsActiveResponse {
+    let frame = body.frame().await.unwrap().unwrap();
+    IsActiveResponse::decode(&frame.into_data().unwrap()[5..]).unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_waits_for_the_pushscaler_and_reports_each_decision_at_zero_replicas() {
+    let store = Store::default();
     let mut client = start(&store).await;
     let a = target(&[("pushscaler", "a")]);
-    let response = send(&mut client, "StreamIsActive", &a).await;
-    let mut body = response.into_body();
-    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert!(IsActiveResponse::decode(&first[5..]).unwrap().result);
-    // A decision reports nothing new.
+    let mut body = send(&mut client, "StreamIsActive", &a).await.into_body();
+    assert!(body.frame().now_or_never().is_none());
+    store.set_listed();
+    store.apply("models", "a", BTreeMap::new(), "Deployment/a".to_owned());
     store.record("models", "a", sample(Ok(3)));
+    assert!(next(&mut body).await.result);
+    // Nothing is reported while the target runs, or while its demand is unknown.
+    store.record("models", "a", sample(Ok(4)));
+    let at_zero = |desired| Sample {
+        at_zero: true,
+        ..sample(desired)
+    };
+    store.record("models", "a", at_zero(Err(Arc::from("mode is Off"))));
+    assert!(body.frame().now_or_never().is_none());
+    for _ in 0..2 {
+        store.record("models", "a", at_zero(Ok(1)));
+        assert!(next(&mut body).await.result);
+    }
+    // A new stream reports at once.
+    let mut body = send(&mut client, "StreamIsActive", &a).await.into_body();
+    assert!(next(&mut body).await.result);
     store.remove("models", "a");
-    let last = body
-        .frame()
-        .await
-        .unwrap()
-        .unwrap()
-        .into_trailers()
-        .unwrap();
-    assert_eq!(last["grpc-status"], NOT_FOUND);
+    assert!(body.frame().now_or_never().is_none());
 }

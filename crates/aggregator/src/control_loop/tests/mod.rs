@@ -794,3 +794,33 @@ async fn each_decision_is_recorded_for_the_external_metrics() {
     fixture.handle(Event::ScalerDeleted(key("a")));
     assert!(fixture.external_metrics.get(NAMESPACE, "a").is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_target_without_running_pods_needs_its_minimum() {
+    let mut fixture = Fixture::start();
+    let spec = |mode: &str| json!({ "mode": mode, "minReplicas": 2 });
+    fixture.apply("a", 1, &spec("Recommend"));
+    fixture.observe("a", 0, &[]);
+    let sample = fixture.external_sample("a");
+    assert_eq!((sample.desired, sample.at_zero), (Ok(2), true));
+    // A schedule raises the minimum.
+    let mut scheduled = spec("Recommend");
+    scheduled["schedules"] = json!([{
+        "name": "always", "cron": "* * * * *", "duration": "2m", "timezone": "UTC", "minReplicas": 3,
+    }]);
+    fixture.apply("a", 2, &scheduled);
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(fixture.external_sample("a").desired, Ok(3));
+    fixture.apply("a", 3, &spec("Off"));
+    fixture.advance(Duration::from_secs(1)).await;
+    assert!(fixture.external_sample("a").desired.is_err());
+    // The size is kept while the first pods start, and unknown once a pod runs and does not report.
+    fixture.apply("a", 4, &spec("Recommend"));
+    fixture.read("a", 4);
+    fixture.advance(Duration::from_secs(1)).await;
+    let sample = fixture.external_sample("a");
+    assert_eq!((sample.desired, sample.at_zero), (Ok(4), false));
+    fixture.observe("a", 4, &["p"]);
+    fixture.advance(Duration::from_secs(1)).await;
+    assert!(fixture.external_sample("a").desired.is_err());
+}

@@ -1,0 +1,157 @@
+//! KEDA's operator and metrics adapter, as released, and the real HPA controller scale by the external scaler.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use pushscale_tests::keda::{Keda, Release, documented_objects};
+use pushscale_tests::namespace::{Aggregator, Namespace, install};
+use pushscale_tests::test_cluster::{Shape, TestCluster};
+use serde_json::{Value, json};
+
+use crate::external_metrics::host_address;
+use crate::reporting_fleet::ReportingFleet;
+
+/// The name that KEDA gives to the HPA of the ScaledObject `torchserve`.
+const HPA: &str = "keda-hpa-torchserve";
+
+/// For readings that are pushed by hand: a queue latency alone decides, at once, in both directions.
+const RECOMMEND: &str = "  mode: Recommend\n  algorithm: Ratio\n  \
+                         behavior: { scaleDown: { stabilizationWindowSeconds: 0 } }\n";
+
+/// A control plane with KEDA. KEDA serves an API of the whole cluster, so the other tests have another one.
+fn setup() -> Option<&'static (TestCluster, Keda)> {
+    static SETUP: OnceLock<Option<(TestCluster, Keda)>> = OnceLock::new();
+    let start = || {
+        let host = host_address()?;
+        let release = Release::for_test()?;
+        let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
+        install(&cluster);
+        let keda = release.start(&cluster, host);
+        Some((cluster, keda))
+    };
+    SETUP.get_or_init(start).as_ref()
+}
+
+async fn serve(namespace: &Namespace<'_>) -> Aggregator {
+    let settings = [
+        ("PUSHSCALE_AGGREGATOR_KEDA", "true"),
+        ("PUSHSCALE_AGGREGATOR_KEDA_LISTEN", "127.0.0.1:0"),
+    ];
+    Aggregator::start_with(namespace, &settings).await
+}
+
+/// Creates the documented ScaledObject with the aggregator's address, after `change`.
+async fn follow(namespace: &Namespace<'_>, aggregator: &Aggregator, change: impl Fn(&mut Value)) {
+    let address = aggregator.keda().await.to_string();
+    let [documented, mut scaled_object] = documented_objects(&namespace.name, Some(&address));
+    // The test has another PushScaler of that name, which needs no measurements but the queue latency.
+    namespace.cluster.dry_run(&documented.to_string()).unwrap();
+    change(&mut scaled_object);
+    namespace.apply(&scaled_object.to_string());
+}
+
+fn recommend(namespace: &Namespace<'_>, more: &str) {
+    let spec = format!("{RECOMMEND}{more}");
+    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", &spec);
+}
+
+/// Returns `spec.metrics` of the HPA; null if there is none.
+fn metrics(namespace: &Namespace<'_>) -> Value {
+    let list: Value =
+        serde_json::from_str(&namespace.kubectl(&["get", "hpa", "-o", "json"])).unwrap();
+    list["items"][0]["spec"]["metrics"].clone()
+}
+
+#[tokio::test]
+async fn a_scaled_object_follows_a_pushscaler_that_is_created_later() {
+    let Some((cluster, keda)) = setup() else {
+        return;
+    };
+    let namespace = Namespace::create(cluster, "keda-follows");
+    let aggregator = serve(&namespace).await;
+    namespace.deploy("Deployment", 2).await;
+    follow(&namespace, &aggregator, |_| {}).await;
+    let fleet = ReportingFleet::push_to(&namespace, &aggregator);
+    fleet
+        .until("created by KEDA", || metrics(&namespace).is_array())
+        .await;
+    let external = metrics(&namespace)[0]["external"].clone();
+    assert_eq!(external["metric"]["name"], "s0-torchserve-desired");
+    let target = json!({ "type": "AverageValue", "averageValue": "1" });
+    assert_eq!(external["target"], target);
+
+    // The value of a metric whose PushScaler is missing is unknown, and the HPA keeps the size.
+    let failed = "False/FailedGetExternalMetric";
+    let condition = || Namespace::condition(&namespace.get("hpa", HPA), "ScalingActive");
+    fleet.until(failed, || condition() == failed).await;
+    assert_eq!(namespace.replicas(), 2);
+
+    recommend(&namespace, "");
+    fleet.report(Some(0.014));
+    fleet.until("grown", || namespace.replicas() == 5).await;
+    assert_eq!(condition(), "True/ValidMetricFound");
+    fleet.report(Some(0.0041));
+    fleet.until("shrunk", || namespace.replicas() < 5).await;
+    // At 7 ms the size is right.
+    fleet.report(Some(0.007));
+    let current = || {
+        let status = namespace.get("hpa", HPA)["status"].clone();
+        let metric = status["currentMetrics"][0]["external"]["current"].clone();
+        let replicas = status["currentReplicas"].as_u64();
+        (metric["averageValue"].clone(), replicas)
+    };
+    let is_followed = || current() == (json!("1"), Some(namespace.replicas()));
+    fleet.until("followed", is_followed).await;
+    let size = namespace.replicas();
+    fleet.report(None);
+    fleet.until(failed, || condition() == failed).await;
+    assert_eq!(namespace.replicas(), size);
+    let log = keda.log();
+    assert!(!log.contains("forbidden"), "{log}");
+}
+
+#[tokio::test]
+async fn a_target_at_zero_replicas_is_started_before_any_pod_reports() {
+    let Some((cluster, _keda)) = setup() else {
+        return;
+    };
+    let namespace = Namespace::create(cluster, "keda-starts");
+    let aggregator = serve(&namespace).await;
+    namespace.deploy("Deployment", 0).await;
+    recommend(&namespace, "  minReplicas: 2\n");
+    let began = Instant::now();
+    follow(&namespace, &aggregator, |scaled_object| {
+        // KEDA asks once: what starts the target after that is the stream.
+        scaled_object["spec"]["pollingInterval"] = json!(3600);
+    })
+    .await;
+    let is_started = |object: &Value| object["spec"]["replicas"].as_u64() >= Some(1);
+    let what = "started";
+    namespace
+        .until("deployment", "torchserve", what, is_started)
+        .await;
+    report("with its ScaledObject", began.elapsed());
+    // The HPA adds the rest, still without a reading.
+    let is_minimum = |object: &Value| object["spec"]["replicas"] == 2;
+    namespace
+        .until("deployment", "torchserve", "at its minimum", is_minimum)
+        .await;
+
+    let began = Instant::now();
+    namespace.kubectl(&["scale", "deployment", "torchserve", "--replicas=0"]);
+    namespace
+        .until("deployment", "torchserve", what, is_started)
+        .await;
+    report("after it was scaled to zero", began.elapsed());
+}
+
+/// Prints a time past the test harness. It is not asserted.
+fn report(when: &str, took: Duration) {
+    use std::io::Write as _;
+    let took = took.as_secs_f64();
+    writeln!(
+        std::io::stderr(),
+        "KEDA started a target at zero replicas {took:.1} s {when}"
+    )
+    .ok();
+}
