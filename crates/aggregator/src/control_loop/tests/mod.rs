@@ -19,6 +19,7 @@ use super::*;
 use crate::event::{
     CompetingHpa, DeletionFacts, Pushed, ReceivedReading, ScalerFacts, Verdict, WatchId,
 };
+use crate::history::History;
 use crate::scale_target::{Scale, ScaleError, Written};
 
 mod history;
@@ -122,6 +123,8 @@ impl Fixture {
                 leadership,
                 reread: Arc::clone(&reread),
                 external_metrics: Some(external_metrics.clone()),
+                // What is recorded is tested with the history.
+                history: History::start(metrics.clone()).1,
             },
             Arc::new(Authenticator::new(None, metrics.clone())),
             metrics,
