@@ -60,12 +60,16 @@ test-quick: ## Run the tests that need neither a cluster nor TorchServe nor sock
 	$(TEST) --doc
 
 .PHONY: test-sockets
-test-sockets: test-pipeline test-torchserve
+test-sockets: test-pipeline test-page test-torchserve
 
 .PHONY: test-pipeline
 test-pipeline: ## Run the tests from the sidecar to the aggregator over real sockets
 	@# They wait for each other: 97 s with two threads, 42 s with six.
 	RUST_TEST_THREADS=6 .ci/retry $(TEST) --test pipeline
+
+.PHONY: test-page
+test-page: ## Run the tests of the status page in a real Chromium, which root installs
+	.ci/retry $(TEST) --test status_page
 
 .PHONY: test-torchserve
 test-torchserve: ## Run the tests of the real and the emulated TorchServe, and of the sidecar next to the real one
@@ -129,6 +133,10 @@ generate: ## Rewrite the generated files: the CRD, the output of --help, tables 
 	PUSHSCALE_GENERATE=1 $(TEST) -q --test simulating_document
 	PUSHSCALE_GENERATE=1 $(TEST) -q --test golden injected_pods_match
 	PUSHSCALE_GENERATE=1 $(TEST) -q --test charts generated
+
+.PHONY: screenshots
+screenshots: ## Write the pictures of the status page in docs/images
+	PUSHSCALE_GENERATE=1 $(TEST) --test status_page screenshots
 
 .PHONY: static static-sidecar static-aggregator test-build
 static: static-sidecar static-aggregator ## Build the programs for the images: statically linked, the sidecar for size
@@ -224,5 +232,5 @@ bench-decide: ## Compare autoscalers in 17 simulated scenarios and in random one
 bench-simulate: ## Measure how long the simulation of four hours takes
 	$(BENCH) -- simulate
 
-bench-%: static ## Run one benchmark: parser, ingest, decision, sidecar, admission, reaction, scale_down
+bench-%: static ## Run one benchmark: parser, ingest, decision, sidecar, admission, reaction, scale_down, status_page
 	$(BENCH) -- $*

@@ -9,6 +9,7 @@ mod deletion_cost;
 mod event;
 #[doc(hidden)]
 pub mod fuzzing;
+mod history;
 mod ingest;
 mod kube_error;
 mod kube_report;
@@ -17,6 +18,8 @@ mod leadership;
 mod metrics;
 mod names;
 mod pages;
+#[doc(hidden)]
+pub mod recorded_page;
 mod report;
 mod run;
 mod scale_change;
@@ -41,4 +44,4 @@ pub use names::{ScalerKey, TargetRef};
 pub use report::{EventReport, Report, StatusReport};
 pub use run::{Backend, Bound, PushSecurity, RunError, bind};
 pub use scale_target::{CostOwner, MarkResult, PodRef, Scale, ScaleError, ScaleTarget, Written};
-pub use view::{DecisionView, FigureView, PastDecision, Point, ScalerView};
+pub use view::{DecisionView, FigureView, ScalerView};

@@ -1,8 +1,7 @@
-//! `/debug/scalers` for tools and the status page for people.
+//! The aggregator's pages: `/debug/scalers` for tools, and the status page for people.
 
 use std::time::Duration;
 
-use askama::Template as _;
 use hyper::StatusCode;
 use pushscale_daemon::admin::Pages;
 use pushscale_daemon::reply::{Reply, json, reply, text};
@@ -11,15 +10,17 @@ use tokio::time::timeout;
 
 use crate::event::Event;
 use crate::names::ScalerKey;
-use crate::status_page::StatusPage;
+use crate::status_page::{StatusPage, scaler_key};
 
 /// Timeout for the control loop's reply.
 const LOOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The aggregator's own admin pages. Each request asks the control loop, so pages cost nothing while they are not read.
+/// The aggregator's own admin pages. `/debug/scalers` asks the control loop, and costs nothing while unread.
+/// The status page reads the history.
 #[derive(Debug)]
 pub(crate) struct AggregatorPages {
     pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) status_page: StatusPage,
 }
 
 impl Pages for AggregatorPages {
@@ -30,22 +31,15 @@ impl Pages for AggregatorPages {
                 ScalerPage::Decisions => self.decisions(scaler).await,
             });
         }
-        if !matches!(path, "/" | "/debug/scalers") {
-            return None;
+        if path != "/debug/scalers" {
+            return self.status_page.page(path).await;
         }
         let Some(scalers) = self.ask(Event::ViewsRequested).await else {
             return Some(no_reply());
         };
-        Some(if path == "/" {
-            match StatusPage::new(&scalers).render() {
-                Ok(page) => reply(StatusCode::OK, "text/html; charset=utf-8", page),
-                Err(error) => failed(&error),
-            }
-        } else {
-            match serde_json::to_vec_pretty(&scalers) {
-                Ok(body) => json(StatusCode::OK, body),
-                Err(error) => failed(&error),
-            }
+        Some(match serde_json::to_vec_pretty(&scalers) {
+            Ok(body) => json(StatusCode::OK, body),
+            Err(error) => failed(&error),
         })
     }
 }
@@ -111,17 +105,11 @@ enum ScalerPage {
 
 /// Parses `/debug/scalers/{namespace}/{name}`, with or without `/decisions.jsonl`.
 fn scaler_page(path: &str) -> Option<(ScalerKey, ScalerPage)> {
-    let rest = path.strip_prefix("/debug/scalers/")?;
-    let (rest, page) = match rest.strip_suffix("/decisions.jsonl") {
-        Some(rest) => (rest, ScalerPage::Decisions),
-        None => (rest, ScalerPage::View),
+    let (path, page) = match path.strip_suffix("/decisions.jsonl") {
+        Some(path) => (path, ScalerPage::Decisions),
+        None => (path, ScalerPage::View),
     };
-    let (namespace, name) = rest.split_once('/')?;
-    let key = ScalerKey {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    };
-    (!name.is_empty() && !name.contains('/')).then_some((key, page))
+    Some((scaler_key(path, "/debug/scalers/")?, page))
 }
 
 fn not_found(name: &str) -> Reply {
@@ -138,7 +126,7 @@ fn no_reply() -> Reply {
     )
 }
 
-fn failed(error: &dyn std::error::Error) -> Reply {
+pub(crate) fn failed(error: &dyn std::error::Error) -> Reply {
     tracing::error!(%error, "failed to render a page");
     text(
         StatusCode::INTERNAL_SERVER_ERROR,

@@ -22,6 +22,7 @@ use crate::auth::{Authenticator, ConnectionToken, KubeTokenReviewer, TokenReview
 use crate::config::{Auth, Config, PROGRAM};
 use crate::control_loop::{Backends, ControlLoop};
 use crate::event::Event;
+use crate::history::History;
 use crate::ingest::Ingest;
 use crate::kube_report;
 use crate::kube_scale::KubeScaleTarget;
@@ -30,6 +31,7 @@ use crate::metrics::{LiveValues, Metrics};
 use crate::pages::AggregatorPages;
 use crate::report::Report;
 use crate::scale_target::ScaleTarget;
+use crate::status_page::StatusPage;
 use crate::watch;
 
 /// Capacity of the control loop's event queue. A turn takes microseconds, so a full queue means that the loop is stuck,
@@ -269,15 +271,18 @@ impl Bound {
         let readiness = Readiness::default();
         let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
         let mut tasks = Tasks::default();
+        let (history, history_sender, recording) = History::start(metrics.clone());
+        tasks.spawn("history", recording);
         let authenticator = Arc::new(Authenticator::new(push_security.reviewer, metrics.clone()));
         let control_loop = ControlLoop::new(
             Backends {
                 scale_target,
                 events_tx: events.clone(),
                 reports,
-                leadership,
+                leadership: leadership.clone(),
                 reread,
                 external_metrics,
+                history: history_sender,
             },
             Arc::clone(&authenticator),
             metrics.clone(),
@@ -336,6 +341,7 @@ impl Bound {
         }
         let pages = AggregatorPages {
             events: events.clone(),
+            status_page: StatusPage::new(history, leadership, shutdown.clone()),
         };
         let admin = Admin::new(readiness.clone(), registry, pages);
         let admin = self.admin.serve(Limits::default(), admin, shutdown.clone());

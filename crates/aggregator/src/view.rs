@@ -1,13 +1,12 @@
 //! The data behind the pages, separate from the control loop's own state so that the latter can change.
 
-use jiff::Timestamp;
 use pushscale_api::PushScalerStatus;
 use pushscale_decision::{Decision, Moment};
 use serde::{Deserialize, Serialize};
 
 use crate::names::{ScalerKey, TargetRef};
 
-/// One scaler, for `/debug/scalers` and the status page.
+/// One scaler, for `/debug/scalers`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalerView {
@@ -25,10 +24,6 @@ pub struct ScalerView {
     /// The status as last reported to Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<PushScalerStatus>,
-    /// Decisions with a new outcome, oldest first.
-    pub history: Vec<PastDecision>,
-    /// One point per second, oldest first.
-    pub points: Vec<Point>,
 }
 
 /// A decision with its steps.
@@ -80,35 +75,7 @@ pub struct FigureView {
     pub proposed_replicas: u32,
 }
 
-/// A past decision.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PastDecision {
-    /// When it was made.
-    pub at: Timestamp,
-    /// The outcome and its reason.
-    pub explanation: String,
-}
-
-/// One second of the history charts.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Point {
-    /// Seconds since the aggregator started.
-    pub second: u64,
-    /// Replicas in the target's spec.
-    pub replicas: Option<u32>,
-    /// Desired replicas.
-    pub desired: Option<u32>,
-    /// The average of the first metric, in seconds.
-    pub latency_seconds: Option<f64>,
-}
-
 impl ScalerView {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a field, and there is one caller"
-    )]
     pub(crate) fn new(
         key: &ScalerKey,
         target: &TargetRef,
@@ -116,8 +83,6 @@ impl ScalerView {
         decision: Option<&Decision>,
         status: Option<&PushScalerStatus>,
         problems: Vec<String>,
-        history: Vec<PastDecision>,
-        points: Vec<Point>,
     ) -> Self {
         Self {
             namespace: key.namespace.clone(),
@@ -126,8 +91,6 @@ impl ScalerView {
             problems,
             decision: decision.map(|decision| DecisionView::new(now, decision)),
             status: status.cloned(),
-            history,
-            points,
         }
     }
 }

@@ -1,18 +1,89 @@
-//! HTTP responses with a complete body.
+//! HTTP responses.
 
-use std::fmt::Display;
+use std::convert::Infallible;
+use std::fmt::{self, Debug, Display};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::stream::BoxStream;
 use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
-/// A response with a complete body.
-pub type Reply = Response<Full<Bytes>>;
+/// A response.
+pub type Reply = Response<ReplyBody>;
+
+/// The body of a response.
+pub enum ReplyBody {
+    /// A complete body.
+    Full(Full<Bytes>),
+    /// Parts that are produced while the client reads: none is requested before the last one has been sent.
+    Stream(BoxStream<'static, Bytes>),
+}
+
+impl Default for ReplyBody {
+    fn default() -> Self {
+        Self::Full(Full::default())
+    }
+}
+
+impl Debug for ReplyBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(body) => body.fmt(f),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Full(body) => Pin::new(body).poll_frame(context),
+            Self::Stream(parts) => parts
+                .as_mut()
+                .poll_next(context)
+                .map(|part| part.map(|part| Ok(Frame::data(part)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(body) => body.is_end_stream(),
+            Self::Stream(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(body) => body.size_hint(),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Builds a successful response with this content type, whose body is sent while it is produced.
+pub fn stream(
+    content_type: &'static str,
+    parts: impl Stream<Item = Bytes> + Send + 'static,
+) -> Reply {
+    let mut reply = reply(StatusCode::OK, content_type, Bytes::new());
+    *reply.body_mut() = ReplyBody::Stream(Box::pin(parts));
+    reply
+}
 
 /// Builds a response with this content type and body.
 pub fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-    let mut reply = Response::new(Full::new(body.into()));
+    let mut reply = Response::new(ReplyBody::Full(Full::new(body.into())));
     *reply.status_mut() = status;
     reply
         .headers_mut()

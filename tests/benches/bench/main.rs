@@ -1,6 +1,6 @@
 //! The benchmarks. Each measures its baseline in the same run. Start them with `make bench`, or with
 //! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar admission reaction scale_down
-//! fleet soak`.
+//! status_page fleet soak`.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,6 +27,7 @@ mod scale_down;
 mod sidecar;
 mod simulate;
 mod spread;
+mod status_page;
 
 fn main() {
     let asked: Vec<String> = std::env::args()
@@ -44,7 +45,7 @@ fn main() {
     if asked == ["soak"] {
         return fleet::soak::run();
     }
-    let all: [(&str, fn()); 10] = [
+    let all: [(&str, fn()); 11] = [
         ("parser", parser::run),
         ("ingest", ingest::run),
         ("decision", decision::run),
@@ -54,6 +55,7 @@ fn main() {
         ("admission", admission::run),
         ("reaction", reaction::run),
         ("scale_down", scale_down::run),
+        ("status_page", status_page::run),
         ("fleet", fleet::run),
     ];
     for word in &asked {

@@ -1,6 +1,6 @@
 //! The state of one PushScaler.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use super::deletion_order::DeletionOrder;
 use super::recorder::Recorder;
 use super::unconfirmed_write::UnconfirmedWrite;
 use crate::event::{ScalerDeletion, ScalerFacts, WatchId};
+use crate::history::ScalerSubject;
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{Scale, ScaleError};
 use crate::status::StatusHistory;
-use crate::view::{PastDecision, Point};
 
 /// Minimum time between two decisions of one scaler. A thousand pods push a thousand times per second, and the
 /// stabilization windows keep every decision.
@@ -34,13 +34,9 @@ pub(super) const WRITE_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 
 pub(super) const MAX_WRITE_BACKOFF: Duration = Duration::from_secs(15);
 
-/// Past decisions kept for the pages.
-pub(super) const MAX_PAST_DECISIONS: usize = 50;
-
-/// Points kept for the status page, one per second.
-pub(super) const MAX_POINTS: usize = 600;
-
 pub(super) struct ManagedScaler {
+    /// What the history knows it by.
+    pub(super) subject: Arc<ScalerSubject>,
     pub(super) uid: String,
     pub(super) generation: Option<i64>,
     pub(super) target: TargetRef,
@@ -98,7 +94,7 @@ pub(super) struct ManagedScaler {
     pub(super) backoff: Option<ExponentialBackoff>,
     /// When the newest reading since the last write was taken.
     pub(super) newest_reading: Option<Moment>,
-    pub(super) last_decision: Option<Decision>,
+    pub(super) last_decision: Option<Arc<Decision>>,
     pub(super) status_history: StatusHistory,
     /// The status last reported, and when.
     pub(super) status: Option<(Moment, PushScalerStatus)>,
@@ -106,14 +102,12 @@ pub(super) struct ManagedScaler {
     pub(super) metric_failing_since: Option<Moment>,
     /// When each warning, by reason and message, was last reported.
     pub(super) warned: BTreeMap<(&'static str, String), Moment>,
-    pub(super) past_decisions: VecDeque<PastDecision>,
-    pub(super) points: VecDeque<Point>,
 }
 
 impl ManagedScaler {
     pub(super) fn new(now: Moment, facts: ScalerFacts) -> Self {
         let ScalerFacts {
-            key: _,
+            key,
             uid,
             generation,
             labels: _,
@@ -129,6 +123,7 @@ impl ManagedScaler {
             deletion,
         } = facts;
         let mut scaler = Self {
+            subject: Arc::new(ScalerSubject::new(key, &target)),
             uid,
             generation,
             target,
@@ -172,8 +167,6 @@ impl ManagedScaler {
             status: None,
             metric_failing_since: None,
             warned: BTreeMap::new(),
-            past_decisions: VecDeque::new(),
-            points: VecDeque::new(),
         };
         scaler.apply_spec(now, generation, policy, spec, schedules);
         scaler

@@ -33,6 +33,7 @@ use tokio::time::Instant;
 
 use crate::auth::Authenticator;
 use crate::event::Event;
+use crate::history::HistorySender;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
@@ -73,6 +74,7 @@ pub(crate) struct ControlLoop {
     metrics: Metrics,
     /// The store behind the external metrics; `None` if they are not served.
     external_metrics: Option<Store>,
+    history: HistorySender,
 }
 
 /// Lists that have not arrived yet. Until both have, nothing is decided, because a competing autoscaler may exist.
@@ -92,6 +94,7 @@ pub(crate) struct Backends {
     pub(crate) leadership: Leadership,
     pub(crate) reread: Arc<Notify>,
     pub(crate) external_metrics: Option<Store>,
+    pub(crate) history: HistorySender,
 }
 
 impl ControlLoop {
@@ -105,6 +108,7 @@ impl ControlLoop {
             leadership,
             reread,
             external_metrics,
+            history,
         }: Backends,
         authenticator: Arc<Authenticator>,
         metrics: Metrics,
@@ -135,6 +139,7 @@ impl ControlLoop {
             mark_reporter: MarkReporter::new(metrics.clone()),
             metrics,
             external_metrics,
+            history,
         }
     }
 
@@ -162,6 +167,7 @@ impl ControlLoop {
                 }
             }
             self.decide_due();
+            self.history.send_removals();
             self.metrics.turn_ended(begun.elapsed());
         }
     }

@@ -64,6 +64,10 @@ impl ControlLoop {
                     .insert(key.clone(), ManagedScaler::new(now, facts));
             }
         }
+        if let Some(scaler) = self.scalers.get(&key) {
+            let problems = scaler.spec_problems.iter().map(ToString::to_string);
+            self.history.applied(&scaler.subject, problems.collect());
+        }
         self.apply_labels(&key, labels, &target);
         self.detect_conflicts();
         self.mark_due(&key, self.now());
@@ -83,6 +87,7 @@ impl ControlLoop {
             self.due.remove(&(due, key.clone()));
         }
         self.metrics.scaler_removed(key);
+        self.history.removed(key);
         if let Some(store) = &self.external_metrics {
             store.remove(&key.namespace, &key.name);
         }

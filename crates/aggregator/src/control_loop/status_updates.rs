@@ -1,5 +1,6 @@
 //! Publishes decisions: the same explanation in the status, in events and on the pages.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,11 +9,11 @@ use pushscale_decision::{Decision, Moment, Outcome, Reason, Warning};
 
 use super::ControlLoop;
 use super::audit;
-use super::managed_scaler::{MAX_PAST_DECISIONS, MAX_POINTS, ManagedScaler};
+use super::managed_scaler::ManagedScaler;
 use crate::names::ScalerKey;
 use crate::report::{EventReport, Report, StatusReport};
 use crate::status::differs_in_substance;
-use crate::view::{PastDecision, Point, ScalerView};
+use crate::view::ScalerView;
 
 /// Minimum interval between status writes that change only figures. The HPA writes its status every 15 s.
 const FIGURES_INTERVAL: Duration = Duration::from_secs(10);
@@ -34,7 +35,10 @@ impl ControlLoop {
         }
         let leads = self.leads();
         if let Some(scaler) = self.scalers.get_mut(key) {
-            let has_changed = scaler.record_history(now, &decision);
+            let decision = Arc::new(decision);
+            let has_changed = scaler.is_new(&decision);
+            let subject = &scaler.subject;
+            self.history.decided(subject, &decision, has_changed);
             // A follower decides too, and does nothing.
             if has_changed && leads {
                 audit::log(key, &scaler.target, &decision);
@@ -203,41 +207,12 @@ impl ControlLoop {
 }
 
 impl ManagedScaler {
-    /// Records the decision for the pages. Returns whether its outcome differs from the last one's.
-    fn record_history(&mut self, now: Moment, decision: &Decision) -> bool {
-        let is_new = match (&decision.outcome, self.last_decision.as_ref()) {
+    /// Whether the decision's outcome differs from the last one's.
+    fn is_new(&self, decision: &Decision) -> bool {
+        match (&decision.outcome, self.last_decision.as_ref()) {
             (Outcome::Scale { .. }, _) | (_, None) => true,
             (outcome, Some(last)) => *outcome != last.outcome,
-        };
-        if is_new {
-            if self.past_decisions.len() == MAX_PAST_DECISIONS {
-                self.past_decisions.pop_front();
-            }
-            self.past_decisions.push_back(PastDecision {
-                at: Timestamp::now(),
-                explanation: decision.to_string(),
-            });
         }
-        let second = now.since_origin().as_secs();
-        if self
-            .points
-            .back()
-            .is_some_and(|point| point.second == second)
-        {
-            self.points.pop_back();
-        } else if self.points.len() == MAX_POINTS {
-            self.points.pop_front();
-        }
-        self.points.push_back(Point {
-            second,
-            replicas: decision.current,
-            desired: decision.desired(),
-            latency_seconds: decision
-                .metrics
-                .first()
-                .map(|figure| figure.average.as_secs_f64()),
-        });
-        is_new
     }
 
     pub(super) fn last_scale_reason(&self) -> String {
@@ -257,11 +232,9 @@ impl ManagedScaler {
             key,
             &self.target,
             now,
-            self.last_decision.as_ref(),
+            self.last_decision.as_deref(),
             self.status.as_ref().map(|(_, status)| status),
             problems.collect(),
-            self.past_decisions.iter().cloned().collect(),
-            self.points.iter().copied().collect(),
         )
     }
 }

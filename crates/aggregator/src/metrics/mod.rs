@@ -45,6 +45,7 @@ pub(crate) struct Metrics {
     status_writes: LabeledCounter<WriteOutcome>,
     event_writes: LabeledCounter<WriteOutcome>,
     dropped_reports: Counter,
+    dropped_history_records: Counter,
     leader: Gauge,
     scalers: Gauge,
     pods: Gauge,
@@ -257,6 +258,7 @@ impl Metrics {
             )
             .from_zero([WriteOutcome::Failed]),
             dropped_reports: Counter::default(),
+            dropped_history_records: Counter::default(),
             leader: Gauge::default(),
             scalers: Gauge::default(),
             pods: Gauge::default(),
@@ -271,6 +273,11 @@ impl Metrics {
             "dropped_reports",
             "Statuses and events dropped because the API server is slow",
             metrics.dropped_reports.clone(),
+        );
+        registry.register(
+            "dropped_history_records",
+            "Decisions missing on the status page because too many were made at once",
+            metrics.dropped_history_records.clone(),
         );
         registry.register(
             "leader",
@@ -366,6 +373,10 @@ impl Metrics {
 
     pub(crate) fn report_dropped(&self) {
         self.dropped_reports.inc();
+    }
+
+    pub(crate) fn history_dropped(&self) {
+        self.dropped_history_records.inc();
     }
 
     pub(crate) fn set_leader(&self, leads: bool) {

@@ -3,6 +3,7 @@
 mod connection_limit;
 mod handshake_queue;
 mod transport;
+mod write_timeout;
 
 use std::convert::Infallible;
 use std::io::{self, Write as _};
@@ -29,6 +30,7 @@ use crate::reply::Reply;
 use crate::shutdown::Shutdown;
 use connection_limit::ConnectionLimit;
 pub use transport::{Plain, Tls, Transport};
+use write_timeout::WriteTimeout;
 
 /// The pause after an accept error, such as too many open files, so that the accept loop does not spin.
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(200);
@@ -66,7 +68,8 @@ pub struct Limits {
     /// Maximum concurrent connections from one address. All addresses of an IPv6 /64 together get at most three
     /// quarters of `connections`.
     pub connections_per_address: usize,
-    /// The timeout for a request's head, and for an idle connection between two requests.
+    /// The timeout for a request's head, for an idle connection between two requests, and for a client that reads
+    /// nothing of a response.
     pub idle: Duration,
     /// The maximum size of a request head, in bytes. Values below hyper's minimum of 8192 count as 8192.
     pub head_bytes: usize,
@@ -297,7 +300,10 @@ where
         .max_buf_size(limits.head_bytes.max(8192))
         // Copying head and body of a small response into one buffer is cheaper than a gathering write.
         .writev(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(
+            TokioIo::new(WriteTimeout::new(stream, limits.idle)),
+            service,
+        );
     let mut connection = pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

@@ -118,3 +118,40 @@ async fn idle_connections_of_one_client_do_not_keep_the_kubelets_probe_out() {
     }
     shutdown.cancel();
 }
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_cut_off_and_holds_little_memory() {
+    const PART: usize = 64 << 10;
+    let bound = bind("stream", SocketAddr::from((KUBELET, 0)))
+        .await
+        .unwrap();
+    let port = bound.address();
+    let connections = bound.open_connections();
+    let shutdown = Shutdown::new();
+    let limits = Limits {
+        idle: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let produced = Arc::new(AtomicUsize::new(0));
+    let parts = Arc::clone(&produced);
+    let service = hyper::service::service_fn(move |_request| {
+        let parts = Arc::clone(&parts);
+        let endless = futures_util::stream::repeat_with(move || {
+            parts.fetch_add(1, Ordering::Relaxed);
+            bytes::Bytes::from_static(&[b'x'; PART])
+        });
+        async { Ok(crate::reply::stream("text/plain", endless)) }
+    });
+    let server = tokio::spawn(bound.serve(limits, service, shutdown.clone()));
+    let mut client = connect(KUBELET, port).await;
+    let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    while produced.load(Ordering::Relaxed) == 0 || connections.count() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // What the sockets' buffers take, and no more.
+    let bytes = produced.load(Ordering::Relaxed) * PART;
+    assert!(bytes < 32 << 20, "{bytes}");
+    shutdown.cancel();
+    server.await.unwrap();
+}

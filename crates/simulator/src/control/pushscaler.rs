@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use pushscale_api::{Floor, PushScalerSpec, Schedules, SpecProblem, policy_of};
 use pushscale_decision::{
-    Algorithm, Balancing, Bounds, Conditions, Latency, ModelReading, Moment, Outcome, Phase, Pod,
-    PodUid, Policy, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
+    Algorithm, Balancing, Bounds, Conditions, Decision, Latency, ModelReading, Moment, Outcome,
+    Phase, Pod, PodUid, Policy, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
     ViolationPrice,
 };
 use thiserror::Error;
@@ -146,6 +146,11 @@ impl PushScaling {
     /// Returns the conditions after the last decision.
     pub fn conditions(&self) -> &Conditions {
         self.scaler.conditions()
+    }
+
+    /// Returns the last decision.
+    pub fn last_decision(&self) -> &Decision {
+        self.scaler.last_decision()
     }
 
     /// Reports the pods to the scaler, as Kubernetes would.

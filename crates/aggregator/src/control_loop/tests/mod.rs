@@ -20,6 +20,7 @@ use crate::event::{
     CompetingHpa, DeletionFacts, Pushed, ReceivedReading, ScalerDeletion, ScalerFacts, Verdict,
     WatchId,
 };
+use crate::history::History;
 use crate::scale_target::{Scale, ScaleError, Written};
 
 mod history;
@@ -138,6 +139,8 @@ impl Fixture {
                 leadership,
                 reread: Arc::clone(&reread),
                 external_metrics: Some(external_metrics.clone()),
+                // What is recorded is tested with the history.
+                history: History::start(metrics.clone()).1,
             },
             Arc::new(Authenticator::new(None, metrics.clone())),
             metrics,

@@ -1,0 +1,80 @@
+// Replaces the parts of the page that have changed by those that the server has rendered. The page works without it.
+"use strict";
+(() => {
+  const main = document.querySelector("main[data-events]");
+  const connection = document.getElementById("connection");
+  const pause = document.getElementById("pause");
+  // After an answer that is not a stream, such as 503, a browser does not connect again by itself.
+  const RETRY_MILLISECONDS = 5000;
+  let source = null;
+  let retry = null;
+
+  const show = (text) => {
+    if (connection.textContent !== text) {
+      connection.textContent = text;
+    }
+  };
+
+  const replace = (html) => {
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    const next = template.content.firstElementChild;
+    const old = document.getElementById(next.id);
+    if (!old) {
+      insert(next);
+      return;
+    }
+    for (const open of old.querySelectorAll("details[open]")) {
+      next.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
+    }
+    const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+    const scrolled = [...old.querySelectorAll(".scroll[id]")].map((it) => [it.id, it.scrollLeft]);
+    old.replaceWith(next);
+    for (const [id, left] of scrolled) {
+      document.getElementById(id).scrollLeft = left;
+    }
+    if (focused) {
+      document.getElementById(focused)?.focus({ preventScroll: true });
+    }
+  };
+
+  // A new row of the overview, in the order of the names.
+  const insert = (row) => {
+    const rows = document.getElementById("scalers");
+    const after = rows && [...rows.children].find((other) => other.id > row.id);
+    rows?.insertBefore(row, after ?? null);
+  };
+
+  const close = () => {
+    clearTimeout(retry);
+    source?.close();
+    source = null;
+  };
+
+  const open = () => {
+    close();
+    source = new EventSource(main.dataset.events);
+    source.addEventListener("open", () => show("Live"));
+    source.addEventListener("fragment", (event) => replace(event.data));
+    source.addEventListener("removed", (event) => document.getElementById(event.data)?.remove());
+    source.addEventListener("error", () => {
+      show("Not connected, trying again");
+      if (source.readyState === EventSource.CLOSED) {
+        retry = setTimeout(open, RETRY_MILLISECONDS);
+      }
+    });
+  };
+
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    if (source) {
+      close();
+      show("Paused");
+      pause.textContent = "Resume updates";
+    } else {
+      open();
+      pause.textContent = "Pause updates";
+    }
+  });
+  open();
+})();

@@ -1,0 +1,272 @@
+//! The page of one scaler.
+
+use askama::Template;
+use jiff::Timestamp;
+use pushscale_decision::{Decision, Step};
+
+use super::chart::{Chart, Unit};
+use super::conditions::{self, ConditionRow};
+use super::fragment::Fragment;
+use super::overview::figure;
+use crate::history::{Point, ScalerHistory, Series};
+
+/// Rows of the table of figures: one per minute.
+const TABLE_SECONDS: i64 = 60;
+
+const CHARTS: [Chart; 5] = [
+    Chart {
+        id: "load",
+        title: "Load",
+        unit: Unit::Rate,
+        series: &[(Series::Load, "requests per second")],
+    },
+    Chart {
+        id: "replicas",
+        title: "Replicas",
+        unit: Unit::Count,
+        series: &[
+            (Series::Desired, "desired"),
+            (Series::Ready, "ready"),
+            (Series::Replicas, "in the target's spec"),
+            (Series::Held, "held"),
+            (Series::Scheduled, "minimum by schedule"),
+        ],
+    },
+    Chart {
+        id: "latency",
+        title: "Queue latency",
+        unit: Unit::Seconds,
+        series: &[
+            (Series::Latency, "queue latency"),
+            (Series::Target, "target"),
+        ],
+    },
+    Chart {
+        id: "service-time",
+        title: "Service time",
+        unit: Unit::Seconds,
+        series: &[(Series::ServiceTime, "service time")],
+    },
+    Chart {
+        id: "utilisation",
+        title: "Utilisation",
+        unit: Unit::Share,
+        series: &[
+            (Series::Utilisation, "utilisation"),
+            (
+                Series::UtilisationLimit,
+                "utilisation that keeps the target",
+            ),
+        ],
+    },
+];
+
+/// The series of the table, with heads.
+const COLUMNS: [(Series, &str, Unit); 10] = [
+    (Series::Load, "Load", Unit::Rate),
+    (Series::Desired, "Desired", Unit::Count),
+    (Series::Ready, "Ready", Unit::Count),
+    (Series::Replicas, "In spec", Unit::Count),
+    (Series::Held, "Held", Unit::Count),
+    (Series::Scheduled, "By schedule", Unit::Count),
+    (Series::Latency, "Latency", Unit::Seconds),
+    (Series::Target, "Target", Unit::Seconds),
+    (Series::ServiceTime, "Service time", Unit::Seconds),
+    (Series::Utilisation, "Utilisation", Unit::Share),
+];
+
+#[derive(Template)]
+#[template(path = "figures.html")]
+struct Figures<'a> {
+    problems: &'a [String],
+    outcome: String,
+    decided: String,
+    reporting: String,
+    /// Names and values.
+    values: Vec<(&'static str, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "steps.html")]
+struct Steps {
+    steps: Vec<String>,
+    /// Questions and their answers.
+    alternatives: Vec<(&'static str, Vec<String>)>,
+}
+
+#[derive(Template)]
+#[template(path = "charts.html")]
+struct Charts {
+    charts: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "conditions.html")]
+struct ConditionTable<'a> {
+    rows: Vec<ConditionRow<'a>>,
+}
+
+#[derive(Template)]
+#[template(path = "timeline.html")]
+struct Timeline<'a> {
+    entries: Vec<TimelineEntry<'a>>,
+}
+
+struct TimelineEntry<'a> {
+    number: u64,
+    at: String,
+    time: String,
+    outcome: &'a str,
+    steps: Vec<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "table.html")]
+struct Table {
+    heads: Vec<&'static str>,
+    rows: Vec<(String, Vec<String>)>,
+}
+
+/// Renders the parts of the page, in their order.
+pub(super) fn fragments(
+    history: &ScalerHistory,
+    now: Timestamp,
+) -> Result<Vec<Fragment>, askama::Error> {
+    let points: Vec<_> = history.points().collect();
+    let decision = history
+        .latest
+        .as_ref()
+        .map(|latest| latest.decision.as_ref());
+    let parts = [
+        (
+            "figures",
+            figures(history, points.last().copied()).render()?,
+        ),
+        ("charts", charts(&points, now)?),
+        ("steps", steps(decision).render()?),
+        ("timeline", timeline(history).render()?),
+        ("conditions", condition_table(decision).render()?),
+        ("table", table(&points).render()?),
+    ];
+    let fragment = |(id, html): (&str, String)| Fragment::new(id.to_owned(), html);
+    Ok(parts.into_iter().map(fragment).collect())
+}
+
+fn figures<'a>(history: &'a ScalerHistory, last: Option<&Point>) -> Figures<'a> {
+    let text = |series, unit| figure(last, series, unit);
+    let latest = history.latest.as_ref();
+    let decision = latest.map(|latest| latest.decision.as_ref());
+    let hold = decision.and_then(|decision| {
+        decision.steps.iter().find_map(|step| match step {
+            Step::Held { replicas, window } => {
+                Some(format!("{replicas} for {} s", window.as_secs()))
+            }
+            _ => None,
+        })
+    });
+    Figures {
+        problems: &history.problems,
+        outcome: decision.map_or("nothing decided yet".to_owned(), |decision| {
+            decision.outcome.to_string()
+        }),
+        decided: latest.map_or("never".to_owned(), |latest| clock(latest.at)),
+        reporting: decision.map_or("–".to_owned(), |decision| decision.freshness.to_string()),
+        values: vec![
+            ("load", text(Series::Load, Unit::Rate)),
+            ("desired replicas", text(Series::Desired, Unit::Count)),
+            ("ready pods", text(Series::Ready, Unit::Count)),
+            ("minimum by schedule", text(Series::Scheduled, Unit::Count)),
+            (
+                "queue latency / target",
+                format!(
+                    "{} / {}",
+                    text(Series::Latency, Unit::Seconds),
+                    text(Series::Target, Unit::Seconds)
+                ),
+            ),
+            ("service time", text(Series::ServiceTime, Unit::Seconds)),
+            ("utilisation", text(Series::Utilisation, Unit::Share)),
+            ("hold", hold.unwrap_or_else(|| "–".to_owned())),
+        ],
+    }
+}
+
+fn charts(points: &[&Point], now: Timestamp) -> Result<String, askama::Error> {
+    // Changes once per point, so that an unchanged chart is not sent again.
+    let end = points
+        .last()
+        .map_or(now.as_second(), |point| point.second());
+    let charts: Result<Vec<_>, _> = CHARTS.iter().map(|it| it.draw(points, end)).collect();
+    let charts = charts?.into_iter().filter(|chart| !chart.is_empty());
+    let charts = Charts {
+        charts: charts.collect(),
+    };
+    charts.render()
+}
+
+fn steps(decision: Option<&Decision>) -> Steps {
+    let Some(decision) = decision else {
+        return Steps {
+            steps: Vec::new(),
+            alternatives: Vec::new(),
+        };
+    };
+    let why = decision.alternatives();
+    let alternatives = [
+        ("Why not more replicas", why.not_more),
+        ("There would be more if", why.more_if),
+        ("Why not fewer replicas", why.not_fewer),
+        ("There would be fewer if", why.fewer_if),
+    ];
+    Steps {
+        steps: decision.steps.iter().map(ToString::to_string).collect(),
+        alternatives: alternatives
+            .into_iter()
+            .filter(|(_, answers)| !answers.is_empty())
+            .collect(),
+    }
+}
+
+fn condition_table(decision: Option<&Decision>) -> ConditionTable<'_> {
+    let rows = decision.map(|decision| conditions::all(&decision.conditions).collect());
+    ConditionTable {
+        rows: rows.unwrap_or_default(),
+    }
+}
+
+fn timeline(history: &ScalerHistory) -> Timeline<'_> {
+    let entries = history.decisions().rev().map(|decision| TimelineEntry {
+        number: decision.number,
+        at: decision.at.to_string(),
+        time: clock(decision.at),
+        outcome: &decision.outcome,
+        steps: decision.steps.lines().collect(),
+    });
+    Timeline {
+        entries: entries.collect(),
+    }
+}
+
+/// The last point of each minute, newest first.
+fn table(points: &[&Point]) -> Table {
+    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+    let mut last = None;
+    for point in points.iter().rev() {
+        let minute = point.second() / TABLE_SECONDS;
+        if last.replace(minute) == Some(minute) {
+            continue;
+        }
+        let columns = COLUMNS.iter();
+        let values = columns.map(|(series, _, unit)| figure(Some(point), *series, *unit));
+        let time = Timestamp::from_second(minute * TABLE_SECONDS).unwrap_or_default();
+        rows.push((time.strftime("%H:%M").to_string(), values.collect()));
+    }
+    Table {
+        heads: COLUMNS.iter().map(|(_, head, _)| *head).collect(),
+        rows,
+    }
+}
+
+fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S").to_string()
+}
