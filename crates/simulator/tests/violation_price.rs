@@ -8,7 +8,7 @@ use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::random_scenario;
 
 const PRICES: [u32; 3] = [37, 366, 3660];
-const SCENARIOS: usize = 24;
+const SCENARIOS: usize = 8;
 
 #[test]
 fn the_price_moves_pods_and_violations_in_opposite_directions() {

@@ -90,8 +90,8 @@ impl Setting {
         (need * self.headroom - ROUND_DOWN).ceil().max(1.0)
     }
 
-    /// Returns the whole pods that a past need holds of `current` ones. A fraction that is rounded down for a need holds
-    /// a pod that is there: a need that rose by a little had ordered it, and fell back at once.
+    /// Returns the whole pods that a past need holds of `current` ones. A fraction that is rounded down for a need
+    /// holds a pod that is there: a need that rose by a little had ordered it, and fell back at once.
     pub(crate) fn held(self, need: f64, current: u32) -> u32 {
         let rounded_up = whole((need * self.headroom).ceil());
         whole(self.pods(need)).max(rounded_up.min(current))

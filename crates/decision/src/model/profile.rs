@@ -2,9 +2,8 @@
 //!
 //! Pods that take a while to start are ready for a rise only if they are ordered before it can be seen. The rate a day
 //! ago, or one of the other [`PERIODS`], says when. Each period is replayed against what really arrives, with the
-//! prices of the hold ([`super::hold_backtest`]): the pods that it would have kept in addition, and the violation seconds
-//! that those would have avoided. A period counts only while it has saved
-//! clearly more than it has cost.
+//! prices of the hold ([`super::hold_backtest`]): the pods that it would have kept in addition, and the violation
+//! seconds that those would have avoided. A period counts only while it has saved clearly more than it has cost.
 
 use crate::policy::ViolationPrice;
 use crate::snapshot::Snapshot;
