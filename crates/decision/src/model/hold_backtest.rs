@@ -159,6 +159,15 @@ impl Replayed {
         }
     }
 
+    /// Returns this with at most `max` pods. More pods than that are neither kept nor paid for.
+    pub(crate) fn at_most(self, max: u32) -> Self {
+        Self {
+            kept: self.kept.min(max.into()),
+            serving: self.serving.min(max.into()),
+            ..self
+        }
+    }
+
     /// Returns the violation seconds with so many ready pods.
     pub(crate) fn violations(&self, pods: f64) -> f64 {
         let pods = single(pods);
@@ -253,8 +262,14 @@ impl HoldBacktest {
 
     /// Evaluates all settings, once every [`INTERVAL`]; `delay` is the start delay of a pod in seconds.
     ///
-    /// Returns what the one that was chosen until now would have done.
-    pub(crate) fn evaluate(&mut self, need: Need, delay: f64, price: ViolationPrice) -> Replayed {
+    /// Returns what the one that was chosen until now would have done, with the closest hold if the user configures one.
+    pub(crate) fn evaluate(
+        &mut self,
+        need: Need,
+        delay: f64,
+        price: ViolationPrice,
+        hold: Option<Duration>,
+    ) -> Replayed {
         self.evaluations = self.evaluations.saturating_add(1);
         let weight = (seconds(INTERVAL) / NEED_MEMORY).max(1.0 / f64::from(self.evaluations));
         self.usual += (need.now - self.usual) * weight;
@@ -266,7 +281,12 @@ impl HoldBacktest {
         let started = self.evaluations as usize > delay + 1;
         let decay = single(1.0 - seconds(INTERVAL) / COST_MEMORY);
         let price = price.for_fleet(usual) / usual;
-        let before = self.chosen;
+        let configured = hold.map(|hold| {
+            let longest = HOLDS.iter().rposition(|one| *one <= hold.as_secs_f64());
+            longest.unwrap_or(0)
+        });
+        let used_hold = configured.unwrap_or(self.chosen % HOLDS.len());
+        let used = self.chosen - self.chosen % HOLDS.len() + used_hold;
         let mut replayed = Replayed {
             kept: 0.0,
             serving: 0.0,
@@ -288,7 +308,7 @@ impl HoldBacktest {
                 for headroom in 0..HEADROOMS.len() {
                     let index = (trend * HEADROOMS.len() + headroom) * HOLDS.len() + hold;
                     let setting = Setting::of(index);
-                    if index == before {
+                    if index == used {
                         replayed.kept = setting.pods(kept);
                         replayed.serving = setting.pods(serving);
                     }
@@ -387,7 +407,7 @@ mod tests {
                 _ => assert!(held < 4.1, "second {second}: {held}"),
             }
             if second.is_multiple_of(INTERVAL) {
-                backtest.evaluate(need(4.0), 75.0, ViolationPrice::default());
+                backtest.evaluate(need(4.0), 75.0, ViolationPrice::default(), None);
             }
         }
     }

@@ -244,12 +244,16 @@ impl ModelState {
             let price = situation.violation_price;
             let replayed = self
                 .hold_backtest
-                .evaluate(demand.need, situation.delay, price);
-            let setting = demand.setting;
+                .evaluate(demand.need, situation.delay, price, situation.hold)
+                .at_most(situation.max);
+            let pods = |rate, utilisations: &mut _| {
+                let pods = demand.setting.pods(capacity.need(rate, 1.0, utilisations));
+                pods.min(situation.max.into())
+            };
             let expected = self.profile.expected(second, situation.delay).map(|rates| {
                 rates.map(|rates| ExpectedPods {
-                    now: setting.pods(capacity.need(rates.now, 1.0, &mut self.utilisations)),
-                    ahead: setting.pods(capacity.need(rates.ahead, 1.0, &mut self.utilisations)),
+                    now: pods(rates.now, &mut self.utilisations),
+                    ahead: pods(rates.ahead, &mut self.utilisations),
                 })
             });
             self.profile.evaluate(&replayed, expected, price);
@@ -315,8 +319,7 @@ impl ModelState {
         }
     }
 
-    /// Keeps the pods that the load of the last day or week needs until pods that are ordered now are ready, if that
-    /// has proven itself.
+    /// Keeps the pods that the load of the proven period needs until pods that are ordered now are ready.
     fn follow_profile(
         &mut self,
         second: u64,
@@ -330,9 +333,9 @@ impl ModelState {
         };
         let need = capacity.need(expected.ahead, 1.0, &mut self.utilisations);
         let setting = self.hold_backtest.setting();
-        let replicas = self
-            .profile
-            .floor(second, expected, |current| setting.held(need, current));
+        let replicas = self.profile.floor(second, expected, |current| {
+            setting.held(need, current).min(situation.max)
+        });
         if replicas > plan.pods {
             plan.pods = replicas;
             plan.reason = PlanReason::RiseExpected;

@@ -27,6 +27,9 @@ const SAVING_MEMORY: f64 = 2.0;
 /// pod-hours over 40 random loads and 1.3% more of the changes were taken back; 3000 saves no less where loads recur.
 const PROOF: f64 = 1000.0;
 
+/// The lowest savings: what one incident costs must not outweigh weeks of savings.
+const LOWEST_SAVING: f64 = -10.0 * PROOF;
+
 /// Pods are expected to be needed this many seconds before the same time of the last period.
 const EARLY: f64 = 60.0;
 
@@ -61,7 +64,7 @@ struct Rates {
 pub(crate) struct Expected {
     /// The period, in seconds.
     pub(crate) period: u64,
-    /// The rate at this time.
+    /// The rate at this time; 0 if it is unknown, which then proves nothing.
     pub(crate) now: f64,
     /// The highest rate from now until a pod that is ordered now is ready.
     pub(crate) ahead: f64,
@@ -109,9 +112,11 @@ impl Profile {
     pub(crate) fn record(&mut self, second: u64, rate: f64) {
         self.week.record(second, rate);
         if self.hour.record(second, rate) {
+            // A longer period has had more time to save: what it saves per second counts.
+            let per_second = |period: usize| self.savings[period] / seconds(PERIODS[period]);
             self.proven = (0..COUNT)
-                .max_by(|one, other| self.savings[*one].total_cmp(&self.savings[*other]))
-                .filter(|period| self.savings[*period] > PROOF);
+                .filter(|period| self.savings[*period] > PROOF)
+                .max_by(|one, other| per_second(*one).total_cmp(&per_second(*other)));
         }
     }
 
@@ -127,8 +132,6 @@ impl Profile {
         expected: [Option<ExpectedPods>; COUNT],
         price: ViolationPrice,
     ) {
-        #[expect(clippy::cast_precision_loss, reason = "seconds of a week")]
-        let seconds = |count: u64| count as f64;
         for ((saving, expected), period) in self.savings.iter_mut().zip(expected).zip(PERIODS) {
             *saving *= 1.0 - seconds(INTERVAL) / (SAVING_MEMORY * seconds(period));
             let Some(pods) = expected else { continue };
@@ -137,11 +140,11 @@ impl Profile {
                 - replayed.violations(replayed.serving.max(pods.now));
             *saving += (price.for_fleet(replayed.usual) * avoided - seconds(INTERVAL) * more)
                 / replayed.usual;
+            *saving = saving.max(LOWEST_SAVING);
         }
     }
 
-    /// Returns the rates that the period expects that has saved most, if any has saved anything; `delay` is the start
-    /// delay in seconds.
+    /// Returns the rates that the proven period expects, if there is one; `delay` is the start delay in seconds.
     pub(crate) fn proven(&self, second: u64, delay: f64) -> Option<Expected> {
         let period = PERIODS[self.proven?];
         self.rates(period).expected(second, delay, period)
@@ -167,6 +170,13 @@ impl Profile {
 
     fn rates(&self, period: u64) -> &Rates {
         if period < DAY { &self.hour } else { &self.week }
+    }
+}
+
+fn seconds(count: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "seconds of a week")]
+    {
+        count as f64
     }
 }
 
@@ -208,11 +218,14 @@ impl Rates {
     fn expected(&self, second: u64, delay: f64, period: u64) -> Option<Expected> {
         let then = second.checked_sub(period)?;
         let ready = then + u64::from(whole(delay + EARLY));
-        let now = self.of(then / self.bucket)?;
-        let ahead = (then / self.bucket + 1..=ready / self.bucket)
+        let ahead = (then / self.bucket..=ready / self.bucket)
             .filter_map(|bucket| self.of(bucket))
-            .fold(now, f64::max);
-        Some(Expected { period, now, ahead })
+            .reduce(f64::max)?;
+        Some(Expected {
+            period,
+            now: self.of(then / self.bucket).unwrap_or(0.0),
+            ahead,
+        })
     }
 
     /// Returns the rate of a bucket, if it is known.
