@@ -57,11 +57,11 @@ async fn mode_recommend_reports_without_scaling() {
         message(&namespace, "AbleToScale"),
         "mode is Recommend: would scale to 5 replicas"
     );
-    let page = http::get(aggregator.admin, "/").await.body;
+    let path = format!("/scalers/{}/torchserve", namespace.name);
+    let page = http::get(aggregator.admin, &path).await.body;
     for shown in [
-        "1 → 5",
         "would scale 1 → 5 replicas",
-        "True: RecommendOnly",
+        "RecommendOnly",
         "would scale to 5 replicas",
     ] {
         assert!(page.contains(shown), "{shown} is not in\n{page}");

@@ -141,8 +141,11 @@ impl ControlLoop {
         scaler.changing_finalizer = false;
         let Err(error) = outcome else {
             scaler.finalizer_backoff = None;
-            // The watch brings the new finalizers. Until then the change would be repeated, and fail.
-            scaler.finalizer_retry_at = Some(now.plus(WATCH_DELAY));
+            // The watch brings the new finalizers. Until then the change would be repeated, and fail. It was not made
+            // if another change came first, so it is due again.
+            let at = now.plus(WATCH_DELAY);
+            scaler.finalizer_retry_at = Some(at);
+            self.mark_due(key, at);
             return;
         };
         let backoff = scaler
@@ -151,7 +154,9 @@ impl ControlLoop {
         let retry_at = now.plus(backoff.next().unwrap_or(MAX_WRITE_BACKOFF));
         scaler.finalizer_retry_at = Some(retry_at);
         tracing::warn!(autoscaler = %key, %error, "failed to change the finalizer");
-        let note = format!("onDelete is Restore; error: {error}");
+        let note = format!(
+            "onDelete is Restore; error: {error}; with spec.onDelete Keep, the PushScaler is deleted without restoring the replicas"
+        );
         self.warn(now, key, Reason::FailedRescale, note);
         self.mark_due(key, retry_at);
     }

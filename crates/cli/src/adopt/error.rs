@@ -57,7 +57,7 @@ pub enum SwitchError {
     },
     /// The PushScaler has no decision.
     #[error(
-        "PushScaler {scaler} is not ready to scale: {why}; pushscale doctor finds the cause, --force switches nevertheless"
+        "PushScaler {scaler} is not ready to scale: {why}; pushscale doctor finds the cause, --force switches anyway"
     )]
     NotReady {
         /// The PushScaler.
@@ -83,7 +83,7 @@ pub enum SwitchError {
     },
     /// A controller would create the HorizontalPodAutoscaler again.
     #[error(
-        "{hpa} belongs to {owner}, which would create it again: name its owner instead if that is a ScaledObject, or delete its owner"
+        "{hpa} belongs to {owner}, which would create it again: if that is a ScaledObject, name it instead; otherwise turn off autoscaling in {owner}, and repeat the command"
     )]
     Owned {
         /// The HorizontalPodAutoscaler.

@@ -47,8 +47,10 @@ pub(super) enum Step {
     AwaitPause,
     /// Set the PushScaler's mode.
     SetMode { scaler: String, mode: Mode },
-    /// Wait until the aggregator has seen that the PushScaler does not scale.
+    /// Wait until the aggregator has seen the PushScaler's mode.
     AwaitObserved { scaler: String },
+    /// Wait until a HorizontalPodAutoscaler that is being deleted is gone.
+    AwaitDeleted,
     /// Create the HorizontalPodAutoscaler again.
     CreateHpa { manifest: Value },
     /// Restore the annotation that pauses the ScaledObject.
@@ -77,8 +79,11 @@ impl fmt::Display for Step {
             }
             Self::AwaitObserved { scaler } => write!(
                 f,
-                "wait until the aggregator reports that PushScaler {scaler} does not scale"
+                "wait until the aggregator has seen the mode of PushScaler {scaler}"
             ),
+            Self::AwaitDeleted => {
+                write!(f, "wait until the deleted HorizontalPodAutoscaler is gone")
+            }
             Self::CreateHpa { .. } => write!(f, "create the HorizontalPodAutoscaler again"),
             Self::Resume { .. } => write!(f, "resume the ScaledObject"),
             Self::Forget { scaler } => {
@@ -101,7 +106,9 @@ pub(super) fn switch(
         // An earlier run has deleted it.
         let scaler = stored.ok_or_else(|| SwitchError::NotFound(source.to_string()))?;
         state.check_others(&Reference::of_scaler(scaler), None)?;
-        return Ok(set_mode(scaler, Mode::Apply).into_iter().collect());
+        let mut steps: Vec<_> = set_mode(scaler, Mode::Apply).into_iter().collect();
+        steps.extend(await_apply(Some(scaler), scaler.name_any(), force));
+        return Ok(steps);
     };
     let reference = Reference::of(source, object);
     state.check_others(&reference, Some(object))?;
@@ -171,10 +178,11 @@ pub(super) fn switch(
     match scaler {
         Some(scaler) => steps.extend(set_mode(scaler, Mode::Apply)),
         None => steps.push(Step::SetMode {
-            scaler: name,
+            scaler: name.clone(),
             mode: Mode::Apply,
         }),
     }
+    steps.extend(await_apply(scaler, name, force));
     Ok(steps)
 }
 
@@ -204,6 +212,9 @@ pub(super) fn undo(state: &State, force: bool) -> Result<Vec<Step>, SwitchError>
     }
     match (source.kind, &state.object) {
         (Kind::Hpa, None) => steps.push(Step::CreateHpa { manifest: record }),
+        (Kind::Hpa, Some(hpa)) if hpa.metadata.deletion_timestamp.is_some() => {
+            steps.extend([Step::AwaitDeleted, Step::CreateHpa { manifest: record }]);
+        }
         (Kind::Hpa, Some(_)) => {}
         (Kind::ScaledObject, None) => return Err(SwitchError::NotFound(source.to_string())),
         (Kind::ScaledObject, Some(_)) => {
@@ -332,6 +343,12 @@ fn set_mode(scaler: &PushScaler, mode: Mode) -> Option<Step> {
         scaler: scaler.name_any(),
         mode,
     })
+}
+
+/// The status may be of an aggregator that is gone, so the switch ends once one has seen the new mode.
+fn await_apply(scaler: Option<&PushScaler>, name: String, force: bool) -> Option<Step> {
+    let applies = |scaler: &PushScaler| scaler.spec.mode == Mode::Apply && is_observed(scaler);
+    (!force && !scaler.is_some_and(applies)).then_some(Step::AwaitObserved { scaler: name })
 }
 
 fn is_paused(object: &DynamicObject) -> bool {

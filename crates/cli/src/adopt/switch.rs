@@ -179,6 +179,11 @@ impl Objects {
                 })
                 .await
             }
+            Step::AwaitDeleted => {
+                let hint = "a finalizer keeps it: remove that, and repeat the command";
+                self.until(step, source, hint, |state| state.object.is_none())
+                    .await
+            }
             Step::CreateHpa { manifest } => {
                 write(step, objects.create(&create, &parse(manifest)?)).await
             }
@@ -195,7 +200,8 @@ impl Objects {
                 self.until(step, source, hint, plan::has_paused).await
             }
             Step::AwaitObserved { scaler } => {
-                let hint = "check that the aggregator is running, or pass --force";
+                let hint =
+                    "check that the aggregator is running; with --force it is not waited for";
                 self.until(step, source, hint, |state| {
                     let named = |found: &&PushScaler| {
                         found.metadata.name.as_deref() == Some(scaler.as_str())
@@ -211,7 +217,8 @@ impl Objects {
         }
     }
 
-    /// Waits until the cluster fulfils the condition.
+    /// Waits until the cluster fulfils the condition. A failed read is repeated: the steps before may have left the
+    /// target without an autoscaler.
     async fn until(
         &self,
         step: &Step,
@@ -220,16 +227,21 @@ impl Objects {
         so: impl Fn(&State) -> bool,
     ) -> Result<Outcome, SwitchError> {
         let end = Instant::now() + PATIENCE;
-        while !so(&self.read(source).await?) {
-            if Instant::now() >= end {
-                return Err(SwitchError::NotYet {
-                    step: step.to_string(),
-                    hint,
-                });
+        loop {
+            let state = self.read(source).await;
+            let late = Instant::now() >= end;
+            match state {
+                Ok(state) if so(&state) => return Ok(Outcome::Done),
+                Err(error) if late => return Err(error.into()),
+                Ok(_) if late => {
+                    return Err(SwitchError::NotYet {
+                        step: step.to_string(),
+                        hint,
+                    });
+                }
+                Ok(_) | Err(_) => sleep(POLL_INTERVAL).await,
             }
-            sleep(POLL_INTERVAL).await;
         }
-        Ok(Outcome::Done)
     }
 
     fn scalers(&self) -> Api<PushScaler> {

@@ -262,7 +262,8 @@ impl HoldBacktest {
 
     /// Evaluates all settings, once every [`INTERVAL`]; `delay` is the start delay of a pod in seconds.
     ///
-    /// Returns what the one that was chosen until now would have done, with the closest hold if the user configures one.
+    /// Returns what the one that was chosen until now would have done, with the closest hold if the user configures
+    /// one.
     pub(crate) fn evaluate(
         &mut self,
         need: Need,
