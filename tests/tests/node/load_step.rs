@@ -36,9 +36,14 @@ fn replicas_follow_the_load_up_and_down_within_min_and_max() {
 
 fn follow_the_load(node: &Node, algorithm: Algorithm, expected: &[&str]) {
     let name = format!("step-{algorithm:?}").to_lowercase();
-    // A machine that stalls for a moment delays single requests: the target of `Ratio` must not be lower than that.
+    // A machine that stalls for a moment delays single requests, once by 210 ms: the target of `Ratio` must not be
+    // lower than that. With the step, requests wait longer within seconds.
+    let target = match algorithm {
+        Algorithm::Model => "100ms",
+        Algorithm::Ratio => "1s",
+    };
     let options = FleetOptions {
-        target: "100ms",
+        target,
         ..FleetOptions::by(algorithm)
     };
     let fleet = Fleet::create(node.cluster, node.torchserve, &name, &options);
