@@ -282,12 +282,9 @@ impl HoldBacktest {
         let started = self.evaluations as usize > delay + 1;
         let decay = single(1.0 - seconds(INTERVAL) / COST_MEMORY);
         let price = price.for_fleet(usual) / usual;
-        let configured = hold.map(|hold| {
-            let longest = HOLDS.iter().rposition(|one| *one <= hold.as_secs_f64());
-            longest.unwrap_or(0)
-        });
-        let used_hold = configured.unwrap_or(self.chosen % HOLDS.len());
-        let used = self.chosen - self.chosen % HOLDS.len() + used_hold;
+        let chosen_hold = self.chosen % HOLDS.len();
+        let used_hold = hold.map_or(chosen_hold, closest_hold);
+        let used = self.chosen - chosen_hold + used_hold;
         let mut replayed = Replayed {
             kept: 0.0,
             serving: 0.0,
@@ -374,12 +371,18 @@ impl<const N: usize> Ring<N> {
     }
 }
 
+/// Returns the place of the longest of the [`HOLDS`] that is not longer, or of the shortest one.
+fn closest_hold(hold: Duration) -> usize {
+    let longest = HOLDS.iter().rposition(|one| *one <= hold.as_secs_f64());
+    longest.unwrap_or(0)
+}
+
 fn evaluations(time: f64) -> usize {
     whole((time / seconds(INTERVAL)).round()) as usize
 }
 
-fn seconds(count: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
+pub(super) fn seconds(count: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "seconds of a week at most")]
     {
         count as f64
     }

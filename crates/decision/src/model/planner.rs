@@ -14,7 +14,6 @@ use super::fleet_snapshot::FleetSnapshot;
 use super::hold_backtest::{INTERVAL, Need, Setting};
 use super::plan::{NoPlan, Plan, PlanReason, Situation};
 use super::pod_balance::{SlowPod, UnevenLoad};
-use super::profile::ExpectedPods;
 use super::queueing::{Wait, whole};
 use super::safeguards::Symptoms;
 use super::state::ModelState;
@@ -246,17 +245,11 @@ impl ModelState {
                 .hold_backtest
                 .evaluate(demand.need, situation.delay, price, situation.hold)
                 .at_most(situation.max);
-            let pods = |rate, utilisations: &mut _| {
-                let pods = demand.setting.pods(capacity.need(rate, 1.0, utilisations));
-                pods.min(situation.max.into())
-            };
-            let expected = self.profile.expected(second, situation.delay).map(|rates| {
-                rates.map(|rates| ExpectedPods {
-                    now: pods(rates.now, &mut self.utilisations),
-                    ahead: pods(rates.ahead, &mut self.utilisations),
-                })
-            });
-            self.profile.evaluate(&replayed, expected, price);
+            self.profile
+                .evaluate(second, situation.delay, &replayed, price, |rate| {
+                    let need = capacity.need(rate, 1.0, &mut self.utilisations);
+                    demand.setting.pods(need).min(situation.max.into())
+                });
         }
     }
 

@@ -8,7 +8,7 @@
 use crate::policy::ViolationPrice;
 use crate::snapshot::Snapshot;
 
-use super::hold_backtest::{INTERVAL, Replayed};
+use super::hold_backtest::{INTERVAL, Replayed, seconds};
 use super::queueing::{single, whole};
 
 /// The periods in seconds: those of scheduled jobs, and those of people.
@@ -70,13 +70,6 @@ pub(crate) struct Expected {
     pub(crate) ahead: f64,
 }
 
-/// The pods for [`Expected`] rates.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct ExpectedPods {
-    pub(crate) now: f64,
-    pub(crate) ahead: f64,
-}
-
 impl Default for Profile {
     fn default() -> Self {
         Self {
@@ -120,24 +113,24 @@ impl Profile {
         }
     }
 
-    /// Returns the rates that each period expects, as far as they are known; `delay` is the start delay in seconds.
-    pub(crate) fn expected(&self, second: u64, delay: f64) -> [Option<Expected>; COUNT] {
-        PERIODS.map(|period| self.rates(period).expected(second, delay, period))
-    }
-
-    /// Evaluates the periods, once every [`INTERVAL`].
+    /// Evaluates the periods, once every [`INTERVAL`]; `delay` is the start delay in seconds, and `pods` returns the pods
+    /// that a rate needs.
     pub(crate) fn evaluate(
         &mut self,
+        second: u64,
+        delay: f64,
         replayed: &Replayed,
-        expected: [Option<ExpectedPods>; COUNT],
         price: ViolationPrice,
+        mut pods: impl FnMut(f64) -> f64,
     ) {
-        for ((saving, expected), period) in self.savings.iter_mut().zip(expected).zip(PERIODS) {
+        for (place, period) in PERIODS.into_iter().enumerate() {
+            let expected = self.rates(period).expected(second, delay, period);
+            let saving = &mut self.savings[place];
             *saving *= 1.0 - seconds(INTERVAL) / (SAVING_MEMORY * seconds(period));
-            let Some(pods) = expected else { continue };
-            let more = (pods.ahead - replayed.kept).max(0.0);
-            let avoided = replayed.violations(replayed.serving)
-                - replayed.violations(replayed.serving.max(pods.now));
+            let Some(expected) = expected else { continue };
+            let more = (pods(expected.ahead) - replayed.kept).max(0.0);
+            let serving = replayed.serving.max(pods(expected.now));
+            let avoided = replayed.violations(replayed.serving) - replayed.violations(serving);
             *saving += (price.for_fleet(replayed.usual) * avoided - seconds(INTERVAL) * more)
                 / replayed.usual;
             *saving = saving.max(LOWEST_SAVING);
@@ -170,13 +163,6 @@ impl Profile {
 
     fn rates(&self, period: u64) -> &Rates {
         if period < DAY { &self.hour } else { &self.week }
-    }
-}
-
-fn seconds(count: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "seconds of a week")]
-    {
-        count as f64
     }
 }
 
@@ -247,17 +233,12 @@ mod tests {
     /// Lets seconds pass with five pods, each of which serves 1/s, and evaluates like the planner.
     fn pass(profile: &mut Profile, seconds: std::ops::Range<u64>, rate: impl Fn(u64) -> f64) {
         let pods = |rate: f64| rate.max(1.0);
+        let price = ViolationPrice::default();
         for second in seconds.step_by(5) {
             profile.record(second, rate(second));
             let required = single(pods(rate(second)));
             let replayed = Replayed::with(5.0, [required; 5]);
-            let expected = profile.expected(second, DELAY).map(|expected| {
-                expected.map(|rates| ExpectedPods {
-                    now: pods(rates.now),
-                    ahead: pods(rates.ahead),
-                })
-            });
-            profile.evaluate(&replayed, expected, ViolationPrice::default());
+            profile.evaluate(second, DELAY, &replayed, price, pods);
         }
     }
 
@@ -293,7 +274,7 @@ mod tests {
     fn what_is_older_than_a_period_or_was_not_recorded_is_unknown() {
         let mut profile = Profile::default();
         pass(&mut profile, 0..3600, |_| 4.0);
-        let expected = |profile: &Profile, second| profile.expected(second, DELAY)[3];
+        let expected = |profile: &Profile, second| profile.week.expected(second, DELAY, DAY);
         assert_eq!(
             expected(&profile, DAY + 1800).map(|rates| rates.now),
             Some(4.0)
