@@ -16,10 +16,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer};
+use crate::namespace::SOON;
 use crate::test_cluster;
-
-/// The limit for its start. Only a hang takes longer.
-const SOON: Duration = Duration::from_secs(120);
 
 /// A Prometheus, stopped when dropped.
 #[derive(Debug)]
