@@ -23,13 +23,20 @@ const ACTIVE: IsActiveResponse = IsActiveResponse { result: true };
 #[derive(Clone, Debug)]
 pub(crate) struct ExternalScaler(pub(crate) Store);
 
+/// The last decision of a PushScaler whose desired replicas are known.
+struct LastDecision {
+    desired: u32,
+    made: Option<Instant>,
+    at_zero: bool,
+}
+
 impl ExternalScaler {
     /// Returns that the target is active. KEDA then starts it if it has zero replicas.
     ///
     /// # Errors
     /// As [`metrics`](Self::metrics): KEDA does nothing to a target whose trigger fails.
     pub(crate) fn is_active(&self, target: &ScaledObjectRef) -> Result<IsActiveResponse, Status> {
-        self.desired(target).map(|_| ACTIVE)
+        self.decision(target).map(|_| ACTIVE)
     }
 
     /// Reports the target as active if its desired replicas are known, and again with each decision while it has zero
@@ -66,7 +73,7 @@ impl ExternalScaler {
     /// If the trigger names no PushScaler, or one that does not exist, and if the value is unknown.
     pub(crate) fn metrics(&self, request: GetMetricsRequest) -> Result<GetMetricsResponse, Status> {
         let target = request.scaled_object_ref.unwrap_or_default();
-        let desired = self.desired(&target)?;
+        let desired = self.decision(&target)?.desired;
         let value = MetricValue {
             metric_name: request.metric_name,
             metric_value: i64::from(desired),
@@ -77,32 +84,34 @@ impl ExternalScaler {
         })
     }
 
-    /// Returns the desired replicas of the trigger's PushScaler.
-    fn desired(&self, target: &ScaledObjectRef) -> Result<u32, Status> {
+    /// Returns the last decision of the trigger's PushScaler.
+    fn decision(&self, target: &ScaledObjectRef) -> Result<LastDecision, Status> {
         let name = pushscaler(target)?;
         if !self.0.is_listed() {
             return Err(Status::unavailable("the PushScalers have not been listed"));
         }
         let (namespace, now) = (&target.namespace, Instant::now());
         self.0.with_namespace(namespace, |scalers| {
-            if !scalers.contains_key(name) {
+            let Some(scaler) = scalers.get(name) else {
                 let message = format!("namespace {namespace} has no PushScaler {name}");
                 return Err(Status::not_found(message));
-            }
-            desired(name, scalers, now).map_err(|error| status(&error))
+            };
+            let desired = desired(name, scalers, now).map_err(|error| status(&error))?;
+            let sample = scaler.sample.as_ref();
+            Ok(LastDecision {
+                desired,
+                made: sample.map(|sample| sample.decided),
+                at_zero: sample.is_some_and(|sample| sample.at_zero),
+            })
         })
     }
 
     /// Returns when the decision was made that is to be reported; `None` if there is none, or it is none of a start.
     fn due_report(&self, target: &ScaledObjectRef, reported: Option<Instant>) -> Option<Instant> {
-        self.desired(target).ok()?;
-        let scaler = self.0.get(&target.namespace, pushscaler(target).ok()?)?;
-        let sample = scaler.sample?;
-        let is_due = match reported {
-            None => true,
-            Some(reported) => sample.at_zero && sample.decided != reported,
-        };
-        is_due.then_some(sample.decided)
+        let decision = self.decision(target).ok()?;
+        let made = decision.made?;
+        let is_due = reported.is_none_or(|reported| decision.at_zero && made != reported);
+        is_due.then_some(made)
     }
 }
 
