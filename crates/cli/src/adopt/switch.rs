@@ -151,6 +151,10 @@ impl Objects {
         };
         let annotate = |value: Value| json!({ "metadata": { "annotations": value } });
         let objects = self.objects(source);
+        let set_paused = async |value: Value| {
+            let patch = Patch::Merge(annotate(json!({ PAUSED: value })));
+            write(step, objects.patch(&source.name, &params, &patch)).await
+        };
         match step {
             Step::CreateScaler { manifest, .. } => {
                 write(step, scalers.create(&create, &parse(manifest)?)).await
@@ -174,27 +178,14 @@ impl Objects {
                 if deleted == Outcome::Changed {
                     return Ok(deleted);
                 }
-                self.until(step, source, "a finalizer keeps it", |state| {
-                    state.object.is_none()
-                })
-                .await
+                self.until_deleted(step, source).await
             }
-            Step::AwaitDeleted => {
-                let hint = "a finalizer keeps it: remove that, and repeat the command";
-                self.until(step, source, hint, |state| state.object.is_none())
-                    .await
-            }
+            Step::AwaitDeleted => self.until_deleted(step, source).await,
             Step::CreateHpa { manifest } => {
                 write(step, objects.create(&create, &parse(manifest)?)).await
             }
-            Step::Pause => {
-                let patch = Patch::Merge(annotate(json!({ PAUSED: "true" })));
-                write(step, objects.patch(&source.name, &params, &patch)).await
-            }
-            Step::Resume { paused } => {
-                let patch = Patch::Merge(annotate(json!({ PAUSED: paused })));
-                write(step, objects.patch(&source.name, &params, &patch)).await
-            }
+            Step::Pause => set_paused(json!("true")).await,
+            Step::Resume { paused } => set_paused(json!(paused)).await,
             Step::AwaitPause => {
                 let hint = "check that KEDA's operator is running";
                 self.until(step, source, hint, plan::has_paused).await
@@ -215,6 +206,12 @@ impl Objects {
                 .await
             }
         }
+    }
+
+    async fn until_deleted(&self, step: &Step, source: &Source) -> Result<Outcome, SwitchError> {
+        let hint = "a finalizer keeps it";
+        self.until(step, source, hint, |state| state.object.is_none())
+            .await
     }
 
     /// Waits until the cluster fulfils the condition. A failed read is repeated: the steps before may have left the
