@@ -88,9 +88,7 @@ async fn a_scaler_page_shows_the_figures_and_the_steps() {
 
 #[tokio::test]
 async fn a_scaler_with_an_invalid_spec_needs_attention() {
-    let history = History::default();
-    record(&history, "a", 100, decision(Vec::new()));
-    let (other, mut sender, task) = History::start(crate::metrics::Metrics::register(
+    let (history, mut sender, task) = History::start(crate::metrics::Metrics::register(
         &mut prometheus_client::registry::Registry::default(),
     ));
     sender.applied(
@@ -99,10 +97,10 @@ async fn a_scaler_with_an_invalid_spec_needs_attention() {
     );
     drop(sender);
     task.await;
-    let html = body(&status_page(&other), "/").await;
+    let html = body(&status_page(&history), "/").await;
     assert!(html.contains("needs attention<br>"), "{html}");
     assert!(html.contains("spec.minReplicas: too large"), "{html}");
-    let html = body(&status_page(&other), "/scalers/models/b").await;
+    let html = body(&status_page(&history), "/scalers/models/b").await;
     assert!(html.contains("needs attention: spec.minReplicas: too large"));
 }
 
