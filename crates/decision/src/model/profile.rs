@@ -113,8 +113,8 @@ impl Profile {
         }
     }
 
-    /// Evaluates the periods, once every [`INTERVAL`]; `delay` is the start delay in seconds, and `pods` returns the pods
-    /// that a rate needs.
+    /// Evaluates the periods, once every [`INTERVAL`]; `delay` is the start delay in seconds, and `pods` returns the
+    /// pods that a rate needs.
     pub(crate) fn evaluate(
         &mut self,
         second: u64,
