@@ -91,6 +91,27 @@ async fn updates_can_be_paused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hidden_page_is_not_updated() {
+    let Some(mut browser) = Chromium::start().await else {
+        return;
+    };
+    let fleet = Fleet::start().await;
+    browser.open(&fleet.url("/")).await;
+    let connection = "document.getElementById('connection').textContent";
+    browser.until(&format!("{connection} === 'Live'")).await;
+    for (hidden, state) in [(true, "Paused"), (false, "Live")] {
+        let property = format!("{{value: {hidden}, configurable: true}}");
+        let hide = format!("Object.defineProperty(document, 'hidden', {property})");
+        browser.evaluate(&hide).await;
+        let changed = "document.dispatchEvent(new Event('visibilitychange'))";
+        browser.evaluate(changed).await;
+        browser.until(&format!("{connection} === '{state}'")).await;
+    }
+    assert_eq!(browser.errors(), [""; 0]);
+    fleet.cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_pages_work_without_scripts() {
     let Some(mut browser) = Chromium::start().await else {
         return;

@@ -15,12 +15,15 @@ const HEIGHT: f64 = 120.0;
 const SPARK_WIDTH: f64 = 120.0;
 const SPARK_HEIGHT: f64 = 24.0;
 
-/// Points of a sparkline: one per minute.
-const SPARK_POINTS: u32 = 60;
+/// The seconds from left to right.
+const HOUR: i64 = 3600;
+
+/// The seconds of a sparkline's point.
+const MINUTE: i64 = 60;
 
 /// How a chart writes its numbers.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Unit {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
     /// Requests per second.
     Rate,
     /// Seconds, as `40ms`.
@@ -32,7 +35,20 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    pub(super) fn text(self, value: f64) -> String {
+    fn of(series: Series) -> Self {
+        match series {
+            Series::Load => Self::Rate,
+            Series::Latency | Series::Target | Series::ServiceTime => Self::Seconds,
+            Series::Utilisation | Series::UtilisationLimit => Self::Share,
+            Series::Replicas
+            | Series::Desired
+            | Series::Ready
+            | Series::Scheduled
+            | Series::Held => Self::Count,
+        }
+    }
+
+    fn text(self, value: f64) -> String {
         match self {
             Self::Rate if value < 10.0 => format!("{value:.1}/s"),
             Self::Rate => format!("{value:.0}/s"),
@@ -51,8 +67,7 @@ pub(super) struct Chart {
     /// A part of element ids.
     pub(super) id: &'static str,
     pub(super) title: &'static str,
-    pub(super) unit: Unit,
-    /// The series and their names in the legend.
+    /// The series and their names in the legend. They have the same unit.
     pub(super) series: &'static [(Series, &'static str)],
 }
 
@@ -79,18 +94,13 @@ struct Line {
 impl Chart {
     /// Draws the points of the hour that ends at `now`, in Unix seconds.
     pub(super) fn draw(&self, points: &[&Point], now: i64) -> Result<String, askama::Error> {
+        let unit = Unit::of(self.series[0].0);
         let top = self
             .series
             .iter()
             .filter_map(|(series, _)| highest(points, *series))
             .fold(0.0, f64::max);
-        let axis = Axis {
-            begin: now - 3600,
-            seconds: 3600.0,
-            top: top.max(1e-6) * 1.05,
-            width: WIDTH,
-            height: HEIGHT,
-        };
+        let axis = Axis::new(now, top, WIDTH, HEIGHT);
         let mut lines = Vec::new();
         let mut description = Vec::new();
         for (index, (series, name)) in self.series.iter().enumerate() {
@@ -98,15 +108,12 @@ impl Chart {
                 continue;
             };
             let last = points.last().and_then(|point| point.get(*series));
-            let now = last.map_or("–".to_owned(), |last| self.unit.text(last));
-            description.push(format!(
-                "{name}: now {now}, highest {}",
-                self.unit.text(highest)
-            ));
+            let now = last.map_or("–".to_owned(), |last| unit.text(last));
+            description.push(format!("{name}: now {now}, highest {}", unit.text(highest)));
             lines.push(Line {
                 name,
                 style: index + 1,
-                path: axis.path(points, *series, matches!(self.unit, Unit::Count)),
+                path: axis.path(points, *series, unit == Unit::Count),
                 now,
             });
         }
@@ -117,19 +124,20 @@ impl Chart {
             id: self.id,
             title: self.title,
             description: description.join("; "),
-            top: self.unit.text(axis.top),
+            top: unit.text(axis.top),
             lines,
         };
         chart.render()
     }
 }
 
-/// Returns the path of a sparkline of the hour that ends at `now`: the highest value of each minute.
+/// Returns the path of a sparkline of the hour that ends with the minute of `now`: the highest value of each minute. It
+/// ends with a minute so that a row whose load has not changed is not sent again every second.
 pub(super) fn sparkline(history: &[&Point], series: Series, now: i64) -> String {
     let mut minutes: Vec<Point> = Vec::new();
     for point in history {
         match minutes.last_mut() {
-            Some(last) if last.second() / 60 == point.second() / 60 => {
+            Some(last) if last.second() / MINUTE == point.second() / MINUTE => {
                 if point.get(series) > last.get(series) {
                     *last = **point;
                 }
@@ -138,28 +146,28 @@ pub(super) fn sparkline(history: &[&Point], series: Series, now: i64) -> String 
         }
     }
     let points: Vec<&Point> = minutes.iter().collect();
-    let axis = Axis {
-        begin: now - 3600,
-        seconds: f64::from(SPARK_POINTS) * 60.0,
-        top: highest(&points, series).unwrap_or_default().max(1e-6) * 1.05,
-        width: SPARK_WIDTH,
-        height: SPARK_HEIGHT,
-    };
+    let end = (now / MINUTE + 1) * MINUTE;
+    let top = highest(&points, series).unwrap_or_default();
+    let axis = Axis::new(end, top, SPARK_WIDTH, SPARK_HEIGHT);
     axis.path(&points, series, false)
 }
 
 /// Returns the highest known value.
-pub(super) fn highest(points: &[&Point], series: Series) -> Option<f64> {
+fn highest(points: &[&Point], series: Series) -> Option<f64> {
     let values = points.iter().filter_map(|point| point.get(series));
     values.reduce(f64::max)
+}
+
+/// Returns the value of a series at a point as text.
+pub(super) fn figure(point: Option<&Point>, series: Series) -> String {
+    let value = point.and_then(|point| point.get(series));
+    value.map_or("–".to_owned(), |value| Unit::of(series).text(value))
 }
 
 /// Maps times and values to SVG units.
 struct Axis {
     /// Unix time at the left.
     begin: i64,
-    /// Seconds from left to right.
-    seconds: f64,
     /// The value at the top.
     top: f64,
     width: f64,
@@ -167,6 +175,16 @@ struct Axis {
 }
 
 impl Axis {
+    /// The axes of the hour that ends at this Unix time, with some space above the highest value.
+    fn new(end: i64, highest: f64, width: f64, height: f64) -> Self {
+        Self {
+            begin: end - HOUR,
+            top: highest.max(1e-6) * 1.05,
+            width,
+            height,
+        }
+    }
+
     /// Draws a line, or steps, with a gap where the value is unknown or no decision was made for a while.
     fn path(&self, points: &[&Point], series: Series, steps: bool) -> String {
         let mut path = String::with_capacity(points.len().min(MAX_POINTS) * 12);
@@ -194,7 +212,7 @@ impl Axis {
 
     #[expect(clippy::cast_precision_loss, reason = "at most an hour")]
     fn x(&self, point: &Point) -> f64 {
-        (point.second() - self.begin) as f64 / self.seconds * self.width
+        (point.second() - self.begin) as f64 / HOUR as f64 * self.width
     }
 
     fn y(&self, value: f64) -> f64 {
@@ -210,7 +228,6 @@ mod tests {
     const LOAD: Chart = Chart {
         id: "load",
         title: "Load",
-        unit: Unit::Rate,
         series: &[(Series::Load, "requests per second")],
     };
 
@@ -248,7 +265,16 @@ mod tests {
         let points = points(&[Some(1.0); 360]);
         let points: Vec<_> = points.iter().collect();
         let path = sparkline(&points, Series::Load, 1_003_590);
-        assert_eq!(path.matches(['L', 'M']).count(), 61, "{path}");
+        assert_eq!(path.matches(['L', 'M']).count(), 60, "{path}");
         assert!(path.len() < 1000, "{}", path.len());
+    }
+
+    #[test]
+    fn a_sparkline_changes_once_per_minute() {
+        let points = points(&[Some(1.0); 10]);
+        let points: Vec<_> = points.iter().collect();
+        let path = |now| sparkline(&points, Series::Load, now);
+        assert_eq!(path(1_000_080), path(1_000_139));
+        assert_ne!(path(1_000_080), path(1_000_140));
     }
 }

@@ -12,7 +12,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use pushscale_daemon::reply::{self, Reply, text};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::fragment::event;
 use super::{StatusPage, Subject};
@@ -23,6 +23,9 @@ const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 /// A stream without events sends a comment this often, so that proxies keep it open, and a client that is gone is
 /// noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// An event that clients ignore.
+const COMMENT: &[u8] = b":\n\n";
 
 /// After this many milliseconds a browser connects again.
 const BEGIN: &[u8] = b"retry: 2000\n\n";
@@ -81,15 +84,20 @@ impl StatusPage {
 impl Stream {
     /// Returns the next event, or a comment if there is none for a while; `None` after the end.
     async fn next(&mut self) -> Option<Bytes> {
+        let heartbeat = Instant::now() + HEARTBEAT;
         loop {
             if let Some(event) = self.queue.pop_front() {
                 return Some(event);
             }
             if !self.is_first {
                 sleep(UPDATE_INTERVAL).await;
-                match timeout(HEARTBEAT, self.changes.changed()).await {
+                // Other scalers change all the time, of which this page may show nothing.
+                if Instant::now() >= heartbeat {
+                    return Some(Bytes::from_static(COMMENT));
+                }
+                match timeout_at(heartbeat, self.changes.changed()).await {
                     Ok(changed) => changed.ok()?,
-                    Err(_) => return Some(Bytes::from_static(b":\n\n")),
+                    Err(_) => return Some(Bytes::from_static(COMMENT)),
                 }
             }
             self.is_first = false;

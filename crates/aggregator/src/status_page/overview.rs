@@ -5,10 +5,10 @@ use std::sync::Arc;
 use askama::Template;
 use jiff::Timestamp;
 
-use super::chart::{self, Unit};
+use super::chart::{self, figure};
 use super::conditions;
 use super::fragment::Fragment;
-use crate::history::{Point, ScalerHistory, Series};
+use crate::history::{ScalerHistory, Series};
 use crate::names::ScalerKey;
 
 /// The rows of all scalers at one time. Pages and streams share it.
@@ -77,7 +77,7 @@ impl<'a> Row<'a> {
     fn new(id: &'a str, history: &'a ScalerHistory, now: i64) -> Self {
         let points: Vec<_> = history.points().collect();
         let last = points.last();
-        let text = |series, unit: Unit| figure(last.copied(), series, unit);
+        let text = |series| figure(last.copied(), series);
         let problem = problem(history);
         let decision = history.latest.as_ref().map(|latest| &latest.decision);
         Self {
@@ -89,33 +89,20 @@ impl<'a> Row<'a> {
                 (None, Some(_)) => "good",
             },
             problem: problem.unwrap_or_default(),
-            desired: match (
-                text(Series::Replicas, Unit::Count),
-                text(Series::Desired, Unit::Count),
-            ) {
+            desired: match (text(Series::Replicas), text(Series::Desired)) {
                 (current, desired) if current == desired => current,
                 (current, desired) => format!("{current} → {desired}"),
             },
-            ready: text(Series::Ready, Unit::Count),
-            load: text(Series::Load, Unit::Rate),
+            ready: text(Series::Ready),
+            load: text(Series::Load),
             load_path: chart::sparkline(&points, Series::Load, now),
-            latency: format!(
-                "{} / {}",
-                text(Series::Latency, Unit::Seconds),
-                text(Series::Target, Unit::Seconds)
-            ),
+            latency: format!("{} / {}", text(Series::Latency), text(Series::Target)),
             latency_path: chart::sparkline(&points, Series::Latency, now),
             outcome: decision.map_or("nothing decided yet".to_owned(), |decision| {
                 decision.outcome.to_string()
             }),
         }
     }
-}
-
-/// Returns a figure as text.
-pub(super) fn figure(point: Option<&Point>, series: Series, unit: Unit) -> String {
-    let value = point.and_then(|point| point.get(series));
-    value.map_or("–".to_owned(), |value| unit.text(value))
 }
 
 /// Returns what needs attention: a problem in the spec, or the first bad condition.

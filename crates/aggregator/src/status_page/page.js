@@ -8,6 +8,7 @@
   const RETRY_MILLISECONDS = 5000;
   let source = null;
   let retry = null;
+  let paused = false;
 
   const show = (text) => {
     if (connection.textContent !== text) {
@@ -65,16 +66,22 @@
     });
   };
 
-  pause.hidden = false;
-  pause.addEventListener("click", () => {
-    if (source) {
+  // A tab in the background needs no updates, and would hold a connection that another one may need.
+  const update = () => {
+    if (paused || document.hidden) {
       close();
       show("Paused");
-      pause.textContent = "Resume updates";
-    } else {
+    } else if (!source) {
       open();
-      pause.textContent = "Pause updates";
     }
+  };
+
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    paused = !paused;
+    pause.textContent = paused ? "Resume updates" : "Pause updates";
+    update();
   });
-  open();
+  document.addEventListener("visibilitychange", update);
+  update();
 })();

@@ -4,10 +4,9 @@ use askama::Template;
 use jiff::Timestamp;
 use pushscale_decision::{Decision, Step};
 
-use super::chart::{Chart, Unit};
+use super::chart::{Chart, figure};
 use super::conditions::{self, ConditionRow};
 use super::fragment::Fragment;
-use super::overview::figure;
 use crate::history::{Point, ScalerHistory, Series};
 
 /// Rows of the table of figures: one per minute.
@@ -17,13 +16,11 @@ const CHARTS: [Chart; 5] = [
     Chart {
         id: "load",
         title: "Load",
-        unit: Unit::Rate,
         series: &[(Series::Load, "requests per second")],
     },
     Chart {
         id: "replicas",
         title: "Replicas",
-        unit: Unit::Count,
         series: &[
             (Series::Desired, "desired"),
             (Series::Ready, "ready"),
@@ -35,7 +32,6 @@ const CHARTS: [Chart; 5] = [
     Chart {
         id: "latency",
         title: "Queue latency",
-        unit: Unit::Seconds,
         series: &[
             (Series::Latency, "queue latency"),
             (Series::Target, "target"),
@@ -44,13 +40,11 @@ const CHARTS: [Chart; 5] = [
     Chart {
         id: "service-time",
         title: "Service time",
-        unit: Unit::Seconds,
         series: &[(Series::ServiceTime, "service time")],
     },
     Chart {
         id: "utilisation",
         title: "Utilisation",
-        unit: Unit::Share,
         series: &[
             (Series::Utilisation, "utilisation"),
             (
@@ -62,17 +56,17 @@ const CHARTS: [Chart; 5] = [
 ];
 
 /// The series of the table, with heads.
-const COLUMNS: [(Series, &str, Unit); 10] = [
-    (Series::Load, "Load", Unit::Rate),
-    (Series::Desired, "Desired", Unit::Count),
-    (Series::Ready, "Ready", Unit::Count),
-    (Series::Replicas, "In spec", Unit::Count),
-    (Series::Held, "Held", Unit::Count),
-    (Series::Scheduled, "By schedule", Unit::Count),
-    (Series::Latency, "Latency", Unit::Seconds),
-    (Series::Target, "Target", Unit::Seconds),
-    (Series::ServiceTime, "Service time", Unit::Seconds),
-    (Series::Utilisation, "Utilisation", Unit::Share),
+const COLUMNS: [(Series, &str); 10] = [
+    (Series::Load, "Load"),
+    (Series::Desired, "Desired"),
+    (Series::Ready, "Ready"),
+    (Series::Replicas, "In spec"),
+    (Series::Held, "Held"),
+    (Series::Scheduled, "By schedule"),
+    (Series::Latency, "Latency"),
+    (Series::Target, "Target"),
+    (Series::ServiceTime, "Service time"),
+    (Series::Utilisation, "Utilisation"),
 ];
 
 #[derive(Template)]
@@ -153,7 +147,7 @@ pub(super) fn fragments(
 }
 
 fn figures<'a>(history: &'a ScalerHistory, last: Option<&Point>) -> Figures<'a> {
-    let text = |series, unit| figure(last, series, unit);
+    let text = |series| figure(last, series);
     let latest = history.latest.as_ref();
     let decision = latest.map(|latest| latest.decision.as_ref());
     let hold = decision.and_then(|decision| {
@@ -172,20 +166,16 @@ fn figures<'a>(history: &'a ScalerHistory, last: Option<&Point>) -> Figures<'a> 
         decided: latest.map_or("never".to_owned(), |latest| clock(latest.at)),
         reporting: decision.map_or("–".to_owned(), |decision| decision.freshness.to_string()),
         values: vec![
-            ("load", text(Series::Load, Unit::Rate)),
-            ("desired replicas", text(Series::Desired, Unit::Count)),
-            ("ready pods", text(Series::Ready, Unit::Count)),
-            ("minimum by schedule", text(Series::Scheduled, Unit::Count)),
+            ("load", text(Series::Load)),
+            ("desired replicas", text(Series::Desired)),
+            ("ready pods", text(Series::Ready)),
+            ("minimum by schedule", text(Series::Scheduled)),
             (
                 "queue latency / target",
-                format!(
-                    "{} / {}",
-                    text(Series::Latency, Unit::Seconds),
-                    text(Series::Target, Unit::Seconds)
-                ),
+                format!("{} / {}", text(Series::Latency), text(Series::Target)),
             ),
-            ("service time", text(Series::ServiceTime, Unit::Seconds)),
-            ("utilisation", text(Series::Utilisation, Unit::Share)),
+            ("service time", text(Series::ServiceTime)),
+            ("utilisation", text(Series::Utilisation)),
             ("hold", hold.unwrap_or_else(|| "–".to_owned())),
         ],
     }
@@ -257,12 +247,12 @@ fn table(points: &[&Point]) -> Table {
             continue;
         }
         let columns = COLUMNS.iter();
-        let values = columns.map(|(series, _, unit)| figure(Some(point), *series, *unit));
+        let values = columns.map(|(series, _)| figure(Some(point), *series));
         let time = Timestamp::from_second(minute * TABLE_SECONDS).unwrap_or_default();
         rows.push((time.strftime("%H:%M").to_string(), values.collect()));
     }
     Table {
-        heads: COLUMNS.iter().map(|(_, head, _)| *head).collect(),
+        heads: COLUMNS.iter().map(|(_, head)| *head).collect(),
         rows,
     }
 }

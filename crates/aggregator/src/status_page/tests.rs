@@ -4,12 +4,18 @@ use http_body_util::BodyExt as _;
 use pushscale_decision::Step;
 
 use super::*;
+use crate::history::HistorySender;
 use crate::history::tests::{decision, key, record, steps};
 
 const HOSTILE: &str = "</li><script>alert(1)</script>\r\n\r\ndata: \"'&";
 
 fn status_page(history: &History) -> StatusPage {
     StatusPage::new(history.clone(), Leadership::unlimited(), Shutdown::new())
+}
+
+fn history() -> (History, HistorySender, impl Future<Output = ()>) {
+    let mut registry = prometheus_client::registry::Registry::default();
+    History::start(crate::metrics::Metrics::register(&mut registry))
 }
 
 async fn body(page: &StatusPage, path: &str) -> String {
@@ -88,9 +94,7 @@ async fn a_scaler_page_shows_the_figures_and_the_steps() {
 
 #[tokio::test]
 async fn a_scaler_with_an_invalid_spec_needs_attention() {
-    let (history, mut sender, task) = History::start(crate::metrics::Metrics::register(
-        &mut prometheus_client::registry::Registry::default(),
-    ));
+    let (history, mut sender, task) = history();
     sender.applied(
         &crate::history::tests::subject("b"),
         vec!["spec.minReplicas: too large".to_owned()],
@@ -129,6 +133,31 @@ async fn only_what_has_changed_is_sent_again() {
     }
     // Nothing has changed.
     assert_eq!(next().await, ":\n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_without_changes_gets_comments_while_others_change() {
+    let (history, mut sender, task) = history();
+    let now = Timestamp::now().as_second();
+    record(&history, "a", now, decision(steps(84.0)));
+    tokio::spawn(task);
+    tokio::spawn(async move {
+        loop {
+            sender.applied(&crate::history::tests::subject("b"), Vec::new());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let page = status_page(&history);
+    let mut body = page.page("/events/models/a").await.unwrap().into_body();
+    let comments = async {
+        let mut comments = 0;
+        while comments < 2 {
+            let frame = body.frame().await.unwrap().unwrap();
+            comments += usize::from(frame.data_ref().unwrap() == ":\n\n");
+        }
+    };
+    let limit = Duration::from_secs(60);
+    tokio::time::timeout(limit, comments).await.unwrap();
 }
 
 #[tokio::test]
