@@ -158,12 +158,13 @@ fn fails(namespace: &Namespace<'_>, arguments: &[&str]) -> String {
     text
 }
 
-/// The same while the pods push: once the readings are fresh, and as long as the command runs.
-async fn fails_while_pushing(
+/// Runs the command while the pods push: once the readings are fresh, and as long as it runs. Returns whether it
+/// succeeds, and its output.
+async fn run_while_pushing(
     namespace: &Namespace<'_>,
     (aggregator, pods): (&Aggregator, &mut [FakePod]),
     arguments: &[&str],
-) -> String {
+) -> (bool, String) {
     let mut pushes = 0;
     aggregator
         .push_until(pods, OVERLOAD, || {
@@ -187,8 +188,7 @@ async fn fails_while_pushing(
     ] {
         found.push_str(&pipe.unwrap().unwrap());
     }
-    assert!(!child.wait().unwrap().success(), "{arguments:?}: {found}");
-    found
+    (child.wait().unwrap().success(), found)
 }
 
 /// Returns whether the HorizontalPodAutoscaler exists, the PushScaler's mode, whether it stores something, and the
@@ -279,7 +279,8 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
         "false",
         &["delete", "hpa/torchserve"],
     );
-    let found = fails_while_pushing(&namespace, (&aggregator, &mut pods), &switch).await;
+    let (success, found) = run_while_pushing(&namespace, (&aggregator, &mut pods), &switch).await;
+    assert!(!success, "{found}");
     assert!(
         found.contains("failed to delete the HorizontalPodAutoscaler"),
         "{found}"
@@ -299,7 +300,8 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
             r#"{"spec":{"mode":"Apply"}}"#,
         ],
     );
-    let found = fails_while_pushing(&namespace, (&aggregator, &mut pods), &switch).await;
+    let (success, found) = run_while_pushing(&namespace, (&aggregator, &mut pods), &switch).await;
+    assert!(!success, "{found}");
     assert!(found.contains("failed to set the mode"), "{found}");
     assert_eq!(look(), expected(false, "Recommend", true, 1));
     policy.lift();
@@ -310,6 +312,14 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
     aggregator
         .push_until(&mut pods, OVERLOAD, || async { namespace.replicas() == 5 })
         .await;
+    // Someone applies the manifest of the HorizontalPodAutoscaler again.
+    namespace.apply(HPA);
+    namespace
+        .until_condition("torchserve", "AbleToScale", "False/TargetContested")
+        .await;
+    let (success, found) = run_while_pushing(&namespace, (&aggregator, &mut pods), &switch).await;
+    assert!(success && found.contains("delete"), "{found}");
+    assert_eq!(look().1, "Apply");
 
     let policy = Policy::reject(
         &namespace,
@@ -368,6 +378,11 @@ async fn an_hpa_is_not_switched_while_another_one_or_an_owner_has_the_target() {
         "{found}"
     );
     namespace.kubectl(&["delete", "hpa/other"]);
+    let found = fails(
+        &namespace,
+        &["hpa/torchserve", "--switch", "--target", "9s"],
+    );
+    assert!(found.contains("its target latency is not 9s"), "{found}");
 
     let uid = namespace.get("deployment", "torchserve")["metadata"]["uid"].clone();
     let owner = json!({
@@ -378,6 +393,13 @@ async fn an_hpa_is_not_switched_while_another_one_or_an_owner_has_the_target() {
     let found = fails(&namespace, &switch);
     assert!(
         found.contains("belongs to deployment/torchserve"),
+        "{found}"
+    );
+    namespace.kubectl(&["delete", "hpa/torchserve"]);
+    namespace.apply(&HPA.replace("name: torchserve }", "name: another }"));
+    let found = fails(&namespace, &switch);
+    assert!(
+        found.contains("PushScaler torchserve exists and scales Deployment/torchserve"),
         "{found}"
     );
     let found = fails(&namespace, &["hpa/missing", "--undo"]);

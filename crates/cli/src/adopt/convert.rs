@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use thiserror::Error;
 
+use super::manifest::{Inherited, target_of};
 use super::scaled_object;
+use super::source::Kind;
 
 /// How the name of the queue latency ends, in microseconds: the published setup of TorchServe with an adapter has `ts_`
 /// before it, and adapters add prefixes of their own.
@@ -86,7 +88,7 @@ pub fn convert(object: &Value, target: Option<&str>) -> Result<Adopted, AdoptErr
             found: format!("{version} {kind}").trim().to_owned(),
         });
     }
-    convert_hpa(&object["metadata"], &object["spec"], target)
+    convert_hpa(object, target)
 }
 
 /// Returns the value of a required field.
@@ -97,22 +99,17 @@ pub(super) fn required(value: &Value, field: &'static str) -> Result<Value, Adop
     }
 }
 
-fn convert_hpa(
-    metadata: &Value,
-    spec: &Value,
-    target: Option<&str>,
-) -> Result<Adopted, AdoptError> {
-    let reference = &spec["scaleTargetRef"];
-    let name = required(&metadata["name"], "metadata.name")?;
+fn convert_hpa(object: &Value, target: Option<&str>) -> Result<Adopted, AdoptError> {
+    let (metadata, spec) = (&object["metadata"], &object["spec"]);
     let mut notes = Vec::new();
     let metrics = match annotation(metadata, V1_METRICS)? {
         Some(metrics) => metrics,
         None => spec["metrics"].clone(),
     };
     let metrics = metrics.as_array().cloned().unwrap_or_default();
-    let target = match target {
+    let latency = match target {
         Some(target) => target.to_owned(),
-        None => target_of(&metrics)?,
+        None => latency_of(&metrics)?,
     };
     for metric in &metrics {
         if !name_of(metric).ends_with(QUEUE_LATENCY) {
@@ -126,40 +123,23 @@ fn convert_hpa(
     if let Some(percent) = spec["targetCPUUtilizationPercentage"].as_i64() {
         notes.push(format!("targetCPUUtilizationPercentage {percent} is not taken over: a PushScaler scales by queue latency only"));
     }
-    let api_version = match &reference["apiVersion"] {
-        Value::Null => json!("apps/v1"),
-        version => version.clone(),
-    };
-    let mut manifest = json!({
-        "apiVersion": "pushscale.dev/v1alpha1",
-        "kind": "PushScaler",
-        "metadata": { "name": name },
-        "spec": {
-            "scaleTargetRef": {
-                "apiVersion": api_version,
-                "kind": required(&reference["kind"], "spec.scaleTargetRef.kind")?,
-                "name": required(&reference["name"], "spec.scaleTargetRef.name")?,
-            },
-            "mode": "Recommend",
-            "minReplicas": spec["minReplicas"].as_i64().unwrap_or(1).max(1),
-            "maxReplicas": required(&spec["maxReplicas"], "spec.maxReplicas")?,
-            "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": target } }],
-        },
-    });
     if spec["minReplicas"] == 0 {
         notes.push("minReplicas 0 became 1: Pushscale does not scale to 0".to_owned());
-    }
-    if let Value::String(_) = &metadata["namespace"] {
-        manifest["metadata"]["namespace"] = metadata["namespace"].clone();
     }
     let behavior = match annotation(metadata, V1_BEHAVIOR)? {
         Some(behavior) => lower_first(behavior),
         None => spec["behavior"].clone(),
     };
-    if behavior.is_object() {
-        manifest["spec"]["behavior"] = behavior;
+    let manifest = Inherited {
+        metadata,
+        target: &target_of(object, Kind::Hpa)?,
+        min_replicas: spec["minReplicas"].as_i64().unwrap_or(1),
+        max_replicas: required(&spec["maxReplicas"], "spec.maxReplicas")?,
+        latency: &latency,
+        behavior,
     }
-    notes.push(format!("it only recommends, alongside the HorizontalPodAutoscaler: compare the two with pushscale status, and switch with pushscale adopt hpa/{} --switch", name.as_str().unwrap_or_default()));
+    .manifest()?;
+    notes.push(format!("it only recommends, alongside the HorizontalPodAutoscaler: compare the two with pushscale status, and switch with pushscale adopt hpa/{} --switch", metadata["name"].as_str().unwrap_or_default()));
     Ok(Adopted { manifest, notes })
 }
 
@@ -224,7 +204,7 @@ fn name_of(metric: &Value) -> &str {
 }
 
 /// Returns the target of the queue latency as a duration.
-fn target_of(metrics: &[Value]) -> Result<String, AdoptError> {
+fn latency_of(metrics: &[Value]) -> Result<String, AdoptError> {
     let found = metrics
         .iter()
         .find(|metric| name_of(metric).ends_with(QUEUE_LATENCY));

@@ -74,12 +74,32 @@ pub enum SwitchError {
         other: String,
     },
     /// A third autoscaler has the target.
-    #[error("HorizontalPodAutoscaler {hpa} also scales {reference}: delete it first")]
+    #[error("HorizontalPodAutoscaler {hpa} also scales {target}: delete it first")]
     OtherHpa {
         /// Its name.
         hpa: String,
         /// The target.
-        reference: String,
+        target: String,
+    },
+    /// The PushScaler would have the name of one with another target.
+    #[error(
+        "PushScaler {scaler} exists and scales {target}: create one with another name from the output of pushscale adopt without --switch, and repeat the command"
+    )]
+    NameTaken {
+        /// The PushScaler.
+        scaler: String,
+        /// Its target.
+        target: String,
+    },
+    /// The PushScaler exists, with another target latency.
+    #[error(
+        "PushScaler {scaler} exists, and its target latency is not {target}: change it with kubectl edit, or leave out --target"
+    )]
+    OtherLatency {
+        /// The PushScaler.
+        scaler: String,
+        /// The target latency that the user wants.
+        target: String,
     },
     /// A controller would create the HorizontalPodAutoscaler again.
     #[error(
@@ -97,12 +117,24 @@ pub enum SwitchError {
     )]
     PausedReplicas(String),
     /// The PushScaler stores another object.
-    #[error("PushScaler {scaler} already replaces {from}: undo that switch first")]
+    #[error(
+        "PushScaler {scaler} already replaces {from}: undo that switch first, or, if {from} was deleted for good, remove the annotation pushscale.dev/adopted-from of the PushScaler"
+    )]
     AlreadyAdopted {
         /// The PushScaler.
         scaler: String,
         /// Kind and name of what it replaces.
         from: String,
+    },
+    /// The ScaledObject was deleted after the switch.
+    #[error(
+        "{object} does not exist any more, so it cannot be resumed: apply it again and repeat the command, or, if PushScaler {scaler} shall stay, remove its annotation pushscale.dev/adopted-from"
+    )]
+    NothingToResume {
+        /// The ScaledObject.
+        object: String,
+        /// The PushScaler that replaced it.
+        scaler: String,
     },
     /// There is nothing to undo.
     #[error(

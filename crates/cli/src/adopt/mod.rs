@@ -7,6 +7,7 @@
 
 mod convert;
 mod error;
+mod manifest;
 mod plan;
 mod record;
 mod scaled_object;
@@ -45,8 +46,8 @@ pub struct AdoptOptions {
     /// v2beta1 and v2beta2 and ScaledObjects of keda.sh/v1alpha1 are understood
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["object", "change"])]
     file: Option<PathBuf>,
-    /// The target latency, such as `50ms`; default: that of a metric whose name ends with queue_latency_microseconds.
-    /// A ScaledObject has no default
+    /// The target latency of the new PushScaler, such as `50ms`; default: that of a metric whose name ends with
+    /// queue_latency_microseconds. A ScaledObject has no default
     #[arg(long, value_name = "DURATION", conflicts_with = "undo")]
     target: Option<String>,
     /// Make the PushScaler the autoscaler of the target: store what the undo needs, delete the HorizontalPodAutoscaler
@@ -100,10 +101,14 @@ pub async fn run(options: &AdoptOptions) -> Result<ExitCode, CommandError> {
     let text = serde_saphyr::to_string(&adopted.manifest)
         .map_err(|error| CommandError::Output(io::Error::other(error)))?;
     print(&text)?;
-    for note in &adopted.notes {
+    print_notes(&adopted.notes);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_notes(notes: &[String]) {
+    for note in notes {
         eprintln!("note: {note}");
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn from_file(file: &PathBuf) -> Result<Value, CommandError> {

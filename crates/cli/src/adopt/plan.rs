@@ -8,12 +8,15 @@ use std::fmt;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
+use pushscale_aggregator::TargetRef;
 use pushscale_api::names::conditions::{ABLE_TO_SCALE, SCALING_ACTIVE};
 use pushscale_api::{Mode, PushScaler};
+use pushscale_decision::Reason;
 use serde_json::Value;
 
-use super::convert::convert;
+use super::convert::{Adopted, convert};
 use super::error::SwitchError;
+use super::manifest::{target_of, target_of_hpa, target_of_scaler};
 use super::record::{PAUSED, names, record_of, stored_in};
 use super::source::{Kind, Source};
 
@@ -36,7 +39,12 @@ pub(super) struct State {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
     /// Create the PushScaler in mode Recommend.
-    CreateScaler { name: String, manifest: Value },
+    CreateScaler {
+        name: String,
+        manifest: Value,
+        /// What the PushScaler does not take over.
+        notes: Vec<String>,
+    },
     /// Store what the undo needs in the PushScaler.
     Store { scaler: String, record: Value },
     /// Delete the HorizontalPodAutoscaler, unless it has changed, and wait until it is gone.
@@ -105,12 +113,14 @@ pub(super) fn switch(
     let Some(object) = &state.object else {
         // An earlier run has deleted it.
         let scaler = stored.ok_or_else(|| SwitchError::NotFound(source.to_string()))?;
-        state.check_others(&Reference::of_scaler(scaler), None)?;
+        state.check_others(&target_of_scaler(scaler), None)?;
         let mut steps: Vec<_> = set_mode(scaler, Mode::Apply).into_iter().collect();
         steps.extend(await_apply(Some(scaler), scaler.name_any(), force));
         return Ok(steps);
     };
-    let reference = Reference::of(source, object);
+    let value =
+        serde_json::to_value(object).map_err(|error| SwitchError::Unreadable(error.to_string()))?;
+    let reference = target_of(&value, source.kind)?;
     state.check_others(&reference, Some(object))?;
     check_object(source, object)?;
     let scalers: Vec<_> = match stored {
@@ -120,20 +130,23 @@ pub(super) fn switch(
     let mut steps = Vec::new();
     let (name, scaler) = match scalers[..] {
         [] => {
-            let object = serde_json::to_value(object)
-                .map_err(|error| SwitchError::Unreadable(error.to_string()))?;
-            let manifest = convert(&object, target)?.manifest;
             let name = source.name.clone();
+            state.check_name(&name)?;
+            let Adopted { manifest, notes } = convert(&value, target)?;
             steps.push(Step::CreateScaler {
                 name: name.clone(),
                 manifest,
+                notes,
             });
             if !force {
                 return Ok(steps);
             }
             (name, None)
         }
-        [scaler] => (scaler.name_any(), Some(scaler)),
+        [scaler] => {
+            check_latency(scaler, target)?;
+            (scaler.name_any(), Some(scaler))
+        }
         [one, other, ..] => {
             return Err(SwitchError::SeveralScalers {
                 one: one.name_any(),
@@ -198,7 +211,7 @@ pub(super) fn undo(state: &State, force: bool) -> Result<Vec<Step>, SwitchError>
             None => Err(SwitchError::NothingStored(source.to_string())),
         };
     };
-    let reference = Reference::of_scaler(scaler);
+    let reference = target_of_scaler(scaler);
     state.check_others(&reference, state.object.as_ref())?;
     let name = scaler.name_any();
     let mut steps = Vec::new();
@@ -216,7 +229,12 @@ pub(super) fn undo(state: &State, force: bool) -> Result<Vec<Step>, SwitchError>
             steps.extend([Step::AwaitDeleted, Step::CreateHpa { manifest: record }]);
         }
         (Kind::Hpa, Some(_)) => {}
-        (Kind::ScaledObject, None) => return Err(SwitchError::NotFound(source.to_string())),
+        (Kind::ScaledObject, None) => {
+            return Err(SwitchError::NothingToResume {
+                object: source.to_string(),
+                scaler: name,
+            });
+        }
         (Kind::ScaledObject, Some(_)) => {
             let paused = record["metadata"]["annotations"][PAUSED].as_str();
             let paused = paused.map(ToOwned::to_owned);
@@ -260,17 +278,29 @@ impl State {
         self.scalers.iter().find(is_stored)
     }
 
-    fn scalers_of(&self, reference: &Reference) -> Vec<&PushScaler> {
+    fn scalers_of(&self, target: &TargetRef) -> Vec<&PushScaler> {
         let scalers = self.scalers.iter();
         scalers
-            .filter(|scaler| Reference::of_scaler(scaler) == *reference)
+            .filter(|scaler| target_of_scaler(scaler).is_same_object(target))
             .collect()
+    }
+
+    /// Checks that no PushScaler of another target has the name.
+    fn check_name(&self, name: &str) -> Result<(), SwitchError> {
+        let mut scalers = self.scalers.iter();
+        match scalers.find(|scaler| scaler.name_any() == name) {
+            Some(scaler) => Err(SwitchError::NameTaken {
+                scaler: name.to_owned(),
+                target: target_of_scaler(scaler).to_string(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Checks that no third autoscaler has the target.
     fn check_others(
         &self,
-        reference: &Reference,
+        target: &TargetRef,
         object: Option<&DynamicObject>,
     ) -> Result<(), SwitchError> {
         let is_the_object = |hpa: &&HorizontalPodAutoscaler| match self.source.kind {
@@ -280,11 +310,11 @@ impl State {
         let mut others = self
             .hpas
             .iter()
-            .filter(|hpa| Reference::of_hpa(hpa) == *reference);
+            .filter(|hpa| target_of_hpa(hpa).is_same_object(target));
         match others.find(|hpa| !is_the_object(hpa)) {
             Some(hpa) => Err(SwitchError::OtherHpa {
                 hpa: hpa.name_any(),
-                reference: reference.to_string(),
+                target: target.to_string(),
             }),
             None => Ok(()),
         }
@@ -308,7 +338,21 @@ fn check_object(source: &Source, object: &DynamicObject) -> Result<(), SwitchErr
     Ok(())
 }
 
-/// Checks that the PushScaler would scale.
+/// Checks that `--target` asks for nothing that the switch does not do.
+fn check_latency(scaler: &PushScaler, target: Option<&str>) -> Result<(), SwitchError> {
+    let mut metrics = scaler.spec.metrics.iter();
+    match target {
+        Some(target) if !metrics.any(|it| it.queue_latency.target == target) => {
+            Err(SwitchError::OtherLatency {
+                scaler: scaler.name_any(),
+                target: target.to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that the PushScaler would scale once the other autoscaler is gone.
 fn check_ready(scaler: &PushScaler) -> Result<(), SwitchError> {
     let not_ready = |why: String| {
         Err(SwitchError::NotReady {
@@ -319,10 +363,14 @@ fn check_ready(scaler: &PushScaler) -> Result<(), SwitchError> {
     let Some(status) = scaler.status.as_ref().filter(|_| is_observed(scaler)) else {
         return not_ready("the aggregator has not reported on it yet".to_owned());
     };
+    // In mode Apply, because the other autoscaler was created again after a switch. It decides again once that is gone.
+    let contested = Reason::TargetContested.as_str();
+    let is_contested = status.conditions.iter().any(|it| it.reason == contested);
     for kind in [SCALING_ACTIVE, ABLE_TO_SCALE] {
         let found = status.conditions.iter().find(|found| found.type_ == kind);
         match found {
             Some(condition) if condition.status == "True" => {}
+            Some(condition) if condition.reason == contested => {}
             Some(condition) => {
                 return not_ready(format!(
                     "{kind} is {} ({}): {}",
@@ -332,7 +380,7 @@ fn check_ready(scaler: &PushScaler) -> Result<(), SwitchError> {
             None => return not_ready(format!("it has no condition {kind} yet")),
         }
     }
-    if status.desired_replicas.is_none() {
+    if status.desired_replicas.is_none() && !is_contested {
         return not_ready("it has no decision yet".to_owned());
     }
     Ok(())
@@ -359,58 +407,4 @@ fn is_paused(object: &DynamicObject) -> bool {
 fn is_owned_by(hpa: &HorizontalPodAutoscaler, scaled_object: &str) -> bool {
     let mut owners = hpa.owner_references().iter();
     owners.any(|owner| owner.kind == Kind::ScaledObject.as_str() && owner.name == scaled_object)
-}
-
-/// A scaled object, by what identifies it within the namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Reference {
-    group: String,
-    kind: String,
-    name: String,
-}
-
-impl Reference {
-    fn new(api_version: &str, kind: &str, name: &str) -> Self {
-        Self {
-            group: api_version
-                .split_once('/')
-                .map_or(String::new(), |(group, _)| group.to_owned()),
-            kind: kind.to_owned(),
-            name: name.to_owned(),
-        }
-    }
-
-    fn of(source: &Source, object: &DynamicObject) -> Self {
-        let reference = &object.data["spec"]["scaleTargetRef"];
-        let (version, kind) = match source.kind {
-            Kind::Hpa => ("", ""),
-            Kind::ScaledObject => ("apps/v1", "Deployment"),
-        };
-        let text = |field: &str, default: &'static str| {
-            let text = reference[field].as_str().filter(|text| !text.is_empty());
-            text.unwrap_or(default).to_owned()
-        };
-        Self::new(
-            &text("apiVersion", version),
-            &text("kind", kind),
-            &text("name", ""),
-        )
-    }
-
-    fn of_scaler(scaler: &PushScaler) -> Self {
-        let reference = &scaler.spec.scale_target_ref;
-        Self::new(&reference.api_version, &reference.kind, &reference.name)
-    }
-
-    fn of_hpa(hpa: &HorizontalPodAutoscaler) -> Self {
-        let reference = &hpa.spec.scale_target_ref;
-        let version = reference.api_version.as_deref().unwrap_or_default();
-        Self::new(version, &reference.kind, &reference.name)
-    }
-}
-
-impl fmt::Display for Reference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind, self.name)
-    }
 }

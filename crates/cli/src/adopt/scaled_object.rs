@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::convert::{AdoptError, Adopted, required};
+use super::convert::{AdoptError, Adopted};
+use super::manifest::{Inherited, target_of};
+use super::source::Kind;
 
 /// KEDA's defaults.
 const DEFAULT_MIN_REPLICAS: i64 = 0;
@@ -40,12 +42,6 @@ const NOT_TAKEN_OVER: [(&str, &str); 6] = [
 /// If a required field or the target latency is missing.
 pub(super) fn convert(object: &Value, target: Option<&str>) -> Result<Adopted, AdoptError> {
     let (metadata, spec) = (&object["metadata"], &object["spec"]);
-    let reference = &spec["scaleTargetRef"];
-    let or = |value: &Value, default: &str| match value.as_str() {
-        Some(text) if !text.is_empty() => text.to_owned(),
-        _ => default.to_owned(),
-    };
-    let name = required(&metadata["name"], "metadata.name")?;
     let target = target.ok_or(AdoptError::NoTrigger)?;
     let min = spec["minReplicaCount"]
         .as_i64()
@@ -53,35 +49,21 @@ pub(super) fn convert(object: &Value, target: Option<&str>) -> Result<Adopted, A
     let max = spec["maxReplicaCount"]
         .as_i64()
         .unwrap_or(DEFAULT_MAX_REPLICAS);
-    let mut manifest = json!({
-        "apiVersion": "pushscale.dev/v1alpha1",
-        "kind": "PushScaler",
-        "metadata": { "name": name },
-        "spec": {
-            "scaleTargetRef": {
-                "apiVersion": or(&reference["apiVersion"], "apps/v1"),
-                "kind": or(&reference["kind"], "Deployment"),
-                "name": required(&reference["name"], "spec.scaleTargetRef.name")?,
-            },
-            "mode": "Recommend",
-            "minReplicas": min.max(1),
-            "maxReplicas": max,
-            "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": target } }],
-        },
-    });
-    if let Value::String(_) = &metadata["namespace"] {
-        manifest["metadata"]["namespace"] = metadata["namespace"].clone();
+    let mut manifest = Inherited {
+        metadata,
+        target: &target_of(object, Kind::ScaledObject)?,
+        min_replicas: min,
+        max_replicas: max.into(),
+        latency: target,
+        behavior: spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"].clone(),
     }
-    let behavior = &spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"];
-    if behavior.is_object() {
-        manifest["spec"]["behavior"] = behavior.clone();
-    }
+    .manifest()?;
     if spec["advanced"]["restoreToOriginalReplicaCount"] == true {
         manifest["spec"]["onDelete"] = json!("Restore");
     }
     Ok(Adopted {
         manifest,
-        notes: notes(&name, spec, min),
+        notes: notes(&metadata["name"], spec, min),
     })
 }
 

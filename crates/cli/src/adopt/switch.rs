@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::error::SwitchError;
 use super::plan::{self, State, Step};
+use super::print_notes;
 use super::record::{ADOPTED_FROM, PAUSED};
 use super::source::Source;
 use crate::CommandError;
@@ -99,6 +100,9 @@ impl Objects {
                 continue;
             }
             print(&format!("{step}\n"))?;
+            if let Step::CreateScaler { notes, .. } = step {
+                print_notes(notes);
+            }
             if self.carry_out(wanted.source, step).await? == Outcome::Changed {
                 return Ok(Outcome::Changed);
             }
