@@ -209,7 +209,7 @@ pub struct ScalerDeletion {
     pub finalizers: Vec<String>,
     /// `metadata.resourceVersion`.
     pub resource_version: String,
-    /// `status.replicasBefore`, if the status is of this target.
+    /// `status.replicasBefore`, if the status is of this target and the mode is Apply.
     pub replicas_before: Option<i32>,
 }
 

@@ -41,6 +41,11 @@ impl ScalerDeletion {
 impl ManagedScaler {
     /// Takes what the API server has. Returns whether a decision waits for it.
     pub(super) fn apply_deletion(&mut self, deletion: ScalerDeletion) -> bool {
+        if !deletion.applies {
+            // Another autoscaler may have the target. The next change in mode Apply is the first one again.
+            self.status_history.replicas_before = None;
+            self.has_stored_replicas_before = false;
+        }
         let is_stored = deletion.replicas_before.is_some();
         let is_newly_stored = is_stored && !self.has_stored_replicas_before;
         self.has_stored_replicas_before |= is_stored;

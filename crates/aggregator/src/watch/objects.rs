@@ -169,13 +169,16 @@ fn deletion_of(
     // The status of a PushScaler that has got another target is still the old target's.
     let reference = target.to_string();
     let status = status.filter(|status| status.reference.as_ref() == Some(&reference));
+    let applies = spec["mode"] == "Apply";
     ScalerDeletion {
         restores: spec["onDelete"] == "Restore",
-        applies: spec["mode"] == "Apply",
+        applies,
         deleting: scaler.metadata.deletion_timestamp.is_some(),
         finalizers: scaler.finalizers().to_vec(),
         resource_version: scaler.resource_version().unwrap_or_default(),
-        replicas_before: status.and_then(|status| status.replicas_before),
+        replicas_before: status
+            .filter(|_| applies)
+            .and_then(|status| status.replicas_before),
     }
 }
 

@@ -52,6 +52,28 @@ async fn nothing_is_scaled_before_the_first_replica_count_is_stored() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn mode_recommend_forgets_the_first_replica_count() {
+    let mut fixture = Fixture::start();
+    fixture.deletion = ScalerDeletion {
+        replicas_before: Some(1),
+        ..restoring()
+    };
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 4, &["pod-0"]);
+    fixture.deletion.applies = false;
+    fixture.deletion.replicas_before = None;
+    fixture.apply("a", 2, &json!({ "mode": "Recommend" }));
+    fixture.push("pod-0", 2);
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(fixture.last_status("a")["replicasBefore"], json!(null));
+    fixture.deletion.applies = true;
+    fixture.apply("a", 3, &json!({}));
+    fixture.push("pod-0", 5);
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(fixture.last_status("a")["replicasBefore"], 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_replicas_are_restored_before_the_finalizer_is_removed() {
     let mut fixture = Fixture::start();
     delete(&mut fixture, deleting()).await;
