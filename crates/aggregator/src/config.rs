@@ -83,7 +83,7 @@ const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "max_connections",
-        default: Some("8192"),
+        default: Some("12000"),
         kind: Kind::Number(1, 1_000_000),
         description: "Maximum concurrent sidecar connections; further ones get 503",
     },
@@ -92,6 +92,13 @@ const SETTINGS: &[Setting] = &[
         default: Some("512"),
         kind: Kind::Number(1, 1_000_000),
         description: "Maximum concurrent connections from one address; pods on the host network share their node's",
+    },
+    Setting {
+        key: "max_pushes_per_second",
+        default: Some("20000"),
+        kind: Kind::Number(10, 1_000_000),
+        description: "With so many pods that they would push more often in total, their sidecars are asked for longer \
+                      scrape intervals",
     },
     Setting {
         key: "auth",
@@ -161,6 +168,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Maximum concurrent connections from one address. Pods on the host network share their node's address.
     pub max_connections_per_address: usize,
+    /// Maximum rate of pushes that the sidecars are asked for.
+    pub max_pushes_per_second: usize,
     /// How pushes are authenticated.
     pub auth: Auth,
     /// The directory with `tls.crt` and `tls.key`; `None` disables TLS.
@@ -208,6 +217,7 @@ impl Config {
             leader_election: lease(&mut settings),
             max_connections: settings.number("max_connections"),
             max_connections_per_address: settings.number("max_connections_per_address"),
+            max_pushes_per_second: settings.number("max_pushes_per_second"),
             auth: settings
                 .one_of("auth", &[("none", Auth::None), ("token", Auth::Token)])
                 .unwrap_or(Auth::Token),

@@ -20,6 +20,7 @@ use crate::auth::{AuthError, Authenticator, Caller, ConnectionToken};
 use crate::convert::received_reading;
 use crate::event::{Event, Pushed, Verdict};
 use crate::metrics::{Metrics, PushOutcome};
+use crate::pacing::Pacing;
 
 /// Timeout for a request body. A sidecar sends it together with the head.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,6 +34,7 @@ pub(crate) struct Ingest {
     pub(crate) events: mpsc::Sender<Event>,
     /// Whether the PushScalers and the HPAs are listed.
     pub(crate) listed: Readiness,
+    pub(crate) pacing: Pacing,
     pub(crate) metrics: Metrics,
 }
 
@@ -117,16 +119,14 @@ impl Ingest {
                 ));
             }
         }
-        let response = PushResponse {
-            token_remembered: matches!(
-                caller,
-                Caller::Pod {
-                    remembered: true,
-                    ..
-                }
-            ),
-            ..PushResponse::default()
-        };
+        let token_remembered = matches!(
+            caller,
+            Caller::Pod {
+                remembered: true,
+                ..
+            }
+        );
+        let interval = push.interval_seconds;
         let (reply, verdict) = oneshot::channel();
         let pushed = Pushed {
             namespace: push.pod.namespace.to_string(),
@@ -143,7 +143,10 @@ impl Ingest {
                 mpsc::error::TrySendError::Closed(_) => PushError::shutting_down(),
             })?;
         match timeout(LOOP_TIMEOUT, verdict).await {
-            Ok(Ok(verdict)) => check(verdict).map(|()| response),
+            Ok(Ok(verdict)) => check(verdict).map(|()| PushResponse {
+                interval_seconds: self.pacing.accepted(interval),
+                token_remembered,
+            }),
             Ok(Err(_)) => Err(PushError::shutting_down()),
             Err(_) => Err(PushError::overloaded()),
         }

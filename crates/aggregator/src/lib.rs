@@ -17,6 +17,7 @@ mod kube_scale;
 mod leadership;
 mod metrics;
 mod names;
+mod pacing;
 mod pages;
 #[doc(hidden)]
 pub mod recorded_page;

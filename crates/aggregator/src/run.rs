@@ -28,6 +28,7 @@ use crate::kube_report;
 use crate::kube_scale::KubeScaleTarget;
 use crate::leadership::{self, Leadership};
 use crate::metrics::{LiveValues, Metrics};
+use crate::pacing::Pacing;
 use crate::pages::AggregatorPages;
 use crate::report::Report;
 use crate::scale_target::ScaleTarget;
@@ -304,6 +305,7 @@ impl Bound {
             authenticator,
             events: events.clone(),
             listed,
+            pacing: Pacing::new(self.config.max_pushes_per_second, metrics.clone()),
             metrics: metrics.clone(),
         });
         let limits = Limits {

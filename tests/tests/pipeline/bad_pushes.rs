@@ -10,7 +10,7 @@ use pushscale_tests::http::{self, Answer};
 
 use crate::support::{SOON, policy};
 
-const PATH: &str = "/v1/readings";
+pub(crate) const PATH: &str = "/v1/readings";
 
 async fn cluster() -> FakeCluster {
     let cluster = FakeCluster::start(policy(), 1).await;
@@ -20,7 +20,7 @@ async fn cluster() -> FakeCluster {
 }
 
 /// Returns a valid push of `torchserve-0`, changed by `change`.
-fn push(change: impl FnOnce(&mut Push<'_>)) -> Vec<u8> {
+pub(crate) fn push(change: impl FnOnce(&mut Push<'_>)) -> Vec<u8> {
     let body = include_bytes!("../../../crates/protocol/testdata/overloaded-v1.json");
     let mut push = Push::parse(body).unwrap();
     push.pod.namespace = NAMESPACE.into();

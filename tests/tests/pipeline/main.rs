@@ -13,6 +13,7 @@ mod aggregator_replicas;
 mod bad_pushes;
 mod bad_servers;
 mod draining;
+mod pacing;
 mod replay;
 mod shutdown;
 mod single_pod;

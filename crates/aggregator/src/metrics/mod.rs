@@ -5,6 +5,7 @@ mod scalers;
 mod watches;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -56,6 +57,7 @@ pub(crate) struct Metrics {
     /// `None` if the setting is off.
     scaler_metrics: Option<Arc<ScalerMetrics>>,
     scalers_without_metrics: Gauge,
+    shortest_interval: Gauge<f64, AtomicU64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -268,6 +270,7 @@ impl Metrics {
             watches: WatchMetrics::default(),
             scaler_metrics: None,
             scalers_without_metrics: Gauge::default(),
+            shortest_interval: Gauge::default(),
         };
         registry.register(
             "dropped_reports",
@@ -283,6 +286,12 @@ impl Metrics {
             "leader",
             "Whether this aggregator is the leader, which alone writes replica counts",
             metrics.leader.clone(),
+        );
+        registry.register(
+            "shortest_interval_seconds",
+            "The scrape interval at which all pods together push at the maximum rate; sidecars with shorter ones are \
+             asked for longer ones",
+            metrics.shortest_interval.clone(),
         );
         registry.register("scalers", "Known PushScalers", metrics.scalers.clone());
         registry.register(
@@ -397,6 +406,11 @@ impl Metrics {
         if let Some(scaler_metrics) = &self.scaler_metrics {
             scaler_metrics.remove(key);
         }
+    }
+
+    /// Sets the interval in seconds below which sidecars are asked for longer ones.
+    pub(crate) fn paced(&self, shortest_interval: f64) {
+        self.shortest_interval.set(shortest_interval);
     }
 
     pub(crate) fn turn_ended(&self, after: Duration) {

@@ -16,6 +16,8 @@
   valueFrom: { fieldRef: { fieldPath: metadata.name } }
 - name: PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS
   value: {{ .Values.aggregator.maxConnections | int | quote }}
+- name: PUSHSCALE_AGGREGATOR_MAX_PUSHES_PER_SECOND
+  value: {{ .Values.aggregator.maxPushesPerSecond | int | quote }}
 {{- with .Values.aggregator.watchNamespace }}
 - name: PUSHSCALE_AGGREGATOR_WATCH_NAMESPACE
   value: {{ . | quote }}
