@@ -36,7 +36,7 @@ const PODS: usize = 4096;
 
 /// Prints pushes per second of CPU time.
 pub(crate) fn run() {
-    let body = body("torchserve-0", 1);
+    let body = body("torchserve-0", 1.0);
     println!("  a push of one model: {} bytes of JSON", body.len());
     println!("  a token: {} bytes", token("torchserve-0", LATE).len());
     let mut of_each = Subject::ALL.map(|_| Vec::new());
@@ -161,6 +161,7 @@ fn aggregator(
                 "PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS_PER_ADDRESS",
                 &connections,
             ),
+            ("PUSHSCALE_AGGREGATOR_MAX_PUSHES_PER_SECOND", "1000000"),
         ];
         let mut cluster = FakeCluster::start_with_settings(address, push_security, &settings).await;
         cluster.apply(policy, PODS as u32).await;
@@ -206,7 +207,7 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, phase: &A
     runtime().block_on(async {
         let mut tasks = Vec::new();
         for pod in 0..PODS {
-            let Requests { first, next } = Requests::of(&format!("torchserve-{pod}"), 1);
+            let Requests { first, next } = Requests::of(&format!("torchserve-{pod}"), 1.0);
             // Tokens are remembered over TLS only.
             let (first, next) = match subject {
                 Subject::BareHyper | Subject::Plain => (next.clone(), next),

@@ -38,7 +38,7 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    pub(crate) fn of(pod: &str, interval: u32) -> Self {
+    pub(crate) fn of(pod: &str, interval: f64) -> Self {
         let body = body(pod, interval);
         Self {
             first: request(&body, Some(&token(pod, LATE))),
@@ -100,18 +100,18 @@ pub(crate) fn number(request: &mut [u8], sequence: usize) {
 }
 
 /// The body of a push, with a sequence number of ten digits.
-pub(crate) fn body(pod: &str, interval: u32) -> Vec<u8> {
+pub(crate) fn body(pod: &str, interval: f64) -> Vec<u8> {
     serde_json::to_vec(&push(pod, interval)).unwrap()
 }
 
 /// A push of one model, with the first sequence number.
-pub(crate) fn push(pod: &str, interval: u32) -> Push<'static> {
+pub(crate) fn push(pod: &str, interval: f64) -> Push<'static> {
     static TEXT: &[u8] = include_bytes!("../../../crates/protocol/testdata/overloaded-v1.json");
     let mut push = Push::parse(TEXT).unwrap();
     push.pod.namespace = NAMESPACE.into();
     push.pod.name = pod.to_owned().into();
     push.pod.uid = uid(pod).as_str().to_owned().into();
     push.sequence = FIRST;
-    push.interval_seconds = f64::from(interval);
+    push.interval_seconds = interval;
     push
 }

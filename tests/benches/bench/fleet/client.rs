@@ -1,4 +1,5 @@
-//! The sidecars of the benchmark: each keeps a connection and pushes at its own time.
+//! The sidecars of the benchmark: each keeps a connection and pushes at its own time, at the interval that the aggregator
+//! asks for.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pushscale_daemon::tls::{CaBundle, ClientStream};
+use pushscale_protocol::PushResponse;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
@@ -16,6 +18,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::Fleet;
 use super::server::Server;
 use crate::pushes::{Requests, number};
+
+/// The configured scrape interval, in seconds.
+const INTERVAL: f64 = 1.0;
 
 /// How long a sidecar waits for a connection and for a response.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,9 +74,11 @@ pub(super) fn start(fleet: Fleet, server: &Server) -> Clients {
         let sidecar = Sidecar {
             source: source(connection),
             requests: pods
-                .map(|pod| Requests::of(&Fleet::pod(pod), fleet.interval))
+                .clone()
+                .map(|pod| Requests::of(&Fleet::pod(pod), INTERVAL))
                 .collect(),
-            interval: Duration::from_secs(u64::from(fleet.interval)),
+            pods: pods.map(Fleet::pod).collect(),
+            interval: INTERVAL,
             sequence: 0,
             pushed: Arc::clone(&pushed),
             heard: Arc::clone(&heard),
@@ -113,8 +120,10 @@ impl Clients {
 /// The sidecars that share a connection.
 struct Sidecar {
     source: Ipv4Addr,
+    pods: Vec<String>,
     requests: Vec<Requests>,
-    interval: Duration,
+    /// In seconds.
+    interval: f64,
     sequence: usize,
     pushed: Arc<Mutex<Pushed>>,
     heard: Arc<AtomicUsize>,
@@ -123,7 +132,7 @@ struct Sidecar {
 impl Sidecar {
     async fn run(mut self, mut target: watch::Receiver<Target>) {
         // Sidecars start at any time.
-        sleep(self.interval.mul_f64(fastrand::f64())).await;
+        sleep(Duration::from_secs_f64(self.interval * fastrand::f64())).await;
         let mut backoff = MIN_BACKOFF;
         loop {
             let now = target.borrow_and_update().clone();
@@ -156,7 +165,6 @@ impl Sidecar {
 
     /// Pushes each pod once per interval, at equal distances, until the connection ends.
     async fn push(&mut self, mut stream: ClientStream) {
-        let distance = self.interval / u32::try_from(self.requests.len()).unwrap();
         let mut unheard = self.requests.len();
         // What a connection remembers is the token of one pod.
         let token_each_time = unheard > 1;
@@ -165,6 +173,8 @@ impl Sidecar {
         let mut due = Instant::now();
         loop {
             self.sequence += 1;
+            let distance = Duration::from_secs_f64(self.interval / self.requests.len() as f64);
+            let mut asked = None;
             for requests in &mut self.requests {
                 sleep_until(due).await;
                 due += distance;
@@ -178,20 +188,36 @@ impl Sidecar {
                 let exchange = async {
                     stream.write_all(request).await.ok()?;
                     let length = stream.read(&mut answer).await.ok()?;
-                    answer[..length].starts_with(b"HTTP/1.1 200").then_some(())
+                    let answer = &answer[..length];
+                    answer
+                        .starts_with(b"HTTP/1.1 200")
+                        .then(|| asked_interval(answer))
                 };
                 let accepted = timeout(TIMEOUT, exchange).await.ok().flatten();
                 let mut pushed = self.pushed.lock().unwrap();
-                if accepted.is_none() {
+                let Some(interval) = accepted else {
                     pushed.failed += 1;
                     return;
-                }
+                };
+                asked = interval.or(asked);
                 pushed.micros.push(sent.elapsed().as_micros() as u32);
                 if unheard > 0 {
                     unheard -= 1;
                     self.heard.fetch_add(1, Ordering::Relaxed);
                 }
             }
+            if let Some(interval) = asked {
+                self.interval = interval.max(INTERVAL);
+                let pods = self.pods.iter();
+                self.requests = pods.map(|pod| Requests::of(pod, self.interval)).collect();
+            }
         }
     }
+}
+
+/// Returns the interval of a response, in seconds.
+fn asked_interval(answer: &[u8]) -> Option<f64> {
+    let begin = memchr::memmem::find(answer, b"\r\n\r\n")? + 4;
+    let response: PushResponse = serde_json::from_slice(&answer[begin..]).ok()?;
+    response.interval_seconds
 }

@@ -177,9 +177,8 @@ async fn cluster(pods: usize, scalers: usize) -> FakeCluster {
         reviewer: Some(Arc::new(AcceptAllTokens)),
     };
     let address = (Ipv4Addr::LOCALHOST, 0).into();
-    // The chart's default is less.
-    let connections = [("PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS", "16384")];
-    let cluster = FakeCluster::start_with_settings(address, push_security, &connections).await;
+    // The defaults, like the chart's.
+    let cluster = FakeCluster::start_with_security(address, push_security).await;
     let names: Vec<_> = (0..scalers)
         .map(|scaler| format!("scaler-{scaler}"))
         .collect();

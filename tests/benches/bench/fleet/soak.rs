@@ -60,7 +60,6 @@ async fn soak(measured: Duration) {
     let empty = Fleet {
         pods: 0,
         scalers: 0,
-        interval: 1,
     };
     let mut server = Server::start(empty);
     let descriptors = server.usage().descriptors;
@@ -134,7 +133,7 @@ async fn live(address: SocketAddr, ca: PathBuf, pod: String) {
     let token = token(&pod, now.unwrap().as_secs() + VALID);
     let mut answer = [0; 1024];
     for number in 1..=PUSHES {
-        let mut push = push(&pod, 1);
+        let mut push = push(&pod, 1.0);
         push.sequence = FIRST + number;
         for model in &mut push.models {
             model.name = format!("{}-of-{pod}-{number}", model.name).into();
