@@ -149,7 +149,10 @@ pub struct ReceivedReading {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// At least one scaler learned from it.
-    Accepted,
+    Accepted {
+        /// The time since the pod's last accepted reading; `None` for the first.
+        after: Option<Duration>,
+    },
     /// No target selects a pod with this uid.
     UnknownPod,
     /// The uid belongs to another pod.
@@ -161,6 +164,13 @@ pub enum Verdict {
     RateLimited,
     /// The reading itself was rejected.
     Rejected(Rejection),
+}
+
+#[cfg(test)]
+impl Verdict {
+    pub(crate) fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted { .. })
+    }
 }
 
 /// A PushScaler as the control loop needs it.

@@ -143,8 +143,8 @@ impl Ingest {
                 mpsc::error::TrySendError::Closed(_) => PushError::shutting_down(),
             })?;
         match timeout(LOOP_TIMEOUT, verdict).await {
-            Ok(Ok(verdict)) => check(verdict).map(|()| PushResponse {
-                interval_seconds: self.pacing.accepted(interval),
+            Ok(Ok(verdict)) => check(verdict).map(|after| PushResponse {
+                interval_seconds: self.pacing.accepted(interval, after),
                 token_remembered,
             }),
             Ok(Err(_)) => Err(PushError::shutting_down()),
@@ -153,9 +153,10 @@ impl Ingest {
     }
 }
 
-fn check(verdict: Verdict) -> Result<(), PushError> {
+/// Returns the time since the pod's last accepted reading; `None` for the first.
+fn check(verdict: Verdict) -> Result<Option<Duration>, PushError> {
     Err(match verdict {
-        Verdict::Accepted => return Ok(()),
+        Verdict::Accepted { after } => return Ok(after),
         Verdict::UnknownPod | Verdict::Rejected(Rejection::UnknownPod) => PushError::new(
             StatusCode::NOT_FOUND,
             PushOutcome::UnknownPod,

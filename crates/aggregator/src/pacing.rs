@@ -20,9 +20,10 @@ const TOO_LONG: f64 = 1.6;
 /// A sidecar with this interval or a shorter one is not asked for a shorter one.
 const SHORTENED_TO: f64 = 1.0;
 
-/// How long after the start no interval is shortened: until then too few pods have been counted, and the sidecars have
-/// the intervals that the aggregator before asked for.
+/// How long after the start no interval is shortened, or three intervals if that is longer: until then too few pods have
+/// been counted, and the sidecars have the intervals that the aggregator before asked for.
 const SHORTEN_AFTER: Duration = Duration::from_secs(60);
+const SHORTEN_AFTER_INTERVALS: f64 = 3.0;
 
 /// Counts the pods that push and computes the scrape interval at which their pushes are few enough.
 pub(crate) struct Pacing {
@@ -33,8 +34,9 @@ pub(crate) struct Pacing {
     metrics: Metrics,
 }
 
-/// The mean number of pods. A push after an interval of two seconds stands for a pod during two seconds, so the mean of
-/// the intervals per second is the number of pods, however often each of them pushes.
+/// The mean number of pods. A push two seconds after the pod's last one stands for a pod during two seconds, so the sum
+/// of these times per second is the number of pods, however often each of them pushes. The times are measured: a pod
+/// that claims long intervals does not slow down the others.
 struct Average {
     pods: f64,
     at: Instant,
@@ -55,28 +57,33 @@ impl Pacing {
         }
     }
 
-    /// Counts an accepted push. Returns the interval to ask its sidecar for, in seconds; `None` if its own, `interval`,
-    /// is about right. A sidecar never takes one shorter than its configured interval.
-    pub(crate) fn accepted(&self, interval: f64) -> Option<f64> {
+    /// Counts an accepted push, this long after the pod's last one. Returns the interval to ask its sidecar for, in
+    /// seconds; `None` if its own, `interval`, is about right. A sidecar never uses one shorter than its configured
+    /// interval.
+    pub(crate) fn accepted(&self, interval: f64, after: Option<Duration>) -> Option<f64> {
         let now = Instant::now();
-        let pods = self.average.lock().add(now, interval);
+        // After an outage, all pods push for the first time in minutes.
+        let after = after.unwrap_or_default().as_secs_f64().min(2.0 * interval);
+        let pods = self.average.lock().add(now, after);
         // The interval at which all pods together push at the maximum rate.
         let shortest = pods / self.max_rate;
-        let is_too_long = interval > (TOO_LONG * shortest).max(SHORTENED_TO)
-            && now.duration_since(self.start) >= SHORTEN_AFTER;
-        let asked = (RESERVE * shortest).max(SHORTENED_TO);
-        let answer = (interval < shortest || is_too_long).then_some(asked);
         self.metrics.paced(shortest);
-        answer
+        let shorten_after = SHORTEN_AFTER
+            .as_secs_f64()
+            .max(SHORTEN_AFTER_INTERVALS * interval);
+        let is_too_long = interval > (TOO_LONG * shortest).max(SHORTENED_TO)
+            && now.duration_since(self.start).as_secs_f64() >= shorten_after;
+        let asked = (RESERVE * shortest).max(SHORTENED_TO);
+        (interval < shortest || is_too_long).then_some(asked)
     }
 }
 
 impl Average {
-    fn add(&mut self, now: Instant, interval: f64) -> f64 {
+    fn add(&mut self, now: Instant, seconds: f64) -> f64 {
         let over = AVERAGE_OVER.as_secs_f64();
         let passed = now.duration_since(self.at).as_secs_f64();
         self.at = now;
-        self.pods = self.pods * (-passed / over).exp() + interval / over;
+        self.pods = self.pods * (-passed / over).exp() + seconds / over;
         self.pods
     }
 }
@@ -92,6 +99,7 @@ mod tests {
         pacing: Pacing,
         /// The configured and the current interval of each pod, and the time until its next push.
         pods: Vec<(f64, f64, f64)>,
+        last: Vec<Option<Instant>>,
     }
 
     const TURN: f64 = 0.1;
@@ -107,9 +115,11 @@ mod tests {
                     current * (number as f64 * 0.618).fract(),
                 )
             };
+            let pods: Vec<_> = pods.map(pod).collect();
             Self {
                 pacing: Pacing::new(max_rate, Metrics::register(&mut Registry::default())),
-                pods: pods.map(pod).collect(),
+                last: vec![None; pods.len()],
+                pods,
             }
         }
 
@@ -118,13 +128,16 @@ mod tests {
             let mut pushes = 0;
             let turns = seconds * 10;
             for turn in 0..turns {
-                for (configured, interval, left) in &mut self.pods {
+                let now = Instant::now();
+                for ((configured, interval, left), last) in self.pods.iter_mut().zip(&mut self.last)
+                {
                     *left -= TURN;
                     if *left > 0.0 {
                         continue;
                     }
-                    pushes += u32::from(turn >= turns - 100);
-                    if let Some(asked) = self.pacing.accepted(*interval) {
+                    pushes += u32::from(turn + 100 >= turns);
+                    let after = last.replace(now).map(|last| now.duration_since(last));
+                    if let Some(asked) = self.pacing.accepted(*interval, after) {
                         *interval = asked.max(*configured);
                     }
                     *left += *interval;
@@ -182,10 +195,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_pod_that_claims_long_intervals_does_not_slow_down_the_others() {
+        let mut fleet = Fleet::new(100, (0..50).map(|_| (1.0, 1.0)));
+        let mut last = None;
+        for _ in 0..1000 {
+            let now = Instant::now();
+            let after = last.replace(now).map(|last| now.duration_since(last));
+            fleet.pacing.accepted(3600.0, after);
+            fleet.run(1).await;
+        }
+        assert!(fleet.pods.iter().all(|pod| pod.1 < 1.01));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_of_minutes_does_not_lengthen_the_intervals() {
+        let mut fleet = Fleet::new(100, (0..40).map(|_| (1.0, 1.0)));
+        fleet.run(100).await;
+        tokio::time::advance(Duration::from_secs(600)).await;
+        fleet.run(10).await;
+        assert!(fleet.pods.iter().all(|pod| pod.1 < 1.01));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_intervals_become_short_again() {
         let mut fleet = Fleet::new(100, (0..1000).map(|_| (1.0, 12.0)));
         fleet.run(100).await;
         fleet.pods.truncate(50);
+        fleet.last.truncate(50);
         fleet.run(300).await;
         assert!(
             fleet.pods.iter().all(|pod| pod.1 < 1.01),

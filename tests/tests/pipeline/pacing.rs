@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use pushscale_aggregator::PushSecurity;
-use pushscale_tests::fake_cluster::FakeCluster;
+use pushscale_tests::fake_cluster::{FakeCluster, uid};
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 
@@ -17,12 +17,14 @@ async fn a_sidecar_takes_the_interval_that_the_aggregator_asks_for() {
     let mut cluster =
         FakeCluster::start_with_settings(listen, PushSecurity::default(), &settings).await;
     cluster.apply(policy(), 1).await;
-    cluster.add_pod("torchserve-0").await;
-    cluster.add_pod("torchserve-1").await;
+    let pods: Vec<_> = (0..40).map(|pod| format!("torchserve-{pod}")).collect();
+    for pod in &pods {
+        cluster.add_pod(pod).await;
+    }
     let server = server().await;
     let aggregator = cluster.push.to_string();
     let sidecar =
-        TestSidecar::start_with("torchserve-1", &server.addresses(), &aggregator, &[]).await;
+        TestSidecar::start_with("torchserve-0", &server.addresses(), &aggregator, &[]).await;
     let interval = || async {
         let reading = http::get(sidecar.address, "/reading").await.body;
         let reading = serde_json::from_str::<serde_json::Value>(&reading);
@@ -30,11 +32,28 @@ async fn a_sidecar_takes_the_interval_that_the_aggregator_asks_for() {
     };
     http::until(SOON, || async { interval().await > 0.0 }).await;
     assert!(interval().await < 1.0, "{} s", interval().await);
-    // A push after an hour counts like two pushes per second for a minute.
-    let body = push(|push| push.interval_seconds = 3600.0);
-    let answer = http::post(cluster.push, PATH, &body).await;
-    assert_eq!((answer.status, answer.body.as_str()), (200, "{}"));
-    http::until(SOON, || async { interval().await > 2.0 }).await;
+    // The other pods push without a pause, and more than one of them is too much.
+    let mut sequence = 0;
+    http::until(SOON, || {
+        sequence += 1;
+        let others = pods.iter().skip(1).map(|pod| {
+            push(|push| {
+                push.pod.name = pod.clone().into();
+                push.pod.uid = uid(pod).as_str().to_owned().into();
+                push.sequence = sequence;
+                push.interval_seconds = 0.1;
+            })
+        });
+        let others: Vec<_> = others.collect();
+        let (address, interval) = (cluster.push, &interval);
+        async move {
+            for body in others {
+                http::post(address, PATH, &body).await;
+            }
+            interval().await >= 1.0
+        }
+    })
+    .await;
     sidecar.end().await;
     cluster.end().await;
 }

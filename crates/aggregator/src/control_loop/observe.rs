@@ -308,9 +308,8 @@ impl ControlLoop {
                 pod: format!("{}/{}", pod.namespace, pod.name),
             };
         }
-        let interval = pod.last_accepted.map(|last| now.since(last));
-        if interval.is_some_and(|interval| interval < MIN_READING_INTERVAL) && !reading.terminating
-        {
+        let after = pod.last_accepted.map(|last| now.since(last));
+        if after.is_some_and(|after| after < MIN_READING_INTERVAL) && !reading.terminating {
             return Verdict::RateLimited;
         }
         // A reading from before this process started gets the earliest time there is.
@@ -329,9 +328,7 @@ impl ControlLoop {
                 scaler.newest_reading = Some(taken);
             }
             scaler.mark_due(key, now, &mut self.due);
-            verdict = Verdict::Accepted;
-        }
-        if verdict == Verdict::Accepted {
+            verdict = Verdict::Accepted { after };
             pod.last_accepted = Some(now);
         }
         verdict

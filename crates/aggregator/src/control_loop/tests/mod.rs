@@ -343,16 +343,16 @@ async fn a_spec_that_was_invalid_for_a_moment_keeps_its_pods() {
     let mut fixture = Fixture::start();
     fixture.apply("a", 1, &json!({}));
     fixture.observe("a", 2, &["pod-0", "pod-1"]);
-    assert_eq!(fixture.push("pod-0", 0), Verdict::Accepted);
+    assert!(fixture.push("pod-0", 0).is_accepted());
     fixture.apply("a", 2, &invalid_schedule());
     fixture.advance(Duration::from_secs(2)).await;
-    assert_eq!(fixture.push("pod-0", 0), Verdict::Accepted);
+    assert!(fixture.push("pod-0", 0).is_accepted());
     let status = fixture.last_status("a").to_string();
     assert!(status.contains("InvalidSpec"), "{status}");
     fixture.apply("a", 3, &json!({}));
     for pod in ["pod-0", "pod-1"] {
         fixture.advance(Duration::from_secs(1)).await;
-        assert_eq!(fixture.push(pod, 0), Verdict::Accepted);
+        assert!(fixture.push(pod, 0).is_accepted());
     }
     let status = fixture.last_status("a");
     assert_eq!(status["pods"]["fresh"], 2, "{status}");
@@ -366,7 +366,7 @@ async fn a_spec_that_is_invalid_at_first_learns_its_pods_once_it_is_valid() {
     fixture.apply("a", 2, &json!({}));
     for pod in ["pod-0", "pod-1"] {
         fixture.advance(Duration::from_secs(1)).await;
-        assert_eq!(fixture.push(pod, 0), Verdict::Accepted);
+        assert!(fixture.push(pod, 0).is_accepted());
     }
     fixture.advance(Duration::from_secs(1)).await;
     let status = fixture.last_status("a");
@@ -464,7 +464,7 @@ async fn our_write_whose_response_was_lost_is_not_a_foreign_change() {
         let writes = fixture.target.writes.lock().len();
         while fixture.target.writes.lock().len() == writes {
             for pod in &pods {
-                assert_eq!(fixture.push(pod, 50), Verdict::Accepted);
+                assert!(fixture.push(pod, 50).is_accepted());
             }
             fixture.advance(Duration::from_secs(1)).await;
             let status = fixture.last_status("a").to_string();
@@ -534,7 +534,7 @@ async fn follow(fixture: &mut Fixture) {
         let pods: Vec<_> = pods.iter().map(String::as_str).collect();
         fixture.observe("a", replicas, &pods);
         for pod in &pods {
-            assert_eq!(fixture.push(pod, 50), Verdict::Accepted);
+            assert!(fixture.push(pod, 50).is_accepted());
         }
         fixture.advance(Duration::from_secs(1)).await;
     }
@@ -746,7 +746,7 @@ async fn a_scaler_has_series_until_it_is_deleted() {
     assert!(page.contains(&line("pods_running", "2")), "{page}");
     assert!(!page.contains("latency_seconds{"), "{page}");
     for pod in ["pod-0", "pod-1"] {
-        assert_eq!(fixture.push(pod, 3), Verdict::Accepted);
+        assert!(fixture.push(pod, 3).is_accepted());
     }
     fixture.advance(Duration::from_secs(1)).await;
     let page = scrape();
