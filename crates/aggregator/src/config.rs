@@ -95,10 +95,10 @@ const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "max_pushes_per_second",
-        default: Some("20000"),
+        default: Some("10000"),
         kind: Kind::Number(10, 1_000_000),
-        description: "With so many pods that they would push more often in total, their sidecars are asked for longer \
-                      scrape intervals",
+        description: "With so many pods that they would push more often in total, their sidecars are asked for scrape \
+                      intervals of up to 3 s",
     },
     Setting {
         key: "auth",

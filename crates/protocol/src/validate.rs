@@ -74,7 +74,7 @@ impl<'a> Push<'a> {
             "intervalSeconds",
             self.interval_seconds,
             MAX_INTERVAL_SECONDS,
-            "from 0 to 3600",
+            "from 0 to 60",
         )?;
         count("server.succeededTotal", self.server.succeeded_total)?;
         count("server.failedTotal", self.server.failed_total)?;

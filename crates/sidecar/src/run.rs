@@ -72,7 +72,7 @@ impl Bound {
         let readiness = Readiness::default();
         let identity = Arc::new(config.identity);
         let (publish, newest) = watch::channel(None);
-        let (intervals_tx, intervals) = mpsc::channel(4);
+        let (requested, longest_requested) = push::requested_intervals();
         let (unreachable_tx, unreachable) = mpsc::channel(1);
 
         let (drain, drains) = drain::new(config.drain_deadline, metrics.clone(), shutdown.clone());
@@ -83,7 +83,7 @@ impl Bound {
             scraper: Scraper::new(&config.scrape),
             interval: config.scrape_interval,
             ticker: Ticker::new(config.scrape_interval)?,
-            intervals,
+            longest_requested,
             publish,
             drains,
             metrics: metrics.clone(),
@@ -95,7 +95,7 @@ impl Bound {
         let shared = Shared {
             identity: Arc::clone(&identity),
             newest: newest.clone(),
-            intervals: intervals_tx,
+            requested,
             unreachable: unreachable_tx,
             metrics,
         };

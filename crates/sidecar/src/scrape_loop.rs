@@ -5,19 +5,17 @@ use std::time::Duration;
 
 use pushscale_daemon::readiness::ReadinessLatch;
 use pushscale_daemon::shutdown::Shutdown;
-use pushscale_protocol::State;
-use tokio::sync::{mpsc, watch};
+use pushscale_protocol::{MAX_REQUESTED_INTERVAL, State};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::drain::{self, DrainWatch};
 use crate::identity::SequencedReading;
 use crate::metrics::Metrics;
+use crate::push::LongestInterval;
 use crate::reading::Reader;
 use crate::scraper::Scraper;
 use crate::ticker::Ticker;
-
-/// The longest interval that an aggregator may ask for.
-const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// A tick may be this early: a reading that is due must not wait for the next tick.
 const TICK_TOLERANCE: Duration = Duration::from_millis(50);
@@ -26,7 +24,7 @@ pub(crate) struct ScrapeLoop {
     pub(crate) scraper: Scraper,
     pub(crate) interval: Duration,
     pub(crate) ticker: Ticker,
-    pub(crate) intervals: mpsc::Receiver<f64>,
+    pub(crate) longest_requested: LongestInterval,
     pub(crate) publish: watch::Sender<Option<Arc<SequencedReading>>>,
     pub(crate) drains: DrainWatch,
     pub(crate) metrics: Metrics,
@@ -45,19 +43,21 @@ impl ScrapeLoop {
         loop {
             tokio::select! {
                 () = self.ticker.tick() => {}
-                Some(seconds) = self.intervals.recv() => {
-                    let requested = self.clamp_interval(seconds);
-                    if requested != interval {
-                        tracing::info!(seconds = requested.as_secs_f64(), "scrape interval set by the aggregator");
-                        interval = requested;
-                        self.set_interval(interval, draining);
+                requested = self.longest_requested.changed() => {
+                    let before = std::mem::replace(&mut interval, self.next_interval(requested));
+                    if interval != before {
+                        tracing::debug!(seconds = interval.as_secs_f64(), "scrape interval changed");
+                        let every = ticking(interval, draining);
+                        // Neither at once, which would be too soon after the last push, nor later than before, when
+                        // the last reading is not fresh any more.
+                        self.set_ticker(Ticker::after(every.min(before), every));
                     }
                     continue;
                 }
                 Ok(()) = self.drains.requests.changed() => {
                     if self.drains.is_requested() != draining {
                         draining = !draining;
-                        self.set_interval(interval, draining);
+                        self.set_ticker(Ticker::new(ticking(interval, draining)));
                     }
                     continue;
                 }
@@ -93,24 +93,18 @@ impl ScrapeLoop {
         self.publish_last();
     }
 
-    /// Restarts the ticker; the next tick is immediate.
-    fn set_interval(&mut self, interval: Duration, draining: bool) {
-        let interval = if draining {
-            interval.min(drain::DRAIN_SCRAPE_INTERVAL)
-        } else {
-            interval
-        };
-        match Ticker::new(interval) {
+    fn set_ticker(&mut self, ticker: std::io::Result<Ticker>) {
+        match ticker {
             Ok(ticker) => self.ticker = ticker,
             Err(error) => tracing::warn!(%error, "failed to create a timer, keeping the interval"),
         }
     }
 
     /// Never shorter than configured: the configured interval is the load that the model server was sized for.
-    fn clamp_interval(&self, seconds: f64) -> Duration {
-        Duration::try_from_secs_f64(seconds)
-            .unwrap_or(self.interval)
-            .clamp(self.interval, MAX_INTERVAL)
+    fn next_interval(&self, requested: Option<Duration>) -> Duration {
+        requested
+            .map_or(self.interval, |it| it.min(MAX_REQUESTED_INTERVAL))
+            .max(self.interval)
     }
 
     fn publish_last(&self) {
@@ -122,6 +116,14 @@ impl ScrapeLoop {
                 ..SequencedReading::clone(&last)
             })));
         }
+    }
+}
+
+/// Returns how often to scrape: more often while draining.
+fn ticking(interval: Duration, draining: bool) -> Duration {
+    match draining {
+        true => interval.min(drain::DRAIN_SCRAPE_INTERVAL),
+        false => interval,
     }
 }
 

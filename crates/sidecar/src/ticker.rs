@@ -26,8 +26,19 @@ impl Ticker {
     /// If the kernel cannot create a timer.
     pub(crate) fn new(interval: Duration) -> std::io::Result<Self> {
         Ok(Self {
-            timer: Timer::new(interval)?,
+            timer: Timer::new(interval, interval)?,
             first: true,
+        })
+    }
+
+    /// Ticks after `first`, and then every `interval`; neither must be zero.
+    ///
+    /// # Errors
+    /// If the kernel cannot create a timer.
+    pub(crate) fn after(first: Duration, interval: Duration) -> std::io::Result<Self> {
+        Ok(Self {
+            timer: Timer::new(first, interval)?,
+            first: false,
         })
     }
 
@@ -56,13 +67,12 @@ mod kernel {
     pub(super) struct Timer(AsyncFd<OwnedFd>);
 
     impl Timer {
-        pub(super) fn new(interval: Duration) -> io::Result<Self> {
+        pub(super) fn new(first: Duration, interval: Duration) -> io::Result<Self> {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
             let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-            let every = Timespec::try_from(interval).map_err(io::Error::other)?;
             let ticks = Itimerspec {
-                it_interval: every,
-                it_value: every,
+                it_interval: Timespec::try_from(interval).map_err(io::Error::other)?,
+                it_value: Timespec::try_from(first).map_err(io::Error::other)?,
             };
             timerfd_settime(&timer, TimerfdTimerFlags::empty(), &ticks)?;
             #[expect(
@@ -100,8 +110,8 @@ mod wheel {
     pub(super) struct Timer(Interval);
 
     impl Timer {
-        pub(super) fn new(interval: Duration) -> std::io::Result<Self> {
-            let mut ticks = interval_at(Instant::now() + interval, interval);
+        pub(super) fn new(first: Duration, interval: Duration) -> std::io::Result<Self> {
+            let mut ticks = interval_at(Instant::now() + first, interval);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             Ok(Self(ticks))
         }

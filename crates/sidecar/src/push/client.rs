@@ -162,9 +162,8 @@ impl PushClient {
                 if response.token_remembered {
                     self.remembered = token;
                 }
-                if let Some(seconds) = response.interval_seconds {
-                    self.shared.intervals.try_send(seconds).ok();
-                }
+                let interval = response.interval_seconds;
+                self.shared.requested.set(self.address, interval);
                 Pushed::Done
             }
             // Overloaded or not ready yet: a retry may be accepted.

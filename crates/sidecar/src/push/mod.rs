@@ -2,6 +2,7 @@
 //! sees every reading, and an unreachable replica does not delay the others.
 
 mod client;
+mod requested;
 mod resolve;
 mod token;
 
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::identity::{Identity, SequencedReading};
 use crate::metrics::Metrics;
 use client::PushClient;
+pub(crate) use requested::{LongestInterval, RequestedIntervals, new as requested_intervals};
 
 /// The maximum number of addresses. A name that resolves to more is not an aggregator's.
 const MAX_AGGREGATORS: usize = 16;
@@ -44,8 +46,7 @@ pub(crate) struct Shared {
     /// The newest reading; `None` before the first. There is no queue: an aggregator that comes back needs the present
     /// state of the fleet, not its past.
     pub(crate) newest: watch::Receiver<Option<Arc<SequencedReading>>>,
-    /// Scrape intervals that aggregators ask for, in seconds.
-    pub(crate) intervals: mpsc::Sender<f64>,
+    pub(crate) requested: RequestedIntervals,
     /// Requests an immediate resolution of the names.
     pub(crate) unreachable: mpsc::Sender<()>,
     pub(crate) metrics: Metrics,
@@ -63,6 +64,7 @@ pub(crate) async fn run(config: PushConfig, shared: Shared, mut unreachable: mps
                 if !keep {
                     tracing::info!(aggregator = %address, "aggregator address removed");
                     client.abort();
+                    shared.requested.set(*address, None);
                 }
                 keep
             });

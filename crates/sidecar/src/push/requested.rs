@@ -1,0 +1,67 @@
+//! The scrape intervals that aggregators ask for.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// What each aggregator asks for. The longest interval counts: if the last answer counted, two aggregators that disagree
+/// would change it with every push.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestedIntervals(watch::Sender<BTreeMap<SocketAddr, Duration>>);
+
+/// Is notified of changes.
+#[derive(Clone, Debug)]
+pub(crate) struct LongestInterval(watch::Receiver<BTreeMap<SocketAddr, Duration>>);
+
+pub(crate) fn new() -> (RequestedIntervals, LongestInterval) {
+    let (sender, receiver) = watch::channel(BTreeMap::new());
+    (RequestedIntervals(sender), LongestInterval(receiver))
+}
+
+impl RequestedIntervals {
+    /// Records the answer of an aggregator; `None` or an invalid number if it asks for nothing, or is gone.
+    pub(super) fn set(&self, aggregator: SocketAddr, seconds: Option<f64>) {
+        let interval = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        self.0.send_if_modified(|requested| {
+            let before = match interval {
+                Some(interval) => requested.insert(aggregator, interval),
+                None => requested.remove(&aggregator),
+            };
+            before != interval
+        });
+    }
+}
+
+impl LongestInterval {
+    /// Waits for a change and returns the longest interval. After the end of all clients it waits forever.
+    pub(crate) async fn changed(&mut self) -> Option<Duration> {
+        if self.0.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        self.0.borrow_and_update().values().max().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_longest_interval_counts_until_its_aggregator_is_gone() {
+        let (requested, mut longest) = new();
+        let [first, second] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        requested.set(first, Some(2.0));
+        assert_eq!(longest.changed().await, seconds(2));
+        requested.set(second, Some(3.0));
+        assert_eq!(longest.changed().await, seconds(3));
+        requested.set(first, Some(1.0));
+        assert_eq!(longest.changed().await, seconds(3));
+        requested.set(second, None);
+        assert_eq!(longest.changed().await, seconds(1));
+        requested.set(first, Some(f64::NAN));
+        assert_eq!(longest.changed().await, None);
+    }
+}
