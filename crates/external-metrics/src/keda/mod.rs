@@ -15,6 +15,7 @@ use pushscale_daemon::error::chain;
 use pushscale_daemon::shutdown::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::store::Store;
 use scaler::ExternalScaler;
@@ -30,6 +31,9 @@ const HEADER_BYTES: u32 = 16 << 10;
 
 /// How often an idle connection is tested, and how long the answer may take.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+
+/// How long a connection may take to send its first byte.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pause after an accept error, such as too many open files.
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(200);
@@ -67,6 +71,11 @@ pub async fn serve(listener: TcpListener, store: Store, shutdown: Shutdown) {
 }
 
 async fn serve_connection(stream: TcpStream, scaler: ExternalScaler) {
+    // The keep-alive begins after the client's first bytes. A port scanner sends none.
+    let first = timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut [0])).await;
+    if !matches!(first, Ok(Ok(1..))) {
+        return;
+    }
     let service = service_fn(move |request| service::call(scaler.clone(), request));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

@@ -11,6 +11,7 @@ use hyper::client::conn::http2::{SendRequest, handshake};
 use jiff::Timestamp;
 use prost::Message;
 use pushscale_decision::FleetLoad;
+use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
 use super::messages::*;
@@ -208,4 +209,13 @@ async fn a_stream_waits_for_the_pushscaler_and_reports_each_decision_at_zero_rep
     assert!(next(&mut body).await.result);
     store.remove("models", "a");
     assert!(body.frame().now_or_never().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_sends_nothing_is_closed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, store(), Shutdown::new()));
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
 }
