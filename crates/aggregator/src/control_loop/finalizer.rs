@@ -40,11 +40,17 @@ impl ScalerDeletion {
 
 impl ManagedScaler {
     /// Takes what the API server has. Returns whether a decision waits for it.
-    pub(super) fn apply_deletion(&mut self, deletion: ScalerDeletion) -> bool {
+    pub(super) fn apply_deletion(&mut self, mut deletion: ScalerDeletion) -> bool {
         if !deletion.applies {
             // Another autoscaler may have the target. The next change in mode Apply is the first one again.
             self.status_history.replicas_before = None;
             self.has_stored_replicas_before = false;
+            self.forgets_replicas_before = true;
+        } else if self.forgets_replicas_before {
+            // Until the API server has what this aggregator has, the status is from before that mode.
+            let is_new = deletion.replicas_before == self.status_history.replicas_before;
+            self.forgets_replicas_before = !is_new;
+            deletion.replicas_before = deletion.replicas_before.filter(|_| is_new);
         }
         let is_stored = deletion.replicas_before.is_some();
         let is_newly_stored = is_stored && !self.has_stored_replicas_before;

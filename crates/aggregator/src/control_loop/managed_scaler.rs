@@ -63,6 +63,8 @@ pub(super) struct ManagedScaler {
     pub(super) deletion: ScalerDeletion,
     /// Whether the API server has had `status.replicasBefore`.
     pub(super) has_stored_replicas_before: bool,
+    /// Whether the API server may still have a `status.replicasBefore` from before mode Recommend or Off.
+    pub(super) forgets_replicas_before: bool,
     /// Whether a change of the finalizer is in flight.
     pub(super) changing_finalizer: bool,
     /// No change of the finalizer before this time, after a failed one.
@@ -130,6 +132,7 @@ impl ManagedScaler {
             watch,
             writes: false,
             has_stored_replicas_before: deletion.replicas_before.is_some(),
+            forgets_replicas_before: false,
             changing_finalizer: false,
             finalizer_retry_at: None,
             finalizer_backoff: None,

@@ -66,11 +66,19 @@ async fn mode_recommend_forgets_the_first_replica_count() {
     fixture.push("pod-0", 2);
     fixture.advance(Duration::from_secs(1)).await;
     assert_eq!(fixture.last_status("a")["replicasBefore"], json!(null));
+    // The watch brings the old status until it has the new one.
     fixture.deletion.applies = true;
+    fixture.deletion.replicas_before = Some(1);
     fixture.apply("a", 3, &json!({}));
     fixture.push("pod-0", 5);
     fixture.advance(Duration::from_secs(1)).await;
     assert_eq!(fixture.last_status("a")["replicasBefore"], 4);
+    assert!(fixture.target.writes.lock().is_empty());
+    fixture.deletion.replicas_before = Some(4);
+    fixture.apply("a", 3, &json!({}));
+    fixture.push("pod-0", 5);
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(fixture.target.writes.lock().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
