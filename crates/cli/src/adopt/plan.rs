@@ -5,11 +5,12 @@
 
 use std::fmt;
 
+use jiff::SignedDuration;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use pushscale_aggregator::TargetRef;
-use pushscale_api::names::conditions::{ABLE_TO_SCALE, SCALING_ACTIVE};
+use pushscale_api::names::conditions::{ABLE_TO_SCALE, FRESH, SCALING_ACTIVE};
 use pushscale_api::{Mode, PushScaler};
 use pushscale_decision::Reason;
 use serde_json::Value;
@@ -123,10 +124,9 @@ pub(super) fn switch(
     let reference = target_of(&value, source.kind)?;
     state.check_others(&reference, Some(object))?;
     check_object(source, object)?;
-    let scalers: Vec<_> = match stored {
-        Some(scaler) => vec![scaler],
-        None => state.scalers_of(&reference),
-    };
+    let mut scalers = state.scalers_of(&reference);
+    // Its target may have been changed since.
+    scalers.extend(stored.filter(|stored| !target_of_scaler(stored).is_same_object(&reference)));
     let mut steps = Vec::new();
     let (name, scaler) = match scalers[..] {
         [] => {
@@ -338,11 +338,17 @@ fn check_object(source: &Source, object: &DynamicObject) -> Result<(), SwitchErr
     Ok(())
 }
 
+/// Whether two durations are the same, such as `50ms` and `0.05s`.
+fn is_same(one: &str, other: &str) -> bool {
+    let parse = |text: &str| text.parse::<SignedDuration>();
+    one == other || parse(one).is_ok_and(|one| parse(other).is_ok_and(|other| one == other))
+}
+
 /// Checks that `--target` asks for nothing that the switch does not do.
 fn check_latency(scaler: &PushScaler, target: Option<&str>) -> Result<(), SwitchError> {
     let mut metrics = scaler.spec.metrics.iter();
     match target {
-        Some(target) if !metrics.any(|it| it.queue_latency.target == target) => {
+        Some(target) if !metrics.any(|it| is_same(&it.queue_latency.target, target)) => {
             Err(SwitchError::OtherLatency {
                 scaler: scaler.name_any(),
                 target: target.to_owned(),
@@ -363,14 +369,19 @@ fn check_ready(scaler: &PushScaler) -> Result<(), SwitchError> {
     let Some(status) = scaler.status.as_ref().filter(|_| is_observed(scaler)) else {
         return not_ready("the aggregator has not reported on it yet".to_owned());
     };
-    // In mode Apply, because the other autoscaler was created again after a switch. It decides again once that is gone.
+    // In mode Apply, because the other autoscaler was created again after a switch. It decides again once that is gone;
+    // until then, Fresh alone follows the pods.
     let contested = Reason::TargetContested.as_str();
-    let is_contested = status.conditions.iter().any(|it| it.reason == contested);
-    for kind in [SCALING_ACTIVE, ABLE_TO_SCALE] {
+    let is_contested = scaler.spec.mode == Mode::Apply
+        && status.conditions.iter().any(|it| it.reason == contested);
+    let kinds = [SCALING_ACTIVE, ABLE_TO_SCALE]
+        .into_iter()
+        .chain(is_contested.then_some(FRESH));
+    for kind in kinds {
         let found = status.conditions.iter().find(|found| found.type_ == kind);
         match found {
             Some(condition) if condition.status == "True" => {}
-            Some(condition) if condition.reason == contested => {}
+            Some(condition) if is_contested && condition.reason == contested => {}
             Some(condition) => {
                 return not_ready(format!(
                     "{kind} is {} ({}): {}",

@@ -6,7 +6,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::{
     DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
 };
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 use pushscale_api::PushScaler;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -182,9 +182,9 @@ impl Objects {
                 if deleted == Outcome::Changed {
                     return Ok(deleted);
                 }
-                self.until_deleted(step, source).await
+                self.until_deleted(step, source, Some(uid)).await
             }
-            Step::AwaitDeleted => self.until_deleted(step, source).await,
+            Step::AwaitDeleted => self.until_deleted(step, source, None).await,
             Step::CreateHpa { manifest } => {
                 write(step, objects.create(&create, &parse(manifest)?)).await
             }
@@ -212,10 +212,20 @@ impl Objects {
         }
     }
 
-    async fn until_deleted(&self, step: &Step, source: &Source) -> Result<Outcome, SwitchError> {
+    /// Waits until the object is gone. With a uid, another one of its name may already exist.
+    async fn until_deleted(
+        &self,
+        step: &Step,
+        source: &Source,
+        uid: Option<&str>,
+    ) -> Result<Outcome, SwitchError> {
         let hint = "a finalizer keeps it";
-        self.until(step, source, hint, |state| state.object.is_none())
-            .await
+        let is_gone = |state: &State| match (&state.object, uid) {
+            (None, _) => true,
+            (Some(object), Some(uid)) => object.uid().as_deref() != Some(uid),
+            (Some(_), None) => false,
+        };
+        self.until(step, source, hint, is_gone).await
     }
 
     /// Waits until the cluster fulfils the condition. A failed read is repeated: the steps before may have left the
