@@ -96,10 +96,16 @@ async fn a_hidden_page_is_not_updated() {
         return;
     };
     let fleet = Fleet::start().await;
+    fleet.cluster.add_scaler("other", &policy(), 1).await;
     browser.open(&fleet.url("/")).await;
     let connection = "document.getElementById('connection').textContent";
     browser.until(&format!("{connection} === 'Live'")).await;
+    let rows = "document.querySelectorAll('#scalers > tr').length";
+    browser.until(&format!("{rows} === 2")).await;
     for (hidden, state) in [(true, "Paused"), (false, "Live")] {
+        if !hidden {
+            fleet.cluster.remove_scaler("other").await;
+        }
         let property = format!("{{value: {hidden}, configurable: true}}");
         let hide = format!("Object.defineProperty(document, 'hidden', {property})");
         browser.evaluate(&hide).await;
@@ -107,6 +113,7 @@ async fn a_hidden_page_is_not_updated() {
         browser.evaluate(changed).await;
         browser.until(&format!("{connection} === '{state}'")).await;
     }
+    browser.until(&format!("{rows} === 1")).await;
     assert_eq!(browser.errors(), [""; 0]);
     fleet.cluster.end().await;
 }

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::fragment::event;
-use super::{StatusPage, Subject};
+use super::{Current, StatusPage, Subject};
 
 /// The time between two updates of a stream. Decisions can be made four times per second.
 const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
@@ -115,6 +115,13 @@ impl Stream {
                 return None;
             }
         };
+        if let Current::Overview(overview) = &current
+            && overview.version != *self.changes.borrow()
+        {
+            // It was rendered before the last change.
+            self.changes.mark_changed();
+        }
+        let begins = self.sent.is_empty();
         let mut gone = std::mem::take(&mut self.sent);
         for fragment in current.all() {
             if gone.remove(&fragment.id) != Some(fragment.hash) {
@@ -124,6 +131,11 @@ impl Stream {
         }
         let removed = gone.keys().map(|id| event("removed", id));
         self.queue.extend(removed);
+        if let (Subject::Overview, true) = (&self.subject, begins) {
+            // The page may have rows from before it was hidden.
+            let ids: Vec<_> = self.sent.keys().map(String::as_str).collect();
+            self.queue.push_back(event("rows", &ids.join(" ")));
+        }
         Some(())
     }
 }

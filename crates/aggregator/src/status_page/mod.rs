@@ -139,8 +139,9 @@ impl StatusPage {
             return Ok(Arc::clone(overview));
         }
         // A thousand rows must not occupy the thread of other tasks.
+        let version = *self.0.history.changes().borrow();
         let histories = self.0.history.all();
-        let render = move || Overview::render(&histories, Timestamp::now());
+        let render = move || Overview::render(&histories, version, Timestamp::now());
         let rendered = tokio::task::spawn_blocking(render).await;
         let overview = Arc::new(rendered.map_err(askama::Error::custom)??);
         *cached = Some((Instant::now(), Arc::clone(&overview)));

@@ -17,6 +17,8 @@ pub(super) struct Overview {
     pub(super) rows: Vec<Fragment>,
     /// The sentence above the table.
     pub(super) summary: Fragment,
+    /// The version of the history that it shows.
+    pub(super) version: u64,
 }
 
 #[derive(Template)]
@@ -49,6 +51,7 @@ struct Summary {
 impl Overview {
     pub(super) fn render(
         histories: &[(ScalerKey, Arc<ScalerHistory>)],
+        version: u64,
         now: Timestamp,
     ) -> Result<Self, askama::Error> {
         let mut attention = 0;
@@ -69,6 +72,7 @@ impl Overview {
         Ok(Self {
             rows,
             summary: Fragment::new("summary".to_owned(), summary),
+            version,
         })
     }
 }

@@ -57,6 +57,14 @@
     source = new EventSource(main.dataset.events);
     source.addEventListener("open", () => show("Live"));
     source.addEventListener("fragment", (event) => replace(event.data));
+    source.addEventListener("rows", (event) => {
+      const ids = new Set(event.data.split(" "));
+      for (const row of document.querySelectorAll("#scalers > tr")) {
+        if (!ids.has(row.id)) {
+          row.remove();
+        }
+      }
+    });
     source.addEventListener("removed", (event) => document.getElementById(event.data)?.remove());
     source.addEventListener("error", () => {
       show("Not connected, trying again");
