@@ -25,12 +25,12 @@ fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_r
     reader.follow(page.section("Pushscale"), |_| {});
 
     // The last block uninstalls the chart. Before that, the load runs.
-    reader.follow(page.section("A label"), |block| {
+    reader.follow(page.section("Labelling the namespace"), |block| {
         if block == 3 {
             follows_a_load(&cluster);
         }
     });
-    reader.follow(page.section("A switch"), |block| {
+    reader.follow(page.section("Using the chart"), |block| {
         if block == 1 {
             assert_injected(&cluster);
         }
@@ -39,12 +39,12 @@ fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_r
     let manifest = reader
         .run("helm template torchserve helm/torchserve --namespace models --values my-values.yaml");
     reader.write("deployment.yaml", &manifest);
-    reader.follow(page.section("Files"), |block| {
+    reader.follow(page.section("Changing your manifests"), |block| {
         if block == 1 {
             assert_injected(&cluster);
         }
     });
-    reader.follow(page.section("Changing and removing"), |_| {});
+    reader.follow(page.section("Upgrading and uninstalling"), |_| {});
     // With the rendering above.
     assert_eq!(
         reader.blocks_run(),

@@ -66,7 +66,7 @@ fn an_hpa_is_observed_replaced_and_restored() {
     until_replicas(&fixture.cluster, "scaled up", |replicas| replicas >= 4);
     drop(load);
 
-    fixture.reader.follow(page.section("3. And back"), |_| {});
+    fixture.reader.follow(page.section("3. Undo"), |_| {});
     let output = fixture.kubectl(&["get", "hpa,pushscaler"]);
     assert!(output.contains("horizontalpodautoscaler"), "{output}");
     assert_eq!(fixture.reader.blocks_run(), run + page.commands());
