@@ -96,7 +96,7 @@ pub enum Event {
         watch: WatchId,
         /// The PushScaler's `metadata.uid`.
         uid: String,
-        /// The replica count that was written back before, if it was.
+        /// The replica count that was written back before the change; `None` if none was.
         restored: Option<u32>,
         /// The outcome.
         outcome: Result<(), ScaleError>,

@@ -49,7 +49,7 @@ pub(crate) async fn run(
     let leadership = &leadership;
     let (events_tx, events) = mpsc::channel(EVENT_QUEUE);
     let statuses = async {
-        // Ends the task of the events with this one.
+        // The event task ends when this one drops the sender.
         let events_tx = events_tx;
         write_statuses(&client, &mut reports, &events_tx, leadership, &metrics).await;
     };

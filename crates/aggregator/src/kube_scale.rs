@@ -176,7 +176,7 @@ impl KubeScaleTarget {
             .await
         {
             Ok(Ok(_)) => return Ok(()),
-            // It is deleted already, or the watch is about to bring a newer version.
+            // It is deleted already, or the watch is about to deliver a newer version.
             Ok(Err(kube::Error::Api(status))) if [NOT_FOUND, CONFLICT].contains(&status.code) => {
                 return Ok(());
             }

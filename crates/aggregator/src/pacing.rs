@@ -1,8 +1,8 @@
 //! Pacing: with many pods, the aggregator asks their sidecars for longer scrape intervals, so that pushes do not saturate
 //! it.
 //!
-//! Every answer repeats what is asked for. A sidecar uses the longest interval of all its aggregators, and its configured
-//! one once none of them asks for more.
+//! Every response repeats the requested interval. A sidecar uses the longest one that its aggregators request, and its
+//! configured interval once none of them requests a longer one.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use crate::metrics::Metrics;
 /// The time over which pods are counted, as the time constant of an exponential average.
 const AVERAGE_OVER: Duration = Duration::from_secs(30);
 
-/// How much longer than necessary the intervals are that are asked for, so that they are not changed for each new pod.
+/// The factor by which requested intervals exceed the necessary ones, so that they do not change with each new pod.
 const RESERVE: f64 = 1.2;
 
 /// An interval this much longer than necessary is shortened.
 const TOO_LONG: f64 = 1.6;
 
-/// Shorter intervals are not asked for: no sidecar can have a shorter one configured.
+/// Shorter intervals are not requested: no sidecar can have a shorter one configured.
 const MIN_REQUESTED: f64 = 0.1;
 
-/// How long after the start no interval is shortened: until then too few pods have been counted, and the sidecars have
-/// the intervals that the aggregator before asked for.
+/// For this long after the start, no interval is shortened: too few pods have been counted, and the sidecars still use
+/// the intervals that the previous aggregator requested.
 const SHORTEN_AFTER: Duration = Duration::from_secs(60);
 
 /// Counts the pods that push and computes the scrape interval at which their pushes are few enough.

@@ -57,7 +57,7 @@ pub struct Bound {
     admin: http_server::Bound,
     external_metrics: Option<ExternalMetrics>,
     keda: Option<http_server::Bound>,
-    /// What the control loop writes for the two; `None` if neither is served.
+    /// The store that both servers read and the control loop writes; `None` if neither is served.
     store: Option<Store>,
 }
 

@@ -30,7 +30,7 @@ pub trait ScaleTarget: Send + Sync + 'static {
     }
 
     /// Sets the finalizers of a PushScaler, if its resource version is still `resource_version`. Otherwise nothing
-    /// happens, and the watch brings the newer version.
+    /// happens, and the watch delivers the newer version.
     fn set_finalizers<'a>(
         &'a self,
         scaler: &'a ScalerKey,

@@ -35,14 +35,14 @@ impl Usage {
         }
     }
 
-    /// Whether there is nothing to remember. After a restart every pod has a review, but few have a denial.
+    /// Whether the entry can be dropped. After a restart every pod has a review, but few have a denial.
     fn is_idle(&self, now: Instant) -> bool {
         let is_over = now.duration_since(self.window_start) >= WINDOW;
         self.in_progress == 0 && (self.denials == 0 || is_over)
     }
 }
 
-/// The right of an address to one review. Dropping it ends the review.
+/// The permit of an address for one review. Dropping it ends the review.
 #[derive(Debug)]
 pub(super) struct ReviewPermit {
     limiter: Arc<AddressLimiter>,
@@ -58,7 +58,7 @@ impl AddressLimiter {
         if addresses.len() >= MAX_ADDRESSES && !addresses.contains_key(&address) {
             addresses.retain(|_, usage| !usage.is_idle(now));
             if addresses.len() >= MAX_ADDRESSES {
-                // Forget denials rather than shut out addresses that have none.
+                // Forget denials rather than reject addresses that have none.
                 addresses.retain(|_, usage| usage.in_progress > 0);
             }
         }

@@ -5,8 +5,8 @@ use parking_lot::Mutex;
 use super::token_cache::TokenDigest;
 
 /// What is remembered of one connection: the digest of its last accepted token, never the pod itself. Each request
-/// looks the digest up in the cache of reviews, so a token that has expired or whose pod is deleted is worth nothing
-/// here either.
+/// looks the digest up in the cache of reviews, so a token that has expired or whose pod is deleted is
+/// rejected here too.
 #[derive(Debug)]
 pub(crate) struct ConnectionToken {
     /// `None` for plain HTTP: a proxy may send requests of several pods over one connection. With TLS, the connection

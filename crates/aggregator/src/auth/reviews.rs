@@ -121,7 +121,7 @@ impl Reviews {
             }
         };
         self.metrics.token_reviewed(outcome);
-        // A review that never had its turn is none of the API server's.
+        // A review that timed out in the queue was not a request to the API server.
         if let Some(begun) = begun {
             let succeeded = outcome != ReviewOutcome::Failed;
             self.metrics
@@ -130,7 +130,7 @@ impl Reviews {
         result
     }
 
-    /// While the API server is away, each push with an unknown token fails.
+    /// Logs at a limited rate: while the API server is unreachable, each push with an unknown token fails.
     fn log_failure(&self, error: &str) {
         if let Some(left_out) = self.failure_log.allow(Instant::now().into_std()) {
             tracing::warn!(error, left_out, "TokenReview failed");

@@ -25,7 +25,7 @@ pub(super) type ReviewResult = Result<Arc<AuthenticatedPod>, AuthError>;
 pub(super) struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
-    /// Takes a microsecond, which no lock should be held for.
+    /// Hashes a token. This takes a microsecond, so it should not be done while a lock is held.
     pub(super) fn of(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
     }

@@ -134,7 +134,7 @@ impl ControlLoop {
         let target = scaler.target.clone();
         let events = self.events_tx.clone();
         let watch = scaler.watch.clone();
-        // Later readings are not what this write reacts to.
+        // Readings that arrive later did not cause this write.
         let newest_reading = scaler.newest_reading.take();
         let mark_reporter = self.mark_reporter.clone();
         let metrics = self.metrics.clone();

@@ -62,8 +62,8 @@ impl ManagedScaler {
     }
 }
 
-/// Returns the replicas that a decision wants, or why it wants none. The current ones are no recommendation if nothing
-/// was computed, unless that is because there is nothing to measure yet.
+/// Returns the desired replicas of a decision, or why there are none. If nothing was computed, the current replicas are
+/// not a recommendation, unless there is nothing to measure yet.
 fn desired(decision: &Decision, start_replicas: u32, load: &FleetLoad) -> Result<u32, Arc<str>> {
     match (&decision.outcome, decision.desired()) {
         (Outcome::Hold(Hold::Disabled), _) => Ok(start_replicas),

@@ -19,7 +19,7 @@ use crate::names::{ScalerKey, TargetRef};
 use crate::report::{EventReport, Report};
 use crate::scale_target::{ScaleError, ScaleTarget, Written, api_succeeded};
 
-/// How long after a change of the finalizer the watch may still bring older finalizers.
+/// How long after a change of the finalizer the watch may still deliver older finalizers.
 const WATCH_DELAY: Duration = Duration::from_secs(1);
 
 impl ScalerDeletion {
@@ -39,10 +39,10 @@ impl ScalerDeletion {
 }
 
 impl ManagedScaler {
-    /// Takes what the API server has. Returns whether a decision waits for it.
+    /// Records the state in the API server. Returns whether a decision was waiting for it.
     pub(super) fn apply_deletion(&mut self, mut deletion: ScalerDeletion) -> bool {
         if !deletion.applies {
-            // Another autoscaler may have the target. The next change in mode Apply is the first one again.
+            // Another autoscaler may scale the target now, so the next change in mode Apply is the first one again.
             self.status_history.replicas_before = None;
             self.has_stored_replicas_before = false;
             self.forgets_replicas_before = true;
@@ -59,8 +59,8 @@ impl ManagedScaler {
         is_newly_stored || self.deletion.finalizers_wanted().is_some()
     }
 
-    /// Whether the replica count may be changed from `replicas`. With `onDelete: Restore`, the API server must have the
-    /// first one before.
+    /// Whether the replica count may be changed from `replicas`. With `onDelete: Restore`, the API server must have
+    /// stored the first replica count before.
     pub(super) fn may_scale_from(&mut self, replicas: i32) -> bool {
         if !self.deletion.restores || self.has_stored_replicas_before {
             return true;
@@ -152,8 +152,8 @@ impl ControlLoop {
         scaler.changing_finalizer = false;
         let Err(error) = outcome else {
             scaler.finalizer_backoff = None;
-            // The watch brings the new finalizers. Until then the change would be repeated, and fail. It was not made
-            // if another change came first, so it is due again.
+            // The watch delivers the new finalizers. Until then a repeated change would fail. If another client's
+            // change came first, this one was not made and is due again.
             let at = now.plus(WATCH_DELAY);
             scaler.finalizer_retry_at = Some(at);
             self.mark_due(key, at);

@@ -35,14 +35,14 @@ pub(super) const WRITE_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 pub(super) const MAX_WRITE_BACKOFF: Duration = Duration::from_secs(15);
 
 pub(super) struct ManagedScaler {
-    /// What the history knows it by.
+    /// Its name and target in the history.
     pub(super) subject: Arc<ScalerSubject>,
     pub(super) uid: String,
     pub(super) generation: Option<i64>,
     pub(super) target: TargetRef,
     pub(super) watch: WatchId,
     /// The decision engine; `None` until the spec is valid for the first time. An edit that makes the spec invalid
-    /// keeps the engine, which goes on learning: a typo in a time zone must not cost what was learned.
+    /// keeps the engine, which goes on learning: a typo in a time zone must not discard it.
     pub(super) engine: Option<Box<Recorder>>,
     /// Why nothing is decided; empty if the spec is valid.
     pub(super) spec_problems: Vec<SpecProblem>,
@@ -204,7 +204,7 @@ impl ManagedScaler {
             None => {
                 let conditions = std::mem::take(&mut self.restored_conditions);
                 let mut engine = Box::new(Recorder::new(policy, spec, conditions));
-                // The watch reports each pod once, and may have done so before.
+                // The watch reports each pod once, perhaps before there was an engine.
                 for (uid, pod) in self.deletion_order.pods() {
                     engine.apply_pod(now, uid.clone(), pod.clone());
                 }
@@ -281,7 +281,7 @@ impl ManagedScaler {
         stored
     }
 
-    /// Takes the replica count that a follower reads. Records the leader's changes, so that the rate limits continue
+    /// Handles the replica count that a follower reads. Records the leader's changes, so that the rate limits continue
     /// after a change of leader, and those changes do not look like a competing client's.
     pub(super) fn follow_scale(&mut self, now: Moment, replicas: u32, written_by_us: bool) {
         if let Some(from) = self.last_replicas

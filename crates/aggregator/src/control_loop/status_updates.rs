@@ -39,7 +39,7 @@ impl ControlLoop {
             let has_changed = scaler.is_new(&decision);
             let subject = &scaler.subject;
             self.history.decided(subject, &decision, has_changed);
-            // A follower decides too, and does nothing.
+            // A follower decides too, but its decisions have no effect.
             if has_changed && leads {
                 audit::log(key, &scaler.target, &decision);
             }

@@ -108,7 +108,7 @@ impl History {
             }
             let next = |version: &mut u64| *version = version.wrapping_add(1);
             self.0.version.send_modify(next);
-            // A flood of records leaves turns to others.
+            // Lets other tasks run during a flood of records.
             tokio::task::yield_now().await;
         }
     }

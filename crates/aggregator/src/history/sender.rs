@@ -1,4 +1,4 @@
-//! The control loop's end: it sends what it has decided and never waits.
+//! The sending end of the history, which the control loop uses: it never waits.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl HistorySender {
 
     /// Queues a record, or drops it if the queue is full.
     fn send(&mut self, record: Record) {
-        // A removal must not overtake the scaler's next life.
+        // A removal must be sent before a new scaler of the same name is recorded.
         self.send_removals();
         let is_lost = !self.removed.is_empty()
             || matches!(self.queue.try_send(record), Err(TrySendError::Full(_)));

@@ -195,7 +195,7 @@ async fn a_full_queue_loses_decisions_but_no_removal() {
     let metrics = Metrics::register(&mut registry);
     let (history, mut sender, task) = History::start(metrics);
     let decision = Arc::new(decision(Vec::new()));
-    // Nothing takes them yet, and nothing waits.
+    // No task receives them yet, and the sender does not wait.
     for _ in 0..5000 {
         sender.decided(&subject("a"), &decision, false);
     }

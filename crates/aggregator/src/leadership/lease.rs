@@ -95,7 +95,7 @@ enum Written {
     Yes,
     /// The Lease was written or deleted by another client, or by a write of our own without a response.
     Outdated,
-    /// It may be, if there was no response.
+    /// The Lease was not written, or there was no response.
     No,
 }
 

@@ -35,7 +35,7 @@ struct Term {
 
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// It is over.
+    /// The term has ended.
     Past,
     At(Instant),
     /// The only aggregator, without a Lease.

@@ -12,7 +12,7 @@ pub(super) struct ConditionRow<'a> {
     pub(super) status: &'static str,
     pub(super) reason: &'static str,
     pub(super) message: &'a str,
-    /// Whether someone should look at it.
+    /// Whether it needs attention.
     pub(super) is_bad: bool,
 }
 

@@ -20,8 +20,8 @@ use super::{Current, StatusPage, Subject};
 /// The time between two updates of a stream. Decisions can be made four times per second.
 const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A stream without events sends a comment this often, so that proxies keep it open, and a client that is gone is
-/// noticed.
+/// A stream without events sends a comment this often, so that proxies keep it open and disconnected clients
+/// are detected.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// An event that clients ignore.

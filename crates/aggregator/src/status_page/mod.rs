@@ -264,7 +264,7 @@ fn with_headers(mut reply: Reply) -> Reply {
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
-        // An update of the aggregator must not meet the script of the last one.
+        // After an update of the aggregator, a browser must not run the script of the previous version.
         (CACHE_CONTROL, "no-store"),
     ];
     for (name, value) in headers {

@@ -1,7 +1,7 @@
 //! Watches of the cluster: one per kind of object, shared by all PushScalers.
 //!
-//! One task owns what they report ([`Store`]) and sends events to the control loop. A slow resync repairs what was
-//! missed in any way.
+//! One task owns what they report ([`Store`]) and sends events to the control loop. A periodic resync repairs
+//! missed changes.
 
 mod change;
 mod objects;

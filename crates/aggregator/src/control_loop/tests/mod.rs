@@ -1,4 +1,4 @@
-//! The control loop without a cluster: events go in by hand, and writes are recorded.
+//! The control loop without a cluster: the tests send the events, and writes are recorded.
 
 use std::collections::BTreeSet;
 

@@ -333,7 +333,7 @@ impl Store {
         of_target.collect()
     }
 
-    /// Takes the result of a read. Returns `None` if the watch ended.
+    /// Handles the result of a read. Returns `None` if the watch ended.
     pub(super) fn scale_read(
         &mut self,
         watch: &WatchId,
