@@ -38,7 +38,7 @@ pub(crate) fn authority(
     now: SystemTime,
     lifetimes: Lifetimes,
 ) -> Result<IssuedCertificate, IssueError> {
-    // Every CA has a different name: given two of the same name, a client may only try the wrong one.
+    // Every CA has a different name: with two of the same name, a client may try only the wrong one.
     let issued_at = jiff::Timestamp::try_from(now).unwrap_or_default();
     let mut params = params(&format!("pushscale-ca {issued_at:.0}"), &[])?;
     params.not_before = (now - CLOCK_SKEW).into();

@@ -102,7 +102,7 @@ fn findings_match_the_expected_texts() {
         };
         let found = doctor(changes, !is_healthy);
         assert_eq!(
-            found.contains("WRONG"),
+            found.contains("FAIL"),
             !is_healthy && !file.ends_with("forbidden-network-policies.yaml"),
             "{}\n{found}",
             file.display()

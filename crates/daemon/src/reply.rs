@@ -20,7 +20,7 @@ pub type Reply = Response<ReplyBody>;
 pub enum ReplyBody {
     /// A complete body.
     Full(Full<Bytes>),
-    /// Parts that are produced while the client reads: none is requested before the last one has been sent.
+    /// Parts that are produced while the client reads: none is requested before the previous one has been sent.
     Stream(BoxStream<'static, Bytes>),
 }
 

@@ -1,4 +1,4 @@
-//! Asks the API server whether a client may read a metric, and caches the answers for a short time.
+//! Checks with the API server whether a client may read a metric, and caches the result for a short time.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -102,7 +102,7 @@ impl Documents {
         }
     }
 
-    /// Returns the response for a document; `None` if the path is none of one.
+    /// Returns the response for a document; `None` if there is none at the path.
     pub(crate) fn reply(&self, path: &str, accept: &str, headers: &HeaderMap) -> Option<Reply> {
         let document = match path {
             "/apis" => self.discovery(accept),

@@ -71,7 +71,7 @@ pub(crate) struct Value {
 /// Why a metric has no value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum MetricError {
-    /// The name is none of a metric.
+    /// No metric can have this name.
     #[error(
         "metric {0} not found: it must be ts_queue_latency_microseconds, or a PushScaler's name with -desired, -wait \
          or -waiting"
@@ -115,7 +115,7 @@ pub(crate) enum MetricError {
     )]
     UnknownQueue,
     /// The scaler computes no replicas.
-    #[error("PushScaler {scaler} desires no number of replicas: {reason}")]
+    #[error("PushScaler {scaler} has no desired replicas: {reason}")]
     NoDecision { scaler: String, reason: String },
 }
 

@@ -38,7 +38,7 @@ pub(crate) enum RequestHeaderError {
     /// The aggregation layer is off.
     #[error("{0} is missing: the API server needs the flags --requestheader-*")]
     Missing(&'static str),
-    /// A list is none.
+    /// A value is not a list.
     #[error("{key} is not a list of names")]
     List {
         key: &'static str,

@@ -83,7 +83,7 @@ impl Server {
             .iter()
             .filter_map(|value| value.to_str().ok())
             .collect();
-        // These have nothing that is not public.
+        // These documents are public, so they need no authorization.
         if let Some(reply) = self.documents.reply(uri.path(), &accept.join(","), headers) {
             return Ok(reply);
         }

@@ -27,7 +27,7 @@ const MAX_WARNING_CHARS: usize = 250;
 pub struct Admitted {
     /// The answer as JSON.
     pub body: Vec<u8>,
-    /// The container that was taken for TorchServe; `None` if the pod gets no sidecar.
+    /// The container that was identified as TorchServe's; `None` if the pod gets no sidecar.
     pub container: Option<ChosenContainer>,
     /// Why the pod, or a part of it, was not injected, in UpperCamelCase; empty if it was.
     pub reason: &'static str,

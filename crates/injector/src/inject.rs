@@ -40,7 +40,7 @@ pub enum Outcome {
 /// The injection of a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Injection {
-    /// The container that was taken for TorchServe.
+    /// The container that was identified as TorchServe's.
     pub container: ChosenContainer,
     /// The changes, in order.
     pub changes: Vec<Change>,

@@ -17,7 +17,7 @@ const TORCHSERVE: &str = "torchserve";
 /// A pod can have hundreds of containers; a message lists this many.
 const MAX_LISTED: usize = 8;
 
-/// The container of a pod that was taken for TorchServe, and why.
+/// The container of a pod that was identified as TorchServe's, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChosenContainer {
     /// The container's name.
@@ -26,7 +26,7 @@ pub struct ChosenContainer {
     pub reason: ChosenBy,
 }
 
-/// Why a container was taken for TorchServe.
+/// Why a container was identified as TorchServe's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChosenBy {
     /// The caller named it, such as with `pushscale inject --container`.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PushResponse {
-    /// The scrape interval that the aggregator asks for, in seconds; absent if it asks for none. A sidecar uses the longest
-    /// of its configured one and those that its aggregators ask for, and none of these is over
+    /// The scrape interval that the aggregator requests, in seconds; absent if it requests none. A sidecar uses the
+    /// longest of its configured one and those that its aggregators request, and none of these is over
     /// [`MAX_REQUESTED_INTERVAL`](crate::MAX_REQUESTED_INTERVAL).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_seconds: Option<f64>,

@@ -66,7 +66,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    /// Whether someone should look into it.
+    /// Whether an operator should look into it.
     pub(crate) fn is_unexpected(&self) -> bool {
         matches!(
             self,

@@ -128,7 +128,7 @@ pub enum SwitchError {
     },
     /// The ScaledObject was deleted after the switch.
     #[error(
-        "{object} does not exist any more, so it cannot be resumed: apply it again and repeat the command, or, if PushScaler {scaler} shall stay, remove its annotation pushscale.dev/adopted-from"
+        "{object} does not exist any more, so it cannot be resumed: apply it again and repeat the command, or, to keep PushScaler {scaler}, remove its annotation pushscale.dev/adopted-from"
     )]
     NothingToResume {
         /// The ScaledObject.

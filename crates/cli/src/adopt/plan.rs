@@ -1,7 +1,7 @@
 //! The steps of a switch and of its undo. Pure.
 //!
-//! The steps follow from what the cluster has, not from a note about how far an earlier run came: an interrupted run
-//! is completed by repeating the command.
+//! The steps follow from the objects in the cluster, not from a record of an earlier run's progress: repeating the
+//! command completes an interrupted run.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ use super::source::{Kind, Source};
 /// KEDA's annotation that pins the replica count of a ScaledObject.
 const PAUSED_REPLICAS: &str = "autoscaling.keda.sh/paused-replicas";
 
-/// What the cluster has.
+/// The objects in the cluster.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) source: Source,
@@ -344,7 +344,7 @@ fn is_same(one: &str, other: &str) -> bool {
     one == other || parse(one).is_ok_and(|one| parse(other).is_ok_and(|other| one == other))
 }
 
-/// Checks that `--target` asks for nothing that the switch does not do.
+/// Checks that `--target` does not contradict an existing PushScaler, which the switch does not change.
 fn check_latency(scaler: &PushScaler, target: Option<&str>) -> Result<(), SwitchError> {
     let mut metrics = scaler.spec.metrics.iter();
     match target {

@@ -27,7 +27,7 @@ const FIELD_MANAGER: &str = "pushscale";
 /// How long a step waits for KEDA, the aggregator or a finalizer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Interval between two looks.
+/// Interval between two polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often the steps are planned again because an object has changed in between.
@@ -46,7 +46,7 @@ pub(super) enum Direction {
     Undo,
 }
 
-/// What the user wants.
+/// The user's request.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     pub(super) source: &'a Source,

@@ -7,11 +7,11 @@ use crate::output::{Colors, Urgency};
 pub struct Finding {
     /// The check's name.
     pub check: &'static str,
-    /// What it looked at, and what it saw there.
+    /// What it inspected, and what it found there.
     pub seen: String,
     /// What is wrong; `None` if nothing is.
     pub problem: Option<Problem>,
-    /// Whether the check could not look.
+    /// Whether the check could not read what it inspects.
     pub skipped: bool,
 }
 
@@ -58,7 +58,7 @@ impl Finding {
     }
 }
 
-/// Renders the findings, one after the other, with a summary. `quiet` leaves out what is good.
+/// Renders the findings, one after the other, with a summary. `quiet` prints only problems.
 pub fn render(findings: &[Finding], quiet: bool, colors: bool) -> String {
     let colors = Colors(colors);
     let width = findings.iter().map(|finding| finding.check.len()).max();
@@ -66,7 +66,7 @@ pub fn render(findings: &[Finding], quiet: bool, colors: bool) -> String {
     let mut text = String::new();
     for finding in findings {
         let (word, urgency) = match (&finding.problem, finding.skipped) {
-            (Some(_), _) => ("WRONG", Urgency::Wrong),
+            (Some(_), _) => ("FAIL ", Urgency::Wrong),
             (None, true) => ("skip ", Urgency::Notice),
             (None, false) => ("ok   ", Urgency::Good),
         };
@@ -85,6 +85,8 @@ pub fn render(findings: &[Finding], quiet: bool, colors: bool) -> String {
     let wrong = findings.iter().filter(|finding| finding.problem.is_some());
     let skipped = findings.iter().filter(|finding| finding.skipped);
     let (all, wrong, skipped) = (findings.len(), wrong.count(), skipped.count());
-    text.push_str(&format!("{all} checks, {wrong} wrong, {skipped} skipped\n"));
+    text.push_str(&format!(
+        "{all} checks, {wrong} failed, {skipped} skipped\n"
+    ));
     text
 }

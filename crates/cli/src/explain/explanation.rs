@@ -80,7 +80,7 @@ impl Explanation {
             source: "decided by the leader, from the status".to_owned(),
             outcome: decision.to_owned(),
             notes: vec![format!(
-                "the aggregator was not asked: {}",
+                "the aggregator could not be queried: {}",
                 pushscale_daemon::error::chain(error)
             )],
             ..Self::default()

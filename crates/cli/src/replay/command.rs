@@ -65,7 +65,7 @@ pub fn run(options: &ReplayOptions) -> Result<ExitCode, CommandError> {
     );
     if counts.safer > 0 {
         println!(
-            "{} more differ on purpose: they overflow the HPA's integers, which Pushscale saturates",
+            "{} more differ as intended: the HPA's integers overflow, and Pushscale's saturate",
             counts.safer
         );
     }

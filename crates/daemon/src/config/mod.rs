@@ -1,4 +1,4 @@
-//! Configuration: an optional file, overlaid by the environment. All config errors are reported at once.
+//! Configuration: an optional file, overridden by the environment. All config errors are reported at once.
 //!
 //! The key `scrape_interval` of a file is `PUSHSCALE_SIDECAR_SCRAPE_INTERVAL` in the environment. An unknown key is an
 //! error, since a misspelt one would have no effect.

@@ -79,7 +79,7 @@ pub struct Limits {
 
 impl Default for Limits {
     /// The limits of an admin port: probes, a metrics scraper and an operator's browser need few connections, and one
-    /// client that holds all that it may keeps none of them out.
+    /// client at its limit does not exclude them.
     fn default() -> Self {
         Self {
             connections: 64,

@@ -15,7 +15,7 @@ use crate::store::Store;
 /// The metadata of the trigger that names the PushScaler.
 const PUSHSCALER: &str = "pushscaler";
 
-/// A PushScaler never wants zero replicas, so its target is active whenever its desired replicas are known.
+/// The desired replicas are never zero, so the target is active whenever its desired replicas are known.
 const ACTIVE: IsActiveResponse = IsActiveResponse { result: true };
 
 /// The external scaler. Its only metric is the number of desired replicas, with a target of one per replica, so that
@@ -40,8 +40,8 @@ impl ExternalScaler {
     }
 
     /// Reports the target as active if its desired replicas are known, and again with each decision while it has zero
-    /// replicas: KEDA starts such a target at each report. A missing PushScaler is waited for, because KEDA repeats a
-    /// failed call up to a minute later.
+    /// replicas: KEDA starts such a target at each report. Waits for a missing PushScaler, because KEDA repeats a failed
+    /// call up to a minute later.
     ///
     /// # Errors
     /// If the trigger names no PushScaler.
@@ -106,7 +106,7 @@ impl ExternalScaler {
         })
     }
 
-    /// Returns when the decision was made that is to be reported; `None` if there is none, or it is none of a start.
+    /// Returns when the decision was made that is to be reported; `None` if there is none, or it does not start a target.
     fn due_report(&self, target: &ScaledObjectRef, reported: Option<Instant>) -> Option<Instant> {
         let decision = self.decision(target).ok()?;
         let made = decision.made?;

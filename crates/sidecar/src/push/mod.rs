@@ -43,7 +43,7 @@ pub struct PushConfig {
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) identity: Arc<Identity>,
-    /// The newest reading; `None` before the first. There is no queue: an aggregator that comes back needs the present
+    /// The newest reading; `None` before the first. There is no queue: an aggregator that recovers needs the present
     /// state of the fleet, not its past.
     pub(crate) newest: watch::Receiver<Option<Arc<SequencedReading>>>,
     pub(crate) requested: RequestedIntervals,

@@ -1,4 +1,4 @@
-//! The scrape intervals that aggregators ask for.
+//! The scrape intervals that aggregators request.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// What each aggregator asks for. The longest interval counts: if the last answer counted, two aggregators that disagree
+/// The interval that each aggregator requests. The longest one applies: if the last one did, two aggregators that disagree
 /// would change it with every push.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestedIntervals(watch::Sender<BTreeMap<SocketAddr, Duration>>);
 
-/// Is notified of changes.
+/// Receives changes of the longest interval.
 #[derive(Clone, Debug)]
 pub(crate) struct LongestInterval(watch::Receiver<BTreeMap<SocketAddr, Duration>>);
 
@@ -21,7 +21,7 @@ pub(crate) fn new() -> (RequestedIntervals, LongestInterval) {
 }
 
 impl RequestedIntervals {
-    /// Records the answer of an aggregator; `None` or an invalid number if it asks for nothing, or is gone.
+    /// Records the request of an aggregator; `None` or an invalid number if there is none, or the aggregator was removed.
     pub(super) fn set(&self, aggregator: SocketAddr, seconds: Option<f64>) {
         let interval = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         self.0.send_if_modified(|requested| {
@@ -35,7 +35,7 @@ impl RequestedIntervals {
 }
 
 impl LongestInterval {
-    /// Waits for a change and returns the longest interval. After the end of all clients it waits forever.
+    /// Waits for a change and returns the longest interval. Once all clients have ended, it waits forever.
     pub(crate) async fn changed(&mut self) -> Option<Duration> {
         if self.0.changed().await.is_err() {
             return std::future::pending().await;

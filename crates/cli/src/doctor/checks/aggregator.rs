@@ -59,8 +59,9 @@ fn leader(snapshot: &Snapshot, namespace: &str) -> Finding {
         .and_then(|spec| spec.renew_time.as_ref());
     let age = renewed.map(|time| snapshot.now.duration_since(time.0).as_secs());
     let name = lease.metadata.name.as_deref().unwrap_or_default();
-    let fix =
-        format!("kubectl -n {namespace} logs of the aggregators: what keeps them from the Lease");
+    let fix = format!(
+        "see the logs of the aggregators in namespace {namespace}: grep \"leader election failed\""
+    );
     let Some(holder) = holder(lease) else {
         let seen = format!("Lease {namespace}/{name} has no holder");
         return Finding::wrong(CHECK, seen, "no aggregator writes replicas", fix);

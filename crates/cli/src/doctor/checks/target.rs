@@ -35,7 +35,7 @@ pub(super) fn check(_: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
             seen,
             "the target's selector selects no pods",
             format!(
-                "kubectl -n {} describe {name}: why it creates no pods",
+                "see kubectl -n {} describe {name}: its events say why it creates no pods",
                 subject.namespace
             ),
         )
