@@ -66,7 +66,7 @@ fn every_scenario_runs_or_has_a_stand_in_that_does() {
         let name = file.file_name().unwrap().to_str().unwrap();
         if let Err(message) = read(&file) {
             let message = message.to_string();
-            assert!(message.contains("no trace ../traces/twitter_"), "{message}");
+            assert!(message.contains("trace ../traces/twitter_"), "{message}");
             let stand_in = read(&directory.join("stand-ins").join(name)).unwrap();
             assert!(stand_in.name.starts_with("made up"));
             assert!(matches!(stand_in.world.traffic, Traffic::Rates(_)));

@@ -57,7 +57,7 @@ pub enum PushScalerError {
     )]
     SeveralModels(Vec<String>),
     /// The PushScaler has schedules, which require a start time.
-    #[error("it has schedules: say when the load begins, such as start: 2026-01-05T08:00:00Z")]
+    #[error("it has schedules: set when the load begins, such as start: 2026-01-05T08:00:00Z")]
     NoStart,
 }
 

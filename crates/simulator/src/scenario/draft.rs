@@ -134,7 +134,7 @@ impl Draft {
         let found = KEYS.iter().find(|known| known.name == key);
         if found.is_none() {
             let all: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
-            let problem = format!("unknown key {key:?}: there are {}", all.join(", "));
+            let problem = format!("unknown key {key:?}: the keys are {}", all.join(", "));
             self.errors.add(place, problem);
         }
         found.map(|key| key.name)
@@ -183,7 +183,7 @@ impl Draft {
             }),
         };
         if self.get("target").is_none() {
-            self.missing("no target: give the mean wait to keep, such as target: 50ms");
+            self.missing("no target: set the mean wait to keep, such as target: 50ms");
         }
         if goal.min > goal.max {
             let problem = format!(
@@ -275,7 +275,7 @@ impl Draft {
         let from = self.take("from", 0, |text| values::seconds(text, 0));
         let found = if let Some(entry) = self.entries.get("load").cloned() {
             if self.get("from").is_some() {
-                let problem = "from goes with a trace: a load begins at its beginning";
+                let problem = "from requires a trace: a load starts at its beginning";
                 self.errors.add(self.place("from", "from"), problem);
             }
             match (entry.value.parse::<Load>(), seconds) {
@@ -288,7 +288,8 @@ impl Draft {
                 },
                 (Ok(_), None) => {
                     if self.get("seconds").is_none() {
-                        let problem = "the load has no end: give how long, such as seconds: 3600";
+                        let problem =
+                            "the load has no end: set its duration, such as seconds: 3600";
                         self.errors.add(entry.place, problem);
                     }
                     None
@@ -302,7 +303,7 @@ impl Draft {
             self.trace(&entry, from, seconds, directories)
         } else {
             self.missing(
-                "no load: give load: step:100->400@600 and seconds: 3600, or trace: FILE.csv",
+                "no load: set load: step:100->400@600 and seconds: 3600, or trace: FILE.csv",
             );
             None
         };
@@ -341,7 +342,7 @@ impl Draft {
         let until = seconds.map_or(counts.len().min(from + LONGEST), |seconds| from + seconds);
         if until > counts.len() || from >= until {
             let problem = format!(
-                "seconds {from} to {until} are asked for, and the trace has {}",
+                "seconds {from} to {until} are requested, but the trace has {}",
                 counts.len()
             );
             self.errors.add(entry.place.as_str(), problem);

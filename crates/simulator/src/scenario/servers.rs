@@ -22,7 +22,7 @@ impl Draft {
         };
         for key in ["batch-delay", "batch-growth"] {
             if size == 1 && self.get(key).is_some() {
-                let problem = format!("{key} goes with a batch of more than 1 request");
+                let problem = format!("{key} requires a batch of more than 1 request");
                 self.reject(key, problem);
             }
         }

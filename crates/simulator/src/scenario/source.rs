@@ -55,7 +55,7 @@ pub(super) fn find_trace(
                 )
                 .collect();
             format!(
-                "no trace {} (looked for {}): give its directory by --traces or PUSHSCALE_TRACES",
+                "trace {} not found (looked for {}): set its directory with --traces or PUSHSCALE_TRACES",
                 named.display(),
                 looked.join(" and in ")
             )

@@ -134,7 +134,9 @@ pub(super) fn list<T>(
 ) -> Value<Vec<T>> {
     let parts = text.split(',').map(str::trim);
     parts
-        .map(|part| parse(part).ok_or_else(|| format!("{part:?} must be such as {examples}")))
+        .map(|part| {
+            parse(part).ok_or_else(|| format!("{part:?} must have a form such as {examples}"))
+        })
         .collect()
 }
 

@@ -87,7 +87,7 @@ impl Load {
                 _ => Vec::new(),
             };
             if matches!(part, Part::Random(_)) && random.len() < seconds {
-                let lasts = format!("it lasts {} s: give no more seconds", random.len());
+                let lasts = format!("it lasts {} s: set seconds to at most that", random.len());
                 return Err(self.error(&lasts));
             }
             for (second, rate) in sum.iter_mut().enumerate() {
@@ -183,7 +183,7 @@ fn parse_part(text: &str) -> Result<Part, String> {
             .map(Part::Random)
             .map_err(|_| "a whole number must follow, such as random:7".to_owned()),
         _ => Err(format!(
-            "there is no load {kind:?}: there are flat:200, step:100->400@600, ramp:50->500@600+900, sine:50..400/7200, spikes:100^500x60/900, random:7"
+            "unknown load {kind:?}: use flat:200, step:100->400@600, ramp:50->500@600+900, sine:50..400/7200, spikes:100^500x60/900, random:7"
         )),
     }
 }
@@ -270,14 +270,14 @@ fn rate(text: &str, example: &str) -> Result<f64, String> {
         .filter(|rate| *rate <= f64::from(MOST_REQUESTS))
         .ok_or_else(|| {
             format!(
-                "{text:?} is no rate: it must be 0 to {MOST_REQUESTS} requests a second, {example}"
+                "{text:?} is not a rate: it must be 0 to {MOST_REQUESTS} requests per second, {example}"
             )
         })
 }
 
 fn whole(text: &str, example: &str) -> Result<usize, String> {
     seconds(text).ok_or_else(|| {
-        format!("{text:?} is no time: it must be whole seconds, up to a month, {example}")
+        format!("{text:?} is not a time: it must be whole seconds, up to a month, {example}")
     })
 }
 
@@ -310,13 +310,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let cases = [
-            (
-                "stairs:1",
-                "there is no load \"stairs\": there are flat:200",
-            ),
-            ("flat:-1", "\"-1\" is no rate"),
-            ("flat:NaN", "\"NaN\" is no rate"),
-            ("flat:1e9", "0 to 1000000 requests a second"),
+            ("stairs:1", "unknown load \"stairs\": use flat:200"),
+            ("flat:-1", "\"-1\" is not a rate"),
+            ("flat:NaN", "\"NaN\" is not a rate"),
+            ("flat:1e9", "0 to 1000000 requests per second"),
             (
                 "step:1->2",
                 "must be FROM->TO@SECOND, such as step:100->400@600",
@@ -330,7 +327,7 @@ mod tests {
             ("sine:9..3/60", "9 is more than 3"),
             ("sine:1..3/0", "a period is 2 s or more"),
             ("spikes:1^5x900/60", "a spike of 900 s every 60 s"),
-            ("flat:1 + flat", "\"flat\": \"\" is no rate"),
+            ("flat:1 + flat", "\"flat\": \"\" is not a rate"),
             ("random:x", "a whole number must follow"),
         ];
         for (text, expected) in cases {

@@ -74,7 +74,7 @@ pub fn parse_trace(name: &str, text: &str) -> Result<Vec<u32>, InputErrors> {
             Ok(found) if found == expected => {}
             Ok(found) => {
                 wrong(format!(
-                    "second {found} follows where second {expected} was expected: each second has its line, with 0 requests if none came"
+                    "found second {found}, expected second {expected}: each second has a line, with 0 requests if none arrived"
                 ));
                 // Lines after a gap are not reported again.
                 expected = found;
@@ -97,10 +97,13 @@ pub fn parse_trace(name: &str, text: &str) -> Result<Vec<u32>, InputErrors> {
         if counts.is_empty() {
             errors.add(
                 name,
-                "it has no second: a line for each must follow the header",
+                "it has no data: a line for each second must follow the header",
             );
         } else if counts.len() > LONGEST {
-            let problem = format!("it has {} seconds: a month has {LONGEST}", counts.len());
+            let problem = format!(
+                "it has {} seconds: the maximum is {LONGEST}, a month",
+                counts.len()
+            );
             errors.add(name, problem);
         }
     }

@@ -98,7 +98,7 @@ fn content_length(headers: &[httparse::Header<'_>]) -> io::Result<usize> {
         .ok()
         .and_then(|text| text.trim().parse().ok())
         .filter(|length| *length <= BODY_LIMIT)
-        .ok_or_else(|| io::Error::other("the content-length is no number or too large"))
+        .ok_or_else(|| io::Error::other("the content-length is not a number, or too large"))
 }
 
 /// Decodes `%XX`. A `%` without two hexadecimal digits remains unchanged.
