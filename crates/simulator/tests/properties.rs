@@ -1,4 +1,4 @@
-//! What must hold of Pushscale under chance: Poisson arrivals, lognormal service times, pods that take their time.
+//! Properties of Pushscale's decisions under random arrivals and service times (Poisson, lognormal) and start delays.
 //! Seeds are fixed.
 
 #![allow(
@@ -25,18 +25,17 @@ fn run(world: &World, seed: u64) -> Outcome {
     simulate(world, &mut PushScaling::of_world(world).unwrap(), seed)
 }
 
-/// A fixed point: under a steady load the size comes to what the queueing formula says and stays there, wherever it
-/// began: no limit cycle.
+/// Under a steady load the replicas converge to the result of the queueing formula from any initial count, without a
+/// limit cycle.
 ///
-/// The first design asked for one pod more or less, and a change in ten minutes at most. Neither this nor the
-/// reference holds that to the letter where a pod is a few percent of the fleet: a rise counts as soon as it is
-/// significant, and chance alone is that now and then; and head-room is ordered for it, half the pods at most.
-/// What is held: never fewer than the formula's size, no more than its head-room allows, a third of that between
-/// the smallest and the largest size, and a change in two minutes at most in a fleet of up to 50 pods.
+/// The replicas cannot be constant where a pod is a few percent of the fleet: a rise counts as soon as it is
+/// significant, which chance alone is now and then, and head-room is ordered for it. So this test checks bounds: never
+/// fewer pods than the formula's, at most half of them as head-room, a third of them between the minimum and the
+/// maximum, and in a fleet of up to 50 pods at most one change per two minutes.
 #[test]
-fn under_a_steady_load_the_size_stays() {
+fn the_replicas_stay_under_a_steady_load() {
     let settings = settings();
-    // 3 start delays and a hold are over, and an hour and three quarters are left.
+    // After 3 start delays and a hold. An hour and three quarters are left.
     let settled = 900;
     let message = in_parallel(
         settings.len(),
@@ -53,18 +52,18 @@ fn under_a_steady_load_the_size_stays() {
                 "{:?} from {} pods: {fewest} needed, {least} to {most}, {changes} changes",
                 settings[job], world.pods
             );
-            // A formula is off by a pod where it stands between two sizes, and by its calibration.
+            // The formula is off by one pod between two whole numbers, and by its calibration.
             assert!(least + 1 + fewest / 50 >= fewest, "{message}");
             assert!(most <= fewest + fewest.div_ceil(2) + 1, "{message}");
             assert!(most - least <= fewest.div_ceil(3).max(2), "{message}");
-            // Where a pod is less than a fiftieth of the fleet, there is more often one to add or to spare.
+            // In a larger fleet, a pod is a smaller share of the noise, so changes are more frequent.
             let each = if fewest > 50 { 60 } else { 120 };
             assert!(changes <= (7200 - settled) / each, "{message}");
             changes
         },
         &mut || {},
     );
-    // Six in ten fleets are as calm as the first design wanted all to be: six changes an hour.
+    // Most fleets change at most six times per hour.
     let calm = message.iter().filter(|changes| **changes <= 10).count();
     assert!(
         5 * calm >= 3 * message.len(),
@@ -73,12 +72,11 @@ fn under_a_steady_load_the_size_stays() {
     );
 }
 
-/// A step: the size rises within two readings, and is never below the need afterwards.
+/// After a step, the replicas rise within two readings, and are never below the need afterwards.
 ///
-/// The first design text «never a decrease in the next hold». What was ordered only to work off the backlog is given
-/// back once that is done, here and in the reference; what the load itself needs stays.
+/// They may decrease again: pods that were ordered for the backlog are released once it is worked off.
 #[test]
-fn a_step_is_answered_at_the_second_reading_and_what_it_needs_stays() {
+fn a_step_scales_up_at_the_second_reading_and_its_need_is_kept() {
     in_parallel(
         MIXTURE.len() * 8,
         &|job| {
@@ -88,11 +86,11 @@ fn a_step_is_answered_at_the_second_reading_and_what_it_needs_stays() {
             let message = format!("{:?}, seed {seed}", MIXTURE[job % MIXTURE.len()]);
             let first = changes_between(&outcome, after_step(0), after_step(600))
                 .find(|change| change.to > change.from)
-                .unwrap_or_else(|| panic!("{message}: it never rises"));
+                .unwrap_or_else(|| panic!("{message}: no scale-up"));
             let late = first.second - after_step(0);
-            assert!(late <= 2, "{message}: the first rise is {late} s late");
+            assert!(late <= 2, "{message}: the first scale-up is {late} s late");
             let need = fewest(&world, high);
-            // Within ten seconds chance has no say any more in whether a doubling is one.
+            // After ten seconds, a doubling is significant in every run.
             let least = outcome.seconds[after_step(10)..after_step(300)]
                 .iter()
                 .map(|second| second.wanted)
@@ -106,11 +104,10 @@ fn a_step_is_answered_at_the_second_reading_and_what_it_needs_stays() {
     );
 }
 
-/// No thrash: what is ordered after a step is not cancelled.
+/// Few of the pods that are ordered after a step are cancelled within a minute: three tenths over all steps.
 ///
-/// The first design allowed a tenth in each minute after a step. Over all steps three tenths is what is held: a step to
-/// the double is often cleared by the first new pods, and those that have not started are cancelled then because nobody
-/// needs them. The reference cancels a sixth in the same steps.
+/// After a step to twice the load, the first new pods often work off the backlog, and the pods that are still starting
+/// are then not needed. The reference implementation cancels a sixth in the same steps.
 #[test]
 fn few_orders_are_cancelled_in_the_minute_after_a_step() {
     let runs = in_parallel(
@@ -124,7 +121,7 @@ fn few_orders_are_cancelled_in_the_minute_after_a_step() {
             let directions: Vec<bool> = changes().map(|of| of.to > of.from).collect();
             let turns = directions.windows(2).filter(|pair| pair[0] != pair[1]);
             let turns = turns.count();
-            // Up, down, and up again with what chance adds: no more.
+            // Up, down, and up again by chance.
             assert!(
                 turns <= 4,
                 "{:?}: {turns} turns",
@@ -142,9 +139,9 @@ fn few_orders_are_cancelled_in_the_minute_after_a_step() {
     );
 }
 
-/// Without any count of answers it says so, and the latency guards.
+/// Without the number of completed requests, a condition reports that, and the queue latency triggers scale-ups.
 #[test]
-fn without_a_count_of_answers_a_loss_of_capacity_is_seen_all_the_same() {
+fn a_loss_of_capacity_scales_up_without_counts_of_completed_requests() {
     for name in ["svc2x", "loose-w8"] {
         let file = format!("scenarios/{name}.txt");
         let mut draft = Draft::default();
@@ -162,19 +159,19 @@ fn without_a_count_of_answers_a_loss_of_capacity_is_seen_all_the_same() {
     }
 }
 
-/// I1: what is not heard is not idle. A gap lets nothing go, and no gap and no failure lets the size fall below the
-/// need.
+/// I1: pods that do not report are not idle. A gap in the readings causes no scale-down, and neither gaps nor failures
+/// let the replicas fall below the need.
 #[test]
-fn neither_gaps_nor_failures_let_the_size_fall_below_the_need() {
+fn neither_gaps_nor_failures_let_the_replicas_fall_below_the_need() {
     let base = half_idle(1800);
     let gap = |share| Gap {
         when: 900..1500,
         share,
     };
     let troubles: [(&str, Vec<Gap>, Vec<Fault>); 7] = [
-        ("all are silent", vec![gap(1.0)], vec![]),
-        ("half are silent", vec![gap(0.5)], vec![]),
-        ("three of ten are silent", vec![gap(0.3)], vec![]),
+        ("no pod reports", vec![gap(1.0)], vec![]),
+        ("half of the pods do not report", vec![gap(0.5)], vec![]),
+        ("three of ten pods do not report", vec![gap(0.3)], vec![]),
         (
             "three die",
             vec![],
@@ -192,7 +189,7 @@ fn neither_gaps_nor_failures_let_the_size_fall_below_the_need() {
             }],
         ),
         (
-            "two of those that follow the dead never start",
+            "two pods die and their replacements never start",
             vec![],
             vec![
                 Fault::NeverReady { from: 890, pods: 2 },
@@ -203,7 +200,7 @@ fn neither_gaps_nor_failures_let_the_size_fall_below_the_need() {
             ],
         ),
         (
-            "three die unheard",
+            "three die during a gap",
             vec![gap(1.0)],
             vec![Fault::Die {
                 at: 1000,
@@ -229,7 +226,7 @@ fn neither_gaps_nor_failures_let_the_size_fall_below_the_need() {
                 "{what}, seed {seed}: {least:?}, {need} needed"
             );
             if !gaps.is_empty() {
-                // Three seconds until the last words are stale.
+                // The last readings are stale after three seconds.
                 let mut downs = changes_between(&outcome, 904, 1499);
                 let down = downs.find(|change| change.to < change.from);
                 assert!(down.is_none(), "{what}, seed {seed}: {down:?}");
@@ -238,9 +235,9 @@ fn neither_gaps_nor_failures_let_the_size_fall_below_the_need() {
     }
 }
 
-/// Two pods freeze for five minutes. Afterwards all is as before, and so should the size be.
+/// Two pods freeze for five minutes and then continue, which must not lower the replicas below the need.
 #[test]
-fn a_freeze_is_forgotten() {
+fn a_freeze_has_no_lasting_effect() {
     let world = World {
         faults: vec![Fault::Freeze {
             when: 900..1200,
@@ -257,7 +254,7 @@ fn a_freeze_is_forgotten() {
     }
 }
 
-/// 200 requests a second on twice the pods that they need.
+/// Returns a world with 200 requests per second and twice the pods that they need.
 fn half_idle(seconds: usize) -> World {
     let mut world = steady(&(Balancing::Random, 4, 0.5, 14), seconds);
     world.traffic = Traffic::Rates(vec![200.0; seconds]);

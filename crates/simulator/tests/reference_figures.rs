@@ -1,7 +1,7 @@
-//! The simulation beside the one that it was written after: the same controllers in the same scenarios come to the same
-//! figures, within the spread of seeds.
+//! Compares the simulation with the reference simulation: the same controllers in the same scenarios have the same
+//! figures, within the spread of the seeds.
 //!
-//! `reference/figures.csv` holds the other one's (`reference/record.py` says how they were made).
+//! `reference/figures.csv` has the figures of the reference; `reference/record.py` recorded them.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use pushscale_simulator::control::Baseline;
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::Draft;
 
-/// Those that take seconds; the others were compared once and agree.
+/// The scenarios that take seconds. The others take minutes.
 const QUICK: [&str; 6] = ["step", "step-lc", "spike60", "svc2x", "tight-w1", "azcode"];
 
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=8;
@@ -53,7 +53,7 @@ fn world(scenario: &str) -> World {
 }
 
 #[test]
-fn figures_lie_within_the_spread_of_the_references_seeds() {
+fn figures_are_within_the_spread_of_the_reference() {
     let figures = recorded();
     in_parallel(
         QUICK.len(),
@@ -82,11 +82,11 @@ fn compare(scenario: &str, world: &World, controller: &str, recorded: &[[f64; 2]
     for (index, what) in ["violation seconds", "pod-hours"].into_iter().enumerate() {
         let (mean, error) = mean_and_error(&ours, index);
         let (expected, other_error) = mean_and_error(recorded, index);
-        // Three standard errors by chance; a hundredth where the seeds do not differ at all.
+        // Three standard errors, and 1% for scenarios in which all seeds give the same figure.
         let allowed = 3.0 * error.hypot(other_error) + 0.01 * expected;
         assert!(
             (mean - expected).abs() <= allowed,
-            "{scenario}, {controller}: {mean:.1} {what}, recorded are {expected:.1} and may be off by {allowed:.1}"
+            "{scenario}, {controller}: {mean:.1} {what}, expected {expected:.1} ± {allowed:.1}"
         );
     }
 }

@@ -1,9 +1,9 @@
-//! What the reference of the control algorithm saw and decided, second by second, decided again by our form of it.
+//! Replays recorded decisions of the original reference model with our implementation of it, second by second.
 //!
-//! `reference/inputs/*.txt` are recordings (`reference/record.py` says how they are made). The first line has the
-//! settings. Each further line is a second: its number, the size, the size that was decided (`-`: none), then either
-//! `silent` or the pods: `SLOT.GENERATION`, a letter for the state (starting, ready, draining), and what moved since
-//! the pod's last line: arrivals, refused, answered, and microseconds waited and sojourned.
+//! `reference/inputs/*.txt` are recordings of `reference/record.py`. The first line has the settings. Each further line
+//! is a second: its number, the replicas, the decided replicas (`-`: none), then either `silent` or the pods:
+//! `SLOT.GENERATION`, a letter for the state (starting, ready, draining), and the increase of its counters since the
+//! pod's last line: arrived, rejected and completed requests, and microseconds of waits and sojourns.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use pushscale_simulator::cluster::{
 use pushscale_simulator::control::{Controller, ReferenceModel, ReferenceModelOptions};
 
 #[test]
-fn ours_decides_what_the_reference_decided_in_every_second() {
+fn every_decision_is_that_of_the_original() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/inputs");
     let mut decided = 0;
     let mut files = 0;
@@ -36,7 +36,7 @@ fn ours_decides_what_the_reference_decided_in_every_second() {
     assert!(decided > 8000, "only {decided} decisions were compared");
 }
 
-/// How many decisions were the same: all of them.
+/// Replays a recording, whose decisions must all be the same. Returns their number.
 fn decide_again(name: &str, text: &str) -> usize {
     let mut lines = text.lines();
     let (mut controller, goal, workers) = settings(lines.next().unwrap());
@@ -90,7 +90,7 @@ fn settings(line: &str) -> (ReferenceModel, Goal, u32) {
     (controller, goal, settings["workers"].parse().unwrap())
 }
 
-/// The pods so far: their number by name, and what they have counted, times in microseconds.
+/// The pods so far: number and counters by name, with times in microseconds.
 #[derive(Default)]
 struct Pods(BTreeMap<String, (u64, [u64; 5])>);
 

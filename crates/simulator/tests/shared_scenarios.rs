@@ -1,4 +1,4 @@
-//! The scenarios that stand beside the simulation can be run, all of them.
+//! The scenarios in `scenarios` run.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -30,7 +30,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 #[test]
-fn at_most_one_change_in_fifty_is_taken_back_within_ten_seconds() {
+fn at_most_one_change_in_fifty_is_reversed_within_ten_seconds() {
     let scenarios: Vec<Scenario> = files()
         .iter()
         .map(|file| {
@@ -52,7 +52,7 @@ fn at_most_one_change_in_fifty_is_taken_back_within_ten_seconds() {
     let reversals: u32 = counts.iter().map(|(_, reversals)| reversals).sum();
     assert!(
         50 * reversals <= changes,
-        "{reversals} of {changes} changes are taken back"
+        "{reversals} of {changes} changes are reversed"
     );
 }
 
@@ -68,7 +68,7 @@ fn every_scenario_runs_or_has_a_stand_in_that_does() {
             let message = message.to_string();
             assert!(message.contains("trace ../traces/twitter_"), "{message}");
             let stand_in = read(&directory.join("stand-ins").join(name)).unwrap();
-            assert!(stand_in.name.starts_with("made up"));
+            assert!(stand_in.name.starts_with("synthetic"));
             assert!(matches!(stand_in.world.traffic, Traffic::Rates(_)));
             missing.push(name.to_owned());
         }
@@ -78,7 +78,7 @@ fn every_scenario_runs_or_has_a_stand_in_that_does() {
 }
 
 #[test]
-fn a_random_scenario_is_what_its_number_says_for_ever() {
+fn a_random_scenario_depends_on_its_number_only() {
     let scenario = pushscale_simulator::scenario::random_scenario(7);
     assert_eq!(scenario, pushscale_simulator::scenario::random_scenario(7));
     let mut draft = Draft::default();

@@ -1,20 +1,20 @@
-//! The worlds of the properties, and what the textbook says that they need.
+//! The worlds of the properties, and their need by the textbook's formulas.
 
 use pushscale_simulator::cluster::{Balancing, Goal, World};
 use pushscale_simulator::traffic::Traffic;
 
-/// The steady load, in requests a second.
+/// The steady load, in requests per second.
 pub(crate) const RATE: f64 = 100.0;
 
 const SERVICE: f64 = 0.1;
 
-/// Nobody plans fuller pods.
-const FULLEST: f64 = 0.92;
+/// The maximum planned utilisation.
+const MAX_UTILISATION: f64 = 0.92;
 
-/// Balancing, workers, target over service time, pods at the beginning.
+/// Balancing, workers, target divided by service time, initial pods.
 pub(crate) type Setting = (Balancing, u32, f64, u32);
 
-/// Targets, workers, balancing and sizes to begin with.
+/// Returns all combinations of balancing, workers, targets and initial pods.
 pub(crate) fn settings() -> Vec<Setting> {
     let mut settings = Vec::new();
     for balancing in [Balancing::Random, Balancing::LeastOutstanding] {
@@ -44,10 +44,10 @@ pub(crate) fn steady(setting: &Setting, seconds: usize) -> World {
     }
 }
 
-/// Balancing, requests a second before, times so many after, target in seconds.
+/// Balancing, requests per second before the step, the factor of the step, target in seconds.
 pub(crate) type Rise = (Balancing, f64, f64, f64);
 
-/// From 50/s on and to the double and more.
+/// Steps from at least 50/s to at least twice that.
 pub(crate) const MIXTURE: [Rise; 10] = [
     (Balancing::Random, 50.0, 2.0, 0.05),
     (Balancing::Random, 50.0, 4.0, 0.05),
@@ -63,12 +63,12 @@ pub(crate) const MIXTURE: [Rise; 10] = [
 
 const STEP: usize = 900;
 
-/// The second that is so many after the step.
+/// Returns the second that is this many seconds after the step.
 pub(crate) fn after_step(seconds: usize) -> usize {
     STEP + seconds
 }
 
-/// A world with a step, and the load after it.
+/// Returns a world with a step, and the arrival rate after it.
 pub(crate) fn stepped(rise: &Rise) -> (World, f64) {
     let (balancing, low, times, target) = *rise;
     let mut rates = vec![low; STEP];
@@ -91,7 +91,8 @@ pub(crate) fn stepped(rise: &Rise) -> (World, f64) {
     (world, low * times)
 }
 
-/// The fewest pods whose requests wait no longer than the target on average, by Erlang and Allen-Cunneen.
+/// Returns the smallest number of pods whose mean wait meets the target, by the formulas of Erlang and of Allen and
+/// Cunneen.
 pub(crate) fn fewest(world: &World, rate: f64) -> u32 {
     let spread = (1.0 + world.cv * world.cv) / 2.0;
     let fits = |pods: &u32| {
@@ -101,14 +102,14 @@ pub(crate) fn fewest(world: &World, rate: f64) -> u32 {
             _ => (load, world.workers * pods),
         };
         let rho = load / f64::from(servers);
-        rho <= FULLEST
+        rho <= MAX_UTILISATION
             && spread * waiting_share(load, servers) * world.service / (f64::from(servers) - load)
                 <= world.goal.target
     };
     (1..10_000).find(fits).unwrap()
 }
 
-/// Erlang C: the share of requests that wait at all.
+/// Returns the share of requests that wait (Erlang C).
 fn waiting_share(load: f64, servers: u32) -> f64 {
     let blocked = (1..=servers).fold(1.0, |blocked, server| {
         load * blocked / (f64::from(server) + load * blocked)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Records what the executable reference of the control algorithm does, for the tests beside this file.
+"""Records the reference implementation of the control algorithm, for the tests next to this file.
 
-The tests need the recordings only. To make them anew, with numpy and numba, give the folder that holds the
+The tests need only the recordings. To record again, with numpy and numba, pass the directory with the
 reference's core.py, ctl.py and bench.py:
 
     python3 record.py figures REFERENCE > figures.csv      # about ten minutes on two cores
@@ -41,8 +41,8 @@ def figures():
 
 
 class Recorder:
-    """Stands before a controller, shows it times in whole microseconds (as TorchServe counts them), and writes down
-    what it saw and what it said."""
+    """Wraps a controller: rounds the times in its input to whole microseconds, as TorchServe counts them, and records
+    input and decisions."""
 
     def __init__(self, controller, out):
         self.controller, self.out, self.last = controller, out, {}
