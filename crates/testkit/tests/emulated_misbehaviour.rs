@@ -1,4 +1,4 @@
-//! An emulated server misbehaves on demand.
+//! The faults that an emulated server simulates on demand.
 
 #![allow(
     clippy::unwrap_used,
@@ -50,7 +50,7 @@ async fn requests(server: &EmulatedServer) -> Option<f64> {
 }
 
 #[tokio::test]
-async fn frozen_it_takes_connections_and_answers_nothing_until_it_thaws() {
+async fn a_frozen_server_accepts_connections_and_responds_after_the_freeze() {
     let server = started(10).await;
     let at = server.addresses();
     let mut before = Client::connect(at.inference).await;
@@ -74,7 +74,7 @@ async fn frozen_it_takes_connections_and_answers_nothing_until_it_thaws() {
 }
 
 #[tokio::test]
-async fn frozen_in_the_middle_of_a_request_it_books_nothing_until_it_thaws() {
+async fn a_server_that_freezes_during_a_request_completes_it_after_the_freeze() {
     let server = started(10).await;
     // The worker keeps the request until the server is frozen.
     server.stick_workers(1);
@@ -92,7 +92,7 @@ async fn frozen_in_the_middle_of_a_request_it_books_nothing_until_it_thaws() {
 }
 
 #[tokio::test]
-async fn refusing_it_resets_connections_and_keeps_its_counters() {
+async fn a_refusing_server_resets_connections_and_keeps_its_counters() {
     let server = started(10).await;
     let at = server.addresses();
     assert_eq!(post(at.inference, MODEL, "{}").await.status, 200);
@@ -115,11 +115,11 @@ async fn refusing_it_resets_connections_and_keeps_its_counters() {
 }
 
 #[tokio::test]
-async fn a_stuck_worker_says_ready_and_moves_no_latency() {
+async fn a_stuck_worker_reports_ready_and_changes_no_latency() {
     let server = started(10).await;
     let at = server.addresses();
     server.stick_workers(1);
-    // The first one is in service for ever, the second one waits.
+    // The first request stays in service, and the second one waits.
     let mut first = Client::connect(at.inference).await;
     first.post(MODEL, "{}").await;
     eventually("it is in service", || async {
@@ -140,7 +140,7 @@ async fn a_stuck_worker_says_ready_and_moves_no_latency() {
 }
 
 #[tokio::test]
-async fn forbidden_management_asks_for_a_token_in_the_real_words() {
+async fn forbidden_management_rejects_requests_with_the_message_of_torchserve() {
     let server = started(10).await;
     let at = server.addresses();
     server.forbid_management(true);
@@ -165,7 +165,7 @@ async fn forbidden_management_asks_for_a_token_in_the_real_words() {
 }
 
 #[tokio::test]
-async fn a_restart_resets_who_waits_and_counts_from_zero() {
+async fn a_restart_resets_connections_and_counters() {
     let server = started(10_000).await;
     let at = server.addresses();
     let mut in_service = Client::connect(at.inference).await;
@@ -191,7 +191,7 @@ async fn a_restart_resets_who_waits_and_counts_from_zero() {
 }
 
 #[tokio::test]
-async fn a_model_without_workers_refuses_everything() {
+async fn a_model_without_workers_rejects_all_requests() {
     let mut options = ServerOptions::default();
     options.models[0].workers = 0;
     let server = EmulatedServer::start(options).unwrap();
@@ -211,7 +211,7 @@ async fn a_model_without_workers_refuses_everything() {
 }
 
 #[tokio::test]
-async fn stopping_closes_the_ports_and_resets_who_waits() {
+async fn stopping_closes_the_ports_and_resets_connections() {
     let server = started(10_000).await;
     let at = server.addresses();
     let mut client = Client::connect(at.inference).await;

@@ -1,4 +1,4 @@
-//! The emulated server counts and queues as the measured facts say.
+//! The queue and the counters of the emulated server follow the measurements of the real one.
 
 #![allow(
     clippy::unwrap_used,
@@ -78,7 +78,7 @@ impl Page {
 }
 
 #[tokio::test]
-async fn light_load_makes_no_queue() {
+async fn light_load_causes_no_queue() {
     let (server, at) = started(serving(20, |_| {})).await;
     let mut latency = 0.0;
     // One after the other, so that no request waits for another one.
@@ -112,14 +112,11 @@ async fn overload_grows_a_queue_and_the_last_wait_stays_on_the_page() {
     server.stick_workers(1);
     let elapsed = load.began().elapsed().as_secs_f64();
     let mut waiting = 0;
-    eventually(
-        "every request has been answered, is in service or waits",
-        || {
-            waiting = server.pending("sleepy");
-            let sum = load.samples_since(0).len() + 1 + waiting;
-            async move { sum == 160 }
-        },
-    )
+    eventually("every request is completed, in service or waiting", || {
+        waiting = server.pending("sleepy");
+        let sum = load.samples_since(0).len() + 1 + waiting;
+        async move { sum == 160 }
+    })
     .await;
     // 160 requests arrive in 8 s, in which a worker with a service time of 100 ms completes at most 80.
     assert!(
@@ -136,11 +133,11 @@ async fn overload_grows_a_queue_and_the_last_wait_stays_on_the_page() {
     // One worker serves one request after the other.
     let served = page.inference() - page.queue();
     assert!((16.0..summary.seconds).contains(&served), "{served}");
-    // A client measures the way to the server and back as well.
+    // A client's latency includes the network.
     let clients: f64 = report.samples.iter().map(|s| s.latency.as_secs_f64()).sum();
     let share = page.inference() / clients;
     assert!((0.5..=1.0).contains(&share), "{share} of {clients} s");
-    // The last request waited for all requests that were before it when the worker went on.
+    // The last request waited for all requests that were before it when the worker continued.
     let last = page.value("QueueTime");
     assert!(last >= 100.0 * (waiting as f64 - 1.0), "{last}");
     assert!(last < 1000.0 * summary.seconds, "{last}");
@@ -153,7 +150,7 @@ async fn overload_grows_a_queue_and_the_last_wait_stays_on_the_page() {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_what_it_has_counted() {
+async fn a_full_queue_rejects_requests_that_are_counted() {
     let (server, at) = started(serving(100, |m| m.job_queue_size = 5)).await;
     server.stick_workers(1);
     let mut first = Client::connect(at.inference).await;
@@ -163,7 +160,7 @@ async fn a_full_queue_refuses_what_it_has_counted() {
         arrived == Some(1.0) && server.pending("sleepy") == 0
     })
     .await;
-    // Five fit into the queue.
+    // The queue holds five.
     let load = load(at, 400.0, 0.1);
     eventually("35 are refused", || async {
         load.samples_since(0).len() == 35
@@ -175,7 +172,7 @@ async fn a_full_queue_refuses_what_it_has_counted() {
     let page = Page::of(at).await;
     assert_eq!(page.requests(), 41.0);
     assert_eq!(page.value("Requests5XX"), 35.0);
-    // Refused requests are in no latency.
+    // Rejected requests do not count in the latencies.
     assert!(!page.has("ts_queue_latency_microseconds"));
     assert!(!page.has("ts_inference_latency_microseconds"));
 
@@ -188,7 +185,7 @@ async fn a_full_queue_refuses_what_it_has_counted() {
 }
 
 #[tokio::test]
-async fn two_workers_serve_two_at_once() {
+async fn two_workers_process_two_requests_at_once() {
     let (server, at) = started(serving(60_000, |m| m.workers = 2)).await;
     let mut clients = Vec::new();
     for _ in 0..3 {
@@ -216,7 +213,7 @@ async fn requests_wait_while_the_model_loads() {
     };
     let server = EmulatedServer::start(options).unwrap();
     let at = server.addresses();
-    // The server's tasks run when this one waits, and the connection is refused before that.
+    // The server's tasks run only while this one waits, so the connection is refused before.
     let refused = tokio::net::TcpStream::connect(at.metrics)
         .await
         .unwrap_err();
@@ -235,7 +232,7 @@ async fn requests_wait_while_the_model_loads() {
 }
 
 #[tokio::test]
-async fn the_wait_for_the_model_counts() {
+async fn the_load_time_of_the_model_counts_as_waiting() {
     let load = Duration::from_millis(700);
     let began = Instant::now();
     let server = EmulatedServer::start(serving(10, |m| m.load = load)).unwrap();
@@ -297,14 +294,14 @@ async fn a_full_batch_does_not_wait_for_its_delay() {
     .await;
     let mut client = Client::connect(at.inference).await;
     client.post(MODEL, "{}").await;
-    // Drawn into the batch, it is no longer pending.
+    // In the batch, it is no longer pending.
     eventually("the request is in the batch", || async {
         let arrived = sum(&Page::of(at).await.0, "ts_inference_requests_total");
         arrived == Some(1.0) && server.pending("sleepy") == 0
     })
     .await;
     assert!(!Page::of(at).await.has("ts_inference_latency_microseconds"));
-    // Three more fill it, and eight at once are two full batches.
+    // Three more requests fill the batch, and eight at once are two full batches.
     for (seconds, count) in [(0.0015, 3), (0.004, 8)] {
         let load = load(at, 2000.0, seconds);
         let report = timeout(SOON, load.finish()).await.unwrap();
@@ -314,7 +311,7 @@ async fn a_full_batch_does_not_wait_for_its_delay() {
 }
 
 #[tokio::test]
-async fn grpc_counts_on_arrival_and_in_the_gauges_and_never_in_the_latencies() {
+async fn grpc_requests_count_on_arrival_and_in_the_gauges_but_not_in_the_latencies() {
     let (server, at) = started(serving(20, |_| {})).await;
     server.stick_workers(1);
     assert_eq!(server.send_grpc("sleepy", 40), 40);
@@ -327,7 +324,7 @@ async fn grpc_counts_on_arrival_and_in_the_gauges_and_never_in_the_latencies() {
     .await;
     server.stick_workers(0);
     eventually("all served", || async { server.pending("sleepy") == 0 }).await;
-    eventually("the last one is booked", || async {
+    eventually("the last one is counted", || async {
         sum(&Page::of(at).await.0, "QueueTime").is_some_and(|t| t > 300.0)
     })
     .await;
@@ -352,12 +349,13 @@ async fn clients_that_give_up_do_not_shorten_the_queue() {
     options.timeout = Duration::from_secs(2);
     let report = RunningLoad::start(options).unwrap().finish().await;
     assert_eq!(report.summary().by_outcome["timeout"].n, 10);
-    eventually("nine wait, although their clients have gone", || async {
-        server.pending("sleepy") == 9
-    })
+    eventually(
+        "nine wait, although their clients have disconnected",
+        || async { server.pending("sleepy") == 9 },
+    )
     .await;
     server.stick_workers(0);
-    eventually("all ten are served", || async {
+    eventually("all ten are completed", || async {
         let page = Page::of(at).await;
         sum(&page.0, "ts_inference_latency_microseconds").unwrap_or(0.0)
             - sum(&page.0, "ts_queue_latency_microseconds").unwrap_or(0.0)
@@ -367,7 +365,7 @@ async fn clients_that_give_up_do_not_shorten_the_queue() {
 }
 
 #[tokio::test]
-async fn a_body_may_ask_for_its_time_and_for_failures() {
+async fn a_body_can_request_a_service_time_and_failures() {
     let (_server, at) = started(serving(10, |_| {})).await;
     let slow = post(at.inference, MODEL, r#"{"sleep_ms": 150}"#).await;
     assert!(slow.body.contains("\"slept_ms\": 150.0"), "{}", slow.body);
@@ -390,7 +388,7 @@ async fn a_body_may_ask_for_its_time_and_for_failures() {
         }
         assert!(deaths < 50.0, "a dead worker is never UNLOADING: {models}");
     }
-    // A new worker takes over; nothing was forgotten, and failures are in no latency.
+    // A new worker continues. No counter was reset, and failures do not count in the latencies.
     assert_eq!(post(at.inference, MODEL, "{}").await.status, 200);
     let page = Page::of(at).await;
     assert_eq!(page.requests(), 3.0 + deaths);

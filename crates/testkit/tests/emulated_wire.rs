@@ -1,4 +1,4 @@
-//! The emulated server's bytes, against those of the real one.
+//! Compares the emulated server's messages with those of the real one, byte by byte.
 
 #![allow(
     clippy::unwrap_used,
@@ -87,7 +87,7 @@ async fn a_description_has_the_keys_of_the_captured_one_in_its_order() {
 }
 
 #[tokio::test]
-async fn several_models_and_versions_are_listed_and_found_as_in_the_captured_answers() {
+async fn several_models_and_versions_are_listed_like_in_the_captured_responses() {
     let model = |name: &str, version: &str| ModelOptions {
         name: name.to_owned(),
         version: version.to_owned(),
@@ -139,7 +139,7 @@ async fn several_models_and_versions_are_listed_and_found_as_in_the_captured_ans
 }
 
 #[tokio::test]
-async fn a_connection_stays_open_whatever_the_client_asks_for() {
+async fn a_connection_stays_open_even_if_the_client_requests_its_end() {
     let server = started(quick()).await;
     for head in [
         "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
@@ -175,7 +175,7 @@ async fn head_has_a_length_and_no_body_and_pipelined_requests_are_answered_in_or
 }
 
 #[tokio::test]
-async fn predictions_and_pings_are_worded_as_the_real_ones() {
+async fn responses_to_predictions_and_pings_are_those_of_the_real_server() {
     let server = started(quick()).await;
     let at = server.addresses();
     let answer = post(at.inference, "/predictions/sleepy", "{}").await;
@@ -193,7 +193,7 @@ async fn predictions_and_pings_are_worded_as_the_real_ones() {
 }
 
 #[tokio::test]
-async fn errors_have_the_words_of_the_real_ones_and_end_the_connection_with_a_reset() {
+async fn errors_have_the_messages_of_the_real_server_and_reset_the_connection() {
     let server = started(quick()).await;
     let at = server.addresses();
     for (address, path, status, words) in [
@@ -254,7 +254,7 @@ async fn errors_have_the_words_of_the_real_ones_and_end_the_connection_with_a_re
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_with_the_captured_answer() {
+async fn a_full_queue_rejects_with_the_captured_response() {
     let mut options = quick();
     options.models[0].job_queue_size = 2;
     options.models[0].service = ServiceTime::Fixed(Duration::from_secs(60));

@@ -1,4 +1,4 @@
-//! The load generator, against servers made to measure.
+//! The load generator against minimal servers.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ use tokio::time::timeout;
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\n{}";
 const BUSY: &[u8] = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// A server that treats every connection in one way.
+/// A server that handles every connection in the same way.
 struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -54,7 +54,7 @@ impl Server {
         }
     }
 
-    /// Answers every read, which on loopback is a whole request.
+    /// Responds to every read, which on loopback is a whole request.
     async fn answering(answer: &'static [u8]) -> Self {
         Self::new(move |mut stream| async move {
             let mut buffer = [0; 1024];
@@ -96,7 +96,7 @@ async fn outcomes(options: LoadOptions) -> Vec<Outcome> {
 }
 
 #[tokio::test]
-async fn requests_leave_on_time_although_nothing_is_answered() {
+async fn requests_are_sent_on_time_without_any_response() {
     let server = Server::silent().await;
     let mut options = to(&server, &[(50.0, 1.0)]);
     options.timeout = Duration::from_secs(5);
@@ -115,7 +115,7 @@ async fn requests_leave_on_time_although_nothing_is_answered() {
 }
 
 #[tokio::test]
-async fn every_way_to_end_has_its_name() {
+async fn every_outcome_has_a_name() {
     let ok = Server::answering(OK).await;
     let all = outcomes(to(&ok, &[(100.0, 0.1)])).await;
     assert_eq!(all, [Outcome::Status(200); 10]);
@@ -152,7 +152,7 @@ async fn every_way_to_end_has_its_name() {
 }
 
 #[tokio::test]
-async fn each_request_has_a_connection_of_its_own_unless_they_are_kept() {
+async fn each_request_has_its_own_connection_unless_connections_are_reused() {
     let server = Server::answering(OK).await;
     outcomes(to(&server, &[(50.0, 0.4)])).await;
     assert_eq!(server.connections(), 20);
@@ -170,7 +170,7 @@ async fn each_request_has_a_connection_of_its_own_unless_they_are_kept() {
     let mut samples = report.samples.iter();
     assert!(samples.all(|s| s.outcome == Outcome::Status(200)));
 
-    // Kept ones that the server has closed are not used again.
+    // Idle connections that the server has closed are not reused.
     let server = Server::new(|mut stream| async move {
         assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
         stream.write_all(OK).await.unwrap();
@@ -182,7 +182,7 @@ async fn each_request_has_a_connection_of_its_own_unless_they_are_kept() {
 }
 
 #[tokio::test]
-async fn what_is_too_much_in_flight_is_recorded_and_not_sent() {
+async fn requests_beyond_the_limit_are_recorded_and_not_sent() {
     let server = Server::silent().await;
     let mut options = to(&server, &[(100.0, 0.1)]);
     options.max_in_flight = 4;
@@ -198,7 +198,7 @@ async fn what_is_too_much_in_flight_is_recorded_and_not_sent() {
 }
 
 #[tokio::test]
-async fn targets_may_come_and_go_while_it_runs() {
+async fn targets_can_change_during_a_load() {
     let (first, second) = (Server::answering(OK).await, Server::answering(OK).await);
     let (list, receiver) = watch::channel(vec![]);
     let mut options = to(&first, &[(50.0, 3600.0)]);
@@ -231,7 +231,7 @@ async fn targets_may_come_and_go_while_it_runs() {
         })
         .await;
     };
-    // Requests whose target was chosen before the change connect meanwhile.
+    // Requests whose target was chosen before the change may still connect.
     five_more().await;
     let before = count_connections(&first).await;
     five_more().await;
@@ -242,14 +242,14 @@ async fn targets_may_come_and_go_while_it_runs() {
 }
 
 #[tokio::test]
-async fn steps_tell_when_they_began_on_both_clocks() {
+async fn steps_report_their_start_on_both_clocks() {
     let server = Server::answering(OK).await;
     let before = (std::time::Instant::now(), SystemTime::now());
     let load = RunningLoad::start(to(&server, &[(10.0, 0.5), (0.0, 0.2), (40.0, 0.5)])).unwrap();
     let second = timeout(SOON, load.step_began(2)).await.unwrap().unwrap();
     assert!(second.start_s >= 0.7);
     assert!(second.monotonic - before.0 >= Duration::from_millis(700));
-    // The system clock may be set at any time, but hardly just now.
+    // The system clock could be set at this moment, which is unlikely.
     let system = second.system.duration_since(before.1).unwrap();
     assert!(system >= Duration::from_millis(690));
     assert_eq!(load.step_began(1).await, None);
@@ -261,7 +261,7 @@ async fn steps_tell_when_they_began_on_both_clocks() {
 }
 
 #[tokio::test]
-async fn poisson_arrivals_are_sent_at_their_own_instants() {
+async fn poisson_arrivals_are_sent_at_random_times() {
     let server = Server::answering(OK).await;
     let mut options = to(&server, &[(100.0, 0.5)]);
     options.arrivals = Arrivals::Poisson { seed: 11 };
@@ -273,7 +273,7 @@ async fn poisson_arrivals_are_sent_at_their_own_instants() {
 }
 
 #[tokio::test]
-async fn options_without_sense_do_not_start() {
+async fn invalid_options_are_rejected() {
     let server = Server::silent().await;
     let error = RunningLoad::start(to(&server, &[])).unwrap_err();
     assert_eq!(error, LoadError::NoStep);
@@ -286,12 +286,12 @@ async fn options_without_sense_do_not_start() {
 }
 
 #[tokio::test]
-async fn a_dropped_load_sends_nothing_more() {
+async fn a_dropped_load_sends_no_further_requests() {
     let server = Server::answering(OK).await;
     let load = RunningLoad::start(to(&server, &[(100.0, 3600.0)])).unwrap();
     eventually("it runs", || async { server.connections() >= 3 }).await;
     drop(load);
-    // Another load shows how many requests would have left meanwhile.
+    // Another load shows how many requests would have been sent in that time.
     let other = Server::answering(OK).await;
     let load = RunningLoad::start(to(&other, &[(100.0, 3600.0)])).unwrap();
     let answered = async |count| {

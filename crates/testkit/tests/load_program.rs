@@ -39,7 +39,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn it_writes_summary_lines_and_marks() {
+async fn it_writes_the_summary_and_one_line_per_request_and_step() {
     let server = EmulatedServer::start(ServerOptions::default()).unwrap();
     timeout(SOON, server.ready()).await.unwrap();
     let at = server.addresses();
@@ -88,7 +88,7 @@ async fn it_writes_summary_lines_and_marks() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_the_schedule_and_the_summary_still_comes() {
+async fn a_signal_ends_the_schedule_and_the_summary_is_written() {
     let server = EmulatedServer::start(ServerOptions::default()).unwrap();
     timeout(SOON, server.ready()).await.unwrap();
     let at = server.addresses();
@@ -114,7 +114,7 @@ async fn a_signal_ends_the_schedule_and_the_summary_still_comes() {
 }
 
 #[tokio::test]
-async fn wrong_arguments_are_told_and_fail() {
+async fn invalid_arguments_are_reported_with_an_exit_code() {
     for (arguments, words) in [
         (vec![], "required"),
         (vec!["--rate", "5"], "--seconds"),

@@ -25,10 +25,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 const INSTALL: Duration = Duration::from_secs(600);
 const START: Duration = Duration::from_secs(120);
 
-/// Java's start keeps two cores busy for seconds, which would be the other tests' waiting time.
+/// Serializes the tests: the start of Java keeps two cores busy for seconds.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// `None` when TorchServe cannot be had here, which is a failure where it must.
+/// Returns `None`, with a message, if TorchServe cannot be installed, except under `CI=true`.
 async fn local_torchserve() -> Option<(LocalTorchServe, MutexGuard<'static, ()>)> {
     let alone = ALONE.lock().await;
     let cache = cache::folder();
@@ -51,7 +51,7 @@ fn load(at: Addresses, rate: f64, seconds: f64) -> RunningLoad {
 }
 
 fn is_alive(pid: u64) -> bool {
-    // A zombie is dead; its parent only has not looked yet.
+    // A zombie is dead; its parent has not waited for it yet.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|text| !text.contains(") Z "))
 }
@@ -116,7 +116,7 @@ async fn two_servers_run_side_by_side_and_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_launched_server_gets_ready_and_a_dropped_one_ends() {
+async fn a_launched_server_becomes_ready_and_a_dropped_one_stops() {
     let Some((torchserve, _alone)) = local_torchserve().await else {
         return;
     };
@@ -127,7 +127,7 @@ async fn a_launched_server_gets_ready_and_a_dropped_one_ends() {
     };
     let mut server = torchserve.launch(options).unwrap();
     let at = server.addresses();
-    // Its ports are ours from the beginning, and closed.
+    // Its ports are reserved from the beginning, and closed.
     let refused = tokio::net::TcpStream::connect(at.metrics).await;
     assert!(refused.is_err());
     assert_eq!(server.pid(), None);
@@ -183,7 +183,7 @@ fn parent(pid: u64) -> u32 {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_start_tells_why() {
+async fn a_server_that_cannot_start_reports_the_reason() {
     let Some((torchserve, _alone)) = local_torchserve().await else {
         return;
     };
@@ -237,7 +237,7 @@ impl Latencies {
         }
     }
 
-    /// Time in the worker, with the way there and back.
+    /// Time in the worker, including the communication with it.
     fn service(self) -> f64 {
         self.inference - self.queue
     }
@@ -280,7 +280,7 @@ async fn observe(at: Addresses) -> Observed {
         );
     }
     all_good(timeout(START, overload.finish()).await.unwrap(), 80);
-    // The client has its answer a moment before the counters are written.
+    // The client gets its response a moment before the counters are updated.
     let mut after = metrics(at).await;
     while sum(&after, "ts_inference_requests_total") != Some(86.0) {
         assert!(
@@ -340,7 +340,7 @@ impl Observed {
 }
 
 #[tokio::test]
-async fn the_emulated_server_queues_and_counts_as_the_real_one() {
+async fn the_emulated_server_queues_and_counts_like_the_real_one() {
     let Some((torchserve, _alone)) = local_torchserve().await else {
         return;
     };
@@ -356,7 +356,7 @@ async fn the_emulated_server_queues_and_counts_as_the_real_one() {
     let emulated = observe(server.addresses()).await;
     println!("emulated {emulated:?}");
     emulated.check("emulated");
-    // At 2 requests per second nothing waits for another request.
+    // At 2 requests per second no request waits for another one.
     assert!(
         emulated.light.queue < emulated.light.service(),
         "{emulated:?}"

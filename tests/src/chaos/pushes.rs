@@ -48,7 +48,7 @@ impl Pushes {
         self.pods.lock().await.latency = latency;
     }
 
-    /// Replaces the pods. One that was there before goes on with its sequence.
+    /// Replaces the pods. A pod that existed before continues its sequence.
     pub(super) async fn set_pods(&self, pods: Vec<FakePod>) {
         let mut state = self.pods.lock().await;
         let mut former = std::mem::take(&mut state.pods);

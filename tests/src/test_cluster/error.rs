@@ -94,7 +94,7 @@ pub enum ClusterError {
     },
 
     /// A wait timed out.
-    #[error("{component}: waited {seconds} s in vain for {waited_for}{log}")]
+    #[error("{component}: timed out after {seconds} s waiting for {waited_for}{log}")]
     Timeout {
         /// The component that was not ready.
         component: String,

@@ -113,7 +113,7 @@ fn reports(process: &mut Child) -> impl Iterator<Item = Report> + use<> {
 
 /// Prints the supervisor's progress until the cluster is usable.
 fn follow(state: &StateDir, reports: impl Iterator<Item = Report>) -> Result<(), ClusterError> {
-    let mut reason = "its supervisor ended without a word".to_owned();
+    let mut reason = "its supervisor ended without a message".to_owned();
     for report in reports {
         match report {
             Report::Locked => {}

@@ -75,7 +75,7 @@ fn the_busiest_pod_is_deleted_last() {
         until(HANG, "one pod less", || {
             fleet.pods().len() == replicas as usize
         });
-        assert!(fleet.pods().contains(&busy), "the busy pod went");
+        assert!(fleet.pods().contains(&busy), "the busy pod was deleted");
     }
     load.stop();
     fleet.delete();

@@ -119,7 +119,7 @@ done"#,
     let bin = PathBuf::from(stdout(&one).trim());
     assert!(bin.join("kube-controller-manager").is_file());
 
-    // Nothing to do: not a word.
+    // With nothing to do, it prints nothing.
     assert_eq!(stderr(&provision().output().unwrap()), "");
     fs::remove_dir_all(directory).unwrap();
 }

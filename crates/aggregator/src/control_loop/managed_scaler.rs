@@ -42,7 +42,7 @@ pub(super) struct ManagedScaler {
     pub(super) target: TargetRef,
     pub(super) watch: WatchId,
     /// The decision engine; `None` until the spec is valid for the first time. An edit that makes the spec invalid
-    /// keeps the engine, which goes on learning: a typo in a time zone must not discard it.
+    /// keeps the engine, which continues to learn: a typo in a time zone must not discard it.
     pub(super) engine: Option<Box<Recorder>>,
     /// Why nothing is decided; empty if the spec is valid.
     pub(super) spec_problems: Vec<SpecProblem>,

@@ -108,7 +108,7 @@ impl RunningServer {
                 return Ok(());
             }
             Ok(None) => self.last_words().await,
-            Err(_) => format!("start.py said nothing for {} s", limit.as_secs()),
+            Err(_) => format!("start.py printed nothing for {} s", limit.as_secs()),
         };
         Err(LocalTorchServeError::NotReady { reason })
     }

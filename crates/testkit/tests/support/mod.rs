@@ -1,4 +1,4 @@
-//! What the tests of this crate share.
+//! Helpers of the tests of this crate.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(unreachable_pub, reason = "a module of several test binaries")]
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 /// The limit for anything that takes seconds on an idle machine. Only a hang takes longer.
 pub const SOON: Duration = Duration::from_secs(120);
 
-/// An answer as it came.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -22,7 +22,7 @@ pub struct Answer {
     pub body: String,
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a new connection.
 pub async fn get(address: SocketAddr, path: &str) -> Answer {
     let mut client = Client::connect(address).await;
     client
@@ -31,14 +31,14 @@ pub async fn get(address: SocketAddr, path: &str) -> Answer {
     client.answer().await
 }
 
-/// One prediction on a connection of its own.
+/// Sends one prediction on a new connection.
 pub async fn post(address: SocketAddr, path: &str, body: &str) -> Answer {
     let mut client = Client::connect(address).await;
     client.post(path, body).await;
     client.answer().await
 }
 
-/// A connection that reads by content-length, as one must here.
+/// A connection that reads responses by content-length, because TorchServe does not close connections.
 pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -102,14 +102,14 @@ impl Client {
         assert!(count > 0, "closed within an answer: {:?}", self.buffer);
     }
 
-    /// Whether no byte comes within `time`, and no end either.
+    /// Whether nothing arrives within `time`, and the connection stays open.
     pub async fn is_silent(&mut self, time: Duration) -> bool {
         timeout(time, self.stream.read_buf(&mut self.buffer))
             .await
             .is_err()
     }
 
-    /// Waits for the end of the connection and tells how it ended.
+    /// Waits for the end of the connection, and returns the error if it was not closed properly.
     pub async fn end(&mut self) -> Option<std::io::ErrorKind> {
         let read = timeout(SOON, self.stream.read_buf(&mut self.buffer));
         match read.await.expect("an end in time") {
@@ -153,7 +153,7 @@ pub async fn describe(management: SocketAddr, model: &str) -> serde_json::Value 
     serde_json::from_str(&answer.body).expect("JSON")
 }
 
-/// Asks again and again until it is so.
+/// Polls until the condition holds.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
     let began = Instant::now();
     while !is_so().await {
