@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_selector_is_named() {
+    fn errors_name_the_invalid_requirement() {
         for (selector, named) in [
             ("app=a b", "app=a b"),
             ("=a", "=a"),

@@ -271,7 +271,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_configuration_is_named() {
+    fn errors_name_the_invalid_part_of_the_configuration() {
         let ca = TestCa::new();
         for (key, value, expected) in [
             (CA, None, "requestheader-client-ca-file is missing"),

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_the_same() {
+    fn written_quantities_parse_to_the_same_value() {
         for seconds in [0.0, 1e-6, 0.000_123, 0.05, 0.1, 0.3, 0.999, 1.0, 2.5, 120.0] {
             assert_eq!(duration(&write_duration(seconds)), Some(seconds));
         }

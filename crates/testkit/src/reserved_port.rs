@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_port_is_refused_then_served_then_refused_and_served_again() {
+    async fn a_port_accepts_connections_only_while_it_is_served() {
         let port = ReservedPort::take((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         for _ in 0..3 {
             let refused = TcpStream::connect(port.address()).await.unwrap_err();
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reserved_port_is_given_to_nobody_else() {
+    async fn a_reserved_port_is_not_assigned_again() {
         let reserved: Vec<_> = (0..200)
             .map(|_| ReservedPort::take((Ipv4Addr::LOCALHOST, 0).into()).unwrap())
             .collect();

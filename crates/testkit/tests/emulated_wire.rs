@@ -159,7 +159,7 @@ async fn a_connection_stays_open_even_if_the_client_requests_its_end() {
 }
 
 #[tokio::test]
-async fn head_has_a_length_and_no_body_and_pipelined_requests_are_answered_in_order() {
+async fn head_has_a_length_and_no_body_and_pipelined_responses_are_in_order() {
     let server = started(quick()).await;
     let mut client = Client::connect(server.addresses().metrics).await;
     client

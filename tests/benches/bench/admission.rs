@@ -50,7 +50,10 @@ pub(crate) fn run() {
             let began = Instant::now();
             let waits = flat_out(injector, &directory, &question).await;
             let rate = waits.len() as f64 / began.elapsed().as_secs_f64();
-            report(&format!("flat out, {rate:.0} pods/s on one core"), waits);
+            report(
+                &format!("maximum rate, {rate:.0} pods/s on one core"),
+                waits,
+            );
         });
     }
     stop.cancel();
@@ -115,7 +118,7 @@ fn report(what: &str, mut waits: Vec<Duration>) {
     waits.sort();
     let at = |part: f64| waits[((waits.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
     println!(
-        "    {what}: {:.2} / {:.2} / {:.2} / {:.2} ms (median / 90 % / 99 % / max of {})",
+        "    {what}: {:.2} / {:.2} / {:.2} / {:.2} ms (median / 90% / 99% / max of {})",
         at(0.5),
         at(0.9),
         at(0.99),

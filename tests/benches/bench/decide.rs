@@ -108,7 +108,7 @@ pub(crate) fn run() {
     let by_controller: Vec<Runs> = outcomes.chunks(seeds as usize).map(<[_]>::to_vec).collect();
     let by_scenario: Vec<&[Runs]> = by_controller.chunks(CONTROLLERS.len()).collect();
     println!(
-        "  violation seconds / pod-hours, the mean of {seeds} seeds (least…most); random scenarios from FROM={from}\n"
+        "  violation seconds / pod-hours, the mean of {seeds} seeds (min…max); random scenarios from FROM={from}\n"
     );
     let heads = CONTROLLERS.map(|(name, _)| name).join(" | ");
     println!("| scenario | {heads} |");
@@ -187,7 +187,7 @@ fn shared() -> Vec<(String, Scenario)> {
                 let stand_in = directory.join("stand-ins").join(file.file_name().unwrap());
                 let scenario = read(&stand_in);
                 let scenario = scenario.unwrap_or_else(|_| panic!("{missing}"));
-                (format!("{name}, made-up stand-in"), scenario)
+                (format!("{name}, synthetic"), scenario)
             },
             |scenario| (name.clone(), scenario),
         )
@@ -280,7 +280,7 @@ fn spread(runs: &Runs, index: usize) -> Spread {
 fn print_ratio(name: &str, row: &[Runs], baseline: usize) {
     let ratio = |index: usize| spread(&row[0], index).mean() / spread(&row[baseline], index).mean();
     println!(
-        "  {name}: ours against {}: {:.2} times the violation seconds at {:.2} times the pod-hours",
+        "  {name}: ours compared with {}: {:.2} times the violation seconds at {:.2} times the pod-hours",
         CONTROLLERS[baseline].0,
         ratio(0),
         ratio(1)

@@ -51,15 +51,15 @@ struct Run {
 /// Prints seconds and shares, per run and overall.
 pub(crate) fn run() {
     if !Shape::Node.available() {
-        println!("  NOT MEASURED: it takes root and network namespaces");
+        println!("  NOT MEASURED: requires root and network namespaces");
         return;
     }
     let Some(torchserve) = fleet::local_torchserve() else {
-        println!("  NOT MEASURED: it takes Java and Python");
+        println!("  NOT MEASURED: requires Java and Python");
         return;
     };
     let Some(helm) = Helm::for_test() else {
-        println!("  NOT MEASURED: it takes Go");
+        println!("  NOT MEASURED: requires Go");
         return;
     };
     let (plain, trusting) = (
@@ -88,7 +88,7 @@ pub(crate) fn run() {
             let fleet = Fleet::create(cluster, &torchserve, &name, &options);
             let result = once(cluster, &fleet, &name, step);
             println!(
-                "  {}, run {number:>2}: size changed after {:.2} s, next pod Ready after {:.2} s, {:.1} % harmed, {} replicas at the most",
+                "  {}, run {number:>2}: replicas changed after {:.2} s, next pod Ready after {:.2} s, {:.1}% failed or late, {} replicas at most",
                 subject.name,
                 result.changed,
                 result.ready,
@@ -104,7 +104,7 @@ pub(crate) fn run() {
     }
     let [_, plain, trusting] = &subjects;
     let ratio = trusting.changed().mean() / plain.changed().mean();
-    println!("  with TLS and tokens {ratio:.2} × the mean time to a changed size without");
+    println!("  with TLS and tokens {ratio:.2} × the mean time to changed replicas without");
 }
 
 fn number<N: std::str::FromStr>(variable: &str, default: N) -> N {
@@ -162,7 +162,7 @@ fn compare(subject: &Subject, step: u32) {
     }
     for (name, seconds, share) in CLASSICAL {
         println!(
-            "  the classical chain {name} (recorded on such a cluster): {seconds} s, {:.0} %: {:.0} × ours, {:.1} × ours",
+            "  Prometheus, adapter and HPA, {name} (recorded on such a cluster): {seconds} s, {:.0}%: {:.0} × ours, {:.1} × ours",
             share * 100.0,
             seconds / changed.mean(),
             share * 100.0 / harmed.mean()

@@ -18,11 +18,11 @@ const TIMES: u32 = 50;
 /// Prints lost requests, and the duration of the drains.
 pub(crate) fn run() {
     if !Shape::Node.available() {
-        println!("  NOT MEASURED: it takes root and network namespaces");
+        println!("  NOT MEASURED: requires root and network namespaces");
         return;
     }
     let Some(torchserve) = fleet::local_torchserve() else {
-        println!("  NOT MEASURED: it takes Java and Python");
+        println!("  NOT MEASURED: requires Java and Python");
         return;
     };
     let cluster = TestCluster::start(Shape::Node).unwrap();

@@ -142,10 +142,10 @@ async fn beside_torchserve(program: &std::path::Path) {
     );
     let (ours, ticks) = (Spread::of(ours), Spread::of(ticks));
     println!(
-        "  at 1 Hz, 5 requests/s on the server: {ours:.4} % of a core (min / median / mean / max)"
+        "  at 1 Hz, 5 requests/s on the server: {ours:.4}% of a core (min / median / mean / max)"
     );
     println!(
-        "  {:.1} × a process that wakes up once a second and does nothing ({ticks:.4} %)",
+        "  {:.1} × a process that wakes up once per second and does nothing ({ticks:.4}%)",
         ours.median() / ticks.median()
     );
     let metrics = http::get(cluster.admin, "/metrics").await.body;

@@ -138,7 +138,7 @@ impl<'a> World<'a> {
         self.pushes.set_latency(1.0).await;
         let pods = self.namespace.run_pods(AFTER.unsigned_abs() as usize).await;
         self.pushes.set_pods(pods).await;
-        let lost_readings = self.count_unheard().await;
+        let lost_readings = self.count_not_reporting().await;
         // Longer than the stabilization window: what was decided wrongly is written by now.
         self.look_for(Duration::from_secs(5)).await;
         let seen = self.replicas.take();
@@ -169,13 +169,13 @@ impl<'a> World<'a> {
             .run_pods(BEFORE.unsigned_abs() as usize)
             .await;
         self.pushes.set_pods(pods).await;
-        self.count_unheard().await;
+        self.count_not_reporting().await;
         self.leader().await;
         self.look_for(Duration::from_secs(4)).await;
     }
 
     /// Waits until the status counts all pods as reporting. Returns how many it does not count in time.
-    async fn count_unheard(&mut self) -> usize {
+    async fn count_not_reporting(&mut self) -> usize {
         let began = Instant::now();
         loop {
             let scaler = self.namespace.get("pushscaler", "torchserve");

@@ -7,15 +7,15 @@ use crate::{directory, read};
 
 #[test]
 fn every_value_of_the_pushscale_chart_changes_the_manifests() {
-    every_key_changes_what_is_rendered("pushscale");
+    every_key_changes_the_rendering("pushscale");
 }
 
 #[test]
 fn every_value_of_the_torchserve_chart_changes_the_manifests() {
-    every_key_changes_what_is_rendered("torchserve");
+    every_key_changes_the_rendering("torchserve");
 }
 
-fn every_key_changes_what_is_rendered(chart: &str) {
+fn every_key_changes_the_rendering(chart: &str) {
     let Some(helm) = Helm::for_test() else { return };
     let keys = keys(&read(&directory(chart).join("values.yaml")));
     let mut count = 0;

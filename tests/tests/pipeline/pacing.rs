@@ -11,7 +11,7 @@ use crate::bad_pushes::{PATH, push};
 use crate::support::{SOON, policy, server};
 
 #[tokio::test]
-async fn a_sidecar_takes_the_interval_that_the_aggregator_asks_for() {
+async fn a_sidecar_uses_the_interval_that_the_aggregator_requests() {
     let settings = [("PUSHSCALE_AGGREGATOR_MAX_PUSHES_PER_SECOND", "10")];
     let listen = (Ipv4Addr::LOCALHOST, 0).into();
     let mut cluster =

@@ -23,7 +23,7 @@ pub(crate) fn shared_cluster() -> Option<&'static TestCluster> {
 }
 
 #[test]
-fn pods_run_and_reach_what_they_should() {
+fn pods_run_and_reach_services_and_dns() {
     let Some(cluster) = shared_cluster() else {
         return;
     };

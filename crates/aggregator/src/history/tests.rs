@@ -166,7 +166,7 @@ fn a_thousand_scalers_share_the_bytes() {
 }
 
 #[tokio::test]
-async fn what_is_sent_is_recorded_and_announced() {
+async fn sent_records_are_stored_and_receivers_notified() {
     let (history, mut sender, task) = History::start(metrics());
     let mut changes = history.changes();
     let task = tokio::spawn(task);

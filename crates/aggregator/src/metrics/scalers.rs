@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_has_no_series() {
+    fn unknown_values_have_no_series() {
         let metrics = Arc::new(ScalerMetrics::new());
         metrics.set_leader(true);
         metrics.record(&key("a"), sample());
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_exports_only_what_it_observes() {
+    fn a_follower_exports_only_observed_values() {
         let metrics = Arc::new(ScalerMetrics::new());
         metrics.record(&key("a"), sample());
         assert_eq!(scrape(&metrics).len(), 2);

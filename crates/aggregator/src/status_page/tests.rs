@@ -109,7 +109,7 @@ async fn a_scaler_with_an_invalid_spec_needs_attention() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_has_changed_is_sent_again() {
+async fn only_changed_parts_are_sent_again() {
     let history = History::default();
     let now = Timestamp::now().as_second();
     record(&history, "a", now, decision(steps(84.0)));

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_a_period_or_was_not_recorded_is_unknown() {
+    fn rates_that_are_older_or_not_recorded_are_unknown() {
         let mut profile = Profile::default();
         pass(&mut profile, 0..3600, |_| 4.0);
         let expected = |profile: &Profile, second| profile.week.expected(second, DELAY, DAY);

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_longest_interval_counts_until_its_aggregator_is_gone() {
+    async fn the_longest_interval_applies_until_its_aggregator_is_removed() {
         let (requested, mut longest) = new();
         let [first, second] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let seconds = |seconds| Some(Duration::from_secs(seconds));

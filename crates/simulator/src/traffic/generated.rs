@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_problem() {
         let cases = [
             ("stairs:1", "unknown load \"stairs\": use flat:200"),
             ("flat:-1", "\"-1\" is not a rate"),

@@ -26,7 +26,7 @@ fn unready_pods_get_no_requests_and_lose_none() {
 }
 
 #[test]
-fn pods_in_a_crash_loop_lose_their_requests_again_and_again() {
+fn pods_in_a_crash_loop_lose_their_requests_with_each_crash() {
     let outcome = with("crash-loop 1@300/20+80");
     let ready: Vec<u32> = [299, 350, 390, 450, 490]
         .map(|second| ready(&outcome, second))

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_that_make_no_sense_are_refused_by_name() {
+    fn invalid_options_are_rejected_by_name() {
         let mut options = ServerOptions::default();
         options.models.push(ModelOptions::default());
         let error = options.check().unwrap_err().to_string();

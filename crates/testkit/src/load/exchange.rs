@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_head_tells_status_length_and_whether_the_connection_stays() {
+    fn the_head_has_status_length_and_connection_reuse() {
         let text = b"HTTP/1.1 200 \r\ncontent-length: 77\r\nconnection: keep-alive\r\n\r\n{";
         let head = Head {
             length: text.len() - 1,

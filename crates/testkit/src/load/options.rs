@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_with_its_step() {
+    fn invalid_steps_are_rejected_by_index() {
         assert_eq!(options(&[]).check(), Err(LoadError::NoStep));
         for (rate, seconds) in [
             (-1.0, 1.0),

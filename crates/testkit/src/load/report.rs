@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn harmed_are_failures_and_long_waits_within_the_span() {
+    fn failures_and_long_waits_within_the_period_count_as_harmed() {
         let report = report(&[
             (0.0, 2000, Outcome::Status(200)),
             (1.0, 900, Outcome::Status(200)),

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_java_is_told_with_what_to_install() {
+    async fn the_error_without_java_names_the_package_to_install() {
         let error = java_version(&PathBuf::from("/nowhere/java")).await;
         let text = error.unwrap_err().to_string();
         assert!(text.contains("install openjdk-17-jre-headless"), "{text}");

@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ready_line_tells_javas_process_and_the_folder() {
+    fn the_ready_line_has_the_process_of_java_and_the_directory() {
         assert_eq!(
             Ready::parse("READY pid=7239 after=3.2s work=/tmp/ts.8n7l 14j"),
             Some(Ready {

@@ -191,7 +191,7 @@ impl Sidecar {
                     let answer = &answer[..length];
                     answer
                         .starts_with(b"HTTP/1.1 200")
-                        .then(|| asked_interval(answer))
+                        .then(|| requested_interval(answer))
                 };
                 let accepted = timeout(TIMEOUT, exchange).await.ok().flatten();
                 let mut pushed = self.pushed.lock().unwrap();
@@ -216,7 +216,7 @@ impl Sidecar {
 }
 
 /// Returns the interval of a response, in seconds.
-fn asked_interval(answer: &[u8]) -> Option<f64> {
+fn requested_interval(answer: &[u8]) -> Option<f64> {
     let begin = memchr::memmem::find(answer, b"\r\n\r\n")? + 4;
     let response: PushResponse = serde_json::from_slice(&answer[begin..]).ok()?;
     response.interval_seconds

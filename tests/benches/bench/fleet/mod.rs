@@ -66,7 +66,7 @@ const FLEETS: [Fleet; 6] = [
 /// Prints a table.
 pub(crate) fn run() {
     println!(
-        "| pods | PushScalers | pushes of a pod every | connections | memory | memory before | CPU | descriptors | p50 | p99 | failed | heard again |\n\
+        "| pods | PushScalers | pushes of a pod every | connections | memory | memory before | CPU | descriptors | p50 | p99 | failed | reporting again |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     );
     pushscale_daemon::open_files::raise_limit();

@@ -8,7 +8,7 @@ use pushscale_cli::inject::{ProcessedFile, Task, process_file};
 use pushscale_injector::{Auth, PullPolicy, Sidecar};
 use serde_json::Value;
 
-/// Parts of a manifest from which the original values cannot be told: it has been injected before, or by hand.
+/// Parts of a manifest from which the original values cannot be derived: it was injected before, or by hand.
 const INJECTED: [&str; 6] = [
     "pushscale-sidecar",
     "pushscale-trust",

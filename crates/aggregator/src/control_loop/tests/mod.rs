@@ -621,7 +621,7 @@ async fn status_after_changes(changes: &[(u32, bool)]) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_leader_tells_its_predecessors_changes_from_those_of_other_clients() {
+async fn a_new_leader_distinguishes_its_predecessors_changes_from_other_clients() {
     let by_leader = [(12, true), (8, true), (9, true), (8, true)];
     // The replicas and their owner come from two requests. A turn may be between them.
     let late = [

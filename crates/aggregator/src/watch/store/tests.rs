@@ -259,7 +259,7 @@ fn a_target_is_read_after_each_of_its_changes() {
 }
 
 #[test]
-fn a_read_tells_who_wrote_the_replicas() {
+fn a_read_reports_the_writer_of_the_replicas() {
     let mut store = store_with(&[]);
     let kind = ("apps/v1".to_owned(), "Deployment".to_owned());
     let watch = watch(&store, "a");

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn four_workers_wait_as_the_table_in_the_specification_says() {
+    fn waits_of_four_workers_match_the_specification() {
         // Utilisation, mean wait in milliseconds at a service time of 100 ms.
         for (busy, expected) in [(0.5, 9.0), (0.7, 36.0), (0.8, 75.0), (0.95, 446.0)] {
             let wait = 1e3 * mean_wait(busy * 40.0, 0.1, 4, 1.0, false);
