@@ -132,7 +132,7 @@ fn a_saved_scenario_gives_the_same_results() {
         "simulate",
         "--trace",
         "rising.csv",
-        "--from",
+        "--skip",
         "30",
         "--target",
         "20ms",

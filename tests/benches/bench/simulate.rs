@@ -44,7 +44,10 @@ pub(crate) fn run() {
 /// The sum of two traces, and pods of four workers with a service time of 100 ms.
 fn world() -> World {
     let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/simulator/traces");
-    let read = |name: &str| read_trace(&traces.join(name)).unwrap();
+    let read = |name: &str| match read_trace(&traces.join(name)).unwrap().traffic {
+        Traffic::Counts(counts) => counts,
+        Traffic::Rates(_) => panic!("{name} has no counts"),
+    };
     let (small, mid) = (
         read("servegen_m-small_8h.csv"),
         read("servegen_m-mid_day.csv"),

@@ -41,6 +41,8 @@ struct ScenarioResult<'a> {
     name: &'a str,
     /// All keys of the scenario, as in a scenario file.
     scenario: BTreeMap<&'static str, String>,
+    /// Seconds of the trace whose arrivals are estimated.
+    unknown_seconds: usize,
     controllers: Vec<ControllerResult<'a>>,
 }
 
@@ -117,6 +119,12 @@ fn scenario_result<'a>(
     ScenarioResult {
         name: &results.scenario.name,
         scenario: results.scenario.entries(None).into_iter().collect(),
+        unknown_seconds: results
+            .scenario
+            .unknown
+            .iter()
+            .map(ExactSizeIterator::len)
+            .sum(),
         controllers: controllers
             .map(|(candidate, outcomes)| {
                 let spread = |pick: fn(Spread) -> f64| {

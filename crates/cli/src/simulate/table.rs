@@ -1,6 +1,7 @@
 //! Formats the results as a table with a line for each candidate.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use pushscale_simulator::cluster::Outcome;
 use pushscale_simulator::scenario::Sweep;
@@ -123,6 +124,9 @@ fn head(request: &Request, results: &Results<'_>) -> String {
         }
         line(format!("defaults: {assumed}"));
     }
+    if !scenario.unknown.is_empty() {
+        line(format!("unknown: {}", unknown(&scenario.unknown)));
+    }
     if let Some(objective) = scenario.world.objective {
         line(format!(
             "requests are judged by the objective {}, not by the target",
@@ -138,6 +142,23 @@ fn head(request: &Request, results: &Results<'_>) -> String {
     }
     line(String::new());
     text
+}
+
+/// Describes the gaps of a trace.
+fn unknown(gaps: &[Range<usize>]) -> String {
+    const MAX_LISTED: usize = 4;
+    let listed = gaps.iter().take(MAX_LISTED);
+    let mut spans: Vec<String> = listed
+        .map(|gap| format!("{}..{}", gap.start, gap.end))
+        .collect();
+    if gaps.len() > MAX_LISTED {
+        spans.push(format!("and {} more gaps", gaps.len() - MAX_LISTED));
+    }
+    format!(
+        "the arrivals of {} s of the trace ({}), which are estimated from the minutes around them",
+        gaps.iter().map(ExactSizeIterator::len).sum::<usize>(),
+        spans.join(", ")
+    )
 }
 
 fn width(cell: &str) -> usize {

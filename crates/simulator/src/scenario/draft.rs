@@ -13,7 +13,7 @@ use super::{KEYS, Scenario, Source};
 use crate::cluster::{Goal, World};
 use crate::input_errors::InputErrors;
 use crate::quantity::LONGEST;
-use crate::traffic::{Load, Traffic, read_trace};
+use crate::traffic::{Load, Trace, Traffic, read_trace};
 
 /// Maximum size of a scenario file, in bytes.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -144,7 +144,7 @@ impl Draft {
         match key {
             "load" => {
                 self.entries.remove("trace");
-                self.entries.remove("from");
+                self.entries.remove("skip");
             }
             "trace" => {
                 self.entries.remove("load");
@@ -193,13 +193,13 @@ impl Draft {
             self.errors.add(self.place("min", "max"), problem);
         }
         let found = self.traffic(directories);
-        let (traffic, source) = match found {
-            Some((traffic, source)) => (traffic, Some(source)),
-            None => (usual.traffic, None),
+        let (trace, source) = match found {
+            Some((trace, source)) => (trace, Some(source)),
+            None => (Trace::of_rates(Vec::new()), None),
         };
         let service = self.take("service", usual.service, values::time);
         let mut world = World {
-            traffic,
+            traffic: trace.traffic,
             goal,
             service,
             objective: self.take("objective", None, |text| values::time(text).map(Some)),
@@ -231,7 +231,7 @@ impl Draft {
         };
         let usual_pods = pods_at_first(&world);
         world.pods = self.take("pods", usual_pods, |text| values::whole(text, 1..=10_000));
-        let start = self.take("start", None, |text| {
+        let start = self.take("start", trace.start, |text| {
             let time = text.parse().map(Some);
             time.map_err(|_| "it must be a time, such as 2026-01-05T08:00:00Z".to_owned())
         });
@@ -261,6 +261,7 @@ impl Draft {
                 world,
                 source,
                 start,
+                unknown: trace.unknown,
                 assumed,
             }),
             _ => {
@@ -270,17 +271,17 @@ impl Draft {
         }
     }
 
-    fn traffic(&mut self, directories: &[PathBuf]) -> Option<(Traffic, Source)> {
+    fn traffic(&mut self, directories: &[PathBuf]) -> Option<(Trace, Source)> {
         let seconds = self.take("seconds", None, |text| values::seconds(text, 1).map(Some));
-        let from = self.take("from", 0, |text| values::seconds(text, 0));
+        let skip = self.take("skip", 0, |text| values::seconds(text, 0));
         let found = if let Some(entry) = self.entries.get("load").cloned() {
-            if self.get("from").is_some() {
-                let problem = "from requires a trace: a load starts at its beginning";
-                self.errors.add(self.place("from", "from"), problem);
+            if self.get("skip").is_some() {
+                let problem = "skip goes with a trace: a load begins at its beginning";
+                self.errors.add(self.place("skip", "skip"), problem);
             }
             match (entry.value.parse::<Load>(), seconds) {
                 (Ok(load), Some(seconds)) => match load.rates(seconds) {
-                    Ok(rates) => Some((Traffic::Rates(rates), Source::Load(load))),
+                    Ok(rates) => Some((Trace::of_rates(rates), Source::Load(load))),
                     Err(error) => {
                         self.errors.add(entry.place, error.to_string());
                         None
@@ -300,7 +301,7 @@ impl Draft {
                 }
             }
         } else if let Some(entry) = self.entries.get("trace").cloned() {
-            self.trace(&entry, from, seconds, directories)
+            self.trace(&entry, skip, seconds, directories)
         } else {
             self.missing(
                 "no load: set load: step:100->400@600 and seconds: 3600, or trace: FILE.csv",
@@ -309,7 +310,7 @@ impl Draft {
         };
         let requests = found
             .as_ref()
-            .map_or(0.0, |(traffic, _)| traffic.requests());
+            .map_or(0.0, |(trace, _)| trace.traffic.requests());
         if requests > MOST_REQUESTS {
             let problem =
                 format!("{requests:.0} requests: at most {MOST_REQUESTS} can be simulated");
@@ -321,10 +322,10 @@ impl Draft {
     fn trace(
         &mut self,
         entry: &Entry,
-        from: usize,
+        skip: usize,
         seconds: Option<usize>,
         directories: &[PathBuf],
-    ) -> Option<(Traffic, Source)> {
+    ) -> Option<(Trace, Source)> {
         let file = match find_trace(&entry.value, entry.directory.as_deref(), directories) {
             Ok(file) => file,
             Err(problem) => {
@@ -332,24 +333,23 @@ impl Draft {
                 return None;
             }
         };
-        let counts = match read_trace(&file) {
-            Ok(counts) => counts,
+        let trace = match read_trace(&file) {
+            Ok(trace) => trace,
             Err(errors) => {
                 self.errors.0.extend(errors.0);
                 return None;
             }
         };
-        let until = seconds.map_or(counts.len().min(from + LONGEST), |seconds| from + seconds);
-        if until > counts.len() || from >= until {
-            let problem = format!(
-                "seconds {from} to {until} are requested, but the trace has {}",
-                counts.len()
-            );
+        let length = trace.traffic.seconds();
+        let until = seconds.map_or(length.min(skip + LONGEST), |seconds| skip + seconds);
+        if until > length || skip >= until {
+            let problem =
+                format!("seconds {skip} to {until} are asked for, and the trace has {length}");
             self.errors.add(entry.place.as_str(), problem);
             return None;
         }
-        let counts = counts[from..until].to_vec();
-        Some((Traffic::Counts(counts), Source::Trace { file, from }))
+        let part = trace.part(skip..until);
+        Some((part, Source::Trace { file, skip }))
     }
 
     /// Returns a key's parsed value, or the default if the key is not set.

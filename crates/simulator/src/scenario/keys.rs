@@ -34,17 +34,13 @@ pub const KEYS: [Key; 33] = [
     key(
         "trace",
         "nasa.csv",
-        "a recording instead of a load; next to the scenario, or in a directory of traces",
+        "a recorded load; next to the scenario, or in a directory of traces",
     ),
-    key(
-        "from",
-        "36000",
-        "seconds of the recording to skip; default 0",
-    ),
+    key("skip", "36000", "seconds of the trace to skip; default 0"),
     key(
         "seconds",
         "3600",
-        "the duration; default: to the recording's end",
+        "the duration; default: to the trace's end",
     ),
     key(
         "service",
@@ -168,6 +164,6 @@ pub const KEYS: [Key; 33] = [
     key(
         "start",
         "2026-01-05T08:00:00Z",
-        "the start time, for schedules",
+        "the start time, for schedules; default: that of the trace, if it has one",
     ),
 ];

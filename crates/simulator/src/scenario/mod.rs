@@ -35,6 +35,8 @@ pub use sweep::Sweep;
 
 pub(crate) use random::random_rates;
 
+use std::ops::Range;
+
 use jiff::Timestamp;
 
 use crate::cluster::World;
@@ -50,6 +52,8 @@ pub struct Scenario {
     pub source: Source,
     /// The start time, for schedules.
     pub start: Option<Timestamp>,
+    /// Seconds of a trace whose arrivals are unknown and are estimated.
+    pub unknown: Vec<Range<usize>>,
     /// Keys that are not set and whose defaults affect the result.
     pub assumed: Vec<&'static str>,
 }

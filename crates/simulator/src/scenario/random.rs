@@ -81,6 +81,7 @@ pub fn random_scenario(seed: u64) -> Scenario {
         },
         source: Source::Load(load),
         start: None,
+        unknown: Vec::new(),
         assumed: Vec::new(),
     }
 }

@@ -15,7 +15,7 @@ pub enum Source {
         /// The path of the file.
         file: PathBuf,
         /// Seconds of the trace to skip.
-        from: usize,
+        skip: usize,
     },
 }
 
@@ -23,8 +23,8 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Load(load) => write!(f, "{load}"),
-            Self::Trace { file, from: 0 } => write!(f, "{}", file.display()),
-            Self::Trace { file, from } => write!(f, "{} from second {from}", file.display()),
+            Self::Trace { file, skip: 0 } => write!(f, "{}", file.display()),
+            Self::Trace { file, skip } => write!(f, "{} from second {skip}", file.display()),
         }
     }
 }

@@ -17,9 +17,9 @@ impl Scenario {
         let mut entries = vec![("name", self.name.clone())];
         match &self.source {
             Source::Load(load) => entries.push(("load", load.to_string())),
-            Source::Trace { file, from } => {
+            Source::Trace { file, skip } => {
                 entries.push(("trace", from_folder(file, directory).display().to_string()));
-                entries.push(("from", from.to_string()));
+                entries.push(("skip", skip.to_string()));
             }
         }
         let (least, most) = world.start_delay;

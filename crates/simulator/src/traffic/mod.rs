@@ -1,10 +1,11 @@
 //! The arrivals of each second, from a trace or from a load in a small language.
 
+mod estimate;
 mod generated;
 mod trace;
 
 pub use generated::{Load, LoadError};
-pub use trace::{parse_trace, read_trace};
+pub use trace::{Trace, parse_trace, read_trace};
 
 /// The arrivals of each second.
 #[derive(Clone, Debug, PartialEq)]
