@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
+use pushscale_simulator::InputError;
 use thiserror::Error;
 
 use crate::adopt::{AdoptError, SwitchError};
@@ -53,6 +54,9 @@ pub enum CommandError {
     /// The change-over to a PushScaler, or back, stopped.
     #[error(transparent)]
     Switch(#[from] SwitchError),
+    /// A measured load cannot be imported.
+    #[error(transparent)]
+    Import(#[from] InputError),
     /// There is no decision at that time.
     #[error(
         "no decision of PushScaler {subject} is known at {at}: {problem}, and status.history begins later; name a later time"

@@ -15,6 +15,7 @@ mod output;
 pub mod replay;
 pub mod simulate;
 pub mod status;
+pub mod trace;
 mod yaml;
 
 pub use cluster::{ClusterError, ClusterOptions};

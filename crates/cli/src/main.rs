@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use pushscale_cli::{
     CommandError, adopt, completions, demo, doctor, explain, inject, replay, simulate, status,
+    trace,
 };
 use pushscale_daemon::error::chain;
 
@@ -42,6 +43,8 @@ enum Command {
     Simulate(Box<simulate::SimulateOptions>),
     /// Print a table of the PushScalers, with their replicas, latencies and reasons
     Status(status::StatusOptions),
+    /// Write traces of your own load for `simulate`
+    Trace(trace::TraceOptions),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +67,7 @@ fn run() -> Result<ExitCode, CommandError> {
         Command::Replay(options) => replay::run(&options),
         Command::Simulate(options) => simulate::run(&options),
         Command::Status(options) => runtime()?.block_on(status::run(&options)),
+        Command::Trace(options) => trace::run(&options),
     }
 }
 

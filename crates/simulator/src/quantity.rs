@@ -5,7 +5,7 @@ use std::ops::Range;
 use jiff::SignedDuration;
 
 /// Maximum duration of a simulation: 31 days, in seconds.
-pub(crate) const LONGEST: usize = 31 * 86_400;
+pub const LONGEST: usize = 31 * 86_400;
 
 /// Maximum arrival rate of a simulated cluster, in requests per second.
 pub(crate) const MOST_REQUESTS: u32 = 1_000_000;

@@ -3,9 +3,13 @@
 mod estimate;
 mod generated;
 mod trace;
+mod write;
 
 pub use generated::{Load, LoadError};
 pub use trace::{Trace, parse_trace, read_trace};
+pub use write::{Unit, rounded, write_trace};
+
+pub use crate::quantity::LONGEST as MAX_SECONDS;
 
 /// The arrivals of each second.
 #[derive(Clone, Debug, PartialEq)]
