@@ -116,7 +116,14 @@ impl Scaler {
             .resize_with(self.models.len(), Default::default);
         for (model, history) in self.models.iter_mut().zip(&mut pod.histories) {
             let of_model = reading.of_model(&model.name);
-            model.learn(history, taken, of_model, counts_since, serves);
+            model.learn(
+                history,
+                taken,
+                reading.fresh_for,
+                of_model,
+                counts_since,
+                serves,
+            );
         }
         Ok(())
     }

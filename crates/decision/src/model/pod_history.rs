@@ -1,5 +1,7 @@
 //! The counters of one pod for one model, from reading to reading.
 
+use std::time::Duration;
+
 use crate::moment::Moment;
 use crate::reading::{Counters, ModelReading, Queue};
 use crate::snapshot::Snapshot;
@@ -15,10 +17,10 @@ const WARM_UP_SECONDS: f64 = 10.0;
 /// A pod that has not completed its first requests is starting for this long, in seconds, and not called slow.
 const STARTING: f64 = 60.0;
 
-/// A pod without a reading for longer, in seconds, may have been frozen. The times of its in-flight requests then
-/// contain the pause. Two pods that resumed after five minutes raised a service time from 0.1 s to 3.4 s, and the
+/// A pod without a reading for longer than this, and for longer than a reading is fresh, may have been frozen. The times
+/// of its in-flight requests then contain the pause. Two pods that resumed after five minutes raised a service time from 0.1 s to 3.4 s, and the
 /// proposal from 7 to 200 pods.
-const FROZEN: f64 = 5.0;
+const FROZEN: Duration = Duration::from_secs(5);
 
 /// A pod in which this multiple of the requests that it processes in parallel wait may be saturated, and at least this
 /// number. The last request before the queue drained and the first one after it distort the throughput of shorter
@@ -141,11 +143,12 @@ impl PodHistory {
 
     /// Records a reading and returns what it adds.
     ///
-    /// `counts_since` is the time since which all counts of the pod are new, if its start was observed. `service` is
-    /// the fleet's service time in seconds, if known.
+    /// `fresh_for` is how long a reading is fresh. `counts_since` is the time since which all counts of the pod are new,
+    /// if its start was observed. `service` is the fleet's service time in seconds, if known.
     pub(crate) fn update(
         &mut self,
         taken: Moment,
+        fresh_for: Duration,
         reading: Option<&ModelReading>,
         counts_since: Option<Moment>,
         service: Option<f64>,
@@ -188,11 +191,14 @@ impl PodHistory {
             });
         }
         let has_completed = delta.completed > 0.0;
-        if taken.since(from).as_secs_f64() > FROZEN {
+        let elapsed = taken.since(from);
+        let was_frozen = elapsed > fresh_for.max(FROZEN);
+        if was_frozen {
             (self.warm_since, self.completed) = (None, 0);
             delta.clear_completed();
         }
-        let elapsed = taken.since(from).as_secs_f64();
+        let queue_before = queue_before.filter(|_| !was_frozen);
+        let elapsed = elapsed.as_secs_f64();
         let saturated = self.saturation(queue_before, delta.completed, elapsed);
         let timed = self.timed(taken, queue_before, &delta, saturated, elapsed);
         let completed = delta.completed;
@@ -204,7 +210,6 @@ impl PodHistory {
         if let (Some(before), Some(now)) = (queue_before, self.queue)
             && is_warm
             && !is_starting
-            && elapsed <= FROZEN
         {
             let busy = (f64::from(before.in_service) + f64::from(now.in_service)) / 2.0 * elapsed;
             let service = service.unwrap_or_default();
@@ -246,7 +251,7 @@ impl PodHistory {
             });
         }
         let settled = |at: Moment| taken.since(at).as_secs_f64() > SETTLE_SECONDS;
-        if elapsed > FROZEN || !self.saturated_at.is_none_or(settled) {
+        if !self.saturated_at.is_none_or(settled) {
             return Timed::default();
         }
         let waiting = f64::from(before.waiting) + f64::from(now.waiting);
@@ -274,7 +279,7 @@ impl PodHistory {
     ) -> Option<Saturated> {
         let slots = before.map_or(0.0, |queue| f64::from(queue.slots()));
         let waiting = before.map_or(0.0, |queue| f64::from(queue.waiting));
-        if elapsed > FROZEN || waiting < (SATURATED * slots).max(SATURATED_MIN).max(completed) {
+        if waiting < (SATURATED * slots).max(SATURATED_MIN).max(completed) {
             self.saturated = 0.0;
             return None;
         }

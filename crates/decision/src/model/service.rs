@@ -123,7 +123,10 @@ impl Service {
         if delta.completed <= 0.0 {
             return;
         }
-        self.has_timed |= delta.served > 0.0;
+        if delta.served > 0.0 && !self.has_timed {
+            // Until now it seemed that the server times none.
+            (self.has_timed, self.untimed) = (true, false);
+        }
         if self.seconds > 0.0 {
             let deviation = delta.served / delta.completed / self.seconds - 1.0;
             self.groups += 1.0;

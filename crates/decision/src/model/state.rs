@@ -1,6 +1,7 @@
 //! The state of one model of a fleet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::moment::Moment;
 use crate::reading::ModelReading;
@@ -81,18 +82,20 @@ impl ModelState {
 
     /// Learns from one pod's reading of this model; `None` if the reading does not contain the model.
     ///
-    /// `counts_since` is the time since which all counts of the pod are new, if known. `serves` is whether the pod is
-    /// ready for requests.
+    /// `fresh_for` is how long the reading is fresh. `counts_since` is the time since which all counts of the pod are
+    /// new, if known. `serves` is whether the pod is ready for requests.
     pub(crate) fn learn(
         &mut self,
         history: &mut PodHistory,
         taken: Moment,
+        fresh_for: Duration,
         reading: Option<&ModelReading>,
         counts_since: Option<Moment>,
         serves: bool,
     ) {
         let service = self.service.known();
-        let Some(mut increment) = history.update(taken, reading, counts_since, service) else {
+        let Some(mut increment) = history.update(taken, fresh_for, reading, counts_since, service)
+        else {
             return;
         };
         if increment.has_completed || self.completed_at == 0 {
@@ -161,10 +164,10 @@ impl ModelState {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::reading::{Counters, Queue};
+
+    const FRESH: Duration = Duration::from_secs(3);
 
     fn at(seconds: u64) -> Moment {
         Moment::from_secs(seconds)
@@ -223,7 +226,7 @@ mod tests {
                 if chance.uniform() < 0.7 {
                     let reading =
                         reading_of(counted(arrivals, arrivals, Duration::from_millis(10)));
-                    model.learn(&mut history, at(second), Some(&reading), None, true);
+                    model.learn(&mut history, at(second), FRESH, Some(&reading), None, true);
                     expected += match last {
                         Some(last) if arrivals >= last => arrivals - last,
                         Some(_) => arrivals,
@@ -253,7 +256,7 @@ mod tests {
                     10 * second,
                     Duration::from_millis(100),
                 ));
-                model.learn(&mut history, at(second), Some(&reading), None, true);
+                model.learn(&mut history, at(second), FRESH, Some(&reading), None, true);
             }
             model.service.measure(&model.second_buckets);
             for second in 61..=100 {
@@ -268,6 +271,7 @@ mod tests {
                 model.learn(
                     &mut history,
                     at(second),
+                    FRESH,
                     Some(&reading_of(counters)),
                     None,
                     true,
@@ -334,7 +338,14 @@ mod tests {
                     total_sojourn: Duration::from_secs_f64(count.1),
                     ..counted(count.0, count.0, Duration::ZERO)
                 };
-                model.learn(history, at(second), Some(&reading_of(counters)), None, true);
+                model.learn(
+                    history,
+                    at(second),
+                    FRESH,
+                    Some(&reading_of(counters)),
+                    None,
+                    true,
+                );
             }
             model.service.measure(&model.second_buckets);
             model.service.decay();

@@ -44,6 +44,8 @@ pub struct Environment {
     pub connected: usize,
     /// A second model in every pod: requests per second, and service time in seconds.
     pub second_model: Option<(f64, f64)>,
+    /// The scrape interval in seconds.
+    pub interval: u64,
 }
 
 #[derive(Clone)]
@@ -284,7 +286,8 @@ impl FakeFleet {
                 terminating: index < environment.deleting,
             };
             self.scaler.apply_pod(now, uid.clone(), pod);
-            if !ready || index < environment.not_reporting {
+            let scraped = self.second.is_multiple_of(environment.interval);
+            if !ready || index < environment.not_reporting || !scraped {
                 continue;
             }
             let state = match environment.state {
@@ -295,7 +298,7 @@ impl FakeFleet {
                 source: server.number,
                 sequence: self.second,
                 clock: now.since_origin(),
-                fresh_for: Duration::from_secs(3),
+                fresh_for: Duration::from_secs(3 * environment.interval),
                 terminating: false,
                 server: state,
                 models: server.readings(environment),

@@ -22,6 +22,7 @@ pub struct Scenario {
     grpc: f64,
     slow: (usize, f64),
     second_model: Option<(f64, f64)>,
+    interval: u64,
 }
 
 impl Scenario {
@@ -41,6 +42,7 @@ impl Scenario {
                 fleet.scaler.set_scheduled_floor(scheduled);
                 self.fleet = Some(fleet);
                 (self.service, self.workers, self.batch) = (0.1, 4.0, (1, 0.0));
+                self.interval = 1;
             }
             ("run", Some(_)) => self.run(rest)?,
             ("restart", Some(fleet)) => fleet.restart(),
@@ -75,6 +77,7 @@ impl Scenario {
             slow: self.slow,
             connected: usize::MAX,
             second_model: self.second_model,
+            interval: self.interval,
         };
         for word in words {
             self.word(word, &mut environment)
@@ -85,6 +88,7 @@ impl Scenario {
         (environment.batch, environment.batch_item) = (self.batch, self.batch_item);
         environment.grpc = self.grpc;
         (environment.slow, environment.second_model) = (self.slow, self.second_model);
+        environment.interval = self.interval;
         let fleet = self.fleet.as_mut().ok_or("no pods yet")?;
         for _ in 0..span as u64 {
             fleet.pass(&environment);
@@ -102,6 +106,7 @@ impl Scenario {
             "load" => self.load = value.strip_suffix("/s")?.parse().ok()?,
             "service" => self.service = seconds(value)?,
             "workers" => self.workers = value.parse().ok()?,
+            "interval" => self.interval = seconds(value)? as u64,
             "not-reporting" => environment.not_reporting = count()?,
             "frozen" => environment.state = Some((count()?, ServerState::Frozen)),
             "empty" => environment.state = Some((count()?, ServerState::Empty)),
