@@ -1,5 +1,6 @@
 //! Computes the pods that one model needs.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ const HOLD_AFTER_START: Duration = Duration::from_secs(300);
 /// I3).
 const MAX_ORDER: f64 = 3.0;
 
+/// The seconds that one plan learns from at most: the longest scrape interval. In a longer gap nothing was observed.
+const MAX_ELAPSED: u64 = 60;
+
 /// A slow pod is a condition after this time.
 const SLOW_FOR: Duration = Duration::from_secs(30);
 
@@ -63,7 +67,7 @@ impl ModelState {
             return Err(NoPlan::NotReporting);
         }
         let second = self.second_buckets.now();
-        let elapsed = self.update(second);
+        let passed = self.update(second);
         if self.second_buckets.window(60).seconds < MIN_SECONDS {
             return Err(NoPlan::TooSoon);
         }
@@ -91,14 +95,14 @@ impl ModelState {
             // Further pods would get no requests either.
             backlog.pods = backlog.pods.min(demand.replicas);
         }
-        if elapsed.seconds > 0 {
+        for second in passed {
             self.learn_second(
                 situation,
                 fleet_snapshot,
                 &capacity,
                 &demand,
                 backlog,
-                elapsed,
+                second,
             );
         }
         self.explain(situation, &capacity, &demand, steps);
@@ -199,7 +203,7 @@ impl ModelState {
         }
     }
 
-    /// Learns from the past second.
+    /// Learns from a second that has passed since the last plan.
     fn learn_second(
         &mut self,
         situation: &Situation<'_>,
@@ -207,7 +211,7 @@ impl ModelState {
         capacity: &Capacity,
         demand: &Demand,
         backlog: Backlog,
-        elapsed: Elapsed,
+        second: u64,
     ) {
         let minute = self.second_buckets.window(60);
         let pods = f64::from(fleet_snapshot.ready.max(1));
@@ -237,9 +241,8 @@ impl ModelState {
             self.hold_backtest.record_required(pods);
         }
         self.hold_backtest.record_need(demand.need);
-        let second = self.second_buckets.now();
         self.profile.record(second, demand.rate.now);
-        if elapsed.evaluate {
+        if second.is_multiple_of(INTERVAL) {
             let price = situation.violation_price;
             let replayed = self
                 .hold_backtest
@@ -354,14 +357,16 @@ impl ModelState {
         slow_pod.filter(|_| situation.now.since(since) >= SLOW_FOR)
     }
 
-    /// Runs the periodic updates up to `second`.
-    fn update(&mut self, second: u64) -> Elapsed {
+    /// Runs the periodic updates up to `second`, and returns the seconds since the last plan, at most the newest
+    /// [`MAX_ELAPSED`].
+    fn update(&mut self, second: u64) -> RangeInclusive<u64> {
         let last = if self.updated_at == 0 {
             second - 1
         } else {
             self.updated_at.min(second)
         };
-        for at in last.max(second.saturating_sub(60)) + 1..=second {
+        let passed = last.max(second.saturating_sub(MAX_ELAPSED)) + 1..=second;
+        for at in passed.clone() {
             self.service.decay();
             if at.is_multiple_of(10) {
                 self.service.update_variation();
@@ -369,19 +374,8 @@ impl ModelState {
             }
         }
         self.updated_at = second.max(last);
-        Elapsed {
-            seconds: second - last,
-            evaluate: second / INTERVAL > last / INTERVAL,
-        }
+        passed
     }
-}
-
-/// The time since the last plan.
-#[derive(Clone, Copy, Debug)]
-struct Elapsed {
-    seconds: u64,
-    /// Whether the hold settings are evaluated now.
-    evaluate: bool,
 }
 
 /// Keeps at least `pods`, the highest need of `window`.
