@@ -11,6 +11,7 @@
 mod alternatives;
 mod average;
 mod behavior;
+mod checkpoint;
 mod conditions;
 mod constrain;
 mod decision;
@@ -38,6 +39,9 @@ mod track_models;
 
 pub use alternatives::Alternatives;
 pub use behavior::{Amount, Behavior, ScalingPolicy, ScalingRules, SelectPolicy};
+pub use checkpoint::{
+    Checkpoint, Clock, ModelCheckpoint, ObservedStarts, PeriodSaving, RateSeries,
+};
 pub use conditions::{Condition, Conditions, Reason};
 pub use decision::{Decision, Hold, MetricValue, Outcome, ScaleReason, Warning};
 pub use fleet_load::FleetLoad;

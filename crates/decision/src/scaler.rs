@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::average::Groups;
+use crate::checkpoint::RestoredModels;
 use crate::conditions::{Condition, Conditions, Reason};
 use crate::decision::Decision;
 use crate::fleet::Fleet;
@@ -30,6 +31,7 @@ pub struct Scaler {
     pub(crate) recommendations: Recommendations,
     pub(crate) history: History,
     pub(crate) models: Vec<ModelState>,
+    pub(crate) restored_models: RestoredModels,
     /// When a pod last reported a model that is not tracked.
     pub(crate) untracked_at: Option<Moment>,
     pub(crate) start_delay: StartDelay,
@@ -52,6 +54,7 @@ impl Scaler {
             recommendations: Recommendations::default(),
             history: History::default(),
             models: Vec::new(),
+            restored_models: RestoredModels::default(),
             untracked_at: None,
             start_delay: StartDelay::default(),
             scheduled_floor: None,
@@ -151,6 +154,7 @@ impl Scaler {
         snapshot.list(&mut self.models, blank, |snapshot, model| {
             model.visit(snapshot)
         });
+        self.restored_models.visit(snapshot);
         snapshot.option(&mut self.untracked_at, || Moment::ORIGIN, Snapshot::moment);
         self.start_delay.visit(snapshot);
         snapshot.option(&mut self.scheduled_floor, u32::default, Snapshot::u32);

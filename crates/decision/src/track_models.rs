@@ -45,6 +45,9 @@ impl Scaler {
         }
         let mut model = ModelState::new(name.into());
         model.reported_at = now;
+        if let Some(restored) = self.restored_models.take(name) {
+            model.restore(now, &restored);
+        }
         if self.models.len() < MAX_MODELS {
             self.models.push(model);
             return true;

@@ -82,6 +82,7 @@ impl ModelState {
                 .or_else(|| self.service_time_by_arrivals()),
             Some(Incomplete::WorkerCountUnknown) | None => measured.or(fleet_snapshot.gauge),
         }
+        .or(self.restored_service)
         .or(prior)
         .filter(|seconds| *seconds > 0.0)
     }

@@ -5,6 +5,7 @@
 //! prices of the hold ([`super::hold_backtest`]): the pods that it would have kept in addition, and the violation
 //! seconds that those would have avoided. A period counts only while it has saved clearly more than it has cost.
 
+use crate::checkpoint::{ModelCheckpoint, PeriodSaving, RateSeries};
 use crate::policy::ViolationPrice;
 use crate::snapshot::Snapshot;
 
@@ -29,6 +30,9 @@ const PROOF: f64 = 1000.0;
 
 /// The lowest savings: what one incident costs must not outweigh weeks of savings.
 const LOWEST_SAVING: f64 = -10.0 * PROOF;
+
+/// The highest savings that a checkpoint may contain: more than a fleet can save in two weeks.
+const HIGHEST_RESTORED_SAVING: f64 = 1e8;
 
 /// Pods are expected to be needed this many seconds before the same time of the last period.
 const EARLY: f64 = 60.0;
@@ -84,6 +88,9 @@ impl Default for Profile {
 }
 
 impl Profile {
+    /// The number of rates of the week: 144 a day, the current one and the oldest one.
+    pub(crate) const MAX_RATES: usize = 7 * 144 + 2;
+
     pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         self.hour.visit(snapshot);
         self.week.visit(snapshot);
@@ -105,12 +112,60 @@ impl Profile {
     pub(crate) fn record(&mut self, second: u64, rate: f64) {
         self.week.record(second, rate);
         if self.hour.record(second, rate) {
-            // A longer period has had more time to save: what it saves per second counts.
-            let per_second = |period: usize| self.savings[period] / seconds(PERIODS[period]);
-            self.proven = (0..COUNT)
-                .filter(|period| self.savings[*period] > PROOF)
-                .max_by(|one, other| per_second(*one).total_cmp(&per_second(*other)));
+            self.choose_period();
         }
+    }
+
+    fn choose_period(&mut self) {
+        // A longer period has had more time to save: what it saves per second counts.
+        let per_second = |period: usize| self.savings[period] / seconds(PERIODS[period]);
+        self.proven = (0..COUNT)
+            .filter(|period| self.savings[*period] > PROOF)
+            .max_by(|one, other| per_second(*one).total_cmp(&per_second(*other)));
+    }
+
+    /// Returns the savings of the periods, for a checkpoint.
+    pub(crate) fn savings(&self) -> Vec<PeriodSaving> {
+        PERIODS
+            .into_iter()
+            .zip(self.savings)
+            .filter(|(_, saving)| *saving != 0.0)
+            .map(|(period, saving)| PeriodSaving { period, saving })
+            .collect()
+    }
+
+    /// Returns the known rates, for a checkpoint.
+    pub(crate) fn series(&self) -> Vec<RateSeries> {
+        [&self.hour, &self.week]
+            .into_iter()
+            .filter_map(Rates::series)
+            .collect()
+    }
+
+    /// Adds the rates and savings of a checkpoint. A period counts as far as it had proven itself: time in which nothing
+    /// was recorded neither proves nor refutes it.
+    pub(crate) fn restore(&mut self, second: u64, checkpoint: &ModelCheckpoint) {
+        for series in &checkpoint.rates {
+            match series.bucket_seconds {
+                SHORT_BUCKET => self.hour.restore(second, series),
+                LONG_BUCKET => self.week.restore(second, series),
+                // Of another release.
+                _ => {}
+            }
+        }
+        for (period, saving) in PERIODS.into_iter().zip(&mut self.savings) {
+            let mut savings = checkpoint.savings.iter();
+            let restored = savings.find(|restored| restored.period == period);
+            if let Some(restored) = restored
+                && restored.saving.is_finite()
+                && *saving == 0.0
+            {
+                *saving = restored
+                    .saving
+                    .clamp(LOWEST_SAVING, HIGHEST_RESTORED_SAVING);
+            }
+        }
+        self.choose_period();
     }
 
     /// Evaluates the periods, once every [`INTERVAL`]; `delay` is the start delay in seconds, and `pods` returns the
@@ -184,9 +239,36 @@ impl Rates {
         snapshot.u64(&mut self.newest);
     }
 
+    /// Returns the known rates, the oldest first; `None` if there are none.
+    fn series(&self) -> Option<RateSeries> {
+        let oldest = (self.newest + 1).saturating_sub(self.rates.len() as u64);
+        let first_bucket = (oldest..=self.newest).find(|bucket| self.of(*bucket).is_some())?;
+        let rate = |bucket| self.of(bucket).map(single);
+        Some(RateSeries {
+            bucket_seconds: self.bucket,
+            first_bucket,
+            rates: (first_bucket..=self.newest).map(rate).collect(),
+        })
+    }
+
+    /// Adds rates of a checkpoint that are not newer than `second`. The highest one of a bucket counts, as in
+    /// [`Self::record`].
+    fn restore(&mut self, second: u64, series: &RateSeries) {
+        let current = second / self.bucket;
+        for (bucket, rate) in (series.first_bucket..=current).zip(&series.rates) {
+            let is_kept = bucket + self.rates.len() as u64 > current.max(self.newest);
+            if let Some(rate) = rate.filter(|rate| is_kept && rate.is_finite() && *rate >= 0.0) {
+                self.record_in(bucket, rate);
+            }
+        }
+    }
+
     /// Records the rate of a second, and returns whether it is the first one of a bucket.
     fn record(&mut self, second: u64, rate: f64) -> bool {
-        let bucket = second / self.bucket;
+        self.record_in(second / self.bucket, single(rate))
+    }
+
+    fn record_in(&mut self, bucket: u64, rate: f32) -> bool {
         let begins = bucket > self.newest;
         if begins {
             let passed = (bucket - self.newest).min(self.rates.len() as u64);
@@ -197,7 +279,7 @@ impl Rates {
             self.newest = bucket;
         }
         let index = self.index(bucket);
-        self.rates[index] = self.rates[index].max(single(rate));
+        self.rates[index] = self.rates[index].max(rate);
         begins
     }
 
@@ -282,5 +364,48 @@ mod tests {
         assert_eq!(expected(&profile, DAY + 7200), None);
         pass(&mut profile, 9 * DAY..9 * DAY + 600, |_| 4.0);
         assert_eq!(expected(&profile, DAY + 1800), None);
+    }
+
+    fn restored(profile: &Profile, second: u64) -> Profile {
+        let checkpoint = ModelCheckpoint {
+            name: "m".into(),
+            service_seconds: None,
+            savings: profile.savings(),
+            rates: profile.series(),
+        };
+        let mut restored = Profile::default();
+        restored.restore(second, &checkpoint);
+        restored
+    }
+
+    #[test]
+    fn a_restored_day_counts_as_far_as_it_was_proven() {
+        let rise = 20 * 3600;
+        let restart = 2 * DAY + rise - 1200;
+        for (end, is_proven) in [(DAY + rise, false), (restart, true)] {
+            let mut profile = Profile::default();
+            pass(&mut profile, 0..end, evening);
+            let mut restored = restored(&profile, restart);
+            assert_eq!(restored.savings, profile.savings);
+            pass(&mut profile, restart..restart + 600, evening);
+            pass(&mut restored, restart..restart + 600, evening);
+            let second = restart + 600;
+            let expected = restored.proven(second, DELAY);
+            assert_eq!(expected, profile.proven(second, DELAY));
+            assert_eq!(expected.is_some(), is_proven);
+        }
+    }
+
+    #[test]
+    fn the_time_without_an_aggregator_is_unknown() {
+        let mut profile = Profile::default();
+        pass(&mut profile, 0..7200, |_| 4.0);
+        let mut restored = restored(&profile, 3 * 3600);
+        pass(&mut restored, 3 * 3600..4 * 3600, |_| 4.0);
+        let now = |second| restored.week.expected(second, 0.0, DAY);
+        assert_eq!(now(DAY + 2 * 3600 + 1200), None);
+        assert_eq!(now(DAY + 3600).map(|rates| rates.now), Some(4.0));
+        assert_eq!(now(DAY + 3 * 3600 + 600).map(|rates| rates.now), Some(4.0));
+        assert_eq!(restored.week.rates.len(), Profile::MAX_RATES);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::checkpoint::ObservedStarts;
 use crate::snapshot::Snapshot;
 
 /// The start delay before any start has been observed, in seconds.
@@ -12,6 +13,9 @@ const WEIGHT: f64 = 0.2;
 
 /// The weight of the first start, which corrects the initial value quickly.
 const FIRST_WEIGHT: f64 = 0.5;
+
+/// The longest start delay that a checkpoint may contain, in seconds.
+const MAX_RESTORED_SECONDS: f64 = 3600.0;
 
 /// The learnt start delay.
 #[derive(Clone, Debug)]
@@ -40,6 +44,22 @@ impl StartDelay {
         self.observed = self.observed.saturating_add(1);
         let weight = (FIRST_WEIGHT / f64::from(self.observed)).max(WEIGHT);
         self.seconds += weight * (took.as_secs_f64() - self.seconds);
+    }
+
+    /// Returns what was observed, for a checkpoint; `None` if no start was.
+    pub(crate) fn observed(&self) -> Option<ObservedStarts> {
+        (self.observed > 0).then_some(ObservedStarts {
+            seconds: self.seconds,
+            count: self.observed,
+        })
+    }
+
+    /// Continues from a checkpoint, unless a start has been observed since.
+    pub(crate) fn restore(&mut self, starts: ObservedStarts) {
+        let is_plausible = (0.0..=MAX_RESTORED_SECONDS).contains(&starts.seconds);
+        if self.observed == 0 && starts.count > 0 && is_plausible {
+            (self.seconds, self.observed) = (starts.seconds, starts.count);
+        }
     }
 
     /// Returns the start delay in seconds.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::checkpoint::ModelCheckpoint;
 use crate::moment::Moment;
 use crate::reading::ModelReading;
 use crate::snapshot::Snapshot;
@@ -32,6 +33,8 @@ pub(crate) struct ModelState {
     pub(super) second_buckets: SecondBuckets,
     pub(super) arrivals: Arrivals,
     pub(super) service: Service,
+    /// The service time in seconds that was measured before a restart. It counts until this process has measured it.
+    pub(super) restored_service: Option<f64>,
     pub(super) calibration: Calibration,
     pub(super) utilisations: UtilisationCache,
     pub(super) backlog: BacklogProposals,
@@ -64,6 +67,7 @@ impl ModelState {
             second_buckets: SecondBuckets::default(),
             arrivals: Arrivals::default(),
             service: Service::default(),
+            restored_service: None,
             calibration: Calibration::default(),
             utilisations: UtilisationCache::default(),
             backlog: BacklogProposals::default(),
@@ -131,6 +135,33 @@ impl ModelState {
             .add(increment.from, increment.to, bucket, *delta, serves);
     }
 
+    /// The number of rates in the longest series of a checkpoint.
+    pub(crate) const MAX_RATES: usize = Profile::MAX_RATES;
+
+    /// Returns what was learned, with buckets since the origin of moments.
+    pub(crate) fn checkpoint(&self) -> ModelCheckpoint {
+        ModelCheckpoint {
+            name: Arc::clone(&self.name),
+            service_seconds: self.service.known().or(self.restored_service),
+            savings: self.profile.savings(),
+            rates: self.profile.series(),
+        }
+    }
+
+    /// Adds what was learned before a restart, with buckets since the origin of moments.
+    pub(crate) fn restore(&mut self, now: Moment, checkpoint: &ModelCheckpoint) {
+        self.restored_service = checkpoint.service();
+        self.profile
+            .restore(now.since_origin().as_secs(), checkpoint);
+    }
+
+    /// Whether a checkpoint that was not restored still has a rate of the last week.
+    pub(crate) fn remembers(checkpoint: &ModelCheckpoint, second: u64) -> bool {
+        let mut profile = Profile::default();
+        profile.restore(second, checkpoint);
+        !profile.series().is_empty()
+    }
+
     pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let mut name = self.name.to_string();
         snapshot.string(&mut name);
@@ -139,6 +170,7 @@ impl ModelState {
         self.second_buckets.visit(snapshot);
         self.arrivals.visit(snapshot);
         self.service.visit(snapshot);
+        snapshot.option(&mut self.restored_service, f64::default, Snapshot::f64);
         self.calibration.visit(snapshot);
         // The cached utilisations are computed again.
         self.backlog.visit(snapshot);

@@ -1,0 +1,226 @@
+//! What a scaler has learned over weeks, so that a restart does not cost it.
+//!
+//! A [`Checkpoint`] is plain data in wall-clock time. Whoever stores it may change it: each value is checked when it is
+//! restored, and a value out of range is ignored. A value that is absent is unknown, never zero.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::ModelState;
+use crate::moment::Moment;
+use crate::scaler::Scaler;
+use crate::snapshot::Snapshot;
+use crate::track_models::MAX_MODELS;
+
+/// The service time of a checkpoint is at most this, in seconds.
+const MAX_SERVICE_SECONDS: f64 = 86_400.0;
+
+/// What a scaler has learned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    /// The start delay; `None` if no start was observed.
+    pub start_delay: Option<ObservedStarts>,
+    /// The models. [`Checkpoint::MAX_MODELS`] of them are restored.
+    pub models: Vec<ModelCheckpoint>,
+}
+
+/// The start delay and the starts that it was learned from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ObservedStarts {
+    /// The time from the creation of a pod until it is ready, in seconds.
+    pub seconds: f64,
+    /// The number of starts.
+    pub count: u32,
+}
+
+/// What was learned about one model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelCheckpoint {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The service time in seconds, if it was measured.
+    pub service_seconds: Option<f64>,
+    /// What expecting the load of each period again would have saved.
+    pub savings: Vec<PeriodSaving>,
+    /// The arrival rates of the last hour and of the last week, with one bucket length each.
+    pub rates: Vec<RateSeries>,
+}
+
+/// What expecting the load of one period ago would have saved, with the weight of what is long ago reduced.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PeriodSaving {
+    /// The period in seconds.
+    pub period: u64,
+    /// The saving in seconds of the whole fleet; negative if it would have cost more than it saved.
+    pub saving: f64,
+}
+
+/// The highest arrival rate in each of consecutive buckets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RateSeries {
+    /// The length of a bucket in seconds. Buckets begin at multiples of it.
+    pub bucket_seconds: u64,
+    /// The number of the first bucket since the Unix epoch.
+    pub first_bucket: u64,
+    /// Requests per second, the oldest first; `None` if the rate is unknown.
+    pub rates: Vec<Option<f32>>,
+}
+
+/// The time of day at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// The moment.
+    pub now: Moment,
+    /// The time since the Unix epoch then.
+    pub unix: Duration,
+}
+
+impl Checkpoint {
+    /// The number of models in a checkpoint.
+    pub const MAX_MODELS: usize = MAX_MODELS;
+
+    /// The number of rates in a series: a week in buckets of ten minutes, with the current and the oldest one.
+    pub const MAX_RATES: usize = ModelState::MAX_RATES;
+}
+
+impl Clock {
+    /// Returns how many buckets the Unix epoch is before the origin of moments. Both have buckets at multiples of their
+    /// length; the nearest ones correspond.
+    fn buckets_before_origin(self, bucket_seconds: u64) -> i128 {
+        let bucket = i128::from(bucket_seconds.max(1));
+        let seconds =
+            i128::from(self.unix.as_secs()) - i128::from(self.now.since_origin().as_secs());
+        (seconds + bucket / 2).div_euclid(bucket)
+    }
+}
+
+impl ModelCheckpoint {
+    /// Moves the series from wall-clock time to moments.
+    fn moved_to_moments(&self, clock: Clock) -> Self {
+        let series =
+            |series| RateSeries::moved(series, |bucket| -clock.buckets_before_origin(bucket));
+        Self {
+            savings: self.savings.iter().take(MAX_SERIES).copied().collect(),
+            rates: self.rates.iter().take(MAX_SERIES).map(series).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Moves the series from moments to wall-clock time.
+    fn moved_to_wall_clock(mut self, clock: Clock) -> Self {
+        for series in &mut self.rates {
+            *series = series.moved(|bucket| clock.buckets_before_origin(bucket));
+        }
+        self
+    }
+
+    /// Returns the service time in seconds, if it is plausible.
+    pub(crate) fn service(&self) -> Option<f64> {
+        self.service_seconds
+            .filter(|seconds| *seconds > 0.0 && *seconds <= MAX_SERVICE_SECONDS)
+    }
+
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        let mut name = self.name.to_string();
+        snapshot.string(&mut name);
+        self.name = name.into();
+        snapshot.option(&mut self.service_seconds, f64::default, Snapshot::f64);
+        snapshot.list(
+            &mut self.savings,
+            PeriodSaving::default,
+            |snapshot, saving| {
+                snapshot.u64(&mut saving.period);
+                snapshot.f64(&mut saving.saving);
+            },
+        );
+        snapshot.list(&mut self.rates, RateSeries::default, |snapshot, series| {
+            snapshot.u64(&mut series.bucket_seconds);
+            snapshot.u64(&mut series.first_bucket);
+            snapshot.list(
+                &mut series.rates,
+                || None,
+                |snapshot, rate| {
+                    snapshot.option(rate, f32::default, Snapshot::f32);
+                },
+            );
+        });
+    }
+}
+
+/// Maximum series and savings of a model that are read: more than there are.
+const MAX_SERIES: usize = 16;
+
+impl RateSeries {
+    /// Returns the series with its buckets renumbered, without those that have no number then.
+    fn moved(&self, buckets: impl Fn(u64) -> i128) -> Self {
+        let first = i128::from(self.first_bucket) + buckets(self.bucket_seconds);
+        let dropped = usize::try_from(-first).unwrap_or(0);
+        let rates = self.rates.iter().take(Checkpoint::MAX_RATES);
+        Self {
+            bucket_seconds: self.bucket_seconds,
+            first_bucket: u64::try_from(first.max(0)).unwrap_or(u64::MAX),
+            rates: rates.skip(dropped).copied().collect(),
+        }
+    }
+}
+
+/// Models of a checkpoint that no pod has reported since, in moments.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RestoredModels(Vec<ModelCheckpoint>);
+
+impl RestoredModels {
+    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
+        let blank = || ModelCheckpoint {
+            name: "".into(),
+            service_seconds: None,
+            savings: Vec::new(),
+            rates: Vec::new(),
+        };
+        snapshot.list(&mut self.0, blank, |snapshot, model| model.visit(snapshot));
+    }
+
+    /// Takes what was learned about a model that a pod reports.
+    pub(crate) fn take(&mut self, name: &str) -> Option<ModelCheckpoint> {
+        let place = self.0.iter().position(|model| *model.name == *name)?;
+        Some(self.0.swap_remove(place))
+    }
+}
+
+impl Scaler {
+    /// Returns what was learned, for [`restore_checkpoint`](Self::restore_checkpoint) after a restart.
+    pub fn checkpoint(&self, clock: Clock) -> Checkpoint {
+        let tracked = self.models.iter().filter(|model| !model.name.is_empty());
+        let now = clock.now.since_origin().as_secs();
+        // No pod may have reported a model since the last restart.
+        let restored = self.restored_models.0.iter();
+        let restored = restored.filter(|model| ModelState::remembers(model, now));
+        let models = tracked
+            .map(ModelState::checkpoint)
+            .chain(restored.cloned())
+            .take(MAX_MODELS)
+            .map(|model| model.moved_to_wall_clock(clock))
+            .collect();
+        Checkpoint {
+            start_delay: self.start_delay.observed(),
+            models,
+        }
+    }
+
+    /// Adds what was learned before a restart. What this scaler has learned itself since stays.
+    ///
+    /// Values out of range are ignored, and so are rates of the future or of more than a week ago.
+    pub fn restore_checkpoint(&mut self, clock: Clock, checkpoint: &Checkpoint) {
+        if let Some(starts) = checkpoint.start_delay {
+            self.start_delay.restore(starts);
+        }
+        self.restored_models.0.clear();
+        for model in checkpoint.models.iter().take(MAX_MODELS) {
+            let restored = model.moved_to_moments(clock);
+            let mut tracked = self.models.iter_mut();
+            match tracked.find(|tracked| tracked.name == model.name) {
+                Some(tracked) => tracked.restore(clock.now, &restored),
+                None => self.restored_models.0.push(restored),
+            }
+        }
+    }
+}
