@@ -42,11 +42,14 @@ pub fn install(cluster: &TestCluster) {
     until_established(cluster);
 }
 
-/// Waits until the API server serves PushScalers.
+/// Waits until the API server serves PushScalers and their checkpoints.
 pub fn until_established(cluster: &TestCluster) {
-    let crd = "crd/pushscalers.pushscale.dev";
-    let wait = ["wait", "--for=condition=Established", crd, "--timeout=30s"];
-    cluster.kubectl(&wait).unwrap();
+    let wait = ["wait", "--for=condition=Established", "--timeout=30s"];
+    let crds = [
+        "crd/pushscalers.pushscale.dev",
+        "crd/pushscalercheckpoints.pushscale.dev",
+    ];
+    cluster.kubectl(&[&wait[..], &crds].concat()).unwrap();
 }
 
 /// Permits the aggregator to review tokens, which the shipped manifest does not: it has no tokens.

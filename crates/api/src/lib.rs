@@ -5,6 +5,11 @@
     reason = "KubeSchema writes a private copy of each type"
 )]
 mod behavior;
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column has its type"
+)]
+mod checkpoint;
 pub mod conditions;
 mod duration;
 #[expect(
@@ -32,6 +37,10 @@ mod status;
 mod tolerance;
 
 pub use behavior::{Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy};
+pub use checkpoint::{
+    ArrivalSeries, CheckpointError, LearnedModel, LearnedSaving, LearnedStartDelay,
+    PushScalerCheckpoint, PushScalerCheckpointSpec,
+};
 pub use metric::{Aggregate, MetricSpec, MetricType, QueueLatencySource};
 pub use policy::policy_of;
 pub use problem::SpecProblem;

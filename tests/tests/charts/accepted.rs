@@ -23,8 +23,10 @@ fn rendered_manifests_are_accepted_by_an_api_server() {
         .unwrap();
     }
     cluster.kubectl(&["create", "namespace", "models"]).unwrap();
-    let definition = pushscale_tests::charts::read("pushscale", "files/crd.yaml");
-    cluster.apply(&definition).unwrap();
+    for file in ["files/crd.yaml", "files/checkpoint-crd.yaml"] {
+        let definition = pushscale_tests::charts::read("pushscale", file);
+        cluster.apply(&definition).unwrap();
+    }
     until_established(&cluster);
 
     for chart in CHARTS {

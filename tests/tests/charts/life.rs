@@ -82,17 +82,19 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
     assert!(error.contains(found), "{error}");
 
     pushscale.uninstall();
-    // The CRD stays on purpose. The garbage collector removes the dependents of the ClusterRole a moment later.
-    let definition =
-        "customresourcedefinitions.apiextensions.k8s.io/pushscalers.pushscale.dev".to_owned();
+    // The CRDs stay on purpose. The garbage collector removes the dependents of the ClusterRole a moment later.
     let mut expected = before.clone();
-    expected.insert(definition, "1".to_owned());
+    for resource in ["pushscalers", "pushscalercheckpoints"] {
+        let definition =
+            format!("customresourcedefinitions.apiextensions.k8s.io/{resource}.pushscale.dev");
+        expected.insert(definition, "1".to_owned());
+    }
     // Kubernetes creates one for every group and version of a CRD.
     let served = "apiservices.apiregistration.k8s.io/v1alpha1.pushscale.dev".to_owned();
     expected.insert(served, "null".to_owned());
     until_it_is(&cluster, &expected);
 
-    // A new release of the same name adopts the CRD, and removes it if configured so.
+    // A new release of the same name adopts the CRDs, and removes them if configured so.
     let mut all = json!({});
     all["crds"] = json!({ "keep": false });
     pushscale.install(&all);
@@ -102,6 +104,7 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
             "wait",
             "--for=delete",
             "crd/pushscalers.pushscale.dev",
+            "crd/pushscalercheckpoints.pushscale.dev",
             "--timeout=300s",
         ])
         .unwrap();

@@ -26,7 +26,7 @@ async fn mutated_pushscalers_get_the_same_answers() {
         .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
         .map(|text| serde_json::to_value(manifest::read(&text).unwrap().spec).unwrap())
         .collect();
-    let definition = repository().join("helm/plain/crd.yaml");
+    let definition = repository().join("helm/pushscale/files/crd.yaml");
     compare(&definition, "mutations", &seeds).await;
 }
 
