@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pushscale_api::{PushScalerSpec, ScaleChange, Schedules, SpecProblem};
-use pushscale_decision::{Conditions, Moment, Pod, PodUid, Policy, Reading, Rejection};
+use pushscale_decision::{Checkpoint, Conditions, Moment, Pod, PodUid, Policy, Reading, Rejection};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -100,6 +100,13 @@ pub enum Event {
         restored: Option<u32>,
         /// The outcome.
         outcome: Result<(), ScaleError>,
+    },
+    /// A checkpoint was read, or the read failed.
+    CheckpointRead {
+        /// The watch of the target when the read began.
+        watch: WatchId,
+        /// What was learned before; `None` if nothing can be restored.
+        outcome: Result<Option<Box<Checkpoint>>, ScaleError>,
     },
     /// A page needs the state of all scalers.
     ViewsRequested(oneshot::Sender<Vec<ScalerView>>),

@@ -1,5 +1,7 @@
-//! Writes statuses and events to the API server: only the newest status of each scaler, and few requests at a time.
+//! Writes statuses, events and checkpoints to the API server: only the newest status and checkpoint of each scaler, and
+//! few requests at a time.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -8,25 +10,26 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource as _};
-use pushscale_api::PushScaler;
 use pushscale_api::names::FIELD_MANAGER;
+use pushscale_api::{PushScaler, PushScalerCheckpoint};
 use pushscale_daemon::log_limiter::LogLimiter;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use crate::checkpoint;
 use crate::kube_error;
 use crate::leadership::Leadership;
 use crate::metrics::{ApiRequest, Metrics, WriteOutcome};
 use crate::names::ScalerKey;
-use crate::report::{EventReport, Report, StatusReport};
+use crate::report::{CheckpointReport, EventReport, Report, StatusReport};
 use crate::status_queue::StatusQueue;
-
-/// Maximum concurrent status writes, to limit the load on the API server.
-const MAX_CONCURRENT_WRITES: usize = 8;
 
 /// Timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The status code for an object, or a kind, that does not exist.
+const NOT_FOUND: u16 = 404;
 
 /// Maximum bytes of an event's note; the API server accepts 1024.
 const MAX_NOTE_BYTES: usize = 1000;
@@ -34,8 +37,8 @@ const MAX_NOTE_BYTES: usize = 1000;
 /// Events that wait for the API server. A decision has one at most.
 const EVENT_QUEUE: usize = 1024;
 
-/// Time until a failed status write is repeated.
-const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// Reports that wait for the task that writes them, which only queues them.
+const WRITE_QUEUE: usize = 16;
 
 /// Writes reports until the channel closes and what waits is written.
 ///
@@ -46,38 +49,74 @@ pub(crate) async fn run(
     leadership: Leadership,
     metrics: Metrics,
 ) {
-    let leadership = &leadership;
+    let (statuses_tx, statuses) = mpsc::channel(WRITE_QUEUE);
+    let (checkpoints_tx, checkpoints) = mpsc::channel(WRITE_QUEUE);
     let (events_tx, events) = mpsc::channel(EVENT_QUEUE);
-    let statuses = async {
-        // The event task ends when this one drops the sender.
-        let events_tx = events_tx;
-        write_statuses(&client, &mut reports, &events_tx, leadership, &metrics).await;
+    let writer = || Writer {
+        client: client.clone(),
+        metrics: metrics.clone(),
+        failure_log: LogLimiter::default(),
+    };
+    let route = async {
+        // Ends the other tasks with this one.
+        let (statuses_tx, checkpoints_tx, events_tx) = (statuses_tx, checkpoints_tx, events_tx);
+        while let Some(report) = reports.recv().await {
+            match report {
+                Report::Status(report) => drop(statuses_tx.send(report).await),
+                Report::Checkpoint(report) => drop(checkpoints_tx.send(report).await),
+                // A slow API server must not hold up the statuses.
+                Report::Event(event) => {
+                    if events_tx.try_send(event).is_err() {
+                        metrics.report_dropped();
+                    }
+                }
+            }
+        }
     };
     tokio::join!(
-        statuses,
-        write_events(&client, events, leadership, &metrics)
+        route,
+        write_newest(statuses, writer(), &leadership),
+        write_newest(checkpoints, writer(), &leadership),
+        write_events(&client, events, &leadership, &metrics)
     );
 }
 
-async fn write_statuses(
-    client: &Client,
-    reports: &mut mpsc::Receiver<Report>,
-    events: &mpsc::Sender<EventReport>,
+/// What the writes of one kind of report share.
+struct Writer {
+    client: Client,
+    metrics: Metrics,
+    failure_log: LogLimiter,
+}
+
+/// A report of which only the newest one of a scaler is written.
+trait NewestReport: Sized + Send {
+    const MAX_CONCURRENT: usize;
+    /// Time until a failed write is repeated.
+    const RETRY: Duration;
+
+    fn scaler(&self) -> &ScalerKey;
+
+    /// Writes the report. Returns it if it should be written again.
+    fn write(self, writer: &Writer) -> impl Future<Output = Option<Self>> + Send;
+}
+
+/// Writes the newest report of each scaler until the channel closes and what waits is written.
+async fn write_newest<T: NewestReport>(
+    mut reports: mpsc::Receiver<T>,
+    writer: Writer,
     leadership: &Leadership,
-    metrics: &Metrics,
 ) {
-    let failure_log = LogLimiter::default();
-    let mut queue = StatusQueue::default();
+    let writer = &writer;
+    let mut queue = StatusQueue::<T>::default();
     let mut writes = FuturesUnordered::new();
-    let mut retry = tokio::time::interval(RETRY_INTERVAL);
+    let mut retry = tokio::time::interval(T::RETRY);
     let mut open = true;
     loop {
-        while writes.len() < MAX_CONCURRENT_WRITES
+        while writes.len() < T::MAX_CONCURRENT
             && let Some((scaler, report)) = queue.start()
         {
             writes.push(async {
-                let write = write_status(client, &scaler, report, metrics, &failure_log);
-                let again = leadership.write(write).await.flatten();
+                let again = leadership.write(report.write(writer)).await.flatten();
                 (scaler, again)
             });
         }
@@ -86,11 +125,7 @@ async fn write_statuses(
         }
         tokio::select! {
             report = reports.recv(), if open => match report {
-                Some(Report::Status(report)) => queue.push(report.scaler.clone(), report),
-                // A slow API server must not hold up the statuses.
-                Some(Report::Event(event)) => if events.try_send(event).is_err() {
-                    metrics.report_dropped();
-                },
+                Some(report) => queue.push(report.scaler().clone(), report),
                 None => open = false,
             },
             Some((scaler, again)) = writes.next() => queue.finish(scaler, again),
@@ -99,59 +134,105 @@ async fn write_statuses(
     }
 }
 
-/// Writes one status. Returns it if it should be written again.
-async fn write_status(
-    client: &Client,
-    scaler: &ScalerKey,
-    report: StatusReport,
-    metrics: &Metrics,
-    failure_log: &LogLimiter,
-) -> Option<StatusReport> {
-    let api: Api<PushScaler> = Api::namespaced(client.clone(), &scaler.namespace);
-    // A merge patch would keep fields that are absent now, such as the figures of a metric that failed. A JSON patch
-    // replaces the whole status. The test keeps it away from a later PushScaler of the same name.
-    let patch = json!([
-        { "op": "test", "path": "/metadata/uid", "value": report.uid },
-        { "op": "add", "path": "/status", "value": *report.status },
-    ]);
-    let patch = match serde_json::from_value(patch) {
-        Ok(patch) => Patch::<()>::Json(patch),
-        Err(error) => {
-            tracing::error!(autoscaler = %scaler, %error, "failed to serialize the status");
+impl NewestReport for StatusReport {
+    const MAX_CONCURRENT: usize = 8;
+    const RETRY: Duration = Duration::from_secs(5);
+
+    fn scaler(&self) -> &ScalerKey {
+        &self.scaler
+    }
+
+    async fn write(self, writer: &Writer) -> Option<Self> {
+        let scaler = &self.scaler;
+        let api: Api<PushScaler> = Api::namespaced(writer.client.clone(), &scaler.namespace);
+        // A merge patch would keep fields that are absent now, such as the figures of a metric that failed. A JSON patch
+        // replaces the whole status. The test keeps it away from a later PushScaler of the same name.
+        let patch = json!([
+            { "op": "test", "path": "/metadata/uid", "value": self.uid },
+            { "op": "add", "path": "/status", "value": *self.status },
+        ]);
+        let patch = match serde_json::from_value(patch) {
+            Ok(patch) => Patch::<()>::Json(patch),
+            Err(error) => {
+                tracing::error!(autoscaler = %scaler, %error, "failed to serialize the status");
+                return None;
+            }
+        };
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let metrics = &writer.metrics;
+        let begun = Instant::now();
+        let ended =
+            |succeeded| metrics.api_request_ended(ApiRequest::StatusWrite, begun, succeeded);
+        let (error, again) =
+            match timeout(TIMEOUT, api.patch_status(&scaler.name, &params, &patch)).await {
+                Ok(Ok(_)) => {
+                    ended(true);
+                    metrics.status_written(WriteOutcome::Written);
+                    return None;
+                }
+                // The PushScaler was deleted in the meantime.
+                Ok(Err(kube::Error::Api(status))) if status.code == NOT_FOUND => {
+                    ended(true);
+                    return None;
+                }
+                Ok(Err(error)) => {
+                    // The API server would reject the same status again.
+                    let is_final = matches!(&error, kube::Error::Api(status) if status.code == 422);
+                    (kube_error::message(&error), !is_final)
+                }
+                Err(_) => (kube_error::TIMED_OUT.to_owned(), true),
+            };
+        ended(false);
+        metrics.status_written(WriteOutcome::Failed);
+        if let Some(left_out) = writer.failure_log.allow(Instant::now().into_std()) {
+            tracing::warn!(autoscaler = %scaler, error, left_out, "failed to write the status");
+        }
+        again.then_some(self)
+    }
+}
+
+impl NewestReport for CheckpointReport {
+    const MAX_CONCURRENT: usize = 2;
+    const RETRY: Duration = Duration::from_secs(60);
+
+    fn scaler(&self) -> &ScalerKey {
+        &self.scaler
+    }
+
+    async fn write(self, writer: &Writer) -> Option<Self> {
+        let scaler = &self.scaler;
+        let client = writer.client.clone();
+        let api: Api<PushScalerCheckpoint> = Api::namespaced(client, &scaler.namespace);
+        let patch = Patch::Apply(checkpoint::object(&self));
+        // What other clients have written is replaced.
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let begun = Instant::now();
+        let written = timeout(TIMEOUT, api.patch(&scaler.name, &params, &patch)).await;
+        let is_missing =
+            matches!(&written, Ok(Err(kube::Error::Api(status))) if status.code == NOT_FOUND);
+        let succeeded = is_missing || matches!(written, Ok(Ok(_)));
+        let request = ApiRequest::CheckpointWrite;
+        writer.metrics.api_request_ended(request, begun, succeeded);
+        let error = match written {
+            Ok(Ok(_)) => return None,
+            Ok(Err(error)) => kube_error::message(&error),
+            Err(_) => kube_error::TIMED_OUT.to_owned(),
+        };
+        if is_missing {
+            static LOGGED: Once = Once::new();
+            LOGGED.call_once(|| {
+                tracing::warn!(autoscaler = %scaler, error, "checkpoints are not stored: is their CRD installed?");
+            });
             return None;
         }
-    };
-    let params = PatchParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    let begun = Instant::now();
-    let ended = |succeeded| metrics.api_request_ended(ApiRequest::StatusWrite, begun, succeeded);
-    let (error, again) =
-        match timeout(TIMEOUT, api.patch_status(&scaler.name, &params, &patch)).await {
-            Ok(Ok(_)) => {
-                ended(true);
-                metrics.status_written(WriteOutcome::Written);
-                return None;
-            }
-            // The PushScaler was deleted in the meantime.
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
-                ended(true);
-                return None;
-            }
-            Ok(Err(error)) => {
-                // The API server would reject the same status again.
-                let is_final = matches!(&error, kube::Error::Api(status) if status.code == 422);
-                (kube_error::message(&error), !is_final)
-            }
-            Err(_) => (kube_error::TIMED_OUT.to_owned(), true),
-        };
-    ended(false);
-    metrics.status_written(WriteOutcome::Failed);
-    if let Some(left_out) = failure_log.allow(Instant::now().into_std()) {
-        tracing::warn!(autoscaler = %scaler, error, left_out, "failed to write the status");
+        if let Some(left_out) = writer.failure_log.allow(Instant::now().into_std()) {
+            tracing::warn!(autoscaler = %scaler, error, left_out, "failed to write the checkpoint");
+        }
+        Some(self)
     }
-    again.then_some(report)
 }
 
 async fn write_events(

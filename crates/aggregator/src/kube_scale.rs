@@ -10,8 +10,8 @@ use kube::core::DynamicResourceScope;
 use kube::core::gvk::GroupVersion;
 use kube::{Api, Client, Resource, discovery};
 use parking_lot::Mutex;
-use pushscale_api::PushScaler;
 use pushscale_api::names::FIELD_MANAGER;
+use pushscale_api::{PushScaler, PushScalerCheckpoint};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -190,6 +190,30 @@ impl KubeScaleTarget {
     }
 }
 
+impl KubeScaleTarget {
+    async fn get_checkpoint(
+        &self,
+        scaler: &ScalerKey,
+    ) -> Result<Option<PushScalerCheckpoint>, ScaleError> {
+        let api: Api<PushScalerCheckpoint> =
+            Api::namespaced(self.client.clone(), &scaler.namespace);
+        let message = match timeout(TIMEOUT, api.get_opt(&scaler.name)).await {
+            // The kind may not be installed: it is younger than the PushScaler.
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(kube::Error::SerdeError(error))) => {
+                tracing::warn!(autoscaler = %scaler, %error, "checkpoint ignored: it does not parse");
+                return Ok(None);
+            }
+            Ok(Err(error)) => kube_error::message(&error),
+            Err(_) => kube_error::TIMED_OUT.to_owned(),
+        };
+        Err(ScaleError::Other {
+            target: format!("PushScalerCheckpoint {scaler}"),
+            message,
+        })
+    }
+}
+
 impl ScaleTarget for KubeScaleTarget {
     fn read<'a>(&'a self, target: &'a TargetRef) -> BoxFuture<'a, Result<Scale, ScaleError>> {
         Box::pin(self.read_scale(target))
@@ -225,6 +249,13 @@ impl ScaleTarget for KubeScaleTarget {
         finalizers: &'a [String],
     ) -> BoxFuture<'a, Result<(), ScaleError>> {
         Box::pin(self.patch_finalizers(scaler, resource_version, finalizers))
+    }
+
+    fn read_checkpoint<'a>(
+        &'a self,
+        scaler: &'a ScalerKey,
+    ) -> BoxFuture<'a, Result<Option<PushScalerCheckpoint>, ScaleError>> {
+        Box::pin(self.get_checkpoint(scaler))
     }
 
     fn unmark<'a>(

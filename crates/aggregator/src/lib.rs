@@ -2,6 +2,7 @@
 
 mod auth;
 mod check;
+mod checkpoint;
 mod config;
 mod control_loop;
 mod convert;
@@ -42,7 +43,7 @@ pub use event::{
 pub use kube_scale::KubeScaleTarget;
 pub use leadership::LeaseSettings;
 pub use names::{ScalerKey, TargetRef};
-pub use report::{EventReport, Report, StatusReport};
+pub use report::{CheckpointReport, EventReport, Report, StatusReport};
 pub use run::{Backend, Bound, PushSecurity, RunError, bind};
 pub use scale_target::{CostOwner, MarkResult, PodRef, Scale, ScaleError, ScaleTarget, Written};
 pub use view::{DecisionView, FigureView, ScalerView};

@@ -1,8 +1,10 @@
 //! What the control loop reports to Kubernetes.
 
+use jiff::Timestamp;
 use pushscale_api::PushScalerStatus;
+use pushscale_decision::Checkpoint;
 
-use crate::names::ScalerKey;
+use crate::names::{ScalerKey, TargetRef};
 
 /// A status or an event for the API server.
 #[derive(Clone, Debug)]
@@ -11,6 +13,8 @@ pub enum Report {
     Status(StatusReport),
     /// An event of a scaler.
     Event(EventReport),
+    /// What a scaler has learned.
+    Checkpoint(CheckpointReport),
 }
 
 /// A scaler's new status.
@@ -22,6 +26,21 @@ pub struct StatusReport {
     pub uid: String,
     /// The whole status.
     pub status: Box<PushScalerStatus>,
+}
+
+/// What a scaler has learned.
+#[derive(Clone, Debug)]
+pub struct CheckpointReport {
+    /// The scaler.
+    pub scaler: ScalerKey,
+    /// Its uid.
+    pub uid: String,
+    /// Its target.
+    pub target: TargetRef,
+    /// The time of `checkpoint`.
+    pub at: Timestamp,
+    /// What was learned.
+    pub checkpoint: Box<Checkpoint>,
 }
 
 /// An event of a scaler.

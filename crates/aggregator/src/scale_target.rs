@@ -1,6 +1,7 @@
 //! The scalable object whose replica count the control loop writes.
 
 use futures_util::future::BoxFuture;
+use pushscale_api::PushScalerCheckpoint;
 use pushscale_decision::PodUid;
 use thiserror::Error;
 
@@ -39,6 +40,15 @@ pub trait ScaleTarget: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), ScaleError>> {
         let _ = (scaler, resource_version, finalizers);
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Reads the checkpoint of a PushScaler; `None` if there is none, or one that does not parse.
+    fn read_checkpoint<'a>(
+        &'a self,
+        scaler: &'a ScalerKey,
+    ) -> BoxFuture<'a, Result<Option<PushScalerCheckpoint>, ScaleError>> {
+        let _ = scaler;
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     /// Removes the marks of these pods.

@@ -12,6 +12,7 @@ mod adopt;
 mod api_server_outage;
 mod certificates;
 mod chaos;
+mod checkpoint;
 mod command_line;
 mod conflicts;
 mod deletion_order;

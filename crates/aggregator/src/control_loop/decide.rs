@@ -47,6 +47,7 @@ impl ControlLoop {
                 scaler.due = None;
                 self.decide(now, &key);
                 self.unmark_stale_pods(&key);
+                self.update_checkpoint(now, &key);
             }
         }
         self.update_warm_up();

@@ -12,6 +12,7 @@ use pushscale_decision::{
 };
 use tokio::time::Instant;
 
+use super::checkpoint::CheckpointState;
 use super::deletion_order::DeletionOrder;
 use super::recorder::Recorder;
 use super::unconfirmed_write::UnconfirmedWrite;
@@ -75,6 +76,7 @@ pub(super) struct ManagedScaler {
     /// Pods that another scaler's target also selects.
     pub(super) shared: BTreeMap<PodUid, ScalerKey>,
     pub(super) deletion_order: DeletionOrder,
+    pub(super) checkpoint: CheckpointState,
     /// When the next decision is due.
     pub(super) due: Option<Moment>,
     /// When the last decision was made.
@@ -124,6 +126,7 @@ impl ManagedScaler {
             changes,
             deletion,
         } = facts;
+        let checkpoint = CheckpointState::new(now, &uid);
         let mut scaler = Self {
             subject: Arc::new(ScalerSubject::new(key, &target)),
             uid,
@@ -148,6 +151,7 @@ impl ManagedScaler {
             conflicts_with: None,
             shared: BTreeMap::new(),
             deletion_order: DeletionOrder::default(),
+            checkpoint,
             due: None,
             decided: None,
             taking_over: None,

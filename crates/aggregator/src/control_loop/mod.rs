@@ -4,6 +4,7 @@
 //! owner and needs no lock; what the loop shares with other tasks ([`Authenticator`], metrics) has its own.
 
 mod audit;
+mod checkpoint;
 mod decide;
 mod deletion_order;
 mod external_metrics;
@@ -41,6 +42,7 @@ use crate::report::Report;
 use crate::scale_target::ScaleTarget;
 pub use segment::RecordedSegments;
 
+use checkpoint::{CheckpointReads, unix_time};
 use managed_scaler::ManagedScaler;
 use pod_deletion::MarkReporter;
 use pod_index::PodIndex;
@@ -54,7 +56,9 @@ const MAX_IDLE: Duration = Duration::from_secs(60);
 
 /// The state of all scalers.
 pub(crate) struct ControlLoop {
-    origin: Instant,
+    /// When the loop was created, and the time since the Unix epoch then. Moments begin there, so that the times that
+    /// decisions divide a week into are the same for all aggregators.
+    start: (Instant, Duration),
     scalers: BTreeMap<ScalerKey, ManagedScaler>,
     due: BTreeSet<(Moment, ScalerKey)>,
     pod_index: PodIndex,
@@ -75,6 +79,7 @@ pub(crate) struct ControlLoop {
     /// The store behind the external metrics; `None` if they are not served.
     external_metrics: Option<Store>,
     history: HistorySender,
+    checkpoint_reads: CheckpointReads,
 }
 
 /// Lists that have not arrived yet. Until both have, nothing is decided, because a competing autoscaler may exist.
@@ -122,7 +127,8 @@ impl ControlLoop {
             term,
             reread,
             warm_up: WarmUp::new(warm),
-            origin: Instant::now(),
+            start: (Instant::now(), unix_time()),
+            checkpoint_reads: CheckpointReads::default(),
             scalers: BTreeMap::new(),
             due: BTreeSet::new(),
             pod_index: PodIndex::default(),
@@ -170,6 +176,7 @@ impl ControlLoop {
             self.history.send_removals();
             self.metrics.turn_ended(begun.elapsed());
         }
+        self.report_last_checkpoints().await;
     }
 
     fn handle(&mut self, event: Event) {
@@ -221,6 +228,7 @@ impl ControlLoop {
             Event::PodDeleted { watch, uid } => self.delete_pod(&watch, &uid),
             Event::PodsListed { watch, uids } => self.apply_pod_list(&watch, &uids),
             Event::PodListFailed { watch, message } => self.pod_list_failed(&watch, message),
+            Event::CheckpointRead { watch, outcome } => self.checkpoint_read(&watch, outcome),
             // The end of the turn compares the term.
             Event::Promoted => {}
             Event::WriteFinished {
@@ -273,7 +281,8 @@ impl ControlLoop {
     }
 
     fn now(&self) -> Moment {
-        Moment::at(self.origin.elapsed())
+        let (start, unix) = self.start;
+        Moment::at(unix + start.elapsed())
     }
 
     /// Whether a list has not arrived yet.
@@ -283,7 +292,10 @@ impl ControlLoop {
 
     fn next_due(&self) -> Instant {
         let decision = match self.due.first() {
-            Some((moment, _)) if !self.is_unlisted() => self.origin + moment.since_origin(),
+            Some((moment, _)) if !self.is_unlisted() => {
+                let (start, unix) = self.start;
+                start + moment.since_origin().saturating_sub(unix)
+            }
             _ => Instant::now() + MAX_IDLE,
         };
         self.warm_up

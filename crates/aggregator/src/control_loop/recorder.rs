@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use pushscale_api::PushScalerSpec;
 use pushscale_decision::{
-    Conditions, Decision, FleetLoad, Moment, Pod, PodUid, Policy, Reading, Rejection, Scaler,
-    TargetState,
+    Checkpoint, Clock, Conditions, Decision, FleetLoad, Moment, Pod, PodUid, Policy, Reading,
+    Rejection, Scaler, TargetState,
 };
 
 use super::segment::{Entry, RecordedSegments, Segment};
@@ -120,6 +120,16 @@ impl Recorder {
         self.scaler.learn(now, uid, taken, reading)?;
         self.record(now, || Entry::Reading(uid.clone(), taken, reading.clone()));
         Ok(())
+    }
+
+    pub(super) fn checkpoint(&self, clock: Clock) -> Checkpoint {
+        self.scaler.checkpoint(clock)
+    }
+
+    /// Restores what was learned. The recording continues with a snapshot that contains it.
+    pub(super) fn restore_checkpoint(&mut self, clock: Clock, checkpoint: &Checkpoint) {
+        self.scaler.restore_checkpoint(clock, checkpoint);
+        self.finish_segment(clock.now);
     }
 
     pub(super) fn record_scale(&mut self, now: Moment, from: u32, to: u32) {

@@ -50,6 +50,8 @@ impl ControlLoop {
             scaler.taking_over = Some(now);
             // The status is written again, whatever the previous leader wrote.
             scaler.status = None;
+            // The previous leader may know what happened before this aggregator started.
+            scaler.checkpoint.read_again();
         }
         self.reread.notify_one();
         self.mark_all_due();

@@ -73,6 +73,8 @@ pub(crate) enum ApiRequest {
     ScaleWrite,
     StatusWrite,
     EventWrite,
+    CheckpointRead,
+    CheckpointWrite,
     TokenReview,
     Lease,
 }
@@ -84,6 +86,8 @@ impl ApiRequest {
             Self::ScaleWrite => "scale_write",
             Self::StatusWrite => "status_write",
             Self::EventWrite => "event_write",
+            Self::CheckpointRead => "checkpoint_read",
+            Self::CheckpointWrite => "checkpoint_write",
             Self::TokenReview => "token_review",
             Self::Lease => "lease",
         }

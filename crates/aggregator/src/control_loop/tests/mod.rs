@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use pushscale_api::{PushScalerSpec, ScaleChange, Schedules, policy_of};
+use pushscale_api::{PushScalerCheckpoint, PushScalerSpec, ScaleChange, Schedules, policy_of};
 use pushscale_daemon::readiness::Readiness;
 use pushscale_decision::{
     Conditions, Latency, ModelReading, Pod, PodUid, Queue, Reading, ServerState,
@@ -23,6 +23,7 @@ use crate::event::{
 use crate::history::History;
 use crate::scale_target::{Scale, ScaleError, Written};
 
+mod checkpoint;
 mod history;
 mod on_delete;
 
@@ -47,6 +48,10 @@ struct FakeTarget {
     replicas: Arc<Mutex<u32>>,
     /// The finalizers that were set.
     finalizers: Arc<Mutex<Vec<Vec<String>>>>,
+    /// What a read of a checkpoint returns; `None`: the API server does not respond.
+    checkpoint: Arc<Mutex<Option<Option<PushScalerCheckpoint>>>>,
+    /// The number of those reads.
+    checkpoint_reads: Arc<Mutex<u32>>,
 }
 
 impl ScaleTarget for FakeTarget {
@@ -80,6 +85,18 @@ impl ScaleTarget for FakeTarget {
     ) -> BoxFuture<'a, Result<(), ScaleError>> {
         self.finalizers.lock().push(finalizers.to_vec());
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn read_checkpoint<'a>(
+        &'a self,
+        _: &'a ScalerKey,
+    ) -> BoxFuture<'a, Result<Option<PushScalerCheckpoint>, ScaleError>> {
+        *self.checkpoint_reads.lock() += 1;
+        let found = self.checkpoint.lock().clone();
+        Box::pin(std::future::ready(found.ok_or_else(|| ScaleError::Other {
+            target: "checkpoint".to_owned(),
+            message: "timed out".to_owned(),
+        })))
     }
 }
 

@@ -1,0 +1,248 @@
+//! Checkpoints: what a scaler has learned outlives the aggregators.
+//!
+//! Each aggregator reads the stored one when a scaler appears, and again when it becomes the leader. Only the leader
+//! writes, and not before it has read: it would replace a week by what it has seen itself.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use jiff::Timestamp;
+use pushscale_daemon::log_limiter::LogLimiter;
+use pushscale_decision::{Checkpoint, Clock, Moment};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::ControlLoop;
+use super::managed_scaler::ManagedScaler;
+use crate::checkpoint;
+use crate::event::{Event, WatchId};
+use crate::metrics::ApiRequest;
+use crate::names::ScalerKey;
+use crate::report::{CheckpointReport, Report};
+use crate::scale_target::{ScaleError, api_succeeded};
+
+/// Time between two writes of one scaler: as long as the longest bucket of what is learned.
+const WRITE_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Maximum concurrent reads.
+const MAX_READS: usize = 4;
+
+/// Backoff after failed reads.
+const READ_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_secs(1))
+    .with_max_delay(MAX_READ_BACKOFF)
+    .without_max_times()
+    .with_jitter();
+
+const MAX_READ_BACKOFF: Duration = Duration::from_secs(300);
+
+/// What the reads of all scalers share.
+#[derive(Debug)]
+pub(super) struct CheckpointReads {
+    permits: Arc<Semaphore>,
+    failure_log: LogLimiter,
+}
+
+impl Default for CheckpointReads {
+    fn default() -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(MAX_READS)),
+            failure_log: LogLimiter::default(),
+        }
+    }
+}
+
+/// When a scaler's checkpoint is read and written.
+#[derive(Debug)]
+pub(super) struct CheckpointState {
+    read: Read,
+    backoff: Option<ExponentialBackoff>,
+    /// When the next write is due. Followers only count the intervals.
+    write_at: Moment,
+}
+
+/// The state of the read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// It is due at this time; `None`: now.
+    Due(Option<Moment>),
+    InProgress {
+        /// Whether another one is due afterwards.
+        again: bool,
+    },
+    Done,
+}
+
+impl CheckpointState {
+    /// The uid spreads the writes of all scalers over the interval.
+    pub(super) fn new(now: Moment, uid: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        uid.hash(&mut hasher);
+        let share = hasher.finish() % WRITE_INTERVAL.as_secs();
+        Self {
+            read: Read::Due(None),
+            backoff: None,
+            write_at: now.plus(Duration::from_secs(share)),
+        }
+    }
+
+    /// Makes a read due.
+    pub(super) fn read_again(&mut self) {
+        self.read = match self.read {
+            Read::InProgress { .. } => Read::InProgress { again: true },
+            Read::Due(_) | Read::Done => Read::Due(None),
+        };
+    }
+
+    fn is_read_due(&self, now: Moment) -> bool {
+        matches!(self.read, Read::Due(at) if at.is_none_or(|at| at <= now))
+    }
+
+    /// Returns whether a write is due, and counts it.
+    fn takes_write(&mut self, now: Moment) -> bool {
+        if now < self.write_at {
+            return false;
+        }
+        while self.write_at <= now {
+            self.write_at = self.write_at.plus(WRITE_INTERVAL);
+        }
+        self.read == Read::Done
+    }
+}
+
+/// Returns the time since the Unix epoch.
+pub(super) fn unix_time() -> Duration {
+    Duration::try_from(Timestamp::now().as_duration()).unwrap_or_default()
+}
+
+impl ControlLoop {
+    /// Reads or writes the checkpoint if that is due.
+    pub(super) fn update_checkpoint(&mut self, now: Moment, key: &ScalerKey) {
+        let leads = self.leads();
+        let clock = self.clock(now);
+        let Some(scaler) = self.scalers.get_mut(key) else {
+            return;
+        };
+        if scaler.engine.is_none() || scaler.deletion.deleting {
+            return;
+        }
+        if scaler.checkpoint.is_read_due(now) {
+            scaler.checkpoint.read = Read::InProgress { again: false };
+            let scaler = (scaler.watch.clone(), scaler.uid.clone());
+            self.read_checkpoint(scaler);
+        } else if scaler.checkpoint.takes_write(now)
+            && leads
+            && let Some(report) = scaler.checkpoint_report(clock, key)
+        {
+            self.report(report);
+        }
+    }
+
+    /// Reads the checkpoint in a separate task, which ends with [`Event::CheckpointRead`].
+    fn read_checkpoint(&self, (watch, uid): (WatchId, String)) {
+        let Some(scaler) = self.scalers.get(&watch.scaler) else {
+            return;
+        };
+        let target = scaler.target.clone();
+        let scale_target = Arc::clone(&self.scale_target);
+        let (events, metrics) = (self.events_tx.clone(), self.metrics.clone());
+        let permits = Arc::clone(&self.checkpoint_reads.permits);
+        tokio::spawn(async move {
+            // The semaphore is never closed.
+            let _permit = permits.acquire().await;
+            let begun = Instant::now();
+            let found = scale_target.read_checkpoint(&watch.scaler).await;
+            metrics.api_request_ended(ApiRequest::CheckpointRead, begun, api_succeeded(&found));
+            let outcome = found.map(|found| {
+                let checkpoint = checkpoint::learned(&found?, &watch.scaler, &uid, &target);
+                checkpoint.map(Box::new)
+            });
+            let read = Event::CheckpointRead { watch, outcome };
+            if events.send(read).await.is_err() {
+                tracing::debug!("checkpoint read after the control loop exited");
+            }
+        });
+    }
+
+    pub(super) fn checkpoint_read(
+        &mut self,
+        watch: &WatchId,
+        outcome: Result<Option<Box<Checkpoint>>, ScaleError>,
+    ) {
+        let now = self.now();
+        let clock = self.clock(now);
+        let key = &watch.scaler;
+        let scaler = self.scalers.get_mut(key);
+        let Some(scaler) = scaler.filter(|scaler| scaler.watch == *watch) else {
+            return;
+        };
+        let state = &mut scaler.checkpoint;
+        let again = state.read == Read::InProgress { again: true };
+        let next = match outcome {
+            Ok(found) => {
+                state.backoff = None;
+                state.read = if again { Read::Due(None) } else { Read::Done };
+                if let (Some(found), Some(engine)) = (found, &mut scaler.engine) {
+                    engine.restore_checkpoint(clock, &found);
+                    tracing::info!(autoscaler = %key, models = found.models.len(), "checkpoint restored");
+                }
+                now
+            }
+            Err(error) => {
+                let backoff = state.backoff.get_or_insert_with(|| READ_BACKOFF.build());
+                let at = now.plus(backoff.next().unwrap_or(MAX_READ_BACKOFF));
+                state.read = Read::Due(Some(at));
+                let log = &self.checkpoint_reads.failure_log;
+                if let Some(left_out) = log.allow(Instant::now().into_std()) {
+                    tracing::warn!(autoscaler = %key, %error, left_out, "failed to read the checkpoint");
+                }
+                at
+            }
+        };
+        self.mark_due(key, next);
+    }
+
+    /// Reports all checkpoints before the exit: what was learned since the last write.
+    pub(super) async fn report_last_checkpoints(&mut self) {
+        if !self.leads() {
+            return;
+        }
+        let clock = self.clock(self.now());
+        for (key, scaler) in &self.scalers {
+            if scaler.checkpoint.read != Read::Done || scaler.deletion.deleting {
+                continue;
+            }
+            let Some(report) = scaler.checkpoint_report(clock, key) else {
+                continue;
+            };
+            if self.reports.send(report).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn clock(&self, now: Moment) -> Clock {
+        Clock {
+            now,
+            unix: unix_time(),
+        }
+    }
+}
+
+impl ManagedScaler {
+    /// Returns what was learned; `None` if that is nothing.
+    fn checkpoint_report(&self, clock: Clock, key: &ScalerKey) -> Option<Report> {
+        let checkpoint = self.engine.as_ref()?.checkpoint(clock);
+        (!checkpoint.models.is_empty()).then(|| {
+            Report::Checkpoint(CheckpointReport {
+                scaler: key.clone(),
+                uid: self.uid.clone(),
+                target: self.target.clone(),
+                at: Timestamp::now(),
+                checkpoint: Box::new(checkpoint),
+            })
+        })
+    }
+}
