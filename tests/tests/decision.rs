@@ -37,6 +37,7 @@ fn environment(load: f64, service: f64, workers: f64) -> Environment {
         load,
         service,
         workers,
+        interval: 1,
         not_reporting: 0,
         state: None,
         deleting: 0,
