@@ -149,7 +149,7 @@ fn a_loss_of_capacity_scales_up_without_counts_of_completed_requests() {
         let world = draft.finish(&[]).unwrap().world;
         for seed in 1..=8 {
             let ours = PushScaling::of_world(&world).unwrap();
-            let mut ours = ours.without_answer_counts();
+            let mut ours = ours.without_completion_counts();
             let outcome = simulate(&world, &mut ours, seed);
             let incomplete = ours.conditions().metrics_incomplete.as_ref().unwrap();
             assert!(incomplete.status && incomplete.reason == Reason::CompletionCountUnavailable);

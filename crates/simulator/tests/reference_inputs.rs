@@ -121,7 +121,7 @@ impl Pods {
                 in_system: u32::try_from(arrivals - refused - answered).unwrap(),
                 ..PodReading::default()
             },
-            speaks: state != "s",
+            has_pushed: state != "s",
             health: ServerHealth::Ready,
             service: 0.0,
         }

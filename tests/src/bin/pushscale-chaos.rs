@@ -1,5 +1,5 @@
 //! Runs every fault and prints what each one has cost. `make chaos` calls this program.
-#![expect(clippy::print_stdout, reason = "a command line speaks to people")]
+#![expect(clippy::print_stdout, reason = "a command line prints")]
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command line speaks to people"
+    reason = "a command line prints"
 )]
 
 use std::io::{self, Read as _, Write as _};

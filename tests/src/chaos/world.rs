@@ -25,7 +25,7 @@ const SPEC: &str = "  algorithm: Ratio\n  maxReplicas: 6\n  \
 const BEFORE: i32 = 4;
 const AFTER: i32 = 6;
 
-/// Time between two looks at the aggregators.
+/// Interval between two checks of the aggregators.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// An aggregator behind its proxy.
@@ -131,7 +131,7 @@ impl<'a> World<'a> {
                 self.namespace.describe(),
                 self.logs()
             );
-            self.look().await;
+            self.record_leaders().await;
         }
         let recovery = ended.elapsed();
         // All pods share the load.
@@ -161,7 +161,7 @@ impl<'a> World<'a> {
         self.pushes.set_latency(2.0 / 3.0).await;
         while self.replicas.last() != Some(BEFORE) {
             assert!(began.elapsed() < SOON, "{}", self.namespace.describe());
-            self.look().await;
+            self.record_leaders().await;
         }
         self.pushes.set_latency(1.0).await;
         let pods = self
@@ -187,12 +187,12 @@ impl<'a> World<'a> {
             if began.elapsed() > SOON {
                 return usize::try_from(expected - fresh).unwrap_or_default();
             }
-            self.look().await;
+            self.record_leaders().await;
         }
     }
 
-    /// Looks who leads.
-    async fn look(&mut self) {
+    /// Records which aggregator leads.
+    async fn record_leaders(&mut self) {
         let began = Instant::now();
         let mut leaders = 0;
         for member in &self.members {
@@ -207,7 +207,7 @@ impl<'a> World<'a> {
     async fn look_for(&mut self, time: Duration) {
         let began = Instant::now();
         while began.elapsed() < time {
-            self.look().await;
+            self.record_leaders().await;
         }
     }
 
@@ -227,7 +227,7 @@ impl<'a> World<'a> {
                 }
             }
             assert!(began.elapsed() < SOON, "no leader:\n{}", self.logs());
-            self.look().await;
+            self.record_leaders().await;
         }
     }
 

@@ -227,7 +227,7 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
     namespace.deploy("Deployment", 1).await;
     namespace.apply(HPA);
     let before = written(&namespace.get("hpa", "torchserve"));
-    let look = || state(&namespace, "torchserve", "torchserve");
+    let observed_state = || state(&namespace, "torchserve", "torchserve");
     let switch = ["hpa/torchserve", "--switch"];
     let undo = ["hpa/torchserve", "--undo"];
 
@@ -263,7 +263,7 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
         .await;
     let found = fails(&namespace, &switch);
     assert!(found.contains("ScalingActive is False"), "{found}");
-    assert_eq!(look(), expected(true, "Recommend", false, 1));
+    assert_eq!(observed_state(), expected(true, "Recommend", false, 1));
     aggregator
         .push_until(&mut pods, OVERLOAD, || async {
             namespace.get("pushscaler", "torchserve")["status"]["desiredReplicas"] == 5
@@ -285,7 +285,7 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
         found.contains("failed to delete the HorizontalPodAutoscaler"),
         "{found}"
     );
-    assert_eq!(look(), expected(true, "Recommend", true, 1));
+    assert_eq!(observed_state(), expected(true, "Recommend", true, 1));
     policy.lift();
     let policy = Policy::reject(
         &namespace,
@@ -303,11 +303,11 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
     let (success, found) = run_while_pushing(&namespace, (&aggregator, &mut pods), &switch).await;
     assert!(!success, "{found}");
     assert!(found.contains("failed to set the mode"), "{found}");
-    assert_eq!(look(), expected(false, "Recommend", true, 1));
+    assert_eq!(observed_state(), expected(false, "Recommend", true, 1));
     policy.lift();
     let found = succeeds(&namespace, &switch);
     assert!(!found.contains("delete"), "{found}");
-    assert_eq!(look().1, "Apply");
+    assert_eq!(observed_state().1, "Apply");
     assert_eq!(succeeds(&namespace, &switch), "nothing to do\n");
     aggregator
         .push_until(&mut pods, OVERLOAD, || async { namespace.replicas() == 5 })
@@ -319,7 +319,7 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
         .await;
     let (success, found) = run_while_pushing(&namespace, (&aggregator, &mut pods), &switch).await;
     assert!(success && found.contains("delete"), "{found}");
-    assert_eq!(look().1, "Apply");
+    assert_eq!(observed_state().1, "Apply");
 
     let policy = Policy::reject(
         &namespace,
@@ -339,7 +339,7 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
         found.contains("failed to create the HorizontalPodAutoscaler again"),
         "{found}"
     );
-    assert_eq!(look(), expected(false, "Recommend", true, 5));
+    assert_eq!(observed_state(), expected(false, "Recommend", true, 5));
     policy.lift();
     let policy = Policy::reject(
         &namespace,
@@ -357,10 +357,10 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
         found.contains("failed to remove what was stored"),
         "{found}"
     );
-    assert_eq!(look(), expected(true, "Recommend", true, 5));
+    assert_eq!(observed_state(), expected(true, "Recommend", true, 5));
     policy.lift();
     succeeds(&namespace, &undo);
-    assert_eq!(look(), expected(true, "Recommend", false, 5));
+    assert_eq!(observed_state(), expected(true, "Recommend", false, 5));
     assert_eq!(written(&namespace.get("hpa", "torchserve")), before);
     assert_eq!(succeeds(&namespace, &undo), "nothing to do\n");
 }
@@ -469,7 +469,7 @@ async fn a_scaled_object_is_paused_by_a_switch_and_resumed_by_its_undo() {
     namespace.deploy("Deployment", 1).await;
     namespace.apply(SCALED_OBJECT);
     keda_creates_its_hpa(&namespace);
-    let look = || state(&namespace, "keda-hpa-models", "models");
+    let observed_state = || state(&namespace, "keda-hpa-models", "models");
     let object = "scaledobject/models";
 
     let found = fails(&namespace, &["hpa/keda-hpa-models", "--switch"]);
@@ -506,7 +506,7 @@ async fn a_scaled_object_is_paused_by_a_switch_and_resumed_by_its_undo() {
         found.contains("failed to pause the ScaledObject"),
         "{found}"
     );
-    assert_eq!(look(), expected(true, "Recommend", true, 1));
+    assert_eq!(observed_state(), expected(true, "Recommend", true, 1));
     policy.lift();
     let switching = adopt(&namespace, &switch);
     keda_pauses(&namespace).await;
@@ -519,7 +519,7 @@ async fn a_scaled_object_is_paused_by_a_switch_and_resumed_by_its_undo() {
         );
         succeeds(&namespace, &switch);
     }
-    assert_eq!(look(), expected(false, "Apply", true, 1));
+    assert_eq!(observed_state(), expected(false, "Apply", true, 1));
 
     let policy = Policy::reject(
         &namespace,
@@ -534,10 +534,10 @@ async fn a_scaled_object_is_paused_by_a_switch_and_resumed_by_its_undo() {
         found.contains("failed to resume the ScaledObject"),
         "{found}"
     );
-    assert_eq!(look(), expected(false, "Recommend", true, 1));
+    assert_eq!(observed_state(), expected(false, "Recommend", true, 1));
     policy.lift();
     succeeds(&namespace, &undo);
-    assert_eq!(look(), expected(false, "Recommend", false, 1));
+    assert_eq!(observed_state(), expected(false, "Recommend", false, 1));
     let object = namespace.get("scaledobject", "models");
     let paused = &object["metadata"]["annotations"]["autoscaling.keda.sh/paused"];
     assert!(paused.is_null(), "{object:#}");

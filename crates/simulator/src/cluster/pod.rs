@@ -245,7 +245,7 @@ impl Pod {
     }
 
     /// Publishes the counters as the pod's reading.
-    pub(super) fn tell(&mut self) {
+    pub(super) fn publish_reading(&mut self) {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         self.counted.in_system = number(self.in_system);
         self.counted.waiting = number(self.queue.len());

@@ -250,21 +250,21 @@ impl<'a> Run<'a> {
         let slowness = self.world.slowness(over - 1);
         self.views.clear();
         for pod in &mut self.fleet.pods {
-            let heard = pod.state != PodState::Starting && place_of(pod.id) >= share;
+            let reports = pod.state != PodState::Starting && place_of(pod.id) >= share;
             // The fault ends with this second.
             if matches!(pod.health, ServerHealth::Frozen(until) if until <= over as f64) {
                 pod.health = ServerHealth::Ready;
             }
-            let speaks = heard && pod.health == ServerHealth::Ready;
-            if speaks {
-                pod.tell();
+            let has_pushed = reports && pod.health == ServerHealth::Ready;
+            if has_pushed {
+                pod.publish_reading();
             }
             self.views.push(PodView {
                 id: pod.id,
                 state: pod.state,
                 reading: pod.reading,
-                speaks,
-                health: if heard {
+                has_pushed,
+                health: if reports {
                     pod.health
                 } else {
                     ServerHealth::Ready

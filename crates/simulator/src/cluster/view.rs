@@ -61,7 +61,7 @@ pub struct PodView {
     /// The pod's last reading.
     pub reading: PodReading,
     /// Whether the reading is from this second. Starting pods do not report.
-    pub speaks: bool,
+    pub has_pushed: bool,
     /// The server as the sidecar finds it.
     pub health: ServerHealth,
     /// The current mean service time of a single request in the pod, in seconds.

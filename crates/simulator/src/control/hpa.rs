@@ -64,7 +64,7 @@ impl Hpa {
         let scrape = self.options.scrape.max(1);
         for pod in view.pods {
             let turn = usize::try_from(pod.id).unwrap_or_default() * 7 % scrape;
-            if pod.state == PodState::Serving && pod.speaks && view.second % scrape == turn {
+            if pod.state == PodState::Serving && pod.has_pushed && view.second % scrape == turn {
                 let sample = (view.second, pod.reading.waited, pod.reading.arrivals);
                 self.samples.entry(pod.id).or_default().push_back(sample);
             }

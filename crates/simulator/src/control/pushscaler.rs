@@ -138,7 +138,7 @@ impl PushScaling {
     /// Simulates sidecars without access to the management port. The queue depth, the number of completed requests and
     /// the number of workers are then unknown. The sidecars still report the wait of recently completed requests.
     #[must_use]
-    pub fn without_answer_counts(mut self) -> Self {
+    pub fn without_completion_counts(mut self) -> Self {
         self.uncounted = Some(BTreeMap::new());
         self
     }
@@ -154,7 +154,7 @@ impl PushScaling {
     }
 
     /// Reports the pods to the scaler, as Kubernetes would.
-    fn tell_pods(&mut self, now: Moment, pods: &[PodView]) {
+    fn apply_pods(&mut self, now: Moment, pods: &[PodView]) {
         for pod in pods {
             let known = self.pods.get(&pod.id);
             if known.is_some_and(|(_, state)| *state == pod.state) {
@@ -185,8 +185,8 @@ impl PushScaling {
     }
 
     /// Passes the readings to the scaler that sidecars would push.
-    fn tell_readings(&mut self, now: Moment, view: &View<'_>) {
-        let pushes = |pod: &&PodView| pod.speaks || pod.health != ServerHealth::Ready;
+    fn apply_readings(&mut self, now: Moment, view: &View<'_>) {
+        let pushes = |pod: &&PodView| pod.has_pushed || pod.health != ServerHealth::Ready;
         for pod in view.pods.iter().filter(pushes) {
             let Some((uid, _)) = self.pods.get(&pod.id) else {
                 continue;
@@ -211,7 +211,7 @@ impl PushScaling {
             for model in &mut reading.models {
                 sidecar.read(model, pod, view.second, view.workers, &view.batching);
                 if let Some(before) = &mut self.uncounted {
-                    hide_answers(model, pod, before.insert(pod.id, pod.reading));
+                    hide_completion_counts(model, pod, before.insert(pod.id, pod.reading));
                 }
             }
             let learnt = self.scaler.learn(now, uid, now, reading);
@@ -223,8 +223,8 @@ impl PushScaling {
 impl Controller for PushScaling {
     fn decide(&mut self, view: &View<'_>) -> Option<u32> {
         let now = Moment::from_secs(view.second as u64);
-        self.tell_pods(now, view.pods);
-        self.tell_readings(now, view);
+        self.apply_pods(now, view.pods);
+        self.apply_readings(now, view);
         if let Some(clock) = &mut self.clock {
             self.scaler.set_scheduled_floor(clock.floor(view.second));
         }
@@ -261,7 +261,7 @@ impl Clock {
 }
 
 /// Removes what a sidecar cannot report without the management port. `before` is the pod's previous reading.
-fn hide_answers(model: &mut ModelReading, pod: &PodView, before: Option<PodReading>) {
+fn hide_completion_counts(model: &mut ModelReading, pod: &PodView, before: Option<PodReading>) {
     model.queue = None;
     if let Some(counters) = &mut model.counters {
         counters.completed = None;

@@ -129,7 +129,7 @@ mod tests {
             id: 1,
             state: PodState::Serving,
             reading,
-            speaks: true,
+            has_pushed: true,
             health: ServerHealth::Ready,
             service: 0.1,
         }

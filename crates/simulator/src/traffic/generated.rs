@@ -331,8 +331,8 @@ mod tests {
             ("random:x", "a whole number must follow"),
         ];
         for (text, expected) in cases {
-            let said = text.parse::<Load>().unwrap_err().to_string();
-            assert!(said.contains(expected), "{text}: {said}");
+            let error = text.parse::<Load>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
         }
         let short = "random:1".parse::<Load>().unwrap().rates(7201);
         assert!(short.unwrap_err().to_string().contains("it lasts"));

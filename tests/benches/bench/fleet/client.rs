@@ -60,14 +60,14 @@ pub(super) struct Clients {
     target: watch::Sender<Target>,
     pushed: Arc<Mutex<Pushed>>,
     /// Pods that the current server has accepted a push of.
-    heard: Arc<AtomicUsize>,
+    reported: Arc<AtomicUsize>,
     pods: usize,
     _tasks: JoinSet<()>,
 }
 
 pub(super) fn start(fleet: Fleet, server: &Server) -> Clients {
     let target = watch::Sender::new(Target::from(server));
-    let (pushed, heard) = (Arc::default(), Arc::default());
+    let (pushed, reported) = (Arc::default(), Arc::default());
     let mut tasks = JoinSet::new();
     for connection in 0..fleet.connections() {
         let pods = (connection..fleet.pods).step_by(fleet.connections());
@@ -81,14 +81,14 @@ pub(super) fn start(fleet: Fleet, server: &Server) -> Clients {
             interval: INTERVAL,
             sequence: 0,
             pushed: Arc::clone(&pushed),
-            heard: Arc::clone(&heard),
+            reported: Arc::clone(&reported),
         };
         tasks.spawn(sidecar.run(target.subscribe()));
     }
     Clients {
         target,
         pushed,
-        heard,
+        reported,
         pods: fleet.pods,
         _tasks: tasks,
     }
@@ -101,12 +101,12 @@ fn source(connection: usize) -> Ipv4Addr {
 
 impl Clients {
     pub(super) fn connect_to(&self, server: &Server) {
-        self.heard.store(0, Ordering::Relaxed);
+        self.reported.store(0, Ordering::Relaxed);
         self.target.send_replace(Target::from(server));
     }
 
     pub(super) async fn until_all_heard(&self) {
-        while self.heard.load(Ordering::Relaxed) < self.pods {
+        while self.reported.load(Ordering::Relaxed) < self.pods {
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -126,7 +126,7 @@ struct Sidecar {
     interval: f64,
     sequence: usize,
     pushed: Arc<Mutex<Pushed>>,
-    heard: Arc<AtomicUsize>,
+    reported: Arc<AtomicUsize>,
 }
 
 impl Sidecar {
@@ -203,7 +203,7 @@ impl Sidecar {
                 pushed.micros.push(sent.elapsed().as_micros() as u32);
                 if unheard > 0 {
                     unheard -= 1;
-                    self.heard.fetch_add(1, Ordering::Relaxed);
+                    self.reported.fetch_add(1, Ordering::Relaxed);
                 }
             }
             if let Some(interval) = asked {

@@ -100,7 +100,7 @@ async fn measure(fleet: Fleet) {
     let begun = tokio::time::Instant::now();
     clients.connect_to(&again);
     clients.until_all_heard().await;
-    let heard = begun.elapsed();
+    let reported = begun.elapsed();
     micros.sort_unstable();
     let quantile = |share: f64| {
         let index = ((micros.len() - 1) as f64 * share) as usize;
@@ -118,7 +118,7 @@ async fn measure(fleet: Fleet) {
         after.descriptors,
         quantile(0.5),
         quantile(0.99),
-        heard.as_secs_f64(),
+        reported.as_secs_f64(),
     );
 }
 

@@ -12,13 +12,13 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
         let reference = &subject.scaler.spec.scale_target_ref;
         (&reference.kind, &reference.name)
     };
-    let mut rivals = Vec::new();
+    let mut others = Vec::new();
     for hpa in &snapshot.hpas {
         let is_here = hpa.metadata.namespace.as_deref() == Some(subject.namespace);
         let target = &hpa.spec.scale_target_ref;
         if is_here && target.kind == *kind && target.name == *name {
             let hpa = hpa.metadata.name.as_deref().unwrap_or_default();
-            rivals.push(format!("HorizontalPodAutoscaler {hpa}"));
+            others.push(format!("HorizontalPodAutoscaler {hpa}"));
         }
     }
     for object in &snapshot.scaled_objects {
@@ -27,7 +27,7 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
         let target_kind = target["kind"].as_str().unwrap_or("Deployment");
         if is_here && target_kind == kind && target["name"] == **name {
             let object = object["metadata"]["name"].as_str().unwrap_or_default();
-            rivals.push(format!("KEDA's ScaledObject {object}"));
+            others.push(format!("KEDA's ScaledObject {object}"));
         }
     }
     for other in &snapshot.scalers {
@@ -40,7 +40,7 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
             && other.spec.mode == Mode::Apply
         {
             let other = other.metadata.name.as_deref().unwrap_or_default();
-            rivals.push(format!("PushScaler {other}"));
+            others.push(format!("PushScaler {other}"));
         }
     }
     let target = subject.target_name();
@@ -54,7 +54,7 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
             ))
         })
         .collect();
-    findings.push(if rivals.is_empty() {
+    findings.push(if others.is_empty() {
         Finding::good(
             CHECK,
             format!("{}: no other autoscaler has {target}", subject.name),
@@ -65,17 +65,17 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
             format!(
                 "{}: {} also scales {target}",
                 subject.name,
-                rivals.join(", ")
+                others.join(", ")
             ),
             "two autoscalers would write one target: Pushscale does not",
             "delete one of them, or set spec.mode to Recommend (docs/MIGRATING.md)",
         )
     } else {
-        let rivals = rivals.join(", ");
+        let others = others.join(", ");
         Finding::good(
             CHECK,
             format!(
-                "{}: {rivals} scales {target}, this PushScaler does not write",
+                "{}: {others} scales {target}, this PushScaler does not write",
                 subject.name
             ),
         )
