@@ -97,8 +97,8 @@ const SETTINGS: &[Setting] = &[
         key: "max_pushes_per_second",
         default: Some("10000"),
         kind: Kind::Number(10, 1_000_000),
-        description: "With so many pods that they would push more often in total, their sidecars are asked for scrape \
-                      intervals of up to 3 s",
+        description: "If all pods together would push more often, their sidecars are asked for scrape intervals of up \
+                      to 3 s",
     },
     Setting {
         key: "auth",

@@ -41,7 +41,7 @@ fn an_hpa_is_observed_replaced_and_restored() {
     let run = fixture.reader.blocks_run();
     fixture
         .reader
-        .follow(page.section("1. Beside the HPA"), |_| {});
+        .follow(page.section("1. Run alongside the HPA"), |_| {});
     println!(
         "from `helm install` to a fresh reading of every pod: {:.1?}",
         began.elapsed()
