@@ -36,7 +36,7 @@ pub struct Chromium {
     messages: mpsc::UnboundedReceiver<Value>,
     session: Option<String>,
     last_id: u64,
-    /// What the page has reported, and was not asked for.
+    /// The events that the page has reported.
     events: Vec<Value>,
     /// The source of axe-core.
     axe: String,

@@ -168,7 +168,7 @@ pub struct Config {
     pub max_connections: usize,
     /// Maximum concurrent connections from one address. Pods on the host network share their node's address.
     pub max_connections_per_address: usize,
-    /// Maximum rate of pushes that the sidecars are asked for.
+    /// Maximum rate of all pushes together, in pushes per second, which the requested intervals keep.
     pub max_pushes_per_second: usize,
     /// How pushes are authenticated.
     pub auth: Auth,

@@ -405,7 +405,7 @@ fn shared_scenarios_run_by_name() {
     )
     .rejected();
     assert!(
-        errors.contains("give its directory by --traces or PUSHSCALE_TRACES"),
+        errors.contains("set its directory with --traces or PUSHSCALE_TRACES"),
         "{errors}"
     );
 }
