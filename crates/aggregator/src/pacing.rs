@@ -1,5 +1,5 @@
-//! Pacing: with many pods, the aggregator asks their sidecars for longer scrape intervals, so that pushes do not saturate
-//! it.
+//! Pacing: with many pods, the aggregator asks their sidecars for longer scrape intervals, so that pushes do not
+//! saturate it.
 //!
 //! Every response repeats the requested interval. A sidecar uses the longest one that its aggregators request, and its
 //! configured interval once none of them requests a longer one.

@@ -20,8 +20,8 @@ pub(crate) const MAX_COUNT: f64 = 9_007_199_254_740_992.0;
 /// Maximum of a latency, in seconds: eleven days.
 pub(crate) const MAX_WAIT_SECONDS: f64 = 1e6;
 
-/// Maximum scrape interval, in seconds: [`MAX_SCRAPE_INTERVAL`](crate::MAX_SCRAPE_INTERVAL). A reading is fresh for three
-/// of them, so a longer one would keep a silent pod fresh for long.
+/// Maximum scrape interval, in seconds: [`MAX_SCRAPE_INTERVAL`](crate::MAX_SCRAPE_INTERVAL). A reading is fresh for
+/// three of them, so a longer one would keep a silent pod fresh for long.
 pub(crate) const MAX_INTERVAL_SECONDS: f64 = 60.0;
 
 /// Maximum scrape interval that an aggregator requests: the queue model needs a reading at least every few seconds.

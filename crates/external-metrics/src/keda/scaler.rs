@@ -40,8 +40,8 @@ impl ExternalScaler {
     }
 
     /// Reports the target as active if its desired replicas are known, and again with each decision while it has zero
-    /// replicas: KEDA starts such a target at each report. Waits for a missing PushScaler, because KEDA repeats a failed
-    /// call up to a minute later.
+    /// replicas: KEDA starts such a target at each report. Waits for a missing PushScaler, because KEDA repeats a
+    /// failed call up to a minute later.
     ///
     /// # Errors
     /// If the trigger names no PushScaler.
@@ -106,7 +106,7 @@ impl ExternalScaler {
         })
     }
 
-    /// Returns when the decision was made that is to be reported; `None` if there is none, or it does not start a target.
+    /// Returns when the decision to report was made; `None` if there is none, or if it does not start a target.
     fn due_report(&self, target: &ScaledObjectRef, reported: Option<Instant>) -> Option<Instant> {
         let decision = self.decision(target).ok()?;
         let made = decision.made?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// The interval that each aggregator requests. The longest one applies: if the last one did, two aggregators that disagree
-/// would change it with every push.
+/// The interval that each aggregator requests. The longest one applies: if the last one did, two aggregators that
+/// disagree would change it with every push.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestedIntervals(watch::Sender<BTreeMap<SocketAddr, Duration>>);
 
@@ -21,7 +21,7 @@ pub(crate) fn new() -> (RequestedIntervals, LongestInterval) {
 }
 
 impl RequestedIntervals {
-    /// Records the request of an aggregator; `None` or an invalid number if there is none, or the aggregator was removed.
+    /// Records the request of an aggregator; `None` or an invalid number if there is none or the aggregator is gone.
     pub(super) fn set(&self, aggregator: SocketAddr, seconds: Option<f64>) {
         let interval = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         self.0.send_if_modified(|requested| {

@@ -1,5 +1,5 @@
-//! The sidecars of the benchmark: each keeps a connection and pushes at its own time, at the interval that the aggregator
-//! asks for.
+//! The sidecars of the benchmark: each keeps a connection and pushes at its own time, at the interval that the
+//! aggregator requests.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
