@@ -76,7 +76,7 @@ pub(crate) async fn run(
             events.try_send(Event::Promoted).ok();
         } else if !leads && (led || candidate.election.holder() != holder.as_ref()) {
             let leader = candidate.election.holder().map_or("none", String::as_str);
-            tracing::info!(lease = candidate.settings.name, leader, "following");
+            tracing::info!(lease = candidate.settings.name, leader, "not the leader");
         }
         // Different machines should not try at the same moment.
         let pause = RETRY_PERIOD.mul_f64(1.0 + 0.2 * jitter());
@@ -148,7 +148,7 @@ impl Candidate {
         if let Some(record) = self.election.resignation()
             && matches!(self.write(&record).await, Written::Yes)
         {
-            tracing::info!(lease = self.settings.name, "resigned");
+            tracing::info!(lease = self.settings.name, "resigned as the leader");
         }
     }
 
