@@ -35,8 +35,8 @@ pub(crate) fn object(report: &CheckpointReport) -> PushScalerCheckpoint {
     object
 }
 
-/// Returns what `stored` contains about a PushScaler with this uid and target; `None` if it is of another one, or cannot
-/// be read.
+/// Returns what `stored` contains about a PushScaler with this uid and target; `None` if it is of another one, or
+/// cannot be read.
 pub(crate) fn learned(
     stored: &PushScalerCheckpoint,
     scaler: &ScalerKey,

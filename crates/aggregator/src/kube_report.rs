@@ -145,8 +145,8 @@ impl NewestReport for StatusReport {
     async fn write(self, writer: &Writer) -> Option<Self> {
         let scaler = &self.scaler;
         let api: Api<PushScaler> = Api::namespaced(writer.client.clone(), &scaler.namespace);
-        // A merge patch would keep fields that are absent now, such as the figures of a metric that failed. A JSON patch
-        // replaces the whole status. The test keeps it away from a later PushScaler of the same name.
+        // A merge patch would keep fields that are absent now, such as the figures of a metric that failed. A JSON
+        // patch replaces the whole status. The test keeps it away from a later PushScaler of the same name.
         let patch = json!([
             { "op": "test", "path": "/metadata/uid", "value": self.uid },
             { "op": "add", "path": "/status", "value": *self.status },

@@ -1,7 +1,7 @@
 //! The PushScalerCheckpoint resource: what a PushScaler has learned, so that a restart does not cost it.
 //!
-//! Anyone with the permission may write one, so nothing of it is trusted: [`PushScalerCheckpointSpec::decode`] fails for
-//! what it cannot read, and `decision` ignores values out of range.
+//! Anyone with the permission may write one, so nothing of it is trusted: [`PushScalerCheckpointSpec::decode`] fails
+//! for what it cannot read, and `decision` ignores values out of range.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

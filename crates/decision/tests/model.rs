@@ -23,7 +23,8 @@
 //! request of a batch takes 9 ms. `workers` counts requests in parallel: two workers with a batch size of 4 are 8.
 //! `grpc=50%`: the server does not time half of the requests; it is set before the first request.
 //! `interval=10s`: all pods report every 10 s, at the same time.
-//! `load`, `service`, `workers`, `batch`, `batch-item`, `grpc`, `slow`, `second-model` and `interval` apply until another
+//! `load`, `service`, `workers`, `batch`, `batch-item`, `grpc`, `slow`, `second-model` and `interval` apply until
+//! another
 //! `run` changes them; the other options apply to one `run`. `never-…` and `writes` count since the last `expect`.
 //! `PUSHSCALE_GENERATE=1` prints the decision after each line.
 

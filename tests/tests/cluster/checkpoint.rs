@@ -1,4 +1,4 @@
-//! What was learned outlives the aggregators: in a PushScalerCheckpoint that the leader writes.
+//! What was learned survives a restart of all aggregators, in a PushScalerCheckpoint that the leader writes.
 
 use std::time::{Duration, Instant};
 
@@ -157,7 +157,7 @@ impl Pair {
 }
 
 #[tokio::test]
-async fn what_was_learned_outlives_both_aggregators() {
+async fn what_was_learned_survives_a_restart_of_both_aggregators() {
     let namespace = Namespace::create(cluster(), "checkpoints");
     permit_election(&namespace);
     let spec = "  mode: Recommend\n  maxReplicas: 5\n  metrics: [ { type: QueueLatency, queueLatency: { target: 1s } } ]\n";

@@ -1,7 +1,7 @@
-//! Checkpoints: what a scaler has learned outlives the aggregators.
+//! Checkpoints store what a scaler has learned beyond the lifetime of the aggregators.
 //!
 //! Each aggregator reads the stored one when a scaler appears, and again when it becomes the leader. Only the leader
-//! writes, and not before it has read: it would replace a week by what it has seen itself.
+//! writes, and only after it has read: otherwise it would replace a week by what it has seen itself.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;

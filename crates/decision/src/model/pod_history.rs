@@ -17,9 +17,9 @@ const WARM_UP_SECONDS: f64 = 10.0;
 /// A pod that has not completed its first requests is starting for this long, in seconds, and not called slow.
 const STARTING: f64 = 60.0;
 
-/// A pod without a reading for longer than this, and for longer than a reading is fresh, may have been frozen. The times
-/// of its in-flight requests then contain the pause. Two pods that resumed after five minutes raised a service time from 0.1 s to 3.4 s, and the
-/// proposal from 7 to 200 pods.
+/// A pod without a reading for longer than this, and for longer than a reading is fresh, may have been frozen. The
+/// times of its in-flight requests then contain the pause. Two pods that resumed after five minutes raised a service
+/// time from 0.1 s to 3.4 s, and the proposal from 7 to 200 pods.
 const FROZEN: Duration = Duration::from_secs(5);
 
 /// A pod in which this multiple of the requests that it processes in parallel wait may be saturated, and at least this
@@ -143,8 +143,8 @@ impl PodHistory {
 
     /// Records a reading and returns what it adds.
     ///
-    /// `fresh_for` is how long a reading is fresh. `counts_since` is the time since which all counts of the pod are new,
-    /// if its start was observed. `service` is the fleet's service time in seconds, if known.
+    /// `fresh_for` is how long a reading is fresh. `counts_since` is the time since which all counts of the pod are
+    /// new, if its start was observed. `service` is the fleet's service time in seconds, if known.
     pub(crate) fn update(
         &mut self,
         taken: Moment,

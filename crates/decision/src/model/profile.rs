@@ -142,8 +142,8 @@ impl Profile {
             .collect()
     }
 
-    /// Adds the rates and savings of a checkpoint. A period counts as far as it had proven itself: time in which nothing
-    /// was recorded neither proves nor refutes it.
+    /// Adds the rates and savings of a checkpoint. A period counts as far as it had proven itself: time in which
+    /// nothing was recorded neither proves nor refutes it.
     pub(crate) fn restore(&mut self, second: u64, checkpoint: &ModelCheckpoint) {
         for series in &checkpoint.rates {
             match series.bucket_seconds {

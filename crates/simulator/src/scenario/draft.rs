@@ -276,7 +276,7 @@ impl Draft {
         let skip = self.take("skip", 0, |text| values::seconds(text, 0));
         let found = if let Some(entry) = self.entries.get("load").cloned() {
             if self.get("skip").is_some() {
-                let problem = "skip goes with a trace: a load begins at its beginning";
+                let problem = "skip requires a trace: a load starts at its beginning";
                 self.errors.add(self.place("skip", "skip"), problem);
             }
             match (entry.value.parse::<Load>(), seconds) {
@@ -344,7 +344,7 @@ impl Draft {
         let until = seconds.map_or(length.min(skip + LONGEST), |seconds| skip + seconds);
         if until > length || skip >= until {
             let problem =
-                format!("seconds {skip} to {until} are asked for, and the trace has {length}");
+                format!("seconds {skip} to {until} are requested, but the trace has {length}");
             self.errors.add(entry.place.as_str(), problem);
             return None;
         }

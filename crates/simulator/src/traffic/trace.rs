@@ -1,7 +1,7 @@
 //! Recorded loads.
 //!
-//! A trace is CSV with a header. With the columns `t_seconds,requests`, each second from 0 has a line with the number of
-//! requests that arrived in it:
+//! A trace is CSV with a header. With the columns `t_seconds,requests`, each second from 0 has a line with the number
+//! of requests that arrived in it:
 //!
 //! ```csv
 //! t_seconds,requests
@@ -12,7 +12,8 @@
 //! With `t_seconds,requests_per_second`, a line has the mean arrival rate from its second until the next line; the last
 //! line lasts as long as the one before.
 //!
-//! An empty number is unknown. A third column, `time`, may have the time of the first second; other columns are ignored.
+//! An empty number is unknown. A third column, `time`, may have the time of the first second; other columns are
+//! ignored.
 
 use std::fs;
 use std::ops::Range;

@@ -70,8 +70,8 @@ pub(crate) struct ImportSettings {
     /// Access logs: count only the lines with this text
     #[arg(long = "match", value_name = "TEXT")]
     pub(crate) pattern: Option<String>,
-    /// CSV: the column with the time, by its header or its number from 1; default: time, timestamp or date, otherwise the
-    /// first one
+    /// CSV: the column with the time, by its header or its number from 1; default: time, timestamp or date, otherwise
+    /// the first one
     #[arg(long, value_name = "COLUMN")]
     pub(crate) time: Option<String>,
     /// CSV: the column with the number of requests from the time of the line until the next; default: requests or count

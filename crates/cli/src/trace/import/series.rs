@@ -106,9 +106,8 @@ pub(super) fn spread(
     are_counts: bool,
     gap: Option<i64>,
 ) -> Result<Series, String> {
-    let durations = Durations::of(samples.keys(), gap).ok_or(
-        "fewer than two times: how long a value lasts is known from the distance to the next one",
-    )?;
+    let durations = Durations::of(samples.keys(), gap)
+        .ok_or("fewer than two times: a value lasts until the time of the next one")?;
     let start = samples.keys().next().copied().unwrap_or_default();
     let mut values: Vec<Option<f64>> = Vec::new();
     let mut nexts = samples.keys().skip(1);

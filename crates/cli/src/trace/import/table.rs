@@ -84,7 +84,7 @@ impl Tables {
             let Some(columns) = columns else {
                 let (found, is_header) = Columns::find(&record, names).map_err(wrong)?;
                 if *self.meaning.get_or_insert(found.meaning) != found.meaning {
-                    let problem = "its columns mean something else than those of the files before: import it on its own";
+                    let problem = "its columns differ in meaning from those of the earlier files: import it separately";
                     return Err(wrong(problem.to_owned()));
                 }
                 columns = Some(found);
@@ -123,7 +123,7 @@ impl Tables {
         };
         if columns.meaning == Meaning::Rate && self.samples.contains_key(&second) {
             return Err(
-                "a rate of this second was given before: add up the rates of several series first"
+                "this second already has a rate: add up the rates of several series first"
                     .to_owned(),
             );
         }
