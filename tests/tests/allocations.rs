@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use pushscale_decision::{
-    Algorithm, Bounds, Conditions, Counters, Latency, ModelReading, Moment, Pod, PodUid, Policy,
-    Queue, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
+    Algorithm, Bounds, Conditions, Counters, Latency, MeasuredLoad, ModelReading, Moment, Pod,
+    PodUid, Policy, Queue, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
 };
 
 const PODS: u32 = 12;
@@ -58,6 +58,7 @@ fn allocations(algorithm: Algorithm) -> u64 {
         existing: None,
         selector: Selector::Usable,
     };
+    let mut measured = MeasuredLoad::default();
     let mut turn = |second: u64| {
         let now = Moment::from_secs(second);
         let reading = reading(second);
@@ -66,13 +67,20 @@ fn allocations(algorithm: Algorithm) -> u64 {
                 scaler.learn(now, uid, now, &reading).unwrap();
             }
             scaler.decide(now, &facts);
+            measured = scaler.measured_load(second.saturating_sub(13)..second.saturating_sub(3));
         });
         counted.count_total
     };
     // The windows and the recent proposals are full after ten minutes.
     let first: u64 = (1..=600).map(&mut turn).sum();
     assert!(first > 0, "allocations are counted");
-    (601..=1200).map(turn).sum()
+    let allocated = (601..=1200).map(turn).sum();
+    let is_model = algorithm == Algorithm::Model;
+    let rate = is_model.then_some(f64::from(PODS) * 20.0);
+    assert_eq!(measured.rate.map(f64::round), rate);
+    let service = measured.service.map(|service| (service * 1000.0).round());
+    assert_eq!(service, is_model.then_some(100.0));
+    allocated
 }
 
 #[test]

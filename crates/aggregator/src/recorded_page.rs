@@ -9,10 +9,10 @@ use pushscale_daemon::admin::Admin;
 use pushscale_daemon::http_server::{self, BindError, Limits};
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
-use pushscale_decision::Decision;
+use pushscale_decision::{Decision, MeasuredLoad};
 use tokio::sync::mpsc;
 
-use crate::history::{History, HistorySender, ScalerSubject};
+use crate::history::{History, HistorySender, LoadSample, ScalerSubject};
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
@@ -64,6 +64,22 @@ impl RecordedPage {
     /// Sends a decision of now as the control loop does.
     pub fn send(&mut self, scaler: &RecordedScaler, decision: &Arc<Decision>, is_new: bool) {
         self.sender.decided(&scaler.0, decision, is_new);
+    }
+
+    /// Sends the load of ten seconds as the control loop does. `number` counts them.
+    pub fn send_load(
+        &mut self,
+        scaler: &RecordedScaler,
+        number: u64,
+        start: Timestamp,
+        load: MeasuredLoad,
+    ) {
+        let sample = LoadSample {
+            number,
+            start,
+            load,
+        };
+        self.sender.load(&scaler.0, sample);
     }
 
     /// Serves the page until shutdown, and returns its address.

@@ -1,5 +1,7 @@
 //! The data behind the pages, separate from the control loop's own state so that the latter can change.
 
+use std::time::Duration;
+
 use pushscale_api::PushScalerStatus;
 use pushscale_decision::{Decision, Moment};
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,9 @@ pub struct ScalerView {
     /// The last decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionView>,
+    /// The learnt time from the creation of a pod until it is ready, in seconds; absent before one was observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_delay_seconds: Option<f64>,
     /// The status as last reported to Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<PushScalerStatus>,
@@ -81,6 +86,7 @@ impl ScalerView {
         target: &TargetRef,
         now: Moment,
         decision: Option<&Decision>,
+        start_delay: Option<Duration>,
         status: Option<&PushScalerStatus>,
         problems: Vec<String>,
     ) -> Self {
@@ -90,6 +96,7 @@ impl ScalerView {
             target: target.to_string(),
             problems,
             decision: decision.map(|decision| DecisionView::new(now, decision)),
+            start_delay_seconds: start_delay.map(|delay| delay.as_secs_f64()),
             status: status.cloned(),
         }
     }

@@ -21,6 +21,7 @@ mod fleet_load;
 mod freshness;
 mod latency;
 mod limits;
+mod measured_load;
 mod model;
 mod moment;
 mod pass;
@@ -48,6 +49,7 @@ pub use fleet_load::FleetLoad;
 pub use freshness::Freshness;
 pub use latency::Latency;
 pub use limits::Limit;
+pub use measured_load::MeasuredLoad;
 pub use moment::Moment;
 pub use pod::{Phase, Pod, PodUid};
 pub use policy::{

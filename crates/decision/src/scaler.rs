@@ -1,5 +1,6 @@
 //! The state of one target's scaler and its public interface.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::average::Groups;
@@ -9,6 +10,7 @@ use crate::decision::Decision;
 use crate::fleet::Fleet;
 use crate::fleet_load::FleetLoad;
 use crate::limits::History;
+use crate::measured_load::MeasuredLoad;
 use crate::model::{FleetSnapshot, ModelState, StartDelay};
 use crate::moment::Moment;
 use crate::pass::Pass;
@@ -221,6 +223,18 @@ impl Scaler {
     /// Returns the load of the pods that report at `now`.
     pub fn load(&self, now: Moment) -> FleetLoad {
         FleetLoad::of(self.fleet.pods(), now)
+    }
+
+    /// Returns the load in these seconds since the origin; unknown for seconds more than 300 s ago, and with
+    /// `algorithm: Ratio`. Readings for the last three seconds may be missing.
+    pub fn measured_load(&self, seconds: Range<u64>) -> MeasuredLoad {
+        MeasuredLoad::of(&self.models, seconds)
+    }
+
+    /// Returns the learnt time from the creation of a pod until it is ready; `None` before one was observed.
+    pub fn start_delay(&self) -> Option<Duration> {
+        let starts = self.start_delay.observed()?;
+        Duration::try_from_secs_f64(starts.seconds).ok()
     }
 
     /// Returns the replicas to start a target with that has none: the minimum, raised to the scheduled floor. Without

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pushscale_aggregator::recorded_page::{RecordedPage, RecordedScaler};
 use pushscale_daemon::shutdown::Shutdown;
-use pushscale_decision::{Bounds, Decision, Latency, Policy, TargetLatency};
+use pushscale_decision::{Bounds, Decision, Latency, MeasuredLoad, Policy, TargetLatency};
 use pushscale_tests::fake_cluster::{FakeCluster, NAMESPACE};
 use pushscale_tests::fake_pod::{FakePod, Load};
 use pushscale_tests::{http, simulated_hour};
@@ -102,7 +102,11 @@ async fn sending(decisions: &[Arc<Decision>]) {
     let scalers: Vec<_> = names
         .map(|name| RecordedScaler::new("models", &name))
         .collect();
-    let mut each = Vec::new();
+    let (mut each, mut loads) = (Vec::new(), Vec::new());
+    let load = MeasuredLoad {
+        rate: Some(120.0),
+        service: Some(0.1),
+    };
     for round in 0..ROUNDS {
         let decision = &decisions[round * 17 % decisions.len()];
         let began = Instant::now();
@@ -110,12 +114,22 @@ async fn sending(decisions: &[Arc<Decision>]) {
             page.send(scaler, decision, true);
         }
         each.push(began.elapsed().as_secs_f64() * 1e9 / SCALERS as f64);
+        let (number, start) = (round as u64, jiff::Timestamp::now());
+        let began = Instant::now();
+        for scaler in &scalers {
+            page.send_load(scaler, number, start, load);
+        }
+        loads.push(began.elapsed().as_secs_f64() * 1e9 / SCALERS as f64);
         // A burst is followed by time to record it.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!(
         "  recording a decision: {:.0} ns of the control loop (min / median / mean / max of {ROUNDS} rounds)",
         Spread::of(each)
+    );
+    println!(
+        "  recording the load, every ten seconds: {:.0} ns of the control loop",
+        Spread::of(loads)
     );
 }
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::checkpoint::CheckpointState;
 use super::deletion_order::DeletionOrder;
+use super::load_clock::LoadClock;
 use super::recorder::Recorder;
 use super::unconfirmed_write::UnconfirmedWrite;
 use crate::event::{ScalerDeletion, ScalerFacts, WatchId};
@@ -99,6 +100,8 @@ pub(super) struct ManagedScaler {
     /// When the newest reading since the last write was taken.
     pub(super) newest_reading: Option<Moment>,
     pub(super) last_decision: Option<Arc<Decision>>,
+    /// Which part of the load is recorded next.
+    pub(super) load_clock: LoadClock,
     pub(super) status_history: StatusHistory,
     /// The status last reported, and when.
     pub(super) status: Option<(Moment, PushScalerStatus)>,
@@ -164,6 +167,7 @@ impl ManagedScaler {
             backoff: None,
             newest_reading: None,
             last_decision: None,
+            load_clock: LoadClock::default(),
             status_history: StatusHistory {
                 last_scale_time,
                 transitions,

@@ -9,6 +9,7 @@ mod decide;
 mod deletion_order;
 mod external_metrics;
 mod finalizer;
+mod load_clock;
 mod managed_scaler;
 mod observe;
 mod pod_deletion;

@@ -1,13 +1,14 @@
 //! Records the recent inputs of a scaler, so that its decisions can be replayed elsewhere.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pushscale_api::PushScalerSpec;
 use pushscale_decision::{
-    Checkpoint, Clock, Conditions, Decision, FleetLoad, Moment, Pod, PodUid, Policy, Reading,
-    Rejection, Scaler, TargetState,
+    Checkpoint, Clock, Conditions, Decision, FleetLoad, MeasuredLoad, Moment, Pod, PodUid, Policy,
+    Reading, Rejection, Scaler, TargetState,
 };
 
 use super::segment::{Entry, RecordedSegments, Segment};
@@ -63,6 +64,14 @@ impl Recorder {
 
     pub(super) fn load(&self, now: Moment) -> FleetLoad {
         self.scaler.load(now)
+    }
+
+    pub(super) fn measured_load(&self, seconds: Range<u64>) -> MeasuredLoad {
+        self.scaler.measured_load(seconds)
+    }
+
+    pub(super) fn start_delay(&self) -> Option<Duration> {
+        self.scaler.start_delay()
     }
 
     pub(super) fn start_replicas(&self) -> u32 {

@@ -10,6 +10,7 @@ use pushscale_decision::{Decision, Moment, Outcome, Reason, Warning};
 use super::ControlLoop;
 use super::audit;
 use super::managed_scaler::ManagedScaler;
+use crate::history::{LOAD_SECONDS, LoadSample};
 use crate::names::ScalerKey;
 use crate::report::{EventReport, Report, StatusReport};
 use crate::status::differs_in_substance;
@@ -45,7 +46,27 @@ impl ControlLoop {
             }
             scaler.last_decision = Some(decision);
         }
+        self.record_load(now, key);
         self.publish_status(now, key);
+    }
+
+    /// Records the load of each ten seconds once they are complete.
+    fn record_load(&mut self, now: Moment, key: &ScalerKey) {
+        let Some(scaler) = self.scalers.get_mut(key) else {
+            return;
+        };
+        let Some(engine) = &scaler.engine else { return };
+        for number in scaler.load_clock.completed(now) {
+            let length = u64::from(LOAD_SECONDS);
+            let seconds = number * length..(number + 1) * length;
+            let age = now.since(Moment::from_secs(seconds.start));
+            let sample = LoadSample {
+                number,
+                start: Timestamp::now().checked_sub(age).unwrap_or_default(),
+                load: engine.measured_load(seconds),
+            };
+            self.history.load(&scaler.subject, sample);
+        }
     }
 
     /// Returns the decision's warnings. Those about a metric are left out until it has been missing for a while,
@@ -228,11 +249,13 @@ impl ManagedScaler {
 
     fn view(&self, now: Moment, key: &ScalerKey) -> ScalerView {
         let problems = self.spec_problems.iter().map(ToString::to_string);
+        let start_delay = self.engine.as_ref().and_then(|engine| engine.start_delay());
         ScalerView::new(
             key,
             &self.target,
             now,
             self.last_decision.as_deref(),
+            start_delay,
             self.status.as_ref().map(|(_, status)| status),
             problems.collect(),
         )

@@ -1,8 +1,9 @@
-//! What the status page shows of the past, in a bounded number of bytes.
+//! What the status page shows of the past, and the load of the last day, in a bounded number of bytes.
 //!
 //! The control loop sends what it decides to a queue and never waits. A task takes it from there, and readers get
 //! snapshots: neither a page nor a slow reader delays a decision.
 
+mod load_record;
 mod point;
 mod scaler_history;
 mod sender;
@@ -17,6 +18,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::metrics::Metrics;
 use crate::names::ScalerKey;
+use load_record::max_seconds;
+pub(crate) use load_record::{LOAD_SECONDS, LoadSample};
 pub(crate) use point::{Point, Series};
 pub(crate) use scaler_history::{Latest, MAX_POINTS, PastDecision, ScalerHistory};
 use sender::Record;
@@ -28,6 +31,10 @@ const MAX_BYTES: usize = 32 << 20;
 
 /// Bytes of the history of one scaler: an hour, and a hundred decisions of a kilobyte.
 const MAX_SCALER_BYTES: usize = 128 << 10;
+
+/// Bytes of the records of all scalers' loads together. Up to 388 scalers have a complete day, and of a thousand each has
+/// nine hours.
+const MAX_LOAD_BYTES: usize = 32 << 20;
 
 /// Records that are taken from the queue at once.
 const BATCH: usize = 256;
@@ -41,6 +48,7 @@ pub(crate) struct History(Arc<Shared>);
 struct Histories {
     scalers: BTreeMap<ScalerKey, Arc<ScalerHistory>>,
     bytes: usize,
+    load_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -54,8 +62,8 @@ impl History {
     /// Returns an empty history, its sender, and the task that records what is sent until the sender is dropped.
     pub(crate) fn start(metrics: Metrics) -> (Self, HistorySender, impl Future<Output = ()>) {
         let history = Self::default();
-        let (sender, records) = HistorySender::new(metrics);
-        let task = history.clone().record_all(records);
+        let (sender, records) = HistorySender::new(metrics.clone());
+        let task = history.clone().record_all(records, metrics);
         (history, sender, task)
     }
 
@@ -98,7 +106,7 @@ impl History {
         self.record(record, at.as_second().unsigned_abs());
     }
 
-    async fn record_all(self, mut records: mpsc::Receiver<Record>) {
+    async fn record_all(self, mut records: mpsc::Receiver<Record>, metrics: Metrics) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut number = 0;
         while records.recv_many(&mut batch, BATCH).await > 0 {
@@ -106,6 +114,8 @@ impl History {
                 number += 1;
                 self.record(record, number);
             }
+            let budget = self.0.histories.read().load_budget();
+            metrics.set_load_record_seconds(max_seconds(budget));
             let next = |version: &mut u64| *version = version.wrapping_add(1);
             self.0.version.send_modify(next);
             // Lets other tasks run during a flood of records.
@@ -138,6 +148,9 @@ impl History {
                     history.latest = Some(latest);
                 };
                 self.0.histories.write().change(&subject, change);
+            }
+            Record::Load(subject, sample) => {
+                self.0.histories.write().add_load(&subject, &sample);
             }
             Record::Removed(key) => self.0.histories.write().remove(&key),
         }
@@ -181,9 +194,38 @@ impl Histories {
         }
     }
 
+    /// The bytes that the load of each scaler may have.
+    fn load_budget(&self) -> usize {
+        MAX_LOAD_BYTES / self.scalers.len().max(1)
+    }
+
+    /// Records the load of ten seconds of a scaler that has decided.
+    fn add_load(&mut self, subject: &ScalerSubject, sample: &LoadSample) {
+        let budget = self.load_budget();
+        if let Some(history) = self.scalers.get_mut(&subject.key) {
+            self.load_bytes -= history.load.bytes();
+            let history = Arc::make_mut(history);
+            let decision = history.latest.as_ref().map(|latest| &*latest.decision);
+            let load = Arc::make_mut(&mut history.load);
+            load.add(sample, decision, budget);
+            self.load_bytes += load.bytes();
+        }
+        if self.load_bytes > MAX_LOAD_BYTES {
+            for history in self.scalers.values_mut() {
+                if history.load.exceeds(budget) {
+                    self.load_bytes -= history.load.bytes();
+                    let load = Arc::make_mut(&mut Arc::make_mut(history).load);
+                    load.trim(budget);
+                    self.load_bytes += load.bytes();
+                }
+            }
+        }
+    }
+
     fn remove(&mut self, key: &ScalerKey) {
         if let Some(history) = self.scalers.remove(key) {
             self.bytes -= history.bytes();
+            self.load_bytes -= history.load.bytes();
         }
     }
 }

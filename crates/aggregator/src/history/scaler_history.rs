@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use pushscale_decision::Decision;
 
+use super::load_record::LoadRecord;
 use super::point::Point;
 
 /// Points of an hour: one per [`POINT_SECONDS`](super::point::POINT_SECONDS).
@@ -60,7 +61,7 @@ pub(crate) struct Latest {
     pub(crate) decision: Arc<Decision>,
 }
 
-/// The history of a scaler. A clone shares the decisions.
+/// The history of a scaler. A clone shares the decisions and the load.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScalerHistory {
     /// Kind and name of the target.
@@ -69,6 +70,8 @@ pub(crate) struct ScalerHistory {
     pub(crate) problems: Vec<String>,
     /// The last decision.
     pub(crate) latest: Option<Latest>,
+    /// The load of the last day.
+    pub(crate) load: Arc<LoadRecord>,
     points: VecDeque<Point>,
     decisions: VecDeque<Arc<PastDecision>>,
     decision_bytes: usize,

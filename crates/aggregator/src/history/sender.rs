@@ -8,6 +8,7 @@ use pushscale_decision::Decision;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
+use super::load_record::LoadSample;
 use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
 
@@ -43,6 +44,8 @@ pub(super) enum Record {
         /// Whether the outcome differs from the last one's.
         is_new: bool,
     },
+    /// The load of ten seconds.
+    Load(Arc<ScalerSubject>, LoadSample),
     /// A scaler was removed.
     Removed(ScalerKey),
 }
@@ -87,6 +90,11 @@ impl HistorySender {
         });
     }
 
+    /// Records the load of ten seconds, after a decision.
+    pub(crate) fn load(&mut self, subject: &Arc<ScalerSubject>, sample: LoadSample) {
+        self.send(Record::Load(Arc::clone(subject), sample));
+    }
+
     /// Records that a scaler was removed.
     pub(crate) fn removed(&mut self, key: &ScalerKey) {
         self.removed.insert(key.clone());
@@ -103,6 +111,12 @@ impl HistorySender {
                 return;
             }
         }
+    }
+
+    /// Whether everything that was sent has been taken from the queue.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.capacity() == QUEUE
     }
 
     /// Queues a record, or drops it if the queue is full.

@@ -3,8 +3,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use pushscale_decision::{
-    Bounds, Conditions, Decision, Hold, Latency, Moment, Outcome, Policy, Scaler, Step,
-    TargetLatency, TargetState,
+    Bounds, Conditions, Decision, Hold, Latency, MeasuredLoad, Moment, Outcome, Policy, Scaler,
+    Step, TargetLatency, TargetState,
 };
 
 use super::point::POINT_SECONDS;
@@ -163,6 +163,52 @@ fn a_thousand_scalers_share_the_bytes() {
         assert_eq!(history.points().count(), MAX_POINTS, "{key}");
         assert!(history.decisions().count() >= 10, "{key}");
     }
+}
+
+#[test]
+fn the_loads_of_a_thousand_scalers_share_the_bytes() {
+    let history = History::default();
+    for scaler in 0..1000 {
+        let name = format!("scaler-{scaler}");
+        record(&history, &name, 100, decision(steps(8.0)));
+        // Those in between are unknown, and as large.
+        for number in [0, 4000] {
+            let sample = LoadSample {
+                number,
+                start: Timestamp::UNIX_EPOCH,
+                load: MeasuredLoad::default(),
+            };
+            history.record(Record::Load(subject(&name), sample), 1);
+        }
+    }
+    let bytes = || -> usize {
+        history
+            .all()
+            .iter()
+            .map(|(_, history)| history.load.bytes())
+            .sum()
+    };
+    assert_eq!(bytes(), history.0.histories.read().load_bytes);
+    assert!(
+        (MAX_LOAD_BYTES / 2..=MAX_LOAD_BYTES).contains(&bytes()),
+        "{}",
+        bytes()
+    );
+    // Of a thousand scalers, each has nine hours.
+    let last = history.get(&key("scaler-999")).unwrap();
+    assert_eq!(last.load.csv().lines().count(), 1 + 9 * 360 + 115);
+    history.record(Record::Removed(key("scaler-0")), 1);
+    assert_eq!(bytes(), history.0.histories.read().load_bytes);
+    let unknown = LoadSample {
+        number: 1,
+        start: Timestamp::UNIX_EPOCH,
+        load: MeasuredLoad::default(),
+    };
+    history.record(Record::Load(subject("scaler-0"), unknown), 1);
+    assert!(
+        history.get(&key("scaler-0")).is_none(),
+        "a removed scaler comes back"
+    );
 }
 
 #[tokio::test]

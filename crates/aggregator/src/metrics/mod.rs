@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     event_writes: LabeledCounter<WriteOutcome>,
     dropped_reports: Counter,
     dropped_history_records: Counter,
+    load_record: Gauge,
     leader: Gauge,
     scalers: Gauge,
     pods: Gauge,
@@ -265,6 +266,7 @@ impl Metrics {
             .from_zero([WriteOutcome::Failed]),
             dropped_reports: Counter::default(),
             dropped_history_records: Counter::default(),
+            load_record: Gauge::default(),
             leader: Gauge::default(),
             scalers: Gauge::default(),
             pods: Gauge::default(),
@@ -285,6 +287,11 @@ impl Metrics {
             "dropped_history_records",
             "Decisions missing on the status page because too many were made at once",
             metrics.dropped_history_records.clone(),
+        );
+        registry.register(
+            "load_record_seconds",
+            "Time for which the load of each PushScaler is kept; less than a day if there are too many of them",
+            metrics.load_record.clone(),
         );
         registry.register(
             "leader",
@@ -390,6 +397,11 @@ impl Metrics {
 
     pub(crate) fn history_dropped(&self) {
         self.dropped_history_records.inc();
+    }
+
+    pub(crate) fn set_load_record_seconds(&self, seconds: usize) {
+        self.load_record
+            .set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn set_leader(&self, leads: bool) {

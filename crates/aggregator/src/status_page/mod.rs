@@ -102,6 +102,10 @@ impl StatusPage {
                     self.render(&Subject::Scaler(key)).await?
                 } else if let Some(key) = scaler_key(path, "/events/") {
                     self.events(Subject::Scaler(key)).await?
+                } else if let Some(path) = path.strip_suffix("/load.csv") {
+                    let key = scaler_key(path, "/debug/scalers/")?;
+                    let load = Arc::clone(&self.0.history.get(&key)?.load);
+                    reply(StatusCode::OK, "text/csv; charset=utf-8", load.csv())
                 } else {
                     let path = path.strip_suffix("/history.json")?;
                     let key = scaler_key(path, "/debug/scalers/")?;

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
-use pushscale_decision::Step;
+use pushscale_decision::{MeasuredLoad, Step};
 
 use super::*;
-use crate::history::HistorySender;
-use crate::history::tests::{decision, key, record, steps};
+use crate::history::tests::{decision, key, record, steps, subject};
+use crate::history::{HistorySender, LoadSample};
 
 const HOSTILE: &str = "</li><script>alert(1)</script>\r\n\r\ndata: \"'&";
 
@@ -35,6 +35,35 @@ async fn first_events(page: &StatusPage, path: &str) -> String {
         events.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
     }
     events
+}
+
+#[tokio::test]
+async fn the_load_is_a_csv_page_of_a_known_scaler() {
+    let (history, mut sender, task) = history();
+    let (subject, decision) = (subject("a"), Arc::new(decision(steps(8.0))));
+    sender.decided(&subject, &decision, true);
+    let sample = LoadSample {
+        number: 5,
+        start: "2026-01-05T08:00:00Z".parse().unwrap(),
+        load: MeasuredLoad {
+            rate: Some(8.0),
+            service: Some(0.125),
+        },
+    };
+    sender.load(&subject, sample);
+    drop(sender);
+    task.await;
+    let page = status_page(&history);
+    let csv = body(&page, "/debug/scalers/models/a/load.csv").await;
+    assert!(
+        csv.ends_with("\n0,8,2026-01-05T08:00:00Z,0.125,4,0,3\n"),
+        "{csv}"
+    );
+    assert!(
+        page.page("/debug/scalers/models/b/load.csv")
+            .await
+            .is_none()
+    );
 }
 
 #[tokio::test]

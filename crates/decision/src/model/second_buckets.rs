@@ -1,5 +1,6 @@
 //! The counts of the whole fleet in each of the last seconds.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::moment::Moment;
@@ -233,6 +234,17 @@ impl SecondBuckets {
         sum
     }
 
+    /// Returns the sums of these seconds, as far as they are kept one by one.
+    pub(crate) fn between(&self, seconds: Range<u64>) -> Window {
+        let kept = (self.newest + 1).saturating_sub(KEPT as u64);
+        let first = self.first.unwrap_or(self.newest + 1).max(kept);
+        let mut sum = Window::default();
+        for number in seconds.start.max(first)..seconds.end.min(self.newest + 1) {
+            sum.add(&self.seconds[index(number)].sums());
+        }
+        sum
+    }
+
     /// Returns the sums of the last `seconds` seconds, or of the longer time in which `completed` requests completed.
     pub(crate) fn newest_completed(&self, completed: f64, seconds: u64) -> Window {
         let mut sum = self.window(seconds);
@@ -404,6 +416,27 @@ mod tests {
         let last = second_buckets.window(2);
         assert!((last.seconds - 1.5).abs() < 1e-6, "{last:?}");
         assert!((last.rate() - 20.0).abs() < 1e-6, "{last:?}");
+    }
+
+    #[test]
+    fn a_past_period_has_the_sums_of_its_seconds_as_long_as_they_are_kept() {
+        let mut second_buckets = SecondBuckets::default();
+        second_buckets.expect(1);
+        let mut bucket = 0;
+        for second in 1..=400 {
+            let (from, to) = (at(1000 * (second - 1)), at(1000 * second));
+            second_buckets.add(from, to, &mut bucket, arrived(second as f64), true);
+        }
+        let ten = second_buckets.between(380..390);
+        assert!((ten.seconds - 10.0).abs() < 1e-6, "{ten:?}");
+        let other = second_buckets.between(381..391);
+        assert!(
+            (other.arrivals - ten.arrivals - 10.0).abs() < 1e-3,
+            "{other:?}"
+        );
+        for unknown in [0..10, 85..95, 410..420] {
+            assert_eq!(second_buckets.between(unknown), Window::default());
+        }
     }
 
     #[test]

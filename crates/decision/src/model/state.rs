@@ -1,5 +1,6 @@
 //! The state of one model of a fleet.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::capacity::UtilisationCache;
 use super::hold_backtest::HoldBacktest;
 use super::pod_history::{PodHistory, Timed};
 use super::profile::Profile;
-use super::second_buckets::SecondBuckets;
+use super::second_buckets::{SecondBuckets, Window};
 use super::service::Service;
 
 /// The largest plausible number of completed requests of a pod, as a multiple of its capacity, and of requests that
@@ -160,6 +161,11 @@ impl ModelState {
         let mut profile = Profile::default();
         profile.restore(second, checkpoint);
         !profile.series().is_empty()
+    }
+
+    /// Returns the sums of these seconds since the origin.
+    pub(crate) fn measured(&self, seconds: Range<u64>) -> Window {
+        self.second_buckets.between(seconds)
     }
 
     pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {

@@ -20,11 +20,12 @@ use crate::event::{
     CompetingHpa, DeletionFacts, Pushed, ReceivedReading, ScalerDeletion, ScalerFacts, Verdict,
     WatchId,
 };
-use crate::history::History;
+use crate::history::{History, ScalerHistory};
 use crate::scale_target::{Scale, ScaleError, Written};
 
 mod checkpoint;
 mod history;
+mod load;
 mod on_delete;
 
 const NAMESPACE: &str = "models";
@@ -116,6 +117,8 @@ struct Fixture {
     reports: mpsc::Receiver<Report>,
     target: FakeTarget,
     external_metrics: Store,
+    history: History,
+    history_task: BoxFuture<'static, ()>,
     reread: Arc<Notify>,
     /// Who wrote the replicas, as a read for a new leader returns it.
     written_by_us: bool,
@@ -148,6 +151,7 @@ impl Fixture {
         let external_metrics = Store::default();
         let readiness = Readiness::default();
         let reread = Arc::new(Notify::new());
+        let (history, history_tx, history_task) = History::start(metrics.clone());
         let control_loop = ControlLoop::new(
             Backends {
                 scale_target: Arc::new(target.clone()),
@@ -156,8 +160,7 @@ impl Fixture {
                 leadership,
                 reread: Arc::clone(&reread),
                 external_metrics: Some(external_metrics.clone()),
-                // What is recorded is tested with the history.
-                history: History::start(metrics.clone()).1,
+                history: history_tx,
             },
             Arc::new(Authenticator::new(None, metrics.clone())),
             metrics,
@@ -170,6 +173,8 @@ impl Fixture {
             reports,
             target,
             external_metrics,
+            history,
+            history_task: Box::pin(history_task),
             reread,
             written_by_us: true,
             readiness,
@@ -264,6 +269,14 @@ impl Fixture {
         });
     }
 
+    /// Returns the history of a scaler, with everything that was sent to it.
+    fn recorded(&mut self, name: &str) -> Arc<ScalerHistory> {
+        while (&mut self.history_task).now_or_never().is_none()
+            && !self.control_loop.history.is_idle()
+        {}
+        self.history.get(&key(name)).unwrap()
+    }
+
     /// Returns the newest sample behind the external metrics.
     fn external_sample(&self, name: &str) -> Sample {
         let scaler = self.external_metrics.get(NAMESPACE, name).unwrap();
@@ -272,7 +285,6 @@ impl Fixture {
 
     /// Pushes a reading of a pod with this many waiting requests.
     fn push(&mut self, pod: &str, waiting: u32) -> Verdict {
-        self.sequence += 1;
         let model = ModelReading {
             queue_latency: Some(Latency::from_nanos(i64::from(waiting) * 1_000_000_000)),
             queue: Some(Queue {
@@ -281,6 +293,11 @@ impl Fixture {
             }),
             ..ModelReading::default()
         };
+        self.push_model(pod, model)
+    }
+
+    fn push_model(&mut self, pod: &str, model: ModelReading) -> Verdict {
+        self.sequence += 1;
         let (reply, mut verdict) = oneshot::channel();
         self.handle(Event::Pushed(Box::new(Pushed {
             namespace: NAMESPACE.to_owned(),
