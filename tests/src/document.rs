@@ -8,10 +8,11 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::programs::repository;
+use crate::test_cluster::TestCluster;
 
 /// A page with its sections, in order.
 #[derive(Debug)]
@@ -113,9 +114,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Creates a reader in this directory, which gets a link to `helm`. `command` returns a shell with access to the
-    /// cluster.
-    pub fn new(directory: PathBuf, command: impl Fn() -> Command + 'static) -> Self {
+    /// Creates a reader with a directory of this name, which gets a link to `helm`, and with a shell that reaches the
+    /// cluster. `path` are more directories of programs.
+    pub fn new(cluster: &TestCluster, name: &str, path: &[&Path]) -> Self {
+        let directory = cluster.logs_dir().join(name);
+        let path: Vec<PathBuf> = path.iter().map(|directory| directory.into()).collect();
+        let shell = cluster.command("sh");
+        let command = move || with_path(&shell, &path);
         fs::remove_dir_all(&directory).ok();
         fs::create_dir_all(&directory).unwrap();
         std::os::unix::fs::symlink(repository().join("helm"), directory.join("helm")).unwrap();
@@ -136,16 +141,16 @@ impl Reader {
         fs::write(self.directory.join(name), text).unwrap();
     }
 
-    /// Follows a section. A block that starts with `# NAME.yaml` is a file, which is written unless the reader has one
-    /// of that name. `between` is called before each block of commands, with its index.
-    pub fn follow(&mut self, section: &Section, mut between: impl FnMut(usize)) {
-        let mut number = 0;
+    /// Follows a section, and returns the output of each block of commands. A block that starts with `# NAME.yaml` is a
+    /// file, which is written unless the reader has one of that name. A block of `text` shows an output. `between` is
+    /// called before each block of commands, with its index.
+    pub fn follow(&mut self, section: &Section, mut between: impl FnMut(usize)) -> Vec<String> {
+        let mut outputs = Vec::new();
         for block in &section.blocks {
             match block.language.as_str() {
                 "sh" => {
-                    between(number);
-                    number += 1;
-                    self.run(&block.text);
+                    between(outputs.len());
+                    outputs.push(self.run(&block.text));
                 }
                 "yaml" => {
                     let first = block.text.lines().next().unwrap_or_default();
@@ -157,9 +162,11 @@ impl Reader {
                         fs::write(path, &block.text).unwrap();
                     }
                 }
+                "text" => {}
                 other => panic!("{:?}: a block of {other:?} is not run", section.title),
             }
         }
+        outputs
     }
 
     /// Runs commands as a user would paste them. Each must succeed.
@@ -179,4 +186,20 @@ impl Reader {
         );
         output_text
     }
+}
+
+/// Returns the same command with more directories on PATH.
+fn with_path(command: &Command, more: &[PathBuf]) -> Command {
+    let mut extended = Command::new(command.get_program());
+    extended.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        let value = value.unwrap_or_default();
+        if name == "PATH" {
+            let all = more.iter().cloned().chain(std::env::split_paths(value));
+            extended.env(name, std::env::join_paths(all).unwrap());
+        } else {
+            extended.env(name, value);
+        }
+    }
+    extended
 }

@@ -46,8 +46,9 @@ pub fn install(cluster: &TestCluster) {
         .unwrap();
 }
 
-/// Installs Pushscale on a node by its chart: with TLS and with the authentication of pods, and without the injector.
-pub fn install_with_tokens(cluster: &TestCluster, helm: &Helm) {
+/// Installs Pushscale on a node by its chart with these values. By default it has TLS and the authentication of pods,
+/// and no injector.
+pub fn install_chart(cluster: &TestCluster, helm: &Helm, values: &Value) {
     import_images(cluster);
     let chart = charts::directory("pushscale");
     let install = ["install", "pushscale", chart.to_str().unwrap()];
@@ -57,8 +58,11 @@ pub fn install_with_tokens(cluster: &TestCluster, helm: &Helm) {
         "--wait",
         "--timeout=300s",
     ];
-    let values = json!({ "injector": { "enabled": false } });
-    helm.on(cluster, &[&install[..], &options].concat(), Some(&values))
+    let mut all = json!({ "injector": { "enabled": false } });
+    for (key, value) in values.as_object().into_iter().flatten() {
+        all[key] = value.clone();
+    }
+    helm.on(cluster, &[&install[..], &options].concat(), Some(&all))
         .unwrap();
 }
 
@@ -67,6 +71,7 @@ fn import_images(cluster: &TestCluster) {
         ("sidecar", programs::sidecar()),
         ("aggregator", programs::aggregator()),
         ("certificates", programs::certificates()),
+        ("injector", programs::injector()),
     ] {
         let inside = format!("/pushscale-{name}");
         cluster
@@ -107,7 +112,7 @@ pub fn aggregator(cluster: &TestCluster, path: &str) -> String {
     found.unwrap()
 }
 
-/// A namespace with a TorchServe Deployment, a Service and a PushScaler, all named `torchserve`.
+/// A namespace with a TorchServe Deployment, a Service and, usually, a PushScaler, all named `torchserve`.
 #[derive(Debug)]
 pub struct Fleet<'a> {
     cluster: &'a TestCluster,
@@ -129,6 +134,8 @@ pub struct FleetOptions {
     pub target: &'static str,
     /// `spec.behavior`.
     pub behavior: Value,
+    /// Whether there is a PushScaler. Otherwise the test creates it.
+    pub scaled: bool,
     /// Whether the pods have the example's preStop hook.
     pub drain: bool,
     /// Whether pods become Ready only after their model has answered a request. Requests before that are queued, and on
@@ -153,6 +160,7 @@ impl FleetOptions {
                 Algorithm::Ratio => "7ms",
             },
             behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 15 } }),
+            scaled: true,
             drain: true,
             loaded: false,
             token_seconds: None,
@@ -192,7 +200,8 @@ impl<'a> Fleet<'a> {
                 "ports": [{ "name": "inference", "port": 8080 }],
             },
         });
-        for mut object in [service, deployment, scaler] {
+        let scaler = options.scaled.then_some(scaler);
+        for mut object in [service, deployment].into_iter().chain(scaler) {
             object["metadata"]["namespace"] = json!(namespace);
             cluster.apply(&object.to_string()).unwrap();
         }

@@ -18,7 +18,7 @@ use pushscale_api::Algorithm;
 use pushscale_tests::charts::Helm;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::spread::Spread;
 
@@ -67,7 +67,7 @@ pub(crate) fn run() {
         TestCluster::start(Shape::Node).unwrap(),
     );
     fleet::install(&plain);
-    fleet::install_with_tokens(&trusting, &helm);
+    fleet::install_chart(&trusting, &helm, &json!({}));
     let runs = number("PUSHSCALE_BENCH_RUNS", RUNS);
     let step = number("PUSHSCALE_BENCH_STEP", STEP);
     let mut subjects = [

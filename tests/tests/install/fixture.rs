@@ -1,7 +1,5 @@
 //! A fresh node with the images, a reader with their own chart values, and a load.
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pushscale_tests::charts::Helm;
@@ -47,11 +45,9 @@ impl Fixture {
                 ..Image::default()
             })
             .unwrap();
-        let path =
-            [helm.directory(), programs::command_line().parent().unwrap()].map(PathBuf::from);
-        let shell = cluster.command("sh");
-        let directory = cluster.logs_dir().join(name);
-        let reader = Reader::new(directory, move || with_path(&shell, &path));
+        let program = programs::command_line();
+        let path = [helm.directory(), program.parent().unwrap()];
+        let reader = Reader::new(&cluster, name, &path);
         let values = torchserve_values(&torchserve);
         reader.write("my-values.yaml", &serde_saphyr::to_string(&values).unwrap());
         Some(Self {
@@ -65,22 +61,6 @@ impl Fixture {
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         kubectl(&self.cluster, arguments)
     }
-}
-
-/// Returns the same command with more directories on PATH.
-fn with_path(command: &Command, more: &[PathBuf]) -> Command {
-    let mut extended = Command::new(command.get_program());
-    extended.args(command.get_args());
-    for (name, value) in command.get_envs() {
-        let value = value.unwrap_or_default();
-        if name == "PATH" {
-            let all = more.iter().cloned().chain(std::env::split_paths(value));
-            extended.env(name, std::env::join_paths(all).unwrap());
-        } else {
-            extended.env(name, value);
-        }
-    }
-    extended
 }
 
 pub(crate) fn kubectl(cluster: &TestCluster, arguments: &[&str]) -> String {

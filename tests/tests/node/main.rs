@@ -9,9 +9,11 @@
 )]
 
 mod aggregator_restart;
+mod chart_node;
 mod command_line;
 mod load_step;
 mod not_reporting;
+mod published_hpa;
 mod scale_down;
 
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -38,9 +40,12 @@ static LOCK: RwLock<()> = RwLock::new(());
 
 /// Returns the node for a fleet under load.
 fn node() -> Option<Node> {
-    node_with(Guard::Exclusive(
-        LOCK.write().unwrap_or_else(PoisonError::into_inner),
-    ))
+    node_with(Guard::Exclusive(exclusive()))
+}
+
+/// Waits until no other fleet is under load.
+fn exclusive() -> RwLockWriteGuard<'static, ()> {
+    LOCK.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the node for an idle fleet.

@@ -20,6 +20,7 @@ use pushscale_testkit::local_torchserve::LocalTorchServe;
 use pushscale_tests::charts::Helm;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions, HANG, until};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
+use serde_json::json;
 
 /// The shortest lifetime of a token that the API server allows. The kubelet renews it after four fifths of that.
 const TOKEN_SECONDS: u32 = 600;
@@ -34,7 +35,7 @@ fn a_pod_outlives_its_token_and_the_expired_token_is_rejected() {
     };
     let Some(helm) = Helm::for_test() else { return };
     let cluster = TestCluster::start(Shape::Node).unwrap();
-    fleet::install_with_tokens(&cluster, &helm);
+    fleet::install_chart(&cluster, &helm, &json!({}));
     let options = FleetOptions {
         token_seconds: Some(TOKEN_SECONDS),
         ..FleetOptions::by(Algorithm::Model)

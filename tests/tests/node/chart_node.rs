@@ -1,0 +1,55 @@
+//! A node with Pushscale from its chart, for tests that need more of it than the plain manifests have.
+
+use std::sync::RwLockWriteGuard;
+
+use pushscale_api::Algorithm;
+use pushscale_testkit::local_torchserve::LocalTorchServe;
+use pushscale_tests::charts::Helm;
+use pushscale_tests::document::Reader;
+use pushscale_tests::fleet::{self, FleetOptions};
+use pushscale_tests::test_cluster::{Shape, TestCluster};
+use serde_json::json;
+
+/// The lifetime of the sidecars' tokens, longer than a test.
+const TOKEN_SECONDS: u32 = 3600;
+
+/// The node, what runs on it, and the lock for a fleet under load.
+pub(crate) struct ChartNode {
+    pub(crate) cluster: TestCluster,
+    pub(crate) torchserve: LocalTorchServe,
+    helm: Helm,
+    _guard: RwLockWriteGuard<'static, ()>,
+}
+
+impl ChartNode {
+    /// Starts a node and installs the chart with TLS and tokens. Returns `None`, with a message, where no node or
+    /// TorchServe can run, except under `CI=true`.
+    pub(crate) fn start() -> Option<Self> {
+        if !Shape::Node.available() {
+            return None;
+        }
+        let (torchserve, helm) = (fleet::local_torchserve()?, Helm::for_test()?);
+        let guard = crate::exclusive();
+        let cluster = TestCluster::start(Shape::Node).unwrap();
+        fleet::install_chart(&cluster, &helm, &json!({}));
+        Some(Self {
+            cluster,
+            torchserve,
+            helm,
+            _guard: guard,
+        })
+    }
+
+    /// Returns the options of a fleet whose sidecars this aggregator accepts.
+    pub(crate) fn fleet(algorithm: Algorithm) -> FleetOptions {
+        FleetOptions {
+            token_seconds: Some(TOKEN_SECONDS),
+            ..FleetOptions::by(algorithm)
+        }
+    }
+
+    /// Returns a reader of the documentation, with a directory of this name.
+    pub(crate) fn reader(&self, name: &str) -> Reader {
+        Reader::new(&self.cluster, name, &[self.helm.directory()])
+    }
+}

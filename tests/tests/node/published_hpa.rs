@@ -1,0 +1,65 @@
+//! docs/EXTERNAL_METRICS.md, without KEDA: the published HPA scales real TorchServe pods, without Prometheus and
+//! without an adapter.
+
+use pushscale_api::Algorithm;
+use pushscale_tests::document::Document;
+use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
+
+use crate::chart_node::ChartNode;
+
+#[test]
+fn the_published_hpa_scales_torchserve_up_and_down() {
+    let Some(node) = ChartNode::start() else {
+        return;
+    };
+    let mut reader = node.reader("published-hpa");
+    let page = Document::read("EXTERNAL_METRICS.md");
+    let options = FleetOptions {
+        scaled: false,
+        ..ChartNode::fleet(Algorithm::Model)
+    };
+    let fleet = Fleet::create(&node.cluster, &node.torchserve, "models", &options);
+    let outputs = reader.follow(page.section("Turn it on"), |_| {});
+    let listed = outputs.concat();
+    assert!(
+        listed.contains(r#""name":"ts_queue_latency_microseconds""#),
+        "{listed}"
+    );
+    reader.follow(page.section("Say which pods are meant"), |_| {});
+    until(HANG, "reported", || {
+        fleet.describe().contains("1 of 1 running pods report")
+    });
+    let load = fleet.load(&["2:5", "25:3600"]);
+    reader.follow(page.section("The published HPA"), |_| {});
+    // 25 requests/s keep 2.6 workers busy, and wait longer than 7 ms at every size.
+    until(HANG, "scaled up", || fleet.replicas() == 5);
+    let describe = || fleet.kubectl(&["describe", "hpa", "torchserve"]);
+    until(HANG, "described", || {
+        let described = describe();
+        let mut lines = described.lines();
+        let is_measured = lines.any(|line| {
+            line.contains(r#""ts_queue_latency_microseconds" (target value):"#)
+                && line.ends_with(" / 7k")
+                && !line.contains("<unknown>")
+        });
+        is_measured && described.contains("5 current / 5 desired")
+    });
+    let described = describe();
+    for expected in [
+        "ValidMetricFound",
+        "SuccessfulRescale",
+        "external metric ts_queue_latency_microseconds(nil) above target",
+    ] {
+        assert!(described.contains(expected), "{expected}:\n{described}");
+    }
+    load.stop();
+    // As published, the HPA waits for five minutes.
+    let behavior = r#"{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":0}}}}"#;
+    fleet.kubectl(&["patch", "hpa", "torchserve", "--type=merge", "-p", behavior]);
+    until(HANG, "scaled down", || fleet.replicas() == 1);
+    let described = describe();
+    assert!(
+        described.contains("reason: All metrics below target"),
+        "{described}"
+    );
+}
