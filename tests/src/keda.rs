@@ -1,5 +1,5 @@
-//! KEDA's operator and metrics adapter, as released, as processes next to a control plane. The manifests are those of
-//! the release.
+//! KEDA's operator and metrics adapter, as released: processes next to a control plane, or pods on a node. The
+//! manifests are those of the release.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -7,6 +7,7 @@
     reason = "helpers of tests, which fail by panicking"
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -20,10 +21,11 @@ use crate::charts::objects;
 use crate::document::Document;
 use crate::http;
 use crate::process::Process;
-use crate::test_cluster::{self, TestCluster};
+use crate::test_cluster::{self, Image, TestCluster};
 
 const NAMESPACE: &str = "keda";
 const ACCOUNT: &str = "keda-operator";
+const SECRET: &str = "kedaorg-certs";
 const API_SERVICE: &str = "v1beta1.external.metrics.k8s.io";
 
 /// The Services of the two programs.
@@ -62,7 +64,8 @@ impl Release {
     pub fn start(&self, cluster: &TestCluster, host: IpAddr) -> Keda {
         self.define(cluster);
         let directory = cluster.logs_dir().join("keda-certificates");
-        let ca = issue_certificates(&directory).unwrap();
+        let certificates = issue_certificates();
+        write_files(&directory, &certificates).unwrap();
         let adapter = http::free_address(host);
         for mut object in self.manifests(cluster) {
             match (object["kind"].as_str(), object["metadata"]["name"].as_str()) {
@@ -72,7 +75,7 @@ impl Release {
                     object["spec"].as_object_mut().unwrap().remove("selector");
                 }
                 (Some("APIService"), _) => {
-                    object["spec"]["caBundle"] = json!(ByteString(ca.clone()))
+                    object["spec"]["caBundle"] = json!(encoded(&certificates[0].1));
                 }
                 _ => {}
             }
@@ -125,6 +128,54 @@ impl Release {
         );
         until_available(cluster);
         Keda { operator, adapter }
+    }
+
+    /// Installs KEDA on a node as a user with certificates of their own does, and waits until it is available. (KEDA
+    /// issues certificates itself too, but a kubelet updates mounted Secrets only once in a minute.)
+    pub fn install(&self, cluster: &TestCluster) {
+        self.define(cluster);
+        let certificates = issue_certificates();
+        let secret = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "name": SECRET, "namespace": NAMESPACE },
+            "stringData": certificates.iter().cloned().collect::<BTreeMap<_, _>>(),
+        });
+        let manifests = self.manifests(cluster).into_iter();
+        let (namespaces, rest): (Vec<_>, Vec<_>) =
+            manifests.partition(|object| object["kind"] == "Namespace");
+        for mut object in namespaces.into_iter().chain([secret]).chain(rest) {
+            match object["kind"].as_str() {
+                Some("Deployment") => self.use_program(cluster, &mut object),
+                Some("APIService") => {
+                    object["spec"]["caBundle"] = json!(encoded(&certificates[0].1));
+                }
+                _ => {}
+            }
+            cluster.apply(&object.to_string()).unwrap();
+        }
+        until_available(cluster);
+    }
+
+    /// Imports the image of a Deployment, made of the program that was built, and turns off the issue of certificates.
+    fn use_program(&self, cluster: &TestCluster, deployment: &mut Value) {
+        let is_operator = deployment["metadata"]["name"] == OPERATOR;
+        let program = if is_operator { "operator" } else { "adapter" };
+        let container = &mut deployment["spec"]["template"]["spec"]["containers"][0];
+        container["imagePullPolicy"] = json!("Never");
+        for argument in container["args"].as_array_mut().unwrap() {
+            if argument == "--enable-cert-rotation=true" {
+                *argument = json!("--enable-cert-rotation=false");
+            }
+        }
+        let inside = container["command"][0].as_str().unwrap();
+        let image = Image {
+            name: container["image"].as_str().unwrap().to_owned(),
+            files: vec![(inside.into(), self.0.join(program), 0o755)],
+            entrypoint: vec![inside.to_owned()],
+            user: Some("65532:65532".to_owned()),
+        };
+        cluster.import_image(&image).unwrap();
     }
 
     /// Applies the CRDs.
@@ -187,21 +238,30 @@ impl Keda {
     }
 }
 
-/// Writes the certificate that both programs use for each other and for the API server, named as in KEDA's Secret.
-/// Returns its CA for the APIService.
-fn issue_certificates(directory: &Path) -> io::Result<Vec<u8>> {
+/// Issues the certificate that both programs use for each other and for the API server, and returns the files of KEDA's
+/// Secret. The first one is the CA for the APIService.
+fn issue_certificates() -> [(&'static str, String); 3] {
     let ca = Authority::new("keda");
-    let names = [OPERATOR, ADAPTER].map(|service| format!("{service}.{NAMESPACE}.svc"));
-    let (certificate, key) = ca.issue(&[&names[0], &names[1]]);
+    let [operator, adapter] = [OPERATOR, ADAPTER].map(|name| format!("{name}.{NAMESPACE}.svc"));
+    // On a node, the adapter uses the full name.
+    let full = format!("{operator}.cluster.local");
+    let (certificate, key) = ca.issue(&[&operator, &full, &adapter]);
+    [
+        ("ca.crt", ca.pem()),
+        ("tls.crt", certificate),
+        ("tls.key", key),
+    ]
+}
+
+fn write_files(directory: &Path, files: &[(&str, String)]) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    for (name, text) in [
-        ("ca.crt", &ca.pem()),
-        ("tls.crt", &certificate),
-        ("tls.key", &key),
-    ] {
-        fs::write(directory.join(name), text)?;
-    }
-    Ok(ca.pem().into_bytes())
+    let mut files = files.iter();
+    files.try_for_each(|(name, text)| fs::write(directory.join(name), text))
+}
+
+/// Encodes a value as in the API's JSON.
+fn encoded(text: &str) -> ByteString {
+    ByteString(text.as_bytes().to_vec())
 }
 
 fn until_available(cluster: &TestCluster) {

@@ -11,6 +11,7 @@
 mod aggregator_restart;
 mod chart_node;
 mod command_line;
+mod keda;
 mod load_step;
 mod not_reporting;
 mod published_hpa;

@@ -1,0 +1,50 @@
+//! docs/EXTERNAL_METRICS.md, "KEDA": the operator of KEDA, installed as a user installs it, scales real TorchServe pods
+//! by the external scaler of the chart.
+
+use pushscale_api::Algorithm;
+use pushscale_tests::document::Document;
+use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
+use pushscale_tests::keda::Release;
+
+use crate::chart_node::ChartNode;
+
+#[test]
+fn a_scaled_object_starts_torchserve_and_follows_its_load_up_and_down() {
+    let Some(release) = Release::for_test() else {
+        return;
+    };
+    // KEDA serves an API of the whole cluster, so the other tests have another one.
+    let Some(node) = ChartNode::start() else {
+        return;
+    };
+    let mut reader = node.reader("keda");
+    release.install(&node.cluster);
+    let options = FleetOptions {
+        replicas: 0,
+        scaled: false,
+        ..ChartNode::fleet(Algorithm::Model)
+    };
+    let fleet = Fleet::create(&node.cluster, &node.torchserve, "models", &options);
+    reader.follow(
+        Document::read("EXTERNAL_METRICS.md").section("KEDA"),
+        |_| {},
+    );
+    until(HANG, "started", || fleet.replicas() == 1);
+    until(HANG, "reported", || {
+        fleet.describe().contains("1 of 1 running pods report")
+    });
+    let hpa = || fleet.kubectl(&["get", "hpa", "keda-hpa-torchserve"]);
+    until(HANG, "followed", || hpa().contains("1/1 (avg)"));
+
+    // 25 requests/s keep 2.6 workers busy, and with three of them requests wait longer than the target.
+    let load = fleet.load(&["2:5", "25:3600"]);
+    until(HANG, "scaled up", || fleet.replicas() >= 4);
+    load.stop();
+    // The documented PushScaler holds the replicas longer than a test should last.
+    fleet.patch(r#"{"behavior":{"scaleDown":{"stabilizationWindowSeconds":0}}}"#);
+    until(HANG, "scaled down", || fleet.replicas() < 4);
+
+    fleet.kubectl(&["scale", "deployment", "torchserve", "--replicas=0"]);
+    until(HANG, "started again", || fleet.replicas() == 1);
+    until(HANG, "no pod but the new one", || fleet.pods().len() == 1);
+}
