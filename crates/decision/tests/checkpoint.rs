@@ -39,6 +39,7 @@ fn environment(load: f64) -> Environment {
         load,
         service: 0.1,
         workers: 4.0,
+        interval: 1,
         not_reporting: 0,
         state: None,
         deleting: 0,
