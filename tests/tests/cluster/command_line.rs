@@ -1,12 +1,14 @@
 //! `pushscale status`, `explain` and `doctor` against the API server. There is no kubelet here that could forward a
 //! port, so `explain` gets the aggregator's address; tests/tests/node has the port-forward.
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use pushscale_tests::fake_pod::Load;
 use pushscale_tests::namespace::{Aggregator, Namespace};
-use pushscale_tests::programs;
-use serde_json::Value;
+use pushscale_tests::{http, programs};
+use serde_json::{Value, json};
 
 use crate::cluster;
 
@@ -101,6 +103,94 @@ async fn status_explain_and_doctor_show_a_change_and_its_reasons() {
     ] {
         assert!(scaled[figure].is_number(), "{figure}: {scaled}");
     }
+}
+
+#[tokio::test]
+async fn simulate_replays_the_load_of_a_pushscaler() {
+    let namespace = Namespace::create(cluster(), "simulate-from");
+    let spec = "  metrics: [ { type: QueueLatency, queueLatency: { target: 1s } } ]\n";
+    namespace.scaled_deployment(1, spec).await;
+    let aggregator = Aggregator::start(&namespace).await;
+    let address = format!("http://{}", aggregator.admin);
+    let simulate = ["simulate", "--from", "torchserve", "--aggregator", &address];
+    let early = pushscale(&namespace, &simulate);
+    assert_eq!(early.status.code(), Some(2), "{early:?}");
+    let early = String::from_utf8(early.stderr).unwrap();
+    assert!(early.contains("hardly any load is recorded yet"), "{early}");
+
+    let mut pods = namespace.run_pods(1).await;
+    let path = "/debug/scalers/simulate-from/torchserve/load.csv";
+    // Each ten seconds are recorded three seconds after their end.
+    let is_recorded = |csv: &str| {
+        let rates = csv.lines().filter_map(|line| line.split(',').nth(1));
+        rates
+            .filter(|rate| rate.parse::<f64>().is_ok_and(|rate| rate > 0.0))
+            .count()
+            >= 2
+    };
+    aggregator
+        .push_until(&mut pods, Load::Rate(5.0), || async {
+            is_recorded(&http::get(aggregator.admin, path).await.body)
+        })
+        .await;
+
+    let table = printed(&namespace, &simulate);
+    assert!(
+        table.starts_with("simulate-from/torchserve\nsimulate-from/torchserve, "),
+        "{table}"
+    );
+    for expected in [
+        "\nrecord: ",
+        "; the replicas of that time were 0.",
+        "service 100ms, workers 1, pods 1",
+        "\ndefaults: cv 1, queue 100, balancing random, start-delay 30s..120s\n",
+        "\nsimulate-from/torchserve  ",
+    ] {
+        assert!(table.contains(expected), "{expected}:\n{table}");
+    }
+
+    // Another manifest is compared with the one in the cluster, and the saved scenario needs no cluster.
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("simulate-from");
+    fs::create_dir_all(&directory).unwrap();
+    let manifest = directory.join("other.yaml");
+    let object = namespace.get("pushscaler", "torchserve");
+    let mut other = object.clone();
+    other["spec"]["maxReplicas"] = 2.into();
+    other["metadata"] = json!({ "name": "other" });
+    fs::write(&manifest, other.to_string()).unwrap();
+    let scenario = directory.join("yesterday.txt");
+    let more = [
+        "-f",
+        manifest.to_str().unwrap(),
+        "--save",
+        scenario.to_str().unwrap(),
+    ];
+    let compared = printed(&namespace, &[&simulate[..], &more].concat());
+    assert!(compared.contains("other.yaml  "), "{compared}");
+    assert!(
+        compared.contains("\nsimulate-from/torchserve  "),
+        "{compared}"
+    );
+    let again = printed(
+        &namespace,
+        &[
+            "simulate",
+            scenario.to_str().unwrap(),
+            "-f",
+            manifest.to_str().unwrap(),
+        ],
+    );
+    let figures = |table: &str| {
+        let line = table
+            .lines()
+            .find(|line| line.contains("other.yaml  "))
+            .unwrap();
+        line.to_owned()
+    };
+    assert_eq!(figures(&again), figures(&compared));
+
+    let conflict = pushscale(&namespace, &[&simulate[..], &["--load", "flat:5"]].concat());
+    assert_eq!(conflict.status.code(), Some(2), "{conflict:?}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `pushscale explain` through the API server's port-forward, which needs a kubelet.
+//! `pushscale explain` and `simulate --from` through the API server's port-forward, which needs a kubelet.
 
 use std::process::Output;
 
@@ -9,7 +9,7 @@ use pushscale_tests::programs;
 use crate::shared_node;
 
 #[test]
-fn explain_and_doctor_reach_the_leader_without_flags() {
+fn explain_simulate_and_doctor_reach_the_leader_without_flags() {
     let Some(node) = shared_node() else { return };
     let options = FleetOptions::by(Algorithm::Model);
     let fleet = Fleet::create(node.cluster, node.torchserve, "command-line", &options);
@@ -37,6 +37,12 @@ fn explain_and_doctor_reach_the_leader_without_flags() {
         text(&past).contains("replayed from the recording of pushscale-aggregator-"),
         "{past:?}"
     );
+
+    // Two times ten seconds of the load.
+    let simulate = || run(&["simulate", "--from", "torchserve"]);
+    until(HANG, "recorded", || simulate().status.success());
+    let simulated = text(&simulate());
+    assert!(simulated.contains("\nrecord: "), "{simulated}");
 
     let doctor = text(&run(&["doctor", "torchserve"]));
     for expected in [

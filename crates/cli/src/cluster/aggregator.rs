@@ -10,6 +10,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client};
+use pushscale_aggregator::ScalerView;
 use pushscale_protocol::AGGREGATOR_ADMIN_PORT;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -137,6 +138,17 @@ impl Connection {
         Self::Address(address.trim_end_matches('/').to_owned())
     }
 
+    /// Returns the connection to the address, or without one to the leader.
+    pub(crate) async fn open(
+        cluster: &Cluster,
+        address: Option<&str>,
+    ) -> Result<Self, ClusterError> {
+        match address {
+            Some(address) => Ok(Self::to_address(address)),
+            None => Self::to_leader(cluster).await,
+        }
+    }
+
     /// Returns the connection to the leader, through the API server.
     pub(crate) async fn to_leader(cluster: &Cluster) -> Result<Self, ClusterError> {
         let found = find_aggregators(cluster).await?;
@@ -161,6 +173,38 @@ impl Connection {
         match self {
             Self::Address(name) | Self::Pod { name, .. } => name,
         }
+    }
+
+    /// Returns the aggregator's state of a PushScaler.
+    pub(crate) async fn scaler(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<ScalerView, ClusterError> {
+        let page = self.scaler_page(namespace, name, "").await?;
+        serde_json::from_slice(&page).map_err(|error| ClusterError::Aggregator {
+            aggregator: self.name().to_owned(),
+            path: format!("/debug/scalers/{namespace}/{name}"),
+            problem: error.to_string(),
+        })
+    }
+
+    /// Returns a page of a PushScaler, such as `/load.csv`.
+    pub(crate) async fn scaler_page(
+        &self,
+        namespace: &str,
+        name: &str,
+        page: &str,
+    ) -> Result<Bytes, ClusterError> {
+        let path = format!("/debug/scalers/{namespace}/{name}{page}");
+        self.get(&path).await?.ok_or_else(|| ClusterError::Aggregator {
+            aggregator: self.name().to_owned(),
+            path,
+            problem: format!(
+                "it does not know PushScaler {namespace}/{name}, or it is older than this program ({})",
+                env!("CARGO_PKG_VERSION")
+            ),
+        })
     }
 
     /// Returns a page of the admin port; `None` if there is no such page.

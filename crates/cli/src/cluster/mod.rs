@@ -70,6 +70,12 @@ impl ClusterOptions {
 }
 
 impl Cluster {
+    /// Returns a PushScaler of the namespace.
+    pub(crate) async fn scaler(&self, name: &str) -> Result<PushScaler, ClusterError> {
+        let what = format!("PushScaler {}/{name}", self.namespace);
+        request(&what, self.scalers(false).get(name)).await
+    }
+
     /// Returns the PushScalers of the namespace, or of all namespaces.
     pub(crate) fn scalers(&self, all_namespaces: bool) -> Api<PushScaler> {
         if all_namespaces {

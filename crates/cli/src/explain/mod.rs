@@ -8,11 +8,9 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use pushscale_aggregator::ScalerView;
-use pushscale_api::PushScaler;
 
 use crate::CommandError;
-use crate::cluster::{Cluster, ClusterError, ClusterOptions, Connection, request};
+use crate::cluster::{Cluster, ClusterError, ClusterOptions, Connection};
 use crate::output::{Colors, print};
 
 use explanation::Explanation;
@@ -48,8 +46,8 @@ pub struct ExplainOptions {
 /// If the PushScaler cannot be read, or if there is no decision at the time.
 pub async fn run(options: &ExplainOptions) -> Result<ExitCode, CommandError> {
     let cluster = options.cluster.connect().await?;
-    let scaler = read(&cluster, &options.name).await?;
-    let connection = connect(&cluster, options).await;
+    let scaler = cluster.scaler(&options.name).await?;
+    let connection = Connection::open(&cluster, options.aggregator.as_deref()).await;
     if let Some(at) = options.at {
         let text = past::explain(&scaler, connection, at.time(Timestamp::now())).await?;
         print(&text)?;
@@ -72,46 +70,13 @@ pub async fn run(options: &ExplainOptions) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn read(cluster: &Cluster, name: &str) -> Result<PushScaler, ClusterError> {
-    let what = format!("PushScaler {}/{name}", cluster.namespace);
-    request(&what, cluster.scalers(false).get(name)).await
-}
-
-async fn connect(cluster: &Cluster, options: &ExplainOptions) -> Result<Connection, ClusterError> {
-    match &options.aggregator {
-        Some(address) => Ok(Connection::to_address(address)),
-        None => Connection::to_leader(cluster).await,
-    }
-}
-
 async fn live(
     cluster: &Cluster,
     name: &str,
     connection: &Connection,
 ) -> Result<Explanation, ClusterError> {
-    let view = view(connection, &cluster.namespace, name).await?;
+    let view = connection.scaler(&cluster.namespace, name).await?;
     Ok(Explanation::of_view(&view, connection.name()))
-}
-
-/// Returns the aggregator's state of the PushScaler.
-async fn view(
-    connection: &Connection,
-    namespace: &str,
-    name: &str,
-) -> Result<ScalerView, ClusterError> {
-    let path = format!("/debug/scalers/{namespace}/{name}");
-    let problem = |problem: String| ClusterError::Aggregator {
-        aggregator: connection.name().to_owned(),
-        path: path.clone(),
-        problem,
-    };
-    let Some(page) = connection.get(&path).await? else {
-        return Err(problem(format!(
-            "it does not know PushScaler {namespace}/{name}, or it is older than this program ({})",
-            env!("CARGO_PKG_VERSION")
-        )));
-    };
-    serde_json::from_slice(&page).map_err(|error| problem(error.to_string()))
 }
 
 /// Explains every new outcome, until the aggregator cannot be reached.

@@ -72,7 +72,7 @@ async fn recorded(
     let namespace = scaler.metadata.namespace.as_deref().unwrap_or_default();
     let name = scaler.metadata.name.as_deref().unwrap_or_default();
     // The times of a recording count from the aggregator's start. The age of the last decision gives that start.
-    let view = super::view(connection, namespace, name).await?;
+    let view = connection.scaler(namespace, name).await?;
     let Some(last) = &view.decision else {
         return Ok(None);
     };

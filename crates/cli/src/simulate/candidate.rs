@@ -48,6 +48,14 @@ impl Candidate {
         })
     }
 
+    /// Returns a PushScaler of the cluster.
+    pub(super) fn of_spec(name: &str, spec: &PushScalerSpec) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: Kind::Manifest(Box::new(spec.clone())),
+        }
+    }
+
     /// Parses an item of `--compare`.
     ///
     /// # Errors

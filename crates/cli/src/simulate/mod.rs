@@ -10,6 +10,7 @@ mod front;
 mod json;
 mod options;
 mod outputs;
+mod record;
 mod request;
 mod run;
 mod seeds;
@@ -32,9 +33,10 @@ const UNUSABLE: u8 = 2;
 /// Runs the simulation and prints or writes its results. Exits with 2 if options or files are unusable.
 ///
 /// # Errors
-/// If a result cannot be written.
+/// If the load cannot be read from the cluster, or if a result cannot be written.
 pub fn run(options: &SimulateOptions) -> Result<ExitCode, CommandError> {
-    let request = match Request::new(options) {
+    let recorded = options.record.read(options.save.as_deref())?;
+    let request = match Request::new(options, recorded.as_ref()) {
         Ok(request) => request,
         Err(errors) => {
             eprintln!("{errors}");

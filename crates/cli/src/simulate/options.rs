@@ -6,6 +6,8 @@ use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
 use pushscale_simulator::control::BASELINES;
 use pushscale_simulator::scenario::KEYS;
 
+use super::record::RecordOptions;
+
 /// The value of `--compare` without one.
 const DEFAULT_BASELINES: &str = "hpa,kpa,oracle";
 
@@ -49,12 +51,14 @@ pub struct SimulateOptions {
     /// Draw load, replica counts and waits (first seed only)
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) svg: Option<PathBuf>,
-    /// Save the scenario with all defaults
+    /// Save the scenario with all defaults; with --from, the load goes to a file of the same name that ends with .csv
     #[arg(long, value_name = "SCENARIO.txt")]
     pub(crate) save: Option<PathBuf>,
     /// Directories to search for traces, in addition to those in PUSHSCALE_TRACES
     #[arg(long, value_name = "DIR")]
     pub(crate) traces: Vec<PathBuf>,
+    #[command(flatten, next_help_heading = "Load of a PushScaler in the cluster")]
+    pub(crate) record: RecordOptions,
     #[command(flatten)]
     pub(crate) keys: KeyOptions,
 }

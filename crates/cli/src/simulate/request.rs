@@ -9,6 +9,7 @@ use pushscale_simulator::{InputError, InputErrors};
 use super::candidate::{self, Candidate};
 use super::options::SimulateOptions;
 use super::outputs::{self, input_error};
+use super::record::Record;
 use super::seeds;
 
 /// The environment variable with directories of traces, in the format of `PATH`.
@@ -21,6 +22,8 @@ pub(super) struct Request {
     pub(super) seeds: Vec<u64>,
     /// Each scenario has one of its values.
     pub(super) sweep: Option<Sweep>,
+    /// What the reader of the results must know about the recorded load.
+    pub(super) notes: Vec<String>,
 }
 
 impl Request {
@@ -29,7 +32,10 @@ impl Request {
     /// # Errors
     ///
     /// Returns all errors in the options and in the files that they name.
-    pub(super) fn new(options: &SimulateOptions) -> Result<Self, InputErrors> {
+    pub(super) fn new(
+        options: &SimulateOptions,
+        record: Option<&Record>,
+    ) -> Result<Self, InputErrors> {
         let mut errors = Vec::new();
         let seeds = match options.seed {
             Some(seed) => vec![seed],
@@ -38,9 +44,9 @@ impl Request {
                 Vec::new()
             }),
         };
-        let candidates = candidates(options, &mut errors);
+        let candidates = candidates(options, record, &mut errors);
         let ours = candidates.first();
-        let mut drafts = drafts(options, ours, &mut errors);
+        let mut drafts = drafts(options, ours, record, &mut errors);
         let sweep = sweep(options, &mut drafts, &mut errors);
         let directories = trace_directories(options);
         let mut scenarios = Vec::new();
@@ -72,6 +78,7 @@ impl Request {
                 candidates,
                 seeds,
                 sweep,
+                notes: record.map(Record::notes).unwrap_or_default(),
             })
         } else {
             Err(InputErrors(errors))
@@ -80,13 +87,20 @@ impl Request {
 }
 
 /// Returns the PushScaler first, unless it is invalid, and then those to compare with.
-fn candidates(options: &SimulateOptions, errors: &mut Vec<InputError>) -> Vec<Candidate> {
+fn candidates(
+    options: &SimulateOptions,
+    record: Option<&Record>,
+    errors: &mut Vec<InputError>,
+) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = Vec::new();
     match options.manifest.as_deref().map(named_manifest) {
-        None => candidates.push(Candidate::plain()),
+        None if record.is_none() => candidates.push(Candidate::plain()),
+        None => {}
         Some(Ok(candidate)) => candidates.push(candidate),
         Some(Err(error)) => errors.push(error),
     }
+    // The one in the cluster is what a manifest is compared with.
+    candidates.extend(record.map(|record| Candidate::of_spec(&record.name, &record.spec)));
     for word in options
         .compare
         .iter()
@@ -113,6 +127,7 @@ fn named_manifest(file: &Path) -> Result<Candidate, InputError> {
 fn drafts(
     options: &SimulateOptions,
     ours: Option<&Candidate>,
+    record: Option<&Record>,
     errors: &mut Vec<InputError>,
 ) -> Vec<Draft> {
     let given = |key: &str| options.keys.0.iter().any(|(given, _)| *given == key);
@@ -129,6 +144,9 @@ fn drafts(
             for (key, value) in ours.keys() {
                 draft.set(&ours.name, key, &value);
             }
+        }
+        if let Some(record) = record {
+            record.fill(&mut draft);
         }
         if let Some(file) = file {
             draft.add_file(file);

@@ -112,6 +112,9 @@ fn head(request: &Request, results: &Results<'_>) -> String {
         scenario.source,
         seeds::name(&request.seeds)
     ));
+    for note in &request.notes {
+        line(note.clone());
+    }
     if !scenario.assumed.is_empty() {
         let entries = scenario.entries(None);
         let mut assumed = String::new();

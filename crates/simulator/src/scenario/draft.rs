@@ -31,6 +31,8 @@ pub struct Draft {
     entries: BTreeMap<&'static str, Entry>,
     /// A file could not be read. Missing keys are then not reported, because they may be in that file.
     unread: bool,
+    /// A recorded load that is not in a file, with its name.
+    recorded: Option<(String, Trace)>,
     errors: InputErrors,
 }
 
@@ -49,6 +51,7 @@ impl Default for Draft {
             name: String::new(),
             entries: BTreeMap::new(),
             unread: false,
+            recorded: None,
             errors: InputErrors(Vec::new()),
         }
     }
@@ -128,6 +131,11 @@ impl Draft {
         if let Some(key) = self.known(place, key) {
             self.put(place.to_owned(), key, value, None);
         }
+    }
+
+    /// Sets a recorded load that is not in a file. The keys `load` and `trace` override it.
+    pub fn set_recorded(&mut self, name: &str, trace: Trace) {
+        self.recorded = Some((name.to_owned(), trace));
     }
 
     fn known(&mut self, place: &str, key: &str) -> Option<&'static str> {
@@ -302,6 +310,9 @@ impl Draft {
             }
         } else if let Some(entry) = self.entries.get("trace").cloned() {
             self.trace(&entry, skip, seconds, directories)
+        } else if let Some((name, trace)) = self.recorded.take() {
+            let part = self.part(&name, &trace, skip, seconds);
+            part.map(|part| (part, Source::Record { name, skip }))
         } else {
             self.missing(
                 "no load: set load: step:100->400@600 and seconds: 3600, or trace: FILE.csv",
@@ -340,16 +351,27 @@ impl Draft {
                 return None;
             }
         };
+        let part = self.part(&entry.place, &trace, skip, seconds)?;
+        Some((part, Source::Trace { file, skip }))
+    }
+
+    /// Returns the part of a trace that the scenario asks for.
+    fn part(
+        &mut self,
+        place: &str,
+        trace: &Trace,
+        skip: usize,
+        seconds: Option<usize>,
+    ) -> Option<Trace> {
         let length = trace.traffic.seconds();
         let until = seconds.map_or(length.min(skip + LONGEST), |seconds| skip + seconds);
         if until > length || skip >= until {
             let problem =
                 format!("seconds {skip} to {until} are requested, but the trace has {length}");
-            self.errors.add(entry.place.as_str(), problem);
+            self.errors.add(place, problem);
             return None;
         }
-        let part = trace.part(skip..until);
-        Some((part, Source::Trace { file, skip }))
+        Some(trace.part(skip..until))
     }
 
     /// Returns a key's parsed value, or the default if the key is not set.

@@ -17,6 +17,13 @@ pub enum Source {
         /// Seconds of the trace to skip.
         skip: usize,
     },
+    /// A recorded load that is not in a file.
+    Record {
+        /// Its name.
+        name: String,
+        /// Seconds of the record to skip.
+        skip: usize,
+    },
 }
 
 impl fmt::Display for Source {
@@ -25,6 +32,8 @@ impl fmt::Display for Source {
             Self::Load(load) => write!(f, "{load}"),
             Self::Trace { file, skip: 0 } => write!(f, "{}", file.display()),
             Self::Trace { file, skip } => write!(f, "{} from second {skip}", file.display()),
+            Self::Record { name, skip: 0 } => f.write_str(name),
+            Self::Record { name, skip } => write!(f, "{name} from second {skip}"),
         }
     }
 }

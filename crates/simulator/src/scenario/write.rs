@@ -21,6 +21,10 @@ impl Scenario {
                 entries.push(("trace", from_folder(file, directory).display().to_string()));
                 entries.push(("skip", skip.to_string()));
             }
+            Source::Record { name, skip } => {
+                entries.push(("trace", name.clone()));
+                entries.push(("skip", skip.to_string()));
+            }
         }
         let (least, most) = world.start_delay;
         entries.extend([
