@@ -190,13 +190,11 @@ impl Scaler {
     /// Returns what was learned, for [`restore_checkpoint`](Self::restore_checkpoint) after a restart.
     pub fn checkpoint(&self, clock: Clock) -> Checkpoint {
         let tracked = self.models.iter().filter(|model| !model.name.is_empty());
-        let now = clock.now.since_origin().as_secs();
         // No pod may have reported a model since the last restart.
         let restored = self.restored_models.0.iter();
-        let restored = restored.filter(|model| ModelState::remembers(model, now));
         let models = tracked
             .map(ModelState::checkpoint)
-            .chain(restored.cloned())
+            .chain(restored.filter_map(|model| ModelState::still_known(clock.now, model)))
             .take(MAX_MODELS)
             .map(|model| model.moved_to_wall_clock(clock))
             .collect();
@@ -219,7 +217,10 @@ impl Scaler {
             let mut tracked = self.models.iter_mut();
             match tracked.find(|tracked| tracked.name == model.name) {
                 Some(tracked) => tracked.restore(clock.now, &restored),
-                None => self.restored_models.0.push(restored),
+                None => {
+                    let known = ModelState::still_known(clock.now, &restored);
+                    self.restored_models.0.extend(known);
+                }
             }
         }
     }

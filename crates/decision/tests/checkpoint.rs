@@ -148,11 +148,20 @@ fn a_checkpoint_survives_a_second_restart_before_any_pod_has_reported() {
     let fleet = experienced_fleet();
     let checkpoint = checkpoint_of(&fleet);
     let mut scaler = Scaler::new(policy(), fleet.scaler.conditions().clone());
-    let later = fleet.second + 3600;
+    let later = fleet.second + 600;
     scaler.restore_checkpoint(clock(later), &checkpoint);
     let again = scaler.checkpoint(clock(later));
     assert_eq!(again.start_delay, checkpoint.start_delay);
-    assert_eq!(again.models, checkpoint.models);
+    let (again, before) = (&again.models[0], &checkpoint.models[0]);
+    assert_eq!(again.name, before.name);
+    assert_eq!(again.service_seconds, before.service_seconds);
+    assert_eq!(again.savings, before.savings);
+    assert_eq!(again.rates[1], before.rates[1]);
+    // The hour has moved on.
+    let first = before.rates[0]
+        .first_bucket
+        .max((ORIGIN + later) / 30 - 121);
+    assert_eq!(again.rates[0].first_bucket, first);
     // After more than a week there is nothing worth keeping.
     let much_later = fleet.second + 8 * 86_400;
     assert!(scaler.checkpoint(clock(much_later)).models.is_empty());
@@ -289,6 +298,25 @@ fn implausible_values_are_ignored() {
     }
 }
 
+#[test]
+fn what_would_not_be_restored_is_not_stored_again() {
+    let rates = vec![Some(f32::NAN), Some(-1.0), Some(2.0), Some(9.0)];
+    let mut checkpoint = Checkpoint {
+        start_delay: None,
+        models: vec![model("m", minutes(ORIGIN - 60, rates))],
+    };
+    checkpoint.models[0].savings[0].saving = f64::INFINITY;
+    let mut scaler = Scaler::new(policy(), Default::default());
+    let now = Clock {
+        now: Moment::from_secs(ORIGIN),
+        unix: Duration::from_secs(ORIGIN),
+    };
+    scaler.restore_checkpoint(now, &checkpoint);
+    let stored = scaler.checkpoint(now).models;
+    assert_eq!(stored[0].rates, [minutes(ORIGIN, vec![Some(2.0)])]);
+    assert!(stored[0].savings.is_empty());
+}
+
 /// Whoever may write a checkpoint may keep pods, within the bounds. They can never remove any, nor stop decisions.
 #[test]
 fn a_forged_checkpoint_orders_pods_within_the_bounds_and_is_refuted() {
@@ -317,7 +345,15 @@ fn a_forged_checkpoint_orders_pods_within_the_bounds_and_is_refuted() {
         models: forged.collect(),
     };
     fleet.scaler.restore_checkpoint(clock(second), &checkpoint);
-    assert!(checkpoint_of(&fleet).models.len() <= Checkpoint::MAX_MODELS);
+    let stored = checkpoint_of(&fleet).models;
+    assert!(stored.len() <= Checkpoint::MAX_MODELS);
+    // What would not be restored is not stored again.
+    for model in stored {
+        assert!(model.savings.len() <= 5 && model.rates.len() <= 2);
+        for series in model.rates {
+            assert!(series.rates.len() <= Checkpoint::MAX_RATES);
+        }
+    }
     for fleet in [&mut fleet, &mut without] {
         fleet.reset_counts();
         pass_until(fleet, second + 3 * PERIOD);

@@ -156,11 +156,15 @@ impl ModelState {
             .restore(now.since_origin().as_secs(), checkpoint);
     }
 
-    /// Whether a checkpoint that was not restored still has a rate of the last week.
-    pub(crate) fn remembers(checkpoint: &ModelCheckpoint, second: u64) -> bool {
-        let mut profile = Profile::default();
-        profile.restore(second, checkpoint);
-        !profile.series().is_empty()
+    /// Returns the part of a checkpoint that would be restored now; `None` if it has no rate of the last week.
+    pub(crate) fn still_known(
+        now: Moment,
+        checkpoint: &ModelCheckpoint,
+    ) -> Option<ModelCheckpoint> {
+        let mut model = Self::new(Arc::clone(&checkpoint.name));
+        model.restore(now, checkpoint);
+        let known = model.checkpoint();
+        (!known.rates.is_empty()).then_some(known)
     }
 
     /// Returns the sums of these seconds since the origin.
