@@ -35,7 +35,8 @@ pub struct ScalerView {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionView {
-    /// When it was made, in seconds since the aggregator's start, like the times of a recording.
+    /// When it was made, in seconds since the Unix epoch by the clock at the aggregator's start, like the times of a
+    /// recording.
     pub at_seconds: f64,
     /// How long ago it was made, in seconds.
     pub age_seconds: f64,

@@ -12,7 +12,7 @@ const LATE_SECONDS: u64 = 3;
 /// Older parts are not known any more.
 const MAX_PARTS: u64 = 29;
 
-/// Counts the parts of [`LOAD_SECONDS`] since the aggregator's start.
+/// Counts the parts of [`LOAD_SECONDS`] since the origin of moments.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LoadClock {
     /// The number of the next part; `None` before the first decision.

@@ -22,7 +22,7 @@ const HEADER: &str =
 /// The load of ten seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadSample {
-    /// The number of the ten seconds since the aggregator's start.
+    /// The number of the ten seconds since the origin of moments.
     pub(crate) number: u64,
     /// When they began.
     pub(crate) start: Timestamp,

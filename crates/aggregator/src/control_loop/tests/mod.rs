@@ -152,7 +152,7 @@ impl Fixture {
         let readiness = Readiness::default();
         let reread = Arc::new(Notify::new());
         let (history, history_tx, history_task) = History::start(metrics.clone());
-        let control_loop = ControlLoop::new(
+        let mut control_loop = ControlLoop::new(
             Backends {
                 scale_target: Arc::new(target.clone()),
                 events_tx,
@@ -167,6 +167,8 @@ impl Fixture {
             Readiness::default().latch(),
             readiness.latch(),
         );
+        // Which intervals of ten seconds a test sees must not depend on the time of day.
+        control_loop.start.1 = Duration::from_secs(1_800_000_000);
         Self {
             control_loop,
             events,
