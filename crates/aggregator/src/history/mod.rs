@@ -32,8 +32,8 @@ const MAX_BYTES: usize = 32 << 20;
 /// Bytes of the history of one scaler: an hour, and a hundred decisions of a kilobyte.
 const MAX_SCALER_BYTES: usize = 128 << 10;
 
-/// Bytes of the records of all scalers' loads together. Up to 388 scalers have a complete day, and of a thousand each has
-/// nine hours.
+/// Bytes of the records of all scalers' loads together. Up to 388 scalers have a complete day, and of a thousand each
+/// has nine hours.
 const MAX_LOAD_BYTES: usize = 32 << 20;
 
 /// Records that are taken from the queue at once.

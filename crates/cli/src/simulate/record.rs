@@ -21,8 +21,8 @@ const LINE_SECONDS: f64 = 10.0;
 /// Which PushScaler to take the load from.
 #[derive(Debug, Args)]
 pub(crate) struct RecordOptions {
-    /// Take the load of the last 24 hours, the service time, the workers and the start delay from this PushScaler in the
-    /// cluster, and simulate its spec unless -f names another
+    /// Take the load of the last 24 hours, the service time, the workers and the start delay from this PushScaler in
+    /// the cluster, and simulate its spec unless -f names another
     #[arg(long, value_name = "PUSHSCALER", conflicts_with_all = ["scenarios", "load", "trace"])]
     from: Option<String>,
     #[command(flatten)]
