@@ -8,7 +8,7 @@ use pushscale_tests::charts::Helm;
 use pushscale_tests::document::Reader;
 use pushscale_tests::fleet::{self, FleetOptions};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
-use serde_json::json;
+use serde_json::Value;
 
 /// The lifetime of the sidecars' tokens, longer than a test.
 const TOKEN_SECONDS: u32 = 3600;
@@ -22,16 +22,16 @@ pub(crate) struct ChartNode {
 }
 
 impl ChartNode {
-    /// Starts a node and installs the chart with TLS and tokens. Returns `None`, with a message, where no node or
-    /// TorchServe can run, except under `CI=true`.
-    pub(crate) fn start() -> Option<Self> {
+    /// Starts a node and installs the chart with TLS, tokens and these values. Returns `None`, with a message, where no
+    /// node or TorchServe can run, except under `CI=true`.
+    pub(crate) fn start(values: &Value) -> Option<Self> {
         if !Shape::Node.available() {
             return None;
         }
         let (torchserve, helm) = (fleet::local_torchserve()?, Helm::for_test()?);
         let guard = crate::exclusive();
         let cluster = TestCluster::start(Shape::Node).unwrap();
-        fleet::install_chart(&cluster, &helm, &json!({}));
+        fleet::install_chart(&cluster, &helm, values);
         Some(Self {
             cluster,
             torchserve,

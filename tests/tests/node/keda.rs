@@ -5,6 +5,7 @@ use pushscale_api::Algorithm;
 use pushscale_tests::document::Document;
 use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
 use pushscale_tests::keda::Release;
+use serde_json::json;
 
 use crate::chart_node::ChartNode;
 
@@ -14,7 +15,7 @@ fn a_scaled_object_starts_torchserve_and_follows_its_load_up_and_down() {
         return;
     };
     // KEDA serves an API of the whole cluster, so the other tests have another one.
-    let Some(node) = ChartNode::start() else {
+    let Some(node) = ChartNode::start(&json!({})) else {
         return;
     };
     let mut reader = node.reader("keda");
@@ -33,11 +34,14 @@ fn a_scaled_object_starts_torchserve_and_follows_its_load_up_and_down() {
     until(HANG, "reported", || {
         fleet.describe().contains("1 of 1 running pods report")
     });
+    // The desired replicas are unknown until a request was timed.
+    let load = fleet.load(&["2:3600"]);
     let hpa = || fleet.kubectl(&["get", "hpa", "keda-hpa-torchserve"]);
     until(HANG, "followed", || hpa().contains("1/1 (avg)"));
+    load.stop();
 
     // 25 requests/s keep 2.6 workers busy, and with three of them requests wait longer than the target.
-    let load = fleet.load(&["2:5", "25:3600"]);
+    let load = fleet.load(&["25:3600"]);
     until(HANG, "scaled up", || fleet.replicas() >= 4);
     load.stop();
     // The documented PushScaler holds the replicas longer than a test should last.

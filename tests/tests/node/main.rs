@@ -12,6 +12,7 @@ mod aggregator_restart;
 mod chart_node;
 mod command_line;
 mod keda;
+mod kserve;
 mod load_step;
 mod not_reporting;
 mod published_hpa;

@@ -5,11 +5,13 @@ use pushscale_api::Algorithm;
 use pushscale_tests::document::Document;
 use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
 
+use serde_json::json;
+
 use crate::chart_node::ChartNode;
 
 #[test]
 fn the_published_hpa_scales_torchserve_up_and_down() {
-    let Some(node) = ChartNode::start() else {
+    let Some(node) = ChartNode::start(&json!({})) else {
         return;
     };
     let mut reader = node.reader("published-hpa");
