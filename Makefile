@@ -232,5 +232,5 @@ bench-decide: ## Compare autoscalers in 17 simulated scenarios and in random one
 bench-simulate: ## Measure how long the simulation of four hours takes
 	$(BENCH) -- simulate
 
-bench-%: static ## Run one benchmark: parser, ingest, decision, sidecar, admission, reaction, scale_down, status_page
+bench-%: static ## Run one benchmark: parser, ingest, decision, sidecar, admission, reaction, autoscalers, scale_down, status_page
 	$(BENCH) -- $*

@@ -1,6 +1,6 @@
 //! The benchmarks. Each measures its baseline in the same run. Start them with `make bench`, or with
-//! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar admission reaction scale_down
-//! status_page fleet soak`.
+//! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar admission reaction autoscalers
+//! scale_down status_page fleet soak`.
 
 #![allow(
     clippy::unwrap_used,
@@ -45,7 +45,7 @@ fn main() {
     if asked == ["soak"] {
         return fleet::soak::run();
     }
-    let all: [(&str, fn()); 11] = [
+    let all: [(&str, fn()); 12] = [
         ("parser", parser::run),
         ("ingest", ingest::run),
         ("decision", decision::run),
@@ -54,6 +54,7 @@ fn main() {
         ("sidecar", sidecar::run),
         ("admission", admission::run),
         ("reaction", reaction::run),
+        ("autoscalers", reaction::autoscalers::run),
         ("scale_down", scale_down::run),
         ("status_page", status_page::run),
         ("fleet", fleet::run),

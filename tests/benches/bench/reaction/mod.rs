@@ -3,17 +3,14 @@
 //! 1, max 5, no `behavior`. `Ratio` runs with the target of that measurement, 7 ms, plain and with TLS and tokens. The
 //! queue model runs with 100 ms, at which one pod has the capacity for 2 requests/s.
 
+pub(crate) mod autoscalers;
+mod watch;
+
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::StreamExt as _;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client};
 use pushscale_api::Algorithm;
 use pushscale_tests::charts::Helm;
 use pushscale_tests::fleet::{self, Fleet, FleetOptions};
@@ -21,6 +18,7 @@ use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::{Value, json};
 
 use crate::spread::Spread;
+use watch::{Seen, unix_times, watch};
 
 /// Overridden by PUSHSCALE_BENCH_RUNS.
 const RUNS: usize = 10;
@@ -228,90 +226,6 @@ fn once(cluster: &TestCluster, fleet: &Fleet<'_>, name: &str, seconds: u32) -> R
             Seen::Ready { .. } => largest,
         }),
     }
-}
-
-/// An event of a watch, and its time in Unix seconds.
-enum Seen {
-    Replicas { at: f64, count: i32 },
-    Ready { at: f64 },
-}
-
-/// Watches from within the cluster's network, on a thread that stays there until the process ends.
-fn watch(cluster: &TestCluster, namespace: &str, seen_tx: mpsc::Sender<Seen>) {
-    let cluster = TestCluster::attach(cluster.name()).unwrap();
-    let namespace = namespace.to_owned();
-    thread::spawn(move || {
-        cluster.enter().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let kubeconfig = kube::config::Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
-            let options = kube::config::KubeConfigOptions::default();
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options);
-            let client = Client::try_from(config.await.unwrap()).unwrap();
-            let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
-            let pods: Api<Pod> = Api::namespaced(client, &namespace);
-            let mut deployments =
-                Box::pin(watcher(deployments, watcher::Config::default()).applied_objects());
-            let mut pods = Box::pin(watcher(pods, watcher::Config::default()).applied_objects());
-            let mut ready = std::collections::BTreeSet::new();
-            loop {
-                let seen = tokio::select! {
-                    Some(Ok(deployment)) = deployments.next() => {
-                        let count =
-                            deployment.spec.replicas.unwrap_or(1);
-                        Seen::Replicas { at: now(), count }
-                    }
-                    Some(Ok(pod)) = pods.next() => {
-                        if !is_ready(&pod) || !ready.insert(pod.metadata.uid.clone()) {
-                            continue;
-                        }
-                        Seen::Ready { at: now() }
-                    }
-                    else => return,
-                };
-                if seen_tx.send(seen).is_err() {
-                    return;
-                }
-            }
-        });
-    });
-    // The first list arrives before the load starts.
-    thread::sleep(Duration::from_secs(1));
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref());
-    conditions.is_some_and(|conditions| {
-        conditions
-            .iter()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    })
-}
-
-fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs_f64()
-}
-
-fn unix_times(mark: &Path) -> Vec<f64> {
-    let text = fs::read_to_string(mark).unwrap();
-    text.lines()
-        .map(|line| {
-            line.split_whitespace()
-                .next_back()
-                .unwrap()
-                .parse()
-                .unwrap()
-        })
-        .collect()
 }
 
 /// Returns the share of requests since the step that failed or waited too long.
