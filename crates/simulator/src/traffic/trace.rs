@@ -222,7 +222,7 @@ impl Parser<'_> {
             Ok(found) if found == expected => Some(found),
             Ok(found) if is_rate && found > LONGEST => {
                 self.wrong(format!(
-                    "second {found} follows where second {expected} was expected: seconds count from the first line, and a month has {LONGEST}"
+                    "found second {found}, expected second {expected}: seconds count from the first line, and a month has {LONGEST}"
                 ));
                 None
             }
@@ -231,10 +231,10 @@ impl Parser<'_> {
                 let rule = if is_rate {
                     "they begin with 0 and increase"
                 } else {
-                    "each second has its line, with 0 requests if none came, and no number if they are unknown"
+                    "each second has a line, with 0 requests if none arrived, and no number if unknown"
                 };
                 self.wrong(format!(
-                    "second {found} follows where second {expected} was expected: {rule}"
+                    "found second {found}, expected second {expected}: {rule}"
                 ));
                 Some(found)
             }
@@ -314,7 +314,7 @@ impl Parser<'_> {
         }
         if self.errors.0.is_empty() {
             if self.values.is_empty() {
-                let problem = "it has no second: a line for each must follow the header";
+                let problem = "it has no data: a line for each second must follow the header";
                 self.errors.add(name, problem);
             } else if self.values.len() > LONGEST {
                 let problem = format!(
