@@ -8,10 +8,13 @@ use pushscale_decision::{
     Queue, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
 };
 
-/// Prints microseconds, after five minutes of one reading per second.
+use crate::spread::Spread;
+
+/// Prints microseconds, after five minutes of one reading per second: the median of a reading, and min / median / mean /
+/// max of a decision.
 pub(crate) fn run() {
     for algorithm in [Algorithm::Model, Algorithm::Ratio] {
-        for pods in [1, 5, 100, 1000] {
+        for pods in [1, 5, 100, 1000, 5000] {
             one(algorithm, pods);
         }
     }
@@ -33,9 +36,7 @@ fn one(algorithm: Algorithm, pods: u32) {
         existing: None,
         selector: Selector::Usable,
     };
-    let (mut learning, mut deciding) = (Duration::ZERO, Duration::ZERO);
-    let mut longest = Duration::ZERO;
-    let (mut learnt, mut decided) = (0, 0);
+    let (mut learning, mut deciding) = (Vec::new(), Vec::new());
     for second in 1..=900_u64 {
         let now = Moment::from_secs(second);
         let reading = reading(second);
@@ -43,23 +44,19 @@ fn one(algorithm: Algorithm, pods: u32) {
         for uid in &uids {
             scaler.learn(now, uid, now, &reading).unwrap();
         }
-        let learned = Instant::now();
+        let learnt = Instant::now();
         black_box(scaler.decide(now, &facts));
         // The windows are full from here on.
         if second > 300 {
-            learning += learned - began;
-            let took = learned.elapsed();
-            deciding += took;
-            longest = longest.max(took);
-            learnt += uids.len();
-            decided += 1;
+            let micros = |took: Duration| took.as_secs_f64() * 1e6;
+            deciding.push(micros(learnt.elapsed()));
+            learning.push(micros(learnt - began) / uids.len() as f64);
         }
     }
     println!(
-        "  {algorithm:?}, {pods:>4} pods: {:.2} µs a reading, {:.1} µs a decision with its explanation (longest {:.0})",
-        learning.as_secs_f64() * 1e6 / learnt as f64,
-        deciding.as_secs_f64() * 1e6 / f64::from(decided),
-        longest.as_secs_f64() * 1e6,
+        "  {algorithm:?}, {pods:>4} pods: {:.2} µs a reading; a decision with its explanation: {:.1}",
+        Spread::of(learning).median(),
+        Spread::of(deciding),
     );
 }
 

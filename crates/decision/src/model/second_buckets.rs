@@ -228,9 +228,8 @@ impl SecondBuckets {
     /// Returns the sums of the last `seconds` seconds, or of a little more if those are more than 300.
     pub(crate) fn window(&self, seconds: u64) -> Window {
         let mut sum = Window::default();
-        for part in self.parts(seconds) {
-            sum.add(&part);
-        }
+        // A `for` loop over chained iterators takes three times as long.
+        self.parts(seconds).for_each(|part| sum.add(&part));
         sum
     }
 
@@ -302,7 +301,18 @@ impl SecondBuckets {
     fn last(&self, seconds: u64) -> impl DoubleEndedIterator<Item = &Second> {
         let first = self.first.unwrap_or(self.newest + 1);
         let from = (self.newest + 1).saturating_sub(seconds.min(KEPT as u64));
-        (from.max(first)..=self.newest).map(|number| &self.seconds[index(number)])
+        let from = from.max(first);
+        let (from, end) = if from > self.newest {
+            (0, 0)
+        } else {
+            (index(from), index(self.newest) + 1)
+        };
+        let (older, newer) = if from < end || end == 0 {
+            (from..end, 0..0)
+        } else {
+            (from..KEPT, 0..end)
+        };
+        self.seconds[older].iter().chain(&self.seconds[newer])
     }
 }
 
