@@ -1,5 +1,5 @@
-//! docs/KSERVE.md, without KServe: a Deployment as KServe's controller writes it, with a real TorchServe whose management port is
-//! that of KServe's runtime, gets the sidecar from the injector and is scaled.
+//! docs/KSERVE.md, without KServe: a Deployment as KServe's controller writes it gets the sidecar from the injector and
+//! is scaled. Its real TorchServe has the management port of KServe's runtime.
 
 use pushscale_tests::document::Document;
 use pushscale_tests::fleet::{HANG, torchserve_pod, until};
@@ -67,7 +67,8 @@ fn a_deployment_of_kserve_is_injected_and_scaled() {
     load.stop();
 }
 
-/// Returns the Deployment that KServe writes for the InferenceService `mnist` of the page, with the machine's TorchServe.
+/// Returns the Deployment that KServe writes for the InferenceService `mnist` of the page, with the machine's
+/// TorchServe.
 fn deployment(pod: &Value) -> Value {
     let mut spec = pod["spec"].clone();
     let container = &mut spec["containers"][0];
