@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cluster;
 
-fn pushscale(namespace: &Namespace<'_>, arguments: &[&str]) -> Output {
+pub(crate) fn pushscale(namespace: &Namespace<'_>, arguments: &[&str]) -> Output {
     Command::new(programs::command_line())
         .args(arguments)
         .args(["-n", &namespace.name])

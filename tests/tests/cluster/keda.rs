@@ -8,6 +8,7 @@ use pushscale_tests::namespace::{Aggregator, Namespace, install};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::{Value, json};
 
+use crate::command_line::pushscale;
 use crate::external_metrics::host_address;
 use crate::reporting_fleet::ReportingFleet;
 
@@ -106,6 +107,12 @@ async fn a_scaled_object_follows_a_pushscaler_that_is_created_later() {
     fleet.report(None);
     fleet.until(failed, || condition() == failed).await;
     assert_eq!(namespace.replicas(), size);
+
+    namespace.patch("torchserve", r#"{"mode":"Apply"}"#);
+    let doctor = pushscale(&namespace, &["doctor"]);
+    let found = String::from_utf8(doctor.stdout).unwrap();
+    let rival = "KEDA's ScaledObject torchserve also scales Deployment/torchserve";
+    assert!(found.contains(rival), "{found}");
     let log = keda.log();
     assert!(!log.contains("forbidden"), "{log}");
 }

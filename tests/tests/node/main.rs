@@ -11,6 +11,7 @@
 mod aggregator_restart;
 mod chart_node;
 mod command_line;
+mod doctor;
 mod keda;
 mod kserve;
 mod load_step;
