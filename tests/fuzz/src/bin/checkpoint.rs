@@ -53,7 +53,9 @@ fuzz_target!(|data: &[u8]| {
     let again = serde_json::from_str::<PushScalerCheckpointSpec>(&text).expect("it parses");
     let again = again.decode().expect("what was stored can be read");
     // Rates are rounded once.
-    let third = encode(&again).decode().expect("what was stored can be read");
+    let third = encode(&again)
+        .decode()
+        .expect("what was stored can be read");
     assert_eq!(third, again);
 });
 
