@@ -10,8 +10,8 @@ use pushscale_decision::{
 
 use crate::spread::Spread;
 
-/// Prints microseconds, after five minutes of one reading per second: the median of a reading, and min / median / mean
-/// / max of a decision.
+/// Prints microseconds, after five minutes of one reading per second: the median of a reading, and the minimum, median,
+/// mean and maximum of a decision.
 pub(crate) fn run() {
     for algorithm in [Algorithm::Model, Algorithm::Ratio] {
         for pods in [1, 5, 100, 1000, 5000] {

@@ -171,7 +171,12 @@ async fn run_while_pushing(
             pushes += 1;
             let is_fresh = pushes > 2 && {
                 let scaler = namespace.get("pushscaler", "torchserve");
-                Namespace::condition(&scaler, "ScalingActive").starts_with("True")
+                // While another autoscaler has the target, nothing is decided.
+                let kind = match Namespace::condition(&scaler, "AbleToScale").starts_with("True") {
+                    true => "ScalingActive",
+                    false => "Fresh",
+                };
+                Namespace::condition(&scaler, kind).starts_with("True")
             };
             std::future::ready(is_fresh)
         })

@@ -369,14 +369,15 @@ fn check_ready(scaler: &PushScaler) -> Result<(), SwitchError> {
     let Some(status) = scaler.status.as_ref().filter(|_| is_observed(scaler)) else {
         return not_ready("the aggregator has not reported on it yet".to_owned());
     };
-    // In mode Apply, because the other autoscaler was created again after a switch. It decides again once that is gone;
-    // until then, Fresh alone follows the pods.
+    // In mode Apply, because the other autoscaler was created again after a switch. Until that is gone nothing is decided,
+    // and of the conditions only Fresh follows the pods.
     let contested = Reason::TargetContested.as_str();
     let is_contested = scaler.spec.mode == Mode::Apply
         && status.conditions.iter().any(|it| it.reason == contested);
-    let kinds = [SCALING_ACTIVE, ABLE_TO_SCALE]
-        .into_iter()
-        .chain(is_contested.then_some(FRESH));
+    let kinds = match is_contested {
+        true => [FRESH, ABLE_TO_SCALE],
+        false => [SCALING_ACTIVE, ABLE_TO_SCALE],
+    };
     for kind in kinds {
         let found = status.conditions.iter().find(|found| found.type_ == kind);
         match found {
