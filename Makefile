@@ -228,6 +228,10 @@ bench: programs static ## Run all benchmarks, with the reaction on a real node (
 bench-decide: ## Compare autoscalers in 17 simulated scenarios and in random ones: SEEDS=2 RANDOM=12 HOSTILE=0 (a minute)
 	$(BENCH) -- decide
 
+.PHONY: bench-faro
+bench-faro: ## Run FARO's jobs: DIR=directory with a scenario per job SEEDS=2 (five minutes)
+	$(BENCH) -- faro
+
 .PHONY: bench-simulate
 bench-simulate: ## Measure how long the simulation of four hours takes
 	$(BENCH) -- simulate

@@ -1,15 +1,11 @@
 //! Compares the decisions of Pushscale and of other autoscalers in simulated clusters.
 
-use std::env;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use pushscale_simulator::cluster::{Outcome, simulate};
 use pushscale_simulator::control::{Baseline, Controller, PushScaling};
 use pushscale_simulator::in_parallel;
-use pushscale_simulator::scenario::{Draft, Scenario, random_scenario};
+use pushscale_simulator::scenario::Scenario;
 
+use crate::scenarios::{Named, first_random, hostile, number, random, shared};
 use crate::spread::Spread;
 
 /// Pushscale first. The reference models calibrate themselves, like Pushscale.
@@ -74,20 +70,14 @@ type Runs = Vec<[f64; FIGURES.len()]>;
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(2).max(1);
     let count = number("RANDOM").unwrap_or(12);
-    let from = number("FROM").unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        now.as_secs()
-    });
+    let from = first_random();
     let shared = shared();
-    let hostile = if number("HOSTILE").unwrap_or(0) > 0 {
+    let hostile: Vec<Named> = if number("HOSTILE").unwrap_or(0) > 0 {
         hostile()
     } else {
         Vec::new()
     };
-    let random: Vec<(String, Scenario)> = (from..from + count)
-        .map(random_scenario)
-        .map(|scenario| (scenario.name.clone(), scenario))
-        .collect();
+    let random = random(from, count);
     let all: Vec<&Scenario> = [&shared, &random, &hostile]
         .into_iter()
         .flatten()
@@ -147,14 +137,6 @@ pub(crate) fn run() {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
-    let text = env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is {text:?}: it must be a whole number")),
-    )
-}
-
 fn controller(word: &str, scenario: &Scenario) -> Box<dyn Controller> {
     if word == "pushscale" {
         return Box::new(PushScaling::of_world(&scenario.world).unwrap());
@@ -162,59 +144,6 @@ fn controller(word: &str, scenario: &Scenario) -> Box<dyn Controller> {
     word.parse::<Baseline>()
         .unwrap()
         .controller(&scenario.world)
-}
-
-/// Returns the shared scenarios by file name. If a trace is not available, its substitute takes its place.
-fn shared() -> Vec<(String, Scenario)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/simulator/scenarios");
-    let traces = env::var_os("PUSHSCALE_TRACES").unwrap_or_default();
-    let traces: Vec<PathBuf> = env::split_paths(&traces).collect();
-    let read = |file: &Path| {
-        let mut draft = Draft::default();
-        draft.add_file(file);
-        draft.finish(&traces)
-    };
-    let mut files: Vec<PathBuf> = fs::read_dir(&directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|file| file.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
-    files.sort();
-    let named = files.iter().map(|file| {
-        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-        read(file).map_or_else(
-            |missing| {
-                let stand_in = directory.join("stand-ins").join(file.file_name().unwrap());
-                let scenario = read(&stand_in);
-                let scenario = scenario.unwrap_or_else(|_| panic!("{missing}"));
-                (format!("{name}, synthetic"), scenario)
-            },
-            |scenario| (name.clone(), scenario),
-        )
-    });
-    named.collect()
-}
-
-fn hostile() -> Vec<(String, Scenario)> {
-    let directory =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/simulator/scenarios/hostile");
-    let mut files: Vec<PathBuf> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    let read = |file: &PathBuf| {
-        let mut draft = Draft::default();
-        draft.add_file(file);
-        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-        (
-            name,
-            draft
-                .finish(&[])
-                .unwrap_or_else(|errors| panic!("{errors}")),
-        )
-    };
-    files.iter().map(read).collect()
 }
 
 /// The sums or means over all scenarios per seed, for each autoscaler.

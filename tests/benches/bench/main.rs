@@ -1,6 +1,6 @@
 //! The benchmarks. Each measures its baseline in the same run. Start them with `make bench`, or with
-//! `cargo bench -p pushscale-tests -- parser ingest decision decide simulate sidecar admission reaction autoscalers
-//! scale_down status_page fleet soak`.
+//! `cargo bench -p pushscale-tests -- parser ingest decision decide faro simulate sidecar admission reaction
+//! autoscalers scale_down status_page fleet soak`.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ mod admission;
 mod cpu;
 mod decide;
 mod decision;
+mod faro;
 mod fleet;
 mod ingest;
 mod machine;
@@ -24,6 +25,7 @@ mod parser;
 mod pushes;
 mod reaction;
 mod scale_down;
+mod scenarios;
 mod sidecar;
 mod simulate;
 mod spread;
@@ -45,11 +47,12 @@ fn main() {
     if asked == ["soak"] {
         return fleet::soak::run();
     }
-    let all: [(&str, fn()); 12] = [
+    let all: [(&str, fn()); 13] = [
         ("parser", parser::run),
         ("ingest", ingest::run),
         ("decision", decision::run),
         ("decide", decide::run),
+        ("faro", faro::run),
         ("simulate", simulate::run),
         ("sidecar", sidecar::run),
         ("admission", admission::run),

@@ -1,0 +1,103 @@
+//! The sets of scenarios that the benchmarks of decisions run, and the variables that choose them.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pushscale_simulator::scenario::{Draft, Scenario, random_scenario};
+
+/// A scenario and the name of its file.
+pub(crate) type Named = (String, Scenario);
+
+/// Returns the whole number in an environment variable, if it is set.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is {text:?}: it must be a whole number")),
+    )
+}
+
+/// Returns the number of the first random scenario: `FROM`, or a different one in each run.
+pub(crate) fn first_random() -> u64 {
+    number("FROM").unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        now.as_secs()
+    })
+}
+
+/// Returns `count` random scenarios, with consecutive numbers.
+pub(crate) fn random(from: u64, count: u64) -> Vec<Named> {
+    (from..from + count)
+        .map(random_scenario)
+        .map(|scenario| (scenario.name.clone(), scenario))
+        .collect()
+}
+
+/// Returns the shared scenarios. If a trace is not available, its substitute takes its place.
+pub(crate) fn shared() -> Vec<Named> {
+    let directory = directory();
+    let traces = env::var_os("PUSHSCALE_TRACES").unwrap_or_default();
+    let traces: Vec<PathBuf> = env::split_paths(&traces).collect();
+    let read = |file: &Path| {
+        let mut draft = Draft::default();
+        draft.add_file(file);
+        draft.finish(&traces)
+    };
+    let named = files(&directory).into_iter().map(|file| {
+        let name = stem(&file);
+        read(&file).map_or_else(
+            |missing| {
+                let stand_in = directory.join("stand-ins").join(file.file_name().unwrap());
+                let scenario = read(&stand_in);
+                let scenario = scenario.unwrap_or_else(|_| panic!("{missing}"));
+                (format!("{name}, synthetic"), scenario)
+            },
+            |scenario| (name.clone(), scenario),
+        )
+    });
+    named.collect()
+}
+
+/// Returns the scenarios of clusters that are hard to scale.
+pub(crate) fn hostile() -> Vec<Named> {
+    with_keys(&directory().join("hostile"), &[])
+}
+
+/// Returns the scenarios in a directory, with the values of some keys replaced.
+pub(crate) fn with_keys(directory: &Path, keys: &[(&str, &str)]) -> Vec<Named> {
+    let read = |file: &PathBuf| {
+        let mut draft = Draft::default();
+        draft.add_file(file);
+        for (key, value) in keys {
+            draft.set("the benchmark", key, value);
+        }
+        let scenario = draft.finish(&[]);
+        (
+            stem(file),
+            scenario.unwrap_or_else(|errors| panic!("{errors}")),
+        )
+    };
+    files(directory).iter().map(read).collect()
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/simulator/scenarios")
+}
+
+/// Returns the scenario files in a directory, sorted.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory);
+    let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|file| file.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap().to_string_lossy().into_owned()
+}
