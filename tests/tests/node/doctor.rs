@@ -168,7 +168,7 @@ fn doctor_names_what_is_broken() {
         "helm install torchserve helm/torchserve --namespace models --values my-values.yaml --wait",
     );
     let page = Document::read("INSTALL.md");
-    let scaler = page.section("A label").file("pushscaler.yaml");
+    let scaler = page.section("Labelling the namespace").file("pushscaler.yaml");
     reader.write("pushscaler.yaml", scaler);
     reader.run("kubectl -n models apply -f pushscaler.yaml");
     // Without requests, the conditions report a problem until the service time is known.
@@ -176,12 +176,12 @@ fn doctor_names_what_is_broken() {
     let service = ["-n", "models", "get", "service", "torchserve", path];
     let address = node.cluster.kubectl(&service).unwrap();
     let _load = LoadGenerator::start(&node.cluster, "doctor", &address, &["1:3600"]);
-    until_found(&node, &[" 0 wrong"]);
+    until_found(&node, &[" 0 failed"]);
     measure(&node);
     for case in CASES {
         find(&node, &mut reader, &case);
         reader.run(case.repairs);
-        until_found(&node, &[" 0 wrong"]);
+        until_found(&node, &[" 0 failed"]);
     }
     for case in LEASE {
         find(&node, &mut reader, &case);

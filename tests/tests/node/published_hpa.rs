@@ -21,13 +21,13 @@ fn the_published_hpa_scales_torchserve_up_and_down() {
         ..ChartNode::fleet(Algorithm::Model)
     };
     let fleet = Fleet::create(&node.cluster, &node.torchserve, "models", &options);
-    let outputs = reader.follow(page.section("Turn it on"), |_| {});
+    let outputs = reader.follow(page.section("Enabling it"), |_| {});
     let listed = outputs.concat();
     assert!(
         listed.contains(r#""name":"ts_queue_latency_microseconds""#),
         "{listed}"
     );
-    reader.follow(page.section("Say which pods are meant"), |_| {});
+    reader.follow(page.section("Selecting the pods"), |_| {});
     until(HANG, "reported", || {
         fleet.describe().contains("1 of 1 running pods report")
     });
