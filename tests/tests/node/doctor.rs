@@ -168,7 +168,9 @@ fn doctor_names_what_is_broken() {
         "helm install torchserve helm/torchserve --namespace models --values my-values.yaml --wait",
     );
     let page = Document::read("INSTALL.md");
-    let scaler = page.section("Labelling the namespace").file("pushscaler.yaml");
+    let scaler = page
+        .section("Labelling the namespace")
+        .file("pushscaler.yaml");
     reader.write("pushscaler.yaml", scaler);
     reader.run("kubectl -n models apply -f pushscaler.yaml");
     // Without requests, the conditions report a problem until the service time is known.

@@ -369,8 +369,8 @@ fn check_ready(scaler: &PushScaler) -> Result<(), SwitchError> {
     let Some(status) = scaler.status.as_ref().filter(|_| is_observed(scaler)) else {
         return not_ready("the aggregator has not reported on it yet".to_owned());
     };
-    // In mode Apply, because the other autoscaler was created again after a switch. Until that is gone nothing is decided,
-    // and of the conditions only Fresh follows the pods.
+    // In mode Apply, because the other autoscaler was created again after a switch. Until that is gone nothing is
+    // decided, and of the conditions only Fresh follows the pods.
     let contested = Reason::TargetContested.as_str();
     let is_contested = scaler.spec.mode == Mode::Apply
         && status.conditions.iter().any(|it| it.reason == contested);
