@@ -5,7 +5,8 @@ use pushscale_simulator::control::{Baseline, Controller, PushScaling};
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::Scenario;
 
-use crate::scenarios::{Named, first_random, hostile, number, random, shared};
+use crate::environment::number;
+use crate::scenarios::{Named, first_random, hostile, random, shared};
 use crate::spread::Spread;
 
 /// Pushscale first. The reference models calibrate themselves, like Pushscale.
@@ -72,7 +73,7 @@ pub(crate) fn run() {
     let count = number("RANDOM").unwrap_or(12);
     let from = first_random();
     let shared = shared();
-    let hostile: Vec<Named> = if number("HOSTILE").unwrap_or(0) > 0 {
+    let hostile: Vec<Named> = if number("HOSTILE").unwrap_or(0_u32) > 0 {
         hostile()
     } else {
         Vec::new()

@@ -7,7 +7,8 @@ use pushscale_simulator::cluster::simulate;
 use pushscale_simulator::control::{Baseline, Controller, PushScaling};
 use pushscale_simulator::in_parallel;
 
-use crate::scenarios::{Named, number, with_keys};
+use crate::environment::number;
+use crate::scenarios::{Named, with_keys};
 use crate::spread::Spread;
 
 /// The target by which requests are judged: waits of four times this or a failure are bad.

@@ -17,6 +17,7 @@ mod admission;
 mod cpu;
 mod decide;
 mod decision;
+mod environment;
 mod faro;
 mod fleet;
 mod ingest;

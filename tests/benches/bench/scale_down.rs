@@ -10,6 +10,7 @@ use pushscale_tests::repeated_scale_down::{
 };
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
+use crate::environment::{number, torchserve_on_a_node};
 use crate::spread::Spread;
 
 /// Overridden by PUSHSCALE_BENCH_RUNS.
@@ -17,18 +18,12 @@ const TIMES: u32 = 50;
 
 /// Prints lost requests, and the duration of the drains.
 pub(crate) fn run() {
-    if !Shape::Node.available() {
-        println!("  NOT MEASURED: requires root and network namespaces");
-        return;
-    }
-    let Some(torchserve) = fleet::local_torchserve() else {
-        println!("  NOT MEASURED: requires Java and Python");
+    let Some(torchserve) = torchserve_on_a_node() else {
         return;
     };
     let cluster = TestCluster::start(Shape::Node).unwrap();
     fleet::install(&cluster);
-    let times = std::env::var("PUSHSCALE_BENCH_RUNS");
-    let times = times.map_or(TIMES, |times| times.parse().unwrap());
+    let times = number("PUSHSCALE_BENCH_RUNS").unwrap_or(TIMES);
     let (cluster, torchserve) = (&cluster, &torchserve);
     let run = |name: &str, drain: bool| {
         let fleet = Fleet::create(cluster, torchserve, name, &fleet_options(drain));

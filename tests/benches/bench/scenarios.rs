@@ -1,4 +1,4 @@
-//! The sets of scenarios that the benchmarks of decisions run, and the variables that choose them.
+//! The sets of scenarios that the benchmarks of decisions run.
 
 use std::env;
 use std::fs;
@@ -7,17 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pushscale_simulator::scenario::{Draft, Scenario, random_scenario};
 
+use crate::environment::number;
+
 /// A scenario and the name of its file.
 pub(crate) type Named = (String, Scenario);
-
-/// Returns the whole number in an environment variable, if it is set.
-pub(crate) fn number(name: &str) -> Option<u64> {
-    let text = env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is {text:?}: it must be a whole number")),
-    )
-}
 
 /// Returns the number of the first random scenario: `FROM`, or a different one in each run.
 pub(crate) fn first_random() -> u64 {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Fleet;
 use super::server::{Server, pod_of};
+use crate::environment::number;
 use crate::pushes::{FIRST, push, request, token};
 use crate::spread::Spread;
 
@@ -47,7 +48,7 @@ const GRANULARITY_KB: f64 = 512.0;
 /// # Panics
 /// If memory grows, if descriptors are left, or if a push is not accepted.
 pub(crate) fn run() {
-    let minutes = std::env::var("MINUTES").map_or(5.0, |minutes| minutes.parse::<f64>().unwrap());
+    let minutes: f64 = number("MINUTES").unwrap_or(5.0);
     pushscale_daemon::open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -13,8 +13,9 @@ use pushscale_tests::keda::{Release, documented_objects};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::json;
 
+use super::RUNS;
 use super::watch::{Seen, unix_times, watch};
-use super::{RUNS, number};
+use crate::environment::{number, torchserve_on_a_node};
 use crate::spread::Spread;
 
 /// The period of the HPA controller.
@@ -43,16 +44,11 @@ const ALL: [(Autoscaler, &str); 4] = [
 
 /// Prints seconds per run and overall, with the ratio of the means to the HPA's.
 pub(crate) fn run() {
-    if !Shape::Node.available() {
-        println!("  NOT MEASURED: it takes root and network namespaces");
+    let Some(torchserve) = torchserve_on_a_node() else {
         return;
-    }
-    let (Some(torchserve), Some(helm), Some(release)) = (
-        fleet::local_torchserve(),
-        Helm::for_test(),
-        Release::for_test(),
-    ) else {
-        println!("  NOT MEASURED: it takes Java, Python and Go");
+    };
+    let (Some(helm), Some(release)) = (Helm::for_test(), Release::for_test()) else {
+        println!("  NOT MEASURED: requires Go");
         return;
     };
     let metrics = TestCluster::start(Shape::Node).unwrap();
@@ -65,7 +61,7 @@ pub(crate) fn run() {
     fleet::install_chart(&keda, &helm, &json!({ "keda": { "enabled": true } }));
     release.install(&keda);
 
-    let runs = number("PUSHSCALE_BENCH_RUNS", RUNS);
+    let runs = number("PUSHSCALE_BENCH_RUNS").unwrap_or(RUNS);
     let mut changed = ALL.map(|_| Vec::new());
     let mut started = Vec::new();
     for run in 0..runs {
@@ -138,9 +134,7 @@ fn follow(cluster: &TestCluster, fleet: &Fleet<'_>, autoscaler: Autoscaler) {
         Autoscaler::Model | Autoscaler::Ratio => Vec::new(),
         Autoscaler::Hpa => {
             let page = Document::read("EXTERNAL_METRICS.md");
-            let scaler = page
-                .section("Say which pods are meant")
-                .file("pushscaler.yaml");
+            let scaler = page.section("Selecting the pods").file("pushscaler.yaml");
             let hpa = page.section("The published HPA").file("hpa.yaml");
             [scaler, hpa].into_iter().flat_map(objects).collect()
         }

@@ -17,6 +17,7 @@ use pushscale_tests::fleet::{self, Fleet, FleetOptions};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::{Value, json};
 
+use crate::environment::{number, torchserve_on_a_node};
 use crate::spread::Spread;
 use watch::{Seen, unix_times, watch};
 
@@ -48,12 +49,7 @@ struct Run {
 
 /// Prints seconds and shares, per run and overall.
 pub(crate) fn run() {
-    if !Shape::Node.available() {
-        println!("  NOT MEASURED: requires root and network namespaces");
-        return;
-    }
-    let Some(torchserve) = fleet::local_torchserve() else {
-        println!("  NOT MEASURED: requires Java and Python");
+    let Some(torchserve) = torchserve_on_a_node() else {
         return;
     };
     let Some(helm) = Helm::for_test() else {
@@ -66,8 +62,8 @@ pub(crate) fn run() {
     );
     fleet::install(&plain);
     fleet::install_chart(&trusting, &helm, &json!({}));
-    let runs = number("PUSHSCALE_BENCH_RUNS", RUNS);
-    let step = number("PUSHSCALE_BENCH_STEP", STEP);
+    let runs = number("PUSHSCALE_BENCH_RUNS").unwrap_or(RUNS);
+    let step = number("PUSHSCALE_BENCH_STEP").unwrap_or(STEP);
     let mut subjects = [
         Subject::new("Model", Algorithm::Model, false),
         Subject::new("Ratio", Algorithm::Ratio, false),
@@ -103,15 +99,6 @@ pub(crate) fn run() {
     let [_, plain, trusting] = &subjects;
     let ratio = trusting.changed().mean() / plain.changed().mean();
     println!("  with TLS and tokens {ratio:.2} × the mean time to changed replicas without");
-}
-
-fn number<N: std::str::FromStr>(variable: &str, default: N) -> N {
-    match std::env::var(variable) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable} is {text:?}: it must be a whole number")),
-        Err(_) => default,
-    }
 }
 
 /// A configuration and its results.
