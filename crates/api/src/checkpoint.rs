@@ -18,9 +18,6 @@ use crate::pushscaler::ScaleTargetRef;
 /// The version of the fields. A change of their meaning raises it.
 const SCHEMA_VERSION: i32 = 1;
 
-/// Maximum series and savings of a model.
-const MAX_SERIES: usize = 16;
-
 /// Bytes of a rate: the upper half of an IEEE 754 number of 32 bits, which is precise to 0.4%.
 const RATE_BYTES: usize = 2;
 
@@ -105,11 +102,11 @@ pub struct LearnedModel {
     pub service_seconds: Option<f64>,
     /// What expecting the load of each period again would have saved.
     #[serde(default)]
-    #[schemars(length(max = MAX_SERIES))]
+    #[schemars(length(max = Checkpoint::MAX_SERIES))]
     pub savings: Vec<LearnedSaving>,
     /// The arrival rates of the last hour and of the last week.
     #[serde(default)]
-    #[schemars(length(max = MAX_SERIES))]
+    #[schemars(length(max = Checkpoint::MAX_SERIES))]
     pub arrivals: Vec<ArrivalSeries>,
 }
 
@@ -234,8 +231,12 @@ fn encode_series(series: &RateSeries) -> Option<ArrivalSeries> {
 }
 
 fn decode_model(place: usize, model: &LearnedModel) -> Result<ModelCheckpoint, CheckpointError> {
-    let series = model.arrivals.iter().take(MAX_SERIES).enumerate();
-    let savings = model.savings.iter().take(MAX_SERIES);
+    let series = model
+        .arrivals
+        .iter()
+        .take(Checkpoint::MAX_SERIES)
+        .enumerate();
+    let savings = model.savings.iter().take(Checkpoint::MAX_SERIES);
     Ok(ModelCheckpoint {
         name: model.name.as_str().into(),
         service_seconds: model.service_seconds,
@@ -429,6 +430,6 @@ mod tests {
         forged.models[0].savings = vec![good.models[0].savings[0]; 1000];
         let decoded = forged.decode().unwrap();
         assert_eq!(decoded.models.len(), Checkpoint::MAX_MODELS);
-        assert_eq!(decoded.models[0].savings.len(), MAX_SERIES);
+        assert_eq!(decoded.models[0].savings.len(), Checkpoint::MAX_SERIES);
     }
 }

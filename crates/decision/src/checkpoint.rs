@@ -1,7 +1,7 @@
 //! What a scaler has learned over weeks, so that a restart does not cost it.
 //!
-//! A [`Checkpoint`] is plain data in wall-clock time. Whoever stores it may change it: each value is checked when it is
-//! restored, and a value out of range is ignored. A value that is absent is unknown, never zero.
+//! A [`Checkpoint`] is plain data in wall-clock time. It may be changed where it is stored: each value is checked when
+//! it is restored, and a value out of range is ignored. A value that is absent is unknown, never zero.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +79,9 @@ impl Checkpoint {
     /// The number of models in a checkpoint.
     pub const MAX_MODELS: usize = MAX_MODELS;
 
+    /// Maximum series, and maximum savings, of a model that are read: more than there are.
+    pub const MAX_SERIES: usize = 16;
+
     /// The number of rates in a series: a week in buckets of ten minutes, with the current and the oldest one.
     pub const MAX_RATES: usize = ModelState::MAX_RATES;
 }
@@ -100,8 +103,18 @@ impl ModelCheckpoint {
         let series =
             |series| RateSeries::moved(series, |bucket| -clock.buckets_before_origin(bucket));
         Self {
-            savings: self.savings.iter().take(MAX_SERIES).copied().collect(),
-            rates: self.rates.iter().take(MAX_SERIES).map(series).collect(),
+            savings: self
+                .savings
+                .iter()
+                .take(Checkpoint::MAX_SERIES)
+                .copied()
+                .collect(),
+            rates: self
+                .rates
+                .iter()
+                .take(Checkpoint::MAX_SERIES)
+                .map(series)
+                .collect(),
             ..self.clone()
         }
     }
@@ -146,9 +159,6 @@ impl ModelCheckpoint {
         });
     }
 }
-
-/// Maximum series and savings of a model that are read: more than there are.
-const MAX_SERIES: usize = 16;
 
 impl RateSeries {
     /// Returns the series with its buckets renumbered, without those that have no number then.

@@ -317,7 +317,7 @@ fn what_would_not_be_restored_is_not_stored_again() {
     assert!(stored[0].savings.is_empty());
 }
 
-/// Whoever may write a checkpoint may keep pods, within the bounds. They can never remove any, nor stop decisions.
+/// A client that may write checkpoints can keep pods, within the bounds. It can neither remove pods nor stop decisions.
 #[test]
 fn a_forged_checkpoint_orders_pods_within_the_bounds_and_is_refuted() {
     let mut fleet = FakeFleet::new(policy(), 4, 90);
