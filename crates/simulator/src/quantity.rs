@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 pub const LONGEST: usize = 31 * 86_400;
 
 /// Maximum arrival rate of a simulated cluster, in requests per second.
-pub(crate) const MOST_REQUESTS: u32 = 1_000_000;
+pub const MOST_REQUESTS: u32 = 1_000_000;
 
 /// Parses a finite number of at least 0.
 pub(crate) fn number(text: &str) -> Option<f64> {

@@ -32,8 +32,8 @@ pub(super) fn estimate(values: &[Option<f64>]) -> (Vec<f64>, Vec<Range<usize>>) 
     (estimated, gaps)
 }
 
-/// Returns the stretches of unknown values.
-fn gaps(values: &[Option<f64>]) -> Vec<Range<usize>> {
+/// Returns the gaps: the stretches of unknown values.
+pub fn gaps(values: &[Option<f64>]) -> Vec<Range<usize>> {
     let mut gaps: Vec<Range<usize>> = Vec::new();
     for (index, value) in values.iter().enumerate() {
         if value.is_some() {

@@ -5,11 +5,12 @@ mod generated;
 mod trace;
 mod write;
 
+pub use estimate::gaps;
 pub use generated::{Load, LoadError};
 pub use trace::{Trace, parse_trace, read_trace};
 pub use write::{Unit, rounded, write_trace};
 
-pub use crate::quantity::LONGEST as MAX_SECONDS;
+pub use crate::quantity::{LONGEST as MAX_SECONDS, MOST_REQUESTS as MAX_REQUESTS_PER_SECOND};
 
 /// The arrivals of each second.
 #[derive(Clone, Debug, PartialEq)]

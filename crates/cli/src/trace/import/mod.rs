@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 use pushscale_simulator::InputError;
-use pushscale_simulator::traffic::{rounded, write_trace};
+use pushscale_simulator::traffic::{MAX_REQUESTS_PER_SECOND, gaps, rounded, write_trace};
 
 use crate::CommandError;
 use crate::output::print;
@@ -40,9 +40,6 @@ const REQUEST_GAP: i64 = 600;
 
 /// Gaps that the summary lists.
 const MAX_LISTED: usize = 10;
-
-/// The most requests per second that a trace may have.
-const MAX_RATE: f64 = 1e6;
 
 /// The options of `pushscale trace import`.
 #[derive(Debug, Args)]
@@ -209,42 +206,39 @@ impl Importer {
     /// If the files have no load, or one that cannot be simulated. The error names the first file.
     pub(crate) fn finish(self, name: &str) -> Result<Imported, InputError> {
         let gap = self.gap;
-        let is_request = match self.format {
+        let pause = gap.unwrap_or(REQUEST_GAP);
+        let are_requests = match self.format {
             Format::AccessLog => true,
             Format::Csv => self.tables.meaning == Some(Meaning::Request),
             Format::Prometheus => false,
         };
-        let pause = is_request.then(|| gap.unwrap_or(REQUEST_GAP));
-        let series = match (self.format, pause) {
-            (Format::AccessLog, pause) => self
-                .requests
-                .finish(pause.unwrap_or(REQUEST_GAP))
-                .ok_or_else(|| {
-                    let why = if self.left_out > 0 {
-                        "no line has the text of --match"
-                    } else {
-                        "it has no lines"
-                    };
-                    why.to_owned()
-                }),
-            (Format::Csv, Some(pause)) => {
+        let series = match self.format {
+            Format::AccessLog => self.requests.finish(pause).ok_or_else(|| {
+                let why = if self.left_out > 0 {
+                    "no line has the text of --match"
+                } else {
+                    "it has no lines"
+                };
+                why.to_owned()
+            }),
+            Format::Csv if are_requests => {
                 let found = self.tables.requests.finish(pause);
                 found.ok_or_else(|| "it has no lines below the header".to_owned())
             }
-            (Format::Csv, None) => {
+            Format::Csv => {
                 let are_counts = self.tables.meaning == Some(Meaning::Count);
                 spread(&self.tables.samples, are_counts, gap)
             }
-            (Format::Prometheus, _) if self.options.counter => {
+            Format::Prometheus if self.options.counter => {
                 spread(&self.queries.sum_of_rates(gap), false, gap)
             }
-            (Format::Prometheus, _) => spread(&self.queries.sum(), false, gap),
+            Format::Prometheus => spread(&self.queries.sum(), false, gap),
         };
         let series = series.map_err(|problem| wrong_file(name, problem))?;
         let highest = series.values.iter().flatten().copied().fold(0.0, f64::max);
-        if highest > MAX_RATE {
+        if highest > f64::from(MAX_REQUESTS_PER_SECOND) {
             let problem = format!(
-                "{highest:.0} requests per second: at most {MAX_RATE} can be simulated; are the values counters (--counter)?"
+                "{highest:.0} requests per second: at most {MAX_REQUESTS_PER_SECOND} can be simulated; are the values counters (--counter)?"
             );
             return Err(wrong_file(name, problem));
         }
@@ -253,7 +247,7 @@ impl Importer {
             series,
             left_out: self.left_out,
             pattern: self.options.pattern,
-            pause,
+            pause: are_requests.then_some(pause),
         })
     }
 }
@@ -282,9 +276,10 @@ impl Imported {
                 self.left_out
             ));
         }
-        let gaps = self.gaps();
-        for (from, seconds) in gaps.iter().take(MAX_LISTED) {
-            line(format!("gap: {seconds} s from {}", format_time(*from)));
+        let gaps = gaps(values);
+        for gap in gaps.iter().take(MAX_LISTED) {
+            let from = self.series.start + gap.start as i64;
+            line(format!("gap: {} s from {}", gap.len(), format_time(from)));
         }
         if gaps.len() > MAX_LISTED {
             line(format!("gap: {} more", gaps.len() - MAX_LISTED));
@@ -304,20 +299,5 @@ impl Imported {
             ));
         }
         text
-    }
-
-    /// Returns the first second since 1970 and the length of each gap.
-    fn gaps(&self) -> Vec<(i64, usize)> {
-        let mut gaps: Vec<(i64, usize)> = Vec::new();
-        let mut is_open = false;
-        for (second, value) in (self.series.start..).zip(&self.series.values) {
-            match gaps.last_mut() {
-                Some((_, length)) if is_open && value.is_none() => *length += 1,
-                _ if value.is_none() => gaps.push((second, 1)),
-                _ => {}
-            }
-            is_open = value.is_none();
-        }
-        gaps
     }
 }

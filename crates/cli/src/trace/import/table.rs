@@ -4,6 +4,7 @@ use std::io::Read;
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 use pushscale_simulator::InputError;
+use pushscale_simulator::traffic::MAX_REQUESTS_PER_SECOND;
 
 use super::input::{BoundedRecords, quoted, wrong_file, wrong_line};
 use super::requests::Requests;
@@ -19,8 +20,8 @@ const COUNTS: [&str; 2] = ["requests", "count"];
 /// Headers of the column with the arrival rate.
 const RATES: [&str; 2] = ["requests_per_second", "rate"];
 
-/// The most requests per second that a trace may have.
-const MAX_VALUE: f64 = 1e6;
+/// The most requests of a day.
+const MAX_VALUE: f64 = MAX_REQUESTS_PER_SECOND as f64 * 86_400.0;
 
 /// The columns that the user names. A column is a header, or its number from 1.
 #[derive(Clone, Copy, Debug, Default)]
@@ -139,7 +140,7 @@ fn parse_value(text: &str) -> Result<Option<f64>, String> {
         return Ok(None);
     }
     match text.parse::<f64>() {
-        Ok(value) if (0.0..=MAX_VALUE * 86_400.0).contains(&value) => Ok(Some(value)),
+        Ok(value) if (0.0..=MAX_VALUE).contains(&value) => Ok(Some(value)),
         _ => Err(format!(
             "{} is not a number of requests: it must be a number of at least 0, or empty if it is unknown",
             quoted(text)
