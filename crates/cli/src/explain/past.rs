@@ -71,16 +71,16 @@ async fn recorded(
 ) -> Result<Option<Explanation>, CommandError> {
     let namespace = scaler.metadata.namespace.as_deref().unwrap_or_default();
     let name = scaler.metadata.name.as_deref().unwrap_or_default();
-    // The times of a recording count from the aggregator's start. The age of the last decision gives that start.
+    // The times of a recording count from an origin of its aggregator, which the age of the last decision gives.
     let view = connection.scaler(namespace, name).await?;
     let Some(last) = &view.decision else {
         return Ok(None);
     };
-    let since_start = SignedDuration::try_from_secs_f64(last.at_seconds + last.age_seconds);
-    let start = since_start
+    let since_origin = SignedDuration::try_from_secs_f64(last.at_seconds + last.age_seconds);
+    let origin = since_origin
         .ok()
-        .and_then(|since_start| Timestamp::now().checked_sub(since_start).ok());
-    let Some(start) = start else {
+        .and_then(|since_origin| Timestamp::now().checked_sub(since_origin).ok());
+    let Some(origin) = origin else {
         return Ok(None);
     };
     let path = format!("/debug/scalers/{namespace}/{name}/decisions.jsonl");
@@ -100,7 +100,7 @@ async fn recorded(
             let elapsed = SignedDuration::try_from(decision.at.since_origin());
             let decided = elapsed
                 .ok()
-                .and_then(|elapsed| start.checked_add(elapsed).ok());
+                .and_then(|elapsed| origin.checked_add(elapsed).ok());
             if let Some(decided) = decided.filter(|decided| *decided <= at) {
                 found = Some((decided, Explanation::of_decision(decision)));
             }
