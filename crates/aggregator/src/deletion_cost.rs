@@ -14,7 +14,7 @@ use pushscale_api::names::{FIELD_MANAGER, POD_DELETION_COST};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use crate::kube_error;
+use crate::kube_error::{self, CONFLICT, NOT_FOUND};
 use crate::scale_target::{CostOwner, MarkResult, PodRef};
 
 /// Below the cost of every pod without the annotation, which is 0.
@@ -25,9 +25,6 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Maximum concurrent patches.
 const MAX_CONCURRENT_PATCHES: usize = 16;
-
-const CONFLICT: u16 = 409;
-const NOT_FOUND: u16 = 404;
 
 /// Marks these pods to be deleted first.
 pub(crate) async fn mark(client: &Client, namespace: &str, pods: &[PodRef]) -> MarkResult {

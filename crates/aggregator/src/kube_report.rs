@@ -18,18 +18,15 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::checkpoint;
-use crate::kube_error;
+use crate::kube_error::{self, NOT_FOUND, UNPROCESSABLE};
 use crate::leadership::Leadership;
 use crate::metrics::{ApiRequest, Metrics, WriteOutcome};
 use crate::names::ScalerKey;
 use crate::report::{CheckpointReport, EventReport, Report, StatusReport};
-use crate::status_queue::StatusQueue;
+use crate::write_queue::WriteQueue;
 
 /// Timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The status code for an object, or a kind, that does not exist.
-const NOT_FOUND: u16 = 404;
 
 /// Maximum bytes of an event's note; the API server accepts 1024.
 const MAX_NOTE_BYTES: usize = 1000;
@@ -107,7 +104,7 @@ async fn write_newest<T: NewestReport>(
     leadership: &Leadership,
 ) {
     let writer = &writer;
-    let mut queue = StatusQueue::<T>::default();
+    let mut queue = WriteQueue::<T>::default();
     let mut writes = FuturesUnordered::new();
     let mut retry = tokio::time::interval(T::RETRY);
     let mut open = true;
@@ -180,7 +177,8 @@ impl NewestReport for StatusReport {
                 }
                 Ok(Err(error)) => {
                     // The API server would reject the same status again.
-                    let is_final = matches!(&error, kube::Error::Api(status) if status.code == 422);
+                    let is_final =
+                        matches!(&error, kube::Error::Api(status) if status.code == UNPROCESSABLE);
                     (kube_error::message(&error), !is_final)
                 }
                 Err(_) => (kube_error::TIMED_OUT.to_owned(), true),

@@ -15,21 +15,13 @@ use pushscale_api::{PushScaler, PushScalerCheckpoint};
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::kube_error::{CONFLICT, NOT_FOUND, UNPROCESSABLE};
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{MarkResult, PodRef, Scale, ScaleError, ScaleTarget, Written};
 use crate::{deletion_cost, kube_error};
 
 /// Timeout of one request. A scaler makes no decision while its write is in flight, so the write must end.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The status code for an object, or a kind, that does not exist.
-const NOT_FOUND: u16 = 404;
-
-/// The status code for an object that has changed since it was read.
-const CONFLICT: u16 = 409;
-
-/// The status code for a JSON patch whose test fails.
-const UNPROCESSABLE: u16 = 422;
 
 /// Reads and writes scales through the API server.
 pub struct KubeScaleTarget {
@@ -188,9 +180,7 @@ impl KubeScaleTarget {
             message,
         })
     }
-}
 
-impl KubeScaleTarget {
     async fn get_checkpoint(
         &self,
         scaler: &ScalerKey,

@@ -28,9 +28,9 @@ mod scale_change;
 mod scale_target;
 mod status;
 mod status_page;
-mod status_queue;
 mod view;
 mod watch;
+mod write_queue;
 
 pub use auth::{KubeTokenReviewer, PodIdentity, ReviewError, TokenReviewer};
 pub use check::{CheckError, check};

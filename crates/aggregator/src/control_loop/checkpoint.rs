@@ -130,8 +130,7 @@ impl ControlLoop {
         }
         if scaler.checkpoint.is_read_due(now) {
             scaler.checkpoint.read = Read::InProgress { again: false };
-            let scaler = (scaler.watch.clone(), scaler.uid.clone());
-            self.read_checkpoint(scaler);
+            self.read_checkpoint(key);
         } else if scaler.checkpoint.takes_write(now)
             && leads
             && let Some(report) = scaler.checkpoint_report(clock, key)
@@ -141,10 +140,11 @@ impl ControlLoop {
     }
 
     /// Reads the checkpoint in a separate task, which ends with [`Event::CheckpointRead`].
-    fn read_checkpoint(&self, (watch, uid): (WatchId, String)) {
-        let Some(scaler) = self.scalers.get(&watch.scaler) else {
+    fn read_checkpoint(&self, key: &ScalerKey) {
+        let Some(scaler) = self.scalers.get(key) else {
             return;
         };
+        let (watch, uid) = (scaler.watch.clone(), scaler.uid.clone());
         let target = scaler.target.clone();
         let scale_target = Arc::clone(&self.scale_target);
         let (events, metrics) = (self.events_tx.clone(), self.metrics.clone());

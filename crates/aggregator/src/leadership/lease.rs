@@ -14,7 +14,7 @@ use super::Leadership;
 use super::election::{Election, LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD};
 use super::record::LeaseRecord;
 use crate::event::Event;
-use crate::kube_error;
+use crate::kube_error::{self, CONFLICT, NOT_FOUND};
 use crate::metrics::{ApiRequest, Metrics};
 
 /// Timeout of one request. Several fit into the deadline for renewing.
@@ -23,9 +23,6 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the last statuses may take at shutdown, and then the last write of a replica count.
 const LAST_REPORTS: Duration = Duration::from_secs(1);
 const LAST_WRITE: Duration = Duration::from_millis(500);
-
-const CONFLICT: u16 = 409;
-const NOT_FOUND: u16 = 404;
 
 /// The Lease and this candidate.
 #[derive(Clone, Debug)]

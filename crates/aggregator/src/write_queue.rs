@@ -1,21 +1,21 @@
-//! The statuses to write: the newest of each scaler, in order of arrival, and one write per scaler at a time.
+//! The reports to write: the newest of each scaler, in order of arrival, and one write per scaler at a time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::names::ScalerKey;
 
 #[derive(Debug)]
-pub(crate) struct StatusQueue<T> {
-    /// The newest status of each scaler that is not being written.
+pub(crate) struct WriteQueue<T> {
+    /// The newest report of each scaler that is not being written.
     waiting: BTreeMap<ScalerKey, T>,
     /// The scalers that may be written, the first one first.
     order: VecDeque<ScalerKey>,
     in_progress: BTreeSet<ScalerKey>,
-    /// Scalers whose last write failed. Their status waits for a retry.
+    /// Scalers whose last write failed. Their report waits for a retry.
     failed: BTreeSet<ScalerKey>,
 }
 
-impl<T> Default for StatusQueue<T> {
+impl<T> Default for WriteQueue<T> {
     fn default() -> Self {
         Self {
             waiting: BTreeMap::new(),
@@ -26,41 +26,41 @@ impl<T> Default for StatusQueue<T> {
     }
 }
 
-impl<T> StatusQueue<T> {
-    /// Adds a status, which replaces an older one that was not written.
-    pub(crate) fn push(&mut self, scaler: ScalerKey, status: T) {
-        let is_new = self.waiting.insert(scaler.clone(), status).is_none();
+impl<T> WriteQueue<T> {
+    /// Adds a report, which replaces an older one that was not written.
+    pub(crate) fn push(&mut self, scaler: ScalerKey, report: T) {
+        let is_new = self.waiting.insert(scaler.clone(), report).is_none();
         let was_failed = self.failed.remove(&scaler);
         if (is_new || was_failed) && !self.in_progress.contains(&scaler) {
             self.order.push_back(scaler);
         }
     }
 
-    /// Takes the next status to write. [`Self::finish`] must follow.
+    /// Takes the next report to write. [`Self::finish`] must follow.
     pub(crate) fn start(&mut self) -> Option<(ScalerKey, T)> {
         let scaler = self.order.pop_front()?;
-        let status = self.waiting.remove(&scaler)?;
+        let report = self.waiting.remove(&scaler)?;
         self.in_progress.insert(scaler.clone());
-        Some((scaler, status))
+        Some((scaler, report))
     }
 
-    /// Ends a write. A status that is to be written again is kept for [`Self::retry`], unless there is a newer one.
+    /// Ends a write. A report that is to be written again is kept for [`Self::retry`], unless there is a newer one.
     pub(crate) fn finish(&mut self, scaler: ScalerKey, again: Option<T>) {
         self.in_progress.remove(&scaler);
         if self.waiting.contains_key(&scaler) {
             self.order.push_back(scaler);
-        } else if let Some(status) = again {
-            self.waiting.insert(scaler.clone(), status);
+        } else if let Some(report) = again {
+            self.waiting.insert(scaler.clone(), report);
             self.failed.insert(scaler);
         }
     }
 
-    /// Makes the failed statuses available again.
+    /// Makes the failed reports available again.
     pub(crate) fn retry(&mut self) {
         self.order.extend(std::mem::take(&mut self.failed));
     }
 
-    /// Whether nothing is left but failed statuses.
+    /// Whether nothing is left but failed reports.
     pub(crate) fn is_drained(&self) -> bool {
         self.order.is_empty() && self.in_progress.is_empty()
     }
@@ -78,8 +78,8 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_status_is_written_in_order_of_arrival() {
-        let mut queue = StatusQueue::default();
+    fn the_newest_report_is_written_in_order_of_arrival() {
+        let mut queue = WriteQueue::default();
         queue.push(key("z"), 1);
         queue.push(key("a"), 2);
         queue.push(key("z"), 3);
@@ -96,11 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_status_is_written_again_unless_there_is_a_newer_one() {
-        let mut queue = StatusQueue::default();
+    fn a_failed_report_is_written_again_unless_there_is_a_newer_one() {
+        let mut queue = WriteQueue::default();
         queue.push(key("a"), 1);
-        let (scaler, status) = queue.start().unwrap();
-        queue.finish(scaler, Some(status));
+        let (scaler, report) = queue.start().unwrap();
+        queue.finish(scaler, Some(report));
         assert_eq!(queue.start(), None);
         assert!(queue.is_drained());
         queue.retry();
