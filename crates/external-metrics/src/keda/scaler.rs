@@ -1,8 +1,10 @@
 //! Answers the calls of KEDA from the store.
 
+use std::time::Duration;
+
 use futures_util::Stream;
 use futures_util::stream;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
 use super::messages::{
@@ -18,6 +20,9 @@ const PUSHSCALER: &str = "pushscaler";
 /// The desired replicas are never zero, so the target is active whenever its desired replicas are known.
 const ACTIVE: IsActiveResponse = IsActiveResponse { result: true };
 
+/// How often a target with zero replicas is reported.
+const REPEAT: Duration = Duration::from_secs(1);
+
 /// The external scaler. Its only metric is the number of desired replicas, with a target of one per replica, so that
 /// the HPA that KEDA creates follows it.
 #[derive(Clone, Debug)]
@@ -26,7 +31,6 @@ pub(crate) struct ExternalScaler(pub(crate) Store);
 /// The last decision of a PushScaler whose desired replicas are known.
 struct LastDecision {
     desired: u32,
-    made: Option<Instant>,
     at_zero: bool,
 }
 
@@ -39,9 +43,10 @@ impl ExternalScaler {
         self.decision(target).map(|_| ACTIVE)
     }
 
-    /// Reports the target as active if its desired replicas are known, and again with each decision while it has zero
-    /// replicas: KEDA starts such a target at each report. Waits for a missing PushScaler, because KEDA repeats a
-    /// failed call up to a minute later.
+    /// Reports the target as active once its desired replicas are known, and every second while it has zero replicas.
+    /// KEDA starts such a target at each report, unless its cache still has the replicas of before: in two of four runs
+    /// it ignored the first report, which followed the change at once. Waits for a missing PushScaler, because KEDA
+    /// repeats a failed call up to a minute later.
     ///
     /// # Errors
     /// If the trigger names no PushScaler.
@@ -50,18 +55,20 @@ impl ExternalScaler {
         target: ScaledObjectRef,
     ) -> Result<impl Stream<Item = Result<IsActiveResponse, Status>> + Send + 'static, Status> {
         pushscaler(&target)?;
-        let mut starts = self.0.starts();
-        starts.mark_changed();
-        let start = (self.clone(), target, starts, None);
+        let start = (self.clone(), target, self.0.starts(), None::<Instant>);
         Ok(stream::unfold(
             start,
             |(scaler, target, mut starts, reported)| async move {
+                if let Some(reported) = reported {
+                    sleep_until(reported + REPEAT).await;
+                }
                 loop {
-                    starts.changed().await.ok()?;
-                    let decided = scaler.due_report(&target, reported);
-                    if decided.is_some() {
-                        return Some((Ok(ACTIVE), (scaler, target, starts, decided)));
+                    let decision = scaler.decision(&target);
+                    if decision.is_ok_and(|decision| decision.at_zero || reported.is_none()) {
+                        let reported = Some(Instant::now());
+                        return Some((Ok(ACTIVE), (scaler, target, starts, reported)));
                     }
+                    starts.changed().await.ok()?;
                 }
             },
         ))
@@ -97,21 +104,9 @@ impl ExternalScaler {
                 return Err(Status::not_found(message));
             };
             let desired = desired(name, scalers, now).map_err(|error| status(&error))?;
-            let sample = scaler.sample.as_ref();
-            Ok(LastDecision {
-                desired,
-                made: sample.map(|sample| sample.decided),
-                at_zero: sample.is_some_and(|sample| sample.at_zero),
-            })
+            let at_zero = scaler.sample.as_ref().is_some_and(|sample| sample.at_zero);
+            Ok(LastDecision { desired, at_zero })
         })
-    }
-
-    /// Returns when the decision to report was made; `None` if there is none, or if it does not start a target.
-    fn due_report(&self, target: &ScaledObjectRef, reported: Option<Instant>) -> Option<Instant> {
-        let decision = self.decision(target).ok()?;
-        let made = decision.made?;
-        let is_due = reported.is_none_or(|reported| decision.at_zero && made != reported);
-        is_due.then_some(made)
     }
 }
 

@@ -182,7 +182,7 @@ async fn next(body: &mut Incoming) -> IsActiveResponse {
 }
 
 #[tokio::test]
-async fn a_stream_waits_for_the_pushscaler_and_reports_each_decision_at_zero_replicas() {
+async fn a_stream_waits_for_the_pushscaler_and_repeats_its_report_at_zero_replicas() {
     let store = Store::default();
     let mut client = start(&store).await;
     let a = target(&[("pushscaler", "a")]);
@@ -200,8 +200,9 @@ async fn a_stream_waits_for_the_pushscaler_and_reports_each_decision_at_zero_rep
     };
     store.record("models", "a", at_zero(Err(Arc::from("mode is Off"))));
     assert!(body.frame().now_or_never().is_none());
+    // KEDA may ignore the first report.
+    store.record("models", "a", at_zero(Ok(1)));
     for _ in 0..2 {
-        store.record("models", "a", at_zero(Ok(1)));
         assert!(next(&mut body).await.result);
     }
     // A new stream reports at once.
