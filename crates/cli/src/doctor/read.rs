@@ -52,17 +52,13 @@ pub(super) async fn read(
 ) -> Result<Snapshot, CommandError> {
     let mut snapshot = Snapshot::new(Timestamp::now());
     let api = cluster.scalers(all_namespaces);
-    snapshot.scalers = match name {
-        Some(name) => {
-            let what = format!("PushScaler {}/{name}", cluster.namespace);
-            vec![request(&what, api.get(name)).await?]
-        }
-        None => {
-            request("the PushScalers", api.list(&ListParams::default()))
-                .await?
-                .items
-        }
-    };
+    if let Some(name) = name {
+        let what = format!("PushScaler {}/{name}", cluster.namespace);
+        request(&what, api.get(name)).await?;
+        snapshot.only = Some(name.to_owned());
+    }
+    let all = ListParams::default();
+    snapshot.scalers = request("the PushScalers", api.list(&all)).await?.items;
     let aggregators = find_aggregators(cluster).await;
     match aggregators {
         Ok(found) => {
@@ -109,9 +105,10 @@ pub(super) async fn read(
             Err(error) => unread(&mut snapshot, "Namespace", &error),
         }
     }
-    let targets = snapshot.scalers.iter().filter_map(|scaler| {
-        let namespace = namespace_of(scaler)?;
-        Some((namespace, scaler.spec.scale_target_ref.clone()))
+    let subjects = snapshot.subjects();
+    let targets = subjects.iter().filter_map(|subject| {
+        let namespace = namespace_of(subject.scaler)?;
+        Some((namespace, subject.scaler.spec.scale_target_ref.clone()))
     });
     let targets: Vec<_> = targets.collect();
     let mut reads = stream::iter(targets)

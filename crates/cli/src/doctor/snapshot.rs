@@ -23,8 +23,10 @@ use crate::cluster::is_aggregator;
 pub struct Snapshot {
     /// The time of this machine.
     pub now: Timestamp,
-    /// The checked PushScalers.
+    /// The PushScalers of the checked namespaces.
     pub scalers: Vec<PushScaler>,
+    /// The only PushScaler to check; `None`: all of them. The others may conflict with it.
+    pub only: Option<String>,
     /// Their targets.
     pub targets: Vec<Target>,
     /// The pods in the namespaces of the PushScalers.
@@ -100,6 +102,7 @@ impl Snapshot {
         Self {
             now,
             scalers: Vec::new(),
+            only: None,
             targets: Vec::new(),
             pods: Vec::new(),
             aggregators: Vec::new(),
@@ -142,6 +145,7 @@ impl Snapshot {
             "Deployment" => self.deployments.push(parse(&kind, object)?),
             "ReplicaSet" => self.replica_sets.push(parse(&kind, object)?),
             "ResourceQuota" => self.quotas.push(parse(&kind, object)?),
+            "Only" => self.only = object["metadata"]["name"].as_str().map(str::to_owned),
             "Unread" => {
                 let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
                 self.unread.insert(text("unreadKind"), text("reason"));
@@ -154,6 +158,7 @@ impl Snapshot {
     pub(super) fn subjects(&self) -> Vec<Subject<'_>> {
         self.scalers
             .iter()
+            .filter(|scaler| self.only.is_none() || self.only == scaler.metadata.name)
             .map(|scaler| self.subject(scaler))
             .collect()
     }
