@@ -287,6 +287,17 @@ fn all_errors_are_reported_at_once() {
 }
 
 #[test]
+fn a_cluster_without_a_pushscaler_is_rejected() {
+    for option in ["--context", "--namespace", "--aggregator"] {
+        let errors = simulate(&[option, "prod"]).rejected();
+        assert_eq!(
+            errors,
+            "--from: required to read a load from a cluster, and not given\n"
+        );
+    }
+}
+
+#[test]
 fn inputs_are_not_overwritten() {
     let directory = directory("over");
     let text = "load: flat:5\nseconds: 60\ntarget: 50ms\n";

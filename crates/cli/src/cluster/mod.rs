@@ -17,7 +17,7 @@ pub use error::ClusterError;
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which cluster and which namespace, like kubectl.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 pub struct ClusterOptions {
     /// Context of the kubeconfig; default: the current one
     #[arg(long, value_name = "NAME")]
@@ -39,6 +39,11 @@ pub(crate) struct Cluster {
 }
 
 impl ClusterOptions {
+    /// Returns whether no option was given.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Connects with the kubeconfig (`KUBECONFIG`, `~/.kube/config`), or with the pod's service account.
     pub(crate) async fn connect(&self) -> Result<Cluster, ClusterError> {
         let mut config = match &self.context {

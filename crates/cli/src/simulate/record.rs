@@ -29,7 +29,7 @@ pub(crate) struct RecordOptions {
     cluster: ClusterOptions,
     /// The address of an aggregator's admin port, such as `http://127.0.0.1:8491`; default: the leader, through the API
     /// server's port-forward
-    #[arg(long, value_name = "URL", requires = "from")]
+    #[arg(long, value_name = "URL")]
     aggregator: Option<String>,
 }
 
@@ -69,6 +69,12 @@ struct Figures {
 }
 
 impl RecordOptions {
+    /// Returns whether these options say where to read from, but not what. Clap's `requires` does not hold next to an
+    /// option that conflicts with the required one.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.from.is_none() && (self.aggregator.is_some() || !self.cluster.is_default())
+    }
+
     /// Reads the record; `None` without `--from`. The load is saved next to the scenario that will be saved.
     pub(super) fn read(&self, save: Option<&Path>) -> Result<Option<Record>, CommandError> {
         let Some(name) = &self.from else {

@@ -71,6 +71,10 @@ impl Request {
                 errors.push(input_error(&candidate.name, problem));
             }
         }
+        if options.record.is_incomplete() {
+            let problem = "required to read a load from a cluster, and not given";
+            errors.push(input_error("--from", problem));
+        }
         errors.extend(outputs::check(options));
         if errors.is_empty() {
             Ok(Self {
