@@ -16,6 +16,8 @@ use server::Server;
 
 pub(crate) use server::{SERVE, serve};
 
+use crate::environment::number;
+
 /// How long the fleet is measured.
 const MEASURED: Duration = Duration::from_secs(20);
 
@@ -63,8 +65,9 @@ const FLEETS: [Fleet; 6] = [
     },
 ];
 
-/// Prints a table.
+/// Prints a table, of the fleets with `PODS` pods if that is set.
 pub(crate) fn run() {
+    let pods = number::<usize>("PODS");
     println!(
         "| pods | PushScalers | pushes of a pod every | connections | memory | memory before | CPU | descriptors | p50 | p99 | failed | reporting again |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
@@ -74,7 +77,10 @@ pub(crate) fn run() {
         .enable_all()
         .build()
         .unwrap();
-    for fleet in FLEETS {
+    for fleet in FLEETS
+        .into_iter()
+        .filter(|fleet| pods.is_none_or(|pods| fleet.pods == pods))
+    {
         runtime.block_on(measure(fleet));
     }
 }
