@@ -94,7 +94,8 @@ impl Tls {
 }
 
 impl Transport for Tls {
-    type Stream = tokio_rustls::server::TlsStream<TcpStream>;
+    // The stream itself would be a part of every future that passes it on, and so of the connection's memory.
+    type Stream = Box<tokio_rustls::server::TlsStream<TcpStream>>;
 
     async fn accept(
         &self,
@@ -110,7 +111,7 @@ impl Transport for Tls {
             self.queue.run(client, handshake).await.map(Ok)
         });
         match accepted.await {
-            Ok(Ok(Ok(stream))) => Ok(stream),
+            Ok(Ok(Ok(stream))) => Ok(Box::new(stream)),
             Ok(Ok(Err(plain))) => {
                 if let Err(error) = send_tls_required(plain).await {
                     tracing::debug!(%error, "failed to send 400");
@@ -128,7 +129,7 @@ impl Transport for Tls {
 
 /// Reads what has arrived first: closing with unread bytes resets the connection and discards the response.
 async fn send_tls_required(mut stream: TcpStream) -> io::Result<()> {
-    let mut request = [0; 8192];
+    let mut request = vec![0; 8192];
     let sent = timeout(TLS_REQUIRED_TIMEOUT, async {
         let _request_bytes = stream.read(&mut request).await?;
         stream.write_all(TLS_REQUIRED).await?;
