@@ -64,6 +64,9 @@ impl Ingest {
             }
             Err(error) => {
                 self.metrics.push(error.outcome);
+                if error.outcome == PushOutcome::Overloaded {
+                    self.pacing.overloaded();
+                }
                 reject(error.status, error.error)
             }
         })

@@ -1,5 +1,5 @@
 //! Pacing: with many pods, the aggregator asks their sidecars for longer scrape intervals, so that pushes do not
-//! saturate it.
+//! saturate it. If they do nevertheless, it asks for longer ones until it keeps up.
 //!
 //! Every response repeats the requested interval. A sidecar uses the longest one that its aggregators request, and its
 //! configured interval once none of them requests a longer one.
@@ -28,18 +28,33 @@ const MIN_REQUESTED: f64 = 0.1;
 /// the intervals that the previous aggregator requested.
 const SHORTEN_AFTER: Duration = Duration::from_secs(60);
 
+/// After a second with overload, the rate of pushes is lowered to this share. Afterwards it grows back in minutes: at
+/// the limit, the aggregator is overloaded for about a second per minute.
+const LOWERED_TO: f64 = 0.9;
+const LOWER_INTERVAL: Duration = Duration::from_secs(1);
+const GROWS_OVER: Duration = Duration::from_secs(600);
+
 /// Counts the pods that push and computes the scrape interval at which their pushes are few enough.
 pub(crate) struct Pacing {
     /// In pushes per second.
     max_rate: f64,
     start: Instant,
-    average: Mutex<Average>,
+    state: Mutex<State>,
     metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct State {
+    average: Average,
+    /// The rate at which the aggregator keeps up, as far as it is known; at most `max_rate`.
+    rate: f64,
+    lowered: Option<Instant>,
 }
 
 /// The mean number of pods. A push two seconds after the pod's last one stands for a pod during two seconds, so the sum
 /// of these times per second is the number of pods, however often each of them pushes. The times are measured: a pod
 /// that claims long intervals does not slow down the others.
+#[derive(Debug)]
 struct Average {
     pods: f64,
     at: Instant,
@@ -49,14 +64,30 @@ impl Pacing {
     /// Keeps the pushes below `max_rate` per second.
     pub(crate) fn new(max_rate: usize, metrics: Metrics) -> Self {
         let start = Instant::now();
+        let max_rate = u32::try_from(max_rate).map_or(f64::from(u32::MAX), f64::from);
         Self {
-            max_rate: u32::try_from(max_rate).map_or(f64::from(u32::MAX), f64::from),
+            max_rate,
             start,
-            average: Mutex::new(Average {
-                pods: 0.0,
-                at: start,
+            state: Mutex::new(State {
+                average: Average {
+                    pods: 0.0,
+                    at: start,
+                },
+                rate: max_rate,
+                lowered: None,
             }),
             metrics,
+        }
+    }
+
+    /// Records that a push was rejected because the aggregator is overloaded.
+    pub(crate) fn overloaded(&self) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let lowered = state.lowered;
+        if lowered.is_none_or(|lowered| now - lowered >= LOWER_INTERVAL) {
+            state.rate *= LOWERED_TO;
+            state.lowered = Some(now);
         }
     }
 
@@ -66,9 +97,8 @@ impl Pacing {
         let now = Instant::now();
         // After an outage, all pods push for the first time in minutes.
         let after = after.unwrap_or_default().as_secs_f64().min(2.0 * interval);
-        let pods = self.average.lock().add(now, after);
-        // The interval at which all pods together push at the maximum rate.
-        let shortest = pods / self.max_rate;
+        // The interval at which all pods together push at the highest rate.
+        let shortest = self.state.lock().shortest(now, after, self.max_rate);
         self.metrics.paced(shortest);
         let is_kept = interval <= TOO_LONG * shortest || now - self.start < SHORTEN_AFTER;
         let requested = if interval >= shortest && is_kept {
@@ -78,6 +108,18 @@ impl Pacing {
         };
         let max = MAX_REQUESTED_INTERVAL.as_secs_f64();
         (requested > MIN_REQUESTED).then_some(requested.min(max))
+    }
+}
+
+impl State {
+    fn shortest(&mut self, now: Instant, after: f64, max_rate: f64) -> f64 {
+        let passed = now.duration_since(self.average.at).as_secs_f64();
+        let pods = self.average.add(now, after);
+        let grown = self.rate * (passed / GROWS_OVER.as_secs_f64()).exp();
+        // No sidecar is asked for an interval longer than the maximum, so a lower rate has no effect.
+        let lowest = pods / MAX_REQUESTED_INTERVAL.as_secs_f64();
+        self.rate = grown.max(lowest).min(max_rate);
+        pods / self.rate
     }
 }
 
@@ -100,6 +142,9 @@ mod tests {
     /// Pods that push at their intervals, and use the longest that an aggregator asks for.
     struct Fleet {
         aggregators: Vec<Pacing>,
+        /// The pushes that an aggregator can accept in a turn. It rejects others.
+        capacity: usize,
+        rejected: u32,
         pods: Vec<SimulatedPod>,
     }
 
@@ -133,6 +178,8 @@ mod tests {
             });
             Self {
                 pods: pods.collect(),
+                capacity: usize::MAX,
+                rejected: 0,
                 aggregators: max_rates.iter().copied().map(pacing).collect(),
             }
         }
@@ -141,14 +188,25 @@ mod tests {
         async fn run(&mut self, seconds: u32) -> f64 {
             let mut pushes = 0;
             let turns = seconds * 10;
+            // A burst waits in the queue.
+            let queue = self.capacity.saturating_mul(10);
+            let mut left = queue;
             for turn in 0..turns {
                 let now = Instant::now();
+                left = left.saturating_add(self.capacity).min(queue);
                 for pod in &mut self.pods {
                     pod.left -= TURN;
                     if pod.left > 0.0 {
                         continue;
                     }
                     pushes += u32::from(turn + 100 >= turns);
+                    if left == 0 {
+                        self.rejected += 1;
+                        self.aggregators.iter().for_each(Pacing::overloaded);
+                        pod.left += pod.interval;
+                        continue;
+                    }
+                    left -= 1;
                     let after = pod.last.replace(now).map(|last| now - last);
                     for (aggregator, requested) in self.aggregators.iter().zip(&mut pod.requested) {
                         *requested = aggregator.accepted(pod.interval, after);
@@ -196,6 +254,33 @@ mod tests {
             longest <= 2.6 && shortest >= 1.9,
             "{shortest} to {longest}, before {before:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overloaded_aggregator_asks_for_longer_intervals_until_it_keeps_up() {
+        let mut fleet = Fleet::new(&[10_000], (0..200).map(|_| (1.0, 1.0)));
+        fleet.capacity = 12;
+        fleet.run(300).await;
+        fleet.rejected = 0;
+        let rate = fleet.run(300).await;
+        assert!((100.0..=130.0).contains(&rate), "{rate} pushes per second");
+        // Five turns in the first second of overload, each minute.
+        assert!(fleet.rejected < 300, "{} rejected", fleet.rejected);
+        // The load of the machine was the cause, and is over.
+        fleet.capacity = usize::MAX;
+        fleet.run(1200).await;
+        assert!(fleet.intervals().1 < 1.01, "{:?}", fleet.intervals());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn overload_for_hours_is_forgotten_as_soon_as_a_short_one() {
+        let mut fleet = Fleet::new(&[1000], (0..20).map(|_| (1.0, 1.0)));
+        fleet.capacity = 1;
+        fleet.run(7200).await;
+        assert!(fleet.intervals().0 > 1.9, "{:?}", fleet.intervals());
+        fleet.capacity = usize::MAX;
+        fleet.run(1200).await;
+        assert!(fleet.intervals().1 < 1.01, "{:?}", fleet.intervals());
     }
 
     #[tokio::test(start_paused = true)]
