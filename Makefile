@@ -89,7 +89,9 @@ conformance: ## Compare decisions with the real HPA controller in random cluster
 	$(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-conformance -- compare --seed $(or $(SEED),1) --cases $(or $(CASES),10000)
 
 .PHONY: chaos
-chaos: programs static-aggregator ## Let two aggregators suffer the faults of a cluster: ARGS="--only Lease" (ten minutes)
+chaos: programs static-aggregator ## Let two aggregators suffer the faults of a cluster: ARGS="--only Lease" (twenty minutes)
+	@# Linked dynamically: one of the faults preloads a library.
+	$(CARGO) build --quiet --locked -p pushscale-aggregator
 	$(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-chaos -- $(ARGS)
 
 .PHONY: soak

@@ -38,6 +38,8 @@ pub struct FakePod {
     pub uid: String,
     /// The bearer token of its pushes, if any.
     pub token: Option<String>,
+    /// Names of further models that it reports, which nobody requests.
+    pub idle_models: Vec<String>,
     began: Instant,
     instance: u64,
     sequence: u64,
@@ -55,6 +57,7 @@ impl FakePod {
             name: name.to_owned(),
             uid: uid.to_owned(),
             token: None,
+            idle_models: Vec::new(),
             began: Instant::now(),
             instance: INSTANCES.fetch_add(1, Ordering::Relaxed),
             sequence: 0,
@@ -101,6 +104,12 @@ impl FakePod {
                 ..self.server.flow(clock, rate)
             },
         };
+        let idle = self.idle_models.iter().map(|name| Model {
+            name: name.into(),
+            queue_latency_seconds: Some(0.0),
+            basis: Basis::PendingOverRate,
+            ..unknown_model()
+        });
         let management = !matches!(load, Load::RateWithoutCounters(_));
         let push = Push {
             version: VERSION,
@@ -127,7 +136,7 @@ impl FakePod {
                 succeeded_total: None,
                 failed_total: None,
             },
-            models: vec![model],
+            models: std::iter::once(model).chain(idle).collect(),
         };
         serde_json::to_vec(&push).expect("a push is JSON")
     }

@@ -10,6 +10,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -209,6 +210,15 @@ impl<'a> Namespace<'a> {
         ])
     }
 
+    /// Creates a token for this audience that is bound to the pod, like the kubelet.
+    pub fn token(&self, pod: &FakePod, audience: &str) -> String {
+        let audience = format!("--audience={audience}");
+        let pod = format!("--bound-object-name={}", pod.name);
+        let bound = ["create", "token", "default", "--bound-object-kind=Pod"];
+        let all = [&bound[..], &[&audience, &pod]].concat();
+        self.kubectl(&all).trim().to_owned()
+    }
+
     /// Creates a PushScaler `name` for the object `kind/target`, with more lines for `spec`. The defaults are 5
     /// replicas at most and a target of 7 ms.
     pub fn scale(&self, name: &str, api_version: &str, kind: &str, target: &str, more: &str) {
@@ -298,6 +308,15 @@ impl Aggregator {
 
     /// The same with additional settings.
     pub async fn start_with(namespace: &Namespace<'_>, more: &[(&str, &str)]) -> Self {
+        Self::start_program(&programs::aggregator(), namespace, more).await
+    }
+
+    /// The same with another build of the program.
+    pub async fn start_program(
+        program: &Path,
+        namespace: &Namespace<'_>,
+        more: &[(&str, &str)],
+    ) -> Self {
         let settings = [
             ("PUSHSCALE_AGGREGATOR_LISTEN", "127.0.0.1:0"),
             ("PUSHSCALE_AGGREGATOR_ADMIN_LISTEN", "127.0.0.1:0"),
@@ -309,7 +328,7 @@ impl Aggregator {
         ];
         let settings = [&settings, more].concat();
         let (cluster, account) = (namespace.cluster, "pushscale-aggregator");
-        let command = cluster.command(programs::aggregator().to_str().unwrap());
+        let command = cluster.command(program.to_str().unwrap());
         let process = Process::start(cluster, "pushscale", account, command, &settings);
         let aggregator = Self {
             push: process.address("push").await,

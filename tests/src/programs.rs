@@ -34,10 +34,19 @@ pub fn load() -> PathBuf {
 
 /// Returns the path of `pushscale`, built by `cargo build`.
 pub fn command_line() -> PathBuf {
-    let path = target().join("debug/pushscale");
+    debug("pushscale", "pushscale-cli")
+}
+
+/// Returns the path of a dynamically linked `pushscale-aggregator`, built by `cargo build`.
+pub fn dynamic_aggregator() -> PathBuf {
+    debug("pushscale-aggregator", "pushscale-aggregator")
+}
+
+fn debug(program: &str, package: &str) -> PathBuf {
+    let path = target().join("debug").join(program);
     assert!(
         path.exists(),
-        "{} is not built: run `cargo build -p pushscale-cli`",
+        "{} is not built: run `cargo build -p {package}`",
         path.display()
     );
     path

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pushscale_tests::chaos::{World, faults, short_faults, table};
-use pushscale_tests::namespace::install;
+use pushscale_tests::namespace::{install, permit_token_reviews};
 use pushscale_tests::test_cluster::{ClusterError, Shape, TestCluster};
 
 /// Lets two aggregators suffer the faults of a cluster, and prints a table; exit code 1 if a fault did harm.
@@ -25,6 +25,7 @@ async fn main() -> Result<ExitCode, ClusterError> {
     pushscale_daemon::open_files::raise_limit();
     let cluster = TestCluster::start(Shape::ControlPlane)?;
     install(&cluster);
+    permit_token_reviews(&cluster);
     let mut world = World::start(&cluster).await;
     let faults = if arguments.short {
         short_faults()

@@ -1,9 +1,13 @@
 //! Clients that mean harm, from an address of their own.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pushscale_protocol::{MAX_BODY_BYTES, PUSH_PATH};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pushscale_protocol::{MAX_BODY_BYTES, PUSH_PATH, TOKEN_AUDIENCE};
+use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -46,6 +50,22 @@ impl Attack {
         })
     }
 
+    /// Sends a push with a token that nobody issued, each time a new one and from one of many addresses, and hangs up
+    /// before the API server has reviewed it.
+    pub(super) fn forged(ports: &[SocketAddr]) -> Self {
+        static TOKENS: AtomicUsize = AtomicUsize::new(0);
+        Self::start(ports, |port, client| async move {
+            let [.., last] = SOURCE.octets();
+            // Each address may have a few tokens in review, so one alone would soon be rejected without a review.
+            let address = Ipv4Addr::new(127, 0, last, u8::try_from(client % 250).unwrap() + 1);
+            if let Some(mut stream) = connect_from(address, port).await {
+                let token = forged_token(TOKENS.fetch_add(1, Ordering::Relaxed));
+                stream.write_all(&forged_push(&token)).await.ok();
+                sleep(Duration::from_millis(2)).await;
+            }
+        })
+    }
+
     fn start<F>(ports: &[SocketAddr], client: fn(SocketAddr, usize) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -66,8 +86,12 @@ impl Attack {
 }
 
 async fn connect(port: SocketAddr) -> Option<TcpStream> {
+    connect_from(SOURCE, port).await
+}
+
+async fn connect_from(address: Ipv4Addr, port: SocketAddr) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().ok()?;
-    socket.bind((SOURCE, 0).into()).ok()?;
+    socket.bind((address, 0).into()).ok()?;
     socket.connect(port).await.ok()
 }
 
@@ -89,4 +113,28 @@ fn invalid_request(number: usize) -> Vec<u8> {
             request(nested.len(), &nested)
         }
     }
+}
+
+/// Returns a token like those of the API server, for a pod of its own, with an invalid signature.
+fn forged_token(number: usize) -> String {
+    let claims = json!({
+        "aud": [TOKEN_AUDIENCE],
+        "exp": 4_102_444_800_u64,
+        "kubernetes.io": { "pod": { "name": "forged", "uid": format!("forged-{number}") } },
+    });
+    let part = |json: String| URL_SAFE_NO_PAD.encode(json);
+    let header = part(json!({ "alg": "RS256", "kid": "forged" }).to_string());
+    format!(
+        "{header}.{}.{}",
+        part(claims.to_string()),
+        part("forged".to_owned())
+    )
+}
+
+/// An empty push: the server notices a closed connection at once, which it does not while a body is pending.
+fn forged_push(token: &str) -> Vec<u8> {
+    format!(
+        "POST {PUSH_PATH} HTTP/1.1\r\nhost: attack\r\nauthorization: Bearer {token}\r\ncontent-length: 0\r\n\r\n"
+    )
+    .into_bytes()
 }

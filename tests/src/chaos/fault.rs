@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::attack::Attack;
 use super::proxy::Network;
+use super::pushes::Models;
 use super::world::World;
 
 /// A fault of the cluster.
@@ -41,12 +42,27 @@ pub enum Fault {
     SpecBroken(Duration),
     /// The PushScaler is deleted and created again at once.
     Recreated,
-    /// HPAs of other targets change all the time.
+    /// The PushScaler is deleted and created again while both aggregators cannot see it, and their watches cannot
+    /// continue where they were: 410 Gone.
+    Relisted,
+    /// Another target is set while the leader writes, and then the first one again.
+    Retargeted,
+    /// The API server rejects every read of the replicas.
+    ReadsDenied(Duration),
+    /// Thousands of HPAs of other targets change every 15 s.
     ForeignHpas(Duration),
     /// Hundreds of clients send requests that never end to every port.
     SlowClients(Duration),
     /// Hundreds of clients send invalid requests, and hang up.
     InvalidRequests(Duration),
+    /// Hundreds of clients send a forged token each, and hang up before it is reviewed.
+    ForgedTokens(Duration),
+    /// Every pod reports as many models as it can, with long names.
+    ManyModels(Duration),
+    /// Every pod reports 20 models whose names change with each push.
+    ChangingModels(Duration),
+    /// The wall clock of one aggregator is ten minutes ahead while it follows and while it leads. Then it is killed.
+    ClockAhead,
 }
 
 /// All faults. An outage is longer than every timeout.
@@ -70,9 +86,16 @@ pub fn faults() -> Vec<Fault> {
         Fault::ScaleDenied(long),
         Fault::SpecBroken(long),
         Fault::Recreated,
+        Fault::Relisted,
+        Fault::Retargeted,
+        Fault::ReadsDenied(long),
         Fault::ForeignHpas(long),
         Fault::SlowClients(long),
         Fault::InvalidRequests(long),
+        Fault::ForgedTokens(long),
+        Fault::ManyModels(long),
+        Fault::ChangingModels(long),
+        Fault::ClockAhead,
     ]
 }
 
@@ -109,9 +132,16 @@ impl Fault {
             Self::ScaleDenied(_) => "admission rejects the scale",
             Self::SpecBroken(_) => "PushScaler invalid for a while",
             Self::Recreated => "PushScaler deleted and created again",
-            Self::ForeignHpas(_) => "100 foreign HPAs that change",
+            Self::Relisted => "410 Gone, and the PushScaler created again before",
+            Self::Retargeted => "another target during a write",
+            Self::ReadsDenied(_) => "reads of the scale denied",
+            Self::ForeignHpas(_) => "2,000 foreign HPAs that change",
             Self::SlowClients(_) => "1,200 slow clients on each aggregator",
             Self::InvalidRequests(_) => "1,200 clients with invalid requests",
+            Self::ForgedTokens(_) => "1,200 clients with forged tokens that hang up",
+            Self::ManyModels(_) => "256 models with long names in each pod",
+            Self::ChangingModels(_) => "20 models with new names in each push",
+            Self::ClockAhead => "wall clock of one aggregator 10 minutes ahead",
         }
     }
 
@@ -151,27 +181,68 @@ impl Fault {
                 world.signal(leader, "CONT");
             }
             Self::LeaderStopped => world.replace_leader("TERM").await,
-            Self::LeaseDeleted => world.delete_lease(),
+            Self::LeaseDeleted => world.objects.delete_lease(),
             Self::ScaleDenied(time) => {
-                world.deny_scale();
+                world.objects.deny_scale();
                 world.observe(time).await;
-                world.allow_scale();
+                world.objects.allow_scale();
             }
             Self::SpecBroken(time) => {
-                world.break_spec();
+                world.objects.break_spec();
                 world.observe(time).await;
-                world.mend_spec();
+                world.objects.mend_spec();
             }
-            Self::Recreated => world.recreate(),
-            Self::ForeignHpas(time) => world.foreign_hpas(time).await,
+            Self::Recreated => world.objects.recreate(),
+            Self::Relisted => world.relist().await,
+            Self::Retargeted => world.retarget_in_write().await,
+            Self::ReadsDenied(time) => {
+                world.objects.deny_reads().await;
+                world.observe(time).await;
+                world.objects.permit_reads();
+            }
+            Self::ForeignHpas(time) => {
+                let changes = world.objects.change_hpas().await;
+                world.observe(time).await;
+                world.objects.delete_hpas(changes).await;
+            }
             Self::SlowClients(time) => {
                 let _attack = Attack::slow(&world.ports());
-                world.observe(time).await;
+                world.observe_reports(self, time).await;
             }
             Self::InvalidRequests(time) => {
                 let _attack = Attack::invalid(&world.ports());
-                world.observe(time).await;
+                world.observe_reports(self, time).await;
             }
+            Self::ForgedTokens(time) => {
+                let _attack = Attack::forged(&world.push_ports());
+                world.observe_reports(self, time).await;
+            }
+            Self::ManyModels(time) => {
+                world.set_models(Models::Many).await;
+                world.observe_reports(self, time).await;
+                world.set_models(Models::One).await;
+            }
+            Self::ChangingModels(time) => {
+                world.set_models(Models::Changing).await;
+                world.observe_reports(self, time).await;
+                world.set_models(Models::One).await;
+            }
+            Self::ClockAhead => world.clock_ahead().await,
+        }
+    }
+
+    /// Panics if the fault did not happen, as far as that shows afterwards.
+    pub(super) async fn assert_happened(self, world: &World<'_>) {
+        match self {
+            Self::Relisted => world.assert_logged("too old resource version"),
+            Self::ForgedTokens(_) => {
+                let denied = "pushscale_aggregator_token_reviews_total{outcome=\"denied\"}";
+                assert!(
+                    world.total(denied).await > 0,
+                    "no forged token was reviewed"
+                );
+            }
+            _ => {}
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod attack;
 mod fault;
+mod objects;
 mod proxy;
 mod pushes;
 mod replicas;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pushscale_protocol::{MAX_BODY_BYTES, MAX_MODELS};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
@@ -13,8 +14,37 @@ use crate::fake_pod::{FakePod, Load};
 /// Time between two pushes of a pod.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// Length of a long name. With longer ones, a push would exceed the largest body.
+const LONG: usize = 200;
+
 /// How long a pod waits for a response. A sidecar waits as long.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The models that pods report besides the one that is requested.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Models {
+    /// None.
+    One,
+    /// As many as a push may have, with names as long as the largest body allows.
+    Many,
+    /// Twenty, whose names change with each push.
+    Changing,
+}
+
+impl Models {
+    fn names(self, turn: usize) -> Vec<String> {
+        let count = match self {
+            Self::One => 0,
+            Self::Many => MAX_MODELS - 1,
+            Self::Changing => 19,
+        };
+        let name = |number| match self {
+            Self::Many => format!("{number:0>LONG$}"),
+            _ => format!("model-{}", count * turn + number),
+        };
+        (0..count).map(name).collect()
+    }
+}
 
 /// The pods, their load and where they push to.
 #[derive(Debug)]
@@ -22,6 +52,7 @@ struct Pods {
     pods: Vec<FakePod>,
     /// Queue latency of each pod, in seconds.
     latency: f64,
+    models: Models,
     aggregators: Vec<SocketAddr>,
 }
 
@@ -37,6 +68,7 @@ impl Pushes {
         let pods = Arc::new(Mutex::new(Pods {
             pods: Vec::new(),
             latency: 1.0,
+            models: Models::One,
             aggregators: Vec::new(),
         }));
         let mut task = JoinSet::new();
@@ -46,6 +78,10 @@ impl Pushes {
 
     pub(super) async fn set_latency(&self, latency: f64) {
         self.pods.lock().await.latency = latency;
+    }
+
+    pub(super) async fn set_models(&self, models: Models) {
+        self.pods.lock().await.models = models;
     }
 
     /// Replaces the pods. A pod that existed before continues its sequence.
@@ -69,17 +105,20 @@ impl Pushes {
 async fn run(pods: Arc<Mutex<Pods>>) {
     let mut ticks = interval(INTERVAL);
     let mut requests = JoinSet::new();
-    loop {
+    for turn in 0.. {
         ticks.tick().await;
         while requests.try_join_next().is_some() {}
         let mut state = pods.lock().await;
         let Pods {
             pods,
             latency,
+            models,
             aggregators,
         } = &mut *state;
         for pod in pods {
+            pod.idle_models = models.names(turn);
             let body = pod.next_body(Load::QueueLatency(*latency));
+            assert!(body.len() <= MAX_BODY_BYTES, "{} bytes", body.len());
             for aggregator in aggregators.iter().copied() {
                 let (pod, body) = (pod.clone(), body.clone());
                 requests.spawn(async move {

@@ -1,25 +1,25 @@
 //! Two aggregators and a target.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::jiff::Timestamp;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::time::sleep;
 
 use super::fault::Fault;
+use super::objects::Objects;
 use super::proxy::{Network, Proxy};
-use super::pushes::Pushes;
+use super::pushes::{Models, Pushes};
 use super::replicas::Replicas;
 use super::report::Outcome;
 use crate::namespace::{Aggregator, Namespace, SOON};
 use crate::process::kubeconfig_of;
+use crate::programs;
 use crate::test_cluster::TestCluster;
-
-const SPEC: &str = "  algorithm: Ratio\n  maxReplicas: 6\n  \
-                    metrics: [ { type: QueueLatency, queueLatency: { target: 1s } } ]\n  \
-                    behavior: { scaleDown: { stabilizationWindowSeconds: 3 } }\n";
 
 /// The replicas before and after the load rises by half.
 const BEFORE: i32 = 4;
@@ -36,7 +36,7 @@ struct Member {
 
 /// Two aggregators, a Deployment and its pods, and what was observed.
 pub struct World<'a> {
-    namespace: Namespace<'a>,
+    pub(super) objects: Objects<'a>,
     members: Vec<Member>,
     pushes: Pushes,
     replicas: Replicas,
@@ -56,13 +56,11 @@ impl<'a> World<'a> {
         let api_server = config.cluster_url.authority().unwrap().as_str();
         let api_server = api_server.parse().unwrap();
         let client = Client::try_from(config).unwrap();
-        namespace
-            .scaled_deployment(BEFORE.unsigned_abs(), SPEC)
-            .await;
-        let replicas = Replicas::watch(client, &namespace.name);
+        let replicas = Replicas::watch(client.clone(), &namespace.name);
+        let objects = Objects::create(namespace, client, BEFORE.unsigned_abs()).await;
         let mut world = Self {
             pushes: Pushes::start(),
-            namespace,
+            objects,
             members: Vec::new(),
             replicas,
             api_server,
@@ -77,10 +75,27 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn cluster(&self) -> &'a TestCluster {
-        self.namespace.cluster
+        self.objects.namespace.cluster
     }
 
     async fn add_aggregator(&mut self) {
+        self.add_program(&programs::aggregator(), &[]).await;
+    }
+
+    /// Starts an aggregator whose wall clock is ten minutes ahead.
+    async fn add_aggregator_ahead(&mut self) {
+        let library = self.cluster().logs_dir().join("clock_ahead.so");
+        let source = programs::repository().join("tests/src/chaos/clock_ahead.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]);
+        let status = compiler.arg(&library).arg(source).status();
+        assert!(status.unwrap().success(), "{compiler:?}");
+        let preload = [("LD_PRELOAD", library.to_str().unwrap())];
+        self.add_program(&programs::dynamic_aggregator(), &preload)
+            .await;
+    }
+
+    async fn add_program(&mut self, program: &Path, more: &[(&str, &str)]) {
         let proxy = Proxy::start(self.api_server).await.unwrap();
         let kubeconfig = self.kubeconfig_through(&proxy);
         self.started += 1;
@@ -90,8 +105,10 @@ impl<'a> World<'a> {
             ("PUSHSCALE_AGGREGATOR_LEADER_ELECTION", "true"),
             ("PUSHSCALE_AGGREGATOR_LEASE_NAMESPACE", "pushscale"),
             ("PUSHSCALE_AGGREGATOR_POD_NAME", &pod),
+            ("PUSHSCALE_AGGREGATOR_AUTH", "token"),
         ];
-        let aggregator = Aggregator::start_with(&self.namespace, &settings).await;
+        let (namespace, settings) = (&self.objects.namespace, [&settings, more].concat());
+        let aggregator = Aggregator::start_program(program, namespace, &settings).await;
         self.members.push(Member { aggregator, proxy });
         self.update_addresses().await;
     }
@@ -121,24 +138,14 @@ impl<'a> World<'a> {
         let began = Instant::now();
         fault.happen(self).await;
         let lasted = began.elapsed();
-        self.pushes.set_latency(1.5).await;
         let ended = Instant::now();
-        while self.replicas.last() != Some(AFTER) {
-            assert!(
-                ended.elapsed() < SOON,
-                "{} is not over:\n{}\n{}",
-                fault.name(),
-                self.namespace.describe(),
-                self.logs()
-            );
-            self.record_leaders().await;
-        }
+        self.until_followed(fault).await;
         let recovery = ended.elapsed();
         // All pods share the load.
         self.pushes.set_latency(1.0).await;
-        let pods = self.namespace.run_pods(AFTER.unsigned_abs() as usize).await;
-        self.pushes.set_pods(pods).await;
+        self.run_pods(AFTER).await;
         let lost_readings = self.count_not_reporting().await;
+        fault.assert_happened(self).await;
         // Longer than the stabilization window: what was decided wrongly is written by now.
         self.look_for(Duration::from_secs(5)).await;
         let seen = self.replicas.take();
@@ -155,30 +162,53 @@ impl<'a> World<'a> {
         outcome
     }
 
+    /// Lets the load rise, and waits until the replicas have followed.
+    async fn until_followed(&mut self, fault: Fault) {
+        self.pushes.set_latency(1.5).await;
+        let began = Instant::now();
+        while self.replicas.last() != Some(AFTER) {
+            assert!(
+                began.elapsed() < SOON,
+                "{}: the replicas do not follow the load:\n{}\n{}",
+                fault.name(),
+                self.objects.namespace.describe(),
+                self.logs()
+            );
+            self.record_leaders().await;
+        }
+    }
+
     /// Lets the load fall, and waits until everything is as before the faults.
     async fn return_load(&mut self) {
         let began = Instant::now();
         self.pushes.set_latency(2.0 / 3.0).await;
         while self.replicas.last() != Some(BEFORE) {
-            assert!(began.elapsed() < SOON, "{}", self.namespace.describe());
+            let (elapsed, namespace) = (began.elapsed(), &self.objects.namespace);
+            assert!(elapsed < SOON, "{}\n{}", namespace.describe(), self.logs());
             self.record_leaders().await;
         }
         self.pushes.set_latency(1.0).await;
-        let pods = self
-            .namespace
-            .run_pods(BEFORE.unsigned_abs() as usize)
-            .await;
-        self.pushes.set_pods(pods).await;
+        self.run_pods(BEFORE).await;
         self.count_not_reporting().await;
         self.leader().await;
         self.look_for(Duration::from_secs(4)).await;
+    }
+
+    /// Waits for this number of pods, and lets them push, each with a token of its own.
+    async fn run_pods(&self, count: i32) {
+        let namespace = &self.objects.namespace;
+        let mut pods = namespace.run_pods(count.unsigned_abs() as usize).await;
+        for pod in &mut pods {
+            pod.token = Some(namespace.token(pod, "pushscale"));
+        }
+        self.pushes.set_pods(pods).await;
     }
 
     /// Waits until the status counts all pods as reporting. Returns how many it does not count in time.
     async fn count_not_reporting(&mut self) -> usize {
         let began = Instant::now();
         loop {
-            let scaler = self.namespace.get("pushscaler", "torchserve");
+            let scaler = self.objects.namespace.get("pushscaler", "torchserve");
             let fresh = scaler["status"]["pods"]["fresh"].as_i64().unwrap_or(0);
             let expected = i64::from(self.replicas.last().unwrap());
             if fresh == expected {
@@ -217,6 +247,16 @@ impl<'a> World<'a> {
         self.look_for(time).await;
     }
 
+    /// Lets the load rise and `time` pass, in which every pod must succeed to report, new ones included.
+    pub(super) async fn observe_reports(&mut self, fault: Fault, time: Duration) {
+        self.observe(time).await;
+        self.until_followed(fault).await;
+        self.run_pods(AFTER).await;
+        let lost = self.count_not_reporting().await;
+        let metrics = self.members[0].aggregator.metrics().await;
+        assert_eq!(lost, 0, "{}: pods cannot report:\n{metrics}", fault.name());
+    }
+
     /// Waits for a leader, and returns its index.
     pub(super) async fn leader(&mut self) -> usize {
         let began = Instant::now();
@@ -237,6 +277,11 @@ impl<'a> World<'a> {
         members
             .flat_map(|member| [member.aggregator.push, member.aggregator.admin])
             .collect()
+    }
+
+    pub(super) fn push_ports(&self) -> Vec<SocketAddr> {
+        let members = self.members.iter();
+        members.map(|member| member.aggregator.push).collect()
     }
 
     pub(super) fn set_network(&self, member: usize, network: Network) {
@@ -279,61 +324,85 @@ impl<'a> World<'a> {
         self.add_aggregator().await;
     }
 
-    pub(super) fn delete_lease(&self) {
-        let delete = ["-n", "pushscale", "delete", "lease", "pushscale-aggregator"];
-        self.cluster().kubectl(&delete).unwrap();
-    }
-
-    pub(super) fn deny_scale(&self) {
-        self.namespace.apply(DENIAL);
-    }
-
-    pub(super) fn allow_scale(&self) {
-        for kind in [
-            "validatingadmissionpolicybinding",
-            "validatingadmissionpolicy",
-        ] {
-            self.cluster().kubectl(&["delete", kind, "chaos"]).unwrap();
+    /// Both lose the API server, which restarts. The PushScaler is deleted and created again in the meantime: no event
+    /// reports that, because the restarted API server does not know the events before.
+    pub(super) async fn relist(&mut self) {
+        for member in 0..self.members.len() {
+            self.set_network(member, Network::Refuses);
+        }
+        self.objects.recreate();
+        self.objects.restart_api_server().await;
+        for member in 0..self.members.len() {
+            self.set_network(member, Network::Works);
         }
     }
 
-    pub(super) fn break_spec(&self) {
-        let zone = r#"{"schedules":[{"name":"day","cron":"0 8 * * *","duration":"1h","timezone":"Mars/Olympus","minReplicas":1}]}"#;
-        self.namespace.patch("torchserve", zone);
-    }
-
-    pub(super) fn mend_spec(&self) {
-        self.namespace.patch("torchserve", r#"{"schedules":null}"#);
-    }
-
-    pub(super) fn recreate(&self) {
-        self.namespace
-            .kubectl(&["delete", "pushscaler", "torchserve"]);
-        self.namespace
-            .scale("torchserve", "apps/v1", "Deployment", "torchserve", SPEC);
-    }
-
-    /// Changes a hundred HPAs again and again. No target of theirs exists.
-    pub(super) async fn foreign_hpas(&mut self, time: Duration) {
-        let hpas = |max: u32| {
-            let hpa = |number: u32| {
-                format!(
-                    "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\n\
-                     metadata: {{ name: foreign-{number}, namespace: NAMESPACE }}\n\
-                     spec: {{ maxReplicas: {max}, scaleTargetRef: {{ apiVersion: apps/v1, kind: Deployment, name: foreign-{number} }} }}\n"
-                )
-            };
-            (0..100).map(hpa).collect::<Vec<_>>().join("---\n")
-        };
-        let began = Instant::now();
-        for max in 2.. {
-            self.namespace.apply(&hpas(max));
-            self.observe(LOOK).await;
-            if began.elapsed() > time {
-                break;
-            }
+    /// Lets the target change while the leader writes it, and change back.
+    pub(super) async fn retarget_in_write(&mut self) {
+        let slow = Network::Delays(Duration::from_millis(300));
+        for member in 0..self.members.len() {
+            self.set_network(member, slow);
         }
-        self.namespace.kubectl(&["delete", "hpa", "--all"]);
+        let mut wait = Duration::ZERO;
+        // A replica count that is stored after the target has changed was written before the leader knew that.
+        while self.replicas.last() == Some(BEFORE) {
+            self.objects.retarget("torchserve");
+            self.observe(wait).await;
+            assert_eq!(self.replicas.last(), Some(BEFORE), "written too soon");
+            self.objects.retarget("other");
+            self.observe(Duration::from_secs(3)).await;
+            wait += Duration::from_millis(200);
+        }
+        for member in 0..self.members.len() {
+            self.set_network(member, Network::Works);
+        }
+        self.objects.assert_other_is_unchanged();
+        self.objects.retarget("torchserve");
+    }
+
+    /// Lets an aggregator whose clock is ahead follow, lead, and end.
+    pub(super) async fn clock_ahead(&mut self) {
+        let leader = self.leader().await;
+        let mut follower = self.members.remove(1 - leader);
+        follower.aggregator.signal("KILL");
+        follower.aggregator.exited().await;
+        self.add_aggregator_ahead().await;
+        // Longer than the Lease.
+        self.look_for(Duration::from_secs(13)).await;
+        assert_eq!(self.leader().await, 0, "{}", self.logs());
+        self.replace(0, "KILL").await;
+        assert_eq!(self.leader().await, 0, "{}", self.logs());
+        self.look_for(Duration::from_secs(13)).await;
+        assert_eq!(self.leader().await, 0, "{}", self.logs());
+        let renewed: Timestamp = self.objects.renewed().parse().unwrap();
+        let ahead = renewed.duration_since(Timestamp::now());
+        assert!(ahead.as_secs() > 500, "the clock is only {ahead:?} ahead");
+        self.replace(0, "KILL").await;
+    }
+
+    pub(super) async fn set_models(&self, models: Models) {
+        self.pushes.set_models(models).await;
+    }
+
+    /// Returns the sum of a metric of all aggregators, with its labels.
+    pub(super) async fn total(&self, series: &str) -> u64 {
+        let mut total = 0;
+        for member in &self.members {
+            let metrics = member.aggregator.metrics().await;
+            let values = metrics.lines().filter_map(|line| line.strip_prefix(series));
+            total += values
+                .map(|value| value.trim().parse::<u64>().unwrap())
+                .sum::<u64>();
+        }
+        total
+    }
+
+    /// Panics if an aggregator's log has not this text.
+    pub(super) fn assert_logged(&self, text: &str) {
+        for member in &self.members {
+            let log = member.aggregator.log();
+            assert!(log.contains(text), "not logged: {text}\n{log}");
+        }
     }
 
     fn logs(&self) -> String {
@@ -345,24 +414,3 @@ impl<'a> World<'a> {
         ends.collect::<Vec<_>>().join("\n---\n")
     }
 }
-
-/// Rejects every change of a scale in the namespace.
-const DENIAL: &str = r#"
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
-metadata: { name: chaos }
-spec:
-  failurePolicy: Fail
-  matchConstraints:
-    resourceRules:
-    - { apiGroups: [apps], apiVersions: [v1], operations: [UPDATE], resources: [deployments/scale] }
-  validations:
-  - { expression: "false", message: "no change of the replicas today" }
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: { name: chaos }
-spec:
-  policyName: chaos
-  validationActions: [Deny]
-"#;

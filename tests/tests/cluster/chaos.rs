@@ -1,7 +1,7 @@
 //! A short form of `make chaos`.
 
 use pushscale_tests::chaos::{Outcome, World, short_faults, table};
-use pushscale_tests::namespace::install;
+use pushscale_tests::namespace::{install, permit_token_reviews};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 /// In its own cluster, since the faults affect everything in it.
@@ -9,6 +9,7 @@ use pushscale_tests::test_cluster::{Shape, TestCluster};
 async fn faults_of_the_cluster_do_no_harm() {
     let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
     install(&cluster);
+    permit_token_reviews(&cluster);
     let mut world = World::start(&cluster).await;
     let mut outcomes = Vec::new();
     for fault in short_faults() {

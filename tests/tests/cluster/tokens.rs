@@ -15,22 +15,13 @@ use crate::cluster;
 
 const ASK_FOR_TOKENS: [(&str, &str); 1] = [("PUSHSCALE_AGGREGATOR_AUTH", "token")];
 
-/// Creates a token for this audience that is bound to the pod, like the kubelet.
-fn token(namespace: &Namespace<'_>, pod: &FakePod, audience: &str) -> String {
-    let audience = format!("--audience={audience}");
-    let pod = format!("--bound-object-name={}", pod.name);
-    let bound = ["create", "token", "default", "--bound-object-kind=Pod"];
-    let all = [&bound[..], &[&audience, &pod]].concat();
-    namespace.kubectl(&all).trim().to_owned()
-}
-
 /// Creates two pods with a PushScaler, and an aggregator that knows them and requires tokens.
 async fn two_pods(namespace: &Namespace<'_>) -> (Aggregator, FakePod, FakePod) {
     namespace.scaled_deployment(2, crate::RATIO).await;
     let aggregator = Aggregator::start_with(namespace, &ASK_FOR_TOKENS).await;
     let mut pods = namespace.run_pods(2).await;
     for pod in &mut pods {
-        pod.token = Some(token(namespace, pod, "pushscale"));
+        pod.token = Some(namespace.token(pod, "pushscale"));
         until_answered(pod, &aggregator, &[200]).await;
     }
     let [first, second] = <[FakePod; 2]>::try_from(pods).unwrap();
@@ -79,7 +70,7 @@ async fn a_pod_authenticates_only_with_its_own_token() {
     assert_rejected(&aggregator, &mut without_token, 401, "token_missing").await;
 
     let mut wrong_audience = first.clone();
-    wrong_audience.token = Some(token(&namespace, &first, "vault"));
+    wrong_audience.token = Some(namespace.token(&first, "vault"));
     assert_rejected(&aggregator, &mut wrong_audience, 401, "wrong_audience").await;
 
     let mut unbound = first.clone();
