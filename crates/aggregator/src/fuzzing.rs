@@ -4,6 +4,7 @@ use std::error::Error;
 use std::time::SystemTime;
 
 use crate::auth::Claims;
+pub use crate::leadership::LeaseCandidate;
 
 /// Parses the claims of a token and returns the pod's uid and the time at which the token expires.
 ///

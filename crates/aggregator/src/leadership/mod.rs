@@ -6,6 +6,7 @@
 //! requests. The candidates ask [`Leadership`] at the moment of each write.
 
 mod election;
+mod fuzzing;
 mod lease;
 mod record;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use tokio::sync::{RwLock, watch};
 use tokio::time::Instant;
 
+pub use fuzzing::LeaseCandidate;
 pub use lease::LeaseSettings;
 pub(crate) use lease::run;
 
