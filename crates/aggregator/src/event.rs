@@ -226,7 +226,7 @@ pub struct ScalerDeletion {
     pub finalizers: Vec<String>,
     /// `metadata.resourceVersion`.
     pub resource_version: String,
-    /// `status.replicasBefore`, if the status is of this target and the mode is Apply.
+    /// `status.replicasBefore`, if the status is of this target. It may be from before mode Recommend or Off.
     pub replicas_before: Option<i32>,
 }
 

@@ -43,14 +43,17 @@ impl ManagedScaler {
     pub(super) fn apply_deletion(&mut self, mut deletion: ScalerDeletion) -> bool {
         if !deletion.applies {
             // Another autoscaler may scale the target now, so the next change in mode Apply is the first one again.
+            self.stale_replicas_before = deletion.replicas_before.take();
             self.status_history.replicas_before = None;
             self.has_stored_replicas_before = false;
-            self.forgets_replicas_before = true;
-        } else if self.forgets_replicas_before {
-            // Until the API server has what this aggregator has, the status is from before that mode.
-            let is_new = deletion.replicas_before == self.status_history.replicas_before;
-            self.forgets_replicas_before = !is_new;
-            deletion.replicas_before = deletion.replicas_before.filter(|_| is_new);
+        } else if self.stale_replicas_before.is_some() {
+            let stored = deletion.replicas_before;
+            if stored != self.stale_replicas_before || stored == self.status_history.replicas_before
+            {
+                self.stale_replicas_before = None;
+            } else {
+                deletion.replicas_before = None;
+            }
         }
         let is_stored = deletion.replicas_before.is_some();
         let is_newly_stored = is_stored && !self.has_stored_replicas_before;

@@ -65,8 +65,8 @@ pub(super) struct ManagedScaler {
     pub(super) deletion: ScalerDeletion,
     /// Whether the API server has had `status.replicasBefore`.
     pub(super) has_stored_replicas_before: bool,
-    /// Whether the API server may still have a `status.replicasBefore` from before mode Recommend or Off.
-    pub(super) forgets_replicas_before: bool,
+    /// The `status.replicasBefore` from before mode Recommend or Off, until the API server has another one.
+    pub(super) stale_replicas_before: Option<i32>,
     /// Whether a change of the finalizer is in flight.
     pub(super) changing_finalizer: bool,
     /// No change of the finalizer before this time, after a failed one.
@@ -137,8 +137,8 @@ impl ManagedScaler {
             target,
             watch,
             writes: false,
-            has_stored_replicas_before: deletion.replicas_before.is_some(),
-            forgets_replicas_before: false,
+            has_stored_replicas_before: false,
+            stale_replicas_before: None,
             changing_finalizer: false,
             finalizer_retry_at: None,
             finalizer_backoff: None,
@@ -172,13 +172,15 @@ impl ManagedScaler {
                 last_scale_time,
                 transitions,
                 changes,
-                replicas_before: deletion.replicas_before,
+                replicas_before: None,
             },
-            deletion,
+            deletion: ScalerDeletion::default(),
             status: None,
             metric_failing_since: None,
             warned: BTreeMap::new(),
         };
+        scaler.apply_deletion(deletion);
+        scaler.status_history.replicas_before = scaler.deletion.replicas_before;
         scaler.apply_spec(now, generation, policy, spec, schedules);
         scaler
     }

@@ -31,16 +31,16 @@ impl ControlLoop {
             Some(scaler) if scaler.watch == facts.watch && scaler.uid == facts.uid => {
                 let deletion_begins = facts.deletion.deleting && !scaler.deletion.deleting;
                 let is_awaited = scaler.apply_deletion(facts.deletion);
+                if !leads {
+                    scaler.status_history.replicas_before = scaler.deletion.replicas_before;
+                    scaler.status_history.last_scale_time = facts.last_scale_time;
+                    scaler.status_history.transitions = facts.transitions;
+                    scaler.status_history.changes = facts.changes;
+                }
                 // Our own status writes also arrive here. The spec has changed only if the generation has.
                 let same_spec =
                     scaler.generation == facts.generation && scaler.generation.is_some();
                 if same_spec && !deletion_begins {
-                    if !leads {
-                        scaler.status_history.replicas_before = scaler.deletion.replicas_before;
-                        scaler.status_history.last_scale_time = facts.last_scale_time;
-                        scaler.status_history.transitions = facts.transitions;
-                        scaler.status_history.changes = facts.changes;
-                    }
                     self.apply_labels(&key, labels, &target);
                     if is_awaited {
                         self.mark_due(&key, now);

@@ -176,9 +176,7 @@ fn deletion_of(
         deleting: scaler.metadata.deletion_timestamp.is_some(),
         finalizers: scaler.finalizers().to_vec(),
         resource_version: scaler.resource_version().unwrap_or_default(),
-        replicas_before: status
-            .filter(|_| applies)
-            .and_then(|status| status.replicas_before),
+        replicas_before: status.and_then(|status| status.replicas_before),
     }
 }
 

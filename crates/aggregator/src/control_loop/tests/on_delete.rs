@@ -61,14 +61,12 @@ async fn mode_recommend_forgets_the_first_replica_count() {
     fixture.apply("a", 1, &json!({}));
     fixture.observe("a", 4, &["pod-0"]);
     fixture.deletion.applies = false;
-    fixture.deletion.replicas_before = None;
     fixture.apply("a", 2, &json!({ "mode": "Recommend" }));
     fixture.push("pod-0", 2);
     fixture.advance(Duration::from_secs(1)).await;
     assert_eq!(fixture.last_status("a")["replicasBefore"], json!(null));
     // The watch brings the old status until it has the new one.
     fixture.deletion.applies = true;
-    fixture.deletion.replicas_before = Some(1);
     fixture.apply("a", 3, &json!({}));
     fixture.push("pod-0", 5);
     fixture.advance(Duration::from_secs(1)).await;
@@ -79,6 +77,51 @@ async fn mode_recommend_forgets_the_first_replica_count() {
     fixture.push("pod-0", 5);
     fixture.advance(Duration::from_secs(1)).await;
     assert_eq!(fixture.target.writes.lock().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_aggregator_forgets_the_count_that_mode_recommend_left_behind() {
+    let mut fixture = Fixture::start();
+    fixture.deletion = ScalerDeletion {
+        applies: false,
+        replicas_before: Some(1),
+        ..restoring()
+    };
+    fixture.apply("a", 2, &json!({ "mode": "Recommend" }));
+    fixture.deletion.applies = true;
+    fixture.apply("a", 3, &json!({}));
+    fixture.observe("a", 4, &["pod-0"]);
+    fixture.push("pod-0", 5);
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(fixture.last_status("a")["replicasBefore"], 4);
+    assert!(fixture.target.writes.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promoted_follower_keeps_the_count_that_the_leader_stored_after_mode_recommend() {
+    let leadership = Leadership::following();
+    let mut fixture = Fixture::with(leadership.clone());
+    fixture.handle(Event::ScalersListed(BTreeSet::new()));
+    fixture.handle(Event::HpasListed(BTreeSet::new()));
+    fixture.deletion = ScalerDeletion {
+        replicas_before: Some(1),
+        ..restoring()
+    };
+    fixture.apply("a", 1, &json!({}));
+    fixture.deletion.applies = false;
+    fixture.apply("a", 2, &json!({ "mode": "Recommend" }));
+    fixture.deletion.replicas_before = None;
+    fixture.apply("a", 2, &json!({ "mode": "Recommend" }));
+    fixture.deletion.applies = true;
+    fixture.deletion.replicas_before = Some(4);
+    fixture.apply("a", 3, &json!({}));
+    fixture.observe("a", 6, &["pod-0"]);
+    leadership.lead_until(Instant::now() + Duration::from_secs(3600));
+    fixture.handle(Event::Promoted);
+    fixture.advance(Duration::from_secs(1)).await;
+    fixture.push("pod-0", 5);
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(fixture.last_status("a")["replicasBefore"], 4);
 }
 
 #[tokio::test(start_paused = true)]
