@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use pushscale_decision::{Decision, Hold, Moment, Outcome, PodUid};
-use tokio::time::Instant;
 
 use super::ControlLoop;
+use super::scale_write::{write_as_leader, write_scale};
 use super::segment::RecordedSegments;
 use crate::event::Event;
-use crate::metrics::{ApiRequest, DecisionOutcome, DeletionCostOutcome};
+use crate::metrics::{DecisionOutcome, DeletionCostOutcome};
 use crate::names::ScalerKey;
 use crate::scale_change::scale_change;
-use crate::scale_target::{ScaleError, api_succeeded};
 
 /// Bytes of the recordings of all scalers together.
 const RECORDED_BYTES: usize = 32 << 20;
@@ -147,17 +146,8 @@ impl ControlLoop {
             {
                 mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Marked);
             }
-            let write = leadership.write(async {
-                let begun = Instant::now();
-                let outcome = scale_target.write(&target, from, to).await;
-                metrics.api_request_ended(ApiRequest::ScaleWrite, begun, api_succeeded(&outcome));
-                outcome
-            });
-            let outcome = write.await.unwrap_or_else(|| {
-                Err(ScaleError::NotLeader {
-                    target: target.to_string(),
-                })
-            });
+            let write = write_scale(&*scale_target, &target, from, to, &metrics);
+            let outcome = write_as_leader(&leadership, &target, write).await;
             let finished = Event::WriteFinished {
                 watch,
                 from,

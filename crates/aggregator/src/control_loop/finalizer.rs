@@ -6,18 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backoff::BackoffBuilder as _;
 use pushscale_api::names::RESTORE_FINALIZER;
 use pushscale_decision::{Moment, Reason};
-use tokio::time::Instant;
 
 use super::ControlLoop;
-use super::managed_scaler::{MAX_WRITE_BACKOFF, ManagedScaler, WRITE_BACKOFF};
+use super::managed_scaler::ManagedScaler;
+use super::scale_write::{write_as_leader, write_scale};
 use crate::event::{Event, ScalerDeletion, WatchId};
-use crate::metrics::{ApiRequest, Metrics};
+use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
 use crate::report::{EventReport, Report};
-use crate::scale_target::{ScaleError, ScaleTarget, Written, api_succeeded};
+use crate::scale_target::{ScaleError, ScaleTarget, Written};
 
 /// How long after a change of the finalizer the watch may still deliver older finalizers.
 const WATCH_DELAY: Duration = Duration::from_secs(1);
@@ -102,7 +101,7 @@ impl ControlLoop {
         }
         tokio::spawn(async move {
             let mut restored = None;
-            let change = leadership.write(async {
+            let outcome = write_as_leader(&leadership, &target, async {
                 if let Some(replicas) = replicas {
                     restored = restore(&*scale_target, &target, replicas, &metrics).await?;
                 }
@@ -110,12 +109,8 @@ impl ControlLoop {
                 scale_target
                     .set_finalizers(scaler, &version, &finalizers)
                     .await
-            });
-            let outcome = change.await.unwrap_or_else(|| {
-                Err(ScaleError::NotLeader {
-                    target: target.to_string(),
-                })
-            });
+            })
+            .await;
             let changed = Event::FinalizerChanged {
                 watch,
                 uid,
@@ -154,7 +149,7 @@ impl ControlLoop {
         };
         scaler.changing_finalizer = false;
         let Err(error) = outcome else {
-            scaler.finalizer_backoff = None;
+            scaler.finalizer_backoff.reset();
             // The watch delivers the new finalizers. Until then a repeated change would fail. If another client's
             // change came first, this one was not made and is due again.
             let at = now.plus(WATCH_DELAY);
@@ -162,10 +157,7 @@ impl ControlLoop {
             self.mark_due(key, at);
             return;
         };
-        let backoff = scaler
-            .finalizer_backoff
-            .get_or_insert_with(|| WRITE_BACKOFF.build());
-        let retry_at = now.plus(backoff.next().unwrap_or(MAX_WRITE_BACKOFF));
+        let retry_at = now.plus(scaler.finalizer_backoff.next());
         scaler.finalizer_retry_at = Some(retry_at);
         tracing::warn!(autoscaler = %key, %error, "failed to change the finalizer");
         let note = format!(
@@ -218,10 +210,7 @@ async fn restore(
     if current == replicas || current == 0 {
         return Ok(None);
     }
-    let begun = Instant::now();
-    let outcome = scale_target.write(target, current, replicas).await;
-    metrics.api_request_ended(ApiRequest::ScaleWrite, begun, api_succeeded(&outcome));
-    match outcome {
+    match write_scale(scale_target, target, current, replicas, metrics).await {
         Ok(Written::Done(_)) => Ok(Some(replicas)),
         Ok(Written::Conflict(scale)) => Err(ScaleError::Other {
             target: target.to_string(),

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use jiff::Timestamp;
 use pushscale_api::{Floor, PushScalerSpec, PushScalerStatus, ScaleChange, Schedules, SpecProblem};
 use pushscale_decision::{
@@ -16,6 +15,7 @@ use super::checkpoint::CheckpointState;
 use super::deletion_order::DeletionOrder;
 use super::load_clock::LoadClock;
 use super::recorder::Recorder;
+use super::scale_write::WriteBackoff;
 use super::unconfirmed_write::UnconfirmedWrite;
 use crate::event::{ScalerDeletion, ScalerFacts, WatchId};
 use crate::history::ScalerSubject;
@@ -26,15 +26,6 @@ use crate::status::StatusHistory;
 /// Minimum time between two decisions of one scaler. A thousand pods push a thousand times per second, and the
 /// stabilization windows keep every decision.
 const MIN_DECISION_INTERVAL: Duration = Duration::from_millis(250);
-
-/// Backoff after failed writes of a replica count. The HPA waits for its next sync, 15 s.
-pub(super) const WRITE_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(500))
-    .with_max_delay(MAX_WRITE_BACKOFF)
-    .without_max_times()
-    .with_jitter();
-
-pub(super) const MAX_WRITE_BACKOFF: Duration = Duration::from_secs(15);
 
 pub(super) struct ManagedScaler {
     /// Its name and target in the history.
@@ -71,7 +62,7 @@ pub(super) struct ManagedScaler {
     pub(super) changing_finalizer: bool,
     /// No change of the finalizer before this time, after a failed one.
     pub(super) finalizer_retry_at: Option<Moment>,
-    pub(super) finalizer_backoff: Option<ExponentialBackoff>,
+    pub(super) finalizer_backoff: WriteBackoff,
     /// The other autoscaler that writes the same target.
     pub(super) conflicts_with: Option<String>,
     /// Pods that another scaler's target also selects.
@@ -96,7 +87,7 @@ pub(super) struct ManagedScaler {
     pub(super) unconfirmed: Option<UnconfirmedWrite>,
     /// No decision before this time, after a failed write.
     pub(super) retry_at: Option<Moment>,
-    pub(super) backoff: Option<ExponentialBackoff>,
+    pub(super) backoff: WriteBackoff,
     /// When the newest reading since the last write was taken.
     pub(super) newest_reading: Option<Moment>,
     pub(super) last_decision: Option<Arc<Decision>>,
@@ -141,7 +132,7 @@ impl ManagedScaler {
             stale_replicas_before: None,
             changing_finalizer: false,
             finalizer_retry_at: None,
-            finalizer_backoff: None,
+            finalizer_backoff: WriteBackoff::default(),
             engine: None,
             spec_problems: Vec::new(),
             restored_conditions: conditions,
@@ -164,7 +155,7 @@ impl ManagedScaler {
             written: None,
             unconfirmed: None,
             retry_at: None,
-            backoff: None,
+            backoff: WriteBackoff::default(),
             newest_reading: None,
             last_decision: None,
             load_clock: LoadClock::default(),
@@ -336,10 +327,5 @@ impl ManagedScaler {
             .into_iter()
             .flatten()
             .fold(at, Moment::max)
-    }
-
-    pub(super) fn next_backoff(&mut self) -> Duration {
-        let backoff = self.backoff.get_or_insert_with(|| WRITE_BACKOFF.build());
-        backoff.next().unwrap_or(MAX_WRITE_BACKOFF)
     }
 }

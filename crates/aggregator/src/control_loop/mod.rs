@@ -16,6 +16,7 @@ mod pod_deletion;
 mod pod_index;
 mod recorder;
 mod role;
+mod scale_write;
 mod scaler_sample;
 mod segment;
 mod status_updates;

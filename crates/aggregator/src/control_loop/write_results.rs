@@ -34,7 +34,7 @@ impl ControlLoop {
                 scaler.unconfirmed = None;
                 scaler.last_replicas = Some(scale.replicas);
                 scaler.scale = Some(Ok(scale));
-                scaler.backoff = None;
+                scaler.backoff.reset();
                 if let Some(change) = change {
                     let history = &mut scaler.status_history;
                     history.record_change(Timestamp::now(), change);
@@ -84,7 +84,7 @@ impl ControlLoop {
                     change,
                 });
                 scaler.deletion_order.clear();
-                let retry_at = now.plus(scaler.next_backoff());
+                let retry_at = now.plus(scaler.backoff.next());
                 scaler.retry_at = Some(retry_at);
                 self.unmark_stale_pods(key);
                 self.warn(now, key, Reason::FailedRescale, note);
