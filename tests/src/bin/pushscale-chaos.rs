@@ -14,9 +14,9 @@ struct Arguments {
     /// Only the faults of the short form
     #[arg(long)]
     short: bool,
-    /// Only the faults whose name contains this text
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Only the faults whose name contains one of these texts
+    #[arg(long)]
+    only: Vec<String>,
 }
 
 #[tokio::main]
@@ -34,9 +34,13 @@ async fn main() -> Result<ExitCode, ClusterError> {
     };
     let mut outcomes = Vec::new();
     for fault in faults {
-        if fault.name().contains(&arguments.only) {
+        let mut only = arguments.only.iter();
+        if arguments.only.is_empty() || only.any(|text| fault.name().contains(text)) {
             println!("{} …", fault.name());
-            outcomes.push(world.suffer(fault).await);
+            let outcome = world.suffer(fault).await;
+            // What was measured is not lost if a later fault panics.
+            println!("{}", table(std::slice::from_ref(&outcome)));
+            outcomes.push(outcome);
         }
     }
     println!("\n{}", table(&outcomes));

@@ -50,14 +50,14 @@ impl Attack {
         })
     }
 
-    /// Sends a push with a token that nobody issued, each time a new one and from one of many addresses, and hangs up
+    /// Sends a push with a token that nobody issued, each time a new one and from one of eight addresses, and hangs up
     /// before the API server has reviewed it.
     pub(super) fn forged(ports: &[SocketAddr]) -> Self {
         static TOKENS: AtomicUsize = AtomicUsize::new(0);
         Self::start(ports, |port, client| async move {
             let [.., last] = SOURCE.octets();
             // Each address may have a few tokens in review, so one alone would soon be rejected without a review.
-            let address = Ipv4Addr::new(127, 0, last, u8::try_from(client % 250).unwrap() + 1);
+            let address = Ipv4Addr::new(127, 0, last, u8::try_from(client % 8).unwrap() + 1);
             if let Some(mut stream) = connect_from(address, port).await {
                 let token = forged_token(TOKENS.fetch_add(1, Ordering::Relaxed));
                 stream.write_all(&forged_push(&token)).await.ok();
