@@ -234,6 +234,10 @@ bench-decide: ## Compare autoscalers in 17 simulated scenarios and in random one
 bench-faro: ## Run FARO's jobs: DIR=directory with a scenario per job SEEDS=2 (five minutes)
 	$(BENCH) -- faro
 
+.PHONY: bench-ablate
+bench-ablate: ## Leave out each rule of the model in turn: SEEDS=1 RANDOM=24 SETS="shared random hostile" (half an hour)
+	$(BENCH) --features ablation -- ablate
+
 .PHONY: bench-simulate
 bench-simulate: ## Measure how long the simulation of four hours takes
 	$(BENCH) -- simulate

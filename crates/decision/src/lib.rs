@@ -50,6 +50,7 @@ pub use freshness::Freshness;
 pub use latency::Latency;
 pub use limits::Limit;
 pub use measured_load::MeasuredLoad;
+pub use model::Rule;
 pub use moment::Moment;
 pub use pod::{Phase, Pod, PodUid};
 pub use policy::{

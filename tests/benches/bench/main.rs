@@ -13,6 +13,8 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
+#[cfg(feature = "ablation")]
+mod ablate;
 mod admission;
 mod cpu;
 mod decide;
@@ -47,6 +49,11 @@ fn main() {
     // Not a benchmark: it fails if memory grows.
     if asked == ["soak"] {
         return fleet::soak::run();
+    }
+    // Takes longer than all others together, and needs a feature.
+    #[cfg(feature = "ablation")]
+    if asked == ["ablate"] {
+        return ablate::run();
     }
     let all: [(&str, fn()); 13] = [
         ("parser", parser::run),

@@ -3,6 +3,7 @@
 use crate::snapshot::Snapshot;
 
 use super::queueing::whole;
+use super::rules::Rule;
 use super::second_buckets::{SecondBuckets, Window};
 
 /// The window for the rate, in seconds. A falling rate counts only through it.
@@ -82,7 +83,7 @@ impl Arrivals {
     pub(crate) fn rate(&self, second_buckets: &SecondBuckets, service: f64, delay: f64) -> Rate {
         let mut window = SLOW_WINDOW;
         let recent = second_buckets.window(window);
-        let slow = if recent.arrivals < SLOW_ARRIVALS {
+        let slow = if recent.arrivals < SLOW_ARRIVALS && Rule::LongWindow.applies() {
             window = window.max(whole(SLOW_SERVICES * service).into());
             rate_without_burst(second_buckets, window)
         } else {
@@ -101,7 +102,7 @@ impl Arrivals {
                 (now, window) = (rate, length);
             }
         }
-        let ahead = match trend(second_buckets) {
+        let ahead = match trend(second_buckets).filter(|_| Rule::Trend.applies()) {
             Some(slope) => (now + slope * (delay + 10.0).min(AHEAD_MAX)).min(TREND_MAX * now),
             None => now,
         };
@@ -117,7 +118,7 @@ impl Arrivals {
     fn least_rate(&self, second_buckets: &SecondBuckets, length: u64) -> f64 {
         let recent = second_buckets.window(length);
         let newer = second_buckets.window(length / 2);
-        if recent.seconds <= newer.seconds {
+        if recent.seconds <= newer.seconds || !Rule::Rise.applies() {
             return 0.0;
         }
         let older = (recent.arrivals - newer.arrivals) / (recent.seconds - newer.seconds);
@@ -167,7 +168,7 @@ fn rate_without_burst(second_buckets: &SecondBuckets, length: u64) -> f64 {
     for second in second_buckets.parts(length) {
         arrivals += second.arrivals;
         seconds += second.seconds;
-        if seconds >= part {
+        if seconds >= part && Rule::Burst.applies() {
             if arrivals * highest.seconds >= highest.arrivals * seconds {
                 (highest.arrivals, highest.seconds) = (arrivals, seconds);
             }

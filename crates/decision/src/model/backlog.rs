@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::snapshot::Snapshot;
 
 use super::queueing::whole;
+use super::rules::Rule;
 
 /// A backlog is worked off within this many service times, but not in less than a second.
 const DRAIN_SERVICES: f64 = 10.0;
@@ -64,6 +65,9 @@ impl FleetLoad<'_> {
     pub(crate) fn backlog(&self, steady: u32) -> Backlog {
         let offered = self.rate * self.service / self.workers;
         let usual = self.rate * (self.service + 2.0 * self.target);
+        if !Rule::Backlog.applies() {
+            return Backlog::default();
+        }
         let backlog = (self.in_system - usual - 4.0 * usual.max(1.0).sqrt()).max(0.0);
         if backlog <= 0.0 && offered <= FULL * self.ready {
             return Backlog::default();
@@ -111,7 +115,7 @@ impl FleetLoad<'_> {
             return 0.0;
         };
         let seconds = (own - self.workers).max(0.0) * self.service / self.workers;
-        if seconds <= 1.0 {
+        if seconds <= 1.0 || !Rule::OwnQueues.applies() {
             return 0.0;
         }
         offered / (1.0 - seconds / OWN_DRAIN_SECONDS.max(OWN_DRAIN_FACTOR * seconds))
@@ -152,6 +156,9 @@ impl BacklogProposals {
     /// Adds the proposal of this second, and returns the largest that is kept; `delay` is the start delay of a pod in
     /// seconds.
     pub(crate) fn add(&mut self, second: u64, pods: u32, waiting: bool, delay: f64) -> u32 {
+        if !Rule::KeptOrder.applies() {
+            return pods;
+        }
         let kept = KEPT_SECONDS.max(whole(delay).into());
         if waiting || pods > 0 {
             self.waited_at = second;

@@ -2,6 +2,8 @@
 
 use crate::snapshot::Snapshot;
 
+use super::rules::Rule;
+
 /// The weight of a second: most of a change is learnt in five minutes. At three times this rate, the noise of a
 /// minute's waits changed the replicas.
 const LEARNING_RATE: f64 = 0.003;
@@ -85,7 +87,8 @@ impl Calibration {
         let waited = observation.waited.unwrap_or(by_queue);
         let same_pods = observation.pods == self.pods;
         self.pods = observation.pods;
-        let usable = self.calm >= CALM_SECONDS
+        let usable = Rule::Calibration.applies()
+            && self.calm >= CALM_SECONDS
             && same_pods
             && observation.steady
             && observation.completed >= MIN_COMPLETED

@@ -13,6 +13,7 @@ use crate::policy::ViolationPrice;
 use crate::snapshot::Snapshot;
 
 use super::queueing::{single, whole};
+use super::rules::Rule;
 
 /// The interval between two evaluations, in seconds.
 pub(crate) const INTERVAL: u64 = 5;
@@ -318,7 +319,7 @@ impl HoldBacktest {
                     let total = f64::from(cost.kept)
                         + price * f64::from(cost.violations)
                         + setting.distance();
-                    if total < best {
+                    if total < best && Rule::Backtest.applies() {
                         (best, self.chosen) = (total, index);
                     }
                 }

@@ -7,6 +7,7 @@ use super::capacity::Capacity;
 use super::fleet_snapshot::FleetSnapshot;
 use super::plan::{Incomplete, Situation};
 use super::queueing::{Wait, whole};
+use super::rules::Rule;
 use super::state::ModelState;
 
 /// The requests that a mean needs.
@@ -104,7 +105,7 @@ impl ModelState {
     ) -> Capacity {
         let ready = f64::from(fleet_snapshot.ready.max(1));
         let (mut service, mut target) = (service, situation.metric.target.latency().as_secs_f64());
-        if fleet_snapshot.batch > 1.0 {
+        if fleet_snapshot.batch > 1.0 && Rule::FullLoad.applies() {
             // Partial batches are faster than full ones.
             service = service.max(self.service.at_full_load().unwrap_or(0.0));
             target =
@@ -185,7 +186,7 @@ impl FleetSnapshot {
 
 /// Returns the slowdown of slow pods over the mean, minus what equal pods show by chance; at least 1. Sorts `services`.
 fn slowdown(services: &mut [f32], service: f64, variation: f64) -> f64 {
-    if services.len() < MIN_PODS {
+    if services.len() < MIN_PODS || !Rule::Slowdown.applies() {
         return 1.0;
     }
     services.sort_unstable_by(f32::total_cmp);

@@ -16,6 +16,7 @@ use super::hold_backtest::{INTERVAL, Need, Setting};
 use super::plan::{NoPlan, Plan, PlanReason, Situation};
 use super::pod_balance::{SlowPod, UnevenLoad};
 use super::queueing::{Wait, whole};
+use super::rules::Rule;
 use super::safeguards::Symptoms;
 use super::state::ModelState;
 
@@ -84,13 +85,17 @@ impl ModelState {
         let demand = self.demand(&capacity, rate);
         let waited = self.waited(fleet_snapshot, &capacity, rate);
         let mut backlog = load(situation, fleet_snapshot, &capacity, rate).backlog(demand.replicas);
-        let max_order = whole((MAX_ORDER * demand.pods.max(1.0)).ceil()).max(demand.replicas);
+        let mut max_order = whole((MAX_ORDER * demand.pods.max(1.0)).ceil()).max(demand.replicas);
+        if !Rule::MaxOrder.applies() {
+            max_order = situation.max;
+        }
         backlog.pods = backlog.pods.min(max_order);
         self.slow_above = fleet_snapshot.balance.slow_above(service);
         let slow_pod = fleet_snapshot.balance.slowest(service);
         let uneven = fleet_snapshot
             .balance
-            .uneven(fleet_snapshot.ready, demand.pods);
+            .uneven(fleet_snapshot.ready, demand.pods)
+            .filter(|_| Rule::Uneven.applies());
         if uneven.is_some() {
             // Further pods would get no requests either.
             backlog.pods = backlog.pods.min(demand.replicas);
@@ -235,7 +240,10 @@ impl ModelState {
         });
         // A wait takes as long to build up as it lasts, so bursts within that time cause no violation. Counting each
         // second alone cost 1.3% more pod-hours over 300 random loads, with as many violation seconds.
-        let span = whole((VIOLATION_FACTOR * capacity.target).ceil().max(1.0));
+        let mut span = whole((VIOLATION_FACTOR * capacity.target).ceil().max(1.0));
+        if !Rule::ViolationSpan.applies() {
+            span = 1;
+        }
         if let Some(arrivals) = self.second_buckets.mean_arrivals(span.into()) {
             let pods = capacity.need(arrivals, VIOLATION_FACTOR, &mut self.utilisations);
             self.hold_backtest.record_required(pods);
@@ -306,6 +314,7 @@ impl ModelState {
         if let Some((started, found)) = self.started
             && second - started < after_start.as_secs()
             && found > plan.pods
+            && Rule::StartHold.applies()
         {
             plan.pods = found;
             steps.push(Step::HeldAfterStart {
@@ -324,7 +333,8 @@ impl ModelState {
         plan: &mut Plan,
         steps: &mut Vec<Step>,
     ) {
-        let Some(expected) = self.profile.proven(second, situation.delay) else {
+        let proven = self.profile.proven(second, situation.delay);
+        let Some(expected) = proven.filter(|_| Rule::Profile.applies()) else {
             return;
         };
         let need = capacity.need(expected.ahead, 1.0, &mut self.utilisations);
@@ -442,7 +452,7 @@ fn explain_pods(slow: Option<&SlowPod>, uneven: Option<&UnevenLoad>, steps: &mut
 /// Orders as many pods as are lost, because the replicas include those. At most as many as are needed: if the new pods
 /// crash as well, more of them do not help.
 fn replace_lost(fleet_snapshot: &FleetSnapshot, plan: &mut Plan, steps: &mut Vec<Step>) {
-    if fleet_snapshot.lost > 0 {
+    if fleet_snapshot.lost > 0 && Rule::Lost.applies() {
         plan.pods = plan.pods.saturating_add(fleet_snapshot.lost.min(plan.pods));
         steps.push(Step::Lost {
             pods: fleet_snapshot.lost,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::snapshot::Snapshot;
 
 use super::queueing::{single, whole};
+use super::rules::Rule;
 
 /// A pod is slow if its requests take this multiple of the other pods' median. Not more than a third of the pods are:
 /// otherwise the service time of the fleet has changed. A pod on a slower kind of node, at 3 or 4 times the median,
@@ -161,7 +162,7 @@ impl PodBalance {
     /// Returns the time per request, in seconds, above which a pod is slow; `service` is that of the fleet.
     pub(crate) fn slow_above(&mut self, service: f64) -> f64 {
         let pods = self.times.len();
-        if pods < MIN_PODS {
+        if pods < MIN_PODS || !Rule::SlowPods.applies() {
             return f64::INFINITY;
         }
         let limit = SLOW_FACTOR * self.usual_time().max(service);

@@ -9,6 +9,7 @@ use super::capacity::Capacity;
 use super::fleet_snapshot::FleetSnapshot;
 use super::plan::{Plan, PlanReason, Situation};
 use super::queueing::whole;
+use super::rules::Rule;
 use super::state::ModelState;
 
 /// A fleet is stuck if no request completes for this many seconds and service times while requests arrive (I7).
@@ -53,12 +54,16 @@ impl ModelState {
         let overdue = fleet_snapshot
             .overdue
             .min(current.saturating_sub(fleet_snapshot.ready));
-        if plan.pods > current && overdue > 0 && overdue >= current.div_ceil(2) {
+        if plan.pods > current
+            && overdue > 0
+            && overdue >= current.div_ceil(2)
+            && Rule::Overdue.applies()
+        {
             // More pods of a version that does not become ready do not help.
             plan.pods = current;
             steps.push(Step::Overdue { pods: overdue });
         }
-        plan.stuck = self.is_stuck(capacity, fleet_snapshot);
+        plan.stuck = self.is_stuck(capacity, fleet_snapshot) && Rule::Stuck.applies();
         match (plan.stuck, self.stuck) {
             (false, _) => self.stuck = None,
             // Scale up once: perhaps only the existing pods are stuck.
@@ -99,7 +104,9 @@ impl ModelState {
         steps: &mut Vec<Step>,
     ) {
         let wait = fleet_snapshot.wait.unwrap_or_default();
-        let unguarded = plan.incomplete.is_some() && plan.pods <= situation.current;
+        let unguarded = plan.incomplete.is_some()
+            && plan.pods <= situation.current
+            && Rule::LatencyGuard.applies();
         if !unguarded || wait <= LATE_FACTOR * capacity.target {
             self.late_since = None;
             return;
@@ -139,7 +146,7 @@ fn keep_while_waiting(
     let unknown = symptoms.waited.is_none() && fleet_snapshot.in_system > 0.0;
     let serving = fleet_snapshot.ready.min(situation.current);
     // Idle pods do not serve the requests that wait in other pods.
-    if symptoms.uneven {
+    if symptoms.uneven || !Rule::KeptWhileWaiting.applies() {
         return;
     }
     if plan.pods < serving && (late || symptoms.waiting || unknown) {

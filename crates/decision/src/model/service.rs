@@ -3,6 +3,7 @@
 use crate::snapshot::Snapshot;
 
 use super::pod_history::{Saturated, Timed};
+use super::rules::Rule;
 use super::second_buckets::{Delta, SecondBuckets, Window};
 
 /// The service time while it does not change is the mean of the last 300 completed requests, and of all within this
@@ -153,7 +154,7 @@ impl Service {
 
     /// Returns whether the server times too few of the requests that it completes.
     pub(crate) fn untimed(&mut self) -> bool {
-        let known = self.timed.completed >= TIMED_MIN_COMPLETED;
+        let known = self.timed.completed >= TIMED_MIN_COMPLETED && Rule::TimedShare.applies();
         if known && !self.has_timed {
             self.untimed = true;
         } else if known && self.timed.observed >= TIMED_MIN_OBSERVED {
@@ -228,7 +229,7 @@ impl Service {
             return None;
         }
         for window in CHANGE_WINDOWS.map(|seconds| second_buckets.window(seconds)) {
-            if window.completed < CHANGE_MIN_COMPLETED {
+            if window.completed < CHANGE_MIN_COMPLETED || !Rule::ServiceChange.applies() {
                 continue;
             }
             let recent = mean(&window);
@@ -251,7 +252,7 @@ impl Service {
     /// If only a share of the requests is timed, chance decides how many of a group are, which adds to the spread.
     pub(crate) fn variation(&self) -> f64 {
         let share = self.timed_share();
-        if share < MIN_TIMED_SHARE {
+        if share < MIN_TIMED_SHARE || !Rule::Variation.applies() {
             return 1.0;
         }
         ((1.0 + self.variation) * share - 1.0).clamp(0.05, 10.0)

@@ -1,0 +1,94 @@
+//! Leaves out each rule of the queue model in turn, and prints what that costs or saves (docs/RULES.md).
+
+use std::env;
+
+use pushscale_decision::Rule;
+use pushscale_simulator::cluster::{Outcome, simulate};
+use pushscale_simulator::control::PushScaling;
+use pushscale_simulator::in_parallel;
+
+use crate::environment::number;
+use crate::scenarios::{Named, first_random, hostile, random, shared};
+
+/// The figures of a set of scenarios.
+#[derive(Clone, Copy, Debug, Default)]
+struct Figures {
+    violation_seconds: f64,
+    pod_hours: f64,
+    changes: f64,
+    reversals: f64,
+    /// The mean over the scenarios.
+    max_over_need: f64,
+}
+
+/// Prints a table for the shared, the random and the hostile scenarios. `RANDOM` is the number of random scenarios,
+/// `FROM` the first one; `SEEDS` is the number of seeds, and `SETS` names the sets.
+pub(crate) fn run() {
+    let seeds = number("SEEDS").unwrap_or(1).max(1);
+    let (from, count) = (first_random(), number("RANDOM").unwrap_or(24));
+    let sets = env::var("SETS").unwrap_or_else(|_| "shared random hostile".to_owned());
+    for set in sets.split_whitespace() {
+        let (name, scenarios) = match set {
+            "shared" => ("shared".to_owned(), shared()),
+            "random" => (format!("random from FROM={from}"), random(from, count)),
+            "hostile" => ("hostile".to_owned(), hostile()),
+            other => panic!("SETS has {other:?}: there are shared, random and hostile"),
+        };
+        let number = scenarios.len();
+        println!(
+            "\n{number} {name}, {seeds} seeds: the first row has the figures, the others the difference from it"
+        );
+        println!(
+            "| without | violation seconds | pod-hours | changes taken back, % | largest / need |"
+        );
+        println!("| --- | --- | --- | --- | --- |");
+        Rule::leave_out(None);
+        let whole = figures(&scenarios, seeds);
+        row("nothing", |of| of(&whole), false);
+        for rule in Rule::ALL {
+            Rule::leave_out(Some(*rule));
+            let without = figures(&scenarios, seeds);
+            row(rule.name(), |of| of(&without) - of(&whole), true);
+        }
+    }
+}
+
+fn row(name: &str, value: impl Fn(&dyn Fn(&Figures) -> f64) -> f64, sign: bool) {
+    let cells: [(f64, usize); 4] = [
+        (value(&|of| of.violation_seconds), 0),
+        (value(&|of| of.pod_hours), 1),
+        (value(&|of| 100.0 * of.reversals / of.changes.max(1.0)), 1),
+        (value(&|of| of.max_over_need), 2),
+    ];
+    let cells = cells.map(|(value, digits)| {
+        if sign {
+            format!("{value:+.digits$}")
+        } else {
+            format!("{value:.digits$}")
+        }
+    });
+    println!("| {name} | {} |", cells.join(" | "));
+}
+
+/// Returns the sums over the scenarios, and the mean over the seeds.
+fn figures(scenarios: &[Named], seeds: u64) -> Figures {
+    let runs = scenarios.len() * seeds as usize;
+    let outcomes: Vec<Outcome> = in_parallel(
+        runs,
+        &|number| {
+            let world = &scenarios[number % scenarios.len()].1.world;
+            let mut ours = PushScaling::of_world(world).unwrap();
+            simulate(world, &mut ours, 1 + (number / scenarios.len()) as u64)
+        },
+        &mut || {},
+    );
+    let mut sum = Figures::default();
+    for outcome in outcomes {
+        sum.violation_seconds += f64::from(outcome.violation_seconds) / seeds as f64;
+        sum.pod_hours += outcome.pod_hours / seeds as f64;
+        sum.changes += f64::from(outcome.changes);
+        sum.reversals += f64::from(outcome.reversals);
+        sum.max_over_need += outcome.largest_over_need / runs as f64;
+    }
+    sum
+}
