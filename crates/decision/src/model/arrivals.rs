@@ -1,6 +1,4 @@
-//! The arrival rate, its dispersion and its trend.
-
-use crate::snapshot::Snapshot;
+//! The arrival rate and its trend.
 
 use super::queueing::whole;
 use super::rules::Rule;
@@ -40,20 +38,6 @@ const TREND_MAX: f64 = 1.5;
 /// The furthest extrapolation of a trend, in seconds.
 const AHEAD_MAX: f64 = 90.0;
 
-/// The window for the dispersion, and the seconds that it needs at least.
-const DISPERSION_WINDOW: u64 = 300;
-const DISPERSION_MIN_SECONDS: usize = 30;
-
-/// The lowest rate, in requests per second, at which the dispersion is measured.
-const DISPERSION_MIN_RATE: f64 = 0.2;
-
-/// The statistics of the fleet's arrivals.
-#[derive(Clone, Debug)]
-pub(crate) struct Arrivals {
-    /// The index of dispersion of arrivals per second (variance over mean); 1 for Poisson arrivals.
-    dispersion: f64,
-}
-
 /// An arrival rate of the whole fleet, in requests per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Rate {
@@ -68,19 +52,9 @@ pub(crate) struct Rate {
     pub(crate) ahead: f64,
 }
 
-impl Default for Arrivals {
-    fn default() -> Self {
-        Self { dispersion: 1.0 }
-    }
-}
-
-impl Arrivals {
-    pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
-        snapshot.f64(&mut self.dispersion);
-    }
-
+impl Rate {
     /// Returns the rate now and `delay` seconds ahead, for a service time in seconds.
-    pub(crate) fn rate(&self, second_buckets: &SecondBuckets, service: f64, delay: f64) -> Rate {
+    pub(crate) fn measure(second_buckets: &SecondBuckets, service: f64, delay: f64) -> Self {
         let mut window = SLOW_WINDOW;
         let recent = second_buckets.window(window);
         let slow = if recent.arrivals < SLOW_ARRIVALS && Rule::LongWindow.applies() {
@@ -97,7 +71,7 @@ impl Arrivals {
             .filter(|length| *length >= shortest)
             .chain((shortest > longest).then_some(shortest))
         {
-            let rate = self.least_rate(second_buckets, length);
+            let rate = least_rate(second_buckets, length);
             if rate > now {
                 (now, window) = (rate, length);
             }
@@ -106,57 +80,28 @@ impl Arrivals {
             Some(slope) => (now + slope * (delay + 10.0).min(AHEAD_MAX)).min(TREND_MAX * now),
             None => now,
         };
-        Rate {
+        Self {
             now,
             slow,
             window,
             ahead: ahead.max(now),
         }
     }
+}
 
-    /// Returns the rate that the last `length` seconds show beyond chance and in both of their halves.
-    fn least_rate(&self, second_buckets: &SecondBuckets, length: u64) -> f64 {
-        let recent = second_buckets.window(length);
-        let newer = second_buckets.window(length / 2);
-        if recent.seconds <= newer.seconds || !Rule::Rise.applies() {
-            return 0.0;
-        }
-        let older = (recent.arrivals - newer.arrivals) / (recent.seconds - newer.seconds);
-        let rate = recent.rate();
-        let deviation = (self.dispersion * rate.max(1.0 / recent.seconds) / recent.seconds).sqrt();
-        (rate - RISE_DEVIATIONS * deviation)
-            .min(older)
-            .min(newer.rate())
+/// Returns the rate that the last `length` seconds show beyond chance and in both of their halves.
+fn least_rate(second_buckets: &SecondBuckets, length: u64) -> f64 {
+    let recent = second_buckets.window(length);
+    let newer = second_buckets.window(length / 2);
+    if recent.seconds <= newer.seconds || !Rule::Rise.applies() {
+        return 0.0;
     }
-
-    /// Updates the dispersion, once every ten seconds.
-    ///
-    /// It is computed from differences between consecutive seconds, which a slow change of the rate does not affect.
-    pub(crate) fn update_dispersion(&mut self, second_buckets: &SecondBuckets) {
-        let (mut seconds, mut sum, mut pairs, mut squares) = (0, 0.0, 0.0, 0.0);
-        let mut before = None;
-        for count in second_buckets.arrivals(DISPERSION_WINDOW) {
-            if let Some(count) = count {
-                seconds += 1;
-                sum += count;
-                if let Some(before) = before {
-                    pairs += 1.0;
-                    squares += (count - before) * (count - before);
-                }
-            }
-            before = count;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "at highest 300")]
-        let mean = sum / seconds.max(1) as f64;
-        if seconds >= DISPERSION_MIN_SECONDS && pairs > 0.0 && mean > DISPERSION_MIN_RATE {
-            self.dispersion = (squares / pairs / (2.0 * mean)).clamp(0.5, 20.0);
-        }
-    }
-
-    /// Returns the index of dispersion of arrivals per second.
-    pub(crate) fn dispersion(&self) -> f64 {
-        self.dispersion
-    }
+    let older = (recent.arrivals - newer.arrivals) / (recent.seconds - newer.seconds);
+    let rate = recent.rate();
+    let deviation = (rate.max(1.0 / recent.seconds) / recent.seconds).sqrt();
+    (rate - RISE_DEVIATIONS * deviation)
+        .min(older)
+        .min(newer.rate())
 }
 
 /// Returns the mean rate of the last `length` seconds, in which the highest of ten parts counts with at most what
@@ -240,7 +185,7 @@ mod tests {
             let (from, to) = (Moment::from_secs(second - 1), Moment::from_secs(second));
             second_buckets.add(from, to, &mut bucket, delta, true);
         }
-        let rate = |service| Arrivals::default().rate(&second_buckets, service, 75.0).now;
+        let rate = |service| Rate::measure(&second_buckets, service, 75.0).now;
         assert!(rate(0.1) <= 4.0 / 59.0, "{}", rate(0.1));
         assert!(rate(5.0) <= 4.0 / 149.0, "{}", rate(5.0));
         assert!(rate(30.0) <= 4.0 / 299.0, "{}", rate(30.0));

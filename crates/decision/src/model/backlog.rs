@@ -11,9 +11,6 @@ use super::rules::Rule;
 const DRAIN_SERVICES: f64 = 10.0;
 const DRAIN_MIN_SECONDS: f64 = 1.0;
 
-/// The utilisation above which a fleet counts as full even without a backlog.
-const FULL: f64 = 0.98;
-
 /// The longest queue of a pod in the forecast. Rejected requests are demand as well, so a smaller real limit must not
 /// reduce the proposal.
 const QUEUE_MAX: f64 = 1000.0;
@@ -69,20 +66,13 @@ impl FleetLoad<'_> {
             return Backlog::default();
         }
         let backlog = (self.in_system - usual - 4.0 * usual.max(1.0).sqrt()).max(0.0);
-        if backlog <= 0.0 && offered <= FULL * self.ready {
+        if backlog <= 0.0 {
             return Backlog::default();
         }
         let left = self.backlog_once_started(backlog);
         let drain = DRAIN_MIN_SECONDS.max(DRAIN_SERVICES * self.service);
         let extra = left * self.service / (self.workers * drain);
-        if backlog <= 0.0 && extra <= 0.0 {
-            return Backlog::default();
-        }
-        let wanted = (offered + extra).max(if backlog > 0.0 {
-            self.pods_for_own_queues(offered)
-        } else {
-            0.0
-        });
+        let wanted = (offered + extra).max(self.pods_for_own_queues(offered));
         Backlog {
             requests: backlog,
             pods: whole((wanted - 0.02).ceil()).max(steady),

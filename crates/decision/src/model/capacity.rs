@@ -14,7 +14,7 @@ pub(crate) struct Capacity {
     pub(crate) service: f64,
     /// Requests that a pod processes in parallel.
     pub(crate) slots: u32,
-    /// The calibrated variability of arrivals and service; 1 for Poisson arrivals and exponential service.
+    /// The calibrated variability of the service time; 1 for Poisson arrivals and exponential service.
     pub(crate) variability: f64,
     pub(crate) target: f64,
     pub(crate) wait: Wait,

@@ -120,17 +120,11 @@ impl ModelState {
                 self.busy_workers = busy;
             }
         }
-        let dispersion = self.arrivals.dispersion();
-        let dispersion = match situation.balancing {
-            // A pod receives a part of the arrivals; the smaller the part, the closer it is to Poisson.
-            Balancing::Random => 1.0 + (dispersion - 1.0).max(0.0) / ready,
-            Balancing::LeastRequest => dispersion,
-        };
         let variation = self.service.variation();
         Capacity {
             service,
             slots,
-            variability: (dispersion + variation) / 2.0 * self.calibration.factor(),
+            variability: (1.0 + variation) / 2.0 * self.calibration.factor(),
             target,
             wait: match situation.metric.aggregate {
                 Aggregate::Mean => Wait::Mean,

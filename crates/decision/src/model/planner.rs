@@ -78,9 +78,7 @@ impl ModelState {
         let Some(service) = self.service_time(situation.metric, fleet_snapshot, missing) else {
             return self.plan_without_service_time(situation, second, steps);
         };
-        let rate = self
-            .arrivals
-            .rate(&self.second_buckets, service, situation.delay);
+        let rate = Rate::measure(&self.second_buckets, service, situation.delay);
         let capacity = self.capacity(situation, fleet_snapshot, service, slots, rate);
         let demand = self.demand(&capacity, rate);
         let waited = self.waited(fleet_snapshot, &capacity, rate);
@@ -380,7 +378,6 @@ impl ModelState {
             self.service.decay();
             if at.is_multiple_of(10) {
                 self.service.update_variation();
-                self.arrivals.update_dispersion(&self.second_buckets);
             }
         }
         self.updated_at = second.max(last);

@@ -29,8 +29,8 @@ fn from_blocked(blocked: f64, load: f64, workers: f64) -> f64 {
     blocked / (1.0 - rho * (1.0 - blocked))
 }
 
-/// The variability of arrivals and service: the factor of Allen and Cunneen, multiplied by the calibration. 1 for
-/// Poisson arrivals and exponential service.
+/// The variability of the service time: the factor of Allen and Cunneen for Poisson arrivals, multiplied by the
+/// calibration. 1 for exponential service.
 pub(crate) type Variability = f64;
 
 /// The statistic of the wait.

@@ -9,7 +9,6 @@ use crate::moment::Moment;
 use crate::reading::ModelReading;
 use crate::snapshot::Snapshot;
 
-use super::arrivals::Arrivals;
 use super::backlog::BacklogProposals;
 use super::calibration::Calibration;
 use super::capacity::UtilisationCache;
@@ -32,7 +31,6 @@ pub(crate) struct ModelState {
     /// When a pod last reported the model.
     pub(crate) reported_at: Moment,
     pub(super) second_buckets: SecondBuckets,
-    pub(super) arrivals: Arrivals,
     pub(super) service: Service,
     /// The service time in seconds that was measured before a restart. It counts until this process has measured it.
     pub(super) restored_service: Option<f64>,
@@ -66,7 +64,6 @@ impl ModelState {
             name,
             reported_at: Moment::ORIGIN,
             second_buckets: SecondBuckets::default(),
-            arrivals: Arrivals::default(),
             service: Service::default(),
             restored_service: None,
             calibration: Calibration::default(),
@@ -178,7 +175,6 @@ impl ModelState {
         self.name = name.into();
         snapshot.moment(&mut self.reported_at);
         self.second_buckets.visit(snapshot);
-        self.arrivals.visit(snapshot);
         self.service.visit(snapshot);
         snapshot.option(&mut self.restored_service, f64::default, Snapshot::f64);
         self.calibration.visit(snapshot);
