@@ -1,5 +1,6 @@
 //! The arrival rate and its trend.
 
+use super::evidence::MANY_REQUESTS;
 use super::queueing::whole;
 use super::rules::Rule;
 use super::second_buckets::{SecondBuckets, Window};
@@ -7,9 +8,8 @@ use super::second_buckets::{SecondBuckets, Window};
 /// The window for the rate, in seconds. A falling rate counts only through it.
 const SLOW_WINDOW: u64 = 60;
 
-/// A window with fewer arrivals is extended to this number of service times. Otherwise chance in the arrivals of slow
-/// models is a demand for pods.
-const SLOW_ARRIVALS: f64 = 300.0;
+/// A window with fewer arrivals than [`MANY_REQUESTS`] is extended to this number of service times. Otherwise chance in
+/// the arrivals of slow models is a demand for pods.
 const SLOW_SERVICES: f64 = 30.0;
 
 /// The parts of such a window. The highest one counts with at most this many standard deviations above the mean of the
@@ -57,7 +57,7 @@ impl Rate {
     pub(crate) fn measure(second_buckets: &SecondBuckets, service: f64, delay: f64) -> Self {
         let mut window = SLOW_WINDOW;
         let recent = second_buckets.window(window);
-        let slow = if recent.arrivals < SLOW_ARRIVALS && Rule::LongWindow.applies() {
+        let slow = if recent.arrivals < MANY_REQUESTS && Rule::LongWindow.applies() {
             window = window.max(whole(SLOW_SERVICES * service).into());
             rate_without_burst(second_buckets, window)
         } else {

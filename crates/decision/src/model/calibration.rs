@@ -2,18 +2,12 @@
 
 use crate::snapshot::Snapshot;
 
+use super::evidence::{CALM_SECONDS, FEW_REQUESTS};
 use super::rules::Rule;
 
 /// The weight of a second: most of a change is learnt in five minutes. At three times this rate, the noise of a
 /// minute's waits changed the replicas.
 const LEARNING_RATE: f64 = 0.003;
-
-/// Learning starts after this many seconds without a backlog. While a backlog drains, waits do not follow the formula:
-/// learning from them moved the factor to its bound and cost 20% more pods.
-const CALM_SECONDS: u32 = 90;
-
-/// The completed requests that a mean wait needs.
-const MIN_COMPLETED: f64 = 30.0;
 
 /// The time constant of the mean number of waiting requests, in seconds.
 const WAITING_MEMORY: f64 = 60.0;
@@ -88,10 +82,10 @@ impl Calibration {
         let same_pods = observation.pods == self.pods;
         self.pods = observation.pods;
         let usable = Rule::Calibration.applies()
-            && self.calm >= CALM_SECONDS
+            && f64::from(self.calm) >= CALM_SECONDS
             && same_pods
             && observation.steady
-            && observation.completed >= MIN_COMPLETED
+            && observation.completed >= FEW_REQUESTS
             && (0.1..0.92).contains(&observation.utilisation)
             && observation.predicted > 1e-6;
         if usable {

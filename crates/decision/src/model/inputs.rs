@@ -4,14 +4,12 @@ use crate::policy::{Aggregate, Balancing, Metric};
 
 use super::arrivals::Rate;
 use super::capacity::Capacity;
+use super::evidence::{FEW_REQUESTS, MANY_REQUESTS, recent_seconds};
 use super::fleet_snapshot::FleetSnapshot;
 use super::plan::{Incomplete, Situation};
 use super::queueing::{Wait, whole};
 use super::rules::Rule;
 use super::state::ModelState;
-
-/// The requests that a mean needs.
-const MIN_REQUESTS: f64 = 30.0;
 
 /// With separate queues, the pod at this quantile of the service times determines the capacity.
 const SLOW_QUANTILE: f64 = 0.8;
@@ -19,16 +17,11 @@ const SLOW_QUANTILE: f64 = 0.8;
 /// The standard normal value of that quantile: the deviation that equal pods show by chance.
 const SLOW_BY_CHANCE: f64 = 0.84;
 
-/// The completed requests behind a pod's own service time, and the pods that a quantile needs.
-const OWN_COMPLETED: f64 = 300.0;
+/// The pods that a quantile needs.
 const MIN_PODS: usize = 5;
 
 /// A wait of this many service times shows that all workers are busy.
 const ALL_BUSY_WAIT: f64 = 2.0;
-
-/// Requests completed within this many seconds and service times are recent.
-const WAITED_SECONDS: f64 = 10.0;
-const WAITED_SERVICES: f64 = 5.0;
 
 /// The share of the target that remains at least after subtracting the time for filling a batch.
 const MIN_TARGET_SHARE: f64 = 0.1;
@@ -91,7 +84,7 @@ impl ModelState {
     /// Returns the service time if completed requests are not counted: in the long run, as many complete as arrive.
     fn service_time_by_arrivals(&self) -> Option<f64> {
         let long = self.second_buckets.window(300);
-        (long.arrivals >= MIN_REQUESTS && long.served > 0.0).then(|| long.served / long.arrivals)
+        (long.arrivals >= FEW_REQUESTS && long.served > 0.0).then(|| long.served / long.arrivals)
     }
 
     /// Returns the capacity of a pod.
@@ -149,7 +142,7 @@ impl ModelState {
         capacity: &Capacity,
         rate: Rate,
     ) -> Option<f64> {
-        let span = whole((WAITED_SERVICES * capacity.service).max(WAITED_SECONDS));
+        let span = whole(recent_seconds(capacity.service));
         let recent = self.second_buckets.window(span.into());
         let timed = recent.completed * self.service.timed_share();
         let waited = if timed >= 5.0 {
@@ -187,6 +180,6 @@ fn slowdown(services: &mut [f32], service: f64, variation: f64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
     let place = SLOW_QUANTILE * (services.len() - 1) as f64;
     let slow = services.get(whole(place.round()) as usize).copied();
-    let chance = SLOW_BY_CHANCE * (variation / OWN_COMPLETED).sqrt();
+    let chance = SLOW_BY_CHANCE * (variation / MANY_REQUESTS).sqrt();
     slow.map_or(1.0, |slow| (f64::from(slow) / service - chance).max(1.0))
 }

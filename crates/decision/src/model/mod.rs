@@ -9,6 +9,7 @@ mod backlog;
 mod blocks;
 mod calibration;
 mod capacity;
+mod evidence;
 mod fleet_snapshot;
 mod hold_backtest;
 mod inputs;

@@ -11,6 +11,7 @@ use super::arrivals::Rate;
 use super::backlog::{Backlog, FleetLoad, own_queue};
 use super::calibration;
 use super::capacity::Capacity;
+use super::evidence::{LASTING, VIOLATION_FACTOR};
 use super::fleet_snapshot::FleetSnapshot;
 use super::hold_backtest::{INTERVAL, Need, Setting};
 use super::plan::{NoPlan, Plan, PlanReason, Situation};
@@ -26,9 +27,6 @@ const MIN_SECONDS: f64 = 5.0;
 /// A fleet without requests for this many seconds is idle, even with an unknown service time.
 const IDLE_SECONDS: f64 = 60.0;
 
-/// A second whose requests wait longer than this multiple of the target latency is a violation second.
-const VIOLATION_FACTOR: f64 = 4.0;
-
 /// The hold after a start (docs/ALGORITHM.md, I0).
 const HOLD_AFTER_START: Duration = Duration::from_secs(300);
 
@@ -38,9 +36,6 @@ const MAX_ORDER: f64 = 3.0;
 
 /// The seconds that one plan learns from at most: the longest scrape interval. In a longer gap nothing was observed.
 const MAX_ELAPSED: u64 = 60;
-
-/// A slow pod is a condition after this time.
-const SLOW_FOR: Duration = Duration::from_secs(30);
 
 /// The need for the arrival rate.
 #[derive(Clone, Copy, Debug)]
@@ -362,7 +357,7 @@ impl ModelState {
             return None;
         }
         let since = *self.slow_since.get_or_insert(situation.now);
-        slow_pod.filter(|_| situation.now.since(since) >= SLOW_FOR)
+        slow_pod.filter(|_| situation.now.since(since) >= LASTING)
     }
 
     /// Runs the periodic updates up to `second`, and returns the seconds since the last plan, at most the newest

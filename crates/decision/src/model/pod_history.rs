@@ -6,7 +6,9 @@ use crate::moment::Moment;
 use crate::reading::{Counters, ModelReading, Queue};
 use crate::snapshot::Snapshot;
 
+use super::evidence::{CALM_SECONDS, MANY_REQUESTS};
 use super::pod_balance::PodWork;
+use super::queueing::single;
 use super::second_buckets::Delta;
 
 /// The warm-up: the first requests of a pod are slow (caches, compilation) and do not count towards the service time.
@@ -27,12 +29,6 @@ const FROZEN: Duration = Duration::from_secs(5);
 /// queues.
 const SATURATED: f64 = 2.0;
 const SATURATED_MIN: f64 = 8.0;
-
-/// The waits of a saturated pod are timed within this many seconds after it.
-const SETTLE_SECONDS: f64 = 90.0;
-
-/// The completed requests that a pod's own service time is averaged over.
-const OWN_COMPLETED: f32 = 300.0;
 
 /// The last counters of a pod, and values derived from them.
 #[derive(Clone, Debug, Default)]
@@ -250,7 +246,7 @@ impl PodHistory {
                 completed: saturated.completed,
             });
         }
-        let settled = |at: Moment| taken.since(at).as_secs_f64() > SETTLE_SECONDS;
+        let settled = |at: Moment| taken.since(at).as_secs_f64() > CALM_SECONDS;
         if !self.saturated_at.is_none_or(settled) {
             return Timed::default();
         }
@@ -310,14 +306,14 @@ impl PodHistory {
             delta.completed as f32,
             (delta.served / delta.completed) as f32,
         );
-        self.own_completed = (self.own_completed + completed).min(OWN_COMPLETED);
+        self.own_completed = (self.own_completed + completed).min(single(MANY_REQUESTS));
         self.own_service += (mean - self.own_service) * (completed / self.own_completed).min(1.0);
         true
     }
 
     /// Returns its own service time in seconds, once it averages enough requests.
     pub(crate) fn own_service(&self) -> Option<f32> {
-        (self.own_completed >= OWN_COMPLETED).then_some(self.own_service)
+        (f64::from(self.own_completed) >= MANY_REQUESTS).then_some(self.own_service)
     }
 }
 

@@ -1,29 +1,19 @@
 //! Safeguards that correct a plan where the model may be wrong.
 
-use std::time::Duration;
-
 use crate::latency::Latency;
 use crate::step::Step;
 
 use super::capacity::Capacity;
+use super::evidence::{LASTING, VIOLATION_FACTOR, recent_seconds};
 use super::fleet_snapshot::FleetSnapshot;
 use super::plan::{Plan, PlanReason, Situation};
 use super::queueing::whole;
 use super::rules::Rule;
 use super::state::ModelState;
 
-/// A fleet is stuck if no request completes for this many seconds and service times while requests arrive (I7).
-const STUCK_SECONDS: f64 = 10.0;
-const STUCK_SERVICES: f64 = 5.0;
-
-/// The coverage that this time needs. The newest second is never covered, and a sidecar's second is sometimes slightly
+/// The coverage that the time needs in which no request completes (I7). The newest second is never covered, and a sidecar's second is sometimes slightly
 /// short: with 0.9 the condition would flap.
 const STUCK_COVERAGE: f64 = 0.8;
-
-/// With incomplete metrics, waits above this multiple of the target for this time double the replicas, once the pods
-/// that were ordered before have served for this time.
-const LATE_FACTOR: f64 = 4.0;
-const LATE: Duration = Duration::from_secs(30);
 
 /// The measured waits that the safeguards use.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +73,7 @@ impl ModelState {
 
     /// Returns whether requests arrive and none completes, although completed requests are counted.
     fn is_stuck(&self, capacity: &Capacity, fleet_snapshot: &FleetSnapshot) -> bool {
-        let idle = (STUCK_SERVICES * capacity.service).max(STUCK_SECONDS);
+        let idle = recent_seconds(capacity.service);
         let span = idle.min(300.0);
         let window = self.second_buckets.window(whole(span).into());
         let since_completed = self.second_buckets.now().saturating_sub(self.completed_at);
@@ -94,7 +84,8 @@ impl ModelState {
             && fleet_snapshot.in_system >= 1.0
     }
 
-    /// With incomplete metrics the model may underestimate the load; scales up by the latency then, slowly.
+    /// With incomplete metrics the model may underestimate the load: violations that last double the replicas, once the
+    /// pods that were ordered before have served for as long.
     fn guard_latency(
         &mut self,
         situation: &Situation<'_>,
@@ -107,7 +98,7 @@ impl ModelState {
         let unguarded = plan.incomplete.is_some()
             && plan.pods <= situation.current
             && Rule::LatencyGuard.applies();
-        if !unguarded || wait <= LATE_FACTOR * capacity.target {
+        if !unguarded || wait <= VIOLATION_FACTOR * capacity.target {
             self.late_since = None;
             return;
         }
@@ -115,7 +106,7 @@ impl ModelState {
             self.late_since = Some(situation.now);
         }
         let since = *self.late_since.get_or_insert(situation.now);
-        if situation.now.since(since) >= LATE {
+        if situation.now.since(since) >= LASTING {
             self.late_since = Some(situation.now);
             plan.pods = situation.current.saturating_mul(2);
             plan.reason = PlanReason::Backlog;

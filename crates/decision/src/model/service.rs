@@ -2,14 +2,14 @@
 
 use crate::snapshot::Snapshot;
 
+use super::evidence::{FEW_REQUESTS, MANY_REQUESTS};
 use super::pod_history::{Saturated, Timed};
 use super::rules::Rule;
 use super::second_buckets::{Delta, SecondBuckets, Window};
 
-/// The service time while it does not change is the mean of the last 300 completed requests, and of all within this
-/// many seconds.
+/// The service time while it does not change is the mean of the last [`MANY_REQUESTS`], and of all within this many
+/// seconds.
 const WINDOW: u64 = 300;
-const COMPLETED: f64 = 300.0;
 
 /// The completed requests that a service time needs.
 const MIN_COMPLETED: f64 = 8.0;
@@ -29,18 +29,9 @@ const VARIATION_MEMORY: f64 = 120.0;
 /// The groups of completed requests that a variability needs.
 const MIN_GROUPS: f64 = 50.0;
 
-/// The completed requests of saturated pods that the service time at full load is averaged over, and those that it
-/// needs.
-const SATURATED_COMPLETED: f64 = 300.0;
-const SATURATED_MIN_COMPLETED: f64 = 30.0;
-
 /// The timed share of requests is averaged over this many completed requests, and over this many seconds.
 const TIMED_COMPLETED: f64 = 1000.0;
 const TIMED_SECONDS: f64 = 300.0;
-
-/// It is known from this many completed requests and request-seconds on.
-const TIMED_MIN_COMPLETED: f64 = 300.0;
-const TIMED_MIN_OBSERVED: f64 = 300.0;
 
 /// Below the first share requests count as untimed, until it exceeds the second one.
 const UNTIMED_BELOW: f64 = 0.75;
@@ -142,7 +133,7 @@ impl Service {
         }
         self.saturated_completed += saturated.completed;
         self.saturated_busy += saturated.busy;
-        let kept = (SATURATED_COMPLETED / self.saturated_completed).min(1.0);
+        let kept = (MANY_REQUESTS / self.saturated_completed).min(1.0);
         self.saturated_completed *= kept;
         self.saturated_busy *= kept;
     }
@@ -154,10 +145,10 @@ impl Service {
 
     /// Returns whether the server times too few of the requests that it completes.
     pub(crate) fn untimed(&mut self) -> bool {
-        let known = self.timed.completed >= TIMED_MIN_COMPLETED && Rule::TimedShare.applies();
+        let known = self.timed.completed >= MANY_REQUESTS && Rule::TimedShare.applies();
         if known && !self.has_timed {
             self.untimed = true;
-        } else if known && self.timed.observed >= TIMED_MIN_OBSERVED {
+        } else if known && self.timed.observed >= MANY_REQUESTS {
             let limit = if self.untimed {
                 TIMED_ABOVE
             } else {
@@ -194,7 +185,7 @@ impl Service {
     /// Returns the service time at full load, in seconds: the time of all workers over the requests that they
     /// completed.
     pub(crate) fn at_full_load(&self) -> Option<f64> {
-        (self.saturated_completed >= SATURATED_MIN_COMPLETED)
+        (self.saturated_completed >= FEW_REQUESTS)
             .then(|| self.saturated_busy / self.saturated_completed)
     }
 
@@ -221,7 +212,7 @@ impl Service {
 
     /// Measures and returns the service time in seconds, if it is known.
     pub(crate) fn measure(&mut self, second_buckets: &SecondBuckets) -> Option<f64> {
-        let long = second_buckets.newest_completed(COMPLETED, WINDOW);
+        let long = second_buckets.newest_completed(MANY_REQUESTS, WINDOW);
         if long.completed >= MIN_COMPLETED {
             self.seconds = mean(&long);
         }
