@@ -112,14 +112,15 @@ impl FleetLoad<'_> {
     }
 }
 
-/// Returns the 90th percentile of the pods' own queues, by linear interpolation. Sorts `queues`.
+/// Returns the 90th percentile of the pods' own queues, by linear interpolation. Reorders `queues`.
 pub(crate) fn own_queue(queues: &mut [f32]) -> Option<f64> {
-    queues.sort_unstable_by(f32::total_cmp);
     #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
     let place = OWN_QUANTILE * queues.len().checked_sub(1)? as f64;
     let lower = whole(place.floor()) as usize;
-    let low = f64::from(*queues.get(lower)?);
-    let high = queues.get(lower + 1).map_or(low, |high| f64::from(*high));
+    let (_, low, above) = queues.select_nth_unstable_by(lower, f32::total_cmp);
+    let low = f64::from(*low);
+    let high = above.iter().copied().min_by(f32::total_cmp);
+    let high = high.map_or(low, f64::from);
     Some(low + (high - low) * place.fract())
 }
 

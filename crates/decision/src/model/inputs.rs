@@ -171,15 +171,16 @@ impl FleetSnapshot {
     }
 }
 
-/// Returns the slowdown of slow pods over the mean, minus what equal pods show by chance; at least 1. Sorts `services`.
+/// Returns the slowdown of slow pods over the mean, minus what equal pods show by chance; at least 1. Reorders
+/// `services`.
 fn slowdown(services: &mut [f32], service: f64, variation: f64) -> f64 {
     if services.len() < MIN_PODS || !Rule::Slowdown.applies() {
         return 1.0;
     }
-    services.sort_unstable_by(f32::total_cmp);
     #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
     let place = SLOW_QUANTILE * (services.len() - 1) as f64;
-    let slow = services.get(whole(place.round()) as usize).copied();
+    let place = whole(place.round()) as usize;
+    let (_, slow, _) = services.select_nth_unstable_by(place, f32::total_cmp);
     let chance = SLOW_BY_CHANCE * (variation / MANY_REQUESTS).sqrt();
-    slow.map_or(1.0, |slow| (f64::from(slow) / service - chance).max(1.0))
+    (f64::from(*slow) / service - chance).max(1.0)
 }
