@@ -11,8 +11,8 @@ use super::queueing::whole;
 use super::rules::Rule;
 use super::state::ModelState;
 
-/// The coverage that the time needs in which no request completes (I7). The newest second is never covered, and a sidecar's second is sometimes slightly
-/// short: with 0.9 the condition would flap.
+/// The coverage that the time needs in which no request completes (I7). The newest second is never covered, and a
+/// sidecar's second is sometimes slightly short: with 0.9 the condition would flap.
 const STUCK_COVERAGE: f64 = 0.8;
 
 /// The measured waits that the safeguards use.
