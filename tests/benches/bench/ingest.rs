@@ -154,7 +154,8 @@ fn aggregator(
             push_security.certificate = Some(certificate);
         }
         let address = (Ipv4Addr::LOCALHOST, 0).into();
-        let connections = PODS.to_string();
+        // One address may have three quarters of all connections.
+        let connections = (2 * PODS).to_string();
         let settings = [
             ("PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS", connections.as_str()),
             (

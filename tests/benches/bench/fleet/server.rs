@@ -182,7 +182,7 @@ async fn cluster(pods: usize, scalers: usize) -> FakeCluster {
     let names: Vec<_> = (0..scalers)
         .map(|scaler| format!("scaler-{scaler}"))
         .collect();
-    let replicas = pods.div_ceil(scalers);
+    let replicas = pods.div_ceil(scalers.max(1));
     cluster
         .apply_many(&names, &policy(), replicas.try_into().unwrap())
         .await;
