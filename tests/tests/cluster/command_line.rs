@@ -171,15 +171,12 @@ async fn simulate_replays_the_load_of_a_pushscaler() {
         compared.contains("\nsimulate-from/torchserve  "),
         "{compared}"
     );
-    let again = printed(
-        &namespace,
-        &[
-            "simulate",
-            scenario.to_str().unwrap(),
-            "-f",
-            manifest.to_str().unwrap(),
-        ],
-    );
+    let again = Command::new(programs::command_line())
+        .args(["simulate".as_ref(), scenario.as_os_str()])
+        .args(["-f".as_ref(), manifest.as_os_str()])
+        .output()
+        .unwrap();
+    let again = String::from_utf8(again.stdout).unwrap();
     let figures = |table: &str| {
         let line = table
             .lines()
