@@ -217,9 +217,9 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, phase: &A
             };
             let phase = Arc::clone(phase);
             let (open, answered) = (Arc::clone(&open), Arc::clone(&answered));
-            let trusted = trusted.clone();
+            // One after the other: the kernel resets what exceeds the listener's backlog.
+            let mut stream = connect(address, trusted.clone()).await;
             tasks.push(tokio::spawn(async move {
-                let mut stream = connect(address, trusted).await;
                 exchange(&mut stream, first, 1).await;
                 open.fetch_add(1, Ordering::Relaxed);
                 wait(&phase.begun).await;
