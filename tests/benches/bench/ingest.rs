@@ -154,8 +154,7 @@ fn aggregator(
             push_security.certificate = Some(certificate);
         }
         let address = (Ipv4Addr::LOCALHOST, 0).into();
-        // One address may have three quarters of all connections.
-        let connections = (2 * PODS).to_string();
+        let connections = PODS.to_string();
         let settings = [
             ("PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS", connections.as_str()),
             (
@@ -217,9 +216,9 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, phase: &A
             };
             let phase = Arc::clone(phase);
             let (open, answered) = (Arc::clone(&open), Arc::clone(&answered));
-            // One after the other: the kernel resets what exceeds the listener's backlog.
-            let mut stream = connect(address, trusted.clone()).await;
+            let trusted = trusted.clone();
             tasks.push(tokio::spawn(async move {
+                let mut stream = connect(address, trusted).await;
                 exchange(&mut stream, first, 1).await;
                 open.fetch_add(1, Ordering::Relaxed);
                 wait(&phase.begun).await;
