@@ -38,7 +38,7 @@ pub struct FakePod {
     pub uid: String,
     /// The bearer token of its pushes, if any.
     pub token: Option<String>,
-    /// Names of further models that it reports, which nobody requests.
+    /// Names of further models that it reports, which get no requests.
     pub idle_models: Vec<String>,
     began: Instant,
     instance: u64,

@@ -50,7 +50,7 @@ impl Attack {
         })
     }
 
-    /// Sends a push with a token that nobody issued, each time a new one and from one of eight addresses, and hangs up
+    /// Sends a push with a token that was not issued, each time a new one and from one of eight addresses, and hangs up
     /// before the API server has reviewed it.
     pub(super) fn forged(ports: &[SocketAddr]) -> Self {
         static TOKENS: AtomicUsize = AtomicUsize::new(0);

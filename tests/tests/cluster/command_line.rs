@@ -176,6 +176,7 @@ async fn simulate_replays_the_load_of_a_pushscaler() {
         .args(["-f".as_ref(), manifest.as_os_str()])
         .output()
         .unwrap();
+    assert!(again.status.success(), "{again:?}");
     let again = String::from_utf8(again.stdout).unwrap();
     let figures = |table: &str| {
         let line = table
