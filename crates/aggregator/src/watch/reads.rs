@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -14,19 +13,11 @@ use tokio::time::{Instant, sleep};
 use crate::event::WatchId;
 use crate::metrics::{ApiRequest, Metrics};
 use crate::names::TargetRef;
+use crate::scale_backoff::ScaleBackoff;
 use crate::scale_target::{Scale, ScaleError, ScaleTarget, api_succeeded};
 
 /// Maximum concurrent reads.
 const MAX_CONCURRENT: usize = 32;
-
-/// Backoff after a failed read. The HPA reads again at its next sync, after 15 s.
-const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(500))
-    .with_max_delay(MAX_BACKOFF)
-    .without_max_times()
-    .with_jitter();
-
-const MAX_BACKOFF: Duration = Duration::from_secs(15);
 
 /// The reads in progress.
 pub(super) struct Reads {
@@ -50,7 +41,7 @@ struct State {
     in_progress: bool,
     /// The target changed after the read began.
     again: bool,
-    backoff: Option<ExponentialBackoff>,
+    backoff: ScaleBackoff,
 }
 
 impl Reads {
@@ -118,7 +109,7 @@ impl Reads {
         let state = self.reading.entry(watch.clone()).or_default();
         let again = std::mem::take(&mut state.again);
         if succeeded {
-            state.backoff = None;
+            state.backoff.reset();
             state.in_progress = again;
             if again {
                 self.read(watch, target, Duration::ZERO);
@@ -127,8 +118,7 @@ impl Reads {
             }
             return;
         }
-        let backoff = state.backoff.get_or_insert_with(|| BACKOFF.build());
-        let delay = backoff.next().unwrap_or(MAX_BACKOFF);
+        let delay = state.backoff.next();
         self.read(watch, target, delay);
     }
 }
