@@ -200,9 +200,17 @@ impl Bound {
             tasks.spawn("KEDA server", serve);
         }
         if let (Some(ExternalMetrics { bound, tls_dir }), Some(store)) = (external_metrics, store) {
-            let (client, shutdown) = (client.clone(), shutdown.clone());
-            pushscale_external_metrics::start(&mut tasks, client, store, bound, tls_dir, shutdown)
-                .map_err(RunError::Tls)?;
+            let metrics = metrics.clone();
+            pushscale_external_metrics::start(
+                &mut tasks,
+                client.clone(),
+                store,
+                bound,
+                tls_dir,
+                move |took, has_value| metrics.external_metric_answered(took, has_value),
+                shutdown.clone(),
+            )
+            .map_err(RunError::Tls)?;
         }
         let namespace = watch_namespace.as_deref();
         watch::start(

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, HeaderMap};
@@ -21,12 +22,16 @@ use crate::request_header::Caller;
 use crate::status::ApiError;
 use crate::store::Store;
 
+/// Called for each request for a metric, with how long its answer took and whether it has a value.
+pub(crate) type Answered = Box<dyn Fn(Duration, bool) + Send + Sync>;
+
 /// The API, without its transport.
 pub(crate) struct Server {
     pub(crate) store: Store,
     pub(crate) request_header: NewestRequestHeader,
     pub(crate) authorizer: Authorizer,
     pub(crate) documents: Documents,
+    pub(crate) answered: Answered,
 }
 
 impl Server {
@@ -77,6 +82,7 @@ impl Server {
             }
             _ => {}
         }
+        let begun = Instant::now();
         let caller = self.authenticate(chain, headers)?;
         let accept: Vec<&str> = headers
             .get_all(ACCEPT)
@@ -88,10 +94,12 @@ impl Server {
             return Ok(reply);
         }
         let (namespace, metric) = metric_path(uri.path()).ok_or(ApiError::UnknownPath)?;
-        self.authorizer
-            .authorize(caller, &namespace, &metric)
-            .await?;
-        self.metric(&namespace, &metric, uri.query().unwrap_or_default())
+        let answer = match self.authorizer.authorize(caller, &namespace, &metric).await {
+            Ok(()) => self.metric(&namespace, &metric, uri.query().unwrap_or_default()),
+            Err(error) => Err(error),
+        };
+        (self.answered)(begun.elapsed(), answer.is_ok());
+        answer
     }
 
     fn require_ready(&self) -> Result<(), ApiError> {
@@ -176,10 +184,10 @@ fn label_selector(query: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use http_body_util::BodyExt as _;
     use jiff::Timestamp;
+    use parking_lot::Mutex;
     use pushscale_decision::FleetLoad;
     use serde_json::Value as Json;
     use tokio::sync::watch;
@@ -192,6 +200,7 @@ mod tests {
 
     struct Fixture {
         server: Server,
+        answered: Arc<Mutex<Vec<bool>>>,
         ca: TestCa,
         request_header: watch::Sender<Option<Arc<RequestHeader>>>,
     }
@@ -199,15 +208,19 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let (request_header, receiver) = watch::channel(None);
+            let answered = Arc::new(Mutex::new(Vec::new()));
+            let answers = Arc::clone(&answered);
             let server = Server {
                 store: Store::default(),
                 request_header: receiver,
                 authorizer: Authorizer::new(Arc::new(FakeReviewer::default())),
                 documents: Documents::new(),
+                answered: Box::new(move |_, has_value| answers.lock().push(has_value)),
             };
             let ca = TestCa::new();
             Self {
                 server,
+                answered,
                 ca,
                 request_header,
             }
@@ -339,6 +352,21 @@ mod tests {
             .respond(&Method::POST, &uri, &HeaderMap::new(), &[])
             .await;
         assert_eq!(post.status(), 405);
+    }
+
+    #[tokio::test]
+    async fn requests_for_metrics_are_counted_with_their_result() {
+        let fixture = Fixture::ready();
+        for (user, path) in [
+            ("jane", format!("{MODELS}/a-desired")),
+            ("joe", format!("{MODELS}/a-desired")),
+            ("jane", format!("{MODELS}/b-desired")),
+            ("jane", VERSION_PATH.to_owned()),
+            ("jane", "/readyz".to_owned()),
+        ] {
+            fixture.get_as(user, &path).await;
+        }
+        assert_eq!(*fixture.answered.lock(), [true, false, false]);
     }
 
     #[tokio::test]

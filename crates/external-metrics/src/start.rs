@@ -33,7 +33,8 @@ const LIMITS: Limits = Limits {
     grace: Duration::from_secs(5),
 };
 
-/// Serves `store` over TLS on the bound port, with the certificate in `tls_dir`, until shutdown.
+/// Serves `store` over TLS on the bound port, with the certificate in `tls_dir`, until shutdown. `answered` is called for
+/// each request for a metric, with how long its answer took and whether it has a value.
 ///
 /// # Errors
 /// If TLS could not be set up.
@@ -43,6 +44,7 @@ pub fn start(
     store: Store,
     bound: Bound,
     tls_dir: PathBuf,
+    answered: impl Fn(Duration, bool) + Send + Sync + 'static,
     shutdown: Shutdown,
 ) -> Result<(), TlsError> {
     let certificate = ServerCertificate::default();
@@ -61,6 +63,7 @@ pub fn start(
         request_header,
         authorizer: Authorizer::new(Arc::new(KubeReviewer(client))),
         documents: Documents::new(),
+        answered: Box::new(answered),
     });
     let service_for = move |_: IpAddr, stream: &<Tls as Transport>::Stream| {
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();

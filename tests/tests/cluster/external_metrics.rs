@@ -1,6 +1,8 @@
 //! The API server's aggregation layer and the real HPA controller read external metrics from an aggregator, with the
 //! permissions and the APIService of the chart.
 
+mod many_hpas;
+
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;

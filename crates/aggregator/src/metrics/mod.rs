@@ -34,6 +34,9 @@ const SECONDS: [f64; 11] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
+/// Buckets of what takes microseconds to milliseconds, and longer only if something is wrong.
+const SHORT_SECONDS: [f64; 10] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
 /// The aggregator's own metrics. Clones share their counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
@@ -54,6 +57,7 @@ pub(crate) struct Metrics {
     reaction: Histogram,
     turns: Histogram,
     api_requests: Family<ApiRequestLabels, Histogram, fn() -> Histogram>,
+    external_metrics: Family<ExternalMetricLabels, Histogram, fn() -> Histogram>,
     watches: WatchMetrics,
     /// `None` if the setting is off.
     scaler_metrics: Option<Arc<ScalerMetrics>>,
@@ -64,6 +68,11 @@ pub(crate) struct Metrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ApiRequestLabels {
     request: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExternalMetricLabels {
     outcome: &'static str,
 }
 
@@ -271,8 +280,9 @@ impl Metrics {
             scalers: Gauge::default(),
             pods: Gauge::default(),
             reaction: Histogram::new(SECONDS),
-            turns: Histogram::new([0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]),
+            turns: Histogram::new(SHORT_SECONDS),
             api_requests: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            external_metrics: Family::new_with_constructor(|| Histogram::new(SHORT_SECONDS)),
             watches: WatchMetrics::default(),
             scaler_metrics: None,
             scalers_without_metrics: Gauge::default(),
@@ -324,6 +334,11 @@ impl Metrics {
             "api_request_seconds",
             "Duration of requests to the API server",
             metrics.api_requests.clone(),
+        );
+        registry.register(
+            "external_metric_seconds",
+            "Duration of requests for an external metric, with their authorization",
+            metrics.external_metrics.clone(),
         );
         registry.register_collector(Box::new(metrics.watches.clone()));
         metrics
@@ -438,11 +453,21 @@ impl Metrics {
     pub(crate) fn api_request_ended(&self, request: ApiRequest, begun: Instant, succeeded: bool) {
         let labels = ApiRequestLabels {
             request: request.as_str(),
-            outcome: if succeeded { "succeeded" } else { "failed" },
+            outcome: outcome(succeeded),
         };
         self.api_requests
             .get_or_create(&labels)
             .observe(begun.elapsed().as_secs_f64());
+    }
+
+    /// A request for an external metric was answered, with a value or an error.
+    pub(crate) fn external_metric_answered(&self, took: Duration, succeeded: bool) {
+        let labels = ExternalMetricLabels {
+            outcome: outcome(succeeded),
+        };
+        self.external_metrics
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
     }
 
     /// Adds a watch of objects of this kind.
@@ -457,4 +482,9 @@ impl Metrics {
         self.scalers_without_metrics
             .set(i64::try_from(without_metrics).unwrap_or(i64::MAX));
     }
+}
+
+/// The value of the label `outcome` of a request.
+fn outcome(succeeded: bool) -> &'static str {
+    if succeeded { "succeeded" } else { "failed" }
 }
