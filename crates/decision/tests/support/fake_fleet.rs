@@ -236,7 +236,8 @@ impl FakeFleet {
     fn serve(&mut self, environment: &Environment) {
         let second = self.second;
         let serving = |index: usize, server: &Server| {
-            index >= environment.crashed && server.ready_at < second
+            let may_start = !environment.broken || server.reported_ready;
+            index >= environment.crashed && may_start && server.ready_at < second
         };
         let servers = self.servers.iter().enumerate();
         let count = servers
