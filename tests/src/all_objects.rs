@@ -1,8 +1,4 @@
 //! Lists the objects of a cluster, to check that an uninstall removes everything.
-#![allow(
-    clippy::unwrap_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::collections::BTreeMap;
 

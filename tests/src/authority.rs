@@ -1,8 +1,4 @@
 //! A certificate authority in memory.
-#![allow(
-    clippy::expect_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use pushscale_daemon::tls::ServerCertificate;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};

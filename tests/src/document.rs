@@ -1,10 +1,4 @@
 //! Follows a page of docs/: runs its commands and writes its files.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::fs;
 use std::io::Write as _;

@@ -1,9 +1,4 @@
 //! An aggregator without a cluster: one PushScaler, pods added by hand, and replica counts recorded instead of written.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};

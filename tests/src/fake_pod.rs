@@ -1,8 +1,4 @@
 //! A pod that pushes readings like a sidecar, without a server.
-#![allow(
-    clippy::expect_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};

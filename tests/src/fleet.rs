@@ -1,11 +1,5 @@
 //! Real TorchServe pods on a node, each with the sidecar of the shipped example, and the aggregator from its shipped
 //! manifest or from the chart.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::fs;
 use std::io::{self, Write as _};

@@ -1,9 +1,4 @@
 //! A minimal HTTP client: it sends exactly what a test specifies.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;

@@ -1,11 +1,5 @@
 //! An injector on loopback without a cluster, and a client that sends reviews like an API server: over TLS, one after
 //! the other on a persistent connection.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,11 +1,5 @@
 //! KEDA's operator and metrics adapter, as released: processes next to a control plane, or pods on a node. The
 //! manifests are those of the release.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::collections::BTreeMap;
 use std::fs;

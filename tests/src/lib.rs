@@ -1,10 +1,18 @@
 //! The test cluster, helpers for tests, and the tests that involve several crates.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking; the modules that return errors warn again"
+)]
+
 pub mod all_objects;
 pub mod authority;
 pub mod chaos;
 pub mod charts;
 pub mod chromium;
+#[warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 pub mod conformance;
 pub mod document;
 pub mod fake_cluster;
@@ -21,5 +29,6 @@ pub mod prometheus;
 pub mod repeated_scale_down;
 pub mod sidecar;
 pub mod simulated_hour;
+#[warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 pub mod test_cluster;
 pub mod torchserve_values;

@@ -1,10 +1,4 @@
 //! Generates load on a Service of a test cluster, and collects the outcome of each request.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::collections::BTreeMap;
 use std::fs;

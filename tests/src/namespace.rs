@@ -1,11 +1,5 @@
 //! A namespace in a test cluster, and an aggregator for it with exactly the permissions of the shipped manifest; and
 //! `pushscale-certificates` with exactly the permissions of the chart.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::fmt::Write as _;
 use std::fs;

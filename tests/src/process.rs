@@ -1,10 +1,4 @@
 //! A program that runs with the permissions of a service account, and its log.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};

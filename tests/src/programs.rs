@@ -1,9 +1,4 @@
 //! The statically linked programs for containers, built by `make static`.
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::path::{Path, PathBuf};
 

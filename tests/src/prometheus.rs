@@ -1,10 +1,4 @@
 //! A real Prometheus, which scrapes what a test exports.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

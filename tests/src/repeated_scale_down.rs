@@ -1,10 +1,4 @@
 //! Scales a fleet down repeatedly under load, and collects the outcome of every request.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

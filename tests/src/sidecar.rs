@@ -1,9 +1,4 @@
 //! The real sidecar, in this process, with its ports on loopback.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::net::SocketAddr;
 use std::time::Duration;

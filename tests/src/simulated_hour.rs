@@ -1,8 +1,4 @@
 //! The decisions of a simulated hour, for a status page with a past.
-#![allow(
-    clippy::expect_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::sync::Arc;
 

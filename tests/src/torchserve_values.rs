@@ -1,8 +1,4 @@
 //! Chart values for this machine's TorchServe.
-#![allow(
-    clippy::unwrap_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 use std::fs;
 use std::path::PathBuf;

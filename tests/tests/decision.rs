@@ -3,15 +3,11 @@
 //! Here and not in the crate, so that `cargo tree -p pushscale-decision` shows no dependencies, not even test
 //! libraries.
 
+#![cfg(test)]
 #![allow(
-    clippy::unwrap_used,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    unreachable_pub,
-    missing_docs,
-    dead_code,
-    reason = "a test fails by panicking; its numbers are small; each test uses a part of the fleet"
+    reason = "the numbers are small"
 )]
 
 #[path = "../../crates/decision/tests/support/fake_fleet.rs"]

@@ -1,11 +1,7 @@
 //! The repository is tidy: what documents and comments mention exists, files are named and modules are laid out in one
 //! way, and comments fit on a screen. Each rule is a function that `the_rules_can_fail` runs on bad samples.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;

@@ -1,12 +1,7 @@
 //! `pushscale adopt` of the files in `testdata/adopt`, each of which says in its first line what it is.
 //! `PUSHSCALE_GENERATE=1` rewrites the expected outputs.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 use std::path::Path;
 use std::process::Command;

@@ -4,12 +4,7 @@
 //! has the objects that differ: each is merged into the one of the same kind and name, and `delete: true` removes it.
 //! The expected output is in the `.txt` file of the same name; `PUSHSCALE_GENERATE=1` rewrites it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -3,11 +3,7 @@
 //!
 //! `PUSHSCALE_GENERATE=1` writes the expected files.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 use std::fs;
 use std::io::Write as _;

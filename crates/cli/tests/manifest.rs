@@ -1,10 +1,6 @@
 //! Reads the manifests that `tests/tests/cluster` applies to a real API server.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 use std::fs;
 use std::path::Path;

@@ -1,11 +1,7 @@
 //! Runs the command in the first line of each `testdata/trace-import/*.txt` in that directory. The other lines are the
 //! expected output: the trace, the summary or the error, and the exit status. `PUSHSCALE_GENERATE=1` rewrites them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 mod support;
 

@@ -1,15 +1,6 @@
 //! A checkpoint restores what a restart would cost, and never does harm.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    unreachable_pub,
-    dead_code,
-    missing_docs,
-    reason = "a test fails by panicking; its numbers are small; the fleet is shared with other tests"
-)]
+#![cfg(test)]
 
 #[path = "support/fake_fleet.rs"]
 mod fake_fleet;

@@ -28,17 +28,7 @@
 //! `run` changes them; the other options apply to one `run`. `never-…` and `writes` count since the last `expect`.
 //! `PUSHSCALE_GENERATE=1` prints the decision after each line.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    unreachable_pub,
-    missing_docs,
-    reason = "a test fails by panicking; its numbers are small"
-)]
+#![cfg(test)]
 
 #[path = "support/fake_fleet.rs"]
 mod fake_fleet;

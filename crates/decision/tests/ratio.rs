@@ -14,11 +14,7 @@
 //! `existing=` is the number of pods in the target's status, unknown otherwise. The explanation must contain the text
 //! in quotes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 use std::fs;
 use std::path::Path;

@@ -4,16 +4,7 @@
 //! the expected explanation and conditions. `PUSHSCALE_GENERATE=1` rewrites the expectations; review the changes,
 //! because users read these texts.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    unreachable_pub,
-    missing_docs,
-    dead_code,
-    reason = "a test fails by panicking; its numbers are small; each test uses a part of the fleet"
-)]
+#![cfg(test)]
 
 #[path = "support/fake_fleet.rs"]
 mod fake_fleet;

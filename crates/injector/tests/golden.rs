@@ -2,11 +2,7 @@
 //!
 //! The first lines of `before.yaml` can be `#! namespace: …`, `#! container: …` (as from `--container`),
 //! `#! native-sidecar: false` and `#! auth: none`. `PUSHSCALE_GENERATE=1` writes the `after.yaml` files.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 mod support;
 

@@ -1,9 +1,5 @@
 //! Properties: every request is answered, and no pod loses a field.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 mod support;
 

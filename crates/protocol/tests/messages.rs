@@ -1,7 +1,7 @@
 //! Every message in `testdata` must always parse. Every message in `testdata/rejected` is rejected with the error on
 //! the first line of its file.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(test)]
 
 use std::error::Error as _;
 use std::fs;

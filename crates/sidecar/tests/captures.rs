@@ -1,11 +1,7 @@
 //! Every capture of a real TorchServe parses, and each captured series has the readings in `testdata/readings`.
 //! `make generate` rewrites those files; review the diff.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 mod series;
 

@@ -1,11 +1,6 @@
 //! `--help`, `--config` and `--print-config`, as a user runs the program.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 #[path = "../../daemon/tests/support/command_line.rs"]
 mod command_line;

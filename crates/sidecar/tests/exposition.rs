@@ -1,11 +1,7 @@
 //! The Prometheus text format 0.0.4. For each `.prom` file in `testdata/exposition`, the `.out` file of the same name
 //! has the expected samples and errors; `make generate` rewrites it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -3,12 +3,7 @@
 //! `testdata/hostile-bounds.txt` states what should hold in each. A bound with `!` is known to fail: the test fails
 //! when the controller keeps it, so that the mark is removed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and prints the figures"
-)]
+#![cfg(test)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,11 +1,7 @@
 //! Properties of Pushscale's decisions under random arrivals and service times (Poisson, lognormal) and start delays.
 //! Seeds are fixed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 mod properties_support;
 

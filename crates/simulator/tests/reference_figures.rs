@@ -3,11 +3,7 @@
 //!
 //! `reference/figures.csv` has the figures of the reference; `reference/record.py` recorded them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -4,11 +4,7 @@
 //! `testdata/rejected-scenarios/<name>.txt` in its first lines, after `#!`. The files contain the beginnings of all
 //! messages, in order.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

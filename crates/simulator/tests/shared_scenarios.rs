@@ -1,6 +1,6 @@
 //! The scenarios in `scenarios` run.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

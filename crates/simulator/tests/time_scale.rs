@@ -1,6 +1,6 @@
 //! The same queueing problem in different units of time takes the same pods.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(test)]
 
 use pushscale_simulator::cluster::simulate;
 use pushscale_simulator::control::PushScaling;

@@ -1,6 +1,6 @@
 //! A higher price of violations keeps more pods and violates fewer seconds.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(test)]
 
 use pushscale_simulator::cluster::simulate;
 use pushscale_simulator::control::PushScaling;

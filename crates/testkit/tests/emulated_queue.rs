@@ -1,11 +1,6 @@
 //! The queue and the counters of the emulated server follow the measurements of the real one.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 mod support;
 

@@ -1,13 +1,6 @@
 //! The real TorchServe: started, loaded, stopped, and compared with the emulated one.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test fails by panicking and says why it did not run"
-)]
+#![cfg(test)]
 
 mod support;
 

@@ -2,12 +2,6 @@
 //!
 //! Two aggregators take part in a leader election, each behind a proxy to a real API server. Pods push to both. During
 //! each fault the load rises: recovery is the time from the end of the fault until the replicas follow.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 mod attack;
 mod fault;

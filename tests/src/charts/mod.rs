@@ -1,10 +1,4 @@
 //! The charts: their annotated values, and the files that are generated from them.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests, which fail by panicking"
-)]
 
 mod helm;
 mod kubernetes;

@@ -1,12 +1,7 @@
 //! Tests against a real API server, etcd and controller manager. Pods exist but do not run: their status is set by
 //! hand, and their readings are pushed by hand.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 mod adopt;
 mod api_server_outage;

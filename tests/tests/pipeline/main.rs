@@ -1,12 +1,7 @@
 //! From the sidecar to the aggregator over real sockets on loopback, with emulated servers and recorded replica counts.
 //! Runs everywhere.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 mod admission;
 mod aggregator_replicas;

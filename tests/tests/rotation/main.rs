@@ -2,13 +2,7 @@
 //! push with the expired token is rejected. The test takes eleven minutes, since a token lives at least ten, and is not
 //! part of `make test`: run `make test-rotation`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and prints what it measured"
-)]
+#![cfg(test)]
 
 use std::collections::BTreeMap;
 use std::thread;

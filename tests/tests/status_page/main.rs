@@ -1,11 +1,6 @@
 //! The status page of a real aggregator, read over HTTP and in a real Chromium.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 mod accessibility;
 mod browser;

@@ -1,10 +1,6 @@
 //! The test cluster works as documented and leaves nothing behind.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panics, in their helper functions, too"
-)]
+
+#![cfg(test)]
 
 mod command_line;
 mod control_plane;

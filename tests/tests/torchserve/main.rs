@@ -1,13 +1,6 @@
 //! The sidecar's counts for a real TorchServe match what the clients saw.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::cast_precision_loss,
-    reason = "a test fails by panicking"
-)]
-
+#![cfg(test)]
 use std::cell::Cell;
 use std::sync::LazyLock;
 use std::time::Duration;

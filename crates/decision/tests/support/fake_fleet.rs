@@ -1,5 +1,12 @@
 //! A deterministic fleet of model servers: requests arrive evenly, are shared evenly, and take equally long.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    dead_code,
+    reason = "the numbers are small, and each test uses a part of the fleet"
+)]
+
 use std::time::Duration;
 
 use pushscale_decision::{
@@ -9,43 +16,43 @@ use pushscale_decision::{
 
 /// The conditions of the next seconds.
 #[derive(Clone, Debug)]
-pub struct Environment {
+pub(crate) struct Environment {
     /// Arrival rate of the whole fleet, in requests per second.
-    pub load: f64,
+    pub(crate) load: f64,
     /// Service time in seconds.
-    pub service: f64,
+    pub(crate) service: f64,
     /// Workers per pod.
-    pub workers: f64,
+    pub(crate) workers: f64,
     /// The number of pods, oldest first, that do not report.
-    pub not_reporting: usize,
+    pub(crate) not_reporting: usize,
     /// The number of pods, oldest first, in a server state.
-    pub state: Option<(usize, ServerState)>,
+    pub(crate) state: Option<(usize, ServerState)>,
     /// The number of pods, oldest first, that are terminating.
-    pub deleting: usize,
+    pub(crate) deleting: usize,
     /// No request completes.
-    pub stuck: bool,
+    pub(crate) stuck: bool,
     /// New pods never become ready.
-    pub broken: bool,
+    pub(crate) broken: bool,
     /// The share of gRPC requests, whose times the server does not count.
-    pub grpc: f64,
+    pub(crate) grpc: f64,
     /// The number of pods, oldest first, that have crashed and are not ready.
-    pub crashed: usize,
+    pub(crate) crashed: usize,
     /// The number of additional surge pods of a rollout, which never become ready.
-    pub surge: usize,
+    pub(crate) surge: usize,
     /// Completed requests and the queue are not reported.
-    pub uncounted: bool,
+    pub(crate) uncounted: bool,
     /// Batch size, and batch delay in seconds.
-    pub batch: (u32, f64),
+    pub(crate) batch: (u32, f64),
     /// The time that each further request of a batch adds, in seconds.
-    pub batch_item: f64,
+    pub(crate) batch_item: f64,
     /// The number of pods, oldest first, that are slower, and the factor.
-    pub slow: (usize, f64),
+    pub(crate) slow: (usize, f64),
     /// The number of pods, oldest first, that get requests.
-    pub connected: usize,
+    pub(crate) connected: usize,
     /// A second model in every pod: requests per second, and service time in seconds.
-    pub second_model: Option<(f64, f64)>,
+    pub(crate) second_model: Option<(f64, f64)>,
     /// The scrape interval in seconds.
-    pub interval: u64,
+    pub(crate) interval: u64,
 }
 
 #[derive(Clone)]
@@ -147,16 +154,16 @@ impl Server {
 
 /// The fleet of one scaler.
 #[derive(Clone)]
-pub struct FakeFleet {
-    pub scaler: Scaler,
-    pub second: u64,
-    pub replicas: u32,
+pub(crate) struct FakeFleet {
+    pub(crate) scaler: Scaler,
+    pub(crate) second: u64,
+    pub(crate) replicas: u32,
     /// The lowest replica count since [`FakeFleet::reset_counts`].
-    pub lowest: u32,
+    pub(crate) lowest: u32,
     /// The highest replica count since then.
-    pub highest: u32,
+    pub(crate) highest: u32,
     /// The writes since then.
-    pub writes: u32,
+    pub(crate) writes: u32,
     start: u64,
     servers: Vec<Server>,
     numbers: u64,
@@ -166,7 +173,7 @@ pub struct FakeFleet {
 
 impl FakeFleet {
     /// Creates a fleet of ready pods. New pods need `start` seconds.
-    pub fn new(policy: Policy, replicas: u32, start: u64) -> Self {
+    pub(crate) fn new(policy: Policy, replicas: u32, start: u64) -> Self {
         let mut scaler = Scaler::new(policy, Conditions::default());
         let target = known(replicas);
         let last = scaler.decide(Moment::ORIGIN, &target).clone();
@@ -187,17 +194,17 @@ impl FakeFleet {
         fleet
     }
 
-    pub fn last(&self) -> &Decision {
+    pub(crate) fn last(&self) -> &Decision {
         &self.last
     }
 
     /// Restarts `lowest`, `highest` and `writes`.
-    pub fn reset_counts(&mut self) {
+    pub(crate) fn reset_counts(&mut self) {
         (self.lowest, self.highest, self.writes) = (self.replicas, self.replicas, 0);
     }
 
     /// Restarts the aggregator, which loses its state.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let conditions = self.scaler.conditions().clone();
         self.scaler = Scaler::new(policy_of(&self.scaler), conditions);
         for server in &mut self.servers {
@@ -206,13 +213,13 @@ impl FakeFleet {
     }
 
     /// Scales the target as another client.
-    pub fn scale(&mut self, replicas: u32) {
+    pub(crate) fn scale(&mut self, replicas: u32) {
         self.replicas = replicas;
         self.resize();
     }
 
     /// Simulates one second.
-    pub fn pass(&mut self, environment: &Environment) {
+    pub(crate) fn pass(&mut self, environment: &Environment) {
         self.second += 1;
         let now = Moment::from_secs(self.second);
         self.serve(environment);

@@ -1,5 +1,11 @@
 //! Parses and runs scenarios; `tests/model.rs` documents their language.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the numbers are small"
+)]
+
 use std::time::Duration;
 
 use pushscale_decision::{
@@ -11,9 +17,9 @@ use crate::fake_fleet::{Environment, FakeFleet};
 
 /// A fleet and what happens to it.
 #[derive(Default)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     policy: Option<(Policy, u64, Option<u32>)>,
-    pub fleet: Option<FakeFleet>,
+    pub(crate) fleet: Option<FakeFleet>,
     load: f64,
     service: f64,
     workers: f64,
@@ -26,7 +32,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    pub fn line(&mut self, line: &str) -> Result<(), String> {
+    pub(crate) fn line(&mut self, line: &str) -> Result<(), String> {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match (verb, &mut self.fleet) {
             ("policy", None) => self.policy = Some(policy(rest).ok_or("invalid policy")?),

@@ -1,10 +1,6 @@
 //! The simulated clusters themselves, under a constant number of pods: each scenario key has the effect that it names.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 mod arrivals;
 mod balancing;

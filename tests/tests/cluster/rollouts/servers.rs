@@ -145,7 +145,6 @@ async fn push_readings(
             (state.load, state.pods.clone())
         };
         let serving = pods.values().filter(|pod| pod.ready).count();
-        #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
         let share = load / serving.max(1) as f64;
         for (uid, pod) in &pods {
             let load = match algorithm {
