@@ -75,10 +75,7 @@ impl Tolerance {
             value /= 1000;
             power += 3;
         }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "the HPA converts the same integer in the same way"
-        )]
+        // The HPA converts the same integer in the same way.
         let double = value as f64;
         Some(match power {
             0 => double,

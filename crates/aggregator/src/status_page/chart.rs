@@ -210,7 +210,6 @@ impl Axis {
         path
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "at most an hour")]
     fn x(&self, point: &Point) -> f64 {
         (point.second() - self.begin) as f64 / HOUR as f64 * self.width
     }

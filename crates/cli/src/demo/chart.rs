@@ -97,7 +97,6 @@ fn plot(
     let desired = history
         .iter()
         .map(|counts| (counts.at, f64::from(counts.desired)));
-    #[expect(clippy::cast_precision_loss, reason = "a number of servers")]
     let ready = history
         .iter()
         .map(|counts| (counts.at, counts.ready as f64));

@@ -63,25 +63,18 @@ pub(crate) fn simulate_hpa(fleet: Fleet, arrivals: &[u32], step: usize) -> Simul
             .history
             .iter()
             .find(|change| change.second > before + step && change.to > change.from);
-        let reaction = first.map(|change| as_float(change.second - before - step));
+        let reaction = first.map(|change| (change.second - before - step) as f64);
         reactions = reactions.zip(reaction).map(|(sum, one)| sum + one);
         let late = outcome.seconds.iter().skip(before);
-        violated += as_float(late.filter(|second| second.violated).count());
+        violated += late.filter(|second| second.violated).count() as f64;
         bad += outcome.bad_percent / 100.0 * f64::from(requests);
     }
-    let runs = as_float(options.sync);
+    let runs = options.sync as f64;
     let requests: u32 = arrivals.iter().sum();
     Simulated {
         reaction: reactions.map(|sum| sum / runs),
         violated: violated / runs,
         bad_share: bad / runs / f64::from(requests.max(1)),
-    }
-}
-
-fn as_float(count: usize) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "requests and seconds of a demo")]
-    {
-        count as f64
     }
 }
 

@@ -130,7 +130,6 @@ impl<'a> Monitor<'a> {
             .filter(|sample| !sample.outcome.failed())
             .map(|sample| sample.latency.as_secs_f64())
             .collect();
-        #[expect(clippy::cast_precision_loss, reason = "a few requests")]
         let mean = match latencies.len() {
             0 => "     –".to_owned(),
             count => format!("{:>5.2} s", latencies.iter().sum::<f64>() / count as f64),

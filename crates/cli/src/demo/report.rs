@@ -140,7 +140,6 @@ impl Report {
             .map(|(second, of)| {
                 let completed = of.sent - of.failed;
                 let wait = (completed > 0).then(|| of.waited / f64::from(completed));
-                #[expect(clippy::cast_precision_loss, reason = "seconds of a demo")]
                 let at = second as f64 + 0.5;
                 (at, wait, of.failed > 0)
             })

@@ -74,7 +74,6 @@ struct Axis {
     unit_name: &'static str,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "seconds of a month")]
 impl Axis {
     fn of(seconds: usize) -> Self {
         let (unit, unit_name) = match seconds {
@@ -130,7 +129,6 @@ fn panel<'a>(
     Ok(chart)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "requests of some seconds")]
 fn arrivals(area: &Area<'_>, axis: &Axis, seconds: &[Second]) -> Result<(), Failure> {
     let points: Vec<(f64, f64)> = seconds
         .chunks(axis.step)

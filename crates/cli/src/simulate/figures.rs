@@ -15,10 +15,6 @@ pub(super) struct Figure {
 }
 
 /// All figures, in the order of the table.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "exact up to 2^53 requests, and a run has less than 2^29"
-)]
 pub(super) const FIGURES: [Figure; 20] = [
     spread(figure(
         "violation_seconds",
@@ -117,7 +113,6 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    #[expect(clippy::cast_precision_loss, reason = "a number of seeds")]
     pub(super) fn of(figure: &Figure, outcomes: &[Outcome]) -> Self {
         let values = || outcomes.iter().map(figure.of);
         Self {

@@ -99,7 +99,6 @@ fn plot(
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a number of seeds")]
 fn point(outcomes: &[Outcome]) -> (f64, f64) {
     let mean = |of: fn(&Outcome) -> f64| {
         outcomes.iter().map(of).sum::<f64>() / outcomes.len().max(1) as f64

@@ -100,7 +100,6 @@ impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[expect(clippy::cast_possible_truncation, reason = "checked below")]
         let whole = self.0 as i64;
-        #[expect(clippy::cast_precision_loss, reason = "this is the check")]
         let same = (whole as f64 - self.0).abs() == 0.0;
         if same {
             serializer.serialize_i64(whole)

@@ -98,14 +98,9 @@ fn whole(text: &str) -> Option<Number> {
         (Ok(number), _) => Some(Number::from(number)),
         // The API server reads a larger integer as a double.
         (Err(_), Ok(_)) if text.starts_with('+') => None,
-        (Err(_), Ok(number)) => Number::from_f64(approximate(number)),
+        (Err(_), Ok(number)) => Number::from_f64(number as f64),
         (Err(_), Err(_)) => None,
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "as the API server reads it")]
-fn approximate(number: u64) -> f64 {
-    number as f64
 }
 
 /// Parses a number with a fraction or an exponent.

@@ -50,7 +50,6 @@ impl ServiceTime {
     /// Returns the mean, in seconds.
     pub(super) fn mean(&self) -> Option<f64> {
         let most = MAX_MEDIANS * self.median_of(MEAN_OF)?;
-        #[expect(clippy::cast_precision_loss, reason = "at most 32")]
         let count = self.newest.len() as f64;
         let sum: f64 = self.newest.iter().map(|seconds| seconds.min(most)).sum();
         Some(sum / count)

@@ -108,7 +108,6 @@ impl Version<'_> {
             .workers
             .iter()
             .filter(|worker| worker.status == "READY");
-        #[expect(clippy::cast_precision_loss, reason = "a number of processes")]
         let workers_ready = ready.count() as f64;
         Queue {
             pending: self.job_queue_status.pending_requests.max(0.0),
