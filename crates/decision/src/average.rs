@@ -107,10 +107,7 @@ impl Average {
             Aggregate::Max => latencies.max().unwrap_or(Latency::ZERO),
             Aggregate::P95 => percentile_95(latencies),
         };
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "the HPA divides these as doubles, and so the results agree to the last bit"
-        )]
+        // The HPA divides these as doubles, and so the results agree to the last bit.
         let ratio = mean.as_nanos() as f64 / metric.target.latency().as_nanos() as f64;
         Some(Self { mean, pods, ratio })
     }

@@ -32,10 +32,7 @@ impl Latency {
     /// Returns `None` if `seconds` is not a number, negative, or beyond 292 years.
     pub fn from_secs_f64(seconds: f64) -> Option<Self> {
         let nanos = seconds * 1e9;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "the bound itself is a power of two, exact in a double"
-        )]
+        // A power of two, exact in a double.
         let limit = i64::MAX as f64;
         if !(nanos >= 0.0 && nanos < limit) {
             return None;
@@ -49,11 +46,7 @@ impl Latency {
         self.0
     }
 
-    /// Returns the latency in seconds.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "exact up to 2^53 ns, which are 104 days"
-    )]
+    /// Returns the latency in seconds, exact up to 2^53 ns, which are 104 days.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9
     }

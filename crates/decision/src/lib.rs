@@ -24,6 +24,7 @@ mod limits;
 mod measured_load;
 mod model;
 mod moment;
+mod numbers;
 mod pass;
 mod pod;
 mod policy;

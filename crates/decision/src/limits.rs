@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::behavior::{Amount, Behavior, ScalingPolicy, ScalingRules, SelectPolicy};
 use crate::moment::Moment;
+use crate::numbers::whole;
 use crate::policy::{Bounds, HpaCompatibility, SYNC_PERIOD};
 use crate::snapshot::Snapshot;
 
@@ -266,7 +267,7 @@ impl History {
                 Amount::Pods(pods) => saturate(start.saturating_add(i64::from(pods))),
                 // Computed in doubles and in this order like the HPA: 100 + 10% is 111.
                 Amount::Percent(percent) => {
-                    saturate_f64((double(start) * (1.0 + f64::from(percent) / 100.0)).ceil())
+                    whole((start as f64 * (1.0 + f64::from(percent) / 100.0)).ceil())
                 }
             }
         });
@@ -284,7 +285,7 @@ impl History {
                 Amount::Pods(pods) => saturate(start.saturating_sub(i64::from(pods))),
                 // Truncated toward zero: 20 − 90% is 1.
                 Amount::Percent(percent) => {
-                    saturate_f64(double(start) * (1.0 - f64::from(percent) / 100.0))
+                    whole(start as f64 * (1.0 - f64::from(percent) / 100.0))
                 }
             }
         });
@@ -334,22 +335,4 @@ fn push_event(events: &mut Vec<Event>, at: Moment, longest_period: Duration, cha
 
 fn saturate(count: i64) -> u32 {
     u32::try_from(count.clamp(0, i64::from(i32::MAX))).unwrap_or(0)
-}
-
-fn double(count: i64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "sums of a few int32")]
-    {
-        count as f64
-    }
-}
-
-fn saturate_f64(count: f64) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped to an int32's range first; truncation toward zero is the rule"
-    )]
-    {
-        count.clamp(0.0, f64::from(i32::MAX)) as u32
-    }
 }

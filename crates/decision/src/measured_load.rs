@@ -19,7 +19,6 @@ pub struct MeasuredLoad {
 impl MeasuredLoad {
     /// Sums up the models in these seconds since the origin.
     pub(crate) fn of(models: &[ModelState], seconds: Range<u64>) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "at most 300")]
         let length = seconds.end.saturating_sub(seconds.start) as f64;
         let (mut rate, mut completed, mut served) = (None, 0.0, 0.0);
         for model in models {

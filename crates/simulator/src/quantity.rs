@@ -31,13 +31,17 @@ pub(crate) fn seconds(text: &str) -> Option<usize> {
     if seconds.fract() != 0.0 || seconds > LONGEST as f64 {
         return None;
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "whole, not negative, and not large"
-    )]
-    let whole = seconds as usize;
-    Some(whole)
+    Some(whole(seconds) as usize)
+}
+
+/// Converts to a whole number toward zero, saturating at 0 and at the largest one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a double saturates"
+)]
+pub(crate) fn whole(number: f64) -> u32 {
+    number as u32
 }
 
 /// Parses a half-open range of seconds, such as `600..1200`.

@@ -1,9 +1,9 @@
 //! The arrival rate and its trend.
 
 use super::evidence::MANY_REQUESTS;
-use super::queueing::whole;
 use super::rules::Rule;
 use super::second_buckets::{SecondBuckets, Window};
+use crate::numbers::whole;
 
 /// The window for the rate, in seconds. A falling rate counts only through it.
 const SLOW_WINDOW: u64 = 60;
@@ -143,13 +143,11 @@ fn trend(second_buckets: &SecondBuckets) -> Option<f64> {
     {
         *place = (*count)?;
     }
-    #[expect(clippy::cast_precision_loss, reason = "60")]
     let n = TREND_WINDOW as f64;
     let mean = counts.iter().sum::<f64>() / n;
     // Σ (i − 29.5)² for i from 0 to 59.
     let spread = n * (n * n - 1.0) / 12.0;
     let middle = (n - 1.0) / 2.0;
-    #[expect(clippy::cast_precision_loss, reason = "60")]
     let at = |index: usize| index as f64 - middle;
     let slope = counts
         .iter()

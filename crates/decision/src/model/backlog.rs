@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use crate::snapshot::Snapshot;
 
-use super::queueing::whole;
 use super::rules::Rule;
+use crate::numbers::whole;
 
 /// A backlog is worked off within this many service times, but not in less than a second.
 const DRAIN_SERVICES: f64 = 10.0;
@@ -114,7 +114,6 @@ impl FleetLoad<'_> {
 
 /// Returns the 90th percentile of the pods' own queues, by linear interpolation. Reorders `queues`.
 pub(crate) fn own_queue(queues: &mut [f32]) -> Option<f64> {
-    #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
     let place = OWN_QUANTILE * queues.len().checked_sub(1)? as f64;
     let lower = whole(place.floor()) as usize;
     let (_, low, above) = queues.select_nth_unstable_by(lower, f32::total_cmp);

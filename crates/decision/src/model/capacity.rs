@@ -77,7 +77,7 @@ impl Capacity {
         let wait = match self.balancing {
             Balancing::Random => self.wait.at(load / pods, self.slots, self.variability),
             Balancing::LeastRequest => {
-                let all = super::queueing::whole(pods).saturating_mul(self.slots);
+                let all = crate::numbers::whole(pods).saturating_mul(self.slots);
                 self.wait.at(load, all.clamp(1, 100_000), self.variability)
             }
         };

@@ -12,8 +12,8 @@ use std::time::Duration;
 use crate::policy::ViolationPrice;
 use crate::snapshot::Snapshot;
 
-use super::queueing::{single, whole};
 use super::rules::Rule;
+use crate::numbers::{single, whole};
 
 /// The interval between two evaluations, in seconds.
 pub(crate) const INTERVAL: u64 = 5;
@@ -173,10 +173,7 @@ impl Replayed {
     pub(crate) fn violations(&self, pods: f64) -> f64 {
         let pods = single(pods);
         let required = self.required[..self.recorded].iter();
-        #[expect(clippy::cast_precision_loss, reason = "at most 5")]
-        {
-            required.filter(|required| **required > pods).count() as f64
-        }
+        required.filter(|required| **required > pods).count() as f64
     }
 }
 
@@ -383,10 +380,7 @@ fn evaluations(time: f64) -> usize {
 }
 
 pub(super) fn seconds(count: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "seconds of a week at most")]
-    {
-        count as f64
-    }
+    count as f64
 }
 
 #[cfg(test)]

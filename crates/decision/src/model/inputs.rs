@@ -7,9 +7,10 @@ use super::capacity::Capacity;
 use super::evidence::{FEW_REQUESTS, MANY_REQUESTS, recent_seconds};
 use super::fleet_snapshot::FleetSnapshot;
 use super::plan::{Incomplete, Situation};
-use super::queueing::{Wait, whole};
+use super::queueing::Wait;
 use super::rules::Rule;
 use super::state::ModelState;
+use crate::numbers::whole;
 
 /// With separate queues, the pod at this quantile of the service times determines the capacity.
 const SLOW_QUANTILE: f64 = 0.8;
@@ -177,7 +178,6 @@ fn slowdown(services: &mut [f32], service: f64, variation: f64) -> f64 {
     if services.len() < MIN_PODS || !Rule::Slowdown.applies() {
         return 1.0;
     }
-    #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
     let place = SLOW_QUANTILE * (services.len() - 1) as f64;
     let place = whole(place.round()) as usize;
     let (_, slow, _) = services.select_nth_unstable_by(place, f32::total_cmp);

@@ -16,10 +16,11 @@ use super::fleet_snapshot::FleetSnapshot;
 use super::hold_backtest::{INTERVAL, Need, Setting};
 use super::plan::{NoPlan, Plan, PlanReason, Situation};
 use super::pod_balance::{SlowPod, UnevenLoad};
-use super::queueing::{Wait, whole};
+use super::queueing::Wait;
 use super::rules::Rule;
 use super::safeguards::Symptoms;
 use super::state::ModelState;
+use crate::numbers::whole;
 
 /// The seconds of arrivals that a plan needs.
 const MIN_SECONDS: f64 = 5.0;
@@ -466,7 +467,6 @@ impl FleetSnapshot {
 
     /// Returns the mean wait in the pods' own queues, in seconds.
     pub(super) fn mean_wait(&self, capacity: &Capacity) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
         let pods = self.own.len().max(1) as f64;
         self.waiting(capacity) * capacity.service / f64::from(capacity.slots) / pods
     }

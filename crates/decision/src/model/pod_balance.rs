@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::snapshot::Snapshot;
 
-use super::queueing::{single, whole};
 use super::rules::Rule;
+use crate::numbers::{single, whole};
 
 /// A pod is slow if its requests take this multiple of the other pods' median. Not more than a third of the pods are:
 /// otherwise the service time of the fleet has changed. A pod on a slower kind of node, at 3 or 4 times the median,
@@ -197,7 +197,6 @@ impl PodBalance {
 
     /// Returns whether so many pods are idle that the other ones of `ready` pods are fewer than the `need`.
     pub(crate) fn uneven(&self, ready: u32, need: f64) -> Option<UnevenLoad> {
-        #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
         let mean = self.rates.iter().map(|(rate, _)| rate).sum::<f32>() / self.rates.len() as f32;
         let is_idle = |(rate, seconds): &&(f32, f32)| {
             *rate < IDLE_SHARE * mean && mean * seconds >= MIN_ARRIVALS

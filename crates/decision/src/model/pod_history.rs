@@ -8,8 +8,8 @@ use crate::snapshot::Snapshot;
 
 use super::evidence::{CALM_SECONDS, MANY_REQUESTS};
 use super::pod_balance::PodWork;
-use super::queueing::single;
 use super::second_buckets::Delta;
+use crate::numbers::single;
 
 /// The warm-up: the first requests of a pod are slow (caches, compilation) and do not count towards the service time.
 /// It ends after this many completed requests or seconds.
@@ -151,7 +151,6 @@ impl PodHistory {
     ) -> Option<Increment> {
         let queue_before = self.queue;
         self.queue = reading.and_then(|reading| reading.queue);
-        #[expect(clippy::cast_precision_loss, reason = "a number of requests")]
         let in_system = self
             .queue
             .map_or(0, |queue| queue.waiting.saturating_add(queue.in_service))
@@ -296,7 +295,7 @@ impl PodHistory {
         let is_cold = self.completed < WARM_UP_COMPLETED;
         self.completed = self
             .completed
-            .saturating_add(super::queueing::whole(delta.completed).into());
+            .saturating_add(crate::numbers::whole(delta.completed).into());
         if is_cold && taken.since(since).as_secs_f64() < WARM_UP_SECONDS {
             delta.clear_completed();
             return false;
@@ -342,7 +341,6 @@ fn delta_between(before: &Counters, now: &Counters) -> Delta {
         .total_sojourn
         .saturating_sub(before.total_sojourn)
         .as_secs_f64();
-    #[expect(clippy::cast_precision_loss, reason = "requests between two readings")]
     let (arrivals, completed) = ((now.arrivals - before.arrivals) as f64, completed as f64);
     Delta {
         arrivals,

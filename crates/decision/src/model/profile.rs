@@ -10,7 +10,7 @@ use crate::policy::ViolationPrice;
 use crate::snapshot::Snapshot;
 
 use super::hold_backtest::{INTERVAL, Replayed, seconds};
-use super::queueing::{single, whole};
+use crate::numbers::{single, whole};
 
 /// The periods in seconds: those of scheduled jobs, and those of people.
 const PERIODS: [u64; COUNT] = [900, 1800, 3600, DAY, 7 * DAY];

@@ -1,5 +1,7 @@
 //! The wait in a queue, by the formulas of Erlang and of Allen and Cunneen.
 
+use crate::numbers::whole;
+
 /// The highest utilisation that is planned; near 1 a wait is unpredictable.
 pub(crate) const MAX_UTILISATION: f64 = 0.92;
 
@@ -113,29 +115,6 @@ pub(crate) fn pooled_pods(
         if enough || pods >= max {
             return pods;
         }
-    }
-}
-
-/// Converts to an integer, saturating at 0 and at the largest int32.
-pub(crate) fn whole(pods: f64) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped to an int32's range first"
-    )]
-    {
-        pods.clamp(0.0, f64::from(i32::MAX)) as u32
-    }
-}
-
-/// Converts to single precision, saturating at a billion: seven digits of pods, requests and seconds are enough.
-pub(crate) fn single(value: f64) -> f32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "losing digits is the purpose"
-    )]
-    {
-        value.min(1e9) as f32
     }
 }
 

@@ -7,9 +7,9 @@ use super::capacity::Capacity;
 use super::evidence::{LASTING, VIOLATION_FACTOR, recent_seconds};
 use super::fleet_snapshot::FleetSnapshot;
 use super::plan::{Plan, PlanReason, Situation};
-use super::queueing::whole;
 use super::rules::Rule;
 use super::state::ModelState;
+use crate::numbers::whole;
 
 /// The coverage that the time needs in which no request completes (I7). The newest second is never covered, and a
 /// sidecar's second is sometimes slightly short: with 0.9 the condition would flap.

@@ -219,7 +219,6 @@ impl SecondBuckets {
 
     /// Sets the number of pods that should report from now on.
     pub(crate) fn expect(&mut self, pods: u32) {
-        #[expect(clippy::cast_precision_loss, reason = "a number of pods")]
         let pods = pods as f32;
         self.expected = pods;
         self.seconds[index(self.newest)].expected = pods;
@@ -294,7 +293,6 @@ impl SecondBuckets {
         let complete = || self.arrivals(seconds + LATE).flatten();
         let count = complete().count();
         let used = count.min(usize::try_from(seconds).unwrap_or(usize::MAX));
-        #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
         (used > 0).then(|| complete().skip(count - used).sum::<f64>() / used as f64)
     }
 

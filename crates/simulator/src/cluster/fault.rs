@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::quantity::whole;
+
 /// A fault.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
@@ -76,12 +78,7 @@ impl PodCount {
     pub fn of(self, ready: usize) -> usize {
         match self {
             Self::Number(number) => ready.min(number as usize),
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a share of a number of pods"
-            )]
-            Self::Share(share) => ready.min((share * ready as f64).round() as usize),
+            Self::Share(share) => ready.min(whole((share * ready as f64).round()) as usize),
         }
     }
 }

@@ -4,6 +4,7 @@ use hdrhistogram::Histogram;
 
 use super::goal::Goal;
 use super::job::Job;
+use crate::quantity::whole;
 
 /// A month in microseconds. No run is longer.
 const LONGEST_WAIT: u64 = 31 * 86_400 * 1_000_000;
@@ -106,13 +107,7 @@ impl Metrics {
     }
 
     fn second_of(&mut self, at: f64) -> Option<&mut Requests> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a time within the run"
-        )]
-        let second = at as usize;
-        self.seconds.get_mut(second)
+        self.seconds.get_mut(whole(at) as usize)
     }
 
     pub(super) fn seconds(&self) -> &[Requests] {
@@ -124,7 +119,6 @@ impl Metrics {
     }
 
     /// Returns the wait that this share of the requests does not exceed, in seconds.
-    #[expect(clippy::cast_precision_loss, reason = "microseconds of a wait")]
     pub(super) fn quantile(&self, share: f64) -> f64 {
         self.waits.value_at_quantile(share) as f64 / 1e6
     }

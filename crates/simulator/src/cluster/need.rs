@@ -2,6 +2,7 @@
 
 use super::world::World;
 use crate::control::formulas::{mean_wait_of, occupancy};
+use crate::quantity::whole;
 use crate::traffic::Traffic;
 
 /// The shortest window of the highest arrival rate, in seconds, and its length in service times. In less time, requests
@@ -42,13 +43,7 @@ impl World {
             let busy = occupancy(target / variability, service, self.workers, BUSIEST);
             (batches * service / (f64::from(self.workers) * busy)).ceil()
         };
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a number of pods, and a double saturates"
-        )]
-        let pods = pods as u32;
-        self.goal.clamp(pods.max(1))
+        self.goal.clamp(whole(pods).max(1))
     }
 
     /// Returns the highest mean of the arrival rate, multiplied by the factor on the service time, per second.
@@ -64,12 +59,7 @@ impl World {
         };
         let rates: Vec<f64> = (0..seconds).map(rate).collect();
         let window = (WINDOW_SERVICES * self.service).max(WINDOW).ceil();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a double saturates"
-        )]
-        let window = (window as usize).min(seconds).max(1);
+        let window = (whole(window) as usize).min(seconds).max(1);
         let mut sum: f64 = rates[..window.min(seconds)].iter().sum();
         let mut highest = sum;
         for second in window..seconds {

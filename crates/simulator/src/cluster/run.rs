@@ -4,6 +4,7 @@ use rand::RngExt as _;
 use rand_distr::{Distribution as _, Poisson, StandardNormal};
 
 use crate::control::Controller;
+use crate::quantity::whole;
 use crate::traffic::Traffic;
 
 use super::balancing::Choice;
@@ -192,16 +193,9 @@ impl<'a> Run<'a> {
             Traffic::Rates(rates) => {
                 let rate = share * rates.get(second).copied().unwrap_or_default();
                 // `Poisson` rejects a rate of 0, which has no arrivals.
-                let drawn = Poisson::new(rate)
-                    .map(|poisson| poisson.sample(&mut self.streams.arrivals))
-                    .unwrap_or_default();
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "a whole number, and a double saturates"
-                )]
-                let count = drawn as u32;
-                count
+                let drawn =
+                    Poisson::new(rate).map(|poisson| poisson.sample(&mut self.streams.arrivals));
+                whole(drawn.unwrap_or_default())
             }
         }
     }
@@ -330,13 +324,8 @@ impl<'a> Run<'a> {
 }
 
 /// Returns how many requests arrive during an outage that lets this share of them through.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a share of a whole number"
-)]
 fn arriving(requests: u32, share: f64) -> u32 {
-    (f64::from(requests) * share).round() as u32
+    whole((f64::from(requests) * share).round())
 }
 
 /// Returns a pod's position, from 0 to 1. In a gap, the pods with a position below the gap's share do not report, which

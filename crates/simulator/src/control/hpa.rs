@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Controller;
 use crate::cluster::{PodState, View};
+use crate::quantity::whole;
 
 /// A ratio within this distance of 1 does not change the replica count.
 const TOLERANCE: f64 = 0.1;
@@ -120,12 +121,7 @@ impl Controller for Hpa {
             current
         } else {
             let pods = ratio * f64::from(view.count(PodState::Serving));
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a number of pods, and a double saturates"
-            )]
-            let proposed = (pods - 1e-9).ceil() as u32;
+            let proposed = whole((pods - 1e-9).ceil());
             // Starting and draining pods must not reverse the direction.
             if ratio > 1.0 {
                 proposed.max(current)

@@ -3,6 +3,7 @@
 use super::Controller;
 use super::reference_model::formulas::{mean_wait, occupancy};
 use crate::cluster::{View, World};
+use crate::quantity::whole;
 use crate::traffic::Traffic;
 
 /// How far ahead the rate is known, in seconds: the default maximum start delay.
@@ -75,13 +76,7 @@ impl Controller for Oracle {
         } else {
             let most = occupancy(target, self.service, view.workers, FULLEST);
             let needed = rate * self.service / (f64::from(view.workers) * most);
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a number of pods, and a double saturates"
-            )]
-            let needed = needed.ceil() as u32;
-            pods = needed;
+            pods = whole(needed.ceil());
         }
         Some(view.goal.clamp(pods))
     }

@@ -12,7 +12,7 @@ use super::values::{self, Value};
 use super::{KEYS, Scenario, Source};
 use crate::cluster::{Goal, World};
 use crate::input_errors::InputErrors;
-use crate::quantity::LONGEST;
+use crate::quantity::{LONGEST, whole};
 use crate::traffic::{Load, Trace, Traffic, read_trace};
 
 /// Maximum size of a scenario file, in bytes.
@@ -419,11 +419,5 @@ fn pods_at_first(world: &World) -> u32 {
     };
     let rate = requests / minute.max(1) as f64;
     let busy = rate * world.service / f64::from(world.workers);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a number of pods, and a double saturates"
-    )]
-    let pods = (busy / BUSY_AT_FIRST).ceil() as u32;
-    world.goal.clamp(pods)
+    world.goal.clamp(whole((busy / BUSY_AT_FIRST).ceil()))
 }

@@ -7,6 +7,7 @@ use rand_distr::{Distribution as _, Exp1, StandardNormal};
 
 use super::{Scenario, Source};
 use crate::cluster::{Balancing, Goal, Random, Slow, World};
+use crate::quantity::whole;
 use crate::traffic::Traffic;
 
 /// Maximum arrival rate, in requests per second.
@@ -265,13 +266,4 @@ fn normal(random: &mut Random) -> f64 {
 
 fn exponential(random: &mut Random) -> f64 {
     Exp1.sample(random)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a double saturates"
-)]
-fn whole(number: f64) -> u32 {
-    number as u32
 }

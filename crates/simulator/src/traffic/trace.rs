@@ -24,7 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Traffic;
 use super::estimate::estimate;
 use crate::input_errors::InputErrors;
-use crate::quantity::{LONGEST, MOST_REQUESTS, number};
+use crate::quantity::{self, LONGEST, MOST_REQUESTS, number};
 
 /// The column with the seconds from the start, which is the first one.
 const SECONDS: &str = "t_seconds";
@@ -350,13 +350,7 @@ fn whole(rates: &[f64]) -> Vec<u32> {
         let sum = rate + rest;
         let count = sum.round();
         rest = sum - count;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "whole, not negative, and at most MOST_REQUESTS + 1"
-        )]
-        let count = count.max(0.0) as u32;
-        count
+        quantity::whole(count)
     };
     rates.iter().map(count).collect()
 }

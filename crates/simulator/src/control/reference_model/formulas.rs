@@ -1,5 +1,7 @@
 //! Queue latency by the formulas of Erlang, Allen and Cunneen.
 
+use crate::quantity::whole;
+
 /// Returns the probability that a request waits (Erlang C), for an offered load in Erlang. The load is rounded first,
 /// like in the reference, which caches the results.
 fn erlang_c(load: f64, servers: u32) -> f64 {
@@ -69,16 +71,6 @@ pub(crate) fn occupancy(target: f64, service: f64, workers: u32, most: f64) -> f
         }
     }
     low
-}
-
-/// Converts a double to a whole number.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a double saturates"
-)]
-pub(super) fn whole(number: f64) -> u32 {
-    number as u32
 }
 
 #[cfg(test)]

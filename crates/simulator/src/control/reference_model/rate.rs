@@ -130,7 +130,7 @@ impl Arrivals {
 
     /// Compares the current rate with the rate that was planned one start delay ago, and updates the head-room.
     fn compare(&mut self, totals: &Totals, now: usize, delay: f64) {
-        let ago = super::formulas::whole(delay.clamp(5.0, 500.0)) as usize;
+        let ago = crate::quantity::whole(delay.clamp(5.0, 500.0)) as usize;
         if !now.is_multiple_of(5) || self.plans.len() <= ago {
             return;
         }
@@ -143,7 +143,7 @@ impl Arrivals {
         }
         let mut sorted: Vec<f64> = self.compared.iter().copied().collect();
         sorted.sort_unstable_by(f64::total_cmp);
-        let place = super::formulas::whole(QUANTILE * (sorted.len() - 1) as f64) as usize;
+        let place = crate::quantity::whole(QUANTILE * (sorted.len() - 1) as f64) as usize;
         self.headroom = sorted[place].clamp(1.0, MOST_HEADROOM);
     }
 }

@@ -102,7 +102,7 @@ impl Standing<'_> {
 /// Interpolates linearly between the two nearest values.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
-    let below = super::formulas::whole(place) as usize;
+    let below = crate::quantity::whole(place) as usize;
     let above = (below + 1).min(sorted.len() - 1);
     let part = place - below as f64;
     sorted[below] + (sorted[above] - sorted[below]) * part

@@ -1,0 +1,20 @@
+//! Conversions of floating-point numbers.
+
+/// Converts to an integer toward zero, saturating at 0 and at the largest int32.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to an int32's range first"
+)]
+pub(crate) fn whole(number: f64) -> u32 {
+    number.clamp(0.0, f64::from(i32::MAX)) as u32
+}
+
+/// Converts to single precision, saturating at a billion: seven digits of pods, requests and seconds are enough.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "losing digits is the purpose"
+)]
+pub(crate) fn single(value: f64) -> f32 {
+    value.min(1e9) as f32
+}
