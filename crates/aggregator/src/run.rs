@@ -193,7 +193,7 @@ impl Bound {
             tasks.spawn_endless("certificate watch", watch);
         }
         if let (Some(bound), Some(store)) = (keda, store.clone()) {
-            let serve = serve_keda(bound.into_listener(), store, shutdown.clone());
+            let serve = serve_keda(bound, store, shutdown.clone());
             tasks.spawn("KEDA server", serve);
         }
         if let (Some(ExternalMetrics { bound, tls_dir }), Some(store)) = (external_metrics, store) {

@@ -49,6 +49,7 @@ pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     connections: OpenConnections,
+    error_log: LogLimiter,
 }
 
 /// The port could not be bound.
@@ -109,6 +110,7 @@ pub async fn bind(name: &'static str, address: SocketAddr) -> Result<Bound, Bind
         listener,
         address,
         connections: OpenConnections::default(),
+        error_log: LogLimiter::default(),
     })
 }
 
@@ -150,9 +152,24 @@ impl Bound {
         self.address
     }
 
-    /// Returns the listener, for a server of another protocol.
-    pub fn into_listener(self) -> TcpListener {
-        self.listener
+    /// Waits for a connection, and returns it with the client's address; `None` at shutdown. A server of another
+    /// protocol uses this; [`serve_with`](Self::serve_with) does it, too.
+    pub async fn accept(&self, shutdown: &Shutdown) -> Option<(TcpStream, IpAddr)> {
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = shutdown.cancelled() => return None,
+            };
+            match accepted {
+                Ok((stream, peer)) => return Some((stream, peer.ip().to_canonical())),
+                Err(error) => {
+                    if let Some(left_out) = self.error_log.allow(Instant::now()) {
+                        tracing::warn!(server = self.name, %error, left_out, "failed to accept a connection");
+                    }
+                    tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
+                }
+            }
+        }
     }
 
     /// Returns the number of open connections, also while the port is served.
@@ -189,22 +206,7 @@ impl Bound {
         S::Future: Send,
     {
         let limit = ConnectionLimit::new(limits.connections, limits.connections_per_address);
-        let error_log = LogLimiter::default();
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = shutdown.cancelled() => break,
-            };
-            let (stream, peer) = match accepted {
-                Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
-                Err(error) => {
-                    if let Some(left_out) = error_log.allow(Instant::now()) {
-                        tracing::warn!(server = self.name, %error, left_out, "failed to accept a connection");
-                    }
-                    tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
-                    continue;
-                }
-            };
+        while let Some((stream, peer)) = self.accept(&shutdown).await {
             let permit = match limit.acquire(peer) {
                 Ok(permit) => permit,
                 Err(reason) => {

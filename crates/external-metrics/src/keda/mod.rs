@@ -12,8 +12,9 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pushscale_daemon::error::chain;
+use pushscale_daemon::http_server::Bound;
 use pushscale_daemon::shutdown::Shutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -35,26 +36,11 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::fro
 /// How long a connection may take to send its first byte.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The pause after an accept error, such as too many open files.
-const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(200);
-
 /// Serves `store` to KEDA until shutdown. Connections over the limit are closed.
-pub async fn serve(listener: TcpListener, store: Store, shutdown: Shutdown) {
+pub async fn serve(bound: Bound, store: Store, shutdown: Shutdown) {
     let scaler = ExternalScaler(store);
     let limit = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.cancelled() => return,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::debug!(%error, "failed to accept a connection of KEDA");
-                tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
-                continue;
-            }
-        };
+    while let Some((stream, _)) = bound.accept(&shutdown).await {
         let Ok(permit) = Arc::clone(&limit).try_acquire_owned() else {
             tracing::debug!("connection of KEDA rejected: too many");
             continue;

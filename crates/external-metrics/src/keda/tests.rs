@@ -1,7 +1,6 @@
 //! Calls over a socket, encoded as KEDA encodes them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Full};
@@ -10,6 +9,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use jiff::Timestamp;
 use prost::Message;
+use pushscale_daemon::http_server;
 use pushscale_decision::FleetLoad;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
@@ -25,12 +25,15 @@ const NOT_FOUND: &str = "5";
 const UNIMPLEMENTED: &str = "12";
 const UNAVAILABLE: &str = "14";
 
+async fn bind() -> Bound {
+    let address = "127.0.0.1:0".parse().unwrap();
+    http_server::bind("KEDA", address).await.unwrap()
+}
+
 async fn start(store: &Store) -> SendRequest<Full<Bytes>> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address: SocketAddr = listener.local_addr().unwrap();
-    let shutdown = Shutdown::new();
-    tokio::spawn(serve(listener, store.clone(), shutdown));
-    let stream = TcpStream::connect(address).await.unwrap();
+    let bound = bind().await;
+    let stream = TcpStream::connect(bound.address()).await.unwrap();
+    tokio::spawn(serve(bound, store.clone(), Shutdown::new()));
     let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .unwrap();
@@ -214,9 +217,8 @@ async fn a_stream_waits_for_the_pushscaler_and_repeats_its_report_at_zero_replic
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_sends_nothing_is_closed() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, store(), Shutdown::new()));
-    let mut silent = TcpStream::connect(address).await.unwrap();
+    let bound = bind().await;
+    let mut silent = TcpStream::connect(bound.address()).await.unwrap();
+    tokio::spawn(serve(bound, store(), Shutdown::new()));
     assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
 }
