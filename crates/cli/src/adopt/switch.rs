@@ -6,7 +6,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::{
     DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
 };
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, ResourceExt as _};
 use pushscale_api::PushScaler;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -67,12 +67,9 @@ enum Outcome {
 
 /// Carries out what is left to do, and prints each step before it begins.
 pub(super) async fn run(cluster: Cluster, wanted: &Request<'_>) -> Result<(), CommandError> {
-    let objects = Objects {
-        client: cluster.client,
-        namespace: cluster.namespace,
-    };
+    let switch = Switch { cluster, wanted };
     for _ in 0..ATTEMPTS {
-        let state = objects.read(wanted.source).await?;
+        let state = switch.read().await?;
         let steps = match wanted.direction {
             Direction::Switch => plan::switch(&state, wanted.target, wanted.force)?,
             Direction::Undo => plan::undo(&state, wanted.force)?,
@@ -80,20 +77,22 @@ pub(super) async fn run(cluster: Cluster, wanted: &Request<'_>) -> Result<(), Co
         if steps.is_empty() {
             return print("nothing to do\n");
         }
-        if objects.take(wanted, &steps).await? == Outcome::Done {
+        if switch.take(&steps).await? == Outcome::Done {
             return Ok(());
         }
     }
     Err(SwitchError::Changing.into())
 }
 
-struct Objects {
-    client: Client,
-    namespace: String,
+/// A request and the cluster.
+struct Switch<'a> {
+    cluster: Cluster,
+    wanted: &'a Request<'a>,
 }
 
-impl Objects {
-    async fn take(&self, wanted: &Request<'_>, steps: &[Step]) -> Result<Outcome, CommandError> {
+impl Switch<'_> {
+    async fn take(&self, steps: &[Step]) -> Result<Outcome, CommandError> {
+        let wanted = self.wanted;
         for step in steps {
             if wanted.dry_run {
                 print(&format!("would {step}\n"))?;
@@ -103,7 +102,7 @@ impl Objects {
             if let Step::CreateScaler { notes, .. } = step {
                 print_notes(notes);
             }
-            if self.carry_out(wanted.source, step).await? == Outcome::Changed {
+            if self.carry_out(step).await? == Outcome::Changed {
                 return Ok(Outcome::Changed);
             }
         }
@@ -116,20 +115,17 @@ impl Objects {
         }
     }
 
-    async fn read(&self, source: &Source) -> Result<State, ClusterError> {
-        let what = |kind: &str| format!("the {kind} of namespace {}", self.namespace);
-        let named = format!(
-            "{} {}/{}",
-            source.kind.as_str(),
-            self.namespace,
-            source.name
-        );
-        let scalers = self.scalers();
-        let hpas: Api<HorizontalPodAutoscaler> = self.api();
+    async fn read(&self) -> Result<State, ClusterError> {
+        let (source, namespace) = (self.wanted.source, &self.cluster.namespace);
+        let what = |kind: &str| format!("the {kind} of namespace {namespace}");
+        let named = format!("{} {namespace}/{}", source.kind.as_str(), source.name);
+        let scalers = self.cluster.scalers(false);
+        let client = self.cluster.client.clone();
+        let hpas: Api<HorizontalPodAutoscaler> = Api::namespaced(client, namespace);
         let parameters = ListParams::default();
         Ok(State {
             source: source.clone(),
-            object: request(&named, self.objects(source).get_opt(&source.name)).await?,
+            object: request(&named, self.objects().get_opt(&source.name)).await?,
             scalers: request(&what("PushScalers"), scalers.list(&parameters))
                 .await?
                 .items,
@@ -139,8 +135,9 @@ impl Objects {
         })
     }
 
-    async fn carry_out(&self, source: &Source, step: &Step) -> Result<Outcome, SwitchError> {
-        let scalers = self.scalers();
+    async fn carry_out(&self, step: &Step) -> Result<Outcome, SwitchError> {
+        let (scalers, objects) = (self.cluster.scalers(false), self.objects());
+        let name = self.wanted.source.name.as_str();
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
@@ -154,10 +151,9 @@ impl Objects {
             write(step, scalers.patch(name, &params, &patch)).await
         };
         let annotate = |value: Value| json!({ "metadata": { "annotations": value } });
-        let objects = self.objects(source);
         let set_paused = async |value: Value| {
             let patch = Patch::Merge(annotate(json!({ PAUSED: value })));
-            write(step, objects.patch(&source.name, &params, &patch)).await
+            write(step, objects.patch(name, &params, &patch)).await
         };
         match step {
             Step::CreateScaler { manifest, .. } => {
@@ -178,13 +174,13 @@ impl Objects {
                     uid: Some(uid.clone()),
                     resource_version: Some(version.clone()),
                 });
-                let deleted = write(step, objects.delete(&source.name, &unchanged)).await?;
+                let deleted = write(step, objects.delete(name, &unchanged)).await?;
                 if deleted == Outcome::Changed {
                     return Ok(deleted);
                 }
-                self.until_deleted(step, source, Some(uid)).await
+                self.until_deleted(step, Some(uid)).await
             }
-            Step::AwaitDeleted => self.until_deleted(step, source, None).await,
+            Step::AwaitDeleted => self.until_deleted(step, None).await,
             Step::CreateHpa { manifest } => {
                 write(step, objects.create(&create, &parse(manifest)?)).await
             }
@@ -192,12 +188,12 @@ impl Objects {
             Step::Resume { paused } => set_paused(json!(paused)).await,
             Step::AwaitPause => {
                 let hint = "check that KEDA's operator is running";
-                self.until(step, source, hint, plan::has_paused).await
+                self.until(step, hint, plan::has_paused).await
             }
             Step::AwaitObserved { scaler } => {
                 let hint =
                     "check that the aggregator is running; with --force it is not waited for";
-                self.until(step, source, hint, |state| {
+                self.until(step, hint, |state| {
                     let named = |found: &&PushScaler| {
                         found.metadata.name.as_deref() == Some(scaler.as_str())
                     };
@@ -213,19 +209,14 @@ impl Objects {
     }
 
     /// Waits until the object is gone. With a uid, another one of its name may already exist.
-    async fn until_deleted(
-        &self,
-        step: &Step,
-        source: &Source,
-        uid: Option<&str>,
-    ) -> Result<Outcome, SwitchError> {
+    async fn until_deleted(&self, step: &Step, uid: Option<&str>) -> Result<Outcome, SwitchError> {
         let hint = "a finalizer keeps it";
         let is_gone = |state: &State| match (&state.object, uid) {
             (None, _) => true,
             (Some(object), Some(uid)) => object.uid().as_deref() != Some(uid),
             (Some(_), None) => false,
         };
-        self.until(step, source, hint, is_gone).await
+        self.until(step, hint, is_gone).await
     }
 
     /// Waits until the cluster fulfils the condition. A failed read is repeated: the steps before may have left the
@@ -233,13 +224,12 @@ impl Objects {
     async fn until(
         &self,
         step: &Step,
-        source: &Source,
         hint: &'static str,
         so: impl Fn(&State) -> bool,
     ) -> Result<Outcome, SwitchError> {
         let end = Instant::now() + PATIENCE;
         loop {
-            let state = self.read(source).await;
+            let state = self.read().await;
             let late = Instant::now() >= end;
             match state {
                 Ok(state) if so(&state) => return Ok(Outcome::Done),
@@ -255,21 +245,13 @@ impl Objects {
         }
     }
 
-    fn scalers(&self) -> Api<PushScaler> {
-        self.api()
-    }
-
-    fn api<K>(&self) -> Api<K>
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        Api::namespaced(self.client.clone(), &self.namespace)
-    }
-
-    fn objects(&self, source: &Source) -> Api<DynamicObject> {
-        let resource = source.kind.resource();
-        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    /// The objects of the source's kind.
+    fn objects(&self) -> Api<DynamicObject> {
+        let resource = self.wanted.source.kind.resource();
+        let Cluster {
+            client, namespace, ..
+        } = &self.cluster;
+        Api::namespaced_with(client.clone(), namespace, &resource)
     }
 }
 
