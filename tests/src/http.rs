@@ -1,6 +1,9 @@
 //! A minimal HTTP client: it sends exactly what a test specifies.
 
+use std::fmt::Debug;
+use std::iter::Sum;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::str::FromStr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -73,6 +76,20 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
             status: 0,
             body: String::new(),
         })
+}
+
+/// Returns the sum of a metric on this page of metrics, over all its label sets or of the one that `series` names; 0 if
+/// the page has none.
+///
+/// # Panics
+/// A value is not such a number.
+pub fn sum<T: FromStr<Err: Debug> + Sum>(page: &str, series: &str) -> T {
+    let values = page.lines().filter_map(|line| line.strip_prefix(series));
+    values
+        .filter(|rest| rest.starts_with(['{', ' ']))
+        .filter_map(|rest| rest.rsplit(' ').next())
+        .map(|value| value.parse::<T>().expect("a number"))
+        .sum()
 }
 
 /// Polls until the condition holds.

@@ -180,7 +180,7 @@ async fn turns() {
     readers.shutdown().await;
     while pushers.join_next().await.is_some() {}
     let metrics = http::get(cluster.admin, "/metrics").await.body;
-    let dropped = value(
+    let dropped: f64 = http::sum(
         &metrics,
         "pushscale_aggregator_dropped_history_records_total",
     );
@@ -205,7 +205,7 @@ async fn print_turns(what: &str, admin: SocketAddr) {
     let before = http::get(admin, "/metrics").await.body;
     tokio::time::sleep(LOOP_TIME).await;
     let after = http::get(admin, "/metrics").await.body;
-    let delta = |name: &str| value(&after, name) - value(&before, name);
+    let delta = |name: &str| http::sum::<f64>(&after, name) - http::sum::<f64>(&before, name);
     let turns = delta("pushscale_aggregator_turn_seconds_count");
     let longer = |bound: &str| {
         let bucket = format!("pushscale_aggregator_turn_seconds_bucket{{le=\"{bound}\"}}");
@@ -219,13 +219,4 @@ async fn print_turns(what: &str, admin: SocketAddr) {
         longer("0.005"),
         longer("0.05"),
     );
-}
-
-/// Returns the sum of a metric's values.
-fn value(page: &str, name: &str) -> f64 {
-    let lines = page.lines().filter_map(|line| line.strip_prefix(name));
-    let lines = lines.filter(|rest| rest.starts_with(['{', ' ']));
-    lines
-        .map(|rest| rest.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
-        .sum()
 }

@@ -16,6 +16,7 @@ use super::proxy::{Network, Proxy};
 use super::pushes::{Models, Pushes};
 use super::replicas::Replicas;
 use super::report::Outcome;
+use crate::http;
 use crate::namespace::{Aggregator, Namespace, SOON};
 use crate::process::kubeconfig_of;
 use crate::programs;
@@ -388,11 +389,7 @@ impl<'a> World<'a> {
     pub(super) async fn total(&self, series: &str) -> u64 {
         let mut total = 0;
         for member in &self.members {
-            let metrics = member.aggregator.metrics().await;
-            let values = metrics.lines().filter_map(|line| line.strip_prefix(series));
-            total += values
-                .map(|value| value.trim().parse::<u64>().unwrap())
-                .sum::<u64>();
+            total += http::sum::<u64>(&member.aggregator.metrics().await, series);
         }
         total
     }

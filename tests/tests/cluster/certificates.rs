@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pushscale_daemon::tls::CaBundle;
 use pushscale_tests::charts::Helm;
+use pushscale_tests::http::sum;
 use pushscale_tests::namespace::{
     Aggregator, Certificates, Namespace, SOON, install, permit_certificates,
 };
@@ -194,16 +195,11 @@ async fn made(one: &Certificates, two: &Certificates) -> [(&'static str, u64); 3
     let pages = [one.metrics().await, two.metrics().await];
     ["ca", "aggregator", "injector"].map(|which| {
         let line = format!("pushscale_certificates_renewals_total{{certificate=\"{which}\"}}");
-        let counts = pages.iter().map(|page| count_of(page, &line));
-        (which, counts.sum())
+        (
+            which,
+            pages.iter().map(|page| sum::<u64>(page, &line)).sum(),
+        )
     })
-}
-
-fn count_of(metrics: &str, line: &str) -> u64 {
-    let found = metrics
-        .lines()
-        .find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
-    found.unwrap_or_default()
 }
 
 #[tokio::test]
@@ -223,7 +219,7 @@ async fn two_processes_publish_one_ca_to_every_namespace_and_an_uninstall_remove
     assert_eq!(made(&one, &two).await, all.map(|which| (which, 1)));
     let expiry = "pushscale_certificates_expiry_timestamp_seconds{certificate=\"aggregator\"}";
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seconds = count_of(&one.metrics().await, expiry) - now.as_secs();
+    let seconds = sum::<u64>(&one.metrics().await, expiry) - now.as_secs();
     assert!(
         (30 * 86_400 - 120..=30 * 86_400).contains(&seconds),
         "{seconds}"
@@ -396,7 +392,7 @@ async fn a_new_ca_is_published_everywhere_before_it_signs() {
     let last = view.secret("pushscale-ca", "ca.crt");
     assert!(!last.contains(&first), "the first CA is still trusted");
     let renewed = "pushscale_certificates_renewals_total{certificate=\"aggregator\"}";
-    assert!(count_of(&certificates.metrics().await, renewed) > 4);
+    assert!(sum::<u64>(&certificates.metrics().await, renewed) > 4);
     until("the webhook follows", || view.webhook().contains(&last)).await;
     assert!(webhooks.contains(&first));
     let log = certificates.log();

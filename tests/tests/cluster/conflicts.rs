@@ -1,18 +1,14 @@
 //! Two autoscalers on one target: Pushscale does not write, and names the other.
 
 use pushscale_tests::fake_pod::Load;
+use pushscale_tests::http::sum;
 use pushscale_tests::namespace::{Aggregator, Namespace};
 
 use crate::{RATIO, cluster};
 
 async fn count(aggregator: &Aggregator, metric: &str) -> u64 {
-    let metrics = aggregator.metrics().await;
-    let mut lines = metrics.lines();
-    let value = lines.find_map(|line| {
-        line.strip_prefix("pushscale_aggregator_")?
-            .strip_prefix(metric)
-    });
-    value.map_or(0, |value| value.trim().parse().unwrap())
+    let series = format!("pushscale_aggregator_{metric}");
+    sum(&aggregator.metrics().await, &series)
 }
 
 /// Returns the number of decisions that held the replicas because of another autoscaler.
@@ -84,18 +80,7 @@ async fn a_competing_hpa_is_reported_and_pushscale_stops_writing() {
     let mut pods = namespace.run_pods(1).await;
 
     // Next to the HPA it may report its decisions, as in a migration.
-    let mode = |mode: &str| {
-        let patch = format!(r#"{{"spec":{{"mode":"{mode}"}}}}"#);
-        namespace.kubectl(&[
-            "patch",
-            "pushscaler",
-            "torchserve",
-            "--type=merge",
-            "-p",
-            &patch,
-        ]);
-    };
-    mode("Recommend");
+    namespace.patch("torchserve", r#"{"mode":"Recommend"}"#);
     aggregator
         .push_until(&mut pods, Load::QueueLatency(1.2), || async {
             let object = namespace.get("pushscaler", "torchserve");
@@ -104,7 +89,7 @@ async fn a_competing_hpa_is_reported_and_pushscale_stops_writing() {
         })
         .await;
     assert_eq!(namespace.replicas(), 1);
-    mode("Apply");
+    namespace.patch("torchserve", r#"{"mode":"Apply"}"#);
     namespace
         .until_condition("torchserve", "AbleToScale", "False/TargetContested")
         .await;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pushscale_tests::fake_pod::{FakePod, Load};
+use pushscale_tests::http::sum;
 use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
 use pushscale_tests::test_cluster::TestCluster;
 
@@ -81,13 +82,8 @@ impl<'a> Pair<'a> {
 }
 
 async fn writes(aggregator: &Aggregator) -> u64 {
-    let metrics = aggregator.metrics().await;
-    metrics
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("pushscale_aggregator_scale_writes_total{outcome=\"written\"} ")
-        })
-        .map_or(0, |count| count.parse().unwrap())
+    let series = "pushscale_aggregator_scale_writes_total{outcome=\"written\"}";
+    sum(&aggregator.metrics().await, series)
 }
 
 /// One test, because all parts need the same Lease.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pushscale_tests::fake_pod::{FakePod, Load};
-use pushscale_tests::http::until;
+use pushscale_tests::http::{sum, until};
 use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
 use serde_json::Value;
 
@@ -50,12 +50,7 @@ async fn assert_rejected(aggregator: &Aggregator, pod: &mut FakePod, status: u16
 }
 
 fn reviews(metrics: &str) -> u64 {
-    let counts = metrics
-        .lines()
-        .filter(|line| line.starts_with("pushscale_aggregator_token_reviews_total"));
-    counts
-        .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap())
-        .sum()
+    sum(metrics, "pushscale_aggregator_token_reviews_total")
 }
 
 #[tokio::test]

@@ -58,20 +58,14 @@ pub(crate) fn load(server: &EmulatedServer, rate: f64, seconds: f64) -> RunningL
 /// Returns the number of readings that the aggregator has accepted.
 pub(crate) async fn accepted(cluster: &FakeCluster) -> u64 {
     let metrics = http::get(cluster.admin, "/metrics").await.body;
-    metrics
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("pushscale_aggregator_readings_total{outcome=\"accepted\"} ")
-        })
-        .map_or(0, |count| count.parse().unwrap())
+    http::sum(
+        &metrics,
+        "pushscale_aggregator_readings_total{outcome=\"accepted\"}",
+    )
 }
 
 /// Returns the number of scrapes of the sidecar at this address.
 pub(crate) async fn scrapes(address: SocketAddr) -> u64 {
     let metrics = http::get(address, "/metrics").await.body;
-    metrics
-        .lines()
-        .filter(|line| line.starts_with("pushscale_sidecar_scrapes_total{"))
-        .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap())
-        .sum()
+    http::sum(&metrics, "pushscale_sidecar_scrapes_total")
 }

@@ -12,7 +12,7 @@ use pushscale_tests::fake_cluster::FakeCluster;
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 
-use crate::support::{SOON, policy, server};
+use crate::support::{SOON, accepted, policy, server};
 
 const LOCALHOST: &str = "127.0.0.1";
 
@@ -29,23 +29,9 @@ async fn cluster(certificate: &ServerCertificate) -> FakeCluster {
     cluster
 }
 
-async fn count(cluster: &FakeCluster, metric: &str) -> u64 {
-    let metrics = http::get(cluster.admin, "/metrics").await.body;
-    let line = metrics.lines().find_map(|line| line.strip_prefix(metric));
-    line.map_or(0, |count| count.trim().parse().unwrap())
-}
-
-async fn accepted(cluster: &FakeCluster) -> u64 {
-    count(
-        cluster,
-        "pushscale_aggregator_readings_total{outcome=\"accepted\"}",
-    )
-    .await
-}
-
 async fn rejected(cluster: &FakeCluster, reason: &str) -> u64 {
     let metric = format!("pushscale_aggregator_rejected_connections_total{{reason=\"{reason}\"}}");
-    count(cluster, &metric).await
+    http::sum(&http::get(cluster.admin, "/metrics").await.body, &metric)
 }
 
 /// Writes a file for one test.
