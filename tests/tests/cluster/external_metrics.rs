@@ -312,14 +312,7 @@ async fn the_published_hpa_scales_up_and_down_and_keeps_its_size_without_reading
     let error = setup.get("/namespaces/models/nothing").unwrap_err();
     assert!(error.contains("NotFound"), "{error}");
 
-    namespace.deploy("Deployment", 1).await;
-    namespace.scale(
-        "torchserve",
-        "apps/v1",
-        "Deployment",
-        "torchserve",
-        RECOMMEND,
-    );
+    namespace.scaled_deployment(1, RECOMMEND).await;
     namespace.kubectl(&["label", "pushscaler", "torchserve", "team=vision"]);
     let fleet = ReportingFleet::push_to(&namespace, &aggregator);
     fleet.report(Some(0.014));
@@ -373,14 +366,7 @@ async fn callers_are_authenticated_and_authorized_and_cas_rotate() {
     let namespace = Namespace::create(&setup.cluster, "models");
     let _certificates = Certificates::start_with(&setup.cluster, &CERTIFICATES).await;
     let aggregator = setup.serve(&namespace).await;
-    namespace.deploy("Deployment", 1).await;
-    namespace.scale(
-        "torchserve",
-        "apps/v1",
-        "Deployment",
-        "torchserve",
-        RECOMMEND,
-    );
+    namespace.scaled_deployment(1, RECOMMEND).await;
     let fleet = ReportingFleet::push_to(&namespace, &aggregator);
     fleet.report(Some(0.014));
     let path = "/namespaces/models/torchserve-wait";
