@@ -1,6 +1,6 @@
 //! An aggregator without a cluster: one PushScaler, pods added by hand, and replica counts recorded instead of written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,12 +9,12 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use pushscale_aggregator::{
     Backend, Config, DeletionFacts, Event, PushSecurity, Report, Scale, ScaleError, ScaleTarget,
-    ScalerDeletion, ScalerFacts, ScalerKey, TargetRef, WatchId, Written,
+    ScalerFacts, ScalerKey, TargetRef, WatchId, Written,
 };
-use pushscale_api::{PushScalerSpec, Schedules, policy_of};
+use pushscale_api::{PushScalerSpec, policy_of};
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::shutdown::Shutdown;
-use pushscale_decision::{Conditions, Pod, PodUid, Policy};
+use pushscale_decision::{Pod, PodUid, Policy};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -317,33 +317,18 @@ const SCALER: &str = "torchserve";
 
 fn facts(name: &str, policy: Policy, spec: Option<Arc<PushScalerSpec>>) -> ScalerFacts {
     ScalerFacts {
-        key: key_of(name),
         uid: format!("{name}-scaler-uid"),
-        generation: Some(1),
-        labels: BTreeMap::new(),
-        target: TargetRef {
-            namespace: NAMESPACE.to_owned(),
-            api_version: "apps/v1".to_owned(),
-            kind: "Deployment".to_owned(),
-            name: name.to_owned(),
-        },
-        watch: watch_of(name),
-        policy: Ok(policy),
         spec,
-        schedules: Schedules::default(),
-        conditions: Conditions::default(),
-        last_scale_time: None,
-        transitions: Vec::new(),
-        changes: Vec::new(),
-        deletion: ScalerDeletion::default(),
+        ..ScalerFacts::new(
+            watch_of(name),
+            TargetRef::deployment(NAMESPACE, name),
+            policy,
+        )
     }
 }
 
 fn key_of(name: &str) -> ScalerKey {
-    ScalerKey {
-        namespace: NAMESPACE.to_owned(),
-        name: name.to_owned(),
-    }
+    ScalerKey::new(NAMESPACE, name)
 }
 
 fn watch_of(name: &str) -> WatchId {

@@ -44,12 +44,7 @@ pub(crate) fn learned(
     target: &TargetRef,
 ) -> Option<Checkpoint> {
     let mut owners = stored.metadata.owner_references.iter().flatten();
-    let learned_for = TargetRef {
-        namespace: scaler.namespace.clone(),
-        api_version: stored.spec.scale_target_ref.api_version.clone(),
-        kind: stored.spec.scale_target_ref.kind.clone(),
-        name: stored.spec.scale_target_ref.name.clone(),
-    };
+    let learned_for = TargetRef::new(&scaler.namespace, &stored.spec.scale_target_ref);
     if !owners.any(|owner| owner.uid == uid) || !learned_for.is_same_object(target) {
         tracing::info!(autoscaler = %scaler, "checkpoint ignored: it belongs to an earlier PushScaler or target");
         return None;
@@ -71,19 +66,14 @@ mod tests {
 
     fn target(kind: &str) -> TargetRef {
         TargetRef {
-            namespace: "models".to_owned(),
-            api_version: "apps/v1".to_owned(),
             kind: kind.to_owned(),
-            name: "torchserve".to_owned(),
+            ..TargetRef::deployment("models", "torchserve")
         }
     }
 
     #[test]
     fn only_the_checkpoint_of_the_same_pushscaler_and_target_is_restored() {
-        let scaler = ScalerKey {
-            namespace: "models".to_owned(),
-            name: "resnet".to_owned(),
-        };
+        let scaler = ScalerKey::new("models", "resnet");
         let checkpoint = Checkpoint::default();
         let mut stored = object(&CheckpointReport {
             scaler: scaler.clone(),

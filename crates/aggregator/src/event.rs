@@ -213,6 +213,28 @@ pub struct ScalerFacts {
     pub deletion: ScalerDeletion,
 }
 
+impl ScalerFacts {
+    /// Returns a new PushScaler with this policy, without labels, schedules and a status.
+    pub fn new(watch: WatchId, target: TargetRef, policy: Policy) -> Self {
+        Self {
+            key: watch.scaler.clone(),
+            uid: String::new(),
+            generation: Some(1),
+            labels: BTreeMap::new(),
+            target,
+            watch,
+            policy: Ok(policy),
+            spec: None,
+            schedules: Schedules::default(),
+            conditions: Conditions::default(),
+            last_scale_time: None,
+            transitions: Vec::new(),
+            changes: Vec::new(),
+            deletion: ScalerDeletion::default(),
+        }
+    }
+}
+
 /// What the deletion of a PushScaler depends on, as the API server has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScalerDeletion {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use pushscale_api::ScaleTargetRef;
+
 /// The namespace and name of a PushScaler or HorizontalPodAutoscaler.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScalerKey {
@@ -9,6 +11,16 @@ pub struct ScalerKey {
     pub namespace: String,
     /// `metadata.name`.
     pub name: String,
+}
+
+impl ScalerKey {
+    /// Creates a key.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
 }
 
 impl fmt::Display for ScalerKey {
@@ -31,6 +43,26 @@ pub struct TargetRef {
 }
 
 impl TargetRef {
+    /// Creates a reference to an object in the namespace of its scaler.
+    pub fn new(namespace: impl Into<String>, reference: &ScaleTargetRef) -> Self {
+        Self {
+            namespace: namespace.into(),
+            api_version: reference.api_version.clone(),
+            kind: reference.kind.clone(),
+            name: reference.name.clone(),
+        }
+    }
+
+    /// Creates a reference to a Deployment.
+    pub fn deployment(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            api_version: "apps/v1".to_owned(),
+            kind: "Deployment".to_owned(),
+            name: name.into(),
+        }
+    }
+
     /// Whether both references name the same object, possibly by different versions of one API group.
     pub fn is_same_object(&self, other: &Self) -> bool {
         self.object() == other.object()

@@ -33,16 +33,8 @@ pub struct RecordedScaler(Arc<ScalerSubject>);
 impl RecordedScaler {
     /// Names a scaler of a Deployment with the same name.
     pub fn new(namespace: &str, name: &str) -> Self {
-        let key = ScalerKey {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        };
-        let target = TargetRef {
-            namespace: namespace.to_owned(),
-            api_version: "apps/v1".to_owned(),
-            kind: "Deployment".to_owned(),
-            name: name.to_owned(),
-        };
+        let key = ScalerKey::new(namespace, name);
+        let target = TargetRef::deployment(namespace, name);
         Self(Arc::new(ScalerSubject::new(key, &target)))
     }
 }

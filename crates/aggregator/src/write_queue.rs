@@ -71,10 +71,7 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> ScalerKey {
-        ScalerKey {
-            namespace: "models".to_owned(),
-            name: name.to_owned(),
-        }
+        ScalerKey::new("models", name)
     }
 
     #[test]

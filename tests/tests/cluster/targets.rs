@@ -119,12 +119,7 @@ async fn a_write_does_not_override_a_concurrent_change() {
         .await
         .unwrap();
     let scales = KubeScaleTarget::new(kube::Client::try_from(config).unwrap());
-    let target = TargetRef {
-        namespace: "conflict".to_owned(),
-        api_version: "apps/v1".to_owned(),
-        kind: "Deployment".to_owned(),
-        name: "torchserve".to_owned(),
-    };
+    let target = TargetRef::deployment("conflict", "torchserve");
     match scales.write(&target, 1, 4).await {
         Ok(Written::Conflict(scale)) => assert_eq!(scale.replicas, 2),
         other => panic!("{other:?}"),

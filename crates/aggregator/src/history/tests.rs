@@ -58,19 +58,11 @@ pub(crate) fn steps(rate: f64) -> Vec<Step> {
 }
 
 pub(crate) fn key(name: &str) -> ScalerKey {
-    ScalerKey {
-        namespace: "models".to_owned(),
-        name: name.to_owned(),
-    }
+    ScalerKey::new("models", name)
 }
 
 pub(crate) fn subject(name: &str) -> Arc<ScalerSubject> {
-    let target = TargetRef {
-        namespace: "models".to_owned(),
-        api_version: "apps/v1".to_owned(),
-        kind: "Deployment".to_owned(),
-        name: name.to_owned(),
-    };
+    let target = TargetRef::deployment("models", name);
     Arc::new(ScalerSubject::new(key(name), &target))
 }
 

@@ -173,10 +173,7 @@ mod tests {
     use super::*;
 
     fn key(name: impl ToString) -> ScalerKey {
-        ScalerKey {
-            namespace: "models".to_owned(),
-            name: name.to_string(),
-        }
+        ScalerKey::new("models", name.to_string())
     }
 
     fn sample() -> ScalerSample {

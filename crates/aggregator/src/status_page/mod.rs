@@ -225,10 +225,7 @@ impl Current {
 /// Parses `{prefix}{namespace}/{name}`.
 pub(crate) fn scaler_key(path: &str, prefix: &str) -> Option<ScalerKey> {
     let (namespace, name) = path.strip_prefix(prefix)?.split_once('/')?;
-    (!name.is_empty() && !name.contains('/')).then(|| ScalerKey {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    })
+    (!name.is_empty() && !name.contains('/')).then(|| ScalerKey::new(namespace, name))
 }
 
 /// The points and the decisions, for tools.

@@ -100,10 +100,7 @@ fn deletion_facts(pod: &KubePod) -> DeletionFacts {
 
 /// Trims a HorizontalPodAutoscaler. `None` without a name.
 pub(super) fn hpa(hpa: HorizontalPodAutoscaler) -> Option<CompetingHpa> {
-    let key = ScalerKey {
-        namespace: hpa.namespace()?,
-        name: hpa.metadata.name?,
-    };
+    let key = ScalerKey::new(hpa.namespace()?, hpa.metadata.name?);
     let reference = hpa.spec.scale_target_ref;
     let target = TargetRef {
         namespace: key.namespace.clone(),
@@ -133,10 +130,7 @@ pub(super) fn target(target: PartialObjectMeta<DynamicObject>) -> Option<Watched
 /// Parses a PushScaler. `None` without a name. Objects are parsed one by one: one that an older CRD accepted must not
 /// hide the others.
 pub(super) fn scaler(scaler: DynamicObject) -> Option<Box<WatchedScaler>> {
-    let key = ScalerKey {
-        namespace: scaler.namespace()?,
-        name: scaler.metadata.name.clone()?,
-    };
+    let key = ScalerKey::new(scaler.namespace()?, scaler.metadata.name.clone()?);
     let spec = PushScalerSpec::deserialize(&scaler.data["spec"]);
     let policy = match &spec {
         Ok(spec) => policy_of(spec),

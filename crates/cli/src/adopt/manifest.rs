@@ -83,13 +83,8 @@ pub(super) fn target_of(object: &Value, kind: Kind) -> Result<TargetRef, AdoptEr
 
 /// Returns the object that a PushScaler scales.
 pub(super) fn target_of_scaler(scaler: &PushScaler) -> TargetRef {
-    let reference = &scaler.spec.scale_target_ref;
-    TargetRef {
-        namespace: scaler.metadata.namespace.clone().unwrap_or_default(),
-        api_version: reference.api_version.clone(),
-        kind: reference.kind.clone(),
-        name: reference.name.clone(),
-    }
+    let namespace = scaler.metadata.namespace.clone().unwrap_or_default();
+    TargetRef::new(namespace, &scaler.spec.scale_target_ref)
 }
 
 /// Returns the object that a HorizontalPodAutoscaler scales.

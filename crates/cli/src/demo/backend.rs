@@ -1,6 +1,6 @@
 //! The backend that the demo gives the aggregator in place of a cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use pushscale_aggregator::{
     Backend, Event, MarkResult, PodRef, PushSecurity, Report, Scale, ScaleError, ScaleTarget,
-    ScalerDeletion, ScalerFacts, ScalerKey, TargetRef, WatchId, Written,
+    ScalerFacts, ScalerKey, TargetRef, WatchId, Written,
 };
-use pushscale_api::Schedules;
-use pushscale_decision::{Algorithm, Behavior, Bounds, Conditions, Latency, Policy, TargetLatency};
+use pushscale_decision::{Algorithm, Behavior, Bounds, Latency, Policy, TargetLatency};
 use tokio::sync::{mpsc, watch};
 
 /// The namespace of the demo's pods.
@@ -151,31 +150,16 @@ pub(crate) async fn apply_scaler(events: &mpsc::Sender<Event>, max: u32, target_
     let Some(policy) = policy(max, target_ms) else {
         return;
     };
-    let key = watch_id().scaler;
-    let facts = ScalerFacts {
-        key: key.clone(),
-        uid: String::new(),
-        generation: Some(1),
-        labels: BTreeMap::new(),
-        target: TargetRef {
-            namespace: NAMESPACE.to_owned(),
-            api_version: String::new(),
-            kind: "Processes".to_owned(),
-            name: "torchserve".to_owned(),
-        },
-        watch: watch_id(),
-        policy: Ok(policy),
-        spec: None,
-        schedules: Schedules::default(),
-        conditions: Conditions::default(),
-        last_scale_time: None,
-        transitions: Vec::new(),
-        changes: Vec::new(),
-        deletion: ScalerDeletion::default(),
+    let target = TargetRef {
+        namespace: NAMESPACE.to_owned(),
+        api_version: String::new(),
+        kind: "Processes".to_owned(),
+        name: "torchserve".to_owned(),
     };
+    let facts = ScalerFacts::new(watch_id(), target, policy);
     for event in [
         Event::ScalerApplied(Box::new(facts)),
-        Event::ScalersListed(BTreeSet::from([key])),
+        Event::ScalersListed(BTreeSet::from([watch_id().scaler])),
         Event::HpasListed(BTreeSet::new()),
         Event::TargetRead {
             watch: watch_id(),
@@ -197,10 +181,7 @@ pub(crate) async fn apply_scaler(events: &mpsc::Sender<Event>, max: u32, target_
 /// Returns the id of the demo's only watch.
 pub(crate) fn watch_id() -> WatchId {
     WatchId {
-        scaler: ScalerKey {
-            namespace: NAMESPACE.to_owned(),
-            name: "torchserve".to_owned(),
-        },
+        scaler: ScalerKey::new(NAMESPACE, "torchserve"),
         number: 1,
     }
 }

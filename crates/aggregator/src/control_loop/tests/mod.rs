@@ -346,10 +346,7 @@ impl Fixture {
 }
 
 fn key(name: &str) -> ScalerKey {
-    ScalerKey {
-        namespace: NAMESPACE.to_owned(),
-        name: name.to_owned(),
-    }
+    ScalerKey::new(NAMESPACE, name)
 }
 
 fn watch(name: &str) -> WatchId {
@@ -360,12 +357,7 @@ fn watch(name: &str) -> WatchId {
 }
 
 fn target(name: &str) -> TargetRef {
-    TargetRef {
-        namespace: NAMESPACE.to_owned(),
-        api_version: "apps/v1".to_owned(),
-        kind: "Deployment".to_owned(),
-        name: name.to_owned(),
-    }
+    TargetRef::deployment(NAMESPACE, name)
 }
 
 fn invalid_schedule() -> Value {

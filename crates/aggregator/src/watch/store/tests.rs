@@ -19,19 +19,11 @@ fn scaler(name: &str, uid: &str, target: &str) -> Box<WatchedScaler> {
     let spec: PushScalerSpec = serde_json::from_value(spec).unwrap();
     let namespace = "models".to_owned();
     Box::new(WatchedScaler {
-        key: ScalerKey {
-            namespace: namespace.clone(),
-            name: name.to_owned(),
-        },
+        key: ScalerKey::new(namespace.clone(), name),
         uid: uid.to_owned(),
         generation: Some(1),
         labels: BTreeMap::new(),
-        target: TargetRef {
-            namespace,
-            api_version: "apps/v1".to_owned(),
-            kind: "Deployment".to_owned(),
-            name: target.to_owned(),
-        },
+        target: TargetRef::deployment(namespace, target),
         policy: policy_of(&spec),
         spec: Some(spec),
         schedules: Schedules::default(),
