@@ -1,7 +1,10 @@
 //! A certificate authority in memory.
 
 use pushscale_daemon::tls::ServerCertificate;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
+};
 
 /// A certificate authority in memory.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -24,7 +27,18 @@ impl Authority {
     /// Issues a certificate for these names or addresses, and returns it and its key.
     pub fn issue(&self, names: &[&str]) -> (String, String) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let params = CertificateParams::new(names).expect("names");
+        self.sign(CertificateParams::new(names).expect("names"))
+    }
+
+    /// Issues a certificate for a client with this name, and returns it and its key.
+    pub fn issue_client(&self, name: &str) -> (String, String) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params)
+    }
+
+    fn sign(&self, params: CertificateParams) -> (String, String) {
         let key = KeyPair::generate().expect("a key");
         let signed = params.signed_by(&key, &self.0).expect("a certificate");
         (signed.pem(), key.serialize_pem())

@@ -14,6 +14,7 @@ use crate::authority::Authority;
 use crate::charts::objects;
 use crate::document::Document;
 use crate::http;
+use crate::objects::route;
 use crate::process::Process;
 use crate::test_cluster::{self, Image, TestCluster};
 
@@ -75,19 +76,7 @@ impl Release {
             }
             cluster.apply(&object.to_string()).unwrap();
         }
-        let slice = json!({
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {
-                "name": ADAPTER,
-                "namespace": NAMESPACE,
-                "labels": { "kubernetes.io/service-name": ADAPTER },
-            },
-            "addressType": "IPv4",
-            "endpoints": [{ "addresses": [host], "conditions": { "ready": true } }],
-            "ports": [{ "name": "https", "port": adapter.port(), "protocol": "TCP" }],
-        });
-        cluster.apply(&slice.to_string()).unwrap();
+        route(cluster, (NAMESPACE, ADAPTER), "https", adapter);
 
         let metrics_service = http::free_address(Ipv4Addr::LOCALHOST.into());
         let operator = self.run(

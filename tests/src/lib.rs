@@ -23,6 +23,7 @@ pub mod injector;
 pub mod keda;
 pub mod load;
 pub mod namespace;
+pub mod objects;
 mod process;
 pub mod programs;
 pub mod prometheus;

@@ -13,6 +13,7 @@ use pushscale_tests::http::sum;
 use pushscale_tests::namespace::{
     Aggregator, Certificates, Namespace, SOON, install, permit_certificates,
 };
+use pushscale_tests::objects::{mount, secret};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -62,21 +63,13 @@ impl View<'_> {
         self.0.kubectl(arguments).unwrap()
     }
 
-    /// Returns a value of a Secret in `pushscale`.
     fn secret(&self, name: &str, key: &str) -> String {
-        let template = format!("-o=go-template={{{{index .data \"{key}\" | base64decode}}}}");
-        self.read(&["-n", "pushscale", "get", "secret", name, &template])
+        secret(self.0, name, key)
     }
 
-    /// Writes the aggregator's Secret to a directory, like the kubelet to a volume.
+    /// Mounts the aggregator's Secret.
     fn mount(&self) -> PathBuf {
-        let directory = self.0.logs_dir().join("tls");
-        std::fs::create_dir_all(&directory).unwrap();
-        for key in ["tls.crt", "tls.key", "ca.crt"] {
-            let text = self.secret("pushscale-aggregator-tls", key);
-            std::fs::write(directory.join(key), text).unwrap();
-        }
-        directory
+        mount(self.0, "pushscale-aggregator-tls")
     }
 
     /// Returns the CA that is published to a namespace, or an empty string.

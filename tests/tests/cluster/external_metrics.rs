@@ -5,17 +5,14 @@ mod many_hpas;
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pushscale_tests::authority::Authority;
 use pushscale_tests::charts::{Helm, objects};
 use pushscale_tests::namespace::{Aggregator, Certificates, Namespace, SOON, until_established};
+use pushscale_tests::objects::{mount, route, secret};
 use pushscale_tests::test_cluster::{Shape, TestCluster, excused};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
-};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -26,6 +23,7 @@ use crate::reporting_fleet::ReportingFleet;
 const API: &str = "/apis/external.metrics.k8s.io/v1beta1";
 const API_SERVICE: &str = "v1beta1.external.metrics.k8s.io";
 const SERVICE: &str = "pushscale-external-metrics";
+const SECRET: &str = "pushscale-external-metrics-tls";
 
 const CERTIFICATES: [(&str, &str); 2] = [
     ("PUSHSCALE_CERTIFICATES_EXTERNAL_METRICS_SERVICE", SERVICE),
@@ -135,27 +133,9 @@ impl Setup {
         Some(Self { cluster, host })
     }
 
-    /// Returns a value of a Secret in `pushscale`.
-    fn secret(&self, name: &str, key: &str) -> String {
-        let template = format!("-o=go-template={{{{index .data \"{key}\" | base64decode}}}}");
-        let arguments = ["-n", "pushscale", "get", "secret", name, &template];
-        self.cluster.kubectl(&arguments).unwrap()
-    }
-
-    /// Writes the Secret of the external metrics to a directory, like the kubelet to a volume.
-    fn mount(&self) -> PathBuf {
-        let directory = self.cluster.logs_dir().join("external-metrics-tls");
-        std::fs::create_dir_all(&directory).unwrap();
-        for key in ["tls.crt", "tls.key", "ca.crt"] {
-            let text = self.secret("pushscale-external-metrics-tls", key);
-            std::fs::write(directory.join(key), text).unwrap();
-        }
-        directory
-    }
-
     /// Starts an aggregator that serves external metrics, and waits until the API server finds it available.
     async fn serve(&self, namespace: &Namespace<'_>) -> Aggregator {
-        let directory = self.mount();
+        let directory = mount(&self.cluster, SECRET);
         let listen = format!("{}:0", self.host);
         let aggregator = Aggregator::start_with(
             namespace,
@@ -169,20 +149,9 @@ impl Setup {
             ],
         )
         .await;
-        let port = aggregator.external_metrics().await.port();
-        let slice = json!({
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {
-                "name": SERVICE,
-                "namespace": "pushscale",
-                "labels": { "kubernetes.io/service-name": SERVICE },
-            },
-            "addressType": "IPv4",
-            "endpoints": [{ "addresses": [self.host], "conditions": { "ready": true } }],
-            "ports": [{ "name": "metrics-api", "port": port, "protocol": "TCP" }],
-        });
-        self.cluster.apply(&slice.to_string()).unwrap();
+        let address = (self.host, aggregator.external_metrics().await.port());
+        let service = ("pushscale", SERVICE);
+        route(&self.cluster, service, "metrics-api", address.into());
         self.until_available("True").await;
         aggregator
     }
@@ -221,7 +190,7 @@ impl Setup {
         user: &str,
         path: &str,
     ) -> (u16, String) {
-        let ca = self.secret("pushscale-external-metrics-tls", "ca.crt");
+        let ca = secret(&self.cluster, SECRET, "ca.crt");
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: test\r\nx-remote-user: {user}\r\nconnection: close\r\n\r\n"
         );
@@ -398,8 +367,9 @@ async fn callers_are_authenticated_and_authorized_and_cas_rotate() {
     assert_eq!(status, 200);
 
     // A CA that the API server's configuration gets is trusted at once.
-    let other = ProxyCa::new();
-    let (status, body) = setup.call(server, Some(other.sign()), "reader", API).await;
+    let other = Authority::new("next");
+    let identity = || Some(other.issue_client("front-proxy-client"));
+    let (status, body) = setup.call(server, identity(), "reader", API).await;
     assert_eq!(status, 401, "{body}");
     let key = "requestheader-client-ca-file";
     let configmap = "extension-apiserver-authentication";
@@ -425,12 +395,7 @@ async fn callers_are_authenticated_and_authorized_and_cas_rotate() {
     ];
     setup.cluster.kubectl(&arguments).unwrap();
     let began = Instant::now();
-    while setup
-        .call(server, Some(other.sign()), "reader", API)
-        .await
-        .0
-        != 200
-    {
+    while setup.call(server, identity(), "reader", API).await.0 != 200 {
         assert!(began.elapsed() < SOON, "{}", aggregator.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -457,31 +422,4 @@ async fn callers_are_authenticated_and_authorized_and_cas_rotate() {
     drop(aggregator);
     setup.until_available("False").await;
     let _aggregator = setup.serve(&namespace).await;
-}
-
-/// Another CA of the aggregation layer.
-struct ProxyCa(CertifiedIssuer<'static, KeyPair>);
-
-impl ProxyCa {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "next");
-        let key = KeyPair::generate().unwrap();
-        Self(CertifiedIssuer::self_signed(params, key).unwrap())
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    fn sign(&self) -> (String, String) {
-        let mut params = CertificateParams::default();
-        let name = "front-proxy-client";
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate().unwrap();
-        let signed = params.signed_by(&key, &self.0).unwrap();
-        (signed.pem(), key.serialize_pem())
-    }
 }
