@@ -33,21 +33,7 @@ fn environment(load: f64, service: f64, workers: f64) -> Environment {
         load,
         service,
         workers,
-        interval: 1,
-        not_reporting: 0,
-        state: None,
-        deleting: 0,
-        stuck: false,
-        broken: false,
-        surge: 0,
-        connected: usize::MAX,
-        grpc: 0.0,
-        crashed: 0,
-        uncounted: false,
-        batch: (1, 0.0),
-        batch_item: 0.0,
-        slow: (0, 1.0),
-        second_model: None,
+        ..Environment::default()
     }
 }
 

@@ -28,23 +28,7 @@ fn policy() -> Policy {
 fn environment(load: f64) -> Environment {
     Environment {
         load,
-        service: 0.1,
-        workers: 4.0,
-        interval: 1,
-        not_reporting: 0,
-        state: None,
-        deleting: 0,
-        stuck: false,
-        broken: false,
-        grpc: 0.0,
-        crashed: 0,
-        surge: 0,
-        uncounted: false,
-        batch: (1, 0.0),
-        batch_item: 0.0,
-        slow: (0, 1.0),
-        connected: usize::MAX,
-        second_model: None,
+        ..Environment::default()
     }
 }
 

@@ -55,6 +55,32 @@ pub(crate) struct Environment {
     pub(crate) interval: u64,
 }
 
+impl Default for Environment {
+    /// A healthy fleet without load, read every second.
+    fn default() -> Self {
+        Self {
+            load: 0.0,
+            service: 0.1,
+            workers: 4.0,
+            not_reporting: 0,
+            state: None,
+            deleting: 0,
+            stuck: false,
+            broken: false,
+            grpc: 0.0,
+            crashed: 0,
+            surge: 0,
+            uncounted: false,
+            batch: (1, 0.0),
+            batch_item: 0.0,
+            slow: (0, 1.0),
+            connected: usize::MAX,
+            second_model: None,
+            interval: 1,
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Server {
     name: String,

@@ -65,26 +65,7 @@ impl Scenario {
             .next()
             .and_then(seconds)
             .ok_or("expected a duration")?;
-        let mut environment = Environment {
-            load: 0.0,
-            service: 0.0,
-            workers: 0.0,
-            not_reporting: 0,
-            state: None,
-            deleting: 0,
-            stuck: false,
-            broken: false,
-            crashed: 0,
-            surge: 0,
-            uncounted: false,
-            batch: self.batch,
-            batch_item: self.batch_item,
-            grpc: self.grpc,
-            slow: self.slow,
-            connected: usize::MAX,
-            second_model: self.second_model,
-            interval: self.interval,
-        };
+        let mut environment = Environment::default();
         for word in words {
             self.word(word, &mut environment)
                 .ok_or_else(|| format!("unknown word {word}"))?;
