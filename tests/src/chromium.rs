@@ -154,6 +154,16 @@ impl Chromium {
         }
     }
 
+    /// Opens a page of an aggregator, and waits until it updates itself.
+    ///
+    /// # Panics
+    /// The page does not load, or is not updated.
+    pub async fn open_live(&mut self, url: &str) {
+        self.open(url).await;
+        self.until("document.getElementById('connection').textContent === 'Live'")
+            .await;
+    }
+
     /// Evaluates JavaScript in the page, and returns its value, or that of its promise.
     ///
     /// # Panics

@@ -16,10 +16,7 @@ async fn the_keyboard_reaches_everything() {
     let mut fleet = Fleet::start().await;
     fleet.scale_up().await;
     for path in ["/", SCALER_PAGE] {
-        browser.open(&fleet.url(path)).await;
-        browser
-            .until("document.getElementById('connection').textContent === 'Live'")
-            .await;
+        browser.open_live(&fleet.url(path)).await;
         browser
             .evaluate("document.getElementById('pause').click()")
             .await;
@@ -68,10 +65,7 @@ async fn axe_finds_no_violation() {
         browser.set_size(width, 900).await;
         browser.set_media("screen", colors).await;
         for path in ["/", SCALER_PAGE] {
-            browser.open(&fleet.url(path)).await;
-            browser
-                .until("document.getElementById('connection').textContent === 'Live'")
-                .await;
+            browser.open_live(&fleet.url(path)).await;
             // Only what is visible is checked.
             let open = "document.querySelectorAll('details').forEach(it => it.open = true); true";
             browser.evaluate(open).await;

@@ -11,10 +11,7 @@ async fn the_overview_updates_itself() {
         return;
     };
     let mut fleet = Fleet::start().await;
-    browser.open(&fleet.url("/")).await;
-    browser
-        .until("document.getElementById('connection').textContent === 'Live'")
-        .await;
+    browser.open_live(&fleet.url("/")).await;
     let replicas = "document.getElementById('models/torchserve').cells[2].textContent";
     assert_eq!(browser.evaluate(replicas).await, json!("2"));
     fleet.scale_up().await;
@@ -42,10 +39,7 @@ async fn a_decision_appears_and_keeps_what_is_open_and_focused() {
         return;
     };
     let mut fleet = Fleet::start().await;
-    browser.open(&fleet.url(SCALER_PAGE)).await;
-    browser
-        .until("document.getElementById('connection').textContent === 'Live'")
-        .await;
+    browser.open_live(&fleet.url(SCALER_PAGE)).await;
     let oldest = "document.querySelector('.timeline > li:last-child details')";
     browser
         .evaluate(&format!("{oldest}.firstElementChild.focus()"))
@@ -72,9 +66,8 @@ async fn updates_can_be_paused() {
         return;
     };
     let mut fleet = Fleet::start().await;
-    browser.open(&fleet.url("/")).await;
+    browser.open_live(&fleet.url("/")).await;
     let connection = "document.getElementById('connection').textContent";
-    browser.until(&format!("{connection} === 'Live'")).await;
     let replicas = "document.getElementById('models/torchserve').cells[2].textContent";
     browser
         .evaluate("document.getElementById('pause').click()")
@@ -97,9 +90,8 @@ async fn a_hidden_page_is_not_updated() {
     };
     let fleet = Fleet::start().await;
     fleet.cluster.add_scaler("other", &policy(), 1).await;
-    browser.open(&fleet.url("/")).await;
+    browser.open_live(&fleet.url("/")).await;
     let connection = "document.getElementById('connection').textContent";
-    browser.until(&format!("{connection} === 'Live'")).await;
     let rows = "document.querySelectorAll('#scalers > tr').length";
     browser.until(&format!("{rows} === 2")).await;
     for (hidden, state) in [(true, "Paused"), (false, "Live")] {

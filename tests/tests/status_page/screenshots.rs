@@ -48,10 +48,7 @@ async fn the_documentation_has_pictures() {
     for (name, page, colors, height, first) in PICTURES {
         browser.set_size(1200, height).await;
         browser.set_media("screen", colors).await;
-        browser.open(&format!("http://{address}/{page}")).await;
-        browser
-            .until("document.getElementById('connection').textContent === 'Live'")
-            .await;
+        browser.open_live(&format!("http://{address}/{page}")).await;
         if let Some(first) = first {
             let show = format!(
                 "document.querySelector('.timeline > li:nth-child(3) details').open = true; \
