@@ -27,6 +27,7 @@ pub mod objects;
 mod process;
 pub mod programs;
 pub mod prometheus;
+pub mod readings;
 pub mod repeated_scale_down;
 pub mod sidecar;
 pub mod simulated_hour;

@@ -240,6 +240,11 @@ impl<'a> Namespace<'a> {
     /// Creates the Deployment `torchserve` with a PushScaler of the same name.
     pub async fn scaled_deployment(&self, replicas: u32, more: &str) {
         self.deploy("Deployment", replicas).await;
+        self.scale_deployment(more);
+    }
+
+    /// Creates a PushScaler of the same name for the Deployment `torchserve`.
+    pub fn scale_deployment(&self, more: &str) {
         self.scale("torchserve", "apps/v1", "Deployment", "torchserve", more);
     }
 

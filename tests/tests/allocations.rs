@@ -5,42 +5,12 @@
 use std::time::Duration;
 
 use pushscale_decision::{
-    Algorithm, Bounds, Conditions, Counters, Latency, MeasuredLoad, ModelReading, Moment, Pod,
-    PodUid, Policy, Queue, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
+    Algorithm, Bounds, Conditions, Latency, MeasuredLoad, Moment, Pod, PodUid, Policy, Scaler,
+    Selector, TargetLatency, TargetState,
 };
+use pushscale_tests::readings::steady_reading;
 
 const PODS: u32 = 12;
-
-fn reading(second: u64) -> Reading {
-    let answered = second * 20;
-    Reading {
-        source: 1,
-        sequence: second,
-        clock: Duration::from_secs(second),
-        fresh_for: Duration::from_secs(3),
-        terminating: false,
-        server: ServerState::Ready,
-        models: vec![ModelReading {
-            name: "sleepy".to_owned(),
-            queue_latency: Some(Latency::from_nanos(30_000_000)),
-            counters: Some(Counters {
-                arrivals: answered,
-                rejected: 0,
-                completed: Some(answered),
-                total_wait: Duration::from_millis(30) * u32::try_from(answered).unwrap(),
-                total_sojourn: Duration::from_millis(130) * u32::try_from(answered).unwrap(),
-            }),
-            queue: Some(Queue {
-                waiting: 1,
-                in_service: 2,
-                workers: 4,
-                batch_size: 1,
-                batch_delay: Duration::ZERO,
-            }),
-            service_time: Some(Duration::from_millis(100)),
-        }],
-    }
-}
 
 fn allocations(algorithm: Algorithm) -> u64 {
     let target = TargetLatency::new(Latency::from_nanos(50_000_000)).unwrap();
@@ -61,7 +31,7 @@ fn allocations(algorithm: Algorithm) -> u64 {
     let mut measured = MeasuredLoad::default();
     let mut turn = |second: u64| {
         let now = Moment::from_secs(second);
-        let reading = reading(second);
+        let reading = steady_reading(second, 20, Duration::from_millis(30));
         let counted = allocation_counter::measure(|| {
             for uid in &uids {
                 scaler.learn(now, uid, now, &reading).unwrap();

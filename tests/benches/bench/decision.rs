@@ -4,9 +4,10 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use pushscale_decision::{
-    Algorithm, Bounds, Conditions, Counters, Latency, ModelReading, Moment, Pod, PodUid, Policy,
-    Queue, Reading, Scaler, Selector, ServerState, TargetLatency, TargetState,
+    Algorithm, Bounds, Conditions, Latency, Moment, Pod, PodUid, Policy, Reading, Scaler, Selector,
+    TargetLatency, TargetState,
 };
+use pushscale_tests::readings::steady_reading;
 
 use crate::spread::Spread;
 
@@ -61,33 +62,5 @@ fn one(algorithm: Algorithm, pods: u32) {
 }
 
 fn reading(second: u64) -> Reading {
-    let answered = second * 29;
-    let sum = |millis: u64| Duration::from_millis(millis * answered);
-    Reading {
-        source: 1,
-        sequence: second,
-        clock: Duration::from_secs(second),
-        fresh_for: Duration::from_secs(3),
-        terminating: false,
-        server: ServerState::Ready,
-        models: vec![ModelReading {
-            name: "sleepy".to_owned(),
-            queue_latency: Some(Latency::from_nanos(45_000_000)),
-            counters: Some(Counters {
-                arrivals: answered,
-                rejected: 0,
-                completed: Some(answered),
-                total_wait: sum(45),
-                total_sojourn: sum(145),
-            }),
-            queue: Some(Queue {
-                waiting: 1,
-                in_service: 3,
-                workers: 4,
-                batch_size: 1,
-                batch_delay: Duration::ZERO,
-            }),
-            service_time: Some(Duration::from_millis(100)),
-        }],
-    }
+    steady_reading(second, 29, Duration::from_millis(45))
 }

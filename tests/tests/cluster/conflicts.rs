@@ -67,7 +67,7 @@ async fn a_competing_hpa_is_reported_and_pushscale_stops_writing() {
         "--max=3",
         "--cpu=80%",
     ]);
-    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", RATIO);
+    namespace.scale_deployment(RATIO);
     let aggregator = Aggregator::start(&namespace).await;
     namespace
         .until_condition("torchserve", "AbleToScale", "False/TargetContested")

@@ -68,13 +68,7 @@ async fn the_idle_pods_are_deleted_first_and_the_others_keep_no_deletion_cost() 
     // Three of eight: by chance they would be deleted once in 56 runs.
     let mut idle = vec![busy.remove(6), busy.remove(3), busy.remove(0)];
     // All have reported before the first scale-down, so that it knows the idle pods.
-    namespace.scale(
-        "torchserve",
-        "apps/v1",
-        "Deployment",
-        "torchserve",
-        &ratio_with_min(8),
-    );
+    namespace.scale_deployment(&ratio_with_min(8));
     report_all(&aggregator, &mut busy, &mut idle).await;
     namespace.patch("torchserve", r#"{"minReplicas":5}"#);
     let began = Instant::now();
@@ -124,13 +118,7 @@ async fn a_foreign_deletion_cost_is_kept_and_a_stale_one_of_ours_is_removed() {
         manifest.to_str().unwrap(),
     ]);
     assert_eq!(cost(&namespace.get("pod", &stale)), "-1000");
-    namespace.scale(
-        "torchserve",
-        "apps/v1",
-        "Deployment",
-        "torchserve",
-        &ratio_with_min(4),
-    );
+    namespace.scale_deployment(&ratio_with_min(4));
     let aggregator = Aggregator::start(&namespace).await;
     namespace
         .until("pod", &stale, "without a deletion cost", |pod| {

@@ -30,36 +30,23 @@ const CERTIFICATES: [(&str, &str); 2] = [
     ("PUSHSCALE_CERTIFICATES_API_SERVICE", API_SERVICE),
 ];
 
-/// The published HPA, in the API that is left of it.
-const PUBLISHED_HPA: &str = "
+/// Returns an HPA that follows an external metric.
+fn hpa(name: &str, metric: &str, target: &str) -> String {
+    format!(
+        "
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
-metadata: { name: torchserve, namespace: NAMESPACE }
+metadata: {{ name: {name}, namespace: NAMESPACE }}
 spec:
-  scaleTargetRef: { apiVersion: apps/v1, kind: Deployment, name: torchserve }
+  scaleTargetRef: {{ apiVersion: apps/v1, kind: Deployment, name: torchserve }}
   minReplicas: 1
   maxReplicas: 5
   metrics:
     - type: External
-      external:
-        metric: { name: ts_queue_latency_microseconds }
-        target: { type: Value, value: 7000000m }
-";
-
-const FOLLOWING_HPA: &str = "
-apiVersion: autoscaling/v2
-kind: HorizontalPodAutoscaler
-metadata: { name: following, namespace: NAMESPACE }
-spec:
-  scaleTargetRef: { apiVersion: apps/v1, kind: Deployment, name: torchserve }
-  minReplicas: 1
-  maxReplicas: 5
-  metrics:
-    - type: External
-      external:
-        metric: { name: torchserve-desired }
-        target: { type: AverageValue, averageValue: 1 }
-";
+      external: {{ metric: {{ name: {metric} }}, target: {{ {target} }} }}
+"
+    )
+}
 
 const READER: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
@@ -294,7 +281,9 @@ async fn the_published_hpa_scales_up_and_down_and_keeps_its_size_without_reading
     }
 
     // The HPA controller has the permission by default.
-    namespace.apply(PUBLISHED_HPA);
+    // The published one, in the API that is left of it.
+    let metric = "ts_queue_latency_microseconds";
+    namespace.apply(&hpa("torchserve", metric, "type: Value, value: 7000000m"));
     fleet.until("grown", || namespace.replicas() == 5).await;
     let line = "\"ts_queue_latency_microseconds\" (target value):  14k / 7k";
     let described = || namespace.kubectl(&["describe", "hpa", "torchserve"]);
@@ -324,7 +313,8 @@ async fn the_published_hpa_scales_up_and_down_and_keeps_its_size_without_reading
 
     // The HPA that follows the replicas that Pushscale computes.
     namespace.kubectl(&["delete", "hpa", "torchserve"]);
-    namespace.apply(FOLLOWING_HPA);
+    let target = "type: AverageValue, averageValue: 1";
+    namespace.apply(&hpa("following", "torchserve-desired", target));
     fleet.report(Some(0.014));
     fleet.until("followed", || namespace.replicas() == 5).await;
 }

@@ -53,7 +53,7 @@ async fn follow(namespace: &Namespace<'_>, aggregator: &Aggregator, change: impl
 
 fn recommend(namespace: &Namespace<'_>, more: &str) {
     let spec = format!("{RECOMMEND}{more}");
-    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", &spec);
+    namespace.scale_deployment(&spec);
 }
 
 /// Returns `spec.metrics` of the HPA; null if there is none.

@@ -128,7 +128,7 @@ async fn the_aggregator_may_set_the_deletion_cost_of_a_pod_and_nothing_else() {
 #[tokio::test]
 async fn the_aggregator_may_set_the_finalizer_of_a_pushscaler_and_nothing_else() {
     let namespace = Namespace::create(cluster(), "scaler-rights");
-    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", "");
+    namespace.scale_deployment("");
     let object = ("pushscaler/torchserve", "merge");
     let theirs = json!({ "metadata": { "finalizers": ["example.com/theirs"], "annotations": { "theirs": "1" } } });
     patch_object(&namespace, &[], object, &theirs).unwrap();

@@ -40,7 +40,7 @@ impl Rollout<'_> {
              metrics: [ {{ type: QueueLatency, queueLatency: {{ target: 1s }} }} ]\n  \
              behavior: {{ scaleDown: {{ stabilizationWindowSeconds: 3 }} }}\n"
         );
-        namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", &more);
+        namespace.scale_deployment(&more);
         let servers = Servers::start(&namespace, aggregator.push, algorithm, LOAD);
         let mut rollout = Self {
             servers,

@@ -66,7 +66,7 @@ async fn a_custom_resource_with_a_scale_subresource_is_scaled() {
 #[tokio::test]
 async fn a_missing_target_is_reported_and_scaled_once_it_exists() {
     let namespace = Namespace::create(cluster(), "absent");
-    namespace.scale("torchserve", "apps/v1", "Deployment", "torchserve", "");
+    namespace.scale_deployment("");
     namespace.scale("kindless", "apps/v1", "Deploymint", "torchserve", "");
     namespace.scale("scaleless", "v1", "ConfigMap", "kube-root-ca.crt", "");
     let aggregator = Aggregator::start(&namespace).await;
