@@ -10,23 +10,14 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use support::{CommandOutput, directory, pushscale, tags};
 
-const LOAD: [&str; 7] = [
-    "simulate",
-    "--load",
-    "step:20->120@120",
-    "--seconds",
-    "600",
-    "--target",
-    "50ms",
-];
+const LOAD: &str = "simulate --load step:20->120@120 --seconds 600 --target 50ms";
 
-fn simulate(more: &[&str]) -> CommandOutput {
+fn simulate(more: &str) -> CommandOutput {
     simulate_in(&directory("here"), more)
 }
 
-fn simulate_in(directory: &Path, more: &[&str]) -> CommandOutput {
-    let arguments: Vec<&str> = LOAD.iter().chain(more).copied().collect();
-    pushscale(&arguments, directory)
+fn simulate_in(directory: &Path, more: &str) -> CommandOutput {
+    pushscale(&format!("{LOAD} {more}"), directory)
 }
 
 fn scenario(name: &str) -> PathBuf {
@@ -36,7 +27,7 @@ fn scenario(name: &str) -> PathBuf {
 
 #[test]
 fn the_table_has_a_line_for_each_autoscaler() {
-    let output = simulate(&["--compare", "hpa,fixed:5"]).succeeded();
+    let output = simulate("--compare hpa,fixed:5").succeeded();
     let lines: Vec<&str> = output.lines().collect();
     assert_eq!(lines[0], "step:20->120@120");
     assert_eq!(lines[1], "step:20->120@120, 600 s, seed 1");
@@ -50,9 +41,9 @@ fn the_table_has_a_line_for_each_autoscaler() {
 
 #[test]
 fn json_agrees_with_the_table() {
-    let json = simulate(&["--compare", "kpa", "--seeds", "3", "--json", "-"]).succeeded();
+    let json = simulate("--compare kpa --seeds 3 --json -").succeeded();
     let json: Value = serde_json::from_str(&json).unwrap();
-    let table = simulate(&["--compare", "kpa", "--seeds", "3"]).succeeded();
+    let table = simulate("--compare kpa --seeds 3").succeeded();
     let controllers = json["scenarios"][0]["controllers"].as_array().unwrap();
     assert_eq!(controllers.len(), 2);
     for controller in controllers {
@@ -85,7 +76,7 @@ fn json_agrees_with_the_table() {
 
 #[test]
 fn per_second_adds_every_second_to_the_json() {
-    let json = simulate(&["--per-second", "--json", "-"]).succeeded();
+    let json = simulate("--per-second --json -").succeeded();
     let json: Value = serde_json::from_str(&json).unwrap();
     let run = &json["scenarios"][0]["controllers"][0]["runs"][0];
     let list = |name: &str| run["per_second"][name].as_array().unwrap();
@@ -111,7 +102,7 @@ fn per_second_adds_every_second_to_the_json() {
 
 #[test]
 fn a_seed_determines_a_run() {
-    let run = |seed: &str| simulate(&["--seed", seed, "--json", "-", "--per-second"]).succeeded();
+    let run = |seed: &str| simulate(&format!("--seed {seed} --json - --per-second")).succeeded();
     assert_eq!(run("5"), run("5"));
     assert_ne!(run("5"), run("6"));
 }
@@ -124,43 +115,13 @@ fn a_saved_scenario_gives_the_same_results() {
             .map(|second| format!("{second},{}\n", 20 + second / 8))
             .collect::<String>();
     fs::write(directory.join("rising.csv"), trace).unwrap();
-    let first = [
-        "simulate",
-        "--trace",
-        "rising.csv",
-        "--skip",
-        "30",
-        "--target",
-        "20ms",
-        "--workers",
-        "2",
-        "--slow",
-        "100..200x1.5",
-        "--drop",
-        "250..260 30%",
-        "--fail",
-        "die 1@150",
-        "--start",
-        "2026-01-05T08:00:00Z",
-        "--name",
-        "a rise, and what breaks",
-        "--seeds",
-        "2",
-        "--json",
-        "first.json",
-        "--save",
-        "saved.txt",
-    ];
-    pushscale(&first, &directory).succeeded();
-    let again = [
-        "simulate",
-        "saved.txt",
-        "--seeds",
-        "1,2",
-        "--json",
-        "again.json",
-    ];
-    let output = pushscale(&again, &directory).succeeded();
+    let first = "simulate --trace rising.csv --skip 30 --target 20ms --workers 2 \
+                 --slow 100..200x1.5 --drop '250..260 30%' --fail 'die 1@150' \
+                 --start 2026-01-05T08:00:00Z --name 'a rise, and what breaks' \
+                 --seeds 2 --json first.json --save saved.txt";
+    pushscale(first, &directory).succeeded();
+    let again = "simulate saved.txt --seeds 1,2 --json again.json";
+    let output = pushscale(again, &directory).succeeded();
     assert!(!output.contains("defaults:"), "{output}");
     let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
     assert!(read("saved.txt").contains("\ntrace: rising.csv\n"));
@@ -176,20 +137,9 @@ fn a_manifest_determines_target_and_bounds() {
     fs::write(directory.join("small.yaml"), manifest).unwrap();
     let large = manifest.replace("maxReplicas: 3", "maxReplicas: 30");
     fs::write(directory.join("large.yaml"), large).unwrap();
-    let arguments = [
-        "simulate",
-        "-f",
-        "small.yaml",
-        "--compare",
-        "large.yaml",
-        "--load",
-        "step:20->120@120",
-        "--seconds",
-        "600",
-        "--json",
-        "-",
-    ];
-    let json = pushscale(&arguments, &directory).succeeded();
+    let arguments = "simulate -f small.yaml --compare large.yaml --load step:20->120@120 \
+                     --seconds 600 --json -";
+    let json = pushscale(arguments, &directory).succeeded();
     let json: Value = serde_json::from_str(&json).unwrap();
     let scenario = &json["scenarios"][0];
     assert_eq!(scenario["scenario"]["target"], "40ms");
@@ -201,18 +151,8 @@ fn a_manifest_determines_target_and_bounds() {
     };
     assert_eq!(max_replicas(0), 3);
     assert!(max_replicas(1) > 3);
-    let other = [
-        "simulate",
-        "-f",
-        "small.yaml",
-        "--load",
-        "flat:20",
-        "--seconds",
-        "60",
-        "--target",
-        "1s",
-    ];
-    let output = pushscale(&other, &directory).succeeded();
+    let other = "simulate -f small.yaml --load flat:20 --seconds 60 --target 1s";
+    let output = pushscale(other, &directory).succeeded();
     assert!(
         output.contains(
             "small.yaml has the target 40ms; violations are counted against the scenario's target, 1s"
@@ -233,7 +173,7 @@ fn a_manifest_is_rejected_with_the_message_of_kubectl() {
             .find_map(|line| line.strip_prefix("# "))
             .unwrap();
         let file = file.display().to_string();
-        let errors = simulate(&["-f", &file]).rejected();
+        let errors = simulate(&format!("-f '{file}'")).rejected();
         assert!(errors.starts_with(&format!("{file}: ")), "{errors}");
         assert!(errors.contains(expected), "{errors}\n  expected {expected}");
         files += 1;
@@ -243,24 +183,9 @@ fn a_manifest_is_rejected_with_the_message_of_kubectl() {
 
 #[test]
 fn all_errors_are_reported_at_once() {
-    let errors = simulate(&[
-        "no/such.txt",
-        "--seeds",
-        "0",
-        "--compare",
-        "hpb,no.yaml,fixed:0,kpa,kpa",
-        "-f",
-        "none.yaml",
-        "--svg",
-        "no/such/directory.svg",
-        "--json",
-        "a",
-        "--save",
-        "a",
-        "--trace",
-        "none.csv",
-    ])
-    .rejected();
+    let wrong = "no/such.txt --seeds 0 --compare hpb,no.yaml,fixed:0,kpa,kpa -f none.yaml \
+                 --svg no/such/directory.svg --json a --save a --trace none.csv";
+    let errors = simulate(wrong).rejected();
     for expected in [
         "no/such.txt: No such file",
         "--seeds: \"0\": expected a number of seeds (8) or a list",
@@ -278,14 +203,14 @@ fn all_errors_are_reported_at_once() {
             "{expected}\n  is missing:\n{errors}"
         );
     }
-    let errors = simulate(&["--workers", "0", "--service", "soon", "--name", "a\nb"]).rejected();
+    let errors = simulate("--workers 0 --service soon --name 'a\nb'").rejected();
     assert_eq!(errors.lines().count(), 3, "{errors}");
 }
 
 #[test]
 fn a_cluster_without_a_pushscaler_is_rejected() {
     for option in ["--context", "--namespace", "--aggregator"] {
-        let errors = simulate(&[option, "prod"]).rejected();
+        let errors = simulate(&format!("{option} prod")).rejected();
         assert_eq!(
             errors,
             "--from: required to read a load from a cluster, and not given\n"
@@ -298,11 +223,7 @@ fn inputs_are_not_overwritten() {
     let directory = directory("over");
     let text = "load: flat:5\nseconds: 60\ntarget: 50ms\n";
     fs::write(directory.join("mine.txt"), text).unwrap();
-    let errors = pushscale(
-        &["simulate", "mine.txt", "--save", "./mine.txt"],
-        &directory,
-    )
-    .rejected();
+    let errors = pushscale("simulate mine.txt --save ./mine.txt", &directory).rejected();
     assert_eq!(
         errors,
         "--save: ./mine.txt is an input and would be overwritten\n"
@@ -316,24 +237,16 @@ fn inputs_are_not_overwritten() {
 #[test]
 fn each_scenario_has_a_table() {
     let (step, drop) = (scenario("step.txt"), scenario("drop.txt"));
-    let files = [step.to_str().unwrap(), drop.to_str().unwrap()];
+    let files = format!("'{}' '{}'", step.display(), drop.display());
     let output = pushscale(
-        &[
-            "simulate",
-            files[0],
-            files[1],
-            "--load",
-            "flat:40",
-            "--seconds",
-            "1600",
-        ],
+        &format!("simulate {files} --load flat:40 --seconds 1600"),
         &directory("several"),
     )
     .succeeded();
     let tables = output.lines().filter(|line| line.starts_with("controller"));
     assert_eq!(tables.count(), 2);
     let errors = pushscale(
-        &["simulate", files[0], files[1], "--svg", "a.svg"],
+        &format!("simulate {files} --svg a.svg"),
         &directory("several"),
     )
     .rejected();
@@ -345,8 +258,8 @@ fn each_scenario_has_a_table() {
 
 #[test]
 fn each_change_of_the_replica_count_is_explained() {
-    let output = simulate(&["--explain", "--compare", "fixed:5"]).succeeded();
-    let json = simulate(&["--compare", "fixed:5", "--json", "-"]).succeeded();
+    let output = simulate("--explain --compare fixed:5").succeeded();
+    let json = simulate("--compare fixed:5 --json -").succeeded();
     let json: Value = serde_json::from_str(&json).unwrap();
     let controllers = &json["scenarios"][0]["controllers"];
     let history = controllers[0]["runs"][0]["history"].as_array().unwrap();
@@ -366,15 +279,8 @@ fn each_change_of_the_replica_count_is_explained() {
 #[test]
 fn the_chart_is_xml_with_a_panel_for_each_quantity() {
     let directory = directory("chart");
-    let arguments = [
-        "--name",
-        "<5 & more>",
-        "--compare",
-        "hpa,oracle",
-        "--svg",
-        "a.svg",
-    ];
-    simulate_in(&directory, &arguments).succeeded();
+    let arguments = "--name '<5 & more>' --compare hpa,oracle --svg a.svg";
+    simulate_in(&directory, arguments).succeeded();
     let chart = fs::read_to_string(directory.join("a.svg")).unwrap();
     let tags = tags(&chart);
     assert_eq!(tags.first().map(String::as_str), Some("svg"));
@@ -401,13 +307,13 @@ fn the_chart_is_xml_with_a_panel_for_each_quantity() {
 fn shared_scenarios_run_by_name() {
     let step = scenario("tight-w1.txt");
     let output = pushscale(
-        &["simulate", step.to_str().unwrap(), "--seconds", "300"],
+        &format!("simulate '{}' --seconds 300", step.display()),
         &directory("shared"),
     );
     assert!(output.succeeded().contains("\npushscale "));
     let twitter = scenario("twitter03.txt");
     let errors = pushscale(
-        &["simulate", twitter.to_str().unwrap()],
+        &format!("simulate '{}'", twitter.display()),
         &directory("shared"),
     )
     .rejected();
@@ -420,15 +326,8 @@ fn shared_scenarios_run_by_name() {
 #[test]
 fn a_sweep_has_a_line_for_each_value_and_controller() {
     let directory = directory("sweep");
-    let arguments = [
-        "--sweep",
-        "target=10ms..1s/3",
-        "--compare",
-        "fixed:8",
-        "--svg",
-        "front.svg",
-    ];
-    let output = simulate_in(&directory, &arguments).succeeded();
+    let arguments = "--sweep target=10ms..1s/3 --compare fixed:8 --svg front.svg";
+    let output = simulate_in(&directory, arguments).succeeded();
     let lines: Vec<&str> = output.lines().collect();
     let head = lines
         .iter()
@@ -458,17 +357,17 @@ fn a_sweep_has_a_line_for_each_value_and_controller() {
 
 #[test]
 fn a_wrong_sweep_is_explained() {
-    let errors = simulate(&["--sweep", "target=1s..10ms"]).rejected();
+    let errors = simulate("--sweep target=1s..10ms").rejected();
     assert_eq!(
         errors,
         "--sweep: \"target=1s..10ms\" must go from a lower to a higher value\n"
     );
-    let errors = simulate(&["--sweep", "wrokers=1..4/2"]).rejected();
+    let errors = simulate("--sweep wrokers=1..4/2").rejected();
     assert!(
         errors.starts_with("--sweep: unknown key \"wrokers\""),
         "{errors}"
     );
-    let errors = simulate(&["--sweep", "cv=0..50/2"]).rejected();
+    let errors = simulate("--sweep cv=0..50/2").rejected();
     assert_eq!(
         errors,
         "--sweep: cv is \"50\": it must be a number from 0 to 20\n"

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use pushscale_simulator::control::BASELINES;
 use pushscale_simulator::scenario::{KEYS, Key};
 use pushscale_simulator::traffic::Load;
-use support::{directory, pushscale, words};
+use support::{directory, pushscale};
 
 /// Output that is shown as this is not compared, but must not be empty.
 const ANYTHING: &str = "…\n";
@@ -79,18 +79,8 @@ fn the_loads_parse() {
 #[test]
 fn the_figures_of_the_json_are_documented() {
     let text = fs::read_to_string(document()).unwrap();
-    let arguments = [
-        "simulate",
-        "--load",
-        "flat:5",
-        "--seconds",
-        "60",
-        "--target",
-        "50ms",
-        "--json",
-        "-",
-    ];
-    let json = pushscale(&arguments, &directory("figures")).succeeded();
+    let arguments = "simulate --load flat:5 --seconds 60 --target 50ms --json -";
+    let json = pushscale(arguments, &directory("figures")).succeeded();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let mean = json["scenarios"][0]["controllers"][0]["mean"]
         .as_object()
@@ -176,9 +166,6 @@ fn write(directory: &Path, name: Option<&str>, text: &str) {
 }
 
 fn run(command: &str, directory: &Path) -> String {
-    let words = words(command);
-    let (program, arguments) = words.split_first().unwrap();
-    assert_eq!(program, "pushscale");
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    pushscale(&arguments, directory).succeeded()
+    let arguments = command.strip_prefix("pushscale ").unwrap();
+    pushscale(arguments, directory).succeeded()
 }

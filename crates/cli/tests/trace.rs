@@ -90,8 +90,8 @@ fn an_imported_trace_can_be_simulated() {
         summary.contains("next: pushscale simulate --trace "),
         "{summary}"
     );
-    let arguments = ["simulate", "--trace", "load.csv", "--target", "50ms"];
-    let table = pushscale(&arguments, &directory).succeeded();
+    let arguments = "simulate --trace load.csv --target 50ms";
+    let table = pushscale(arguments, &directory).succeeded();
     assert!(
         table.starts_with("load.csv\nload.csv, 4 s, seed 1\n"),
         "{table}"
@@ -103,13 +103,11 @@ fn a_gap_is_listed_by_the_simulation() {
     let directory = directory("gaps");
     let (trace, _, _) = run("pushscale trace import pause.log --gap 3s");
     fs::write(directory.join("load.csv"), trace).unwrap();
-    let arguments = [
-        "simulate", "--trace", "load.csv", "--target", "50ms", "--json", "-",
-    ];
-    let json = pushscale(&arguments, &directory).succeeded();
+    let arguments = "simulate --trace load.csv --target 50ms --json -";
+    let json = pushscale(arguments, &directory).succeeded();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["scenarios"][0]["unknown_seconds"], 4);
-    let table = pushscale(&arguments[..5], &directory).succeeded();
+    let table = pushscale("simulate --trace load.csv --target 50ms", &directory).succeeded();
     let line = "unknown: the arrivals of 4 s of the trace (1..5), which are estimated from the minutes around them\n";
     assert!(table.contains(line), "{table}");
 }

@@ -14,16 +14,16 @@ pub(crate) struct CommandOutput {
     error: String,
 }
 
-/// Runs `pushscale` in a directory.
-pub(crate) fn pushscale(arguments: &[&str], directory: &Path) -> CommandOutput {
+/// Runs `pushscale` with these arguments, as in a shell, in a directory.
+pub(crate) fn pushscale(arguments: &str, directory: &Path) -> CommandOutput {
     let output = Command::new(env!("CARGO_BIN_EXE_pushscale"))
-        .args(arguments)
+        .args(words(arguments))
         .current_dir(directory)
         .env_remove("PUSHSCALE_TRACES")
         .output()
         .unwrap();
     CommandOutput {
-        arguments: arguments.join(" "),
+        arguments: arguments.to_owned(),
         code: output.status.code(),
         out: String::from_utf8(output.stdout).unwrap(),
         error: String::from_utf8(output.stderr).unwrap(),
