@@ -22,6 +22,8 @@ use pushscale_tests::authority::Authority as Certified;
 use pushscale_tests::fake_cluster::FakeCluster;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::either::Either;
 
 use crate::cpu;
@@ -33,6 +35,13 @@ const ROUND: Duration = Duration::from_secs(3);
 /// The number of pods, each with a connection that it keeps. A pod pushes at most every 50 ms, so it takes many to fill
 /// a core.
 const PODS: usize = 4096;
+
+/// Connections that the driver opens at a time. All at once exceed the listener's backlog, and the last handshakes
+/// would wait longer than the server lets them.
+const OPENING: usize = 64;
+
+/// How long an open connection waits for the others before it pushes again. The server closes idle ones after 75 s.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Prints pushes per second of CPU time.
 pub(crate) fn run() {
@@ -91,6 +100,9 @@ impl Subject {
 struct Phase {
     begun: AtomicBool,
     over: AtomicBool,
+    /// Whether the pushes in flight at the end were answered. The server runs until then: if it ended at once, the
+    /// kernel would reset their connections.
+    answered: AtomicBool,
 }
 
 impl Phase {
@@ -99,7 +111,9 @@ impl Phase {
         wait(&self.begun).await;
         let before = cpu::of_this_thread();
         wait(&self.over).await;
-        cpu::of_this_thread() - before
+        let used = cpu::of_this_thread() - before;
+        wait(&self.answered).await;
+        used
     }
 }
 
@@ -204,6 +218,7 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, phase: &A
     std::fs::write(&ca, authority.pem()).unwrap();
     let trusted = (subject == Subject::TokensOverTls).then(|| CaBundle::from_file(ca.clone()));
     let (open, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let opening = Arc::new(Semaphore::new(OPENING));
     runtime().block_on(async {
         let mut tasks = Vec::new();
         for pod in 0..PODS {
@@ -216,18 +231,26 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, phase: &A
             };
             let phase = Arc::clone(phase);
             let (open, answered) = (Arc::clone(&open), Arc::clone(&answered));
-            let trusted = trusted.clone();
+            let (trusted, opening) = (trusted.clone(), Arc::clone(&opening));
             tasks.push(tokio::spawn(async move {
+                let permit = opening.acquire().await.unwrap();
                 let mut stream = connect(address, trusted).await;
                 exchange(&mut stream, first, 1).await;
+                drop(permit);
                 open.fetch_add(1, Ordering::Relaxed);
-                wait(&phase.begun).await;
                 let mut request = next;
                 let mut sequence = 1;
+                while timeout(KEEP_ALIVE, wait(&phase.begun)).await.is_err() {
+                    sequence += 1;
+                    request = exchange(&mut stream, request, sequence).await;
+                }
                 while !phase.over.load(Ordering::Relaxed) {
                     sequence += 1;
                     request = exchange(&mut stream, request, sequence).await;
-                    answered.fetch_add(1, Ordering::Relaxed);
+                    // The CPU time of a later answer is not measured.
+                    if !phase.over.load(Ordering::Relaxed) {
+                        answered.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
             }));
         }
@@ -245,6 +268,7 @@ fn drive(subject: Subject, authority: &Certified, address: SocketAddr, phase: &A
         for task in tasks {
             task.await.unwrap();
         }
+        phase.answered.store(true, Ordering::Relaxed);
     });
     std::fs::remove_file(ca).unwrap();
     answered.load(Ordering::Relaxed)
