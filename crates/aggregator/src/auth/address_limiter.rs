@@ -1,32 +1,81 @@
-//! Limits the reviews that one address may cause: those in progress, and those of denied tokens.
+//! Limits the reviews in progress, in total and of one address, and those of denied tokens.
+//!
+//! When the total is reached, the address with the most reviews loses one that still waits. So an attacker with a
+//! hundred addresses displaces its own reviews, and not the one of a new pod.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+use super::AuthError;
+
+/// Maximum reviews in progress. One that waits holds its token, which is at most 8 KiB.
+pub(super) const MAX_IN_PROGRESS: usize = 1024;
 
 /// Reviews of one address that are in progress or ended with a denial in the current window. A well-behaved sidecar has
 /// one in progress, once per token, and no denials.
-const MAX_PER_ADDRESS: u32 = 10;
+const MAX_PER_ADDRESS: usize = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// Maximum tracked addresses: more than a cluster has misconfigured pods at one time, and than reviews in progress.
 const MAX_ADDRESSES: usize = 4096;
 
 #[derive(Debug, Default)]
-pub(super) struct AddressLimiter(Mutex<HashMap<IpAddr, Usage>>);
+pub(super) struct AddressLimiter(Mutex<Addresses>);
+
+#[derive(Debug, Default)]
+struct Addresses {
+    usage: HashMap<IpAddr, Usage>,
+    /// The reviews in progress of all addresses.
+    in_progress: usize,
+    /// The number of the next review.
+    next: u64,
+}
 
 #[derive(Debug)]
 struct Usage {
-    in_progress: u32,
-    denials: u32,
+    /// Reviews that wait for their request to the API server, in order of arrival.
+    waiting: VecDeque<WaitingReview>,
+    /// Reviews whose request was sent.
+    requests: usize,
+    denials: usize,
     window_start: Instant,
 }
 
+/// A review that waits for its turn.
+#[derive(Debug)]
+pub(super) struct WaitingReview {
+    number: u64,
+    /// The token. It is kept here, so that a displaced review frees it at once.
+    pub(super) token: String,
+    /// Dropped when the review is displaced.
+    _displaced: oneshot::Sender<Infallible>,
+}
+
+/// Completes when the review is displaced by one of another address, which only happens while it waits.
+pub(super) type Displaced = oneshot::Receiver<Infallible>;
+
+/// The permit of an address for one review. Dropping it ends the review.
+#[derive(Debug)]
+pub(super) struct ReviewPermit {
+    limiter: Arc<AddressLimiter>,
+    address: IpAddr,
+    number: u64,
+    /// Whether the request to the API server was sent.
+    started: bool,
+}
+
 impl Usage {
+    fn in_progress(&self) -> usize {
+        self.waiting.len() + self.requests
+    }
+
     /// Starts a new window if the current one is over.
     fn advance(&mut self, now: Instant) {
         if now.duration_since(self.window_start) >= WINDOW {
@@ -38,61 +87,226 @@ impl Usage {
     /// Whether the entry can be dropped. After a restart every pod has a review, but few have a denial.
     fn is_idle(&self, now: Instant) -> bool {
         let is_over = now.duration_since(self.window_start) >= WINDOW;
-        self.in_progress == 0 && (self.denials == 0 || is_over)
+        self.in_progress() == 0 && (self.denials == 0 || is_over)
     }
 }
 
-/// The permit of an address for one review. Dropping it ends the review.
-#[derive(Debug)]
-pub(super) struct ReviewPermit {
-    limiter: Arc<AddressLimiter>,
-    address: IpAddr,
-}
-
 impl AddressLimiter {
-    /// Reserves a review *before* it starts, so that requests in parallel cannot exceed the limit. `None` means that
-    /// the address must wait.
-    pub(super) fn try_reserve(self: &Arc<Self>, address: IpAddr) -> Option<ReviewPermit> {
+    /// Reserves a review of `token` *before* it starts, so that requests in parallel cannot exceed the limits.
+    pub(super) fn try_reserve(
+        self: &Arc<Self>,
+        address: IpAddr,
+        token: &str,
+    ) -> Result<(ReviewPermit, Displaced), AuthError> {
         let now = Instant::now();
         let mut addresses = self.0.lock();
-        if addresses.len() >= MAX_ADDRESSES && !addresses.contains_key(&address) {
-            addresses.retain(|_, usage| !usage.is_idle(now));
-            if addresses.len() >= MAX_ADDRESSES {
-                // Forget denials rather than reject addresses that have none.
-                addresses.retain(|_, usage| usage.in_progress > 0);
-            }
-        }
-        let usage = addresses.entry(address).or_insert(Usage {
-            in_progress: 0,
+        addresses.forget_idle(address, now);
+        let is_full = addresses.in_progress >= MAX_IN_PROGRESS;
+        let usage = addresses.usage.entry(address).or_insert_with(|| Usage {
+            waiting: VecDeque::new(),
+            requests: 0,
             denials: 0,
             window_start: now,
         });
         usage.advance(now);
-        if usage.in_progress + usage.denials >= MAX_PER_ADDRESS {
-            return None;
+        let own = usage.in_progress();
+        if own + usage.denials >= MAX_PER_ADDRESS {
+            return Err(AuthError::TooManyDenials);
         }
-        usage.in_progress += 1;
-        Some(ReviewPermit {
+        if is_full && !addresses.displace(own + 1) {
+            return Err(AuthError::ReviewUnavailable);
+        }
+        let number = addresses.next;
+        addresses.next += 1;
+        addresses.in_progress += 1;
+        let (sender, displaced) = oneshot::channel();
+        if let Some(usage) = addresses.usage.get_mut(&address) {
+            usage.waiting.push_back(WaitingReview {
+                number,
+                token: token.to_owned(),
+                _displaced: sender,
+            });
+        }
+        let permit = ReviewPermit {
             limiter: Arc::clone(self),
             address,
-        })
+            number,
+            started: false,
+        };
+        Ok((permit, displaced))
+    }
+}
+
+impl Addresses {
+    /// Makes room for `address`.
+    fn forget_idle(&mut self, address: IpAddr, now: Instant) {
+        if self.usage.len() < MAX_ADDRESSES || self.usage.contains_key(&address) {
+            return;
+        }
+        self.usage.retain(|_, usage| !usage.is_idle(now));
+        if self.usage.len() >= MAX_ADDRESSES {
+            // Forget denials rather than reject addresses that have none.
+            self.usage.retain(|_, usage| usage.in_progress() > 0);
+        }
+    }
+
+    /// Ends the newest waiting review of the address with the most reviews, if it has more than `own`. Returns whether
+    /// there was one. This takes microseconds, for at most 4096 addresses, and only while the total is reached.
+    fn displace(&mut self, own: usize) -> bool {
+        let most = self
+            .usage
+            .values_mut()
+            .filter(|usage| !usage.waiting.is_empty())
+            .max_by_key(|usage| usage.in_progress());
+        let Some(usage) = most.filter(|usage| usage.in_progress() > own) else {
+            return false;
+        };
+        usage.waiting.pop_back();
+        self.in_progress -= 1;
+        true
     }
 }
 
 impl ReviewPermit {
+    /// Begins the request to the API server: from here on the review cannot be displaced. Returns `None` if it was.
+    pub(super) fn start(&mut self) -> Option<WaitingReview> {
+        let mut addresses = self.limiter.0.lock();
+        let usage = addresses.usage.get_mut(&self.address)?;
+        let review = usage.take(self.number)?;
+        usage.requests += 1;
+        self.started = true;
+        Some(review)
+    }
+
     /// Counts a denial against the address.
     pub(super) fn record_denial(self) {
-        if let Some(usage) = self.limiter.0.lock().get_mut(&self.address) {
+        if let Some(usage) = self.limiter.0.lock().usage.get_mut(&self.address) {
             usage.advance(Instant::now());
             usage.denials += 1;
         }
     }
 }
 
+impl Usage {
+    /// Removes a review from those that wait.
+    fn take(&mut self, number: u64) -> Option<WaitingReview> {
+        let at = self.waiting.iter().position(|one| one.number == number)?;
+        self.waiting.remove(at)
+    }
+}
+
 impl Drop for ReviewPermit {
     fn drop(&mut self) {
-        if let Some(usage) = self.limiter.0.lock().get_mut(&self.address) {
-            usage.in_progress -= 1;
+        let mut addresses = self.limiter.0.lock();
+        let Some(usage) = addresses.usage.get_mut(&self.address) else {
+            return;
+        };
+        if self.started {
+            usage.requests -= 1;
+        } else if usage.take(self.number).is_none() {
+            // It was displaced, and is not counted any more.
+            return;
         }
+        addresses.in_progress -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    struct Fixture {
+        limiter: Arc<AddressLimiter>,
+        reviews: Vec<(ReviewPermit, Displaced)>,
+        started: Vec<WaitingReview>,
+    }
+
+    impl Fixture {
+        /// Reserves `each` reviews of each of `addresses` addresses.
+        fn new(addresses: u32, each: usize) -> Self {
+            let mut fixture = Self {
+                limiter: Arc::default(),
+                reviews: Vec::new(),
+                started: Vec::new(),
+            };
+            for address in 0..addresses {
+                for _ in 0..each {
+                    assert_eq!(fixture.reserve(address), Ok(()), "{address}");
+                }
+            }
+            fixture
+        }
+
+        fn reserve(&mut self, address: u32) -> Result<(), AuthError> {
+            let address = IpAddr::V4(Ipv4Addr::from(address));
+            self.reviews.push(self.limiter.try_reserve(address, "t")?);
+            Ok(())
+        }
+
+        fn start_all(&mut self) {
+            for (permit, _) in &mut self.reviews {
+                self.started.push(permit.start().unwrap());
+            }
+        }
+
+        fn in_progress(&self) -> usize {
+            self.limiter.0.lock().in_progress
+        }
+
+        /// Returns the displaced reviews: the address of each, and its place among those of the address.
+        fn displaced(&mut self) -> Vec<(IpAddr, u64)> {
+            let reviews = self.reviews.iter_mut();
+            reviews
+                .filter_map(|(permit, displaced)| {
+                    let closed = oneshot::error::TryRecvError::Closed;
+                    (displaced.try_recv() == Err(closed)).then_some((permit.address, permit.number))
+                })
+                .collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_address_with_the_most_reviews_loses_its_newest() {
+        // 126 addresses have 8 reviews each, one has 9, and one has 7.
+        let mut fixture = Fixture::new(127, 8);
+        for _ in 0..7 {
+            fixture.reserve(200).unwrap();
+        }
+        fixture.reserve(3).unwrap();
+        assert_eq!(fixture.in_progress(), MAX_IN_PROGRESS);
+        let newest = u64::try_from(MAX_IN_PROGRESS).unwrap() - 1;
+        fixture.reserve(201).unwrap();
+        let most = IpAddr::V4(Ipv4Addr::from(3));
+        assert_eq!(fixture.displaced(), [(most, newest)]);
+        assert_eq!(fixture.in_progress(), MAX_IN_PROGRESS);
+        // A displaced review cannot start, and frees nothing when it ends.
+        let (mut displaced, _) = fixture.reviews.remove(MAX_IN_PROGRESS - 1);
+        assert!(displaced.start().is_none());
+        drop(displaced);
+        assert_eq!(fixture.in_progress(), MAX_IN_PROGRESS);
+        fixture.reviews.clear();
+        assert_eq!(fixture.in_progress(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_address_does_not_displace_the_reviews_of_one_with_as_many() {
+        let mut fixture = Fixture::new(256, 4);
+        for _ in 0..3 {
+            assert_eq!(fixture.reserve(300), Ok(()));
+        }
+        assert_eq!(fixture.reserve(300), Err(AuthError::ReviewUnavailable));
+        assert_eq!(fixture.displaced().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_review_that_has_started_is_not_displaced() {
+        let mut fixture = Fixture::new(256, 4);
+        fixture.start_all();
+        assert_eq!(fixture.reserve(300), Err(AuthError::ReviewUnavailable));
+        assert_eq!(fixture.displaced(), []);
+        fixture.reviews.pop();
+        assert_eq!(fixture.reserve(300), Ok(()));
     }
 }

@@ -1,15 +1,16 @@
 //! Reviews of tokens. Each runs in a task of its own: a client that hangs up neither ends the review, whose cost for
 //! the API server is already paid, nor leaves anything behind.
 
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use pushscale_daemon::fair_semaphore::FairSemaphore;
 use pushscale_daemon::log_limiter::LogLimiter;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::address_limiter::AddressLimiter;
+use super::address_limiter::{AddressLimiter, Displaced, ReviewPermit};
 use super::claims::Claims;
 use super::rate_limiter::RateLimiter;
 use super::token_cache::{Lookup, ReviewResult, TokenCache, TokenDigest};
@@ -22,12 +23,16 @@ const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum concurrent requests to the API server: after a restart every pod of the cluster needs a review.
 const MAX_CONCURRENT_REQUESTS: usize = 32;
 
+/// Of one address, one request at a time. The next one then queues behind those of all other addresses, so that the
+/// review of a new pod waits for at most one of each other address.
+const MAX_CONCURRENT_REQUESTS_PER_ADDRESS: usize = 1;
+
 /// How long a denial is cached.
 const DENIAL_TTL: Duration = Duration::from_secs(60);
 
 pub(super) struct Reviews {
     reviewer: Arc<dyn TokenReviewer>,
-    requests: Semaphore,
+    requests: FairSemaphore,
     pub(super) cache: TokenCache,
     addresses: Arc<AddressLimiter>,
     metrics: Metrics,
@@ -38,7 +43,10 @@ impl Reviews {
     pub(super) fn new(reviewer: Arc<dyn TokenReviewer>, metrics: Metrics) -> Self {
         Self {
             reviewer,
-            requests: Semaphore::new(MAX_CONCURRENT_REQUESTS),
+            requests: FairSemaphore::new(
+                MAX_CONCURRENT_REQUESTS,
+                MAX_CONCURRENT_REQUESTS_PER_ADDRESS,
+            ),
             cache: TokenCache::default(),
             addresses: Arc::default(),
             metrics,
@@ -54,20 +62,16 @@ impl Reviews {
         claims: &Claims,
         address: IpAddr,
     ) -> ReviewResult {
-        let reserve = || {
-            let permit = self.addresses.try_reserve(address);
-            permit.ok_or(AuthError::TooManyDenials)
-        };
+        let reserve = || self.addresses.try_reserve(address, token);
         let mut result = match self.cache.join_or_start(digest, reserve)? {
             Lookup::Reviewed(result) => return result,
             Lookup::InProgress(result) => result,
-            Lookup::Started(permit, sender) => {
+            Lookup::Started((mut permit, displaced), sender) => {
                 let result = sender.subscribe();
                 let reviews = Arc::clone(self);
-                let token = token.to_owned();
                 let expires = claims.expires;
                 tokio::spawn(async move {
-                    let result = reviews.ask(&token).await;
+                    let result = reviews.ask(address, &mut permit, displaced).await;
                     let until = match result {
                         Ok(_) => Some(expiry(expires)),
                         Err(AuthError::ReviewUnavailable) => None,
@@ -88,15 +92,31 @@ impl Reviews {
         result.unwrap_or(Err(AuthError::ReviewUnavailable))
     }
 
-    /// Asks the API server. [`AuthError::ReviewUnavailable`] means that it gave no result.
-    async fn ask(&self, token: &str) -> ReviewResult {
+    /// Asks the API server when it is the turn of the address. [`AuthError::ReviewUnavailable`] means that it gave no
+    /// result, or that the review was displaced while it waited.
+    async fn ask(
+        &self,
+        address: IpAddr,
+        permit: &mut ReviewPermit,
+        displaced: Displaced,
+    ) -> ReviewResult {
         let mut begun = None;
         let review = async {
-            let _request = self.requests.acquire().await;
+            let _request = self.requests.of(address).acquire(1).await;
+            let Some(waiting) = permit.start() else {
+                // The other branch of the select below ends it.
+                return pending().await;
+            };
             begun = Some(Instant::now());
-            self.reviewer.review(token).await
+            self.reviewer.review(&waiting.token).await
         };
-        let (outcome, result) = match timeout(REVIEW_TIMEOUT, review).await {
+        let answer = tokio::select! {
+            biased;
+            answer = timeout(REVIEW_TIMEOUT, review) => answer,
+            // It was not reviewed, so it is not counted as a review.
+            _ = displaced => return Err(AuthError::ReviewUnavailable),
+        };
+        let (outcome, result) = match answer {
             Ok(Ok(identity)) => {
                 let pod = Arc::new(AuthenticatedPod {
                     identity,

@@ -14,9 +14,6 @@ use super::{AuthError, AuthenticatedPod};
 /// Maximum reviewed tokens. The largest cluster has 150,000 pods, each with two tokens around a renewal.
 const MAX_REVIEWED: usize = 300_000;
 
-/// Maximum reviews in progress. Each holds its token, which is at most 8 KiB.
-const MAX_IN_PROGRESS: usize = 1024;
-
 /// The result of a review: the pod, or why the token was rejected.
 pub(super) type ReviewResult = Result<Arc<AuthenticatedPod>, AuthError>;
 
@@ -76,9 +73,6 @@ impl TokenCache {
         }
         if let Some(receiver) = tokens.in_progress.get(&digest) {
             return Ok(Lookup::InProgress(receiver.clone()));
-        }
-        if tokens.in_progress.len() >= MAX_IN_PROGRESS {
-            return Err(AuthError::ReviewUnavailable);
         }
         let permit = reserve()?;
         let (sender, receiver) = watch::channel(None);

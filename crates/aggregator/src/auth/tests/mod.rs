@@ -12,6 +12,8 @@ use tokio::sync::Semaphore;
 
 use super::*;
 
+mod attack;
+
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A connection whose requests all need a token.
@@ -21,6 +23,8 @@ static PLAIN: ConnectionToken = ConnectionToken::new(false);
 /// has permits, and are then denied.
 struct FakeReviewer {
     reviews: AtomicUsize,
+    /// The reviews before the last of a `good` token.
+    before_good: AtomicUsize,
     slow: Semaphore,
 }
 
@@ -28,11 +32,18 @@ impl FakeReviewer {
     fn reviews(&self) -> usize {
         self.reviews.load(Ordering::Relaxed)
     }
+
+    fn reviews_before_good(&self) -> usize {
+        self.before_good.load(Ordering::Relaxed)
+    }
 }
 
 impl TokenReviewer for FakeReviewer {
     fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<PodIdentity, ReviewError>> {
-        self.reviews.fetch_add(1, Ordering::Relaxed);
+        let before = self.reviews.fetch_add(1, Ordering::Relaxed);
+        if token.ends_with(".good") {
+            self.before_good.store(before, Ordering::Relaxed);
+        }
         Box::pin(async move {
             if token.ends_with(".slow") {
                 self.slow.acquire().await.unwrap().forget();
@@ -55,6 +66,7 @@ impl TokenReviewer for FakeReviewer {
 fn authenticator() -> (Authenticator, Arc<FakeReviewer>) {
     let fake = Arc::new(FakeReviewer {
         reviews: AtomicUsize::new(0),
+        before_good: AtomicUsize::new(0),
         slow: Semaphore::new(0),
     });
     let reviewer: Arc<dyn TokenReviewer> = fake.clone();

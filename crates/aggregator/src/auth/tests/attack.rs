@@ -1,0 +1,108 @@
+//! Attackers with many addresses, and pods that authenticate meanwhile.
+
+use std::pin::pin;
+
+use super::*;
+
+/// The addresses of the attackers. A hundred, with ten tokens each, reach the limit of all reviews.
+const ATTACKERS: u32 = 250;
+
+/// Sends forged tokens, each a new one.
+struct Attack<'a> {
+    authenticator: &'a Authenticator,
+    tokens: i64,
+}
+
+impl Attack<'_> {
+    /// Sends one token from each of these addresses without waiting for its review.
+    async fn send(&mut self, attackers: impl Iterator<Item = u32>) {
+        for attacker in attackers {
+            self.tokens += 1;
+            let headers = token(&claims(json!("pushscale"), 3600 + self.tokens), "slow");
+            hang_up(self.authenticator, &headers, address(attacker)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_pod_waits_for_at_most_one_review_of_each_attacker() {
+    let (authenticator, reviewer) = authenticator();
+    let mut attack = Attack {
+        authenticator: &authenticator,
+        tokens: 0,
+    };
+    for _ in 0..10 {
+        attack.send(0..ATTACKERS).await;
+    }
+    // The API server sees 32 of them, and all others wait.
+    let before = reviewer.reviews();
+    assert_eq!((before, cached(&authenticator)), (32, (0, 1024)));
+
+    let good = token(&claims(json!("pushscale"), 3600), "good");
+    let mut pod = pin!(authenticator.authenticate(&good, address(ATTACKERS), &PLAIN));
+    let mut round = 0;
+    let result = loop {
+        tokio::select! {
+            biased;
+            result = &mut pod => break result,
+            () = tokio::task::yield_now() => {}
+        }
+        // A review ends, and the attackers send more than that.
+        round += 1;
+        assert!(round < 10_000, "the pod is not authenticated");
+        reviewer.slow.add_permits(1);
+        attack
+            .send((0..8).map(|attacker| (8 * round + attacker) % ATTACKERS))
+            .await;
+    };
+    assert!(result.is_ok(), "{result:?}");
+    let waited = reviewer.reviews_before_good() - before;
+    assert!(waited <= ATTACKERS as usize, "{waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_attacker_delays_pods_by_one_review() {
+    let (authenticator, reviewer) = authenticator();
+    let mut attack = Attack {
+        authenticator: &authenticator,
+        tokens: 0,
+    };
+    attack.send([0; 10].into_iter()).await;
+    assert_eq!(cached(&authenticator), (0, 10));
+    // The API server sees one of them, although it would see 32 at a time.
+    assert_eq!(reviewer.reviews(), 1);
+    let good = token(&claims(json!("pushscale"), 3600), "good");
+    let pod = authenticator.authenticate(&good, address(1), &PLAIN).await;
+    assert!(pod.is_ok(), "{pod:?}");
+    assert_eq!(reviewer.reviews(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attackers_do_not_displace_the_reviews_of_pods() {
+    let (authenticator, reviewer) = authenticator();
+    // The first 32 reviews do not end, so all others wait.
+    let mut attack = Attack {
+        authenticator: &authenticator,
+        tokens: 0,
+    };
+    attack.send(0..32).await;
+    let tokens: Vec<_> = (0..500)
+        .map(|pod| token(&claims(json!("pushscale"), 3600 + pod), "good"))
+        .collect();
+    let pods = (ATTACKERS..)
+        .zip(&tokens)
+        .map(|(number, headers)| authenticator.authenticate(headers, address(number), &PLAIN));
+    let mut pods = pin!(futures_util::future::join_all(pods));
+    tokio::select! {
+        biased;
+        _ = &mut pods => unreachable!("the first reviews do not end"),
+        () = tokio::task::yield_now() => {}
+    }
+    for _ in 0..10 {
+        attack.send(0..ATTACKERS).await;
+    }
+    assert_eq!(cached(&authenticator), (0, 1024));
+    reviewer.slow.add_permits(10_000);
+    let pods = pods.await;
+    assert!(pods.iter().all(Result::is_ok), "{pods:?}");
+}
