@@ -242,6 +242,12 @@ impl FakeCluster {
         self.add_pod_to(SCALER, name).await;
     }
 
+    /// Waits until the control loop has handled all events so far: the request of a page is one of them. Tokens of pods
+    /// that it does not know yet are rejected.
+    pub async fn until_handled(&self) {
+        crate::http::get(self.admin, "/debug/scalers").await;
+    }
+
     /// Deletes the pod.
     pub async fn remove_pod(&self, name: &str) {
         self.remove_pod_from(SCALER, name).await;

@@ -160,11 +160,9 @@ impl Ingest {
 fn check(verdict: Verdict) -> Result<Option<Duration>, PushError> {
     Err(match verdict {
         Verdict::Accepted { after } => return Ok(after),
-        Verdict::UnknownPod | Verdict::Rejected(Rejection::UnknownPod) => PushError::new(
-            StatusCode::NOT_FOUND,
-            PushOutcome::UnknownPod,
-            "unknown pod: no PushScaler's target selects a pod with this uid",
-        ),
+        Verdict::UnknownPod | Verdict::Rejected(Rejection::UnknownPod) => {
+            AuthError::UnknownPod.into()
+        }
         Verdict::PodMismatch { pod } => PushError::new(
             StatusCode::FORBIDDEN,
             PushOutcome::PodMismatch,
@@ -219,12 +217,14 @@ impl From<AuthError> for PushError {
             AuthError::NotPodBound => PushOutcome::TokenNotPodBound,
             AuthError::Expired => PushOutcome::TokenExpired,
             AuthError::PodDeleted => PushOutcome::TokenPodDeleted,
+            AuthError::UnknownPod => PushOutcome::UnknownPod,
             AuthError::Denied => PushOutcome::TokenDenied,
             AuthError::ReviewUnavailable => PushOutcome::ReviewUnavailable,
             AuthError::TooManyDenials => PushOutcome::TooManyDenials,
             AuthError::RateLimited => PushOutcome::RateLimited,
         };
         let status = match error {
+            AuthError::UnknownPod => StatusCode::NOT_FOUND,
             AuthError::ReviewUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             AuthError::TooManyDenials | AuthError::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::UNAUTHORIZED,

@@ -182,6 +182,7 @@ fn aggregator(
         for pod in 0..PODS {
             cluster.add_pod(&format!("torchserve-{pod}")).await;
         }
+        cluster.until_handled().await;
         address_tx.send(cluster.push).unwrap();
         phase.measure().await
     })

@@ -1,6 +1,7 @@
 //! Clients that mean harm, from an address of their own.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -50,29 +51,35 @@ impl Attack {
         })
     }
 
-    /// Sends a push with a token that was not issued, each time a new one and from one of eight addresses, and hangs up
-    /// before the API server has reviewed it.
-    pub(super) fn forged(ports: &[SocketAddr]) -> Self {
+    /// Sends a push with a token that was not issued, each time a new one for the pod `uid` and from one of eight
+    /// addresses, and hangs up before the API server has reviewed it. Tokens of unknown pods would not be reviewed.
+    pub(super) fn forged(ports: &[SocketAddr], uid: &str) -> Self {
         static TOKENS: AtomicUsize = AtomicUsize::new(0);
-        Self::start(ports, |port, client| async move {
-            let [.., last] = SOURCE.octets();
-            // Each address may have a few tokens in review, so one alone would soon be rejected without a review.
-            let address = Ipv4Addr::new(127, 0, last, u8::try_from(client % 8).unwrap() + 1);
-            if let Some(mut stream) = connect_from(address, port).await {
-                let token = forged_token(TOKENS.fetch_add(1, Ordering::Relaxed));
-                stream.write_all(&forged_push(&token)).await.ok();
-                sleep(Duration::from_millis(2)).await;
+        let uid: Arc<str> = uid.into();
+        Self::start(ports, move |port, client| {
+            let uid = Arc::clone(&uid);
+            async move {
+                let [.., last] = SOURCE.octets();
+                // Each address may have a few tokens in review, so one alone would soon be rejected without a review.
+                let address = Ipv4Addr::new(127, 0, last, u8::try_from(client % 8).unwrap() + 1);
+                if let Some(mut stream) = connect_from(address, port).await {
+                    let token = forged_token(&uid, TOKENS.fetch_add(1, Ordering::Relaxed));
+                    stream.write_all(&forged_push(&token)).await.ok();
+                    sleep(Duration::from_millis(2)).await;
+                }
             }
         })
     }
 
-    fn start<F>(ports: &[SocketAddr], client: fn(SocketAddr, usize) -> F) -> Self
+    fn start<C, F>(ports: &[SocketAddr], client: C) -> Self
     where
+        C: Fn(SocketAddr, usize) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let mut clients = JoinSet::new();
         for port in ports.iter().copied() {
             for number in 0..CONNECTIONS {
+                let client = client.clone();
                 clients.spawn(async move {
                     loop {
                         client(port, number).await;
@@ -115,12 +122,13 @@ fn invalid_request(number: usize) -> Vec<u8> {
     }
 }
 
-/// Returns a token like those of the API server, for a pod of its own, with an invalid signature.
-fn forged_token(number: usize) -> String {
+/// Returns a token like those of the API server, for the pod `uid`, with an invalid signature.
+fn forged_token(uid: &str, number: usize) -> String {
     let claims = json!({
         "aud": [TOKEN_AUDIENCE],
         "exp": 4_102_444_800_u64,
-        "kubernetes.io": { "pod": { "name": "forged", "uid": format!("forged-{number}") } },
+        "kubernetes.io": { "pod": { "name": "forged", "uid": uid } },
+        "jti": format!("forged-{number}"),
     });
     let part = |json: String| URL_SAFE_NO_PAD.encode(json);
     let header = part(json!({ "alg": "RS256", "kid": "forged" }).to_string());

@@ -214,7 +214,8 @@ impl Fault {
                 world.observe_reports(self, time).await;
             }
             Self::ForgedTokens(time) => {
-                let _attack = Attack::forged(&world.push_ports());
+                let uid = world.pod_uid().await;
+                let _attack = Attack::forged(&world.push_ports(), &uid);
                 world.observe_reports(self, time).await;
             }
             Self::ManyModels(time) => {

@@ -97,6 +97,11 @@ impl Pushes {
             .collect();
     }
 
+    /// Returns the uid of a pod.
+    pub(super) async fn pod_uid(&self) -> String {
+        self.pods.lock().await.pods[0].uid.clone()
+    }
+
     pub(super) async fn set_aggregators(&self, aggregators: Vec<SocketAddr>) {
         self.pods.lock().await.aggregators = aggregators;
     }

@@ -280,6 +280,10 @@ impl<'a> World<'a> {
             .collect()
     }
 
+    pub(super) async fn pod_uid(&self) -> String {
+        self.pushes.pod_uid().await
+    }
+
     pub(super) fn push_ports(&self) -> Vec<SocketAddr> {
         let members = self.members.iter();
         members.map(|member| member.aggregator.push).collect()

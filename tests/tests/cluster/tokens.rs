@@ -131,7 +131,7 @@ async fn the_token_of_a_deleted_pod_is_rejected_before_and_after_an_aggregator_r
     );
     assert_eq!(reviews(&metrics), 2, "no review was needed");
 
-    // A new aggregator does not know the pod and asks the API server, which caches a valid token for ten seconds.
+    // A new aggregator does not know the pod, and does not ask the API server about its token.
     drop(aggregator);
     let aggregator = Aggregator::start_with(&namespace, &ASK_FOR_TOKENS).await;
     until_answered(&mut first, &aggregator, &[401, 404]).await;

@@ -7,6 +7,7 @@ mod address_limiter;
 mod claims;
 mod connection;
 mod deleted_pods;
+mod known_pods;
 mod rate_limiter;
 mod reviews;
 mod token_cache;
@@ -24,6 +25,7 @@ use crate::metrics::Metrics;
 pub(crate) use claims::Claims;
 pub(crate) use connection::ConnectionToken;
 use deleted_pods::DeletedPods;
+use known_pods::KnownPods;
 use rate_limiter::RateLimiter;
 use reviews::Reviews;
 use token_cache::{ReviewResult, TokenDigest};
@@ -33,6 +35,7 @@ pub use token_review::{KubeTokenReviewer, ReviewError, TokenReviewer};
 pub(crate) struct Authenticator {
     /// `None` if authentication is off.
     reviews: Option<Arc<Reviews>>,
+    known_pods: KnownPods,
     deleted_pods: DeletedPods,
 }
 
@@ -84,6 +87,8 @@ pub(crate) enum AuthError {
     Expired,
     #[error("the token's pod was deleted")]
     PodDeleted,
+    #[error("unknown pod: no PushScaler's target selects a pod with this uid")]
+    UnknownPod,
     #[error("the API server denied the token")]
     Denied,
     #[error("the API server could not review the token")]
@@ -99,6 +104,7 @@ impl Authenticator {
     pub(crate) fn new(reviewer: Option<Arc<dyn TokenReviewer>>, metrics: Metrics) -> Self {
         Self {
             reviews: reviewer.map(|reviewer| Arc::new(Reviews::new(reviewer, metrics))),
+            known_pods: KnownPods::default(),
             deleted_pods: DeletedPods::default(),
         }
     }
@@ -157,6 +163,10 @@ impl Authenticator {
         if self.deleted_pods.contains(&claims.uid) {
             return Err(AuthError::PodDeleted);
         }
+        // The control loop would reject the reading after the review. A pod that it does not know yet pushes again.
+        if !self.known_pods.contains(&claims.uid) {
+            return Err(AuthError::UnknownPod);
+        }
         Ok(reviews.review(token, digest, &claims, address).await)
     }
 
@@ -166,17 +176,26 @@ impl Authenticator {
         reviews.map_or(0, |reviews| reviews.cache.reviewed())
     }
 
-    /// Rejects the tokens of a deleted pod from now on.
-    pub(crate) fn pod_deleted(&self, uid: &PodUid) {
+    /// Accepts tokens of this pod from now on, also if it was deleted: a pod that left a selector may return to it.
+    pub(crate) fn pod_selected(&self, uid: &PodUid) {
         if self.reviews.is_some() {
-            self.deleted_pods.insert(uid);
+            self.known_pods.insert(uid);
+            self.deleted_pods.remove(uid);
         }
     }
 
-    /// Accepts the tokens of this pod again: a pod that left a selector may return to it.
-    pub(crate) fn pod_exists(&self, uid: &PodUid) {
+    /// Reviews no further tokens of this pod, because no target selects it any more.
+    pub(crate) fn pod_unselected(&self, uid: &PodUid) {
         if self.reviews.is_some() {
-            self.deleted_pods.remove(uid);
+            self.known_pods.remove(uid);
+        }
+    }
+
+    /// Rejects the tokens of a deleted pod from now on, also those that were reviewed.
+    pub(crate) fn pod_deleted(&self, uid: &PodUid) {
+        if self.reviews.is_some() {
+            self.known_pods.remove(uid);
+            self.deleted_pods.insert(uid);
         }
     }
 }

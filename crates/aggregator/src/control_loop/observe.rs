@@ -192,7 +192,7 @@ impl ControlLoop {
             engine.apply_pod(now, uid.clone(), pod.clone());
         }
         if self.pod_index.get_mut(&uid).is_none() {
-            self.authenticator.pod_exists(&uid);
+            self.authenticator.pod_selected(&uid);
         }
         let scalers = self.pod_index.add(uid.clone(), &pod.name, key).clone();
         self.update_shared(&uid, &scalers);
@@ -240,6 +240,9 @@ impl ControlLoop {
             }
         }
         let remaining = self.pod_index.remove(uid, key);
+        if remaining.is_empty() {
+            self.authenticator.pod_unselected(uid);
+        }
         self.update_shared(uid, &remaining);
     }
 

@@ -191,6 +191,7 @@ async fn cluster(pods: usize, scalers: usize) -> FakeCluster {
             .add_pod_to(&names[pod % scalers], &Fleet::pod(pod))
             .await;
     }
+    cluster.until_handled().await;
     let ca = std::env::temp_dir().join(format!("pushscale-fleet-{}.crt", std::process::id()));
     fs::write(&ca, authority.pem()).unwrap();
     println!("{} {}", cluster.push, ca.display());

@@ -71,7 +71,9 @@ fn authenticator() -> (Authenticator, Arc<FakeReviewer>) {
     });
     let reviewer: Arc<dyn TokenReviewer> = fake.clone();
     let metrics = Metrics::register(&mut Registry::default());
-    (Authenticator::new(Some(reviewer), metrics), fake)
+    let authenticator = Authenticator::new(Some(reviewer), metrics);
+    authenticator.pod_selected(&"u".into());
+    (authenticator, fake)
 }
 
 fn claims(audience: Value, seconds_left: i64) -> Value {
@@ -151,6 +153,25 @@ async fn invalid_claims_are_rejected_without_a_review() {
         assert_eq!(error(&authenticator, &headers).await, Some(expected));
     }
     assert_eq!(reviewer.reviews(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_an_unknown_pod_is_reviewed_once_the_pod_is_known() {
+    let (authenticator, reviewer) = authenticator();
+    authenticator.pod_unselected(&"u".into());
+    // More than an address may have reviews, and none counts as a denial.
+    for forged in 0..50 {
+        let headers = token(&claims(json!("pushscale"), 3600 + forged), "forged");
+        let found = error(&authenticator, &headers).await;
+        assert_eq!(found, Some(AuthError::UnknownPod));
+    }
+    let good = token(&claims(json!("pushscale"), 3600), "good");
+    let found = error(&authenticator, &good).await;
+    assert_eq!(found, Some(AuthError::UnknownPod));
+    assert_eq!((reviewer.reviews(), cached(&authenticator)), (0, (0, 0)));
+    authenticator.pod_selected(&"u".into());
+    assert_eq!(error(&authenticator, &good).await, None);
+    assert_eq!(reviewer.reviews(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -327,7 +348,7 @@ async fn the_token_of_a_deleted_pod_is_rejected() {
         assert_eq!(found, Some(AuthError::PodDeleted));
     }
     assert_eq!(reviewer.reviews(), 1);
-    authenticator.pod_exists(&uid);
+    authenticator.pod_selected(&uid);
     assert_eq!(error(&authenticator, &good).await, None);
 }
 
@@ -394,7 +415,7 @@ async fn a_tls_connection_sends_its_token_once() {
     authenticator.pod_deleted(&"u".into());
     let deleted = authenticate(&nothing, &connection).await.err();
     assert_eq!(deleted, Some(AuthError::PodDeleted));
-    authenticator.pod_exists(&"u".into());
+    authenticator.pod_selected(&"u".into());
     assert!(authenticate(&good, &connection).await.is_ok());
     tokio::time::advance(Duration::from_secs(3600)).await;
     let expired = authenticate(&nothing, &connection).await.err();
