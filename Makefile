@@ -95,7 +95,7 @@ chaos: programs static-aggregator ## Let two aggregators suffer the faults of a 
 	$(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-chaos -- $(ARGS)
 
 .PHONY: soak
-soak: ## Replace PushScalers, pods and tokens thousands of times; fails if memory grows: MINUTES=5 (and two of warm-up)
+soak: ## Replace PushScalers, pods and tokens thousands of times; fails if memory grows: MINUTES=5 (after as long a warm-up)
 	MINUTES=$(or $(MINUTES),5) $(BENCH) -- soak
 
 .PHONY: fuzz
