@@ -33,8 +33,8 @@ const LIMITS: Limits = Limits {
     grace: Duration::from_secs(5),
 };
 
-/// Serves `store` over TLS on the bound port, with the certificate in `tls_dir`, until shutdown. `answered` is called for
-/// each request for a metric, with how long its answer took and whether it has a value.
+/// Serves `store` over TLS on the bound port, with the certificate in `tls_dir`, until shutdown. `answered` is called
+/// for each request for a metric, with how long its answer took and whether it has a value.
 ///
 /// # Errors
 /// If TLS could not be set up.
