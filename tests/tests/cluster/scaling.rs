@@ -33,7 +33,8 @@ async fn ratio_scales_a_deployment_up_and_down_with_the_queue_latency() {
 #[tokio::test]
 async fn model_scales_a_deployment_up_and_down_with_the_load() {
     let reasons = [
-        "New size: 3; reason: queue latency: backlog",
+        // A backlog, or on a busy machine the rate of the pushes that came at once.
+        "New size: 3; reason: queue latency",
         "New size: 1; reason: fewer replicas meet the target",
         "MetricsIncomplete",
         "AllMetricsAvailable",
