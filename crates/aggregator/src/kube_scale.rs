@@ -12,12 +12,13 @@ use kube::{Api, Client, Resource, discovery};
 use parking_lot::Mutex;
 use pushscale_api::names::FIELD_MANAGER;
 use pushscale_api::{PushScaler, PushScalerCheckpoint};
-use pushscale_daemon::kube::{CONFLICT, NOT_FOUND, RequestError, UNPROCESSABLE, request};
 use serde_json::json;
+use tokio::time::timeout;
 
-use crate::deletion_cost;
+use crate::kube_error::{CONFLICT, NOT_FOUND, UNPROCESSABLE};
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{MarkResult, PodRef, Scale, ScaleError, ScaleTarget, Written};
+use crate::{deletion_cost, kube_error};
 
 /// Timeout of one request. A scaler makes no decision while its write is in flight, so the write must end.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,9 +64,10 @@ impl KubeScaleTarget {
 
     async fn read_scale(&self, target: &TargetRef) -> Result<Scale, ScaleError> {
         let api = self.api::<DynamicObject>(target).await?;
-        match request(TIMEOUT, api.get_scale(&target.name)).await {
-            Ok(scale) => Ok(convert(&scale)),
-            Err(error) => Err(scale_error(target, &error)),
+        match timeout(TIMEOUT, api.get_scale(&target.name)).await {
+            Ok(Ok(scale)) => Ok(convert(&scale)),
+            Ok(Err(error)) => Err(scale_error(target, &error)),
+            Err(_) => Err(other(target, kube_error::TIMED_OUT.to_owned())),
         }
     }
 
@@ -92,12 +94,18 @@ impl KubeScaleTarget {
             .parse::<GroupVersion>()
             .map_err(|error| unknown_kind(error.to_string(), true))?
             .with_kind(kind);
-        let found = request(TIMEOUT, discovery::pinned_kind(&self.client, &gvk)).await;
-        let (resource, _) = found.map_err(|error| {
-            let missing = error.code() == Some(NOT_FOUND)
-                || matches!(error, RequestError::Failed(kube::Error::Discovery(_)));
-            unknown_kind(error.to_string(), missing)
-        })?;
+        let found = timeout(TIMEOUT, discovery::pinned_kind(&self.client, &gvk)).await;
+        let (resource, _) = match found {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                let missing = match &error {
+                    kube::Error::Api(status) => status.code == NOT_FOUND,
+                    error => matches!(error, kube::Error::Discovery(_)),
+                };
+                return Err(unknown_kind(kube_error::message(&error), missing));
+            }
+            Err(_) => return Err(unknown_kind(kube_error::TIMED_OUT.to_owned(), false)),
+        };
         self.resources.lock().insert(key, resource.clone());
         Ok(resource)
     }
@@ -122,19 +130,21 @@ impl KubeScaleTarget {
             ..PatchParams::default()
         };
         let patch = Patch::<()>::Json(patch);
-        match request(TIMEOUT, api.patch_scale(&target.name, &params, &patch)).await {
-            Ok(scale) => Ok(Written::Done(convert(&scale))),
-            Err(error) if error.code() == Some(UNPROCESSABLE) => {
+        let written = timeout(TIMEOUT, api.patch_scale(&target.name, &params, &patch)).await;
+        match written {
+            Ok(Ok(scale)) => Ok(Written::Done(convert(&scale))),
+            Ok(Err(kube::Error::Api(status))) if status.code == UNPROCESSABLE => {
                 let now = self.read_scale(target).await?;
                 match now.replicas {
                     // The client retries a request whose response was lost, and the test of the retry fails.
                     replicas if replicas == to => Ok(Written::Done(now)),
                     // The test passed, so the API server rejects the new replica count.
-                    replicas if replicas == from => Err(other(target, error.to_string())),
+                    replicas if replicas == from => Err(other(target, status.message)),
                     _ => Ok(Written::Conflict(now)),
                 }
             }
-            Err(error) => Err(scale_error(target, &error)),
+            Ok(Err(error)) => Err(scale_error(target, &error)),
+            Err(_) => Err(other(target, kube_error::TIMED_OUT.to_owned())),
         }
     }
 }
@@ -154,15 +164,21 @@ impl KubeScaleTarget {
             ..PatchParams::default()
         };
         let patch = Patch::Merge(&patch);
-        match request(TIMEOUT, api.patch_metadata(&scaler.name, &params, &patch)).await {
-            Ok(_) => Ok(()),
+        let message = match timeout(TIMEOUT, api.patch_metadata(&scaler.name, &params, &patch))
+            .await
+        {
+            Ok(Ok(_)) => return Ok(()),
             // It is deleted already, or the watch is about to deliver a newer version.
-            Err(error) if matches!(error.code(), Some(NOT_FOUND | CONFLICT)) => Ok(()),
-            Err(error) => Err(ScaleError::Other {
-                target: format!("finalizers of PushScaler {}", scaler.name),
-                message: error.to_string(),
-            }),
-        }
+            Ok(Err(kube::Error::Api(status))) if [NOT_FOUND, CONFLICT].contains(&status.code) => {
+                return Ok(());
+            }
+            Ok(Err(error)) => kube_error::message(&error),
+            Err(_) => kube_error::TIMED_OUT.to_owned(),
+        };
+        Err(ScaleError::Other {
+            target: format!("finalizers of PushScaler {}", scaler.name),
+            message,
+        })
     }
 
     async fn get_checkpoint(
@@ -171,18 +187,20 @@ impl KubeScaleTarget {
     ) -> Result<Option<PushScalerCheckpoint>, ScaleError> {
         let api: Api<PushScalerCheckpoint> =
             Api::namespaced(self.client.clone(), &scaler.namespace);
-        match request(TIMEOUT, api.get_opt(&scaler.name)).await {
+        let message = match timeout(TIMEOUT, api.get_opt(&scaler.name)).await {
             // The kind may not be installed: it is younger than the PushScaler.
-            Ok(found) => Ok(found),
-            Err(RequestError::Failed(kube::Error::SerdeError(error))) => {
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(kube::Error::SerdeError(error))) => {
                 tracing::warn!(autoscaler = %scaler, %error, "checkpoint ignored: it does not parse");
-                Ok(None)
+                return Ok(None);
             }
-            Err(error) => Err(ScaleError::Other {
-                target: format!("PushScalerCheckpoint {scaler}"),
-                message: error.to_string(),
-            }),
-        }
+            Ok(Err(error)) => kube_error::message(&error),
+            Err(_) => kube_error::TIMED_OUT.to_owned(),
+        };
+        Err(ScaleError::Other {
+            target: format!("PushScalerCheckpoint {scaler}"),
+            message,
+        })
     }
 }
 
@@ -240,17 +258,18 @@ impl ScaleTarget for KubeScaleTarget {
 }
 
 /// Converts an error of a request for this target.
-fn scale_error(target: &TargetRef, error: &RequestError) -> ScaleError {
-    match error.code() {
-        Some(NOT_FOUND) => ScaleError::NotFound {
-            target: target.to_string(),
+fn scale_error(target: &TargetRef, error: &kube::Error) -> ScaleError {
+    let name = target.to_string();
+    match error {
+        kube::Error::Api(status) if status.code == NOT_FOUND => ScaleError::NotFound {
+            target: name,
             namespace: target.namespace.clone(),
         },
-        Some(403) => ScaleError::Forbidden {
-            target: target.to_string(),
-            message: error.to_string(),
+        kube::Error::Api(status) if status.code == 403 => ScaleError::Forbidden {
+            target: name,
+            message: status.message.clone(),
         },
-        _ => other(target, error.to_string()),
+        error => other(target, kube_error::message(error)),
     }
 }
 

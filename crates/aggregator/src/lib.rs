@@ -12,6 +12,7 @@ mod event;
 pub mod fuzzing;
 mod history;
 mod ingest;
+mod kube_error;
 mod kube_report;
 mod kube_scale;
 mod leadership;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::service::service_fn;
+use kube::Client;
 use pushscale_daemon::admin::Admin;
 use pushscale_daemon::http_server::{self, BindError, Limits, Plain, Tls};
 use pushscale_daemon::process_metrics;
@@ -43,6 +44,10 @@ const REPORT_QUEUE: usize = 1024;
 
 /// How long the tasks may take to shut down: to answer requests and to write the last statuses.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// Timeout for data from the API server. A watch ends after 290 s at the latest and has bookmarks before, so a longer
+/// silence is a broken connection.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// An aggregator whose ports are bound.
 #[derive(Debug)]
@@ -150,9 +155,7 @@ impl Bound {
     /// # Errors
     /// If no cluster is configured, or a task exited that should have kept running.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), RunError> {
-        let client = pushscale_daemon::kube::client()
-            .await
-            .map_err(RunError::Cluster)?;
+        let client = client().await.map_err(RunError::Cluster)?;
         let scale_target = KubeScaleTarget::new(client.clone())
             .with_pod_deletion_cost(self.config.pod_deletion_cost);
         let scale_target = Arc::new(scale_target);
@@ -367,6 +370,14 @@ struct Running {
     events: mpsc::Sender<Event>,
     readiness: Readiness,
     metrics: Metrics,
+}
+
+async fn client() -> Result<Client, kube::Error> {
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(kube::Error::InferConfig)?;
+    config.read_timeout = Some(READ_TIMEOUT);
+    Client::try_from(config)
 }
 
 async fn finish(mut tasks: Tasks, shutdown: Shutdown) -> Result<(), RunError> {

@@ -13,6 +13,7 @@ mod config;
 mod controller;
 mod directory;
 mod issue;
+mod kube_error;
 mod metrics;
 mod owner;
 mod plan;

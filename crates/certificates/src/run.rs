@@ -22,6 +22,10 @@ use crate::{bundle, controller, directory, owner, publish};
 /// How long a shutdown can take. A write that it interrupts is repeated after the next start.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Timeout for data from the API server. A watch ends after 290 s at the latest, so a longer silence is a broken
+/// connection.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// The program with a bound port.
 #[derive(Debug)]
 pub struct Bound {
@@ -68,9 +72,7 @@ impl Bound {
     ///
     /// Fails if there is no cluster, or if a task exited unexpectedly.
     pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
-        let client = pushscale_daemon::kube::client()
-            .await
-            .map_err(RunError::Cluster)?;
+        let client = client().await.map_err(RunError::Cluster)?;
         let mut registry = process_metrics::registry(&PROGRAM);
         let metrics = CertificateMetrics::register(&mut registry);
         let readiness = Readiness::default();
@@ -139,4 +141,12 @@ fn start(
             metrics.clone(),
         ),
     );
+}
+
+async fn client() -> Result<Client, kube::Error> {
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(kube::Error::InferConfig)?;
+    config.read_timeout = Some(READ_TIMEOUT);
+    Client::try_from(config)
 }
