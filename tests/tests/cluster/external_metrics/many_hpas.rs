@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use pushscale_tests::http;
 use pushscale_tests::namespace::{Certificates, Namespace, SOON};
 use serde_json::Value;
 
@@ -75,16 +76,14 @@ async fn a_hundred_hpas_read_their_metrics() {
     fleet.until("all active", || active() == HPAS).await;
     // Each HPA reads its metric at least twice more.
     let answered = async |le: &str| {
-        let name = format!(
-            "pushscale_aggregator_external_metric_seconds_bucket{{le=\"{le}\",outcome=\"succeeded\"}} "
+        let series = format!(
+            "pushscale_aggregator_external_metric_seconds_bucket{{le=\"{le}\",outcome=\"succeeded\"}}"
         );
-        let page = aggregator.metrics().await;
-        let line = page.lines().find_map(|line| line.strip_prefix(&name));
-        line.map_or(0.0, |value| value.parse::<f64>().unwrap())
+        http::sum::<usize>(&aggregator.metrics().await, &series)
     };
     let succeeded = answered("+Inf").await;
     let began = Instant::now();
-    while answered("+Inf").await < succeeded + 2.0 * HPAS as f64 {
+    while answered("+Inf").await < succeeded + 2 * HPAS {
         assert!(began.elapsed() < SOON, "{}", aggregator.metrics().await);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
