@@ -74,19 +74,17 @@ async fn soak(time: Duration) {
         scalers = replace(&mut server, scalers).await;
         samples.push(sample(&mut server, scalers));
     }
-    let (begun, before) = (Instant::now(), scalers);
-    let mut measured = Vec::new();
+    let (begun, before, warm_up) = (Instant::now(), scalers, samples.len());
     while begun.elapsed() < time {
         scalers = replace(&mut server, scalers).await;
-        measured.push(sample(&mut server, scalers));
+        samples.push(sample(&mut server, scalers));
     }
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
-    samples.extend(&measured);
     for (pods, kilobytes) in samples.iter().step_by(samples.len().div_ceil(20)) {
         println!("  after {pods} pods: {:.1} MB", kilobytes / 1000.0);
     }
     let end = server.usage();
-    let (slope, noise) = line(&measured);
+    let (slope, noise) = line(&samples[warm_up..]);
     let pods = (scalers - before) * PODS;
     let growth = slope * pods as f64;
     println!(
