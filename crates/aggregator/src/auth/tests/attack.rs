@@ -13,7 +13,14 @@ struct Attack<'a> {
     tokens: i64,
 }
 
-impl Attack<'_> {
+impl<'a> Attack<'a> {
+    fn on(authenticator: &'a Authenticator) -> Self {
+        Self {
+            authenticator,
+            tokens: 0,
+        }
+    }
+
     /// Sends one token from each of these addresses without waiting for its review.
     async fn send(&mut self, attackers: impl Iterator<Item = u32>) {
         for attacker in attackers {
@@ -27,10 +34,7 @@ impl Attack<'_> {
 #[tokio::test(start_paused = true)]
 async fn a_new_pod_waits_for_at_most_one_review_of_each_attacker() {
     let (authenticator, reviewer) = authenticator();
-    let mut attack = Attack {
-        authenticator: &authenticator,
-        tokens: 0,
-    };
+    let mut attack = Attack::on(&authenticator);
     for _ in 0..10 {
         attack.send(0..ATTACKERS).await;
     }
@@ -63,10 +67,7 @@ async fn a_new_pod_waits_for_at_most_one_review_of_each_attacker() {
 #[tokio::test(start_paused = true)]
 async fn one_attacker_delays_pods_by_one_review() {
     let (authenticator, reviewer) = authenticator();
-    let mut attack = Attack {
-        authenticator: &authenticator,
-        tokens: 0,
-    };
+    let mut attack = Attack::on(&authenticator);
     attack.send([0; 10].into_iter()).await;
     assert_eq!(cached(&authenticator), (0, 10));
     // The API server sees one of them, although it would see 32 at a time.
@@ -81,10 +82,7 @@ async fn one_attacker_delays_pods_by_one_review() {
 async fn attackers_do_not_displace_the_reviews_of_pods() {
     let (authenticator, reviewer) = authenticator();
     // The first 32 reviews do not end, so all others wait.
-    let mut attack = Attack {
-        authenticator: &authenticator,
-        tokens: 0,
-    };
+    let mut attack = Attack::on(&authenticator);
     attack.send(0..32).await;
     let tokens: Vec<_> = (0..500)
         .map(|pod| token(&claims(json!("pushscale"), 3600 + pod), "good"))
