@@ -1,6 +1,6 @@
 //! Limits the reviews in progress, in total and of one address, and those of denied tokens.
 //!
-//! When the total is reached, the address with the most reviews loses one that still waits. So an attacker with a
+//! When the total is reached, the address with the most reviews loses one that still waits: an attacker with a
 //! hundred addresses displaces its own reviews, and not the one of a new pod.
 
 use std::collections::{HashMap, VecDeque};
@@ -151,7 +151,7 @@ impl Addresses {
     }
 
     /// Ends the newest waiting review of the address with the most reviews, if it has more than `own`. Returns whether
-    /// there was one. This takes microseconds, for at most 4096 addresses, and only while the total is reached.
+    /// there was one. Only while the total is reached, this looks at each address, at most [`MAX_ADDRESSES`].
     fn displace(&mut self, own: usize) -> bool {
         let most = self
             .usage

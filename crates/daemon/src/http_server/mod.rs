@@ -152,8 +152,8 @@ impl Bound {
         self.address
     }
 
-    /// Waits for a connection, and returns it with the client's address; `None` at shutdown. A server of another
-    /// protocol uses this; [`serve_with`](Self::serve_with) does it, too.
+    /// Waits for a connection, and returns it with the client's address; `None` at shutdown. For servers of other
+    /// protocols than HTTP/1.1, which [`serve_with`](Self::serve_with) serves.
     pub async fn accept(&self, shutdown: &Shutdown) -> Option<(TcpStream, IpAddr)> {
         loop {
             let accepted = tokio::select! {
