@@ -1,14 +1,23 @@
-//! Readings and decisions of a known fleet allocate no memory: the aggregator holds thousands of fleets for months.
+//! What is held thousandfold for months: readings and decisions of a known fleet allocate no memory, and the connection
+//! of a sidecar that is between two pushes holds little.
 
 #![cfg(test)]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
+use hyper::StatusCode;
+use hyper::service::service_fn;
+use pushscale_daemon::http_server::{Limits, bind};
+use pushscale_daemon::reply::text;
+use pushscale_daemon::shutdown::Shutdown;
 use pushscale_decision::{
     Algorithm, Bounds, Conditions, Latency, MeasuredLoad, Moment, Pod, PodUid, Policy, Scaler,
     Selector, TargetLatency, TargetState,
 };
 use pushscale_tests::readings::steady_reading;
+use tokio::runtime::Builder;
 
 const PODS: u32 = 12;
 
@@ -61,4 +70,45 @@ fn the_queue_model_allocates_nothing_in_the_steady_state() {
 #[test]
 fn the_ratio_rule_allocates_nothing_in_the_steady_state() {
     assert_eq!(allocations(Algorithm::Ratio), 0);
+}
+
+#[test]
+fn a_connection_between_two_requests_holds_less_than_two_kilobytes() {
+    const CLIENTS: usize = 50;
+    const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n";
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let bound = runtime
+        .block_on(bind("test", ([127, 0, 0, 1], 0).into()))
+        .unwrap();
+    let address = bound.address();
+    let limits = Limits {
+        connections_per_address: CLIENTS + 1,
+        ..Limits::default()
+    };
+    let ok = service_fn(|_request| async { Ok(text(StatusCode::OK, "ok")) });
+    runtime.spawn(bound.serve(limits, ok, Shutdown::new()));
+    // The server runs in this thread, where allocations are counted, while it waits for a client in another one.
+    let connect = |count: usize| {
+        let clients = move || -> Vec<TcpStream> {
+            let connected = (0..count).map(|_| {
+                let mut client = TcpStream::connect(address).unwrap();
+                client
+                    .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                    .unwrap();
+                let mut response = [0; RESPONSE.len()];
+                client.read_exact(&mut response).unwrap();
+                assert_eq!(response, RESPONSE);
+                client
+            });
+            connected.collect()
+        };
+        runtime.block_on(async { tokio::task::spawn_blocking(clients).await.unwrap() })
+    };
+    // The runtime's own structures are there after the first connection.
+    let first = connect(1);
+    let mut open = Vec::with_capacity(CLIENTS);
+    let held = allocation_counter::measure(|| open = connect(CLIENTS));
+    let bytes = held.bytes_current / CLIENTS as i64;
+    assert!((100..2048).contains(&bytes), "{bytes} bytes");
+    drop((first, open));
 }

@@ -1,5 +1,6 @@
 //! HTTP/1.1 servers: bind first, serve later, shut down gracefully.
 
+mod connection;
 mod connection_limit;
 mod handshake_queue;
 mod transport;
@@ -8,29 +9,23 @@ mod write_timeout;
 use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_ipv6_v6only;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::error::chain;
 use crate::log_limiter::LogLimiter;
 use crate::reply::Reply;
 use crate::shutdown::Shutdown;
 use connection_limit::ConnectionLimit;
 pub use transport::{Plain, Tls, Transport};
-use write_timeout::WriteTimeout;
 
 /// The pause after an accept error, such as too many open files, so that the accept loop does not spin.
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(200);
@@ -183,6 +178,7 @@ impl Bound {
         S: Service<Request<Incoming>, Response = Reply, Error = Infallible>
             + Clone
             + Send
+            + Sync
             + 'static,
         S::Future: Send,
     {
@@ -202,7 +198,7 @@ impl Bound {
     ) where
         T: Transport,
         M: Fn(IpAddr, &T::Stream) -> S + Clone + Send + 'static,
-        S: Service<Request<Incoming>, Response = Reply, Error = Infallible> + Send + 'static,
+        S: Service<Request<Incoming>, Response = Reply, Error = Infallible> + Send + Sync + 'static,
         S::Future: Send,
     {
         let limit = ConnectionLimit::new(limits.connections, limits.connections_per_address);
@@ -228,7 +224,7 @@ impl Bound {
                 match Box::pin(transport.accept(peer, stream)).await {
                     Ok(stream) => {
                         let service = service_for(peer, &stream);
-                        serve_connection(stream, limits, service, shutdown).await;
+                        connection::serve(stream, limits, service, shutdown).await;
                     }
                     Err(reason) => on_reject(reason),
                 }
@@ -289,36 +285,6 @@ fn reject(stream: TcpStream) {
         .and_then(|mut stream| stream.write_all(TOO_MANY_CONNECTIONS))
     {
         tracing::debug!(%error, "failed to send 503");
-    }
-}
-
-async fn serve_connection<T, S>(stream: T, limits: Limits, service: S, shutdown: Shutdown)
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request<Incoming>, Response = Reply, Error = Infallible>,
-{
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle)
-        .max_buf_size(limits.head_bytes.max(8192))
-        // Copying head and body of a small response into one buffer is cheaper than a gathering write.
-        .writev(false)
-        .serve_connection(
-            TokioIo::new(WriteTimeout::new(stream, limits.idle)),
-            service,
-        );
-    let mut connection = pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(limits.grace, connection)
-                .await
-                .unwrap_or(Ok(()))
-        }
-    };
-    if let Err(error) = outcome {
-        tracing::debug!(error = %chain(&error), "connection failed");
     }
 }
 

@@ -1,0 +1,322 @@
+//! One HTTP/1.1 connection, which has buffers only while a request is in progress.
+//!
+//! hyper keeps two buffers of 8 kB and its state for as long as a connection is open. A sidecar's connection waits for
+//! the next reading 99% of the time, and 10,000 of them took 170 MB for nothing.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::timeout;
+
+use super::Limits;
+use super::write_timeout::WriteTimeout;
+use crate::error::chain;
+use crate::reply::{Reply, ReplyBody};
+use crate::shutdown::Shutdown;
+
+/// The most bytes of a request that are read before it gets its buffers.
+const FIRST_BYTES: usize = 4096;
+
+/// Serves the requests of one connection until the client closes it, a limit is exceeded, or `shutdown`.
+pub(super) async fn serve<T, S>(stream: T, limits: Limits, service: S, shutdown: Shutdown)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request<Incoming>, Response = Reply, Error = Infallible>,
+{
+    let mut stream = WriteTimeout::new(stream, limits.idle);
+    // What was read of the next request.
+    let mut received = Bytes::new();
+    loop {
+        if received.is_empty() {
+            let waited = tokio::select! {
+                waited = timeout(limits.idle, first_bytes(&mut stream)) => waited,
+                () = shutdown.cancelled() => {
+                    let closed = timeout(limits.grace, stream.shutdown()).await;
+                    tracing::trace!(?closed, "idle connection closed");
+                    return;
+                }
+            };
+            match waited {
+                Ok(Ok(bytes)) if !bytes.is_empty() => received = bytes,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "connection failed");
+                    return;
+                }
+                // The client has closed it, or has sent nothing for too long.
+                Ok(Ok(_)) | Err(_) => return,
+            }
+        }
+        match serve_requests(&mut stream, received, limits, &service, &shutdown).await {
+            Some(unread) => received = unread,
+            None => return,
+        }
+    }
+}
+
+/// Waits for the next bytes; none at the end of the stream.
+async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
+    poll_fn(|context| {
+        let mut buffer = [MaybeUninit::uninit(); FIRST_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
+    })
+    .await
+}
+
+/// Serves requests until no further one has arrived, and returns what was read of the next one; `None` if the
+/// connection has ended.
+async fn serve_requests<T, S>(
+    stream: &mut WriteTimeout<T>,
+    received: Bytes,
+    limits: Limits,
+    service: &S,
+    shutdown: &Shutdown,
+) -> Option<Bytes>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request<Incoming>, Response = Reply, Error = Infallible>,
+{
+    let progress = Progress::default();
+    let stream = Observed {
+        stream,
+        received,
+        progress: &progress,
+    };
+    let service = service_fn(|request| {
+        progress.request();
+        let reply = service.call(request);
+        let progress = &progress;
+        async move {
+            let reply = reply.await?;
+            if matches!(reply.body(), ReplyBody::Full(_)) {
+                progress.replied();
+            }
+            Ok::<_, Infallible>(reply)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle)
+        .max_buf_size(limits.head_bytes.max(8192))
+        // Copying head and body of a small response into one buffer is cheaper than a gathering write.
+        .writev(false)
+        .serve_connection(TokioIo::new(stream), service);
+    // In a box, so that the memory of an idle connection's task does not contain it.
+    let mut connection = Box::new(connection);
+    let idle = poll_fn(|context| match Pin::new(&mut *connection).poll(context) {
+        Poll::Pending if progress.is_idle() => Poll::Ready(Ok(true)),
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(ended) => Poll::Ready(ended.map(|()| false)),
+    });
+    let outcome = tokio::select! {
+        outcome = idle => outcome,
+        () = shutdown.cancelled() => {
+            Pin::new(&mut *connection).graceful_shutdown();
+            timeout(limits.grace, pin!(&mut *connection))
+                .await
+                .unwrap_or(Ok(()))
+                .map(|()| false)
+        }
+    };
+    match outcome {
+        // A copy: even an empty one would keep the whole buffer.
+        Ok(true) => Some(Bytes::copy_from_slice(&connection.into_parts().read_buf)),
+        Ok(false) => None,
+        Err(error) => {
+            tracing::debug!(error = %chain(&error), "connection failed");
+            None
+        }
+    }
+}
+
+/// Whether hyper has anything left to do for a connection, which it does not tell.
+#[derive(Default)]
+struct Progress {
+    /// The last request has its response, which is complete: not a stream.
+    replied: AtomicBool,
+    /// All that was written is sent. With `replied`, hyper has written the whole response.
+    flushed: AtomicBool,
+}
+
+impl Progress {
+    fn request(&self) {
+        self.replied.store(false, Ordering::Relaxed);
+    }
+
+    fn replied(&self) {
+        self.flushed.store(false, Ordering::Relaxed);
+        self.replied.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether hyper waits for the next request, after a poll that is pending.
+    fn is_idle(&self) -> bool {
+        self.replied.load(Ordering::Relaxed) && self.flushed.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection's stream while a request is in progress.
+struct Observed<'a, T> {
+    stream: &'a mut WriteTimeout<T>,
+    /// What was read before, and is read again.
+    received: Bytes,
+    progress: &'a Progress,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Observed<'_, T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.received.is_empty() {
+            return Pin::new(&mut *this.stream).poll_read(context, buffer);
+        }
+        let length = this.received.len().min(buffer.remaining());
+        buffer.put_slice(&this.received[..length]);
+        this.received.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Observed<'_, T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.progress.flushed.store(false, Ordering::Relaxed);
+        Pin::new(&mut *this.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut *this.stream).poll_flush(context);
+        let all_sent = matches!(flushed, Poll::Ready(Ok(())));
+        this.progress.flushed.store(all_sent, Ordering::Relaxed);
+        flushed
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use hyper::StatusCode;
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::reply::text;
+
+    /// Serves one end of a stream, with the request's body as the response's.
+    fn echo_server(shutdown: &Shutdown) -> (DuplexStream, JoinHandle<()>) {
+        let (client, server) = duplex(1 << 16);
+        let echo = service_fn(|request: Request<Incoming>| async {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            Ok(text(StatusCode::OK, body))
+        });
+        let served = serve(server, Limits::default(), echo, shutdown.clone());
+        (client, tokio::spawn(served))
+    }
+
+    fn post(body: &str) -> String {
+        let length = body.len();
+        format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")
+    }
+
+    /// Lets the server do all that it can do now.
+    async fn settle() {
+        for _ in 0..32 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_may_arrive_in_any_two_parts() {
+        let requests = post("first") + &post("second") + &post("third");
+        for split in 0..=requests.len() {
+            let (mut client, server) = echo_server(&Shutdown::new());
+            let (one, other) = requests.split_at(split);
+            client.write_all(one.as_bytes()).await.unwrap();
+            settle().await;
+            client.write_all(other.as_bytes()).await.unwrap();
+            settle().await;
+            client.shutdown().await.unwrap();
+            let mut responses = String::new();
+            client.read_to_string(&mut responses).await.unwrap();
+            let bodies: Vec<&str> = responses
+                .split("HTTP/1.1 200 OK")
+                .skip(1)
+                .filter_map(|response| response.split("\r\n\r\n").nth(1))
+                .collect();
+            assert_eq!(
+                bodies,
+                ["first", "second", "third"],
+                "split at {split}: {responses}"
+            );
+            server.await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_closed_after_a_while() {
+        let (mut client, server) = echo_server(&Shutdown::new());
+        let request = post("one");
+        client.write_all(request.as_bytes()).await.unwrap();
+        settle().await;
+        let began = Instant::now();
+        let mut response = Vec::new();
+        client.read_to_end(&mut response).await.unwrap();
+        assert!(response.ends_with(b"one"));
+        assert_eq!(began.elapsed(), Limits::default().idle);
+        server.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_ends_at_once_at_the_shutdown() {
+        let shutdown = Shutdown::new();
+        let (mut client, server) = echo_server(&shutdown);
+        client.write_all(post("one").as_bytes()).await.unwrap();
+        settle().await;
+        let began = Instant::now();
+        shutdown.cancel();
+        server.await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_in_progress_gets_its_response_at_the_shutdown() {
+        let shutdown = Shutdown::new();
+        let (mut client, server) = echo_server(&shutdown);
+        let request = post("one");
+        let (head, body) = request.split_at(request.len() - 3);
+        client.write_all(head.as_bytes()).await.unwrap();
+        settle().await;
+        shutdown.cancel();
+        settle().await;
+        client.write_all(body.as_bytes()).await.unwrap();
+        let mut response = Vec::new();
+        client.read_to_end(&mut response).await.unwrap();
+        assert!(response.ends_with(b"one"));
+        server.await.unwrap();
+    }
+}
