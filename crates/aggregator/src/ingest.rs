@@ -216,7 +216,6 @@ impl From<AuthError> for PushError {
             AuthError::WrongAudience => PushOutcome::WrongAudience,
             AuthError::NotPodBound => PushOutcome::TokenNotPodBound,
             AuthError::Expired => PushOutcome::TokenExpired,
-            AuthError::PodDeleted => PushOutcome::TokenPodDeleted,
             AuthError::UnknownPod => PushOutcome::UnknownPod,
             AuthError::Denied => PushOutcome::TokenDenied,
             AuthError::ReviewUnavailable => PushOutcome::ReviewUnavailable,

@@ -83,7 +83,7 @@ mod tests {
     #[derive(Clone, Debug, PartialEq, Eq, Hash)]
     enum Outcome {
         Accepted,
-        TokenPodDeleted,
+        TokenDenied,
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
         let mut registry = Registry::default();
         let counter = LabeledCounter::register(&mut registry, "pushes", "outcome", "Pushes");
         counter.increment(Outcome::Accepted);
-        counter.add(Outcome::TokenPodDeleted, 2);
+        counter.add(Outcome::TokenDenied, 2);
         let mut page = String::new();
         prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
         assert!(
@@ -99,7 +99,7 @@ mod tests {
             "{page}"
         );
         assert!(
-            page.contains("pushes_total{outcome=\"token_pod_deleted\"} 2"),
+            page.contains("pushes_total{outcome=\"token_denied\"} 2"),
             "{page}"
         );
     }

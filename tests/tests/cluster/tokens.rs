@@ -123,18 +123,15 @@ async fn the_token_of_a_deleted_pod_is_rejected_before_and_after_an_aggregator_r
     let namespace = Namespace::create(cluster(), "deleted-pod");
     let (aggregator, mut first, _) = two_pods(&namespace).await;
     namespace.kubectl(&["delete", "pod", &first.name, "--grace-period=0", "--force"]);
-    until_answered(&mut first, &aggregator, &[401]).await;
+    until_answered(&mut first, &aggregator, &[404]).await;
     let metrics = aggregator.metrics().await;
-    assert!(
-        metrics.contains("outcome=\"token_pod_deleted\""),
-        "{metrics}"
-    );
+    assert!(metrics.contains("outcome=\"unknown_pod\""), "{metrics}");
     assert_eq!(reviews(&metrics), 2, "no review was needed");
 
     // A new aggregator does not know the pod, and does not ask the API server about its token.
     drop(aggregator);
     let aggregator = Aggregator::start_with(&namespace, &ASK_FOR_TOKENS).await;
-    until_answered(&mut first, &aggregator, &[401, 404]).await;
+    until_answered(&mut first, &aggregator, &[404]).await;
 }
 
 #[tokio::test]

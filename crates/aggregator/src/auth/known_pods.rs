@@ -1,5 +1,5 @@
-//! The pods that a PushScaler's target selects, as the control loop knows them. A push of any other pod would be
-//! rejected after its token's review, so the review is saved.
+//! The pods that a PushScaler's target selects, as the control loop knows them. The tokens of other pods are
+//! rejected, without a review of those that are new.
 
 use std::collections::HashSet;
 

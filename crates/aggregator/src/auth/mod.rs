@@ -6,7 +6,6 @@
 mod address_limiter;
 mod claims;
 mod connection;
-mod deleted_pods;
 mod known_pods;
 mod rate_limiter;
 mod reviews;
@@ -24,7 +23,6 @@ use tokio::time::Instant;
 use crate::metrics::Metrics;
 pub(crate) use claims::Claims;
 pub(crate) use connection::ConnectionToken;
-use deleted_pods::DeletedPods;
 use known_pods::KnownPods;
 use rate_limiter::RateLimiter;
 use reviews::Reviews;
@@ -36,7 +34,6 @@ pub(crate) struct Authenticator {
     /// `None` if authentication is off.
     reviews: Option<Arc<Reviews>>,
     known_pods: KnownPods,
-    deleted_pods: DeletedPods,
 }
 
 /// The sender of a push.
@@ -85,8 +82,6 @@ pub(crate) enum AuthError {
     NotPodBound,
     #[error("the token has expired")]
     Expired,
-    #[error("the token's pod was deleted")]
-    PodDeleted,
     #[error("unknown pod: no PushScaler's target selects a pod with this uid")]
     UnknownPod,
     #[error("the API server denied the token")]
@@ -105,7 +100,6 @@ impl Authenticator {
         Self {
             reviews: reviewer.map(|reviewer| Arc::new(Reviews::new(reviewer, metrics))),
             known_pods: KnownPods::default(),
-            deleted_pods: DeletedPods::default(),
         }
     }
 
@@ -133,9 +127,9 @@ impl Authenticator {
             }
         };
         let pod = reviewed?;
-        if self.deleted_pods.contains(&pod.identity.uid) {
-            reviews.cache.remove(&digest);
-            return Err(AuthError::PodDeleted);
+        // A deleted pod's token stays valid for up to an hour, according to its claims.
+        if !self.known_pods.contains(&pod.identity.uid) {
+            return Err(AuthError::UnknownPod);
         }
         if !pod.rate_limiter.try_acquire(Instant::now()) {
             // The delayed response slows down a client that floods.
@@ -160,9 +154,6 @@ impl Authenticator {
         }
         // Unverified claims are never trusted, but they are enough to reject a token without a review.
         let claims = Claims::parse(token)?;
-        if self.deleted_pods.contains(&claims.uid) {
-            return Err(AuthError::PodDeleted);
-        }
         // The control loop would reject the reading after the review. A pod that it does not know yet pushes again.
         if !self.known_pods.contains(&claims.uid) {
             return Err(AuthError::UnknownPod);
@@ -176,26 +167,18 @@ impl Authenticator {
         reviews.map_or(0, |reviews| reviews.cache.reviewed())
     }
 
-    /// Accepts tokens of this pod from now on, also if it was deleted: a pod that left a selector may return to it.
+    /// Accepts tokens of this pod from now on.
     pub(crate) fn pod_selected(&self, uid: &PodUid) {
         if self.reviews.is_some() {
             self.known_pods.insert(uid);
-            self.deleted_pods.remove(uid);
         }
     }
 
-    /// Reviews no further tokens of this pod, because no target selects it any more.
+    /// Rejects the tokens of this pod from now on, also those that were reviewed: it was deleted, or no target selects
+    /// it any more.
     pub(crate) fn pod_unselected(&self, uid: &PodUid) {
         if self.reviews.is_some() {
             self.known_pods.remove(uid);
-        }
-    }
-
-    /// Rejects the tokens of a deleted pod from now on, also those that were reviewed.
-    pub(crate) fn pod_deleted(&self, uid: &PodUid) {
-        if self.reviews.is_some() {
-            self.known_pods.remove(uid);
-            self.deleted_pods.insert(uid);
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct TokenCache(Mutex<Tokens>);
 #[derive(Debug, Default)]
 struct Tokens {
     reviewed: HashMap<TokenDigest, Reviewed>,
-    /// The expiry of each reviewed token, the earliest on top. It may name tokens that were removed.
+    /// The expiry of each reviewed token, the earliest on top. A token that was reviewed again has several.
     expiries: BinaryHeap<Reverse<(Instant, TokenDigest)>>,
     in_progress: HashMap<TokenDigest, watch::Receiver<Option<ReviewResult>>>,
 }
@@ -92,10 +92,6 @@ impl TokenCache {
         tokens.expiries.push(Reverse((until, digest)));
     }
 
-    pub(super) fn remove(&self, digest: &TokenDigest) {
-        self.0.lock().reviewed.remove(digest);
-    }
-
     /// Returns the number of reviewed tokens.
     pub(super) fn reviewed(&self) -> usize {
         self.0.lock().reviewed.len()
@@ -129,7 +125,7 @@ impl Tokens {
         let Some(Reverse((until, digest))) = self.expiries.pop() else {
             return false;
         };
-        // A token that was removed and reviewed again has a later entry.
+        // A token that was reviewed again has a later entry.
         if self
             .reviewed
             .get(&digest)

@@ -202,7 +202,6 @@ impl ControlLoop {
     pub(super) fn delete_pod(&mut self, watch: &WatchId, uid: &PodUid) {
         if self.watched(watch).is_some() {
             self.remove_pod(&watch.scaler, uid);
-            self.revoke_token(uid);
             self.mark_due(&watch.scaler, self.now());
         }
     }
@@ -216,7 +215,6 @@ impl ControlLoop {
         for uid in self.pod_index.pods_of(&watch.scaler) {
             if !uids.contains(&uid) {
                 self.remove_pod(&watch.scaler, &uid);
-                self.revoke_token(&uid);
             }
         }
         self.mark_due(&watch.scaler, self.now());
@@ -244,13 +242,6 @@ impl ControlLoop {
             self.authenticator.pod_unselected(uid);
         }
         self.update_shared(uid, &remaining);
-    }
-
-    /// Revokes the token of a pod that no target selects any more.
-    fn revoke_token(&mut self, uid: &PodUid) {
-        if self.pod_index.get_mut(uid).is_none() {
-            self.authenticator.pod_deleted(uid);
-        }
     }
 
     /// Records for each of the pod's scalers whether the pod also belongs to another object that is scaled. Several

@@ -123,8 +123,6 @@ pub(crate) enum PushOutcome {
     TokenNotPodBound,
     /// 401: expired token.
     TokenExpired,
-    /// 401: token of a deleted pod.
-    TokenPodDeleted,
     /// 401: the API server denied the token.
     TokenDenied,
     /// 403: the uid or the token belongs to another pod.

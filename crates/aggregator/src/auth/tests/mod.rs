@@ -337,19 +337,17 @@ async fn expired_tokens_leave_the_cache() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_token_of_a_deleted_pod_is_rejected() {
+async fn the_reviewed_token_of_a_deleted_pod_is_rejected() {
     let (authenticator, reviewer) = authenticator();
     let good = token(&claims(json!("pushscale"), 3600), "good");
     assert_eq!(error(&authenticator, &good).await, None);
-    let uid = PodUid::from("u");
-    authenticator.pod_deleted(&uid);
-    for _ in 0..2 {
-        let found = error(&authenticator, &good).await;
-        assert_eq!(found, Some(AuthError::PodDeleted));
-    }
-    assert_eq!(reviewer.reviews(), 1);
-    authenticator.pod_selected(&uid);
+    authenticator.pod_unselected(&"u".into());
+    let found = error(&authenticator, &good).await;
+    assert_eq!(found, Some(AuthError::UnknownPod));
+    // A pod that left a selector may return to it.
+    authenticator.pod_selected(&"u".into());
     assert_eq!(error(&authenticator, &good).await, None);
+    assert_eq!(reviewer.reviews(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -412,9 +410,9 @@ async fn a_tls_connection_sends_its_token_once() {
     assert_eq!(reviewer.reviews(), 1);
 
     // A connection outlives neither its token nor its pod.
-    authenticator.pod_deleted(&"u".into());
+    authenticator.pod_unselected(&"u".into());
     let deleted = authenticate(&nothing, &connection).await.err();
-    assert_eq!(deleted, Some(AuthError::PodDeleted));
+    assert_eq!(deleted, Some(AuthError::UnknownPod));
     authenticator.pod_selected(&"u".into());
     assert!(authenticate(&good, &connection).await.is_ok());
     tokio::time::advance(Duration::from_secs(3600)).await;
