@@ -1,5 +1,5 @@
 //! Measures pushes per second on one core, up to the decision: plain, with tokens, and with tokens over TLS. The
-//! baseline is a bare hyper server that only reads the body.
+//! baseline is a bare hyper server that only reads the body, without and with TLS.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use pushscale_aggregator::PushSecurity;
+use pushscale_daemon::http_server::{Plain, Tls, Transport};
 use pushscale_daemon::tls::{CaBundle, ClientStream, ServerCertificate};
 use pushscale_decision::{Bounds, Latency, Policy, TargetLatency};
 use pushscale_tests::authority::Authority as Certified;
@@ -83,14 +84,16 @@ pub(crate) fn run() {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Subject {
     BareHyper,
+    BareHyperOverTls,
     Plain,
     Tokens,
     TokensOverTls,
 }
 
 impl Subject {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::BareHyper,
+        Self::BareHyperOverTls,
         Self::Plain,
         Self::Tokens,
         Self::TokensOverTls,
@@ -99,10 +102,15 @@ impl Subject {
     fn name(self) -> &'static str {
         match self {
             Self::BareHyper => "bare hyper",
+            Self::BareHyperOverTls => "bare hyper over TLS",
             Self::Plain => "aggregator",
             Self::Tokens => "with tokens",
             Self::TokensOverTls => "with tokens over TLS",
         }
+    }
+
+    fn over_tls(self) -> bool {
+        matches!(self, Self::BareHyperOverTls | Self::TokensOverTls)
     }
 }
 
@@ -146,7 +154,11 @@ fn measure(subject: Subject) -> Measured {
     let server = thread::spawn(move || {
         cpu::pin(0);
         match subject {
-            Subject::BareHyper => bare_hyper(address_tx, &measured),
+            Subject::BareHyper => bare_hyper(Plain, address_tx, &measured),
+            Subject::BareHyperOverTls => {
+                let transport = Tls::new(&certificate(&issuer)).unwrap();
+                bare_hyper(transport, address_tx, &measured)
+            }
             _ => aggregator(subject, &issuer, address_tx, &measured),
         }
     });
@@ -185,9 +197,7 @@ fn aggregator(
             push_security.reviewer = Some(Arc::new(AcceptAllTokens));
         }
         if subject == Subject::TokensOverTls {
-            let certificate = ServerCertificate::default();
-            authority.certify(&certificate, "127.0.0.1");
-            push_security.certificate = Some(certificate);
+            push_security.certificate = Some(certificate(authority));
         }
         let address = (Ipv4Addr::LOCALHOST, 0).into();
         let connections = PODS.to_string();
@@ -210,19 +220,36 @@ fn aggregator(
     })
 }
 
+fn certificate(authority: &Certified) -> ServerCertificate {
+    let certificate = ServerCertificate::default();
+    authority.certify(&certificate, "127.0.0.1");
+    certificate
+}
+
 /// Runs a hyper server that reads the body and answers `{}`.
-fn bare_hyper(address_tx: mpsc::Sender<SocketAddr>, phase: &Phase) -> u64 {
+fn bare_hyper(
+    transport: impl Transport,
+    address_tx: mpsc::Sender<SocketAddr>,
+    phase: &Phase,
+) -> u64 {
     runtime().block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         address_tx.send(listener.local_addr().unwrap()).unwrap();
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((stream, peer)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
                 let service = service_fn(|request: Request<Incoming>| async {
                     request.into_body().collect().await.unwrap();
                     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"{}"))))
                 });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                let transport = transport.clone();
+                tokio::spawn(async move {
+                    let stream = transport.accept(peer.ip(), stream).await.unwrap();
+                    let http = http1::Builder::new();
+                    http.serve_connection(TokioIo::new(stream), service)
+                        .await
+                        .ok();
+                });
             }
         });
         phase.measure().await
@@ -244,7 +271,7 @@ fn drive(
 ) -> (u64, u64) {
     let ca = std::env::temp_dir().join(format!("pushscale-bench-{}.crt", std::process::id()));
     std::fs::write(&ca, authority.pem()).unwrap();
-    let trusted = (subject == Subject::TokensOverTls).then(|| CaBundle::from_file(ca.clone()));
+    let trusted = subject.over_tls().then(|| CaBundle::from_file(ca.clone()));
     let [open, accepted, rejected] = [(); 3].map(|()| Arc::new(AtomicU64::new(0)));
     let opening = Arc::new(Semaphore::new(OPENING));
     let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
@@ -254,7 +281,9 @@ fn drive(
             let Requests { first, next } = Requests::of(&format!("torchserve-{pod}"), 1.0);
             // Tokens are remembered over TLS only.
             let (first, next) = match subject {
-                Subject::BareHyper | Subject::Plain => (next.clone(), next),
+                Subject::BareHyper | Subject::BareHyperOverTls | Subject::Plain => {
+                    (next.clone(), next)
+                }
                 Subject::Tokens => (first.clone(), first),
                 Subject::TokensOverTls => (first, next),
             };
