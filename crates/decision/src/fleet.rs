@@ -47,6 +47,10 @@ struct ReceivedReading {
     received: Moment,
     taken: Moment,
     reading: Reading,
+    /// The last moment at which the reading is fresh, and the largest queue latency in it. Each decision needs them of
+    /// every pod.
+    fresh_until: Moment,
+    latency: Option<Latency>,
 }
 
 impl Fleet {
@@ -118,14 +122,9 @@ impl Fleet {
                 }
                 (newest.received, newest.taken) = (now, taken);
                 newest.reading.copy_from(reading);
+                newest.update_derived();
             }
-            None => {
-                pod.newest = Some(ReceivedReading {
-                    received: now,
-                    taken,
-                    reading: reading.clone(),
-                });
-            }
+            None => pod.newest = Some(ReceivedReading::new(now, taken, reading.clone())),
         }
         Ok(())
     }
@@ -148,6 +147,23 @@ impl Fleet {
 }
 
 impl ReceivedReading {
+    fn new(received: Moment, taken: Moment, reading: Reading) -> Self {
+        let mut new = Self {
+            received,
+            taken,
+            reading,
+            fresh_until: taken,
+            latency: None,
+        };
+        new.update_derived();
+        new
+    }
+
+    fn update_derived(&mut self) {
+        self.fresh_until = self.taken.plus(self.reading.fresh_for);
+        self.latency = self.reading.latency(None);
+    }
+
     /// Checks that `reading` follows this one.
     fn check_successor(
         &self,
@@ -200,15 +216,12 @@ impl FleetPod {
 
     fn visit(&mut self, snapshot: &mut Snapshot) {
         self.pod.visit(snapshot);
-        let blank = || ReceivedReading {
-            received: Moment::ORIGIN,
-            taken: Moment::ORIGIN,
-            reading: Reading::blank(),
-        };
+        let blank = || ReceivedReading::new(Moment::ORIGIN, Moment::ORIGIN, Reading::blank());
         snapshot.option(&mut self.newest, blank, |snapshot, newest| {
             snapshot.moment(&mut newest.received);
             snapshot.moment(&mut newest.taken);
             newest.reading.visit(snapshot);
+            newest.update_derived();
         });
         snapshot.moment(&mut self.first_seen);
         snapshot.option(&mut self.ready_since, || Moment::ORIGIN, Snapshot::moment);
@@ -254,20 +267,27 @@ impl FleetPod {
 
     /// The newest reading, if it is fresh at `now`.
     pub(crate) fn fresh(&self, now: Moment) -> Option<&Reading> {
-        let newest = self.newest.as_ref()?;
-        (now.since(newest.taken) <= newest.reading.fresh_for).then_some(&newest.reading)
+        self.newest_fresh(now).map(|newest| &newest.reading)
+    }
+
+    fn newest_fresh(&self, now: Moment) -> Option<&ReceivedReading> {
+        self.newest
+            .as_ref()
+            .filter(|newest| now <= newest.fresh_until)
     }
 
     /// The last moment at which the reading that is fresh at `now` still is.
     pub(crate) fn fresh_until(&self, now: Moment) -> Option<Moment> {
-        self.fresh(now)?;
-        let newest = self.newest.as_ref()?;
-        Some(newest.taken.plus(newest.reading.fresh_for))
+        self.newest_fresh(now).map(|newest| newest.fresh_until)
     }
 
     /// The queue latency of `model`, or the largest of all models if `None`, from a reading that is fresh at `now`.
     pub(crate) fn latency(&self, now: Moment, model: Option<&str>) -> Option<Latency> {
-        self.fresh(now)?.latency(model)
+        let newest = self.newest_fresh(now)?;
+        match model {
+            Some(_) => newest.reading.latency(model),
+            None => newest.latency,
+        }
     }
 }
 

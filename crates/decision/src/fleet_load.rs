@@ -36,7 +36,7 @@ impl FleetLoad {
             let Some(reading) = pod.fresh(now) else {
                 continue;
             };
-            let Some(latency) = reading.latency(None) else {
+            let Some(latency) = pod.latency(now, None) else {
                 continue;
             };
             load.reporting += 1;

@@ -29,15 +29,25 @@ pub struct Freshness {
 }
 
 impl Freshness {
-    /// Replaces the counts with those of `pods`, reusing the allocation.
-    pub(crate) fn count<'a>(&mut self, pods: impl Iterator<Item = &'a FleetPod>, now: Moment) {
+    /// Replaces the counts with those of `pods`, reusing the allocation. Returns the last moment at which all readings
+    /// that are fresh still are, if there are any.
+    pub(crate) fn count<'a>(
+        &mut self,
+        pods: impl Iterator<Item = &'a FleetPod>,
+        now: Moment,
+    ) -> Option<Moment> {
         let mut not_reporting = std::mem::take(&mut self.not_reporting);
         not_reporting.clear();
         let mut counts = Self {
             not_reporting,
             ..Self::default()
         };
+        let mut fresh_until: Option<Moment> = None;
         for pod in pods {
+            let until = pod.fresh_until(now);
+            if let Some(until) = until {
+                fresh_until = Some(fresh_until.map_or(until, |earliest| earliest.min(until)));
+            }
             if pod.ignored() {
                 continue;
             }
@@ -47,12 +57,12 @@ impl Freshness {
                 counts.pending += 1;
                 continue;
             }
-            let why = match (pod.reading(), pod.fresh(now)) {
-                (_, Some(reading)) if reading.latency(None).is_some() => {
+            let why = match (pod.reading(), until) {
+                (Some(_), Some(_)) if pod.latency(now, None).is_some() => {
                     counts.fresh += 1;
                     continue;
                 }
-                (_, Some(reading)) => {
+                (Some(reading), Some(_)) => {
                     counts.unknown += 1;
                     reading.server.describe()
                 }
@@ -60,7 +70,7 @@ impl Freshness {
                     counts.stale += 1;
                     "its readings stopped"
                 }
-                (None, None) => {
+                (None, _) => {
                     counts.never_reported += 1;
                     "no reading yet (is the sidecar in the pod?)"
                 }
@@ -70,6 +80,7 @@ impl Freshness {
             }
         }
         *self = counts;
+        fresh_until
     }
 
     /// Returns the number of running pods, reporting or not.

@@ -80,7 +80,6 @@ impl Pass<'_> {
                 scaler.fleet.pods(),
                 self.now,
                 slot,
-                &model.name,
                 model.slow_above,
                 &scaler.start_delay,
             );

@@ -208,11 +208,11 @@ impl Scaler {
         decision.steps.clear();
         decision.metrics.clear();
         decision.warnings.clear();
-        decision.freshness.count(self.fleet.pods(), now);
+        let fresh_until = decision.freshness.count(self.fleet.pods(), now);
         let condition = &mut decision.conditions.fresh;
         decision.freshness.set_condition(condition);
         let (current, outcome) = Pass::new(now, self).run(target);
-        let wake_at = self.wake_at(now);
+        let wake_at = self.wake_at(now, fresh_until);
         let decision = &mut self.decision;
         decision.current = current;
         decision.outcome = outcome;
@@ -255,16 +255,15 @@ impl Scaler {
 
     /// The next moment at which the decision may change without an event: a reading becomes stale, the fallback
     /// applies, or after the HPA's sync period, in which windows and rate limits have moved.
-    fn wake_at(&self, now: Moment) -> Moment {
+    fn wake_at(&self, now: Moment, fresh_until: Option<Moment>) -> Moment {
         let fallback = self
             .unknown_since
             .zip(self.policy.fallback)
             .map(|(since, fallback)| since.plus(fallback.after))
             .filter(|at| *at > now);
-        self.fleet
-            .pods()
-            .filter_map(|pod| pod.fresh_until(now))
+        fresh_until
             .map(|until| until.plus(Duration::from_millis(1)))
+            .into_iter()
             .chain(fallback)
             .fold(now.plus(SYNC_PERIOD), Moment::min)
     }

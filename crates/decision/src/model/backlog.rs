@@ -30,7 +30,7 @@ const KEPT_SECONDS: u64 = 30;
 const KEPT_AFTER_WAITING: u64 = 10;
 
 /// The input for the backlog. Loads are in busy workers, times in seconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct FleetLoad<'a> {
     /// Arrival rate per second.
     pub(crate) rate: f64,
@@ -45,8 +45,8 @@ pub(crate) struct FleetLoad<'a> {
     pub(crate) starting: &'a [f32],
     /// The start delay of a pod.
     pub(crate) delay: f64,
-    /// The 90th percentile of the requests in the pods' own queues; `None` with one shared queue.
-    pub(crate) own_queue: Option<f64>,
+    /// The requests in each of the pods' own queues; none with one shared queue. Reordered.
+    pub(crate) own_queues: &'a mut [f32],
 }
 
 /// The backlog and the pods that it needs.
@@ -59,7 +59,7 @@ pub(crate) struct Backlog {
 }
 
 impl FleetLoad<'_> {
-    pub(crate) fn backlog(&self, steady: u32) -> Backlog {
+    pub(crate) fn backlog(&mut self, steady: u32) -> Backlog {
         let offered = self.rate * self.service / self.workers;
         let usual = self.rate * (self.service + 2.0 * self.target);
         if !Rule::Backlog.applies() {
@@ -100,8 +100,8 @@ impl FleetLoad<'_> {
     ///
     /// A pod works off its queue only with the capacity that its share of the arrivals leaves; more pods reduce that
     /// share.
-    fn pods_for_own_queues(&self, offered: f64) -> f64 {
-        let Some(own) = self.own_queue else {
+    fn pods_for_own_queues(&mut self, offered: f64) -> f64 {
+        let Some(own) = own_queue(self.own_queues) else {
             return 0.0;
         };
         let seconds = (own - self.workers).max(0.0) * self.service / self.workers;
@@ -113,7 +113,7 @@ impl FleetLoad<'_> {
 }
 
 /// Returns the 90th percentile of the pods' own queues, by linear interpolation. Reorders `queues`.
-pub(crate) fn own_queue(queues: &mut [f32]) -> Option<f64> {
+fn own_queue(queues: &mut [f32]) -> Option<f64> {
     let place = OWN_QUANTILE * queues.len().checked_sub(1)? as f64;
     let lower = whole(place.floor()) as usize;
     let (_, low, above) = queues.select_nth_unstable_by(lower, f32::total_cmp);

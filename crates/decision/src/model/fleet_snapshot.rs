@@ -29,6 +29,8 @@ pub(crate) struct FleetSnapshot {
     pub(crate) in_system: f64,
     /// Waiting and in-flight requests in each ready pod that is not slow.
     pub(crate) own: Vec<f32>,
+    /// Requests that wait in those pods, once the workers are known.
+    pub(crate) waiting: f64,
     /// Seconds until each starting pod is ready, in ascending order.
     pub(crate) starting: Vec<f32>,
     /// Service times of the pods that have measured one, in seconds.
@@ -54,7 +56,6 @@ impl FleetSnapshot {
         pods: impl Iterator<Item = &'a FleetPod>,
         now: Moment,
         slot: usize,
-        model: &str,
         slow_above: f64,
         delay: &StartDelay,
     ) {
@@ -63,8 +64,10 @@ impl FleetSnapshot {
         let (mut gauges, mut gauged) = (0.0, 0.0);
         for pod in pods {
             let history = pod.histories.get(slot);
-            let is_slow = history.is_some_and(|history| history.work.is_slow(slow_above));
-            if let (Some(history), Some(_), false) = (history, pod.fresh(now), is_slow) {
+            let time = history.and_then(|history| history.work.time_per_request());
+            let is_slow = time.is_some_and(|time| f64::from(time) > slow_above);
+            let reading = pod.fresh(now);
+            if let (Some(history), Some(_), false) = (history, reading, is_slow) {
                 self.in_system += f64::from(history.in_system);
             }
             if pod.ignored() {
@@ -86,40 +89,32 @@ impl FleetSnapshot {
                 self.services
                     .extend(history.and_then(|history| history.own_service()));
             }
-            let Some(reading) = pod
-                .fresh(now)
-                .filter(|reading| reading.server.has_metrics())
+            if !reading.is_some_and(|reading| reading.server.has_metrics()) {
+                continue;
+            }
+            self.reporting += 1;
+            let Some((history, found)) =
+                history.and_then(|history| Some((history, history.reported?)))
             else {
                 continue;
             };
-            self.reporting += 1;
-            let Some(found) = reading.of_model(model) else {
-                continue;
-            };
-            if let Some(history) = history {
-                let waiting = found.queue.map_or(0, |queue| queue.waiting);
-                self.balance
-                    .add(&pod.pod.name, &history.work, is_slow, waiting);
-            }
-            if let Some(latency) = found.queue_latency.filter(|_| !is_slow) {
-                waits += latency.as_secs_f64();
+            let queued = found.queue.map_or(0, |queue| queue.waiting);
+            self.balance
+                .add(&pod.pod.name, &history.work, time, is_slow, queued);
+            if let Some(wait) = found.wait.filter(|_| !is_slow) {
+                waits += wait;
                 waiting += 1.0;
             }
-            if let Some(service) = found.service_time {
-                gauges += service.as_secs_f64();
+            if let Some(service) = found.service {
+                gauges += service;
                 gauged += 1.0;
             }
-            if found
-                .counters
-                .is_some_and(|counters| counters.completed.is_some())
-            {
-                self.counting += 1;
-            }
+            self.counting += u32::from(found.counts);
             if let Some(queue) = found.queue {
                 self.queues += 1;
                 self.workers += f64::from(queue.workers);
                 self.batch += f64::from(queue.batch_size.max(1));
-                self.batch_delay += queue.batch_delay.as_secs_f64();
+                self.batch_delay += found.batch_delay;
             }
         }
         self.wait = (waiting > 0.0).then(|| waits / waiting);
@@ -206,7 +201,7 @@ mod tests {
         let mut snapshot = FleetSnapshot::default();
         let mut take = |at| {
             let delay = StartDelay::default();
-            snapshot.take(fleet.pods(), at, 0, "m", f64::INFINITY, &delay);
+            snapshot.take(fleet.pods(), at, 0, f64::INFINITY, &delay);
             (snapshot.ready, snapshot.reporting, snapshot.in_system)
         };
         assert_eq!(take(now), (1, 1, 10.0));

@@ -8,7 +8,7 @@ use crate::policy::Balancing;
 use crate::step::Step;
 
 use super::arrivals::Rate;
-use super::backlog::{Backlog, FleetLoad, own_queue};
+use super::backlog::{Backlog, FleetLoad};
 use super::calibration;
 use super::capacity::Capacity;
 use super::evidence::{LASTING, VIOLATION_FACTOR};
@@ -70,6 +70,7 @@ impl ModelState {
         }
         self.started.get_or_insert((second, situation.current));
         let (slots, workers_known) = self.slots(situation.metric, fleet_snapshot);
+        fleet_snapshot.count_waiting(slots);
         let missing = self.missing(fleet_snapshot, workers_known);
         let Some(service) = self.service_time(situation.metric, fleet_snapshot, missing) else {
             return self.plan_without_service_time(situation, second, steps);
@@ -224,7 +225,7 @@ impl ModelState {
         self.calibration.learn(&calibration::Observation {
             waited: all_timed.then(|| minute.waited / minute.completed.max(1.0)),
             completed: minute.completed,
-            waiting: fleet_snapshot.waiting(capacity),
+            waiting: fleet_snapshot.waiting,
             rate: demand.rate.now,
             predicted: formula.predicted(demand.rate.now, pods),
             utilisation: demand.offered / pods,
@@ -404,9 +405,9 @@ fn load<'a>(
     capacity: &Capacity,
     rate: Rate,
 ) -> FleetLoad<'a> {
-    let own_queue = match situation.balancing {
-        Balancing::Random => own_queue(&mut fleet_snapshot.own),
-        Balancing::LeastRequest => None,
+    let own_queues = match situation.balancing {
+        Balancing::Random => &mut *fleet_snapshot.own,
+        Balancing::LeastRequest => &mut [],
     };
     // The surge pods of a rollout replace other pods and add no capacity. Which pods those are is unknown; the first
     // ones to become ready are assumed to be surge pods.
@@ -422,7 +423,7 @@ fn load<'a>(
         in_system: fleet_snapshot.in_system,
         starting: fleet_snapshot.starting.get(surge..).unwrap_or_default(),
         delay: situation.delay,
-        own_queue,
+        own_queues,
     }
 }
 
@@ -455,20 +456,20 @@ fn replace_lost(fleet_snapshot: &FleetSnapshot, plan: &mut Plan, steps: &mut Vec
 }
 
 impl FleetSnapshot {
-    /// Returns the requests that wait in the ready pods.
-    fn waiting(&self, capacity: &Capacity) -> f64 {
-        let slots = f64::from(capacity.slots);
+    /// Counts the requests that wait in the ready pods, which process `slots` in parallel.
+    fn count_waiting(&mut self, slots: u32) {
+        let slots = f64::from(slots);
         let waiting = self
             .own
             .iter()
             .map(|own| (f64::from(*own) - slots).max(0.0));
-        waiting.sum()
+        self.waiting = waiting.sum();
     }
 
     /// Returns the mean wait in the pods' own queues, in seconds.
     pub(super) fn mean_wait(&self, capacity: &Capacity) -> f64 {
         let pods = self.own.len().max(1) as f64;
-        self.waiting(capacity) * capacity.service / f64::from(capacity.slots) / pods
+        self.waiting * capacity.service / f64::from(capacity.slots) / pods
     }
 }
 

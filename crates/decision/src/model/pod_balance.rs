@@ -77,7 +77,7 @@ impl PodWork {
     }
 
     /// Returns the time per request in seconds, once it averages enough of them; infinite if none completed.
-    fn time_per_request(&self) -> Option<f32> {
+    pub(crate) fn time_per_request(&self) -> Option<f32> {
         (self.memory > 0.0 && self.busy >= self.memory / 2.0).then(|| self.busy / self.completed)
     }
 
@@ -95,6 +95,8 @@ pub(crate) struct PodBalance {
     times: Vec<f32>,
     /// Arrival rates per second, and the seconds that they were measured in.
     rates: Vec<(f32, f32)>,
+    /// The sum of the rates.
+    rate_sum: f32,
     /// The slow pods, the slowest of them, and the requests that wait in it.
     pub(crate) slow: u32,
     slowest: Option<(Arc<str>, f32, u32)>,
@@ -127,12 +129,18 @@ impl PodBalance {
     pub(crate) fn clear(&mut self) {
         self.times.clear();
         self.rates.clear();
-        (self.slow, self.slowest, self.quietest) = (0, None, None);
+        (self.rate_sum, self.slow, self.slowest, self.quietest) = (0.0, 0, None, None);
     }
 
-    /// Adds a ready pod that reports the model. `is_slow` is the result of [`PodWork::is_slow`].
-    pub(crate) fn add(&mut self, pod: &Arc<str>, work: &PodWork, is_slow: bool, waiting: u32) {
-        let time = work.time_per_request();
+    /// Adds a ready pod that reports the model, with its time per request.
+    pub(crate) fn add(
+        &mut self,
+        pod: &Arc<str>,
+        work: &PodWork,
+        time: Option<f32>,
+        is_slow: bool,
+        waiting: u32,
+    ) {
         self.times.extend(time);
         if let Some(time) = time.filter(|_| is_slow) {
             self.slow += 1;
@@ -150,6 +158,7 @@ impl PodBalance {
         }
         let rate = work.arrivals / work.seconds;
         self.rates.push((rate, work.seconds));
+        self.rate_sum += rate;
         if self
             .quietest
             .as_ref()
@@ -186,6 +195,7 @@ impl PodBalance {
 
     /// Returns the slowest of the slow pods, if any; `service` is the service time of the fleet in seconds.
     pub(crate) fn slowest(&mut self, service: f64) -> Option<SlowPod> {
+        self.slowest.as_ref()?;
         let usual = self.usual_time().max(service);
         let (pod, time, waiting) = self.slowest.as_ref()?;
         Some(SlowPod {
@@ -197,7 +207,11 @@ impl PodBalance {
 
     /// Returns whether so many pods are idle that the other ones of `ready` pods are fewer than the `need`.
     pub(crate) fn uneven(&self, ready: u32, need: f64) -> Option<UnevenLoad> {
-        let mean = self.rates.iter().map(|(rate, _)| rate).sum::<f32>() / self.rates.len() as f32;
+        let mean = self.rate_sum / self.rates.len() as f32;
+        let (pod, rate) = self.quietest.as_ref()?;
+        if *rate >= IDLE_SHARE * mean {
+            return None;
+        }
         let is_idle = |(rate, seconds): &&(f32, f32)| {
             *rate < IDLE_SHARE * mean && mean * seconds >= MIN_ARRIVALS
         };
@@ -206,7 +220,6 @@ impl PodBalance {
         if idle == 0 || served_by >= whole(need.ceil()) {
             return None;
         }
-        let (pod, rate) = self.quietest.as_ref()?;
         Some(UnevenLoad {
             idle,
             pods: ready,
@@ -235,7 +248,7 @@ mod tests {
             })
             .collect();
         for work in &works {
-            balance.add(&"pod".into(), work, false, 0);
+            balance.add(&"pod".into(), work, work.time_per_request(), false, 0);
         }
         let limit = balance.slow_above(0.1);
         works.iter().filter(|work| work.is_slow(limit)).count()
@@ -277,7 +290,7 @@ mod tests {
             for (number, rate) in rates.iter().enumerate() {
                 let mut work = PodWork::default();
                 work.learn_arrivals(rate * 100.0, 100.0);
-                balance.add(&format!("pod-{number}").into(), &work, false, 0);
+                balance.add(&format!("pod-{number}").into(), &work, None, false, 0);
             }
             let pods = u32::try_from(rates.len()).unwrap();
             balance.uneven(pods, need)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::latency::Latency;
 use crate::moment::Moment;
 use crate::reading::{Counters, ModelReading, Queue};
 use crate::snapshot::Snapshot;
@@ -54,8 +55,44 @@ pub(crate) struct PodHistory {
     since_empty: Timed,
     /// Waiting and in-flight requests; 0 if unknown.
     pub(crate) in_system: f32,
-    /// The queue in its last reading.
+    /// What its last reading contains of the model, so that a decision does not search the readings of all pods.
+    pub(crate) reported: Option<Reported>,
+}
+
+/// What a reading contains of one model, in the form that a decision sums up. Times are in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reported {
+    pub(crate) wait: Option<f64>,
+    pub(crate) service: Option<f64>,
     pub(crate) queue: Option<Queue>,
+    pub(crate) batch_delay: f64,
+    /// Whether completed requests are counted.
+    pub(crate) counts: bool,
+}
+
+impl Reported {
+    fn new(reading: &ModelReading) -> Self {
+        let counters = reading.counters;
+        Self {
+            wait: reading.queue_latency.map(Latency::as_secs_f64),
+            service: reading.service_time.map(|service| service.as_secs_f64()),
+            queue: reading.queue,
+            batch_delay: reading
+                .queue
+                .map_or(0.0, |queue| queue.batch_delay.as_secs_f64()),
+            counts: counters.is_some_and(|counters| counters.completed.is_some()),
+        }
+    }
+
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.option(&mut self.wait, f64::default, Snapshot::f64);
+        snapshot.option(&mut self.service, f64::default, Snapshot::f64);
+        snapshot.option(&mut self.queue, Queue::default, |snapshot, queue| {
+            queue.visit(snapshot)
+        });
+        snapshot.f64(&mut self.batch_delay);
+        snapshot.bool(&mut self.counts);
+    }
 }
 
 impl Timed {
@@ -132,9 +169,13 @@ impl PodHistory {
         snapshot.option(saturated_at, || Moment::ORIGIN, Snapshot::moment);
         self.since_empty.visit(snapshot);
         snapshot.f32(&mut self.in_system);
-        snapshot.option(&mut self.queue, Queue::default, |snapshot, queue| {
-            queue.visit(snapshot)
-        });
+        snapshot.option(
+            &mut self.reported,
+            Reported::default,
+            |snapshot, reported| {
+                reported.visit(snapshot);
+            },
+        );
     }
 
     /// Records a reading and returns what it adds.
@@ -149,10 +190,10 @@ impl PodHistory {
         counts_since: Option<Moment>,
         service: Option<f64>,
     ) -> Option<Increment> {
-        let queue_before = self.queue;
-        self.queue = reading.and_then(|reading| reading.queue);
+        let queue_before = self.queue();
+        self.reported = reading.map(Reported::new);
         let in_system = self
-            .queue
+            .queue()
             .map_or(0, |queue| queue.waiting.saturating_add(queue.in_service))
             as f32;
         self.in_system = in_system;
@@ -202,7 +243,7 @@ impl PodHistory {
         // Its first requests load and compile the model. A pod that completes none for longer hangs.
         let is_starting = self.completed < WARM_UP_COMPLETED
             && counts_since.is_some_and(|since| taken.since(since).as_secs_f64() < STARTING);
-        if let (Some(before), Some(now)) = (queue_before, self.queue)
+        if let (Some(before), Some(now)) = (queue_before, self.queue())
             && is_warm
             && !is_starting
         {
@@ -232,7 +273,7 @@ impl PodHistory {
         saturated: Option<Saturated>,
         elapsed: f64,
     ) -> Timed {
-        let (Some(before), Some(now)) = (before, self.queue) else {
+        let (Some(before), Some(now)) = (before, self.queue()) else {
             return Timed::default();
         };
         if self.saturated > 0.0 || saturated.is_some() {
@@ -308,6 +349,11 @@ impl PodHistory {
         self.own_completed = (self.own_completed + completed).min(single(MANY_REQUESTS));
         self.own_service += (mean - self.own_service) * (completed / self.own_completed).min(1.0);
         true
+    }
+
+    /// Returns the queue in its last reading.
+    pub(crate) fn queue(&self) -> Option<Queue> {
+        self.reported?.queue
     }
 
     /// Returns its own service time in seconds, once it averages enough requests.

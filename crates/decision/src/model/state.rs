@@ -107,7 +107,7 @@ impl ModelState {
         let elapsed = increment.to.since(increment.from).as_secs_f64();
         let delta = &mut increment.delta;
         if let Some(service) = self.service.known() {
-            let slots = f64::from(history.queue.map_or(1, |queue| queue.slots()));
+            let slots = f64::from(history.queue().map_or(1, |queue| queue.slots()));
             // Each worker may complete a request at any time, however long it takes. Without this, a service time of
             // more than 200 s never changed again.
             let max = slots * (1.0 + PLAUSIBLE_FACTOR / service * (elapsed + 1.0));
