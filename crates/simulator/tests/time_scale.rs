@@ -9,9 +9,16 @@ use pushscale_simulator::scenario::Draft;
 
 const SERVICES: [f64; 5] = [0.1, 1.0, 10.0, 60.0, 300.0];
 
-/// Workers per pod, and the mean pods that are allowed, as a multiple of the need. With few pods a single one is a
-/// quarter of the need, and head-room takes one or two (docs/ALGORITHM.md).
-const FLEETS: [(u32, f64); 2] = [(1, 1.2), (4, 1.45)];
+/// Workers per pod, and the mean pods that are allowed, as a multiple of the need.
+///
+/// With four workers the need is 3.35 pods, so four. 20 requests arrive within four targets, but 29, which four pods do
+/// not serve in time for long, by chance in 3% of the seconds. The backtest counts those as violations and keeps a pod
+/// or two of head-room: 1.0 times the need at 0.1 s, where a second is ten service times, and 1.14 to 1.38 from 0.3 to
+/// 300 s (three seeds). Over at least ten service times it is 0.98 to 1.16, but then the shared and the random
+/// scenarios have 144 and 274 more violation seconds for 13.8 and 16.5 pod-hours: 0.6 to 1.0 for 10 s, where 2 to 4 are
+/// neutral (docs/RULES.md). Over the time of 30 requests they have 46 and 190 more for 4.4 and 4.7, and it is still
+/// 1.29.
+const FLEETS: [(u32, f64); 2] = [(1, 1.2), (4, 1.4)];
 
 #[test]
 fn ten_busy_workers_take_as_many_pods_at_any_service_time() {
