@@ -57,6 +57,7 @@ fn decide_again(name: &str, text: &str) -> usize {
             second,
             pods: &views,
             replicas,
+            arrived: 0,
             silent,
             goal,
             workers,

@@ -58,7 +58,7 @@ pub(crate) fn simulate_hpa(fleet: Fleet, arrivals: &[u32], step: usize) -> Simul
             },
             ..World::default()
         };
-        let outcome = simulate(&world, &mut Hpa::new(options), 1 + phase as u64);
+        let outcome = simulate(&world, &mut Hpa::new(options, &world), 1 + phase as u64);
         let first = outcome
             .history
             .iter()

@@ -22,28 +22,55 @@ impl World {
     /// The highest rate is a mean over a minute, or over ten service times if that is more. Batches are full, and
     /// workers that share a device are all busy. Faults are not considered.
     pub fn need(&self) -> u32 {
-        let batch = self.batching.size.max(1);
-        let contention = 1.0 + self.contention * f64::from(self.workers.saturating_sub(1));
-        let service = self.service * self.batching.factor(batch as usize) * contention;
-        let delay = if batch > 1 { self.batching.delay } else { 0.0 };
-        let target = (self.objective() - delay).max(LEAST_TARGET * self.objective());
-        let variability = f64::midpoint(1.0, self.cv * self.cv);
-        let batches = self.highest_rate() / f64::from(batch);
+        let service = self.batch_seconds();
+        let batches = self.highest_rate() / f64::from(self.batching.size.max(1));
         let pods = if self.balancing.pooled() {
             let mut pods = (batches * service / f64::from(self.workers) / BUSIEST)
                 .ceil()
                 .max(1.0);
-            while mean_wait_of(batches, service, self.workers, pods, variability, true) > target
+            let variability = self.variability();
+            while mean_wait_of(batches, service, self.workers, pods, variability, true)
+                > self.queue_target()
                 && pods < f64::from(self.goal.max)
             {
                 pods += 1.0;
             }
             pods
         } else {
-            let busy = occupancy(target / variability, service, self.workers, BUSIEST);
-            (batches * service / (f64::from(self.workers) * busy)).ceil()
+            (batches * service / (f64::from(self.workers) * self.utilisation())).ceil()
         };
         self.goal.clamp(whole(pods).max(1))
+    }
+
+    /// Returns the maximum utilisation at which a pod with its own queue meets the target by the queueing formula.
+    pub fn utilisation(&self) -> f64 {
+        let target = self.queue_target() / self.variability();
+        occupancy(target, self.batch_seconds(), self.workers, BUSIEST)
+    }
+
+    /// Returns the requests per second that a pod completes at [`Self::utilisation`].
+    pub(crate) fn requests_per_pod(&self) -> f64 {
+        let batches = self.utilisation() * f64::from(self.workers) / self.batch_seconds();
+        batches * f64::from(self.batching.size.max(1))
+    }
+
+    /// Returns how long a worker takes for a full batch while all workers of its pod are busy, in seconds.
+    fn batch_seconds(&self) -> f64 {
+        let contention = 1.0 + self.contention * f64::from(self.workers.saturating_sub(1));
+        let batch = self.batching.size.max(1) as usize;
+        self.service * self.batching.factor(batch) * contention
+    }
+
+    /// Returns the target without the batch delay, in seconds.
+    fn queue_target(&self) -> f64 {
+        let batches = self.batching.size > 1;
+        let delay = if batches { self.batching.delay } else { 0.0 };
+        (self.objective() - delay).max(LEAST_TARGET * self.objective())
+    }
+
+    /// Returns the mean of the squared coefficients of variation of the interarrival and service times.
+    fn variability(&self) -> f64 {
+        f64::midpoint(1.0, self.cv * self.cv)
     }
 
     /// Returns the highest mean of the arrival rate, multiplied by the factor on the service time, per second.

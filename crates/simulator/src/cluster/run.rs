@@ -52,6 +52,7 @@ struct Run<'a> {
     replicas: u32,
     router: Router,
     retries: Retries,
+    arrived: u64,
     refused: u64,
     lost: u64,
     /// The pods of each second, including starting and draining ones.
@@ -80,6 +81,7 @@ impl<'a> Run<'a> {
             replicas: world.pods,
             router: Router::new(world),
             retries: Retries::new(world.clients.retries),
+            arrived: 0,
             refused: 0,
             lost: 0,
             pods: Vec::with_capacity(world.traffic.seconds()),
@@ -121,6 +123,7 @@ impl<'a> Run<'a> {
         self.serving
             .extend((0..pods.len()).filter(|index| pods[*index].state == PodState::Serving));
         let arrivals = std::mem::take(&mut self.arrivals);
+        self.arrived += arrivals.len() as u64;
         for job in arrivals.iter().copied() {
             let pods = &mut self.fleet.pods;
             let metrics = &mut self.metrics;
@@ -207,6 +210,7 @@ impl<'a> Run<'a> {
             second: over,
             pods: &self.views,
             replicas: self.replicas,
+            arrived: self.arrived,
             silent,
             goal: self.world.goal,
             workers: self.world.workers,

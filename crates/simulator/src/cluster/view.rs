@@ -25,6 +25,8 @@ pub struct View<'a> {
     pub pods: &'a [PodView],
     /// The desired replicas.
     pub replicas: u32,
+    /// The requests that have been sent to the cluster, as a load balancer in front of it counts them.
+    pub arrived: u64,
     /// Whether no pod reports.
     pub silent: bool,
     /// The goal.
@@ -47,6 +49,14 @@ impl View<'_> {
         self.pods
             .iter()
             .map(|pod| u64::from(pod.reading.in_system))
+            .sum()
+    }
+
+    /// Returns the requests in the workers of all pods that have been ready, according to their last readings.
+    pub(crate) fn in_workers(&self) -> u64 {
+        self.pods
+            .iter()
+            .map(|pod| u64::from(pod.reading.in_system.saturating_sub(pod.reading.waiting)))
             .sum()
     }
 }

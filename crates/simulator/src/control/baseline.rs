@@ -6,7 +6,8 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::{
-    Controller, Fixed, Hpa, HpaOptions, Kpa, Oracle, ReferenceModel, ReferenceModelOptions,
+    Controller, Fixed, Hpa, HpaMetric, HpaOptions, Kpa, Oracle, ReferenceModel,
+    ReferenceModelOptions,
 };
 use crate::cluster::World;
 use crate::quantity;
@@ -14,12 +15,12 @@ use crate::quantity;
 /// The baselines that users are offered, with an explanation of each.
 pub const BASELINES: [(&str, &str); 4] = [
     (
-        "hpa[:scrape=15,window=60,sync=15]",
-        "the HorizontalPodAutoscaler behind Prometheus: seconds between scrapes, of the query's range, and between decisions",
+        "hpa[:metric=latency,scrape=15,window=60,sync=15]",
+        "the HorizontalPodAutoscaler behind Prometheus, on the queue latency, or with the computed utilisation on requests or utilisation; seconds between scrapes, of the query's range, and between decisions",
     ),
     (
-        "kpa[:delay=180]",
-        "Knative's concurrency rule; delay: its scale-down-delay in seconds, default 0",
+        "kpa[:delay=180,utilisation=computed]",
+        "Knative's concurrency rule; delay: its scale-down-delay in seconds, default 0; utilisation: its target percentage, default 70, or computed, which is the maximum at which the queueing formula meets the target",
     ),
     (
         "oracle",
@@ -41,6 +42,8 @@ pub enum Baseline {
     Kpa {
         /// Its `scale-down-delay`, in seconds.
         delay: usize,
+        /// Its target utilisation.
+        utilisation: Utilisation,
     },
     /// A controller that knows the future arrival rate.
     Oracle,
@@ -53,6 +56,27 @@ pub enum Baseline {
     },
     /// A constant number of pods.
     Fixed(u32),
+}
+
+/// The target utilisation of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Utilisation {
+    /// In percent.
+    Percent(u32),
+    /// The maximum at which a pod meets the target by the queueing formula.
+    Computed,
+}
+
+impl Utilisation {
+    /// Knative's default.
+    const DEFAULT: Self = Self::Percent(70);
+
+    fn share(self, world: &World) -> f64 {
+        match self {
+            Self::Percent(percent) => f64::from(percent) / 100.0,
+            Self::Computed => world.utilisation(),
+        }
+    }
 }
 
 /// Why a word does not name a baseline.
@@ -75,8 +99,8 @@ impl Baseline {
     /// Creates the controller for one run.
     pub fn controller(&self, world: &World) -> Box<dyn Controller + Send> {
         match *self {
-            Self::Hpa(options) => Box::new(Hpa::new(options)),
-            Self::Kpa { delay } => Box::new(Kpa::new(delay)),
+            Self::Hpa(options) => Box::new(Hpa::new(options, world)),
+            Self::Kpa { delay, utilisation } => Box::new(Kpa::new(delay, utilisation.share(world))),
             Self::Oracle => Box::new(Oracle::new(world)),
             Self::ReferenceModel { additions, kappa } => {
                 Box::new(ReferenceModel::new(ReferenceModelOptions {
@@ -113,6 +137,7 @@ impl FromStr for Baseline {
             "hpa" => {
                 let default = HpaOptions::default();
                 Self::Hpa(HpaOptions {
+                    metric: settings.metric().map_err(wrong)?,
                     scrape: settings.seconds("scrape", default.scrape).map_err(wrong)?,
                     window: settings.seconds("window", default.window).map_err(wrong)?,
                     sync: settings.seconds("sync", default.sync).map_err(wrong)?,
@@ -120,6 +145,7 @@ impl FromStr for Baseline {
             }
             "kpa" => Self::Kpa {
                 delay: settings.seconds("delay", 0).map_err(wrong)?,
+                utilisation: settings.utilisation().map_err(wrong)?,
             },
             "oracle" => Self::Oracle,
             "qm" | "qm2" => Self::ReferenceModel {
@@ -153,14 +179,36 @@ impl FromStr for Baseline {
 impl fmt::Display for Baseline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hpa(options) if *options == HpaOptions::default() => f.write_str("hpa"),
             Self::Hpa(HpaOptions {
+                metric,
                 scrape,
                 window,
                 sync,
-            }) => write!(f, "hpa:scrape={scrape},window={window},sync={sync}"),
-            Self::Kpa { delay: 0 } => f.write_str("kpa"),
-            Self::Kpa { delay } => write!(f, "kpa:delay={delay}"),
+            }) => {
+                let usual = HpaOptions::default();
+                let mut settings = Vec::new();
+                if *metric != usual.metric {
+                    settings.push(format!("metric={}", name_of_metric(*metric)));
+                }
+                if (*scrape, *window, *sync) != (usual.scrape, usual.window, usual.sync) {
+                    settings.push(format!("scrape={scrape},window={window},sync={sync}"));
+                }
+                write_word(f, "hpa", &settings)
+            }
+            Self::Kpa { delay, utilisation } => {
+                let mut settings = Vec::new();
+                if *delay > 0 {
+                    settings.push(format!("delay={delay}"));
+                }
+                match utilisation {
+                    same if *same == Utilisation::DEFAULT => {}
+                    Utilisation::Percent(percent) => {
+                        settings.push(format!("utilisation={percent}"))
+                    }
+                    Utilisation::Computed => settings.push("utilisation=computed".to_owned()),
+                }
+                write_word(f, "kpa", &settings)
+            }
             Self::Oracle => f.write_str("oracle"),
             Self::ReferenceModel { additions, kappa } => {
                 f.write_str(if *additions { "qm2" } else { "qm" })?;
@@ -169,6 +217,22 @@ impl fmt::Display for Baseline {
             Self::Fixed(size) => write!(f, "fixed:{size}"),
         }
     }
+}
+
+fn write_word(f: &mut fmt::Formatter<'_>, name: &str, settings: &[String]) -> fmt::Result {
+    let colon = if settings.is_empty() { "" } else { ":" };
+    write!(f, "{name}{colon}{}", settings.join(","))
+}
+
+const METRICS: [(&str, HpaMetric); 3] = [
+    ("latency", HpaMetric::Latency),
+    ("requests", HpaMetric::Requests),
+    ("utilisation", HpaMetric::Utilisation),
+];
+
+fn name_of_metric(metric: HpaMetric) -> &'static str {
+    let found = METRICS.iter().find(|(_, other)| *other == metric);
+    found.map_or("", |(name, _)| name)
 }
 
 fn usages() -> impl Iterator<Item = &'static str> {
@@ -223,6 +287,33 @@ impl Settings {
             .ok_or_else(|| format!("{key} is {text:?}: it must be 1 to 3600 whole seconds"))
     }
 
+    fn metric(&mut self) -> Result<HpaMetric, String> {
+        let Some(text) = self.take("metric") else {
+            return Ok(HpaMetric::Latency);
+        };
+        let found = METRICS.iter().find(|(name, _)| *name == text);
+        found.map(|(_, metric)| *metric).ok_or_else(|| {
+            let names = METRICS.map(|(name, _)| name).join(", ");
+            format!("metric is {text:?}: it must be one of {names}")
+        })
+    }
+
+    fn utilisation(&mut self) -> Result<Utilisation, String> {
+        match self.take("utilisation").as_deref() {
+            None => Ok(Utilisation::DEFAULT),
+            Some("computed") => Ok(Utilisation::Computed),
+            Some(text) => {
+                let percent = text.parse().ok();
+                percent
+                    .filter(|percent| (1..=100).contains(percent))
+                    .map(Utilisation::Percent)
+                    .ok_or_else(|| {
+                        format!("utilisation is {text:?}: it must be computed, or 1 to 100 percent")
+                    })
+            }
+        }
+    }
+
     fn end(self, name: &str) -> Result<(), String> {
         let left = self.pairs.into_iter().map(|(key, _)| key).chain(self.alone);
         let left: Vec<String> = left.collect();
@@ -241,14 +332,63 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::{Goal, simulate};
+    use crate::traffic::Traffic;
+
+    fn last_replicas(word: &str, world: &World) -> u32 {
+        let baseline: Baseline = word.parse().unwrap();
+        let outcome = simulate(world, baseline.controller(world).as_mut(), 1);
+        outcome.seconds.last().unwrap().wanted
+    }
+
+    #[test]
+    fn at_the_computed_utilisation_baselines_have_the_pods_of_the_formula() {
+        // 10 busy workers at 75% utilisation.
+        let world = World {
+            traffic: Traffic::Rates(vec![100.0; 1200]),
+            pods: 8,
+            ..World::default()
+        };
+        assert_eq!(world.need(), 4);
+        for word in [
+            "hpa:metric=requests",
+            "hpa:metric=utilisation",
+            "kpa:utilisation=computed",
+        ] {
+            let replicas = last_replicas(word, &world);
+            assert!((4..=5).contains(&replicas), "{word}: {replicas}");
+        }
+        assert!(last_replicas("kpa:utilisation=30", &world) >= 8);
+    }
+
+    #[test]
+    fn an_hpa_on_a_high_utilisation_scales_saturated_pods_up() {
+        let world = World {
+            traffic: Traffic::Rates(vec![100.0; 1200]),
+            service: 0.4,
+            workers: 8,
+            pods: 2,
+            goal: Goal {
+                target: 0.8,
+                ..World::default().goal
+            },
+            ..World::default()
+        };
+        assert!(world.utilisation() > 0.91);
+        assert!(last_replicas("hpa:metric=utilisation", &world) >= world.need());
+    }
 
     #[test]
     fn every_baseline_parses_as_it_is_displayed() {
         for word in [
             "hpa",
             "hpa:scrape=5,window=20,sync=15",
+            "hpa:metric=requests",
+            "hpa:metric=utilisation,scrape=1,window=30,sync=15",
             "kpa",
             "kpa:delay=180",
+            "kpa:delay=180,utilisation=computed",
+            "kpa:utilisation=50",
             "oracle",
             "qm2",
             "qm:kappa=off",
@@ -276,9 +416,17 @@ mod tests {
             ),
             (
                 "hpa:interval=15",
-                "interval: unknown setting; usage: hpa[:scrape=15",
+                "interval: unknown setting; usage: hpa[:metric=latency,scrape=15",
             ),
-            ("kpa:180", "180: unknown setting; usage: kpa[:delay=180]"),
+            (
+                "hpa:metric=cpu",
+                "metric is \"cpu\": it must be one of latency, requests, utilisation",
+            ),
+            ("kpa:180", "180: unknown setting; usage: kpa[:delay=180"),
+            (
+                "kpa:utilisation=0.7",
+                "utilisation is \"0.7\": it must be computed, or 1 to 100 percent",
+            ),
             ("qm2:kappa=1", "kappa is \"1\": it must be on or off"),
             ("fixed", "give the number of pods"),
             ("fixed:0", "give the number of pods"),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Controller;
-use crate::cluster::{PodState, View};
+use crate::cluster::{PodState, View, World};
 use crate::quantity::whole;
 
 /// A ratio within this distance of 1 does not change the replica count.
@@ -15,9 +15,23 @@ const STABILIZATION: usize = 300;
 /// Period in which the replica count at most doubles or grows by 4 pods, whichever is more, in seconds.
 const LIMIT_SECONDS: usize = 15;
 
-/// The intervals of scraping, of the query and of decisions.
+/// What the HPA scales on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HpaMetric {
+    /// The queue latency, with the target of the world.
+    Latency,
+    /// The requests per second and pod, counted in front of the cluster. The target is the rate of a pod at the
+    /// utilisation that meets the target of the world.
+    Requests,
+    /// The utilisation of the workers. Its target is that utilisation.
+    Utilisation,
+}
+
+/// The metric, and the intervals of scraping, of the query and of decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HpaOptions {
+    /// What the HPA scales on.
+    pub metric: HpaMetric,
     /// Prometheus' scrape interval, in seconds.
     pub scrape: usize,
     /// The range of the query's `rate`, in seconds.
@@ -29,6 +43,7 @@ pub struct HpaOptions {
 impl Default for HpaOptions {
     fn default() -> Self {
         Self {
+            metric: HpaMetric::Latency,
             scrape: 15,
             window: 60,
             sync: 15,
@@ -36,7 +51,10 @@ impl Default for HpaOptions {
     }
 }
 
-/// An HPA with one Object metric, `sum(rate(queue latency)) / sum(rate(requests))`, and no `behavior`.
+/// An HPA with one metric and no `behavior`.
+///
+/// The queue latency is an Object metric, `sum(rate(queue latency)) / sum(rate(requests))`. The others are External
+/// metrics with an `AverageValue`: sums over the cluster, divided by the replicas.
 ///
 /// Prometheus scrapes the pods at different offsets within the interval. Without arrivals the query has no result, and
 /// the HPA keeps the replica count.
@@ -46,16 +64,29 @@ pub struct Hpa {
     /// The samples of each pod: the second of the scrape, the total queue latency in seconds, and the number of
     /// requests.
     samples: BTreeMap<u64, VecDeque<(usize, f64, u64)>>,
+    /// The requests so far, or the busy workers of the cluster: the second of the scrape, and the number.
+    sums: VecDeque<(usize, u64)>,
+    /// The `AverageValue`. The HPA's tolerance is subtracted: at a target of 92%, 1.1 times as much would be more than
+    /// the pods can do, and the HPA would not scale up.
+    per_pod: f64,
     proposals: VecDeque<(usize, u32)>,
     sizes: VecDeque<(usize, u32)>,
 }
 
 impl Hpa {
-    /// Creates an HPA with these intervals.
-    pub fn new(options: HpaOptions) -> Self {
+    /// Creates an HPA for this world.
+    pub fn new(options: HpaOptions, world: &World) -> Self {
+        let per_pod = match options.metric {
+            HpaMetric::Requests => world.requests_per_pod(),
+            HpaMetric::Latency | HpaMetric::Utilisation => {
+                world.utilisation() * f64::from(world.workers)
+            }
+        };
         Self {
             options,
             samples: BTreeMap::new(),
+            sums: VecDeque::new(),
+            per_pod: per_pod / (1.0 + TOLERANCE),
             proposals: VecDeque::new(),
             sizes: VecDeque::new(),
         }
@@ -63,6 +94,16 @@ impl Hpa {
 
     fn scrape(&mut self, view: &View<'_>) {
         let scrape = self.options.scrape.max(1);
+        if view.second.is_multiple_of(scrape) {
+            match self.options.metric {
+                HpaMetric::Requests => self.sums.push_back((view.second, view.arrived)),
+                HpaMetric::Utilisation if !view.silent => {
+                    let busy = view.in_workers();
+                    self.sums.push_back((view.second, busy));
+                }
+                HpaMetric::Utilisation | HpaMetric::Latency => {}
+            }
+        }
         for pod in view.pods {
             let turn = usize::try_from(pod.id).unwrap_or_default() * 7 % scrape;
             if pod.state == PodState::Serving && pod.has_pushed && view.second % scrape == turn {
@@ -98,6 +139,33 @@ impl Hpa {
         }
         (requests > 0).then(|| waited / requests as f64)
     }
+
+    /// Returns the requests per second or the mean number of busy workers over the window.
+    fn sum(&mut self, now: usize) -> Option<f64> {
+        while self
+            .sums
+            .front()
+            .is_some_and(|(at, _)| at + self.options.window < now)
+        {
+            self.sums.pop_front();
+        }
+        let ((from, first), (to, last)) = (*self.sums.front()?, *self.sums.back()?);
+        if self.options.metric == HpaMetric::Requests {
+            return (to > from).then(|| (last - first) as f64 / (to - from) as f64);
+        }
+        let busy: u64 = self.sums.iter().map(|(_, busy)| *busy).sum();
+        Some(busy as f64 / self.sums.len() as f64)
+    }
+
+    /// Returns the ratio of the metric to its target, and the pods for a ratio of 1.
+    fn ratio(&mut self, view: &View<'_>) -> Option<(f64, f64)> {
+        if self.options.metric == HpaMetric::Latency {
+            let serving = view.count(PodState::Serving);
+            return Some((self.latency(view)? / view.goal.target, f64::from(serving)));
+        }
+        let replicas = f64::from(view.replicas);
+        Some((self.sum(view.second)? / (self.per_pod * replicas), replicas))
+    }
 }
 
 impl Controller for Hpa {
@@ -115,13 +183,12 @@ impl Controller for Hpa {
         if !now.is_multiple_of(self.options.sync.max(1)) {
             return None;
         }
-        let ratio = self.latency(view)? / view.goal.target;
+        let (ratio, pods) = self.ratio(view)?;
         let current = view.replicas;
         let mut wanted = if (ratio - 1.0).abs() <= TOLERANCE {
             current
         } else {
-            let pods = ratio * f64::from(view.count(PodState::Serving));
-            let proposed = whole((pods - 1e-9).ceil());
+            let proposed = whole((ratio * pods - 1e-9).ceil());
             // Starting and draining pods must not reverse the direction.
             if ratio > 1.0 {
                 proposed.max(current)

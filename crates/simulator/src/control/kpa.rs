@@ -10,22 +10,21 @@ const STABLE: usize = 60;
 /// Panic window, in seconds.
 const PANIC: usize = 6;
 
-/// Target utilisation of a pod.
-const UTILISATION: f64 = 0.7;
-
 /// Interval of decisions, in seconds.
 const TICK: usize = 2;
 
 /// Panic threshold: the panic window's demand in multiples of the ready pods.
 const BURST: f64 = 2.0;
 
-/// Knative's pod autoscaler with its defaults. Its input is the number of requests in all pods, read every second,
+/// Knative's pod autoscaler. Its input is the number of requests in all pods, read every second,
 /// which is more accurate than what Knative's own proxies report. The activator, which holds requests back while pods
 /// start, is not simulated.
 #[derive(Debug)]
 pub struct Kpa {
     /// The `scale-down-delay`, in seconds.
     delay: usize,
+    /// The target utilisation of a pod.
+    utilisation: f64,
     concurrency: VecDeque<u64>,
     panic_since: Option<usize>,
     panic_pods: u64,
@@ -33,10 +32,12 @@ pub struct Kpa {
 }
 
 impl Kpa {
-    /// Creates an autoscaler with this `scale-down-delay`, in seconds. Knative's default is 0.
-    pub fn new(delay: usize) -> Self {
+    /// Creates an autoscaler with this `scale-down-delay`, in seconds, and this target utilisation of a pod. Knative's
+    /// defaults are 0 and 0.7.
+    pub fn new(delay: usize, utilisation: f64) -> Self {
         Self {
             delay,
+            utilisation,
             concurrency: VecDeque::new(),
             panic_since: None,
             panic_pods: 0,
@@ -49,7 +50,7 @@ impl Kpa {
         let count = seconds.min(self.concurrency.len());
         let lately = self.concurrency.iter().rev().take(count).sum::<u64>();
         let mean = lately as f64 / count.max(1) as f64;
-        let pods = (mean / (f64::from(workers) * UTILISATION) - 1e-9).ceil();
+        let pods = (mean / (f64::from(workers) * self.utilisation) - 1e-9).ceil();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

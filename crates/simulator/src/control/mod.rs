@@ -11,9 +11,9 @@ mod sidecar;
 
 pub(crate) use reference_model::formulas;
 
-pub use baseline::{BASELINES, Baseline, BaselineError};
+pub use baseline::{BASELINES, Baseline, BaselineError, Utilisation};
 pub use fixed::Fixed;
-pub use hpa::{Hpa, HpaOptions};
+pub use hpa::{Hpa, HpaMetric, HpaOptions};
 pub use kpa::Kpa;
 pub use oracle::Oracle;
 pub use pushscaler::{PushScalerError, PushScaling};
