@@ -1,23 +1,22 @@
 //! Compares the decisions of Pushscale and of other autoscalers in simulated clusters.
 
-use pushscale_simulator::cluster::{Outcome, simulate};
+use std::env;
+
+use pushscale_simulator::cluster::{Outcome, World, simulate};
 use pushscale_simulator::control::{Baseline, Controller, PushScaling};
 use pushscale_simulator::in_parallel;
-use pushscale_simulator::scenario::Scenario;
 
 use crate::environment::number;
-use crate::scenarios::{Named, first_random, hostile, random, shared};
+use crate::scenarios::{Named, first_random, held_out, hostile, random, shared};
 use crate::spread::Spread;
 
-/// Pushscale first. The reference models calibrate themselves, like Pushscale.
-const CONTROLLERS: [(&str, &str); 6] = [
-    ("ours", "pushscale"),
-    ("QM2", "qm2"),
-    ("QM", "qm"),
-    ("KPA", "kpa"),
-    ("HPA 15 s", "hpa"),
-    ("oracle", "oracle"),
-];
+/// Pushscale, and its rivals as an expert would set them: at the utilisation that the queueing formula gives for the
+/// scenario's true service time.
+const AUTOSCALERS: &str = "pushscale qm2 kpa:utilisation=computed kpa:delay=180,utilisation=computed \
+    hpa:metric=requests hpa:metric=utilisation oracle";
+
+/// Shared scenarios that alone decide the sums: the pods of the one, the violation seconds of the other.
+const DOMINANT: [&str; 2] = ["tight-w1", "spike60"];
 
 /// The figures of each run. The first two are in the table of scenarios, all are in the table of sums.
 const FIGURES: [Figure; 9] = [
@@ -65,108 +64,186 @@ impl Figure {
 /// The figures in the order of [`FIGURES`], per seed.
 type Runs = Vec<[f64; FIGURES.len()]>;
 
+/// A set of scenarios, with the runs of each autoscaler.
+struct Set {
+    name: String,
+    /// The names of the scenarios, and their runs by autoscaler.
+    rows: Vec<(String, Vec<Runs>)>,
+}
+
 /// Prints a table of the scenarios and tables of sums. `SEEDS` is the number of seeds per scenario, `RANDOM` the number
-/// of random scenarios. Their numbers start at `FROM`, which is different in each run unless it is given. `HOSTILE=1`
-/// adds the scenarios of clusters that are hard to scale.
+/// of random scenarios, and `HELD_OUT` that of the held-out families. Their numbers start at `FROM`, which is different
+/// in each run unless it is given. `HOSTILE=1` adds the scenarios of clusters that are hard to scale, `SHARED=0` leaves
+/// out the shared ones, and `STARTS=shared` makes the pods of a surge start together. `AUTOSCALERS` has other words of
+/// `--compare`; `pushscale:37` is Pushscale with this `podSecondsPerViolation`.
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(2).max(1);
-    let count = number("RANDOM").unwrap_or(12);
     let from = first_random();
-    let shared = shared();
-    let hostile: Vec<Named> = if number("HOSTILE").unwrap_or(0_u32) > 0 {
-        hostile()
-    } else {
-        Vec::new()
-    };
-    let random = random(from, count);
-    let all: Vec<&Scenario> = [&shared, &random, &hostile]
-        .into_iter()
-        .flatten()
-        .map(|(_, scenario)| scenario)
-        .collect();
-    let runs_each = CONTROLLERS.len() * seeds as usize;
+    let wants = |variable: &str, usual: u64| number(variable).unwrap_or(usual);
+    let mut sets = Vec::new();
+    if wants("SHARED", 1) > 0 {
+        sets.push(("shared", shared()));
+    }
+    sets.push(("random", random(from, wants("RANDOM", 12))));
+    sets.push(("held out", held_out(from, wants("HELD_OUT", 0))));
+    if wants("HOSTILE", 0) > 0 {
+        sets.push(("hostile", hostile()));
+    }
+    if env::var("STARTS").is_ok_and(|starts| starts == "shared") {
+        for (_, scenario) in sets.iter_mut().flat_map(|(_, set)| set) {
+            // A longer round would contain pods that become ready before they are created.
+            scenario.world.start_round = scenario.world.start_delay.0;
+        }
+    }
+    let words = env::var("AUTOSCALERS").unwrap_or_else(|_| AUTOSCALERS.to_owned());
+    let words: Vec<&str> = words.split_whitespace().collect();
+    println!(
+        "  violation seconds / pod-hours, the mean of {seeds} seeds (min…max); random scenarios from FROM={from}\n"
+    );
+    print_head("scenario", &words);
+    let mut done: Vec<Set> = Vec::new();
+    for (name, scenarios) in sets.iter().filter(|(_, set)| !set.is_empty()) {
+        let set = run_set(name, scenarios, &words, seeds);
+        for (name, row) in &set.rows {
+            print_row(name, row);
+        }
+        done.push(set);
+        if *name == "shared" {
+            let rows = done[0].rows.iter();
+            let rows = rows.filter(|(name, _)| !DOMINANT.contains(&name.as_str()));
+            let name = format!("shared, without {}", DOMINANT.join(" and "));
+            let rows = rows.cloned().collect();
+            done.push(Set { name, rows });
+        }
+    }
+    for set in &done {
+        for family in set.families() {
+            print_row(&format!("*{}*", family.title()), &family.total());
+        }
+        print_row(&format!("**{}**", set.title()), &set.total());
+    }
+    for set in &done {
+        print_figures(&set.title(), &words, &set.total());
+    }
+    println!();
+    for set in &done {
+        for (rival, word) in words.iter().enumerate().skip(1) {
+            set.print_comparison(rival, word);
+        }
+    }
+}
+
+fn run_set(name: &str, scenarios: &[Named], words: &[&str], seeds: u64) -> Set {
+    let seeds = seeds as usize;
+    let runs_each = words.len() * seeds;
     let outcomes = in_parallel(
-        all.len() * runs_each,
+        scenarios.len() * runs_each,
         &|job| {
-            let scenario = all[job / runs_each];
-            let (_, word) = CONTROLLERS[job % runs_each / seeds as usize];
-            let seed = 1 + job as u64 % seeds;
-            let outcome = simulate(&scenario.world, controller(word, scenario).as_mut(), seed);
+            let world = &scenarios[job / runs_each].1.world;
+            let word = words[job % runs_each / seeds];
+            let seed = 1 + (job % seeds) as u64;
+            let outcome = simulate(world, controller(word, world).as_mut(), seed);
             FIGURES.map(|figure| (figure.of)(&outcome))
         },
         &mut || {},
     );
-    let by_controller: Vec<Runs> = outcomes.chunks(seeds as usize).map(<[_]>::to_vec).collect();
-    let by_scenario: Vec<&[Runs]> = by_controller.chunks(CONTROLLERS.len()).collect();
-    println!(
-        "  violation seconds / pod-hours, the mean of {seeds} seeds (min…max); random scenarios from FROM={from}\n"
-    );
-    let heads = CONTROLLERS.map(|(name, _)| name).join(" | ");
-    println!("| scenario | {heads} |");
-    println!("| ---{} |", " | ---".repeat(CONTROLLERS.len()));
-    let (of_shared, others) = by_scenario.split_at(shared.len());
-    let (of_random, of_hostile) = others.split_at(random.len());
-    for (named, rows) in [
-        (&shared, of_shared),
-        (&random, of_random),
-        (&hostile, of_hostile),
-    ] {
-        for ((name, _), row) in named.iter().zip(rows) {
-            print_row(name, row);
-        }
-    }
-    let mut totals = vec![(format!("{} shared", shared.len()), total(of_shared))];
-    if !random.is_empty() {
-        totals.push((format!("{count} random"), total(of_random)));
-        let both = &by_scenario[..shared.len() + random.len()];
-        totals.push(("all".to_owned(), total(both)));
-    }
-    if !hostile.is_empty() {
-        totals.push((format!("{} hostile", hostile.len()), total(of_hostile)));
-    }
-    for (name, row) in &totals {
-        print_row(&format!("**{name}**"), row);
-    }
-    for (name, row) in &totals {
-        print_figures(name, row);
-    }
-    println!();
-    for (name, row) in &totals {
-        for baseline in [1, 2] {
-            print_ratio(name, row, baseline);
-        }
+    let rows = scenarios.iter().zip(outcomes.chunks(runs_each));
+    Set {
+        name: name.to_owned(),
+        rows: rows
+            .map(|((name, _), outcomes)| {
+                let runs = outcomes.chunks(seeds).map(<[_]>::to_vec);
+                (name.clone(), runs.collect())
+            })
+            .collect(),
     }
 }
 
-fn controller(word: &str, scenario: &Scenario) -> Box<dyn Controller> {
-    if word == "pushscale" {
-        return Box::new(PushScaling::of_world(&scenario.world).unwrap());
+fn controller(word: &str, world: &World) -> Box<dyn Controller> {
+    if let Some(price) = word.strip_prefix("pushscale") {
+        let price = price.strip_prefix(':');
+        let price = price.map(|price| price.parse().expect("a price follows pushscale:"));
+        let world = World {
+            violation_price: price.or(world.violation_price),
+            ..world.clone()
+        };
+        return Box::new(PushScaling::of_world(&world).unwrap());
     }
-    word.parse::<Baseline>()
-        .unwrap()
-        .controller(&scenario.world)
+    word.parse::<Baseline>().unwrap().controller(world)
 }
 
-/// The sums or means over all scenarios per seed, for each autoscaler.
-fn total(rows: &[&[Runs]]) -> Vec<Runs> {
-    let mut sums: Vec<Runs> = rows[0].to_vec();
-    for row in &rows[1..] {
-        for (sum, runs) in sums.iter_mut().zip(*row) {
-            for (sum, run) in sum.iter_mut().zip(runs) {
-                for (sum, figure) in sum.iter_mut().zip(run) {
-                    *sum += figure;
+impl Set {
+    fn title(&self) -> String {
+        format!("{} {}", self.rows.len(), self.name)
+    }
+
+    /// Returns the scenarios of each held-out family, whose names begin with `FAMILY (`.
+    fn families(&self) -> Vec<Self> {
+        let mut families: Vec<Self> = Vec::new();
+        for row in &self.rows {
+            let Some((family, _)) = row.0.split_once(" (") else {
+                continue;
+            };
+            match families.iter_mut().find(|known| known.name == family) {
+                Some(known) => known.rows.push(row.clone()),
+                None => families.push(Self {
+                    name: family.to_owned(),
+                    rows: vec![row.clone()],
+                }),
+            }
+        }
+        families
+    }
+
+    /// Returns the sums or means over all scenarios per seed, for each autoscaler.
+    fn total(&self) -> Vec<Runs> {
+        let mut sums: Vec<Runs> = self.rows[0].1.clone();
+        for (_, row) in &self.rows[1..] {
+            for (sum, runs) in sums.iter_mut().zip(row) {
+                for (sum, run) in sum.iter_mut().zip(runs) {
+                    for (sum, figure) in sum.iter_mut().zip(run) {
+                        *sum += figure;
+                    }
                 }
             }
         }
-    }
-    for run in sums.iter_mut().flatten() {
-        for (sum, figure) in run.iter_mut().zip(&FIGURES) {
-            if figure.averaged {
-                *sum /= rows.len() as f64;
+        for run in sums.iter_mut().flatten() {
+            for (sum, figure) in run.iter_mut().zip(&FIGURES) {
+                if figure.averaged {
+                    *sum /= self.rows.len() as f64;
+                }
             }
         }
+        sums
     }
-    sums
+
+    /// Compares the first autoscaler with another one: the sums, and the scenarios in which it is better or worse in
+    /// both violation seconds and pod-hours.
+    fn print_comparison(&self, rival: usize, word: &str) {
+        let of = |runs: &Runs| [0, 1].map(|index| spread(runs, index).mean());
+        let total = self.total();
+        let [(seconds, hours), (their_seconds, their_hours)] =
+            [0, rival].map(|index| of(&total[index]).into());
+        let sides = |row: &[Runs]| of(&row[0]).into_iter().zip(of(&row[rival]));
+        let count = |better: fn(f64, f64) -> bool| {
+            let rows = self.rows.iter();
+            rows.filter(|(_, row)| sides(row).all(|(ours, theirs)| better(ours, theirs)))
+                .count()
+        };
+        println!(
+            "  {}, compared with {word}: {:.2} times the violation seconds at {:.2} times the pod-hours; better in both in {} scenarios, worse in both in {}",
+            self.title(),
+            seconds / their_seconds,
+            hours / their_hours,
+            count(|ours, theirs| ours < theirs),
+            count(|ours, theirs| ours > theirs),
+        );
+    }
+}
+
+fn print_head(first: &str, words: &[&str]) {
+    println!("| {first} | {} |", words.join(" | "));
+    println!("| ---{} |", " | ---".repeat(words.len()));
 }
 
 fn print_row(name: &str, row: &[Runs]) {
@@ -178,10 +255,9 @@ fn print_row(name: &str, row: &[Runs]) {
 }
 
 /// Prints all figures of a set of scenarios, with a line for each figure.
-fn print_figures(name: &str, row: &[Runs]) {
-    let heads = CONTROLLERS.map(|(name, _)| name).join(" | ");
-    println!("\n| {name} | {heads} |");
-    println!("| ---{} |", " | ---".repeat(CONTROLLERS.len()));
+fn print_figures(name: &str, words: &[&str], row: &[Runs]) {
+    println!();
+    print_head(name, words);
     for (index, figure) in FIGURES.iter().enumerate() {
         let cells = row.iter().map(|runs| summary(runs, index));
         println!(
@@ -205,14 +281,4 @@ fn summary(runs: &Runs, index: usize) -> String {
 
 fn spread(runs: &Runs, index: usize) -> Spread {
     Spread::of(runs.iter().map(|run| run[index]).collect())
-}
-
-fn print_ratio(name: &str, row: &[Runs], baseline: usize) {
-    let ratio = |index: usize| spread(&row[0], index).mean() / spread(&row[baseline], index).mean();
-    println!(
-        "  {name}: ours compared with {}: {:.2} times the violation seconds at {:.2} times the pod-hours",
-        CONTROLLERS[baseline].0,
-        ratio(0),
-        ratio(1)
-    );
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pushscale_simulator::scenario::{Draft, Scenario, random_scenario};
+use pushscale_simulator::scenario::{Draft, Scenario, held_out_scenario, random_scenario};
 
 use crate::environment::number;
 
@@ -22,8 +22,17 @@ pub(crate) fn first_random() -> u64 {
 
 /// Returns `count` random scenarios, with consecutive numbers.
 pub(crate) fn random(from: u64, count: u64) -> Vec<Named> {
+    numbered(from, count, random_scenario)
+}
+
+/// Returns `count` random scenarios of the held-out families, with consecutive numbers.
+pub(crate) fn held_out(from: u64, count: u64) -> Vec<Named> {
+    numbered(from, count, held_out_scenario)
+}
+
+fn numbered(from: u64, count: u64, scenario: fn(u64) -> Scenario) -> Vec<Named> {
     (from..from + count)
-        .map(random_scenario)
+        .map(scenario)
         .map(|scenario| (scenario.name.clone(), scenario))
         .collect()
 }

@@ -19,6 +19,7 @@
 mod clients;
 mod draft;
 mod faults;
+mod held_out;
 mod keys;
 mod random;
 mod servers;
@@ -28,6 +29,7 @@ mod values;
 mod write;
 
 pub use draft::Draft;
+pub use held_out::held_out_scenario;
 pub use keys::{KEYS, Key};
 pub use random::random_scenario;
 pub use source::Source;

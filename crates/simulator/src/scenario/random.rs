@@ -252,18 +252,18 @@ fn changed_service(kind: usize, seconds: usize) -> Vec<Slow> {
     }
 }
 
-fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
+pub(super) fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
     from[random.random_range(0..from.len())]
 }
 
-fn log_uniform(random: &mut Random, least: f64, most: f64) -> f64 {
+pub(super) fn log_uniform(random: &mut Random, least: f64, most: f64) -> f64 {
     random.random_range(least.ln()..most.ln()).exp()
 }
 
-fn normal(random: &mut Random) -> f64 {
+pub(super) fn normal(random: &mut Random) -> f64 {
     StandardNormal.sample(random)
 }
 
-fn exponential(random: &mut Random) -> f64 {
+pub(super) fn exponential(random: &mut Random) -> f64 {
     Exp1.sample(random)
 }
