@@ -1,5 +1,5 @@
 # `make` lists the commands. Rust, Go, Python 3 with venv, and Java must be installed. These commands build or install
-# everything else, pinned, and keep it in ~/.cache/pushscale and in cargo's own directories.
+# everything else, pinned except for Debian packages, and keep it in ~/.cache/pushscale and in cargo's own directories.
 
 # Cargo would look for the job server of make, which only sub-makes can reach, and warn.
 CARGO ?= cargo
