@@ -4,6 +4,7 @@
 //! deletes the HorizontalPodAutoscaler of the ScaledObject and sets its status, as KEDA does.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -124,11 +125,15 @@ spec:
 }
 
 fn adopt(namespace: &Namespace<'_>, arguments: &[&str]) -> Child {
+    adopt_with(namespace, namespace.cluster.kubeconfig(), arguments)
+}
+
+fn adopt_with(namespace: &Namespace<'_>, kubeconfig: &Path, arguments: &[&str]) -> Child {
     Command::new(programs::command_line())
         .arg("adopt")
         .args(arguments)
         .args(["-n", &namespace.name])
-        .env("KUBECONFIG", namespace.cluster.kubeconfig())
+        .env("KUBECONFIG", kubeconfig)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -139,6 +144,47 @@ fn text(output: Output) -> (bool, String) {
     let mut text = String::from_utf8(output.stdout).unwrap();
     text.push_str(&String::from_utf8(output.stderr).unwrap());
     (output.status.success(), text)
+}
+
+/// A user who has the permissions of `pushscale adopt`, or none.
+struct User<'a> {
+    namespace: &'a Namespace<'a>,
+    kubeconfig: PathBuf,
+}
+
+impl<'a> User<'a> {
+    fn create(namespace: &'a Namespace<'a>) -> Self {
+        let administrator = fs::read_to_string(namespace.cluster.kubeconfig()).unwrap();
+        let mut config: Value = serde_saphyr::from_str(&administrator).unwrap();
+        config["users"][0]["user"]["as"] = json!("adopter");
+        let file = format!("{}-adopter.json", namespace.name);
+        let kubeconfig = namespace.cluster.logs_dir().join(file);
+        fs::write(&kubeconfig, config.to_string()).unwrap();
+        namespace.kubectl(&[
+            "create",
+            "role",
+            "adopter",
+            "--verb=get,list,create,patch",
+            "--resource=horizontalpodautoscalers.autoscaling,pushscalers.pushscale.dev",
+        ]);
+        let user = Self {
+            namespace,
+            kubeconfig,
+        };
+        user.permit();
+        user
+    }
+
+    fn permit(&self) {
+        let create = ["create", "rolebinding", "adopter"];
+        let options = ["--role=adopter", "--user=adopter"];
+        self.namespace.kubectl(&[&create[..], &options].concat());
+    }
+
+    fn forbid(&self) {
+        self.namespace
+            .kubectl(&["delete", "rolebinding", "adopter"]);
+    }
 }
 
 /// Returns the output of a command that succeeds.
@@ -323,6 +369,14 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
     assert!(success && found.contains("delete"), "{found}");
     assert_eq!(observed_state().1, "Apply");
 
+    // Someone has created the HorizontalPodAutoscaler again, and a finalizer keeps it while it is deleted.
+    namespace.apply(HPA);
+    let finalizers = |names: &str| {
+        let patch = format!(r#"{{"metadata":{{"finalizers":{names}}}}}"#);
+        namespace.kubectl(&["patch", "hpa/torchserve", "--type=merge", "-p", &patch]);
+    };
+    finalizers(r#"["example.com/kept"]"#);
+    namespace.kubectl(&["delete", "hpa/torchserve", "--wait=false"]);
     let policy = Policy::reject(
         &namespace,
         hpa,
@@ -336,11 +390,32 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
             "--cpu=50%",
         ],
     );
-    let found = fails(&namespace, &undo);
+    let user = User::create(&namespace);
+    let mut undoing = adopt_with(&namespace, &user.kubeconfig, &undo);
+    let is_observed = |scaler: &Value| {
+        scaler["spec"]["mode"] == "Recommend"
+            && scaler["status"]["observedGeneration"] == scaler["metadata"]["generation"]
+    };
+    namespace
+        .until("pushscaler", "torchserve", "observed", is_observed)
+        .await;
+    // Reads that fail meanwhile are repeated, every 500 ms.
+    user.forbid();
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(
-        found.contains("failed to create the HorizontalPodAutoscaler again"),
-        "{found}"
+        undoing.try_wait().unwrap().is_none(),
+        "a failed read ends it"
     );
+    user.permit();
+    finalizers("null");
+    let (success, found) = text(undoing.wait_with_output().unwrap());
+    assert!(!success, "{found}");
+    for step in [
+        "wait until the deleted HorizontalPodAutoscaler is gone",
+        "failed to create the HorizontalPodAutoscaler again",
+    ] {
+        assert!(found.contains(step), "{step}: {found}");
+    }
     assert_eq!(observed_state(), expected(false, "Recommend", true, 5));
     policy.lift();
     let policy = Policy::reject(
