@@ -5,7 +5,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use pushscale_api::Algorithm;
 use pushscale_injector::{Auth, Facts, Outcome, PullPolicy, Sidecar};
@@ -323,11 +324,21 @@ pub const HANG: Duration = Duration::from_secs(300);
 /// # Panics
 /// The condition does not hold within the time.
 pub fn until(within: Duration, what: &str, mut condition: impl FnMut() -> bool) {
-    let began = std::time::Instant::now();
-    while !condition() {
+    let began = Instant::now();
+    loop {
+        let polled = Instant::now();
+        if condition() {
+            return;
+        }
         assert!(began.elapsed() < within, "not {what} within {within:?}");
-        std::thread::sleep(Duration::from_millis(200));
+        pause(polled.elapsed());
     }
+}
+
+/// Sleeps after a poll of this duration. Polling then takes a fifth of a core at most: `kubectl` every 200 ms is a
+/// quarter of one, and several tests poll at the same time.
+pub fn pause(polled: Duration) {
+    thread::sleep((polled * 4).max(Duration::from_millis(200)));
 }
 
 /// Writes past the test harness, which shows the output of failed tests only.

@@ -41,7 +41,12 @@ pub fn torchserve_values(torchserve: &LocalTorchServe) -> Value {
         "podSecurityContext": null,
         "resources": null,
         // With the default of 100, an overload is answered 503 where new pods start slower than the queue fills.
-        "config": { "defaultWorkersPerModel": 1, "jobQueueSize": 10_000 },
+        "config": {
+            "defaultWorkersPerModel": 1,
+            "jobQueueSize": 10_000,
+            // A third less CPU until it is Ready, as for the servers of the testkit.
+            "extra": { "vmargs": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1" },
+        },
         "probes": { "model": "sleepy" },
     })
 }

@@ -33,6 +33,8 @@ import zipfile
 HERE = pathlib.Path(__file__).resolve().parent
 # sizeof(sockaddr_un.sun_path) less the closing zero, on Linux.
 SOCKET_PATH_LIMIT = 107
+# Until READY this takes 2.2 s of CPU rather than 3.0: tests start many servers, and load none of them much.
+CHEAP_START = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -248,7 +250,7 @@ def start_java(work, sockets, log, options):
         before = [env["PYTHONPATH"]] if env.get("PYTHONPATH") else []
         env["PYTHONPATH"] = os.pathsep.join([str(HERE / "stub")] + before)
     command = [
-        options.java, f"-Xmx{options.heap}", f"-Dmodel_server_home={home}",
+        options.java, f"-Xmx{options.heap}", *CHEAP_START, f"-Dmodel_server_home={home}",
         f"-Djava.io.tmpdir={sockets}", "-cp", f"{home}/ts/frontend/*",
         "org.pytorch.serve.ModelServer", "--python", options.python,
         "-f", str(work / "config.properties"), "-s", str(work / "store"),
