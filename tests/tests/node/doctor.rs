@@ -2,11 +2,10 @@
 //! other. Checks that need no kubelet are also in tests/tests/cluster.
 
 use std::io::{self, Write as _};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pushscale_tests::document::{Document, Reader};
-use pushscale_tests::fleet::HANG;
+use pushscale_tests::fleet::{HANG, pause};
 use pushscale_tests::load::LoadGenerator;
 use pushscale_tests::programs;
 use pushscale_tests::torchserve_values::torchserve_values;
@@ -24,7 +23,7 @@ struct Case {
     repairs: &'static str,
 }
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 14] = [
     Case {
         breaks: "kubectl -n models autoscale deployment/torchserve --max=3 --cpu=50%",
         finds: &["HorizontalPodAutoscaler torchserve also scales Deployment/torchserve"],
@@ -100,6 +99,16 @@ const CASES: [Case; 13] = [
         ],
         repairs: "helm rollback torchserve --namespace models",
     },
+    // The probes and the clients have no token either.
+    Case {
+        breaks: "helm upgrade torchserve helm/torchserve --namespace models --reset-values --values my-values.yaml \
+                 --values tcp-probes.yaml --set config.tokenAuthorization=true",
+        finds: &[
+            "MetricsIncomplete=True",
+            "allow the sidecar to read the management port",
+        ],
+        repairs: "helm rollback torchserve --namespace models",
+    },
     // Helm would not overwrite what kubectl has changed, so this comes after its upgrades.
     Case {
         breaks: "kubectl -n pushscale get networkpolicy pushscale-aggregator -o=jsonpath='{.spec.ingress}' >ingress.json
@@ -146,6 +155,14 @@ metadata: { name: no-dns }
 spec: { podSelector: {}, policyTypes: [Egress], egress: [{ ports: [{ port: 8490 }] }] }
 ";
 
+/// Probes that need no token. Only a hang takes 300 s.
+const TCP_PROBES: &str = "
+probes:
+  startup: &tcp { tcpSocket: { port: inference }, periodSeconds: 1, failureThreshold: 300 }
+  readiness: *tcp
+  liveness: *tcp
+";
+
 #[test]
 fn doctor_names_what_is_broken() {
     let values = json!({ "injector": { "enabled": true } });
@@ -159,6 +176,7 @@ fn doctor_names_what_is_broken() {
         ("my-values.yaml", values.to_string()),
         ("no-egress.yaml", NO_EGRESS.to_owned()),
         ("no-dns.yaml", NO_DNS.to_owned()),
+        ("tcp-probes.yaml", TCP_PROBES.to_owned()),
     ] {
         reader.write(name, &text);
     }
@@ -198,12 +216,13 @@ fn find(node: &ChartNode, reader: &mut Reader, case: &Case) {
 fn until_found(node: &ChartNode, expected: &[&str]) {
     let began = Instant::now();
     loop {
+        let polled = Instant::now();
         let found = pushscale(node, &["doctor"]);
         if expected.iter().all(|part| found.contains(part)) {
             return;
         }
         assert!(began.elapsed() < HANG, "{expected:?} is not in\n{found}");
-        thread::sleep(Duration::from_millis(200));
+        pause(polled.elapsed());
     }
 }
 
