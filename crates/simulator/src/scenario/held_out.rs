@@ -1,4 +1,4 @@
-//! Random scenarios of families that are only for measuring: no rule or constant of the algorithm was chosen with them.
+//! Random scenarios of families that are only for measuring: no constant of the algorithm was chosen with them.
 
 use std::f64::consts::PI;
 
