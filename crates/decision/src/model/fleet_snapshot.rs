@@ -4,7 +4,7 @@ use crate::fleet::FleetPod;
 use crate::moment::Moment;
 use crate::pod::Phase;
 
-use super::pod_balance::PodBalance;
+use super::pod_balance::{PodBalance, is_slow};
 use super::start_delay::StartDelay;
 
 /// A pod is overdue if it is not ready after this many start delays, plus a minute.
@@ -65,7 +65,7 @@ impl FleetSnapshot {
         for pod in pods {
             let history = pod.histories.get(slot);
             let time = history.and_then(|history| history.work.time_per_request());
-            let is_slow = time.is_some_and(|time| f64::from(time) > slow_above);
+            let is_slow = is_slow(time, slow_above);
             let reading = pod.fresh(now);
             if let (Some(history), Some(_), false) = (history, reading, is_slow) {
                 self.in_system += f64::from(history.in_system);

@@ -83,9 +83,13 @@ impl PodWork {
 
     /// Returns whether requests take longer than `limit` seconds.
     pub(crate) fn is_slow(&self, limit: f64) -> bool {
-        self.time_per_request()
-            .is_some_and(|time| f64::from(time) > limit)
+        is_slow(self.time_per_request(), limit)
     }
+}
+
+/// Returns whether a time per request exceeds `limit` seconds.
+pub(crate) fn is_slow(time: Option<f32>, limit: f64) -> bool {
+    time.is_some_and(|time| f64::from(time) > limit)
 }
 
 /// The pods that report a model, compared with each other. Its buffers are reused by the next decision.
