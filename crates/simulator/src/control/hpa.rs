@@ -125,12 +125,7 @@ impl Hpa {
         self.samples.retain(|id, _| serving.contains(id));
         let (mut waited, mut requests) = (0.0, 0);
         for samples in self.samples.values_mut() {
-            while samples
-                .front()
-                .is_some_and(|(at, ..)| at + self.options.window < now)
-            {
-                samples.pop_front();
-            }
+            forget(samples, |(at, ..)| at + self.options.window < now);
             if let (Some(first), Some(last)) = (samples.front(), samples.back()) {
                 // A counter that was reset contributes nothing until the window begins after the reset.
                 waited += (last.1 - first.1).max(0.0);
@@ -142,13 +137,7 @@ impl Hpa {
 
     /// Returns the requests per second or the mean number of busy workers over the window.
     fn sum(&mut self, now: usize) -> Option<f64> {
-        while self
-            .sums
-            .front()
-            .is_some_and(|(at, _)| at + self.options.window < now)
-        {
-            self.sums.pop_front();
-        }
+        forget(&mut self.sums, |(at, _)| at + self.options.window < now);
         let ((from, first), (to, last)) = (*self.sums.front()?, *self.sums.back()?);
         if self.options.metric == HpaMetric::Requests {
             return (to > from).then(|| (last - first) as f64 / (to - from) as f64);
@@ -168,18 +157,19 @@ impl Hpa {
     }
 }
 
+/// Removes the first entries that are too old.
+fn forget<T>(entries: &mut VecDeque<T>, is_old: impl Fn(&T) -> bool) {
+    while entries.front().is_some_and(&is_old) {
+        entries.pop_front();
+    }
+}
+
 impl Controller for Hpa {
     fn decide(&mut self, view: &View<'_>) -> Option<u32> {
         let now = view.second;
         self.scrape(view);
         self.sizes.push_back((now, view.replicas));
-        while self
-            .sizes
-            .front()
-            .is_some_and(|(at, _)| at + LIMIT_SECONDS < now)
-        {
-            self.sizes.pop_front();
-        }
+        forget(&mut self.sizes, |(at, _)| at + LIMIT_SECONDS < now);
         if !now.is_multiple_of(self.options.sync.max(1)) {
             return None;
         }
@@ -198,13 +188,7 @@ impl Controller for Hpa {
         };
         wanted = view.goal.clamp(wanted);
         self.proposals.push_back((now, wanted));
-        while self
-            .proposals
-            .front()
-            .is_some_and(|(at, _)| at + STABILIZATION < now)
-        {
-            self.proposals.pop_front();
-        }
+        forget(&mut self.proposals, |(at, _)| at + STABILIZATION < now);
         if wanted < current {
             let highest = self.proposals.iter().map(|(_, size)| *size).max();
             wanted = current.min(highest.unwrap_or(wanted));
