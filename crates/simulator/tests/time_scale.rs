@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use pushscale_simulator::cluster::simulate;
+use pushscale_simulator::cluster::{World, simulate};
 use pushscale_simulator::control::PushScaling;
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::Draft;
@@ -20,6 +20,12 @@ const SERVICES: [f64; 5] = [0.1, 1.0, 10.0, 60.0, 300.0];
 /// 1.29.
 const FLEETS: [(u32, f64); 2] = [(1, 1.2), (4, 1.4)];
 
+fn world(text: &str) -> World {
+    let mut draft = Draft::default();
+    draft.add_text("the-test.txt", text, None);
+    draft.finish(&[]).unwrap().world
+}
+
 #[test]
 fn ten_busy_workers_take_as_many_pods_at_any_service_time() {
     let outcomes = in_parallel(
@@ -34,9 +40,7 @@ fn ten_busy_workers_take_as_many_pods_at_any_service_time() {
                 if workers == 1 { 30 } else { 4 },
                 service / 2.0
             );
-            let mut draft = Draft::default();
-            draft.add_text("ten-busy-workers.txt", &text, None);
-            let world = draft.finish(&[]).unwrap().world;
+            let world = world(&text);
             let outcome = simulate(&world, &mut PushScaling::of_world(&world).unwrap(), 1);
             let mean = outcome.pod_hours / 8.0 / f64::from(world.need());
             (service, workers, mean, most)
@@ -69,9 +73,7 @@ fn replicas_do_not_rise_when_the_load_falls() {
                 20.0 / service,
                 service / 5.0
             );
-            let mut draft = Draft::default();
-            draft.add_text("the-load-falls.txt", &text, None);
-            let world = draft.finish(&[]).unwrap().world;
+            let world = world(&text);
             let mut ours = PushScaling::of_world(&world).unwrap();
             let outcome = simulate(&world, &mut ours, seed);
             let before = outcome.seconds[FALLS_AT - 1].wanted;
