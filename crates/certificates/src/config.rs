@@ -26,7 +26,7 @@ pub static PROGRAM: Program = Program {
 const SETTINGS: &[Setting] = &[
     Setting {
         key: "admin_listen",
-        default: Some("0.0.0.0:8495"),
+        default: Some("[::]:8495"),
         kind: Kind::Address,
         description: "Address of `/live`, `/ready` and `/metrics`",
     },
