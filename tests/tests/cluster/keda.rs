@@ -152,6 +152,32 @@ async fn a_target_at_zero_replicas_is_started_before_any_pod_reports() {
     report("after it was scaled to zero", began.elapsed());
 }
 
+/// After an error, KEDA 2.21 closes the stream that starts the target.
+#[tokio::test]
+async fn a_target_whose_value_was_unknown_is_still_started_by_the_stream() {
+    let Some((cluster, _keda)) = setup() else {
+        return;
+    };
+    let namespace = Namespace::create(cluster, "keda-starts-again");
+    let aggregator = serve(&namespace).await;
+    namespace.deploy("Deployment", 2).await;
+    recommend(&namespace, "");
+    let fleet = ReportingFleet::push_to(&namespace, &aggregator);
+    fleet.report(Some(0.007));
+    follow(&namespace, &aggregator, |scaled_object| {
+        scaled_object["spec"]["pollingInterval"] = json!(3600);
+    })
+    .await;
+    let condition = || Namespace::condition(&namespace.get("hpa", HPA), "ScalingActive");
+    let known = "True/ValidMetricFound";
+    fleet.until(known, || condition() == known).await;
+    fleet.report(None);
+    let unknown = "False/FailedGetExternalMetric";
+    fleet.until(unknown, || condition() == unknown).await;
+    namespace.kubectl(&["scale", "deployment", "torchserve", "--replicas=0"]);
+    fleet.until("started", || namespace.replicas() > 0).await;
+}
+
 /// Prints a time past the test harness. It is not asserted.
 fn report(when: &str, took: Duration) {
     use std::io::Write as _;

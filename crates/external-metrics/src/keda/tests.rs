@@ -137,11 +137,19 @@ async fn the_only_metric_is_the_number_of_desired_replicas() {
     assert_eq!(found.metric_values, [expected]);
     let (status, active): (_, IsActiveResponse) = call(&mut client, "IsActive", &a).await;
     assert_eq!((status.as_str(), active.result), (OK, true));
-    store.record("models", "a", sample(Err(Arc::from("not enough data"))));
-    let (status, _): (_, GetMetricsResponse) = call(&mut client, "GetMetrics", &request).await;
-    assert_eq!(status, UNAVAILABLE);
-    let (status, _): (_, IsActiveResponse) = call(&mut client, "IsActive", &a).await;
-    assert_eq!(status, UNAVAILABLE);
+    // An unknown value is no value, and no reason to scale a running target to zero or to start one.
+    for at_zero in [false, true] {
+        let unknown = Sample {
+            at_zero,
+            ..sample(Err(Arc::from("not enough data")))
+        };
+        store.record("models", "a", unknown);
+        let (status, found): (_, GetMetricsResponse) =
+            call(&mut client, "GetMetrics", &request).await;
+        assert_eq!((status.as_str(), found.metric_values), (OK, Vec::new()));
+        let (status, active): (_, IsActiveResponse) = call(&mut client, "IsActive", &a).await;
+        assert_eq!((status.as_str(), active.result), (OK, !at_zero));
+    }
 }
 
 #[tokio::test]

@@ -822,6 +822,11 @@ async fn each_decision_is_recorded_for_the_external_metrics() {
     let sample = fixture.external_sample("a");
     assert_eq!((sample.load.reporting, sample.load.running), (0, 2));
     assert!(sample.desired.is_err());
+    let fallback = json!({ "replicas": 6, "afterSeconds": 60 });
+    let spec = json!({ "mode": "Recommend", "fallback": fallback });
+    fixture.apply("a", 2, &spec);
+    fixture.advance(Duration::from_secs(60)).await;
+    assert_eq!(fixture.external_sample("a").desired, Ok(6));
     fixture.handle(Event::ScalerDeleted(key("a")));
     assert!(fixture.external_metrics.get(NAMESPACE, "a").is_none());
 }
