@@ -106,6 +106,7 @@ const CASES: [Case; 14] = [
         finds: &[
             "MetricsIncomplete=True",
             "allow the sidecar to read the management port",
+            "pushscale.dev/management-token-file if it requires a token",
         ],
         repairs: "helm rollback torchserve --namespace models",
     },

@@ -70,7 +70,7 @@ impl Incomplete {
         match self {
             Self::CompletionCountUnavailable => (
                 Reason::CompletionCountUnavailable,
-                "completed requests are not counted, only the queue latency guards the target: allow the sidecar to read the management port",
+                "completed requests are not counted, only the queue latency guards the target: allow the sidecar to read the management port, with the annotation pushscale.dev/management-token-file if it requires a token",
             ),
             Self::UntimedCompletions => (
                 Reason::UntimedCompletions,
@@ -78,7 +78,7 @@ impl Incomplete {
             ),
             Self::WorkerCountUnknown => (
                 Reason::WorkerCountUnknown,
-                "the workers per pod are unknown: allow the sidecar to read the management port, or set queueLatency.workers",
+                "the workers per pod are unknown: allow the sidecar to read the management port, with the annotation pushscale.dev/management-token-file if it requires a token, or set queueLatency.workers",
             ),
         }
     }
