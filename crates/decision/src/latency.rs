@@ -53,13 +53,14 @@ impl Latency {
 }
 
 impl fmt::Display for Latency {
-    /// Writes three significant digits with a unit: `812µs`, `7ms`, `3.65s`.
+    /// Writes three significant digits with a unit: `812µs`, `7ms`, `3.65s`. What rounds to the next unit has that
+    /// one: `1s`, not `1000ms`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (value, unit) = match self.0.unsigned_abs() {
             0 => return f.write_str("0s"),
             1..1_000 => return write!(f, "{}ns", self.0),
-            1_000..1_000_000 => (self.as_secs_f64() * 1e6, "µs"),
-            1_000_000..1_000_000_000 => (self.as_secs_f64() * 1e3, "ms"),
+            1_000..999_500 => (self.as_secs_f64() * 1e6, "µs"),
+            999_500..999_500_000 => (self.as_secs_f64() * 1e3, "ms"),
             _ => (self.as_secs_f64(), "s"),
         };
         write!(f, "{}{unit}", short(value))
@@ -78,6 +79,10 @@ mod tests {
             (812_000, "812µs"),
             (7_000_000, "7ms"),
             (99_960_000, "100ms"),
+            (999_499, "999µs"),
+            (999_500, "1ms"),
+            (999_499_999, "999ms"),
+            (999_500_000, "1s"),
             (3_650_000_000, "3.65s"),
             (125_000_000_000, "125s"),
         ];
