@@ -311,9 +311,9 @@ impl ModelState {
             && found > plan.pods
             && Rule::StartHold.applies()
         {
-            plan.pods = found;
+            plan.pods = found.min(situation.current);
             steps.push(Step::HeldAfterStart {
-                replicas: found.min(situation.current),
+                replicas: plan.pods,
                 window: after_start,
             });
         }
@@ -391,9 +391,9 @@ fn keep(
     steps: &mut Vec<Step>,
 ) {
     if pods > plan.pods {
-        plan.pods = pods;
+        plan.pods = pods.min(situation.current);
         steps.push(Step::Held {
-            replicas: pods.min(situation.current),
+            replicas: plan.pods,
             window,
         });
     }
