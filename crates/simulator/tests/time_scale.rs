@@ -87,7 +87,7 @@ fn replicas_do_not_rise_when_the_load_falls() {
     );
     for (service, seed, before, most) in rises {
         assert!(
-            f64::from(most) <= 1.3 * f64::from(before),
+            f64::from(most) <= 1.2 * f64::from(before),
             "{service} s, seed {seed}: {before} replicas before, {most} after"
         );
     }

@@ -180,12 +180,16 @@ impl Profile {
     ) {
         for (place, period) in PERIODS.into_iter().enumerate() {
             let expected = self.rates(period).expected(second, delay, period);
-            let saving = &mut self.savings[place];
-            *saving *= 1.0 - seconds(INTERVAL) / (SAVING_MEMORY * seconds(period));
+            self.savings[place] *= 1.0 - seconds(INTERVAL) / (SAVING_MEMORY * seconds(period));
             let Some(expected) = expected else { continue };
+            let rates = self.rates(period);
+            let found = rates.of(second / rates.bucket).unwrap_or(0.0);
             let more = (pods(expected.ahead) - replayed.kept).max(0.0);
-            let serving = replayed.serving.max(pods(expected.now));
+            // Only the pods that this load needs have avoided a violation by recurrence. Any further pods would have
+            // avoided those of chance: 30 min after a fall to a seventh, 6 replicas became 46.
+            let serving = replayed.serving.max(pods(expected.now.min(found)));
             let avoided = replayed.violations(replayed.serving) - replayed.violations(serving);
+            let saving = &mut self.savings[place];
             *saving += (price.for_fleet(replayed.usual) * avoided - seconds(INTERVAL) * more)
                 / replayed.usual;
             *saving = saving.max(LOWEST_SAVING);
@@ -350,6 +354,22 @@ mod tests {
         let moves = |second: u64| evening(second + second / DAY * 5 * 3600);
         pass(&mut profile, 0..6 * DAY, moves);
         assert!(profile.savings[3] < PROOF, "{:?}", profile.savings);
+    }
+
+    #[test]
+    fn violations_of_chance_prove_no_period() {
+        let mut profile = Profile::default();
+        (0..3600).for_each(|second| {
+            profile.record(second, 20.0);
+        });
+        let pods = |rate: f64| rate.max(1.0);
+        for second in (3600..7200).step_by(5) {
+            profile.record(second, 4.0);
+            // One second in five needs more than the five pods that are kept for a load that needs four.
+            let replayed = Replayed::with(5.0, [4.0, 4.0, 6.0, 4.0, 4.0]);
+            profile.evaluate(second, 75.0, &replayed, ViolationPrice::default(), pods);
+            assert_eq!(profile.proven(second, 75.0), None, "second {second}");
+        }
     }
 
     #[test]
