@@ -2,7 +2,7 @@
 
 use super::evidence::MANY_REQUESTS;
 use super::rules::Rule;
-use super::second_buckets::{SecondBuckets, Window};
+use super::second_buckets::{LATE, SecondBuckets, Window};
 use crate::numbers::whole;
 
 /// The window for the rate, in seconds. A falling rate counts only through it.
@@ -28,9 +28,6 @@ const RISE_DEVIATIONS: f64 = 2.0;
 /// The window for the trend in seconds, and the standard errors that make a trend significant.
 const TREND_WINDOW: usize = 60;
 const TREND_ERRORS: f64 = 4.0;
-
-/// The newest seconds that may be incomplete.
-const LATE_SECONDS: usize = 4;
 
 /// The largest factor by which a trend raises the rate.
 const TREND_MAX: f64 = 1.5;
@@ -129,9 +126,9 @@ fn rate_without_burst(second_buckets: &SecondBuckets, length: u64) -> f64 {
 /// Returns the slope of a line fitted to the last minute, in requests per second squared, if it is significant.
 fn trend(second_buckets: &SecondBuckets) -> Option<f64> {
     // The newest seconds may not be complete yet.
-    let mut recent = [None; TREND_WINDOW + LATE_SECONDS];
+    let mut recent = [None; TREND_WINDOW + LATE];
     let mut kept = 0;
-    for count in second_buckets.arrivals((TREND_WINDOW + LATE_SECONDS) as u64) {
+    for count in second_buckets.arrivals(recent.len() as u64) {
         recent[kept] = count;
         kept += 1;
     }

@@ -15,7 +15,7 @@ const KEPT: usize = 304;
 const MIN_COVERAGE: f64 = 0.2;
 
 /// The delay of the readings for a second, in seconds.
-const LATE: u64 = 3;
+pub(super) const LATE: usize = 3;
 
 /// The coverage from which a second counts as complete.
 const FULL_COVERAGE: f64 = 0.9;
@@ -286,11 +286,11 @@ impl SecondBuckets {
     /// Returns the mean arrivals per second over the newest `seconds` complete seconds, if there are recent ones; over
     /// all readings of a longer window.
     pub(crate) fn mean_arrivals(&self, seconds: u64) -> Option<f64> {
-        if seconds + LATE > KEPT as u64 {
+        if seconds + LATE as u64 > KEPT as u64 {
             let window = self.window(seconds);
             return (window.seconds > 0.0).then(|| window.rate());
         }
-        let complete = || self.arrivals(seconds + LATE).flatten();
+        let complete = || self.arrivals(seconds + LATE as u64).flatten();
         let count = complete().count();
         let used = count.min(usize::try_from(seconds).unwrap_or(usize::MAX));
         (used > 0).then(|| complete().skip(count - used).sum::<f64>() / used as f64)
