@@ -60,7 +60,6 @@ impl DeletionOrder {
         }
     }
 
-    /// Returns all pods of the target.
     /// Whether the pod is known with exactly this state.
     pub(super) fn contains(&self, uid: &PodUid, pod: &Pod, facts: &DeletionFacts) -> bool {
         self.0
@@ -68,8 +67,14 @@ impl DeletionOrder {
             .is_some_and(|known| known.pod == *pod && known.facts == *facts)
     }
 
+    /// Returns all pods of the target.
     pub(super) fn pods(&self) -> impl Iterator<Item = (&PodUid, &Pod)> {
         self.0.iter().map(|(uid, candidate)| (uid, &candidate.pod))
+    }
+
+    /// Returns the UIDs of all pods of the target.
+    pub(super) fn uids(&self) -> impl Iterator<Item = &PodUid> {
+        self.0.keys()
     }
 
     pub(super) fn remove(&mut self, uid: &PodUid) {

@@ -76,9 +76,10 @@ impl ControlLoop {
     pub(super) fn remove_scaler(&mut self, key: &ScalerKey) {
         if let Some(scaler) = self.scalers.get(key) {
             self.unmark(key, scaler.deletion_order.marked());
-        }
-        for uid in self.pod_index.pods_of(key) {
-            self.remove_pod(key, &uid);
+            let uids: Vec<_> = scaler.deletion_order.uids().cloned().collect();
+            for uid in uids {
+                self.remove_pod(key, &uid);
+            }
         }
         let Some(scaler) = self.scalers.remove(key) else {
             return;
@@ -212,10 +213,10 @@ impl ControlLoop {
         };
         scaler.selector_problem = None;
         scaler.pods_listed = true;
-        for uid in self.pod_index.pods_of(&watch.scaler) {
-            if !uids.contains(&uid) {
-                self.remove_pod(&watch.scaler, &uid);
-            }
+        let known = scaler.deletion_order.uids();
+        let deleted: Vec<_> = known.filter(|uid| !uids.contains(uid)).cloned().collect();
+        for uid in deleted {
+            self.remove_pod(&watch.scaler, &uid);
         }
         self.mark_due(&watch.scaler, self.now());
     }

@@ -58,13 +58,4 @@ impl PodIndex {
         }
         remaining
     }
-
-    /// Returns all pods of this scaler.
-    pub(super) fn pods_of(&self, scaler: &ScalerKey) -> Vec<PodUid> {
-        self.0
-            .iter()
-            .filter(|(_, pod)| pod.scalers.contains(scaler))
-            .map(|(uid, _)| uid.clone())
-            .collect()
-    }
 }
