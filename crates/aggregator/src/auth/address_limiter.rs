@@ -1,4 +1,4 @@
-//! Limits the reviews in progress, in total and of one address, and those of denied tokens.
+//! Limits the reviews in progress, in total, of one address and of one pod, and those of denied tokens.
 //!
 //! When the total is reached, the address with the most reviews loses one that still waits: an attacker with a
 //! hundred addresses displaces its own reviews, and not the one of a new pod.
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use pushscale_decision::PodUid;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -23,6 +24,10 @@ pub(super) const MAX_IN_PROGRESS: usize = 1024;
 const MAX_PER_ADDRESS: usize = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
+/// Reviews in progress of tokens that claim to be of one pod, which has one, and two at a renewal. Half of the
+/// concurrent requests, and more than one address has: attackers must know the uids of several pods to keep out others.
+const MAX_PER_POD: usize = 16;
+
 /// Maximum tracked addresses: more than a cluster has misconfigured pods at one time, and than reviews in progress.
 const MAX_ADDRESSES: usize = 4096;
 
@@ -32,6 +37,8 @@ pub(super) struct AddressLimiter(Mutex<Addresses>);
 #[derive(Debug, Default)]
 struct Addresses {
     usage: HashMap<IpAddr, Usage>,
+    /// The reviews in progress of each pod.
+    by_pod: HashMap<PodUid, usize>,
     /// The reviews in progress of all addresses.
     in_progress: usize,
     /// The number of the next review.
@@ -66,6 +73,7 @@ pub(super) type Displaced = oneshot::Receiver<Infallible>;
 pub(super) struct ReviewPermit {
     limiter: Arc<AddressLimiter>,
     address: IpAddr,
+    pod: PodUid,
     number: u64,
     /// Whether the request to the API server was sent.
     started: bool,
@@ -92,10 +100,12 @@ impl Usage {
 }
 
 impl AddressLimiter {
-    /// Reserves a review of `token` *before* it starts, so that requests in parallel cannot exceed the limits.
+    /// Reserves a review of `token`, which claims to be of `pod`, *before* it starts, so that requests in parallel
+    /// cannot exceed the limits.
     pub(super) fn try_reserve(
         self: &Arc<Self>,
         address: IpAddr,
+        pod: &PodUid,
         token: &str,
     ) -> Result<(ReviewPermit, Displaced), AuthError> {
         let now = Instant::now();
@@ -113,9 +123,11 @@ impl AddressLimiter {
         if own + usage.denials >= MAX_PER_ADDRESS {
             return Err(AuthError::TooManyDenials);
         }
-        if is_full && !addresses.displace(own + 1) {
+        let of_pod = addresses.by_pod.get(pod).copied().unwrap_or_default();
+        if of_pod >= MAX_PER_POD || (is_full && !addresses.displace(own + 1)) {
             return Err(AuthError::ReviewUnavailable);
         }
+        addresses.by_pod.insert(pod.clone(), of_pod + 1);
         let number = addresses.next;
         addresses.next += 1;
         addresses.in_progress += 1;
@@ -130,6 +142,7 @@ impl AddressLimiter {
         let permit = ReviewPermit {
             limiter: Arc::clone(self),
             address,
+            pod: pod.clone(),
             number,
             started: false,
         };
@@ -147,6 +160,15 @@ impl Addresses {
         if self.usage.len() >= MAX_ADDRESSES {
             // Forget denials rather than reject addresses that have none.
             self.usage.retain(|_, usage| usage.in_progress() > 0);
+        }
+    }
+
+    fn end_review_of(&mut self, pod: &PodUid) {
+        if let Some(count) = self.by_pod.get_mut(pod) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_pod.remove(pod);
+            }
         }
     }
 
@@ -198,6 +220,7 @@ impl Usage {
 impl Drop for ReviewPermit {
     fn drop(&mut self) {
         let mut addresses = self.limiter.0.lock();
+        addresses.end_review_of(&self.pod);
         let Some(usage) = addresses.usage.get_mut(&self.address) else {
             return;
         };
@@ -240,8 +263,11 @@ mod tests {
         }
 
         fn reserve(&mut self, address: u32) -> Result<(), AuthError> {
+            // Each review is of another pod.
+            let pod = PodUid::from(self.reviews.len().to_string());
             let address = IpAddr::V4(Ipv4Addr::from(address));
-            self.reviews.push(self.limiter.try_reserve(address, "t")?);
+            self.reviews
+                .push(self.limiter.try_reserve(address, &pod, "t")?);
             Ok(())
         }
 

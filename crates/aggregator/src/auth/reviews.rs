@@ -62,7 +62,7 @@ impl Reviews {
         claims: &Claims,
         address: IpAddr,
     ) -> ReviewResult {
-        let reserve = || self.addresses.try_reserve(address, token);
+        let reserve = || self.addresses.try_reserve(address, &claims.uid, token);
         let mut result = match self.cache.join_or_start(digest, reserve)? {
             Lookup::Reviewed(result) => return result,
             Lookup::InProgress(result) => result,

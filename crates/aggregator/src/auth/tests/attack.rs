@@ -7,7 +7,7 @@ use super::*;
 /// The addresses of the attackers. A hundred, with ten tokens each, reach the limit of all reviews.
 const ATTACKERS: u32 = 250;
 
-/// Sends forged tokens, each a new one.
+/// Sends forged tokens, each a new one. The attackers know as many pods as they have addresses.
 struct Attack<'a> {
     authenticator: &'a Authenticator,
     tokens: i64,
@@ -25,7 +25,7 @@ impl<'a> Attack<'a> {
     async fn send(&mut self, attackers: impl Iterator<Item = u32>) {
         for attacker in attackers {
             self.tokens += 1;
-            let headers = token(&claims(json!("pushscale"), 3600 + self.tokens), "slow");
+            let headers = token(&claims_of(attacker, 3600 + self.tokens), "slow");
             hang_up(self.authenticator, &headers, address(attacker)).await;
         }
     }
@@ -84,8 +84,8 @@ async fn attackers_do_not_displace_the_reviews_of_pods() {
     // The first 32 reviews do not end, so all others wait.
     let mut attack = Attack::on(&authenticator);
     attack.send(0..32).await;
-    let tokens: Vec<_> = (0..500)
-        .map(|pod| token(&claims(json!("pushscale"), 3600 + pod), "good"))
+    let tokens: Vec<_> = (1000..1500)
+        .map(|pod| token(&claims_of(pod, 3600), "good"))
         .collect();
     let pods = (ATTACKERS..)
         .zip(&tokens)
@@ -103,4 +103,28 @@ async fn attackers_do_not_displace_the_reviews_of_pods() {
     reviewer.slow.add_permits(10_000);
     let pods = pods.await;
     assert!(pods.iter().all(Result::is_ok), "{pods:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_attackers_with_one_pods_uid_do_not_keep_out_other_pods() {
+    let (authenticator, reviewer) = authenticator();
+    for attacker in 0..1024 {
+        let headers = token(&claims_of(0, 3600 + i64::from(attacker)), "slow");
+        let found = hang_up(&authenticator, &headers, address(attacker)).await;
+        let expected = (attacker >= 16).then_some(AuthError::ReviewUnavailable);
+        assert_eq!(found, expected, "{attacker}");
+    }
+    let good = token(&claims(json!("pushscale"), 3600), "good");
+    let pod = authenticator.authenticate(&good, address(2000), &PLAIN);
+    assert!(pod.await.is_ok());
+    // The pod itself is authenticated as soon as one of these reviews has ended.
+    let own = token(&claims_of(0, 3600), "good");
+    let found = authenticator.authenticate(&own, address(2001), &PLAIN);
+    assert_eq!(found.await.err(), Some(AuthError::ReviewUnavailable));
+    reviewer.slow.add_permits(1);
+    while cached(&authenticator).1 > 15 {
+        tokio::task::yield_now().await;
+    }
+    let found = authenticator.authenticate(&own, address(2001), &PLAIN);
+    assert!(found.await.is_ok());
 }

@@ -73,7 +73,24 @@ fn authenticator() -> (Authenticator, Arc<FakeReviewer>) {
     let metrics = Metrics::register(&mut Registry::default());
     let authenticator = Authenticator::new(Some(reviewer), metrics);
     authenticator.pod_selected(&"u".into());
+    for number in 0..PODS {
+        authenticator.pod_selected(&uid(number).into());
+    }
     (authenticator, fake)
+}
+
+/// Further pods that the control loop knows.
+const PODS: u32 = 2048;
+
+fn uid(pod: u32) -> String {
+    format!("u{pod}")
+}
+
+/// Claims of one of the further pods.
+fn claims_of(pod: u32, seconds_left: i64) -> Value {
+    let mut claims = claims(json!("pushscale"), seconds_left);
+    claims["kubernetes.io"]["pod"]["uid"] = json!(uid(pod));
+    claims
 }
 
 fn claims(audience: Value, seconds_left: i64) -> Value {
@@ -271,10 +288,7 @@ async fn unreviewed_tokens_of_many_addresses_do_not_displace_reviewed_ones() {
     let good = token(&claims(json!("pushscale"), 3600), "good");
     assert_eq!(error(&authenticator, &good).await, None);
     for number in 0..2000 {
-        let headers = token(
-            &claims(json!("pushscale"), 3600 + i64::from(number)),
-            "slow",
-        );
+        let headers = token(&claims_of(number, 3600), "slow");
         let found = hang_up(&authenticator, &headers, address(number)).await;
         let expected = (number >= 1024).then_some(AuthError::ReviewUnavailable);
         assert_eq!(found, expected, "{number}");
