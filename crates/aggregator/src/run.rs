@@ -282,7 +282,16 @@ impl Bound {
         let mut tasks = Tasks::default();
         let (history, history_sender, recording) = History::start(metrics.clone());
         tasks.spawn("history", recording);
-        let authenticator = Arc::new(Authenticator::new(push_security.reviewer, metrics.clone()));
+        let limits = Limits {
+            connections: self.config.max_connections,
+            connections_per_address: self.config.max_connections_per_address,
+            ..Limits::default()
+        };
+        let authenticator = Arc::new(Authenticator::new(
+            push_security.reviewer,
+            &limits,
+            metrics.clone(),
+        ));
         let control_loop = ControlLoop::new(
             Backends {
                 scale_target,
@@ -316,11 +325,6 @@ impl Bound {
             pacing: Pacing::new(self.config.max_pushes_per_second, metrics.clone()),
             metrics: metrics.clone(),
         });
-        let limits = Limits {
-            connections: self.config.max_connections,
-            connections_per_address: self.config.max_connections_per_address,
-            ..Limits::default()
-        };
         let tls = push_security.certificate.is_some();
         let service_for = move |address| {
             let ingest = Arc::clone(&ingest);

@@ -20,7 +20,8 @@ use super::AuthError;
 pub(super) const MAX_IN_PROGRESS: usize = 1024;
 
 /// Reviews of one address that are in progress or ended with a denial in the current window. A well-behaved sidecar has
-/// one in progress, once per token, and no denials.
+/// one in progress, once per token, and no denials. An address that may have several requests at a time may have this
+/// many for each.
 const MAX_PER_ADDRESS: usize = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -31,8 +32,11 @@ const MAX_PER_POD: usize = 16;
 /// Maximum tracked addresses: more than a cluster has misconfigured pods at one time, and than reviews in progress.
 const MAX_ADDRESSES: usize = 4096;
 
-#[derive(Debug, Default)]
-pub(super) struct AddressLimiter(Mutex<Addresses>);
+#[derive(Debug)]
+pub(super) struct AddressLimiter {
+    max_per_address: usize,
+    addresses: Mutex<Addresses>,
+}
 
 #[derive(Debug, Default)]
 struct Addresses {
@@ -100,6 +104,14 @@ impl Usage {
 }
 
 impl AddressLimiter {
+    /// Creates a limiter for addresses that may have this many concurrent requests to the API server.
+    pub(super) fn new(requests_per_address: usize) -> Self {
+        Self {
+            max_per_address: MAX_PER_ADDRESS * requests_per_address,
+            addresses: Mutex::default(),
+        }
+    }
+
     /// Reserves a review of `token`, which claims to be of `pod`, *before* it starts, so that requests in parallel
     /// cannot exceed the limits.
     pub(super) fn try_reserve(
@@ -109,7 +121,7 @@ impl AddressLimiter {
         token: &str,
     ) -> Result<(ReviewPermit, Displaced), AuthError> {
         let now = Instant::now();
-        let mut addresses = self.0.lock();
+        let mut addresses = self.addresses.lock();
         addresses.forget_idle(address, now);
         let is_full = addresses.in_progress >= MAX_IN_PROGRESS;
         let usage = addresses.usage.entry(address).or_insert_with(|| Usage {
@@ -120,7 +132,7 @@ impl AddressLimiter {
         });
         usage.advance(now);
         let own = usage.in_progress();
-        if own + usage.denials >= MAX_PER_ADDRESS {
+        if own + usage.denials >= self.max_per_address {
             return Err(AuthError::TooManyDenials);
         }
         let of_pod = addresses.by_pod.get(pod).copied().unwrap_or_default();
@@ -192,7 +204,7 @@ impl Addresses {
 impl ReviewPermit {
     /// Begins the request to the API server: from here on the review cannot be displaced. Returns `None` if it was.
     pub(super) fn start(&mut self) -> Option<WaitingReview> {
-        let mut addresses = self.limiter.0.lock();
+        let mut addresses = self.limiter.addresses.lock();
         let usage = addresses.usage.get_mut(&self.address)?;
         let review = usage.take(self.number)?;
         usage.requests += 1;
@@ -202,7 +214,7 @@ impl ReviewPermit {
 
     /// Counts a denial against the address.
     pub(super) fn record_denial(self) {
-        if let Some(usage) = self.limiter.0.lock().usage.get_mut(&self.address) {
+        if let Some(usage) = self.limiter.addresses.lock().usage.get_mut(&self.address) {
             usage.advance(Instant::now());
             usage.denials += 1;
         }
@@ -219,7 +231,7 @@ impl Usage {
 
 impl Drop for ReviewPermit {
     fn drop(&mut self) {
-        let mut addresses = self.limiter.0.lock();
+        let mut addresses = self.limiter.addresses.lock();
         addresses.end_review_of(&self.pod);
         let Some(usage) = addresses.usage.get_mut(&self.address) else {
             return;
@@ -250,7 +262,7 @@ mod tests {
         /// Reserves `each` reviews of each of `addresses` addresses.
         fn new(addresses: u32, each: usize) -> Self {
             let mut fixture = Self {
-                limiter: Arc::default(),
+                limiter: Arc::new(AddressLimiter::new(1)),
                 reviews: Vec::new(),
                 started: Vec::new(),
             };
@@ -278,7 +290,7 @@ mod tests {
         }
 
         fn in_progress(&self) -> usize {
-            self.limiter.0.lock().in_progress
+            self.limiter.addresses.lock().in_progress
         }
 
         /// Returns the displaced reviews: the address of each, and its place among those of the address.

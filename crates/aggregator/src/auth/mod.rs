@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
+use pushscale_daemon::http_server::Limits;
 use pushscale_decision::PodUid;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -95,10 +96,15 @@ pub(crate) enum AuthError {
 }
 
 impl Authenticator {
-    /// Creates an authenticator that reviews tokens with `reviewer`. `None` turns authentication off.
-    pub(crate) fn new(reviewer: Option<Arc<dyn TokenReviewer>>, metrics: Metrics) -> Self {
+    /// Creates an authenticator that reviews tokens with `reviewer`, for connections with these limits. `None` turns
+    /// authentication off.
+    pub(crate) fn new(
+        reviewer: Option<Arc<dyn TokenReviewer>>,
+        limits: &Limits,
+        metrics: Metrics,
+    ) -> Self {
         Self {
-            reviews: reviewer.map(|reviewer| Arc::new(Reviews::new(reviewer, metrics))),
+            reviews: reviewer.map(|reviewer| Arc::new(Reviews::new(reviewer, limits, metrics))),
             known_pods: KnownPods::default(),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use pushscale_daemon::fair_semaphore::FairSemaphore;
+use pushscale_daemon::http_server::Limits;
 use pushscale_daemon::log_limiter::LogLimiter;
 use tokio::time::{Instant, timeout};
 
@@ -23,9 +24,14 @@ const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum concurrent requests to the API server: after a restart every pod of the cluster needs a review.
 const MAX_CONCURRENT_REQUESTS: usize = 32;
 
-/// Of one address, one request at a time. The next one then queues behind those of all other addresses, so that the
-/// review of a new pod waits for at most one of each other address.
-const MAX_CONCURRENT_REQUESTS_PER_ADDRESS: usize = 1;
+/// Returns the concurrent requests of one address: its share of the connections, and at least one. With one, the next
+/// request queues behind those of all other addresses, so that the review of a new pod waits for at most one of each
+/// other address. Pods that share an address, behind a NAT, need more of both.
+fn requests_per_address(limits: &Limits) -> usize {
+    let share =
+        MAX_CONCURRENT_REQUESTS * limits.connections_per_address / limits.connections.max(1);
+    share.clamp(1, MAX_CONCURRENT_REQUESTS)
+}
 
 /// How long a denial is cached.
 const DENIAL_TTL: Duration = Duration::from_secs(60);
@@ -40,15 +46,13 @@ pub(super) struct Reviews {
 }
 
 impl Reviews {
-    pub(super) fn new(reviewer: Arc<dyn TokenReviewer>, metrics: Metrics) -> Self {
+    pub(super) fn new(reviewer: Arc<dyn TokenReviewer>, limits: &Limits, metrics: Metrics) -> Self {
+        let per_address = requests_per_address(limits);
         Self {
             reviewer,
-            requests: FairSemaphore::new(
-                MAX_CONCURRENT_REQUESTS,
-                MAX_CONCURRENT_REQUESTS_PER_ADDRESS,
-            ),
+            requests: FairSemaphore::new(MAX_CONCURRENT_REQUESTS, per_address),
             cache: TokenCache::default(),
-            addresses: Arc::default(),
+            addresses: Arc::new(AddressLimiter::new(per_address)),
             metrics,
             failure_log: LogLimiter::default(),
         }

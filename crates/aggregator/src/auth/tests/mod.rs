@@ -64,6 +64,16 @@ impl TokenReviewer for FakeReviewer {
 }
 
 fn authenticator() -> (Authenticator, Arc<FakeReviewer>) {
+    authenticator_with(512)
+}
+
+/// An authenticator of which an address may have this many of 12,000 connections. By default, these are 512.
+fn authenticator_with(connections_per_address: usize) -> (Authenticator, Arc<FakeReviewer>) {
+    let limits = Limits {
+        connections: 12_000,
+        connections_per_address,
+        ..Limits::default()
+    };
     let fake = Arc::new(FakeReviewer {
         reviews: AtomicUsize::new(0),
         before_good: AtomicUsize::new(0),
@@ -71,7 +81,7 @@ fn authenticator() -> (Authenticator, Arc<FakeReviewer>) {
     });
     let reviewer: Arc<dyn TokenReviewer> = fake.clone();
     let metrics = Metrics::register(&mut Registry::default());
-    let authenticator = Authenticator::new(Some(reviewer), metrics);
+    let authenticator = Authenticator::new(Some(reviewer), &limits, metrics);
     authenticator.pod_selected(&"u".into());
     for number in 0..PODS {
         authenticator.pod_selected(&uid(number).into());
@@ -297,6 +307,23 @@ async fn unreviewed_tokens_of_many_addresses_do_not_displace_reviewed_ones() {
     // The API server sees 32 of them at a time.
     assert_eq!(reviewer.reviews(), 1 + 32);
     assert_eq!(error(&authenticator, &good).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_behind_a_nat_with_all_connections_are_reviewed_in_parallel() {
+    for (connections, requests, reserved) in [(512, 1, 10), (3000, 8, 80), (12_000, 32, 320)] {
+        let (authenticator, reviewer) = authenticator_with(connections);
+        for pod in 0..PODS {
+            hang_up(
+                &authenticator,
+                &token(&claims_of(pod, 3600), "slow"),
+                ADDRESS,
+            )
+            .await;
+        }
+        assert_eq!(reviewer.reviews(), requests, "{connections}");
+        assert_eq!(cached(&authenticator), (0, reserved), "{connections}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use pushscale_api::{PushScalerCheckpoint, PushScalerSpec, ScaleChange, Schedules, policy_of};
+use pushscale_daemon::http_server::Limits;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_decision::{
     Conditions, Latency, ModelReading, Pod, PodUid, Queue, Reading, ServerState,
@@ -162,7 +163,11 @@ impl Fixture {
                 external_metrics: Some(external_metrics.clone()),
                 history: history_tx,
             },
-            Arc::new(Authenticator::new(None, metrics.clone())),
+            Arc::new(Authenticator::new(
+                None,
+                &Limits::default(),
+                metrics.clone(),
+            )),
             metrics,
             Readiness::default().latch(),
             readiness.latch(),
