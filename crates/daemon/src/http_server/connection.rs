@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
@@ -16,9 +16,9 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::Limits;
 use super::write_timeout::WriteTimeout;
@@ -36,32 +36,50 @@ where
     S: Service<Request<Incoming>, Response = Reply, Error = Infallible>,
 {
     let mut stream = WriteTimeout::new(stream, limits.idle);
+    // Both are registered once per connection. A registration per request takes the lock of all timers, or of all
+    // connections that wait for the shutdown; a later deadline of a registered timer takes none.
+    let mut deadline = pin!(sleep(limits.idle));
+    let mut cancelled = pin!(shutdown.cancelled());
     // What was read of the next request.
     let mut received = Bytes::new();
     loop {
         if received.is_empty() {
             let waited = tokio::select! {
-                waited = timeout(limits.idle, first_bytes(&mut stream)) => waited,
-                () = shutdown.cancelled() => {
+                biased;
+                // First, so that a client which always has sent the next request ends as well.
+                () = &mut cancelled => {
                     let closed = timeout(limits.grace, stream.shutdown()).await;
                     tracing::trace!(?closed, "idle connection closed");
                     return;
                 }
+                waited = first_bytes(&mut stream) => waited,
+                // The client has sent nothing for too long.
+                () = &mut deadline => return,
             };
             match waited {
-                Ok(Ok(bytes)) if !bytes.is_empty() => received = bytes,
-                Ok(Err(error)) => {
+                Ok(bytes) if !bytes.is_empty() => received = bytes,
+                // The client has closed it.
+                Ok(_) => return,
+                Err(error) => {
                     tracing::debug!(%error, "connection failed");
                     return;
                 }
-                // The client has closed it, or has sent nothing for too long.
-                Ok(Ok(_)) | Err(_) => return,
             }
         }
-        match serve_requests(&mut stream, received, limits, &service, &shutdown).await {
+        let (deadline_of_head, cancelled) = (deadline.as_mut(), cancelled.as_mut());
+        let served = serve_requests(
+            &mut stream,
+            received,
+            limits,
+            &service,
+            deadline_of_head,
+            cancelled,
+        );
+        match served.await {
             Some(unread) => received = unread,
             None => return,
         }
+        deadline.as_mut().reset(Instant::now() + limits.idle);
     }
 }
 
@@ -77,13 +95,14 @@ async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes>
 }
 
 /// Serves requests until no further one has arrived, and returns what was read of the next one; `None` if the
-/// connection has ended.
+/// connection has ended. The head of the first request must arrive before `deadline`.
 async fn serve_requests<T, S>(
     stream: &mut WriteTimeout<T>,
     received: Bytes,
     limits: Limits,
     service: &S,
-    shutdown: &Shutdown,
+    mut deadline: Pin<&mut Sleep>,
+    cancelled: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<Bytes>
 where
     T: AsyncRead + AsyncWrite + Unpin,
@@ -108,8 +127,6 @@ where
         }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle)
         .max_buf_size(limits.head_bytes.max(8192))
         // Copying head and body of a small response into one buffer is cheaper than a gathering write.
         .writev(false)
@@ -117,13 +134,15 @@ where
     // In a box, so that the memory of an idle connection's task does not contain it.
     let mut connection = Box::new(connection);
     let idle = poll_fn(|context| match Pin::new(&mut connection).poll(context) {
-        Poll::Pending if progress.is_idle() => Poll::Ready(Ok(true)),
-        Poll::Pending => Poll::Pending,
         Poll::Ready(ended) => Poll::Ready(ended.map(|()| false)),
+        Poll::Pending if progress.is_idle() => Poll::Ready(Ok(true)),
+        Poll::Pending if progress.has_request() => Poll::Pending,
+        Poll::Pending => deadline.as_mut().poll(context).map(|()| Ok(false)),
     });
     let outcome = tokio::select! {
+        biased;
         outcome = idle => outcome,
-        () = shutdown.cancelled() => {
+        () = cancelled => {
             Pin::new(&mut *connection).graceful_shutdown();
             timeout(limits.grace, &mut connection)
                 .await
@@ -145,6 +164,8 @@ where
 /// Whether hyper has anything left to do for a connection, which its API does not show.
 #[derive(Default)]
 struct Progress {
+    /// The head of a request has arrived.
+    requested: AtomicBool,
     /// The last request has its response, which is complete: not a stream.
     replied: AtomicBool,
     /// All that was written is sent. With `replied`, hyper has written the whole response.
@@ -153,12 +174,17 @@ struct Progress {
 
 impl Progress {
     fn request(&self) {
+        self.requested.store(true, Ordering::Relaxed);
         self.replied.store(false, Ordering::Relaxed);
     }
 
     fn replied(&self) {
         self.flushed.store(false, Ordering::Relaxed);
         self.replied.store(true, Ordering::Relaxed);
+    }
+
+    fn has_request(&self) -> bool {
+        self.requested.load(Ordering::Relaxed)
     }
 
     /// Returns whether hyper waits for the next request, after a poll that is pending.
@@ -218,11 +244,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observed<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http_body_util::BodyExt as _;
     use hyper::StatusCode;
     use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
     use tokio::task::JoinHandle;
-    use tokio::time::Instant;
 
     use super::*;
     use crate::reply::text;
@@ -288,6 +315,43 @@ mod tests {
         client.read_to_end(&mut response).await.unwrap();
         assert!(response.ends_with(b"one"));
         assert_eq!(began.elapsed(), Limits::default().idle);
+        server.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_arrives_too_slowly_ends_the_connection() {
+        let (mut client, server) = echo_server(&Shutdown::new());
+        client.write_all(post("one").as_bytes()).await.unwrap();
+        settle().await;
+        let began = Instant::now();
+        let slow = async {
+            for byte in post("two").bytes() {
+                client.write_all(&[byte]).await.unwrap();
+                sleep(Duration::from_secs(10)).await;
+            }
+        };
+        tokio::select! {
+            ended = server => ended.unwrap(),
+            () = slow => panic!("the head was accepted"),
+        }
+        assert_eq!(began.elapsed(), Limits::default().idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_may_take_longer_than_a_connection_may_be_idle() {
+        let (mut client, server) = duplex(1 << 16);
+        let slow = service_fn(|_request: Request<Incoming>| async {
+            sleep(2 * Limits::default().idle).await;
+            Ok(text(StatusCode::OK, "late"))
+        });
+        let server = tokio::spawn(serve(server, Limits::default(), slow, Shutdown::new()));
+        client.write_all(post("one").as_bytes()).await.unwrap();
+        let began = Instant::now();
+        let mut response = Vec::new();
+        client.read_to_end(&mut response).await.unwrap();
+        assert!(response.ends_with(b"late"));
+        // After the response, the connection may be idle as long as any.
+        assert_eq!(began.elapsed(), 3 * Limits::default().idle);
         server.await.unwrap();
     }
 

@@ -64,8 +64,8 @@ pub struct Limits {
     /// Maximum concurrent connections from one address. All addresses of an IPv6 /64 together get at most three
     /// quarters of `connections`.
     pub connections_per_address: usize,
-    /// The timeout for a request's head, for an idle connection between two requests, and for a client that reads
-    /// nothing of a response.
+    /// The timeout for a request's head together with the pause before it, and for a client that reads nothing of a
+    /// response.
     pub idle: Duration,
     /// The maximum size of a request head, in bytes. Values below hyper's minimum of 8192 count as 8192.
     pub head_bytes: usize,
