@@ -285,6 +285,8 @@ impl Bound {
         let limits = Limits {
             connections: self.config.max_connections,
             connections_per_address: self.config.max_connections_per_address,
+            // A push takes milliseconds.
+            detect_hang_up: false,
             ..Limits::default()
         };
         let authenticator = Arc::new(Authenticator::new(

@@ -31,6 +31,7 @@ const LIMITS: Limits = Limits {
     // The headers name all groups of a user.
     head_bytes: 64 << 10,
     grace: Duration::from_secs(5),
+    detect_hang_up: true,
 };
 
 /// Serves `store` over TLS on the bound port, with the certificate in `tls_dir`, until shutdown. `answered` is called

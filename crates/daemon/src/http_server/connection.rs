@@ -128,6 +128,7 @@ where
     });
     let connection = http1::Builder::new()
         .max_buf_size(limits.head_bytes.max(8192))
+        .half_close(!limits.detect_hang_up)
         // Copying head and body of a small response into one buffer is cheaper than a gathering write.
         .writev(false)
         .serve_connection(TokioIo::new(stream), service);
@@ -353,6 +354,28 @@ mod tests {
         // After the response, the connection may be idle as long as any.
         assert_eq!(began.elapsed(), 3 * Limits::default().idle);
         server.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_is_abandoned_when_its_client_hangs_up_only_if_that_is_detected() {
+        for detect_hang_up in [true, false] {
+            let limits = Limits {
+                detect_hang_up,
+                ..Limits::default()
+            };
+            let (mut client, server) = duplex(1 << 16);
+            let slow = service_fn(|_request: Request<Incoming>| async {
+                sleep(Duration::from_secs(1)).await;
+                Ok(text(StatusCode::OK, "done"))
+            });
+            let server = tokio::spawn(serve(server, limits, slow, Shutdown::new()));
+            client.write_all(post("one").as_bytes()).await.unwrap();
+            settle().await;
+            let began = Instant::now();
+            client.shutdown().await.unwrap();
+            server.await.unwrap();
+            assert_eq!(began.elapsed().is_zero(), detect_hang_up);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -71,6 +71,9 @@ pub struct Limits {
     pub head_bytes: usize,
     /// The time that in-flight requests get after shutdown begins.
     pub grace: Duration,
+    /// Whether a request is abandoned when its client closes the connection before the response. Without this, each
+    /// request takes a read and a buffer of 8 kB less.
+    pub detect_hang_up: bool,
 }
 
 impl Default for Limits {
@@ -83,6 +86,7 @@ impl Default for Limits {
             idle: Duration::from_secs(75),
             head_bytes: 8192,
             grace: Duration::from_secs(5),
+            detect_hang_up: true,
         }
     }
 }
