@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
@@ -119,9 +120,13 @@ where
         let reply = service.call(request);
         let progress = &progress;
         async move {
-            let reply = reply.await?;
+            let mut reply = reply.await?;
             if matches!(reply.body(), ReplyBody::Full(_)) {
                 progress.replied();
+            } else {
+                // The end of a stream is not seen here, so nothing would limit the wait for the next request.
+                let close = HeaderValue::from_static("close");
+                reply.headers_mut().insert(CONNECTION, close);
             }
             Ok::<_, Infallible>(reply)
         }
@@ -376,6 +381,23 @@ mod tests {
             server.await.unwrap();
             assert_eq!(began.elapsed().is_zero(), detect_hang_up);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_with_the_stream_that_it_has_carried() {
+        let (mut client, server) = duplex(1 << 16);
+        let streaming = service_fn(|_request: Request<Incoming>| async {
+            let parts = futures_util::stream::iter(["a", "b"].map(Bytes::from));
+            Ok(crate::reply::stream("text/plain", parts))
+        });
+        let server = tokio::spawn(serve(server, Limits::default(), streaming, Shutdown::new()));
+        client.write_all(post("one").as_bytes()).await.unwrap();
+        let began = Instant::now();
+        let mut response = Vec::new();
+        client.read_to_end(&mut response).await.unwrap();
+        assert!(response.ends_with(b"1\r\nb\r\n0\r\n\r\n"));
+        assert!(began.elapsed().is_zero());
+        server.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
