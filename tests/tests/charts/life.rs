@@ -43,7 +43,7 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
     let before = objects_of(&cluster);
 
     let pushscale = Release::new(&helm, &cluster, "pushscale", "pushscale");
-    pushscale.install(&json!({}));
+    pushscale.install(&json!({ "externalMetrics": { "enabled": true } }));
     pushscale.test();
     let first = objects_of(&cluster);
     assert!(

@@ -1,11 +1,15 @@
 //! `pushscale status`, `explain` and `doctor` against the API server. There is no kubelet here that could forward a
 //! port, so `explain` gets the aggregator's address; tests/tests/node has the port-forward.
 
-use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::{fs, thread};
 
 use pushscale_tests::fake_pod::Load;
+use pushscale_tests::fleet::HANG;
 use pushscale_tests::namespace::{Aggregator, Namespace};
 use pushscale_tests::{http, programs};
 use serde_json::{Value, json};
@@ -13,12 +17,16 @@ use serde_json::{Value, json};
 use crate::cluster;
 
 pub(crate) fn pushscale(namespace: &Namespace<'_>, arguments: &[&str]) -> Output {
-    Command::new(programs::command_line())
+    command(namespace, arguments).output().unwrap()
+}
+
+fn command(namespace: &Namespace<'_>, arguments: &[&str]) -> Command {
+    let mut command = Command::new(programs::command_line());
+    command
         .args(arguments)
         .args(["-n", &namespace.name])
-        .env("KUBECONFIG", namespace.cluster.kubeconfig())
-        .output()
-        .unwrap()
+        .env("KUBECONFIG", namespace.cluster.kubeconfig());
+    command
 }
 
 /// Returns the output of a command that succeeds.
@@ -26,6 +34,70 @@ fn printed(namespace: &Namespace<'_>, arguments: &[&str]) -> String {
     let output = pushscale(namespace, arguments);
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A command that prints until it is killed.
+struct Following {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Following {
+    fn start(namespace: &Namespace<'_>, arguments: &[&str]) -> Self {
+        let mut child = command(namespace, arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = mpsc::channel();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                sender.send(line).ok();
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for a line that contains this.
+    fn until(&self, expected: &str) {
+        let mut printed = Vec::new();
+        loop {
+            match self.lines.recv_timeout(HANG) {
+                Ok(line) if line.contains(expected) => return,
+                Ok(line) => printed.push(line),
+                Err(error) => panic!("{expected}: {error}: {printed:#?}"),
+            }
+        }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn kubectl_runs_the_command_as_a_plugin() {
+    let namespace = Namespace::create(cluster(), "plugin");
+    let directory = namespace.cluster.logs_dir().join("plugin");
+    fs::create_dir_all(&directory).unwrap();
+    symlink(
+        programs::command_line(),
+        directory.join("kubectl-pushscale"),
+    )
+    .unwrap();
+    let mut kubectl = namespace.cluster.command("kubectl");
+    let path = kubectl.get_envs().find(|(name, _)| *name == "PATH");
+    let mut path = path.unwrap().1.unwrap().to_owned();
+    path.push(":");
+    path.push(&directory);
+    kubectl.args(["pushscale", "status", "-n", &namespace.name]);
+    let output = kubectl.env("PATH", path).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("no PushScalers"), "{output:?}");
 }
 
 #[tokio::test]
@@ -56,6 +128,9 @@ async fn status_explain_and_doctor_show_a_change_and_its_reasons() {
     for figure in ["queueLatency", "target", "arrivalRate", "reason", "time"] {
         assert!(change[figure].is_string(), "{figure}: {change}");
     }
+
+    let yaml = printed(&namespace, &["status", "torchserve", "-o", "yaml"]);
+    assert!(yaml.contains("desiredReplicas: 5"), "{yaml}");
 
     let address = format!("http://{}", aggregator.admin);
     let explain = ["explain", "torchserve", "--aggregator", &address];
@@ -103,6 +178,14 @@ async fn status_explain_and_doctor_show_a_change_and_its_reasons() {
     ] {
         assert!(scaled[figure].is_number(), "{figure}: {scaled}");
     }
+
+    let watched = Following::start(&namespace, &["status", "--watch"]);
+    let followed = Following::start(&namespace, &[&explain[..], &["--follow"]].concat());
+    watched.until("Apply");
+    followed.until("(min 1, max 5)");
+    namespace.patch("torchserve", r#"{"mode":"Recommend","maxReplicas":4}"#);
+    watched.until("Recommend");
+    followed.until("(min 1, max 4)");
 }
 
 #[tokio::test]

@@ -91,8 +91,9 @@ const CASES: [Case; 14] = [
     },
     Case {
         breaks: "helm upgrade torchserve helm/torchserve --namespace models --reset-values --values my-values.yaml \
-                 --set config.metricsMode=log --set config.metricsAddress=http://127.0.0.1:9082",
+                 --set resources=null --set config.metricsMode=log --set config.metricsAddress=http://127.0.0.1:9082",
         finds: &[
+            "has no request for memory",
             "metrics_mode=log",
             "the sidecar scrapes a port on which TorchServe serves no metrics",
             "ScalingActive=False",

@@ -5,6 +5,7 @@ use pushscale_api::Algorithm;
 use pushscale_tests::document::Document;
 use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
 use pushscale_tests::keda::Release;
+use pushscale_tests::programs;
 use serde_json::json;
 
 use crate::chart_node::ChartNode;
@@ -51,4 +52,15 @@ fn a_scaled_object_starts_torchserve_and_follows_its_load_up_and_down() {
     fleet.kubectl(&["scale", "deployment", "torchserve", "--replicas=0"]);
     until(HANG, "started again", || fleet.replicas() == 1);
     until(HANG, "no pod but the new one", || fleet.pods().len() == 1);
+
+    fleet.patch(r#"{"mode":"Apply"}"#);
+    let mut doctor = node
+        .cluster
+        .command(programs::command_line().to_str().unwrap());
+    doctor.args(["doctor", "torchserve", "-n", "models"]);
+    let output = doctor.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let found = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rival = "KEDA's ScaledObject torchserve also scales Deployment/torchserve";
+    assert!(found.contains(rival), "{found}");
 }
