@@ -40,6 +40,7 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
     cluster
         .kubectl(&["label", "namespace", "pushscale", restricted])
         .unwrap();
+    refuses_the_external_metrics_of_another(&helm, &cluster);
     let before = objects_of(&cluster);
 
     let pushscale = Release::new(&helm, &cluster, "pushscale", "pushscale");
@@ -109,6 +110,37 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
         ])
         .unwrap();
     until_it_is(&cluster, &before);
+}
+
+/// The APIService of KEDA or an adapter is not taken over.
+fn refuses_the_external_metrics_of_another(helm: &Helm, cluster: &TestCluster) {
+    let name = "v1beta1.external.metrics.k8s.io";
+    let service = json!({
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": { "name": name },
+        "spec": {
+            "group": "external.metrics.k8s.io",
+            "version": "v1beta1",
+            "service": { "namespace": "keda", "name": "keda-operator-metrics-apiserver" },
+            "insecureSkipTLSVerify": true,
+            "groupPriorityMinimum": 100,
+            "versionPriority": 100,
+        },
+    });
+    cluster.apply(&service.to_string()).unwrap();
+    let chart = directory("pushscale");
+    let install = [
+        "install",
+        "pushscale",
+        chart.to_str().unwrap(),
+        "--namespace=pushscale",
+        "--set=externalMetrics.enabled=true",
+    ];
+    let error = helm.on(cluster, &install, None).unwrap_err();
+    let owner = "belongs to Service keda/keda-operator-metrics-apiserver";
+    assert!(error.contains(owner), "{error}");
+    cluster.kubectl(&["delete", "apiservice", name]).unwrap();
 }
 
 /// Waits until the cluster has exactly these objects.

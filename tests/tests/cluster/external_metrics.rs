@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use pushscale_tests::authority::Authority;
 use pushscale_tests::charts::{Helm, objects};
+use pushscale_tests::fleet::{HANG, until};
 use pushscale_tests::namespace::{Aggregator, Certificates, Namespace, SOON, until_established};
 use pushscale_tests::objects::{mount, route, secret};
 use pushscale_tests::test_cluster::{Shape, TestCluster, excused};
@@ -118,6 +119,24 @@ impl Setup {
         }
         until_established(&cluster);
         Some(Self { cluster, host })
+    }
+
+    /// Waits until the API server has taken over the discovery document and the OpenAPI of the metrics.
+    fn is_discovered(&self) {
+        let kubectl = |arguments: &[&str], expected: &str| {
+            let found = self.cluster.kubectl(arguments);
+            found.is_ok_and(|found| found.contains(expected))
+        };
+        let resources = ["api-resources", "--api-group=external.metrics.k8s.io"];
+        until(HANG, "in kubectl api-resources", || {
+            kubectl(&resources, "ts_queue_latency_microseconds")
+        });
+        until(HANG, "in the OpenAPI", || {
+            kubectl(
+                &["get", "--raw", "/openapi/v3"],
+                "apis/external.metrics.k8s.io/v1beta1",
+            )
+        });
     }
 
     /// Starts an aggregator that serves external metrics, and waits until the API server finds it available.
@@ -259,6 +278,7 @@ async fn the_published_hpa_scales_up_and_down_and_keeps_its_size_without_reading
         list["resources"][0]["name"],
         "ts_queue_latency_microseconds"
     );
+    setup.is_discovered();
     let value = "/namespaces/models/ts_queue_latency_microseconds";
     let error = setup.get(value).unwrap_err();
     assert!(

@@ -152,6 +152,58 @@ async fn a_target_at_zero_replicas_is_started_before_any_pod_reports() {
     report("after it was scaled to zero", began.elapsed());
 }
 
+/// A ScaledObject that has nothing to do with Pushscale.
+const CRON: &str = "
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: { name: torchserve, namespace: keda-adopted }
+spec:
+  scaleTargetRef: { name: torchserve }
+  minReplicaCount: 2
+  triggers:
+    - type: cron
+      metadata: { timezone: UTC, start: 0 0 * * *, end: 59 23 * * *, desiredReplicas: '2' }
+";
+
+#[tokio::test]
+async fn a_switch_from_a_scaled_object_pauses_keda_and_its_undo_resumes_it() {
+    let Some((cluster, _keda)) = setup() else {
+        return;
+    };
+    let namespace = Namespace::create(cluster, "keda-adopted");
+    namespace.deploy("Deployment", 2).await;
+    namespace.apply(CRON);
+    let is_running = || metrics(&namespace).is_array();
+    namespace
+        .until("scaledobject", "torchserve", "run by KEDA", |_| {
+            is_running()
+        })
+        .await;
+    let adopt = |arguments: &[&str]| {
+        pushscale(
+            &namespace,
+            &[&["adopt", "scaledobject/torchserve"], arguments].concat(),
+        )
+    };
+    let mode = || namespace.get("pushscaler", "torchserve")["spec"]["mode"].clone();
+    let created = adopt(&["--switch", "--target=1s"]);
+    let message = String::from_utf8(created.stderr).unwrap();
+    assert!(message.contains("was created"), "{message}");
+    assert_eq!(mode(), "Recommend");
+    // No aggregator runs.
+    let switched = adopt(&["--switch", "--force"]);
+    assert!(switched.status.success(), "{switched:?}");
+    assert_eq!((mode(), metrics(&namespace)), (json!("Apply"), Value::Null));
+    let undone = adopt(&["--undo", "--force"]);
+    assert!(undone.status.success(), "{undone:?}");
+    assert_eq!(mode(), "Recommend");
+    namespace
+        .until("scaledobject", "torchserve", "run by KEDA again", |_| {
+            is_running()
+        })
+        .await;
+}
+
 /// After an error, KEDA 2.21 closes the stream that starts the target.
 #[tokio::test]
 async fn a_target_whose_value_was_unknown_is_still_started_by_the_stream() {
