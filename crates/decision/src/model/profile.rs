@@ -179,10 +179,11 @@ impl Profile {
         mut pods: impl FnMut(f64) -> f64,
     ) {
         for (place, period) in PERIODS.into_iter().enumerate() {
-            let expected = self.rates(period).expected(second, delay, period);
             self.savings[place] *= 1.0 - seconds(INTERVAL) / (SAVING_MEMORY * seconds(period));
-            let Some(expected) = expected else { continue };
             let rates = self.rates(period);
+            let Some(expected) = rates.expected(second, delay, period) else {
+                continue;
+            };
             let found = rates.of(second / rates.bucket).unwrap_or(0.0);
             let more = (pods(expected.ahead) - replayed.kept).max(0.0);
             // Only the pods that this load needs have avoided a violation by recurrence. Any further pods would have
