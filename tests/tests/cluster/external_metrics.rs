@@ -122,7 +122,7 @@ impl Setup {
     }
 
     /// Waits until the API server has taken over the discovery document and the OpenAPI of the metrics.
-    fn is_discovered(&self) {
+    fn until_discovered(&self) {
         let kubectl = |arguments: &[&str], expected: &str| {
             let found = self.cluster.kubectl(arguments);
             found.is_ok_and(|found| found.contains(expected))
@@ -278,7 +278,7 @@ async fn the_published_hpa_scales_up_and_down_and_keeps_its_size_without_reading
         list["resources"][0]["name"],
         "ts_queue_latency_microseconds"
     );
-    setup.is_discovered();
+    setup.until_discovered();
     let value = "/namespaces/models/ts_queue_latency_microseconds";
     let error = setup.get(value).unwrap_err();
     assert!(

@@ -89,6 +89,7 @@ const CASES: [Case; 14] = [
         finds: &["not ready: pushscale-aggregator-"],
         repairs: "kubectl -n pushscale rollout undo deployment/pushscale-aggregator",
     },
+    // The request for CPU stays: an earlier case has set it with kubectl.
     Case {
         breaks: "helm upgrade torchserve helm/torchserve --namespace models --reset-values --values my-values.yaml \
                  --set resources=null --set config.metricsMode=log --set config.metricsAddress=http://127.0.0.1:9082",
