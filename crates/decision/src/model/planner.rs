@@ -334,7 +334,7 @@ impl ModelState {
         };
         let need = capacity.need(expected.ahead, 1.0, &mut self.utilisations);
         let setting = self.hold_backtest.setting();
-        let replicas = self.profile.floor(second, expected, |current| {
+        let replicas = self.profile.floor(second, |current| {
             setting.held(need, current).min(situation.max)
         });
         if replicas > plan.pods {

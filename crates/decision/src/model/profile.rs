@@ -49,8 +49,9 @@ pub(crate) struct Profile {
     savings: [f64; COUNT],
     /// The place of the period that counts, chosen once per bucket.
     proven: Option<usize>,
-    /// The pods that it keeps, which only rise within a bucket, and that bucket.
+    /// The most pods that it has asked for in a short bucket, in the one before, and that bucket.
     floor: u32,
+    floor_before: u32,
     floor_of: u64,
 }
 
@@ -82,6 +83,7 @@ impl Default for Profile {
             savings: [0.0; COUNT],
             proven: None,
             floor: 0,
+            floor_before: 0,
             floor_of: 0,
         }
     }
@@ -100,6 +102,7 @@ impl Profile {
         snapshot.option(&mut self.proven, usize::default, Snapshot::usize);
         self.proven = self.proven.filter(|period| *period < COUNT);
         snapshot.u32(&mut self.floor);
+        snapshot.u32(&mut self.floor_before);
         snapshot.u64(&mut self.floor_of);
     }
 
@@ -203,22 +206,22 @@ impl Profile {
         self.rates(period).expected(second, delay, period)
     }
 
-    /// Returns the pods to keep for rates that are expected. `pods` returns the pods for them, given the pods that are
-    /// kept now.
-    pub(crate) fn floor(
-        &mut self,
-        second: u64,
-        expected: Expected,
-        pods: impl FnOnce(u32) -> u32,
-    ) -> u32 {
-        let pods = pods(self.floor);
-        let bucket = second / self.rates(expected.period).bucket;
+    /// Returns the pods to keep for rates that are expected: the most of the last half a minute to a minute, because the
+    /// need varies. `pods` returns the pods for them, given the pods that are kept now.
+    pub(crate) fn floor(&mut self, second: u64, pods: impl FnOnce(u32) -> u32) -> u32 {
+        let pods = pods(self.floor.max(self.floor_before));
+        let bucket = second / SHORT_BUCKET;
         if self.floor_of == bucket {
             self.floor = self.floor.max(pods);
         } else {
-            (self.floor, self.floor_of) = (pods, bucket);
+            let before = if self.floor_of + 1 == bucket {
+                self.floor
+            } else {
+                0
+            };
+            (self.floor_before, self.floor, self.floor_of) = (before, pods, bucket);
         }
-        self.floor
+        self.floor.max(self.floor_before)
     }
 
     fn rates(&self, period: u64) -> &Rates {
