@@ -11,6 +11,11 @@ use crate::numbers::whole;
 const DRAIN_SERVICES: f64 = 10.0;
 const DRAIN_MIN_SECONDS: f64 = 1.0;
 
+/// What a pod costs that starts for a backlog, in start delays. At no cost, a step from 1,500/s to 3,000/s ordered 960
+/// pods where 260 are needed; at a quarter of a start delay 440, at a half or a whole one 390. A whole one has 2.6% more
+/// violation seconds in the shared scenarios.
+const START_COST: f64 = 0.5;
+
 /// The longest queue of a pod in the forecast. Rejected requests are demand as well, so a smaller real limit must not
 /// reduce the proposal.
 const QUEUE_MAX: f64 = 1000.0;
@@ -47,6 +52,8 @@ pub(crate) struct FleetLoad<'a> {
     pub(crate) delay: f64,
     /// The requests in each of the pods' own queues; none with one shared queue. Reordered.
     pub(crate) own_queues: &'a mut [f32],
+    /// The price of a second in which requests wait too long, for this fleet, in pod-seconds.
+    pub(crate) violation_price: f64,
 }
 
 /// The backlog and the pods that it needs.
@@ -71,7 +78,12 @@ impl FleetLoad<'_> {
         }
         let left = self.backlog_once_started(backlog);
         let drain = DRAIN_MIN_SECONDS.max(DRAIN_SERVICES * self.service);
-        let extra = left * self.service / (self.workers * drain);
+        let work = left * self.service / self.workers;
+        // The pods that are ordered for a backlog cost their start, and the seconds until it is worked off their price:
+        // price · work / pods + cost · pods is least at this number of pods.
+        let cost = START_COST * self.delay;
+        let cheapest = (self.violation_price * work / cost.max(1.0)).sqrt();
+        let extra = (work / drain).min(cheapest);
         let wanted = (offered + extra).max(self.pods_for_own_queues(offered));
         Backlog {
             requests: backlog,

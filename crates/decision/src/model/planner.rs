@@ -428,6 +428,7 @@ fn load<'a>(
 }
 
 fn explain_pods(slow: Option<&SlowPod>, uneven: Option<&UnevenLoad>, steps: &mut Vec<Step>) {
+    let busy = (rate.now * capacity.service / f64::from(capacity.slots)).max(1.0);
     if let Some(slow) = slow {
         steps.push(Step::SlowPod {
             pod: Arc::clone(&slow.pod),
@@ -438,6 +439,7 @@ fn explain_pods(slow: Option<&SlowPod>, uneven: Option<&UnevenLoad>, steps: &mut
     if let Some(uneven) = uneven {
         steps.push(Step::UnevenLoad {
             idle: uneven.idle,
+        violation_price: situation.violation_price.for_fleet(busy),
             pods: uneven.pods,
         });
     }
