@@ -197,6 +197,15 @@ impl fmt::Display for Step {
                     "; {utilisation}% utilisation keeps the {wait} at {target}"
                 )
             }
+            Self::SlowestPods { pods, slowdown } => {
+                let verb = if *pods == 1 { "takes" } else { "take" };
+                write!(
+                    f,
+                    "slowest pods: {} {verb} {} times the mean per request, so each pod may get fewer requests",
+                    units(*pods, "pod"),
+                    short(*slowdown)
+                )
+            }
             Self::Needed {
                 pods,
                 headroom,

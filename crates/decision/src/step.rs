@@ -178,6 +178,13 @@ pub enum Step {
         /// The target latency.
         target: Latency,
     },
+    /// Model: the slowest pods, with their own queues, need more pods than the mean would.
+    SlowestPods {
+        /// The slowest pods.
+        pods: u32,
+        /// Their service time over the mean.
+        slowdown: f64,
+    },
     /// Model: the pods that the arrival rate needs.
     Needed {
         /// Pods before rounding and head-room.

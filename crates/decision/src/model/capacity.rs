@@ -19,15 +19,25 @@ pub(crate) struct Capacity {
     pub(crate) target: f64,
     pub(crate) wait: Wait,
     pub(crate) balancing: Balancing,
-    /// The slowdown of slow pods over the mean, which matters if each pod has its own queue.
-    pub(crate) slowest: f64,
+    /// The slowest pods, which matter if each pod has its own queue.
+    pub(crate) slowest: Option<SlowestPods>,
     /// The largest need that is computed.
     pub(crate) max: u32,
 }
 
-/// The utilisations computed last, for the target latency and for the violation limit.
+/// The pods whose requests take the longest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SlowestPods {
+    pub(crate) pods: u32,
+    /// Their service time over the mean.
+    pub(crate) slowdown: f64,
+    /// Their share of all pods, and thus of the requests.
+    pub(crate) share: f64,
+}
+
+/// The utilisations computed last: for the target latency and the violation limit, each for all pods and the slowest.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct UtilisationCache([Option<(Key, f64)>; 4]);
+pub(crate) struct UtilisationCache([Option<(Key, f64)>; 8]);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Key {
@@ -40,26 +50,54 @@ impl Capacity {
     /// Returns the pods for `rate` requests per second at a wait of `times` the target latency: fractional, but whole
     /// with one shared queue.
     pub(crate) fn need(&self, rate: f64, times: f64, cache: &mut UtilisationCache) -> f64 {
-        let load = rate * self.service;
         if self.balancing == Balancing::LeastRequest {
-            let target = self.target * times / self.service;
             let pods = pooled_pods(
                 self.wait,
-                target,
-                load,
+                self.target * times / self.service,
+                rate * self.service,
                 self.slots,
                 self.variability,
                 self.max,
             );
             return f64::from(pods);
         }
-        let load = load * self.slowest;
-        load / (f64::from(self.slots) * self.utilisation(times, cache)).max(1e-9)
+        let need = self.separate_pods(rate, 1.0, times, cache);
+        self.need_of_slowest(rate, times, cache)
+            .map_or(need, |slowest| need.max(slowest))
+    }
+
+    /// Returns the pods with which the slowest ones cause no more than a mean wait of `times` the target latency over
+    /// all requests, of which they get their share.
+    pub(crate) fn need_of_slowest(
+        &self,
+        rate: f64,
+        times: f64,
+        cache: &mut UtilisationCache,
+    ) -> Option<f64> {
+        let slowest = self.slowest?;
+        Some(self.separate_pods(rate, slowest.slowdown, times / slowest.share, cache))
+    }
+
+    /// Returns the pods with separate queues that keep a wait of `times` the target latency, if all are slower by the
+    /// factor `slowdown`.
+    fn separate_pods(
+        &self,
+        rate: f64,
+        slowdown: f64,
+        times: f64,
+        cache: &mut UtilisationCache,
+    ) -> f64 {
+        let utilisation = self.utilisation_if(slowdown, times, cache);
+        rate * self.service * slowdown / (f64::from(self.slots) * utilisation).max(1e-9)
     }
 
     /// Returns the utilisation that keeps a wait of `times` the target latency, 0 to 1.
     pub(crate) fn utilisation(&self, times: f64, cache: &mut UtilisationCache) -> f64 {
-        let service = self.service * self.slowest;
+        self.utilisation_if(1.0, times, cache)
+    }
+
+    fn utilisation_if(&self, slowdown: f64, times: f64, cache: &mut UtilisationCache) -> f64 {
+        let service = self.service * slowdown;
         let ratio = (self.variability * service / (self.target * times)).max(1e-9);
         let key = Key {
             step: (ratio.ln() * LOG_STEPS).round(),
@@ -110,13 +148,33 @@ mod tests {
             target,
             wait: Wait::Mean,
             balancing: Balancing::Random,
-            slowest: 1.0,
+            slowest: None,
             max: 1000,
         }
     }
 
     fn need(capacity: Capacity, rate: f64) -> f64 {
         capacity.need(rate, 1.0, &mut UtilisationCache::default())
+    }
+
+    /// If three of eight pods take 0.4 s and the others 0.1 s, the mean is about 0.2 s.
+    #[test]
+    fn the_slowest_pods_get_as_few_requests_as_their_share_of_the_mean_wait_allows() {
+        let uniform = capacity(0.2, 0.05, 4);
+        let slowest = |pods: u32, slowdown| {
+            let slowest = Some(SlowestPods {
+                pods,
+                slowdown,
+                share: f64::from(pods) / 8.0,
+            });
+            need(Capacity { slowest, ..uniform }, 60.0)
+        };
+        let mean = need(uniform, 60.0);
+        assert!(slowest(3, 2.0) > 1.5 * mean, "{}", slowest(3, 2.0));
+        // If all pods are equal, they need no more; if fewer pods are slow, they may keep their requests longer.
+        assert!((slowest(8, 1.0) - mean).abs() < 1e-9);
+        assert!(slowest(1, 2.0) < slowest(3, 2.0));
+        assert!(slowest(1, 1.1) <= mean);
     }
 
     #[test]

@@ -3,23 +3,18 @@
 use crate::policy::{Aggregate, Balancing, Metric};
 
 use super::arrivals::Rate;
-use super::capacity::Capacity;
+use super::capacity::{Capacity, SlowestPods};
 use super::evidence::{FEW_REQUESTS, MANY_REQUESTS, recent_seconds};
 use super::fleet_snapshot::FleetSnapshot;
 use super::plan::{Incomplete, Situation};
 use super::queueing::Wait;
 use super::rules::Rule;
 use super::state::ModelState;
-use crate::numbers::whole;
+use crate::numbers::{single, whole};
 
-/// With separate queues, the pod at this quantile of the service times determines the capacity.
-const SLOW_QUANTILE: f64 = 0.8;
-
-/// The standard normal value of that quantile: the deviation that equal pods show by chance.
-const SLOW_BY_CHANCE: f64 = 0.84;
-
-/// The pods that a quantile needs.
-const MIN_PODS: usize = 5;
+/// With separate queues, a pod counts as slower only beyond this many standard deviations of the mean of its requests:
+/// the slowest of a hundred equal pods.
+const SLOW_BY_CHANCE: f64 = 3.0;
 
 /// A wait of this many service times shows that all workers are busy.
 const ALL_BUSY_WAIT: f64 = 2.0;
@@ -128,8 +123,8 @@ impl ModelState {
             },
             balancing: situation.balancing,
             slowest: match situation.balancing {
-                Balancing::Random => slowdown(&mut fleet_snapshot.services, service, variation),
-                Balancing::LeastRequest => 1.0,
+                Balancing::Random => slowest(&fleet_snapshot.services, service, variation),
+                Balancing::LeastRequest => None,
             },
             max: situation.max,
         }
@@ -172,15 +167,19 @@ impl FleetSnapshot {
     }
 }
 
-/// Returns the slowdown of slow pods over the mean, minus what equal pods show by chance; at least 1. Reorders
-/// `services`.
-fn slowdown(services: &mut [f32], service: f64, variation: f64) -> f64 {
-    if services.len() < MIN_PODS || !Rule::Slowdown.applies() {
-        return 1.0;
+/// Returns the slowest pods, given the service times of single pods, their mean and its variability: those that are
+/// nearer to the slowest one than to the mean.
+fn slowest(services: &[f32], service: f64, variation: f64) -> Option<SlowestPods> {
+    let slowest = f64::from(services.iter().copied().max_by(f32::total_cmp)?);
+    let slowdown = slowest / service - SLOW_BY_CHANCE * (variation / MANY_REQUESTS).sqrt();
+    if slowdown <= 1.0 || !Rule::Slowdown.applies() {
+        return None;
     }
-    let place = SLOW_QUANTILE * (services.len() - 1) as f64;
-    let place = whole(place.round()) as usize;
-    let (_, slow, _) = services.select_nth_unstable_by(place, f32::total_cmp);
-    let chance = SLOW_BY_CHANCE * (variation / MANY_REQUESTS).sqrt();
-    (f64::from(*slow) / service - chance).max(1.0)
+    let limit = single((slowest + service) / 2.0);
+    let pods = services.iter().filter(|time| **time >= limit).count();
+    Some(SlowestPods {
+        pods: u32::try_from(pods).unwrap_or(u32::MAX),
+        slowdown,
+        share: pods as f64 / services.len() as f64,
+    })
 }

@@ -286,6 +286,20 @@ impl ModelState {
             aggregate: situation.metric.aggregate,
             target: situation.metric.target.latency(),
         });
+        let rate = if demand.setting.trend {
+            demand.rate.ahead
+        } else {
+            demand.rate.now
+        };
+        let of_slowest = capacity.need_of_slowest(rate, 1.0, &mut self.utilisations);
+        if let Some(slowest) = capacity.slowest
+            && of_slowest.is_some_and(|pods| pods >= demand.pods)
+        {
+            steps.push(Step::SlowestPods {
+                pods: slowest.pods,
+                slowdown: slowest.slowdown,
+            });
+        }
         steps.push(Step::Needed {
             pods: demand.pods,
             headroom: demand.setting.headroom,
@@ -414,6 +428,7 @@ fn load<'a>(
     let serving = fleet_snapshot.ready + fleet_snapshot.lost;
     let missing = situation.current.saturating_sub(serving) as usize;
     let surge = fleet_snapshot.starting.len().saturating_sub(missing);
+    let busy = (rate.now * capacity.service / f64::from(capacity.slots)).max(1.0);
     FleetLoad {
         rate: rate.now,
         service: capacity.service,
@@ -424,11 +439,11 @@ fn load<'a>(
         starting: fleet_snapshot.starting.get(surge..).unwrap_or_default(),
         delay: situation.delay,
         own_queues,
+        violation_price: situation.violation_price.for_fleet(busy),
     }
 }
 
 fn explain_pods(slow: Option<&SlowPod>, uneven: Option<&UnevenLoad>, steps: &mut Vec<Step>) {
-    let busy = (rate.now * capacity.service / f64::from(capacity.slots)).max(1.0);
     if let Some(slow) = slow {
         steps.push(Step::SlowPod {
             pod: Arc::clone(&slow.pod),
@@ -439,7 +454,6 @@ fn explain_pods(slow: Option<&SlowPod>, uneven: Option<&UnevenLoad>, steps: &mut
     if let Some(uneven) = uneven {
         steps.push(Step::UnevenLoad {
             idle: uneven.idle,
-        violation_price: situation.violation_price.for_fleet(busy),
             pods: uneven.pods,
         });
     }
