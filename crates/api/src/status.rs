@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::duration::parse_positive;
+
 /// Maximum number of changes in `status.history`.
 pub const MAX_HISTORY: usize = 10;
 
@@ -102,6 +104,16 @@ pub struct QueueLatencyStatus {
     pub target: String,
     /// The replica count that this metric proposes.
     pub proposed_replicas: i32,
+}
+
+impl QueueLatencyStatus {
+    /// Returns whether the mean queue latency exceeds the target latency; false if one of them is not a duration.
+    pub fn is_above_target(&self) -> bool {
+        let [average, target] = [&self.average, &self.target].map(|text| parse_positive(text));
+        average
+            .zip(target)
+            .is_some_and(|(average, target)| average > target)
+    }
 }
 
 /// The number of the target's pods by the state of their readings. Terminating and failed pods are not counted.

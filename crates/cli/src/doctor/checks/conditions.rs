@@ -1,5 +1,8 @@
 //! What the aggregator reports in the conditions: it knows the readings and its own permissions.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use pushscale_api::PushScalerStatus;
+
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject};
 use crate::output::Urgency;
@@ -18,6 +21,7 @@ pub(super) fn check(_: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
         )];
     };
     let mut findings = Vec::new();
+    findings.extend(too_few_replicas(subject, status));
     for condition in &status.conditions {
         // A limit is what the user asked for, and mode Off a choice.
         let urgency = is_problem(&condition.type_, &condition.status);
@@ -46,4 +50,28 @@ pub(super) fn check(_: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Reports that `maxReplicas` is reached and requests wait nevertheless: the limit is what the user asked for, but not
+/// the latency.
+fn too_few_replicas(subject: &Subject<'_>, status: &PushScalerStatus) -> Option<Finding> {
+    let is_limited = |condition: &&Condition| {
+        condition.type_ == "ScalingLimited"
+            && condition.status == "True"
+            && condition.reason == "TooManyReplicas"
+    };
+    status.conditions.iter().find(is_limited)?;
+    let metrics = status.current_metrics.iter();
+    let late = metrics
+        .map(|metric| &metric.queue_latency)
+        .find(|latency| latency.is_above_target())?;
+    Some(Finding::wrong(
+        CHECK,
+        format!("{}: ScalingLimited=True, TooManyReplicas", subject.name),
+        format!(
+            "requests wait {} on average, the target is {}, and maxReplicas allows no more than {} replicas",
+            late.average, late.target, subject.scaler.spec.max_replicas
+        ),
+        "raise maxReplicas, or the target latency",
+    ))
 }
