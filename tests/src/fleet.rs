@@ -143,7 +143,7 @@ pub struct FleetOptions {
 
 impl FleetOptions {
     /// One pod, with the usual target of the algorithm. `Ratio` treats the smallest queue as an overload, like the HPA
-    /// with a queue metric. The queue model keeps its target, and 7 ms would need a fleet that is idle.
+    /// with a queue metric. The queueing model keeps its target, and 7 ms would need a fleet that is idle.
     pub fn by(algorithm: Algorithm) -> Self {
         Self {
             replicas: 1,

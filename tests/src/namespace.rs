@@ -19,7 +19,7 @@ use crate::test_cluster::{ClusterError, TestCluster};
 /// The limit for anything that takes seconds on an idle machine. Only a hang takes longer.
 pub const SOON: Duration = Duration::from_secs(120);
 
-/// The limit for a decision. The queue model scales a fleet down to half in 15 s at most.
+/// The limit for a decision. The queueing model scales a fleet down to half in 15 s at most.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Applies the CRD and the aggregator's permissions, as a user would.

@@ -1,4 +1,4 @@
-//! The invariants of the queue model, checked on random histories of a fleet.
+//! The invariants of the queueing model, checked on random histories of a fleet.
 //!
 //! Here and not in the crate, so that `cargo tree -p pushscale-decision` shows no dependencies, not even test
 //! libraries.

@@ -23,7 +23,7 @@ pub struct ScalerView {
     /// The last decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionView>,
-    /// The learnt time from the creation of a pod until it is ready, in seconds; absent before one was observed.
+    /// The learned time from the creation of a pod until it is ready, in seconds; absent before one was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_delay_seconds: Option<f64>,
     /// The status as last reported to Kubernetes.

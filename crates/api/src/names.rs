@@ -74,7 +74,7 @@ pub mod conditions {
     pub const SCALING_LIMITED: &str = "ScalingLimited";
     /// Whether all running pods report.
     pub const FRESH: &str = "Fresh";
-    /// Whether the queue model lacks an input.
+    /// Whether the queueing model lacks an input.
     pub const METRICS_INCOMPLETE: &str = "MetricsIncomplete";
     /// Whether requests arrive and none completes.
     pub const STUCK: &str = "Stuck";

@@ -64,7 +64,7 @@ use crate::status::PushScalerStatus;
     validation = Rule::new("!has(self.schedules) || self.schedules.all(s, s.minReplicas <= self.maxReplicas)")
         .message("spec.schedules[].minReplicas must not be greater than spec.maxReplicas"),
     validation = Rule::new("self.algorithm == 'Ratio' || self.metrics.all(m, m.queueLatency.aggregate != 'Max')")
-        .message("queueLatency.aggregate Max requires algorithm Ratio: the queue model does not predict the maximum"),
+        .message("queueLatency.aggregate Max requires algorithm Ratio: the queueing model does not predict the maximum"),
 )]
 pub struct PushScalerSpec {
     /// The object to scale: a Deployment, a StatefulSet, or anything else with a scale subresource, in the namespace of
@@ -89,7 +89,7 @@ pub struct PushScalerSpec {
     /// How the replica count is computed.
     #[serde(default)]
     pub algorithm: Algorithm,
-    /// How requests are distributed among the pods. The queue model depends on it.
+    /// How requests are distributed among the pods. The queueing model depends on it.
     #[serde(default)]
     pub load_balancing: LoadBalancing,
     /// What happens to decisions. Write "Off" in quotes: YAML parses the bare word as false.
@@ -146,7 +146,7 @@ fn one() -> i32 {
     Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq,
 )]
 pub enum Algorithm {
-    /// The queue model: the smallest replica count that meets the target, from arrival rate and service time.
+    /// The queueing model: the smallest replica count that meets the target, from arrival rate and service time.
     #[default]
     Model,
     /// The HorizontalPodAutoscaler's rule: replicas * (queue latency / target).

@@ -165,7 +165,7 @@ fn exclusion(step: &Step, desired: u32, all: &[Step]) -> Option<(Excludes, Strin
     Some((excludes, change.to_owned()))
 }
 
-/// The largest need that the queue model computed from an arrival rate.
+/// The largest need that the queueing model computed from an arrival rate.
 struct Need {
     /// The rate that it was computed from, in requests per second.
     rate: f64,

@@ -28,7 +28,7 @@ pub struct ScalingRules {
     pub stabilization_window: Option<Duration>,
     /// `selectPolicy`.
     pub select_policy: SelectPolicy,
-    /// `policies`; never empty after the API server's defaulting. With the queue model, empty means no limit.
+    /// `policies`; never empty after the API server's defaulting. With the queueing model, empty means no limit.
     pub policies: Vec<ScalingPolicy>,
     /// `tolerance`; with `None` the controller's flag applies.
     pub tolerance: Option<f64>,
@@ -67,7 +67,7 @@ impl ScalingRules {
         }
     }
 
-    /// Returns rules without a window and policies, the defaults of the queue model.
+    /// Returns rules without a window and policies, the defaults of the queueing model.
     pub fn unlimited() -> Self {
         Self {
             stabilization_window: None,

@@ -47,7 +47,7 @@ pub struct Conditions {
     pub scaling_limited: Option<Condition>,
     /// Whether all running pods report.
     pub fresh: Option<Condition>,
-    /// Whether the queue model lacks an input. Absent with `Ratio`.
+    /// Whether the queueing model lacks an input. Absent with `Ratio`.
     pub metrics_incomplete: Option<Condition>,
     /// Whether requests arrive and none completes. Absent until that happens first.
     pub stuck: Option<Condition>,

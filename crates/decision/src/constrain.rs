@@ -35,7 +35,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Applies the user's scale-up window; the queue model's proposal already contains its hold.
+    /// Applies the user's scale-up window; the queueing model's proposal already contains its hold.
     pub(crate) fn stabilize_model(&mut self, current: u32, proposed: u32) -> u32 {
         let behavior = self.scaler.policy.behavior.as_ref();
         let window = behavior.and_then(|behavior| behavior.scale_up.stabilization_window);
@@ -199,7 +199,7 @@ impl Pass<'_> {
     }
 }
 
-/// Returns whether `behavior` limits a direction; the queue model only follows explicit policies.
+/// Returns whether `behavior` limits a direction; the queueing model only follows explicit policies.
 fn limits(behavior: &Behavior, up: bool) -> bool {
     let rules = if up {
         &behavior.scale_up

@@ -54,7 +54,7 @@ const CONFLICT_REVERSALS: usize = 3;
 const CONFLICT_WINDOW: Duration = Duration::from_secs(900);
 const CONFLICT_OVER: Duration = Duration::from_secs(600);
 
-/// The minimum time between two writes by the queue model.
+/// The minimum time between two writes by the queueing model.
 const MIN_WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
@@ -188,7 +188,7 @@ impl History {
         }
     }
 
-    /// Limits a change by the queue model: a scale-up to the largest of twice the replicas, four more and `up_to`; a
+    /// Limits a change by the queueing model: a scale-up to the largest of twice the replicas, four more and `up_to`; a
     /// scale-down to half within 15 s; and one write per second.
     pub(crate) fn limit_model(
         &self,

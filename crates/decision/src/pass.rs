@@ -24,7 +24,7 @@ pub(crate) struct Proposal {
     pub(crate) replicas: u32,
     /// The reason if this is a scale-up.
     pub(crate) scale_up_reason: ScaleReason,
-    /// The queue model's limit for one scale-up.
+    /// The queueing model's limit for one scale-up.
     pub(crate) up_to: u32,
 }
 

@@ -16,7 +16,7 @@ pub struct Policy {
     pub metrics: Vec<Metric>,
     /// The rule that computes replicas from a metric.
     pub algorithm: Algorithm,
-    /// The load balancing, which the queue model depends on.
+    /// The load balancing, which the queueing model depends on.
     pub balancing: Balancing,
     /// `spec.behavior`; `None` follows the HPA's older path, unlike an empty behavior.
     pub behavior: Option<Behavior>,
@@ -30,7 +30,7 @@ pub struct Policy {
     pub paused: Option<Direction>,
     /// The fallback.
     pub fallback: Option<Fallback>,
-    /// The price of a second in which requests wait too long; used by the queue model.
+    /// The price of a second in which requests wait too long; used by the queueing model.
     pub violation_price: ViolationPrice,
 }
 
@@ -88,7 +88,7 @@ impl Default for ViolationPrice {
 pub enum Algorithm {
     /// The HorizontalPodAutoscaler's rule: replicas multiplied by average / target.
     Ratio,
-    /// The queue model: the smallest number of replicas that meets the target, from arrivals and service times.
+    /// The queueing model: the smallest number of replicas that meets the target, from arrivals and service times.
     Model,
 }
 
@@ -177,9 +177,9 @@ pub struct Metric {
     pub target: TargetLatency,
     /// How latencies are combined.
     pub aggregate: Aggregate,
-    /// The service time until one has been measured; used by the queue model.
+    /// The service time until one has been measured; used by the queueing model.
     pub service_time: Option<Duration>,
-    /// The workers per pod if the pods do not report them; used by the queue model.
+    /// The workers per pod if the pods do not report them; used by the queueing model.
     pub workers: Option<u32>,
 }
 
@@ -196,7 +196,7 @@ impl Metric {
     }
 }
 
-/// The statistic that is compared with the target: over pods with `Ratio`, over requests with the queue model.
+/// The statistic that is compared with the target: over pods with `Ratio`, over requests with the queueing model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Aggregate {
     /// The mean.

@@ -1,4 +1,4 @@
-//! The proposal of the queue model: the largest plan of all models of all metrics.
+//! The proposal of the queueing model: the largest plan of all models of all metrics.
 
 use std::ops::Range;
 use std::sync::Arc;

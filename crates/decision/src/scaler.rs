@@ -231,7 +231,7 @@ impl Scaler {
         MeasuredLoad::of(&self.models, seconds)
     }
 
-    /// Returns the learnt time from the creation of a pod until it is ready; `None` before one was observed.
+    /// Returns the learned time from the creation of a pod until it is ready; `None` before one was observed.
     pub fn start_delay(&self) -> Option<Duration> {
         let starts = self.start_delay.observed()?;
         Duration::try_from_secs_f64(starts.seconds).ok()

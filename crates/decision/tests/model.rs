@@ -1,4 +1,4 @@
-//! Runs the scenarios of the queue model in `testdata/model`: a policy, a fleet, events, and expectations.
+//! Runs the scenarios of the queueing model in `testdata/model`: a policy, a fleet, events, and expectations.
 //!
 //! They are deterministic, unlike those of `docs/SIMULATING.md`.
 //!

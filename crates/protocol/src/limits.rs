@@ -24,5 +24,5 @@ pub(crate) const MAX_WAIT_SECONDS: f64 = 1e6;
 /// three of them, so a longer one would keep a silent pod fresh for long.
 pub(crate) const MAX_INTERVAL_SECONDS: f64 = 60.0;
 
-/// Maximum scrape interval that an aggregator requests: the queue model needs a reading at least every few seconds.
+/// Maximum scrape interval that an aggregator requests: the queueing model needs a reading at least every few seconds.
 pub const MAX_REQUESTED_INTERVAL: Duration = Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! Leaves out each rule of the queue model in turn, and prints what that costs or saves (docs/RULES.md).
+//! Leaves out each rule of the queueing model in turn, and prints what that costs or saves (docs/RULES.md).
 
 use std::env;
 

@@ -45,13 +45,13 @@ fn one(algorithm: Algorithm, pods: u32) {
         for uid in &uids {
             scaler.learn(now, uid, now, &reading).unwrap();
         }
-        let learnt = Instant::now();
+        let learned = Instant::now();
         black_box(scaler.decide(now, &facts));
         // The windows are full from here on.
         if second > 300 {
             let micros = |took: Duration| took.as_secs_f64() * 1e6;
-            deciding.push(micros(learnt.elapsed()));
-            learning.push(micros(learnt - began) / uids.len() as f64);
+            deciding.push(micros(learned.elapsed()));
+            learning.push(micros(learned - began) / uids.len() as f64);
         }
     }
     println!(

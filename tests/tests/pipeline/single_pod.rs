@@ -138,7 +138,7 @@ async fn ratio_scales_up_for_a_stuck_worker_although_no_counter_moves() {
     cluster.end().await;
 }
 
-/// More pods would not help, since none completes requests: the queue model reports that.
+/// More pods would not help, since none completes requests: the queueing model reports that.
 #[tokio::test]
 async fn model_reports_a_stuck_worker() {
     let (cluster, sidecar, load, _server) = stuck(Algorithm::Model).await;

@@ -70,8 +70,8 @@ pub struct DemoOptions {
 /// The time before the step, in seconds.
 const BEFORE: f64 = 8.0;
 
-/// The maximum time after the step, in seconds: the low load continues until the fleet has scaled down. The queue model
-/// accepts a lower arrival rate once one minute shows it.
+/// The maximum time after the step, in seconds: the low load continues until the fleet has scaled down. The queueing
+/// model accepts a lower arrival rate once one minute shows it.
 const AFTER: f64 = 120.0;
 
 /// Runs the demo and prints its report. Exits with 0 only if the fleet scaled up and down.

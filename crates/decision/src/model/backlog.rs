@@ -12,8 +12,8 @@ const DRAIN_SERVICES: f64 = 10.0;
 const DRAIN_MIN_SECONDS: f64 = 1.0;
 
 /// What a pod costs that starts for a backlog, in start delays. At no cost, a step from 1,500/s to 3,000/s ordered 960
-/// pods where 260 are needed; at a quarter of a start delay 440, at a half or a whole one 390. A whole one has 2.6% more
-/// violation seconds in the shared scenarios.
+/// pods where 260 are needed; at a quarter of a start delay 440, at a half or a whole one 390. A whole one has 2.6%
+/// more violation seconds in the shared scenarios.
 const START_COST: f64 = 0.5;
 
 /// The longest queue of a pod in the forecast. Rejected requests are demand as well, so a smaller real limit must not

@@ -5,7 +5,7 @@ use crate::snapshot::Snapshot;
 use super::evidence::{CALM_SECONDS, FEW_REQUESTS};
 use super::rules::Rule;
 
-/// The weight of a second: most of a change is learnt in five minutes. At three times this rate, the noise of a
+/// The weight of a second: most of a change is learned in five minutes. At three times this rate, the noise of a
 /// minute's waits changed the replicas.
 const LEARNING_RATE: f64 = 0.003;
 

@@ -1,4 +1,4 @@
-//! The input and the output of the queue model.
+//! The input and the output of the queueing model.
 
 use std::time::Duration;
 

@@ -206,8 +206,8 @@ impl Profile {
         self.rates(period).expected(second, delay, period)
     }
 
-    /// Returns the pods to keep for rates that are expected: the most of the last half a minute to a minute, because the
-    /// need varies. `pods` returns the pods for them, given the pods that are kept now.
+    /// Returns the pods to keep for rates that are expected: the most of the last half a minute to a minute, because
+    /// the need varies. `pods` returns the pods for them, given the pods that are kept now.
     pub(crate) fn floor(&mut self, second: u64, pods: impl FnOnce(u32) -> u32) -> u32 {
         let pods = pods(self.floor.max(self.floor_before));
         let bucket = second / SHORT_BUCKET;

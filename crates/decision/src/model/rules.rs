@@ -3,7 +3,7 @@
 /// Declares [`Rule`] with its names.
 macro_rules! rules {
     ($($(#[$doc:meta])* $rule:ident $name:literal,)*) => {
-        /// A rule of the queue model that can be left out, to measure what it costs and saves.
+        /// A rule of the queueing model that can be left out, to measure what it costs and saves.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Rule {
             $($(#[$doc])* $rule,)*

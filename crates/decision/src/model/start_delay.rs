@@ -17,7 +17,7 @@ const FIRST_WEIGHT: f64 = 0.5;
 /// The longest start delay that a checkpoint may contain, in seconds.
 const MAX_RESTORED_SECONDS: f64 = 3600.0;
 
-/// The learnt start delay.
+/// The learned start delay.
 #[derive(Clone, Debug)]
 pub(crate) struct StartDelay {
     seconds: f64,

@@ -29,8 +29,8 @@ pub const BASELINES: [(&str, &str); 4] = [
     ("fixed:8", "a constant number of pods"),
 ];
 
-/// Fixtures of tests and benchmarks: the queue model's reference implementation and its predecessor, which decide like
-/// the recorded runs of the study that the model is based on.
+/// Fixtures of tests and benchmarks: the queueing model's reference implementation and its predecessor, which decide
+/// like the recorded runs of the study that the model is based on.
 const REFERENCE_MODELS: [&str; 2] = ["qm2[:kappa=off]", "qm[:kappa=off]"];
 
 /// An autoscaler that Pushscale can be compared with.
@@ -47,7 +47,7 @@ pub enum Baseline {
     },
     /// A controller that knows the future arrival rate.
     Oracle,
-    /// The reference implementation of the queue model.
+    /// The reference implementation of the queueing model.
     ReferenceModel {
         /// `false`: its predecessor.
         additions: bool,

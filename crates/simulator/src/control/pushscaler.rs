@@ -203,8 +203,8 @@ impl PushScaling {
             if pod.health == ServerHealth::Down {
                 // Without a metrics page there are no models.
                 let models = std::mem::take(&mut reading.models);
-                let learnt = self.scaler.learn(now, uid, now, reading);
-                debug_assert_eq!(learnt, Ok(()));
+                let learned = self.scaler.learn(now, uid, now, reading);
+                debug_assert_eq!(learned, Ok(()));
                 reading.models = models;
                 continue;
             }
@@ -214,8 +214,8 @@ impl PushScaling {
                     hide_completion_counts(model, pod, before.insert(pod.id, pod.reading));
                 }
             }
-            let learnt = self.scaler.learn(now, uid, now, reading);
-            debug_assert_eq!(learnt, Ok(()));
+            let learned = self.scaler.learn(now, uid, now, reading);
+            debug_assert_eq!(learned, Ok(()));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The load step that was measured with Prometheus, its adapter and the HPA, on a real node: 2 requests/s, then at a
 //! random time 25 requests/s, a new connection for each, to TorchServe pods of one worker and 100 ms service time; min
 //! 1, max 5, no `behavior`. `Ratio` runs with the target of that measurement, 7 ms, plain and with TLS and tokens. The
-//! queue model runs with 100 ms, at which one pod has the capacity for 2 requests/s.
+//! queueing model runs with 100 ms, at which one pod has the capacity for 2 requests/s.
 
 pub(crate) mod autoscalers;
 mod watch;

@@ -1,4 +1,4 @@
-//! The reference implementation of the queue model, a baseline for Pushscale's own.
+//! The reference implementation of the queueing model, a baseline for Pushscale's own.
 //!
 //! It implements every rule of `QM2` in the executable specification, and of its predecessor `QM`, which lacks three of
 //! them. A test replays recorded decisions of the original. Do not improve this implementation: better rules belong in
@@ -52,7 +52,7 @@ pub struct ReferenceModelOptions {
     pub pooled: bool,
 }
 
-/// The reference implementation of the queue model.
+/// The reference implementation of the queueing model.
 #[derive(Debug)]
 pub struct ReferenceModel {
     options: ReferenceModelOptions,
