@@ -197,13 +197,33 @@ impl fmt::Display for Step {
                     "; {utilisation}% utilisation keeps the {wait} at {target}"
                 )
             }
-            Self::SlowestPods { pods, slowdown } => {
-                let verb = if *pods == 1 { "takes" } else { "take" };
+            Self::SlowestPods {
+                pods,
+                slowest,
+                slowdown,
+                kept,
+            } => {
+                let one = *pods == 1;
+                let verb = if one { "takes" } else { "take" };
+                let (pods, slowdown) = (units(*pods, "pod"), short(*slowdown));
                 write!(
                     f,
-                    "slowest pods: {} {verb} {} times the mean per request, so each pod may get fewer requests",
-                    units(*pods, "pod"),
-                    short(*slowdown)
+                    "slowest pods: {pods} {verb} {slowdown} times the mean per request"
+                )?;
+                if let Some(slowest) = slowest {
+                    write!(f, " (the slowest is {slowest})")?;
+                }
+                if *kept {
+                    return f.write_str(", so each pod may get fewer requests");
+                }
+                let (its, it) = if one {
+                    ("its", "it")
+                } else {
+                    ("their", "them")
+                };
+                write!(
+                    f,
+                    " and cannot serve {its} share of the requests; more pods are not worth it, delete {it}"
                 )
             }
             Self::Needed {

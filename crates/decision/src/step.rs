@@ -180,10 +180,14 @@ pub enum Step {
     },
     /// Model: the slowest pods, with their own queues, need more pods than the mean would.
     SlowestPods {
-        /// The slowest pods.
+        /// The number of these pods.
         pods: u32,
+        /// The slowest of them, if any is known.
+        slowest: Option<Arc<str>>,
         /// Their service time over the mean.
         slowdown: f64,
+        /// Whether as many pods are needed as keep them within the target; otherwise these would be too many.
+        kept: bool,
     },
     /// Model: the pods that the arrival rate needs.
     Needed {

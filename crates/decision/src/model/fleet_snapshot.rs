@@ -1,5 +1,7 @@
 //! The state of the fleet for one model at one moment.
 
+use std::sync::Arc;
+
 use crate::fleet::FleetPod;
 use crate::moment::Moment;
 use crate::pod::Phase;
@@ -35,6 +37,8 @@ pub(crate) struct FleetSnapshot {
     pub(crate) starting: Vec<f32>,
     /// Service times of the pods that have measured one, in seconds.
     pub(crate) services: Vec<f32>,
+    /// The pod with the longest of them, and that time.
+    pub(crate) slowest: Option<(Arc<str>, f32)>,
     /// The mean queue latency over the pods that report one, in seconds.
     pub(crate) wait: Option<f64>,
     /// Means over the pods that report a queue: workers, batch size, and batch delay in seconds.
@@ -86,8 +90,13 @@ impl FleetSnapshot {
             if !is_slow {
                 let in_system = history.map_or(0.0, |history| history.in_system);
                 self.own.push(in_system);
-                self.services
-                    .extend(history.and_then(|history| history.own_service()));
+                if let Some(service) = history.and_then(|history| history.own_service()) {
+                    self.services.push(service);
+                    let longest = self.slowest.as_ref().map_or(0.0, |(_, longest)| *longest);
+                    if service > longest {
+                        self.slowest = Some((Arc::clone(&pod.pod.name), service));
+                    }
+                }
             }
             if !reading.is_some_and(|reading| reading.server.has_metrics()) {
                 continue;

@@ -105,7 +105,7 @@ impl ModelState {
                 second,
             );
         }
-        self.explain(situation, &capacity, &demand, steps);
+        self.explain(situation, fleet_snapshot, &capacity, &demand, steps);
         explain_pods(slow_pod.as_ref(), uneven.as_ref(), steps);
         let waiting = match situation.balancing {
             Balancing::Random => fleet_snapshot.mean_wait(&capacity) > capacity.target,
@@ -262,6 +262,7 @@ impl ModelState {
     fn explain(
         &mut self,
         situation: &Situation<'_>,
+        fleet_snapshot: &FleetSnapshot,
         capacity: &Capacity,
         demand: &Demand,
         steps: &mut Vec<Step>,
@@ -286,25 +287,48 @@ impl ModelState {
             aggregate: situation.metric.aggregate,
             target: situation.metric.target.latency(),
         });
-        let rate = if demand.setting.trend {
-            demand.rate.ahead
-        } else {
-            demand.rate.now
-        };
-        let of_slowest = capacity.need_of_slowest(rate, 1.0, &mut self.utilisations);
-        if let Some(slowest) = capacity.slowest
-            && of_slowest.is_some_and(|pods| pods >= demand.pods)
-        {
-            steps.push(Step::SlowestPods {
-                pods: slowest.pods,
-                slowdown: slowest.slowdown,
-            });
-        }
+        self.explain_slowest(fleet_snapshot, capacity, demand, steps);
         steps.push(Step::Needed {
             pods: demand.pods,
             headroom: demand.setting.headroom,
             replicas: demand.replicas,
         });
+    }
+
+    /// Explains that the slowest pods decide, or that they are overloaded.
+    fn explain_slowest(
+        &mut self,
+        fleet_snapshot: &FleetSnapshot,
+        capacity: &Capacity,
+        demand: &Demand,
+        steps: &mut Vec<Step>,
+    ) {
+        let Some(slowest) = capacity.slowest else {
+            return;
+        };
+        let rate = if demand.setting.trend {
+            demand.rate.ahead
+        } else {
+            demand.rate.now
+        };
+        let need = capacity.need_of_slowest(rate, 1.0, &mut self.utilisations);
+        let per_pod = demand.rate.now / f64::from(fleet_snapshot.ready.max(1));
+        let busy = per_pod * capacity.service * slowest.slowdown;
+        let shown = match need {
+            Some(pods) => pods >= demand.pods,
+            None => busy >= f64::from(capacity.slots),
+        };
+        if shown {
+            steps.push(Step::SlowestPods {
+                pods: slowest.pods,
+                slowest: fleet_snapshot
+                    .slowest
+                    .as_ref()
+                    .map(|(pod, _)| Arc::clone(pod)),
+                slowdown: slowest.slowdown,
+                kept: need.is_some(),
+            });
+        }
     }
 
     /// Applies the hold: keeps the highest recent need, and the replicas found at the start.
