@@ -44,7 +44,7 @@ rules! {
     Trend "trend",
     /// The formula is calibrated with the measured waits.
     Calibration "calibration",
-    /// The slower pods decide if each pod has its own queue.
+    /// The slowest pods keep within their share of the mean wait, if each pod has its own queue.
     Slowdown "slowdown",
     /// A backlog orders pods.
     Backlog "backlog",
