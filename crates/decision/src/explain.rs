@@ -208,11 +208,8 @@ impl fmt::Display for Step {
                 let (pods, slowdown) = (units(*pods, "pod"), short(*slowdown));
                 write!(
                     f,
-                    "slowest pods: {pods} {verb} {slowdown} times the mean per request"
+                    "slowest pods: {pods} {verb} {slowdown} times the mean per request (the slowest is {slowest})"
                 )?;
-                if let Some(slowest) = slowest {
-                    write!(f, " (the slowest is {slowest})")?;
-                }
                 if *kept {
                     return f.write_str(", so each pod may get fewer requests");
                 }

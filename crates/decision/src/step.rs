@@ -182,8 +182,8 @@ pub enum Step {
     SlowestPods {
         /// The number of these pods.
         pods: u32,
-        /// The slowest of them, if any is known.
-        slowest: Option<Arc<str>>,
+        /// The slowest of them.
+        slowest: Arc<str>,
         /// Their service time over the mean.
         slowdown: f64,
         /// Whether as many pods are needed as keep them within the target; otherwise these would be too many.

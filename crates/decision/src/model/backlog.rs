@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::policy::ViolationPrice;
 use crate::snapshot::Snapshot;
 
 use super::rules::Rule;
@@ -52,8 +53,8 @@ pub(crate) struct FleetLoad<'a> {
     pub(crate) delay: f64,
     /// The requests in each of the pods' own queues; none with one shared queue. Reordered.
     pub(crate) own_queues: &'a mut [f32],
-    /// The price of a second in which requests wait too long, for this fleet, in pod-seconds.
-    pub(crate) violation_price: f64,
+    /// The price of a second in which requests wait too long.
+    pub(crate) violation_price: ViolationPrice,
 }
 
 /// The backlog and the pods that it needs.
@@ -81,8 +82,9 @@ impl FleetLoad<'_> {
         let work = left * self.service / self.workers;
         // The pods that are ordered for a backlog cost their start, and the seconds until it is worked off their price:
         // price · work / pods + cost · pods is least at this number of pods.
+        let price = self.violation_price.for_fleet(offered.max(1.0));
         let cost = START_COST * self.delay;
-        let cheapest = (self.violation_price * work / cost.max(1.0)).sqrt();
+        let cheapest = (price * work / cost.max(1.0)).sqrt();
         let extra = (work / drain).min(cheapest);
         let wanted = (offered + extra).max(self.pods_for_own_queues(offered));
         Backlog {

@@ -123,7 +123,7 @@ impl ModelState {
             },
             balancing: situation.balancing,
             slowest: match situation.balancing {
-                Balancing::Random => slowest(&fleet_snapshot.services, service, variation),
+                Balancing::Random => fleet_snapshot.slowest_pods(service, variation),
                 Balancing::LeastRequest => None,
             },
             max: situation.max,
@@ -165,21 +165,23 @@ impl FleetSnapshot {
         let per_pod = (rate / f64::from(self.ready.max(1))).max(1e-9);
         self.batch_delay.min((self.batch - 1.0) / (2.0 * per_pod))
     }
-}
 
-/// Returns the slowest pods, given the service times of single pods, their mean and its variability: those that are
-/// nearer to the slowest one than to the mean.
-fn slowest(services: &[f32], service: f64, variation: f64) -> Option<SlowestPods> {
-    let slowest = f64::from(services.iter().copied().max_by(f32::total_cmp)?);
-    let slowdown = slowest / service - SLOW_BY_CHANCE * (variation / MANY_REQUESTS).sqrt();
-    if slowdown <= 1.0 || !Rule::Slowdown.applies() {
-        return None;
+    /// Returns the slowest pods, given the mean service time in seconds and its variability: those that are nearer to
+    /// the slowest one than to the mean.
+    fn slowest_pods(&self, service: f64, variation: f64) -> Option<SlowestPods> {
+        let (_, longest) = self.slowest.as_ref()?;
+        let longest = f64::from(*longest);
+        let slowdown = longest / service - SLOW_BY_CHANCE * (variation / MANY_REQUESTS).sqrt();
+        if slowdown <= 1.0 || !Rule::Slowdown.applies() {
+            return None;
+        }
+        let limit = single((longest + service) / 2.0);
+        let services = self.services.iter();
+        let pods = services.filter(|time| **time >= limit).count();
+        Some(SlowestPods {
+            pods: u32::try_from(pods).unwrap_or(u32::MAX),
+            slowdown,
+            share: pods as f64 / self.services.len() as f64,
+        })
     }
-    let limit = single((slowest + service) / 2.0);
-    let pods = services.iter().filter(|time| **time >= limit).count();
-    Some(SlowestPods {
-        pods: u32::try_from(pods).unwrap_or(u32::MAX),
-        slowdown,
-        share: pods as f64 / services.len() as f64,
-    })
 }

@@ -303,7 +303,7 @@ impl ModelState {
         demand: &Demand,
         steps: &mut Vec<Step>,
     ) {
-        let Some(slowest) = capacity.slowest else {
+        let (Some(slowest), Some((pod, _))) = (capacity.slowest, &fleet_snapshot.slowest) else {
             return;
         };
         let rate = if demand.setting.trend {
@@ -312,19 +312,15 @@ impl ModelState {
             demand.rate.now
         };
         let need = capacity.need_of_slowest(rate, 1.0, &mut self.utilisations);
-        let per_pod = demand.rate.now / f64::from(fleet_snapshot.ready.max(1));
-        let busy = per_pod * capacity.service * slowest.slowdown;
+        let utilisation = demand.offered / f64::from(fleet_snapshot.ready.max(1));
         let shown = match need {
             Some(pods) => pods >= demand.pods,
-            None => busy >= f64::from(capacity.slots),
+            None => utilisation * slowest.slowdown >= 1.0,
         };
         if shown {
             steps.push(Step::SlowestPods {
                 pods: slowest.pods,
-                slowest: fleet_snapshot
-                    .slowest
-                    .as_ref()
-                    .map(|(pod, _)| Arc::clone(pod)),
+                slowest: Arc::clone(pod),
                 slowdown: slowest.slowdown,
                 kept: need.is_some(),
             });
@@ -452,7 +448,6 @@ fn load<'a>(
     let serving = fleet_snapshot.ready + fleet_snapshot.lost;
     let missing = situation.current.saturating_sub(serving) as usize;
     let surge = fleet_snapshot.starting.len().saturating_sub(missing);
-    let busy = (rate.now * capacity.service / f64::from(capacity.slots)).max(1.0);
     FleetLoad {
         rate: rate.now,
         service: capacity.service,
@@ -463,7 +458,7 @@ fn load<'a>(
         starting: fleet_snapshot.starting.get(surge..).unwrap_or_default(),
         delay: situation.delay,
         own_queues,
-        violation_price: situation.violation_price.for_fleet(busy),
+        violation_price: situation.violation_price,
     }
 }
 
