@@ -1,7 +1,7 @@
 //! What the aggregator reports in the conditions: it knows the readings and its own permissions.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use pushscale_api::PushScalerStatus;
+use pushscale_api::names::conditions::SCALING_LIMITED;
 
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject};
@@ -25,7 +25,7 @@ pub(super) fn check(_: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     for condition in &status.conditions {
         // A limit is what the user asked for, and mode Off a choice.
         let urgency = is_problem(&condition.type_, &condition.status);
-        let is_wanted = condition.type_ == "ScalingLimited" || condition.reason == "ModeOff";
+        let is_wanted = condition.type_ == SCALING_LIMITED || condition.reason == "ModeOff";
         if urgency.is_none_or(|urgency| urgency == Urgency::None) || is_wanted {
             continue;
         }
@@ -55,16 +55,19 @@ pub(super) fn check(_: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
 /// Reports that `maxReplicas` is reached and requests wait nevertheless: the limit is what the user asked for, but not
 /// the latency.
 fn too_few_replicas(subject: &Subject<'_>, status: &PushScalerStatus) -> Option<Finding> {
-    let is_limited = |condition: &&Condition| {
-        condition.type_ == "ScalingLimited"
+    let is_limited = status.conditions.iter().any(|condition| {
+        condition.type_ == SCALING_LIMITED
             && condition.status == "True"
             && condition.reason == "TooManyReplicas"
-    };
-    status.conditions.iter().find(is_limited)?;
-    let metrics = status.current_metrics.iter();
-    let late = metrics
-        .map(|metric| &metric.queue_latency)
-        .find(|latency| latency.is_above_target())?;
+    });
+    if !is_limited {
+        return None;
+    }
+    let mut latencies = status
+        .current_metrics
+        .iter()
+        .map(|metric| &metric.queue_latency);
+    let late = latencies.find(|latency| latency.is_above_target())?;
     Some(Finding::wrong(
         CHECK,
         format!("{}: ScalingLimited=True, TooManyReplicas", subject.name),
