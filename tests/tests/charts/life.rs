@@ -70,17 +70,13 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
 
     torchserve(&helm, &cluster);
 
-    let chart = directory("pushscale");
     let other = [
-        "install",
         "other",
-        chart.to_str().unwrap(),
         "--namespace=models",
         "--set=fullnameOverride=other",
     ];
-    let error = helm.on(&cluster, &other, None).unwrap_err();
     let found = "another installation, pushscale/pushscale-aggregator, scales the PushScalers of all namespaces";
-    assert!(error.contains(found), "{error}");
+    is_refused(&helm, &cluster, other, found);
 
     pushscale.uninstall();
     // The CRDs stay on purpose. The garbage collector removes the dependents of the ClusterRole a moment later.
@@ -129,18 +125,23 @@ fn refuses_the_external_metrics_of_another(helm: &Helm, cluster: &TestCluster) {
         },
     });
     cluster.apply(&service.to_string()).unwrap();
-    let chart = directory("pushscale");
-    let install = [
-        "install",
+    let release = [
         "pushscale",
-        chart.to_str().unwrap(),
         "--namespace=pushscale",
         "--set=externalMetrics.enabled=true",
     ];
-    let error = helm.on(cluster, &install, None).unwrap_err();
     let owner = "belongs to Service keda/keda-operator-metrics-apiserver";
-    assert!(error.contains(owner), "{error}");
+    is_refused(helm, cluster, release, owner);
     cluster.kubectl(&["delete", "apiservice", name]).unwrap();
+}
+
+/// Checks that Helm does not install the chart `pushscale` with these arguments, for this reason.
+fn is_refused(helm: &Helm, cluster: &TestCluster, release: [&str; 3], reason: &str) {
+    let chart = directory("pushscale");
+    let [name, namespace, set] = release;
+    let install = ["install", name, chart.to_str().unwrap(), namespace, set];
+    let error = helm.on(cluster, &install, None).unwrap_err();
+    assert!(error.contains(reason), "{error}");
 }
 
 /// Waits until the cluster has exactly these objects.
