@@ -287,9 +287,19 @@ impl Findings {
                     pod,
                     factor,
                     waiting,
+                    counts,
                 } = slow;
                 let slot = &mut conditions.pod_outlier;
-                if factor.is_finite() {
+                if *counts {
+                    Condition::set(
+                        slot,
+                        true,
+                        Reason::SlowPod,
+                        format_args!(
+                            "model {model}: pod {pod} takes {factor:.0} times as long per request as the other pods, and {waiting} requests wait in it: delete the pod, or run all pods on the same kind of node"
+                        ),
+                    );
+                } else if factor.is_finite() {
                     Condition::set(
                         slot,
                         true,

@@ -190,7 +190,7 @@ impl Scaler {
     pub fn is_slow(&self, uid: &PodUid) -> bool {
         self.fleet.get(uid).is_some_and(|pod| {
             let mut models = self.models.iter().zip(&pod.histories);
-            models.any(|(model, history)| history.work.is_slow(model.slow_above))
+            models.any(|(model, history)| model.is_slow(history))
         })
     }
 

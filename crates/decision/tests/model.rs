@@ -13,6 +13,7 @@
 //!          [slow=3/2] [connected=4] [second-model=20/s/100ms] [interval=10s]
 //! expect replicas=4 [never-below=4] [never-above=9] [writes=0] ["part of the explanation"]
 //! expect condition=Stuck=True
+//! expect deleted-first=pod-0001
 //! restart            the aggregator restarts
 //! scale 9            another client scales the target
 //! ```

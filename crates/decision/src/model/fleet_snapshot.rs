@@ -37,8 +37,8 @@ pub(crate) struct FleetSnapshot {
     pub(crate) starting: Vec<f32>,
     /// Service times of the pods that have measured one, in seconds.
     pub(crate) services: Vec<f32>,
-    /// The pod with the longest of them, and that time.
-    pub(crate) slowest: Option<(Arc<str>, f32)>,
+    /// The pod with the longest of them, that time, and the requests that wait in it.
+    pub(crate) slowest: Option<(Arc<str>, f32, u32)>,
     /// The mean queue latency over the pods that report one, in seconds.
     pub(crate) wait: Option<f64>,
     /// Means over the pods that report a queue: workers, batch size, and batch delay in seconds.
@@ -92,9 +92,11 @@ impl FleetSnapshot {
                 self.own.push(in_system);
                 if let Some(service) = history.and_then(|history| history.own_service()) {
                     self.services.push(service);
-                    let longest = self.slowest.as_ref().map_or(0.0, |(_, longest)| *longest);
+                    let longest = self.slowest.as_ref().map_or(0.0, |slowest| slowest.1);
                     if service > longest {
-                        self.slowest = Some((Arc::clone(&pod.pod.name), service));
+                        let waiting = history.and_then(|history| history.queue());
+                        let waiting = waiting.map_or(0, |queue| queue.waiting);
+                        self.slowest = Some((Arc::clone(&pod.pod.name), service, waiting));
                     }
                 }
             }

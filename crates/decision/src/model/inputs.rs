@@ -169,8 +169,7 @@ impl FleetSnapshot {
     /// Returns the slowest pods, given the mean service time in seconds and its variability: those that are nearer to
     /// the slowest one than to the mean.
     fn slowest_pods(&self, service: f64, variation: f64) -> Option<SlowestPods> {
-        let (_, longest) = self.slowest.as_ref()?;
-        let longest = f64::from(*longest);
+        let longest = f64::from(self.slowest.as_ref()?.1);
         let slowdown = longest / service - SLOW_BY_CHANCE * (variation / MANY_REQUESTS).sqrt();
         if slowdown <= 1.0 || !Rule::Slowdown.applies() {
             return None;

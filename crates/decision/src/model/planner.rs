@@ -15,7 +15,7 @@ use super::evidence::{LASTING, VIOLATION_FACTOR};
 use super::fleet_snapshot::FleetSnapshot;
 use super::hold_backtest::{INTERVAL, Need, Setting};
 use super::plan::{NoPlan, Plan, PlanReason, Situation};
-use super::pod_balance::{SlowPod, UnevenLoad};
+use super::pod_balance::{self, SlowPod, UnevenLoad};
 use super::queueing::Wait;
 use super::rules::Rule;
 use super::safeguards::Symptoms;
@@ -86,7 +86,15 @@ impl ModelState {
         }
         backlog.pods = backlog.pods.min(max_order);
         self.slow_above = fleet_snapshot.balance.slow_above(service);
-        let slow_pod = fleet_snapshot.balance.slowest(service);
+        let is_named = self.named_above.is_finite();
+        let (named, named_above) = pod_balance::named(
+            fleet_snapshot.slowest.as_ref(),
+            &mut fleet_snapshot.services,
+            service,
+            is_named,
+        );
+        self.named_above = named_above;
+        let slow_pod = fleet_snapshot.balance.slowest(service).or(named);
         let uneven = fleet_snapshot
             .balance
             .uneven(fleet_snapshot.ready, demand.pods)
@@ -303,7 +311,7 @@ impl ModelState {
         demand: &Demand,
         steps: &mut Vec<Step>,
     ) {
-        let (Some(slowest), Some((pod, _))) = (capacity.slowest, &fleet_snapshot.slowest) else {
+        let (Some(slowest), Some((pod, ..))) = (capacity.slowest, &fleet_snapshot.slowest) else {
             return;
         };
         let rate = if demand.setting.trend {
@@ -463,7 +471,8 @@ fn load<'a>(
 }
 
 fn explain_pods(slow: Option<&SlowPod>, uneven: Option<&UnevenLoad>, steps: &mut Vec<Step>) {
-    if let Some(slow) = slow {
+    // The step of the slowest pods explains those that count.
+    if let Some(slow) = slow.filter(|slow| !slow.counts) {
         steps.push(Step::SlowPod {
             pod: Arc::clone(&slow.pod),
             factor: slow.factor,

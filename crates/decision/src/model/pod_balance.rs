@@ -16,6 +16,11 @@ use crate::numbers::{single, whole};
 const SLOW_FACTOR: f64 = 8.0;
 const MIN_PODS: usize = 3;
 
+/// A pod whose service time is this multiple of the median is named, although it counts. Once named, it stays so down
+/// to the lower multiple: the mean of a hundred requests varies by a tenth.
+const NAMED_FACTOR: f64 = 3.0;
+const STILL_NAMED_FACTOR: f64 = 2.5;
+
 /// A pod's time per request averages this many requests and these seconds of all its workers. Half of that is enough:
 /// among equal pods with exponential service times, one of a million looks slow by chance.
 const WORK_REQUESTS: f64 = 80.0;
@@ -87,6 +92,45 @@ impl PodWork {
     }
 }
 
+/// Returns the slowest of the pods that count if it is to be named, and the service time in seconds above which that
+/// is so: infinite if there is no such pod. `services` are those of all such pods, which it reorders, and `mean` is
+/// the fleet's; `is_named` is whether a pod is named already.
+pub(crate) fn named(
+    slowest: Option<&(Arc<str>, f32, u32)>,
+    services: &mut [f32],
+    mean: f64,
+    is_named: bool,
+) -> (Option<SlowPod>, f64) {
+    let none = (None, f64::INFINITY);
+    let Some((pod, longest, waiting)) = slowest else {
+        return none;
+    };
+    let longest = f64::from(*longest);
+    let times = if is_named {
+        STILL_NAMED_FACTOR
+    } else {
+        NAMED_FACTOR
+    };
+    // The mean is at most this if half of the pods are slow, which saves the median of thousands of pods.
+    if longest < mean * 2.0 * times / (1.0 + times) || !Rule::SlowPods.applies() {
+        return none;
+    }
+    // Of two pods the faster one is the usual one.
+    let middle = services.len().saturating_sub(1) / 2;
+    let (_, median, _) = services.select_nth_unstable_by(middle, f32::total_cmp);
+    let factor = longest / f64::from(*median);
+    if factor <= times {
+        return none;
+    }
+    let slow = SlowPod {
+        pod: Arc::clone(pod),
+        factor,
+        waiting: *waiting,
+        counts: true,
+    };
+    (Some(slow), times * f64::from(*median))
+}
+
 /// Returns whether a time per request exceeds `limit` seconds.
 pub(crate) fn is_slow(time: Option<f32>, limit: f64) -> bool {
     time.is_some_and(|time| f64::from(time) > limit)
@@ -116,6 +160,8 @@ pub(crate) struct SlowPod {
     pub(crate) factor: f64,
     /// The requests that wait in it.
     pub(crate) waiting: u32,
+    /// Whether the figures of the fleet contain it.
+    pub(crate) counts: bool,
 }
 
 /// Pods that get hardly any requests while others get more than they can serve.
@@ -206,6 +252,7 @@ impl PodBalance {
             pod: Arc::clone(pod),
             factor: f64::from(*time) / usual,
             waiting: *waiting,
+            counts: false,
         })
     }
 

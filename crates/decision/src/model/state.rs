@@ -52,7 +52,9 @@ pub(crate) struct ModelState {
     pub(super) stuck: Option<u32>,
     /// The seconds per request above which a pod counts as slow and not towards the figures of the fleet.
     pub(crate) slow_above: f64,
-    /// Since when there is such a pod.
+    /// The service time in seconds above which a pod is named although it counts, and deleted before faster ones.
+    pub(crate) named_above: f64,
+    /// Since when there is a pod of either kind.
     pub(super) slow_since: Option<Moment>,
     /// Since when waits exceed the target by far with incomplete metrics.
     pub(super) late_since: Option<Moment>,
@@ -77,6 +79,7 @@ impl ModelState {
             completed_at: 0,
             stuck: None,
             slow_above: f64::INFINITY,
+            named_above: f64::INFINITY,
             slow_since: None,
             late_since: None,
         }
@@ -131,6 +134,13 @@ impl ModelState {
         let bucket = &mut history.bucket;
         self.second_buckets
             .add(increment.from, increment.to, bucket, *delta, serves);
+    }
+
+    /// Returns whether the pod's requests take much longer than those of the other pods.
+    pub(crate) fn is_slow(&self, history: &PodHistory) -> bool {
+        let own = history.own_service();
+        history.work.is_slow(self.slow_above)
+            || own.is_some_and(|service| f64::from(service) > self.named_above)
     }
 
     /// The number of rates in the longest series of a checkpoint.
@@ -195,6 +205,7 @@ impl ModelState {
         snapshot.u64(&mut self.completed_at);
         snapshot.option(&mut self.stuck, u32::default, Snapshot::u32);
         snapshot.f64(&mut self.slow_above);
+        snapshot.f64(&mut self.named_above);
         snapshot.option(&mut self.slow_since, || Moment::ORIGIN, Snapshot::moment);
         snapshot.option(&mut self.late_since, || Moment::ORIGIN, Snapshot::moment);
     }

@@ -224,6 +224,14 @@ impl FakeFleet {
         &self.last
     }
 
+    /// The names of the pods that are deleted before others at a scale-down.
+    pub(crate) fn slow_pods(&self) -> Vec<&str> {
+        let names = self.servers.iter().map(|server| server.name.as_str());
+        names
+            .filter(|name| self.scaler.is_slow(&PodUid::from(*name)))
+            .collect()
+    }
+
     /// Restarts `lowest`, `highest` and `writes`.
     pub(crate) fn reset_counts(&mut self) {
         (self.lowest, self.highest, self.writes) = (self.replicas, self.replicas, 0);

@@ -143,6 +143,7 @@ fn expect(fleet: &mut FakeFleet, rest: &str) -> Result<(), String> {
             "writes" => within(value, fleet.writes)?,
             "desired" => within(value, fleet.last().desired().unwrap_or(0))?,
             "condition" => condition(fleet, value)?,
+            "deleted-first" => fleet.slow_pods() == [value],
             _ => return Err(format!("unknown word {word}")),
         };
         if !good {
