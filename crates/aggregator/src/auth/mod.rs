@@ -3,11 +3,11 @@
 //!
 //! A request that is rejected here costs neither parsing nor a turn of the control loop.
 
-mod address_limiter;
 mod claims;
 mod connection;
 mod known_pods;
 mod rate_limiter;
+mod review_limiter;
 mod reviews;
 mod token_cache;
 mod token_review;

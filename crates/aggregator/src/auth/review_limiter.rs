@@ -33,7 +33,7 @@ const MAX_PER_POD: usize = 16;
 const MAX_ADDRESSES: usize = 4096;
 
 #[derive(Debug)]
-pub(super) struct AddressLimiter {
+pub(super) struct ReviewLimiter {
     max_per_address: usize,
     addresses: Mutex<Addresses>,
 }
@@ -75,7 +75,7 @@ pub(super) type Displaced = oneshot::Receiver<Infallible>;
 /// The permit of an address for one review. Dropping it ends the review.
 #[derive(Debug)]
 pub(super) struct ReviewPermit {
-    limiter: Arc<AddressLimiter>,
+    limiter: Arc<ReviewLimiter>,
     address: IpAddr,
     pod: PodUid,
     number: u64,
@@ -103,7 +103,7 @@ impl Usage {
     }
 }
 
-impl AddressLimiter {
+impl ReviewLimiter {
     /// Creates a limiter for addresses that may have this many concurrent requests to the API server.
     pub(super) fn new(requests_per_address: usize) -> Self {
         Self {
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     struct Fixture {
-        limiter: Arc<AddressLimiter>,
+        limiter: Arc<ReviewLimiter>,
         reviews: Vec<(ReviewPermit, Displaced)>,
         started: Vec<WaitingReview>,
     }
@@ -262,7 +262,7 @@ mod tests {
         /// Reserves `each` reviews of each of `addresses` addresses.
         fn new(addresses: u32, each: usize) -> Self {
             let mut fixture = Self {
-                limiter: Arc::new(AddressLimiter::new(1)),
+                limiter: Arc::new(ReviewLimiter::new(1)),
                 reviews: Vec::new(),
                 started: Vec::new(),
             };

@@ -11,9 +11,9 @@ use pushscale_daemon::http_server::Limits;
 use pushscale_daemon::log_limiter::LogLimiter;
 use tokio::time::{Instant, timeout};
 
-use super::address_limiter::{AddressLimiter, Displaced, ReviewPermit};
 use super::claims::Claims;
 use super::rate_limiter::RateLimiter;
+use super::review_limiter::{Displaced, ReviewLimiter, ReviewPermit};
 use super::token_cache::{Lookup, ReviewResult, TokenCache, TokenDigest};
 use super::{AuthError, AuthenticatedPod, ReviewError, TokenReviewer};
 use crate::metrics::{ApiRequest, Metrics, ReviewOutcome};
@@ -40,7 +40,7 @@ pub(super) struct Reviews {
     reviewer: Arc<dyn TokenReviewer>,
     requests: FairSemaphore,
     pub(super) cache: TokenCache,
-    addresses: Arc<AddressLimiter>,
+    limiter: Arc<ReviewLimiter>,
     metrics: Metrics,
     failure_log: LogLimiter,
 }
@@ -52,7 +52,7 @@ impl Reviews {
             reviewer,
             requests: FairSemaphore::new(MAX_CONCURRENT_REQUESTS, per_address),
             cache: TokenCache::default(),
-            addresses: Arc::new(AddressLimiter::new(per_address)),
+            limiter: Arc::new(ReviewLimiter::new(per_address)),
             metrics,
             failure_log: LogLimiter::default(),
         }
@@ -66,7 +66,7 @@ impl Reviews {
         claims: &Claims,
         address: IpAddr,
     ) -> ReviewResult {
-        let reserve = || self.addresses.try_reserve(address, &claims.uid, token);
+        let reserve = || self.limiter.try_reserve(address, &claims.uid, token);
         let mut result = match self.cache.join_or_start(digest, reserve)? {
             Lookup::Reviewed(result) => return result,
             Lookup::InProgress(result) => result,
