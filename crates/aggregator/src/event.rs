@@ -108,8 +108,8 @@ pub enum Event {
         /// What was learned before; `None` if nothing can be restored.
         outcome: Result<Option<Box<Checkpoint>>, ScaleError>,
     },
-    /// A page needs the state of all scalers.
-    ViewsRequested(oneshot::Sender<Vec<ScalerView>>),
+    /// A page needs the names of all scalers.
+    NamesRequested(oneshot::Sender<Vec<ScalerKey>>),
     /// A page needs the state of one scaler.
     ViewRequested {
         /// The scaler.

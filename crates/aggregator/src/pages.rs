@@ -34,13 +34,7 @@ impl Pages for AggregatorPages {
         if path != "/debug/scalers" {
             return self.status_page.page(path).await;
         }
-        let Some(scalers) = self.ask(Event::ViewsRequested).await else {
-            return Some(no_reply());
-        };
-        Some(match serde_json::to_vec_pretty(&scalers) {
-            Ok(body) => json(StatusCode::OK, body),
-            Err(error) => failed(&error),
-        })
+        Some(self.views().await)
     }
 }
 
@@ -53,6 +47,28 @@ impl AggregatorPages {
             reply.await.ok()
         };
         timeout(LOOP_TIMEOUT, request).await.ok().flatten()
+    }
+
+    /// The states of all scalers, each in a turn of its own: those of a thousand would delay all decisions.
+    async fn views(&self) -> Reply {
+        let Some(scalers) = self.ask(Event::NamesRequested).await else {
+            return no_reply();
+        };
+        let mut views = Vec::with_capacity(scalers.len());
+        for scaler in scalers {
+            let Some(view) = self
+                .ask(|reply| Event::ViewRequested { scaler, reply })
+                .await
+            else {
+                return no_reply();
+            };
+            // It may have been deleted in between.
+            views.extend(view);
+        }
+        match serde_json::to_vec_pretty(&views) {
+            Ok(body) => json(StatusCode::OK, body),
+            Err(error) => failed(&error),
+        }
     }
 
     /// The state of one scaler, which is what an element of `/debug/scalers` is.
@@ -132,4 +148,70 @@ pub(crate) fn failed(error: &dyn std::error::Error) -> Reply {
         StatusCode::INTERNAL_SERVER_ERROR,
         "failed to render the page: see the log\n",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use pushscale_daemon::shutdown::Shutdown;
+
+    use super::*;
+    use crate::history::History;
+    use crate::leadership::Leadership;
+    use crate::metrics::Metrics;
+    use crate::names::TargetRef;
+    use crate::view::ScalerView;
+
+    /// Answers like a control loop with the scalers `a` and `c`, of which `b` has just been deleted. Returns the number
+    /// of events.
+    async fn answer(mut events: mpsc::Receiver<Event>) -> usize {
+        let mut count = 0;
+        while let Some(event) = events.recv().await {
+            count += 1;
+            match event {
+                Event::NamesRequested(reply) => {
+                    let names = ["a", "b", "c"].map(|name| ScalerKey::new("models", name));
+                    reply.send(names.to_vec()).unwrap();
+                }
+                Event::ViewRequested { scaler, reply } => {
+                    let target = TargetRef::deployment("models", &scaler.name);
+                    let view = (scaler.name != "b").then(|| {
+                        ScalerView::new(
+                            &scaler,
+                            &target,
+                            pushscale_decision::Moment::ORIGIN,
+                            None,
+                            None,
+                            None,
+                            Vec::new(),
+                        )
+                    });
+                    reply.send(view).unwrap();
+                }
+                other => panic!("unexpected: {other:?}"),
+            }
+        }
+        count
+    }
+
+    #[tokio::test]
+    async fn each_scaler_of_the_list_is_asked_for_in_a_turn_of_its_own() {
+        let (events, receiver) = mpsc::channel(1);
+        let mut registry = prometheus_client::registry::Registry::default();
+        let (history, _sender, _task) = History::start(Metrics::register(&mut registry));
+        let status_page = StatusPage::new(history, Leadership::unlimited(), Shutdown::new());
+        let read = async {
+            let pages = AggregatorPages {
+                events,
+                status_page,
+            };
+            pages.page("/debug/scalers").await.unwrap()
+        };
+        let (page, turns) = tokio::join!(read, answer(receiver));
+        let body = page.into_body().collect().await.unwrap().to_bytes();
+        let views: Vec<ScalerView> = serde_json::from_slice(&body).unwrap();
+        let names: Vec<_> = views.iter().map(|view| view.name.as_str()).collect();
+        assert_eq!(names, ["a", "c"]);
+        assert_eq!(turns, 4);
+    }
 }

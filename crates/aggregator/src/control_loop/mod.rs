@@ -258,8 +258,8 @@ impl ControlLoop {
             Event::ViewRequested { scaler, reply } => {
                 reply.send(self.view(&scaler)).ok();
             }
-            Event::ViewsRequested(reply) => {
-                reply.send(self.views()).ok();
+            Event::NamesRequested(reply) => {
+                reply.send(self.scalers.keys().cloned().collect()).ok();
             }
         }
     }

@@ -217,14 +217,6 @@ impl ControlLoop {
         let scaler = self.scalers.get(key)?;
         Some(scaler.view(self.now(), key))
     }
-
-    pub(super) fn views(&self) -> Vec<ScalerView> {
-        let now = self.now();
-        self.scalers
-            .iter()
-            .map(|(key, scaler)| scaler.view(now, key))
-            .collect()
-    }
 }
 
 impl ManagedScaler {
