@@ -82,6 +82,13 @@ const SETTINGS: &[Setting] = &[
         description: "Name of this pod, from the downward API; required with `leader_election`",
     },
     Setting {
+        key: "peers",
+        default: Some(""),
+        kind: Kind::Text,
+        description: "Host and admin port of all aggregators, as `pushscale-aggregator.pushscale.svc:8491`; at its start, \
+                      an aggregator takes over the others' records of the load",
+    },
+    Setting {
         key: "max_connections",
         default: Some("12000"),
         kind: Kind::Number(1, 1_000_000),
@@ -164,6 +171,8 @@ pub struct Config {
     pub watch_namespace: Option<String>,
     /// The Lease that elects one of several aggregators; `None` for the only one.
     pub leader_election: Option<LeaseSettings>,
+    /// Host and admin port of all aggregators, to take over records of the load; `None` takes over none.
+    pub peers: Option<String>,
     /// Maximum concurrent connections to the push port.
     pub max_connections: usize,
     /// Maximum concurrent connections from one address. Pods on the host network share their node's address.
@@ -215,6 +224,7 @@ impl Config {
             admin_listen: settings.address("admin_listen"),
             watch_namespace: settings.optional("watch_namespace"),
             leader_election: lease(&mut settings),
+            peers: settings.optional("peers"),
             max_connections: settings.number("max_connections"),
             max_connections_per_address: settings.number("max_connections_per_address"),
             max_pushes_per_second: settings.number("max_pushes_per_second"),

@@ -29,6 +29,7 @@ mod scale_change;
 mod scale_target;
 mod status;
 mod status_page;
+mod take_over;
 mod view;
 mod watch;
 mod write_queue;

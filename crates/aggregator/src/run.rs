@@ -33,6 +33,7 @@ use crate::pages::AggregatorPages;
 use crate::report::Report;
 use crate::scale_target::ScaleTarget;
 use crate::status_page::StatusPage;
+use crate::take_over;
 use crate::watch;
 
 /// Capacity of the control loop's event queue. A turn takes microseconds, so a full queue means that the loop is stuck,
@@ -282,6 +283,10 @@ impl Bound {
         let mut tasks = Tasks::default();
         let (history, history_sender, recording) = History::start(metrics.clone());
         tasks.spawn("history", recording);
+        if let Some(peers) = self.config.peers {
+            let take_over = take_over::run(peers, history.clone());
+            tasks.spawn_endless("takeover of records", take_over);
+        }
         let limits = Limits {
             connections: self.config.max_connections,
             connections_per_address: self.config.max_connections_per_address,

@@ -3,7 +3,7 @@
 
 use pushscale_api::Algorithm;
 use pushscale_tests::document::Document;
-use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
+use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, aggregator, until};
 
 use serde_json::json;
 
@@ -64,4 +64,26 @@ fn the_published_hpa_scales_torchserve_up_and_down() {
         described.contains("reason: All metrics below target"),
         "{described}"
     );
+    keeps_the_record_of_the_load(&node);
+}
+
+/// New aggregators take over what the former ones recorded.
+fn keeps_the_record_of_the_load(node: &ChartNode) {
+    let pod = || aggregator(&node.cluster, ".metadata.name");
+    let first_time = || {
+        let pod = format!("/api/v1/namespaces/pushscale/pods/{}:8491/proxy", pod());
+        let path = format!("{pod}/debug/scalers/models/torchserve/load.csv");
+        let csv = node.cluster.kubectl(&["get", "--raw", &path]).ok()?;
+        csv.lines().nth(1)?.split(',').nth(2).map(str::to_owned)
+    };
+    let (former, began) = (pod(), first_time().unwrap());
+    for arguments in [&["restart"][..], &["status", "--timeout=300s"]] {
+        let rollout = ["-n", "pushscale", "rollout"];
+        let deployment = ["deployment/pushscale-aggregator"];
+        let arguments = [&rollout[..], arguments, &deployment].concat();
+        node.cluster.kubectl(&arguments).unwrap();
+    }
+    until(HANG, "took over", || {
+        pod() != former && first_time().is_some_and(|time| time <= began)
+    });
 }

@@ -101,6 +101,65 @@ impl LoadRecord {
         self.buckets.shrink_to(max);
     }
 
+    /// Puts an older record before this one, within the budget, and returns the seconds that it adds. Seconds between
+    /// them are unknown.
+    pub(super) fn prepend(&mut self, older: &Self, budget: usize) -> usize {
+        let (Some((end, end_at)), own) = (older.last, self.first()) else {
+            return 0;
+        };
+        let own = own.unwrap_or(end + 1);
+        // Of an overlap, the own figures stay.
+        let overlap = usize::try_from((end + 1).saturating_sub(own)).unwrap_or(usize::MAX);
+        let kept = older.buckets.len().saturating_sub(overlap);
+        let gap = usize::try_from(own.saturating_sub(end + 1)).unwrap_or(usize::MAX);
+        let room = max_buckets(budget).saturating_sub(self.buckets.len());
+        if kept == 0 || gap >= room {
+            return 0;
+        }
+        let added = kept.min(room - gap);
+        let mut buckets = VecDeque::with_capacity(added + gap + self.buckets.len());
+        buckets.extend(older.buckets.range(kept - added..kept));
+        buckets.extend(std::iter::repeat_n(Bucket::default(), gap));
+        buckets.extend(&self.buckets);
+        self.buckets = buckets;
+        self.last.get_or_insert((end, end_at));
+        added * usize::from(LOAD_SECONDS)
+    }
+
+    /// The number of the first bucket.
+    fn first(&self) -> Option<u64> {
+        let (last, _) = self.last?;
+        Some((last + 1).saturating_sub(self.buckets.len() as u64))
+    }
+
+    /// Parses what [`Self::csv`] returns; `None` if it is something else.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let lines = text.strip_prefix(HEADER)?;
+        let mut record = Self::default();
+        for line in lines.lines().take(MAX_BUCKETS) {
+            let mut fields = line.split(',').skip(1);
+            let mut field = || fields.next();
+            let (rate, at) = (Figure::parse(field()?)?, field()?);
+            let bucket = Bucket {
+                rate,
+                service: Figure::parse(field()?)?,
+                workers: Count::parse(field()?)?,
+                reporting: Count::parse(field()?)?,
+                replicas: Count::parse(field()?)?,
+            };
+            let start: Timestamp = at.parse().ok()?;
+            // The buckets of all aggregators begin at multiples of their length; the time is rounded to a second.
+            let length = u64::from(LOAD_SECONDS);
+            let number = (u64::try_from(start.as_second()).ok()? + length / 2) / length;
+            if record.last.is_some_and(|(last, _)| number != last + 1) {
+                return None;
+            }
+            record.buckets.push_back(bucket);
+            record.last = Some((number, start));
+        }
+        Some(record)
+    }
+
     /// Returns the record as CSV, which is a trace for `pushscale simulate`. What is unknown is empty.
     pub(crate) fn csv(&self) -> String {
         let mut text = HEADER.to_owned();
@@ -160,6 +219,14 @@ impl Figure {
         Self(u16::try_from(rounded).unwrap_or(u16::MAX))
     }
 
+    /// Parses a number; nothing is unknown.
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::UNKNOWN);
+        }
+        text.parse().ok().map(|figure| Self::new(Some(figure)))
+    }
+
     fn get(self) -> Option<f32> {
         (self != Self::UNKNOWN).then(|| f32::from_bits(u32::from(self.0) << 15))
     }
@@ -184,6 +251,14 @@ impl Count {
         count.map_or(Self::UNKNOWN, |count| {
             Self(u16::try_from(count).unwrap_or(u16::MAX - 1))
         })
+    }
+
+    /// Parses a count; nothing is unknown.
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::UNKNOWN);
+        }
+        text.parse().ok().map(|count| Self::new(Some(count)))
     }
 }
 
@@ -217,8 +292,12 @@ mod tests {
     use super::*;
     use crate::history::tests::{decision, steps};
 
+    /// The number of the bucket that begins at 2026-01-05T08:00:00Z.
+    const FIRST: u64 = 176_760_000;
+
     fn sample(number: u64, rate: Option<f64>) -> LoadSample {
-        let second = 1_767_600_000 + i64::try_from(number).unwrap() * i64::from(LOAD_SECONDS);
+        let number = FIRST + number;
+        let second = i64::try_from(number).unwrap() * i64::from(LOAD_SECONDS);
         LoadSample {
             number,
             start: Timestamp::from_second(second).unwrap(),
@@ -243,6 +322,51 @@ mod tests {
                         30,,2026-01-05T08:01:00Z,,,,\n\
                         40,0,2026-01-05T08:01:10Z,0.125,4,0,3\n";
         assert_eq!(record.csv(), format!("{HEADER}{expected}"));
+    }
+
+    #[test]
+    fn the_record_of_another_aggregator_goes_before_the_own_one() {
+        let record = |numbers: std::ops::Range<u64>, rate| {
+            let mut record = LoadRecord::default();
+            for number in numbers {
+                record.add(&sample(number, Some(rate)), None, usize::MAX);
+            }
+            record
+        };
+        let rates = |record: &LoadRecord| {
+            let csv = record.csv();
+            let rates = csv
+                .lines()
+                .skip(1)
+                .map(|line| line.split(',').nth(1).unwrap());
+            rates.collect::<Vec<_>>().join(" ")
+        };
+        let other = record(0..4, 1.0);
+        let older = LoadRecord::parse(&other.csv()).unwrap();
+        assert_eq!(older.csv(), other.csv());
+        for (own, expected, added) in [
+            // Nothing is measured yet, some seconds are missing, and both have measured some.
+            (record(0..0, 2.0), "1 1 1 1", 40),
+            (record(6..8, 2.0), "1 1 1 1   2 2", 40),
+            (record(2..5, 2.0), "1 1 2 2 2", 20),
+            (record(0..2, 2.0), "2 2", 0),
+        ] {
+            let mut own = own;
+            assert_eq!(own.prepend(&older, usize::MAX), added, "{expected}");
+            assert_eq!(rates(&own), expected);
+            // Once more changes nothing, and what is measured next follows.
+            assert_eq!(own.prepend(&older, usize::MAX), 0, "{expected}");
+            own.add(&sample(8, Some(3.0)), None, usize::MAX);
+            assert!(rates(&own).ends_with(" 3"), "{}", rates(&own));
+        }
+        let mut own = record(4..5, 2.0);
+        assert_eq!(own.prepend(&older, 3 * size_of::<Bucket>()), 20);
+        assert_eq!(rates(&own), "1 1 2");
+        let mut months_later = record(1_000_000..1_000_001, 2.0);
+        assert_eq!(months_later.prepend(&older, usize::MAX), 0);
+        for other in ["", "t_seconds,requests_per_second\n0,1\n", "<html>"] {
+            assert!(LoadRecord::parse(other).is_none(), "{other}");
+        }
     }
 
     #[test]

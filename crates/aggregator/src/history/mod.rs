@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use crate::metrics::Metrics;
 use crate::names::ScalerKey;
 use load_record::max_seconds;
-pub(crate) use load_record::{LOAD_SECONDS, LoadSample};
+pub(crate) use load_record::{LOAD_SECONDS, LoadRecord, LoadSample};
 pub(crate) use point::{Point, Series};
 pub(crate) use scaler_history::{Latest, MAX_POINTS, PastDecision, ScalerHistory};
 use sender::Record;
@@ -84,6 +84,11 @@ impl History {
     /// Returns a receiver that is notified of every change.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.0.version.subscribe()
+    }
+
+    /// Puts another aggregator's record of the load before the own one, and returns the seconds that it adds.
+    pub(crate) fn take_over_load(&self, key: &ScalerKey, older: &LoadRecord) -> usize {
+        self.0.histories.write().prepend_load(key, older)
     }
 
     /// Records a decision without the queue.
@@ -201,13 +206,30 @@ impl Histories {
 
     /// Records the load of ten seconds of a scaler that has decided.
     fn add_load(&mut self, subject: &ScalerSubject, sample: &LoadSample) {
+        self.change_load(&subject.key, |load, decision, budget| {
+            load.add(sample, decision, budget);
+        });
+    }
+
+    fn prepend_load(&mut self, key: &ScalerKey, older: &LoadRecord) -> usize {
+        let mut added = 0;
+        self.change_load(key, |load, _, budget| added = load.prepend(older, budget));
+        added
+    }
+
+    /// Changes the load of a scaler, given its last decision and its share of the bytes.
+    fn change_load(
+        &mut self,
+        key: &ScalerKey,
+        change: impl FnOnce(&mut LoadRecord, Option<&Decision>, usize),
+    ) {
         let budget = self.load_budget();
-        if let Some(history) = self.scalers.get_mut(&subject.key) {
+        if let Some(history) = self.scalers.get_mut(key) {
             self.load_bytes -= history.load.bytes();
             let history = Arc::make_mut(history);
             let decision = history.latest.as_ref().map(|latest| &*latest.decision);
             let load = Arc::make_mut(&mut history.load);
-            load.add(sample, decision, budget);
+            change(load, decision, budget);
             self.load_bytes += load.bytes();
         }
         if self.load_bytes > MAX_LOAD_BYTES {

@@ -14,6 +14,9 @@
   valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
 - name: PUSHSCALE_AGGREGATOR_POD_NAME
   valueFrom: { fieldRef: { fieldPath: metadata.name } }
+# A new version takes over the record of the load from the former one.
+- name: PUSHSCALE_AGGREGATOR_PEERS
+  value: {{ printf "%s.%s.svc:8491" (include "pushscale.aggregator" .) .Release.Namespace }}
 - name: PUSHSCALE_AGGREGATOR_MAX_CONNECTIONS
   value: {{ .Values.aggregator.maxConnections | int | quote }}
 - name: PUSHSCALE_AGGREGATOR_MAX_PUSHES_PER_SECOND
