@@ -237,7 +237,7 @@ impl fmt::Display for Step {
             }
             Self::Held { replicas, window } => write!(
                 f,
-                "hold: the last {} needed {}",
+                "hold: the need of the last {} keeps {}",
                 span(*window),
                 count(*replicas)
             ),

@@ -58,6 +58,11 @@ const INITIAL_HOLD: f64 = 300.0;
 /// The fraction of a pod that is rounded down.
 const ROUND_DOWN: f64 = 0.02;
 
+/// A pod that is there is kept until the need is this fraction of a pod lower. At a need of about two pods, the third
+/// one was deleted and ordered again within seconds: without this, 2.4% of the changes in the hostile scenarios are
+/// reversed instead of 1.7%.
+const KEEP: f64 = 0.03;
+
 /// A hold and its head-room.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Setting {
@@ -92,9 +97,12 @@ impl Setting {
     }
 
     /// Returns the whole pods that a past need holds of `current` ones. A fraction that is rounded down for a need
-    /// holds a pod that is there: a need that rose by a little had ordered it, and fell back at once.
+    /// holds a pod that is there, and so does a need that is only a little lower.
     pub(crate) fn held(self, need: f64, current: u32) -> u32 {
-        let rounded_up = whole((need * self.headroom).ceil());
+        let pods = need * self.headroom;
+        // With one queue for all pods the need is whole.
+        let kept = if pods.fract() > 0.0 { KEEP } else { 0.0 };
+        let rounded_up = whole((pods + kept).ceil());
         whole(self.pods(need)).max(rounded_up.min(current))
     }
 }
@@ -386,6 +394,28 @@ pub(super) fn seconds(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pod_that_is_there_is_kept_until_the_need_is_a_little_lower() {
+        let setting = Setting {
+            hold: 60.0,
+            headroom: 1.0,
+            trend: false,
+        };
+        for (need, current, held) in [
+            (1.98, 3, 3),
+            (1.94, 3, 2),
+            // It orders none.
+            (1.98, 2, 2),
+            (2.01, 2, 2),
+            (2.01, 3, 3),
+            (1.98, 9, 3),
+            // A need of one queue for all pods is whole.
+            (2.0, 3, 2),
+        ] {
+            assert_eq!(setting.held(need, current), held, "{need} of {current}");
+        }
+    }
 
     /// Otherwise a need between two evaluations is dropped in the next second and returns with the evaluation.
     #[test]
