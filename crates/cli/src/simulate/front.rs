@@ -1,4 +1,4 @@
-//! Draws the trade-off of a sweep: pod-hours against bad requests.
+//! Draws the trade-off of a sweep of the price: pod-hours against bad requests.
 
 use std::io;
 
@@ -8,6 +8,9 @@ use pushscale_simulator::scenario::Sweep;
 
 use super::request::Request;
 use super::run::Results;
+
+/// The key whose values are points of a trade-off. It is not a property of the cluster that an SLO could depend on.
+pub(super) const PRICE: &str = "pod-seconds-per-violation";
 
 const SIZE: (u32, u32) = (960, 540);
 const COLORS: [RGBColor; 4] = [
@@ -99,7 +102,8 @@ fn plot(
     Ok(())
 }
 
-fn point(outcomes: &[Outcome]) -> (f64, f64) {
+/// Returns pod-hours and bad requests in percent, the means of the seeds.
+pub(super) fn point(outcomes: &[Outcome]) -> (f64, f64) {
     let mean = |of: fn(&Outcome) -> f64| {
         outcomes.iter().map(of).sum::<f64>() / outcomes.len().max(1) as f64
     };

@@ -14,6 +14,7 @@ mod record;
 mod request;
 mod run;
 mod seeds;
+mod sweep_chart;
 mod table;
 
 use std::fs;
@@ -65,7 +66,11 @@ fn write_results(
         fs::write(file, text).map_err(CommandError::write(file))?;
     }
     if let (Some(file), Some(sweep)) = (&options.svg, &request.sweep) {
-        let chart = front::draw(request, sweep, results)?;
+        let chart = if sweep.key == front::PRICE {
+            front::draw(request, sweep, results)?
+        } else {
+            sweep_chart::draw(request, sweep, results)?
+        };
         fs::write(file, chart).map_err(CommandError::write(file))?;
     } else if let (Some(file), [only]) = (&options.svg, results) {
         let chart = chart::draw(request, only)?;

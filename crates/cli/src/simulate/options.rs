@@ -36,7 +36,8 @@ pub struct SimulateOptions {
     #[arg(long, value_name = "SEED", conflicts_with = "seeds")]
     pub(crate) seed: Option<u64>,
     /// Run the scenario with several values of one of its keys, such as target=10ms..1s, or target=10ms..1s/12 for
-    /// twelve values; `--svg` then draws pod-hours against bad requests
+    /// twelve values; `--svg` then draws bad requests and pod-hours by the key, and where they exceed the SLO of 1% bad
+    /// requests. With pod-seconds-per-violation, it draws pod-hours against bad requests
     #[arg(long, value_name = "KEY=FROM..TO", conflicts_with_all = ["explain", "save"])]
     pub(crate) sweep: Option<String>,
     /// Explain each change of the replica count (first seed only)

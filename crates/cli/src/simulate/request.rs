@@ -7,6 +7,7 @@ use pushscale_simulator::scenario::{Draft, Scenario, Sweep};
 use pushscale_simulator::{InputError, InputErrors};
 
 use super::candidate::{self, Candidate};
+use super::front;
 use super::options::SimulateOptions;
 use super::outputs::{self, input_error};
 use super::record::Record;
@@ -180,9 +181,7 @@ fn sweep(
         errors.push(input_error("--sweep", "requires a single scenario"));
         return None;
     };
-    if ["target", "pod-seconds-per-violation"].contains(&sweep.key.as_str())
-        && options.manifest.is_some()
-    {
+    if ["target", front::PRICE].contains(&sweep.key.as_str()) && options.manifest.is_some() {
         let problem = format!(
             "the PushScaler's {} comes from -f: sweep another key, or omit -f",
             sweep.key

@@ -14,12 +14,14 @@ const MOST_POINTS: usize = 50;
 ///
 /// Their ratios are equal, or their differences if the first one is 0. They are rounded to three digits, and to whole
 /// numbers if both ends are whole numbers without a unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sweep {
     /// The key.
     pub key: String,
     /// Its values, in the format of a scenario file.
     pub values: Vec<String>,
+    /// The same values as numbers: times in seconds, shares in percent.
+    pub numbers: Vec<f64>,
 }
 
 /// What the two ends have in common.
@@ -72,8 +74,10 @@ impl FromStr for Sweep {
             })
             .collect();
         values.dedup();
+        let numbers = values.iter().filter_map(|value| parse(value));
         Ok(Self {
             key: key.trim().to_owned(),
+            numbers: numbers.map(|(number, _)| number).collect(),
             values,
         })
     }
@@ -122,6 +126,15 @@ mod tests {
         assert_eq!(values("cv=0..1.5/4"), ["0", "0.5", "1", "1.5"]);
         assert_eq!(values("grpc-share=0%..100%/3"), ["0%", "50%", "100%"]);
         assert_eq!(values("target=10ms..1s").len(), 8);
+    }
+
+    #[test]
+    fn each_value_has_its_number() {
+        let numbers = |text: &str| text.parse::<Sweep>().unwrap().numbers;
+        assert_eq!(numbers("target=10ms..1s/3"), [0.01, 0.1, 1.0]);
+        assert_eq!(numbers("start-delay=0..300/3"), [0.0, 150.0, 300.0]);
+        assert_eq!(numbers("max=1..3/8"), [1.0, 2.0, 3.0]);
+        assert_eq!(numbers("grpc-share=0%..100%/3"), [0.0, 50.0, 100.0]);
     }
 
     #[test]
