@@ -24,7 +24,7 @@ pub(crate) struct AggregatorPages {
 }
 
 impl Pages for AggregatorPages {
-    async fn page(&self, path: &str) -> Option<Reply> {
+    async fn page(&self, path: &str, query: &str) -> Option<Reply> {
         if let Some((scaler, page)) = scaler_page(path) {
             return Some(match page {
                 ScalerPage::View => self.view(scaler).await,
@@ -32,7 +32,7 @@ impl Pages for AggregatorPages {
             });
         }
         if path != "/debug/scalers" {
-            return self.status_page.page(path).await;
+            return self.status_page.page(path, query).await;
         }
         Some(self.views().await)
     }
@@ -205,7 +205,7 @@ mod tests {
                 events,
                 status_page,
             };
-            pages.page("/debug/scalers").await.unwrap()
+            pages.page("/debug/scalers", "").await.unwrap()
         };
         let (page, turns) = tokio::join!(read, answer(receiver));
         let body = page.into_body().collect().await.unwrap().to_bytes();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::service::Service;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, StatusCode, Uri};
 use prometheus_client::registry::Registry;
 
 use crate::readiness::Readiness;
@@ -28,8 +28,8 @@ struct Shared<Own> {
 
 /// The pages of one program.
 pub trait Pages: Send + Sync + 'static {
-    /// Returns the page at `path`, or `None` if there is none.
-    fn page(&self, path: &str) -> impl Future<Output = Option<Reply>> + Send;
+    /// Returns the page at `path`, or `None` if there is none. `query` is empty if the URL has none.
+    fn page(&self, path: &str, query: &str) -> impl Future<Output = Option<Reply>> + Send;
 }
 
 /// No pages besides those of every program.
@@ -37,7 +37,7 @@ pub trait Pages: Send + Sync + 'static {
 pub struct NoPages;
 
 impl Pages for NoPages {
-    async fn page(&self, _path: &str) -> Option<Reply> {
+    async fn page(&self, _path: &str, _query: &str) -> Option<Reply> {
         None
     }
 }
@@ -62,14 +62,14 @@ impl<Own: Pages> Admin<Own> {
         }
     }
 
-    async fn respond(&self, method: &Method, path: &str) -> Reply {
+    async fn respond(&self, method: &Method, uri: &Uri) -> Reply {
         if method != Method::GET && method != Method::HEAD {
             return text(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method not allowed: use GET\n",
             );
         }
-        match path {
+        match uri.path() {
             "/live" => text(StatusCode::OK, "live\n"),
             "/ready" if self.shared.readiness.is_ready() => text(StatusCode::OK, "ready\n"),
             "/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready yet\n"),
@@ -77,7 +77,7 @@ impl<Own: Pages> Admin<Own> {
             path => self
                 .shared
                 .own
-                .page(path)
+                .page(path, uri.query().unwrap_or_default())
                 .await
                 .unwrap_or_else(|| text(StatusCode::NOT_FOUND, "page not found\n")),
         }
@@ -109,6 +109,6 @@ impl<Own: Pages> Service<Request<Incoming>> for Admin<Own> {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let this = self.clone();
-        Box::pin(async move { Ok(this.respond(request.method(), request.uri().path()).await) })
+        Box::pin(async move { Ok(this.respond(request.method(), request.uri()).await) })
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct SidecarPages {
 }
 
 impl Pages for SidecarPages {
-    async fn page(&self, path: &str) -> Option<Reply> {
+    async fn page(&self, path: &str, _query: &str) -> Option<Reply> {
         match path {
             "/reading" => Some(self.reading()),
             DRAIN_PATH => Some(self.drain.respond().await),

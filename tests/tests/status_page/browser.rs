@@ -125,7 +125,7 @@ async fn the_pages_work_without_scripts() {
         "{text}"
     );
     let refresh = "document.querySelector('noscript meta[http-equiv=refresh]').content";
-    assert_eq!(browser.evaluate(refresh).await, json!("10"));
+    assert_eq!(browser.evaluate(refresh).await, json!("10; url=./"));
     let hidden = "document.getElementById('pause').hidden";
     assert_eq!(browser.evaluate(hidden).await, json!(true));
     browser.open(&fleet.url(SCALER_PAGE)).await;
@@ -145,6 +145,43 @@ async fn the_pages_work_without_scripts() {
         .await;
     browser.press("Enter").await;
     browser.until(&format!("{details}.open")).await;
+    assert_eq!(browser.errors(), [""; 0]);
+    fleet.cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_stays_open_across_reloads_without_scripts() {
+    let Some(mut browser) = Chromium::start().await else {
+        return;
+    };
+    let mut fleet = Fleet::start().await;
+    fleet.push_until(4.0, "arrivals: ").await;
+    browser.set_scripts(false).await;
+    browser.open(&fleet.url(SCALER_PAGE)).await;
+    let oldest = "document.querySelector('.timeline > li:last-child details')";
+    let id = browser.evaluate(&format!("{oldest}.id")).await;
+    let click = |details: &str| format!("{details}.querySelector('summary a').click()");
+    let open = "document.querySelector('.timeline details[open]')";
+    browser.evaluate(&click(oldest)).await;
+    browser
+        .until(&format!("{open}?.id === {id} && window.scrollY > 0"))
+        .await;
+    // The page reloads itself, and its reader keeps the place.
+    for _ in 0..2 {
+        browser.evaluate("window.isOld = true").await;
+        let reloaded = "window.isOld !== true && window.scrollY > 0";
+        browser
+            .until(&format!("{open}?.id === {id} && {reloaded}"))
+            .await;
+    }
+    browser.evaluate(&click(open)).await;
+    let closed = format!("document.querySelector('.timeline') !== null && {open} === null");
+    browser.until(&closed).await;
+    // It still reloads.
+    browser.evaluate("window.isOld = true").await;
+    browser
+        .until(&format!("window.isOld !== true && {closed}"))
+        .await;
     assert_eq!(browser.errors(), [""; 0]);
     fleet.cluster.end().await;
 }

@@ -70,6 +70,9 @@ struct Page<'a> {
     heading: String,
     /// The path of the overview relative to the page, so that it also works below a proxy's path.
     root: &'static str,
+    /// The page itself, for a browser without a script. Without a URL, a browser whose URL has a fragment does not
+    /// reload, and with another one it does not keep the place.
+    reload: String,
     events: String,
     role: &'static str,
     is_overview: bool,
@@ -90,16 +93,17 @@ impl StatusPage {
     }
 
     /// Returns the page at `path`; `None` if it is not one of the status page.
-    pub(crate) async fn page(&self, path: &str) -> Option<Reply> {
+    pub(crate) async fn page(&self, path: &str, query: &str) -> Option<Reply> {
         let reply = match path {
             "/status.css" => asset("text/css; charset=utf-8", include_str!("page.css")),
             "/status.js" => asset("text/javascript; charset=utf-8", include_str!("page.js")),
             "/status.svg" => asset("image/svg+xml", include_str!("page.svg")),
-            "/" => self.render(&Subject::Overview).await?,
+            "/" => self.render(&Subject::Overview, None).await?,
             "/events" => self.events(Subject::Overview).await?,
             _ => {
                 if let Some(key) = scaler_key(path, "/scalers/") {
-                    self.render(&Subject::Scaler(key)).await?
+                    self.render(&Subject::Scaler(key), open_decision(query))
+                        .await?
                 } else if let Some(key) = scaler_key(path, "/events/") {
                     self.events(Subject::Scaler(key)).await?
                 } else if let Some(path) = path.strip_suffix("/load.csv") {
@@ -116,7 +120,8 @@ impl StatusPage {
         Some(with_headers(reply))
     }
 
-    async fn render(&self, subject: &Subject) -> Option<Reply> {
+    /// Renders the page of the subject, with this decision opened to its steps.
+    async fn render(&self, subject: &Subject, open: Option<u64>) -> Option<Reply> {
         let page = match subject {
             Subject::Overview => {
                 let overview = self.overview().await;
@@ -124,8 +129,8 @@ impl StatusPage {
             }
             Subject::Scaler(key) => {
                 let history = self.0.history.get(key)?;
-                let fragments = scaler_page::fragments(&history, Timestamp::now());
-                fragments.and_then(|them| self.scaler_page(key, &history, &them).render())
+                let fragments = scaler_page::fragments(key, &history, Timestamp::now(), open);
+                fragments.and_then(|them| self.scaler_page(key, &history, open, &them).render())
             }
         };
         Some(match page {
@@ -157,6 +162,7 @@ impl StatusPage {
             title: "Pushscale".to_owned(),
             heading: "PushScalers".to_owned(),
             root: "./",
+            reload: "./".to_owned(),
             events: "events".to_owned(),
             role: self.role(),
             is_overview: true,
@@ -170,12 +176,17 @@ impl StatusPage {
         &self,
         key: &ScalerKey,
         history: &ScalerHistory,
+        open: Option<u64>,
         fragments: &'a [Fragment],
     ) -> Page<'a> {
         Page {
             title: format!("{key} – Pushscale"),
             heading: key.to_string(),
             root: "../../",
+            reload: match open {
+                Some(number) => format!("{}?decision={number}", key.name),
+                None => key.name.clone(),
+            },
             events: format!("../../events/{key}"),
             role: self.role(),
             is_overview: false,
@@ -199,7 +210,8 @@ impl StatusPage {
             Subject::Overview => Some(self.overview().await.map(Current::Overview)),
             Subject::Scaler(key) => {
                 let history = self.0.history.get(key)?;
-                let fragments = scaler_page::fragments(&history, Timestamp::now());
+                // The script keeps open what its reader has opened.
+                let fragments = scaler_page::fragments(key, &history, Timestamp::now(), None);
                 Some(fragments.map(Current::Scaler))
             }
         }
@@ -226,6 +238,12 @@ impl Current {
 pub(crate) fn scaler_key(path: &str, prefix: &str) -> Option<ScalerKey> {
     let (namespace, name) = path.strip_prefix(prefix)?.split_once('/')?;
     (!name.is_empty() && !name.contains('/')).then(|| ScalerKey::new(namespace, name))
+}
+
+/// Returns the number of the decision that a page without a script shows open, from `decision=NUMBER`.
+fn open_decision(query: &str) -> Option<u64> {
+    let mut parameters = query.split('&');
+    parameters.find_map(|parameter| parameter.strip_prefix("decision=")?.parse().ok())
 }
 
 /// The points and the decisions, for tools.

@@ -20,6 +20,10 @@
     const template = document.createElement("template");
     template.innerHTML = html;
     const next = template.content.firstElementChild;
+    // Unlike in the page, their contents are elements in a template.
+    for (const unused of next.querySelectorAll("noscript")) {
+      unused.remove();
+    }
     const old = document.getElementById(next.id);
     if (!old) {
       insert(next);

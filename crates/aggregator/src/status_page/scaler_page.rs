@@ -8,6 +8,7 @@ use super::chart::{Chart, figure};
 use super::conditions::{self, ConditionRow};
 use super::fragment::Fragment;
 use crate::history::{Point, ScalerHistory, Series};
+use crate::names::ScalerKey;
 
 /// Rows of the table of figures: one per minute.
 const TABLE_SECONDS: i64 = 60;
@@ -103,11 +104,14 @@ struct ConditionTable<'a> {
 #[derive(Template)]
 #[template(path = "timeline.html")]
 struct Timeline<'a> {
+    /// The page, relative to itself.
+    name: &'a str,
     entries: Vec<TimelineEntry<'a>>,
 }
 
 struct TimelineEntry<'a> {
     number: u64,
+    is_open: bool,
     at: String,
     time: String,
     outcome: &'a str,
@@ -121,10 +125,12 @@ struct Table {
     rows: Vec<(String, Vec<String>)>,
 }
 
-/// Renders the parts of the page, in their order.
+/// Renders the parts of the page, in their order, with one decision opened to its steps.
 pub(super) fn fragments(
+    key: &ScalerKey,
     history: &ScalerHistory,
     now: Timestamp,
+    open: Option<u64>,
 ) -> Result<Vec<Fragment>, askama::Error> {
     let points: Vec<_> = history.points().collect();
     let decision = history
@@ -138,7 +144,7 @@ pub(super) fn fragments(
         ),
         ("charts", charts(&points, now)?),
         ("steps", steps(decision).render()?),
-        ("timeline", timeline(history).render()?),
+        ("timeline", timeline(key, history, open).render()?),
         ("conditions", condition_table(decision).render()?),
         ("table", table(&points).render()?),
     ];
@@ -224,15 +230,17 @@ fn condition_table(decision: Option<&Decision>) -> ConditionTable<'_> {
     }
 }
 
-fn timeline(history: &ScalerHistory) -> Timeline<'_> {
+fn timeline<'a>(key: &'a ScalerKey, history: &'a ScalerHistory, open: Option<u64>) -> Timeline<'a> {
     let entries = history.decisions().rev().map(|decision| TimelineEntry {
         number: decision.number,
+        is_open: open == Some(decision.number),
         at: decision.at.to_string(),
         time: clock(decision.at),
         outcome: &decision.outcome,
         steps: decision.steps.lines().collect(),
     });
     Timeline {
+        name: &key.name,
         entries: entries.collect(),
     }
 }

@@ -19,7 +19,8 @@ fn history() -> (History, HistorySender, impl Future<Output = ()>) {
 }
 
 async fn body(page: &StatusPage, path: &str) -> String {
-    let reply = page.page(path).await.unwrap();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let reply = page.page(path, query).await.unwrap();
     assert_eq!(reply.status(), StatusCode::OK, "{path}");
     let body = reply.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(body.to_vec()).unwrap()
@@ -27,7 +28,7 @@ async fn body(page: &StatusPage, path: &str) -> String {
 
 /// Returns the events until the stream has sent everything once.
 async fn first_events(page: &StatusPage, path: &str) -> String {
-    let mut body = page.page(path).await.unwrap().into_body();
+    let mut body = page.page(path, "").await.unwrap().into_body();
     let mut events = String::new();
     // The last part of the scaler's page, and the only row of the overview.
     while !events.contains("id=\"table\"") && !events.contains("<tr id=") {
@@ -60,7 +61,7 @@ async fn the_load_is_a_csv_page_of_a_known_scaler() {
         "{csv}"
     );
     assert!(
-        page.page("/debug/scalers/models/b/load.csv")
+        page.page("/debug/scalers/models/b/load.csv", "")
             .await
             .is_none()
     );
@@ -122,6 +123,64 @@ async fn a_scaler_page_shows_the_figures_and_the_steps() {
 }
 
 #[tokio::test]
+async fn a_decision_stays_open_across_reloads_without_a_script() {
+    let history = History::default();
+    let now = Timestamp::now().as_second();
+    for (ago, rate) in [(40, 40.0), (20, 20.0)] {
+        record(&history, "a", now - ago, decision(steps(rate)));
+    }
+    let page = status_page(&history);
+    let path = "/scalers/models/a";
+    let opened = |html: &str| -> Vec<String> {
+        let details = html.split("<details id=\"").skip(1);
+        let open = details.filter_map(|rest| rest.split_once('>')?.0.strip_suffix("\" open"));
+        open.map(str::to_owned).collect()
+    };
+    let links = |html: &str, words: &str| -> Vec<String> {
+        let links = html.split("<a href=\"").skip(1);
+        let links = links.filter_map(|rest| rest.split_once("\">"));
+        let links = links.filter(|(_, rest)| rest.starts_with(&format!("{words}</a></noscript>")));
+        links.map(|(url, _)| url.replace("&#38;", "&")).collect()
+    };
+    let html = body(&page, path).await;
+    assert_eq!(opened(&html), [""; 0], "{html}");
+    let keep = links(&html, "keep open");
+    assert_eq!(keep.len(), 2, "{html}");
+    // The link leads to the summary of the decision that it opens.
+    let (url, fragment) = keep[1].split_once('#').unwrap();
+    let decision = fragment.strip_suffix("-summary").unwrap();
+    assert!(
+        html.contains(&format!("<summary id=\"{fragment}\"")),
+        "{html}"
+    );
+    let open = body(&page, &format!("{path}{url}")).await;
+    assert_eq!(opened(&open), [decision], "{open}");
+    assert_eq!(links(&open, "keep open").len(), 1);
+    // A new decision leaves it open, and the page still reloads.
+    record(
+        &history,
+        "a",
+        now,
+        crate::history::tests::decision(steps(84.0)),
+    );
+    let next = body(&page, &format!("{path}{url}")).await;
+    assert_eq!(opened(&next), [decision], "{next}");
+    let reload = format!("content=\"10; url=a{url}\"></noscript>");
+    assert!(next.contains(&reload), "{next}");
+    assert!(html.contains("content=\"10; url=a\"></noscript>"), "{html}");
+    let [close] = links(&next, "close").try_into().unwrap();
+    let (close, back) = close.split_once('#').unwrap();
+    assert_eq!((close, back), ("a", fragment));
+    let closed = body(&page, path).await;
+    assert_eq!(opened(&closed), [""; 0], "{closed}");
+    // A page with another query is the page.
+    for query in ["?decision=", "?decision=a", "?decision=99999", "?x=1&y"] {
+        let html = body(&page, &format!("{path}{query}")).await;
+        assert_eq!(opened(&html), [""; 0], "{query}");
+    }
+}
+
+#[tokio::test]
 async fn a_scaler_with_an_invalid_spec_needs_attention() {
     let (history, mut sender, task) = history();
     sender.applied(
@@ -143,7 +202,7 @@ async fn only_changed_parts_are_sent_again() {
     let now = Timestamp::now().as_second();
     record(&history, "a", now, decision(steps(84.0)));
     let page = status_page(&history);
-    let mut body = page.page("/events/models/a").await.unwrap().into_body();
+    let mut body = page.page("/events/models/a", "").await.unwrap().into_body();
     let mut next = async || {
         let frame = body.frame().await.unwrap().unwrap();
         String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
@@ -177,7 +236,7 @@ async fn a_page_without_changes_gets_comments_while_others_change() {
         }
     });
     let page = status_page(&history);
-    let mut body = page.page("/events/models/a").await.unwrap().into_body();
+    let mut body = page.page("/events/models/a", "").await.unwrap().into_body();
     let comments = async {
         let mut comments = 0;
         while comments < 2 {
