@@ -75,7 +75,8 @@ pub fn init(log: &LogSettings) {
     }
 }
 
-fn subscriber<W>(log: &LogSettings, writer: W) -> impl Subscriber + Send + Sync
+/// Returns what [`init`] installs, with another writer than standard error.
+pub fn subscriber<W>(log: &LogSettings, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
 {

@@ -4,9 +4,9 @@ use pushscale_decision::Counters;
 
 use super::*;
 
-/// Reports the pods' counts of this second: 20 requests of 100 ms per second and pod.
-fn push_second(fixture: &mut Fixture, pods: &[&str], second: u64) {
-    let requests = 20 * second;
+/// Reports the pods' counts of this second: `rate` requests of 100 ms per second and pod.
+pub(super) fn push_second(fixture: &mut Fixture, pods: &[&str], rate: u64, second: u64) {
+    let requests = rate * second;
     let sojourn = Duration::from_millis(100) * u32::try_from(requests).unwrap();
     for pod in pods {
         let model = ModelReading {
@@ -39,7 +39,7 @@ async fn the_load_is_recorded_every_ten_seconds_and_a_silence_is_unknown() {
     for second in 1..=75 {
         fixture.advance(Duration::from_secs(1)).await;
         if !(41..=61).contains(&second) {
-            push_second(&mut fixture, &pods, second);
+            push_second(&mut fixture, &pods, 20, second);
         }
     }
     let csv = fixture.recorded("a").load.csv();

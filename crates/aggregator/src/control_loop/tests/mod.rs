@@ -24,6 +24,7 @@ use crate::event::{
 use crate::history::{History, ScalerHistory};
 use crate::scale_target::{Scale, ScaleError, Written};
 
+mod audit;
 mod checkpoint;
 mod history;
 mod load;
