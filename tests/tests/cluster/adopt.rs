@@ -3,8 +3,10 @@
 //! An admission policy that rejects the next step interrupts a run. No operator of KEDA runs here: the test creates and
 //! deletes the HorizontalPodAutoscaler of the ScaledObject and sets its status, as KEDA does.
 
+mod user;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,7 @@ use pushscale_tests::programs::{self, repository};
 use serde_json::{Value, json};
 
 use crate::cluster;
+use user::User;
 
 /// The module with KEDA's CRDs. Its version and its digest are those of the KEDA that the tests build.
 const KEDA: &str = "github.com/kedacore/keda/v2";
@@ -144,47 +147,6 @@ fn text(output: Output) -> (bool, String) {
     let mut text = String::from_utf8(output.stdout).unwrap();
     text.push_str(&String::from_utf8(output.stderr).unwrap());
     (output.status.success(), text)
-}
-
-/// A user who has the permissions of `pushscale adopt`, or none.
-struct User<'a> {
-    namespace: &'a Namespace<'a>,
-    kubeconfig: PathBuf,
-}
-
-impl<'a> User<'a> {
-    fn create(namespace: &'a Namespace<'a>) -> Self {
-        let administrator = fs::read_to_string(namespace.cluster.kubeconfig()).unwrap();
-        let mut config: Value = serde_saphyr::from_str(&administrator).unwrap();
-        config["users"][0]["user"]["as"] = json!("adopter");
-        let file = format!("{}-adopter.json", namespace.name);
-        let kubeconfig = namespace.cluster.logs_dir().join(file);
-        fs::write(&kubeconfig, config.to_string()).unwrap();
-        namespace.kubectl(&[
-            "create",
-            "role",
-            "adopter",
-            "--verb=get,list,create,patch",
-            "--resource=horizontalpodautoscalers.autoscaling,pushscalers.pushscale.dev",
-        ]);
-        let user = Self {
-            namespace,
-            kubeconfig,
-        };
-        user.permit();
-        user
-    }
-
-    fn permit(&self) {
-        let create = ["create", "rolebinding", "adopter"];
-        let options = ["--role=adopter", "--user=adopter"];
-        self.namespace.kubectl(&[&create[..], &options].concat());
-    }
-
-    fn forbid(&self) {
-        self.namespace
-            .kubectl(&["delete", "rolebinding", "adopter"]);
-    }
 }
 
 /// Returns the output of a command that succeeds.
@@ -399,13 +361,18 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
     namespace
         .until("pushscaler", "torchserve", "observed", is_observed)
         .await;
-    // Reads that fail meanwhile are repeated, every 500 ms.
+    // Reads that fail meanwhile are repeated.
+    let refused = user.refused();
     user.forbid();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(
-        undoing.try_wait().unwrap().is_none(),
-        "a failed read ends it"
-    );
+    let began = Instant::now();
+    while user.refused() < refused + 2 {
+        assert!(
+            undoing.try_wait().unwrap().is_none(),
+            "a failed read ends it"
+        );
+        assert!(began.elapsed() < SOON, "no read is refused");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     user.permit();
     finalizers("null");
     let (success, found) = text(undoing.wait_with_output().unwrap());

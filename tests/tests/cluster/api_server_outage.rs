@@ -1,9 +1,9 @@
 //! The API server stops and returns while readings arrive.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pushscale_tests::fake_pod::Load;
-use pushscale_tests::namespace::{Aggregator, Namespace, install};
+use pushscale_tests::namespace::{Aggregator, Namespace, SOON, install};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 
 /// In its own cluster, since other tests need their API server.
@@ -26,7 +26,10 @@ async fn an_api_server_outage_only_delays_the_write() {
         .await;
 
     cluster.pause("kube-apiserver").unwrap();
-    for _ in 0..15 {
+    // Until the outage has a write to delay.
+    let began = Instant::now();
+    while !aggregator.log().contains(r#""outcome":"scale""#) {
+        assert!(began.elapsed() < SOON, "{}", aggregator.log());
         let answer = pods[0].push(aggregator.push, Load::Rate(25.0)).await;
         assert_eq!(
             answer.status, 200,
