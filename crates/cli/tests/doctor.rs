@@ -1,15 +1,16 @@
 //! The checks of `pushscale doctor` against the files in `testdata/doctor`.
 //!
 //! `healthy.yaml` is a cluster in which nothing is wrong. Every other file says in its first line what is broken, and
+//! in the lines below it which rows must fail or be skipped: `# FAIL CHECK: PART OF THE ROW`, `# skip CHECK: PART`. It
 //! has the objects that differ: each is merged into the one of the same kind and name, and `delete: true` removes it.
-//! The expected output is in the `.txt` file of the same name; `PUSHSCALE_GENERATE=1` rewrites it.
+//! The expected output is in the `.txt` file of the same name; `PUSHSCALE_GENERATE=1` rewrites it, but not the rows.
 
 #![cfg(test)]
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use pushscale_cli::doctor::{Snapshot, diagnose, render};
+use pushscale_cli::doctor::{Finding, Snapshot, diagnose, exit_code, render};
 use serde_json::{Map, Value};
 
 /// The time of all cases.
@@ -51,8 +52,55 @@ fn merge(into: &mut Value, patch: Value) {
     }
 }
 
-/// Returns the output for the healthy cluster with these changes.
-fn doctor(changes: Vec<Value>, quiet: bool) -> String {
+/// A row that is meant to fail or to be skipped.
+#[derive(Debug)]
+struct Row<'a> {
+    is_failure: bool,
+    check: &'a str,
+    /// A part of what the check has seen.
+    seen: &'a str,
+}
+
+impl<'a> Row<'a> {
+    /// Parses `# FAIL CHECK: PART` and `# skip CHECK: PART`.
+    fn parse(line: &'a str) -> Option<Self> {
+        let (is_failure, rest) = match line.strip_prefix("# FAIL ") {
+            Some(rest) => (true, rest),
+            None => (false, line.strip_prefix("# skip ")?),
+        };
+        let (check, seen) = rest.split_once(": ")?;
+        Some(Self {
+            is_failure,
+            check,
+            seen,
+        })
+    }
+
+    fn is(&self, finding: &Finding) -> bool {
+        self.is_failure == finding.problem.is_some()
+            && self.check == finding.check
+            && finding.seen.contains(self.seen)
+    }
+}
+
+/// Asserts that exactly these rows fail or are skipped, in this order, and that the exit code says whether one fails.
+fn check_rows(case: &str, findings: &[Finding], expected: &[Row<'_>]) {
+    let found: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding.problem.is_some() || finding.skipped)
+        .collect();
+    let agrees = found.len() == expected.len()
+        && found
+            .iter()
+            .zip(expected)
+            .all(|(finding, row)| row.is(finding));
+    assert!(agrees, "{case}: {found:#?}\n  instead of {expected:#?}");
+    let code = u8::from(expected.iter().any(|row| row.is_failure));
+    assert_eq!(exit_code(findings), code, "{case}: {found:#?}");
+}
+
+/// Returns the findings in the healthy cluster with these changes.
+fn doctor(changes: Vec<Value>) -> Vec<Finding> {
     let mut all = objects(&fs::read_to_string(directory().join("healthy.yaml")).unwrap());
     for change in changes {
         let known = all
@@ -70,7 +118,7 @@ fn doctor(changes: Vec<Value>, quiet: bool) -> String {
     for object in all {
         snapshot.add(object).unwrap();
     }
-    render(&diagnose(&snapshot), quiet, false)
+    diagnose(&snapshot)
 }
 
 #[test]
@@ -95,13 +143,15 @@ fn findings_match_the_expected_texts() {
         } else {
             objects(&text)
         };
-        let found = doctor(changes, !is_healthy);
-        assert_eq!(
-            found.contains("FAIL"),
-            !is_healthy && !file.ends_with("forbidden-network-policies.yaml"),
-            "{}\n{found}",
-            file.display()
-        );
+        let findings = doctor(changes);
+        let rows: Vec<_> = text
+            .lines()
+            .take_while(|line| line.starts_with('#'))
+            .filter_map(Row::parse)
+            .collect();
+        assert_eq!(rows.is_empty(), is_healthy, "{}", file.display());
+        check_rows(&file.display().to_string(), &findings, &rows);
+        let found = render(&findings, !is_healthy, false);
         let expected = file.with_extension("txt");
         if env::var_os("PUSHSCALE_GENERATE").is_some() {
             fs::write(&expected, &found).unwrap();

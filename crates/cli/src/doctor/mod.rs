@@ -36,7 +36,12 @@ pub struct DoctorOptions {
     quiet: bool,
 }
 
-/// Prints all findings. Exits with 1 if something is wrong.
+/// Returns the exit code: 1 if something is wrong. A check that could not be made is not a problem.
+pub fn exit_code(findings: &[Finding]) -> u8 {
+    u8::from(findings.iter().any(|finding| finding.problem.is_some()))
+}
+
+/// Prints all findings, and exits with their [`exit_code`].
 ///
 /// # Errors
 /// If the PushScalers cannot be read.
@@ -45,6 +50,5 @@ pub async fn run(options: &DoctorOptions) -> Result<ExitCode, CommandError> {
     let snapshot = read::read(&cluster, options.all_namespaces, options.name.as_deref()).await?;
     let findings = diagnose(&snapshot);
     print(&render(&findings, options.quiet, Colors::detect().0))?;
-    let is_wrong = findings.iter().any(|finding| finding.problem.is_some());
-    Ok(ExitCode::from(u8::from(is_wrong)))
+    Ok(ExitCode::from(exit_code(&findings)))
 }
