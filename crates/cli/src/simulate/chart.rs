@@ -24,13 +24,18 @@ const POINTS: usize = 900;
 /// Waits are cut off at this multiple of the target.
 const MAX_WAIT: f64 = 8.0;
 
-type Failure = Box<dyn std::error::Error>;
+pub(super) type Failure = Box<dyn std::error::Error>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Draws an SVG of the first seed: a panel for the arrivals, and for each candidate one for pods and one for waits.
 pub(super) fn draw(request: &Request, results: &Results<'_>) -> io::Result<String> {
+    svg(|picture| plot(picture, request, results))
+}
+
+/// Returns what `plot` draws, as an SVG.
+pub(super) fn svg(plot: impl FnOnce(&mut String) -> Result<(), Failure>) -> io::Result<String> {
     let mut picture = String::new();
-    plot(&mut picture, request, results).map_err(|error| io::Error::other(error.to_string()))?;
+    plot(&mut picture).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(picture)
 }
 

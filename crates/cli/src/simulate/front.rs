@@ -6,6 +6,7 @@ use plotters::prelude::*;
 use pushscale_simulator::cluster::Outcome;
 use pushscale_simulator::scenario::Sweep;
 
+use super::chart::{Failure, svg};
 use super::request::Request;
 use super::run::Results;
 
@@ -20,18 +21,13 @@ const COLORS: [RGBColor; 4] = [
     RGBColor(100, 116, 139),
 ];
 
-type Failure = Box<dyn std::error::Error>;
-
 /// Draws an SVG with a line for each candidate. Each point is a value of the sweep, the mean of the seeds.
 pub(super) fn draw(
     request: &Request,
     sweep: &Sweep,
     results: &[Results<'_>],
 ) -> io::Result<String> {
-    let mut picture = String::new();
-    plot(&mut picture, request, sweep, results)
-        .map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(picture)
+    svg(|picture| plot(picture, request, sweep, results))
 }
 
 fn plot(

@@ -9,6 +9,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use pushscale_simulator::scenario::{KEYS, Sweep};
 
+use super::chart::{Failure, svg};
 use super::figures::time;
 use super::front::point;
 use super::request::Request;
@@ -35,7 +36,6 @@ const COLORS: [RGBColor; 5] = [
 /// More labels than this do not fit on the axis of the swept key.
 const MAX_LABELS: usize = 12;
 
-type Failure = Box<dyn std::error::Error>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Draws an SVG with a line for each candidate. Each point is a value of the sweep, the mean of the seeds.
@@ -44,10 +44,7 @@ pub(super) fn draw(
     sweep: &Sweep,
     results: &[Results<'_>],
 ) -> io::Result<String> {
-    let mut picture = String::new();
-    plot(&mut picture, request, sweep, results)
-        .map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(picture)
+    svg(|picture| plot(picture, request, sweep, results))
 }
 
 /// The results of one candidate, by value of the sweep.
