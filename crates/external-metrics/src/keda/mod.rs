@@ -24,8 +24,8 @@ use scaler::ExternalScaler;
 /// Maximum concurrent connections: KEDA's operator has one for each scaler address.
 const CONNECTIONS: usize = 64;
 
-/// Maximum concurrent calls of a connection: each ScaledObject has one stream, and short calls.
-const CALLS: u32 = 1024;
+/// Maximum concurrent calls of a connection: each ScaledObject has two streams, and short calls.
+const CALLS: u32 = 2048;
 
 /// Maximum bytes of a call's headers.
 const HEADER_BYTES: u32 = 16 << 10;

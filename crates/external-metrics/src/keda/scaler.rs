@@ -1,9 +1,10 @@
 //! Answers the calls of KEDA from the store.
 
+use std::future::ready;
 use std::time::Duration;
 
-use futures_util::Stream;
 use futures_util::stream;
+use futures_util::{Stream, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
@@ -140,6 +141,18 @@ pub(crate) fn metric_spec(target: &ScaledObjectRef) -> Result<GetMetricSpecRespo
     Ok(GetMetricSpecResponse {
         metric_specs: vec![spec],
     })
+}
+
+/// Reports the metric at once, and then nothing: it cannot change, because KEDA opens another stream for a changed
+/// trigger. The stream never ends, because KEDA would open it again after two seconds and then check its HPA.
+///
+/// # Errors
+/// As [`metric_spec`].
+pub(crate) fn stream_metric_spec(
+    target: &ScaledObjectRef,
+) -> Result<impl Stream<Item = Result<GetMetricSpecResponse, Status>> + Send + use<>, Status> {
+    let spec = metric_spec(target)?;
+    Ok(stream::once(ready(Ok(spec))).chain(stream::pending()))
 }
 
 /// Returns the name of the PushScaler in the metadata of a trigger.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use futures_util::future::{Ready, ready};
-use futures_util::stream::{BoxStream, StreamExt as _};
+use futures_util::stream::{BoxStream, Stream, StreamExt as _};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tonic::body::Body;
@@ -12,13 +12,15 @@ use tonic::{Response as GrpcResponse, Status};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
-use super::messages::{GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
-use super::scaler::{ExternalScaler, metric_spec};
+use super::messages::{GetMetricsRequest, ScaledObjectRef};
+use super::scaler::{ExternalScaler, metric_spec, stream_metric_spec};
 
 /// Maximum bytes of a request.
 const MESSAGE_BYTES: usize = 64 << 10;
 
 type Answer<T> = Ready<Result<GrpcResponse<T>, Status>>;
+
+type Messages<T> = BoxStream<'static, Result<T, Status>>;
 
 /// Answers a call.
 pub(super) async fn call(
@@ -61,18 +63,30 @@ pub(super) async fn call(
         }
         Some("StreamIsActive") => {
             let answer = service_fn(
-                move |request: tonic::Request<ScaledObjectRef>| -> Answer<BoxStream<'static, Result<IsActiveResponse, Status>>> {
-                    let stream = scaler.stream_is_active(request.into_inner());
-                    answer(stream.map(|stream| stream.boxed()))
+                move |request: tonic::Request<ScaledObjectRef>| -> Answer<Messages<_>> {
+                    stream(scaler.stream_is_active(request.into_inner()))
                 },
             );
             grpc().server_streaming(answer, request).await
         }
-        // KEDA then polls the specification.
+        Some("StreamMetricSpec") => {
+            let answer = service_fn(
+                move |request: tonic::Request<ScaledObjectRef>| -> Answer<Messages<_>> {
+                    stream(stream_metric_spec(request.get_ref()))
+                },
+            );
+            grpc().server_streaming(answer, request).await
+        }
         _ => Status::unimplemented(format!("method not found: {path}")).into_http(),
     })
 }
 
 fn answer<T>(result: Result<T, Status>) -> Answer<T> {
     ready(result.map(GrpcResponse::new))
+}
+
+fn stream<T>(
+    result: Result<impl Stream<Item = Result<T, Status>> + Send + 'static, Status>,
+) -> Answer<Messages<T>> {
+    answer(result.map(|messages| messages.boxed()))
 }

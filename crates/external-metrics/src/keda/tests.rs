@@ -156,13 +156,23 @@ async fn the_only_metric_is_the_number_of_desired_replicas() {
 async fn a_trigger_must_name_a_pushscaler() {
     let mut client = start(&store()).await;
     for metadata in [target(&[]), target(&[("pushscaler", "")])] {
-        for method in ["IsActive", "StreamIsActive", "GetMetricSpec"] {
+        for method in [
+            "IsActive",
+            "StreamIsActive",
+            "GetMetricSpec",
+            "StreamMetricSpec",
+        ] {
             let (status, _): (_, IsActiveResponse) = call(&mut client, method, &metadata).await;
             assert_eq!(status, INVALID_ARGUMENT, "{method}");
         }
     }
-    let any = target(&[]);
-    let (status, _): (_, IsActiveResponse) = call(&mut client, "StreamMetricSpec", &any).await;
+}
+
+#[tokio::test]
+async fn a_method_of_a_later_version_is_unimplemented() {
+    let mut client = start(&store()).await;
+    let a = target(&[("pushscaler", "a")]);
+    let (status, _): (_, IsActiveResponse) = call(&mut client, "Unknown", &a).await;
     assert_eq!(status, UNIMPLEMENTED);
 }
 
@@ -187,9 +197,13 @@ async fn the_metric_is_known_before_the_pushscaler_and_its_value_is_not() {
 }
 
 /// Returns the next message of a stream.
-async fn next(body: &mut Incoming) -> IsActiveResponse {
+async fn next<T: Message + Default>(body: &mut Incoming) -> T {
     let frame = body.frame().await.unwrap().unwrap();
-    IsActiveResponse::decode(&frame.into_data().unwrap()[5..]).unwrap()
+    T::decode(&frame.into_data().unwrap()[5..]).unwrap()
+}
+
+async fn next_active(body: &mut Incoming) -> bool {
+    next::<IsActiveResponse>(body).await.result
 }
 
 #[tokio::test]
@@ -202,7 +216,7 @@ async fn a_stream_waits_for_the_pushscaler_and_repeats_its_report_at_zero_replic
     store.set_listed();
     store.apply("models", "a", BTreeMap::new(), "Deployment/a".to_owned());
     store.record("models", "a", sample(Ok(3)));
-    assert!(next(&mut body).await.result);
+    assert!(next_active(&mut body).await);
     // Nothing is reported while the target runs, or while its demand is unknown.
     store.record("models", "a", sample(Ok(4)));
     let at_zero = |desired| Sample {
@@ -214,12 +228,32 @@ async fn a_stream_waits_for_the_pushscaler_and_repeats_its_report_at_zero_replic
     // KEDA may ignore the first report.
     store.record("models", "a", at_zero(Ok(1)));
     for _ in 0..2 {
-        assert!(next(&mut body).await.result);
+        assert!(next_active(&mut body).await);
     }
     // A new stream reports at once.
     let mut body = send(&mut client, "StreamIsActive", &a).await.into_body();
-    assert!(next(&mut body).await.result);
+    assert!(next_active(&mut body).await);
     store.remove("models", "a");
+    assert!(body.frame().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn the_stream_of_the_metric_reports_it_once_and_stays_open() {
+    // As GetMetricSpec, it needs no PushScaler.
+    let store = Store::default();
+    let mut client = start(&store).await;
+    let a = target(&[("pushscaler", "a")]);
+    let mut body = send(&mut client, "StreamMetricSpec", &a).await.into_body();
+    let streamed: GetMetricSpecResponse = next(&mut body).await;
+    let (_, polled): (_, GetMetricSpecResponse) = call(&mut client, "GetMetricSpec", &a).await;
+    assert_eq!(streamed, polled);
+    assert_eq!(streamed.metric_specs.len(), 1);
+    // Nothing changes the metric. Later calls of the connection are answered after what the stream would send.
+    store.set_listed();
+    store.apply("models", "a", BTreeMap::new(), "Deployment/a".to_owned());
+    store.record("models", "a", sample(Ok(3)));
+    let (status, _): (_, IsActiveResponse) = call(&mut client, "IsActive", &a).await;
+    assert_eq!(status, OK);
     assert!(body.frame().now_or_never().is_none());
 }
 
