@@ -5,6 +5,7 @@ mod messages;
 mod scaler;
 mod service;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::store::Store;
 use scaler::ExternalScaler;
 
 /// Maximum concurrent connections: KEDA's operator has one for each scaler address.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: u32 = 64;
 
 /// Maximum concurrent calls of a connection: each ScaledObject has two streams, and short calls.
 const CALLS: u32 = 2048;
@@ -36,10 +37,14 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::fro
 /// How long a connection may take to send its first byte.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves `store` to KEDA until shutdown. Connections over the limit are closed.
+/// How long the calls in progress may take at the shutdown, which ends the streams.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Serves `store` to KEDA until shutdown, then ends the streams and finishes the other calls. Connections over the
+/// limit are closed.
 pub async fn serve(bound: Bound, store: Store, shutdown: Shutdown) {
     let scaler = ExternalScaler(store);
-    let limit = Arc::new(Semaphore::new(CONNECTIONS));
+    let limit = Arc::new(Semaphore::new(CONNECTIONS as usize));
     while let Some((stream, _)) = bound.accept(&shutdown).await {
         let Ok(permit) = Arc::clone(&limit).try_acquire_owned() else {
             tracing::debug!("connection of KEDA rejected: too many");
@@ -47,22 +52,32 @@ pub async fn serve(bound: Bound, store: Store, shutdown: Shutdown) {
         };
         let (scaler, shutdown) = (scaler.clone(), shutdown.clone());
         tokio::spawn(async move {
-            tokio::select! {
-                () = serve_connection(stream, scaler) => {}
-                () = shutdown.cancelled() => {}
-            }
+            serve_connection(stream, scaler, shutdown).await;
             drop(permit);
         });
     }
+    // Another aggregator accepts the next connections.
+    drop(bound);
+    if timeout(GRACE, limit.acquire_many(CONNECTIONS))
+        .await
+        .is_err()
+    {
+        tracing::warn!("grace period over, calls of KEDA cut off");
+    }
 }
 
-async fn serve_connection(stream: TcpStream, scaler: ExternalScaler) {
+async fn serve_connection(stream: TcpStream, scaler: ExternalScaler, shutdown: Shutdown) {
     // The keep-alive begins after the client's first bytes. A port scanner sends none.
-    let first = timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut [0])).await;
-    if !matches!(first, Ok(Ok(1..))) {
+    let mut byte = [0];
+    let has_first_byte = tokio::select! {
+        first = timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut byte)) => matches!(first, Ok(Ok(1..))),
+        () = shutdown.cancelled() => false,
+    };
+    if !has_first_byte {
         return;
     }
-    let service = service_fn(move |request| service::call(scaler.clone(), request));
+    let end = shutdown.clone();
+    let service = service_fn(move |request| service::call(scaler.clone(), end.clone(), request));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(CALLS)
@@ -70,7 +85,15 @@ async fn serve_connection(stream: TcpStream, scaler: ExternalScaler) {
         .keep_alive_interval(KEEP_ALIVE.0)
         .keep_alive_timeout(KEEP_ALIVE.1)
         .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
+    let mut connection = pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
         tracing::debug!(error = %chain(&error), "connection of KEDA failed");
     }
 }

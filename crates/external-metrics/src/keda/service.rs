@@ -6,6 +6,7 @@ use futures_util::future::{Ready, ready};
 use futures_util::stream::{BoxStream, Stream, StreamExt as _};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use pushscale_daemon::shutdown::Shutdown;
 use tonic::body::Body;
 use tonic::server::Grpc;
 use tonic::{Response as GrpcResponse, Status};
@@ -22,9 +23,10 @@ type Answer<T> = Ready<Result<GrpcResponse<T>, Status>>;
 
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
 
-/// Answers a call.
+/// Answers a call. A stream ends at the shutdown.
 pub(super) async fn call(
     scaler: ExternalScaler,
+    shutdown: Shutdown,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     fn grpc<T, U>() -> Grpc<ProstCodec<T, U>>
@@ -64,7 +66,7 @@ pub(super) async fn call(
         Some("StreamIsActive") => {
             let answer = service_fn(
                 move |request: tonic::Request<ScaledObjectRef>| -> Answer<Messages<_>> {
-                    stream(scaler.stream_is_active(request.into_inner()))
+                    stream(scaler.stream_is_active(request.into_inner()), &shutdown)
                 },
             );
             grpc().server_streaming(answer, request).await
@@ -72,7 +74,7 @@ pub(super) async fn call(
         Some("StreamMetricSpec") => {
             let answer = service_fn(
                 move |request: tonic::Request<ScaledObjectRef>| -> Answer<Messages<_>> {
-                    stream(stream_metric_spec(request.get_ref()))
+                    stream(stream_metric_spec(request.get_ref()), &shutdown)
                 },
             );
             grpc().server_streaming(answer, request).await
@@ -85,8 +87,11 @@ fn answer<T>(result: Result<T, Status>) -> Answer<T> {
     ready(result.map(GrpcResponse::new))
 }
 
+/// Ends the stream without an error at the shutdown: KEDA logs every other end as an error.
 fn stream<T>(
     result: Result<impl Stream<Item = Result<T, Status>> + Send + 'static, Status>,
+    shutdown: &Shutdown,
 ) -> Answer<Messages<T>> {
-    answer(result.map(|messages| messages.boxed()))
+    let end = shutdown.clone().cancelled_owned();
+    answer(result.map(|messages| messages.take_until(end).boxed()))
 }

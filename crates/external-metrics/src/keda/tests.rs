@@ -12,6 +12,7 @@ use prost::Message;
 use pushscale_daemon::http_server;
 use pushscale_decision::FleetLoad;
 use tokio::io::AsyncReadExt as _;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::messages::*;
@@ -25,20 +26,34 @@ const NOT_FOUND: &str = "5";
 const UNIMPLEMENTED: &str = "12";
 const UNAVAILABLE: &str = "14";
 
+/// Only a hang takes this long.
+const HANG: Duration = Duration::from_secs(60);
+
 async fn bind() -> Bound {
     let address = "127.0.0.1:0".parse().unwrap();
     http_server::bind("KEDA", address).await.unwrap()
 }
 
 async fn start(store: &Store) -> SendRequest<Full<Bytes>> {
+    start_until(Shutdown::new(), store).await.0
+}
+
+/// Returns a client, the task of its connection, and that of the server.
+async fn start_until(
+    shutdown: Shutdown,
+    store: &Store,
+) -> (
+    SendRequest<Full<Bytes>>,
+    JoinHandle<hyper::Result<()>>,
+    JoinHandle<()>,
+) {
     let bound = bind().await;
     let stream = TcpStream::connect(bound.address()).await.unwrap();
-    tokio::spawn(serve(bound, store.clone(), Shutdown::new()));
+    let server = tokio::spawn(serve(bound, store.clone(), shutdown));
     let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .unwrap();
-    tokio::spawn(connection);
-    client
+    (client, tokio::spawn(connection), server)
 }
 
 async fn send(
@@ -255,6 +270,24 @@ async fn the_stream_of_the_metric_reports_it_once_and_stays_open() {
     let (status, _): (_, IsActiveResponse) = call(&mut client, "IsActive", &a).await;
     assert_eq!(status, OK);
     assert!(body.frame().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn the_shutdown_ends_the_streams_without_an_error() {
+    let shutdown = Shutdown::new();
+    let (mut client, connection, server) = start_until(shutdown.clone(), &store()).await;
+    let a = target(&[("pushscaler", "a")]);
+    let mut streams = Vec::new();
+    for method in ["StreamIsActive", "StreamMetricSpec"] {
+        streams.push(send(&mut client, method, &a).await.into_body());
+    }
+    shutdown.cancel();
+    for stream in streams {
+        let stream = timeout(HANG, stream.collect()).await.unwrap().unwrap();
+        assert_eq!(stream.trailers().unwrap()["grpc-status"], OK);
+    }
+    timeout(HANG, server).await.unwrap().unwrap();
+    timeout(HANG, connection).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
