@@ -2,6 +2,7 @@ use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::admin::{Admin, NoPages};
@@ -9,6 +10,19 @@ use crate::readiness::Readiness;
 
 const KUBELET: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// Only a hang takes this long.
+const HANG: Duration = Duration::from_secs(60);
+
+/// Waits until `condition` holds, and fails with `what` if it never does.
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let waited = timeout(HANG, async {
+        while !condition() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "{what}");
+}
 
 async fn connect(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
@@ -91,9 +105,10 @@ async fn open_connections_are_counted() {
     drop(idle);
     shutdown.cancel();
     server.await.unwrap();
-    while connections.count() > 0 {
-        tokio::task::yield_now().await;
-    }
+    until("closed connections are counted", || {
+        connections.count() == 0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -146,9 +161,10 @@ async fn a_client_that_reads_nothing_is_cut_off_and_holds_little_memory() {
     let mut client = connect(KUBELET, port).await;
     let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
     client.write_all(request).await.unwrap();
-    while produced.load(Ordering::Relaxed) == 0 || connections.count() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the client is not cut off", || {
+        produced.load(Ordering::Relaxed) > 0 && connections.count() == 0
+    })
+    .await;
     // What the sockets' buffers take, and no more.
     let bytes = produced.load(Ordering::Relaxed) * PART;
     assert!(bytes < 32 << 20, "{bytes}");
