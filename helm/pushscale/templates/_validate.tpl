@@ -6,6 +6,12 @@
 {{- if and .Values.externalMetrics.enabled (eq .Values.tls.mode "disabled") }}
 {{- fail "tls.mode is disabled and externalMetrics.enabled is true: the API server calls aggregated APIs over TLS only. Set externalMetrics.enabled=false or another tls.mode" }}
 {{- end }}
+{{- if and .Values.externalMetrics.enabled .Values.keda.enabled }}
+{{- fail "externalMetrics.enabled and keda.enabled are true: KEDA serves the external metrics of a cluster itself. Set one of them to false" }}
+{{- end }}
+{{- if and .Values.externalMetrics.enabled (has (int .Values.externalMetrics.port) (list 8490 8491)) }}
+{{- fail "externalMetrics.port is 8490 or 8491, which the aggregator uses for pushes and its admin server. Set another port" }}
+{{- end }}
 {{- if and .Values.serviceMonitor.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.adminFrom) }}
 {{- fail "serviceMonitor.enabled is true and networkPolicy.adminFrom is empty: the network policy would block Prometheus. Add its namespace to networkPolicy.adminFrom or set networkPolicy.enabled=false" }}
 {{- end }}
