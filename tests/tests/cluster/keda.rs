@@ -230,6 +230,55 @@ async fn a_target_whose_value_was_unknown_is_still_started_by_the_stream() {
     fleet.until("started", || namespace.replicas() > 0).await;
 }
 
+/// A stream that breaks is an error in KEDA's log.
+#[tokio::test]
+async fn an_aggregator_that_exits_ends_the_streams_without_an_error() {
+    let Some((cluster, keda)) = setup() else {
+        return;
+    };
+    let namespace = Namespace::create(cluster, "keda-streams");
+    let mut aggregator = serve(&namespace).await;
+    namespace.deploy("Deployment", 0).await;
+    recommend(&namespace, "");
+    follow(&namespace, &aggregator, |scaled_object| {
+        scaled_object["spec"]["pollingInterval"] = json!(3600);
+    })
+    .await;
+    // KEDA has opened both streams once one of them has started the target.
+    let is_started = |object: &Value| object["spec"]["replicas"] == 1;
+    namespace
+        .until("deployment", "torchserve", "started", is_started)
+        .await;
+    let errors = || -> Vec<String> {
+        let log = keda.log();
+        let of_streams = log.lines().filter(|line| {
+            line.contains(&namespace.name)
+                && ["StreamIsActive", "StreamMetricSpec"]
+                    .iter()
+                    .any(|stream| line.contains(stream))
+        });
+        of_streams.map(str::to_owned).collect()
+    };
+    let earlier = errors().len();
+    aggregator.signal("TERM");
+    aggregator.exited().await;
+    // KEDA opens both again, and finds no aggregator.
+    let opened = |stream: &str| {
+        errors()
+            .iter()
+            .skip(earlier)
+            .any(|line| line.contains(stream))
+    };
+    let both = |_: &Value| opened("StreamIsActive") && opened("StreamMetricSpec");
+    namespace
+        .until("scaledobject", "torchserve", "without its scaler", both)
+        .await;
+    for line in &errors()[earlier..] {
+        let is_broken = line.contains("stream error") || line.contains("reading from server");
+        assert!(!is_broken, "{line}");
+    }
+}
+
 /// Prints a time past the test harness. It is not asserted.
 fn report(when: &str, took: Duration) {
     use std::io::Write as _;
