@@ -309,6 +309,11 @@ impl fmt::Display for Step {
                 let waiting = units(*waiting, "request");
                 write!(f, "; {waiting} waiting there, which more pods do not serve")
             }
+            Self::BatchFill { slots } => write!(
+                f,
+                "batches: none was full yet, so a pod counts for at most {} at once",
+                units(*slots, "request")
+            ),
             Self::UnevenLoad { idle, pods } => write!(
                 f,
                 "uneven load: {idle} of {} get hardly any requests, so more pods do not help",

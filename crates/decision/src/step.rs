@@ -255,6 +255,11 @@ pub enum Step {
         /// The requests that wait in it.
         waiting: u32,
     },
+    /// Model: no pod with batching was saturated yet, so it counts for fewer requests than it could process at once.
+    BatchFill {
+        /// The requests that count.
+        slots: u32,
+    },
     /// Model: pods get hardly any requests, and the others are fewer than the need.
     UnevenLoad {
         /// The idle pods.

@@ -49,6 +49,8 @@ struct Demand {
     replicas: u32,
     /// The offered load, in fully utilised pods.
     offered: f64,
+    /// The requests in process that a pod counts for, if that decides because no batch was full yet.
+    batch_fill: Option<u32>,
 }
 
 impl ModelState {
@@ -77,7 +79,7 @@ impl ModelState {
         };
         let rate = Rate::measure(&self.second_buckets, service, situation.delay);
         let capacity = self.capacity(situation, fleet_snapshot, service, slots, rate);
-        let demand = self.demand(&capacity, rate);
+        let demand = self.demand(fleet_snapshot, &capacity, rate);
         let waited = self.waited(fleet_snapshot, &capacity, rate);
         let mut backlog = load(situation, fleet_snapshot, &capacity, rate).backlog(demand.replicas);
         let mut max_order = whole((MAX_ORDER * demand.pods.max(1.0)).ceil()).max(demand.replicas);
@@ -194,12 +196,28 @@ impl ModelState {
         Ok(plan)
     }
 
-    fn demand(&mut self, capacity: &Capacity, rate: Rate) -> Demand {
-        let need = Need {
+    fn demand(
+        &mut self,
+        fleet_snapshot: &FleetSnapshot,
+        capacity: &Capacity,
+        rate: Rate,
+    ) -> Demand {
+        let mut need = Need {
             now: capacity.need(rate.now, 1.0, &mut self.utilisations),
             ahead: capacity.need(rate.ahead, 1.0, &mut self.utilisations),
         };
         let setting = self.hold_backtest.setting();
+        let predicted = if setting.trend { need.ahead } else { need.now };
+        let mut batch_fill = None;
+        if let Some(certain) = self.certain(fleet_snapshot, capacity) {
+            // What is not known prevents a scale-down, but is no reason to scale up.
+            let kept = certain
+                .need(rate.now, 1.0, &mut self.utilisations)
+                .min(fleet_snapshot.ready.into());
+            need.now = need.now.max(kept);
+            need.ahead = need.ahead.max(kept);
+            batch_fill = (kept > predicted).then_some(certain.slots);
+        }
         let pods = if setting.trend { need.ahead } else { need.now };
         Demand {
             rate,
@@ -208,6 +226,7 @@ impl ModelState {
             pods,
             replicas: whole(setting.pods(pods)),
             offered: rate.now * capacity.service / f64::from(capacity.slots),
+            batch_fill,
         }
     }
 
@@ -296,6 +315,9 @@ impl ModelState {
             target: situation.metric.target.latency(),
         });
         self.explain_slowest(fleet_snapshot, capacity, demand, steps);
+        if let Some(slots) = demand.batch_fill {
+            steps.push(Step::BatchFill { slots });
+        }
         steps.push(Step::Needed {
             pods: demand.pods,
             headroom: demand.setting.headroom,

@@ -32,6 +32,8 @@ rules! {
     TimedShare "timed-share",
     /// With batching, the service time is at least that of saturated pods.
     FullLoad "full-load",
+    /// Until a pod was saturated, batches are filled in steps.
+    BatchFill "batch-fill",
     /// Pods that are much slower than the others do not count.
     SlowPods "slow-pods",
     /// The window of the rate is extended if few requests arrive.
