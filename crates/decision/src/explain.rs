@@ -331,7 +331,7 @@ impl fmt::Display for Step {
             ),
             Self::LatencyGuard { wait, replicas } => write!(
                 f,
-                "safeguard: metrics are incomplete and requests wait {}, doubled to {}",
+                "safeguard: metrics are incomplete and requests wait {}, raised to {}",
                 spaced(*wait),
                 count(*replicas)
             ),

@@ -68,7 +68,7 @@ impl ModelState {
                 });
             }
         }
-        self.guard_latency(situation, fleet_snapshot, capacity, plan, steps);
+        self.guard_latency(situation, fleet_snapshot, capacity, symptoms, plan, steps);
     }
 
     /// Returns whether requests arrive and none completes, although completed requests are counted.
@@ -91,12 +91,14 @@ impl ModelState {
         situation: &Situation<'_>,
         fleet_snapshot: &FleetSnapshot,
         capacity: &Capacity,
+        symptoms: Symptoms,
         plan: &mut Plan,
         steps: &mut Vec<Step>,
     ) {
         let wait = fleet_snapshot.wait.unwrap_or_default();
         let unguarded = plan.incomplete.is_some()
             && plan.pods <= situation.current
+            && !symptoms.uneven
             && Rule::LatencyGuard.applies();
         if !unguarded || wait <= VIOLATION_FACTOR * capacity.target {
             self.late_since = None;
@@ -106,9 +108,10 @@ impl ModelState {
             self.late_since = Some(situation.now);
         }
         let since = *self.late_since.get_or_insert(situation.now);
-        if situation.now.since(since) >= LASTING {
+        let doubled = situation.current.saturating_mul(2).min(plan.up_to);
+        if situation.now.since(since) >= LASTING && doubled > situation.current {
             self.late_since = Some(situation.now);
-            plan.pods = situation.current.saturating_mul(2);
+            plan.pods = doubled;
             plan.reason = PlanReason::Backlog;
             steps.push(Step::LatencyGuard {
                 wait: latency(wait),

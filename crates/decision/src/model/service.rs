@@ -30,7 +30,12 @@ const VARIATION_MEMORY: f64 = 120.0;
 /// The groups of completed requests that a variability needs.
 const MIN_GROUPS: f64 = 50.0;
 
-/// The timed share of requests is averaged over this many completed requests, and over this many seconds.
+/// The timed share of requests is that of this many waits of a service time. They do not decay: in a fleet of the right
+/// size hardly any request waits for minutes, and then a single one decided about the share, and ordered four times the
+/// need.
+const TIMED_WAITS: f64 = 1000.0;
+
+/// The time in workers is averaged over this many completed requests, and over this many seconds.
 const TIMED_COMPLETED: f64 = 1000.0;
 const TIMED_SECONDS: f64 = 300.0;
 
@@ -142,6 +147,12 @@ impl Service {
     /// Learns how much of the requests' time a pod's server timed.
     pub(crate) fn learn_timed(&mut self, timed: Timed) {
         self.timed.add(timed);
+        // A queue is observed once a second, so a request that waits for less counts for a second or not at all.
+        let kept = TIMED_WAITS * self.seconds.max(1.0) / self.timed.observed.max(1e-9);
+        if kept < 1.0 {
+            self.timed.timed *= kept;
+            self.timed.observed *= kept;
+        }
     }
 
     /// Returns whether the server times too few of the requests that it completes.
@@ -196,8 +207,6 @@ impl Service {
         self.squares *= 1.0 - 1.0 / VARIATION_MEMORY;
         if self.timed.completed > TIMED_COMPLETED {
             let kept = 1.0 - 1.0 / TIMED_SECONDS;
-            self.timed.timed *= kept;
-            self.timed.observed *= kept;
             self.timed.busy *= kept;
             self.timed.completed *= kept;
         }
@@ -221,7 +230,12 @@ impl Service {
             return None;
         }
         for window in CHANGE_WINDOWS.map(|seconds| second_buckets.window(seconds)) {
-            if window.completed < CHANGE_MIN_COMPLETED || !Rule::ServiceChange.applies() {
+            // While no request waits, the sidecar counts only the timed ones of those in workers. Each queue that fills
+            // then looks as if nothing completed for seconds, and the service time jumped to eight times.
+            if self.untimed
+                || window.completed < CHANGE_MIN_COMPLETED
+                || !Rule::ServiceChange.applies()
+            {
                 continue;
             }
             let recent = mean(&window);
@@ -268,4 +282,41 @@ impl Service {
 
 fn mean(window: &Window) -> f64 {
     window.served / window.completed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_wait_after_hours_without_any_does_not_change_the_timed_share() {
+        let mut service = Service {
+            has_timed: true,
+            ..Service::default()
+        };
+        let learn = |service: &mut Service, timed, observed| {
+            service.learn_timed(Timed {
+                timed,
+                observed,
+                busy: 0.0,
+                completed: 10.0,
+            });
+            service.decay();
+        };
+        for _ in 0..1000 {
+            learn(&mut service, 0.4, 1.0);
+        }
+        for _ in 0..7200 {
+            learn(&mut service, 0.0, 0.0);
+        }
+        learn(&mut service, 0.0, 20.0);
+        assert!(service.untimed());
+        let share = service.timed_share();
+        assert!((0.38..0.4).contains(&share), "{share}");
+        // If requests that wait are no longer timed at all, it follows.
+        for _ in 0..1000 {
+            learn(&mut service, 0.0, 1.0);
+        }
+        assert!(service.timed_share() < 0.2);
+    }
 }
