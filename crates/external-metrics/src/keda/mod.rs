@@ -37,8 +37,8 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::fro
 /// How long a connection may take to send its first byte.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the calls in progress may take at the shutdown, which ends the streams.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long the calls in progress may take at the shutdown, which ends the streams: less than the aggregator has.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Serves `store` to KEDA until shutdown, then ends the streams and finishes the other calls. Connections over the
 /// limit are closed.
