@@ -1,12 +1,10 @@
 //! The state of the fleet for one model at one moment.
 
-use std::sync::Arc;
-
 use crate::fleet::FleetPod;
 use crate::moment::Moment;
 use crate::pod::Phase;
 
-use super::pod_balance::{PodBalance, is_slow};
+use super::pod_balance::{PodBalance, SlowestPod, is_slow};
 use super::start_delay::StartDelay;
 
 /// A pod is overdue if it is not ready after this many start delays, plus a minute.
@@ -37,8 +35,8 @@ pub(crate) struct FleetSnapshot {
     pub(crate) starting: Vec<f32>,
     /// Service times of the pods that have measured one, in seconds.
     pub(crate) services: Vec<f32>,
-    /// The pod with the longest of them, that time, and the requests that wait in it.
-    pub(crate) slowest: Option<(Arc<str>, f32, u32)>,
+    /// The pod with the longest of them.
+    pub(crate) slowest: Option<SlowestPod>,
     /// The mean queue latency over the pods that report one, in seconds.
     pub(crate) wait: Option<f64>,
     /// Means over the pods that report a queue: workers, batch size, and batch delay in seconds.
@@ -92,12 +90,10 @@ impl FleetSnapshot {
                 self.own.push(in_system);
                 if let Some(service) = history.and_then(|history| history.own_service()) {
                     self.services.push(service);
-                    let longest = self.slowest.as_ref().map_or(0.0, |slowest| slowest.1);
-                    if service > longest {
-                        let waiting = history.and_then(|history| history.queue());
-                        let waiting = waiting.map_or(0, |queue| queue.waiting);
-                        self.slowest = Some((Arc::clone(&pod.pod.name), service, waiting));
-                    }
+                    let queue = history.and_then(|history| history.queue());
+                    let waiting = queue.map_or(0, |queue| queue.waiting);
+                    let name = &pod.pod.name;
+                    SlowestPod::replace_faster(&mut self.slowest, name, service, waiting);
                 }
             }
             if !reading.is_some_and(|reading| reading.server.has_metrics()) {

@@ -190,7 +190,7 @@ impl FleetSnapshot {
     /// Returns the slowest pods, given the mean service time in seconds and its variability: those that are nearer to
     /// the slowest one than to the mean.
     fn slowest_pods(&self, service: f64, variation: f64) -> Option<SlowestPods> {
-        let longest = f64::from(self.slowest.as_ref()?.1);
+        let longest = f64::from(self.slowest.as_ref()?.seconds);
         let slowdown = longest / service - SLOW_BY_CHANCE * (variation / MANY_REQUESTS).sqrt();
         if slowdown <= 1.0 || !Rule::Slowdown.applies() {
             return None;

@@ -333,7 +333,7 @@ impl ModelState {
         demand: &Demand,
         steps: &mut Vec<Step>,
     ) {
-        let (Some(slowest), Some((pod, ..))) = (capacity.slowest, &fleet_snapshot.slowest) else {
+        let (Some(slowest), Some(pod)) = (capacity.slowest, &fleet_snapshot.slowest) else {
             return;
         };
         let rate = if demand.setting.trend {
@@ -350,7 +350,7 @@ impl ModelState {
         if shown {
             steps.push(Step::SlowestPods {
                 pods: slowest.pods,
-                slowest: Arc::clone(pod),
+                slowest: Arc::clone(&pod.pod),
                 slowdown: slowest.slowdown,
                 kept: need.is_some(),
             });

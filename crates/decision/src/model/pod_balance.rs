@@ -92,43 +92,80 @@ impl PodWork {
     }
 }
 
+/// The pod whose requests take the longest.
+#[derive(Clone, Debug)]
+pub(crate) struct SlowestPod {
+    pub(crate) pod: Arc<str>,
+    /// The time of its requests, in seconds.
+    pub(crate) seconds: f32,
+    /// The requests that wait in it.
+    pub(crate) waiting: u32,
+}
+
+impl SlowestPod {
+    /// Replaces `slowest` with this pod if that is faster.
+    pub(crate) fn replace_faster(
+        slowest: &mut Option<Self>,
+        pod: &Arc<str>,
+        seconds: f32,
+        waiting: u32,
+    ) {
+        if slowest
+            .as_ref()
+            .is_none_or(|slowest| seconds > slowest.seconds)
+        {
+            *slowest = Some(Self {
+                pod: Arc::clone(pod),
+                seconds,
+                waiting,
+            });
+        }
+    }
+
+    /// Returns it with its time as a multiple of `usual` seconds; `counts` is whether the figures of the fleet contain
+    /// it.
+    fn named(&self, usual: f64, counts: bool) -> SlowPod {
+        SlowPod {
+            pod: Arc::clone(&self.pod),
+            factor: f64::from(self.seconds) / usual,
+            waiting: self.waiting,
+            counts,
+        }
+    }
+}
+
 /// Returns the slowest of the pods that count if it is to be named, and the service time in seconds above which that
 /// is so: infinite if there is no such pod. `services` are those of all such pods, which it reorders, and `mean` is
 /// the fleet's; `is_named` is whether a pod is named already.
 pub(crate) fn named(
-    slowest: Option<&(Arc<str>, f32, u32)>,
+    slowest: Option<&SlowestPod>,
     services: &mut [f32],
     mean: f64,
     is_named: bool,
 ) -> (Option<SlowPod>, f64) {
     let none = (None, f64::INFINITY);
-    let Some((pod, longest, waiting)) = slowest else {
+    let Some(slowest) = slowest else {
         return none;
     };
-    let longest = f64::from(*longest);
     let times = if is_named {
         STILL_NAMED_FACTOR
     } else {
         NAMED_FACTOR
     };
     // The mean is at most this if half of the pods are slow, which saves the median of thousands of pods.
-    if longest < mean * 2.0 * times / (1.0 + times) || !Rule::SlowPods.applies() {
+    if f64::from(slowest.seconds) < mean * 2.0 * times / (1.0 + times) || !Rule::SlowPods.applies()
+    {
         return none;
     }
     // Of two pods the faster one is the usual one.
     let middle = services.len().saturating_sub(1) / 2;
     let (_, median, _) = services.select_nth_unstable_by(middle, f32::total_cmp);
-    let factor = longest / f64::from(*median);
-    if factor <= times {
+    let median = f64::from(*median);
+    let slow = slowest.named(median, true);
+    if slow.factor <= times {
         return none;
     }
-    let slow = SlowPod {
-        pod: Arc::clone(pod),
-        factor,
-        waiting: *waiting,
-        counts: true,
-    };
-    (Some(slow), times * f64::from(*median))
+    (Some(slow), times * median)
 }
 
 /// Returns whether a time per request exceeds `limit` seconds.
@@ -145,9 +182,9 @@ pub(crate) struct PodBalance {
     rates: Vec<(f32, f32)>,
     /// The sum of the rates.
     rate_sum: f32,
-    /// The slow pods, the slowest of them, and the requests that wait in it.
+    /// The slow pods, and the slowest of them.
     pub(crate) slow: u32,
-    slowest: Option<(Arc<str>, f32, u32)>,
+    slowest: Option<SlowestPod>,
     /// The pod that gets the fewest requests, and its rate.
     quietest: Option<(Arc<str>, f32)>,
 }
@@ -194,13 +231,7 @@ impl PodBalance {
         self.times.extend(time);
         if let Some(time) = time.filter(|_| is_slow) {
             self.slow += 1;
-            if self
-                .slowest
-                .as_ref()
-                .is_none_or(|(_, most, _)| time > *most)
-            {
-                self.slowest = Some((Arc::clone(pod), time, waiting));
-            }
+            SlowestPod::replace_faster(&mut self.slowest, pod, time, waiting);
             return;
         }
         if work.seconds < MIN_ARRIVAL_SECONDS {
@@ -245,15 +276,8 @@ impl PodBalance {
 
     /// Returns the slowest of the slow pods, if any; `service` is the service time of the fleet in seconds.
     pub(crate) fn slowest(&mut self, service: f64) -> Option<SlowPod> {
-        self.slowest.as_ref()?;
-        let usual = self.usual_time().max(service);
-        let (pod, time, waiting) = self.slowest.as_ref()?;
-        Some(SlowPod {
-            pod: Arc::clone(pod),
-            factor: f64::from(*time) / usual,
-            waiting: *waiting,
-            counts: false,
-        })
+        let slowest = self.slowest.clone()?;
+        Some(slowest.named(self.usual_time().max(service), false))
     }
 
     /// Returns whether so many pods are idle that the other ones of `ready` pods are fewer than the `need`.
