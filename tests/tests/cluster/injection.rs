@@ -102,12 +102,16 @@ async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
     })
     .await;
     let metrics = http::get(injector.admin, "/metrics").await.body;
-    for line in [
-        "pushscale_injector_pods_total{outcome=\"injected\",reason=\"\"} ",
-        "pushscale_injector_pods_total{outcome=\"skipped\",reason=\"invalid_annotation\"} 1",
-        "pushscale_injector_pods_total{outcome=\"skipped\",reason=\"already_injected\"} 1",
+    for labels in [
+        "outcome=\"injected\",reason=\"\"",
+        "outcome=\"skipped\",reason=\"invalid_annotation\"",
+        "outcome=\"skipped\",reason=\"already_injected\"",
     ] {
-        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+        let series = format!("pushscale_injector_pods_total{{{labels}}} ");
+        let mut lines = metrics.lines();
+        let count = lines.find_map(|line| line.strip_prefix(&series)?.parse().ok());
+        // At least once: a controller whose request was slow creates the pod again.
+        assert!(matches!(count, Some(1_u64..)), "{series}in\n{metrics}");
     }
 
     // A new certificate is served without a restart.
