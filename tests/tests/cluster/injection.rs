@@ -110,7 +110,7 @@ async fn pods_get_the_sidecar_and_start_without_it_if_the_injector_is_down() {
         let series = format!("pushscale_injector_pods_total{{{labels}}} ");
         let mut lines = metrics.lines();
         let count = lines.find_map(|line| line.strip_prefix(&series)?.parse().ok());
-        // At least once: a controller whose request was slow creates the pod again.
+        // At least once: on a busy machine the API server asked twice about one pod.
         assert!(matches!(count, Some(1_u64..)), "{series}in\n{metrics}");
     }
 

@@ -25,10 +25,9 @@ const STARTING: f64 = 60.0;
 /// time from 0.1 s to 3.4 s, and the proposal from 7 to 200 pods.
 const FROZEN: Duration = Duration::from_secs(5);
 
-/// A pod that completed nothing while its workers worked for this multiple of the service time hung, as did one that
-/// completed nothing for as long as a frozen one. One of six that resumed after three minutes raised the service time
-/// from 0.09 s to 1.5 s, and the replicas from 6 to 146. Of the work of long-tailed requests (coefficient of variation
-/// 2), 2% is in longer ones.
+/// A pod hung if all its workers completed nothing for this multiple of the service time, and for at least as long as
+/// a frozen pod. One of six that resumed after three minutes raised the service time from 0.09 s to 1.5 s, and the
+/// replicas from 6 to 146. Of the work of long-tailed requests (coefficient of variation 2), 2% is in longer ones.
 const HUNG: f64 = 30.0;
 
 /// A pod in which this multiple of the requests that it processes in parallel wait may be saturated, and at least this

@@ -44,7 +44,7 @@ pub(crate) struct ModelState {
     /// The second and the replicas of the first plan, which are held for a while (docs/ALGORITHM.md, I0).
     pub(super) started: Option<(u64, u32)>,
     /// The mean number of busy workers per pod when requests last waited, or the highest one since. Used if the number
-    /// of workers is unknown.
+    /// of workers is unknown. With batching, the highest number of requests in process per pod.
     pub(super) busy_workers: f64,
     /// The second in which a pod last reported a completed request, or first reported.
     pub(super) completed_at: u64,
