@@ -87,8 +87,15 @@ impl Fleet {
     }
 
     /// Creates or removes pods to reach the desired replicas. Draining pods do not count. Like a ReplicaSet, it removes
-    /// starting pods first, then unready pods, then the youngest pods.
-    pub(super) fn reach(&mut self, wanted: u32, world: &World, now: f64, random: &mut Random) {
+    /// starting pods first, then unready pods, then those with the lowest deletion cost, then the youngest ones.
+    pub(super) fn reach(
+        &mut self,
+        wanted: u32,
+        world: &World,
+        now: f64,
+        random: &mut Random,
+        cost: impl Fn(u64) -> u32,
+    ) {
         let wanted = wanted as usize;
         let stays = |pod: &Pod| pod.state != PodState::Draining;
         let count = self.pods.iter().filter(|pod| stays(pod)).count();
@@ -105,7 +112,8 @@ impl Fleet {
         staying.sort_by(|one, other| {
             let (one, other) = (&self.pods[*one], &self.pods[*other]);
             let by_state = rank(one).cmp(&rank(other));
-            by_state.then(other.made.total_cmp(&one.made))
+            let by_cost = cost(one.id).cmp(&cost(other.id));
+            by_state.then(by_cost).then(other.made.total_cmp(&one.made))
         });
         let mut cancelled = Vec::new();
         for index in staying.into_iter().take(count - wanted) {

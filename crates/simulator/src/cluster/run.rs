@@ -1,5 +1,7 @@
 //! Runs a simulation second by second.
 
+use std::collections::BTreeMap;
+
 use rand::RngExt as _;
 use rand_distr::{Distribution as _, Poisson, StandardNormal};
 
@@ -102,7 +104,8 @@ impl<'a> Run<'a> {
         self.fleet.suffer(&self.world.faults, second, random);
         // New pods replace those that died.
         let random = &mut self.streams.pods;
-        self.fleet.reach(self.replicas, self.world, now, random);
+        self.fleet
+            .reach(self.replicas, self.world, now, random, |_| 0);
         self.fleet.begin(now);
         for job in self.fleet.lost.drain(..) {
             if !self.retries.add(job, now) {
@@ -225,10 +228,20 @@ impl<'a> Run<'a> {
                 to: wanted,
                 why: controller.explain(),
             });
-            self.replicas = wanted;
             self.largest = self.largest.max(wanted);
             let random = &mut self.streams.pods;
-            self.fleet.reach(wanted, self.world, over as f64, random);
+            let costs: BTreeMap<u64, u32> = if wanted < self.replicas {
+                let ready = self.views.iter();
+                ready
+                    .map(|pod| (pod.id, controller.deletion_cost(pod)))
+                    .collect()
+            } else {
+                BTreeMap::new()
+            };
+            self.replicas = wanted;
+            let cost = |pod| costs.get(&pod).copied().unwrap_or_default();
+            self.fleet
+                .reach(wanted, self.world, over as f64, random, cost);
         }
         let pods = u32::try_from(self.fleet.pods.len()).unwrap_or(u32::MAX);
         self.pods.push(pods);

@@ -19,12 +19,18 @@ pub use oracle::Oracle;
 pub use pushscaler::{PushScalerError, PushScaling};
 pub use reference_model::{ReferenceModel, ReferenceModelOptions};
 
-use crate::cluster::View;
+use crate::cluster::{PodView, View};
 
 /// Controls the replica count of a simulated cluster.
 pub trait Controller {
     /// Returns the desired replicas; `None` keeps the current ones. Called once per simulated second.
     fn decide(&mut self, view: &View<'_>) -> Option<u32>;
+
+    /// Returns the pod's deletion cost: of the ready pods, those with the lowest are deleted first, and of equal ones
+    /// the youngest.
+    fn deletion_cost(&self, _pod: &PodView) -> u32 {
+        0
+    }
 
     /// Explains the last decision, if the controller can.
     fn explain(&self) -> String {

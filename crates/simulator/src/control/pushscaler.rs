@@ -242,6 +242,16 @@ impl Controller for PushScaling {
         }
     }
 
+    /// As the aggregator marks pods: slow ones first, then the least loaded ones.
+    fn deletion_cost(&self, pod: &PodView) -> u32 {
+        let known = self.pods.get(&pod.id);
+        if known.is_some_and(|(uid, _)| self.scaler.is_slow(uid)) {
+            0
+        } else {
+            pod.reading.in_system.saturating_add(1)
+        }
+    }
+
     fn explain(&self) -> String {
         self.scaler.last_decision().to_string()
     }
