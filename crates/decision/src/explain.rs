@@ -292,6 +292,11 @@ impl fmt::Display for Step {
                 units(*pods, "pod"),
                 count(*replicas)
             ),
+            Self::Replacement { pod, replicas } => write!(
+                f,
+                "replacement: {} until one more is ready, then {pod} is deleted",
+                count(*replicas)
+            ),
             Self::SlowPod {
                 pod,
                 factor,

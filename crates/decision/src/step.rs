@@ -246,6 +246,13 @@ pub enum Step {
         /// The replicas with their replacements.
         replicas: u32,
     },
+    /// A slow pod is being replaced: it is deleted once one more is ready.
+    Replacement {
+        /// The slow pod.
+        pod: Arc<str>,
+        /// The replicas until then.
+        replicas: u32,
+    },
     /// Model: a pod is much slower than the others, and does not count towards the fleet's service time and queues.
     SlowPod {
         /// The pod.

@@ -18,6 +18,7 @@ mod planner;
 mod pod_balance;
 mod profile;
 mod queueing;
+mod replacement;
 mod rules;
 mod safeguards;
 mod second_buckets;

@@ -11,7 +11,7 @@ use super::arrivals::Rate;
 use super::backlog::{Backlog, FleetLoad};
 use super::calibration;
 use super::capacity::Capacity;
-use super::evidence::{LASTING, VIOLATION_FACTOR};
+use super::evidence::VIOLATION_FACTOR;
 use super::fleet_snapshot::FleetSnapshot;
 use super::hold_backtest::{INTERVAL, Need, Setting};
 use super::plan::{NoPlan, Plan, PlanReason, Situation};
@@ -87,7 +87,8 @@ impl ModelState {
             max_order = situation.max;
         }
         backlog.pods = backlog.pods.min(max_order);
-        self.slow_above = fleet_snapshot.balance.slow_above(service);
+        let is_replaced = self.can_replace_slow(situation, fleet_snapshot);
+        self.slow_above = fleet_snapshot.balance.slow_above(service, is_replaced);
         let is_named = self.named_above.is_finite();
         let (named, named_above) = pod_balance::named(
             fleet_snapshot.slowest.as_ref(),
@@ -148,12 +149,7 @@ impl ModelState {
         }
         self.follow_profile(second, situation, &capacity, &mut plan, steps);
         replace_lost(fleet_snapshot, &mut plan, steps);
-        // The load balancer avoids slow pods, so the others serve their share. Only what lasts counts: a pod at the
-        // limit would otherwise order and release a pod with each decision.
-        if situation.balancing == Balancing::LeastRequest && plan.slow_pod.is_some() {
-            let slow = fleet_snapshot.balance.slow;
-            plan.pods = plan.pods.saturating_add(slow.min(plan.pods));
-        }
+        self.replace_slow(situation, fleet_snapshot, is_replaced, &mut plan, steps);
         let symptoms = Symptoms {
             waited,
             waiting,
@@ -410,20 +406,6 @@ impl ModelState {
                 replicas,
             });
         }
-    }
-
-    /// Returns the slow pod if there has been one for long enough.
-    fn slow_for_long(
-        &mut self,
-        situation: &Situation<'_>,
-        slow_pod: Option<SlowPod>,
-    ) -> Option<SlowPod> {
-        if slow_pod.is_none() {
-            self.slow_since = None;
-            return None;
-        }
-        let since = *self.slow_since.get_or_insert(situation.now);
-        slow_pod.filter(|_| situation.now.since(since) >= LASTING)
     }
 
     /// Runs the periodic updates up to `second`, and returns the seconds since the last plan, at most the newest

@@ -10,14 +10,14 @@ use crate::snapshot::Snapshot;
 use super::rules::Rule;
 use crate::numbers::{single, whole};
 
-/// A pod is slow if its requests take this multiple of the other pods' median. Not more than a third of the pods are:
-/// otherwise the service time of the fleet has changed. A pod on a slower kind of node, at 3 or 4 times the median,
-/// must count: with random balancing it gets its share of the requests.
+/// A pod is slow if its requests take this multiple of the pods' median. Not more than a third of the pods are, or one
+/// of two: otherwise the service time of the fleet has changed. A pod on a slower kind of node, at 3 or 4 times the
+/// median, must count unless it is replaced: with random balancing it gets its share of the requests.
 const SLOW_FACTOR: f64 = 8.0;
-const MIN_PODS: usize = 3;
+const MIN_PODS: usize = 2;
 
-/// A pod whose service time is this multiple of the median is named, although it counts. Once named, it stays so down
-/// to the lower multiple: the mean of a hundred requests varies by a tenth.
+/// A pod at this multiple of the median is slow if it is replaced, and named in any case. Once it is, it stays so down to
+/// the lower multiple: the mean of a hundred requests varies by a tenth.
 const NAMED_FACTOR: f64 = 3.0;
 const STILL_NAMED_FACTOR: f64 = 2.5;
 
@@ -249,15 +249,25 @@ impl PodBalance {
         }
     }
 
-    /// Returns the time per request, in seconds, above which a pod is slow; `service` is that of the fleet.
-    pub(crate) fn slow_above(&mut self, service: f64) -> f64 {
+    /// Returns the time per request, in seconds, above which a pod is slow; `service` is that of the fleet, and
+    /// `is_replaced` is whether slow pods are replaced.
+    pub(crate) fn slow_above(&mut self, service: f64, is_replaced: bool) -> f64 {
         let pods = self.times.len();
         if pods < MIN_PODS || !Rule::SlowPods.applies() {
             return f64::INFINITY;
         }
-        let limit = SLOW_FACTOR * self.usual_time().max(service);
+        let limit = if is_replaced {
+            let factor = if self.slow > 0 {
+                STILL_NAMED_FACTOR
+            } else {
+                NAMED_FACTOR
+            };
+            factor * self.usual_time()
+        } else {
+            SLOW_FACTOR * self.usual_time().max(service)
+        };
         let slow = self.times.iter().filter(|time| f64::from(**time) > limit);
-        if slow.count() > pods / 3 {
+        if slow.count() > (pods / 3).max(1) {
             f64::INFINITY
         } else {
             limit
@@ -266,7 +276,7 @@ impl PodBalance {
 
     /// Returns the median time per request in seconds; 0 if it is unknown. Reorders the times.
     fn usual_time(&mut self) -> f64 {
-        let middle = self.times.len() / 2;
+        let middle = self.times.len().saturating_sub(1) / 2;
         if self.times.is_empty() {
             return 0.0;
         }
@@ -310,7 +320,7 @@ mod tests {
     use super::*;
 
     /// Counts the slow ones of pods whose requests take these seconds, and whose 4 workers are busy for a minute.
-    fn slow(times: &[f64]) -> usize {
+    fn slow(times: &[f64], is_replaced: bool) -> usize {
         let mut balance = PodBalance::default();
         let works: Vec<PodWork> = times
             .iter()
@@ -325,23 +335,33 @@ mod tests {
         for work in &works {
             balance.add(&"pod".into(), work, work.time_per_request(), false, 0);
         }
-        let limit = balance.slow_above(0.1);
+        let limit = balance.slow_above(0.1, is_replaced);
         works.iter().filter(|work| work.is_slow(limit)).count()
     }
 
     #[test]
     fn a_third_of_the_pods_at_most_is_slow() {
-        assert_eq!(slow(&[0.1, 0.1, 0.1, 2.0]), 1);
-        assert_eq!(slow(&[0.1, 0.1, f64::INFINITY]), 1);
-        assert_eq!(slow(&[0.1, 0.1, 0.1, 0.25]), 0);
-        for all in [
-            &[0.1, 2.0][..],
-            &[0.1, 2.0, 2.0],
-            &[0.1, 0.1, 0.1, 2.0, 2.0],
-            &[2.0; 8],
-        ] {
-            assert_eq!(slow(all), 0, "{all:?}");
+        for is_replaced in [false, true] {
+            let slow = |times: &[f64]| slow(times, is_replaced);
+            assert_eq!(slow(&[0.1, 2.0]), 1);
+            assert_eq!(slow(&[0.1, 0.1, 0.1, 2.0]), 1);
+            assert_eq!(slow(&[0.1, 0.1, f64::INFINITY]), 1);
+            assert_eq!(slow(&[0.1, 0.1, 0.1, 0.25]), 0);
+            for all in [
+                &[0.1, 2.0, 2.0][..],
+                &[0.1, 0.1, 0.1, 2.0, 2.0],
+                &[2.0; 2],
+                &[2.0; 8],
+            ] {
+                assert_eq!(slow(all), 0, "{all:?}");
+            }
         }
+    }
+
+    #[test]
+    fn a_pod_that_can_be_replaced_is_slow_at_three_times_the_median() {
+        assert_eq!(slow(&[0.1, 0.1, 0.1, 0.35], true), 1);
+        assert_eq!(slow(&[0.1, 0.1, 0.1, 0.35], false), 0);
     }
 
     #[test]

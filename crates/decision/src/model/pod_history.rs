@@ -252,12 +252,11 @@ impl PodHistory {
         // Its first requests load and compile the model. A pod that completes none for longer hangs.
         let is_starting = self.completed < WARM_UP_COMPLETED
             && counts_since.is_some_and(|since| taken.since(since).as_secs_f64() < STARTING);
-        if let (Some(before), Some(now)) = (queue_before, self.queue())
+        if let (Some(before), Some(now), Some(service)) = (queue_before, self.queue(), service)
             && is_warm
             && !is_starting
         {
             let busy = busy(before, now, elapsed);
-            let service = service.unwrap_or_default();
             self.work.learn_work(busy, completed, now.slots(), service);
         }
         (taken > from).then_some(Increment {

@@ -15,6 +15,7 @@ use super::capacity::UtilisationCache;
 use super::hold_backtest::HoldBacktest;
 use super::pod_history::{PodHistory, Timed};
 use super::profile::Profile;
+use super::replacement::Replacement;
 use super::second_buckets::{SecondBuckets, Window};
 use super::service::Service;
 
@@ -56,6 +57,7 @@ pub(crate) struct ModelState {
     pub(crate) named_above: f64,
     /// Since when there is a pod of either kind.
     pub(super) slow_since: Option<Moment>,
+    pub(super) replacement: Replacement,
     /// Since when waits exceed the target by far with incomplete metrics.
     pub(super) late_since: Option<Moment>,
 }
@@ -81,6 +83,7 @@ impl ModelState {
             slow_above: f64::INFINITY,
             named_above: f64::INFINITY,
             slow_since: None,
+            replacement: Replacement::default(),
             late_since: None,
         }
     }
@@ -207,6 +210,7 @@ impl ModelState {
         snapshot.f64(&mut self.slow_above);
         snapshot.f64(&mut self.named_above);
         snapshot.option(&mut self.slow_since, || Moment::ORIGIN, Snapshot::moment);
+        self.replacement.visit(snapshot);
         snapshot.option(&mut self.late_since, || Moment::ORIGIN, Snapshot::moment);
     }
 }
