@@ -31,7 +31,7 @@ async fn mutated_pushscalers_get_the_same_answers() {
 }
 
 #[tokio::test]
-async fn every_keyword_of_a_crd_schema_is_validated() {
+async fn every_keyword_that_the_schema_may_use_is_validated() {
     let seeds: Vec<Value> = yaml(&here("keywords/specs.yaml"));
     let definition = here("keywords/definition.yaml");
     cluster()

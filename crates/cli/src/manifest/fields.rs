@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::schema::{below, field, flag};
+use super::schema::{below, flag};
 
 /// Removes the fields that are null, like kubectl before it creates an object. Null elements of lists are kept.
 pub(super) fn drop_nulls(value: &mut Value) {
@@ -31,15 +31,10 @@ pub(super) fn note_unknown(
         Value::Object(fields) => {
             for (name, value) in fields {
                 let path = below(path, name);
-                match schema.map(|schema| (field(schema, name), schema.get("additionalProperties")))
-                {
-                    Some((Some(schema), _)) => {
-                        note_unknown(&path, value, Some(schema), false, unknown);
-                    }
-                    // `additionalProperties: true` allows a field and does not describe its content.
-                    Some((None, Some(_))) => note_unknown(&path, value, None, false, unknown),
-                    Some((None, None)) | None if preserves => {}
-                    Some((None, None)) | None => unknown.push(path),
+                match schema.and_then(|schema| schema["properties"].get(name)) {
+                    Some(schema) => note_unknown(&path, value, Some(schema), false, unknown),
+                    None if preserves => {}
+                    None => unknown.push(path),
                 }
             }
         }
@@ -70,7 +65,7 @@ pub(super) fn apply_defaults(value: &mut Value, schema: &Value) {
                 }
             }
             for (name, value) in fields {
-                if let Some(schema) = field(schema, name) {
+                if let Some(schema) = schema["properties"].get(name) {
                     apply_defaults(value, schema);
                 }
             }

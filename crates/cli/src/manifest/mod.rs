@@ -11,9 +11,10 @@
 //! | unknown fields | `fields` | the API server's strict decoding |
 //! | defaults | `fields` | the API server |
 //! | names, labels, annotations | `names` | the API server |
-//! | types, bounds, patterns, … | `structure` | kube-openapi |
-//! | `x-kubernetes-list-type` | `rules` | the API server |
+//! | types, bounds, patterns, enums | `structure` | kube-openapi |
 //! | `x-kubernetes-validations` | `rules`, by `kube-cel` | CEL |
+//!
+//! Only the keywords that the definition uses are validated; a test fails if it uses another one.
 //!
 //! The messages are those of Kubernetes 1.37. `tests/tests/cluster` compares them with a real API server.
 //!

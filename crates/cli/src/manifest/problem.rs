@@ -17,12 +17,10 @@ pub(super) struct Problem {
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Required,
-    Duplicate,
     Invalid,
     /// Printed like `Invalid`, but no CEL rule is evaluated.
     TypeInvalid,
     NotSupported,
-    Forbidden,
     TooLong,
     TooMany,
 }
@@ -32,11 +30,9 @@ impl Problem {
     pub(super) fn new(path: &str, kind: Kind, value: Option<&Value>, detail: &str) -> Self {
         let (words, shows_value, skips_rules) = match kind {
             Kind::Required => ("Required value", false, true),
-            Kind::Duplicate => ("Duplicate value", true, false),
             Kind::Invalid => ("Invalid value", true, false),
             Kind::TypeInvalid => ("Invalid value", true, true),
             Kind::NotSupported => ("Unsupported value", true, true),
-            Kind::Forbidden => ("Forbidden", false, false),
             Kind::TooLong => ("Too long", false, true),
             Kind::TooMany => ("Too many", true, true),
         };
@@ -66,7 +62,7 @@ impl Problem {
         Self::new(path, Kind::TooLong, None, &detail)
     }
 
-    pub(super) fn too_many(path: &str, count: usize, max: i64) -> Self {
+    pub(super) fn too_many(path: &str, count: i64, max: i64) -> Self {
         let items = if max == 1 { "item" } else { "items" };
         let detail = format!("must have at most {max} {items}");
         Self::new(path, Kind::TooMany, Some(&count.into()), &detail)

@@ -1,61 +1,14 @@
-//! `x-kubernetes-list-type`, and CEL rules (`x-kubernetes-validations`) by `kube-cel`.
+//! CEL rules (`x-kubernetes-validations`), evaluated by `kube-cel`.
 
 use std::error::Error as _;
 
-use kube_cel::cel::{self, ExecutionError};
+use kube_cel::cel::ExecutionError;
 use kube_cel::{ValidationError, Validator};
 use regex::Regex;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::problem::{Kind, Problem};
-use super::schema::{RULES, below, list, visit};
-
-/// Returns the elements that occur more than once in a list that forbids it.
-pub(super) fn check_lists(schema: &Value, object: &Value) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    visit(schema, object, "", &mut |schema, value, path| {
-        let items = value.as_array().map_or(&[][..], Vec::as_slice);
-        match schema["x-kubernetes-list-type"].as_str() {
-            Some("set") => note_duplicates(items, path, &mut problems),
-            Some("map") => check_map(schema, items, path, &mut problems),
-            _ => {}
-        }
-    });
-    problems
-}
-
-/// Elements of a map are objects with different keys.
-fn check_map(schema: &Value, items: &[Value], path: &str, problems: &mut Vec<Problem>) {
-    let mut keys = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        if !item.is_object() && !item.is_null() {
-            let detail = "must be an object for an array of list-type map";
-            problems.push(Problem::invalid(
-                &format!("{path}[{index}]"),
-                item.clone(),
-                detail,
-            ));
-            return;
-        }
-        let names = list(schema, "x-kubernetes-list-map-keys")
-            .iter()
-            .filter_map(Value::as_str);
-        let key = names.filter_map(|name| Some((name.to_owned(), item.get(name)?.clone())));
-        keys.push(Value::Object(key.collect::<Map<_, _>>()));
-    }
-    note_duplicates(&keys, path, problems);
-}
-
-/// Reports each value that occurs again, once.
-fn note_duplicates(items: &[Value], path: &str, problems: &mut Vec<Problem>) {
-    for (index, item) in items.iter().enumerate() {
-        let before = items.iter().take(index).filter(|other| *other == item);
-        if before.count() == 1 {
-            let path = format!("{path}[{index}]");
-            problems.push(Problem::new(&path, Kind::Duplicate, Some(item), ""));
-        }
-    }
-}
+use super::schema::{RULES, list, visit};
 
 /// Returns the rules that an object breaks. Its structure must be valid.
 pub(super) fn check(schema: &Value, object: &Value) -> Vec<Problem> {
@@ -63,16 +16,9 @@ pub(super) fn check(schema: &Value, object: &Value) -> Vec<Problem> {
     let mut problems = Vec::new();
     visit(schema, object, "", &mut |schema, value, path| {
         for rule in list(schema, RULES) {
-            // One value at a time: `kube-cel` prints paths into maps with a dot, the API server with brackets. And it
-            // escapes two underscores in a field's name in another way than the API server.
+            // One rule of one value at a time: `kube-cel` prints paths in another way than the API server.
             let mut own = without_rules(schema);
-            let mut escaped = rule.clone();
-            for key in ["rule", "messageExpression"] {
-                if let Some(text) = rule[key].as_str() {
-                    escaped[key] = text.replace("__underscores__", "____").into();
-                }
-            }
-            own[RULES] = vec![escaped].into();
+            own[RULES] = vec![rule.clone()].into();
             let value_for_cel = match (value, rule["rule"].as_str()) {
                 (Value::String(text), Some(rule)) if rule.contains("duration(") => {
                     as_duration(text).into()
@@ -137,60 +83,25 @@ fn problem(
     value: &Value,
     path: &str,
 ) -> Problem {
-    let text = rule["rule"].as_str().unwrap_or_default().trim();
-    let message = rule["message"].as_str().map_or(text, str::trim);
+    let message = rule["message"].as_str().unwrap_or_default().trim();
     let source = error.source();
     if let Some(evaluation) = source.and_then(|source| source.downcast_ref::<ExecutionError>()) {
-        let detail = match evaluation {
-            ExecutionError::NoSuchOverload => format!(
-                "'no such overload': call arguments did not match a supported operator, function or macro signature \
-                 for rule: {message}"
-            ),
-            _ => format!("{} evaluating rule: {message}", words(evaluation)),
-        };
+        let detail = format!("{} evaluating rule: {message}", words(evaluation));
         let type_ = schema["type"].as_str().unwrap_or_default();
         return Problem::invalid(path, type_, &detail);
     }
-    let path = match error.field_path.trim_start_matches('.') {
-        "" => path.to_owned(),
-        field => below(path, field),
-    };
-    let has_message = rule.get("message").is_some() || rule.get("messageExpression").is_some();
-    let detail = if has_message {
-        error.message.trim().to_owned()
-    } else {
-        format!("failed rule: {text}")
-    };
-    let (kind, detail) = match error.reason.as_deref() {
-        Some("FieldValueForbidden") => (Kind::Forbidden, detail.as_str()),
-        Some("FieldValueRequired") => (Kind::Required, detail.as_str()),
-        Some("FieldValueDuplicate") => (Kind::Duplicate, ""),
-        _ => (Kind::Invalid, detail.as_str()),
-    };
     // The API server does not print objects and lists.
     let shown = (!value.is_object() && !value.is_array()).then_some(value);
-    Problem::new(&path, kind, shown, detail)
+    Problem::new(path, Kind::Invalid, shown, message)
 }
 
 /// The words of cel-go for what a value can cause, and those of the crate `cel` for anything else.
 fn words(error: &ExecutionError) -> String {
     match error {
-        ExecutionError::FunctionError { function, message } => {
-            let to = match function.as_str() {
-                "duration" => "google.protobuf.Duration",
-                "timestamp" => "google.protobuf.Timestamp",
-                "int" | "uint" | "double" => function,
-                _ => return message.clone(),
-            };
-            format!("type conversion error from 'string' to '{to}'")
+        ExecutionError::FunctionError { function, .. } if function == "duration" => {
+            "type conversion error from 'string' to 'google.protobuf.Duration'".to_owned()
         }
         ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
-        ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
-        ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
-        ExecutionError::IndexOutOfBounds(cel::Value::Int(index)) => {
-            format!("index out of bounds: {index}")
-        }
-        ExecutionError::Overflow(..) => "integer overflow".to_owned(),
         other => other.to_string(),
     }
 }

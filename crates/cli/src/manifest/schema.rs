@@ -6,48 +6,29 @@ use serde_json::Value;
 
 use super::error::DefinitionError;
 
-/// The keywords that are validated here, and those without an effect on validation.
-const KEYWORDS: [&str; 33] = [
-    "additionalProperties",
-    "allOf",
-    "anyOf",
+/// The keywords that are validated here, and those without an effect on validation. `check` also knows some.
+const KEYWORDS: [&str; 14] = [
     "default",
     "description",
     "enum",
-    "example",
-    "exclusiveMaximum",
-    "exclusiveMinimum",
-    "externalDocs",
-    "format",
-    "items",
     "maxItems",
     "maxLength",
-    "maxProperties",
     "maximum",
     "minItems",
     "minLength",
-    "minProperties",
     "minimum",
-    "multipleOf",
-    "not",
     "nullable",
-    "oneOf",
-    "pattern",
-    "properties",
     "required",
     "title",
     "type",
-    "x-kubernetes-int-or-string",
-    "x-kubernetes-map-type",
     "x-kubernetes-preserve-unknown-fields",
-    RULES,
 ];
 
-/// The supported keywords of lists.
-const LIST_KEYWORDS: [&str; 2] = ["x-kubernetes-list-map-keys", "x-kubernetes-list-type"];
+/// The types whose values are validated here.
+const TYPES: [&str; 5] = ["array", "boolean", "integer", "object", "string"];
 
 /// The formats that are validated here.
-const FORMATS: [&str; 5] = ["int32", "int64", "float", "double", "date-time"];
+const FORMATS: [&str; 2] = ["int32", "int64"];
 
 /// The formats that the generator writes for other integers, and that the API server ignores.
 const IGNORED_FORMATS: [&str; 8] = [
@@ -64,25 +45,21 @@ pub(super) fn check(schema: &Value) -> Result<(), DefinitionError> {
     for (key, value) in schema.as_object().into_iter().flatten() {
         let children: Vec<&Value> = match (key.as_str(), value) {
             ("properties", Value::Object(fields)) => {
-                // `kube-cel` escapes it in another way than the API server; see `rules`.
-                let underscored = |name: &&String| name.replace("__", "").contains('_');
-                if let Some(name) = fields.keys().find(underscored) {
+                // `kube-cel` escapes it in another way than the API server.
+                if let Some(name) = fields.keys().find(|name| name.contains('_')) {
                     return unsupported(format!("the underscore in the field {name}"));
                 }
                 fields.values().collect()
             }
-            ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => schemas.iter().collect(),
-            ("items" | "not" | "additionalProperties", _) => vec![value],
+            ("items", _) => vec![value],
+            ("enum", Value::Array(values)) if values.iter().all(Value::is_string) => vec![],
+            ("enum", _) => return unsupported("an enum of other values than strings".to_owned()),
             (RULES, Value::Array(rules)) => {
-                for text in rules
-                    .iter()
-                    .flat_map(|rule| ["rule", "messageExpression"].map(|key| rule[key].as_str()))
-                {
-                    if let Some(Err(error)) = text.map(Program::compile) {
-                        return unsupported(format!("the rule {text:?}: {error}"));
-                    }
-                }
+                rules.iter().try_for_each(check_rule)?;
                 vec![]
+            }
+            ("type", _) if !TYPES.iter().any(|type_| value == type_) => {
+                return unsupported(format!("the type {value}"));
             }
             ("pattern", _) => {
                 let pattern = value.as_str().unwrap_or_default();
@@ -98,12 +75,34 @@ pub(super) fn check(schema: &Value) -> Result<(), DefinitionError> {
                 }
                 vec![]
             }
-            (key, _) if KEYWORDS.contains(&key) || LIST_KEYWORDS.contains(&key) => vec![],
+            (key, _) if KEYWORDS.contains(&key) => vec![],
             (key, _) => return unsupported(format!("the keyword {key}")),
         };
         children.into_iter().try_for_each(check)?;
     }
     Ok(())
+}
+
+/// Checks that a rule has a text and a message, nothing else, and that it compiles.
+fn check_rule(rule: &Value) -> Result<(), DefinitionError> {
+    let keys: Vec<&str> = rule
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key.as_str())
+        .collect();
+    if keys != ["message", "rule"] {
+        let what = format!("the keywords {} of a rule", keys.join(", "));
+        return Err(DefinitionError::Unsupported(what));
+    }
+    let text = rule["rule"].as_str().unwrap_or_default();
+    match Program::compile(text) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let what = format!("the rule {text:?}: {error}");
+            Err(DefinitionError::Unsupported(what))
+        }
+    }
 }
 
 /// Returns whether a boolean keyword is set.
@@ -116,38 +115,15 @@ pub(super) fn list<'a>(schema: &'a Value, keyword: &str) -> &'a [Value] {
     schema[keyword].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Returns the types that a value may have; empty if any type is allowed.
-pub(super) fn types(schema: &Value) -> Vec<&str> {
-    if flag(schema, "x-kubernetes-int-or-string") {
-        return vec!["integer", "string"];
-    }
-    schema["type"].as_str().into_iter().collect()
+/// Returns the type that a value must have; `None` if any type is allowed.
+pub(super) fn type_of(schema: &Value) -> Option<&str> {
+    schema["type"].as_str()
 }
 
 /// Returns the format if the API server enforces it: it ignores a format that belongs to another type.
 pub(super) fn format(schema: &Value) -> Option<&str> {
     let format = schema["format"].as_str()?;
-    let applies = matches!(
-        (format, types(schema).as_slice()),
-        ("int32" | "int64", ["integer"])
-            | ("float" | "double", ["number"])
-            | ("date-time", [] | ["string"])
-    );
-    applies.then_some(format)
-}
-
-/// Returns the schema of the fields that `properties` does not list.
-pub(super) fn additional(schema: &Value) -> Option<&Value> {
-    schema
-        .get("additionalProperties")
-        .filter(|schema| schema.is_object())
-}
-
-/// Returns the schema of a field.
-pub(super) fn field<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
-    schema["properties"]
-        .get(name)
-        .or_else(|| additional(schema))
+    (type_of(schema) == Some("integer") && FORMATS.contains(&format)).then_some(format)
 }
 
 /// Returns the path of a field below `path`.
@@ -171,9 +147,6 @@ pub(super) fn visit(
         return;
     }
     each(schema, value, path);
-    for all in list(schema, "allOf") {
-        visit(all, value, path, each);
-    }
     match value {
         Value::Array(items) => {
             if let Some(schema) = schema.get("items") {
@@ -184,9 +157,6 @@ pub(super) fn visit(
         }
         Value::Object(fields) => {
             for (name, value) in fields {
-                if let Some(schema) = additional(schema) {
-                    visit(schema, value, &format!("{path}[{name}]"), each);
-                }
                 if let Some(schema) = schema["properties"].get(name) {
                     visit(schema, value, &below(path, name), each);
                 }
