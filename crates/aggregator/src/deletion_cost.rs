@@ -11,10 +11,10 @@ use k8s_openapi::api::core::v1::Pod as KubePod;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use pushscale_api::names::{FIELD_MANAGER, POD_DELETION_COST};
+use pushscale_daemon::kubernetes::{CONFLICT, NOT_FOUND, request};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use crate::kube_error::{self, CONFLICT, NOT_FOUND};
 use crate::scale_target::{CostOwner, MarkResult, PodRef};
 
 /// Below the cost of every pod without the annotation, which is 0.
@@ -106,15 +106,14 @@ async fn apply(
         },
     }));
     let params = PatchParams::apply(FIELD_MANAGER);
-    let error = match timeout_at(deadline, api.patch(&pod.name, &params, &patch)).await {
-        Ok(Ok(_)) => return Ok(()),
-        Ok(Err(kube::Error::Api(status))) if matches!(status.code, CONFLICT | NOT_FOUND) => {
-            return Err(ApplyError::Skipped);
+    let left = deadline.saturating_duration_since(Instant::now());
+    match request(left, api.patch(&pod.name, &params, &patch)).await {
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.code(), Some(CONFLICT | NOT_FOUND)) => {
+            Err(ApplyError::Skipped)
         }
-        Ok(Err(error)) => kube_error::message(&error),
-        Err(_) => kube_error::TIMED_OUT.to_owned(),
-    };
-    Err(ApplyError::Failed(format!("{}: {error}", pod.name)))
+        Err(error) => Err(ApplyError::Failed(format!("{}: {error}", pod.name))),
+    }
 }
 
 enum ApplyError {

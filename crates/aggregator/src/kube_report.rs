@@ -12,13 +12,15 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource as _};
 use pushscale_api::names::FIELD_MANAGER;
 use pushscale_api::{PushScaler, PushScalerCheckpoint};
+use pushscale_daemon::kubernetes::{
+    NOT_FOUND, RequestError, UNPROCESSABLE, request, truncate_note,
+};
 use pushscale_daemon::log_limiter::LogLimiter;
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::checkpoint;
-use crate::kube_error::{self, NOT_FOUND, UNPROCESSABLE};
 use crate::leadership::Leadership;
 use crate::metrics::{ApiRequest, Metrics, WriteOutcome};
 use crate::names::ScalerKey;
@@ -27,9 +29,6 @@ use crate::write_queue::WriteQueue;
 
 /// Timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Maximum bytes of an event's note; the API server accepts 1024.
-const MAX_NOTE_BYTES: usize = 1000;
 
 /// Events that wait for the API server. A decision has one at most.
 const EVENT_QUEUE: usize = 1024;
@@ -163,32 +162,27 @@ impl NewestReport for StatusReport {
         let begun = Instant::now();
         let ended =
             |succeeded| metrics.api_request_ended(ApiRequest::StatusWrite, begun, succeeded);
-        let (error, again) =
-            match timeout(TIMEOUT, api.patch_status(&scaler.name, &params, &patch)).await {
-                Ok(Ok(_)) => {
-                    ended(true);
-                    metrics.status_written(WriteOutcome::Written);
-                    return None;
-                }
-                // The PushScaler was deleted in the meantime.
-                Ok(Err(kube::Error::Api(status))) if status.code == NOT_FOUND => {
-                    ended(true);
-                    return None;
-                }
-                Ok(Err(error)) => {
-                    // The API server would reject the same status again.
-                    let is_final =
-                        matches!(&error, kube::Error::Api(status) if status.code == UNPROCESSABLE);
-                    (kube_error::message(&error), !is_final)
-                }
-                Err(_) => (kube_error::TIMED_OUT.to_owned(), true),
-            };
+        let written = request(TIMEOUT, api.patch_status(&scaler.name, &params, &patch)).await;
+        let error = match written {
+            Ok(_) => {
+                ended(true);
+                metrics.status_written(WriteOutcome::Written);
+                return None;
+            }
+            // The PushScaler was deleted in the meantime.
+            Err(error) if error.code() == Some(NOT_FOUND) => {
+                ended(true);
+                return None;
+            }
+            Err(error) => error,
+        };
         ended(false);
         metrics.status_written(WriteOutcome::Failed);
         if let Some(left_out) = writer.failure_log.allow(Instant::now().into_std()) {
-            tracing::warn!(autoscaler = %scaler, error, left_out, "failed to write the status");
+            tracing::warn!(autoscaler = %scaler, %error, left_out, "failed to write the status");
         }
-        again.then_some(self)
+        // The API server would reject the same status again.
+        (error.code() != Some(UNPROCESSABLE)).then_some(self)
     }
 }
 
@@ -208,26 +202,22 @@ impl NewestReport for CheckpointReport {
         // What other clients have written is replaced.
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let begun = Instant::now();
-        let written = timeout(TIMEOUT, api.patch(&scaler.name, &params, &patch)).await;
-        let is_missing =
-            matches!(&written, Ok(Err(kube::Error::Api(status))) if status.code == NOT_FOUND);
-        let succeeded = is_missing || matches!(written, Ok(Ok(_)));
+        let written = request(TIMEOUT, api.patch(&scaler.name, &params, &patch)).await;
+        let error = written.err();
+        let is_missing = error.as_ref().and_then(RequestError::code) == Some(NOT_FOUND);
+        let succeeded = is_missing || error.is_none();
         let request = ApiRequest::CheckpointWrite;
         writer.metrics.api_request_ended(request, begun, succeeded);
-        let error = match written {
-            Ok(Ok(_)) => return None,
-            Ok(Err(error)) => kube_error::message(&error),
-            Err(_) => kube_error::TIMED_OUT.to_owned(),
-        };
+        let error = error?;
         if is_missing {
             static LOGGED: Once = Once::new();
             LOGGED.call_once(|| {
-                tracing::warn!(autoscaler = %scaler, error, "checkpoints are not stored: is their CRD installed?");
+                tracing::warn!(autoscaler = %scaler, %error, "checkpoints are not stored: is their CRD installed?");
             });
             return None;
         }
         if let Some(left_out) = writer.failure_log.allow(Instant::now().into_std()) {
-            tracing::warn!(autoscaler = %scaler, error, left_out, "failed to write the checkpoint");
+            tracing::warn!(autoscaler = %scaler, %error, left_out, "failed to write the checkpoint");
         }
         Some(self)
     }
@@ -283,29 +273,18 @@ async fn write_event(
             EventType::Normal
         },
         reason: reason.to_owned(),
-        note: Some(truncate(note)),
+        note: Some(truncate_note(note)),
         action,
         secondary: None,
     };
     let begun = Instant::now();
-    let published = timeout(TIMEOUT, recorder.publish(&event, &regarding)).await;
-    let succeeded = matches!(published, Ok(Ok(())));
-    metrics.api_request_ended(ApiRequest::EventWrite, begun, succeeded);
-    let error = match published {
-        Ok(Ok(())) => return metrics.event_written(WriteOutcome::Written),
-        Ok(Err(error)) => kube_error::message(&error),
-        Err(_) => kube_error::TIMED_OUT.to_owned(),
+    let published = request(TIMEOUT, recorder.publish(&event, &regarding)).await;
+    metrics.api_request_ended(ApiRequest::EventWrite, begun, published.is_ok());
+    let Err(error) = published else {
+        return metrics.event_written(WriteOutcome::Written);
     };
     metrics.event_written(WriteOutcome::Failed);
     if let Some(left_out) = failure_log.allow(Instant::now().into_std()) {
-        tracing::warn!(autoscaler = %scaler, error, left_out, "failed to write the event");
+        tracing::warn!(autoscaler = %scaler, %error, left_out, "failed to write the event");
     }
-}
-
-fn truncate(mut note: String) -> String {
-    if note.len() > MAX_NOTE_BYTES {
-        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
-        note.push('…');
-    }
-    note
 }

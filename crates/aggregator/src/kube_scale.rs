@@ -12,13 +12,12 @@ use kube::{Api, Client, Resource, discovery};
 use parking_lot::Mutex;
 use pushscale_api::names::FIELD_MANAGER;
 use pushscale_api::{PushScaler, PushScalerCheckpoint};
+use pushscale_daemon::kubernetes::{CONFLICT, NOT_FOUND, RequestError, UNPROCESSABLE, request};
 use serde_json::json;
-use tokio::time::timeout;
 
-use crate::kube_error::{CONFLICT, NOT_FOUND, UNPROCESSABLE};
+use crate::deletion_cost;
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{MarkResult, PodRef, Scale, ScaleError, ScaleTarget, Written};
-use crate::{deletion_cost, kube_error};
 
 /// Timeout of one request. A scaler makes no decision while its write is in flight, so the write must end.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,11 +63,10 @@ impl KubeScaleTarget {
 
     async fn read_scale(&self, target: &TargetRef) -> Result<Scale, ScaleError> {
         let api = self.api::<DynamicObject>(target).await?;
-        match timeout(TIMEOUT, api.get_scale(&target.name)).await {
-            Ok(Ok(scale)) => Ok(convert(&scale)),
-            Ok(Err(error)) => Err(scale_error(target, &error)),
-            Err(_) => Err(other(target, kube_error::TIMED_OUT.to_owned())),
-        }
+        let scale = request(TIMEOUT, api.get_scale(&target.name)).await;
+        scale
+            .map(|scale| convert(&scale))
+            .map_err(|error| scale_error(target, &error))
     }
 
     /// Looks up the resource of a kind.
@@ -94,18 +92,12 @@ impl KubeScaleTarget {
             .parse::<GroupVersion>()
             .map_err(|error| unknown_kind(error.to_string(), true))?
             .with_kind(kind);
-        let found = timeout(TIMEOUT, discovery::pinned_kind(&self.client, &gvk)).await;
-        let (resource, _) = match found {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => {
-                let missing = match &error {
-                    kube::Error::Api(status) => status.code == NOT_FOUND,
-                    error => matches!(error, kube::Error::Discovery(_)),
-                };
-                return Err(unknown_kind(kube_error::message(&error), missing));
-            }
-            Err(_) => return Err(unknown_kind(kube_error::TIMED_OUT.to_owned(), false)),
-        };
+        let found = request(TIMEOUT, discovery::pinned_kind(&self.client, &gvk)).await;
+        let (resource, _) = found.map_err(|error| {
+            let is_absent = matches!(&error, RequestError::Failed(kube::Error::Discovery(_)));
+            let missing = is_absent || error.code() == Some(NOT_FOUND);
+            unknown_kind(error.to_string(), missing)
+        })?;
         self.resources.lock().insert(key, resource.clone());
         Ok(resource)
     }
@@ -130,21 +122,20 @@ impl KubeScaleTarget {
             ..PatchParams::default()
         };
         let patch = Patch::<()>::Json(patch);
-        let written = timeout(TIMEOUT, api.patch_scale(&target.name, &params, &patch)).await;
+        let written = request(TIMEOUT, api.patch_scale(&target.name, &params, &patch)).await;
         match written {
-            Ok(Ok(scale)) => Ok(Written::Done(convert(&scale))),
-            Ok(Err(kube::Error::Api(status))) if status.code == UNPROCESSABLE => {
+            Ok(scale) => Ok(Written::Done(convert(&scale))),
+            Err(error) if error.code() == Some(UNPROCESSABLE) => {
                 let now = self.read_scale(target).await?;
                 match now.replicas {
                     // The client retries a request whose response was lost, and the test of the retry fails.
                     replicas if replicas == to => Ok(Written::Done(now)),
                     // The test passed, so the API server rejects the new replica count.
-                    replicas if replicas == from => Err(other(target, status.message)),
+                    replicas if replicas == from => Err(other(target, error.to_string())),
                     _ => Ok(Written::Conflict(now)),
                 }
             }
-            Ok(Err(error)) => Err(scale_error(target, &error)),
-            Err(_) => Err(other(target, kube_error::TIMED_OUT.to_owned())),
+            Err(error) => Err(scale_error(target, &error)),
         }
     }
 }
@@ -164,21 +155,15 @@ impl KubeScaleTarget {
             ..PatchParams::default()
         };
         let patch = Patch::Merge(&patch);
-        let message = match timeout(TIMEOUT, api.patch_metadata(&scaler.name, &params, &patch))
-            .await
-        {
-            Ok(Ok(_)) => return Ok(()),
+        match request(TIMEOUT, api.patch_metadata(&scaler.name, &params, &patch)).await {
+            Ok(_) => Ok(()),
             // It is deleted already, or the watch is about to deliver a newer version.
-            Ok(Err(kube::Error::Api(status))) if [NOT_FOUND, CONFLICT].contains(&status.code) => {
-                return Ok(());
-            }
-            Ok(Err(error)) => kube_error::message(&error),
-            Err(_) => kube_error::TIMED_OUT.to_owned(),
-        };
-        Err(ScaleError::Other {
-            target: format!("finalizers of PushScaler {}", scaler.name),
-            message,
-        })
+            Err(error) if matches!(error.code(), Some(NOT_FOUND | CONFLICT)) => Ok(()),
+            Err(error) => Err(ScaleError::Other {
+                target: format!("finalizers of PushScaler {}", scaler.name),
+                message: error.to_string(),
+            }),
+        }
     }
 
     async fn get_checkpoint(
@@ -187,20 +172,18 @@ impl KubeScaleTarget {
     ) -> Result<Option<PushScalerCheckpoint>, ScaleError> {
         let api: Api<PushScalerCheckpoint> =
             Api::namespaced(self.client.clone(), &scaler.namespace);
-        let message = match timeout(TIMEOUT, api.get_opt(&scaler.name)).await {
+        match request(TIMEOUT, api.get_opt(&scaler.name)).await {
             // The kind may not be installed: it is younger than the PushScaler.
-            Ok(Ok(found)) => return Ok(found),
-            Ok(Err(kube::Error::SerdeError(error))) => {
+            Ok(found) => Ok(found),
+            Err(RequestError::Failed(kube::Error::SerdeError(error))) => {
                 tracing::warn!(autoscaler = %scaler, %error, "checkpoint ignored: it does not parse");
-                return Ok(None);
+                Ok(None)
             }
-            Ok(Err(error)) => kube_error::message(&error),
-            Err(_) => kube_error::TIMED_OUT.to_owned(),
-        };
-        Err(ScaleError::Other {
-            target: format!("PushScalerCheckpoint {scaler}"),
-            message,
-        })
+            Err(error) => Err(ScaleError::Other {
+                target: format!("PushScalerCheckpoint {scaler}"),
+                message: error.to_string(),
+            }),
+        }
     }
 }
 
@@ -258,18 +241,17 @@ impl ScaleTarget for KubeScaleTarget {
 }
 
 /// Converts an error of a request for this target.
-fn scale_error(target: &TargetRef, error: &kube::Error) -> ScaleError {
-    let name = target.to_string();
-    match error {
-        kube::Error::Api(status) if status.code == NOT_FOUND => ScaleError::NotFound {
-            target: name,
+fn scale_error(target: &TargetRef, error: &RequestError) -> ScaleError {
+    match error.code() {
+        Some(NOT_FOUND) => ScaleError::NotFound {
+            target: target.to_string(),
             namespace: target.namespace.clone(),
         },
-        kube::Error::Api(status) if status.code == 403 => ScaleError::Forbidden {
-            target: name,
-            message: status.message.clone(),
+        Some(403) => ScaleError::Forbidden {
+            target: target.to_string(),
+            message: error.to_string(),
         },
-        error => other(target, kube_error::message(error)),
+        _ => other(target, error.to_string()),
     }
 }
 

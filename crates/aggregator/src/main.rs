@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use pushscale_aggregator::{Config, PROGRAM, RunError};
-use pushscale_daemon::{config, exit, logging, open_files, shutdown};
+use pushscale_aggregator::{Config, PROGRAM};
+use pushscale_daemon::{config, exit, logging, open_files};
+use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -17,12 +18,8 @@ fn main() -> ExitCode {
     logging::init(&config.log);
     open_files::raise_limit();
 
-    let runtime = tokio::runtime::Runtime::new();
-    exit::report(runtime.map_err(RunError::from).and_then(|runtime| {
-        runtime.block_on(async {
-            let signals = shutdown::on_signals()?;
-            let bound = pushscale_aggregator::bind(config).await?;
-            bound.run(signals).await
-        })
-    }))
+    exit::run(Runtime::new(), async |signals| {
+        let bound = pushscale_aggregator::bind(config).await?;
+        bound.run(signals).await
+    })
 }

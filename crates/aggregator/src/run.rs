@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use kube::Client;
 use pushscale_daemon::admin::Admin;
-use pushscale_daemon::http_server::{self, BindError, Limits, Plain, Tls};
+use pushscale_daemon::exit::RunError;
+use pushscale_daemon::http_server::{self, Limits, Plain, Tls};
+use pushscale_daemon::kubernetes;
 use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
-use pushscale_daemon::tasks::{TaskExited, Tasks};
-use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
+use pushscale_daemon::tasks::Tasks;
+use pushscale_daemon::tls::{self, ServerCertificate};
 use pushscale_external_metrics::{Store, serve_keda};
-use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::auth::{Authenticator, ConnectionToken, KubeTokenReviewer, TokenReviewer};
@@ -46,10 +46,6 @@ const REPORT_QUEUE: usize = 1024;
 /// How long the tasks may take to shut down: to answer requests and to write the last statuses.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
-/// Timeout for data from the API server. A watch ends after 290 s at the latest and has bookmarks before, so a longer
-/// silence is a broken connection.
-const READ_TIMEOUT: Duration = Duration::from_secs(300);
-
 /// An aggregator whose ports are bound.
 #[derive(Debug)]
 pub struct Bound {
@@ -67,26 +63,6 @@ pub struct Bound {
 struct ExternalMetrics {
     bound: http_server::Bound,
     tls_dir: PathBuf,
-}
-
-/// Why the aggregator exited.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// A port could not be bound.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// Signal handlers could not be installed.
-    #[error("failed to install signal handlers")]
-    Signals(#[from] std::io::Error),
-    /// No cluster is configured.
-    #[error("failed to configure the Kubernetes client (run in a pod or set KUBECONFIG)")]
-    Cluster(#[source] kube::Error),
-    /// TLS could not be set up.
-    #[error("failed to set up TLS")]
-    Tls(#[source] TlsError),
-    /// A task exited that should have kept running.
-    #[error(transparent)]
-    TaskExited(#[from] TaskExited),
 }
 
 /// What replaces the cluster in the demo and in tests.
@@ -156,7 +132,7 @@ impl Bound {
     /// # Errors
     /// If no cluster is configured, or a task exited that should have kept running.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), RunError> {
-        let client = client().await.map_err(RunError::Cluster)?;
+        let client = kubernetes::client().await?;
         let scale_target = KubeScaleTarget::new(client.clone())
             .with_pod_deletion_cost(self.config.pod_deletion_cost);
         let scale_target = Arc::new(scale_target);
@@ -381,14 +357,6 @@ struct Running {
     events: mpsc::Sender<Event>,
     readiness: Readiness,
     metrics: Metrics,
-}
-
-async fn client() -> Result<Client, kube::Error> {
-    let mut config = kube::Config::infer()
-        .await
-        .map_err(kube::Error::InferConfig)?;
-    config.read_timeout = Some(READ_TIMEOUT);
-    Client::try_from(config)
 }
 
 async fn finish(mut tasks: Tasks, shutdown: Shutdown) -> Result<(), RunError> {

@@ -14,13 +14,13 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client, Resource};
 use pushscale_daemon::error::chain;
+use pushscale_daemon::kubernetes::request;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::bundle::NewestBundle;
 use crate::config::ApiServiceSettings;
-use crate::kube_error::{TIMED_OUT, message};
 use crate::metrics::{CertificateMetrics, Failure};
 use crate::secrets::{FIELD_MANAGER, TIMEOUT};
 
@@ -145,11 +145,8 @@ where
         ..PatchParams::default()
     };
     let patch = Patch::<()>::Json(patch);
-    match timeout(TIMEOUT, api.patch(name, &params, &patch)).await {
-        Ok(Ok(written)) => Ok(written),
-        Ok(Err(error)) => Err(message(&error)),
-        Err(_) => Err(TIMED_OUT.to_owned()),
-    }
+    let written = request(TIMEOUT, api.patch(name, &params, &patch)).await;
+    written.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ mod config;
 mod controller;
 mod directory;
 mod issue;
-mod kube_error;
 mod metrics;
 mod owner;
 mod plan;
@@ -23,4 +22,4 @@ mod secrets;
 mod state;
 
 pub use config::{ApiServiceSettings, Config, Lifetimes, PROGRAM, SelfSigned, Source};
-pub use run::{Bound, RunError, bind};
+pub use run::{Bound, bind};

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use pushscale_certificates::{Config, PROGRAM, RunError};
-use pushscale_daemon::{config, exit, logging, shutdown};
+use pushscale_certificates::{Config, PROGRAM};
+use pushscale_daemon::{config, exit, logging};
+use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     let config = match config::load(&PROGRAM, Config::from_settings) {
@@ -12,12 +13,8 @@ fn main() -> ExitCode {
     };
     logging::init(&config.log);
 
-    let runtime = tokio::runtime::Runtime::new();
-    exit::report(runtime.map_err(RunError::from).and_then(|runtime| {
-        runtime.block_on(async {
-            let stop = shutdown::on_signals()?;
-            let bound = pushscale_certificates::bind(config).await?;
-            bound.run(stop).await
-        })
-    }))
+    exit::run(Runtime::new(), async |stop| {
+        let bound = pushscale_certificates::bind(config).await?;
+        bound.run(stop).await
+    })
 }

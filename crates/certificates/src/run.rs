@@ -1,17 +1,17 @@
 //! Runs the program.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use kube::Client;
 use pushscale_daemon::admin::{Admin, NoPages};
-use pushscale_daemon::http_server::{self, BindError, Limits};
+use pushscale_daemon::exit::RunError;
+use pushscale_daemon::http_server::{self, Limits};
+use pushscale_daemon::kubernetes;
 use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::{Readiness, ReadinessLatch};
 use pushscale_daemon::shutdown::Shutdown;
-use pushscale_daemon::tasks::{TaskExited, Tasks};
-use thiserror::Error;
+use pushscale_daemon::tasks::Tasks;
 
 use crate::ca_bundle::{self, Target, api_service_changes, webhook_changes};
 use crate::config::{Config, PROGRAM, Source};
@@ -22,32 +22,11 @@ use crate::{bundle, controller, directory, owner, publish};
 /// How long a shutdown can take. A write that it interrupts is repeated after the next start.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Timeout for data from the API server. A watch ends after 290 s at the latest, so a longer silence is a broken
-/// connection.
-const READ_TIMEOUT: Duration = Duration::from_secs(300);
-
 /// The program with a bound port.
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
     admin: http_server::Bound,
-}
-
-/// Why the program failed.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// The port could not be bound.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The signal handlers could not be installed.
-    #[error("failed to install signal handlers")]
-    Signals(#[from] io::Error),
-    /// There is no configuration for the API server.
-    #[error("failed to find the API server: run in a pod, or set KUBECONFIG")]
-    Cluster(#[source] kube::Error),
-    /// A task exited unexpectedly.
-    #[error(transparent)]
-    TaskExited(#[from] TaskExited),
 }
 
 /// Binds the port.
@@ -72,7 +51,7 @@ impl Bound {
     ///
     /// Fails if there is no cluster, or if a task exited unexpectedly.
     pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
-        let client = client().await.map_err(RunError::Cluster)?;
+        let client = kubernetes::client().await?;
         let mut registry = process_metrics::registry(&PROGRAM);
         let metrics = CertificateMetrics::register(&mut registry);
         let readiness = Readiness::default();
@@ -141,12 +120,4 @@ fn start(
             metrics.clone(),
         ),
     );
-}
-
-async fn client() -> Result<Client, kube::Error> {
-    let mut config = kube::Config::infer()
-        .await
-        .map_err(kube::Error::InferConfig)?;
-    config.read_timeout = Some(READ_TIMEOUT);
-    Client::try_from(config)
 }

@@ -9,10 +9,8 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
+use pushscale_daemon::kubernetes::{CONFLICT, NOT_FOUND, RequestError, request};
 use thiserror::Error;
-use tokio::time::timeout;
-
-use crate::kube_error::{TIMED_OUT, message};
 
 /// The label of everything that is written.
 pub(crate) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "pushscale");
@@ -30,11 +28,11 @@ pub(crate) enum SecretError {
     #[error("failed to write Secret {0}: it has changed since it was read")]
     Conflict(&'static str),
     /// The request failed.
-    #[error("failed to {verb} Secret {name}: {message}")]
+    #[error("failed to {verb} Secret {name}")]
     Request {
         verb: &'static str,
         name: &'static str,
-        message: String,
+        source: RequestError,
     },
 }
 
@@ -54,11 +52,10 @@ impl Secrets {
     }
 
     pub(crate) async fn read(&self, name: &'static str) -> Result<StoredSecret, SecretError> {
-        match timeout(TIMEOUT, self.0.get_opt(name)).await {
-            Ok(Ok(secret)) => Ok(StoredSecret { name, secret }),
-            Ok(Err(error)) => Err(failed("read", name, message(&error))),
-            Err(_) => Err(failed("read", name, TIMED_OUT.to_owned())),
-        }
+        let secret = request(TIMEOUT, self.0.get_opt(name)).await;
+        secret
+            .map(|secret| StoredSecret { name, secret })
+            .map_err(|error| failed("read", name, error))
     }
 
     /// Replaces the data of a Secret and adds the owners.
@@ -101,14 +98,13 @@ impl Secrets {
                 self.0.replace(name, &params, &secret).await
             }
         };
-        match timeout(TIMEOUT, write).await {
-            Ok(Ok(_)) => Ok(()),
-            // 409: changed or created, 404: deleted, since it was read.
-            Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 404 => {
+        match request(TIMEOUT, write).await {
+            Ok(_) => Ok(()),
+            // Changed, created or deleted since it was read.
+            Err(error) if matches!(error.code(), Some(CONFLICT | NOT_FOUND)) => {
                 Err(SecretError::Conflict(name))
             }
-            Ok(Err(error)) => Err(failed("write", name, message(&error))),
-            Err(_) => Err(failed("write", name, TIMED_OUT.to_owned())),
+            Err(error) => Err(failed("write", name, error)),
         }
     }
 }
@@ -148,10 +144,6 @@ fn merge(mut owners: Vec<OwnerReference>, ours: &[OwnerReference]) -> Vec<OwnerR
     owners
 }
 
-fn failed(verb: &'static str, name: &'static str, message: String) -> SecretError {
-    SecretError::Request {
-        verb,
-        name,
-        message,
-    }
+fn failed(verb: &'static str, name: &'static str, source: RequestError) -> SecretError {
+    SecretError::Request { verb, name, source }
 }

@@ -5,13 +5,41 @@
 )]
 
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
+
+use thiserror::Error;
+use tokio::runtime::Runtime;
 
 use crate::config::ConfigError;
 use crate::error::chain;
+use crate::http_server::BindError;
+use crate::shutdown::{self, Shutdown};
+use crate::tasks::TaskExited;
+use crate::tls::TlsError;
 
 /// EX_USAGE of sysexits.h: the configuration or the command line is invalid, and a restart does not help.
 const USAGE: u8 = 64;
+
+/// Why a program in the cluster exited.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A port could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The runtime could not be started, or signal handlers not be installed.
+    #[error("failed to install signal handlers")]
+    Signals(#[from] io::Error),
+    /// No cluster is configured.
+    #[error("failed to find the API server: run in a pod, or set KUBECONFIG")]
+    Cluster(#[source] Box<dyn Error + Send + Sync>),
+    /// TLS could not be set up.
+    #[error("failed to set up TLS")]
+    Tls(#[source] TlsError),
+    /// A task exited that should have kept running.
+    #[error(transparent)]
+    TaskExited(#[from] TaskExited),
+}
 
 /// Prints an error in the command line and returns exit code 64.
 pub fn usage(problem: &str) -> ExitCode {
@@ -34,4 +62,18 @@ pub fn report(outcome: Result<(), impl Error>) -> ExitCode {
     };
     eprintln!("error: {}", chain(&error));
     ExitCode::FAILURE
+}
+
+/// Runs a program on this runtime until it ends; it gets the shutdown that signals begin. Returns as [`report`].
+pub fn run<E, F>(runtime: io::Result<Runtime>, program: impl FnOnce(Shutdown) -> F) -> ExitCode
+where
+    E: Error + From<io::Error>,
+    F: Future<Output = Result<(), E>>,
+{
+    report(runtime.map_err(E::from).and_then(|runtime| {
+        runtime.block_on(async {
+            let signals = shutdown::on_signals()?;
+            program(signals).await
+        })
+    }))
 }

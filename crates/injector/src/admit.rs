@@ -5,13 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use json_patch::PatchOperation;
 use k8s_openapi::api::core::v1::ObjectReference;
 use pushscale_api::names::annotations;
+use pushscale_daemon::kubernetes::truncate_note;
 use pushscale_protocol::JsonError;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::change::apply;
-use crate::events::truncate;
 use crate::facts::{Facts, Sidecar};
 use crate::inject::{Outcome, inject};
 use crate::json;
@@ -117,7 +117,7 @@ pub fn admit(
             Some(OwnerEvent {
                 owner: owner(&pod, &request.namespace)?,
                 reason,
-                note: truncate(note.clone()),
+                note: truncate_note(note.clone()),
             })
         });
     let warnings = message.iter().map(|message| warning(message)).collect();

@@ -21,9 +21,6 @@ const CONTROLLER: &str = "pushscale-injector";
 /// The time limit for writing one event.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The API server accepts notes of up to 1024 bytes.
-const MAX_NOTE_BYTES: usize = 1000;
-
 /// Writes events until the channel closes. The recorder counts repeated events of one owner in a single object.
 pub(crate) async fn run(client: Client, mut events: mpsc::Receiver<OwnerEvent>, metrics: Metrics) {
     let reporter = Reporter {
@@ -59,13 +56,4 @@ pub(crate) async fn run(client: Client, mut events: mpsc::Receiver<OwnerEvent>, 
             tracing::warn!(owner = name, error, left_out, "failed to write an event");
         }
     }
-}
-
-/// Shortens a note to what the API server accepts.
-pub(crate) fn truncate(mut note: String) -> String {
-    if note.len() > MAX_NOTE_BYTES {
-        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
-        note.push('…');
-    }
-    note
 }

@@ -29,7 +29,7 @@ pub use change::{Change, Step, apply};
 pub use config::{Config, PROGRAM, check_aggregator};
 pub use facts::{Auth, Facts, PullPolicy, Sidecar};
 pub use inject::{Injection, Note, Outcome, VERSION, inject_value};
-pub use run::{Bound, RunError, bind};
+pub use run::{Bound, bind};
 pub use server::PATH;
 pub use skip::Skip;
 pub use torchserve::{ChosenBy, ChosenContainer, looks_like_torchserve};

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use pushscale_daemon::{config, exit, logging, open_files, shutdown};
-use pushscale_injector::{Config, PROGRAM, RunError};
+use pushscale_daemon::{config, exit, logging, open_files};
+use pushscale_injector::{Config, PROGRAM};
 
 /// The threads, on any number of cores. A review takes a fraction of a millisecond.
 const THREADS: usize = 2;
@@ -21,11 +21,8 @@ fn main() -> ExitCode {
         .worker_threads(THREADS)
         .enable_all()
         .build();
-    exit::report(runtime.map_err(RunError::from).and_then(|runtime| {
-        runtime.block_on(async {
-            let stop = shutdown::on_signals()?;
-            let bound = pushscale_injector::bind(config).await?;
-            bound.run(stop).await
-        })
-    }))
+    exit::run(runtime, async |stop| {
+        let bound = pushscale_injector::bind(config).await?;
+        bound.run(stop).await
+    })
 }

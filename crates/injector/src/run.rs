@@ -1,6 +1,5 @@
 //! Runs the injector.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,14 +7,15 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use kube::Client;
 use pushscale_daemon::admin::{Admin, NoPages};
-use pushscale_daemon::http_server::{self, BindError, Limits, Tls};
+use pushscale_daemon::exit::RunError;
+use pushscale_daemon::http_server::{self, Limits, Tls};
+use pushscale_daemon::kubernetes;
 use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
-use pushscale_daemon::tasks::{TaskExited, Tasks};
-use pushscale_daemon::tls::{self, ServerCertificate, TlsError};
-use thiserror::Error;
+use pushscale_daemon::tasks::Tasks;
+use pushscale_daemon::tls::{self, ServerCertificate};
 use tokio::sync::mpsc;
 
 use crate::budget::Budget;
@@ -46,26 +46,6 @@ pub struct Bound {
     config: Config,
     admission: http_server::Bound,
     admin: http_server::Bound,
-}
-
-/// Why an injector failed.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// A port could not be bound.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// TLS could not be set up.
-    #[error("failed to set up TLS")]
-    Tls(#[source] TlsError),
-    /// The signal handlers could not be installed.
-    #[error("failed to install signal handlers")]
-    Signals(#[from] io::Error),
-    /// There is no configuration for the API server.
-    #[error("failed to find the API server: run in a pod, or set KUBECONFIG")]
-    Cluster(#[source] kube::Error),
-    /// A task exited unexpectedly.
-    #[error(transparent)]
-    TaskExited(#[from] TaskExited),
 }
 
 /// Binds the injector's ports.
@@ -100,7 +80,7 @@ impl Bound {
     ///
     /// Fails if there is no cluster, or if a task exited unexpectedly.
     pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
-        let client = Client::try_default().await.map_err(RunError::Cluster)?;
+        let client = kubernetes::client().await?;
         self.run_with(Some(client), stop).await
     }
 

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use pushscale_daemon::{config, exit, logging, shutdown};
-use pushscale_sidecar::{Config, PROGRAM, RunError};
+use pushscale_daemon::{config, exit, logging};
+use pushscale_sidecar::{Config, PROGRAM};
 
 fn main() -> ExitCode {
     let config = match config::load(&PROGRAM, Config::from_settings) {
@@ -19,11 +19,8 @@ fn main() -> ExitCode {
         .thread_keep_alive(std::time::Duration::from_secs(1))
         .thread_stack_size(256 * 1024)
         .build();
-    exit::report(runtime.map_err(RunError::from).and_then(|runtime| {
-        runtime.block_on(async {
-            let stop = shutdown::on_signals()?;
-            let bound = pushscale_sidecar::bind(config).await?;
-            bound.run(stop).await
-        })
-    }))
+    exit::run(runtime, async |stop| {
+        let bound = pushscale_sidecar::bind(config).await?;
+        bound.run(stop).await
+    })
 }

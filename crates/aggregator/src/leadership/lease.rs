@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use pushscale_daemon::kubernetes::{CONFLICT, NOT_FOUND, RequestError, request};
 use pushscale_daemon::shutdown::Shutdown;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
@@ -14,7 +15,6 @@ use super::Leadership;
 use super::election::{Election, LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD};
 use super::record::LeaseRecord;
 use crate::event::Event;
-use crate::kube_error::{self, CONFLICT, NOT_FOUND};
 use crate::metrics::{ApiRequest, Metrics};
 
 /// Timeout of one request. Several fit into the deadline for renewing.
@@ -152,22 +152,24 @@ impl Candidate {
     /// Reads the Lease. Returns whether its state is known.
     async fn read(&mut self) -> bool {
         let begun = Instant::now();
-        let read = timeout(TIMEOUT, self.leases.get_opt(&self.settings.name)).await;
-        self.request_ended(begun, matches!(read, Ok(Ok(_))));
+        let read = request(TIMEOUT, self.leases.get_opt(&self.settings.name)).await;
+        self.request_ended(begun, read.is_ok());
         match read {
-            Ok(Ok(Some(lease))) => {
+            Ok(Some(lease)) => {
                 self.failing = false;
                 self.election
                     .observe(Instant::now(), LeaseRecord::from(&lease));
                 true
             }
-            Ok(Ok(None)) => {
+            Ok(None) => {
                 self.failing = false;
                 self.election.observe_absence(Instant::now());
                 true
             }
-            Ok(Err(error)) => self.failed(&kube_error::message(&error)),
-            Err(_) => self.failed(kube_error::TIMED_OUT),
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
         }
     }
 
@@ -175,21 +177,19 @@ impl Candidate {
         let seconds = i32::try_from(LEASE_DURATION.as_secs()).unwrap_or(i32::MAX);
         let lease = record.to_lease(&self.settings.name, seconds, Timestamp::now());
         let (name, params) = (&self.settings.name, PostParams::default());
-        let request = async {
+        let write = async {
             match record.version {
                 Some(_) => self.leases.replace(name, &params, &lease).await,
                 None => self.leases.create(&params, &lease).await,
             }
         };
         let begun = Instant::now();
-        let written = timeout(TIMEOUT, request).await;
-        let is_outdated = matches!(
-            &written,
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, CONFLICT | NOT_FOUND)
-        );
-        self.request_ended(begun, is_outdated || matches!(written, Ok(Ok(_))));
+        let written = request(TIMEOUT, write).await;
+        let code = written.as_ref().err().and_then(RequestError::code);
+        let is_outdated = matches!(code, Some(CONFLICT | NOT_FOUND));
+        self.request_ended(begun, is_outdated || written.is_ok());
         match written {
-            Ok(Ok(stored)) => {
+            Ok(stored) => {
                 self.failing = false;
                 self.election
                     .observe(Instant::now(), LeaseRecord::from(&stored));
@@ -197,12 +197,8 @@ impl Candidate {
             }
             _ if is_outdated => Written::Outdated,
             // The write may have been stored. The next one is then outdated, and a read follows.
-            Ok(Err(error)) => {
-                self.failed(&kube_error::message(&error));
-                Written::No
-            }
-            Err(_) => {
-                self.failed(kube_error::TIMED_OUT);
+            Err(error) => {
+                self.failed(&error);
                 Written::No
             }
         }
@@ -213,14 +209,13 @@ impl Candidate {
             .api_request_ended(ApiRequest::Lease, begun, succeeded);
     }
 
-    fn failed(&mut self, error: &str) -> bool {
+    fn failed(&mut self, error: &RequestError) {
         // During an outage of the API server, one line is enough.
         if std::mem::replace(&mut self.failing, true) {
-            tracing::debug!(lease = self.settings.name, error, "leader election failed");
+            tracing::debug!(lease = self.settings.name, %error, "leader election failed");
         } else {
-            tracing::warn!(lease = self.settings.name, error, "leader election failed");
+            tracing::warn!(lease = self.settings.name, %error, "leader election failed");
         }
-        false
     }
 }
 

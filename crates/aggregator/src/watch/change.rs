@@ -6,11 +6,11 @@ use std::pin::pin;
 use futures_util::StreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Resource};
+use pushscale_daemon::kubernetes;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::Input;
-use crate::kube_error;
 use crate::metrics::WatchMetric;
 
 /// A change of a list of objects. Objects are trimmed to the fields in use.
@@ -56,7 +56,7 @@ pub(super) async fn watch<K, T>(
             Ok(watcher::Event::Apply(object)) => trim(object).map(Change::Applied),
             Ok(watcher::Event::Delete(object)) => trim(object).map(Change::Deleted),
             Err(watcher::Error::InitialListFailed(error)) => {
-                let error = kube_error::message(&error);
+                let error = kubernetes::message(&error);
                 tracing::warn!(kind, error, "failed to list objects");
                 Some(Change::Failed(error))
             }

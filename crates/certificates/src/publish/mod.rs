@@ -12,13 +12,13 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use pushscale_daemon::error::chain;
+use pushscale_daemon::kubernetes::{RequestError, request};
 use pushscale_protocol::CA_CONFIG_MAP;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use self::queue::{Content, Outcome, PublishQueue};
 use crate::bundle::NewestBundle;
-use crate::kube_error::{TIMED_OUT, message};
 use crate::metrics::CertificateMetrics;
 use crate::owner::{self, Owner};
 use crate::secrets::{FIELD_MANAGER, TIMEOUT};
@@ -97,17 +97,16 @@ async fn write(client: &Client, namespace: String, config_map: ConfigMap) -> (St
     // Forced, since no other client can own the fields of this ConfigMap.
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let patch = Patch::Apply(config_map);
-    let outcome = match timeout(TIMEOUT, api.patch(CA_CONFIG_MAP, &params, &patch)).await {
-        Ok(Ok(found)) => Outcome::Written(Box::new(found)),
-        Ok(Err(error)) if is_namespace_gone(&error) => Outcome::NamespaceGone,
-        Ok(Err(error)) => Outcome::Failed(message(&error)),
-        Err(_) => Outcome::Failed(TIMED_OUT.to_owned()),
+    let outcome = match request(TIMEOUT, api.patch(CA_CONFIG_MAP, &params, &patch)).await {
+        Ok(found) => Outcome::Written(Box::new(found)),
+        Err(error) if is_namespace_gone(&error) => Outcome::NamespaceGone,
+        Err(error) => Outcome::Failed(error.to_string()),
     };
     (namespace, outcome)
 }
 
-fn is_namespace_gone(error: &kube::Error) -> bool {
-    let kube::Error::Api(status) = error else {
+fn is_namespace_gone(error: &RequestError) -> bool {
+    let RequestError::Failed(kube::Error::Api(status)) = error else {
         return false;
     };
     let causes = status.details.iter().flat_map(|details| &details.causes);

@@ -18,7 +18,7 @@ pub enum DemoError {
     #[error("failed to install signal handlers")]
     Signals(#[source] io::Error),
     #[error("failed to run the aggregator")]
-    Aggregator(#[from] pushscale_aggregator::RunError),
+    Aggregator(#[from] pushscale_daemon::exit::RunError),
     #[error("invalid settings of the demo: {0}")]
     Settings(String),
     #[error("the aggregator exited at once")]

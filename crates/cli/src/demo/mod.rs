@@ -24,6 +24,7 @@ use std::time::Duration;
 use clap::Args;
 use pushscale_daemon::config::Settings;
 use pushscale_daemon::error::chain;
+use pushscale_daemon::exit::RunError;
 use pushscale_daemon::shutdown;
 use pushscale_testkit::load::{Choice, LoadOptions, RunningLoad, Step, Targets};
 use pushscale_testkit::open_files;
@@ -171,7 +172,7 @@ fn start_load(
 }
 
 async fn shut_down(
-    aggregator: tokio::task::JoinHandle<Result<(), pushscale_aggregator::RunError>>,
+    aggregator: tokio::task::JoinHandle<Result<(), RunError>>,
     fleet: tokio::task::JoinHandle<()>,
 ) {
     println!("stopping the servers …");
