@@ -3,8 +3,7 @@
 A batch takes, in milliseconds,
     sleep_ms + per_item_ms * (items in the batch)
 from the section "sleepy" of the model's model-config.yaml, or from SLEEPY_MS and
-SLEEPY_PER_ITEM_MS in the environment. With sleep_sigma above 0 the first term is drawn
-from a lognormal distribution with mean sleep_ms.
+SLEEPY_PER_ITEM_MS in the environment.
 
 A request may ask, as JSON, for its own time: {"sleep_ms": 250} (the longest in the batch
 counts), or for a failure: {"fail": "exception"} (503 for the whole batch) or
@@ -13,7 +12,6 @@ counts), or for a failure: {"fail": "exception"} (503 for the whole batch) or
 
 import json
 import os
-import random
 import time
 
 
@@ -21,7 +19,6 @@ class SleepyHandler:
     def initialize(self, context):
         config = (getattr(context, "model_yaml_config", None) or {}).get("sleepy") or {}
         self.sleep_ms = float(config.get("sleep_ms", os.environ.get("SLEEPY_MS", 50)))
-        self.sleep_sigma = float(config.get("sleep_sigma", 0))
         self.per_item_ms = float(
             config.get("per_item_ms", os.environ.get("SLEEPY_PER_ITEM_MS", 0))
         )
@@ -39,17 +36,10 @@ class SleepyHandler:
             if body.get("fail") == "exception":
                 raise RuntimeError("asked to fail")
         asked = [float(body["sleep_ms"]) for body in bodies if "sleep_ms" in body]
-        ms = (max(asked) if asked else self.draw()) + self.per_item_ms * len(data)
+        ms = (max(asked) if asked else self.sleep_ms) + self.per_item_ms * len(data)
         time.sleep(ms / 1000.0)
         answer = {"model": self.name, "version": self.version, "slept_ms": ms, "batch": len(data)}
         return [answer for _ in data]
-
-    def draw(self):
-        if self.sleep_sigma <= 0:
-            return self.sleep_ms
-        # exp(N(0, s)) has the mean exp(s*s/2): without the correction --sleep-ms were the median.
-        spread = random.lognormvariate(-self.sleep_sigma**2 / 2, self.sleep_sigma)
-        return self.sleep_ms * spread
 
 
 def body_of(item):

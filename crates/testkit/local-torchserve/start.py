@@ -80,9 +80,7 @@ def parse():
     p.add_argument("--max-batch-delay", type=int, default=100, help="milliseconds")
     p.add_argument("--response-timeout", type=int, default=120, help="seconds, a whole number")
     p.add_argument("--job-queue-size", type=int, default=100)
-    p.add_argument("--sleep-ms", type=float, default=50, help="mean handler time of a batch")
-    p.add_argument("--sleep-sigma", type=float, default=0,
-                   help="spread of the handler time: sigma of a lognormal; 0 is a fixed time")
+    p.add_argument("--sleep-ms", type=float, default=50, help="handler time of a batch")
     p.add_argument("--per-item-ms", type=float, default=0, help="further time per item of a batch")
     p.add_argument("--load-ms", type=float, default=0, help="how long a model takes to load")
     p.add_argument("--metrics-mode", default="prometheus", choices=["prometheus", "log", "legacy"])
@@ -189,7 +187,6 @@ def write_models(store, options):
         f"responseTimeout: {options.response_timeout}",
         "sleepy:",
         f"  sleep_ms: {options.sleep_ms}",
-        f"  sleep_sigma: {options.sleep_sigma}",
         f"  per_item_ms: {options.per_item_ms}",
         f"  load_ms: {options.load_ms}",
         "",

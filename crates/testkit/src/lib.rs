@@ -12,8 +12,6 @@ pub mod open_files;
 mod addresses;
 mod metrics_mode;
 mod reserved_port;
-mod service_time;
 
 pub use addresses::Addresses;
 pub use metrics_mode::MetricsMode;
-pub use service_time::ServiceTime;

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use pushscale_testkit::emulated::{EmulatedServer, ModelOptions, ServerOptions};
-use pushscale_testkit::{ServiceTime, open_files};
+use pushscale_testkit::open_files;
 use support::{Client, SOON, eventually, get, post, sum};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,7 +17,7 @@ const MODEL: &str = "/predictions/sleepy";
 
 async fn started(service_ms: u64) -> EmulatedServer {
     let model = ModelOptions {
-        service: ServiceTime::Fixed(Duration::from_millis(service_ms)),
+        service: Duration::from_millis(service_ms),
         ..ModelOptions::default()
     };
     let options = ServerOptions {
@@ -132,57 +132,6 @@ async fn a_stuck_worker_reports_ready_and_changes_no_latency() {
     server.stick_workers(0);
     assert_eq!(first.answer().await.status, 200);
     assert_eq!(second.answer().await.status, 200);
-}
-
-#[tokio::test]
-async fn forbidden_management_rejects_requests_with_the_message_of_torchserve() {
-    let server = started(10).await;
-    let at = server.addresses();
-    server.forbid_management(true);
-    for (address, path) in [
-        (at.management, "/models"),
-        (at.management, "/models/sleepy/all"),
-        (at.inference, "/ping"),
-    ] {
-        let answer = get(address, path).await;
-        assert_eq!(answer.status, 400);
-        assert_eq!(
-            answer.body,
-            "{\n  \"code\": 400,\n  \"type\": \"InvalidKeyException\",\n  \"message\": \"Token \
-             Authorization failed. Token either incorrect, expired, or not provided \
-             correctly\"\n}\n"
-        );
-    }
-    assert_eq!(get(at.metrics, "/metrics").await.status, 200);
-    assert_eq!(post(at.inference, MODEL, "{}").await.status, 200);
-    server.forbid_management(false);
-    assert_eq!(get(at.management, "/models").await.status, 200);
-}
-
-#[tokio::test]
-async fn a_restart_resets_connections_and_counters() {
-    let server = started(10_000).await;
-    let at = server.addresses();
-    let mut in_service = Client::connect(at.inference).await;
-    in_service.post(MODEL, "{}").await;
-    eventually("it is in service", || async {
-        requests(&server).await == Some(1.0)
-    })
-    .await;
-    let mut queued = waiting(&server, 1).await;
-    server.stick_workers(1);
-    server.restart();
-    timeout(SOON, server.ready()).await.unwrap();
-    assert_eq!(in_service.end().await, Some(ErrorKind::ConnectionReset));
-    assert_eq!(queued.end().await, Some(ErrorKind::ConnectionReset));
-    assert_eq!(server.pending("sleepy"), 0);
-    eventually("the port is open", || async {
-        TcpStream::connect(at.metrics).await.is_ok()
-    })
-    .await;
-    assert_eq!(requests(&server).await, None);
-    let body = r#"{"sleep_ms": 1}"#;
-    assert_eq!(post(at.inference, MODEL, body).await.status, 200);
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use pushscale_testkit::Addresses;
 use pushscale_testkit::emulated::{EmulatedServer, ModelOptions, ServerOptions};
 use pushscale_testkit::load::{LoadOptions, Outcome, RunningLoad, Step};
-use pushscale_testkit::{Addresses, ServiceTime};
 use support::{Client, SOON, describe, eventually, get, post, sum};
 use tokio::time::timeout;
 
@@ -19,7 +19,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 fn serving(service_ms: u64, change: impl FnOnce(&mut ModelOptions)) -> ServerOptions {
     let mut model = ModelOptions {
-        service: ServiceTime::Fixed(Duration::from_millis(service_ms)),
+        service: Duration::from_millis(service_ms),
         ..ModelOptions::default()
     };
     change(&mut model);
@@ -389,22 +389,4 @@ async fn a_body_can_request_a_service_time_and_failures() {
     assert_eq!(page.requests(), 3.0 + deaths);
     assert_eq!(page.value("Requests5XX"), 1.0 + deaths);
     assert_eq!(page.value("Requests2XX"), 3.0 + deaths);
-}
-
-#[tokio::test]
-async fn the_service_time_can_change_and_be_random() {
-    let (server, at) = started(serving(10, |_| {})).await;
-    server.set_service_time(Some(ServiceTime::Fixed(Duration::from_millis(300))));
-    let slow = post(at.inference, MODEL, "{}").await;
-    assert!(slow.body.contains("\"slept_ms\": 300.0"), "{}", slow.body);
-    server.set_service_time(Some(ServiceTime::Lognormal {
-        mean: Duration::from_millis(10),
-        sigma: 0.5,
-    }));
-    let one = post(at.inference, MODEL, "{}").await.body;
-    let other = post(at.inference, MODEL, "{}").await.body;
-    assert_ne!(one, other);
-    server.set_service_time(None);
-    let back = post(at.inference, MODEL, "{}").await.body;
-    assert!(back.contains("\"slept_ms\": 10.0"), "{back}");
 }

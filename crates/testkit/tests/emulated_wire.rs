@@ -6,13 +6,13 @@ mod support;
 
 use std::time::Duration;
 
+use pushscale_testkit::MetricsMode;
 use pushscale_testkit::emulated::{EmulatedServer, ModelOptions, ServerOptions};
-use pushscale_testkit::{MetricsMode, ServiceTime};
 use support::{Client, SOON, eventually, get, header, post};
 
 fn quick() -> ServerOptions {
     let model = ModelOptions {
-        service: ServiceTime::Fixed(Duration::from_millis(10)),
+        service: Duration::from_millis(10),
         ..ModelOptions::default()
     };
     ServerOptions {
@@ -252,7 +252,7 @@ async fn errors_have_the_messages_of_the_real_server_and_reset_the_connection() 
 async fn a_full_queue_rejects_with_the_captured_response() {
     let mut options = quick();
     options.models[0].job_queue_size = 2;
-    options.models[0].service = ServiceTime::Fixed(Duration::from_secs(60));
+    options.models[0].service = Duration::from_secs(60);
     let server = started(options).await;
     let at = server.addresses();
     let mut waiting = Vec::new();

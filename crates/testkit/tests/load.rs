@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use pushscale_testkit::load::{
-    Arrivals, Choice, Connections, LoadError, LoadOptions, Outcome, RunningLoad, Step, Targets,
+    Arrivals, Connections, LoadError, LoadOptions, Outcome, RunningLoad, Step, Targets,
 };
 use support::{SOON, eventually, get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -189,7 +189,7 @@ async fn requests_beyond_the_limit_are_recorded_and_not_sent() {
     assert_eq!((summary.sent, summary.not_sent), (4, 6));
     assert_eq!(server.connections(), 4);
     assert_eq!(summary.by_outcome["not-sent"].n, 6);
-    assert_eq!(report.harmed(0.0, 1.0, Duration::from_secs(9)).share(), 1.0);
+    assert_eq!(report.harmed(Duration::from_secs(9)).share(), 1.0);
 }
 
 #[tokio::test]
@@ -197,10 +197,7 @@ async fn targets_can_change_during_a_load() {
     let (first, second) = (Server::answering(OK).await, Server::answering(OK).await);
     let (list, receiver) = watch::channel(vec![]);
     let mut options = to(&first, &[(50.0, 3600.0)]);
-    options.targets = Targets::Changing {
-        list: receiver,
-        choice: Choice::RoundRobin,
-    };
+    options.targets = Targets::Changing(receiver);
     let load = RunningLoad::start(options).unwrap();
     eventually("some find no target", || async {
         load.samples_since(0).len() >= 3

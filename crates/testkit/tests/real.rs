@@ -9,7 +9,7 @@ use std::time::Duration;
 use pushscale_testkit::emulated::{self, EmulatedServer};
 use pushscale_testkit::load::{LoadOptions, LoadReport, RunningLoad, Step};
 use pushscale_testkit::local_torchserve::{LocalTorchServe, LocalTorchServeError, ServerOptions};
-use pushscale_testkit::{Addresses, MetricsMode, ServiceTime, cache};
+use pushscale_testkit::{Addresses, MetricsMode, cache};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{SOON, describe, get, pending, sum};
 use tokio::sync::{Mutex, MutexGuard};
@@ -66,10 +66,7 @@ async fn two_servers_run_side_by_side_and_leave_nothing_behind() {
     };
     let second = ServerOptions {
         workers: 2,
-        service: ServiceTime::Lognormal {
-            mean: Duration::from_millis(50),
-            sigma: 0.3,
-        },
+        service: Duration::from_millis(50),
         ..ServerOptions::default()
     };
     let (first, second) = timeout(START, async {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use pushscale_api::{Algorithm, PushScalerSpec, policy_of};
 use pushscale_decision::Policy;
-use pushscale_testkit::ServiceTime;
 use pushscale_testkit::emulated::{EmulatedServer, ModelOptions, ServerOptions};
 use pushscale_testkit::load::{LoadOptions, RunningLoad, Step};
 use pushscale_tests::fake_cluster::FakeCluster;
@@ -37,7 +36,7 @@ pub(crate) fn policy() -> Policy {
 /// Starts an emulated TorchServe with one worker and a service time of 100 ms: about 9.5 requests per second.
 pub(crate) async fn server() -> EmulatedServer {
     let model = ModelOptions {
-        service: ServiceTime::Fixed(Duration::from_millis(100)),
+        service: Duration::from_millis(100),
         ..ModelOptions::default()
     };
     let options = ServerOptions {

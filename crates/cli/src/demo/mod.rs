@@ -26,7 +26,7 @@ use pushscale_daemon::config::Settings;
 use pushscale_daemon::error::chain;
 use pushscale_daemon::exit::RunError;
 use pushscale_daemon::shutdown;
-use pushscale_testkit::load::{Choice, LoadOptions, RunningLoad, Step, Targets};
+use pushscale_testkit::load::{LoadOptions, RunningLoad, Step, Targets};
 use pushscale_testkit::open_files;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -164,10 +164,7 @@ fn start_load(
     ];
     let nowhere = (Ipv4Addr::LOCALHOST, 1).into();
     let mut load = LoadOptions::to(nowhere, steps);
-    load.targets = Targets::Changing {
-        list: ready,
-        choice: Choice::RoundRobin,
-    };
+    load.targets = Targets::Changing(ready);
     RunningLoad::start(load).map_err(DemoError::Load)
 }
 

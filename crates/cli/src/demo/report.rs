@@ -149,7 +149,7 @@ impl Report {
     /// Returns the share of requests that waited more than four times the target, or failed.
     fn bad_share(&self) -> f64 {
         let limit = Duration::from_secs_f64(SERVICE_SECONDS + Goal::HARMED * self.target);
-        self.load.harmed(0.0, f64::INFINITY, limit).share()
+        self.load.harmed(limit).share()
     }
 
     /// Simulates an HPA under the same arrivals.
@@ -190,7 +190,7 @@ impl fmt::Display for Report {
         let seconds = |found: Option<f64>| {
             found.map_or("never".to_owned(), |seconds| format!("{seconds:.2} s"))
         };
-        let all = self.load.harmed(0.0, f64::INFINITY, SLOW_AFTER);
+        let all = self.load.harmed(SLOW_AFTER);
         let failed = self
             .load
             .samples

@@ -67,7 +67,7 @@ fn metrics(process: &Process, request: &Request) -> Response {
         None => Response::method_not_allowed(),
         Some("metrics") => {
             let names: Vec<String> = request.parameters("name[]").map(str::to_owned).collect();
-            let mode = process.switches.settings().metrics_mode;
+            let mode = process.switches.metrics_mode();
             let counters = process.counters.lock();
             Response::text(exposition::page(&counters, mode, &process.hostname, &names))
         }

@@ -7,9 +7,6 @@ use super::model::{Model, WorkerState};
 use super::process::Process;
 
 pub(super) fn answer(process: &Process, request: &Request) -> Response {
-    if let Some(refusal) = refuse_without_token(process) {
-        return refusal;
-    }
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     match path.as_slice() {
         [] => Response::method_not_allowed(),
@@ -19,17 +16,6 @@ pub(super) fn answer(process: &Process, request: &Request) -> Response {
         ["models", name, version] => describe(process, name, Some(version)),
         _ => Response::not_found(),
     }
-}
-
-/// Rejects the request if a token is required. Emulated servers do not know any tokens, so all requests are rejected.
-pub(super) fn refuse_without_token(process: &Process) -> Option<Response> {
-    process.switches.settings().token_wanted.then(|| {
-        Response::error(
-            400,
-            "InvalidKeyException",
-            "Token Authorization failed. Token either incorrect, expired, or not provided correctly",
-        )
-    })
 }
 
 #[derive(Serialize)]

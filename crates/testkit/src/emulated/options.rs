@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::EmulatedError;
-use crate::{MetricsMode, ServiceTime};
+use crate::MetricsMode;
 
 /// The options of an emulated server. The default has one model `sleepy` and one worker, takes 100 ms per request, uses
 /// free ports on 127.0.0.1, and starts without delay.
@@ -14,12 +14,6 @@ pub struct ServerOptions {
     pub models: Vec<ModelOptions>,
     /// The address of the three ports.
     pub bind: IpAddr,
-    /// The inference port; 0 for a free one.
-    pub inference_port: u16,
-    /// The management port; 0 for a free one.
-    pub management_port: u16,
-    /// The metrics port; 0 for a free one.
-    pub metrics_port: u16,
     /// The label `hostname` of every metric.
     pub hostname: String,
     /// The response of the metrics port.
@@ -28,8 +22,6 @@ pub struct ServerOptions {
     pub start_delay: Duration,
     /// The time that a batch takes in addition to its service time, in the frontend and on the way to the worker.
     pub overhead: Duration,
-    /// Seed for all random values.
-    pub seed: u64,
 }
 
 /// The options of one version of a model.
@@ -48,7 +40,7 @@ pub struct ModelOptions {
     /// Maximum waiting requests, excluding those in flight.
     pub job_queue_size: usize,
     /// The service time of a batch.
-    pub service: ServiceTime,
+    pub service: Duration,
     /// The time from the opening of the ports until the workers are READY.
     pub load: Duration,
 }
@@ -58,15 +50,11 @@ impl Default for ServerOptions {
         Self {
             models: vec![ModelOptions::default()],
             bind: Ipv4Addr::LOCALHOST.into(),
-            inference_port: 0,
-            management_port: 0,
-            metrics_port: 0,
             hostname: "localhost".to_owned(),
             metrics_mode: MetricsMode::default(),
             start_delay: Duration::ZERO,
             // Together with tokio's timer, which rounds up, a request takes 105 ms, like with the real TorchServe.
             overhead: Duration::from_millis(4),
-            seed: 1,
         }
     }
 }
@@ -80,7 +68,7 @@ impl Default for ModelOptions {
             batch_size: 1,
             max_batch_delay: Duration::from_millis(100),
             job_queue_size: 100,
-            service: ServiceTime::Fixed(Duration::from_millis(100)),
+            service: Duration::from_millis(100),
             load: Duration::ZERO,
         }
     }
@@ -116,12 +104,7 @@ impl ModelOptions {
         if self.job_queue_size == 0 {
             return Err("job_queue_size is 0; give at least 1");
         }
-        match self.service {
-            ServiceTime::Lognormal { sigma, .. } if !(0.0..=10.0).contains(&sigma) => {
-                Err("sigma of the service time is not within 0 and 10")
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use super::model::Model;
 use super::options::ServerOptions;
 use super::switches::Switches;
 
-/// The state that the tasks of one process share. A restart creates a new one.
+/// The state that the tasks of the process share.
 #[derive(Debug)]
 pub(super) struct Process {
     /// The models, in the order of the options. The first entry with a name is its default version.
@@ -18,15 +18,8 @@ pub(super) struct Process {
     pub(super) counters: Mutex<Counters>,
     pub(super) switches: Arc<Switches>,
     pub(super) hostname: String,
-    life: u64,
-    ready: watch::Sender<Ready>,
-}
-
-/// The number of READY workers, and the process that they belong to.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Ready {
-    pub(super) life: u64,
-    pub(super) workers: usize,
+    /// The number of READY workers.
+    ready: watch::Sender<usize>,
 }
 
 /// Why a model was not found, with TorchServe's message.
@@ -40,9 +33,8 @@ impl Process {
     /// Creates a process. Its workers do not run yet.
     pub(super) fn new(
         options: &ServerOptions,
-        life: u64,
         switches: &Arc<Switches>,
-        ready: watch::Sender<Ready>,
+        ready: watch::Sender<usize>,
     ) -> Arc<Self> {
         let mut id = 9000;
         let mut models = Vec::with_capacity(options.models.len());
@@ -55,24 +47,15 @@ impl Process {
             counters: Mutex::default(),
             switches: Arc::clone(switches),
             hostname: options.hostname.clone(),
-            life,
             ready,
         })
     }
 
     /// Records that a worker became READY, or is no longer READY.
     pub(super) fn worker_is_ready(&self, is: bool) {
-        self.ready.send_if_modified(|ready| {
-            if ready.life != self.life {
-                return false;
-            }
-            ready.workers = if is {
-                ready.workers + 1
-            } else {
-                ready.workers.saturating_sub(1)
-            };
-            true
-        });
+        let change = if is { 1 } else { -1 };
+        self.ready
+            .send_modify(|ready| *ready = ready.saturating_add_signed(change));
     }
 
     /// Returns a model; without `version`, its default version.

@@ -12,12 +12,12 @@ use tokio::time::sleep;
 
 use super::connection::{Port, accept};
 use super::inference::arrive_over_grpc;
-use super::process::{Process, Ready};
+use super::process::Process;
 use super::switches::Switches;
 use super::worker;
 use super::{EmulatedError, ServerOptions};
 use crate::reserved_port::ReservedPort;
-use crate::{Addresses, MetricsMode, ServiceTime};
+use crate::{Addresses, MetricsMode};
 
 /// A running server. Dropping it stops the server, like [`EmulatedServer::stop`].
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct EmulatedServer {
     workers: usize,
     switches: Arc<Switches>,
     wanted: watch::Sender<Wanted>,
-    ready: watch::Sender<Ready>,
+    ready: watch::Sender<usize>,
     process: Arc<Mutex<Option<Arc<Process>>>>,
     task: JoinHandle<()>,
 }
@@ -34,8 +34,6 @@ pub struct EmulatedServer {
 /// The desired state of the server, which the supervisor task applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Wanted {
-    /// The number of restarts.
-    life: u64,
     refuse: bool,
     stop: bool,
 }
@@ -51,14 +49,14 @@ impl EmulatedServer {
     /// There is no tokio runtime.
     pub fn start(options: ServerOptions) -> Result<Self, EmulatedError> {
         options.check()?;
-        let take = |port| {
-            let address = SocketAddr::new(options.bind, port);
+        let take = || {
+            let address = SocketAddr::new(options.bind, 0);
             ReservedPort::take(address).map_err(|source| EmulatedError::Port { address, source })
         };
         let ports = Ports {
-            inference: take(options.inference_port)?,
-            management: take(options.management_port)?,
-            metrics: take(options.metrics_port)?,
+            inference: take()?,
+            management: take()?,
+            metrics: take()?,
         };
         let addresses = Addresses {
             inference: ports.inference.address(),
@@ -68,12 +66,11 @@ impl EmulatedServer {
         let workers = options.models.iter().map(|m| m.workers).sum();
         let switches = Arc::new(Switches::new(options.metrics_mode));
         let first = Wanted {
-            life: 0,
             refuse: false,
             stop: false,
         };
         let (wanted, orders) = watch::channel(first);
-        let ready = watch::Sender::new(Ready::default());
+        let ready = watch::Sender::new(0);
         let process = Arc::default();
         let supervisor = Supervisor {
             options,
@@ -99,16 +96,11 @@ impl EmulatedServer {
         self.addresses
     }
 
-    /// Waits until all workers are READY. Use a deadline: a frozen server and one that refuses connections become
-    /// ready, but a server that is restarted repeatedly does not.
+    /// Waits until all workers are READY. A frozen server and one that refuses connections become ready, too.
     pub async fn ready(&self) {
-        let life = self.wanted.borrow().life;
         let mut ready = self.ready.subscribe();
         // The sender lives as long as `self`, so the wait cannot fail.
-        ready
-            .wait_for(|r| r.life >= life && r.workers >= self.workers)
-            .await
-            .ok();
+        ready.wait_for(|ready| *ready >= self.workers).await.ok();
     }
 
     /// Returns the queue depth over all versions of a model, without requests in flight; 0 for an unknown model and
@@ -131,31 +123,20 @@ impl EmulatedServer {
     }
 
     /// Closes the three ports and resets all connections, or opens the ports again. Queue, counters and workers
-    /// continue. For a crash, use [`EmulatedServer::restart`].
+    /// continue.
     pub fn refuse(&self, refuse: bool) {
         self.wanted.send_modify(|w| w.refuse = refuse);
     }
 
     /// Replaces the metrics mode of the options.
     pub fn set_metrics_mode(&self, mode: MetricsMode) {
-        self.switches.change(|s| s.metrics_mode = mode);
-    }
-
-    /// Responds with 400 InvalidKeyException on the management port and to `/ping`, as if the client had not sent a
-    /// required token. Predictions are accepted, as if their clients had sent one.
-    pub fn forbid_management(&self, forbid: bool) {
-        self.switches.change(|s| s.token_wanted = forbid);
+        self.switches.set_metrics_mode(mode);
     }
 
     /// Blocks the first `workers` workers of each model version: they keep or take a batch, do not complete it, and
     /// still report READY. 0 lets them continue.
     pub fn stick_workers(&self, workers: usize) {
         self.switches.stick(workers);
-    }
-
-    /// Sets the service time of all models from the next batch on; `None` restores the one of the options.
-    pub fn set_service_time(&self, service: Option<ServiceTime>) {
-        self.switches.change(|s| s.service = service);
     }
 
     /// Lets `count` requests arrive at the model's default version like gRPC requests: `ts_inference_requests_total`
@@ -171,14 +152,6 @@ impl EmulatedServer {
         (0..count)
             .filter(|_| arrive_over_grpc(&process, found).is_ok())
             .count()
-    }
-
-    /// Restarts the process like a crash: it resets all connections, loses its queue and counters, and has its start
-    /// delay and load time again. A freeze and stuck workers end with it.
-    pub fn restart(&self) {
-        self.switches.freeze(false);
-        self.switches.stick(0);
-        self.wanted.send_modify(|w| w.life += 1);
     }
 
     /// Stops the server. It closes the ports at once and resets the connections of queued requests, like TorchServe on
@@ -211,36 +184,26 @@ struct Supervisor {
     ports: Ports,
     orders: watch::Receiver<Wanted>,
     switches: Arc<Switches>,
-    ready: watch::Sender<Ready>,
+    ready: watch::Sender<usize>,
     process: Arc<Mutex<Option<Arc<Process>>>>,
 }
 
 impl Supervisor {
     /// Runs until the server is stopped or its handle is dropped.
     async fn run(mut self) {
-        while !self.orders.borrow().stop && self.orders.has_changed().is_ok() {
-            self.one_life().await;
-        }
-    }
-
-    async fn one_life(&mut self) {
-        let life = self.orders.borrow().life;
-        let over = move |w: &Wanted| w.life != life || w.stop;
-        self.ready.send_replace(Ready { life, workers: 0 });
         tokio::select! {
             () = sleep(self.options.start_delay) => {}
-            _ = self.orders.wait_for(over) => return,
+            _ = self.orders.wait_for(|wanted| wanted.stop) => return,
         }
         let mut workers = JoinSet::new();
-        let ready = self.ready.clone();
-        let process = Process::new(&self.options, life, &self.switches, ready);
+        let process = Process::new(&self.options, &self.switches, self.ready.clone());
         worker::start_all(&process, &self.options, &mut workers);
         *self.process.lock() = Some(Arc::clone(&process));
         let mut listening = JoinSet::new();
         loop {
             let wanted = *self.orders.borrow_and_update();
             let closed = listening.is_empty();
-            if over(&wanted) {
+            if wanted.stop {
                 break;
             } else if wanted.refuse {
                 listening.shutdown().await;
@@ -255,7 +218,6 @@ impl Supervisor {
             }
         }
         *self.process.lock() = None;
-        // Wait for the end, because the next process listens on the same ports.
         listening.shutdown().await;
         workers.shutdown().await;
     }

@@ -3,22 +3,14 @@
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{MetricsMode, ServiceTime};
+use crate::MetricsMode;
 
 #[derive(Debug)]
 pub(super) struct Switches {
     frozen: watch::Sender<bool>,
     /// The number of stuck workers of each model version, from the first one on.
     stuck: watch::Sender<usize>,
-    settings: Mutex<Settings>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Settings {
-    pub(super) metrics_mode: MetricsMode,
-    pub(super) token_wanted: bool,
-    /// The service time of all models, if it is overridden.
-    pub(super) service: Option<ServiceTime>,
+    metrics_mode: Mutex<MetricsMode>,
 }
 
 impl Switches {
@@ -26,20 +18,16 @@ impl Switches {
         Self {
             frozen: watch::Sender::new(false),
             stuck: watch::Sender::new(0),
-            settings: Mutex::new(Settings {
-                metrics_mode,
-                token_wanted: false,
-                service: None,
-            }),
+            metrics_mode: Mutex::new(metrics_mode),
         }
     }
 
-    pub(super) fn settings(&self) -> Settings {
-        *self.settings.lock()
+    pub(super) fn metrics_mode(&self) -> MetricsMode {
+        *self.metrics_mode.lock()
     }
 
-    pub(super) fn change(&self, change: impl FnOnce(&mut Settings)) {
-        change(&mut self.settings.lock());
+    pub(super) fn set_metrics_mode(&self, mode: MetricsMode) {
+        *self.metrics_mode.lock() = mode;
     }
 
     pub(super) fn freeze(&self, frozen: bool) {

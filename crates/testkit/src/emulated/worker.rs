@@ -20,12 +20,10 @@ struct Worker {
     /// The index among the workers of the model version.
     index: usize,
     overhead: Duration,
-    random: fastrand::Rng,
 }
 
 /// Starts the workers of all models as tasks in `tasks`. Each worker loads its model first.
 pub(super) fn start_all(process: &Arc<Process>, options: &ServerOptions, tasks: &mut JoinSet<()>) {
-    let mut random = fastrand::Rng::with_seed(options.seed);
     for model in &process.models {
         for index in 0..model.options.workers {
             let worker = Worker {
@@ -33,7 +31,6 @@ pub(super) fn start_all(process: &Arc<Process>, options: &ServerOptions, tasks: 
                 model: Arc::clone(model),
                 index,
                 overhead: options.overhead,
-                random: random.fork(),
             };
             tasks.spawn(worker.run());
         }
@@ -41,7 +38,7 @@ pub(super) fn start_all(process: &Arc<Process>, options: &ServerOptions, tasks: 
 }
 
 impl Worker {
-    async fn run(mut self) {
+    async fn run(self) {
         self.load(Duration::ZERO).await;
         loop {
             let options = &self.model.options;
@@ -87,14 +84,10 @@ impl Worker {
         self.process.worker_is_ready(true);
     }
 
-    async fn serve(&mut self, taken: Instant, batch: &[Job]) -> Outcome {
+    async fn serve(&self, taken: Instant, batch: &[Job]) -> Outcome {
         let fails = |how| batch.iter().any(|job| job.asked.fail == Some(how));
-        let service = self.process.switches.settings().service;
-        let drawn = service
-            .unwrap_or(self.model.options.service)
-            .draw(&mut self.random);
         let asked = batch.iter().filter_map(|job| job.asked.sleep()).max();
-        let slept = asked.unwrap_or(drawn);
+        let slept = asked.unwrap_or(self.model.options.service);
         let outcome = if fails(Failure::Exit) {
             Outcome::WorkerDied
         } else if fails(Failure::Exception) {

@@ -21,4 +21,4 @@ pub use report::{Harm, LoadReport};
 pub use running::{Counts, RunningLoad, Stopper};
 pub use step_began::StepBegan;
 pub use summary::{Spread, StepSummary, Summary};
-pub use targets::{Choice, Targets};
+pub use targets::Targets;

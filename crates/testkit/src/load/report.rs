@@ -22,7 +22,7 @@ pub struct LoadReport {
     pub lateness: Spread,
 }
 
-/// The number of harmed requests in a period.
+/// The number of harmed requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Harm {
     /// Requests that failed or took longer than the limit.
@@ -42,30 +42,13 @@ impl Harm {
 }
 
 impl LoadReport {
-    /// Returns how many requests of the seconds `from_s..to_s` failed or took longer than `limit`.
-    pub fn harmed(&self, from_s: f64, to_s: f64, limit: Duration) -> Harm {
-        let mut harm = Harm { harmed: 0, of: 0 };
-        for sample in self.between(from_s, to_s) {
-            harm.of += 1;
-            harm.harmed += usize::from(sample.harmed(limit));
+    /// Returns how many requests failed or took longer than `limit`.
+    pub fn harmed(&self, limit: Duration) -> Harm {
+        let harmed = self.samples.iter().filter(|sample| sample.harmed(limit));
+        Harm {
+            harmed: harmed.count(),
+            of: self.samples.len(),
         }
-        harm
-    }
-
-    /// Returns the latencies of the successful requests that departed in the seconds `from_s..to_s`.
-    pub fn latency(&self, from_s: f64, to_s: f64) -> Spread {
-        let mut times = Times::new();
-        for sample in self.between(from_s, to_s) {
-            if !sample.outcome.failed() {
-                times.record(sample.latency);
-            }
-        }
-        times.spread()
-    }
-
-    fn between(&self, from_s: f64, to_s: f64) -> impl Iterator<Item = &Sample> {
-        let within = move |s: &&Sample| (from_s..to_s).contains(&s.start_s);
-        self.samples.iter().filter(within)
     }
 
     /// Returns the summary for people and JSON.
@@ -134,8 +117,8 @@ mod tests {
     }
 
     #[test]
-    fn failures_and_long_waits_within_the_period_count_as_harmed() {
-        let report = report(&[
+    fn failures_and_long_waits_count_as_harmed() {
+        let samples = report(&[
             (0.0, 2000, Outcome::Status(200)),
             (1.0, 900, Outcome::Status(200)),
             (1.5, 1100, Outcome::Status(200)),
@@ -144,11 +127,10 @@ mod tests {
             (3.0, 1, Outcome::Timeout),
         ]);
         let limit = Duration::from_secs(1);
-        let harm = report.harmed(1.0, 3.0, limit);
-        assert_eq!(harm, Harm { harmed: 3, of: 4 });
-        assert_eq!(harm.share(), 0.75);
-        assert_eq!(report.harmed(8.0, 9.0, limit).share(), 0.0);
-        assert_eq!(report.latency(0.0, 9.0).n, 3);
+        let harm = samples.harmed(limit);
+        assert_eq!(harm, Harm { harmed: 5, of: 6 });
+        assert_eq!(harm.share(), 5.0 / 6.0);
+        assert_eq!(report(&[]).harmed(limit).share(), 0.0);
     }
 
     #[test]

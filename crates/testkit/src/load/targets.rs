@@ -9,64 +9,30 @@ use tokio::sync::watch;
 pub enum Targets {
     /// All requests go to one address.
     Fixed(SocketAddr),
-    /// Each request goes to one address of a list that may change while the load runs. With an empty list a request
-    /// fails at once, as with a Service without endpoints.
-    Changing {
-        /// The list, read for each request.
-        list: watch::Receiver<Vec<SocketAddr>>,
-        /// How an address is chosen.
-        choice: Choice,
-    },
-}
-
-/// How one of several targets is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
-    /// In turn.
-    RoundRobin,
-    /// At random, like kube-proxy.
-    Random {
-        /// The seed. The same seed chooses the same indices of the list.
-        seed: u64,
-    },
+    /// The requests go in turn to the addresses of a list that may change while the load runs. With an empty list a
+    /// request fails at once, as with a Service without endpoints.
+    Changing(watch::Receiver<Vec<SocketAddr>>),
 }
 
 /// Chooses targets, and keeps the state of the choice.
 pub(super) struct Chooser {
     targets: Targets,
     turn: usize,
-    random: fastrand::Rng,
 }
 
 impl Chooser {
     pub(super) fn new(targets: Targets) -> Self {
-        let seed = match &targets {
-            Targets::Changing {
-                choice: Choice::Random { seed },
-                ..
-            } => *seed,
-            _ => 0,
-        };
-        Self {
-            targets,
-            turn: 0,
-            random: fastrand::Rng::with_seed(seed),
-        }
+        Self { targets, turn: 0 }
     }
 
     pub(super) fn next(&mut self) -> Option<SocketAddr> {
-        let (list, choice) = match &self.targets {
+        let list = match &self.targets {
             Targets::Fixed(address) => return Some(*address),
-            Targets::Changing { list, choice } => (list.borrow(), choice),
+            Targets::Changing(list) => list.borrow(),
         };
-        match choice {
-            Choice::RoundRobin => {
-                let index = self.turn.checked_rem(list.len())?;
-                self.turn = self.turn.wrapping_add(1);
-                list.get(index).copied()
-            }
-            Choice::Random { .. } => self.random.choice(list.iter()).copied(),
-        }
+        let index = self.turn.checked_rem(list.len())?;
+        self.turn = self.turn.wrapping_add(1);
+        list.get(index).copied()
     }
 }
 
@@ -74,23 +40,15 @@ impl Chooser {
 mod tests {
     use super::*;
 
-    fn chooser(choice: Choice) -> (watch::Sender<Vec<SocketAddr>>, Chooser) {
-        let (list, receiver) = watch::channel(addresses(&[1, 2]));
-        let targets = Targets::Changing {
-            list: receiver,
-            choice,
-        };
-        (list, Chooser::new(targets))
-    }
-
     fn addresses(ports: &[u16]) -> Vec<SocketAddr> {
         let at = |port: &u16| SocketAddr::from(([127, 0, 0, 1], *port));
         ports.iter().map(at).collect()
     }
 
     #[test]
-    fn round_robin_follows_a_list_that_changes() {
-        let (list, mut chooser) = chooser(Choice::RoundRobin);
+    fn requests_take_turns_in_a_list_that_changes() {
+        let (list, receiver) = watch::channel(addresses(&[1, 2]));
+        let mut chooser = Chooser::new(Targets::Changing(receiver));
         let mut ports = |n| -> Vec<_> {
             let picked = (0..n).map(|_| chooser.next().map(|a| a.port()));
             picked.collect()
@@ -100,14 +58,5 @@ mod tests {
         assert_eq!(ports(1), [None]);
         list.send_replace(addresses(&[7]));
         assert_eq!(ports(2), [Some(7), Some(7)]);
-    }
-
-    #[test]
-    fn random_picks_every_target_about_as_often() {
-        let (_list, mut chooser) = chooser(Choice::Random { seed: 3 });
-        let first = (0..1000)
-            .filter(|_| chooser.next().unwrap().port() == 1)
-            .count();
-        assert!((400..600).contains(&first), "{first}");
     }
 }

@@ -13,7 +13,7 @@ use super::{LocalTorchServeError, Programs};
 
 /// The installed packages, without their dependencies. TorchServe also declares Pillow, packaging and wheel, which are
 /// not needed here, and imports torch, which `local-torchserve/stub` replaces.
-pub const PACKAGES: [&str; 3] = ["torchserve==0.12.0", "psutil==7.2.2", "PyYAML==6.0.3"];
+const PACKAGES: [&str; 3] = ["torchserve==0.12.0", "psutil==7.2.2", "PyYAML==6.0.3"];
 
 const NAME: &str = "torchserve-0.12.0";
 /// The virtual environment in the installation.

@@ -14,7 +14,6 @@ mod server;
 use std::path::{Path, PathBuf};
 
 pub use error::LocalTorchServeError;
-pub use install::PACKAGES;
 pub use options::ServerOptions;
 pub use programs::Programs;
 pub use server::RunningServer;

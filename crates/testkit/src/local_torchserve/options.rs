@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::{MetricsMode, ServiceTime};
+use crate::MetricsMode;
 
 /// The options of a local TorchServe, which uses free ports. The default has one model `sleepy` and one worker, takes
 /// 100 ms per request, and listens on 127.0.0.1.
@@ -22,7 +22,7 @@ pub struct ServerOptions {
     /// Maximum waiting requests per model version.
     pub job_queue_size: usize,
     /// The time that the handler takes for a batch.
-    pub service: ServiceTime,
+    pub service: Duration,
     /// The time that the handler takes to load its model.
     pub load: Duration,
     /// The response of the metrics port.
@@ -42,7 +42,7 @@ impl Default for ServerOptions {
             batch_size: 1,
             max_batch_delay: Duration::from_millis(100),
             job_queue_size: 100,
-            service: ServiceTime::Fixed(Duration::from_millis(100)),
+            service: Duration::from_millis(100),
             load: Duration::ZERO,
             metrics_mode: MetricsMode::default(),
             extra: Vec::new(),
@@ -54,10 +54,6 @@ impl Default for ServerOptions {
 impl ServerOptions {
     /// Returns the arguments of `start.py`, without the ports.
     pub(super) fn arguments(&self) -> Vec<String> {
-        let (mean, sigma) = match self.service {
-            ServiceTime::Fixed(time) => (time, 0.0),
-            ServiceTime::Lognormal { mean, sigma } => (mean, sigma),
-        };
         let millis = |time: Duration| (time.as_secs_f64() * 1000.0).to_string();
         let mut arguments = vec![
             format!("--bind={}", self.bind),
@@ -65,8 +61,7 @@ impl ServerOptions {
             format!("--batch-size={}", self.batch_size),
             format!("--max-batch-delay={}", self.max_batch_delay.as_millis()),
             format!("--job-queue-size={}", self.job_queue_size),
-            format!("--sleep-ms={}", millis(mean)),
-            format!("--sleep-sigma={sigma}"),
+            format!("--sleep-ms={}", millis(self.service)),
             format!("--load-ms={}", millis(self.load)),
             format!("--metrics-mode={}", self.metrics_mode.as_str()),
             format!("--ready-timeout={}", self.ready_timeout.as_secs_f64()),
