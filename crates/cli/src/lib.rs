@@ -1,6 +1,7 @@
 //! The commands of `pushscale`, one module each, and what other crates use of them.
 
 pub mod adopt;
+mod chart;
 mod cluster;
 pub mod completions;
 pub mod demo;

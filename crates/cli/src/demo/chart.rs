@@ -5,11 +5,9 @@ use std::io;
 use plotters::prelude::*;
 
 use super::monitor::ServerCounts;
+use crate::chart::{BLUE, Failure, GREY, RED, svg};
 
 const SIZE: (u32, u32) = (960, 560);
-const BLUE: RGBColor = RGBColor(37, 99, 235);
-const GREY: RGBColor = RGBColor(148, 163, 184);
-const RED: RGBColor = RGBColor(220, 38, 38);
 
 /// Draws an SVG. `waits` has the middle of each second, the mean wait of the requests sent in it, and whether one
 /// failed.
@@ -18,13 +16,8 @@ pub(crate) fn draw(
     waits: &[(f64, Option<f64>, bool)],
     target: f64,
 ) -> io::Result<String> {
-    let mut picture = String::new();
-    plot(&mut picture, history, waits, target)
-        .map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(picture)
+    svg(|picture| plot(picture, history, waits, target))
 }
-
-type Failure = Box<dyn std::error::Error>;
 
 fn plot(
     picture: &mut String,

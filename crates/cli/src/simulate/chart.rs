@@ -10,13 +10,11 @@ use pushscale_simulator::cluster::{Outcome, Second};
 use super::figures::time;
 use super::request::Request;
 use super::run::Results;
+use crate::chart::{BLUE, Failure, GREY, RED, svg};
 
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 170;
 const HEAD: u32 = 34;
-const BLUE: RGBColor = RGBColor(37, 99, 235);
-const GREY: RGBColor = RGBColor(148, 163, 184);
-const RED: RGBColor = RGBColor(220, 38, 38);
 
 /// The maximum number of points of a line. More are not visible and take time to load.
 const POINTS: usize = 900;
@@ -24,19 +22,11 @@ const POINTS: usize = 900;
 /// Waits are cut off at this multiple of the target.
 const MAX_WAIT: f64 = 8.0;
 
-pub(super) type Failure = Box<dyn std::error::Error>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Draws an SVG of the first seed: a panel for the arrivals, and for each candidate one for pods and one for waits.
 pub(super) fn draw(request: &Request, results: &Results<'_>) -> io::Result<String> {
     svg(|picture| plot(picture, request, results))
-}
-
-/// Returns what `plot` draws, as an SVG.
-pub(super) fn svg(plot: impl FnOnce(&mut String) -> Result<(), Failure>) -> io::Result<String> {
-    let mut picture = String::new();
-    plot(&mut picture).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(picture)
 }
 
 fn plot(picture: &mut String, request: &Request, results: &Results<'_>) -> Result<(), Failure> {

@@ -6,20 +6,15 @@ use plotters::prelude::*;
 use pushscale_simulator::cluster::Outcome;
 use pushscale_simulator::scenario::Sweep;
 
-use super::chart::{Failure, svg};
 use super::request::Request;
 use super::run::Results;
+use crate::chart::{BLUE, Failure, GREEN, RED, SLATE, svg};
 
 /// The key whose values are points of a trade-off. It is not a property of the cluster that an SLO could depend on.
 pub(super) const PRICE: &str = "pod-seconds-per-violation";
 
 const SIZE: (u32, u32) = (960, 540);
-const COLORS: [RGBColor; 4] = [
-    RGBColor(37, 99, 235),
-    RGBColor(220, 38, 38),
-    RGBColor(22, 163, 74),
-    RGBColor(100, 116, 139),
-];
+const COLORS: [RGBColor; 4] = [BLUE, RED, GREEN, SLATE];
 
 /// Draws an SVG with a line for each candidate. Each point is a value of the sweep, the mean of the seeds.
 pub(super) fn draw(

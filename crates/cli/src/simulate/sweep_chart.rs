@@ -9,11 +9,11 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use pushscale_simulator::scenario::{KEYS, Sweep};
 
-use super::chart::{Failure, svg};
 use super::figures::time;
 use super::front::point;
 use super::request::Request;
 use super::run::Results;
+use crate::chart::{BLUE, Failure, GREEN, RED, SLATE, svg};
 
 /// The maximum of bad requests in percent: the 99th percentile of the wait meets the limit of a good request.
 const SLO: f64 = 1.0;
@@ -23,14 +23,13 @@ const PANEL: u32 = 270;
 const TITLE: u32 = 34;
 const LINE: u32 = 20;
 
-const RED: RGBColor = RGBColor(220, 38, 38);
 /// The colors of the candidates. Red is the SLO's.
 const COLORS: [RGBColor; 5] = [
-    RGBColor(37, 99, 235),
-    RGBColor(22, 163, 74),
+    BLUE,
+    GREEN,
     RGBColor(124, 58, 237),
     RGBColor(217, 119, 6),
-    RGBColor(100, 116, 139),
+    SLATE,
 ];
 
 /// More labels than this do not fit on the axis of the swept key.
