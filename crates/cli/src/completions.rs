@@ -1,6 +1,5 @@
 //! `pushscale completions`: completion scripts and man pages.
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,9 +33,7 @@ pub fn run(options: &CompletionsOptions, mut command: Command) -> Result<ExitCod
         let name = command.get_name().to_owned();
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut command, name, &mut script);
-        let script = String::from_utf8(script).map_err(|error| {
-            CommandError::Output(io::Error::new(io::ErrorKind::InvalidData, error))
-        })?;
+        let script = String::from_utf8(script).map_err(CommandError::output)?;
         crate::output::print(&script)?;
     }
     Ok(ExitCode::SUCCESS)

@@ -1,12 +1,12 @@
 //! The error of a command.
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 use pushscale_simulator::InputError;
-use thiserror::Error;
 
 use crate::adopt::{AdoptError, SwitchError};
 use crate::cluster::ClusterError;
@@ -15,7 +15,7 @@ use crate::doctor::SnapshotError;
 use crate::replay::CaseError;
 
 /// Why a command failed. `main` prints it with its causes.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// The demo failed.
     #[error(transparent)]
@@ -83,6 +83,10 @@ impl CommandError {
     /// Returns 1 for a failed demo, and 2 for a file or a cluster that cannot be used.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(if matches!(self, Self::Demo(_)) { 1 } else { 2 })
+    }
+
+    pub(crate) fn output(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Output(io::Error::other(error))
     }
 
     pub(crate) fn read(file: &Path) -> impl FnOnce(io::Error) -> Self {

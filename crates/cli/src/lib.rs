@@ -11,6 +11,7 @@ pub mod explain;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod inject;
+mod input;
 pub mod manifest;
 mod output;
 pub mod replay;

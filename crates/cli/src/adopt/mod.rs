@@ -14,9 +14,8 @@ mod scaled_object;
 mod source;
 mod switch;
 
-use std::fs;
-use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
@@ -26,6 +25,7 @@ use serde_json::Value;
 
 use crate::CommandError;
 use crate::cluster::{Cluster, ClusterOptions, request};
+use crate::input;
 use crate::output::print;
 
 pub use convert::{AdoptError, Adopted, convert};
@@ -98,8 +98,7 @@ pub async fn run(options: &AdoptOptions) -> Result<ExitCode, CommandError> {
         (None, None) => Value::Null,
     };
     let adopted = convert(&object, target)?;
-    let text = serde_saphyr::to_string(&adopted.manifest)
-        .map_err(|error| CommandError::Output(io::Error::other(error)))?;
+    let text = serde_saphyr::to_string(&adopted.manifest).map_err(CommandError::output)?;
     print(&text)?;
     print_notes(&adopted.notes);
     Ok(ExitCode::SUCCESS)
@@ -111,16 +110,8 @@ fn print_notes(notes: &[String]) {
     }
 }
 
-fn from_file(file: &PathBuf) -> Result<Value, CommandError> {
-    let text = if file.as_os_str() == "-" {
-        let mut text = String::new();
-        io::stdin()
-            .read_to_string(&mut text)
-            .map_err(CommandError::read(file))?;
-        text
-    } else {
-        fs::read_to_string(file).map_err(CommandError::read(file))?
-    };
+fn from_file(file: &Path) -> Result<Value, CommandError> {
+    let text = input::read(file)?;
     let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
     let object = serde_saphyr::from_str(&text).map_err(invalid);
     object.map_err(CommandError::read(file))
@@ -132,5 +123,5 @@ async fn from_cluster(cluster: Cluster, source: &Source) -> Result<Value, Comman
     let api: Api<DynamicObject> = Api::namespaced_with(client, &namespace, &resource);
     let what = format!("{} {namespace}/{}", source.kind.as_str(), source.name);
     let object = request(&what, api.get(&source.name)).await?;
-    serde_json::to_value(&object).map_err(|error| CommandError::Output(error.into()))
+    serde_json::to_value(&object).map_err(CommandError::output)
 }

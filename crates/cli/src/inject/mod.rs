@@ -12,15 +12,14 @@ mod file;
 mod objects;
 mod uninject;
 
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use pushscale_daemon::error::chain;
 use pushscale_injector::{Auth, PullPolicy, Sidecar, VERSION, check_aggregator, check_image};
 
-use crate::CommandError;
+use crate::input;
 pub use crate::yaml::Problem;
 pub use file::{ObjectResult, ProcessedFile, ProcessedObject, Task, process_file};
 
@@ -107,10 +106,10 @@ pub fn run(options: &InjectOptions) -> ExitCode {
     let mut results = Vec::new();
     for path in &options.files {
         let name = path.display();
-        let text = match read(path) {
+        let text = match input::read(path) {
             Ok(text) => text,
             Err(error) => {
-                eprintln!("{}", chain(&CommandError::read(path)(error)));
+                eprintln!("{}", chain(&error));
                 good = false;
                 continue;
             }
@@ -141,15 +140,6 @@ pub fn run(options: &InjectOptions) -> ExitCode {
     }
     print!("{out}");
     ExitCode::SUCCESS
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    if path.as_os_str() == "-" {
-        let mut text = String::new();
-        io::stdin().lock().read_to_string(&mut text)?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(path)
 }
 
 /// Appends a file to the stream, as documents of their own.

@@ -2,8 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command line prints")]
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::BufRead;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,7 +14,7 @@ use super::decide::replay;
 use super::error::CaseError;
 use super::read::{Line, read_lines};
 use super::recording::replay_recording;
-use crate::CommandError;
+use crate::{CommandError, input};
 
 /// The options of `pushscale replay`.
 #[derive(Debug, Args)]
@@ -48,12 +47,7 @@ struct Counts {
 pub fn run(options: &ReplayOptions) -> Result<ExitCode, CommandError> {
     let mut counts = Counts::default();
     for file in &options.files {
-        let lines: Box<dyn BufRead> = if file.as_os_str() == "-" {
-            Box::new(io::stdin().lock())
-        } else {
-            let open = File::open(file).map_err(CommandError::read(file))?;
-            Box::new(BufReader::new(open))
-        };
+        let lines = input::open(file)?;
         replay_lines(options, lines, &mut counts).map_err(|source| CommandError::Case {
             file: file.clone(),
             source,
@@ -74,7 +68,7 @@ pub fn run(options: &ReplayOptions) -> Result<ExitCode, CommandError> {
 
 fn replay_lines(
     options: &ReplayOptions,
-    lines: Box<dyn BufRead>,
+    lines: impl BufRead,
     counts: &mut Counts,
 ) -> Result<(), CaseError> {
     for line in read_lines(lines) {

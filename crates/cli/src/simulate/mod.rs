@@ -18,13 +18,13 @@ mod sweep_chart;
 mod table;
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 pub use options::SimulateOptions;
 
 use crate::CommandError;
+use crate::output::print;
 use request::Request;
 use run::Results;
 
@@ -80,12 +80,7 @@ fn write_results(
         let scenario = saved_scenario(file, request, only);
         fs::write(file, scenario).map_err(CommandError::write(file))?;
     }
-    let mut out = io::stdout().lock();
-    match out.write_all(output.as_bytes()).and_then(|()| out.flush()) {
-        // The reader of a pipe has closed it.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
+    print(&output)
 }
 
 fn tables(options: &SimulateOptions, request: &Request, results: &[Results]) -> String {

@@ -80,12 +80,13 @@ pub async fn run(options: &StatusOptions) -> Result<ExitCode, CommandError> {
     scalers.sort_by_key(row::key);
     match options.output {
         Some(Format::Json) => {
-            let mut text = serde_json::to_string_pretty(&list(scalers)).map_err(to_output)?;
+            let mut text =
+                serde_json::to_string_pretty(&list(scalers)).map_err(CommandError::output)?;
             text.push('\n');
             print(&text)?;
         }
         Some(Format::Yaml) => {
-            let text = serde_saphyr::to_string(&list(scalers)).map_err(to_output)?;
+            let text = serde_saphyr::to_string(&list(scalers)).map_err(CommandError::output)?;
             print(&text)?;
         }
         Some(Format::Wide) | None if scalers.is_empty() => {
@@ -110,8 +111,4 @@ pub async fn run(options: &StatusOptions) -> Result<ExitCode, CommandError> {
 /// Returns the objects as kubectl's list.
 fn list(scalers: Vec<PushScaler>) -> Value {
     json!({ "apiVersion": "v1", "kind": "List", "metadata": {}, "items": scalers })
-}
-
-fn to_output(error: impl std::error::Error + Send + Sync + 'static) -> CommandError {
-    CommandError::Output(std::io::Error::other(error))
 }

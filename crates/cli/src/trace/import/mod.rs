@@ -17,8 +17,7 @@ mod table;
 mod time;
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -118,12 +117,7 @@ pub(super) fn run(options: &ImportOptions) -> Result<ExitCode, CommandError> {
     let mut importer = Importer::new(format, options.import.clone(), gap);
     for file in &options.files {
         let name = file.display().to_string();
-        if file.as_os_str() == "-" {
-            importer.read(&name, io::stdin().lock())?;
-        } else {
-            let open = File::open(file).map_err(CommandError::read(file))?;
-            importer.read(&name, BufReader::new(open))?;
-        }
+        importer.read(&name, crate::input::open(file)?)?;
     }
     let imported = importer.finish(&first.display().to_string())?;
     let output = options.output.as_deref();
