@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Namespace, Pod, ResourceQuota};
@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::cluster::is_aggregator;
 
 /// The objects of one moment. What could not be read is in `unread`, so that no check takes it for absent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The time of this machine.
     pub now: Timestamp,
@@ -47,8 +47,6 @@ pub struct Snapshot {
     pub namespaces: Vec<Namespace>,
     /// The Deployments, for failed creations of pods.
     pub deployments: Vec<Deployment>,
-    /// The ReplicaSets, for failed creations of pods.
-    pub replica_sets: Vec<ReplicaSet>,
     /// The quotas.
     pub quotas: Vec<ResourceQuota>,
     /// The kinds that could not be read, with the reason.
@@ -101,21 +99,7 @@ impl Snapshot {
     pub fn new(now: Timestamp) -> Self {
         Self {
             now,
-            scalers: Vec::new(),
-            only: None,
-            targets: Vec::new(),
-            pods: Vec::new(),
-            aggregators: Vec::new(),
-            lease: None,
-            hpas: Vec::new(),
-            scaled_objects: Vec::new(),
-            network_policies: Vec::new(),
-            config_maps: Vec::new(),
-            namespaces: Vec::new(),
-            deployments: Vec::new(),
-            replica_sets: Vec::new(),
-            quotas: Vec::new(),
-            unread: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
@@ -143,7 +127,6 @@ impl Snapshot {
             "ConfigMap" => self.config_maps.push(parse(&kind, object)?),
             "Namespace" => self.namespaces.push(parse(&kind, object)?),
             "Deployment" => self.deployments.push(parse(&kind, object)?),
-            "ReplicaSet" => self.replica_sets.push(parse(&kind, object)?),
             "ResourceQuota" => self.quotas.push(parse(&kind, object)?),
             "Only" => self.only = object["metadata"]["name"].as_str().map(str::to_owned),
             "Unread" => {

@@ -49,7 +49,7 @@ fn unschedulable(pod: &Pod) -> Option<&str> {
     is_wrong.then(|| scheduled.message.as_deref().unwrap_or("no message"))
 }
 
-/// Returns the messages of ReplicaFailure of the target, and of its ReplicaSets.
+/// Returns the messages of ReplicaFailure of the target.
 fn failed_creations<'a>(snapshot: &'a Snapshot, subject: &Subject<'_>) -> Vec<&'a str> {
     let reference = &subject.scaler.spec.scale_target_ref;
     if reference.kind != "Deployment" {
