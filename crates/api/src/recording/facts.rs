@@ -54,15 +54,17 @@ pub struct RecordedPod {
     /// `metadata.name`.
     pub name: String,
     /// `status.phase`.
-    pub phase: RecordedPhase,
+    #[serde(with = "RecordedPhase")]
+    pub phase: Phase,
     /// Whether the Ready condition is True.
     pub ready: bool,
     /// Whether `metadata.deletionTimestamp` is set.
     pub terminating: bool,
 }
 
-/// `status.phase`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How a [`Phase`] is recorded, for serde's attribute `with`.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Phase")]
 #[expect(missing_docs, reason = "the phases of Kubernetes")]
 pub enum RecordedPhase {
     Pending,
@@ -78,13 +80,7 @@ impl RecordedPod {
         Self {
             uid: uid.to_owned(),
             name: pod.name.to_string(),
-            phase: match pod.phase {
-                Phase::Pending => RecordedPhase::Pending,
-                Phase::Running => RecordedPhase::Running,
-                Phase::Succeeded => RecordedPhase::Succeeded,
-                Phase::Failed => RecordedPhase::Failed,
-                Phase::Unknown => RecordedPhase::Unknown,
-            },
+            phase: pod.phase,
             ready: pod.ready,
             terminating: pod.terminating,
         }
@@ -94,13 +90,7 @@ impl RecordedPod {
     pub fn pod(&self) -> Pod {
         Pod {
             name: self.name.as_str().into(),
-            phase: match self.phase {
-                RecordedPhase::Pending => Phase::Pending,
-                RecordedPhase::Running => Phase::Running,
-                RecordedPhase::Succeeded => Phase::Succeeded,
-                RecordedPhase::Failed => Phase::Failed,
-                RecordedPhase::Unknown => Phase::Unknown,
-            },
+            phase: self.phase,
             ready: self.ready,
             terminating: self.terminating,
         }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use pushscale_api::Behavior;
+use pushscale_api::recording::RecordedPhase;
+use pushscale_decision::Phase;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use serde_json::Value;
@@ -96,7 +98,8 @@ pub struct CasePod {
     /// Its name, unique in the step.
     pub name: String,
     /// `status.phase`.
-    pub phase: CasePhase,
+    #[serde(with = "RecordedPhase")]
+    pub phase: Phase,
     /// The status of its Ready condition.
     pub ready: bool,
     /// Whether it has a deletion timestamp.
@@ -106,17 +109,6 @@ pub struct CasePod {
     /// Its value of each metric.
     #[serde(default)]
     pub values_milli: BTreeMap<String, Option<i64>>,
-}
-
-/// `status.phase` of a pod.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the phases of Kubernetes")]
-pub enum CasePhase {
-    Pending,
-    Running,
-    Succeeded,
-    Failed,
-    Unknown,
 }
 
 /// A fault of the cluster during a pass.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pushscale_decision::{Condition, Conditions, Decision};
+use pushscale_api::names::conditions::{ABLE_TO_SCALE, SCALING_ACTIVE, SCALING_LIMITED};
+use pushscale_api::recording::status_and_reason;
+use pushscale_decision::{Conditions, Decision};
 
 use super::case::Expect;
 
@@ -48,25 +50,10 @@ impl Found {
     }
 
     pub(super) fn new(desired: u32, patched: bool, conditions: &Conditions) -> Self {
+        let mut conditions = status_and_reason(conditions);
         // Only Pushscale has the others.
-        let Conditions {
-            able_to_scale,
-            scaling_active,
-            scaling_limited,
-            ..
-        } = conditions;
-        let conditions = [
-            ("AbleToScale", able_to_scale),
-            ("ScalingActive", scaling_active),
-            ("ScalingLimited", scaling_limited),
-        ]
-        .into_iter()
-        .filter_map(|(kind, condition)| {
-            let Condition { status, reason, .. } = condition.as_ref()?;
-            let status = if *status { "True" } else { "False" };
-            Some((kind.to_owned(), format!("{status}/{}", reason.as_str())))
-        })
-        .collect();
+        let common = [ABLE_TO_SCALE, SCALING_ACTIVE, SCALING_LIMITED];
+        conditions.retain(|kind, _| common.contains(&kind.as_str()));
         Self {
             desired,
             patched,

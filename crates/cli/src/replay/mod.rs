@@ -25,7 +25,7 @@ mod read;
 mod recording;
 mod samples;
 
-pub use case::{Case, CaseMetric, CasePhase, CasePod, CasePolicy, Controller, Expect, Fault, Step};
+pub use case::{Case, CaseMetric, CasePod, CasePolicy, Controller, Expect, Fault, Step};
 pub use command::{ReplayOptions, run};
 pub use decide::replay;
 pub use difference::{Difference, Found};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use pushscale_decision::{Latency, ModelReading, Moment, Phase, Pod, Reading, ServerState};
+use pushscale_decision::{Latency, ModelReading, Moment, Pod, Reading, ServerState};
 
-use super::case::{CasePhase, CasePod, Step};
+use super::case::{CasePod, Step};
 
 /// The model of a pod whose metric has no name.
 const LONE_MODEL: &str = "model";
@@ -13,13 +13,7 @@ const LONE_MODEL: &str = "model";
 pub(super) fn pod_of(pod: &CasePod) -> Pod {
     Pod {
         name: pod.name.as_str().into(),
-        phase: match pod.phase {
-            CasePhase::Pending => Phase::Pending,
-            CasePhase::Running => Phase::Running,
-            CasePhase::Succeeded => Phase::Succeeded,
-            CasePhase::Failed => Phase::Failed,
-            CasePhase::Unknown => Phase::Unknown,
-        },
+        phase: pod.phase,
         ready: pod.ready,
         terminating: pod.deleting,
     }
