@@ -2,25 +2,19 @@
 
 use std::time::SystemTime;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use pushscale_daemon::labeled_counter::LabeledCounter;
+use pushscale_daemon::labeled_counter::{LabeledCounter, label_value};
 
 use crate::state::Server;
 
 /// The metrics of the certificates. Clones share their counts.
 #[derive(Clone, Debug)]
 pub(crate) struct CertificateMetrics {
-    expiry: Family<ExpiryLabels, Gauge>,
+    expiry: Family<[(&'static str, String); 1], Gauge>,
     renewals: LabeledCounter<Subject>,
     failures: LabeledCounter<Failure>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ExpiryLabels {
-    certificate: Subject,
 }
 
 /// The holder of a certificate.
@@ -79,7 +73,7 @@ impl CertificateMetrics {
         let since = at.duration_since(SystemTime::UNIX_EPOCH);
         let seconds = since.unwrap_or_default().as_secs();
         self.expiry
-            .get_or_create(&ExpiryLabels { certificate })
+            .get_or_create(&[("certificate", label_value(&certificate))])
             .set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
@@ -96,18 +90,6 @@ impl CertificateMetrics {
 impl Default for CertificateMetrics {
     fn default() -> Self {
         Self::register(&mut Registry::default())
-    }
-}
-
-impl EncodeLabelValue for Subject {
-    fn encode(&self, encoder: &mut LabelValueEncoder) -> std::fmt::Result {
-        let label = match self {
-            Self::Ca => "ca",
-            Self::Aggregator => "aggregator",
-            Self::Injector => "injector",
-            Self::ExternalMetrics => "external_metrics",
-        };
-        EncodeLabelValue::encode(&label, encoder)
     }
 }
 

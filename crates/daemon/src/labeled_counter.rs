@@ -60,8 +60,13 @@ where
 
 impl<T: fmt::Debug> EncodeLabelValue for LabelValue<T> {
     fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
-        EncodeLabelValue::encode(&snake_case(&format!("{:?}", self.0)).as_str(), encoder)
+        EncodeLabelValue::encode(&label_value(&self.0).as_str(), encoder)
     }
+}
+
+/// Returns the label value of an enum's variant: its name in `snake_case`.
+pub fn label_value(variant: &impl fmt::Debug) -> String {
+    snake_case(&format!("{variant:?}"))
 }
 
 /// Converts an `UpperCamelCase` name to `snake_case`.

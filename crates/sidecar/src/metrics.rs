@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use pushscale_daemon::labeled_counter::{LabeledCounter, snake_case};
+use pushscale_daemon::labeled_counter::{LabeledCounter, label_value};
 use pushscale_protocol::State;
 
 /// The sidecar's own metrics. Clones share the counters.
@@ -90,7 +90,7 @@ impl Metrics {
     pub(crate) fn drained(&self, outcome: DrainOutcome, after: Duration) {
         self.drains.increment(outcome);
         self.drain_seconds
-            .get_or_create(&[("outcome", snake_case(&format!("{outcome:?}")))])
+            .get_or_create(&[("outcome", label_value(&outcome))])
             .inc_by(after.as_secs_f64());
     }
 

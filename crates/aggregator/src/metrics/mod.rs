@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use pushscale_daemon::http_server::ConnectionRejection;
-use pushscale_daemon::labeled_counter::LabeledCounter;
+use pushscale_daemon::labeled_counter::{LabeledCounter, label_value};
 
 use tokio::time::Instant;
 
@@ -67,7 +67,7 @@ pub(crate) struct Metrics {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ApiRequestLabels {
-    request: &'static str,
+    request: String,
     outcome: &'static str,
 }
 
@@ -87,21 +87,6 @@ pub(crate) enum ApiRequest {
     CheckpointWrite,
     TokenReview,
     Lease,
-}
-
-impl ApiRequest {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::ScaleRead => "scale_read",
-            Self::ScaleWrite => "scale_write",
-            Self::StatusWrite => "status_write",
-            Self::EventWrite => "event_write",
-            Self::CheckpointRead => "checkpoint_read",
-            Self::CheckpointWrite => "checkpoint_write",
-            Self::TokenReview => "token_review",
-            Self::Lease => "lease",
-        }
-    }
 }
 
 /// The outcome of a push.
@@ -450,7 +435,7 @@ impl Metrics {
     /// of the API server.
     pub(crate) fn api_request_ended(&self, request: ApiRequest, begun: Instant, succeeded: bool) {
         let labels = ApiRequestLabels {
-            request: request.as_str(),
+            request: label_value(&request),
             outcome: outcome(succeeded),
         };
         self.api_requests
