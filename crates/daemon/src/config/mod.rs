@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use config::{Config, Environment, File, FileFormat, Map, Source as _};
 use jiff::SignedDuration;
+use strsim::levenshtein;
 
 pub use command_line::load;
 pub use setting::{Kind, Program, Setting};
@@ -235,7 +236,7 @@ impl Settings {
         let nearest = self
             .program
             .settings()
-            .map(|setting| (distance(&lower, setting.key), setting.key))
+            .map(|setting| (levenshtein(&lower, setting.key), setting.key))
             .min();
         let problem = match nearest {
             Some((0..=2, nearest)) => {
@@ -326,22 +327,6 @@ fn parse_duration(text: &str) -> Option<Duration> {
 /// pushscale-aggregator begin with our prefix: PUSHSCALE_AGGREGATOR_PORT=tcp://10.96.7.1:8490 and so on.
 fn is_service_link(key: &str) -> bool {
     key == "port" || key.starts_with("port_") || key.starts_with("service_")
-}
-
-/// Returns the Levenshtein distance of two keys.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut last = i + 1;
-        for (right, cell) in b.bytes().zip(&mut row[1..]) {
-            last = (diagonal + usize::from(left != right))
-                .min(last + 1)
-                .min(*cell + 1);
-            diagonal = std::mem::replace(cell, last);
-        }
-    }
-    row.last().copied().unwrap_or(a.len())
 }
 
 #[cfg(test)]
