@@ -1,12 +1,19 @@
 //! The management API: the list of models, and their queues.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pushscale_protocol::{MAX_MODELS, MAX_NAME_BYTES};
 use serde::Deserialize;
 
 use crate::scrape::Queue;
+
+/// All but the characters that RFC 3986 calls unreserved.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Path of the list of models. Without a limit, TorchServe returns pages of 100.
 pub fn list_path() -> String {
@@ -15,17 +22,7 @@ pub fn list_path() -> String {
 
 /// Path of all versions of one model. `customized=true` would send a request through the model's own queue.
 pub fn describe_path(model: &str) -> String {
-    let mut path = String::with_capacity(model.len() + 12);
-    path.push_str("/models/");
-    for byte in model.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            path.push(char::from(byte));
-        } else if write!(path, "%{byte:02X}").is_err() {
-            unreachable!("writing into a String does not fail");
-        }
-    }
-    path.push_str("/all");
-    path
+    format!("/models/{}/all", utf8_percent_encode(model, RESERVED))
 }
 
 /// The response of [`list_path`].
