@@ -30,6 +30,17 @@ fn built_from(package: &str, kinds: &str) -> BTreeSet<String> {
     names
 }
 
+/// Asserts that a crate is built without these.
+fn assert_independent(package: &str, forbidden: &[&str]) {
+    let all = built_from(package, "normal,build");
+    for forbidden in forbidden {
+        assert!(
+            !all.contains(*forbidden),
+            "{package} is built from {forbidden}"
+        );
+    }
+}
+
 #[test]
 fn the_decision_crate_depends_on_the_standard_library_only() {
     let all = built_from("pushscale-decision", "normal,build,dev");
@@ -44,116 +55,87 @@ fn the_protocol_crate_depends_on_serde_and_no_other_pushscale_crate() {
         .filter(|name| name.starts_with("pushscale-"))
         .collect();
     assert_eq!(ours, ["pushscale-protocol"]);
-    for runtime in ["tokio", "hyper", "kube"] {
-        assert!(!all.contains(runtime), "the protocol needs no {runtime}");
-    }
+    assert_independent("pushscale-protocol", &["tokio", "hyper", "kube"]);
 }
 
 #[test]
 fn the_sidecar_does_not_depend_on_kubernetes_or_the_decision_crate() {
-    let all = built_from("pushscale-sidecar", "normal,build");
-    for forbidden in [
-        "kube",
-        "kube-client",
-        "kube-core",
-        "k8s-openapi",
-        "pushscale-api",
-        "pushscale-aggregator",
-        "pushscale-decision",
-    ] {
-        assert!(
-            !all.contains(forbidden),
-            "the sidecar is built from {forbidden}"
-        );
-    }
+    assert_independent(
+        "pushscale-sidecar",
+        &[
+            "kube",
+            "kube-client",
+            "kube-core",
+            "k8s-openapi",
+            "pushscale-api",
+            "pushscale-aggregator",
+            "pushscale-decision",
+        ],
+    );
 }
 
 #[test]
 fn the_aggregator_does_not_know_torchserve() {
-    let all = built_from("pushscale-aggregator", "normal,build");
-    for forbidden in [
-        "pushscale-sidecar",
-        "pushscale-simulator",
-        "pushscale-testkit",
-    ] {
-        assert!(
-            !all.contains(forbidden),
-            "the aggregator is built from {forbidden}"
-        );
-    }
+    assert_independent(
+        "pushscale-aggregator",
+        &[
+            "pushscale-sidecar",
+            "pushscale-simulator",
+            "pushscale-testkit",
+        ],
+    );
 }
 
 #[test]
 fn the_aggregator_issues_no_certificates() {
-    let all = built_from("pushscale-aggregator", "normal,build");
-    for forbidden in ["pushscale-certificates", "rcgen"] {
-        assert!(
-            !all.contains(forbidden),
-            "the aggregator is built from {forbidden}"
-        );
-    }
+    assert_independent("pushscale-aggregator", &["pushscale-certificates", "rcgen"]);
 }
 
 #[test]
 fn certificates_depend_on_neither_decision_nor_aggregator() {
-    let all = built_from("pushscale-certificates", "normal,build");
-    for forbidden in [
-        "pushscale-aggregator",
-        "pushscale-api",
-        "pushscale-decision",
-    ] {
-        assert!(
-            !all.contains(forbidden),
-            "certificates is built from {forbidden}"
-        );
-    }
+    assert_independent(
+        "pushscale-certificates",
+        &[
+            "pushscale-aggregator",
+            "pushscale-api",
+            "pushscale-decision",
+        ],
+    );
 }
 
 #[test]
 fn the_simulator_is_pure_and_independent_of_the_testkit() {
-    let all = built_from("pushscale-simulator", "normal,build");
-    for forbidden in [
-        "hyper",
-        "mio",
-        "rustix",
-        "tokio",
-        "pushscale-cli",
+    assert_independent(
+        "pushscale-simulator",
+        &[
+            "hyper",
+            "mio",
+            "rustix",
+            "tokio",
+            "pushscale-cli",
+            "pushscale-testkit",
+        ],
+    );
+    assert_independent(
         "pushscale-testkit",
-    ] {
-        assert!(
-            !all.contains(forbidden),
-            "the simulator is built from {forbidden}"
-        );
-    }
-    let all = built_from("pushscale-testkit", "normal,build");
-    for forbidden in ["pushscale-cli", "pushscale-decision", "pushscale-simulator"] {
-        assert!(
-            !all.contains(forbidden),
-            "the testkit is built from {forbidden}"
-        );
-    }
+        &["pushscale-cli", "pushscale-decision", "pushscale-simulator"],
+    );
 }
 
 #[test]
 fn the_injector_does_not_depend_on_scaling() {
-    let all = built_from("pushscale-injector", "normal,build");
-    for forbidden in ["pushscale-aggregator", "pushscale-cli", "pushscale-sidecar"] {
-        assert!(
-            !all.contains(forbidden),
-            "the injector is built from {forbidden}"
-        );
-    }
+    assert_independent(
+        "pushscale-injector",
+        &["pushscale-aggregator", "pushscale-cli", "pushscale-sidecar"],
+    );
 }
 
 #[test]
 fn the_aggregator_does_not_link_the_crd_validation() {
-    let all = built_from("pushscale-aggregator", "normal,build");
-    for forbidden in ["kube-cel", "cel", "pushscale-cli"] {
-        assert!(
-            !all.contains(forbidden),
-            "the aggregator is built from {forbidden}"
-        );
-    }
+    assert_independent(
+        "pushscale-aggregator",
+        &["kube-cel", "cel", "pushscale-cli"],
+    );
 }
 
 /// Returns the packages of a lock file, each with its versions.
