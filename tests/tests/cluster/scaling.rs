@@ -96,7 +96,14 @@ async fn scales_up_and_down(algorithm: Algorithm, described: &[&str]) {
             expected.all(|part| text.contains(part))
         })
         .await;
-    let columns = namespace.kubectl(&["get", "pushscalers"]);
+    let mut columns = String::new();
+    aggregator
+        .push_until(&mut pods, Load::Rate(1.0), || {
+            columns = namespace.kubectl(&["get", "pushscalers"]);
+            // The readings may have become stale since the last call of kubectl.
+            std::future::ready(!columns.contains("<unknown>"))
+        })
+        .await;
     let mut lines = columns.lines();
     let head: Vec<_> = lines.next().unwrap().split_whitespace().collect();
     assert_eq!(
