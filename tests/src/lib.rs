@@ -21,6 +21,7 @@ pub mod fleet;
 pub mod http;
 pub mod injector;
 pub mod keda;
+pub mod kserve;
 pub mod load;
 pub mod namespace;
 pub mod objects;

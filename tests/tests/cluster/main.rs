@@ -14,6 +14,7 @@ mod deletion_order;
 mod external_metrics;
 mod injection;
 mod keda;
+mod kserve;
 mod leader_election;
 mod manifests;
 mod modes;
