@@ -119,6 +119,36 @@ impl Drop for Prometheus {
     }
 }
 
+/// Checks alerts with promtool. `tests` are those of its format.
+///
+/// # Panics
+/// It cannot be installed, or a test fails.
+pub fn check_rules(alerts: &Value, tests: &Value) {
+    let program = test_cluster::provision("prometheus").unwrap();
+    let directory = std::env::temp_dir().join(format!("pushscale-promtool-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let rules = json!({ "groups": [{ "name": "pushscale", "rules": alerts }] });
+    let all = json!({
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": "1m",
+        "tests": tests,
+    });
+    fs::write(directory.join("rules.yml"), rules.to_string()).unwrap();
+    fs::write(directory.join("tests.yml"), all.to_string()).unwrap();
+    let output = Command::new(program.join("promtool"))
+        .args(["test", "rules", "tests.yml"])
+        .current_dir(&directory)
+        .output()
+        .unwrap();
+    fs::remove_dir_all(&directory).ok();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 fn percent_encoded(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => char::from(byte).to_string(),

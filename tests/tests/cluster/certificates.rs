@@ -47,7 +47,7 @@ webhooks:
 ";
 
 /// Returns `None`, with a message, without a helm to render the permissions.
-fn own_cluster() -> Option<TestCluster> {
+pub(crate) fn own_cluster() -> Option<TestCluster> {
     let helm = Helm::for_test()?;
     let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
     install(&cluster);

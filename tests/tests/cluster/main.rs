@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod adopt;
+mod alerts;
 mod api_server_outage;
 mod certificates;
 mod chaos;

@@ -29,7 +29,7 @@ async fn two_pods(namespace: &Namespace<'_>) -> (Aggregator, FakePod, FakePod) {
 }
 
 /// Pushes until the response has one of these statuses.
-async fn until_answered(pod: &mut FakePod, aggregator: &Aggregator, statuses: &[u16]) {
+pub(crate) async fn until_answered(pod: &mut FakePod, aggregator: &Aggregator, statuses: &[u16]) {
     let began = Instant::now();
     loop {
         let answer = pod.push(aggregator.push, Load::QueueLatency(0.007)).await;
