@@ -25,6 +25,7 @@ pub mod kserve;
 pub mod load;
 pub mod namespace;
 pub mod objects;
+pub mod port_forward;
 mod process;
 pub mod programs;
 pub mod prometheus;

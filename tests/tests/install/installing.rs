@@ -1,10 +1,15 @@
 //! Follows docs/INSTALL.md.
 
+use std::fs;
 use std::time::Instant;
 
 use pushscale_tests::all_objects::objects_of;
+use pushscale_tests::charts::Helm;
 use pushscale_tests::document::Document;
 use pushscale_tests::fleet::{HANG, until};
+use pushscale_tests::load::LoadGenerator;
+use pushscale_tests::port_forward::PortForward;
+use pushscale_tests::programs::repository;
 use pushscale_tests::test_cluster::TestCluster;
 use serde_json::Value;
 
@@ -27,6 +32,7 @@ fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_r
     // The last block uninstalls the chart. Before that, the load runs.
     reader.follow(page.section("Labelling the namespace"), |block| {
         if block == 3 {
+            forwards_ports(&cluster);
             follows_a_load(&cluster);
         }
     });
@@ -53,6 +59,38 @@ fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_r
     );
     // The dependents of the CRD and of the ClusterRole are deleted a moment later.
     until(HANG, "as before", || objects_of(&cluster) == before);
+}
+
+/// Follows README.md, docs/STATUS-PAGE.md and the notes of both charts to what they show through a forwarded port.
+fn forwards_ports(cluster: &TestCluster) {
+    let read = |name: &str| fs::read_to_string(repository().join(name)).unwrap();
+    let helm = Helm::for_test().unwrap();
+    let notes = |release: &str, namespace: &str| {
+        let notes = ["get", "notes", release, "--namespace", namespace];
+        helm.on(cluster, &notes, None).unwrap()
+    };
+    for text in [
+        read("README.md"),
+        read("docs/STATUS-PAGE.md"),
+        notes("pushscale", "pushscale"),
+    ] {
+        let forward = PortForward::start(cluster, &text);
+        let page = forward.get("/");
+        assert_eq!(page.status, 200, "{page:?}");
+        let link = "scalers/models/torchserve";
+        assert!(page.body.contains(&format!("href=\"{link}\"")), "{page:?}");
+        let scaler = forward.get(&format!("/{link}"));
+        assert_eq!(scaler.status, 200, "{scaler:?}");
+        let scalers = forward.get("/debug/scalers").body;
+        let scalers: Value = serde_json::from_str(&scalers).unwrap();
+        assert!(scalers.to_string().contains("torchserve"), "{scalers:#}");
+    }
+    let forward = PortForward::start(cluster, &notes("torchserve", "models"));
+    let address = forward.address().to_string();
+    let load = LoadGenerator::start(cluster, "forwarded", &address, &["2:2"]);
+    let report = load.finish();
+    assert!(report.sent > 0, "{report:?}");
+    assert_eq!(report.count_lost(), 0, "{report:?}");
 }
 
 /// Scales up in an overload, down by one pod after it, and down to one pod by a lower `maxReplicas`, without a lost
