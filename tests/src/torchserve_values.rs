@@ -16,7 +16,20 @@ use crate::fleet;
 /// # Panics
 /// The model cannot be written.
 pub fn torchserve_values(torchserve: &LocalTorchServe) -> Value {
-    let store = model_store(torchserve);
+    values(torchserve, "model-store", &[])
+}
+
+/// Returns the same with batches of up to four requests, for which a worker waits for up to 200 ms.
+///
+/// # Panics
+/// The model cannot be written.
+pub fn batching_values(torchserve: &LocalTorchServe) -> Value {
+    let options = ["--batch-size=4", "--max-batch-delay=200"];
+    values(torchserve, "model-store-batching", &options)
+}
+
+fn values(torchserve: &LocalTorchServe, store: &str, model: &[&str]) -> Value {
+    let store = model_store(torchserve, store, model);
     let pod = fleet::torchserve_pod(torchserve);
     let mut volumes = pod["spec"]["volumes"].as_array().unwrap().clone();
     volumes.push(json!({ "name": "store", "hostPath": { "path": store } }));
@@ -51,9 +64,9 @@ pub fn torchserve_values(torchserve: &LocalTorchServe) -> Value {
     })
 }
 
-/// Creates a directory with the testkit's sleeping model.
-fn model_store(torchserve: &LocalTorchServe) -> PathBuf {
-    let store = cache::folder().join("model-store");
+/// Creates a directory of this name with the testkit's sleeping model, which gets these options of `start.py`.
+fn model_store(torchserve: &LocalTorchServe, name: &str, options: &[&str]) -> PathBuf {
+    let store = cache::folder().join(name);
     fs::create_dir_all(&store).unwrap();
     let script = "import pathlib, sys\nsys.path.insert(0, sys.argv.pop(1))\nstore = pathlib.Path(sys.argv.pop(1))\n\
                   import start\nstart.write_models(store, start.parse())\n";
@@ -61,6 +74,7 @@ fn model_store(torchserve: &LocalTorchServe) -> PathBuf {
         .args(["-B", "-c", script])
         .arg(torchserve.script().parent().unwrap())
         .arg(&store)
+        .args(options)
         .status()
         .unwrap();
     assert!(made.success());

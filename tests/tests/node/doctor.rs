@@ -8,7 +8,7 @@ use pushscale_tests::document::{Document, Reader};
 use pushscale_tests::fleet::{HANG, pause};
 use pushscale_tests::load::LoadGenerator;
 use pushscale_tests::programs;
-use pushscale_tests::torchserve_values::torchserve_values;
+use pushscale_tests::torchserve_values::{batching_values, torchserve_values};
 use serde_json::json;
 
 use crate::chart_node::ChartNode;
@@ -23,7 +23,7 @@ struct Case {
     repairs: &'static str,
 }
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     Case {
         breaks: "kubectl -n models autoscale deployment/torchserve --max=3 --cpu=50%",
         finds: &["HorizontalPodAutoscaler torchserve also scales Deployment/torchserve"],
@@ -112,6 +112,12 @@ const CASES: [Case; 14] = [
         ],
         repairs: "helm rollback torchserve --namespace models",
     },
+    // Longer than the target of 50 ms.
+    Case {
+        breaks: "helm upgrade torchserve helm/torchserve --namespace models --reset-values --values batching.yaml",
+        finds: &["TargetReachable=False, BatchDelayAboveTarget"],
+        repairs: "helm rollback torchserve --namespace models",
+    },
     // Helm would not overwrite what kubectl has changed, so this comes after its upgrades.
     Case {
         breaks: "kubectl -n pushscale get networkpolicy pushscale-aggregator -o=jsonpath='{.spec.ingress}' >ingress.json
@@ -174,12 +180,16 @@ fn doctor_names_what_is_broken() {
     };
     let mut reader = node.reader("doctor");
     let mut values = torchserve_values(&node.torchserve);
-    values["resources"] = json!({ "requests": { "cpu": "10m", "memory": "64Mi" } });
+    let mut batching = batching_values(&node.torchserve);
+    for values in [&mut values, &mut batching] {
+        values["resources"] = json!({ "requests": { "cpu": "10m", "memory": "64Mi" } });
+    }
     for (name, text) in [
         ("my-values.yaml", values.to_string()),
         ("no-egress.yaml", NO_EGRESS.to_owned()),
         ("no-dns.yaml", NO_DNS.to_owned()),
         ("tcp-probes.yaml", TCP_PROBES.to_owned()),
+        ("batching.yaml", batching.to_string()),
     ] {
         reader.write(name, &text);
     }
