@@ -12,6 +12,7 @@ pub mod authority;
 pub mod chaos;
 pub mod charts;
 pub mod chromium;
+pub mod clock;
 #[warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 pub mod conformance;
 pub mod document;

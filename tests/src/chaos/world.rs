@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
@@ -16,6 +15,7 @@ use super::proxy::{Network, Proxy};
 use super::pushes::{Models, Pushes};
 use super::replicas::Replicas;
 use super::report::Outcome;
+use crate::clock;
 use crate::http;
 use crate::namespace::{Aggregator, Namespace, SOON};
 use crate::process::kubeconfig_of;
@@ -85,14 +85,11 @@ impl<'a> World<'a> {
 
     /// Starts an aggregator whose wall clock is ten minutes ahead.
     async fn add_aggregator_ahead(&mut self) {
-        let library = self.cluster().logs_dir().join("clock_ahead.so");
-        let source = programs::repository().join("tests/src/chaos/clock_ahead.c");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-o"]);
-        let status = compiler.arg(&library).arg(source).status();
-        assert!(status.unwrap().success(), "{compiler:?}");
-        let preload = [("LD_PRELOAD", library.to_str().unwrap())];
-        self.add_program(&programs::dynamic_aggregator(), &preload)
+        let shifted = clock::shifted(self.cluster(), 600);
+        let settings = shifted
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        self.add_program(&programs::dynamic_aggregator(), &settings)
             .await;
     }
 

@@ -4,6 +4,7 @@
 use std::io::{self, Write as _};
 use std::time::Instant;
 
+use pushscale_tests::clock;
 use pushscale_tests::document::{Document, Reader};
 use pushscale_tests::fleet::{HANG, pause};
 use pushscale_tests::load::LoadGenerator;
@@ -211,6 +212,10 @@ fn doctor_names_what_is_broken() {
     let _load = LoadGenerator::start(&node.cluster, "doctor", &address, &["1:3600"]);
     until_found(&node, &[" 0 failed"]);
     measure(&node);
+    // The clock of this machine is ten minutes behind the node's.
+    let late = clock::shifted(&node.cluster, -600);
+    let expected = ["FAIL   clock", " s ahead of this machine's", " 1 failed"];
+    until_found_with(&node, &late, &expected);
     for case in CASES {
         find(&node, &mut reader, &case);
         reader.run(case.repairs);
@@ -227,10 +232,15 @@ fn find(node: &ChartNode, reader: &mut Reader, case: &Case) {
 }
 
 fn until_found(node: &ChartNode, expected: &[&str]) {
+    until_found_with(node, &[], expected);
+}
+
+/// The same for a `doctor` with these variables in its environment.
+fn until_found_with(node: &ChartNode, environment: &[(&str, String)], expected: &[&str]) {
     let began = Instant::now();
     loop {
         let polled = Instant::now();
-        let found = pushscale(node, &["doctor"]);
+        let found = run(node, &["doctor"], environment);
         if expected.iter().all(|part| found.contains(part)) {
             return;
         }
@@ -241,10 +251,16 @@ fn until_found(node: &ChartNode, expected: &[&str]) {
 
 /// Returns the output of a command.
 fn pushscale(node: &ChartNode, arguments: &[&str]) -> String {
+    run(node, arguments, &[])
+}
+
+/// The same, with these variables in its environment.
+fn run(node: &ChartNode, arguments: &[&str], environment: &[(&str, String)]) -> String {
     let mut command = node
         .cluster
         .command(programs::command_line().to_str().unwrap());
     command.args(arguments).args(["-n", "models"]);
+    command.envs(environment.iter().cloned());
     String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
 }
 
