@@ -221,6 +221,13 @@ fn doctor_names_what_is_broken() {
         reader.run(case.repairs);
         until_found(&node, &[" 0 failed"]);
     }
+    // More than one pod can serve.
+    let max = r#"{"spec":{"maxReplicas":1}}"#;
+    let patch = "kubectl -n models patch pushscaler torchserve --type=merge";
+    reader.run(&format!("{patch} -p '{max}'"));
+    let overload = LoadGenerator::start(&node.cluster, "overload", &address, &["40:3600"]);
+    until_found(&node, &["ScalingLimited=True, TooManyReplicas"]);
+    drop(overload);
     for case in LEASE {
         find(&node, &mut reader, &case);
     }
