@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use pushscale_tests::all_objects::objects_of;
 use pushscale_tests::charts::Helm;
-use pushscale_tests::document::Document;
+use pushscale_tests::document::{Document, Reader};
 use pushscale_tests::fleet::{HANG, until};
 use pushscale_tests::load::LoadGenerator;
 use pushscale_tests::port_forward::PortForward;
-use pushscale_tests::programs::repository;
+use pushscale_tests::programs;
 use pushscale_tests::test_cluster::TestCluster;
 use serde_json::Value;
 
@@ -32,6 +32,7 @@ fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_r
     // The last block uninstalls the chart. Before that, the load runs.
     reader.follow(page.section("Labelling the namespace"), |block| {
         if block == 3 {
+            watches(&cluster);
             forwards_ports(&cluster);
             follows_a_load(&cluster);
         }
@@ -61,9 +62,41 @@ fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_r
     until(HANG, "as before", || objects_of(&cluster) == before);
 }
 
+/// Runs the commands with which README.md shows the state of a PushScaler, but for the forwarded port.
+fn watches(cluster: &TestCluster) {
+    let program = programs::command_line();
+    let mut reader = Reader::new(cluster, "readme", &[program.parent().unwrap()]);
+    // The page names no namespace: it is that of the user's context.
+    reader.run(
+        "kubectl config view --raw >kubeconfig\n\
+         kubectl --kubeconfig kubeconfig config set-context --current --namespace models",
+    );
+    let page = fs::read_to_string(programs::repository().join("README.md")).unwrap();
+    let (_, step) = page.split_once("4. Watch it:").unwrap();
+    let (step, _) = step.split_once("![").unwrap();
+    let is_command = |line: &&str| line.starts_with("kubectl ") || line.starts_with("pushscale ");
+    let commands = step.lines().map(str::trim).filter(is_command);
+    let mut run = 0;
+    for command in commands.filter(|command| !command.contains(" port-forward ")) {
+        let (command, _comment) = command.split_once('#').unwrap_or((command, ""));
+        // The pods have no requests for CPU and memory, which is a problem.
+        let problem = if command.trim() == "pushscale doctor" {
+            "|| test $? = 1"
+        } else {
+            ""
+        };
+        let shown = reader.run(&format!(
+            "export KUBECONFIG=kubeconfig\n{command} {problem}"
+        ));
+        assert!(shown.contains("torchserve"), "{command}: {shown}");
+        run += 1;
+    }
+    assert_eq!(run, 5, "{step}");
+}
+
 /// Follows README.md, docs/STATUS-PAGE.md and the notes of both charts to what they show through a forwarded port.
 fn forwards_ports(cluster: &TestCluster) {
-    let read = |name: &str| fs::read_to_string(repository().join(name)).unwrap();
+    let read = |name: &str| fs::read_to_string(programs::repository().join(name)).unwrap();
     let helm = Helm::for_test().unwrap();
     let notes = |release: &str, namespace: &str| {
         let notes = ["get", "notes", release, "--namespace", namespace];
