@@ -22,11 +22,13 @@ const PERIOD: Duration = Duration::from_secs(3600);
 /// The replacement of slow pods, one at a time.
 #[derive(Clone, Debug)]
 pub(crate) struct Replacement {
-    /// The replicas with the replacement that is not ready yet.
+    /// The replicas with one more pod.
     replicas: Option<u32>,
-    /// When the first replacement of the last period was ordered, and their number since.
+    /// Whether that pod is ready, and a slow one is to be deleted.
+    is_ready: bool,
+    /// When the first replacement of the last period ended, and their number since.
     since: Moment,
-    ordered: u32,
+    ended: u32,
 }
 
 /// The replicas of the target as a replacement sees them.
@@ -43,8 +45,9 @@ impl Default for Replacement {
     fn default() -> Self {
         Self {
             replicas: None,
+            is_ready: false,
             since: Moment::ORIGIN,
-            ordered: 0,
+            ended: 0,
         }
     }
 }
@@ -52,15 +55,14 @@ impl Default for Replacement {
 impl Replacement {
     pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         snapshot.option(&mut self.replicas, u32::default, Snapshot::u32);
+        snapshot.bool(&mut self.is_ready);
         snapshot.moment(&mut self.since);
-        snapshot.u32(&mut self.ordered);
+        snapshot.u32(&mut self.ended);
     }
 
     /// Returns whether a slow one of `pods` would be replaced, or is being replaced.
     fn is_possible(&self, now: Moment, pods: u32) -> bool {
-        self.replicas.is_some()
-            || self.ordered < (pods / 3).max(1)
-            || now.since(self.since) >= PERIOD
+        self.replicas.is_some() || self.ended < (pods / 3).max(1) || now.since(self.since) >= PERIOD
     }
 
     /// Returns the replicas with the replacement for a slow pod, until it is ready.
@@ -71,31 +73,46 @@ impl Replacement {
             ready,
             max,
         } = replicas;
-        let is_wanted = match self.replicas {
-            Some(wanted) => planned + 1 >= current && (current < wanted || ready < current),
-            // Otherwise pods are deleted now, the slow ones first.
-            None => planned >= current && ready <= current && current < max,
+        let Some(wanted) = self.replicas else {
+            // If fewer are planned, pods are deleted now, the slow ones first.
+            let is_wanted = planned >= current && ready <= current && current < max;
+            self.replicas = (is_wanted && self.is_possible(now, ready)).then_some(current + 1);
+            return self.replicas;
         };
-        if !is_wanted || !self.is_possible(now, ready) {
-            self.replicas = None;
-        } else if self.replicas.is_none() {
-            if self.ordered == 0 || now.since(self.since) >= PERIOD {
-                (self.since, self.ordered) = (now, 0);
+        if self.is_ready {
+            let is_deleted = current < wanted && ready <= current;
+            // The load has risen meanwhile, and all pods are needed.
+            let is_needed = planned >= current && current >= wanted;
+            if is_deleted || is_needed {
+                self.end(now);
             }
-            self.ordered += 1;
-            self.replicas = Some(current + 1);
+        } else if planned + 1 < current {
+            self.replicas = None;
+        } else {
+            self.is_ready = current >= wanted && ready >= current;
         }
-        self.replicas
+        self.replicas.filter(|_| !self.is_ready)
     }
 
-    /// Returns whether a replacement is not ready yet.
+    /// Returns whether one more pod was ordered and no slow one has been deleted since.
     fn is_ordered(&self) -> bool {
         self.replicas.is_some()
     }
 
-    /// Forgets the replacement that is not ready yet: there is no slow pod any more.
-    fn cancel(&mut self) {
+    /// There is no slow pod any more.
+    fn stop(&mut self, now: Moment) {
+        if self.is_ready {
+            self.end(now);
+        }
         self.replicas = None;
+    }
+
+    fn end(&mut self, now: Moment) {
+        if self.ended == 0 || now.since(self.since) >= PERIOD {
+            (self.since, self.ended) = (now, 0);
+        }
+        self.ended += 1;
+        (self.replicas, self.is_ready) = (None, false);
     }
 }
 
@@ -127,7 +144,7 @@ impl ModelState {
         steps: &mut Vec<Step>,
     ) {
         let Some(slow) = &plan.slow_pod else {
-            self.replacement.cancel();
+            self.replacement.stop(situation.now);
             return;
         };
         if situation.balancing == Balancing::LeastRequest {
@@ -203,21 +220,28 @@ mod tests {
         // The scale-down has not been written, or the slow pod does not terminate yet.
         assert_eq!(replace(&mut replacement, 61, 8, 8), None);
         assert_eq!(replace(&mut replacement, 62, 7, 8), None);
+        assert_eq!(replacement.ended, 0);
+        replacement.stop(Moment::from_secs(63));
+        assert_eq!((replacement.ended, replacement.is_ordered()), (1, false));
     }
 
     #[test]
     fn at_most_a_third_of_the_pods_is_replaced_in_an_hour() {
         let mut replacement = Replacement::default();
-        let mut ordered = 0;
+        let mut orders = 0;
         for second in 1..3600 {
-            let (current, ready) = if second % 2 == 0 { (8, 8) } else { (7, 7) };
-            ordered += u32::from(replace(&mut replacement, second, current, ready).is_some());
+            // Each replacement is ready at once, and never a slow pod is deleted for it.
+            let (current, ready) = if second % 4 < 2 { (7, 7) } else { (8, 8) };
+            let was_ordered = replacement.is_ordered();
+            orders += u32::from(
+                replace(&mut replacement, second, current, ready).is_some() && !was_ordered,
+            );
         }
-        assert_eq!(ordered, 2);
-        assert!(!replacement.is_possible(Moment::from_secs(3600), 7));
-        assert!(replacement.is_possible(Moment::from_secs(3601), 7));
-        assert_eq!(replace(&mut replacement, 3601, 7, 7), Some(8));
-        assert_eq!(replacement.ordered, 1);
+        assert_eq!(orders, 2);
+        let first = replacement.since.since_origin().as_secs();
+        assert!(!replacement.is_possible(Moment::from_secs(first + 3599), 7));
+        assert!(replacement.is_possible(Moment::from_secs(first + 3600), 7));
+        assert_eq!(replace(&mut replacement, first + 3600, 7, 7), Some(8));
     }
 
     #[test]
@@ -226,7 +250,7 @@ mod tests {
         assert_eq!(replace(&mut replacement, 1, 10, 10), None);
         assert_eq!(replace(&mut replacement, 2, 9, 9), None);
         assert_eq!(replace(&mut replacement, 3, 7, 7), Some(8));
-        // The load has fallen: other pods are about to be deleted.
+        // The load has fallen: other pods are about to be deleted, which ends no replacement.
         let fallen = Replicas {
             planned: 4,
             current: 8,
@@ -234,5 +258,6 @@ mod tests {
             max: 10,
         };
         assert_eq!(replacement.replace(Moment::from_secs(4), fallen), None);
+        assert_eq!((replacement.ended, replacement.is_ordered()), (0, false));
     }
 }
