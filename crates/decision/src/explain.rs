@@ -292,9 +292,9 @@ impl fmt::Display for Step {
                 units(*pods, "pod"),
                 count(*replicas)
             ),
-            Self::Replacement { pod, replicas } => write!(
+            Self::Replacement { replicas } => write!(
                 f,
-                "replacement: {} until one more is ready, then {pod} is deleted",
+                "replacement: {} until one more is ready, then a slow one is deleted",
                 count(*replicas)
             ),
             Self::SlowPod {

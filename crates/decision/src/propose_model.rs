@@ -56,7 +56,7 @@ impl Pass<'_> {
         index: usize,
         findings: &mut Findings,
     ) -> Result<Proposal, &'static str> {
-        let max = self.bounds().max();
+        let (min, max) = (self.bounds().min(), self.bounds().max());
         let has_untracked = self.scaler.has_untracked_models(self.now);
         let scaler = &mut *self.scaler;
         let metric = &scaler.policy.metrics[index];
@@ -102,6 +102,7 @@ impl Pass<'_> {
             let situation = Situation {
                 now: self.now,
                 current,
+                min,
                 max,
                 metric,
                 balancing: scaler.policy.balancing,

@@ -246,10 +246,8 @@ pub enum Step {
         /// The replicas with their replacements.
         replicas: u32,
     },
-    /// A slow pod is being replaced: it is deleted once one more is ready.
+    /// Model: one more pod replaces a slow one, which is deleted once that is ready.
     Replacement {
-        /// The slow pod.
-        pod: Arc<str>,
         /// The replicas until then.
         replicas: u32,
     },

@@ -14,7 +14,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) now: Moment,
     /// Replicas in the target's spec.
     pub(crate) current: u32,
-    /// The largest allowed replica count.
+    /// The smallest and the largest allowed replica count.
+    pub(crate) min: u32,
     pub(crate) max: u32,
     pub(crate) metric: &'a Metric,
     pub(crate) balancing: Balancing,

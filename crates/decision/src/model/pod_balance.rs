@@ -14,10 +14,9 @@ use crate::numbers::{single, whole};
 /// of two: otherwise the service time of the fleet has changed. A pod on a slower kind of node, at 3 or 4 times the
 /// median, must count unless it is replaced: with random balancing it gets its share of the requests.
 const SLOW_FACTOR: f64 = 8.0;
-const MIN_PODS: usize = 2;
 
-/// A pod at this multiple of the median is slow if it is replaced, and named in any case. Once it is, it stays so down to
-/// the lower multiple: the mean of a hundred requests varies by a tenth.
+/// A pod at this multiple of the median is slow if it is replaced, and named in any case. Once it is, it stays so down
+/// to the lower multiple: the mean of a hundred requests varies by a tenth.
 const NAMED_FACTOR: f64 = 3.0;
 const STILL_NAMED_FACTOR: f64 = 2.5;
 
@@ -83,7 +82,14 @@ impl PodWork {
 
     /// Returns the time per request in seconds, once it averages enough of them; infinite if none completed.
     pub(crate) fn time_per_request(&self) -> Option<f32> {
-        (self.memory > 0.0 && self.busy >= self.memory / 2.0).then(|| self.busy / self.completed)
+        let is_known = self.memory > 0.0 && self.busy >= self.memory / 2.0;
+        is_known.then(|| {
+            if self.completed < 0.5 {
+                f32::INFINITY
+            } else {
+                self.busy / self.completed
+            }
+        })
     }
 
     /// Returns whether requests take longer than `limit` seconds.
@@ -252,26 +258,22 @@ impl PodBalance {
     /// Returns the time per request, in seconds, above which a pod is slow; `service` is that of the fleet, and
     /// `is_replaced` is whether slow pods are replaced.
     pub(crate) fn slow_above(&mut self, service: f64, is_replaced: bool) -> f64 {
-        let pods = self.times.len();
-        if pods < MIN_PODS || !Rule::SlowPods.applies() {
+        if self.times.is_empty() || !Rule::SlowPods.applies() {
             return f64::INFINITY;
         }
-        let limit = if is_replaced {
-            let factor = if self.slow > 0 {
-                STILL_NAMED_FACTOR
-            } else {
-                NAMED_FACTOR
-            };
-            factor * self.usual_time()
-        } else {
-            SLOW_FACTOR * self.usual_time().max(service)
+        let usual = self.usual_time();
+        let limits = match (is_replaced, self.slow > 0) {
+            (false, _) => [SLOW_FACTOR * usual.max(service); 2],
+            (true, false) => [NAMED_FACTOR * usual; 2],
+            // Pods that were not slow before may be between the two.
+            (true, true) => [STILL_NAMED_FACTOR, NAMED_FACTOR].map(|factor| factor * usual),
         };
-        let slow = self.times.iter().filter(|time| f64::from(**time) > limit);
-        if slow.count() > (pods / 3).max(1) {
-            f64::INFINITY
-        } else {
-            limit
-        }
+        let most = (self.times.len() / 3).max(1);
+        let fits = |limit: &f64| {
+            let slow = self.times.iter().filter(|time| f64::from(**time) > *limit);
+            slow.count() <= most
+        };
+        limits.into_iter().find(fits).unwrap_or(f64::INFINITY)
     }
 
     /// Returns the median time per request in seconds; 0 if it is unknown. Reorders the times.

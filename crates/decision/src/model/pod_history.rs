@@ -384,6 +384,11 @@ impl PodHistory {
         self.reported?.queue
     }
 
+    /// Makes it measure its own service time anew.
+    pub(crate) fn forget_own_service(&mut self) {
+        (self.own_completed, self.own_service) = (0.0, 0.0);
+    }
+
     /// Returns its own service time in seconds, once it averages enough requests.
     pub(crate) fn own_service(&self) -> Option<f32> {
         (f64::from(self.own_completed) >= MANY_REQUESTS).then_some(self.own_service)

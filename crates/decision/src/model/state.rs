@@ -124,7 +124,8 @@ impl ModelState {
             }
         }
         if history.work.is_slow(self.slow_above) {
-            // Its times say nothing about the other pods.
+            // Its times say nothing about the other pods, nor about this one once it has recovered.
+            history.forget_own_service();
             delta.clear_completed();
             increment.saturated = None;
             increment.timed = Timed::default();

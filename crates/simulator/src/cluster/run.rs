@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
                 BTreeMap::new()
             };
             self.replicas = wanted;
-            let cost = |pod| costs.get(&pod).copied().unwrap_or_default();
+            let cost = |pod| costs.get(&pod).copied().unwrap_or(u32::MAX);
             self.fleet
                 .reach(wanted, self.world, over as f64, random, cost);
         }
