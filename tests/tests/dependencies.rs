@@ -70,6 +70,7 @@ fn the_sidecar_does_not_depend_on_kubernetes_or_the_decision_crate() {
             "pushscale-api",
             "pushscale-aggregator",
             "pushscale-decision",
+            "pushscale-kubernetes",
         ],
     );
 }

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod as KubePod;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use pushscale_api::names::{FIELD_MANAGER, POD_DELETION_COST};
-use pushscale_daemon::kubernetes::{CONFLICT, NOT_FOUND, request};
+use pushscale_kubernetes::{CONFLICT, NOT_FOUND, request};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

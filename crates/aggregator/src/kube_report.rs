@@ -12,10 +12,8 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource as _};
 use pushscale_api::names::FIELD_MANAGER;
 use pushscale_api::{PushScaler, PushScalerCheckpoint};
-use pushscale_daemon::kubernetes::{
-    NOT_FOUND, RequestError, UNPROCESSABLE, request, truncate_note,
-};
 use pushscale_daemon::log_limiter::LogLimiter;
+use pushscale_kubernetes::{NOT_FOUND, RequestError, UNPROCESSABLE, request, truncate_note};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;

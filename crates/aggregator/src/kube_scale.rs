@@ -12,7 +12,7 @@ use kube::{Api, Client, Resource, discovery};
 use parking_lot::Mutex;
 use pushscale_api::names::FIELD_MANAGER;
 use pushscale_api::{PushScaler, PushScalerCheckpoint};
-use pushscale_daemon::kubernetes::{CONFLICT, NOT_FOUND, RequestError, UNPROCESSABLE, request};
+use pushscale_kubernetes::{CONFLICT, NOT_FOUND, RequestError, UNPROCESSABLE, request};
 use serde_json::json;
 
 use crate::deletion_cost;

@@ -9,7 +9,6 @@ use hyper::service::service_fn;
 use pushscale_daemon::admin::Admin;
 use pushscale_daemon::exit::RunError;
 use pushscale_daemon::http_server::{self, Limits, Plain, Tls};
-use pushscale_daemon::kubernetes;
 use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
@@ -132,7 +131,7 @@ impl Bound {
     /// # Errors
     /// If no cluster is configured, or a task exited that should have kept running.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), RunError> {
-        let client = kubernetes::client().await?;
+        let client = pushscale_kubernetes::client().await?;
         let scale_target = KubeScaleTarget::new(client.clone())
             .with_pod_deletion_cost(self.config.pod_deletion_cost);
         let scale_target = Arc::new(scale_target);

@@ -14,7 +14,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client, Resource};
 use pushscale_daemon::error::chain;
-use pushscale_daemon::kubernetes::request;
+use pushscale_kubernetes::request;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;

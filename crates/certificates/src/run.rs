@@ -7,7 +7,6 @@ use kube::Client;
 use pushscale_daemon::admin::{Admin, NoPages};
 use pushscale_daemon::exit::RunError;
 use pushscale_daemon::http_server::{self, Limits};
-use pushscale_daemon::kubernetes;
 use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::{Readiness, ReadinessLatch};
 use pushscale_daemon::shutdown::Shutdown;
@@ -51,7 +50,7 @@ impl Bound {
     ///
     /// Fails if there is no cluster, or if a task exited unexpectedly.
     pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
-        let client = kubernetes::client().await?;
+        let client = pushscale_kubernetes::client().await?;
         let mut registry = process_metrics::registry(&PROGRAM);
         let metrics = CertificateMetrics::register(&mut registry);
         let readiness = Readiness::default();

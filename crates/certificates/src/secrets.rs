@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
-use pushscale_daemon::kubernetes::{CONFLICT, NOT_FOUND, RequestError, request};
+use pushscale_kubernetes::{CONFLICT, NOT_FOUND, RequestError, request};
 use thiserror::Error;
 
 /// The label of everything that is written.

@@ -9,8 +9,6 @@ pub mod error;
 pub mod exit;
 pub mod fair_semaphore;
 pub mod http_server;
-#[cfg(feature = "kubernetes")]
-pub mod kubernetes;
 pub mod labeled_counter;
 pub mod log_limiter;
 pub mod logging;

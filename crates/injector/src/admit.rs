@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use json_patch::PatchOperation;
 use k8s_openapi::api::core::v1::ObjectReference;
 use pushscale_api::names::annotations;
-use pushscale_daemon::kubernetes::truncate_note;
+use pushscale_kubernetes::truncate_note;
 use pushscale_protocol::JsonError;
 use serde_json::Value;
 use serde_json::value::RawValue;

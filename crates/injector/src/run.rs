@@ -9,7 +9,6 @@ use kube::Client;
 use pushscale_daemon::admin::{Admin, NoPages};
 use pushscale_daemon::exit::RunError;
 use pushscale_daemon::http_server::{self, Limits, Tls};
-use pushscale_daemon::kubernetes;
 use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::Readiness;
@@ -80,7 +79,7 @@ impl Bound {
     ///
     /// Fails if there is no cluster, or if a task exited unexpectedly.
     pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
-        let client = kubernetes::client().await?;
+        let client = pushscale_kubernetes::client().await?;
         self.run_with(Some(client), stop).await
     }
 

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use pushscale_daemon::kubernetes::{CONFLICT, NOT_FOUND, RequestError, request};
 use pushscale_daemon::shutdown::Shutdown;
+use pushscale_kubernetes::{CONFLICT, NOT_FOUND, RequestError, request};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 

@@ -6,7 +6,6 @@ use std::pin::pin;
 use futures_util::StreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Resource};
-use pushscale_daemon::kubernetes;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
@@ -56,7 +55,7 @@ pub(super) async fn watch<K, T>(
             Ok(watcher::Event::Apply(object)) => trim(object).map(Change::Applied),
             Ok(watcher::Event::Delete(object)) => trim(object).map(Change::Deleted),
             Err(watcher::Error::InitialListFailed(error)) => {
-                let error = kubernetes::message(&error);
+                let error = pushscale_kubernetes::message(&error);
                 tracing::warn!(kind, error, "failed to list objects");
                 Some(Change::Failed(error))
             }

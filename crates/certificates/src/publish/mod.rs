@@ -12,7 +12,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use pushscale_daemon::error::chain;
-use pushscale_daemon::kubernetes::{RequestError, request};
+use pushscale_kubernetes::{RequestError, request};
 use pushscale_protocol::CA_CONFIG_MAP;
 use tokio::sync::watch;
 use tokio::time::Instant;

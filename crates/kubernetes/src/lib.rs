@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use kube::{Client, Config};
+use pushscale_daemon::exit::RunError;
 use thiserror::Error;
 use tokio::time::timeout;
-
-use crate::exit::RunError;
 
 /// The status code for an object, or a kind, that does not exist.
 pub const NOT_FOUND: u16 = 404;
