@@ -57,7 +57,7 @@ impl Release {
     /// Returns the text of a constant in KServe's sources.
     ///
     /// # Panics
-    /// There is no such constant, or it is no text.
+    /// KServe has no constant of this name, or it is not a string.
     pub fn constant(&self, name: &str) -> &str {
         let is_named = |line: &&str| line.split_whitespace().next() == Some(name);
         let mut lines = self.constants.lines().filter(is_named);

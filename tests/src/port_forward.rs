@@ -22,7 +22,7 @@ impl<'a> PortForward<'a> {
     /// the address that the text names.
     ///
     /// # Panics
-    /// The text has no such command or several, or does not name the address, or the command ends.
+    /// The text has no `kubectl port-forward` command or several, or does not name the address, or the command ends.
     pub fn start(cluster: &'a TestCluster, text: &str) -> Self {
         let mut commands = text.lines().map(str::trim).filter(|line| is_forward(line));
         let (Some(command), None) = (commands.next(), commands.next()) else {

@@ -384,7 +384,7 @@ impl PodHistory {
         self.reported?.queue
     }
 
-    /// Makes it measure its own service time anew.
+    /// Discards its own service time, which is then measured from new requests only.
     pub(crate) fn forget_own_service(&mut self) {
         (self.own_completed, self.own_service) = (0.0, 0.0);
     }

@@ -57,6 +57,7 @@ pub(crate) struct ModelState {
     pub(crate) named_above: f64,
     /// Since when there is a pod of either kind.
     pub(super) slow_since: Option<Moment>,
+    /// The replacement of slow pods.
     pub(super) replacement: Replacement,
     /// Since when waits exceed the target by far with incomplete metrics.
     pub(super) late_since: Option<Moment>,
