@@ -1,13 +1,14 @@
 //! Compares the decisions of Pushscale and of other autoscalers in simulated clusters.
 
 use std::env;
+use std::path::Path;
 
 use pushscale_simulator::cluster::{Outcome, World, simulate};
 use pushscale_simulator::control::{Baseline, Controller, PushScaling};
 use pushscale_simulator::in_parallel;
 
 use crate::environment::number;
-use crate::scenarios::{Named, first_random, held_out, hostile, random, shared};
+use crate::scenarios::{Named, first_random, held_out, hostile, random, random_hostile, shared};
 use crate::spread::Spread;
 
 /// Pushscale, and its rivals as an expert would set them: at the utilisation that the queueing formula gives for the
@@ -32,6 +33,10 @@ const FIGURES: [Figure; 9] = [
         100.0 * f64::from(of.reversals) / f64::from(of.changes.max(1))
     }),
 ];
+
+/// The figures, by index, of which the worst scenarios are printed, and how many of them.
+const WORST: [usize; 2] = [3, 7];
+const WORST_COUNT: usize = 10;
 
 struct Figure {
     name: &'static str,
@@ -73,9 +78,10 @@ struct Set {
 
 /// Prints a table of the scenarios and tables of sums. `SEEDS` is the number of seeds per scenario, `RANDOM` the number
 /// of random scenarios, and `HELD_OUT` that of the held-out families. Their numbers start at `FROM`, which is different
-/// in each run unless it is given. `HOSTILE=1` adds the scenarios of clusters that are hard to scale, `SHARED=0` leaves
-/// out the shared ones, and `STARTS=shared` makes the pods of a surge start together. `AUTOSCALERS` has other words of
-/// `--compare`; `pushscale:37` is Pushscale with this `podSecondsPerViolation`.
+/// in each run unless it is given. `HOSTILE=1` adds the scenarios of clusters that are hard to scale, `RANDOM_HOSTILE`
+/// is the number of random ones, and `SAVE` a directory for their files. `SHARED=0` leaves out the shared scenarios, and
+/// `STARTS=shared` makes the pods of a surge start together. `AUTOSCALERS` has other words of `--compare`;
+/// `pushscale:37` is Pushscale with this `podSecondsPerViolation`.
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(2).max(1);
     let from = first_random();
@@ -89,6 +95,10 @@ pub(crate) fn run() {
     if wants("HOSTILE", 0) > 0 {
         sets.push(("hostile", hostile()));
     }
+    let save = env::var("SAVE").ok();
+    let save = save.as_deref().map(Path::new);
+    let count = wants("RANDOM_HOSTILE", 0);
+    sets.push(("random hostile", random_hostile(from, count, save)));
     if env::var("STARTS").is_ok_and(|starts| starts == "shared") {
         for (_, scenario) in sets.iter_mut().flat_map(|(_, set)| set) {
             // A longer round would contain pods that become ready before they are created.
@@ -124,6 +134,11 @@ pub(crate) fn run() {
     }
     for set in &done {
         print_figures(&set.title(), &words, &set.total());
+    }
+    for set in done.iter().filter(|set| set.name == "random hostile") {
+        for figure in WORST {
+            set.print_worst(figure, &words);
+        }
     }
     println!();
     for set in &done {
@@ -177,7 +192,7 @@ impl Set {
         format!("{} {}", self.rows.len(), self.name)
     }
 
-    /// Returns the scenarios of each held-out family, whose names begin with `FAMILY (`.
+    /// Returns the scenarios of each family, whose names begin with `FAMILY (`.
     fn families(&self) -> Vec<Self> {
         let mut families: Vec<Self> = Vec::new();
         for row in &self.rows {
@@ -215,6 +230,19 @@ impl Set {
             }
         }
         sums
+    }
+
+    /// Prints the scenarios in which a figure of the first autoscaler is the worst.
+    fn print_worst(&self, figure: usize, words: &[&str]) {
+        let mean = |runs: &Runs| spread(runs, figure).mean();
+        let mut rows: Vec<&(String, Vec<Runs>)> = self.rows.iter().collect();
+        rows.sort_by(|(_, one), (_, other)| mean(&other[0]).total_cmp(&mean(&one[0])));
+        println!();
+        print_head(&format!("highest {}", FIGURES[figure].name), words);
+        for (name, row) in rows.iter().take(WORST_COUNT) {
+            let cells = row.iter().map(|runs| summary(runs, figure));
+            println!("| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
+        }
     }
 
     /// Compares the first autoscaler with another one: the sums, and the scenarios in which it is better or worse in

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pushscale_simulator::scenario::{Draft, Scenario, held_out_scenario, random_scenario};
+use pushscale_simulator::scenario::{
+    Draft, Scenario, held_out_scenario, random_hostile_scenario, random_scenario,
+};
 
 use crate::environment::number;
 
@@ -30,7 +32,23 @@ pub(crate) fn held_out(from: u64, count: u64) -> Vec<Named> {
     numbered(from, count, held_out_scenario)
 }
 
-fn numbered(from: u64, count: u64, scenario: fn(u64) -> Scenario) -> Vec<Named> {
+/// Returns `count` random scenarios of clusters that are hard to scale, with consecutive numbers, and saves each as a
+/// file in `directory`.
+pub(crate) fn random_hostile(from: u64, count: u64, directory: Option<&Path>) -> Vec<Named> {
+    numbered(from, count, |seed| {
+        let text = random_hostile_scenario(seed);
+        if let Some(directory) = directory {
+            let file = directory.join(format!("{seed}.txt"));
+            fs::write(&file, &text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        }
+        let mut draft = Draft::default();
+        draft.add_text("a random scenario", &text, None);
+        let scenario = draft.finish(&[]);
+        scenario.unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+    })
+}
+
+fn numbered(from: u64, count: u64, scenario: impl Fn(u64) -> Scenario) -> Vec<Named> {
     (from..from + count)
         .map(scenario)
         .map(|scenario| (scenario.name.clone(), scenario))

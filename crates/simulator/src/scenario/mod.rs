@@ -22,6 +22,7 @@ mod faults;
 mod held_out;
 mod keys;
 mod random;
+mod random_hostile;
 mod servers;
 mod source;
 mod sweep;
@@ -32,6 +33,7 @@ pub use draft::Draft;
 pub use held_out::held_out_scenario;
 pub use keys::{KEYS, Key};
 pub use random::random_scenario;
+pub use random_hostile::random_hostile_scenario;
 pub use source::Source;
 pub use sweep::Sweep;
 
