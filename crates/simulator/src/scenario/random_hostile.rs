@@ -1,7 +1,5 @@
 //! Random scenarios of clusters that are hard to scale.
 
-use std::fmt::Write as _;
-
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::random::{log_uniform, pick};
@@ -11,8 +9,11 @@ use crate::quantity::whole;
 /// About how many requests a run has at most: a shorter service time has a smaller fleet.
 const REQUESTS: f64 = 3e6;
 
+/// A name, and what adds it to a scenario.
+type Feature = (&'static str, fn(&mut Draw));
+
 /// What makes a cluster hard to scale.
-const FEATURES: [(&str, fn(&mut Draw)); 7] = [
+const FEATURES: [Feature; 7] = [
     ("batching", Draw::batching),
     ("gRPC", Draw::grpc),
     ("connections that stay", Draw::connections),
@@ -43,11 +44,13 @@ pub fn random_hostile_scenario(seed: u64) -> String {
     }
     draw.load();
     let name = feature.map_or("several", |(name, _)| name);
-    let mut text = format!("name: {name} ({seed})\n");
-    for (key, value) in draw.keys {
-        let _ = writeln!(text, "{key}: {value}");
-    }
-    text
+    let lines = draw
+        .keys
+        .iter()
+        .map(|(key, value)| format!("{key}: {value}\n"));
+    std::iter::once(format!("name: {name} ({seed})\n"))
+        .chain(lines)
+        .collect()
 }
 
 /// A scenario that is being drawn. Times are in seconds.
@@ -85,7 +88,7 @@ impl Draw {
         let most = least * random.random_range(1.0..2.0);
         let workers = pick(random, &[1_u32, 1, 2, 4, 4, 8]);
         let cv = pick(random, &[0.3, 0.5, 1.0, 1.5]);
-        let queue = pick(random, &[20, 100, 100, 1000]);
+        let queue = pick(random, &[100, 100, 1000]);
         let balancing = ["random", "random", "least-outstanding", "two-choices"];
         let balancing = pick(random, &balancing);
         self.service = service;
