@@ -68,17 +68,21 @@ impl Departures {
             return;
         };
         let slots = queue.workers_ready * queue.batch_size;
-        // While requests wait, every worker is busy. Otherwise Little's law gives the number: work per second. If most
-        // of it is not timed, as with gRPC, it is the arrivals times the service time.
-        let in_service = if queue.pending > 0.0 {
-            slots
+        // Little's law: work per second. If most of it is not timed, as with gRPC, it is the arrivals times the service
+        // time.
+        let work = self.rate * service.unwrap_or_default();
+        let busy = if self.busy < work / 2.0 {
+            work
         } else {
-            let work = self.rate * service.unwrap_or_default();
-            let busy = if self.busy < work / 2.0 {
-                work
-            } else {
-                self.busy
-            };
+            self.busy
+        };
+        // While requests wait, every worker is busy, but its batch may have begun with fewer requests than wait now.
+        // Counting it as full made the requests of few pods seem to take twice as long.
+        let in_service = if queue.pending >= queue.batch_size {
+            slots
+        } else if queue.pending > 0.0 {
+            self.busy.max(work).max(queue.workers_ready).min(slots)
+        } else {
             busy.min(slots)
         };
         self.in_service = Some(in_service);

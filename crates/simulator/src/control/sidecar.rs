@@ -51,11 +51,13 @@ impl Sidecar {
         }
         self.last = *reading;
         let slots = workers * batching.size;
-        // The sidecar assumes full batches while requests wait. Otherwise Little's law gives the number of requests in
-        // workers, from the counters that gRPC requests do not change. Without REST requests, a real sidecar estimates
-        // it from the arrivals.
-        let in_service = if reading.waiting > 0 {
+        // While requests wait, all workers are busy, with full batches if as many wait as a batch holds. Otherwise
+        // Little's law gives the number of requests in workers, from the counters that gRPC requests do not change.
+        // Without REST requests, a real sidecar estimates it from the arrivals.
+        let in_service = if reading.waiting >= batching.size {
             slots
+        } else if reading.waiting > 0 {
+            reading.timed_in_workers.clamp(workers, slots)
         } else {
             reading.timed_in_workers
         };
@@ -142,16 +144,24 @@ mod tests {
     }
 
     #[test]
-    fn while_requests_wait_all_workers_have_full_batches() {
-        let reading = PodReading {
+    fn workers_have_full_batches_while_as_many_requests_wait_as_a_batch_holds() {
+        let reading = |waiting, timed_in_workers| PodReading {
             arrivals: 100,
             answered: 85,
             in_system: 15,
-            waiting: 9,
-            timed_in_workers: 6,
+            waiting,
+            timed_in_workers,
             ..PodReading::default()
         };
-        let model = read(&mut Sidecar::default(), 1, reading);
+        let in_service = |waiting, timed| {
+            let model = read(&mut Sidecar::default(), 1, reading(waiting, timed));
+            model.queue.unwrap().in_service
+        };
+        assert_eq!(in_service(4, 6), 8);
+        assert_eq!(in_service(3, 6), 6);
+        assert_eq!(in_service(3, 1), 2);
+        assert_eq!(in_service(0, 1), 1);
+        let model = read(&mut Sidecar::default(), 1, reading(9, 6));
         let queue = model.queue.unwrap();
         assert_eq!((queue.waiting, queue.in_service), (9, 8));
         assert_eq!((queue.batch_size, queue.workers), (4, 2));
