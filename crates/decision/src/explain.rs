@@ -197,6 +197,16 @@ impl fmt::Display for Step {
                     "; {utilisation}% utilisation keeps the {wait} at {target}"
                 )
             }
+            Self::Batches {
+                size,
+                single,
+                growth,
+            } => write!(
+                f,
+                "batches: one request takes {}, each further one of up to {size} adds {}; requests wait for the batch before theirs",
+                span(*single),
+                span(*growth)
+            ),
             Self::SlowestPods {
                 pods,
                 slowest,

@@ -178,6 +178,15 @@ pub enum Step {
         /// The target latency.
         target: Latency,
     },
+    /// Model: the batches of a worker, for which requests wait.
+    Batches {
+        /// The maximum number of requests in a batch.
+        size: u32,
+        /// The service time of a single request.
+        single: Duration,
+        /// What each further one adds to it.
+        growth: Duration,
+    },
     /// Model: the slowest pods, with their own queues, need more pods than the mean would.
     SlowestPods {
         /// The number of these pods.

@@ -79,8 +79,8 @@ struct Set {
 /// Prints a table of the scenarios and tables of sums. `SEEDS` is the number of seeds per scenario, `RANDOM` the number
 /// of random scenarios, and `HELD_OUT` that of the held-out families. Their numbers start at `FROM`, which is different
 /// in each run unless it is given. `HOSTILE=1` adds the scenarios of clusters that are hard to scale, `RANDOM_HOSTILE`
-/// is the number of random ones, and `SAVE` a directory for their files. `SHARED=0` leaves out the shared scenarios, and
-/// `STARTS=shared` makes the pods of a surge start together. `AUTOSCALERS` has other words of `--compare`;
+/// is the number of random ones, and `SAVE` a directory for their files. `SHARED=0` leaves out the shared scenarios,
+/// and `STARTS=shared` makes the pods of a surge start together. `AUTOSCALERS` has other words of `--compare`;
 /// `pushscale:37` is Pushscale with this `podSecondsPerViolation`.
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(2).max(1);

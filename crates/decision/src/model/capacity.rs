@@ -1,7 +1,9 @@
 //! The pods that an arrival rate needs.
 
+use crate::numbers::{single, whole};
 use crate::policy::Balancing;
 
+use super::batches::Batches;
 use super::queueing::{Wait, pooled_pods, utilisation};
 
 /// Steps per unit of the logarithm, of 5% each: noise in a measured variability must not change the replicas.
@@ -14,10 +16,12 @@ const MAX_FOR_SLOW: f64 = 15.0;
 /// The properties of a pod and its goal. Times are in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capacity {
-    /// The service time.
+    /// The service time; with batching, that of a full batch.
     pub(crate) service: f64,
     /// Requests that a pod processes in parallel.
     pub(crate) slots: u32,
+    /// The batches of its workers, if the time of a single request is known.
+    pub(crate) batches: Option<Batches>,
     /// The calibrated variability of the service time; 1 for Poisson arrivals and exponential service.
     pub(crate) variability: f64,
     pub(crate) target: f64,
@@ -45,9 +49,12 @@ pub(crate) struct UtilisationCache([Option<(Key, f64)>; 8]);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Key {
-    step: f64,
+    step: f32,
     slots: u32,
     wait: Wait,
+    /// The workers, and the logarithms of the times of a single request and of each further one in a batch, over that
+    /// of a full batch, in steps.
+    batches: Option<(u32, f32, f32)>,
 }
 
 impl Capacity {
@@ -63,7 +70,7 @@ impl Capacity {
                 self.variability,
                 self.max,
             );
-            return f64::from(pods);
+            return f64::from(self.pooled_batches(rate, times, pods));
         }
         let need = self.separate_pods(rate, 1.0, times, cache);
         self.need_of_slowest(rate, times, cache)
@@ -97,35 +104,85 @@ impl Capacity {
         rate * self.service * slowdown / (f64::from(self.slots) * utilisation).max(1e-9)
     }
 
+    /// Returns the smallest number of pods, at least `pods`, whose shared queue keeps a wait of `times` the target
+    /// latency including the wait for the batch before.
+    fn pooled_batches(&self, rate: f64, times: f64, pods: u32) -> u32 {
+        let fits = |pods: u32| self.predicted(rate, pods.into()) <= times * self.target;
+        if self.batches.is_none() || fits(pods) {
+            return pods;
+        }
+        let (mut few, mut enough) = (pods, pods);
+        while enough < self.max && !fits(enough) {
+            (few, enough) = (enough, enough.saturating_mul(2).min(self.max));
+        }
+        while enough - few > 1 {
+            let middle = few.midpoint(enough);
+            if fits(middle) {
+                enough = middle;
+            } else {
+                few = middle;
+            }
+        }
+        enough
+    }
+
     /// Returns the utilisation that keeps a wait of `times` the target latency, 0 to 1.
     pub(crate) fn utilisation(&self, times: f64, cache: &mut UtilisationCache) -> f64 {
         self.utilisation_if(1.0, times, cache)
     }
 
     fn utilisation_if(&self, slowdown: f64, times: f64, cache: &mut UtilisationCache) -> f64 {
+        let steps = |ratio: f64| single((ratio.max(1e-9).ln() * LOG_STEPS).round());
+        let ratio = |step: f32| (f64::from(step) / LOG_STEPS).exp();
         let service = self.service * slowdown;
-        let ratio = (self.variability * service / (self.target * times)).max(1e-9);
         let key = Key {
-            step: (ratio.ln() * LOG_STEPS).round(),
+            step: steps(self.variability * service / (self.target * times)),
             slots: self.slots,
             wait: self.wait,
+            batches: self.batches.map(|batches| {
+                let of_full = |seconds: f64| steps(seconds / batches.full);
+                (
+                    batches.workers,
+                    of_full(batches.single),
+                    of_full(batches.growth),
+                )
+            }),
         };
         cache.get(key, || {
-            utilisation(self.wait, 1.0, self.slots, (key.step / LOG_STEPS).exp())
+            let Some((workers, of_single, of_growth)) = key.batches else {
+                return utilisation(self.wait, 1.0, self.slots, ratio(key.step));
+            };
+            let slots = f64::from(self.slots);
+            let batches = Batches {
+                workers,
+                size: slots / f64::from(workers),
+                single: ratio(of_single),
+                growth: ratio(of_growth),
+                full: 1.0,
+            };
+            batches.highest_rate(self.wait, 1.0 / ratio(key.step), 1.0) / slots
         })
     }
 
     /// Returns the wait by the formula with `pods` pods, in seconds.
     pub(crate) fn predicted(&self, rate: f64, pods: f64) -> f64 {
         let load = rate * self.service;
-        let wait = match self.balancing {
-            Balancing::Random => self.wait.at(load / pods, self.slots, self.variability),
+        let (sharing, wait) = match self.balancing {
+            Balancing::Random => {
+                let wait = self.wait.at(load / pods, self.slots, self.variability);
+                (1, wait)
+            }
             Balancing::LeastRequest => {
-                let all = crate::numbers::whole(pods).saturating_mul(self.slots);
-                self.wait.at(load, all.clamp(1, 100_000), self.variability)
+                let sharing = whole(pods).max(1);
+                let all = sharing.saturating_mul(self.slots).clamp(1, 100_000);
+                (sharing, self.wait.at(load, all, self.variability))
             }
         };
-        wait * self.service
+        let for_batch = self.batches.map_or(0.0, |batches| {
+            let occupied = batches.at_rate(rate / pods, sharing);
+            batches.wait(occupied, self.wait, self.variability)
+        });
+        wait * self.service + for_batch
     }
 }
 
@@ -150,6 +207,7 @@ mod tests {
         Capacity {
             service,
             slots,
+            batches: None,
             variability: 1.3,
             target,
             wait: Wait::Mean,

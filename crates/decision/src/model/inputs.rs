@@ -3,6 +3,7 @@
 use crate::policy::{Aggregate, Balancing, Metric};
 
 use super::arrivals::Rate;
+use super::batches::{Batches, Measured};
 use super::capacity::{Capacity, SlowestPods};
 use super::evidence::{FEW_REQUESTS, MANY_REQUESTS, recent_seconds};
 use super::fleet_snapshot::FleetSnapshot;
@@ -23,6 +24,10 @@ const ALL_BUSY_WAIT: f64 = 2.0;
 /// full batch may take as long as its requests one by one: from 30 pods, a fleet that needs nine was cut to five in
 /// 30 s.
 const KNOWN_FILL: f64 = 2.0;
+
+/// The window of the rate at which the service time of partial batches was measured, in seconds: that of the service
+/// time.
+const MEASURED: u64 = 30;
 
 /// The share of the target that remains at least after subtracting the time for filling a batch.
 const MIN_TARGET_SHARE: f64 = 0.1;
@@ -98,13 +103,15 @@ impl ModelState {
         rate: Rate,
     ) -> Capacity {
         let ready = f64::from(fleet_snapshot.ready.max(1));
+        let mut batches = None;
         let (mut service, mut target) = (service, situation.metric.target.latency().as_secs_f64());
         if fleet_snapshot.batch > 1.0 && Rule::FullLoad.applies() {
+            self.busy_workers = self.busy_workers.max(rate.now * service / ready);
             // Partial batches are faster than full ones.
             service = service.max(self.service.at_full_load().unwrap_or(0.0));
+            batches = self.batches(fleet_snapshot, service, slots);
             target =
                 (target - fleet_snapshot.batch_fill_time(rate.now)).max(MIN_TARGET_SHARE * target);
-            self.busy_workers = self.busy_workers.max(rate.now * service / ready);
         } else if fleet_snapshot.queues == 0 {
             let recent = self
                 .second_buckets
@@ -115,10 +122,15 @@ impl ModelState {
                 self.busy_workers = busy;
             }
         }
-        let variation = self.service.variation();
+        let mut variation = self.service.variation();
+        if fleet_snapshot.batch > 1.0 {
+            // Requests of a batch take equally long, so their means vary by more than the batches do.
+            variation = variation.min(1.0);
+        }
         Capacity {
             service,
             slots,
+            batches,
             variability: (1.0 + variation) / 2.0 * self.calibration.factor(),
             target,
             wait: match situation.metric.aggregate {
@@ -136,6 +148,33 @@ impl ModelState {
         }
     }
 
+    /// Returns the batches of a pod, if the time of a single request is known.
+    fn batches(
+        &mut self,
+        fleet_snapshot: &FleetSnapshot,
+        full: f64,
+        slots: u32,
+    ) -> Option<Batches> {
+        let workers = whole(fleet_snapshot.workers.round()).max(1);
+        let size = f64::from(slots) / f64::from(workers);
+        if size < 2.0 || !Rule::BatchWait.applies() {
+            return None;
+        }
+        let window = self
+            .second_buckets
+            .newest_completed(MANY_REQUESTS, MEASURED);
+        let measured = Measured {
+            second: self.second_buckets.now(),
+            ready: fleet_snapshot.ready,
+            seconds: window.seconds,
+            rate: window.completed / window.seconds.max(1.0),
+            service: window.served / window.completed.max(1.0),
+            full: self.service.at_full_load(),
+        };
+        self.batch_times.learn(workers, size, &measured);
+        self.batch_times.batches(workers, size, full)
+    }
+
     /// Returns the capacity that is certain of a pod with batching, if none has been saturated yet: that of single
     /// requests, or of twice as many in process as pods have had.
     pub(super) fn certain(
@@ -148,7 +187,11 @@ impl ModelState {
             && Rule::BatchFill.applies();
         let certain = fleet_snapshot.workers.max(KNOWN_FILL * self.busy_workers);
         let slots = whole(certain.ceil()).max(1);
-        (unknown && slots < capacity.slots).then_some(Capacity { slots, ..*capacity })
+        (unknown && slots < capacity.slots).then_some(Capacity {
+            slots,
+            batches: None,
+            ..*capacity
+        })
     }
 
     /// Returns the mean wait of the requests completed recently, in seconds and without the time for filling a batch;
@@ -179,7 +222,7 @@ impl ModelState {
 
 impl FleetSnapshot {
     /// Returns the mean time in seconds that a request waits for its batch to fill, at `rate` requests per second.
-    fn batch_fill_time(&self, rate: f64) -> f64 {
+    pub(super) fn batch_fill_time(&self, rate: f64) -> f64 {
         if self.batch <= 1.0 {
             return 0.0;
         }

@@ -6,6 +6,7 @@
 
 mod arrivals;
 mod backlog;
+mod batches;
 mod blocks;
 mod calibration;
 mod capacity;

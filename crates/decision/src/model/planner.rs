@@ -245,12 +245,20 @@ impl ModelState {
             ..*capacity
         };
         let all_timed = self.service.timed_share() >= 1.0;
+        let waited = minute.waited / minute.completed.max(1.0);
+        let fill_time = fleet_snapshot.batch_fill_time(demand.rate.now);
+        // Without the wait for the batch before, the formula predicts next to none.
+        let batches_unknown = fleet_snapshot.batch > 1.0 && capacity.batches.is_none();
         self.calibration.learn(&calibration::Observation {
-            waited: all_timed.then(|| minute.waited / minute.completed.max(1.0)),
+            waited: all_timed.then_some((waited - fill_time).max(0.0)),
             completed: minute.completed,
             waiting: fleet_snapshot.waiting,
             rate: demand.rate.now,
-            predicted: formula.predicted(demand.rate.now, pods),
+            predicted: if batches_unknown {
+                0.0
+            } else {
+                formula.predicted(demand.rate.now, pods)
+            },
             utilisation: demand.offered / pods,
             steady: (recent - demand.rate.now).abs() < 0.15 * demand.rate.now,
             pods: fleet_snapshot.ready,
@@ -310,6 +318,13 @@ impl ModelState {
             aggregate: situation.metric.aggregate,
             target: situation.metric.target.latency(),
         });
+        if let Some(batches) = capacity.batches {
+            steps.push(Step::Batches {
+                size: whole(batches.size.round()),
+                single: seconds(batches.single),
+                growth: seconds(batches.growth),
+            });
+        }
         self.explain_slowest(fleet_snapshot, capacity, demand, steps);
         if let Some(slots) = demand.batch_fill {
             steps.push(Step::BatchFill { slots });

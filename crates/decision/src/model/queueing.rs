@@ -19,11 +19,15 @@ pub(crate) fn erlang_c(load: f64, workers: u32) -> f64 {
     if load >= f64::from(workers) {
         return 1.0;
     }
-    // Erlang B by its recursion, which is stable, then C from B.
-    let blocked = (1..=workers).fold(1.0, |blocked, k| {
+    // C from B.
+    from_blocked(erlang_b(load, workers), load, f64::from(workers))
+}
+
+/// Returns the probability that all workers are busy if no request waits (Erlang B), by its recursion, which is stable.
+pub(crate) fn erlang_b(load: f64, workers: u32) -> f64 {
+    (1..=workers).fold(1.0, |blocked, k| {
         load * blocked / (f64::from(k) + load * blocked)
-    });
-    from_blocked(blocked, load, f64::from(workers))
+    })
 }
 
 fn from_blocked(blocked: f64, load: f64, workers: f64) -> f64 {
@@ -41,7 +45,7 @@ pub(crate) enum Wait {
     /// The mean.
     Mean,
     /// The wait that this share of all requests exceeds.
-    Exceeded(f64),
+    Exceeded(f32),
 }
 
 impl Wait {
@@ -57,11 +61,15 @@ impl Wait {
         self.of(erlang_c(load, workers), spare, variability)
     }
 
-    fn of(self, waiting: f64, spare: f64, variability: Variability) -> f64 {
+    /// Returns the wait if requests wait with this probability, and so many requests complete per service time until
+    /// it is their turn, in units of the service time.
+    pub(super) fn of(self, waiting: f64, spare: f64, variability: Variability) -> f64 {
         match self {
             Self::Mean => variability * waiting / spare,
-            Self::Exceeded(share) if waiting <= share => 0.0,
-            Self::Exceeded(share) => variability * (waiting / share).ln() / spare,
+            Self::Exceeded(share) => {
+                let times = waiting / f64::from(share);
+                variability * times.max(1.0).ln() / spare
+            }
         }
     }
 }

@@ -34,6 +34,8 @@ rules! {
     FullLoad "full-load",
     /// Until a pod was saturated, batches are filled in steps.
     BatchFill "batch-fill",
+    /// With batching, a request waits for the batch before it.
+    BatchWait "batch-wait",
     /// Pods that are much slower than the others do not count.
     SlowPods "slow-pods",
     /// The window of the rate is extended if few requests arrive.

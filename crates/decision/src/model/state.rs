@@ -10,6 +10,7 @@ use crate::reading::ModelReading;
 use crate::snapshot::Snapshot;
 
 use super::backlog::BacklogProposals;
+use super::batches::BatchTimes;
 use super::calibration::Calibration;
 use super::capacity::UtilisationCache;
 use super::hold_backtest::HoldBacktest;
@@ -47,6 +48,8 @@ pub(crate) struct ModelState {
     /// The mean number of busy workers per pod when requests last waited, or the highest one since. Used if the number
     /// of workers is unknown. With batching, the highest number of requests in process per pod.
     pub(super) busy_workers: f64,
+    /// With batching, the service times of batches.
+    pub(super) batch_times: BatchTimes,
     /// The second in which a pod last reported a completed request, or first reported.
     pub(super) completed_at: u64,
     /// While requests arrive and none completes: the replicas to keep.
@@ -79,6 +82,7 @@ impl ModelState {
             updated_at: 0,
             started: None,
             busy_workers: 0.0,
+            batch_times: BatchTimes::default(),
             completed_at: 0,
             stuck: None,
             slow_above: f64::INFINITY,
@@ -207,6 +211,7 @@ impl ModelState {
             },
         );
         snapshot.f64(&mut self.busy_workers);
+        self.batch_times.visit(snapshot);
         snapshot.u64(&mut self.completed_at);
         snapshot.option(&mut self.stuck, u32::default, Snapshot::u32);
         snapshot.f64(&mut self.slow_above);
