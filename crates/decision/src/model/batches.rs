@@ -5,12 +5,14 @@ use crate::snapshot::Snapshot;
 
 use super::queueing::{MAX_UTILISATION, Variability, Wait, erlang_b};
 
-/// The fixed point of the service time is near after this many iterations, unless the pods are overloaded.
+/// The service time is found if it becomes longer by less than this factor, and otherwise, as for overloaded pods,
+/// after this many iterations.
+const NEARLY_FIXED: f64 = 1.01;
 const ITERATIONS: u32 = 8;
 
 /// With more workers behind one queue the probability that all are busy hardly changes, and the sum over them would
 /// dominate the time of a decision.
-const MANY_WORKERS: u32 = 1000;
+const MANY_WORKERS: u32 = 200;
 
 /// Requests in smaller batches than this, on average, show the service time of a single request.
 const NEARLY_SINGLE: f64 = 2.0;
@@ -145,8 +147,15 @@ impl Batches {
     /// Returns the workers of each of `pods` that share a queue, at `rate` requests per second and pod.
     pub(crate) fn at_rate(&self, rate: f64, pods: u32) -> Occupied {
         let after = |service: f64| self.at(rate * service / f64::from(self.workers), pods);
-        let first = after(self.single);
-        (1..ITERATIONS).fold(first, |occupied, _| after(occupied.service))
+        let mut occupied = after(self.single);
+        for _ in 1..ITERATIONS {
+            let before = occupied.service;
+            occupied = after(before);
+            if occupied.service <= before * NEARLY_FIXED {
+                break;
+            }
+        }
+        occupied
     }
 
     /// Returns the wait until a worker is free, in seconds.

@@ -104,10 +104,10 @@ impl Capacity {
         rate * self.service * slowdown / (f64::from(self.slots) * utilisation).max(1e-9)
     }
 
-    /// Returns the smallest number of pods, at least `pods`, whose shared queue keeps a wait of `times` the target
-    /// latency including the wait for the batch before.
+    /// Returns the smallest number of pods with a shared queue, at least `pods`, whose wait for the batch before is at
+    /// most `times` the target latency. With several pods, the other wait is next to nothing where this one counts.
     fn pooled_batches(&self, rate: f64, times: f64, pods: u32) -> u32 {
-        let fits = |pods: u32| self.predicted(rate, pods.into()) <= times * self.target;
+        let fits = |pods: u32| self.wait_for_batch(rate, pods.into()) <= times * self.target;
         if self.batches.is_none() || fits(pods) {
             return pods;
         }
@@ -167,22 +167,26 @@ impl Capacity {
     /// Returns the wait by the formula with `pods` pods, in seconds.
     pub(crate) fn predicted(&self, rate: f64, pods: f64) -> f64 {
         let load = rate * self.service;
-        let (sharing, wait) = match self.balancing {
-            Balancing::Random => {
-                let wait = self.wait.at(load / pods, self.slots, self.variability);
-                (1, wait)
-            }
+        let wait = match self.balancing {
+            Balancing::Random => self.wait.at(load / pods, self.slots, self.variability),
             Balancing::LeastRequest => {
-                let sharing = whole(pods).max(1);
-                let all = sharing.saturating_mul(self.slots).clamp(1, 100_000);
-                (sharing, self.wait.at(load, all, self.variability))
+                let all = whole(pods).saturating_mul(self.slots);
+                self.wait.at(load, all.clamp(1, 100_000), self.variability)
             }
         };
-        let for_batch = self.batches.map_or(0.0, |batches| {
+        wait * self.service + self.wait_for_batch(rate, pods)
+    }
+
+    /// Returns the wait for the batch before with `pods` pods, in seconds; 0 without batching.
+    fn wait_for_batch(&self, rate: f64, pods: f64) -> f64 {
+        let sharing = match self.balancing {
+            Balancing::Random => 1,
+            Balancing::LeastRequest => whole(pods).max(1),
+        };
+        self.batches.map_or(0.0, |batches| {
             let occupied = batches.at_rate(rate / pods, sharing);
             batches.wait(occupied, self.wait, self.variability)
-        });
-        wait * self.service + for_batch
+        })
     }
 }
 
