@@ -303,6 +303,36 @@ mod tests {
         }
     }
 
+    /// 1500 requests per second of 5 ms, of which a fifth is timed, in a queue of 100 that is always full.
+    #[test]
+    fn a_full_queue_shows_that_few_requests_are_timed() {
+        let mut model = ModelState::new("sleepy".into());
+        let mut history = PodHistory::default();
+        for second in 1..=60 {
+            let completed = 1500 * second;
+            let timed = Duration::from_millis(completed / 5);
+            let mut reading = reading_of(Counters {
+                arrivals: completed + 108,
+                rejected: 0,
+                completed: Some(completed),
+                total_wait: 67 * timed,
+                total_sojourn: 72 * timed,
+            });
+            reading.queue = Some(Queue {
+                waiting: 100,
+                in_service: 8,
+                workers: 8,
+                batch_size: 1,
+                ..Queue::default()
+            });
+            model.learn(&mut history, at(second), FRESH, Some(&reading), None, true);
+            model.service.measure(&model.second_buckets);
+        }
+        assert!(model.service.untimed());
+        let service = model.service.of_all(None).unwrap();
+        assert!((0.004..0.006).contains(&service), "{service}");
+    }
+
     /// Broken counters never cause a negative or a huge delta.
     #[test]
     fn broken_counters_are_ignored() {
