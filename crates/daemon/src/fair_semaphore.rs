@@ -1,23 +1,24 @@
-//! A semaphore of which one client address can hold only a part.
+//! A semaphore of which one client can hold only a part.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Permits in total and per client address. Both are granted in order of arrival.
+/// Permits in total and per client, which `K` identifies: by default its address. Both are granted in order of arrival.
 #[derive(Debug)]
-pub struct FairSemaphore {
+pub struct FairSemaphore<K = IpAddr> {
     total: Arc<Semaphore>,
-    per_address: usize,
-    by_address: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
+    per_client: usize,
+    by_client: Mutex<HashMap<K, Weak<Semaphore>>>,
 }
 
-/// The permits of one address, which all its connections share.
+/// The permits of one client, which all its connections share.
 #[derive(Clone, Debug)]
-pub struct AddressSemaphore {
+pub struct ClientSemaphore {
     total: Arc<Semaphore>,
     own: Arc<Semaphore>,
 }
@@ -29,40 +30,40 @@ pub struct FairPermit {
     _total: OwnedSemaphorePermit,
 }
 
-impl FairSemaphore {
-    /// Creates `total` permits, of which one address can hold `per_address`.
-    pub fn new(total: usize, per_address: usize) -> Self {
+impl<K: Eq + Hash> FairSemaphore<K> {
+    /// Creates `total` permits, of which one client can hold `per_client`.
+    pub fn new(total: usize, per_client: usize) -> Self {
         Self {
             total: Arc::new(Semaphore::new(total)),
-            per_address,
-            by_address: Mutex::default(),
+            per_client,
+            by_client: Mutex::default(),
         }
     }
 
-    /// Returns the permits of an address.
-    pub fn of(&self, address: IpAddr) -> AddressSemaphore {
-        let mut by_address = self.by_address.lock();
-        let own = by_address.get(&address).and_then(Weak::upgrade);
+    /// Returns the permits of a client.
+    pub fn of(&self, client: K) -> ClientSemaphore {
+        let mut by_client = self.by_client.lock();
+        let own = by_client.get(&client).and_then(Weak::upgrade);
         let own = own.unwrap_or_else(|| {
-            // One pass for as many new addresses, so that the map stays small at a constant cost for each.
-            if by_address.len() == by_address.capacity() {
-                by_address.retain(|_, own| own.strong_count() > 0);
+            // One pass for as many new clients, so that the map stays small at a constant cost for each.
+            if by_client.len() == by_client.capacity() {
+                by_client.retain(|_, own| own.strong_count() > 0);
             }
-            let own = Arc::new(Semaphore::new(self.per_address));
-            by_address.insert(address, Arc::downgrade(&own));
+            let own = Arc::new(Semaphore::new(self.per_client));
+            by_client.insert(client, Arc::downgrade(&own));
             own
         });
-        AddressSemaphore {
+        ClientSemaphore {
             total: Arc::clone(&self.total),
             own,
         }
     }
 }
 
-impl AddressSemaphore {
-    /// Waits for `permits`. Pends forever if an address can never hold as many.
+impl ClientSemaphore {
+    /// Waits for `permits`. Pends forever if a client can never hold as many.
     pub async fn acquire(&self, permits: u32) -> FairPermit {
-        // First the address's own: waiting for the total, one address never asks for more than its part.
+        // First the client's own: waiting for the total, one client never asks for more than its part.
         let own = acquire(&self.own, permits).await;
         FairPermit {
             _own: own,
@@ -121,7 +122,7 @@ mod tests {
         for last in 0..200 {
             drop(semaphore.of(address(last)));
         }
-        assert!(semaphore.by_address.lock().len() < 20);
+        assert!(semaphore.by_client.lock().len() < 20);
         assert!(Arc::ptr_eq(&kept.own, &semaphore.of(address(255)).own));
     }
 }

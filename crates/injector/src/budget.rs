@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use pushscale_daemon::fair_semaphore::{AddressSemaphore, FairPermit, FairSemaphore};
+use pushscale_daemon::fair_semaphore::{ClientSemaphore, FairPermit, FairSemaphore};
 use tokio::time::timeout;
 
 use crate::server::MAX_BODY_BYTES;
@@ -26,7 +26,7 @@ pub(crate) struct Budget(FairSemaphore);
 
 /// The budget of one address, which its connections share.
 #[derive(Clone, Debug)]
-pub(crate) struct AddressBudget(AddressSemaphore);
+pub(crate) struct AddressBudget(ClientSemaphore);
 
 impl Budget {
     pub(crate) fn new() -> Self {

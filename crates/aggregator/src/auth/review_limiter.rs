@@ -25,8 +25,8 @@ pub(super) const MAX_IN_PROGRESS: usize = 1024;
 const MAX_PER_ADDRESS: usize = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Reviews in progress of tokens that claim to be of one pod, which has one, and two at a renewal. Half of the
-/// concurrent requests, and more than one address has: attackers must know the uids of several pods to keep out others.
+/// Reviews in progress of tokens that claim to be of one pod, which has one, and two at a renewal. This is more than
+/// one address has, so that the forged tokens of one address do not keep out the pod.
 const MAX_PER_POD: usize = 16;
 
 /// Maximum tracked addresses: more than a cluster has misconfigured pods at one time, and than reviews in progress.
@@ -202,6 +202,11 @@ impl Addresses {
 }
 
 impl ReviewPermit {
+    /// Returns the pod that the token claims to be of.
+    pub(super) fn pod(&self) -> &PodUid {
+        &self.pod
+    }
+
     /// Begins the request to the API server: from here on the review cannot be displaced. Returns `None` if it was.
     pub(super) fn start(&mut self) -> Option<WaitingReview> {
         let mut addresses = self.limiter.addresses.lock();

@@ -9,11 +9,12 @@ use std::time::{Duration, SystemTime};
 use pushscale_daemon::fair_semaphore::FairSemaphore;
 use pushscale_daemon::http_server::Limits;
 use pushscale_daemon::log_limiter::LogLimiter;
+use pushscale_decision::PodUid;
 use tokio::time::{Instant, timeout};
 
 use super::claims::Claims;
 use super::rate_limiter::RateLimiter;
-use super::review_limiter::{Displaced, ReviewLimiter, ReviewPermit};
+use super::review_limiter::{Displaced, MAX_IN_PROGRESS, ReviewLimiter, ReviewPermit};
 use super::token_cache::{Lookup, ReviewResult, TokenCache, TokenDigest};
 use super::{AuthError, AuthenticatedPod, ReviewError, TokenReviewer};
 use crate::metrics::{ApiRequest, Metrics, ReviewOutcome};
@@ -23,6 +24,14 @@ const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Maximum concurrent requests to the API server: after a restart every pod of the cluster needs a review.
 const MAX_CONCURRENT_REQUESTS: usize = 32;
+
+/// The part of the concurrent requests of which one pod's tokens have at most [`RESERVED_PER_POD`]. Otherwise attackers
+/// with 32 addresses that know two pods use all requests, and other pods wait for theirs. The other part is for any
+/// token: a known pod whose tokens are forged should not have to wait for two reviews at a time.
+const RESERVED_REQUESTS: usize = 16;
+
+/// A pod has one token in review, and two at a renewal.
+const RESERVED_PER_POD: usize = 2;
 
 /// Returns the concurrent requests of one address: its share of the connections, and at least one. With one, the next
 /// request queues behind those of all other addresses, so that the review of a new pod waits for at most one of each
@@ -38,7 +47,11 @@ const DENIAL_TTL: Duration = Duration::from_secs(60);
 
 pub(super) struct Reviews {
     reviewer: Arc<dyn TokenReviewer>,
-    requests: FairSemaphore,
+    by_address: FairSemaphore,
+    /// The requests of which one pod's tokens have few.
+    reserved: FairSemaphore<PodUid>,
+    /// All other requests.
+    shared: FairSemaphore,
     pub(super) cache: TokenCache,
     limiter: Arc<ReviewLimiter>,
     metrics: Metrics,
@@ -48,9 +61,13 @@ pub(super) struct Reviews {
 impl Reviews {
     pub(super) fn new(reviewer: Arc<dyn TokenReviewer>, limits: &Limits, metrics: Metrics) -> Self {
         let per_address = requests_per_address(limits);
+        let shared = MAX_CONCURRENT_REQUESTS - RESERVED_REQUESTS;
         Self {
             reviewer,
-            requests: FairSemaphore::new(MAX_CONCURRENT_REQUESTS, per_address),
+            // The total is limited by the other two.
+            by_address: FairSemaphore::new(MAX_IN_PROGRESS, per_address),
+            reserved: FairSemaphore::new(RESERVED_REQUESTS, RESERVED_PER_POD),
+            shared: FairSemaphore::new(shared, shared),
             cache: TokenCache::default(),
             limiter: Arc::new(ReviewLimiter::new(per_address)),
             metrics,
@@ -106,7 +123,17 @@ impl Reviews {
     ) -> ReviewResult {
         let mut begun = None;
         let review = async {
-            let _request = self.requests.of(address).acquire(1).await;
+            // First the address's own: the tokens of one address occupy only one request of the pods that they name.
+            let _of_address = self.by_address.of(address).acquire(1).await;
+            let (reserved, shared) = (
+                self.reserved.of(permit.pod().clone()),
+                self.shared.of(address),
+            );
+            let _request = tokio::select! {
+                biased;
+                request = reserved.acquire(1) => request,
+                request = shared.acquire(1) => request,
+            };
             let Some(waiting) = permit.start() else {
                 // The other branch of the select below ends it.
                 return pending().await;

@@ -128,3 +128,27 @@ async fn a_thousand_attackers_with_one_pods_uid_do_not_keep_out_other_pods() {
     let found = authenticator.authenticate(&own, address(2001), &PLAIN);
     assert!(found.await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn attackers_that_know_two_pods_do_not_delay_other_pods() {
+    let (authenticator, reviewer) = authenticator();
+    // As many addresses as there are requests to the API server at a time.
+    for attacker in 0..32 {
+        let headers = token(&claims_of(attacker % 2, 3600 + i64::from(attacker)), "slow");
+        hang_up(&authenticator, &headers, address(attacker)).await;
+    }
+    // Two reserved requests of each pod, and all 16 others.
+    assert_eq!(reviewer.reviews(), 20);
+    let begun = Instant::now();
+    let tokens: Vec<_> = (1000..1500)
+        .map(|pod| token(&claims_of(pod, 3600), "good"))
+        .collect();
+    let pods = (1000..)
+        .zip(&tokens)
+        .map(|(number, headers)| authenticator.authenticate(headers, address(number), &PLAIN));
+    let pods = futures_util::future::join_all(pods).await;
+    assert!(pods.iter().all(Result::is_ok), "{pods:?}");
+    // Their reviews have not waited for the end of an attacker's.
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(cached(&authenticator), (500, 32));
+}
