@@ -92,7 +92,10 @@ impl Reviews {
                 let reviews = Arc::clone(self);
                 let expires = claims.expires;
                 tokio::spawn(async move {
-                    let result = reviews.ask(address, &mut permit, displaced).await;
+                    let mut result = reviews.ask(address, &mut permit, displaced).await;
+                    if matches!(result, Err(AuthError::Denied)) && expires <= SystemTime::now() {
+                        result = Err(AuthError::Expired);
+                    }
                     let until = match result {
                         Ok(_) => Some(expiry(expires)),
                         Err(AuthError::ReviewUnavailable) => None,
@@ -189,12 +192,15 @@ impl Reviews {
     }
 }
 
-/// Converts the expiry of a token whose signature was verified to the monotonic clock.
+/// Converts the expiry of a token that the API server has accepted to the monotonic clock.
 fn expiry(expires: SystemTime) -> Instant {
+    /// A token that has expired by this node's clock was accepted by the API server's, so this one is ahead. One review
+    /// per pod and minute is better than one per push.
+    const MIN: Duration = Duration::from_secs(60);
     /// A far expiry must not overflow the clock.
     const MAX: Duration = Duration::from_hours(24);
     let left = expires
         .duration_since(SystemTime::now())
         .unwrap_or_default();
-    Instant::now() + left.min(MAX)
+    Instant::now() + left.clamp(MIN, MAX)
 }

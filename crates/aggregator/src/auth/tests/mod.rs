@@ -172,7 +172,7 @@ async fn invalid_claims_are_rejected_without_a_review() {
             AuthError::WrongAudience,
         ),
         (
-            token(&claims(json!(["pushscale"]), -1), "good"),
+            token(&claims(json!(["pushscale"]), -86_460), "good"),
             AuthError::Expired,
         ),
         (token(&unbound, "good"), AuthError::NotPodBound),
@@ -180,6 +180,24 @@ async fn invalid_claims_are_rejected_without_a_review() {
         assert_eq!(error(&authenticator, &headers).await, Some(expected));
     }
     assert_eq!(reviewer.reviews(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_ahead_does_not_expire_the_tokens_of_pods() {
+    let (authenticator, reviewer) = authenticator();
+    // By this clock the token expired 23 hours ago, and by the API server's it has not.
+    let good = token(&claims(json!("pushscale"), -23 * 3600), "good");
+    for second in 0..120 {
+        assert_eq!(error(&authenticator, &good).await, None, "{second}");
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(reviewer.reviews(), 2);
+    let expired = token(&claims(json!("pushscale"), -1), "forged");
+    for _ in 0..2 {
+        let found = error(&authenticator, &expired).await;
+        assert_eq!(found, Some(AuthError::Expired));
+    }
+    assert_eq!(reviewer.reviews(), 3);
 }
 
 #[tokio::test(start_paused = true)]
