@@ -3,12 +3,14 @@
 //! The store takes the changes of the watches and returns the events for the control loop. It is pure: the same state
 //! follows from a list as from all changes before, so a watch that restarts loses nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod pods;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::RangeFrom;
 use std::sync::Arc;
 
 use kube::core::{Selector, SelectorExt as _};
 use pushscale_api::selector;
-use pushscale_decision::PodUid;
 use tokio::time::Instant;
 
 use super::change::Change;
@@ -16,6 +18,7 @@ use super::objects::{WatchedPod, WatchedScaler, WatchedTarget};
 use crate::event::{CompetingHpa, Event, ScalerFacts, WatchId};
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{Scale, ScaleError};
+use pods::Pods;
 
 /// The `apiVersion` and `kind` of targets, which share a watch.
 pub(super) type TargetKind = (String, String);
@@ -27,8 +30,8 @@ pub(super) struct Store {
     relisted_scalers: BTreeSet<ScalerKey>,
     hpas: BTreeSet<ScalerKey>,
     relisted_hpas: BTreeSet<ScalerKey>,
-    pods: HashMap<PodUid, WatchedPod>,
-    relisted_pods: HashMap<PodUid, WatchedPod>,
+    pods: Pods,
+    relisted_pods: Pods,
     /// Whether the pods have been listed, and the error if that fails now.
     pods_listed: bool,
     pods_failed: Option<String>,
@@ -180,7 +183,7 @@ impl Store {
             Change::Listing => self.relisted_pods.clear(),
             // A list counts when it is complete: half of the pods must not look like all of them.
             Change::Listed(pod) => {
-                self.relisted_pods.insert(pod.uid.clone(), pod);
+                self.relisted_pods.insert(pod);
             }
             Change::ListDone => {
                 self.pods = std::mem::take(&mut self.relisted_pods);
@@ -190,7 +193,7 @@ impl Store {
             }
             Change::Applied(pod) => self.apply_pod(pod, &mut effects),
             Change::Deleted(pod) => {
-                let last = self.pods.remove(&pod.uid).unwrap_or(pod);
+                let last = self.pods.remove(&pod).unwrap_or(pod);
                 for scaler in self.selecting(&last) {
                     effects.events.push(Event::PodDeleted {
                         watch: scaler.watch.clone(),
@@ -207,7 +210,7 @@ impl Store {
     }
 
     fn apply_pod(&mut self, pod: WatchedPod, effects: &mut Effects) {
-        let previous = self.pods.insert(pod.uid.clone(), pod.clone());
+        let previous = self.pods.insert(pod.clone());
         // Most changes of a pod are in fields that are not used here.
         if previous.as_ref() == Some(&pod) {
             return;
@@ -230,7 +233,11 @@ impl Store {
 
     /// Returns the PushScalers whose targets select the pod.
     fn selecting(&self, pod: &WatchedPod) -> impl Iterator<Item = &StoredScaler> {
-        self.scalers.values().filter(|scaler| scaler.selects(pod))
+        let scalers = self.scalers.range(keys_from(&pod.namespace));
+        scalers
+            .take_while(|(key, _)| key.namespace == pod.namespace)
+            .map(|(_, scaler)| scaler)
+            .filter(|scaler| scaler.selects(pod))
     }
 
     fn report_all_pods(&self, effects: &mut Effects) {
@@ -263,7 +270,8 @@ impl Store {
             return;
         }
         let mut uids = BTreeSet::new();
-        for pod in self.pods.values().filter(|pod| scaler.selects(pod)) {
+        let pods = self.pods.of_namespace(&scaler.target.namespace);
+        for pod in pods.filter(|pod| scaler.selects(pod)) {
             uids.insert(pod.uid.clone());
             effects.events.push(applied(watch, pod));
         }
@@ -321,16 +329,16 @@ impl Store {
         kind: &TargetKind,
         target: &WatchedTarget,
     ) -> Vec<(WatchId, TargetRef)> {
-        let scalers = self.scalers.values_mut().filter(|scaler| {
-            kind_of(&scaler.target) == *kind
-                && scaler.target.namespace == target.namespace
-                && scaler.target.name == target.name
-        });
-        let of_target = scalers.map(|scaler| {
-            scaler.written_by_us = target.written_by_us;
-            (scaler.watch.clone(), scaler.target.clone())
-        });
-        of_target.collect()
+        let scalers = self.scalers.range_mut(keys_from(&target.namespace));
+        scalers
+            .take_while(|(key, _)| key.namespace == target.namespace)
+            .map(|(_, scaler)| scaler)
+            .filter(|scaler| scaler.target.name == target.name && kind_of(&scaler.target) == *kind)
+            .map(|scaler| {
+                scaler.written_by_us = target.written_by_us;
+                (scaler.watch.clone(), scaler.target.clone())
+            })
+            .collect()
     }
 
     /// Handles the result of a read. Returns `None` if the watch ended.
@@ -398,6 +406,11 @@ impl StoredScaler {
         };
         !text.is_empty() && self.target.namespace == pod.namespace && selector.matches(&pod.labels)
     }
+}
+
+/// Returns a range that begins with the first PushScaler of a namespace. Its target is in the same namespace.
+fn keys_from(namespace: &str) -> RangeFrom<ScalerKey> {
+    ScalerKey::new(namespace, "")..
 }
 
 fn applied(watch: &WatchId, pod: &WatchedPod) -> Event {

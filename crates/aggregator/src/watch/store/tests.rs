@@ -281,3 +281,61 @@ fn a_resync_repeats_everything() {
         ["a#1 +a-0", "a#1 1 pods", "read a#1"]
     );
 }
+
+#[test]
+fn a_target_selects_the_pods_of_its_namespace() {
+    let namespaces = ["model", "models", "models-2"];
+    let in_namespace = |namespace: &str, mut pod: WatchedPod| {
+        namespace.clone_into(&mut pod.namespace);
+        pod
+    };
+    let mut store = Store::default();
+    for namespace in namespaces {
+        let mut scaler = scaler("a", namespace, "a");
+        namespace.clone_into(&mut scaler.key.namespace);
+        namespace.clone_into(&mut scaler.target.namespace);
+        store.scaler(Change::Applied(scaler));
+    }
+    store.pod(Change::Listing);
+    for namespace in namespaces {
+        let pod = in_namespace(namespace, pod(&format!("{namespace}-0"), "a"));
+        store.pod(Change::Listed(pod));
+    }
+    store.pod(Change::ListDone);
+    let watches: Vec<_> = store
+        .scalers
+        .values()
+        .map(|one| one.watch.clone())
+        .collect();
+    for (watch, namespace) in watches.iter().zip(namespaces) {
+        let read = store
+            .scale_read(watch, Instant::now(), Ok(scale("app=a")))
+            .unwrap();
+        let number = watch.number;
+        let expected = [
+            format!("a#{number} read"),
+            format!("a#{number} +{namespace}-0"),
+            format!("a#{number} 1 pods"),
+        ];
+        assert_eq!(short(&read), expected);
+    }
+    let another = in_namespace("models", pod("models-1", "a"));
+    assert_eq!(
+        short(&store.pod(Change::Applied(another.clone()))),
+        ["a#2 +models-1"]
+    );
+    assert_eq!(
+        short(&store.pod(Change::Deleted(another))),
+        ["a#2 -models-1"]
+    );
+    assert!(short(&store.resync()).contains(&"a#3 1 pods".to_owned()));
+    // A target of the same name in another namespace is another one.
+    let kind = ("apps/v1".to_owned(), "Deployment".to_owned());
+    let target = WatchedTarget {
+        namespace: "models".to_owned(),
+        name: "a".to_owned(),
+        written_by_us: true,
+    };
+    let changed = store.target_changed(&kind, Change::Applied(target));
+    assert_eq!(short(&changed), ["read a#2"]);
+}
