@@ -23,7 +23,6 @@ mod pages;
 pub mod recorded_page;
 mod report;
 mod run;
-mod scale_backoff;
 mod scale_change;
 mod scale_target;
 mod status;

@@ -1,11 +1,18 @@
 //! The scalable object whose replica count the control loop writes.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use pushscale_api::PushScalerCheckpoint;
+use pushscale_daemon::backoff::Backoff;
 use pushscale_decision::PodUid;
 use thiserror::Error;
 
 use crate::names::{ScalerKey, TargetRef};
+
+/// The backoff after failed reads and writes of a scale. The HPA tries again at its next sync, after 15 s.
+pub(crate) const SCALE_BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 
 /// Writes replica counts: in a cluster through `/scale`, in the demo by starting and stopping processes.
 pub trait ScaleTarget: Send + Sync + 'static {

@@ -3,7 +3,6 @@
 
 use std::fmt::Debug;
 use std::pin::pin;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -23,9 +22,7 @@ use crate::bundle::NewestBundle;
 use crate::config::ApiServiceSettings;
 use crate::metrics::{CertificateMetrics, Failure};
 use crate::secrets::{FIELD_MANAGER, TIMEOUT};
-
-/// The minimum time between two writes, unless there is a new CA. It limits conflicts with a client that reverts them.
-const WRITE_INTERVAL: Duration = Duration::from_secs(10);
+use crate::write_schedule::WriteSchedule;
 
 /// An object with a `caBundle`.
 pub(crate) struct Target {
@@ -56,7 +53,7 @@ pub(crate) async fn run<K>(
     let api: Api<K> = Api::all(client);
     let mut stream = pin!(watch_object(api.clone(), &name).default_backoff());
     let mut object = None;
-    let mut next_write = Instant::now();
+    let mut schedule = WriteSchedule::new();
     loop {
         let bundle = newest.borrow_and_update().clone();
         let patch = match (&object, &bundle) {
@@ -64,15 +61,16 @@ pub(crate) async fn run<K>(
             _ => Vec::new(),
         };
         let is_outdated = !patch.is_empty();
-        if is_outdated && next_write <= Instant::now() {
-            next_write = Instant::now() + WRITE_INTERVAL;
+        if is_outdated && schedule.next() <= Instant::now() {
             match write(&api, &name, patch).await {
                 Ok(written) => {
                     tracing::info!(%kind, name, "caBundle written");
+                    schedule.succeeded();
                     object = Some(written);
                 }
                 Err(error) => {
                     metrics.failed(failure);
+                    schedule.failed();
                     tracing::warn!(%kind, name, error, "failed to write the caBundle, retrying");
                 }
             }
@@ -84,8 +82,8 @@ pub(crate) async fn run<K>(
                 Err(error) => tracing::warn!(%kind, name, error = %chain(&error), "watch failed, retrying"),
             },
             // A new CA is written without delay.
-            Ok(()) = newest.changed() => next_write = Instant::now(),
-            () = tokio::time::sleep_until(next_write), if is_outdated => {}
+            Ok(()) = newest.changed() => schedule.expedite(),
+            () = tokio::time::sleep_until(schedule.next()), if is_outdated => {}
         }
     }
 }

@@ -20,6 +20,7 @@ mod publish;
 mod run;
 mod secrets;
 mod state;
+mod write_schedule;
 
 pub use config::{ApiServiceSettings, Config, Lifetimes, PROGRAM, SelfSigned, Source};
 pub use run::{Bound, bind};

@@ -3,6 +3,7 @@
 //! The crate does not hide hyper, prometheus-client and tracing: their types are part of its API.
 
 pub mod admin;
+pub mod backoff;
 pub mod body;
 pub mod config;
 pub mod error;

@@ -7,8 +7,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use backoff::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use jiff::Timestamp;
+use pushscale_daemon::backoff::Backoff;
 use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_decision::{Checkpoint, Clock, Moment};
 use tokio::sync::Semaphore;
@@ -30,13 +30,7 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(600);
 const MAX_READS: usize = 4;
 
 /// Backoff after failed reads.
-const READ_BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_secs(1))
-    .with_max_delay(MAX_READ_BACKOFF)
-    .without_max_times()
-    .with_jitter();
-
-const MAX_READ_BACKOFF: Duration = Duration::from_secs(300);
+const READ_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
 
 /// What the reads of all scalers share.
 #[derive(Debug)]
@@ -58,7 +52,7 @@ impl Default for CheckpointReads {
 #[derive(Debug)]
 pub(super) struct CheckpointState {
     read: Read,
-    backoff: Option<ExponentialBackoff>,
+    backoff: Backoff,
     /// When the next write is due. Followers only count the intervals.
     write_at: Moment,
 }
@@ -83,7 +77,7 @@ impl CheckpointState {
         let share = hasher.finish() % WRITE_INTERVAL.as_secs();
         Self {
             read: Read::Due(None),
-            backoff: None,
+            backoff: READ_BACKOFF,
             write_at: now.plus(Duration::from_secs(share)),
         }
     }
@@ -182,7 +176,7 @@ impl ControlLoop {
         let again = state.read == Read::InProgress { again: true };
         let next = match outcome {
             Ok(found) => {
-                state.backoff = None;
+                state.backoff.reset();
                 state.read = if again { Read::Due(None) } else { Read::Done };
                 if let (Some(found), Some(engine)) = (found, &mut scaler.engine) {
                     engine.restore_checkpoint(clock, &found);
@@ -191,8 +185,7 @@ impl ControlLoop {
                 now
             }
             Err(error) => {
-                let backoff = state.backoff.get_or_insert_with(|| READ_BACKOFF.build());
-                let at = now.plus(backoff.next().unwrap_or(MAX_READ_BACKOFF));
+                let at = now.plus(state.backoff.next_delay());
                 state.read = Read::Due(Some(at));
                 let log = &self.checkpoint_reads.failure_log;
                 if let Some(left_out) = log.allow(Instant::now().into_std()) {

@@ -157,7 +157,7 @@ impl ControlLoop {
             self.mark_due(key, at);
             return;
         };
-        let retry_at = now.plus(scaler.finalizer_backoff.next());
+        let retry_at = now.plus(scaler.finalizer_backoff.next_delay());
         scaler.finalizer_retry_at = Some(retry_at);
         tracing::warn!(autoscaler = %key, %error, "failed to change the finalizer");
         let note = format!(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pushscale_api::{Floor, PushScalerSpec, PushScalerStatus, ScaleChange, Schedules, SpecProblem};
+use pushscale_daemon::backoff::Backoff;
 use pushscale_decision::{
     Conditions, Decision, Mode, Moment, PodUid, Policy, Selector, TargetState,
 };
@@ -19,8 +20,7 @@ use super::unconfirmed_write::UnconfirmedWrite;
 use crate::event::{ScalerDeletion, ScalerFacts, WatchId};
 use crate::history::ScalerSubject;
 use crate::names::{ScalerKey, TargetRef};
-use crate::scale_backoff::ScaleBackoff;
-use crate::scale_target::{Scale, ScaleError};
+use crate::scale_target::{SCALE_BACKOFF, Scale, ScaleError};
 use crate::status::StatusHistory;
 
 /// Minimum time between two decisions of one scaler. A thousand pods push a thousand times per second, and the
@@ -62,7 +62,7 @@ pub(super) struct ManagedScaler {
     pub(super) changing_finalizer: bool,
     /// No change of the finalizer before this time, after a failed one.
     pub(super) finalizer_retry_at: Option<Moment>,
-    pub(super) finalizer_backoff: ScaleBackoff,
+    pub(super) finalizer_backoff: Backoff,
     /// The other autoscaler that writes the same target.
     pub(super) conflicts_with: Option<String>,
     /// Pods that another scaler's target also selects.
@@ -87,7 +87,7 @@ pub(super) struct ManagedScaler {
     pub(super) unconfirmed: Option<UnconfirmedWrite>,
     /// No decision before this time, after a failed write.
     pub(super) retry_at: Option<Moment>,
-    pub(super) backoff: ScaleBackoff,
+    pub(super) backoff: Backoff,
     /// When the newest reading since the last write was taken.
     pub(super) newest_reading: Option<Moment>,
     pub(super) last_decision: Option<Arc<Decision>>,
@@ -132,7 +132,7 @@ impl ManagedScaler {
             stale_replicas_before: None,
             changing_finalizer: false,
             finalizer_retry_at: None,
-            finalizer_backoff: ScaleBackoff::default(),
+            finalizer_backoff: SCALE_BACKOFF,
             engine: None,
             spec_problems: Vec::new(),
             restored_conditions: conditions,
@@ -155,7 +155,7 @@ impl ManagedScaler {
             written: None,
             unconfirmed: None,
             retry_at: None,
-            backoff: ScaleBackoff::default(),
+            backoff: SCALE_BACKOFF,
             newest_reading: None,
             last_decision: None,
             load_clock: LoadClock::default(),

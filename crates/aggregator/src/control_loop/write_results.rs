@@ -84,7 +84,7 @@ impl ControlLoop {
                     change,
                 });
                 scaler.deletion_order.clear();
-                let retry_at = now.plus(scaler.backoff.next());
+                let retry_at = now.plus(scaler.backoff.next_delay());
                 scaler.retry_at = Some(retry_at);
                 self.unmark_stale_pods(key);
                 self.warn(now, key, Reason::FailedRescale, note);

@@ -7,14 +7,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use pushscale_daemon::backoff::Backoff;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use crate::event::WatchId;
 use crate::metrics::{ApiRequest, Metrics};
 use crate::names::TargetRef;
-use crate::scale_backoff::ScaleBackoff;
-use crate::scale_target::{Scale, ScaleError, ScaleTarget, api_succeeded};
+use crate::scale_target::{SCALE_BACKOFF, Scale, ScaleError, ScaleTarget, api_succeeded};
 
 /// Maximum concurrent reads.
 const MAX_CONCURRENT: usize = 32;
@@ -36,12 +36,21 @@ pub(super) struct Finished {
     pub(super) scale: Result<Scale, ScaleError>,
 }
 
-#[derive(Default)]
 struct State {
     in_progress: bool,
     /// The target changed after the read began.
     again: bool,
-    backoff: ScaleBackoff,
+    backoff: Backoff,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            in_progress: false,
+            again: false,
+            backoff: SCALE_BACKOFF,
+        }
+    }
 }
 
 impl Reads {
@@ -118,7 +127,7 @@ impl Reads {
             }
             return;
         }
-        let delay = state.backoff.next();
+        let delay = state.backoff.next_delay();
         self.read(watch, target, delay);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -14,10 +13,7 @@ use tokio::time::Instant;
 
 use crate::metrics::{CertificateMetrics, Failure};
 use crate::secrets::MANAGED_BY;
-
-/// The minimum time between two writes in one namespace, unless there is a new CA. It limits conflicts with another
-/// client that reverts the ConfigMap, or with a second process whose directory is older.
-const WRITE_INTERVAL: Duration = Duration::from_secs(10);
+use crate::write_schedule::WriteSchedule;
 
 /// The state of every namespace, and the writes that are due.
 #[derive(Default)]
@@ -28,8 +24,8 @@ pub(super) struct PublishQueue {
     open: BTreeSet<String>,
     /// The digests of the existing ConfigMaps, by namespace.
     published: BTreeMap<String, u64>,
-    /// The times of the last writes.
-    written_at: BTreeMap<String, Instant>,
+    /// When the ConfigMap of each namespace may be written again.
+    schedules: BTreeMap<String, WriteSchedule>,
     due: BTreeSet<(Instant, String)>,
     /// The digests of the writes in progress.
     writing: BTreeMap<String, u64>,
@@ -75,13 +71,13 @@ impl PublishQueue {
             Event::InitDone => {
                 let seen = std::mem::take(&mut self.listing.namespaces_seen);
                 self.open.retain(|name| seen.contains(name));
-                self.written_at.retain(|name, _| seen.contains(name));
+                self.schedules.retain(|name, _| seen.contains(name));
             }
             Event::Apply(found) => self.namespace(found),
             Event::Delete(found) => {
                 let name = found.metadata.name.unwrap_or_default();
                 self.open.remove(&name);
-                self.written_at.remove(&name);
+                self.schedules.remove(&name);
             }
         }
     }
@@ -125,8 +121,8 @@ impl PublishQueue {
     }
 
     fn schedule_after_interval(&mut self, namespace: String) {
-        let last = self.written_at.get(&namespace);
-        let at = last.map_or_else(Instant::now, |last| *last + WRITE_INTERVAL);
+        let schedule = self.schedules.get(&namespace);
+        let at = schedule.map_or_else(Instant::now, WriteSchedule::next);
         self.schedule(namespace, at);
     }
 
@@ -173,20 +169,23 @@ impl PublishQueue {
         metrics: &CertificateMetrics,
     ) {
         let digest = self.writing.remove(namespace);
-        self.written_at.insert(namespace.to_owned(), Instant::now());
+        let schedule = self.schedules.entry(namespace.to_owned());
+        let schedule = schedule.or_insert_with(WriteSchedule::new);
         match outcome {
             Outcome::Written(found) => {
                 tracing::debug!(namespace, "CA published");
+                schedule.succeeded();
                 self.published
                     .insert(namespace.to_owned(), digest_of(&found));
             }
             Outcome::NamespaceGone => {
                 self.open.remove(namespace);
-                self.written_at.remove(namespace);
+                self.schedules.remove(namespace);
                 return;
             }
             Outcome::Failed(error) => {
                 metrics.failed(Failure::Publish);
+                schedule.failed();
                 if let Some(left_out) = self.failure_log.allow(Instant::now().into_std()) {
                     tracing::warn!(
                         namespace,
@@ -262,7 +261,10 @@ impl Content {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::write_schedule::WRITE_INTERVAL;
 
     fn namespace(name: &str, terminating: bool) -> PartialObjectMeta<Namespace> {
         let mut found = PartialObjectMeta::default();
@@ -380,5 +382,29 @@ mod tests {
         assert!(due(&mut queue).is_empty(), "the owner was deleted");
         queue.set_content(Some(content("one")));
         assert_eq!(due(&mut queue), ["b"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_that_a_policy_forbids_become_rare() {
+        let mut queue = queue();
+        let begun = Instant::now();
+        let mut writes = 0;
+        while begun.elapsed() < Duration::from_hours(1) {
+            assert_eq!(due(&mut queue), ["b"], "{writes}");
+            writes += 1;
+            let failed = Outcome::Failed("forbidden".to_owned());
+            queue.finish("b", failed, &CertificateMetrics::default());
+            // Another client's change of the ConfigMap does not hasten the next one.
+            queue.config_map_event(Event::Apply(config_map("b", "other")));
+            assert!(due(&mut queue).is_empty());
+            tokio::time::sleep_until(queue.next_due().unwrap()).await;
+        }
+        // Every ten seconds, there would be 360.
+        assert!((8..=20).contains(&writes), "{writes}");
+        // The first write after a success is not delayed by the failures before it.
+        assert_eq!(due(&mut queue), ["b"]);
+        write(&mut queue, "b", "one");
+        queue.config_map_event(Event::Delete(config_map("b", "one")));
+        assert_eq!(queue.next_due(), Some(Instant::now() + WRITE_INTERVAL));
     }
 }
