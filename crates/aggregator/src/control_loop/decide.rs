@@ -119,7 +119,7 @@ impl ControlLoop {
     /// Writes the replica count in a separate task, which ends with [`Event::WriteFinished`]. Before a scale-down, the
     /// slow and the least loaded pods are marked to be deleted first.
     fn write(&mut self, now: Moment, key: &ScalerKey, from: u32, to: u32) {
-        let Some(scaler) = self.scalers.get_mut(key) else {
+        let (Some(term), Some(scaler)) = (self.term, self.scalers.get_mut(key)) else {
             return;
         };
         scaler.writing = true;
@@ -142,12 +142,12 @@ impl ControlLoop {
             // The marks are a hint: the replica count is written whether or not they succeed.
             let mark = scale_target.mark_for_deletion(&target, &marked);
             if !marked.is_empty()
-                && let Some(result) = leadership.write(mark).await
+                && let Some(result) = leadership.write_in(term, mark).await
             {
                 mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Marked);
             }
             let write = write_scale(&*scale_target, &target, from, to, &metrics);
-            let outcome = write_as_leader(&leadership, &target, write).await;
+            let outcome = write_as_leader(&leadership, term, &target, write).await;
             let finished = Event::WriteFinished {
                 watch,
                 from,

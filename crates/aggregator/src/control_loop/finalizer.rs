@@ -76,8 +76,7 @@ impl ControlLoop {
     /// Adds or removes the finalizer, if that is due, in a separate task, which ends with [`Event::FinalizerChanged`].
     /// Before it removes the finalizer of a PushScaler that is being deleted, it writes the replica count back.
     pub(super) fn change_finalizer(&mut self, now: Moment, key: &ScalerKey) {
-        let leads = self.leads();
-        let Some(scaler) = self.scalers.get(key).filter(|_| leads) else {
+        let (Some(term), Some(scaler)) = (self.term, self.scalers.get(key)) else {
             return;
         };
         let Some(finalizers) = scaler.deletion.finalizers_wanted() else {
@@ -101,7 +100,7 @@ impl ControlLoop {
         }
         tokio::spawn(async move {
             let mut restored = None;
-            let outcome = write_as_leader(&leadership, &target, async {
+            let outcome = write_as_leader(&leadership, term, &target, async {
                 if let Some(replicas) = replicas {
                     restored = restore(&*scale_target, &target, replicas, &metrics).await?;
                 }

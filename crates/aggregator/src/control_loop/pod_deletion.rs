@@ -69,10 +69,12 @@ impl ControlLoop {
 
     /// Removes our marks in a separate task. The watch of the pods reports the result.
     pub(super) fn unmark(&self, key: &ScalerKey, pods: Vec<PodRef>) {
-        let wanted = self.leads() && !pods.is_empty();
-        let Some(scaler) = self.scalers.get(key).filter(|_| wanted) else {
+        let (Some(term), Some(scaler)) = (self.term, self.scalers.get(key)) else {
             return;
         };
+        if pods.is_empty() {
+            return;
+        }
         let scale_target = Arc::clone(&self.scale_target);
         let leadership = self.leadership.clone();
         let target = scaler.target.clone();
@@ -80,7 +82,7 @@ impl ControlLoop {
         let scaler = key.clone();
         tokio::spawn(async move {
             let unmark = scale_target.unmark(&target, &pods);
-            if let Some(result) = leadership.write(unmark).await {
+            if let Some(result) = leadership.write_in(term, unmark).await {
                 mark_reporter.report(&scaler, &result, DeletionCostOutcome::Unmarked);
             }
         });

@@ -21,16 +21,17 @@ pub(super) async fn write_scale(
     outcome
 }
 
-/// Runs a write for the target as the leader.
+/// Runs a write for the target as the leader of this term.
 ///
 /// # Errors
-/// The write failed, or this aggregator does not lead.
+/// The write failed, or this aggregator does not lead any more.
 pub(super) async fn write_as_leader<T>(
     leadership: &Leadership,
+    term: u64,
     target: &TargetRef,
     write: impl Future<Output = Result<T, ScaleError>>,
 ) -> Result<T, ScaleError> {
-    leadership.write(write).await.unwrap_or_else(|| {
+    leadership.write_in(term, write).await.unwrap_or_else(|| {
         Err(ScaleError::NotLeader {
             target: target.to_string(),
         })

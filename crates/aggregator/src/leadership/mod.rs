@@ -81,11 +81,16 @@ impl Leadership {
     /// Runs `write` if this process leads, and abandons it once it no longer does. Returns `None` if it was not run to
     /// its end; an abandoned write may still be stored.
     pub(crate) async fn write<T>(&self, write: impl Future<Output = T>) -> Option<T> {
+        self.write_in(self.term()?, write).await
+    }
+
+    /// Like [`Self::write`], in this term only: what was decided in an earlier one may be out of date.
+    pub(crate) async fn write_in<T>(&self, term: u64, write: impl Future<Output = T>) -> Option<T> {
         let _writing = self.writes.read().await;
         // Biased: a process that was paused past its term must not continue with the write.
         tokio::select! {
             biased;
-            () = self.lost() => None,
+            () = self.ended(term) => None,
             result = write => Some(result),
         }
     }
@@ -95,17 +100,16 @@ impl Leadership {
         drop(self.writes.write().await);
     }
 
-    /// Waits until the current term ends. Its end moves while the Lease is renewed.
-    async fn lost(&self) {
+    /// Waits until this term ends. Its end moves while the Lease is renewed.
+    async fn ended(&self, term: u64) {
         let mut changes = self.term.subscribe();
-        let number = changes.borrow().number;
         loop {
-            let term = *changes.borrow_and_update();
-            if term.number != number || !term.is_current() {
+            let current = *changes.borrow_and_update();
+            if current.number != term || !current.is_current() {
                 return;
             }
             let end = async {
-                match term.end {
+                match current.end {
                     End::At(end) => tokio::time::sleep_until(end).await,
                     End::Past | End::Never => std::future::pending().await,
                 }
@@ -147,7 +151,7 @@ mod tests {
         let end = Instant::now() + Duration::from_secs(7);
         leadership.lead_until(end);
         assert_eq!(leadership.term(), Some(1));
-        leadership.lost().await;
+        leadership.ended(1).await;
         assert_eq!(Instant::now(), end);
         assert_eq!(leadership.term(), None);
     }
@@ -162,7 +166,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(5)).await;
             renewed.lead_until(begun + Duration::from_secs(12));
         };
-        tokio::join!(leadership.lost(), renewal);
+        tokio::join!(leadership.ended(1), renewal);
         assert_eq!(begun.elapsed(), Duration::from_secs(12));
     }
 
@@ -175,6 +179,19 @@ mod tests {
         let slow = tokio::time::sleep(Duration::from_secs(8));
         assert_eq!(leadership.write(slow).await, None);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_of_an_earlier_term_does_not_begin() {
+        let leadership = Leadership::following();
+        let end = Instant::now() + Duration::from_secs(7);
+        leadership.lead_until(end);
+        assert_eq!(leadership.write_in(1, async { 1 }).await, Some(1));
+        leadership.follow();
+        leadership.lead_until(end);
+        assert_eq!(leadership.write_in(1, async { 1 }).await, None);
+        assert_eq!(leadership.write_in(2, async { 1 }).await, Some(1));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_write_is_abandoned_at_once_when_another_candidate_leads() {
         let leadership = Leadership::following();
