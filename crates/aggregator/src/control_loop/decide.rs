@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use pushscale_api::ScaleChange;
 use pushscale_decision::{Decision, Hold, Moment, Outcome, PodUid};
 
 use super::ControlLoop;
@@ -60,7 +61,7 @@ impl ControlLoop {
             return;
         };
         // The replica count is uncertain while a write is in flight. Its end makes the scaler due again.
-        if scaler.writing {
+        if scaler.replicas.is_writing() {
             return;
         }
         self.change_finalizer(now, key);
@@ -86,8 +87,8 @@ impl ControlLoop {
         engine.set_scheduled_floor(now, floor.replicas);
         let decision = engine.decide(now, &facts);
         scaler.decided = Some(now);
-        scaler.retry_at = None;
-        let leads = self.term.is_some() && scaler.taking_over.is_none();
+        scaler.replicas.decided();
+        let leads = self.term.is_some() && !scaler.replicas.is_taking_over();
         self.metrics.decided(if leads {
             outcome_of(&decision)
         } else {
@@ -106,8 +107,7 @@ impl ControlLoop {
             let change = scale_change(&decision, *from, *to, reason);
             if scaler.may_scale_from(change.from) {
                 tracing::info!(autoscaler = %key, current = from, desired = to, %reason, %decision, "scaling");
-                scaler.change = Some(change);
-                self.write(now, key, *from, *to);
+                self.write(now, key, change, *from, *to);
             }
         } else {
             tracing::debug!(autoscaler = %key, %decision, "not scaling");
@@ -118,11 +118,11 @@ impl ControlLoop {
 
     /// Writes the replica count in a separate task, which ends with [`Event::WriteFinished`]. Before a scale-down, the
     /// slow and the least loaded pods are marked to be deleted first.
-    fn write(&mut self, now: Moment, key: &ScalerKey, from: u32, to: u32) {
+    fn write(&mut self, now: Moment, key: &ScalerKey, change: ScaleChange, from: u32, to: u32) {
         let (Some(term), Some(scaler)) = (self.term, self.scalers.get_mut(key)) else {
             return;
         };
-        scaler.writing = true;
+        scaler.replicas.write_begins(change);
         let engine = scaler.engine.as_ref();
         let is_slow = |uid: &PodUid| engine.is_some_and(|engine| engine.is_slow(uid));
         let marked = match from.checked_sub(to) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pushscale_api::names::RESTORE_FINALIZER;
+use pushscale_daemon::backoff::Backoff;
 use pushscale_decision::{Moment, Reason};
 
 use super::ControlLoop;
@@ -16,10 +17,36 @@ use crate::event::{Event, ScalerDeletion, WatchId};
 use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
 use crate::report::{EventReport, Report};
-use crate::scale_target::{ScaleError, ScaleTarget, Written};
+use crate::scale_target::{SCALE_BACKOFF, ScaleError, ScaleTarget, Written};
 
 /// How long after a change of the finalizer the watch may still deliver older finalizers.
 const WATCH_DELAY: Duration = Duration::from_secs(1);
+
+/// The state of the finalizer and of `status.replicasBefore`.
+#[derive(Debug)]
+pub(super) struct FinalizerState {
+    /// Whether the API server has had `status.replicasBefore`.
+    has_stored_replicas_before: bool,
+    /// The `status.replicasBefore` from before mode Recommend or Off, until the API server has another one.
+    stale_replicas_before: Option<i32>,
+    /// Whether a change of the finalizer is in flight.
+    changing: bool,
+    /// No change of the finalizer before this time, after a failed one.
+    retry_at: Option<Moment>,
+    backoff: Backoff,
+}
+
+impl Default for FinalizerState {
+    fn default() -> Self {
+        Self {
+            has_stored_replicas_before: false,
+            stale_replicas_before: None,
+            changing: false,
+            retry_at: None,
+            backoff: SCALE_BACKOFF,
+        }
+    }
+}
 
 impl ScalerDeletion {
     /// Returns the finalizers as they should be, if they are not.
@@ -42,21 +69,22 @@ impl ManagedScaler {
     pub(super) fn apply_deletion(&mut self, mut deletion: ScalerDeletion) -> bool {
         if !deletion.applies {
             // Another autoscaler may scale the target now, so the next change in mode Apply is the first one again.
-            self.stale_replicas_before = deletion.replicas_before.take();
+            self.finalizer.stale_replicas_before = deletion.replicas_before.take();
             self.status_history.replicas_before = None;
-            self.has_stored_replicas_before = false;
-        } else if self.stale_replicas_before.is_some() {
+            self.finalizer.has_stored_replicas_before = false;
+        } else if self.finalizer.stale_replicas_before.is_some() {
             let stored = deletion.replicas_before;
-            if stored != self.stale_replicas_before || stored == self.status_history.replicas_before
+            if stored != self.finalizer.stale_replicas_before
+                || stored == self.status_history.replicas_before
             {
-                self.stale_replicas_before = None;
+                self.finalizer.stale_replicas_before = None;
             } else {
                 deletion.replicas_before = None;
             }
         }
         let is_stored = deletion.replicas_before.is_some();
-        let is_newly_stored = is_stored && !self.has_stored_replicas_before;
-        self.has_stored_replicas_before |= is_stored;
+        let is_newly_stored = is_stored && !self.finalizer.has_stored_replicas_before;
+        self.finalizer.has_stored_replicas_before |= is_stored;
         self.deletion = deletion;
         is_newly_stored || self.deletion.finalizers_wanted().is_some()
     }
@@ -64,7 +92,7 @@ impl ManagedScaler {
     /// Whether the replica count may be changed from `replicas`. With `onDelete: Restore`, the API server must have
     /// stored the first replica count before.
     pub(super) fn may_scale_from(&mut self, replicas: i32) -> bool {
-        if !self.deletion.restores || self.has_stored_replicas_before {
+        if !self.deletion.restores || self.finalizer.has_stored_replicas_before {
             return true;
         }
         self.status_history.replicas_before.get_or_insert(replicas);
@@ -82,10 +110,10 @@ impl ControlLoop {
         let Some(finalizers) = scaler.deletion.finalizers_wanted() else {
             return;
         };
-        if scaler.changing_finalizer {
+        if scaler.finalizer.changing {
             return;
         }
-        if let Some(at) = scaler.finalizer_retry_at.filter(|at| *at > now) {
+        if let Some(at) = scaler.finalizer.retry_at.filter(|at| *at > now) {
             self.mark_due(key, at);
             return;
         }
@@ -96,7 +124,7 @@ impl ControlLoop {
         let (uid, version) = (scaler.uid.clone(), scaler.deletion.resource_version.clone());
         let (events, metrics) = (self.events_tx.clone(), self.metrics.clone());
         if let Some(scaler) = self.scalers.get_mut(key) {
-            scaler.changing_finalizer = true;
+            scaler.finalizer.changing = true;
         }
         tokio::spawn(async move {
             let mut restored = None;
@@ -146,18 +174,18 @@ impl ControlLoop {
         let Some(scaler) = scaler.filter(|scaler| scaler.watch == *watch) else {
             return;
         };
-        scaler.changing_finalizer = false;
+        scaler.finalizer.changing = false;
         let Err(error) = outcome else {
-            scaler.finalizer_backoff.reset();
+            scaler.finalizer.backoff.reset();
             // The watch delivers the new finalizers. Until then a repeated change would fail. If another client's
             // change came first, this one was not made and is due again.
             let at = now.plus(WATCH_DELAY);
-            scaler.finalizer_retry_at = Some(at);
+            scaler.finalizer.retry_at = Some(at);
             self.mark_due(key, at);
             return;
         };
-        let retry_at = now.plus(scaler.finalizer_backoff.next_delay());
-        scaler.finalizer_retry_at = Some(retry_at);
+        let retry_at = now.plus(scaler.finalizer.backoff.next_delay());
+        scaler.finalizer.retry_at = Some(retry_at);
         tracing::warn!(autoscaler = %key, %error, "failed to change the finalizer");
         let note = format!(
             "onDelete is Restore; error: {error}; with spec.onDelete Keep, the PushScaler is deleted without restoring the replicas"

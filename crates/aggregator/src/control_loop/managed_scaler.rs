@@ -5,22 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pushscale_api::{Floor, PushScalerSpec, PushScalerStatus, ScaleChange, Schedules, SpecProblem};
-use pushscale_daemon::backoff::Backoff;
+use pushscale_api::{Floor, PushScalerSpec, PushScalerStatus, Schedules, SpecProblem};
 use pushscale_decision::{
     Conditions, Decision, Mode, Moment, PodUid, Policy, Selector, TargetState,
 };
-use tokio::time::Instant;
 
 use super::checkpoint::CheckpointState;
 use super::deletion_order::DeletionOrder;
+use super::finalizer::FinalizerState;
 use super::load_clock::LoadClock;
 use super::recorder::Recorder;
-use super::unconfirmed_write::UnconfirmedWrite;
+use super::replicas::{OwnChange, Replicas, ScaleRead};
 use crate::event::{ScalerDeletion, ScalerFacts, WatchId};
 use crate::history::ScalerSubject;
 use crate::names::{ScalerKey, TargetRef};
-use crate::scale_target::{SCALE_BACKOFF, Scale, ScaleError};
 use crate::status::StatusHistory;
 
 /// Minimum time between two decisions of one scaler. A thousand pods push a thousand times per second, and the
@@ -44,9 +42,7 @@ pub(super) struct ManagedScaler {
     schedules: Schedules,
     /// The schedules' floor and when it was computed. Some schedules take milliseconds to compute.
     floor: Option<(Timestamp, Floor)>,
-    pub(super) scale: Option<Result<Scale, ScaleError>>,
-    /// The replicas of the last successful read. A failed read does not clear them.
-    pub(super) last_replicas: Option<u32>,
+    pub(super) replicas: Replicas,
     pub(super) selector_problem: Option<String>,
     /// Whether the pods were listed. Before that, only some of them may be known.
     pub(super) pods_listed: bool,
@@ -54,15 +50,7 @@ pub(super) struct ManagedScaler {
     pub(super) writes: bool,
     /// What its deletion depends on.
     pub(super) deletion: ScalerDeletion,
-    /// Whether the API server has had `status.replicasBefore`.
-    pub(super) has_stored_replicas_before: bool,
-    /// The `status.replicasBefore` from before mode Recommend or Off, until the API server has another one.
-    pub(super) stale_replicas_before: Option<i32>,
-    /// Whether a change of the finalizer is in flight.
-    pub(super) changing_finalizer: bool,
-    /// No change of the finalizer before this time, after a failed one.
-    pub(super) finalizer_retry_at: Option<Moment>,
-    pub(super) finalizer_backoff: Backoff,
+    pub(super) finalizer: FinalizerState,
     /// The other autoscaler that writes the same target.
     pub(super) conflicts_with: Option<String>,
     /// Pods that another scaler's target also selects.
@@ -73,21 +61,6 @@ pub(super) struct ManagedScaler {
     pub(super) due: Option<Moment>,
     /// When the last decision was made.
     pub(super) decided: Option<Moment>,
-    /// When this aggregator became the leader, until the scale has been read since.
-    pub(super) taking_over: Option<Instant>,
-    /// A change that was seen while following, until it is known to be the leader's. Another client's stays here.
-    pub(super) unattributed: Option<(u32, u32)>,
-    /// Whether a write is in flight.
-    pub(super) writing: bool,
-    /// The change of the write in flight.
-    pub(super) change: Option<ScaleChange>,
-    /// When we last wrote the replica count, and the version of the scale that the write returned.
-    pub(super) written: Option<(Moment, u64)>,
-    /// The last failed write, until a read shows whether it was stored.
-    pub(super) unconfirmed: Option<UnconfirmedWrite>,
-    /// No decision before this time, after a failed write.
-    pub(super) retry_at: Option<Moment>,
-    pub(super) backoff: Backoff,
     /// When the newest reading since the last write was taken.
     pub(super) newest_reading: Option<Moment>,
     pub(super) last_decision: Option<Arc<Decision>>,
@@ -128,18 +101,13 @@ impl ManagedScaler {
             target,
             watch,
             writes: false,
-            has_stored_replicas_before: false,
-            stale_replicas_before: None,
-            changing_finalizer: false,
-            finalizer_retry_at: None,
-            finalizer_backoff: SCALE_BACKOFF,
+            finalizer: FinalizerState::default(),
             engine: None,
             spec_problems: Vec::new(),
             restored_conditions: conditions,
             schedules: Schedules::default(),
             floor: None,
-            scale: None,
-            last_replicas: None,
+            replicas: Replicas::new(),
             selector_problem: None,
             pods_listed: false,
             conflicts_with: None,
@@ -148,14 +116,6 @@ impl ManagedScaler {
             checkpoint,
             due: None,
             decided: None,
-            taking_over: None,
-            unattributed: None,
-            writing: false,
-            change: None,
-            written: None,
-            unconfirmed: None,
-            retry_at: None,
-            backoff: SCALE_BACKOFF,
             newest_reading: None,
             last_decision: None,
             load_clock: LoadClock::default(),
@@ -233,7 +193,7 @@ impl ManagedScaler {
         if let Some(with) = &self.conflicts_with {
             return Some(TargetState::Conflict { with: with.clone() });
         }
-        let scale = match self.scale.as_ref()? {
+        let scale = match self.replicas.scale()? {
             Ok(scale) => scale,
             Err(error) => {
                 return Some(TargetState::Unreadable {
@@ -263,41 +223,25 @@ impl ManagedScaler {
         })
     }
 
-    /// Settles a write whose response was lost: the replica count that was read shows whether it was stored. Otherwise
-    /// the change would count as another client's, and three of those stop all writes.
-    /// Returns whether it was recorded.
-    pub(super) fn confirm_write(&mut self, now: Moment, replicas: u32) -> bool {
-        let Some(write) = &self.unconfirmed else {
-            return false;
-        };
-        let Some(stored) = write.is_stored(now, replicas) else {
-            return false;
-        };
-        if stored && let Some(engine) = &mut self.engine {
-            engine.record_scale(now, write.from, write.to);
-            let change = write.change.clone();
-            self.status_history.record_change(Timestamp::now(), change);
+    /// Applies a read of the scale.
+    pub(super) fn apply_scale(&mut self, now: Moment, leads: bool, read: ScaleRead) {
+        if let Some(change) = self.replicas.observe(now, leads, read) {
+            // A scaler that writes nothing has no leader whose change it could be.
+            let writes = self.writes && self.conflicts_with.is_none();
+            if writes || change.written.is_some() {
+                self.record_change(now, change);
+            }
         }
-        self.unconfirmed = None;
-        stored
     }
 
-    /// Handles the replica count that a follower reads. Records the leader's changes, so that the rate limits continue
-    /// after a change of leader, and those changes do not look like a competing client's.
-    pub(super) fn follow_scale(&mut self, now: Moment, replicas: u32, written_by_us: bool) {
-        if let Some(from) = self.last_replicas
-            && from != replicas
-        {
-            self.unattributed = Some((from, replicas));
+    /// Records a change of the replica count as an aggregator's, so that it counts for the rate limits, and not as
+    /// another client's.
+    pub(super) fn record_change(&mut self, now: Moment, change: OwnChange) {
+        if let Some(written) = change.written {
+            self.status_history.record_change(Timestamp::now(), written);
         }
-        // A scaler that writes nothing has no leader whose change it could be.
-        if written_by_us
-            && let Some((from, to)) = self.unattributed.take()
-            && self.writes
-            && self.conflicts_with.is_none()
-            && let Some(engine) = &mut self.engine
-        {
-            engine.record_scale(now, from, to);
+        if let Some(engine) = &mut self.engine {
+            engine.record_scale(now, change.from, change.to);
         }
     }
 
@@ -323,7 +267,7 @@ impl ManagedScaler {
         let after_last = self
             .decided
             .map(|decided| decided.plus(MIN_DECISION_INTERVAL));
-        [after_last, self.retry_at]
+        [after_last, self.replicas.retry_at()]
             .into_iter()
             .flatten()
             .fold(at, Moment::max)

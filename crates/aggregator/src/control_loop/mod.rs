@@ -15,12 +15,12 @@ mod observe;
 mod pod_deletion;
 mod pod_index;
 mod recorder;
+mod replicas;
 mod role;
 mod scale_write;
 mod scaler_sample;
 mod segment;
 mod status_updates;
-mod unconfirmed_write;
 mod write_results;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +48,7 @@ use checkpoint::{CheckpointReads, unix_time};
 use managed_scaler::ManagedScaler;
 use pod_deletion::MarkReporter;
 use pod_index::PodIndex;
+use replicas::ScaleRead;
 use role::WarmUp;
 
 /// Maximum events per turn. Under a flood of readings, one decision covers many.
@@ -220,7 +221,14 @@ impl ControlLoop {
                 began,
                 written_by_us,
                 scale,
-            } => self.apply_scale(&watch, began, written_by_us, scale),
+            } => {
+                let read = ScaleRead {
+                    began,
+                    written_by_us,
+                    scale,
+                };
+                self.apply_scale(&watch, read);
+            }
             Event::PodApplied {
                 watch,
                 uid,

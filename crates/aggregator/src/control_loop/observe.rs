@@ -4,21 +4,16 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use pushscale_decision::{Moment, Pod, PodUid, Reading};
-use tokio::time::Instant;
 
 use super::ControlLoop;
 use super::managed_scaler::ManagedScaler;
+use super::replicas::ScaleRead;
 use crate::event::{DeletionFacts, Pushed, ScalerFacts, Verdict, WatchId};
 use crate::names::ScalerKey;
-use crate::scale_target::{Scale, ScaleError};
 
 /// Minimum time between a pod's readings. The fastest sidecar pushes every 100 ms; a pod that pushes twice as fast is
 /// faulty and must not crowd out the others.
 const MIN_READING_INTERVAL: Duration = Duration::from_millis(50);
-
-/// How long after our write an older version of the scale is ignored: a read that began before the write may arrive
-/// after it. The time is limited because all versions are older after a backup is restored.
-const IGNORE_OLDER_FOR: Duration = Duration::from_secs(10);
 
 impl ControlLoop {
     pub(super) fn apply_scaler(&mut self, facts: ScalerFacts) {
@@ -136,38 +131,13 @@ impl ControlLoop {
         }
     }
 
-    pub(super) fn apply_scale(
-        &mut self,
-        watch: &WatchId,
-        began: Instant,
-        written_by_us: bool,
-        scale: Result<Scale, ScaleError>,
-    ) {
+    pub(super) fn apply_scale(&mut self, watch: &WatchId, read: ScaleRead) {
         let now = self.now();
         let leads = self.leads();
-        let Some(scaler) = self.watched(watch) else {
-            return;
-        };
-        if let (Some((at, version)), Ok(read)) = (scaler.written, &scale)
-            && read.version < version
-            && now.since(at) < IGNORE_OLDER_FOR
-        {
-            return;
+        if let Some(scaler) = self.watched(watch) {
+            scaler.apply_scale(now, leads, read);
+            self.mark_due(&watch.scaler, now);
         }
-        if let Ok(read) = &scale {
-            // A write of our own is settled first, so that it is not recorded twice.
-            let settled = scaler.confirm_write(now, read.replicas);
-            let follows = !leads || scaler.taking_over.is_some();
-            if !settled && (follows || scaler.unattributed.is_some()) {
-                scaler.follow_scale(now, read.replicas, written_by_us);
-            }
-            scaler.last_replicas = Some(read.replicas);
-            if scaler.taking_over.is_some_and(|since| began >= since) {
-                scaler.taking_over = None;
-            }
-        }
-        scaler.scale = Some(scale);
-        self.mark_due(&watch.scaler, now);
     }
 
     pub(super) fn apply_pod(

@@ -56,7 +56,7 @@ impl ControlLoop {
         let Some(scaler) = self.scalers.get_mut(key).filter(|_| leads) else {
             return;
         };
-        if scaler.writing || scaler.taking_over.is_some() {
+        if scaler.replicas.is_writing() || scaler.replicas.is_taking_over() {
             return;
         }
         let stale = scaler.deletion_order.unmark_stale(now);

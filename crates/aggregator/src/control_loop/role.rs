@@ -45,9 +45,8 @@ impl ControlLoop {
         if term.is_none() {
             return;
         }
-        let now = Instant::now();
         for scaler in self.scalers.values_mut() {
-            scaler.taking_over = Some(now);
+            scaler.replicas.take_over();
             // The status is written again, whatever the previous leader wrote.
             scaler.status = None;
             // The previous leader may know what happened before this aggregator started.
@@ -77,7 +76,7 @@ impl ManagedScaler {
             return self.deletion.deleting || !self.spec_problems.is_empty();
         };
         // A read that failed shows no pods, which is not the same as pods that have reported.
-        if self.writes && !matches!(self.scale, Some(Ok(_))) {
+        if self.writes && !matches!(self.replicas.scale(), Some(Ok(_))) {
             return false;
         }
         let freshness = &decision.freshness;

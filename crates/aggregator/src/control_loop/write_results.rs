@@ -1,10 +1,9 @@
 //! Handles the results of writes.
 
-use jiff::Timestamp;
 use pushscale_decision::{Moment, Reason};
 
 use super::ControlLoop;
-use super::unconfirmed_write::UnconfirmedWrite;
+use super::replicas::OwnChange;
 use crate::event::WatchId;
 use crate::metrics::ScaleWriteOutcome;
 use crate::report::{EventReport, Report};
@@ -26,22 +25,10 @@ impl ControlLoop {
         let Some(scaler) = scaler.filter(|scaler| scaler.watch == *watch) else {
             return;
         };
-        scaler.writing = false;
-        let change = scaler.change.take();
         match outcome {
             Ok(Written::Done(scale)) => {
-                scaler.written = Some((now, scale.version));
-                scaler.unconfirmed = None;
-                scaler.last_replicas = Some(scale.replicas);
-                scaler.scale = Some(Ok(scale));
-                scaler.backoff.reset();
-                if let Some(change) = change {
-                    let history = &mut scaler.status_history;
-                    history.record_change(Timestamp::now(), change);
-                }
-                if let Some(engine) = &mut scaler.engine {
-                    engine.record_scale(now, from, to);
-                }
+                let written = scaler.replicas.write_stored(now, scale);
+                scaler.record_change(now, OwnChange { from, to, written });
                 self.metrics.scale_written(ScaleWriteOutcome::Written);
                 if let Some(taken) = newest_reading {
                     self.metrics.reacted(now.since(taken));
@@ -64,8 +51,9 @@ impl ControlLoop {
             Ok(Written::Conflict(scale)) => {
                 self.metrics.scale_written(ScaleWriteOutcome::Conflict);
                 tracing::info!(autoscaler = %key, expected = from, found = scale.replicas, "another client changed the replica count");
-                scaler.confirm_write(now, scale.replicas);
-                scaler.scale = Some(Ok(scale));
+                if let Some(change) = scaler.replicas.write_conflicts(now, scale) {
+                    scaler.record_change(now, change);
+                }
                 scaler.deletion_order.clear();
                 self.unmark_stale_pods(key);
                 self.mark_due(key, now);
@@ -74,18 +62,19 @@ impl ControlLoop {
                 self.metrics.scale_written(ScaleWriteOutcome::Failed);
                 let note = format!("New size: {to}; error: {error}");
                 tracing::warn!(autoscaler = %key, desired = to, %error, "failed to write the replica count");
+                let retry_at = match scaler.replicas.write_failed(now, from, to) {
+                    Ok(change) => {
+                        scaler.record_change(now, change);
+                        self.publish_status(now, key);
+                        self.mark_due(key, now);
+                        return;
+                    }
+                    Err(retry_at) => retry_at,
+                };
                 if let Some(engine) = &mut scaler.engine {
                     engine.record_scale_failure(now, &error.to_string());
                 }
-                scaler.unconfirmed = change.map(|change| UnconfirmedWrite {
-                    at: now,
-                    from,
-                    to,
-                    change,
-                });
                 scaler.deletion_order.clear();
-                let retry_at = now.plus(scaler.backoff.next_delay());
-                scaler.retry_at = Some(retry_at);
                 self.unmark_stale_pods(key);
                 self.warn(now, key, Reason::FailedRescale, note);
                 self.publish_status(now, key);

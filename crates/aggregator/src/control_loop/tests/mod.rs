@@ -29,6 +29,7 @@ mod checkpoint;
 mod history;
 mod load;
 mod on_delete;
+mod writes;
 
 const NAMESPACE: &str = "models";
 
@@ -263,6 +264,11 @@ impl Fixture {
     /// Reports the target's scale and running pods to the scaler `name`.
     fn observe(&mut self, name: &str, replicas: u32, pods: &[&str]) {
         self.read(name, replicas);
+        self.observe_pods(name, pods);
+    }
+
+    /// Reports running pods to the scaler `name`.
+    fn observe_pods(&mut self, name: &str, pods: &[&str]) {
         for pod in pods {
             self.handle(Event::PodApplied {
                 watch: watch(name),
@@ -526,8 +532,8 @@ async fn a_write_that_ends_after_a_change_of_target_is_ignored() {
         outcome: Ok(Written::Done(scale(9))),
     });
     let scaler = fixture.scaler("a");
-    assert_eq!(scaler.scale, Some(Ok(scale(1))));
-    assert!(scaler.written.is_none());
+    assert_eq!(scaler.replicas.scale(), Some(&Ok(scale(1))));
+    assert!(!scaler.replicas.has_written());
 }
 
 #[tokio::test(start_paused = true)]
@@ -617,12 +623,12 @@ async fn a_leader_that_is_elected_again_reads_the_scale_again() {
     follow(&mut fixture).await;
     let before = Instant::now();
     fixture.advance(Duration::from_secs(1)).await;
-    assert_eq!(fixture.scaler("a").taking_over, None);
+    assert!(!fixture.scaler("a").replicas.is_taking_over());
     // No turn notices that it did not lead for a moment.
     leadership.follow();
     leadership.lead_until(Instant::now() + Duration::from_secs(3600));
     fixture.handle(Event::Promoted);
-    assert!(fixture.scaler("a").taking_over.is_some());
+    assert!(fixture.scaler("a").replicas.is_taking_over());
     // A read that began before may have missed the other leader's last write.
     fixture.handle(Event::TargetRead {
         watch: watch("a"),
@@ -630,10 +636,16 @@ async fn a_leader_that_is_elected_again_reads_the_scale_again() {
         written_by_us: false,
         scale: Ok(scale(8)),
     });
-    assert!(fixture.scaler("a").taking_over.is_some());
+    assert!(fixture.scaler("a").replicas.is_taking_over());
     fixture.advance(Duration::from_secs(1)).await;
-    assert_eq!(fixture.scaler("a").taking_over, None);
-    let read = fixture.scaler("a").scale.clone().unwrap().unwrap();
+    assert!(!fixture.scaler("a").replicas.is_taking_over());
+    let read = fixture
+        .scaler("a")
+        .replicas
+        .scale()
+        .unwrap()
+        .clone()
+        .unwrap();
     assert!(read.replicas >= 16, "{read:?}");
 }
 

@@ -1,0 +1,115 @@
+//! Writes whose outcome or whose decision is out of date.
+
+use pushscale_api::recording::Fact;
+
+use super::*;
+
+/// Long enough for a write to end, and too short for another decision.
+const STEP: Duration = Duration::from_millis(100);
+
+fn names(pods: u32) -> Vec<String> {
+    (0..pods).map(|pod| format!("pod-{pod}")).collect()
+}
+
+impl Fixture {
+    /// Reports this many running pods, and lets many requests wait in them until a write begins. Returns its replicas.
+    async fn overload(&mut self, pods: u32) -> u32 {
+        let names = names(pods);
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        self.observe_pods("a", &names);
+        for step in 0..600 {
+            if step % 10 == 0 {
+                for pod in &names {
+                    assert!(self.push(pod, 50).is_accepted());
+                }
+            }
+            if let Some(change) = self.scaler("a").replicas.in_flight() {
+                return u32::try_from(change.to).unwrap();
+            }
+            self.advance(STEP).await;
+        }
+        panic!("nothing is written");
+    }
+
+    /// Returns the changes that the engine has recorded as our own.
+    fn recorded_writes(&mut self) -> Vec<(u32, u32)> {
+        let segments = self.control_loop.recordings(&key("a")).unwrap();
+        let recordings = segments.recordings("a");
+        let steps = recordings.iter().flat_map(|recording| &recording.steps);
+        let facts = steps.flat_map(|step| &step.facts);
+        facts
+            .filter_map(|fact| match fact.fact {
+                Fact::Wrote { from, to } => Some((from, to)),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_is_settled_by_a_read_before_its_response_was_lost() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({}));
+    fixture.read("a", 1);
+    let mut replicas = 1;
+    let mut expected = 0;
+    // The first write succeeds. Three changes by another client soon after one of ours would stop all writes.
+    for _ in 0..5 {
+        let to = fixture.overload(replicas).await;
+        // The watch is faster than the response. No other change of the target follows.
+        fixture.read("a", to);
+        fixture.advance(STEP).await;
+        assert!(!fixture.scaler("a").replicas.is_writing());
+        expected += 1;
+        let status = fixture.last_status("a");
+        assert!(!status.to_string().contains("SizeContested"), "{status}");
+        let history = status["history"].as_array().unwrap();
+        assert_eq!(history.len(), expected, "{status}");
+        assert_eq!(history[0]["to"], to, "{status}");
+        replicas = to;
+        *fixture.target.behavior.lock() = Behavior::StoresAndFails;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_does_not_take_an_earlier_change_of_another_client_for_its_own() {
+    let leadership = Leadership::following();
+    let mut fixture = Fixture::with(leadership.clone());
+    follow(&mut fixture).await;
+    fixture.read_by("a", 9, false);
+    fixture.written_by_us = false;
+    *fixture.target.replicas.lock() = 9;
+    leadership.lead_until(Instant::now() + Duration::from_secs(3600));
+    fixture.handle(Event::Promoted);
+    fixture.advance(Duration::from_secs(1)).await;
+    let to = fixture.overload(9).await;
+    fixture.advance(STEP).await;
+    // The target's owner is this aggregator now.
+    fixture.read("a", to);
+    fixture.advance(3 * STEP).await;
+    assert_eq!(fixture.recorded_writes(), [(1, 2), (2, 4), (4, 8), (9, to)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_of_an_earlier_term_is_not_written() {
+    let leadership = Leadership::following();
+    leadership.lead_until(Instant::now() + Duration::from_secs(3600));
+    let mut fixture = Fixture::with(leadership.clone());
+    fixture.handle(Event::ScalersListed(BTreeSet::from([key("a")])));
+    fixture.handle(Event::HpasListed(BTreeSet::new()));
+    fixture.apply("a", 1, &json!({}));
+    *fixture.target.replicas.lock() = 1;
+    fixture.read("a", 1);
+    fixture.advance(Duration::from_secs(1)).await;
+    fixture.overload(1).await;
+    // The task of the write has not run yet. Meanwhile another aggregator leads, and scales.
+    leadership.follow();
+    leadership.lead_until(Instant::now() + Duration::from_secs(3600));
+    *fixture.target.replicas.lock() = 3;
+    fixture.advance(STEP).await;
+    assert!(fixture.target.writes.lock().is_empty());
+    fixture.overload(3).await;
+    fixture.advance(STEP).await;
+    let writes = fixture.target.writes.lock().clone();
+    assert_eq!(writes[0].0, 3, "{writes:?}");
+}
