@@ -286,8 +286,12 @@ impl ControlLoop {
             };
             // A scaler whose spec was never valid ignores readings. The push is accepted: the pod is not at fault.
             if let Some(engine) = &mut scaler.engine {
+                // Another scaler of the pod may be younger, and not know the reading that this one compares it with.
                 if let Err(rejection) = engine.learn(now, uid, taken, &reading) {
-                    return Verdict::Rejected(rejection);
+                    if verdict == Verdict::UnknownPod {
+                        verdict = Verdict::Rejected(rejection);
+                    }
+                    continue;
                 }
                 scaler.deletion_order.observe(uid, taken, &reading);
                 scaler.newest_reading = Some(taken);

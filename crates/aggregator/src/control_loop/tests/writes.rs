@@ -113,3 +113,24 @@ async fn a_decision_of_an_earlier_term_is_not_written() {
     let writes = fixture.target.writes.lock().clone();
     assert_eq!(writes[0].0, 3, "{writes:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_that_one_scaler_rejects_reaches_the_others() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 1, &["pod-0"]);
+    assert!(fixture.push("pod-0", 0).is_accepted());
+    fixture.apply("b", 1, &json!({ "mode": "Recommend" }));
+    fixture.observe("b", 1, &["pod-0"]);
+    fixture.advance(Duration::from_secs(1)).await;
+    // To the first scaler this is a duplicate.
+    fixture.sequence = 0;
+    assert!(fixture.push("pod-0", 0).is_accepted());
+    fixture.advance(Duration::from_secs(1)).await;
+    let decision = fixture.scaler("b").last_decision.as_ref().unwrap();
+    assert_eq!(decision.freshness.fresh, 1);
+    // A reading that all of them reject is rejected.
+    fixture.sequence = 0;
+    let verdict = fixture.push("pod-0", 0);
+    assert!(matches!(verdict, Verdict::Rejected(_)), "{verdict:?}");
+}
