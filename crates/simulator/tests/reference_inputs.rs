@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use pushscale_simulator::cluster::{
-    Batching, Goal, PodReading, PodState, PodView, ServerHealth, View,
+    Batching, Deletion, Goal, PodReading, PodState, PodView, ServerHealth, View,
 };
 use pushscale_simulator::control::{Controller, ReferenceModel, ReferenceModelOptions};
 
@@ -62,6 +62,7 @@ fn decide_again(name: &str, text: &str) -> usize {
             goal,
             workers,
             batching: Batching::default(),
+            deletion: Deletion::default(),
         };
         let found = controller.decide(&view);
         assert_eq!(found, expected, "{name}: second {second}");

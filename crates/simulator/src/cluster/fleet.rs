@@ -4,6 +4,7 @@ use rand::RngExt as _;
 use rand_distr::{Distribution as _, StandardNormal};
 
 use super::crash_loop::CrashLoop;
+use super::deletion::Deletion;
 use super::fault::{Fault, PodCount};
 use super::job::Job;
 use super::pod::Pod;
@@ -86,8 +87,7 @@ impl Fleet {
         }
     }
 
-    /// Creates or removes pods to reach the desired replicas. Draining pods do not count. Like a ReplicaSet, it removes
-    /// starting pods first, then unready pods, then those with the lowest deletion cost, then the youngest ones.
+    /// Creates or removes pods to reach the desired replicas. Draining pods do not count.
     pub(super) fn reach(
         &mut self,
         wanted: u32,
@@ -109,12 +109,15 @@ impl Fleet {
         let mut staying: Vec<usize> = (0..self.pods.len())
             .filter(|index| stays(&self.pods[*index]))
             .collect();
-        staying.sort_by(|one, other| {
-            let (one, other) = (&self.pods[*one], &self.pods[*other]);
-            let by_state = rank(one).cmp(&rank(other));
-            let by_cost = cost(one.id).cmp(&cost(other.id));
-            by_state.then(by_cost).then(other.made.total_cmp(&one.made))
-        });
+        match world.deletion {
+            Deletion::Cost => staying.sort_by(|one, other| {
+                let (one, other) = (&self.pods[*one], &self.pods[*other]);
+                let by_state = rank(one).cmp(&rank(other));
+                let by_cost = cost(one.id).cmp(&cost(other.id));
+                by_state.then(by_cost).then(other.made.total_cmp(&one.made))
+            }),
+            Deletion::Youngest => staying.reverse(),
+        }
         let mut cancelled = Vec::new();
         for index in staying.into_iter().take(count - wanted) {
             let pod = &mut self.pods[index];

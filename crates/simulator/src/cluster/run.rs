@@ -218,6 +218,7 @@ impl<'a> Run<'a> {
             goal: self.world.goal,
             workers: self.world.workers,
             batching: self.world.batching,
+            deletion: self.world.deletion,
         };
         let wanted = controller.decide(&view);
         self.fleet.bury();

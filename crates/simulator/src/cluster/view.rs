@@ -1,6 +1,7 @@
 //! The input of a controller.
 
 use super::batching::Batching;
+use super::deletion::Deletion;
 use super::goal::Goal;
 
 /// The phase of a simulated pod.
@@ -35,6 +36,8 @@ pub struct View<'a> {
     pub workers: u32,
     /// The batches of the workers.
     pub batching: Batching,
+    /// The pods that a scale-down deletes first.
+    pub deletion: Deletion,
 }
 
 impl View<'_> {

@@ -8,6 +8,7 @@ use super::arrivals::{Burst, Outage};
 use super::balancing::Balancing;
 use super::batching::Batching;
 use super::clients::Clients;
+use super::deletion::Deletion;
 use super::fault::Fault;
 use super::goal::Goal;
 
@@ -40,6 +41,8 @@ pub struct World {
     pub start_round: f64,
     /// The standard deviation of the logarithm of the pods' speeds, which have a lognormal distribution around 1.
     pub speeds: f64,
+    /// The pods that a scale-down deletes first.
+    pub deletion: Deletion,
     /// The initial pods, which are ready.
     pub pods: u32,
     /// The goal of the controller.
@@ -76,6 +79,7 @@ impl Default for World {
             start_delay: (30.0, 120.0),
             start_round: 0.0,
             speeds: 0.0,
+            deletion: Deletion::default(),
             pods: 1,
             goal: Goal {
                 target: 0.05,

@@ -20,7 +20,7 @@ const fn key(name: &'static str, example: &'static str, meaning: &'static str) -
 }
 
 /// All keys of a scenario.
-pub const KEYS: [Key; 33] = [
+pub const KEYS: [Key; 34] = [
     key(
         "name",
         "the load quadruples",
@@ -117,6 +117,11 @@ pub const KEYS: [Key; 33] = [
         "speeds",
         "0.3",
         "the standard deviation of the logarithm of the pods' speeds; default 0",
+    ),
+    key(
+        "deletion",
+        "youngest",
+        "the pods that a scale-down deletes first: cost (by deletion cost, as a ReplicaSet) or youngest (as a StatefulSet); default cost",
     ),
     key(
         "pods",

@@ -3,7 +3,7 @@
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 
-use crate::cluster::{Balancing, Burst, Gap, Outage, Slow};
+use crate::cluster::{Balancing, Burst, Deletion, Gap, Outage, Slow};
 use crate::quantity;
 
 pub(super) type Value<T> = Result<T, String>;
@@ -58,6 +58,14 @@ pub(super) fn balancing(text: &str) -> Value<Balancing> {
         "least-outstanding" => Ok(Balancing::LeastOutstanding),
         "two-choices" => Ok(Balancing::TwoChoices),
         _ => Err("it must be random, least-outstanding or two-choices".to_owned()),
+    }
+}
+
+pub(super) fn deletion(text: &str) -> Value<Deletion> {
+    match text {
+        "cost" => Ok(Deletion::Cost),
+        "youngest" => Ok(Deletion::Youngest),
+        _ => Err("it must be cost or youngest".to_owned()),
     }
 }
 

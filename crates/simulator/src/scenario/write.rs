@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::values::write_span;
 use super::{Scenario, Source};
-use crate::cluster::{Balancing, Burst};
+use crate::cluster::{Balancing, Burst, Deletion};
 use crate::quantity::{duration, write_duration};
 
 impl Scenario {
@@ -50,6 +50,7 @@ impl Scenario {
             ("start-delay", format!("{}..{}", time(least), time(most))),
             ("start-round", time(world.start_round)),
             ("speeds", world.speeds.to_string()),
+            ("deletion", world.deletion.to_string()),
             ("pods", world.pods.to_string()),
             ("target", time(world.goal.target)),
             ("min", world.goal.min.to_string()),
@@ -102,6 +103,15 @@ impl fmt::Display for Balancing {
             Self::Random => "random",
             Self::LeastOutstanding => "least-outstanding",
             Self::TwoChoices => "two-choices",
+        })
+    }
+}
+
+impl fmt::Display for Deletion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cost => "cost",
+            Self::Youngest => "youngest",
         })
     }
 }
