@@ -36,6 +36,7 @@ fn allocations(algorithm: Algorithm) -> u64 {
         replicas: PODS,
         existing: None,
         selector: Selector::Usable,
+        deletes_slow_first: true,
     };
     let mut measured = MeasuredLoad::default();
     let mut turn = |second: u64| {

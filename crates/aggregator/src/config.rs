@@ -47,8 +47,9 @@ const SETTINGS: &[Setting] = &[
         key: "pod_deletion_cost",
         default: Some("true"),
         kind: Kind::Boolean,
-        description: "Mark the least loaded pods with `controller.kubernetes.io/pod-deletion-cost` before a scale-down, \
-                      so that they are deleted first; annotations that other clients set are left unchanged",
+        description: "Mark slow pods and the least loaded ones with `controller.kubernetes.io/pod-deletion-cost` before \
+                      a scale-down, so that they are deleted first; annotations that other clients set are left \
+                      unchanged. Without it, slow pods are not replaced",
     },
     Setting {
         key: "scaler_metrics",
@@ -183,7 +184,7 @@ pub struct Config {
     pub auth: Auth,
     /// The directory with `tls.crt` and `tls.key`; `None` disables TLS.
     pub tls_dir: Option<PathBuf>,
-    /// Whether the least loaded pods are marked to be deleted first at a scale-down.
+    /// Whether slow pods and the least loaded ones are marked to be deleted first at a scale-down.
     pub pod_deletion_cost: bool,
     /// Whether `/metrics` has series for each PushScaler.
     pub scaler_metrics: bool,

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod as KubePod;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use pushscale_api::names::{FIELD_MANAGER, POD_DELETION_COST};
-use pushscale_kubernetes::{CONFLICT, NOT_FOUND, request};
+use pushscale_kubernetes::{CONFLICT, FORBIDDEN, NOT_FOUND, request};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -80,9 +80,10 @@ async fn apply_all(
         match outcome {
             Ok(()) => result.updated += 1,
             Err(ApplyError::Skipped) => result.skipped += 1,
-            Err(ApplyError::Failed(error)) => {
+            Err(ApplyError::Failed { message, forbidden }) => {
                 result.failed += 1;
-                result.error.get_or_insert(error);
+                result.forbidden |= forbidden;
+                result.error.get_or_insert(message);
             }
         }
     }
@@ -112,12 +113,18 @@ async fn apply(
         Err(error) if matches!(error.code(), Some(CONFLICT | NOT_FOUND)) => {
             Err(ApplyError::Skipped)
         }
-        Err(error) => Err(ApplyError::Failed(format!("{}: {error}", pod.name))),
+        Err(error) => Err(ApplyError::Failed {
+            message: format!("{}: {error}", pod.name),
+            forbidden: error.code() == Some(FORBIDDEN),
+        }),
     }
 }
 
 enum ApplyError {
     /// The annotation belongs to another client, or the pod was deleted.
     Skipped,
-    Failed(String),
+    Failed {
+        message: String,
+        forbidden: bool,
+    },
 }

@@ -87,6 +87,8 @@ pub enum Event {
         to: u32,
         /// When the newest reading behind the decision was taken.
         newest_reading: Option<Moment>,
+        /// Whether the API server forbade marking pods; `None` if that is unknown, as when none was to be marked.
+        marks_forbidden: Option<bool>,
         /// The outcome.
         outcome: Result<Written, ScaleError>,
     },

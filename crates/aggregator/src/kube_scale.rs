@@ -12,7 +12,7 @@ use kube::{Api, Client, Resource, discovery};
 use parking_lot::Mutex;
 use pushscale_api::names::FIELD_MANAGER;
 use pushscale_api::{PushScaler, PushScalerCheckpoint};
-use pushscale_kubernetes::{CONFLICT, NOT_FOUND, RequestError, UNPROCESSABLE, request};
+use pushscale_kubernetes::{CONFLICT, FORBIDDEN, NOT_FOUND, RequestError, UNPROCESSABLE, request};
 use serde_json::json;
 
 use crate::deletion_cost;
@@ -201,6 +201,10 @@ impl ScaleTarget for KubeScaleTarget {
         Box::pin(self.write_if_unchanged(target, from, to))
     }
 
+    fn marks_pods(&self) -> bool {
+        self.pod_deletion_cost
+    }
+
     fn mark_for_deletion<'a>(
         &'a self,
         target: &'a TargetRef,
@@ -247,7 +251,7 @@ fn scale_error(target: &TargetRef, error: &RequestError) -> ScaleError {
             target: target.to_string(),
             namespace: target.namespace.clone(),
         },
-        Some(403) => ScaleError::Forbidden {
+        Some(FORBIDDEN) => ScaleError::Forbidden {
             target: target.to_string(),
             message: error.to_string(),
         },

@@ -27,6 +27,11 @@ pub trait ScaleTarget: Send + Sync + 'static {
         to: u32,
     ) -> BoxFuture<'a, Result<Written, ScaleError>>;
 
+    /// Returns whether [`mark_for_deletion`](Self::mark_for_deletion) marks pods.
+    fn marks_pods(&self) -> bool {
+        false
+    }
+
     /// Marks these pods to be deleted first at the next scale-down. Called before the lower replica count is written.
     fn mark_for_deletion<'a>(
         &'a self,
@@ -99,6 +104,8 @@ pub struct MarkResult {
     pub skipped: usize,
     /// Pods whose update failed.
     pub failed: usize,
+    /// Whether the API server forbids it: the permission to `patch` pods is missing.
+    pub forbidden: bool,
     /// The error of one failed update.
     pub error: Option<String>,
 }

@@ -17,6 +17,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) quorum: Option<(u32, u32)>,
     /// Pods that should exist and have not been observed. They do not report.
     pub(crate) unobserved: u32,
+    /// Whether a slow pod can be replaced.
+    pub(crate) replaces_slow: bool,
 }
 
 /// The proposal of all metrics together.
@@ -35,6 +37,7 @@ impl<'a> Pass<'a> {
             scaler,
             quorum: None,
             unobserved: 0,
+            replaces_slow: false,
         }
     }
 
@@ -54,12 +57,13 @@ impl<'a> Pass<'a> {
     }
 
     fn decide_for_target(&mut self, target: &TargetState) -> (Option<u32>, Outcome) {
-        let (current, existing, selector) = match target {
+        let (current, existing, selector, deletes_slow_first) = match target {
             TargetState::Known {
                 replicas,
                 existing,
                 selector,
-            } => (*replicas, *existing, selector),
+                deletes_slow_first,
+            } => (*replicas, *existing, selector, *deletes_slow_first),
             TargetState::Unreadable { message } => {
                 self.warn(Reason::FailedGetScale, message.clone());
                 self.able(
@@ -86,6 +90,7 @@ impl<'a> Pass<'a> {
         // A pod that the spec no longer asks for, or whose creation is still pending, is not missing.
         let expected = existing.map_or(0, |existing| existing.min(current));
         self.unobserved = expected.saturating_sub(self.scaler.decision.freshness.all());
+        self.replaces_slow = deletes_slow_first && self.scaler.policy.writes_both_directions();
         if self.scaler.policy.hpa_compatibility == HpaCompatibility::Guarded
             && let Some(times) = self.scaler.history.conflict(self.now)
         {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::behavior::Behavior;
+use crate::behavior::{Behavior, SelectPolicy};
 use crate::latency::Latency;
 
 /// The settings of one scaler.
@@ -50,6 +50,15 @@ impl Policy {
             fallback: None,
             violation_price: ViolationPrice::default(),
         }
+    }
+
+    /// Returns whether replicas are written, both more and fewer of them.
+    pub(crate) fn writes_both_directions(&self) -> bool {
+        let behavior = self.behavior.iter();
+        let mut rules = behavior.flat_map(|behavior| [&behavior.scale_up, &behavior.scale_down]);
+        self.mode == Mode::Apply
+            && self.paused.is_none()
+            && rules.all(|rules| rules.select_policy != SelectPolicy::Disabled)
     }
 }
 

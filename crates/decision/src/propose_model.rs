@@ -113,6 +113,7 @@ impl Pass<'_> {
                     .as_ref()
                     .and_then(|behavior| behavior.scale_down.stabilization_window),
                 violation_price: scaler.policy.violation_price,
+                replaces_slow: self.replaces_slow,
             };
             match model.plan(&situation, fleet_snapshot, steps) {
                 Ok(plan) => {

@@ -11,6 +11,10 @@ pub enum TargetState {
         existing: Option<u32>,
         /// `scale.status.selector`.
         selector: Selector,
+        /// Whether a scale-down deletes slow pods first: the target's controller honours the deletion cost, as a
+        /// ReplicaSet's does and a StatefulSet's does not, and the caller may set it. Otherwise slow pods are not
+        /// replaced.
+        deletes_slow_first: bool,
     },
     /// The target does not exist, has no scale, or could not be read.
     Unreadable {

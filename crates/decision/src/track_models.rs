@@ -186,6 +186,7 @@ mod tests {
             replicas: 1,
             existing: None,
             selector: Selector::Usable,
+            deletes_slow_first: true,
         };
         let all = names(MAX_MODELS + 1);
         for second in 1..20 {

@@ -5,7 +5,7 @@
 //! ```text
 //! # The reason for the case.
 //! policy target=50ms min=1 max=20 [algorithm=ratio] [start=60s] [hold=60s] [fallback=60s/3]
-//!        [mode=recommend|off] [pause=up|down] [balancing=least-request] [aggregate=p95]
+//!        [mode=recommend|off] [pause=up|down] [disabled=up|down] [balancing=least-request] [aggregate=p95]
 //!        [service=100ms] [workers=4] [scheduled=5]
 //! pods 4
 //! run 300s load=100/s [service=100ms] [workers=4] [not-reporting=1|all] [frozen=…] [empty=…] [refused=…] [warming=…]
@@ -16,6 +16,7 @@
 //! expect deleted-first=pod-0001
 //! restart            the aggregator restarts
 //! scale 9            another client scales the target
+//! deletes-slow-first false     as with a StatefulSet
 //! ```
 //!
 //! `slow=3/2`: three pods take twice as long, or complete nothing with `3/inf`. `connected=4`: only the four oldest

@@ -104,6 +104,7 @@ fn run(text: &str) -> Result<(), String> {
             replicas,
             existing,
             selector: Selector::Usable,
+            deletes_slow_first: true,
         };
         let decision = scaler.decide(now, &target).clone();
         if let Outcome::Scale { from, to, .. } = decision.outcome {

@@ -7,6 +7,9 @@ use pushscale_daemon::exit::RunError;
 use thiserror::Error;
 use tokio::time::timeout;
 
+/// The status code for a request without permission.
+pub const FORBIDDEN: u16 = 403;
+
 /// The status code for an object, or a kind, that does not exist.
 pub const NOT_FOUND: u16 = 404;
 

@@ -36,6 +36,7 @@ fn one(algorithm: Algorithm, pods: u32) {
         replicas: pods,
         existing: None,
         selector: Selector::Usable,
+        deletes_slow_first: true,
     };
     let (mut learning, mut deciding) = (Vec::new(), Vec::new());
     for second in 1..=900_u64 {

@@ -72,7 +72,7 @@ impl ControlLoop {
         else {
             return;
         };
-        let facts = scaler.target_state();
+        let facts = scaler.target_state(self.scale_target.marks_pods());
         if !scaler.spec_problems.is_empty() {
             self.publish_status(now, key);
             return;
@@ -141,10 +141,13 @@ impl ControlLoop {
         tokio::spawn(async move {
             // The marks are a hint: the replica count is written whether or not they succeed.
             let mark = scale_target.mark_for_deletion(&target, &marked);
+            let mut marks_forbidden = None;
             if !marked.is_empty()
                 && let Some(result) = leadership.write_in(term, mark).await
             {
                 mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Marked);
+                let is_known = result.forbidden || result.updated > 0;
+                marks_forbidden = is_known.then_some(result.forbidden);
             }
             let write = write_scale(&*scale_target, &target, from, to, &metrics);
             let outcome = write_as_leader(&leadership, term, &target, write).await;
@@ -153,6 +156,7 @@ impl ControlLoop {
                 from,
                 to,
                 newest_reading,
+                marks_forbidden,
                 outcome,
             };
             if events.send(finished).await.is_err() {

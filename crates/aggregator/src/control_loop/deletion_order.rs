@@ -67,6 +67,12 @@ impl DeletionOrder {
             .is_some_and(|known| known.pod == *pod && known.facts == *facts)
     }
 
+    /// Returns whether a scale-down deletes those pods first that [`choose`](Self::choose) returns. One pod that cannot
+    /// be marked may be the slow one, or one that is deleted before it.
+    pub(super) fn is_honoured(&self) -> bool {
+        self.0.values().all(Candidate::can_be_marked)
+    }
+
     /// Returns all pods of the target.
     pub(super) fn pods(&self) -> impl Iterator<Item = (&PodUid, &Pod)> {
         self.0.iter().map(|(uid, candidate)| (uid, &candidate.pod))
@@ -120,8 +126,7 @@ impl DeletionOrder {
             .filter(|(_, candidate)| {
                 is_running(candidate)
                     && candidate.pod.ready
-                    && candidate.facts.honours_cost
-                    && candidate.facts.cost_owner != CostOwner::Other
+                    && candidate.can_be_marked()
                     // Pods marked for the previous scale-down are about to terminate.
                     && !candidate.is_recently_marked(now)
             })
@@ -194,6 +199,11 @@ impl DeletionOrder {
 }
 
 impl Candidate {
+    /// Returns whether the deletion cost has an effect and is not another client's.
+    fn can_be_marked(&self) -> bool {
+        self.facts.honours_cost && self.facts.cost_owner != CostOwner::Other
+    }
+
     fn has_mark(&self) -> bool {
         self.facts.cost_owner == CostOwner::Us && !self.pod.terminating
     }
@@ -325,6 +335,22 @@ mod tests {
         });
         change(&mut pods, "c", |_, facts| facts.honours_cost = false);
         assert_eq!(names(pods.choose(NOW, 1, |_| false)), ["b"]);
+    }
+
+    #[test]
+    fn the_order_is_honoured_if_every_pod_can_be_marked() {
+        let mut pods = pods(&["a", "b"]);
+        assert!(DeletionOrder::default().is_honoured() && pods.is_honoured());
+        set_marked(&mut pods, "a");
+        assert!(pods.is_honoured());
+        change(&mut pods, "a", |_, facts| {
+            facts.cost_owner = CostOwner::Other
+        });
+        assert!(!pods.is_honoured());
+        change(&mut pods, "a", |_, facts| {
+            (facts.cost_owner, facts.honours_cost) = (CostOwner::None, false)
+        });
+        assert!(!pods.is_honoured());
     }
 
     #[test]

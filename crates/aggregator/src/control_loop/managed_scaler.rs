@@ -56,6 +56,8 @@ pub(super) struct ManagedScaler {
     /// Pods that another scaler's target also selects.
     pub(super) shared: BTreeMap<PodUid, ScalerKey>,
     pub(super) deletion_order: DeletionOrder,
+    /// Whether the API server forbade marking pods the last time.
+    pub(super) marks_forbidden: bool,
     pub(super) checkpoint: CheckpointState,
     /// When the next decision is due.
     pub(super) due: Option<Moment>,
@@ -113,6 +115,7 @@ impl ManagedScaler {
             conflicts_with: None,
             shared: BTreeMap::new(),
             deletion_order: DeletionOrder::default(),
+            marks_forbidden: false,
             checkpoint,
             due: None,
             decided: None,
@@ -188,8 +191,9 @@ impl ManagedScaler {
         floor
     }
 
-    /// Returns the input of a decision about the target; `None` until the target and its pods were read.
-    pub(super) fn target_state(&self) -> Option<TargetState> {
+    /// Returns the input of a decision about the target; `None` until the target and its pods were read. `marks_pods`
+    /// is whether the scale target marks pods for deletion.
+    pub(super) fn target_state(&self, marks_pods: bool) -> Option<TargetState> {
         if let Some(with) = &self.conflicts_with {
             return Some(TargetState::Conflict { with: with.clone() });
         }
@@ -220,6 +224,9 @@ impl ManagedScaler {
             replicas: scale.replicas,
             existing: scale.existing,
             selector,
+            deletes_slow_first: marks_pods
+                && !self.marks_forbidden
+                && self.deletion_order.is_honoured(),
         })
     }
 

@@ -246,8 +246,12 @@ impl ControlLoop {
                 from,
                 to,
                 newest_reading,
+                marks_forbidden,
                 outcome,
-            } => self.write_finished(&watch, from, to, newest_reading, outcome),
+            } => {
+                self.marks_reported(&watch, marks_forbidden);
+                self.write_finished(&watch, from, to, newest_reading, outcome);
+            }
             Event::FinalizerChanged {
                 watch,
                 uid,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::ControlLoop;
+use crate::event::WatchId;
 use crate::metrics::{DeletionCostOutcome, Metrics};
 use crate::names::ScalerKey;
 use crate::scale_target::{MarkResult, PodRef};
@@ -48,6 +49,17 @@ impl MarkReporter {
 }
 
 impl ControlLoop {
+    /// Records whether the API server forbade marking pods. Slow pods are then not replaced until pods can be marked
+    /// again, which every scale-down tries.
+    pub(super) fn marks_reported(&mut self, watch: &WatchId, forbidden: Option<bool>) {
+        let scaler = self.scalers.get_mut(&watch.scaler);
+        if let Some(forbidden) = forbidden
+            && let Some(scaler) = scaler.filter(|scaler| scaler.watch == *watch)
+        {
+            scaler.marks_forbidden = forbidden;
+        }
+    }
+
     /// Removes our marks from pods that were not deleted. Marked pods are about to be deleted while a write is in
     /// flight, so nothing happens then.
     pub(super) fn unmark_stale_pods(&mut self, key: &ScalerKey) {

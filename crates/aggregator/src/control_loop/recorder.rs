@@ -247,6 +247,7 @@ mod tests {
             replicas: 1,
             existing: None,
             selector: Selector::Usable,
+            deletes_slow_first: true,
         }
     }
 

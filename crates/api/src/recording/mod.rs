@@ -58,12 +58,17 @@ pub struct RecordedStep {
 pub enum RecordedTarget {
     /// The replica count. The target does not report the number of existing pods.
     Replicas(u32),
-    /// The replica count and the number of existing pods.
+    /// The replica count and what else is known about the pods.
+    #[serde(rename_all = "camelCase")]
     Scale {
         /// The replica count.
         replicas: u32,
-        /// The number of pods that exist according to the target's status.
-        existing: u32,
+        /// The number of pods that exist according to the target's status; absent if it does not report it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        existing: Option<u32>,
+        /// Whether a scale-down deletes slow pods first; absent if it does.
+        #[serde(default = "default_true", skip_serializing_if = "is_true")]
+        deletes_slow_first: bool,
     },
     /// The replica count is known, but the pods are not.
     SelectorUnusable {
@@ -76,6 +81,16 @@ pub enum RecordedTarget {
     Unreadable(String),
     /// Another autoscaler scales the target.
     Conflict(String),
+}
+
+/// Returns the default of what older releases did not record.
+fn default_true() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// Why the target's pods are unknown.
@@ -139,12 +154,16 @@ impl From<&TargetState> for RecordedTarget {
                 replicas,
                 existing,
                 selector,
+                deletes_slow_first,
             } => match selector {
+                Selector::Usable if existing.is_none() && *deletes_slow_first => {
+                    return Self::Replicas(*replicas);
+                }
                 Selector::Usable => {
-                    let replicas = *replicas;
-                    return match *existing {
-                        Some(existing) => Self::Scale { replicas, existing },
-                        None => Self::Replicas(replicas),
+                    return Self::Scale {
+                        replicas: *replicas,
+                        existing: *existing,
+                        deletes_slow_first: *deletes_slow_first,
                     };
                 }
                 Selector::Missing => (*replicas, RecordedSelector::Missing),
@@ -166,11 +185,17 @@ impl From<&RecordedTarget> for TargetState {
                 replicas: *replicas,
                 existing: None,
                 selector: Selector::Usable,
+                deletes_slow_first: true,
             },
-            RecordedTarget::Scale { replicas, existing } => Self::Known {
+            RecordedTarget::Scale {
+                replicas,
+                existing,
+                deletes_slow_first,
+            } => Self::Known {
                 replicas: *replicas,
-                existing: Some(*existing),
+                existing: *existing,
                 selector: Selector::Usable,
+                deletes_slow_first: *deletes_slow_first,
             },
             RecordedTarget::SelectorUnusable { replicas, why } => Self::Known {
                 replicas: *replicas,
@@ -182,11 +207,48 @@ impl From<&RecordedTarget> for TargetState {
                     },
                     RecordedSelector::Shared(with) => Selector::Shared { with: with.clone() },
                 },
+                // Without pods nothing is replaced.
+                deletes_slow_first: true,
             },
             RecordedTarget::Unreadable(message) => Self::Unreadable {
                 message: message.clone(),
             },
             RecordedTarget::Conflict(with) => Self::Conflict { with: with.clone() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pushscale_decision::Selector;
+
+    #[test]
+    fn a_target_of_an_older_recording_deletes_slow_pods_first() {
+        for (text, existing, deletes_slow_first) in [
+            (r#"{"replicas":3}"#, None, true),
+            (r#"{"scale":{"replicas":3,"existing":2}}"#, Some(2), true),
+            (
+                r#"{"scale":{"replicas":3,"existing":2,"deletesSlowFirst":false}}"#,
+                Some(2),
+                false,
+            ),
+            (
+                r#"{"scale":{"replicas":3,"deletesSlowFirst":false}}"#,
+                None,
+                false,
+            ),
+        ] {
+            let recorded: RecordedTarget = serde_json::from_str(text).unwrap();
+            let target = TargetState::Known {
+                replicas: 3,
+                existing,
+                selector: Selector::Usable,
+                deletes_slow_first,
+            };
+            assert_eq!(TargetState::from(&recorded), target, "{text}");
+            let again = serde_json::to_string(&RecordedTarget::from(&target)).unwrap();
+            assert_eq!(again, text);
         }
     }
 }

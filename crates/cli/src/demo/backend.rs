@@ -75,6 +75,10 @@ impl ScaleTarget for Processes {
         Box::pin(std::future::ready(Ok(Written::Done(scale(to)))))
     }
 
+    fn marks_pods(&self) -> bool {
+        true
+    }
+
     fn mark_for_deletion<'a>(
         &'a self,
         _: &'a TargetRef,

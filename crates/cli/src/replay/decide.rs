@@ -218,6 +218,7 @@ fn target_state(step: &Step, replicas: u32) -> TargetState {
         replicas,
         existing: None,
         selector,
+        deletes_slow_first: true,
     }
 }
 

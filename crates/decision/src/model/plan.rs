@@ -25,6 +25,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) hold: Option<Duration>,
     /// The price of a second in which requests wait too long.
     pub(crate) violation_price: ViolationPrice,
+    /// Whether a slow pod can be replaced: replicas are written in both directions, and a scale-down deletes it first.
+    pub(crate) replaces_slow: bool,
 }
 
 /// The pods that one model needs.

@@ -14,8 +14,8 @@ use super::pod_balance::SlowPod;
 use super::state::ModelState;
 
 /// Slow pods are replaced within this many start delays plus seconds. After that they count again, because replacing
-/// them does not help: their nodes are slow, no pod may be deleted, or the target does not delete the slow ones first,
-/// as a StatefulSet. With a pod of seven that was left out for ever, 9918 requests were rejected in an hour and a half.
+/// them does not help: their nodes are slow, or the target deletes other pods although it should not. With a pod of
+/// seven that was left out for ever, 9918 requests were rejected in an hour and a half.
 const REPLACED_DELAYS: f64 = 4.0;
 const REPLACED_SECONDS: f64 = 300.0;
 
@@ -135,7 +135,8 @@ impl ModelState {
         situation: &Situation<'_>,
         fleet_snapshot: &FleetSnapshot,
     ) -> bool {
-        situation.balancing == Balancing::Random
+        situation.replaces_slow
+            && situation.balancing == Balancing::Random
             && fleet_snapshot.batch <= 1.0
             && self.service.timed_share() >= 1.0
             && self.replacement.is_possible(situation.now, situation.delay)
@@ -159,6 +160,11 @@ impl ModelState {
             // The load balancer avoids slow pods, so the others serve their share.
             let slow = fleet_snapshot.balance.slow;
             plan.pods = plan.pods.saturating_add(slow.min(plan.pods));
+            return;
+        }
+        if !situation.replaces_slow {
+            // A scale-down deletes another pod, or replicas are not written.
+            self.replacement.stop();
             return;
         }
         let replicas = Replicas {
@@ -191,7 +197,10 @@ impl ModelState {
             self.slow_since = None;
             return None;
         }
-        self.replacement.observe(situation.now);
+        // The time to replace slow pods passes while they can be replaced, as after the end of a pause.
+        if situation.replaces_slow {
+            self.replacement.observe(situation.now);
+        }
         let since = *self.slow_since.get_or_insert(situation.now);
         slow_pod.filter(|_| situation.now.since(since) >= LASTING)
     }

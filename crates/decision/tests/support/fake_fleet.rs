@@ -190,6 +190,8 @@ pub(crate) struct FakeFleet {
     pub(crate) highest: u32,
     /// The writes since then.
     pub(crate) writes: u32,
+    /// Whether the scaler learns that a scale-down deletes slow pods first. It deletes the youngest ones in any case.
+    pub(crate) deletes_slow_first: bool,
     start: u64,
     servers: Vec<Server>,
     numbers: u64,
@@ -201,7 +203,7 @@ impl FakeFleet {
     /// Creates a fleet of ready pods. New pods need `start` seconds.
     pub(crate) fn new(policy: Policy, replicas: u32, start: u64) -> Self {
         let mut scaler = Scaler::new(policy, Conditions::default());
-        let target = known(replicas);
+        let target = known(replicas, true);
         let last = scaler.decide(Moment::ORIGIN, &target).clone();
         let mut fleet = Self {
             scaler: Scaler::new(policy_of(&scaler), Conditions::default()),
@@ -210,6 +212,7 @@ impl FakeFleet {
             lowest: replicas,
             highest: replicas,
             writes: 0,
+            deletes_slow_first: true,
             start,
             servers: Vec::new(),
             numbers: 0,
@@ -259,7 +262,8 @@ impl FakeFleet {
         self.serve(environment);
         self.report(now, environment);
         self.surge(now, environment.surge);
-        self.last = self.scaler.decide(now, &known(self.replicas)).clone();
+        let target = known(self.replicas, self.deletes_slow_first);
+        self.last = self.scaler.decide(now, &target).clone();
         if let Outcome::Scale { from, to, .. } = self.last.outcome {
             assert_eq!(
                 from, self.replicas,
@@ -394,10 +398,11 @@ fn policy_of(scaler: &Scaler) -> Policy {
     scaler.policy().clone()
 }
 
-fn known(replicas: u32) -> TargetState {
+fn known(replicas: u32, deletes_slow_first: bool) -> TargetState {
     TargetState::Known {
         replicas,
         existing: None,
         selector: Selector::Usable,
+        deletes_slow_first,
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pushscale_decision::{
     Aggregate, Algorithm, Balancing, Behavior, Bounds, Condition, Direction, Fallback, Latency,
-    Metric, Mode, Policy, ScalingRules, ServerState, TargetLatency,
+    Metric, Mode, Policy, ScalingRules, SelectPolicy, ServerState, TargetLatency,
 };
 
 use crate::fake_fleet::{Environment, FakeFleet};
@@ -52,6 +52,9 @@ impl Scenario {
             }
             ("run", Some(_)) => self.run(rest)?,
             ("restart", Some(fleet)) => fleet.restart(),
+            ("deletes-slow-first", Some(fleet)) => {
+                fleet.deletes_slow_first = rest.parse().map_err(|_| "expected true or false")?;
+            }
             ("scale", Some(fleet)) => fleet.scale(rest.parse().map_err(|_| "expected a number")?),
             ("expect", Some(fleet)) => expect(fleet, rest)?,
             _ => return Err("unknown line".to_owned()),
@@ -215,12 +218,17 @@ fn policy(words: &str) -> Option<(Policy, u64, Option<u32>)> {
             "max" => max = value.parse().ok()?,
             "start" => start = seconds(value)? as u64,
             "hold" => {
-                let behavior = policy.behavior.get_or_insert_with(|| Behavior {
-                    scale_up: ScalingRules::unlimited(),
-                    scale_down: ScalingRules::unlimited(),
-                });
-                behavior.scale_down.stabilization_window =
+                behavior(&mut policy).scale_down.stabilization_window =
                     Some(Duration::from_secs_f64(seconds(value)?));
+            }
+            "disabled" => {
+                let behavior = behavior(&mut policy);
+                let rules = match value {
+                    "up" => &mut behavior.scale_up,
+                    "down" => &mut behavior.scale_down,
+                    _ => return None,
+                };
+                rules.select_policy = SelectPolicy::Disabled;
             }
             "fallback" => {
                 let (after, replicas) = value.split_once('/')?;
@@ -257,6 +265,13 @@ fn policy(words: &str) -> Option<(Policy, u64, Option<u32>)> {
     policy.metrics = vec![metric];
     policy.bounds = Bounds::new(min, max)?;
     Some((policy, start, scheduled))
+}
+
+fn behavior(policy: &mut Policy) -> &mut Behavior {
+    policy.behavior.get_or_insert_with(|| Behavior {
+        scale_up: ScalingRules::unlimited(),
+        scale_down: ScalingRules::unlimited(),
+    })
 }
 
 fn seconds(text: &str) -> Option<f64> {

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::Controller;
 use super::sidecar::Sidecar;
-use crate::cluster::{PodReading, PodState, PodView, ServerHealth, View, World};
+use crate::cluster::{Deletion, PodReading, PodState, PodView, ServerHealth, View, World};
 
 /// The name of the pods' model, if no metric names one.
 const MODEL: &str = "model";
@@ -232,6 +232,7 @@ impl Controller for PushScaling {
             replicas: view.replicas,
             existing: None,
             selector: Selector::Usable,
+            deletes_slow_first: view.deletion == Deletion::Cost,
         };
         match self.scaler.decide(now, &target).outcome {
             Outcome::Scale { from, to, .. } => {

@@ -112,6 +112,7 @@ fn decide(scaler: &mut Scaler, second: u64) -> u32 {
         replicas: 1,
         existing: None,
         selector: Selector::Usable,
+        deletes_slow_first: true,
     };
     let decision = scaler.decide(now, &target);
     decision.desired().unwrap_or(1)

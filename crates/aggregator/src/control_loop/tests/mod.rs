@@ -22,13 +22,14 @@ use crate::event::{
     WatchId,
 };
 use crate::history::{History, ScalerHistory};
-use crate::scale_target::{Scale, ScaleError, Written};
+use crate::scale_target::{MarkResult, PodRef, Scale, ScaleError, Written};
 
 mod audit;
 mod checkpoint;
 mod history;
 mod load;
 mod on_delete;
+mod slow_pods;
 mod writes;
 
 const NAMESPACE: &str = "models";
@@ -56,6 +57,8 @@ struct FakeTarget {
     checkpoint: Arc<Mutex<Option<Option<PushScalerCheckpoint>>>>,
     /// The number of those reads.
     checkpoint_reads: Arc<Mutex<u32>>,
+    /// What marking pods returns; `None` if it does not mark any.
+    marks: Arc<Mutex<Option<MarkResult>>>,
 }
 
 impl ScaleTarget for FakeTarget {
@@ -79,6 +82,19 @@ impl ScaleTarget for FakeTarget {
             }),
         };
         Box::pin(std::future::ready(result))
+    }
+
+    fn marks_pods(&self) -> bool {
+        self.marks.lock().is_some()
+    }
+
+    fn mark_for_deletion<'a>(
+        &'a self,
+        _: &'a TargetRef,
+        _: &'a [PodRef],
+    ) -> BoxFuture<'a, MarkResult> {
+        let result = self.marks.lock().clone();
+        Box::pin(std::future::ready(result.unwrap_or_default()))
     }
 
     fn set_finalizers<'a>(
@@ -529,6 +545,7 @@ async fn a_write_that_ends_after_a_change_of_target_is_ignored() {
         from: 1,
         to: 9,
         newest_reading: None,
+        marks_forbidden: None,
         outcome: Ok(Written::Done(scale(9))),
     });
     let scaler = fixture.scaler("a");

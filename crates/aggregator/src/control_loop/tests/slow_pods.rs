@@ -1,0 +1,107 @@
+//! Whether slow pods can be replaced.
+
+use pushscale_decision::TargetState;
+
+use super::*;
+use crate::scale_target::CostOwner;
+
+const MARKED: DeletionFacts = DeletionFacts {
+    created: None,
+    honours_cost: true,
+    cost_owner: CostOwner::None,
+};
+
+impl Fixture {
+    /// Reports `replicas` running pods of the scaler "a".
+    fn observe_owned(&mut self, replicas: u32, deletion: &DeletionFacts) {
+        self.observe("a", replicas, &[]);
+        let uids: BTreeSet<_> = (0..replicas)
+            .map(|pod| PodUid::from(format!("pod-{pod}")))
+            .collect();
+        for uid in &uids {
+            self.handle(Event::PodApplied {
+                watch: watch("a"),
+                uid: uid.clone(),
+                pod: Pod::running(uid.as_str()),
+                deletion: deletion.clone(),
+            });
+        }
+        self.handle(Event::PodsListed {
+            watch: watch("a"),
+            uids,
+        });
+    }
+
+    /// Returns what a decision learns about the order in which a scale-down deletes pods.
+    fn deletes_slow_first(&self) -> bool {
+        let marks_pods = self.target.marks_pods();
+        let target = self.scaler("a").target_state(marks_pods);
+        let Some(TargetState::Known {
+            deletes_slow_first, ..
+        }) = target
+        else {
+            panic!("{target:?}");
+        };
+        deletes_slow_first
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scale_down_deletes_slow_pods_first_if_all_pods_are_of_a_replica_set() {
+    let mut fixture = Fixture::start();
+    *fixture.target.marks.lock() = Some(MarkResult::default());
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe_owned(3, &MARKED);
+    assert!(fixture.deletes_slow_first());
+    let of_stateful_set = DeletionFacts {
+        honours_cost: false,
+        ..MARKED
+    };
+    fixture.observe_owned(3, &of_stateful_set);
+    assert!(!fixture.deletes_slow_first());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scale_down_deletes_any_pod_first_if_pods_are_not_marked() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe_owned(3, &MARKED);
+    assert!(!fixture.deletes_slow_first());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scale_down_deletes_any_pod_first_while_marking_is_forbidden() {
+    let mut fixture = Fixture::start();
+    *fixture.target.marks.lock() = Some(MarkResult {
+        failed: 1,
+        forbidden: true,
+        ..MarkResult::default()
+    });
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe_owned(4, &MARKED);
+    assert!(fixture.deletes_slow_first());
+    fixture.apply("a", 2, &json!({ "maxReplicas": 3 }));
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(*fixture.target.writes.lock(), [(4, 3)]);
+    assert!(!fixture.deletes_slow_first());
+
+    // A failure for another reason does not show whether it is allowed.
+    *fixture.target.marks.lock() = Some(MarkResult {
+        failed: 1,
+        ..MarkResult::default()
+    });
+    fixture.observe_owned(3, &MARKED);
+    fixture.apply("a", 3, &json!({ "maxReplicas": 2 }));
+    fixture.advance(Duration::from_secs(1)).await;
+    assert!(!fixture.deletes_slow_first());
+
+    *fixture.target.marks.lock() = Some(MarkResult {
+        updated: 1,
+        ..MarkResult::default()
+    });
+    fixture.observe_owned(2, &MARKED);
+    fixture.apply("a", 4, &json!({ "maxReplicas": 1 }));
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(fixture.target.writes.lock().len(), 3);
+    assert!(fixture.deletes_slow_first());
+}
