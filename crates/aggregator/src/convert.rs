@@ -43,6 +43,9 @@ fn model(model: &Model<'_>) -> ModelReading {
         queue: model.pending.map(|pending| Queue {
             waiting: small(Some(pending)),
             in_service: small(model.in_service),
+            in_service_milli: model
+                .in_service
+                .map(|in_service| small(Some(in_service * 1e3))),
             workers: small(model.workers_ready),
             batch_size: small(model.batch_size).max(1),
             batch_delay: seconds(model.batch_delay_seconds.unwrap_or_default()),
@@ -83,5 +86,18 @@ fn state(state: State) -> ServerState {
         State::Empty => ServerState::Empty,
         State::Forbidden => ServerState::Forbidden,
         State::Garbled | State::Unknown => ServerState::Garbled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_of_the_in_flight_requests_keeps_its_fraction() {
+        let text = r#"{"name":"sleepy","answeredTotal":314.8,"pending":0.0,"inService":0.19943865853466752}"#;
+        let sleepy: Model<'_> = serde_json::from_str(text).unwrap();
+        let queue = model(&sleepy).queue.unwrap();
+        assert_eq!((queue.in_service, queue.in_service_milli), (0, Some(199)));
     }
 }

@@ -66,6 +66,9 @@ pub struct Queue {
     pub waiting: u32,
     /// Requests that workers are processing.
     pub in_service: u32,
+    /// Their mean in thousandths, where it is measured over time and `in_service` is rounded: a worker that is busy for
+    /// a fifth of the time would otherwise never be.
+    pub in_service_milli: Option<u32>,
     /// Workers that are ready.
     pub workers: u32,
     /// The largest batch that a worker processes.
@@ -90,9 +93,16 @@ impl Queue {
         self.workers.max(1).saturating_mul(self.batch_size.max(1))
     }
 
+    /// Returns the requests that workers are processing, as a mean if that is known.
+    pub(crate) fn busy(&self) -> f64 {
+        self.in_service_milli
+            .map_or(self.in_service.into(), |milli| f64::from(milli) / 1e3)
+    }
+
     pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         snapshot.u32(&mut self.waiting);
         snapshot.u32(&mut self.in_service);
+        snapshot.option(&mut self.in_service_milli, u32::default, Snapshot::u32);
         snapshot.u32(&mut self.workers);
         snapshot.u32(&mut self.batch_size);
         snapshot.duration(&mut self.batch_delay);

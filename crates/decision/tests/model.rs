@@ -10,7 +10,7 @@
 //! pods 4
 //! run 300s load=100/s [service=100ms] [workers=4] [not-reporting=1|all] [frozen=…] [empty=…] [refused=…] [warming=…]
 //!          [deleting=1] [stuck] [broken] [crashed=2] [uncounted] [batch=4/200ms] [batch-item=9ms] [grpc=50%]
-//!          [slow=3/2] [connected=4] [second-model=20/s/100ms] [interval=10s]
+//!          [averaged] [slow=3/2] [connected=4] [second-model=20/s/100ms] [interval=10s]
 //! expect replicas=4 [never-below=4] [never-above=9] [writes=0] ["part of the explanation"]
 //! expect condition=Stuck=True
 //! expect deleted-first=pod-0001
@@ -23,6 +23,7 @@
 //! pods get requests. `second-model=20/s/100ms`: a second model in every pod.
 //! `batch=4/200ms`: batches of up to four requests, for which the server waits 200 ms. `batch-item=9ms`: each further
 //! request of a batch takes 9 ms. `workers` counts requests in parallel: two workers with a batch size of 4 are 8.
+//! `averaged`: in-flight requests are reported as a mean, like those of TorchServe, and not only rounded.
 //! `grpc=50%`: the server does not time half of the requests; it is set before the first request.
 //! `interval=10s`: all pods report every 10 s, at the same time.
 //! `load`, `service`, `workers`, `batch`, `batch-item`, `grpc`, `slow`, `second-model` and `interval` apply until

@@ -103,6 +103,9 @@ pub struct RecordedQueue {
     pub waiting: u32,
     /// In-flight requests.
     pub in_service: u32,
+    /// The mean of the in-flight requests in thousandths; absent if it is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_service_milli: Option<u32>,
     /// The number of workers.
     pub workers: u32,
     /// The maximum number of requests of a batch.
@@ -161,6 +164,7 @@ impl RecordedModel {
             queue: model.queue.map(|queue| RecordedQueue {
                 waiting: queue.waiting,
                 in_service: queue.in_service,
+                in_service_milli: queue.in_service_milli,
                 workers: queue.workers,
                 batch_size: queue.batch_size,
                 batch_delay_nanos: duration_nanos(queue.batch_delay),
@@ -183,6 +187,7 @@ impl RecordedModel {
             queue: self.queue.as_ref().map(|queue| Queue {
                 waiting: queue.waiting,
                 in_service: queue.in_service,
+                in_service_milli: queue.in_service_milli,
                 workers: queue.workers,
                 batch_size: queue.batch_size,
                 batch_delay: Duration::from_nanos(queue.batch_delay_nanos),

@@ -403,7 +403,7 @@ impl PodHistory {
 
 /// Returns the time of the workers between two queues, in request-seconds.
 fn busy(before: Queue, now: Queue, elapsed: f64) -> f64 {
-    (f64::from(before.in_service) + f64::from(now.in_service)) / 2.0 * elapsed
+    (before.busy() + now.busy()) / 2.0 * elapsed
 }
 
 /// Returns the counts between `before` and `now`. If any counter decreased, the server restarted and all of `now` is

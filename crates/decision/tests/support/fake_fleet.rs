@@ -41,6 +41,8 @@ pub(crate) struct Environment {
     pub(crate) surge: usize,
     /// Completed requests and the queue are not reported.
     pub(crate) uncounted: bool,
+    /// The in-flight requests are reported as a mean too.
+    pub(crate) averaged: bool,
     /// Batch size, and batch delay in seconds.
     pub(crate) batch: (u32, f64),
     /// The time that each further request of a batch adds, in seconds.
@@ -71,6 +73,7 @@ impl Default for Environment {
             crashed: 0,
             surge: 0,
             uncounted: false,
+            averaged: false,
             batch: (1, 0.0),
             batch_item: 0.0,
             slow: (0, 1.0),
@@ -119,14 +122,17 @@ impl ModelQueue {
     }
 
     fn reading(&self, name: &str, service: f64, environment: &Environment) -> ModelReading {
-        let busy = self.busy.min(environment.workers);
+        let in_service = if self.queue >= 1.0 {
+            environment.workers
+        } else {
+            self.busy.min(environment.workers)
+        };
         let queue = Queue {
             waiting: self.queue.round() as u32,
-            in_service: if self.queue >= 1.0 {
-                environment.workers
-            } else {
-                busy.round()
-            } as u32,
+            in_service: in_service.round() as u32,
+            in_service_milli: environment
+                .averaged
+                .then_some((in_service * 1e3).round() as u32),
             workers: environment.workers as u32 / environment.batch.0.max(1),
             batch_size: environment.batch.0,
             batch_delay: Duration::from_secs_f64(environment.batch.1),

@@ -108,6 +108,7 @@ impl Scenario {
             "crashed" => environment.crashed = count()?,
             "surge" => environment.surge = count()?,
             "uncounted" => environment.uncounted = true,
+            "averaged" => environment.averaged = true,
             "batch" => {
                 let (size, delay) = value.split_once('/')?;
                 self.batch = (size.parse().ok()?, seconds(delay)?);

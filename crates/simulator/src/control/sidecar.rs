@@ -77,6 +77,7 @@ impl Sidecar {
         model.queue = Some(Queue {
             waiting: reading.waiting,
             in_service,
+            in_service_milli: None,
             workers,
             batch_size: batching.size,
             batch_delay: duration(if batching.size > 1 {
