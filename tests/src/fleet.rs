@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::charts::{self, Helm};
 use crate::load::LoadGenerator;
 use crate::programs;
-use crate::test_cluster::{Image, TestCluster};
+use crate::test_cluster::{ClusterError, Image, TestCluster};
 
 /// The version that the shipped manifests name.
 const TAG: &str = env!("CARGO_PKG_VERSION");
@@ -239,6 +239,33 @@ impl<'a> Fleet<'a> {
             .collect()
     }
 
+    /// Sets the service time of a pod in milliseconds, from its next request on; `None` for that of the other pods.
+    ///
+    /// # Errors
+    /// The pod has terminated.
+    pub fn set_service_time(&self, pod: &str, ms: Option<u32>) -> Result<(), ClusterError> {
+        let script = match ms {
+            // A request must not find an empty file.
+            Some(ms) => format!("echo {ms} >/tmp/new && mv /tmp/new /tmp/sleepy-ms"),
+            None => "rm -f /tmp/sleepy-ms".to_owned(),
+        };
+        let pod = ["-n", &self.namespace, "exec", pod, "-c", "torchserve"];
+        let command = ["--", "/usr/bin/bash", "-c", &script];
+        self.cluster
+            .kubectl(&[&pod[..], &command].concat())
+            .map(drop)
+    }
+
+    /// Returns the condition of the PushScaler of this type as JSON; null if there is none.
+    pub fn condition(&self, kind: &str) -> Value {
+        let text = self.kubectl(&["get", "pushscaler", "torchserve", "-o=json"]);
+        let scaler: Value = serde_json::from_str(&text).unwrap();
+        let conditions = scaler["status"]["conditions"].as_array();
+        let mut conditions = conditions.into_iter().flatten();
+        let found = conditions.find(|condition| condition["type"] == kind);
+        found.cloned().unwrap_or_default()
+    }
+
     /// Merges fields, in JSON, into the spec of the PushScaler.
     pub fn patch(&self, spec: &str) {
         let patch = format!("{{\"spec\":{spec}}}");
@@ -272,6 +299,16 @@ impl<'a> Fleet<'a> {
 
     /// Returns the queue depth in the newest reading of a pod's sidecar.
     pub fn reported_queue_depth(&self, pod: &str) -> f64 {
+        self.reported(pod, "pending")
+    }
+
+    /// Returns the number of completed requests in the newest reading of a pod's sidecar.
+    pub fn reported_completed(&self, pod: &str) -> f64 {
+        self.reported(pod, "answeredTotal")
+    }
+
+    /// Returns a number of the only model in the newest reading of a pod's sidecar; 0 if it is unknown.
+    fn reported(&self, pod: &str, field: &str) -> f64 {
         let output = "-o=jsonpath={.status.podIP}";
         let address = self.kubectl(&["get", "pod", pod, output]);
         let url = format!("http://{address}:{SIDECAR_PORT}/reading");
@@ -279,8 +316,8 @@ impl<'a> Fleet<'a> {
         let answer = String::from_utf8_lossy(&answer.unwrap().stdout).into_owned();
         let reading = answer.find('{').map(|start| &answer[start..]);
         let reading: Option<Value> = reading.and_then(|json| serde_json::from_str(json).ok());
-        let depth = reading.and_then(|reading| reading["models"][0]["pending"].as_f64());
-        depth.unwrap_or_default()
+        let number = reading.and_then(|reading| reading["models"][0][field].as_f64());
+        number.unwrap_or_default()
     }
 
     /// Deletes the fleet without waiting: its pods terminate while the next fleet starts.

@@ -3,7 +3,8 @@
 A batch takes, in milliseconds,
     sleep_ms + per_item_ms * (items in the batch)
 from the section "sleepy" of the model's model-config.yaml, or from SLEEPY_MS and
-SLEEPY_PER_ITEM_MS in the environment.
+SLEEPY_PER_ITEM_MS in the environment. While the file of SLEEPY_MS_FILE exists, sleep_ms is
+the number in it: a server becomes slow, or as fast as before, without a restart.
 
 A request may ask, as JSON, for its own time: {"sleep_ms": 250} (the longest in the batch
 counts), or for a failure: {"fail": "exception"} (503 for the whole batch) or
@@ -36,10 +37,17 @@ class SleepyHandler:
             if body.get("fail") == "exception":
                 raise RuntimeError("asked to fail")
         asked = [float(body["sleep_ms"]) for body in bodies if "sleep_ms" in body]
-        ms = (max(asked) if asked else self.sleep_ms) + self.per_item_ms * len(data)
+        ms = (max(asked) if asked else self.current_sleep_ms()) + self.per_item_ms * len(data)
         time.sleep(ms / 1000.0)
         answer = {"model": self.name, "version": self.version, "slept_ms": ms, "batch": len(data)}
         return [answer for _ in data]
+
+    def current_sleep_ms(self):
+        try:
+            with open(os.environ.get("SLEEPY_MS_FILE", "")) as file:
+                return float(file.read())
+        except FileNotFoundError:
+            return self.sleep_ms
 
 
 def body_of(item):

@@ -13,6 +13,7 @@ mod load_step;
 mod not_reporting;
 mod published_hpa;
 mod scale_down;
+mod slow_pod;
 
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

@@ -1,0 +1,98 @@
+//! A pod that becomes slow is replaced.
+
+use pushscale_api::Algorithm;
+use pushscale_tests::fleet::{self, Fleet, FleetOptions, HANG, until};
+use pushscale_tests::test_cluster::TestCluster;
+use serde_json::json;
+
+use crate::node;
+
+/// Six times as long as in the other pods: the slow one completes 1.7 requests per second, and its queue grows.
+const SLOW_MS: u32 = 600;
+
+#[test]
+fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
+    let Some(node) = node() else { return };
+    let options = FleetOptions {
+        replicas: 4,
+        min_replicas: 4,
+        // No request waits that long, so only the replacement orders a pod.
+        target: "60s",
+        behavior: json!({ "scaleDown": { "stabilizationWindowSeconds": 2 } }),
+        loaded: true,
+        // The slow pod must not reject requests.
+        torchserve: vec!["--job-queue-size=10000".to_owned()],
+        ..FleetOptions::by(Algorithm::Model)
+    };
+    let fleet = Fleet::create(node.cluster, node.torchserve, "slow-pod", &options);
+    let mut others = fleet.pods();
+    assert_eq!(others.len(), 4, "{others:?}");
+    // Each pod gets two requests per second, and the time that they take is known after forty.
+    let load = fleet.load(&["8:3600"]);
+    until(HANG, "all pods measured", || {
+        let mut completed = others.iter().map(|pod| fleet.reported_completed(pod));
+        completed.all(|completed| completed >= 60.0)
+    });
+    assert_eq!(fleet.replicas(), 4, "{}", fleet.describe());
+
+    // The pod that replaces the slow one stays Pending until the test has seen what comes before.
+    let cordon = Cordon::begin(node.cluster);
+    let slow = others.remove(1);
+    fleet.set_service_time(&slow, Some(SLOW_MS)).unwrap();
+    until(HANG, "the slow pod named", || {
+        let outlier = fleet.condition("PodOutlier");
+        let message = outlier["message"].as_str().unwrap_or_default();
+        outlier["status"] == "True" && message.contains(&format!("pod {slow} takes "))
+    });
+    until(HANG, "one more pod", || fleet.pods().len() == 5);
+    assert_eq!(fleet.replicas(), 5, "{}", fleet.describe());
+    let leader = fleet::aggregator(node.cluster, ".metadata.name");
+    let log = node.cluster.kubectl(&["-n", "pushscale", "logs", &leader]);
+    let (log, reason) = (
+        log.unwrap(),
+        "replacement: 5 replicas until one more is ready",
+    );
+    assert!(log.contains(reason), "{log}");
+    others = fleet.pods();
+    others.retain(|pod| *pod != slow);
+    assert_eq!(others.len(), 4, "{slow} was deleted first: {others:?}");
+
+    drop(cordon);
+    until(HANG, "the slow pod deleted", || {
+        let now = fleet.pods();
+        let lost = others.iter().find(|pod| !now.contains(pod));
+        assert_eq!(lost, None, "not {slow}: {}", fleet.describe());
+        !now.contains(&slow)
+    });
+    // With this, its queue is served within the deadline of the drain, however long the test took until here. A pod
+    // that has terminated had none.
+    fleet.set_service_time(&slow, None).ok();
+    assert_eq!(fleet.replicas(), 4, "{}", fleet.describe());
+    until(HANG, "no pod named", || {
+        fleet.condition("PodOutlier")["status"] == "False"
+    });
+    let report = load.stop();
+    assert_eq!(report.count_lost(), 0, "{report:?}");
+    fleet.delete();
+}
+
+/// Keeps new pods Pending until it is dropped, also if the test fails, because the tests share the node.
+struct Cordon<'a> {
+    cluster: &'a TestCluster,
+    node: String,
+}
+
+impl<'a> Cordon<'a> {
+    fn begin(cluster: &'a TestCluster) -> Self {
+        let node = cluster.kubectl(&["get", "nodes", "-o=name"]).unwrap();
+        let node = node.trim().to_owned();
+        cluster.kubectl(&["cordon", &node]).unwrap();
+        Self { cluster, node }
+    }
+}
+
+impl Drop for Cordon<'_> {
+    fn drop(&mut self) {
+        self.cluster.kubectl(&["uncordon", &self.node]).unwrap();
+    }
+}
