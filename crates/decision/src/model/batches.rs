@@ -3,7 +3,7 @@
 use crate::numbers::{single, whole};
 use crate::snapshot::Snapshot;
 
-use super::queueing::{MAX_UTILISATION, Variability, Wait, erlang_b};
+use super::queueing::{MAX_UTILISATION, Variability, Wait, erlang_b, highest};
 
 /// The service time is found if it becomes longer by less than this factor, and otherwise, as for overloaded pods,
 /// after this many iterations.
@@ -180,16 +180,7 @@ impl Batches {
             waited <= target
         };
         // Each worker has less than a full batch per service time.
-        let (mut low, mut high) = (0.0, self.size);
-        for _ in 0..30 {
-            let middle = (low + high) / 2.0;
-            if fits(middle) {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        rate(low)
+        rate(highest(self.size, fits))
     }
 }
 

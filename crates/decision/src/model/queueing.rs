@@ -76,13 +76,19 @@ impl Wait {
 
 /// Returns the highest utilisation of a pod whose queue meets the target, 0 to [`MAX_UTILISATION`].
 ///
-/// `target` is in units of the service time. The wait grows with the load, so 30 bisections find it.
+/// `target` is in units of the service time.
 pub(crate) fn utilisation(wait: Wait, target: f64, workers: u32, variability: Variability) -> f64 {
-    let fits = |rho: f64| wait.at(rho * f64::from(workers), workers, variability) <= target;
-    if fits(MAX_UTILISATION) {
-        return MAX_UTILISATION;
+    highest(MAX_UTILISATION, |rho| {
+        wait.at(rho * f64::from(workers), workers, variability) <= target
+    })
+}
+
+/// Returns the highest number from 0 to `limit` that fits, if all lower ones do as well; 30 bisections find it.
+pub(super) fn highest(limit: f64, fits: impl Fn(f64) -> bool) -> f64 {
+    if fits(limit) {
+        return limit;
     }
-    let (mut low, mut high) = (0.0, MAX_UTILISATION);
+    let (mut low, mut high) = (0.0, limit);
     for _ in 0..30 {
         let middle = (low + high) / 2.0;
         if fits(middle) {
