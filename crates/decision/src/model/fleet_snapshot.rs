@@ -18,6 +18,8 @@ pub(crate) struct FleetSnapshot {
     pub(crate) ready: u32,
     /// Ready pods with a fresh reading.
     pub(crate) reporting: u32,
+    /// Ready pods whose first requests are left out.
+    pub(crate) warming_up: u32,
     /// Pods that have never been ready and should have been long ago.
     pub(crate) overdue: u32,
     /// Pods that were ready and have not been for more than a minute.
@@ -85,6 +87,7 @@ impl FleetSnapshot {
                 continue;
             }
             self.ready += 1;
+            self.warming_up += u32::from(history.is_none_or(|history| history.warms_up(now)));
             if !is_slow {
                 let in_system = history.map_or(0.0, |history| history.in_system);
                 self.own.push(in_system);

@@ -72,7 +72,8 @@ impl ModelState {
         fleet_snapshot: &FleetSnapshot,
         missing: Option<Incomplete>,
     ) -> Option<f64> {
-        let measured = self.service.measure(&self.second_buckets);
+        let may_rise = 2 * fleet_snapshot.warming_up <= fleet_snapshot.ready;
+        let measured = self.service.measure(&self.second_buckets, may_rise);
         let prior = metric.service_time.map(|service| service.as_secs_f64());
         match missing {
             Some(Incomplete::UntimedCompletions) => self.service.of_all(fleet_snapshot.gauge),

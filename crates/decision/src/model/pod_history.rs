@@ -385,6 +385,14 @@ impl PodHistory {
         true
     }
 
+    /// Returns whether its first requests are left out.
+    pub(crate) fn warms_up(&self, now: Moment) -> bool {
+        self.completed < WARM_UP_COMPLETED
+            && self
+                .warm_since
+                .is_none_or(|since| now.since(since).as_secs_f64() < WARM_UP_SECONDS)
+    }
+
     /// Returns the queue in its last reading.
     pub(crate) fn queue(&self) -> Option<Queue> {
         self.reported?.queue

@@ -220,14 +220,29 @@ impl Service {
         }
     }
 
-    /// Measures and returns the service time in seconds, if it is known.
-    pub(crate) fn measure(&mut self, second_buckets: &SecondBuckets) -> Option<f64> {
+    /// Measures and returns the service time in seconds, if it is known. `may_rise` is false while most pods warm up:
+    /// their requests are left out, and those of the few other pods say little about the fleet. With two of five pods
+    /// slow, the service time rose to four times when 71 fast ones had just started, and the replicas from 76 to 279.
+    pub(crate) fn measure(
+        &mut self,
+        second_buckets: &SecondBuckets,
+        may_rise: bool,
+    ) -> Option<f64> {
+        let known = self.seconds;
+        self.measure_all(second_buckets);
+        if !may_rise && known > 0.0 {
+            self.seconds = self.seconds.min(known);
+        }
+        (self.seconds > 0.0).then_some(self.seconds)
+    }
+
+    fn measure_all(&mut self, second_buckets: &SecondBuckets) {
         let long = second_buckets.newest_completed(MANY_REQUESTS, WINDOW);
         if long.completed >= MIN_COMPLETED && !self.is_biased(&long, second_buckets) {
             self.seconds = mean(&long);
         }
         if self.seconds <= 0.0 {
-            return None;
+            return;
         }
         for window in CHANGE_WINDOWS.map(|seconds| second_buckets.window(seconds)) {
             // While no request waits, the sidecar counts only the timed ones of those in workers. Each queue that fills
@@ -246,7 +261,6 @@ impl Service {
                 break;
             }
         }
-        Some(self.seconds)
     }
 
     /// Returns whether the mean of a window is longer only because the load has fallen, before the window or in it: the
@@ -287,6 +301,7 @@ fn mean(window: &Window) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::moment::Moment;
 
     #[test]
     fn a_single_wait_after_hours_without_any_does_not_change_the_timed_share() {
@@ -318,5 +333,38 @@ mod tests {
             learn(&mut service, 0.0, 1.0);
         }
         assert!(service.timed_share() < 0.2);
+    }
+
+    /// Five old pods, two of them slow, complete a few requests while the first ones of many new pods are left out.
+    #[test]
+    fn the_service_time_does_not_rise_while_most_pods_warm_up() {
+        let mut second_buckets = SecondBuckets::default();
+        let mut service = Service::default();
+        let mut bucket = 0;
+        let mut second = |service: &mut Service, at, seconds, may_rise| {
+            let delta = Delta {
+                arrivals: 80.0,
+                completed: 80.0,
+                waited: 0.0,
+                served: 80.0 * seconds,
+            };
+            let (from, to) = (Moment::from_secs(at - 1), Moment::from_secs(at));
+            second_buckets.add(from, to, &mut bucket, delta, true);
+            service.measure(&second_buckets, may_rise)
+        };
+        for at in 1..=300 {
+            second(&mut service, at, 0.1, true);
+        }
+        let before = service.known().unwrap();
+        for at in 301..=310 {
+            assert_eq!(second(&mut service, at, 3.0, false), Some(before));
+        }
+        // It falls, and once most pods are warm, it rises.
+        let rises = second(&mut service, 311, 3.0, true).unwrap();
+        assert!(rises > 2.0 * before, "{rises}");
+        for at in 312..=330 {
+            second(&mut service, at, 0.1, false);
+        }
+        assert!(service.known().unwrap() < rises);
     }
 }
