@@ -66,7 +66,7 @@ impl ModelState {
             return Err(NoPlan::NotReporting);
         }
         let second = self.second_buckets.now();
-        let passed = self.update(second);
+        let passed = self.update(second, situation.delay);
         if self.second_buckets.window(60).seconds < MIN_SECONDS {
             return Err(NoPlan::TooSoon);
         }
@@ -425,7 +425,7 @@ impl ModelState {
 
     /// Runs the periodic updates up to `second`, and returns the seconds since the last plan, at most the newest
     /// [`MAX_ELAPSED`].
-    fn update(&mut self, second: u64) -> RangeInclusive<u64> {
+    fn update(&mut self, second: u64, delay: f64) -> RangeInclusive<u64> {
         let last = if self.updated_at == 0 {
             second - 1
         } else {
@@ -433,7 +433,7 @@ impl ModelState {
         };
         let passed = last.max(second.saturating_sub(MAX_ELAPSED)) + 1..=second;
         for at in passed.clone() {
-            self.service.decay();
+            self.service.decay(delay);
             if at.is_multiple_of(10) {
                 self.service.update_variation();
             }

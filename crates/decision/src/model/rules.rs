@@ -26,6 +26,8 @@ macro_rules! rules {
 rules! {
     /// The service time changes at once if the change exceeds chance.
     ServiceChange "service-change",
+    /// The service time rises to at most three times at once.
+    MaxRise "max-rise",
     /// The variability of the service time is measured instead of that of exponential times.
     Variation "variation",
     /// Times are corrected by the share of requests that the server times.

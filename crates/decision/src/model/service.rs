@@ -1,6 +1,6 @@
 //! The service time and its variability, computed from counters.
 
-use crate::numbers::whole;
+use crate::numbers::{single, whole};
 use crate::snapshot::Snapshot;
 
 use super::evidence::{FEW_REQUESTS, MANY_REQUESTS, recent_seconds};
@@ -46,6 +46,14 @@ const TIMED_ABOVE: f64 = 0.95;
 /// Below this share the timed requests say nothing about the others.
 const MIN_TIMED_SHARE: f64 = 0.2;
 
+/// The service time rises to at most this multiple at once, and by as much again in each start delay. If one of few
+/// pods becomes slow, its requests are most of those that count until others are ready: one that took 33 times as long
+/// ordered 159 pods, where three are needed.
+const MAX_RISE: f64 = 3.0;
+
+/// The shortest time for such a rise, in seconds.
+const MIN_RISE_SECONDS: f64 = 60.0;
+
 /// A pod that takes this multiple of the service time at full load is stuck.
 const STUCK_FACTOR: f64 = 10.0;
 
@@ -54,6 +62,8 @@ const STUCK_FACTOR: f64 = 10.0;
 pub(crate) struct Service {
     /// The service time in seconds; 0 if unknown.
     seconds: f64,
+    /// What it may rise from, in seconds: it follows the service time down at once, and up slowly.
+    base: f32,
     /// Squared coefficient of variation of service times.
     variation: f64,
     groups: f64,
@@ -74,6 +84,7 @@ impl Default for Service {
     fn default() -> Self {
         Self {
             seconds: 0.0,
+            base: 0.0,
             variation: 1.0,
             groups: 0.0,
             squares: 0.0,
@@ -90,6 +101,7 @@ impl Service {
     pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         let Self {
             seconds,
+            base,
             variation,
             groups,
             squares,
@@ -109,6 +121,7 @@ impl Service {
         ] {
             snapshot.f64(number);
         }
+        snapshot.f32(base);
         snapshot.bool(has_timed);
         timed.visit(snapshot);
         snapshot.bool(untimed);
@@ -201,8 +214,10 @@ impl Service {
             .then(|| self.saturated_busy / self.saturated_completed)
     }
 
-    /// Decays the sums, once a second.
-    pub(crate) fn decay(&mut self) {
+    /// Decays the sums, once a second; `delay` is the start delay of a pod in seconds.
+    pub(crate) fn decay(&mut self, delay: f64) {
+        let rise = MAX_RISE.powf(1.0 / delay.max(MIN_RISE_SECONDS));
+        self.base = single((f64::from(self.base) * rise).min(self.seconds));
         self.groups *= 1.0 - 1.0 / VARIATION_MEMORY;
         self.squares *= 1.0 - 1.0 / VARIATION_MEMORY;
         if self.timed.completed > TIMED_COMPLETED {
@@ -232,6 +247,12 @@ impl Service {
         self.measure_all(second_buckets);
         if !may_rise && known > 0.0 {
             self.seconds = self.seconds.min(known);
+        }
+        if self.base > 0.0 && Rule::MaxRise.applies() {
+            self.seconds = self.seconds.min(MAX_RISE * f64::from(self.base));
+        }
+        if self.base <= 0.0 || f64::from(self.base) > self.seconds {
+            self.base = single(self.seconds);
         }
         (self.seconds > 0.0).then_some(self.seconds)
     }
@@ -316,7 +337,7 @@ mod tests {
                 busy: 0.0,
                 completed: 10.0,
             });
-            service.decay();
+            service.decay(60.0);
         };
         for _ in 0..1000 {
             learn(&mut service, 0.4, 1.0);
@@ -366,5 +387,43 @@ mod tests {
             second(&mut service, at, 0.1, false);
         }
         assert!(service.known().unwrap() < rises);
+    }
+
+    /// The requests of a fleet take fifty times as long from one second to the next.
+    #[test]
+    fn a_service_time_rises_by_three_times_in_a_start_delay() {
+        let mut second_buckets = SecondBuckets::default();
+        let mut service = Service::default();
+        let mut bucket = 0;
+        let mut second = |service: &mut Service, at, seconds| {
+            let delta = Delta {
+                arrivals: 80.0,
+                completed: 80.0,
+                waited: 0.0,
+                served: 80.0 * seconds,
+            };
+            let (from, to) = (Moment::from_secs(at - 1), Moment::from_secs(at));
+            second_buckets.add(from, to, &mut bucket, delta, true);
+            service.decay(100.0);
+            service.measure(&second_buckets, true).unwrap()
+        };
+        let before = (1..=300).map(|at| second(&mut service, at, 0.1)).last();
+        let before = before.unwrap();
+        let near = |found: f64, times: f64| {
+            let error = found / (times * before) - 1.0;
+            assert!(error.abs() < 0.1, "{found} is not {times} times {before}");
+        };
+        let rising: Vec<f64> = (301..=600)
+            .map(|at| second(&mut service, at, 5.0))
+            .collect();
+        near(rising[3], 3.0);
+        near(rising[100], 9.0);
+        near(rising[200], 27.0);
+        near(rising[299], 50.0);
+        // It falls at once, and a lasting change by less than three times is not limited.
+        let falling = (601..=620).map(|at| second(&mut service, at, 0.1)).last();
+        near(falling.unwrap(), 1.0);
+        let doubled = (621..=640).map(|at| second(&mut service, at, 0.2)).last();
+        near(doubled.unwrap(), 2.0);
     }
 }

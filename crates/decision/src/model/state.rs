@@ -438,7 +438,7 @@ mod tests {
                 );
             }
             model.service.measure(&model.second_buckets, true);
-            model.service.decay();
+            model.service.decay(60.0);
             for known in [&mut sum, &mut squares, &mut number] {
                 *known *= 1.0 - 1.0 / 120.0;
             }
