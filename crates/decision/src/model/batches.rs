@@ -35,8 +35,8 @@ pub(crate) struct Batches {
 }
 
 /// The workers of a pod at some load.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Occupied {
+#[derive(Clone, Copy, Debug)]
+struct Occupied {
     /// The probability that all workers of all pods with the same queue are busy.
     all_busy: f64,
     /// The mean service time of the batch that a request is in, in seconds.
@@ -145,7 +145,7 @@ impl Batches {
     }
 
     /// Returns the workers of each of `pods` that share a queue, at `rate` requests per second and pod.
-    pub(crate) fn at_rate(&self, rate: f64, pods: u32) -> Occupied {
+    fn at_rate(&self, rate: f64, pods: u32) -> Occupied {
         let after = |service: f64| self.at(rate * service / f64::from(self.workers), pods);
         let mut occupied = after(self.single);
         for _ in 1..ITERATIONS {
@@ -158,8 +158,13 @@ impl Batches {
         occupied
     }
 
-    /// Returns the wait until a worker is free, in seconds.
-    pub(crate) fn wait(&self, occupied: Occupied, wait: Wait, variability: Variability) -> f64 {
+    /// Returns the wait until a worker is free, in seconds, at `rate` requests per second to each of `pods` that share
+    /// a queue.
+    pub(crate) fn wait(&self, rate: f64, pods: u32, wait: Wait, variability: Variability) -> f64 {
+        self.wait_if(self.at_rate(rate, pods), wait, variability)
+    }
+
+    fn wait_if(&self, occupied: Occupied, wait: Wait, variability: Variability) -> f64 {
         let workers = f64::from(self.workers);
         occupied.service * wait.of(occupied.all_busy, workers, variability)
     }
@@ -169,18 +174,20 @@ impl Batches {
     pub(crate) fn highest_rate(&self, wait: Wait, target: f64, variability: Variability) -> f64 {
         let workers = f64::from(self.workers);
         let slots = workers * self.size;
-        let rate = |arriving: f64| arriving * workers / self.at(arriving, 1).service;
+        let rate = |arriving: f64, occupied: Occupied| arriving * workers / occupied.service;
         let fits = |arriving: f64| {
-            let load = rate(arriving) * self.full;
+            let occupied = self.at(arriving, 1);
+            let load = rate(arriving, occupied) * self.full;
             if load > MAX_UTILISATION * slots {
                 return false;
             }
-            let waited = self.wait(self.at(arriving, 1), wait, variability)
+            let waited = self.wait_if(occupied, wait, variability)
                 + self.full * wait.at(load, whole(slots), variability);
             waited <= target
         };
         // Each worker has less than a full batch per service time.
-        rate(highest(self.size, fits))
+        let arriving = highest(self.size, fits);
+        rate(arriving, self.at(arriving, 1))
     }
 }
 

@@ -32,8 +32,8 @@ pub(crate) struct Observation {
     /// The requests that wait now, and the arrivals per second.
     pub(crate) waiting: f64,
     pub(crate) rate: f64,
-    /// The wait by the formula without the factor.
-    pub(crate) predicted: f64,
+    /// The wait by the formula without the factor, if it is known.
+    pub(crate) predicted: Option<f64>,
     /// The utilisation, 0 to 1.
     pub(crate) utilisation: f64,
     /// Whether the rates of the last ten seconds and of now agree.
@@ -81,15 +81,17 @@ impl Calibration {
         let waited = observation.waited.unwrap_or(by_queue);
         let same_pods = observation.pods == self.pods;
         self.pods = observation.pods;
+        let Some(predicted) = observation.predicted.filter(|wait| *wait > 1e-6) else {
+            return;
+        };
         let usable = Rule::Calibration.applies()
             && f64::from(self.calm) >= CALM_SECONDS
             && same_pods
             && observation.steady
             && observation.completed >= FEW_REQUESTS
-            && (0.1..0.92).contains(&observation.utilisation)
-            && observation.predicted > 1e-6;
+            && (0.1..0.92).contains(&observation.utilisation);
         if usable {
-            let found = (waited / observation.predicted).clamp(0.02, 10.0);
+            let found = (waited / predicted).clamp(0.02, 10.0);
             let factor = self.factor * (LEARNING_RATE * (found / self.factor).ln()).exp();
             self.factor = factor.clamp(0.2, 3.0);
         }

@@ -184,8 +184,7 @@ impl Capacity {
             Balancing::LeastRequest => whole(pods).max(1),
         };
         self.batches.map_or(0.0, |batches| {
-            let occupied = batches.at_rate(rate / pods, sharing);
-            batches.wait(occupied, self.wait, self.variability)
+            batches.wait(rate / pods, sharing, self.wait, self.variability)
         })
     }
 }

@@ -25,8 +25,7 @@ const ALL_BUSY_WAIT: f64 = 2.0;
 /// 30 s.
 const KNOWN_FILL: f64 = 2.0;
 
-/// The window of the rate at which the service time of partial batches was measured, in seconds: that of the service
-/// time.
+/// The shortest window in which the service time of partial batches is measured together with the rate, in seconds.
 const MEASURED: u64 = 30;
 
 /// The share of the target that remains at least after subtracting the time for filling a batch.

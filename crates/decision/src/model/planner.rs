@@ -248,17 +248,13 @@ impl ModelState {
         let waited = minute.waited / minute.completed.max(1.0);
         let fill_time = fleet_snapshot.batch_fill_time(demand.rate.now);
         // Without the wait for the batch before, the formula predicts next to none.
-        let batches_unknown = fleet_snapshot.batch > 1.0 && capacity.batches.is_none();
+        let is_predictable = fleet_snapshot.batch <= 1.0 || capacity.batches.is_some();
         self.calibration.learn(&calibration::Observation {
             waited: all_timed.then_some((waited - fill_time).max(0.0)),
             completed: minute.completed,
             waiting: fleet_snapshot.waiting,
             rate: demand.rate.now,
-            predicted: if batches_unknown {
-                0.0
-            } else {
-                formula.predicted(demand.rate.now, pods)
-            },
+            predicted: is_predictable.then(|| formula.predicted(demand.rate.now, pods)),
             utilisation: demand.offered / pods,
             steady: (recent - demand.rate.now).abs() < 0.15 * demand.rate.now,
             pods: fleet_snapshot.ready,

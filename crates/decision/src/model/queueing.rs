@@ -61,8 +61,8 @@ impl Wait {
         self.of(erlang_c(load, workers), spare, variability)
     }
 
-    /// Returns the wait if requests wait with this probability, and so many requests complete per service time until
-    /// it is their turn, in units of the service time.
+    /// Returns the wait, in units of the service time, if a request waits with the probability `waiting`, and then for
+    /// 1 / `spare` service times on average.
     pub(super) fn of(self, waiting: f64, spare: f64, variability: Variability) -> f64 {
         match self {
             Self::Mean => variability * waiting / spare,

@@ -244,7 +244,7 @@ impl Service {
         may_rise: bool,
     ) -> Option<f64> {
         let known = self.seconds;
-        self.measure_all(second_buckets);
+        self.measure_unlimited(second_buckets);
         if !may_rise && known > 0.0 {
             self.seconds = self.seconds.min(known);
         }
@@ -257,7 +257,7 @@ impl Service {
         (self.seconds > 0.0).then_some(self.seconds)
     }
 
-    fn measure_all(&mut self, second_buckets: &SecondBuckets) {
+    fn measure_unlimited(&mut self, second_buckets: &SecondBuckets) {
         let long = second_buckets.newest_completed(MANY_REQUESTS, WINDOW);
         if long.completed >= MIN_COMPLETED && !self.is_biased(&long, second_buckets) {
             self.seconds = mean(&long);
@@ -356,74 +356,66 @@ mod tests {
         assert!(service.timed_share() < 0.2);
     }
 
-    /// Five old pods, two of them slow, complete a few requests while the first ones of many new pods are left out.
-    #[test]
-    fn the_service_time_does_not_rise_while_most_pods_warm_up() {
-        let mut second_buckets = SecondBuckets::default();
-        let mut service = Service::default();
-        let mut bucket = 0;
-        let mut second = |service: &mut Service, at, seconds, may_rise| {
+    /// The service time of a fleet that completes 80 requests per second.
+    #[derive(Default)]
+    struct Fleet {
+        service: Service,
+        second_buckets: SecondBuckets,
+        bucket: u64,
+        second: u64,
+    }
+
+    impl Fleet {
+        /// Returns the service time after each of the next `count` seconds, in which requests take `seconds`.
+        fn run(&mut self, count: usize, seconds: f64, may_rise: bool) -> Vec<f64> {
             let delta = Delta {
                 arrivals: 80.0,
                 completed: 80.0,
                 waited: 0.0,
                 served: 80.0 * seconds,
             };
-            let (from, to) = (Moment::from_secs(at - 1), Moment::from_secs(at));
-            second_buckets.add(from, to, &mut bucket, delta, true);
-            service.measure(&second_buckets, may_rise)
-        };
-        for at in 1..=300 {
-            second(&mut service, at, 0.1, true);
+            let measure = |_| {
+                let from = Moment::from_secs(self.second);
+                self.second += 1;
+                let to = Moment::from_secs(self.second);
+                self.second_buckets
+                    .add(from, to, &mut self.bucket, delta, true);
+                self.service.decay(100.0);
+                let service = &mut self.service;
+                service.measure(&self.second_buckets, may_rise).unwrap()
+            };
+            (0..count).map(measure).collect()
         }
-        let before = service.known().unwrap();
-        for at in 301..=310 {
-            assert_eq!(second(&mut service, at, 3.0, false), Some(before));
-        }
+    }
+
+    /// Five old pods, two of them slow, complete a few requests while the first ones of many new pods are left out.
+    #[test]
+    fn the_service_time_does_not_rise_while_most_pods_warm_up() {
+        let mut fleet = Fleet::default();
+        let before = fleet.run(300, 0.1, true)[299];
+        assert_eq!(fleet.run(10, 3.0, false), [before; 10]);
         // It falls, and once most pods are warm, it rises.
-        let rises = second(&mut service, 311, 3.0, true).unwrap();
-        assert!(rises > 2.0 * before, "{rises}");
-        for at in 312..=330 {
-            second(&mut service, at, 0.1, false);
-        }
-        assert!(service.known().unwrap() < rises);
+        let risen = fleet.run(1, 3.0, true)[0];
+        assert!(risen > 2.0 * before, "{risen}");
+        assert!(fleet.run(19, 0.1, false)[18] < risen);
     }
 
     /// The requests of a fleet take fifty times as long from one second to the next.
     #[test]
     fn a_service_time_rises_by_three_times_in_a_start_delay() {
-        let mut second_buckets = SecondBuckets::default();
-        let mut service = Service::default();
-        let mut bucket = 0;
-        let mut second = |service: &mut Service, at, seconds| {
-            let delta = Delta {
-                arrivals: 80.0,
-                completed: 80.0,
-                waited: 0.0,
-                served: 80.0 * seconds,
-            };
-            let (from, to) = (Moment::from_secs(at - 1), Moment::from_secs(at));
-            second_buckets.add(from, to, &mut bucket, delta, true);
-            service.decay(100.0);
-            service.measure(&second_buckets, true).unwrap()
-        };
-        let before = (1..=300).map(|at| second(&mut service, at, 0.1)).last();
-        let before = before.unwrap();
+        let mut fleet = Fleet::default();
+        let before = fleet.run(300, 0.1, true)[299];
         let near = |found: f64, times: f64| {
             let error = found / (times * before) - 1.0;
             assert!(error.abs() < 0.1, "{found} is not {times} times {before}");
         };
-        let rising: Vec<f64> = (301..=600)
-            .map(|at| second(&mut service, at, 5.0))
-            .collect();
+        let rising = fleet.run(300, 5.0, true);
         near(rising[3], 3.0);
         near(rising[100], 9.0);
         near(rising[200], 27.0);
         near(rising[299], 50.0);
         // It falls at once, and a lasting change by less than three times is not limited.
-        let falling = (601..=620).map(|at| second(&mut service, at, 0.1)).last();
-        near(falling.unwrap(), 1.0);
-        let doubled = (621..=640).map(|at| second(&mut service, at, 0.2)).last();
-        near(doubled.unwrap(), 2.0);
+        near(fleet.run(20, 0.1, true)[19], 1.0);
+        near(fleet.run(20, 0.2, true)[19], 2.0);
     }
 }
