@@ -105,6 +105,14 @@ fn certificates_depend_on_neither_decision_nor_aggregator() {
 }
 
 #[test]
+fn the_reading_crate_depends_on_the_protocol_only() {
+    let all = built_from("pushscale-reading", "normal,build");
+    let protocol = built_from("pushscale-protocol", "normal,build");
+    let added: Vec<_> = all.difference(&protocol).collect();
+    assert_eq!(added, ["pushscale-reading"]);
+}
+
+#[test]
 fn the_simulator_is_pure_and_independent_of_the_testkit() {
     assert_independent(
         "pushscale-simulator",

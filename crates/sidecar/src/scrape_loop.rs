@@ -13,9 +13,9 @@ use crate::drain::{self, DrainWatch};
 use crate::identity::SequencedReading;
 use crate::metrics::Metrics;
 use crate::push::LongestInterval;
-use crate::reading::Reader;
 use crate::scraper::Scraper;
 use crate::ticker::Ticker;
+use pushscale_reading::Reader;
 
 /// A tick may be this early: a reading that is due must not wait for the next tick.
 const TICK_TOLERANCE: Duration = Duration::from_millis(50);

@@ -11,9 +11,8 @@ use std::time::Duration;
 use std::{env, fs};
 
 use pushscale_protocol::PortState;
+use pushscale_reading::{Reader, Reading, Scrape};
 use pushscale_sidecar::exposition;
-use pushscale_sidecar::reading::{Reader, Reading};
-use pushscale_sidecar::scrape::Scrape;
 use pushscale_sidecar::torchserve::{Queues, read_page};
 
 use series::{directory_of, readings, testdata};

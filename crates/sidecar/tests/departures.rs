@@ -9,8 +9,7 @@ use std::fs;
 use std::time::Duration;
 
 use pushscale_protocol::{Model, PortState};
-use pushscale_sidecar::reading::{Reader, Reading};
-use pushscale_sidecar::scrape::{Counters, Host, Page, Queue, Scrape};
+use pushscale_reading::{Counters, Host, Page, Queue, Reader, Reading, Scrape};
 
 use series::{directory_of, readings, scrapes};
 

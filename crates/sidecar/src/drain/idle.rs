@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use pushscale_protocol::State;
 
-use crate::reading::Reading;
-use crate::scrape::{Page, Scrape};
+use pushscale_reading::Reading;
+use pushscale_reading::{Page, Scrape};
 
 /// The shortest time without changes before the server counts as idle: five scrapes of a drain.
 const MIN_IDLE: Duration = Duration::from_millis(500);
@@ -160,7 +160,7 @@ impl IdleDetector {
 
 impl Totals {
     fn of(page: &Page) -> Self {
-        let sum = |of: fn(&crate::scrape::Counters) -> Option<f64>| {
+        let sum = |of: fn(&pushscale_reading::Counters) -> Option<f64>| {
             page.models.values().filter_map(of).sum::<f64>()
         };
         Self {

@@ -145,8 +145,8 @@ impl DrainWatch {
     pub(crate) fn observe(
         &mut self,
         at: Instant,
-        scrape: &crate::scrape::Scrape,
-        reading: &crate::reading::Reading,
+        scrape: &pushscale_reading::Scrape,
+        reading: &pushscale_reading::Reading,
     ) {
         let activity = self.detector.observe(scrape, reading);
         let ago = self

@@ -6,8 +6,7 @@ use prometheus_client::registry::Registry;
 use pushscale_protocol::PortState;
 
 use super::*;
-use crate::reading::Reader;
-use crate::scrape::{Counters, Host, Page, Queue, Scrape};
+use pushscale_reading::{Counters, Host, Page, Queue, Reader, Scrape};
 
 /// A simulated server.
 struct Server {

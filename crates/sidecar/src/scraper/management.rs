@@ -9,8 +9,8 @@ use pushscale_protocol::PortState;
 use serde::Deserialize;
 
 use super::port::Port;
-use crate::scrape::{Page, Queue};
 use crate::torchserve::{ModelList, Queues, describe_path, list_path};
+use pushscale_reading::{Page, Queue};
 
 /// Interval of requests for the list of models. A new model in the metrics triggers one at once.
 const LIST_INTERVAL: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pushscale_protocol::{MAX_MODELS, MAX_NAME_BYTES};
 use serde::Deserialize;
 
-use crate::scrape::Queue;
+use pushscale_reading::Queue;
 
 /// All but the characters that RFC 3986 calls unreserved.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC

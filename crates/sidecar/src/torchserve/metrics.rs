@@ -3,7 +3,7 @@
 use pushscale_protocol::{MAX_MODELS, MAX_NAME_BYTES};
 
 use crate::exposition::{self, Sample};
-use crate::scrape::{Counters, Page};
+use pushscale_reading::{Counters, Page};
 
 /// The part of a service time that PredictionTime excludes, in seconds: 3 to 8 ms in the frontend and the socket.
 const OVERHEAD_SECONDS: f64 = 0.005;

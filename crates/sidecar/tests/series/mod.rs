@@ -5,8 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pushscale_sidecar::reading::{Reader, Reading};
-use pushscale_sidecar::scrape::{Queue, Scrape};
+use pushscale_reading::{Queue, Reader, Reading, Scrape};
 use pushscale_sidecar::torchserve::{Queues, read_page};
 
 /// The directory of captures and expected readings.

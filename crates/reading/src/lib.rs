@@ -1,0 +1,17 @@
+//! Derives a reading from consecutive scrapes: the expected queue latency of a request that arrives now, and how many
+//! requests have completed.
+//!
+//! The rules follow TorchServe's measured behaviour, without its metric names. A value that is unknown is `None`. The
+//! crate is pure: time is an argument.
+
+mod completed_wait;
+mod departures;
+mod model_tracker;
+mod queue_wait;
+mod reader;
+mod refusals;
+mod scrape;
+mod service_time;
+
+pub use reader::{Reader, Reading};
+pub use scrape::{Counters, Host, Page, Queue, Scrape};
