@@ -7,7 +7,7 @@ use crate::conditions::{Condition, Conditions, Reason};
 use crate::decision::{MetricValue, ScaleReason, Warning};
 use crate::explain::metric as metric_name;
 use crate::latency::Latency;
-use crate::model::{Incomplete, NoPlan, Plan, PlanReason, Situation, SlowPod, UnevenLoad};
+use crate::model::{Incomplete, NoPlan, Plan, PlanReason, Rule, Situation, SlowPod, UnevenLoad};
 use crate::pass::{Pass, Proposal};
 use crate::propose_ratio::share;
 use crate::step::Step;
@@ -113,7 +113,7 @@ impl Pass<'_> {
                     .as_ref()
                     .and_then(|behavior| behavior.scale_down.stabilization_window),
                 violation_price: scaler.policy.violation_price,
-                replaces_slow: self.replaces_slow,
+                replaces_slow: self.replaces_slow && Rule::Replacement.applies(),
             };
             match model.plan(&situation, fleet_snapshot, steps) {
                 Ok(plan) => {

@@ -8,7 +8,7 @@ use pushscale_simulator::control::PushScaling;
 use pushscale_simulator::in_parallel;
 
 use crate::environment::number;
-use crate::scenarios::{Named, first_random, hostile, random, shared};
+use crate::scenarios::{Named, first_random, hostile, random, random_hostile, shared};
 
 /// The figures of a set of scenarios.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,8 +21,8 @@ struct Figures {
     max_over_need: f64,
 }
 
-/// Prints a table for the shared, the random and the hostile scenarios. `RANDOM` is the number of random scenarios,
-/// `FROM` the first one; `SEEDS` is the number of seeds, and `SETS` names the sets.
+/// Prints a table for each set that `SETS` names. `RANDOM` is the number of random scenarios, `RANDOM_HOSTILE` that of
+/// random clusters that are hard to scale, `FROM` the first one; `SEEDS` is the number of seeds.
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(1).max(1);
     let (from, count) = (first_random(), number("RANDOM").unwrap_or(24));
@@ -30,13 +30,22 @@ pub(crate) fn run() {
     for set in sets.split_whitespace() {
         let (name, scenarios) = match set {
             "shared" => ("shared".to_owned(), shared()),
-            "random" => (format!("random from FROM={from}"), random(from, count)),
+            "random" => (
+                format!("random from FROM={from}"),
+                random(from, count, None),
+            ),
             "hostile" => ("hostile".to_owned(), hostile()),
-            other => panic!("SETS has {other:?}: there are shared, random and hostile"),
+            "random-hostile" => {
+                let scenarios = random_hostile(from, number("RANDOM_HOSTILE").unwrap_or(64), None);
+                (format!("random hostile from FROM={from}"), scenarios)
+            }
+            other => {
+                panic!("SETS has {other:?}: there are shared, random, hostile and random-hostile")
+            }
         };
-        let number = scenarios.len();
+        let length = scenarios.len();
         println!(
-            "\n{number} {name}, {seeds} seeds: the first row has the figures, the others the difference from it"
+            "\n{length} {name}, {seeds} seeds: the first row has the figures, the others the difference from it"
         );
         println!(
             "| without | violation seconds | pod-hours | changes taken back, % | largest / need |"

@@ -79,9 +79,9 @@ struct Set {
 /// Prints a table of the scenarios and tables of sums. `SEEDS` is the number of seeds per scenario, `RANDOM` the number
 /// of random scenarios, and `HELD_OUT` that of the held-out families. Their numbers start at `FROM`, which is different
 /// in each run unless it is given. `HOSTILE=1` adds the scenarios of clusters that are hard to scale, `RANDOM_HOSTILE`
-/// is the number of random ones, and `SAVE` a directory for their files. `SHARED=0` leaves out the shared scenarios,
-/// and `STARTS=shared` makes the pods of a surge start together. `AUTOSCALERS` has other words of `--compare`;
-/// `pushscale:37` is Pushscale with this `podSecondsPerViolation`.
+/// is the number of random ones, and `SAVE` a directory for the files of one random set. `SHARED=0` leaves out the
+/// shared scenarios, and `STARTS=shared` makes the pods of a surge start together. `AUTOSCALERS` has other words of
+/// `--compare`; `pushscale:37` is Pushscale with this `podSecondsPerViolation`.
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(2).max(1);
     let from = first_random();
@@ -90,13 +90,13 @@ pub(crate) fn run() {
     if wants("SHARED", 1) > 0 {
         sets.push(("shared", shared()));
     }
-    sets.push(("random", random(from, wants("RANDOM", 12))));
-    sets.push(("held out", held_out(from, wants("HELD_OUT", 0))));
+    let save = env::var("SAVE").ok();
+    let save = save.as_deref().map(Path::new);
+    sets.push(("random", random(from, wants("RANDOM", 12), save)));
+    sets.push(("held out", held_out(from, wants("HELD_OUT", 0), save)));
     if wants("HOSTILE", 0) > 0 {
         sets.push(("hostile", hostile()));
     }
-    let save = env::var("SAVE").ok();
-    let save = save.as_deref().map(Path::new);
     let count = wants("RANDOM_HOSTILE", 0);
     sets.push(("random hostile", random_hostile(from, count, save)));
     if env::var("STARTS").is_ok_and(|starts| starts == "shared") {

@@ -22,25 +22,20 @@ pub(crate) fn first_random() -> u64 {
     })
 }
 
-/// Returns `count` random scenarios, with consecutive numbers.
-pub(crate) fn random(from: u64, count: u64) -> Vec<Named> {
-    numbered(from, count, random_scenario)
+/// Returns `count` random scenarios, with consecutive numbers, and saves each as a file in `directory`.
+pub(crate) fn random(from: u64, count: u64, directory: Option<&Path>) -> Vec<Named> {
+    numbered(from, count, directory, random_scenario)
 }
 
-/// Returns `count` random scenarios of the held-out families, with consecutive numbers.
-pub(crate) fn held_out(from: u64, count: u64) -> Vec<Named> {
-    numbered(from, count, held_out_scenario)
+/// The same for the held-out families.
+pub(crate) fn held_out(from: u64, count: u64, directory: Option<&Path>) -> Vec<Named> {
+    numbered(from, count, directory, held_out_scenario)
 }
 
-/// Returns `count` random scenarios of clusters that are hard to scale, with consecutive numbers, and saves each as a
-/// file in `directory`.
+/// The same for clusters that are hard to scale.
 pub(crate) fn random_hostile(from: u64, count: u64, directory: Option<&Path>) -> Vec<Named> {
-    numbered(from, count, |seed| {
+    numbered(from, count, directory, |seed| {
         let text = random_hostile_scenario(seed);
-        if let Some(directory) = directory {
-            let file = directory.join(format!("{seed}.txt"));
-            fs::write(&file, &text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        }
         let mut draft = Draft::default();
         draft.add_text("a random scenario", &text, None);
         let scenario = draft.finish(&[]);
@@ -48,11 +43,22 @@ pub(crate) fn random_hostile(from: u64, count: u64, directory: Option<&Path>) ->
     })
 }
 
-fn numbered(from: u64, count: u64, scenario: impl Fn(u64) -> Scenario) -> Vec<Named> {
-    (from..from + count)
-        .map(scenario)
-        .map(|scenario| (scenario.name.clone(), scenario))
-        .collect()
+fn numbered(
+    from: u64,
+    count: u64,
+    directory: Option<&Path>,
+    scenario: impl Fn(u64) -> Scenario,
+) -> Vec<Named> {
+    let one = |seed| {
+        let scenario = scenario(seed);
+        if let Some(directory) = directory {
+            let file = directory.join(format!("{seed}.txt"));
+            let written = fs::write(&file, scenario.write(None));
+            written.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        }
+        (scenario.name.clone(), scenario)
+    };
+    (from..from + count).map(one).collect()
 }
 
 /// Returns the shared scenarios. If a trace is not available, its substitute takes its place.

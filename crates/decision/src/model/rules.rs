@@ -40,6 +40,8 @@ rules! {
     BatchWait "batch-wait",
     /// Pods that are much slower than the others do not count.
     SlowPods "slow-pods",
+    /// Slow pods are replaced, where a scale-down deletes them first.
+    Replacement "replacement",
     /// The window of the rate is extended if few requests arrive.
     LongWindow "long-window",
     /// A burst within an extended window counts with what chance explains.
