@@ -2,7 +2,7 @@
 //! requests have completed.
 //!
 //! The rules follow TorchServe's measured behaviour, without its metric names. A value that is unknown is `None`. The
-//! crate is pure: time is an argument.
+//! crate is pure: time is an argument. The sidecar and the simulator run the same code.
 
 mod completed_wait;
 mod departures;
@@ -10,8 +10,11 @@ mod model_tracker;
 mod queue_wait;
 mod reader;
 mod refusals;
+mod responses;
 mod scrape;
 mod service_time;
 
+pub use model_tracker::{Estimate, ModelScrape, ModelTracker};
 pub use reader::{Reader, Reading};
+pub use responses::Responses;
 pub use scrape::{Counters, Host, Page, Queue, Scrape};

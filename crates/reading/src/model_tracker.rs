@@ -5,7 +5,7 @@ use std::time::Duration;
 use pushscale_protocol::Basis;
 
 use super::completed_wait::{CompletedWait, CounterDeltas};
-use super::departures::Departures;
+use super::departures::{Departures, Increment};
 use super::queue_wait::{JITTER, QueueWait};
 use super::refusals::RefusalShare;
 use super::service_time::ServiceTime;
@@ -16,7 +16,7 @@ const STALL_AFTER: Duration = Duration::from_secs(2);
 
 /// Derives the estimates of one model from consecutive scrapes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ModelTracker {
+pub struct ModelTracker {
     queue_wait: QueueWait,
     completed_wait: CompletedWait,
     service: ServiceTime,
@@ -49,40 +49,49 @@ struct Before {
 
 /// What one scrape shows of one model.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ModelScrape<'a> {
-    pub(super) at: Duration,
-    pub(super) counters: Counters,
-    pub(super) queue: Option<&'a Queue>,
+pub struct ModelScrape<'a> {
+    /// The time of the scrape.
+    pub at: Duration,
+    /// The model's counters.
+    pub counters: Counters,
+    /// The model's queue, if the management port is scraped.
+    pub queue: Option<&'a Queue>,
     /// This model's share of the 5xx responses since the last scrape.
-    pub(super) failed: f64,
+    pub failed: f64,
+    /// This model's share of the 2xx responses to requests since the last scrape; `None` if the server does not count
+    /// responses.
+    pub responses: Option<f64>,
     /// Whether the server has no other model, so that the share is exact.
-    pub(super) sole: bool,
+    pub sole: bool,
     /// Whether there were completions that this model's counters may not include.
-    pub(super) other_completions: bool,
+    pub other_completions: bool,
 }
 
 /// The estimates of one model.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Estimate {
+pub struct Estimate {
     /// Expected queue latency, in seconds.
-    pub(super) wait: Option<f64>,
-    pub(super) basis: Basis,
-    pub(super) rejecting: bool,
-    pub(super) service: Option<f64>,
+    pub wait: Option<f64>,
+    /// What the expected queue latency is computed from.
+    pub basis: Basis,
+    /// Whether the queue is full or requests failed.
+    pub rejecting: bool,
+    /// The mean service time of a batch, in seconds.
+    pub service: Option<f64>,
     /// Rejected or failed requests, cumulative since the model was first seen.
-    pub(super) rejected: f64,
+    pub rejected: f64,
     /// Completed requests, cumulative since the model was first seen; `None` if the queue depth is unknown.
-    pub(super) completed: Option<f64>,
+    pub completed: Option<f64>,
     /// Requests that workers are processing; `None` if the queue depth is unknown.
-    pub(super) in_service: Option<f64>,
+    pub in_service: Option<f64>,
     /// Whether its workers were ready at some time, or their state is unknown.
-    pub(super) warm: bool,
+    pub warm: bool,
 }
 
 impl ModelTracker {
     /// Tracks a model that was first seen at `at`. `from_start`: its server process was observed from the start, so its
     /// counters contain only new requests.
-    pub(super) fn new(at: Duration, from_start: bool) -> Self {
+    pub fn new(at: Duration, from_start: bool) -> Self {
         Self {
             completed_wait: CompletedWait::new(from_start),
             departures: Departures::new(from_start),
@@ -96,7 +105,7 @@ impl ModelTracker {
     }
 
     /// Returns the evidence that this model rejected requests since the last scrape.
-    pub(super) fn refusal_share(
+    pub(crate) fn refusal_share(
         &self,
         at: Duration,
         counters: Counters,
@@ -115,7 +124,22 @@ impl ModelTracker {
         )
     }
 
-    pub(super) fn observe(&mut self, scrape: ModelScrape<'_>) -> Estimate {
+    /// Returns about how many requests have completed since the last scrape, by their time in workers.
+    pub(crate) fn completed_by_time(&self, counters: Counters) -> f64 {
+        let Some(before) = self.before else {
+            return 0.0;
+        };
+        let sojourn = counters.sojourn_seconds.unwrap_or_default() - before.sojourn;
+        let wait = counters.wait_seconds.unwrap_or_default() - before.wait;
+        let in_worker = (sojourn - wait).max(0.0);
+        self.service
+            .seconds()
+            .filter(|seconds| *seconds > 0.0)
+            .map_or(in_worker, |seconds| in_worker / seconds)
+    }
+
+    /// Processes the next scrape.
+    pub fn observe(&mut self, scrape: ModelScrape<'_>) -> Estimate {
         // A series that a valid page lacks has no events yet: here, and only here, absent is zero.
         let now = scrape.counters;
         let arrivals = now.arrivals.unwrap_or_default();
@@ -169,8 +193,20 @@ impl ModelTracker {
         self.completed_wait
             .observe(scrape.at, deltas, self.service.seconds());
         let service = self.service.mean();
+        let increment = Increment {
+            arrived,
+            rejected,
+            // The others are probes: the counters show when a request of the model completed.
+            responses: scrape.responses.map(
+                |responses| {
+                    if deltas.sojourn > 0.0 { responses } else { 0.0 }
+                },
+            ),
+            times: deltas,
+            has_timed: now.sojourn_seconds.is_some(),
+        };
         self.departures
-            .observe(scrape.at, arrived, rejected, deltas, scrape.queue, service);
+            .observe(scrape.at, increment, scrape.queue, service);
 
         let (wait, basis) = match scrape.queue {
             Some(queue) => self.wait_in(queue, scrape.at, admitted),

@@ -7,6 +7,7 @@ use pushscale_protocol::{MAX_MODELS, Model, PortState, State};
 
 use super::model_tracker::{Estimate, ModelScrape, ModelTracker};
 use super::refusals::{RefusalShare, shares};
+use super::responses::Responses;
 use crate::scrape::{Counters, Host, Page, Queue, Scrape};
 
 /// Derives readings from the scrapes of one server.
@@ -14,6 +15,9 @@ use crate::scrape::{Counters, Host, Page, Queue, Scrape};
 pub struct Reader {
     trackers: BTreeMap<String, ModelTracker>,
     last: Option<Page>,
+    /// The responses to the sidecar itself before the last page.
+    last_own_responses: u64,
+    responses: Responses,
     last_was_valid: bool,
     exited: bool,
     epoch: u64,
@@ -122,7 +126,19 @@ impl Reader {
                 )
             })
             .collect();
-        for (name, share) in names.iter().zip(shares(&evidence)) {
+        let completed: Vec<f64> = names
+            .iter()
+            .filter_map(|name| Some(self.trackers.get(*name)?.completed_by_time(of(name).0)))
+            .collect();
+        let all_completed: f64 = completed.iter().sum();
+        let responses = self.responses_since(scrape, page, restarted).map(|all| {
+            let responses = self
+                .responses
+                .of_requests(scrape.at, all, all_completed > 0.0);
+            responses / all_completed.max(f64::MIN_POSITIVE)
+        });
+        let shares = shares(&evidence).into_iter().zip(completed);
+        for (name, (share, completed)) in names.iter().zip(shares) {
             let Some(tracker) = self.trackers.get_mut(*name) else {
                 continue;
             };
@@ -132,6 +148,7 @@ impl Reader {
                 counters,
                 queue,
                 failed: failed * share,
+                responses: responses.map(|each| each * completed),
                 sole: names.len() == 1,
                 other_completions,
             });
@@ -153,6 +170,7 @@ impl Reader {
         reading.host = page.host;
         reading.counter_epoch = self.epoch;
         self.last = Some(page.clone());
+        self.last_own_responses = scrape.own_responses;
         self.last_was_valid = true;
         self.exited = false;
     }
@@ -173,6 +191,15 @@ impl Reader {
                     || fell(then.wait_seconds, now.wait_seconds)
                     || fell(then.sojourn_seconds, now.sojourn_seconds)
             })
+    }
+
+    /// Returns the 2xx responses to others since the last page; `None` if the server does not count responses.
+    fn responses_since(&self, scrape: &Scrape, page: &Page, restarted: bool) -> Option<f64> {
+        let now = page.host.succeeded?;
+        let last = self.last.as_ref().filter(|_| !restarted)?;
+        let all = now - last.host.succeeded.unwrap_or_default();
+        let own = scrape.own_responses.saturating_sub(self.last_own_responses);
+        Some((all - own as f64).max(0.0))
     }
 
     fn failed_since(&self, page: &Page, restarted: bool) -> f64 {

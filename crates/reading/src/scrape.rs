@@ -10,6 +10,9 @@ use pushscale_protocol::PortState;
 pub struct Scrape {
     /// The time of the scrape, on the sidecar's monotonic clock since its start.
     pub at: Duration,
+    /// HTTP responses with status 2xx to the sidecar itself before this scrape, cumulative: the server counts them with
+    /// the others.
+    pub own_responses: u64,
     /// The page of the metrics port, or the state of a port without one.
     pub metrics: Result<Page, PortState>,
     /// The queues by model from the management port, or the state of a port without them; `None` if it is not scraped.

@@ -19,6 +19,8 @@ const MEDIAN_OF: usize = 5;
 #[derive(Clone, Debug, Default)]
 pub(super) struct ServiceTime {
     newest: VecDeque<f64>,
+    mean: Option<f64>,
+    median: Option<f64>,
     last_gauge: Option<f64>,
 }
 
@@ -41,6 +43,12 @@ impl ServiceTime {
             self.newest.pop_front();
         }
         self.newest.push_back(seconds);
+        self.median = self.median_of(MEDIAN_OF);
+        self.mean = self.median_of(MEAN_OF).map(|median| {
+            let most = MAX_MEDIANS * median;
+            let sum: f64 = self.newest.iter().map(|seconds| seconds.min(most)).sum();
+            sum / self.newest.len() as f64
+        });
     }
 
     pub(super) fn has_gauge(&self) -> bool {
@@ -49,21 +57,21 @@ impl ServiceTime {
 
     /// Returns the mean, in seconds.
     pub(super) fn mean(&self) -> Option<f64> {
-        let most = MAX_MEDIANS * self.median_of(MEAN_OF)?;
-        let count = self.newest.len() as f64;
-        let sum: f64 = self.newest.iter().map(|seconds| seconds.min(most)).sum();
-        Some(sum / count)
+        self.mean
     }
 
     /// Returns the median of the last few, in seconds.
     pub(super) fn seconds(&self) -> Option<f64> {
-        self.median_of(MEDIAN_OF)
+        self.median
     }
 
     fn median_of(&self, count: usize) -> Option<f64> {
-        let newest = self.newest.iter().rev().take(count);
-        let mut sorted: Vec<f64> = newest.copied().collect();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+        let mut newest = [f64::INFINITY; MEAN_OF];
+        let count = count.min(self.newest.len());
+        for (place, seconds) in newest.iter_mut().zip(self.newest.iter().rev().take(count)) {
+            *place = *seconds;
+        }
+        newest.sort_unstable_by(f64::total_cmp);
+        newest.get(count.checked_sub(1)? / 2).copied()
     }
 }

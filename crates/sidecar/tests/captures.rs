@@ -142,6 +142,7 @@ fn a_restart_starts_a_new_counter_epoch() {
     ];
     for (second, page) in pages.iter().enumerate() {
         let scrape = Scrape {
+            own_responses: 0,
             at: Duration::from_secs(second as u64),
             metrics: Ok(read_page(&fs::read(directory.join(page)).unwrap())),
             management: None,
@@ -166,6 +167,7 @@ fn single_pages_have_the_expected_readings() {
     ] {
         let body = fs::read(testdata().join("torchserve").join(file)).unwrap();
         let reading = Reader::default().read(&Scrape {
+            own_responses: 0,
             at: Duration::ZERO,
             metrics: Ok(read_page(&body)),
             management: None,
@@ -174,6 +176,7 @@ fn single_pages_have_the_expected_readings() {
     }
     for port in [PortState::Empty, PortState::Refused, PortState::Frozen] {
         let reading = Reader::default().read(&Scrape {
+            own_responses: 0,
             at: Duration::ZERO,
             metrics: Err(port),
             management: None,

@@ -100,6 +100,7 @@ fn requests_waiting_in_a_new_server_are_not_completed() {
     // The first scrape finds the server starting; at the next one, 19 requests wait for its model.
     let mut reader = Reader::default();
     let starting = Scrape {
+        own_responses: 0,
         at: Duration::from_secs(1),
         metrics: Err(PortState::Refused),
         management: None,
@@ -141,6 +142,7 @@ fn a_restart_resets_all_counts() {
         };
         if refused_between {
             reader.read(&Scrape {
+                own_responses: 0,
                 at: Duration::from_secs(19),
                 metrics: Err(PortState::Refused),
                 management: None,
@@ -213,6 +215,8 @@ fn completed_requests_are_unknown_while_the_queue_is_unknown() {
 struct Server {
     second: u64,
     failed: f64,
+    /// Responses to requests. The server counts them with those to the sidecar, three per scrape.
+    responses: f64,
     models: BTreeMap<&'static str, (Counters, Queue)>,
 }
 
@@ -233,6 +237,7 @@ impl Server {
         Self {
             second: 0,
             failed: 0.0,
+            responses: 0.0,
             models: models
                 .iter()
                 .map(|name| (*name, (counters, queue)))
@@ -253,10 +258,12 @@ impl Server {
     fn scrape(&mut self, reader: &mut Reader) -> BTreeMap<String, Model<'static>> {
         let of = |(name, (counters, _)): (&&str, &(Counters, Queue))| (name.to_string(), *counters);
         let scrape = Scrape {
+            own_responses: 3 * self.second,
             at: Duration::from_secs(self.second),
             metrics: Ok(Page {
                 models: self.models.iter().map(of).collect(),
                 host: Host {
+                    succeeded: Some(self.responses + 3.0 * self.second as f64),
                     failed: Some(self.failed),
                     ..Host::default()
                 },
@@ -275,6 +282,29 @@ impl Server {
             .into_iter()
             .map(|model| (model.name.to_string(), model))
             .collect()
+    }
+}
+
+/// A request of eight seconds is in flight while the other model completes five per second.
+#[test]
+fn responses_belong_to_the_model_whose_requests_complete() {
+    let mut reader = Reader::default();
+    let mut server = Server::new(&["busy", "fast"], 20.0);
+    let (counters, _) = server.models.get_mut("busy").unwrap();
+    counters.service_seconds = Some(8.0);
+    server.scrape(&mut reader);
+    server.model("busy", 1.0, 0.0, 1.0);
+    server.responses += 1.0;
+    server.scrape(&mut reader);
+    server.model("busy", 1.0, 0.0, 0.0);
+    for second in 1..=8 {
+        server.model("fast", 5.0, 0.0, 5.0);
+        server.responses += 5.0;
+        let models = server.scrape(&mut reader);
+        assert_near(models["busy"].answered_total, 1.0, 0.3, "busy");
+        assert_near(models["busy"].in_service, 1.0, 0.3, "busy");
+        let completed = 5.0 * f64::from(second);
+        assert_near(models["fast"].answered_total, completed, 1.0, "fast");
     }
 }
 

@@ -79,6 +79,7 @@ impl Server {
         management: Option<Result<BTreeMap<String, Queue>, PortState>>,
     ) {
         let scrape = Scrape {
+            own_responses: 0,
             at: self.started.elapsed(),
             metrics,
             management,

@@ -50,6 +50,11 @@ impl Management {
         }
     }
 
+    /// The number of responses with status 200.
+    pub(super) fn succeeded(&self) -> u64 {
+        self.port.succeeded()
+    }
+
     /// Scrapes the queues of the models. The metrics page shows which models have new arrivals.
     pub(super) async fn scrape(
         &mut self,

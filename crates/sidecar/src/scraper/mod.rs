@@ -63,6 +63,8 @@ impl Scraper {
 
     /// Scrapes both ports. Each request takes at most the timeout.
     pub async fn scrape(&mut self) -> Scrape {
+        let own_responses =
+            self.metrics.succeeded() + self.management.as_ref().map_or(0, Management::succeeded);
         let metrics = self.metrics.get(self.metrics_path.as_str(), None).await;
         let metrics = metrics.and_then(|body| match read_page(&body) {
             page if page.samples == 0 && page.bad_lines > 0 => Err(PortState::Garbled),
@@ -75,6 +77,7 @@ impl Scraper {
         };
         Scrape {
             at: self.clock(),
+            own_responses,
             metrics,
             management,
         }

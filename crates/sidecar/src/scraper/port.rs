@@ -54,6 +54,7 @@ impl std::str::FromStr for PortAddress {
 #[derive(Debug)]
 pub(super) struct Port {
     connection: Connection<String>,
+    succeeded: u64,
 }
 
 impl Port {
@@ -62,7 +63,13 @@ impl Port {
             .unwrap_or_else(|_| HeaderValue::from_static("localhost"));
         Self {
             connection: Connection::new(address.authority.clone(), host, Limits { time, bytes }),
+            succeeded: 0,
         }
+    }
+
+    /// The number of responses with status 200.
+    pub(super) fn succeeded(&self) -> u64 {
+        self.succeeded
     }
 
     /// Requests `path` and returns the body.
@@ -80,7 +87,10 @@ impl Port {
             request.headers_mut().insert(AUTHORIZATION, token.clone());
         }
         match self.connection.send(request).await {
-            Ok(response) => read(response),
+            Ok(response) => {
+                self.succeeded += u64::from(response.status == StatusCode::OK);
+                read(response)
+            }
             Err(error) => {
                 tracing::debug!(path, error = %chain(&error), "request failed");
                 Err(match error {

@@ -29,6 +29,8 @@ pub(crate) fn scrapes(directory: &Path, management: bool) -> Vec<Scrape> {
                 .sum()
                 .unwrap();
             Some(Scrape {
+                // The capturing script.
+                own_responses: 2 * second,
                 at: Duration::from_secs(second),
                 metrics: Ok(read_page(&page)),
                 management: management.then(|| Ok(BTreeMap::from([("sleepy".to_owned(), queue)]))),
