@@ -7,7 +7,9 @@ use crate::conditions::{Condition, Conditions, Reason};
 use crate::decision::{MetricValue, ScaleReason, Warning};
 use crate::explain::metric as metric_name;
 use crate::latency::Latency;
-use crate::model::{Incomplete, NoPlan, Plan, PlanReason, Rule, Situation, SlowPod, UnevenLoad};
+use crate::model::{
+    Incomplete, NoPlan, Plan, PlanReason, ReplacementPhase, Rule, Situation, SlowPod, UnevenLoad,
+};
 use crate::pass::{Pass, Proposal};
 use crate::propose_ratio::share;
 use crate::step::Step;
@@ -289,25 +291,17 @@ impl Findings {
                     pod,
                     factor,
                     waiting,
-                    counts,
+                    ..
                 } = slow;
                 let slot = &mut conditions.pod_outlier;
-                if *counts {
+                let advice = advice(slow);
+                if factor.is_finite() {
                     Condition::set(
                         slot,
                         true,
                         Reason::SlowPod,
                         format_args!(
-                            "model {model}: pod {pod} takes {factor:.0} times as long per request as the other pods, and {waiting} requests wait in it: delete the pod, or run all pods on the same kind of node"
-                        ),
-                    );
-                } else if factor.is_finite() {
-                    Condition::set(
-                        slot,
-                        true,
-                        Reason::SlowPod,
-                        format_args!(
-                            "model {model}: pod {pod} takes {factor:.0} times as long per request as the other pods, and {waiting} requests wait in it; more pods do not serve them: delete the pod"
+                            "model {model}: pod {pod} takes {factor:.0} times as long per request as the other pods, and {waiting} requests wait in it{advice}"
                         ),
                     );
                 } else {
@@ -316,7 +310,7 @@ impl Findings {
                         true,
                         Reason::HungPod,
                         format_args!(
-                            "model {model}: pod {pod} completes no requests, and {waiting} wait in it; more pods do not serve them: delete the pod"
+                            "model {model}: pod {pod} completes no requests, and {waiting} wait in it{advice}"
                         ),
                     );
                 }
@@ -355,5 +349,19 @@ impl Findings {
             ),
             None => {}
         }
+    }
+}
+
+/// Returns what to do about a slow pod. The decision deletes one that it replaces.
+fn advice(slow: &SlowPod) -> &'static str {
+    match slow.replacement {
+        Some(ReplacementPhase::Ordered) => {
+            "; it is being replaced: one more pod is ordered, and once that is ready, a scale-down deletes slow pods first"
+        }
+        Some(ReplacementPhase::Ready) => {
+            "; it is being replaced: one more pod is ready, and the next scale-down deletes slow pods first"
+        }
+        None if slow.counts => ": delete the pod, or run all pods on the same kind of node",
+        None => "; more pods do not serve them: delete the pod",
     }
 }

@@ -33,6 +33,7 @@ pub(crate) use fleet_snapshot::FleetSnapshot;
 pub(crate) use plan::{Incomplete, NoPlan, Plan, PlanReason, Situation};
 pub(crate) use pod_balance::{SlowPod, UnevenLoad};
 pub(crate) use pod_history::PodHistory;
+pub(crate) use replacement::ReplacementPhase;
 pub use rules::Rule;
 pub(crate) use start_delay::StartDelay;
 pub(crate) use state::ModelState;

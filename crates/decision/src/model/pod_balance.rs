@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::snapshot::Snapshot;
 
+use super::replacement::ReplacementPhase;
 use super::rules::Rule;
 use crate::numbers::{single, whole};
 
@@ -136,6 +137,7 @@ impl SlowestPod {
             factor: f64::from(self.seconds) / usual,
             waiting: self.waiting,
             counts,
+            replacement: None,
         }
     }
 }
@@ -205,6 +207,8 @@ pub(crate) struct SlowPod {
     pub(crate) waiting: u32,
     /// Whether the figures of the fleet contain it.
     pub(crate) counts: bool,
+    /// `None` unless it is being replaced.
+    pub(crate) replacement: Option<ReplacementPhase>,
 }
 
 /// Pods that get hardly any requests while others get more than they can serve.

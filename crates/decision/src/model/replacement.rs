@@ -35,6 +35,15 @@ pub(crate) struct Replacement {
     is_ordered: bool,
 }
 
+/// How far the replacement of a slow pod is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplacementPhase {
+    /// One more pod is ordered, and not ready yet.
+    Ordered,
+    /// That pod is ready, and the next scale-down deletes a slow one.
+    Ready,
+}
+
 /// The replicas of the target as a replacement sees them.
 #[derive(Clone, Copy, Debug)]
 struct Replicas {
@@ -119,6 +128,14 @@ impl Replacement {
         self.is_ordered
     }
 
+    /// Returns how far the replacement is; `None` if there is none.
+    fn phase(&self) -> Option<ReplacementPhase> {
+        self.is_ordered.then_some(match self.ready {
+            None => ReplacementPhase::Ordered,
+            Some(_) => ReplacementPhase::Ready,
+        })
+    }
+
     /// There is no slow pod any more, or one has been deleted.
     fn stop(&mut self) {
         self.ended += u32::from(self.ready.is_some());
@@ -179,7 +196,11 @@ impl ModelState {
         if !is_certain || !does_harm {
             return;
         }
-        if let Some(replicas) = self.replacement.replace(replicas)
+        let ordered = self.replacement.replace(replicas);
+        if let Some(slow) = &mut plan.slow_pod {
+            slow.replacement = self.replacement.phase();
+        }
+        if let Some(replicas) = ordered
             && replicas > plan.pods
         {
             plan.pods = replicas;
@@ -227,15 +248,18 @@ mod tests {
     #[test]
     fn one_more_pod_is_ordered_until_it_is_ready() {
         let mut replacement = Replacement::default();
+        assert_eq!(replacement.phase(), None);
         assert_eq!(replace(&mut replacement, 7, 7, 7), Some(8));
         assert_eq!(replace(&mut replacement, 7, 8, 7), Some(8));
+        assert_eq!(replacement.phase(), Some(ReplacementPhase::Ordered));
         assert_eq!(replace(&mut replacement, 7, 8, 8), None);
+        assert_eq!(replacement.phase(), Some(ReplacementPhase::Ready));
         // The scale-down has not been written, or the slow pod does not terminate yet.
         assert_eq!(replace(&mut replacement, 7, 8, 8), None);
         assert_eq!(replace(&mut replacement, 7, 7, 8), None);
         assert_eq!(replacement.ended, 0);
         replacement.stop();
-        assert_eq!((replacement.ended, replacement.is_ordered()), (1, false));
+        assert_eq!((replacement.ended, replacement.phase()), (1, None));
     }
 
     #[test]
