@@ -35,8 +35,8 @@ const SELECTORS: [&str; 2] = [
 /// The aggregator's pods and their Lease.
 pub(crate) struct AggregatorPods {
     pub(crate) pods: Vec<Pod>,
-    /// `None` if there is no Lease, or if it may not be read.
-    pub(crate) lease: Option<Lease>,
+    /// `None` if there is no Lease.
+    pub(crate) lease: Result<Option<Lease>, ClusterError>,
 }
 
 /// Finds the pods of the aggregator, and their Lease.
@@ -57,17 +57,18 @@ pub(crate) async fn find_aggregators(cluster: &Cluster) -> Result<AggregatorPods
     }
     let lease = match pods.first() {
         Some(pod) => lease_of(&cluster.client, pod).await,
-        None => None,
+        None => Ok(None),
     };
     Ok(AggregatorPods { pods, lease })
 }
 
-/// Returns the Lease of the pod's aggregators; `None` if it does not exist or may not be read.
-async fn lease_of(client: &Client, pod: &Pod) -> Option<Lease> {
-    let namespace = pod.metadata.namespace.as_deref()?;
-    let name = lease_name(pod)?;
+/// Returns the Lease of the pod's aggregators; `None` if it does not exist.
+async fn lease_of(client: &Client, pod: &Pod) -> Result<Option<Lease>, ClusterError> {
+    let (Some(namespace), Some(name)) = (&pod.metadata.namespace, lease_name(pod)) else {
+        return Ok(None);
+    };
     let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
-    request("the aggregator's Lease", api.get(&name)).await.ok()
+    request("the aggregator's Lease", api.get_opt(&name)).await
 }
 
 /// Returns the name of the Lease: the setting of the container, or the chart's default.
@@ -98,7 +99,8 @@ fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
 impl AggregatorPods {
     /// Returns the pod that holds the Lease, or without a Lease any ready one.
     pub(crate) fn leader(&self) -> Option<&Pod> {
-        let holder = self.lease.as_ref().and_then(holder);
+        let lease = self.lease.as_ref().ok().and_then(Option::as_ref);
+        let holder = lease.and_then(holder);
         let is_holder = |pod: &&Pod| holder.is_some() && pod.metadata.name.as_deref() == holder;
         let held = self.pods.iter().find(is_holder);
         held.or_else(|| self.pods.iter().find(|pod| is_ready(pod)))

@@ -23,6 +23,9 @@ const MAX_CONCURRENT: usize = 8;
 /// Objects per request.
 const PAGE: u32 = 500;
 
+/// The reason why something could not be read that the user may not read.
+const FORBIDDEN: &str = "forbidden";
+
 /// The kinds that are listed in every namespace of a PushScaler: group, version, kind, plural.
 const KINDS: [(&str, &str, &str, &str); 7] = [
     ("", "v1", "Pod", "pods"),
@@ -63,7 +66,10 @@ pub(super) async fn read(
     match aggregators {
         Ok(found) => {
             snapshot.aggregators = found.pods;
-            snapshot.lease = found.lease;
+            match found.lease {
+                Ok(lease) => snapshot.lease = lease,
+                Err(error) => unread(&mut snapshot, "Lease", &error),
+            }
         }
         Err(error) => unread(&mut snapshot, "aggregator", &error),
     }
@@ -125,7 +131,7 @@ pub(super) async fn read(
 
 fn unread(snapshot: &mut Snapshot, kind: &str, error: &ClusterError) {
     let reason = if error.is_forbidden() {
-        "forbidden".to_owned()
+        FORBIDDEN.to_owned()
     } else {
         pushscale_daemon::error::chain(error).to_string()
     };
@@ -216,6 +222,10 @@ async fn target(client: &Client, namespace: String, reference: ScaleTargetRef) -
             });
             return target;
         }
+        Err(error) if error.is_forbidden() => {
+            target.unread = Some(FORBIDDEN.to_owned());
+            return target;
+        }
         Err(error) => {
             let message = pushscale_daemon::error::chain(&error).to_string();
             target.problem = Some(message);
@@ -231,6 +241,9 @@ async fn target(client: &Client, namespace: String, reference: ScaleTargetRef) -
             Ok(list) => {
                 let names = list.items.into_iter();
                 target.pods = names.filter_map(|pod| pod.metadata.name).collect();
+            }
+            Err(error) if error.is_forbidden() => {
+                target.unread = Some(format!("its pods are {FORBIDDEN}"));
             }
             Err(error) => {
                 let message = pushscale_daemon::error::chain(&error).to_string();

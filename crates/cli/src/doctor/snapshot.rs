@@ -66,9 +66,12 @@ pub struct Target {
     /// `spec.replicas`, if the scale subresource could be read.
     #[serde(default)]
     pub replicas: Option<i32>,
-    /// Why it could not be read.
+    /// Why it cannot be scaled.
     #[serde(default)]
     pub problem: Option<String>,
+    /// Why the user may not read it or its pods.
+    #[serde(default)]
+    pub unread: Option<String>,
     /// The names of the pods that its selector selects.
     #[serde(default)]
     pub pods: Vec<String>,
@@ -175,6 +178,14 @@ impl Snapshot {
     /// Returns the reason why objects of this kind could not be read.
     pub(super) fn unread(&self, kind: &str) -> Option<&str> {
         self.unread.get(kind).map(String::as_str)
+    }
+
+    /// Returns the first of these kinds that could not be read, with the reason.
+    pub(super) fn first_unread<'a>(&'a self, kinds: &[&'a str]) -> Option<(&'a str, &'a str)> {
+        let mut unread = kinds
+            .iter()
+            .filter_map(|kind| Some((*kind, self.unread(kind)?)));
+        unread.next()
     }
 
     /// Returns a ConfigMap.

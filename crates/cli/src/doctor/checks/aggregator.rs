@@ -13,7 +13,9 @@ pub(super) fn check(snapshot: &Snapshot) -> Vec<Finding> {
     if let Some(reason) = snapshot.unread("aggregator") {
         return vec![Finding::skipped(
             CHECK,
-            format!("its pods could not be read: {reason}"),
+            format!(
+                "its pods could not be read: {reason}; --pushscale-namespace names the only namespace to search"
+            ),
         )];
     }
     let pods = &snapshot.aggregators;
@@ -47,10 +49,16 @@ pub(super) fn check(snapshot: &Snapshot) -> Vec<Finding> {
 
 fn leader(snapshot: &Snapshot, namespace: &str) -> Finding {
     const CHECK: &str = "leader";
+    if let Some(reason) = snapshot.unread("Lease") {
+        return Finding::skipped(
+            CHECK,
+            format!("the Lease in {namespace} could not be read: {reason}"),
+        );
+    }
     let Some(lease) = &snapshot.lease else {
         return match snapshot.aggregators.len() {
             1 => Finding::good(CHECK, "one aggregator without a Lease"),
-            _ => Finding::skipped(CHECK, format!("the Lease in {namespace} could not be read")),
+            count => Finding::skipped(CHECK, format!("{count} aggregators without a Lease")),
         };
     };
     let renewed = lease

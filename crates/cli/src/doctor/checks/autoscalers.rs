@@ -5,7 +5,7 @@ use pushscale_api::Mode;
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject};
 
-const CHECK: &str = "autoscalers";
+pub(super) const CHECK: &str = "autoscalers";
 
 pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     let (kind, name) = {
@@ -54,12 +54,15 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
             ))
         })
         .collect();
-    findings.push(if others.is_empty() {
-        Finding::good(
-            CHECK,
-            format!("{}: no other autoscaler has {target}", subject.name),
-        )
-    } else if subject.scaler.spec.mode == Mode::Apply {
+    if others.is_empty() {
+        // What could not be read may be another autoscaler.
+        if findings.is_empty() {
+            let seen = format!("{}: no other autoscaler has {target}", subject.name);
+            findings.push(Finding::good(CHECK, seen));
+        }
+        return findings;
+    }
+    findings.push(if subject.scaler.spec.mode == Mode::Apply {
         Finding::wrong(
             CHECK,
             format!(

@@ -5,7 +5,7 @@ use pushscale_protocol::{CA_CONFIG_MAP, CA_FILE, SIDECAR_ENV_PREFIX};
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject, sidecar, variable};
 
-const CHECK: &str = "ca";
+pub(super) const CHECK: &str = "ca";
 
 pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     let variable_name = format!("{SIDECAR_ENV_PREFIX}_CA_FILE");

@@ -8,7 +8,7 @@ use crate::doctor::snapshot::{Snapshot, Subject};
 use crate::output::Urgency;
 use crate::status::is_problem;
 
-const CHECK: &str = "conditions";
+pub(super) const CHECK: &str = "conditions";
 
 pub(super) fn check(_: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     let status = subject.scaler.status.as_ref();

@@ -8,7 +8,7 @@ use pushscale_protocol::{SIDECAR_ENV_PREFIX, TORCHSERVE_METRICS_PORT};
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject, pod_name, sidecar, torchserve, variable};
 
-const CHECK: &str = "torchserve-config";
+pub(super) const CHECK: &str = "torchserve-config";
 
 /// The key of TorchServe's configuration in a ConfigMap.
 const FILE: &str = "config.properties";

@@ -19,19 +19,27 @@ use super::snapshot::{Snapshot, Subject};
 /// A check of one PushScaler.
 type Check = fn(&Snapshot, &Subject<'_>) -> Vec<Finding>;
 
-/// The checks of each PushScaler, from the cause to the effect.
-const CHECKS: [Check; 10] = [
-    target::check,
-    autoscalers::check,
-    pods::check,
-    sidecars::check,
-    versions::check,
-    config::check,
-    requests::check,
-    ca::check,
-    network_policy::check,
-    conditions::check,
+/// The checks of each PushScaler, from the cause to the effect, with the kinds without which they are skipped. What the
+/// user may not read would look as if it did not exist.
+const CHECKS: [(&str, &[&str], Check); 10] = [
+    (target::CHECK, &[], target::check),
+    (autoscalers::CHECK, &[], autoscalers::check),
+    (pods::CHECK, &["Pod"], pods::check),
+    (sidecars::CHECK, &["Pod"], sidecars::check),
+    (versions::CHECK, &["Pod", AGGREGATOR], versions::check),
+    (config::CHECK, &["Pod", "ConfigMap"], config::check),
+    (requests::CHECK, &["Pod"], requests::check),
+    (ca::CHECK, &["Pod"], ca::check),
+    (
+        network_policy::CHECK,
+        &["Pod", "NetworkPolicy", "Namespace", AGGREGATOR],
+        network_policy::check,
+    ),
+    (conditions::CHECK, &[], conditions::check),
 ];
+
+/// The key in `Snapshot::unread` if the aggregator's pods could not be read.
+const AGGREGATOR: &str = "aggregator";
 
 /// Runs all checks: those of the installation, and those of each PushScaler.
 pub fn diagnose(snapshot: &Snapshot) -> Vec<Finding> {
@@ -45,8 +53,14 @@ pub fn diagnose(snapshot: &Snapshot) -> Vec<Finding> {
         ));
     }
     for subject in &subjects {
-        for check in CHECKS {
-            findings.extend(check(snapshot, subject));
+        for (name, needs, check) in CHECKS {
+            match snapshot.first_unread(needs) {
+                Some((kind, reason)) => findings.push(Finding::skipped(
+                    name,
+                    format!("{}: {kind} could not be read: {reason}", subject.name),
+                )),
+                None => findings.extend(check(snapshot, subject)),
+            }
         }
     }
     findings

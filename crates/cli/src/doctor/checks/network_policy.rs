@@ -12,7 +12,7 @@ use pushscale_protocol::AGGREGATOR_PUSH_PORT;
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject};
 
-const CHECK: &str = "network-policy";
+pub(super) const CHECK: &str = "network-policy";
 
 const DNS_PORT: u16 = 53;
 
@@ -24,12 +24,6 @@ enum Direction {
 }
 
 pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
-    if let Some(reason) = snapshot.unread("NetworkPolicy") {
-        return vec![Finding::skipped(
-            CHECK,
-            format!("{}: could not be read: {reason}", subject.name),
-        )];
-    }
     let (Some(pod), Some(aggregator)) = (subject.pods.first(), snapshot.aggregators.first()) else {
         return Vec::new();
     };

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject, pod_name};
 
-const CHECK: &str = "pods";
+pub(super) const CHECK: &str = "pods";
 
 pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -28,6 +28,12 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
         ));
     }
     findings.extend(exhausted_quotas(snapshot, subject));
+    for kind in ["Deployment", "ResourceQuota"] {
+        if let Some(reason) = snapshot.unread(kind) {
+            let seen = format!("{}: {kind} could not be read: {reason}", subject.name);
+            findings.push(Finding::skipped(CHECK, seen));
+        }
+    }
     if findings.is_empty() {
         let pods = subject.pods.len();
         let seen = format!(

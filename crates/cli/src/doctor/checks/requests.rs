@@ -3,7 +3,7 @@
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject, torchserve};
 
-const CHECK: &str = "resource-requests";
+pub(super) const CHECK: &str = "resource-requests";
 
 pub(super) fn check(_: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     let Some(container) = subject.pods.first().and_then(|pod| torchserve(pod)) else {

@@ -6,7 +6,7 @@ use pushscale_api::names::{SIDECAR_CONTAINER, annotations, inject};
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject, pod_name, sidecar};
 
-const CHECK: &str = "sidecars";
+pub(super) const CHECK: &str = "sidecars";
 
 pub(super) fn check(_: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     if subject.pods.is_empty() {

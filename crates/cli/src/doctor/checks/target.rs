@@ -3,7 +3,7 @@
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject};
 
-const CHECK: &str = "target";
+pub(super) const CHECK: &str = "target";
 
 pub(super) fn check(_: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     let name = subject.target_name();
@@ -21,6 +21,12 @@ pub(super) fn check(_: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     }
     let replicas = target.replicas.unwrap_or_default();
     let pods = target.pods.len();
+    if let (Some(reason), None | Some(1..)) = (&target.unread, target.replicas) {
+        return vec![Finding::skipped(
+            CHECK,
+            format!("{seen} could not be read: {reason}"),
+        )];
+    }
     let seen = format!("{seen}: replicas {replicas}, pods {pods}");
     vec![if replicas == 0 {
         Finding::wrong(

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Container;
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject, containers, sidecar};
 
-const CHECK: &str = "versions";
+pub(super) const CHECK: &str = "versions";
 
 pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     let sidecars = subject.pods.iter().filter_map(|pod| sidecar(pod));
