@@ -2,7 +2,7 @@
 
 use crate::cluster::{holder, is_ready};
 use crate::doctor::finding::Finding;
-use crate::doctor::snapshot::{Snapshot, pod_name};
+use crate::doctor::snapshot::{Snapshot, containers, pod_name};
 
 const CHECK: &str = "aggregator";
 
@@ -55,10 +55,26 @@ fn leader(snapshot: &Snapshot, namespace: &str) -> Finding {
             format!("the Lease in {namespace} could not be read: {reason}"),
         );
     }
+    let fix = format!(
+        "see the logs of the aggregators in namespace {namespace}: grep \"leader election failed\""
+    );
     let Some(lease) = &snapshot.lease else {
-        return match snapshot.aggregators.len() {
-            1 => Finding::good(CHECK, "one aggregator without a Lease"),
-            count => Finding::skipped(CHECK, format!("{count} aggregators without a Lease")),
+        let mut containers = snapshot.aggregators.iter().flat_map(containers);
+        let elect = containers.any(|container| {
+            let mut variables = container.env.iter().flatten();
+            variables.any(|variable| variable.name == "PUSHSCALE_AGGREGATOR_LEASE_NAMESPACE")
+        });
+        return match (elect, snapshot.aggregators.len()) {
+            (true, _) => Finding::wrong(
+                CHECK,
+                format!("there is no Lease in namespace {namespace}"),
+                "no aggregator writes replicas",
+                fix,
+            ),
+            (false, 1) => Finding::good(CHECK, "one aggregator without a Lease"),
+            (false, count) => {
+                Finding::skipped(CHECK, format!("{count} aggregators without a Lease"))
+            }
         };
     };
     let renewed = lease
@@ -67,9 +83,6 @@ fn leader(snapshot: &Snapshot, namespace: &str) -> Finding {
         .and_then(|spec| spec.renew_time.as_ref());
     let age = renewed.map(|time| snapshot.now.duration_since(time.0).as_secs());
     let name = lease.metadata.name.as_deref().unwrap_or_default();
-    let fix = format!(
-        "see the logs of the aggregators in namespace {namespace}: grep \"leader election failed\""
-    );
     let Some(holder) = holder(lease) else {
         let seen = format!("Lease {namespace}/{name} has no holder");
         return Finding::wrong(CHECK, seen, "no aggregator writes replicas", fix);
