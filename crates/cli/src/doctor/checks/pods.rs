@@ -24,7 +24,11 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
             CHECK,
             format!("{}: {}", subject.name, subject.target_name()),
             format!("pods are not created: {message}"),
-            "raise the quota (kubectl get resourcequota), or lower spec.maxReplicas",
+            if message.contains("exceeded quota") {
+                "raise the quota (kubectl get resourcequota), or lower spec.maxReplicas"
+            } else {
+                "correct what the message names: the API server or an admission webhook rejects the pods"
+            },
         ));
     }
     findings.extend(exhausted_quotas(snapshot, subject));
