@@ -81,13 +81,35 @@ impl Prometheus {
     /// It is not an expression, or its evaluation fails.
     pub async fn query(&self, expression: &str) -> Vec<f64> {
         let path = format!("/api/v1/query?query={}", percent_encoded(expression));
-        let answer = self.get(&path).await;
-        let answer: Value = serde_json::from_str(&answer.body).unwrap();
-        assert_eq!(answer["status"], "success", "{expression}: {answer}");
-        let results = answer["data"]["result"].as_array().unwrap();
+        let data = self.answer(&path, expression).await;
+        let results = data["result"].as_array().unwrap();
         let values = results.iter().map(|series| series["value"][1].as_str());
         let values = values.map(|value| value.unwrap().parse::<f64>().unwrap());
         values.filter(|value| value.is_finite()).collect()
+    }
+
+    /// Returns the values of a label in the series that a selector selects, as Grafana's `label_values` does.
+    ///
+    /// # Panics
+    /// It is not a selector.
+    pub async fn label_values(&self, selector: &str, label: &str) -> Vec<String> {
+        let path = format!(
+            "/api/v1/label/{label}/values?match%5B%5D={}",
+            percent_encoded(selector)
+        );
+        let data = self.answer(&path, selector).await;
+        let values = data.as_array().unwrap().iter();
+        values
+            .map(|value| value.as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Returns the data of a successful response.
+    async fn answer(&self, path: &str, expression: &str) -> Value {
+        let answer = self.get(path).await;
+        let mut answer: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(answer["status"], "success", "{expression}: {answer}");
+        answer["data"].take()
     }
 
     /// Returns the alerts as it evaluates them.

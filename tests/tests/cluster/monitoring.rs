@@ -1,5 +1,7 @@
 //! The dashboard and the alerts, evaluated by a real Prometheus that scrapes a real aggregator.
 
+use std::collections::BTreeMap;
+
 use pushscale_tests::charts::read;
 use pushscale_tests::fake_pod::Load;
 use pushscale_tests::namespace::{Aggregator, Namespace};
@@ -31,7 +33,14 @@ async fn every_panel_shows_data_and_every_alert_is_evaluated() {
     aggregator
         .push_until(&mut pods, OVERLOAD, || async { namespace.replicas() > 1 })
         .await;
-    for (title, expression) in expressions(&dashboard) {
+    let variables = variables(&dashboard);
+    let mut all = Selection::default();
+    for variable in &variables {
+        all.0.insert(&variable.name, variable.all.clone());
+    }
+    let expressions = expressions(&dashboard);
+    for (title, expression) in &expressions {
+        let expression = all.apply(expression);
         // Shown if the test fails.
         println!("{title}: {expression}");
         aggregator
@@ -39,6 +48,41 @@ async fn every_panel_shows_data_and_every_alert_is_evaluated() {
                 !prometheus.query(&expression).await.is_empty()
             })
             .await;
+    }
+
+    // The values that a variable offers, and then the panels with them.
+    let mut chosen = Selection::default();
+    for variable in &variables {
+        let offered = async |selection: &Selection<'_>| {
+            let selector = selection.apply(&variable.selector);
+            prometheus.label_values(&selector, &variable.label).await
+        };
+        let expected = match variable.name.as_str() {
+            "namespace" => "monitoring",
+            "pushscaler" => "torchserve",
+            other => panic!("no panel needs ${other}"),
+        };
+        for selection in [&all, &chosen] {
+            assert_eq!(offered(selection).await, [expected], "${}", variable.name);
+        }
+        for (name, value) in chosen.others() {
+            let none: [&str; 0] = [];
+            assert_eq!(offered(&value).await, none, "${} by ${name}", variable.name);
+        }
+        chosen.0.insert(&variable.name, expected.to_owned());
+    }
+    for (title, expression) in expressions.iter().filter(|(_, text)| text.contains('$')) {
+        let shown = chosen.apply(expression);
+        println!("{title}: {shown}");
+        aggregator
+            .push_until(&mut pods, OVERLOAD, || async {
+                !prometheus.query(&shown).await.is_empty()
+            })
+            .await;
+        for (name, other) in chosen.others() {
+            let found = prometheus.query(&other.apply(expression)).await;
+            assert!(found.is_empty(), "{title} does not filter by ${name}");
+        }
     }
 
     aggregator
@@ -55,7 +99,78 @@ async fn every_panel_shows_data_and_every_alert_is_evaluated() {
     }
 }
 
-/// Returns the title of each panel with each of its expressions, for all PushScalers.
+/// A variable of the dashboard: `label_values(SELECTOR, LABEL)`.
+struct Variable {
+    name: String,
+    selector: String,
+    label: String,
+    /// What stands for all values.
+    all: String,
+}
+
+/// The values of variables.
+#[derive(Clone, Default)]
+struct Selection<'a>(BTreeMap<&'a str, String>);
+
+impl Selection<'_> {
+    /// Replaces the variables, as Grafana does.
+    fn apply(&self, expression: &str) -> String {
+        let mut applied = expression.to_owned();
+        for (name, value) in &self.0 {
+            applied = applied.replace(&format!("${name}"), value);
+        }
+        assert!(!applied.contains('$'), "unknown variable: {applied}");
+        applied
+    }
+
+    /// Returns, for each variable, the selection with a value of it that does not exist.
+    fn others(&self) -> Vec<(&str, Self)> {
+        let other = |name: &&'_ str| {
+            let mut other = self.clone();
+            for (_, value) in other.0.iter_mut().filter(|(found, _)| found == &name) {
+                *value = "none".to_owned();
+            }
+            other
+        };
+        let names = self.0.keys();
+        names.map(|name| (*name, other(name))).collect()
+    }
+}
+
+/// Returns the variables with a query, in order. Each query goes to the data source that the user selects.
+fn variables(dashboard: &Value) -> Vec<Variable> {
+    let all = dashboard["templating"]["list"].as_array().unwrap();
+    let (sources, queries): (Vec<_>, Vec<_>) = all
+        .iter()
+        .partition(|variable| variable["type"] == "datasource");
+    assert_eq!(sources.len(), 1, "{sources:#?}");
+    assert_eq!(sources[0]["name"], "datasource");
+    assert_eq!(sources[0]["query"], "prometheus");
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let shown = panels.filter(|panel| panel["type"] != "row");
+    for user in shown.chain(queries.iter().copied()) {
+        assert_eq!(user["datasource"]["uid"], "${datasource}", "{user:#}");
+        assert_eq!(user["datasource"]["type"], "prometheus", "{user:#}");
+    }
+    let parse = |variable: &Value| {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        assert_eq!(variable["type"], "query", "{variable:#}");
+        assert_eq!(variable["definition"], variable["query"]["query"]);
+        let query = text(&variable["definition"]);
+        let parts = query.strip_prefix("label_values(");
+        let parts = parts.and_then(|rest| rest.strip_suffix(')')?.rsplit_once(", "));
+        let (selector, label) = parts.unwrap_or_else(|| panic!("not label_values: {query}"));
+        Variable {
+            name: text(&variable["name"]),
+            selector: selector.to_owned(),
+            label: label.to_owned(),
+            all: text(&variable["allValue"]),
+        }
+    };
+    queries.into_iter().map(parse).collect()
+}
+
+/// Returns the title of each panel with each of its expressions.
 fn expressions(dashboard: &Value) -> Vec<(String, String)> {
     let panels = dashboard["panels"].as_array().unwrap();
     let shown = panels.iter().filter(|panel| panel["type"] != "row");
@@ -63,11 +178,8 @@ fn expressions(dashboard: &Value) -> Vec<(String, String)> {
         let targets = panel["targets"].as_array().unwrap();
         assert!(!targets.is_empty(), "{panel:#}");
         targets.iter().map(|target| {
-            let expression = target["expr"].as_str().unwrap();
-            let all = expression
-                .replace("$namespace", ".*")
-                .replace("$pushscaler", ".*");
-            (panel["title"].as_str().unwrap().to_owned(), all)
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (text(&panel["title"]), text(&target["expr"]))
         })
     });
     expressions.collect()
