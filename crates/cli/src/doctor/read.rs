@@ -188,6 +188,7 @@ fn to_value(object: &DynamicObject, (.., kind, _): (&str, &str, &str, &str)) -> 
 async fn target(client: &Client, namespace: String, reference: ScaleTargetRef) -> Target {
     let mut target = Target {
         namespace: namespace.clone(),
+        target_api_version: reference.api_version.clone(),
         target_kind: reference.kind.clone(),
         name: reference.name.clone(),
         ..Target::default()

@@ -59,6 +59,8 @@ pub struct Snapshot {
 pub struct Target {
     /// Namespace of the PushScaler.
     pub namespace: String,
+    /// `scaleTargetRef.apiVersion`.
+    pub target_api_version: String,
     /// `scaleTargetRef.kind`.
     pub target_kind: String,
     /// `scaleTargetRef.name`.
@@ -155,6 +157,7 @@ impl Snapshot {
         let reference = &scaler.spec.scale_target_ref;
         let target = self.targets.iter().find(|target| {
             target.namespace == namespace
+                && target.target_api_version == reference.api_version
                 && target.target_kind == reference.kind
                 && target.name == reference.name
         });
