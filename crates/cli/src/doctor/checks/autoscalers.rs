@@ -8,15 +8,18 @@ use crate::doctor::snapshot::{Snapshot, Subject};
 pub(super) const CHECK: &str = "autoscalers";
 
 pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
-    let (kind, name) = {
-        let reference = &subject.scaler.spec.scale_target_ref;
-        (&reference.kind, &reference.name)
+    let reference = &subject.scaler.spec.scale_target_ref;
+    let is_target = |api_version: &str, kind: &str, name: &str| {
+        group(api_version) == group(&reference.api_version)
+            && kind == reference.kind
+            && name == reference.name
     };
     let mut others = Vec::new();
     for hpa in &snapshot.hpas {
         let is_here = hpa.metadata.namespace.as_deref() == Some(subject.namespace);
         let target = &hpa.spec.scale_target_ref;
-        if is_here && target.kind == *kind && target.name == *name {
+        let api_version = target.api_version.as_deref().unwrap_or_default();
+        if is_here && is_target(api_version, &target.kind, &target.name) {
             let hpa = hpa.metadata.name.as_deref().unwrap_or_default();
             others.push(format!("HorizontalPodAutoscaler {hpa}"));
         }
@@ -24,8 +27,9 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
     for object in &snapshot.scaled_objects {
         let target = &object["spec"]["scaleTargetRef"];
         let is_here = object["metadata"]["namespace"] == subject.namespace;
-        let target_kind = target["kind"].as_str().unwrap_or("Deployment");
-        if is_here && target_kind == kind && target["name"] == **name {
+        let text = |field: &str, default| target[field].as_str().unwrap_or(default);
+        let (api_version, kind) = (text("apiVersion", "apps/v1"), text("kind", "Deployment"));
+        if is_here && is_target(api_version, kind, text("name", "")) {
             let object = object["metadata"]["name"].as_str().unwrap_or_default();
             others.push(format!("KEDA's ScaledObject {object}"));
         }
@@ -36,7 +40,7 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
         let is_other = other.metadata.name != subject.scaler.metadata.name;
         if is_here
             && is_other
-            && target == &subject.scaler.spec.scale_target_ref
+            && is_target(&target.api_version, &target.kind, &target.name)
             && other.spec.mode == Mode::Apply
         {
             let other = other.metadata.name.as_deref().unwrap_or_default();
@@ -84,4 +88,9 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
         )
     });
     findings
+}
+
+/// Returns the group of an `apiVersion`: the versions of one group have the same objects.
+fn group(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
 }
