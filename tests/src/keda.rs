@@ -161,8 +161,8 @@ impl Release {
         cluster.import_image(&image).unwrap();
     }
 
-    /// Applies the CRDs.
-    fn define(&self, cluster: &TestCluster) {
+    /// Applies the CRDs, and waits until they are served.
+    pub fn define(&self, cluster: &TestCluster) {
         let directory = self.config("crd");
         let apply = ["apply", "--server-side", "-k", &directory];
         cluster.kubectl(&apply).unwrap();

@@ -1,30 +1,16 @@
-//! `pushscale doctor` names what is broken on a real node: one Deployment of the chart, broken in one way after the
-//! other. Checks that need no kubelet are also in tests/tests/cluster.
-
-use std::io::{self, Write as _};
-use std::time::Instant;
-
-use pushscale_tests::clock;
-use pushscale_tests::document::{Document, Reader};
-use pushscale_tests::fleet::{HANG, pause};
-use pushscale_tests::load::LoadGenerator;
-use pushscale_tests::programs;
-use pushscale_tests::torchserve_values::{batching_values, torchserve_values};
-use serde_json::json;
-
-use crate::chart_node::ChartNode;
+//! Ways to break a healthy installation, and what `pushscale doctor` reports about them.
 
 /// A way to break the installation or the Deployment.
-struct Case {
+pub(super) struct Case {
     /// The commands that break it.
-    breaks: &'static str,
+    pub(super) breaks: &'static str,
     /// Parts of the output.
-    finds: &'static [&'static str],
+    pub(super) finds: &'static [&'static str],
     /// The commands that repair it.
-    repairs: &'static str,
+    pub(super) repairs: &'static str,
 }
 
-const CASES: [Case; 15] = [
+pub(super) const CASES: &[Case] = &[
     Case {
         breaks: "kubectl -n models autoscale deployment/torchserve --max=3 --cpu=50%",
         finds: &["HorizontalPodAutoscaler torchserve also scales Deployment/torchserve"],
@@ -34,6 +20,35 @@ const CASES: [Case; 15] = [
         breaks: "sed 's/name: torchserve$/name: second/' pushscaler.yaml | kubectl -n models apply -f -",
         finds: &["PushScaler second also scales Deployment/torchserve"],
         repairs: "kubectl -n models delete pushscaler second",
+    },
+    // Only the CRD of KEDA is installed.
+    Case {
+        breaks: "kubectl -n models apply -f scaled-object.yaml",
+        finds: &["KEDA's ScaledObject other also scales Deployment/torchserve"],
+        repairs: "kubectl -n models delete -f scaled-object.yaml",
+    },
+    Case {
+        breaks: "kubectl -n models apply -f targets.yaml",
+        finds: &[
+            "Deployment/none does not exist in namespace models",
+            "ConfigMap/kube-root-ca.crt has no scale subresource",
+            "the API server does not know example.com/v1 Widget",
+            "the kind unavailable.example.com/v1 Widget could not be read: ",
+            "scale of Deployment/without-pods: replicas 1, pods 0",
+            "the target's selector selects no pods",
+        ],
+        repairs: "kubectl -n models delete -f targets.yaml",
+    },
+    // The injector does not recognize TorchServe, whose configuration would be in the image.
+    Case {
+        breaks: "kubectl -n models apply -f image.yaml",
+        finds: &[
+            "models/image: 1 of 1 pods: image-",
+            "no sidecar: ",
+            "models/image: no ConfigMap of the pods has config.properties",
+            "container server has no request for cpu and memory",
+        ],
+        repairs: "kubectl -n models delete -f image.yaml",
     },
     Case {
         breaks: "kubectl -n models scale deployment/torchserve --replicas=0",
@@ -52,6 +67,18 @@ const CASES: [Case; 15] = [
         repairs: "kubectl -n models delete -f no-dns.yaml",
     },
     Case {
+        breaks: "kubectl -n models apply -f ranges.yaml",
+        finds: &["ok     network-policy     models/torchserve: egress of the pods, ranges"],
+        repairs: "kubectl -n models delete -f ranges.yaml",
+    },
+    Case {
+        breaks: "kubectl -n pushscale scale deployment/pushscale-certificates --replicas=0
+                 kubectl -n pushscale wait --for=delete pod -l app.kubernetes.io/name=pushscale-certificates --timeout=280s
+                 kubectl -n models patch configmap pushscale-ca --type=merge -p '{\"data\":null}'",
+        finds: &["ConfigMap models/pushscale-ca has no ca.crt"],
+        repairs: "kubectl -n pushscale scale deployment/pushscale-certificates --replicas=1",
+    },
+    Case {
         breaks: "kubectl -n pushscale scale deployment/pushscale-certificates --replicas=0
                  kubectl -n pushscale wait --for=delete pod -l app.kubernetes.io/name=pushscale-certificates --timeout=280s
                  kubectl -n models delete configmap pushscale-ca",
@@ -68,9 +95,37 @@ const CASES: [Case; 15] = [
                   kubectl -n models scale deployment/torchserve --replicas=1",
     },
     Case {
+        breaks: "kubectl label namespace models pod-security.kubernetes.io/enforce=restricted
+                 kubectl -n models patch pushscaler torchserve --type=merge -p '{\"spec\":{\"minReplicas\":2}}'",
+        finds: &[
+            "pods are not created: ",
+            "violates PodSecurity",
+            "→ correct what the message names",
+        ],
+        repairs: "kubectl label namespace models pod-security.kubernetes.io/enforce-
+                  kubectl -n models patch pushscaler torchserve --type=merge -p '{\"spec\":{\"minReplicas\":1}}'
+                  kubectl -n models scale deployment/torchserve --replicas=1",
+    },
+    Case {
         breaks: "kubectl -n models set resources deployment/torchserve --requests=cpu=1000",
         finds: &["it is not scheduled: 0/1 nodes are available"],
         repairs: "kubectl -n models rollout undo deployment/torchserve",
+    },
+    Case {
+        breaks: "kubectl -n models patch deployment torchserve --type=json \
+                 -p '[{\"op\":\"remove\",\"path\":\"/spec/template/spec/containers/0/resources/requests/cpu\"}]'",
+        finds: &["container torchserve has no request for cpu\n"],
+        repairs: "kubectl -n models rollout undo deployment/torchserve",
+    },
+    Case {
+        breaks: "kubectl label namespace models pushscale.dev/inject-
+                 kubectl -n models rollout restart deployment/torchserve",
+        finds: &[
+            "no sidecar: the pods cannot report",
+            "kubectl label namespace models pushscale.dev/inject=enabled",
+        ],
+        repairs: "kubectl label namespace models pushscale.dev/inject=enabled
+                  kubectl -n models rollout undo deployment/torchserve",
     },
     Case {
         breaks: "kubectl -n models patch deployment torchserve --type=json \
@@ -119,7 +174,27 @@ const CASES: [Case; 15] = [
         finds: &["TargetReachable=False, BatchDelayAboveTarget"],
         repairs: "helm rollback torchserve --namespace models",
     },
-    // Helm would not overwrite what kubectl has changed, so this comes after its upgrades.
+    // Helm would not overwrite what kubectl has changed, so these come after its upgrades.
+    Case {
+        breaks: "kubectl -n models get configmap torchserve -o=json | sed 's/metrics_mode=prometheus\\\\n//' \
+                 | kubectl -n models replace -f -",
+        finds: &["no metrics_mode, which is log by default"],
+        repairs: "kubectl -n models get configmap torchserve -o=json | sed 's/metrics_address/metrics_mode=prometheus\\\\n&/' \
+                  | kubectl -n models replace -f -",
+    },
+    Case {
+        breaks: "kubectl -n pushscale get deployment pushscale-aggregator -o=jsonpath='{.spec.replicas}' >replicas
+                 kubectl -n pushscale scale deployment/pushscale-aggregator --replicas=0
+                 kubectl -n pushscale wait --for=delete pod -l app.kubernetes.io/name=pushscale-aggregator --timeout=280s
+                 sed 's/name: torchserve$/name: unseen/' pushscaler.yaml | kubectl -n models apply -f -",
+        finds: &[
+            "no pod has the labels of the aggregator",
+            "models/unseen: status",
+            "the aggregator has reported nothing",
+        ],
+        repairs: "kubectl -n models delete pushscaler unseen
+                  kubectl -n pushscale scale deployment/pushscale-aggregator --replicas=$(cat replicas)",
+    },
     Case {
         breaks: "kubectl -n pushscale get networkpolicy pushscale-aggregator -o=jsonpath='{.spec.ingress}' >ingress.json
                  kubectl -n pushscale patch networkpolicy pushscale-aggregator --type=merge -p '{\"spec\":{\"ingress\":[]}}'",
@@ -129,7 +204,7 @@ const CASES: [Case; 15] = [
 ];
 
 /// Without the permission, no aggregator repairs its Lease.
-const LEASE: [Case; 3] = [
+pub(super) const LEASE: &[Case] = &[
     Case {
         breaks: "kubectl -n pushscale delete rolebinding pushscale-aggregator-lease",
         finds: &["the leader does not renew its Lease"],
@@ -149,143 +224,9 @@ const LEASE: [Case; 3] = [
         finds: &["no aggregator writes replicas"],
         repairs: "",
     },
+    Case {
+        breaks: "kubectl -n pushscale delete lease pushscale-aggregator",
+        finds: &["there is no Lease in namespace pushscale"],
+        repairs: "",
+    },
 ];
-
-const NO_EGRESS: &str = "
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: no-egress }
-spec: { podSelector: {}, policyTypes: [Egress] }
-";
-
-const NO_DNS: &str = "
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: no-dns }
-spec: { podSelector: {}, policyTypes: [Egress], egress: [{ ports: [{ port: 8490 }] }] }
-";
-
-/// Probes that need no token. Only a hang takes 300 s.
-const TCP_PROBES: &str = "
-probes:
-  startup: &tcp { tcpSocket: { port: inference }, periodSeconds: 1, failureThreshold: 300 }
-  readiness: *tcp
-  liveness: *tcp
-";
-
-#[test]
-fn doctor_names_what_is_broken() {
-    let values = json!({ "injector": { "enabled": true } });
-    let Some(node) = ChartNode::start(&values) else {
-        return;
-    };
-    let mut reader = node.reader("doctor");
-    let mut values = torchserve_values(&node.torchserve);
-    let mut batching = batching_values(&node.torchserve);
-    for values in [&mut values, &mut batching] {
-        values["resources"] = json!({ "requests": { "cpu": "10m", "memory": "64Mi" } });
-    }
-    for (name, text) in [
-        ("my-values.yaml", values.to_string()),
-        ("no-egress.yaml", NO_EGRESS.to_owned()),
-        ("no-dns.yaml", NO_DNS.to_owned()),
-        ("tcp-probes.yaml", TCP_PROBES.to_owned()),
-        ("batching.yaml", batching.to_string()),
-    ] {
-        reader.write(name, &text);
-    }
-    reader.run("kubectl create namespace models");
-    reader.run("kubectl label namespace models pushscale.dev/inject=enabled");
-    reader.run(
-        "helm install torchserve helm/torchserve --namespace models --values my-values.yaml --wait",
-    );
-    let page = Document::read("INSTALL.md");
-    let scaler = page
-        .section("Labelling the namespace")
-        .file("pushscaler.yaml");
-    reader.write("pushscaler.yaml", scaler);
-    reader.run("kubectl -n models apply -f pushscaler.yaml");
-    // Without requests, the conditions report a problem until the service time is known.
-    let path = "-o=jsonpath={.spec.clusterIP}:8080";
-    let service = ["-n", "models", "get", "service", "torchserve", path];
-    let address = node.cluster.kubectl(&service).unwrap();
-    let _load = LoadGenerator::start(&node.cluster, "doctor", &address, &["1:3600"]);
-    until_found(&node, &[" 0 failed"]);
-    measure(&node);
-    // The clock of this machine is ten minutes behind the node's.
-    let late = clock::shifted(&node.cluster, -600);
-    let expected = ["FAIL   clock", " s ahead of this machine's", " 1 failed"];
-    until_found_with(&node, &late, &expected);
-    for case in CASES {
-        find(&node, &mut reader, &case);
-        reader.run(case.repairs);
-        until_found(&node, &[" 0 failed"]);
-    }
-    // More than one pod can serve.
-    let max = r#"{"spec":{"maxReplicas":1}}"#;
-    let patch = "kubectl -n models patch pushscaler torchserve --type=merge";
-    reader.run(&format!("{patch} -p '{max}'"));
-    let overload = LoadGenerator::start(&node.cluster, "overload", &address, &["40:3600"]);
-    until_found(&node, &["ScalingLimited=True, TooManyReplicas"]);
-    drop(overload);
-    for case in LEASE {
-        find(&node, &mut reader, &case);
-    }
-}
-
-fn find(node: &ChartNode, reader: &mut Reader, case: &Case) {
-    reader.run(case.breaks);
-    until_found(node, case.finds);
-}
-
-fn until_found(node: &ChartNode, expected: &[&str]) {
-    until_found_with(node, &[], expected);
-}
-
-/// The same for a `doctor` with these variables in its environment.
-fn until_found_with(node: &ChartNode, environment: &[(&str, String)], expected: &[&str]) {
-    let began = Instant::now();
-    loop {
-        let polled = Instant::now();
-        let found = run(node, &["doctor"], environment);
-        if expected.iter().all(|part| found.contains(part)) {
-            return;
-        }
-        assert!(began.elapsed() < HANG, "{expected:?} is not in\n{found}");
-        pause(polled.elapsed());
-    }
-}
-
-/// Returns the output of a command.
-fn pushscale(node: &ChartNode, arguments: &[&str]) -> String {
-    run(node, arguments, &[])
-}
-
-/// The same, with these variables in its environment.
-fn run(node: &ChartNode, arguments: &[&str], environment: &[(&str, String)]) -> String {
-    let mut command = node
-        .cluster
-        .command(programs::command_line().to_str().unwrap());
-    command.args(arguments).args(["-n", "models"]);
-    command.envs(environment.iter().cloned());
-    String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
-}
-
-/// Prints how long the commands take, past the test harness. That is not asserted.
-fn measure(node: &ChartNode) {
-    for arguments in [&["explain", "torchserve"][..], &["doctor"]] {
-        let times = [(); 5].map(|()| {
-            let began = Instant::now();
-            pushscale(node, arguments);
-            began.elapsed().as_secs_f64()
-        });
-        let [least, most] =
-            [f64::min, f64::max].map(|choose| times.into_iter().reduce(choose).unwrap());
-        let name = arguments[0];
-        writeln!(
-            io::stderr(),
-            "pushscale {name} took {least:.2} to {most:.2} s in five runs"
-        )
-        .ok();
-    }
-}
