@@ -13,7 +13,17 @@ pub enum ClusterError {
         /// What is wrong.
         message: String,
     },
-    /// The API server rejected a request, or could not be reached.
+    /// The API server rejected a request.
+    #[error("failed to read {what}: {message}")]
+    Rejected {
+        /// The object.
+        what: String,
+        /// The status code.
+        code: u16,
+        /// The API server's own message. The client's text has the whole status three times.
+        message: String,
+    },
+    /// The API server could not be reached, or its response is invalid.
     #[error("failed to read {what}")]
     Request {
         /// The object.
@@ -64,6 +74,11 @@ impl ClusterError {
         let what = what.to_owned();
         match source {
             kube::Error::Api(status) if status.code == 404 => Self::NotFound { what },
+            kube::Error::Api(status) => Self::Rejected {
+                what,
+                code: status.code,
+                message: status.message,
+            },
             source => Self::Request {
                 what,
                 source: Box::new(source),
@@ -73,9 +88,31 @@ impl ClusterError {
 
     /// Whether the API server denied the request.
     pub(crate) fn is_forbidden(&self) -> bool {
-        let Self::Request { source, .. } = self else {
-            return false;
-        };
-        matches!(&**source, kube::Error::Api(status) if status.code == 403)
+        matches!(self, Self::Rejected { code: 403, .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn request(code: u16) -> ClusterError {
+        let message = "pods is forbidden: User \"jo\" cannot list resource \"pods\"";
+        let status = Status::failure(message, "Forbidden").with_code(code);
+        ClusterError::request("the pods", kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn a_rejection_is_printed_with_the_message_of_the_api_server_once() {
+        let error = request(403);
+        assert_eq!(
+            pushscale_daemon::error::chain(&error).to_string(),
+            "failed to read the pods: pods is forbidden: User \"jo\" cannot list resource \"pods\""
+        );
+        assert!(error.is_forbidden());
+        assert!(!request(500).is_forbidden());
+        assert!(matches!(request(404), ClusterError::NotFound { .. }));
     }
 }
