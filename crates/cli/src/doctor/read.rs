@@ -203,13 +203,12 @@ async fn target(client: &Client, namespace: String, reference: ScaleTargetRef) -
         Ok((resource, _)) => resource,
         Err(error) => {
             let kind = format!("{} {}", reference.api_version, reference.kind);
-            target.problem = Some(match error {
-                ClusterError::NotFound { .. } => format!("the API server does not know {kind}"),
-                error => format!(
-                    "the kind {kind} could not be read: {}",
-                    pushscale_daemon::error::chain(&error)
-                ),
-            });
+            if matches!(error, ClusterError::NotFound { .. }) {
+                target.problem = Some(format!("the API server does not know {kind}"));
+            } else {
+                let message = pushscale_daemon::error::chain(&error);
+                target.failure = Some(format!("the kind {kind} could not be read: {message}"));
+            }
             return target;
         }
     };
@@ -229,7 +228,7 @@ async fn target(client: &Client, namespace: String, reference: ScaleTargetRef) -
         }
         Err(error) => {
             let message = pushscale_daemon::error::chain(&error).to_string();
-            target.problem = Some(message);
+            target.failure = Some(message);
             return target;
         }
     };
@@ -248,7 +247,7 @@ async fn target(client: &Client, namespace: String, reference: ScaleTargetRef) -
             }
             Err(error) => {
                 let message = pushscale_daemon::error::chain(&error).to_string();
-                target.problem = Some(message);
+                target.failure = Some(message);
             }
         }
     }

@@ -68,6 +68,9 @@ pub struct Target {
     /// `spec.replicas`, if the scale subresource could be read.
     #[serde(default)]
     pub replicas: Option<i32>,
+    /// Why the API server failed to return it.
+    #[serde(default)]
+    pub failure: Option<String>,
     /// Why it cannot be scaled.
     #[serde(default)]
     pub problem: Option<String>,

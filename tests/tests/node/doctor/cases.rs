@@ -34,6 +34,7 @@ pub(super) const CASES: &[Case] = &[
             "ConfigMap/kube-root-ca.crt has no scale subresource",
             "the API server does not know example.com/v1 Widget",
             "the kind unavailable.example.com/v1 Widget could not be read: ",
+            "→ kubectl get apiservices names APIs that are not available",
             "scale of Deployment/without-pods: replicas 1, pods 0",
             "the target's selector selects no pods",
         ],

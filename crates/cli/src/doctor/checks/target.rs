@@ -19,6 +19,14 @@ pub(super) fn check(_: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
             "correct spec.scaleTargetRef (apiVersion, kind, name): it must name an object with a scale subresource in the PushScaler's namespace",
         )];
     }
+    if let Some(failure) = &target.failure {
+        return vec![Finding::wrong(
+            CHECK,
+            seen,
+            failure.clone(),
+            "kubectl get apiservices names APIs that are not available; the API server's log has the reason",
+        )];
+    }
     let replicas = target.replicas.unwrap_or_default();
     let pods = target.pods.len();
     if let (Some(reason), None | Some(1..)) = (&target.unread, target.replicas) {
