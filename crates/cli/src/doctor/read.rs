@@ -218,7 +218,12 @@ async fn target(client: &Client, namespace: String, reference: ScaleTargetRef) -
         Err(ClusterError::NotFound { .. }) => {
             target.problem = Some(match request(&what, api.get(&reference.name)).await {
                 Ok(_) => format!("{what} has no scale subresource"),
-                Err(_) => format!("{what} does not exist in namespace {namespace}"),
+                Err(ClusterError::NotFound { .. }) => {
+                    format!("{what} does not exist in namespace {namespace}")
+                }
+                Err(_) => format!(
+                    "{what} does not exist in namespace {namespace}, or has no scale subresource"
+                ),
             });
             return target;
         }
@@ -243,7 +248,7 @@ async fn target(client: &Client, namespace: String, reference: ScaleTargetRef) -
                 target.pods = names.filter_map(|pod| pod.metadata.name).collect();
             }
             Err(error) if error.is_forbidden() => {
-                target.unread = Some(format!("its pods are {FORBIDDEN}"));
+                target.unread = Some(format!("listing its pods is {FORBIDDEN}"));
             }
             Err(error) => {
                 let message = pushscale_daemon::error::chain(&error).to_string();
