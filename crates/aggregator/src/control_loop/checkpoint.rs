@@ -3,6 +3,7 @@
 //! Each aggregator reads the stored one when a scaler appears, and again when it becomes the leader. Only the leader
 //! writes, and only after it has read: otherwise it would replace a week by what it has seen itself.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use pushscale_daemon::backoff::Backoff;
 use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_decision::{Checkpoint, Clock, Moment};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::ControlLoop;
@@ -198,21 +199,69 @@ impl ControlLoop {
     }
 
     /// Reports all checkpoints before the exit: what was learned since the last write.
-    pub(super) async fn report_last_checkpoints(&mut self) {
+    ///
+    /// A leader that has not read a checkpoint yet, or not again since it became the leader, reads it first. A failed
+    /// read is not repeated. The caller limits the time: an API server that does not respond must not delay the exit.
+    pub(super) async fn report_last_checkpoints(&mut self, events: &mut mpsc::Receiver<Event>) {
+        // This aggregator may have become the leader since the last turn.
+        self.update_role();
         if !self.leads() {
             return;
         }
-        let clock = self.clock(self.now());
-        for (key, scaler) in &self.scalers {
-            if scaler.checkpoint.read != Read::Done || scaler.deletion.deleting {
-                continue;
+        let mut unread = BTreeSet::new();
+        let keys: Vec<_> = self.scalers.keys().cloned().collect();
+        for key in keys {
+            if self.finish_read(&key) {
+                unread.insert(key);
+            } else {
+                self.report_last_checkpoint(&key).await;
             }
-            let Some(report) = scaler.checkpoint_report(clock, key) else {
+        }
+        while !unread.is_empty() {
+            let Some(event) = events.recv().await else {
+                return;
+            };
+            // Whoever waits for the answer to another event sees that it is dropped.
+            let Event::CheckpointRead { watch, outcome } = event else {
                 continue;
             };
-            if self.reports.send(report).await.is_err() {
-                return;
+            let failed = outcome.is_err();
+            self.checkpoint_read(&watch, outcome);
+            let key = watch.scaler;
+            if failed || !self.finish_read(&key) {
+                unread.remove(&key);
+                self.report_last_checkpoint(&key).await;
             }
+        }
+    }
+
+    /// Begins the read of a checkpoint if it is due. Returns whether one is in progress.
+    fn finish_read(&mut self, key: &ScalerKey) -> bool {
+        let Some(scaler) = self.scalers.get_mut(key) else {
+            return false;
+        };
+        if scaler.engine.is_none() || scaler.deletion.deleting {
+            return false;
+        }
+        if let Read::Due(_) = scaler.checkpoint.read {
+            scaler.checkpoint.read = Read::InProgress { again: false };
+            self.read_checkpoint(key);
+            return true;
+        }
+        scaler.checkpoint.read != Read::Done
+    }
+
+    /// Reports what this scaler has learned, if its checkpoint was read.
+    async fn report_last_checkpoint(&self, key: &ScalerKey) {
+        let clock = self.clock(self.now());
+        let scaler = self
+            .scalers
+            .get(key)
+            .filter(|scaler| scaler.checkpoint.read == Read::Done && !scaler.deletion.deleting);
+        if let Some(report) = scaler.and_then(|scaler| scaler.checkpoint_report(clock, key))
+            && self.reports.send(report).await.is_err()
+        {
+            tracing::debug!(autoscaler = %key, "checkpoint not written: the reports ended first");
         }
     }
 

@@ -179,7 +179,7 @@ impl ControlLoop {
             self.history.send_removals();
             self.metrics.turn_ended(begun.elapsed());
         }
-        self.report_last_checkpoints().await;
+        self.report_last_checkpoints(&mut events).await;
     }
 
     fn handle(&mut self, event: Event) {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use pushscale_decision::{Checkpoint, ModelCheckpoint, RateSeries};
+use tokio::time::timeout;
 
 use super::*;
 use crate::checkpoint;
@@ -38,8 +39,19 @@ impl Fixture {
         *self.target.checkpoint.lock() = Some(checkpoint);
     }
 
+    /// Makes reads fail.
+    fn stop_responding(&self) {
+        *self.target.checkpoint.lock() = None;
+    }
+
     fn reads(&self) -> u32 {
         *self.target.checkpoint_reads.lock()
+    }
+
+    /// Ends the control loop as a shutdown does.
+    async fn report_last_checkpoints(&mut self) {
+        let last = self.control_loop.report_last_checkpoints(&mut self.events);
+        timeout(Duration::from_secs(2), last).await.unwrap();
     }
 
     /// Returns the models of each checkpoint that was reported since the last call.
@@ -66,7 +78,7 @@ async fn what_was_restored_is_written_every_ten_minutes_and_at_the_exit() {
     assert_eq!(fixture.checkpoints(), [["resnet"]]);
     fixture.advance(INTERVAL).await;
     assert_eq!(fixture.checkpoints(), [["resnet"]]);
-    fixture.control_loop.report_last_checkpoints().await;
+    fixture.report_last_checkpoints().await;
     assert_eq!(fixture.checkpoints(), [["resnet"]]);
 }
 
@@ -76,7 +88,7 @@ async fn nothing_is_written_before_the_checkpoint_was_read() {
     fixture.apply("a", 1, &json!({}));
     fixture.observe("a", 1, &["pod-0"]);
     fixture.advance(2 * INTERVAL).await;
-    fixture.control_loop.report_last_checkpoints().await;
+    fixture.report_last_checkpoints().await;
     assert!(fixture.checkpoints().is_empty());
     assert!((5..15).contains(&fixture.reads()), "{}", fixture.reads());
     fixture.stores(Some(stored()));
@@ -97,12 +109,51 @@ async fn a_follower_writes_nothing_and_a_new_leader_reads_once_more() {
     assert_eq!(fixture.reads(), 1);
     // The leader has written meanwhile.
     fixture.stores(Some(stored()));
-    fixture.control_loop.report_last_checkpoints().await;
+    fixture.report_last_checkpoints().await;
     assert!(fixture.checkpoints().is_empty());
     leadership.lead_until(Instant::now() + Duration::from_secs(3600));
     fixture.advance(INTERVAL + Duration::from_secs(20)).await;
     assert_eq!(fixture.reads(), 2);
     assert_eq!(fixture.checkpoints(), [["resnet"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_that_stops_reads_before_its_last_write() {
+    let leadership = Leadership::following();
+    let mut fixture = Fixture::with(leadership.clone());
+    fixture.stores(None);
+    fixture.handle(Event::ScalersListed(BTreeSet::new()));
+    fixture.handle(Event::HpasListed(BTreeSet::new()));
+    for name in ["a", "b"] {
+        fixture.apply(name, 1, &json!({}));
+        fixture.observe(name, 1, &["pod-0"]);
+    }
+    fixture.advance(INTERVAL).await;
+    assert_eq!(fixture.reads(), 2);
+    fixture.stores(Some(stored()));
+    // The loop has no turn between its election and the shutdown.
+    leadership.lead_until(Instant::now() + Duration::from_secs(7));
+    fixture.report_last_checkpoints().await;
+    assert_eq!(fixture.reads(), 4);
+    // What is stored is scaler `a`'s. Scaler `b` has learned nothing.
+    assert_eq!(fixture.checkpoints(), [["resnet"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_read_fails_writes_nothing_at_the_exit() {
+    let leadership = Leadership::following();
+    let mut fixture = Fixture::with(leadership.clone());
+    fixture.stores(Some(stored()));
+    fixture.handle(Event::ScalersListed(BTreeSet::new()));
+    fixture.handle(Event::HpasListed(BTreeSet::new()));
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 1, &["pod-0"]);
+    fixture.advance(INTERVAL).await;
+    fixture.stop_responding();
+    leadership.lead_until(Instant::now() + Duration::from_secs(7));
+    fixture.report_last_checkpoints().await;
+    assert_eq!(fixture.reads(), 2);
+    assert!(fixture.checkpoints().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
