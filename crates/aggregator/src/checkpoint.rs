@@ -16,6 +16,7 @@ pub(crate) fn object(report: &CheckpointReport) -> PushScalerCheckpoint {
         target,
         at,
         checkpoint,
+        is_last: _,
     } = report;
     let target = ScaleTargetRef {
         api_version: target.api_version.clone(),
@@ -81,6 +82,7 @@ mod tests {
             target: target("Deployment"),
             at: Timestamp::UNIX_EPOCH,
             checkpoint: Box::new(checkpoint.clone()),
+            is_last: false,
         });
         let learned = |stored: &_, uid: &str, kind| learned(stored, &scaler, uid, &target(kind));
         assert_eq!(learned(&stored, "1", "Deployment"), Some(checkpoint));

@@ -36,7 +36,7 @@ const WRITE_QUEUE: usize = 16;
 
 /// Writes reports until the channel closes and what waits is written.
 ///
-/// Nothing is written while another aggregator leads: its reports are newer.
+/// Nothing is written while another aggregator leads, except the last checkpoints: its reports are newer.
 pub(crate) async fn run(
     client: Client,
     mut reports: mpsc::Receiver<Report>,
@@ -90,6 +90,11 @@ trait NewestReport: Sized + Send {
 
     fn scaler(&self) -> &ScalerKey;
 
+    /// Whether it is written even if this aggregator no longer leads.
+    fn is_last(&self) -> bool {
+        false
+    }
+
     /// Writes the report. Returns it if it should be written again.
     fn write(self, writer: &Writer) -> impl Future<Output = Option<Self>> + Send;
 }
@@ -110,7 +115,12 @@ async fn write_newest<T: NewestReport>(
             && let Some((scaler, report)) = queue.start()
         {
             writes.push(async {
-                let again = leadership.write(report.write(writer)).await.flatten();
+                let is_last = report.is_last();
+                let write = report.write(writer);
+                let again = match is_last {
+                    true => write.await,
+                    false => leadership.write(write).await.flatten(),
+                };
                 (scaler, again)
             });
         }
@@ -190,6 +200,11 @@ impl NewestReport for CheckpointReport {
 
     fn scaler(&self) -> &ScalerKey {
         &self.scaler
+    }
+
+    /// A leader reports it at shutdown, and the next leader knows the same or less.
+    fn is_last(&self) -> bool {
+        self.is_last
     }
 
     async fn write(self, writer: &Writer) -> Option<Self> {

@@ -31,6 +31,7 @@ mod take_over;
 mod view;
 mod watch;
 mod write_queue;
+mod writers;
 
 pub use auth::{KubeTokenReviewer, PodIdentity, ReviewError, TokenReviewer};
 pub use check::{CheckError, check};

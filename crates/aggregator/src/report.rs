@@ -41,6 +41,8 @@ pub struct CheckpointReport {
     pub at: Timestamp,
     /// What was learned.
     pub checkpoint: Box<Checkpoint>,
+    /// Whether the leader shuts down. The report is then written even if the Lease is released before.
+    pub is_last: bool,
 }
 
 /// An event of a scaler.

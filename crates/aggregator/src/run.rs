@@ -15,7 +15,7 @@ use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::Tasks;
 use pushscale_daemon::tls::{self, ServerCertificate};
 use pushscale_external_metrics::{Store, serve_keda};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
 use crate::auth::{Authenticator, ConnectionToken, KubeTokenReviewer, TokenReviewer};
 use crate::config::{Auth, Config, PROGRAM};
@@ -23,9 +23,8 @@ use crate::control_loop::{Backends, ControlLoop};
 use crate::event::Event;
 use crate::history::History;
 use crate::ingest::Ingest;
-use crate::kube_report;
 use crate::kube_scale::KubeScaleTarget;
-use crate::leadership::{self, Leadership};
+use crate::leadership::Leadership;
 use crate::metrics::{LiveValues, Metrics};
 use crate::pacing::Pacing;
 use crate::pages::AggregatorPages;
@@ -34,6 +33,7 @@ use crate::scale_target::ScaleTarget;
 use crate::status_page::StatusPage;
 use crate::take_over;
 use crate::watch;
+use crate::writers::Writers;
 
 /// Capacity of the control loop's event queue. A turn takes microseconds, so a full queue means that the loop is stuck,
 /// and a push is better rejected with 429 than kept waiting.
@@ -42,8 +42,8 @@ const EVENT_QUEUE: usize = 1024;
 /// Capacity of the queue of statuses and events for the API server.
 const REPORT_QUEUE: usize = 1024;
 
-/// How long the tasks may take to shut down: to answer requests and to write the last statuses.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+/// How long the tasks may take to shut down: to answer requests, to write the last reports and to release the Lease.
+pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// An aggregator whose ports are bound.
 #[derive(Debug)]
@@ -198,26 +198,13 @@ impl Bound {
             events.clone(),
             metrics.clone(),
         );
-        let (reported, reports_written) = oneshot::channel();
-        if let Some(lease) = lease {
-            tasks.spawn(
-                "leader election",
-                leadership::run(
-                    client.clone(),
-                    lease,
-                    leadership.clone(),
-                    events.clone(),
-                    reports_written,
-                    metrics.clone(),
-                    shutdown.clone(),
-                ),
-            );
-        }
-        tasks.spawn("reports", async move {
-            kube_report::run(client, report_queue, leadership, metrics).await;
-            drop::<oneshot::Sender<()>>(reported);
-        });
-        drop(events);
+        let writers = Writers {
+            client,
+            leadership,
+            metrics,
+            shutdown: shutdown.clone(),
+        };
+        writers.start(&mut tasks, report_queue, lease, events);
         finish(tasks, shutdown).await
     }
 

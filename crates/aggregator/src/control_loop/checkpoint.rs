@@ -128,7 +128,7 @@ impl ControlLoop {
             self.read_checkpoint(key);
         } else if scaler.checkpoint.takes_write(now)
             && leads
-            && let Some(report) = scaler.checkpoint_report(clock, key)
+            && let Some(report) = scaler.checkpoint_report(clock, key, false)
         {
             self.report(report);
         }
@@ -258,7 +258,7 @@ impl ControlLoop {
             .scalers
             .get(key)
             .filter(|scaler| scaler.checkpoint.read == Read::Done && !scaler.deletion.deleting);
-        if let Some(report) = scaler.and_then(|scaler| scaler.checkpoint_report(clock, key))
+        if let Some(report) = scaler.and_then(|scaler| scaler.checkpoint_report(clock, key, true))
             && self.reports.send(report).await.is_err()
         {
             tracing::debug!(autoscaler = %key, "checkpoint not written: the reports ended first");
@@ -275,7 +275,7 @@ impl ControlLoop {
 
 impl ManagedScaler {
     /// Returns what was learned; `None` if that is nothing.
-    fn checkpoint_report(&self, clock: Clock, key: &ScalerKey) -> Option<Report> {
+    fn checkpoint_report(&self, clock: Clock, key: &ScalerKey, is_last: bool) -> Option<Report> {
         let checkpoint = self.engine.as_ref()?.checkpoint(clock);
         (!checkpoint.models.is_empty()).then(|| {
             Report::Checkpoint(CheckpointReport {
@@ -284,6 +284,7 @@ impl ManagedScaler {
                 target: self.target.clone(),
                 at: Timestamp::now(),
                 checkpoint: Box::new(checkpoint),
+                is_last,
             })
         })
     }

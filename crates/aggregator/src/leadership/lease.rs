@@ -20,8 +20,7 @@ use crate::metrics::{ApiRequest, Metrics};
 /// Timeout of one request. Several fit into the deadline for renewing.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the last statuses may take at shutdown, and then the last write of a replica count.
-const LAST_REPORTS: Duration = Duration::from_secs(1);
+/// How long the last write of a replica count may take at shutdown.
 const LAST_WRITE: Duration = Duration::from_millis(500);
 
 /// The Lease and this candidate.
@@ -43,14 +42,13 @@ impl LeaseSettings {
     }
 }
 
-/// Takes part in the election until shutdown, and resigns once `reports` is dropped: the last statuses are written by
-/// then.
+/// Takes part in the election until shutdown, and then resigns once the sender of `release` is dropped.
 pub(crate) async fn run(
     client: Client,
     settings: LeaseSettings,
     leadership: Leadership,
     events: mpsc::Sender<Event>,
-    reports: oneshot::Receiver<()>,
+    release: oneshot::Receiver<()>,
     metrics: Metrics,
     shutdown: Shutdown,
 ) {
@@ -82,7 +80,7 @@ pub(crate) async fn run(
             () = sleep(pause) => {}
         }
     }
-    timeout(LAST_REPORTS, reports).await.ok();
+    release.await.ok();
     candidate.resign().await;
 }
 

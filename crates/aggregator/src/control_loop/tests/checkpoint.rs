@@ -31,6 +31,7 @@ fn stored() -> PushScalerCheckpoint {
                 }],
             }],
         }),
+        is_last: false,
     })
 }
 

@@ -1,0 +1,79 @@
+//! The tasks that write to the API server, and the order of their last writes at shutdown.
+//!
+//! The last statuses and checkpoints are written first, and the Lease is released afterwards, so that the next leader
+//! reads them. That takes 20 ms. If the API server is slow, the Lease is released in the meantime: both must fit into
+//! the time that a shutdown may take. Only checkpoints are still written then. A checkpoint holds a week and the next
+//! leader may lack a part of it, whereas it writes all statuses itself.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use kube::Client;
+use pushscale_daemon::shutdown::Shutdown;
+use pushscale_daemon::tasks::Tasks;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use crate::event::Event;
+use crate::kube_report;
+use crate::leadership::{self, Leadership, LeaseSettings};
+use crate::metrics::Metrics;
+use crate::report::Report;
+
+/// How long after the begin of the shutdown the Lease is released at the latest. An API server that takes up to 1.3 s
+/// for a response then answers the release before the process exits, or up to 0.9 s while the Lease is being renewed.
+const RELEASE_AFTER: Duration = Duration::from_millis(500);
+
+/// What the tasks share.
+pub(crate) struct Writers {
+    pub(crate) client: Client,
+    pub(crate) leadership: Leadership,
+    pub(crate) metrics: Metrics,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Writers {
+    /// Starts the leader election, if there is a Lease, and the writes of `reports`. Both end at shutdown, once the
+    /// senders of `reports` are dropped.
+    pub(crate) fn start(
+        self,
+        tasks: &mut Tasks,
+        reports: mpsc::Receiver<Report>,
+        lease: Option<LeaseSettings>,
+        events: mpsc::Sender<Event>,
+    ) {
+        let (keep_lease, release) = oneshot::channel();
+        if let Some(lease) = lease {
+            tasks.spawn(
+                "leader election",
+                leadership::run(
+                    self.client.clone(),
+                    lease,
+                    self.leadership.clone(),
+                    events,
+                    release,
+                    self.metrics.clone(),
+                    self.shutdown.clone(),
+                ),
+            );
+        }
+        tasks.spawn("reports", async move {
+            let writes = kube_report::run(self.client, reports, self.leadership, self.metrics);
+            let mut writes = pin!(writes);
+            let is_late = async {
+                self.shutdown.cancelled().await;
+                sleep(RELEASE_AFTER).await;
+            };
+            tokio::select! {
+                () = &mut writes => drop::<oneshot::Sender<()>>(keep_lease),
+                () = is_late => {
+                    drop(keep_lease);
+                    writes.await;
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! Shutdowns beside API servers of any speed, in simulated time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
+use kube::client::Body;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use pushscale_decision::Checkpoint;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
+
+use super::*;
+use crate::names::{ScalerKey, TargetRef};
+use crate::report::CheckpointReport;
+use crate::run::SHUTDOWN_GRACE;
+
+/// An API server that stores a write at the end of its latency, unless the client has given up before.
+#[derive(Clone, Default)]
+struct ApiServer(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    latency: Duration,
+    /// The objects by path.
+    objects: BTreeMap<String, Value>,
+    /// What was written, in order.
+    writes: Vec<String>,
+}
+
+impl ApiServer {
+    fn client(&self) -> Client {
+        let server = self.clone();
+        let answer = tower::service_fn(move |request| {
+            let server = server.clone();
+            async move { Ok::<_, hyper::Error>(server.answer(request).await) }
+        });
+        Client::new(answer, "default")
+    }
+
+    fn set_latency(&self, latency: Duration) {
+        self.0.lock().latency = latency;
+    }
+
+    fn take_writes(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().writes)
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let latency = self.0.lock().latency;
+        sleep(latency).await;
+        let mut state = self.0.lock();
+        let path = head.uri.path().trim_end_matches('/');
+        if head.method == Method::GET {
+            return match state.objects.get(path) {
+                Some(object) => response(StatusCode::OK, object),
+                None => response(StatusCode::NOT_FOUND, &not_found()),
+            };
+        }
+        let mut object: Value = serde_json::from_slice(&body).unwrap();
+        object["metadata"]["resourceVersion"] = json!("1");
+        let holder = object["spec"]["holderIdentity"].as_str().unwrap_or("");
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let kind = head.uri.path().split('/').nth(6).unwrap();
+        let write = match (kind, holder) {
+            ("leases", "") => "Lease released".to_owned(),
+            ("leases", _) => "Lease held".to_owned(),
+            _ => format!("checkpoint {name}"),
+        };
+        // A lease is created at the path of its collection.
+        let path = match path.ends_with(name) {
+            true => path.to_owned(),
+            false => format!("{path}/{name}"),
+        };
+        let answer = response(StatusCode::OK, &object);
+        state.objects.insert(path, object);
+        state.writes.push(write);
+        answer
+    }
+}
+
+fn not_found() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Status",
+        "status": "Failure",
+        "reason": "NotFound",
+        "message": "not found",
+        "code": 404,
+    })
+}
+
+fn response(status: StatusCode, object: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(object.to_string()));
+    *response.status_mut() = status;
+    response
+}
+
+/// Returns the last checkpoint of this PushScaler.
+fn checkpoint(name: &str) -> Report {
+    Report::Checkpoint(CheckpointReport {
+        scaler: ScalerKey::new("models", name),
+        uid: "1".to_owned(),
+        target: TargetRef::deployment("models", name),
+        at: Timestamp::UNIX_EPOCH,
+        checkpoint: Box::new(Checkpoint::default()),
+        is_last: true,
+    })
+}
+
+/// Stops a leader that has a checkpoint to write while the API server has this latency. Returns what is written until
+/// the process exits, and when that is.
+async fn stop(latency: Duration) -> (Vec<String>, Duration) {
+    let server = ApiServer::default();
+    let leadership = Leadership::following();
+    let shutdown = Shutdown::new();
+    let mut tasks = Tasks::default();
+    let (reports_tx, reports) = mpsc::channel(8);
+    let (events_tx, _events) = mpsc::channel(8);
+    let writers = Writers {
+        client: server.client(),
+        leadership: leadership.clone(),
+        metrics: Metrics::register(&mut Registry::default()),
+        shutdown: shutdown.clone(),
+    };
+    let lease = LeaseSettings {
+        namespace: "pushscale".to_owned(),
+        name: "aggregator".to_owned(),
+        pod: "a".to_owned(),
+    };
+    writers.start(&mut tasks, reports, Some(lease), events_tx);
+    let elected = async {
+        while leadership.term().is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), elected).await.unwrap();
+    assert_eq!(server.take_writes(), ["Lease held"]);
+    server.set_latency(latency);
+    let began = Instant::now();
+    shutdown.cancel();
+    reports_tx.send(checkpoint("resnet")).await.unwrap();
+    drop(reports_tx);
+    tasks.run_until(&shutdown, SHUTDOWN_GRACE).await.unwrap();
+    (server.take_writes(), began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_is_released_after_the_last_checkpoint_is_written() {
+    let latency = Duration::from_millis(200);
+    let (writes, time) = stop(latency).await;
+    assert_eq!(writes, ["checkpoint resnet", "Lease released"]);
+    assert_eq!(time, 2 * latency);
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_a_slow_api_server_the_last_checkpoint_is_written_and_the_lease_released() {
+    for millis in [600, 900, 1100, 1300] {
+        let latency = Duration::from_millis(millis);
+        let (writes, time) = stop(latency).await;
+        assert_eq!(writes, ["checkpoint resnet", "Lease released"], "{millis}");
+        assert_eq!(time, RELEASE_AFTER + latency);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_does_not_respond_does_not_delay_the_exit() {
+    let (writes, time) = stop(Duration::from_secs(60)).await;
+    assert!(writes.is_empty(), "{writes:?}");
+    assert_eq!(time, SHUTDOWN_GRACE);
+}
