@@ -105,18 +105,23 @@ impl KubeScaleTarget {
     async fn write_if_unchanged(
         &self,
         target: &TargetRef,
+        uid: Option<&str>,
         from: u32,
         to: u32,
     ) -> Result<Written, ScaleError> {
         let api = self.api::<DynamicObject>(target).await?;
-        // The test makes the write atomic: a change by another client between our decision and our write is never
-        // overwritten. A resourceVersion would also conflict with every status update of the target, of which there
-        // are several per second while pods start.
-        let patch = serde_json::from_value(json!([
-            { "op": "test", "path": "/spec/replicas", "value": from },
-            { "op": "replace", "path": "/spec/replicas", "value": to },
-        ]))
-        .map_err(|error| other(target, error.to_string()))?;
+        // The tests make the write atomic: a change by another client between our decision and our write is never
+        // overwritten, nor is a target scaled that was created again in between. A resourceVersion would also conflict
+        // with every status update of the target, of which there are several per second while pods start.
+        let uid_test =
+            uid.map(|uid| json!({ "op": "test", "path": "/metadata/uid", "value": uid }));
+        let replicas = [
+            json!({ "op": "test", "path": "/spec/replicas", "value": from }),
+            json!({ "op": "replace", "path": "/spec/replicas", "value": to }),
+        ];
+        let patch = uid_test.into_iter().chain(replicas).collect();
+        let patch =
+            serde_json::from_value(patch).map_err(|error| other(target, error.to_string()))?;
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
@@ -128,6 +133,7 @@ impl KubeScaleTarget {
             Err(error) if error.code() == Some(UNPROCESSABLE) => {
                 let now = self.read_scale(target).await?;
                 match now.replicas {
+                    _ if uid.is_some() && now.uid.as_deref() != uid => Ok(Written::Conflict(now)),
                     // The client retries a request whose response was lost, and the test of the retry fails.
                     replicas if replicas == to => Ok(Written::Done(now)),
                     // The test passed, so the API server rejects the new replica count.
@@ -195,10 +201,11 @@ impl ScaleTarget for KubeScaleTarget {
     fn write<'a>(
         &'a self,
         target: &'a TargetRef,
+        uid: Option<&'a str>,
         from: u32,
         to: u32,
     ) -> BoxFuture<'a, Result<Written, ScaleError>> {
-        Box::pin(self.write_if_unchanged(target, from, to))
+        Box::pin(self.write_if_unchanged(target, uid, from, to))
     }
 
     fn marks_pods(&self) -> bool {
@@ -280,6 +287,7 @@ fn convert(scale: &KubeScale) -> Scale {
         replicas: u32::try_from(replicas.unwrap_or_default()).unwrap_or_default(),
         existing,
         selector: selector.unwrap_or_default(),
+        uid: scale.metadata.uid.clone(),
         version: version.unwrap_or_default(),
     }
 }

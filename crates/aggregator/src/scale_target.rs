@@ -19,10 +19,11 @@ pub trait ScaleTarget: Send + Sync + 'static {
     /// Reads the scale.
     fn read<'a>(&'a self, target: &'a TargetRef) -> BoxFuture<'a, Result<Scale, ScaleError>>;
 
-    /// Sets the replica count to `to` if it is still `from`.
+    /// Sets the replica count to `to` if it is still `from`, and the target still the one with this uid. `None`: any.
     fn write<'a>(
         &'a self,
         target: &'a TargetRef,
+        uid: Option<&'a str>,
         from: u32,
         to: u32,
     ) -> BoxFuture<'a, Result<Written, ScaleError>>;
@@ -119,6 +120,8 @@ pub struct Scale {
     pub existing: Option<u32>,
     /// `status.selector`; empty if the target has none.
     pub selector: String,
+    /// `metadata.uid` of the target, which distinguishes it from a later one of the same name; `None` if it is unknown.
+    pub uid: Option<String>,
     /// `metadata.resourceVersion` as a number, which increases with each change; 0 if it is not a number.
     pub version: u64,
 }
@@ -128,7 +131,7 @@ pub struct Scale {
 pub enum Written {
     /// The replica count was set.
     Done(Scale),
-    /// Another client changed the replica count first; this is the current scale.
+    /// Another client changed the replica count, or created the target again, first; this is the current scale.
     Conflict(Scale),
 }
 

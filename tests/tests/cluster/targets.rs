@@ -114,13 +114,9 @@ async fn a_missing_target_is_reported_and_scaled_once_it_exists() {
 async fn a_write_does_not_override_a_concurrent_change() {
     let namespace = Namespace::create(cluster(), "conflict");
     namespace.deploy("Deployment", 2).await;
-    let kubeconfig = kube::config::Kubeconfig::read_from(cluster().kubeconfig()).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
-        .await
-        .unwrap();
-    let scales = KubeScaleTarget::new(kube::Client::try_from(config).unwrap());
+    let scales = scales().await;
     let target = TargetRef::deployment("conflict", "torchserve");
-    match scales.write(&target, 1, 4).await {
+    match scales.write(&target, None, 1, 4).await {
         Ok(Written::Conflict(scale)) => assert_eq!(scale.replicas, 2),
         other => panic!("{other:?}"),
     }
@@ -128,7 +124,7 @@ async fn a_write_does_not_override_a_concurrent_change() {
         namespace.get("deployment", "torchserve")["spec"]["replicas"],
         2
     );
-    match scales.write(&target, 2, 4).await {
+    match scales.write(&target, None, 2, 4).await {
         Ok(Written::Done(scale)) => assert_eq!(scale.replicas, 4),
         other => panic!("{other:?}"),
     }
@@ -144,4 +140,44 @@ async fn a_write_does_not_override_a_concurrent_change() {
         "--show-managed-fields",
     ]);
     assert!(managers.contains("pushscale-aggregator"), "{managers}");
+}
+
+#[tokio::test]
+async fn a_target_that_was_created_again_is_not_scaled_by_an_earlier_decision() {
+    let namespace = Namespace::create(cluster(), "created-again");
+    let scales = scales().await;
+    for kind in ["Deployment", "StatefulSet"] {
+        let target = TargetRef {
+            kind: kind.to_owned(),
+            ..TargetRef::deployment("created-again", "torchserve")
+        };
+        namespace.deploy(kind, 2).await;
+        let former = scales.read(&target).await.unwrap().uid.unwrap();
+        namespace.kubectl(&["delete", kind, "torchserve"]);
+        namespace.deploy(kind, 2).await;
+        // The replicas are those of the decision, or already those that it wanted.
+        for (from, to) in [(2, 4), (4, 2)] {
+            match scales.write(&target, Some(&former), from, to).await {
+                Ok(Written::Conflict(scale)) => {
+                    assert_ne!(scale.uid, Some(former.clone()));
+                    assert_eq!(scale.replicas, 2);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let now = scales.read(&target).await.unwrap().uid.unwrap();
+        match scales.write(&target, Some(&now), 2, 4).await {
+            Ok(Written::Done(scale)) => assert_eq!(scale.replicas, 4),
+            other => panic!("{other:?}"),
+        }
+        namespace.kubectl(&["delete", kind, "torchserve"]);
+    }
+}
+
+async fn scales() -> KubeScaleTarget {
+    let kubeconfig = kube::config::Kubeconfig::read_from(cluster().kubeconfig()).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+        .await
+        .unwrap();
+    KubeScaleTarget::new(kube::Client::try_from(config).unwrap())
 }

@@ -132,6 +132,7 @@ impl ControlLoop {
         let scale_target = Arc::clone(&self.scale_target);
         let leadership = self.leadership.clone();
         let target = scaler.target.clone();
+        let uid = scaler.replicas.target_uid();
         let events = self.events_tx.clone();
         let watch = scaler.watch.clone();
         // Readings that arrive later did not cause this write.
@@ -149,7 +150,7 @@ impl ControlLoop {
                 let is_known = result.forbidden || result.updated > 0;
                 marks_forbidden = is_known.then_some(result.forbidden);
             }
-            let write = write_scale(&*scale_target, &target, from, to, &metrics);
+            let write = write_scale(&*scale_target, &target, uid.as_deref(), from, to, &metrics);
             let outcome = write_as_leader(&leadership, term, &target, write).await;
             let finished = Event::WriteFinished {
                 watch,

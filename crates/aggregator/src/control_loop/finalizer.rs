@@ -229,15 +229,16 @@ async fn restore(
     replicas: u32,
     metrics: &Metrics,
 ) -> Result<Option<u32>, ScaleError> {
-    let current = match scale_target.read(target).await {
-        Ok(scale) => scale.replicas,
+    let scale = match scale_target.read(target).await {
+        Ok(scale) => scale,
         Err(error) if error.is_gone() => return Ok(None),
         Err(error) => return Err(error),
     };
+    let (uid, current) = (scale.uid.as_deref(), scale.replicas);
     if current == replicas || current == 0 {
         return Ok(None);
     }
-    match write_scale(scale_target, target, current, replicas, metrics).await {
+    match write_scale(scale_target, target, uid, current, replicas, metrics).await {
         Ok(Written::Done(_)) => Ok(Some(replicas)),
         Ok(Written::Conflict(scale)) => Err(ScaleError::Other {
             target: target.to_string(),

@@ -87,6 +87,11 @@ impl Replicas {
         self.scale.as_ref()
     }
 
+    /// Returns the uid of the target that was read last; `None` if it is unknown.
+    pub(super) fn target_uid(&self) -> Option<String> {
+        self.scale.as_ref()?.as_ref().ok()?.uid.clone()
+    }
+
     pub(super) fn is_writing(&self) -> bool {
         self.in_flight.is_some()
     }
@@ -262,6 +267,7 @@ mod tests {
                 replicas,
                 existing: None,
                 selector: "app=a".to_owned(),
+                uid: None,
                 version: 0,
             }),
         }

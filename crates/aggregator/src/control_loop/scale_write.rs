@@ -11,12 +11,13 @@ use crate::scale_target::{ScaleError, ScaleTarget, Written, api_succeeded};
 pub(super) async fn write_scale(
     scale_target: &dyn ScaleTarget,
     target: &TargetRef,
+    uid: Option<&str>,
     from: u32,
     to: u32,
     metrics: &Metrics,
 ) -> Result<Written, ScaleError> {
     let begun = Instant::now();
-    let outcome = scale_target.write(target, from, to).await;
+    let outcome = scale_target.write(target, uid, from, to).await;
     metrics.api_request_ended(ApiRequest::ScaleWrite, begun, api_succeeded(&outcome));
     outcome
 }

@@ -50,7 +50,7 @@ impl ControlLoop {
             }
             Ok(Written::Conflict(scale)) => {
                 self.metrics.scale_written(ScaleWriteOutcome::Conflict);
-                tracing::info!(autoscaler = %key, expected = from, found = scale.replicas, "another client changed the replica count");
+                tracing::info!(autoscaler = %key, expected = from, found = scale.replicas, "another client changed the replica count or recreated the target");
                 if let Some(change) = scaler.replicas.write_conflicts(now, scale) {
                     scaler.record_change(now, change);
                 }

@@ -63,6 +63,7 @@ impl ScaleTarget for Processes {
     fn write<'a>(
         &'a self,
         _: &'a TargetRef,
+        _: Option<&'a str>,
         from: u32,
         to: u32,
     ) -> BoxFuture<'a, Result<Written, ScaleError>> {
@@ -205,6 +206,7 @@ fn scale(replicas: u32) -> Scale {
         replicas,
         existing: None,
         selector: "app=torchserve".to_owned(),
+        uid: None,
         version: 0,
     }
 }

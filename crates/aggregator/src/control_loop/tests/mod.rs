@@ -36,6 +36,9 @@ const NAMESPACE: &str = "models";
 
 type Writes = Arc<Mutex<Vec<(u32, u32)>>>;
 
+/// The uid of the target.
+const TARGET_UID: &str = "torchserve-uid";
+
 /// What a write does.
 #[derive(Clone, Copy, Default)]
 enum Behavior {
@@ -69,9 +72,11 @@ impl ScaleTarget for FakeTarget {
     fn write<'a>(
         &'a self,
         _: &'a TargetRef,
+        uid: Option<&'a str>,
         from: u32,
         to: u32,
     ) -> BoxFuture<'a, Result<Written, ScaleError>> {
+        assert_eq!(uid, Some(TARGET_UID));
         let behavior = *self.behavior.lock();
         self.writes.lock().push((from, to));
         let result = match behavior {
@@ -125,6 +130,7 @@ fn scale(replicas: u32) -> Scale {
         replicas,
         existing: None,
         selector: "app=torchserve".to_owned(),
+        uid: Some(TARGET_UID.to_owned()),
         version: 0,
     }
 }

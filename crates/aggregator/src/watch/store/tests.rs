@@ -47,6 +47,7 @@ fn scale(selector: &str) -> Scale {
         replicas: 1,
         existing: Some(1),
         selector: selector.to_owned(),
+        uid: None,
         version: 1,
     }
 }
