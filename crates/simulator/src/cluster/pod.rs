@@ -189,6 +189,7 @@ impl Pod {
             let waited = begun - job.arrived;
             self.counted.answered += 1;
             if job.timed {
+                self.counted.responses += 1;
                 self.counted.waited += waited;
                 self.counted.sojourned += waited + service;
             }
@@ -249,9 +250,6 @@ impl Pod {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         self.counted.in_system = number(self.in_system);
         self.counted.waiting = number(self.queue.len());
-        let timed = |worker: &Worker| worker.batch.iter().filter(|job| job.timed).count();
-        let busy = self.workers.iter().filter(|worker| worker.is_busy());
-        self.counted.timed_in_workers = number(busy.map(timed).sum());
         self.reading = self.counted;
     }
 

@@ -109,8 +109,8 @@ pub struct PodReading {
     pub in_system: u32,
     /// Waiting requests that no worker has taken.
     pub waiting: u32,
-    /// Requests in workers whose wait and sojourn TorchServe will count: not those of gRPC.
-    pub timed_in_workers: u32,
+    /// HTTP responses with status 2xx: those of completed requests, except those of gRPC.
+    pub responses: u64,
     /// The service time of the last completed batch, in seconds.
     pub batch_seconds: Option<f64>,
 }

@@ -13,8 +13,8 @@ use pushscale_decision::{
 use thiserror::Error;
 
 use super::Controller;
-use super::sidecar::Sidecar;
-use crate::cluster::{Deletion, PodReading, PodState, PodView, ServerHealth, View, World};
+use super::sidecar::{self, Sidecar};
+use crate::cluster::{Deletion, PodState, PodView, ServerHealth, View, World};
 
 /// The name of the pods' model, if no metric names one.
 const MODEL: &str = "model";
@@ -32,8 +32,8 @@ pub struct PushScaling {
     pods: BTreeMap<u64, (PodUid, PodState)>,
     sidecars: BTreeMap<u64, Sidecar>,
     reading: Reading,
-    /// Each pod's previous reading, if the number of completed requests is hidden.
-    uncounted: Option<BTreeMap<u64, PodReading>>,
+    /// Whether the sidecars have access to the management port.
+    reads_queues: bool,
 }
 
 /// The clock of the schedules, which depend on the time of day.
@@ -131,7 +131,7 @@ impl PushScaling {
                 server: ServerState::Ready,
                 models: vec![model],
             },
-            uncounted: None,
+            reads_queues: true,
         }
     }
 
@@ -139,7 +139,7 @@ impl PushScaling {
     /// the number of workers are then unknown. The sidecars still report the wait of recently completed requests.
     #[must_use]
     pub fn without_completion_counts(mut self) -> Self {
-        self.uncounted = Some(BTreeMap::new());
+        self.reads_queues = false;
         self
     }
 
@@ -191,7 +191,8 @@ impl PushScaling {
             let Some((uid, _)) = self.pods.get(&pod.id) else {
                 continue;
             };
-            let sidecar = self.sidecars.entry(pod.id).or_default();
+            let state = self.sidecars.entry(pod.id);
+            let state = state.or_insert_with(|| Sidecar::new(pod.id));
             let reading = &mut self.reading;
             reading.sequence = view.second as u64;
             reading.clock = now.since_origin();
@@ -200,7 +201,7 @@ impl PushScaling {
                 ServerHealth::Frozen(_) => ServerState::Frozen,
                 ServerHealth::Down => ServerState::Refused,
             };
-            if pod.health == ServerHealth::Down {
+            if pod.health != ServerHealth::Ready {
                 // Without a metrics page there are no models.
                 let models = std::mem::take(&mut reading.models);
                 let learned = self.scaler.learn(now, uid, now, reading);
@@ -208,11 +209,11 @@ impl PushScaling {
                 reading.models = models;
                 continue;
             }
+            let waiting = pod.reading.waiting;
+            let queue = sidecar::queue(waiting, view.workers, &view.batching);
+            let queue = Some(&queue).filter(|_| self.reads_queues);
             for model in &mut reading.models {
-                sidecar.read(model, pod, view.second, view.workers, &view.batching);
-                if let Some(before) = &mut self.uncounted {
-                    hide_completion_counts(model, pod, before.insert(pod.id, pod.reading));
-                }
+                state.read(model, &pod.reading, view.second, queue);
             }
             let learned = self.scaler.learn(now, uid, now, reading);
             debug_assert_eq!(learned, Ok(()));
@@ -269,24 +270,6 @@ impl Clock {
         }
         self.floor.as_ref().and_then(|floor| floor.replicas)
     }
-}
-
-/// Removes what a sidecar cannot report without the management port. `before` is the pod's previous reading.
-fn hide_completion_counts(model: &mut ModelReading, pod: &PodView, before: Option<PodReading>) {
-    model.queue = None;
-    if let Some(counters) = &mut model.counters {
-        counters.completed = None;
-    }
-    if pod.health != ServerHealth::Ready {
-        return;
-    }
-    let before = before.unwrap_or_default();
-    let answered = pod.reading.answered.saturating_sub(before.answered);
-    model.queue_latency = match answered {
-        0 if pod.reading.in_system == 0 => Some(Latency::ZERO),
-        0 => None,
-        some => Latency::from_secs_f64((pod.reading.waited - before.waited) / some as f64),
-    };
 }
 
 /// Returns a uid that looks random but is the same in every run.

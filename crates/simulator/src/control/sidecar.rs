@@ -1,115 +1,126 @@
-//! What a pod's sidecar derives from TorchServe, which counts neither completed requests nor requests in workers.
+//! What a pod's sidecar derives from TorchServe, by the sidecar's own code.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use pushscale_decision::{Counters, Latency, ModelReading, Queue};
+use pushscale_decision::{self as decision, Latency, ModelReading};
+use pushscale_reading::{Counters, Estimate, ModelScrape, ModelTracker, Queue, Responses};
 
-use crate::cluster::{Batching, PodReading, PodView, ServerHealth};
+use crate::cluster::{Batching, PodReading};
+use crate::quantity::whole;
 
-/// A pod with waiting requests is stalled after this many seconds without a completion, and after three service times.
-const STALLED_AFTER: f64 = 2.0;
-
-/// The number of service times whose mean the sidecar reports, each of at most this multiple of their median.
-const MEAN_OF: usize = 32;
-const MAX_MEDIANS: f64 = 5.0;
+/// Seconds between the probes of a kubelet, whose responses TorchServe counts with the others: liveness and readiness
+/// every ten seconds.
+const PROBE_INTERVAL: u64 = 5;
 
 /// The state of one sidecar.
 #[derive(Debug, Default)]
 pub(super) struct Sidecar {
     last: PodReading,
-    completed: u64,
-    /// The second of the last completion.
-    moved: usize,
-    /// The newest service times of batches, in seconds.
-    newest: VecDeque<f64>,
+    /// `None` before the first scrape of the server's process.
+    tracker: Option<ModelTracker>,
+    responses: Responses,
+    /// The seconds by which the probes of the pod are later than those of others.
+    phase: u64,
 }
 
 impl Sidecar {
-    /// Fills in the model of a reading at this second. A frozen pod has no queue latency.
+    /// Creates the sidecar of the pod with this id.
+    pub(super) fn new(id: u64) -> Self {
+        Self {
+            phase: id % PROBE_INTERVAL,
+            ..Self::default()
+        }
+    }
+
+    /// Fills in the model of a reading at this second. Without access to the management port, `queue` is `None`.
     pub(super) fn read(
         &mut self,
         model: &mut ModelReading,
-        pod: &PodView,
+        reading: &PodReading,
         second: usize,
-        workers: u32,
-        batching: &Batching,
+        queue: Option<&Queue>,
     ) {
-        let reading = &pod.reading;
         if reading.arrivals < self.last.arrivals {
             // The server has restarted and counts from 0.
-            *self = Self::default();
+            *self = Self {
+                phase: self.phase,
+                ..Self::default()
+            };
         }
-        if reading.answered != self.last.answered {
-            self.moved = second;
-            self.newest.extend(reading.batch_seconds);
-            if self.newest.len() > MEAN_OF {
-                self.newest.pop_front();
-            }
-        } else if self.last.in_system == 0 {
-            self.moved = second;
-        }
+        let at = Duration::from_secs(second as u64);
+        let failed = (reading.refused - self.last.refused) as f64;
+        let probes = u64::from(second as u64 % PROBE_INTERVAL == self.phase);
+        let responses = (reading.responses - self.last.responses + probes) as f64;
+        let has_completed = reading.sojourned > self.last.sojourned;
+        let responses = self.responses.of_requests(at, responses, has_completed);
         self.last = *reading;
-        let slots = workers * batching.size;
-        // While requests wait, all workers are busy, with full batches if as many wait as a batch holds. Otherwise
-        // Little's law gives the number of requests in workers, from the counters that gRPC requests do not change.
-        // Without REST requests, a real sidecar estimates it from the arrivals.
-        let in_service = if reading.waiting >= batching.size {
-            slots
-        } else if reading.waiting > 0 {
-            reading.timed_in_workers.clamp(workers, slots)
+        // A series begins with the first request that it counts.
+        let timed = reading.sojourned > 0.0;
+        let tracker = self
+            .tracker
+            .get_or_insert_with(|| ModelTracker::new(at, true));
+        let estimate = tracker.observe(ModelScrape {
+            at,
+            counters: Counters {
+                arrivals: Some(reading.arrivals as f64),
+                wait_seconds: timed.then_some(reading.waited),
+                sojourn_seconds: timed.then_some(reading.sojourned),
+                service_seconds: reading.batch_seconds,
+            },
+            queue,
+            failed,
+            responses: Some(responses),
+            sole: true,
+            other_completions: false,
+        });
+        fill_in(model, reading, queue, &estimate);
+    }
+}
+
+/// Returns what the management port shows of a queue. Nothing here depends on its free capacity.
+pub(super) fn queue(waiting: u32, workers: u32, batching: &Batching) -> Queue {
+    Queue {
+        pending: waiting.into(),
+        capacity_left: 1.0,
+        workers_ready: workers.into(),
+        batch_size: batching.size.max(1).into(),
+        batch_delay_seconds: if batching.size > 1 {
+            batching.delay
         } else {
-            reading.timed_in_workers
-        };
-        let present = u64::from(reading.waiting + in_service);
-        let completed = (reading.arrivals - reading.refused).saturating_sub(present);
-        self.completed = self.completed.max(completed);
-        model.queue_latency = self
-            .queue_latency(pod, second, slots, batching)
-            .filter(|_| pod.health == ServerHealth::Ready);
-        model.counters = Some(Counters {
-            arrivals: reading.arrivals,
-            rejected: reading.refused,
-            completed: Some(self.completed),
-            total_wait: duration(reading.waited),
-            total_sojourn: duration(reading.sojourned),
-        });
-        model.queue = Some(Queue {
-            waiting: reading.waiting,
-            in_service,
-            in_service_milli: None,
-            workers,
-            batch_size: batching.size,
-            batch_delay: duration(if batching.size > 1 {
-                batching.delay
-            } else {
-                0.0
-            }),
-        });
-        model.service_time = self.mean().map(duration);
+            0.0
+        },
+        continuous_batching: false,
     }
+}
 
-    fn mean(&self) -> Option<f64> {
-        let mut sorted: Vec<f64> = self.newest.iter().copied().collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let most = MAX_MEDIANS * sorted.get(sorted.len().checked_sub(1)? / 2)?;
-        let sum: f64 = sorted.iter().map(|seconds| seconds.min(most)).sum();
-        Some(sum / sorted.len() as f64)
-    }
-
-    fn queue_latency(
-        &self,
-        pod: &PodView,
-        second: usize,
-        slots: u32,
-        batching: &Batching,
-    ) -> Option<Latency> {
-        let service = pod.service * batching.factor(batching.size as usize);
-        let wait = f64::from(pod.reading.waiting) * service / f64::from(slots.max(1));
-        let idle = (second - self.moved) as f64;
-        let stalled = pod.reading.waiting > 0 && idle > STALLED_AFTER.max(3.0 * service);
-        Latency::from_secs_f64(if stalled { wait.max(idle) } else { wait })
-    }
+/// Fills in what the aggregator takes from the push of these estimates.
+fn fill_in(
+    model: &mut ModelReading,
+    reading: &PodReading,
+    queue: Option<&Queue>,
+    estimate: &Estimate,
+) {
+    let rounded = |number: f64| whole(number.round());
+    model.queue_latency = estimate.wait.and_then(Latency::from_secs_f64);
+    model.counters = Some(decision::Counters {
+        arrivals: reading.arrivals,
+        rejected: rounded(estimate.rejected).into(),
+        completed: estimate
+            .completed
+            .map(|completed| rounded(completed).into()),
+        total_wait: duration(reading.waited),
+        total_sojourn: duration(reading.sojourned),
+    });
+    let in_service = estimate.in_service.unwrap_or_default();
+    model.queue = queue.map(|queue| decision::Queue {
+        waiting: rounded(queue.pending),
+        in_service: rounded(in_service),
+        in_service_milli: Some(rounded(in_service * 1e3)),
+        workers: rounded(queue.workers_ready),
+        batch_size: rounded(queue.batch_size),
+        batch_delay: duration(queue.batch_delay_seconds),
+    });
+    model.service_time = estimate.service.map(duration);
 }
 
 fn duration(seconds: f64) -> Duration {
@@ -119,7 +130,6 @@ fn duration(seconds: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::PodState;
 
     const BATCHES: Batching = Batching {
         size: 4,
@@ -127,61 +137,70 @@ mod tests {
         growth: 0.0,
     };
 
-    fn pod(reading: PodReading) -> PodView {
-        PodView {
-            id: 1,
-            state: PodState::Serving,
-            reading,
-            has_pushed: true,
-            health: ServerHealth::Ready,
-            service: 0.1,
-        }
-    }
-
     fn read(sidecar: &mut Sidecar, second: usize, reading: PodReading) -> ModelReading {
         let mut model = ModelReading::default();
-        sidecar.read(&mut model, &pod(reading), second, 2, &BATCHES);
+        let queue = queue(reading.waiting, 2, &BATCHES);
+        sidecar.read(&mut model, &reading, second, Some(&queue));
         model
     }
 
     #[test]
-    fn workers_have_full_batches_while_as_many_requests_wait_as_a_batch_holds() {
-        let reading = |waiting, timed_in_workers| PodReading {
-            arrivals: 100,
-            answered: 85,
-            in_system: 15,
-            waiting,
-            timed_in_workers,
-            ..PodReading::default()
+    fn the_queue_and_the_counts_are_those_of_the_pod() {
+        let mut sidecar = Sidecar::default();
+        read(&mut sidecar, 1, PodReading::default());
+        let reading = PodReading {
+            arrivals: 103,
+            refused: 3,
+            answered: 83,
+            waiting: 9,
+            in_system: 17,
+            waited: 20.0,
+            sojourned: 28.3,
+            batch_seconds: Some(0.1),
+            responses: 83,
         };
-        let in_service = |waiting, timed| {
-            let model = read(&mut Sidecar::default(), 1, reading(waiting, timed));
-            model.queue.unwrap().in_service
-        };
-        assert_eq!(in_service(4, 6), 8);
-        assert_eq!(in_service(3, 6), 6);
-        assert_eq!(in_service(3, 1), 2);
-        assert_eq!(in_service(0, 1), 1);
-        let model = read(&mut Sidecar::default(), 1, reading(9, 6));
+        let model = read(&mut sidecar, 2, reading);
         let queue = model.queue.unwrap();
         assert_eq!((queue.waiting, queue.in_service), (9, 8));
         assert_eq!((queue.batch_size, queue.workers), (4, 2));
         assert_eq!(queue.batch_delay, Duration::from_millis(100));
-        assert_eq!(model.counters.unwrap().completed, Some(83));
+        let counters = model.counters.unwrap();
+        assert_eq!((counters.arrivals, counters.rejected), (103, 3));
+        assert_eq!(counters.completed, Some(83));
+        assert_eq!(counters.total_sojourn, Duration::from_millis(28_300));
+        assert_eq!(model.service_time, Some(Duration::from_millis(100)));
     }
 
     #[test]
-    fn requests_of_grpc_in_workers_count_as_completed() {
+    fn without_the_management_port_the_counters_show_the_wait_only() {
+        let mut sidecar = Sidecar::default();
+        let mut model = ModelReading::default();
         let reading = PodReading {
-            arrivals: 100,
-            answered: 94,
-            in_system: 6,
-            timed_in_workers: 2,
+            arrivals: 10,
+            responses: 10,
+            waited: 2.0,
+            sojourned: 3.0,
+            batch_seconds: Some(0.1),
             ..PodReading::default()
         };
-        let model = read(&mut Sidecar::default(), 1, reading);
-        assert_eq!(model.queue.unwrap().in_service, 2);
-        assert_eq!(model.counters.unwrap().completed, Some(98));
+        for (second, reading) in [(1, PodReading::default()), (10, reading)] {
+            sidecar.read(&mut model, &reading, second, None);
+        }
+        // The first completed requests may contain the time of the model's load.
+        assert_eq!(model.queue_latency, None);
+        let later = PodReading {
+            arrivals: 20,
+            responses: 20,
+            waited: 4.0,
+            sojourned: 6.0,
+            ..reading
+        };
+        sidecar.read(&mut model, &later, 20, None);
+        assert_eq!(model.queue_latency, Latency::from_secs_f64(0.2));
+        assert_eq!(
+            (model.queue, model.counters.unwrap().completed),
+            (None, None)
+        );
     }
 
     #[test]
@@ -190,47 +209,20 @@ mod tests {
         let at = |arrivals, waiting| PodReading {
             arrivals,
             waiting,
+            responses: arrivals,
             in_system: waiting,
+            sojourned: 0.01 * arrivals as f64,
+            batch_seconds: Some(0.01),
             ..PodReading::default()
         };
         let mut completed = |second, reading| {
             let model = read(&mut sidecar, second, reading);
             model.counters.unwrap().completed.unwrap()
         };
-        assert_eq!(completed(1, at(100, 0)), 100);
-        assert_eq!(completed(2, at(101, 20)), 100);
-        assert_eq!(completed(3, at(5, 0)), 5);
-    }
-
-    #[test]
-    fn a_stalled_pod_waits_at_least_since_its_last_completion() {
-        let mut sidecar = Sidecar::default();
-        let stuck = PodReading {
-            arrivals: 10,
-            answered: 4,
-            in_system: 6,
-            waiting: 2,
-            ..PodReading::default()
-        };
-        let wait = |model: ModelReading| model.queue_latency.unwrap().as_secs_f64();
-        assert!(wait(read(&mut sidecar, 1, stuck)) < 0.1);
-        assert!((wait(read(&mut sidecar, 9, stuck)) - 8.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn the_service_time_is_the_mean_of_the_last_batches() {
-        let mut sidecar = Sidecar::default();
-        let mut last = None;
-        for (batch, seconds) in (1..).zip([0.1, 0.1, 8.0, 0.2, 0.1]) {
-            let reading = PodReading {
-                answered: batch,
-                arrivals: batch,
-                batch_seconds: Some(seconds),
-                ..PodReading::default()
-            };
-            let second = usize::try_from(batch).unwrap_or_default();
-            last = read(&mut sidecar, second, reading).service_time;
-        }
-        assert_eq!(last, Some(Duration::from_millis(200)));
+        assert_eq!(completed(1, at(0, 0)), 0);
+        assert_eq!(completed(2, at(100, 0)), 100);
+        assert_eq!(completed(3, at(101, 20)), 100);
+        assert_eq!(completed(4, at(0, 0)), 0);
+        assert_eq!(completed(5, at(5, 0)), 5);
     }
 }

@@ -39,6 +39,6 @@ fn only_rest_requests_have_latencies() {
 fn without_rest_no_latency_counter_moves() {
     let reading = last_reading("100%");
     assert_eq!((reading.waited, reading.sojourned), (0.0, 0.0));
-    assert_eq!(reading.timed_in_workers, 0);
+    assert_eq!(reading.responses, 0);
     assert!(reading.answered > 19_000);
 }
