@@ -30,6 +30,13 @@ pub(super) struct CounterDeltas {
     pub(super) sojourn: f64,
 }
 
+impl CounterDeltas {
+    /// Returns the time of completed requests in workers, in request-seconds.
+    pub(super) fn in_workers(self) -> f64 {
+        (self.sojourn - self.wait).max(0.0)
+    }
+}
+
 impl CompletedWait {
     /// Creates the state of a model. `from_start`: its server process was observed from the start.
     pub(super) fn new(from_start: bool) -> Self {
@@ -51,10 +58,10 @@ impl CompletedWait {
         self.incomplete = 0.0;
         let first = *self.first_completion.get_or_insert(at);
         let warm = !self.observed_from_start || at.saturating_sub(first) >= WARM_UP;
-        let in_worker = deltas.sojourn - deltas.wait;
-        // Both sums cover the same requests, so `in_worker / service` is their number. The arrivals are other requests.
-        if let Some(seconds) = service.filter(|_| warm && in_worker > 0.0) {
-            self.last_wait = Some((at, seconds * deltas.wait / in_worker));
+        let in_workers = deltas.in_workers();
+        // Both sums cover the same requests: `in_workers / service` is their number. The arrivals are other requests.
+        if let Some(seconds) = service.filter(|_| warm && in_workers > 0.0) {
+            self.last_wait = Some((at, seconds * deltas.wait / in_workers));
         }
     }
 

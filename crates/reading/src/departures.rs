@@ -65,11 +65,6 @@ impl Increment {
     fn accepted(&self) -> f64 {
         self.arrived - self.rejected
     }
-
-    /// The time of completed requests in workers, in request-seconds.
-    fn in_workers(&self) -> f64 {
-        (self.times.sojourn - self.times.wait).max(0.0)
-    }
 }
 
 impl Departures {
@@ -102,7 +97,7 @@ impl Departures {
         self.rejected += increment.rejected;
         if elapsed > 0.0 {
             let weight = (elapsed / window).min(1.0);
-            self.busy += (increment.in_workers() / elapsed - self.busy) * weight;
+            self.busy += (increment.times.in_workers() / elapsed - self.busy) * weight;
             self.rate += (increment.accepted().max(0.0) / elapsed - self.rate) * weight;
         }
         let Some(queue) = queue else {
@@ -110,7 +105,7 @@ impl Departures {
             return;
         };
         let expected = self.by_littles_law(queue, service.unwrap_or_default());
-        let slots = queue.workers_ready * queue.batch_size;
+        let slots = queue.slots();
         let taken = self.arrived - self.rejected - queue.pending;
         let in_service = match (self.in_service, service) {
             // Nothing has completed yet: otherwise the workers would have taken more than they can process.
@@ -123,7 +118,7 @@ impl Departures {
         self.pending = queue.pending;
         // While requests wait, every worker is busy.
         let least = if queue.pending > 0.0 {
-            queue.workers_ready.min(slots)
+            queue.workers_ready
         } else {
             0.0
         };
@@ -139,7 +134,7 @@ impl Departures {
     /// Returns by how much the requests in workers have changed in these seconds: those that left the queue, less
     /// those that completed. `surplus` is how many more of them Little's law expects.
     ///
-    /// The workers cannot process more than their places. If the requests that left the queue exceed the responses by
+    /// The workers cannot process more than their slots. If the requests that left the queue exceed the responses by
     /// more, some complete without a response that is counted (gRPC); if there are more responses, some are not those
     /// of requests. The correction by Little's law then takes two service times.
     fn change(
@@ -151,17 +146,17 @@ impl Departures {
         surplus: f64,
     ) -> f64 {
         let left = self.left_queue(increment, queue);
-        let by_time = || increment.in_workers() / service;
+        let by_time = || increment.times.in_workers() / service;
         let responses = increment.responses.unwrap_or_else(by_time);
         let services = elapsed / service;
         let kept = 1.0 - (services / COMPARED_SERVICES).min(1.0);
         self.responses = self.responses * kept + responses;
         self.left = (self.left * kept + left).max(0.0);
-        let places = queue.workers_ready * queue.batch_size + 1.0;
+        let most = queue.slots() + 1.0;
         let missing = self.left - self.responses;
-        let (completed, within) = if missing > places {
+        let (completed, within) = if missing > most {
             (responses + left * missing / self.left, 2.0)
-        } else if missing < -places {
+        } else if missing < -most {
             (responses * self.left / self.responses, 2.0)
         } else {
             (responses, service.clamp(1.0, CORRECTED_SERVICES))
@@ -178,12 +173,11 @@ impl Departures {
     /// Returns the number of requests that workers are expected to process: work per second. If most of it is not
     /// timed, as with gRPC, it is the arrivals times the service time.
     fn by_littles_law(&self, queue: &Queue, service: f64) -> f64 {
-        let slots = queue.workers_ready * queue.batch_size;
         let work = self.rate * service;
         // While requests wait, every worker is busy, but its batch may have begun with fewer requests than wait now.
         // Counting it as full made the requests of few pods seem to take twice as long.
         if queue.pending >= queue.batch_size {
-            slots
+            queue.slots()
         } else if queue.pending > 0.0 {
             self.busy.max(work)
         } else if self.busy < work / 2.0 {

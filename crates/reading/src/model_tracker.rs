@@ -126,16 +126,26 @@ impl ModelTracker {
 
     /// Returns about how many requests have completed since the last scrape, by their time in workers.
     pub(crate) fn completed_by_time(&self, counters: Counters) -> f64 {
-        let Some(before) = self.before else {
-            return 0.0;
-        };
-        let sojourn = counters.sojourn_seconds.unwrap_or_default() - before.sojourn;
-        let wait = counters.wait_seconds.unwrap_or_default() - before.wait;
-        let in_worker = (sojourn - wait).max(0.0);
+        let in_workers = self.deltas(counters, 0.0).in_workers();
         self.service
             .seconds()
             .filter(|seconds| *seconds > 0.0)
-            .map_or(in_worker, |seconds| in_worker / seconds)
+            .map_or(in_workers, |seconds| in_workers / seconds)
+    }
+
+    /// Returns by how much the sums of times have grown since the last scrape, after which `admitted` requests arrived.
+    fn deltas(&self, counters: Counters, admitted: f64) -> CounterDeltas {
+        let Some(before) = self.before else {
+            return CounterDeltas {
+                admitted,
+                ..CounterDeltas::default()
+            };
+        };
+        CounterDeltas {
+            admitted,
+            wait: counters.wait_seconds.unwrap_or_default() - before.wait,
+            sojourn: counters.sojourn_seconds.unwrap_or_default() - before.sojourn,
+        }
     }
 
     /// Processes the next scrape.
@@ -154,11 +164,7 @@ impl ModelTracker {
             Some(_) if scrape.sole => scrape.failed,
             Some(_) => scrape.failed.min(arrived.max(0.0)),
         };
-        let deltas = CounterDeltas {
-            admitted: (arrived - rejected).max(0.0),
-            wait: before.map_or(0.0, |before| wait - before.wait),
-            sojourn: before.map_or(0.0, |before| sojourn - before.sojourn),
-        };
+        let deltas = self.deltas(now, (arrived - rejected).max(0.0));
         let admitted = before.map_or(0.0, |before| before.admitted) + deltas.admitted;
         let pending = scrape.queue.map(|queue| queue.pending);
 
@@ -196,12 +202,7 @@ impl ModelTracker {
         let increment = Increment {
             arrived,
             rejected,
-            // The others are probes: the counters show when a request of the model completed.
-            responses: scrape.responses.map(
-                |responses| {
-                    if deltas.sojourn > 0.0 { responses } else { 0.0 }
-                },
-            ),
+            responses: scrape.responses,
             times: deltas,
             has_timed: now.sojourn_seconds.is_some(),
         };
@@ -262,13 +263,13 @@ impl ModelTracker {
         arrived: f64,
         deltas: CounterDeltas,
     ) {
-        let in_worker = deltas.sojourn - deltas.wait;
+        let in_workers = deltas.in_workers();
         let no_queue = match (before.and_then(|before| before.pending), pending) {
             (Some(then), Some(now)) => then <= 0.0 && now <= 0.0,
             _ => deltas.wait < 0.1 * deltas.sojourn,
         };
-        if no_queue && in_worker > 0.0 {
-            self.service.observe(in_worker / arrived);
+        if no_queue && in_workers > 0.0 {
+            self.service.observe(in_workers / arrived);
         }
     }
 

@@ -82,7 +82,7 @@ impl QueueWait {
         }
         let by_service = service
             .filter(|_| !queue.continuous_batching && queue.workers_ready > 0.0)
-            .map(|seconds| queue.pending * seconds / (queue.workers_ready * queue.batch_size));
+            .map(|seconds| queue.pending * seconds / queue.slots());
         if let Some(stalled) = stalled {
             let min = stalled.as_secs_f64();
             return (Some(by_service.unwrap_or(min).max(min)), Basis::Stalled);

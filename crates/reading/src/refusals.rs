@@ -24,7 +24,7 @@ impl RefusalShare {
         was_full: bool,
         service: Option<f64>,
     ) -> Self {
-        let slots = queue.workers_ready * queue.batch_size;
+        let slots = queue.slots();
         let accepted = service.map(|seconds| elapsed.as_secs_f64() * slots / seconds.max(1e-6));
         Self {
             // Workers take batches from a full queue, so room for one batch per worker counts as full.

@@ -1,4 +1,4 @@
-//! Tells responses to requests from those to probes: TorchServe counts the HTTP responses of all its ports together.
+//! Separates the responses to requests from those to probes, as TorchServe counts the responses of its ports together.
 
 use std::time::Duration;
 

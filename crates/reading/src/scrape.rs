@@ -75,3 +75,10 @@ pub struct Queue {
     /// Whether any version uses continuous batching.
     pub continuous_batching: bool,
 }
+
+impl Queue {
+    /// Returns how many requests the workers process at the same time.
+    pub(crate) fn slots(&self) -> f64 {
+        self.workers_ready * self.batch_size
+    }
+}

@@ -3,10 +3,10 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use pushscale_protocol::{Pod, Push, Server, Sidecar, VERSION};
+use pushscale_reading::Reading;
 use tokio::time::Instant;
 
 use crate::torchserve::PROFILE;
-use pushscale_reading::Reading;
 
 /// The sidecar's pod, and this process in it.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pushscale_daemon::readiness::ReadinessLatch;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_protocol::{MAX_REQUESTED_INTERVAL, State};
+use pushscale_reading::Reader;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -15,7 +16,6 @@ use crate::metrics::Metrics;
 use crate::push::LongestInterval;
 use crate::scraper::Scraper;
 use crate::ticker::Ticker;
-use pushscale_reading::Reader;
 
 /// A tick may be this early: a reading that is due must not wait for the next tick.
 const TICK_TOLERANCE: Duration = Duration::from_millis(50);

@@ -10,9 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 use pushscale_protocol::State;
-
-use pushscale_reading::Reading;
-use pushscale_reading::{Page, Scrape};
+use pushscale_reading::{Counters, Page, Reading, Scrape};
 
 /// The shortest time without changes before the server counts as idle: five scrapes of a drain.
 const MIN_IDLE: Duration = Duration::from_millis(500);
@@ -160,9 +158,8 @@ impl IdleDetector {
 
 impl Totals {
     fn of(page: &Page) -> Self {
-        let sum = |of: fn(&pushscale_reading::Counters) -> Option<f64>| {
-            page.models.values().filter_map(of).sum::<f64>()
-        };
+        let sum =
+            |of: fn(&Counters) -> Option<f64>| page.models.values().filter_map(of).sum::<f64>();
         Self {
             arrivals: sum(|model| model.arrivals),
             completions: Completions {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use pushscale_daemon::reply::{Reply, text};
 use pushscale_daemon::shutdown::Shutdown;
+use pushscale_reading::{Reading, Scrape};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -142,12 +143,7 @@ impl DrainWatch {
     }
 
     /// Processes a scrape that started at `at`.
-    pub(crate) fn observe(
-        &mut self,
-        at: Instant,
-        scrape: &pushscale_reading::Scrape,
-        reading: &pushscale_reading::Reading,
-    ) {
+    pub(crate) fn observe(&mut self, at: Instant, scrape: &Scrape, reading: &Reading) {
         let activity = self.detector.observe(scrape, reading);
         let ago = self
             .detector

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use hyper::header::HeaderValue;
 use pushscale_protocol::PortState;
+use pushscale_reading::{Page, Queue};
 use serde::Deserialize;
 
 use super::port::Port;
 use crate::torchserve::{ModelList, Queues, describe_path, list_path};
-use pushscale_reading::{Page, Queue};
 
 /// Interval of requests for the list of models. A new model in the metrics triggers one at once.
 const LIST_INTERVAL: Duration = Duration::from_secs(10);

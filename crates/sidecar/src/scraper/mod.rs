@@ -10,11 +10,11 @@ pub use port::PortAddress;
 
 use hyper::http::uri::PathAndQuery;
 use pushscale_protocol::PortState;
+use pushscale_reading::Scrape;
 
 use crate::torchserve::read_page;
 use management::Management;
 use port::Port;
-use pushscale_reading::Scrape;
 
 /// The addresses of a server, and limits of its responses.
 #[derive(Clone, Debug)]

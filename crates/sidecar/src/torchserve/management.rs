@@ -4,9 +4,8 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pushscale_protocol::{MAX_MODELS, MAX_NAME_BYTES};
-use serde::Deserialize;
-
 use pushscale_reading::Queue;
+use serde::Deserialize;
 
 /// All but the characters that RFC 3986 calls unreserved.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC

@@ -1,9 +1,9 @@
 //! Converts the samples of the metrics page to counters.
 
 use pushscale_protocol::{MAX_MODELS, MAX_NAME_BYTES};
+use pushscale_reading::{Counters, Page};
 
 use crate::exposition::{self, Sample};
-use pushscale_reading::{Counters, Page};
 
 /// The part of a service time that PredictionTime excludes, in seconds: 3 to 8 ms in the frontend and the socket.
 const OVERHEAD_SECONDS: f64 = 0.005;

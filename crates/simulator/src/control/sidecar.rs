@@ -42,10 +42,7 @@ impl Sidecar {
     ) {
         if reading.arrivals < self.last.arrivals {
             // The server has restarted and counts from 0.
-            *self = Self {
-                phase: self.phase,
-                ..Self::default()
-            };
+            *self = Self::new(self.phase);
         }
         let at = Duration::from_secs(second as u64);
         let failed = (reading.refused - self.last.refused) as f64;
