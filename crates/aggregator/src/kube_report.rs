@@ -117,9 +117,10 @@ async fn write_newest<T: NewestReport>(
             writes.push(async {
                 let is_last = report.is_last();
                 let write = report.write(writer);
-                let again = match is_last {
-                    true => write.await,
-                    false => leadership.write(write).await.flatten(),
+                let again = if is_last {
+                    write.await
+                } else {
+                    leadership.write(write).await.flatten()
                 };
                 (scaler, again)
             });

@@ -124,7 +124,6 @@ impl ControlLoop {
             return;
         }
         if scaler.checkpoint.is_read_due(now) {
-            scaler.checkpoint.read = Read::InProgress { again: false };
             self.read_checkpoint(key);
         } else if scaler.checkpoint.takes_write(now)
             && leads
@@ -135,10 +134,11 @@ impl ControlLoop {
     }
 
     /// Reads the checkpoint in a separate task, which ends with [`Event::CheckpointRead`].
-    fn read_checkpoint(&self, key: &ScalerKey) {
-        let Some(scaler) = self.scalers.get(key) else {
+    fn read_checkpoint(&mut self, key: &ScalerKey) {
+        let Some(scaler) = self.scalers.get_mut(key) else {
             return;
         };
+        scaler.checkpoint.read = Read::InProgress { again: false };
         let (watch, uid) = (scaler.watch.clone(), scaler.uid.clone());
         let target = scaler.target.clone();
         let scale_target = Arc::clone(&self.scale_target);
@@ -221,7 +221,7 @@ impl ControlLoop {
             let Some(event) = events.recv().await else {
                 return;
             };
-            // Whoever waits for the answer to another event sees that it is dropped.
+            // The sender of another event sees that its reply is dropped.
             let Event::CheckpointRead { watch, outcome } = event else {
                 continue;
             };
@@ -244,7 +244,6 @@ impl ControlLoop {
             return false;
         }
         if let Read::Due(_) = scaler.checkpoint.read {
-            scaler.checkpoint.read = Read::InProgress { again: false };
             self.read_checkpoint(key);
             return true;
         }

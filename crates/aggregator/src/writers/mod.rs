@@ -64,12 +64,13 @@ impl Writers {
                 self.shutdown.cancelled().await;
                 sleep(RELEASE_AFTER).await;
             };
-            tokio::select! {
-                () = &mut writes => drop::<oneshot::Sender<()>>(keep_lease),
-                () = is_late => {
-                    drop(keep_lease);
-                    writes.await;
-                }
+            let is_done = tokio::select! {
+                () = &mut writes => true,
+                () = is_late => false,
+            };
+            drop::<oneshot::Sender<()>>(keep_lease);
+            if !is_done {
+                writes.await;
             }
         });
     }

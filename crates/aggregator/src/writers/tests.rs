@@ -1,4 +1,4 @@
-//! Shutdowns beside API servers of any speed, in simulated time.
+//! Shutdowns with API servers of any speed, in simulated time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,9 +74,10 @@ impl ApiServer {
             _ => format!("checkpoint {name}"),
         };
         // A lease is created at the path of its collection.
-        let path = match path.ends_with(name) {
-            true => path.to_owned(),
-            false => format!("{path}/{name}"),
+        let path = if path.ends_with(name) {
+            path.to_owned()
+        } else {
+            format!("{path}/{name}")
         };
         let answer = response(StatusCode::OK, &object);
         state.objects.insert(path, object);
@@ -160,7 +161,7 @@ async fn the_lease_is_released_after_the_last_checkpoint_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn beside_a_slow_api_server_the_last_checkpoint_is_written_and_the_lease_released() {
+async fn with_a_slow_api_server_the_last_checkpoint_is_written_and_the_lease_released() {
     for millis in [600, 900, 1100, 1300] {
         let latency = Duration::from_millis(millis);
         let (writes, time) = stop(latency).await;

@@ -100,10 +100,8 @@ async fn nothing_is_written_before_the_checkpoint_was_read() {
 #[tokio::test(start_paused = true)]
 async fn a_follower_writes_nothing_and_a_new_leader_reads_once_more() {
     let leadership = Leadership::following();
-    let mut fixture = Fixture::with(leadership.clone());
+    let mut fixture = Fixture::with(leadership.clone()).listed();
     fixture.stores(None);
-    fixture.handle(Event::ScalersListed(BTreeSet::new()));
-    fixture.handle(Event::HpasListed(BTreeSet::new()));
     fixture.apply("a", 1, &json!({}));
     fixture.observe("a", 1, &["pod-0"]);
     fixture.advance(2 * INTERVAL).await;
@@ -121,10 +119,8 @@ async fn a_follower_writes_nothing_and_a_new_leader_reads_once_more() {
 #[tokio::test(start_paused = true)]
 async fn a_new_leader_that_stops_reads_before_its_last_write() {
     let leadership = Leadership::following();
-    let mut fixture = Fixture::with(leadership.clone());
+    let mut fixture = Fixture::with(leadership.clone()).listed();
     fixture.stores(None);
-    fixture.handle(Event::ScalersListed(BTreeSet::new()));
-    fixture.handle(Event::HpasListed(BTreeSet::new()));
     for name in ["a", "b"] {
         fixture.apply(name, 1, &json!({}));
         fixture.observe(name, 1, &["pod-0"]);
@@ -143,10 +139,8 @@ async fn a_new_leader_that_stops_reads_before_its_last_write() {
 #[tokio::test(start_paused = true)]
 async fn a_leader_whose_read_fails_writes_nothing_at_the_exit() {
     let leadership = Leadership::following();
-    let mut fixture = Fixture::with(leadership.clone());
+    let mut fixture = Fixture::with(leadership.clone()).listed();
     fixture.stores(Some(stored()));
-    fixture.handle(Event::ScalersListed(BTreeSet::new()));
-    fixture.handle(Event::HpasListed(BTreeSet::new()));
     fixture.apply("a", 1, &json!({}));
     fixture.observe("a", 1, &["pod-0"]);
     fixture.advance(INTERVAL).await;

@@ -158,10 +158,14 @@ struct Fixture {
 impl Fixture {
     /// Starts without PushScalers and HPAs, both listed.
     fn start() -> Self {
-        let mut fixture = Self::unlisted();
-        fixture.handle(Event::ScalersListed(BTreeSet::new()));
-        fixture.handle(Event::HpasListed(BTreeSet::new()));
-        fixture
+        Self::unlisted().listed()
+    }
+
+    /// Reports that all objects have been listed.
+    fn listed(mut self) -> Self {
+        self.handle(Event::ScalersListed(BTreeSet::new()));
+        self.handle(Event::HpasListed(BTreeSet::new()));
+        self
     }
 
     fn unlisted() -> Self {
