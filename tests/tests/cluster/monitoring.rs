@@ -104,7 +104,7 @@ struct Variable {
     name: String,
     selector: String,
     label: String,
-    /// What stands for all values.
+    /// The value that selects all others.
     all: String,
 }
 

@@ -13,7 +13,7 @@ use kube::{Api, Client};
 use pushscale_api::{PushScaler, ScaleTargetRef};
 use serde_json::Value;
 
-use super::snapshot::{Snapshot, Target};
+use super::snapshot::{AGGREGATOR, Snapshot, Target, group_and_version};
 use crate::CommandError;
 use crate::cluster::{Cluster, ClusterError, find_aggregators, request};
 
@@ -71,7 +71,7 @@ pub(super) async fn read(
                 Err(error) => unread(&mut snapshot, "Lease", &error),
             }
         }
-        Err(error) => unread(&mut snapshot, "aggregator", &error),
+        Err(error) => unread(&mut snapshot, AGGREGATOR, &error),
     }
     let namespace_of = |scaler: &PushScaler| scaler.metadata.namespace.clone();
     let mut namespaces: BTreeSet<String> =
@@ -193,10 +193,7 @@ async fn target(client: &Client, namespace: String, reference: ScaleTargetRef) -
         name: reference.name.clone(),
         ..Target::default()
     };
-    let (group, version) = match reference.api_version.split_once('/') {
-        Some((group, version)) => (group, version),
-        None => ("", reference.api_version.as_str()),
-    };
+    let (group, version) = group_and_version(&reference.api_version);
     let kind = GroupVersionKind::gvk(group, version, &reference.kind);
     let what = format!("{}/{}", reference.kind, reference.name);
     let resource = match request(&what, pinned_kind(client, &kind)).await {

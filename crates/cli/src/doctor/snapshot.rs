@@ -18,6 +18,9 @@ use thiserror::Error;
 
 use crate::cluster::is_aggregator;
 
+/// The key in [`Snapshot::unread`] if the aggregator's pods could not be read.
+pub(super) const AGGREGATOR: &str = "aggregator";
+
 /// The objects of one moment. What could not be read is in `unread`, so that no check takes it for absent.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -221,6 +224,11 @@ fn parse<T: DeserializeOwned>(kind: &str, object: Value) -> Result<T, SnapshotEr
         name,
         source,
     })
+}
+
+/// Returns the group, which is empty for the core API, and the version of an `apiVersion`.
+pub(super) fn group_and_version(api_version: &str) -> (&str, &str) {
+    api_version.split_once('/').unwrap_or(("", api_version))
 }
 
 /// Returns the name of a pod.

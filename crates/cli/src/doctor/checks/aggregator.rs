@@ -2,7 +2,7 @@
 
 use crate::cluster::{holder, is_ready};
 use crate::doctor::finding::Finding;
-use crate::doctor::snapshot::{Snapshot, containers, pod_name};
+use crate::doctor::snapshot::{AGGREGATOR, Snapshot, containers, pod_name};
 
 const CHECK: &str = "aggregator";
 
@@ -10,7 +10,7 @@ const CHECK: &str = "aggregator";
 const EXPIRED_SECONDS: i64 = 15;
 
 pub(super) fn check(snapshot: &Snapshot) -> Vec<Finding> {
-    if let Some(reason) = snapshot.unread("aggregator") {
+    if let Some(reason) = snapshot.unread(AGGREGATOR) {
         return vec![Finding::skipped(
             CHECK,
             format!(

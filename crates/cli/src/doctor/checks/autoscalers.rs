@@ -3,14 +3,16 @@
 use pushscale_api::Mode;
 
 use crate::doctor::finding::Finding;
-use crate::doctor::snapshot::{Snapshot, Subject};
+use crate::doctor::snapshot::{Snapshot, Subject, group_and_version};
 
 pub(super) const CHECK: &str = "autoscalers";
 
 pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     let reference = &subject.scaler.spec.scale_target_ref;
+    // The versions of one group have the same objects.
+    let (group, _) = group_and_version(&reference.api_version);
     let is_target = |api_version: &str, kind: &str, name: &str| {
-        group(api_version) == group(&reference.api_version)
+        group_and_version(api_version).0 == group
             && kind == reference.kind
             && name == reference.name
     };
@@ -88,9 +90,4 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
         )
     });
     findings
-}
-
-/// Returns the group of an `apiVersion`: the versions of one group have the same objects.
-fn group(api_version: &str) -> &str {
-    api_version.split_once('/').map_or("", |(group, _)| group)
 }

@@ -14,7 +14,7 @@ mod target;
 mod versions;
 
 use super::finding::Finding;
-use super::snapshot::{Snapshot, Subject};
+use super::snapshot::{AGGREGATOR, Snapshot, Subject};
 
 /// A check of one PushScaler.
 type Check = fn(&Snapshot, &Subject<'_>) -> Vec<Finding>;
@@ -37,9 +37,6 @@ const CHECKS: [(&str, &[&str], Check); 10] = [
     ),
     (conditions::CHECK, &[], conditions::check),
 ];
-
-/// The key in `Snapshot::unread` if the aggregator's pods could not be read.
-const AGGREGATOR: &str = "aggregator";
 
 /// Runs all checks: those of the installation, and those of each PushScaler.
 pub fn diagnose(snapshot: &Snapshot) -> Vec<Finding> {
