@@ -66,12 +66,13 @@ impl ServiceTime {
     }
 
     fn median_of(&self, count: usize) -> Option<f64> {
-        let mut newest = [f64::INFINITY; MEAN_OF];
-        let count = count.min(self.newest.len());
-        for (place, seconds) in newest.iter_mut().zip(self.newest.iter().rev().take(count)) {
+        let mut newest = [0.0; MEAN_OF];
+        let newest = &mut newest[..count.min(self.newest.len())];
+        for (place, seconds) in newest.iter_mut().zip(self.newest.iter().rev()) {
             *place = *seconds;
         }
-        newest.sort_unstable_by(f64::total_cmp);
-        newest.get(count.checked_sub(1)? / 2).copied()
+        let middle = newest.len().checked_sub(1)? / 2;
+        let (_, median, _) = newest.select_nth_unstable_by(middle, f64::total_cmp);
+        Some(*median)
     }
 }
