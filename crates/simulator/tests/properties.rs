@@ -10,7 +10,7 @@ use std::path::Path;
 use properties_support::{MIXTURE, after_step, fewest, settings, steady, stepped};
 use pushscale_decision::Reason;
 use pushscale_simulator::cluster::{
-    Balancing, Change, Fault, Gap, Outcome, PodCount, World, simulate,
+    Balancing, Change, Fault, Gap, Goal, Outcome, PodCount, World, simulate,
 };
 use pushscale_simulator::control::PushScaling;
 use pushscale_simulator::in_parallel;
@@ -65,6 +65,52 @@ fn the_replicas_stay_under_a_steady_load() {
         5 * calm >= 3 * message.len(),
         "{calm} of {} are calm",
         message.len()
+    );
+}
+
+/// A new aggregator finds a fleet of the right size, and knows nothing of it yet.
+///
+/// It first measures the service time by few requests, whose number the sidecar estimates. It ordered up to 19 times
+/// the need, and more than twice the need for half of these fleets, while times counted before their requests.
+#[test]
+fn a_new_aggregator_orders_about_as_many_pods_as_are_needed() {
+    let mut fleets = Vec::new();
+    for service in [0.3_f64, 0.7, 1.0, 1.7, 5.0] {
+        for workers in [1, 2, 4] {
+            for cv in [1.0, 1.5] {
+                fleets.extend((1..=4).map(|seed| (service, workers, cv, seed)));
+            }
+        }
+    }
+    let largest = in_parallel(
+        fleets.len(),
+        &|job| {
+            let (service, workers, cv, seed) = fleets[job];
+            let rate = 12.0 * f64::from(workers) / service;
+            let mut world = World {
+                traffic: Traffic::Rates(vec![rate; 120]),
+                service,
+                cv,
+                workers,
+                goal: Goal {
+                    target: service / 2.0,
+                    min: 1,
+                    max: 500,
+                },
+                ..World::default()
+            };
+            world.pods = world.need();
+            f64::from(run(&world, seed).largest) / f64::from(world.pods)
+        },
+        &mut || {},
+    );
+    let most = largest.iter().copied().fold(0.0, f64::max);
+    assert!(most <= 4.0, "{most:.1} times the need");
+    let many = largest.iter().filter(|times| **times > 2.0).count();
+    assert!(
+        10 * many <= largest.len(),
+        "{many} of {} fleets",
+        largest.len()
     );
 }
 

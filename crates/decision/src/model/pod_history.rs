@@ -211,7 +211,7 @@ impl PodHistory {
             as f32;
         self.in_system = in_system;
         // A valid metrics page without the series of a model means no requests. Only here does absent mean zero.
-        let now = reading
+        let mut now = reading
             .and_then(|reading| reading.counters)
             .unwrap_or_default();
         let counts_since = counts_since.filter(|_| !self.is_restart);
@@ -228,6 +228,16 @@ impl PodHistory {
             )),
             (None, None) => None,
         };
+        if let Some((_, before)) = before
+            && before.completed.is_some()
+            && before.completed == now.completed
+            && !has_restarted(&before, &now)
+        {
+            // TorchServe counts no completed requests, and the sidecar's estimate may follow seconds after their times.
+            // Times without a request made those of a second look three times as long: a new aggregator ordered up to
+            // 19 times the pods that a model of a second needed.
+            (now.total_wait, now.total_sojourn) = (before.total_wait, before.total_sojourn);
+        }
         self.last = Some((taken, now));
         let (from, before) = before?;
         let mut delta = delta_between(&before, &now);
@@ -417,15 +427,15 @@ fn busy(before: Queue, now: Queue, elapsed: f64) -> f64 {
 /// Returns the counts between `before` and `now`. If any counter decreased, the server restarted and all of `now` is
 /// new.
 fn delta_between(before: &Counters, now: &Counters) -> Delta {
-    let restarted = now.arrivals < before.arrivals
-        || now.total_wait < before.total_wait
-        || now.total_sojourn < before.total_sojourn
-        || matches!((before.completed, now.completed), (Some(then), Some(now)) if now < then);
     let zero = Counters {
         completed: Some(0),
         ..Counters::default()
     };
-    let before = if restarted { &zero } else { before };
+    let before = if has_restarted(before, now) {
+        &zero
+    } else {
+        before
+    };
     let completed = match (before.completed, now.completed) {
         (Some(then), Some(now)) => now - then,
         // The count became available or unavailable with this reading.
@@ -445,5 +455,60 @@ fn delta_between(before: &Counters, now: &Counters) -> Delta {
         completed,
         waited,
         served: (total_sojourn - waited).max(0.0),
+    }
+}
+
+/// Returns whether the server counts from 0 again.
+fn has_restarted(before: &Counters, now: &Counters) -> bool {
+    now.arrivals < before.arrivals
+        || now.total_wait < before.total_wait
+        || now.total_sojourn < before.total_sojourn
+        || matches!((before.completed, now.completed), (Some(then), Some(now)) if now < then)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns what a reading adds whose counters show so many requests and seconds in workers.
+    fn next(history: &mut PodHistory, second: u64, completed: u64, sojourn: u64) -> Delta {
+        let reading = ModelReading {
+            counters: Some(Counters {
+                arrivals: 10,
+                completed: Some(completed),
+                total_sojourn: Duration::from_secs(sojourn),
+                ..Counters::default()
+            }),
+            ..ModelReading::default()
+        };
+        let taken = Moment::from_secs(second);
+        let fresh_for = Duration::from_secs(3);
+        let increment = history.update(taken, fresh_for, Some(&reading), None, None);
+        increment.map_or(Delta::default(), |increment| increment.delta)
+    }
+
+    /// A pod whose first requests have completed.
+    fn warm() -> PodHistory {
+        let mut history = PodHistory::default();
+        next(&mut history, 0, 0, 0);
+        next(&mut history, 1, 20, 2);
+        history
+    }
+
+    #[test]
+    fn times_count_once_their_requests_are_counted() {
+        let mut history = warm();
+        assert_eq!(next(&mut history, 2, 20, 11).served, 0.0);
+        let delta = next(&mut history, 3, 22, 12);
+        assert_eq!((delta.completed, delta.served), (2.0, 10.0));
+    }
+
+    #[test]
+    fn the_times_before_a_restart_do_not_count_after_it() {
+        let mut history = warm();
+        next(&mut history, 2, 20, 11);
+        // The new process has completed as many requests as the former one.
+        let delta = next(&mut history, 3, 20, 1);
+        assert_eq!((delta.completed, delta.served), (20.0, 1.0));
     }
 }

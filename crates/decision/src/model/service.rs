@@ -12,9 +12,6 @@ use super::second_buckets::{Delta, SecondBuckets, Window};
 /// seconds.
 const WINDOW: u64 = 300;
 
-/// The completed requests that a service time needs.
-const MIN_COMPLETED: f64 = 8.0;
-
 /// The windows that detect a changed service time, in seconds, and the completed requests that each needs.
 const CHANGE_WINDOWS: [u64; 4] = [3, 5, 10, 20];
 const CHANGE_MIN_COMPLETED: f64 = 40.0;
@@ -259,7 +256,7 @@ impl Service {
 
     fn measure_unlimited(&mut self, second_buckets: &SecondBuckets) {
         let long = second_buckets.newest_completed(MANY_REQUESTS, WINDOW);
-        if long.completed >= MIN_COMPLETED && !self.is_biased(&long, second_buckets) {
+        if long.completed >= FEW_REQUESTS && !self.is_biased(&long, second_buckets) {
             self.seconds = mean(&long);
         }
         if self.seconds <= 0.0 {
