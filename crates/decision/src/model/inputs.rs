@@ -72,7 +72,10 @@ impl ModelState {
         missing: Option<Incomplete>,
     ) -> Option<f64> {
         let may_rise = 2 * fleet_snapshot.warming_up <= fleet_snapshot.ready;
-        let measured = self.service.measure(&self.second_buckets, may_rise);
+        let has_gauge = fleet_snapshot.gauge.is_some();
+        let measured = self
+            .service
+            .measure(&self.second_buckets, has_gauge, may_rise);
         let prior = metric.service_time.map(|service| service.as_secs_f64());
         match missing {
             Some(Incomplete::UntimedCompletions) => self.service.of_all(fleet_snapshot.gauge),

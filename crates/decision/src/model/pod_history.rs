@@ -41,6 +41,15 @@ const SATURATED_MIN: f64 = 8.0;
 /// mostly gRPC kept its only pod and rejected nine of ten.
 const OUTNUMBERED: f64 = 10.0;
 
+/// The counters of a server without requests.
+const NO_REQUESTS: Counters = Counters {
+    arrivals: 0,
+    rejected: 0,
+    completed: Some(0),
+    total_wait: Duration::ZERO,
+    total_sojourn: Duration::ZERO,
+};
+
 /// The last counters of a pod, and values derived from them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PodHistory {
@@ -211,37 +220,34 @@ impl PodHistory {
             as f32;
         self.in_system = in_system;
         // A valid metrics page without the series of a model means no requests. Only here does absent mean zero.
-        let mut now = reading
-            .and_then(|reading| reading.counters)
-            .unwrap_or_default();
+        let mut now = match reading {
+            Some(reading) => reading.counters.unwrap_or_default(),
+            None => NO_REQUESTS,
+        };
         let counts_since = counts_since.filter(|_| !self.is_restart);
         self.is_restart = false;
         let before = match (self.last, counts_since) {
             (Some(before), _) => Some(before),
             // Without a previous reading the age of the counts is unknown, so they are the starting point.
-            (None, Some(since)) => Some((
-                since,
-                Counters {
-                    completed: Some(0),
-                    ..Counters::default()
-                },
-            )),
+            (None, Some(since)) => Some((since, NO_REQUESTS)),
             (None, None) => None,
         };
-        if let Some((_, before)) = before
-            && before.completed.is_some()
-            && before.completed == now.completed
-            && !has_restarted(&before, &now)
-        {
-            // TorchServe counts no completed requests, and the sidecar's estimate may follow seconds after their times.
-            // Times without a request made those of a second look three times as long: a new aggregator ordered up to
-            // 19 times the pods that a model of a second needed.
+        let Some((from, before)) = before else {
+            self.last = Some((taken, now));
+            return None;
+        };
+        let elapsed = taken.since(from);
+        let was_frozen = elapsed > fresh_for.max(FROZEN);
+        // TorchServe counts no completed requests, and the sidecar's estimate may follow seconds after their times.
+        // Times without a request made those of a second look three times as long: a new aggregator ordered up to
+        // 19 times the pods that a model of a second needed.
+        let is_uncounted = before.completed.is_some() && before.completed == now.completed;
+        if is_uncounted && !was_frozen && !has_restarted(&before, &now) {
             (now.total_wait, now.total_sojourn) = (before.total_wait, before.total_sojourn);
         }
         self.last = Some((taken, now));
-        let (from, before) = before?;
         let mut delta = delta_between(&before, &now);
-        if now.completed.is_none() {
+        if before.completed.is_none() || now.completed.is_none() {
             // The times in a worker include the requests that are not counted; divided by the service time they yield
             // the number of requests.
             let service = reading.and_then(|reading| reading.service_time);
@@ -250,8 +256,6 @@ impl PodHistory {
             });
         }
         let has_completed = delta.completed > 0.0;
-        let elapsed = taken.since(from);
-        let was_frozen = elapsed > fresh_for.max(FROZEN);
         let elapsed = elapsed.as_secs_f64();
         let was_hung = self.was_hung(queue_before, &delta, elapsed, service);
         if was_frozen || was_hung {
@@ -427,12 +431,8 @@ fn busy(before: Queue, now: Queue, elapsed: f64) -> f64 {
 /// Returns the counts between `before` and `now`. If any counter decreased, the server restarted and all of `now` is
 /// new.
 fn delta_between(before: &Counters, now: &Counters) -> Delta {
-    let zero = Counters {
-        completed: Some(0),
-        ..Counters::default()
-    };
     let before = if has_restarted(before, now) {
-        &zero
+        &NO_REQUESTS
     } else {
         before
     };
@@ -471,14 +471,20 @@ mod tests {
     use super::*;
 
     /// Returns what a reading adds whose counters show so many requests and seconds in workers.
-    fn next(history: &mut PodHistory, second: u64, completed: u64, sojourn: u64) -> Delta {
+    fn next(
+        history: &mut PodHistory,
+        second: u64,
+        completed: impl Into<Option<u64>>,
+        sojourn: u64,
+    ) -> Delta {
         let reading = ModelReading {
             counters: Some(Counters {
                 arrivals: 10,
-                completed: Some(completed),
+                completed: completed.into(),
                 total_sojourn: Duration::from_secs(sojourn),
                 ..Counters::default()
             }),
+            service_time: Some(Duration::from_secs(1)),
             ..ModelReading::default()
         };
         let taken = Moment::from_secs(second);
@@ -501,6 +507,26 @@ mod tests {
         assert_eq!(next(&mut history, 2, 20, 11).served, 0.0);
         let delta = next(&mut history, 3, 22, 12);
         assert_eq!((delta.completed, delta.served), (2.0, 10.0));
+    }
+
+    #[test]
+    fn the_times_of_a_pause_are_not_kept_for_later() {
+        let mut history = warm();
+        assert_eq!(next(&mut history, 301, 20, 302).served, 0.0);
+        let (_, counters) = history.last.unwrap();
+        assert_eq!(counters.total_sojourn, Duration::from_secs(302));
+    }
+
+    /// The management port does not respond in every other second.
+    #[test]
+    fn a_count_that_comes_and_goes_does_not_change_the_service_time() {
+        let mut history = warm();
+        for second in 2..10 {
+            let all = 20 + 10 * (second - 1);
+            let known = (second % 2 == 0).then_some(all);
+            let delta = next(&mut history, second, known, 2 + 10 * (second - 1));
+            assert_eq!((delta.completed, delta.served), (10.0, 10.0), "{second}");
+        }
     }
 
     #[test]

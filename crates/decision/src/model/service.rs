@@ -12,6 +12,9 @@ use super::second_buckets::{Delta, SecondBuckets, Window};
 /// seconds.
 const WINDOW: u64 = 300;
 
+/// The completed requests that a service time needs: [`FEW_REQUESTS`] while TorchServe's own measurement is used.
+const MIN_COMPLETED: f64 = 8.0;
+
 /// The windows that detect a changed service time, in seconds, and the completed requests that each needs.
 const CHANGE_WINDOWS: [u64; 4] = [3, 5, 10, 20];
 const CHANGE_MIN_COMPLETED: f64 = 40.0;
@@ -232,16 +235,19 @@ impl Service {
         }
     }
 
-    /// Measures and returns the service time in seconds, if it is known. `may_rise` is false while most pods warm up:
-    /// their requests are left out, and those of the few other pods say little about the fleet. With two of five pods
-    /// slow, the service time rose to four times when 71 fast ones had just started, and the replicas from 76 to 279.
+    /// Measures and returns the service time in seconds, if it is known. `has_gauge`: TorchServe measures it too.
+    ///
+    /// `may_rise` is false while most pods warm up: their requests are left out, and those of the few other pods say
+    /// little about the fleet. With two of five pods slow, the service time rose to four times when 71 fast ones had
+    /// just started, and the replicas from 76 to 279.
     pub(crate) fn measure(
         &mut self,
         second_buckets: &SecondBuckets,
+        has_gauge: bool,
         may_rise: bool,
     ) -> Option<f64> {
         let known = self.seconds;
-        self.measure_unlimited(second_buckets);
+        self.measure_unlimited(second_buckets, has_gauge);
         if !may_rise && known > 0.0 {
             self.seconds = self.seconds.min(known);
         }
@@ -254,9 +260,14 @@ impl Service {
         (self.seconds > 0.0).then_some(self.seconds)
     }
 
-    fn measure_unlimited(&mut self, second_buckets: &SecondBuckets) {
+    fn measure_unlimited(&mut self, second_buckets: &SecondBuckets, has_gauge: bool) {
         let long = second_buckets.newest_completed(MANY_REQUESTS, WINDOW);
-        if long.completed >= FEW_REQUESTS && !self.is_biased(&long, second_buckets) {
+        let least = if has_gauge && self.seconds <= 0.0 {
+            FEW_REQUESTS
+        } else {
+            MIN_COMPLETED
+        };
+        if long.completed >= least && !self.is_biased(&long, second_buckets) {
             self.seconds = mean(&long);
         }
         if self.seconds <= 0.0 {
@@ -379,7 +390,9 @@ mod tests {
                     .add(from, to, &mut self.bucket, delta, true);
                 self.service.decay(100.0);
                 let service = &mut self.service;
-                service.measure(&self.second_buckets, may_rise).unwrap()
+                service
+                    .measure(&self.second_buckets, false, may_rise)
+                    .unwrap()
             };
             (0..count).map(measure).collect()
         }

@@ -326,7 +326,7 @@ mod tests {
                 ..Queue::default()
             });
             model.learn(&mut history, at(second), FRESH, Some(&reading), None, true);
-            model.service.measure(&model.second_buckets, true);
+            model.service.measure(&model.second_buckets, false, true);
         }
         assert!(model.service.untimed());
         let service = model.service.of_all(None).unwrap();
@@ -348,7 +348,7 @@ mod tests {
                 ));
                 model.learn(&mut history, at(second), FRESH, Some(&reading), None, true);
             }
-            model.service.measure(&model.second_buckets, true);
+            model.service.measure(&model.second_buckets, false, true);
             for second in 61..=100 {
                 let nanos = chance.word();
                 let counters = Counters {
@@ -437,7 +437,7 @@ mod tests {
                     true,
                 );
             }
-            model.service.measure(&model.second_buckets, true);
+            model.service.measure(&model.second_buckets, false, true);
             model.service.decay(60.0);
             for known in [&mut sum, &mut squares, &mut number] {
                 *known *= 1.0 - 1.0 / 120.0;
