@@ -510,6 +510,17 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_appears_has_completed_what_it_counts() {
+        let mut history = PodHistory::default();
+        let fresh_for = Duration::from_secs(3);
+        history.update(Moment::from_secs(0), fresh_for, None, None, None);
+        let delta = next(&mut history, 1, 2, 30);
+        // They load the model, and are left out.
+        assert_eq!((delta.arrivals, delta.served), (10.0, 0.0));
+        assert_eq!(history.completed, 2);
+    }
+
+    #[test]
     fn the_times_of_a_pause_are_not_kept_for_later() {
         let mut history = warm();
         assert_eq!(next(&mut history, 301, 20, 302).served, 0.0);
