@@ -71,7 +71,7 @@ fn the_replicas_stay_under_a_steady_load() {
 /// A new aggregator finds a fleet of the right size, and knows nothing of it yet.
 ///
 /// It first measures the service time by few requests, whose number the sidecar estimates. It ordered up to 19 times
-/// the need, and more than twice the need for half of these fleets, while times counted before their requests.
+/// the need, and more than twice the need for two thirds of these fleets, while times counted before their requests.
 #[test]
 fn a_new_aggregator_seldom_orders_twice_the_need() {
     let mut fleets = Vec::new();

@@ -226,12 +226,8 @@ impl PodHistory {
         };
         let counts_since = counts_since.filter(|_| !self.is_restart);
         self.is_restart = false;
-        let before = match (self.last, counts_since) {
-            (Some(before), _) => Some(before),
-            // Without a previous reading the age of the counts is unknown, so they are the starting point.
-            (None, Some(since)) => Some((since, NO_REQUESTS)),
-            (None, None) => None,
-        };
+        // Without a previous reading, counts of an unknown age are the starting point.
+        let before = self.last.or(counts_since.map(|since| (since, NO_REQUESTS)));
         let Some((from, before)) = before else {
             self.last = Some((taken, now));
             return None;
@@ -470,7 +466,7 @@ fn has_restarted(before: &Counters, now: &Counters) -> bool {
 mod tests {
     use super::*;
 
-    /// Returns what a reading adds whose counters show so many requests and seconds in workers.
+    /// Returns what a reading adds, of which the counters show these completed requests and seconds in workers.
     fn next(
         history: &mut PodHistory,
         second: u64,

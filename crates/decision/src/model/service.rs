@@ -12,7 +12,8 @@ use super::second_buckets::{Delta, SecondBuckets, Window};
 /// seconds.
 const WINDOW: u64 = 300;
 
-/// The completed requests that a service time needs: [`FEW_REQUESTS`] while TorchServe's own measurement is used.
+/// The completed requests that a service time needs: [`FEW_REQUESTS`] while TorchServe's own measurement is used. With
+/// eight of them, twice as many new fleets were ordered more than twice the need (11 of 120 instead of five).
 const MIN_COMPLETED: f64 = 8.0;
 
 /// The windows that detect a changed service time, in seconds, and the completed requests that each needs.
