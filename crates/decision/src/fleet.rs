@@ -89,7 +89,8 @@ impl Fleet {
             known.readiness_changed = now;
         }
         known.pod = pod;
-        if !became_ready || known.ready_since.is_some() {
+        // A pod that was ready before does not start. Its uptime was once learned as a start delay of half a day.
+        if !became_ready || known.ready_since.is_some() || known.unready_since.is_some() {
             return None;
         }
         known.ready_since = Some(now);
@@ -112,13 +113,18 @@ impl Fleet {
         let pod = self.pods.get_mut(uid).ok_or(Rejection::UnknownPod)?;
         match &mut pod.newest {
             Some(newest) => {
+                // A new sidecar has counted no completed request, while the server still counts all that arrived.
+                let mut is_restart = newest.reading.source != reading.source;
                 match newest.check_successor(now, taken, reading) {
                     // The clocks keep their difference after one of them jumped, as after the suspension of a virtual
                     // machine. What was counted in between cannot be dated.
                     Err(Rejection::ClockSkew { elapsed, .. }) if elapsed > CLOCK_SLACK => {
-                        pod.histories.iter_mut().for_each(PodHistory::restart);
+                        is_restart = true;
                     }
                     checked => checked?,
+                }
+                if is_restart {
+                    pod.histories.iter_mut().for_each(PodHistory::restart);
                 }
                 (newest.received, newest.taken) = (now, taken);
                 newest.reading.copy_from(reading);
@@ -394,6 +400,23 @@ mod tests {
             matches!(late, Some(Rejection::OutOfOrder { .. })),
             "{late:?}"
         );
+    }
+
+    #[test]
+    fn a_pod_that_was_ready_before_does_not_start() {
+        let (mut fleet, ready) = fleet_of_one();
+        let mut apply = |second, uid: &PodUid, ready| {
+            let pod = Pod {
+                ready,
+                ..Pod::running("a")
+            };
+            fleet.apply(Moment::from_secs(second), uid.clone(), pod)
+        };
+        assert_eq!(apply(86_400, &ready, false), None);
+        assert_eq!(apply(86_410, &ready, true), None);
+        let new = PodUid::from("b");
+        assert_eq!(apply(86_400, &new, false), None);
+        assert_eq!(apply(86_430, &new, true), Some(Duration::from_secs(30)));
     }
 
     #[test]

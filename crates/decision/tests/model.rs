@@ -10,17 +10,20 @@
 //! pods 4
 //! run 300s load=100/s [service=100ms] [workers=4] [not-reporting=1|all] [frozen=…] [empty=…] [refused=…] [warming=…]
 //!          [deleting=1] [stuck] [broken] [crashed=2] [uncounted] [batch=4/200ms] [batch-item=9ms] [grpc=50%]
-//!          [averaged] [slow=3/2] [connected=4] [second-model=20/s/100ms] [interval=10s]
+//!          [averaged] [slow=3/2] [connected=4] [second-model=20/s/100ms|none] [interval=10s]
+//!          [loading=20s] [without-workers=1]
 //! expect replicas=4 [never-below=4] [never-above=9] [writes=0] ["part of the explanation"]
 //! expect condition=Stuck=True
 //! expect deleted-first=pod-0001
 //! restart            the aggregator restarts
+//! restart-sidecars 2 the sidecars of the two oldest pods restart, their servers do not
 //! scale 9            another client scales the target
 //! deletes-slow-first false     as with a StatefulSet
 //! ```
 //!
 //! `slow=3/2`: three pods take twice as long, or complete nothing with `3/inf`. `connected=4`: only the four oldest
-//! pods get requests. `second-model=20/s/100ms`: a second model in every pod.
+//! pods get requests. `second-model=20/s/100ms`: a second model in every pod; with 0s, its requests are not timed.
+//! `loading=20s`: a new pod is ready 20 s before it has workers. `without-workers=1`: the workers of a pod have died.
 //! `batch=4/200ms`: batches of up to four requests, for which the server waits 200 ms. `batch-item=9ms`: each further
 //! request of a batch takes 9 ms. `workers` counts requests in parallel: two workers with a batch size of 4 are 8.
 //! `averaged`: in-flight requests are reported as a mean, like those of TorchServe, and not only rounded.

@@ -55,6 +55,10 @@ pub(crate) struct Environment {
     pub(crate) second_model: Option<(f64, f64)>,
     /// The scrape interval in seconds.
     pub(crate) interval: u64,
+    /// The seconds that a ready pod takes to start its workers.
+    pub(crate) loading: u64,
+    /// The number of pods, oldest first, without a worker.
+    pub(crate) without_workers: usize,
 }
 
 impl Default for Environment {
@@ -80,6 +84,8 @@ impl Default for Environment {
             connected: usize::MAX,
             second_model: None,
             interval: 1,
+            loading: 0,
+            without_workers: 0,
         }
     }
 }
@@ -88,6 +94,8 @@ impl Default for Environment {
 struct Server {
     name: String,
     number: u64,
+    /// How often its sidecar has restarted.
+    sidecar_restarts: u64,
     ready_at: u64,
     reported_ready: bool,
     models: [ModelQueue; 2],
@@ -103,6 +111,8 @@ struct ModelQueue {
     queue: f64,
     /// Requests in workers, if none waits.
     busy: f64,
+    /// The requests that had completed when the sidecar started, which counts only later ones.
+    uncounted: f64,
 }
 
 impl ModelQueue {
@@ -121,8 +131,16 @@ impl ModelQueue {
         self.total_sojourn += done * (wait + service);
     }
 
-    fn reading(&self, name: &str, service: f64, environment: &Environment) -> ModelReading {
-        let in_service = if self.queue >= 1.0 {
+    fn reading(
+        &self,
+        name: &str,
+        service: f64,
+        has_workers: bool,
+        environment: &Environment,
+    ) -> ModelReading {
+        let in_service = if !has_workers {
+            0.0
+        } else if self.queue >= 1.0 {
             environment.workers
         } else {
             self.busy.min(environment.workers)
@@ -133,7 +151,8 @@ impl ModelQueue {
             in_service_milli: environment
                 .averaged
                 .then_some((in_service * 1e3).round() as u32),
-            workers: environment.workers as u32 / environment.batch.0.max(1),
+            workers: u32::from(has_workers) * environment.workers as u32
+                / environment.batch.0.max(1),
             batch_size: environment.batch.0,
             batch_delay: Duration::from_secs_f64(environment.batch.1),
         };
@@ -143,7 +162,8 @@ impl ModelQueue {
             counters: Some(Counters {
                 arrivals: self.arrivals as u64,
                 rejected: 0,
-                completed: (!environment.uncounted).then_some(self.completed as u64),
+                completed: (!environment.uncounted)
+                    .then_some((self.completed - self.uncounted) as u64),
                 total_wait: Duration::from_secs_f64(self.waited * (1.0 - environment.grpc)),
                 total_sojourn: Duration::from_secs_f64(
                     self.total_sojourn * (1.0 - environment.grpc),
@@ -170,7 +190,13 @@ fn batch_time(requests: f64, time: f64, workers: f64, (size, item): (u32, f64)) 
 }
 
 impl Server {
-    fn readings(&self, environment: &Environment) -> Vec<ModelReading> {
+    /// Whether it has workers in this second; `index` is its place in the fleet.
+    fn has_workers(&self, index: usize, second: u64, environment: &Environment) -> bool {
+        let loads = self.ready_at > 0 && second <= self.ready_at + environment.loading;
+        index >= environment.without_workers && !(environment.loading > 0 && loads)
+    }
+
+    fn readings(&self, has_workers: bool, environment: &Environment) -> Vec<ModelReading> {
         let first = Some(("sleepy", environment.service));
         let second = environment.second_model;
         let second = second.map(|(_, service)| ("grumpy", service));
@@ -178,7 +204,7 @@ impl Server {
         models
             .filter_map(|(queue, model)| {
                 let (name, service) = model?;
-                Some(queue.reading(name, service, environment))
+                Some(queue.reading(name, service, has_workers, environment))
             })
             .collect()
     }
@@ -255,6 +281,16 @@ impl FakeFleet {
         }
     }
 
+    /// Restarts the sidecars of the first pods. Their counts begin again, those of the servers do not.
+    pub(crate) fn restart_sidecars(&mut self, count: usize) {
+        for server in self.servers.iter_mut().take(count) {
+            server.sidecar_restarts += 1;
+            for model in &mut server.models {
+                model.uncounted = model.completed;
+            }
+        }
+    }
+
     /// Scales the target as another client.
     pub(crate) fn scale(&mut self, replicas: u32) {
         self.replicas = replicas;
@@ -301,6 +337,7 @@ impl FakeFleet {
                 continue;
             }
             let factor = if index < slow.0 { slow.1 } else { 1.0 };
+            let has_workers = server.has_workers(index, second, environment);
             let models = [
                 Some((environment.load, environment.service)),
                 environment.second_model,
@@ -317,7 +354,7 @@ impl FakeFleet {
                         service * if factor.is_finite() { factor } else { 1.0 },
                         environment.workers,
                         (environment.batch.0, environment.batch_item),
-                        environment.stuck || factor.is_infinite(),
+                        environment.stuck || factor.is_infinite() || !has_workers,
                     );
                 }
             }
@@ -347,13 +384,16 @@ impl FakeFleet {
                 _ => ServerState::Ready,
             };
             let reading = Reading {
-                source: server.number,
+                source: server.number << 32 | server.sidecar_restarts,
                 sequence: self.second,
                 clock: now.since_origin(),
                 fresh_for: Duration::from_secs(3 * environment.interval),
                 terminating: false,
                 server: state,
-                models: server.readings(environment),
+                models: server.readings(
+                    server.has_workers(index, self.second, environment),
+                    environment,
+                ),
             };
             self.scaler.learn(now, &uid, now, &reading).unwrap();
         }
@@ -392,6 +432,7 @@ impl FakeFleet {
             self.servers.push(Server {
                 name: format!("pod-{:04}", self.numbers),
                 number: self.numbers,
+                sidecar_restarts: 0,
                 ready_at: if ready { 0 } else { self.second + self.start },
                 reported_ready: false,
                 models: Default::default(),

@@ -52,6 +52,9 @@ impl Scenario {
             }
             ("run", Some(_)) => self.run(rest)?,
             ("restart", Some(fleet)) => fleet.restart(),
+            ("restart-sidecars", Some(fleet)) => {
+                fleet.restart_sidecars(rest.parse().map_err(|_| "expected a number")?);
+            }
             ("deletes-slow-first", Some(fleet)) => {
                 fleet.deletes_slow_first = rest.parse().map_err(|_| "expected true or false")?;
             }
@@ -116,6 +119,9 @@ impl Scenario {
             "grpc" => self.grpc = value.strip_suffix('%')?.parse::<f64>().ok()? / 100.0,
             "batch-item" => self.batch_item = seconds(value)?,
             "connected" => environment.connected = count()?,
+            "loading" => environment.loading = seconds(value)? as u64,
+            "without-workers" => environment.without_workers = count()?,
+            "second-model" if value == "none" => self.second_model = None,
             "slow" => {
                 let (pods, times) = value.split_once('/')?;
                 self.slow = (pods.parse().ok()?, times.parse().ok()?);
