@@ -94,7 +94,12 @@ impl Queue {
     }
 
     /// Returns the requests that workers are processing, as a mean if that is known.
+    ///
+    /// If requests wait and there is no worker, the pod is as busy as it can be: it hangs.
     pub(crate) fn busy(&self) -> f64 {
+        if self.workers == 0 && self.waiting > 0 {
+            return self.slots().into();
+        }
         self.in_service_milli
             .map_or(self.in_service.into(), |milli| f64::from(milli) / 1e3)
     }

@@ -41,11 +41,11 @@ pub(crate) struct FleetSnapshot {
     pub(crate) slowest: Option<SlowestPod>,
     /// The mean queue latency over the pods that report one, in seconds.
     pub(crate) wait: Option<f64>,
-    /// Means over the pods that report a queue: workers, batch size, and batch delay in seconds.
+    /// Means over the pods that report workers: workers, batch size, and batch delay in seconds.
     pub(crate) workers: f64,
     pub(crate) batch: f64,
     pub(crate) batch_delay: f64,
-    /// Pods that report a queue, and pods that count completed requests.
+    /// Pods that report a queue with workers, and pods that count completed requests.
     pub(crate) queues: u32,
     pub(crate) counting: u32,
     /// The mean time of a batch as measured by the servers, in seconds.
@@ -120,7 +120,9 @@ impl FleetSnapshot {
                 gauged += 1.0;
             }
             self.counting += u32::from(found.counts);
-            if let Some(queue) = found.queue {
+            // A pod that is ready before it has loaded the model has no workers yet. With it in the mean, each order
+            // made the next one larger, up to nine times the need.
+            if let Some(queue) = found.queue.filter(|queue| queue.workers > 0) {
                 self.queues += 1;
                 self.workers += f64::from(queue.workers);
                 self.batch += f64::from(queue.batch_size.max(1));

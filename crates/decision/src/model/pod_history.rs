@@ -246,10 +246,9 @@ impl PodHistory {
         if before.completed.is_none() || now.completed.is_none() {
             // The times in a worker include the requests that are not counted; divided by the service time they yield
             // the number of requests.
-            let service = reading.and_then(|reading| reading.service_time);
-            delta.completed = service.map_or(0.0, |service| {
-                delta.served / service.as_secs_f64().max(1e-6)
-            });
+            let measured = reading.and_then(|reading| reading.service_time);
+            let service = measured.map(|time| time.as_secs_f64()).or(service);
+            delta.completed = service.map_or(0.0, |service| delta.served / service.max(1e-6));
         }
         let has_completed = delta.completed > 0.0;
         let elapsed = elapsed.as_secs_f64();

@@ -158,6 +158,11 @@ impl Service {
         self.saturated_busy *= kept;
     }
 
+    /// Forgets what saturated pods did.
+    pub(crate) fn forget_saturated(&mut self) {
+        (self.saturated_completed, self.saturated_busy) = (0.0, 0.0);
+    }
+
     /// Learns how much of the requests' time a pod's server timed.
     pub(crate) fn learn_timed(&mut self, timed: Timed) {
         self.timed.add(timed);

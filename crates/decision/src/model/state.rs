@@ -34,8 +34,9 @@ pub(crate) struct ModelState {
     pub(crate) reported_at: Moment,
     pub(super) second_buckets: SecondBuckets,
     pub(super) service: Service,
-    /// The service time in seconds that was measured before a restart. It counts until this process has measured it.
-    pub(super) restored_service: Option<f64>,
+    /// The service time in seconds that was measured before a restart; 0 if unknown. It counts until this process has
+    /// measured it.
+    restored_service: f64,
     pub(super) calibration: Calibration,
     pub(super) utilisations: UtilisationCache,
     pub(super) backlog: BacklogProposals,
@@ -48,6 +49,8 @@ pub(crate) struct ModelState {
     /// The mean number of busy workers per pod when requests last waited, or the highest one since. Used if the number
     /// of workers is unknown. With batching, the highest number of requests in process per pod.
     pub(super) busy_workers: f64,
+    /// What pods with workers reported last.
+    pub(super) last_workers: Workers,
     /// With batching, the service times of batches.
     pub(super) batch_times: BatchTimes,
     /// The second in which a pod last reported a completed request, or first reported.
@@ -66,6 +69,20 @@ pub(crate) struct ModelState {
     pub(super) late_since: Option<Moment>,
 }
 
+/// Means over the pods that report workers; 0 if unknown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Workers {
+    pub(super) workers: f32,
+    pub(super) batch: f32,
+}
+
+impl Workers {
+    fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.f32(&mut self.workers);
+        snapshot.f32(&mut self.batch);
+    }
+}
+
 impl ModelState {
     pub(crate) fn new(name: Arc<str>) -> Self {
         Self {
@@ -73,7 +90,7 @@ impl ModelState {
             reported_at: Moment::ORIGIN,
             second_buckets: SecondBuckets::default(),
             service: Service::default(),
-            restored_service: None,
+            restored_service: 0.0,
             calibration: Calibration::default(),
             utilisations: UtilisationCache::default(),
             backlog: BacklogProposals::default(),
@@ -82,6 +99,7 @@ impl ModelState {
             updated_at: 0,
             started: None,
             busy_workers: 0.0,
+            last_workers: Workers::default(),
             batch_times: BatchTimes::default(),
             completed_at: 0,
             stuck: None,
@@ -155,11 +173,16 @@ impl ModelState {
     /// The number of rates in the longest series of a checkpoint.
     pub(crate) const MAX_RATES: usize = Profile::MAX_RATES;
 
+    /// Returns the service time in seconds that was measured before a restart, if any.
+    pub(super) fn restored_service(&self) -> Option<f64> {
+        (self.restored_service > 0.0).then_some(self.restored_service)
+    }
+
     /// Returns what was learned, with buckets since the origin of moments.
     pub(crate) fn checkpoint(&self) -> ModelCheckpoint {
         ModelCheckpoint {
             name: Arc::clone(&self.name),
-            service_seconds: self.service.known().or(self.restored_service),
+            service_seconds: self.service.known().or(self.restored_service()),
             savings: self.profile.savings(),
             rates: self.profile.series(),
         }
@@ -167,7 +190,7 @@ impl ModelState {
 
     /// Adds what was learned before a restart, with buckets since the origin of moments.
     pub(crate) fn restore(&mut self, now: Moment, checkpoint: &ModelCheckpoint) {
-        self.restored_service = checkpoint.service();
+        self.restored_service = checkpoint.service().unwrap_or(0.0);
         self.profile
             .restore(now.since_origin().as_secs(), checkpoint);
     }
@@ -195,7 +218,7 @@ impl ModelState {
         snapshot.moment(&mut self.reported_at);
         self.second_buckets.visit(snapshot);
         self.service.visit(snapshot);
-        snapshot.option(&mut self.restored_service, f64::default, Snapshot::f64);
+        snapshot.f64(&mut self.restored_service);
         self.calibration.visit(snapshot);
         // The cached utilisations are computed again.
         self.backlog.visit(snapshot);
@@ -211,6 +234,7 @@ impl ModelState {
             },
         );
         snapshot.f64(&mut self.busy_workers);
+        self.last_workers.visit(snapshot);
         self.batch_times.visit(snapshot);
         snapshot.u64(&mut self.completed_at);
         snapshot.option(&mut self.stuck, u32::default, Snapshot::u32);
