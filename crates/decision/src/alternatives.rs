@@ -160,6 +160,7 @@ fn exclusion(step: &Step, desired: u32, all: &[Step]) -> Option<(Excludes, Strin
         Step::Fallback { replicas, .. } if keeps(replicas) => (Fewer, "a pod reports"),
         Step::ScheduledFloor { replicas } if keeps(replicas) => (Fewer, "the schedule ends"),
         Step::TooManyModels { .. } => (Fewer, "spec.metrics names the models"),
+        Step::ModelWithoutPlan { .. } => (Fewer, "every model has a plan"),
         _ => return None,
     };
     Some((excludes, change.to_owned()))

@@ -171,6 +171,8 @@ reasons! {
     UntimedCompletions,
     /// MetricsIncomplete: the number of workers per pod is unknown.
     WorkerCountUnknown,
+    /// MetricsIncomplete: requests of one of several models arrive, and their service time is unknown.
+    ServiceTimeUnknown,
     /// MetricsIncomplete: the pods report more models than are tracked.
     TooManyModels,
     /// Stuck: requests arrive and none completes.

@@ -97,6 +97,15 @@ impl fmt::Display for Step {
                 "proposal: {}, the largest of {metrics} metrics",
                 count(*replicas)
             ),
+            Self::ModelWithoutPlan {
+                model,
+                problem,
+                replicas,
+            } => write!(
+                f,
+                "proposal: {}, because nothing can be computed for model {model}: {problem}",
+                count(*replicas)
+            ),
             Self::TooManyModels { replicas } => write!(
                 f,
                 "proposal: {}, because some models are not tracked",

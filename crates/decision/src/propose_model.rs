@@ -67,7 +67,7 @@ impl Pass<'_> {
         let delay = scaler.start_delay.seconds();
         let steps = &mut scaler.decision.steps;
         let mut best: Option<Best> = None;
-        let mut problem: Option<NoPlan> = None;
+        let mut problem: Option<(NoPlan, Arc<str>)> = None;
         let mut has_pods_step = false;
         for (slot, model) in scaler.models.iter_mut().enumerate() {
             if metric
@@ -139,7 +139,10 @@ impl Pass<'_> {
                 }
                 Err(error) => {
                     steps.truncate(from);
-                    problem.get_or_insert(error);
+                    if error == NoPlan::NoServiceTime && model.has_arrivals() {
+                        findings.incomplete(Incomplete::ServiceTimeUnknown, &model.name);
+                    }
+                    problem.get_or_insert_with(|| (error, Arc::clone(&model.name)));
                 }
             }
         }
@@ -149,6 +152,7 @@ impl Pass<'_> {
         else {
             let no_models = scaler.models.is_empty().then_some(NoPlan::NotReporting);
             return Err(problem
+                .map(|(problem, _)| problem)
                 .or(no_models)
                 .map_or("no pod reports this model", NoPlan::problem));
         };
@@ -159,6 +163,13 @@ impl Pass<'_> {
         }
         if has_untracked && pods > plan.pods {
             steps.push(Step::TooManyModels { replicas: pods });
+        }
+        if let Some((problem, model)) = problem.filter(|_| pods > plan.pods) {
+            steps.push(Step::ModelWithoutPlan {
+                model,
+                problem: problem.problem(),
+                replicas: pods,
+            });
         }
         scaler.decision.metrics.push(MetricValue {
             model: metric.model.clone(),
@@ -204,8 +215,8 @@ struct Findings {
 impl Findings {
     fn add(&mut self, plan: &Plan, model: &Arc<str>) {
         self.planned = true;
-        if let (None, Some(incomplete)) = (&self.incomplete, plan.incomplete) {
-            self.incomplete = Some((incomplete, Arc::clone(model)));
+        if let Some(incomplete) = plan.incomplete {
+            self.incomplete(incomplete, model);
         }
         if plan.stuck {
             self.stuck.get_or_insert_with(|| Arc::clone(model));
@@ -221,6 +232,11 @@ impl Findings {
         }
     }
 
+    fn incomplete(&mut self, incomplete: Incomplete, model: &Arc<str>) {
+        self.incomplete
+            .get_or_insert_with(|| (incomplete, Arc::clone(model)));
+    }
+
     fn set_conditions(&self, conditions: &mut Conditions) {
         let slot = &mut conditions.metrics_incomplete;
         match &self.incomplete {
@@ -232,7 +248,7 @@ impl Findings {
                     "the pods report more than {MAX_MODELS} models and the fleet does not scale down: name the models to scale by in spec.metrics"
                 ),
             ),
-            None if !self.planned => *slot = None,
+            _ if !self.planned => *slot = None,
             None => {
                 let message =
                     format_args!("arrivals, completions, service times and queue depths are known");

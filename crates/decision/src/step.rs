@@ -97,6 +97,15 @@ pub enum Step {
         /// The largest proposal.
         replicas: u32,
     },
+    /// A model has no plan, so the demand may be higher than that of the other models.
+    ModelWithoutPlan {
+        /// The model.
+        model: Arc<str>,
+        /// The cause.
+        problem: &'static str,
+        /// The proposed replicas.
+        replicas: u32,
+    },
     /// Some models are not tracked, so the demand may be higher than the plan.
     TooManyModels {
         /// The proposed replicas.

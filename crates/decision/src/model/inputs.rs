@@ -87,7 +87,7 @@ impl ModelState {
             Some(Incomplete::CompletionCountUnavailable)
         } else if self.service.untimed() {
             Some(Incomplete::UntimedCompletions)
-        } else if !workers_known {
+        } else if !workers_known && arrives {
             Some(Incomplete::WorkerCountUnknown)
         } else {
             None
@@ -113,7 +113,9 @@ impl ModelState {
                 .gauge
                 .or(measured)
                 .or_else(|| self.service_time_by_arrivals()),
-            Some(Incomplete::WorkerCountUnknown) | None => measured.or(fleet_snapshot.gauge),
+            Some(Incomplete::WorkerCountUnknown | Incomplete::ServiceTimeUnknown) | None => {
+                measured.or(fleet_snapshot.gauge)
+            }
         }
         .or(self.restored_service())
         .or(prior)

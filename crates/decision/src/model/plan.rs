@@ -65,6 +65,8 @@ pub(crate) enum Incomplete {
     UntimedCompletions,
     /// The number of workers is unknown.
     WorkerCountUnknown,
+    /// Requests arrive, and their service time is unknown.
+    ServiceTimeUnknown,
 }
 
 impl Incomplete {
@@ -82,6 +84,10 @@ impl Incomplete {
             Self::WorkerCountUnknown => (
                 Reason::WorkerCountUnknown,
                 "the workers per pod are unknown: allow the sidecar to read the management port, with the annotation pushscale.dev/management-token-file if it requires a token, or set queueLatency.workers",
+            ),
+            Self::ServiceTimeUnknown => (
+                Reason::ServiceTimeUnknown,
+                "requests arrive and their service time is unknown, because all of them fail or the server batches continuously, and the fleet does not scale down: set queueLatency.serviceTime, or name the models to scale by in spec.metrics",
             ),
         }
     }

@@ -163,6 +163,11 @@ impl ModelState {
             .add(increment.from, increment.to, bucket, *delta, serves);
     }
 
+    /// Returns whether requests have arrived within five minutes.
+    pub(crate) fn has_arrivals(&self) -> bool {
+        self.second_buckets.window(300).arrivals > 0.0
+    }
+
     /// Returns whether the pod's requests take much longer than those of the other pods.
     pub(crate) fn is_slow(&self, history: &PodHistory) -> bool {
         let own = history.own_service();
