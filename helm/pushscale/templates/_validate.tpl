@@ -6,6 +6,9 @@
 {{- if and .Values.externalMetrics.enabled (eq .Values.tls.mode "disabled") }}
 {{- fail "tls.mode is disabled and externalMetrics.enabled is true: the API server calls aggregated APIs over TLS only. Set externalMetrics.enabled=false or another tls.mode" }}
 {{- end }}
+{{- if and (eq .Values.auth "token") (eq .Values.tls.mode "disabled") }}
+{{- fail "tls.mode is disabled and auth is token: sidecars send tokens over TLS only. Set auth=none or another tls.mode" }}
+{{- end }}
 {{- if and .Values.externalMetrics.enabled .Values.keda.enabled }}
 {{- fail "externalMetrics.enabled and keda.enabled are true: KEDA serves the external metrics of a cluster itself. Set one of them to false" }}
 {{- end }}
