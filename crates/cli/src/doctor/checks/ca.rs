@@ -26,7 +26,7 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
             format!("{seen} could not be read: {reason}"),
         )];
     }
-    let fix = "see the log of pushscale-certificates: it publishes the CA in every namespace, or in certificates.watchNamespace only";
+    let fix = "see the log of pushscale-certificates: it publishes the CA in every namespace, or in aggregator.watchNamespace only";
     vec![
         match snapshot.config_map(subject.namespace, CA_CONFIG_MAP) {
             None => Finding::wrong(
