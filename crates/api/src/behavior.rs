@@ -10,10 +10,12 @@ use crate::tolerance::Tolerance;
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Behavior {
-    /// Scaling up. Default: no stabilization, at most 4 pods or 100% in 15 s, whichever is more.
+    /// Scaling up. Default with algorithm Ratio: no stabilization, at most 4 pods or 100% in 15 s, whichever is more;
+    /// with Model: no stabilization, and no limit but the algorithm's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_up: Option<ScalingRules>,
-    /// Scaling down. Default: a stabilization window of 300 s, and no rate limit.
+    /// Scaling down. Default with algorithm Ratio: a stabilization window of 300 s, and no rate limit; with Model: the
+    /// computed hold, and at most half of the replicas in 15 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_down: Option<ScalingRules>,
 }
@@ -23,19 +25,21 @@ pub struct Behavior {
 #[serde(rename_all = "camelCase")]
 pub struct ScalingRules {
     /// The seconds for which past proposals are considered before scaling: the highest one when scaling down, the
-    /// lowest one when scaling up. Default: 0 when scaling up, 300 when scaling down.
+    /// lowest one when scaling up. Default: 0 when scaling up; when scaling down 300 with algorithm Ratio, and the
+    /// computed hold with Model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_window_seconds: Option<i32>,
     /// Which of the policies applies. Default: Max.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub select_policy: Option<SelectPolicy>,
-    /// The rate limits. Default: those of the direction.
+    /// The rate limits. Default: those of the direction. With algorithm Model they replace its own limits of the
+    /// direction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub policies: Option<Vec<ScalingPolicy>>,
-    /// The deviation of the ratio of average to target from 1 that causes no scaling in this direction: a quantity such
-    /// as 0.05 or 50m. Default: 0.1.
+    /// With algorithm Ratio: the deviation of the ratio of average to target from 1 that causes no scaling in this
+    /// direction, a quantity such as 0.05 or 50m. Default: 0.1. Model ignores it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<Tolerance>,
 }

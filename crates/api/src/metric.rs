@@ -39,7 +39,8 @@ pub struct QueueLatencySource {
             .message("queueLatency.target must not be greater than 24h"),
     )]
     pub target: String,
-    /// The model. Default: in each pod, the model with the longest wait.
+    /// The model. Default with algorithm Model: all models, and the one that needs the most pods decides. Default with
+    /// Ratio: in each pod, the model with the longest wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub model: Option<String>,
@@ -64,8 +65,7 @@ pub struct QueueLatencySource {
 }
 
 impl MetricSpec {
-    /// Creates a metric that compares the mean queue latency of `model`, or of the model with the longest wait, with
-    /// `target`.
+    /// Creates a metric that compares the mean queue latency of `model`, or without one of all models, with `target`.
     pub fn queue_latency(target: &str, model: Option<String>) -> Self {
         Self {
             type_: MetricType::QueueLatency,

@@ -98,7 +98,8 @@ pub struct PushScalerSpec {
     /// Pauses scaling in one direction. Decisions are still reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Pause>,
-    /// A minimum for the time when no pod reports. Without it the replica count stays as it is.
+    /// A minimum for the time when no metric can be computed: no pod reports, or with algorithm Model the service time
+    /// is unknown. Without it the replica count stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
     /// With algorithm Model: the price of a second in which requests wait more than four times the target, in
@@ -201,11 +202,11 @@ pub enum Pause {
     ScaleDown,
 }
 
-/// A minimum replica count for the time when no pod reports. It never scales down.
+/// A minimum replica count for the time when no metric can be computed. It never scales down.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Fallback {
-    /// The seconds without a report after which the fallback applies.
+    /// The seconds without a metric after which the fallback applies.
     #[schemars(range(min = 1, max = 86400))]
     pub after_seconds: i32,
     /// The minimum replica count.

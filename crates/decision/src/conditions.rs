@@ -197,7 +197,7 @@ reasons! {
     ScalingPaused,
     /// ScalingLimited: a schedule sets the minimum.
     ScheduledFloor,
-    /// AbleToScale: another client keeps reverting the replicas.
+    /// AbleToScale: another client changed the replicas three times within 15 minutes, each time soon after a write.
     SizeContested,
     /// AbleToScale: `mode: Recommend` writes nothing.
     RecommendOnly,

@@ -180,7 +180,8 @@ impl Bounds {
 /// A queue latency metric with its target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// The model; `None` takes the model with the largest queue latency of each pod.
+    /// The model. With `None`, the ratio rule takes the model with the largest queue latency of each pod, and the
+    /// queueing model plans all models.
     pub model: Option<Arc<str>>,
     /// The target latency.
     pub target: TargetLatency,
