@@ -113,7 +113,7 @@ const SETTINGS: &[Setting] = &[
         default: Some("none"),
         kind: Kind::OneOf(&["none", "token"]),
         description: "`token`: a pod pushes only its own readings, authenticated by its service account token \
-                      ([SECURITY.md](SECURITY.md)); `none`: every client of the port can push for any pod",
+                      (docs/SECURITY.md); `none`: every client of the port can push for any pod",
     },
     Setting {
         key: "tls_mode",
@@ -131,7 +131,7 @@ const SETTINGS: &[Setting] = &[
         key: "external_metrics",
         default: Some("false"),
         kind: Kind::Boolean,
-        description: "Serve `external.metrics.k8s.io` ([EXTERNAL_METRICS.md](EXTERNAL_METRICS.md))",
+        description: "Serve `external.metrics.k8s.io` (docs/EXTERNAL_METRICS.md)",
     },
     Setting {
         key: "external_metrics_listen",
@@ -149,7 +149,7 @@ const SETTINGS: &[Setting] = &[
         key: "keda",
         default: Some("false"),
         kind: Kind::Boolean,
-        description: "Serve an external scaler for KEDA ([EXTERNAL_METRICS.md](EXTERNAL_METRICS.md#keda))",
+        description: "Serve an external scaler for KEDA (docs/EXTERNAL_METRICS.md)",
     },
     Setting {
         key: "keda_listen",

@@ -35,7 +35,7 @@ const SETTINGS: &[Setting] = &[
         default: Some("self-signed"),
         kind: Kind::OneOf(&["self-signed", "files"]),
         description: "`self-signed`: certificates are issued and renewed here; `files`: another tool renews them; in \
-                      both modes the CA is published ([SECURITY.md](SECURITY.md#certificates))",
+                      both modes the CA is published (docs/SECURITY.md)",
     },
     Setting {
         key: "tls_dir",

@@ -113,8 +113,8 @@ const SETTINGS: &[Setting] = &[
         key: "ca_file",
         default: Some(""),
         kind: Kind::Text,
-        description: "CA certificates that verify the aggregator (PEM), read for each connection; without them, \
-                      pushes are plain HTTP",
+        description: "CA certificates that verify the aggregator (PEM), read for each connection; if unset, pushes \
+                      are plain HTTP; if the file cannot be read, nothing is pushed",
     },
     Setting {
         key: "token_file",

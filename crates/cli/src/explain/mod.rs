@@ -31,11 +31,12 @@ pub struct ExplainOptions {
     /// server's port-forward
     #[arg(long, value_name = "URL")]
     aggregator: Option<String>,
-    /// Explain the decision at this time: `2026-01-31T12:00:00Z`, or `10m` for ten minutes ago. Recordings reach back
-    /// about ten minutes, and status.history the last 10 changes
+    /// Explain the decision at this time: `2026-01-31T12:00:00Z`, or `10m` for ten minutes ago. Recordings of ten pods
+    /// reach back about ten minutes, with more pods or more than eight PushScalers less; status.history has the last 10
+    /// changes
     #[arg(long, value_name = "TIME", conflicts_with = "follow")]
     at: Option<PastTime>,
-    /// Continue, and explain every new outcome
+    /// Keep running and explain each new outcome
     #[arg(short, long)]
     follow: bool,
 }

@@ -17,7 +17,7 @@ pub enum DefinitionError {
     #[error("the definition serves no version")]
     NoVersion,
     /// The schema has something that is not validated here.
-    #[error("unsupported by crates/cli/src/manifest: {0}")]
+    #[error("unsupported part of the definition: {0}")]
     Unsupported(String),
 }
 

@@ -33,7 +33,7 @@ pub struct StatusOptions {
     /// Output format; `json` and `yaml` print the PushScalers as kubectl does
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
-    /// Continue, and print every change; on a terminal the table is redrawn
+    /// Keep running and print each change; on a terminal the table is redrawn
     #[arg(short, long)]
     watch: bool,
 }
