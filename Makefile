@@ -89,7 +89,7 @@ conformance: ## Compare decisions with the real HPA controller in random cluster
 	$(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-conformance -- compare --seed $(or $(SEED),1) --cases $(or $(CASES),10000)
 
 .PHONY: chaos
-chaos: programs static-aggregator ## Let two aggregators suffer the faults of a cluster: ARGS="--only Lease" (twenty minutes)
+chaos: programs static-aggregator ## Inject the faults of a cluster under two aggregators: ARGS="--only Lease" (twenty minutes)
 	@# Linked dynamically: one of the faults preloads a library.
 	$(CARGO) build --quiet --locked -p pushscale-aggregator
 	$(CARGO) run --quiet --locked -p pushscale-tests --bin pushscale-chaos -- $(ARGS)
@@ -99,7 +99,7 @@ soak: ## Replace PushScalers, pods and tokens thousands of times; fails if memor
 	MINUTES=$(or $(MINUTES),5) $(BENCH) -- soak
 
 .PHONY: fuzz
-fuzz: ## Fuzz the parsers of foreign input with libFuzzer: SECONDS=60 in total, TARGETS="push claims"
+fuzz: ## Fuzz the parsers of untrusted input with libFuzzer: SECONDS=60 in total, TARGETS="push claims"
 	env -u MAKEFLAGS tests/fuzz/run $(or $(SECONDS),60) $(TARGETS)
 
 .PHONY: check
@@ -196,7 +196,7 @@ test-install: programs image test-build ## Follow docs/INSTALL.md and docs/MIGRA
 	$(TEST) --test install
 
 .PHONY: test-rotation
-test-rotation: programs static ## Wait for the kubelet to renew a pod's token, which takes eight minutes; not part of `make test` (root)
+test-rotation: programs static ## Wait until the kubelet has renewed a pod's token (twelve minutes); not part of `make test` (root)
 	$(TEST) --test rotation -- --nocapture
 
 test-build:
