@@ -64,7 +64,8 @@ const SETTINGS: &[Setting] = &[
         key: "scrape_timeout",
         default: Some("1s"),
         kind: Kind::Duration("10ms", "1m"),
-        description: "Timeout of one request to TorchServe, including the response body",
+        description: "Timeout of one request to TorchServe, including the response body; `SCRAPE_INTERVAL` if that is \
+                      longer",
     },
     Setting {
         key: "metrics_url",
@@ -180,7 +181,11 @@ impl Config {
                 management_token_file: settings
                     .optional("management_token_file")
                     .map(PathBuf::from),
-                timeout: settings.duration("scrape_timeout"),
+                // With GPUs, TorchServe starts nvidia-smi for each worker whose model it describes, and may need
+                // seconds for a response: with a longer interval, they are enough.
+                timeout: settings
+                    .duration("scrape_timeout")
+                    .max(settings.duration("scrape_interval")),
                 max_bytes: settings.number("max_page_bytes"),
             },
             push: PushConfig {
@@ -269,6 +274,16 @@ mod tests {
             Some(port(TORCHSERVE_MANAGEMENT_PORT))
         );
         assert_eq!(config.listen.port(), SIDECAR_PORT);
+    }
+
+    #[test]
+    fn a_scrape_may_take_as_long_as_the_interval() {
+        let timeout = |interval| {
+            let config = load(&[("PUSHSCALE_SIDECAR_SCRAPE_INTERVAL", interval)]);
+            config.unwrap().scrape.timeout
+        };
+        assert_eq!(timeout("500ms"), Duration::from_secs(1));
+        assert_eq!(timeout("5s"), Duration::from_secs(5));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Incomplete {
         match self {
             Self::CompletionCountUnavailable => (
                 Reason::CompletionCountUnavailable,
-                "completed requests are not counted, only the queue latency guards the target: allow the sidecar to read the management port, with the annotation pushscale.dev/management-token-file if it requires a token",
+                "completed requests are not counted, only the queue latency guards the target: allow the sidecar to read the management port, with the annotation pushscale.dev/management-token-file if it requires a token, or pushscale.dev/scrape-interval if it takes longer than a second to respond",
             ),
             Self::UntimedCompletions => (
                 Reason::UntimedCompletions,
