@@ -79,7 +79,9 @@ fn change_of_hold(hold: Hold) -> Option<&'static str> {
         Hold::Conflict => "only one client scales the target: see the condition AbleToScale",
         Hold::Disabled => "the target is scaled to 1 or more",
         Hold::SelectorUnusable => "the selector can be used: see the condition ScalingActive",
-        Hold::InsufficientData => "a pod reports: see the condition Fresh",
+        Hold::InsufficientData => {
+            "a metric can be computed: see the conditions ScalingActive and Fresh"
+        }
         Hold::ModeOff => "spec.mode is Apply or Recommend",
     })
 }
@@ -157,7 +159,7 @@ fn exclusion(step: &Step, desired: u32, all: &[Step]) -> Option<(Excludes, Strin
             Fewer,
             "no metric is missing: see the condition MetricsIncomplete",
         ),
-        Step::Fallback { replicas, .. } if keeps(replicas) => (Fewer, "a pod reports"),
+        Step::Fallback { replicas, .. } if keeps(replicas) => (Fewer, "a metric can be computed"),
         Step::ScheduledFloor { replicas } if keeps(replicas) => (Fewer, "the schedule ends"),
         Step::TooManyModels { .. } => (Fewer, "spec.metrics names the models"),
         Step::ModelWithoutPlan { .. } => (Fewer, "every model has a plan"),
