@@ -1,5 +1,6 @@
 //! `spec.schedules`: recurring minimum replica counts.
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -44,13 +45,19 @@ fn utc() -> String {
 /// one may begin on the 29th of February.
 const LOOK_BACK_HOURS: [i64; 6] = [1, 25, 8 * 24, 32 * 24, 367 * 24, 9 * 366 * 24];
 
+/// A time zone changes its offset by less than this.
+const LARGEST_CHANGE: SignedDuration = SignedDuration::from_hours(3);
+
 /// The parsed schedules of a PushScaler.
 #[derive(Clone, Debug, Default)]
 pub struct Schedules(Vec<ParsedSchedule>);
 
 #[derive(Clone, Debug)]
 struct ParsedSchedule {
+    /// In local time, as if that had no offset. The search of cronexpr in a time zone skips a time that summer time
+    /// skips, finds one twice that it repeats, and never ends if it moves the clock by half an hour.
     crontab: cronexpr::Crontab,
+    timezone: TimeZone,
     replicas: u32,
     duration: Option<SignedDuration>,
 }
@@ -122,12 +129,25 @@ impl Schedules {
 }
 
 impl ParsedSchedule {
+    /// Returns the first beginning after `after`. A local time that does not exist that day is as much later as the
+    /// clock is moved, and of one that exists twice the first counts.
     fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        let found = self
-            .crontab
-            .find_next(cronexpr::MakeTimestamp(after))
-            .ok()?;
-        Some(found.timestamp())
+        let earlier = after.checked_sub(LARGEST_CHANGE).ok()?;
+        let offset = |at| self.timezone.to_offset(at);
+        // After a change, a time that did not exist may still be ahead.
+        let changed = offset(earlier) != offset(after);
+        let mut local = self
+            .timezone
+            .to_datetime(if changed { earlier } else { after });
+        loop {
+            let from = local.to_zoned(TimeZone::UTC).ok()?.timestamp();
+            let found = self.crontab.find_next(cronexpr::MakeTimestamp(from)).ok()?;
+            local = found.datetime();
+            let begins = self.timezone.to_timestamp(local).ok()?;
+            if begins > after {
+                return Some(begins);
+            }
+        }
     }
 
     /// Returns the last beginning at or before `now`.
@@ -160,22 +180,23 @@ fn parse(
             expected,
         });
     };
-    if jiff::tz::TimeZone::get(&schedule.timezone).is_err() {
+    let Ok(timezone) = TimeZone::get(&schedule.timezone) else {
         problem(
             "timezone",
             &schedule.timezone,
             "the name of a time zone, such as Europe/Berlin",
         );
         return None;
-    }
-    let text = format!("{} {}", schedule.cron, schedule.timezone);
+    };
+    let text = format!("{} UTC", schedule.cron);
     let crontab = cronexpr::parse_crontab(&text);
-    if crontab.is_err() {
+    if crontab.is_err() || has_extensions(&schedule.cron) {
         problem(
             "cron",
             &schedule.cron,
             "minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5",
         );
+        return None;
     }
     let never = crontab.as_ref().is_ok_and(|crontab| {
         let from = cronexpr::MakeTimestamp(Timestamp::UNIX_EPOCH);
@@ -197,9 +218,18 @@ fn parse(
     }
     Some(ParsedSchedule {
         crontab: crontab.ok()?,
+        timezone,
         replicas: u32::try_from(schedule.min_replicas).ok()?,
         duration: duration.flatten(),
     })
+}
+
+/// Returns whether a crontab has `L`, `W` or `#`, such as the last day of a month, which cronexpr does not find in
+/// December.
+fn has_extensions(cron: &str) -> bool {
+    let names = cron.to_ascii_uppercase();
+    let rest = names.replace("JUL", "").replace("WED", "");
+    rest.contains(['L', 'W', '#'])
 }
 
 #[cfg(test)]
@@ -259,6 +289,46 @@ mod tests {
         assert_eq!(floor(&only, "2026-11-24T09:00:00Z").0, None);
     }
 
+    /// In Berlin, 02:00 to 03:00 does not exist on 2027-03-28, and exists twice on 2027-10-31.
+    #[test]
+    fn a_schedule_begins_once_on_days_on_which_the_clock_is_moved() {
+        let night = [schedule("30 2 * * *", 8, Some("1h"))];
+        let cases = [
+            // Half past two is half past three in summer time.
+            ("2027-03-28T00:30:00Z", None, "2027-03-28T01:30:00Z"),
+            ("2027-03-28T01:10:00Z", None, "2027-03-28T01:30:00Z"),
+            ("2027-03-28T01:40:00Z", Some(8), "2027-03-28T02:30:00Z"),
+            ("2027-03-28T02:30:00Z", None, "2027-03-29T00:30:00Z"),
+            // The first half past two.
+            ("2027-10-31T00:10:00Z", None, "2027-10-31T00:30:00Z"),
+            ("2027-10-31T00:40:00Z", Some(8), "2027-10-31T01:30:00Z"),
+            ("2027-10-31T01:30:00Z", None, "2027-11-01T01:30:00Z"),
+        ];
+        for (at, replicas, until) in cases {
+            assert_eq!(floor(&night, at), (replicas, until.to_owned()), "{at}");
+        }
+        // Every minute, also in the repeated hour.
+        let minutes = [schedule("* * * * *", 1, None)];
+        let until = floor(&minutes, "2027-10-31T00:59:30Z").1;
+        assert_eq!(until, "2027-10-31T02:00:00Z");
+    }
+
+    /// Its summer time is half an hour. One such schedule stopped the control loop of all PushScalers.
+    #[test]
+    fn a_clock_that_is_moved_by_half_an_hour_does_not_stop_the_search() {
+        let schedules = ["0 8 4 4 *", "0 8 * * *", "45 1 * * *"].map(|cron| Schedule {
+            timezone: "Australia/Lord_Howe".to_owned(),
+            ..schedule(cron, 2, None)
+        });
+        let found = schedules.map(|schedule| floor(&[schedule], "2027-04-03T14:00:00Z").1);
+        let expected = [
+            "2027-04-03T21:30:00Z",
+            "2027-04-03T21:30:00Z",
+            "2027-04-03T14:45:00Z",
+        ];
+        assert_eq!(found, expected);
+    }
+
     #[test]
     fn the_last_leap_day_is_found() {
         let leap = [schedule("0 0 29 2 *", 3, None)];
@@ -275,6 +345,8 @@ mod tests {
             schedule("0 25 * * *", 1, None),
             schedule("0 8 * * *", 1, Some("0h")),
             schedule("0 0 31 2,4,6,9,11 *", 1, None),
+            schedule("0 0 L 12 *", 1, None),
+            schedule("0 0 * JUL,AUG 5#2", 1, None),
         ];
         let problems = Schedules::of(&wrong).unwrap_err();
         let messages: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -285,6 +357,8 @@ mod tests {
                 "spec.schedules[1].cron is \"0 25 * * *\": it must be minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5",
                 "spec.schedules[2].duration is \"0h\": it must be a duration greater than 0, such as 10h",
                 "spec.schedules[3].cron is \"0 0 31 2,4,6,9,11 *\": it must be a date that exists, and none of these months has this day",
+                "spec.schedules[4].cron is \"0 0 L 12 *\": it must be minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5",
+                "spec.schedules[5].cron is \"0 0 * JUL,AUG 5#2\": it must be minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5",
             ]
         );
     }
