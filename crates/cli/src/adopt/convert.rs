@@ -223,11 +223,16 @@ fn latency_of(metrics: &[Value]) -> Result<String, AdoptError> {
     let microseconds = quantity(&text).filter(|value| value.is_finite() && *value > 0.0);
     let duration = microseconds.and_then(|value| Duration::try_from_secs_f64(value / 1e6).ok());
     match duration {
-        Some(duration) if !duration.is_zero() => {
-            Ok(format!("{}ms", duration.as_secs_f64() * 1000.0))
-        }
+        Some(duration) if !duration.is_zero() => Ok(milliseconds(duration)),
         _ => Err(AdoptError::Quantity { text }),
     }
+}
+
+/// Formats a duration in milliseconds, exactly: a floating-point number has more digits than the CRD accepts.
+fn milliseconds(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let text = format!("{}.{:06}", nanos / 1_000_000, nanos % 1_000_000);
+    format!("{}ms", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// Parses a Kubernetes quantity with a decimal suffix.
@@ -243,4 +248,27 @@ fn quantity(text: &str) -> Option<f64> {
         _ => return None,
     };
     number.parse::<f64>().ok().map(|number| number * factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_has_no_more_digits_than_the_hpa_gave() {
+        for (quantity, expected) in [
+            ("501500", "501.5ms"),
+            ("1023k", "1023ms"),
+            ("7000000m", "7ms"),
+            ("1m", "0.000001ms"),
+        ] {
+            let metric = serde_json::json!({
+                "external": {
+                    "metric": { "name": QUEUE_LATENCY },
+                    "target": { "value": quantity },
+                },
+            });
+            assert_eq!(latency_of(&[metric]).unwrap(), expected);
+        }
+    }
 }

@@ -88,7 +88,14 @@ fn epoch(text: &str) -> Option<i64> {
 
 fn date_and_time(text: &str) -> Option<i64> {
     // log4j, and with it TorchServe, writes a comma before the milliseconds.
-    let text = text.replace(',', ".");
+    let mut text = text.replace(',', ".");
+    // Ruby and Go write a space before the offset.
+    if let Some(space) = text
+        .rfind(' ')
+        .filter(|at| text[at + 1..].starts_with(['+', '-']))
+    {
+        text.remove(space);
+    }
     if let Ok(time) = text.parse::<Timestamp>() {
         return not_before_1970(time);
     }
@@ -124,6 +131,10 @@ fn date_and_time_length(text: &[u8]) -> Option<usize> {
     if matches!(text.get(length), Some(b'.' | b',')) && digits(length + 1) > 0 {
         length += 1 + digits(length + 1);
     }
+    let has_space = text.get(length) == Some(&b' ');
+    if has_space && matches!(text.get(length + 1), Some(b'+' | b'-')) && digits(length + 2) == 4 {
+        return Some(length + 6);
+    }
     match text.get(length) {
         Some(b'Z' | b'z') => length += 1,
         Some(b'+' | b'-') => {
@@ -153,6 +164,7 @@ mod tests {
             "2026-01-05T08:00:00Z",
             "2026-01-05 08:00:00.123456789Z",
             "2026-01-05T09:00:00+01:00",
+            "2026-01-05 06:30:00 -0130",
             "2026-01-05T08:00:00",
             "2026-01-05T08:00:00,999",
             "1767600000",
@@ -188,6 +200,7 @@ mod tests {
             r#"2026-01-05T08:00:00.123456789Z 10.0.0.7 "POST /m""#,
             r#"1767600000.123 200 "POST /m""#,
             "x 2026-01-05 08:00:00+0000",
+            "x 2026-01-05 09:00:00.5 +0100 x",
             "2026-01-05 08:00:00-",
         ] {
             assert_eq!(find(line), Some(SECOND), "{line}");
