@@ -15,8 +15,9 @@ use crate::torchserve::{ModelList, Queues, describe_path, list_path};
 /// Interval of requests for the list of models. A new model in the metrics triggers one at once.
 const LIST_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Models described per scrape; each costs the server 0.4 ms. Models with arrivals or waiting requests come first, the
-/// others take turns: without arrivals an empty queue stays empty.
+/// Models described per scrape; each costs the server 0.4 ms. Models with arrivals or waiting requests come first and
+/// take turns if they are more; their queues are unknown in the meantime. The others take turns as well: without
+/// arrivals an empty queue stays empty.
 const MAX_DESCRIBED: usize = 16;
 
 /// Delay before a new queue is read again. A request on its way to an idle worker is in the queue for a fraction of a
@@ -30,6 +31,7 @@ pub(super) struct Management {
     token: Token,
     models: BTreeMap<String, ModelEntry>,
     listed: Option<Instant>,
+    next_busy: usize,
     next_idle: usize,
 }
 
@@ -46,6 +48,7 @@ impl Management {
             token: Token::new(token_file),
             models: BTreeMap::new(),
             listed: None,
+            next_busy: 0,
             next_idle: 0,
         }
     }
@@ -133,7 +136,16 @@ impl Management {
                 idle.push(name.clone());
             }
         }
-        chosen.truncate(MAX_DESCRIBED);
+        if chosen.len() > MAX_DESCRIBED {
+            let first = self.next_busy % chosen.len();
+            chosen.rotate_left(first);
+            self.next_busy = first + MAX_DESCRIBED;
+            for name in chosen.drain(MAX_DESCRIBED..) {
+                if let Some(entry) = self.models.get_mut(&name) {
+                    entry.queue = None;
+                }
+            }
+        }
         let room = (MAX_DESCRIBED - chosen.len()).min(idle.len());
         for _ in 0..room {
             self.next_idle = (self.next_idle + 1) % idle.len();
@@ -222,5 +234,36 @@ mod tests {
         assert_eq!(bearer(key_file).unwrap(), "Bearer m");
         assert!(bearer("two\nlines").is_none());
         assert!(bearer("m").unwrap().is_sensitive());
+    }
+
+    #[test]
+    fn busy_models_take_turns_and_no_queue_is_older_than_the_scrape() {
+        let port = Port::new(
+            &"http://127.0.0.1:1".parse().unwrap(),
+            Duration::from_secs(1),
+            1,
+        );
+        let mut management = Management::new(port, None);
+        let names: Vec<_> = (10..30).map(|number| format!("model-{number}")).collect();
+        let mut page = Page::default();
+        let mut described = BTreeMap::<String, u32>::new();
+        for scrape in 0..10 {
+            for name in &names {
+                let counters = page.models.entry(name.clone()).or_default();
+                counters.arrivals = Some(f64::from(scrape));
+                management.models.entry(name.clone()).or_default();
+            }
+            let chosen = management.choose(&page);
+            assert_eq!(chosen.len(), MAX_DESCRIBED);
+            for name in &chosen {
+                *described.entry(name.clone()).or_default() += 1;
+                management.models.get_mut(name).unwrap().queue = Some(Queue::default());
+            }
+            for (name, entry) in &management.models {
+                assert_eq!(entry.queue.is_some(), chosen.contains(name), "{name}");
+            }
+        }
+        assert_eq!(described.len(), 20);
+        assert!(described.values().all(|times| *times == 8), "{described:?}");
     }
 }
