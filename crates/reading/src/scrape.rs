@@ -78,7 +78,7 @@ pub struct Queue {
 
 impl Queue {
     /// Returns how many requests the workers process at the same time.
-    pub(crate) fn slots(&self) -> f64 {
+    pub fn slots(&self) -> f64 {
         self.workers_ready * self.batch_size
     }
 }

@@ -164,10 +164,11 @@ impl Config {
     /// # Errors
     /// All config errors at once.
     pub fn from_settings(mut settings: Settings) -> Result<Self, Vec<ConfigError>> {
+        let scrape_interval = settings.duration("scrape_interval");
         let config = Self {
             log: LogSettings::from_settings(&mut settings),
             listen: settings.address("listen"),
-            scrape_interval: settings.duration("scrape_interval"),
+            scrape_interval,
             scrape: ScrapeConfig {
                 metrics: settings
                     .parse("metrics_url", str::parse::<PortAddress>)
@@ -183,9 +184,7 @@ impl Config {
                     .map(PathBuf::from),
                 // With GPUs, TorchServe starts nvidia-smi for each worker whose model it describes, and may need
                 // seconds for a response: with a longer interval, they are enough.
-                timeout: settings
-                    .duration("scrape_timeout")
-                    .max(settings.duration("scrape_interval")),
+                timeout: settings.duration("scrape_timeout").max(scrape_interval),
                 max_bytes: settings.number("max_page_bytes"),
             },
             push: PushConfig {

@@ -4,19 +4,23 @@
 //! A request that a worker processes now was taken before the queue was empty and no more requests arrived, so it
 //! completes one service time after that. The service time is taken from the recent past: the longest of the last
 //! minutes, plus a quarter. A request that arrived after the last completion counts as in flight, however long it
-//! takes.
+//! takes. With continuous batching, the gauge of the service time shows each step of the requests in flight.
 
 use std::fmt;
 use std::time::Duration;
 
 use pushscale_protocol::State;
-use pushscale_reading::{Counters, Page, Reading, Scrape};
+use pushscale_reading::{Counters, Page, Queue, Reading, Scrape};
 
 /// The shortest time without changes before the server counts as idle: five scrapes of a drain.
 const MIN_IDLE: Duration = Duration::from_millis(500);
 
 /// The factor on the longest observed service time.
 const MARGIN: f64 = 1.25;
+
+/// Short requests that complete between two scrapes take no more than this multiple of the workers' time: some of them
+/// began before.
+const WORKERS_TIME: f64 = 1.5;
 
 /// Service times are kept for one to two windows of this length.
 const WINDOW: Duration = Duration::from_secs(300);
@@ -48,6 +52,8 @@ pub(super) enum ServerActivity {
 #[derive(Debug, Default)]
 pub(super) struct IdleDetector {
     last: Option<Totals>,
+    /// The last scrape with totals.
+    at: Duration,
     changed: Duration,
     in_flight: bool,
     /// The scrape that showed the last arrival.
@@ -73,6 +79,17 @@ struct Completions {
     services: Vec<Option<f64>>,
 }
 
+/// What the management port reports of all models.
+#[derive(Clone, Copy, Debug)]
+struct Queues {
+    waiting: f64,
+    /// The requests that are processed in parallel.
+    slots: f64,
+    /// In seconds.
+    batch_delay: f64,
+    batch_continuously: bool,
+}
+
 /// The longest service time, in seconds, of the current window and of the previous one.
 #[derive(Debug, Default)]
 struct LongestService {
@@ -96,19 +113,15 @@ impl IdleDetector {
             Err(_) => return ServerActivity::Unknown(reading.state),
         };
         self.refused = 0;
-        if reading.state == State::Garbled {
-            return ServerActivity::Unknown(reading.state);
+        if !page.recognised {
+            // Its arrivals are not in the page.
+            return ServerActivity::Unknown(State::Garbled);
         }
-        let queues = scrape
-            .management
-            .as_ref()
-            .and_then(|queues| queues.as_ref().ok());
-        let waiting = queues.map(|queues| queues.values().map(|queue| queue.pending).sum::<f64>());
-        let batch_delay = queues.map_or(0.0, |queues| {
-            let delays = queues.values().map(|queue| queue.batch_delay_seconds);
-            delays.fold(0.0, f64::max)
-        });
-        self.compare(scrape.at, page, waiting);
+        let queues = scrape.management.as_ref();
+        let queues = queues.and_then(|queues| Some(Queues::of(queues.as_ref().ok()?.values())));
+        let waiting = queues.map(|queues| queues.waiting);
+        self.compare(scrape.at, page, queues);
+        let batch_delay = queues.map_or(0.0, |queues| queues.batch_delay);
         let longest = self.longest.seconds() * MARGIN + batch_delay;
         let needed = MIN_IDLE + Duration::try_from_secs_f64(longest).unwrap_or(Duration::MAX);
         let unchanged = scrape.at.saturating_sub(self.changed);
@@ -128,28 +141,38 @@ impl IdleDetector {
         self.arrived
     }
 
-    fn compare(&mut self, at: Duration, page: &Page, waiting: Option<f64>) {
+    fn compare(&mut self, at: Duration, page: &Page, queues: Option<Queues>) {
         let now = Totals::of(page);
+        let elapsed = at.saturating_sub(std::mem::replace(&mut self.at, at));
+        let gauge = now.completions.services.iter().copied().flatten();
+        let gauge = gauge.reduce(f64::max);
         let Some(last) = self.last.replace(now.clone()) else {
             // Changes before the first scrape are unknown.
             self.changed = at;
-            self.longest.record(at, service(page, None));
+            self.longest.record(at, gauge.unwrap_or(0.0));
             return;
         };
-        let arrived = now.arrivals != last.arrivals;
-        let completed = now.completions != last.completions;
+        let (now, last, arrived) = (
+            now.completions,
+            last.completions,
+            now.arrivals != last.arrivals,
+        );
+        let measured = now.services != last.services;
+        let steps = queues.is_some_and(|queues| queues.batch_continuously);
+        let completed = now.counts() != last.counts() || measured && !steps;
         if arrived {
             self.arrived = Some(at);
         }
         // A worker took its request while others waited or as it arrived. If the queue depth is unknown, each
         // completion may have been followed by a request from the queue.
-        if arrived || waiting.map_or(completed, |waiting| waiting > 0.0) {
+        let taken = queues.map_or(completed, |queues| queues.waiting > 0.0);
+        if arrived || taken || measured && steps {
             self.changed = at;
         }
         if completed {
             self.in_flight = false;
-            self.longest
-                .record(at, service(page, Some(&last.completions)));
+            let longest = longest_service(gauge, now.served_since(&last), elapsed, queues);
+            self.longest.record(at, longest);
         } else if arrived {
             self.in_flight = true;
         }
@@ -177,20 +200,56 @@ impl Totals {
     }
 }
 
-/// The longest service time that this page shows. Without its gauge (`metrics_mode=legacy`) it is the sum over all
-/// requests completed since the last page, which is an upper bound.
-fn service(page: &Page, last: Option<&Completions>) -> f64 {
-    let gauges = page
-        .models
-        .values()
-        .filter_map(|model| model.service_seconds);
-    if let Some(longest) = gauges.reduce(f64::max) {
-        return longest;
+impl Completions {
+    /// What changes only when a request ends.
+    fn counts(&self) -> (f64, f64, f64, Option<f64>) {
+        (self.sojourn, self.wait, self.failed, self.last_wait)
     }
-    last.map_or(0.0, |last| {
-        let now = Totals::of(page).completions;
-        ((now.sojourn - last.sojourn) - (now.wait - last.wait)).max(0.0)
-    })
+
+    /// The time in workers of all requests that were timed since `last`, in seconds.
+    fn served_since(&self, last: &Self) -> f64 {
+        ((self.sojourn - last.sojourn) - (self.wait - last.wait)).max(0.0)
+    }
+}
+
+impl Queues {
+    fn of<'a>(queues: impl Iterator<Item = &'a Queue>) -> Self {
+        let none = Self {
+            waiting: 0.0,
+            slots: 0.0,
+            batch_delay: 0.0,
+            batch_continuously: false,
+        };
+        queues.fold(none, |sum, queue| Self {
+            waiting: sum.waiting + queue.pending,
+            slots: sum.slots + queue.slots(),
+            batch_delay: sum.batch_delay.max(queue.batch_delay_seconds),
+            batch_continuously: sum.batch_continuously || queue.continuous_batching,
+        })
+    }
+}
+
+/// The longest service time of the requests that completed within `elapsed`, in seconds, or an upper bound of it:
+/// `gauge` is that of the last one only, `served` the sum of all. If the sum is more than the workers' time, one of them
+/// was long: of requests of 100 ms, one in a thousand takes 20 s, and the gauge hardly ever shows it.
+fn longest_service(
+    gauge: Option<f64>,
+    served: f64,
+    elapsed: Duration,
+    queues: Option<Queues>,
+) -> f64 {
+    let Some(gauge) = gauge else {
+        return served;
+    };
+    let (slots, steps) = queues.map_or((0.0, false), |queues| {
+        (queues.slots, queues.batch_continuously)
+    });
+    // With continuous batching, each step of a request is seen.
+    if steps || served <= WORKERS_TIME * slots * elapsed.as_secs_f64() {
+        gauge
+    } else {
+        gauge.max(served)
+    }
 }
 
 impl LongestService {

@@ -122,7 +122,10 @@ async fn settled(
             && observation.at >= started
         {
             match observation.activity {
-                ServerActivity::NotRunning => return DrainOutcome::NotRunning,
+                // Its metrics port refuses connections, and requests may still arrive at the other.
+                ServerActivity::NotRunning if observation.at >= started + MIN_DRAIN => {
+                    return DrainOutcome::NotRunning;
+                }
                 ServerActivity::Idle if observation.at >= started + MIN_DRAIN => {
                     return DrainOutcome::Drained;
                 }
