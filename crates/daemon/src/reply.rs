@@ -10,7 +10,7 @@ use futures_util::Stream;
 use futures_util::stream::BoxStream;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
 /// A response.
@@ -101,23 +101,17 @@ pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
     reply(status, "application/json", body)
 }
 
-/// Rejects a request with a one-line JSON body: `{"error":"…"}`.
-///
-/// 429 and 503 ask the client to retry after a second. 401, 408 and 413 close the connection, because the rest of the
-/// request body is not read.
+/// Rejects a request with a one-line JSON body: `{"error":"…"}`. 429 and 503 ask the client to retry after a second.
 pub fn reject(status: StatusCode, error: impl Display) -> Reply {
     let text = serde_json::Value::String(error.to_string());
     let mut reply = json(status, format!("{{\"error\":{text}}}"));
-    let header = match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            Some((RETRY_AFTER, HeaderValue::from_static("1")))
-        }
-        StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
-            Some((CONNECTION, HeaderValue::from_static("close")))
-        }
-        _ => None,
-    };
-    reply.headers_mut().extend(header);
+    if matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+    ) {
+        let second = HeaderValue::from_static("1");
+        reply.headers_mut().insert(RETRY_AFTER, second);
+    }
     reply
 }
 
@@ -134,18 +128,5 @@ mod tests {
         assert_eq!(reply.headers()[RETRY_AFTER], "1");
         let body = reply.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, r#"{"error":"a \"quote\" and\na line"}"#);
-    }
-
-    #[test]
-    fn a_connection_with_an_unread_body_is_closed() {
-        for status in [401, 408, 413] {
-            let reply = reject(StatusCode::from_u16(status).unwrap(), "no");
-            assert_eq!(reply.headers()[CONNECTION], "close");
-        }
-        assert!(
-            !reject(StatusCode::BAD_REQUEST, "no")
-                .headers()
-                .contains_key(CONNECTION)
-        );
     }
 }

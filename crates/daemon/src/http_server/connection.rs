@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -115,12 +115,19 @@ where
         received,
         progress: &progress,
     };
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
         progress.request();
+        let has_body = !request.body().is_end_stream();
         let reply = service.call(request);
         let progress = &progress;
         async move {
             let mut reply = reply.await?;
+            if has_body {
+                // The service may have dropped the body unread. Polled once more, hyper notices that before it writes
+                // the response: it reads the rest if that has arrived, and otherwise sends `connection: close`.
+                // Without this, the rest of the body would be read as the next request.
+                next_poll().await;
+            }
             if matches!(reply.body(), ReplyBody::Full(_)) {
                 progress.replied();
             } else {
@@ -165,6 +172,20 @@ where
             None
         }
     }
+}
+
+/// Returns when the task is polled again, which is at once.
+async fn next_poll() {
+    let mut polled = false;
+    poll_fn(|context| {
+        if polled {
+            return Poll::Ready(());
+        }
+        polled = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Whether hyper has anything left to do for a connection, which its API does not show.
@@ -244,7 +265,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observed<'_, T> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        // hyper closes the connection, and waits for no further request even if this takes several polls.
+        this.progress.flushed.store(false, Ordering::Relaxed);
+        Pin::new(&mut *this.stream).poll_shutdown(context)
     }
 }
 
@@ -255,10 +279,11 @@ mod tests {
     use http_body_util::BodyExt as _;
     use hyper::StatusCode;
     use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+    use tokio::sync::mpsc;
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::reply::text;
+    use crate::reply::{reject, text};
 
     /// Serves one end of a stream, with the request's body as the response's.
     fn echo_server(shutdown: &Shutdown) -> (DuplexStream, JoinHandle<()>) {
@@ -274,6 +299,23 @@ mod tests {
     fn post(body: &str) -> String {
         let length = body.len();
         format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")
+    }
+
+    /// Serves one end of a stream, rejects each request without reading its body, and sends the paths of the requests.
+    fn rejecting_server() -> (DuplexStream, mpsc::UnboundedReceiver<String>) {
+        let (client, server) = duplex(1 << 17);
+        let (requested, paths) = mpsc::unbounded_channel();
+        let rejecting = service_fn(move |request: Request<Incoming>| {
+            let requested = requested.clone();
+            async move {
+                requested.send(request.uri().path().to_owned()).unwrap();
+                Ok(reject(StatusCode::NOT_FOUND, "not found"))
+            }
+        });
+        tokio::spawn(async move {
+            serve(server, Limits::default(), rejecting, Shutdown::new()).await;
+        });
+        (client, paths)
     }
 
     /// Lets the server do all that it can do now.
@@ -398,6 +440,116 @@ mod tests {
         assert!(response.ends_with(b"1\r\nb\r\n0\r\n\r\n"));
         assert!(began.elapsed().is_zero());
         server.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_of_a_rejected_body_is_not_the_next_request() {
+        let smuggled = "POST /smuggled HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
+        let long = smuggled.repeat(1000);
+        let with_length = |body: &str| format!("content-length: {}\r\n\r\n", body.len());
+        let chunk = format!("{:x}\r\n{smuggled}\r\n0\r\n\r\n", smuggled.len());
+        for (case, head, now, later) in [
+            ("late", with_length(smuggled), "", smuggled),
+            ("long", with_length(&long), &*long, ""),
+            (
+                "chunked",
+                "transfer-encoding: chunked\r\n\r\n".to_owned(),
+                "",
+                &chunk,
+            ),
+            (
+                "after the status 100",
+                format!("expect: 100-continue\r\n{}", with_length(smuggled)),
+                "",
+                smuggled,
+            ),
+        ] {
+            let (mut client, mut paths) = rejecting_server();
+            let head = format!("POST /first HTTP/1.1\r\nhost: x\r\n{head}{now}");
+            client.write_all(head.as_bytes()).await.unwrap();
+            settle().await;
+            // The server may have closed the connection.
+            let rest = format!("{later}POST /second HTTP/1.1\r\nhost: x\r\n\r\n");
+            client.write_all(rest.as_bytes()).await.ok();
+            let mut responses = String::new();
+            client.read_to_string(&mut responses).await.unwrap();
+            assert_eq!(responses.matches("HTTP/1.1").count(), 1, "{case}");
+            assert!(responses.contains("connection: close"), "{case}");
+            assert_eq!(paths.recv().await.unwrap(), "/first", "{case}");
+            assert_eq!(paths.recv().await, None, "{case}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_stays_open_if_a_rejected_body_has_arrived() {
+        // With the head, and more than the first bytes read.
+        for length in [3, FIRST_BYTES + 1000] {
+            let (mut client, mut paths) = rejecting_server();
+            let first = post(&"{".repeat(length));
+            client.write_all(first.as_bytes()).await.unwrap();
+            settle().await;
+            client.write_all(post("").as_bytes()).await.unwrap();
+            settle().await;
+            client.shutdown().await.unwrap();
+            let mut responses = String::new();
+            client.read_to_string(&mut responses).await.unwrap();
+            assert_eq!(responses.matches("HTTP/1.1 404").count(), 2, "{length}");
+            assert!(!responses.contains("connection: close"), "{length}");
+            assert_eq!(paths.recv().await.unwrap(), "/", "{length}");
+            assert_eq!(paths.recv().await.unwrap(), "/", "{length}");
+            assert_eq!(paths.recv().await, None, "{length}");
+        }
+    }
+
+    /// A stream whose shutdown waits forever, as that of TLS does for a client that reads nothing.
+    struct StuckShutdown(DuplexStream);
+
+    impl AsyncRead for StuckShutdown {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(context, buffer)
+        }
+    }
+
+    impl AsyncWrite for StuckShutdown {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(context, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(context)
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_being_closed_serves_no_further_request() {
+        let (mut client, server) = duplex(1 << 16);
+        let service =
+            service_fn(|_request: Request<Incoming>| async { Ok(text(StatusCode::OK, "once")) });
+        let server = StuckShutdown(server);
+        let server = tokio::spawn(serve(server, Limits::default(), service, Shutdown::new()));
+        let request = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        for _ in 0..2 {
+            client.write_all(request.as_bytes()).await.unwrap();
+            settle().await;
+        }
+        // All that the server has sent.
+        let mut responses = Vec::with_capacity(4096);
+        client.read_buf(&mut responses).await.unwrap();
+        let responses = String::from_utf8(responses).unwrap();
+        assert_eq!(responses.matches("once").count(), 1, "{responses}");
+        server.abort();
     }
 
     #[tokio::test(start_paused = true)]
