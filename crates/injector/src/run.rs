@@ -16,6 +16,7 @@ use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::Tasks;
 use pushscale_daemon::tls::{self, ServerCertificate};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use crate::budget::Budget;
 use crate::config::{Config, PROGRAM};
@@ -36,8 +37,13 @@ const CONNECTIONS_PER_ADDRESS: usize = 256;
 /// How long an API server can keep an idle connection.
 const IDLE: Duration = Duration::from_secs(120);
 
-/// How long a shutdown can take.
-const GRACE: Duration = Duration::from_secs(6);
+/// How long reviews are answered after a shutdown has begun. The API server calls this pod until the EndpointSlice and
+/// kube-proxy have removed it, which takes up to several seconds, and a review that is refused costs a pod its sidecar.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How long a shutdown can take: `LINGER`, and six seconds for the reviews in progress and their events. The chart's
+/// `terminationGracePeriodSeconds` is 15.
+const GRACE: Duration = Duration::from_secs(11);
 
 /// An injector with bound ports.
 #[derive(Debug)]
@@ -116,6 +122,7 @@ impl Bound {
             events,
             metrics,
             rejection_log: LogLimiter::default(),
+            stop: stop.clone(),
         });
         let budget = Arc::new(Budget::new());
         let service_of = move |address, _: &_| {
@@ -132,10 +139,17 @@ impl Bound {
             idle: IDLE,
             ..Limits::default()
         };
+        let close = Shutdown::new();
         let serve =
             self.admission
-                .serve_with(transport, limits, service_of, rejected, stop.clone());
+                .serve_with(transport, limits, service_of, rejected, close.clone());
         tasks.spawn("admission server", serve);
+        let begun = stop.clone();
+        tasks.spawn("admission shutdown", async move {
+            begun.cancelled().await;
+            sleep(LINGER).await;
+            close.cancel();
+        });
         let until_shutdown = stop.clone();
         tasks.spawn("certificate watch", async move {
             tokio::select! {
@@ -143,6 +157,7 @@ impl Bound {
                 () = until_shutdown.cancelled() => {}
             }
         });
+        // It stops at once, so that the pod is no longer ready.
         let pages = Admin::new(readiness, registry, NoPages);
         let admin = self.admin.serve(Limits::default(), pages, stop.clone());
         tasks.spawn("admin server", admin);
@@ -151,5 +166,116 @@ impl Bound {
             tracing::debug!("some tasks did not end in time");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc::Sender;
+
+    use pushscale_daemon::config::Settings;
+    use pushscale_daemon::tls::{CaBundle, ClientStream};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::task::yield_now;
+    use tokio::time::{Instant, advance};
+
+    use super::*;
+
+    /// Only a hang takes longer.
+    const HANG: Duration = Duration::from_secs(120);
+
+    const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u",
+"namespace":"models","operation":"CREATE","object":{"apiVersion":"v1","kind":"Pod","metadata":{},
+"spec":{"containers":[{"name":"torchserve","image":"pytorch/torchserve:0.12.0-cpu"}]}}}}"#;
+
+    /// Stops tokio's paused clock from advancing by itself while the server and its client wait for each other, until
+    /// the result is dropped.
+    fn freeze() -> Sender<()> {
+        let (frozen, dropped) = std::sync::mpsc::channel();
+        tokio::task::spawn_blocking(move || dropped.recv());
+        frozen
+    }
+
+    /// Calls `attempt` until it returns a value, and fails with `what` if it never does. The clock may be frozen.
+    async fn until<T>(what: &str, attempt: impl AsyncFn() -> Option<T>) -> T {
+        let began = std::time::Instant::now();
+        loop {
+            if let Some(value) = attempt().await {
+                return value;
+            }
+            assert!(began.elapsed() < HANG, "{what}");
+            yield_now().await;
+        }
+    }
+
+    async fn connect(address: SocketAddr, ca: &CaBundle) -> Option<ClientStream> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        ca.open("127.0.0.1", stream).await.ok()
+    }
+
+    /// Sends a review, and returns the head of the response.
+    async fn review(mut connection: ClientStream) -> String {
+        let length = REVIEW.len();
+        let request =
+            format!("POST /inject HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{REVIEW}");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut response = Vec::new();
+        loop {
+            let read = connection.read_buf(&mut response).await.unwrap();
+            let text = String::from_utf8_lossy(&response);
+            assert!(read > 0, "it ends in {text}");
+            if let Some((head, _)) = text.split_once("\r\n\r\n") {
+                return head.to_owned();
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reviews_are_answered_for_a_while_after_the_shutdown_has_begun() {
+        let frozen = freeze();
+        let directory =
+            std::env::temp_dir().join(format!("pushscale-injector-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        fs::write(directory.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+        fs::write(directory.join("tls.crt"), made.cert.pem()).unwrap();
+        let ca = CaBundle::from_file(directory.join("tls.crt"));
+        let pairs = [
+            ("PUSHSCALE_INJECTOR_LISTEN", "127.0.0.1:0"),
+            ("PUSHSCALE_INJECTOR_ADMIN_LISTEN", "127.0.0.1:0"),
+            ("PUSHSCALE_INJECTOR_TLS_DIR", directory.to_str().unwrap()),
+            ("PUSHSCALE_INJECTOR_NATIVE_SIDECAR", "true"),
+        ];
+        let settings = Settings::from_pairs(&PROGRAM, pairs).unwrap();
+        let bound = bind(Config::from_settings(settings).unwrap());
+        let bound = bound.await.unwrap();
+        let (address, admin) = (bound.address(), bound.admin_address());
+        let stop = Shutdown::new();
+        let running = tokio::spawn(bound.run_with(None, stop.clone()));
+        let idle = until("no certificate", async || connect(address, &ca).await).await;
+
+        stop.cancel();
+        let began = Instant::now();
+        until("the pod is still ready", async || {
+            TcpStream::connect(admin).await.err()
+        })
+        .await;
+        let new = connect(address, &ca).await.expect("a connection");
+        advance(LINGER - Duration::from_millis(1)).await;
+        let newest = connect(address, &ca).await.expect("a connection");
+        for connection in [idle, new, newest] {
+            let response = review(connection).await;
+            assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+            assert!(response.contains("connection: close"), "{response}");
+        }
+
+        drop(frozen);
+        running.await.unwrap().unwrap();
+        assert!(began.elapsed() >= LINGER, "{:?}", began.elapsed());
+        assert!(began.elapsed() < GRACE, "{:?}", began.elapsed());
+        assert!(connect(address, &ca).await.is_none());
+        fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use pushscale_daemon::body::{self, BodyError};
 use pushscale_daemon::error::chain;
 use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_daemon::reply::{Reply, json, reject};
+use pushscale_daemon::shutdown::Shutdown;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -37,6 +39,7 @@ pub(crate) struct Admission {
     pub(crate) metrics: Metrics,
     /// Any client of the port can send requests that are rejected.
     pub(crate) rejection_log: LogLimiter,
+    pub(crate) stop: Shutdown,
 }
 
 /// Why a request is rejected.
@@ -87,7 +90,7 @@ impl Admission {
         budget: AddressBudget,
         request: Request<Incoming>,
     ) -> Result<Reply, Infallible> {
-        let reply = self.review(&budget, request).await.unwrap_or_else(|error| {
+        let mut reply = self.review(&budget, request).await.unwrap_or_else(|error| {
             self.metrics.request_rejected(error.rejection());
             let chain = chain(&error);
             if let Some(left_out) = self.rejection_log.allow(Instant::now()) {
@@ -95,6 +98,11 @@ impl Admission {
             }
             reject(error.status(), chain)
         });
+        if self.stop.is_cancelled() {
+            // Otherwise the API server could send its next review just when the server closes the connection.
+            let close = HeaderValue::from_static("close");
+            reply.headers_mut().insert(CONNECTION, close);
+        }
         Ok(reply)
     }
 
