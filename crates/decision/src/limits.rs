@@ -90,14 +90,18 @@ impl History {
         snapshot.list(&mut self.reversals, || Moment::ORIGIN, Snapshot::moment);
     }
 
-    /// Records the replicas found at `now`.
-    pub(crate) fn observe(&mut self, now: Moment, current: u32) {
+    /// Records the replicas found at `now`. In `mode: Recommend`, another client follows the decisions: with the
+    /// `behavior` of a `recommendation`, its changes count towards the rate limits.
+    pub(crate) fn observe(&mut self, now: Moment, current: u32, recommendation: Option<&Behavior>) {
         self.trim_observed(now);
         let last = self.observed.last().map(|(_, replicas)| *replicas);
         if last == Some(current) {
             return;
         }
         self.observed.push((now, current));
+        if let (Some(behavior), Some(last)) = (recommendation, last) {
+            self.push_change(now, behavior, last, current);
+        }
         let is_reversal = |written: Moment| now.since(written) <= REVERSAL_WITHIN;
         if last.is_some() && self.written.is_some_and(is_reversal) {
             self.reversals
@@ -139,7 +143,12 @@ impl History {
             }
         }
         self.written = Some(now);
-        let Some(behavior) = behavior else { return };
+        if let Some(behavior) = behavior {
+            self.push_change(now, behavior, from, to);
+        }
+    }
+
+    fn push_change(&mut self, now: Moment, behavior: &Behavior, from: u32, to: u32) {
         if to > from {
             push_event(
                 &mut self.up,

@@ -86,7 +86,12 @@ impl<'a> Pass<'a> {
             format_args!("the target's scale was read"),
         );
         self.scaler.recommendations.begin(self.now, current);
-        self.scaler.history.observe(self.now, current);
+        let policy = &self.scaler.policy;
+        let behavior = policy.behavior.as_ref();
+        let recommendation = behavior.filter(|_| policy.mode == Mode::Recommend);
+        self.scaler
+            .history
+            .observe(self.now, current, recommendation);
         // A pod that the spec no longer asks for, or whose creation is still pending, is not missing.
         let expected = existing.map_or(0, |existing| existing.min(current));
         self.unobserved = expected.saturating_sub(self.scaler.decision.freshness.all());

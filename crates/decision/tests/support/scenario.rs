@@ -9,8 +9,9 @@
 use std::time::Duration;
 
 use pushscale_decision::{
-    Aggregate, Algorithm, Balancing, Behavior, Bounds, Condition, Direction, Fallback, Latency,
-    Metric, Mode, Policy, ScalingRules, SelectPolicy, ServerState, TargetLatency,
+    Aggregate, Algorithm, Amount, Balancing, Behavior, Bounds, Condition, Direction, Fallback,
+    Latency, Metric, Mode, Policy, ScalingPolicy, ScalingRules, SelectPolicy, ServerState,
+    TargetLatency,
 };
 
 use crate::fake_fleet::{Environment, FakeFleet};
@@ -227,6 +228,13 @@ fn policy(words: &str) -> Option<(Policy, u64, Option<u32>)> {
             "hold" => {
                 behavior(&mut policy).scale_down.stabilization_window =
                     Some(Duration::from_secs_f64(seconds(value)?));
+            }
+            "down" => {
+                let (pods, period) = value.split_once('/')?;
+                behavior(&mut policy).scale_down.policies = vec![ScalingPolicy {
+                    amount: Amount::Pods(pods.parse().ok()?),
+                    period: Duration::from_secs_f64(seconds(period)?),
+                }];
             }
             "disabled" => {
                 let behavior = behavior(&mut policy);
