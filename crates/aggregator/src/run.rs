@@ -202,6 +202,7 @@ impl Bound {
         let writers = Writers {
             client,
             leadership,
+            readiness,
             metrics,
             shutdown: shutdown.clone(),
         };

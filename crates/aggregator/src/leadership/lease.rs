@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
 use kube::api::PostParams;
-use kube::{Api, Client};
-use pushscale_daemon::shutdown::Shutdown;
 use pushscale_kubernetes::{CONFLICT, NOT_FOUND, RequestError, request};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
@@ -16,6 +15,7 @@ use super::election::{Election, LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD};
 use super::record::LeaseRecord;
 use crate::event::Event;
 use crate::metrics::{ApiRequest, Metrics};
+use crate::writers::Writers;
 
 /// Timeout of one request. Several fit into the deadline for renewing.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,16 +42,21 @@ impl LeaseSettings {
     }
 }
 
-/// Takes part in the election until shutdown, and then resigns once the sender of `release` is dropped.
+/// Takes part in the election until shutdown, and then resigns once the sender of `release` is dropped. A candidate
+/// that is not ready could not decide: it only reads the Lease.
 pub(crate) async fn run(
-    client: Client,
+    writers: Writers,
     settings: LeaseSettings,
-    leadership: Leadership,
     events: mpsc::Sender<Event>,
     release: oneshot::Receiver<()>,
-    metrics: Metrics,
-    shutdown: Shutdown,
 ) {
+    let Writers {
+        client,
+        leadership,
+        readiness,
+        metrics,
+        shutdown,
+    } = writers;
     let mut candidate = Candidate {
         leases: Api::namespaced(client, &settings.namespace),
         election: Election::new(settings.identity()),
@@ -63,7 +68,8 @@ pub(crate) async fn run(
     loop {
         let led = candidate.leadership.term().is_some();
         let holder = candidate.election.holder().cloned();
-        candidate.attempt().await;
+        let is_ready = readiness.is_ready();
+        candidate.attempt(is_ready).await;
         let leads = candidate.leadership.term().is_some();
         if leads && !led {
             tracing::info!(lease = candidate.settings.name, "became the leader");
@@ -77,6 +83,7 @@ pub(crate) async fn run(
         let pause = RETRY_PERIOD.mul_f64(1.0 + 0.2 * jitter());
         tokio::select! {
             () = shutdown.cancelled() => break,
+            () = readiness.ready(), if !is_ready => {}
             () = sleep(pause) => {}
         }
     }
@@ -104,13 +111,15 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Tries to acquire or renew the Lease.
-    async fn attempt(&mut self) {
+    /// Tries to renew the Lease, or to acquire it if this candidate is ready.
+    async fn attempt(&mut self, is_ready: bool) {
         // A holder renews without reading first. If another client has written or deleted the Lease, it reads.
         if self.election.is_holder() && !matches!(self.renew().await, Written::Outdated) {
             return;
         }
-        if self.read().await {
+        // Reading begins before the candidate is ready, so that it need not wait for the end of a dead leader's Lease
+        // afterwards.
+        if self.read().await && is_ready {
             self.renew().await;
         }
     }

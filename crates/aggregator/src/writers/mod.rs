@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use kube::Client;
+use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::Tasks;
 use tokio::sync::{mpsc, oneshot};
@@ -25,9 +26,12 @@ use crate::report::Report;
 const RELEASE_AFTER: Duration = Duration::from_millis(500);
 
 /// What the tasks share.
+#[derive(Clone)]
 pub(crate) struct Writers {
     pub(crate) client: Client,
     pub(crate) leadership: Leadership,
+    /// Whether this aggregator could decide if it were elected.
+    pub(crate) readiness: Readiness,
     pub(crate) metrics: Metrics,
     pub(crate) shutdown: Shutdown,
 }
@@ -44,18 +48,8 @@ impl Writers {
     ) {
         let (keep_lease, release) = oneshot::channel();
         if let Some(lease) = lease {
-            tasks.spawn(
-                "leader election",
-                leadership::run(
-                    self.client.clone(),
-                    lease,
-                    self.leadership.clone(),
-                    events,
-                    release,
-                    self.metrics.clone(),
-                    self.shutdown.clone(),
-                ),
-            );
+            let election = leadership::run(self.clone(), lease, events, release);
+            tasks.spawn("leader election", election);
         }
         tasks.spawn("reports", async move {
             let writes = kube_report::run(self.client, reports, self.leadership, self.metrics);

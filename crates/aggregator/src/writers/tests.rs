@@ -26,6 +26,8 @@ struct ApiServer(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     latency: Duration,
+    /// The number of requests that read.
+    reads: u32,
     /// The objects by path.
     objects: BTreeMap<String, Value>,
     /// What was written, in order.
@@ -58,6 +60,7 @@ impl ApiServer {
         let mut state = self.0.lock();
         let path = head.uri.path().trim_end_matches('/');
         if head.method == Method::GET {
+            state.reads += 1;
             return match state.objects.get(path) {
                 Some(object) => response(StatusCode::OK, object),
                 None => response(StatusCode::NOT_FOUND, &not_found()),
@@ -115,41 +118,94 @@ fn checkpoint(name: &str) -> Report {
     })
 }
 
-/// Stops a leader that has a checkpoint to write while the API server has this latency. Returns what is written until
-/// the process exits, and when that is.
-async fn stop(latency: Duration) -> (Vec<String>, Duration) {
-    let server = ApiServer::default();
-    let leadership = Leadership::following();
-    let shutdown = Shutdown::new();
-    let mut tasks = Tasks::default();
-    let (reports_tx, reports) = mpsc::channel(8);
-    let (events_tx, _events) = mpsc::channel(8);
-    let writers = Writers {
-        client: server.client(),
-        leadership: leadership.clone(),
-        metrics: Metrics::register(&mut Registry::default()),
-        shutdown: shutdown.clone(),
-    };
-    let lease = LeaseSettings {
-        namespace: "pushscale".to_owned(),
-        name: "aggregator".to_owned(),
-        pod: "a".to_owned(),
-    };
-    writers.start(&mut tasks, reports, Some(lease), events_tx);
-    let elected = async {
-        while leadership.term().is_none() {
+/// The writers of one aggregator, and what they work with.
+struct Fixture {
+    server: ApiServer,
+    leadership: Leadership,
+    shutdown: Shutdown,
+    tasks: Tasks,
+    reports: mpsc::Sender<Report>,
+    _events: mpsc::Receiver<Event>,
+}
+
+impl Fixture {
+    fn start(readiness: Readiness) -> Self {
+        let server = ApiServer::default();
+        let leadership = Leadership::following();
+        let shutdown = Shutdown::new();
+        let mut tasks = Tasks::default();
+        let (reports, report_queue) = mpsc::channel(8);
+        let (events_tx, events) = mpsc::channel(8);
+        let writers = Writers {
+            client: server.client(),
+            leadership: leadership.clone(),
+            readiness,
+            metrics: Metrics::register(&mut Registry::default()),
+            shutdown: shutdown.clone(),
+        };
+        let lease = LeaseSettings {
+            namespace: "pushscale".to_owned(),
+            name: "aggregator".to_owned(),
+            pod: "a".to_owned(),
+        };
+        writers.start(&mut tasks, report_queue, Some(lease), events_tx);
+        Self {
+            server,
+            leadership,
+            shutdown,
+            tasks,
+            reports,
+            _events: events,
+        }
+    }
+
+    async fn elected(&self) {
+        until(|| self.leadership.term().is_some()).await;
+        assert_eq!(self.server.take_writes(), ["Lease held"]);
+    }
+
+    /// Shuts down. Returns what is written until the process exits, and when that is.
+    async fn stop(mut self) -> (Vec<String>, Duration) {
+        let began = Instant::now();
+        self.shutdown.cancel();
+        drop(self.reports);
+        let exit = self.tasks.run_until(&self.shutdown, SHUTDOWN_GRACE);
+        exit.await.unwrap();
+        (self.server.take_writes(), began.elapsed())
+    }
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(10), elected).await.unwrap();
-    assert_eq!(server.take_writes(), ["Lease held"]);
-    server.set_latency(latency);
+    timeout(Duration::from_secs(60), wait).await.unwrap();
+}
+
+/// Stops a leader that has a checkpoint to write while the API server has this latency. Returns what is written until
+/// the process exits, and when that is.
+async fn stop(latency: Duration) -> (Vec<String>, Duration) {
+    let fixture = Fixture::start(Readiness::default());
+    fixture.elected().await;
+    fixture.server.set_latency(latency);
+    fixture.reports.send(checkpoint("resnet")).await.unwrap();
+    fixture.stop().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_takes_the_lease_once_it_is_ready() {
+    let readiness = Readiness::default();
+    let latch = readiness.latch();
+    let fixture = Fixture::start(readiness);
+    until(|| fixture.server.0.lock().reads >= 3).await;
+    assert_eq!(fixture.server.take_writes(), [""; 0]);
     let began = Instant::now();
-    shutdown.cancel();
-    reports_tx.send(checkpoint("resnet")).await.unwrap();
-    drop(reports_tx);
-    tasks.run_until(&shutdown, SHUTDOWN_GRACE).await.unwrap();
-    (server.take_writes(), began.elapsed())
+    drop(latch);
+    fixture.elected().await;
+    assert!(began.elapsed() < Duration::from_millis(100));
+    fixture.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
