@@ -54,7 +54,7 @@ impl WatchMetric {
         &self.kind
     }
 
-    /// Records an event of the watch.
+    /// Records a change or a complete list.
     pub(crate) fn event(&self) {
         if let Some(state) = self.all.0.lock().get_mut(&self.kind) {
             state.last_event = Instant::now();
@@ -84,8 +84,7 @@ impl Drop for WatchMetric {
 impl Collector for WatchMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let states = self.0.lock().clone();
-        let help =
-            "Time since the last event of a watch. Objects that do not change have no events";
+        let help = "Time since the last change or complete list of a watch. Objects that do not change have no events";
         let mut family =
             encoder.encode_descriptor("watch_idle_seconds", help, None, MetricType::Gauge)?;
         for (kind, state) in &states {

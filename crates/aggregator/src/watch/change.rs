@@ -1,13 +1,16 @@
 //! The changes that a watch reports.
 
 use std::fmt::Debug;
-use std::pin::pin;
 
 use futures_util::StreamExt as _;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::utils::Backoff as _;
+use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Resource};
+use pushscale_daemon::log_limiter::LogLimiter;
+use pushscale_kubernetes::message;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 
 use super::Input;
 use crate::metrics::WatchMetric;
@@ -25,7 +28,7 @@ pub(super) enum Change<T> {
     Applied(T),
     /// An object was deleted. Its last state.
     Deleted(T),
-    /// The objects cannot be listed, and what is known may be wrong.
+    /// The objects cannot be listed or may not be watched, and what is known may be wrong.
     Failed(String),
 }
 
@@ -40,29 +43,55 @@ pub(super) async fn watch<K, T>(
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut stream = pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let start = || watcher(api.clone(), watcher::Config::default()).boxed();
+    let mut stream = start();
+    let mut backoff = watcher::DefaultBackoff::default();
+    let failure_log = LogLimiter::default();
     while let Some(next) = stream.next().await {
-        if next.is_ok() {
-            metric.event();
-        } else {
-            metric.restarted();
-        }
         let kind = metric.kind();
+        let failed = next.is_err();
         let change = match next {
+            // Each attempt to list begins with this, also one that fails.
             Ok(watcher::Event::Init) => Some(Change::Listing),
             Ok(watcher::Event::InitApply(object)) => trim(object).map(Change::Listed),
-            Ok(watcher::Event::InitDone) => Some(Change::ListDone),
-            Ok(watcher::Event::Apply(object)) => trim(object).map(Change::Applied),
-            Ok(watcher::Event::Delete(object)) => trim(object).map(Change::Deleted),
-            Err(watcher::Error::InitialListFailed(error)) => {
-                let error = pushscale_kubernetes::message(&error);
-                tracing::warn!(kind, error, "failed to list objects");
-                Some(Change::Failed(error))
+            // The backoff is not reset, because the watch that follows may fail each time. kube resets it after two
+            // minutes without a failure.
+            Ok(watcher::Event::InitDone) => {
+                metric.event();
+                Some(Change::ListDone)
             }
-            // The watch is started again, from where it was or with a new list.
+            Ok(watcher::Event::Apply(object)) => {
+                metric.event();
+                backoff.reset();
+                trim(object).map(Change::Applied)
+            }
+            Ok(watcher::Event::Delete(object)) => {
+                metric.event();
+                backoff.reset();
+                trim(object).map(Change::Deleted)
+            }
             Err(error) => {
-                tracing::debug!(kind, %error, "watch failed");
-                None
+                metric.restarted();
+                let reported = match &error {
+                    watcher::Error::InitialListFailed(error) => Some(error),
+                    watcher::Error::WatchStartFailed(error) if is_forbidden(error) => {
+                        // A watch that continued once it is allowed would not report that the failure is over.
+                        stream = start();
+                        Some(error)
+                    }
+                    // The watch is started again, from where it was or with a new list.
+                    error => {
+                        tracing::debug!(kind, %error, "watch failed");
+                        None
+                    }
+                };
+                let error = reported.map(message);
+                if let Some(error) = &error
+                    && let Some(left_out) = failure_log.allow(Instant::now().into_std())
+                {
+                    tracing::warn!(kind, error, left_out, "failed to list or watch objects");
+                }
+                error.map(Change::Failed)
             }
         };
         if let Some(change) = change
@@ -70,5 +99,12 @@ pub(super) async fn watch<K, T>(
         {
             return;
         }
+        if failed {
+            sleep(backoff.next().unwrap_or_default()).await;
+        }
     }
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_forbidden())
 }

@@ -1,23 +1,21 @@
 //! The watches against an API server whose responses are written here.
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::service::service_fn;
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper::{Request, StatusCode};
 use kube::Client;
+use kube::client::Body;
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use pushscale_daemon::http_server::{self, Limits};
-use pushscale_daemon::reply::{self, Reply};
-use pushscale_daemon::shutdown::Shutdown;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Watches, run};
 use crate::event::Event;
@@ -30,36 +28,22 @@ const HANG: Duration = Duration::from_secs(60);
 /// A response: the status and the body, or `None` to leave the request open, as a watch without events does.
 type Response = Option<(u16, Value)>;
 
-/// Starts an API server that answers with `respond`, by path and query. It stops with the returned token.
-async fn api_server(
-    respond: impl Fn(&str, &str) -> Response + Send + Sync + 'static,
-) -> (Client, Shutdown) {
-    let bound = http_server::bind("fake", SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    let bound = bound.await.unwrap();
-    let uri = format!("http://{}", bound.address()).parse().unwrap();
+/// Returns a client of an API server that answers with `respond`, by path and query.
+fn api_server(respond: impl Fn(&str, &str) -> Response + Send + Sync + 'static) -> Client {
     let respond = Arc::new(respond);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let respond = Arc::clone(&respond);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let uri = request.uri();
+        let response = respond(uri.path(), uri.query().unwrap_or_default());
         async move {
-            let uri = request.uri();
-            let response = respond(uri.path(), uri.query().unwrap_or_default());
             let Some((status, body)) = response else {
                 return std::future::pending().await;
             };
-            let status = StatusCode::from_u16(status).unwrap();
-            Ok::<Reply, Infallible>(reply::json(status, body.to_string()))
+            let mut response = hyper::Response::new(Full::<Bytes>::from(body.to_string()));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            Ok::<_, Infallible>(response)
         }
     });
-    let shutdown = Shutdown::new();
-    // Each open watch of the client has a connection.
-    let limits = Limits {
-        connections_per_address: 64,
-        ..Limits::default()
-    };
-    tokio::spawn(bound.serve(limits, service, shutdown.clone()));
-    let mut config = kube::Config::new(uri);
-    config.default_namespace = "models".to_owned();
-    (Client::try_from(config).unwrap(), shutdown)
+    Client::new(service, "models")
 }
 
 async fn next(events: &mut mpsc::Receiver<Event>) -> Event {
@@ -68,12 +52,16 @@ async fn next(events: &mut mpsc::Receiver<Event>) -> Event {
 
 /// Starts the watches of namespace `models` against this API server.
 fn start(client: Client) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
+    start_with(client, &mut Registry::default())
+}
+
+fn start_with(client: Client, registry: &mut Registry) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
     let (events_tx, events) = mpsc::channel(16);
     let watches = Watches {
         scales: Arc::new(KubeScaleTarget::new(client.clone())),
         client,
         namespace: Some("models".to_owned()),
-        metrics: Metrics::register(&mut Registry::default()),
+        metrics: Metrics::register(registry),
     };
     (
         events,
@@ -115,12 +103,16 @@ fn deployments(path: &str, query: &str) -> Option<Response> {
     })
 }
 
+fn failure(code: u16, reason: &str, message: &str) -> (u16, Value) {
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason,
+                         "message": message });
+    (code, status)
+}
+
 /// The scale of the Deployment. The first read fails.
 fn scale(reads: &AtomicUsize) -> Response {
     Some(if reads.fetch_add(1, Ordering::Relaxed) == 0 {
-        let error = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500,
-                            "reason": "InternalError", "message": "etcdserver: leader changed" });
-        (500, error)
+        failure(500, "InternalError", "etcdserver: leader changed")
     } else {
         let scale = json!({ "kind": "Scale", "apiVersion": "autoscaling/v1",
                             "metadata": { "name": "torchserve", "namespace": "models", "resourceVersion": "7" },
@@ -132,7 +124,7 @@ fn scale(reads: &AtomicUsize) -> Response {
 #[tokio::test]
 async fn a_failed_read_of_the_scale_is_repeated_without_an_event() {
     let reads = AtomicUsize::new(0);
-    let (client, stop) = api_server(move |path, query| {
+    let client = api_server(move |path, query| {
         if let Some(response) = deployments(path, query) {
             return response;
         }
@@ -141,8 +133,7 @@ async fn a_failed_read_of_the_scale_is_repeated_without_an_event() {
             _ if path.ends_with("/pushscalers") => list("PushScalerList", query, &[scaler("uid")]),
             _ => None,
         }
-    })
-    .await;
+    });
     let (mut events, task) = start(client);
     let mut scales = Vec::new();
     while scales.last().is_none_or(Result::is_err) {
@@ -154,7 +145,6 @@ async fn a_failed_read_of_the_scale_is_repeated_without_an_event() {
     assert!(error.contains("leader changed"), "{error}");
     assert_eq!(scales.last().unwrap().as_ref().unwrap().replicas, 3);
     task.abort();
-    stop.cancel();
 }
 
 fn scaler(uid: &str) -> Value {
@@ -173,7 +163,7 @@ fn scaler(uid: &str) -> Value {
 async fn a_scaler_recreated_between_two_lists_is_watched_again() {
     let lists = AtomicUsize::new(0);
     let watches = AtomicUsize::new(0);
-    let (client, stop) = api_server(move |path, query| {
+    let client = api_server(move |path, query| {
         if !path.ends_with("/pushscalers") {
             return None;
         }
@@ -192,8 +182,7 @@ async fn a_scaler_recreated_between_two_lists_is_watched_again() {
             "second"
         };
         list("PushScalerList", query, &[scaler(uid)])
-    })
-    .await;
+    });
     let (mut events, task) = start(client);
     let mut seen = Vec::new();
     while seen.len() < 2 {
@@ -203,12 +192,11 @@ async fn a_scaler_recreated_between_two_lists_is_watched_again() {
     }
     assert_eq!(seen, [("first".to_owned(), 1), ("second".to_owned(), 2)]);
     task.abort();
-    stop.cancel();
 }
 
 #[tokio::test]
 async fn a_scaler_that_does_not_parse_does_not_hide_the_others() {
-    let (client, stop) = api_server(|path, query| {
+    let client = api_server(|path, query| {
         if !path.ends_with("/pushscalers") || query.contains("watch=true") {
             return None;
         }
@@ -218,8 +206,7 @@ async fn a_scaler_that_does_not_parse_does_not_hide_the_others() {
         let mut readable = scaler("readable");
         readable["status"] = json!({ "conditions": "of a later release" });
         list("PushScalerList", query, &[unreadable, readable])
-    })
-    .await;
+    });
     let (mut events, task) = start(client);
     let mut policies = Vec::new();
     loop {
@@ -238,5 +225,91 @@ async fn a_scaler_that_does_not_parse_does_not_hide_the_others() {
     assert!(problem.contains("OfALaterRelease"), "{problem}");
     assert!(policies[1].1.is_ok());
     task.abort();
-    stop.cancel();
+}
+
+/// Returns a metric of the watch of pods.
+fn pod_metric(registry: &Registry, name: &str) -> f64 {
+    let mut page = String::new();
+    prometheus_client::encoding::text::encode(&mut page, registry).unwrap();
+    let series = format!("{name}{{kind=\"Pod\"}} ");
+    let value = page.lines().find_map(|line| line.split(&series).nth(1));
+    value.unwrap().parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_fails_is_repeated_less_and_less_often_and_the_metrics_show_it() {
+    const LISTS: usize = 8;
+    let lists = Arc::new(Mutex::new(Vec::new()));
+    let listed = Arc::clone(&lists);
+    let client = api_server(move |path, _| {
+        path.ends_with("/pods").then(|| {
+            listed.lock().push(Instant::now());
+            failure(429, "TooManyRequests", "too many requests")
+        })
+    });
+    let mut registry = Registry::default();
+    let (_events, task) = start_with(client, &mut registry);
+    let began = Instant::now();
+    let repeated = async {
+        while lists.lock().len() < LISTS {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(10 * HANG, repeated).await.unwrap();
+    assert!(pod_metric(&registry, "watch_restarts_total") >= 7.0);
+    let idle = pod_metric(&registry, "watch_idle_seconds");
+    assert!(
+        idle >= (Instant::now() - began).as_secs_f64() - 1.0,
+        "{idle}"
+    );
+    let lists = lists.lock();
+    let mut delay = 0.8;
+    for pair in lists.windows(2) {
+        let pause = (pair[1] - pair[0]).as_secs_f64();
+        assert!(pause >= delay, "{pause} {delay}");
+        delay = f64::min(2.0 * delay, 30.0);
+    }
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forbidden_watch_is_a_failure_until_it_is_allowed() {
+    let forbidden = Arc::new(AtomicBool::new(true));
+    let is_forbidden = Arc::clone(&forbidden);
+    let reads = AtomicUsize::new(1);
+    let client = api_server(move |path, query| {
+        if path.ends_with("/pods")
+            && query.contains("watch=true")
+            && is_forbidden.load(Ordering::Relaxed)
+        {
+            return Some(failure(403, "Forbidden", "cannot watch pods"));
+        }
+        if let Some(response) = deployments(path, query) {
+            return response;
+        }
+        match path {
+            "/apis/apps/v1/namespaces/models/deployments/torchserve/scale" => scale(&reads),
+            _ if path.ends_with("/pushscalers") => list("PushScalerList", query, &[scaler("uid")]),
+            _ => None,
+        }
+    });
+    let (mut events, task) = start(client);
+    loop {
+        if let Event::PodListFailed { message, .. } = next(&mut events).await {
+            assert!(message.contains("cannot watch pods"), "{message}");
+            break;
+        }
+    }
+    forbidden.store(false, Ordering::Relaxed);
+    let mut are_listed = false;
+    // Simulated time: nothing more happens.
+    while let Ok(Some(event)) = timeout(HANG, events.recv()).await {
+        match event {
+            Event::PodsListed { .. } => are_listed = true,
+            Event::PodListFailed { .. } => are_listed = false,
+            _ => {}
+        }
+    }
+    assert!(are_listed);
+    task.abort();
 }
