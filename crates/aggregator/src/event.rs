@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pushscale_api::{PushScalerSpec, ScaleChange, Schedules, SpecProblem};
-use pushscale_decision::{Checkpoint, Conditions, Moment, Pod, PodUid, Policy, Reading, Rejection};
+use pushscale_decision::{
+    Checkpoint, Conditions, Moment, Pod, PodUid, Policy, Reading, Rejection, Selector,
+};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -68,12 +70,12 @@ pub enum Event {
         /// The pods' uids.
         uids: BTreeSet<PodUid>,
     },
-    /// The pods under a target's selector could not be listed.
-    PodListFailed {
+    /// The pods of a target are unknown: its selector is invalid, or they cannot be listed.
+    PodsUnknown {
         /// The watch of the target.
         watch: WatchId,
-        /// The API server's message.
-        message: String,
+        /// Why, never [`Selector::Usable`].
+        why: Selector,
     },
     /// This aggregator became the leader. The loop asks for the term itself; this wakes it.
     Promoted,

@@ -78,7 +78,7 @@ fn change_of_hold(hold: Hold) -> Option<&'static str> {
         Hold::TargetUnreadable => "the target can be read: see the condition AbleToScale",
         Hold::Conflict => "only one client scales the target: see the condition AbleToScale",
         Hold::Disabled => "the target is scaled to 1 or more",
-        Hold::SelectorUnusable => "the selector can be used: see the condition ScalingActive",
+        Hold::SelectorUnusable => "the target's pods are known: see the condition ScalingActive",
         Hold::InsufficientData => {
             "a metric can be computed: see the conditions ScalingActive and Fresh"
         }

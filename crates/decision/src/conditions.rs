@@ -145,7 +145,7 @@ reasons! {
     InvalidSelector,
     /// ScalingActive: another PushScaler's target selects the same pods.
     AmbiguousSelector,
-    /// ScalingActive: no metric could be computed.
+    /// ScalingActive: no metric could be computed, or the pods could not be listed.
     FailedGetPodsMetric,
     /// ScalingLimited: no limit applies.
     DesiredWithinRange,

@@ -164,7 +164,7 @@ pub enum Hold {
     Conflict,
     /// The target was scaled to 0.
     Disabled,
-    /// The target has no usable selector.
+    /// The target has no usable selector, or its pods cannot be listed.
     SelectorUnusable,
     /// No metric can be computed.
     InsufficientData,
@@ -179,7 +179,7 @@ impl fmt::Display for Hold {
             Self::TargetUnreadable => "the target cannot be read",
             Self::Conflict => "another client scales the same target",
             Self::Disabled => "the target has 0 replicas, which are never scaled up automatically",
-            Self::SelectorUnusable => "the target's selector cannot be used",
+            Self::SelectorUnusable => "the target's pods are unknown",
             Self::InsufficientData => "not enough data",
             Self::ModeOff => "mode is Off",
         })

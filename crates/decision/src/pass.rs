@@ -236,6 +236,11 @@ impl<'a> Pass<'a> {
                 Reason::InvalidSelector,
                 format!("the target's selector is invalid: {message}"),
             ),
+            Selector::Unlisted { message } => (
+                Reason::FailedGetPodsMetric,
+                Reason::FailedGetPodsMetric,
+                format!("the target's pods cannot be listed: {message}"),
+            ),
             Selector::Shared { with } => (
                 Reason::AmbiguousSelector,
                 Reason::AmbiguousSelector,

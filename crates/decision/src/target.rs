@@ -40,6 +40,11 @@ pub enum Selector {
         /// The parse error.
         message: String,
     },
+    /// The pods cannot be listed.
+    Unlisted {
+        /// The API server's message.
+        message: String,
+    },
     /// Another autoscaler's target selects some of the same pods.
     Shared {
         /// Kind, namespace and name of the other autoscaler.

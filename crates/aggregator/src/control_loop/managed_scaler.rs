@@ -43,7 +43,8 @@ pub(super) struct ManagedScaler {
     /// The schedules' floor and when it was computed. Some schedules take milliseconds to compute.
     floor: Option<(Timestamp, Floor)>,
     pub(super) replicas: Replicas,
-    pub(super) selector_problem: Option<String>,
+    /// Why the pods are unknown, although the scale has a selector.
+    pub(super) pods_problem: Option<Selector>,
     /// Whether the pods were listed. Before that, only some of them may be known.
     pub(super) pods_listed: bool,
     /// Whether the mode is Apply and the PushScaler is not being deleted. A scaler that writes nothing has no conflict.
@@ -110,7 +111,7 @@ impl ManagedScaler {
             schedules: Schedules::default(),
             floor: None,
             replicas: Replicas::new(),
-            selector_problem: None,
+            pods_problem: None,
             pods_listed: false,
             conflicts_with: None,
             shared: BTreeMap::new(),
@@ -207,10 +208,8 @@ impl ManagedScaler {
         };
         let selector = if scale.selector.is_empty() {
             Selector::Missing
-        } else if let Some(message) = &self.selector_problem {
-            Selector::Invalid {
-                message: message.clone(),
-            }
+        } else if let Some(problem) = &self.pods_problem {
+            problem.clone()
         } else if !self.pods_listed {
             return None;
         } else if let Some(other) = self.shared.values().next() {

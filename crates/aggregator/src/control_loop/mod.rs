@@ -237,7 +237,7 @@ impl ControlLoop {
             } => self.apply_pod(&watch, uid, pod, deletion),
             Event::PodDeleted { watch, uid } => self.delete_pod(&watch, &uid),
             Event::PodsListed { watch, uids } => self.apply_pod_list(&watch, &uids),
-            Event::PodListFailed { watch, message } => self.pod_list_failed(&watch, message),
+            Event::PodsUnknown { watch, why } => self.pods_unknown(&watch, why),
             Event::CheckpointRead { watch, outcome } => self.checkpoint_read(&watch, outcome),
             // The end of the turn compares the term.
             Event::Promoted => {}

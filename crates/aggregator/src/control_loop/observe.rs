@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use pushscale_decision::{Moment, Pod, PodUid, Reading};
+use pushscale_decision::{Moment, Pod, PodUid, Reading, Selector};
 
 use super::ControlLoop;
 use super::managed_scaler::ManagedScaler;
@@ -181,7 +181,7 @@ impl ControlLoop {
         let Some(scaler) = self.watched(watch) else {
             return;
         };
-        scaler.selector_problem = None;
+        scaler.pods_problem = None;
         scaler.pods_listed = true;
         let known = scaler.deletion_order.uids();
         let deleted: Vec<_> = known.filter(|uid| !uids.contains(uid)).cloned().collect();
@@ -191,9 +191,9 @@ impl ControlLoop {
         self.mark_due(&watch.scaler, self.now());
     }
 
-    pub(super) fn pod_list_failed(&mut self, watch: &WatchId, message: String) {
+    pub(super) fn pods_unknown(&mut self, watch: &WatchId, why: Selector) {
         if let Some(scaler) = self.watched(watch) {
-            scaler.selector_problem = Some(message);
+            scaler.pods_problem = Some(why);
             scaler.pods_listed = false;
             self.mark_due(&watch.scaler, self.now());
         }

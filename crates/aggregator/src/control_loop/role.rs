@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pushscale_daemon::readiness::ReadinessLatch;
+use pushscale_decision::Selector;
 use tokio::time::Instant;
 
 use super::ControlLoop;
@@ -76,7 +77,9 @@ impl ManagedScaler {
             return self.deletion.deleting || !self.spec_problems.is_empty();
         };
         // A read that failed shows no pods, which is not the same as pods that have reported.
-        if self.writes && !matches!(self.replicas.scale(), Some(Ok(_))) {
+        let is_read = matches!(self.replicas.scale(), Some(Ok(_)))
+            && !matches!(self.pods_problem, Some(Selector::Unlisted { .. }));
+        if self.writes && !is_read {
             return false;
         }
         let freshness = &decision.freshness;

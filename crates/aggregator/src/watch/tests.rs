@@ -12,6 +12,7 @@ use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
+use pushscale_decision::Selector;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -295,8 +296,9 @@ async fn a_forbidden_watch_is_a_failure_until_it_is_allowed() {
     });
     let (mut events, task) = start(client);
     loop {
-        if let Event::PodListFailed { message, .. } = next(&mut events).await {
-            assert!(message.contains("cannot watch pods"), "{message}");
+        if let Event::PodsUnknown { why, .. } = next(&mut events).await {
+            let message = "cannot watch pods".to_owned();
+            assert_eq!(why, Selector::Unlisted { message });
             break;
         }
     }
@@ -306,7 +308,7 @@ async fn a_forbidden_watch_is_a_failure_until_it_is_allowed() {
     while let Ok(Some(event)) = timeout(HANG, events.recv()).await {
         match event {
             Event::PodsListed { .. } => are_listed = true,
-            Event::PodListFailed { .. } => are_listed = false,
+            Event::PodsUnknown { .. } => are_listed = false,
             _ => {}
         }
     }

@@ -101,6 +101,8 @@ pub enum RecordedSelector {
     Missing,
     /// The selector is invalid.
     Invalid(String),
+    /// The pods cannot be listed.
+    Unlisted(String),
     /// The target of another PushScaler selects the same pods.
     Shared(String),
 }
@@ -170,6 +172,9 @@ impl From<&TargetState> for RecordedTarget {
                 Selector::Invalid { message } => {
                     (*replicas, RecordedSelector::Invalid(message.clone()))
                 }
+                Selector::Unlisted { message } => {
+                    (*replicas, RecordedSelector::Unlisted(message.clone()))
+                }
                 Selector::Shared { with } => (*replicas, RecordedSelector::Shared(with.clone())),
             },
         };
@@ -203,6 +208,9 @@ impl From<&RecordedTarget> for TargetState {
                 selector: match why {
                     RecordedSelector::Missing => Selector::Missing,
                     RecordedSelector::Invalid(message) => Selector::Invalid {
+                        message: message.clone(),
+                    },
+                    RecordedSelector::Unlisted(message) => Selector::Unlisted {
                         message: message.clone(),
                     },
                     RecordedSelector::Shared(with) => Selector::Shared { with: with.clone() },

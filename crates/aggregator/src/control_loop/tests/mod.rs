@@ -10,7 +10,7 @@ use pushscale_api::{PushScalerCheckpoint, PushScalerSpec, ScaleChange, Schedules
 use pushscale_daemon::http_server::Limits;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_decision::{
-    Conditions, Latency, ModelReading, Pod, PodUid, Queue, Reading, ServerState,
+    Conditions, Latency, ModelReading, Pod, PodUid, Queue, Reading, Selector, ServerState,
 };
 use pushscale_external_metrics::Sample;
 use serde_json::{Value, json};
@@ -904,4 +904,31 @@ async fn a_target_without_running_pods_needs_its_minimum() {
     fixture.observe("a", 4, &["p"]);
     fixture.advance(Duration::from_secs(1)).await;
     assert!(fixture.external_sample("a").desired.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_cannot_be_listed_are_not_reported_as_an_invalid_selector() {
+    let mut fixture = Fixture::unlisted();
+    fixture.handle(Event::ScalersListed(BTreeSet::new()));
+    fixture.apply("a", 1, &json!({}));
+    fixture.read("a", 1);
+    fixture.handle(Event::PodsUnknown {
+        watch: watch("a"),
+        why: Selector::Unlisted {
+            message: "etcdserver: leader changed".to_owned(),
+        },
+    });
+    fixture.handle(Event::HpasListed(BTreeSet::new()));
+    let status = fixture.last_status("a");
+    let mut conditions = status["conditions"].as_array().unwrap().iter();
+    let active = conditions.find(|condition| condition["type"] == "ScalingActive");
+    let active = active.unwrap();
+    assert_eq!(active["status"], "False");
+    assert_eq!(active["reason"], "FailedGetPodsMetric");
+    let message = "the target's pods cannot be listed: etcdserver: leader changed";
+    assert_eq!(active["message"], message);
+    // It is not ready either: it has not seen a pod.
+    assert!(!fixture.readiness.is_ready());
+    fixture.observe_pods("a", &[]);
+    assert!(fixture.readiness.is_ready());
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use kube::core::{Selector, SelectorExt as _};
 use pushscale_api::selector;
+use pushscale_decision as decision;
 use tokio::time::Instant;
 
 use super::change::Change;
@@ -256,14 +257,18 @@ impl Store {
         if text.is_empty() {
             return;
         }
-        let problem = match (selector, &self.pods_failed) {
-            (Err(error), _) => Some(format!("{text}: {error}")),
-            (Ok(_), Some(error)) => Some(format!("{text}: {error}")),
+        let why = match (selector, &self.pods_failed) {
+            (Err(error), _) => Some(decision::Selector::Invalid {
+                message: format!("{text}: {error}"),
+            }),
+            (Ok(_), Some(error)) => Some(decision::Selector::Unlisted {
+                message: error.clone(),
+            }),
             (Ok(_), None) => None,
         };
-        if let Some(message) = problem {
+        if let Some(why) = why {
             let watch = watch.clone();
-            effects.events.push(Event::PodListFailed { watch, message });
+            effects.events.push(Event::PodsUnknown { watch, why });
             return;
         }
         if !self.pods_listed {

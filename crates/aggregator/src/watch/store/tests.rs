@@ -71,7 +71,7 @@ fn short(effects: &Effects) -> Vec<String> {
         Event::PodApplied { watch, uid, .. } => format!("{} +{}", of(watch), uid.as_str()),
         Event::PodDeleted { watch, uid } => format!("{} -{}", of(watch), uid.as_str()),
         Event::PodsListed { watch, uids } => format!("{} {} pods", of(watch), uids.len()),
-        Event::PodListFailed { watch, message } => format!("{} failed: {message}", of(watch)),
+        Event::PodsUnknown { watch, why } => format!("{} {why:?}", of(watch)),
         other => format!("{other:?}"),
     });
     let mut events: Vec<_> = events.collect();
@@ -208,15 +208,15 @@ fn a_changed_selector_selects_other_pods() {
     let read = store
         .scale_read(&watch, Instant::now(), Ok(scale("app in")))
         .unwrap();
-    let failed = "a#1 failed: app in: \"app in\" is not a requirement";
-    assert_eq!(short(&read), ["a#1 read", failed]);
+    let invalid = r#"a#1 Invalid { message: "app in: \"app in\" is not a requirement" }"#;
+    assert_eq!(short(&read), ["a#1 read", invalid]);
 }
 
 #[test]
 fn a_list_that_fails_is_a_problem_until_the_next_one() {
     let mut store = store_with(&[pod("a-0", "a")]);
     let failed = store.pod(Change::Failed("forbidden".to_owned()));
-    assert_eq!(short(&failed), ["a#1 failed: app=a: forbidden"]);
+    assert_eq!(short(&failed), ["a#1 Unlisted { message: \"forbidden\" }"]);
     store.pod(Change::Listing);
     store.pod(Change::Listed(pod("a-0", "a")));
     assert_eq!(
