@@ -102,8 +102,10 @@ pub enum Event {
         uid: String,
         /// The replica count that was written back before the change; `None` if none was.
         restored: Option<u32>,
-        /// The outcome.
-        outcome: Result<(), ScaleError>,
+        /// Whether nothing is left to be written back.
+        is_restored: bool,
+        /// The resource version that the change replaced, or why it failed.
+        outcome: Result<String, ScaleError>,
     },
     /// A checkpoint was read, or the read failed.
     CheckpointRead {

@@ -4,7 +4,6 @@
 //! count from before the first change is in the status before that change is written, so that no leader can lose it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pushscale_api::names::RESTORE_FINALIZER;
 use pushscale_daemon::backoff::Backoff;
@@ -19,9 +18,6 @@ use crate::names::{ScalerKey, TargetRef};
 use crate::report::{EventReport, Report};
 use crate::scale_target::{SCALE_BACKOFF, ScaleError, ScaleTarget, Written};
 
-/// How long after a change of the finalizer the watch may still deliver older finalizers.
-const WATCH_DELAY: Duration = Duration::from_secs(1);
-
 /// The state of the finalizer and of `status.replicasBefore`.
 #[derive(Debug)]
 pub(super) struct FinalizerState {
@@ -31,6 +27,10 @@ pub(super) struct FinalizerState {
     stale_replicas_before: Option<i32>,
     /// Whether a change of the finalizer is in flight.
     changing: bool,
+    /// The resource version that the last successful change replaced. The watch has yet to deliver a newer one.
+    replaced_version: Option<String>,
+    /// Whether the replica count was written back. Later changes of it are another client's.
+    is_restored: bool,
     /// No change of the finalizer before this time, after a failed one.
     retry_at: Option<Moment>,
     backoff: Backoff,
@@ -42,6 +42,8 @@ impl Default for FinalizerState {
             has_stored_replicas_before: false,
             stale_replicas_before: None,
             changing: false,
+            replaced_version: None,
+            is_restored: false,
             retry_at: None,
             backoff: SCALE_BACKOFF,
         }
@@ -110,7 +112,9 @@ impl ControlLoop {
         let Some(finalizers) = scaler.deletion.finalizers_wanted() else {
             return;
         };
-        if scaler.finalizer.changing {
+        let version = scaler.deletion.resource_version.clone();
+        let state = &scaler.finalizer;
+        if state.changing || state.replaced_version.as_ref() == Some(&version) {
             return;
         }
         if let Some(at) = scaler.finalizer.retry_at.filter(|at| *at > now) {
@@ -121,16 +125,18 @@ impl ControlLoop {
         let scale_target = Arc::clone(&self.scale_target);
         let leadership = self.leadership.clone();
         let (target, watch) = (scaler.target.clone(), scaler.watch.clone());
-        let (uid, version) = (scaler.uid.clone(), scaler.deletion.resource_version.clone());
+        let uid = scaler.uid.clone();
         let (events, metrics) = (self.events_tx.clone(), self.metrics.clone());
         if let Some(scaler) = self.scalers.get_mut(key) {
             scaler.finalizer.changing = true;
         }
         tokio::spawn(async move {
             let mut restored = None;
+            let mut is_restored = false;
             let outcome = write_as_leader(&leadership, term, &target, async {
                 if let Some(replicas) = replicas {
                     restored = restore(&*scale_target, &target, replicas, &metrics).await?;
+                    is_restored = true;
                 }
                 let scaler = &watch.scaler;
                 scale_target
@@ -142,7 +148,8 @@ impl ControlLoop {
                 watch,
                 uid,
                 restored,
-                outcome,
+                is_restored,
+                outcome: outcome.map(|()| version),
             };
             if events.send(changed).await.is_err() {
                 tracing::debug!("finalizer changed after the control loop exited");
@@ -154,7 +161,9 @@ impl ControlLoop {
     fn replicas_to_restore(&self, key: &ScalerKey, scaler: &ManagedScaler) -> Option<u32> {
         let deletion = &scaler.deletion;
         // Modes Recommend and Off write nothing, not even at the end.
-        if !(deletion.deleting && deletion.restores && deletion.applies) {
+        if !(deletion.deleting && deletion.restores && deletion.applies)
+            || scaler.finalizer.is_restored
+        {
             return None;
         }
         let stored = deletion.replicas_before;
@@ -166,7 +175,12 @@ impl ControlLoop {
         u32::try_from(replicas).ok()
     }
 
-    pub(super) fn finalizer_changed(&mut self, watch: &WatchId, outcome: Result<(), ScaleError>) {
+    pub(super) fn finalizer_changed(
+        &mut self,
+        watch: &WatchId,
+        is_restored: bool,
+        outcome: Result<String, ScaleError>,
+    ) {
         let now = self.now();
         let key = &watch.scaler;
         let scaler = self.scalers.get_mut(key);
@@ -175,14 +189,17 @@ impl ControlLoop {
             return;
         };
         scaler.finalizer.changing = false;
-        let Err(error) = outcome else {
-            scaler.finalizer.backoff.reset();
-            // The watch delivers the new finalizers. Until then a repeated change would fail. If another client's
-            // change came first, this one was not made and is due again.
-            let at = now.plus(WATCH_DELAY);
-            scaler.finalizer.retry_at = Some(at);
-            self.mark_due(key, at);
-            return;
+        scaler.finalizer.is_restored |= is_restored;
+        let error = match outcome {
+            Ok(version) => {
+                scaler.finalizer.backoff.reset();
+                scaler.finalizer.retry_at = None;
+                scaler.finalizer.replaced_version = Some(version);
+                // If another client's change came first, this one was not made and is due with the newer version.
+                self.mark_due(key, now);
+                return;
+            }
+            Err(error) => error,
         };
         let retry_at = now.plus(scaler.finalizer.backoff.next_delay());
         scaler.finalizer.retry_at = Some(retry_at);

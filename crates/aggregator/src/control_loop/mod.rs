@@ -256,12 +256,13 @@ impl ControlLoop {
                 watch,
                 uid,
                 restored,
+                is_restored,
                 outcome,
             } => {
                 if let Some(replicas) = restored {
                     self.report_restored(&watch.scaler, uid, replicas);
                 }
-                self.finalizer_changed(&watch, outcome);
+                self.finalizer_changed(&watch, is_restored, outcome);
             }
             // The requester of a page may have timed out.
             Event::RecordingsRequested { scaler, reply } => {

@@ -46,6 +46,8 @@ enum Behavior {
     Stores,
     /// Stores, but the response is lost.
     StoresAndFails,
+    /// Stores a replica count, but no finalizers.
+    RejectsFinalizers,
 }
 
 #[derive(Clone, Default)]
@@ -80,7 +82,7 @@ impl ScaleTarget for FakeTarget {
         let behavior = *self.behavior.lock();
         self.writes.lock().push((from, to));
         let result = match behavior {
-            Behavior::Stores => Ok(Written::Done(scale(to))),
+            Behavior::Stores | Behavior::RejectsFinalizers => Ok(Written::Done(scale(to))),
             Behavior::StoresAndFails => Err(ScaleError::Other {
                 target: "Deployment/torchserve".to_owned(),
                 message: "timed out".to_owned(),
@@ -108,8 +110,17 @@ impl ScaleTarget for FakeTarget {
         _: &'a str,
         finalizers: &'a [String],
     ) -> BoxFuture<'a, Result<(), ScaleError>> {
-        self.finalizers.lock().push(finalizers.to_vec());
-        Box::pin(std::future::ready(Ok(())))
+        let result = match *self.behavior.lock() {
+            Behavior::RejectsFinalizers => Err(ScaleError::Other {
+                target: "finalizers of PushScaler a".to_owned(),
+                message: "timed out".to_owned(),
+            }),
+            Behavior::Stores | Behavior::StoresAndFails => {
+                self.finalizers.lock().push(finalizers.to_vec());
+                Ok(())
+            }
+        };
+        Box::pin(std::future::ready(result))
     }
 
     fn read_checkpoint<'a>(

@@ -197,3 +197,38 @@ async fn a_failed_restoration_keeps_the_finalizer_and_is_repeated() {
         &["theirs"]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_user_sets_after_the_restoration_stays() {
+    let mut fixture = Fixture::start();
+    delete(&mut fixture, deleting()).await;
+    assert_eq!(*fixture.target.writes.lock(), [(3, 1)]);
+    *fixture.target.replicas.lock() = 5;
+    // The watch is late.
+    fixture.advance(Duration::from_secs(60)).await;
+    assert_eq!(*fixture.target.writes.lock(), [(3, 1)]);
+    assert_eq!(fixture.target.finalizers.lock().len(), 1);
+    // Another client's change came first.
+    fixture.deletion.resource_version = "2".to_owned();
+    fixture.apply("a", 2, &json!({}));
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(*fixture.target.writes.lock(), [(3, 1)]);
+    assert_eq!(*fixture.target.finalizers.lock(), [["theirs"]; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restoration_is_not_repeated_with_the_removal_of_the_finalizer() {
+    let mut fixture = Fixture::start();
+    *fixture.target.behavior.lock() = Behavior::RejectsFinalizers;
+    *fixture.target.replicas.lock() = 3;
+    fixture.deletion = deleting();
+    fixture.apply("a", 1, &json!({}));
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(*fixture.target.writes.lock(), [(3, 1)]);
+    *fixture.target.replicas.lock() = 5;
+    fixture.advance(Duration::from_secs(30)).await;
+    *fixture.target.behavior.lock() = Behavior::Stores;
+    fixture.advance(Duration::from_secs(60)).await;
+    assert_eq!(*fixture.target.writes.lock(), [(3, 1)]);
+    assert_eq!(*fixture.target.finalizers.lock(), [["theirs"]]);
+}
