@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::PostParams;
 use pushscale_kubernetes::{CONFLICT, NOT_FOUND, RequestError, request};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::Leadership;
 use super::election::{Election, LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD};
@@ -142,11 +142,7 @@ impl Candidate {
     /// Gives up leadership and empties the Lease, so that another candidate need not wait for its end. If a write is
     /// still in flight, the Lease stays as it is.
     async fn resign(&mut self) {
-        self.leadership.follow();
-        if timeout(LAST_WRITE, self.leadership.wait_for_writes())
-            .await
-            .is_err()
-        {
+        if !self.leadership.resign(LAST_WRITE).await {
             return;
         }
         if let Some(record) = self.election.resignation()

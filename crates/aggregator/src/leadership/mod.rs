@@ -11,9 +11,10 @@ mod lease;
 mod record;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{RwLock, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 pub use fuzzing::LeaseCandidate;
 pub use lease::LeaseSettings;
@@ -23,7 +24,7 @@ pub(crate) use lease::run;
 #[derive(Clone, Debug)]
 pub(crate) struct Leadership {
     term: watch::Sender<Term>,
-    /// Every write holds a read lock.
+    /// Every write of one term, such as that of a replica count, holds a read lock. What is reported does not.
     writes: Arc<RwLock<()>>,
 }
 
@@ -81,12 +82,16 @@ impl Leadership {
     /// Runs `write` if this process leads, and abandons it once it no longer does. Returns `None` if it was not run to
     /// its end; an abandoned write may still be stored.
     pub(crate) async fn write<T>(&self, write: impl Future<Output = T>) -> Option<T> {
-        self.write_in(self.term()?, write).await
+        self.write_until_end(self.term()?, write).await
     }
 
     /// Like [`Self::write`], in this term only: what was decided in an earlier one may be out of date.
     pub(crate) async fn write_in<T>(&self, term: u64, write: impl Future<Output = T>) -> Option<T> {
         let _writing = self.writes.read().await;
+        self.write_until_end(term, write).await
+    }
+
+    async fn write_until_end<T>(&self, term: u64, write: impl Future<Output = T>) -> Option<T> {
         // Biased: a process that was paused past its term must not continue with the write.
         tokio::select! {
             biased;
@@ -95,9 +100,12 @@ impl Leadership {
         }
     }
 
-    /// Waits until no write is in progress.
-    async fn wait_for_writes(&self) {
-        drop(self.writes.write().await);
+    /// Ends the current term once the writes in flight have ended, or after `limit`; no other begins. Returns whether
+    /// all have ended.
+    pub(crate) async fn resign(&self, limit: Duration) -> bool {
+        let ended = timeout(limit, self.writes.write()).await;
+        self.follow();
+        ended.is_ok()
     }
 
     /// Waits until this term ends. Its end moves while the Lease is renewed.
@@ -140,8 +148,6 @@ impl Leadership {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -211,5 +217,36 @@ mod tests {
         assert_eq!(leadership.term(), Some(2));
         leadership.lead_until(Instant::now() + Duration::from_secs(9));
         assert_eq!(leadership.term(), Some(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_resigns_after_its_last_write() {
+        let leadership = Leadership::following();
+        leadership.lead_until(Instant::now() + Duration::from_secs(7));
+        let begun = Instant::now();
+        let write = leadership.write_in(1, tokio::time::sleep(Duration::from_millis(300)));
+        let (written, (has_ended, next)) = tokio::join!(write, async {
+            let resigned = leadership.resign(Duration::from_millis(500));
+            // A write that is decided meanwhile does not begin.
+            let next = leadership.write_in(1, async {});
+            tokio::join!(resigned, next)
+        });
+        assert_eq!((written, has_ended, next), (Some(()), true, None));
+        assert_eq!(begun.elapsed(), Duration::from_millis(300));
+        assert_eq!(leadership.term(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_takes_too_long_is_abandoned() {
+        let leadership = Leadership::following();
+        leadership.lead_until(Instant::now() + Duration::from_secs(7));
+        let write = leadership.write_in(1, tokio::time::sleep(Duration::from_secs(5)));
+        // A status does not delay the end.
+        let status = leadership.write(tokio::time::sleep(Duration::from_secs(5)));
+        let resigned = leadership.resign(Duration::from_millis(500));
+        let begun = Instant::now();
+        let (written, status, has_ended) = tokio::join!(write, status, resigned);
+        assert_eq!((written, status, has_ended), (None, None, false));
+        assert_eq!(begun.elapsed(), Duration::from_millis(500));
     }
 }

@@ -227,6 +227,24 @@ async fn with_a_slow_api_server_the_last_checkpoint_is_written_and_the_lease_rel
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_lease_is_released_once_the_last_replica_count_is_written_or_not_at_all() {
+    for (millis, released) in [(300, true), (1800, false)] {
+        let fixture = Fixture::start(Readiness::default());
+        fixture.elected().await;
+        let leadership = fixture.leadership.clone();
+        let write = tokio::spawn(async move {
+            let request = sleep(Duration::from_millis(millis));
+            leadership.write_in(1, request).await
+        });
+        tokio::task::yield_now().await;
+        let (writes, time) = fixture.stop().await;
+        assert_eq!(write.await.unwrap().is_some(), released);
+        assert_eq!(!writes.is_empty(), released, "{writes:?}");
+        assert!(time < Duration::from_secs(1), "{time:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_api_server_that_does_not_respond_does_not_delay_the_exit() {
     let (writes, time) = stop(Duration::from_secs(60)).await;
     assert!(writes.is_empty(), "{writes:?}");
