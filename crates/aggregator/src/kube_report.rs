@@ -34,6 +34,9 @@ const EVENT_QUEUE: usize = 1024;
 /// Reports that wait for the task that writes them, which only queues them.
 const WRITE_QUEUE: usize = 16;
 
+/// Time until a failed write is repeated.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Writes reports until the channel closes and what waits is written.
 ///
 /// Nothing is written while another aggregator leads, except the last checkpoints: its reports are newer.
@@ -85,8 +88,6 @@ struct Writer {
 /// A report of which only the newest one of a scaler is written.
 trait NewestReport: Sized + Send {
     const MAX_CONCURRENT: usize;
-    /// Time until a failed write is repeated.
-    const RETRY: Duration;
 
     fn scaler(&self) -> &ScalerKey;
 
@@ -108,7 +109,7 @@ async fn write_newest<T: NewestReport>(
     let writer = &writer;
     let mut queue = WriteQueue::<T>::default();
     let mut writes = FuturesUnordered::new();
-    let mut retry = tokio::time::interval(T::RETRY);
+    let mut retry = tokio::time::interval(RETRY);
     let mut open = true;
     loop {
         while writes.len() < T::MAX_CONCURRENT
@@ -141,7 +142,6 @@ async fn write_newest<T: NewestReport>(
 
 impl NewestReport for StatusReport {
     const MAX_CONCURRENT: usize = 8;
-    const RETRY: Duration = Duration::from_secs(5);
 
     fn scaler(&self) -> &ScalerKey {
         &self.scaler
@@ -197,7 +197,6 @@ impl NewestReport for StatusReport {
 
 impl NewestReport for CheckpointReport {
     const MAX_CONCURRENT: usize = 2;
-    const RETRY: Duration = Duration::from_secs(60);
 
     fn scaler(&self) -> &ScalerKey {
         &self.scaler
@@ -208,6 +207,8 @@ impl NewestReport for CheckpointReport {
         self.is_last
     }
 
+    /// A failed write is not repeated: the leader writes a newer checkpoint within ten minutes, unless the PushScaler
+    /// is deleted.
     async fn write(self, writer: &Writer) -> Option<Self> {
         let scaler = &self.scaler;
         let client = writer.client.clone();
@@ -228,12 +229,10 @@ impl NewestReport for CheckpointReport {
             LOGGED.call_once(|| {
                 tracing::warn!(autoscaler = %scaler, %error, "checkpoints are not stored: is their CRD installed?");
             });
-            return None;
-        }
-        if let Some(left_out) = writer.failure_log.allow(Instant::now().into_std()) {
+        } else if let Some(left_out) = writer.failure_log.allow(Instant::now().into_std()) {
             tracing::warn!(autoscaler = %scaler, %error, left_out, "failed to write the checkpoint");
         }
-        Some(self)
+        None
     }
 }
 

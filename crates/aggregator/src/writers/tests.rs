@@ -28,6 +28,9 @@ struct State {
     latency: Duration,
     /// The number of requests that read.
     reads: u32,
+    /// Whether writes of checkpoints fail, and how many have failed.
+    rejects_checkpoints: bool,
+    rejected: u32,
     /// The objects by path.
     objects: BTreeMap<String, Value>,
     /// What was written, in order.
@@ -63,8 +66,16 @@ impl ApiServer {
             state.reads += 1;
             return match state.objects.get(path) {
                 Some(object) => response(StatusCode::OK, object),
-                None => response(StatusCode::NOT_FOUND, &not_found()),
+                None => response(
+                    StatusCode::NOT_FOUND,
+                    &failure(StatusCode::NOT_FOUND, "NotFound"),
+                ),
             };
+        }
+        if state.rejects_checkpoints && path.contains("/pushscalercheckpoints/") {
+            state.rejected += 1;
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            return response(status, &failure(status, "InternalError"));
         }
         let mut object: Value = serde_json::from_slice(&body).unwrap();
         object["metadata"]["resourceVersion"] = json!("1");
@@ -89,14 +100,14 @@ impl ApiServer {
     }
 }
 
-fn not_found() -> Value {
+fn failure(status: StatusCode, reason: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Status",
         "status": "Failure",
-        "reason": "NotFound",
-        "message": "not found",
-        "code": 404,
+        "reason": reason,
+        "message": reason,
+        "code": status.as_u16(),
     })
 }
 
@@ -249,4 +260,21 @@ async fn an_api_server_that_does_not_respond_does_not_delay_the_exit() {
     let (writes, time) = stop(Duration::from_secs(60)).await;
     assert!(writes.is_empty(), "{writes:?}");
     assert_eq!(time, SHUTDOWN_GRACE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_could_not_be_written_is_left_to_the_next_one() {
+    let fixture = Fixture::start(Readiness::default());
+    fixture.elected().await;
+    fixture.server.0.lock().rejects_checkpoints = true;
+    fixture.reports.send(checkpoint("resnet")).await.unwrap();
+    until(|| fixture.server.0.lock().rejected > 0).await;
+    fixture.server.0.lock().rejects_checkpoints = false;
+    // The PushScaler may be deleted meanwhile.
+    sleep(Duration::from_secs(600)).await;
+    let writes = fixture.server.take_writes();
+    assert!(!writes.contains(&"checkpoint resnet".to_owned()));
+    fixture.reports.send(checkpoint("resnet")).await.unwrap();
+    let (writes, _) = fixture.stop().await;
+    assert_eq!(writes, ["checkpoint resnet", "Lease released"]);
 }
