@@ -67,6 +67,8 @@ pub(super) struct ManagedScaler {
     /// When the newest reading since the last write was taken.
     pub(super) newest_reading: Option<Moment>,
     pub(super) last_decision: Option<Arc<Decision>>,
+    /// The generation of the spec that the last decision followed. The spec may have changed since.
+    pub(super) decided_generation: Option<i64>,
     /// Which part of the load is recorded next.
     pub(super) load_clock: LoadClock,
     pub(super) status_history: StatusHistory,
@@ -122,6 +124,7 @@ impl ManagedScaler {
             decided: None,
             newest_reading: None,
             last_decision: None,
+            decided_generation: None,
             load_clock: LoadClock::default(),
             status_history: StatusHistory {
                 last_scale_time,

@@ -45,6 +45,7 @@ impl ControlLoop {
                 audit::log(key, &scaler.target, &decision);
             }
             scaler.last_decision = Some(decision);
+            scaler.decided_generation = scaler.generation;
         }
         self.record_load(now, key);
         self.publish_status(now, key);
@@ -117,7 +118,7 @@ impl ControlLoop {
         };
         let status = scaler.status_history.status(
             &scaler.target,
-            scaler.generation,
+            scaler.decided_generation,
             decision,
             engine.conditions(),
             Timestamp::now(),

@@ -134,3 +134,28 @@ async fn a_reading_that_one_scaler_rejects_reaches_the_others() {
     let verdict = fixture.push("pod-0", 0);
     assert!(matches!(verdict, Verdict::Rejected(_)), "{verdict:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_status_names_the_generation_that_its_decision_followed() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({}));
+    fixture.read("a", 1);
+    let to = fixture.overload(1).await;
+    // The spec changes during the write.
+    fixture.apply("a", 2, &json!({ "maxReplicas": 1 }));
+    loop {
+        let event = fixture.events.recv().await.unwrap();
+        let is_end = matches!(event, Event::WriteFinished { .. });
+        fixture.control_loop.handle(event);
+        if is_end {
+            break;
+        }
+    }
+    let status = fixture.last_status("a");
+    assert_eq!(status["desiredReplicas"], to, "{status}");
+    assert_eq!(status["observedGeneration"], 1, "{status}");
+    fixture.advance(Duration::from_secs(2)).await;
+    let status = fixture.last_status("a");
+    assert_eq!(status["desiredReplicas"], 1, "{status}");
+    assert_eq!(status["observedGeneration"], 2, "{status}");
+}
