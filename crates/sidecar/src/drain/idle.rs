@@ -230,7 +230,7 @@ impl Queues {
 }
 
 /// The longest service time of the requests that completed within `elapsed`, in seconds, or an upper bound of it:
-/// `gauge` is that of the last one only, `served` the sum of all. If the sum is more than the workers' time, one of them
+/// `gauge` is that of the last one only, `served` the sum of all. If the sum is more than the workers' time, a request
 /// was long: of requests of 100 ms, one in a thousand takes 20 s, and the gauge hardly ever shows it.
 fn longest_service(
     gauge: Option<f64>,
