@@ -1,7 +1,5 @@
 //! A node with Pushscale from its chart, for tests that need more of it than the plain manifests have.
 
-use std::sync::RwLockWriteGuard;
-
 use pushscale_api::Algorithm;
 use pushscale_testkit::local_torchserve::LocalTorchServe;
 use pushscale_tests::charts::Helm;
@@ -10,15 +8,17 @@ use pushscale_tests::fleet::{self, FleetOptions};
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::Value;
 
+use crate::SharedGuard;
+
 /// The lifetime of the sidecars' tokens, longer than a test.
 const TOKEN_SECONDS: u32 = 3600;
 
-/// The node, what runs on it, and the lock for a fleet under load.
+/// The node, what runs on it, and the lock that tests next to each other share.
 pub(crate) struct ChartNode {
     pub(crate) cluster: TestCluster,
     pub(crate) torchserve: LocalTorchServe,
     helm: Helm,
-    _guard: RwLockWriteGuard<'static, ()>,
+    _guard: SharedGuard,
 }
 
 impl ChartNode {
@@ -29,7 +29,7 @@ impl ChartNode {
             return None;
         }
         let (torchserve, helm) = (fleet::local_torchserve()?, Helm::for_test()?);
-        let guard = crate::exclusive();
+        let guard = crate::shared();
         let cluster = TestCluster::start(Shape::Node).unwrap();
         fleet::install_chart(&cluster, &helm, values);
         Some(Self {

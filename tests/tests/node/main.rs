@@ -28,30 +28,33 @@ struct Node {
     _guard: Guard,
 }
 
-/// Two cores can handle one fleet under load, or several idle ones.
+/// Most tests wait most of the time, and run next to each other. A fleet whose size must not change, or whose pods are
+/// compared, needs the machine for itself, and a test that stops the aggregator of the node needs the node.
 #[expect(dead_code, reason = "held for its lifetime")]
 enum Guard {
     Exclusive(RwLockWriteGuard<'static, ()>),
-    Shared(RwLockReadGuard<'static, ()>),
+    Shared(SharedGuard),
 }
+
+type SharedGuard = RwLockReadGuard<'static, ()>;
 
 static LOCK: RwLock<()> = RwLock::new(());
 
-/// Returns the node for a fleet under load.
+/// Returns the node for a test that runs alone.
 fn node() -> Option<Node> {
-    node_with(Guard::Exclusive(exclusive()))
-}
-
-/// Waits until no other fleet is under load.
-fn exclusive() -> RwLockWriteGuard<'static, ()> {
-    LOCK.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns the node for an idle fleet.
-fn shared_node() -> Option<Node> {
-    node_with(Guard::Shared(
-        LOCK.read().unwrap_or_else(PoisonError::into_inner),
+    node_with(Guard::Exclusive(
+        LOCK.write().unwrap_or_else(PoisonError::into_inner),
     ))
+}
+
+/// Returns the node for a test that runs next to others.
+fn shared_node() -> Option<Node> {
+    node_with(Guard::Shared(shared()))
+}
+
+/// Waits until no test runs that must run alone.
+fn shared() -> SharedGuard {
+    LOCK.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns `None`, with a message, without root, namespaces or Java, except under `CI=true`.
