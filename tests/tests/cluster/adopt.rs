@@ -457,6 +457,25 @@ async fn an_hpa_is_not_switched_while_another_one_or_an_owner_has_the_target() {
     );
 }
 
+#[tokio::test]
+async fn an_undo_does_not_forget_an_hpa_while_another_has_its_name() {
+    let namespace = Namespace::create(cluster(), "adopt-renamed");
+    namespace.scaled_deployment(1, "  mode: Recommend\n").await;
+    namespace.apply(HPA);
+    let before = written(&namespace.get("hpa", "torchserve"));
+    succeeds(&namespace, &["hpa/torchserve", "--switch", "--force"]);
+    namespace.apply(&HPA.replace("name: torchserve }", "name: another }"));
+    let undo = ["hpa/torchserve", "--undo", "--force"];
+    let found = fails(&namespace, &undo);
+    assert!(
+        found.contains("HorizontalPodAutoscaler torchserve scales Deployment/another"),
+        "{found}"
+    );
+    namespace.kubectl(&["delete", "hpa/torchserve"]);
+    succeeds(&namespace, &undo);
+    assert_eq!(written(&namespace.get("hpa", "torchserve")), before);
+}
+
 /// Applies the CRD of KEDA's ScaledObject.
 fn install_scaled_objects(namespace: &Namespace<'_>) {
     let output = Command::new("go")

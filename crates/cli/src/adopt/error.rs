@@ -81,6 +81,20 @@ pub enum SwitchError {
         /// The target.
         target: String,
     },
+    /// Another HorizontalPodAutoscaler has the name of the stored one.
+    #[error(
+        "HorizontalPodAutoscaler {hpa} scales {found}, and PushScaler {scaler} stores one of the same name for {target}: give the existing one another name, and repeat the command"
+    )]
+    OtherTarget {
+        /// Their name.
+        hpa: String,
+        /// The target of the existing one.
+        found: String,
+        /// The PushScaler.
+        scaler: String,
+        /// Its target.
+        target: String,
+    },
     /// The PushScaler would have the name of one with another target.
     #[error(
         "PushScaler {scaler} exists and scales {target}: create one with another name from the output of pushscale adopt without --switch, and repeat the command"

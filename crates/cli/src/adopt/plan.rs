@@ -228,7 +228,7 @@ pub(super) fn undo(state: &State, force: bool) -> Result<Vec<Step>, SwitchError>
         (Kind::Hpa, Some(hpa)) if hpa.metadata.deletion_timestamp.is_some() => {
             steps.extend([Step::AwaitDeleted, Step::CreateHpa { manifest: record }]);
         }
-        (Kind::Hpa, Some(_)) => {}
+        (Kind::Hpa, Some(hpa)) => check_restored(hpa, &reference, &name)?,
         (Kind::ScaledObject, None) => {
             return Err(SwitchError::NothingToResume {
                 object: source.to_string(),
@@ -319,6 +319,27 @@ impl State {
             None => Ok(()),
         }
     }
+}
+
+/// Checks that a HorizontalPodAutoscaler with the name of the stored one has its target. Otherwise an undo would leave
+/// the target without an autoscaler.
+fn check_restored(
+    hpa: &DynamicObject,
+    target: &TargetRef,
+    scaler: &str,
+) -> Result<(), SwitchError> {
+    let value =
+        serde_json::to_value(hpa).map_err(|error| SwitchError::Unreadable(error.to_string()))?;
+    let found = target_of(&value, Kind::Hpa)?;
+    if found.is_same_object(target) {
+        return Ok(());
+    }
+    Err(SwitchError::OtherTarget {
+        hpa: hpa.name_any(),
+        found: found.to_string(),
+        scaler: scaler.to_owned(),
+        target: target.to_string(),
+    })
 }
 
 fn check_object(source: &Source, object: &DynamicObject) -> Result<(), SwitchError> {
