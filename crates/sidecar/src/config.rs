@@ -28,6 +28,9 @@ pub static PROGRAM: Program = Program {
     settings: &[SETTINGS, LogSettings::SETTINGS],
 };
 
+/// The longest timeout that follows from the scrape interval: a frozen server must not keep a drain from scraping.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(5);
+
 const SETTINGS: &[Setting] = &[
     Setting {
         key: "aggregator",
@@ -64,8 +67,8 @@ const SETTINGS: &[Setting] = &[
         key: "scrape_timeout",
         default: Some("1s"),
         kind: Kind::Duration("10ms", "1m"),
-        description: "Timeout of one request to TorchServe, including the response body; `SCRAPE_INTERVAL` if that is \
-                      longer",
+        description: "Timeout of one request to TorchServe, including the response body; if that is longer, \
+                      `SCRAPE_INTERVAL`, but at most 5 s",
     },
     Setting {
         key: "metrics_url",
@@ -184,7 +187,9 @@ impl Config {
                     .map(PathBuf::from),
                 // With GPUs, TorchServe starts nvidia-smi for each worker whose model it describes, and may need
                 // seconds for a response: with a longer interval, they are enough.
-                timeout: settings.duration("scrape_timeout").max(scrape_interval),
+                timeout: settings
+                    .duration("scrape_timeout")
+                    .max(scrape_interval.min(LONGEST_TIMEOUT)),
                 max_bytes: settings.number("max_page_bytes"),
             },
             push: PushConfig {
@@ -276,13 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn a_scrape_may_take_as_long_as_the_interval() {
+    fn a_request_may_take_as_long_as_the_interval() {
         let timeout = |interval| {
             let config = load(&[("PUSHSCALE_SIDECAR_SCRAPE_INTERVAL", interval)]);
             config.unwrap().scrape.timeout
         };
         assert_eq!(timeout("500ms"), Duration::from_secs(1));
-        assert_eq!(timeout("5s"), Duration::from_secs(5));
+        assert_eq!(timeout("4s"), Duration::from_secs(4));
+        assert_eq!(timeout("60s"), Duration::from_secs(5));
     }
 
     #[test]

@@ -52,8 +52,9 @@ pub(super) enum ServerActivity {
 #[derive(Debug, Default)]
 pub(super) struct IdleDetector {
     last: Option<Totals>,
-    /// The last scrape with totals.
+    /// The last scrape with totals, and the last one with queues.
     at: Duration,
+    queues: Option<Queues>,
     changed: Duration,
     in_flight: bool,
     /// The scrape that showed the last arrival.
@@ -120,7 +121,8 @@ impl IdleDetector {
         let queues = scrape.management.as_ref();
         let queues = queues.and_then(|queues| Some(Queues::of(queues.as_ref().ok()?.values())));
         let waiting = queues.map(|queues| queues.waiting);
-        self.compare(scrape.at, page, queues);
+        self.queues = queues.or(self.queues);
+        self.compare(scrape.at, page, waiting);
         let batch_delay = queues.map_or(0.0, |queues| queues.batch_delay);
         let longest = self.longest.seconds() * MARGIN + batch_delay;
         let needed = MIN_IDLE + Duration::try_from_secs_f64(longest).unwrap_or(Duration::MAX);
@@ -141,7 +143,7 @@ impl IdleDetector {
         self.arrived
     }
 
-    fn compare(&mut self, at: Duration, page: &Page, queues: Option<Queues>) {
+    fn compare(&mut self, at: Duration, page: &Page, waiting: Option<f64>) {
         let now = Totals::of(page);
         let elapsed = at.saturating_sub(std::mem::replace(&mut self.at, at));
         let gauge = now.completions.services.iter().copied().flatten();
@@ -157,21 +159,23 @@ impl IdleDetector {
             last.completions,
             now.arrivals != last.arrivals,
         );
-        let measured = now.services != last.services;
-        let steps = queues.is_some_and(|queues| queues.batch_continuously);
-        let completed = now.counts() != last.counts() || measured && !steps;
+        let completed = now != last;
+        // A step of a request that remains in flight.
+        let stepped = now.services != last.services
+            && self.queues.is_some_and(|queues| queues.batch_continuously);
         if arrived {
             self.arrived = Some(at);
         }
         // A worker took its request while others waited or as it arrived. If the queue depth is unknown, each
         // completion may have been followed by a request from the queue.
-        let taken = queues.map_or(completed, |queues| queues.waiting > 0.0);
-        if arrived || taken || measured && steps {
+        let taken = waiting.map_or(completed, |waiting| waiting > 0.0);
+        if arrived || taken || stepped {
             self.changed = at;
         }
         if completed {
             self.in_flight = false;
-            let longest = longest_service(gauge, now.served_since(&last), elapsed, queues);
+            let served = now.served_since(&last);
+            let longest = longest_service(gauge, served, elapsed, self.queues);
             self.longest.record(at, longest);
         } else if arrived {
             self.in_flight = true;
@@ -201,11 +205,6 @@ impl Totals {
 }
 
 impl Completions {
-    /// What changes only when a request ends.
-    fn counts(&self) -> (f64, f64, f64, Option<f64>) {
-        (self.sojourn, self.wait, self.failed, self.last_wait)
-    }
-
     /// The time in workers of all requests that were timed since `last`, in seconds.
     fn served_since(&self, last: &Self) -> f64 {
         ((self.sojourn - last.sojourn) - (self.wait - last.wait)).max(0.0)
@@ -241,14 +240,13 @@ fn longest_service(
     let Some(gauge) = gauge else {
         return served;
     };
-    let (slots, steps) = queues.map_or((0.0, false), |queues| {
-        (queues.slots, queues.batch_continuously)
-    });
-    // With continuous batching, each step of a request is seen.
-    if steps || served <= WORKERS_TIME * slots * elapsed.as_secs_f64() {
-        gauge
-    } else {
-        gauge.max(served)
+    let workers_time = |queues: Queues| WORKERS_TIME * queues.slots * elapsed.as_secs_f64();
+    match queues {
+        // With continuous batching, each step of a request is seen.
+        Some(queues) if !queues.batch_continuously && served > workers_time(queues) => {
+            gauge.max(served)
+        }
+        _ => gauge,
     }
 }
 

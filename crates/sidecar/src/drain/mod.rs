@@ -101,12 +101,13 @@ impl Drain {
 
     /// A deadline shorter than [`MIN_DRAIN`] can still find an idle server.
     fn outcome_at_deadline(&self, started: Instant) -> DrainOutcome {
-        match &*self.observations.borrow() {
-            Some(observation)
-                if observation.at >= started && observation.activity == ServerActivity::Idle =>
-            {
-                DrainOutcome::Drained
-            }
+        let last = self.observations.borrow();
+        let since = last
+            .as_ref()
+            .filter(|observation| observation.at >= started);
+        match since.map(|observation| &observation.activity) {
+            Some(ServerActivity::Idle) => DrainOutcome::Drained,
+            Some(ServerActivity::NotRunning) => DrainOutcome::NotRunning,
             _ => DrainOutcome::DeadlineExceeded,
         }
     }

@@ -254,23 +254,32 @@ async fn a_server_that_does_not_count_arrivals_is_drained_until_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_steps_of_continuous_batching_are_not_completions() {
-    let (drain, mut server, _) = drain(60);
-    server.batches_continuously = true;
-    server.scrape_for(1.0).await;
-    server.arrives();
-    let life = async {
-        // One request of 20 s, in steps of about 100 ms.
-        for step in 0..200 {
-            server.counters.service_seconds = Some(0.1 + f64::from(step) * 1e-6);
-            server.scrape_for(0.1).await;
-        }
-        *server.counters.sojourn_seconds.as_mut().unwrap() += 20.0;
-        server.scrape_for(60.0).await;
-    };
-    let (text, after) = response(&drain, life).await;
-    assert!(text.starts_with("drained after 20."), "{text}");
-    assert!((20.0..21.0).contains(&after), "{after}");
+async fn each_step_of_continuous_batching_delays_the_response() {
+    // TorchServe times no gRPC requests.
+    for is_timed in [true, false] {
+        let (drain, mut server, _) = drain(60);
+        server.batches_continuously = true;
+        server.scrape_for(1.0).await;
+        server.arrives();
+        let life = async {
+            // One request of 20 s, in steps of about 100 ms.
+            for step in 0..200 {
+                server.counters.service_seconds = Some(0.1 + f64::from(step) * 1e-6);
+                server.scrape_for(0.1).await;
+            }
+            if is_timed {
+                *server.counters.sojourn_seconds.as_mut().unwrap() += 20.0;
+            }
+            // The management port does not respond for a moment.
+            server.pending = None;
+            server.scrape();
+            server.pending = Some(0.0);
+            server.scrape_for(60.0).await;
+        };
+        let (text, after) = response(&drain, life).await;
+        assert!(text.starts_with("drained after 20."), "{text}");
+        assert!((20.0..21.0).contains(&after), "{after}");
+    }
 }
 
 /// Scraped once per second, the gauge shows only the last of many requests.

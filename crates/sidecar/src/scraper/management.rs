@@ -18,7 +18,7 @@ const LIST_INTERVAL: Duration = Duration::from_secs(10);
 /// Models described per scrape; each costs the server 0.4 ms. Models with arrivals or waiting requests come first and
 /// take turns if they are more; their queues are unknown in the meantime. The others take turns as well: without
 /// arrivals an empty queue stays empty.
-const MAX_DESCRIBED: usize = 16;
+const MAX_DESCRIBED: usize = 32;
 
 /// Delay before a new queue is read again. A request on its way to an idle worker is in the queue for a fraction of a
 /// millisecond; with a target of 7 ms, counting it as waiting would triple the fleet.
@@ -244,7 +244,7 @@ mod tests {
             1,
         );
         let mut management = Management::new(port, None);
-        let names: Vec<_> = (10..30).map(|number| format!("model-{number}")).collect();
+        let names: Vec<_> = (10..50).map(|number| format!("model-{number}")).collect();
         let mut page = Page::default();
         let mut described = BTreeMap::<String, u32>::new();
         for scrape in 0..10 {
@@ -263,7 +263,7 @@ mod tests {
                 assert_eq!(entry.queue.is_some(), chosen.contains(name), "{name}");
             }
         }
-        assert_eq!(described.len(), 20);
+        assert_eq!(described.len(), 40);
         assert!(described.values().all(|times| *times == 8), "{described:?}");
     }
 }
