@@ -93,9 +93,8 @@ impl Queue {
         self.workers.max(1).saturating_mul(self.batch_size.max(1))
     }
 
-    /// Returns the requests that workers are processing, as a mean if that is known.
-    ///
-    /// If requests wait and there is no worker, the pod is as busy as it can be: it hangs.
+    /// Returns the requests that workers are processing, as a mean if that is known. If requests wait and there is no
+    /// worker, the pod is as busy as it can be.
     pub(crate) fn busy(&self) -> f64 {
         if self.workers == 0 && self.waiting > 0 {
             return self.slots().into();

@@ -269,6 +269,8 @@ impl PodHistory {
         if let (Some(before), Some(now), Some(service)) = (queue_before, self.queue(), service)
             && is_warm
             && !is_starting
+            // One that has completed nothing still loads the model, for however long.
+            && (now.workers > 0 || self.completed > 0)
         {
             let busy = busy(before, now, elapsed);
             self.work.learn_work(busy, completed, now.slots(), service);

@@ -69,7 +69,8 @@ pub(crate) struct ModelState {
     pub(super) late_since: Option<Moment>,
 }
 
-/// Means over the pods that report workers; 0 if unknown.
+/// Means over the pods that report workers; 0 if unknown. The batch size is that since which it has not changed by more
+/// than a quarter.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Workers {
     pub(super) workers: f32,
