@@ -144,7 +144,7 @@ impl ControlLoop {
             let mark = scale_target.mark_for_deletion(&target, &marked);
             let mut marks_forbidden = None;
             if !marked.is_empty()
-                && let Some(result) = leadership.write_in(term, mark).await
+                && let Some(result) = leadership.write_until_end(term, mark).await
             {
                 mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Marked);
                 let is_known = result.forbidden || result.updated > 0;

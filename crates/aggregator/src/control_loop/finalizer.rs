@@ -29,7 +29,8 @@ pub(super) struct FinalizerState {
     changing: bool,
     /// The resource version that the last successful change replaced. The watch has yet to deliver a newer one.
     replaced_version: Option<String>,
-    /// Whether the replica count was written back. Later changes of it are another client's.
+    /// Whether the replica count was written back. Later changes of it are another client's. A new leader does not know
+    /// this, and may write it back once more.
     is_restored: bool,
     /// No change of the finalizer before this time, after a failed one.
     retry_at: Option<Moment>,

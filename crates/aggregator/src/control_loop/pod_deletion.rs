@@ -94,7 +94,7 @@ impl ControlLoop {
         let scaler = key.clone();
         tokio::spawn(async move {
             let unmark = scale_target.unmark(&target, &pods);
-            if let Some(result) = leadership.write_in(term, unmark).await {
+            if let Some(result) = leadership.write_until_end(term, unmark).await {
                 mark_reporter.report(&scaler, &result, DeletionCostOutcome::Unmarked);
             }
         });

@@ -91,7 +91,12 @@ impl Leadership {
         self.write_until_end(term, write).await
     }
 
-    async fn write_until_end<T>(&self, term: u64, write: impl Future<Output = T>) -> Option<T> {
+    /// Like [`Self::write_in`], but a leader that resigns does not wait for it: for hints such as deletion costs.
+    pub(crate) async fn write_until_end<T>(
+        &self,
+        term: u64,
+        write: impl Future<Output = T>,
+    ) -> Option<T> {
         // Biased: a process that was paused past its term must not continue with the write.
         tokio::select! {
             biased;

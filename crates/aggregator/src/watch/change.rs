@@ -47,9 +47,16 @@ pub(super) async fn watch<K, T>(
     let mut stream = start();
     let mut backoff = watcher::DefaultBackoff::default();
     let failure_log = LogLimiter::default();
+    // Whether the watch may be forbidden although the list is not. Then a list is no sign that changes are seen.
+    let mut is_blind = false;
     while let Some(next) = stream.next().await {
         let kind = metric.kind();
         let failed = next.is_err();
+        if let Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)) = next {
+            metric.event();
+            backoff.reset();
+            is_blind = false;
+        }
         let change = match next {
             // Each attempt to list begins with this, also one that fails.
             Ok(watcher::Event::Init) => Some(Change::Listing),
@@ -57,19 +64,13 @@ pub(super) async fn watch<K, T>(
             // The backoff is not reset, because the watch that follows may fail each time. kube resets it after two
             // minutes without a failure.
             Ok(watcher::Event::InitDone) => {
-                metric.event();
+                if !is_blind {
+                    metric.event();
+                }
                 Some(Change::ListDone)
             }
-            Ok(watcher::Event::Apply(object)) => {
-                metric.event();
-                backoff.reset();
-                trim(object).map(Change::Applied)
-            }
-            Ok(watcher::Event::Delete(object)) => {
-                metric.event();
-                backoff.reset();
-                trim(object).map(Change::Deleted)
-            }
+            Ok(watcher::Event::Apply(object)) => trim(object).map(Change::Applied),
+            Ok(watcher::Event::Delete(object)) => trim(object).map(Change::Deleted),
             Err(error) => {
                 metric.restarted();
                 let reported = match &error {
@@ -77,6 +78,7 @@ pub(super) async fn watch<K, T>(
                     watcher::Error::WatchStartFailed(error) if is_forbidden(error) => {
                         // A watch that continued once it is allowed would not report that the failure is over.
                         stream = start();
+                        is_blind = true;
                         Some(error)
                     }
                     // The watch is started again, from where it was or with a new list.

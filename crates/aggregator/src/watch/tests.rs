@@ -294,7 +294,9 @@ async fn a_forbidden_watch_is_a_failure_until_it_is_allowed() {
             _ => None,
         }
     });
-    let (mut events, task) = start(client);
+    let mut registry = Registry::default();
+    let (mut events, task) = start_with(client, &mut registry);
+    let began = Instant::now();
     loop {
         if let Event::PodsUnknown { why, .. } = next(&mut events).await {
             let message = "cannot watch pods".to_owned();
@@ -302,6 +304,14 @@ async fn a_forbidden_watch_is_a_failure_until_it_is_allowed() {
             break;
         }
     }
+    // The lists in between are no sign that changes are seen.
+    while pod_metric(&registry, "watch_restarts_total") < 4.0 {
+        timeout(Duration::from_millis(100), events.recv())
+            .await
+            .ok();
+    }
+    let idle = pod_metric(&registry, "watch_idle_seconds");
+    assert!(idle >= began.elapsed().as_secs_f64() - 1.0, "{idle}");
     forbidden.store(false, Ordering::Relaxed);
     let mut are_listed = false;
     // Simulated time: nothing more happens.
