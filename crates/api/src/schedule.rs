@@ -45,7 +45,7 @@ fn utc() -> String {
 /// one may begin on the 29th of February.
 const LOOK_BACK_HOURS: [i64; 6] = [1, 25, 8 * 24, 32 * 24, 367 * 24, 9 * 366 * 24];
 
-/// A time zone changes its offset by less than this.
+/// No time zone changes its offset by more than this.
 const LARGEST_CHANGE: SignedDuration = SignedDuration::from_hours(3);
 
 /// The parsed schedules of a PushScaler.
@@ -133,12 +133,11 @@ impl ParsedSchedule {
     /// clock is moved, and of one that exists twice the first counts.
     fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let earlier = after.checked_sub(LARGEST_CHANGE).ok()?;
-        let offset = |at| self.timezone.to_offset(at);
-        // After a change, a time that did not exist may still be ahead.
-        let changed = offset(earlier) != offset(after);
-        let mut local = self
-            .timezone
-            .to_datetime(if changed { earlier } else { after });
+        let offset = |at| i64::from(self.timezone.to_offset(at).seconds());
+        // A time that was skipped within the last hours may still be ahead.
+        let skipped = (offset(after) - offset(earlier)).max(0);
+        let skipped = SignedDuration::from_secs(skipped);
+        let mut local = self.timezone.to_datetime(after).checked_sub(skipped).ok()?;
         loop {
             let from = local.to_zoned(TimeZone::UTC).ok()?.timestamp();
             let found = self.crontab.find_next(cronexpr::MakeTimestamp(from)).ok()?;
@@ -189,20 +188,17 @@ fn parse(
         return None;
     };
     let text = format!("{} UTC", schedule.cron);
-    let crontab = cronexpr::parse_crontab(&text);
-    if crontab.is_err() || has_extensions(&schedule.cron) {
+    let crontab = cronexpr::parse_crontab(&text).ok();
+    let Some(crontab) = crontab.filter(|_| !has_extensions(&schedule.cron)) else {
         problem(
             "cron",
             &schedule.cron,
             "minute, hour, day of the month, month and day of the week, such as 30 7 * * 1-5",
         );
         return None;
-    }
-    let never = crontab.as_ref().is_ok_and(|crontab| {
-        let from = cronexpr::MakeTimestamp(Timestamp::UNIX_EPOCH);
-        crontab.find_next(from).is_err()
-    });
-    if never {
+    };
+    let from = cronexpr::MakeTimestamp(Timestamp::UNIX_EPOCH);
+    if crontab.find_next(from).is_err() {
         problem(
             "cron",
             &schedule.cron,
@@ -217,7 +213,7 @@ fn parse(
         return None;
     }
     Some(ParsedSchedule {
-        crontab: crontab.ok()?,
+        crontab,
         timezone,
         replicas: u32::try_from(schedule.min_replicas).ok()?,
         duration: duration.flatten(),
@@ -307,7 +303,7 @@ mod tests {
         for (at, replicas, until) in cases {
             assert_eq!(floor(&night, at), (replicas, until.to_owned()), "{at}");
         }
-        // Every minute, also in the repeated hour.
+        // Nothing begins again in the hour that is repeated.
         let minutes = [schedule("* * * * *", 1, None)];
         let until = floor(&minutes, "2027-10-31T00:59:30Z").1;
         assert_eq!(until, "2027-10-31T02:00:00Z");

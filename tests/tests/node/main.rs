@@ -28,8 +28,9 @@ struct Node {
     _guard: Guard,
 }
 
-/// Most tests wait most of the time, and run next to each other. A fleet whose size must not change, or whose pods are
-/// compared, needs the machine for itself, and a test that stops the aggregator of the node needs the node.
+/// Most tests wait most of the time, and run next to each other. A fleet whose size must not change, whose pods' speeds
+/// are compared, or whose load follows from a measurement needs the machine for itself, and a test that stops the
+/// aggregator of the node needs the node.
 #[expect(dead_code, reason = "held for its lifetime")]
 enum Guard {
     Exclusive(RwLockWriteGuard<'static, ()>),

@@ -7,11 +7,11 @@ use pushscale_tests::fleet::{Fleet, FleetOptions, HANG, until};
 use pushscale_tests::repeated_scale_down::{ScaleDownReport, fleet_options, scale_down_repeatedly};
 use serde_json::json;
 
-use crate::shared_node;
+use crate::{node, shared_node};
 
 #[test]
 fn five_pods_terminate_under_load_without_lost_requests() {
-    let Some(node) = shared_node() else { return };
+    let Some(node) = node() else { return };
     let node = &node;
     // Whether a pod terminates with a request is a matter of chance, so rounds of five pods follow until one did.
     let rounds_until = |name: &str, drain: bool, hit: fn(&ScaleDownReport) -> bool| {
