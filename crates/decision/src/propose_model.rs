@@ -8,7 +8,7 @@ use crate::decision::{MetricValue, ScaleReason, Warning};
 use crate::explain::metric as metric_name;
 use crate::latency::Latency;
 use crate::model::{
-    Incomplete, NoPlan, Plan, PlanReason, ReplacementPhase, Rule, Situation, SlowPod, UnevenLoad,
+    NoPlan, Plan, PlanReason, ReplacementPhase, Rule, Situation, SlowPod, UnevenLoad,
 };
 use crate::pass::{Pass, Proposal};
 use crate::propose_ratio::share;
@@ -139,8 +139,10 @@ impl Pass<'_> {
                 }
                 Err(error) => {
                     steps.truncate(from);
-                    if error == NoPlan::NoServiceTime && model.has_arrivals() {
-                        findings.incomplete(Incomplete::ServiceTimeUnknown, &model.name);
+                    if let Some(incomplete) = error.describe()
+                        && model.has_arrivals()
+                    {
+                        findings.incomplete(incomplete, &model.name);
                     }
                     problem.get_or_insert_with(|| (error, Arc::clone(&model.name)));
                 }
@@ -204,7 +206,8 @@ struct Best {
 #[derive(Default)]
 struct Findings {
     planned: bool,
-    incomplete: Option<(Incomplete, Arc<str>)>,
+    /// The reason and the message of the condition, and the model.
+    incomplete: Option<(Reason, &'static str, Arc<str>)>,
     too_many_models: bool,
     stuck: Option<Arc<str>>,
     batch_delay: Option<(f64, Arc<str>)>,
@@ -216,7 +219,7 @@ impl Findings {
     fn add(&mut self, plan: &Plan, model: &Arc<str>) {
         self.planned = true;
         if let Some(incomplete) = plan.incomplete {
-            self.incomplete(incomplete, model);
+            self.incomplete(incomplete.describe(), model);
         }
         if plan.stuck {
             self.stuck.get_or_insert_with(|| Arc::clone(model));
@@ -232,9 +235,9 @@ impl Findings {
         }
     }
 
-    fn incomplete(&mut self, incomplete: Incomplete, model: &Arc<str>) {
+    fn incomplete(&mut self, (reason, problem): (Reason, &'static str), model: &Arc<str>) {
         self.incomplete
-            .get_or_insert_with(|| (incomplete, Arc::clone(model)));
+            .get_or_insert_with(|| (reason, problem, Arc::clone(model)));
     }
 
     fn set_conditions(&self, conditions: &mut Conditions) {
@@ -254,9 +257,13 @@ impl Findings {
                     format_args!("arrivals, completions, service times and queue depths are known");
                 Condition::set(slot, false, Reason::AllMetricsAvailable, message);
             }
-            Some((incomplete, model)) => {
-                let (reason, problem) = incomplete.describe();
-                Condition::set(slot, true, reason, format_args!("model {model}: {problem}"));
+            Some((reason, problem, model)) => {
+                Condition::set(
+                    slot,
+                    true,
+                    *reason,
+                    format_args!("model {model}: {problem}"),
+                );
             }
         }
         // Without a plan, as when all readings are too old, nothing is known about the other conditions: they stay.

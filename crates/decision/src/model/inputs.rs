@@ -35,45 +35,45 @@ const OTHER_BATCHES: f32 = 0.25;
 const MIN_TARGET_SHARE: f64 = 0.1;
 
 impl ModelState {
-    /// Returns the requests that a pod processes in parallel, and whether that number is known. While no pod reports
-    /// its workers, the last ones that were count.
-    pub(super) fn slots(
-        &mut self,
-        metric: &Metric,
-        fleet_snapshot: &mut FleetSnapshot,
-    ) -> (u32, bool) {
-        if fleet_snapshot.queues > 0 {
-            self.learn_workers(fleet_snapshot);
-        } else if let Some(workers) = metric.workers {
-            return (workers.max(1), true);
-        } else if self.last_workers.workers > 0.0 {
-            let last = self.last_workers;
-            // One failed read of the management port made a pod of four workers one of one, which takes four times as
-            // many pods or more.
-            fleet_snapshot.workers = last.workers.into();
-            fleet_snapshot.batch = last.batch.into();
-        } else {
-            return (whole((self.busy_workers - 0.1).ceil()).max(1), false);
-        }
-        let slots = fleet_snapshot.workers * fleet_snapshot.batch;
-        (whole(slots.round()).max(1), true)
-    }
-
-    /// Learns the workers and batches that pods report.
-    fn learn_workers(&mut self, fleet_snapshot: &FleetSnapshot) {
-        let batch = single(fleet_snapshot.batch);
+    /// Learns the workers and batches that pods report. While no pod reports any, the last ones count, unless the
+    /// metric has its own.
+    pub(super) fn learn_workers(&mut self, metric: &Metric, fleet_snapshot: &mut FleetSnapshot) {
         let known = &mut self.last_workers;
+        if fleet_snapshot.queues == 0 {
+            if metric.workers.is_none() && known.workers > 0.0 {
+                // One failed read of the management port made a pod of four workers one of one, which takes four times
+                // as many pods or more.
+                fleet_snapshot.workers = known.workers.into();
+                fleet_snapshot.batch = known.batch.into();
+            }
+            return;
+        }
+        let batch = single(fleet_snapshot.batch);
         known.workers = single(fleet_snapshot.workers);
         // A rollout changes the mean little by little.
         if (batch - known.batch).abs() <= OTHER_BATCHES * known.batch {
             return;
         }
         known.batch = batch;
-        // The time of full batches says nothing about smaller or larger ones, and only another saturation would refute
-        // it: a fleet that is too large for the new ones would stay so.
+        // The time of full batches does not hold for smaller or larger ones, and only another saturation would refute
+        // it: a fleet that is too large for the new ones would stay too large.
         self.service.forget_saturated();
         self.batch_times = BatchTimes::default();
         self.busy_workers = 0.0;
+    }
+
+    /// Returns the requests that a pod processes in parallel, and whether that number is known.
+    pub(super) fn slots(&self, metric: &Metric, fleet_snapshot: &FleetSnapshot) -> (u32, bool) {
+        if fleet_snapshot.workers > 0.0 {
+            return (
+                whole((fleet_snapshot.workers * fleet_snapshot.batch).round()).max(1),
+                true,
+            );
+        }
+        match metric.workers {
+            Some(workers) => (workers.max(1), true),
+            None => (whole((self.busy_workers - 0.1).ceil()).max(1), false),
+        }
     }
 
     /// Returns the input that is missing, if any.
@@ -113,9 +113,7 @@ impl ModelState {
                 .gauge
                 .or(measured)
                 .or_else(|| self.service_time_by_arrivals()),
-            Some(Incomplete::WorkerCountUnknown | Incomplete::ServiceTimeUnknown) | None => {
-                measured.or(fleet_snapshot.gauge)
-            }
+            Some(Incomplete::WorkerCountUnknown) | None => measured.or(fleet_snapshot.gauge),
         }
         .or(self.restored_service())
         .or(prior)

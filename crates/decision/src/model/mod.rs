@@ -30,7 +30,7 @@ mod start_delay;
 mod state;
 
 pub(crate) use fleet_snapshot::FleetSnapshot;
-pub(crate) use plan::{Incomplete, NoPlan, Plan, PlanReason, Situation};
+pub(crate) use plan::{NoPlan, Plan, PlanReason, Situation};
 pub(crate) use pod_balance::{SlowPod, UnevenLoad};
 pub(crate) use pod_history::PodHistory;
 pub(crate) use replacement::ReplacementPhase;

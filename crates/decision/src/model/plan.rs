@@ -65,8 +65,6 @@ pub(crate) enum Incomplete {
     UntimedCompletions,
     /// The number of workers is unknown.
     WorkerCountUnknown,
-    /// Requests arrive, and their service time is unknown.
-    ServiceTimeUnknown,
 }
 
 impl Incomplete {
@@ -85,10 +83,6 @@ impl Incomplete {
                 Reason::WorkerCountUnknown,
                 "the workers per pod are unknown: allow the sidecar to read the management port, with the annotation pushscale.dev/management-token-file if it requires a token, or set queueLatency.workers",
             ),
-            Self::ServiceTimeUnknown => (
-                Reason::ServiceTimeUnknown,
-                "requests arrive and their service time is unknown, because all of them fail or the server batches continuously, and the fleet does not scale down: set queueLatency.serviceTime, or name the models to scale by in spec.metrics",
-            ),
         }
     }
 }
@@ -105,6 +99,15 @@ pub(crate) enum NoPlan {
 }
 
 impl NoPlan {
+    /// Returns the reason and the message of the condition if requests of the model arrive; `None` if what is missing
+    /// comes by itself.
+    pub(crate) fn describe(self) -> Option<(Reason, &'static str)> {
+        (self == Self::NoServiceTime).then_some((
+            Reason::ServiceTimeUnknown,
+            "requests arrive and their service time is unknown, because all of them fail or the server batches continuously, and the fleet does not scale down: set queueLatency.serviceTime, or name the models to scale by in spec.metrics",
+        ))
+    }
+
     pub(crate) fn problem(self) -> &'static str {
         match self {
             Self::NotReporting => "no ready pod has a fresh reading",

@@ -71,6 +71,7 @@ impl ModelState {
             return Err(NoPlan::TooSoon);
         }
         self.started.get_or_insert((second, situation.current));
+        self.learn_workers(situation.metric, fleet_snapshot);
         let (slots, workers_known) = self.slots(situation.metric, fleet_snapshot);
         fleet_snapshot.count_waiting(slots);
         let missing = self.missing(fleet_snapshot, workers_known);
@@ -173,8 +174,7 @@ impl ModelState {
         second: u64,
         steps: &mut Vec<Step>,
     ) -> Result<Plan, NoPlan> {
-        let recent = self.second_buckets.window(300);
-        if recent.arrivals > 0.0 || recent.seconds < IDLE_SECONDS {
+        if self.has_arrivals() || self.second_buckets.window(300).seconds < IDLE_SECONDS {
             return Err(NoPlan::NoServiceTime);
         }
         steps.push(Step::Idle);

@@ -190,10 +190,10 @@ fn batch_time(requests: f64, time: f64, workers: f64, (size, item): (u32, f64)) 
 }
 
 impl Server {
-    /// Whether it has workers in this second; `index` is its place in the fleet.
+    /// Whether it has workers in this second, if it is ready; `index` is its place in the fleet.
     fn has_workers(&self, index: usize, second: u64, environment: &Environment) -> bool {
         let loads = self.ready_at > 0 && second <= self.ready_at + environment.loading;
-        index >= environment.without_workers && !(environment.loading > 0 && loads)
+        index >= environment.without_workers && !loads
     }
 
     fn readings(&self, has_workers: bool, environment: &Environment) -> Vec<ModelReading> {
