@@ -19,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::Limits;
@@ -126,7 +127,7 @@ where
                 // The service may have dropped the body unread. Polled once more, hyper notices that before it writes
                 // the response: it reads the rest if that has arrived, and otherwise sends `connection: close`.
                 // Without this, the rest of the body would be read as the next request.
-                next_poll().await;
+                yield_now().await;
             }
             if matches!(reply.body(), ReplyBody::Full(_)) {
                 progress.replied();
@@ -172,20 +173,6 @@ where
             None
         }
     }
-}
-
-/// Returns when the task is polled again, which is at once.
-async fn next_poll() {
-    let mut polled = false;
-    poll_fn(|context| {
-        if polled {
-            return Poll::Ready(());
-        }
-        polled = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Whether hyper has anything left to do for a connection, which its API does not show.
