@@ -81,7 +81,7 @@ struct Completions {
 }
 
 /// What the management port reports of all models.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Queues {
     waiting: f64,
     /// The requests that are processed in parallel.
@@ -154,11 +154,8 @@ impl IdleDetector {
             self.longest.record(at, gauge.unwrap_or(0.0));
             return;
         };
-        let (now, last, arrived) = (
-            now.completions,
-            last.completions,
-            now.arrivals != last.arrivals,
-        );
+        let arrived = now.arrivals != last.arrivals;
+        let (now, last) = (now.completions, last.completions);
         let completed = now != last;
         // A step of a request that remains in flight.
         let stepped = now.services != last.services
@@ -213,13 +210,7 @@ impl Completions {
 
 impl Queues {
     fn of<'a>(queues: impl Iterator<Item = &'a Queue>) -> Self {
-        let none = Self {
-            waiting: 0.0,
-            slots: 0.0,
-            batch_delay: 0.0,
-            batch_continuously: false,
-        };
-        queues.fold(none, |sum, queue| Self {
+        queues.fold(Self::default(), |sum, queue| Self {
             waiting: sum.waiting + queue.pending,
             slots: sum.slots + queue.slots(),
             batch_delay: sum.batch_delay.max(queue.batch_delay_seconds),

@@ -88,14 +88,8 @@ fn epoch(text: &str) -> Option<i64> {
 
 fn date_and_time(text: &str) -> Option<i64> {
     // log4j, and with it TorchServe, writes a comma before the milliseconds.
-    let mut text = text.replace(',', ".");
     // Ruby and Go write a space before the offset.
-    if let Some(space) = text
-        .rfind(' ')
-        .filter(|at| text[at + 1..].starts_with(['+', '-']))
-    {
-        text.remove(space);
-    }
+    let text = text.replace(',', ".").replace(" +", "+").replace(" -", "-");
     if let Ok(time) = text.parse::<Timestamp>() {
         return not_before_1970(time);
     }
@@ -131,9 +125,8 @@ fn date_and_time_length(text: &[u8]) -> Option<usize> {
     if matches!(text.get(length), Some(b'.' | b',')) && digits(length + 1) > 0 {
         length += 1 + digits(length + 1);
     }
-    let has_space = text.get(length) == Some(&b' ');
-    if has_space && matches!(text.get(length + 1), Some(b'+' | b'-')) && digits(length + 2) == 4 {
-        return Some(length + 6);
+    if matches!(text.get(length..length + 2), Some(b" +" | b" -")) && digits(length + 2) == 4 {
+        length += 1;
     }
     match text.get(length) {
         Some(b'Z' | b'z') => length += 1,
