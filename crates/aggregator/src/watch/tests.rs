@@ -122,19 +122,22 @@ fn scale(reads: &AtomicUsize) -> Response {
     })
 }
 
+/// The response of an API server with a Deployment and its PushScaler.
+fn one_scaler(path: &str, query: &str, reads: &AtomicUsize) -> Response {
+    if let Some(response) = deployments(path, query) {
+        return response;
+    }
+    match path {
+        "/apis/apps/v1/namespaces/models/deployments/torchserve/scale" => scale(reads),
+        _ if path.ends_with("/pushscalers") => list("PushScalerList", query, &[scaler("uid")]),
+        _ => None,
+    }
+}
+
 #[tokio::test]
 async fn a_failed_read_of_the_scale_is_repeated_without_an_event() {
     let reads = AtomicUsize::new(0);
-    let client = api_server(move |path, query| {
-        if let Some(response) = deployments(path, query) {
-            return response;
-        }
-        match path {
-            "/apis/apps/v1/namespaces/models/deployments/torchserve/scale" => scale(&reads),
-            _ if path.ends_with("/pushscalers") => list("PushScalerList", query, &[scaler("uid")]),
-            _ => None,
-        }
-    });
+    let client = api_server(move |path, query| one_scaler(path, query, &reads));
     let (mut events, task) = start(client);
     let mut scales = Vec::new();
     while scales.last().is_none_or(Result::is_err) {
@@ -285,14 +288,7 @@ async fn a_forbidden_watch_is_a_failure_until_it_is_allowed() {
         {
             return Some(failure(403, "Forbidden", "cannot watch pods"));
         }
-        if let Some(response) = deployments(path, query) {
-            return response;
-        }
-        match path {
-            "/apis/apps/v1/namespaces/models/deployments/torchserve/scale" => scale(&reads),
-            _ if path.ends_with("/pushscalers") => list("PushScalerList", query, &[scaler("uid")]),
-            _ => None,
-        }
+        one_scaler(path, query, &reads)
     });
     let mut registry = Registry::default();
     let (mut events, task) = start_with(client, &mut registry);
