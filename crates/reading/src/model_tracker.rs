@@ -26,6 +26,8 @@ pub struct ModelTracker {
     progress_mark: Option<ProgressMark>,
     stalled: bool,
     was_ready: bool,
+    /// Kept while the management port does not respond: the gauge shows the same steps.
+    continuous_batching: bool,
 }
 
 /// The counts at the last progress.
@@ -86,6 +88,8 @@ pub struct Estimate {
     pub in_service: Option<f64>,
     /// Whether its workers were ready at some time, or their state is unknown.
     pub warm: bool,
+    /// Whether it used continuous batching when its queue was last known: then the service time is that of a step.
+    pub continuous_batching: bool,
 }
 
 impl ModelTracker {
@@ -156,6 +160,9 @@ impl ModelTracker {
         let wait = now.wait_seconds.unwrap_or_default();
         let sojourn = now.sojourn_seconds.unwrap_or_default();
         let full = scrape.queue.is_some_and(|queue| queue.capacity_left <= 0.0);
+        if let Some(queue) = scrape.queue {
+            self.continuous_batching = queue.continuous_batching;
+        }
         let before = self.before;
 
         let arrived = before.map_or(0.0, |before| arrivals - before.arrivals);
@@ -227,6 +234,7 @@ impl ModelTracker {
             completed: self.departures.completed(),
             in_service: self.departures.in_service(),
             warm: self.was_ready || scrape.queue.is_none(),
+            continuous_batching: self.continuous_batching,
         }
     }
 
@@ -276,5 +284,36 @@ impl ModelTracker {
     fn stall_after(&self) -> Duration {
         let services = Duration::try_from_secs_f64(3.0 * self.service.seconds().unwrap_or(0.0));
         services.unwrap_or(Duration::MAX).max(STALL_AFTER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn continuous_batching_is_remembered_while_the_queue_is_unknown() {
+        let queue = Queue {
+            workers_ready: 1.0,
+            continuous_batching: true,
+            ..Queue::default()
+        };
+        let mut tracker = ModelTracker::new(Duration::ZERO, true);
+        let mut scrape = |seconds, queue| {
+            let estimate = tracker.observe(ModelScrape {
+                at: Duration::from_secs(seconds),
+                counters: Counters::default(),
+                queue,
+                failed: 0.0,
+                responses: None,
+                sole: true,
+                other_completions: false,
+            });
+            estimate.continuous_batching
+        };
+        assert!(!scrape(0, None));
+        assert!(scrape(1, Some(&queue)));
+        assert!(scrape(2, None));
+        assert!(!scrape(3, Some(&Queue::default())));
     }
 }

@@ -248,6 +248,6 @@ fn model(
         batch_size: queue.map(|queue| queue.batch_size),
         batch_delay_seconds: queue.map(|queue| queue.batch_delay_seconds),
         service_seconds: estimate.service,
-        continuous_batching: queue.is_some_and(|queue| queue.continuous_batching),
+        continuous_batching: estimate.continuous_batching,
     }
 }
