@@ -95,6 +95,11 @@ impl<A: ToSocketAddrs + Clone> Connection<A> {
         self
     }
 
+    /// Sets the timeout of the next responses.
+    pub(crate) fn set_timeout(&mut self, time: Duration) {
+        self.limits.time = time;
+    }
+
     /// Sends a request and reads the whole response. After a failure the next call opens a new connection.
     pub(crate) async fn send(
         &mut self,

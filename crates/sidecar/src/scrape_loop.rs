@@ -38,26 +38,21 @@ impl ScrapeLoop {
         let mut sequence = 0;
         let mut last_state = None;
         let mut interval = self.interval;
+        let mut requested = None;
         let mut draining = false;
         let mut published: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = self.ticker.tick() => {}
-                requested = self.longest_requested.changed() => {
-                    let before = std::mem::replace(&mut interval, self.next_interval(requested));
-                    if interval != before {
-                        tracing::debug!(seconds = interval.as_secs_f64(), "scrape interval changed");
-                        let every = ticking(interval, draining);
-                        // Neither at once, which would be too soon after the last push, nor later than before, when
-                        // the last reading is not fresh any more.
-                        self.set_ticker(Ticker::after(every.min(before), every));
-                    }
+                changed = self.longest_requested.changed() => {
+                    requested = changed;
+                    self.change_interval(&mut interval, requested, draining);
                     continue;
                 }
                 Ok(()) = self.drains.requests.changed() => {
                     if self.drains.is_requested() != draining {
                         draining = !draining;
-                        self.set_ticker(Ticker::new(ticking(interval, draining)));
+                        self.set_ticker(Ticker::new(self.tick_interval(interval, draining)));
                     }
                     continue;
                 }
@@ -76,6 +71,7 @@ impl ScrapeLoop {
                 log_state(reading.state);
             }
             first_scrape.take();
+            self.change_interval(&mut interval, requested, draining);
             // The additional scrapes of a drain are not pushed: a scale-down must not multiply the push rate.
             if draining && published.is_some_and(|at| at.elapsed() + TICK_TOLERANCE < interval) {
                 continue;
@@ -93,6 +89,23 @@ impl ScrapeLoop {
         self.publish_last();
     }
 
+    /// Scrapes at the interval that `requested` and the server's responses allow, if it is not `interval` already.
+    fn change_interval(
+        &mut self,
+        interval: &mut Duration,
+        requested: Option<Duration>,
+        draining: bool,
+    ) {
+        let before = std::mem::replace(interval, self.next_interval(requested));
+        if *interval != before {
+            tracing::debug!(seconds = interval.as_secs_f64(), "scrape interval changed");
+            let every = self.tick_interval(*interval, draining);
+            // Neither at once, which would be too soon after the last push, nor later than before, when the last
+            // reading is not fresh any more.
+            self.set_ticker(Ticker::after(every.min(before), every));
+        }
+    }
+
     fn set_ticker(&mut self, ticker: std::io::Result<Ticker>) {
         match ticker {
             Ok(ticker) => self.ticker = ticker,
@@ -105,6 +118,15 @@ impl ScrapeLoop {
         requested
             .map_or(self.interval, |it| it.min(MAX_REQUESTED_INTERVAL))
             .max(self.interval)
+            .max(self.scraper.least_interval())
+    }
+
+    /// Returns how often to scrape: more often while draining.
+    fn tick_interval(&self, interval: Duration, draining: bool) -> Duration {
+        match draining {
+            true => interval.min(drain::DRAIN_SCRAPE_INTERVAL.max(self.scraper.least_interval())),
+            false => interval,
+        }
     }
 
     fn publish_last(&self) {
@@ -116,14 +138,6 @@ impl ScrapeLoop {
                 ..SequencedReading::clone(&last)
             })));
         }
-    }
-}
-
-/// Returns how often to scrape: more often while draining.
-fn ticking(interval: Duration, draining: bool) -> Duration {
-    match draining {
-        true => interval.min(drain::DRAIN_SCRAPE_INTERVAL),
-        false => interval,
     }
 }
 

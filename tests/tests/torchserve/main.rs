@@ -2,8 +2,11 @@
 
 #![cfg(test)]
 use std::cell::Cell;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pushscale_protocol::{Model, Push};
 use pushscale_testkit::load::{LoadOptions, Outcome, RunningLoad, Sample, Step};
@@ -135,4 +138,49 @@ async fn with_two_workers_and_batches() {
         ..ServerOptions::default()
     };
     compare(options, &[(90.0, 4.0)]).await;
+}
+
+/// TorchServe runs `nvidia-smi` for each worker that it describes. This one takes as long as with a driver that is
+/// loaded each time.
+const NVIDIA_SMI: &str = r#"#!/bin/sh
+case "$1" in
+--query-gpu=index) printf 'index\n0\n' ;;
+-i) echo >> "${0%/*}/runs"; sleep 0.4; printf 'utilization.gpu [%%]\n10 %%\n' ;;
+esac
+"#;
+
+#[tokio::test]
+async fn with_a_gpu_most_of_the_time_is_left_to_the_server() {
+    let Some(torchserve) = &*TORCHSERVE else {
+        return;
+    };
+    let _alone = ALONE.lock().await;
+    let programs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gpu");
+    let (program, log) = (programs.join("nvidia-smi"), programs.join("runs"));
+    fs::create_dir_all(&programs).unwrap();
+    fs::write(&program, NVIDIA_SMI).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    fs::write(&log, "").unwrap();
+    let options = ServerOptions {
+        workers: 2,
+        programs: Some(programs),
+        ..ServerOptions::default()
+    };
+    let server = torchserve.start(options).await.unwrap();
+    let sidecar = TestSidecar::start_without_aggregator(&server.addresses()).await;
+    let runs = || fs::read(&log).unwrap().len();
+
+    // The first description takes longer than the timeout of 500 ms, the next ones may take 5 s.
+    http::until(SOON, || async {
+        let model = model(&sidecar).await;
+        model.is_some_and(|model| model.workers_ready == Some(2.0))
+    })
+    .await;
+    let (started, before) = (Instant::now(), runs());
+    http::until(SOON, || async { runs() >= before + 6 }).await;
+
+    let share = 0.4 * 6.0 / started.elapsed().as_secs_f64();
+    assert!(share < 0.4, "nvidia-smi runs for {share:.2} of the time");
+    sidecar.end().await;
+    server.stop().await.unwrap();
 }

@@ -9,6 +9,7 @@ use pushscale_protocol::PortState;
 use pushscale_reading::{Page, Queue};
 use serde::Deserialize;
 
+use super::pace::Pace;
 use super::port::Port;
 use crate::torchserve::{ModelList, Queues, describe_path, list_path};
 
@@ -28,6 +29,7 @@ const RECHECK_DELAY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Management {
     port: Port,
+    pace: Pace,
     token: Token,
     models: BTreeMap<String, ModelEntry>,
     listed: Option<Instant>,
@@ -42,9 +44,11 @@ struct ModelEntry {
 }
 
 impl Management {
-    pub(super) fn new(port: Port, token_file: Option<PathBuf>) -> Self {
+    /// Scrapes `port`, whose normal timeout is `timeout`.
+    pub(super) fn new(port: Port, timeout: Duration, token_file: Option<PathBuf>) -> Self {
         Self {
             port,
+            pace: Pace::new(timeout),
             token: Token::new(token_file),
             models: BTreeMap::new(),
             listed: None,
@@ -58,12 +62,21 @@ impl Management {
         self.port.succeeded()
     }
 
+    /// The least interval of scrapes.
+    pub(super) fn least_interval(&self) -> Duration {
+        self.pace.least_interval()
+    }
+
     /// Scrapes the queues of the models. The metrics page shows which models have new arrivals.
     pub(super) async fn scrape(
         &mut self,
         page: &Page,
     ) -> Result<BTreeMap<String, Queue>, PortState> {
+        if self.pace.is_paused(Instant::now()) {
+            return Err(PortState::Frozen);
+        }
         let outcome = self.refresh(page).await;
+        self.pace.scraped();
         if outcome == Err(PortState::Forbidden) {
             // The server creates a new key at each start.
             self.token.reload();
@@ -156,8 +169,14 @@ impl Management {
 
     async fn describe(&mut self, name: &str) -> Result<(), PortState> {
         let path = describe_path(name);
+        let started = Instant::now();
+        self.port.set_timeout(self.pace.timeout());
         let body = match self.port.get(&path, self.token.header()).await {
             Ok(body) => body,
+            Err(PortState::Frozen) => {
+                self.pace.timed_out(Instant::now());
+                return Err(PortState::Frozen);
+            }
             // A 404 means that the model was unregistered since the list; the port is fine.
             Err(PortState::Garbled) => {
                 self.models.remove(name);
@@ -167,6 +186,7 @@ impl Management {
             Err(state) => return Err(state),
         };
         let queues: Queues<'_> = serde_json::from_slice(&body).map_err(|_| PortState::Garbled)?;
+        self.pace.described(started.elapsed(), queues.has_gpu());
         if let Some(entry) = self.models.get_mut(name) {
             entry.queue = queues.sum();
         }
@@ -243,7 +263,7 @@ mod tests {
             Duration::from_secs(1),
             1,
         );
-        let mut management = Management::new(port, None);
+        let mut management = Management::new(port, Duration::from_secs(1), None);
         let names: Vec<_> = (10..50).map(|number| format!("model-{number}")).collect();
         let mut page = Page::default();
         let mut described = BTreeMap::<String, u32>::new();

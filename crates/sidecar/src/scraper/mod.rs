@@ -1,6 +1,7 @@
 //! Scrapes a server: its metrics page and its queues.
 
 mod management;
+mod pace;
 mod port;
 
 use std::time::{Duration, Instant};
@@ -51,7 +52,8 @@ impl Scraper {
             metrics: port(&config.metrics),
             metrics_path: config.metrics_path.clone(),
             management: config.management.as_ref().map(|address| {
-                Management::new(port(address), config.management_token_file.clone())
+                let token_file = config.management_token_file.clone();
+                Management::new(port(address), config.timeout, token_file)
             }),
         }
     }
@@ -61,7 +63,13 @@ impl Scraper {
         self.started.elapsed()
     }
 
-    /// Scrapes both ports. Each request takes at most the timeout.
+    /// The least interval of scrapes, so that they do not take too much of the server's time.
+    pub(crate) fn least_interval(&self) -> Duration {
+        let management = self.management.as_ref();
+        management.map_or(Duration::ZERO, Management::least_interval)
+    }
+
+    /// Scrapes both ports. Each request takes at most the timeout; a slow description may take 5 s.
     pub async fn scrape(&mut self) -> Scrape {
         let own_responses =
             self.metrics.succeeded() + self.management.as_ref().map_or(0, Management::succeeded);

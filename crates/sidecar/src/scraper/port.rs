@@ -72,6 +72,11 @@ impl Port {
         self.succeeded
     }
 
+    /// Sets the timeout of the next responses.
+    pub(super) fn set_timeout(&mut self, time: Duration) {
+        self.connection.set_timeout(time);
+    }
+
     /// Requests `path` and returns the body.
     ///
     /// # Errors

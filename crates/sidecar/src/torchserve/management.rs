@@ -71,6 +71,8 @@ struct Version<'a> {
 struct Worker<'a> {
     #[serde(borrow)]
     status: Cow<'a, str>,
+    #[serde(default)]
+    gpu: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,6 +83,12 @@ struct JobQueueStatus {
 }
 
 impl Queues<'_> {
+    /// Whether a worker of any version uses a GPU.
+    pub fn has_gpu(&self) -> bool {
+        let mut workers = self.0.iter().flat_map(|version| &version.workers);
+        workers.any(|worker| worker.gpu)
+    }
+
     /// The sum over all versions; `None` if there is no version.
     pub fn sum(&self) -> Option<Queue> {
         let mut versions = self.0.iter().map(Version::queue);

@@ -1,6 +1,7 @@
 //! The options of a real TorchServe.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::MetricsMode;
@@ -29,6 +30,8 @@ pub struct ServerOptions {
     pub metrics_mode: MetricsMode,
     /// Additional lines for config.properties, `key=value`.
     pub extra: Vec<String>,
+    /// A directory with programs that TorchServe finds before those of `PATH`, such as `nvidia-smi`.
+    pub programs: Option<PathBuf>,
     /// The limit for the time from the start until all workers are READY.
     pub ready_timeout: Duration,
 }
@@ -46,6 +49,7 @@ impl Default for ServerOptions {
             load: Duration::ZERO,
             metrics_mode: MetricsMode::default(),
             extra: Vec::new(),
+            programs: None,
             ready_timeout: Duration::from_secs(90),
         }
     }

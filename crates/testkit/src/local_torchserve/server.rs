@@ -47,6 +47,12 @@ impl RunningServer {
         command.arg("--python").arg(torchserve.python());
         command.arg("--java").arg(torchserve.java());
         command.args(options.arguments());
+        if let Some(programs) = &options.programs {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(programs.clone()).chain(std::env::split_paths(&path));
+            // No folder of PATH contains the separator, apart from one given here by a test.
+            command.env("PATH", std::env::join_paths(folders).unwrap_or(path));
+        }
         for option in PORT_OPTIONS {
             let port = ReservedPort::take(SocketAddr::new(options.bind, 0));
             let port = port.map_err(|source| LocalTorchServeError::Port {

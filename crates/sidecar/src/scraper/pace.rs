@@ -1,0 +1,132 @@
+//! How often the management port may be scraped, and how long a response may take.
+//!
+//! With GPUs, TorchServe runs `nvidia-smi` for each worker that it describes, one after the other, in a thread that
+//! also serves requests. That takes from 30 ms to a second for each worker.
+
+use std::time::{Duration, Instant};
+
+/// With GPUs, descriptions take at most a fifth of the time: the interval of scrapes is at least this multiple.
+const INTERVALS: u32 = 5;
+
+/// The longest interval because of slow descriptions.
+const MAX_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The timeout of a description after one has timed out. A driver that hangs does not respond at all.
+const LONG_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Delay after a description that took longer than [`LONG_TIMEOUT`]. Each request to a server that does not respond
+/// occupies one of its threads.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// The pace of one server's descriptions.
+#[derive(Debug)]
+pub(super) struct Pace {
+    timeout: Duration,
+    slow: bool,
+    paused_until: Option<Instant>,
+    /// The time of the descriptions of models with GPU workers, in this scrape.
+    gpu_time: Duration,
+    least_interval: Duration,
+}
+
+impl Pace {
+    /// Responses within `timeout` are normal.
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            slow: false,
+            paused_until: None,
+            gpu_time: Duration::ZERO,
+            least_interval: Duration::ZERO,
+        }
+    }
+
+    /// Whether no description may be requested at `now`.
+    pub(super) fn is_paused(&self, now: Instant) -> bool {
+        self.paused_until.is_some_and(|until| now < until)
+    }
+
+    /// The timeout of the next description.
+    pub(super) fn timeout(&self) -> Duration {
+        match self.slow {
+            true => self.timeout.max(LONG_TIMEOUT),
+            false => self.timeout,
+        }
+    }
+
+    /// A description took `time`; `gpu`: for a model with a GPU worker.
+    pub(super) fn described(&mut self, time: Duration, gpu: bool) {
+        self.slow = time > self.timeout / 2;
+        self.paused_until = None;
+        if gpu {
+            self.gpu_time += time;
+        }
+    }
+
+    /// A description timed out at `now`.
+    pub(super) fn timed_out(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.slow, true) {
+            self.paused_until = Some(now + PAUSE);
+        }
+    }
+
+    /// A scrape has ended. The interval changes only by a factor of two or more, apart from the first time and rises.
+    pub(super) fn scraped(&mut self) {
+        let least = (std::mem::take(&mut self.gpu_time) * INTERVALS).min(MAX_INTERVAL);
+        if least > self.least_interval || least < self.least_interval / 2 {
+            self.least_interval = least;
+        }
+    }
+
+    /// The least interval of scrapes: zero without GPUs.
+    pub(super) fn least_interval(&self) -> Duration {
+        self.least_interval
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn after_scrape_of(pace: &mut Pace, descriptions: &[(u64, bool)]) -> Duration {
+        for &(millis, gpu) in descriptions {
+            pace.described(Duration::from_millis(millis), gpu);
+        }
+        pace.scraped();
+        pace.least_interval()
+    }
+
+    #[test]
+    fn descriptions_with_gpus_take_a_fifth_of_the_time() {
+        let mut pace = Pace::new(SECOND);
+        assert_eq!(after_scrape_of(&mut pace, &[(900, false)]), Duration::ZERO);
+        assert_eq!(
+            after_scrape_of(&mut pace, &[(200, true), (200, true)]),
+            2 * SECOND
+        );
+        // Small changes do not change the interval.
+        assert_eq!(after_scrape_of(&mut pace, &[(300, true)]), 2 * SECOND);
+        assert_eq!(after_scrape_of(&mut pace, &[(4000, true)]), MAX_INTERVAL);
+        assert_eq!(after_scrape_of(&mut pace, &[(100, true)]), SECOND / 2);
+    }
+
+    #[test]
+    fn a_slow_server_gets_more_time_and_one_that_hangs_is_left_alone() {
+        let mut pace = Pace::new(SECOND);
+        let now = Instant::now();
+        assert_eq!(pace.timeout(), SECOND);
+        pace.timed_out(now);
+        assert!(!pace.is_paused(now));
+        assert_eq!(pace.timeout(), LONG_TIMEOUT);
+        pace.described(3 * SECOND, true);
+        assert_eq!(pace.timeout(), LONG_TIMEOUT);
+        pace.timed_out(now);
+        assert!(pace.is_paused(now));
+        assert!(!pace.is_paused(now + PAUSE));
+        pace.described(SECOND / 10, true);
+        assert!(!pace.is_paused(now));
+        assert_eq!(pace.timeout(), SECOND);
+    }
+}
