@@ -12,13 +12,20 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// Arrivals without a completion, for example of a client that disconnected, are ignored after this long.
 const ARRIVALS_EXPIRE_AFTER: Duration = Duration::from_secs(60);
 
+/// The error of the number of completed requests, as a share of those that have arrived.
+const UNCERTAIN: f64 = 0.05;
+
 /// Queue latency according to the counters of completed requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CompletedWait {
     first_completion: Option<Duration>,
     observed_from_start: bool,
     last_wait: Option<(Duration, f64)>,
+    /// Requests that have arrived and not completed, and those that arrived since the queue was last empty.
     incomplete: f64,
+    arrived: f64,
+    /// Whether requests have completed whose number is unknown.
+    is_unknown: bool,
     last_arrival: Option<Duration>,
 }
 
@@ -51,14 +58,23 @@ impl CompletedWait {
         if deltas.admitted > 0.0 {
             self.last_arrival = Some(at);
         }
+        let in_workers = deltas.in_workers();
+        if deltas.sojourn > 0.0 && deltas.wait < in_workers {
+            // They waited for less than one service: the queue was empty when they arrived, and only requests of this
+            // scrape can be left.
+            (self.incomplete, self.arrived) = (0.0, 0.0);
+        }
+        self.incomplete += deltas.admitted;
+        self.arrived += deltas.admitted;
         if deltas.sojourn <= 0.0 {
-            self.incomplete += deltas.admitted;
             return;
         }
-        self.incomplete = 0.0;
+        let service = service.filter(|seconds| *seconds > 0.0);
+        self.is_unknown = service.is_none();
+        let completed = service.map_or(0.0, |service| in_workers / service);
+        self.incomplete = (self.incomplete - completed).max(0.0);
         let first = *self.first_completion.get_or_insert(at);
         let warm = !self.observed_from_start || at.saturating_sub(first) >= WARM_UP;
-        let in_workers = deltas.in_workers();
         // Both sums cover the same requests: `in_workers / service` is their number. The arrivals are other requests.
         if let Some(seconds) = service.filter(|_| warm && in_workers > 0.0) {
             self.last_wait = Some((at, seconds * deltas.wait / in_workers));
@@ -81,8 +97,8 @@ impl CompletedWait {
             return (Some(wait), Basis::Answered);
         }
         let since_arrival = self.last_arrival.map(|last| at.saturating_sub(last));
-        if self.incomplete < 0.5 || since_arrival.is_none_or(|since| since >= ARRIVALS_EXPIRE_AFTER)
-        {
+        let has_none = self.incomplete < 0.5 + UNCERTAIN * self.arrived && !self.is_unknown;
+        if has_none || since_arrival.is_none_or(|since| since >= ARRIVALS_EXPIRE_AFTER) {
             let warming = self.observed_from_start
                 && self
                     .first_completion
@@ -98,5 +114,50 @@ impl CompletedWait {
             return (Some(idle.as_secs_f64()), Basis::Stalled);
         }
         (None, Basis::Nothing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// One worker with services of a second is scraped each second. `scrapes` are arrivals and completed requests.
+    /// Returns the queue latency after that and three more scrapes without changes.
+    fn wait_after(scrapes: &[(f64, f64)], wait: f64, service: Option<f64>) -> Option<f64> {
+        let mut completed_wait = CompletedWait::new(false);
+        let mut at = Duration::ZERO;
+        for &(admitted, completed) in scrapes.iter().chain(&[(0.0, 0.0); 3]) {
+            at += SECOND;
+            let deltas = CounterDeltas {
+                admitted,
+                wait: wait * completed,
+                sojourn: (wait + 1.0) * completed,
+            };
+            completed_wait.observe(at, deltas, service);
+        }
+        completed_wait.wait(at, 3 * SECOND, 2 * SECOND, false).0
+    }
+
+    #[test]
+    fn a_completed_request_does_not_complete_the_others() {
+        // A worker hung after the first of 30 requests.
+        assert_eq!(wait_after(&[(30.0, 1.0)], 0.0, Some(1.0)), None);
+        assert_eq!(wait_after(&[(30.0, 1.0); 9], 5.0, Some(1.0)), None);
+        assert_eq!(
+            wait_after(&[(30.0, 1.0), (0.0, 29.0)], 5.0, Some(1.0)),
+            Some(0.0)
+        );
+        assert_eq!(
+            wait_after(&[(30.0, 1.0), (0.0, 1.0)], 0.0, Some(1.0)),
+            Some(0.0)
+        );
+    }
+
+    #[test]
+    fn without_a_service_time_the_number_of_completed_requests_is_unknown() {
+        assert_eq!(wait_after(&[(30.0, 30.0)], 5.0, None), None);
+        assert_eq!(wait_after(&[(30.0, 30.0)], 5.0, Some(1.0)), Some(0.0));
     }
 }
