@@ -130,7 +130,7 @@ pub enum ServerState {
     Empty,
     /// The server requires a token that the sidecar does not have.
     Forbidden,
-    /// The response is not a metrics page.
+    /// The response lacks TorchServe's counters.
     Garbled,
 }
 
@@ -187,7 +187,7 @@ impl ServerState {
                 "server exposes no metrics (set metrics_mode=prometheus in config.properties)"
             }
             Self::Forbidden => "server requires a token",
-            Self::Garbled => "server response is not a metrics page",
+            Self::Garbled => "server response has no TorchServe counters",
         }
     }
 }

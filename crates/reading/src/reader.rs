@@ -156,8 +156,9 @@ impl Reader {
             reading.models.push(model(name, &counters, queue, estimate));
         }
         let counted = page.models.values().any(|model| model.arrivals.is_some());
-        reading.state = if queues.is_empty() && !page.recognised {
-            // Another program's page: it lacks our server's queue, which does not mean that the queue is empty.
+        reading.state = if !page.recognised {
+            // Another program's page, or a metrics_config without the counters: what it lacks is not zero. With queues
+            // from the management port, a loaded fleet without arrivals was scaled down to its minimum.
             reading.models.clear();
             State::Garbled
         } else if !warm {

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use pushscale_testkit::emulated::{EmulatedServer, ServerOptions};
 use pushscale_tests::http;
 use pushscale_tests::sidecar::TestSidecar;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -97,6 +98,16 @@ async fn every_kind_of_bad_server_has_its_own_state() {
         until_reported(address, nothing, expected, None).await;
     }
     until_reported(nothing, nothing, "refused", None).await;
+}
+
+#[tokio::test]
+async fn a_page_without_the_counters_is_no_reading_even_if_the_queues_are_known() {
+    let metrics = answering(page("200 OK", "another_program_total 7\n")).await;
+    let server = EmulatedServer::start(ServerOptions::default()).unwrap();
+    server.ready().await;
+    let management = server.addresses().management;
+    until_reported(metrics, management, "garbled", Some("ok")).await;
+    server.stop().await;
 }
 
 #[tokio::test]
