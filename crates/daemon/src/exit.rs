@@ -71,9 +71,12 @@ where
     F: Future<Output = Result<(), E>>,
 {
     report(runtime.map_err(E::from).and_then(|runtime| {
-        runtime.block_on(async {
+        let outcome = runtime.block_on(async {
             let signals = shutdown::on_signals()?;
             program(signals).await
-        })
+        });
+        // Without waiting for a DNS lookup, which blocks a thread for seconds while DNS is out.
+        runtime.shutdown_background();
+        outcome
     }))
 }

@@ -20,6 +20,7 @@ use crate::identity::{Identity, SequencedReading};
 use crate::metrics::Metrics;
 use client::PushClient;
 pub(crate) use requested::{LongestInterval, RequestedIntervals, new as requested_intervals};
+use resolve::Resolver;
 
 /// The maximum number of addresses. A name that resolves to more is not an aggregator's.
 const MAX_AGGREGATORS: usize = 16;
@@ -57,8 +58,14 @@ pub(crate) async fn run(config: PushConfig, shared: Shared, mut unreachable: mps
     let mut clients: BTreeMap<SocketAddr, tokio::task::AbortHandle> = BTreeMap::new();
     let mut running = JoinSet::new();
     let mut readings = shared.newest.clone();
+    let mut resolver = Resolver::new(config.aggregators.clone());
     loop {
-        if let Some(found) = resolve::resolve(&config.aggregators).await {
+        let found = tokio::select! {
+            found = resolver.resolve() => found,
+            // A lookup may take as long as all DNS servers have timeouts.
+            () = closed(&mut readings) => break,
+        };
+        if let Some(found) = found {
             clients.retain(|address, client| {
                 let keep = found.contains_key(address);
                 if !keep {

@@ -3,20 +3,43 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// Resolves `names` (each `HOST:PORT`) to addresses, each with its host name. Returns `None` if a name does not
-/// resolve: then the previous addresses are the best guess.
-pub(super) async fn resolve(names: &[String]) -> Option<BTreeMap<SocketAddr, &str>> {
-    let mut addresses = BTreeMap::new();
-    for name in names {
-        match tokio::net::lookup_host(name).await {
-            Ok(found) => addresses.extend(found.map(|address| (address, host_of(name)))),
-            Err(error) => {
-                tracing::warn!(name, %error, "failed to resolve the aggregator's name");
-                return None;
-            }
+/// Resolves the aggregators' names.
+#[derive(Debug)]
+pub(super) struct Resolver {
+    /// Each is `HOST:PORT`.
+    names: Vec<String>,
+    has_failed: bool,
+}
+
+impl Resolver {
+    pub(super) fn new(names: Vec<String>) -> Self {
+        Self {
+            names,
+            has_failed: false,
         }
     }
-    Some(addresses)
+
+    /// Returns the addresses, each with its host name, or `None` if a name does not resolve: then the previous
+    /// addresses are the best guess.
+    pub(super) async fn resolve(&mut self) -> Option<BTreeMap<SocketAddr, &str>> {
+        let mut addresses = BTreeMap::new();
+        for name in &self.names {
+            match tokio::net::lookup_host(name).await {
+                Ok(found) => addresses.extend(found.map(|address| (address, host_of(name)))),
+                // Only the first failure in a row is a warning: once Pushscale is uninstalled, each pod tries for ever.
+                Err(error) if std::mem::replace(&mut self.has_failed, true) => {
+                    tracing::debug!(name, %error, "failed to resolve the aggregator's name");
+                    return None;
+                }
+                Err(error) => {
+                    tracing::warn!(name, %error, "failed to resolve the aggregator's name, retrying");
+                    return None;
+                }
+            }
+        }
+        self.has_failed = false;
+        Some(addresses)
+    }
 }
 
 /// Returns the host as in a certificate: without the final dot, which avoids the search domains, and without the
