@@ -16,6 +16,7 @@ pub struct Scrape {
     /// The page of the metrics port, or the state of a port without one.
     pub metrics: Result<Page, PortState>,
     /// The queues by model from the management port, or the state of a port without them; `None` if it is not scraped.
+    /// A model without a queue was not described in this scrape; one that is not registered any more has an empty one.
     pub management: Option<Result<BTreeMap<String, Queue>, PortState>>,
 }
 
@@ -68,7 +69,7 @@ pub struct Queue {
     pub capacity_left: f64,
     /// Ready workers.
     pub workers_ready: f64,
-    /// Maximum batch size: the smallest of the versions.
+    /// Maximum batch size: the mean over the workers of all versions.
     pub batch_size: f64,
     /// Maximum time the server waits for a batch to fill, in seconds: the longest of the versions.
     pub batch_delay_seconds: f64,

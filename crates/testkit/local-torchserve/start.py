@@ -124,7 +124,7 @@ def run(options, stop):
         if options.stop_on_eof:
             threading.Thread(target=watch_stdin, args=(stop,), daemon=True).start()
         if not options.no_wait:
-            wait_ready(java, log, started, options, stop)
+            wait_ready(java, work, log, started, options, stop)
         if not stop.is_set():
             after = time.monotonic() - started
             print(f"READY pid={java.pid} after={after:.1f}s work={work}", flush=True)
@@ -301,8 +301,8 @@ def watch_stdin(stop):
     stop.set()
 
 
-def wait_ready(java, log, started, options, stop):
-    while not all_ready(options):
+def wait_ready(java, work, log, started, options, stop):
+    while not all_ready(work, options):
         if java.poll() is not None:
             raise Failure(ended(java, log))
         if time.monotonic() - started > options.ready_timeout:
@@ -311,13 +311,14 @@ def wait_ready(java, log, started, options, stop):
             return
 
 
-def all_ready(options):
+def all_ready(work, options):
     host = "127.0.0.1" if options.bind in ("0.0.0.0", "::", "localhost") else options.bind
     try:
         for name, version in options.models:
             path = "/".join(urllib.parse.quote(part, safe="") for part in (name, version))
             url = f"http://{host}:{options.management_port}/models/{path}"
-            with urllib.request.urlopen(url, timeout=2) as answer:
+            request = urllib.request.Request(url, headers=authorization(work))
+            with urllib.request.urlopen(request, timeout=2) as answer:
                 for model in json.load(answer):
                     ready = [w for w in model["workers"] if w["status"] == "READY"]
                     if len(ready) < options.workers:
@@ -325,6 +326,15 @@ def all_ready(options):
         return True
     except (OSError, ValueError, KeyError):
         return False
+
+
+def authorization(work):
+    """With token authorization, TorchServe writes its keys to its working directory."""
+    try:
+        keys = json.loads((work / "key_file.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return {"Authorization": "Bearer " + keys["management"]["key"]}
 
 
 def ended(java, log):

@@ -8,6 +8,7 @@ mod aggregator_replicas;
 mod bad_pushes;
 mod bad_servers;
 mod draining;
+mod models;
 mod pacing;
 mod replay;
 mod shutdown;

@@ -49,6 +49,12 @@ async fn model(sidecar: &TestSidecar) -> Option<Model<'static>> {
     })
 }
 
+/// Returns the number of the sidecar's newest reading.
+async fn sequence(sidecar: &TestSidecar) -> u64 {
+    let answer = http::get(sidecar.address, "/reading").await;
+    Push::parse(answer.body.as_bytes()).map_or(0, |push| push.sequence)
+}
+
 /// Puts load on a server and compares the sidecar's counts with those of the clients, repeatedly and at the end.
 async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
     let Some(torchserve) = &*TORCHSERVE else {
@@ -181,6 +187,44 @@ async fn with_a_gpu_most_of_the_time_is_left_to_the_server() {
 
     let share = 0.4 * 6.0 / started.elapsed().as_secs_f64();
     assert!(share < 0.4, "nvidia-smi runs for {share:.2} of the time");
+    sidecar.end().await;
+    server.stop().await.unwrap();
+}
+
+/// A management key expires, and TorchServe replaces it only on request.
+#[tokio::test]
+async fn an_expired_management_key_is_renewed() {
+    let Some(torchserve) = &*TORCHSERVE else {
+        return;
+    };
+    let _alone = ALONE.lock().await;
+    let lines = [
+        "disable_token_authorization=false",
+        "token_expiration_min=0.3",
+    ];
+    let options = ServerOptions {
+        extra: lines.map(str::to_owned).to_vec(),
+        ..ServerOptions::default()
+    };
+    let server = torchserve.start(options).await.unwrap();
+    let key_file = server.key_file().unwrap();
+    let keys = || fs::read_to_string(&key_file).unwrap_or_default();
+    let settings = [(
+        "PUSHSCALE_SIDECAR_MANAGEMENT_TOKEN_FILE",
+        key_file.to_str().unwrap(),
+    )];
+    let ports = server.addresses();
+    let first = keys();
+    let sidecar = TestSidecar::start_with("p", &ports, "127.0.0.1:1", &settings).await;
+    http::until(SOON, || async { keys() != first }).await;
+    // The next scrape but one uses the new key.
+    let at_renewal = sequence(&sidecar).await;
+    http::until(SOON, || async {
+        let model = model(&sidecar).await;
+        model.is_some_and(|model| model.workers_ready == Some(1.0))
+            && sequence(&sidecar).await >= at_renewal + 2
+    })
+    .await;
     sidecar.end().await;
     server.stop().await.unwrap();
 }

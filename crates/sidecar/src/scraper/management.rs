@@ -1,17 +1,16 @@
 //! Scrapes the management port: the models and their queues.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hyper::header::HeaderValue;
-use pushscale_protocol::PortState;
+use pushscale_protocol::{MAX_MODELS, PortState};
 use pushscale_reading::{Page, Queue};
-use serde::Deserialize;
 
 use super::pace::Pace;
 use super::port::Port;
-use crate::torchserve::{ModelList, Queues, describe_path, list_path};
+use super::token::Token;
+use crate::torchserve::{ModelList, Queues, RENEW_KEY_PATH, describe_path, list_path};
 
 /// Interval of requests for the list of models. A new model in the metrics triggers one at once.
 const LIST_INTERVAL: Duration = Duration::from_secs(10);
@@ -41,6 +40,15 @@ pub(super) struct Management {
 struct ModelEntry {
     queue: Option<Queue>,
     arrivals: Option<f64>,
+    registration: Registration,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Registration {
+    #[default]
+    Registered,
+    /// Its series stay on the metrics page until TorchServe ends.
+    Unregistered,
 }
 
 impl Management {
@@ -67,6 +75,12 @@ impl Management {
         self.pace.least_interval()
     }
 
+    /// Requests the list of models, only to learn whether the port responds.
+    pub(super) async fn ping(&mut self) -> Result<(), PortState> {
+        let list = self.port.get(&list_path(None), self.token.header()).await;
+        list.map(drop)
+    }
+
     /// Scrapes the queues of the models. The metrics page shows which models have new arrivals.
     pub(super) async fn scrape(
         &mut self,
@@ -78,8 +92,7 @@ impl Management {
         let outcome = self.refresh(page).await;
         self.pace.scraped();
         if outcome == Err(PortState::Forbidden) {
-            // The server creates a new key at each start.
-            self.token.reload();
+            self.replace_token().await;
         }
         outcome?;
         Ok(self
@@ -89,14 +102,25 @@ impl Management {
             .collect())
     }
 
+    /// The server creates a new key at each start. A key expires, after an hour by default, and the server does not
+    /// replace it unless it is asked to.
+    async fn replace_token(&mut self) {
+        if self.token.reload() {
+            return;
+        }
+        if let Some(api_key) = self.token.renew_with(Instant::now())
+            && let Err(state) = self.port.get(RENEW_KEY_PATH, Some(&api_key)).await
+        {
+            tracing::debug!(?state, "failed to renew the management key");
+        }
+        self.token.reload();
+    }
+
     async fn refresh(&mut self, page: &Page) -> Result<(), PortState> {
-        let unlisted = page
-            .models
-            .keys()
-            .any(|name| !self.models.contains_key(name));
+        let is_unlisted = |name| !self.models.contains_key(name);
         let due = self.listed.is_none_or(|at| at.elapsed() >= LIST_INTERVAL);
-        if due || unlisted {
-            self.list().await?;
+        if due || page.models.keys().any(is_unlisted) {
+            self.list(page).await?;
         }
         let mut new_queues = Vec::new();
         for name in self.choose(page) {
@@ -119,17 +143,46 @@ impl Management {
         Some(self.models.get(name)?.queue?.pending)
     }
 
-    async fn list(&mut self) -> Result<(), PortState> {
-        let body = self.port.get(&list_path(), self.token.header()).await?;
-        let list: ModelList<'_> = serde_json::from_slice(&body).map_err(|_| PortState::Garbled)?;
+    /// Lists the models. Those of the page that are not registered any more have an empty queue.
+    async fn list(&mut self, page: &Page) -> Result<(), PortState> {
+        let mut names = BTreeSet::new();
+        let mut page_token: Option<String> = None;
+        let is_complete = loop {
+            let path = list_path(page_token.as_deref());
+            let body = self.port.get(&path, self.token.header()).await?;
+            let list: ModelList<'_> =
+                serde_json::from_slice(&body).map_err(|_| PortState::Garbled)?;
+            page_token = list.next_page_token();
+            let before = names.len();
+            names.extend(list.names().take(MAX_MODELS - before));
+            if page_token.is_none() || names.len() == before {
+                break names.len() < MAX_MODELS;
+            }
+        };
+        let unregistered = page.models.keys().filter(|name| !names.contains(*name));
+        let unregistered: Vec<String> = unregistered.cloned().collect();
         let mut before = std::mem::take(&mut self.models);
-        self.models = list
-            .names()
-            .map(|name| {
-                let entry = before.remove(&name).unwrap_or_default();
-                (name, entry)
-            })
-            .collect();
+        for name in names {
+            let entry = before.remove(&name).unwrap_or_default();
+            let was_unregistered = entry.registration == Registration::Unregistered;
+            let entry = if was_unregistered {
+                ModelEntry::default()
+            } else {
+                entry
+            };
+            self.models.insert(name, entry);
+        }
+        for name in unregistered {
+            let entry = ModelEntry {
+                queue: is_complete.then(|| Queue {
+                    batch_size: 1.0,
+                    ..Queue::default()
+                }),
+                arrivals: page.models.get(&name).and_then(|model| model.arrivals),
+                registration: Registration::Unregistered,
+            };
+            self.models.insert(name, entry);
+        }
         self.listed = Some(Instant::now());
         Ok(())
     }
@@ -140,6 +193,12 @@ impl Management {
         let mut idle = Vec::new();
         for (name, entry) in &mut self.models {
             let arrivals = page.models.get(name).and_then(|model| model.arrivals);
+            if entry.registration == Registration::Unregistered {
+                if entry.arrivals != arrivals {
+                    self.listed = None;
+                }
+                continue;
+            }
             let busy =
                 entry.queue.is_none_or(|queue| queue.pending > 0.0) || entry.arrivals != arrivals;
             entry.arrivals = arrivals;
@@ -194,67 +253,9 @@ impl Management {
     }
 }
 
-/// The token of the management port, from a file with only the token or from TorchServe's `key_file.json`.
-#[derive(Debug)]
-struct Token {
-    file: Option<PathBuf>,
-    header: Option<HeaderValue>,
-}
-
-impl Token {
-    fn new(file: Option<PathBuf>) -> Self {
-        let mut token = Self { file, header: None };
-        token.reload();
-        token
-    }
-
-    fn header(&self) -> Option<&HeaderValue> {
-        self.header.as_ref()
-    }
-
-    fn reload(&mut self) {
-        let Some(file) = &self.file else { return };
-        self.header = match std::fs::read_to_string(file) {
-            Ok(text) => bearer(&text),
-            Err(error) => {
-                tracing::warn!(file = %file.display(), %error, "failed to read the management token");
-                None
-            }
-        };
-    }
-}
-
-fn bearer(text: &str) -> Option<HeaderValue> {
-    #[derive(Deserialize)]
-    struct KeyFile {
-        management: Key,
-    }
-    #[derive(Deserialize)]
-    struct Key {
-        key: String,
-    }
-    let key = match serde_json::from_str::<KeyFile>(text) {
-        Ok(file) => file.management.key,
-        Err(_) => text.trim().to_owned(),
-    };
-    let mut header = HeaderValue::from_str(&format!("Bearer {key}")).ok()?;
-    header.set_sensitive(true);
-    Some(header)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_token_is_plain_text_or_the_management_key_of_a_key_file() {
-        assert_eq!(bearer("abc\n").unwrap(), "Bearer abc");
-        let key_file = r#"{"management": {"key": "m", "expiration time": "x"},
-                           "inference": {"key": "i"}, "API": {"key": "a"}}"#;
-        assert_eq!(bearer(key_file).unwrap(), "Bearer m");
-        assert!(bearer("two\nlines").is_none());
-        assert!(bearer("m").unwrap().is_sensitive());
-    }
 
     #[test]
     fn busy_models_take_turns_and_no_queue_is_older_than_the_scrape() {

@@ -3,7 +3,9 @@
 mod management;
 mod pace;
 mod port;
+mod token;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 pub(crate) use port::AddressError;
@@ -80,6 +82,10 @@ impl Scraper {
         });
         let management = match (&mut self.management, &metrics) {
             (Some(management), Ok(page)) => Some(management.scrape(page).await),
+            // Only a server that refuses connections on both ports is not running.
+            (Some(management), Err(PortState::Refused)) => {
+                Some(management.ping().await.map(|()| BTreeMap::new()))
+            }
             // Without metrics there is no queue latency, so the queues are not needed.
             _ => None,
         };

@@ -14,19 +14,37 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// Path of the list of models. Without a limit, TorchServe returns pages of 100.
-pub fn list_path() -> String {
-    format!("/models?limit={MAX_MODELS}")
+/// Limit of a batch size, so that sums of products with it are finite.
+const MAX_BATCH: f64 = 1e9;
+
+/// Path of a page of the list of models, the first one without a token. TorchServe returns at most 100 per page,
+/// whatever the limit.
+pub fn list_path(page_token: Option<&str>) -> String {
+    let limit = format!("/models?limit={MAX_MODELS}");
+    match page_token {
+        Some(token) => format!("{limit}&next_page_token={}", escaped(token)),
+        None => limit,
+    }
+}
+
+/// Path of a request for a new management key, with the API key. TorchServe replaces the one in its key file.
+pub const RENEW_KEY_PATH: &str = "/token?type=management";
+
+fn escaped(text: &str) -> impl std::fmt::Display + '_ {
+    utf8_percent_encode(text, RESERVED)
 }
 
 /// Path of all versions of one model. `customized=true` would send a request through the model's own queue.
 pub fn describe_path(model: &str) -> String {
-    format!("/models/{}/all", utf8_percent_encode(model, RESERVED))
+    format!("/models/{}/all", escaped(model))
 }
 
 /// The response of [`list_path`].
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ModelList<'a> {
+    #[serde(borrow, default)]
+    next_page_token: Option<Cow<'a, str>>,
     #[serde(borrow)]
     models: Vec<Listed<'a>>,
 }
@@ -39,13 +57,17 @@ struct Listed<'a> {
 }
 
 impl ModelList<'_> {
-    /// The names of the models, without names that are too long for a push and at most [`MAX_MODELS`].
+    /// The token of the next page, also after a last page that is exactly full.
+    pub fn next_page_token(&self) -> Option<String> {
+        self.next_page_token.as_deref().map(str::to_owned)
+    }
+
+    /// The names of the models, without names that are too long for a push.
     pub fn names(self) -> impl Iterator<Item = String> {
         self.models
             .into_iter()
             .map(|listed| listed.model_name.into_owned())
             .filter(|name| (1..=MAX_NAME_BYTES).contains(&name.len()))
-            .take(MAX_MODELS)
     }
 }
 
@@ -98,10 +120,21 @@ impl Queues<'_> {
             // Requests are rejected as soon as the queue of one version is full.
             capacity_left: sum.capacity_left.min(version.capacity_left),
             workers_ready: sum.workers_ready + version.workers_ready,
-            batch_size: sum.batch_size.min(version.batch_size),
+            batch_size: mean_batch_size(&sum, &version),
             batch_delay_seconds: sum.batch_delay_seconds.max(version.batch_delay_seconds),
             continuous_batching: sum.continuous_batching || version.continuous_batching,
         }))
+    }
+}
+
+/// The mean over the workers. A version without workers has no batches: a new one, registered with the default of one
+/// request, made the pods look as if they processed an eighth of their batches.
+fn mean_batch_size(a: &Queue, b: &Queue) -> f64 {
+    let workers = a.workers_ready + b.workers_ready;
+    if workers > 0.0 {
+        (a.slots() + b.slots()) / workers
+    } else {
+        a.batch_size.min(b.batch_size)
     }
 }
 
@@ -117,7 +150,7 @@ impl Version<'_> {
             pending: self.job_queue_status.pending_requests.max(0.0),
             capacity_left: self.job_queue_status.remaining_capacity.max(0.0),
             workers_ready,
-            batch_size: self.batch_size.unwrap_or(1.0).max(1.0),
+            batch_size: self.batch_size.unwrap_or(1.0).clamp(1.0, MAX_BATCH),
             batch_delay_seconds: self.max_batch_delay.unwrap_or(0.0).max(0.0) / 1e3,
             continuous_batching: self.continuous_batching,
         }
@@ -145,6 +178,25 @@ mod tests {
         assert_eq!(queue.workers_ready, 2.0);
         assert_eq!(queue.pending, 0.0);
         assert_eq!(queue.batch_delay_seconds, 0.1);
+    }
+
+    #[test]
+    fn the_batch_size_is_the_mean_over_the_workers() {
+        let version = |workers: usize, batch_size: u32| {
+            let workers = vec![r#"{"status":"READY"}"#; workers].join(",");
+            format!(
+                r#"{{"batchSize":{batch_size},"workers":[{workers}],
+                    "jobQueueStatus":{{"remainingCapacity":100,"pendingRequests":0}}}}"#
+            )
+        };
+        let batch_size = |versions: &[String]| {
+            let body = format!("[{}]", versions.join(","));
+            let queues: Queues<'_> = serde_json::from_str(&body).unwrap();
+            queues.sum().unwrap().batch_size
+        };
+        assert_eq!(batch_size(&[version(4, 8), version(0, 1)]), 8.0);
+        assert_eq!(batch_size(&[version(3, 8), version(1, 4)]), 7.0);
+        assert_eq!(batch_size(&[version(0, 8), version(0, 4)]), 4.0);
     }
 
     #[test]

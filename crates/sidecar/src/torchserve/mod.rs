@@ -3,7 +3,7 @@
 mod management;
 mod metrics;
 
-pub use management::{ModelList, Queues, describe_path, list_path};
+pub use management::{ModelList, Queues, RENEW_KEY_PATH, describe_path, list_path};
 pub use metrics::read_page;
 
 /// The profile's name in a push.

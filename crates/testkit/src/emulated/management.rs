@@ -1,5 +1,7 @@
 //! The management port: models, workers and queue depth.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::http::{Request, Response};
@@ -41,11 +43,13 @@ fn list(process: &Process, request: &Request) -> Response {
             .and_then(|text| text.parse().ok())
             .unwrap_or(otherwise)
     };
-    let limit: usize = number("limit", 100);
+    // TorchServe limits a page to 100 models, whatever the request.
+    let limit = number("limit", 100).min(100);
     let from: usize = number("next_page_token", 0);
     let mut names: Vec<&str> = Vec::new();
     let mut entries = Vec::new();
-    for model in &process.models {
+    let is_registered = |model: &&Arc<Model>| process.switches.is_registered(&model.options.name);
+    for model in process.models.iter().filter(is_registered) {
         if !names.contains(&model.options.name.as_str()) {
             names.push(&model.options.name);
             entries.push(Entry {
@@ -73,7 +77,7 @@ fn describe(process: &Process, name: &str, version: Option<&str>) -> Response {
 fn describe_all(process: &Process, name: &str) -> Response {
     let models = process.models.iter();
     let versions: Vec<_> = models
-        .filter(|m| m.options.name == name)
+        .filter(|m| m.options.name == name && process.switches.is_registered(name))
         .map(|m| Description::of(m))
         .collect();
     if versions.is_empty() {

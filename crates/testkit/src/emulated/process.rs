@@ -60,7 +60,11 @@ impl Process {
 
     /// Returns a model; without `version`, its default version.
     pub(super) fn find(&self, name: &str, version: Option<&str>) -> Result<&Arc<Model>, NotFound> {
-        let mut named = self.models.iter().filter(|m| m.options.name == name);
+        let is_registered = self.switches.is_registered(name);
+        let mut named = self
+            .models
+            .iter()
+            .filter(|m| is_registered && m.options.name == name);
         let Some(default) = named.next() else {
             return Err(NotFound {
                 kind: "ModelNotFoundException",

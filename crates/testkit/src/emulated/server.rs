@@ -139,6 +139,11 @@ impl EmulatedServer {
         self.switches.stick(workers);
     }
 
+    /// Unregisters a model in the management API, or registers it again. Its counters remain, as with TorchServe.
+    pub fn set_registered(&self, model: &str, registered: bool) {
+        self.switches.set_registered(model, registered);
+    }
+
     /// Lets `count` requests arrive at the model's default version like gRPC requests: `ts_inference_requests_total`
     /// and pendingRequests include them, but the latency counters do not. Returns how many the queue accepted; 0 for an
     /// unknown model and before the ports open.

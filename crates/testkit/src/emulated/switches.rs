@@ -1,5 +1,7 @@
 //! The settings that a test can change while the server runs.
 
+use std::collections::BTreeSet;
+
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -11,6 +13,7 @@ pub(super) struct Switches {
     /// The number of stuck workers of each model version, from the first one on.
     stuck: watch::Sender<usize>,
     metrics_mode: Mutex<MetricsMode>,
+    unregistered: Mutex<BTreeSet<String>>,
 }
 
 impl Switches {
@@ -19,6 +22,7 @@ impl Switches {
             frozen: watch::Sender::new(false),
             stuck: watch::Sender::new(0),
             metrics_mode: Mutex::new(metrics_mode),
+            unregistered: Mutex::default(),
         }
     }
 
@@ -28,6 +32,19 @@ impl Switches {
 
     pub(super) fn set_metrics_mode(&self, mode: MetricsMode) {
         *self.metrics_mode.lock() = mode;
+    }
+
+    pub(super) fn is_registered(&self, model: &str) -> bool {
+        !self.unregistered.lock().contains(model)
+    }
+
+    pub(super) fn set_registered(&self, model: &str, registered: bool) {
+        let mut unregistered = self.unregistered.lock();
+        if registered {
+            unregistered.remove(model);
+        } else {
+            unregistered.insert(model.to_owned());
+        }
     }
 
     pub(super) fn freeze(&self, frozen: bool) {

@@ -99,6 +99,13 @@ impl RunningServer {
         self.ready.as_ref().map(|ready| ready.java)
     }
 
+    /// Returns the file with the keys of a server with token authorization, once the server is READY.
+    pub fn key_file(&self) -> Option<PathBuf> {
+        self.ready
+            .as_ref()
+            .map(|ready| ready.work.join("key_file.json"))
+    }
+
     /// Waits until all workers of all models are READY. Returns at once if they already were.
     ///
     /// # Errors
