@@ -6,10 +6,11 @@
 //! minutes, plus a quarter. A request that arrived after the last completion counts as in flight, however long it
 //! takes. With continuous batching, the gauge of the service time shows each step of the requests in flight.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use pushscale_protocol::State;
+use pushscale_protocol::{PortState, State};
 use pushscale_reading::{Counters, Page, Queue, Reading, Scrape};
 
 /// The shortest time without changes before the server counts as idle: five scrapes of a drain.
@@ -104,7 +105,9 @@ impl IdleDetector {
     pub(super) fn observe(&mut self, scrape: &Scrape, reading: &Reading) -> ServerActivity {
         let page = match &scrape.metrics {
             Ok(page) => page,
-            Err(_) if reading.state == State::Refused => {
+            Err(PortState::Refused)
+                if matches!(scrape.management, None | Some(Err(PortState::Refused))) =>
+            {
                 self.refused += 1;
                 if self.refused >= MAX_REFUSED {
                     return ServerActivity::NotRunning;
@@ -118,9 +121,17 @@ impl IdleDetector {
             // Its arrivals are not in the page.
             return ServerActivity::Unknown(State::Garbled);
         }
-        let queues = scrape.management.as_ref();
-        let queues = queues.and_then(|queues| Some(Queues::of(queues.as_ref().ok()?.values())));
-        let waiting = queues.map(|queues| queues.waiting);
+        let queues = scrape
+            .management
+            .as_ref()
+            .and_then(|queues| queues.as_ref().ok());
+        // The queue of a model that was not described in this scrape may have requests.
+        let is_complete = |queues: &BTreeMap<String, Queue>| {
+            page.models.keys().all(|name| queues.contains_key(name))
+        };
+        let is_complete = queues.is_some_and(is_complete);
+        let queues = queues.map(|queues| Queues::of(queues.values()));
+        let waiting = queues.filter(|_| is_complete).map(|queues| queues.waiting);
         self.queues = queues.or(self.queues);
         self.compare(scrape.at, page, waiting);
         let batch_delay = queues.map_or(0.0, |queues| queues.batch_delay);

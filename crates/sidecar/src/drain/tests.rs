@@ -54,15 +54,17 @@ impl Server {
         self.counters.service_seconds = Some(service);
     }
 
-    fn scrape(&mut self) {
-        let name = || "m".to_owned();
-        let page = Page {
-            models: BTreeMap::from([(name(), self.counters)]),
+    fn page(&self) -> Page {
+        Page {
+            models: BTreeMap::from([("m".to_owned(), self.counters)]),
             host: Host::default(),
             recognised: self.recognised,
             samples: 3,
             bad_lines: 0,
-        };
+        }
+    }
+
+    fn scrape(&mut self) {
         let queue = self.pending.map(|pending| Queue {
             pending,
             workers_ready: 1.0,
@@ -70,8 +72,8 @@ impl Server {
             continuous_batching: self.batches_continuously,
             ..Queue::default()
         });
-        let management = queue.map(|queue| Ok(BTreeMap::from([(name(), queue)])));
-        self.observe(Ok(page), management);
+        let management = queue.map(|queue| Ok(BTreeMap::from([("m".to_owned(), queue)])));
+        self.observe(Ok(self.page()), management);
     }
 
     fn fails(&mut self, state: PortState) {
@@ -241,6 +243,46 @@ async fn a_server_that_is_not_running_ends_the_drain_early() {
     assert_eq!(text, "nothing to drain: the server refuses connections\n");
     // Its inference port may still serve requests.
     assert!((5.0..5.2).contains(&after), "{after}");
+}
+
+/// TorchServe can run without a metrics port, or with another one.
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_management_port_responds_is_drained_until_the_deadline() {
+    let (drain, mut server, _) = drain(10);
+    let life = async {
+        loop {
+            server.observe(Err(PortState::Refused), Some(Ok(BTreeMap::new())));
+            tokio::time::sleep(DRAIN_SCRAPE_INTERVAL).await;
+        }
+    };
+    let (text, after) = response(&drain, life).await;
+    assert!(text.contains("deadline after 10.0 s"), "{text}");
+    assert!((9.9..10.1).contains(&after), "{after}");
+}
+
+/// Of more than 32 busy models, the others are not described in a scrape.
+#[tokio::test(start_paused = true)]
+async fn a_model_without_a_queue_may_have_waiting_requests() {
+    let (drain, mut server, _) = drain(60);
+    server.scrape_for(1.0).await;
+    for _ in 0..5 {
+        server.arrives();
+    }
+    let life = async {
+        // One worker completes a request of 2 s after the other.
+        for _ in 0..5 {
+            for _ in 0..20 {
+                server.observe(Ok(server.page()), Some(Ok(BTreeMap::new())));
+                tokio::time::sleep(DRAIN_SCRAPE_INTERVAL).await;
+            }
+            server.completes(2.0);
+        }
+        server.scrape_for(60.0).await;
+    };
+    let (text, after) = response(&drain, life).await;
+    // A worker may have taken a request at 8 s; 2.5 s, and half a second without changes, after that.
+    assert!(text.starts_with("drained after 11."), "{text}");
+    assert!((11.0..11.3).contains(&after), "{after}");
 }
 
 /// A user's own metrics_config can leave the counters out.
