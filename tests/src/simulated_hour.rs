@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pushscale_decision::Decision;
-use pushscale_simulator::cluster::{Goal, View, World, simulate};
+use pushscale_simulator::cluster::{ClusterSpec, Goal, View, simulate};
 use pushscale_simulator::control::{Controller, PushScaling};
 use pushscale_simulator::traffic::Traffic;
 
@@ -16,7 +16,7 @@ pub const SECONDS: u32 = 3600;
 /// The rates are not those of an hour.
 pub fn decisions(rate: impl Fn(f64) -> f64, seed: u64) -> Vec<Arc<Decision>> {
     let rates = (0..SECONDS).map(|second| rate(f64::from(second)));
-    let world = World {
+    let spec = ClusterSpec {
         traffic: Traffic::Rates(rates.collect()),
         pods: 3,
         goal: Goal {
@@ -24,13 +24,13 @@ pub fn decisions(rate: impl Fn(f64) -> f64, seed: u64) -> Vec<Arc<Decision>> {
             min: 1,
             max: 40,
         },
-        ..World::default()
+        ..ClusterSpec::default()
     };
     let mut recorder = Recorder {
-        ours: PushScaling::of_world(&world).expect("a PushScaler can have the goal"),
+        ours: PushScaling::of_cluster(&spec).expect("a PushScaler can have the goal"),
         decisions: Vec::new(),
     };
-    simulate(&world, &mut recorder, seed);
+    simulate(&spec, &mut recorder, seed);
     assert_eq!(recorder.decisions.len(), SECONDS as usize);
     recorder.decisions
 }

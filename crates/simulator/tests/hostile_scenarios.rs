@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pushscale_simulator::cluster::{Outcome, World, simulate};
+use pushscale_simulator::cluster::{ClusterSpec, Outcome, simulate};
 use pushscale_simulator::control::PushScaling;
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::{Draft, Scenario};
@@ -71,10 +71,10 @@ fn every_hostile_scenario_keeps_its_bounds_or_is_known_not_to() {
     let outcomes = in_parallel(
         scenarios.len() * SEEDS.len(),
         &|job| {
-            let world = &scenarios[job / SEEDS.len()].1.world;
-            let mut ours = PushScaling::of_world(world).unwrap();
-            let outcome = simulate(world, &mut ours, SEEDS[job % SEEDS.len()]);
-            assert_sane(world, &outcome);
+            let spec = &scenarios[job / SEEDS.len()].1.cluster;
+            let mut ours = PushScaling::of_cluster(spec).unwrap();
+            let outcome = simulate(spec, &mut ours, SEEDS[job % SEEDS.len()]);
+            assert_sane(spec, &outcome);
             outcome
         },
         &mut || {},
@@ -84,8 +84,8 @@ fn every_hostile_scenario_keeps_its_bounds_or_is_known_not_to() {
     );
     let mut wrong = Vec::new();
     for ((name, scenario), outcomes) in scenarios.iter().zip(outcomes.chunks(SEEDS.len())) {
-        print(name, scenario.world.need(), &outcomes[0]);
-        let need = f64::from(scenario.world.need());
+        print(name, scenario.cluster.need(), &outcomes[0]);
+        let need = f64::from(scenario.cluster.need());
         let found: Vec<_> = outcomes
             .iter()
             .map(|outcome| figures(outcome, need))
@@ -136,7 +136,7 @@ fn print(name: &str, need: u32, of: &Outcome) {
 }
 
 /// Checks what holds of every run.
-fn assert_sane(world: &World, outcome: &Outcome) {
+fn assert_sane(spec: &ClusterSpec, outcome: &Outcome) {
     let accounted = outcome.answered + outcome.refused + outcome.lost + outcome.in_system;
     assert_eq!(
         outcome.arrivals, accounted,
@@ -146,9 +146,9 @@ fn assert_sane(world: &World, outcome: &Outcome) {
     assert!(outcome.mean_wait >= 0.0 && outcome.p95_wait <= outcome.p99_wait);
     assert!(outcome.node_hours >= outcome.pod_hours - 1e-9);
     assert!(outcome.reversals <= outcome.changes);
-    assert!(outcome.largest <= world.goal.max.max(world.pods));
+    assert!(outcome.largest <= spec.goal.max.max(spec.pods));
     for second in &outcome.seconds {
-        assert!((world.goal.min..=world.goal.max).contains(&second.wanted));
+        assert!((spec.goal.min..=spec.goal.max).contains(&second.wanted));
         assert!(second.mean_wait.is_none_or(|wait| wait >= 0.0));
     }
     for change in &outcome.history {
@@ -164,7 +164,7 @@ fn hostile_scenarios_read_as_they_are_written() {
         let again = draft
             .finish(&[])
             .unwrap_or_else(|errors| panic!("{name}: {errors}"));
-        assert_eq!(again.world, scenario.world, "{name}");
+        assert_eq!(again.cluster, scenario.cluster, "{name}");
     }
 }
 
@@ -173,8 +173,8 @@ fn the_same_seed_yields_the_same_outcome() {
     for (name, scenario) in scenarios().iter().take(3) {
         let run = || {
             simulate(
-                &scenario.world,
-                &mut PushScaling::of_world(&scenario.world).unwrap(),
+                &scenario.cluster,
+                &mut PushScaling::of_cluster(&scenario.cluster).unwrap(),
                 7,
             )
         };

@@ -10,15 +10,15 @@ use std::path::Path;
 use properties_support::{MIXTURE, after_step, fewest, settings, steady, stepped};
 use pushscale_decision::Reason;
 use pushscale_simulator::cluster::{
-    Balancing, Change, Fault, Gap, Goal, Outcome, PodCount, World, simulate,
+    Balancing, Change, ClusterSpec, Fault, Gap, Goal, Outcome, PodCount, simulate,
 };
 use pushscale_simulator::control::PushScaling;
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::Draft;
 use pushscale_simulator::traffic::Traffic;
 
-fn run(world: &World, seed: u64) -> Outcome {
-    simulate(world, &mut PushScaling::of_world(world).unwrap(), seed)
+fn run(spec: &ClusterSpec, seed: u64) -> Outcome {
+    simulate(spec, &mut PushScaling::of_cluster(spec).unwrap(), seed)
 }
 
 /// Under a steady load the replicas converge to the result of the queueing formula from any initial count, without a
@@ -36,9 +36,9 @@ fn the_replicas_stay_under_a_steady_load() {
     let message = in_parallel(
         settings.len(),
         &|job| {
-            let world = steady(&settings[job], 7200);
-            let fewest = fewest(&world, properties_support::RATE).min(world.goal.max);
-            let outcome = run(&world, 1 + job as u64);
+            let spec = steady(&settings[job], 7200);
+            let fewest = fewest(&spec, properties_support::RATE).min(spec.goal.max);
+            let outcome = run(&spec, 1 + job as u64);
             let sizes = outcome.seconds[settled..]
                 .iter()
                 .map(|second| second.wanted);
@@ -46,7 +46,7 @@ fn the_replicas_stay_under_a_steady_load() {
             let changes = changes_between(&outcome, settled, 7200).count();
             let message = format!(
                 "{:?} from {} pods: {fewest} needed, {least} to {most}, {changes} changes",
-                settings[job], world.pods
+                settings[job], spec.pods
             );
             // The formula is off by one pod between two whole numbers, and by its calibration.
             assert!(least + 1 + fewest / 50 >= fewest, "{message}");
@@ -87,7 +87,7 @@ fn a_new_aggregator_seldom_orders_twice_the_need() {
         &|job| {
             let (service, workers, cv, seed) = fleets[job];
             let rate = 12.0 * f64::from(workers) / service;
-            let mut world = World {
+            let mut spec = ClusterSpec {
                 traffic: Traffic::Rates(vec![rate; 120]),
                 service,
                 cv,
@@ -97,10 +97,10 @@ fn a_new_aggregator_seldom_orders_twice_the_need() {
                     min: 1,
                     max: 500,
                 },
-                ..World::default()
+                ..ClusterSpec::default()
             };
-            world.pods = world.need();
-            f64::from(run(&world, seed).largest) / f64::from(world.pods)
+            spec.pods = spec.need();
+            f64::from(run(&spec, seed).largest) / f64::from(spec.pods)
         },
         &mut || {},
     );
@@ -122,16 +122,16 @@ fn a_step_scales_up_at_the_second_reading_and_its_need_is_kept() {
     in_parallel(
         MIXTURE.len() * 8,
         &|job| {
-            let (world, high) = stepped(&MIXTURE[job % MIXTURE.len()]);
+            let (spec, high) = stepped(&MIXTURE[job % MIXTURE.len()]);
             let seed = 1 + (job / MIXTURE.len()) as u64;
-            let outcome = run(&world, seed);
+            let outcome = run(&spec, seed);
             let message = format!("{:?}, seed {seed}", MIXTURE[job % MIXTURE.len()]);
             let first = changes_between(&outcome, after_step(0), after_step(600))
                 .find(|change| change.to > change.from)
                 .unwrap_or_else(|| panic!("{message}: no scale-up"));
             let late = first.second - after_step(0);
             assert!(late <= 2, "{message}: the first scale-up is {late} s late");
-            let need = fewest(&world, high);
+            let need = fewest(&spec, high);
             // After ten seconds, a doubling is significant in every run.
             let least = outcome.seconds[after_step(10)..after_step(300)]
                 .iter()
@@ -155,8 +155,8 @@ fn few_orders_are_cancelled_in_the_minute_after_a_step() {
     let runs = in_parallel(
         MIXTURE.len() * 8,
         &|job| {
-            let (world, _) = stepped(&MIXTURE[job % MIXTURE.len()]);
-            let outcome = run(&world, 1 + (job / MIXTURE.len()) as u64);
+            let (spec, _) = stepped(&MIXTURE[job % MIXTURE.len()]);
+            let outcome = run(&spec, 1 + (job / MIXTURE.len()) as u64);
             let changes = || changes_between(&outcome, after_step(0), after_step(60));
             let up: u32 = changes().map(|of| of.to.saturating_sub(of.from)).sum();
             let down: u32 = changes().map(|of| of.from.saturating_sub(of.to)).sum();
@@ -188,11 +188,11 @@ fn a_loss_of_capacity_scales_up_without_counts_of_completed_requests() {
         let file = format!("scenarios/{name}.txt");
         let mut draft = Draft::default();
         draft.add_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
-        let world = draft.finish(&[]).unwrap().world;
+        let spec = draft.finish(&[]).unwrap().cluster;
         for seed in 1..=8 {
-            let ours = PushScaling::of_world(&world).unwrap();
+            let ours = PushScaling::of_cluster(&spec).unwrap();
             let mut ours = ours.without_completion_counts();
-            let outcome = simulate(&world, &mut ours, seed);
+            let outcome = simulate(&spec, &mut ours, seed);
             let incomplete = ours.conditions().metrics_incomplete.as_ref().unwrap();
             assert!(incomplete.status && incomplete.reason == Reason::CompletionCountUnavailable);
             let harmed = outcome.violation_seconds;
@@ -254,12 +254,12 @@ fn neither_gaps_nor_failures_let_the_replicas_fall_below_the_need() {
     let need = fewest(&base, 200.0);
     for (what, gaps, faults) in troubles {
         for seed in 1..=6 {
-            let world = World {
+            let spec = ClusterSpec {
                 gaps: gaps.clone(),
                 faults: faults.clone(),
                 ..base.clone()
             };
-            let outcome = run(&world, seed);
+            let outcome = run(&spec, seed);
             let least = outcome.seconds[300..]
                 .iter()
                 .map(|second| second.wanted)
@@ -281,27 +281,27 @@ fn neither_gaps_nor_failures_let_the_replicas_fall_below_the_need() {
 /// Two pods freeze for five minutes and then continue, which must not lower the replicas below the need.
 #[test]
 fn a_freeze_has_no_lasting_effect() {
-    let world = World {
+    let spec = ClusterSpec {
         faults: vec![Fault::Freeze {
             when: 900..1200,
             pods: PodCount::Number(2),
         }],
         ..half_idle(3600)
     };
-    let need = fewest(&world, 200.0);
+    let need = fewest(&spec, 200.0);
     for seed in 1..=6 {
-        let outcome = run(&world, seed);
+        let outcome = run(&spec, seed);
         let sizes = outcome.seconds[300..].iter();
         let least = sizes.map(|second| second.wanted).min();
         assert!(least >= Some(need), "seed {seed}: {least:?}, {need} needed");
     }
 }
 
-/// Returns a world with 200 requests per second and twice the pods that they need.
-fn half_idle(seconds: usize) -> World {
-    let mut world = steady(&(Balancing::Random, 4, 0.5, 14), seconds);
-    world.traffic = Traffic::Rates(vec![200.0; seconds]);
-    world
+/// Returns a cluster with 200 requests per second and twice the pods that they need.
+fn half_idle(seconds: usize) -> ClusterSpec {
+    let mut spec = steady(&(Balancing::Random, 4, 0.5, 14), seconds);
+    spec.traffic = Traffic::Rates(vec![200.0; seconds]);
+    spec
 }
 
 fn changes_between(outcome: &Outcome, from: usize, to: usize) -> impl Iterator<Item = &Change> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pushscale_simulator::cluster::{World, simulate};
+use pushscale_simulator::cluster::{ClusterSpec, simulate};
 use pushscale_simulator::control::Baseline;
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::Draft;
@@ -39,13 +39,13 @@ fn recorded() -> Figures {
     figures
 }
 
-fn world(scenario: &str) -> World {
+fn spec(scenario: &str) -> ClusterSpec {
     let mut draft = Draft::default();
     draft.add_file(&directory().join(format!("scenarios/{scenario}.txt")));
     draft
         .finish(&[])
         .unwrap_or_else(|all| panic!("{all}"))
-        .world
+        .cluster
 }
 
 #[test]
@@ -58,20 +58,20 @@ fn figures_are_within_the_spread_of_the_reference() {
             let here = figures.iter().filter(|((name, _), _)| name == scenario);
             let here: Vec<_> = here.collect();
             assert_eq!(here.len(), 6, "{scenario}");
-            let world = world(scenario);
+            let spec = spec(scenario);
             for ((_, controller), recorded) in here {
-                compare(scenario, &world, controller, recorded);
+                compare(scenario, &spec, controller, recorded);
             }
         },
         &mut || {},
     );
 }
 
-fn compare(scenario: &str, world: &World, controller: &str, recorded: &[[f64; 2]]) {
+fn compare(scenario: &str, spec: &ClusterSpec, controller: &str, recorded: &[[f64; 2]]) {
     let baseline: Baseline = controller.parse().unwrap();
     let ours: Vec<[f64; 2]> = SEEDS
         .map(|seed| {
-            let outcome = simulate(world, baseline.controller(world).as_mut(), seed);
+            let outcome = simulate(spec, baseline.controller(spec).as_mut(), seed);
             [f64::from(outcome.violation_seconds), outcome.pod_hours]
         })
         .collect();

@@ -107,8 +107,8 @@ impl Pods {
             id: *id,
             state: match state {
                 "s" => PodState::Starting,
-                "r" => PodState::Serving,
-                _ => PodState::Draining,
+                "r" => PodState::Ready,
+                _ => PodState::Terminating,
             },
             reading: PodReading {
                 arrivals,

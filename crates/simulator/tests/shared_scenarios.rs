@@ -34,16 +34,16 @@ fn at_most_one_change_in_fifty_is_reversed_within_ten_seconds() {
     let scenarios: Vec<Scenario> = files()
         .iter()
         .map(|file| {
-            let stand_ins = file.with_file_name("stand-ins");
-            read(file).unwrap_or_else(|_| read(&stand_ins.join(file.file_name().unwrap())).unwrap())
+            let synthetic = file.with_file_name("synthetic");
+            read(file).unwrap_or_else(|_| read(&synthetic.join(file.file_name().unwrap())).unwrap())
         })
         .collect();
     let counts = in_parallel(
         scenarios.len() * SEEDS,
         &|job| {
-            let world = &scenarios[job / SEEDS].world;
+            let spec = &scenarios[job / SEEDS].cluster;
             let seed = 1 + (job % SEEDS) as u64;
-            let outcome = simulate(world, &mut PushScaling::of_world(world).unwrap(), seed);
+            let outcome = simulate(spec, &mut PushScaling::of_cluster(spec).unwrap(), seed);
             (outcome.changes, outcome.reversals)
         },
         &mut || {},
@@ -57,7 +57,7 @@ fn at_most_one_change_in_fifty_is_reversed_within_ten_seconds() {
 }
 
 #[test]
-fn every_scenario_runs_or_has_a_stand_in_that_does() {
+fn every_scenario_runs_or_has_a_synthetic_one_that_does() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let files = files();
     assert_eq!(files.len(), 17);
@@ -67,9 +67,9 @@ fn every_scenario_runs_or_has_a_stand_in_that_does() {
         if let Err(message) = read(&file) {
             let message = message.to_string();
             assert!(message.contains("trace ../traces/twitter_"), "{message}");
-            let stand_in = read(&directory.join("stand-ins").join(name)).unwrap();
-            assert!(stand_in.name.starts_with("synthetic"));
-            assert!(matches!(stand_in.world.traffic, Traffic::Rates(_)));
+            let synthetic = read(&directory.join("synthetic").join(name)).unwrap();
+            assert!(synthetic.name.starts_with("synthetic"));
+            assert!(matches!(synthetic.cluster.traffic, Traffic::Rates(_)));
             missing.push(name.to_owned());
         }
     }
@@ -84,5 +84,5 @@ fn a_random_scenario_depends_on_its_number_only() {
     let mut draft = Draft::default();
     draft.add_text("again.txt", &scenario.write(None), None);
     let again = draft.finish(&[]).unwrap();
-    assert_eq!(again.world, scenario.world);
+    assert_eq!(again.cluster, scenario.cluster);
 }

@@ -2,7 +2,7 @@
 
 #![cfg(test)]
 
-use pushscale_simulator::cluster::{World, simulate};
+use pushscale_simulator::cluster::{ClusterSpec, simulate};
 use pushscale_simulator::control::PushScaling;
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::Draft;
@@ -20,10 +20,10 @@ const SERVICES: [f64; 5] = [0.1, 1.0, 10.0, 60.0, 300.0];
 /// 1.29.
 const FLEETS: [(u32, f64); 2] = [(1, 1.2), (4, 1.4)];
 
-fn world(text: &str) -> World {
+fn spec(text: &str) -> ClusterSpec {
     let mut draft = Draft::default();
     draft.add_text("the-test.txt", text, None);
-    draft.finish(&[]).unwrap().world
+    draft.finish(&[]).unwrap().cluster
 }
 
 #[test]
@@ -40,9 +40,9 @@ fn ten_busy_workers_take_as_many_pods_at_any_service_time() {
                 if workers == 1 { 30 } else { 4 },
                 service / 2.0
             );
-            let world = world(&text);
-            let outcome = simulate(&world, &mut PushScaling::of_world(&world).unwrap(), 1);
-            let mean = outcome.pod_hours / 8.0 / f64::from(world.need());
+            let spec = spec(&text);
+            let outcome = simulate(&spec, &mut PushScaling::of_cluster(&spec).unwrap(), 1);
+            let mean = outcome.pod_hours / 8.0 / f64::from(spec.need());
             (service, workers, mean, most)
         },
         &mut || {},
@@ -75,9 +75,9 @@ fn replicas_do_not_rise_when_the_load_falls() {
                 9000.0 + 15.0 * service,
                 service / 5.0
             );
-            let world = world(&text);
-            let mut ours = PushScaling::of_world(&world).unwrap();
-            let outcome = simulate(&world, &mut ours, seed);
+            let spec = spec(&text);
+            let mut ours = PushScaling::of_cluster(&spec).unwrap();
+            let outcome = simulate(&spec, &mut ours, seed);
             let before = outcome.seconds[falls_at - 1].wanted;
             let after = outcome.seconds[falls_at..].iter();
             let most = after.map(|second| second.wanted).max().unwrap();

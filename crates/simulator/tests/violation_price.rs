@@ -15,9 +15,9 @@ fn the_price_moves_pods_and_violations_in_opposite_directions() {
     let outcomes = in_parallel(
         PRICES.len() * SCENARIOS,
         &|job| {
-            let mut world = random_scenario((job / PRICES.len()) as u64).world;
-            world.violation_price = Some(PRICES[job % PRICES.len()]);
-            let outcome = simulate(&world, &mut PushScaling::of_world(&world).unwrap(), 1);
+            let mut spec = random_scenario((job / PRICES.len()) as u64).cluster;
+            spec.violation_price = Some(PRICES[job % PRICES.len()]);
+            let outcome = simulate(&spec, &mut PushScaling::of_cluster(&spec).unwrap(), 1);
             (outcome.pod_hours, outcome.violation_seconds)
         },
         &mut || {},

@@ -8,7 +8,7 @@ use pushscale_simulator::control::PushScaling;
 use pushscale_simulator::in_parallel;
 
 use crate::environment::number;
-use crate::scenarios::{Named, first_random, hostile, random, random_hostile, shared};
+use crate::scenarios::{NamedScenario, first_random, hostile, random, random_hostile, shared};
 
 /// The figures of a set of scenarios.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,14 +80,14 @@ fn row(name: &str, value: impl Fn(&dyn Fn(&Figures) -> f64) -> f64, sign: bool) 
 }
 
 /// Returns the sums over the scenarios, and the mean over the seeds.
-fn figures(scenarios: &[Named], seeds: u64) -> Figures {
+fn figures(scenarios: &[NamedScenario], seeds: u64) -> Figures {
     let runs = scenarios.len() * seeds as usize;
     let outcomes: Vec<Outcome> = in_parallel(
         runs,
         &|number| {
-            let world = &scenarios[number % scenarios.len()].1.world;
-            let mut ours = PushScaling::of_world(world).unwrap();
-            simulate(world, &mut ours, 1 + (number / scenarios.len()) as u64)
+            let spec = &scenarios[number % scenarios.len()].1.cluster;
+            let mut ours = PushScaling::of_cluster(spec).unwrap();
+            simulate(spec, &mut ours, 1 + (number / scenarios.len()) as u64)
         },
         &mut || {},
     );

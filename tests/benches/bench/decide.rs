@@ -3,15 +3,17 @@
 use std::env;
 use std::path::Path;
 
-use pushscale_simulator::cluster::{Outcome, World, simulate};
+use pushscale_simulator::cluster::{ClusterSpec, Outcome, simulate};
 use pushscale_simulator::control::{Baseline, Controller, PushScaling};
 use pushscale_simulator::in_parallel;
 
 use crate::environment::number;
-use crate::scenarios::{Named, first_random, held_out, hostile, random, random_hostile, shared};
+use crate::scenarios::{
+    NamedScenario, first_random, held_out, hostile, random, random_hostile, shared,
+};
 use crate::spread::Spread;
 
-/// Pushscale, and its rivals as an expert would set them: at the utilisation that the queueing formula gives for the
+/// Pushscale, and the baselines as an expert would set them: at the utilisation that the queueing formula gives for the
 /// scenario's true service time.
 const AUTOSCALERS: &str = "pushscale qm2 kpa:utilisation=computed kpa:delay=180,utilisation=computed \
     hpa:metric=requests hpa:metric=utilisation oracle";
@@ -102,7 +104,7 @@ pub(crate) fn run() {
     if env::var("STARTS").is_ok_and(|starts| starts == "shared") {
         for (_, scenario) in sets.iter_mut().flat_map(|(_, set)| set) {
             // A longer round would contain pods that become ready before they are created.
-            scenario.world.start_round = scenario.world.start_delay.0;
+            scenario.cluster.start_round = scenario.cluster.start_delay.0;
         }
     }
     let words = env::var("AUTOSCALERS").unwrap_or_else(|_| AUTOSCALERS.to_owned());
@@ -142,22 +144,22 @@ pub(crate) fn run() {
     }
     println!();
     for set in &done {
-        for (rival, word) in words.iter().enumerate().skip(1) {
-            set.print_comparison(rival, word);
+        for (baseline, word) in words.iter().enumerate().skip(1) {
+            set.print_comparison(baseline, word);
         }
     }
 }
 
-fn run_set(name: &str, scenarios: &[Named], words: &[&str], seeds: u64) -> Set {
+fn run_set(name: &str, scenarios: &[NamedScenario], words: &[&str], seeds: u64) -> Set {
     let seeds = seeds as usize;
     let runs_each = words.len() * seeds;
     let outcomes = in_parallel(
         scenarios.len() * runs_each,
         &|job| {
-            let world = &scenarios[job / runs_each].1.world;
+            let spec = &scenarios[job / runs_each].1.cluster;
             let word = words[job % runs_each / seeds];
             let seed = 1 + (job % seeds) as u64;
-            let outcome = simulate(world, controller(word, world).as_mut(), seed);
+            let outcome = simulate(spec, controller(word, spec).as_mut(), seed);
             FIGURES.map(|figure| (figure.of)(&outcome))
         },
         &mut || {},
@@ -174,17 +176,17 @@ fn run_set(name: &str, scenarios: &[Named], words: &[&str], seeds: u64) -> Set {
     }
 }
 
-fn controller(word: &str, world: &World) -> Box<dyn Controller> {
+fn controller(word: &str, spec: &ClusterSpec) -> Box<dyn Controller> {
     if let Some(price) = word.strip_prefix("pushscale") {
         let price = price.strip_prefix(':');
         let price = price.map(|price| price.parse().expect("a price follows pushscale:"));
-        let world = World {
-            violation_price: price.or(world.violation_price),
-            ..world.clone()
+        let spec = ClusterSpec {
+            violation_price: price.or(spec.violation_price),
+            ..spec.clone()
         };
-        return Box::new(PushScaling::of_world(&world).unwrap());
+        return Box::new(PushScaling::of_cluster(&spec).unwrap());
     }
-    word.parse::<Baseline>().unwrap().controller(world)
+    word.parse::<Baseline>().unwrap().controller(spec)
 }
 
 impl Set {
@@ -247,12 +249,12 @@ impl Set {
 
     /// Compares the first autoscaler with another one: the sums, and the scenarios in which it is better or worse in
     /// both violation seconds and pod-hours.
-    fn print_comparison(&self, rival: usize, word: &str) {
+    fn print_comparison(&self, baseline: usize, word: &str) {
         let of = |runs: &Runs| [0, 1].map(|index| spread(runs, index).mean());
         let total = self.total();
         let [(seconds, hours), (their_seconds, their_hours)] =
-            [0, rival].map(|index| of(&total[index]).into());
-        let sides = |row: &[Runs]| of(&row[0]).into_iter().zip(of(&row[rival]));
+            [0, baseline].map(|index| of(&total[index]).into());
+        let sides = |row: &[Runs]| of(&row[0]).into_iter().zip(of(&row[baseline]));
         let count = |better: fn(f64, f64) -> bool| {
             let rows = self.rows.iter();
             rows.filter(|(_, row)| sides(row).all(|(ours, theirs)| better(ours, theirs)))

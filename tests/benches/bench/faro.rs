@@ -8,7 +8,7 @@ use pushscale_simulator::control::{Baseline, Controller, PushScaling};
 use pushscale_simulator::in_parallel;
 
 use crate::environment::number;
-use crate::scenarios::{Named, with_keys};
+use crate::scenarios::{NamedScenario, with_keys};
 use crate::spread::Spread;
 
 /// The target by which requests are judged: waits of four times this or a failure are bad.
@@ -24,7 +24,7 @@ const OURS: [(&str, &str); 6] = [
     ("564ms", "37"),
 ];
 
-const RIVALS: [&str; 4] = ["fixed:4", "kpa", "kpa:delay=180", "hpa"];
+const BASELINES: [&str; 4] = ["fixed:4", "kpa", "kpa:delay=180", "hpa"];
 
 /// What one job had with one seed.
 #[derive(Clone, Copy, Debug)]
@@ -54,28 +54,31 @@ pub(crate) fn run() {
             ],
         );
         let name = format!("Pushscale, target {target}, price {price}");
-        let controller =
-            |job: &Named| Box::new(PushScaling::of_world(&job.1.world).unwrap()) as Box<_>;
+        let controller = |job: &NamedScenario| {
+            Box::new(PushScaling::of_cluster(&job.1.cluster).unwrap()) as Box<_>
+        };
         print(&name, &jobs, seeds, &controller);
     }
     let jobs = with_keys(&directory, &[("target", OBJECTIVE)]);
-    for word in RIVALS {
+    for word in BASELINES {
         let baseline: Baseline = word.parse().unwrap();
-        print(word, &jobs, seeds, &|job| baseline.controller(&job.1.world));
+        print(word, &jobs, seeds, &|job| {
+            baseline.controller(&job.1.cluster)
+        });
     }
 }
 
 fn print(
     name: &str,
-    jobs: &[Named],
+    jobs: &[NamedScenario],
     seeds: u64,
-    controller: &(dyn Fn(&Named) -> Box<dyn Controller> + Sync),
+    controller: &(dyn Fn(&NamedScenario) -> Box<dyn Controller> + Sync),
 ) {
     let runs = in_parallel(
         jobs.len() * seeds as usize,
         &|number| {
             let (job, seed) = (&jobs[number % jobs.len()], 1 + number / jobs.len());
-            let outcome = simulate(&job.1.world, controller(job).as_mut(), seed as u64);
+            let outcome = simulate(&job.1.cluster, controller(job).as_mut(), seed as u64);
             Run {
                 bad_percent: outcome.bad_percent,
                 finished: (outcome.answered + outcome.refused + outcome.lost) as f64,

@@ -12,7 +12,7 @@ use pushscale_simulator::scenario::{
 use crate::environment::number;
 
 /// A scenario and the name of its file.
-pub(crate) type Named = (String, Scenario);
+pub(crate) type NamedScenario = (String, Scenario);
 
 /// Returns the number of the first random scenario: `FROM`, or a different one in each run.
 pub(crate) fn first_random() -> u64 {
@@ -23,17 +23,21 @@ pub(crate) fn first_random() -> u64 {
 }
 
 /// Returns `count` random scenarios, with consecutive numbers, and saves each as a file in `directory`.
-pub(crate) fn random(from: u64, count: u64, directory: Option<&Path>) -> Vec<Named> {
+pub(crate) fn random(from: u64, count: u64, directory: Option<&Path>) -> Vec<NamedScenario> {
     numbered(from, count, directory, random_scenario)
 }
 
 /// The same for the held-out families.
-pub(crate) fn held_out(from: u64, count: u64, directory: Option<&Path>) -> Vec<Named> {
+pub(crate) fn held_out(from: u64, count: u64, directory: Option<&Path>) -> Vec<NamedScenario> {
     numbered(from, count, directory, held_out_scenario)
 }
 
 /// The same for clusters that are hard to scale.
-pub(crate) fn random_hostile(from: u64, count: u64, directory: Option<&Path>) -> Vec<Named> {
+pub(crate) fn random_hostile(
+    from: u64,
+    count: u64,
+    directory: Option<&Path>,
+) -> Vec<NamedScenario> {
     numbered(from, count, directory, |seed| {
         let text = random_hostile_scenario(seed);
         let mut draft = Draft::default();
@@ -48,7 +52,7 @@ fn numbered(
     count: u64,
     directory: Option<&Path>,
     scenario: impl Fn(u64) -> Scenario,
-) -> Vec<Named> {
+) -> Vec<NamedScenario> {
     let one = |seed| {
         let scenario = scenario(seed);
         if let Some(directory) = directory {
@@ -62,7 +66,7 @@ fn numbered(
 }
 
 /// Returns the shared scenarios. If a trace is not available, its substitute takes its place.
-pub(crate) fn shared() -> Vec<Named> {
+pub(crate) fn shared() -> Vec<NamedScenario> {
     let directory = directory();
     let traces = env::var_os("PUSHSCALE_TRACES").unwrap_or_default();
     let traces: Vec<PathBuf> = env::split_paths(&traces).collect();
@@ -75,8 +79,8 @@ pub(crate) fn shared() -> Vec<Named> {
         let name = stem(&file);
         read(&file).map_or_else(
             |missing| {
-                let stand_in = directory.join("stand-ins").join(file.file_name().unwrap());
-                let scenario = read(&stand_in);
+                let synthetic = directory.join("synthetic").join(file.file_name().unwrap());
+                let scenario = read(&synthetic);
                 let scenario = scenario.unwrap_or_else(|_| panic!("{missing}"));
                 (format!("{name}, synthetic"), scenario)
             },
@@ -87,12 +91,12 @@ pub(crate) fn shared() -> Vec<Named> {
 }
 
 /// Returns the scenarios of clusters that are hard to scale.
-pub(crate) fn hostile() -> Vec<Named> {
+pub(crate) fn hostile() -> Vec<NamedScenario> {
     with_keys(&directory().join("hostile"), &[])
 }
 
 /// Returns the scenarios in a directory, with the values of some keys replaced.
-pub(crate) fn with_keys(directory: &Path, keys: &[(&str, &str)]) -> Vec<Named> {
+pub(crate) fn with_keys(directory: &Path, keys: &[(&str, &str)]) -> Vec<NamedScenario> {
     let read = |file: &PathBuf| {
         let mut draft = Draft::default();
         draft.add_file(file);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use pushscale_simulator::cluster::{Goal, World, simulate};
+use pushscale_simulator::cluster::{ClusterSpec, Goal, simulate};
 use pushscale_simulator::control::{Baseline, PushScaling};
 use pushscale_simulator::traffic::{Traffic, read_trace};
 
@@ -15,16 +15,16 @@ const RUNS: u64 = 9;
 
 /// Prints the seconds for four simulated hours, from reading the trace to the metrics.
 pub(crate) fn run() {
-    let world = world();
+    let spec = spec();
     println!(
         "  4 h at {:.0} requests/s, target 50 ms, one core; seconds: min / median / mean / max",
-        world.traffic.requests() / SECONDS as f64
+        spec.traffic.requests() / SECONDS as f64
     );
     let took = (1..=RUNS).map(|seed| {
         let began = Instant::now();
-        let world = self::world();
-        let mut ours = PushScaling::of_world(&world).unwrap();
-        let outcome = simulate(&world, &mut ours, seed);
+        let spec = self::spec();
+        let mut ours = PushScaling::of_cluster(&spec).unwrap();
+        let outcome = simulate(&spec, &mut ours, seed);
         assert!(outcome.answered > 1_000_000);
         began.elapsed().as_secs_f64()
     });
@@ -33,8 +33,8 @@ pub(crate) fn run() {
         let baseline: Baseline = word.parse().unwrap();
         let took = (1..=RUNS).map(|seed| {
             let began = Instant::now();
-            let world = self::world();
-            simulate(&world, baseline.controller(&world).as_mut(), seed);
+            let spec = self::spec();
+            simulate(&spec, baseline.controller(&spec).as_mut(), seed);
             began.elapsed().as_secs_f64()
         });
         println!("  {word}: {:.3}", Spread::of(took.collect()));
@@ -42,7 +42,7 @@ pub(crate) fn run() {
 }
 
 /// The sum of two traces, and pods of four workers with a service time of 100 ms.
-fn world() -> World {
+fn spec() -> ClusterSpec {
     let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/simulator/traces");
     let read = |name: &str| match read_trace(&traces.join(name)).unwrap().traffic {
         Traffic::Counts(counts) => counts,
@@ -53,7 +53,7 @@ fn world() -> World {
         read("servegen_m-mid_day.csv"),
     );
     let sums = small.iter().zip(&mid).map(|(one, other)| one + other);
-    World {
+    ClusterSpec {
         traffic: Traffic::Counts(sums.take(SECONDS).collect()),
         pods: 4,
         goal: Goal {
@@ -61,6 +61,6 @@ fn world() -> World {
             min: 1,
             max: 80,
         },
-        ..World::default()
+        ..ClusterSpec::default()
     }
 }

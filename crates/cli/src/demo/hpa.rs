@@ -1,6 +1,6 @@
 //! Simulates a HorizontalPodAutoscaler under the same arrivals.
 
-use pushscale_simulator::cluster::{Goal, World, simulate};
+use pushscale_simulator::cluster::{ClusterSpec, Goal, simulate};
 use pushscale_simulator::control::{Hpa, HpaOptions};
 use pushscale_simulator::traffic::Traffic;
 
@@ -44,7 +44,7 @@ pub(crate) fn simulate_hpa(fleet: Fleet, arrivals: &[u32], step: usize) -> Simul
         let mut counts = vec![fleet.low; before];
         counts.extend(arrivals);
         let requests: u32 = counts.iter().sum();
-        let world = World {
+        let spec = ClusterSpec {
             traffic: Traffic::Counts(counts),
             service: fleet.service,
             cv: 0.0,
@@ -56,9 +56,9 @@ pub(crate) fn simulate_hpa(fleet: Fleet, arrivals: &[u32], step: usize) -> Simul
                 min: 1,
                 max: fleet.max,
             },
-            ..World::default()
+            ..ClusterSpec::default()
         };
-        let outcome = simulate(&world, &mut Hpa::new(options, &world), 1 + phase as u64);
+        let outcome = simulate(&spec, &mut Hpa::new(options, &spec), 1 + phase as u64);
         let first = outcome
             .history
             .iter()

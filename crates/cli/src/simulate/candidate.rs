@@ -117,8 +117,8 @@ impl Candidate {
     /// Fails if it cannot be simulated in this scenario.
     pub(super) fn controller(&self, scenario: &Scenario) -> Result<Box<dyn Controller>, String> {
         match &self.kind {
-            Kind::Baseline(baseline) => Ok(baseline.controller(&scenario.world)),
-            Kind::Plain => PushScaling::of_world(&scenario.world)
+            Kind::Baseline(baseline) => Ok(baseline.controller(&scenario.cluster)),
+            Kind::Plain => PushScaling::of_cluster(&scenario.cluster)
                 .map(|scaling| -> Box<dyn Controller> { Box::new(scaling) })
                 .ok_or_else(|| "invalid target for a PushScaler".to_owned()),
             Kind::Manifest(spec) => PushScaling::of_spec(spec, scenario.start)
@@ -134,7 +134,7 @@ impl Candidate {
         };
         let name = &self.name;
         let mut notes = Vec::new();
-        let expected = scenario.world.objective();
+        let expected = scenario.cluster.objective();
         if let Some(own) = strictest(&policy)
             && (own - expected).abs() > 1e-9
         {

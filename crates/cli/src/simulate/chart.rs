@@ -50,7 +50,7 @@ fn plot(picture: &mut String, request: &Request, results: &Results<'_>) -> Resul
     }
     let top = runs.iter().flat_map(|(_, run)| &run.seconds);
     let top = top.map(|second| second.wanted.max(second.ready)).max();
-    let target = results.scenario.world.goal.target;
+    let target = results.scenario.cluster.goal.target;
     for ((name, run), panels) in runs.iter().zip(panels[1..].chunks(2)) {
         pods(&panels[0], &axis, name, run, top.unwrap_or(1))?;
         waits(&panels[1], &axis, name, run, target)?;

@@ -6,7 +6,6 @@ mod candidate;
 mod chart;
 mod explain;
 mod figures;
-mod front;
 mod json;
 mod options;
 mod outputs;
@@ -16,6 +15,7 @@ mod run;
 mod seeds;
 mod sweep_chart;
 mod table;
+mod trade_off_chart;
 
 use std::fs;
 use std::path::Path;
@@ -66,8 +66,8 @@ fn write_results(
         fs::write(file, text).map_err(CommandError::write(file))?;
     }
     if let (Some(file), Some(sweep)) = (&options.svg, &request.sweep) {
-        let chart = if sweep.key == front::PRICE {
-            front::draw(request, sweep, results)?
+        let chart = if sweep.key == trade_off_chart::PRICE {
+            trade_off_chart::draw(request, sweep, results)?
         } else {
             sweep_chart::draw(request, sweep, results)?
         };

@@ -267,16 +267,16 @@ mod tests {
         assert_eq!(plain.source.to_string(), "models/torchserve");
         assert_eq!(plain.unknown, std::slice::from_ref(&(10..20)));
         assert_eq!(plain.start, "2026-01-05T08:00:00Z".parse().ok());
-        let world = &plain.world;
+        let spec = &plain.cluster;
         assert_eq!(
-            (world.traffic.seconds(), world.workers, world.pods),
+            (spec.traffic.seconds(), spec.workers, spec.pods),
             (30, 8, 2)
         );
-        assert_eq!(world.start_delay, (42.5, 42.5));
+        assert_eq!(spec.start_delay, (42.5, 42.5));
         let later = scenario(&[("skip", "20"), ("workers", "2")]);
         assert_eq!(later.source.to_string(), "models/torchserve from second 20");
         assert_eq!(
-            (later.world.traffic.seconds(), later.world.workers),
+            (later.cluster.traffic.seconds(), later.cluster.workers),
             (10, 2)
         );
     }

@@ -7,11 +7,11 @@ use pushscale_simulator::scenario::{Draft, Scenario, Sweep};
 use pushscale_simulator::{InputError, InputErrors};
 
 use super::candidate::{self, Candidate};
-use super::front;
 use super::options::SimulateOptions;
 use super::outputs::{self, input_error};
 use super::record::Record;
 use super::seeds;
+use super::trade_off_chart;
 
 /// The environment variable with directories of traces, in the format of `PATH`.
 const TRACES: &str = "PUSHSCALE_TRACES";
@@ -181,7 +181,9 @@ fn sweep(
         errors.push(input_error("--sweep", "requires a single scenario"));
         return None;
     };
-    if ["target", front::PRICE].contains(&sweep.key.as_str()) && options.manifest.is_some() {
+    if ["target", trade_off_chart::PRICE].contains(&sweep.key.as_str())
+        && options.manifest.is_some()
+    {
         let problem = format!(
             "the PushScaler's {} comes from -f: sweep another key, or omit -f",
             sweep.key

@@ -39,11 +39,11 @@ pub(super) fn run(request: &Request) -> Vec<Results<'_>> {
         candidate
             .controller(scenario)
             .map(|mut controller| {
-                simulate_watched(&scenario.world, controller.as_mut(), seed, &watch)
+                simulate_watched(&scenario.cluster, controller.as_mut(), seed, &watch)
             })
             .ok()
     };
-    let seconds = |scenario: &Scenario| scenario.world.traffic.seconds();
+    let seconds = |scenario: &Scenario| scenario.cluster.traffic.seconds();
     let all: usize = request.scenarios.iter().map(seconds).sum::<usize>() * each;
     let mut progress = Progress::new(all);
     let outcomes = in_parallel(request.scenarios.len() * each, &work, &mut || {

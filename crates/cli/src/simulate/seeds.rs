@@ -1,7 +1,7 @@
 //! Parses and prints seeds.
 
 /// The maximum number of runs of one scenario; more give no new information.
-const MOST: usize = 1000;
+const MAX_SEEDS: usize = 1000;
 
 const EXPECTED: &str = "expected a number of seeds (8) or a list (1,2,3 or 5-8), at most 1000";
 
@@ -13,7 +13,7 @@ const EXPECTED: &str = "expected a number of seeds (8) or a list (1,2,3 or 5-8),
 pub(super) fn parse(text: &str) -> Result<Vec<u64>, String> {
     let wrong = || format!("{text:?}: {EXPECTED}");
     if let Ok(count) = text.trim().parse::<u64>() {
-        let allowed = (1..=MOST as u64).contains(&count);
+        let allowed = (1..=MAX_SEEDS as u64).contains(&count);
         return allowed.then(|| (1..=count).collect()).ok_or_else(wrong);
     }
     let mut seeds: Vec<u64> = Vec::new();
@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<u64>, String> {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
         let number = |text: &str| text.trim().parse::<u64>().map_err(|_| wrong());
         let (from, to) = (number(from)?, number(to)?);
-        if from > to || to - from >= MOST as u64 {
+        if from > to || to - from >= MAX_SEEDS as u64 {
             return Err(wrong());
         }
         seeds.extend(from..=to);
@@ -32,7 +32,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<u64>, String> {
     if sorted.len() < seeds.len() {
         return Err(format!("{text:?}: a seed occurs twice"));
     }
-    if seeds.len() > MOST {
+    if seeds.len() > MAX_SEEDS {
         return Err(wrong());
     }
     Ok(seeds)

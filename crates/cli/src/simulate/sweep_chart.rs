@@ -10,9 +10,9 @@ use plotters::prelude::*;
 use pushscale_simulator::scenario::{KEYS, Sweep};
 
 use super::figures::time;
-use super::front::point;
 use super::request::Request;
 use super::run::Results;
+use super::trade_off_chart::point;
 use crate::chart::{BLUE, Failure, GREEN, RED, SLATE, svg};
 
 /// The maximum of bad requests in percent: the 99th percentile of the wait meets the limit of a good request.
@@ -123,7 +123,7 @@ fn draw_legend(
 
 /// Describes the SLO. The limit of a wait has a number if it is the same in all scenarios.
 fn slo_text(results: &[Results<'_>]) -> String {
-    let mut objectives = results.iter().map(|of| of.scenario.world.objective());
+    let mut objectives = results.iter().map(|of| of.scenario.cluster.objective());
     let first = objectives.next().unwrap_or_default();
     let limit = if objectives.all(|objective| objective.to_bits() == first.to_bits()) {
         format!("4 × {}", time(first))

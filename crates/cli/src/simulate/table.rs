@@ -14,7 +14,7 @@ use super::seeds;
 pub(super) fn write(request: &Request, results: &Results<'_>) -> String {
     let mut lines = vec![
         std::iter::once("controller".to_owned())
-            .chain(heads())
+            .chain(headers())
             .collect(),
     ];
     for (candidate, outcomes) in request.candidates.iter().zip(&results.outcomes) {
@@ -33,7 +33,7 @@ pub(super) fn write_sweep(request: &Request, sweep: &Sweep, results: &[Results<'
     let mut lines = vec![
         [sweep.key.clone(), "controller".to_owned()]
             .into_iter()
-            .chain(heads())
+            .chain(headers())
             .collect(),
     ];
     for (value, results) in sweep.values.iter().zip(results) {
@@ -46,8 +46,8 @@ pub(super) fn write_sweep(request: &Request, sweep: &Sweep, results: &[Results<'
     head(request, first) + &align(&lines, 2)
 }
 
-/// Returns the heads of the columns with figures.
-fn heads() -> impl Iterator<Item = String> {
+/// Returns the headers of the columns with figures.
+fn headers() -> impl Iterator<Item = String> {
     FIGURES
         .iter()
         .filter_map(|figure| figure.head.map(str::to_owned))
@@ -101,7 +101,7 @@ fn head(request: &Request, results: &Results<'_>) -> String {
         text.push('\n');
     };
     line(scenario.name.clone());
-    let seconds = scenario.world.traffic.seconds();
+    let seconds = scenario.cluster.traffic.seconds();
     let spread = if request.seeds.len() > 1 {
         ": mean (min…max)"
     } else {
@@ -130,7 +130,7 @@ fn head(request: &Request, results: &Results<'_>) -> String {
     if !scenario.unknown.is_empty() {
         line(format!("unknown: {}", unknown(&scenario.unknown)));
     }
-    if let Some(objective) = scenario.world.objective {
+    if let Some(objective) = scenario.cluster.objective {
         line(format!(
             "requests are judged by the objective {}, not by the target",
             super::figures::time(objective)

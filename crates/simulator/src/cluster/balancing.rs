@@ -21,7 +21,7 @@ pub enum Balancing {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice<'a> {
     /// The indexes of the ready pods.
-    pub(super) serving: &'a [usize],
+    pub(super) ready: &'a [usize],
     /// The time of the arrival.
     pub(super) at: f64,
     /// The load balancer.
@@ -43,22 +43,22 @@ impl Balancing {
         metrics: &mut Metrics,
     ) -> Option<usize> {
         let Choice {
-            serving,
+            ready,
             at,
             balancer,
         } = choice;
-        let any = |random: &mut Random| random.random_range(0..serving.len());
-        if serving.is_empty() {
+        let any = |random: &mut Random| random.random_range(0..ready.len());
+        if ready.is_empty() {
             return None;
         }
         match self {
-            Self::Random => Some(serving[any(random)]),
+            Self::Random => Some(ready[any(random)]),
             Self::LeastOutstanding => {
                 let first = any(random);
                 let mut best: Option<(usize, usize)> = None;
-                for index in serving[first..].iter().chain(&serving[..first]) {
+                for index in ready[first..].iter().chain(&ready[..first]) {
                     let pod = &mut pods[*index];
-                    pod.settle(at, metrics);
+                    pod.advance_to(at, metrics);
                     let outstanding = pod.outstanding(balancer);
                     if best.is_none_or(|(fewest, _)| outstanding < fewest) {
                         best = Some((outstanding, *index));
@@ -70,9 +70,9 @@ impl Balancing {
                 best.map(|(_, index)| index)
             }
             Self::TwoChoices => {
-                let (one, other) = (serving[any(random)], serving[any(random)]);
+                let (one, other) = (ready[any(random)], ready[any(random)]);
                 for index in [one, other] {
-                    pods[index].settle(at, metrics);
+                    pods[index].advance_to(at, metrics);
                 }
                 let better = pods[one].outstanding(balancer) <= pods[other].outstanding(balancer);
                 Some(if better { one } else { other })

@@ -9,16 +9,16 @@ use super::fault::{Fault, PodCount};
 use super::job::Job;
 use super::pod::Pod;
 use super::random::Random;
+use super::spec::ClusterSpec;
 use super::view::PodState;
-use super::world::World;
 
 #[derive(Debug)]
 pub(super) struct Fleet {
     /// The pods, oldest first.
     pub(super) pods: Vec<Pod>,
-    made: u64,
+    created: u64,
     /// The number of pods still to be created that never become ready.
-    broken: u32,
+    never_ready: u32,
     /// The number of pods created after the start of the run.
     pub(super) starts: u64,
     /// The requests lost with their pods in this second.
@@ -29,56 +29,56 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Creates the initial pods.
-    pub(super) fn new(world: &World, random: &mut Random) -> Self {
+    pub(super) fn new(spec: &ClusterSpec, random: &mut Random) -> Self {
         let mut fleet = Self {
             pods: Vec::new(),
-            made: 0,
-            broken: 0,
+            created: 0,
+            never_ready: 0,
             starts: 0,
             lost: Vec::new(),
             round: None,
         };
-        for _ in 0..world.pods {
-            fleet.make(world, 0.0, random);
+        for _ in 0..spec.pods {
+            fleet.create_pod(spec, 0.0, random);
         }
         fleet.round = None;
         for pod in &mut fleet.pods {
-            pod.begin();
+            pod.mark_ready();
         }
         fleet
     }
 
-    fn make(&mut self, world: &World, now: f64, random: &mut Random) {
+    fn create_pod(&mut self, spec: &ClusterSpec, now: f64, random: &mut Random) {
         // Both values are drawn for every pod, so that the values of the next pod do not depend on the settings.
         let (share, deviation): (f64, f64) = (random.random(), StandardNormal.sample(random));
-        let (least, most) = world.start_delay;
-        let ready_at = if self.broken > 0 {
-            self.broken -= 1;
+        let (least, most) = spec.start_delay;
+        let ready_at = if self.never_ready > 0 {
+            self.never_ready -= 1;
             f64::INFINITY
         } else {
-            self.ready_at(world, now, least + (most - least) * share)
+            self.ready_at(spec, now, least + (most - least) * share)
         };
-        let speed = (world.speeds * deviation).exp();
-        self.made += 1;
+        let speed = (spec.speeds * deviation).exp();
+        self.created += 1;
         self.pods
-            .push(Pod::new(self.made, world, now, ready_at, speed));
+            .push(Pod::new(self.created, spec, now, ready_at, speed));
     }
 
     /// Returns when a pod that is created now becomes ready. All pods of a round become ready together.
-    fn ready_at(&mut self, world: &World, now: f64, delay: f64) -> f64 {
-        let current = |(start, _): &(f64, f64)| now - start < world.start_round;
+    fn ready_at(&mut self, spec: &ClusterSpec, now: f64, delay: f64) -> f64 {
+        let current = |(start, _): &(f64, f64)| now - start < spec.start_round;
         let round = self.round.filter(current);
         let (_, ready_at) = *self.round.insert(round.unwrap_or((now, now + delay)));
         ready_at
     }
 
     /// Marks pods as ready whose start delay or failure is over, and restarts containers that crash now.
-    pub(super) fn begin(&mut self, now: f64) {
+    pub(super) fn mark_ready(&mut self, now: f64) {
         for pod in &mut self.pods {
             if matches!(pod.state, PodState::Starting | PodState::Unready) && pod.ready_at <= now {
-                pod.begin();
+                pod.mark_ready();
             }
-            if pod.state == PodState::Serving
+            if pod.state == PodState::Ready
                 && let Some(crash_loop) = &mut pod.crash_loop
                 && let Some(until) = crash_loop.crash(now)
             {
@@ -87,20 +87,20 @@ impl Fleet {
         }
     }
 
-    /// Creates or removes pods to reach the desired replicas. Draining pods do not count.
-    pub(super) fn reach(
+    /// Creates or removes pods to reach the desired replicas. Terminating pods do not count.
+    pub(super) fn scale_to(
         &mut self,
         wanted: u32,
-        world: &World,
+        spec: &ClusterSpec,
         now: f64,
         random: &mut Random,
         cost: impl Fn(u64) -> u32,
     ) {
         let wanted = wanted as usize;
-        let stays = |pod: &Pod| pod.state != PodState::Draining;
+        let stays = |pod: &Pod| pod.state != PodState::Terminating;
         let count = self.pods.iter().filter(|pod| stays(pod)).count();
         for _ in count..wanted {
-            self.make(world, now, random);
+            self.create_pod(spec, now, random);
             self.starts += 1;
         }
         if count <= wanted {
@@ -109,12 +109,14 @@ impl Fleet {
         let mut staying: Vec<usize> = (0..self.pods.len())
             .filter(|index| stays(&self.pods[*index]))
             .collect();
-        match world.deletion {
+        match spec.deletion {
             Deletion::Cost => staying.sort_by(|one, other| {
                 let (one, other) = (&self.pods[*one], &self.pods[*other]);
                 let by_state = rank(one).cmp(&rank(other));
                 let by_cost = cost(one.id).cmp(&cost(other.id));
-                by_state.then(by_cost).then(other.made.total_cmp(&one.made))
+                by_state
+                    .then(by_cost)
+                    .then(other.created.total_cmp(&one.created))
             }),
             Deletion::Youngest => staying.reverse(),
         }
@@ -124,35 +126,35 @@ impl Fleet {
             if pod.state == PodState::Starting {
                 cancelled.push(pod.id);
             } else {
-                pod.state = PodState::Draining;
+                pod.state = PodState::Terminating;
             }
         }
         self.pods.retain(|pod| !cancelled.contains(&pod.id));
     }
 
     /// Removes pods that have drained.
-    pub(super) fn bury(&mut self) {
+    pub(super) fn remove_drained(&mut self) {
         self.pods
-            .retain(|pod| pod.state != PodState::Draining || pod.in_system() > 0);
+            .retain(|pod| pod.state != PodState::Terminating || pod.in_system() > 0);
     }
 
-    /// Applies the faults that begin in this second. All pods must be settled up to now.
-    pub(super) fn suffer(&mut self, faults: &[Fault], second: usize, random: &mut Random) {
+    /// Applies the faults that begin in this second. All pods must have advanced to now.
+    pub(super) fn apply_faults(&mut self, faults: &[Fault], second: usize, random: &mut Random) {
         let now = second as f64;
         for fault in faults.iter().filter(|fault| fault.begins() == second) {
             match fault {
-                Fault::NeverReady { pods, .. } => self.broken += pods,
+                Fault::NeverReady { pods, .. } => self.never_ready += pods,
                 Fault::Freeze { when, pods } => {
-                    self.each(*pods, random, |pod| pod.freeze(now, when.end as f64));
+                    self.apply_to_random(*pods, random, |pod| pod.freeze(now, when.end as f64));
                 }
                 Fault::Hang { when, pods } => {
-                    self.each(*pods, random, |pod| pod.stop(now, when.end as f64));
+                    self.apply_to_random(*pods, random, |pod| pod.stop(now, when.end as f64));
                 }
                 Fault::Slow { when, pods, factor } => {
-                    self.each(*pods, random, |pod| pod.slow(*factor, when.end as f64));
+                    self.apply_to_random(*pods, random, |pod| pod.slow(*factor, when.end as f64));
                 }
                 Fault::Unready { when, pods } => {
-                    self.each(*pods, random, |pod| pod.fail_probe(when.end as f64));
+                    self.apply_to_random(*pods, random, |pod| pod.fail_probe(when.end as f64));
                 }
                 Fault::CrashLoop { pods, down, up, .. } => {
                     let crash_loop = CrashLoop {
@@ -160,20 +162,21 @@ impl Fleet {
                         down: *down as f64,
                         up: *up as f64,
                     };
-                    self.each(*pods, random, |pod| pod.crash_loop = Some(crash_loop));
+                    self.apply_to_random(*pods, random, |pod| pod.crash_loop = Some(crash_loop));
                 }
                 Fault::Die { pods, .. } => {
                     let mut dead = self.pick(*pods, random);
                     dead.sort_unstable();
                     while let Some(index) = dead.pop() {
-                        self.lost.append(&mut self.pods.remove(index).abandon());
+                        self.lost
+                            .append(&mut self.pods.remove(index).take_requests());
                     }
                 }
             }
         }
     }
 
-    fn each(&mut self, count: PodCount, random: &mut Random, apply: impl Fn(&mut Pod)) {
+    fn apply_to_random(&mut self, count: PodCount, random: &mut Random, apply: impl Fn(&mut Pod)) {
         for index in self.pick(count, random) {
             apply(&mut self.pods[index]);
         }
@@ -181,13 +184,13 @@ impl Fleet {
 
     /// Picks random ready pods, or all if there are fewer.
     fn pick(&self, count: PodCount, random: &mut Random) -> Vec<usize> {
-        let mut serving: Vec<usize> = (0..self.pods.len())
-            .filter(|index| self.pods[*index].state == PodState::Serving)
+        let mut ready: Vec<usize> = (0..self.pods.len())
+            .filter(|index| self.pods[*index].state == PodState::Ready)
             .collect();
-        let count = count.of(serving.len());
+        let count = count.of(ready.len());
         let mut picked = Vec::new();
         while picked.len() < count {
-            picked.push(serving.swap_remove(random.random_range(0..serving.len())));
+            picked.push(ready.swap_remove(random.random_range(0..ready.len())));
         }
         picked
     }
@@ -198,6 +201,6 @@ fn rank(pod: &Pod) -> u8 {
     match pod.state {
         PodState::Starting => 0,
         PodState::Unready => 1,
-        PodState::Serving | PodState::Draining => 2,
+        PodState::Ready | PodState::Terminating => 2,
     }
 }

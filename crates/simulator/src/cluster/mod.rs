@@ -7,12 +7,12 @@
 //! are simulated exactly, not in time steps.
 //!
 //! ```
-//! use pushscale_simulator::cluster::{World, simulate};
+//! use pushscale_simulator::cluster::{ClusterSpec, simulate};
 //! use pushscale_simulator::control::Fixed;
 //! use pushscale_simulator::traffic::Traffic;
 //!
-//! let world = World { traffic: Traffic::Rates(vec![100.0; 60]), pods: 5, ..World::default() };
-//! let outcome = simulate(&world, &mut Fixed::new(5), 1);
+//! let cluster = ClusterSpec { traffic: Traffic::Rates(vec![100.0; 60]), pods: 5, ..ClusterSpec::default() };
+//! let outcome = simulate(&cluster, &mut Fixed::new(5), 1);
 //! assert_eq!(outcome.violation_seconds, 0);
 //! ```
 //!
@@ -38,9 +38,9 @@ mod random;
 mod retries;
 mod router;
 mod run;
+mod spec;
 mod view;
 mod worker;
-mod world;
 
 pub use arrivals::{Burst, Outage};
 pub use balancing::Balancing;
@@ -51,7 +51,7 @@ pub use fault::{Fault, PodCount};
 pub use goal::Goal;
 pub use outcome::{Change, Outcome, Second};
 pub use run::{simulate, simulate_watched};
+pub use spec::{ClusterSpec, Gap, Slow};
 pub use view::{PodReading, PodState, PodView, ServerHealth, View};
-pub use world::{Gap, Slow, World};
 
 pub(crate) use random::Random;

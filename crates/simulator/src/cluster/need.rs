@@ -1,6 +1,6 @@
 //! The pods that a load needs.
 
-use super::world::World;
+use super::spec::ClusterSpec;
 use crate::control::formulas::{mean_wait_of, occupancy};
 use crate::quantity::whole;
 use crate::traffic::Traffic;
@@ -16,7 +16,7 @@ const BUSIEST: f64 = 0.92;
 /// The share of the target that remains at least after subtracting the batch delay.
 const LEAST_TARGET: f64 = 0.1;
 
-impl World {
+impl ClusterSpec {
     /// Returns the number of healthy pods that meet the target at the highest arrival rate, by the queueing formula.
     ///
     /// The highest rate is a mean over a minute, or over ten service times if that is more. Batches are full, and
@@ -82,7 +82,7 @@ impl World {
                 Traffic::Counts(counts) => f64::from(counts[second]),
             };
             let requests = load + f64::from(self.burst_requests(second));
-            requests * self.arriving_share(second) * self.slowness(second)
+            requests * self.arriving_share(second) * self.service_time_factor(second)
         };
         let rates: Vec<f64> = (0..seconds).map(rate).collect();
         let window = (WINDOW_SERVICES * self.service).max(WINDOW).ceil();
@@ -102,32 +102,29 @@ mod tests {
     use super::*;
     use crate::cluster::{Balancing, Batching, Burst, Goal};
 
-    fn need(change: impl FnOnce(&mut World)) -> u32 {
-        let mut world = World {
+    fn need(change: impl FnOnce(&mut ClusterSpec)) -> u32 {
+        let mut spec = ClusterSpec {
             traffic: Traffic::Rates(vec![100.0; 600]),
             goal: Goal {
                 target: 0.05,
                 min: 1,
                 max: 1000,
             },
-            ..World::default()
+            ..ClusterSpec::default()
         };
-        change(&mut world);
-        world.need()
+        change(&mut spec);
+        spec.need()
     }
 
     #[test]
     fn the_need_follows_the_formula() {
         // 10 busy workers at 75% utilisation.
         assert_eq!(need(|_| {}), 4);
-        assert_eq!(need(|world| world.workers = 1), 30);
+        assert_eq!(need(|spec| spec.workers = 1), 30);
         // One queue: 12 workers wait 37 ms.
+        assert_eq!(need(|spec| spec.balancing = Balancing::LeastOutstanding), 3);
         assert_eq!(
-            need(|world| world.balancing = Balancing::LeastOutstanding),
-            3
-        );
-        assert_eq!(
-            need(|world| world.traffic = Traffic::Rates(vec![0.0; 600])),
+            need(|spec| spec.traffic = Traffic::Rates(vec![0.0; 600])),
             1
         );
     }
@@ -139,7 +136,7 @@ mod tests {
             delay: 0.0,
             growth: 0.25,
         };
-        assert!(need(|world| world.batching = batching) < 4);
+        assert!(need(|spec| spec.batching = batching) < 4);
     }
 
     #[test]
@@ -150,11 +147,11 @@ mod tests {
             every: None,
         }];
         let with = |service: f64| {
-            need(|world| {
-                world.traffic = Traffic::Rates(vec![0.0; 600]);
-                world.bursts.clone_from(&bursts);
-                world.service = service;
-                world.goal.target = service / 2.0;
+            need(|spec| {
+                spec.traffic = Traffic::Rates(vec![0.0; 600]);
+                spec.bursts.clone_from(&bursts);
+                spec.service = service;
+                spec.goal.target = service / 2.0;
             })
         };
         // 10 requests per second for a minute are 10 busy workers.

@@ -27,7 +27,7 @@ pub struct Outcome {
     pub retries: u64,
     /// The number of requests in pods at the end, or about to be repeated.
     pub in_system: u64,
-    /// Pod-hours, including starting and draining pods.
+    /// Pod-hours, including starting and terminating pods.
     pub pod_hours: f64,
     /// Hours of nodes, one per pod, each of which is kept for 10 minutes after it was last needed.
     pub node_hours: f64,
@@ -39,7 +39,7 @@ pub struct Outcome {
     pub starts: u64,
     /// The maximum desired replicas.
     pub largest: u32,
-    /// The maximum desired replicas divided by [`World::need`](super::World::need).
+    /// The maximum desired replicas divided by [`ClusterSpec::need`](super::ClusterSpec::need).
     pub largest_over_need: f64,
     /// The result of each second.
     pub seconds: Vec<Second>,

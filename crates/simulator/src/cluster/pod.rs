@@ -6,16 +6,16 @@ use super::batching::Batching;
 use super::crash_loop::CrashLoop;
 use super::job::Job;
 use super::metrics::Metrics;
+use super::spec::ClusterSpec;
 use super::view::{PodReading, PodState, ServerHealth};
 use super::worker::{Activity, Worker};
-use super::world::World;
 
 #[derive(Clone, Debug)]
 pub(super) struct Pod {
     pub(super) id: u64,
     pub(super) state: PodState,
     /// The creation time.
-    pub(super) made: f64,
+    pub(super) created: f64,
     /// The time at which the pod becomes ready; infinite if it never does.
     pub(super) ready_at: f64,
     pub(super) speed: f64,
@@ -36,35 +36,41 @@ pub(super) struct Pod {
     /// The time of the next action of any worker.
     next: f64,
     /// The counters.
-    counted: PodReading,
+    counters: PodReading,
     /// The last reading.
     pub(super) reading: PodReading,
 }
 
 impl Pod {
-    pub(super) fn new(id: u64, world: &World, made: f64, ready_at: f64, speed: f64) -> Self {
-        let balancers = match world.clients.balancers {
+    pub(super) fn new(
+        id: u64,
+        spec: &ClusterSpec,
+        created: f64,
+        ready_at: f64,
+        speed: f64,
+    ) -> Self {
+        let balancers = match spec.clients.balancers {
             0 | 1 => 0,
             several => several as usize,
         };
         Self {
             id,
             state: PodState::Starting,
-            made,
+            created,
             ready_at,
             speed,
             slowed: (f64::NEG_INFINITY, 1.0),
             crash_loop: None,
             health: ServerHealth::Ready,
             stopped_until: f64::NEG_INFINITY,
-            batching: world.batching,
-            contention: world.contention,
-            workers: vec![Worker::new(); world.workers.max(1) as usize],
+            batching: spec.batching,
+            contention: spec.contention,
+            workers: vec![Worker::new(); spec.workers.max(1) as usize],
             queue: VecDeque::new(),
             in_system: 0,
             outstanding: vec![0; balancers],
             next: f64::INFINITY,
-            counted: PodReading::default(),
+            counters: PodReading::default(),
             reading: PodReading::default(),
         }
     }
@@ -80,20 +86,20 @@ impl Pod {
     }
 
     /// Makes the pod ready.
-    pub(super) fn begin(&mut self) {
-        self.state = PodState::Serving;
+    pub(super) fn mark_ready(&mut self) {
+        self.state = PodState::Ready;
         self.health = ServerHealth::Ready;
     }
 
     /// Accepts a request, or rejects it because `queue` requests are waiting. Returns whether the pod accepted it. The
-    /// pod must be settled up to `now`.
+    /// pod must have advanced to `now`.
     pub(super) fn receive(&mut self, now: f64, job: Job, queue: u32) -> bool {
-        self.counted.arrivals += 1;
+        self.counters.arrivals += 1;
         let taken_at_once = self.workers.iter().any(|worker| !worker.is_busy())
             && self.queue.is_empty()
             && now >= self.stopped_until;
         if !taken_at_once && self.queue.len() >= queue as usize {
-            self.counted.refused += 1;
+            self.counters.refused += 1;
             return false;
         }
         self.in_system += 1;
@@ -101,16 +107,16 @@ impl Pod {
             *outstanding += 1;
         }
         self.queue.push_back(job);
-        self.take(now);
+        self.assign_batches(now);
         true
     }
 
     /// Processes everything that happens up to `now`.
-    pub(super) fn settle(&mut self, now: f64, metrics: &mut Metrics) {
+    pub(super) fn advance_to(&mut self, now: f64, metrics: &mut Metrics) {
         while self.next <= now {
             let at = self.next;
             if at >= self.stopped_until && !self.queue.is_empty() {
-                self.take(at);
+                self.assign_batches(at);
             }
             for index in 0..self.workers.len() {
                 if self.workers[index].next() > at {
@@ -121,7 +127,7 @@ impl Pod {
                     Activity::Forming(_) => self.start(index, at),
                     Activity::Busy { begun, service, .. } => {
                         self.complete(index, begun, service, metrics);
-                        self.take(at);
+                        self.assign_batches(at);
                     }
                 }
             }
@@ -130,7 +136,7 @@ impl Pod {
     }
 
     /// Lets workers take waiting requests. Only one worker at a time waits for its batch to fill.
-    fn take(&mut self, now: f64) {
+    fn assign_batches(&mut self, now: f64) {
         if now >= self.stopped_until {
             let forming = |worker: &Worker| matches!(worker.activity, Activity::Forming(_));
             while !self.queue.is_empty() {
@@ -184,14 +190,14 @@ impl Pod {
         let worker = &mut self.workers[index];
         worker.activity = Activity::Idle;
         self.in_system -= worker.batch.len();
-        self.counted.batch_seconds = Some(service);
+        self.counters.batch_seconds = Some(service);
         for job in worker.batch.drain(..) {
             let waited = begun - job.arrived;
-            self.counted.answered += 1;
+            self.counters.answered += 1;
             if job.timed {
-                self.counted.responses += 1;
-                self.counted.waited += waited;
-                self.counted.sojourned += waited + service;
+                self.counters.responses += 1;
+                self.counters.waited += waited;
+                self.counters.sojourned += waited + service;
             }
             if let Some(outstanding) = self.outstanding.get_mut(job.balancer) {
                 *outstanding -= 1;
@@ -236,11 +242,11 @@ impl Pod {
 
     /// Restarts the container, which serves again at `until` and counts from 0. Returns the lost requests.
     pub(super) fn crash(&mut self, until: f64) -> Vec<Job> {
-        let lost = self.abandon();
+        let lost = self.take_requests();
         self.fail_probe(until);
         self.health = ServerHealth::Down;
         self.stopped_until = f64::NEG_INFINITY;
-        self.counted = PodReading::default();
+        self.counters = PodReading::default();
         self.reading = PodReading::default();
         lost
     }
@@ -248,13 +254,13 @@ impl Pod {
     /// Publishes the counters as the pod's reading.
     pub(super) fn publish_reading(&mut self) {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        self.counted.in_system = number(self.in_system);
-        self.counted.waiting = number(self.queue.len());
-        self.reading = self.counted;
+        self.counters.in_system = number(self.in_system);
+        self.counters.waiting = number(self.queue.len());
+        self.reading = self.counters;
     }
 
     /// Removes and returns the requests in the pod, which will not complete.
-    pub(super) fn abandon(&mut self) -> Vec<Job> {
+    pub(super) fn take_requests(&mut self) -> Vec<Job> {
         let mut jobs: Vec<Job> = Vec::with_capacity(self.in_system);
         for worker in &mut self.workers {
             worker.activity = Activity::Idle;

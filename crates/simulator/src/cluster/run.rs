@@ -18,34 +18,34 @@ use super::outcome::{Change, Outcome, Second};
 use super::random::Streams;
 use super::retries::Retries;
 use super::router::Router;
+use super::spec::ClusterSpec;
 use super::view::{PodState, PodView, ServerHealth, View};
-use super::world::World;
 
-/// Simulates a world under a controller. The same seed gives the same result, and the same load for every controller.
-pub fn simulate(world: &World, controller: &mut dyn Controller, seed: u64) -> Outcome {
-    simulate_watched(world, controller, seed, &|_| {})
+/// Simulates a cluster under a controller. The same seed gives the same result, and the same load for every controller.
+pub fn simulate(spec: &ClusterSpec, controller: &mut dyn Controller, seed: u64) -> Outcome {
+    simulate_watched(spec, controller, seed, &|_| {})
 }
 
 /// Like [`simulate`], and calls `watch` after every simulated minute.
 pub fn simulate_watched(
-    world: &World,
+    spec: &ClusterSpec,
     controller: &mut dyn Controller,
     seed: u64,
     watch: &dyn Fn(usize),
 ) -> Outcome {
-    let mut run = Run::new(world, seed);
-    for second in 0..world.traffic.seconds() {
-        run.live(second);
-        run.ask(second + 1, controller);
+    let mut run = Run::new(spec, seed);
+    for second in 0..spec.traffic.seconds() {
+        run.simulate_second(second);
+        run.apply_controller_decision(second + 1, controller);
         if (second + 1).is_multiple_of(60) {
             watch(60);
         }
     }
-    run.end()
+    run.finish()
 }
 
 struct Run<'a> {
-    world: &'a World,
+    spec: &'a ClusterSpec,
     streams: Streams,
     fleet: Fleet,
     metrics: Metrics,
@@ -57,7 +57,7 @@ struct Run<'a> {
     arrived: u64,
     refused: u64,
     lost: u64,
-    /// The pods of each second, including starting and draining ones.
+    /// The pods of each second, including starting and terminating ones.
     pods: Vec<u32>,
     largest: u32,
     sizes: Vec<(u32, u32)>,
@@ -65,82 +65,82 @@ struct Run<'a> {
     // Buffers that are reused every second.
     times: Vec<f64>,
     arrivals: Vec<Job>,
-    serving: Vec<usize>,
+    ready: Vec<usize>,
     views: Vec<PodView>,
 }
 
 impl<'a> Run<'a> {
-    fn new(world: &'a World, seed: u64) -> Self {
+    fn new(spec: &'a ClusterSpec, seed: u64) -> Self {
         let mut streams = Streams::of(seed);
-        let fleet = Fleet::new(world, &mut streams.pods);
-        let deviation = (1.0 + world.cv * world.cv).ln().sqrt();
+        let fleet = Fleet::new(spec, &mut streams.pods);
+        let deviation = (1.0 + spec.cv * spec.cv).ln().sqrt();
         Self {
-            world,
+            spec,
             fleet,
             streams,
-            metrics: Metrics::new(world.traffic.seconds(), world.objective()),
+            metrics: Metrics::new(spec.traffic.seconds(), spec.objective()),
             logarithm: (-deviation * deviation / 2.0, deviation),
-            replicas: world.pods,
-            router: Router::new(world),
-            retries: Retries::new(world.clients.retries),
+            replicas: spec.pods,
+            router: Router::new(spec),
+            retries: Retries::new(spec.clients.retries),
             arrived: 0,
             refused: 0,
             lost: 0,
-            pods: Vec::with_capacity(world.traffic.seconds()),
-            largest: world.pods,
-            sizes: Vec::with_capacity(world.traffic.seconds()),
+            pods: Vec::with_capacity(spec.traffic.seconds()),
+            largest: spec.pods,
+            sizes: Vec::with_capacity(spec.traffic.seconds()),
             history: Vec::new(),
             times: Vec::new(),
             arrivals: Vec::new(),
-            serving: Vec::new(),
+            ready: Vec::new(),
             views: Vec::new(),
         }
     }
 
     /// Simulates the time between `second` and the next one.
-    fn live(&mut self, second: usize) {
+    fn simulate_second(&mut self, second: usize) {
         let now = second as f64;
         let random = &mut self.streams.faults;
-        self.fleet.suffer(&self.world.faults, second, random);
+        self.fleet.apply_faults(&self.spec.faults, second, random);
         // New pods replace those that died.
         let random = &mut self.streams.pods;
         self.fleet
-            .reach(self.replicas, self.world, now, random, |_| 0);
-        self.fleet.begin(now);
+            .scale_to(self.replicas, self.spec, now, random, |_| 0);
+        self.fleet.mark_ready(now);
         for job in self.fleet.lost.drain(..) {
             if !self.retries.add(job, now) {
                 self.lost += 1;
                 self.metrics.failed(&job);
             }
         }
-        self.serve(second);
+        self.route_arrivals(second);
         for pod in &mut self.fleet.pods {
-            pod.settle(now + 1.0, &mut self.metrics);
+            pod.advance_to(now + 1.0, &mut self.metrics);
         }
     }
 
-    fn serve(&mut self, second: usize) {
+    fn route_arrivals(&mut self, second: usize) {
         self.draw_arrivals(second);
-        self.serving.clear();
+        self.ready.clear();
         let pods = &mut self.fleet.pods;
-        self.serving
-            .extend((0..pods.len()).filter(|index| pods[*index].state == PodState::Serving));
+        self.ready
+            .extend((0..pods.len()).filter(|index| pods[*index].state == PodState::Ready));
         let arrivals = std::mem::take(&mut self.arrivals);
         self.arrived += arrivals.len() as u64;
         for job in arrivals.iter().copied() {
             let pods = &mut self.fleet.pods;
             let metrics = &mut self.metrics;
             let choice = Choice {
-                serving: &self.serving,
+                ready: &self.ready,
                 at: job.arrived,
                 balancer: job.balancer,
             };
             let random = &mut self.streams.balancing;
-            let chosen = self.router.route(self.world, pods, choice, random, metrics);
+            let chosen = self.router.route(self.spec, pods, choice, random, metrics);
             let taken = chosen.is_some_and(|index| {
                 let pod = &mut pods[index];
-                pod.settle(job.arrived, metrics);
-                pod.receive(job.arrived, job, self.world.queue)
+                pod.advance_to(job.arrived, metrics);
+                pod.receive(job.arrived, job, self.spec.queue)
             });
             if !taken && !self.retries.add(job, job.arrived) {
                 self.refused += 1;
@@ -155,8 +155,8 @@ impl<'a> Run<'a> {
     fn draw_arrivals(&mut self, second: usize) {
         let count = self.draw_count(second);
         let burst = arriving(
-            self.world.burst_requests(second),
-            self.world.arriving_share(second),
+            self.spec.burst_requests(second),
+            self.spec.arriving_share(second),
         );
         self.metrics.arrived(second, count.saturating_add(burst));
         let now = second as f64;
@@ -166,12 +166,12 @@ impl<'a> Run<'a> {
         self.times
             .extend((0..count).map(|_| now + random.random::<f64>()));
         self.times.sort_unstable_by(f64::total_cmp);
-        let mean = self.world.service * self.world.slowness(second);
+        let mean = self.spec.service * self.spec.service_time_factor(second);
         let (log_mean, log_deviation) = self.logarithm;
         let Streams {
             services, clients, ..
         } = &mut self.streams;
-        let share = self.world.clients.grpc_share;
+        let share = self.spec.clients.grpc_share;
         self.arrivals.clear();
         self.arrivals.extend(self.times.iter().map(|at| {
             let deviation: f64 = StandardNormal.sample(services);
@@ -180,7 +180,7 @@ impl<'a> Run<'a> {
                 arrived: *at,
                 service: mean * (log_mean + log_deviation * deviation).exp(),
                 timed: share == 0.0 || clients.random::<f64>() >= share,
-                balancer: Router::balancer(self.world, clients),
+                balancer: Router::balancer(self.spec, clients),
                 failures: 0,
             }
         }));
@@ -191,8 +191,8 @@ impl<'a> Run<'a> {
     }
 
     fn draw_count(&mut self, second: usize) -> u32 {
-        let share = self.world.arriving_share(second);
-        match &self.world.traffic {
+        let share = self.spec.arriving_share(second);
+        match &self.spec.traffic {
             Traffic::Counts(counts) => {
                 arriving(counts.get(second).copied().unwrap_or_default(), share)
             }
@@ -207,21 +207,21 @@ impl<'a> Run<'a> {
     }
 
     /// Shows the controller the completed second, and applies its decision.
-    fn ask(&mut self, over: usize, controller: &mut dyn Controller) {
-        let silent = self.show(over);
+    fn apply_controller_decision(&mut self, over: usize, controller: &mut dyn Controller) {
+        let silent = self.publish_readings(over);
         let view = View {
             second: over,
             pods: &self.views,
             replicas: self.replicas,
             arrived: self.arrived,
             silent,
-            goal: self.world.goal,
-            workers: self.world.workers,
-            batching: self.world.batching,
-            deletion: self.world.deletion,
+            goal: self.spec.goal,
+            workers: self.spec.workers,
+            batching: self.spec.batching,
+            deletion: self.spec.deletion,
         };
         let wanted = controller.decide(&view);
-        self.fleet.bury();
+        self.fleet.remove_drained();
         if let Some(wanted) = wanted.filter(|wanted| *wanted != self.replicas) {
             self.history.push(Change {
                 second: over,
@@ -242,27 +242,27 @@ impl<'a> Run<'a> {
             self.replicas = wanted;
             let cost = |pod| costs.get(&pod).copied().unwrap_or(u32::MAX);
             self.fleet
-                .reach(wanted, self.world, over as f64, random, cost);
+                .scale_to(wanted, self.spec, over as f64, random, cost);
         }
         let pods = u32::try_from(self.fleet.pods.len()).unwrap_or(u32::MAX);
         self.pods.push(pods);
         let ready = self.fleet.pods.iter();
-        let ready = ready.filter(|pod| pod.state == PodState::Serving).count();
+        let ready = ready.filter(|pod| pod.state == PodState::Ready).count();
         self.sizes
             .push((self.replicas, u32::try_from(ready).unwrap_or(u32::MAX)));
     }
 
     /// Updates the readings of all pods that report. Returns whether no pod reports.
-    fn show(&mut self, over: usize) -> bool {
-        let gaps = self.world.gaps.iter();
+    fn publish_readings(&mut self, over: usize) -> bool {
+        let gaps = self.spec.gaps.iter();
         let share = gaps
             .filter(|gap| gap.when.contains(&over))
             .map(|gap| gap.share)
             .fold(0.0, f64::max);
-        let slowness = self.world.slowness(over - 1);
+        let service_time_factor = self.spec.service_time_factor(over - 1);
         self.views.clear();
         for pod in &mut self.fleet.pods {
-            let reports = pod.state != PodState::Starting && place_of(pod.id) >= share;
+            let reports = pod.state != PodState::Starting && gap_position(pod.id) >= share;
             // The fault ends with this second.
             if matches!(pod.health, ServerHealth::Frozen(until) if until <= over as f64) {
                 pod.health = ServerHealth::Ready;
@@ -281,18 +281,18 @@ impl<'a> Run<'a> {
                 } else {
                     ServerHealth::Ready
                 },
-                service: self.world.service * slowness / pod.speed,
+                service: self.spec.service * service_time_factor / pod.speed,
             });
         }
         share >= 1.0
     }
 
-    fn end(mut self) -> Outcome {
+    fn finish(mut self) -> Outcome {
         let mut in_system = self.retries.waiting() as u64;
         self.metrics.close();
         for pod in &mut self.fleet.pods {
             in_system += pod.in_system() as u64;
-            pod.settle(f64::MAX, &mut self.metrics);
+            pod.advance_to(f64::MAX, &mut self.metrics);
         }
         let metrics = &self.metrics;
         let seconds: Vec<Second> = metrics
@@ -320,7 +320,7 @@ impl<'a> Run<'a> {
             bad_percent: 100.0 * bad as f64 / arrivals.max(1) as f64,
             mean_wait: metrics.total_wait / metrics.waits_known().max(1) as f64,
             p95_wait,
-            p95_over_target: p95_wait / self.world.objective(),
+            p95_over_target: p95_wait / self.spec.objective(),
             p99_wait: metrics.quantile(0.99),
             arrivals,
             answered: metrics.answered,
@@ -334,7 +334,7 @@ impl<'a> Run<'a> {
             reversals: reversals(&self.history),
             starts: self.fleet.starts,
             largest: self.largest,
-            largest_over_need: f64::from(self.largest) / f64::from(self.world.need()),
+            largest_over_need: f64::from(self.largest) / f64::from(self.spec.need()),
             seconds,
             history: self.history,
         }
@@ -348,7 +348,7 @@ fn arriving(requests: u32, share: f64) -> u32 {
 
 /// Returns a pod's position, from 0 to 1. In a gap, the pods with a position below the gap's share do not report, which
 /// are the same pods during the whole gap.
-fn place_of(id: u64) -> f64 {
+fn gap_position(id: u64) -> f64 {
     // The golden ratio distributes consecutive numbers evenly: a third of 6 pods is 2 of them.
     (id as f64 * 0.618_033_988_749_894_9).fract()
 }

@@ -10,11 +10,11 @@ pub enum PodState {
     /// Created, not ready yet.
     Starting,
     /// Ready.
-    Serving,
+    Ready,
     /// Was ready and is not: its readiness probe fails, or its container restarts.
     Unready,
     /// Terminating: it completes its requests.
-    Draining,
+    Terminating,
 }
 
 /// The state of the cluster as a controller sees it once per second.

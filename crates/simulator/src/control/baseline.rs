@@ -9,7 +9,7 @@ use super::{
     Controller, Fixed, Hpa, HpaMetric, HpaOptions, Kpa, Oracle, ReferenceModel,
     ReferenceModelOptions,
 };
-use crate::cluster::World;
+use crate::cluster::ClusterSpec;
 use crate::quantity;
 
 /// The baselines that users are offered, with an explanation of each.
@@ -71,10 +71,10 @@ impl Utilisation {
     /// Knative's default.
     const DEFAULT: Self = Self::Percent(70);
 
-    fn share(self, world: &World) -> f64 {
+    fn share(self, spec: &ClusterSpec) -> f64 {
         match self {
             Self::Percent(percent) => f64::from(percent) / 100.0,
-            Self::Computed => world.utilisation(),
+            Self::Computed => spec.utilisation(),
         }
     }
 }
@@ -97,16 +97,16 @@ pub enum BaselineError {
 
 impl Baseline {
     /// Creates the controller for one run.
-    pub fn controller(&self, world: &World) -> Box<dyn Controller + Send> {
+    pub fn controller(&self, spec: &ClusterSpec) -> Box<dyn Controller + Send> {
         match *self {
-            Self::Hpa(options) => Box::new(Hpa::new(options, world)),
-            Self::Kpa { delay, utilisation } => Box::new(Kpa::new(delay, utilisation.share(world))),
-            Self::Oracle => Box::new(Oracle::new(world)),
+            Self::Hpa(options) => Box::new(Hpa::new(options, spec)),
+            Self::Kpa { delay, utilisation } => Box::new(Kpa::new(delay, utilisation.share(spec))),
+            Self::Oracle => Box::new(Oracle::new(spec)),
             Self::ReferenceModel { additions, kappa } => {
                 Box::new(ReferenceModel::new(ReferenceModelOptions {
                     additions,
                     calibrated: kappa,
-                    pooled: world.balancing.pooled(),
+                    pooled: spec.balancing.pooled(),
                 }))
             }
             Self::Fixed(size) => Box::new(Fixed::new(size)),
@@ -335,47 +335,47 @@ mod tests {
     use crate::cluster::{Goal, simulate};
     use crate::traffic::Traffic;
 
-    fn last_replicas(word: &str, world: &World) -> u32 {
+    fn last_replicas(word: &str, spec: &ClusterSpec) -> u32 {
         let baseline: Baseline = word.parse().unwrap();
-        let outcome = simulate(world, baseline.controller(world).as_mut(), 1);
+        let outcome = simulate(spec, baseline.controller(spec).as_mut(), 1);
         outcome.seconds.last().unwrap().wanted
     }
 
     #[test]
     fn at_the_computed_utilisation_baselines_have_the_pods_of_the_formula() {
         // 10 busy workers at 75% utilisation.
-        let world = World {
+        let spec = ClusterSpec {
             traffic: Traffic::Rates(vec![100.0; 1200]),
             pods: 8,
-            ..World::default()
+            ..ClusterSpec::default()
         };
-        assert_eq!(world.need(), 4);
+        assert_eq!(spec.need(), 4);
         for word in [
             "hpa:metric=requests",
             "hpa:metric=utilisation",
             "kpa:utilisation=computed",
         ] {
-            let replicas = last_replicas(word, &world);
+            let replicas = last_replicas(word, &spec);
             assert!((4..=5).contains(&replicas), "{word}: {replicas}");
         }
-        assert!(last_replicas("kpa:utilisation=30", &world) >= 8);
+        assert!(last_replicas("kpa:utilisation=30", &spec) >= 8);
     }
 
     #[test]
     fn an_hpa_on_a_high_utilisation_scales_saturated_pods_up() {
-        let world = World {
+        let spec = ClusterSpec {
             traffic: Traffic::Rates(vec![100.0; 1200]),
             service: 0.4,
             workers: 8,
             pods: 2,
             goal: Goal {
                 target: 0.8,
-                ..World::default().goal
+                ..ClusterSpec::default().goal
             },
-            ..World::default()
+            ..ClusterSpec::default()
         };
-        assert!(world.utilisation() > 0.91);
-        assert!(last_replicas("hpa:metric=utilisation", &world) >= world.need());
+        assert!(spec.utilisation() > 0.91);
+        assert!(last_replicas("hpa:metric=utilisation", &spec) >= spec.need());
     }
 
     #[test]

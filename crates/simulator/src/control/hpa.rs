@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Controller;
-use crate::cluster::{PodState, View, World};
+use crate::cluster::{ClusterSpec, PodState, View};
 use crate::quantity::whole;
 
 /// A ratio within this distance of 1 does not change the replica count.
@@ -18,10 +18,10 @@ const LIMIT_SECONDS: usize = 15;
 /// What the HPA scales on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HpaMetric {
-    /// The queue latency, with the target of the world.
+    /// The queue latency, with the target of the cluster.
     Latency,
     /// The requests per second and pod, counted in front of the cluster. The target is the rate of a pod at the
-    /// utilisation that meets the target of the world.
+    /// utilisation that meets the target of the cluster.
     Requests,
     /// The utilisation of the workers. Its target is that utilisation.
     Utilisation,
@@ -74,12 +74,12 @@ pub struct Hpa {
 }
 
 impl Hpa {
-    /// Creates an HPA for this world.
-    pub fn new(options: HpaOptions, world: &World) -> Self {
+    /// Creates an HPA for this cluster.
+    pub fn new(options: HpaOptions, spec: &ClusterSpec) -> Self {
         let per_pod = match options.metric {
-            HpaMetric::Requests => world.requests_per_pod(),
+            HpaMetric::Requests => spec.requests_per_pod(),
             HpaMetric::Latency | HpaMetric::Utilisation => {
-                world.utilisation() * f64::from(world.workers)
+                spec.utilisation() * f64::from(spec.workers)
             }
         };
         Self {
@@ -106,7 +106,7 @@ impl Hpa {
         }
         for pod in view.pods {
             let turn = usize::try_from(pod.id).unwrap_or_default() * 7 % scrape;
-            if pod.state == PodState::Serving && pod.has_pushed && view.second % scrape == turn {
+            if pod.state == PodState::Ready && pod.has_pushed && view.second % scrape == turn {
                 let sample = (view.second, pod.reading.waited, pod.reading.arrivals);
                 self.samples.entry(pod.id).or_default().push_back(sample);
             }
@@ -116,13 +116,13 @@ impl Hpa {
     /// Returns the mean wait over the window, in seconds, as the query computes it.
     fn latency(&mut self, view: &View<'_>) -> Option<f64> {
         let now = view.second;
-        let serving: BTreeSet<u64> = view
+        let ready: BTreeSet<u64> = view
             .pods
             .iter()
-            .filter(|pod| pod.state == PodState::Serving)
+            .filter(|pod| pod.state == PodState::Ready)
             .map(|pod| pod.id)
             .collect();
-        self.samples.retain(|id, _| serving.contains(id));
+        self.samples.retain(|id, _| ready.contains(id));
         let (mut waited, mut requests) = (0.0, 0);
         for samples in self.samples.values_mut() {
             forget(samples, |(at, ..)| at + self.options.window < now);
@@ -149,8 +149,8 @@ impl Hpa {
     /// Returns the ratio of the metric to its target, and the pods for a ratio of 1.
     fn ratio(&mut self, view: &View<'_>) -> Option<(f64, f64)> {
         if self.options.metric == HpaMetric::Latency {
-            let serving = view.count(PodState::Serving);
-            return Some((self.latency(view)? / view.goal.target, f64::from(serving)));
+            let ready = view.count(PodState::Ready);
+            return Some((self.latency(view)? / view.goal.target, f64::from(ready)));
         }
         let replicas = f64::from(view.replicas);
         Some((self.sum(view.second)? / (self.per_pod * replicas), replicas))
@@ -179,7 +179,7 @@ impl Controller for Hpa {
             current
         } else {
             let proposed = whole((ratio * pods - 1e-9).ceil());
-            // Starting and draining pods must not reverse the direction.
+            // Starting and terminating pods must not reverse the direction.
             if ratio > 1.0 {
                 proposed.max(current)
             } else {

@@ -73,7 +73,7 @@ impl Controller for Kpa {
         if !now.is_multiple_of(TICK) {
             return None;
         }
-        let ready = u64::from(view.count(PodState::Serving).max(1));
+        let ready = u64::from(view.count(PodState::Ready).max(1));
         let replicas = u64::from(view.replicas);
         // A decision removes at most half of the ready pods.
         let stable = self.pods_for(STABLE, view.workers).max(ready / 2);

@@ -2,7 +2,7 @@
 
 use super::Controller;
 use super::reference_model::formulas::{mean_wait, occupancy};
-use crate::cluster::{View, World};
+use crate::cluster::{ClusterSpec, View};
 use crate::quantity::whole;
 use crate::traffic::Traffic;
 
@@ -31,9 +31,9 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Creates the oracle for this world.
-    pub fn new(world: &World) -> Self {
-        let rates: Vec<f64> = match &world.traffic {
+    /// Creates the oracle for this cluster.
+    pub fn new(spec: &ClusterSpec) -> Self {
+        let rates: Vec<f64> = match &spec.traffic {
             Traffic::Rates(rates) => rates.clone(),
             Traffic::Counts(counts) => {
                 let mean = |second: usize| {
@@ -48,10 +48,10 @@ impl Oracle {
         let rates = rates.iter().enumerate();
         Self {
             rates: rates
-                .map(|(second, rate)| rate * world.slowness(second))
+                .map(|(second, rate)| rate * spec.service_time_factor(second))
                 .collect(),
-            service: world.service,
-            pooled: world.balancing.pooled(),
+            service: spec.service,
+            pooled: spec.balancing.pooled(),
         }
     }
 }

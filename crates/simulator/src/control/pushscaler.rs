@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::Controller;
 use super::sidecar::{self, Sidecar};
-use crate::cluster::{Deletion, PodState, PodView, ServerHealth, View, World};
+use crate::cluster::{ClusterSpec, Deletion, PodState, PodView, ServerHealth, View};
 
 /// The name of the pods' model, if no metric names one.
 const MODEL: &str = "model";
@@ -97,16 +97,16 @@ impl PushScaling {
     }
 
     /// Creates a controller with the defaults, and with the goal, the violation price and the load balancing of the
-    /// world. Returns `None` if no PushScaler can have this goal or price.
-    pub fn of_world(world: &World) -> Option<Self> {
-        let goal = &world.goal;
+    /// cluster. Returns `None` if no PushScaler can have this goal or price.
+    pub fn of_cluster(spec: &ClusterSpec) -> Option<Self> {
+        let goal = &spec.goal;
         let target = Latency::from_secs_f64(goal.target).and_then(TargetLatency::new)?;
         let mut policy = Policy::new(Bounds::new(goal.min, goal.max)?, target);
         policy.algorithm = Algorithm::Model;
-        if world.balancing.pooled() {
+        if spec.balancing.pooled() {
             policy.balancing = Balancing::LeastRequest;
         }
-        if let Some(pod_seconds) = world.violation_price {
+        if let Some(pod_seconds) = spec.violation_price {
             policy.violation_price = ViolationPrice::new(pod_seconds)?;
         }
         Some(Self::new(policy, MODEL.to_owned(), None))
@@ -165,7 +165,7 @@ impl PushScaling {
                 name: format!("pod-{}", pod.id).into(),
                 phase: Phase::Running,
                 ready: !matches!(pod.state, PodState::Starting | PodState::Unready),
-                terminating: pod.state == PodState::Draining,
+                terminating: pod.state == PodState::Terminating,
             };
             self.scaler.apply_pod(now, uid.clone(), facts);
             self.pods.insert(pod.id, (uid, pod.state));

@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::values;
-use crate::cluster::{Clients, Fault, World};
+use crate::cluster::{Clients, ClusterSpec, Fault};
 
 impl Draft {
     pub(super) fn clients(&mut self) -> Clients {
@@ -20,14 +20,14 @@ impl Draft {
     }
 
     /// Reports events that begin after the end of the run.
-    pub(super) fn check_times(&mut self, world: &World) {
-        let end = world.traffic.seconds();
-        let slow = values::within(world.slow.iter().map(|slow| slow.when.start), end);
-        let gaps = values::within(world.gaps.iter().map(|gap| gap.when.start), end);
-        let bursts = values::within(world.bursts.iter().map(|burst| burst.at), end);
-        let outages = world.outages.iter().map(|outage| outage.when.start);
+    pub(super) fn check_times(&mut self, spec: &ClusterSpec) {
+        let end = spec.traffic.seconds();
+        let slow = values::within(spec.slow.iter().map(|slow| slow.when.start), end);
+        let gaps = values::within(spec.gaps.iter().map(|gap| gap.when.start), end);
+        let bursts = values::within(spec.bursts.iter().map(|burst| burst.at), end);
+        let outages = spec.outages.iter().map(|outage| outage.when.start);
         let outages = values::within(outages, end);
-        let faults = values::within(world.faults.iter().map(Fault::begins), end);
+        let faults = values::within(spec.faults.iter().map(Fault::begins), end);
         for (key, checked) in [
             ("slow", slow),
             ("drop", gaps),

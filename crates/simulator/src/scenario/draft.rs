@@ -10,7 +10,7 @@ use super::faults;
 use super::source::find_trace;
 use super::values::{self, Value};
 use super::{KEYS, Scenario, Source};
-use crate::cluster::{Goal, World};
+use crate::cluster::{ClusterSpec, Goal};
 use crate::input_errors::InputErrors;
 use crate::quantity::{LONGEST, whole};
 use crate::traffic::{Load, Trace, Traffic, read_trace};
@@ -180,7 +180,7 @@ impl Draft {
         if self.unread {
             return Err(self.errors);
         }
-        let usual = World::default();
+        let usual = ClusterSpec::default();
         let goal = Goal {
             target: self.take("target", usual.goal.target, values::time),
             min: self.take("min", usual.goal.min, |text| {
@@ -206,7 +206,7 @@ impl Draft {
             None => (Trace::of_rates(Vec::new()), None),
         };
         let service = self.take("service", usual.service, values::time);
-        let mut world = World {
+        let mut spec = ClusterSpec {
             traffic: trace.traffic,
             goal,
             service,
@@ -238,14 +238,14 @@ impl Draft {
             outages: self.take("outage", usual.outages, values::outages),
             pods: 1,
         };
-        let usual_pods = pods_at_first(&world);
-        world.pods = self.take("pods", usual_pods, |text| values::whole(text, 1..=10_000));
+        let usual_pods = pods_at_first(&spec);
+        spec.pods = self.take("pods", usual_pods, |text| values::whole(text, 1..=10_000));
         let start = self.take("start", trace.start, |text| {
             let time = text.parse().map(Some);
             time.map_err(|_| "it must be a time, such as 2026-01-05T08:00:00Z".to_owned())
         });
         if source.is_some() {
-            self.check_times(&world);
+            self.check_times(&spec);
         }
         let name = self.get("name").unwrap_or(&self.name).to_owned();
         let assumed = [
@@ -267,7 +267,7 @@ impl Draft {
                 } else {
                     name
                 },
-                world,
+                cluster: spec,
                 source,
                 start,
                 unknown: trace.unknown,
@@ -412,13 +412,13 @@ impl Draft {
 }
 
 /// Returns the number of pods for the load of the first minute.
-fn pods_at_first(world: &World) -> u32 {
-    let minute = world.traffic.seconds().min(60);
-    let requests: f64 = match &world.traffic {
+fn pods_at_first(spec: &ClusterSpec) -> u32 {
+    let minute = spec.traffic.seconds().min(60);
+    let requests: f64 = match &spec.traffic {
         Traffic::Rates(rates) => rates[..minute].iter().sum(),
         Traffic::Counts(counts) => counts[..minute].iter().copied().map(f64::from).sum(),
     };
     let rate = requests / minute.max(1) as f64;
-    let busy = rate * world.service / f64::from(world.workers);
-    world.goal.clamp(whole((busy / BUSY_AT_FIRST).ceil()))
+    let busy = rate * spec.service / f64::from(spec.workers);
+    spec.goal.clamp(whole((busy / BUSY_AT_FIRST).ceil()))
 }

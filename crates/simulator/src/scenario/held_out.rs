@@ -6,7 +6,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use super::random::{exponential, log_uniform, normal, pick};
 use super::{Scenario, Source};
-use crate::cluster::{Balancing, Goal, Random, World};
+use crate::cluster::{Balancing, ClusterSpec, Goal, Random};
 use crate::quantity::whole;
 use crate::traffic::Traffic;
 
@@ -49,7 +49,7 @@ pub fn held_out_scenario(seed: u64) -> Scenario {
     } else {
         whole(lasts) as usize
     };
-    let mut world = World {
+    let mut spec = ClusterSpec {
         service,
         cv: pick(random, &[0.5, 1.0, 1.0, 1.5]),
         workers: random.random_range(1..=8),
@@ -69,17 +69,17 @@ pub fn held_out_scenario(seed: u64) -> Scenario {
             min: 1,
             max: u32::MAX,
         },
-        ..World::default()
+        ..ClusterSpec::default()
     };
     let pods = log_uniform(random, 1.0, 20.0);
-    let base = (pods * world.requests_per_pod()).min(REQUESTS / seconds as f64);
+    let base = (pods * spec.requests_per_pod()).min(REQUESTS / seconds as f64);
     let rates: Vec<f64> = shape(seconds, random)
         .iter()
         .map(|factor| factor * base)
         .collect();
-    world.pods = whole((rates[0] / world.requests_per_pod()).ceil()).max(1);
-    world.traffic = Traffic::Rates(rates);
-    world.goal.max = (4 * world.need()).max(10);
+    spec.pods = whole((rates[0] / spec.requests_per_pod()).ceil()).max(1);
+    spec.traffic = Traffic::Rates(rates);
+    spec.goal.max = (4 * spec.need()).max(10);
     let starts = if shared { "shared" } else { "own" };
     let name = format!("{name} ({seed}), {starts} start delays");
     Scenario {
@@ -88,7 +88,7 @@ pub fn held_out_scenario(seed: u64) -> Scenario {
             skip: 0,
         },
         name,
-        world,
+        cluster: spec,
         start: None,
         unknown: Vec::new(),
         assumed: Vec::new(),
@@ -214,14 +214,14 @@ mod tests {
             .map(|seed| {
                 let scenario = held_out_scenario(seed);
                 assert_eq!(scenario, held_out_scenario(seed));
-                let world = &scenario.world;
-                let Traffic::Rates(rates) = &world.traffic else {
+                let spec = &scenario.cluster;
+                let Traffic::Rates(rates) = &spec.traffic else {
                     panic!("the load is random");
                 };
                 let mean = rates.iter().sum::<f64>() / rates.len() as f64;
                 assert!(rates.iter().all(|rate| *rate >= 0.0 && rate.is_finite()));
-                assert!(mean > 0.0 && world.traffic.requests() < 5.0 * REQUESTS);
-                assert!(world.need() < world.goal.max);
+                assert!(mean > 0.0 && spec.traffic.requests() < 5.0 * REQUESTS);
+                assert!(spec.need() < spec.goal.max);
                 scenario.name
             })
             .collect();

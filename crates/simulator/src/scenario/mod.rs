@@ -43,7 +43,7 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 
-use crate::cluster::World;
+use crate::cluster::ClusterSpec;
 
 /// A cluster and its load, with a name.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +51,7 @@ pub struct Scenario {
     /// The title.
     pub name: String,
     /// The cluster and its load.
-    pub world: World,
+    pub cluster: ClusterSpec,
     /// The source of the load.
     pub source: Source,
     /// The start time, for schedules.

@@ -6,7 +6,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_distr::{Distribution as _, Exp1, StandardNormal};
 
 use super::{Scenario, Source};
-use crate::cluster::{Balancing, Goal, Random, Slow, World};
+use crate::cluster::{Balancing, ClusterSpec, Goal, Random, Slow};
 use crate::quantity::whole;
 use crate::traffic::Traffic;
 
@@ -62,7 +62,7 @@ pub fn random_scenario(seed: u64) -> Scenario {
             "random {seed}: {}",
             FAMILIES[usize::try_from(family).unwrap_or(7)]
         ),
-        world: World {
+        cluster: ClusterSpec {
             traffic: Traffic::Rates(rates.collect()),
             service,
             cv,
@@ -78,7 +78,7 @@ pub fn random_scenario(seed: u64) -> Scenario {
                 max: whole((needed * 8.0).max(12.0)).min(200),
             },
             slow,
-            ..World::default()
+            ..ClusterSpec::default()
         },
         source: Source::Load(load),
         start: None,
@@ -89,7 +89,7 @@ pub fn random_scenario(seed: u64) -> Scenario {
 
 /// Returns the arrival rates of the random scenario with this seed.
 pub(crate) fn random_rates(seed: u64) -> Vec<f64> {
-    match random_scenario(seed).world.traffic {
+    match random_scenario(seed).cluster.traffic {
         Traffic::Rates(rates) => rates,
         Traffic::Counts(_) => Vec::new(),
     }

@@ -10,17 +10,17 @@ use crate::quantity::whole;
 const REQUESTS: f64 = 3e6;
 
 /// A name, and what adds it to a scenario.
-type Feature = (&'static str, fn(&mut Draw));
+type Feature = (&'static str, fn(&mut ScenarioBuilder));
 
 /// What makes a cluster hard to scale.
 const FEATURES: [Feature; 7] = [
-    ("batching", Draw::batching),
-    ("gRPC", Draw::grpc),
-    ("connections that stay", Draw::connections),
-    ("slow and hung pods", Draw::slow_pods),
-    ("pods that fail", Draw::failing_pods),
-    ("batch clients", Draw::batch_clients),
-    ("retries and outages", Draw::retries),
+    ("batching", ScenarioBuilder::batching),
+    ("gRPC", ScenarioBuilder::grpc),
+    ("connections that stay", ScenarioBuilder::connections),
+    ("slow and hung pods", ScenarioBuilder::slow_pods),
+    ("pods that fail", ScenarioBuilder::failing_pods),
+    ("batch clients", ScenarioBuilder::batch_clients),
+    ("retries and outages", ScenarioBuilder::retries),
 ];
 
 /// Returns the text of a random scenario with one of the features, or with several. Consecutive seeds have different
@@ -29,22 +29,22 @@ const FEATURES: [Feature; 7] = [
 /// Service times are 5 ms to 60 s and start delays 10 s to 10 min, log-uniform, pods have 1 to 8 workers, targets are
 /// 0.2 to 2 service times, and the average load needs one to twenty pods. The same seed always gives the same text.
 pub fn random_hostile_scenario(seed: u64) -> String {
-    let mut draw = Draw::new(seed);
+    let mut builder = ScenarioBuilder::new(seed);
     let turn = usize::try_from(seed).unwrap_or_default();
     let feature = FEATURES.get(turn % (FEATURES.len() + 1));
-    draw.cluster(turn / (FEATURES.len() + 1) % 2 == 1);
+    builder.cluster(turn / (FEATURES.len() + 1) % 2 == 1);
     if let Some((_, add)) = feature {
-        add(&mut draw);
+        add(&mut builder);
     } else {
         for (_, add) in FEATURES {
-            if draw.random.random_bool(0.35) {
-                add(&mut draw);
+            if builder.random.random_bool(0.35) {
+                add(&mut builder);
             }
         }
     }
-    draw.load();
+    builder.load();
     let name = feature.map_or("several", |(name, _)| name);
-    let lines = draw
+    let lines = builder
         .keys
         .iter()
         .map(|(key, value)| format!("{key}: {value}\n"));
@@ -53,8 +53,8 @@ pub fn random_hostile_scenario(seed: u64) -> String {
         .collect()
 }
 
-/// A scenario that is being drawn. Times are in seconds.
-struct Draw {
+/// A random scenario in construction. Times are in seconds.
+struct ScenarioBuilder {
     random: Random,
     keys: Vec<(&'static str, String)>,
     /// The duration.
@@ -64,7 +64,7 @@ struct Draw {
     capacity: f64,
 }
 
-impl Draw {
+impl ScenarioBuilder {
     fn new(seed: u64) -> Self {
         let seed = seed.wrapping_mul(0x2545_F491_4F6C_DD1D) ^ 5381;
         Self {
@@ -235,9 +235,9 @@ mod tests {
             let scenario = draft
                 .finish(&[])
                 .unwrap_or_else(|errors| panic!("{errors}\n{text}"));
-            let world = scenario.world;
-            assert!(world.traffic.requests() < 5.0 * REQUESTS, "{text}");
-            assert!(world.need() < world.goal.max / 3, "{text}");
+            let spec = scenario.cluster;
+            assert!(spec.traffic.requests() < 5.0 * REQUESTS, "{text}");
+            assert!(spec.need() < spec.goal.max / 3, "{text}");
             names.push(scenario.name);
         }
         for (feature, _) in FEATURES {

@@ -12,8 +12,8 @@ impl Scenario {
     /// Returns all keys with their values, including defaults. Traces below `directory`, where the text will be stored,
     /// have a relative path; other traces have an absolute path.
     pub fn entries(&self, directory: Option<&Path>) -> Vec<(&'static str, String)> {
-        let world = &self.world;
-        let clients = &world.clients;
+        let spec = &self.cluster;
+        let clients = &spec.clients;
         let mut entries = vec![("name", self.name.clone())];
         match &self.source {
             Source::Load(load) => entries.push(("load", load.to_string())),
@@ -26,51 +26,51 @@ impl Scenario {
                 entries.push(("skip", skip.to_string()));
             }
         }
-        let (least, most) = world.start_delay;
+        let (least, most) = spec.start_delay;
         entries.extend([
-            ("seconds", world.traffic.seconds().to_string()),
-            ("service", time(world.service)),
-            ("cv", world.cv.to_string()),
-            ("workers", world.workers.to_string()),
-            ("batch", world.batching.size.to_string()),
+            ("seconds", spec.traffic.seconds().to_string()),
+            ("service", time(spec.service)),
+            ("cv", spec.cv.to_string()),
+            ("workers", spec.workers.to_string()),
+            ("batch", spec.batching.size.to_string()),
         ]);
-        if world.batching.size > 1 {
-            let growth = world.batching.growth * world.service;
-            entries.push(("batch-delay", time(world.batching.delay)));
+        if spec.batching.size > 1 {
+            let growth = spec.batching.growth * spec.service;
+            entries.push(("batch-delay", time(spec.batching.delay)));
             entries.push(("batch-growth", time(growth)));
         }
         entries.extend([
-            ("queue", world.queue.to_string()),
-            ("balancing", world.balancing.to_string()),
+            ("queue", spec.queue.to_string()),
+            ("balancing", spec.balancing.to_string()),
             ("balancers", clients.balancers.to_string()),
             ("connections", clients.connections.to_string()),
             ("grpc-share", format!("{}%", clients.grpc_share * 100.0)),
             ("retries", clients.retries.to_string()),
-            ("contention", world.contention.to_string()),
+            ("contention", spec.contention.to_string()),
             ("start-delay", format!("{}..{}", time(least), time(most))),
-            ("start-round", time(world.start_round)),
-            ("speeds", world.speeds.to_string()),
-            ("deletion", world.deletion.to_string()),
-            ("pods", world.pods.to_string()),
-            ("target", time(world.goal.target)),
-            ("min", world.goal.min.to_string()),
-            ("max", world.goal.max.to_string()),
+            ("start-round", time(spec.start_round)),
+            ("speeds", spec.speeds.to_string()),
+            ("deletion", spec.deletion.to_string()),
+            ("pods", spec.pods.to_string()),
+            ("target", time(spec.goal.target)),
+            ("min", spec.goal.min.to_string()),
+            ("max", spec.goal.max.to_string()),
         ]);
-        if let Some(objective) = world.objective {
+        if let Some(objective) = spec.objective {
             entries.push(("objective", time(objective)));
         }
-        if let Some(price) = world.violation_price {
+        if let Some(price) = spec.violation_price {
             entries.push(("pod-seconds-per-violation", price.to_string()));
         }
-        let slow = world.slow.iter();
+        let slow = spec.slow.iter();
         let slow = slow.map(|slow| format!("{}x{}", write_span(&slow.when), slow.factor));
-        let gaps = world.gaps.iter();
+        let gaps = spec.gaps.iter();
         let gaps = gaps.map(|gap| format!("{} {}%", write_span(&gap.when), gap.share * 100.0));
-        let outages = world.outages.iter();
+        let outages = spec.outages.iter();
         let outages =
             outages.map(|outage| format!("{} {}%", write_span(&outage.when), outage.share * 100.0));
-        let bursts = world.bursts.iter().map(ToString::to_string);
-        let faults = world.faults.iter().map(ToString::to_string);
+        let bursts = spec.bursts.iter().map(ToString::to_string);
+        let faults = spec.faults.iter().map(ToString::to_string);
         for (key, values) in [
             ("slow", slow.collect::<Vec<_>>()),
             ("drop", gaps.collect()),

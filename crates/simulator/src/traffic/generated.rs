@@ -43,7 +43,7 @@ pub struct LoadError {
 enum Part {
     Flat(f64),
     /// Linear changes between two rates: from a second on, within a number of seconds, 0 for a step.
-    Ways(Vec<Way>),
+    Transitions(Vec<Transition>),
     Sine {
         low: f64,
         high: f64,
@@ -59,7 +59,7 @@ enum Part {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Way {
+struct Transition {
     from: f64,
     to: f64,
     at: usize,
@@ -122,7 +122,7 @@ impl Part {
     fn rate(&self, second: usize) -> f64 {
         match self {
             Self::Flat(rate) => *rate,
-            Self::Ways(ways) => ways_at(ways, second),
+            Self::Transitions(transitions) => rate_at(transitions, second),
             Self::Sine { low, high, period } => {
                 let turn = 2.0 * PI * second as f64 / period - PI / 2.0;
                 f64::midpoint(*low, *high) + (high - low) / 2.0 * turn.sin()
@@ -141,16 +141,23 @@ impl Part {
     }
 }
 
-fn ways_at(ways: &[Way], second: usize) -> f64 {
-    let Some(way) = ways.iter().rev().find(|way| way.at <= second) else {
-        return ways.first().map_or(0.0, |way| way.from);
+fn rate_at(transitions: &[Transition], second: usize) -> f64 {
+    let Some(transition) = transitions
+        .iter()
+        .rev()
+        .find(|transition| transition.at <= second)
+    else {
+        return transitions
+            .first()
+            .map_or(0.0, |transition| transition.from);
     };
-    let passed = second - way.at;
+    let passed = second - transition.at;
     // A ramp includes both ends: its last second has its last rate.
-    if passed + 1 >= way.within {
-        return way.to;
+    if passed + 1 >= transition.within {
+        return transition.to;
     }
-    way.from + (way.to - way.from) * passed as f64 / (way.within - 1) as f64
+    transition.from
+        + (transition.to - transition.from) * passed as f64 / (transition.within - 1) as f64
 }
 
 impl FromStr for Load {
@@ -174,8 +181,8 @@ fn parse_part(text: &str) -> Result<Part, String> {
     let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
     match kind {
         "flat" => Ok(Part::Flat(rate(rest, "such as flat:200")?)),
-        "step" => parse_ways(rest, false),
-        "ramp" => parse_ways(rest, true),
+        "step" => parse_transitions(rest, false),
+        "ramp" => parse_transitions(rest, true),
         "sine" => parse_sine(rest),
         "spikes" => parse_spikes(rest),
         "random" => rest
@@ -188,13 +195,13 @@ fn parse_part(text: &str) -> Result<Part, String> {
     }
 }
 
-fn parse_ways(text: &str, ramps: bool) -> Result<Part, String> {
+fn parse_transitions(text: &str, ramps: bool) -> Result<Part, String> {
     let example = if ramps {
         "such as ramp:50->500@600+900"
     } else {
         "such as step:100->400@600"
     };
-    let mut ways: Vec<Way> = Vec::new();
+    let mut transitions: Vec<Transition> = Vec::new();
     for part in text.split(',') {
         let shape = || format!("{part:?} must be FROM->TO@SECOND, {example}");
         let (rates, when) = part.split_once('@').ok_or_else(shape)?;
@@ -204,29 +211,29 @@ fn parse_ways(text: &str, ramps: bool) -> Result<Part, String> {
             (false, None) => (when, 0),
             _ => return Err(shape()),
         };
-        let way = Way {
+        let transition = Transition {
             from: rate(from, example)?,
             to: rate(to, example)?,
             at: whole(at, example)?,
             within,
         };
-        if let Some(before) = ways.last() {
-            if (before.to - way.from).abs() > f64::EPSILON * before.to {
+        if let Some(before) = transitions.last() {
+            if (before.to - transition.from).abs() > f64::EPSILON * before.to {
                 return Err(format!(
                     "{part:?} begins at {}, but the one before it ended at {}",
-                    way.from, before.to
+                    transition.from, before.to
                 ));
             }
-            if way.at < before.at + before.within {
+            if transition.at < before.at + before.within {
                 let end = before.at + before.within;
                 return Err(format!(
                     "{part:?} begins before the one before it ends, at second {end}"
                 ));
             }
         }
-        ways.push(way);
+        transitions.push(transition);
     }
-    Ok(Part::Ways(ways))
+    Ok(Part::Transitions(transitions))
 }
 
 fn parse_sine(text: &str) -> Result<Part, String> {

@@ -1,6 +1,6 @@
-//! The worlds of the properties, and their need by the textbook's formulas.
+//! The clusters of the properties, and their need by the textbook's formulas.
 
-use pushscale_simulator::cluster::{Balancing, Goal, World};
+use pushscale_simulator::cluster::{Balancing, ClusterSpec, Goal};
 use pushscale_simulator::traffic::Traffic;
 
 /// The steady load, in requests per second.
@@ -27,9 +27,9 @@ pub(crate) fn settings() -> Vec<Setting> {
     settings
 }
 
-pub(crate) fn steady(setting: &Setting, seconds: usize) -> World {
+pub(crate) fn steady(setting: &Setting, seconds: usize) -> ClusterSpec {
     let (balancing, workers, target, pods) = *setting;
-    World {
+    ClusterSpec {
         traffic: Traffic::Rates(vec![RATE; seconds]),
         service: SERVICE,
         workers,
@@ -40,7 +40,7 @@ pub(crate) fn steady(setting: &Setting, seconds: usize) -> World {
             min: 1,
             max: 200,
         },
-        ..World::default()
+        ..ClusterSpec::default()
     }
 }
 
@@ -68,12 +68,12 @@ pub(crate) fn after_step(seconds: usize) -> usize {
     STEP + seconds
 }
 
-/// Returns a world with a step, and the arrival rate after it.
-pub(crate) fn stepped(rise: &Rise) -> (World, f64) {
+/// Returns a cluster with a step, and the arrival rate after it.
+pub(crate) fn stepped(rise: &Rise) -> (ClusterSpec, f64) {
     let (balancing, low, times, target) = *rise;
     let mut rates = vec![low; STEP];
     rates.extend(vec![low * times; 900]);
-    let mut world = World {
+    let mut spec = ClusterSpec {
         traffic: Traffic::Rates(rates),
         service: SERVICE,
         // With TorchServe's default of 100, two thirds of the ordered pods are cancelled: the backlog that the forecast
@@ -85,26 +85,26 @@ pub(crate) fn stepped(rise: &Rise) -> (World, f64) {
             min: 1,
             max: 200,
         },
-        ..World::default()
+        ..ClusterSpec::default()
     };
-    world.pods = fewest(&world, low);
-    (world, low * times)
+    spec.pods = fewest(&spec, low);
+    (spec, low * times)
 }
 
 /// Returns the smallest number of pods whose mean wait meets the target, by the formulas of Erlang and of Allen and
 /// Cunneen.
-pub(crate) fn fewest(world: &World, rate: f64) -> u32 {
-    let spread = (1.0 + world.cv * world.cv) / 2.0;
+pub(crate) fn fewest(spec: &ClusterSpec, rate: f64) -> u32 {
+    let spread = (1.0 + spec.cv * spec.cv) / 2.0;
     let fits = |pods: &u32| {
-        let load = rate * world.service;
-        let (load, servers) = match world.balancing {
-            Balancing::Random => (load / f64::from(*pods), world.workers),
-            _ => (load, world.workers * pods),
+        let load = rate * spec.service;
+        let (load, servers) = match spec.balancing {
+            Balancing::Random => (load / f64::from(*pods), spec.workers),
+            _ => (load, spec.workers * pods),
         };
         let rho = load / f64::from(servers);
         rho <= MAX_UTILISATION
-            && spread * waiting_share(load, servers) * world.service / (f64::from(servers) - load)
-                <= world.goal.target
+            && spread * waiting_share(load, servers) * spec.service / (f64::from(servers) - load)
+                <= spec.goal.target
     };
     (1..10_000).find(fits).unwrap()
 }

@@ -18,10 +18,10 @@ use super::Controller;
 use crate::cluster::{PodState, View};
 use formulas::{mean_wait_of, occupancy};
 use rate::{Arrivals, Rate};
-use recurrence::{HARM, Recurrence};
-use service::{Quickness, Service};
+use recurrence::{LONG_WAIT_FACTOR, Recurrence};
+use service::{DetectionWindows, Service};
 use starts::Starts;
-use surge::Standing;
+use surge::FleetState;
 use totals::Totals;
 
 /// Hold of the steady proposal, in seconds.
@@ -74,23 +74,23 @@ pub struct ReferenceModel {
 impl ReferenceModel {
     /// Creates a controller of this variant.
     pub fn new(options: ReferenceModelOptions) -> Self {
-        let quickness = if options.additions {
-            Quickness {
+        let detection = if options.additions {
+            DetectionWindows {
                 windows: &[3, 5, 10, 20],
-                answers: 40.0,
+                min_completed: 40.0,
                 when_full: 8.0,
             }
         } else {
-            Quickness {
+            DetectionWindows {
                 windows: &[20],
-                answers: 100.0,
+                min_completed: 100.0,
                 when_full: 30.0,
             }
         };
         Self {
             options,
             totals: Totals::new(),
-            service: Service::new(quickness),
+            service: Service::new(detection),
             arrivals: Arrivals::new(),
             starts: Starts::new(),
             recurrence: Recurrence::default(),
@@ -128,7 +128,7 @@ impl ReferenceModel {
 
     /// Adjusts the correction factor, unless something disturbs the measurement.
     fn calibrate(&mut self, rate: Rate, service: f64, variability: f64, view: &View<'_>) {
-        let ready = view.count(PodState::Serving);
+        let ready = view.count(PodState::Ready);
         let pods = f64::from(ready.max(1));
         let (minute, _) = self.totals.window(60);
         let busy = rate.now * service / (f64::from(view.workers) * pods);
@@ -160,37 +160,37 @@ impl ReferenceModel {
             // The initial replica count is held for one window, because there are no measurements yet.
             self.held.push_back((now, replicas));
         }
-        self.starts.see(now, view.pods);
+        self.starts.observe(now, view.pods);
         if self.totals.seconds < 5 {
             return None;
         }
         let workers = f64::from(view.workers);
         let target = view.goal.target;
-        let ready = view.count(PodState::Serving);
+        let ready = view.count(PodState::Ready);
         let in_system = view.in_system() as f64;
         let full = in_system > workers * f64::from(ready.max(1));
         let service = self.service.measure(&self.totals, full)?;
-        self.service.remember(&self.totals.groups);
-        self.arrivals.remember(self.totals.this_second.arrivals);
+        self.service.record(&self.totals.groups);
+        self.arrivals.record(self.totals.this_second.arrivals);
         if now.is_multiple_of(10) {
-            self.service.settle_variation(service);
-            self.arrivals.settle_unevenness();
+            self.service.update_variation(service);
+            self.arrivals.update_dispersion();
         }
         let rate = self.arrivals.rate(&self.totals, now, self.starts.delay);
-        let unevenness = self.arrivals.unevenness;
-        let unevenness = if self.options.pooled {
-            unevenness
+        let dispersion = self.arrivals.dispersion;
+        let dispersion = if self.options.pooled {
+            dispersion
         } else {
-            1.0 + (unevenness - 1.0).max(0.0) / f64::from(ready.max(1))
+            1.0 + (dispersion - 1.0).max(0.0) / f64::from(ready.max(1))
         };
-        let variability = f64::midpoint(unevenness, self.service.variation);
+        let variability = f64::midpoint(dispersion, self.service.variation);
         let (lately, _) = self.totals.window(10);
         let waited = (lately.answered >= 5.0).then(|| lately.waited / lately.answered);
         self.calibrate(rate, service, variability, view);
         let steady = size(self.needed(rate.ahead, service, variability, view));
 
         let expected = self.starts.expected(now, view.pods);
-        let standing = Standing {
+        let fleet = FleetState {
             rate: rate.now,
             service,
             workers,
@@ -200,24 +200,25 @@ impl ReferenceModel {
             expected: &expected,
             delay: self.starts.delay,
         };
-        let surge = standing.surge();
+        let surge = fleet.surge();
         let disturbed = surge.backlog > 0.0 || surge.extra > 0.0;
         self.calm = if disturbed { 0 } else { self.calm + 1 };
         self.last_ready = Some(ready);
         let held = highest(&mut self.held, now, steady, HOLD);
         let mut floor = 0;
         if self.options.additions {
-            let harm = surge.backlog > 0.0 && waited.is_some_and(|wait| wait > HARM * target);
-            floor = self
-                .recurrence
-                .floor(now, harm, steady, standing.offered(), self.starts.delay);
+            let long_wait =
+                surge.backlog > 0.0 && waited.is_some_and(|wait| wait > LONG_WAIT_FACTOR * target);
+            floor =
+                self.recurrence
+                    .floor(now, long_wait, steady, fleet.offered(), self.starts.delay);
         }
         let base = if steady >= replicas { steady } else { held };
         let mut wanted = 0;
         if disturbed {
-            let mut pods = standing.offered() + surge.extra;
+            let mut pods = fleet.offered() + surge.extra;
             if self.options.additions && !self.options.pooled && surge.backlog > 0.0 {
-                pods = pods.max(standing.pods_to_drain(view.pods));
+                pods = pods.max(fleet.pods_to_drain(view.pods));
             }
             wanted = steady.max(size(pods));
         }
@@ -236,7 +237,7 @@ impl ReferenceModel {
 impl Controller for ReferenceModel {
     fn decide(&mut self, view: &View<'_>) -> Option<u32> {
         if view.silent {
-            self.totals.miss();
+            self.totals.record_gap();
             return None;
         }
         let wanted = self.plan(view)?;

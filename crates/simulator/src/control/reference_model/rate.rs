@@ -12,9 +12,9 @@ const QUICK: [usize; 4] = [2, 5, 10, 20];
 /// A rise counts if it exceeds this number of standard errors.
 const ERRORS: f64 = 2.0;
 
-/// Seconds from which the unevenness of arrivals is computed.
-const UNEVENNESS: usize = 300;
-/// Minimum seconds for the unevenness.
+/// Seconds from which the dispersion of arrivals is computed.
+const DISPERSION_WINDOW: usize = 300;
+/// Minimum seconds for the dispersion.
 const FEWEST_SECONDS: usize = 30;
 
 /// Window of the trend, in seconds.
@@ -39,7 +39,7 @@ const MOST_HEADROOM: f64 = 1.5;
 pub(super) struct Arrivals {
     seconds: VecDeque<f64>,
     /// Variance of the arrivals per second, divided by their mean.
-    pub(super) unevenness: f64,
+    pub(super) dispersion: f64,
     plans: VecDeque<f64>,
     compared: VecDeque<f64>,
     headroom: f64,
@@ -60,18 +60,18 @@ impl Arrivals {
     pub(super) fn new() -> Self {
         Self {
             seconds: VecDeque::new(),
-            unevenness: 1.0,
+            dispersion: 1.0,
             plans: VecDeque::new(),
             compared: VecDeque::new(),
             headroom: 1.0,
         }
     }
 
-    pub(super) fn remember(&mut self, arrivals: f64) {
-        keep(&mut self.seconds, arrivals, UNEVENNESS);
+    pub(super) fn record(&mut self, arrivals: f64) {
+        keep(&mut self.seconds, arrivals, DISPERSION_WINDOW);
     }
 
-    pub(super) fn settle_unevenness(&mut self) {
+    pub(super) fn update_dispersion(&mut self) {
         let count = self.seconds.len();
         let mean = self.seconds.iter().sum::<f64>() / count.max(1) as f64;
         if count < FEWEST_SECONDS || mean <= 0.2 {
@@ -80,7 +80,7 @@ impl Arrivals {
         let next = self.seconds.iter().skip(1);
         let squares = next.zip(&self.seconds).map(|(b, a)| (b - a) * (b - a));
         let mean_square = squares.sum::<f64>() / (count - 1) as f64;
-        self.unevenness = (mean_square / 2.0 / mean).clamp(0.5, 20.0);
+        self.dispersion = (mean_square / 2.0 / mean).clamp(0.5, 20.0);
     }
 
     pub(super) fn rate(&mut self, totals: &Totals, now: usize, delay: f64) -> Rate {
@@ -90,7 +90,7 @@ impl Arrivals {
         };
         let (mut rate, _) = mean(SLOW);
         for (found, seconds) in QUICK.map(mean) {
-            let error = (self.unevenness * found.max(1.0 / seconds) / seconds).sqrt();
+            let error = (self.dispersion * found.max(1.0 / seconds) / seconds).sqrt();
             rate = rate.max(found - ERRORS * error);
         }
         let ahead = self.trend(rate, delay);

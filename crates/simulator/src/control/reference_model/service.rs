@@ -7,7 +7,7 @@ use super::totals::Totals;
 /// Window of the mean, in seconds.
 const WINDOW: usize = 300;
 /// Minimum completed requests in the window.
-const ANSWERS: f64 = 30.0;
+const MIN_COMPLETED: f64 = 30.0;
 
 /// Standard errors in the threshold that a change must exceed.
 const ERRORS: f64 = 4.0;
@@ -21,18 +21,18 @@ const FEWEST_GROUPS: usize = 100;
 
 /// How fast a new service time is detected.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Quickness {
+pub(super) struct DetectionWindows {
     /// Windows for detecting a change, in seconds, the shortest first.
     pub(super) windows: &'static [usize],
     /// Minimum completed requests in such a window.
-    pub(super) answers: f64,
+    pub(super) min_completed: f64,
     /// Minimum completed requests in the long window while all workers are busy.
     pub(super) when_full: f64,
 }
 
 #[derive(Debug)]
 pub(super) struct Service {
-    quickness: Quickness,
+    detection: DetectionWindows,
     mean: Option<f64>,
     groups: VecDeque<(f64, f64)>,
     /// The squared coefficient of variation.
@@ -40,9 +40,9 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(quickness: Quickness) -> Self {
+    pub(super) fn new(detection: DetectionWindows) -> Self {
         Self {
-            quickness,
+            detection,
             mean: None,
             groups: VecDeque::new(),
             variation: 1.0,
@@ -52,18 +52,18 @@ impl Service {
     /// Returns the mean service time in seconds, once it is known.
     pub(super) fn measure(&mut self, totals: &Totals, full: bool) -> Option<f64> {
         let (long, _) = totals.window(WINDOW);
-        let least = if full {
-            self.quickness.when_full
+        let min_completed = if full {
+            self.detection.when_full
         } else {
-            ANSWERS
+            MIN_COMPLETED
         };
-        if long.answered >= least {
+        if long.answered >= min_completed {
             self.mean = Some(long.served() / long.answered);
         }
         let mean = self.mean?;
-        for window in self.quickness.windows {
+        for window in self.detection.windows {
             let (short, _) = totals.window(*window);
-            if short.answered < self.quickness.answers {
+            if short.answered < self.detection.min_completed {
                 continue;
             }
             let found = short.served() / short.answered;
@@ -76,7 +76,7 @@ impl Service {
         self.mean
     }
 
-    pub(super) fn remember(&mut self, groups: &[(f64, f64)]) {
+    pub(super) fn record(&mut self, groups: &[(f64, f64)]) {
         self.groups.extend(groups);
         let surplus = self.groups.len().saturating_sub(GROUPS);
         self.groups.drain(..surplus);
@@ -84,14 +84,14 @@ impl Service {
 
     /// Computes the variation. The variance of a mean of `n` values is σ²/n, so σ² follows from the spread of the
     /// groups' means.
-    pub(super) fn settle_variation(&mut self, mean: f64) {
+    pub(super) fn update_variation(&mut self, mean: f64) {
         if self.groups.len() < FEWEST_GROUPS {
             return;
         }
-        let answers: f64 = self.groups.iter().map(|(answers, _)| answers).sum();
-        let sum = |(answers, mean): &(f64, f64)| answers * mean;
-        let centre = self.groups.iter().map(sum).sum::<f64>() / answers;
-        let square = |(answers, mean): &(f64, f64)| answers * (mean - centre) * (mean - centre);
+        let completed: f64 = self.groups.iter().map(|(completed, _)| completed).sum();
+        let sum = |(completed, mean): &(f64, f64)| completed * mean;
+        let centre = self.groups.iter().map(sum).sum::<f64>() / completed;
+        let square = |(completed, mean): &(f64, f64)| completed * (mean - centre) * (mean - centre);
         let squares = self.groups.iter().map(square).sum::<f64>();
         let variance = squares / (self.groups.len() - 1) as f64;
         self.variation = (variance / mean / mean).clamp(0.05, 10.0);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::cluster::{PodState, PodView};
 
 /// Start delay to assume before the first observed start, in seconds.
-const UNSEEN: f64 = 75.0;
+const INITIAL_START_DELAY: f64 = 75.0;
 
 /// Weight of one start in the moving average.
 const WEIGHT: f64 = 0.2;
@@ -21,23 +21,23 @@ pub(super) struct Starts {
 impl Starts {
     pub(super) fn new() -> Self {
         Self {
-            delay: UNSEEN,
+            delay: INITIAL_START_DELAY,
             seen: BTreeMap::new(),
         }
     }
 
-    pub(super) fn see(&mut self, now: usize, pods: &[PodView]) {
+    pub(super) fn observe(&mut self, now: usize, pods: &[PodView]) {
         for pod in pods {
             match pod.state {
                 PodState::Starting => {
                     self.seen.entry(pod.id).or_insert(now);
                 }
-                PodState::Serving => {
+                PodState::Ready => {
                     if let Some(since) = self.seen.remove(&pod.id) {
                         self.delay += WEIGHT * ((now - since) as f64 - self.delay);
                     }
                 }
-                PodState::Unready | PodState::Draining => {}
+                PodState::Unready | PodState::Terminating => {}
             }
         }
     }

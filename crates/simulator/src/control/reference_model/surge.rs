@@ -18,7 +18,7 @@ const OWN_MARGIN: f64 = 1.15;
 
 /// The measured state of the fleet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Standing<'a> {
+pub(super) struct FleetState<'a> {
     pub(super) rate: f64,
     pub(super) service: f64,
     pub(super) workers: f64,
@@ -39,7 +39,7 @@ pub(super) struct Surge {
     pub(super) extra: f64,
 }
 
-impl Standing<'_> {
+impl FleetState<'_> {
     /// Returns the offered load, in pods.
     pub(super) fn offered(&self) -> f64 {
         self.rate * self.service / self.workers
@@ -83,7 +83,7 @@ impl Standing<'_> {
     pub(super) fn pods_to_drain(&self, pods: &[PodView]) -> f64 {
         let mut queues: Vec<f64> = pods
             .iter()
-            .filter(|pod| pod.state == PodState::Serving)
+            .filter(|pod| pod.state == PodState::Ready)
             .map(|pod| f64::from(pod.reading.in_system))
             .collect();
         if queues.is_empty() {

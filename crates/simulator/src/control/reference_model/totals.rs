@@ -71,7 +71,7 @@ impl Totals {
     }
 
     /// Records a second without readings.
-    pub(super) fn miss(&mut self) {
+    pub(super) fn record_gap(&mut self) {
         self.missed += 1;
     }
 
@@ -81,7 +81,7 @@ impl Totals {
         if let Some(last) = &self.last {
             for pod in pods.iter().filter(|pod| pod.state != PodState::Starting) {
                 let before = last.get(&pod.id).copied().unwrap_or_default();
-                let reading = moved(&before, &pod.reading);
+                let reading = counter_increase(&before, &pod.reading);
                 sum = sum.with(reading, 1.0);
                 if reading.answered > 0.0 {
                     let mean = reading.served() / reading.answered;
@@ -113,7 +113,7 @@ impl Totals {
 }
 
 /// Returns the increase of the counters. A counter that decreased was reset to zero.
-fn moved(before: &PodReading, now: &PodReading) -> Sums {
+fn counter_increase(before: &PodReading, now: &PodReading) -> Sums {
     let whole = |before: u64, now: u64| now.checked_sub(before).unwrap_or(now) as f64;
     let time = |before: f64, now: f64| {
         if now < before { now } else { now - before }

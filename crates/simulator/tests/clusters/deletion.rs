@@ -3,7 +3,7 @@
 use pushscale_simulator::cluster::{PodView, View, simulate};
 use pushscale_simulator::control::Controller;
 
-use super::world;
+use super::spec;
 
 /// Scales from four pods to three after a minute, and prefers to delete the oldest one.
 #[derive(Default)]
@@ -32,7 +32,7 @@ fn a_scale_down_deletes_the_pod_of_the_lowest_cost_or_the_youngest() {
     ] {
         let text = format!("load: flat:10\nseconds: 120\npods: 4\ntarget: 50ms\n{key}");
         let mut controller = ScaleDown::default();
-        simulate(&world(&text), &mut controller, 1);
+        simulate(&spec(&text), &mut controller, 1);
         assert_eq!(controller.pods, left, "{key}");
     }
 }

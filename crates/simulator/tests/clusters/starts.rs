@@ -3,7 +3,7 @@
 use pushscale_simulator::cluster::{Outcome, View, simulate};
 use pushscale_simulator::control::Controller;
 
-use super::world;
+use super::spec;
 
 /// Starts a pod every 10 s, from one to ten.
 struct OneByOne;
@@ -25,10 +25,10 @@ fn ready_at(outcome: &Outcome) -> Vec<(usize, u32)> {
 }
 
 fn starts(more: &str) -> Vec<(usize, u32)> {
-    let world = world(&format!(
+    let spec = spec(&format!(
         "load: flat:1\nseconds: 400\npods: 1\ntarget: 50ms\n{more}"
     ));
-    ready_at(&simulate(&world, &mut OneByOne, 1))
+    ready_at(&simulate(&spec, &mut OneByOne, 1))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use pushscale_simulator::cluster::{PodReading, View, simulate};
 use pushscale_simulator::control::Controller;
 
-use super::{assert_conserved, world};
+use super::{assert_conserved, spec};
 
 /// Keeps the replica count and remembers the last reading of the only pod.
 struct LastReading(PodReading);
@@ -16,11 +16,11 @@ impl Controller for LastReading {
 }
 
 fn last_reading(share: &str) -> PodReading {
-    let world = world(&format!(
+    let spec = spec(&format!(
         "load: flat:20\nseconds: 1000\nservice: 100ms\ncv: 0\nworkers: 4\npods: 1\ntarget: 50ms\ngrpc-share: {share}"
     ));
     let mut controller = LastReading(PodReading::default());
-    let outcome = simulate(&world, &mut controller, 1);
+    let outcome = simulate(&spec, &mut controller, 1);
     assert_conserved(&outcome);
     controller.0
 }

@@ -14,7 +14,7 @@ use super::goal::Goal;
 
 /// A cluster and its load. All times are in seconds.
 #[derive(Clone, Debug, PartialEq)]
-pub struct World {
+pub struct ClusterSpec {
     /// The arrivals.
     pub traffic: Traffic,
     /// The mean service time of a single request.
@@ -63,7 +63,7 @@ pub struct World {
     pub faults: Vec<Fault>,
 }
 
-impl Default for World {
+impl Default for ClusterSpec {
     /// The base case of the shared scenarios with TorchServe's default queue and no load.
     fn default() -> Self {
         Self {
@@ -97,14 +97,14 @@ impl Default for World {
     }
 }
 
-impl World {
+impl ClusterSpec {
     /// Returns the wait by which requests are judged, in seconds.
     pub fn objective(&self) -> f64 {
         self.objective.unwrap_or(self.goal.target)
     }
 
     /// Returns the factor on the service time in this second.
-    pub fn slowness(&self, second: usize) -> f64 {
+    pub fn service_time_factor(&self, second: usize) -> f64 {
         self.slow
             .iter()
             .filter(|slow| slow.when.contains(&second))

@@ -10,21 +10,21 @@ mod faults;
 mod grpc;
 mod starts;
 
-use pushscale_simulator::cluster::{Outcome, World, simulate};
+use pushscale_simulator::cluster::{ClusterSpec, Outcome, simulate};
 use pushscale_simulator::control::Fixed;
 use pushscale_simulator::scenario::Draft;
 
-/// Returns the world of a scenario's text.
-fn world(text: &str) -> World {
+/// Returns the cluster of a scenario's text.
+fn spec(text: &str) -> ClusterSpec {
     let mut draft = Draft::default();
-    draft.add_text("world.txt", text, None);
-    draft.finish(&[]).unwrap().world
+    draft.add_text("cluster.txt", text, None);
+    draft.finish(&[]).unwrap().cluster
 }
 
 /// Runs a scenario's text with its initial pods, and checks that every request is accounted for.
 fn run(text: &str) -> Outcome {
-    let world = world(text);
-    let outcome = simulate(&world, &mut Fixed::new(world.pods), 1);
+    let spec = spec(text);
+    let outcome = simulate(&spec, &mut Fixed::new(spec.pods), 1);
     assert_conserved(&outcome);
     outcome
 }
