@@ -4,11 +4,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use pushscale_tests::chaos::{World, faults, short_faults, table};
+use pushscale_tests::chaos::{Harness, faults, short_faults, table};
 use pushscale_tests::namespace::{install, permit_token_reviews};
 use pushscale_tests::test_cluster::{ClusterError, Shape, TestCluster};
 
-/// Lets two aggregators suffer the faults of a cluster, and prints a table; exit code 1 if a fault did harm.
+/// Runs two aggregators, injects the faults of a cluster, and prints a table; exit code 1 if a fault did harm.
 #[derive(Parser)]
 struct Arguments {
     /// Only the faults of the short form
@@ -26,7 +26,7 @@ async fn main() -> Result<ExitCode, ClusterError> {
     let cluster = TestCluster::start(Shape::ControlPlane)?;
     install(&cluster);
     permit_token_reviews(&cluster);
-    let mut world = World::start(&cluster).await;
+    let mut harness = Harness::start(&cluster).await;
     let faults = if arguments.short {
         short_faults()
     } else {
@@ -37,7 +37,7 @@ async fn main() -> Result<ExitCode, ClusterError> {
         let mut only = arguments.only.iter();
         if arguments.only.is_empty() || only.any(|text| fault.name().contains(text)) {
             println!("{} …", fault.name());
-            let outcome = world.suffer(fault).await;
+            let outcome = harness.run_fault(fault).await;
             // What was measured is not lost if a later fault panics.
             println!("{}", table(std::slice::from_ref(&outcome)));
             outcomes.push(outcome);

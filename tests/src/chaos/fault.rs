@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::attack::Attack;
+use super::harness::Harness;
 use super::proxy::Network;
 use super::pushes::Models;
-use super::world::World;
 
 /// A fault of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -146,100 +146,100 @@ impl Fault {
     }
 
     /// Begins the fault, and ends it. The load rises meanwhile, or afterwards if the fault takes no time.
-    pub(super) async fn happen(self, world: &mut World<'_>) {
+    pub(super) async fn inject(self, harness: &mut Harness<'_>) {
         match self {
-            Self::Unreachable(time) => world.network(Network::Refuses, time).await,
-            Self::PacketsLost(time) => world.network(Network::Drops, time).await,
+            Self::Unreachable(time) => harness.network(Network::Refuses, time).await,
+            Self::PacketsLost(time) => harness.network(Network::Drops, time).await,
             Self::SlowNetwork(time) => {
                 let late = Network::Delays(Duration::from_millis(300));
-                world.network(late, time).await;
+                harness.network(late, time).await;
             }
             Self::ConnectionsCut(time) => {
                 let cuts = Network::Cuts(Duration::from_secs(1));
-                world.network(cuts, time).await;
+                harness.network(cuts, time).await;
             }
-            Self::ResponsesLost(time) => world.network(Network::LosesResponses, time).await,
+            Self::ResponsesLost(time) => harness.network(Network::LosesResponses, time).await,
             Self::ApiServerPaused(time) => {
-                world.cluster().pause("kube-apiserver").unwrap();
-                world.observe(time).await;
-                world.cluster().resume("kube-apiserver").unwrap();
+                harness.cluster().pause("kube-apiserver").unwrap();
+                harness.observe(time).await;
+                harness.cluster().resume("kube-apiserver").unwrap();
             }
-            Self::EtcdRestarted => world.cluster().restart("etcd").unwrap(),
-            Self::LeaderPartitioned(time) => world.partition_leader(time).await,
-            Self::LeaderKilled => world.replace_leader("KILL").await,
+            Self::EtcdRestarted => harness.cluster().restart("etcd").unwrap(),
+            Self::LeaderPartitioned(time) => harness.partition_leader(time).await,
+            Self::LeaderKilled => harness.replace_leader("KILL").await,
             Self::LeaderKilledInWrite => {
-                let leader = world.leader().await;
-                world.set_network(leader, Network::LosesResponses);
+                let leader = harness.leader().await;
+                harness.set_network(leader, Network::LosesResponses);
                 // The write, or the time for it.
-                world.observe(Duration::from_secs(3)).await;
-                world.replace(leader, "KILL").await;
+                harness.observe(Duration::from_secs(3)).await;
+                harness.replace(leader, "KILL").await;
             }
             Self::LeaderPaused(time) => {
-                let leader = world.leader().await;
-                world.signal(leader, "STOP");
-                world.observe(time).await;
-                world.signal(leader, "CONT");
+                let leader = harness.leader().await;
+                harness.signal(leader, "STOP");
+                harness.observe(time).await;
+                harness.signal(leader, "CONT");
             }
-            Self::LeaderStopped => world.replace_leader("TERM").await,
-            Self::LeaseDeleted => world.objects.delete_lease(),
+            Self::LeaderStopped => harness.replace_leader("TERM").await,
+            Self::LeaseDeleted => harness.objects.delete_lease(),
             Self::ScaleDenied(time) => {
-                world.objects.deny_scale();
-                world.observe(time).await;
-                world.objects.allow_scale();
+                harness.objects.deny_scale();
+                harness.observe(time).await;
+                harness.objects.allow_scale();
             }
             Self::SpecBroken(time) => {
-                world.objects.break_spec();
-                world.observe(time).await;
-                world.objects.mend_spec();
+                harness.objects.invalidate_spec();
+                harness.observe(time).await;
+                harness.objects.fix_spec();
             }
-            Self::Recreated => world.objects.recreate(),
-            Self::Relisted => world.relist().await,
-            Self::Retargeted => world.retarget_in_write().await,
+            Self::Recreated => harness.objects.recreate(),
+            Self::Relisted => harness.relist().await,
+            Self::Retargeted => harness.retarget_in_write().await,
             Self::ReadsDenied(time) => {
-                world.objects.deny_reads().await;
-                world.observe(time).await;
-                world.objects.permit_reads();
+                harness.objects.deny_reads().await;
+                harness.observe(time).await;
+                harness.objects.permit_reads();
             }
             Self::ForeignHpas(time) => {
-                let changes = world.objects.change_hpas().await;
-                world.observe(time).await;
-                world.objects.delete_hpas(changes).await;
+                let changes = harness.objects.change_hpas().await;
+                harness.observe(time).await;
+                harness.objects.delete_hpas(changes).await;
             }
             Self::SlowClients(time) => {
-                let _attack = Attack::slow(&world.ports());
-                world.observe_reports(self, time).await;
+                let _attack = Attack::slow(&harness.ports());
+                harness.observe_reports(self, time).await;
             }
             Self::InvalidRequests(time) => {
-                let _attack = Attack::invalid(&world.ports());
-                world.observe_reports(self, time).await;
+                let _attack = Attack::invalid(&harness.ports());
+                harness.observe_reports(self, time).await;
             }
             Self::ForgedTokens(time) => {
-                let uid = world.pod_uid().await;
-                let _attack = Attack::forged(&world.push_ports(), &uid);
-                world.observe_reports(self, time).await;
+                let uid = harness.pod_uid().await;
+                let _attack = Attack::forged(&harness.push_ports(), &uid);
+                harness.observe_reports(self, time).await;
             }
             Self::ManyModels(time) => {
-                world.set_models(Models::Many).await;
-                world.observe_reports(self, time).await;
-                world.set_models(Models::One).await;
+                harness.set_models(Models::Many).await;
+                harness.observe_reports(self, time).await;
+                harness.set_models(Models::One).await;
             }
             Self::ChangingModels(time) => {
-                world.set_models(Models::Changing).await;
-                world.observe_reports(self, time).await;
-                world.set_models(Models::One).await;
+                harness.set_models(Models::Changing).await;
+                harness.observe_reports(self, time).await;
+                harness.set_models(Models::One).await;
             }
-            Self::ClockAhead => world.clock_ahead().await,
+            Self::ClockAhead => harness.clock_ahead().await,
         }
     }
 
     /// Panics if the fault did not happen, as far as that shows afterwards.
-    pub(super) async fn assert_happened(self, world: &World<'_>) {
+    pub(super) async fn assert_happened(self, harness: &Harness<'_>) {
         match self {
-            Self::Relisted => world.assert_logged("too old resource version"),
+            Self::Relisted => harness.assert_logged("too old resource version"),
             Self::ForgedTokens(_) => {
                 let denied = "pushscale_aggregator_token_reviews_total{outcome=\"denied\"}";
                 assert!(
-                    world.total(denied).await > 0,
+                    harness.total(denied).await > 0,
                     "no forged token was reviewed"
                 );
             }

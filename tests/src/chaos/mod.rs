@@ -5,13 +5,13 @@
 
 mod attack;
 mod fault;
+mod harness;
 mod objects;
 mod proxy;
 mod pushes;
 mod replicas;
 mod report;
-mod world;
 
 pub use fault::{Fault, faults, short_faults};
+pub use harness::Harness;
 pub use report::{Outcome, table};
-pub use world::World;

@@ -101,12 +101,12 @@ impl<'a> Objects<'a> {
         self.kubectl(&["patch", "clusterrole", ROLE, "--type=json", "-p", &patch]);
     }
 
-    pub(super) fn break_spec(&self) {
+    pub(super) fn invalidate_spec(&self) {
         let zone = r#"{"schedules":[{"name":"day","cron":"0 8 * * *","duration":"1h","timezone":"Mars/Olympus","minReplicas":1}]}"#;
         self.namespace.patch("torchserve", zone);
     }
 
-    pub(super) fn mend_spec(&self) {
+    pub(super) fn fix_spec(&self) {
         self.namespace.patch("torchserve", r#"{"schedules":null}"#);
     }
 

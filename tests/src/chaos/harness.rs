@@ -27,18 +27,18 @@ const BEFORE: i32 = 4;
 const AFTER: i32 = 6;
 
 /// Interval between two checks of the aggregators.
-const LOOK: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// An aggregator behind its proxy.
-struct Member {
+struct AggregatorReplica {
     aggregator: Aggregator,
     proxy: Proxy,
 }
 
 /// Two aggregators, a Deployment and its pods, and what was observed.
-pub struct World<'a> {
+pub struct Harness<'a> {
     pub(super) objects: Objects<'a>,
-    members: Vec<Member>,
+    aggregators: Vec<AggregatorReplica>,
     pushes: Pushes,
     replicas: Replicas,
     api_server: SocketAddr,
@@ -46,7 +46,7 @@ pub struct World<'a> {
     second_writers: usize,
 }
 
-impl<'a> World<'a> {
+impl<'a> Harness<'a> {
     /// Creates the objects and starts both aggregators in a cluster that nothing else uses.
     pub async fn start(cluster: &'a TestCluster) -> Self {
         let namespace = Namespace::create(cluster, "chaos");
@@ -59,20 +59,20 @@ impl<'a> World<'a> {
         let client = Client::try_from(config).unwrap();
         let replicas = Replicas::watch(client.clone(), &namespace.name);
         let objects = Objects::create(namespace, client, BEFORE.unsigned_abs()).await;
-        let mut world = Self {
+        let mut harness = Self {
             pushes: Pushes::start(),
             objects,
-            members: Vec::new(),
+            aggregators: Vec::new(),
             replicas,
             api_server,
             started: 0,
             second_writers: 0,
         };
         for _ in 0..2 {
-            world.add_aggregator().await;
+            harness.add_aggregator().await;
         }
-        world.return_load().await;
-        world
+        harness.restore_load().await;
+        harness
     }
 
     pub(super) fn cluster(&self) -> &'a TestCluster {
@@ -107,7 +107,8 @@ impl<'a> World<'a> {
         ];
         let (namespace, settings) = (&self.objects.namespace, [&settings, more].concat());
         let aggregator = Aggregator::start_program(program, namespace, &settings).await;
-        self.members.push(Member { aggregator, proxy });
+        self.aggregators
+            .push(AggregatorReplica { aggregator, proxy });
         self.update_addresses().await;
     }
 
@@ -124,20 +125,20 @@ impl<'a> World<'a> {
     }
 
     async fn update_addresses(&self) {
-        let members = self.members.iter();
-        let addresses = members.map(|member| member.aggregator.push).collect();
+        let aggregators = self.aggregators.iter();
+        let addresses = aggregators.map(|replica| replica.aggregator.push).collect();
         self.pushes.set_aggregators(addresses).await;
     }
 
     /// Runs one fault, and returns what it has cost.
-    pub async fn suffer(&mut self, fault: Fault) -> Outcome {
+    pub async fn run_fault(&mut self, fault: Fault) -> Outcome {
         self.replicas.take();
         self.second_writers = 0;
         let began = Instant::now();
-        fault.happen(self).await;
+        fault.inject(self).await;
         let lasted = began.elapsed();
         let ended = Instant::now();
-        self.until_followed(fault).await;
+        self.wait_for_recovery(fault).await;
         let recovery = ended.elapsed();
         // All pods share the load.
         self.pushes.set_latency(1.0).await;
@@ -145,7 +146,7 @@ impl<'a> World<'a> {
         let lost_readings = self.count_not_reporting().await;
         fault.assert_happened(self).await;
         // Longer than the stabilization window: what was decided wrongly is written by now.
-        self.look_for(Duration::from_secs(5)).await;
+        self.watch_leaders_for(Duration::from_secs(5)).await;
         let seen = self.replicas.take();
         let falls = seen.windows(2).filter(|pair| pair[1] < pair[0]);
         let outcome = Outcome {
@@ -156,12 +157,12 @@ impl<'a> World<'a> {
             recovery,
             lost_readings,
         };
-        self.return_load().await;
+        self.restore_load().await;
         outcome
     }
 
     /// Lets the load rise, and waits until the replicas have followed.
-    async fn until_followed(&mut self, fault: Fault) {
+    async fn wait_for_recovery(&mut self, fault: Fault) {
         self.pushes.set_latency(1.5).await;
         let began = Instant::now();
         while self.replicas.last() != Some(AFTER) {
@@ -177,7 +178,7 @@ impl<'a> World<'a> {
     }
 
     /// Lets the load fall, and waits until everything is as before the faults.
-    async fn return_load(&mut self) {
+    async fn restore_load(&mut self) {
         let began = Instant::now();
         self.pushes.set_latency(2.0 / 3.0).await;
         while self.replicas.last() != Some(BEFORE) {
@@ -189,7 +190,7 @@ impl<'a> World<'a> {
         self.run_pods(BEFORE).await;
         self.count_not_reporting().await;
         self.leader().await;
-        self.look_for(Duration::from_secs(4)).await;
+        self.watch_leaders_for(Duration::from_secs(4)).await;
     }
 
     /// Waits for this number of pods, and lets them push, each with a token of its own.
@@ -223,16 +224,16 @@ impl<'a> World<'a> {
     async fn record_leaders(&mut self) {
         let began = Instant::now();
         let mut leaders = 0;
-        for member in &self.members {
+        for replica in &self.aggregators {
             // A paused one does not respond, and cannot write.
-            let leads = tokio::time::timeout(LOOK, member.aggregator.leads()).await;
+            let leads = tokio::time::timeout(CHECK_INTERVAL, replica.aggregator.leads()).await;
             leaders += usize::from(leads.unwrap_or(false));
         }
         self.second_writers += usize::from(leaders > 1);
-        sleep(LOOK.saturating_sub(began.elapsed())).await;
+        sleep(CHECK_INTERVAL.saturating_sub(began.elapsed())).await;
     }
 
-    async fn look_for(&mut self, time: Duration) {
+    async fn watch_leaders_for(&mut self, time: Duration) {
         let began = Instant::now();
         while began.elapsed() < time {
             self.record_leaders().await;
@@ -242,16 +243,16 @@ impl<'a> World<'a> {
     /// Lets the load rise and `time` pass.
     pub(super) async fn observe(&mut self, time: Duration) {
         self.pushes.set_latency(1.5).await;
-        self.look_for(time).await;
+        self.watch_leaders_for(time).await;
     }
 
     /// Lets the load rise and `time` pass, in which every pod must succeed to report, new ones included.
     pub(super) async fn observe_reports(&mut self, fault: Fault, time: Duration) {
         self.observe(time).await;
-        self.until_followed(fault).await;
+        self.wait_for_recovery(fault).await;
         self.run_pods(AFTER).await;
         let lost = self.count_not_reporting().await;
-        let metrics = self.members[0].aggregator.metrics().await;
+        let metrics = self.aggregators[0].aggregator.metrics().await;
         assert_eq!(lost, 0, "{}: pods cannot report:\n{metrics}", fault.name());
     }
 
@@ -259,8 +260,8 @@ impl<'a> World<'a> {
     pub(super) async fn leader(&mut self) -> usize {
         let began = Instant::now();
         loop {
-            for (index, member) in self.members.iter().enumerate() {
-                if member.aggregator.leads().await {
+            for (index, replica) in self.aggregators.iter().enumerate() {
+                if replica.aggregator.leads().await {
                     return index;
                 }
             }
@@ -271,9 +272,9 @@ impl<'a> World<'a> {
 
     /// Returns the addresses of all ports of the aggregators.
     pub(super) fn ports(&self) -> Vec<SocketAddr> {
-        let members = self.members.iter();
-        members
-            .flat_map(|member| [member.aggregator.push, member.aggregator.admin])
+        let aggregators = self.aggregators.iter();
+        aggregators
+            .flat_map(|replica| [replica.aggregator.push, replica.aggregator.admin])
             .collect()
     }
 
@@ -282,22 +283,22 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn push_ports(&self) -> Vec<SocketAddr> {
-        let members = self.members.iter();
-        members.map(|member| member.aggregator.push).collect()
+        let aggregators = self.aggregators.iter();
+        aggregators.map(|replica| replica.aggregator.push).collect()
     }
 
-    pub(super) fn set_network(&self, member: usize, network: Network) {
-        self.members[member].proxy.set(network);
+    pub(super) fn set_network(&self, index: usize, network: Network) {
+        self.aggregators[index].proxy.set(network);
     }
 
     /// Changes the network of both for a time.
     pub(super) async fn network(&mut self, network: Network, time: Duration) {
-        for member in 0..self.members.len() {
-            self.set_network(member, network);
+        for index in 0..self.aggregators.len() {
+            self.set_network(index, network);
         }
         self.observe(time).await;
-        for member in 0..self.members.len() {
-            self.set_network(member, Network::Works);
+        for index in 0..self.aggregators.len() {
+            self.set_network(index, Network::Works);
         }
     }
 
@@ -308,8 +309,8 @@ impl<'a> World<'a> {
         self.set_network(leader, Network::Works);
     }
 
-    pub(super) fn signal(&self, member: usize, signal: &str) {
-        self.members[member].aggregator.signal(signal);
+    pub(super) fn signal(&self, index: usize, signal: &str) {
+        self.aggregators[index].aggregator.signal(signal);
     }
 
     pub(super) async fn replace_leader(&mut self, signal: &str) {
@@ -318,8 +319,8 @@ impl<'a> World<'a> {
     }
 
     /// Ends an aggregator by a signal, and starts another one as a Deployment does.
-    pub(super) async fn replace(&mut self, member: usize, signal: &str) {
-        let mut ended = self.members.remove(member);
+    pub(super) async fn replace(&mut self, index: usize, signal: &str) {
+        let mut ended = self.aggregators.remove(index);
         self.update_addresses().await;
         ended.aggregator.signal(signal);
         ended.aggregator.exited().await;
@@ -329,21 +330,21 @@ impl<'a> World<'a> {
     /// Both lose the API server, which restarts. The PushScaler is deleted and created again in the meantime: no event
     /// reports that, because the restarted API server does not know the events before.
     pub(super) async fn relist(&mut self) {
-        for member in 0..self.members.len() {
-            self.set_network(member, Network::Refuses);
+        for index in 0..self.aggregators.len() {
+            self.set_network(index, Network::Refuses);
         }
         self.objects.recreate();
         self.objects.restart_api_server().await;
-        for member in 0..self.members.len() {
-            self.set_network(member, Network::Works);
+        for index in 0..self.aggregators.len() {
+            self.set_network(index, Network::Works);
         }
     }
 
     /// Lets the target change while the leader writes it, and change back.
     pub(super) async fn retarget_in_write(&mut self) {
         let slow = Network::Delays(Duration::from_millis(300));
-        for member in 0..self.members.len() {
-            self.set_network(member, slow);
+        for index in 0..self.aggregators.len() {
+            self.set_network(index, slow);
         }
         let mut wait = Duration::ZERO;
         // A replica count that is stored after the target has changed was written before the leader knew that.
@@ -355,8 +356,8 @@ impl<'a> World<'a> {
             self.observe(Duration::from_secs(3)).await;
             wait += Duration::from_millis(200);
         }
-        for member in 0..self.members.len() {
-            self.set_network(member, Network::Works);
+        for index in 0..self.aggregators.len() {
+            self.set_network(index, Network::Works);
         }
         self.objects.assert_other_is_unchanged();
         self.objects.retarget("torchserve");
@@ -365,16 +366,16 @@ impl<'a> World<'a> {
     /// Lets an aggregator whose clock is ahead follow, lead, and end.
     pub(super) async fn clock_ahead(&mut self) {
         let leader = self.leader().await;
-        let mut follower = self.members.remove(1 - leader);
+        let mut follower = self.aggregators.remove(1 - leader);
         follower.aggregator.signal("KILL");
         follower.aggregator.exited().await;
         self.add_aggregator_ahead().await;
         // Longer than the Lease.
-        self.look_for(Duration::from_secs(13)).await;
+        self.watch_leaders_for(Duration::from_secs(13)).await;
         assert_eq!(self.leader().await, 0, "{}", self.logs());
         self.replace(0, "KILL").await;
         assert_eq!(self.leader().await, 0, "{}", self.logs());
-        self.look_for(Duration::from_secs(13)).await;
+        self.watch_leaders_for(Duration::from_secs(13)).await;
         assert_eq!(self.leader().await, 0, "{}", self.logs());
         let renewed: Timestamp = self.objects.renewed().parse().unwrap();
         let ahead = renewed.duration_since(Timestamp::now());
@@ -389,22 +390,25 @@ impl<'a> World<'a> {
     /// Returns the sum of a metric of all aggregators, with its labels.
     pub(super) async fn total(&self, series: &str) -> u64 {
         let mut total = 0;
-        for member in &self.members {
-            total += http::sum::<u64>(&member.aggregator.metrics().await, series);
+        for replica in &self.aggregators {
+            total += http::sum::<u64>(&replica.aggregator.metrics().await, series);
         }
         total
     }
 
     /// Panics if an aggregator's log has not this text.
     pub(super) fn assert_logged(&self, text: &str) {
-        for member in &self.members {
-            let log = member.aggregator.log();
+        for replica in &self.aggregators {
+            let log = replica.aggregator.log();
             assert!(log.contains(text), "not logged: {text}\n{log}");
         }
     }
 
     fn logs(&self) -> String {
-        let logs = self.members.iter().map(|member| member.aggregator.log());
+        let logs = self
+            .aggregators
+            .iter()
+            .map(|replica| replica.aggregator.log());
         let ends = logs.map(|log| {
             let lines: Vec<_> = log.lines().collect();
             lines[lines.len().saturating_sub(40)..].join("\n")
