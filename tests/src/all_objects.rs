@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::test_cluster::TestCluster;
 
 /// Resources that change without a client, or that Kubernetes maintains itself.
-const NOT_LOOKED_AT: [&str; 9] = [
+const IGNORED_RESOURCES: [&str; 9] = [
     "bindings",
     "componentstatuses",
     "endpoints",
@@ -27,7 +27,7 @@ pub fn objects_of(cluster: &TestCluster) -> BTreeMap<String, String> {
         .unwrap();
     for resource in resources
         .lines()
-        .filter(|name| !NOT_LOOKED_AT.contains(name))
+        .filter(|name| !IGNORED_RESOURCES.contains(name))
     {
         let list = cluster
             .kubectl(&["get", resource, "--all-namespaces", "-o=json"])

@@ -52,7 +52,7 @@ impl Chromium {
         };
         let programs = match provisioned {
             Ok(programs) => programs,
-            Err(error) if test_cluster::excused(&error) => return None,
+            Err(error) if test_cluster::skip_unless_ci(&error) => return None,
             Err(error) => panic!("{error}"),
         };
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -181,7 +181,7 @@ impl<'a> Fleet<'a> {
         let documents: Vec<Value> =
             serde_saphyr::from_multiple(&shipped("torchserve-example.yaml")).unwrap();
         let [mut deployment, mut scaler] = <[Value; 2]>::try_from(documents).unwrap();
-        stand_in(&mut deployment, torchserve, options);
+        use_local_torchserve(&mut deployment, torchserve, options);
         scaler["spec"]["minReplicas"] = json!(options.min_replicas);
         scaler["spec"]["algorithm"] = json!(options.algorithm);
         scaler["spec"]["metrics"][0]["queueLatency"]["target"] = json!(options.target);
@@ -389,7 +389,11 @@ fn shipped(file: &str) -> String {
 
 /// Replaces the image of the example, which cannot be pulled here, by this machine's TorchServe. The sidecar is
 /// unchanged.
-fn stand_in(deployment: &mut Value, torchserve: &LocalTorchServe, options: &FleetOptions) {
+fn use_local_torchserve(
+    deployment: &mut Value,
+    torchserve: &LocalTorchServe,
+    options: &FleetOptions,
+) {
     let pod = torchserve_pod(torchserve);
     let template = &mut deployment["spec"]["template"]["spec"];
     let drained = template["containers"][0]["lifecycle"].clone();
@@ -455,7 +459,10 @@ pub fn torchserve_pod(torchserve: &LocalTorchServe) -> Value {
     let text = include_str!("../test-cluster/examples/torchserve-pod.yaml")
         .replace("@PYTHON@", prefix)
         .replace("@VENV@", torchserve.venv().to_str().unwrap())
-        .replace("@KIT@", script.parent().unwrap().to_str().unwrap());
+        .replace(
+            "@LOCAL_TORCHSERVE@",
+            script.parent().unwrap().to_str().unwrap(),
+        );
     // The example mounts /usr anyway.
     let twice = |line: &&str| prefix == "/usr" && line.contains("name: python,");
     let lines: Vec<&str> = text.lines().filter(|line| !twice(line)).collect();

@@ -46,7 +46,7 @@ fn values(torchserve: &LocalTorchServe, store: &str, model: &[&str]) -> Value {
             { "name": "TMPDIR", "value": "/tmp" },
             { "name": "LOG_LOCATION", "value": "/tmp/logs" },
             { "name": "METRICS_LOCATION", "value": "/tmp/logs" },
-            { "name": "PYTHONPATH", "value": "/kit/stub" },
+            { "name": "PYTHONPATH", "value": "/local-torchserve/stub" },
         ],
         "extraVolumes": volumes,
         "extraVolumeMounts": mounts,

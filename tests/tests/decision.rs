@@ -42,7 +42,7 @@ fn balancings() -> impl Strategy<Value = Balancing> {
 }
 
 /// A few minutes of a history: seconds, arrival rate, and the share of pods that do not report.
-fn lives() -> impl Strategy<Value = Vec<(u64, f64, f64)>> {
+fn load_phases() -> impl Strategy<Value = Vec<(u64, f64, f64)>> {
     let silence = prop_oneof![3 => Just(0.0), 1 => 0.0..1.0];
     prop::collection::vec((1_u64..120, 0.0..600.0, silence), 1..12)
 }
@@ -54,14 +54,14 @@ proptest! {
     /// 15 s.
     #[test]
     fn replicas_stay_within_min_max_and_the_scaling_policies(
-        life in lives(),
+        phases in load_phases(),
         balancing in balancings(),
         (min, size, max) in (1_u32..4, 4_u32..12, 12_u32..60),
         start in 1_u64..120,
     ) {
         let mut fleet = FakeFleet::new(policy(0.05, min, max, balancing), size, start);
         let mut sizes = vec![size];
-        for (seconds, load, silence) in life {
+        for (seconds, load, silence) in phases {
             for _ in 0..seconds {
                 let writes = fleet.writes;
                 let not_reporting = (silence * f64::from(fleet.replicas)).round() as usize;
@@ -181,13 +181,13 @@ proptest! {
     /// I5: there is always a pod while requests arrive, and the same inputs give the same decision.
     #[test]
     fn the_same_inputs_give_the_same_decision(
-        life in lives(),
+        phases in load_phases(),
         balancing in balancings(),
     ) {
-        let live = |life: &[(u64, f64, f64)]| {
+        let decisions_of = |phases: &[(u64, f64, f64)]| {
             let mut fleet = FakeFleet::new(policy(0.05, 1, 60, balancing), 5, 30);
             let mut decisions = Vec::new();
-            for (seconds, load, silence) in life {
+            for (seconds, load, silence) in phases {
                 for _ in 0..*seconds {
                     let not_reporting = (silence * f64::from(fleet.replicas)).round() as usize;
                     fleet.pass(&Environment { not_reporting, ..environment(*load, 0.1, 4.0) });
@@ -197,14 +197,14 @@ proptest! {
             }
             decisions
         };
-        prop_assert_eq!(live(&life), live(&life));
+        prop_assert_eq!(decisions_of(&phases), decisions_of(&phases));
     }
 
     /// A restored snapshot decides like the original.
     #[test]
     fn a_restored_snapshot_decides_like_the_original(
-        life in lives(),
-        after in lives(),
+        phases in load_phases(),
+        after in load_phases(),
         balancing in balancings(),
         ratio in any::<bool>(),
     ) {
@@ -213,15 +213,15 @@ proptest! {
             policy.algorithm = Algorithm::Ratio;
         }
         let mut fleet = FakeFleet::new(policy.clone(), 5, 30);
-        let pass = |fleet: &mut FakeFleet, life: &[(u64, f64, f64)]| {
-            for (seconds, load, silence) in life {
+        let pass = |fleet: &mut FakeFleet, phases: &[(u64, f64, f64)]| {
+            for (seconds, load, silence) in phases {
                 for _ in 0..*seconds {
                     let not_reporting = (silence * f64::from(fleet.replicas)).round() as usize;
                     fleet.pass(&Environment { not_reporting, ..environment(*load, 0.1, 4.0) });
                 }
             }
         };
-        pass(&mut fleet, &life);
+        pass(&mut fleet, &phases);
         let snapshot = fleet.scaler.snapshot().to_string();
         let mut restored = fleet.clone();
         restored.scaler = Scaler::restore(policy, Snapshot::parse(&snapshot).unwrap()).unwrap();

@@ -1,14 +1,14 @@
 //! Common parts of the fuzz targets.
 
-mod close;
 mod json;
-mod keeps;
+mod json_equality;
+mod pod_fields;
 
 use std::error::Error;
 
-pub use close::is_close;
 pub use json::mutate;
-pub use keeps::keeps;
+pub use json_equality::is_close;
+pub use pod_fields::keeps;
 
 /// Runs a function and asserts that it never holds more than `per_byte` bytes of memory per byte of `input`, and 8 kB.
 ///

@@ -15,9 +15,9 @@ use super::state::StateDir;
 /// Creates the cluster's group in each hierarchy.
 pub(crate) fn create(state: &StateDir) -> Result<(), ClusterError> {
     // With both versions mounted, the second is systemd's and has no controllers.
-    let mut hierarchies = mounts::places_of(&["cgroup"])?;
+    let mut hierarchies = mounts::mount_points_of(&["cgroup"])?;
     if hierarchies.is_empty() {
-        hierarchies = mounts::places_of(&["cgroup2"])?;
+        hierarchies = mounts::mount_points_of(&["cgroup2"])?;
         hierarchies.iter().for_each(|root| delegate(root));
     }
     for hierarchy in hierarchies {
@@ -29,7 +29,7 @@ pub(crate) fn create(state: &StateDir) -> Result<(), ClusterError> {
 
 /// Kills all processes in the cluster's groups, which are those of its containers, and removes the groups.
 pub(crate) fn remove(state: &StateDir) -> Result<(), ClusterError> {
-    let roots: Vec<PathBuf> = mounts::places_of(&["cgroup", "cgroup2"])?
+    let roots: Vec<PathBuf> = mounts::mount_points_of(&["cgroup", "cgroup2"])?
         .into_iter()
         .map(|hierarchy| hierarchy.join(state.id()))
         .filter(|group| group.is_dir())

@@ -25,7 +25,7 @@ pub(crate) enum Request {
 }
 
 /// A request that waits for its answer.
-pub(crate) struct Asked {
+pub(crate) struct PendingRequest {
     pub(crate) request: Request,
     stream: UnixStream,
 }
@@ -61,7 +61,7 @@ pub(crate) fn ask(state: &StateDir, request: &Request) -> Result<(), ClusterErro
 /// Accepts requests in a separate thread, and passes them to the function until it returns false.
 pub(crate) fn listen(
     state: &StateDir,
-    hand_over: impl Fn(Asked) -> bool + Send + 'static,
+    hand_over: impl Fn(PendingRequest) -> bool + Send + 'static,
 ) -> Result<(), ClusterError> {
     let path = state.control_socket();
     let listener = UnixListener::bind(&path).map_err(ClusterError::io("listen on", &path))?;
@@ -70,7 +70,7 @@ pub(crate) fn listen(
         for stream in listener.incoming().filter_map(Result::ok) {
             stream.set_read_timeout(Some(Duration::from_secs(5))).ok();
             if let Ok(request) = read_line(&stream)
-                && !hand_over(Asked { request, stream })
+                && !hand_over(PendingRequest { request, stream })
             {
                 break;
             }
@@ -79,7 +79,7 @@ pub(crate) fn listen(
     Ok(())
 }
 
-impl Asked {
+impl PendingRequest {
     /// Sends the answer. The client may be disconnected, which is not an error.
     pub(crate) fn answer(mut self, answer: &Answer) {
         write_line(&mut self.stream, answer).ok();

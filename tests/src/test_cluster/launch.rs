@@ -33,7 +33,7 @@ pub(crate) fn launch(
     let programs = Programs::provision(shape)?;
     let program = supervisor_program()?;
 
-    let root = RootLock::take()?;
+    let root = RootLock::acquire()?;
     sweep::sweep_stale(&root)?;
     let state = make_directory(name)?;
     let site = Site {

@@ -51,7 +51,7 @@ pub use error::{ClusterError, LogTail};
 pub use image::Image;
 pub(crate) use programs::{provision, provision_for_test};
 pub use shape::Shape;
-pub use shape::excused;
+pub use shape::skip_unless_ci;
 pub use supervisor::supervise;
 
 /// A running cluster. If this process started it, it stops when this value is dropped.
@@ -94,7 +94,7 @@ impl TestCluster {
     /// No cluster of this name is running.
     pub fn attach(name: &str) -> Result<Self, ClusterError> {
         let state = StateDir::of(name)?;
-        let root = RootLock::take()?;
+        let root = RootLock::acquire()?;
         if !state.is_supervised(&root)? {
             return Err(ClusterError::NotRunning {
                 name: name.to_owned(),
@@ -124,7 +124,7 @@ impl TestCluster {
     ///
     /// Something cannot be removed, or a state directory cannot be read.
     pub fn list() -> Result<Vec<Self>, ClusterError> {
-        let root = RootLock::take()?;
+        let root = RootLock::acquire()?;
         sweep::sweep_stale(&root)?;
         let mut clusters = Vec::new();
         for state in StateDir::list()? {

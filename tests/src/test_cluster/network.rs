@@ -18,7 +18,7 @@ pub(crate) fn create(site: &Site) -> Result<(), ClusterError> {
     let id = site.state.id();
     {
         // The first "ip netns add" on a machine also mounts /run/netns. Two at once would mount it twice.
-        let _lock = RootLock::take()?;
+        let _lock = RootLock::acquire()?;
         ip(&format!("netns add {id}"))?;
     }
     let address = site.address();

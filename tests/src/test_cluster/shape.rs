@@ -40,7 +40,7 @@ impl Shape {
     pub fn available(self) -> bool {
         match self.check() {
             Ok(()) => true,
-            Err(reason) => !excused(&reason),
+            Err(reason) => !skip_unless_ci(&reason),
         }
     }
 
@@ -61,7 +61,7 @@ impl fmt::Display for Shape {
 }
 
 /// Returns whether a test that cannot run here may pass, and reports that it did not run. Under `CI=true` it may not.
-pub fn excused(reason: &dyn fmt::Display) -> bool {
+pub fn skip_unless_ci(reason: &dyn fmt::Display) -> bool {
     if env::var_os("CI").is_some_and(|value| value == "true") {
         return false;
     }

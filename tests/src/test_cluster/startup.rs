@@ -52,7 +52,7 @@ impl Startup {
 
         self.start(control_plane::etcd(&self.site)?)?;
         self.start_api_server(API_PORT)?;
-        self.hold_mounts()?;
+        self.keep_mount_namespace()?;
         self.start(containerd::containerd(&self.site)?)?;
         self.wait_for_containerd()?;
         import::import(&self.site, &containerd::pause_image(&self.site)?)?;
@@ -95,7 +95,7 @@ impl Startup {
     }
 
     /// Creates the mount namespace that all later components share.
-    fn hold_mounts(&mut self) -> Result<(), ClusterError> {
+    fn keep_mount_namespace(&mut self) -> Result<(), ClusterError> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/test-cluster/private-mounts");
         let pause = self.site.programs.path("pause")?.display().to_string();
         let state = self.site.state.path().display().to_string();

@@ -18,7 +18,7 @@ pub(crate) struct StateDir {
 }
 
 /// The longest path of a socket in the directory: kubelet's.
-const LONGEST_SOCKET: usize = "/kubelet/pod-resources/kubelet.sock.12345678".len();
+const MAX_SOCKET_PATH: usize = "/kubelet/pod-resources/kubelet.sock.12345678".len();
 /// The kernel's limit for the path of a socket, without the final zero.
 const SOCKET_LIMIT: usize = 107;
 
@@ -34,10 +34,10 @@ impl StateDir {
         }
         let path = root().join(name);
         let length = path.as_os_str().len();
-        if length + LONGEST_SOCKET > SOCKET_LIMIT {
+        if length + MAX_SOCKET_PATH > SOCKET_LIMIT {
             return Err(ClusterError::PathTooLong {
                 path,
-                limit: SOCKET_LIMIT - LONGEST_SOCKET - 1 - name.len(),
+                limit: SOCKET_LIMIT - MAX_SOCKET_PATH - 1 - name.len(),
             });
         }
         Ok(Self {
@@ -187,7 +187,7 @@ pub(crate) struct RootLock(#[expect(dead_code, reason = "held for its end")] Fil
 
 impl RootLock {
     /// Waits for the lock.
-    pub(crate) fn take() -> Result<Self, ClusterError> {
+    pub(crate) fn acquire() -> Result<Self, ClusterError> {
         let root = root();
         DirBuilder::new()
             .recursive(true)

@@ -34,7 +34,7 @@ pub(crate) fn stop(state: &StateDir, keep_logs: bool) -> Result<(), ClusterError
 pub(crate) fn wait_until_removed(state: &StateDir) -> Result<(), ClusterError> {
     let deadline = Instant::now() + Duration::from_secs(60);
     while state.path().exists() {
-        let root = RootLock::take()?;
+        let root = RootLock::acquire()?;
         if !state.is_supervised(&root)? && state.path().exists() {
             return sweep(state, Logs::Keep);
         }

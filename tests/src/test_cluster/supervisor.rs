@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::component::Components;
-use super::control::{self, Asked, Request};
+use super::control::{self, PendingRequest, Request};
 use super::error::ClusterError;
 use super::report::Report;
 use super::site::Site;
@@ -65,7 +65,7 @@ pub fn supervise(name: &str, owned: bool) -> Result<(), ClusterError> {
 enum Event {
     /// The owner has exited, or a signal arrived.
     End,
-    Asked(Asked),
+    Request(PendingRequest),
 }
 
 /// Starts the threads that wait for the events.
@@ -94,11 +94,11 @@ fn watch(
     });
 
     let stop = Arc::clone(stop);
-    control::listen(state, move |asked| {
-        if matches!(asked.request, Request::Stop { .. }) {
+    control::listen(state, move |pending| {
+        if matches!(pending.request, Request::Stop { .. }) {
             stop.store(true, Ordering::SeqCst);
         }
-        events.send(Event::Asked(asked)).is_ok()
+        events.send(Event::Request(pending)).is_ok()
     })
 }
 
@@ -119,19 +119,19 @@ fn serve(components: &mut Components, events: &Receiver<Event>) -> Logs {
             Err(RecvTimeoutError::Timeout) => {}
             // An owner that exits without a request may be a failed test.
             Err(RecvTimeoutError::Disconnected) | Ok(Event::End) => return Logs::Keep,
-            Ok(Event::Asked(asked)) => {
-                let answer = match &asked.request {
+            Ok(Event::Request(pending)) => {
+                let answer = match &pending.request {
                     Request::Pause(component) => components.signal(component, Signal::STOP),
                     Request::Resume(component) => components.signal(component, Signal::CONT),
                     Request::Restart(component) => components.restart(component),
                     Request::Stop { .. } => Ok(()),
                 };
-                let end = match asked.request {
+                let end = match pending.request {
                     Request::Stop { keep_logs: true } => Some(Logs::Keep),
                     Request::Stop { keep_logs: false } => Some(Logs::Drop),
                     _ => None,
                 };
-                asked.answer(&answer);
+                pending.answer(&answer);
                 if let Some(logs) = end {
                     return logs;
                 }

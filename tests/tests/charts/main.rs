@@ -7,7 +7,7 @@ mod accepted;
 mod generated;
 mod injected;
 mod keys;
-mod life;
+mod lifecycle;
 mod permissions;
 mod rejected;
 mod start_script;

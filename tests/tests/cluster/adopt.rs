@@ -105,7 +105,7 @@ spec:
         policy
     }
 
-    fn lift(self) {
+    fn remove(self) {
         let binding = format!("validatingadmissionpolicybinding/{}", self.name);
         self.namespace.kubectl(&["delete", &binding]);
         self.until(false);
@@ -296,7 +296,7 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
         "{found}"
     );
     assert_eq!(observed_state(), expected(true, "Recommend", true, 1));
-    policy.lift();
+    policy.remove();
     let policy = Policy::reject(
         &namespace,
         scalers,
@@ -314,7 +314,7 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
     assert!(!success, "{found}");
     assert!(found.contains("failed to set the mode"), "{found}");
     assert_eq!(observed_state(), expected(false, "Recommend", true, 1));
-    policy.lift();
+    policy.remove();
     let found = succeeds(&namespace, &switch);
     assert!(!found.contains("delete"), "{found}");
     assert_eq!(observed_state().1, "Apply");
@@ -384,7 +384,7 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
         assert!(found.contains(step), "{step}: {found}");
     }
     assert_eq!(observed_state(), expected(false, "Recommend", true, 5));
-    policy.lift();
+    policy.remove();
     let policy = Policy::reject(
         &namespace,
         scalers,
@@ -402,7 +402,7 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
         "{found}"
     );
     assert_eq!(observed_state(), expected(true, "Recommend", true, 5));
-    policy.lift();
+    policy.remove();
     succeeds(&namespace, &undo);
     assert_eq!(observed_state(), expected(true, "Recommend", false, 5));
     assert_eq!(written(&namespace.get("hpa", "torchserve")), before);
@@ -568,7 +568,7 @@ async fn a_scaled_object_is_paused_by_a_switch_and_resumed_by_its_undo() {
         "{found}"
     );
     assert_eq!(observed_state(), expected(true, "Recommend", true, 1));
-    policy.lift();
+    policy.remove();
     let switching = adopt(&namespace, &switch);
     keda_pauses(&namespace).await;
     let (success, found) = text(switching.wait_with_output().unwrap());
@@ -596,7 +596,7 @@ async fn a_scaled_object_is_paused_by_a_switch_and_resumed_by_its_undo() {
         "{found}"
     );
     assert_eq!(observed_state(), expected(false, "Recommend", true, 1));
-    policy.lift();
+    policy.remove();
     succeeds(&namespace, &undo);
     assert_eq!(observed_state(), expected(false, "Recommend", false, 1));
     let object = namespace.get("scaledobject", "models");

@@ -57,8 +57,8 @@ async fn every_alert_fires_on_its_failure_and_on_nothing_else() {
     // Series of rare outcomes appear with the first one.
     until_answered(&mut pods[0], &aggregator, &[503]).await;
     permit_token_reviews(&cluster);
-    let mut stranger = stranger(&namespace);
-    until_answered(&mut stranger, &aggregator, &[404]).await;
+    let mut unknown_pod = unknown_pod(&namespace);
+    until_answered(&mut unknown_pod, &aggregator, &[404]).await;
     let mut healthy = Series::default();
     healthy.add("certificates", &certificates, &certificates, 60.0);
     let (before, after, seconds) = healthy_seconds(&aggregator, &mut pods).await;
@@ -108,7 +108,7 @@ async fn a_failure_is_counted_as_long_as_it_lasts() {
         ));
         namespace.scale(name, "apps/v1", "Deployment", name, RATIO);
     }
-    namespace.scale("rival", "apps/v1", "Deployment", "contested", RATIO);
+    namespace.scale("other-client", "apps/v1", "Deployment", "contested", RATIO);
     let aggregator = Aggregator::start(&namespace).await;
     let counts = async || {
         let page = aggregator.metrics().await;
@@ -130,16 +130,16 @@ fn ever(selector: &str) -> String {
 }
 
 /// Creates a pod that no PushScaler selects.
-fn stranger(namespace: &Namespace<'_>) -> FakePod {
+fn unknown_pod(namespace: &Namespace<'_>) -> FakePod {
     namespace.apply(
-        "apiVersion: v1\nkind: Pod\nmetadata: { name: stranger, namespace: NAMESPACE }\n\
+        "apiVersion: v1\nkind: Pod\nmetadata: { name: unknown, namespace: NAMESPACE }\n\
          spec: { containers: [ { name: torchserve, image: none } ] }\n",
     );
-    let pod = namespace.get("pod", "stranger");
+    let pod = namespace.get("pod", "unknown");
     let uid = pod["metadata"]["uid"].as_str().unwrap();
-    let mut stranger = FakePod::new(&namespace.name, "stranger", uid);
-    stranger.token = Some(namespace.token(&stranger, "pushscale"));
-    stranger
+    let mut unknown_pod = FakePod::new(&namespace.name, "unknown", uid);
+    unknown_pod.token = Some(namespace.token(&unknown_pod, "pushscale"));
+    unknown_pod
 }
 
 /// Pushes for some seconds, and returns the page of metrics from the beginning and from the end, and the time between

@@ -105,7 +105,7 @@ impl View<'_> {
     }
 
     /// Performs a handshake between a client that trusts this bundle and a server with this Secret.
-    fn shakes_hands(&self, bundle: &str, secret: &str, name: &str) -> Result<(), rustls::Error> {
+    fn handshake(&self, bundle: &str, secret: &str, name: &str) -> Result<(), rustls::Error> {
         let certificate = self.secret(secret, "tls.crt");
         let key = self.secret(secret, "tls.key");
         handshake(bundle, &certificate, &key, name)
@@ -184,7 +184,7 @@ async fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 /// Returns the number of certificates that both have issued together.
-async fn made(one: &Certificates, two: &Certificates) -> [(&'static str, u64); 3] {
+async fn renewals(one: &Certificates, two: &Certificates) -> [(&'static str, u64); 3] {
     let pages = [one.metrics().await, two.metrics().await];
     ["ca", "aggregator", "injector"].map(|which| {
         let line = format!("pushscale_certificates_renewals_total{{certificate=\"{which}\"}}");
@@ -209,7 +209,7 @@ async fn two_processes_publish_one_ca_to_every_namespace_and_an_uninstall_remove
     let bundle = view.secret("pushscale-ca", "ca.crt");
     assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 1, "{bundle}");
     let all = ["ca", "aggregator", "injector"];
-    assert_eq!(made(&one, &two).await, all.map(|which| (which, 1)));
+    assert_eq!(renewals(&one, &two).await, all.map(|which| (which, 1)));
     let expiry = "pushscale_certificates_expiry_timestamp_seconds{certificate=\"aggregator\"}";
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seconds = sum::<u64>(&one.metrics().await, expiry) - now.as_secs();
@@ -230,9 +230,9 @@ async fn two_processes_publish_one_ca_to_every_namespace_and_an_uninstall_remove
             ".pushscale.svc.cluster.local",
         ] {
             let name = format!("{service}{suffix}");
-            view.shakes_hands(&bundle, secret, &name).unwrap();
+            view.handshake(&bundle, secret, &name).unwrap();
         }
-        view.shakes_hands(&bundle, secret, "elsewhere.pushscale.svc")
+        view.handshake(&bundle, secret, "elsewhere.pushscale.svc")
             .unwrap_err();
         let kind = view.read(&[
             "-n",
@@ -299,7 +299,7 @@ async fn two_processes_publish_one_ca_to_every_namespace_and_an_uninstall_remove
     })
     .await;
     let name = "pushscale-aggregator.pushscale.svc";
-    view.shakes_hands(&bundle, "pushscale-aggregator-tls", name)
+    view.handshake(&bundle, "pushscale-aggregator-tls", name)
         .unwrap();
     cluster
         .kubectl(&[&pushscale[..], &["pushscale-ca"]].concat())
@@ -309,7 +309,7 @@ async fn two_processes_publish_one_ca_to_every_namespace_and_an_uninstall_remove
         published.contains(&bundle) && published.len() > bundle.len()
     })
     .await;
-    view.shakes_hands(&bundle, "pushscale-aggregator-tls", name)
+    view.handshake(&bundle, "pushscale-aggregator-tls", name)
         .unwrap();
     // The aggregator uses a renewed certificate without a restart.
     view.mount();
@@ -320,7 +320,7 @@ async fn two_processes_publish_one_ca_to_every_namespace_and_an_uninstall_remove
     connect(&cluster, &bundle, &aggregator).await.unwrap();
     // Both saw each deletion at the same time, and one was faster.
     let expected = [("ca", 2), ("aggregator", 2), ("injector", 1)];
-    assert_eq!(made(&one, &two).await, expected);
+    assert_eq!(renewals(&one, &two).await, expected);
     let key = view.secret("pushscale-ca", "ca.key");
     for log in [one.log(), two.log()] {
         assert!(!log.contains("PRIVATE KEY"), "{log}");

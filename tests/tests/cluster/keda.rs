@@ -111,8 +111,8 @@ async fn a_scaled_object_follows_a_pushscaler_that_is_created_later() {
     namespace.patch("torchserve", r#"{"mode":"Apply"}"#);
     let doctor = pushscale(&namespace, &["doctor"]);
     let found = String::from_utf8(doctor.stdout).unwrap();
-    let rival = "KEDA's ScaledObject torchserve also scales Deployment/torchserve";
-    assert!(found.contains(rival), "{found}");
+    let finding = "KEDA's ScaledObject torchserve also scales Deployment/torchserve";
+    assert!(found.contains(finding), "{found}");
     let log = keda.log();
     assert!(!log.contains("forbidden"), "{log}");
 }

@@ -142,15 +142,15 @@ fn strategy(surge: &str, unavailable: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ratio_keeps_the_replicas_during_a_full_surge() {
-    surges(Algorithm::Ratio).await;
+    test_surge(Algorithm::Ratio).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn model_keeps_the_replicas_during_a_full_surge() {
-    surges(Algorithm::Model).await;
+    test_surge(Algorithm::Model).await;
 }
 
-async fn surges(algorithm: Algorithm) {
+async fn test_surge(algorithm: Algorithm) {
     let mut rollout = Rollout::start("surge", algorithm, &strategy("100%", "0%")).await;
     rollout.set_image("good");
     rollout.until_all_are("good").await;
@@ -160,16 +160,16 @@ async fn surges(algorithm: Algorithm) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ratio_ignores_a_broken_rollout_and_still_sees_an_overload() {
-    breaks(Algorithm::Ratio, 8..=8).await;
+    test_broken_image(Algorithm::Ratio, 8..=8).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn model_ignores_a_broken_rollout_and_still_sees_an_overload() {
     // The backlog needs some more.
-    breaks(Algorithm::Model, 7..=12).await;
+    test_broken_image(Algorithm::Model, 7..=12).await;
 }
 
-async fn breaks(algorithm: Algorithm, twice: std::ops::RangeInclusive<u64>) {
+async fn test_broken_image(algorithm: Algorithm, twice: std::ops::RangeInclusive<u64>) {
     let mut rollout = Rollout::start("broken", algorithm, &strategy("100%", "0%")).await;
     rollout.set_image(BROKEN);
     rollout.drive(60).await;
@@ -192,7 +192,7 @@ async fn breaks(algorithm: Algorithm, twice: std::ops::RangeInclusive<u64>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ratio_does_not_scale_down_while_half_of_the_pods_are_replaced() {
     // A decision between two pushes combines the first reading of a new pod with older ones of a higher load: 4 * 4/3.
-    let mut rollout = misses(Algorithm::Ratio, 4..=6).await;
+    let mut rollout = test_missing_pods(Algorithm::Ratio, 4..=6).await;
     rollout
         .until("back at 4", |rollout, _| rollout.namespace.replicas() == 4)
         .await;
@@ -201,10 +201,13 @@ async fn ratio_does_not_scale_down_while_half_of_the_pods_are_replaced() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn model_does_not_scale_down_while_half_of_the_pods_are_replaced() {
     // The remaining pods are overloaded, and the backlog needs more pods.
-    misses(Algorithm::Model, 4..=12).await;
+    test_missing_pods(Algorithm::Model, 4..=12).await;
 }
 
-async fn misses(algorithm: Algorithm, sizes: std::ops::RangeInclusive<u64>) -> Rollout<'static> {
+async fn test_missing_pods(
+    algorithm: Algorithm,
+    sizes: std::ops::RangeInclusive<u64>,
+) -> Rollout<'static> {
     let mut rollout = Rollout::start("missing", algorithm, &strategy("0%", "50%")).await;
     rollout.set_image("good");
     rollout.until_all_are("good").await;
@@ -214,15 +217,15 @@ async fn misses(algorithm: Algorithm, sizes: std::ops::RangeInclusive<u64>) -> R
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ratio_scales_a_paused_rollout() {
-    pauses(Algorithm::Ratio).await;
+    test_pause(Algorithm::Ratio).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn model_scales_a_paused_rollout() {
-    pauses(Algorithm::Model).await;
+    test_pause(Algorithm::Model).await;
 }
 
-async fn pauses(algorithm: Algorithm) {
+async fn test_pause(algorithm: Algorithm) {
     let mut rollout = Rollout::start("paused", algorithm, &strategy("25%", "0%")).await;
     rollout.set_image("good");
     let both = |pods: &[Pod]| {

@@ -61,6 +61,6 @@ fn a_scaled_object_starts_torchserve_and_follows_its_load_up_and_down() {
     let output = doctor.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let found = String::from_utf8_lossy(&output.stdout).into_owned();
-    let rival = "KEDA's ScaledObject torchserve also scales Deployment/torchserve";
-    assert!(found.contains(rival), "{found}");
+    let finding = "KEDA's ScaledObject torchserve also scales Deployment/torchserve";
+    assert!(found.contains(finding), "{found}");
 }
