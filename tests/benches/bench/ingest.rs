@@ -54,24 +54,24 @@ pub(crate) fn run() {
     let body = body("torchserve-0", 1.0);
     println!("  a push of one model: {} bytes of JSON", body.len());
     println!("  a token: {} bytes", token("torchserve-0", LATE).len());
-    let mut of_each = Subject::ALL.map(|_| Vec::new());
-    let mut rejected = Subject::ALL.map(|_| 0);
+    let mut of_each = Variant::ALL.map(|_| Vec::new());
+    let mut rejected = Variant::ALL.map(|_| 0);
     // In turns, so that a slow phase of the machine affects all of them.
     for _ in 0..ROUNDS {
-        for (number, subject) in Subject::ALL.into_iter().enumerate() {
-            let found = measure(subject);
+        for (number, variant) in Variant::ALL.into_iter().enumerate() {
+            let found = measure(variant);
             of_each[number].push(found.per_second);
             rejected[number] += found.rejected;
         }
     }
     let bare = of_each[0].clone();
-    for ((figures, subject), rejected) in of_each.into_iter().zip(Subject::ALL).zip(rejected) {
+    for ((figures, variant), rejected) in of_each.into_iter().zip(Variant::ALL).zip(rejected) {
         let ratios = figures.iter().zip(&bare).map(|(ours, bare)| ours / bare);
         let ratios = Spread::of(ratios.collect());
         let figures = Spread::of(figures);
         println!(
             "  {:<22} {figures:.0} pushes/s a core (min / median / mean / max)",
-            subject.name()
+            variant.name()
         );
         println!(
             "  {:<22} {ratios:.2} of bare hyper; {rejected} rejected",
@@ -82,7 +82,7 @@ pub(crate) fn run() {
 
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Subject {
+enum Variant {
     BareHyper,
     BareHyperOverTls,
     Plain,
@@ -90,7 +90,7 @@ enum Subject {
     TokensOverTls,
 }
 
-impl Subject {
+impl Variant {
     const ALL: [Self; 5] = [
         Self::BareHyper,
         Self::BareHyperOverTls,
@@ -136,7 +136,7 @@ impl Phase {
     }
 }
 
-/// What one subject did in one round.
+/// What one variant did in one round.
 struct Measured {
     /// Accepted pushes per second of the server thread's CPU time.
     per_second: f64,
@@ -144,8 +144,8 @@ struct Measured {
     rejected: u64,
 }
 
-/// Measures one subject for one round.
-fn measure(subject: Subject) -> Measured {
+/// Measures one variant for one round.
+fn measure(variant: Variant) -> Measured {
     let phase = Arc::new(Phase::default());
     let (address_tx, address_rx) = mpsc::channel();
     let measured = Arc::clone(&phase);
@@ -153,19 +153,19 @@ fn measure(subject: Subject) -> Measured {
     let issuer = Arc::clone(&authority);
     let server = thread::spawn(move || {
         cpu::pin(0);
-        match subject {
-            Subject::BareHyper => bare_hyper(Plain, address_tx, &measured),
-            Subject::BareHyperOverTls => {
+        match variant {
+            Variant::BareHyper => bare_hyper(Plain, address_tx, &measured),
+            Variant::BareHyperOverTls => {
                 let transport = Tls::new(&certificate(&issuer)).unwrap();
                 bare_hyper(transport, address_tx, &measured)
             }
-            _ => aggregator(subject, &issuer, address_tx, &measured),
+            _ => aggregator(variant, &issuer, address_tx, &measured),
         }
     });
     let address = address_rx.recv().unwrap();
     let client = thread::spawn(move || {
         cpu::pin(1);
-        drive(subject, &authority, address, &phase)
+        drive(variant, &authority, address, &phase)
     });
     let (accepted, rejected) = client.join().unwrap();
     let nanoseconds = server.join().unwrap();
@@ -184,7 +184,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// Runs the aggregator on one thread and returns the CPU time that it used.
 fn aggregator(
-    subject: Subject,
+    variant: Variant,
     authority: &Certified,
     address_tx: mpsc::Sender<SocketAddr>,
     phase: &Phase,
@@ -193,10 +193,10 @@ fn aggregator(
         let target = TargetLatency::new(Latency::from_nanos(7_000_000)).unwrap();
         let policy = Policy::new(Bounds::new(1, 10_000).unwrap(), target);
         let mut push_security = PushSecurity::default();
-        if subject != Subject::Plain {
+        if variant != Variant::Plain {
             push_security.reviewer = Some(Arc::new(AcceptAllTokens));
         }
-        if subject == Subject::TokensOverTls {
+        if variant == Variant::TokensOverTls {
             push_security.certificate = Some(certificate(authority));
         }
         let address = (Ipv4Addr::LOCALHOST, 0).into();
@@ -264,14 +264,14 @@ async fn wait(flag: &AtomicBool) {
 
 /// Pushes over all connections in turn, and returns how many pushes were accepted and rejected while it is measured.
 fn drive(
-    subject: Subject,
+    variant: Variant,
     authority: &Certified,
     address: SocketAddr,
     phase: &Arc<Phase>,
 ) -> (u64, u64) {
     let ca = std::env::temp_dir().join(format!("pushscale-bench-{}.crt", std::process::id()));
     std::fs::write(&ca, authority.pem()).unwrap();
-    let trusted = subject.over_tls().then(|| CaBundle::from_file(ca.clone()));
+    let trusted = variant.over_tls().then(|| CaBundle::from_file(ca.clone()));
     let [open, accepted, rejected] = [(); 3].map(|()| Arc::new(AtomicU64::new(0)));
     let opening = Arc::new(Semaphore::new(OPENING));
     let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
@@ -280,12 +280,12 @@ fn drive(
         for pod in 0..PODS {
             let Requests { first, next } = Requests::of(&format!("torchserve-{pod}"), 1.0);
             // Tokens are remembered over TLS only.
-            let (first, next) = match subject {
-                Subject::BareHyper | Subject::BareHyperOverTls | Subject::Plain => {
+            let (first, next) = match variant {
+                Variant::BareHyper | Variant::BareHyperOverTls | Variant::Plain => {
                     (next.clone(), next)
                 }
-                Subject::Tokens => (first.clone(), first),
-                Subject::TokensOverTls => (first, next),
+                Variant::Tokens => (first.clone(), first),
+                Variant::TokensOverTls => (first, next),
             };
             let phase = Arc::clone(phase);
             let (open, accepted, rejected) = (open.clone(), accepted.clone(), rejected.clone());

@@ -105,7 +105,7 @@ impl Clients {
         self.target.send_replace(Target::from(server));
     }
 
-    pub(super) async fn until_all_heard(&self) {
+    pub(super) async fn wait_until_all_accepted(&self) {
         while self.reported.load(Ordering::Relaxed) < self.pods {
             sleep(Duration::from_millis(50)).await;
         }

@@ -89,7 +89,7 @@ async fn measure(fleet: Fleet) {
     let mut server = Server::start(fleet);
     let empty = server.usage();
     let clients = client::start(fleet, &server);
-    clients.until_all_heard().await;
+    clients.wait_until_all_accepted().await;
     tokio::time::sleep(match fleet.pods {
         ..=UNPACED => WARM_UP,
         _ => WARM_UP_PACED,
@@ -105,7 +105,7 @@ async fn measure(fleet: Fleet) {
     let again = Server::start(fleet);
     let begun = tokio::time::Instant::now();
     clients.connect_to(&again);
-    clients.until_all_heard().await;
+    clients.wait_until_all_accepted().await;
     let reported = begun.elapsed();
     micros.sort_unstable();
     let quantile = |share: f64| {

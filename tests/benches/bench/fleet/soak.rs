@@ -26,21 +26,21 @@ const PODS: usize = 50;
 /// PushScalers that exist at the same time.
 const SCALERS: usize = 12;
 
-/// PushScalers whose pods live at the same time.
-const AT_ONCE: usize = 4;
+/// PushScalers whose pods push at the same time.
+const CONCURRENT_SCALERS: usize = 4;
 
-/// Pushes of a pod in its life. Each has other models.
+/// Pushes of a pod. Each has other models.
 const PUSHES: u64 = 4;
 
-/// A pod may push every 50 ms.
-const DISTANCE: Duration = Duration::from_millis(60);
+/// Interval of the pushes of a pod, which may push every 50 ms.
+const PUSH_INTERVAL: Duration = Duration::from_millis(60);
 
 /// How long a token is valid, in seconds: as many are cached as pods start in this time.
-const VALID: u64 = 20;
+const TOKEN_SECONDS: u64 = 20;
 
 /// The pods before the measurement, of which 10,000 fill the memory of deleted pods, for longer than a token is valid.
 const WARM_UP_PODS: usize = 60_000;
-const WARM_UP: Duration = Duration::from_secs(2 * VALID);
+const WARM_UP: Duration = Duration::from_secs(2 * TOKEN_SECONDS);
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -115,31 +115,36 @@ fn sample(server: &mut Server, scalers: usize) -> (f64, f64) {
     ((scalers * PODS) as f64, server.usage().resident_kb as f64)
 }
 
-/// Adds PushScalers after the first `last`, whose pods live their lives, and removes the oldest. Returns the last one.
+/// Adds PushScalers after the first `last`, runs their pods, and removes the oldest. Returns the last one.
 async fn replace(server: &mut Server, last: usize) -> usize {
     let mut pods = JoinSet::new();
-    for scaler in last + 1..=last + AT_ONCE {
+    for scaler in last + 1..=last + CONCURRENT_SCALERS {
         server.add(scaler, PODS);
         // An address may have only so many handshakes at a time.
-        let host = Ipv4Addr::new(127, 0, 1, 1 + u8::try_from(scaler % AT_ONCE).unwrap());
+        let host = Ipv4Addr::new(
+            127,
+            0,
+            1,
+            1 + u8::try_from(scaler % CONCURRENT_SCALERS).unwrap(),
+        );
         for pod in 0..PODS {
             let name = pod_of(scaler, pod);
-            pods.spawn(live(server.address, server.ca.clone(), host, name));
+            pods.spawn(run_pod(server.address, server.ca.clone(), host, name));
         }
     }
     while let Some(ended) = timeout(TIMEOUT, pods.join_next()).await.unwrap() {
         ended.unwrap();
     }
-    for scaler in last + 1..=last + AT_ONCE {
+    for scaler in last + 1..=last + CONCURRENT_SCALERS {
         if scaler > SCALERS {
             server.remove(scaler - SCALERS, PODS);
         }
     }
-    last + AT_ONCE
+    last + CONCURRENT_SCALERS
 }
 
 /// Connects from `host`, pushes with one token, and closes the connection.
-async fn live(address: SocketAddr, ca: PathBuf, host: Ipv4Addr, pod: String) {
+async fn run_pod(address: SocketAddr, ca: PathBuf, host: Ipv4Addr, pod: String) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((host, 0).into()).unwrap();
     let stream = socket.connect(address).await.unwrap();
@@ -147,7 +152,7 @@ async fn live(address: SocketAddr, ca: PathBuf, host: Ipv4Addr, pod: String) {
     let ca = CaBundle::from_file(ca);
     let mut stream = ca.open("127.0.0.1", stream).await.unwrap();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let token = token(&pod, now.unwrap().as_secs() + VALID);
+    let token = token(&pod, now.unwrap().as_secs() + TOKEN_SECONDS);
     let mut answer = [0; 1024];
     for number in 1..=PUSHES {
         let mut push = push(&pod, 1.0);
@@ -161,7 +166,7 @@ async fn live(address: SocketAddr, ca: PathBuf, host: Ipv4Addr, pod: String) {
         let length = stream.read(&mut answer).await.unwrap();
         let text = String::from_utf8_lossy(&answer[..length]);
         assert!(text.starts_with("HTTP/1.1 200"), "{text}");
-        sleep(DISTANCE).await;
+        sleep(PUSH_INTERVAL).await;
     }
 }
 

@@ -14,7 +14,7 @@ use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::json;
 
 use super::RUNS;
-use super::watch::{Seen, unix_times, watch};
+use super::watch::{WatchEvent, unix_times, watch};
 use crate::environment::{number, torchserve_on_a_node};
 use crate::spread::Spread;
 
@@ -164,7 +164,7 @@ fn follow(cluster: &TestCluster, fleet: &Fleet<'_>, autoscaler: Autoscaler) {
 fn react(
     cluster: &TestCluster,
     fleet: &Fleet<'_>,
-    seen: &Receiver<Seen>,
+    seen: &Receiver<WatchEvent>,
     before: f64,
 ) -> Option<f64> {
     let mark = cluster
@@ -190,20 +190,20 @@ fn react(
 }
 
 /// Returns the seconds from zero replicas until KEDA has started the Deployment.
-fn start(fleet: &Fleet<'_>, seen: &Receiver<Seen>) -> f64 {
+fn start(fleet: &Fleet<'_>, seen: &Receiver<WatchEvent>) -> f64 {
     fleet.kubectl(&["scale", "deployment", "torchserve", "--replicas=0"]);
     let stopped = replicas(seen, |count| count == 0);
     replicas(seen, |count| count > 0) - stopped
 }
 
 /// Waits for a size, and returns its Unix time in seconds.
-fn replicas(seen: &Receiver<Seen>, wanted: impl Fn(i32) -> bool) -> f64 {
+fn replicas(seen: &Receiver<WatchEvent>, wanted: impl Fn(i32) -> bool) -> f64 {
     let began = Instant::now();
     loop {
         let left = HANG
             .saturating_sub(began.elapsed())
             .max(Duration::from_millis(1));
-        if let Seen::Replicas { at, count } = seen.recv_timeout(left).expect("no such size")
+        if let WatchEvent::Replicas { at, count } = seen.recv_timeout(left).expect("no such size")
             && wanted(count)
         {
             return at;

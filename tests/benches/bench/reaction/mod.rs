@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::environment::{number, torchserve_on_a_node};
 use crate::spread::Spread;
-use watch::{Seen, unix_times, watch};
+use watch::{WatchEvent, unix_times, watch};
 
 /// Overridden by PUSHSCALE_BENCH_RUNS.
 const RUNS: usize = 10;
@@ -29,7 +29,7 @@ const RUNS: usize = 10;
 const STEP: u32 = 120;
 
 /// A request that takes longer counts as a violation, like a failed one.
-const HARMED_MS: f64 = 1000.0;
+const BAD_AFTER_MS: f64 = 1000.0;
 
 /// Prometheus, adapter and HPA on such a cluster, November 2026: name, seconds until the replicas changed, share of
 /// violations.
@@ -43,7 +43,7 @@ const CLASSICAL: [(&str, f64, f64); 4] = [
 struct Run {
     changed: f64,
     ready: f64,
-    harmed: f64,
+    bad: f64,
     largest: i32,
 }
 
@@ -64,52 +64,52 @@ pub(crate) fn run() {
     fleet::install_chart(&trusting, &helm, &json!({}));
     let runs = number("PUSHSCALE_BENCH_RUNS").unwrap_or(RUNS);
     let step = number("PUSHSCALE_BENCH_STEP").unwrap_or(STEP);
-    let mut subjects = [
-        Subject::new("Model", Algorithm::Model, false),
-        Subject::new("Ratio", Algorithm::Ratio, false),
-        Subject::new("Ratio with TLS and tokens", Algorithm::Ratio, true),
+    let mut variants = [
+        Variant::new("Model", Algorithm::Model, false),
+        Variant::new("Ratio", Algorithm::Ratio, false),
+        Variant::new("Ratio with TLS and tokens", Algorithm::Ratio, true),
     ];
     // In turns, so that a slow phase of the machine affects all of them.
     for number in 1..=runs {
-        for subject in &mut subjects {
-            let cluster = if subject.trust { &trusting } else { &plain };
+        for variant in &mut variants {
+            let cluster = if variant.trust { &trusting } else { &plain };
             let options = FleetOptions {
                 behavior: Value::Null,
-                token_seconds: subject.trust.then_some(3600),
-                ..FleetOptions::by(subject.algorithm)
+                token_seconds: variant.trust.then_some(3600),
+                ..FleetOptions::by(variant.algorithm)
             };
-            let name = format!("{:?}-{number}", subject.algorithm).to_lowercase();
+            let name = format!("{:?}-{number}", variant.algorithm).to_lowercase();
             let fleet = Fleet::create(cluster, &torchserve, &name, &options);
             let result = once(cluster, &fleet, &name, step);
             println!(
                 "  {}, run {number:>2}: replicas changed after {:.2} s, next pod Ready after {:.2} s, {:.1}% failed or late, {} replicas at most",
-                subject.name,
+                variant.name,
                 result.changed,
                 result.ready,
-                result.harmed * 100.0,
+                result.bad * 100.0,
                 result.largest,
             );
             fleet.delete();
-            subject.results.push(result);
+            variant.results.push(result);
         }
     }
-    for subject in &subjects {
-        compare(subject, step);
+    for variant in &variants {
+        compare(variant, step);
     }
-    let [_, plain, trusting] = &subjects;
+    let [_, plain, trusting] = &variants;
     let ratio = trusting.changed().mean() / plain.changed().mean();
     println!("  with TLS and tokens {ratio:.2} × the mean time to changed replicas without");
 }
 
 /// A configuration and its results.
-struct Subject {
+struct Variant {
     name: &'static str,
     algorithm: Algorithm,
     trust: bool,
     results: Vec<Run>,
 }
 
-impl Subject {
+impl Variant {
     fn new(name: &'static str, algorithm: Algorithm, trust: bool) -> Self {
         Self {
             name,
@@ -128,20 +128,20 @@ impl Subject {
     }
 }
 
-fn compare(subject: &Subject, step: u32) {
-    let changed = subject.changed();
-    let harmed = subject.of(|run| run.harmed * 100.0);
-    let runs = subject.results.len();
+fn compare(variant: &Variant, step: u32) {
+    let changed = variant.changed();
+    let bad = variant.of(|run| run.bad * 100.0);
+    let runs = variant.results.len();
     println!(
         "  {}, over {runs} runs, min / median / mean / max:",
-        subject.name
+        variant.name
     );
     println!("  spec.replicas changed   {changed:.2} s");
     println!(
         "  next pod Ready          {:.2} s",
-        subject.of(|run| run.ready)
+        variant.of(|run| run.ready)
     );
-    println!("  failed or over 1 s      {harmed:.1} % of the requests of {step} s");
+    println!("  failed or over 1 s      {bad:.1} % of the requests of {step} s");
     if step != STEP {
         return;
     }
@@ -150,7 +150,7 @@ fn compare(subject: &Subject, step: u32) {
             "  Prometheus, adapter and HPA, {name} (recorded on such a cluster): {seconds} s, {:.0}%: {:.0} × ours, {:.1} × ours",
             share * 100.0,
             seconds / changed.mean(),
-            share * 100.0 / harmed.mean()
+            share * 100.0 / bad.mean()
         );
     }
 }
@@ -189,36 +189,36 @@ fn once(cluster: &TestCluster, fleet: &Fleet<'_>, name: &str, seconds: u32) -> R
         .unwrap();
     assert!(load.wait().unwrap().success());
     let step = unix_times(&mark)[1];
-    let seen: Vec<Seen> = seen_rx.try_iter().collect();
-    let after = |wanted: fn(&Seen) -> Option<f64>| {
+    let seen: Vec<WatchEvent> = seen_rx.try_iter().collect();
+    let after = |wanted: fn(&WatchEvent) -> Option<f64>| {
         let times = seen.iter().filter_map(wanted);
         times.filter(|at| *at > step).fold(f64::INFINITY, f64::min) - step
     };
-    let early = seen
-        .iter()
-        .any(|seen| matches!(seen, Seen::Replicas { at, count } if *at < step && *count != 1));
+    let early = seen.iter().any(
+        |seen| matches!(seen, WatchEvent::Replicas { at, count } if *at < step && *count != 1),
+    );
     assert!(!early, "scaled before the step: {}", fleet.describe());
     Run {
         changed: after(|seen| match seen {
-            Seen::Replicas { at, count } if *count > 1 => Some(*at),
+            WatchEvent::Replicas { at, count } if *count > 1 => Some(*at),
             _ => None,
         }),
         ready: after(|seen| match seen {
-            Seen::Ready { at } => Some(*at),
-            Seen::Replicas { .. } => None,
+            WatchEvent::Ready { at } => Some(*at),
+            WatchEvent::Replicas { .. } => None,
         }),
-        harmed: harmed(&csv, before),
+        bad: bad(&csv, before),
         largest: seen.iter().fold(1, |largest, seen| match seen {
-            Seen::Replicas { count, .. } => largest.max(*count),
-            Seen::Ready { .. } => largest,
+            WatchEvent::Replicas { count, .. } => largest.max(*count),
+            WatchEvent::Ready { .. } => largest,
         }),
     }
 }
 
 /// Returns the share of requests since the step that failed or waited too long.
-fn harmed(csv: &Path, from: f64) -> f64 {
+fn bad(csv: &Path, from: f64) -> f64 {
     let text = fs::read_to_string(csv).unwrap();
-    let (mut harmed, mut all) = (0_u32, 0_u32);
+    let (mut bad, mut all) = (0_u32, 0_u32);
     for line in text.lines().skip(1) {
         let mut fields = line.split(',');
         let start: f64 = fields.next().unwrap().parse().unwrap();
@@ -226,8 +226,8 @@ fn harmed(csv: &Path, from: f64) -> f64 {
         let outcome = fields.next().unwrap();
         if start >= from {
             all += 1;
-            harmed += u32::from(latency > HARMED_MS || outcome != "200");
+            bad += u32::from(latency > BAD_AFTER_MS || outcome != "200");
         }
     }
-    f64::from(harmed) / f64::from(all)
+    f64::from(bad) / f64::from(all)
 }

@@ -15,13 +15,13 @@ use kube::{Api, Client};
 use pushscale_tests::test_cluster::TestCluster;
 
 /// An event of a watch, and its time in Unix seconds.
-pub(super) enum Seen {
+pub(super) enum WatchEvent {
     Replicas { at: f64, count: i32 },
     Ready { at: f64 },
 }
 
 /// Watches from within the cluster's network, on a thread that stays there until the process ends.
-pub(super) fn watch(cluster: &TestCluster, namespace: &str, seen_tx: mpsc::Sender<Seen>) {
+pub(super) fn watch(cluster: &TestCluster, namespace: &str, seen_tx: mpsc::Sender<WatchEvent>) {
     let cluster = TestCluster::attach(cluster.name()).unwrap();
     let namespace = namespace.to_owned();
     thread::spawn(move || {
@@ -46,13 +46,13 @@ pub(super) fn watch(cluster: &TestCluster, namespace: &str, seen_tx: mpsc::Sende
                     Some(Ok(deployment)) = deployments.next() => {
                         let count =
                             deployment.spec.replicas.unwrap_or(1);
-                        Seen::Replicas { at: now(), count }
+                        WatchEvent::Replicas { at: now(), count }
                     }
                     Some(Ok(pod)) = pods.next() => {
                         if !is_ready(&pod) || !ready.insert(pod.metadata.uid.clone()) {
                             continue;
                         }
-                        Seen::Ready { at: now() }
+                        WatchEvent::Ready { at: now() }
                     }
                     else => return,
                 };
