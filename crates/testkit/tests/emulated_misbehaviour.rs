@@ -72,7 +72,7 @@ async fn a_frozen_server_accepts_connections_and_responds_after_the_freeze() {
 async fn a_server_that_freezes_during_a_request_completes_it_after_the_freeze() {
     let server = started(10).await;
     // The worker keeps the request until the server is frozen.
-    server.stick_workers(1);
+    server.block_workers(1);
     let mut client = Client::connect(server.addresses().inference).await;
     client.post(MODEL, "{}").await;
     eventually("the request is in service", || async {
@@ -80,7 +80,7 @@ async fn a_server_that_freezes_during_a_request_completes_it_after_the_freeze() 
     })
     .await;
     server.freeze(true);
-    server.stick_workers(0);
+    server.block_workers(0);
     assert!(client.is_silent(Duration::from_millis(500)).await);
     server.freeze(false);
     assert_eq!(client.answer().await.status, 200);
@@ -113,7 +113,7 @@ async fn a_refusing_server_resets_connections_and_keeps_its_counters() {
 async fn a_stuck_worker_reports_ready_and_changes_no_latency() {
     let server = started(10).await;
     let at = server.addresses();
-    server.stick_workers(1);
+    server.block_workers(1);
     // The first request stays in service, and the second one waits.
     let mut first = Client::connect(at.inference).await;
     first.post(MODEL, "{}").await;
@@ -129,7 +129,7 @@ async fn a_stuck_worker_reports_ready_and_changes_no_latency() {
     let models = support::describe(at.management, "sleepy").await;
     assert_eq!(models[0]["workers"][0]["status"], "READY");
     assert!(get(at.inference, "/ping").await.body.contains("Healthy"));
-    server.stick_workers(0);
+    server.block_workers(0);
     assert_eq!(first.answer().await.status, 200);
     assert_eq!(second.answer().await.status, 200);
 }

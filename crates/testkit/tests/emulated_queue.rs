@@ -104,7 +104,7 @@ async fn overload_grows_a_queue_and_the_last_wait_stays_on_the_page() {
     })
     .await;
     // The queue is counted while it stands still: the worker keeps its request.
-    server.stick_workers(1);
+    server.block_workers(1);
     let elapsed = load.began().elapsed().as_secs_f64();
     let mut waiting = 0;
     eventually("every request is completed, in service or waiting", || {
@@ -118,7 +118,7 @@ async fn overload_grows_a_queue_and_the_last_wait_stays_on_the_page() {
         waiting as f64 >= 159.0 - elapsed / 0.1,
         "{waiting} after {elapsed} s"
     );
-    server.stick_workers(0);
+    server.block_workers(0);
     let report = load.finish().await;
     let summary = report.summary();
     assert_eq!(summary.by_outcome["200"].n, 160);
@@ -147,7 +147,7 @@ async fn overload_grows_a_queue_and_the_last_wait_stays_on_the_page() {
 #[tokio::test]
 async fn a_full_queue_rejects_requests_that_are_counted() {
     let (server, at) = started(serving(100, |m| m.job_queue_size = 5)).await;
-    server.stick_workers(1);
+    server.block_workers(1);
     let mut first = Client::connect(at.inference).await;
     first.post(MODEL, "{}").await;
     eventually("the first request is in service", || async {
@@ -171,7 +171,7 @@ async fn a_full_queue_rejects_requests_that_are_counted() {
     assert!(!page.has("ts_queue_latency_microseconds"));
     assert!(!page.has("ts_inference_latency_microseconds"));
 
-    server.stick_workers(0);
+    server.block_workers(0);
     let by_outcome = load.finish().await.summary().by_outcome;
     assert_eq!((by_outcome["200"].n, by_outcome["503"].n), (5, 35));
     assert_eq!(first.answer().await.status, 200);
@@ -308,7 +308,7 @@ async fn a_full_batch_does_not_wait_for_its_delay() {
 #[tokio::test]
 async fn grpc_requests_count_on_arrival_and_in_the_gauges_but_not_in_the_latencies() {
     let (server, at) = started(serving(20, |_| {})).await;
-    server.stick_workers(1);
+    server.block_workers(1);
     assert_eq!(server.send_grpc("sleepy", 40), 40);
     assert_eq!(server.send_grpc("nope", 40), 0);
     let page = Page::of(at).await;
@@ -317,7 +317,7 @@ async fn grpc_requests_count_on_arrival_and_in_the_gauges_but_not_in_the_latenci
         support::pending(at.management, "sleepy").await == 39
     })
     .await;
-    server.stick_workers(0);
+    server.block_workers(0);
     eventually("all served", || async { server.pending("sleepy") == 0 }).await;
     eventually("the last one is counted", || async {
         sum(&Page::of(at).await.0, "QueueTime").is_some_and(|t| t > 300.0)
@@ -332,7 +332,7 @@ async fn grpc_requests_count_on_arrival_and_in_the_gauges_but_not_in_the_latenci
 #[tokio::test]
 async fn clients_that_give_up_do_not_shorten_the_queue() {
     let (server, at) = started(serving(30, |_| {})).await;
-    server.stick_workers(1);
+    server.block_workers(1);
     let mut options = LoadOptions::to(
         at.inference,
         vec![Step {
@@ -349,7 +349,7 @@ async fn clients_that_give_up_do_not_shorten_the_queue() {
         || async { server.pending("sleepy") == 9 },
     )
     .await;
-    server.stick_workers(0);
+    server.block_workers(0);
     eventually("all ten are completed", || async {
         let page = Page::of(at).await;
         sum(&page.0, "ts_inference_latency_microseconds").unwrap_or(0.0)

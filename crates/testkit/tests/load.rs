@@ -238,13 +238,13 @@ async fn steps_report_their_start_on_both_clocks() {
     let server = Server::answering(OK).await;
     let before = (std::time::Instant::now(), SystemTime::now());
     let load = RunningLoad::start(to(&server, &[(10.0, 0.5), (0.0, 0.2), (40.0, 0.5)])).unwrap();
-    let second = timeout(SOON, load.step_began(2)).await.unwrap().unwrap();
+    let second = timeout(SOON, load.step_start(2)).await.unwrap().unwrap();
     assert!(second.start_s >= 0.7);
     assert!(second.monotonic - before.0 >= Duration::from_millis(700));
     // The system clock could be set at this moment, which is unlikely.
     let system = second.system.duration_since(before.1).unwrap();
     assert!(system >= Duration::from_millis(690));
-    assert_eq!(load.step_began(1).await, None);
+    assert_eq!(load.step_start(1).await, None);
     let report = load.finish().await;
     let began: Vec<_> = report.steps.iter().map(|s| (s.step, s.rate)).collect();
     assert_eq!(began, [(0, 10.0), (2, 40.0)]);

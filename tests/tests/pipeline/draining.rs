@@ -18,7 +18,7 @@ async fn the_drain_ends_after_the_last_request_completed() {
     let addresses = server.addresses();
     let sidecar = TestSidecar::start_with("torchserve-0", &addresses, UNREACHABLE, &settings).await;
     // The worker keeps its request until both drains have been requested.
-    server.stick_workers(1);
+    server.block_workers(1);
     let load = load(&server, f64::from(REQUESTS) * 10.0, 0.1);
     http::until(SOON, || async {
         server.pending("sleepy") == REQUESTS as usize - 1
@@ -34,7 +34,7 @@ async fn the_drain_ends_after_the_last_request_completed() {
         assert_eq!(http::get(address, "/live").await.status, 200);
     }
     let released = Instant::now();
-    server.stick_workers(0);
+    server.block_workers(0);
     let (first, first_at) = first.await.unwrap();
     assert_eq!(server.pending("sleepy"), 0);
     let (second, second_at) = second.await.unwrap();

@@ -163,7 +163,7 @@ async fn stuck(algorithm: Algorithm) -> (FakeCluster, TestSidecar, RunningLoad, 
     let sidecar = sidecar(&server, &cluster).await;
     let load = load(&server, 2.0, 600.0);
     until_page_contains(&cluster, "ValidMetricFound").await;
-    server.stick_workers(1);
+    server.block_workers(1);
     http::until(SOON, || async {
         let reading = http::get(sidecar.address, "/reading").await.body;
         reading.contains("\"stalled\"")

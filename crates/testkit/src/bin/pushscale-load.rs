@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use pushscale_testkit::load::{
-    Arrivals, Connections, LoadError, LoadOptions, LoadReport, RunningLoad, Step, StepBegan,
+    Arrivals, Connections, LoadError, LoadOptions, LoadReport, RunningLoad, Step, StepStart,
 };
 use pushscale_testkit::open_files;
 use tokio::signal::unix::{SignalKind, signal};
@@ -215,7 +215,7 @@ fn parse_step(text: &str) -> Result<Step, String> {
 /// Writes the start of each step until the load ends.
 async fn write_marks(
     file: Option<File>,
-    mut steps: watch::Receiver<Vec<StepBegan>>,
+    mut steps: watch::Receiver<Vec<StepStart>>,
 ) -> std::io::Result<()> {
     let Some(mut file) = file else {
         return Ok(());
@@ -224,7 +224,7 @@ async fn write_marks(
     loop {
         // The sender is dropped at the end of the load. Its last value is still unwritten then.
         let more = steps.changed().await.is_ok();
-        let began: Vec<StepBegan> = steps.borrow_and_update()[written..].to_vec();
+        let began: Vec<StepStart> = steps.borrow_and_update()[written..].to_vec();
         for step in &began {
             writeln!(file, "{:.6}", step.unix_seconds())?;
         }

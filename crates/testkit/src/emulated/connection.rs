@@ -42,9 +42,9 @@ async fn serve(mut stream: TcpStream, port: Port, process: Arc<Process>) {
     // An error means that the client disconnected or does not use HTTP. There is no response then.
     while let Ok(Some(request)) = read_request(&mut stream, &mut buffer).await {
         let is_head = request.is_head;
-        process.switches.thawed().await;
+        process.switches.wait_while_frozen().await;
         let response = answer(&process, port, request).await;
-        process.switches.thawed().await;
+        process.switches.wait_while_frozen().await;
         process.counters.lock().http_answer(response.status);
         let written = response.write(&mut stream, is_head).await;
         if written.is_err() || response.closes() {

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::http::{Request, Response};
-use super::job::{Asked, Job, Origin, Outcome};
+use super::job::{HandlerOptions, Job, Origin, Outcome};
 use super::model::Model;
 use super::process::Process;
 
@@ -47,7 +47,7 @@ async fn predict(process: &Process, name: &str, version: Option<&str>, body: &[u
         version_label,
         reply,
     };
-    if arrive(process, model, Asked::from_body(body), origin).is_err() {
+    if arrive(process, model, HandlerOptions::from_body(body), origin).is_err() {
         return refused(name);
     }
     match outcome.await {
@@ -68,11 +68,16 @@ async fn predict(process: &Process, name: &str, version: Option<&str>, body: &[u
 
 /// Accepts a request like one over gRPC, which the latency counters do not include.
 pub(super) fn arrive_over_grpc(process: &Process, model: &Arc<Model>) -> Result<(), Job> {
-    arrive(process, model, Asked::default(), Origin::Grpc)
+    arrive(process, model, HandlerOptions::default(), Origin::Grpc)
 }
 
 /// Counts the request, and then offers it to the queue.
-fn arrive(process: &Process, model: &Arc<Model>, asked: Asked, origin: Origin) -> Result<(), Job> {
+fn arrive(
+    process: &Process,
+    model: &Arc<Model>,
+    options: HandlerOptions,
+    origin: Origin,
+) -> Result<(), Job> {
     let label = match &origin {
         Origin::Rest { version_label, .. } => version_label,
         Origin::Grpc => NO_VERSION,
@@ -80,7 +85,7 @@ fn arrive(process: &Process, model: &Arc<Model>, asked: Asked, origin: Origin) -
     process.counters.lock().arrived(model.series(label));
     let job = Job {
         arrived: Instant::now(),
-        asked,
+        options,
         origin,
     };
     if model.options.workers == 0 {

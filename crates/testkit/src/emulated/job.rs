@@ -10,7 +10,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) arrived: Instant,
-    pub(super) asked: Asked,
+    pub(super) options: HandlerOptions,
     pub(super) origin: Origin,
 }
 
@@ -34,10 +34,10 @@ pub(super) enum Outcome {
     WorkerDied,
 }
 
-/// What the body of a request asks of the sleepy handler.
+/// The options of the sleepy handler in the body of a request.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub(super) struct Asked {
+pub(super) struct HandlerOptions {
     pub(super) sleep_ms: Option<f64>,
     pub(super) fail: Option<Failure>,
 }
@@ -49,7 +49,7 @@ pub(super) enum Failure {
     Exit,
 }
 
-impl Asked {
+impl HandlerOptions {
     /// Parses the body. Anything but a JSON object asks for nothing, like in the handler.
     pub(super) fn from_body(body: &[u8]) -> Self {
         // serde would accept an array as the fields in order.
@@ -70,12 +70,16 @@ mod tests {
 
     #[test]
     fn a_body_may_ask_for_its_own_time_or_for_a_failure() {
-        let asked = Asked::from_body(br#"{"sleep_ms": 250, "other": [1]}"#);
-        assert_eq!(asked.sleep(), Some(Duration::from_millis(250)));
-        let asked = Asked::from_body(br#"{"fail": "exit"}"#);
-        assert_eq!(asked.fail, Some(Failure::Exit));
+        let options = HandlerOptions::from_body(br#"{"sleep_ms": 250, "other": [1]}"#);
+        assert_eq!(options.sleep(), Some(Duration::from_millis(250)));
+        let options = HandlerOptions::from_body(br#"{"fail": "exit"}"#);
+        assert_eq!(options.fail, Some(Failure::Exit));
         for body in ["", "null", "[1]", "no json", r#"{"sleep_ms": -1}"#] {
-            assert_eq!(Asked::from_body(body.as_bytes()).sleep(), None, "{body}");
+            assert_eq!(
+                HandlerOptions::from_body(body.as_bytes()).sleep(),
+                None,
+                "{body}"
+            );
         }
     }
 }

@@ -69,13 +69,13 @@ impl JobQueue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::job::{Asked, Origin};
+    use super::super::job::{HandlerOptions, Origin};
     use super::*;
 
     fn job(sleep_ms: f64) -> Job {
         Job {
             arrived: Instant::now(),
-            asked: Asked {
+            options: HandlerOptions {
                 sleep_ms: Some(sleep_ms),
                 fail: None,
             },
@@ -84,7 +84,7 @@ mod tests {
     }
 
     fn order(batch: &[Job]) -> Vec<f64> {
-        batch.iter().filter_map(|j| j.asked.sleep_ms).collect()
+        batch.iter().filter_map(|j| j.options.sleep_ms).collect()
     }
 
     #[tokio::test(start_paused = true)]

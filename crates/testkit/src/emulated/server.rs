@@ -25,7 +25,7 @@ pub struct EmulatedServer {
     addresses: Addresses,
     workers: usize,
     switches: Arc<Switches>,
-    wanted: watch::Sender<Wanted>,
+    desired: watch::Sender<DesiredState>,
     ready: watch::Sender<usize>,
     process: Arc<Mutex<Option<Arc<Process>>>>,
     task: JoinHandle<()>,
@@ -33,7 +33,7 @@ pub struct EmulatedServer {
 
 /// The desired state of the server, which the supervisor task applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Wanted {
+struct DesiredState {
     refuse: bool,
     stop: bool,
 }
@@ -65,17 +65,17 @@ impl EmulatedServer {
         };
         let workers = options.models.iter().map(|m| m.workers).sum();
         let switches = Arc::new(Switches::new(options.metrics_mode));
-        let first = Wanted {
+        let first = DesiredState {
             refuse: false,
             stop: false,
         };
-        let (wanted, orders) = watch::channel(first);
+        let (desired, desired_rx) = watch::channel(first);
         let ready = watch::Sender::new(0);
         let process = Arc::default();
         let supervisor = Supervisor {
             options,
             ports,
-            orders,
+            desired: desired_rx,
             switches: Arc::clone(&switches),
             ready: ready.clone(),
             process: Arc::clone(&process),
@@ -84,7 +84,7 @@ impl EmulatedServer {
             addresses,
             workers,
             switches,
-            wanted,
+            desired,
             ready,
             process,
             task: tokio::spawn(supervisor.run()),
@@ -125,7 +125,7 @@ impl EmulatedServer {
     /// Closes the three ports and resets all connections, or opens the ports again. Queue, counters and workers
     /// continue.
     pub fn refuse(&self, refuse: bool) {
-        self.wanted.send_modify(|w| w.refuse = refuse);
+        self.desired.send_modify(|w| w.refuse = refuse);
     }
 
     /// Replaces the metrics mode of the options.
@@ -135,8 +135,8 @@ impl EmulatedServer {
 
     /// Blocks the first `workers` workers of each model version: they keep or take a batch, do not complete it, and
     /// still report READY. 0 lets them continue.
-    pub fn stick_workers(&self, workers: usize) {
-        self.switches.stick(workers);
+    pub fn block_workers(&self, workers: usize) {
+        self.switches.block(workers);
     }
 
     /// Unregisters a model in the management API, or registers it again. Its counters remain, as with TorchServe.
@@ -162,7 +162,7 @@ impl EmulatedServer {
     /// Stops the server. It closes the ports at once and resets the connections of queued requests, like TorchServe on
     /// SIGTERM.
     pub async fn stop(mut self) {
-        self.wanted.send_modify(|w| w.stop = true);
+        self.desired.send_modify(|w| w.stop = true);
         // The result of the task does not matter.
         (&mut self.task).await.ok();
     }
@@ -187,7 +187,7 @@ struct Ports {
 struct Supervisor {
     options: ServerOptions,
     ports: Ports,
-    orders: watch::Receiver<Wanted>,
+    desired: watch::Receiver<DesiredState>,
     switches: Arc<Switches>,
     ready: watch::Sender<usize>,
     process: Arc<Mutex<Option<Arc<Process>>>>,
@@ -198,7 +198,7 @@ impl Supervisor {
     async fn run(mut self) {
         tokio::select! {
             () = sleep(self.options.start_delay) => {}
-            _ = self.orders.wait_for(|wanted| wanted.stop) => return,
+            _ = self.desired.wait_for(|desired| desired.stop) => return,
         }
         let mut workers = JoinSet::new();
         let process = Process::new(&self.options, &self.switches, self.ready.clone());
@@ -206,11 +206,11 @@ impl Supervisor {
         *self.process.lock() = Some(Arc::clone(&process));
         let mut listening = JoinSet::new();
         loop {
-            let wanted = *self.orders.borrow_and_update();
+            let desired = *self.desired.borrow_and_update();
             let closed = listening.is_empty();
-            if wanted.stop {
+            if desired.stop {
                 break;
-            } else if wanted.refuse {
+            } else if desired.refuse {
                 listening.shutdown().await;
             } else if closed && self.open(&process, &mut listening).is_err() {
                 // There is no free file descriptor; the ports themselves are reserved.
@@ -218,7 +218,7 @@ impl Supervisor {
                 sleep(Duration::from_millis(50)).await;
                 continue;
             }
-            if self.orders.changed().await.is_err() {
+            if self.desired.changed().await.is_err() {
                 break;
             }
         }

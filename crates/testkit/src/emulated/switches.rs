@@ -10,8 +10,8 @@ use crate::MetricsMode;
 #[derive(Debug)]
 pub(super) struct Switches {
     frozen: watch::Sender<bool>,
-    /// The number of stuck workers of each model version, from the first one on.
-    stuck: watch::Sender<usize>,
+    /// The number of blocked workers of each model version, from the first one on.
+    blocked: watch::Sender<usize>,
     metrics_mode: Mutex<MetricsMode>,
     unregistered: Mutex<BTreeSet<String>>,
 }
@@ -20,7 +20,7 @@ impl Switches {
     pub(super) fn new(metrics_mode: MetricsMode) -> Self {
         Self {
             frozen: watch::Sender::new(false),
-            stuck: watch::Sender::new(0),
+            blocked: watch::Sender::new(0),
             metrics_mode: Mutex::new(metrics_mode),
             unregistered: Mutex::default(),
         }
@@ -51,18 +51,22 @@ impl Switches {
         self.frozen.send_replace(frozen);
     }
 
-    pub(super) fn stick(&self, workers: usize) {
-        self.stuck.send_replace(workers);
+    pub(super) fn block(&self, workers: usize) {
+        self.blocked.send_replace(workers);
     }
 
     /// Waits while the frontend is frozen.
-    pub(super) async fn thawed(&self) {
+    pub(super) async fn wait_while_frozen(&self) {
         // The sender lives as long as `self`, so the wait cannot fail.
         self.frozen.subscribe().wait_for(|f| !f).await.ok();
     }
 
-    /// Waits while this worker is stuck.
-    pub(super) async fn unstuck(&self, worker: usize) {
-        self.stuck.subscribe().wait_for(|n| worker >= *n).await.ok();
+    /// Waits while this worker is blocked.
+    pub(super) async fn wait_while_blocked(&self, worker: usize) {
+        self.blocked
+            .subscribe()
+            .wait_for(|n| worker >= *n)
+            .await
+            .ok();
     }
 }

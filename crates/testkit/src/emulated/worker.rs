@@ -47,13 +47,13 @@ impl Worker {
                 .queue
                 .take_batch(options.batch_size, options.max_batch_delay)
                 .await;
-            self.process.switches.thawed().await;
+            self.process.switches.wait_while_frozen().await;
             // This time applies to all requests of the batch, even to those that joined it earlier.
             let taken = Instant::now();
             let outcome = self.serve(taken, &batch).await;
-            self.process.switches.thawed().await;
+            self.process.switches.wait_while_frozen().await;
             if matches!(outcome, Outcome::Done { .. }) {
-                self.book(taken, &batch);
+                self.record_completion(taken, &batch);
             }
             if outcome == Outcome::WorkerDied {
                 self.model.worker_restarts(self.index);
@@ -85,9 +85,9 @@ impl Worker {
     }
 
     async fn serve(&self, taken: Instant, batch: &[Job]) -> Outcome {
-        let fails = |how| batch.iter().any(|job| job.asked.fail == Some(how));
-        let asked = batch.iter().filter_map(|job| job.asked.sleep()).max();
-        let slept = asked.unwrap_or(self.model.options.service);
+        let fails = |how| batch.iter().any(|job| job.options.fail == Some(how));
+        let requested = batch.iter().filter_map(|job| job.options.sleep()).max();
+        let slept = requested.unwrap_or(self.model.options.service);
         let outcome = if fails(Failure::Exit) {
             Outcome::WorkerDied
         } else if fails(Failure::Exception) {
@@ -101,12 +101,12 @@ impl Worker {
             let batch = batch.len();
             Outcome::Done { slept, batch }
         };
-        self.process.switches.unstuck(self.index).await;
+        self.process.switches.wait_while_blocked(self.index).await;
         outcome
     }
 
     /// Updates the counters at completion. They do not change while no request completes.
-    fn book(&self, taken: Instant, batch: &[Job]) {
+    fn record_completion(&self, taken: Instant, batch: &[Job]) {
         let answered = Instant::now();
         let in_worker = answered - taken;
         let mut counters = self.process.counters.lock();

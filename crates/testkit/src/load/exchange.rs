@@ -47,7 +47,7 @@ impl Exchange {
     }
 
     async fn attempt(&self, target: SocketAddr) -> Outcome {
-        match self.talk(target).await {
+        match self.exchange_messages(target).await {
             Ok(status) => Outcome::Status(status),
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => Outcome::Refused,
@@ -60,7 +60,7 @@ impl Exchange {
         }
     }
 
-    async fn talk(&self, target: SocketAddr) -> io::Result<u16> {
+    async fn exchange_messages(&self, target: SocketAddr) -> io::Result<u16> {
         let mut stream = match self.take_idle(target) {
             Some(stream) => stream,
             None => TcpStream::connect(target).await?,

@@ -10,7 +10,7 @@ mod outcome;
 mod report;
 mod running;
 mod schedule;
-mod step_began;
+mod step_start;
 mod summary;
 mod targets;
 
@@ -19,6 +19,6 @@ pub use options::{Arrivals, Connections, LoadOptions, Step};
 pub use outcome::{Outcome, Sample};
 pub use report::{Harm, LoadReport};
 pub use running::{Counts, RunningLoad, Stopper};
-pub use step_began::StepBegan;
+pub use step_start::StepStart;
 pub use summary::{Spread, StepSummary, Summary};
 pub use targets::Targets;

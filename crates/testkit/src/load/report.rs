@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::summary::Times;
-use super::{Outcome, Sample, Spread, StepBegan, Summary};
+use super::{Outcome, Sample, Spread, StepStart, Summary};
 
 /// The result of a load that has ended.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct LoadReport {
     /// All requests in order of departure, including those that were not sent.
     pub samples: Vec<Sample>,
     /// The steps in which at least one request was due, in order.
-    pub steps: Vec<StepBegan>,
+    pub steps: Vec<StepStart>,
     /// How much later than scheduled the requests departed.
     pub lateness: Spread,
 }
@@ -71,7 +71,7 @@ impl LoadReport {
                 .iter()
                 .map(|(outcome, times)| (outcome.to_string(), times.spread()))
                 .collect(),
-            steps: self.steps.iter().map(StepBegan::summary).collect(),
+            steps: self.steps.iter().map(StepStart::summary).collect(),
         }
     }
 
@@ -105,7 +105,7 @@ mod tests {
             began: Instant::now(),
             began_system: UNIX_EPOCH,
             samples: samples.iter().map(sample).collect(),
-            steps: vec![StepBegan {
+            steps: vec![StepStart {
                 step: 0,
                 rate: 1.0,
                 start_s: 0.25,

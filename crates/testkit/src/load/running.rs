@@ -12,7 +12,7 @@ use super::exchange::Exchange;
 use super::schedule::Schedule;
 use super::summary::Times;
 use super::targets::Chooser;
-use super::{LoadError, LoadOptions, LoadReport, Outcome, Sample, Spread, Step, StepBegan};
+use super::{LoadError, LoadOptions, LoadReport, Outcome, Sample, Spread, Step, StepStart};
 
 /// A running load. Dropping it stops the load and discards its results.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct RunningLoad {
     began_system: SystemTime,
     samples: Arc<Mutex<Vec<Sample>>>,
     counts: watch::Receiver<Counts>,
-    steps: watch::Receiver<Vec<StepBegan>>,
+    steps: watch::Receiver<Vec<StepStart>>,
     stop: watch::Sender<bool>,
     task: JoinHandle<Spread>,
 }
@@ -63,7 +63,7 @@ impl RunningLoad {
             tasks: JoinSet::new(),
             samples: Arc::clone(&samples),
             counts,
-            steps_began: steps,
+            step_starts: steps,
             lateness: Times::new(),
         };
         Ok(Self {
@@ -88,12 +88,12 @@ impl RunningLoad {
     }
 
     /// Returns the steps that have begun. The receiver is notified when another step begins.
-    pub fn steps(&self) -> watch::Receiver<Vec<StepBegan>> {
+    pub fn steps(&self) -> watch::Receiver<Vec<StepStart>> {
         self.steps.clone()
     }
 
     /// Waits until the first request of the step is sent. Returns `None` if the load ends before that.
-    pub async fn step_began(&self, step: usize) -> Option<StepBegan> {
+    pub async fn step_start(&self, step: usize) -> Option<StepStart> {
         let mut steps = self.steps();
         let began = steps.wait_for(|began| began.iter().any(|b| b.step == step));
         // An error means that the load has ended; the list may still contain the step.
@@ -156,7 +156,7 @@ struct Sender {
     tasks: JoinSet<Sample>,
     samples: Arc<Mutex<Vec<Sample>>>,
     counts: watch::Sender<Counts>,
-    steps_began: watch::Sender<Vec<StepBegan>>,
+    step_starts: watch::Sender<Vec<StepStart>>,
     lateness: Times,
 }
 
@@ -221,18 +221,18 @@ impl Sender {
     }
 
     fn mark(&self, step: usize, start_s: f64, departure: Instant) {
-        let known = self.steps_began.borrow().last().map(|b| b.step);
+        let known = self.step_starts.borrow().last().map(|b| b.step);
         if known == Some(step) {
             return;
         }
-        let began = StepBegan {
+        let began = StepStart {
             step,
             rate: self.steps[step].rate,
             start_s,
             monotonic: departure.into_std(),
             system: SystemTime::now(),
         };
-        self.steps_began.send_modify(|steps| steps.push(began));
+        self.step_starts.send_modify(|steps| steps.push(began));
     }
 
     /// Records an outcome; `None` stands for a task that panicked, which does not happen.

@@ -120,7 +120,7 @@ impl RunningServer {
                 self.ready = Some(ready);
                 return Ok(());
             }
-            Ok(None) => self.last_words().await,
+            Ok(None) => self.log_tail().await,
             Err(_) => format!("start.py printed nothing for {} s", limit.as_secs()),
         };
         Err(LocalTorchServeError::NotReady { reason })
@@ -178,7 +178,7 @@ impl RunningServer {
         None
     }
 
-    async fn last_words(&mut self) -> String {
+    async fn log_tail(&mut self) -> String {
         let mut text = Vec::new();
         if let Some(stderr) = self.stderr.take() {
             let mut some = stderr.take(16 * 1024);

@@ -6,7 +6,7 @@ use super::StepSummary;
 
 /// The departure of a step's first request.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StepBegan {
+pub struct StepStart {
     /// The index of the step, from 0.
     pub step: usize,
     /// Requests per second.
@@ -19,7 +19,7 @@ pub struct StepBegan {
     pub system: SystemTime,
 }
 
-impl StepBegan {
+impl StepStart {
     pub(super) fn summary(&self) -> StepSummary {
         StepSummary {
             step: self.step,
