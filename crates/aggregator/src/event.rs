@@ -179,13 +179,6 @@ pub enum Verdict {
     Rejected(Rejection),
 }
 
-#[cfg(test)]
-impl Verdict {
-    pub(crate) fn is_accepted(&self) -> bool {
-        matches!(self, Self::Accepted { .. })
-    }
-}
-
 /// A PushScaler as the control loop needs it.
 #[derive(Debug)]
 pub struct ScalerFacts {

@@ -195,8 +195,6 @@ reasons! {
     LoadBalanced,
     /// ScalingLimited: this direction is paused.
     ScalingPaused,
-    /// ScalingLimited: a schedule sets the minimum.
-    ScheduledFloor,
     /// AbleToScale: another client changed the replicas three times within 15 minutes, each time soon after a write.
     SizeContested,
     /// AbleToScale: `mode: Recommend` writes nothing.

@@ -15,8 +15,8 @@ use crate::torchserve::TorchServe;
 /// The name of the sidecar's port, unless another container has a port of this name.
 pub(crate) const PORT_NAME: &str = "pushscale";
 
-/// The user of images built from scratch.
-const NOBODY: i64 = 65532;
+/// The user of Pushscale's images (Dockerfile).
+const NONROOT_UID: i64 = 65532;
 
 /// The lifetime of the token. The kubelet renews it after 80%.
 const TOKEN_SECONDS: u32 = 3600;
@@ -55,7 +55,7 @@ pub(crate) fn sidecar(
         // The restricted Pod Security Standard rejects a pod if any container has less than this.
         "securityContext": {
             "runAsNonRoot": true,
-            "runAsUser": token_file.map_or(NOBODY, |token_file| token_file.user),
+            "runAsUser": token_file.map_or(NONROOT_UID, |token_file| token_file.user),
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,
             "capabilities": { "drop": ["ALL"] },

@@ -6,7 +6,7 @@ use pushscale_api::Behavior;
 use pushscale_api::recording::RecordedPhase;
 use pushscale_decision::Phase;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
+use serde::de::{Deserializer, Error, IgnoredAny};
 use serde_json::Value;
 
 /// The recorded passes of one autoscaler, from its creation on.
@@ -63,7 +63,7 @@ pub struct Controller {
     /// The stabilization window for scaling down, in seconds.
     pub downscale_stabilization_seconds: u64,
     /// The time between two passes, in seconds. It is not used: each step has its time.
-    pub sync_seconds: u64,
+    pub sync_seconds: IgnoredAny,
 }
 
 /// One pass: its inputs and the decision.
@@ -142,7 +142,8 @@ pub struct Expect {
     /// Whether the replica count was written.
     pub patched: bool,
     /// `status.desiredReplicas` where it differs. It is not compared: the engine does not keep one.
-    pub status_desired: Option<u32>,
+    #[serde(default)]
+    pub status_desired: IgnoredAny,
     /// All conditions after the pass, as `Status/Reason`.
     pub conditions: BTreeMap<String, String>,
 }

@@ -166,6 +166,12 @@ struct Fixture {
     deletion: ScalerDeletion,
 }
 
+impl Verdict {
+    fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted { .. })
+    }
+}
+
 impl Fixture {
     /// Starts without PushScalers and HPAs, both listed.
     fn start() -> Self {
