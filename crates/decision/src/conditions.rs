@@ -55,7 +55,7 @@ pub struct Conditions {
     pub target_reachable: Option<Condition>,
     /// Whether a pod is much slower than the others. Absent until that happens first.
     pub pod_outlier: Option<Condition>,
-    /// Whether so many pods get hardly any requests that the others are overloaded. Absent until that happens first.
+    /// Whether idle pods leave too few to carry the load. Absent until that happens first.
     pub load_uneven: Option<Condition>,
 }
 
@@ -191,7 +191,7 @@ reasons! {
     PodsAlike,
     /// LoadUneven: some pods get hardly any requests, and the others too many.
     IdlePods,
-    /// LoadUneven: the pods that get requests are enough.
+    /// LoadUneven: enough pods receive requests.
     LoadBalanced,
     /// ScalingLimited: this direction is paused.
     ScalingPaused,

@@ -16,7 +16,7 @@ impl fmt::Display for Step {
             Self::OutOfBounds { to } => {
                 write!(
                     f,
-                    "bounds: corrected to {}, independent of readings",
+                    "bounds: corrected to {}, regardless of the readings",
                     count(*to)
                 )
             }
@@ -239,7 +239,7 @@ impl fmt::Display for Step {
                 };
                 write!(
                     f,
-                    " and cannot serve {its} share of the requests; more pods are not worth it, delete {it}"
+                    " and cannot serve {its} share of the requests; adding pods would cost more than it helps: delete {it}"
                 )
             }
             Self::Needed {
@@ -263,7 +263,7 @@ impl fmt::Display for Step {
             Self::Idle => f.write_str("arrivals: none for at least a minute"),
             Self::HeldAfterStart { replicas, window } => write!(
                 f,
-                "hold: no scale-down for {} after the start, which found {}",
+                "hold: no scale-down in the first {} after a start; {} then",
                 span(*window),
                 count(*replicas)
             ),
@@ -305,12 +305,19 @@ impl fmt::Display for Step {
                 units(*pending, "pod"),
                 count(*replicas)
             ),
-            Self::Lost { pods, replicas } => write!(
-                f,
-                "lost: {} ready before and unready for over a minute, {} with replacements",
-                units(*pods, "pod"),
-                count(*replicas)
-            ),
+            Self::Lost { pods, replicas } => {
+                let (were, have) = if *pods == 1 {
+                    ("was", "has")
+                } else {
+                    ("were", "have")
+                };
+                write!(
+                    f,
+                    "lost: {} that {were} ready {have} been unready for over a minute; {} with replacements",
+                    units(*pods, "pod"),
+                    count(*replicas)
+                )
+            }
             Self::Replacement { replicas } => write!(
                 f,
                 "replacement: {} until one more is ready, then a slow one is deleted",
@@ -330,12 +337,16 @@ impl fmt::Display for Step {
                 } else {
                     f.write_str("completes no requests")?;
                 }
+                let wait = if *waiting == 1 { "waits" } else { "wait" };
                 let waiting = units(*waiting, "request");
-                write!(f, "; {waiting} waiting there, which more pods do not serve")
+                write!(
+                    f,
+                    "; {waiting} {wait} in its queue, where additional pods cannot help"
+                )
             }
             Self::BatchFill { slots } => write!(
                 f,
-                "batches: none was full yet, so a pod counts for at most {} at once",
+                "batches: no full batch measured yet; a pod is assumed to process at most {} at once",
                 units(*slots, "request")
             ),
             Self::UnevenLoad { idle, pods } => write!(
@@ -343,11 +354,14 @@ impl fmt::Display for Step {
                 "uneven load: {idle} of {} get hardly any requests, so more pods do not help",
                 units(*pods, "pod")
             ),
-            Self::Overdue { pods } => write!(
-                f,
-                "safeguard: {} not ready in time, no scale-up until ready",
-                units(*pods, "pod")
-            ),
+            Self::Overdue { pods } => {
+                let they_are = if *pods == 1 { "it is" } else { "they are" };
+                write!(
+                    f,
+                    "safeguard: {} overdue; no scale-up until {they_are} ready",
+                    units(*pods, "pod")
+                )
+            }
             Self::Stuck { replicas } => write!(
                 f,
                 "stuck: requests arrive and none completes, {} kept",

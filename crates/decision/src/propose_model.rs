@@ -368,7 +368,7 @@ impl Findings {
                 &mut conditions.load_uneven,
                 false,
                 Reason::LoadBalanced,
-                format_args!("the pods that get requests are enough"),
+                format_args!("enough pods receive requests"),
             ),
             None => {}
         }
@@ -379,12 +379,12 @@ impl Findings {
 fn advice(slow: &SlowPod) -> &'static str {
     match slow.replacement {
         Some(ReplacementPhase::Ordered) => {
-            "; it is being replaced: one more pod is ordered, and once that is ready, a scale-down deletes slow pods first"
+            "; a replacement is starting; once it is ready, a scale-down deletes slow pods first"
         }
         Some(ReplacementPhase::Ready) => {
-            "; it is being replaced: one more pod is ready, and the next scale-down deletes slow pods first"
+            "; its replacement is ready; the next scale-down deletes slow pods first"
         }
         None if slow.counts => ": delete the pod, or run all pods on the same kind of node",
-        None => "; more pods do not serve them: delete the pod",
+        None => "; additional pods cannot serve them: delete the pod",
     }
 }

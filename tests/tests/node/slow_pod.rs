@@ -46,7 +46,7 @@ fn a_slow_pod_is_named_replaced_and_deleted_before_the_others() {
     });
     until(HANG, "one more pod", || fleet.pods().len() == 5);
     assert_eq!(fleet.replicas(), 5, "{}", fleet.describe());
-    let advice = "it is being replaced: one more pod is ordered";
+    let advice = "a replacement is starting";
     until(HANG, "named as being replaced", || {
         let outlier = fleet.condition("PodOutlier");
         outlier["message"].as_str().unwrap().contains(advice)
