@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_scaler_of_the_list_is_asked_for_in_a_turn_of_its_own() {
+    async fn listed_scalers_are_queried_one_event_at_a_time() {
         let (events, receiver) = mpsc::channel(1);
         let mut registry = prometheus_client::registry::Registry::default();
         let (history, _sender, _task) = History::start(Metrics::register(&mut registry));

@@ -311,7 +311,7 @@ mod tests {
 
     /// Its summer time is half an hour. One such schedule stopped the control loop of all PushScalers.
     #[test]
-    fn a_clock_that_is_moved_by_half_an_hour_does_not_stop_the_search() {
+    fn half_hour_daylight_saving_is_supported() {
         let schedules = ["0 8 4 4 *", "0 8 * * *", "45 1 * * *"].map(|cron| Schedule {
             timezone: "Australia/Lord_Howe".to_owned(),
             ..schedule(cron, 2, None)

@@ -29,7 +29,7 @@ fn run(spec: &ClusterSpec, seed: u64) -> Outcome {
 /// fewer pods than the formula's, at most half of them as head-room, a third of them between the minimum and the
 /// maximum, and in a fleet of up to 50 pods at most one change per two minutes.
 #[test]
-fn the_replicas_stay_under_a_steady_load() {
+fn a_steady_load_causes_few_changes() {
     let settings = settings();
     // After 3 start delays and a hold. An hour and three quarters are left.
     let settled = 900;

@@ -27,7 +27,7 @@ fn spec(text: &str) -> ClusterSpec {
 }
 
 #[test]
-fn ten_busy_workers_take_as_many_pods_at_any_service_time() {
+fn the_need_does_not_depend_on_the_time_scale() {
     let outcomes = in_parallel(
         SERVICES.len() * FLEETS.len(),
         &|job| {

@@ -34,7 +34,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn it_writes_the_summary_and_one_line_per_request_and_step() {
+async fn the_program_writes_the_summary_and_one_line_per_request_and_step() {
     let server = EmulatedServer::start(ServerOptions::default()).unwrap();
     timeout(SOON, server.ready()).await.unwrap();
     let at = server.addresses();

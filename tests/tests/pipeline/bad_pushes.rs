@@ -234,7 +234,7 @@ async fn pushes_are_rejected_until_the_scalers_are_listed() {
 }
 
 #[tokio::test]
-async fn garbage_that_is_not_http_is_survived() {
+async fn input_that_is_not_http_does_not_stop_the_aggregator() {
     let cluster = cluster().await;
     for garbage in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],

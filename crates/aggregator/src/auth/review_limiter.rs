@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_does_not_displace_the_reviews_of_one_with_as_many() {
+    async fn an_address_does_not_displace_reviews_of_an_equally_busy_one() {
         let mut fixture = Fixture::new(256, 4);
         for _ in 0..3 {
             assert_eq!(fixture.reserve(300), Ok(()));

@@ -396,7 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pod_that_is_there_is_kept_until_the_need_is_a_little_lower() {
+    fn an_existing_pod_is_kept_until_the_need_is_lower_by_a_margin() {
         let setting = Setting {
             hold: 60.0,
             headroom: 1.0,

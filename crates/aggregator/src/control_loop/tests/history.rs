@@ -45,7 +45,7 @@ async fn a_change_has_the_figures_that_decided() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_without_a_response_has_the_figures_of_its_own_decision() {
+async fn a_write_without_a_response_keeps_its_decisions_figures() {
     let mut fixture = Fixture::start();
     *fixture.target.behavior.lock() = Behavior::StoresAndFails;
     fixture.apply("a", 1, &json!({}));
