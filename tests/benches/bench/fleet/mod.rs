@@ -69,7 +69,7 @@ const FLEETS: [Fleet; 6] = [
 pub(crate) fn run() {
     let pods = number::<usize>("PODS");
     println!(
-        "| pods | PushScalers | pushes of a pod every | connections | memory | memory before | CPU | descriptors | p50 | p99 | failed | reporting again |\n\
+        "| pods | PushScalers | push interval | connections | memory | memory, no pods | CPU | descriptors | p50 | p99 | failed pushes | recovery time |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     );
     pushscale_daemon::open_files::raise_limit();
