@@ -108,7 +108,7 @@ fn a_gap_is_listed_by_the_simulation() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["scenarios"][0]["unknown_seconds"], 4);
     let table = pushscale("simulate --trace load.csv --target 50ms", &directory).succeeded();
-    let line = "unknown: the arrivals of 4 s of the trace (1..5), which are estimated from the minutes around them\n";
+    let line = "unknown: 4 s of the trace (1..5) have no data; their arrivals are interpolated from the surrounding minutes\n";
     assert!(table.contains(line), "{table}");
 }
 

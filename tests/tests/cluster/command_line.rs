@@ -199,7 +199,7 @@ async fn simulate_replays_the_load_of_a_pushscaler() {
     let early = pushscale(&namespace, &simulate);
     assert_eq!(early.status.code(), Some(2), "{early:?}");
     let early = String::from_utf8(early.stderr).unwrap();
-    assert!(early.contains("hardly any load is recorded yet"), "{early}");
+    assert!(early.contains("too little load is recorded yet"), "{early}");
 
     let mut pods = namespace.run_pods(1).await;
     let path = "/debug/scalers/simulate-from/torchserve/load.csv";

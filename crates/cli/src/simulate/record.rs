@@ -108,7 +108,7 @@ impl RecordOptions {
         let csv = String::from_utf8(page.to_vec()).map_err(|error| problem(error.to_string()))?;
         if csv.lines().count() < MIN_LINES {
             return Err(problem(
-                "hardly any load is recorded yet: it appears half a minute after the aggregator's start, if the algorithm is Model".to_owned(),
+                "too little load is recorded yet: it appears 30 s after the aggregator's start, and only with `algorithm: Model`".to_owned(),
             ));
         }
         let record = Record {

@@ -158,7 +158,7 @@ fn unknown(gaps: &[Range<usize>]) -> String {
         spans.push(format!("and {} more gaps", gaps.len() - MAX_LISTED));
     }
     format!(
-        "the arrivals of {} s of the trace ({}), which are estimated from the minutes around them",
+        "{} s of the trace ({}) have no data; their arrivals are interpolated from the surrounding minutes",
         gaps.iter().map(ExactSizeIterator::len).sum::<usize>(),
         spans.join(", ")
     )

@@ -15,10 +15,10 @@ pub enum EmulatedError {
         source: io::Error,
     },
     /// There are no models.
-    #[error("start an emulated server without models: give at least one")]
+    #[error("the emulated server has no models: give at least one")]
     NoModel,
     /// A model's options are invalid.
-    #[error("emulate model {name:?} version {version:?}: {problem}")]
+    #[error("invalid model {name:?} version {version:?}: {problem}")]
     Model {
         /// The model's name.
         name: String,

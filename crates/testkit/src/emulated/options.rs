@@ -96,7 +96,7 @@ impl ServerOptions {
 impl ModelOptions {
     fn check(&self, twice: bool) -> Result<(), &'static str> {
         if twice {
-            return Err("it is given twice; give another version");
+            return Err("duplicate name and version");
         }
         if self.batch_size == 0 {
             return Err("batch_size is 0; give at least 1");
@@ -119,7 +119,7 @@ mod tests {
         let error = options.check().unwrap_err().to_string();
         assert_eq!(
             error,
-            "emulate model \"sleepy\" version \"1.0\": it is given twice; give another version"
+            "invalid model \"sleepy\" version \"1.0\": duplicate name and version"
         );
         options.models.clear();
         assert!(matches!(options.check(), Err(EmulatedError::NoModel)));

@@ -279,7 +279,7 @@ impl Imported {
             line(format!("gap: {} more", gaps.len() - MAX_LISTED));
         }
         if !gaps.is_empty() {
-            line("the arrivals in a gap are unknown: the simulation estimates them from the minutes around it".to_owned());
+            line("the arrivals in a gap are unknown: the simulation interpolates them from the surrounding minutes".to_owned());
             if let Some(pause) = self.pause {
                 line(format!(
                     "a gap is a pause of more than {pause} s; if no requests arrived in it, choose a longer one with --gap"
