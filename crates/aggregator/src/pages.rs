@@ -49,7 +49,7 @@ impl AggregatorPages {
         timeout(LOOP_TIMEOUT, request).await.ok().flatten()
     }
 
-    /// The states of all scalers, each in a turn of its own: those of a thousand would delay all decisions.
+    /// The states of all scalers, one per event-loop iteration: a thousand at once would delay decisions.
     async fn views(&self) -> Reply {
         let Some(scalers) = self.ask(Event::NamesRequested).await else {
             return no_reply();

@@ -82,6 +82,6 @@ pub mod conditions {
     pub const TARGET_REACHABLE: &str = "TargetReachable";
     /// Whether a pod is much slower than the others.
     pub const POD_OUTLIER: &str = "PodOutlier";
-    /// Whether so many pods get hardly any requests that the others are overloaded.
+    /// Whether idle pods leave too few to carry the load.
     pub const LOAD_UNEVEN: &str = "LoadUneven";
 }

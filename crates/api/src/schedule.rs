@@ -54,8 +54,8 @@ pub struct Schedules(Vec<ParsedSchedule>);
 
 #[derive(Clone, Debug)]
 struct ParsedSchedule {
-    /// In local time, as if that had no offset. The search of cronexpr in a time zone skips a time that summer time
-    /// skips, finds one twice that it repeats, and never ends if it moves the clock by half an hour.
+    /// Parsed as UTC, for local times. With a time zone, cronexpr skips times in a DST gap, returns repeated times
+    /// twice, and loops forever in zones whose clock moves by half an hour.
     crontab: cronexpr::Crontab,
     timezone: TimeZone,
     replicas: u32,
@@ -129,8 +129,8 @@ impl Schedules {
 }
 
 impl ParsedSchedule {
-    /// Returns the first beginning after `after`. A local time that does not exist that day is as much later as the
-    /// clock is moved, and of one that exists twice the first counts.
+    /// Returns the first start after `after`. A local time in a DST gap is shifted by the gap; of a repeated one, the
+    /// first counts.
     fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let earlier = after.checked_sub(LARGEST_CHANGE).ok()?;
         let offset = |at| i64::from(self.timezone.to_offset(at).seconds());

@@ -259,12 +259,15 @@ impl Default for HpaFlags {
 pub enum HpaCompatibility {
     /// Exactly like the HorizontalPodAutoscaler of Kubernetes v1.37.2, for conformance tests and comparisons.
     Exact,
-    /// The same rule with three safeguards:
+    /// The same rule with six safeguards:
     ///
     /// - no scale-down while fewer than 80% of the running pods report ([`QUORUM`]);
     /// - a ratio below 1 never scales up (the HPA does during a surge rollout);
     /// - without `behavior`, the limit of "double, or 4" applies to the lowest replicas of the last 15 s instead of the
-    ///   current ones, because decisions are made on every reading and not every 15 s.
+    ///   current ones, because decisions are made on every reading and not every 15 s;
+    /// - pods of a rollout that never become ready do not hide an overload;
+    /// - serving pods are kept while others start;
+    /// - writes stop while another client contests the replicas.
     Guarded,
 }
 

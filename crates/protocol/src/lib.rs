@@ -1,7 +1,7 @@
 //! The push message from sidecar to aggregator: `POST /v1/readings`, JSON, with the version in the body.
 //!
 //! Old sidecars push to new aggregators for weeks. Therefore the files in `testdata/*-v1.json` must always parse,
-//! unknown fields are ignored, and an unknown version is an error of its own. Names of numbers end in their unit. A
+//! unknown fields are ignored, and an unknown version has its own error. Names of numbers end in their unit. A
 //! missing value is `null` or omitted, never zero.
 
 mod json_error;

@@ -1,4 +1,4 @@
-//! The token of a connection, so that a sidecar sends it once and not with every push, half of which it would be.
+//! The token of a connection, sent once per connection: in every push it would be half of the bytes.
 
 use parking_lot::Mutex;
 

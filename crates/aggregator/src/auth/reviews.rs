@@ -1,4 +1,4 @@
-//! Reviews of tokens. Each runs in a task of its own: a client that hangs up neither ends the review, whose cost for
+//! Reviews of tokens. Each runs in its own task: a client that hangs up neither ends the review, whose cost for
 //! the API server is already paid, nor leaves anything behind.
 
 use std::future::pending;

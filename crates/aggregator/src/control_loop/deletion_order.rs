@@ -21,8 +21,8 @@ const MARK_TTL: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct DeletionOrder {
     candidates: BTreeMap<PodUid, Candidate>,
-    /// How many of them cannot be marked. Each decision asks whether that is none: to look at 5,000 pods took 9 µs, and
-    /// 160 µs if they were not in the processor's cache.
+    /// The number of pods that cannot be marked, kept because each decision asks whether it is 0: counting 5,000 pods
+    /// took 9 µs, or 160 µs uncached.
     unmarkable: usize,
 }
 

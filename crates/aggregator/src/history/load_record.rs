@@ -108,7 +108,7 @@ impl LoadRecord {
             return 0;
         };
         let own = own.unwrap_or(end + 1);
-        // Of an overlap, the own figures stay.
+        // Where both have figures, keep ours.
         let overlap = usize::try_from((end + 1).saturating_sub(own)).unwrap_or(usize::MAX);
         let kept = older.buckets.len().saturating_sub(overlap);
         let gap = usize::try_from(own.saturating_sub(end + 1)).unwrap_or(usize::MAX);

@@ -86,7 +86,7 @@ impl History {
         self.0.version.subscribe()
     }
 
-    /// Puts another aggregator's record of the load before the own one, and returns the seconds that it adds.
+    /// Prepends another aggregator's load record to ours, and returns the seconds that it adds.
     pub(crate) fn take_over_load(&self, key: &ScalerKey, older: &LoadRecord) -> usize {
         self.0.histories.write().prepend_load(key, older)
     }

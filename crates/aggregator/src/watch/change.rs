@@ -47,7 +47,8 @@ pub(super) async fn watch<K, T>(
     let mut stream = start();
     let mut backoff = watcher::DefaultBackoff::default();
     let failure_log = LogLimiter::default();
-    // Whether the watch may be forbidden although the list is not. Then a list is no sign that changes are seen.
+    // Whether the watch may be forbidden although the list is not. If so, a successful list does not prove that changes
+    // arrive.
     let mut is_blind = false;
     while let Some(next) = stream.next().await {
         let kind = metric.kind();
