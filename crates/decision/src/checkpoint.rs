@@ -191,8 +191,8 @@ impl RestoredModels {
 
     /// Takes what was learned about a model that a pod reports.
     pub(crate) fn take(&mut self, name: &str) -> Option<ModelCheckpoint> {
-        let place = self.0.iter().position(|model| *model.name == *name)?;
-        Some(self.0.swap_remove(place))
+        let index = self.0.iter().position(|model| *model.name == *name)?;
+        Some(self.0.swap_remove(index))
     }
 }
 

@@ -251,7 +251,7 @@ fn implausible_values_are_ignored() {
             },
         ));
     }
-    for (place, wrong) in wrong.into_iter().enumerate() {
+    for (index, wrong) in wrong.into_iter().enumerate() {
         let mut without = fleet.clone();
         without.restart();
         let mut restarted = without.clone();
@@ -268,8 +268,8 @@ fn implausible_values_are_ignored() {
         for fleet in [&mut without, &mut restarted] {
             pass_until(fleet, second + 30);
         }
-        assert_eq!(restarted.last().steps, without.last().steps, "{place}");
-        assert_eq!(restarted.replicas, without.replicas, "{place}");
+        assert_eq!(restarted.last().steps, without.last().steps, "{index}");
+        assert_eq!(restarted.replicas, without.replicas, "{index}");
     }
 }
 

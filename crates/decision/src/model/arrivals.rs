@@ -2,7 +2,7 @@
 
 use super::evidence::MANY_REQUESTS;
 use super::rules::Rule;
-use super::second_buckets::{LATE, SecondBuckets, Window};
+use super::second_buckets::{LATE_SECONDS, SecondBuckets, Window};
 use crate::numbers::whole;
 
 /// The window for the rate, in seconds. A falling rate counts only through it.
@@ -30,10 +30,10 @@ const TREND_WINDOW: usize = 60;
 const TREND_ERRORS: f64 = 4.0;
 
 /// The largest factor by which a trend raises the rate.
-const TREND_MAX: f64 = 1.5;
+const MAX_TREND: f64 = 1.5;
 
 /// The furthest extrapolation of a trend, in seconds.
-const AHEAD_MAX: f64 = 90.0;
+const MAX_LOOKAHEAD_SECONDS: f64 = 90.0;
 
 /// An arrival rate of the whole fleet, in requests per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -74,7 +74,9 @@ impl Rate {
             }
         }
         let ahead = match trend(second_buckets).filter(|_| Rule::Trend.applies()) {
-            Some(slope) => (now + slope * (delay + 10.0).min(AHEAD_MAX)).min(TREND_MAX * now),
+            Some(slope) => {
+                (now + slope * (delay + 10.0).min(MAX_LOOKAHEAD_SECONDS)).min(MAX_TREND * now)
+            }
             None => now,
         };
         Self {
@@ -126,7 +128,7 @@ fn rate_without_burst(second_buckets: &SecondBuckets, length: u64) -> f64 {
 /// Returns the slope of a line fitted to the last minute, in requests per second squared, if it is significant.
 fn trend(second_buckets: &SecondBuckets) -> Option<f64> {
     // The newest seconds may not be complete yet.
-    let mut recent = [None; TREND_WINDOW + LATE];
+    let mut recent = [None; TREND_WINDOW + LATE_SECONDS];
     let mut kept = 0;
     for count in second_buckets.arrivals(recent.len() as u64) {
         recent[kept] = count;
@@ -134,11 +136,11 @@ fn trend(second_buckets: &SecondBuckets) -> Option<f64> {
     }
     let end = recent[..kept].iter().rposition(Option::is_some)? + 1;
     let mut counts = [0.0; TREND_WINDOW];
-    for (place, count) in counts
+    for (slot, count) in counts
         .iter_mut()
         .zip(&recent[end.checked_sub(TREND_WINDOW)?..end])
     {
-        *place = (*count)?;
+        *slot = (*count)?;
     }
     let n = TREND_WINDOW as f64;
     let mean = counts.iter().sum::<f64>() / n;

@@ -19,7 +19,7 @@ const START_COST: f64 = 0.5;
 
 /// The longest queue of a pod in the forecast. Rejected requests are demand as well, so a smaller real limit must not
 /// reduce the proposal.
-const QUEUE_MAX: f64 = 1000.0;
+const MAX_QUEUE: f64 = 1000.0;
 
 /// A pod's own queue is worked off within this many seconds, or this multiple of the time that it needs without new
 /// arrivals.
@@ -37,7 +37,7 @@ const KEPT_AFTER_WAITING: u64 = 10;
 
 /// The input for the backlog. Loads are in busy workers, times in seconds.
 #[derive(Debug)]
-pub(crate) struct FleetLoad<'a> {
+pub(crate) struct BacklogInputs<'a> {
     /// Arrival rate per second.
     pub(crate) rate: f64,
     pub(crate) service: f64,
@@ -66,7 +66,7 @@ pub(crate) struct Backlog {
     pub(crate) pods: u32,
 }
 
-impl FleetLoad<'_> {
+impl BacklogInputs<'_> {
     pub(crate) fn backlog(&mut self, steady: u32) -> Backlog {
         let offered = self.rate * self.service / self.workers;
         let usual = self.rate * (self.service + 2.0 * self.target);
@@ -80,9 +80,9 @@ impl FleetLoad<'_> {
         let left = self.backlog_once_started(backlog);
         let drain = DRAIN_MIN_SECONDS.max(DRAIN_SERVICES * self.service);
         let work = left * self.service / self.workers;
-        // The pods that are ordered for a backlog cost their start, and the seconds until it is worked off their price:
-        // price · work / pods + cost · pods is least at this number of pods. The same holds for the pods' own queues,
-        // whose work is shared by all pods: without it, random loads with long queues took 20% more pod starts.
+        // The number of pods that minimizes price · work / pods + cost · pods: each pod costs its start, and each
+        // second of the backlog its price. The same holds for the pods' own queues, whose work is shared by all pods:
+        // without it, random loads with long queues took 20% more pod starts.
         let price = self.violation_price.for_fleet(offered.max(1.0));
         let cost = START_COST * self.delay;
         let cheapest = |work: f64| (price * work / cost.max(1.0)).sqrt();
@@ -99,7 +99,7 @@ impl FleetLoad<'_> {
     /// Returns the backlog at the time when the last starting pod is ready.
     fn backlog_once_started(&self, backlog: f64) -> f64 {
         let per_pod = self.workers / self.service;
-        let most = self.ready * (QUEUE_MAX + self.workers);
+        let most = self.ready * (MAX_QUEUE + self.workers);
         let (mut left, mut serving, mut before) = (backlog, self.ready, 0.0);
         for eta in self.starting {
             let eta = f64::from(*eta);
@@ -124,8 +124,8 @@ impl FleetLoad<'_> {
     }
 }
 
-/// Returns the pods beyond `offered` fully utilised ones with which the existing pods can work off their own queues, of
-/// so many seconds.
+/// Returns the pods beyond `offered` fully utilised ones with which the existing pods can work off their own queues of
+/// `seconds`.
 ///
 /// A pod works off its queue only with the capacity that its share of the arrivals leaves; more pods reduce that share.
 fn extra_for_own_queues(offered: f64, seconds: f64) -> f64 {
@@ -135,13 +135,13 @@ fn extra_for_own_queues(offered: f64, seconds: f64) -> f64 {
 
 /// Returns the 90th percentile of the pods' own queues, by linear interpolation. Reorders `queues`.
 fn own_queue(queues: &mut [f32]) -> Option<f64> {
-    let place = OWN_QUANTILE * queues.len().checked_sub(1)? as f64;
-    let lower = whole(place.floor()) as usize;
+    let position = OWN_QUANTILE * queues.len().checked_sub(1)? as f64;
+    let lower = whole(position.floor()) as usize;
     let (_, low, above) = queues.select_nth_unstable_by(lower, f32::total_cmp);
     let low = f64::from(*low);
     let high = above.iter().copied().min_by(f32::total_cmp);
     let high = high.map_or(low, f64::from);
-    Some(low + (high - low) * place.fract())
+    Some(low + (high - low) * position.fract())
 }
 
 /// The recent proposals for a backlog.

@@ -7,7 +7,7 @@ use super::queueing::{MAX_UTILISATION, Variability, Wait, erlang_b, highest};
 
 /// The service time is found if it becomes longer by less than this factor, and otherwise, as for overloaded pods,
 /// after this many iterations.
-const NEARLY_FIXED: f64 = 1.01;
+const CONVERGENCE_FACTOR: f64 = 1.01;
 const ITERATIONS: u32 = 8;
 
 /// With more workers behind one queue the probability that all are busy hardly changes, and the sum over them would
@@ -15,13 +15,13 @@ const ITERATIONS: u32 = 8;
 const MANY_WORKERS: u32 = 200;
 
 /// Requests in smaller batches than this, on average, show the service time of a single request.
-const NEARLY_SINGLE: f64 = 2.0;
+const MAX_SINGLE_BATCH: f64 = 2.0;
 
 /// Workers that process batches, in a pod. A batch of b requests takes a base time and a time for each request.
 ///
 /// A request that finds an idle worker is processed alone. If all are busy, it waits until one becomes free, which then
-/// takes all waiting requests that fit into a batch. That a place of a batch is not a worker matters if the target is
-/// shorter than a batch: in a pod with one worker, every request waits for the batch before it.
+/// takes all waiting requests that fit into a batch. The difference between a batch slot and a worker matters if the
+/// target is shorter than a batch: in a pod with one worker, every request waits for the batch before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Batches {
     pub(crate) workers: u32,
@@ -78,8 +78,8 @@ impl BatchTimes {
         snapshot.u64(&mut self.since);
     }
 
-    /// Learns from a measurement. It counts if the pods have been as many while the requests were processed: those of
-    /// more pods were in smaller batches.
+    /// Learns from a measurement. It is ignored if the number of pods changed meanwhile: with more pods, batches were
+    /// smaller.
     pub(crate) fn learn(&mut self, workers: u32, size: f64, measured: &Measured) {
         if self.ready != measured.ready {
             (self.ready, self.since) = (measured.ready, measured.second);
@@ -96,7 +96,7 @@ impl BatchTimes {
                 // At most, a batch takes as long as its requests one by one.
                 Some((measured.service - growth * (filled - 1.0)).max(full / size))
             }
-            None if filled <= NEARLY_SINGLE => Some(measured.service),
+            None if filled <= MAX_SINGLE_BATCH => Some(measured.service),
             _ => None,
         };
         let Some(shortest) = observed.into_iter().chain(known).min_by(f64::total_cmp) else {
@@ -107,13 +107,13 @@ impl BatchTimes {
             Some(full) => (size, full),
             None => (filled, measured.service),
         };
-        if requests >= NEARLY_SINGLE {
+        if requests >= MAX_SINGLE_BATCH {
             self.growth = single((service - shortest).max(0.0) / (requests - 1.0));
         }
     }
 
-    /// Returns the batches of pods with so many workers, of which a full one takes `full` seconds; `None` if the time
-    /// of a single request is unknown.
+    /// Returns the batches of pods with `workers` workers, a full batch of which takes `full` seconds; `None` if the
+    /// time of a single request is unknown.
     pub(crate) fn batches(self, workers: u32, size: f64, full: f64) -> Option<Batches> {
         Some(Batches {
             workers,
@@ -151,7 +151,7 @@ impl Batches {
         for _ in 1..ITERATIONS {
             let before = occupied.service;
             occupied = after(before);
-            if occupied.service <= before * NEARLY_FIXED {
+            if occupied.service <= before * CONVERGENCE_FACTOR {
                 break;
             }
         }

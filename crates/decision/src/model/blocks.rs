@@ -1,12 +1,13 @@
 //! The counts of the last hours, in blocks of two minutes.
 
+use crate::numbers::single;
 use crate::snapshot::Snapshot;
 
-use super::second_buckets::{Window, single};
+use super::second_buckets::Window;
 
 /// The length of a block in seconds, and the number of blocks: four hours are 24 service times of ten minutes.
-const LENGTH: u64 = 120;
-const KEPT: u32 = 120;
+const BLOCK_SECONDS: u64 = 120;
+const MAX_BLOCKS: u32 = 120;
 
 /// The sums of the seconds that have left the ring of seconds.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ struct Block {
 
 impl Default for Blocks {
     fn default() -> Self {
-        Self(vec![Block::default(); KEPT as usize].into_boxed_slice())
+        Self(vec![Block::default(); MAX_BLOCKS as usize].into_boxed_slice())
     }
 }
 
@@ -55,7 +56,7 @@ impl Blocks {
     /// Adds the sums of one second.
     pub(super) fn add(&mut self, second: u64, sums: &Window) {
         let number = number(second);
-        let block = &mut self.0[(number % KEPT) as usize];
+        let block = &mut self.0[(number % MAX_BLOCKS) as usize];
         if block.number != number {
             *block = Block {
                 number,
@@ -72,10 +73,10 @@ impl Blocks {
     /// Returns the sums of each block that ends after the second `from`, newest first; `newest` is the newest second.
     pub(super) fn since(&self, from: u64, newest: u64) -> impl Iterator<Item = Window> {
         let newest = number(newest);
-        let oldest = number(from).max((newest + 1).saturating_sub(KEPT));
+        let oldest = number(from).max((newest + 1).saturating_sub(MAX_BLOCKS));
         (oldest..=newest)
             .rev()
-            .map(|number| (number, &self.0[(number % KEPT) as usize]))
+            .map(|number| (number, &self.0[(number % MAX_BLOCKS) as usize]))
             .filter(|(number, block)| block.number == *number && block.seconds > 0.0)
             .map(|(_, block)| Window {
                 arrivals: block.arrivals.into(),
@@ -88,5 +89,5 @@ impl Blocks {
 }
 
 fn number(second: u64) -> u32 {
-    u32::try_from(second / LENGTH).unwrap_or(u32::MAX - 1)
+    u32::try_from(second / BLOCK_SECONDS).unwrap_or(u32::MAX - 1)
 }

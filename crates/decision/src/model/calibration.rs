@@ -2,7 +2,7 @@
 
 use crate::snapshot::Snapshot;
 
-use super::evidence::{CALM_SECONDS, FEW_REQUESTS};
+use super::evidence::{FEW_REQUESTS, SETTLE_SECONDS};
 use super::rules::Rule;
 
 /// The weight of a second: most of a change is learned in five minutes. At three times this rate, the noise of a
@@ -85,7 +85,7 @@ impl Calibration {
             return;
         };
         let usable = Rule::Calibration.applies()
-            && f64::from(self.calm) >= CALM_SECONDS
+            && f64::from(self.calm) >= SETTLE_SECONDS
             && same_pods
             && observation.steady
             && observation.completed >= FEW_REQUESTS

@@ -9,7 +9,7 @@ use super::queueing::{Wait, pooled_pods, utilisation};
 /// Steps per unit of the logarithm, of 5% each: noise in a measured variability must not change the replicas.
 const LOG_STEPS: f64 = 20.0;
 
-/// No more pods than this are added for each of the slowest ones: deleting it is cheaper. Without this limit, one pod
+/// Maximum pods added per slow pod: beyond it, deleting the slow pod is cheaper. Without this limit, one pod
 /// of a hundred that took six times as long ordered 456 more.
 const MAX_FOR_SLOW: f64 = 15.0;
 

@@ -9,11 +9,11 @@ pub(super) const MANY_REQUESTS: f64 = 300.0;
 pub(super) const FEW_REQUESTS: f64 = 30.0;
 
 /// A symptom that has lasted this long is a condition, and a reason to act.
-pub(super) const LASTING: Duration = Duration::from_secs(30);
+pub(super) const PERSISTENCE: Duration = Duration::from_secs(30);
 
 /// While a backlog drains and this many seconds after it, waits do not follow the formula, and the server times waits
 /// of before. Learning from them moved the calibration to its bound and cost 20% more pods.
-pub(super) const CALM_SECONDS: f64 = 90.0;
+pub(super) const SETTLE_SECONDS: f64 = 90.0;
 
 /// Requests completed within this many seconds and service times are recent.
 const RECENT_SECONDS: f64 = 10.0;

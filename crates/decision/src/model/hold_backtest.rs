@@ -40,32 +40,32 @@ const MINUTES: usize = 60;
 const EVALUATIONS_PER_MINUTE: u32 = 12;
 
 /// The longest start delay that is replayed, in evaluations.
-const DELAYS: usize = 64;
+const MAX_DELAY_EVALUATIONS: usize = 64;
 
 /// The time constant of the costs, in seconds.
-const COST_MEMORY: f64 = 7200.0;
+const COST_TIME_CONSTANT: f64 = 7200.0;
 
-/// The time constant of the usual need, which costs are relative to, in seconds.
-const NEED_MEMORY: f64 = 600.0;
+/// The time constant of the mean need, which costs are relative to, in seconds.
+const NEED_TIME_CONSTANT: f64 = 600.0;
 
 /// The saving that a setting needs to replace the initial one (300 s, no head-room, with the trend), in seconds of the
 /// whole fleet: per unit of the natural logarithm by which hold and head-room differ, and for leaving out the trend.
-const HOLD_DISTANCE: f64 = 300.0;
-const HEADROOM_DISTANCE: f64 = 3000.0;
-const TREND_DISTANCE: f64 = 100.0;
+const HOLD_SWITCH_COST: f64 = 300.0;
+const HEADROOM_SWITCH_COST: f64 = 3000.0;
+const TREND_SWITCH_COST: f64 = 100.0;
 const INITIAL_HOLD: f64 = 300.0;
 
 /// The fraction of a pod that is rounded down.
-const ROUND_DOWN: f64 = 0.02;
+const ROUND_DOWN_MARGIN: f64 = 0.02;
 
 /// A pod that is there is kept until the need is this fraction of a pod lower. At a need of about two pods, the third
 /// one was deleted and ordered again within seconds: without this, 2.4% of the changes in the hostile scenarios are
 /// reversed instead of 1.7%.
-const KEEP: f64 = 0.03;
+const KEEP_MARGIN: f64 = 0.03;
 
 /// A hold and its head-room.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Setting {
+pub(crate) struct HoldSetting {
     /// The window whose highest need is held, in seconds.
     pub(crate) hold: f64,
     /// The factor for needs.
@@ -74,7 +74,7 @@ pub(crate) struct Setting {
     pub(crate) trend: bool,
 }
 
-impl Setting {
+impl HoldSetting {
     fn of(index: usize) -> Self {
         let (hold, rest) = (index % HOLDS.len(), index / HOLDS.len());
         Self {
@@ -85,23 +85,23 @@ impl Setting {
     }
 
     /// Returns the saving that this setting needs to replace the initial one, in seconds of the whole fleet.
-    fn distance(self) -> f64 {
-        HOLD_DISTANCE * (self.hold / INITIAL_HOLD).ln().abs()
-            + HEADROOM_DISTANCE * self.headroom.ln()
-            + if self.trend { 0.0 } else { TREND_DISTANCE }
+    fn required_saving(self) -> f64 {
+        HOLD_SWITCH_COST * (self.hold / INITIAL_HOLD).ln().abs()
+            + HEADROOM_SWITCH_COST * self.headroom.ln()
+            + if self.trend { 0.0 } else { TREND_SWITCH_COST }
     }
 
     /// Returns whole pods for a need, with head-room.
     pub(crate) fn pods(self, need: f64) -> f64 {
-        (need * self.headroom - ROUND_DOWN).ceil().max(1.0)
+        (need * self.headroom - ROUND_DOWN_MARGIN).ceil().max(1.0)
     }
 
-    /// Returns the whole pods that a past need holds of `current` ones. A fraction that is rounded down for a need
-    /// holds a pod that is there, and so does a need that is only a little lower.
+    /// Returns how many of the `current` pods a past need keeps. Rounds up by a margin, so that a need slightly below a
+    /// whole number still keeps an existing pod.
     pub(crate) fn held(self, need: f64, current: u32) -> u32 {
         let pods = need * self.headroom;
         // With one queue for all pods the need is whole.
-        let kept = if pods.fract() > 0.0 { KEEP } else { 0.0 };
+        let kept = if pods.fract() > 0.0 { KEEP_MARGIN } else { 0.0 };
         let rounded_up = whole((pods + kept).ceil());
         whole(self.pods(need)).max(rounded_up.min(current))
     }
@@ -130,39 +130,39 @@ pub(crate) struct HoldBacktest {
     /// The highest need of each minute by trend, for configured holds beyond [`NEEDS`].
     minutes: [Ring<MINUTES>; TRENDS],
     /// The highest need of each hold, one per evaluation, by trend and hold.
-    held: [[Ring<DELAYS>; HOLDS.len()]; TRENDS],
+    held: [[Ring<MAX_DELAY_EVALUATIONS>; HOLDS.len()]; TRENDS],
     costs: [Cost; SETTINGS],
-    /// The usual need.
-    usual: f64,
+    /// The mean need.
+    mean_need: f64,
     evaluations: u32,
     /// The highest need since the last evaluation, so that a scale-up in between is held as well.
-    since: Need,
+    highest_since_evaluation: Need,
     /// The pods below which each second since the last evaluation would have been a violation second.
     required: [f32; INTERVAL_SECONDS],
-    seconds: usize,
-    chosen: usize,
+    recorded_seconds: usize,
+    best: usize,
 }
 
-/// What the chosen setting would have done since the last evaluation.
+/// What the best setting would have done since the last evaluation.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Replayed {
+pub(crate) struct ReplayResult {
     /// Pods that it would have kept, and those of them that were ready.
     pub(crate) kept: f64,
     pub(crate) serving: f64,
-    /// The usual need, at least one pod.
-    pub(crate) usual: f64,
+    /// The mean need, at least one pod.
+    pub(crate) mean_need: f64,
     required: [f32; INTERVAL_SECONDS],
     recorded: usize,
 }
 
-impl Replayed {
+impl ReplayResult {
     /// Returns a fleet with a steady number of pods, whose last seconds required others.
     #[cfg(test)]
-    pub(crate) fn with(pods: f64, required: [f32; INTERVAL_SECONDS]) -> Self {
+    pub(crate) fn steady(pods: f64, required: [f32; INTERVAL_SECONDS]) -> Self {
         Self {
             kept: pods,
             serving: pods,
-            usual: pods,
+            mean_need: pods,
             required,
             recorded: required.len(),
         }
@@ -177,7 +177,7 @@ impl Replayed {
         }
     }
 
-    /// Returns the violation seconds with so many ready pods.
+    /// Returns the violation seconds with `pods` ready pods.
     pub(crate) fn violations(&self, pods: f64) -> f64 {
         let pods = single(pods);
         let required = self.required[..self.recorded].iter();
@@ -194,18 +194,18 @@ struct Cost {
 
 impl Default for HoldBacktest {
     fn default() -> Self {
-        let first = (0..SETTINGS).find(|index| Setting::of(*index).distance() == 0.0);
+        let initial = (0..SETTINGS).find(|index| HoldSetting::of(*index).required_saving() == 0.0);
         Self {
             needs: Default::default(),
             minutes: Default::default(),
             held: Default::default(),
             costs: [Cost::default(); SETTINGS],
-            usual: 0.0,
+            mean_need: 0.0,
             evaluations: 0,
-            since: Need::default(),
+            highest_since_evaluation: Need::default(),
             required: [0.0; INTERVAL_SECONDS],
-            seconds: 0,
-            chosen: first.unwrap_or(0),
+            recorded_seconds: 0,
+            best: initial.unwrap_or(0),
         }
     }
 }
@@ -223,21 +223,21 @@ impl HoldBacktest {
             snapshot.f32(&mut cost.kept);
             snapshot.f32(&mut cost.violations);
         }
-        snapshot.f64(&mut self.usual);
+        snapshot.f64(&mut self.mean_need);
         snapshot.u32(&mut self.evaluations);
-        snapshot.f64(&mut self.since.now);
-        snapshot.f64(&mut self.since.ahead);
+        snapshot.f64(&mut self.highest_since_evaluation.now);
+        snapshot.f64(&mut self.highest_since_evaluation.ahead);
         for pods in &mut self.required {
             snapshot.f32(pods);
         }
-        snapshot.usize(&mut self.seconds);
-        snapshot.usize(&mut self.chosen);
-        self.chosen = self.chosen.min(SETTINGS - 1);
+        snapshot.usize(&mut self.recorded_seconds);
+        snapshot.usize(&mut self.best);
+        self.best = self.best.min(SETTINGS - 1);
     }
 
     /// Returns the cheapest setting.
-    pub(crate) fn setting(&self) -> Setting {
-        Setting::of(self.chosen)
+    pub(crate) fn setting(&self) -> HoldSetting {
+        HoldSetting::of(self.best)
     }
 
     /// Returns the highest need of the last `window`, including the seconds since the last evaluation.
@@ -245,7 +245,7 @@ impl HoldBacktest {
         let trend = usize::from(self.setting().trend);
         let window = window.as_secs_f64();
         let recent = self.needs[trend].highest(evaluations(window));
-        let recent = recent.max(self.since.of(trend));
+        let recent = recent.max(self.highest_since_evaluation.of(trend));
         let minutes = whole((window / 60.0).ceil()) as usize;
         if evaluations(window) > NEEDS {
             recent.max(self.minutes[trend].highest(minutes))
@@ -256,19 +256,19 @@ impl HoldBacktest {
 
     /// Records the need, once a second.
     pub(crate) fn record_need(&mut self, need: Need) {
-        self.since.now = self.since.now.max(need.now);
-        self.since.ahead = self.since.ahead.max(need.ahead);
+        self.highest_since_evaluation.now = self.highest_since_evaluation.now.max(need.now);
+        self.highest_since_evaluation.ahead = self.highest_since_evaluation.ahead.max(need.ahead);
     }
 
     /// Records the pods that serve a second's arrivals within four times the target latency, once a second.
     pub(crate) fn record_required(&mut self, pods: f64) {
-        self.required[self.seconds % INTERVAL_SECONDS] = single(pods);
-        self.seconds += 1;
+        self.required[self.recorded_seconds % INTERVAL_SECONDS] = single(pods);
+        self.recorded_seconds += 1;
     }
 
     /// Evaluates all settings, once every [`INTERVAL`]; `delay` is the start delay of a pod in seconds.
     ///
-    /// Returns what the one that was chosen until now would have done, with the closest hold if the user configures
+    /// Returns what the one that was the best until now would have done, with the closest hold if the user configures
     /// one.
     pub(crate) fn evaluate(
         &mut self,
@@ -276,31 +276,32 @@ impl HoldBacktest {
         delay: f64,
         price: ViolationPrice,
         hold: Option<Duration>,
-    ) -> Replayed {
+    ) -> ReplayResult {
         self.evaluations = self.evaluations.saturating_add(1);
-        let weight = (seconds(INTERVAL) / NEED_MEMORY).max(1.0 / f64::from(self.evaluations));
-        self.usual += (need.now - self.usual) * weight;
-        let usual = self.usual.max(1.0);
-        let delay = evaluations(delay).clamp(1, DELAYS - 1);
-        let since = std::mem::take(&mut self.since);
-        let recorded = self.seconds.min(INTERVAL_SECONDS);
-        self.seconds = 0;
+        let weight =
+            (seconds(INTERVAL) / NEED_TIME_CONSTANT).max(1.0 / f64::from(self.evaluations));
+        self.mean_need += (need.now - self.mean_need) * weight;
+        let mean_need = self.mean_need.max(1.0);
+        let delay = evaluations(delay).clamp(1, MAX_DELAY_EVALUATIONS - 1);
+        let highest = std::mem::take(&mut self.highest_since_evaluation);
+        let recorded = self.recorded_seconds.min(INTERVAL_SECONDS);
+        self.recorded_seconds = 0;
         let started = self.evaluations as usize > delay + 1;
-        let decay = single(1.0 - seconds(INTERVAL) / COST_MEMORY);
-        let price = price.for_fleet(usual) / usual;
-        let chosen_hold = self.chosen % HOLDS.len();
-        let used_hold = hold.map_or(chosen_hold, closest_hold);
-        let used = self.chosen - chosen_hold + used_hold;
-        let mut replayed = Replayed {
+        let decay = single(1.0 - seconds(INTERVAL) / COST_TIME_CONSTANT);
+        let price = price.for_fleet(mean_need) / mean_need;
+        let best_hold = self.best % HOLDS.len();
+        let used_hold = hold.map_or(best_hold, closest_hold);
+        let used = self.best - best_hold + used_hold;
+        let mut replayed = ReplayResult {
             kept: 0.0,
             serving: 0.0,
-            usual,
+            mean_need,
             required: self.required,
             recorded: if started { recorded } else { 0 },
         };
-        let mut best = f64::INFINITY;
+        let mut lowest = f64::INFINITY;
         for trend in 0..TRENDS {
-            self.needs[trend].push(since.of(trend));
+            self.needs[trend].push(highest.of(trend));
             if self.evaluations.is_multiple_of(EVALUATIONS_PER_MINUTE) {
                 let highest = self.needs[trend].highest(EVALUATIONS_PER_MINUTE as usize);
                 self.minutes[trend].push(highest);
@@ -311,21 +312,21 @@ impl HoldBacktest {
                 let (kept, serving) = (held.highest(1), held.lowest(delay + 1));
                 for headroom in 0..HEADROOMS.len() {
                     let index = (trend * HEADROOMS.len() + headroom) * HOLDS.len() + hold;
-                    let setting = Setting::of(index);
+                    let setting = HoldSetting::of(index);
                     if index == used {
                         replayed.kept = setting.pods(kept);
                         replayed.serving = setting.pods(serving);
                     }
                     let violations = replayed.violations(setting.pods(serving));
                     let cost = &mut self.costs[index];
-                    cost.kept =
-                        cost.kept * decay + single(seconds(INTERVAL) * setting.pods(kept) / usual);
+                    cost.kept = cost.kept * decay
+                        + single(seconds(INTERVAL) * setting.pods(kept) / mean_need);
                     cost.violations = cost.violations * decay + single(violations);
                     let total = f64::from(cost.kept)
                         + price * f64::from(cost.violations)
-                        + setting.distance();
-                    if total < best && Rule::Backtest.applies() {
-                        (best, self.chosen) = (total, index);
+                        + setting.required_saving();
+                    if total < lowest && Rule::Backtest.applies() {
+                        (lowest, self.best) = (total, index);
                     }
                 }
             }
@@ -365,7 +366,7 @@ impl<const N: usize> Ring<N> {
 
     fn newest(&self, count: usize) -> impl Iterator<Item = f32> {
         let count = count.min(self.pushed).min(N);
-        (self.pushed - count..self.pushed).map(|place| self.numbers[place % N])
+        (self.pushed - count..self.pushed).map(|index| self.numbers[index % N])
     }
 
     fn highest(&self, count: usize) -> f64 {
@@ -377,7 +378,7 @@ impl<const N: usize> Ring<N> {
     }
 }
 
-/// Returns the place of the longest of the [`HOLDS`] that is not longer, or of the shortest one.
+/// Returns the index of the longest of the [`HOLDS`] that is not longer, or of the shortest one.
 fn closest_hold(hold: Duration) -> usize {
     let longest = HOLDS.iter().rposition(|one| *one <= hold.as_secs_f64());
     longest.unwrap_or(0)
@@ -397,7 +398,7 @@ mod tests {
 
     #[test]
     fn an_existing_pod_is_kept_until_the_need_is_lower_by_a_margin() {
-        let setting = Setting {
+        let setting = HoldSetting {
             hold: 60.0,
             headroom: 1.0,
             trend: false,

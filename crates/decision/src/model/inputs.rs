@@ -23,13 +23,13 @@ const ALL_BUSY_WAIT: f64 = 2.0;
 /// Until a pod with batching was saturated, it counts for this multiple of the requests that it has had in process. A
 /// full batch may take as long as its requests one by one: from 30 pods, a fleet that needs nine was cut to five in
 /// 30 s.
-const KNOWN_FILL: f64 = 2.0;
+const FILL_FACTOR: f64 = 2.0;
 
 /// The shortest window in which the service time of partial batches is measured together with the rate, in seconds.
-const MEASURED: u64 = 30;
+const MIN_MEASURED_SECONDS: u64 = 30;
 
 /// Batches of which the mean size differs by more than this share are other ones, as after a rollout.
-const OTHER_BATCHES: f32 = 0.25;
+const BATCH_SIZE_CHANGE: f32 = 0.25;
 
 /// The share of the target that remains at least after subtracting the time for filling a batch.
 const MIN_TARGET_SHARE: f64 = 0.1;
@@ -51,7 +51,7 @@ impl ModelState {
         let batch = single(fleet_snapshot.batch);
         known.workers = single(fleet_snapshot.workers);
         // A rollout changes the mean little by little.
-        if (batch - known.batch).abs() <= OTHER_BATCHES * known.batch {
+        if (batch - known.batch).abs() <= BATCH_SIZE_CHANGE * known.batch {
             return;
         }
         known.batch = batch;
@@ -195,7 +195,7 @@ impl ModelState {
         }
         let window = self
             .second_buckets
-            .newest_completed(MANY_REQUESTS, MEASURED);
+            .newest_completed(MANY_REQUESTS, MIN_MEASURED_SECONDS);
         let measured = Measured {
             second: self.second_buckets.now(),
             ready: fleet_snapshot.ready,
@@ -218,7 +218,7 @@ impl ModelState {
         let unknown = fleet_snapshot.batch > 1.0
             && self.service.at_full_load().is_none()
             && Rule::BatchFill.applies();
-        let certain = fleet_snapshot.workers.max(KNOWN_FILL * self.busy_workers);
+        let certain = fleet_snapshot.workers.max(FILL_FACTOR * self.busy_workers);
         let slots = whole(certain.ceil()).max(1);
         (unknown && slots < capacity.slots).then_some(Capacity {
             slots,

@@ -8,12 +8,12 @@ use crate::policy::Balancing;
 use crate::step::Step;
 
 use super::arrivals::Rate;
-use super::backlog::{Backlog, FleetLoad};
+use super::backlog::{Backlog, BacklogInputs};
 use super::calibration;
 use super::capacity::Capacity;
 use super::evidence::VIOLATION_FACTOR;
 use super::fleet_snapshot::FleetSnapshot;
-use super::hold_backtest::{INTERVAL, Need, Setting};
+use super::hold_backtest::{HoldSetting, INTERVAL, Need};
 use super::plan::{NoPlan, Plan, PlanReason, Situation};
 use super::pod_balance::{self, SlowPod, UnevenLoad};
 use super::queueing::Wait;
@@ -43,7 +43,7 @@ const MAX_ELAPSED: u64 = 60;
 struct Demand {
     rate: Rate,
     need: Need,
-    setting: Setting,
+    setting: HoldSetting,
     /// Pods as a fractional number, and whole replicas with head-room.
     pods: f64,
     replicas: u32,
@@ -461,7 +461,7 @@ fn load<'a>(
     fleet_snapshot: &'a mut FleetSnapshot,
     capacity: &Capacity,
     rate: Rate,
-) -> FleetLoad<'a> {
+) -> BacklogInputs<'a> {
     let own_queues = match situation.balancing {
         Balancing::Random => &mut *fleet_snapshot.own,
         Balancing::LeastRequest => &mut [],
@@ -471,7 +471,7 @@ fn load<'a>(
     let serving = fleet_snapshot.ready + fleet_snapshot.lost;
     let missing = situation.current.saturating_sub(serving) as usize;
     let surge = fleet_snapshot.starting.len().saturating_sub(missing);
-    FleetLoad {
+    BacklogInputs {
         rate: rate.now,
         service: capacity.service,
         workers: f64::from(capacity.slots),

@@ -142,9 +142,9 @@ impl SlowestPod {
     }
 }
 
-/// Returns the slowest of the pods that count if it is to be named, and the service time in seconds above which that
-/// is so: infinite if there is no such pod. `services` are those of all such pods, which it reorders, and `mean` is
-/// the fleet's; `is_named` is whether a pod is named already.
+/// Returns the pod to name as an outlier, and the service time in seconds above which a pod is one: infinite if there
+/// is none. Reorders `services`, the service times of all counted pods; `mean` is the fleet's, and `is_named` is
+/// whether a pod is named already.
 pub(crate) fn named(
     slowest: Option<&SlowestPod>,
     services: &mut [f32],
@@ -296,7 +296,7 @@ impl PodBalance {
         Some(slowest.named(self.usual_time().max(service), false))
     }
 
-    /// Returns whether so many pods are idle that the other ones of `ready` pods are fewer than the `need`.
+    /// Returns the uneven load if idle pods leave fewer of the `ready` pods than the `need`.
     pub(crate) fn uneven(&self, ready: u32, need: f64) -> Option<UnevenLoad> {
         let mean = self.rate_sum / self.rates.len() as f32;
         let (pod, rate) = self.quietest.as_ref()?;

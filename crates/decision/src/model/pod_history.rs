@@ -7,7 +7,7 @@ use crate::moment::Moment;
 use crate::reading::{Counters, ModelReading, Queue};
 use crate::snapshot::Snapshot;
 
-use super::evidence::{CALM_SECONDS, MANY_REQUESTS};
+use super::evidence::{MANY_REQUESTS, SETTLE_SECONDS};
 use super::pod_balance::PodWork;
 use super::second_buckets::Delta;
 use crate::numbers::single;
@@ -18,28 +18,28 @@ const WARM_UP_COMPLETED: u64 = 20;
 const WARM_UP_SECONDS: f64 = 10.0;
 
 /// A pod that has not completed its first requests is starting for this long, in seconds, and not called slow.
-const STARTING: f64 = 60.0;
+const STARTING_SECONDS: f64 = 60.0;
 
 /// A pod without a reading for longer than this, and for longer than a reading is fresh, may have been frozen. The
 /// times of its in-flight requests then contain the pause. Two pods that resumed after five minutes raised a service
 /// time from 0.1 s to 3.4 s, and the proposal from 7 to 200 pods.
-const FROZEN: Duration = Duration::from_secs(5);
+const FROZEN_AFTER: Duration = Duration::from_secs(5);
 
 /// A pod hung if all its workers completed nothing for this multiple of the service time, and for at least as long as
 /// a frozen pod. One of six that resumed after three minutes raised the service time from 0.09 s to 1.5 s, and the
 /// replicas from 6 to 146. Of the work of long-tailed requests (coefficient of variation 2), 2% is in longer ones.
-const HUNG: f64 = 30.0;
+const HUNG_SERVICES: f64 = 30.0;
 
 /// A pod in which this multiple of the requests that it processes in parallel wait may be saturated, and at least this
 /// number. The last request before the queue drained and the first one after it distort the throughput of shorter
 /// queues.
-const SATURATED: f64 = 2.0;
-const SATURATED_MIN: f64 = 8.0;
+const SATURATED_FACTOR: f64 = 2.0;
+const MIN_SATURATED_WAITING: f64 = 8.0;
 
 /// The waits are known although requests wait if this multiple of them has completed since the queue was last empty.
 /// The queue of 100 of a model of 5 ms was full for half an hour; waiting for an empty one, a fleet whose requests were
 /// mostly gRPC kept its only pod and rejected nine of ten.
-const OUTNUMBERED: f64 = 10.0;
+const KNOWN_WAIT_FACTOR: f64 = 10.0;
 
 /// The counters of a server without requests.
 const NO_REQUESTS: Counters = Counters {
@@ -233,7 +233,7 @@ impl PodHistory {
             return None;
         };
         let elapsed = taken.since(from);
-        let was_frozen = elapsed > fresh_for.max(FROZEN);
+        let was_frozen = elapsed > fresh_for.max(FROZEN_AFTER);
         // TorchServe counts no completed requests, and the sidecar's estimate may follow seconds after their times.
         // Times without a request made those of a second look three times as long: a new aggregator ordered up to
         // 19 times the pods that a model of a second needed.
@@ -265,7 +265,8 @@ impl PodHistory {
         self.work.learn_arrivals(delta.arrivals, elapsed);
         // Its first requests load and compile the model. A pod that completes none for longer hangs.
         let is_starting = self.completed < WARM_UP_COMPLETED
-            && counts_since.is_some_and(|since| taken.since(since).as_secs_f64() < STARTING);
+            && counts_since
+                .is_some_and(|since| taken.since(since).as_secs_f64() < STARTING_SECONDS);
         if let (Some(before), Some(now), Some(service)) = (queue_before, self.queue(), service)
             && is_warm
             && !is_starting
@@ -301,7 +302,8 @@ impl PodHistory {
             self.stalled += busy(before, now, elapsed);
             return false;
         }
-        let pause = service.map(|service| (HUNG * service).max(FROZEN.as_secs_f64()));
+        let pause =
+            service.map(|service| (HUNG_SERVICES * service).max(FROZEN_AFTER.as_secs_f64()));
         let stalled = std::mem::take(&mut self.stalled);
         pause.is_some_and(|pause| stalled > pause * f64::from(now.slots()))
     }
@@ -332,7 +334,7 @@ impl PodHistory {
                 completed: saturated.completed,
             });
         }
-        let settled = |at: Moment| taken.since(at).as_secs_f64() > CALM_SECONDS;
+        let settled = |at: Moment| taken.since(at).as_secs_f64() > SETTLE_SECONDS;
         if !self.saturated_at.is_none_or(settled) {
             return Timed::default();
         }
@@ -343,7 +345,7 @@ impl PodHistory {
             busy: busy(before, now, elapsed),
             completed: delta.completed,
         });
-        if self.since_empty.completed < OUTNUMBERED * f64::from(now.waiting) {
+        if self.since_empty.completed < KNOWN_WAIT_FACTOR * f64::from(now.waiting) {
             return Timed::default();
         }
         std::mem::take(&mut self.since_empty)
@@ -360,7 +362,11 @@ impl PodHistory {
     ) -> Option<Saturated> {
         let slots = before.map_or(0.0, |queue| f64::from(queue.slots()));
         let waiting = before.map_or(0.0, |queue| f64::from(queue.waiting));
-        if waiting < (SATURATED * slots).max(SATURATED_MIN).max(completed) {
+        if waiting
+            < (SATURATED_FACTOR * slots)
+                .max(MIN_SATURATED_WAITING)
+                .max(completed)
+        {
             self.saturated = 0.0;
             return None;
         }

@@ -9,7 +9,7 @@ use crate::checkpoint::{ModelCheckpoint, PeriodSaving, RateSeries};
 use crate::policy::ViolationPrice;
 use crate::snapshot::Snapshot;
 
-use super::hold_backtest::{INTERVAL, Replayed, seconds};
+use super::hold_backtest::{INTERVAL, ReplayResult, seconds};
 use crate::numbers::{single, whole};
 
 /// The periods in seconds: those of scheduled jobs, and those of people.
@@ -22,20 +22,20 @@ const SHORT_BUCKET: u64 = 30;
 const LONG_BUCKET: u64 = 600;
 
 /// The time constant of savings, in periods.
-const SAVING_MEMORY: f64 = 2.0;
+const SAVING_TIME_CONSTANT: f64 = 2.0;
 
 /// The savings from which on a period counts, in seconds of the whole fleet. With 0, chance savings cost 1.6% more
 /// pod-hours over 40 random loads and 1.3% more of the changes were taken back; 3000 saves no less where loads recur.
-const PROOF: f64 = 1000.0;
+const MIN_SAVING: f64 = 1000.0;
 
 /// The lowest savings: what one incident costs must not outweigh weeks of savings.
-const LOWEST_SAVING: f64 = -10.0 * PROOF;
+const SAVING_FLOOR: f64 = -10.0 * MIN_SAVING;
 
 /// The highest savings that a checkpoint may contain: more than a fleet can save in two weeks.
 const HIGHEST_RESTORED_SAVING: f64 = 1e8;
 
 /// Pods are expected to be needed this many seconds before the same time of the last period.
-const EARLY: f64 = 60.0;
+const LEAD_SECONDS: f64 = 60.0;
 
 /// The rate of a bucket without readings.
 const UNKNOWN: f32 = -1.0;
@@ -47,7 +47,7 @@ pub(crate) struct Profile {
     week: Rates,
     /// What each period would have saved, in seconds of the whole fleet.
     savings: [f64; COUNT],
-    /// The place of the period that counts, chosen once per bucket.
+    /// The index of the period that counts, chosen once per bucket.
     proven: Option<usize>,
     /// The most pods that it has asked for in a short bucket, in the one before, and that bucket.
     floor: u32,
@@ -123,7 +123,7 @@ impl Profile {
         // A longer period has had more time to save: what it saves per second counts.
         let per_second = |period: usize| self.savings[period] / seconds(PERIODS[period]);
         self.proven = (0..COUNT)
-            .filter(|period| self.savings[*period] > PROOF)
+            .filter(|period| self.savings[*period] > MIN_SAVING)
             .max_by(|one, other| per_second(*one).total_cmp(&per_second(*other)));
     }
 
@@ -163,9 +163,7 @@ impl Profile {
                 && restored.saving.is_finite()
                 && *saving == 0.0
             {
-                *saving = restored
-                    .saving
-                    .clamp(LOWEST_SAVING, HIGHEST_RESTORED_SAVING);
+                *saving = restored.saving.clamp(SAVING_FLOOR, HIGHEST_RESTORED_SAVING);
             }
         }
         self.choose_period();
@@ -177,12 +175,13 @@ impl Profile {
         &mut self,
         second: u64,
         delay: f64,
-        replayed: &Replayed,
+        replayed: &ReplayResult,
         price: ViolationPrice,
         mut pods: impl FnMut(f64) -> f64,
     ) {
-        for (place, period) in PERIODS.into_iter().enumerate() {
-            self.savings[place] *= 1.0 - seconds(INTERVAL) / (SAVING_MEMORY * seconds(period));
+        for (index, period) in PERIODS.into_iter().enumerate() {
+            self.savings[index] *=
+                1.0 - seconds(INTERVAL) / (SAVING_TIME_CONSTANT * seconds(period));
             let rates = self.rates(period);
             let Some(expected) = rates.expected(second, delay, period) else {
                 continue;
@@ -193,10 +192,10 @@ impl Profile {
             // avoided those of chance: 30 min after a fall to a seventh, 6 replicas became 46.
             let serving = replayed.serving.max(pods(expected.now.min(found)));
             let avoided = replayed.violations(replayed.serving) - replayed.violations(serving);
-            let saving = &mut self.savings[place];
-            *saving += (price.for_fleet(replayed.usual) * avoided - seconds(INTERVAL) * more)
-                / replayed.usual;
-            *saving = saving.max(LOWEST_SAVING);
+            let saving = &mut self.savings[index];
+            *saving += (price.for_fleet(replayed.mean_need) * avoided - seconds(INTERVAL) * more)
+                / replayed.mean_need;
+            *saving = saving.max(SAVING_FLOOR);
         }
     }
 
@@ -293,7 +292,7 @@ impl Rates {
 
     fn expected(&self, second: u64, delay: f64, period: u64) -> Option<Expected> {
         let then = second.checked_sub(period)?;
-        let ready = then + u64::from(whole(delay + EARLY));
+        let ready = then + u64::from(whole(delay + LEAD_SECONDS));
         let ahead = (then / self.bucket..=ready / self.bucket)
             .filter_map(|bucket| self.of(bucket))
             .reduce(f64::max)?;
@@ -327,7 +326,7 @@ mod tests {
         for second in seconds.step_by(5) {
             profile.record(second, rate(second));
             let required = single(pods(rate(second)));
-            let replayed = Replayed::with(5.0, [required; 5]);
+            let replayed = ReplayResult::steady(5.0, [required; 5]);
             profile.evaluate(second, DELAY, &replayed, price, pods);
         }
     }
@@ -357,7 +356,7 @@ mod tests {
         // Each day at another hour.
         let moves = |second: u64| evening(second + second / DAY * 5 * 3600);
         pass(&mut profile, 0..6 * DAY, moves);
-        assert!(profile.savings[3] < PROOF, "{:?}", profile.savings);
+        assert!(profile.savings[3] < MIN_SAVING, "{:?}", profile.savings);
     }
 
     #[test]
@@ -370,7 +369,7 @@ mod tests {
         for second in (3600..7200).step_by(5) {
             profile.record(second, 4.0);
             // One second in five needs more than the five pods that are kept for a load that needs four.
-            let replayed = Replayed::with(5.0, [4.0, 4.0, 6.0, 4.0, 4.0]);
+            let replayed = ReplayResult::steady(5.0, [4.0, 4.0, 6.0, 4.0, 4.0]);
             profile.evaluate(second, 75.0, &replayed, ViolationPrice::default(), pods);
             assert_eq!(profile.proven(second, 75.0), None, "second {second}");
         }

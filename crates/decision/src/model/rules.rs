@@ -99,14 +99,14 @@ mod left_out {
 
     use super::Rule;
 
-    /// The place of the rule that is left out. One for the whole process, so that no state has to carry it.
+    /// The index of the rule that is left out. One for the whole process, so that no state has to carry it.
     static LEFT_OUT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
     impl Rule {
         /// Leaves a rule out of all decisions of this process, or none.
         pub fn leave_out(rule: Option<Self>) {
-            let place = rule.map_or(usize::MAX, |rule| rule as usize);
-            LEFT_OUT.store(place, Ordering::Relaxed);
+            let index = rule.map_or(usize::MAX, |rule| rule as usize);
+            LEFT_OUT.store(index, Ordering::Relaxed);
         }
 
         /// Returns whether this rule is not left out.

@@ -4,7 +4,7 @@ use crate::latency::Latency;
 use crate::step::Step;
 
 use super::capacity::Capacity;
-use super::evidence::{LASTING, VIOLATION_FACTOR, recent_seconds};
+use super::evidence::{PERSISTENCE, VIOLATION_FACTOR, recent_seconds};
 use super::fleet_snapshot::FleetSnapshot;
 use super::plan::{Plan, PlanReason, Situation};
 use super::rules::Rule;
@@ -22,7 +22,7 @@ pub(super) struct Symptoms {
     pub(super) waited: Option<f64>,
     /// Whether requests wait longer than the target latency now.
     pub(super) waiting: bool,
-    /// Whether so many pods are idle that the others are fewer than the need.
+    /// Whether idle pods leave too few to carry the load.
     pub(super) uneven: bool,
 }
 
@@ -109,7 +109,7 @@ impl ModelState {
         }
         let since = *self.late_since.get_or_insert(situation.now);
         let doubled = situation.current.saturating_mul(2).min(plan.up_to);
-        if situation.now.since(since) >= LASTING && doubled > situation.current {
+        if situation.now.since(since) >= PERSISTENCE && doubled > situation.current {
             self.late_since = Some(situation.now);
             plan.pods = doubled;
             plan.reason = PlanReason::Backlog;

@@ -4,18 +4,19 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::moment::Moment;
+use crate::numbers::single;
 use crate::snapshot::Snapshot;
 
 use super::blocks::Blocks;
 
 /// Seconds that are kept one by one, a few of them for late readings. Older ones are kept in blocks.
-const KEPT: usize = 304;
+const KEPT_SECONDS: usize = 304;
 
 /// The smallest coverage with which a second counts.
 const MIN_COVERAGE: f64 = 0.2;
 
 /// The delay of the readings for a second, in seconds.
-pub(super) const LATE: usize = 3;
+pub(super) const LATE_SECONDS: usize = 3;
 
 /// The coverage from which a second counts as complete.
 const FULL_COVERAGE: f64 = 0.9;
@@ -101,7 +102,7 @@ impl Window {
 impl Default for SecondBuckets {
     fn default() -> Self {
         Self {
-            seconds: vec![Second::default(); KEPT].into_boxed_slice(),
+            seconds: vec![Second::default(); KEPT_SECONDS].into_boxed_slice(),
             blocks: Blocks::default(),
             newest: 0,
             first: None,
@@ -162,7 +163,10 @@ impl SecondBuckets {
         let last = end.as_secs();
         *bucket = last;
         // Older counts are dropped; they would have left the ring by now.
-        for second in start.as_secs().max(last.saturating_sub(KEPT as u64 - 1))..=last {
+        for second in start
+            .as_secs()
+            .max(last.saturating_sub(KEPT_SECONDS as u64 - 1))..=last
+        {
             let opens = Duration::from_secs(second).max(start);
             let closes = Duration::from_secs(second + 1).min(end);
             let overlap = closes.saturating_sub(opens).as_secs_f64();
@@ -184,7 +188,7 @@ impl SecondBuckets {
 
     fn put(&mut self, second: u64, delta: Delta, covered: f64) {
         self.advance(second);
-        if self.newest - second.min(self.newest) >= KEPT as u64 {
+        if self.newest - second.min(self.newest) >= KEPT_SECONDS as u64 {
             return;
         }
         self.first = Some(self.first.map_or(second, |first| first.min(second)));
@@ -201,7 +205,7 @@ impl SecondBuckets {
         if second <= self.newest {
             return;
         }
-        let steps = (second - self.newest).min(KEPT as u64);
+        let steps = (second - self.newest).min(KEPT_SECONDS as u64);
         for number in second + 1 - steps..=second {
             let fresh = Second {
                 expected: self.expected,
@@ -209,7 +213,8 @@ impl SecondBuckets {
             };
             let old = std::mem::replace(&mut self.seconds[index(number)], fresh);
             // The newest second before, or one of those before it.
-            let age = (self.newest + KEPT as u64 - number % KEPT as u64) % KEPT as u64;
+            let age = (self.newest + KEPT_SECONDS as u64 - number % KEPT_SECONDS as u64)
+                % KEPT_SECONDS as u64;
             if age <= self.newest {
                 self.blocks.add(self.newest - age, &old.sums());
             }
@@ -234,7 +239,7 @@ impl SecondBuckets {
 
     /// Returns the sums of these seconds, as far as they are kept one by one.
     pub(crate) fn between(&self, seconds: Range<u64>) -> Window {
-        let kept = (self.newest + 1).saturating_sub(KEPT as u64);
+        let kept = (self.newest + 1).saturating_sub(KEPT_SECONDS as u64);
         let first = self.first.unwrap_or(self.newest + 1).max(kept);
         let mut sum = Window::default();
         for number in seconds.start.max(first)..seconds.end.min(self.newest + 1) {
@@ -261,7 +266,7 @@ impl SecondBuckets {
     /// Returns the sums of each of the last `seconds` seconds, and of blocks for those beyond the last 300; newest
     /// first. Seconds without readings are left out.
     pub(crate) fn parts(&self, seconds: u64) -> impl Iterator<Item = Window> {
-        let beyond = (seconds > KEPT as u64)
+        let beyond = (seconds > KEPT_SECONDS as u64)
             .then(|| {
                 let from = (self.newest + 1).saturating_sub(seconds);
                 self.blocks.since(from, self.newest)
@@ -286,11 +291,11 @@ impl SecondBuckets {
     /// Returns the mean arrivals per second over the newest `seconds` complete seconds, if there are recent ones; over
     /// all readings of a longer window.
     pub(crate) fn mean_arrivals(&self, seconds: u64) -> Option<f64> {
-        if seconds + LATE as u64 > KEPT as u64 {
+        if seconds + LATE_SECONDS as u64 > KEPT_SECONDS as u64 {
             let window = self.window(seconds);
             return (window.seconds > 0.0).then(|| window.rate());
         }
-        let complete = || self.arrivals(seconds + LATE as u64).flatten();
+        let complete = || self.arrivals(seconds + LATE_SECONDS as u64).flatten();
         let count = complete().count();
         let used = count.min(usize::try_from(seconds).unwrap_or(usize::MAX));
         (used > 0).then(|| complete().skip(count - used).sum::<f64>() / used as f64)
@@ -298,7 +303,7 @@ impl SecondBuckets {
 
     fn last(&self, seconds: u64) -> impl DoubleEndedIterator<Item = &Second> {
         let first = self.first.unwrap_or(self.newest + 1);
-        let from = (self.newest + 1).saturating_sub(seconds.min(KEPT as u64));
+        let from = (self.newest + 1).saturating_sub(seconds.min(KEPT_SECONDS as u64));
         let from = from.max(first);
         let (from, end) = if from > self.newest {
             (0, 0)
@@ -308,7 +313,7 @@ impl SecondBuckets {
         let (older, newer) = if from < end || end == 0 {
             (from..end, 0..0)
         } else {
-            (from..KEPT, 0..end)
+            (from..KEPT_SECONDS, 0..end)
         };
         self.seconds[older].iter().chain(&self.seconds[newer])
     }
@@ -374,17 +379,7 @@ fn next_bucket(last: u64, from: Moment, length: Duration) -> u64 {
 }
 
 fn index(second: u64) -> usize {
-    usize::try_from(second % KEPT as u64).unwrap_or(0)
-}
-
-pub(super) fn single(value: f64) -> f32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "sums of a second or of a block need seven digits at most"
-    )]
-    {
-        value as f32
-    }
+    usize::try_from(second % KEPT_SECONDS as u64).unwrap_or(0)
 }
 
 #[cfg(test)]
