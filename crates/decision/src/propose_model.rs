@@ -381,7 +381,7 @@ fn advice(slow: &SlowPod) -> &'static str {
         Some(ReplacementPhase::Ordered) => {
             "; a replacement is starting; once it is ready, a scale-down deletes slow pods first"
         }
-        Some(ReplacementPhase::Ready) => {
+        Some(ReplacementPhase::Ready { .. }) => {
             "; its replacement is ready; the next scale-down deletes slow pods first"
         }
         None if slow.counts => ": delete the pod, or run all pods on the same kind of node",

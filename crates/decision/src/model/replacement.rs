@@ -29,10 +29,8 @@ pub(crate) struct Replacement {
     first: Moment,
     last: Option<Moment>,
     /// The pods that have been replaced since.
-    ended: u32,
-    /// The replicas with one more pod that is ready, until a slow one is deleted.
-    ready: Option<u32>,
-    is_ordered: bool,
+    replaced: u32,
+    phase: Option<ReplacementPhase>,
 }
 
 /// How far the replacement of a slow pod is.
@@ -41,7 +39,10 @@ pub(crate) enum ReplacementPhase {
     /// One more pod is ordered, and not ready yet.
     Ordered,
     /// That pod is ready, and the next scale-down deletes a slow one.
-    Ready,
+    Ready {
+        /// The replicas with that pod.
+        replicas: u32,
+    },
 }
 
 /// The replicas of the target as a replacement sees them.
@@ -59,9 +60,8 @@ impl Default for Replacement {
         Self {
             first: Moment::ORIGIN,
             last: None,
-            ended: 0,
-            ready: None,
-            is_ordered: false,
+            replaced: 0,
+            phase: None,
         }
     }
 }
@@ -70,9 +70,15 @@ impl Replacement {
     pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         snapshot.moment(&mut self.first);
         snapshot.option(&mut self.last, || Moment::ORIGIN, Snapshot::moment);
-        snapshot.u32(&mut self.ended);
-        snapshot.option(&mut self.ready, u32::default, Snapshot::u32);
-        snapshot.bool(&mut self.is_ordered);
+        snapshot.u32(&mut self.replaced);
+        let mut ready = self.ready_replicas();
+        snapshot.option(&mut ready, u32::default, Snapshot::u32);
+        let mut is_ordered = self.phase.is_some();
+        snapshot.bool(&mut is_ordered);
+        self.phase = is_ordered.then_some(match ready {
+            Some(replicas) => ReplacementPhase::Ready { replicas },
+            None => ReplacementPhase::Ordered,
+        });
     }
 
     /// Records that there is a slow pod.
@@ -103,7 +109,7 @@ impl Replacement {
             ready,
             max,
         } = replicas;
-        if let Some(wanted) = self.ready {
+        if let Some(wanted) = self.ready_replicas() {
             if current >= wanted || ready > current {
                 return None;
             }
@@ -112,35 +118,30 @@ impl Replacement {
         }
         // While the fleet shrinks, a pod that is there already replaces the slow one.
         let wanted = planned.min(current) + 1;
-        if self.ended >= (ready / 3).max(1) || wanted > max {
-            self.is_ordered = false;
+        if self.replaced >= (ready / 3).max(1) || wanted > max {
+            self.phase = None;
             return None;
         }
-        self.is_ordered = true;
         if current >= wanted && ready >= wanted {
-            self.ready = Some(wanted);
+            self.phase = Some(ReplacementPhase::Ready { replicas: wanted });
             return None;
         }
+        self.phase = Some(ReplacementPhase::Ordered);
         Some(wanted)
     }
 
-    /// Returns whether one more pod was ordered and no slow one has been deleted since.
-    fn is_ordered(&self) -> bool {
-        self.is_ordered
-    }
-
-    /// Returns how far the replacement is; `None` if there is none.
-    fn phase(&self) -> Option<ReplacementPhase> {
-        self.is_ordered.then_some(match self.ready {
-            None => ReplacementPhase::Ordered,
-            Some(_) => ReplacementPhase::Ready,
-        })
+    /// Returns the replicas with one more pod that is ready, until a slow one is deleted.
+    fn ready_replicas(&self) -> Option<u32> {
+        match self.phase {
+            Some(ReplacementPhase::Ready { replicas }) => Some(replicas),
+            Some(ReplacementPhase::Ordered) | None => None,
+        }
     }
 
     /// There is no slow pod any more, or one has been deleted.
     fn stop(&mut self) {
-        self.ended += u32::from(self.ready.is_some());
-        (self.ready, self.is_ordered) = (None, false);
+        self.replaced += u32::from(self.ready_replicas().is_some());
+        self.phase = None;
     }
 }
 
@@ -193,13 +194,13 @@ impl ModelState {
         };
         let is_certain = is_replaced || slow.factor.is_infinite();
         // A slow pod in which no request waits does no harm.
-        let does_harm = slow.waiting > 0 || self.replacement.is_ordered();
+        let does_harm = slow.waiting > 0 || self.replacement.phase.is_some();
         if !is_certain || !does_harm {
             return;
         }
         let ordered = self.replacement.replace(replicas);
         if let Some(slow) = &mut plan.slow_pod {
-            slow.replacement = self.replacement.phase();
+            slow.replacement = self.replacement.phase;
         }
         if let Some(replicas) = ordered
             && replicas > plan.pods
@@ -249,18 +250,18 @@ mod tests {
     #[test]
     fn one_more_pod_is_ordered_until_it_is_ready() {
         let mut replacement = Replacement::default();
-        assert_eq!(replacement.phase(), None);
+        assert_eq!(replacement.phase, None);
         assert_eq!(replace(&mut replacement, 7, 7, 7), Some(8));
         assert_eq!(replace(&mut replacement, 7, 8, 7), Some(8));
-        assert_eq!(replacement.phase(), Some(ReplacementPhase::Ordered));
+        assert_eq!(replacement.phase, Some(ReplacementPhase::Ordered));
         assert_eq!(replace(&mut replacement, 7, 8, 8), None);
-        assert_eq!(replacement.phase(), Some(ReplacementPhase::Ready));
+        assert_eq!(replacement.ready_replicas(), Some(8));
         // The scale-down has not been written, or the slow pod does not terminate yet.
         assert_eq!(replace(&mut replacement, 7, 8, 8), None);
         assert_eq!(replace(&mut replacement, 7, 7, 8), None);
-        assert_eq!(replacement.ended, 0);
+        assert_eq!(replacement.replaced, 0);
         replacement.stop();
-        assert_eq!((replacement.ended, replacement.phase()), (1, None));
+        assert_eq!((replacement.replaced, replacement.phase), (1, None));
     }
 
     #[test]
@@ -272,7 +273,7 @@ mod tests {
         }
         // The target deletes other pods.
         assert_eq!(replace(&mut replacement, 7, 7, 7), None);
-        assert_eq!(replacement.ended, 2);
+        assert_eq!(replacement.replaced, 2);
     }
 
     #[test]
@@ -281,9 +282,9 @@ mod tests {
         assert_eq!(replace(&mut replacement, 10, 10, 10), None);
         assert_eq!(replace(&mut replacement, 7, 9, 7), Some(8));
         assert_eq!(replace(&mut replacement, 6, 8, 7), None);
-        assert_eq!(replacement.ready, Some(7));
+        assert_eq!(replacement.ready_replicas(), Some(7));
         assert_eq!(replace(&mut replacement, 6, 6, 6), Some(7));
-        assert_eq!(replacement.ended, 1);
+        assert_eq!(replacement.replaced, 1);
     }
 
     #[test]
