@@ -100,10 +100,8 @@ pub enum Event {
         watch: WatchId,
         /// The PushScaler's `metadata.uid`.
         uid: String,
-        /// The replica count that was written back before the change; `None` if none was.
-        restored: Option<u32>,
-        /// Whether nothing is left to be written back.
-        is_restored: bool,
+        /// What was written back before the change.
+        restore: Restore,
         /// The resource version that the change replaced, or why it failed.
         outcome: Result<String, ScaleError>,
     },
@@ -177,6 +175,17 @@ pub enum Verdict {
     RateLimited,
     /// The reading itself was rejected.
     Rejected(Rejection),
+}
+
+/// The replica count that is written back before a PushScaler is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restore {
+    /// It is not due, or was not written.
+    NotDue,
+    /// The target is gone, is scaled to zero, or has the replica count.
+    NothingToRestore,
+    /// It was written.
+    Written(u32),
 }
 
 /// A PushScaler as the control loop needs it.

@@ -38,8 +38,8 @@ pub use check::{CheckError, check};
 pub use config::{Auth, Config, ExternalMetricsSettings, PROGRAM};
 pub use control_loop::RecordedSegments;
 pub use event::{
-    CompetingHpa, DeletionFacts, Event, Pushed, ReceivedReading, ScalerDeletion, ScalerFacts,
-    Verdict, WatchId,
+    CompetingHpa, DeletionFacts, Event, Pushed, ReceivedReading, Restore, ScalerDeletion,
+    ScalerFacts, Verdict, WatchId,
 };
 pub use kube_scale::KubeScaleTarget;
 pub use leadership::LeaseSettings;

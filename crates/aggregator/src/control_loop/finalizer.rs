@@ -12,7 +12,7 @@ use pushscale_decision::{Moment, Reason};
 use super::ControlLoop;
 use super::managed_scaler::ManagedScaler;
 use super::scale_write::{write_as_leader, write_scale};
-use crate::event::{Event, ScalerDeletion, WatchId};
+use crate::event::{Event, Restore, ScalerDeletion, WatchId};
 use crate::metrics::Metrics;
 use crate::names::{ScalerKey, TargetRef};
 use crate::report::{EventReport, Report};
@@ -132,12 +132,10 @@ impl ControlLoop {
             scaler.finalizer.changing = true;
         }
         tokio::spawn(async move {
-            let mut restored = None;
-            let mut is_restored = false;
+            let mut restored = Restore::NotDue;
             let outcome = write_as_leader(&leadership, term, &target, async {
                 if let Some(replicas) = replicas {
                     restored = restore(&*scale_target, &target, replicas, &metrics).await?;
-                    is_restored = true;
                 }
                 let scaler = &watch.scaler;
                 scale_target
@@ -148,8 +146,7 @@ impl ControlLoop {
             let changed = Event::FinalizerChanged {
                 watch,
                 uid,
-                restored,
-                is_restored,
+                restore: restored,
                 outcome: outcome.map(|()| version),
             };
             if events.send(changed).await.is_err() {
@@ -239,25 +236,24 @@ impl ControlLoop {
     }
 }
 
-/// Writes the replica count back. Returns it if it was written: a target that is gone, or that someone has set to 0, is
-/// left alone.
+/// Writes the replica count back. A target that is gone, or that someone has set to 0, is left alone.
 async fn restore(
     scale_target: &dyn ScaleTarget,
     target: &TargetRef,
     replicas: u32,
     metrics: &Metrics,
-) -> Result<Option<u32>, ScaleError> {
+) -> Result<Restore, ScaleError> {
     let scale = match scale_target.read(target).await {
         Ok(scale) => scale,
-        Err(error) if error.is_gone() => return Ok(None),
+        Err(error) if error.is_gone() => return Ok(Restore::NothingToRestore),
         Err(error) => return Err(error),
     };
     let (uid, current) = (scale.uid.as_deref(), scale.replicas);
     if current == replicas || current == 0 {
-        return Ok(None);
+        return Ok(Restore::NothingToRestore);
     }
     match write_scale(scale_target, target, uid, current, replicas, metrics).await {
-        Ok(Written::Done(_)) => Ok(Some(replicas)),
+        Ok(Written::Done(_)) => Ok(Restore::Written(replicas)),
         Ok(Written::Conflict(scale)) => Err(ScaleError::Other {
             target: target.to_string(),
             message: format!(
@@ -265,7 +261,7 @@ async fn restore(
                 scale.replicas
             ),
         }),
-        Err(error) if error.is_gone() => Ok(None),
+        Err(error) if error.is_gone() => Ok(Restore::NothingToRestore),
         Err(error) => Err(error),
     }
 }

@@ -35,7 +35,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::auth::Authenticator;
-use crate::event::Event;
+use crate::event::{Event, Restore};
 use crate::history::HistorySender;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
@@ -255,14 +255,13 @@ impl ControlLoop {
             Event::FinalizerChanged {
                 watch,
                 uid,
-                restored,
-                is_restored,
+                restore,
                 outcome,
             } => {
-                if let Some(replicas) = restored {
+                if let Restore::Written(replicas) = restore {
                     self.report_restored(&watch.scaler, uid, replicas);
                 }
-                self.finalizer_changed(&watch, is_restored, outcome);
+                self.finalizer_changed(&watch, restore != Restore::NotDue, outcome);
             }
             // The requester of a page may have timed out.
             Event::RecordingsRequested { scaler, reply } => {
