@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pushscale_api::PushScalerSpec;
 use pushscale_api::recording::{
-    Expected, Fact, RecordedFact, RecordedPod, RecordedReading, RecordedStep, Recording,
+    Expected, Fact, RecordedFact, RecordedPod, RecordedReading, RecordedStep, Recording, nanos,
 };
 use pushscale_decision::{
     Decision, MetricValue, ModelReading, Moment, Pod, PodUid, Reading, Scaler, Snapshot, Step,
@@ -152,8 +152,4 @@ impl Segment {
             steps,
         })
     }
-}
-
-fn nanos(at: Moment) -> u64 {
-    u64::try_from(at.since_origin().as_nanos()).unwrap_or(u64::MAX)
 }

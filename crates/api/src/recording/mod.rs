@@ -18,6 +18,7 @@ use crate::pushscaler::PushScalerSpec;
 
 pub use facts::{Fact, RecordedFact, RecordedPhase, RecordedPod};
 pub use readings::{RecordedCounters, RecordedModel, RecordedQueue, RecordedReading};
+pub use time::nanos;
 
 /// A sequence of decisions of one scaler.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pushscale_decision::Moment;
 
 /// Returns a moment in nanoseconds, at most 584 years.
-pub(super) fn nanos(moment: Moment) -> u64 {
+pub fn nanos(moment: Moment) -> u64 {
     duration_nanos(moment.since_origin())
 }
 
