@@ -9,10 +9,10 @@ const MAX_DISPLAYED: usize = 20;
 
 /// One error in the input.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{place}: {problem}")]
+#[error("{location}: {problem}")]
 pub struct InputError {
     /// A file and a line, or an option.
-    pub place: String,
+    pub location: String,
     /// What is wrong, and what was expected.
     pub problem: String,
 }
@@ -22,22 +22,22 @@ pub struct InputError {
 pub struct InputErrors(pub Vec<InputError>);
 
 impl InputErrors {
-    pub(crate) fn one(place: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(crate) fn one(location: impl Into<String>, problem: impl Into<String>) -> Self {
         let mut errors = Self(Vec::new());
-        errors.add(place, problem);
+        errors.add(location, problem);
         errors
     }
 
-    pub(crate) fn add(&mut self, place: impl Into<String>, problem: impl Into<String>) {
+    pub(crate) fn add(&mut self, location: impl Into<String>, problem: impl Into<String>) {
         self.0.push(InputError {
-            place: place.into(),
+            location: location.into(),
             problem: problem.into(),
         });
     }
 
     /// Sorts by file, in order of appearance, and by line.
     pub(crate) fn sort(&mut self) {
-        let file = |error: &InputError| split(&error.place).0.to_owned();
+        let file = |error: &InputError| split(&error.location).0.to_owned();
         let mut files: Vec<String> = Vec::new();
         for found in self.0.iter().map(file) {
             if !files.contains(&found) {
@@ -45,18 +45,18 @@ impl InputErrors {
             }
         }
         self.0.sort_by_key(|error| {
-            let (file, line) = split(&error.place);
+            let (file, line) = split(&error.location);
             (files.iter().position(|known| known == file), line)
         });
     }
 }
 
-/// Splits a place into its file and line; 0 if it has no line.
-fn split(place: &str) -> (&str, usize) {
-    let split = place.rsplit_once(':');
+/// Splits a location into its file and line; 0 if it has no line.
+fn split(location: &str) -> (&str, usize) {
+    let split = location.rsplit_once(':');
     split
         .and_then(|(file, line)| Some((file, line.parse().ok()?)))
-        .unwrap_or((place, 0))
+        .unwrap_or((location, 0))
 }
 
 impl fmt::Display for InputErrors {

@@ -5,10 +5,10 @@ use std::ops::Range;
 use jiff::SignedDuration;
 
 /// Maximum duration of a simulation: 31 days, in seconds.
-pub const LONGEST: usize = 31 * 86_400;
+pub const MAX_SECONDS: usize = 31 * 86_400;
 
 /// Maximum arrival rate of a simulated cluster, in requests per second.
-pub const MOST_REQUESTS: u32 = 1_000_000;
+pub const MAX_REQUESTS_PER_SECOND: u32 = 1_000_000;
 
 /// Parses a finite number of at least 0.
 pub(crate) fn number(text: &str) -> Option<f64> {
@@ -25,10 +25,10 @@ pub(crate) fn duration(text: &str) -> Option<f64> {
     (!duration.is_negative()).then(|| duration.as_secs_f64())
 }
 
-/// Parses a whole number of seconds, up to [`LONGEST`].
+/// Parses a whole number of seconds, up to [`MAX_SECONDS`].
 pub(crate) fn seconds(text: &str) -> Option<usize> {
     let seconds = duration(text)?;
-    if seconds.fract() != 0.0 || seconds > LONGEST as f64 {
+    if seconds.fract() != 0.0 || seconds > MAX_SECONDS as f64 {
         return None;
     }
     Some(whole(seconds) as usize)

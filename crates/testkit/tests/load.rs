@@ -189,7 +189,7 @@ async fn requests_beyond_the_limit_are_recorded_and_not_sent() {
     assert_eq!((summary.sent, summary.not_sent), (4, 6));
     assert_eq!(server.connections(), 4);
     assert_eq!(summary.by_outcome["not-sent"].n, 6);
-    assert_eq!(report.harmed(Duration::from_secs(9)).share(), 1.0);
+    assert_eq!(report.bad_requests(Duration::from_secs(9)).share(), 1.0);
 }
 
 #[tokio::test]

@@ -148,8 +148,8 @@ impl Report {
 
     /// Returns the share of requests that waited more than four times the target, or failed.
     fn bad_share(&self) -> f64 {
-        let limit = Duration::from_secs_f64(SERVICE_SECONDS + Goal::HARMED * self.target);
-        self.load.harmed(limit).share()
+        let limit = Duration::from_secs_f64(SERVICE_SECONDS + Goal::VIOLATION_FACTOR * self.target);
+        self.load.bad_requests(limit).share()
     }
 
     /// Simulates an HPA under the same arrivals.
@@ -176,7 +176,7 @@ impl Report {
 
     fn violated_seconds(&self) -> usize {
         let violated = |(_, wait, failed): &(f64, Option<f64>, bool)| {
-            *failed || wait.is_some_and(|wait| wait > Goal::HARMED * self.target)
+            *failed || wait.is_some_and(|wait| wait > Goal::VIOLATION_FACTOR * self.target)
         };
         self.waits()
             .iter()
@@ -190,7 +190,7 @@ impl fmt::Display for Report {
         let seconds = |found: Option<f64>| {
             found.map_or("never".to_owned(), |seconds| format!("{seconds:.2} s"))
         };
-        let all = self.load.harmed(SLOW_AFTER);
+        let all = self.load.bad_requests(SLOW_AFTER);
         let failed = self
             .load
             .samples

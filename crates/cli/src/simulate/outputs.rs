@@ -49,9 +49,9 @@ pub(super) fn check(options: &SimulateOptions) -> Vec<InputError> {
 }
 
 /// An error in an option or a file.
-pub(super) fn input_error(place: &str, problem: impl Into<String>) -> InputError {
+pub(super) fn input_error(location: &str, problem: impl Into<String>) -> InputError {
     InputError {
-        place: place.to_owned(),
+        location: location.to_owned(),
         problem: problem.into(),
     }
 }

@@ -208,8 +208,8 @@ impl Figures {
 
 /// Formats a measured time with three digits: the record has hardly more.
 fn duration(seconds: f64) -> String {
-    let place = 10_f64.powf(2.0 - seconds.max(1e-6).log10().floor());
-    let seconds = (seconds * place).round() / place;
+    let factor = 10_f64.powf(2.0 - seconds.max(1e-6).log10().floor());
+    let seconds = (seconds * factor).round() / factor;
     if seconds >= 1.0 {
         format!("{seconds}s")
     } else {

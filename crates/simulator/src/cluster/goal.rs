@@ -13,7 +13,7 @@ pub struct Goal {
 
 impl Goal {
     /// A second is violated, and a request bad, if the wait exceeds the target by this factor.
-    pub const HARMED: f64 = 4.0;
+    pub const VIOLATION_FACTOR: f64 = 4.0;
 
     /// Limits a replica count to the minimum and maximum.
     pub fn clamp(&self, size: u32) -> u32 {

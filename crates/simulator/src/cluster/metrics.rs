@@ -7,7 +7,7 @@ use super::job::Job;
 use crate::quantity::whole;
 
 /// A month in microseconds. No run is longer.
-const LONGEST_WAIT: u64 = 31 * 86_400 * 1_000_000;
+const MAX_WAIT: u64 = 31 * 86_400 * 1_000_000;
 
 /// The outcomes of the requests of each second.
 #[derive(Debug)]
@@ -53,9 +53,9 @@ impl Metrics {
             clippy::expect_used,
             reason = "these bounds and three digits are allowed"
         )]
-        let waits = Histogram::new_with_bounds(1, LONGEST_WAIT, 3).expect("a histogram");
+        let waits = Histogram::new_with_bounds(1, MAX_WAIT, 3).expect("a histogram");
         Self {
-            limit: Goal::HARMED * objective,
+            limit: Goal::VIOLATION_FACTOR * objective,
             seconds: vec![Requests::default(); seconds],
             waits,
             total_wait: 0.0,

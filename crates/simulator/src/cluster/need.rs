@@ -11,10 +11,10 @@ const WINDOW: f64 = 60.0;
 const WINDOW_SERVICES: f64 = 10.0;
 
 /// Maximum planned utilisation.
-const BUSIEST: f64 = 0.92;
+const MAX_UTILISATION: f64 = 0.92;
 
 /// The share of the target that remains at least after subtracting the batch delay.
-const LEAST_TARGET: f64 = 0.1;
+const MIN_TARGET_SHARE: f64 = 0.1;
 
 impl ClusterSpec {
     /// Returns the number of healthy pods that meet the target at the highest arrival rate, by the queueing formula.
@@ -25,7 +25,7 @@ impl ClusterSpec {
         let service = self.batch_seconds();
         let batches = self.highest_rate() / f64::from(self.batching.size.max(1));
         let pods = if self.balancing.pooled() {
-            let mut pods = (batches * service / f64::from(self.workers) / BUSIEST)
+            let mut pods = (batches * service / f64::from(self.workers) / MAX_UTILISATION)
                 .ceil()
                 .max(1.0);
             let variability = self.variability();
@@ -45,7 +45,7 @@ impl ClusterSpec {
     /// Returns the maximum utilisation at which a pod with its own queue meets the target by the queueing formula.
     pub fn utilisation(&self) -> f64 {
         let target = self.queue_target() / self.variability();
-        occupancy(target, self.batch_seconds(), self.workers, BUSIEST)
+        occupancy(target, self.batch_seconds(), self.workers, MAX_UTILISATION)
     }
 
     /// Returns the requests per second that a pod completes at [`Self::utilisation`].
@@ -65,7 +65,7 @@ impl ClusterSpec {
     fn queue_target(&self) -> f64 {
         let batches = self.batching.size > 1;
         let delay = if batches { self.batching.delay } else { 0.0 };
-        (self.objective() - delay).max(LEAST_TARGET * self.objective())
+        (self.objective() - delay).max(MIN_TARGET_SHARE * self.objective())
     }
 
     /// Returns the mean of the squared coefficients of variation of the interarrival and service times.

@@ -274,8 +274,8 @@ impl Settings {
     }
 
     fn take(&mut self, key: &str) -> Option<String> {
-        let place = self.pairs.iter().position(|(known, _)| known == key)?;
-        Some(self.pairs.remove(place).1)
+        let index = self.pairs.iter().position(|(known, _)| known == key)?;
+        Some(self.pairs.remove(index).1)
     }
 
     fn seconds(&mut self, key: &str, default: usize) -> Result<usize, String> {

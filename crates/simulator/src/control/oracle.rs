@@ -7,16 +7,16 @@ use crate::quantity::whole;
 use crate::traffic::Traffic;
 
 /// How far ahead the rate is known, in seconds: the default maximum start delay.
-const AHEAD: usize = 120;
+const LOOKAHEAD_SECONDS: usize = 120;
 
 /// Window of the mean that turns a trace into rates, in seconds.
-const MEAN: usize = 20;
+const MEAN_SECONDS: usize = 20;
 
 /// Interval of decisions, in seconds.
-const EVERY: usize = 5;
+const INTERVAL: usize = 5;
 
 /// Maximum planned utilisation.
-const FULLEST: f64 = 0.98;
+const MAX_UTILISATION: f64 = 0.98;
 
 /// Knows the arrival rate of the next two minutes, but not its noise, and computes the replicas that exactly meet the
 /// target by the queueing formula. This is about the minimum cost of the target.
@@ -37,10 +37,10 @@ impl Oracle {
             Traffic::Rates(rates) => rates.clone(),
             Traffic::Counts(counts) => {
                 let mean = |second: usize| {
-                    let around =
-                        second.saturating_sub(MEAN / 2)..counts.len().min(second + MEAN / 2);
+                    let around = second.saturating_sub(MEAN_SECONDS / 2)
+                        ..counts.len().min(second + MEAN_SECONDS / 2);
                     let sum: f64 = counts[around].iter().copied().map(f64::from).sum();
-                    sum / MEAN as f64
+                    sum / MEAN_SECONDS as f64
                 };
                 (0..counts.len()).map(mean).collect()
             }
@@ -58,12 +58,15 @@ impl Oracle {
 
 impl Controller for Oracle {
     fn decide(&mut self, view: &View<'_>) -> Option<u32> {
-        if !view.second.is_multiple_of(EVERY) || view.second >= self.rates.len() {
+        if !view.second.is_multiple_of(INTERVAL) || view.second >= self.rates.len() {
             return None;
         }
-        let coming = &self.rates[view.second..self.rates.len().min(view.second + AHEAD)];
+        let coming =
+            &self.rates[view.second..self.rates.len().min(view.second + LOOKAHEAD_SECONDS)];
         let mean = |rates: &[f64]| rates.iter().sum::<f64>() / rates.len() as f64;
-        let highest = coming.windows(MEAN.min(coming.len()).max(1)).map(mean);
+        let highest = coming
+            .windows(MEAN_SECONDS.min(coming.len()).max(1))
+            .map(mean);
         let rate = highest.fold(0.0, f64::max);
         let target = view.goal.target;
         let mut pods = 1;
@@ -74,7 +77,7 @@ impl Controller for Oracle {
                 pods += 1;
             }
         } else {
-            let most = occupancy(target, self.service, view.workers, FULLEST);
+            let most = occupancy(target, self.service, view.workers, MAX_UTILISATION);
             let needed = rate * self.service / (f64::from(view.workers) * most);
             pods = whole(needed.ceil());
         }

@@ -12,17 +12,17 @@ use super::values::{self, Value};
 use super::{KEYS, Scenario, Source};
 use crate::cluster::{ClusterSpec, Goal};
 use crate::input_errors::InputErrors;
-use crate::quantity::{LONGEST, whole};
+use crate::quantity::{MAX_SECONDS, whole};
 use crate::traffic::{Load, Trace, Traffic, read_trace};
 
 /// Maximum size of a scenario file, in bytes.
-const LARGEST_FILE: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Maximum requests of a run. More requests take minutes and add no information.
-const MOST_REQUESTS: f64 = 5e8;
+const MAX_REQUESTS: f64 = 5e8;
 
 /// Utilisation in the first minute from which the default of `pods` is computed.
-const BUSY_AT_FIRST: f64 = 0.7;
+const INITIAL_UTILISATION: f64 = 0.7;
 
 /// The values from files and options. A later value overrides an earlier one.
 #[derive(Clone, Debug)]
@@ -38,8 +38,8 @@ pub struct Draft {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    /// The place to name in error messages.
-    place: String,
+    /// The location to name in error messages.
+    location: String,
     value: String,
     /// The directory that a relative file name refers to.
     directory: Option<PathBuf>,
@@ -63,7 +63,7 @@ impl Draft {
         let name = file.display().to_string();
         let size = fs::metadata(file).map(|facts| facts.len());
         let text = match size {
-            Ok(size) if size > LARGEST_FILE => {
+            Ok(size) if size > MAX_FILE_BYTES => {
                 self.unread = true;
                 let problem = format!("it has {size} bytes: a scenario is a page of text");
                 return self.errors.add(name, problem);
@@ -91,15 +91,15 @@ impl Draft {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let place = format!("{name}:{number}");
+            let location = format!("{name}:{number}");
             let Some((key, value)) = line.split_once(':') else {
                 let problem = format!("{line:?} must be KEY: VALUE, such as workers: 4");
-                self.errors.add(place, problem);
+                self.errors.add(location, problem);
                 continue;
             };
             // A comment requires a space before `#`, so that a value may contain `#`.
             let value = value.split(" #").next().unwrap_or_default();
-            let Some(key) = self.known(&place, key.trim()) else {
+            let Some(key) = self.known(&location, key.trim()) else {
                 continue;
             };
             let baseline = match key {
@@ -109,27 +109,27 @@ impl Draft {
             };
             if let Some(before) = here.get(key) {
                 let problem = format!("{key} was given in line {before} already");
-                self.errors.add(place, problem);
+                self.errors.add(location, problem);
                 continue;
             }
             if let Some(before) = baseline {
                 let problem = format!("a load or a trace, not both: line {before} has the other");
-                self.errors.add(place, problem);
+                self.errors.add(location, problem);
                 continue;
             }
             here.insert(key, number);
-            self.put(place, key, value, directory);
+            self.put(location, key, value, directory);
         }
     }
 
-    /// Adds one value. Error messages use `place`, such as the name of an option.
-    pub fn set(&mut self, place: &str, key: &str, value: &str) {
+    /// Adds one value. Error messages use `location`, such as the name of an option.
+    pub fn set(&mut self, location: &str, key: &str, value: &str) {
         if value.contains('\n') || value.contains(" #") {
             let problem = "it must be one line without \" #\", as in a scenario file";
-            return self.errors.add(place, problem);
+            return self.errors.add(location, problem);
         }
-        if let Some(key) = self.known(place, key) {
-            self.put(place.to_owned(), key, value, None);
+        if let Some(key) = self.known(location, key) {
+            self.put(location.to_owned(), key, value, None);
         }
     }
 
@@ -138,17 +138,17 @@ impl Draft {
         self.recorded = Some((name.to_owned(), trace));
     }
 
-    fn known(&mut self, place: &str, key: &str) -> Option<&'static str> {
+    fn known(&mut self, location: &str, key: &str) -> Option<&'static str> {
         let found = KEYS.iter().find(|known| known.name == key);
         if found.is_none() {
             let all: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
             let problem = format!("unknown key {key:?}: the keys are {}", all.join(", "));
-            self.errors.add(place, problem);
+            self.errors.add(location, problem);
         }
         found.map(|key| key.name)
     }
 
-    fn put(&mut self, place: String, key: &'static str, value: &str, directory: Option<&Path>) {
+    fn put(&mut self, location: String, key: &'static str, value: &str, directory: Option<&Path>) {
         match key {
             "load" => {
                 self.entries.remove("trace");
@@ -160,7 +160,7 @@ impl Draft {
             _ => {}
         }
         let entry = Entry {
-            place,
+            location,
             value: value.trim().to_owned(),
             directory: directory.map(Path::to_owned),
         };
@@ -198,7 +198,7 @@ impl Draft {
                 "min is {} and max {}: min must not be greater",
                 goal.min, goal.max
             );
-            self.errors.add(self.place("min", "max"), problem);
+            self.errors.add(self.location("min", "max"), problem);
         }
         let found = self.traffic(directories);
         let (trace, source) = match found {
@@ -286,13 +286,13 @@ impl Draft {
         let found = if let Some(entry) = self.entries.get("load").cloned() {
             if self.get("skip").is_some() {
                 let problem = "skip requires a trace: a load starts at its beginning";
-                self.errors.add(self.place("skip", "skip"), problem);
+                self.errors.add(self.location("skip", "skip"), problem);
             }
             match (entry.value.parse::<Load>(), seconds) {
                 (Ok(load), Some(seconds)) => match load.rates(seconds) {
                     Ok(rates) => Some((Trace::of_rates(rates), Source::Load(load))),
                     Err(error) => {
-                        self.errors.add(entry.place, error.to_string());
+                        self.errors.add(entry.location, error.to_string());
                         None
                     }
                 },
@@ -300,12 +300,12 @@ impl Draft {
                     if self.get("seconds").is_none() {
                         let problem =
                             "the load has no end: set its duration, such as seconds: 3600";
-                        self.errors.add(entry.place, problem);
+                        self.errors.add(entry.location, problem);
                     }
                     None
                 }
                 (Err(error), _) => {
-                    self.errors.add(entry.place, error.to_string());
+                    self.errors.add(entry.location, error.to_string());
                     None
                 }
             }
@@ -323,10 +323,10 @@ impl Draft {
         let requests = found
             .as_ref()
             .map_or(0.0, |(trace, _)| trace.traffic.requests());
-        if requests > MOST_REQUESTS {
+        if requests > MAX_REQUESTS {
             let problem =
-                format!("{requests:.0} requests: at most {MOST_REQUESTS} can be simulated");
-            self.errors.add(self.place("load", "trace"), problem);
+                format!("{requests:.0} requests: at most {MAX_REQUESTS} can be simulated");
+            self.errors.add(self.location("load", "trace"), problem);
         }
         found
     }
@@ -341,7 +341,7 @@ impl Draft {
         let file = match find_trace(&entry.value, entry.directory.as_deref(), directories) {
             Ok(file) => file,
             Err(problem) => {
-                self.errors.add(entry.place.as_str(), problem);
+                self.errors.add(entry.location.as_str(), problem);
                 return None;
             }
         };
@@ -352,24 +352,24 @@ impl Draft {
                 return None;
             }
         };
-        let part = self.part(&entry.place, &trace, skip, seconds)?;
+        let part = self.part(&entry.location, &trace, skip, seconds)?;
         Some((part, Source::Trace { file, skip }))
     }
 
     /// Returns the part of a trace that the scenario asks for.
     fn part(
         &mut self,
-        place: &str,
+        location: &str,
         trace: &Trace,
         skip: usize,
         seconds: Option<usize>,
     ) -> Option<Trace> {
         let length = trace.traffic.seconds();
-        let until = seconds.map_or(length.min(skip + LONGEST), |seconds| skip + seconds);
+        let until = seconds.map_or(length.min(skip + MAX_SECONDS), |seconds| skip + seconds);
         if until > length || skip >= until {
             let problem =
                 format!("seconds {skip} to {until} are requested, but the trace has {length}");
-            self.errors.add(place, problem);
+            self.errors.add(location, problem);
             return None;
         }
         Some(trace.part(skip..until))
@@ -384,30 +384,30 @@ impl Draft {
             Ok(value) => value,
             Err(expected) => {
                 let problem = format!("{key} is {:?}: {expected}", entry.value);
-                self.errors.add(entry.place.as_str(), problem);
+                self.errors.add(entry.location.as_str(), problem);
                 usual
             }
         }
     }
 
-    /// Returns the place where the first of two keys is set, otherwise that of the second.
-    fn place(&self, one: &str, other: &str) -> String {
+    /// Returns the location where the first of two keys is set, otherwise that of the second.
+    fn location(&self, one: &str, other: &str) -> String {
         let entry = self.entries.get(one).or_else(|| self.entries.get(other));
-        entry.map_or_else(|| "scenario".to_owned(), |entry| entry.place.clone())
+        entry.map_or_else(|| "scenario".to_owned(), |entry| entry.location.clone())
     }
 
     /// Reports a problem of a key's value.
     pub(super) fn reject(&mut self, key: &str, problem: String) {
-        self.errors.add(self.place(key, key), problem);
+        self.errors.add(self.location(key, key), problem);
     }
 
     fn missing(&mut self, problem: &str) {
-        let place = if self.name.is_empty() {
+        let location = if self.name.is_empty() {
             "scenario"
         } else {
             &self.name
         };
-        self.errors.add(place, problem);
+        self.errors.add(location, problem);
     }
 }
 
@@ -420,5 +420,5 @@ fn pods_at_first(spec: &ClusterSpec) -> u32 {
     };
     let rate = requests / minute.max(1) as f64;
     let busy = rate * spec.service / f64::from(spec.workers);
-    spec.goal.clamp(whole((busy / BUSY_AT_FIRST).ceil()))
+    spec.goal.clamp(whole((busy / INITIAL_UTILISATION).ceil()))
 }

@@ -11,7 +11,7 @@ use crate::quantity::whole;
 use crate::traffic::Traffic;
 
 /// Maximum arrival rate, in requests per second.
-const HIGHEST: f64 = 900.0;
+const MAX_RATE: f64 = 900.0;
 
 /// Returns a random cluster under a random load of one of eight families.
 ///
@@ -55,7 +55,7 @@ pub fn random_scenario(seed: u64) -> Scenario {
     } else {
         Vec::new()
     };
-    let rates = shape.iter().map(|factor| (factor * base).min(HIGHEST));
+    let rates = shape.iter().map(|factor| (factor * base).min(MAX_RATE));
     let load = crate::traffic::Load::random(seed);
     Scenario {
         name: format!(

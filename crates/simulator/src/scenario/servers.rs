@@ -5,14 +5,14 @@ use super::values;
 use crate::cluster::Batching;
 
 /// Maximum number of requests in a batch.
-const LARGEST_BATCH: u32 = 1024;
+const MAX_BATCH_SIZE: u32 = 1024;
 
 impl Draft {
     /// Returns the batches, for this service time of a single request in seconds.
     pub(super) fn batching(&mut self, service: f64) -> Batching {
         let usual = Batching::default();
         let size = self.take("batch", usual.size, |text| {
-            values::whole(text, 1..=LARGEST_BATCH)
+            values::whole(text, 1..=MAX_BATCH_SIZE)
         });
         let growth = self.take("batch-growth", 0.0, values::time_or_zero);
         let batching = Batching {

@@ -8,7 +8,7 @@ use crate::quantity::{duration, number, write_duration};
 const POINTS: usize = 8;
 
 /// Maximum number of values.
-const MOST_POINTS: usize = 50;
+const MAX_POINTS: usize = 50;
 
 /// Values of a scenario's key, from `KEY=FROM..TO` or `KEY=FROM..TO/POINTS`, such as `target=10ms..1s`.
 ///
@@ -42,8 +42,8 @@ impl FromStr for Sweep {
         let (range, points) = match range.split_once('/') {
             Some((range, points)) => {
                 let points = points.parse().ok();
-                let points = points.filter(|points| (2..=MOST_POINTS).contains(points));
-                let expected = || format!("the number of points must be 2 to {MOST_POINTS}");
+                let points = points.filter(|points| (2..=MAX_POINTS).contains(points));
+                let expected = || format!("the number of points must be 2 to {MAX_POINTS}");
                 (range, points.ok_or_else(expected)?)
             }
             None => (range, POINTS),

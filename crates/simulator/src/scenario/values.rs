@@ -47,7 +47,7 @@ pub(super) fn seconds(text: &str, least: usize) -> Value<usize> {
     quantity::seconds(text)
         .filter(|seconds| *seconds >= least)
         .ok_or_else(|| {
-            let most = quantity::LONGEST;
+            let most = quantity::MAX_SECONDS;
             format!("it must be whole seconds from {least} to {most}, such as 3600 or 1h")
         })
 }

@@ -20,7 +20,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::quantity::{MOST_REQUESTS, duration, number, seconds};
+use crate::quantity::{MAX_REQUESTS_PER_SECOND, duration, number, seconds};
 
 /// A load that is parsed from one line of text.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,8 +97,11 @@ impl Load {
                 };
             }
         }
-        if sum.iter().any(|rate| *rate > f64::from(MOST_REQUESTS)) {
-            let problem = format!("more than {MOST_REQUESTS} requests in a second");
+        if sum
+            .iter()
+            .any(|rate| *rate > f64::from(MAX_REQUESTS_PER_SECOND))
+        {
+            let problem = format!("more than {MAX_REQUESTS_PER_SECOND} requests in a second");
             return Err(self.error(&problem));
         }
         Ok(sum)
@@ -274,10 +277,10 @@ fn parse_spikes(text: &str) -> Result<Part, String> {
 
 fn rate(text: &str, example: &str) -> Result<f64, String> {
     number(text)
-        .filter(|rate| *rate <= f64::from(MOST_REQUESTS))
+        .filter(|rate| *rate <= f64::from(MAX_REQUESTS_PER_SECOND))
         .ok_or_else(|| {
             format!(
-                "{text:?} is not a rate: it must be 0 to {MOST_REQUESTS} requests per second, {example}"
+                "{text:?} is not a rate: it must be 0 to {MAX_REQUESTS_PER_SECOND} requests per second, {example}"
             )
         })
 }

@@ -10,7 +10,7 @@ pub use generated::{Load, LoadError};
 pub use trace::{Trace, parse_trace, read_trace};
 pub use write::{Unit, rounded, write_trace};
 
-pub use crate::quantity::{LONGEST as MAX_SECONDS, MOST_REQUESTS as MAX_REQUESTS_PER_SECOND};
+pub use crate::quantity::{MAX_REQUESTS_PER_SECOND, MAX_SECONDS};
 
 /// The arrivals of each second.
 #[derive(Clone, Debug, PartialEq)]

@@ -24,7 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Traffic;
 use super::estimate::estimate;
 use crate::input_errors::InputErrors;
-use crate::quantity::{self, LONGEST, MOST_REQUESTS, number};
+use crate::quantity::{self, MAX_REQUESTS_PER_SECOND, MAX_SECONDS, number};
 
 /// The column with the seconds from the start, which is the first one.
 const SECONDS: &str = "t_seconds";
@@ -39,7 +39,7 @@ const RATES: &str = "requests_per_second";
 const TIME: &str = "time";
 
 /// Maximum size of a trace, in bytes. A trace of a month is smaller.
-const LARGEST_FILE: u64 = 64 << 20;
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// A recorded load.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,9 +92,9 @@ pub fn read_trace(file: &Path) -> Result<Trace, InputErrors> {
     let name = file.display().to_string();
     let unreadable = |error: std::io::Error| InputErrors::one(name.as_str(), error.to_string());
     let size = fs::metadata(file).map_err(unreadable)?.len();
-    if size > LARGEST_FILE {
+    if size > MAX_FILE_BYTES {
         let problem =
-            format!("it has {size} bytes: a trace of a month has less than {LARGEST_FILE}");
+            format!("it has {size} bytes: a trace of a month has less than {MAX_FILE_BYTES}");
         return Err(InputErrors::one(name, problem));
     }
     let text = fs::read_to_string(file).map_err(unreadable)?;
@@ -220,9 +220,9 @@ impl Parser<'_> {
         let is_rate = self.columns.is_rate;
         match text.parse::<usize>() {
             Ok(found) if found == expected => Some(found),
-            Ok(found) if is_rate && found > LONGEST => {
+            Ok(found) if is_rate && found > MAX_SECONDS => {
                 self.wrong(format!(
-                    "found second {found}, expected second {expected}: seconds count from the first line, and a month has {LONGEST}"
+                    "found second {found}, expected second {expected}: seconds count from the first line, and a month has {MAX_SECONDS}"
                 ));
                 None
             }
@@ -264,12 +264,18 @@ impl Parser<'_> {
         if text.is_empty() {
             return None;
         }
-        let most = f64::from(MOST_REQUESTS);
+        let most = f64::from(MAX_REQUESTS_PER_SECOND);
         let (value, expected) = if self.columns.is_rate {
-            (number(text), format!("a number from 0 to {MOST_REQUESTS}"))
+            (
+                number(text),
+                format!("a number from 0 to {MAX_REQUESTS_PER_SECOND}"),
+            )
         } else {
             let count = text.parse::<u32>().ok().map(f64::from);
-            (count, format!("a whole number from 0 to {MOST_REQUESTS}"))
+            (
+                count,
+                format!("a whole number from 0 to {MAX_REQUESTS_PER_SECOND}"),
+            )
         };
         let value = value.filter(|value| *value <= most);
         if value.is_none() {
@@ -291,11 +297,11 @@ impl Parser<'_> {
         let last = self.values.last().copied().flatten();
         if self.columns.is_rate && second > self.next {
             self.step = second + 1 - self.next;
-            self.values.resize(second.min(LONGEST), last);
+            self.values.resize(second.min(MAX_SECONDS), last);
         } else if self.values.len() > 1 {
             self.step = 1;
         }
-        if self.values.len() <= LONGEST {
+        if self.values.len() <= MAX_SECONDS {
             self.values.push(value);
         }
         self.next = second.saturating_add(1);
@@ -316,9 +322,9 @@ impl Parser<'_> {
             if self.values.is_empty() {
                 let problem = "it has no data: a line for each second must follow the header";
                 self.errors.add(name, problem);
-            } else if self.values.len() > LONGEST {
+            } else if self.values.len() > MAX_SECONDS {
                 let problem = format!(
-                    "it has {} seconds: a month has {LONGEST}",
+                    "it has {} seconds: a month has {MAX_SECONDS}",
                     self.values.len()
                 );
                 self.errors.add(name, problem);
@@ -357,11 +363,11 @@ fn whole(rates: &[f64]) -> Vec<u32> {
 
 /// Quotes and shortens a text, so that an error message is one line.
 fn shortened(text: &str) -> String {
-    const MOST: usize = 40;
-    if text.chars().count() <= MOST {
+    const MAX_CHARS: usize = 40;
+    if text.chars().count() <= MAX_CHARS {
         return format!("{text:?}");
     }
-    let start: String = text.chars().take(MOST).collect();
+    let start: String = text.chars().take(MAX_CHARS).collect();
     format!("{start:?}…")
 }
 

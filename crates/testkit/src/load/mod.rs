@@ -17,7 +17,7 @@ mod targets;
 pub use error::LoadError;
 pub use options::{Arrivals, Connections, LoadOptions, Step};
 pub use outcome::{Outcome, Sample};
-pub use report::{Harm, LoadReport};
+pub use report::{BadRequests, LoadReport};
 pub use running::{Counts, RunningLoad, Stopper};
 pub use step_start::StepStart;
 pub use summary::{Spread, StepSummary, Summary};

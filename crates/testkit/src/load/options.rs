@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{LoadError, Targets};
 
 /// Maximum requests of a load. The result of each request is kept in memory and takes about 32 bytes.
-const MOST_REQUESTS: u32 = 10_000_000;
+const MAX_REQUESTS: u32 = 10_000_000;
 
 /// The options of a load. Start from [`LoadOptions::to`].
 #[derive(Debug, Clone)]
@@ -97,10 +97,10 @@ impl LoadOptions {
             }
         }
         let requests: f64 = self.steps.iter().map(|s| s.rate * s.seconds).sum();
-        if requests > f64::from(MOST_REQUESTS) {
+        if requests > f64::from(MAX_REQUESTS) {
             return Err(LoadError::TooMany {
                 requests,
-                most: MOST_REQUESTS,
+                most: MAX_REQUESTS,
             });
         }
         let breaks = |text: &str| text.chars().any(char::is_control);

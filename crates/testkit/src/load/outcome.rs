@@ -42,7 +42,7 @@ impl Outcome {
 
 impl Sample {
     /// Returns whether the request failed or took longer than `limit`.
-    pub fn harmed(&self, limit: Duration) -> bool {
+    pub fn is_bad(&self, limit: Duration) -> bool {
         self.outcome.failed() || self.latency > limit
     }
 }

@@ -22,31 +22,31 @@ pub struct LoadReport {
     pub lateness: Spread,
 }
 
-/// The number of harmed requests.
+/// The number of bad requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Harm {
+pub struct BadRequests {
     /// Requests that failed or took longer than the limit.
-    pub harmed: usize,
+    pub bad: usize,
     /// All requests.
     pub of: usize,
 }
 
-impl Harm {
-    /// Returns the share of harmed requests, 0 to 1; 0 if there were no requests.
+impl BadRequests {
+    /// Returns the share of bad requests, 0 to 1; 0 if there were no requests.
     pub fn share(self) -> f64 {
         if self.of == 0 {
             return 0.0;
         }
-        self.harmed as f64 / self.of as f64
+        self.bad as f64 / self.of as f64
     }
 }
 
 impl LoadReport {
     /// Returns how many requests failed or took longer than `limit`.
-    pub fn harmed(&self, limit: Duration) -> Harm {
-        let harmed = self.samples.iter().filter(|sample| sample.harmed(limit));
-        Harm {
-            harmed: harmed.count(),
+    pub fn bad_requests(&self, limit: Duration) -> BadRequests {
+        let bad = self.samples.iter().filter(|sample| sample.is_bad(limit));
+        BadRequests {
+            bad: bad.count(),
             of: self.samples.len(),
         }
     }
@@ -127,10 +127,10 @@ mod tests {
             (3.0, 1, Outcome::Timeout),
         ]);
         let limit = Duration::from_secs(1);
-        let harm = samples.harmed(limit);
-        assert_eq!(harm, Harm { harmed: 5, of: 6 });
-        assert_eq!(harm.share(), 5.0 / 6.0);
-        assert_eq!(report(&[]).harmed(limit).share(), 0.0);
+        let bad = samples.bad_requests(limit);
+        assert_eq!(bad, BadRequests { bad: 5, of: 6 });
+        assert_eq!(bad.share(), 5.0 / 6.0);
+        assert_eq!(report(&[]).bad_requests(limit).share(), 0.0);
     }
 
     #[test]

@@ -15,7 +15,7 @@ const MAX_QUOTED: usize = 60;
 /// Describes what is wrong in a line of a file, counted from 1.
 pub(super) fn wrong_line(name: &str, line: u64, problem: impl Into<String>) -> InputError {
     InputError {
-        place: format!("{name}:{line}"),
+        location: format!("{name}:{line}"),
         problem: problem.into(),
     }
 }
@@ -23,7 +23,7 @@ pub(super) fn wrong_line(name: &str, line: u64, problem: impl Into<String>) -> I
 /// Describes what is wrong with a file.
 pub(super) fn wrong_file(name: &str, problem: impl Into<String>) -> InputError {
     InputError {
-        place: name.to_owned(),
+        location: name.to_owned(),
         problem: problem.into(),
     }
 }

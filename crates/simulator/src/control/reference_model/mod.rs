@@ -30,7 +30,7 @@ const HOLD: usize = 300;
 const SURGE_HOLD: usize = 30;
 
 /// Maximum planned utilisation.
-const BUSIEST: f64 = 0.92;
+const MAX_UTILISATION: f64 = 0.92;
 
 /// Fraction of a pod that is rounded down instead of up.
 const SLACK: f64 = 0.02;
@@ -122,7 +122,7 @@ impl ReferenceModel {
         let busiest = *self
             .occupancies
             .entry((key, workers))
-            .or_insert_with(|| occupancy(1.0, (key as f64 / 20.0).exp(), workers, BUSIEST));
+            .or_insert_with(|| occupancy(1.0, (key as f64 / 20.0).exp(), workers, MAX_UTILISATION));
         rate * service / (f64::from(workers) * busiest)
     }
 

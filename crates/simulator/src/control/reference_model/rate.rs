@@ -15,7 +15,7 @@ const ERRORS: f64 = 2.0;
 /// Seconds from which the dispersion of arrivals is computed.
 const DISPERSION_WINDOW: usize = 300;
 /// Minimum seconds for the dispersion.
-const FEWEST_SECONDS: usize = 30;
+const MIN_SECONDS: usize = 30;
 
 /// Window of the trend, in seconds.
 const TREND: usize = 60;
@@ -29,11 +29,11 @@ const PLANS: usize = 512;
 /// Number of comparisons to keep.
 const COMPARED: usize = 360;
 /// Minimum comparisons for head-room.
-const FEWEST_COMPARED: usize = 24;
+const MIN_COMPARED: usize = 24;
 /// The quantile of the comparisons that gives the head-room.
 const QUANTILE: f64 = 0.9;
 /// Maximum head-room, as a factor.
-const MOST_HEADROOM: f64 = 1.5;
+const MAX_HEADROOM: f64 = 1.5;
 
 #[derive(Debug)]
 pub(super) struct Arrivals {
@@ -74,7 +74,7 @@ impl Arrivals {
     pub(super) fn update_dispersion(&mut self) {
         let count = self.seconds.len();
         let mean = self.seconds.iter().sum::<f64>() / count.max(1) as f64;
-        if count < FEWEST_SECONDS || mean <= 0.2 {
+        if count < MIN_SECONDS || mean <= 0.2 {
             return;
         }
         let next = self.seconds.iter().skip(1);
@@ -138,13 +138,13 @@ impl Arrivals {
         let planned = self.plans[self.plans.len() - 1 - ago];
         let beyond = sums.arrivals / seconds / planned.max(1e-6);
         keep(&mut self.compared, beyond, COMPARED);
-        if self.compared.len() < FEWEST_COMPARED {
+        if self.compared.len() < MIN_COMPARED {
             return;
         }
         let mut sorted: Vec<f64> = self.compared.iter().copied().collect();
         sorted.sort_unstable_by(f64::total_cmp);
-        let place = crate::quantity::whole(QUANTILE * (sorted.len() - 1) as f64) as usize;
-        self.headroom = sorted[place].clamp(1.0, MOST_HEADROOM);
+        let index = crate::quantity::whole(QUANTILE * (sorted.len() - 1) as f64) as usize;
+        self.headroom = sorted[index].clamp(1.0, MAX_HEADROOM);
     }
 }
 

@@ -17,7 +17,7 @@ const SHARE: f64 = 0.1;
 /// Number of groups of requests to keep for the variability.
 const GROUPS: usize = 600;
 /// Minimum groups for the variability.
-const FEWEST_GROUPS: usize = 100;
+const MIN_GROUPS: usize = 100;
 
 /// How fast a new service time is detected.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +85,7 @@ impl Service {
     /// Computes the variation. The variance of a mean of `n` values is σ²/n, so σ² follows from the spread of the
     /// groups' means.
     pub(super) fn update_variation(&mut self, mean: f64) {
-        if self.groups.len() < FEWEST_GROUPS {
+        if self.groups.len() < MIN_GROUPS {
             return;
         }
         let completed: f64 = self.groups.iter().map(|(completed, _)| completed).sum();

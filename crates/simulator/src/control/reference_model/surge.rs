@@ -6,7 +6,7 @@ use crate::cluster::{PodState, PodView};
 const DRAIN: f64 = 10.0;
 
 /// Maximum surge, in multiples of the offered load.
-const MOST: f64 = 8.0;
+const MAX_SURGE: f64 = 8.0;
 
 /// The queue limit that the forecast assumes in each pod.
 const QUEUE: f64 = 1000.0;
@@ -53,8 +53,8 @@ impl FleetState<'_> {
         if backlog > 0.0 || overloaded {
             let left = self.left_when_all_serve(backlog);
             let drain = (DRAIN * self.service).max(1.0);
-            extra =
-                (left * self.service / (self.workers * drain)).min(MOST * self.offered().max(1.0));
+            extra = (left * self.service / (self.workers * drain))
+                .min(MAX_SURGE * self.offered().max(1.0));
         }
         Surge { backlog, extra }
     }
@@ -101,9 +101,9 @@ impl FleetState<'_> {
 
 /// Interpolates linearly between the two nearest values.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let place = share * (sorted.len() - 1) as f64;
-    let below = crate::quantity::whole(place) as usize;
+    let position = share * (sorted.len() - 1) as f64;
+    let below = crate::quantity::whole(position) as usize;
     let above = (below + 1).min(sorted.len() - 1);
-    let part = place - below as f64;
+    let part = position - below as f64;
     sorted[below] + (sorted[above] - sorted[below]) * part
 }
