@@ -16,10 +16,10 @@ use crate::metrics::Metrics;
 const AVERAGE_OVER: Duration = Duration::from_secs(30);
 
 /// The factor by which requested intervals exceed the necessary ones, so that they do not change with each new pod.
-const RESERVE: f64 = 1.2;
+const HEADROOM: f64 = 1.2;
 
 /// An interval this much longer than necessary is shortened.
-const TOO_LONG: f64 = 1.6;
+const SHORTEN_ABOVE: f64 = 1.6;
 
 /// Shorter intervals are not requested: no sidecar can have a shorter one configured.
 const MIN_REQUESTED: f64 = 0.1;
@@ -30,9 +30,9 @@ const SHORTEN_AFTER: Duration = Duration::from_secs(60);
 
 /// After a second with overload, the rate of pushes is lowered to this share. Afterwards it grows back in minutes: at
 /// the limit, the aggregator is overloaded for about a second per minute.
-const LOWERED_TO: f64 = 0.9;
+const OVERLOAD_FACTOR: f64 = 0.9;
 const LOWER_INTERVAL: Duration = Duration::from_secs(1);
-const GROWS_OVER: Duration = Duration::from_secs(600);
+const RECOVERY_TIME: Duration = Duration::from_secs(600);
 
 /// Counts the pods that push and computes the scrape interval at which their pushes are few enough.
 pub(crate) struct Pacing {
@@ -86,7 +86,7 @@ impl Pacing {
         let mut state = self.state.lock();
         let lowered = state.lowered;
         if lowered.is_none_or(|lowered| now - lowered >= LOWER_INTERVAL) {
-            state.rate *= LOWERED_TO;
+            state.rate *= OVERLOAD_FACTOR;
             state.lowered = Some(now);
         }
     }
@@ -100,11 +100,11 @@ impl Pacing {
         // The interval at which all pods together push at the highest rate.
         let shortest = self.state.lock().shortest(now, after, self.max_rate);
         self.metrics.paced(shortest);
-        let is_kept = interval <= TOO_LONG * shortest || now - self.start < SHORTEN_AFTER;
+        let is_kept = interval <= SHORTEN_ABOVE * shortest || now - self.start < SHORTEN_AFTER;
         let requested = if interval >= shortest && is_kept {
             interval
         } else {
-            RESERVE * shortest
+            HEADROOM * shortest
         };
         let max = MAX_REQUESTED_INTERVAL.as_secs_f64();
         (requested > MIN_REQUESTED).then_some(requested.min(max))
@@ -115,7 +115,7 @@ impl State {
     fn shortest(&mut self, now: Instant, after: f64, max_rate: f64) -> f64 {
         let passed = now.duration_since(self.average.at).as_secs_f64();
         let pods = self.average.add(now, after);
-        let grown = self.rate * (passed / GROWS_OVER.as_secs_f64()).exp();
+        let grown = self.rate * (passed / RECOVERY_TIME.as_secs_f64()).exp();
         // No sidecar is asked for an interval longer than the maximum, so a lower rate has no effect.
         let lowest = pods / MAX_REQUESTED_INTERVAL.as_secs_f64();
         self.rate = grown.max(lowest).min(max_rate);

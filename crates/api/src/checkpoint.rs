@@ -193,7 +193,7 @@ impl PushScalerCheckpointSpec {
                 count: u32::try_from(delay.starts.max(0)).unwrap_or(u32::MAX),
             }),
             models: models
-                .map(|(place, model)| decode_model(place, model))
+                .map(|(index, model)| decode_model(index, model))
                 .collect::<Result<_, _>>()?,
         })
     }
@@ -230,7 +230,7 @@ fn encode_series(series: &RateSeries) -> Option<ArrivalSeries> {
     })
 }
 
-fn decode_model(place: usize, model: &LearnedModel) -> Result<ModelCheckpoint, CheckpointError> {
+fn decode_model(model_index: usize, model: &LearnedModel) -> Result<ModelCheckpoint, CheckpointError> {
     let series = model
         .arrivals
         .iter()
@@ -251,7 +251,7 @@ fn decode_model(place: usize, model: &LearnedModel) -> Result<ModelCheckpoint, C
         rates: series
             .map(|(index, series)| {
                 decode_series(series).map_err(|problem| CheckpointError::Series {
-                    model: place,
+                    model: model_index,
                     series: index,
                     problem,
                 })

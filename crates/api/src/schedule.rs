@@ -46,7 +46,7 @@ fn utc() -> String {
 const LOOK_BACK_HOURS: [i64; 6] = [1, 25, 8 * 24, 32 * 24, 367 * 24, 9 * 366 * 24];
 
 /// No time zone changes its offset by more than this.
-const LARGEST_CHANGE: SignedDuration = SignedDuration::from_hours(3);
+const MAX_CLOCK_CHANGE: SignedDuration = SignedDuration::from_hours(3);
 
 /// The parsed schedules of a PushScaler.
 #[derive(Clone, Debug, Default)]
@@ -132,7 +132,7 @@ impl ParsedSchedule {
     /// Returns the first start after `after`. A local time in a DST gap is shifted by the gap; of a repeated one, the
     /// first counts.
     fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        let earlier = after.checked_sub(LARGEST_CHANGE).ok()?;
+        let earlier = after.checked_sub(MAX_CLOCK_CHANGE).ok()?;
         let offset = |at| i64::from(self.timezone.to_offset(at).seconds());
         // A time that was skipped within the last hours may still be ahead.
         let skipped = (offset(after) - offset(earlier)).max(0);

@@ -35,10 +35,10 @@ fn closed() -> Value {
 }
 
 fn put(root: &mut Value, path: &[String], schema: Value) {
-    let place = path.iter().fold(root, |object, name| {
+    let slot = path.iter().fold(root, |object, name| {
         &mut object["properties"][name.as_str()]
     });
-    *place = schema;
+    *slot = schema;
 }
 
 fn of(key: &Key, kubernetes: &mut Kubernetes) -> Value {

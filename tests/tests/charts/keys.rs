@@ -64,8 +64,8 @@ fn another(key: &Key) -> Value {
 }
 
 fn put(values: &mut Value, path: &str, value: Value) {
-    let place = path
+    let slot = path
         .split('.')
         .fold(values, |object, name| &mut object[name]);
-    *place = value;
+    *slot = value;
 }

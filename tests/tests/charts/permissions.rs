@@ -69,7 +69,7 @@ fn listed(page: &str, watched: &str) -> BTreeSet<String> {
         if !first.is_empty() {
             role = first;
         }
-        let place = if role.ends_with("own namespace") {
+        let scope = if role.ends_with("own namespace") {
             "in pushscale".to_owned()
         } else if role.ends_with('*') && !watched.is_empty() {
             format!("in {watched}")
@@ -84,7 +84,7 @@ fn listed(page: &str, watched: &str) -> BTreeSet<String> {
             limits.push(watched.to_owned());
         }
         let role = quoted(role).concat();
-        rules.insert(rule(&role, &place, verbs, quoted(resources), limits));
+        rules.insert(rule(&role, &scope, verbs, quoted(resources), limits));
     }
     rules
 }
@@ -97,14 +97,14 @@ fn granted(rendered: &str) -> BTreeSet<String> {
             continue;
         }
         let name = role["metadata"]["name"].as_str().unwrap();
-        let place = match role["metadata"]["namespace"].as_str() {
+        let scope = match role["metadata"]["namespace"].as_str() {
             Some(namespace) => format!("in {namespace}"),
             None => "in the cluster".to_owned(),
         };
         for one in role["rules"].as_array().unwrap() {
             let [verbs, resources, names] =
                 ["verbs", "resources", "resourceNames"].map(|key| words(&one[key]));
-            rules.insert(rule(name, &place, verbs, resources, names));
+            rules.insert(rule(name, &scope, verbs, resources, names));
         }
     }
     rules
@@ -112,7 +112,7 @@ fn granted(rendered: &str) -> BTreeSet<String> {
 
 fn rule(
     role: &str,
-    place: &str,
+    scope: &str,
     mut verbs: Vec<String>,
     mut resources: Vec<String>,
     mut names: Vec<String>,
@@ -121,7 +121,7 @@ fn rule(
         list.sort();
     }
     format!(
-        "{role} {place}: {} {} [{}]",
+        "{role} {scope}: {} {} [{}]",
         verbs.join(","),
         resources.join(","),
         names.join(",")

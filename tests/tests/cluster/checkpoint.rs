@@ -121,13 +121,13 @@ impl Pair {
         loop {
             let mut steps = [String::new(), String::new()];
             let mut leader = None;
-            for (place, aggregator) in self.aggregators.iter().enumerate() {
+            for (index, aggregator) in self.aggregators.iter().enumerate() {
                 let answer = self.pod.push(aggregator.push, QUIET).await;
                 assert!(matches!(answer.status, 200 | 404), "{answer:?}");
                 let page: Value = serde_json::from_str(&aggregator.debug_page().await).unwrap();
-                steps[place] = page[0]["decision"]["steps"].to_string();
+                steps[index] = page[0]["decision"]["steps"].to_string();
                 if aggregator.leads().await {
-                    leader = Some(place);
+                    leader = Some(index);
                 }
             }
             // The first decisions lack a measured rate.
@@ -201,10 +201,10 @@ async fn what_was_learned_survives_a_restart_of_both_aggregators() {
             { "periodSeconds": 86400, "savedSeconds": 1e300 },
         ] }] }),
     ];
-    for (place, forgery) in forgeries.iter().enumerate() {
+    for (index, forgery) in forgeries.iter().enumerate() {
         let patch = json!({ "spec": forgery }).to_string();
         namespace.kubectl(&["patch", CHECKPOINT, "--type=merge", "-p", &patch]);
-        let names = [format!("forged-{place}-a"), format!("forged-{place}-b")];
+        let names = [format!("forged-{index}-a"), format!("forged-{index}-b")];
         let mut pair = Pair::start(&namespace, names.each_ref().map(String::as_str)).await;
         let (_, steps) = pair.decide().await;
         assert!(!steps.join("").contains("expected"), "{forgery}: {steps:?}");

@@ -324,7 +324,7 @@ mod tests {
             self.limiter.addresses.lock().in_progress
         }
 
-        /// Returns the displaced reviews: the address of each, and its place among those of the address.
+        /// Returns the displaced reviews: the address of each, and its index among those of the address.
         fn displaced(&mut self) -> Vec<(IpAddr, u64)> {
             let reviews = self.reviews.iter_mut();
             reviews

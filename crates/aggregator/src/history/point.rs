@@ -5,7 +5,7 @@ use pushscale_decision::{Decision, MetricValue, Step};
 /// The time between two points, in seconds.
 pub(crate) const POINT_SECONDS: i64 = 10;
 
-/// What a chart can show. The value is its place in a point.
+/// What a chart can show. The value is its index in a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Series {
     /// The arrival rate in requests per second.

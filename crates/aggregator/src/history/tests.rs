@@ -103,8 +103,8 @@ fn a_point_has_the_figures_of_the_steps() {
 
 #[test]
 fn the_places_of_the_series_are_their_order() {
-    for (place, series) in Series::ALL.into_iter().enumerate() {
-        assert_eq!(series as usize, place);
+    for (index, series) in Series::ALL.into_iter().enumerate() {
+        assert_eq!(series as usize, index);
     }
 }
 

@@ -163,7 +163,7 @@ impl Connection {
             })
         });
         leader.ok_or_else(|| ClusterError::NoAggregator {
-            place: match &cluster.pushscale_namespace {
+            scope: match &cluster.pushscale_namespace {
                 Some(namespace) => format!("in namespace {namespace}"),
                 None => "in any namespace".to_owned(),
             },

@@ -45,11 +45,11 @@ pub enum ClusterError {
     },
     /// No aggregator was found.
     #[error(
-        "no running aggregator found {place}; name its namespace with --pushscale-namespace, or its address with --aggregator"
+        "no running aggregator found {scope}; name its namespace with --pushscale-namespace, or its address with --aggregator"
     )]
     NoAggregator {
         /// Where it was searched for.
-        place: String,
+        scope: String,
     },
     /// The aggregator could not be reached.
     #[error("failed to read {path} of aggregator {aggregator}: {problem}")]

@@ -114,8 +114,8 @@ impl Serialize for Ordered<'_> {
             Value::Object(fields) => {
                 let mut fields: Vec<_> = fields.iter().collect();
                 fields.sort_by_key(|(key, _)| {
-                    let place = FIRST.iter().position(|first| first == key);
-                    place.unwrap_or(FIRST.len())
+                    let index = FIRST.iter().position(|first| first == key);
+                    index.unwrap_or(FIRST.len())
                 });
                 serializer.collect_map(fields.into_iter().map(|(key, value)| (key, Ordered(value))))
             }

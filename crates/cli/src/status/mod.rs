@@ -90,11 +90,11 @@ pub async fn run(options: &StatusOptions) -> Result<ExitCode, CommandError> {
             print(&text)?;
         }
         Some(Format::Wide) | None if scalers.is_empty() => {
-            let place = match options.all_namespaces {
+            let scope = match options.all_namespaces {
                 true => "in any namespace".to_owned(),
                 false => format!("in namespace {}; -A shows all", cluster.namespace),
             };
-            print(&format!("no PushScalers {place}\n"))?;
+            print(&format!("no PushScalers {scope}\n"))?;
         }
         Some(Format::Wide) | None => {
             print(&render(
