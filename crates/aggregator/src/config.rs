@@ -55,7 +55,7 @@ const SETTINGS: &[Setting] = &[
         key: "scaler_metrics",
         default: Some("true"),
         kind: Kind::Boolean,
-        description: "Export series for each PushScaler, of at most 1,000",
+        description: "Export per-PushScaler series, for up to 1,000 PushScalers",
     },
     Setting {
         key: "leader_election",
@@ -86,8 +86,9 @@ const SETTINGS: &[Setting] = &[
         key: "peers",
         default: Some(""),
         kind: Kind::Text,
-        description: "Host and admin port of all aggregators, as `pushscale-aggregator.pushscale.svc:8491`; at its start, \
-                      an aggregator takes over the others' records of the load",
+        description: "Host and admin port under which all aggregators are found, such as \
+                      `pushscale-aggregator.pushscale.svc:8491`; a starting aggregator copies the load history of the \
+                      others",
     },
     Setting {
         key: "max_connections",
@@ -105,8 +106,8 @@ const SETTINGS: &[Setting] = &[
         key: "max_pushes_per_second",
         default: Some("10000"),
         kind: Kind::Number(10, 1_000_000),
-        description: "If all pods together would push more often, their sidecars are asked for scrape intervals of up \
-                      to 3 s",
+        description: "Target for the total push rate: above it, the aggregator asks the sidecars for longer scrape \
+                      intervals, up to 3 s",
     },
     Setting {
         key: "auth",
