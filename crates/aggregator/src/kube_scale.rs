@@ -134,7 +134,7 @@ impl KubeScaleTarget {
                 let now = self.read_scale(target).await?;
                 match now.replicas {
                     _ if uid.is_some() && now.uid.as_deref() != uid => Ok(Written::Conflict(now)),
-                    // The client retries a request whose response was lost, and the test of the retry fails.
+                    // The response of an earlier write was lost, and it was stored after the target was read.
                     replicas if replicas == to => Ok(Written::Done(now)),
                     // The test passed, so the API server rejects the new replica count.
                     replicas if replicas == from => Err(other(target, error.to_string())),

@@ -53,11 +53,22 @@ impl RequestError {
 /// If no cluster is configured.
 pub async fn client() -> Result<Client, RunError> {
     let failed = |error| RunError::Cluster(Box::new(error));
-    let mut config = Config::infer()
+    let config = Config::infer()
         .await
         .map_err(|error| failed(kube::Error::InferConfig(error)))?;
+    client_with(config).map_err(failed)
+}
+
+/// Returns a client of this cluster.
+///
+/// # Errors
+/// If the configuration is invalid, for example because a certificate does not parse.
+pub fn client_with(mut config: Config) -> Result<Client, kube::Error> {
     config.read_timeout = Some(READ_TIMEOUT);
-    Client::try_from(config).map_err(failed)
+    // Kube would repeat a request that an overloaded API server rejects, up to 15 times and four minutes apart, without
+    // an error. The callers repeat requests themselves, and report failures.
+    config.default_retry = false;
+    Client::try_from(config)
 }
 
 /// Waits for the response to a request.

@@ -1,8 +1,10 @@
 //! The changes that a watch reports.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use kube::core::Status;
 use kube::runtime::utils::Backoff as _;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Resource};
@@ -10,10 +12,14 @@ use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_kubernetes::message;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Input;
 use crate::metrics::WatchMetric;
+
+/// Timeout of each page of a list: the API server's own. The client's timeout does not end a response that trickles. A
+/// watch has that timeout only, because no event may be due for a long time.
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A change of a list of objects. Objects are trimmed to the fields in use.
 #[derive(Debug)]
@@ -50,7 +56,21 @@ pub(super) async fn watch<K, T>(
     // Whether the watch may be forbidden although the list is not. If so, a successful list does not prove that changes
     // arrive.
     let mut is_blind = false;
-    while let Some(next) = stream.next().await {
+    let mut is_listing = true;
+    loop {
+        let next = if is_listing {
+            timeout(LIST_TIMEOUT, stream.next()).await
+        } else {
+            Ok(stream.next().await)
+        };
+        let next = match next {
+            Ok(Some(next)) => next,
+            Ok(None) => return,
+            Err(_) => {
+                stream = start();
+                Err(watcher::Error::InitialListFailed(list_timed_out()))
+            }
+        };
         let kind = metric.kind();
         let failed = next.is_err();
         if let Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)) = next {
@@ -60,11 +80,15 @@ pub(super) async fn watch<K, T>(
         }
         let change = match next {
             // Each attempt to list begins with this, also one that fails.
-            Ok(watcher::Event::Init) => Some(Change::Listing),
+            Ok(watcher::Event::Init) => {
+                is_listing = true;
+                Some(Change::Listing)
+            }
             Ok(watcher::Event::InitApply(object)) => trim(object).map(Change::Listed),
             // The backoff is not reset, because the watch that follows may fail each time. kube resets it after two
             // minutes without a failure.
             Ok(watcher::Event::InitDone) => {
+                is_listing = false;
                 if !is_blind {
                     metric.event();
                 }
@@ -106,6 +130,12 @@ pub(super) async fn watch<K, T>(
             sleep(backoff.next().unwrap_or_default()).await;
         }
     }
+}
+
+fn list_timed_out() -> kube::Error {
+    let message = format!("the list took more than {LIST_TIMEOUT:?}");
+    let status = Status::failure(&message, "Timeout").with_code(504);
+    kube::Error::Api(status.boxed())
 }
 
 fn is_forbidden(error: &kube::Error) -> bool {

@@ -6,14 +6,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
 use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use pushscale_decision::Selector;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -24,27 +29,51 @@ use crate::kube_scale::KubeScaleTarget;
 use crate::metrics::Metrics;
 
 /// Only a hang takes longer.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_secs(120);
 
 /// A response: the status and the body, or `None` to leave the request open, as a watch without events does.
 type Response = Option<(u16, Value)>;
 
 /// Returns a client of an API server that answers with `respond`, by path and query.
 fn api_server(respond: impl Fn(&str, &str) -> Response + Send + Sync + 'static) -> Client {
-    let respond = Arc::new(respond);
-    let service = tower::service_fn(move |request: Request<Body>| {
+    let service = tower::service_fn(answer_with::<Body>(Arc::new(respond)));
+    Client::new(service, "models")
+}
+
+/// Returns the handler of requests that answers with `respond`.
+fn answer_with<B>(
+    respond: Arc<impl Fn(&str, &str) -> Response + Send + Sync + 'static>,
+) -> impl Fn(Request<B>) -> BoxFuture<'static, Result<hyper::Response<Full<Bytes>>, Infallible>> {
+    move |request| {
         let uri = request.uri();
         let response = respond(uri.path(), uri.query().unwrap_or_default());
-        async move {
+        Box::pin(async move {
             let Some((status, body)) = response else {
                 return std::future::pending().await;
             };
-            let mut response = hyper::Response::new(Full::<Bytes>::from(body.to_string()));
+            let mut response = hyper::Response::new(Full::from(body.to_string()));
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
-            Ok::<_, Infallible>(response)
+            Ok(response)
+        })
+    }
+}
+
+/// Starts an API server behind a socket, and returns the programs' client of it, which must not hide a failure.
+async fn api_server_behind_a_socket(
+    respond: impl Fn(&str, &str) -> Response + Send + Sync + 'static,
+) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let respond = Arc::new(respond);
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let service = service_fn(answer_with(Arc::clone(&respond)));
+            let serve = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+            tokio::spawn(serve);
         }
     });
-    Client::new(service, "models")
+    pushscale_kubernetes::client_with(kube::Config::new(url.parse().unwrap())).unwrap()
 }
 
 async fn next(events: &mut mpsc::Receiver<Event>) -> Event {
@@ -245,12 +274,13 @@ async fn a_list_that_fails_is_repeated_less_and_less_often_and_the_metrics_show_
     const LISTS: usize = 8;
     let lists = Arc::new(Mutex::new(Vec::new()));
     let listed = Arc::clone(&lists);
-    let client = api_server(move |path, _| {
+    let client = api_server_behind_a_socket(move |path, _| {
         path.ends_with("/pods").then(|| {
             listed.lock().push(Instant::now());
             failure(429, "TooManyRequests", "too many requests")
         })
     });
+    let client = client.await;
     let mut registry = Registry::default();
     let (_events, task) = start_with(client, &mut registry);
     let began = Instant::now();
@@ -272,6 +302,26 @@ async fn a_list_that_fails_is_repeated_less_and_less_often_and_the_metrics_show_
         let pause = (pair[1] - pair[0]).as_secs_f64();
         assert!(pause >= delay, "{pause} {delay}");
         delay = f64::min(2.0 * delay, 30.0);
+    }
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_without_an_end_is_a_failure() {
+    let reads = AtomicUsize::new(1);
+    let client = api_server(move |path, query| {
+        if path.ends_with("/pods") {
+            return None;
+        }
+        one_scaler(path, query, &reads)
+    });
+    let (mut events, task) = start(client);
+    loop {
+        if let Event::PodsUnknown { why, .. } = next(&mut events).await {
+            let message = "the list took more than 60s".to_owned();
+            assert_eq!(why, Selector::Unlisted { message });
+            break;
+        }
     }
     task.abort();
 }
