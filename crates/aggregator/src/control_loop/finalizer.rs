@@ -224,15 +224,23 @@ impl ControlLoop {
 
     /// Returns another autoscaler that writes the scaler's target.
     fn other_writer(&self, key: &ScalerKey, scaler: &ManagedScaler) -> Option<String> {
-        let target = &scaler.target;
-        let mut scalers = self.scalers.iter();
-        let other = scalers.find(|(other, found)| {
-            *other != key && found.writes && found.target.is_same_object(target)
-        });
         let mut hpas = self.competing_hpas.iter();
-        let hpa = hpas.find(|(_, found)| found.is_same_object(target));
+        let hpa = hpas.find(|(_, found)| found.is_same_object(&scaler.target));
+        let other = self.other_writing_scalers(key, scaler).next();
         let other = other.map(|(other, _)| format!("PushScaler {other}"));
         other.or_else(|| hpa.map(|(hpa, _)| format!("HorizontalPodAutoscaler {hpa}")))
+    }
+
+    /// Returns the other PushScalers in mode Apply of the scaler's target. If there is another autoscaler, none of them
+    /// writes.
+    pub(super) fn other_writing_scalers(
+        &self,
+        key: &ScalerKey,
+        scaler: &ManagedScaler,
+    ) -> impl Iterator<Item = (&ScalerKey, &ManagedScaler)> {
+        self.scalers.iter().filter(move |(other, found)| {
+            *other != key && found.writes && found.target.is_same_object(&scaler.target)
+        })
     }
 }
 

@@ -79,12 +79,14 @@ impl ControlLoop {
         }
     }
 
-    /// Removes our marks in a separate task. The watch of the pods reports the result.
+    /// Removes our marks in a separate task. The watch of the pods reports the result. The marks are the target's:
+    /// while another PushScaler writes it, only that one knows which of them it still needs.
     pub(super) fn unmark(&self, key: &ScalerKey, pods: Vec<PodRef>) {
         let (Some(term), Some(scaler)) = (self.term, self.scalers.get(key)) else {
             return;
         };
-        if pods.is_empty() {
+        let mut writing = self.other_writing_scalers(key, scaler);
+        if pods.is_empty() || writing.any(|(_, other)| other.conflicts_with.is_none()) {
             return;
         }
         let scale_target = Arc::clone(&self.scale_target);

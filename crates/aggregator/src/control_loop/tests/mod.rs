@@ -64,6 +64,8 @@ struct FakeTarget {
     checkpoint_reads: Arc<Mutex<u32>>,
     /// What marking pods returns; `None` if it does not mark any.
     marks: Arc<Mutex<Option<MarkResult>>>,
+    /// The pods that were unmarked.
+    unmarked: Arc<Mutex<Vec<String>>>,
 }
 
 impl ScaleTarget for FakeTarget {
@@ -102,6 +104,12 @@ impl ScaleTarget for FakeTarget {
     ) -> BoxFuture<'a, MarkResult> {
         let result = self.marks.lock().clone();
         Box::pin(std::future::ready(result.unwrap_or_default()))
+    }
+
+    fn unmark<'a>(&'a self, _: &'a TargetRef, pods: &'a [PodRef]) -> BoxFuture<'a, MarkResult> {
+        let names = pods.iter().map(|pod| pod.name.clone());
+        self.unmarked.lock().extend(names);
+        Box::pin(std::future::ready(MarkResult::default()))
     }
 
     fn set_finalizers<'a>(

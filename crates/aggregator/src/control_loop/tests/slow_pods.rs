@@ -1,4 +1,4 @@
-//! Whether slow pods can be replaced.
+//! The marks by which a scale-down deletes slow pods first: whether slow pods can be replaced, and who removes marks.
 
 use pushscale_decision::TargetState;
 
@@ -14,20 +14,24 @@ const MARKED: DeletionFacts = DeletionFacts {
 impl Fixture {
     /// Reports `replicas` running pods of the scaler "a".
     fn observe_owned(&mut self, replicas: u32, deletion: &DeletionFacts) {
-        self.observe("a", replicas, &[]);
+        self.observe_owned_by("a", replicas, deletion);
+    }
+
+    fn observe_owned_by(&mut self, name: &str, replicas: u32, deletion: &DeletionFacts) {
+        self.observe(name, replicas, &[]);
         let uids: BTreeSet<_> = (0..replicas)
             .map(|pod| PodUid::from(format!("pod-{pod}")))
             .collect();
         for uid in &uids {
             self.handle(Event::PodApplied {
-                watch: watch("a"),
+                watch: watch(name),
                 uid: uid.clone(),
                 pod: Pod::running(uid.as_str()),
                 deletion: deletion.clone(),
             });
         }
         self.handle(Event::PodsListed {
-            watch: watch("a"),
+            watch: watch(name),
             uids,
         });
     }
@@ -104,4 +108,37 @@ async fn a_scale_down_deletes_any_pod_first_while_marking_is_forbidden() {
     fixture.advance(Duration::from_secs(1)).await;
     assert_eq!(fixture.target.writes.lock().len(), 3);
     assert!(fixture.deletes_slow_first());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_scaler_that_writes_removes_the_marks_of_a_target() {
+    let mut fixture = Fixture::start();
+    *fixture.target.marks.lock() = Some(MarkResult::default());
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe_owned(4, &MARKED);
+    fixture.apply("b", 1, &json!({ "mode": "Recommend" }));
+    fixture.observe_owned_by("b", 4, &MARKED);
+    fixture.apply("a", 2, &json!({ "maxReplicas": 3 }));
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(*fixture.target.writes.lock(), [(4, 3)]);
+    // The watch reports the mark of the first of four equal pods.
+    let marked = DeletionFacts {
+        cost_owner: CostOwner::Us,
+        ..MARKED
+    };
+    for name in ["a", "b"] {
+        fixture.handle(Event::PodApplied {
+            watch: watch(name),
+            uid: "pod-0".into(),
+            pod: Pod::running("pod-0"),
+            deletion: marked.clone(),
+        });
+    }
+    fixture.advance(Duration::from_secs(1)).await;
+    fixture.handle(Event::ScalerDeleted(key("b")));
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(*fixture.target.unmarked.lock(), [""; 0]);
+    // The pod was not deleted.
+    fixture.advance(Duration::from_secs(10)).await;
+    assert_eq!(*fixture.target.unmarked.lock(), ["pod-0"]);
 }
