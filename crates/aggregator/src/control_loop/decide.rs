@@ -64,6 +64,12 @@ impl ControlLoop {
         if scaler.replicas.is_writing() {
             return;
         }
+        // The decision may have been due before the write failed. A decision without a write would report that the
+        // target can be scaled.
+        if let Some(at) = scaler.replicas.retry_at().filter(|at| *at > now) {
+            self.mark_due(key, at);
+            return;
+        }
         self.change_finalizer(now, key);
         let Some(scaler) = self
             .scalers

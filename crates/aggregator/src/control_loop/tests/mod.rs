@@ -46,6 +46,8 @@ enum Behavior {
     Stores,
     /// Stores, but the response is lost.
     StoresAndFails,
+    /// Stores nothing, as under a policy that rejects the replica count.
+    Rejects,
     /// Stores a replica count, but no finalizers.
     RejectsFinalizers,
 }
@@ -85,7 +87,7 @@ impl ScaleTarget for FakeTarget {
         self.writes.lock().push((from, to));
         let result = match behavior {
             Behavior::Stores | Behavior::RejectsFinalizers => Ok(Written::Done(scale(to))),
-            Behavior::StoresAndFails => Err(ScaleError::Other {
+            Behavior::StoresAndFails | Behavior::Rejects => Err(ScaleError::Other {
                 target: "Deployment/torchserve".to_owned(),
                 message: "timed out".to_owned(),
             }),
@@ -123,7 +125,7 @@ impl ScaleTarget for FakeTarget {
                 target: "finalizers of PushScaler a".to_owned(),
                 message: "timed out".to_owned(),
             }),
-            Behavior::Stores | Behavior::StoresAndFails => {
+            Behavior::Stores | Behavior::StoresAndFails | Behavior::Rejects => {
                 self.finalizers.lock().push(finalizers.to_vec());
                 Ok(())
             }

@@ -72,6 +72,33 @@ async fn a_write_is_settled_by_a_read_before_its_response_was_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rejected_write_is_repeated_with_backoff_however_often_the_pods_push() {
+    let mut fixture = Fixture::start();
+    *fixture.target.behavior.lock() = Behavior::Rejects;
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 1, &["pod-0"]);
+    for _ in 0..600 {
+        assert!(fixture.push("pod-0", 50).is_accepted());
+        fixture.advance(STEP).await;
+        let scaler = fixture.scaler("a");
+        let conditions = scaler.engine.as_ref().unwrap().conditions();
+        let able = conditions.able_to_scale.as_ref();
+        if scaler.replicas.retry_at().is_some() {
+            assert_eq!(able.unwrap().reason.as_str(), "FailedUpdateScale");
+        }
+    }
+    // Each delay may be twice as long, at random.
+    let writes = fixture.target.writes.lock().len();
+    assert!((4..=8).contains(&writes), "{writes}");
+    *fixture.target.behavior.lock() = Behavior::Stores;
+    for _ in 0..310 {
+        assert!(fixture.push("pod-0", 50).is_accepted());
+        fixture.advance(STEP).await;
+    }
+    assert!(fixture.target.writes.lock().len() > writes);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_does_not_take_an_earlier_change_of_another_client_for_its_own() {
     let leadership = Leadership::following();
     let mut fixture = Fixture::with(leadership.clone());
