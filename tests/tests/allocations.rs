@@ -5,6 +5,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -41,10 +42,11 @@ fn allocations(algorithm: Algorithm) -> u64 {
     let mut measured = MeasuredLoad::default();
     let mut turn = |second: u64| {
         let now = Moment::from_secs(second);
-        let reading = steady_reading(second, 20, Duration::from_millis(30));
+        // A push is converted to a reading, which is then shared and not copied.
+        let reading = Arc::new(steady_reading(second, 20, Duration::from_millis(30)));
         let counted = allocation_counter::measure(|| {
             for uid in &uids {
-                scaler.learn(now, uid, now, &reading).unwrap();
+                scaler.learn_shared(now, uid, now, &reading).unwrap();
             }
             scaler.decide(now, &facts);
             measured = scaler.measured_load(second.saturating_sub(13)..second.saturating_sub(3));

@@ -1,6 +1,7 @@
 //! The pods of one target, each with its state in Kubernetes and its newest reading.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::latency::Latency;
@@ -46,7 +47,8 @@ pub(crate) struct FleetPod {
 struct ReceivedReading {
     received: Moment,
     taken: Moment,
-    reading: Reading,
+    /// The largest readings take 130 kB. The scalers of a pod share it.
+    reading: Arc<Reading>,
     /// The last moment at which the reading is fresh, and the largest queue latency in it. Each decision needs them of
     /// every pod.
     fresh_until: Moment,
@@ -108,7 +110,7 @@ impl Fleet {
         now: Moment,
         uid: &PodUid,
         taken: Moment,
-        reading: &Reading,
+        reading: &Arc<Reading>,
     ) -> Result<(), Rejection> {
         let pod = self.pods.get_mut(uid).ok_or(Rejection::UnknownPod)?;
         match &mut pod.newest {
@@ -127,10 +129,10 @@ impl Fleet {
                     pod.histories.iter_mut().for_each(PodHistory::restart);
                 }
                 (newest.received, newest.taken) = (now, taken);
-                newest.reading.copy_from(reading);
+                newest.reading = Arc::clone(reading);
                 newest.update_derived();
             }
-            None => pod.newest = Some(ReceivedReading::new(now, taken, reading.clone())),
+            None => pod.newest = Some(ReceivedReading::new(now, taken, Arc::clone(reading))),
         }
         Ok(())
     }
@@ -153,7 +155,7 @@ impl Fleet {
 }
 
 impl ReceivedReading {
-    fn new(received: Moment, taken: Moment, reading: Reading) -> Self {
+    fn new(received: Moment, taken: Moment, reading: Arc<Reading>) -> Self {
         let mut new = Self {
             received,
             taken,
@@ -222,11 +224,12 @@ impl FleetPod {
 
     fn visit(&mut self, snapshot: &mut Snapshot) {
         self.pod.visit(snapshot);
-        let blank = || ReceivedReading::new(Moment::ORIGIN, Moment::ORIGIN, Reading::blank());
+        let reading = || Arc::new(Reading::blank());
+        let blank = || ReceivedReading::new(Moment::ORIGIN, Moment::ORIGIN, reading());
         snapshot.option(&mut self.newest, blank, |snapshot, newest| {
             snapshot.moment(&mut newest.received);
             snapshot.moment(&mut newest.taken);
-            newest.reading.visit(snapshot);
+            Arc::make_mut(&mut newest.reading).visit(snapshot);
             newest.update_derived();
         });
         snapshot.moment(&mut self.first_seen);
@@ -268,12 +271,12 @@ impl FleetPod {
 
     /// The newest reading, however old.
     pub(crate) fn reading(&self) -> Option<&Reading> {
-        self.newest.as_ref().map(|newest| &newest.reading)
+        self.newest.as_ref().map(|newest| &*newest.reading)
     }
 
     /// The newest reading, if it is fresh at `now`.
     pub(crate) fn fresh(&self, now: Moment) -> Option<&Reading> {
-        self.newest_fresh(now).map(|newest| &newest.reading)
+        self.newest_fresh(now).map(|newest| &*newest.reading)
     }
 
     fn newest_fresh(&self, now: Moment) -> Option<&ReceivedReading> {
@@ -329,7 +332,12 @@ mod tests {
     ) -> Option<Rejection> {
         let taken = Moment::from_secs(100).plus(reading.clock);
         fleet
-            .learn(Moment::from_secs(received), uid, taken, reading)
+            .learn(
+                Moment::from_secs(received),
+                uid,
+                taken,
+                &Arc::new(reading.clone()),
+            )
             .err()
     }
 
@@ -393,7 +401,7 @@ mod tests {
         let (mut fleet, uid) = fleet_of_one();
         assert_eq!(push(&mut fleet, 150, &uid, &reading(1, 50, 50)), None);
         let now = Moment::from_secs(151);
-        let restarted = fleet.learn(now, &uid, now, &reading(2, 1, 0));
+        let restarted = fleet.learn(now, &uid, now, &Arc::new(reading(2, 1, 0)));
         assert!(restarted.is_ok());
         let late = push(&mut fleet, 152, &uid, &reading(1, 51, 50));
         assert!(

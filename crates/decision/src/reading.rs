@@ -239,27 +239,6 @@ impl Reading {
         );
     }
 
-    /// Copies `other` into `self` and reuses the allocations: one reading per pod and second allocates nothing.
-    pub(crate) fn copy_from(&mut self, other: &Self) {
-        let models = std::mem::take(&mut self.models);
-        *self = Self {
-            models,
-            source: other.source,
-            sequence: other.sequence,
-            clock: other.clock,
-            fresh_for: other.fresh_for,
-            terminating: other.terminating,
-            server: other.server,
-        };
-        self.models.truncate(other.models.len());
-        for (index, model) in other.models.iter().enumerate() {
-            match self.models.get_mut(index) {
-                Some(own) => own.copy_from(model),
-                None => self.models.push(model.clone()),
-            }
-        }
-    }
-
     /// Returns the measurements of `model`.
     pub(crate) fn of_model(&self, model: &str) -> Option<&ModelReading> {
         self.models.iter().find(|found| found.name == model)
@@ -283,16 +262,6 @@ impl Reading {
                 .filter_map(|found| found.queue_latency)
                 .max(),
         }
-    }
-}
-
-impl ModelReading {
-    fn copy_from(&mut self, other: &Self) {
-        self.name.clone_from(&other.name);
-        self.queue_latency = other.queue_latency;
-        self.counters = other.counters;
-        self.queue = other.queue;
-        self.service_time = other.service_time;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The state of one target's scaler and its public interface.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::average::Groups;
@@ -104,6 +105,20 @@ impl Scaler {
         uid: &PodUid,
         taken: Moment,
         reading: &Reading,
+    ) -> Result<(), Rejection> {
+        self.learn_shared(now, uid, taken, &Arc::new(reading.clone()))
+    }
+
+    /// Like [`learn`](Self::learn), and keeps the reading itself: several scalers of a pod have one copy.
+    ///
+    /// # Errors
+    /// Fails if the pod is unknown or the reading does not follow the pod's last one; then nothing changes.
+    pub fn learn_shared(
+        &mut self,
+        now: Moment,
+        uid: &PodUid,
+        taken: Moment,
+        reading: &Arc<Reading>,
     ) -> Result<(), Rejection> {
         self.fleet.learn(now, uid, taken, reading)?;
         if self.policy.algorithm != Algorithm::Model || !reading.server.has_metrics() {

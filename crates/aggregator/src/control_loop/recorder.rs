@@ -124,10 +124,12 @@ impl Recorder {
         now: Moment,
         uid: &PodUid,
         taken: Moment,
-        reading: &Reading,
+        reading: &Arc<Reading>,
     ) -> Result<(), Rejection> {
-        self.scaler.learn(now, uid, taken, reading)?;
-        self.record(now, || Entry::Reading(uid.clone(), taken, reading.clone()));
+        self.scaler.learn_shared(now, uid, taken, reading)?;
+        self.record(now, || {
+            Entry::Reading(uid.clone(), taken, Reading::clone(reading))
+        });
         Ok(())
     }
 
@@ -266,7 +268,7 @@ mod tests {
             for sequence in 1..500 {
                 let now = Moment::at(Duration::from_millis(50 * sequence));
                 let reading = largest_reading(sequence);
-                recorder.learn(now, &uid, now, &reading).unwrap();
+                recorder.learn(now, &uid, now, &reading.into()).unwrap();
                 if decides {
                     recorder.decide(now, &known());
                 }
@@ -274,6 +276,25 @@ mod tests {
                 assert!(size <= 5 << 20, "{size} bytes after {sequence} readings");
             }
         }
+    }
+
+    #[test]
+    fn the_scalers_of_a_pod_share_its_newest_reading() {
+        let uid = PodUid::from("a");
+        let mut recorders: Vec<_> = (0..3).map(|_| recorder(None)).collect();
+        let mut readings = Vec::new();
+        for sequence in 1..10 {
+            let now = Moment::at(Duration::from_millis(50 * sequence));
+            let reading = Arc::new(largest_reading(sequence));
+            for recorder in &mut recorders {
+                recorder.apply_pod(Moment::ORIGIN, uid.clone(), Pod::running("a"));
+                recorder.learn(now, &uid, now, &reading).unwrap();
+            }
+            assert_eq!(Arc::strong_count(&reading), 4);
+            readings.push(Arc::downgrade(&reading));
+        }
+        let kept = readings.iter().filter(|reading| reading.strong_count() > 0);
+        assert_eq!(kept.count(), 1);
     }
 
     #[test]

@@ -184,16 +184,17 @@ mod tests {
     use crate::model::PodHistory;
     use crate::pod::{Pod, PodUid};
     use crate::reading::{Reading, ServerState};
+    use std::sync::Arc;
     use std::time::Duration;
 
     #[test]
     fn requests_in_a_terminating_pod_count_as_demand_but_the_pod_does_not_serve() {
         let now = Moment::from_secs(100);
-        let reading = Reading {
+        let reading = Arc::new(Reading {
             fresh_for: Duration::from_secs(3),
             server: ServerState::Ready,
             ..Reading::blank()
-        };
+        });
         let mut fleet = Fleet::default();
         let mut add = |name: &str, terminating, in_system| {
             let pod = Pod {
