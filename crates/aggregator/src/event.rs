@@ -45,6 +45,14 @@ pub enum Event {
         /// The scale.
         scale: Result<Scale, ScaleError>,
     },
+    /// All PushScalers were read for a new leader, because what the watch has delivered may be older than the previous
+    /// leader's last status.
+    StatusesRead {
+        /// When the read began.
+        began: Instant,
+        /// The statuses.
+        statuses: BTreeMap<ScalerKey, StoredStatus>,
+    },
     /// A pod under a target's selector was created or changed.
     PodApplied {
         /// The watch of the target.
@@ -241,6 +249,23 @@ impl ScalerFacts {
             deletion: ScalerDeletion::default(),
         }
     }
+}
+
+/// The parts of a PushScaler's status that the next leader continues.
+#[derive(Clone, Debug)]
+pub struct StoredStatus {
+    /// The PushScaler's `metadata.uid`.
+    pub uid: String,
+    /// Its target.
+    pub target: TargetRef,
+    /// `status.lastScaleTime`.
+    pub last_scale_time: Option<Timestamp>,
+    /// The conditions' types, whether they hold, and since when.
+    pub transitions: Vec<(String, bool, Timestamp)>,
+    /// `status.history`, newest first.
+    pub changes: Vec<ScaleChange>,
+    /// `status.replicasBefore`.
+    pub replicas_before: Option<i32>,
 }
 
 /// What the deletion of a PushScaler depends on, as the API server has it.

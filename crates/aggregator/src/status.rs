@@ -92,6 +92,23 @@ impl StatusHistory {
         );
     }
 
+    /// Continues the changes that the previous leader has stored. Those that this one has made since are kept.
+    pub(crate) fn continue_changes(
+        &mut self,
+        last_scale_time: Option<Timestamp>,
+        stored: Vec<ScaleChange>,
+    ) {
+        let newest = stored.first().map(|change| change.time.0);
+        self.changes
+            .retain(|change| newest.is_none_or(|newest| change.time.0 > newest));
+        if let Some(oldest) = self.changes.last() {
+            self.replicas_before.get_or_insert(oldest.from);
+        }
+        self.changes.extend(stored);
+        self.changes.truncate(MAX_HISTORY);
+        self.last_scale_time = self.last_scale_time.max(last_scale_time);
+    }
+
     /// Builds the status after `decision`. `conditions` may be newer than the decision's own, if a write has ended
     /// since.
     pub(crate) fn status(

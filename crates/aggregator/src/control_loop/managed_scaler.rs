@@ -9,6 +9,7 @@ use pushscale_api::{Floor, PushScalerSpec, PushScalerStatus, Schedules, SpecProb
 use pushscale_decision::{
     Conditions, Decision, Mode, Moment, PodUid, Policy, Selector, TargetState,
 };
+use tokio::time::Instant;
 
 use super::checkpoint::CheckpointState;
 use super::deletion_order::DeletionOrder;
@@ -75,6 +76,8 @@ pub(super) struct ManagedScaler {
     /// Which part of the load is recorded next.
     pub(super) load_clock: LoadClock,
     pub(super) status_history: StatusHistory,
+    /// When this aggregator became the leader, until the status that the previous one has written was read since.
+    pub(super) status_unread: Option<Instant>,
     /// The status last reported, and when.
     pub(super) status: Option<(Moment, PushScalerStatus)>,
     /// Since when a metric cannot be computed.
@@ -137,6 +140,7 @@ impl ManagedScaler {
                 replicas_before: None,
             },
             deletion: ScalerDeletion::default(),
+            status_unread: None,
             status: None,
             metric_failing_since: None,
             warned: BTreeMap::new(),

@@ -70,7 +70,7 @@ pub(crate) struct ControlLoop {
     leadership: Leadership,
     /// The term of this aggregator as the leader in this turn; `None` while it follows.
     term: Option<u64>,
-    /// Makes the watches read all scales.
+    /// Makes the watches read all scales and statuses.
     reread: Arc<Notify>,
     warm_up: WarmUp,
     scale_target: Arc<dyn ScaleTarget>,
@@ -229,6 +229,7 @@ impl ControlLoop {
                 };
                 self.apply_scale(&watch, read);
             }
+            Event::StatusesRead { began, statuses } => self.statuses_read(began, statuses),
             Event::PodApplied {
                 watch,
                 uid,

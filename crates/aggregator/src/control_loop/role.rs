@@ -1,5 +1,6 @@
 //! Leader or follower: a follower keeps the same state and writes nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pushscale_daemon::readiness::ReadinessLatch;
@@ -8,6 +9,8 @@ use tokio::time::Instant;
 
 use super::ControlLoop;
 use super::managed_scaler::ManagedScaler;
+use crate::event::{ScalerDeletion, StoredStatus};
+use crate::names::ScalerKey;
 
 /// How long an aggregator waits for the pods before it is ready. Sidecars find a new aggregator within seconds.
 const MAX_WARM_UP: Duration = Duration::from_secs(20);
@@ -34,8 +37,8 @@ impl WarmUp {
 }
 
 impl ControlLoop {
-    /// Compares the term with that of the last turn. A new leader reads all scales before it writes: its last view of
-    /// a scale may be older than the previous leader's last write.
+    /// Compares the term with that of the last turn. A new leader reads all scales and statuses before it writes them:
+    /// its last view of them may be older than the previous leader's last write.
     pub(super) fn update_role(&mut self) {
         let term = self.leadership.term();
         if term == self.term {
@@ -48,6 +51,7 @@ impl ControlLoop {
         }
         for scaler in self.scalers.values_mut() {
             scaler.replicas.take_over();
+            scaler.status_unread = Some(Instant::now());
             // The status is written again, whatever the previous leader wrote.
             scaler.status = None;
             // The previous leader may know what happened before this aggregator started.
@@ -55,6 +59,28 @@ impl ControlLoop {
         }
         self.reread.notify_one();
         self.mark_all_due();
+    }
+
+    /// Continues the statuses that the previous leader has written.
+    pub(super) fn statuses_read(
+        &mut self,
+        began: Instant,
+        mut statuses: BTreeMap<ScalerKey, StoredStatus>,
+    ) {
+        let now = self.now();
+        for (key, scaler) in &mut self.scalers {
+            if scaler.status_unread.is_none_or(|since| began < since) {
+                continue;
+            }
+            scaler.status_unread = None;
+            let stored = statuses.remove(key);
+            let is_own =
+                |stored: &StoredStatus| stored.uid == scaler.uid && stored.target == scaler.target;
+            if let Some(stored) = stored.filter(is_own) {
+                scaler.continue_status(stored);
+            }
+            scaler.mark_due(key, now, &mut self.due);
+        }
     }
 
     /// Drops the latch of the readiness once this aggregator could take over.
@@ -71,6 +97,17 @@ impl ControlLoop {
 }
 
 impl ManagedScaler {
+    fn continue_status(&mut self, stored: StoredStatus) {
+        self.apply_deletion(ScalerDeletion {
+            replicas_before: stored.replicas_before,
+            ..self.deletion.clone()
+        });
+        let history = &mut self.status_history;
+        history.replicas_before = self.deletion.replicas_before;
+        history.transitions = stored.transitions;
+        history.continue_changes(stored.last_scale_time, stored.changes);
+    }
+
     /// Whether most pods have reported, or nothing is decided for this scaler.
     fn is_warm(&self) -> bool {
         let Some(decision) = &self.last_decision else {

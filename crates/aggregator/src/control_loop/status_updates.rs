@@ -104,9 +104,10 @@ impl ControlLoop {
     pub(super) fn publish_status(&mut self, now: Moment, key: &ScalerKey) {
         self.record_sample(key);
         self.record_external_metrics(now, key);
-        // A follower leaves the history of the conditions as the leader's status has it.
+        // A follower leaves the history of the conditions as the leader's status has it. A new leader reads it first.
         let leads = self.leads();
-        let Some(scaler) = self.scalers.get_mut(key).filter(|_| leads) else {
+        let scaler = self.scalers.get_mut(key);
+        let Some(scaler) = scaler.filter(|scaler| leads && scaler.status_unread.is_none()) else {
             return;
         };
         if !scaler.spec_problems.is_empty() {

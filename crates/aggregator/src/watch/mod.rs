@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta};
 use kube::{Api, Client};
 use pushscale_api::PushScaler;
 use pushscale_daemon::tasks::Tasks;
+use pushscale_kubernetes::request;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
@@ -25,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use crate::event::{CompetingHpa, Event};
 use crate::kube_scale::KubeScaleTarget;
 use crate::metrics::Metrics;
+use crate::scale_target::SCALE_BACKOFF;
 use change::Change;
 use objects::{WatchedPod, WatchedScaler, WatchedTarget};
 use reads::{Finished, Reads};
@@ -35,6 +37,9 @@ const KIND_RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Interval between resyncs. With a thousand targets they read three scales per second on average.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Timeout of the read of all statuses.
+const STATUSES_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Changes that wait for the store. The watches wait when it is full.
 const INPUT_QUEUE: usize = 256;
@@ -48,7 +53,8 @@ enum Input {
     Target(TargetKind, Change<WatchedTarget>),
 }
 
-/// Starts all watches, in `namespace` or in all namespaces. Each notification of `reread` makes them read all scales.
+/// Starts all watches, in `namespace` or in all namespaces. Each notification of `reread` makes them read all scales
+/// and statuses.
 pub(crate) fn start(
     tasks: &mut Tasks,
     client: &Client,
@@ -97,7 +103,10 @@ async fn run(watches: Watches, reread: Arc<Notify>, events: mpsc::Sender<Event>)
                 }
                 effects
             }
-            () = reread.notified() => store.reread(),
+            () = reread.notified() => {
+                tasks.spawn(watches.clone().read_statuses(events.clone()));
+                store.reread()
+            }
             Finished { watch, target, began, scale } = reads.next() => {
                 let succeeded = scale.is_ok();
                 let effects = store.scale_read(&watch, began, scale);
@@ -152,6 +161,29 @@ impl Watches {
             objects::pod,
             Input::Pod,
         ));
+    }
+
+    /// Reads the statuses of all PushScalers, until that succeeds.
+    async fn read_statuses(self, events: mpsc::Sender<Event>) {
+        let resource = ApiResource::erase::<PushScaler>(&());
+        let api = self.dynamic_api::<DynamicObject>(&resource);
+        let parameters = ListParams::default();
+        let mut backoff = SCALE_BACKOFF;
+        loop {
+            let began = Instant::now();
+            match request(STATUSES_TIMEOUT, api.list(&parameters)).await {
+                Ok(found) => {
+                    let found = found.items.into_iter().filter_map(objects::scaler);
+                    let statuses = found.map(|scaler| scaler.stored_status()).collect();
+                    let read = Event::StatusesRead { began, statuses };
+                    return drop(events.send(read).await);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "failed to read the statuses of PushScalers");
+                }
+            }
+            sleep(backoff.next_delay()).await;
+        }
     }
 
     /// Watches the kinds of all targets, and no other.

@@ -12,7 +12,7 @@ use pushscale_decision::{Phase, Pod, PodUid, Policy};
 use serde::Deserialize as _;
 
 use crate::deletion_cost;
-use crate::event::{CompetingHpa, DeletionFacts, ScalerDeletion};
+use crate::event::{CompetingHpa, DeletionFacts, ScalerDeletion, StoredStatus};
 use crate::names::{ScalerKey, TargetRef};
 use crate::status::{RestoredStatus, restore};
 
@@ -152,6 +152,20 @@ pub(super) fn scaler(scaler: DynamicObject) -> Option<Box<WatchedScaler>> {
         spec,
         restored: restore(status.as_ref()),
     }))
+}
+
+impl WatchedScaler {
+    pub(super) fn stored_status(self) -> (ScalerKey, StoredStatus) {
+        let status = StoredStatus {
+            uid: self.uid,
+            target: self.target,
+            last_scale_time: self.restored.last_scale_time,
+            transitions: self.restored.transitions,
+            changes: self.restored.changes,
+            replicas_before: self.deletion.replicas_before,
+        };
+        (self.key, status)
+    }
 }
 
 fn deletion_of(

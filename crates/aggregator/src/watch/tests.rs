@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 use pushscale_decision::Selector;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -86,6 +86,14 @@ fn start(client: Client) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
 }
 
 fn start_with(client: Client, registry: &mut Registry) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
+    start_rereading(client, registry, Arc::default())
+}
+
+fn start_rereading(
+    client: Client,
+    registry: &mut Registry,
+    reread: Arc<Notify>,
+) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
     let (events_tx, events) = mpsc::channel(16);
     let watches = Watches {
         scales: Arc::new(KubeScaleTarget::new(client.clone())),
@@ -93,10 +101,7 @@ fn start_with(client: Client, registry: &mut Registry) -> (mpsc::Receiver<Event>
         namespace: Some("models".to_owned()),
         metrics: Metrics::register(registry),
     };
-    (
-        events,
-        tokio::spawn(run(watches, Arc::default(), events_tx)),
-    )
+    (events, tokio::spawn(run(watches, reread, events_tx)))
 }
 
 /// A list of objects, or a watch without events.
@@ -190,6 +195,44 @@ fn scaler(uid: &str) -> Value {
             "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": "1s" } }],
         },
     })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_reads_the_statuses_that_its_watch_has_not_delivered() {
+    let lists = AtomicUsize::new(0);
+    let client = api_server(move |path, query| {
+        if !path.ends_with("/pushscalers") || query.contains("watch=true") {
+            return None;
+        }
+        let mut stored = scaler("uid");
+        match lists.fetch_add(1, Ordering::Relaxed) {
+            0 => {}
+            1 => return Some(failure(500, "InternalError", "etcdserver: leader changed")),
+            _ => {
+                stored["status"] =
+                    json!({ "reference": "Deployment/torchserve", "replicasBefore": 2 });
+            }
+        }
+        list("PushScalerList", query, &[stored])
+    });
+    let reread = Arc::new(Notify::new());
+    let (mut events, task) = start_rereading(client, &mut Registry::default(), Arc::clone(&reread));
+    let promoted = loop {
+        if let Event::ScalersListed(_) = next(&mut events).await {
+            reread.notify_one();
+            break Instant::now();
+        }
+    };
+    loop {
+        if let Event::StatusesRead { began, statuses } = next(&mut events).await {
+            assert!(began >= promoted);
+            let (key, status) = statuses.into_iter().next().unwrap();
+            assert_eq!(key.to_string(), "models/torchserve");
+            assert_eq!(status.replicas_before, Some(2));
+            break;
+        }
+    }
+    task.abort();
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use pushscale_api::{MAX_HISTORY, PushScalerStatus};
 use super::*;
 use crate::status::{StatusHistory, restore};
 
-fn change(from: i32, to: i32) -> ScaleChange {
+pub(super) fn change(from: i32, to: i32) -> ScaleChange {
     ScaleChange {
         time: Time(Timestamp::UNIX_EPOCH),
         from,
@@ -21,7 +21,7 @@ fn change(from: i32, to: i32) -> ScaleChange {
 }
 
 /// Returns the changes in the status as `from → to`, newest first.
-fn changes(status: &Value) -> Vec<String> {
+pub(super) fn changes(status: &Value) -> Vec<String> {
     let history = status["history"].as_array().cloned().unwrap_or_default();
     let text = |change: &Value| format!("{} → {}", change["from"], change["to"]);
     history.iter().map(text).collect()

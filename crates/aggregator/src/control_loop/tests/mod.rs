@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::event::{
-    CompetingHpa, DeletionFacts, Pushed, ReceivedReading, ScalerDeletion, ScalerFacts, Verdict,
-    WatchId,
+    CompetingHpa, DeletionFacts, Pushed, ReceivedReading, ScalerDeletion, ScalerFacts,
+    StoredStatus, Verdict, WatchId,
 };
 use crate::history::{History, ScalerHistory};
 use crate::scale_target::{MarkResult, PodRef, Scale, ScaleError, Written};
@@ -262,6 +262,7 @@ impl Fixture {
             if self.reread.notified().now_or_never().is_some() {
                 let replicas = *self.target.replicas.lock();
                 self.read_by("a", replicas, self.written_by_us);
+                self.read_statuses();
             }
             self.control_loop.decide_due();
         }
@@ -278,6 +279,24 @@ impl Fixture {
             began: Instant::now(),
             written_by_us,
             scale: Ok(scale(replicas)),
+        });
+    }
+
+    /// Reports a read of all statuses that begins now: those that a PushScaler applied now would have.
+    fn read_statuses(&mut self) {
+        let status = |scaler: &ManagedScaler| StoredStatus {
+            uid: scaler.uid.clone(),
+            target: scaler.target.clone(),
+            last_scale_time: None,
+            transitions: Vec::new(),
+            changes: self.changes.clone(),
+            replicas_before: self.deletion.replicas_before,
+        };
+        let scalers = self.control_loop.scalers.iter();
+        let statuses = scalers.map(|(key, scaler)| (key.clone(), status(scaler)));
+        self.handle(Event::StatusesRead {
+            began: Instant::now(),
+            statuses: statuses.collect(),
         });
     }
 

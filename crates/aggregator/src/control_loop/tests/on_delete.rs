@@ -125,6 +125,37 @@ async fn a_promoted_follower_keeps_the_count_that_the_leader_stored_after_mode_r
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_promoted_follower_whose_watch_lags_keeps_the_count_that_the_leader_stored() {
+    let leadership = Leadership::following();
+    let mut fixture = Fixture::with(leadership.clone()).listed();
+    fixture.deletion = restoring();
+    fixture.apply("a", 3, &json!({}));
+    fixture.observe("a", 6, &["pod-0"]);
+    // The leader has stored the first replica count and scaled.
+    *fixture.target.replicas.lock() = 6;
+    fixture.deletion.replicas_before = Some(4);
+    fixture.changes = vec![history::change(4, 6)];
+    leadership.lead_until(Instant::now() + Duration::from_secs(3600));
+    fixture.handle(Event::Promoted);
+    fixture.read("a", 6);
+    fixture.push("pod-0", 5);
+    // A read from before the promotion does not count.
+    fixture.handle(Event::StatusesRead {
+        began: Instant::now() - Duration::from_secs(1),
+        statuses: BTreeMap::new(),
+    });
+    assert!(fixture.scaler("a").status_unread.is_some());
+    assert!(fixture.reports.try_recv().is_err());
+    fixture.read_statuses();
+    fixture.apply("a", 3, &json!({}));
+    fixture.push("pod-0", 5);
+    fixture.advance(Duration::from_secs(1)).await;
+    let status = fixture.last_status("a");
+    assert_eq!(status["replicasBefore"], 4, "{status}");
+    assert_eq!(history::changes(&status).last().unwrap(), "4 → 6");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_replicas_are_restored_before_the_finalizer_is_removed() {
     let mut fixture = Fixture::start();
     delete(&mut fixture, deleting()).await;
