@@ -92,6 +92,26 @@ impl StatusHistory {
         );
     }
 
+    /// Records a change by the previous leader, which exited before it stored a status with it, unless it did. What
+    /// decided is unknown.
+    pub(crate) fn record_predecessors_change(&mut self, now: Timestamp, from: u32, to: u32) {
+        let (from, to) = (int32(from), int32(to));
+        if self.changes.first().is_some_and(|change| change.to == to) {
+            return;
+        }
+        let change = ScaleChange {
+            time: Time(now),
+            from,
+            to,
+            reason: "written by the previous leader".to_owned(),
+            model: None,
+            queue_latency: None,
+            target: None,
+            arrival_rate: None,
+        };
+        self.record_change(now, change);
+    }
+
     /// Continues the changes that the previous leader has stored. Those that this one has made since are kept.
     pub(crate) fn continue_changes(
         &mut self,

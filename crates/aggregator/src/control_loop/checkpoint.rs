@@ -198,11 +198,12 @@ impl ControlLoop {
         self.mark_due(key, next);
     }
 
-    /// Reports all checkpoints before the exit: what was learned since the last write.
+    /// Reports what is known before the exit: all checkpoints, with what was learned since the last write, and the
+    /// results of the writes in flight.
     ///
     /// A leader that has not read a checkpoint yet, or not again since it became the leader, reads it first. A failed
     /// read is not repeated. The caller limits the time: an API server that does not respond must not delay the exit.
-    pub(super) async fn report_last_checkpoints(&mut self, events: &mut mpsc::Receiver<Event>) {
+    pub(super) async fn report_at_exit(&mut self, events: &mut mpsc::Receiver<Event>) {
         // This aggregator may have become the leader since the last turn.
         self.update_role();
         if !self.leads() {
@@ -217,22 +218,30 @@ impl ControlLoop {
                 self.report_last_checkpoint(&key).await;
             }
         }
-        while !unread.is_empty() {
+        while !unread.is_empty() || self.is_writing() {
             let Some(event) = events.recv().await else {
                 return;
             };
-            // The sender of another event sees that its reply is dropped.
-            let Event::CheckpointRead { watch, outcome } = event else {
-                continue;
-            };
-            let failed = outcome.is_err();
-            self.checkpoint_read(&watch, outcome);
-            let key = watch.scaler;
-            if failed || !self.finish_read(&key) {
-                unread.remove(&key);
-                self.report_last_checkpoint(&key).await;
+            match event {
+                Event::CheckpointRead { watch, outcome } => {
+                    let failed = outcome.is_err();
+                    self.checkpoint_read(&watch, outcome);
+                    let key = watch.scaler;
+                    if failed || !self.finish_read(&key) {
+                        unread.remove(&key);
+                        self.report_last_checkpoint(&key).await;
+                    }
+                }
+                finished @ Event::WriteFinished { .. } => self.handle(finished),
+                // The sender of another event sees that its reply is dropped.
+                _ => {}
             }
         }
+    }
+
+    fn is_writing(&self) -> bool {
+        let mut scalers = self.scalers.values();
+        scalers.any(|scaler| scaler.replicas.is_writing())
     }
 
     /// Begins the read of a checkpoint if it is due. Returns whether one is in progress.

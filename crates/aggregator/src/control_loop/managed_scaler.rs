@@ -78,6 +78,9 @@ pub(super) struct ManagedScaler {
     pub(super) status_history: StatusHistory,
     /// When this aggregator became the leader, until the status that the previous one has written was read since.
     pub(super) status_unread: Option<Instant>,
+    /// The last change of the replica count, if the leader made it while this aggregator followed. It may be missing in
+    /// that leader's last status.
+    predecessors_change: Option<(u32, u32)>,
     /// The status last reported, and when.
     pub(super) status: Option<(Moment, PushScalerStatus)>,
     /// Since when a metric cannot be computed.
@@ -141,6 +144,7 @@ impl ManagedScaler {
             },
             deletion: ScalerDeletion::default(),
             status_unread: None,
+            predecessors_change: None,
             status: None,
             metric_failing_since: None,
             warned: BTreeMap::new(),
@@ -253,14 +257,33 @@ impl ManagedScaler {
                 self.record_change(now, change);
             }
         }
+        if leads {
+            self.record_predecessors_change();
+        }
+    }
+
+    /// Adds the previous leader's last change to the history, unless that leader stored it. Both must have been read.
+    pub(super) fn record_predecessors_change(&mut self) {
+        if self.status_unread.is_some() || self.replicas.is_taking_over() {
+            return;
+        }
+        let Some((from, to)) = self.predecessors_change.take() else {
+            return;
+        };
+        let history = &mut self.status_history;
+        history.record_predecessors_change(Timestamp::now(), from, to);
     }
 
     /// Records a change of the replica count as an aggregator's, so that it counts for the rate limits, and not as
     /// another client's.
     pub(super) fn record_change(&mut self, now: Moment, change: OwnChange) {
-        if let Some(written) = change.written {
-            self.status_history.record_change(Timestamp::now(), written);
-        }
+        self.predecessors_change = match change.written {
+            Some(written) => {
+                self.status_history.record_change(Timestamp::now(), written);
+                None
+            }
+            None => Some((change.from, change.to)),
+        };
         if let Some(engine) = &mut self.engine {
             engine.record_scale(now, change.from, change.to);
         }

@@ -179,7 +179,7 @@ impl ControlLoop {
             self.history.send_removals();
             self.metrics.turn_ended(begun.elapsed());
         }
-        self.report_last_checkpoints(&mut events).await;
+        self.report_at_exit(&mut events).await;
     }
 
     fn handle(&mut self, event: Event) {

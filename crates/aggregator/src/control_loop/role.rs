@@ -79,6 +79,7 @@ impl ControlLoop {
             if let Some(stored) = stored.filter(is_own) {
                 scaler.continue_status(stored);
             }
+            scaler.record_predecessors_change();
             scaler.mark_due(key, now, &mut self.due);
         }
     }

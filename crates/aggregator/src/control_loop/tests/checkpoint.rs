@@ -36,7 +36,7 @@ fn stored() -> PushScalerCheckpoint {
 }
 
 impl Fixture {
-    fn stores(&self, checkpoint: Option<PushScalerCheckpoint>) {
+    pub(super) fn stores(&self, checkpoint: Option<PushScalerCheckpoint>) {
         *self.target.checkpoint.lock() = Some(checkpoint);
     }
 
@@ -50,8 +50,8 @@ impl Fixture {
     }
 
     /// Ends the control loop as a shutdown does.
-    async fn report_last_checkpoints(&mut self) {
-        let last = self.control_loop.report_last_checkpoints(&mut self.events);
+    pub(super) async fn report_at_exit(&mut self) {
+        let last = self.control_loop.report_at_exit(&mut self.events);
         timeout(Duration::from_secs(2), last).await.unwrap();
     }
 
@@ -79,7 +79,7 @@ async fn what_was_restored_is_written_every_ten_minutes_and_at_the_exit() {
     assert_eq!(fixture.checkpoints(), [["resnet"]]);
     fixture.advance(INTERVAL).await;
     assert_eq!(fixture.checkpoints(), [["resnet"]]);
-    fixture.report_last_checkpoints().await;
+    fixture.report_at_exit().await;
     assert_eq!(fixture.checkpoints(), [["resnet"]]);
 }
 
@@ -89,7 +89,7 @@ async fn nothing_is_written_before_the_checkpoint_was_read() {
     fixture.apply("a", 1, &json!({}));
     fixture.observe("a", 1, &["pod-0"]);
     fixture.advance(2 * INTERVAL).await;
-    fixture.report_last_checkpoints().await;
+    fixture.report_at_exit().await;
     assert!(fixture.checkpoints().is_empty());
     assert!((5..15).contains(&fixture.reads()), "{}", fixture.reads());
     fixture.stores(Some(stored()));
@@ -108,7 +108,7 @@ async fn a_follower_writes_nothing_and_a_new_leader_reads_once_more() {
     assert_eq!(fixture.reads(), 1);
     // The leader has written meanwhile.
     fixture.stores(Some(stored()));
-    fixture.report_last_checkpoints().await;
+    fixture.report_at_exit().await;
     assert!(fixture.checkpoints().is_empty());
     leadership.lead_until(Instant::now() + Duration::from_secs(3600));
     fixture.advance(INTERVAL + Duration::from_secs(20)).await;
@@ -130,7 +130,7 @@ async fn a_new_leader_that_stops_reads_before_its_last_write() {
     fixture.stores(Some(stored()));
     // The loop has no turn between its election and the shutdown.
     leadership.lead_until(Instant::now() + Duration::from_secs(7));
-    fixture.report_last_checkpoints().await;
+    fixture.report_at_exit().await;
     assert_eq!(fixture.reads(), 4);
     // What is stored is scaler `a`'s. Scaler `b` has learned nothing.
     assert_eq!(fixture.checkpoints(), [["resnet"]]);
@@ -146,7 +146,7 @@ async fn a_leader_whose_read_fails_writes_nothing_at_the_exit() {
     fixture.advance(INTERVAL).await;
     fixture.stop_responding();
     leadership.lead_until(Instant::now() + Duration::from_secs(7));
-    fixture.report_last_checkpoints().await;
+    fixture.report_at_exit().await;
     assert_eq!(fixture.reads(), 2);
     assert!(fixture.checkpoints().is_empty());
 }

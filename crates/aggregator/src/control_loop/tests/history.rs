@@ -91,6 +91,33 @@ async fn a_new_leader_continues_the_history_of_its_predecessor() {
     assert!(changes.ends_with(&["4 → 8".to_owned(), "2 → 4".to_owned()]));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_change_that_the_previous_leader_did_not_store_is_recorded_once() {
+    let last = change(8, 16);
+    for stored in [vec![change(4, 8)], vec![last, change(4, 8)]] {
+        for scale_first in [true, false] {
+            let leadership = Leadership::following();
+            let mut fixture = Fixture::with(leadership.clone());
+            follow(&mut fixture).await;
+            fixture.changes.clone_from(&stored);
+            leadership.lead_until(Instant::now() + Duration::from_secs(3600));
+            fixture.handle(Event::Promoted);
+            if scale_first {
+                fixture.read("a", 16);
+            }
+            fixture.read_statuses();
+            fixture.read("a", 16);
+            fixture.advance(Duration::from_secs(2)).await;
+            let status = fixture.last_status("a");
+            let changes = changes(&status);
+            assert!(changes.ends_with(&["8 → 16".to_owned(), "4 → 8".to_owned()]));
+            let missing = stored.len() == 1;
+            let reason = "written by the previous leader";
+            assert_eq!(status.to_string().contains(reason), missing, "{status}");
+        }
+    }
+}
+
 #[test]
 fn the_history_is_bounded_also_after_a_restart() {
     let mut history = StatusHistory::default();

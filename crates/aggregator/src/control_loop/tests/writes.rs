@@ -118,6 +118,21 @@ async fn a_leader_does_not_take_an_earlier_change_of_another_client_for_its_own(
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_status_has_the_write_that_is_in_flight_at_the_exit() {
+    let mut fixture = Fixture::start();
+    fixture.stores(None);
+    fixture.apply("a", 1, &json!({}));
+    fixture.read("a", 1);
+    let to = fixture.overload(1).await;
+    assert!(fixture.target.writes.lock().is_empty());
+    fixture.report_at_exit().await;
+    assert_eq!(*fixture.target.writes.lock(), [(1, to)]);
+    let status = fixture.last_status("a");
+    assert_eq!(status["history"][0]["to"], to, "{status}");
+    assert_eq!(status["history"][0]["time"], status["lastScaleTime"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_decision_of_an_earlier_term_is_not_written() {
     let leadership = Leadership::following();
     leadership.lead_until(Instant::now() + Duration::from_secs(3600));
