@@ -137,11 +137,14 @@ pub(super) fn scaler(scaler: DynamicObject) -> Option<Box<WatchedScaler>> {
         Err(error) => Err(vec![unparsable(error)]),
     };
     let spec = spec.ok();
-    // A status that does not parse is written again.
-    let status = PushScalerStatus::deserialize(&scaler.data["status"]).ok();
     let target = target_of(&scaler, &key.namespace);
+    let reference = target.to_string();
+    // A status that does not parse is written again, and so is that of another target, before spec.scaleTargetRef was
+    // changed.
+    let status = PushScalerStatus::deserialize(&scaler.data["status"]).ok();
+    let status = status.filter(|status| status.reference.as_ref() == Some(&reference));
     Some(Box::new(WatchedScaler {
-        deletion: deletion_of(&scaler, status.as_ref(), &target),
+        deletion: deletion_of(&scaler, status.as_ref()),
         target,
         key,
         uid: scaler.uid().unwrap_or_default(),
@@ -168,15 +171,8 @@ impl WatchedScaler {
     }
 }
 
-fn deletion_of(
-    scaler: &DynamicObject,
-    status: Option<&PushScalerStatus>,
-    target: &TargetRef,
-) -> ScalerDeletion {
+fn deletion_of(scaler: &DynamicObject, status: Option<&PushScalerStatus>) -> ScalerDeletion {
     let spec = &scaler.data["spec"];
-    // The status of a PushScaler that has got another target is still the old target's.
-    let reference = target.to_string();
-    let status = status.filter(|status| status.reference.as_ref() == Some(&reference));
     let applies = spec["mode"] == "Apply";
     ScalerDeletion {
         restores: spec["onDelete"] == "Restore",
@@ -211,5 +207,49 @@ fn unparsable(error: &serde_json::Error) -> SpecProblem {
         field: "spec".to_owned(),
         found: format!("not readable ({error})"),
         expected: "a spec of this release's CRD",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pushscale_decision::Conditions;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Returns a PushScaler of the Deployment `torchserve`, with a status of this target.
+    fn scaler_with_status_of(target: &str) -> WatchedScaler {
+        let object = json!({
+            "kind": "PushScaler", "apiVersion": "pushscale.dev/v1alpha1",
+            "metadata": { "name": "a", "namespace": "models" },
+            "spec": {
+                "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
+            },
+            "status": {
+                "reference": target,
+                "replicasBefore": 2,
+                "lastScaleTime": "2026-03-02T08:00:00Z",
+                "history": [{ "time": "2026-03-02T08:00:00Z", "from": 2, "to": 3, "reason": "" }],
+                "conditions": [{
+                    "type": "AbleToScale", "status": "True", "reason": "SucceededRescale", "message": "",
+                    "lastTransitionTime": "2026-03-02T08:00:00Z",
+                }],
+            },
+        });
+        *scaler(serde_json::from_value(object).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_restored_from_the_status_of_another_target() {
+        let own = scaler_with_status_of("Deployment/torchserve");
+        assert_eq!(own.restored.changes.len(), 1);
+        assert!(own.restored.conditions.able_to_scale.is_some());
+        assert_eq!(own.deletion.replicas_before, Some(2));
+        let other = scaler_with_status_of("Deployment/before");
+        assert_eq!(other.restored.changes, []);
+        assert_eq!(other.restored.transitions, []);
+        assert_eq!(other.restored.last_scale_time, None);
+        assert_eq!(other.restored.conditions, Conditions::default());
+        assert_eq!(other.deletion.replicas_before, None);
     }
 }
