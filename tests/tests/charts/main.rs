@@ -10,6 +10,7 @@ mod keys;
 mod lifecycle;
 mod permissions;
 mod rejected;
+mod replicas;
 mod start_script;
 mod suites;
 mod versions;
