@@ -18,7 +18,20 @@
 {{- if and .Values.serviceMonitor.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.adminFrom) }}
 {{- fail "serviceMonitor.enabled is true and networkPolicy.adminFrom is empty: the network policy would block Prometheus. Add its namespace to networkPolicy.adminFrom or set networkPolicy.enabled=false" }}
 {{- end }}
+{{- include "pushscale.validate-namespace" . }}
 {{- include "pushscale.validate-other-installations" . }}
+{{- end }}
+
+{{/* Two installations in one namespace overwrite each other's certificates, whose Secrets have fixed names, and the alerts
+distinguish installations by their namespace. `helm template` finds none. */}}
+{{- define "pushscale.validate-namespace" -}}
+{{- range (lookup "apps/v1" "Deployment" .Release.Namespace "").items | default list }}
+{{- $labels := .metadata.labels | default dict }}
+{{- $release := get $labels "app.kubernetes.io/instance" }}
+{{- if and (eq (get $labels "app.kubernetes.io/part-of") "pushscale") (ne $release $.Release.Name) }}
+{{- fail (printf "the namespace %s has another installation, release %s: uninstall it, or install this one into a namespace of its own" $.Release.Namespace $release) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* Two installations that watch one namespace scale the same PushScalers, and overwrite each other's CA in it. Their

@@ -77,6 +77,13 @@ fn the_charts_install_upgrade_and_uninstall_without_leftovers() {
     ];
     let found = "another installation, pushscale/pushscale-aggregator, scales the PushScalers of all namespaces";
     is_refused(&helm, &cluster, other, found);
+    let same_namespace = [
+        "other",
+        "--namespace=pushscale",
+        "--set=fullnameOverride=other,aggregator.watchNamespace=models",
+    ];
+    let found = "the namespace pushscale has another installation, release pushscale";
+    is_refused(&helm, &cluster, same_namespace, found);
 
     pushscale.uninstall();
     // The CRDs stay on purpose. The garbage collector removes the dependents of the ClusterRole a moment later.
