@@ -1,12 +1,24 @@
 //! The newest CA bundle. The controller or the directory sets it, and the publishers read it.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use pushscale_daemon::readiness::ReadinessLatch;
 use tokio::sync::watch;
 
 /// The CA certificates that clients trust, as PEM; `None` before the first ones.
 pub(crate) type NewestBundle = watch::Receiver<Option<Arc<str>>>;
+
+/// A bundle that has been published to every namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Publication {
+    pub(crate) bundle: Arc<str>,
+    /// When the last namespace got it.
+    pub(crate) since: SystemTime,
+}
+
+/// The complete publication of the newest bundle; `None` while some namespaces lack it.
+pub(crate) type NewestPublication = watch::Receiver<Option<Publication>>;
 
 /// Sets the newest bundle.
 pub(crate) struct BundleSender {

@@ -110,7 +110,7 @@ const SETTINGS: &[Setting] = &[
         key: "ca_grace",
         default: Some("1h"),
         kind: Kind::Duration("1s", MAX_LIFETIME),
-        description: "Time from publishing a new CA to its first signature",
+        description: "Time from the publication of a new CA in every namespace to its first signature",
     },
 ];
 
@@ -175,7 +175,7 @@ pub struct Lifetimes {
     pub authority: Duration,
     /// The lifetime of a server's certificate.
     pub server: Duration,
-    /// The time from publishing a new CA to its first signature.
+    /// The time from the publication of a new CA in every namespace to its first signature.
     pub grace: Duration,
 }
 

@@ -1,5 +1,6 @@
 //! Keeps the CA and the servers' certificates in Secrets. A pass reads the Secrets and performs the plan's next step
-//! until nothing is left to do. The next pass runs at the time that the plan names, or when a Secret changes.
+//! until nothing is left to do. The next pass runs at the time that the plan names, when a Secret changes, or when the
+//! newest bundle has been published.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,13 +16,13 @@ use pushscale_daemon::error::chain;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::bundle::BundleSender;
+use crate::bundle::{BundleSender, NewestPublication, Publication};
 use crate::certificate::read_pair;
 use crate::config::SelfSigned;
 use crate::issue::{self, IssueError};
 use crate::metrics::{CertificateMetrics, Failure, Subject};
 use crate::owner::{self, Owner};
-use crate::plan::{self, Reason, Step, Wait};
+use crate::plan::{self, Inputs, Reason, Step, Wait};
 use crate::secrets::{SecretError, Secrets, StoredSecret};
 use crate::state::{
     AuthorityPem, AuthorityState, CertificateState, Server, ServerState, dns_names,
@@ -47,18 +48,26 @@ pub(crate) async fn run(
     mut owner: watch::Receiver<Owner>,
     metrics: CertificateMetrics,
     mut newest: BundleSender,
+    mut published: NewestPublication,
 ) {
     let controller = Controller::new(client.clone(), settings, metrics);
     let mut changes = changes(&client, &controller);
     loop {
         let owners = owner.borrow_and_update().references();
+        let publication = published.borrow_and_update().clone();
         let wait = match owners {
-            Some(owners) => controller.reconcile(&owners, &mut newest).await,
+            Some(owners) => {
+                let publication = publication.as_ref();
+                controller
+                    .reconcile(&owners, publication, &mut newest)
+                    .await
+            }
             None => MAX_WAIT,
         };
         tokio::select! {
             () = tokio::time::sleep(wait.min(MAX_WAIT)) => {}
             () = owner::changed(&mut owner) => {}
+            Ok(()) = published.changed() => {}
             Some(()) = changes.next() => {}
         }
     }
@@ -111,8 +120,13 @@ impl Controller {
     }
 
     /// Performs all steps that are due, and returns the time until the next pass.
-    async fn reconcile(&self, owners: &[OwnerReference], newest: &mut BundleSender) -> Duration {
-        match self.perform_steps(owners).await {
+    async fn reconcile(
+        &self,
+        owners: &[OwnerReference],
+        publication: Option<&Publication>,
+        newest: &mut BundleSender,
+    ) -> Duration {
+        match self.perform_steps(owners, publication).await {
             Ok((wait, bundle)) => {
                 self.metrics.expires(Subject::Ca, wait.authority_expires_at);
                 for (server, expires_at) in wait.servers_expire_at {
@@ -134,17 +148,23 @@ impl Controller {
     async fn perform_steps(
         &self,
         owners: &[OwnerReference],
+        publication: Option<&Publication>,
     ) -> Result<(Wait, String), ControllerError> {
         for _ in 0..MAX_STEPS {
             let stored = self.read().await?;
-            let now = SystemTime::now();
-            let step = plan::next_step(now, &self.parse(&stored), self.settings.lifetimes);
-            let performed = match step {
+            let state = self.parse(&stored);
+            let inputs = Inputs {
+                now: SystemTime::now(),
+                state: &state,
+                publication,
+                lifetimes: self.settings.lifetimes,
+            };
+            let performed = match plan::next_step(inputs) {
                 Step::Wait(wait) => match stored.lacking(owners) {
                     None => return Ok((wait, stored.authorities.text("ca.crt"))),
                     Some(secret) => self.add_owners(secret, owners).await,
                 },
-                step => self.perform(step, stored, now, owners).await,
+                step => self.perform(step, stored, inputs, owners).await,
             };
             ignore_conflict(performed)?;
         }
@@ -185,14 +205,14 @@ impl Controller {
         &self,
         step: Step,
         stored: StoredSecrets,
-        now: SystemTime,
+        inputs: Inputs<'_>,
         owners: &[OwnerReference],
     ) -> Result<(), ControllerError> {
-        let lifetimes = self.settings.lifetimes;
+        let Inputs { now, lifetimes, .. } = inputs;
         match step {
             Step::CreateAuthority { existing, reason } => {
                 let issued = issue::authority(now, lifetimes)?;
-                let pem = plan::with_new(now, existing, &issued, lifetimes);
+                let pem = plan::with_new(inputs, existing, &issued);
                 self.write_authorities(stored, &pem, owners).await?;
                 self.note_issued(Subject::Ca, AUTHORITY, &reason);
             }

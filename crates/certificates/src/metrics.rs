@@ -65,7 +65,8 @@ impl CertificateMetrics {
                 "failures",
                 "failure",
                 "Failures to issue, read or publish certificates",
-            ),
+            )
+            .from_zero([Failure::Publish, Failure::Webhook, Failure::ApiService]),
         }
     }
 

@@ -11,6 +11,7 @@ use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::{Readiness, ReadinessLatch};
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::Tasks;
+use tokio::sync::watch;
 
 use crate::ca_bundle::{self, Target, api_service_changes, webhook_changes};
 use crate::config::{Config, PROGRAM, Source};
@@ -82,11 +83,19 @@ fn start(
     first: ReadinessLatch,
 ) {
     let (sender, newest) = bundle::channel(first);
+    let (published, publication) = watch::channel(None);
     let owner = owner::start(tasks, client, config.owner.as_deref());
     match config.source {
         Source::SelfSigned(own) => tasks.spawn_endless(
             "certificate controller",
-            controller::run(client.clone(), own, owner.clone(), metrics.clone(), sender),
+            controller::run(
+                client.clone(),
+                own,
+                owner.clone(),
+                metrics.clone(),
+                sender,
+                publication,
+            ),
         ),
         Source::Directory(path) => tasks.spawn_endless(
             "certificate directory",
@@ -117,6 +126,7 @@ fn start(
             newest,
             owner,
             metrics.clone(),
+            published,
         ),
     );
 }

@@ -1,5 +1,5 @@
-//! Decides what to issue, renew or write. Pure: takes the time and the content of the Secrets, and returns the next
-//! step. The caller reads the Secrets again after each step.
+//! Decides what to issue, renew or write. Pure: takes the time, the content of the Secrets and what is published, and
+//! returns the next step. The caller reads the Secrets again after each step.
 
 #[cfg(test)]
 mod tests;
@@ -8,12 +8,23 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::SystemTime;
 
+use crate::bundle::Publication;
 use crate::certificate::InvalidCertificate;
 use crate::config::Lifetimes;
 use crate::issue::IssuedCertificate;
 use crate::state::{
     Authority, AuthorityPem, AuthorityState, CertificateState, Server, ServerState,
 };
+
+/// What the plan depends on.
+#[derive(Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    pub(crate) now: SystemTime,
+    pub(crate) state: &'a CertificateState,
+    /// What every namespace has had; `None` if some lack the bundle.
+    pub(crate) publication: Option<&'a Publication>,
+    pub(crate) lifetimes: Lifetimes,
+}
 
 /// The next step.
 pub(crate) enum Step {
@@ -61,6 +72,8 @@ pub(crate) enum Reason {
     UnknownSigner,
     /// The new CA is published everywhere.
     NewSigner,
+    /// The new CA is not published everywhere, and the previous one expires.
+    UnpublishedSigner,
     /// CAs or keys were added or removed.
     Changed,
 }
@@ -85,15 +98,19 @@ impl fmt::Display for Reason {
             Self::NamesChanged => "it was issued for other names",
             Self::UnknownSigner => "it was signed by an unknown CA",
             Self::NewSigner => "the new CA is published everywhere and signs from now on",
+            Self::UnpublishedSigner => {
+                "the previous CA expires, although the new one is not published everywhere"
+            }
             Self::Changed => "CAs or keys were added or removed",
         })
     }
 }
 
 /// Returns the next step.
-pub(crate) fn next_step(now: SystemTime, state: &CertificateState, lifetimes: Lifetimes) -> Step {
+pub(crate) fn next_step(inputs: Inputs<'_>) -> Step {
+    let Inputs { now, state, .. } = inputs;
     let valid = valid_authorities(now, state);
-    let trusted = trusted_authorities(now, &valid, lifetimes);
+    let trusted = trusted_authorities(inputs, &valid);
     let newest = valid.iter().find(|one| one.key_pem.is_some());
     let (Some(newest), Some(signer)) = (newest, trusted.first()) else {
         return Step::CreateAuthority {
@@ -114,7 +131,7 @@ pub(crate) fn next_step(now: SystemTime, state: &CertificateState, lifetimes: Li
     }
     let bundle = pem.certificates;
     for server in &state.servers {
-        if let Some(reason) = reason_to_issue(now, server, &trusted, lifetimes) {
+        if let Some(reason) = reason_to_issue(inputs, server, &trusted) {
             return Step::Issue {
                 server: server.server,
                 names: server.names.clone(),
@@ -128,7 +145,7 @@ pub(crate) fn next_step(now: SystemTime, state: &CertificateState, lifetimes: Li
             return Step::UpdateBundle { server, bundle };
         }
     }
-    Step::Wait(wait(now, state, &trusted, lifetimes))
+    Step::Wait(wait(inputs, &trusted))
 }
 
 /// Returns why there is no CA that can sign.
@@ -143,10 +160,9 @@ fn reason_to_create(authorities: &AuthorityState) -> Reason {
 
 /// Returns the content of the Secret of the CAs after a CA has been issued.
 pub(crate) fn with_new(
-    now: SystemTime,
+    inputs: Inputs<'_>,
     mut existing: Vec<Authority>,
     issued: &IssuedCertificate,
-    lifetimes: Lifetimes,
 ) -> AuthorityPem {
     let issued = AuthorityState::read(AuthorityPem {
         certificates: issued.certificate_pem.clone(),
@@ -154,7 +170,7 @@ pub(crate) fn with_new(
     });
     existing.extend(issued.all);
     newest_first(&mut existing);
-    AuthorityPem::encode(&trusted_authorities(now, &existing, lifetimes))
+    AuthorityPem::encode(&trusted_authorities(inputs, &existing))
 }
 
 /// Returns all valid CAs, those in the servers' bundles included, the newest first.
@@ -192,16 +208,12 @@ fn newest_first(authorities: &mut [Authority]) {
     });
 }
 
-/// Returns the signing CA, then the other trusted ones, the newest first. An old CA is trusted until the last
-/// certificate that it can have signed expires; its key is removed as soon as it no longer signs.
-fn trusted_authorities(
-    now: SystemTime,
-    valid: &[Authority],
-    lifetimes: Lifetimes,
-) -> Vec<Authority> {
+/// Returns the signing CA, then the other trusted ones, the newest first. The key of an old CA is removed as soon as it
+/// no longer signs.
+fn trusted_authorities(inputs: Inputs<'_>, valid: &[Authority]) -> Vec<Authority> {
     let with_key = || valid.iter().filter(|one| one.key_pem.is_some());
     let signer = with_key()
-        .find(|one| signs_from(one, lifetimes) <= now)
+        .find(|one| signs_from(inputs, one, valid) <= inputs.now)
         // If none has been published for long enough, the oldest one is known to most clients.
         .or_else(|| with_key().next_back());
     let Some(signer) = signer else {
@@ -210,8 +222,9 @@ fn trusted_authorities(
     let mut trusted = vec![signer.clone()];
     for authority in valid {
         let is_older = authority.certificate.issued_at <= signer.certificate.issued_at;
-        let is_obsolete = is_older && signs_from(signer, lifetimes) + lifetimes.server <= now;
-        if authority.certificate == signer.certificate || is_obsolete {
+        if authority.certificate == signer.certificate
+            || is_older && is_obsolete(inputs, authority, signer, valid)
+        {
             continue;
         }
         let mut authority = authority.clone();
@@ -223,16 +236,52 @@ fn trusted_authorities(
     trusted
 }
 
-fn signs_from(authority: &Authority, lifetimes: Lifetimes) -> SystemTime {
-    authority.certificate.issued_at + lifetimes.grace
+/// Returns when a CA starts to sign: once every namespace has had it for the grace period. A namespace that refuses it
+/// delays that until shortly before its predecessor expires, when all namespaces would lose a trusted CA.
+fn signs_from(inputs: Inputs<'_>, authority: &Authority, valid: &[Authority]) -> SystemTime {
+    let Lifetimes { grace, .. } = inputs.lifetimes;
+    let issued_at = authority.certificate.issued_at;
+    let older = valid.iter().map(|one| &one.certificate);
+    let expiry = older
+        .filter(|one| one.issued_at < issued_at)
+        .map(|one| one.expires_at)
+        .max();
+    let latest = expiry.map_or(issued_at, |expiry| expiry - grace);
+    let published = published_since(inputs, authority).map(|since| since + grace);
+    let due = published.map_or(latest, |due| due.min(latest));
+    due.max(issued_at + grace)
+}
+
+fn published_since(inputs: Inputs<'_>, authority: &Authority) -> Option<SystemTime> {
+    let publication = inputs.publication?;
+    let is_included = publication.bundle.contains(&authority.certificate.pem());
+    is_included.then_some(publication.since)
+}
+
+/// Whether every certificate that an old CA can have signed has expired, or was replaced so long ago that its server
+/// has loaded the new one.
+fn is_obsolete(
+    inputs: Inputs<'_>,
+    old: &Authority,
+    signer: &Authority,
+    valid: &[Authority],
+) -> bool {
+    let Lifetimes { server, grace, .. } = inputs.lifetimes;
+    let is_replaced = |state: &ServerState| {
+        let pair = state.pair.as_ref();
+        pair.is_ok_and(|pair| !pair.is_signed_by(&old.certificate))
+    };
+    signer.certificate.issued_at + grace + server <= inputs.now
+        && signs_from(inputs, signer, valid) + grace <= inputs.now
+        && inputs.state.servers.iter().all(is_replaced)
 }
 
 fn reason_to_issue(
-    now: SystemTime,
+    inputs: Inputs<'_>,
     server: &ServerState,
     trusted: &[Authority],
-    lifetimes: Lifetimes,
 ) -> Option<Reason> {
+    let now = inputs.now;
     let certificate = match &server.pair {
         Ok(certificate) => certificate,
         Err(InvalidCertificate::Missing("tls.crt")) => return Some(Reason::Missing),
@@ -253,29 +302,32 @@ fn reason_to_issue(
     }
     let signer = trusted.first()?;
     let is_replaced = signed_by.certificate.issued_at < signer.certificate.issued_at;
-    (is_replaced && signs_from(signer, lifetimes) <= now).then_some(Reason::NewSigner)
+    if !is_replaced || signs_from(inputs, signer, trusted) > now {
+        return None;
+    }
+    Some(match published_since(inputs, signer) {
+        Some(_) => Reason::NewSigner,
+        None => Reason::UnpublishedSigner,
+    })
 }
 
-fn wait(
-    now: SystemTime,
-    state: &CertificateState,
-    trusted: &[Authority],
-    lifetimes: Lifetimes,
-) -> Wait {
+fn wait(inputs: Inputs<'_>, trusted: &[Authority]) -> Wait {
+    let Inputs { now, lifetimes, .. } = inputs;
     let mut moments = Vec::new();
     for authority in trusted {
-        let signs_from = signs_from(authority, lifetimes);
         moments.push(authority.certificate.expires_at);
         if authority.key_pem.is_some() {
+            let signs_from = signs_from(inputs, authority, trusted);
             moments.extend([
                 authority.certificate.renew_at(),
                 signs_from,
-                signs_from + lifetimes.server,
+                signs_from + lifetimes.grace,
+                authority.certificate.issued_at + lifetimes.grace + lifetimes.server,
             ]);
         }
     }
     let mut servers_expire_at = Vec::new();
-    for server in &state.servers {
+    for server in &inputs.state.servers {
         if let Ok(certificate) = &server.pair {
             moments.push(certificate.renew_at());
             servers_expire_at.push((server.server, certificate.expires_at));

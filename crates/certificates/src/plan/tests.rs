@@ -19,6 +19,9 @@ fn start() -> SystemTime {
 struct Store {
     authorities: AuthorityPem,
     servers: Vec<(Server, Texts)>,
+    publication: Option<Publication>,
+    /// Whether a namespace refuses the bundle.
+    is_refused: bool,
     lifetimes: Lifetimes,
 }
 
@@ -37,6 +40,8 @@ impl Store {
                 (Server::Aggregator, Texts::default()),
                 (Server::Injector, Texts::default()),
             ],
+            publication: None,
+            is_refused: false,
             lifetimes: Lifetimes::default(),
         }
     }
@@ -75,10 +80,18 @@ impl Store {
         let lifetimes = self.lifetimes;
         let mut steps = Vec::new();
         for _ in 0..16 {
-            match next_step(now, &self.state(), lifetimes) {
+            let state = self.state();
+            let publication = self.publication.clone();
+            let inputs = Inputs {
+                now,
+                state: &state,
+                publication: publication.as_ref(),
+                lifetimes,
+            };
+            match next_step(inputs) {
                 Step::CreateAuthority { existing, reason } => {
                     let issued = issue::authority(now, lifetimes).unwrap();
-                    self.authorities = with_new(now, existing, &issued, lifetimes);
+                    self.authorities = with_new(inputs, existing, &issued);
                     steps.push(format!("CA issued: {reason}"));
                 }
                 Step::WriteAuthorities { pem, reason } => {
@@ -104,10 +117,25 @@ impl Store {
                     self.texts(server).bundle = bundle;
                     steps.push(format!("{server:?} gets the bundle"));
                 }
+                Step::Wait(_) if self.publish(now) => {}
                 Step::Wait(wait) => return (steps, wait.until),
             }
         }
         panic!("the plan does not end: {steps:#?}");
+    }
+
+    /// Publishes the bundle at once. Returns whether it was not published before.
+    fn publish(&mut self, now: SystemTime) -> bool {
+        let bundle = self.authorities.certificates.as_str();
+        self.publication.take_if(|found| *found.bundle != *bundle);
+        if self.is_refused || self.publication.is_some() {
+            return false;
+        }
+        self.publication = Some(Publication {
+            bundle: bundle.into(),
+            since: now,
+        });
+        true
     }
 
     fn bundle(&self) -> Vec<Certificate> {
@@ -141,9 +169,10 @@ fn the_first_pass_issues_everything_and_the_second_one_nothing() {
             format!("Injector issued: {none}"),
         ]
     );
-    // The next pass is at the end of the CA's grace period, when nothing has to be done.
+    // The next passes are when a CA starts to sign and when its predecessor is obsolete: nothing has to be done.
     assert_eq!(until, start() + HOUR);
-    assert_eq!(store.pass(until), (vec![], start() + DAY * 20));
+    assert_eq!(store.pass(until), (vec![], start() + HOUR * 2));
+    assert_eq!(store.pass(start() + HOUR * 2), (vec![], start() + DAY * 20));
     assert_eq!((store.bundle().len(), store.keys()), (1, 1));
     assert!(store.trusted_by(&store.bundle()));
 }
@@ -204,6 +233,66 @@ fn the_old_ca_signs_until_the_new_one_is_published_and_then_loses_its_key() {
         "the signer is first"
     );
     assert_eq!(store.bundle()[1], old);
+}
+
+#[test]
+fn a_new_ca_signs_after_its_grace_period_in_every_namespace() {
+    let mut store = Store::started();
+    let due = start() + DAY * 365 * 2 / 3;
+    store.is_refused = true;
+    store.pass(due);
+    let old = store.bundle()[0].clone();
+    let (steps, _) = store.pass(due + DAY * 60);
+    assert!(!steps.iter().any(|step| step.contains("from now on")));
+    assert!(store.trusted_by(std::slice::from_ref(&old)));
+    assert_eq!(store.keys(), 2);
+
+    store.is_refused = false;
+    let (_, until) = store.pass(due + DAY * 61);
+    assert_eq!(until, due + DAY * 61 + HOUR);
+    store.pass(until - Duration::from_secs(1));
+    assert!(store.trusted_by(std::slice::from_ref(&old)));
+    let (steps, _) = store.pass(until);
+    assert_eq!(
+        steps,
+        [
+            "CAs written: CAs or keys were added or removed",
+            "Aggregator issued: the new CA is published everywhere and signs from now on",
+            "Injector issued: the new CA is published everywhere and signs from now on",
+        ]
+    );
+    assert!(
+        store.bundle().contains(&old),
+        "the servers have not loaded the new certificates yet"
+    );
+    let (_, until) = store.pass(until + HOUR);
+    store.pass(until);
+    assert!(!store.bundle().contains(&old));
+}
+
+#[test]
+fn a_ca_that_a_namespace_refuses_signs_an_hour_before_its_predecessor_expires() {
+    let mut store = Store::started();
+    store.is_refused = true;
+    let mut now = start() + DAY * 365 * 2 / 3;
+    let expiry = start() + DAY * 365;
+    let old = store.bundle()[0].clone();
+    while now < expiry - HOUR {
+        let (steps, until) = store.pass(now);
+        assert!(store.trusted_by(std::slice::from_ref(&old)), "{steps:?}");
+        now = until;
+    }
+    assert_eq!(now, expiry - HOUR);
+    let (steps, _) = store.pass(now);
+    let expires = "the previous CA expires, although the new one is not published everywhere";
+    assert_eq!(
+        steps,
+        [
+            "CAs written: CAs or keys were added or removed".to_owned(),
+            format!("Aggregator issued: {expires}"),
+            format!("Injector issued: {expires}"),
+        ]
+    );
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod queue;
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -18,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::queue::{Content, Outcome, PublishQueue};
-use crate::bundle::NewestBundle;
+use crate::bundle::{NewestBundle, Publication};
 use crate::metrics::CertificateMetrics;
 use crate::owner::{self, Owner};
 use crate::secrets::{FIELD_MANAGER, TIMEOUT};
@@ -26,13 +28,14 @@ use crate::secrets::{FIELD_MANAGER, TIMEOUT};
 /// The maximum number of concurrent writes, to limit the load of the API server.
 const MAX_CONCURRENT_WRITES: usize = 8;
 
-/// Runs the publisher. Never returns.
+/// Runs the publisher, and reports the publication of the newest bundle. Never returns.
 pub(crate) async fn run(
     client: Client,
     namespace: Option<String>,
     mut newest: NewestBundle,
     mut owner: watch::Receiver<Owner>,
     metrics: CertificateMetrics,
+    published: watch::Sender<Option<Publication>>,
 ) {
     let mut namespaces = pin!(
         watcher(
@@ -56,6 +59,7 @@ pub(crate) async fn run(
             };
             writing.push(write(&client, namespace, config_map));
         }
+        report(queue.publication(SystemTime::now()), &published);
         let next_due = queue
             .next_due()
             .filter(|_| writing.len() < MAX_CONCURRENT_WRITES);
@@ -78,6 +82,16 @@ pub(crate) async fn run(
     }
 }
 
+fn report(publication: Option<&Publication>, published: &watch::Sender<Option<Publication>>) {
+    published.send_if_modified(|current| {
+        let differs = current.as_ref() != publication;
+        if differs {
+            *current = publication.cloned();
+        }
+        differs
+    });
+}
+
 fn by_name(name: Option<&str>) -> watcher::Config {
     let config = watcher::Config::default();
     match name {
@@ -87,7 +101,7 @@ fn by_name(name: Option<&str>) -> watcher::Config {
 }
 
 fn content(newest: &NewestBundle, owner: &watch::Receiver<Owner>) -> Option<Content> {
-    let bundle = newest.borrow().as_ref()?.to_string();
+    let bundle = Arc::clone(newest.borrow().as_ref()?);
     let owners = owner.borrow().references()?;
     Some(Content::new(bundle, owners))
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -11,6 +13,7 @@ use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_protocol::{CA_CONFIG_MAP, CA_FILE};
 use tokio::time::Instant;
 
+use crate::bundle::Publication;
 use crate::metrics::{CertificateMetrics, Failure};
 use crate::secrets::MANAGED_BY;
 use crate::write_schedule::WriteSchedule;
@@ -20,6 +23,8 @@ use crate::write_schedule::WriteSchedule;
 pub(super) struct PublishQueue {
     /// The content to publish; `None` if nothing may be written.
     content: Option<Content>,
+    /// Set once no namespace is outstanding. One that is created or reverted later gets the bundle within seconds.
+    publication: Option<Publication>,
     /// The namespaces that exist and are not terminating.
     open: BTreeSet<String>,
     /// The digests of the existing ConfigMaps, by namespace.
@@ -37,6 +42,7 @@ pub(super) struct PublishQueue {
 
 #[derive(Default)]
 struct Listing {
+    namespaces: bool,
     config_maps: bool,
     namespaces_seen: BTreeSet<String>,
     config_maps_seen: BTreeSet<String>,
@@ -52,6 +58,9 @@ pub(super) enum Outcome {
 impl PublishQueue {
     /// Replaces the content, and publishes it without delay.
     pub(super) fn set_content(&mut self, content: Option<Content>) {
+        let bundle = content.as_ref().map(|content| &content.bundle);
+        self.publication
+            .take_if(|publication| Some(&publication.bundle) != bundle);
         self.content = content;
         self.due.clear();
         let now = Instant::now();
@@ -72,6 +81,7 @@ impl PublishQueue {
                 let seen = std::mem::take(&mut self.listing.namespaces_seen);
                 self.open.retain(|name| seen.contains(name));
                 self.schedules.retain(|name, _| seen.contains(name));
+                self.listing.namespaces = true;
             }
             Event::Apply(found) => self.namespace(found),
             Event::Delete(found) => {
@@ -142,6 +152,17 @@ impl PublishQueue {
             && self.published.get(namespace) != Some(&content.digest)
     }
 
+    /// Returns the publication of the current bundle, which is complete if nothing has to be written now.
+    pub(super) fn publication(&mut self, now: SystemTime) -> Option<&Publication> {
+        let listed = self.listing.namespaces && self.listing.config_maps;
+        let is_complete = listed && self.due.is_empty() && self.writing.is_empty();
+        if let (None, Some(content), true) = (&self.publication, &self.content, is_complete) {
+            let bundle = Arc::clone(&content.bundle);
+            self.publication = Some(Publication { bundle, since: now });
+        }
+        self.publication.as_ref()
+    }
+
     /// Returns the time of the next write.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
@@ -207,7 +228,7 @@ impl PublishQueue {
 
 /// The content of the ConfigMap.
 pub(super) struct Content {
-    bundle: String,
+    bundle: Arc<str>,
     owners: Vec<OwnerReference>,
     digest: u64,
 }
@@ -234,7 +255,7 @@ fn digest_of(found: &ConfigMap) -> u64 {
 }
 
 impl Content {
-    pub(super) fn new(bundle: String, owners: Vec<OwnerReference>) -> Self {
+    pub(super) fn new(bundle: Arc<str>, owners: Vec<OwnerReference>) -> Self {
         let uids = owners.iter().map(|owner| owner.uid.as_str());
         let digest = digest(&bundle, true, uids);
         Self {
@@ -253,7 +274,10 @@ impl Content {
                 owner_references: Some(self.owners.clone()),
                 ..ObjectMeta::default()
             },
-            data: Some(BTreeMap::from([(CA_FILE.to_owned(), self.bundle.clone())])),
+            data: Some(BTreeMap::from([(
+                CA_FILE.to_owned(),
+                self.bundle.to_string(),
+            )])),
             ..ConfigMap::default()
         }
     }
@@ -278,7 +302,7 @@ mod tests {
     }
 
     fn content(bundle: &str) -> Content {
-        Content::new(bundle.to_owned(), Vec::new())
+        Content::new(Arc::from(bundle), Vec::new())
     }
 
     /// The ConfigMap of a namespace with this bundle.
@@ -355,6 +379,46 @@ mod tests {
         write(&mut queue, "a", "two");
         write(&mut queue, "b", "two");
         assert!(due(&mut queue).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bundle_is_published_once_no_namespace_lacks_it() {
+        let mut queue = PublishQueue::default();
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let since = |queue: &mut PublishQueue, seconds| {
+            let publication = queue.publication(at(seconds))?;
+            Some((publication.bundle.to_string(), publication.since))
+        };
+        queue.set_content(Some(content("one")));
+        assert_eq!(since(&mut queue, 0), None, "nothing is listed yet");
+        queue.config_map_event(Event::Init);
+        queue.config_map_event(Event::InitDone);
+        assert_eq!(since(&mut queue, 1), None, "the namespaces are not listed");
+        queue.namespace_event(Event::Init);
+        queue.namespace_event(Event::InitApply(namespace("a", false)));
+        queue.namespace_event(Event::InitDone);
+        assert_eq!(since(&mut queue, 2), None, "it is due");
+        assert_eq!(due(&mut queue), ["a"]);
+        assert_eq!(since(&mut queue, 3), None, "it is being written");
+        let failed = Outcome::Failed("forbidden".to_owned());
+        queue.finish("a", failed, &CertificateMetrics::default());
+        assert_eq!(since(&mut queue, 4), None, "it failed");
+        tokio::time::sleep_until(queue.next_due().unwrap()).await;
+        assert_eq!(due(&mut queue), ["a"]);
+        write(&mut queue, "a", "one");
+        let published = Some(("one".to_owned(), at(5)));
+        assert_eq!(since(&mut queue, 5), published);
+
+        queue.namespace_event(Event::Apply(namespace("b", false)));
+        assert_eq!(since(&mut queue, 6), published, "new namespaces are common");
+        queue.set_content(Some(content("two")));
+        assert_eq!(since(&mut queue, 7), None);
+        assert_eq!(due(&mut queue), ["a", "b"]);
+        write(&mut queue, "a", "two");
+        queue.namespace_event(Event::Delete(namespace("b", false)));
+        let gone = Outcome::NamespaceGone;
+        queue.finish("b", gone, &CertificateMetrics::default());
+        assert_eq!(since(&mut queue, 8), Some(("two".to_owned(), at(8))));
     }
 
     #[tokio::test(start_paused = true)]
