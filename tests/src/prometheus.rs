@@ -22,11 +22,12 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts a Prometheus that scrapes `target` every second and evaluates these alerts, and waits until it is ready.
+    /// Starts a Prometheus that scrapes `target`, a pod in `namespace`, every second and evaluates these alerts, and
+    /// waits until it is ready.
     ///
     /// # Panics
     /// It cannot be installed, or does not accept the alerts.
-    pub async fn start(target: SocketAddr, alerts: &Value) -> Self {
+    pub async fn start(target: SocketAddr, namespace: &str, alerts: &Value) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let program = test_cluster::provision("prometheus").unwrap();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -41,7 +42,10 @@ impl Prometheus {
             "scrape_configs": [{
                 "job_name": "pushscale",
                 "honor_labels": true,
-                "static_configs": [{ "targets": [target.to_string()] }],
+                "static_configs": [{
+                    "targets": [target.to_string()],
+                    "labels": { "namespace": namespace },
+                }],
             }],
         });
         // JSON is YAML.

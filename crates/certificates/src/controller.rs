@@ -22,7 +22,7 @@ use crate::config::SelfSigned;
 use crate::issue::{self, IssueError};
 use crate::metrics::{CertificateMetrics, Failure, Subject};
 use crate::owner::{self, Owner};
-use crate::plan::{self, Inputs, Reason, Step, Wait};
+use crate::plan::{self, Inputs, Reason, Step};
 use crate::secrets::{SecretError, Secrets, StoredSecret};
 use crate::state::{
     AuthorityPem, AuthorityState, CertificateState, Server, ServerState, dns_names,
@@ -127,13 +127,9 @@ impl Controller {
         newest: &mut BundleSender,
     ) -> Duration {
         match self.perform_steps(owners, publication).await {
-            Ok((wait, bundle)) => {
-                self.metrics.expires(Subject::Ca, wait.authority_expires_at);
-                for (server, expires_at) in wait.servers_expire_at {
-                    self.metrics.expires(server.into(), expires_at);
-                }
+            Ok((until, bundle)) => {
                 newest.set(&bundle);
-                let until = wait.until.duration_since(SystemTime::now());
+                let until = until.duration_since(SystemTime::now());
                 // Certificates have whole seconds; shortly after one the renewal is certainly due.
                 until.unwrap_or_default() + Duration::from_millis(10)
             }
@@ -149,10 +145,11 @@ impl Controller {
         &self,
         owners: &[OwnerReference],
         publication: Option<&Publication>,
-    ) -> Result<(Wait, String), ControllerError> {
+    ) -> Result<(SystemTime, String), ControllerError> {
         for _ in 0..MAX_STEPS {
             let stored = self.read().await?;
             let state = self.parse(&stored);
+            state.export_expiry(&self.metrics);
             let inputs = Inputs {
                 now: SystemTime::now(),
                 state: &state,
@@ -160,8 +157,8 @@ impl Controller {
                 lifetimes: self.settings.lifetimes,
             };
             let performed = match plan::next_step(inputs) {
-                Step::Wait(wait) => match stored.lacking(owners) {
-                    None => return Ok((wait, stored.authorities.text("ca.crt"))),
+                Step::Wait(until) => match stored.lacking(owners) {
+                    None => return Ok((until, stored.authorities.text("ca.crt"))),
                     Some(secret) => self.add_owners(secret, owners).await,
                 },
                 step => self.perform(step, stored, inputs, owners).await,

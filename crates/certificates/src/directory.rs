@@ -39,12 +39,10 @@ pub(crate) async fn run(directory: PathBuf, metrics: CertificateMetrics, mut new
     let mut logged = None;
     loop {
         let path = directory.clone();
-        let read = tokio::task::spawn_blocking(move || read(&path, SystemTime::now())).await;
-        match read {
+        let read = tokio::task::spawn_blocking(move || read(&path)).await;
+        match read.map(|files| files.and_then(|files| files.check(SystemTime::now(), &metrics))) {
             Ok(Ok(files)) => {
                 logged = None;
-                metrics.expires(Subject::Ca, files.ca_expires_at);
-                metrics.expires(Subject::Aggregator, files.certificate_expires_at);
                 if newest.set(&files.bundle) {
                     let expires_at = timestamp(files.ca_expires_at);
                     let expires_at = format_args!("{expires_at:.0}");
@@ -67,7 +65,7 @@ pub(crate) async fn run(directory: PathBuf, metrics: CertificateMetrics, mut new
     }
 }
 
-fn read(directory: &Path, now: SystemTime) -> Result<Files, DirectoryError> {
+fn read(directory: &Path) -> Result<Files, DirectoryError> {
     let text = |name| {
         let file = directory.join(name);
         std::fs::read_to_string(&file).map_err(|error| DirectoryError::Read(file, error))
@@ -82,14 +80,25 @@ fn read(directory: &Path, now: SystemTime) -> Result<Files, DirectoryError> {
     let certificate = first(&text("tls.crt")?, "tls.crt")?;
     let bundle = text("ca.crt")?;
     let authority = first(&bundle, "ca.crt")?;
-    if certificate.expires_at <= now {
-        return Err(DirectoryError::Expired(timestamp(certificate.expires_at)));
-    }
     Ok(Files {
         bundle,
         ca_expires_at: authority.expires_at,
         certificate_expires_at: certificate.expires_at,
     })
+}
+
+impl Files {
+    /// Exports when the certificates expire, and returns an error if the server's has expired.
+    fn check(self, now: SystemTime, metrics: &CertificateMetrics) -> Result<Self, DirectoryError> {
+        metrics.expires(Subject::Ca, self.ca_expires_at);
+        metrics.expires(Subject::Aggregator, self.certificate_expires_at);
+        if self.certificate_expires_at <= now {
+            return Err(DirectoryError::Expired(timestamp(
+                self.certificate_expires_at,
+            )));
+        }
+        Ok(self)
+    }
 }
 
 fn timestamp(time: SystemTime) -> jiff::Timestamp {
@@ -153,7 +162,8 @@ mod tests {
     fn errors_name_the_file() {
         let directory = Directory::new("errors");
         let (bundle, issued) = issue();
-        let result = |now| match read(&directory.0, now) {
+        let metrics = CertificateMetrics::default();
+        let result = |now| match read(&directory.0).and_then(|files| files.check(now, &metrics)) {
             Ok(_) => "valid".to_owned(),
             Err(error) => chain(&error).to_string(),
         };
@@ -171,7 +181,13 @@ mod tests {
         directory.write("ca.crt", &bundle);
         assert_eq!(result(now), "valid");
         let later = now + Lifetimes::default().server * 2;
+        directory.write("tls.crt", &issue().1.certificate_pem);
+        metrics.expires(Subject::Aggregator, SystemTime::UNIX_EPOCH);
         assert!(result(later).starts_with("tls.crt expired at 20"));
+        assert!(
+            metrics.expiry(Subject::Aggregator) > 0,
+            "the expiry of an expired certificate is exported too"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -78,6 +78,13 @@ impl CertificateMetrics {
             .set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
+    /// Returns the expiry of a certificate in seconds, and 0 if none was exported.
+    #[cfg(test)]
+    pub(crate) fn expiry(&self, certificate: Subject) -> i64 {
+        let labels = [("certificate", label_value(&certificate))];
+        self.expiry.get_or_create(&labels).get()
+    }
+
     pub(crate) fn renewed(&self, certificate: Subject) {
         self.renewals.increment(certificate);
     }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use rcgen::KeyPair;
 
 use crate::certificate::{Certificate, InvalidCertificate};
+use crate::metrics::{CertificateMetrics, Subject};
 
 /// A CA, with its key if it may sign.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,6 +53,21 @@ pub(crate) enum Server {
 pub(crate) struct CertificateState {
     pub(crate) authorities: AuthorityState,
     pub(crate) servers: Vec<ServerState>,
+}
+
+impl CertificateState {
+    /// Exports when the signing CA and each server's certificate expire. An invalid one does not replace what was read
+    /// before, so that a failing renewal is noticed.
+    pub(crate) fn export_expiry(&self, metrics: &CertificateMetrics) {
+        if let Some(signer) = self.authorities.all.first() {
+            metrics.expires(Subject::Ca, signer.certificate.expires_at);
+        }
+        for server in &self.servers {
+            if let Ok(certificate) = &server.pair {
+                metrics.expires(server.server.into(), certificate.expires_at);
+            }
+        }
+    }
 }
 
 impl AuthorityState {

@@ -32,6 +32,12 @@ pub fn read(chart: &str, file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Returns the alerts of an installation in this namespace.
+pub fn alerts(namespace: &str) -> Value {
+    let text = read("pushscale", "files/alerts.yaml").replace("NAMESPACE", namespace);
+    serde_saphyr::from_str(&text).unwrap()
+}
+
 /// Returns the documents of a rendered chart.
 pub fn objects(rendered: &str) -> Vec<Value> {
     let all: Vec<Value> = serde_saphyr::from_multiple(rendered).unwrap();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use pushscale_tests::charts::read;
+use pushscale_tests::charts::alerts;
 use pushscale_tests::fake_pod::{FakePod, Load};
 use pushscale_tests::http::{sum, until};
 use pushscale_tests::namespace::{Aggregator, Certificates, Namespace, SOON, permit_token_reviews};
@@ -36,7 +36,7 @@ struct Case {
 #[tokio::test]
 async fn every_alert_fires_on_its_failure_and_on_nothing_else() {
     let Some(cluster) = own_cluster() else { return };
-    let alerts: Value = serde_saphyr::from_str(&read("pushscale", "files/alerts.yaml")).unwrap();
+    let alerts = alerts("pushscale");
     let cases: Vec<Case> = serde_saphyr::from_str(CASES).unwrap();
     let name = |alert: &Value| alert["alert"].as_str().unwrap().to_owned();
     let all: BTreeSet<_> = alerts.as_array().unwrap().iter().map(name).collect();
@@ -178,7 +178,7 @@ impl Series {
         let before = values(before);
         for (series, value) in values(after) {
             let grown = before.get(&series).map_or(0.0, |before| value - before);
-            let series = with_instance(&series, instance);
+            let series = with_target(&series, instance);
             self.0.insert(series, (value, grown * 60.0 / seconds));
         }
     }
@@ -194,10 +194,9 @@ impl Series {
             inputs.insert(series.clone(), values);
         }
         for (series, values) in changed {
-            let series = with_instance(series, "aggregator");
-            let mut exported = self.0.keys().map(|key| without_instance(key));
+            let series = with_target(series, "aggregator");
             assert!(
-                exported.any(|key| key == without_instance(&series)),
+                self.0.keys().any(|key| exported(key) == exported(&series)),
                 "{series} is not exported"
             );
             inputs.insert(series, values.clone());
@@ -217,19 +216,34 @@ fn values(page: &str) -> BTreeMap<String, f64> {
     series.map(parse).collect()
 }
 
-/// Adds the label that Prometheus adds, as the first one, unless the series has it.
-fn with_instance(series: &str, instance: &str) -> String {
-    let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
-    if labels.starts_with("instance=") {
-        return series.to_owned();
-    }
-    let labels = labels.trim_end_matches('}');
-    format!("{name}{{instance=\"{instance}\",{labels}}}")
+/// Adds the labels that Prometheus adds, as the first ones, unless the series has them.
+fn with_target(series: &str, instance: &str) -> String {
+    let (name, labels) = labels_of(series);
+    let (added, own): (Vec<_>, Vec<_>) = labels.into_iter().partition(|label| is_added(label));
+    let label = |key: &str, value: &str| {
+        let found = added.iter().find(|label| label.starts_with(key));
+        found.map_or(format!("{key}\"{value}\""), ToString::to_string)
+    };
+    let (instance, namespace) = (
+        label("instance=", instance),
+        label("namespace=", "pushscale"),
+    );
+    format!("{name}{{{instance},{namespace},{}}}", own.join(","))
 }
 
-/// Returns the name and the other labels.
-fn without_instance(series: &str) -> (&str, &str) {
-    let (name, labels) = series.split_once('{').unwrap();
-    let (_, labels) = labels.split_once(',').unwrap();
+/// Returns the name and the labels that the program exports.
+fn exported(series: &str) -> (&str, Vec<&str>) {
+    let (name, mut labels) = labels_of(series);
+    labels.retain(|label| !is_added(label));
     (name, labels)
+}
+
+fn labels_of(series: &str) -> (&str, Vec<&str>) {
+    let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+    let labels = labels.trim_end_matches('}').split(',');
+    (name, labels.filter(|label| !label.is_empty()).collect())
+}
+
+fn is_added(label: &str) -> bool {
+    label.starts_with("instance=") || label.starts_with("namespace=")
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pushscale_tests::charts::read;
+use pushscale_tests::charts::{alerts, read};
 use pushscale_tests::fake_pod::Load;
 use pushscale_tests::namespace::{Aggregator, Namespace};
 use pushscale_tests::prometheus::Prometheus;
@@ -15,14 +15,14 @@ const OVERLOAD: Load = Load::Rate(25.0);
 
 #[tokio::test]
 async fn every_panel_shows_data_and_every_alert_is_evaluated() {
-    let alerts: Value = serde_saphyr::from_str(&read("pushscale", "files/alerts.yaml")).unwrap();
+    let alerts = alerts("monitoring");
     let dashboard: Value =
         serde_json::from_str(&read("pushscale", "files/dashboard.json")).unwrap();
     let namespace = Namespace::create(cluster(), "monitoring");
     namespace.scaled_deployment(1, RATIO).await;
     let aggregator = Aggregator::start(&namespace).await;
     let mut pods = namespace.run_pods(1).await;
-    let prometheus = Prometheus::start(aggregator.admin, &alerts).await;
+    let prometheus = Prometheus::start(aggregator.admin, &namespace.name, &alerts).await;
     // An increase needs a sample before it.
     let written = "pushscale_aggregator_reaction_seconds_count";
     aggregator

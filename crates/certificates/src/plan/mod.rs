@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use crate::bundle::Publication;
-use crate::certificate::InvalidCertificate;
+use crate::certificate::{Certificate, InvalidCertificate};
 use crate::config::Lifetimes;
 use crate::issue::IssuedCertificate;
 use crate::state::{
@@ -45,19 +45,8 @@ pub(crate) enum Step {
     },
     /// Write the bundle to a server's Secret.
     UpdateBundle { server: Server, bundle: String },
-    /// Nothing has to be done before a certain time.
-    Wait(Wait),
-}
-
-/// The state in which nothing has to be done.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Wait {
-    /// When the next step may be due.
-    pub(crate) until: SystemTime,
-    /// When the signing CA expires.
-    pub(crate) authority_expires_at: SystemTime,
-    /// When each server's certificate expires.
-    pub(crate) servers_expire_at: Vec<(Server, SystemTime)>,
+    /// Nothing has to be done before this time.
+    Wait(SystemTime),
 }
 
 /// Why something is issued or written.
@@ -311,7 +300,8 @@ fn reason_to_issue(
     })
 }
 
-fn wait(inputs: Inputs<'_>, trusted: &[Authority]) -> Wait {
+/// Returns when the next step may be due.
+fn wait(inputs: Inputs<'_>, trusted: &[Authority]) -> SystemTime {
     let Inputs { now, lifetimes, .. } = inputs;
     let mut moments = Vec::new();
     for authority in trusted {
@@ -326,19 +316,9 @@ fn wait(inputs: Inputs<'_>, trusted: &[Authority]) -> Wait {
             ]);
         }
     }
-    let mut servers_expire_at = Vec::new();
     for server in &inputs.state.servers {
-        if let Ok(certificate) = &server.pair {
-            moments.push(certificate.renew_at());
-            servers_expire_at.push((server.server, certificate.expires_at));
-        }
+        moments.extend(server.pair.iter().map(Certificate::renew_at));
     }
     let until = moments.into_iter().filter(|moment| *moment > now).min();
-    Wait {
-        until: until.unwrap_or(now + lifetimes.grace),
-        authority_expires_at: trusted
-            .first()
-            .map_or(now, |one| one.certificate.expires_at),
-        servers_expire_at,
-    }
+    until.unwrap_or(now + lifetimes.grace)
 }

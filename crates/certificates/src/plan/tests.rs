@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::certificate::{Certificate, read_pair};
+use crate::certificate::read_pair;
 use crate::issue;
+use crate::metrics::{CertificateMetrics, Subject};
 use crate::state::dns_names;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -118,7 +119,7 @@ impl Store {
                     steps.push(format!("{server:?} gets the bundle"));
                 }
                 Step::Wait(_) if self.publish(now) => {}
-                Step::Wait(wait) => return (steps, wait.until),
+                Step::Wait(until) => return (steps, until),
             }
         }
         panic!("the plan does not end: {steps:#?}");
@@ -426,4 +427,20 @@ fn no_certificate_outlives_the_ca_that_signed_it() {
     for server in store.state().servers {
         assert_eq!(server.pair.unwrap().expires_at, old_expires_at);
     }
+}
+
+#[test]
+fn an_expired_certificate_is_exported_until_it_is_replaced() {
+    let metrics = CertificateMetrics::default();
+    let store = Store::started();
+    let seconds = |days: i64| 1_800_000_000 + days * 86_400;
+    store.state().export_expiry(&metrics);
+    assert_eq!(metrics.expiry(Subject::Ca), seconds(365));
+    assert_eq!(metrics.expiry(Subject::Injector), seconds(30));
+    let mut state = store.state();
+    state.servers[1].pair = Err(InvalidCertificate::KeyMismatch);
+    state.authorities.all.clear();
+    state.export_expiry(&metrics);
+    assert_eq!(metrics.expiry(Subject::Ca), seconds(365));
+    assert_eq!(metrics.expiry(Subject::Injector), seconds(30));
 }
