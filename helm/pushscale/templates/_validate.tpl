@@ -3,6 +3,9 @@
 {{- if and .Values.injector.enabled (eq .Values.tls.mode "disabled") }}
 {{- fail "tls.mode is disabled and injector.enabled is true: the API server calls webhooks over TLS only. Set injector.enabled=false or another tls.mode" }}
 {{- end }}
+{{- if and .Values.injector.enabled (eq (.Values.aggregator.watchNamespace | default "") .Release.Namespace) }}
+{{- fail (printf "aggregator.watchNamespace is the release namespace, %s, and injector.enabled is true: the injector never changes pods of its own namespace. Install the release into another namespace, or set injector.enabled=false" .Release.Namespace) }}
+{{- end }}
 {{- if and .Values.externalMetrics.enabled (eq .Values.tls.mode "disabled") }}
 {{- fail "tls.mode is disabled and externalMetrics.enabled is true: the API server calls aggregated APIs over TLS only. Set externalMetrics.enabled=false or another tls.mode" }}
 {{- end }}
