@@ -7,7 +7,7 @@ use pushscale_protocol::{
 };
 use serde_json::{Value, json};
 
-use crate::annotation::{Management, Overrides, format_duration};
+use crate::annotation::{Management, Overrides, Resources, format_duration};
 use crate::facts::{Auth, Facts};
 use crate::token_file::TokenFile;
 use crate::torchserve::TorchServe;
@@ -25,6 +25,7 @@ const TOKEN_SECONDS: u32 = 3600;
 pub(crate) fn sidecar(
     facts: &Facts<'_>,
     overrides: &Overrides,
+    resources: &Resources,
     server: &TorchServe<'_>,
     token_file: Option<&TokenFile>,
     port_name_is_free: bool,
@@ -33,7 +34,6 @@ pub(crate) fn sidecar(
     if port_name_is_free {
         port["name"] = json!(PORT_NAME);
     }
-    let resources = &overrides.resources;
     let mut limits = json!({ "memory": resources.memory_limit });
     if let Some(cpu) = &resources.cpu_limit {
         limits["cpu"] = json!(cpu);

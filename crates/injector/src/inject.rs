@@ -118,6 +118,7 @@ fn injection(pod: &Pod<'_>, facts: &Facts<'_>) -> Result<Injection, Skip> {
 
     let overrides = annotation::read(annotations)?;
     let server = torchserve::find(spec, facts.container, overrides.container.as_deref())?;
+    let resources = annotation::resources(annotations, has_cpu_limit(server.container))?;
     check_free(spec, facts)?;
     let token_file = match &overrides.token_file {
         Some(file) => Some(token_file::find(spec, &server, file)?),
@@ -127,6 +128,7 @@ fn injection(pod: &Pod<'_>, facts: &Facts<'_>) -> Result<Injection, Skip> {
     let sidecar = container::sidecar(
         facts,
         &overrides,
+        &resources,
         &server,
         token_file.as_ref(),
         port_name_is_free,
@@ -192,6 +194,12 @@ fn injection(pod: &Pod<'_>, facts: &Facts<'_>) -> Result<Injection, Skip> {
         changes,
         notes,
     })
+}
+
+fn has_cpu_limit(container: &Container<'_>) -> bool {
+    let resources = container.resources.as_ref();
+    let limits = resources.and_then(|resources| resources.limits.as_ref());
+    limits.is_some_and(|limits| limits.cpu.is_some())
 }
 
 /// Returns the duration in seconds, rounded up.

@@ -102,6 +102,19 @@ pub(crate) struct Container<'a> {
     pub(crate) lifecycle: Option<Lifecycle>,
     #[serde(default, deserialize_with = "json::optional_object")]
     pub(crate) security_context: Option<SecurityContext>,
+    #[serde(default, deserialize_with = "json::optional_object")]
+    pub(crate) resources: Option<Resources>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Resources {
+    #[serde(default, deserialize_with = "json::optional_object")]
+    pub(crate) limits: Option<Limits>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Limits {
+    pub(crate) cpu: Option<Present>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -53,7 +53,7 @@ ports:
   - { name: pushscale, containerPort: 8492 }
 livenessProbe:
   httpGet: { path: /live, port: 8492 }
-resources: {{- toYaml .resources | nindent 2 }}
+resources: {{- .resources | default (include "torchserve.sidecar-resources" $ | fromYaml) | toYaml | nindent 2 }}
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532
@@ -65,6 +65,18 @@ securityContext:
 volumeMounts:
   - { name: pushscale-trust, mountPath: /var/run/secrets/pushscale.dev, readOnly: true }
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Next to a container with a CPU limit, the sidecar has one too, because a quota may require it of every container, and requests
+equal to its limits, which keeps the pod's QoS class Guaranteed. */}}
+{{- define "torchserve.sidecar-resources" -}}
+{{- if dig "limits" "cpu" "" (.Values.resources | default dict) }}
+requests: { cpu: 20m, memory: 16Mi }
+limits: { cpu: 20m, memory: 16Mi }
+{{- else }}
+requests: { cpu: 1m, memory: 4Mi }
+limits: { memory: 16Mi }
 {{- end }}
 {{- end }}
 

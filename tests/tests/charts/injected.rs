@@ -7,10 +7,17 @@ use serde_json::{Value, json};
 #[test]
 fn the_chart_and_the_injector_produce_the_same_pod() {
     let Some(helm) = Helm::for_test() else { return };
-    for (auth, word) in [(Auth::Token, "token"), (Auth::None, "none")] {
+    for (auth, word, limits) in [
+        (Auth::Token, "token", json!({ "memory": "4Gi" })),
+        (Auth::None, "none", json!({ "cpu": 1, "memory": "4Gi" })),
+    ] {
         for native_sidecar in [true, false] {
             let rendered = |pushscale: Value| {
-                let values = json!({ "pushscale": pushscale, "probes": { "model": "my-model" } });
+                let values = json!({
+                    "pushscale": pushscale,
+                    "probes": { "model": "my-model" },
+                    "resources": { "limits": limits },
+                });
                 pod(&helm.template("torchserve", &values).unwrap())
             };
             let by_the_chart = rendered(json!({

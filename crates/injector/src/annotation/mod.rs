@@ -64,7 +64,6 @@ pub(crate) struct Overrides {
     pub(crate) image: Option<String>,
     pub(crate) container: Option<String>,
     pub(crate) drain_deadline: Option<SignedDuration>,
-    pub(crate) resources: Resources,
 }
 
 /// TorchServe's management port.
@@ -77,9 +76,9 @@ pub(crate) enum Management {
 /// The sidecar's requests and limits, as quantities of Kubernetes.
 #[derive(Debug)]
 pub(crate) struct Resources {
-    pub(crate) cpu_request: String,
+    pub(crate) cpu_request: Option<String>,
     pub(crate) cpu_limit: Option<String>,
-    pub(crate) memory_request: String,
+    pub(crate) memory_request: Option<String>,
     pub(crate) memory_limit: Option<String>,
 }
 
@@ -110,7 +109,41 @@ pub(crate) fn read(annotations: &BTreeMap<String, String>) -> Result<Overrides, 
             ),
             |text| duration(text, MIN_DRAIN_DEADLINE, MAX_DRAIN_DEADLINE),
         )?,
-        resources: resources(&given)?,
+    })
+}
+
+/// Parses the annotations of the sidecar's resources. Next to a container with a CPU limit, the sidecar has one too,
+/// since a quota may require it of every container, and requests equal to its limits, which keeps the pod's QoS class
+/// Guaranteed.
+pub(crate) fn resources(
+    annotations: &BTreeMap<String, String>,
+    server_has_cpu_limit: bool,
+) -> Result<Resources, Skip> {
+    let given = Annotations(annotations);
+    let cpu = |text: &str| Quantity::parse(text).filter(|found| found.nanos > 0);
+    let memory = |text: &str| Quantity::parse(text).filter(|found| found.nanos >= MEBI * NANO);
+    let request = |text, nanos| (!server_has_cpu_limit).then(|| Quantity::new(text, nanos));
+    let (cpu_request, cpu_limit) = pair(
+        &given,
+        [names::CPU_REQUEST, names::CPU_LIMIT],
+        CPU,
+        cpu,
+        request("1m", NANO / 1_000),
+        server_has_cpu_limit.then(|| Quantity::new("20m", NANO / 50)),
+    )?;
+    let (memory_request, memory_limit) = pair(
+        &given,
+        [names::MEMORY_REQUEST, names::MEMORY_LIMIT],
+        MEMORY,
+        memory,
+        request("4Mi", 4 * MEBI * NANO),
+        Some(Quantity::new("16Mi", 16 * MEBI * NANO)),
+    )?;
+    Ok(Resources {
+        cpu_request: cpu_request.map(|request| request.text),
+        cpu_limit: cpu_limit.map(|limit| limit.text),
+        memory_request: memory_request.map(|request| request.text),
+        memory_limit: memory_limit.map(|limit| limit.text),
     })
 }
 
@@ -195,57 +228,33 @@ fn management(text: &str) -> Option<Management> {
     port(text).map(Management::Port)
 }
 
-fn resources(given: &Annotations<'_>) -> Result<Resources, Skip> {
-    let cpu = |text: &str| Quantity::parse(text).filter(|found| found.nanos > 0);
-    let memory = |text: &str| Quantity::parse(text).filter(|found| found.nanos >= MEBI * NANO);
-    let (cpu_request, cpu_limit) = pair(
-        given,
-        [names::CPU_REQUEST, names::CPU_LIMIT],
-        CPU,
-        cpu,
-        Quantity::new("1m", NANO / 1_000),
-        None,
-    )?;
-    let (memory_request, memory_limit) = pair(
-        given,
-        [names::MEMORY_REQUEST, names::MEMORY_LIMIT],
-        MEMORY,
-        memory,
-        Quantity::new("4Mi", 4 * MEBI * NANO),
-        Some(Quantity::new("16Mi", 16 * MEBI * NANO)),
-    )?;
-    Ok(Resources {
-        cpu_request: cpu_request.text,
-        cpu_limit: cpu_limit.map(|limit| limit.text),
-        memory_request: memory_request.text,
-        memory_limit: memory_limit.map(|limit| limit.text),
-    })
-}
-
-/// Parses a request and its limit, which must not be lower. If one is given, the default of the other adapts.
+/// Parses a request and its limit, which must not be lower. If one is given, the default of the other adapts. Without a
+/// default, the request is the limit.
 fn pair(
     given: &Annotations<'_>,
     [request_key, limit_key]: [&str; 2],
     expected: &str,
     parse: impl Fn(&str) -> Option<Quantity>,
-    default_request: Quantity,
+    default_request: Option<Quantity>,
     default_limit: Option<Quantity>,
-) -> Result<(Quantity, Option<Quantity>), Skip> {
+) -> Result<(Option<Quantity>, Option<Quantity>), Skip> {
     let request = given.parse(request_key, expected, &parse)?;
     let limit = given.parse(limit_key, expected, &parse)?;
-    Ok(match (request, limit) {
-        (Some(request), Some(limit)) if request.nanos > limit.nanos => {
-            let expected = format!("at most {}, the value of {limit_key}", limit.text);
-            return Err(invalid(request_key, &request.text, expected));
-        }
-        (Some(request), Some(limit)) => (request, Some(limit)),
-        (Some(request), None) => {
-            let limit = default_limit.map(|limit| limit.max(request.clone()));
-            (request, limit)
-        }
-        (None, Some(limit)) => (default_request.min(limit.clone()), Some(limit)),
-        (None, None) => (default_request, default_limit),
-    })
+    if let (Some(request), Some(limit)) = (&request, &limit)
+        && request.nanos > limit.nanos
+    {
+        let expected = format!("at most {}, the value of {limit_key}", limit.text);
+        return Err(invalid(request_key, &request.text, expected));
+    }
+    let limit = limit.or_else(|| match &request {
+        Some(request) => default_limit.map(|limit| limit.max(request.clone())),
+        None => default_limit,
+    });
+    let request = request.or_else(|| match (default_request, &limit) {
+        (Some(request), Some(limit)) => Some(request.min(limit.clone())),
+        (request, limit) => request.or_else(|| limit.clone()),
+    });
+    Ok((request, limit))
 }
 
 #[cfg(test)]
