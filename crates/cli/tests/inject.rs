@@ -208,6 +208,25 @@ fn the_container_option_names_torchserves_container() {
 }
 
 #[test]
+fn an_injected_file_is_injected_again_with_the_present_options() {
+    for directory in testdata("inject") {
+        let name = directory.display();
+        let inject = |file: &str, image: &str| {
+            let options = [image, "--native-sidecar=false", "-f", file];
+            succeeded(pushscale(&directory, &options)).0
+        };
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("injected-before.yaml");
+        let first = ["--image=a/sidecar:1", "-f", "before.yaml"];
+        let (injected, _) = succeeded(pushscale(&directory, &first));
+        let version = concat!("injected: ", env!("CARGO_PKG_VERSION"));
+        fs::write(&path, injected.replace(version, "injected: 0.0.9")).unwrap();
+        let again = inject(path.to_str().unwrap(), "--image=b/sidecar:2");
+        let expected = inject("before.yaml", "--image=b/sidecar:2");
+        assert_eq!(values(&again), values(&expected), "{name}");
+    }
+}
+
+#[test]
 fn options_set_up_the_sidecar_and_invalid_ones_are_rejected() {
     let directory =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/inject/deployment-with-comments");

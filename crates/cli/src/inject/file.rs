@@ -145,6 +145,8 @@ fn process_object(
         native_sidecar,
         sidecar,
     };
+    // An injected pod gets the sidecar of the present options and annotations.
+    let was_injected = uninject(pod);
     let outcome = inject_value(pod, &facts);
     let outcome =
         outcome.map_err(|error| Problem::at(found.pod.line, format!("not a pod: {error}")))?;
@@ -162,12 +164,16 @@ fn process_object(
             object.result = ObjectResult::HasSidecar;
         }
         Outcome::Skipped(skip) => {
-            object.message = format!("unchanged: {}", skip.message());
+            let change = if was_injected {
+                "sidecar removed"
+            } else {
+                "unchanged"
+            };
+            object.message = format!("{change}: {}", skip.message());
             object.result = match &skip {
                 skip if skip.is_user_error() => ObjectResult::Error,
-                Skip::AlreadyInjected | Skip::InjectedByOtherVersion { .. } => {
-                    ObjectResult::HasSidecar
-                }
+                // Added by hand: without the annotation, it is not known what else belongs to it.
+                Skip::AlreadyInjected => ObjectResult::HasSidecar,
                 Skip::TorchServeNotFound { .. } => ObjectResult::NotTorchServe,
                 _ => ObjectResult::NoSidecar,
             };
