@@ -16,7 +16,7 @@ pub struct FleetLoad {
     pub running: u32,
     /// The sum of the queue latencies of the pods that report; of several models in a pod, the largest.
     pub total_wait: Duration,
-    /// The sum of the waiting requests of the pods that report; `None` if one of them does not report its queue.
+    /// The sum of the waiting requests of all running pods; `None` if one of them does not report its queue.
     pub waiting: Option<u64>,
 }
 
@@ -33,10 +33,8 @@ impl FleetLoad {
                 continue;
             }
             load.running += 1;
-            let Some(reading) = pod.fresh(now) else {
-                continue;
-            };
-            let Some(latency) = pod.latency(now, None) else {
+            let Some((reading, latency)) = pod.fresh(now).zip(pod.latency(now, None)) else {
+                load.waiting = None;
                 continue;
             };
             load.reporting += 1;
@@ -118,10 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_reading_and_an_unknown_queue_count_as_unknown() {
+    fn the_queue_of_a_pod_that_does_not_report_it_is_unknown() {
         let mut scaler = scaler(&["a", "b"]);
         push(&mut scaler, "a", 1, &[(2, Some(3))]);
-        push(&mut scaler, "b", 5, &[(1, None)]);
+        push(&mut scaler, "b", 1, &[(1, None)]);
+        assert_eq!(scaler.load(Moment::from_secs(1)).waiting, None);
+    }
+
+    #[test]
+    fn the_load_of_a_silent_pod_is_unknown() {
+        let mut scaler = scaler(&["a", "b"]);
+        push(&mut scaler, "a", 1, &[(2, Some(3))]);
+        push(&mut scaler, "b", 5, &[(1, Some(2))]);
         let load = scaler.load(Moment::from_secs(5));
         let expected = FleetLoad {
             reporting: 1,

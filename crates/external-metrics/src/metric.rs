@@ -109,11 +109,12 @@ pub(crate) enum MetricError {
         "only {reporting} of {running} running pods report a queue latency, 80% are needed: see the PushScaler's status"
     )]
     NoQuorum { reporting: u32, running: u32 },
-    /// A pod does not report its queue.
+    /// A pod does not report, or does not report its queue.
     #[error(
-        "the number of waiting requests is unknown: allow the sidecar to read TorchServe's management port"
+        "the number of waiting requests is unknown: {reporting} of {running} running pods report, and all must, with \
+         their queue: see the PushScaler's status, and allow the sidecar to read TorchServe's management port"
     )]
-    UnknownQueue,
+    UnknownQueue { reporting: u32, running: u32 },
     /// The scaler computes no replicas.
     #[error("PushScaler {scaler} has no desired replicas: {reason}")]
     NoDecision { scaler: String, reason: String },
@@ -151,7 +152,11 @@ pub(crate) fn evaluate(
         Metric::Waiting(_) => {
             let load = load();
             require_quorum(&load)?;
-            load.waiting.ok_or(MetricError::UnknownQueue)?.to_string()
+            let unknown = MetricError::UnknownQueue {
+                reporting: load.reporting,
+                running: load.running,
+            };
+            load.waiting.ok_or(unknown)?.to_string()
         }
         Metric::Desired(scaler) => desired(scaler, scalers, now)?.to_string(),
     };
@@ -296,7 +301,7 @@ mod tests {
                     reporting,
                     running,
                     total_wait: Duration::from_secs(wait),
-                    waiting: Some(wait * 10),
+                    waiting: (reporting == running).then_some(wait * 10),
                 },
             }),
         }
@@ -392,6 +397,9 @@ mod tests {
         }
         let quorum = BTreeMap::from([("a".to_owned(), scaler("a", "", 4, 5, 4))]);
         assert_eq!(value(&quorum, QUEUE_LATENCY, "").as_deref(), Ok("1000000"));
+        // A mean can be estimated from most of the pods, a sum cannot.
+        let error = value(&quorum, "a-waiting", "").unwrap_err();
+        assert!(error.contains("4 of 5 running pods report"), "{error}");
 
         let mut all = scalers();
         let sample = all.get_mut("a").unwrap().sample.as_mut().unwrap();
@@ -400,7 +408,7 @@ mod tests {
         assert!(
             value(&all, "a-waiting", "")
                 .unwrap_err()
-                .contains("waiting requests is unknown")
+                .contains("waiting requests is unknown: 3 of 3")
         );
         assert!(
             value(&all, "a-desired", "")
