@@ -117,6 +117,12 @@ impl History {
         }
     }
 
+    /// Forgets the last write and its reversals. A scaler that does not write has no write that could be reversed.
+    pub(crate) fn forget_writes(&mut self) {
+        self.written = None;
+        self.reversals.clear();
+    }
+
     /// Returns the number of reversals if they are a conflict.
     pub(crate) fn conflict(&self, now: Moment) -> Option<usize> {
         let last = self.reversals.last()?;

@@ -42,6 +42,9 @@ impl<'a> Pass<'a> {
     }
 
     pub(crate) fn run(mut self, target: &TargetState) -> (Option<u32>, Outcome) {
+        if self.scaler.policy.mode != Mode::Apply {
+            self.scaler.history.forget_writes();
+        }
         if self.scaler.policy.mode == Mode::Off {
             let message = format_args!("mode is Off: no decisions are made");
             self.active(false, Reason::ModeOff, message);
