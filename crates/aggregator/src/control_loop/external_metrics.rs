@@ -51,12 +51,13 @@ impl ManagedScaler {
             (None, None) => Err(Arc::from("nothing has been decided yet")),
             (None, Some(decision)) => desired(decision, engine.start_replicas(), &load),
         };
-        let current = self.last_decision.as_ref().and_then(|last| last.current);
+        let scale = self.replicas.scale().and_then(|scale| scale.as_ref().ok());
         Some(Sample {
             decided: Instant::now(),
             timestamp: Timestamp::now(),
             desired,
-            at_zero: current == Some(0),
+            // The last decision may be older: with an invalid spec nothing is decided.
+            at_zero: scale.is_some_and(|scale| scale.replicas == 0),
             load,
         })
     }

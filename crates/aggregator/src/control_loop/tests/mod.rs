@@ -986,6 +986,21 @@ async fn a_target_without_running_pods_needs_its_minimum() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_that_was_started_while_its_spec_is_invalid_is_not_at_zero() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({ "mode": "Recommend" }));
+    fixture.observe("a", 0, &[]);
+    fixture.apply("a", 2, &invalid_schedule());
+    fixture.advance(Duration::from_secs(1)).await;
+    let sample = fixture.external_sample("a");
+    assert!(sample.desired.is_err() && sample.at_zero, "{sample:?}");
+    fixture.read("a", 3);
+    fixture.advance(Duration::from_secs(1)).await;
+    let sample = fixture.external_sample("a");
+    assert!(sample.desired.is_err() && !sample.at_zero, "{sample:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn pods_that_cannot_be_listed_are_not_reported_as_an_invalid_selector() {
     let mut fixture = Fixture::unlisted();
     fixture.handle(Event::ScalersListed(BTreeSet::new()));
