@@ -102,7 +102,7 @@ pub(crate) enum MetricError {
     #[error("the last evaluation of PushScaler {0} is older than 30 s: see the aggregator's log")]
     Old(String),
     /// There is no pod to measure.
-    #[error("no pod is running")]
+    #[error("no pod is running that a PushScaler measures: see the PushScaler's status")]
     NoPods,
     /// Too few pods report. What the others do is unknown.
     #[error(
@@ -346,6 +346,22 @@ mod tests {
         // A second PushScaler of the same pods changes nothing.
         uneven.insert("c".to_owned(), scaler("Deployment/b", "", 1, 1, 10));
         assert_eq!(value(&uneven, QUEUE_LATENCY, "").as_deref(), Ok("4000000"));
+    }
+
+    #[tokio::test]
+    async fn a_scaler_that_was_never_valid_does_not_hide_the_others() {
+        let mut all = scalers();
+        let mut invalid = scaler("Deployment/c", "", 0, 0, 0);
+        if let Some(sample) = &mut invalid.sample {
+            sample.load = FleetLoad::default();
+            sample.desired = Err(Arc::from("its spec is invalid"));
+        }
+        all.insert("c".to_owned(), invalid);
+        assert_eq!(value(&all, QUEUE_LATENCY, "").as_deref(), Ok("2000000"));
+        for name in ["c-wait", "c-waiting"] {
+            let error = value(&all, name, "").unwrap_err();
+            assert!(error.contains("see the PushScaler's status"), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use pushscale_api::ScaleChange;
-use pushscale_decision::{Decision, Hold, Moment, Outcome, PodUid};
+use pushscale_decision::{Decision, Hold, Moment, Outcome, PodUid, SYNC_PERIOD};
 
 use super::ControlLoop;
 use super::scale_write::{write_as_leader, write_scale};
@@ -81,6 +81,8 @@ impl ControlLoop {
         let facts = scaler.target_state(self.scale_target.marks_pods());
         if !scaler.spec_problems.is_empty() {
             self.publish_status(now, key);
+            // The sample behind the external metrics must not become too old.
+            self.mark_due(key, now.plus(SYNC_PERIOD));
             return;
         }
         let Some(facts) = facts else { return };

@@ -42,22 +42,25 @@ impl ControlLoop {
 }
 
 impl ManagedScaler {
-    /// Returns the last decision and the load of the pods; `None` if the spec was never valid.
+    /// Returns the last decision and the load of the pods; `None` until the target was read. A scaler whose spec was
+    /// never valid has measured no pods.
     fn external_sample(&self, now: Moment) -> Option<Sample> {
-        let engine = self.engine.as_ref()?;
-        let load = engine.load(now);
-        let desired = match (self.spec_problems.first(), &self.last_decision) {
-            (Some(problem), _) => Err(Arc::from(format!("its spec is invalid: {problem}"))),
-            (None, None) => Err(Arc::from("nothing has been decided yet")),
-            (None, Some(decision)) => desired(decision, engine.start_replicas(), &load),
+        let scale = self.replicas.scale()?;
+        let engine = self.engine.as_ref();
+        let load = engine.map(|engine| engine.load(now)).unwrap_or_default();
+        let desired = match (self.spec_problems.first(), &self.last_decision, engine) {
+            (Some(problem), ..) => Err(Arc::from(format!("its spec is invalid: {problem}"))),
+            (None, Some(decision), Some(engine)) => {
+                desired(decision, engine.start_replicas(), &load)
+            }
+            (None, ..) => Err(Arc::from("nothing has been decided yet")),
         };
-        let scale = self.replicas.scale().and_then(|scale| scale.as_ref().ok());
         Some(Sample {
             decided: Instant::now(),
             timestamp: Timestamp::now(),
             desired,
             // The last decision may be older: with an invalid spec nothing is decided.
-            at_zero: scale.is_some_and(|scale| scale.replicas == 0),
+            at_zero: scale.as_ref().is_ok_and(|scale| scale.replicas == 0),
             load,
         })
     }

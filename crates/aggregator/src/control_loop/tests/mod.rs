@@ -10,7 +10,8 @@ use pushscale_api::{PushScalerCheckpoint, PushScalerSpec, ScaleChange, Schedules
 use pushscale_daemon::http_server::Limits;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_decision::{
-    Conditions, Latency, ModelReading, Pod, PodUid, Queue, Reading, Selector, ServerState,
+    Conditions, FleetLoad, Latency, ModelReading, Pod, PodUid, Queue, Reading, SYNC_PERIOD,
+    Selector, ServerState,
 };
 use pushscale_external_metrics::Sample;
 use serde_json::{Value, json};
@@ -998,6 +999,18 @@ async fn a_target_that_was_started_while_its_spec_is_invalid_is_not_at_zero() {
     fixture.advance(Duration::from_secs(1)).await;
     let sample = fixture.external_sample("a");
     assert!(sample.desired.is_err() && !sample.at_zero, "{sample:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scaler_that_was_never_valid_has_an_empty_sample_that_stays_fresh() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &invalid_schedule());
+    fixture.observe("a", 2, &["p", "q"]);
+    fixture.advance(Duration::from_secs(60)).await;
+    let sample = fixture.external_sample("a");
+    assert!(sample.desired.unwrap_err().contains("its spec is invalid"));
+    assert_eq!(sample.load, FleetLoad::default());
+    assert!(sample.decided.elapsed() <= SYNC_PERIOD);
 }
 
 #[tokio::test(start_paused = true)]
