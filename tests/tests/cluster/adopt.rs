@@ -279,6 +279,17 @@ async fn a_switch_from_an_hpa_and_its_undo_can_be_interrupted_at_every_step() {
             namespace.get("pushscaler", "torchserve")["status"]["desiredReplicas"] == 5
         })
         .await;
+    // Nothing responds at the address of the aggregator, although its decision is stored.
+    let gone = ["hpa/torchserve", "--switch", "--aggregator=127.0.0.1:1"];
+    let (success, found) = run_while_pushing(&namespace, (&aggregator, &mut pods), &gone).await;
+    assert!(!success, "{found}");
+    assert!(
+        found.contains("no aggregator is known to scale PushScaler torchserve"),
+        "{found}"
+    );
+    assert_eq!(observed_state(), expected(true, "Recommend", false, 1));
+    let address = format!("--aggregator={}", aggregator.admin);
+    let switch = ["hpa/torchserve", "--switch", &address];
 
     let hpa = ("autoscaling", "v2", "horizontalpodautoscalers");
     let scalers = ("pushscale.dev", "v1alpha1", "pushscalers");

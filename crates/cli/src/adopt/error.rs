@@ -65,6 +65,16 @@ pub enum SwitchError {
         /// What is missing.
         why: String,
     },
+    /// No aggregator would scale the PushScaler.
+    #[error(
+        "no aggregator is known to scale PushScaler {scaler}; pushscale doctor finds the cause, --force switches anyway"
+    )]
+    NoAggregator {
+        /// The PushScaler.
+        scaler: String,
+        /// Why.
+        source: ClusterError,
+    },
     /// More than one PushScaler has the target.
     #[error("PushScalers {one} and {other} have the same target: delete one of them")]
     SeveralScalers {

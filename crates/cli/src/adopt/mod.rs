@@ -61,10 +61,14 @@ pub struct AdoptOptions {
     /// Print the steps of --switch or --undo, and change nothing
     #[arg(long, requires = "change")]
     dry_run: bool,
-    /// With --switch, do not require that the PushScaler has a decision; with --undo, do not wait for the aggregator,
-    /// for example because it is not running any more
+    /// With --switch, do not require that the PushScaler has a decision and that an aggregator runs; with --undo, do
+    /// not wait for the aggregator, for example because it is not running any more
     #[arg(long, requires = "change")]
     force: bool,
+    /// With --switch, the address of the aggregator's admin port, such as `http://127.0.0.1:8491`; default: the leader,
+    /// through the API server's port-forward
+    #[arg(long, value_name = "URL", requires = "switch")]
+    aggregator: Option<String>,
 }
 
 /// Prints the PushScaler, and on standard error what it does not take over; or changes over.
@@ -88,6 +92,7 @@ pub async fn run(options: &AdoptOptions) -> Result<ExitCode, CommandError> {
                     target,
                     force: options.force,
                     dry_run: options.dry_run,
+                    aggregator: options.aggregator.as_deref(),
                 };
                 switch::run(cluster, &wanted).await?;
                 return Ok(ExitCode::SUCCESS);

@@ -48,6 +48,8 @@ pub(super) enum Step {
     },
     /// Store what the undo needs in the PushScaler.
     Store { scaler: String, record: Value },
+    /// Check that an aggregator would scale the PushScaler: its status may be of one that is gone.
+    CheckAggregator { scaler: String },
     /// Delete the HorizontalPodAutoscaler, unless it has changed, and wait until it is gone.
     DeleteHpa { uid: String, version: String },
     /// Pause the ScaledObject.
@@ -76,6 +78,12 @@ impl fmt::Display for Step {
             }
             Self::Store { scaler, .. } => {
                 write!(f, "store what --undo needs in PushScaler {scaler}")
+            }
+            Self::CheckAggregator { scaler } => {
+                write!(
+                    f,
+                    "check that an aggregator leads and knows PushScaler {scaler}"
+                )
             }
             Self::DeleteHpa { .. } => write!(f, "delete the HorizontalPodAutoscaler"),
             Self::Pause => write!(f, "pause the ScaledObject"),
@@ -171,6 +179,8 @@ pub(super) fn switch(
     let is_paused = source.kind == Kind::ScaledObject && is_paused(object);
     if let Some(scaler) = scaler.filter(|_| !force && !is_paused) {
         check_ready(scaler)?;
+        let scaler = name.clone();
+        steps.push(Step::CheckAggregator { scaler });
     }
     if !is_stored {
         let scaler = name.clone();
@@ -426,7 +436,7 @@ fn set_mode(scaler: &PushScaler, mode: Mode) -> Option<Step> {
     })
 }
 
-/// The status may be of an aggregator that is gone, so the switch ends once one has seen the new mode.
+/// The aggregator may have exited since it was checked, so the switch ends once one has seen the new mode.
 fn await_apply(scaler: Option<&PushScaler>, name: String, force: bool) -> Option<Step> {
     let applies = |scaler: &PushScaler| scaler.spec.mode == Mode::Apply && is_observed(scaler);
     (!force && !scaler.is_some_and(applies)).then_some(Step::AwaitObserved { scaler: name })
@@ -440,4 +450,82 @@ fn is_paused(object: &DynamicObject) -> bool {
 fn is_owned_by(hpa: &HorizontalPodAutoscaler, scaled_object: &str) -> bool {
     let mut owners = hpa.owner_references().iter();
     owners.any(|owner| owner.kind == Kind::ScaledObject.as_str() && owner.name == scaled_object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn hpa() -> Value {
+        json!({
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": { "name": "torchserve", "namespace": "models", "uid": "u", "resourceVersion": "7" },
+            "spec": {
+                "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
+                "maxReplicas": 5,
+            },
+        })
+    }
+
+    fn scaled_object() -> Value {
+        json!({
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "ScaledObject",
+            "metadata": { "name": "torchserve", "namespace": "models" },
+            "spec": { "scaleTargetRef": { "name": "torchserve" }, "triggers": [] },
+        })
+    }
+
+    /// A PushScaler in mode Recommend whose stored status has a decision.
+    fn scaler() -> PushScaler {
+        let condition = |kind| json!({ "type": kind, "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2026-01-31T11:00:00Z" });
+        serde_json::from_value(json!({
+            "apiVersion": "pushscale.dev/v1alpha1",
+            "kind": "PushScaler",
+            "metadata": { "name": "torchserve", "namespace": "models", "generation": 1 },
+            "spec": {
+                "mode": "Recommend",
+                "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
+                "maxReplicas": 5,
+                "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": "50ms" } }],
+            },
+            "status": {
+                "observedGeneration": 1,
+                "desiredReplicas": 3,
+                "conditions": [condition(SCALING_ACTIVE), condition(ABLE_TO_SCALE)],
+            },
+        }))
+        .unwrap()
+    }
+
+    fn state(source: &str, object: Value) -> State {
+        State {
+            source: source.parse().unwrap(),
+            object: Some(serde_json::from_value(object).unwrap()),
+            scalers: vec![scaler()],
+            hpas: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_aggregator_is_found_before_the_other_autoscaler_stops() {
+        for (state, stops) in [
+            (state("hpa/torchserve", hpa()), "delete the Horizontal"),
+            (state("scaledobject/torchserve", scaled_object()), "pause"),
+        ] {
+            let position = |steps: &[Step], start: &str| {
+                let mut steps = steps.iter();
+                steps.position(|step| step.to_string().starts_with(start))
+            };
+            let steps = switch(&state, None, false).unwrap();
+            let checks = position(&steps, "check that an aggregator");
+            assert_eq!(checks, Some(0), "{steps:?}");
+            assert!(position(&steps, stops) > checks, "{steps:?}");
+            let forced = switch(&state, None, true).unwrap();
+            assert_eq!(position(&forced, "check"), None, "{forced:?}");
+            assert!(position(&forced, stops).is_some(), "{forced:?}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use super::print_notes;
 use super::record::{ADOPTED_FROM, PAUSED};
 use super::source::Source;
 use crate::CommandError;
-use crate::cluster::{Cluster, ClusterError, TIMEOUT, request};
+use crate::cluster::{Cluster, ClusterError, Connection, TIMEOUT, request};
 use crate::output::print;
 
 /// Name in `metadata.managedFields`.
@@ -55,6 +55,8 @@ pub(super) struct Request<'a> {
     pub(super) target: Option<&'a str>,
     pub(super) force: bool,
     pub(super) dry_run: bool,
+    /// The address of the aggregator's admin port; `None`: the leader, through the API server.
+    pub(super) aggregator: Option<&'a str>,
 }
 
 /// Whether a step was done.
@@ -163,6 +165,14 @@ impl Switch<'_> {
                 let record = annotate(json!({ ADOPTED_FROM: record.to_string() }));
                 patch_scaler(scaler, record).await
             }
+            Step::CheckAggregator { scaler } => {
+                let checked = self.check_aggregator(scaler).await;
+                checked.map_err(|source| SwitchError::NoAggregator {
+                    scaler: scaler.clone(),
+                    source,
+                })?;
+                Ok(Outcome::Done)
+            }
             Step::SetMode { scaler, mode } => {
                 patch_scaler(scaler, json!({ "spec": { "mode": mode } })).await
             }
@@ -191,8 +201,14 @@ impl Switch<'_> {
                 self.until(step, hint, plan::has_paused).await
             }
             Step::AwaitObserved { scaler } => {
-                let hint =
-                    "check that the aggregator is running; with --force it is not waited for";
+                let hint = match self.wanted.direction {
+                    Direction::Switch => {
+                        "check that the aggregator is running (nothing scales until then; --undo --force goes back)"
+                    }
+                    Direction::Undo => {
+                        "check that the aggregator is running; with --force it is not waited for"
+                    }
+                };
                 self.until(step, hint, |state| {
                     let named = |found: &&PushScaler| {
                         found.metadata.name.as_deref() == Some(scaler.as_str())
@@ -206,6 +222,23 @@ impl Switch<'_> {
                 .await
             }
         }
+    }
+
+    /// Checks that the leading aggregator responds, and knows the PushScaler.
+    async fn check_aggregator(&self, scaler: &str) -> Result<(), ClusterError> {
+        const METRICS: &str = "/metrics";
+        let connection = Connection::open(&self.cluster, self.wanted.aggregator).await?;
+        connection.scaler(&self.cluster.namespace, scaler).await?;
+        let metrics = connection.get(METRICS).await?.unwrap_or_default();
+        let mut lines = metrics.split(|byte| *byte == b'\n');
+        if lines.any(|line| line == b"pushscale_aggregator_leader 1") {
+            return Ok(());
+        }
+        Err(ClusterError::Aggregator {
+            aggregator: connection.name().to_owned(),
+            path: METRICS.to_owned(),
+            problem: "it is not the leader, which alone scales".to_owned(),
+        })
     }
 
     /// Waits until the object is gone. With a uid, another one of its name may already exist.
