@@ -30,6 +30,7 @@ use crate::output::print;
 
 pub use convert::{AdoptError, Adopted, convert};
 pub use error::SwitchError;
+pub(crate) use record::{PAUSED, PAUSED_REPLICAS};
 use source::Source;
 use switch::{Direction, Request};
 

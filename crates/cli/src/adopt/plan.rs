@@ -18,11 +18,8 @@ use serde_json::Value;
 use super::convert::{Adopted, convert};
 use super::error::SwitchError;
 use super::manifest::{target_of, target_of_hpa, target_of_scaler};
-use super::record::{PAUSED, names, record_of, stored_in};
+use super::record::{PAUSED, PAUSED_REPLICAS, names, record_of, stored_in};
 use super::source::{Kind, Source};
-
-/// KEDA's annotation that pins the replica count of a ScaledObject.
-const PAUSED_REPLICAS: &str = "autoscaling.keda.sh/paused-replicas";
 
 /// The objects in the cluster.
 #[derive(Clone, Debug)]

@@ -15,7 +15,10 @@ use super::source::{Kind, Source};
 pub(super) const ADOPTED_FROM: &str = "pushscale.dev/adopted-from";
 
 /// KEDA's annotation that pauses a ScaledObject: KEDA then deletes its HorizontalPodAutoscaler.
-pub(super) const PAUSED: &str = "autoscaling.keda.sh/paused";
+pub(crate) const PAUSED: &str = "autoscaling.keda.sh/paused";
+
+/// KEDA's annotation that pins the replica count of a ScaledObject.
+pub(crate) const PAUSED_REPLICAS: &str = "autoscaling.keda.sh/paused-replicas";
 
 /// Returns what must be stored to restore the object.
 pub(super) fn record_of(source: &Source, object: &DynamicObject) -> Value {

@@ -1,7 +1,9 @@
 //! Whether another autoscaler writes the same target.
 
 use pushscale_api::Mode;
+use serde_json::Value;
 
+use crate::adopt::{PAUSED, PAUSED_REPLICAS};
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject, group_and_version};
 
@@ -28,7 +30,7 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
     }
     for object in &snapshot.scaled_objects {
         let target = &object["spec"]["scaleTargetRef"];
-        let is_here = object["metadata"]["namespace"] == subject.namespace;
+        let is_here = object["metadata"]["namespace"] == subject.namespace && !is_paused(object);
         let text = |field: &str, default| target[field].as_str().unwrap_or(default);
         let (api_version, kind) = (text("apiVersion", "apps/v1"), text("kind", "Deployment"));
         if is_here && is_target(api_version, kind, text("name", "")) {
@@ -90,4 +92,11 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
         )
     });
     findings
+}
+
+/// Whether KEDA does not scale for a ScaledObject, as after `pushscale adopt --switch`. As long as it has not deleted
+/// its HorizontalPodAutoscaler, that is found itself. With `paused-replicas`, KEDA sets the replicas.
+fn is_paused(object: &Value) -> bool {
+    let annotations = &object["metadata"]["annotations"];
+    annotations[PAUSED] == "true" && annotations[PAUSED_REPLICAS].is_null()
 }
