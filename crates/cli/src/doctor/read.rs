@@ -47,6 +47,12 @@ const KINDS: [(&str, &str, &str, &str); 7] = [
     ("", "v1", "ConfigMap", "configmaps"),
 ];
 
+const API_SERVICE: (&str, &str, &str, &str) =
+    ("apiregistration.k8s.io", "v1", "APIService", "apiservices");
+
+/// The APIService of the external metrics. Its name follows from the API.
+const EXTERNAL_METRICS: &str = "v1beta1.external.metrics.k8s.io";
+
 /// Reads everything that the checks look at.
 pub(super) async fn read(
     cluster: &Cluster,
@@ -104,6 +110,12 @@ pub(super) async fn read(
         }
     }
     drop(lists);
+    match get(client, API_SERVICE, EXTERNAL_METRICS).await {
+        Ok(object) => snapshot.add(object)?,
+        // No external metrics are served.
+        Err(ClusterError::NotFound { .. }) => {}
+        Err(error) => unread(&mut snapshot, API_SERVICE.2, &error),
+    }
     for namespace in &namespaces {
         let kind = ("", "v1", "Namespace", "namespaces");
         match get(client, kind, namespace).await {

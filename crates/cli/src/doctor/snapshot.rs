@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub hpas: Vec<HorizontalPodAutoscaler>,
     /// KEDA's ScaledObjects.
     pub scaled_objects: Vec<Value>,
+    /// The APIService of the external metrics, whosever it is.
+    pub api_service: Option<Value>,
     /// The NetworkPolicies of the PushScalers' namespaces and the aggregator's.
     pub network_policies: Vec<NetworkPolicy>,
     /// The ConfigMaps that pods mount.
@@ -134,6 +136,7 @@ impl Snapshot {
             "Lease" => self.lease = Some(parse(&kind, object)?),
             "HorizontalPodAutoscaler" => self.hpas.push(parse(&kind, object)?),
             "ScaledObject" => self.scaled_objects.push(object),
+            "APIService" => self.api_service = Some(object),
             "NetworkPolicy" => self.network_policies.push(parse(&kind, object)?),
             "ConfigMap" => self.config_maps.push(parse(&kind, object)?),
             "Namespace" => self.namespaces.push(parse(&kind, object)?),

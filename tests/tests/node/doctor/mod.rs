@@ -33,6 +33,7 @@ const READER: &str = "
 /// The same user with the documented permissions.
 const DOCUMENTED: &str = "
     kubectl apply -f role.yaml
+    kubectl create clusterrolebinding doctor --clusterrole=doctor --serviceaccount=models:reader
     for namespace in models pushscale; do
         kubectl -n $namespace create rolebinding doctor --role=doctor --serviceaccount=models:reader
     done";
@@ -109,7 +110,8 @@ fn check_permissions(node: &ChartNode, reader: &mut Reader) {
         "HorizontalPodAutoscaler could not be read: forbidden",
         "ScaledObject could not be read: forbidden",
         "Pod could not be read: forbidden",
-        "12 checks, 0 failed, 11 skipped",
+        "APIService could not be read: forbidden",
+        "13 checks, 0 failed, 12 skipped",
     ];
     until_found_with(node, &[], &by, &skipped);
     reader.run(DOCUMENTED);

@@ -155,4 +155,13 @@ rules:
   - { apiGroups: [''], resources: [namespaces], verbs: [get] }
   - { apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get] }
   - { apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [list] }
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: { name: doctor }
+rules:
+  - apiGroups: [apiregistration.k8s.io]
+    resources: [apiservices]
+    resourceNames: [v1beta1.external.metrics.k8s.io]
+    verbs: [get]
 ";

@@ -3,6 +3,7 @@
 use pushscale_api::Mode;
 use serde_json::Value;
 
+use super::external_metrics;
 use crate::adopt::{PAUSED, PAUSED_REPLICAS};
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject, group_and_version};
@@ -18,14 +19,15 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
             && kind == reference.kind
             && name == reference.name
     };
-    let mut others = Vec::new();
+    let (mut others, mut hpas) = (Vec::new(), Vec::new());
     for hpa in &snapshot.hpas {
         let is_here = hpa.metadata.namespace.as_deref() == Some(subject.namespace);
         let target = &hpa.spec.scale_target_ref;
         let api_version = target.api_version.as_deref().unwrap_or_default();
         if is_here && is_target(api_version, &target.kind, &target.name) {
-            let hpa = hpa.metadata.name.as_deref().unwrap_or_default();
-            others.push(format!("HorizontalPodAutoscaler {hpa}"));
+            let name = hpa.metadata.name.as_deref().unwrap_or_default();
+            others.push(format!("HorizontalPodAutoscaler {name}"));
+            hpas.push(hpa);
         }
     }
     for object in &snapshot.scaled_objects {
@@ -91,6 +93,10 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
             ),
         )
     });
+    if subject.scaler.spec.mode != Mode::Apply {
+        let inactive = |hpa| external_metrics::inactive(&subject.name, hpa);
+        findings.extend(hpas.into_iter().filter_map(inactive));
+    }
     findings
 }
 

@@ -6,6 +6,7 @@ mod ca;
 mod clock;
 mod conditions;
 mod config;
+mod external_metrics;
 mod network_policy;
 mod pods;
 mod requests;
@@ -42,6 +43,7 @@ const CHECKS: [(&str, &[&str], Check); 10] = [
 pub fn diagnose(snapshot: &Snapshot) -> Vec<Finding> {
     let mut findings = aggregator::check(snapshot);
     findings.extend(clock::check(snapshot));
+    findings.extend(external_metrics::check(snapshot));
     let subjects = snapshot.subjects();
     if subjects.is_empty() {
         findings.push(Finding::skipped(
