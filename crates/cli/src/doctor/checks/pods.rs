@@ -1,11 +1,17 @@
 //! Whether the target's pods can be created and scheduled.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::doctor::finding::Finding;
-use crate::doctor::snapshot::{Snapshot, Subject, pod_name};
+use crate::doctor::snapshot::{Snapshot, Subject, containers, pod_name};
 
 pub(super) const CHECK: &str = "pods";
+
+/// Quantities by resource.
+type Resources = BTreeMap<String, Quantity>;
 
 pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -101,7 +107,7 @@ fn exhausted_quotas(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
         for (resource, hard) in status.hard.iter().flatten() {
             let used = status.used.as_ref().and_then(|used| used.get(resource));
             // Equal quantities have equal texts, because the API server writes both in one form.
-            if used == Some(hard) && is_of_pods(resource) {
+            if used == Some(hard) && is_needed(resource, &subject.pods) {
                 let name = quota.metadata.name.as_deref().unwrap_or_default();
                 findings.push(Finding::wrong(
                     CHECK,
@@ -118,14 +124,25 @@ fn exhausted_quotas(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
     findings
 }
 
-fn is_of_pods(resource: &str) -> bool {
-    let prefixes = [
-        "requests.",
-        "limits.",
-        "pods",
-        "cpu",
-        "memory",
-        "count/pods",
-    ];
-    prefixes.iter().any(|prefix| resource.starts_with(prefix))
+/// Whether a further pod like these needs some of a quota's resource. A quota of other resources, such as storage or
+/// GPUs, does not limit them.
+fn is_needed(resource: &str, pods: &[&Pod]) -> bool {
+    let names = |resources: Option<&Resources>, name: &str| {
+        resources.is_some_and(|resources| resources.contains_key(name))
+    };
+    let requirements = || {
+        let containers = pods.iter().flat_map(|pod| containers(pod));
+        containers.filter_map(|container| container.resources.as_ref())
+    };
+    if matches!(resource, "pods" | "count/pods") {
+        return true;
+    }
+    match resource.strip_prefix("limits.") {
+        Some(name) => requirements().any(|found| names(found.limits.as_ref(), name)),
+        None => {
+            // `cpu` is short for `requests.cpu`.
+            let name = resource.strip_prefix("requests.").unwrap_or(resource);
+            requirements().any(|found| names(found.requests.as_ref(), name))
+        }
+    }
 }
