@@ -81,7 +81,15 @@ fn lease_name(pod: &Pod) -> Option<String> {
 }
 
 /// Whether a pod is an aggregator, by the labels of the chart, whose names begin as the user wants, or of `helm/plain`.
+/// A pod that has ended, such as an evicted one, is none: Kubernetes keeps it for a while.
 pub(crate) fn is_aggregator(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    if matches!(phase, Some("Failed" | "Succeeded")) {
+        return false;
+    }
     let name = name_label(pod).unwrap_or_default();
     let is_part = label(pod, "app.kubernetes.io/part-of") == Some("pushscale");
     name == "pushscale-aggregator" || (is_part && name.ends_with("-aggregator"))
