@@ -132,20 +132,30 @@ impl RangeQueries {
         sum
     }
 
-    /// Returns the sum of the rates at which the counters increase.
+    /// Returns the sum of the rates at which the counters increase. An increase across a gap is spread evenly over the
+    /// times at which another counter has a rate; across a restart in a gap it is unknown.
     pub(super) fn sum_of_rates(self, gap: Option<i64>) -> Samples {
         let mut sum = Samples::new();
+        let mut rates_of_gaps = Vec::new();
         for counter in self.series.into_values() {
             let Some(durations) = Durations::of(counter.keys(), gap) else {
                 continue;
             };
             for ((second, value), (next, after)) in counter.iter().zip(counter.iter().skip(1)) {
-                if durations.is_gap(*second, *next) {
-                    continue;
-                }
+                let (is_gap, restarted) = (durations.is_gap(*second, *next), after < value);
                 // A counter that restarts counts from 0.
-                let increase = if after < value { *after } else { after - value };
-                *sum.entry(*second).or_default() += increase / (next - second) as f64;
+                let increase = if restarted { *after } else { after - value };
+                let rate = increase / (next - second) as f64;
+                match (is_gap, restarted) {
+                    (false, _) => *sum.entry(*second).or_default() += rate,
+                    (true, false) => rates_of_gaps.push((*second..*next, rate)),
+                    (true, true) => {}
+                }
+            }
+        }
+        for (gap, rate) in rates_of_gaps {
+            for (_, total) in sum.range_mut(gap) {
+                *total += rate;
             }
         }
         sum
