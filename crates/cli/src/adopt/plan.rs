@@ -3,6 +3,7 @@
 //! The steps follow from the objects in the cluster, not from a record of an earlier run's progress: repeating the
 //! command completes an interrupted run.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::SignedDuration;
@@ -61,6 +62,8 @@ pub(super) enum Step {
     AwaitDeleted,
     /// Create the HorizontalPodAutoscaler again.
     CreateHpa { manifest: Value },
+    /// Nothing: the HorizontalPodAutoscaler exists, and differs from the stored one.
+    KeepHpa { differences: Vec<String> },
     /// Restore the annotation that pauses the ScaledObject.
     Resume { paused: Option<String> },
     /// Remove what the switch stored.
@@ -99,6 +102,11 @@ impl fmt::Display for Step {
                 write!(f, "wait until the deleted HorizontalPodAutoscaler is gone")
             }
             Self::CreateHpa { .. } => write!(f, "create the HorizontalPodAutoscaler again"),
+            Self::KeepHpa { differences } => write!(
+                f,
+                "keep the existing HorizontalPodAutoscaler, which differs from the stored one: {}",
+                differences.join("; ")
+            ),
             Self::Resume { .. } => write!(f, "resume the ScaledObject"),
             Self::Forget { scaler } => {
                 write!(f, "remove what was stored in PushScaler {scaler}")
@@ -235,7 +243,13 @@ pub(super) fn undo(state: &State, force: bool) -> Result<Vec<Step>, SwitchError>
         (Kind::Hpa, Some(hpa)) if hpa.metadata.deletion_timestamp.is_some() => {
             steps.extend([Step::AwaitDeleted, Step::CreateHpa { manifest: record }]);
         }
-        (Kind::Hpa, Some(hpa)) => check_restored(hpa, &reference, &name)?,
+        (Kind::Hpa, Some(hpa)) => {
+            check_restored(hpa, &reference, &name)?;
+            let differences = differences(&hpa.data["spec"], &record["spec"]);
+            if !differences.is_empty() {
+                steps.push(Step::KeepHpa { differences });
+            }
+        }
         (Kind::ScaledObject, None) => {
             return Err(SwitchError::NothingToResume {
                 object: source.to_string(),
@@ -349,6 +363,17 @@ fn check_restored(
     })
 }
 
+/// Returns the fields in which a spec differs from the stored one, with both values.
+fn differences(found: &Value, stored: &Value) -> Vec<String> {
+    let specs = [found, stored].into_iter().filter_map(Value::as_object);
+    let names: BTreeSet<_> = specs.flat_map(|spec| spec.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| found[name] != stored[name])
+        .map(|name| format!("spec.{name} is {}, stored {}", found[name], stored[name]))
+        .collect()
+}
+
 fn check_object(source: &Source, object: &DynamicObject) -> Result<(), SwitchError> {
     let owners = object.owner_references().iter();
     if let (Kind::Hpa, Some(owner)) = (
@@ -451,8 +476,10 @@ fn is_owned_by(hpa: &HorizontalPodAutoscaler, scaled_object: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::super::record::ADOPTED_FROM;
+    use super::*;
 
     fn hpa() -> Value {
         json!({
@@ -524,5 +551,29 @@ mod tests {
             assert_eq!(position(&forced, "check"), None, "{forced:?}");
             assert!(position(&forced, stops).is_some(), "{forced:?}");
         }
+    }
+
+    #[test]
+    fn an_undo_names_what_differs_between_the_existing_hpa_and_the_stored_one() {
+        let undone = |existing: Value| {
+            let mut state = state("hpa/torchserve", existing);
+            let stored = serde_json::from_value(hpa()).unwrap();
+            let record = record_of(&state.source, &stored).to_string();
+            for scaler in &mut state.scalers {
+                let stored = (ADOPTED_FROM.to_owned(), record.clone());
+                scaler.annotations_mut().extend([stored]);
+            }
+            undo(&state, true).unwrap()
+        };
+        let mut other = hpa();
+        other["spec"]["maxReplicas"] = json!(9);
+        other["spec"]["minReplicas"] = json!(2);
+        assert_eq!(
+            undone(other)[0].to_string(),
+            "keep the existing HorizontalPodAutoscaler, which differs from the stored one: \
+             spec.maxReplicas is 9, stored 5; spec.minReplicas is 2, stored null"
+        );
+        let scaler = "torchserve".to_owned();
+        assert_eq!(undone(hpa()), [Step::Forget { scaler }]);
     }
 }

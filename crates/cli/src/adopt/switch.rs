@@ -194,6 +194,7 @@ impl Switch<'_> {
             Step::CreateHpa { manifest } => {
                 write(step, objects.create(&create, &parse(manifest)?)).await
             }
+            Step::KeepHpa { .. } => Ok(Outcome::Done),
             Step::Pause => set_paused(json!("true")).await,
             Step::Resume { paused } => set_paused(json!(paused)).await,
             Step::AwaitPause => {
