@@ -125,7 +125,7 @@ fn print(name: &str, need: u32, of: &Outcome) {
         of.bad_percent,
         of.violation_seconds,
         of.p95_over_target,
-        of.refused,
+        of.rejected,
         of.lost,
         of.pod_hours,
         of.node_hours,
@@ -137,7 +137,7 @@ fn print(name: &str, need: u32, of: &Outcome) {
 
 /// Checks what holds of every run.
 fn assert_sane(spec: &ClusterSpec, outcome: &Outcome) {
-    let accounted = outcome.answered + outcome.refused + outcome.lost + outcome.in_system;
+    let accounted = outcome.completed + outcome.rejected + outcome.lost + outcome.in_system;
     assert_eq!(
         outcome.arrivals, accounted,
         "every request is accounted for"

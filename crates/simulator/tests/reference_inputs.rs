@@ -102,7 +102,7 @@ impl Pods {
         for (counter, moved) in counted.iter_mut().zip(moved.split_terminator(',')) {
             *counter += moved.parse::<u64>().unwrap();
         }
-        let [arrivals, refused, answered, waited, sojourned] = *counted;
+        let [arrivals, rejected, completed, waited, sojourned] = *counted;
         PodView {
             id: *id,
             state: match state {
@@ -112,11 +112,11 @@ impl Pods {
             },
             reading: PodReading {
                 arrivals,
-                refused,
-                answered,
+                rejected,
+                completed,
                 waited: waited as f64 / 1e6,
                 sojourned: sojourned as f64 / 1e6,
-                in_system: u32::try_from(arrivals - refused - answered).unwrap(),
+                in_system: u32::try_from(arrivals - rejected - completed).unwrap(),
                 ..PodReading::default()
             },
             has_pushed: state != "s",

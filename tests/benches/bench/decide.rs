@@ -28,7 +28,7 @@ const FIGURES: [Figure; 9] = [
     Figure::sum("node-hours", 1, |of| of.node_hours),
     Figure::mean("bad %", |of| of.bad_percent),
     Figure::mean("p95 / target", |of| of.p95_over_target),
-    Figure::sum("503s", 0, |of| of.refused as f64),
+    Figure::sum("503s", 0, |of| of.rejected as f64),
     Figure::sum("pod starts", 0, |of| of.starts as f64),
     Figure::mean("largest size / need", |of| of.largest_over_need),
     Figure::mean("reversed changes, %", |of| {

@@ -81,7 +81,7 @@ fn print(
             let outcome = simulate(&job.1.cluster, controller(job).as_mut(), seed as u64);
             Run {
                 bad_percent: outcome.bad_percent,
-                finished: (outcome.answered + outcome.refused + outcome.lost) as f64,
+                finished: (outcome.completed + outcome.rejected + outcome.lost) as f64,
                 mean_pods: outcome.pod_hours / (outcome.seconds.len() as f64 / 3600.0),
             }
         },

@@ -44,7 +44,7 @@ pub(super) const FIGURES: [Figure; 20] = [
         |of| of.p95_over_target,
         tenths,
     ),
-    figure("rejected", Some("503s"), |of| of.refused as f64, count),
+    figure("rejected", Some("503s"), |of| of.rejected as f64, count),
     figure("lost", Some("lost"), |of| of.lost as f64, count),
     spread(figure(
         "changes",
@@ -78,7 +78,7 @@ pub(super) const FIGURES: [Figure; 20] = [
     ),
     figure("retries", None, |of| of.retries as f64, count),
     figure("arrivals", None, |of| of.arrivals as f64, count),
-    figure("completed", None, |of| of.answered as f64, count),
+    figure("completed", None, |of| of.completed as f64, count),
     figure("in_flight", None, |of| of.in_system as f64, count),
     figure("seconds", None, |of| of.seconds.len() as f64, count),
 ];

@@ -19,7 +19,7 @@ pub(super) struct Metrics {
     waits: Histogram<u64>,
     pub(super) total_wait: f64,
     pub(super) late: u64,
-    pub(super) answered: u64,
+    pub(super) completed: u64,
     closed: bool,
 }
 
@@ -60,7 +60,7 @@ impl Metrics {
             waits,
             total_wait: 0.0,
             late: 0,
-            answered: 0,
+            completed: 0,
             closed: false,
         }
     }
@@ -73,10 +73,10 @@ impl Metrics {
 
     /// Records a completed request that waited this many seconds in its pod. The time that earlier failures took
     /// counts as wait.
-    pub(super) fn answered(&mut self, job: &Job, waited_here: f64) {
+    pub(super) fn record_completed(&mut self, job: &Job, waited_here: f64) {
         let waited = waited_here + (job.arrived - job.sent);
         if !self.closed {
-            self.answered += 1;
+            self.completed += 1;
         }
         if let Some(entry) = self.second_of(job.sent) {
             entry.wait += waited;
@@ -144,7 +144,7 @@ mod tests {
                 balancer: 0,
                 failures: 0,
             };
-            metrics.answered(&job, f64::from(hundredth) * 0.1);
+            metrics.record_completed(&job, f64::from(hundredth) * 0.1);
         }
         assert!((metrics.quantile(0.95) - 9.5).abs() < 0.01);
         assert!((metrics.quantile(0.99) - 9.9).abs() < 0.01);

@@ -18,9 +18,9 @@ pub struct Outcome {
     /// The number of requests that arrived.
     pub arrivals: u64,
     /// The number of requests completed before the end.
-    pub answered: u64,
+    pub completed: u64,
     /// The number of requests rejected with 503, or without a ready pod, that were not repeated successfully.
-    pub refused: u64,
+    pub rejected: u64,
     /// The number of requests lost with their pod.
     pub lost: u64,
     /// The number of failed requests that clients repeated.

@@ -99,7 +99,7 @@ impl Pod {
             && self.queue.is_empty()
             && now >= self.stopped_until;
         if !taken_at_once && self.queue.len() >= queue as usize {
-            self.counters.refused += 1;
+            self.counters.rejected += 1;
             return false;
         }
         self.in_system += 1;
@@ -193,7 +193,7 @@ impl Pod {
         self.counters.batch_seconds = Some(service);
         for job in worker.batch.drain(..) {
             let waited = begun - job.arrived;
-            self.counters.answered += 1;
+            self.counters.completed += 1;
             if job.timed {
                 self.counters.responses += 1;
                 self.counters.waited += waited;
@@ -202,7 +202,7 @@ impl Pod {
             if let Some(outstanding) = self.outstanding.get_mut(job.balancer) {
                 *outstanding -= 1;
             }
-            metrics.answered(&job, waited);
+            metrics.record_completed(&job, waited);
         }
     }
 

@@ -55,7 +55,7 @@ struct Run<'a> {
     router: Router,
     retries: Retries,
     arrived: u64,
-    refused: u64,
+    rejected: u64,
     lost: u64,
     /// The pods of each second, including starting and terminating ones.
     pods: Vec<u32>,
@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
             router: Router::new(spec),
             retries: Retries::new(spec.clients.retries),
             arrived: 0,
-            refused: 0,
+            rejected: 0,
             lost: 0,
             pods: Vec::with_capacity(spec.traffic.seconds()),
             largest: spec.pods,
@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
                 pod.receive(job.arrived, job, self.spec.queue)
             });
             if !taken && !self.retries.add(job, job.arrived) {
-                self.refused += 1;
+                self.rejected += 1;
                 self.metrics.failed(&job);
             }
         }
@@ -312,7 +312,7 @@ impl<'a> Run<'a> {
             .iter()
             .map(|second| u64::from(second.arrivals))
             .sum();
-        let bad = metrics.late + self.refused + self.lost;
+        let bad = metrics.late + self.rejected + self.lost;
         let pod_seconds: u64 = self.pods.iter().map(|pods| u64::from(*pods)).sum();
         let p95_wait = metrics.quantile(0.95);
         Outcome {
@@ -323,8 +323,8 @@ impl<'a> Run<'a> {
             p95_over_target: p95_wait / self.spec.objective(),
             p99_wait: metrics.quantile(0.99),
             arrivals,
-            answered: metrics.answered,
-            refused: self.refused,
+            completed: metrics.completed,
+            rejected: self.rejected,
             lost: self.lost,
             retries: self.retries.count,
             in_system,

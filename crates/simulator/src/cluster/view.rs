@@ -98,9 +98,9 @@ pub struct PodReading {
     /// Requests that arrived, including rejected ones.
     pub arrivals: u64,
     /// Requests rejected with 503.
-    pub refused: u64,
+    pub rejected: u64,
     /// Completed requests.
-    pub answered: u64,
+    pub completed: u64,
     /// Total wait of the completed requests, except those of gRPC, in seconds.
     pub waited: f64,
     /// Total time from arrival to completion of the completed requests, except those of gRPC, in seconds.

@@ -45,7 +45,7 @@ impl Sidecar {
             *self = Self::new(self.phase);
         }
         let at = Duration::from_secs(second as u64);
-        let failed = (reading.refused - self.last.refused) as f64;
+        let failed = (reading.rejected - self.last.rejected) as f64;
         let probes = u64::from(second as u64 % PROBE_INTERVAL == self.phase);
         let responses = (reading.responses - self.last.responses + probes) as f64;
         let has_completed = reading.sojourned > self.last.sojourned;
@@ -147,8 +147,8 @@ mod tests {
         read(&mut sidecar, 1, PodReading::default());
         let reading = PodReading {
             arrivals: 103,
-            refused: 3,
-            answered: 83,
+            rejected: 3,
+            completed: 83,
             waiting: 9,
             in_system: 17,
             waited: 20.0,

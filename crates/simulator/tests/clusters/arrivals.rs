@@ -26,7 +26,7 @@ fn a_queue_holds_100_requests_unless_the_scenario_says_otherwise() {
     let text = SERVERS.replace("queue: 100\n", "");
     // Four requests are in workers.
     let outcome = run(&format!("load: flat:0\nburst: 400@100\n{text}"));
-    assert_eq!((outcome.answered, outcome.refused), (104, 296));
+    assert_eq!((outcome.completed, outcome.rejected), (104, 296));
 }
 
 #[test]
@@ -50,11 +50,11 @@ fn rejected_requests_come_back() {
     // 400 requests in a queue of 100: the fourth and last attempt of the others is 7 s later.
     let load = format!("load: flat:0\nburst: 400@100\n{SERVERS}");
     let without = run(&load);
-    assert_eq!((without.refused, without.retries), (296, 0));
+    assert_eq!((without.rejected, without.retries), (296, 0));
     let with = run(&format!("{load}retries: 3\n"));
     assert!(with.retries > 296, "{}", with.retries);
-    assert!(with.refused < 220, "{}", with.refused);
-    assert!(with.answered > 180, "{}", with.answered);
+    assert!(with.rejected < 220, "{}", with.rejected);
+    assert!(with.completed > 180, "{}", with.completed);
     // The time until the successful attempt is part of the wait.
     assert!(with.p99_wait > 7.0, "{}", with.p99_wait);
 }

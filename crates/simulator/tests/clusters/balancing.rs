@@ -40,9 +40,9 @@ fn new_pods_get_no_requests_of_old_connections() {
     // One of two pods dies. Its connections go to the other one, and its replacement stays idle.
     let text = "load: flat:30\nseconds: 1200\nservice: 100ms\ncv: 0\nworkers: 2\nqueue: 100\npods: 2\ntarget: 50ms\nfail: die 1@300\nstart-delay: 10s\n";
     let sticky = run(&format!("{text}connections: 50\n"));
-    assert!(sticky.refused > 5000, "{}", sticky.refused);
+    assert!(sticky.rejected > 5000, "{}", sticky.rejected);
     let free = run(text);
-    assert!(free.refused < 100, "{}", free.refused);
+    assert!(free.rejected < 100, "{}", free.rejected);
 }
 
 #[test]
@@ -51,6 +51,6 @@ fn workers_that_share_a_device_are_slower_together() {
         "seconds: 600\nservice: 100ms\ncv: 0\nworkers: 4\nqueue: 100\npods: 1\ntarget: 50ms\n";
     // Four busy workers take 250 ms each: 16 requests per second instead of 40.
     let outcome = run(&format!("load: flat:60\ncontention: 0.5\n{text}"));
-    let rate = outcome.answered as f64 / 600.0;
+    let rate = outcome.completed as f64 / 600.0;
     assert!((rate - 16.0).abs() < 0.5, "{rate} per second");
 }

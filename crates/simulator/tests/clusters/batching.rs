@@ -18,9 +18,9 @@ target: 50ms
 #[test]
 fn full_batches_give_the_capacity() {
     let outcome = run(&format!("load: flat:200\n{BATCHES}"));
-    let rate = outcome.answered as f64 / 600.0;
+    let rate = outcome.completed as f64 / 600.0;
     assert!((rate - 80.0).abs() < 1.0, "{rate} requests per second");
-    assert!(outcome.refused > 0);
+    assert!(outcome.rejected > 0);
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn without_batches_the_same_worker_serves_fewer_requests() {
     let outcome = run(
         "load: flat:200\nseconds: 600\nservice: 30ms\ncv: 0\nworkers: 1\nqueue: 100\npods: 1\ntarget: 50ms",
     );
-    let rate = outcome.answered as f64 / 600.0;
+    let rate = outcome.completed as f64 / 600.0;
     assert!((rate - 33.3).abs() < 0.5, "{rate} requests per second");
 }
 

@@ -39,7 +39,7 @@ fn pods_in_a_crash_loop_lose_their_requests_with_each_crash() {
 #[test]
 fn a_hanging_pod_fills_its_queue_and_continues() {
     let outcome = with("hang 1@300..400");
-    assert!(outcome.refused > 1000, "{}", outcome.refused);
+    assert!(outcome.rejected > 1000, "{}", outcome.rejected);
     assert!(outcome.seconds[300].mean_wait > Some(10.0));
     let waits = outcome.seconds[800..]
         .iter()

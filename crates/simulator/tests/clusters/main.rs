@@ -31,7 +31,7 @@ fn run(text: &str) -> Outcome {
 
 /// Each request is completed, rejected, lost, or in the cluster at the end.
 fn assert_conserved(outcome: &Outcome) {
-    let accounted = outcome.answered + outcome.refused + outcome.lost + outcome.in_system;
+    let accounted = outcome.completed + outcome.rejected + outcome.lost + outcome.in_system;
     assert_eq!(outcome.arrivals, accounted);
 }
 

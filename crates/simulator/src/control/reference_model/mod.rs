@@ -135,7 +135,7 @@ impl ReferenceModel {
         let steady = (rate.quick - rate.now).abs() < 0.15 * rate.now;
         if !self.options.calibrated
             || self.calm < CALM
-            || minute.answered < 100.0
+            || minute.completed < 100.0
             || !(0.3 < busy && busy < 0.92)
             || !steady
             || self.last_ready != Some(ready)
@@ -145,7 +145,7 @@ impl ReferenceModel {
         let pooled = self.options.pooled;
         let computed = mean_wait_of(rate.now, service, view.workers, pods, variability, pooled);
         if computed > 1e-6 {
-            let measured = minute.waited / minute.answered;
+            let measured = minute.waited / minute.completed;
             let ratio = (measured / computed).clamp(0.02, 10.0);
             let step = (CALIBRATION * (ratio / self.factor).ln()).exp();
             self.factor = (self.factor * step).clamp(0.2, 3.0);
@@ -185,7 +185,7 @@ impl ReferenceModel {
         };
         let variability = f64::midpoint(dispersion, self.service.variation);
         let (lately, _) = self.totals.window(10);
-        let waited = (lately.answered >= 5.0).then(|| lately.waited / lately.answered);
+        let waited = (lately.completed >= 5.0).then(|| lately.waited / lately.completed);
         self.calibrate(rate, service, variability, view);
         let steady = size(self.needed(rate.ahead, service, variability, view));
 

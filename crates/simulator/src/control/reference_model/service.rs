@@ -57,17 +57,17 @@ impl Service {
         } else {
             MIN_COMPLETED
         };
-        if long.answered >= min_completed {
-            self.mean = Some(long.served() / long.answered);
+        if long.completed >= min_completed {
+            self.mean = Some(long.served() / long.completed);
         }
         let mean = self.mean?;
         for window in self.detection.windows {
             let (short, _) = totals.window(*window);
-            if short.answered < self.detection.min_completed {
+            if short.completed < self.detection.min_completed {
                 continue;
             }
-            let found = short.served() / short.answered;
-            let error = mean * (self.variation.max(0.1) / short.answered).sqrt();
+            let found = short.served() / short.completed;
+            let error = mean * (self.variation.max(0.1) / short.completed).sqrt();
             if (found - mean).abs() > ERRORS * error + SHARE * mean {
                 self.mean = Some(found);
                 break;

@@ -11,7 +11,7 @@ const KEPT: usize = 1024;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sums {
     pub(super) arrivals: f64,
-    pub(super) answered: f64,
+    pub(super) completed: f64,
     pub(super) waited: f64,
     pub(super) sojourned: f64,
 }
@@ -20,7 +20,7 @@ impl Sums {
     fn with(self, other: Self, times: f64) -> Self {
         Self {
             arrivals: self.arrivals + other.arrivals * times,
-            answered: self.answered + other.answered * times,
+            completed: self.completed + other.completed * times,
             waited: self.waited + other.waited * times,
             sojourned: self.sojourned + other.sojourned * times,
         }
@@ -29,7 +29,7 @@ impl Sums {
     fn share_of(self, parts: f64) -> Self {
         Self {
             arrivals: self.arrivals / parts,
-            answered: self.answered / parts,
+            completed: self.completed / parts,
             waited: self.waited / parts,
             sojourned: self.sojourned / parts,
         }
@@ -83,9 +83,9 @@ impl Totals {
                 let before = last.get(&pod.id).copied().unwrap_or_default();
                 let reading = counter_increase(&before, &pod.reading);
                 sum = sum.with(reading, 1.0);
-                if reading.answered > 0.0 {
-                    let mean = reading.served() / reading.answered;
-                    self.groups.push((reading.answered, mean));
+                if reading.completed > 0.0 {
+                    let mean = reading.served() / reading.completed;
+                    self.groups.push((reading.completed, mean));
                 }
             }
         }
@@ -120,7 +120,7 @@ fn counter_increase(before: &PodReading, now: &PodReading) -> Sums {
     };
     Sums {
         arrivals: whole(before.arrivals, now.arrivals),
-        answered: whole(before.answered, now.answered),
+        completed: whole(before.completed, now.completed),
         waited: time(before.waited, now.waited),
         sojourned: time(before.sojourned, now.sojourned),
     }
