@@ -230,7 +230,10 @@ fn encode_series(series: &RateSeries) -> Option<ArrivalSeries> {
     })
 }
 
-fn decode_model(model_index: usize, model: &LearnedModel) -> Result<ModelCheckpoint, CheckpointError> {
+fn decode_model(
+    model_index: usize,
+    model: &LearnedModel,
+) -> Result<ModelCheckpoint, CheckpointError> {
     let series = model
         .arrivals
         .iter()
