@@ -31,10 +31,10 @@ pub fn steady_reading(second: u64, rate: u32, wait: Duration) -> Reading {
             }),
             queue: Some(Queue {
                 waiting: 1,
-                in_service: (rate + 5) / 10,
+                in_flight: (rate + 5) / 10,
                 workers: 4,
                 batch_size: 1,
-                in_service_milli: None,
+                in_flight_milli: None,
                 batch_delay: Duration::ZERO,
             }),
             service_time: Some(SERVICE),

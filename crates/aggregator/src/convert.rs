@@ -35,17 +35,17 @@ fn model(model: &Model<'_>) -> ModelReading {
         // A model without counters on a valid metrics page has had no requests. Only here does absent mean zero.
         counters: Some(Counters {
             arrivals: count(model.arrivals_total),
-            rejected: count(model.refused_total),
-            completed: model.answered_total.map(|total| count(Some(total))),
+            rejected: count(model.rejected_total),
+            completed: model.completed_total.map(|total| count(Some(total))),
             total_wait: seconds(model.wait_seconds_total.unwrap_or_default()),
             total_sojourn: seconds(model.sojourn_seconds_total.unwrap_or_default()),
         }),
         queue: model.pending.map(|pending| Queue {
             waiting: small(Some(pending)),
-            in_service: small(model.in_service),
-            in_service_milli: model
-                .in_service
-                .map(|in_service| small(Some(in_service * 1e3))),
+            in_flight: small(model.in_flight),
+            in_flight_milli: model
+                .in_flight
+                .map(|in_flight| small(Some(in_flight * 1e3))),
             workers: small(model.workers_ready),
             batch_size: small(model.batch_size).max(1),
             batch_delay: seconds(model.batch_delay_seconds.unwrap_or_default()),
@@ -98,6 +98,6 @@ mod tests {
         let text = r#"{"name":"sleepy","answeredTotal":314.8,"pending":0.0,"inService":0.19943865853466752}"#;
         let sleepy: Model<'_> = serde_json::from_str(text).unwrap();
         let queue = model(&sleepy).queue.unwrap();
-        assert_eq!((queue.in_service, queue.in_service_milli), (0, Some(199)));
+        assert_eq!((queue.in_flight, queue.in_flight_milli), (0, Some(199)));
     }
 }

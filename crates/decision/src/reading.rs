@@ -65,10 +65,10 @@ pub struct Queue {
     /// Requests that wait for a worker.
     pub waiting: u32,
     /// Requests that workers are processing.
-    pub in_service: u32,
-    /// Their mean in thousandths, where it is measured over time and `in_service` is rounded: a worker that is busy for
+    pub in_flight: u32,
+    /// Their mean in thousandths, where it is measured over time and `in_flight` is rounded: a worker that is busy for
     /// a fifth of the time would otherwise never be.
-    pub in_service_milli: Option<u32>,
+    pub in_flight_milli: Option<u32>,
     /// Workers that are ready.
     pub workers: u32,
     /// The largest batch that a worker processes.
@@ -99,14 +99,14 @@ impl Queue {
         if self.workers == 0 && self.waiting > 0 {
             return self.slots().into();
         }
-        self.in_service_milli
-            .map_or(self.in_service.into(), |milli| f64::from(milli) / 1e3)
+        self.in_flight_milli
+            .map_or(self.in_flight.into(), |milli| f64::from(milli) / 1e3)
     }
 
     pub(crate) fn visit(&mut self, snapshot: &mut Snapshot) {
         snapshot.u32(&mut self.waiting);
-        snapshot.u32(&mut self.in_service);
-        snapshot.option(&mut self.in_service_milli, u32::default, Snapshot::u32);
+        snapshot.u32(&mut self.in_flight);
+        snapshot.option(&mut self.in_flight_milli, u32::default, Snapshot::u32);
         snapshot.u32(&mut self.workers);
         snapshot.u32(&mut self.batch_size);
         snapshot.duration(&mut self.batch_delay);

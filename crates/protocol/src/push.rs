@@ -153,11 +153,19 @@ pub struct Model<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals_total: Option<f64>,
     /// Rejected requests, cumulative since the later start of sidecar and server.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused_total: Option<f64>,
-    /// Completed requests, cumulative like `refused_total`; absent if they cannot be counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answered_total: Option<f64>,
+    #[serde(
+        rename = "refusedTotal",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub rejected_total: Option<f64>,
+    /// Completed requests, cumulative like `rejected_total`; absent if they cannot be counted.
+    #[serde(
+        rename = "answeredTotal",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub completed_total: Option<f64>,
     /// Total wait of completed requests, in seconds, cumulative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_seconds_total: Option<f64>,
@@ -168,8 +176,8 @@ pub struct Model<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<f64>,
     /// In-flight requests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub in_service: Option<f64>,
+    #[serde(rename = "inService", default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<f64>,
     /// Free capacity of the queue, in requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_left: Option<f64>,

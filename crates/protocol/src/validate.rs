@@ -101,9 +101,9 @@ impl Model<'_> {
             )?;
         }
         count("models[].arrivalsTotal", self.arrivals_total)?;
-        count("models[].refusedTotal", self.refused_total)?;
-        count("models[].answeredTotal", self.answered_total)?;
-        count("models[].inService", self.in_service)?;
+        count("models[].refusedTotal", self.rejected_total)?;
+        count("models[].answeredTotal", self.completed_total)?;
+        count("models[].inService", self.in_flight)?;
         count("models[].waitSecondsTotal", self.wait_seconds_total)?;
         count("models[].sojournSecondsTotal", self.sojourn_seconds_total)?;
         count("models[].pending", self.pending)?;

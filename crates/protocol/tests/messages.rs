@@ -78,7 +78,7 @@ fn counts_missing_from_an_older_sidecar_are_none() {
     let model = &push.models[0];
     assert_eq!(model.arrivals_total, Some(143.0));
     assert_eq!(
-        (model.refused_total, model.answered_total, model.in_service),
+        (model.rejected_total, model.completed_total, model.in_flight),
         (None, None, None),
         "absent is not zero"
     );
@@ -93,9 +93,9 @@ fn the_largest_reading_fits_the_body_limit() {
         .map(|index| Model {
             name: format!("a-model-name-of-usual-length-{index}").into(),
             arrivals_total: Some(9_007_199_254_740_991.0),
-            refused_total: Some(9_007_199_254_740_991.0),
-            answered_total: Some(1_234_567_890_123.456_7),
-            in_service: Some(1.789_034_567_890_123),
+            rejected_total: Some(9_007_199_254_740_991.0),
+            completed_total: Some(1_234_567_890_123.456_7),
+            in_flight: Some(1.789_034_567_890_123),
             wait_seconds_total: Some(1_234_567_890.123_456_7),
             ..model.clone()
         })

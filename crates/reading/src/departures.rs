@@ -32,7 +32,7 @@ pub(super) struct Departures {
     /// Requests in the server at the first scrape.
     initial: Option<f64>,
     completed: f64,
-    in_service: Option<f64>,
+    in_flight: Option<f64>,
     /// Waiting requests at the last scrape.
     pending: f64,
     /// The mean number of busy workers by the times of completed requests.
@@ -73,7 +73,7 @@ impl Departures {
     pub(super) fn new(from_start: bool) -> Self {
         Self {
             initial: from_start.then_some(0.0),
-            in_service: from_start.then_some(0.0),
+            in_flight: from_start.then_some(0.0),
             ..Self::default()
         }
     }
@@ -101,13 +101,13 @@ impl Departures {
             self.rate += (increment.accepted().max(0.0) / elapsed - self.rate) * weight;
         }
         let Some(queue) = queue else {
-            self.in_service = None;
+            self.in_flight = None;
             return;
         };
         let expected = self.by_littles_law(queue, service.unwrap_or_default());
         let slots = queue.slots();
         let taken = self.arrived - self.rejected - queue.pending;
-        let in_service = match (self.in_service, service) {
+        let in_flight = match (self.in_flight, service) {
             // Nothing has completed yet: otherwise the workers would have taken more than they can process.
             (Some(before), None) if taken <= slots => before + self.left_queue(&increment, queue),
             (Some(before), Some(service)) if increment.has_timed => {
@@ -122,9 +122,9 @@ impl Departures {
         } else {
             0.0
         };
-        let in_service = in_service.max(least).min(slots);
-        self.in_service = Some(in_service);
-        let present = queue.pending + in_service;
+        let in_flight = in_flight.max(least).min(slots);
+        self.in_flight = Some(in_flight);
+        let present = queue.pending + in_flight;
         let initial = *self.initial.get_or_insert(present);
         let completed = self.arrived - self.rejected + initial - present;
         // A bound may correct the estimate upwards, but a counter must not decrease.
@@ -194,12 +194,12 @@ impl Departures {
 
     /// Completed requests, cumulative; `None` while the queue depth is unknown.
     pub(super) fn completed(&self) -> Option<f64> {
-        self.in_service.map(|_| self.completed)
+        self.in_flight.map(|_| self.completed)
     }
 
     /// Requests that workers are processing; `None` while the queue depth is unknown.
-    pub(super) fn in_service(&self) -> Option<f64> {
-        self.in_service
+    pub(super) fn in_flight(&self) -> Option<f64> {
+        self.in_flight
     }
 }
 
@@ -251,8 +251,8 @@ mod tests {
             let at = Duration::from_secs(self.second);
             let departures = &mut self.departures;
             departures.observe(at, increment, Some(&queue), Some(SERVICE));
-            let in_service = departures.in_service().unwrap();
-            (in_service, departures.completed().unwrap())
+            let in_flight = departures.in_flight().unwrap();
+            (in_flight, departures.completed().unwrap())
         }
     }
 
@@ -264,11 +264,11 @@ mod tests {
     fn requests_are_in_flight_until_their_response() {
         let mut server = Server::after_one_request();
         server.next(3.0, 0.0, 0.0);
-        let (in_service, completed) = (0..59).map(|_| server.next(0.0, 0.0, 0.0)).last().unwrap();
-        assert!((2.8..=3.0).contains(&in_service), "{in_service}");
+        let (in_flight, completed) = (0..59).map(|_| server.next(0.0, 0.0, 0.0)).last().unwrap();
+        assert!((2.8..=3.0).contains(&in_flight), "{in_flight}");
         assert!((1.0..=1.2).contains(&completed), "{completed}");
-        let (in_service, completed) = server.next(0.0, 3.0, 3.0);
-        assert!(in_service < 0.1, "{in_service}");
+        let (in_flight, completed) = server.next(0.0, 3.0, 3.0);
+        assert!(in_flight < 0.1, "{in_flight}");
         assert!(completed > 3.9, "{completed}");
     }
 
@@ -276,11 +276,11 @@ mod tests {
     #[test]
     fn a_request_without_a_response_is_not_in_flight_for_ever() {
         let mut server = Server::after_one_request();
-        let (in_service, _) = server.next(1.0, 0.0, 0.0);
-        assert!(in_service > 0.9, "{in_service}");
+        let (in_flight, _) = server.next(1.0, 0.0, 0.0);
+        assert!(in_flight > 0.9, "{in_flight}");
         let later = (0..14_400).map(|_| server.next(0.0, 0.0, 0.0)).last();
-        let (in_service, completed) = later.unwrap();
-        assert!(in_service < 0.1, "{in_service}");
+        let (in_flight, completed) = later.unwrap();
+        assert!(in_flight < 0.1, "{in_flight}");
         assert!(completed > 1.9, "{completed}");
     }
 
@@ -295,8 +295,8 @@ mod tests {
             let responds = f64::from(u8::from(second % 30 == 0));
             last = server.next(starts, responds, responds);
         }
-        let (in_service, completed) = last;
-        assert!((1.5..=4.0).contains(&in_service), "{in_service}");
+        let (in_flight, completed) = last;
+        assert!((1.5..=4.0).contains(&in_flight), "{in_flight}");
         assert!((236.0..=240.0).contains(&completed), "{completed}");
     }
 
@@ -328,7 +328,7 @@ mod tests {
                 ..Increment::default()
             };
             departures.observe(at, increment, Some(&queue), Some(0.1));
-            most = most.max(departures.in_service().unwrap());
+            most = most.max(departures.in_flight().unwrap());
         }
         assert!(most < 0.5, "{most}");
     }
@@ -349,6 +349,6 @@ mod tests {
             };
             departures.observe(Duration::from_secs(second), increment, Some(&queue), None);
         }
-        assert_eq!(departures.in_service(), Some(0.0));
+        assert_eq!(departures.in_flight(), Some(0.0));
     }
 }

@@ -9,7 +9,7 @@ mod departures;
 mod model_tracker;
 mod queue_wait;
 mod reader;
-mod refusals;
+mod rejections;
 mod responses;
 mod scrape;
 mod service_time;

@@ -7,7 +7,7 @@ use pushscale_protocol::Basis;
 use super::completed_wait::{CompletedWait, CounterDeltas};
 use super::departures::{Departures, Increment};
 use super::queue_wait::{JITTER, QueueWait};
-use super::refusals::RefusalShare;
+use super::rejections::RejectionShare;
 use super::service_time::ServiceTime;
 use crate::scrape::{Counters, Queue};
 
@@ -85,7 +85,7 @@ pub struct Estimate {
     /// Completed requests, cumulative since the model was first seen; `None` if the queue depth is unknown.
     pub completed: Option<f64>,
     /// Requests that workers are processing; `None` if the queue depth is unknown.
-    pub in_service: Option<f64>,
+    pub in_flight: Option<f64>,
     /// Whether its workers were ready at some time, or their state is unknown.
     pub warm: bool,
     /// Whether it used continuous batching when its queue was last known: then the service time is that of a step.
@@ -114,11 +114,11 @@ impl ModelTracker {
         at: Duration,
         counters: Counters,
         queue: Option<&Queue>,
-    ) -> RefusalShare {
+    ) -> RejectionShare {
         let Some((before, queue)) = self.before.zip(queue) else {
-            return RefusalShare::default();
+            return RejectionShare::default();
         };
-        RefusalShare::new(
+        RejectionShare::new(
             counters.arrivals.unwrap_or_default() - before.arrivals,
             queue.pending - before.pending.unwrap_or_default(),
             at.saturating_sub(before.at),
@@ -232,7 +232,7 @@ impl ModelTracker {
             service: self.service.mean(),
             rejected: self.departures.rejected(),
             completed: self.departures.completed(),
-            in_service: self.departures.in_service(),
+            in_flight: self.departures.in_flight(),
             warm: self.was_ready || scrape.queue.is_none(),
             continuous_batching: self.continuous_batching,
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pushscale_protocol::{MAX_MODELS, Model, PortState, State};
 
 use super::model_tracker::{Estimate, ModelScrape, ModelTracker};
-use super::refusals::{RefusalShare, shares};
+use super::rejections::{RejectionShare, shares};
 use super::responses::Responses;
 use crate::scrape::{Counters, Host, Page, Queue, Scrape};
 
@@ -115,7 +115,7 @@ impl Reader {
             let counters = page.models.get(name).copied().unwrap_or_default();
             (counters, queues.get(name))
         };
-        let evidence: Vec<RefusalShare> = names
+        let evidence: Vec<RejectionShare> = names
             .iter()
             .filter_map(|name| {
                 let (counters, queue) = of(name);
@@ -238,12 +238,12 @@ fn model(
         basis: estimate.basis,
         refusing: estimate.rejecting,
         arrivals_total: counters.arrivals,
-        refused_total: Some(estimate.rejected),
-        answered_total: estimate.completed,
+        rejected_total: Some(estimate.rejected),
+        completed_total: estimate.completed,
         wait_seconds_total: counters.wait_seconds,
         sojourn_seconds_total: counters.sojourn_seconds,
         pending: queue.map(|queue| queue.pending),
-        in_service: estimate.in_service,
+        in_flight: estimate.in_flight,
         capacity_left: queue.map(|queue| queue.capacity_left),
         workers_ready: queue.map(|queue| queue.workers_ready),
         batch_size: queue.map(|queue| queue.batch_size),

@@ -232,13 +232,13 @@ fn describe(reading: &Reading) -> String {
         if let Some(service) = model.service_seconds {
             write!(line, ", {service:.3} s per batch").unwrap();
         }
-        if let Some(completed) = model.answered_total {
+        if let Some(completed) = model.completed_total {
             write!(line, ", {completed:.0} completed").unwrap();
         }
-        if let Some(in_service) = model.in_service {
-            write!(line, ", {in_service:.1} in service").unwrap();
+        if let Some(in_flight) = model.in_flight {
+            write!(line, ", {in_flight:.1} in service").unwrap();
         }
-        if let Some(rejected) = model.refused_total.filter(|rejected| *rejected > 0.0) {
+        if let Some(rejected) = model.rejected_total.filter(|rejected| *rejected > 0.0) {
             write!(line, ", {rejected:.0} rejected").unwrap();
         }
         if model.refusing {

@@ -50,9 +50,9 @@ fn completed_requests_match_the_servers_responses() {
             let what = format!("{series} at {scrape} s");
             // The capturing script sent two requests per second.
             let expected = increase(scrape, |host| host.succeeded) - 2.0 * scrape as f64;
-            assert_near(model.answered_total, expected, slots + JITTER, &what);
+            assert_near(model.completed_total, expected, slots + JITTER, &what);
             let refused = increase(scrape, |host| host.failed);
-            assert_eq!(model.refused_total, Some(refused), "{what}");
+            assert_eq!(model.rejected_total, Some(refused), "{what}");
         }
     }
 }
@@ -69,7 +69,7 @@ fn completed_requests_match_the_clients_totals() {
         let served = |line: &&str| line.ends_with(",200") || line.ends_with(",timeout");
         let expected = clients.lines().filter(served).count() as f64;
         let readings = readings(&directory_of(series), true);
-        let completed = readings.last().unwrap().models[0].answered_total;
+        let completed = readings.last().unwrap().models[0].completed_total;
         // While a queue was full, there were two manual requests.
         assert_near(completed, expected, slots + 1.0, series);
     }
@@ -90,7 +90,7 @@ fn grpc_and_requests_during_model_load_complete_as_the_queue_drains() {
                 model.arrivals_total.unwrap_or_default() - first - model.pending.unwrap();
             let what = format!("{series} at {:?}", reading.at);
             // Each worker is processing at most one of the dequeued requests.
-            assert_near(model.answered_total, dequeued - slots / 2.0, slots, &what);
+            assert_near(model.completed_total, dequeued - slots / 2.0, slots, &what);
         }
     }
 }
@@ -110,14 +110,14 @@ fn requests_waiting_in_a_new_server_are_not_completed() {
     for scrape in &scrapes[2..4] {
         let reading = reader.read(scrape);
         assert!(reading.models[0].pending >= Some(19.0), "{reading:?}");
-        assert_near(reading.models[0].answered_total, 0.0, 0.0, "all wait");
+        assert_near(reading.models[0].completed_total, 0.0, 0.0, "all wait");
     }
     let readings: Vec<Reading> = scrapes[4..]
         .iter()
         .map(|scrape| reader.read(scrape))
         .collect();
     assert_near(
-        readings[4].models[0].answered_total,
+        readings[4].models[0].completed_total,
         40.0,
         2.0,
         "all requests",
@@ -135,7 +135,7 @@ fn a_restart_resets_all_counts() {
             .map(|scrape| reader.read(scrape))
             .last()
             .unwrap();
-        assert!(before.models[0].answered_total > Some(80.0), "{before:?}");
+        assert!(before.models[0].completed_total > Some(80.0), "{before:?}");
         let later = |scrape: &Scrape| Scrape {
             at: scrape.at + Duration::from_secs(20),
             ..scrape.clone()
@@ -151,12 +151,12 @@ fn a_restart_resets_all_counts() {
         let mut after = light.iter().map(|scrape| reader.read(&later(scrape)));
         let first = after.next().unwrap();
         assert_eq!(first.counter_epoch, 1);
-        assert_eq!(first.models[0].refused_total, Some(0.0));
+        assert_eq!(first.models[0].rejected_total, Some(0.0));
         // The new process has received one request by then, and twelve more until the last scrape.
-        assert_near(first.models[0].answered_total, 1.0, 1.0, "after a restart");
+        assert_near(first.models[0].completed_total, 1.0, 1.0, "after a restart");
         let last = after.last().unwrap();
         assert_near(
-            last.models[0].answered_total,
+            last.models[0].completed_total,
             13.0,
             1.0,
             "at the last scrape",
@@ -172,9 +172,9 @@ fn counts_decrease_only_with_a_restart() {
         for pair in readings.windows(2) {
             let [then, now] = [&pair[0], &pair[1]].map(|reading| &reading.models[0]);
             assert_eq!(pair[1].counter_epoch, 0, "{series}");
-            assert!(now.answered_total >= then.answered_total, "{series}");
-            assert!(now.refused_total >= then.refused_total, "{series}");
-            let present = now.pending.unwrap() + now.in_service.unwrap();
+            assert!(now.completed_total >= then.completed_total, "{series}");
+            assert!(now.rejected_total >= then.rejected_total, "{series}");
+            let present = now.pending.unwrap() + now.in_flight.unwrap();
             assert!((0.0..=104.0).contains(&present), "{series}: {present}");
         }
     }
@@ -195,11 +195,11 @@ fn completed_requests_are_unknown_while_the_queue_is_unknown() {
             ..scrape.clone()
         };
         let model = reader.read(&scrape).models.remove(0);
-        assert_eq!(model.answered_total.is_none(), frozen, "{second} s");
-        assert_eq!(model.in_service.is_none(), frozen, "{second} s");
+        assert_eq!(model.completed_total.is_none(), frozen, "{second} s");
+        assert_eq!(model.in_flight.is_none(), frozen, "{second} s");
         if second == 9 {
             assert_near(
-                model.answered_total,
+                model.completed_total,
                 81.0,
                 1.0 + JITTER,
                 "after the port responds again",
@@ -207,7 +207,7 @@ fn completed_requests_are_unknown_while_the_queue_is_unknown() {
         }
     }
     for reading in readings(&directory_of("overload-20rps-100ms"), false) {
-        assert_eq!(reading.models[0].answered_total, None, "metrics alone");
+        assert_eq!(reading.models[0].completed_total, None, "metrics alone");
     }
 }
 
@@ -301,10 +301,10 @@ fn responses_belong_to_the_model_whose_requests_complete() {
         server.model("fast", 5.0, 0.0, 5.0);
         server.responses += 5.0;
         let models = server.scrape(&mut reader);
-        assert_near(models["busy"].answered_total, 1.0, 0.3, "busy");
-        assert_near(models["busy"].in_service, 1.0, 0.3, "busy");
+        assert_near(models["busy"].completed_total, 1.0, 0.3, "busy");
+        assert_near(models["busy"].in_flight, 1.0, 0.3, "busy");
         let completed = 5.0 * f64::from(second);
-        assert_near(models["fast"].answered_total, completed, 1.0, "fast");
+        assert_near(models["fast"].completed_total, completed, 1.0, "fast");
     }
 }
 
@@ -326,11 +326,11 @@ fn failures_belong_to_the_model_with_the_full_queue() {
         server.failed = rejected;
         let models = server.scrape(&mut reader);
         let completed = 9.0 + 10.0 * f64::from(second);
-        assert_near(models["full"].answered_total, completed, 2.0, "full");
-        assert_near(models["full"].refused_total, rejected, 0.1, "full");
+        assert_near(models["full"].completed_total, completed, 2.0, "full");
+        assert_near(models["full"].rejected_total, rejected, 0.1, "full");
         let completed = 4.0 + 4.0 * f64::from(second);
-        assert_near(models["idle"].answered_total, completed, 2.0, "idle");
-        assert_near(models["idle"].refused_total, 0.0, 0.1, "idle");
+        assert_near(models["idle"].completed_total, completed, 2.0, "idle");
+        assert_near(models["idle"].rejected_total, 0.0, 0.1, "idle");
     }
 }
 
@@ -349,10 +349,10 @@ fn two_full_models_share_failures_by_excess() {
         server.failed += 2.0 + 30.0;
         let models = server.scrape(&mut reader);
         let completed = 10.0 + 10.0 * f64::from(second);
-        assert_near(models["a"].answered_total, completed, 3.0, "a");
-        assert_near(models["b"].answered_total, completed, 3.0, "b");
+        assert_near(models["a"].completed_total, completed, 3.0, "a");
+        assert_near(models["b"].completed_total, completed, 3.0, "b");
         assert_near(
-            models["b"].refused_total,
+            models["b"].rejected_total,
             30.0 * f64::from(second),
             3.0,
             "b",
@@ -371,8 +371,8 @@ fn a_request_that_fails_late_is_not_completed() {
         server.model("a", arrives, 0.0, 0.0);
         server.failed += if second % 10 == 6 { 1.0 } else { 0.0 };
         let models = server.scrape(&mut reader);
-        assert_near(models["a"].answered_total, 0.0, 1.0, "a");
+        assert_near(models["a"].completed_total, 0.0, 1.0, "a");
     }
     let models = server.scrape(&mut reader);
-    assert_eq!(models["a"].refused_total, Some(3.0));
+    assert_eq!(models["a"].rejected_total, Some(3.0));
 }

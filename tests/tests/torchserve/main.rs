@@ -82,7 +82,9 @@ async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
         let counted = Cell::new(0.0);
         http::until(SOON, || async {
             // A scrape that fails on a busy machine counts nothing.
-            let answered = model(&sidecar).await.and_then(|model| model.answered_total);
+            let answered = model(&sidecar)
+                .await
+                .and_then(|model| model.completed_total);
             counted.set(answered.unwrap_or_default());
             answered.is_some_and(|answered| answered >= seen - workers - JITTER)
         })
@@ -113,7 +115,7 @@ async fn compare(options: ServerOptions, steps: &[(f64, f64)]) {
     };
     http::until(SOON, || async {
         model(&sidecar).await.is_some_and(|model| {
-            near(model.answered_total, answered) && near(model.refused_total, turned_away)
+            near(model.completed_total, answered) && near(model.rejected_total, turned_away)
         })
     })
     .await;

@@ -109,7 +109,7 @@ impl DeletionOrder {
         };
         let queues = reading.models.iter().map(|model| model.queue);
         let requests = |queue: pushscale_decision::Queue| {
-            u64::from(queue.waiting) + u64::from(queue.in_service)
+            u64::from(queue.waiting) + u64::from(queue.in_flight)
         };
         candidate.load = Some(Load {
             fresh_until: taken.plus(reading.fresh_for),
@@ -286,9 +286,9 @@ mod tests {
 
     fn observe(pods: &mut DeletionOrder, name: &str, at: Moment, queues: &[Option<(u32, u32)>]) {
         let models = queues.iter().map(|queue| ModelReading {
-            queue: queue.map(|(waiting, in_service)| Queue {
+            queue: queue.map(|(waiting, in_flight)| Queue {
                 waiting,
-                in_service,
+                in_flight,
                 ..Queue::default()
             }),
             ..ModelReading::default()

@@ -102,10 +102,15 @@ pub struct RecordedQueue {
     /// Waiting requests.
     pub waiting: u32,
     /// In-flight requests.
-    pub in_service: u32,
+    #[serde(rename = "inService")]
+    pub in_flight: u32,
     /// The mean of the in-flight requests in thousandths; absent if it is not measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub in_service_milli: Option<u32>,
+    #[serde(
+        rename = "inServiceMilli",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub in_flight_milli: Option<u32>,
     /// The number of workers.
     pub workers: u32,
     /// The maximum number of requests of a batch.
@@ -163,8 +168,8 @@ impl RecordedModel {
             }),
             queue: model.queue.map(|queue| RecordedQueue {
                 waiting: queue.waiting,
-                in_service: queue.in_service,
-                in_service_milli: queue.in_service_milli,
+                in_flight: queue.in_flight,
+                in_flight_milli: queue.in_flight_milli,
                 workers: queue.workers,
                 batch_size: queue.batch_size,
                 batch_delay_nanos: duration_nanos(queue.batch_delay),
@@ -186,8 +191,8 @@ impl RecordedModel {
             }),
             queue: self.queue.as_ref().map(|queue| Queue {
                 waiting: queue.waiting,
-                in_service: queue.in_service,
-                in_service_milli: queue.in_service_milli,
+                in_flight: queue.in_flight,
+                in_flight_milli: queue.in_flight_milli,
                 workers: queue.workers,
                 batch_size: queue.batch_size,
                 batch_delay: Duration::from_nanos(queue.batch_delay_nanos),

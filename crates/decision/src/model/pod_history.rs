@@ -216,7 +216,7 @@ impl PodHistory {
         self.reported = reading.map(Reported::new);
         let in_system = self
             .queue()
-            .map_or(0, |queue| queue.waiting.saturating_add(queue.in_service))
+            .map_or(0, |queue| queue.waiting.saturating_add(queue.in_flight))
             as f32;
         self.in_system = in_system;
         // A valid metrics page without the series of a model means no requests. Only here does absent mean zero.

@@ -350,7 +350,7 @@ mod tests {
             });
             reading.queue = Some(Queue {
                 waiting: 100,
-                in_service: 8,
+                in_flight: 8,
                 workers: 8,
                 batch_size: 1,
                 ..Queue::default()

@@ -138,7 +138,7 @@ impl ModelQueue {
         has_workers: bool,
         environment: &Environment,
     ) -> ModelReading {
-        let in_service = if !has_workers {
+        let in_flight = if !has_workers {
             0.0
         } else if self.queue >= 1.0 {
             environment.workers
@@ -147,10 +147,10 @@ impl ModelQueue {
         };
         let queue = Queue {
             waiting: self.queue.round() as u32,
-            in_service: in_service.round() as u32,
-            in_service_milli: environment
+            in_flight: in_flight.round() as u32,
+            in_flight_milli: environment
                 .averaged
-                .then_some((in_service * 1e3).round() as u32),
+                .then_some((in_flight * 1e3).round() as u32),
             workers: u32::from(has_workers) * environment.workers as u32
                 / environment.batch.0.max(1),
             batch_size: environment.batch.0,

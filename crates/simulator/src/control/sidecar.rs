@@ -108,11 +108,11 @@ fn fill_in(
         total_wait: duration(reading.waited),
         total_sojourn: duration(reading.sojourned),
     });
-    let in_service = estimate.in_service.unwrap_or_default();
+    let in_flight = estimate.in_flight.unwrap_or_default();
     model.queue = queue.map(|queue| decision::Queue {
         waiting: rounded(queue.pending),
-        in_service: rounded(in_service),
-        in_service_milli: Some(rounded(in_service * 1e3)),
+        in_flight: rounded(in_flight),
+        in_flight_milli: Some(rounded(in_flight * 1e3)),
         workers: rounded(queue.workers_ready),
         batch_size: rounded(queue.batch_size),
         batch_delay: duration(queue.batch_delay_seconds),
@@ -158,7 +158,7 @@ mod tests {
         };
         let model = read(&mut sidecar, 2, reading);
         let queue = model.queue.unwrap();
-        assert_eq!((queue.waiting, queue.in_service), (9, 8));
+        assert_eq!((queue.waiting, queue.in_flight), (9, 8));
         assert_eq!((queue.batch_size, queue.workers), (4, 2));
         assert_eq!(queue.batch_delay, Duration::from_millis(100));
         let counters = model.counters.unwrap();

@@ -6,7 +6,7 @@ use crate::scrape::Queue;
 
 /// The evidence that a model rejected requests since the last scrape.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct RefusalShare {
+pub(super) struct RejectionShare {
     /// Whether its queue is or was full.
     pub(super) full: bool,
     /// Arrivals.
@@ -15,7 +15,7 @@ pub(super) struct RefusalShare {
     pub(super) excess: f64,
 }
 
-impl RefusalShare {
+impl RejectionShare {
     pub(super) fn new(
         arrived: f64,
         grown: f64,
@@ -39,7 +39,7 @@ impl RefusalShare {
 ///
 /// A sole model has all of them. Several models with full queues share them in proportion to their excess, or to their
 /// arrivals if no excess is known. Without a full queue, no model has any.
-pub(super) fn shares(models: &[RefusalShare]) -> Vec<f64> {
+pub(super) fn shares(models: &[RejectionShare]) -> Vec<f64> {
     if let [_] = models {
         return vec![1.0];
     }
@@ -63,7 +63,7 @@ pub(super) fn shares(models: &[RefusalShare]) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn full(arrived: f64, grown: f64, service: Option<f64>) -> RefusalShare {
+    fn full(arrived: f64, grown: f64, service: Option<f64>) -> RejectionShare {
         let queue = Queue {
             pending: 20.0,
             workers_ready: 1.0,
@@ -71,10 +71,10 @@ mod tests {
             ..Queue::default()
         };
         let second = Duration::from_secs(1);
-        RefusalShare::new(arrived, grown, second, &queue, true, service)
+        RejectionShare::new(arrived, grown, second, &queue, true, service)
     }
 
-    fn roomy(arrived: f64) -> RefusalShare {
+    fn roomy(arrived: f64) -> RejectionShare {
         let queue = Queue {
             capacity_left: 90.0,
             workers_ready: 1.0,
@@ -82,7 +82,7 @@ mod tests {
             ..Queue::default()
         };
         let second = Duration::from_secs(1);
-        RefusalShare::new(arrived, 0.0, second, &queue, false, Some(0.1))
+        RejectionShare::new(arrived, 0.0, second, &queue, false, Some(0.1))
     }
 
     #[test]
