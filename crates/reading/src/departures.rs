@@ -316,7 +316,8 @@ mod tests {
             let completed = f64::from(random >> 31);
             let probes = f64::from(u8::from(second % 5 == 0));
             let at = Duration::from_secs(second.into());
-            let counted = responses.of_requests(at, completed + probes, completed > 0.0);
+            let counted =
+                responses.count_request_responses(at, completed + probes, completed > 0.0);
             let increment = Increment {
                 arrived: completed,
                 responses: Some(counted),

@@ -132,9 +132,9 @@ impl Reader {
             .collect();
         let all_completed: f64 = completed.iter().sum();
         let responses = self.responses_since(scrape, page, restarted).map(|all| {
-            let responses = self
-                .responses
-                .of_requests(scrape.at, all, all_completed > 0.0);
+            let responses =
+                self.responses
+                    .count_request_responses(scrape.at, all, all_completed > 0.0);
             responses / all_completed.max(f64::MIN_POSITIVE)
         });
         let shares = shares(&evidence).into_iter().zip(completed);

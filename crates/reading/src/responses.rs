@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-/// Window, in seconds, of the mean rate of other responses. A kubelet probes every ten seconds by default.
-const OTHERS_WINDOW: f64 = 60.0;
+/// Window, in seconds, of the mean rate of responses to probes. A kubelet probes every ten seconds by default.
+const PROBE_WINDOW_SECONDS: f64 = 60.0;
 
 /// Number of scrapes with completed requests over which their responses are averaged.
-const MANY_SCRAPES: f64 = 60.0;
+const MEAN_SCRAPES: f64 = 60.0;
 
 /// The responses of one server, from scrape to scrape.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Responses {
     last: Option<Duration>,
     /// Responses per second that no request of a model got, and the seconds of which it is the mean.
-    others: f64,
-    seconds: f64,
+    probe_rate: f64,
+    probe_seconds: f64,
     /// The mean number of responses after the first one, and the scrapes with completed requests that it averages.
-    further: f64,
-    scrapes: f64,
+    mean_extra: f64,
+    completed_scrapes: f64,
 }
 
 impl Responses {
@@ -27,19 +27,26 @@ impl Responses {
     /// With one, the first response is that of a request, even if its status is not 2xx. The further ones are split by
     /// their means. Subtracting the mean number of others each time would be off by a part of a probe each time, which
     /// adds up to as many requests in flight as a pod has workers.
-    pub fn of_requests(&mut self, at: Duration, responses: f64, has_completed: bool) -> f64 {
+    pub fn count_request_responses(
+        &mut self,
+        at: Duration,
+        responses: f64,
+        has_completed: bool,
+    ) -> f64 {
         let last = self.last.replace(at);
         let elapsed = last.map_or(0.0, |last| at.saturating_sub(last).as_secs_f64());
         if has_completed {
-            let further = (responses - 1.0).max(0.0);
-            self.scrapes = (self.scrapes + 1.0).min(MANY_SCRAPES);
-            self.further += (further - self.further) / self.scrapes;
-            let others = self.others * elapsed / self.further.max(f64::MIN_POSITIVE);
-            return 1.0 + further * (1.0 - others.min(1.0));
+            let extra = (responses - 1.0).max(0.0);
+            self.completed_scrapes = (self.completed_scrapes + 1.0).min(MEAN_SCRAPES);
+            self.mean_extra += (extra - self.mean_extra) / self.completed_scrapes;
+            let probes = self.probe_rate * elapsed / self.mean_extra.max(f64::MIN_POSITIVE);
+            return 1.0 + extra * (1.0 - probes.min(1.0));
         }
         if elapsed > 0.0 {
-            self.seconds = (self.seconds + elapsed).min(OTHERS_WINDOW.max(elapsed));
-            self.others += (responses / elapsed - self.others) * elapsed / self.seconds;
+            self.probe_seconds =
+                (self.probe_seconds + elapsed).min(PROBE_WINDOW_SECONDS.max(elapsed));
+            self.probe_rate +=
+                (responses / elapsed - self.probe_rate) * elapsed / self.probe_seconds;
         }
         0.0
     }
@@ -50,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn probes_are_no_responses_to_requests() {
+    fn probe_responses_are_not_request_responses() {
         let mut responses = Responses::default();
         let mut counted = 0.0;
         for second in 0..36_000_u32 {
@@ -58,7 +65,7 @@ mod tests {
             let probes = f64::from(u8::from(second % 5 == 0));
             let requests = f64::from(2 * u8::from(second % 17 == 0));
             let at = Duration::from_secs(second.into());
-            counted += responses.of_requests(at, probes + requests, requests > 0.0);
+            counted += responses.count_request_responses(at, probes + requests, requests > 0.0);
         }
         let exact = 2.0 * 36_000.0 / 17.0;
         assert!((counted - exact).abs() < 0.01 * exact, "{counted}");
@@ -72,7 +79,7 @@ mod tests {
             // A probe every five seconds, and a request every 17 seconds whose status is 400.
             let probes = f64::from(u8::from(second % 5 == 0));
             let at = Duration::from_secs(second.into());
-            counted += responses.of_requests(at, probes, second % 17 == 0);
+            counted += responses.count_request_responses(at, probes, second % 17 == 0);
         }
         let exact = 36_000.0 / 17.0;
         assert!((counted - exact).abs() < 0.01 * exact, "{counted}");

@@ -67,7 +67,7 @@ fn every_captured_model_description_parses() {
 }
 
 #[test]
-fn captures_that_are_no_metrics_page_have_bad_lines() {
+fn other_pages_have_malformed_lines() {
     for ending in [".txt", ".log", ".csv", ".jsonl", ".json"] {
         for file in files_ending_with(ending) {
             let body = fs::read(&file).unwrap();

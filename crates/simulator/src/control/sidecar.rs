@@ -49,7 +49,9 @@ impl Sidecar {
         let probes = u64::from(second as u64 % PROBE_INTERVAL == self.phase);
         let responses = (reading.responses - self.last.responses + probes) as f64;
         let has_completed = reading.sojourned > self.last.sojourned;
-        let responses = self.responses.of_requests(at, responses, has_completed);
+        let responses = self
+            .responses
+            .count_request_responses(at, responses, has_completed);
         self.last = *reading;
         // A series begins with the first request that it counts.
         let timed = reading.sojourned > 0.0;
