@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::fleet::FleetPod;
 use crate::moment::Moment;
 use crate::pod::Phase;
+use crate::reading::Reading;
 
 /// The load of a target's pods. Terminating, failed and starting pods are left out, as in
 /// [`Freshness`](crate::Freshness).
@@ -28,25 +29,33 @@ impl FleetLoad {
             ..Self::default()
         };
         for pod in pods {
-            let starting = !pod.pod.ready && pod.reading().is_none();
+            let reading = pod
+                .fresh(now)
+                .filter(|reading| reading.server.has_metrics());
+            let starting = !pod.pod.ready && !pod.was_ready() && reading.is_none();
             if pod.ignored() || pod.pod.phase == Phase::Pending || starting {
                 continue;
             }
             load.running += 1;
-            let Some((reading, latency)) = pod.fresh(now).zip(pod.latency(now, None)) else {
-                load.waiting = None;
+            let waiting = reading.and_then(waiting);
+            load.waiting = load.waiting.zip(waiting).map(|(sum, one)| sum + one);
+            let Some(latency) = pod.latency(now, None) else {
                 continue;
             };
             load.reporting += 1;
             let nanos = u64::try_from(latency.as_nanos()).unwrap_or_default();
             load.total_wait = load.total_wait.saturating_add(Duration::from_nanos(nanos));
-            for model in &reading.models {
-                let waiting = model.queue.map(|queue| u64::from(queue.waiting));
-                load.waiting = load.waiting.zip(waiting).map(|(sum, one)| sum + one);
-            }
         }
         load
     }
+}
+
+/// Returns the waiting requests of all models; `None` if the queue of one is unknown.
+fn waiting(reading: &Reading) -> Option<u64> {
+    let queues = reading.models.iter().map(|model| model.queue);
+    queues
+        .map(|queue| queue.map(|queue| u64::from(queue.waiting)))
+        .sum()
 }
 
 #[cfg(test)]
@@ -56,7 +65,7 @@ mod tests {
     use crate::latency::Latency;
     use crate::pod::{Pod, PodUid};
     use crate::policy::{Bounds, Policy, TargetLatency};
-    use crate::reading::{ModelReading, Queue, Reading, ServerState};
+    use crate::reading::{ModelReading, Queue, ServerState};
     use crate::scaler::Scaler;
 
     fn scaler(pods: &[&str]) -> Scaler {
@@ -121,6 +130,44 @@ mod tests {
         push(&mut scaler, "a", 1, &[(2, Some(3))]);
         push(&mut scaler, "b", 1, &[(1, None)]);
         assert_eq!(scaler.load(Moment::from_secs(1)).waiting, None);
+    }
+
+    /// Its sidecar pushes while TorchServe starts. An HPA that got an error meanwhile kept its replicas in a burst.
+    #[test]
+    fn the_queue_of_a_pod_that_starts_is_known_once_it_has_one() {
+        let mut scaler = scaler(&["a"]);
+        let pod = Pod {
+            ready: false,
+            ..Pod::running("b")
+        };
+        scaler.apply_pod(Moment::ORIGIN, PodUid::from("b"), pod);
+        push(&mut scaler, "a", 1, &[(2, Some(3))]);
+        let mut push_state = |second, server, waiting| {
+            let model = ModelReading {
+                queue: Some(Queue {
+                    waiting,
+                    ..Queue::default()
+                }),
+                ..ModelReading::default()
+            };
+            let reading = Reading {
+                source: 1,
+                sequence: second,
+                clock: Duration::from_secs(second),
+                fresh_for: Duration::from_secs(3),
+                server,
+                models: vec![model],
+                ..Reading::blank()
+            };
+            let now = Moment::from_secs(second);
+            let uid = PodUid::from("b");
+            scaler.learn(now, &uid, now, &reading).unwrap();
+            scaler.load(now)
+        };
+        let starting = push_state(1, ServerState::Refused, 0);
+        assert_eq!((starting.running, starting.waiting), (1, Some(3)));
+        let loading = push_state(2, ServerState::WarmingUp, 4);
+        assert_eq!((loading.running, loading.waiting), (2, Some(7)));
     }
 
     #[test]

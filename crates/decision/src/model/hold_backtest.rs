@@ -13,6 +13,7 @@ use crate::policy::ViolationPrice;
 use crate::snapshot::Snapshot;
 
 use super::rules::Rule;
+use super::second_buckets::MAX_LATE_SECONDS;
 use crate::numbers::{single, whole};
 
 /// The interval between two evaluations, in seconds.
@@ -140,6 +141,9 @@ pub(crate) struct HoldBacktest {
     /// The pods below which each second since the last evaluation would have been a violation second.
     required: [f32; INTERVAL_SECONDS],
     recorded_seconds: usize,
+    /// The newest second that was recorded, and the newest one that was complete.
+    recorded_until: u64,
+    complete_until: u64,
     best: usize,
 }
 
@@ -205,6 +209,8 @@ impl Default for HoldBacktest {
             highest_since_evaluation: Need::default(),
             required: [0.0; INTERVAL_SECONDS],
             recorded_seconds: 0,
+            recorded_until: 0,
+            complete_until: 0,
             best: initial.unwrap_or(0),
         }
     }
@@ -231,6 +237,8 @@ impl HoldBacktest {
             snapshot.f32(pods);
         }
         snapshot.usize(&mut self.recorded_seconds);
+        snapshot.u64(&mut self.recorded_until);
+        snapshot.u64(&mut self.complete_until);
         snapshot.usize(&mut self.best);
         self.best = self.best.min(SETTINGS - 1);
     }
@@ -260,10 +268,25 @@ impl HoldBacktest {
         self.highest_since_evaluation.ahead = self.highest_since_evaluation.ahead.max(need.ahead);
     }
 
-    /// Records the pods that serve a second's arrivals within four times the target latency, once a second.
-    pub(crate) fn record_required(&mut self, pods: f64) {
-        self.required[self.recorded_seconds % INTERVAL_SECONDS] = single(pods);
-        self.recorded_seconds += 1;
+    /// Returns the next second to record; `newest` is the newest one that is complete. If more of them became complete
+    /// at once than are evaluated at once, the others follow after the evaluation, unless newer ones are complete then:
+    /// the costs are those of the present replicas.
+    pub(crate) fn next_second(&mut self, newest: u64) -> Option<u64> {
+        if newest > self.complete_until {
+            self.recorded_until = self.recorded_until.max(self.complete_until);
+            self.complete_until = newest;
+        }
+        let next = (self.recorded_until + 1).max(newest.saturating_sub(MAX_LATE_SECONDS));
+        (next <= newest && self.recorded_seconds < INTERVAL_SECONDS).then_some(next)
+    }
+
+    /// Records the pods that serve a second's arrivals within four times the target latency, if they are known.
+    pub(crate) fn record_required(&mut self, second: u64, pods: Option<f64>) {
+        self.recorded_until = second;
+        if let Some(pods) = pods {
+            self.required[self.recorded_seconds % INTERVAL_SECONDS] = single(pods);
+            self.recorded_seconds += 1;
+        }
     }
 
     /// Evaluates all settings, once every [`INTERVAL`]; `delay` is the start delay of a pod in seconds.

@@ -266,9 +266,15 @@ impl ModelState {
         if !Rule::ViolationSpan.applies() {
             span = 1;
         }
-        if let Some(arrivals) = self.second_buckets.mean_arrivals(span.into()) {
-            let pods = capacity.need(arrivals, VIOLATION_FACTOR, &mut self.utilisations);
-            self.hold_backtest.record_required(pods);
+        // At a scrape interval of 10 s, all pods have reported a second up to 10 s later.
+        if let Some(newest) = self.second_buckets.newest_complete() {
+            while let Some(second) = self.hold_backtest.next_second(newest) {
+                let arrivals = self.second_buckets.mean_arrivals(second, span.into());
+                let pods = arrivals.map(|arrivals| {
+                    capacity.need(arrivals, VIOLATION_FACTOR, &mut self.utilisations)
+                });
+                self.hold_backtest.record_required(second, pods);
+            }
         }
         self.hold_backtest.record_need(demand.need);
         self.profile.record(second, demand.rate.now);

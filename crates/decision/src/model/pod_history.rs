@@ -348,7 +348,15 @@ impl PodHistory {
         if self.since_empty.completed < KNOWN_WAIT_FACTOR * f64::from(now.waiting) {
             return Timed::default();
         }
-        std::mem::take(&mut self.since_empty)
+        let sum = std::mem::take(&mut self.since_empty);
+        // Each reading is one sample of the queue, however long its interval. Weighted with 10 s, one sample of an
+        // unusual queue made requests that were all timed look untimed.
+        let samples = elapsed.max(1.0);
+        Timed {
+            timed: sum.timed / samples,
+            observed: sum.observed / samples,
+            ..sum
+        }
     }
 
     /// Returns the throughput at full load.
@@ -510,6 +518,37 @@ mod tests {
         assert_eq!(next(&mut history, 2, 20, 11).served, 0.0);
         let delta = next(&mut history, 3, 22, 12);
         assert_eq!((delta.completed, delta.served), (2.0, 10.0));
+    }
+
+    #[test]
+    fn a_sample_of_the_queue_counts_once_whatever_its_interval() {
+        let observed = |interval: u64| {
+            let mut history = PodHistory::default();
+            let mut increment = None;
+            for reading in 0..3 {
+                let done = 100 * reading;
+                let reading = ModelReading {
+                    counters: Some(Counters {
+                        arrivals: done,
+                        completed: Some(done),
+                        total_sojourn: Duration::from_secs(done),
+                        ..Counters::default()
+                    }),
+                    queue: Some(Queue {
+                        waiting: 3,
+                        workers: 4,
+                        ..Queue::default()
+                    }),
+                    ..ModelReading::default()
+                };
+                let taken = Moment::from_secs(interval * (1 + done / 100));
+                let fresh_for = Duration::from_secs(60);
+                increment = history.update(taken, fresh_for, Some(&reading), None, None);
+            }
+            increment.unwrap().timed.observed
+        };
+        assert!((observed(1) - 3.0).abs() < 1e-9, "{}", observed(1));
+        assert!((observed(10) - 3.0).abs() < 1e-9, "{}", observed(10));
     }
 
     #[test]

@@ -10,13 +10,16 @@ use crate::snapshot::Snapshot;
 use super::blocks::Blocks;
 
 /// Seconds that are kept one by one, a few of them for late readings. Older ones are kept in blocks.
-const KEPT_SECONDS: usize = 304;
+const KEPT_SECONDS: usize = 303;
 
 /// The smallest coverage with which a second counts.
 const MIN_COVERAGE: f64 = 0.2;
 
 /// The delay of the readings for a second, in seconds.
 pub(super) const LATE_SECONDS: usize = 3;
+
+/// The longest delay of the readings for a second, in seconds: the longest scrape interval.
+pub(super) const MAX_LATE_SECONDS: u64 = 60;
 
 /// The coverage from which a second counts as complete.
 const FULL_COVERAGE: f64 = 0.9;
@@ -288,17 +291,29 @@ impl SecondBuckets {
         })
     }
 
-    /// Returns the mean arrivals per second over the newest `seconds` complete seconds, if there are recent ones; over
-    /// all readings of a longer window.
-    pub(crate) fn mean_arrivals(&self, seconds: u64) -> Option<f64> {
-        if seconds + LATE_SECONDS as u64 > KEPT_SECONDS as u64 {
+    /// Returns the newest second of the last minute that all pods have reported.
+    pub(crate) fn newest_complete(&self) -> Option<u64> {
+        let complete = |second: &&Second| second.coverage() >= FULL_COVERAGE;
+        let newer = self
+            .last(MAX_LATE_SECONDS)
+            .rev()
+            .position(|second| complete(&second))?;
+        Some(self.newest - newer as u64)
+    }
+
+    /// Returns the mean arrivals per second over the complete ones of the `seconds` seconds up to `until`, of the last
+    /// minute; over all readings of a longer window.
+    pub(crate) fn mean_arrivals(&self, until: u64, seconds: u64) -> Option<f64> {
+        if seconds + MAX_LATE_SECONDS > KEPT_SECONDS as u64 {
             let window = self.window(seconds);
             return (window.seconds > 0.0).then(|| window.rate());
         }
-        let complete = || self.arrivals(seconds + LATE_SECONDS as u64).flatten();
+        let newer = self.newest.saturating_sub(until);
+        let skipped = usize::try_from(newer).unwrap_or(usize::MAX);
+        let span = self.last(seconds + newer).count().saturating_sub(skipped);
+        let complete = || self.arrivals(seconds + newer).take(span).flatten();
         let count = complete().count();
-        let used = count.min(usize::try_from(seconds).unwrap_or(usize::MAX));
-        (used > 0).then(|| complete().skip(count - used).sum::<f64>() / used as f64)
+        (count > 0).then(|| complete().sum::<f64>() / count as f64)
     }
 
     fn last(&self, seconds: u64) -> impl DoubleEndedIterator<Item = &Second> {
@@ -419,6 +434,28 @@ mod tests {
         let last = second_buckets.window(2);
         assert!((last.seconds - 1.5).abs() < 1e-6, "{last:?}");
         assert!((last.rate() - 20.0).abs() < 1e-6, "{last:?}");
+    }
+
+    /// At a scrape interval of 10 s, the newest seconds are never complete, and others become complete together.
+    #[test]
+    fn all_seconds_become_complete_at_long_scrape_intervals() {
+        let mut second_buckets = SecondBuckets::default();
+        second_buckets.expect(2);
+        let mut buckets = [0; 2];
+        assert_eq!(second_buckets.newest_complete(), None);
+        for second in (5..=100).step_by(5) {
+            let pod = second / 5 % 2;
+            let from = at(1000 * (second as u64).saturating_sub(10));
+            let to = at(1000 * second as u64);
+            second_buckets.add(from, to, &mut buckets[pod], arrived(30.0), true);
+        }
+        // The first pod has reported until 100 s, the second until 95 s.
+        let newest = second_buckets.newest_complete().unwrap();
+        assert!((93..95).contains(&newest), "{newest}");
+        for second in 60..=newest {
+            let mean = second_buckets.mean_arrivals(second, 4).unwrap();
+            assert!((mean - 6.0).abs() < 0.1, "{second}: {mean}");
+        }
     }
 
     #[test]
