@@ -59,7 +59,7 @@ const SETTINGS: &[Setting] = &[
         default: Some("1s"),
         kind: Kind::Duration(MIN_SCRAPE_INTERVAL, MAX_SCRAPE_INTERVAL),
         description: "Interval of the scrapes; a drain scrapes ten times per second. With GPUs, up to 15 s, so that \
-                      descriptions of models take at most a fifth of the time",
+                      descriptions of models that take up to 3 s take a fifth of the time",
     },
     Setting {
         key: "scrape_timeout",

@@ -46,13 +46,19 @@ impl ScrapeLoop {
                 () = self.ticker.tick() => {}
                 changed = self.longest_requested.changed() => {
                     requested = changed;
-                    self.change_interval(&mut interval, requested, draining);
+                    let before = std::mem::replace(&mut interval, self.next_interval(requested));
+                    if interval != before {
+                        let every = tick_interval(interval, draining);
+                        // Neither at once, which would be too soon after the last push, nor later than before, when
+                        // the last reading is not fresh any more.
+                        self.set_ticker(Ticker::after(every.min(before), every));
+                    }
                     continue;
                 }
                 Ok(()) = self.drains.requests.changed() => {
                     if self.drains.is_requested() != draining {
                         draining = !draining;
-                        self.set_ticker(Ticker::new(self.tick_interval(interval, draining)));
+                        self.set_ticker(Ticker::new(tick_interval(interval, draining)));
                     }
                     continue;
                 }
@@ -71,7 +77,12 @@ impl ScrapeLoop {
                 log_state(reading.state);
             }
             first_scrape.take();
-            self.change_interval(&mut interval, requested, draining);
+            // The scrape shows how often the server can be scraped.
+            let before = std::mem::replace(&mut interval, self.next_interval(requested));
+            if interval != before {
+                let every = tick_interval(interval, draining);
+                self.set_ticker(Ticker::after(every, every));
+            }
             // The additional scrapes of a drain are not pushed: a scale-down must not multiply the push rate.
             if draining && published.is_some_and(|at| at.elapsed() + TICK_TOLERANCE < interval) {
                 continue;
@@ -81,29 +92,13 @@ impl ScrapeLoop {
             self.publish.send_replace(Some(Arc::new(SequencedReading {
                 sequence,
                 scraped_at: Instant::now(),
-                interval_seconds: interval.as_secs_f64(),
+                // Until the next reading, or since the last one.
+                interval_seconds: interval.max(before).as_secs_f64(),
                 leaving: false,
                 reading,
             })));
         }
         self.publish_last();
-    }
-
-    /// Scrapes at the interval that `requested` and the server's responses allow, if it is not `interval` already.
-    fn change_interval(
-        &mut self,
-        interval: &mut Duration,
-        requested: Option<Duration>,
-        draining: bool,
-    ) {
-        let before = std::mem::replace(interval, self.next_interval(requested));
-        if *interval != before {
-            tracing::debug!(seconds = interval.as_secs_f64(), "scrape interval changed");
-            let every = self.tick_interval(*interval, draining);
-            // Neither at once, which would be too soon after the last push, nor later than before, when the last
-            // reading is not fresh any more.
-            self.set_ticker(Ticker::after(every.min(before), every));
-        }
     }
 
     fn set_ticker(&mut self, ticker: std::io::Result<Ticker>) {
@@ -121,14 +116,6 @@ impl ScrapeLoop {
             .max(self.scraper.least_interval())
     }
 
-    /// Returns how often to scrape: more often while draining.
-    fn tick_interval(&self, interval: Duration, draining: bool) -> Duration {
-        match draining {
-            true => interval.min(drain::DRAIN_SCRAPE_INTERVAL.max(self.scraper.least_interval())),
-            false => interval,
-        }
-    }
-
     fn publish_last(&self) {
         let last = self.publish.borrow().clone();
         if let Some(last) = last {
@@ -138,6 +125,14 @@ impl ScrapeLoop {
                 ..SequencedReading::clone(&last)
             })));
         }
+    }
+}
+
+/// Returns how often to scrape: more often while draining.
+fn tick_interval(interval: Duration, draining: bool) -> Duration {
+    match draining {
+        true => interval.min(drain::DRAIN_SCRAPE_INTERVAL),
+        false => interval,
     }
 }
 

@@ -86,11 +86,13 @@ impl Management {
         &mut self,
         page: &Page,
     ) -> Result<BTreeMap<String, Queue>, PortState> {
-        if self.pace.is_paused(Instant::now()) {
+        if !self.pace.begin(Instant::now()) {
             return Err(PortState::Frozen);
         }
         let outcome = self.refresh(page).await;
-        self.pace.scraped();
+        if outcome.is_ok() {
+            self.pace.scraped();
+        }
         if outcome == Err(PortState::Forbidden) {
             self.replace_token().await;
         }

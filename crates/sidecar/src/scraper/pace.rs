@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-/// With GPUs, descriptions take at most a fifth of the time: the interval of scrapes is at least this multiple.
+/// With GPUs, descriptions take a fifth of the time: the interval of scrapes is this multiple, up to [`MAX_INTERVAL`].
 const INTERVALS: u32 = 5;
 
 /// The longest interval because of slow descriptions.
@@ -24,6 +24,7 @@ pub(super) struct Pace {
     timeout: Duration,
     slow: bool,
     paused_until: Option<Instant>,
+    started: Option<Instant>,
     /// The time of the descriptions of models with GPU workers, in this scrape.
     gpu_time: Duration,
     least_interval: Duration,
@@ -36,14 +37,26 @@ impl Pace {
             timeout,
             slow: false,
             paused_until: None,
+            started: None,
             gpu_time: Duration::ZERO,
             least_interval: Duration::ZERO,
         }
     }
 
-    /// Whether no description may be requested at `now`.
-    pub(super) fn is_paused(&self, now: Instant) -> bool {
-        self.paused_until.is_some_and(|until| now < until)
+    /// Returns whether descriptions may be requested at `now`, and if so, begins a scrape. A drain scrapes the metrics
+    /// page more often than the interval.
+    pub(super) fn begin(&mut self, now: Instant) -> bool {
+        let is_paused = self.paused_until.is_some_and(|until| now < until);
+        // The metrics page, which is requested first, takes longer at times: a scrape may be a fifth early.
+        let next = self
+            .started
+            .map(|started| started + self.least_interval * 4 / 5);
+        if is_paused || next.is_some_and(|next| now < next) {
+            return false;
+        }
+        self.started = Some(now);
+        self.gpu_time = Duration::ZERO;
+        true
     }
 
     /// The timeout of the next description.
@@ -70,9 +83,9 @@ impl Pace {
         }
     }
 
-    /// A scrape has ended. The interval changes only by a factor of two or more, apart from the first time and rises.
+    /// All descriptions of a scrape have succeeded. The interval rises at once, and falls only by half or more.
     pub(super) fn scraped(&mut self) {
-        let least = (std::mem::take(&mut self.gpu_time) * INTERVALS).min(MAX_INTERVAL);
+        let least = (self.gpu_time * INTERVALS).min(MAX_INTERVAL);
         if least > self.least_interval || least < self.least_interval / 2 {
             self.least_interval = least;
         }
@@ -91,6 +104,10 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn after_scrape_of(pace: &mut Pace, descriptions: &[(u64, bool)]) -> Duration {
+        let next = pace
+            .started
+            .map_or_else(Instant::now, |at| at + pace.least_interval);
+        assert!(pace.begin(next));
         for &(millis, gpu) in descriptions {
             pace.described(Duration::from_millis(millis), gpu);
         }
@@ -113,20 +130,31 @@ mod tests {
     }
 
     #[test]
+    fn a_failed_scrape_does_not_change_the_interval() {
+        let mut pace = Pace::new(SECOND);
+        assert_eq!(after_scrape_of(&mut pace, &[(600, true)]), 3 * SECOND);
+        let started = pace.started.unwrap();
+        assert!(!pace.begin(started + SECOND));
+        assert!(pace.begin(started + 3 * SECOND));
+        pace.timed_out(started + 4 * SECOND);
+        assert_eq!(pace.least_interval(), 3 * SECOND);
+    }
+
+    #[test]
     fn a_slow_server_gets_more_time_and_one_that_hangs_is_left_alone() {
         let mut pace = Pace::new(SECOND);
         let now = Instant::now();
         assert_eq!(pace.timeout(), SECOND);
         pace.timed_out(now);
-        assert!(!pace.is_paused(now));
+        assert!(pace.begin(now));
         assert_eq!(pace.timeout(), LONG_TIMEOUT);
         pace.described(3 * SECOND, true);
         assert_eq!(pace.timeout(), LONG_TIMEOUT);
         pace.timed_out(now);
-        assert!(pace.is_paused(now));
-        assert!(!pace.is_paused(now + PAUSE));
+        assert!(!pace.begin(now));
+        assert!(pace.begin(now + PAUSE));
         pace.described(SECOND / 10, true);
-        assert!(!pace.is_paused(now));
+        assert!(pace.begin(now + PAUSE));
         assert_eq!(pace.timeout(), SECOND);
     }
 }
