@@ -64,12 +64,6 @@ impl ControlLoop {
         if scaler.replicas.is_writing() {
             return;
         }
-        // The decision may have been due before the write failed. A decision without a write would report that the
-        // target can be scaled.
-        if let Some(at) = scaler.replicas.retry_at().filter(|at| *at > now) {
-            self.mark_due(key, at);
-            return;
-        }
         self.change_finalizer(now, key);
         let Some(scaler) = self
             .scalers
@@ -95,7 +89,7 @@ impl ControlLoop {
         engine.set_scheduled_floor(now, floor.replicas);
         let decision = engine.decide(now, &facts);
         scaler.decided = Some(now);
-        scaler.replicas.decided();
+        let mut decision = decision;
         let leads = self.term.is_some() && !scaler.replicas.is_taking_over();
         self.metrics.decided(if leads {
             outcome_of(&decision)
@@ -109,8 +103,15 @@ impl ControlLoop {
             Some(remaining) => decision.wake_at.min(now.plus(remaining)),
             None => decision.wake_at,
         };
+        let rejected = scaler.replicas.rejected(now);
+        if let Some(rejected) = rejected {
+            // Otherwise the decision would report that the target can be scaled.
+            engine.record_scale_failure(now, &rejected.error);
+            decision.conditions = engine.conditions().clone();
+        }
         if let Outcome::Scale { from, to, reason } = &decision.outcome
             && leads
+            && rejected.is_none_or(|rejected| rejected.allows(*from, *to))
         {
             let change = scale_change(&decision, *from, *to, reason);
             if scaler.may_scale_from(change.from) {

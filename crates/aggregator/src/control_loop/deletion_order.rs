@@ -67,11 +67,6 @@ impl DeletionOrder {
         }
     }
 
-    /// Whether the pod is known.
-    pub(super) fn has(&self, uid: &PodUid) -> bool {
-        self.candidates.contains_key(uid)
-    }
-
     /// Whether the pod is known with exactly this state.
     pub(super) fn contains(&self, uid: &PodUid, pod: &Pod, facts: &DeletionFacts) -> bool {
         self.candidates

@@ -15,7 +15,6 @@ use super::checkpoint::CheckpointState;
 use super::deletion_order::DeletionOrder;
 use super::finalizer::FinalizerState;
 use super::load_clock::LoadClock;
-use super::pod_index::MAX_SCALERS_PER_POD;
 use super::recorder::Recorder;
 use super::replicas::{OwnChange, Replicas, ScaleRead};
 use crate::event::{ScalerDeletion, ScalerFacts, WatchId};
@@ -49,8 +48,6 @@ pub(super) struct ManagedScaler {
     pub(super) pods_problem: Option<Selector>,
     /// Whether the pods were listed. Before that, only some of them may be known.
     pub(super) pods_listed: bool,
-    /// Whether a pod of the target has as many other scalers as a pod can have.
-    pub(super) lacks_pods: bool,
     /// Whether the mode is Apply and the PushScaler is not being deleted. A scaler that writes nothing has no conflict.
     pub(super) writes: bool,
     /// What its deletion depends on.
@@ -124,7 +121,6 @@ impl ManagedScaler {
             replicas: Replicas::new(),
             pods_problem: None,
             pods_listed: false,
-            lacks_pods: false,
             conflicts_with: None,
             shared: BTreeMap::new(),
             deletion_order: DeletionOrder::default(),
@@ -227,10 +223,6 @@ impl ManagedScaler {
             problem.clone()
         } else if !self.pods_listed {
             return None;
-        } else if self.lacks_pods {
-            Selector::Shared {
-                with: format!("{MAX_SCALERS_PER_POD} other PushScalers (the limit of a pod)"),
-            }
         } else if let Some(other) = self.shared.values().next() {
             Selector::Shared {
                 with: format!("PushScaler {other}"),
@@ -308,12 +300,7 @@ impl ManagedScaler {
 
     /// Returns `at`, or the first time after it at which a decision is allowed.
     fn earliest_decision(&self, at: Moment) -> Moment {
-        let after_last = self
-            .decided
-            .map(|decided| decided.plus(MIN_DECISION_INTERVAL));
-        [after_last, self.replicas.retry_at()]
-            .into_iter()
-            .flatten()
-            .fold(at, Moment::max)
+        self.decided
+            .map_or(at, |decided| at.max(decided.plus(MIN_DECISION_INTERVAL)))
     }
 }

@@ -150,16 +150,9 @@ impl ControlLoop {
     ) {
         let now = self.now();
         let key = &watch.scaler;
-        let has_room = self.pod_index.has_room(&uid, key);
         let Some(scaler) = self.watched(watch) else {
             return;
         };
-        if !has_room {
-            // A resync reports the pod again.
-            scaler.lacks_pods = true;
-            self.mark_due(key, now);
-            return;
-        }
         // A resync repeats what is known.
         if scaler.deletion_order.contains(&uid, &pod, &deletion) {
             return;
@@ -193,8 +186,6 @@ impl ControlLoop {
         scaler.pods_listed = true;
         let known = scaler.deletion_order.uids();
         let deleted: Vec<_> = known.filter(|uid| !uids.contains(uid)).cloned().collect();
-        let is_known = |uid| scaler.deletion_order.has(uid);
-        scaler.lacks_pods = !uids.iter().all(is_known);
         for uid in deleted {
             self.remove_pod(&watch.scaler, &uid);
         }

@@ -6,10 +6,6 @@ use pushscale_decision::{Moment, PodUid};
 
 use crate::names::ScalerKey;
 
-/// Maximum scalers of a pod, because each keeps its own state of the pod. Two are usual: one that writes, and one that
-/// only recommends or serves external metrics.
-pub(super) const MAX_SCALERS_PER_POD: usize = 8;
-
 /// All pods under any target, by uid.
 #[derive(Debug, Default)]
 pub(super) struct PodIndex(HashMap<PodUid, IndexedPod>);
@@ -31,13 +27,6 @@ impl PodIndex {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Whether the pod can be added to this scaler.
-    pub(super) fn has_room(&self, uid: &PodUid, scaler: &ScalerKey) -> bool {
-        self.0.get(uid).is_none_or(|pod| {
-            pod.scalers.len() < MAX_SCALERS_PER_POD || pod.scalers.contains(scaler)
-        })
     }
 
     /// Adds the pod to this scaler. Returns all scalers of the pod.

@@ -37,7 +37,7 @@ pub(super) struct Replicas {
     /// When this aggregator became the leader, until the scale has been read since.
     taking_over: Option<Instant>,
     /// No decision before this time, after a failed write.
-    retry_at: Option<Moment>,
+    rejected: Option<RejectedWrite>,
     backoff: Backoff,
 }
 
@@ -67,6 +67,21 @@ pub(super) struct ScaleRead {
     pub(super) scale: Result<Scale, ScaleError>,
 }
 
+/// A failed write of the replica count.
+#[derive(Clone, Debug)]
+pub(super) struct RejectedWrite {
+    pub(super) retry_at: Moment,
+    is_down: bool,
+    pub(super) error: String,
+}
+
+impl RejectedWrite {
+    /// Whether another write need not wait: one that scales up after a scale-down was rejected.
+    pub(super) fn allows(&self, from: u32, to: u32) -> bool {
+        self.is_down && to > from
+    }
+}
+
 impl Replicas {
     pub(super) fn new() -> Self {
         Self {
@@ -77,7 +92,7 @@ impl Replicas {
             unconfirmed: Vec::new(),
             unattributed: None,
             taking_over: None,
-            retry_at: None,
+            rejected: None,
             backoff: SCALE_BACKOFF,
         }
     }
@@ -115,14 +130,9 @@ impl Replicas {
         self.taking_over.is_some()
     }
 
-    /// Returns the time before which nothing may be decided, after a failed write.
-    pub(super) fn retry_at(&self) -> Option<Moment> {
-        self.retry_at
-    }
-
-    /// Records that something was decided.
-    pub(super) fn decided(&mut self) {
-        self.retry_at = None;
+    /// Returns the failed write that delays the next one at `now`.
+    pub(super) fn rejected(&self, now: Moment) -> Option<&RejectedWrite> {
+        self.rejected.as_ref().filter(|write| now < write.retry_at)
     }
 
     /// Records a read. Returns the change by an aggregator that it shows.
@@ -203,6 +213,7 @@ impl Replicas {
     pub(super) fn write_stored(&mut self, now: Moment, scale: Scale) -> Option<ScaleChange> {
         self.written = Some((now, scale.version));
         self.unconfirmed.clear();
+        self.rejected = None;
         self.backoff.reset();
         self.last = Some(scale.replicas);
         self.scale = Some(Ok(scale));
@@ -219,12 +230,13 @@ impl Replicas {
         own
     }
 
-    /// Records a write that failed. Returns its change if it was stored nevertheless, or else when to decide again.
+    /// Records a write that failed. Returns its change if it was stored nevertheless, or else when to write again.
     pub(super) fn write_failed(
         &mut self,
         now: Moment,
         from: u32,
         to: u32,
+        error: &str,
     ) -> Result<OwnChange, Moment> {
         if let Some(change) = self.in_flight.take() {
             self.forget_unconfirmed(now);
@@ -243,7 +255,11 @@ impl Replicas {
             return Ok(own);
         }
         let retry_at = now.plus(self.backoff.next_delay());
-        self.retry_at = Some(retry_at);
+        self.rejected = Some(RejectedWrite {
+            retry_at,
+            is_down: to < from,
+            error: error.to_owned(),
+        });
         Err(retry_at)
     }
 }
@@ -280,7 +296,7 @@ mod tests {
             replicas.observe(Moment::ORIGIN, true, read(10));
             for (second, to) in [(0, 20), (30, 24)] {
                 replicas.write_begins(change(to));
-                let failed = replicas.write_failed(Moment::from_secs(second), 10, to);
+                let failed = replicas.write_failed(Moment::from_secs(second), 10, to, "failed");
                 assert!(failed.is_err(), "the API server may still apply it");
             }
             let own = replicas.observe(Moment::from_secs(second), true, read(found));

@@ -110,6 +110,11 @@ impl ControlLoop {
         let Some(scaler) = scaler.filter(|scaler| leads && scaler.status_unread.is_none()) else {
             return;
         };
+        // The end of a write publishes. Until then the conditions report that the target can be scaled: if all writes
+        // are rejected, the status would never have anything else.
+        if scaler.replicas.is_writing() {
+            return;
+        }
         if !scaler.spec_problems.is_empty() {
             self.publish_invalid_spec(now, key);
             return;

@@ -62,7 +62,10 @@ impl ControlLoop {
                 self.metrics.scale_written(ScaleWriteOutcome::Failed);
                 let note = format!("New size: {to}; error: {error}");
                 tracing::warn!(autoscaler = %key, desired = to, %error, "failed to write the replica count");
-                let retry_at = match scaler.replicas.write_failed(now, from, to) {
+                let retry_at = match scaler
+                    .replicas
+                    .write_failed(now, from, to, &error.to_string())
+                {
                     Ok(change) => {
                         scaler.record_change(now, change);
                         self.publish_status(now, key);

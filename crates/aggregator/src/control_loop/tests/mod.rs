@@ -530,39 +530,6 @@ async fn pods_of_two_targets_are_ambiguous() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_has_a_limited_number_of_scalers() {
-    const LIMIT: usize = pod_index::MAX_SCALERS_PER_POD;
-    let mut fixture = Fixture::start();
-    let names: Vec<_> = (0..=LIMIT).map(|number| format!("s{number}")).collect();
-    for name in &names {
-        fixture.apply(name, 1, &json!({ "mode": "Recommend" }));
-        fixture.observe(name, 1, &["pod-0"]);
-    }
-    assert!(fixture.push("pod-0", 2).is_accepted());
-    fixture.advance(Duration::from_secs(1)).await;
-    let fresh = |fixture: &Fixture, name: &str| {
-        let decision = fixture.scaler(name).last_decision.clone();
-        decision.unwrap().freshness.fresh
-    };
-    for name in &names[..LIMIT] {
-        assert_eq!(fresh(&fixture, name), 1, "{name}");
-    }
-    let (first, last) = (&names[0], &names[LIMIT]);
-    let decision = fixture.scaler(last).last_decision.clone().unwrap();
-    let active = decision.conditions.scaling_active.as_ref().unwrap();
-    assert_eq!(active.reason.as_str(), "AmbiguousSelector");
-    let limit = "8 other PushScalers (the limit of a pod)";
-    assert!(active.message.contains(limit), "{}", active.message);
-    assert_eq!(decision.freshness.running(), 0);
-    // The next resync reports the pod again.
-    fixture.handle(Event::ScalerDeleted(key(first)));
-    fixture.observe(last, 1, &["pod-0"]);
-    assert!(fixture.push("pod-0", 2).is_accepted());
-    fixture.advance(Duration::from_secs(1)).await;
-    assert_eq!(fresh(&fixture, last), 1);
-}
-
-#[tokio::test(start_paused = true)]
 async fn conflicts_follow_targets_modes_and_hpas() {
     let mut fixture = Fixture::start();
     fixture.apply("a", 1, &json!({}));

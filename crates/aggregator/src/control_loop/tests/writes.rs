@@ -77,16 +77,19 @@ async fn a_rejected_write_is_repeated_with_backoff_however_often_the_pods_push()
     *fixture.target.behavior.lock() = Behavior::Rejects;
     fixture.apply("a", 1, &json!({}));
     fixture.observe("a", 1, &["pod-0"]);
+    let mut reported = 0;
     for _ in 0..600 {
         assert!(fixture.push("pod-0", 50).is_accepted());
         fixture.advance(STEP).await;
-        let scaler = fixture.scaler("a");
-        let conditions = scaler.engine.as_ref().unwrap().conditions();
-        let able = conditions.able_to_scale.as_ref();
-        if scaler.replicas.retry_at().is_some() {
-            assert_eq!(able.unwrap().reason.as_str(), "FailedUpdateScale");
+        let status = fixture.last_status("a");
+        if !status.is_null() && !fixture.target.writes.lock().is_empty() {
+            let able = &status["conditions"][0];
+            assert_eq!(able["type"], "AbleToScale");
+            assert_eq!(able["reason"], "FailedUpdateScale", "{status}");
+            reported += 1;
         }
     }
+    assert!(reported > 0);
     // Each delay may be twice as long, at random.
     let writes = fixture.target.writes.lock().len();
     assert!((4..=8).contains(&writes), "{writes}");
@@ -96,6 +99,29 @@ async fn a_rejected_write_is_repeated_with_backoff_however_often_the_pods_push()
         fixture.advance(STEP).await;
     }
     assert!(fixture.target.writes.lock().len() > writes);
+}
+
+/// A policy may reject scale-downs only, as in a change freeze.
+#[tokio::test(start_paused = true)]
+async fn a_rejected_scale_down_does_not_delay_a_scale_up() {
+    let mut fixture = Fixture::start();
+    *fixture.target.behavior.lock() = Behavior::Rejects;
+    fixture.apply("a", 1, &json!({ "maxReplicas": 8 }));
+    fixture.observe("a", 9, &["pod-0"]);
+    for _ in 0..600 {
+        assert!(fixture.push("pod-0", 0).is_accepted());
+        fixture.advance(STEP).await;
+    }
+    let rejected = fixture.target.writes.lock().len();
+    assert!(rejected > 1, "{rejected}");
+    *fixture.target.behavior.lock() = Behavior::Stores;
+    *fixture.target.replicas.lock() = 1;
+    fixture.read("a", 1);
+    for _ in 0..10 {
+        assert!(fixture.push("pod-0", 50).is_accepted());
+        fixture.advance(STEP).await;
+    }
+    assert!(fixture.target.writes.lock().len() > rejected);
 }
 
 #[tokio::test(start_paused = true)]
