@@ -12,10 +12,14 @@ the field to the autoscaler. `helm template` finds no Deployment. */}}
 {{- end }}
 {{- end }}
 
-{{/* Whether a client applies the pod template of a Deployment server-side, as Helm does, and not its replicas. */}}
+{{/* Whether a client applies the pod template of a Deployment server-side, as Helm does, and none applies its replicas with it. */}}
 {{- define "torchserve.replicas-passed-on" -}}
+{{- $applied := dict }}
 {{- range dig "metadata" "managedFields" list . }}
 {{- $spec := dig "fieldsV1" "f:spec" dict . }}
-{{- if and (eq .operation "Apply") (hasKey $spec "f:template") (not (hasKey $spec "f:replicas")) }}yes{{ end }}
+{{- if and (eq .operation "Apply") (hasKey $spec "f:template") }}
+{{- $_ := set $applied (ternary "both" "template" (hasKey $spec "f:replicas")) true }}
 {{- end }}
+{{- end }}
+{{- if and $applied.template (not $applied.both) }}yes{{ end }}
 {{- end }}

@@ -10,7 +10,9 @@ fn an_upgrade_with_an_autoscaler_keeps_the_replicas() {
     let Some(helm) = Helm::for_test() else { return };
     let cluster = TestCluster::start(Shape::ControlPlane).unwrap();
     cluster.kubectl(&["create", "namespace", "models"]).unwrap();
-    cluster.apply(&read("pushscale", "files/crd.yaml")).unwrap();
+    for file in ["files/crd.yaml", "files/checkpoint-crd.yaml"] {
+        cluster.apply(&read("pushscale", file)).unwrap();
+    }
     until_established(&cluster);
     for server_side in ["true", "false"] {
         let name = format!("server-side-{server_side}");

@@ -58,6 +58,10 @@ pub(super) fn inactive(subject: &str, hpa: &HorizontalPodAutoscaler) -> Option<F
         .find(|found| found.type_ == "ScalingActive" && found.status == "False")?;
     let name = metadata.name.as_deref().unwrap_or_default();
     let reason = found.reason.as_deref().unwrap_or_default();
+    // Its target has no replicas, as KEDA leaves an idle one.
+    if reason == "ScalingDisabled" {
+        return None;
+    }
     let message = found.message.as_deref().unwrap_or("no message");
     Some(Finding::wrong(
         CHECK,

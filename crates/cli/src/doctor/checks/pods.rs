@@ -137,6 +137,11 @@ fn is_needed(resource: &str, pods: &[&Pod]) -> bool {
     if matches!(resource, "pods" | "count/pods") {
         return true;
     }
+    if pods.is_empty() {
+        // What the first pod needs is unknown; nearly all need these.
+        let resource = resource.strip_prefix("requests.").unwrap_or(resource);
+        return matches!(resource, "cpu" | "memory");
+    }
     match resource.strip_prefix("limits.") {
         Some(name) => requirements().any(|found| names(found.limits.as_ref(), name)),
         None => {
