@@ -42,17 +42,17 @@ pub(crate) struct History {
     /// The last write.
     written: Option<Moment>,
     /// Changes by other clients soon after a write.
-    reversals: Vec<Moment>,
+    foreign_changes: Vec<Moment>,
 }
 
-/// A change by another client this soon after a write counts as a reversal. Tools that restore a manifest's replica
-/// count act within seconds to three minutes.
-const REVERSAL_WITHIN: Duration = Duration::from_secs(300);
+/// A change by another client this soon after a write may revert it. Tools that restore a manifest's replica count act
+/// within seconds to three minutes.
+const FOREIGN_CHANGE_WITHIN: Duration = Duration::from_secs(300);
 
-/// This many reversals within [`CONFLICT_WINDOW`] are a conflict, which ends after [`CONFLICT_OVER`] without one.
-const CONFLICT_REVERSALS: usize = 3;
+/// This many of them within [`CONFLICT_WINDOW`] are a conflict, which ends after [`CONFLICT_COOLDOWN`] without one.
+const CONFLICT_CHANGES: usize = 3;
 const CONFLICT_WINDOW: Duration = Duration::from_secs(900);
-const CONFLICT_OVER: Duration = Duration::from_secs(600);
+const CONFLICT_COOLDOWN: Duration = Duration::from_secs(600);
 
 /// The minimum time between two writes by the queueing model.
 const MIN_WRITE_INTERVAL: Duration = Duration::from_secs(1);
@@ -87,7 +87,11 @@ impl History {
             },
         );
         snapshot.option(&mut self.written, || Moment::ORIGIN, Snapshot::moment);
-        snapshot.list(&mut self.reversals, || Moment::ORIGIN, Snapshot::moment);
+        snapshot.list(
+            &mut self.foreign_changes,
+            || Moment::ORIGIN,
+            Snapshot::moment,
+        );
     }
 
     /// Records the replicas found at `now`. In `mode: Recommend`, another client follows the decisions: with the
@@ -102,11 +106,11 @@ impl History {
         if let (Some(behavior), Some(last)) = (recommendation, last) {
             self.push_change(now, behavior, last, current);
         }
-        let is_reversal = |written: Moment| now.since(written) <= REVERSAL_WITHIN;
-        if last.is_some() && self.written.is_some_and(is_reversal) {
-            self.reversals
+        let is_near = |written: Moment| now.since(written) <= FOREIGN_CHANGE_WITHIN;
+        if last.is_some() && self.written.is_some_and(is_near) {
+            self.foreign_changes
                 .retain(|at| now.since(*at) <= CONFLICT_WINDOW);
-            self.reversals.push(now);
+            self.foreign_changes.push(now);
         }
     }
 
@@ -117,21 +121,21 @@ impl History {
         }
     }
 
-    /// Forgets the last write and its reversals. A scaler that does not write has no write that could be reversed.
+    /// Forgets the last write and the changes after it. A scaler that does not write cannot be contested.
     pub(crate) fn forget_writes(&mut self) {
         self.written = None;
-        self.reversals.clear();
+        self.foreign_changes.clear();
     }
 
-    /// Returns the number of reversals if they are a conflict.
+    /// Returns the number of changes by other clients if they are a conflict.
     pub(crate) fn conflict(&self, now: Moment) -> Option<usize> {
-        let last = self.reversals.last()?;
-        (self.reversals.len() >= CONFLICT_REVERSALS && now.since(*last) < CONFLICT_OVER)
-            .then_some(self.reversals.len())
+        let last = self.foreign_changes.last()?;
+        (self.foreign_changes.len() >= CONFLICT_CHANGES && now.since(*last) < CONFLICT_COOLDOWN)
+            .then_some(self.foreign_changes.len())
     }
 
     /// Records a written change. Like the HPA, keeps it as an event only with `behavior`. A change that was observed
-    /// before it is recorded was no reversal.
+    /// before it is recorded was our own.
     pub(crate) fn record_scale(
         &mut self,
         now: Moment,
@@ -141,7 +145,7 @@ impl History {
     ) {
         match self.observed.last() {
             Some((at, replicas)) if *replicas == to => {
-                self.reversals.retain(|reversal| reversal != at);
+                self.foreign_changes.retain(|change| change != at);
             }
             _ => {
                 self.trim_observed(now);
