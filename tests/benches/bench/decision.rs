@@ -1,6 +1,7 @@
 //! Measures the cost of a reading and of a decision.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pushscale_decision::{
@@ -41,10 +42,10 @@ fn one(algorithm: Algorithm, pods: u32) {
     let (mut learning, mut deciding) = (Vec::new(), Vec::new());
     for second in 1..=900_u64 {
         let now = Moment::from_secs(second);
-        let reading = reading(second);
+        let reading = Arc::new(reading(second));
         let began = Instant::now();
         for uid in &uids {
-            scaler.learn(now, uid, now, &reading).unwrap();
+            scaler.learn_shared(now, uid, now, &reading).unwrap();
         }
         let learned = Instant::now();
         black_box(scaler.decide(now, &facts));

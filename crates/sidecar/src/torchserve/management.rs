@@ -62,12 +62,13 @@ impl ModelList<'_> {
         self.next_page_token.as_deref().map(str::to_owned)
     }
 
-    /// The names of the models, without names that are too long for a push.
+    /// The names of the models, without names that are too long for a push and at most [`MAX_MODELS`].
     pub fn names(self) -> impl Iterator<Item = String> {
         self.models
             .into_iter()
             .map(|listed| listed.model_name.into_owned())
             .filter(|name| (1..=MAX_NAME_BYTES).contains(&name.len()))
+            .take(MAX_MODELS)
     }
 }
 
