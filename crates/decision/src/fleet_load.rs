@@ -94,13 +94,23 @@ mod tests {
                     ..ModelReading::default()
                 }
             });
+        push_models(scaler, pod, second, ServerState::Ready, models.collect());
+    }
+
+    fn push_models(
+        scaler: &mut Scaler,
+        pod: &str,
+        second: u64,
+        server: ServerState,
+        models: Vec<ModelReading>,
+    ) {
         let reading = Reading {
             source: 1,
             sequence: second,
             clock: Duration::from_secs(second),
             fresh_for: Duration::from_secs(3),
-            server: ServerState::Ready,
-            models: models.collect(),
+            server,
+            models,
             ..Reading::blank()
         };
         let now = Moment::from_secs(second);
@@ -150,19 +160,8 @@ mod tests {
                 }),
                 ..ModelReading::default()
             };
-            let reading = Reading {
-                source: 1,
-                sequence: second,
-                clock: Duration::from_secs(second),
-                fresh_for: Duration::from_secs(3),
-                server,
-                models: vec![model],
-                ..Reading::blank()
-            };
-            let now = Moment::from_secs(second);
-            let uid = PodUid::from("b");
-            scaler.learn(now, &uid, now, &reading).unwrap();
-            scaler.load(now)
+            push_models(&mut scaler, "b", second, server, vec![model]);
+            scaler.load(Moment::from_secs(second))
         };
         let starting = push_state(1, ServerState::Refused, 0);
         assert_eq!((starting.running, starting.waiting), (1, Some(3)));

@@ -76,8 +76,16 @@ impl Server {
         self.observe(Ok(self.page()), management);
     }
 
-    fn fails(&mut self, state: PortState) {
-        self.observe(Err(state), None);
+    /// Its metrics port is in this state at each scrape, and its management port responds like this.
+    async fn fails_for_ever(
+        &mut self,
+        state: PortState,
+        management: Option<Result<BTreeMap<String, Queue>, PortState>>,
+    ) {
+        loop {
+            self.observe(Err(state), management.clone());
+            tokio::time::sleep(DRAIN_SCRAPE_INTERVAL).await;
+        }
     }
 
     fn observe(
@@ -233,12 +241,7 @@ async fn without_the_management_port_the_counters_decide() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_not_running_ends_the_drain_early() {
     let (drain, mut server, _) = drain(25);
-    let life = async {
-        for _ in 0..100 {
-            server.fails(PortState::Refused);
-            tokio::time::sleep(DRAIN_SCRAPE_INTERVAL).await;
-        }
-    };
+    let life = server.fails_for_ever(PortState::Refused, None);
     let (text, after) = response(&drain, life).await;
     assert_eq!(text, "nothing to drain: the server refuses connections\n");
     // Its inference port may still serve requests.
@@ -249,12 +252,7 @@ async fn a_server_that_is_not_running_ends_the_drain_early() {
 #[tokio::test(start_paused = true)]
 async fn a_server_whose_management_port_responds_is_drained_until_the_deadline() {
     let (drain, mut server, _) = drain(10);
-    let life = async {
-        loop {
-            server.observe(Err(PortState::Refused), Some(Ok(BTreeMap::new())));
-            tokio::time::sleep(DRAIN_SCRAPE_INTERVAL).await;
-        }
-    };
+    let life = server.fails_for_ever(PortState::Refused, Some(Ok(BTreeMap::new())));
     let (text, after) = response(&drain, life).await;
     assert!(text.contains("deadline after 10.0 s"), "{text}");
     assert!((9.9..10.1).contains(&after), "{after}");
@@ -346,13 +344,7 @@ async fn a_long_service_time_between_short_ones_delays_the_response() {
 async fn a_server_without_metrics_is_drained_until_the_deadline() {
     for (state, name) in [(PortState::Frozen, "Frozen"), (PortState::Empty, "Empty")] {
         let (drain, mut server, _) = drain(10);
-        let life = async {
-            loop {
-                server.fails(state);
-                tokio::time::sleep(DRAIN_SCRAPE_INTERVAL).await;
-            }
-        };
-        let (text, after) = response(&drain, life).await;
+        let (text, after) = response(&drain, server.fails_for_ever(state, None)).await;
         assert!(text.contains("deadline after 10.0 s"), "{text}");
         assert!(text.contains(name), "{text}");
         assert!((9.9..10.1).contains(&after), "{after}");

@@ -71,6 +71,14 @@ async fn a_write_is_settled_by_a_read_before_its_response_was_lost() {
     }
 }
 
+/// Pushes a reading with `waiting` requests in each of the next `steps` steps.
+async fn push_for(fixture: &mut Fixture, steps: u32, waiting: u32) {
+    for _ in 0..steps {
+        assert!(fixture.push("pod-0", waiting).is_accepted());
+        fixture.advance(STEP).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rejected_write_is_repeated_with_backoff_however_often_the_pods_push() {
     let mut fixture = Fixture::start();
@@ -79,8 +87,7 @@ async fn a_rejected_write_is_repeated_with_backoff_however_often_the_pods_push()
     fixture.observe("a", 1, &["pod-0"]);
     let mut reported = 0;
     for _ in 0..600 {
-        assert!(fixture.push("pod-0", 50).is_accepted());
-        fixture.advance(STEP).await;
+        push_for(&mut fixture, 1, 50).await;
         let status = fixture.last_status("a");
         if !status.is_null() && !fixture.target.writes.lock().is_empty() {
             let able = &status["conditions"][0];
@@ -94,10 +101,7 @@ async fn a_rejected_write_is_repeated_with_backoff_however_often_the_pods_push()
     let writes = fixture.target.writes.lock().len();
     assert!((4..=8).contains(&writes), "{writes}");
     *fixture.target.behavior.lock() = Behavior::Stores;
-    for _ in 0..310 {
-        assert!(fixture.push("pod-0", 50).is_accepted());
-        fixture.advance(STEP).await;
-    }
+    push_for(&mut fixture, 310, 50).await;
     assert!(fixture.target.writes.lock().len() > writes);
 }
 
@@ -108,19 +112,13 @@ async fn a_rejected_scale_down_does_not_delay_a_scale_up() {
     *fixture.target.behavior.lock() = Behavior::Rejects;
     fixture.apply("a", 1, &json!({ "maxReplicas": 8 }));
     fixture.observe("a", 9, &["pod-0"]);
-    for _ in 0..600 {
-        assert!(fixture.push("pod-0", 0).is_accepted());
-        fixture.advance(STEP).await;
-    }
+    push_for(&mut fixture, 600, 0).await;
     let rejected = fixture.target.writes.lock().len();
     assert!(rejected > 1, "{rejected}");
     *fixture.target.behavior.lock() = Behavior::Stores;
     *fixture.target.replicas.lock() = 1;
     fixture.read("a", 1);
-    for _ in 0..10 {
-        assert!(fixture.push("pod-0", 50).is_accepted());
-        fixture.advance(STEP).await;
-    }
+    push_for(&mut fixture, 10, 50).await;
     assert!(fixture.target.writes.lock().len() > rejected);
 }
 
