@@ -87,9 +87,8 @@ impl ControlLoop {
         };
         engine.set_capacity(recorded_bytes);
         engine.set_scheduled_floor(now, floor.replicas);
-        let decision = engine.decide(now, &facts);
+        let mut decision = engine.decide(now, &facts);
         scaler.decided = Some(now);
-        let mut decision = decision;
         let leads = self.term.is_some() && !scaler.replicas.is_taking_over();
         self.metrics.decided(if leads {
             outcome_of(&decision)

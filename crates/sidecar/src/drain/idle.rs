@@ -6,7 +6,6 @@
 //! minutes, plus a quarter. A request that arrived after the last completion counts as in flight, however long it
 //! takes. With continuous batching, the gauge of the service time shows each step of the requests in flight.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -126,10 +125,8 @@ impl IdleDetector {
             .as_ref()
             .and_then(|queues| queues.as_ref().ok());
         // The queue of a model that was not described in this scrape may have requests.
-        let is_complete = |queues: &BTreeMap<String, Queue>| {
-            page.models.keys().all(|name| queues.contains_key(name))
-        };
-        let is_complete = queues.is_some_and(is_complete);
+        let is_complete =
+            queues.is_some_and(|queues| page.models.keys().all(|name| queues.contains_key(name)));
         let queues = queues.map(|queues| Queues::of(queues.values()));
         let waiting = queues.filter(|_| is_complete).map(|queues| queues.waiting);
         self.queues = queues.or(self.queues);

@@ -110,9 +110,10 @@ impl Management {
         if self.token.reload() {
             return;
         }
-        if let Some(api_key) = self.token.renew_with(Instant::now())
-            && let Err(state) = self.port.get(RENEW_KEY_PATH, Some(&api_key)).await
-        {
+        let Some(api_key) = self.token.renew_with(Instant::now()) else {
+            return;
+        };
+        if let Err(state) = self.port.get(RENEW_KEY_PATH, Some(&api_key)).await {
             tracing::debug!(?state, "failed to renew the management key");
         }
         self.token.reload();
@@ -165,14 +166,9 @@ impl Management {
         let unregistered: Vec<String> = unregistered.cloned().collect();
         let mut before = std::mem::take(&mut self.models);
         for name in names {
-            let entry = before.remove(&name).unwrap_or_default();
-            let was_unregistered = entry.registration == Registration::Unregistered;
-            let entry = if was_unregistered {
-                ModelEntry::default()
-            } else {
-                entry
-            };
-            self.models.insert(name, entry);
+            let entry = before.remove(&name);
+            let entry = entry.filter(|entry| entry.registration == Registration::Registered);
+            self.models.insert(name, entry.unwrap_or_default());
         }
         for name in unregistered {
             let entry = ModelEntry {

@@ -69,8 +69,7 @@ impl Token {
     /// within the last minute.
     pub(super) fn renew_with(&mut self, now: Instant) -> Option<HeaderValue> {
         let api_key = self.keys.as_ref()?.api.clone()?;
-        let recently = self.renewed.is_some_and(|at| now < at + RENEW_INTERVAL);
-        if recently {
+        if self.renewed.is_some_and(|at| now < at + RENEW_INTERVAL) {
             return None;
         }
         self.renewed = Some(now);
