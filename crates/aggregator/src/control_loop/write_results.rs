@@ -62,10 +62,8 @@ impl ControlLoop {
                 self.metrics.scale_written(ScaleWriteOutcome::Failed);
                 let note = format!("New size: {to}; error: {error}");
                 tracing::warn!(autoscaler = %key, desired = to, %error, "failed to write the replica count");
-                let retry_at = match scaler
-                    .replicas
-                    .write_failed(now, from, to, &error.to_string())
-                {
+                let message = error.to_string();
+                let retry_at = match scaler.replicas.write_failed(now, from, to, &message) {
                     Ok(change) => {
                         scaler.record_change(now, change);
                         self.publish_status(now, key);
@@ -75,7 +73,7 @@ impl ControlLoop {
                     Err(retry_at) => retry_at,
                 };
                 if let Some(engine) = &mut scaler.engine {
-                    engine.record_scale_failure(now, &error.to_string());
+                    engine.record_scale_failure(now, &message);
                 }
                 scaler.deletion_order.clear();
                 self.unmark_stale_pods(key);
