@@ -20,6 +20,7 @@ mod metric;
 pub mod names;
 mod policy;
 mod problem;
+pub mod push;
 #[expect(
     unreachable_pub,
     clippy::duplicated_attributes,

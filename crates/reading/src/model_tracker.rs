@@ -1,8 +1,9 @@
 //! Derives the estimates of one model from consecutive scrapes.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use pushscale_protocol::Basis;
+use pushscale_protocol::{Basis, Model};
 
 use super::completed_wait::{CompletedWait, CounterDeltas};
 use super::departures::{Departures, Increment};
@@ -90,6 +91,36 @@ pub struct Estimate {
     pub warm: bool,
     /// Whether it used continuous batching when its queue was last known: then the service time is that of a step.
     pub continuous_batching: bool,
+}
+
+impl Estimate {
+    /// Returns the model of a push message with these estimates, and with the counters and the queue of the scrape.
+    pub fn into_model<'a>(
+        self,
+        name: Cow<'a, str>,
+        counters: &Counters,
+        queue: Option<&Queue>,
+    ) -> Model<'a> {
+        Model {
+            name,
+            queue_latency_seconds: self.wait,
+            basis: self.basis,
+            refusing: self.rejecting,
+            arrivals_total: counters.arrivals,
+            rejected_total: Some(self.rejected),
+            completed_total: self.completed,
+            wait_seconds_total: counters.wait_seconds,
+            sojourn_seconds_total: counters.sojourn_seconds,
+            pending: queue.map(|queue| queue.pending),
+            in_flight: self.in_flight,
+            capacity_left: queue.map(|queue| queue.capacity_left),
+            workers_ready: queue.map(|queue| queue.workers_ready),
+            batch_size: queue.map(|queue| queue.batch_size),
+            batch_delay_seconds: queue.map(|queue| queue.batch_delay_seconds),
+            service_seconds: self.service,
+            continuous_batching: self.continuous_batching,
+        }
+    }
 }
 
 impl ModelTracker {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use pushscale_protocol::{MAX_MODELS, Model, PortState, State};
 
-use super::model_tracker::{Estimate, ModelScrape, ModelTracker};
+use super::model_tracker::{ModelScrape, ModelTracker};
 use super::rejections::{RejectionShare, shares};
 use super::responses::Responses;
-use crate::scrape::{Counters, Host, Page, Queue, Scrape};
+use crate::scrape::{Host, Page, Scrape};
 
 /// Derives readings from the scrapes of one server.
 #[derive(Debug, Default)]
@@ -153,7 +153,8 @@ impl Reader {
                 other_completions,
             });
             warm |= estimate.warm;
-            reading.models.push(model(name, &counters, queue, estimate));
+            let model = estimate.into_model(String::clone(name).into(), &counters, queue);
+            reading.models.push(model);
         }
         let counted = page.models.values().any(|model| model.arrivals.is_some());
         reading.state = if !page.recognised {
@@ -223,32 +224,5 @@ fn state_of(port: PortState) -> State {
         PortState::Forbidden => State::Forbidden,
         PortState::Garbled => State::Garbled,
         PortState::Unknown => State::Unknown,
-    }
-}
-
-fn model(
-    name: &str,
-    counters: &Counters,
-    queue: Option<&Queue>,
-    estimate: Estimate,
-) -> Model<'static> {
-    Model {
-        name: name.to_owned().into(),
-        queue_latency_seconds: estimate.wait,
-        basis: estimate.basis,
-        refusing: estimate.rejecting,
-        arrivals_total: counters.arrivals,
-        rejected_total: Some(estimate.rejected),
-        completed_total: estimate.completed,
-        wait_seconds_total: counters.wait_seconds,
-        sojourn_seconds_total: counters.sojourn_seconds,
-        pending: queue.map(|queue| queue.pending),
-        in_flight: estimate.in_flight,
-        capacity_left: queue.map(|queue| queue.capacity_left),
-        workers_ready: queue.map(|queue| queue.workers_ready),
-        batch_size: queue.map(|queue| queue.batch_size),
-        batch_delay_seconds: queue.map(|queue| queue.batch_delay_seconds),
-        service_seconds: estimate.service,
-        continuous_batching: estimate.continuous_batching,
     }
 }

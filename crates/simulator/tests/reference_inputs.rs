@@ -61,6 +61,7 @@ fn decide_again(name: &str, text: &str) -> usize {
             silent,
             goal,
             workers,
+            queue: 1000,
             batching: Batching::default(),
             deletion: Deletion::default(),
         };

@@ -217,6 +217,7 @@ impl<'a> Run<'a> {
             silent,
             goal: self.spec.goal,
             workers: self.spec.workers,
+            queue: self.spec.queue,
             batching: self.spec.batching,
             deletion: self.spec.deletion,
         };

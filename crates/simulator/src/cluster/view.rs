@@ -34,6 +34,8 @@ pub struct View<'a> {
     pub goal: Goal,
     /// Workers per pod.
     pub workers: u32,
+    /// Maximum waiting requests per pod.
+    pub queue: u32,
     /// The batches of the workers.
     pub batching: Batching,
     /// The pods that a scale-down deletes first.

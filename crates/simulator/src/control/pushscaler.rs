@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use pushscale_api::push::fresh_for;
 use pushscale_api::{Floor, PushScalerSpec, Schedules, SpecProblem, policy_of};
 use pushscale_decision::{
     Algorithm, Balancing, Bounds, Conditions, Decision, Latency, ModelReading, Moment, Outcome,
@@ -19,8 +20,8 @@ use crate::cluster::{ClusterSpec, Deletion, PodState, PodView, ServerHealth, Vie
 /// The name of the pods' model, if no metric names one.
 const MODEL: &str = "model";
 
-/// How long a reading is fresh. The aggregator computes the same for a sidecar that scrapes once per second.
-const FRESH_FOR: Duration = Duration::from_secs(3);
+/// The interval between scrapes, in seconds.
+const SCRAPE_INTERVAL: f64 = 1.0;
 
 /// Runs the aggregator's [`Scaler`]. It gets the pod events that Kubernetes would send, and one reading per pod and
 /// second, as a sidecar would push it.
@@ -126,7 +127,7 @@ impl PushScaling {
                 source: 1,
                 sequence: 0,
                 clock: Duration::ZERO,
-                fresh_for: FRESH_FOR,
+                fresh_for: fresh_for(SCRAPE_INTERVAL),
                 terminating: false,
                 server: ServerState::Ready,
                 models: vec![model],
@@ -210,10 +211,10 @@ impl PushScaling {
                 continue;
             }
             let waiting = pod.reading.waiting;
-            let queue = sidecar::queue(waiting, view.workers, &view.batching);
+            let queue = sidecar::queue(waiting, view);
             let queue = Some(&queue).filter(|_| self.reads_queues);
             for model in &mut reading.models {
-                state.read(model, &pod.reading, view.second, queue);
+                *model = state.read(&model.name, &pod.reading, view.second, queue);
             }
             let learned = self.scaler.learn(now, uid, now, reading);
             debug_assert_eq!(learned, Ok(()));

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use pushscale_decision::{self as decision, Latency, ModelReading};
-use pushscale_reading::{Counters, Estimate, ModelScrape, ModelTracker, Queue, Responses};
+use pushscale_api::push::model_reading;
+use pushscale_decision::ModelReading;
+use pushscale_reading::{Counters, ModelScrape, ModelTracker, Queue, Responses};
 
-use crate::cluster::{Batching, PodReading};
-use crate::quantity::whole;
+use crate::cluster::{PodReading, View};
 
 /// Seconds between the probes of a kubelet, whose responses TorchServe counts with the others: liveness and readiness
 /// every ten seconds.
@@ -32,14 +32,15 @@ impl Sidecar {
         }
     }
 
-    /// Fills in the model of a reading at this second. Without access to the management port, `queue` is `None`.
+    /// Returns the measurements of the model with this name in this second, as the aggregator receives them. Without
+    /// access to the management port, `queue` is `None`.
     pub(super) fn read(
         &mut self,
-        model: &mut ModelReading,
+        name: &str,
         reading: &PodReading,
         second: usize,
         queue: Option<&Queue>,
-    ) {
+    ) -> ModelReading {
         if reading.arrivals < self.last.arrivals {
             // The server has restarted and counts from 0.
             *self = Self::new(self.phase);
@@ -58,30 +59,32 @@ impl Sidecar {
         let tracker = self
             .tracker
             .get_or_insert_with(|| ModelTracker::new(at, true));
+        let counters = Counters {
+            arrivals: Some(reading.arrivals as f64),
+            wait_seconds: timed.then_some(reading.waited),
+            sojourn_seconds: timed.then_some(reading.sojourned),
+            service_seconds: reading.batch_seconds,
+        };
         let estimate = tracker.observe(ModelScrape {
             at,
-            counters: Counters {
-                arrivals: Some(reading.arrivals as f64),
-                wait_seconds: timed.then_some(reading.waited),
-                sojourn_seconds: timed.then_some(reading.sojourned),
-                service_seconds: reading.batch_seconds,
-            },
+            counters,
             queue,
             failed,
             responses: Some(responses),
             sole: true,
             other_completions: false,
         });
-        fill_in(model, reading, queue, &estimate);
+        model_reading(&estimate.into_model(name.into(), &counters, queue))
     }
 }
 
-/// Returns what the management port shows of a queue. Nothing here depends on its free capacity.
-pub(super) fn queue(waiting: u32, workers: u32, batching: &Batching) -> Queue {
+/// Returns what the management port of a pod shows of its queue.
+pub(super) fn queue(waiting: u32, view: &View<'_>) -> Queue {
+    let batching = &view.batching;
     Queue {
         pending: waiting.into(),
-        capacity_left: 1.0,
-        workers_ready: workers.into(),
+        capacity_left: view.queue.saturating_sub(waiting).into(),
+        workers_ready: view.workers.into(),
         batch_size: batching.size.max(1).into(),
         batch_delay_seconds: if batching.size > 1 {
             batching.delay
@@ -92,55 +95,45 @@ pub(super) fn queue(waiting: u32, workers: u32, batching: &Batching) -> Queue {
     }
 }
 
-/// Fills in what the aggregator takes from the push of these estimates.
-fn fill_in(
-    model: &mut ModelReading,
-    reading: &PodReading,
-    queue: Option<&Queue>,
-    estimate: &Estimate,
-) {
-    let rounded = |number: f64| whole(number.round());
-    model.queue_latency = estimate.wait.and_then(Latency::from_secs_f64);
-    model.counters = Some(decision::Counters {
-        arrivals: reading.arrivals,
-        rejected: rounded(estimate.rejected).into(),
-        completed: estimate
-            .completed
-            .map(|completed| rounded(completed).into()),
-        total_wait: duration(reading.waited),
-        total_sojourn: duration(reading.sojourned),
-    });
-    let in_flight = estimate.in_flight.unwrap_or_default();
-    model.queue = queue.map(|queue| decision::Queue {
-        waiting: rounded(queue.pending),
-        in_flight: rounded(in_flight),
-        in_flight_milli: Some(rounded(in_flight * 1e3)),
-        workers: rounded(queue.workers_ready),
-        batch_size: rounded(queue.batch_size),
-        batch_delay: duration(queue.batch_delay_seconds),
-    });
-    model.service_time = estimate.service.map(duration);
-}
-
-fn duration(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use pushscale_decision::Latency;
 
-    const BATCHES: Batching = Batching {
-        size: 4,
-        delay: 0.1,
-        growth: 0.0,
-    };
+    use super::*;
+    use crate::cluster::{Batching, Deletion, Goal};
+
+    fn view() -> View<'static> {
+        View {
+            second: 1,
+            pods: &[],
+            replicas: 1,
+            arrived: 0,
+            silent: false,
+            goal: Goal {
+                target: 0.05,
+                min: 1,
+                max: 80,
+            },
+            workers: 2,
+            queue: 10,
+            batching: Batching {
+                size: 4,
+                delay: 0.1,
+                growth: 0.0,
+            },
+            deletion: Deletion::Cost,
+        }
+    }
 
     fn read(sidecar: &mut Sidecar, second: usize, reading: PodReading) -> ModelReading {
-        let mut model = ModelReading::default();
-        let queue = queue(reading.waiting, 2, &BATCHES);
-        sidecar.read(&mut model, &reading, second, Some(&queue));
-        model
+        let queue = queue(reading.waiting, &view());
+        sidecar.read("model", &reading, second, Some(&queue))
+    }
+
+    #[test]
+    fn the_free_capacity_is_that_of_the_limited_queue() {
+        assert_eq!(queue(9, &view()).capacity_left, 1.0);
+        assert_eq!(queue(10, &view()).capacity_left, 0.0);
     }
 
     #[test]
@@ -173,7 +166,6 @@ mod tests {
     #[test]
     fn without_the_management_port_the_counters_show_the_wait_only() {
         let mut sidecar = Sidecar::default();
-        let mut model = ModelReading::default();
         let reading = PodReading {
             arrivals: 10,
             responses: 10,
@@ -182,9 +174,8 @@ mod tests {
             batch_seconds: Some(0.1),
             ..PodReading::default()
         };
-        for (second, reading) in [(1, PodReading::default()), (10, reading)] {
-            sidecar.read(&mut model, &reading, second, None);
-        }
+        sidecar.read("model", &PodReading::default(), 1, None);
+        let model = sidecar.read("model", &reading, 10, None);
         // The first completed requests may contain the time of the model's load.
         assert_eq!(model.queue_latency, None);
         let later = PodReading {
@@ -194,7 +185,7 @@ mod tests {
             sojourned: 6.0,
             ..reading
         };
-        sidecar.read(&mut model, &later, 20, None);
+        let model = sidecar.read("model", &later, 20, None);
         assert_eq!(model.queue_latency, Latency::from_secs_f64(0.2));
         assert_eq!(
             (model.queue, model.counters.unwrap().completed),
