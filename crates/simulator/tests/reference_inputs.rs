@@ -63,6 +63,7 @@ fn decide_again(name: &str, text: &str) -> usize {
             workers,
             queue: 1000,
             batching: Batching::default(),
+            scrape_interval: 1,
             deletion: Deletion::default(),
         };
         let found = controller.decide(&view);

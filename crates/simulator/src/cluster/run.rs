@@ -219,6 +219,7 @@ impl<'a> Run<'a> {
             workers: self.spec.workers,
             queue: self.spec.queue,
             batching: self.spec.batching,
+            scrape_interval: self.spec.scrape_interval,
             deletion: self.spec.deletion,
         };
         let wanted = controller.decide(&view);
@@ -263,7 +264,8 @@ impl<'a> Run<'a> {
         let service_time_factor = self.spec.service_time_factor(over - 1);
         self.views.clear();
         for pod in &mut self.fleet.pods {
-            let reports = pod.state != PodState::Starting && gap_position(pod.id) >= share;
+            // The same pods do not report during the whole gap.
+            let reports = pod.state != PodState::Starting && PodView::position(pod.id) >= share;
             // The fault ends with this second.
             if matches!(pod.health, ServerHealth::Frozen(until) if until <= over as f64) {
                 pod.health = ServerHealth::Ready;
@@ -345,11 +347,4 @@ impl<'a> Run<'a> {
 /// Returns how many requests arrive during an outage that lets this share of them through.
 fn arriving(requests: u32, share: f64) -> u32 {
     whole((f64::from(requests) * share).round())
-}
-
-/// Returns a pod's position, from 0 to 1. In a gap, the pods with a position below the gap's share do not report, which
-/// are the same pods during the whole gap.
-fn gap_position(id: u64) -> f64 {
-    // The golden ratio distributes consecutive numbers evenly: a third of 6 pods is 2 of them.
-    (id as f64 * 0.618_033_988_749_894_9).fract()
 }

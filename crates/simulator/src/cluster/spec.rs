@@ -53,6 +53,8 @@ pub struct ClusterSpec {
     pub violation_price: Option<u32>,
     /// Periods with a longer or shorter service time.
     pub slow: Vec<Slow>,
+    /// Seconds between two scrapes of a sidecar.
+    pub scrape_interval: u32,
     /// Periods without readings.
     pub gaps: Vec<Gap>,
     /// Bursts of requests in addition to the arrivals.
@@ -89,6 +91,7 @@ impl Default for ClusterSpec {
             objective: None,
             violation_price: None,
             slow: Vec::new(),
+            scrape_interval: 1,
             gaps: Vec::new(),
             bursts: Vec::new(),
             outages: Vec::new(),

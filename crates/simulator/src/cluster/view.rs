@@ -38,6 +38,8 @@ pub struct View<'a> {
     pub queue: u32,
     /// The batches of the workers.
     pub batching: Batching,
+    /// Seconds between two scrapes of a sidecar.
+    pub scrape_interval: u32,
     /// The pods that a scale-down deletes first.
     pub deletion: Deletion,
 }
@@ -81,6 +83,14 @@ pub struct PodView {
     pub health: ServerHealth,
     /// The current mean service time of a single request in the pod, in seconds.
     pub service: f64,
+}
+
+impl PodView {
+    /// Returns the pod's position, from 0 to 1. The positions of the pods of a fleet are spread evenly.
+    pub(crate) fn position(id: u64) -> f64 {
+        // The golden ratio distributes consecutive numbers evenly: a third of 6 pods is 2 of them.
+        (id as f64 * 0.618_033_988_749_894_9).fract()
+    }
 }
 
 /// The server in a pod, as its sidecar finds it.

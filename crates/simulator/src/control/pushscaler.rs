@@ -20,11 +20,8 @@ use crate::cluster::{ClusterSpec, Deletion, PodState, PodView, ServerHealth, Vie
 /// The name of the pods' model, if no metric names one.
 const MODEL: &str = "model";
 
-/// The interval between scrapes, in seconds.
-const SCRAPE_INTERVAL: f64 = 1.0;
-
 /// Runs the aggregator's [`Scaler`]. It gets the pod events that Kubernetes would send, and one reading per pod and
-/// second, as a sidecar would push it.
+/// scrape interval, as a sidecar would push it.
 #[derive(Debug)]
 pub struct PushScaling {
     scaler: Scaler,
@@ -127,7 +124,7 @@ impl PushScaling {
                 source: 1,
                 sequence: 0,
                 clock: Duration::ZERO,
-                fresh_for: fresh_for(SCRAPE_INTERVAL),
+                fresh_for: Duration::ZERO,
                 terminating: false,
                 server: ServerState::Ready,
                 models: vec![model],
@@ -187,7 +184,11 @@ impl PushScaling {
 
     /// Passes the readings to the scaler that sidecars would push.
     fn apply_readings(&mut self, now: Moment, view: &View<'_>) {
-        let pushes = |pod: &&PodView| pod.has_pushed || pod.health != ServerHealth::Ready;
+        self.reading.fresh_for = fresh_for(view.scrape_interval.into());
+        let pushes = |pod: &&PodView| {
+            let reports = pod.has_pushed || pod.health != ServerHealth::Ready;
+            reports && sidecar::scrapes(pod.id, view)
+        };
         for pod in view.pods.iter().filter(pushes) {
             let Some((uid, _)) = self.pods.get(&pod.id) else {
                 continue;
@@ -214,7 +215,7 @@ impl PushScaling {
             let queue = sidecar::queue(waiting, view);
             let queue = Some(&queue).filter(|_| self.reads_queues);
             for model in &mut reading.models {
-                *model = state.read(&model.name, &pod.reading, view.second, queue);
+                *model = state.read(&model.name, &pod.reading, view, queue);
             }
             let learned = self.scaler.learn(now, uid, now, reading);
             debug_assert_eq!(learned, Ok(()));

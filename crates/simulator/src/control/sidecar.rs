@@ -6,7 +6,8 @@ use pushscale_api::push::model_reading;
 use pushscale_decision::ModelReading;
 use pushscale_reading::{Counters, ModelScrape, ModelTracker, Queue, Responses};
 
-use crate::cluster::{PodReading, View};
+use crate::cluster::{PodReading, PodView, View};
+use crate::quantity::whole;
 
 /// Seconds between the probes of a kubelet, whose responses TorchServe counts with the others: liveness and readiness
 /// every ten seconds.
@@ -32,22 +33,27 @@ impl Sidecar {
         }
     }
 
-    /// Returns the measurements of the model with this name in this second, as the aggregator receives them. Without
+    /// Returns the measurements of the model with this name at the time of the view, as the aggregator receives them. Without
     /// access to the management port, `queue` is `None`.
     pub(super) fn read(
         &mut self,
         name: &str,
         reading: &PodReading,
-        second: usize,
+        view: &View<'_>,
         queue: Option<&Queue>,
     ) -> ModelReading {
         if reading.arrivals < self.last.arrivals {
             // The server has restarted and counts from 0.
             *self = Self::new(self.phase);
         }
-        let at = Duration::from_secs(second as u64);
+        let second = view.second as u64;
+        let at = Duration::from_secs(second);
         let failed = (reading.rejected - self.last.rejected) as f64;
-        let probes = u64::from(second as u64 % PROBE_INTERVAL == self.phase);
+        let probes = probes_until(second, self.phase)
+            - probes_until(
+                second.saturating_sub(view.scrape_interval.into()),
+                self.phase,
+            );
         let responses = (reading.responses - self.last.responses + probes) as f64;
         let has_completed = reading.sojourned > self.last.sojourned;
         let responses = self
@@ -76,6 +82,18 @@ impl Sidecar {
         });
         model_reading(&estimate.into_model(name.into(), &counters, queue))
     }
+}
+
+/// Returns the number of probes with this phase until a second, including it.
+fn probes_until(second: u64, phase: u64) -> u64 {
+    (second + PROBE_INTERVAL - phase) / PROBE_INTERVAL
+}
+
+/// Returns whether the sidecar of this pod scrapes in the second of the view. The sidecars scrape at different times.
+pub(super) fn scrapes(pod: u64, view: &View<'_>) -> bool {
+    let interval = view.scrape_interval.max(1);
+    let phase = whole(PodView::position(pod) * f64::from(interval));
+    (view.second as u64 + u64::from(phase)).is_multiple_of(interval.into())
 }
 
 /// Returns what the management port of a pod shows of its queue.
@@ -121,13 +139,52 @@ mod tests {
                 delay: 0.1,
                 growth: 0.0,
             },
+            scrape_interval: 1,
             deletion: Deletion::Cost,
         }
     }
 
     fn read(sidecar: &mut Sidecar, second: usize, reading: PodReading) -> ModelReading {
-        let queue = queue(reading.waiting, &view());
-        sidecar.read("model", &reading, second, Some(&queue))
+        let view = View { second, ..view() };
+        let queue = queue(reading.waiting, &view);
+        sidecar.read("model", &reading, &view, Some(&queue))
+    }
+
+    #[test]
+    fn each_sidecar_scrapes_once_per_interval_and_not_all_at_once() {
+        let scrapes = |pod, second| {
+            let view = View {
+                second,
+                scrape_interval: 10,
+                ..view()
+            };
+            scrapes(pod, &view)
+        };
+        for pod in 1..=10 {
+            let seconds = (1..=100).filter(|second| scrapes(pod, *second));
+            assert_eq!(seconds.count(), 10);
+        }
+        for second in 1..=10 {
+            let pods = (1..=10).filter(|pod| scrapes(*pod, second)).count();
+            assert!(pods <= 2, "{pods} of 10 pods in second {second}");
+        }
+    }
+
+    #[test]
+    fn the_probes_since_the_last_scrape_are_not_responses_to_requests() {
+        for phase in 0..PROBE_INTERVAL {
+            for second in PROBE_INTERVAL..30 {
+                let one = u64::from(second % PROBE_INTERVAL == phase);
+                assert_eq!(
+                    probes_until(second, phase) - probes_until(second - 1, phase),
+                    one
+                );
+                assert_eq!(
+                    probes_until(second + 10, phase) - probes_until(second, phase),
+                    2
+                );
+            }
+        }
     }
 
     #[test]
@@ -174,8 +231,12 @@ mod tests {
             batch_seconds: Some(0.1),
             ..PodReading::default()
         };
-        sidecar.read("model", &PodReading::default(), 1, None);
-        let model = sidecar.read("model", &reading, 10, None);
+        let mut read = |second, reading| {
+            let view = View { second, ..view() };
+            sidecar.read("model", &reading, &view, None)
+        };
+        read(1, PodReading::default());
+        let model = read(10, reading);
         // The first completed requests may contain the time of the model's load.
         assert_eq!(model.queue_latency, None);
         let later = PodReading {
@@ -185,7 +246,7 @@ mod tests {
             sojourned: 6.0,
             ..reading
         };
-        let model = sidecar.read("model", &later, 20, None);
+        let model = read(20, later);
         assert_eq!(model.queue_latency, Latency::from_secs_f64(0.2));
         assert_eq!(
             (model.queue, model.counters.unwrap().completed),

@@ -21,6 +21,9 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Maximum requests of a run. More requests take minutes and add no information.
 const MAX_REQUESTS: f64 = 5e8;
 
+/// The longest scrape interval, in seconds.
+const MAX_SCRAPE_INTERVAL: u32 = 3600;
+
 /// Utilisation in the first minute from which the default of `pods` is computed.
 const INITIAL_UTILISATION: f64 = 0.7;
 
@@ -232,6 +235,9 @@ impl Draft {
             speeds: self.take("speeds", usual.speeds, |text| values::number(text, 2.0)),
             deletion: self.take("deletion", usual.deletion, values::deletion),
             slow: self.take("slow", usual.slow, values::slow),
+            scrape_interval: self.take("scrape-interval", usual.scrape_interval, |text| {
+                values::whole_seconds(text, 1..=MAX_SCRAPE_INTERVAL)
+            }),
             gaps: self.take("drop", usual.gaps, values::gaps),
             faults: self.take("fail", usual.faults, faults::faults),
             bursts: self.take("burst", usual.bursts, values::bursts),

@@ -20,7 +20,7 @@ const fn key(name: &'static str, example: &'static str, meaning: &'static str) -
 }
 
 /// All keys of a scenario.
-pub const KEYS: [Key; 34] = [
+pub const KEYS: [Key; 35] = [
     key(
         "name",
         "the load quadruples",
@@ -165,6 +165,11 @@ pub const KEYS: [Key; 34] = [
         "fail",
         "die 2@600",
         "a number or share of ready pods fails: die, freeze, hang, slow, unready or crash-loop, or new ones are never-ready; several separated by commas",
+    ),
+    key(
+        "scrape-interval",
+        "10s",
+        "whole seconds between two scrapes of a sidecar, at different times in each pod; default 1s",
     ),
     key(
         "start",

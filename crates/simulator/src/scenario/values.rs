@@ -52,6 +52,17 @@ pub(super) fn seconds(text: &str, least: usize) -> Value<usize> {
         })
 }
 
+/// Parses a time in whole seconds.
+pub(super) fn whole_seconds(text: &str, allowed: RangeInclusive<u32>) -> Value<u32> {
+    let seconds = quantity::seconds(text).and_then(|seconds| u32::try_from(seconds).ok());
+    seconds
+        .filter(|seconds| allowed.contains(seconds))
+        .ok_or_else(|| {
+            let (least, most) = (allowed.start(), allowed.end());
+            format!("it must be whole seconds from {least} to {most}, such as 10s")
+        })
+}
+
 pub(super) fn balancing(text: &str) -> Value<Balancing> {
     match text {
         "random" => Ok(Balancing::Random),

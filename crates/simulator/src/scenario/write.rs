@@ -51,6 +51,7 @@ impl Scenario {
             ("start-round", time(spec.start_round)),
             ("speeds", spec.speeds.to_string()),
             ("deletion", spec.deletion.to_string()),
+            ("scrape-interval", time(spec.scrape_interval.into())),
             ("pods", spec.pods.to_string()),
             ("target", time(spec.goal.target)),
             ("min", spec.goal.min.to_string()),

@@ -8,6 +8,7 @@ mod batching;
 mod deletion;
 mod faults;
 mod grpc;
+mod scrapes;
 mod starts;
 
 use pushscale_simulator::cluster::{ClusterSpec, Outcome, simulate};
