@@ -43,7 +43,7 @@ impl Fleet {
         }
         fleet.round = None;
         for pod in &mut fleet.pods {
-            pod.mark_ready();
+            pod.mark_warm();
         }
         fleet
     }
@@ -76,7 +76,7 @@ impl Fleet {
     pub(super) fn mark_ready(&mut self, now: f64) {
         for pod in &mut self.pods {
             if matches!(pod.state, PodState::Starting | PodState::Unready) && pod.ready_at <= now {
-                pod.mark_ready();
+                pod.mark_ready(now);
             }
             if pod.state == PodState::Ready
                 && let Some(crash_loop) = &mut pod.crash_loop

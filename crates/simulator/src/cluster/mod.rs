@@ -40,6 +40,7 @@ mod router;
 mod run;
 mod spec;
 mod view;
+mod warm_up;
 mod worker;
 
 pub use arrivals::{Burst, Outage};
@@ -53,5 +54,6 @@ pub use outcome::{Change, Outcome, Second};
 pub use run::{simulate, simulate_watched};
 pub use spec::{ClusterSpec, Gap, Slow};
 pub use view::{PodReading, PodState, PodView, ServerHealth, View};
+pub use warm_up::WarmUp;
 
 pub(crate) use random::Random;

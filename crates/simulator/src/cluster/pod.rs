@@ -8,6 +8,7 @@ use super::job::Job;
 use super::metrics::Metrics;
 use super::spec::ClusterSpec;
 use super::view::{PodReading, PodState, ServerHealth};
+use super::warm_up::WarmUp;
 use super::worker::{Activity, Worker};
 
 #[derive(Clone, Debug)]
@@ -21,6 +22,11 @@ pub(super) struct Pod {
     pub(super) speed: f64,
     /// The end of a slowdown, and the factor on the service time until then.
     slowed: (f64, f64),
+    warm_up: WarmUp,
+    /// Whether the server has started and has not been ready yet.
+    cold: bool,
+    /// The end of the warm-up.
+    warm_at: f64,
     pub(super) crash_loop: Option<CrashLoop>,
     pub(super) health: ServerHealth,
     /// Workers take no requests before this time.
@@ -60,6 +66,9 @@ impl Pod {
             ready_at,
             speed,
             slowed: (f64::NEG_INFINITY, 1.0),
+            warm_up: spec.warm_up,
+            cold: true,
+            warm_at: f64::NEG_INFINITY,
             crash_loop: None,
             health: ServerHealth::Ready,
             stopped_until: f64::NEG_INFINITY,
@@ -85,10 +94,33 @@ impl Pod {
         known.copied().unwrap_or(self.in_system)
     }
 
-    /// Makes the pod ready.
-    pub(super) fn mark_ready(&mut self) {
+    /// Makes the pod ready at `now`, which begins the warm-up of a server that has just started.
+    pub(super) fn mark_ready(&mut self, now: f64) {
         self.state = PodState::Ready;
         self.health = ServerHealth::Ready;
+        if std::mem::take(&mut self.cold) {
+            self.warm_at = now + self.warm_up.seconds;
+        }
+    }
+
+    /// Makes a pod ready that has been serving since before the run.
+    pub(super) fn mark_warm(&mut self) {
+        self.cold = false;
+        self.mark_ready(0.0);
+    }
+
+    /// Returns the factor on the service time of a batch that starts now.
+    fn slowness(&self, now: f64) -> f64 {
+        let slowed = if now < self.slowed.0 {
+            self.slowed.1
+        } else {
+            1.0
+        };
+        if now < self.warm_at {
+            slowed * self.warm_up.factor
+        } else {
+            slowed
+        }
     }
 
     /// Accepts a request, or rejects it because `queue` requests are waiting. Returns whether the pod accepted it. The
@@ -166,17 +198,13 @@ impl Pod {
             .iter()
             .filter(|worker| worker.is_busy())
             .count();
+        let slowness = self.slowness(now);
         let worker = &mut self.workers[index];
         let Some(first) = worker.batch.first() else {
             worker.activity = Activity::Idle;
             return;
         };
-        let slowed = if now < self.slowed.0 {
-            self.slowed.1
-        } else {
-            1.0
-        };
-        let factor = self.batching.factor(worker.batch.len()) * slowed;
+        let factor = self.batching.factor(worker.batch.len()) * slowness;
         let contention = 1.0 + self.contention * busy as f64;
         let service = first.service * factor * contention / self.speed;
         worker.activity = Activity::Busy {
@@ -245,6 +273,7 @@ impl Pod {
         let lost = self.take_requests();
         self.fail_probe(until);
         self.health = ServerHealth::Down;
+        self.cold = true;
         self.stopped_until = f64::NEG_INFINITY;
         self.counters = PodReading::default();
         self.reading = PodReading::default();

@@ -11,6 +11,7 @@ use super::clients::Clients;
 use super::deletion::Deletion;
 use super::fault::Fault;
 use super::goal::Goal;
+use super::warm_up::WarmUp;
 
 /// A cluster and its load. All times are in seconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +40,8 @@ pub struct ClusterSpec {
     /// Pods that are created within this time after the first of a round become ready together with it, in seconds; 0
     /// if each pod has its own start delay.
     pub start_round: f64,
+    /// The warm-up of servers that start during the run.
+    pub warm_up: WarmUp,
     /// The standard deviation of the logarithm of the pods' speeds, which have a lognormal distribution around 1.
     pub speeds: f64,
     /// The pods that a scale-down deletes first.
@@ -80,6 +83,7 @@ impl Default for ClusterSpec {
             balancing: Balancing::Random,
             start_delay: (30.0, 120.0),
             start_round: 0.0,
+            warm_up: WarmUp::default(),
             speeds: 0.0,
             deletion: Deletion::default(),
             pods: 1,

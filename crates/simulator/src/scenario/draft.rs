@@ -232,6 +232,7 @@ impl Draft {
             }),
             start_round: self.take("start-round", usual.start_round, values::time_or_zero),
             start_delay: self.take("start-delay", usual.start_delay, values::start_delay),
+            warm_up: self.take("warm-up", usual.warm_up, values::warm_up),
             speeds: self.take("speeds", usual.speeds, |text| values::number(text, 2.0)),
             deletion: self.take("deletion", usual.deletion, values::deletion),
             slow: self.take("slow", usual.slow, values::slow),

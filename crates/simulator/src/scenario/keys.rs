@@ -20,7 +20,7 @@ const fn key(name: &'static str, example: &'static str, meaning: &'static str) -
 }
 
 /// All keys of a scenario.
-pub const KEYS: [Key; 35] = [
+pub const KEYS: [Key; 36] = [
     key(
         "name",
         "the load quadruples",
@@ -112,6 +112,11 @@ pub const KEYS: [Key; 35] = [
         "start-round",
         "60s",
         "pods created within this time after the first of a round become ready together with it, as on a new node; default 0",
+    ),
+    key(
+        "warm-up",
+        "60s x3",
+        "for how long after its start a new or restarted server takes longer for each batch, and how many times as long; default: not at all",
     ),
     key(
         "speeds",

@@ -3,7 +3,7 @@
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 
-use crate::cluster::{Balancing, Burst, Deletion, Gap, Outage, Slow};
+use crate::cluster::{Balancing, Burst, Deletion, Gap, Outage, Slow, WarmUp};
 use crate::quantity;
 
 pub(super) type Value<T> = Result<T, String>;
@@ -87,6 +87,19 @@ pub(super) fn start_delay(text: &str) -> Value<(f64, f64)> {
         .zip(time(most))
         .filter(|(least, most)| least <= most)
         .ok_or_else(|| "it must be a time of up to 24h, such as 60s, or 30s..120s".to_owned())
+}
+
+pub(super) fn warm_up(text: &str) -> Value<WarmUp> {
+    let parse = |text: &str| {
+        let (seconds, factor) = text.split_once('x')?;
+        let seconds = quantity::duration(seconds).filter(|seconds| *seconds <= DAY)?;
+        let factor = quantity::number(factor)?;
+        (1.0..=100.0)
+            .contains(&factor)
+            .then_some(WarmUp { seconds, factor })
+    };
+    parse(text)
+        .ok_or_else(|| "it must be a time and a factor from 1 to 100, such as 60s x3".to_owned())
 }
 
 pub(super) fn slow(text: &str) -> Value<Vec<Slow>> {

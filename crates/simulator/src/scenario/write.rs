@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::values::write_span;
 use super::{Scenario, Source};
-use crate::cluster::{Balancing, Burst, Deletion};
+use crate::cluster::{Balancing, Burst, Deletion, WarmUp};
 use crate::quantity::{duration, write_duration};
 
 impl Scenario {
@@ -49,6 +49,7 @@ impl Scenario {
             ("contention", spec.contention.to_string()),
             ("start-delay", format!("{}..{}", time(least), time(most))),
             ("start-round", time(spec.start_round)),
+            ("warm-up", spec.warm_up.to_string()),
             ("speeds", spec.speeds.to_string()),
             ("deletion", spec.deletion.to_string()),
             ("scrape-interval", time(spec.scrape_interval.into())),
@@ -114,6 +115,12 @@ impl fmt::Display for Deletion {
             Self::Cost => "cost",
             Self::Youngest => "youngest",
         })
+    }
+}
+
+impl fmt::Display for WarmUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} x{}", time(self.seconds), self.factor)
     }
 }
 

@@ -46,3 +46,24 @@ fn without_rounds_each_pod_has_its_own_delay() {
     let found = starts("start-delay: 100s");
     assert_eq!(found.len(), 9);
 }
+
+/// Returns the mean wait of the requests of these seconds. Nine pods join the first one from 100 s to 180 s.
+fn wait_between(warm_up: &str, from: usize, to: usize) -> f64 {
+    let spec = spec(&format!(
+        "load: flat:20\nseconds: 700\nservice: 100ms\ncv: 0\nworkers: 4\npods: 1\nqueue: 1000\ntarget: 50ms\n\
+         start-delay: 90s\nwarm-up: {warm_up}\n"
+    ));
+    let outcome = simulate(&spec, &mut OneByOne, 1);
+    let waits = outcome.seconds[from..to].iter();
+    let waits: Vec<f64> = waits.filter_map(|second| second.mean_wait).collect();
+    waits.iter().sum::<f64>() / waits.len() as f64
+}
+
+#[test]
+fn new_pods_are_slow_until_they_are_warm_and_the_first_ones_are_warm() {
+    // A pod with a tenth of the load is overloaded at 30 times the service time.
+    assert!(wait_between("200s x30", 0, 90) < 0.02);
+    assert!(wait_between("200s x30", 250, 290) > 1.0);
+    assert!(wait_between("0s x30", 250, 290) < 0.02);
+    assert!(wait_between("200s x30", 600, 700) < 0.02);
+}

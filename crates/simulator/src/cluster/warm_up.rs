@@ -1,0 +1,19 @@
+//! Servers that are slow after their start.
+
+/// How long a server takes longer for each batch after its start, for instance because it fills its caches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WarmUp {
+    /// The seconds from the time at which the pod becomes ready; 0 for none.
+    pub seconds: f64,
+    /// The factor on the service time of the batches that start in this time.
+    pub factor: f64,
+}
+
+impl Default for WarmUp {
+    fn default() -> Self {
+        Self {
+            seconds: 0.0,
+            factor: 1.0,
+        }
+    }
+}
