@@ -55,6 +55,17 @@ pub enum Fault {
         /// Seconds between a start and the next crash.
         up: usize,
     },
+    /// The containers of ready pods crash with their requests at regular intervals, each time those of other pods.
+    CrashWaves {
+        /// The second of the first wave.
+        from: usize,
+        /// The pods of each wave.
+        pods: PodCount,
+        /// Seconds between two waves.
+        every: usize,
+        /// Seconds between a crash and the next start.
+        down: usize,
+    },
     /// Pods created from this second on never become ready.
     NeverReady {
         /// The second.
@@ -92,7 +103,19 @@ impl Fault {
             | Self::Hang { when, .. }
             | Self::Slow { when, .. }
             | Self::Unready { when, .. } => when.start,
-            Self::CrashLoop { from, .. } | Self::NeverReady { from, .. } => *from,
+            Self::CrashLoop { from, .. }
+            | Self::CrashWaves { from, .. }
+            | Self::NeverReady { from, .. } => *from,
+        }
+    }
+
+    /// Returns whether the fault begins in this second, or happens again.
+    pub(super) fn is_due(&self, second: usize) -> bool {
+        match self {
+            Self::CrashWaves { from, every, .. } => second
+                .checked_sub(*from)
+                .is_some_and(|passed| passed.is_multiple_of((*every).max(1))),
+            _ => self.begins() == second,
         }
     }
 }

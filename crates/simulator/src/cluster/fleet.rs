@@ -138,10 +138,10 @@ impl Fleet {
             .retain(|pod| pod.state != PodState::Terminating || pod.in_system() > 0);
     }
 
-    /// Applies the faults that begin in this second. All pods must have advanced to now.
+    /// Applies the faults of this second. All pods must have advanced to now.
     pub(super) fn apply_faults(&mut self, faults: &[Fault], second: usize, random: &mut Random) {
         let now = second as f64;
-        for fault in faults.iter().filter(|fault| fault.begins() == second) {
+        for fault in faults.iter().filter(|fault| fault.is_due(second)) {
             match fault {
                 Fault::NeverReady { pods, .. } => self.never_ready += pods,
                 Fault::Freeze { when, pods } => {
@@ -163,6 +163,12 @@ impl Fleet {
                         up: *up as f64,
                     };
                     self.apply_to_random(*pods, random, |pod| pod.crash_loop = Some(crash_loop));
+                }
+                Fault::CrashWaves { pods, down, .. } => {
+                    let until = now + *down as f64;
+                    for index in self.pick(*pods, random) {
+                        self.lost.append(&mut self.pods[index].crash(until));
+                    }
                 }
                 Fault::Die { pods, .. } => {
                     let mut dead = self.pick(*pods, random);

@@ -6,7 +6,7 @@ use super::values::{Value, list, write_span};
 use crate::cluster::{Fault, PodCount};
 use crate::quantity;
 
-const EXAMPLES: &str = "die 2@600, freeze 1@600..720, hang 1@600..720, slow 1@600..1200x20, unready 50%@600..900, crash-loop 2@600/20+280 or never-ready 3@600";
+const EXAMPLES: &str = "die 2@600, freeze 1@600..720, hang 1@600..720, slow 1@600..1200x20, unready 50%@600..900, crash-loop 2@600/20+280, crash-waves 30%@600/300+60 or never-ready 3@600";
 
 pub(super) fn faults(text: &str) -> Value<Vec<Fault>> {
     list(text, EXAMPLES, fault)
@@ -49,18 +49,33 @@ fn fault(part: &str) -> Option<Fault> {
             pods,
         }),
         "crash-loop" => {
-            let (from, times) = when.split_once('/')?;
-            let (up, down) = times.split_once('+')?;
-            let (up, down) = (quantity::seconds(up)?, quantity::seconds(down)?);
-            (up > 0 && down > 0).then_some(Fault::CrashLoop {
-                from: quantity::seconds(from)?,
+            let (from, up, down) = crashes(when)?;
+            Some(Fault::CrashLoop {
+                from,
                 pods,
                 down,
                 up,
             })
         }
+        "crash-waves" => {
+            let (from, every, down) = crashes(when)?;
+            Some(Fault::CrashWaves {
+                from,
+                pods,
+                every,
+                down,
+            })
+        }
         _ => None,
     }
+}
+
+/// Parses `FROM/TIME+DOWN`, in seconds.
+fn crashes(when: &str) -> Option<(usize, usize, usize)> {
+    let (from, times) = when.split_once('/')?;
+    let (time, down) = times.split_once('+')?;
+    let (time, down) = (quantity::seconds(time)?, quantity::seconds(down)?);
+    (time > 0 && down > 0).then_some((quantity::seconds(from)?, time, down))
 }
 
 fn number(text: &str) -> Option<u32> {
@@ -101,6 +116,12 @@ impl fmt::Display for Fault {
                 down,
                 up,
             } => write!(f, "crash-loop {pods}@{from}/{up}+{down}"),
+            Self::CrashWaves {
+                from,
+                pods,
+                every,
+                down,
+            } => write!(f, "crash-waves {pods}@{from}/{every}+{down}"),
             Self::NeverReady { from, pods } => write!(f, "never-ready {pods}@{from}"),
         }
     }

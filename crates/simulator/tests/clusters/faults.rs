@@ -37,6 +37,17 @@ fn pods_in_a_crash_loop_lose_their_requests_with_each_crash() {
 }
 
 #[test]
+fn crash_waves_restart_a_share_of_the_pods_each_time() {
+    let outcome = with("crash-waves 50%@300/200+50");
+    let ready: Vec<u32> = [299, 310, 360, 499, 510, 560, 710, 910]
+        .map(|second| ready(&outcome, second))
+        .into();
+    assert_eq!(ready, [4, 2, 4, 4, 2, 4, 2, 2]);
+    assert!(outcome.lost > 4, "{}", outcome.lost);
+    assert_eq!(outcome.starts, 0);
+}
+
+#[test]
 fn a_hanging_pod_fills_its_queue_and_continues() {
     let outcome = with("hang 1@300..400");
     assert!(outcome.rejected > 1000, "{}", outcome.rejected);
