@@ -70,7 +70,7 @@ impl ClusterSpec {
 
     /// Returns the mean of the squared coefficients of variation of the interarrival and service times.
     fn variability(&self) -> f64 {
-        f64::midpoint(1.0, self.cv * self.cv)
+        f64::midpoint(1.0, self.squared_cv())
     }
 
     /// Returns the highest mean of the arrival rate, multiplied by the factor on the service time, per second.

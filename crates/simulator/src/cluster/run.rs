@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rand::RngExt as _;
-use rand_distr::{Distribution as _, Poisson, StandardNormal};
+use rand_distr::{Distribution as _, Poisson};
 
 use crate::control::Controller;
 use crate::quantity::whole;
@@ -18,6 +18,7 @@ use super::outcome::{Change, Outcome, Second};
 use super::random::Streams;
 use super::retries::Retries;
 use super::router::Router;
+use super::service_times::ServiceTimes;
 use super::spec::ClusterSpec;
 use super::view::{PodState, PodView, ServerHealth, View};
 
@@ -49,8 +50,7 @@ struct Run<'a> {
     streams: Streams,
     fleet: Fleet,
     metrics: Metrics,
-    /// Mean and standard deviation of the logarithm of a service time with a mean of 1.
-    logarithm: (f64, f64),
+    service_times: ServiceTimes,
     replicas: u32,
     router: Router,
     retries: Retries,
@@ -73,13 +73,12 @@ impl<'a> Run<'a> {
     fn new(spec: &'a ClusterSpec, seed: u64) -> Self {
         let mut streams = Streams::of(seed);
         let fleet = Fleet::new(spec, &mut streams.pods);
-        let deviation = (1.0 + spec.cv * spec.cv).ln().sqrt();
         Self {
             spec,
             fleet,
             streams,
             metrics: Metrics::new(spec.traffic.seconds(), spec.objective()),
-            logarithm: (-deviation * deviation / 2.0, deviation),
+            service_times: ServiceTimes::new(spec),
             replicas: spec.pods,
             router: Router::new(spec),
             retries: Retries::new(spec.clients.retries),
@@ -167,22 +166,19 @@ impl<'a> Run<'a> {
             .extend((0..count).map(|_| now + random.random::<f64>()));
         self.times.sort_unstable_by(f64::total_cmp);
         let mean = self.spec.service * self.spec.service_time_factor(second);
-        let (log_mean, log_deviation) = self.logarithm;
+        let service_times = self.service_times;
         let Streams {
             services, clients, ..
         } = &mut self.streams;
         let share = self.spec.clients.grpc_share;
         self.arrivals.clear();
-        self.arrivals.extend(self.times.iter().map(|at| {
-            let deviation: f64 = StandardNormal.sample(services);
-            Job {
-                sent: *at,
-                arrived: *at,
-                service: mean * (log_mean + log_deviation * deviation).exp(),
-                timed: share == 0.0 || clients.random::<f64>() >= share,
-                balancer: Router::balancer(self.spec, clients),
-                failures: 0,
-            }
+        self.arrivals.extend(self.times.iter().map(|at| Job {
+            sent: *at,
+            arrived: *at,
+            service: mean * service_times.draw(services),
+            timed: share == 0.0 || clients.random::<f64>() >= share,
+            balancer: Router::balancer(self.spec, clients),
+            failures: 0,
         }));
         if self.retries.take_due(now + 1.0, &mut self.arrivals) {
             self.arrivals

@@ -11,6 +11,7 @@ use super::clients::Clients;
 use super::deletion::Deletion;
 use super::fault::Fault;
 use super::goal::Goal;
+use super::service_times::{LongRequests, Pareto};
 use super::warm_up::WarmUp;
 
 /// A cluster and its load. All times are in seconds.
@@ -23,6 +24,10 @@ pub struct ClusterSpec {
     /// The coefficient of variation of the service time, which has a lognormal distribution; 0 for a constant service
     /// time.
     pub cv: f64,
+    /// The Pareto distribution of the service time, in place of the lognormal one.
+    pub pareto: Option<Pareto>,
+    /// Requests that take longer than the others.
+    pub long_requests: Option<LongRequests>,
     /// Workers per pod.
     pub workers: u32,
     /// The batches of the workers.
@@ -75,6 +80,8 @@ impl Default for ClusterSpec {
             traffic: Traffic::Rates(Vec::new()),
             service: 0.1,
             cv: 1.0,
+            pareto: None,
+            long_requests: None,
             workers: 4,
             batching: Batching::default(),
             queue: 100,

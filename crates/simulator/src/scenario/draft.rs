@@ -219,6 +219,10 @@ impl Draft {
             }),
             batching: self.batching(service),
             cv: self.take("cv", usual.cv, |text| values::number(text, 20.0)),
+            pareto: self.pareto(),
+            long_requests: self.take("long-requests", usual.long_requests, |text| {
+                values::long_requests(text).map(Some)
+            }),
             workers: self.take("workers", usual.workers, |text| {
                 values::whole(text, 1..=256)
             }),
@@ -266,6 +270,7 @@ impl Draft {
             "max",
         ];
         let assumed = assumed.into_iter().filter(|key| self.get(key).is_none());
+        let assumed = assumed.filter(|key| *key != "cv" || spec.pareto.is_none());
         let assumed = assumed.collect();
         match source {
             Some(source) if self.errors.0.is_empty() => Ok(Scenario {

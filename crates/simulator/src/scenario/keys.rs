@@ -20,7 +20,7 @@ const fn key(name: &'static str, example: &'static str, meaning: &'static str) -
 }
 
 /// All keys of a scenario.
-pub const KEYS: [Key; 36] = [
+pub const KEYS: [Key; 38] = [
     key(
         "name",
         "the load quadruples",
@@ -51,6 +51,16 @@ pub const KEYS: [Key; 36] = [
         "cv",
         "1",
         "the coefficient of variation of the service time (lognormal); 0 for constant; default 1",
+    ),
+    key(
+        "pareto",
+        "1.5 x1000",
+        "the exponent of a Pareto distribution of the service time, and its maximum in means, in place of cv; default: lognormal",
+    ),
+    key(
+        "long-requests",
+        "1% x100",
+        "a share of the requests takes so many times as long as the others, at the same mean; default: none",
     ),
     key("workers", "4", "workers per pod; default 4"),
     key(

@@ -2,12 +2,22 @@
 
 use super::draft::Draft;
 use super::values;
-use crate::cluster::Batching;
+use crate::cluster::{Batching, Pareto};
 
 /// Maximum number of requests in a batch.
 const MAX_BATCH_SIZE: u32 = 1024;
 
 impl Draft {
+    /// Returns the Pareto distribution of the service time, if it has one.
+    pub(super) fn pareto(&mut self) -> Option<Pareto> {
+        let pareto = self.take("pareto", None, |text| values::pareto(text).map(Some));
+        if pareto.is_some() && self.get("cv").is_some() {
+            let problem = "pareto replaces the lognormal distribution: remove cv";
+            self.reject("pareto", problem.to_owned());
+        }
+        pareto
+    }
+
     /// Returns the batches, for this service time of a single request in seconds.
     pub(super) fn batching(&mut self, service: f64) -> Batching {
         let usual = Batching::default();

@@ -3,7 +3,7 @@
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 
-use crate::cluster::{Balancing, Burst, Deletion, Gap, Outage, Slow, WarmUp};
+use crate::cluster::{Balancing, Burst, Deletion, Gap, LongRequests, Outage, Pareto, Slow, WarmUp};
 use crate::quantity;
 
 pub(super) type Value<T> = Result<T, String>;
@@ -87,6 +87,33 @@ pub(super) fn start_delay(text: &str) -> Value<(f64, f64)> {
         .zip(time(most))
         .filter(|(least, most)| least <= most)
         .ok_or_else(|| "it must be a time of up to 24h, such as 60s, or 30s..120s".to_owned())
+}
+
+/// Parses an exponent and a maximum. At 1 the mean of an unlimited Pareto distribution is infinite.
+pub(super) fn pareto(text: &str) -> Value<Pareto> {
+    let parse = |text: &str| {
+        let (exponent, max) = text.split_once('x')?;
+        let (exponent, max) = (quantity::number(exponent)?, quantity::number(max)?);
+        let valid = (1.05..=10.0).contains(&exponent) && (2.0..=100_000.0).contains(&max);
+        valid.then_some(Pareto { exponent, max })
+    };
+    parse(text).ok_or_else(|| {
+        "it must be an exponent of 1.05 to 10 and a maximum of 2 to 100000 means, such as 1.5 x1000"
+            .to_owned()
+    })
+}
+
+pub(super) fn long_requests(text: &str) -> Value<LongRequests> {
+    let parse = |text: &str| {
+        let (share, factor) = text.split_once('x')?;
+        let (share, factor) = (percent(share)?, quantity::number(factor)?);
+        (1.0..=10_000.0)
+            .contains(&factor)
+            .then_some(LongRequests { share, factor })
+    };
+    parse(text).ok_or_else(|| {
+        "it must be a share and a factor from 1 to 10000, such as 1% x100".to_owned()
+    })
 }
 
 pub(super) fn warm_up(text: &str) -> Value<WarmUp> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::values::write_span;
 use super::{Scenario, Source};
-use crate::cluster::{Balancing, Burst, Deletion, WarmUp};
+use crate::cluster::{Balancing, Burst, Deletion, LongRequests, Pareto, WarmUp};
 use crate::quantity::{duration, write_duration};
 
 impl Scenario {
@@ -30,7 +30,17 @@ impl Scenario {
         entries.extend([
             ("seconds", spec.traffic.seconds().to_string()),
             ("service", time(spec.service)),
-            ("cv", spec.cv.to_string()),
+        ]);
+        match spec.pareto {
+            Some(Pareto { exponent, max }) => {
+                entries.push(("pareto", format!("{exponent} x{max}")))
+            }
+            None => entries.push(("cv", spec.cv.to_string())),
+        }
+        if let Some(LongRequests { share, factor }) = spec.long_requests {
+            entries.push(("long-requests", format!("{}% x{factor}", share * 100.0)));
+        }
+        entries.extend([
             ("workers", spec.workers.to_string()),
             ("batch", spec.batching.size.to_string()),
         ]);

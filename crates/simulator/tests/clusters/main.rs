@@ -9,6 +9,7 @@ mod deletion;
 mod faults;
 mod grpc;
 mod scrapes;
+mod service_times;
 mod starts;
 
 use pushscale_simulator::cluster::{ClusterSpec, Outcome, simulate};
