@@ -47,7 +47,7 @@ mod worker;
 pub use arrivals::{Burst, Outage};
 pub use balancing::Balancing;
 pub use batching::Batching;
-pub use clients::Clients;
+pub use clients::{Clients, GrpcShare};
 pub use deletion::Deletion;
 pub use fault::{Fault, PodCount};
 pub use goal::Goal;

@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
         let Streams {
             services, clients, ..
         } = &mut self.streams;
-        let share = self.spec.clients.grpc_share;
+        let share = self.spec.clients.grpc_share.at(second);
         self.arrivals.clear();
         self.arrivals.extend(self.times.iter().map(|at| Job {
             sent: *at,

@@ -8,7 +8,7 @@ impl Draft {
     pub(super) fn clients(&mut self) -> Clients {
         let usual = Clients::default();
         Clients {
-            grpc_share: self.take("grpc-share", usual.grpc_share, values::share),
+            grpc_share: self.take("grpc-share", usual.grpc_share, values::grpc_share),
             connections: self.take("connections", usual.connections, |text| {
                 values::whole(text, 0..=100_000)
             }),
@@ -27,8 +27,11 @@ impl Draft {
         let bursts = values::within(spec.bursts.iter().map(|burst| burst.at), end);
         let outages = spec.outages.iter().map(|outage| outage.when.start);
         let outages = values::within(outages, end);
+        let shares = spec.clients.grpc_share.points().iter();
+        let shares = values::within(shares.map(|(at, _)| *at), end);
         let faults = values::within(spec.faults.iter().map(Fault::begins), end);
         for (key, checked) in [
+            ("grpc-share", shares),
             ("slow", slow),
             ("drop", gaps),
             ("burst", bursts),

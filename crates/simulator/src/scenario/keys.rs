@@ -101,7 +101,7 @@ pub const KEYS: [Key; 38] = [
     key(
         "grpc-share",
         "30%",
-        "the share of gRPC requests, which TorchServe's latency counters omit; default 0%",
+        "the share of gRPC requests, which TorchServe's latency counters omit, or how it changes: 0%@1200, 90%@6000; default 0%",
     ),
     key(
         "retries",

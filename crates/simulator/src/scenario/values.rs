@@ -3,7 +3,9 @@
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 
-use crate::cluster::{Balancing, Burst, Deletion, Gap, LongRequests, Outage, Pareto, Slow, WarmUp};
+use crate::cluster::{
+    Balancing, Burst, Deletion, Gap, GrpcShare, LongRequests, Outage, Pareto, Slow, WarmUp,
+};
 use crate::quantity;
 
 pub(super) type Value<T> = Result<T, String>;
@@ -160,8 +162,19 @@ fn span_and_share(part: &str) -> Option<(Range<usize>, f64)> {
     Some((quantity::span(when)?, share))
 }
 
-pub(super) fn share(text: &str) -> Value<f64> {
-    percent(text).ok_or_else(|| "it must be a share of 0% to 100%, such as 30%".to_owned())
+pub(super) fn grpc_share(text: &str) -> Value<GrpcShare> {
+    if let Some(share) = percent(text) {
+        return Ok(GrpcShare::constant(share));
+    }
+    let points = text.split(',').map(|point| {
+        let (share, at) = point.split_once('@')?;
+        Some((quantity::seconds(at)?, percent(share)?))
+    });
+    let points: Option<Vec<_>> = points.collect();
+    points.and_then(GrpcShare::changing).ok_or_else(|| {
+        "it must be a share of 0% to 100%, such as 30%, or shares at increasing seconds, such as 0%@1200, 90%@6000"
+            .to_owned()
+    })
 }
 
 fn percent(text: &str) -> Option<f64> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::values::write_span;
 use super::{Scenario, Source};
-use crate::cluster::{Balancing, Burst, Deletion, LongRequests, Pareto, WarmUp};
+use crate::cluster::{Balancing, Burst, Deletion, GrpcShare, LongRequests, Pareto, WarmUp};
 use crate::quantity::{duration, write_duration};
 
 impl Scenario {
@@ -54,7 +54,7 @@ impl Scenario {
             ("balancing", spec.balancing.to_string()),
             ("balancers", clients.balancers.to_string()),
             ("connections", clients.connections.to_string()),
-            ("grpc-share", format!("{}%", clients.grpc_share * 100.0)),
+            ("grpc-share", clients.grpc_share.to_string()),
             ("retries", clients.retries.to_string()),
             ("contention", spec.contention.to_string()),
             ("start-delay", format!("{}..{}", time(least), time(most))),
@@ -125,6 +125,19 @@ impl fmt::Display for Deletion {
             Self::Cost => "cost",
             Self::Youngest => "youngest",
         })
+    }
+}
+
+impl fmt::Display for GrpcShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [(_, share)] = self.points() {
+            return write!(f, "{}%", share * 100.0);
+        }
+        let points = self.points().iter();
+        let points: Vec<String> = points
+            .map(|(at, share)| format!("{}%@{at}", share * 100.0))
+            .collect();
+        f.write_str(&points.join(", "))
     }
 }
 

@@ -36,6 +36,14 @@ fn only_rest_requests_have_latencies() {
 }
 
 #[test]
+fn the_share_of_grpc_requests_can_change() {
+    let reading = last_reading("0%@200, 100%@800");
+    // None for 200 s, half on average for 600 s, and all for 200 s.
+    let share = reading.responses as f64 / reading.completed as f64;
+    assert!((share - 0.5).abs() < 0.02, "{share} of the requests");
+}
+
+#[test]
 fn without_rest_no_latency_counter_moves() {
     let reading = last_reading("100%");
     assert_eq!((reading.waited, reading.sojourned), (0.0, 0.0));
