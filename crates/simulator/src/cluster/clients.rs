@@ -10,6 +10,12 @@ pub struct Clients {
     pub connections: u32,
     /// The number of load balancers. Each knows only its own requests.
     pub balancers: u32,
+    /// The wait after which a client gives up on a request, in seconds, and repeats it as a failed one; `None` if it
+    /// waits for the response. The server does not notice.
+    pub timeout: Option<f64>,
+    /// How long each user waits between a response and the next request, in seconds; then the load is the number of
+    /// users. `None` if requests arrive independently of responses.
+    pub think_time: Option<f64>,
     /// How often a client repeats a failed request. It waits a second before the first repetition, and twice as long
     /// before each further one.
     pub retries: u32,
@@ -65,6 +71,8 @@ impl Default for Clients {
             grpc_share: GrpcShare::constant(0.0),
             connections: 0,
             balancers: 1,
+            timeout: None,
+            think_time: None,
             retries: 0,
         }
     }

@@ -21,7 +21,7 @@ pub(super) struct Fleet {
     never_ready: u32,
     /// The number of pods created after the start of the run.
     pub(super) starts: u64,
-    /// The requests lost with their pods in this second.
+    /// The requests that were lost with their pods in this second, or on which their clients gave up.
     pub(super) lost: Vec<Job>,
     /// The start and the ready time of the last round of starts.
     round: Option<(f64, f64)>,
@@ -130,6 +130,18 @@ impl Fleet {
             }
         }
         self.pods.retain(|pod| !cancelled.contains(&pod.id));
+    }
+
+    /// Lets clients give up on the requests that have waited for longer than `timeout` seconds.
+    pub(super) fn time_out(&mut self, now: f64, timeout: f64) {
+        for pod in &mut self.pods {
+            pod.time_out(now, timeout, &mut self.lost);
+        }
+    }
+
+    /// Returns the number of requests in all pods whose clients wait for the response.
+    pub(super) fn awaited(&self) -> usize {
+        self.pods.iter().map(Pod::awaited).sum()
     }
 
     /// Removes pods that have drained.

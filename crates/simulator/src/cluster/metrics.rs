@@ -143,6 +143,7 @@ mod tests {
                 timed: true,
                 balancer: 0,
                 failures: 0,
+                abandoned: false,
             };
             metrics.record_completed(&job, f64::from(hundredth) * 0.1);
         }

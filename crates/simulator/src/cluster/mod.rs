@@ -16,7 +16,7 @@
 //! assert_eq!(outcome.violation_seconds, 0);
 //! ```
 //!
-//! The simulation does not include the network, clients that give up, or nodes. The start delay covers
+//! The simulation does not include the network or nodes. The start delay covers
 //! everything between a pod's creation and its first request.
 
 mod arrivals;

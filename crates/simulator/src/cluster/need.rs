@@ -78,7 +78,7 @@ impl ClusterSpec {
         let seconds = self.traffic.seconds();
         let rate = |second: usize| {
             let load = match &self.traffic {
-                Traffic::Rates(rates) => rates[second],
+                Traffic::Rates(rates) => self.arrival_rate(rates[second]),
                 Traffic::Counts(counts) => f64::from(counts[second]),
             };
             let requests = load + f64::from(self.burst_requests(second));

@@ -21,7 +21,7 @@ pub struct Outcome {
     pub completed: u64,
     /// The number of requests rejected with 503, or without a ready pod, that were not repeated successfully.
     pub rejected: u64,
-    /// The number of requests lost with their pod.
+    /// The number of requests lost with their pod, or on which a client gave up that does not repeat them.
     pub lost: u64,
     /// The number of failed requests that clients repeated.
     pub retries: u64,

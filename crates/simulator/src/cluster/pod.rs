@@ -37,6 +37,8 @@ pub(super) struct Pod {
     /// The requests that no worker has taken, in order of arrival.
     queue: VecDeque<Job>,
     in_system: usize,
+    /// The number of requests in the pod whose clients have given up.
+    abandoned: usize,
     /// The requests of each load balancer; empty if there is one.
     outstanding: Vec<usize>,
     /// The time of the next action of any worker.
@@ -77,6 +79,7 @@ impl Pod {
             workers: vec![Worker::new(); spec.workers.max(1) as usize],
             queue: VecDeque::new(),
             in_system: 0,
+            abandoned: 0,
             outstanding: vec![0; balancers],
             next: f64::INFINITY,
             counters: PodReading::default(),
@@ -86,6 +89,11 @@ impl Pod {
 
     pub(super) fn in_system(&self) -> usize {
         self.in_system
+    }
+
+    /// Returns the requests in the pod whose clients wait for the response.
+    pub(super) fn awaited(&self) -> usize {
+        self.in_system - self.abandoned
     }
 
     /// Returns the requests in the pod that passed this load balancer.
@@ -230,7 +238,11 @@ impl Pod {
             if let Some(outstanding) = self.outstanding.get_mut(job.balancer) {
                 *outstanding -= 1;
             }
-            metrics.record_completed(&job, waited);
+            if job.abandoned {
+                self.abandoned -= 1;
+            } else {
+                metrics.record_completed(&job, waited);
+            }
         }
     }
 
@@ -288,7 +300,20 @@ impl Pod {
         self.reading = self.counters;
     }
 
-    /// Removes and returns the requests in the pod, which will not complete.
+    /// Adds the requests to `given_up` that have waited for longer than `timeout` seconds. The pod processes them
+    /// nevertheless.
+    pub(super) fn time_out(&mut self, now: f64, timeout: f64, given_up: &mut Vec<Job>) {
+        let late = |job: &&mut Job| now - job.arrived > timeout;
+        for job in self.queue.iter_mut().take_while(late) {
+            if !job.abandoned {
+                given_up.push(*job);
+                job.abandoned = true;
+                self.abandoned += 1;
+            }
+        }
+    }
+
+    /// Removes the requests in the pod, which will not complete, and returns those that clients wait for.
     pub(super) fn take_requests(&mut self) -> Vec<Job> {
         let mut jobs: Vec<Job> = Vec::with_capacity(self.in_system);
         for worker in &mut self.workers {
@@ -296,7 +321,9 @@ impl Pod {
             jobs.append(&mut worker.batch);
         }
         jobs.extend(self.queue.drain(..));
+        jobs.retain(|job| !job.abandoned);
         self.in_system = 0;
+        self.abandoned = 0;
         self.outstanding.fill(0);
         self.next = f64::INFINITY;
         jobs

@@ -106,6 +106,9 @@ impl<'a> Run<'a> {
         self.fleet
             .scale_to(self.replicas, self.spec, now, random, |_| 0);
         self.fleet.mark_ready(now);
+        if let Some(timeout) = self.spec.clients.timeout {
+            self.fleet.time_out(now, timeout);
+        }
         for job in self.fleet.lost.drain(..) {
             if !self.retries.add(job, now) {
                 self.lost += 1;
@@ -179,6 +182,7 @@ impl<'a> Run<'a> {
             timed: share == 0.0 || clients.random::<f64>() >= share,
             balancer: Router::balancer(self.spec, clients),
             failures: 0,
+            abandoned: false,
         }));
         if self.retries.take_due(now + 1.0, &mut self.arrivals) {
             self.arrivals
@@ -193,7 +197,11 @@ impl<'a> Run<'a> {
                 arriving(counts.get(second).copied().unwrap_or_default(), share)
             }
             Traffic::Rates(rates) => {
-                let rate = share * rates.get(second).copied().unwrap_or_default();
+                let load = share * rates.get(second).copied().unwrap_or_default();
+                let rate = self.spec.clients.think_time.map_or(load, |think_time| {
+                    let sent = self.fleet.awaited() + self.retries.waiting();
+                    (load - sent as f64).max(0.0) / think_time
+                });
                 // `Poisson` rejects a rate of 0, which has no arrivals.
                 let drawn =
                     Poisson::new(rate).map(|poisson| poisson.sample(&mut self.streams.arrivals));
@@ -290,7 +298,7 @@ impl<'a> Run<'a> {
         let mut in_system = self.retries.waiting() as u64;
         self.metrics.close();
         for pod in &mut self.fleet.pods {
-            in_system += pod.in_system() as u64;
+            in_system += pod.awaited() as u64;
             pod.advance_to(f64::MAX, &mut self.metrics);
         }
         let metrics = &self.metrics;

@@ -117,6 +117,12 @@ impl ClusterSpec {
         self.objective.unwrap_or(self.goal.target)
     }
 
+    /// Returns the arrival rate of a load whose requests do not wait, per second.
+    pub fn arrival_rate(&self, load: f64) -> f64 {
+        let think_time = self.clients.think_time;
+        think_time.map_or(load, |think_time| load / (think_time + self.service))
+    }
+
     /// Returns the factor on the service time in this second.
     pub fn service_time_factor(&self, second: usize) -> f64 {
         self.slow

@@ -34,7 +34,7 @@ impl Oracle {
     /// Creates the oracle for this cluster.
     pub fn new(spec: &ClusterSpec) -> Self {
         let rates: Vec<f64> = match &spec.traffic {
-            Traffic::Rates(rates) => rates.clone(),
+            Traffic::Rates(rates) => rates.iter().map(|load| spec.arrival_rate(*load)).collect(),
             Traffic::Counts(counts) => {
                 let mean = |second: usize| {
                     let around = second.saturating_sub(MEAN_SECONDS / 2)

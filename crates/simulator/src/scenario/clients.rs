@@ -15,8 +15,24 @@ impl Draft {
             balancers: self.take("balancers", usual.balancers, |text| {
                 values::whole(text, 1..=1000)
             }),
+            timeout: self.take("timeout", usual.timeout, |text| {
+                values::time(text).map(Some)
+            }),
+            think_time: self.think_time(),
             retries: self.take("retries", usual.retries, |text| values::whole(text, 0..=10)),
         }
+    }
+
+    fn think_time(&mut self) -> Option<f64> {
+        let think_time = self.take("think-time", None, |text| {
+            values::think_time(text).map(Some)
+        });
+        if think_time.is_some() && self.get("load").is_none() {
+            let problem =
+                "think-time requires a load, which is the number of users: a trace has arrivals";
+            self.reject("think-time", problem.to_owned());
+        }
+        think_time
     }
 
     /// Reports events that begin after the end of the run.

@@ -430,7 +430,7 @@ fn pods_at_first(spec: &ClusterSpec) -> u32 {
         Traffic::Rates(rates) => rates[..minute].iter().sum(),
         Traffic::Counts(counts) => counts[..minute].iter().copied().map(f64::from).sum(),
     };
-    let rate = requests / minute.max(1) as f64;
+    let rate = spec.arrival_rate(requests / minute.max(1) as f64);
     let busy = rate * spec.service / f64::from(spec.workers);
     spec.goal.clamp(whole((busy / INITIAL_UTILISATION).ceil()))
 }

@@ -20,7 +20,7 @@ const fn key(name: &'static str, example: &'static str, meaning: &'static str) -
 }
 
 /// All keys of a scenario.
-pub const KEYS: [Key; 38] = [
+pub const KEYS: [Key; 40] = [
     key(
         "name",
         "the load quadruples",
@@ -107,6 +107,16 @@ pub const KEYS: [Key; 38] = [
         "retries",
         "2",
         "how often a client repeats a failed request, after 1 s, 2 s, 4 s and so on; default 0",
+    ),
+    key(
+        "timeout",
+        "5s",
+        "the wait after which a client gives up on a request and repeats it like a failed one, while the pod still processes it; default: none",
+    ),
+    key(
+        "think-time",
+        "5s",
+        "how long each user waits between a response and the next request; the load is then the number of users; default: the load is a rate",
     ),
     key(
         "contention",

@@ -38,6 +38,13 @@ pub(super) fn time(text: &str) -> Value<f64> {
         .ok_or_else(|| "it must be a time of 1us to 24h, such as 100ms".to_owned())
 }
 
+/// Parses a time from 1 s to 24 h, in seconds. The arrivals of users are drawn once per second.
+pub(super) fn think_time(text: &str) -> Value<f64> {
+    quantity::duration(text)
+        .filter(|seconds| (1.0..=DAY).contains(seconds))
+        .ok_or_else(|| "it must be a time of 1s to 24h, such as 5s".to_owned())
+}
+
 /// Parses a time from 0 to 24 h, in seconds.
 pub(super) fn time_or_zero(text: &str) -> Value<f64> {
     quantity::duration(text)

@@ -56,6 +56,15 @@ impl Scenario {
             ("connections", clients.connections.to_string()),
             ("grpc-share", clients.grpc_share.to_string()),
             ("retries", clients.retries.to_string()),
+        ]);
+        let times = [
+            ("timeout", clients.timeout),
+            ("think-time", clients.think_time),
+        ];
+        for (key, seconds) in times {
+            entries.extend(seconds.map(|seconds| (key, time(seconds))));
+        }
+        entries.extend([
             ("contention", spec.contention.to_string()),
             ("start-delay", format!("{}..{}", time(least), time(most))),
             ("start-round", time(spec.start_round)),

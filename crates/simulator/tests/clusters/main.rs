@@ -5,6 +5,7 @@
 mod arrivals;
 mod balancing;
 mod batching;
+mod clients;
 mod deletion;
 mod faults;
 mod grpc;
