@@ -122,6 +122,7 @@ impl Pods {
                 ..PodReading::default()
             },
             has_pushed: state != "s",
+            sidecar_restarts: 0,
             health: ServerHealth::Ready,
             service: 0.0,
         }

@@ -66,6 +66,13 @@ pub enum Fault {
         /// Seconds between a crash and the next start.
         down: usize,
     },
+    /// The sidecars of ready pods restart, and lose what they have observed.
+    RestartSidecars {
+        /// The second.
+        at: usize,
+        /// The pods.
+        pods: PodCount,
+    },
     /// Pods created from this second on never become ready.
     NeverReady {
         /// The second.
@@ -98,7 +105,7 @@ impl Fault {
     /// Returns the second at which the fault begins.
     pub fn begins(&self) -> usize {
         match self {
-            Self::Die { at, .. } => *at,
+            Self::Die { at, .. } | Self::RestartSidecars { at, .. } => *at,
             Self::Freeze { when, .. }
             | Self::Hang { when, .. }
             | Self::Slow { when, .. }

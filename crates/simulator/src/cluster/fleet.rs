@@ -182,6 +182,9 @@ impl Fleet {
                         self.lost.append(&mut self.pods[index].crash(until));
                     }
                 }
+                Fault::RestartSidecars { pods, .. } => {
+                    self.apply_to_random(*pods, random, |pod| pod.sidecar_restarts += 1);
+                }
                 Fault::Die { pods, .. } => {
                     let mut dead = self.pick(*pods, random);
                     dead.sort_unstable();

@@ -29,6 +29,7 @@ pub(super) struct Pod {
     warm_at: f64,
     pub(super) crash_loop: Option<CrashLoop>,
     pub(super) health: ServerHealth,
+    pub(super) sidecar_restarts: u32,
     /// Workers take no requests before this time.
     stopped_until: f64,
     batching: Batching,
@@ -73,6 +74,7 @@ impl Pod {
             warm_at: f64::NEG_INFINITY,
             crash_loop: None,
             health: ServerHealth::Ready,
+            sidecar_restarts: 0,
             stopped_until: f64::NEG_INFINITY,
             batching: spec.batching,
             contention: spec.contention,

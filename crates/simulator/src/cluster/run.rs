@@ -288,6 +288,7 @@ impl<'a> Run<'a> {
                 } else {
                     ServerHealth::Ready
                 },
+                sidecar_restarts: pod.sidecar_restarts,
                 service: self.spec.service * service_time_factor / pod.speed,
             });
         }

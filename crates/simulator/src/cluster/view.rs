@@ -81,6 +81,8 @@ pub struct PodView {
     pub has_pushed: bool,
     /// The server as the sidecar finds it.
     pub health: ServerHealth,
+    /// How often the sidecar has restarted.
+    pub sidecar_restarts: u32,
     /// The current mean service time of a single request in the pod, in seconds.
     pub service: f64,
 }

@@ -193,9 +193,13 @@ impl PushScaling {
             let Some((uid, _)) = self.pods.get(&pod.id) else {
                 continue;
             };
-            let state = self.sidecars.entry(pod.id);
-            let state = state.or_insert_with(|| Sidecar::new(pod.id));
+            let process = || Sidecar::new(pod.id, pod.sidecar_restarts);
+            let state = self.sidecars.entry(pod.id).or_insert_with(process);
+            if state.restarts != pod.sidecar_restarts {
+                *state = process();
+            }
             let reading = &mut self.reading;
+            reading.source = u64::from(pod.sidecar_restarts) + 1;
             reading.sequence = view.second as u64;
             reading.clock = now.since_origin();
             reading.server = match pod.health {

@@ -20,14 +20,20 @@ pub(super) struct Sidecar {
     /// `None` before the first scrape of the server's process.
     tracker: Option<ModelTracker>,
     responses: Responses,
+    /// How often the sidecar had restarted when this process of it began.
+    pub(super) restarts: u32,
+    /// Whether the server had started before this process, so that the first scrape is not compared with zero.
+    joined_late: bool,
     /// The seconds by which the probes of the pod are later than those of others.
     phase: u64,
 }
 
 impl Sidecar {
-    /// Creates the sidecar of the pod with this id.
-    pub(super) fn new(id: u64) -> Self {
+    /// Creates the sidecar of the pod with this id, after this number of restarts.
+    pub(super) fn new(id: u64, restarts: u32) -> Self {
         Self {
+            restarts,
+            joined_late: restarts > 0,
             phase: id % PROBE_INTERVAL,
             ..Self::default()
         }
@@ -44,7 +50,14 @@ impl Sidecar {
     ) -> ModelReading {
         if reading.arrivals < self.last.arrivals {
             // The server has restarted and counts from 0.
-            *self = Self::new(self.phase);
+            *self = Self {
+                restarts: self.restarts,
+                ..Self::new(self.phase, 0)
+            };
+        }
+        let is_first = self.joined_late && self.tracker.is_none();
+        if is_first {
+            self.last = *reading;
         }
         let second = view.second as u64;
         let at = Duration::from_secs(second);
@@ -59,12 +72,14 @@ impl Sidecar {
         let responses = self
             .responses
             .count_request_responses(at, responses, has_completed);
+        // Responses are counted from the first scrape on.
+        let responses = Some(responses).filter(|_| !is_first);
         self.last = *reading;
         // A series begins with the first request that it counts.
         let timed = reading.sojourned > 0.0;
         let tracker = self
             .tracker
-            .get_or_insert_with(|| ModelTracker::new(at, true));
+            .get_or_insert_with(|| ModelTracker::new(at, !is_first));
         let counters = Counters {
             arrivals: Some(reading.arrivals as f64),
             wait_seconds: timed.then_some(reading.waited),
@@ -76,7 +91,7 @@ impl Sidecar {
             counters,
             queue,
             failed,
-            responses: Some(responses),
+            responses,
             sole: true,
             other_completions: false,
         });
@@ -148,6 +163,26 @@ mod tests {
         let view = View { second, ..view() };
         let queue = queue(reading.waiting, &view);
         sidecar.read("model", &reading, &view, Some(&queue))
+    }
+
+    #[test]
+    fn a_restarted_sidecar_counts_from_its_first_scrape() {
+        let mut sidecar = Sidecar::new(0, 1);
+        let at = |arrivals| PodReading {
+            arrivals,
+            rejected: arrivals / 10,
+            responses: arrivals,
+            waited: 0.001 * arrivals as f64,
+            sojourned: 0.011 * arrivals as f64,
+            batch_seconds: Some(0.01),
+            ..PodReading::default()
+        };
+        let first = read(&mut sidecar, 1, at(1_000)).counters.unwrap();
+        assert_eq!((first.arrivals, first.rejected), (1_000, 0));
+        assert!(first.completed.unwrap_or_default() <= 1);
+        let second = read(&mut sidecar, 2, at(1_100)).counters.unwrap();
+        assert_eq!((second.arrivals, second.rejected), (1_100, 10));
+        assert!(second.completed.unwrap() <= 101);
     }
 
     #[test]

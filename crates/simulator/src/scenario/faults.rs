@@ -6,7 +6,7 @@ use super::values::{Value, list, write_span};
 use crate::cluster::{Fault, PodCount};
 use crate::quantity;
 
-const EXAMPLES: &str = "die 2@600, freeze 1@600..720, hang 1@600..720, slow 1@600..1200x20, unready 50%@600..900, crash-loop 2@600/20+280, crash-waves 30%@600/300+60 or never-ready 3@600";
+const EXAMPLES: &str = "die 2@600, freeze 1@600..720, hang 1@600..720, slow 1@600..1200x20, unready 50%@600..900, crash-loop 2@600/20+280, crash-waves 30%@600/300+60, restart-sidecars 50%@600 or never-ready 3@600";
 
 pub(super) fn faults(text: &str) -> Value<Vec<Fault>> {
     list(text, EXAMPLES, fault)
@@ -24,6 +24,10 @@ fn fault(part: &str) -> Option<Fault> {
     let pods = count(pods)?;
     match kind {
         "die" => Some(Fault::Die {
+            at: quantity::seconds(when)?,
+            pods,
+        }),
+        "restart-sidecars" => Some(Fault::RestartSidecars {
             at: quantity::seconds(when)?,
             pods,
         }),
@@ -104,6 +108,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Die { at, pods } => write!(f, "die {pods}@{at}"),
+            Self::RestartSidecars { at, pods } => write!(f, "restart-sidecars {pods}@{at}"),
             Self::Freeze { when, pods } => write!(f, "freeze {pods}@{}", write_span(when)),
             Self::Hang { when, pods } => write!(f, "hang {pods}@{}", write_span(when)),
             Self::Slow { when, pods, factor } => {

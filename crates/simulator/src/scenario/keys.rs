@@ -189,7 +189,7 @@ pub const KEYS: [Key; 40] = [
     key(
         "fail",
         "die 2@600",
-        "a number or share of ready pods fails: die, freeze, hang, slow, unready, crash-loop or crash-waves, or new ones are never-ready; several separated by commas",
+        "a number or share of ready pods fails: die, freeze, hang, slow, unready, crash-loop or crash-waves, its sidecar restarts (restart-sidecars), or new ones are never-ready; several separated by commas",
     ),
     key(
         "scrape-interval",

@@ -11,6 +11,7 @@ mod faults;
 mod grpc;
 mod scrapes;
 mod service_times;
+mod sidecars;
 mod starts;
 
 use pushscale_simulator::cluster::{ClusterSpec, Outcome, simulate};
