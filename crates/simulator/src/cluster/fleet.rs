@@ -9,6 +9,7 @@ use super::fault::{Fault, PodCount};
 use super::job::Job;
 use super::pod::Pod;
 use super::random::Random;
+use super::rollout::Rollout;
 use super::spec::ClusterSpec;
 use super::view::PodState;
 
@@ -19,6 +20,11 @@ pub(super) struct Fleet {
     created: u64,
     /// The number of pods still to be created that never become ready.
     never_ready: u32,
+    /// The number of rollouts that have begun, and the factor of the last one on the service time.
+    version: u32,
+    version_factor: f64,
+    /// The number of pods that a rollout may create in addition to the replicas; 0 without one.
+    surge: usize,
     /// The number of pods created after the start of the run.
     pub(super) starts: u64,
     /// The requests that were lost with their pods in this second, or on which their clients gave up.
@@ -34,6 +40,9 @@ impl Fleet {
             pods: Vec::new(),
             created: 0,
             never_ready: 0,
+            version: 0,
+            version_factor: 1.0,
+            surge: 0,
             starts: 0,
             lost: Vec::new(),
             round: None,
@@ -58,10 +67,11 @@ impl Fleet {
         } else {
             self.ready_at(spec, now, least + (most - least) * share)
         };
-        let speed = (spec.speeds * deviation).exp();
+        let speed = (spec.speeds * deviation).exp() / self.version_factor;
         self.created += 1;
-        self.pods
-            .push(Pod::new(self.created, spec, now, ready_at, speed));
+        let mut pod = Pod::new(self.created, spec, now, ready_at, speed);
+        pod.version = self.version;
+        self.pods.push(pod);
     }
 
     /// Returns when a pod that is created now becomes ready. All pods of a round become ready together.
@@ -97,13 +107,13 @@ impl Fleet {
         cost: impl Fn(u64) -> u32,
     ) {
         let wanted = wanted as usize;
-        let stays = |pod: &Pod| pod.state != PodState::Terminating;
         let count = self.pods.iter().filter(|pod| stays(pod)).count();
         for _ in count..wanted {
             self.create_pod(spec, now, random);
             self.starts += 1;
         }
-        if count <= wanted {
+        let most = wanted + self.surge;
+        if count <= most {
             return;
         }
         let mut staying: Vec<usize> = (0..self.pods.len())
@@ -121,7 +131,7 @@ impl Fleet {
             Deletion::Youngest => staying.reverse(),
         }
         let mut cancelled = Vec::new();
-        for index in staying.into_iter().take(count - wanted) {
+        for index in staying.into_iter().take(count - most) {
             let pod = &mut self.pods[index];
             if pod.state == PodState::Starting {
                 cancelled.push(pod.id);
@@ -142,6 +152,59 @@ impl Fleet {
     /// Returns the number of requests in all pods whose clients wait for the response.
     pub(super) fn awaited(&self) -> usize {
         self.pods.iter().map(Pod::awaited).sum()
+    }
+
+    /// Begins the rollouts of this second, and continues the current one.
+    pub(super) fn roll_out(
+        &mut self,
+        replicas: u32,
+        spec: &ClusterSpec,
+        second: usize,
+        random: &mut Random,
+    ) {
+        let begun = spec.rollouts.iter().filter(|rollout| rollout.at == second);
+        for rollout in begun {
+            self.version += 1;
+            self.version_factor = rollout.factor;
+        }
+        if self.version == 0 {
+            return;
+        }
+        let (replicas, version) = (replicas as usize, self.version);
+        let staying = self.pods.iter().filter(|pod| stays(pod));
+        let (old, new): (Vec<_>, Vec<_>) = staying.partition(|pod| pod.version < version);
+        let (old, new) = (old.len(), new.len());
+        if old == 0 {
+            self.surge = 0;
+            return;
+        }
+        self.surge = Rollout::max_surge(replicas);
+        let room = (replicas + self.surge).saturating_sub(old + new);
+        for _ in 0..room.min(replicas.saturating_sub(new)) {
+            self.create_pod(spec, second as f64, random);
+            self.starts += 1;
+        }
+        self.delete_old(replicas);
+    }
+
+    /// Deletes the pods of previous versions that a rollout does not need any more.
+    fn delete_old(&mut self, replicas: usize) {
+        let version = self.version;
+        let old = |pod: &Pod| pod.version < version;
+        self.pods
+            .retain(|pod| !(old(pod) && pod.state == PodState::Starting));
+        let is_ready = |pod: &&Pod| pod.state == PodState::Ready;
+        let ready = self.pods.iter().filter(is_ready).count();
+        let mut spare = ready.saturating_sub(Rollout::min_ready(replicas));
+        for pod in self.pods.iter_mut().filter(|pod| old(pod) && stays(pod)) {
+            if pod.state == PodState::Ready {
+                if spare == 0 {
+                    continue;
+                }
+                spare -= 1;
+            }
+            pod.state = PodState::Terminating;
+        }
     }
 
     /// Removes pods that have drained.
@@ -215,6 +278,11 @@ impl Fleet {
         }
         picked
     }
+}
+
+/// Whether a pod counts towards the replicas.
+fn stays(pod: &Pod) -> bool {
+    pod.state != PodState::Terminating
 }
 
 /// Returns the order in which a ReplicaSet removes pods.

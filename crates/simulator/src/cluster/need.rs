@@ -82,7 +82,8 @@ impl ClusterSpec {
                 Traffic::Counts(counts) => f64::from(counts[second]),
             };
             let requests = load + f64::from(self.burst_requests(second));
-            requests * self.arriving_share(second) * self.service_time_factor(second)
+            let factor = self.service_time_factor(second) * self.version_factor(second);
+            requests * self.arriving_share(second) * factor
         };
         let rates: Vec<f64> = (0..seconds).map(rate).collect();
         let window = (WINDOW_SERVICES * self.service).max(WINDOW).ceil();

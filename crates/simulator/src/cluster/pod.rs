@@ -20,6 +20,8 @@ pub(super) struct Pod {
     /// The time at which the pod becomes ready; infinite if it never does.
     pub(super) ready_at: f64,
     pub(super) speed: f64,
+    /// The number of rollouts before its creation.
+    pub(super) version: u32,
     /// The end of a slowdown, and the factor on the service time until then.
     slowed: (f64, f64),
     warm_up: WarmUp,
@@ -68,6 +70,7 @@ impl Pod {
             created,
             ready_at,
             speed,
+            version: 0,
             slowed: (f64::NEG_INFINITY, 1.0),
             warm_up: spec.warm_up,
             cold: true,

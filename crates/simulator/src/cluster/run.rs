@@ -105,6 +105,8 @@ impl<'a> Run<'a> {
         let random = &mut self.streams.pods;
         self.fleet
             .scale_to(self.replicas, self.spec, now, random, |_| 0);
+        self.fleet
+            .roll_out(self.replicas, self.spec, second, random);
         self.fleet.mark_ready(now);
         if let Some(timeout) = self.spec.clients.timeout {
             self.fleet.time_out(now, timeout);

@@ -11,6 +11,7 @@ use super::clients::Clients;
 use super::deletion::Deletion;
 use super::fault::Fault;
 use super::goal::Goal;
+use super::rollout::Rollout;
 use super::service_times::{LongRequests, Pareto};
 use super::warm_up::WarmUp;
 
@@ -69,6 +70,8 @@ pub struct ClusterSpec {
     pub bursts: Vec<Burst>,
     /// Periods in which requests do not arrive.
     pub outages: Vec<Outage>,
+    /// The rollouts.
+    pub rollouts: Vec<Rollout>,
     /// The faults.
     pub faults: Vec<Fault>,
 }
@@ -106,6 +109,7 @@ impl Default for ClusterSpec {
             gaps: Vec::new(),
             bursts: Vec::new(),
             outages: Vec::new(),
+            rollouts: Vec::new(),
             faults: Vec::new(),
         }
     }
@@ -130,6 +134,14 @@ impl ClusterSpec {
             .filter(|slow| slow.when.contains(&second))
             .map(|slow| slow.factor)
             .product()
+    }
+
+    /// Returns the factor on the service time of the version that is rolled out by this second.
+    pub fn version_factor(&self, second: usize) -> f64 {
+        let begun = self.rollouts.iter();
+        let begun = begun.filter(|rollout| rollout.at <= second);
+        let last = begun.max_by_key(|rollout| rollout.at);
+        last.map_or(1.0, |rollout| rollout.factor)
     }
 
     /// Returns the requests of bursts that arrive in this second.

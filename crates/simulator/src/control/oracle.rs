@@ -48,7 +48,9 @@ impl Oracle {
         let rates = rates.iter().enumerate();
         Self {
             rates: rates
-                .map(|(second, rate)| rate * spec.service_time_factor(second))
+                .map(|(second, rate)| {
+                    rate * spec.service_time_factor(second) * spec.version_factor(second)
+                })
                 .collect(),
             service: spec.service,
             pooled: spec.balancing.pooled(),

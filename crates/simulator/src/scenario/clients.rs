@@ -45,6 +45,7 @@ impl Draft {
         let outages = values::within(outages, end);
         let shares = spec.clients.grpc_share.points().iter();
         let shares = values::within(shares.map(|(at, _)| *at), end);
+        let rollouts = values::within(spec.rollouts.iter().map(|rollout| rollout.at), end);
         let faults = values::within(spec.faults.iter().map(Fault::begins), end);
         for (key, checked) in [
             ("grpc-share", shares),
@@ -52,6 +53,7 @@ impl Draft {
             ("drop", gaps),
             ("burst", bursts),
             ("outage", outages),
+            ("rollout", rollouts),
             ("fail", faults),
         ] {
             if let Err(problem) = checked {

@@ -244,6 +244,7 @@ impl Draft {
                 values::whole_seconds(text, 1..=MAX_SCRAPE_INTERVAL)
             }),
             gaps: self.take("drop", usual.gaps, values::gaps),
+            rollouts: self.take("rollout", usual.rollouts, values::rollouts),
             faults: self.take("fail", usual.faults, faults::faults),
             bursts: self.take("burst", usual.bursts, values::bursts),
             outages: self.take("outage", usual.outages, values::outages),

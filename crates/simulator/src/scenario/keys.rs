@@ -20,7 +20,7 @@ const fn key(name: &'static str, example: &'static str, meaning: &'static str) -
 }
 
 /// All keys of a scenario.
-pub const KEYS: [Key; 40] = [
+pub const KEYS: [Key; 41] = [
     key(
         "name",
         "the load quadruples",
@@ -190,6 +190,11 @@ pub const KEYS: [Key; 40] = [
         "fail",
         "die 2@600",
         "a number or share of ready pods fails: die, freeze, hang, slow, unready, crash-loop or crash-waves, its sidecar restarts (restart-sidecars), or new ones are never-ready; several separated by commas",
+    ),
+    key(
+        "rollout",
+        "1200x2",
+        "all pods are replaced from this second on, a quarter at a time, by pods that take so many times as long, or as long: 1200; several separated by commas",
     ),
     key(
         "scrape-interval",

@@ -4,7 +4,7 @@ use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 
 use crate::cluster::{
-    Balancing, Burst, Deletion, Gap, GrpcShare, LongRequests, Outage, Pareto, Slow, WarmUp,
+    Balancing, Burst, Deletion, Gap, GrpcShare, LongRequests, Outage, Pareto, Rollout, Slow, WarmUp,
 };
 use crate::quantity;
 
@@ -202,6 +202,17 @@ pub(super) fn bursts(text: &str) -> Value<Vec<Burst>> {
             requests,
             at: quantity::seconds(at)?,
             every,
+        })
+    })
+}
+
+pub(super) fn rollouts(text: &str) -> Value<Vec<Rollout>> {
+    list(text, "1200, or 1200x2", |part| {
+        let (at, factor) = part.split_once('x').unwrap_or((part, "1"));
+        let factor = quantity::number(factor)?;
+        (0.01..=100.0).contains(&factor).then_some(Rollout {
+            at: quantity::seconds(at)?,
+            factor,
         })
     })
 }

@@ -91,12 +91,15 @@ impl Scenario {
         let outages =
             outages.map(|outage| format!("{} {}%", write_span(&outage.when), outage.share * 100.0));
         let bursts = spec.bursts.iter().map(ToString::to_string);
+        let rollouts = spec.rollouts.iter();
+        let rollouts = rollouts.map(|rollout| format!("{}x{}", rollout.at, rollout.factor));
         let faults = spec.faults.iter().map(ToString::to_string);
         for (key, values) in [
             ("slow", slow.collect::<Vec<_>>()),
             ("drop", gaps.collect()),
             ("burst", bursts.collect()),
             ("outage", outages.collect()),
+            ("rollout", rollouts.collect()),
             ("fail", faults.collect()),
         ] {
             if !values.is_empty() {

@@ -9,6 +9,7 @@ mod clients;
 mod deletion;
 mod faults;
 mod grpc;
+mod rollouts;
 mod scrapes;
 mod service_times;
 mod sidecars;
