@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use pushscale_daemon::admin::Admin;
 use pushscale_daemon::exit::RunError;
+use pushscale_daemon::heartbeat::Heartbeat;
 use pushscale_daemon::http_server::{self, Limits, Plain, Tls};
 use pushscale_daemon::process_metrics;
 use pushscale_daemon::readiness::Readiness;
@@ -19,7 +20,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::auth::{Authenticator, ConnectionToken, KubeTokenReviewer, TokenReviewer};
 use crate::config::{Auth, Config, PROGRAM};
-use crate::control_loop::{Backends, ControlLoop};
+use crate::control_loop::{Backends, ControlLoop, MAX_IDLE};
 use crate::event::Event;
 use crate::history::History;
 use crate::ingest::Ingest;
@@ -41,6 +42,12 @@ const EVENT_QUEUE: usize = 1024;
 
 /// Capacity of the queue of statuses and events for the API server.
 const REPORT_QUEUE: usize = 1024;
+
+/// The control loop is stalled after this time without progress. Its turns take milliseconds: on a machine that is much
+/// slower, it must not count as stalled.
+pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(30);
+
+const _: () = assert!(STALLED_AFTER.as_secs() >= 5 * MAX_IDLE.as_secs());
 
 /// How long the tasks may take to shut down: to answer requests, to write the last reports and to release the Lease.
 /// The process exits within 2 s: what follows took up to 84 ms on a busy machine.
@@ -160,6 +167,7 @@ impl Bound {
             mut tasks,
             events,
             readiness,
+            heartbeat,
             metrics,
         } = self.start(
             scale_target.clone(),
@@ -203,6 +211,7 @@ impl Bound {
             client,
             leadership,
             readiness,
+            heartbeat,
             metrics,
             shutdown: shutdown.clone(),
         };
@@ -243,6 +252,7 @@ impl Bound {
         // Pushes are accepted once everything is listed. The pod is ready once most pods have pushed.
         let listed = Readiness::default();
         let readiness = Readiness::default();
+        let heartbeat = Heartbeat::new(STALLED_AFTER);
         let (events, event_queue) = mpsc::channel(EVENT_QUEUE);
         let mut tasks = Tasks::default();
         let (history, history_sender, recording) = History::start(metrics.clone());
@@ -272,6 +282,7 @@ impl Bound {
                 reread,
                 external_metrics,
                 history: history_sender,
+                heartbeat: heartbeat.clone(),
             },
             Arc::clone(&authenticator),
             metrics.clone(),
@@ -328,13 +339,15 @@ impl Bound {
             events: events.clone(),
             status_page: StatusPage::new(history, leadership, shutdown.clone()),
         };
-        let admin = Admin::new(readiness.clone(), registry, pages);
+        let admin =
+            Admin::new(readiness.clone(), registry, pages).with_heartbeat(heartbeat.clone());
         let admin = self.admin.serve(Limits::default(), admin, shutdown.clone());
         tasks.spawn("admin server", admin);
         Ok(Running {
             tasks,
             events,
             readiness,
+            heartbeat,
             metrics,
         })
     }
@@ -344,6 +357,7 @@ struct Running {
     tasks: Tasks,
     events: mpsc::Sender<Event>,
     readiness: Readiness,
+    heartbeat: Heartbeat,
     metrics: Metrics,
 }
 

@@ -10,6 +10,7 @@ use hyper::service::Service;
 use hyper::{Method, Request, StatusCode, Uri};
 use prometheus_client::registry::Registry;
 
+use crate::heartbeat::Heartbeat;
 use crate::readiness::Readiness;
 use crate::reply::{Reply, reply, text};
 
@@ -17,6 +18,7 @@ use crate::reply::{Reply, reply, text};
 #[derive(Debug)]
 pub struct Admin<Own> {
     shared: Arc<Shared<Own>>,
+    heartbeat: Option<Heartbeat>,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ impl<Own> Clone for Admin<Own> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
+            heartbeat: self.heartbeat.clone(),
         }
     }
 }
@@ -59,6 +62,16 @@ impl<Own: Pages> Admin<Own> {
                 registry,
                 own,
             }),
+            heartbeat: None,
+        }
+    }
+
+    /// Makes the program neither live nor ready while the task of this heartbeat is stalled.
+    #[must_use]
+    pub fn with_heartbeat(self, heartbeat: Heartbeat) -> Self {
+        Self {
+            heartbeat: Some(heartbeat),
+            ..self
         }
     }
 
@@ -69,7 +82,11 @@ impl<Own: Pages> Admin<Own> {
                 "method not allowed: use GET\n",
             );
         }
+        let is_stalled = self.heartbeat.as_ref().is_some_and(Heartbeat::is_stalled);
         match uri.path() {
+            "/live" | "/ready" if is_stalled => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "stalled: no progress\n")
+            }
             "/live" => text(StatusCode::OK, "live\n"),
             "/ready" if self.shared.readiness.is_ready() => text(StatusCode::OK, "ready\n"),
             "/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready yet\n"),
@@ -110,5 +127,34 @@ impl<Own: Pages> Service<Request<Incoming>> for Admin<Own> {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let this = self.clone();
         Box::pin(async move { Ok(this.respond(request.method(), request.uri()).await) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stalled_program_is_neither_live_nor_ready() {
+        let heartbeat = Heartbeat::new(Duration::from_secs(30));
+        let admin = Admin::new(Readiness::default(), Registry::default(), NoPages)
+            .with_heartbeat(heartbeat.clone());
+        let status = async |path| {
+            let reply = admin.respond(&Method::GET, &Uri::from_static(path)).await;
+            reply.status()
+        };
+        for path in ["/live", "/ready"] {
+            heartbeat.beat();
+            advance(Duration::from_secs(30)).await;
+            assert_eq!(status(path).await, StatusCode::OK, "{path}");
+            advance(Duration::from_secs(1)).await;
+            assert_eq!(status(path).await, StatusCode::SERVICE_UNAVAILABLE);
+            // The figures of a stalled program are needed most.
+            assert_eq!(status("/metrics").await, StatusCode::OK);
+        }
     }
 }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod exit;
 pub mod fair_semaphore;
+pub mod heartbeat;
 pub mod http_server;
 pub mod labeled_counter;
 pub mod log_limiter;

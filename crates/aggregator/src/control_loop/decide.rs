@@ -43,6 +43,8 @@ impl ControlLoop {
                 break;
             }
             self.due.pop_first();
+            // With thousands of scalers, a turn may take long without being stalled.
+            self.heartbeat.beat();
             if let Some(scaler) = self.scalers.get_mut(&key) {
                 scaler.due = None;
                 self.decide(now, &key);

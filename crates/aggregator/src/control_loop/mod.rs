@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pushscale_daemon::heartbeat::Heartbeat;
 use pushscale_daemon::readiness::ReadinessLatch;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_decision::Moment;
@@ -54,8 +55,8 @@ use role::WarmUp;
 /// Maximum events per turn. Under a flood of readings, one decision covers many.
 const MAX_EVENTS_PER_TURN: usize = 256;
 
-/// Maximum time between turns.
-const MAX_IDLE: Duration = Duration::from_secs(60);
+/// Maximum time between turns. Each is a heartbeat.
+pub(crate) const MAX_IDLE: Duration = Duration::from_secs(5);
 
 /// The state of all scalers.
 pub(crate) struct ControlLoop {
@@ -83,6 +84,7 @@ pub(crate) struct ControlLoop {
     external_metrics: Option<Store>,
     history: HistorySender,
     checkpoint_reads: CheckpointReads,
+    heartbeat: Heartbeat,
 }
 
 /// Lists that have not arrived yet. Until both have, nothing is decided, because a competing autoscaler may exist.
@@ -103,6 +105,7 @@ pub(crate) struct Backends {
     pub(crate) reread: Arc<Notify>,
     pub(crate) external_metrics: Option<Store>,
     pub(crate) history: HistorySender,
+    pub(crate) heartbeat: Heartbeat,
 }
 
 impl ControlLoop {
@@ -117,6 +120,7 @@ impl ControlLoop {
             reread,
             external_metrics,
             history,
+            heartbeat,
         }: Backends,
         authenticator: Arc<Authenticator>,
         metrics: Metrics,
@@ -149,6 +153,7 @@ impl ControlLoop {
             metrics,
             external_metrics,
             history,
+            heartbeat,
         }
     }
 
@@ -178,6 +183,7 @@ impl ControlLoop {
             self.decide_due();
             self.history.send_removals();
             self.metrics.turn_ended(begun.elapsed());
+            self.heartbeat.beat();
         }
         self.report_at_exit(&mut events).await;
     }

@@ -43,7 +43,7 @@ impl LeaseSettings {
 }
 
 /// Takes part in the election until shutdown, and then resigns once the sender of `release` is dropped. A candidate
-/// that is not ready could not decide: it only reads the Lease.
+/// that is not ready, or whose control loop is stalled, could not decide: it only reads the Lease.
 pub(crate) async fn run(
     writers: Writers,
     settings: LeaseSettings,
@@ -54,6 +54,7 @@ pub(crate) async fn run(
         client,
         leadership,
         readiness,
+        heartbeat,
         metrics,
         shutdown,
     } = writers;
@@ -65,11 +66,17 @@ pub(crate) async fn run(
         metrics,
         failing: false,
     };
+    let mut was_stalled = false;
     loop {
         let led = candidate.leadership.term().is_some();
         let holder = candidate.election.holder().cloned();
         let is_ready = readiness.is_ready();
-        candidate.attempt(is_ready).await;
+        let is_stalled = heartbeat.is_stalled();
+        if is_stalled && !was_stalled {
+            tracing::error!("the control loop is stalled: not taking part in the leader election");
+        }
+        was_stalled = is_stalled;
+        candidate.attempt(is_ready && !is_stalled).await;
         let leads = candidate.leadership.term().is_some();
         if leads && !led {
             tracing::info!(lease = candidate.settings.name, "became the leader");
@@ -111,15 +118,16 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Tries to renew the Lease, or to acquire it if this candidate is ready.
-    async fn attempt(&mut self, is_ready: bool) {
+    /// Tries to renew or to acquire the Lease if this candidate can lead.
+    async fn attempt(&mut self, can_lead: bool) {
         // A holder renews without reading first. If another client has written or deleted the Lease, it reads.
-        if self.election.is_holder() && !matches!(self.renew().await, Written::Outdated) {
+        if can_lead && self.election.is_holder() && !matches!(self.renew().await, Written::Outdated)
+        {
             return;
         }
         // Reading begins before the candidate is ready, so that it need not wait for the end of a dead leader's Lease
         // afterwards.
-        if self.read().await && is_ready {
+        if self.read().await && can_lead {
             self.renew().await;
         }
     }

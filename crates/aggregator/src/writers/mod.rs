@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use kube::Client;
+use pushscale_daemon::heartbeat::Heartbeat;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::shutdown::Shutdown;
 use pushscale_daemon::tasks::Tasks;
@@ -33,6 +34,8 @@ pub(crate) struct Writers {
     pub(crate) leadership: Leadership,
     /// Whether this aggregator could decide if it were elected.
     pub(crate) readiness: Readiness,
+    /// The heartbeat of the control loop: while it is stalled, another aggregator must lead.
+    pub(crate) heartbeat: Heartbeat,
     pub(crate) metrics: Metrics,
     pub(crate) shutdown: Shutdown,
 }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use super::*;
 use crate::names::{ScalerKey, TargetRef};
 use crate::report::CheckpointReport;
-use crate::run::SHUTDOWN_GRACE;
+use crate::run::{SHUTDOWN_GRACE, STALLED_AFTER};
 
 /// An API server that stores a write at the end of its latency, unless the client has given up before.
 #[derive(Clone, Default)]
@@ -26,6 +26,8 @@ struct ApiServer(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     latency: Duration,
+    /// The version of the last write.
+    version: u64,
     /// The number of requests that read.
     reads: u32,
     /// Whether writes of checkpoints fail, and how many have failed.
@@ -78,7 +80,15 @@ impl ApiServer {
             return response(status, &failure(status, "InternalError"));
         }
         let mut object: Value = serde_json::from_slice(&body).unwrap();
-        object["metadata"]["resourceVersion"] = json!("1");
+        let replaced = object["metadata"]["resourceVersion"].as_str();
+        let stored = state.objects.get(path);
+        let stored = stored.and_then(|stored| stored["metadata"]["resourceVersion"].as_str());
+        if head.method == Method::PUT && replaced != stored {
+            let status = StatusCode::CONFLICT;
+            return response(status, &failure(status, "Conflict"));
+        }
+        state.version += 1;
+        object["metadata"]["resourceVersion"] = json!(state.version.to_string());
         let holder = object["spec"]["holderIdentity"].as_str().unwrap_or("");
         let name = object["metadata"]["name"].as_str().unwrap();
         let kind = head.uri.path().split('/').nth(6).unwrap();
@@ -136,12 +146,18 @@ struct Fixture {
     shutdown: Shutdown,
     tasks: Tasks,
     reports: mpsc::Sender<Report>,
+    heartbeat: Heartbeat,
     _events: mpsc::Receiver<Event>,
 }
 
 impl Fixture {
     fn start(readiness: Readiness) -> Self {
-        let server = ApiServer::default();
+        // The control loop is not stalled.
+        let heartbeat = Heartbeat::new(Duration::MAX);
+        Self::candidate(ApiServer::default(), "a", readiness, heartbeat)
+    }
+
+    fn candidate(server: ApiServer, pod: &str, readiness: Readiness, heartbeat: Heartbeat) -> Self {
         let leadership = Leadership::following();
         let shutdown = Shutdown::new();
         let mut tasks = Tasks::default();
@@ -151,13 +167,14 @@ impl Fixture {
             client: server.client(),
             leadership: leadership.clone(),
             readiness,
+            heartbeat: heartbeat.clone(),
             metrics: Metrics::register(&mut Registry::default()),
             shutdown: shutdown.clone(),
         };
         let lease = LeaseSettings {
             namespace: "pushscale".to_owned(),
             name: "aggregator".to_owned(),
-            pod: "a".to_owned(),
+            pod: pod.to_owned(),
         };
         writers.start(&mut tasks, report_queue, Some(lease), events_tx);
         Self {
@@ -166,6 +183,7 @@ impl Fixture {
             shutdown,
             tasks,
             reports,
+            heartbeat,
             _events: events,
         }
     }
@@ -217,6 +235,33 @@ async fn a_candidate_takes_the_lease_once_it_is_ready() {
     fixture.elected().await;
     assert!(began.elapsed() < Duration::from_millis(100));
     fixture.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_control_loop_is_stalled_loses_the_lease() {
+    let candidate = |server: &ApiServer, pod| {
+        let heartbeat = Heartbeat::new(STALLED_AFTER);
+        Fixture::candidate(server.clone(), pod, Readiness::default(), heartbeat)
+    };
+    let server = ApiServer::default();
+    let leader = candidate(&server, "a");
+    leader.elected().await;
+    let follower = candidate(&server, "b");
+    let is_running = async |heartbeats: &[&Heartbeat], seconds| {
+        for _ in 0..seconds {
+            heartbeats.iter().for_each(|heartbeat| heartbeat.beat());
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    is_running(&[&leader.heartbeat, &follower.heartbeat], 300).await;
+    assert!(leader.leadership.term().is_some() && follower.leadership.term().is_none());
+    // The leader stops renewing when it is stalled, and its Lease ends.
+    let takes_over = STALLED_AFTER.as_secs() + 12;
+    is_running(&[&follower.heartbeat], takes_over).await;
+    assert!(leader.leadership.term().is_none() && follower.leadership.term().is_some());
+    // A leader that continues follows.
+    is_running(&[&leader.heartbeat, &follower.heartbeat], 60).await;
+    assert!(leader.leadership.term().is_none() && follower.leadership.term().is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,10 +23,12 @@ use crate::event::{
     StoredStatus, Verdict, WatchId,
 };
 use crate::history::{History, ScalerHistory};
+use crate::run::STALLED_AFTER;
 use crate::scale_target::{MarkResult, PodRef, Scale, ScaleError, Written};
 
 mod audit;
 mod checkpoint;
+mod heartbeat;
 mod history;
 mod load;
 mod on_delete;
@@ -218,6 +220,7 @@ impl Fixture {
                 reread: Arc::clone(&reread),
                 external_metrics: Some(external_metrics.clone()),
                 history: history_tx,
+                heartbeat: Heartbeat::new(STALLED_AFTER),
             },
             Arc::new(Authenticator::new(
                 None,
