@@ -238,10 +238,22 @@ mod tests {
         }
     }
 
-    fn recorder(spec: Option<Arc<PushScalerSpec>>) -> Recorder {
+    fn policy() -> Policy {
         let target = TargetLatency::new(Latency::from_nanos(1_000_000_000)).unwrap();
-        let policy = Policy::new(Bounds::new(1, 9).unwrap(), target);
-        Recorder::new(policy, spec, Conditions::default())
+        Policy::new(Bounds::new(1, 9).unwrap(), target)
+    }
+
+    fn recorder(spec: Option<Arc<PushScalerSpec>>) -> Recorder {
+        Recorder::new(policy(), spec, Conditions::default())
+    }
+
+    fn spec(target: &str) -> Arc<PushScalerSpec> {
+        let spec = serde_json::json!({
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": target },
+            "maxReplicas": 9,
+            "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": "1s" } }],
+        });
+        Arc::new(serde_json::from_value(spec).unwrap())
     }
 
     fn known() -> TargetState {
@@ -298,14 +310,32 @@ mod tests {
     }
 
     #[test]
+    fn large_specs_do_not_exceed_the_capacity() {
+        const SPEC: usize = 200_000;
+        for decides in [true, false] {
+            let mut recorder = recorder(Some(spec("torchserve")));
+            recorder.set_capacity(4 << 20);
+            for second in 1..200 {
+                let now = Moment::from_secs(second);
+                recorder.set_policy(now, policy(), Some(spec(&"a".repeat(SPEC))));
+                if decides {
+                    recorder.decide(now, &known());
+                }
+                // A segment has the spec of its begin, and those that followed.
+                let segments = recorder.finished.iter().map(|segment| segment.specs());
+                let specs = segments.sum::<usize>() + recorder.current.specs();
+                assert!(
+                    specs * SPEC <= 5 << 20,
+                    "{specs} specs after {second} edits"
+                );
+            }
+            assert_eq!(recorder.finished.is_empty(), !decides);
+        }
+    }
+
+    #[test]
     fn a_scaler_with_a_large_state_is_not_recorded_until_its_share_suffices() {
-        let spec: PushScalerSpec = serde_json::from_value(serde_json::json!({
-            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
-            "maxReplicas": 9,
-            "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": "1s" } }],
-        }))
-        .unwrap();
-        let mut recorder = recorder(Some(Arc::new(spec)));
+        let mut recorder = recorder(Some(spec("torchserve")));
         recorder.set_capacity(1);
         for second in 0..50 {
             recorder.decide(Moment::from_secs(second), &known());

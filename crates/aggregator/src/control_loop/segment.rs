@@ -32,7 +32,7 @@ pub(super) struct Segment {
     spec: Option<Arc<PushScalerSpec>>,
     memory: Snapshot,
     entries: Vec<(Moment, Entry)>,
-    /// The bytes that the snapshot and the entries take.
+    /// The bytes that the spec, the snapshot and the entries take.
     size: usize,
 }
 
@@ -72,10 +72,16 @@ impl Entry {
                     + CONDITION_MESSAGES
             }
             Self::Pod(_, pod) => pod.name.len(),
-            Self::PodDeleted(_) | Self::Wrote { .. } | Self::Scheduled(_) | Self::Spec(_) => 0,
+            Self::Spec(spec) => spec_size(spec),
+            Self::PodDeleted(_) | Self::Wrote { .. } | Self::Scheduled(_) => 0,
         };
         size_of::<(Moment, Self)>() + own
     }
+}
+
+/// Returns the bytes of a spec, which users write. Its names and schedules can be long.
+fn spec_size(spec: &PushScalerSpec) -> usize {
+    serde_json::to_vec(spec).map_or(0, |json| json.len())
 }
 
 /// The messages of all conditions of a decision, in bytes.
@@ -84,10 +90,11 @@ const CONDITION_MESSAGES: usize = 512;
 impl Segment {
     pub(super) fn begin(now: Moment, scaler: &Scaler, spec: Option<Arc<PushScalerSpec>>) -> Self {
         let memory = scaler.snapshot();
+        let spec_size = spec.as_deref().map_or(0, spec_size);
         Self {
             began: now,
             spec,
-            size: size_of::<Self>() + memory.size(),
+            size: size_of::<Self>() + spec_size + memory.size(),
             memory,
             entries: Vec::new(),
         }
@@ -98,14 +105,23 @@ impl Segment {
         self.entries.push((now, entry));
     }
 
-    /// Releases the snapshot.
+    /// Releases the snapshot and the spec.
     pub(super) fn forget(&mut self) {
+        self.spec = None;
         self.memory = Snapshot::default();
         self.size = size_of::<Self>();
     }
 
     pub(super) fn size(&self) -> usize {
         self.size
+    }
+
+    /// Returns the number of specs.
+    #[cfg(test)]
+    pub(super) fn specs(&self) -> usize {
+        let entries = self.entries.iter();
+        let edits = entries.filter(|(_, entry)| matches!(entry, Entry::Spec(_)));
+        edits.count() + usize::from(self.spec.is_some())
     }
 
     pub(super) fn has_decisions(&self) -> bool {
