@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pushscale_api::{PushScalerSpec, ScaleChange, Schedules, SpecProblem};
+use pushscale_daemon::fair_semaphore::FairPermit;
 use pushscale_decision::{
     Checkpoint, Conditions, Moment, Pod, PodUid, Policy, Reading, Rejection, Selector,
 };
@@ -153,6 +154,8 @@ pub struct Pushed {
     pub reading: ReceivedReading,
     /// Gets the verdict.
     pub reply: oneshot::Sender<Verdict>,
+    /// The push's share of the memory for pushes, returned when the control loop has handled it; `None` in tests.
+    pub reservation: Option<FairPermit>,
 }
 
 /// A reading with its age, from which the control loop computes when it was taken by its own clock.

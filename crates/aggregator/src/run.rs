@@ -23,7 +23,7 @@ use crate::config::{Auth, Config, PROGRAM};
 use crate::control_loop::{Backends, ControlLoop, MAX_IDLE};
 use crate::event::Event;
 use crate::history::History;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, body_budget};
 use crate::kube_scale::KubeScaleTarget;
 use crate::leadership::Leadership;
 use crate::metrics::{LiveValues, Metrics};
@@ -305,14 +305,17 @@ impl Bound {
             events: events.clone(),
             listed,
             pacing: Pacing::new(self.config.max_pushes_per_second, metrics.clone()),
+            budget: body_budget(),
             metrics: metrics.clone(),
         });
         let tls = push_security.certificate.is_some();
         let service_for = move |address| {
             let ingest = Arc::clone(&ingest);
+            let budget = ingest.budget.of(address);
             let connection = Arc::new(ConnectionToken::new(tls));
             service_fn(move |request| {
-                Arc::clone(&ingest).handle(address, Arc::clone(&connection), request)
+                let (connection, budget) = (Arc::clone(&connection), budget.clone());
+                Arc::clone(&ingest).handle(address, connection, budget, request)
             })
         };
         let connection_metrics = metrics.clone();

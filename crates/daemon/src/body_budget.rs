@@ -1,50 +1,88 @@
-//! Bounds the bytes of the reviews in progress, in total and per client address.
+//! Bounds the bytes of the request bodies in progress, in total and per client address.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use pushscale_daemon::fair_semaphore::{ClientSemaphore, FairPermit, FairSemaphore};
+use bytes::Bytes;
+use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
-use crate::server::MAX_BODY_BYTES;
+use crate::body::{self, BodyError};
+use crate::fair_semaphore::{ClientSemaphore, FairPermit, FairSemaphore};
 
-/// The bytes of one permit. Most reviews are smaller.
-const UNIT: usize = 64 << 10;
+/// The bounds of request bodies.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// The bytes of one body.
+    pub body: usize,
+    /// The bytes of all bodies in progress of one address, at least those of one body. One address should not be able
+    /// to use all of `total`.
+    pub address: usize,
+    /// The bytes of all bodies in progress.
+    pub total: usize,
+    /// A body counts as a multiple of this many bytes.
+    pub unit: usize,
+    /// How long a body waits for its share.
+    pub wait: Duration,
+    /// How long a client may take to send a body.
+    pub timeout: Duration,
+}
 
-/// The bytes of all bodies in progress.
-const TOTAL_BYTES: usize = 6 << 20;
-
-/// The bytes of one address: the largest body. One address cannot use the whole budget.
-const ADDRESS_BYTES: usize = MAX_BODY_BYTES;
-
-/// How long a review waits for its share. The webhook's timeout is 5 s.
-const TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The budget of all reviews.
+/// The budget of all bodies.
 #[derive(Debug)]
-pub(crate) struct Budget(FairSemaphore);
+pub struct BodyBudget {
+    limits: &'static BodyLimits,
+    units: FairSemaphore,
+}
 
 /// The budget of one address, which its connections share.
 #[derive(Clone, Debug)]
-pub(crate) struct AddressBudget(ClientSemaphore);
+pub struct AddressBudget {
+    limits: &'static BodyLimits,
+    units: ClientSemaphore,
+}
 
-impl Budget {
-    pub(crate) fn new() -> Self {
-        Self(FairSemaphore::new(TOTAL_BYTES / UNIT, ADDRESS_BYTES / UNIT))
+impl BodyBudget {
+    /// Creates a budget of which nothing is used.
+    pub fn new(limits: &'static BodyLimits) -> Self {
+        let units = FairSemaphore::new(limits.total / limits.unit, limits.address / limits.unit);
+        Self { limits, units }
     }
 
     /// Returns the budget of an address.
-    pub(crate) fn of(&self, address: IpAddr) -> AddressBudget {
-        AddressBudget(self.0.of(address))
+    pub fn of(&self, address: IpAddr) -> AddressBudget {
+        AddressBudget {
+            limits: self.limits,
+            units: self.units.of(address),
+        }
     }
 }
 
 impl AddressBudget {
-    /// Reserves the bytes of a body until the permit is dropped. Returns `None` after a timeout.
-    pub(crate) async fn reserve(&self, bytes: usize) -> Option<FairPermit> {
-        let units = bytes.clamp(1, MAX_BODY_BYTES).div_ceil(UNIT);
+    /// Reads a body once its share of the budget is free. The share is taken until the permit is dropped.
+    ///
+    /// # Errors
+    /// If the body is too large, too slow or incomplete, or its share does not become free in time.
+    pub async fn read(&self, body: Incoming) -> Result<(Bytes, FairPermit), BodyError> {
+        let limits = self.limits;
+        // Without an announced length, a body may have the maximum size.
+        let announced = body.size_hint().exact();
+        let bytes = announced.map_or(Ok(limits.body), usize::try_from);
+        let bytes = bytes.unwrap_or(usize::MAX);
+        if bytes > limits.body {
+            return Err(BodyError::TooLarge(limits.body));
+        }
+        let permit = self.reserve(bytes).await.ok_or(BodyError::Busy)?;
+        let body = body::read(body, limits.body, limits.timeout).await?;
+        Ok((body, permit))
+    }
+
+    async fn reserve(&self, bytes: usize) -> Option<FairPermit> {
+        let units = bytes.max(1).div_ceil(self.limits.unit);
         let units = u32::try_from(units).ok()?;
-        timeout(TIMEOUT, self.0.acquire(units)).await.ok()
+        timeout(self.limits.wait, self.units.acquire(units))
+            .await
+            .ok()
     }
 }
 
@@ -54,13 +92,22 @@ mod tests {
 
     use super::*;
 
+    static LIMITS: BodyLimits = BodyLimits {
+        body: 3 << 20,
+        address: 3 << 20,
+        total: 6 << 20,
+        unit: 64 << 10,
+        wait: Duration::from_secs(2),
+        timeout: Duration::from_secs(5),
+    };
+
     #[tokio::test(start_paused = true)]
-    async fn the_largest_body_waits_until_its_address_has_no_other_review() {
-        let budget = Budget::new().of(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    async fn the_largest_body_waits_until_its_address_has_no_other_body() {
+        let budget = BodyBudget::new(&LIMITS).of(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let small = budget.reserve(1).await.unwrap();
-        assert!(budget.reserve(MAX_BODY_BYTES).await.is_none());
+        assert!(budget.reserve(LIMITS.body).await.is_none());
         drop(small);
-        let _large = budget.reserve(MAX_BODY_BYTES).await.unwrap();
+        let _large = budget.reserve(LIMITS.body).await.unwrap();
         assert!(budget.reserve(1).await.is_none());
     }
 }

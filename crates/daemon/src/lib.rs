@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod backoff;
 pub mod body;
+pub mod body_budget;
 pub mod config;
 pub mod error;
 pub mod exit;

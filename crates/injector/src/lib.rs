@@ -5,7 +5,6 @@
 
 mod admit;
 mod annotation;
-mod budget;
 mod change;
 mod config;
 mod container;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use kube::Client;
 use pushscale_daemon::admin::{Admin, NoPages};
+use pushscale_daemon::body_budget::BodyBudget;
 use pushscale_daemon::exit::RunError;
 use pushscale_daemon::http_server::{self, Limits, Tls};
 use pushscale_daemon::log_limiter::LogLimiter;
@@ -18,10 +19,9 @@ use pushscale_daemon::tls::{self, ServerCertificate};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::budget::Budget;
 use crate::config::{Config, PROGRAM};
 use crate::metrics::Metrics;
-use crate::server::Admission;
+use crate::server::{Admission, BODY_LIMITS};
 use crate::{events, native_sidecar};
 
 /// The maximum number of events that wait to be written.
@@ -124,7 +124,7 @@ impl Bound {
             rejection_log: LogLimiter::default(),
             stop: stop.clone(),
         });
-        let budget = Arc::new(Budget::new());
+        let budget = Arc::new(BodyBudget::new(&BODY_LIMITS));
         let service_of = move |address, _: &_| {
             let admission = Arc::clone(&admission);
             let budget = budget.of(address);

@@ -4,10 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Method, Request, StatusCode};
-use pushscale_daemon::body::{self, BodyError};
+use pushscale_daemon::body::BodyError;
+use pushscale_daemon::body_budget::{AddressBudget, BodyLimits};
 use pushscale_daemon::error::chain;
 use pushscale_daemon::log_limiter::LogLimiter;
 use pushscale_daemon::reply::{Reply, json, reject};
@@ -16,7 +17,6 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::admit::{InvalidReview, OwnerEvent, admit};
-use crate::budget::AddressBudget;
 use crate::facts::Sidecar;
 use crate::metrics::{EventWrite, Metrics, Rejection};
 use crate::native_sidecar::NativeSidecar;
@@ -27,8 +27,17 @@ pub const PATH: &str = "/inject";
 /// The API server's own limit for requests.
 pub(crate) const MAX_BODY_BYTES: usize = 3 << 20;
 
-/// The API server sends the body with the head.
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The bounds of reviews. Most are smaller than a unit.
+pub(crate) static BODY_LIMITS: BodyLimits = BodyLimits {
+    body: MAX_BODY_BYTES,
+    address: MAX_BODY_BYTES,
+    total: 6 << 20,
+    unit: 64 << 10,
+    // The webhook's timeout is 5 s.
+    wait: Duration::from_secs(2),
+    // The API server sends the body with the head.
+    timeout: Duration::from_secs(5),
+};
 
 /// Answers the API server.
 #[derive(Debug)]
@@ -51,8 +60,6 @@ enum RequestError {
     Method,
     #[error("not ready: the version of Kubernetes is not known yet")]
     NotReady,
-    #[error("too many reviews in progress")]
-    Busy,
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
@@ -64,7 +71,7 @@ impl RequestError {
         match self {
             Self::Path => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotReady | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Body(error) => error.status(),
             Self::Review(_) => StatusCode::BAD_REQUEST,
         }
@@ -75,7 +82,7 @@ impl RequestError {
             Self::Path => Rejection::NotFound,
             Self::Method => Rejection::MethodNotAllowed,
             Self::NotReady => Rejection::NotReady,
-            Self::Busy => Rejection::Busy,
+            Self::Body(BodyError::Busy) => Rejection::Busy,
             Self::Body(BodyError::TooLarge(_)) => Rejection::TooLarge,
             Self::Body(BodyError::Timeout(_)) => Rejection::BodyTimeout,
             Self::Body(BodyError::Incomplete(_)) | Self::Review(_) => Rejection::InvalidBody,
@@ -118,15 +125,7 @@ impl Admission {
             return Err(RequestError::Method);
         }
         let native_sidecar = self.native_sidecar.get().ok_or(RequestError::NotReady)?;
-        // The API server announces the length. Without one, the body may have the maximum size.
-        let announced = request.body().size_hint().exact();
-        let bytes = announced.map_or(Ok(MAX_BODY_BYTES), usize::try_from);
-        let bytes = bytes.unwrap_or(usize::MAX);
-        if bytes > MAX_BODY_BYTES {
-            return Err(BodyError::TooLarge(MAX_BODY_BYTES).into());
-        }
-        let _reservation = budget.reserve(bytes).await.ok_or(RequestError::Busy)?;
-        let body = body::read(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await?;
+        let (body, _reservation) = budget.read(request.into_body()).await?;
         let admitted = admit(&body, &self.sidecar, *native_sidecar)?;
         let reason = admitted.reason;
         self.metrics.reviewed(admitted.container.is_some(), reason);

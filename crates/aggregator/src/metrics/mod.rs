@@ -134,6 +134,8 @@ pub(crate) enum PushOutcome {
     Overloaded,
     /// 503: the API server could not review the token.
     ReviewUnavailable,
+    /// 503: the pushes in progress use the memory for pushes, in total or of this address.
+    BodyLimitReached,
     /// 503: not ready yet, or shutting down.
     NotReady,
 }

@@ -407,6 +407,7 @@ impl Fixture {
                 },
             },
             reply,
+            reservation: None,
         })));
         verdict.try_recv().unwrap()
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
-use pushscale_daemon::body::{self, BodyError};
+use pushscale_daemon::body::BodyError;
+use pushscale_daemon::body_budget::{AddressBudget, BodyBudget, BodyLimits};
 use pushscale_daemon::error::chain;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::reply::{Reply, json, reject};
@@ -22,8 +23,18 @@ use crate::event::{Event, Pushed, Verdict};
 use crate::metrics::{Metrics, PushOutcome};
 use crate::pacing::Pacing;
 
-/// Timeout for a request body. A sidecar sends it together with the head.
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The bounds of the pushes in progress, until the control loop has handled them. Most take one or two units: 12,000
+/// sidecars may push at the same moment.
+static BODY_LIMITS: BodyLimits = BodyLimits {
+    body: MAX_BODY_BYTES,
+    // Many pods may share an address.
+    address: 4 << 20,
+    total: 16 << 20,
+    unit: 1 << 10,
+    wait: Duration::from_secs(1),
+    // A sidecar sends the body together with the head.
+    timeout: Duration::from_secs(5),
+};
 
 /// Timeout for the loop's verdict, which takes microseconds unless the loop is stuck.
 const LOOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,7 +46,13 @@ pub(crate) struct Ingest {
     /// Whether the PushScalers and the HPAs are listed.
     pub(crate) listed: Readiness,
     pub(crate) pacing: Pacing,
+    pub(crate) budget: BodyBudget,
     pub(crate) metrics: Metrics,
+}
+
+/// Returns a budget for the bodies of pushes.
+pub(crate) fn body_budget() -> BodyBudget {
+    BodyBudget::new(&BODY_LIMITS)
 }
 
 /// A push that was not accepted.
@@ -51,9 +68,11 @@ impl Ingest {
         self: Arc<Self>,
         address: IpAddr,
         connection: Arc<ConnectionToken>,
+        budget: AddressBudget,
         request: Request<Incoming>,
     ) -> Result<Reply, Infallible> {
-        Ok(match self.accept(address, &connection, request).await {
+        let accepted = self.accept(address, &connection, &budget, request).await;
+        Ok(match accepted {
             Ok(response) => {
                 self.metrics.push(PushOutcome::Accepted);
                 // Numbers and flags always have a JSON form.
@@ -76,6 +95,7 @@ impl Ingest {
         &self,
         address: IpAddr,
         connection: &ConnectionToken,
+        budget: &AddressBudget,
         request: Request<Incoming>,
     ) -> Result<PushResponse, PushError> {
         if request.uri().path() != PUSH_PATH {
@@ -103,7 +123,7 @@ impl Ingest {
             .authenticator
             .authenticate(request.headers(), address, connection)
             .await?;
-        let body = body::read(request.into_body(), MAX_BODY_BYTES, BODY_TIMEOUT).await?;
+        let (body, reservation) = budget.read(request.into_body()).await?;
         let received = Instant::now();
         let push = Push::parse(&body)?;
         if let Caller::Pod { pod, .. } = &caller {
@@ -138,6 +158,7 @@ impl Ingest {
             received,
             reading: received_reading(&push),
             reply,
+            reservation: Some(reservation),
         };
         self.events
             .try_send(Event::Pushed(Box::new(pushed)))
@@ -238,6 +259,7 @@ impl From<BodyError> for PushError {
             BodyError::TooLarge(_) => PushOutcome::TooLarge,
             BodyError::Incomplete(_) => PushOutcome::InvalidBody,
             BodyError::Timeout(_) => PushOutcome::BodyTimeout,
+            BodyError::Busy => PushOutcome::BodyLimitReached,
         };
         Self::new(error.status(), outcome, error.to_string())
     }
@@ -253,3 +275,6 @@ impl From<ParseError> for PushError {
         Self::new(StatusCode::BAD_REQUEST, outcome, chain(&error).to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

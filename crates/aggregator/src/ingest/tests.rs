@@ -1,0 +1,124 @@
+//! Attackers that send the largest pushes in parallel while the control loop is blocked.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use hyper::service::service_fn;
+use prometheus_client::registry::Registry;
+use pushscale_daemon::http_server::{self, Limits, Plain};
+use pushscale_daemon::shutdown::Shutdown;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+use tokio::task::JoinSet;
+
+use super::*;
+
+const POD: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const PUSH: &str = include_str!("../../../protocol/testdata/overloaded-v1.json");
+
+/// Only a hang takes longer.
+const HANG: Duration = Duration::from_secs(60);
+
+/// Starts a push server without TLS and tokens. Returns its address and the events for the control loop.
+async fn start(shutdown: &Shutdown) -> (SocketAddr, mpsc::Receiver<Event>) {
+    let bound = http_server::bind("push", SocketAddr::from((POD, 0)));
+    let bound = bound.await.unwrap();
+    let address = bound.address();
+    let metrics = Metrics::register(&mut Registry::default());
+    let limits = Limits {
+        connections: 1000,
+        connections_per_address: 512,
+        detect_hang_up: false,
+        ..Limits::default()
+    };
+    let (events_tx, events) = mpsc::channel(1024);
+    let ingest = Arc::new(Ingest {
+        authenticator: Arc::new(Authenticator::new(None, &limits, metrics.clone())),
+        events: events_tx,
+        listed: Readiness::default(),
+        pacing: Pacing::new(10_000, metrics.clone()),
+        budget: body_budget(),
+        metrics,
+    });
+    let service_for = move |address, _: &_| {
+        let ingest = Arc::clone(&ingest);
+        let budget = ingest.budget.of(address);
+        let connection = Arc::new(ConnectionToken::new(false));
+        service_fn(move |request| {
+            let (connection, budget) = (Arc::clone(&connection), budget.clone());
+            Arc::clone(&ingest).handle(address, connection, budget, request)
+        })
+    };
+    tokio::spawn(bound.serve_with(Plain, limits, service_for, |_| {}, shutdown.clone()));
+    (address, events)
+}
+
+/// Sends a push on a new connection. Returns the status, and whether the response asks for a retry.
+async fn push(from: Ipv4Addr, to: SocketAddr, body: Arc<[u8]>) -> (u16, bool) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    let mut stream = socket.connect(to).await.unwrap();
+    let head = format!(
+        "POST {PUSH_PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // A push that is rejected before its body was read ends the connection.
+    stream.write_all(&body).await.ok();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok();
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split_whitespace().nth(1).unwrap_or("0");
+    (
+        status.parse().unwrap(),
+        answer.contains("retry-after: 1\r\n"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_pushes_are_bounded_in_bytes_until_the_control_loop_handles_them() {
+    const ATTACKERS: usize = 3;
+    const HELD: usize = 32;
+    assert_eq!(HELD * MAX_BODY_BYTES, BODY_LIMITS.address);
+    let shutdown = Shutdown::default();
+    let (address, mut events) = start(&shutdown).await;
+    let mut body = PUSH.as_bytes().to_vec();
+    body.resize(MAX_BODY_BYTES, b' ');
+    let body: Arc<[u8]> = body.into();
+    let mut attacks = JoinSet::new();
+    for _ in 0..HELD + 8 {
+        for attacker in 2..2 + u8::try_from(ATTACKERS).unwrap() {
+            let from = Ipv4Addr::new(127, 0, 0, attacker);
+            attacks.spawn(push(from, address, Arc::clone(&body)));
+        }
+    }
+    // Nothing becomes free while the control loop is blocked, even when the pushes have timed out.
+    let ends = timeout(HANG, async {
+        let mut rejected = 0;
+        while rejected < 8 * ATTACKERS {
+            match attacks.join_next().await.unwrap().unwrap() {
+                (503, true) => rejected += 1,
+                (429, true) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    ends.await.unwrap();
+    assert_eq!(events.len(), HELD * ATTACKERS);
+    // Another address has its own share.
+    let pod = tokio::spawn(push(POD, address, PUSH.as_bytes().into()));
+    for _ in 0..=HELD * ATTACKERS {
+        let Some(Event::Pushed(pushed)) = timeout(HANG, events.recv()).await.unwrap() else {
+            panic!("no push");
+        };
+        pushed.reply.send(Verdict::Accepted { after: None }).ok();
+    }
+    assert_eq!(pod.await.unwrap().0, 200);
+    // The shares are free again.
+    let again = tokio::spawn(push(Ipv4Addr::new(127, 0, 0, 2), address, body));
+    let Some(Event::Pushed(pushed)) = timeout(HANG, events.recv()).await.unwrap() else {
+        panic!("no push");
+    };
+    pushed.reply.send(Verdict::Accepted { after: None }).ok();
+    assert_eq!(again.await.unwrap().0, 200);
+    shutdown.cancel();
+}
