@@ -165,7 +165,7 @@ impl FakeCluster {
     ) {
         let facts = facts(SCALER, policy, spec);
         let key = facts.key.clone();
-        self.send(Event::ScalerApplied(Box::new(facts))).await;
+        self.send(Event::ScalerApplied(Arc::new(facts))).await;
         self.send(Event::ScalersListed(BTreeSet::from([key]))).await;
         self.send(Event::HpasListed(BTreeSet::new())).await;
         self.set_replicas(replicas).await;
@@ -191,7 +191,7 @@ impl FakeCluster {
     pub async fn add_scaler(&self, name: &str, policy: &Policy, replicas: u32) {
         let facts = facts(name, policy.clone(), None);
         let watch = facts.watch.clone();
-        self.send(Event::ScalerApplied(Box::new(facts))).await;
+        self.send(Event::ScalerApplied(Arc::new(facts))).await;
         self.send(Event::TargetRead {
             watch: watch.clone(),
             began: Instant::now(),

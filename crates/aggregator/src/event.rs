@@ -24,13 +24,13 @@ pub enum Event {
     /// A sidecar pushed a reading.
     Pushed(Box<Pushed>),
     /// A PushScaler was created or changed.
-    ScalerApplied(Box<ScalerFacts>),
+    ScalerApplied(Arc<ScalerFacts>),
     /// A PushScaler was deleted.
     ScalerDeleted(ScalerKey),
     /// The complete list of PushScalers; all others were deleted.
     ScalersListed(BTreeSet<ScalerKey>),
     /// A HorizontalPodAutoscaler was created or changed.
-    HpaApplied(CompetingHpa),
+    HpaApplied(Arc<CompetingHpa>),
     /// A HorizontalPodAutoscaler was deleted.
     HpaDeleted(ScalerKey),
     /// The complete list of HorizontalPodAutoscalers; all others were deleted.
@@ -200,7 +200,7 @@ pub enum Restore {
 }
 
 /// A PushScaler as the control loop needs it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ScalerFacts {
     /// Namespace and name.
     pub key: ScalerKey,

@@ -225,7 +225,7 @@ impl ControlLoop {
     /// Returns another autoscaler that writes the scaler's target.
     fn other_writer(&self, key: &ScalerKey, scaler: &ManagedScaler) -> Option<String> {
         let mut hpas = self.competing_hpas.iter();
-        let hpa = hpas.find(|(_, found)| found.is_same_object(&scaler.target));
+        let hpa = hpas.find(|(_, found)| found.target.is_same_object(&scaler.target));
         let other = self.other_writing_scalers(key, scaler).next();
         let other = other.map(|(other, _)| format!("PushScaler {other}"));
         other.or_else(|| hpa.map(|(hpa, _)| format!("HorizontalPodAutoscaler {hpa}")))

@@ -36,11 +36,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::auth::Authenticator;
-use crate::event::{Event, Restore};
+use crate::event::{CompetingHpa, Event, Restore};
 use crate::history::HistorySender;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
-use crate::names::{ScalerKey, TargetRef};
+use crate::names::ScalerKey;
 use crate::report::Report;
 use crate::scale_target::ScaleTarget;
 pub use segment::RecordedSegments;
@@ -66,7 +66,7 @@ pub(crate) struct ControlLoop {
     scalers: BTreeMap<ScalerKey, ManagedScaler>,
     due: BTreeSet<(Moment, ScalerKey)>,
     pod_index: PodIndex,
-    competing_hpas: BTreeMap<ScalerKey, TargetRef>,
+    competing_hpas: BTreeMap<ScalerKey, Arc<CompetingHpa>>,
     unlisted: Unlisted,
     leadership: Leadership,
     /// The term of this aggregator as the leader in this turn; `None` while it follows.
@@ -191,7 +191,7 @@ impl ControlLoop {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Pushed(pushed) => self.handle_push(*pushed),
-            Event::ScalerApplied(facts) => self.apply_scaler(*facts),
+            Event::ScalerApplied(facts) => self.apply_scaler(&facts),
             Event::ScalerDeleted(key) => self.remove_scaler(&key),
             Event::ScalersListed(all) => {
                 let deleted: Vec<_> = self
@@ -208,8 +208,10 @@ impl ControlLoop {
             }
             Event::HpaApplied(hpa) => {
                 // HPAs rewrite their status every 15 s. Only a new target matters.
-                let previous = self.competing_hpas.insert(hpa.key, hpa.target.clone());
-                if previous.is_none_or(|previous| previous != hpa.target) {
+                let previous = self
+                    .competing_hpas
+                    .insert(hpa.key.clone(), Arc::clone(&hpa));
+                if previous.is_none_or(|previous| previous.target != hpa.target) {
                     self.detect_conflicts();
                 }
             }

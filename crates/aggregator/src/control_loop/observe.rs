@@ -17,27 +17,28 @@ use crate::names::ScalerKey;
 const MIN_READING_INTERVAL: Duration = Duration::from_millis(50);
 
 impl ControlLoop {
-    pub(super) fn apply_scaler(&mut self, facts: ScalerFacts) {
+    pub(super) fn apply_scaler(&mut self, facts: &ScalerFacts) {
         let now = self.now();
         let leads = self.leads();
         let key = facts.key.clone();
-        let labels = facts.labels.clone();
-        let target = facts.target.clone();
         match self.scalers.get_mut(&key) {
             Some(scaler) if scaler.watch == facts.watch && scaler.uid == facts.uid => {
                 let deletion_begins = facts.deletion.deleting && !scaler.deletion.deleting;
-                let is_awaited = scaler.apply_deletion(facts.deletion);
+                let is_awaited = scaler.apply_deletion(facts.deletion.clone());
                 if !leads {
                     scaler.status_history.replicas_before = scaler.deletion.replicas_before;
                     scaler.status_history.last_scale_time = facts.last_scale_time;
-                    scaler.status_history.transitions = facts.transitions;
-                    scaler.status_history.changes = facts.changes;
+                    scaler
+                        .status_history
+                        .transitions
+                        .clone_from(&facts.transitions);
+                    scaler.status_history.changes.clone_from(&facts.changes);
                 }
                 // Our own status writes also arrive here. The spec has changed only if the generation has.
                 let same_spec =
                     scaler.generation == facts.generation && scaler.generation.is_some();
                 if same_spec && !deletion_begins {
-                    self.apply_labels(&key, labels, &target);
+                    self.apply_labels(&key, facts.labels.clone(), &facts.target);
                     if is_awaited {
                         self.mark_due(&key, now);
                     }
@@ -46,9 +47,9 @@ impl ControlLoop {
                 scaler.apply_spec(
                     now,
                     facts.generation,
-                    facts.policy,
-                    facts.spec,
-                    facts.schedules,
+                    facts.policy.clone(),
+                    facts.spec.clone(),
+                    facts.schedules.clone(),
                 );
             }
             _ => {
@@ -56,15 +57,15 @@ impl ControlLoop {
                 // learned before does not apply.
                 self.remove_scaler(&key);
                 tracing::info!(autoscaler = %key, target = %facts.target, "scaler added");
-                self.scalers
-                    .insert(key.clone(), ManagedScaler::new(now, facts));
+                let scaler = ManagedScaler::new(now, facts.clone());
+                self.scalers.insert(key.clone(), scaler);
             }
         }
         if let Some(scaler) = self.scalers.get(&key) {
             let problems = scaler.spec_problems.iter().map(ToString::to_string);
             self.history.applied(&scaler.subject, problems.collect());
         }
-        self.apply_labels(&key, labels, &target);
+        self.apply_labels(&key, facts.labels.clone(), &facts.target);
         self.detect_conflicts();
         self.mark_due(&key, self.now());
     }
@@ -104,8 +105,8 @@ impl ControlLoop {
             writers.entry(scaler.target.object()).or_default().push(key);
         }
         let mut hpas: HashMap<_, &ScalerKey> = HashMap::new();
-        for (key, target) in &self.competing_hpas {
-            hpas.entry(target.object()).or_insert(key);
+        for (key, hpa) in &self.competing_hpas {
+            hpas.entry(hpa.target.object()).or_insert(key);
         }
         let mut changed = Vec::new();
         for (key, scaler) in &self.scalers {

@@ -263,7 +263,7 @@ async fn a_scaler_recreated_between_two_lists_is_watched_again() {
     let mut seen = Vec::new();
     while seen.len() < 2 {
         if let Event::ScalerApplied(facts) = next(&mut events).await {
-            seen.push((facts.uid, facts.watch.number));
+            seen.push((facts.uid.clone(), facts.watch.number));
         }
     }
     assert_eq!(seen, [("first".to_owned(), 1), ("second".to_owned(), 2)]);
@@ -287,7 +287,9 @@ async fn a_scaler_that_does_not_parse_does_not_hide_the_others() {
     let mut policies = Vec::new();
     loop {
         match next(&mut events).await {
-            Event::ScalerApplied(facts) => policies.push((facts.target.name, facts.policy)),
+            Event::ScalerApplied(facts) => {
+                policies.push((facts.target.name.clone(), facts.policy.clone()));
+            }
             Event::ScalersListed(all) => {
                 assert_eq!(all.len(), 2);
                 break;

@@ -163,7 +163,7 @@ pub(crate) async fn apply_scaler(events: &mpsc::Sender<Event>, max: u32, target_
     };
     let facts = ScalerFacts::new(watch_id(), target, policy);
     for event in [
-        Event::ScalerApplied(Box::new(facts)),
+        Event::ScalerApplied(Arc::new(facts)),
         Event::ScalersListed(BTreeSet::from([watch_id().scaler])),
         Event::HpasListed(BTreeSet::new()),
         Event::TargetRead {

@@ -23,6 +23,7 @@ use crate::event::{
     StoredStatus, Verdict, WatchId,
 };
 use crate::history::{History, ScalerHistory};
+use crate::names::TargetRef;
 use crate::run::STALLED_AFTER;
 use crate::scale_target::{MarkResult, PodRef, Scale, ScaleError, Written};
 
@@ -319,7 +320,7 @@ impl Fixture {
         let spec: PushScalerSpec = serde_json::from_value(spec).unwrap();
         let reference = spec.scale_target_ref.clone();
         let schedules = spec.schedules.clone().unwrap_or_default();
-        self.handle(Event::ScalerApplied(Box::new(ScalerFacts {
+        self.handle(Event::ScalerApplied(Arc::new(ScalerFacts {
             key: key(name),
             uid: format!("{name}-uid"),
             generation: Some(generation),
@@ -545,10 +546,10 @@ async fn conflicts_follow_targets_modes_and_hpas() {
     assert_eq!(fixture.conflict("a"), None);
     assert_eq!(fixture.conflict("b"), None);
     let hpa = |target| {
-        Event::HpaApplied(CompetingHpa {
+        Event::HpaApplied(Arc::new(CompetingHpa {
             key: key("h"),
             target,
-        })
+        }))
     };
     fixture.handle(hpa(target("torchserve")));
     assert_eq!(

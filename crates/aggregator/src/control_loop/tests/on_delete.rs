@@ -186,10 +186,10 @@ async fn nothing_is_restored_with_keep_or_in_mode_recommend_or_without_a_change(
 #[tokio::test(start_paused = true)]
 async fn nothing_is_restored_while_another_autoscaler_has_the_target() {
     let mut fixture = Fixture::start();
-    fixture.handle(Event::HpaApplied(CompetingHpa {
+    fixture.handle(Event::HpaApplied(Arc::new(CompetingHpa {
         key: key("h"),
         target: target("torchserve"),
-    }));
+    })));
     delete(&mut fixture, deleting()).await;
     assert!(fixture.target.writes.lock().is_empty());
 

@@ -29,8 +29,10 @@ pub(super) type TargetKind = (String, String);
 pub(super) struct Store {
     scalers: BTreeMap<ScalerKey, StoredScaler>,
     relisted_scalers: BTreeSet<ScalerKey>,
-    hpas: BTreeSet<ScalerKey>,
+    scalers_listed: bool,
+    hpas: BTreeMap<ScalerKey, Arc<CompetingHpa>>,
     relisted_hpas: BTreeSet<ScalerKey>,
+    hpas_listed: bool,
     pods: Pods,
     relisted_pods: Pods,
     /// Whether the pods have been listed, and the error if that fails now.
@@ -44,10 +46,8 @@ pub(super) struct Store {
 /// A PushScaler, and the selector of its target's pods.
 #[derive(Debug)]
 struct StoredScaler {
-    /// A PushScaler that was deleted and recreated has a new uid, and is a new one.
-    uid: String,
-    target: TargetRef,
-    watch: WatchId,
+    /// What was last reported, for a resync. Shared with the event.
+    facts: Arc<ScalerFacts>,
     /// Whether an aggregator wrote the target's replicas last.
     written_by_us: bool,
     /// The selector as text and parsed; `None` before the scale was read.
@@ -68,7 +68,7 @@ impl Store {
     pub(super) fn kinds(&self) -> BTreeSet<TargetKind> {
         self.scalers
             .values()
-            .map(|scaler| kind_of(&scaler.target))
+            .map(|scaler| kind_of(scaler.target()))
             .collect()
     }
 
@@ -83,6 +83,7 @@ impl Store {
             Change::ListDone => {
                 let all = std::mem::take(&mut self.relisted_scalers);
                 self.scalers.retain(|key, _| all.contains(key));
+                self.scalers_listed = true;
                 effects.events.push(Event::ScalersListed(all));
             }
             Change::Applied(scaler) => self.apply_scaler(scaler, &mut effects),
@@ -109,11 +110,11 @@ impl Store {
             restored,
             deletion,
         } = *scaler;
-        let known = self.scalers.get(&key);
-        let known = known.filter(|known| known.uid == uid && known.target == target);
-        let is_new = known.is_none();
-        let watch = match known {
-            Some(known) => known.watch.clone(),
+        // A PushScaler that was deleted and recreated has a new uid, and is a new one.
+        let known = self.scalers.get_mut(&key);
+        let known = known.filter(|known| known.facts.uid == uid && known.facts.target == target);
+        let watch = match &known {
+            Some(known) => known.facts.watch.clone(),
             None => {
                 self.last_number += 1;
                 WatchId {
@@ -122,34 +123,36 @@ impl Store {
                 }
             }
         };
+        let facts = Arc::new(ScalerFacts {
+            key: key.clone(),
+            uid,
+            generation,
+            labels,
+            target,
+            watch,
+            policy,
+            spec: spec.map(Arc::new),
+            schedules,
+            conditions: restored.conditions,
+            last_scale_time: restored.last_scale_time,
+            transitions: restored.transitions,
+            changes: restored.changes,
+            deletion,
+        });
         effects
             .events
-            .push(Event::ScalerApplied(Box::new(ScalerFacts {
-                key: key.clone(),
-                uid: uid.clone(),
-                generation,
-                labels,
-                target: target.clone(),
-                watch: watch.clone(),
-                policy,
-                spec: spec.map(Arc::new),
-                schedules,
-                conditions: restored.conditions,
-                last_scale_time: restored.last_scale_time,
-                transitions: restored.transitions,
-                changes: restored.changes,
-                deletion,
-            })));
-        if is_new {
-            effects.reads.push((watch.clone(), target.clone()));
-            let scaler = StoredScaler {
-                uid,
-                target,
-                watch,
-                written_by_us: false,
-                selector: None,
-            };
-            self.scalers.insert(key, scaler);
+            .push(Event::ScalerApplied(Arc::clone(&facts)));
+        match known {
+            Some(known) => known.facts = facts,
+            None => {
+                let scaler = StoredScaler {
+                    facts,
+                    written_by_us: false,
+                    selector: None,
+                };
+                effects.reads.push(scaler.read());
+                self.scalers.insert(key, scaler);
+            }
         }
     }
 
@@ -159,16 +162,15 @@ impl Store {
             Change::Listing => self.relisted_hpas.clear(),
             Change::Listed(hpa) => {
                 self.relisted_hpas.insert(hpa.key.clone());
-                effects.events.push(Event::HpaApplied(hpa));
+                self.apply_hpa(hpa, &mut effects);
             }
             Change::ListDone => {
-                self.hpas = std::mem::take(&mut self.relisted_hpas);
-                effects.events.push(Event::HpasListed(self.hpas.clone()));
+                let all = std::mem::take(&mut self.relisted_hpas);
+                self.hpas.retain(|key, _| all.contains(key));
+                self.hpas_listed = true;
+                effects.events.push(Event::HpasListed(all));
             }
-            Change::Applied(hpa) => {
-                self.hpas.insert(hpa.key.clone());
-                effects.events.push(Event::HpaApplied(hpa));
-            }
+            Change::Applied(hpa) => self.apply_hpa(hpa, &mut effects),
             Change::Deleted(hpa) => {
                 self.hpas.remove(&hpa.key);
                 effects.events.push(Event::HpaDeleted(hpa.key));
@@ -176,6 +178,12 @@ impl Store {
             Change::Failed(_) => {}
         }
         effects
+    }
+
+    fn apply_hpa(&mut self, hpa: CompetingHpa, effects: &mut Effects) {
+        let hpa = Arc::new(hpa);
+        self.hpas.insert(hpa.key.clone(), Arc::clone(&hpa));
+        effects.events.push(Event::HpaApplied(hpa));
     }
 
     pub(super) fn pod(&mut self, change: Change<WatchedPod>) -> Effects {
@@ -197,7 +205,7 @@ impl Store {
                 let last = self.pods.remove(&pod).unwrap_or(pod);
                 for scaler in self.selecting(&last) {
                     effects.events.push(Event::PodDeleted {
-                        watch: scaler.watch.clone(),
+                        watch: scaler.watch().clone(),
                         uid: last.uid.clone(),
                     });
                 }
@@ -216,13 +224,13 @@ impl Store {
         if previous.as_ref() == Some(&pod) {
             return;
         }
-        let selecting: HashSet<_> = self.selecting(&pod).map(|scaler| &scaler.watch).collect();
+        let selecting: HashSet<_> = self.selecting(&pod).map(|scaler| scaler.watch()).collect();
         for watch in &selecting {
             effects.events.push(applied(watch, &pod));
         }
         if let Some(previous) = &previous {
             // Its labels have changed.
-            let former = self.selecting(previous).map(|scaler| &scaler.watch);
+            let former = self.selecting(previous).map(|scaler| scaler.watch());
             for watch in former.filter(|watch| !selecting.contains(watch)) {
                 effects.events.push(Event::PodDeleted {
                     watch: watch.clone(),
@@ -249,7 +257,7 @@ impl Store {
 
     /// Reports all pods that the target of `scaler` selects.
     fn report_pods(&self, scaler: &StoredScaler, effects: &mut Effects) {
-        let watch = &scaler.watch;
+        let watch = scaler.watch();
         let Some((text, selector)) = &scaler.selector else {
             return;
         };
@@ -275,7 +283,7 @@ impl Store {
             return;
         }
         let mut uids = BTreeSet::new();
-        let pods = self.pods.of_namespace(&scaler.target.namespace);
+        let pods = self.pods.of_namespace(&scaler.target().namespace);
         for pod in pods.filter(|pod| scaler.selects(pod)) {
             uids.insert(pod.uid.clone());
             effects.events.push(applied(watch, pod));
@@ -299,10 +307,8 @@ impl Store {
             Change::ListDone => {
                 self.failed_kinds.remove(kind);
                 let scalers = self.scalers.values();
-                let of_kind = scalers.filter(|scaler| kind_of(&scaler.target) == *kind);
-                effects
-                    .reads
-                    .extend(of_kind.map(|scaler| (scaler.watch.clone(), scaler.target.clone())));
+                let of_kind = scalers.filter(|scaler| kind_of(scaler.target()) == *kind);
+                effects.reads.extend(of_kind.map(StoredScaler::read));
             }
             Change::Applied(target) | Change::Deleted(target) => {
                 effects.reads = self.targeting(kind, &target);
@@ -311,9 +317,9 @@ impl Store {
             Change::Failed(error) => {
                 self.failed_kinds.insert(kind.clone(), error.clone());
                 for scaler in self.scalers.values() {
-                    if kind_of(&scaler.target) == *kind {
-                        let scale = Err(unreadable(&scaler.target, error.clone()));
-                        let watch = scaler.watch.clone();
+                    if kind_of(scaler.target()) == *kind {
+                        let scale = Err(unreadable(scaler.target(), error.clone()));
+                        let watch = scaler.watch().clone();
                         let began = Instant::now();
                         effects.events.push(Event::TargetRead {
                             watch,
@@ -338,10 +344,12 @@ impl Store {
         scalers
             .take_while(|(key, _)| key.namespace == target.namespace)
             .map(|(_, scaler)| scaler)
-            .filter(|scaler| scaler.target.name == target.name && kind_of(&scaler.target) == *kind)
+            .filter(|scaler| {
+                scaler.target().name == target.name && kind_of(scaler.target()) == *kind
+            })
             .map(|scaler| {
                 scaler.written_by_us = target.written_by_us;
-                (scaler.watch.clone(), scaler.target.clone())
+                scaler.read()
             })
             .collect()
     }
@@ -354,13 +362,13 @@ impl Store {
         scale: Result<Scale, ScaleError>,
     ) -> Option<Effects> {
         let scaler = self.scalers.get_mut(&watch.scaler)?;
-        if scaler.watch != *watch {
+        if scaler.watch() != watch {
             return None;
         }
         let mut effects = Effects::default();
-        let failed = self.failed_kinds.get(&kind_of(&scaler.target));
+        let failed = self.failed_kinds.get(&kind_of(scaler.target()));
         let scale = match (scale, failed) {
-            (Ok(_), Some(error)) => Err(unreadable(&scaler.target, error.clone())),
+            (Ok(_), Some(error)) => Err(unreadable(scaler.target(), error.clone())),
             (scale, _) => scale,
         };
         let selector = scale.as_ref().ok().map(|scale| scale.selector.clone());
@@ -385,9 +393,21 @@ impl Store {
         Some(effects)
     }
 
-    /// Returns everything that would repair a control loop with another state: all pods, and reads of all scales.
+    /// Returns everything that would repair a control loop with another state: all objects, and reads of all scales.
     pub(super) fn resync(&self) -> Effects {
         let mut effects = self.reread();
+        let events = &mut effects.events;
+        let scalers = self.scalers.values();
+        events.extend(scalers.map(|scaler| Event::ScalerApplied(Arc::clone(&scaler.facts))));
+        if self.scalers_listed {
+            let all = self.scalers.keys().cloned().collect();
+            events.push(Event::ScalersListed(all));
+        }
+        events.extend(self.hpas.values().cloned().map(Event::HpaApplied));
+        if self.hpas_listed {
+            let all = self.hpas.keys().cloned().collect();
+            events.push(Event::HpasListed(all));
+        }
         self.report_all_pods(&mut effects);
         effects
     }
@@ -396,20 +416,33 @@ impl Store {
     pub(super) fn reread(&self) -> Effects {
         let scalers = self.scalers.values();
         Effects {
-            reads: scalers
-                .map(|scaler| (scaler.watch.clone(), scaler.target.clone()))
-                .collect(),
+            reads: scalers.map(StoredScaler::read).collect(),
             events: Vec::new(),
         }
     }
 }
 
 impl StoredScaler {
+    fn watch(&self) -> &WatchId {
+        &self.facts.watch
+    }
+
+    fn target(&self) -> &TargetRef {
+        &self.facts.target
+    }
+
+    /// Returns a read of its scale.
+    fn read(&self) -> (WatchId, TargetRef) {
+        (self.watch().clone(), self.target().clone())
+    }
+
     fn selects(&self, pod: &WatchedPod) -> bool {
         let Some((text, Ok(selector))) = &self.selector else {
             return false;
         };
-        !text.is_empty() && self.target.namespace == pod.namespace && selector.matches(&pod.labels)
+        !text.is_empty()
+            && self.target().namespace == pod.namespace
+            && selector.matches(&pod.labels)
     }
 }
 

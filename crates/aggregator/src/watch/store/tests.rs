@@ -58,6 +58,8 @@ fn short(effects: &Effects) -> Vec<String> {
     let events = effects.events.iter().map(|event| match event {
         Event::ScalerApplied(facts) => format!("scaler {}", of(&facts.watch)),
         Event::ScalersListed(all) => format!("{} scalers", all.len()),
+        Event::HpaApplied(hpa) => format!("HPA {} of {}", hpa.key.name, hpa.target),
+        Event::HpasListed(all) => format!("{} HPAs", all.len()),
         Event::TargetRead {
             watch,
             written_by_us,
@@ -106,8 +108,8 @@ fn watch(store: &Store, name: &str) -> WatchId {
     let scaler = store
         .scalers
         .values()
-        .find(|scaler| scaler.watch.scaler.name == name);
-    scaler.unwrap().watch.clone()
+        .find(|scaler| scaler.watch().scaler.name == name);
+    scaler.unwrap().watch().clone()
 }
 
 #[test]
@@ -276,11 +278,44 @@ fn a_read_reports_the_writer_of_the_replicas() {
 
 #[test]
 fn a_resync_repeats_everything() {
-    let store = store_with(&[pod("a-0", "a")]);
-    assert_eq!(
-        short(&store.resync()),
-        ["a#1 +a-0", "a#1 1 pods", "read a#1"]
-    );
+    let mut store = store_with(&[pod("a-0", "a")]);
+    let hpa = |name: &str, target: &str| CompetingHpa {
+        key: ScalerKey::new("models", name),
+        target: TargetRef::deployment("models", target),
+    };
+    store.hpa(Change::Listing);
+    store.hpa(Change::Listed(hpa("kept", "a")));
+    store.hpa(Change::Listed(hpa("deleted", "a")));
+    store.hpa(Change::ListDone);
+    store.hpa(Change::Deleted(hpa("deleted", "a")));
+    // What was reported last is repeated.
+    store.hpa(Change::Applied(hpa("kept", "b")));
+    let mut edited = scaler("a", "uid-a", "a");
+    edited.generation = Some(2);
+    store.scaler(Change::Applied(edited));
+    let resync = store.resync();
+    let expected = [
+        "scaler a#1",
+        "1 scalers",
+        "HPA kept of Deployment/b",
+        "1 HPAs",
+        "a#1 +a-0",
+        "a#1 1 pods",
+        "read a#1",
+    ];
+    assert_eq!(short(&resync), expected);
+    let Some(Event::ScalerApplied(facts)) = resync.events.first() else {
+        panic!("no scaler");
+    };
+    assert_eq!(facts.generation, Some(2));
+}
+
+#[test]
+fn a_resync_before_the_lists_does_not_report_them() {
+    let mut store = Store::default();
+    store.scaler(Change::Listing);
+    store.scaler(Change::Listed(scaler("a", "uid-a", "a")));
+    assert_eq!(short(&store.resync()), ["scaler a#1", "read a#1"]);
 }
 
 #[test]
@@ -306,7 +341,7 @@ fn a_target_selects_the_pods_of_its_namespace() {
     let watches: Vec<_> = store
         .scalers
         .values()
-        .map(|one| one.watch.clone())
+        .map(|one| one.watch().clone())
         .collect();
     for (watch, namespace) in watches.iter().zip(namespaces) {
         let read = store
