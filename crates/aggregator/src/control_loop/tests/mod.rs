@@ -561,6 +561,28 @@ async fn conflicts_follow_targets_modes_and_hpas() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn conflicts_are_not_detected_again_while_the_target_of_an_hpa_is_unchanged() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({}));
+    let hpa = |target| {
+        Event::HpaApplied(Arc::new(CompetingHpa {
+            key: key("h"),
+            target,
+        }))
+    };
+    fixture.handle(hpa(target("another")));
+    // Detecting conflicts would remove this one.
+    let scaler = fixture.control_loop.scalers.get_mut(&key("a")).unwrap();
+    scaler.conflicts_with = Some("none".to_owned());
+    for _ in 0..1000 {
+        fixture.handle(hpa(target("another")));
+    }
+    assert_eq!(fixture.conflict("a"), Some("none"));
+    fixture.handle(hpa(target("a-third-one")));
+    assert_eq!(fixture.conflict("a"), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_loop_sleeps_until_everything_is_listed() {
     let mut fixture = Fixture::unlisted();
     fixture.apply("a", 1, &json!({}));
