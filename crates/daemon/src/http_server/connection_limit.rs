@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::ConnectionRejection;
 
 /// The connection limits of one server. Clones share the counts.
-#[derive(Clone)]
-pub(super) struct ConnectionLimit {
+#[derive(Clone, Debug)]
+pub struct ConnectionLimit {
     total: Arc<Semaphore>,
     max: u32,
     open: Arc<Mutex<Open>>,
@@ -22,14 +22,15 @@ pub(super) struct ConnectionLimit {
 }
 
 /// One connection's share of the limits, returned when dropped.
-pub(super) struct ConnectionPermit {
+#[derive(Debug)]
+pub struct ConnectionPermit {
     _total: OwnedSemaphorePermit,
     address: IpAddr,
     open: Arc<Mutex<Open>>,
 }
 
 /// The number of open connections.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Open {
     by_address: HashMap<IpAddr, usize>,
     by_network: HashMap<Network, usize>,
@@ -51,7 +52,8 @@ fn network(address: IpAddr) -> Option<Network> {
 }
 
 impl ConnectionLimit {
-    pub(super) fn new(max: usize, max_per_address: usize) -> Self {
+    /// Creates limits for all connections, and for those of one address.
+    pub fn new(max: usize, max_per_address: usize) -> Self {
         Self {
             total: Arc::new(Semaphore::new(max)),
             max: u32::try_from(max).unwrap_or(u32::MAX),
@@ -62,7 +64,10 @@ impl ConnectionLimit {
     }
 
     /// Counts a connection. IPv4 clients of an IPv6 socket (`::ffff:192.0.2.1`) count as IPv4.
-    pub(super) fn acquire(&self, address: IpAddr) -> Result<ConnectionPermit, ConnectionRejection> {
+    ///
+    /// # Errors
+    /// If a limit is reached.
+    pub fn acquire(&self, address: IpAddr) -> Result<ConnectionPermit, ConnectionRejection> {
         let address = address.to_canonical();
         let total = Arc::clone(&self.total)
             .try_acquire_owned()
@@ -86,7 +91,7 @@ impl ConnectionLimit {
     }
 
     /// Waits up to `timeout` until all permits are returned. Returns whether they were.
-    pub(super) async fn all_returned(&self, timeout: Duration) -> bool {
+    pub async fn all_returned(&self, timeout: Duration) -> bool {
         tokio::time::timeout(timeout, self.total.acquire_many(self.max))
             .await
             .is_ok()

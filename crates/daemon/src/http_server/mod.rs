@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use crate::log_limiter::LogLimiter;
 use crate::reply::Reply;
 use crate::shutdown::Shutdown;
-use connection_limit::ConnectionLimit;
+pub use connection_limit::{ConnectionLimit, ConnectionPermit};
 pub use transport::{Plain, Tls, Transport};
 
 /// The pause after an accept error, such as too many open files, so that the accept loop does not spin.

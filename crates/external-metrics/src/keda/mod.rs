@@ -6,24 +6,25 @@ mod scaler;
 mod service;
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pushscale_daemon::error::chain;
-use pushscale_daemon::http_server::Bound;
+use pushscale_daemon::http_server::{Bound, ConnectionLimit};
 use pushscale_daemon::shutdown::Shutdown;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::store::Store;
 use scaler::ExternalScaler;
 
 /// Maximum concurrent connections: KEDA's operator has one for each scaler address.
-const CONNECTIONS: u32 = 64;
+const CONNECTIONS: usize = 64;
+
+/// Maximum concurrent connections of one address, so that no other client can keep KEDA out.
+const CONNECTIONS_PER_ADDRESS: usize = 8;
 
 /// Maximum concurrent calls of a connection: each ScaledObject has two streams, and short calls.
 const CALLS: u32 = 2048;
@@ -44,11 +45,14 @@ const GRACE: Duration = Duration::from_secs(1);
 /// limit are closed.
 pub async fn serve(bound: Bound, store: Store, shutdown: Shutdown) {
     let scaler = ExternalScaler(store);
-    let limit = Arc::new(Semaphore::new(CONNECTIONS as usize));
-    while let Some((stream, _)) = bound.accept(&shutdown).await {
-        let Ok(permit) = Arc::clone(&limit).try_acquire_owned() else {
-            tracing::debug!("connection of KEDA rejected: too many");
-            continue;
+    let limit = ConnectionLimit::new(CONNECTIONS, CONNECTIONS_PER_ADDRESS);
+    while let Some((stream, peer)) = bound.accept(&shutdown).await {
+        let permit = match limit.acquire(peer) {
+            Ok(permit) => permit,
+            Err(reason) => {
+                tracing::debug!(%peer, ?reason, "connection of KEDA rejected");
+                continue;
+            }
         };
         let (scaler, shutdown) = (scaler.clone(), shutdown.clone());
         tokio::spawn(async move {
@@ -58,10 +62,7 @@ pub async fn serve(bound: Bound, store: Store, shutdown: Shutdown) {
     }
     // Another aggregator accepts the next connections.
     drop(bound);
-    if timeout(GRACE, limit.acquire_many(CONNECTIONS))
-        .await
-        .is_err()
-    {
+    if !limit.all_returned(GRACE).await {
         tracing::warn!("grace period over, calls of KEDA cut off");
     }
 }

@@ -1,6 +1,8 @@
 //! Calls over a socket, encoded as KEDA encodes them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Full};
@@ -12,6 +14,7 @@ use prost::Message;
 use pushscale_daemon::http_server;
 use pushscale_decision::FleetLoad;
 use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -296,4 +299,42 @@ async fn a_connection_that_sends_nothing_is_closed() {
     let mut silent = TcpStream::connect(bound.address()).await.unwrap();
     tokio::spawn(serve(bound, store(), Shutdown::new()));
     assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn one_client_with_many_connections_does_not_keep_keda_out() {
+    let store = store();
+    store.record("models", "a", sample(Ok(7)));
+    let shutdown = Shutdown::new();
+    let bound = bind().await;
+    let address = bound.address();
+    let mut held = Vec::new();
+    // Connections are accepted in order, so all of these before KEDA's.
+    for _ in 0..CONNECTIONS {
+        let socket = TcpSocket::new_v4().unwrap();
+        let attacker = Ipv4Addr::new(127, 0, 0, 2);
+        socket.bind(SocketAddr::from((attacker, 0))).unwrap();
+        held.push(socket.connect(address).await.unwrap());
+    }
+    let stream = TcpStream::connect(address).await.unwrap();
+    let server = tokio::spawn(serve(bound, store, shutdown.clone()));
+    let (mut client, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let request = target(&[("pushscaler", "a")]);
+    let answer = timeout(
+        HANG,
+        call::<IsActiveResponse>(&mut client, "IsActive", &request),
+    );
+    assert_eq!(answer.await.unwrap().0, OK);
+    // The attacker has eight connections, and the others were closed.
+    let mut closed = 0;
+    for stream in &mut held[CONNECTIONS_PER_ADDRESS..] {
+        let read = timeout(HANG, stream.read(&mut [0])).await.unwrap();
+        closed += usize::from(matches!(read, Ok(0) | Err(_)));
+    }
+    assert_eq!(closed, CONNECTIONS - CONNECTIONS_PER_ADDRESS);
+    shutdown.cancel();
+    server.await.unwrap();
 }
