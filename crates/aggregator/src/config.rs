@@ -94,7 +94,7 @@ const SETTINGS: &[Setting] = &[
         key: "max_connections",
         default: Some("12000"),
         kind: Kind::Number(1, 1_000_000),
-        description: "Maximum concurrent sidecar connections; further ones get 503",
+        description: "Maximum concurrent sidecar connections; further ones are rejected",
     },
     Setting {
         key: "max_connections_per_address",

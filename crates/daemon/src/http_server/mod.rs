@@ -7,7 +7,7 @@ mod transport;
 mod write_timeout;
 
 use std::convert::Infallible;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,10 +33,6 @@ const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(200);
 /// Connections that wait to be accepted, as in the standard library and tokio.
 const BACKLOG: u32 = 1024;
 
-/// The response to a connection over the limit, sent without reading the request.
-const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-content-length: 32\r\nretry-after: 5\r\nconnection: close\r\n\r\n{\"error\":\"too many connections\"}";
-
 /// A bound port that is not served yet.
 #[derive(Debug)]
 pub struct Bound {
@@ -59,7 +55,7 @@ pub struct BindError {
 /// The resources that clients of a server may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Maximum concurrent connections; further ones get 503.
+    /// Maximum concurrent connections; further ones get 503, or are closed if the port has TLS.
     pub connections: usize,
     /// Maximum concurrent connections from one address. All addresses of an IPv6 /64 together get at most three
     /// quarters of `connections`.
@@ -212,7 +208,7 @@ impl Bound {
                 Err(reason) => {
                     tracing::debug!(server = self.name, %peer, ?reason, "connection rejected");
                     on_reject(reason);
-                    reject(stream);
+                    T::reject(stream);
                     continue;
                 }
             };
@@ -279,17 +275,6 @@ pub enum ConnectionRejection {
     PlainHttp,
     /// The TLS handshake failed.
     HandshakeFailed,
-}
-
-/// Sends 503 and closes. One write into an empty socket buffer does not block; the standard library's write does not
-/// wait for readiness as tokio's would.
-fn reject(stream: TcpStream) {
-    if let Err(error) = stream
-        .into_std()
-        .and_then(|mut stream| stream.write_all(TOO_MANY_CONNECTIONS))
-    {
-        tracing::debug!(%error, "failed to send 503");
-    }
 }
 
 #[cfg(test)]

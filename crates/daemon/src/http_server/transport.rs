@@ -1,7 +1,7 @@
 //! The layer between TCP and HTTP: none, or TLS.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,10 @@ use crate::tls::{ServerCertificate, TlsError};
 
 /// The timeout of a TLS handshake, with the wait for its turn.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The response to a connection over the limit, sent without reading the request.
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+content-length: 32\r\nretry-after: 5\r\nconnection: close\r\n\r\n{\"error\":\"too many connections\"}";
 
 /// The first byte of every TLS handshake (RFC 8446, 5.1). No HTTP method begins with it.
 const TLS_HANDSHAKE_RECORD: u8 = 22;
@@ -43,6 +47,9 @@ pub trait Transport: Clone + Send + Sync + 'static {
         client: IpAddr,
         stream: TcpStream,
     ) -> impl Future<Output = Result<Self::Stream, ConnectionRejection>> + Send;
+
+    /// Closes the connection of a client over the limit, without reading from it.
+    fn reject(stream: TcpStream);
 }
 
 /// Plain HTTP over TCP.
@@ -58,6 +65,17 @@ impl Transport for Plain {
         stream: TcpStream,
     ) -> Result<TcpStream, ConnectionRejection> {
         Ok(stream)
+    }
+
+    /// Sends 503. One write into an empty socket buffer does not block; the standard library's write does not wait for
+    /// readiness as tokio's would.
+    fn reject(stream: TcpStream) {
+        if let Err(error) = stream
+            .into_std()
+            .and_then(|mut stream| stream.write_all(TOO_MANY_CONNECTIONS))
+        {
+            tracing::debug!(%error, "failed to send 503");
+        }
     }
 }
 
@@ -125,6 +143,11 @@ impl Transport for Tls {
             Err(_) => Err(ConnectionRejection::HandshakeFailed),
         }
     }
+
+    /// A client that begins a handshake cannot read an HTTP response.
+    fn reject(stream: TcpStream) {
+        drop(stream);
+    }
 }
 
 /// Reads what has arrived first: closing with unread bytes resets the connection and discards the response.
@@ -149,6 +172,14 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn the_content_length_of_the_503_is_right() {
+        let text = std::str::from_utf8(TOO_MANY_CONNECTIONS).unwrap();
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body.len(), 32);
+        assert!(text.contains("content-length: 32\r\n"));
+    }
     use crate::fair_semaphore::FairSemaphore;
 
     #[tokio::test]
