@@ -187,6 +187,12 @@ pub enum ScaleError {
         /// The object.
         target: String,
     },
+    /// The PushScaler stopped scaling during the write, which may have been stored.
+    #[error("{target}: the write was cancelled: the PushScaler no longer scales")]
+    Cancelled {
+        /// The object.
+        target: String,
+    },
     /// Any other error.
     #[error("{target}: {message}")]
     Other {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use pushscale_api::ScaleChange;
 use pushscale_decision::{Decision, Hold, Moment, Outcome, PodUid, SYNC_PERIOD};
+use tokio::sync::oneshot;
 
 use super::ControlLoop;
 use super::scale_write::{write_as_leader, write_scale};
@@ -13,6 +14,7 @@ use crate::event::Event;
 use crate::metrics::{DecisionOutcome, DeletionCostOutcome};
 use crate::names::ScalerKey;
 use crate::scale_change::scale_change;
+use crate::scale_target::ScaleError;
 
 /// Bytes of the recordings of all scalers together.
 const RECORDED_BYTES: usize = 32 << 20;
@@ -132,7 +134,8 @@ impl ControlLoop {
         let (Some(term), Some(scaler)) = (self.term, self.scalers.get_mut(key)) else {
             return;
         };
-        scaler.replicas.write_begins(change);
+        let (keep, cancelled) = oneshot::channel();
+        scaler.replicas.write_begins(change, keep);
         let engine = scaler.engine.as_ref();
         let is_slow = |uid: &PodUid| engine.is_some_and(|engine| engine.is_slow(uid));
         let marked = match from.checked_sub(to) {
@@ -150,18 +153,27 @@ impl ControlLoop {
         let mark_reporter = self.mark_reporter.clone();
         let metrics = self.metrics.clone();
         tokio::spawn(async move {
-            // The marks are a hint: the replica count is written whether or not they succeed.
-            let mark = scale_target.mark_for_deletion(&target, &marked);
             let mut marks_forbidden = None;
-            if !marked.is_empty()
-                && let Some(result) = leadership.write_until_end(term, mark).await
-            {
-                mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Marked);
-                let is_known = result.forbidden || result.updated > 0;
-                marks_forbidden = is_known.then_some(result.forbidden);
-            }
-            let write = write_scale(&*scale_target, &target, uid.as_deref(), from, to, &metrics);
-            let outcome = write_as_leader(&leadership, term, &target, write).await;
+            let write = async {
+                // The marks are a hint: the replica count is written whether or not they succeed.
+                let mark = scale_target.mark_for_deletion(&target, &marked);
+                if !marked.is_empty()
+                    && let Some(result) = leadership.write_until_end(term, mark).await
+                {
+                    mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Marked);
+                    let is_known = result.forbidden || result.updated > 0;
+                    marks_forbidden = is_known.then_some(result.forbidden);
+                }
+                let uid = uid.as_deref();
+                let write = write_scale(&*scale_target, &target, uid, from, to, &metrics);
+                write_as_leader(&leadership, term, &target, write).await
+            };
+            let outcome = tokio::select! {
+                biased;
+                // The scaler is gone, or no longer writes.
+                _ = cancelled => Err(ScaleError::Cancelled { target: target.to_string() }),
+                outcome = write => outcome,
+            };
             let finished = Event::WriteFinished {
                 watch,
                 from,

@@ -167,6 +167,11 @@ impl ManagedScaler {
             .as_ref()
             .is_ok_and(|policy| policy.mode == Mode::Apply)
             && !self.deletion.deleting;
+        // What is restored at the deletion depends on the outcome of the write.
+        let restores = self.deletion.deleting && self.deletion.restores;
+        if !self.writes && !restores {
+            self.replicas.cancel_write();
+        }
         let policy = match policy {
             Ok(policy) => policy,
             Err(problems) => {

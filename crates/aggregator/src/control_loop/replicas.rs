@@ -3,11 +3,13 @@
 //! The decision engine counts changes by other clients, and stops all writes after three of them. So each change by an
 //! aggregator must be recorded as such: one of the former leader, and one whose response was lost.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use pushscale_api::ScaleChange;
 use pushscale_daemon::backoff::Backoff;
 use pushscale_decision::Moment;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::scale_target::{SCALE_BACKOFF, Scale, ScaleError};
@@ -28,6 +30,8 @@ pub(super) struct Replicas {
     last: Option<u32>,
     /// The change of the write in flight.
     in_flight: Option<ScaleChange>,
+    /// Cancels the write in flight when it is dropped.
+    keep: Option<oneshot::Sender<Infallible>>,
     /// When we last wrote, and the version of the scale that the write returned.
     written: Option<(Moment, u64)>,
     /// Failed writes, until a read shows whether one of them was stored. All are from the same replica count.
@@ -88,6 +92,7 @@ impl Replicas {
             scale: None,
             last: None,
             in_flight: None,
+            keep: None,
             written: None,
             unconfirmed: Vec::new(),
             unattributed: None,
@@ -202,9 +207,10 @@ impl Replicas {
         })
     }
 
-    /// Records that a write begins.
-    pub(super) fn write_begins(&mut self, change: ScaleChange) {
+    /// Records that a write begins, which is cancelled when `keep` is dropped.
+    pub(super) fn write_begins(&mut self, change: ScaleChange, keep: oneshot::Sender<Infallible>) {
         self.in_flight = Some(change);
+        self.keep = Some(keep);
         // From now on the replicas are ours, whoever changed them before.
         self.unattributed = None;
     }
@@ -230,14 +236,19 @@ impl Replicas {
         own
     }
 
-    /// Records a write that failed. Returns its change if it was stored nevertheless, or else when to write again.
-    pub(super) fn write_failed(
+    /// Cancels the write in flight. It remains in flight until it has ended.
+    pub(super) fn cancel_write(&mut self) {
+        self.keep = None;
+    }
+
+    /// Records a write whose response was lost, or did not come before it was cancelled. Returns its change if the
+    /// target shows that it was stored.
+    pub(super) fn write_unconfirmed(
         &mut self,
         now: Moment,
         from: u32,
         to: u32,
-        error: &str,
-    ) -> Result<OwnChange, Moment> {
+    ) -> Option<OwnChange> {
         if let Some(change) = self.in_flight.take() {
             self.forget_unconfirmed(now);
             self.unconfirmed.push(UnconfirmedWrite {
@@ -249,9 +260,18 @@ impl Replicas {
         }
         // The watch may have shown during the write that it was stored. The target is then read again only at its next
         // change.
-        if let Some(replicas) = self.last
-            && let Some(own) = self.confirm(now, replicas)
-        {
+        self.confirm(now, self.last?)
+    }
+
+    /// Records a write that failed. Returns its change if it was stored nevertheless, or else when to write again.
+    pub(super) fn write_failed(
+        &mut self,
+        now: Moment,
+        from: u32,
+        to: u32,
+        error: &str,
+    ) -> Result<OwnChange, Moment> {
+        if let Some(own) = self.write_unconfirmed(now, from, to) {
             return Ok(own);
         }
         let retry_at = now.plus(self.backoff.next_delay());
@@ -295,7 +315,7 @@ mod tests {
             let mut replicas = Replicas::new();
             replicas.observe(Moment::ORIGIN, true, read(10));
             for (second, to) in [(0, 20), (30, 24)] {
-                replicas.write_begins(change(to));
+                replicas.write_begins(change(to), oneshot::channel().0);
                 let failed = replicas.write_failed(Moment::from_secs(second), 10, to, "failed");
                 assert!(failed.is_err(), "the API server may still apply it");
             }

@@ -58,6 +58,15 @@ impl ControlLoop {
                 self.unmark_stale_pods(key);
                 self.mark_due(key, now);
             }
+            Err(error @ ScaleError::Cancelled { .. }) => {
+                tracing::info!(autoscaler = %key, desired = to, %error, "the replica count may not be written");
+                if let Some(change) = scaler.replicas.write_unconfirmed(now, from, to) {
+                    scaler.record_change(now, change);
+                }
+                scaler.deletion_order.clear();
+                self.unmark_stale_pods(key);
+                self.mark_due(key, now);
+            }
             Err(error) => {
                 self.metrics.scale_written(ScaleWriteOutcome::Failed);
                 let note = format!("New size: {to}; error: {error}");

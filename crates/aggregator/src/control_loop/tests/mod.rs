@@ -54,6 +54,8 @@ enum Behavior {
     Rejects,
     /// Stores a replica count, but no finalizers.
     RejectsFinalizers,
+    /// Does not respond.
+    Hangs,
 }
 
 #[derive(Clone, Default)]
@@ -72,6 +74,17 @@ struct FakeTarget {
     marks: Arc<Mutex<Option<MarkResult>>>,
     /// The pods that were unmarked.
     unmarked: Arc<Mutex<Vec<String>>>,
+    /// The number of writes that were abandoned.
+    abandoned: Arc<Mutex<u32>>,
+}
+
+/// Counts a write that is abandoned.
+struct Abandoned(Arc<Mutex<u32>>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        *self.0.lock() += 1;
+    }
 }
 
 impl ScaleTarget for FakeTarget {
@@ -89,12 +102,21 @@ impl ScaleTarget for FakeTarget {
         assert_eq!(uid, Some(TARGET_UID));
         let behavior = *self.behavior.lock();
         self.writes.lock().push((from, to));
+        if matches!(behavior, Behavior::Hangs) {
+            let abandoned = Abandoned(Arc::clone(&self.abandoned));
+            return Box::pin(async move {
+                let _abandoned = abandoned;
+                std::future::pending().await
+            });
+        }
         let result = match behavior {
             Behavior::Stores | Behavior::RejectsFinalizers => Ok(Written::Done(scale(to))),
-            Behavior::StoresAndFails | Behavior::Rejects => Err(ScaleError::Other {
-                target: "Deployment/torchserve".to_owned(),
-                message: "timed out".to_owned(),
-            }),
+            Behavior::StoresAndFails | Behavior::Rejects | Behavior::Hangs => {
+                Err(ScaleError::Other {
+                    target: "Deployment/torchserve".to_owned(),
+                    message: "timed out".to_owned(),
+                })
+            }
         };
         Box::pin(std::future::ready(result))
     }
@@ -129,7 +151,7 @@ impl ScaleTarget for FakeTarget {
                 target: "finalizers of PushScaler a".to_owned(),
                 message: "timed out".to_owned(),
             }),
-            Behavior::Stores | Behavior::StoresAndFails | Behavior::Rejects => {
+            Behavior::Stores | Behavior::StoresAndFails | Behavior::Rejects | Behavior::Hangs => {
                 self.finalizers.lock().push(finalizers.to_vec());
                 Ok(())
             }

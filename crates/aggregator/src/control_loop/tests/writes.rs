@@ -225,3 +225,60 @@ async fn a_status_names_the_generation_that_its_decision_followed() {
     assert_eq!(status["desiredReplicas"], 1, "{status}");
     assert_eq!(status["observedGeneration"], 2, "{status}");
 }
+
+/// Begins a write that the API server does not answer. Returns its replicas.
+async fn hanging_write(fixture: &mut Fixture) -> u32 {
+    *fixture.target.behavior.lock() = Behavior::Hangs;
+    fixture.apply("a", 1, &json!({}));
+    fixture.read("a", 1);
+    let to = fixture.overload(1).await;
+    fixture.advance(STEP).await;
+    assert_eq!(*fixture.target.writes.lock(), [(1, to)]);
+    assert_eq!(*fixture.target.abandoned.lock(), 0);
+    to
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_is_cancelled_when_its_pushscaler_stops_scaling() {
+    for mode in ["Off", "Recommend"] {
+        let mut fixture = Fixture::start();
+        let to = hanging_write(&mut fixture).await;
+        fixture.apply("a", 2, &json!({ "mode": mode }));
+        fixture.advance(STEP).await;
+        assert_eq!(*fixture.target.abandoned.lock(), 1, "{mode}");
+        assert!(!fixture.scaler("a").replicas.is_writing());
+        let status = fixture.last_status("a").to_string();
+        assert!(!status.contains("FailedUpdateScale"), "{status}");
+        // The API server has stored it nevertheless.
+        fixture.read("a", to);
+        fixture.advance(Duration::from_secs(20)).await;
+        let status = fixture.last_status("a");
+        assert_eq!(status["history"][0]["to"], to, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_is_cancelled_when_its_pushscaler_is_deleted() {
+    let mut fixture = Fixture::start();
+    hanging_write(&mut fixture).await;
+    fixture.handle(Event::ScalerDeleted(key("a")));
+    fixture.advance(STEP).await;
+    assert_eq!(*fixture.target.abandoned.lock(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_continues_while_its_pushscaler_scales_or_restores_the_replicas() {
+    let mut fixture = Fixture::start();
+    hanging_write(&mut fixture).await;
+    fixture.apply("a", 2, &json!({ "maxReplicas": 39 }));
+    fixture.advance(STEP).await;
+    fixture.deletion = ScalerDeletion {
+        restores: true,
+        applies: true,
+        deleting: true,
+        ..ScalerDeletion::default()
+    };
+    fixture.apply("a", 3, &json!({ "onDelete": "Restore" }));
+    fixture.advance(STEP).await;
+    assert_eq!(*fixture.target.abandoned.lock(), 0);
+}
