@@ -12,7 +12,9 @@ use kube::{Api, Client, Resource, discovery};
 use parking_lot::Mutex;
 use pushscale_api::names::FIELD_MANAGER;
 use pushscale_api::{PushScaler, PushScalerCheckpoint};
-use pushscale_kubernetes::{CONFLICT, FORBIDDEN, NOT_FOUND, RequestError, UNPROCESSABLE, request};
+use pushscale_kubernetes::{
+    CONFLICT, FORBIDDEN, NOT_FOUND, RequestError, UNPROCESSABLE, is_kind_unknown, request,
+};
 use serde_json::json;
 
 use crate::deletion_cost;
@@ -25,7 +27,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Reads and writes scales through the API server.
 pub struct KubeScaleTarget {
     client: Client,
-    /// Discovered resources by `apiVersion` and `kind`. Discovery takes an additional request.
+    /// Discovered resources by `apiVersion` and `kind`, until the API server no longer knows one. Discovery takes an
+    /// additional request.
     resources: Mutex<BTreeMap<(String, String), ApiResource>>,
     pod_deletion_cost: bool,
 }
@@ -64,9 +67,19 @@ impl KubeScaleTarget {
     async fn read_scale(&self, target: &TargetRef) -> Result<Scale, ScaleError> {
         let api = self.api::<DynamicObject>(target).await?;
         let scale = request(TIMEOUT, api.get_scale(&target.name)).await;
-        scale
-            .map(|scale| convert(&scale))
-            .map_err(|error| scale_error(target, &error))
+        scale.map(|scale| convert(&scale)).map_err(|error| {
+            if matches!(&error, RequestError::Failed(error) if is_kind_unknown(error)) {
+                self.forget(&target.api_version, &target.kind);
+            }
+            scale_error(target, &error)
+        })
+    }
+
+    /// Makes the next request look up the resource of a kind again: its CRD was deleted, and may be created again with
+    /// another name of the resource.
+    pub(crate) fn forget(&self, api_version: &str, kind: &str) {
+        let key = (api_version.to_owned(), kind.to_owned());
+        self.resources.lock().remove(&key);
     }
 
     /// Looks up the resource of a kind.

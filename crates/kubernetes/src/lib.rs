@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kube::core::response::StatusDetails;
 use kube::{Client, Config};
 use pushscale_daemon::exit::RunError;
 use thiserror::Error;
@@ -83,6 +84,16 @@ pub async fn request<T>(
         Ok(response) => response.map_err(RequestError::Failed),
         Err(_) => Err(RequestError::TimedOut),
     }
+}
+
+/// Returns whether the API server does not know the kind of the object, as after its CRD was deleted. If only the
+/// object does not exist, the response names it.
+pub fn is_kind_unknown(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    let names_object = |details: &StatusDetails| !details.name.is_empty();
+    status.code == NOT_FOUND && !status.details.as_ref().is_some_and(names_object)
 }
 
 /// Returns the API server's own message, without the text that the client adds.

@@ -38,9 +38,24 @@ pub(super) enum Change<T> {
     Failed(String),
 }
 
-/// Sends all changes of the objects behind `api`, trimmed by `trim`, until aborted. Objects for which `trim` returns
-/// `None` are left out.
+/// Sends all changes of the objects behind `api`, trimmed by `trim`, until aborted; also if the API server does not
+/// know their kind yet. Objects for which `trim` returns `None` are left out.
 pub(super) async fn watch<K, T>(
+    metric: WatchMetric,
+    api: Api<K>,
+    inputs: mpsc::Sender<Input>,
+    trim: impl Fn(K) -> Option<T>,
+    input: impl Fn(Change<T>) -> Input,
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let ends = |_: &kube::Error| false;
+    watch_until(ends, metric, api, inputs, trim, input).await;
+}
+
+/// Like [`watch`], but ends after a failure for which `ends` returns true.
+pub(super) async fn watch_until<K, T>(
+    ends: impl Fn(&kube::Error) -> bool,
     metric: WatchMetric,
     api: Api<K>,
     inputs: mpsc::Sender<Input>,
@@ -73,6 +88,7 @@ pub(super) async fn watch<K, T>(
         };
         let kind = metric.kind();
         let failed = next.is_err();
+        let mut is_last = false;
         if let Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)) = next {
             metric.event();
             backoff.reset();
@@ -106,12 +122,14 @@ pub(super) async fn watch<K, T>(
                         is_blind = true;
                         Some(error)
                     }
+                    watcher::Error::WatchStartFailed(error) if ends(error) => Some(error),
                     // The watch is started again, from where it was or with a new list.
                     error => {
                         tracing::debug!(kind, %error, "watch failed");
                         None
                     }
                 };
+                is_last = reported.is_some_and(&ends);
                 let error = reported.map(message);
                 if let Some(error) = &error
                     && let Some(left_out) = failure_log.allow(Instant::now().into_std())
@@ -124,6 +142,9 @@ pub(super) async fn watch<K, T>(
         if let Some(change) = change
             && inputs.send(input(change)).await.is_err()
         {
+            return;
+        }
+        if is_last {
             return;
         }
         if failed {

@@ -18,7 +18,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta};
 use kube::{Api, Client};
 use pushscale_api::PushScaler;
 use pushscale_daemon::tasks::Tasks;
-use pushscale_kubernetes::request;
+use pushscale_kubernetes::{is_kind_unknown, request};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
@@ -214,18 +214,22 @@ impl Watches {
     /// Watches the targets of one kind. Metadata is enough.
     async fn watch_targets(self, kind: TargetKind, inputs: mpsc::Sender<Input>) {
         let (api_version, name) = &kind;
-        let resource = loop {
+        let input = |change| Input::Target(kind.clone(), change);
+        loop {
             match self.scales.resource(api_version, name).await {
-                Ok(resource) => break resource,
+                Ok(resource) => {
+                    let api = self.dynamic_api::<PartialObjectMeta<DynamicObject>>(&resource);
+                    let (metric, inputs) = (self.metrics.watch(name), inputs.clone());
+                    // A CRD that is deleted may be created again with another name of the resource.
+                    let ends = is_kind_unknown;
+                    change::watch_until(ends, metric, api, inputs, objects::target, input).await;
+                    self.scales.forget(api_version, name);
+                }
                 // Each read of a target reports the error.
                 Err(error) => tracing::debug!(%error, "unknown kind of a target"),
             }
             sleep(KIND_RETRY_INTERVAL).await;
-        };
-        let api = self.dynamic_api::<PartialObjectMeta<DynamicObject>>(&resource);
-        let metric = self.metrics.watch(name);
-        let input = |change| Input::Target(kind.clone(), change);
-        change::watch(metric, api, inputs, objects::target, input).await;
+        }
     }
 
     fn api<K>(&self) -> Api<K>

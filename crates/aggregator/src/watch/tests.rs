@@ -416,3 +416,69 @@ async fn a_forbidden_watch_is_a_failure_until_it_is_allowed() {
     assert!(are_listed);
     task.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_whose_resource_gets_another_name_is_looked_up_again() {
+    const GROUP: &str = "/apis/example.com/v1";
+    let renamed = Arc::new(AtomicBool::new(false));
+    let listed = Arc::new(AtomicBool::new(false));
+    let (is_renamed, is_listed) = (Arc::clone(&renamed), Arc::clone(&listed));
+    let client = api_server(move |path, query| {
+        let is_renamed = is_renamed.load(Ordering::Relaxed);
+        let name = if is_renamed {
+            "modelservers"
+        } else {
+            "servers"
+        };
+        if path == GROUP {
+            let resource = json!({ "name": name, "singularName": "", "namespaced": true, "kind": "Server",
+                                   "verbs": ["get", "list", "watch"] });
+            let resources = json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "example.com/v1",
+                                    "resources": [resource] });
+            return Some((200, resources));
+        }
+        if path.ends_with("/pushscalers") {
+            let mut scaler = scaler("uid");
+            let target =
+                json!({ "apiVersion": "example.com/v1", "kind": "Server", "name": "torchserve" });
+            scaler["spec"]["scaleTargetRef"] = target;
+            return list("PushScalerList", query, &[scaler]);
+        }
+        let path = path
+            .strip_prefix(GROUP)?
+            .strip_prefix("/namespaces/models/")?;
+        let Some(path) = path.strip_prefix(name) else {
+            // Not the API server's own error, which would name the object.
+            return Some((404, json!("404 page not found")));
+        };
+        if path == "/torchserve/scale" {
+            let replicas = if is_renamed { 2 } else { 1 };
+            let scale = json!({ "kind": "Scale", "apiVersion": "autoscaling/v1",
+                                "metadata": { "name": "torchserve", "namespace": "models", "resourceVersion": "7" },
+                                "spec": { "replicas": replicas } });
+            return Some((200, scale));
+        }
+        is_listed.fetch_or(is_renamed, Ordering::Relaxed);
+        if query.contains("watch=true") && !is_renamed {
+            let mut expired = failure(410, "Expired", "too old resource version").1;
+            expired = json!({ "type": "ERROR", "object": expired });
+            return Some((200, expired));
+        }
+        list("PartialObjectMetadataList", query, &[])
+    });
+    let (mut events, task) = start(client);
+    let found = async {
+        loop {
+            let Event::TargetRead { scale, .. } = next(&mut events).await else {
+                continue;
+            };
+            match scale.map(|scale| scale.replicas) {
+                Ok(1) => renamed.store(true, Ordering::Relaxed),
+                Ok(2) if listed.load(Ordering::Relaxed) => break,
+                _ => {}
+            }
+        }
+    };
+    timeout(HANG, found).await.unwrap();
+    task.abort();
+}
