@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use pushscale_aggregator::{Config, PROGRAM};
 use pushscale_daemon::{config, exit, logging, open_files};
-use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -18,7 +17,7 @@ fn main() -> ExitCode {
     logging::init(&config.log);
     open_files::raise_limit();
 
-    exit::run(Runtime::new(), async |signals| {
+    exit::run(exit::runtime(), async |signals| {
         let bound = pushscale_aggregator::bind(config).await?;
         bound.run(signals).await
     })

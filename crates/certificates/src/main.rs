@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use pushscale_certificates::{Config, PROGRAM};
 use pushscale_daemon::{config, exit, logging};
-use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     let config = match config::load(&PROGRAM, Config::from_settings) {
@@ -13,7 +12,7 @@ fn main() -> ExitCode {
     };
     logging::init(&config.log);
 
-    exit::run(Runtime::new(), async |stop| {
+    exit::run(exit::runtime(), async |stop| {
         let bound = pushscale_certificates::bind(config).await?;
         bound.run(stop).await
     })

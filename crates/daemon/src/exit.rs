@@ -6,10 +6,12 @@
 
 use std::error::Error;
 use std::io;
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
 use thiserror::Error;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::config::ConfigError;
 use crate::error::chain;
@@ -39,6 +41,25 @@ pub enum RunError {
     /// A task exited that should have kept running.
     #[error(transparent)]
     TaskExited(#[from] TaskExited),
+}
+
+/// The most threads of a program, on any number of cores: a node may have 96, each thread keeps memory of its own, and
+/// the memory limit of a pod does not grow with them.
+const MAX_THREADS: usize = 4;
+
+/// Creates the runtime of a program in the cluster.
+///
+/// # Errors
+/// If a thread or the IO driver cannot be created.
+pub fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(threads(available_parallelism().map_or(1, NonZero::get)))
+        .enable_all()
+        .build()
+}
+
+fn threads(cores: usize) -> usize {
+    cores.min(MAX_THREADS)
 }
 
 /// Prints an error in the command line and returns exit code 64.
@@ -79,4 +100,16 @@ where
         runtime.shutdown_background();
         outcome
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_has_few_threads_on_a_large_node() {
+        assert_eq!([1, 2, 4, 96].map(threads), [1, 2, 4, 4]);
+        let workers = runtime().unwrap().metrics().num_workers();
+        assert_eq!(workers, threads(available_parallelism().unwrap().get()));
+    }
 }
