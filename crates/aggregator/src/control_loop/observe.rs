@@ -277,7 +277,9 @@ impl ControlLoop {
             };
         }
         let after = pod.last_accepted.map(|last| now.since(last));
-        if after.is_some_and(|after| after < MIN_READING_INTERVAL) && !reading.terminating {
+        // The first reading of a terminating pod may follow its last one at once.
+        let begins_to_terminate = reading.terminating && !pod.terminating;
+        if after.is_some_and(|after| after < MIN_READING_INTERVAL) && !begins_to_terminate {
             return Verdict::RateLimited;
         }
         // A reading from before this process started gets the earliest time there is.
@@ -302,6 +304,7 @@ impl ControlLoop {
             scaler.mark_due(key, now, &mut self.due);
             verdict = Verdict::Accepted { after };
             pod.last_accepted = Some(now);
+            pod.terminating = reading.terminating;
         }
         verdict
     }

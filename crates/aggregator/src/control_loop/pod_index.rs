@@ -18,6 +18,8 @@ pub(super) struct IndexedPod {
     pub(super) scalers: BTreeSet<ScalerKey>,
     /// When its last accepted reading was received.
     pub(super) last_accepted: Option<Moment>,
+    /// Whether that reading was of a terminating pod.
+    pub(super) terminating: bool,
 }
 
 impl PodIndex {
@@ -41,6 +43,7 @@ impl PodIndex {
             name: name.to_owned(),
             scalers: BTreeSet::new(),
             last_accepted: None,
+            terminating: false,
         });
         pod.scalers.insert(scaler.clone());
         &pod.scalers

@@ -410,6 +410,11 @@ impl Fixture {
     }
 
     fn push_model(&mut self, pod: &str, model: ModelReading) -> Verdict {
+        self.push_last(pod, model, false)
+    }
+
+    /// Pushes a reading, as a terminating pod if `terminating`.
+    fn push_last(&mut self, pod: &str, model: ModelReading, terminating: bool) -> Verdict {
         self.sequence += 1;
         let (reply, mut verdict) = oneshot::channel();
         self.handle(Event::Pushed(Box::new(Pushed {
@@ -424,7 +429,7 @@ impl Fixture {
                     sequence: self.sequence,
                     clock: self.control_loop.now().since_origin(),
                     fresh_for: Duration::from_secs(3),
-                    terminating: false,
+                    terminating,
                     server: ServerState::Ready,
                     models: vec![model],
                 },
@@ -554,6 +559,18 @@ async fn pods_of_two_targets_are_ambiguous() {
     assert_eq!(fixture.scaler("b").shared.len(), 1);
     fixture.observe("b", 1, &[]);
     assert!(fixture.scaler("a").shared.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_first_reading_of_a_terminating_pod_may_follow_at_once() {
+    let mut fixture = Fixture::start();
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe("a", 1, &["pod-0"]);
+    assert!(fixture.push("pod-0", 0).is_accepted());
+    assert_eq!(fixture.push("pod-0", 0), Verdict::RateLimited);
+    let mut last = || fixture.push_last("pod-0", ModelReading::default(), true);
+    assert!(last().is_accepted());
+    assert_eq!(last(), Verdict::RateLimited);
 }
 
 #[tokio::test(start_paused = true)]
