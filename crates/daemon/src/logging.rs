@@ -1,6 +1,6 @@
 //! Logs to standard error: one line per event, with fields, as text or JSON.
 
-use tracing::Subscriber;
+use tracing::{Level, Subscriber};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
@@ -11,6 +11,10 @@ use crate::config::{Kind, Setting, Settings};
 
 /// The target of events that programs read: they are JSON in every format.
 pub const AUDIT: &str = "audit";
+
+/// The target of the warnings in which kube shows the whole body of a response that it cannot parse, which may be a
+/// Secret.
+const KUBE_CLIENT: &str = "kube_client::client";
 
 /// Which events are logged, and in which format.
 #[derive(Clone, Debug)]
@@ -97,9 +101,11 @@ where
             .boxed(),
         json().with_filter(filter_fn(is_audit)).boxed(),
     ];
-    tracing_subscriber::registry()
-        .with(log.filter.clone())
-        .with(layers)
+    let mut filter = log.filter.clone();
+    if filter.would_enable(KUBE_CLIENT, &Level::WARN) {
+        filter = filter.with_target(KUBE_CLIENT, LevelFilter::ERROR);
+    }
+    tracing_subscriber::registry().with(filter).with(layers)
 }
 
 #[cfg(test)]
@@ -148,6 +154,25 @@ mod tests {
             );
             assert_eq!(other.starts_with('{'), format == Format::Json, "{other}");
             assert!(!other.contains('\n'), "{other}");
+        }
+    }
+
+    #[test]
+    fn bodies_of_the_api_server_are_not_logged() {
+        for (level, has_error) in [("info", true), ("kube_client=trace", true), ("off", false)] {
+            let log = LogSettings {
+                filter: parse_filter(level).unwrap(),
+                format: Format::Text,
+            };
+            let lines = Lines::default();
+            let writer = lines.clone();
+            tracing::subscriber::with_default(subscriber(&log, move || writer.clone()), || {
+                tracing::warn!(target: "kube_client::client", "{{\"kind\":\"Secret\"}}");
+                tracing::error!(target: "kube_client::client::builder", "failed");
+            });
+            let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+            assert!(!text.contains("Secret"), "{level}: {text}");
+            assert_eq!(text.contains("failed"), has_error, "{level}: {text}");
         }
     }
 
