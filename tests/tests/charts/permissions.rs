@@ -77,14 +77,22 @@ fn listed(page: &str, watched: &str) -> BTreeSet<String> {
             "in the cluster".to_owned()
         };
         let verbs = verbs.split(", ").map(str::to_owned).collect();
-        // The group of a resource is behind it, in parentheses.
-        let resources = resources.split('(').next().unwrap();
+        // The group of a resource is behind it, in parentheses; the core group has no name.
+        let (resources, group) = resources.split_once('(').unwrap_or((resources, "``"));
         let mut limits = quoted(names);
         if names.ends_with("or the one") && !watched.is_empty() {
             limits.push(watched.to_owned());
         }
         let role = quoted(role).concat();
-        rules.insert(rule(&role, &scope, verbs, quoted(resources), limits));
+        let groups = quoted(group);
+        rules.insert(rule(
+            &role,
+            &scope,
+            verbs,
+            groups,
+            quoted(resources),
+            limits,
+        ));
     }
     rules
 }
@@ -102,9 +110,9 @@ fn granted(rendered: &str) -> BTreeSet<String> {
             None => "in the cluster".to_owned(),
         };
         for one in role["rules"].as_array().unwrap() {
-            let [verbs, resources, names] =
-                ["verbs", "resources", "resourceNames"].map(|key| words(&one[key]));
-            rules.insert(rule(name, &scope, verbs, resources, names));
+            let [verbs, groups, resources, names] =
+                ["verbs", "apiGroups", "resources", "resourceNames"].map(|key| words(&one[key]));
+            rules.insert(rule(name, &scope, verbs, groups, resources, names));
         }
     }
     rules
@@ -114,15 +122,17 @@ fn rule(
     role: &str,
     scope: &str,
     mut verbs: Vec<String>,
+    mut groups: Vec<String>,
     mut resources: Vec<String>,
     mut names: Vec<String>,
 ) -> String {
-    for list in [&mut verbs, &mut resources, &mut names] {
+    for list in [&mut verbs, &mut groups, &mut resources, &mut names] {
         list.sort();
     }
     format!(
-        "{role} {scope}: {} {} [{}]",
+        "{role} {scope}: {} {}/{} [{}]",
         verbs.join(","),
+        groups.join(","),
         resources.join(","),
         names.join(",")
     )
