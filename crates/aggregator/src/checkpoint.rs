@@ -17,6 +17,7 @@ pub(crate) fn object(report: &CheckpointReport) -> PushScalerCheckpoint {
         at,
         checkpoint,
         is_last: _,
+        stored: _,
     } = report;
     let target = ScaleTargetRef {
         api_version: target.api_version.clone(),
@@ -64,6 +65,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::report::StoredCheckpoint;
 
     fn target(kind: &str) -> TargetRef {
         TargetRef {
@@ -83,6 +85,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             checkpoint: Box::new(checkpoint.clone()),
             is_last: false,
+            stored: StoredCheckpoint::default(),
         });
         let learned = |stored: &_, uid: &str, kind| learned(stored, &scaler, uid, &target(kind));
         assert_eq!(learned(&stored, "1", "Deployment"), Some(checkpoint));

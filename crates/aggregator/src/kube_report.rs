@@ -7,13 +7,15 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource as _};
 use pushscale_api::names::FIELD_MANAGER;
 use pushscale_api::{PushScaler, PushScalerCheckpoint};
 use pushscale_daemon::log_limiter::LogLimiter;
-use pushscale_kubernetes::{NOT_FOUND, RequestError, UNPROCESSABLE, request, truncate_note};
+use pushscale_kubernetes::{
+    CONFLICT, NOT_FOUND, RequestError, UNPROCESSABLE, request, truncate_note,
+};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -39,7 +41,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Writes reports until the channel closes and what waits is written.
 ///
-/// Nothing is written while another aggregator leads, except the last checkpoints: its reports are newer.
+/// Nothing is written while another aggregator leads, except the last checkpoints, which do not replace its own.
 pub(crate) async fn run(
     client: Client,
     mut reports: mpsc::Receiver<Report>,
@@ -202,7 +204,7 @@ impl NewestReport for CheckpointReport {
         &self.scaler
     }
 
-    /// A leader reports it at shutdown, and the next leader knows the same or less.
+    /// A leader reports it at shutdown, and the next leader knows the same or less until it writes its own.
     fn is_last(&self) -> bool {
         self.is_last
     }
@@ -213,13 +215,33 @@ impl NewestReport for CheckpointReport {
         let scaler = &self.scaler;
         let client = writer.client.clone();
         let api: Api<PushScalerCheckpoint> = Api::namespaced(client, &scaler.namespace);
-        let patch = Patch::Apply(checkpoint::object(&self));
-        // What other clients have written is replaced.
-        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let mut object = checkpoint::object(&self);
+        let is_new = self.is_last && !self.stored.require_unchanged(&mut object.metadata);
+        let write = async {
+            if is_new {
+                let params = PostParams {
+                    field_manager: Some(FIELD_MANAGER.to_owned()),
+                    ..PostParams::default()
+                };
+                return api.create(&params, &object).await;
+            }
+            // What other clients have written is replaced.
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            api.patch(&scaler.name, &params, &Patch::Apply(&object))
+                .await
+        };
         let begun = Instant::now();
-        let written = request(TIMEOUT, api.patch(&scaler.name, &params, &patch)).await;
+        let written = request(TIMEOUT, write).await;
+        if let Ok(written) = &written {
+            self.stored.record(Some(&written.metadata));
+        }
         let error = written.err();
-        let is_missing = error.as_ref().and_then(RequestError::code) == Some(NOT_FOUND);
+        let code = error.as_ref().and_then(RequestError::code);
+        if self.is_last && code == Some(CONFLICT) {
+            tracing::info!(autoscaler = %scaler, "the last checkpoint is left out: another client has written one");
+            return None;
+        }
+        let is_missing = code == Some(NOT_FOUND);
         let succeeded = is_missing || error.is_none();
         let request = ApiRequest::CheckpointWrite;
         writer.metrics.api_request_ended(request, begun, succeeded);

@@ -1,6 +1,10 @@
 //! What the control loop reports to Kubernetes.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
+use kube::api::ObjectMeta;
+use parking_lot::Mutex;
 use pushscale_api::PushScalerStatus;
 use pushscale_decision::Checkpoint;
 
@@ -41,8 +45,32 @@ pub struct CheckpointReport {
     pub at: Timestamp,
     /// What was learned.
     pub checkpoint: Box<Checkpoint>,
-    /// Whether the leader shuts down. The report is then written even if the Lease is released before.
+    /// Whether the leader shuts down. The report is then written even if the Lease is released before, unless another
+    /// leader has written in the meantime.
     pub is_last: bool,
+    /// The stored checkpoint, as this aggregator has read or written it last.
+    pub stored: StoredCheckpoint,
+}
+
+/// `metadata.uid` and `metadata.resourceVersion` of a stored checkpoint; `None` if there is none. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct StoredCheckpoint(Arc<Mutex<Option<(String, String)>>>);
+
+impl StoredCheckpoint {
+    /// Records what a read found, or a write stored.
+    pub(crate) fn record(&self, found: Option<&ObjectMeta>) {
+        *self.0.lock() = found.and_then(|found| {
+            let uid = found.uid.clone()?;
+            Some((uid, found.resource_version.clone()?))
+        });
+    }
+
+    /// Makes the write of an object fail if the stored one has changed. Returns whether there is a stored one.
+    pub(crate) fn require_unchanged(&self, object: &mut ObjectMeta) -> bool {
+        let stored = self.0.lock().clone();
+        (object.uid, object.resource_version) = stored.unzip();
+        object.uid.is_some()
+    }
 }
 
 /// An event of a scaler.

@@ -21,7 +21,7 @@ use crate::checkpoint;
 use crate::event::{Event, WatchId};
 use crate::metrics::ApiRequest;
 use crate::names::ScalerKey;
-use crate::report::{CheckpointReport, Report};
+use crate::report::{CheckpointReport, Report, StoredCheckpoint};
 use crate::scale_target::{ScaleError, api_succeeded};
 
 /// Time between two writes of one scaler: as long as the longest bucket of what is learned.
@@ -56,6 +56,7 @@ pub(super) struct CheckpointState {
     backoff: Backoff,
     /// When the next write is due. Followers only count the intervals.
     write_at: Moment,
+    stored: StoredCheckpoint,
 }
 
 /// The state of the read.
@@ -80,6 +81,7 @@ impl CheckpointState {
             read: Read::Due(None),
             backoff: READ_BACKOFF,
             write_at: now.plus(Duration::from_secs(share)),
+            stored: StoredCheckpoint::default(),
         }
     }
 
@@ -144,12 +146,16 @@ impl ControlLoop {
         let scale_target = Arc::clone(&self.scale_target);
         let (events, metrics) = (self.events_tx.clone(), self.metrics.clone());
         let permits = Arc::clone(&self.checkpoint_reads.permits);
+        let stored = scaler.checkpoint.stored.clone();
         tokio::spawn(async move {
             // The semaphore is never closed.
             let _permit = permits.acquire().await;
             let begun = Instant::now();
             let found = scale_target.read_checkpoint(&watch.scaler).await;
             metrics.api_request_ended(ApiRequest::CheckpointRead, begun, api_succeeded(&found));
+            if let Ok(found) = &found {
+                stored.record(found.as_ref().map(|found| &found.metadata));
+            }
             let outcome = found.map(|found| {
                 let checkpoint = checkpoint::learned(&found?, &watch.scaler, &uid, &target);
                 checkpoint.map(Box::new)
@@ -293,6 +299,7 @@ impl ManagedScaler {
                 at: Timestamp::now(),
                 checkpoint: Box::new(checkpoint),
                 is_last,
+                stored: self.checkpoint.stored.clone(),
             })
         })
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
+use kube::api::ObjectMeta;
 use kube::client::Body;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::names::{ScalerKey, TargetRef};
-use crate::report::CheckpointReport;
+use crate::report::{CheckpointReport, StoredCheckpoint};
 use crate::run::{SHUTDOWN_GRACE, STALLED_AFTER};
 
 /// An API server that stores a write at the end of its latency, unless the client has given up before.
@@ -74,20 +75,32 @@ impl ApiServer {
                 ),
             };
         }
-        if state.rejects_checkpoints && path.contains("/pushscalercheckpoints/") {
+        if state.rejects_checkpoints && path.contains("/pushscalercheckpoints") {
             state.rejected += 1;
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             return response(status, &failure(status, "InternalError"));
         }
         let mut object: Value = serde_json::from_slice(&body).unwrap();
         let replaced = object["metadata"]["resourceVersion"].as_str();
-        let stored = state.objects.get(path);
+        let name = object["metadata"]["name"].as_str().unwrap();
+        // An object is created at the path of its collection.
+        let path = if path.ends_with(&format!("/{name}")) {
+            path.to_owned()
+        } else {
+            format!("{path}/{name}")
+        };
+        let stored = state.objects.get(&path);
         let stored = stored.and_then(|stored| stored["metadata"]["resourceVersion"].as_str());
-        if head.method == Method::PUT && replaced != stored {
+        let is_conflict = match head.method {
+            Method::POST => stored.is_some(),
+            _ => replaced.is_some() && replaced != stored,
+        };
+        if is_conflict {
             let status = StatusCode::CONFLICT;
             return response(status, &failure(status, "Conflict"));
         }
         state.version += 1;
+        object["metadata"]["uid"] = json!("1");
         object["metadata"]["resourceVersion"] = json!(state.version.to_string());
         let holder = object["spec"]["holderIdentity"].as_str().unwrap_or("");
         let name = object["metadata"]["name"].as_str().unwrap();
@@ -96,12 +109,6 @@ impl ApiServer {
             ("leases", "") => "Lease released".to_owned(),
             ("leases", _) => "Lease held".to_owned(),
             _ => format!("checkpoint {name}"),
-        };
-        // A lease is created at the path of its collection.
-        let path = if path.ends_with(name) {
-            path.to_owned()
-        } else {
-            format!("{path}/{name}")
         };
         let answer = response(StatusCode::OK, &object);
         state.objects.insert(path, object);
@@ -136,6 +143,7 @@ fn checkpoint(name: &str) -> Report {
         at: Timestamp::UNIX_EPOCH,
         checkpoint: Box::new(Checkpoint::default()),
         is_last: true,
+        stored: StoredCheckpoint::default(),
     })
 }
 
@@ -322,4 +330,66 @@ async fn a_checkpoint_that_could_not_be_written_is_left_to_the_next_one() {
     fixture.reports.send(checkpoint("resnet")).await.unwrap();
     let (writes, _) = fixture.stop().await;
     assert_eq!(writes, ["checkpoint resnet", "Lease released"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_checkpoint_replaces_only_what_this_leader_has_read_or_written() {
+    let path = "/apis/pushscale.dev/v1alpha1/namespaces/models/pushscalercheckpoints/resnet";
+    let version = |version: &str| ObjectMeta {
+        uid: Some("1".to_owned()),
+        resource_version: Some(version.to_owned()),
+        ..ObjectMeta::default()
+    };
+    for (read, found, is_written) in [
+        (None, None, true),
+        (Some("7"), Some("7"), true),
+        // The next leader has written.
+        (None, Some("7"), false),
+        (Some("7"), Some("8"), false),
+    ] {
+        let fixture = Fixture::start(Readiness::default());
+        fixture.elected().await;
+        if let Some(found) = found {
+            let found = json!({ "metadata": { "uid": "1", "resourceVersion": found } });
+            let objects = &mut fixture.server.0.lock().objects;
+            objects.insert(path.to_owned(), found);
+        }
+        let mut report = checkpoint("resnet");
+        let Report::Checkpoint(last) = &mut report else {
+            panic!("not a checkpoint");
+        };
+        last.stored.record(read.map(version).as_ref());
+        fixture.reports.send(report).await.unwrap();
+        let (writes, _) = fixture.stop().await;
+        let is_checkpoint = |write: &String| write == "checkpoint resnet";
+        assert_eq!(
+            writes.iter().any(is_checkpoint),
+            is_written,
+            "{read:?} {found:?}"
+        );
+        assert!(writes.contains(&"Lease released".to_owned()), "{writes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_checkpoint_replaces_the_one_that_the_leader_wrote_before() {
+    let fixture = Fixture::start(Readiness::default());
+    fixture.elected().await;
+    let Report::Checkpoint(last) = checkpoint("resnet") else {
+        panic!("not a checkpoint");
+    };
+    let mut first = last.clone();
+    first.is_last = false;
+    for report in [first, last] {
+        fixture
+            .reports
+            .send(Report::Checkpoint(report))
+            .await
+            .unwrap();
+        sleep(Duration::from_secs(1)).await;
+    }
+    let writes = fixture.server.take_writes();
+    let written = writes.iter().filter(|write| *write == "checkpoint resnet");
+    assert_eq!(written.count(), 2, "{writes:?}");
+    fixture.stop().await;
 }

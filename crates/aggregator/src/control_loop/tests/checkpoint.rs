@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::checkpoint;
-use crate::report::CheckpointReport;
+use crate::report::{CheckpointReport, StoredCheckpoint};
 
 const INTERVAL: Duration = Duration::from_secs(600);
 
@@ -32,6 +32,7 @@ fn stored() -> PushScalerCheckpoint {
             }],
         }),
         is_last: false,
+        stored: StoredCheckpoint::default(),
     })
 }
 
