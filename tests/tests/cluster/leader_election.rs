@@ -2,15 +2,24 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use pushscale_tests::fake_pod::{FakePod, Load};
 use pushscale_tests::http::sum;
 use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
 use pushscale_tests::test_cluster::TestCluster;
+use serde_json::Value;
 
 use crate::cluster;
 
 /// Far above the capacity of one pod, and below the rate that a pod's queue would reject.
 const OVERLOAD: Load = Load::Rate(25.0);
+
+/// How long a Lease is valid after it was renewed.
+const LEASE_DURATION: Duration = Duration::from_secs(10);
+
+/// The longest time from the last renewal of a killed leader to the next leader: an attempt every 1.8 s at the latest,
+/// and 3 s for requests.
+const TAKE_OVER: Duration = Duration::from_secs(15);
 
 /// The aggregators of one Lease, with one Deployment. Other tests do not use the Lease.
 struct Pair<'a> {
@@ -81,6 +90,41 @@ impl<'a> Pair<'a> {
     }
 }
 
+/// The terms that the Lease records. All candidates of the test have the same clock.
+struct Lease {
+    acquired: Timestamp,
+    renewed: Timestamp,
+    transitions: i64,
+}
+
+impl Lease {
+    fn read(pair: &Pair<'_>) -> Self {
+        let lease = [
+            "-n",
+            "pushscale",
+            "get",
+            "lease",
+            "pushscale-aggregator",
+            "-o",
+            "json",
+        ];
+        let lease = pair.namespace.cluster.kubectl(&lease).unwrap();
+        let lease: Value = serde_json::from_str(&lease).unwrap();
+        let spec = &lease["spec"];
+        let time = |field: &str| spec[field].as_str().unwrap().parse().unwrap();
+        Self {
+            acquired: time("acquireTime"),
+            renewed: time("renewTime"),
+            transitions: spec["leaseTransitions"].as_i64().unwrap_or_default(),
+        }
+    }
+
+    /// Returns how long after `from` it was acquired.
+    fn acquired_after(&self, from: Timestamp) -> Duration {
+        self.acquired.duration_since(from).unsigned_abs()
+    }
+}
+
 async fn writes(aggregator: &Aggregator) -> u64 {
     let series = "pushscale_aggregator_scale_writes_total{outcome=\"written\"}";
     sum(&aggregator.metrics().await, series)
@@ -98,22 +142,32 @@ async fn one_of_two_aggregators_leads_and_the_other_takes_over() {
     assert_eq!(writes(&second).await, 0);
 
     // A planned hand-over: the leader resigns, so that the other need not wait for the end of the Lease.
-    let begun = Instant::now();
+    let (begun, before) = (Timestamp::now(), Lease::read(&pair));
     first.signal("TERM");
     let exit = first.exited().await;
     assert!(first.log().contains("resigned"), "{}", first.log());
     pair.until_leads(&second, &[&second]).await;
-    println!("planned hand-over {:?}, exit {exit:?}", begun.elapsed());
+    let after = Lease::read(&pair);
+    assert_eq!(after.transitions, before.transitions + 1);
+    let took = after.acquired_after(begun);
+    println!("planned hand-over {took:?}, exit {exit:?}");
+    // It did not wait for the Lease to expire.
+    assert!(took < LEASE_DURATION, "{took:?}");
     pair.scale_to(3, &[&second]).await;
 
     // The leader's node dies.
     let third = pair.aggregator("third").await;
     pair.push(&[&second, &third]).await;
-    let begun = Instant::now();
     second.signal("KILL");
     drop(second);
+    let before = Lease::read(&pair);
     pair.until_leads(&third, &[&third]).await;
-    println!("take-over after kill -9 {:?}", begun.elapsed());
+    let after = Lease::read(&pair);
+    assert_eq!(after.transitions, before.transitions + 1);
+    let took = after.acquired_after(before.renewed);
+    println!("take-over after kill -9 {took:?}");
+    // Neither while the killed leader could have led, nor later than one attempt after that and what requests take.
+    assert!(took >= LEASE_DURATION && took <= TAKE_OVER, "{took:?}");
     pair.scale_to(4, &[&third]).await;
 
     // The leader is paused past its term, and continues when another one leads.
