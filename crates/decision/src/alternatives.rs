@@ -6,6 +6,10 @@ use crate::limits::Limit;
 use crate::policy::Direction;
 use crate::step::Step;
 
+/// What ends a time without readings.
+const METRIC_IS_KNOWN: &str =
+    "a metric can be computed: see the conditions ScalingActive and Fresh";
+
 /// The other side of an explanation: what kept the replicas from being more or fewer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alternatives {
@@ -79,9 +83,7 @@ fn change_of_hold(hold: Hold) -> Option<&'static str> {
         Hold::Conflict => "only one client scales the target: see the condition AbleToScale",
         Hold::Disabled => "the target is scaled to 1 or more",
         Hold::SelectorUnusable => "the target's pods are known: see the condition ScalingActive",
-        Hold::InsufficientData => {
-            "a metric can be computed: see the conditions ScalingActive and Fresh"
-        }
+        Hold::InsufficientData => METRIC_IS_KNOWN,
         Hold::ModeOff => "spec.mode is Apply or Recommend",
     })
 }
@@ -133,6 +135,9 @@ fn exclusion(step: &Step, desired: u32, all: &[Step]) -> Option<(Excludes, Strin
                 ),
             ));
         }
+        Step::OutOfBounds { .. } => (Both, "the next decision follows the readings"),
+        // With several models, the need of another one explains more.
+        Step::Idle | Step::Needed { .. } if Need::of(all).is_none() => (More, "requests arrive"),
         Step::Contradicted => (Both, "the pods without a reading report"),
         Step::NoQuorum { .. } => (Fewer, "80% of the pods report: see the condition Fresh"),
         Step::KeptWhilePending { replicas, .. } if keeps(replicas) => {
@@ -155,11 +160,14 @@ fn exclusion(step: &Step, desired: u32, all: &[Step]) -> Option<(Excludes, Strin
         Step::Lost { replicas, .. } if keeps(replicas) => {
             (Fewer, "the lost pods become ready, or are deleted")
         }
+        Step::Replacement { replicas } if keeps(replicas) => {
+            (Fewer, "one more pod is ready, and a slow one is deleted")
+        }
         Step::LatencyGuard { replicas, .. } if keeps(replicas) => (
             Fewer,
             "no metric is missing: see the condition MetricsIncomplete",
         ),
-        Step::Fallback { replicas, .. } if keeps(replicas) => (Fewer, "a metric can be computed"),
+        Step::Fallback { replicas, .. } if keeps(replicas) => (Both, METRIC_IS_KNOWN),
         Step::ScheduledFloor { replicas } if keeps(replicas) => (Fewer, "the schedule ends"),
         Step::TooManyModels { .. } => (Fewer, "spec.metrics names the models"),
         Step::ModelWithoutPlan { .. } => (Fewer, "every model has a plan"),

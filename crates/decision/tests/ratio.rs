@@ -16,6 +16,9 @@
 
 #![cfg(test)]
 
+#[path = "support/alternatives.rs"]
+mod alternatives;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -25,6 +28,8 @@ use pushscale_decision::{
     Phase, Pod, PodUid, Policy, Reading, Scaler, ScalingPolicy, SelectPolicy, Selector,
     ServerState, TargetLatency, TargetState,
 };
+
+use alternatives::check_alternatives;
 
 #[test]
 fn the_ratio_rule_meets_the_expectations_of_all_scenarios() {
@@ -107,6 +112,7 @@ fn run(text: &str) -> Result<(), String> {
             deletes_slow_first: true,
         };
         let decision = scaler.decide(now, &target).clone();
+        check_alternatives(&decision);
         if let Outcome::Scale { from, to, .. } = decision.outcome {
             scaler.record_scale(now, from, to);
             replicas = to;

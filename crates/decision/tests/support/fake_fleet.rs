@@ -7,12 +7,17 @@
     reason = "the numbers are small, and each test uses a part of the fleet"
 )]
 
+#[path = "alternatives.rs"]
+mod alternatives;
+
 use std::time::Duration;
 
 use pushscale_decision::{
     Conditions, Counters, Decision, Latency, ModelReading, Moment, Outcome, Phase, Pod, PodUid,
     Policy, Queue, Reading, Scaler, Selector, ServerState, TargetState,
 };
+
+use alternatives::check_alternatives;
 
 /// The conditions of the next seconds.
 #[derive(Clone, Debug)]
@@ -306,6 +311,7 @@ impl FakeFleet {
         self.surge(now, environment.surge);
         let target = known(self.replicas, self.deletes_slow_first);
         self.last = self.scaler.decide(now, &target).clone();
+        check_alternatives(&self.last);
         if let Outcome::Scale { from, to, .. } = self.last.outcome {
             assert_eq!(
                 from, self.replicas,
