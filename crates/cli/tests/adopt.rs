@@ -7,6 +7,9 @@ use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
+use pushscale_cli::adopt::hpa_as_v2;
+use serde_json::Value;
+
 #[test]
 fn adopted_manifests_match_the_expected_texts() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/adopt");
@@ -39,4 +42,16 @@ fn adopted_manifests_match_the_expected_texts() {
         let text = fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(found, text, "{}", file.display());
     }
+}
+
+#[test]
+fn the_printed_hpa_is_that_of_the_page() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/EXTERNAL_METRICS.md");
+    let page = fs::read_to_string(page).unwrap();
+    let file = |name: &str| -> Value {
+        let (_, text) = page.split_once(&format!("```yaml\n# {name}\n")).unwrap();
+        serde_saphyr::from_str(text.split("```").next().unwrap()).unwrap()
+    };
+    let printed = hpa_as_v2(file("published.yaml")).unwrap();
+    assert_eq!(printed, file("hpa.yaml"));
 }

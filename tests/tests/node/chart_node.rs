@@ -5,6 +5,7 @@ use pushscale_testkit::local_torchserve::LocalTorchServe;
 use pushscale_tests::charts::Helm;
 use pushscale_tests::document::Reader;
 use pushscale_tests::fleet::{self, FleetOptions};
+use pushscale_tests::programs;
 use pushscale_tests::test_cluster::{Shape, TestCluster};
 use serde_json::Value;
 
@@ -50,6 +51,8 @@ impl ChartNode {
 
     /// Returns a reader of the documentation, with a directory of this name.
     pub(crate) fn reader(&self, name: &str) -> Reader {
-        Reader::new(&self.cluster, name, &[self.helm.directory()])
+        let program = programs::command_line();
+        let path = [self.helm.directory(), program.parent().unwrap()];
+        Reader::new(&self.cluster, name, &path)
     }
 }

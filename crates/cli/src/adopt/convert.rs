@@ -37,6 +37,14 @@ pub enum AdoptError {
         /// apiVersion and kind.
         found: String,
     },
+    /// The object cannot be printed as a HorizontalPodAutoscaler of autoscaling/v2.
+    #[error(
+        "{found} cannot be printed as autoscaling/v2: --print-hpa reads HorizontalPodAutoscalers of autoscaling/v2, v2beta1 and v2beta2"
+    )]
+    NotConvertible {
+        /// apiVersion and kind.
+        found: String,
+    },
     /// A required field is missing.
     #[error("{field} is missing: is the file complete?")]
     Missing {

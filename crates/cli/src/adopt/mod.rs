@@ -7,6 +7,7 @@
 
 mod convert;
 mod error;
+mod hpa_v2;
 mod manifest;
 mod plan;
 mod record;
@@ -30,6 +31,7 @@ use crate::output::print;
 
 pub use convert::{AdoptError, Adopted, convert};
 pub use error::SwitchError;
+pub use hpa_v2::hpa_as_v2;
 pub(crate) use record::{PAUSED, PAUSED_REPLICAS};
 use source::Source;
 use switch::{Direction, Request};
@@ -47,6 +49,10 @@ pub struct AdoptOptions {
     /// v2beta1 and v2beta2 and ScaledObjects of keda.sh/v1alpha1 are understood
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["object", "change"])]
     file: Option<PathBuf>,
+    /// Print the HorizontalPodAutoscaler of the file as autoscaling/v2 instead, with nothing else changed: Kubernetes
+    /// 1.25 removed v2beta1, and 1.26 v2beta2
+    #[arg(long, requires = "file", conflicts_with = "target")]
+    print_hpa: bool,
     /// The target latency of the new PushScaler, such as `50ms`; default: that of a metric whose name ends with
     /// queue_latency_microseconds. A ScaledObject has no default
     #[arg(long, value_name = "DURATION", conflicts_with = "undo")]
@@ -72,7 +78,8 @@ pub struct AdoptOptions {
     aggregator: Option<String>,
 }
 
-/// Prints the PushScaler, and on standard error what it does not take over; or changes over.
+/// Prints the PushScaler, and on standard error what it does not take over; or the HorizontalPodAutoscaler as
+/// autoscaling/v2; or changes over.
 ///
 /// # Errors
 /// If the other autoscaler cannot be read or converted, or the change-over stops.
@@ -103,11 +110,18 @@ pub async fn run(options: &AdoptOptions) -> Result<ExitCode, CommandError> {
         // The parser requires one of them.
         (None, None) => Value::Null,
     };
+    if options.print_hpa {
+        print_yaml(&hpa_as_v2(object)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let adopted = convert(&object, target)?;
-    let text = serde_saphyr::to_string(&adopted.manifest).map_err(CommandError::output)?;
-    print(&text)?;
+    print_yaml(&adopted.manifest)?;
     print_notes(&adopted.notes);
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_yaml(manifest: &Value) -> Result<(), CommandError> {
+    print(&serde_saphyr::to_string(manifest).map_err(CommandError::output)?)
 }
 
 fn print_notes(notes: &[String]) {
