@@ -1,9 +1,10 @@
-//! Whether TorchServe's configuration exports metrics, on the port that the sidecar scrapes.
+//! Whether TorchServe's configuration exports metrics, and serves on the ports that the sidecar scrapes.
 
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
-use pushscale_protocol::{SIDECAR_ENV_PREFIX, TORCHSERVE_METRICS_PORT};
+use pushscale_api::names::annotations;
+use pushscale_protocol::{SIDECAR_ENV_PREFIX, TORCHSERVE_MANAGEMENT_PORT, TORCHSERVE_METRICS_PORT};
 
 use crate::doctor::finding::Finding;
 use crate::doctor::snapshot::{Snapshot, Subject, pod_name, sidecar, torchserve, variable};
@@ -12,6 +13,37 @@ pub(super) const CHECK: &str = "torchserve-config";
 
 /// The key of TorchServe's configuration in a ConfigMap.
 const FILE: &str = "config.properties";
+
+/// A port of TorchServe that the sidecar scrapes.
+struct ScrapedPort {
+    name: &'static str,
+    /// The property with the address on which TorchServe serves.
+    address: &'static str,
+    /// The setting with the URL that the sidecar scrapes, without its prefix.
+    url: &'static str,
+    default: u16,
+    annotation: &'static str,
+    problem: &'static str,
+}
+
+const PORTS: [ScrapedPort; 2] = [
+    ScrapedPort {
+        name: "metrics",
+        address: "metrics_address",
+        url: "METRICS_URL",
+        default: TORCHSERVE_METRICS_PORT,
+        annotation: annotations::METRICS_PORT,
+        problem: "the sidecar scrapes a port on which TorchServe serves no metrics",
+    },
+    ScrapedPort {
+        name: "management",
+        address: "management_address",
+        url: "MANAGEMENT_URL",
+        default: TORCHSERVE_MANAGEMENT_PORT,
+        annotation: annotations::MANAGEMENT_PORT,
+        problem: "the sidecar scrapes a port on which TorchServe serves no management API, so the number of waiting requests is unknown",
+    },
+];
 
 pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -31,8 +63,9 @@ pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>) -> Vec<Finding> 
                 continue;
             };
             let seen = format!("{}: ConfigMap {name}, {FILE}", subject.name);
-            findings.extend(metrics_mode(container, text, &seen));
-            findings.push(metrics_port(pod, text, &seen));
+            findings.push(metrics_mode(container, text, &seen));
+            let ports = PORTS.iter();
+            findings.extend(ports.filter_map(|port| port.check(pod, container, text, &seen)));
         }
     }
     if findings.is_empty() && !subject.pods.is_empty() {
@@ -77,16 +110,17 @@ fn property<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     values.next()
 }
 
-fn metrics_mode(container: &Container, text: &str, seen: &str) -> Option<Finding> {
-    // TorchServe reads the environment only if the file permits it.
+/// Returns the value with which TorchServe runs: it reads the environment only if the file permits it.
+fn setting<'a>(container: &'a Container, text: &'a str, key: &str) -> Option<&'a str> {
     let permits = property(text, "enable_envvars_config") == Some("true");
-    let from_environment = permits
-        .then(|| variable(container, "TS_METRICS_MODE"))
-        .flatten();
-    let mode = from_environment.or_else(|| property(text, "metrics_mode"));
-    Some(match mode {
-        Some("prometheus" | "legacy") => {
-            let mode = mode.unwrap_or_default();
+    let name = format!("TS_{}", key.to_uppercase());
+    let from_environment = permits.then(|| variable(container, &name)).flatten();
+    from_environment.or_else(|| property(text, key))
+}
+
+fn metrics_mode(container: &Container, text: &str, seen: &str) -> Finding {
+    match setting(container, text, "metrics_mode") {
+        Some(mode @ ("prometheus" | "legacy")) => {
             Finding::good(CHECK, format!("{seen}: metrics_mode={mode}"))
         }
         Some(mode) => Finding::wrong(
@@ -101,33 +135,38 @@ fn metrics_mode(container: &Container, text: &str, seen: &str) -> Option<Finding
             "the metrics page is empty, so the pods cannot report",
             "set metrics_mode=prometheus, and restart the pods",
         ),
-    })
+    }
 }
 
-fn metrics_port(pod: &Pod, text: &str, seen: &str) -> Finding {
-    let port_of = |url: &str| {
-        url.trim_end_matches('/')
-            .rsplit_once(':')?
-            .1
-            .parse::<u16>()
-            .ok()
-    };
-    let served = property(text, "metrics_address").and_then(port_of);
-    let served = served.unwrap_or(TORCHSERVE_METRICS_PORT);
-    let url = sidecar(pod)
-        .and_then(|sidecar| variable(sidecar, &format!("{SIDECAR_ENV_PREFIX}_METRICS_URL")));
-    let scraped = url.and_then(port_of).unwrap_or(TORCHSERVE_METRICS_PORT);
-    let seen = format!(
-        "{seen}: metrics on port {served}, scraped on port {scraped} in {}",
-        pod_name(pod)
-    );
-    if served == scraped {
-        return Finding::good(CHECK, seen);
+/// Returns the port of a URL.
+fn port_of(url: &str) -> Option<u16> {
+    let (_, port) = url.trim_end_matches('/').rsplit_once(':')?;
+    port.parse().ok()
+}
+
+impl ScrapedPort {
+    /// Returns `None` if the sidecar does not scrape this port.
+    fn check(&self, pod: &Pod, container: &Container, text: &str, seen: &str) -> Option<Finding> {
+        let url = format!("{SIDECAR_ENV_PREFIX}_{}", self.url);
+        let url = sidecar(pod).and_then(|sidecar| variable(sidecar, &url));
+        if url == Some("off") {
+            return None;
+        }
+        let scraped = url.and_then(port_of).unwrap_or(self.default);
+        let served = setting(container, text, self.address).and_then(port_of);
+        let served = served.unwrap_or(self.default);
+        let seen = format!(
+            "{seen}: {} on port {served}, scraped on port {scraped} in {}",
+            self.name,
+            pod_name(pod)
+        );
+        if served == scraped {
+            return Some(Finding::good(CHECK, seen));
+        }
+        let fix = format!(
+            "set the annotation {}: \"{served}\" in the pod template",
+            self.annotation
+        );
+        Some(Finding::wrong(CHECK, seen, self.problem, fix))
     }
-    Finding::wrong(
-        CHECK,
-        seen,
-        "the sidecar scrapes a port on which TorchServe serves no metrics",
-        format!("set the annotation pushscale.dev/metrics-port: \"{served}\" in the pod template"),
-    )
 }
