@@ -63,7 +63,7 @@ pub(crate) async fn find_aggregators(cluster: &Cluster) -> Result<AggregatorPods
 }
 
 /// Returns the Lease of the pod's aggregators; `None` if it does not exist.
-async fn lease_of(client: &Client, pod: &Pod) -> Result<Option<Lease>, ClusterError> {
+pub(crate) async fn lease_of(client: &Client, pod: &Pod) -> Result<Option<Lease>, ClusterError> {
     let (Some(namespace), Some(name)) = (&pod.metadata.namespace, lease_name(pod)) else {
         return Ok(None);
     };

@@ -10,7 +10,9 @@ use kube::config::KubeConfigOptions;
 use kube::{Api, Client, Config};
 use pushscale_api::PushScaler;
 
-pub(crate) use aggregator::{Connection, find_aggregators, holder, is_aggregator, is_ready};
+pub(crate) use aggregator::{
+    Connection, find_aggregators, holder, is_aggregator, is_ready, lease_of,
+};
 pub use error::ClusterError;
 
 /// Timeout for connecting to the API server, and for its response.

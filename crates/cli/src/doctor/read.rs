@@ -1,6 +1,7 @@
 //! Reads the objects of a snapshot, each kind of each namespace once.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -15,10 +16,13 @@ use serde_json::Value;
 
 use super::snapshot::{AGGREGATOR, Snapshot, Target, group_and_version};
 use crate::CommandError;
-use crate::cluster::{Cluster, ClusterError, find_aggregators, request};
+use crate::cluster::{Cluster, ClusterError, find_aggregators, lease_of, request};
 
 /// Maximum concurrent requests to the API server.
 const MAX_CONCURRENT: usize = 8;
+
+/// The time between two reads of a Lease that looks expired: longer than a leader takes to renew it.
+const RENEWAL: Duration = Duration::from_secs(5);
 
 /// Objects per request.
 const PAGE: u32 = 500;
@@ -138,7 +142,26 @@ pub(super) async fn read(
     }
     drop(reads);
     snapshot.targets = found;
+    if snapshot.lease_looks_expired() {
+        read_lease_again(client, &mut snapshot).await;
+    }
     Ok(snapshot)
+}
+
+/// Reads the Lease again after the time of a renewal: its age alone does not distinguish a leader that fails to renew
+/// it from one whose clock differs.
+async fn read_lease_again(client: &Client, snapshot: &mut Snapshot) {
+    let Some(pod) = snapshot.aggregators.first() else {
+        return;
+    };
+    tokio::time::sleep(RENEWAL).await;
+    match lease_of(client, pod).await {
+        Ok(lease) => {
+            snapshot.previous_renewal = snapshot.renewal();
+            snapshot.lease = lease;
+        }
+        Err(error) => unread(snapshot, "Lease", &error),
+    }
 }
 
 fn unread(snapshot: &mut Snapshot, kind: &str, error: &ClusterError) {

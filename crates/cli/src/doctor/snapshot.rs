@@ -21,6 +21,9 @@ use crate::cluster::is_aggregator;
 /// The key in [`Snapshot::unread`] if the aggregator's pods could not be read.
 pub(super) const AGGREGATOR: &str = "aggregator";
 
+/// A leader renews its Lease every two seconds, and loses it after ten.
+const EXPIRED_SECONDS: i64 = 15;
+
 /// The objects of one moment. What could not be read is in `unread`, so that no check takes it for absent.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -38,6 +41,8 @@ pub struct Snapshot {
     pub aggregators: Vec<Pod>,
     /// The aggregator's Lease.
     pub lease: Option<Lease>,
+    /// When the Lease had been renewed, if it looked expired and was read again.
+    pub previous_renewal: Option<Timestamp>,
     /// The HorizontalPodAutoscalers.
     pub hpas: Vec<HorizontalPodAutoscaler>,
     /// KEDA's ScaledObjects.
@@ -134,6 +139,9 @@ impl Snapshot {
                 }
             }
             "Lease" => self.lease = Some(parse(&kind, object)?),
+            "PreviousRenewal" => {
+                self.previous_renewal = Some(parse(&kind, object["renewTime"].clone())?);
+            }
             "HorizontalPodAutoscaler" => self.hpas.push(parse(&kind, object)?),
             "ScaledObject" => self.scaled_objects.push(object),
             "APIService" => self.api_service = Some(object),
@@ -150,6 +158,27 @@ impl Snapshot {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Returns when the Lease was renewed, by the clock of the leader.
+    pub(super) fn renewal(&self) -> Option<Timestamp> {
+        let spec = self.lease.as_ref()?.spec.as_ref()?;
+        Some(spec.renew_time.as_ref()?.0)
+    }
+
+    /// Returns the seconds since the renewal of the Lease, by the clock of this machine.
+    pub(super) fn lease_age(&self) -> Option<i64> {
+        Some(self.now.duration_since(self.renewal()?).as_secs())
+    }
+
+    /// Whether the Lease is older than a leader lets it become, by the clock of this machine.
+    pub(super) fn lease_looks_expired(&self) -> bool {
+        self.lease_age().is_some_and(|age| age > EXPIRED_SECONDS)
+    }
+
+    /// Whether the Lease was renewed between two reads. That needs no clock.
+    pub(super) fn lease_was_renewed(&self) -> bool {
+        self.previous_renewal.is_some() && self.previous_renewal != self.renewal()
     }
 
     pub(super) fn subjects(&self) -> Vec<Subject<'_>> {
