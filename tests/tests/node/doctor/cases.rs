@@ -202,6 +202,26 @@ pub(super) const CASES: &[Case] = &[
         finds: &["no rule permits TCP 8490 from the pods"],
         repairs: "kubectl -n pushscale patch networkpolicy pushscale-aggregator --type=merge -p \"{\\\"spec\\\":{\\\"ingress\\\":$(cat ingress.json)}}\"",
     },
+    // The Service of the external metrics selects no pod.
+    Case {
+        breaks: "kubectl -n pushscale get service pushscale-external-metrics -o=jsonpath='{.spec.selector}' >selector.json
+                 kubectl -n pushscale patch service pushscale-external-metrics --type=merge -p '{\"spec\":{\"selector\":{\"app.kubernetes.io/name\":\"none\"}}}'",
+        finds: &[
+            "APIService v1beta1.external.metrics.k8s.io of Service pushscale/pushscale-external-metrics: Available=False, ",
+            "HorizontalPodAutoscalers on external metrics do not scale",
+        ],
+        repairs: "kubectl -n pushscale patch service pushscale-external-metrics --type=merge -p \"{\\\"spec\\\":{\\\"selector\\\":$(cat selector.json)}}\"",
+    },
+    Case {
+        breaks: "kubectl -n models patch pushscaler torchserve --type=merge -p '{\"spec\":{\"mode\":\"Recommend\"}}'
+                 kubectl -n models apply -f unknown-metric.yaml",
+        finds: &[
+            "HorizontalPodAutoscaler unknown-metric: ScalingActive=False, FailedGetExternalMetric",
+            "→ see kubectl -n models describe hpa unknown-metric",
+        ],
+        repairs: "kubectl -n models delete -f unknown-metric.yaml
+                  kubectl -n models patch pushscaler torchserve --type=merge -p '{\"spec\":{\"mode\":\"Apply\"}}'",
+    },
 ];
 
 /// Without the permission, no aggregator repairs its Lease.

@@ -43,7 +43,7 @@ fn doctor_names_what_is_broken() {
     let Some(keda) = Release::for_test() else {
         return;
     };
-    let values = json!({ "injector": { "enabled": true } });
+    let values = json!({ "injector": { "enabled": true }, "externalMetrics": { "enabled": true } });
     let Some(node) = ChartNode::start(&values) else {
         return;
     };

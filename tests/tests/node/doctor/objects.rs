@@ -7,6 +7,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("scaled-object.yaml", SCALED_OBJECT),
     ("targets.yaml", TARGETS),
     ("image.yaml", IMAGE),
+    ("unknown-metric.yaml", UNKNOWN_METRIC),
     ("tcp-probes.yaml", TCP_PROBES),
     ("role.yaml", ROLE),
 ];
@@ -131,6 +132,19 @@ spec:
   scaleTargetRef: { apiVersion: apps/v1, kind: Deployment, name: image }
   maxReplicas: 5
   metrics: [{ type: QueueLatency, queueLatency: { target: 50ms } }]
+";
+
+/// An HPA on the metric of a PushScaler that does not exist.
+const UNKNOWN_METRIC: &str = "
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: { name: unknown-metric }
+spec:
+  scaleTargetRef: { apiVersion: apps/v1, kind: Deployment, name: torchserve }
+  maxReplicas: 5
+  metrics:
+    - type: External
+      external: { metric: { name: none-desired }, target: { type: AverageValue, averageValue: 1 } }
 ";
 
 /// What docs/REFERENCE.md names as the permissions of `doctor`, except those on PushScalers.
