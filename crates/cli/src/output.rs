@@ -24,8 +24,7 @@ impl Colors {
     /// Colours only on a terminal, and not with `NO_COLOR` (https://no-color.org) or a dumb terminal.
     pub(crate) fn detect() -> Self {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self(is_terminal() && !is_set("NO_COLOR") && !is_dumb)
+        Self(is_terminal() && !is_set("NO_COLOR"))
     }
 
     pub(crate) fn paint(self, urgency: Urgency, text: &str) -> String {
@@ -43,9 +42,10 @@ impl Colors {
     }
 }
 
-/// Whether the standard output is a terminal.
+/// Whether the standard output is a terminal that understands escape sequences.
 pub(crate) fn is_terminal() -> bool {
-    io::stdout().is_terminal()
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    io::stdout().is_terminal() && !is_dumb
 }
 
 /// Writes to the standard output. A reader that has closed the pipe is no error.

@@ -1,0 +1,175 @@
+//! `pushscale status` on a terminal, which `script` provides, against an API server that knows one PushScaler.
+
+#![cfg(test)]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::{fs, thread};
+
+use serde_json::{Value, json};
+
+const RED: &str = "\u{1b}[31m";
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
+
+/// A PushScaler that reports a problem.
+fn scaler(mode: &str, version: u32) -> Value {
+    json!({
+        "apiVersion": "pushscale.dev/v1alpha1",
+        "kind": "PushScaler",
+        "metadata": { "namespace": "default", "name": "torchserve", "resourceVersion": version.to_string() },
+        "spec": {
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
+            "mode": mode,
+            "minReplicas": 3,
+            "maxReplicas": 9,
+            "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": "50ms" } }],
+        },
+        "status": {
+            "conditions": [{
+                "type": "ScalingActive",
+                "status": "False",
+                "reason": "FailedGetPodsMetric",
+                "message": "no pod reports",
+                "lastTransitionTime": "2026-01-31T11:00:00Z",
+            }],
+        },
+    })
+}
+
+/// Serves the list, and to a watch one change of the mode.
+fn serve_api() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || answer(stream));
+        }
+    });
+    address
+}
+
+fn answer(mut stream: TcpStream) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut request = String::new();
+    while !request.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut request).unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let path = request.split(' ').nth(1).unwrap();
+    assert!(path.starts_with("/apis/pushscale.dev/v1alpha1/"), "{path}");
+    let list = json!({
+        "apiVersion": "pushscale.dev/v1alpha1",
+        "kind": "PushScalerList",
+        "metadata": { "resourceVersion": "1" },
+        "items": [scaler("Apply", 1)],
+    });
+    let is_watch = path.contains("watch=true");
+    let body = match is_watch {
+        true => json!({ "type": "MODIFIED", "object": scaler("Recommend", 2) }),
+        false => list,
+    };
+    let header = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+    write!(stream, "{header}\r\n\r\n{body}\n").unwrap();
+    if is_watch {
+        // The watch stays open until the client ends.
+        reader.read_to_end(&mut Vec::new()).ok();
+    }
+}
+
+/// Returns the kubeconfig of a test.
+fn kubeconfig(test: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.kubeconfig"));
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{ "name": "test", "cluster": { "server": format!("http://{}", serve_api()) } }],
+        "users": [{ "name": "test", "user": {} }],
+        "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
+        "current-context": "test",
+    });
+    fs::write(&path, config.to_string()).unwrap();
+    path
+}
+
+/// Runs a command on a terminal of this type.
+fn on_terminal(test: &str, command: &str, term: &str) -> Command {
+    let program = env!("CARGO_BIN_EXE_pushscale");
+    let mut script = Command::new("script");
+    script
+        .args(["-qec", &format!("{program} {command}"), "/dev/null"])
+        .env("KUBECONFIG", kubeconfig(test))
+        .env("TERM", term)
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    script
+}
+
+fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+#[test]
+fn problems_are_red_on_a_terminal_that_permits_it() {
+    let table = printed(&mut on_terminal("colours", "status", "xterm"));
+    assert!(table.contains(RED), "{table}");
+    let wide = printed(&mut on_terminal("wide", "status -o wide", "xterm"));
+    assert!(wide.contains(RED) && wide.contains("MAX"), "{wide}");
+
+    let plain = printed(on_terminal("no-color", "status", "xterm").env("NO_COLOR", "1"));
+    let dumb = printed(&mut on_terminal("dumb", "status", "dumb"));
+    for table in [plain, dumb] {
+        assert!(table.contains("torchserve"), "{table}");
+        assert!(!table.contains('\u{1b}'), "{table:?}");
+    }
+}
+
+/// A command that runs until it is dropped.
+struct Watching(Child);
+
+impl Watching {
+    fn start(test: &str, term: &str) -> Self {
+        let mut command = on_terminal(test, "status --watch", term);
+        Self(command.spawn().unwrap())
+    }
+
+    /// Returns what is printed up to this text.
+    fn until(&mut self, expected: &str) -> String {
+        let output = self.0.stdout.as_mut().unwrap();
+        let mut printed = Vec::new();
+        let mut byte = [0];
+        loop {
+            output.read_exact(&mut byte).unwrap();
+            printed.extend(byte);
+            if printed.ends_with(expected.as_bytes()) {
+                return String::from_utf8_lossy(&printed).into_owned();
+            }
+        }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_watch_redraws_the_table_on_a_terminal_that_can_be_cleared() {
+    let printed = Watching::start("watch", "xterm").until("Recommend");
+    let screens: Vec<&str> = printed.split(CLEAR).collect();
+    assert!(screens.len() >= 3, "{printed:?}");
+    assert!(screens[1].contains("Apply"), "{printed:?}");
+    assert!(screens[2].starts_with("NAME"), "{printed:?}");
+
+    let printed = Watching::start("watch-dumb", "dumb").until("Recommend");
+    assert!(!printed.contains('\u{1b}'), "{printed:?}");
+    assert_eq!(printed.matches("NAME ").count(), 1, "{printed:?}");
+}
