@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use pushscale_tests::authority::Authority;
 use pushscale_tests::charts::{Helm, objects};
+use pushscale_tests::fake_pod::Load;
 use pushscale_tests::fleet::{HANG, until};
 use pushscale_tests::namespace::{Aggregator, Certificates, Namespace, SOON, until_established};
 use pushscale_tests::objects::{mount, route, secret};
@@ -295,6 +296,26 @@ async fn the_published_hpa_scales_up_and_down_and_keeps_its_size_without_reading
     fleet.until("measured", || setup.get(value).is_ok()).await;
     let item = setup.get(value).unwrap()["items"][0].clone();
     assert_eq!(item["value"], "14000");
+    // Without the management port, a pod does not report its queue.
+    let waiting = "/namespaces/models/torchserve-waiting";
+    let error = setup.get(waiting).unwrap_err();
+    assert!(
+        error.contains("the number of waiting requests is unknown"),
+        "{error}"
+    );
+    fleet.report_load(Some(Load::Rate(1.0)));
+    fleet.until("counted", || setup.get(waiting).is_ok()).await;
+    let item = setup.get(waiting).unwrap()["items"][0].clone();
+    assert_eq!(item["metricName"], "torchserve-waiting");
+    assert_eq!(item["value"], "0", "{item}");
+    fleet.report(Some(0.014));
+    fleet
+        .until("as before", || {
+            setup
+                .get(value)
+                .is_ok_and(|list| list["items"][0]["value"] == "14000")
+        })
+        .await;
     for (selector, selects) in [("team=vision", true), ("pushscaler!=torchserve", false)] {
         let found = setup.get(&format!("{value}?labelSelector={selector}"));
         assert_eq!(found.is_ok(), selects, "{selector}: {found:?}");

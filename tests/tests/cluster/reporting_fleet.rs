@@ -25,8 +25,8 @@ pub(crate) struct ReportingFleet<'a> {
 #[derive(Default)]
 struct SharedFleet {
     pods: Mutex<BTreeMap<String, FakePod>>,
-    /// The queue latency that all pods report, in seconds; `None` pushes nothing.
-    latency: Mutex<Option<f64>>,
+    /// What all pods report; `None` pushes nothing.
+    load: Mutex<Option<Load>>,
     stopped: AtomicBool,
 }
 
@@ -45,7 +45,12 @@ impl<'a> ReportingFleet<'a> {
 
     /// Sets the queue latency that all pods report, in seconds; `None` stops the pushes.
     pub(crate) fn report(&self, latency: Option<f64>) {
-        *self.shared.latency.lock().unwrap() = latency;
+        self.report_load(latency.map(Load::QueueLatency));
+    }
+
+    /// Sets what all pods report; `None` stops the pushes.
+    pub(crate) fn report_load(&self, load: Option<Load>) {
+        *self.shared.load.lock().unwrap() = load;
     }
 
     /// Lets new pods run and push.
@@ -101,11 +106,11 @@ impl SharedFleet {
             .build()
             .unwrap();
         while !self.stopped.load(Ordering::Relaxed) {
-            let latency = *self.latency.lock().unwrap();
-            if let Some(seconds) = latency {
+            let load = *self.load.lock().unwrap();
+            if let Some(load) = load {
                 for pod in self.pods.lock().unwrap().values_mut() {
                     // The aggregator may know a pod a moment later or no longer, and may have been stopped.
-                    runtime.block_on(pod.push(aggregator, Load::QueueLatency(seconds)));
+                    runtime.block_on(pod.push(aggregator, load));
                 }
             }
             std::thread::sleep(Duration::from_millis(200));
