@@ -192,7 +192,7 @@ test-charts: programs $(if $(filter node,$(SHAPE)),image) ## Test the charts: re
 	$(TEST) --test charts
 
 .PHONY: test-install
-test-install: programs image test-build ## Follow docs/INSTALL.md and docs/MIGRATING.md on a fresh node, under load (root)
+test-install: programs image test-build ## Follow docs/INSTALL.md, docs/MIGRATING.md and helm/plain/README.md on a fresh node, under load (root)
 	$(TEST) --test install
 
 .PHONY: test-rotation

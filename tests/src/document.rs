@@ -29,9 +29,14 @@ struct Block {
 }
 
 impl Document {
+    /// Returns the text of a page of docs/.
+    pub fn text(name: &str) -> String {
+        fs::read_to_string(repository().join("docs").join(name)).unwrap()
+    }
+
     /// Reads a page of docs/.
     pub fn read(name: &str) -> Self {
-        let text = fs::read_to_string(repository().join("docs").join(name)).unwrap();
+        let text = Self::text(name);
         let mut sections = Vec::new();
         let mut fenced: Option<Block> = None;
         for line in text.lines() {

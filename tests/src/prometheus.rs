@@ -79,6 +79,11 @@ impl Prometheus {
         prometheus
     }
 
+    /// Returns the address of its API.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Evaluates an expression now. Returns the values of all series of the result that are numbers.
     ///
     /// # Panics

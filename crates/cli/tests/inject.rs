@@ -256,3 +256,24 @@ fn options_set_up_the_sidecar_and_invalid_ones_are_rejected() {
     ));
     assert!(messages.contains("SystemNamespace"), "{messages}");
 }
+
+#[test]
+fn the_help_describes_the_options_of_the_reference() {
+    let help = Command::new(env!("CARGO_BIN_EXE_pushscale"))
+        .args(["inject", "--help"])
+        .output()
+        .unwrap();
+    assert!(help.status.success(), "{help:?}");
+    let help = String::from_utf8(help.stdout).unwrap();
+    for option in [
+        "--aggregator",
+        "--auth",
+        "--container",
+        "--image",
+        "--namespace",
+        "--native-sidecar",
+        "--uninject",
+    ] {
+        assert!(help.contains(option), "{option} is not in\n{help}");
+    }
+}

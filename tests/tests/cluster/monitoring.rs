@@ -1,10 +1,16 @@
 //! The dashboard and the alerts, evaluated by a real Prometheus that scrapes a real aggregator.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use pushscale_tests::charts::{alerts, read};
+use pushscale_tests::document::Document;
 use pushscale_tests::fake_pod::Load;
 use pushscale_tests::namespace::{Aggregator, Namespace};
+use pushscale_tests::programs;
 use pushscale_tests::prometheus::Prometheus;
 use serde_json::Value;
 
@@ -22,6 +28,7 @@ async fn every_panel_shows_data_and_every_alert_is_evaluated() {
     namespace.scaled_deployment(1, RATIO).await;
     let aggregator = Aggregator::start(&namespace).await;
     let mut pods = namespace.run_pods(1).await;
+    let began = SystemTime::now();
     let prometheus = Prometheus::start(aggregator.admin, &namespace.name, &alerts).await;
     // An increase needs a sample before it.
     let written = "pushscale_aggregator_reaction_seconds_count";
@@ -85,6 +92,7 @@ async fn every_panel_shows_data_and_every_alert_is_evaluated() {
         }
     }
 
+    imports_a_load(&prometheus, began);
     aggregator
         .push_until(&mut pods, OVERLOAD, || async {
             let evaluated = prometheus.alerts().await;
@@ -97,6 +105,49 @@ async fn every_panel_shows_data_and_every_alert_is_evaluated() {
         assert_eq!(alert["health"], "ok", "{alert:#}");
         assert_ne!(alert["state"], "firing", "{alert:#}");
     }
+}
+
+/// Runs the command of docs/SIMULATING.md that saves a load, and imports it. The names and times are ours.
+fn imports_a_load(prometheus: &Prometheus, since: SystemTime) {
+    let page = Document::text("SIMULATING.md");
+    let mut code = page.split('`').skip(1).step_by(2);
+    let command = code.find(|code| code.starts_with("curl -G ")).unwrap();
+    let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut script = command.to_owned();
+    for (documented, ours) in [
+        ("prometheus:9090", prometheus.address().to_string()),
+        (
+            "nginx_ingress_controller_requests[1m]",
+            "pushscale_aggregator_readings_total[10s]".to_owned(),
+        ),
+        (
+            "start=2026-01-05T00:00:00Z",
+            format!("start={}", seconds(since)),
+        ),
+        (
+            "end=2026-01-06T00:00:00Z",
+            format!("end={}", seconds(SystemTime::now())),
+        ),
+        ("step=15", "step=1".to_owned()),
+    ] {
+        assert!(
+            script.contains(documented),
+            "{documented} is not in {command}"
+        );
+        script = script.replace(documented, &ours);
+    }
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("prometheus-load");
+    fs::create_dir_all(&directory).unwrap();
+    let program = programs::command_line();
+    let import = format!("{} trace import day.json -o load.csv", program.display());
+    let output = Command::new("sh")
+        .args(["-eu", "-c", &format!("{script} --silent --fail\n{import}")])
+        .current_dir(&directory)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{script}\n{import}: {output:?}");
+    let load = fs::read_to_string(directory.join("load.csv")).unwrap();
+    assert!(load.lines().count() > 2, "{load}");
 }
 
 /// A variable of the dashboard: `label_values(SELECTOR, LABEL)`.

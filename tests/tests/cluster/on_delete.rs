@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use pushscale_tests::document::{Document, Reader};
 use pushscale_tests::fake_pod::{FakePod, Load};
 use pushscale_tests::namespace::{Aggregator, Namespace, SOON};
 use serde_json::Value;
@@ -107,6 +108,22 @@ async fn restore_writes_the_first_replica_count_back() {
         aggregator.log().contains("replicas restored")
     })
     .await;
+}
+
+/// docs/REFERENCE.md describes what to do if no aggregator is running any more.
+#[tokio::test]
+async fn without_an_aggregator_the_documented_patch_completes_a_deletion() {
+    let namespace = Namespace::create(cluster(), "models");
+    let (aggregator, _) = scale_up(&namespace, "  onDelete: Restore\n").await;
+    until_finalizers(&namespace, &[FINALIZER]).await;
+    drop(aggregator);
+    delete(&namespace);
+    assert!(!finalizers(&namespace.get("pushscaler", "torchserve")).is_empty());
+    let page = Document::read("REFERENCE.md");
+    let mut reader = Reader::new(namespace.cluster, "on-delete", &[]);
+    reader.follow(page.section("Deleting a PushScaler"), |_| {});
+    until_deleted(&namespace).await;
+    assert_eq!(namespace.replicas(), 5);
 }
 
 #[tokio::test]

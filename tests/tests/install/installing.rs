@@ -34,6 +34,8 @@ fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_r
         if block == 3 {
             watches(&cluster);
             forwards_ports(&cluster);
+            replays_decisions(&cluster);
+            operates(&cluster);
             follows_a_load(&cluster);
         }
     });
@@ -62,7 +64,7 @@ fn every_command_of_the_page_works_and_the_replicas_follow_a_load_without_lost_r
     until(HANG, "as before", || objects_of(&cluster) == before);
 }
 
-/// Runs the commands with which README.md shows the state of a PushScaler, but for the forwarded port.
+/// Runs the commands of README.md that add the sidecar and show the state of a PushScaler, but for the forwarded port.
 fn watches(cluster: &TestCluster) {
     let program = programs::command_line();
     let mut reader = Reader::new(cluster, "readme", &[program.parent().unwrap()]);
@@ -72,6 +74,12 @@ fn watches(cluster: &TestCluster) {
          kubectl --kubeconfig kubeconfig config set-context --current --namespace models",
     );
     let page = fs::read_to_string(programs::repository().join("README.md")).unwrap();
+    let inject = page.lines().map(str::trim);
+    let mut inject = inject.filter(|line| line.starts_with("kubectl label namespace NAMESPACE "));
+    let inject = inject.next().unwrap().replace("NAMESPACE", "models");
+    reader.run(&format!(
+        "{inject}\nkubectl -n models rollout status deployment/torchserve --timeout=300s"
+    ));
     let (_, step) = page.split_once("4. Watch it:").unwrap();
     let (step, _) = step.split_once("![").unwrap();
     let is_command = |line: &&str| line.starts_with("kubectl ") || line.starts_with("pushscale ");
@@ -124,6 +132,70 @@ fn forwards_ports(cluster: &TestCluster) {
     let report = load.finish();
     assert!(report.sent > 0, "{report:?}");
     assert_eq!(report.count_lost(), 0, "{report:?}");
+}
+
+/// Follows docs/ALGORITHM.md from the decisions of the aggregator to their steps.
+fn replays_decisions(cluster: &TestCluster) {
+    let page = Document::text("ALGORITHM.md");
+    let (_, section) = page.split_once("## Asking for the reason").unwrap();
+    let _forward = PortForward::start(cluster, section);
+    let program = programs::command_line();
+    let mut reader = Reader::new(cluster, "algorithm", &[program.parent().unwrap()]);
+    let find = |start: &str| {
+        let lines = section.lines().map(str::trim);
+        lines.into_iter().find(|line| line.starts_with(start))
+    };
+    reader.run(find("curl ").unwrap());
+    let steps = reader.run(find("pushscale replay ").unwrap());
+    assert!(steps.contains("current: "), "{steps}");
+}
+
+/// Runs the commands of docs/RUNBOOK.md and docs/SECURITY.md that change nothing in a healthy installation.
+fn operates(cluster: &TestCluster) {
+    let mut reader = Reader::new(cluster, "operating", &[]);
+    let pod =
+        "kubectl -n pushscale get pods -l app.kubernetes.io/name=pushscale-aggregator -o name";
+    let pod = reader.run(&format!("{pod} | head -n 1"));
+    let (_, pod) = pod.trim().split_once('/').unwrap();
+    let commands = inline_commands(&Document::text("RUNBOOK.md"), "kubectl -n ");
+    assert!(commands.len() >= 10, "{commands:?}");
+    for command in commands {
+        let command = command
+            .replace("NAMESPACE", "pushscale")
+            .replace("MODELS", "models")
+            .replace("NAME", "torchserve")
+            .replace("POD", pod);
+        // Nothing has failed, so `grep` finds nothing.
+        let end = match command.contains("| grep ") {
+            true => " || test $? = 1",
+            false => "",
+        };
+        reader.run(&format!("{command}{end}"));
+    }
+    for page in ["ALGORITHM.md", "REFERENCE.md"] {
+        let commands = inline_commands(&Document::text(page), "kubectl explain ");
+        assert!(!commands.is_empty(), "{page}");
+        for command in commands {
+            let fields = reader.run(&command);
+            assert!(fields.contains("maxReplicas"), "{fields}");
+        }
+    }
+    let page = Document::text("SECURITY.md");
+    let label = inline_commands(&page, "kubectl label ");
+    let dates = inline_commands(&page, "kubectl -n pushscale get secret ");
+    assert_eq!([label.len(), dates.len()], [1, 1], "{label:?}, {dates:?}");
+    let warnings = reader.run(&format!("{} 2>&1", label[0]));
+    assert!(!warnings.contains("violate"), "{warnings}");
+    // In a table, Markdown escapes the bar.
+    let dates = reader.run(&dates[0].replace("\\|", "|"));
+    assert!(dates.contains("notAfter="), "{dates}");
+}
+
+/// Returns the inline code of a page that starts like this.
+fn inline_commands(page: &str, start: &str) -> Vec<String> {
+    let code = page.split('`').skip(1).step_by(2);
+    let commands = code.filter(|code| code.starts_with(start));
+    commands.map(str::to_owned).collect()
 }
 
 /// Scales up in an overload, down by one pod after it, and down to one pod by a lower `maxReplicas`, without a lost
