@@ -124,11 +124,11 @@ const LISTED: &[(&str, Runs)] = &[
     ),
     (
         "helm install pushscale helm/pushscale",
-        Not("it stands for the command of the next section, whose options it describes"),
+        Not("it names the command of the next section, whose options it describes"),
     ),
     (
         "helm install torchserve helm/torchserve",
-        Not("it stands for the command of a later section, whose options it describes"),
+        Not("it names the command of a later section, whose options it describes"),
     ),
     (
         "for name in sidecar aggregator certificates injector; do",

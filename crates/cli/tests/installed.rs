@@ -75,7 +75,7 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The program that the tests were built with stands in for that of `cargo build --release`, which takes minutes.
+/// The program that the tests were built with replaces that of `cargo build --release`, which takes minutes.
 #[test]
 fn make_install_installs_the_program_and_what_belongs_to_it() {
     let directory = directory("make-install");
