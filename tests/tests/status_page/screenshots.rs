@@ -1,4 +1,5 @@
-//! The pictures of the documentation. `make screenshots` writes them; without it, the test checks that they exist.
+//! The pictures of the documentation. `make screenshots` writes them; without it, the test checks that they exist and
+//! show the page of these sources.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use pushscale_decision::Decision;
 use pushscale_tests::chromium::Chromium;
 use pushscale_tests::programs::repository;
 use pushscale_tests::simulated_hour;
+use sha2::{Digest as _, Sha256};
 
 /// The first bytes of a PNG.
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -35,6 +37,12 @@ async fn the_documentation_has_pictures() {
             // They are in every clone.
             assert!(picture.len() < 250_000, "{name}: {} bytes", picture.len());
         }
+        let shown = fs::read_to_string(digest_file()).unwrap();
+        assert_eq!(
+            shown,
+            digest_of_the_page(),
+            "the pictures show another page: run `make screenshots`, and look at them"
+        );
         return;
     }
     let mut browser = Chromium::start().await.expect("Chromium can be installed");
@@ -58,7 +66,37 @@ async fn the_documentation_has_pictures() {
         }
         fs::write(path(name), browser.screenshot().await).unwrap();
     }
+    fs::write(digest_file(), digest_of_the_page()).unwrap();
     shutdown.cancel();
+}
+
+/// The digest of the page that the pictures show.
+fn digest_file() -> PathBuf {
+    repository().join("docs/images/status-page.sha256")
+}
+
+/// Returns the digest of the sources that render the page, without their comments and tests, and of the load that it
+/// shows.
+fn digest_of_the_page() -> String {
+    let directory = repository().join("crates/aggregator/src/status_page");
+    let files = fs::read_dir(directory).unwrap();
+    let mut files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| !path.ends_with("tests.rs"));
+    files.push(repository().join("tests/src/simulated_hour.rs"));
+    files.sort();
+    let mut digest = Sha256::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let (code, _tests) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+        let lines = code.lines().map(str::trim);
+        for line in lines.filter(|line| !line.is_empty() && !line.starts_with("//")) {
+            digest.update(line);
+            digest.update("\n");
+        }
+    }
+    let digest = digest.finalize();
+    let digits = digest.iter().map(|byte| format!("{byte:02x}"));
+    format!("{}\n", digits.collect::<String>())
 }
 
 fn path(name: &str) -> PathBuf {
