@@ -2,13 +2,15 @@
 
 #![cfg(test)]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+#[path = "support/api_server.rs"]
+mod api_server;
+
+use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
-use std::{fs, thread};
 
 use serde_json::{Value, json};
+
+use api_server::Response;
 
 const RED: &str = "\u{1b}[31m";
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
@@ -38,60 +40,18 @@ fn scaler(mode: &str, version: u32) -> Value {
     })
 }
 
-/// Serves the list, and to a watch one change of the mode.
-fn serve_api() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            thread::spawn(move || answer(stream));
-        }
-    });
-    address
-}
-
-fn answer(mut stream: TcpStream) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut request = String::new();
-    while !request.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut request).unwrap_or(0) == 0 {
-            return;
-        }
-    }
-    let path = request.split(' ').nth(1).unwrap();
+/// Responds with the list, and to a watch with one change of the mode.
+fn respond(path: &str) -> Response {
     assert!(path.starts_with("/apis/pushscale.dev/v1alpha1/"), "{path}");
-    let list = json!({
+    if path.contains("watch=true") {
+        return Response::Watch(json!({ "type": "MODIFIED", "object": scaler("Recommend", 2) }));
+    }
+    Response::Found(json!({
         "apiVersion": "pushscale.dev/v1alpha1",
         "kind": "PushScalerList",
         "metadata": { "resourceVersion": "1" },
         "items": [scaler("Apply", 1)],
-    });
-    let is_watch = path.contains("watch=true");
-    let body = match is_watch {
-        true => json!({ "type": "MODIFIED", "object": scaler("Recommend", 2) }),
-        false => list,
-    };
-    let header = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
-    write!(stream, "{header}\r\n\r\n{body}\n").unwrap();
-    if is_watch {
-        // The watch stays open until the client ends.
-        reader.read_to_end(&mut Vec::new()).ok();
-    }
-}
-
-/// Returns the kubeconfig of a test.
-fn kubeconfig(test: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.kubeconfig"));
-    let config = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{ "name": "test", "cluster": { "server": format!("http://{}", serve_api()) } }],
-        "users": [{ "name": "test", "user": {} }],
-        "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
-        "current-context": "test",
-    });
-    fs::write(&path, config.to_string()).unwrap();
-    path
+    }))
 }
 
 /// Runs a command on a terminal of this type.
@@ -100,7 +60,7 @@ fn on_terminal(test: &str, command: &str, term: &str) -> Command {
     let mut script = Command::new("script");
     script
         .args(["-qec", &format!("{program} {command}"), "/dev/null"])
-        .env("KUBECONFIG", kubeconfig(test))
+        .env("KUBECONFIG", api_server::start(test, respond))
         .env("TERM", term)
         .env_remove("NO_COLOR")
         .stdin(Stdio::null())
