@@ -97,7 +97,25 @@ fn injected_files_match_the_expected_files() {
 }
 
 #[test]
-fn uninject_restores_values_and_comments_and_a_second_inject_changes_nothing() {
+fn a_second_inject_changes_nothing() {
+    for directory in testdata("inject") {
+        for (native_sidecar, auth) in [("true", "token"), ("false", "none")] {
+            let native_sidecar = format!("--native-sidecar={native_sidecar}");
+            let auth = format!("--auth={auth}");
+            let inject = |file: &str| {
+                succeeded(pushscale(&directory, &[&native_sidecar, &auth, "-f", file])).0
+            };
+            let after = inject("before.yaml");
+            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("injected-once.yaml");
+            fs::write(&path, &after).unwrap();
+            let again = inject(path.to_str().unwrap());
+            assert_eq!(again, after, "{}, {native_sidecar}", directory.display());
+        }
+    }
+}
+
+#[test]
+fn uninject_restores_values_and_comments() {
     let mut injected = 0;
     for directory in testdata("inject") {
         let name = directory.display();
@@ -106,8 +124,6 @@ fn uninject_restores_values_and_comments_and_a_second_inject_changes_nothing() {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("injected.yaml");
         fs::write(&path, &after).unwrap();
         let path = path.to_str().unwrap();
-        let (again, _) = succeeded(pushscale(&directory, &["-f", path]));
-        assert_eq!(again, after, "{name}");
         let (out, _) = succeeded(pushscale(&directory, &["--uninject", "-f", path]));
         assert_eq!(values(&out), values(&before), "{name}");
         if messages.contains("document rewritten") {

@@ -47,7 +47,10 @@ pub(super) fn uninject(pod: &mut Value) -> bool {
         ("containers", SIDECAR_CONTAINER),
         ("volumes", TRUST_VOLUME),
     ] {
-        if let Some(Value::Array(items)) = spec.get_mut(list) {
+        // An empty list was not emptied here.
+        if let Some(Value::Array(items)) = spec.get_mut(list)
+            && !items.is_empty()
+        {
             items.retain(|item| item.get("name").is_none_or(|found| found != name));
             if items.is_empty() {
                 spec.remove(list);
@@ -81,13 +84,15 @@ pub(super) fn uninject(pod: &mut Value) -> bool {
     true
 }
 
-/// Edits a field that is an object, and removes it if it becomes empty.
+/// Edits a field that is an object and not empty, and removes it if it becomes empty.
 fn edit_object(
     parent: &mut Map<String, Value>,
     key: &str,
     edit: impl FnOnce(&mut Map<String, Value>),
 ) {
-    if let Some(Value::Object(fields)) = parent.get_mut(key) {
+    if let Some(Value::Object(fields)) = parent.get_mut(key)
+        && !fields.is_empty()
+    {
         edit(fields);
         if fields.is_empty() {
             parent.remove(key);
