@@ -19,7 +19,9 @@ const INJECTED: [&str; 6] = [
 ];
 
 fuzz_target!(|text: &str| {
-    let Ok(injected) = inject(text) else {
+    // Both kinds of sidecar, without another input.
+    let native_sidecar = !text.ends_with("\n\n");
+    let Ok(injected) = inject(text, native_sidecar) else {
         return;
     };
     // Documents without a pod are not read in detail.
@@ -34,7 +36,8 @@ fuzz_target!(|text: &str| {
         );
         return;
     }
-    let again = inject(&injected.text).expect("an injected manifest can be injected");
+    let again =
+        inject(&injected.text, native_sidecar).expect("an injected manifest can be injected");
     assert_eq!(
         again.text, injected.text,
         "a second run changes the manifest"
@@ -49,9 +52,10 @@ fuzz_target!(|text: &str| {
     }
 });
 
-fn inject(text: &str) -> Result<ProcessedFile, pushscale_cli::inject::Problem> {
-    // Both kinds of sidecar, without another input.
-    let native_sidecar = !text.ends_with("\n\n");
+fn inject(
+    text: &str,
+    native_sidecar: bool,
+) -> Result<ProcessedFile, pushscale_cli::inject::Problem> {
     let sidecar = Sidecar {
         image: "pushscale/sidecar:0.1.0".to_owned(),
         pull_policy: PullPolicy::IfNotPresent,
