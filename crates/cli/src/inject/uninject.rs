@@ -26,12 +26,13 @@ pub(super) fn uninject(pod: &mut Value) -> bool {
     let Some(pod) = pod.as_object_mut() else {
         return false;
     };
-    let (mut injected, mut original) = (None, None);
+    let (mut injected, mut original, mut has_own_hook) = (None, None, false);
     edit_object(pod, "metadata", |metadata| {
         edit_object(metadata, "annotations", |annotations| {
             injected = annotations.remove(annotations::INJECTED);
             if injected.is_some() {
-                annotations.remove(annotations::SKIPPED);
+                // The only message of an injected pod is that it keeps its own preStop hook.
+                has_own_hook = annotations.remove(annotations::SKIPPED).is_some();
                 original = annotations.remove(annotations::ORIGINAL_GRACE_PERIOD);
             }
         });
@@ -59,6 +60,7 @@ pub(super) fn uninject(pod: &mut Value) -> bool {
     }
     let containers = spec.get_mut("containers").and_then(Value::as_array_mut);
     for container in containers
+        .filter(|_| !has_own_hook)
         .into_iter()
         .flatten()
         .filter_map(Value::as_object_mut)
