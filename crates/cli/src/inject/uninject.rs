@@ -10,14 +10,19 @@ const GRACE_PERIOD: &str = "terminationGracePeriodSeconds";
 /// The original grace period of a pod that had none.
 const UNSET: &str = "unset";
 
-/// Stores the pod's grace period from before the injection, if the injection changed it.
+/// Stores the pod's grace period from before the injection, if the injection changed it. Otherwise removes one that an
+/// earlier injection has left, which `uninject` would restore.
 pub(super) fn remember_grace_period(before: &Value, after: &mut Value) {
     let original = &before["spec"][GRACE_PERIOD];
-    if *original != after["spec"][GRACE_PERIOD] {
+    let is_changed = *original != after["spec"][GRACE_PERIOD];
+    let annotations = &mut after["metadata"]["annotations"];
+    if is_changed {
         let original = original
             .as_i64()
             .map_or(UNSET.to_owned(), |seconds| seconds.to_string());
-        after["metadata"]["annotations"][annotations::ORIGINAL_GRACE_PERIOD] = original.into();
+        annotations[annotations::ORIGINAL_GRACE_PERIOD] = original.into();
+    } else if let Some(annotations) = annotations.as_object_mut() {
+        annotations.remove(annotations::ORIGINAL_GRACE_PERIOD);
     }
 }
 
@@ -99,5 +104,25 @@ fn edit_object(
         if fields.is_empty() {
             parent.remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_grace_period_of_an_earlier_injection_is_forgotten() {
+        let annotations = json!({ annotations::ORIGINAL_GRACE_PERIOD: "7" });
+        let pod = |seconds: i64| json!({ "metadata": { "annotations": annotations }, "spec": { GRACE_PERIOD: seconds } });
+        let mut unchanged = pod(60);
+        remember_grace_period(&pod(60), &mut unchanged);
+        assert_eq!(unchanged["metadata"]["annotations"], json!({}));
+        let mut raised = pod(35);
+        remember_grace_period(&pod(20), &mut raised);
+        let stored = &raised["metadata"]["annotations"][annotations::ORIGINAL_GRACE_PERIOD];
+        assert_eq!(stored, "20");
     }
 }
