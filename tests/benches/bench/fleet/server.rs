@@ -154,6 +154,7 @@ async fn add(cluster: &FakeCluster, scaler: usize, pods: usize) {
     for pod in 0..pods {
         cluster.add_pod_to(&name, &pod_of(scaler, pod)).await;
     }
+    cluster.until_handled().await;
 }
 
 async fn remove(cluster: &FakeCluster, scaler: usize, pods: usize) {
