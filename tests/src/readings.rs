@@ -36,6 +36,7 @@ pub fn steady_reading(second: u64, rate: u32, wait: Duration) -> Reading {
                 batch_size: 1,
                 in_flight_milli: None,
                 batch_delay: Duration::ZERO,
+                limit: None,
             }),
             service_time: Some(SERVICE),
         }],

@@ -37,6 +37,7 @@ pub fn model_reading(model: &Model<'_>) -> ModelReading {
             workers: small(model.workers_ready),
             batch_size: small(model.batch_size).max(1),
             batch_delay: seconds(model.batch_delay_seconds.unwrap_or_default()),
+            limit: model.capacity_left.map(|left| small(Some(pending + left))),
         }),
         service_time: model
             .service_seconds

@@ -206,6 +206,12 @@ impl fmt::Display for Step {
                     "; {utilisation}% utilisation keeps the {wait} at {target}"
                 )
             }
+            Self::QueueLimit { limit, utilisation } => write!(
+                f,
+                "queue limit: {} may wait in a pod; {}% utilisation keeps the rejected ones below 0.1% (a larger job_queue_size needs fewer pods)",
+                units(*limit, "request"),
+                short(100.0 * utilisation)
+            ),
             Self::Batches {
                 size,
                 single,

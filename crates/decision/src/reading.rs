@@ -75,6 +75,8 @@ pub struct Queue {
     pub batch_size: u32,
     /// How long the server waits for a batch to fill.
     pub batch_delay: Duration,
+    /// The requests that may wait: the server rejects further ones. `None` if unknown.
+    pub limit: Option<u32>,
 }
 
 impl Counters {
@@ -110,6 +112,7 @@ impl Queue {
         snapshot.u32(&mut self.workers);
         snapshot.u32(&mut self.batch_size);
         snapshot.duration(&mut self.batch_delay);
+        snapshot.option(&mut self.limit, u32::default, Snapshot::u32);
     }
 }
 

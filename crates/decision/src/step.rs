@@ -187,6 +187,13 @@ pub enum Step {
         /// The target latency.
         target: Latency,
     },
+    /// Model: the queue of a pod is short, so that the wait alone would allow too many rejected requests.
+    QueueLimit {
+        /// The requests that may wait in a pod.
+        limit: u32,
+        /// The utilisation at which a pod rejects one in a thousand requests, 0 to 1.
+        utilisation: f64,
+    },
     /// Model: the batches of a worker, for which requests wait.
     Batches {
         /// The maximum number of requests in a batch.

@@ -117,6 +117,9 @@ pub struct RecordedQueue {
     pub batch_size: u32,
     /// How long a worker waits for a batch to fill.
     pub batch_delay_nanos: u64,
+    /// The requests that may wait; absent if unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
 }
 
 impl RecordedReading {
@@ -173,6 +176,7 @@ impl RecordedModel {
                 workers: queue.workers,
                 batch_size: queue.batch_size,
                 batch_delay_nanos: duration_nanos(queue.batch_delay),
+                limit: queue.limit,
             }),
             service_time_nanos: model.service_time.map(duration_nanos),
         }
@@ -196,6 +200,7 @@ impl RecordedModel {
                 workers: queue.workers,
                 batch_size: queue.batch_size,
                 batch_delay: Duration::from_nanos(queue.batch_delay_nanos),
+                limit: queue.limit,
             }),
             service_time: self.service_time_nanos.map(Duration::from_nanos),
         }

@@ -4,7 +4,8 @@ use crate::numbers::{single, whole};
 use crate::policy::Balancing;
 
 use super::batches::Batches;
-use super::queueing::{Wait, pooled_pods, utilisation};
+use super::queueing::{Wait, highest, pooled_pods, rejected, utilisation};
+use super::rules::Rule;
 
 /// Steps per unit of the logarithm, of 5% each: noise in a measured variability must not change the replicas.
 const LOG_STEPS: f64 = 20.0;
@@ -12,6 +13,9 @@ const LOG_STEPS: f64 = 20.0;
 /// Maximum pods added per slow pod: beyond it, deleting the slow pod is cheaper. Without this limit, one pod
 /// of a hundred that took six times as long ordered 456 more.
 const MAX_FOR_SLOW: f64 = 15.0;
+
+/// The highest planned share of requests that a pod rejects because its queue is full.
+const MAX_REJECTED: f64 = 0.001;
 
 /// The properties of a pod and its goal. Times are in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,8 @@ pub(crate) struct Capacity {
     /// The calibrated variability of the service time; 1 for Poisson arrivals and exponential service.
     pub(crate) variability: f64,
     pub(crate) target: f64,
+    /// The requests that may wait in a pod, if that is known.
+    pub(crate) queue_limit: Option<f64>,
     pub(crate) wait: Wait,
     pub(crate) balancing: Balancing,
     /// The slowest pods, which matter if each pod has its own queue.
@@ -45,13 +51,15 @@ pub(crate) struct SlowestPods {
 
 /// The utilisations computed last: for the target latency and the violation limit, each for all pods and the slowest.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct UtilisationCache([Option<(Key, f64)>; 8]);
+pub(crate) struct UtilisationCache([Option<(Key, f64)>; 6]);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Key {
     step: f32,
     slots: u32,
     wait: Wait,
+    /// The logarithm of the requests that may wait, over the variability, in steps.
+    queue_limit: Option<f32>,
     /// The workers, and the logarithms of the times of a single request and of each further one in a batch, over that
     /// of a full batch, in steps.
     batches: Option<(u32, f32, f32)>,
@@ -139,6 +147,10 @@ impl Capacity {
             step: steps(self.variability * service / (self.target * times)),
             slots: self.slots,
             wait: self.wait,
+            queue_limit: self
+                .queue_limit
+                .filter(|_| Rule::QueueLimit.applies())
+                .map(|limit| steps(limit / self.variability)),
             batches: self.batches.map(|batches| {
                 let of_full = |seconds: f64| steps(seconds / batches.full);
                 (
@@ -149,8 +161,14 @@ impl Capacity {
             }),
         };
         cache.get(key, || {
+            let most = key.queue_limit.map_or(1.0, |limit| {
+                let slots = f64::from(self.slots);
+                highest(1.0, |rho| {
+                    rejected(rho * slots, self.slots, ratio(limit), 1.0) <= MAX_REJECTED
+                })
+            });
             let Some((workers, of_single, of_growth)) = key.batches else {
-                return utilisation(self.wait, 1.0, self.slots, ratio(key.step));
+                return utilisation(self.wait, 1.0, self.slots, ratio(key.step)).min(most);
             };
             let slots = f64::from(self.slots);
             let batches = Batches {
@@ -160,7 +178,7 @@ impl Capacity {
                 growth: ratio(of_growth),
                 full: 1.0,
             };
-            batches.highest_rate(self.wait, 1.0 / ratio(key.step), 1.0) / slots
+            (batches.highest_rate(self.wait, 1.0 / ratio(key.step), 1.0) / slots).min(most)
         })
     }
 
@@ -213,6 +231,7 @@ mod tests {
             batches: None,
             variability: 1.3,
             target,
+            queue_limit: None,
             wait: Wait::Mean,
             balancing: Balancing::Random,
             slowest: None,

@@ -45,6 +45,8 @@ pub(crate) struct FleetSnapshot {
     pub(crate) workers: f64,
     pub(crate) batch: f64,
     pub(crate) batch_delay: f64,
+    /// The mean number of requests that may wait in one of those pods, if it is known.
+    pub(crate) queue_limit: Option<f64>,
     /// Pods that report a queue with workers, and pods that count completed requests.
     pub(crate) queues: u32,
     pub(crate) counting: u32,
@@ -66,6 +68,7 @@ impl FleetSnapshot {
         self.clear();
         let (mut waits, mut waiting) = (0.0, 0.0);
         let (mut gauges, mut gauged) = (0.0, 0.0);
+        let (mut limits, mut limited) = (0.0, 0.0);
         for pod in pods {
             let history = pod.histories.get(slot);
             let time = history.and_then(|history| history.work.time_per_request());
@@ -127,6 +130,10 @@ impl FleetSnapshot {
                 self.workers += f64::from(queue.workers);
                 self.batch += f64::from(queue.batch_size.max(1));
                 self.batch_delay += found.batch_delay;
+                if let Some(limit) = queue.limit {
+                    limits += f64::from(limit);
+                    limited += 1.0;
+                }
             }
         }
         self.wait = (waiting > 0.0).then(|| waits / waiting);
@@ -135,6 +142,7 @@ impl FleetSnapshot {
         self.workers /= queues;
         self.batch = (self.batch / queues).max(1.0);
         self.batch_delay /= queues;
+        self.queue_limit = (limited > 0.0).then(|| limits / limited);
         self.starting.sort_unstable_by(f32::total_cmp);
     }
 

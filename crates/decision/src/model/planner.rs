@@ -312,14 +312,26 @@ impl ModelState {
                 ahead: seconds(situation.delay),
             });
         }
+        let for_wait = Capacity {
+            queue_limit: None,
+            ..*capacity
+        };
+        let for_wait = for_wait.utilisation(1.0, &mut self.utilisations);
         steps.push(Step::Capacity {
             service: seconds(capacity.service),
             workers: capacity.slots,
-            utilisation: capacity.utilisation(1.0, &mut self.utilisations),
+            utilisation: for_wait,
             pooled: situation.balancing == Balancing::LeastRequest,
             aggregate: situation.metric.aggregate,
             target: situation.metric.target.latency(),
         });
+        let utilisation = capacity.utilisation(1.0, &mut self.utilisations);
+        if let Some(limit) = capacity.queue_limit.filter(|_| utilisation < for_wait) {
+            steps.push(Step::QueueLimit {
+                limit: whole(limit.round()),
+                utilisation,
+            });
+        }
         if let Some(batches) = capacity.batches {
             steps.push(Step::Batches {
                 size: whole(batches.size.round()),

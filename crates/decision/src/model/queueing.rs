@@ -83,6 +83,22 @@ pub(crate) fn utilisation(wait: Wait, target: f64, workers: u32, variability: Va
     })
 }
 
+/// Returns the share of requests that a queue for `limit` waiting requests rejects, by the M/M/c/K formula. With another
+/// variability, the queue has the tail of one that is as much shorter.
+pub(crate) fn rejected(load: f64, workers: u32, limit: f64, variability: Variability) -> f64 {
+    let rho = load / f64::from(workers);
+    let limit = limit / variability;
+    let blocked = erlang_b(load, workers);
+    let full = rho.powf(limit);
+    // The probabilities of all states with waiting requests, relative to that of busy workers and an empty queue.
+    let waiting = if (1.0 - rho).abs() < 1e-9 {
+        limit
+    } else {
+        rho * (1.0 - full) / (1.0 - rho)
+    };
+    blocked * full / (1.0 + blocked * waiting)
+}
+
 /// Returns the highest number from 0 to `limit` that fits, if all lower ones do as well; 30 bisections find it.
 pub(super) fn highest(limit: f64, fits: impl Fn(f64) -> bool) -> f64 {
     if fits(limit) {
@@ -179,6 +195,23 @@ mod tests {
         let wait = Wait::Exceeded(0.05).at(0.8, 1, 1.0);
         near(0.8 * (-0.2 * wait).exp(), 0.05);
         near(Wait::Exceeded(0.05).at(0.04, 1, 1.0), 0.0);
+    }
+
+    #[test]
+    fn rejections_agree_with_the_closed_forms() {
+        for tenth in 1..14 {
+            let rho = f64::from(tenth) / 10.0;
+            // M/M/1/K with K = 1 + 4 requests in the system: (1 − ρ) ρᴷ / (1 − ρᴷ⁺¹).
+            let expected = if tenth == 10 {
+                1.0 / 6.0
+            } else {
+                (1.0 - rho) * rho.powi(5) / (1.0 - rho.powi(6))
+            };
+            near(rejected(rho, 1, 4.0, 1.0), expected);
+            // Without a place to wait: Erlang B.
+            near(rejected(4.0 * rho, 4, 0.0, 1.0), erlang_b(4.0 * rho, 4));
+            assert!(rejected(rho, 1, 4.0, 2.0) > rejected(rho, 1, 4.0, 1.0));
+        }
     }
 
     #[test]

@@ -54,6 +54,8 @@ rules! {
     Calibration "calibration",
     /// The slowest pods keep within their share of the mean wait, if each pod has its own queue.
     Slowdown "slowdown",
+    /// A short queue rejects hardly any requests.
+    QueueLimit "queue-limit",
     /// A backlog orders pods.
     Backlog "backlog",
     /// The queues of the existing pods are worked off in time.

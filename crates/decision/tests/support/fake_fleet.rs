@@ -48,6 +48,8 @@ pub(crate) struct Environment {
     pub(crate) uncounted: bool,
     /// The in-flight requests are reported as a mean too.
     pub(crate) averaged: bool,
+    /// The requests that may wait in a pod; 0 if unknown.
+    pub(crate) queue_limit: u32,
     /// Batch size, and batch delay in seconds.
     pub(crate) batch: (u32, f64),
     /// The time that each further request of a batch adds, in seconds.
@@ -83,6 +85,7 @@ impl Default for Environment {
             surge: 0,
             uncounted: false,
             averaged: false,
+            queue_limit: 0,
             batch: (1, 0.0),
             batch_item: 0.0,
             slow: (0, 1.0),
@@ -160,6 +163,7 @@ impl ModelQueue {
                 / environment.batch.0.max(1),
             batch_size: environment.batch.0,
             batch_delay: Duration::from_secs_f64(environment.batch.1),
+            limit: Some(environment.queue_limit).filter(|limit| *limit > 0),
         };
         ModelReading {
             name: name.to_owned(),

@@ -24,6 +24,7 @@ pub(crate) struct Scenario {
     load: f64,
     service: f64,
     workers: f64,
+    queue_limit: u32,
     batch: (u32, f64),
     batch_item: f64,
     grpc: f64,
@@ -81,6 +82,7 @@ impl Scenario {
             (self.load, self.service, self.workers);
         (environment.batch, environment.batch_item) = (self.batch, self.batch_item);
         environment.grpc = self.grpc;
+        environment.queue_limit = self.queue_limit;
         (environment.slow, environment.second_model) = (self.slow, self.second_model);
         environment.interval = self.interval;
         let fleet = self.fleet.as_mut().ok_or("no pods yet")?;
@@ -118,6 +120,7 @@ impl Scenario {
                 self.batch = (size.parse().ok()?, seconds(delay)?);
             }
             "grpc" => self.grpc = value.strip_suffix('%')?.parse::<f64>().ok()? / 100.0,
+            "queue-limit" => self.queue_limit = value.parse().ok()?,
             "batch-item" => self.batch_item = seconds(value)?,
             "connected" => environment.connected = count()?,
             "loading" => environment.loading = seconds(value)? as u64,
