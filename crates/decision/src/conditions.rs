@@ -191,6 +191,8 @@ reasons! {
     PodsAlike,
     /// LoadUneven: some pods get hardly any requests, and the others too many.
     IdlePods,
+    /// LoadUneven: a pod gets more requests than it can serve, although the pods together could serve all.
+    OverloadedPod,
     /// LoadUneven: enough pods receive requests.
     LoadBalanced,
     /// ScalingLimited: this direction is paused.

@@ -350,6 +350,15 @@ impl fmt::Display for Step {
                     "; {waiting} {wait} in its queue, where additional pods cannot help"
                 )
             }
+            Self::OverloadedPod { pod, rate, waiting } => {
+                let wait = if *waiting == 1 { "waits" } else { "wait" };
+                write!(
+                    f,
+                    "uneven load: {pod} gets {}/s, more than it can serve; {} {wait} in its queue, where additional pods cannot help",
+                    short(*rate),
+                    units(*waiting, "request")
+                )
+            }
             Self::BatchFill { slots } => write!(
                 f,
                 "batches: no full batch measured yet; a pod is assumed to process at most {} at once",

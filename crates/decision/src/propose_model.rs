@@ -8,7 +8,7 @@ use crate::decision::{MetricValue, ScaleReason, Warning};
 use crate::explain::metric as metric_name;
 use crate::latency::Latency;
 use crate::model::{
-    NoPlan, Plan, PlanReason, ReplacementPhase, Rule, Situation, SlowPod, UnevenLoad,
+    NoPlan, OverloadedPod, Plan, PlanReason, ReplacementPhase, Rule, Situation, SlowPod, UnevenLoad,
 };
 use crate::pass::{Pass, Proposal};
 use crate::propose_ratio::share;
@@ -213,6 +213,7 @@ struct Findings {
     batch_delay: Option<(f64, Arc<str>)>,
     slow_pod: Option<(SlowPod, Arc<str>)>,
     uneven: Option<(UnevenLoad, Arc<str>)>,
+    overloaded: Option<(OverloadedPod, Arc<str>)>,
 }
 
 impl Findings {
@@ -232,6 +233,9 @@ impl Findings {
         }
         if let (None, Some(uneven)) = (&self.uneven, &plan.uneven) {
             self.uneven = Some((uneven.clone(), Arc::clone(model)));
+        }
+        if let (None, Some(overloaded)) = (&self.overloaded, &plan.overloaded) {
+            self.overloaded = Some((overloaded.clone(), Arc::clone(model)));
         }
     }
 
@@ -346,8 +350,8 @@ impl Findings {
             ),
             None => {}
         }
-        match &self.uneven {
-            Some((uneven, model)) => {
+        match (&self.uneven, &self.overloaded) {
+            (Some((uneven, model)), _) => {
                 let UnevenLoad {
                     idle,
                     pods,
@@ -364,13 +368,29 @@ impl Findings {
                     ),
                 );
             }
-            None if conditions.load_uneven.is_some() => Condition::set(
+            (None, Some((overloaded, model))) => {
+                let OverloadedPod {
+                    pod,
+                    rate,
+                    mean,
+                    waiting,
+                } = overloaded;
+                Condition::set(
+                    &mut conditions.load_uneven,
+                    true,
+                    Reason::OverloadedPod,
+                    format_args!(
+                        "model {model}: pod {pod} gets {rate:.1}/s (mean {mean:.1}/s), more than it can serve, and {waiting} requests wait in it, where more pods do not help: use least-request load balancing, and limit the age of connections"
+                    ),
+                );
+            }
+            (None, None) if conditions.load_uneven.is_some() => Condition::set(
                 &mut conditions.load_uneven,
                 false,
                 Reason::LoadBalanced,
                 format_args!("enough pods receive requests"),
             ),
-            None => {}
+            (None, None) => {}
         }
     }
 }

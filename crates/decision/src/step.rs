@@ -285,6 +285,15 @@ pub enum Step {
         /// The requests that wait in it.
         waiting: u32,
     },
+    /// Model: a pod gets more requests than it can serve, although the pods together could serve all.
+    OverloadedPod {
+        /// The pod.
+        pod: Arc<str>,
+        /// Its arrival rate, in requests per second.
+        rate: f64,
+        /// The requests that wait in it.
+        waiting: u32,
+    },
     /// Model: no pod with batching was saturated yet, so it counts for fewer requests than it could process at once.
     BatchFill {
         /// The requests that count.

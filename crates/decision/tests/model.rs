@@ -10,7 +10,7 @@
 //! pods 4
 //! run 300s load=100/s [service=100ms] [workers=4] [not-reporting=1|all] [frozen=…] [empty=…] [refused=…] [warming=…]
 //!          [deleting=1] [stuck] [broken] [crashed=2] [uncounted] [batch=4/200ms] [batch-item=9ms] [grpc=50%]
-//!          [averaged] [slow=3/2] [connected=4] [second-model=20/s/100ms|none] [interval=10s]
+//!          [averaged] [slow=3/2] [connected=4] [favoured=50%] [second-model=20/s/100ms|none] [interval=10s]
 //!          [loading=20s] [without-workers=1] [queue-limit=5]
 //! expect replicas=4 [never-below=4] [never-above=9] [writes=0] ["part of the explanation"]
 //! expect condition=Stuck=True
@@ -22,7 +22,8 @@
 //! ```
 //!
 //! `slow=3/2`: three pods take twice as long, or complete nothing with `3/inf`. `connected=4`: only the four oldest
-//! pods get requests. `second-model=20/s/100ms`: a second model in every pod; with 0s, its requests are not timed.
+//! pods get requests. `favoured=50%`: the oldest pod gets half of the requests.
+//! `second-model=20/s/100ms`: a second model in every pod; with 0s, its requests are not timed.
 //! `loading=20s`: a new pod is ready 20 s before it has workers. `without-workers=1`: the workers of a pod have died.
 //! `batch=4/200ms`: batches of up to four requests, for which the server waits 200 ms. `batch-item=9ms`: each further
 //! request of a batch takes 9 ms. `workers` counts requests in parallel: two workers with a batch size of 4 are 8.
@@ -31,7 +32,8 @@
 //! `interval=10s`: all pods report every 10 s, at the same time.
 //! `queue-limit=5`: five requests may wait in a pod.
 //! `load`, `service`, `workers`, `batch`, `batch-item`, `grpc`, `slow`, `second-model`, `interval` and `queue-limit`
-//! apply until another `run` changes them; the other options apply to one `run`. `never-…` and `writes` count since the last `expect`.
+//! apply until another `run` changes them; the other options apply to one `run`. `never-…` and `writes` count since the
+//! last `expect`.
 //! `PUSHSCALE_GENERATE=1` prints the decision after each line.
 
 #![cfg(test)]

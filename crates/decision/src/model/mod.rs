@@ -31,7 +31,7 @@ mod state;
 
 pub(crate) use fleet_snapshot::FleetSnapshot;
 pub(crate) use plan::{NoPlan, Plan, PlanReason, Situation};
-pub(crate) use pod_balance::{SlowPod, UnevenLoad};
+pub(crate) use pod_balance::{OverloadedPod, SlowPod, UnevenLoad};
 pub(crate) use pod_history::PodHistory;
 pub(crate) use replacement::ReplacementPhase;
 pub use rules::Rule;

@@ -6,7 +6,7 @@ use crate::conditions::Reason;
 use crate::moment::Moment;
 use crate::policy::{Balancing, Metric, ViolationPrice};
 
-use super::pod_balance::{SlowPod, UnevenLoad};
+use super::pod_balance::{OverloadedPod, SlowPod, UnevenLoad};
 
 /// The input of a plan.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) slow_pod: Option<SlowPod>,
     /// Idle pods, if the others are fewer than the need.
     pub(crate) uneven: Option<UnevenLoad>,
+    /// A pod that gets more requests than it can serve, although the pods together could serve all.
+    pub(crate) overloaded: Option<OverloadedPod>,
     /// The batch delay in seconds, if it exceeds the target latency.
     pub(crate) batch_delay_above: Option<f64>,
 }

@@ -15,7 +15,7 @@ use super::evidence::VIOLATION_FACTOR;
 use super::fleet_snapshot::FleetSnapshot;
 use super::hold_backtest::{HoldSetting, INTERVAL, Need};
 use super::plan::{NoPlan, Plan, PlanReason, Situation};
-use super::pod_balance::{self, SlowPod, UnevenLoad};
+use super::pod_balance::{self, OverloadedPod, SlowPod, UnevenLoad};
 use super::queueing::Wait;
 use super::rules::Rule;
 use super::safeguards::Symptoms;
@@ -103,8 +103,13 @@ impl ModelState {
             .balance
             .uneven(fleet_snapshot.ready, demand.pods)
             .filter(|_| Rule::Uneven.applies());
-        if uneven.is_some() {
-            // Further pods would get no requests either.
+        let ready = f64::from(fleet_snapshot.ready.max(1));
+        let overloaded = fleet_snapshot.balance.overloaded(
+            f64::from(capacity.slots) / capacity.service,
+            fleet_snapshot.waiting / ready,
+        );
+        if uneven.is_some() || overloaded.is_some() {
+            // Further pods would not get the requests that wait.
             backlog.pods = backlog.pods.min(demand.replicas);
         }
         for second in passed {
@@ -118,7 +123,12 @@ impl ModelState {
             );
         }
         self.explain(situation, fleet_snapshot, &capacity, &demand, steps);
-        explain_pods(slow_pod.as_ref(), uneven.as_ref(), steps);
+        explain_pods(
+            slow_pod.as_ref(),
+            uneven.as_ref(),
+            overloaded.as_ref(),
+            steps,
+        );
         let waiting = match situation.balancing {
             Balancing::Random => fleet_snapshot.mean_wait(&capacity) > capacity.target,
             Balancing::LeastRequest => backlog.requests > 0.0,
@@ -132,6 +142,7 @@ impl ModelState {
             up_to: max_order,
             slow_pod: self.slow_for_long(situation, slow_pod),
             uneven,
+            overloaded,
             batch_delay_above: (fleet_snapshot.batch > 1.0 && fleet_snapshot.batch_delay >= target)
                 .then_some(fleet_snapshot.batch_delay),
         };
@@ -186,6 +197,7 @@ impl ModelState {
             up_to: 0,
             slow_pod: None,
             uneven: None,
+            overloaded: None,
             batch_delay_above: None,
         };
         self.hold(situation, second, &mut plan, steps);
@@ -503,7 +515,12 @@ fn load<'a>(
     }
 }
 
-fn explain_pods(slow: Option<&SlowPod>, uneven: Option<&UnevenLoad>, steps: &mut Vec<Step>) {
+fn explain_pods(
+    slow: Option<&SlowPod>,
+    uneven: Option<&UnevenLoad>,
+    overloaded: Option<&OverloadedPod>,
+    steps: &mut Vec<Step>,
+) {
     // The step of the slowest pods explains those that count.
     if let Some(slow) = slow.filter(|slow| !slow.counts) {
         steps.push(Step::SlowPod {
@@ -516,6 +533,13 @@ fn explain_pods(slow: Option<&SlowPod>, uneven: Option<&UnevenLoad>, steps: &mut
         steps.push(Step::UnevenLoad {
             idle: uneven.idle,
             pods: uneven.pods,
+        });
+    }
+    if let Some(overloaded) = overloaded {
+        steps.push(Step::OverloadedPod {
+            pod: Arc::clone(&overloaded.pod),
+            rate: overloaded.rate.into(),
+            waiting: overloaded.waiting,
         });
     }
 }

@@ -34,6 +34,13 @@ const MAX_ARRIVAL_SECONDS: f32 = 300.0;
 /// The requests that an idle pod should have got by then.
 const MIN_ARRIVALS: f32 = 20.0;
 
+/// A pod is overloaded by connections that stay with it if it gets more requests than it can serve, at least this
+/// multiple of the mean arrival rate, and as many times the mean of the waiting requests.
+const OVERLOADED_SHARE: f32 = 1.5;
+
+/// It is compared with pods that have been measured for about as long.
+const SAME_AGE: [f32; 2] = [0.9, 1.1];
+
 /// What one pod has served and received lately.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PodWork {
@@ -195,6 +202,17 @@ pub(crate) struct PodBalance {
     slowest: Option<SlowestPod>,
     /// The pod that gets the fewest requests, and its rate.
     quietest: Option<(Arc<str>, f32)>,
+    busiest: Option<BusiestPod>,
+}
+
+/// The pod that gets the most requests.
+#[derive(Clone, Debug)]
+struct BusiestPod {
+    pod: Arc<str>,
+    /// Its arrival rate per second, and the seconds that it was measured in.
+    rate: f32,
+    seconds: f32,
+    waiting: u32,
 }
 
 /// A pod that is much slower than the others.
@@ -222,11 +240,23 @@ pub(crate) struct UnevenLoad {
     pub(crate) mean: f64,
 }
 
+/// A pod that gets more requests than it can serve, while the pods together could serve all.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct OverloadedPod {
+    pub(crate) pod: Arc<str>,
+    /// Its arrival rate and the mean over all pods, per second.
+    pub(crate) rate: f32,
+    pub(crate) mean: f32,
+    /// The requests that wait in it.
+    pub(crate) waiting: u32,
+}
+
 impl PodBalance {
     pub(crate) fn clear(&mut self) {
         self.times.clear();
         self.rates.clear();
-        (self.rate_sum, self.slow, self.slowest, self.quietest) = (0.0, 0, None, None);
+        (self.rate_sum, self.slow) = (0.0, 0);
+        (self.slowest, self.quietest, self.busiest) = (None, None, None);
     }
 
     /// Adds a ready pod that reports the model, with its time per request.
@@ -256,6 +286,18 @@ impl PodBalance {
             .is_none_or(|(_, least)| rate < *least)
         {
             self.quietest = Some((Arc::clone(pod), rate));
+        }
+        if self
+            .busiest
+            .as_ref()
+            .is_none_or(|busiest| rate > busiest.rate)
+        {
+            self.busiest = Some(BusiestPod {
+                pod: Arc::clone(pod),
+                rate,
+                seconds: work.seconds,
+                waiting,
+            });
         }
     }
 
@@ -317,6 +359,34 @@ impl PodBalance {
             pod: Arc::clone(pod),
             rate: f64::from(*rate),
             mean: f64::from(mean),
+        })
+    }
+
+    /// Returns the pod that gets the most requests, if it can serve only `served` per second and pods like it could
+    /// serve all of theirs; `waiting` is the mean of the requests that wait in a pod.
+    pub(crate) fn overloaded(&self, served: f64, waiting: f64) -> Option<OverloadedPod> {
+        let busiest = self.busiest.as_ref()?;
+        // After a burst, the pods that were there during it work off its requests; pods that started later have never
+        // got as many.
+        let ages = SAME_AGE.map(|times| times * busiest.seconds);
+        let alike = self
+            .rates
+            .iter()
+            .filter(|(_, seconds)| (ages[0]..=ages[1]).contains(seconds));
+        let (sum, pods) = alike.fold((0.0, 0.0), |(sum, pods), (rate, _)| {
+            (sum + rate, pods + 1.0)
+        });
+        let mean = sum / pods;
+        let is_overloaded = f64::from(busiest.rate) >= served
+            && f64::from(mean) < served
+            && busiest.rate >= OVERLOADED_SHARE * mean
+            && f64::from(busiest.waiting) >= f64::from(OVERLOADED_SHARE) * waiting.max(1.0)
+            && mean * busiest.seconds >= MIN_ARRIVALS;
+        is_overloaded.then(|| OverloadedPod {
+            pod: Arc::clone(&busiest.pod),
+            rate: busiest.rate,
+            mean,
+            waiting: busiest.waiting,
         })
     }
 }
@@ -382,6 +452,36 @@ mod tests {
         assert!(!fast.is_slow(0.3));
         fast.learn_work(4.0, 0.0, 4, 0.1);
         assert!(fast.is_slow(0.3));
+    }
+
+    #[test]
+    fn a_pod_is_overloaded_if_pods_of_its_age_get_what_they_can_serve() {
+        let overloaded = |pods: &[(f64, f64, u32)]| {
+            let mut balance = PodBalance::default();
+            for (number, (rate, seconds, waiting)) in pods.iter().enumerate() {
+                let mut work = PodWork::default();
+                work.learn_arrivals(rate * seconds, *seconds);
+                let name = format!("pod-{number}").into();
+                balance.add(&name, &work, None, false, *waiting);
+            }
+            let sum: u32 = pods.iter().map(|(_, _, waiting)| waiting).sum();
+            let found = balance.overloaded(40.0, f64::from(sum) / pods.len() as f64)?;
+            Some(found.pod.to_string())
+        };
+        let found = overloaded(&[(20.0, 100.0, 0), (50.0, 100.0, 90), (20.0, 100.0, 0)]);
+        assert_eq!(found.as_deref(), Some("pod-1"));
+        // After a burst: the old pods got more than they could serve, those ordered for it did not.
+        let after_a_burst = [
+            (50.0, 300.0, 90),
+            (50.0, 300.0, 90),
+            (20.0, 60.0, 0),
+            (20.0, 60.0, 0),
+        ];
+        assert_eq!(overloaded(&after_a_burst), None);
+        // All are overloaded; one that is not; one without waiting requests.
+        assert_eq!(overloaded(&[(60.0, 100.0, 50), (90.0, 100.0, 90)]), None);
+        assert_eq!(overloaded(&[(20.0, 100.0, 0), (39.0, 100.0, 90)]), None);
+        assert_eq!(overloaded(&[(20.0, 100.0, 0), (50.0, 100.0, 0)]), None);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub(crate) struct Environment {
     pub(crate) slow: (usize, f64),
     /// The number of pods, oldest first, that get requests.
     pub(crate) connected: usize,
+    /// The share of the requests that the oldest pod gets; the other pods share the rest.
+    pub(crate) favoured: Option<f64>,
     /// A second model in every pod: requests per second, and service time in seconds.
     pub(crate) second_model: Option<(f64, f64)>,
     /// The scrape interval in seconds.
@@ -90,6 +92,7 @@ impl Default for Environment {
             batch_item: 0.0,
             slow: (0, 1.0),
             connected: usize::MAX,
+            favoured: None,
             second_model: None,
             interval: 1,
             loading: 0,
@@ -340,7 +343,11 @@ impl FakeFleet {
         let count = servers
             .filter(|(index, server)| serving(*index, server))
             .count();
-        let share = 1.0 / count.clamp(1, environment.connected.max(1)) as f64;
+        let connected = count.clamp(1, environment.connected.max(1)) as f64;
+        let equal = 1.0 / connected;
+        let (first, other) = environment.favoured.map_or((equal, equal), |first| {
+            (first, (1.0 - first) / (connected - 1.0).max(1.0))
+        });
         let slow = environment.slow;
         for (index, server) in self.servers.iter_mut().enumerate() {
             if !serving(index, server) {
@@ -354,13 +361,13 @@ impl FakeFleet {
             ];
             for (queue, model) in server.models.iter_mut().zip(models) {
                 if let Some((load, service)) = model {
-                    let load = if index < environment.connected {
-                        load
-                    } else {
-                        0.0
+                    let load = match index {
+                        0 => load * first,
+                        _ if index < environment.connected => load * other,
+                        _ => 0.0,
                     };
                     queue.serve(
-                        load * share,
+                        load,
                         service * if factor.is_finite() { factor } else { 1.0 },
                         environment.workers,
                         (environment.batch.0, environment.batch_item),

@@ -122,6 +122,9 @@ impl Scenario {
             "grpc" => self.grpc = value.strip_suffix('%')?.parse::<f64>().ok()? / 100.0,
             "queue-limit" => self.queue_limit = value.parse().ok()?,
             "batch-item" => self.batch_item = seconds(value)?,
+            "favoured" => {
+                environment.favoured = Some(value.strip_suffix('%')?.parse::<f64>().ok()? / 100.0);
+            }
             "connected" => environment.connected = count()?,
             "loading" => environment.loading = seconds(value)? as u64,
             "without-workers" => environment.without_workers = count()?,
