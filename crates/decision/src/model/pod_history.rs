@@ -17,6 +17,12 @@ use crate::numbers::single;
 const WARM_UP_COMPLETED: u64 = 20;
 const WARM_UP_SECONDS: f64 = 10.0;
 
+/// It lasts longer while the pod's newest requests take this multiple of the fleet's service time, if they are at least
+/// as many as this, but not beyond this many seconds. Pods that were slow for their first minute ordered further ones, up to seven times the need.
+const WARM_UP_FACTOR: f64 = 1.5;
+const WARM_UP_MIN_COMPLETED: f64 = 8.0;
+const MAX_WARM_UP_SECONDS: f64 = 30.0;
+
 /// A pod that has not completed its first requests is starting for this long, in seconds, and not called slow.
 const STARTING_SECONDS: f64 = 60.0;
 
@@ -61,6 +67,10 @@ pub(crate) struct PodHistory {
     /// The time of its first completed request, and the number of completed requests since.
     warm_since: Option<Moment>,
     completed: u64,
+    /// Whether its warm-up has ended, and until then the newest requests and the sum of their times in seconds.
+    is_warm: bool,
+    newest_completed: f32,
+    newest_served: f32,
     /// Its own service time: the completed requests that it averages, and their mean in seconds.
     own_completed: f32,
     own_service: f32,
@@ -182,6 +192,9 @@ impl PodHistory {
         snapshot.u64(&mut self.bucket);
         snapshot.option(&mut self.warm_since, || Moment::ORIGIN, Snapshot::moment);
         snapshot.u64(&mut self.completed);
+        snapshot.bool(&mut self.is_warm);
+        snapshot.f32(&mut self.newest_completed);
+        snapshot.f32(&mut self.newest_served);
         snapshot.f32(&mut self.own_completed);
         snapshot.f32(&mut self.own_service);
         snapshot.f64(&mut self.stalled);
@@ -254,14 +267,15 @@ impl PodHistory {
         let elapsed = elapsed.as_secs_f64();
         let was_hung = self.was_hung(queue_before, &delta, elapsed, service);
         if was_frozen || was_hung {
-            (self.warm_since, self.completed) = (None, 0);
+            (self.warm_since, self.completed, self.is_warm) = (None, 0, false);
+            (self.newest_completed, self.newest_served) = (0.0, 0.0);
             delta.clear_completed();
             queue_before = None;
         }
         let saturated = self.saturation(queue_before, delta.completed, elapsed);
         let timed = self.timed(taken, queue_before, &delta, saturated, elapsed);
         let completed = delta.completed;
-        let is_warm = self.warm_up(taken, &mut delta);
+        let is_warm = self.warm_up(taken, &mut delta, service);
         self.work.learn_arrivals(delta.arrivals, elapsed);
         // Its first requests load and compile the model. A pod that completes none for longer hangs.
         let is_starting = self.completed < WARM_UP_COMPLETED
@@ -387,16 +401,21 @@ impl PodHistory {
 
     /// Leaves out the requests of the warm-up, and updates the pod's own service time. Returns whether the warm-up has
     /// ended, or no request completed.
-    fn warm_up(&mut self, taken: Moment, delta: &mut Delta) -> bool {
+    fn warm_up(&mut self, taken: Moment, delta: &mut Delta, service: Option<f64>) -> bool {
         if delta.completed <= 0.0 {
             return true;
         }
         let since = *self.warm_since.get_or_insert(taken);
-        let is_cold = self.completed < WARM_UP_COMPLETED;
+        let age = taken.since(since).as_secs_f64();
+        let is_cold = self.completed < WARM_UP_COMPLETED && age < WARM_UP_SECONDS;
         self.completed = self
             .completed
             .saturating_add(crate::numbers::whole(delta.completed).into());
-        if is_cold && taken.since(since).as_secs_f64() < WARM_UP_SECONDS {
+        if !self.is_warm {
+            let is_slower = self.is_slower(delta, service);
+            self.is_warm = !is_cold && (age >= MAX_WARM_UP_SECONDS || !is_slower);
+        }
+        if !self.is_warm {
             delta.clear_completed();
             return false;
         }
@@ -410,12 +429,30 @@ impl PodHistory {
         true
     }
 
+    /// Returns whether its newest requests took much longer than the fleet's `service` time, and are enough to tell:
+    /// leaving out a few because they are long would make the service time too short.
+    fn is_slower(&mut self, delta: &Delta, service: Option<f64>) -> bool {
+        if self.newest_completed >= WARM_UP_COMPLETED as f32 {
+            self.newest_completed /= 2.0;
+            self.newest_served /= 2.0;
+        }
+        self.newest_completed += single(delta.completed);
+        self.newest_served += single(delta.served);
+        // Full batches take longer than the mean one.
+        let is_batched = self.queue().is_some_and(|queue| queue.batch_size > 1);
+        service.filter(|_| !is_batched).is_some_and(|service| {
+            let completed = f64::from(self.newest_completed);
+            completed >= WARM_UP_MIN_COMPLETED
+                && f64::from(self.newest_served) > WARM_UP_FACTOR * service * completed
+        })
+    }
+
     /// Returns whether its first requests are left out.
     pub(crate) fn warms_up(&self, now: Moment) -> bool {
-        self.completed < WARM_UP_COMPLETED
+        !self.is_warm
             && self
                 .warm_since
-                .is_none_or(|since| now.since(since).as_secs_f64() < WARM_UP_SECONDS)
+                .is_none_or(|since| now.since(since).as_secs_f64() < MAX_WARM_UP_SECONDS)
     }
 
     /// Returns the queue in its last reading.
