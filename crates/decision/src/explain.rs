@@ -354,7 +354,7 @@ impl fmt::Display for Step {
                 let wait = if *waiting == 1 { "waits" } else { "wait" };
                 write!(
                     f,
-                    "uneven load: {pod} gets {}/s, more than it can serve; {} {wait} in its queue, where additional pods cannot help",
+                    "uneven load: {pod} gets {}/s, more than it can serve; {} {wait} in its queue, which additional pods do not serve",
                     short(*rate),
                     units(*waiting, "request")
                 )

@@ -14,8 +14,12 @@ const LOG_STEPS: f64 = 20.0;
 /// of a hundred that took six times as long ordered 456 more.
 const MAX_FOR_SLOW: f64 = 15.0;
 
-/// The highest planned share of requests that a pod rejects because its queue is full.
+/// The highest planned share of requests that a pod rejects because its queue is full, at a mean wait of the target.
 const MAX_REJECTED: f64 = 0.001;
+
+/// A short queue takes at most this multiple of the pods that keep the wait. Without this limit, pods with one worker and
+/// room for one waiting request took 18 times as many.
+const MAX_FOR_QUEUE: f64 = 3.0;
 
 /// The properties of a pod and its goal. Times are in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +33,7 @@ pub(crate) struct Capacity {
     /// The calibrated variability of the service time; 1 for Poisson arrivals and exponential service.
     pub(crate) variability: f64,
     pub(crate) target: f64,
-    /// The requests that may wait in a pod, if that is known.
+    /// The requests that may wait in a pod, if each has its own queue and that is known.
     pub(crate) queue_limit: Option<f64>,
     pub(crate) wait: Wait,
     pub(crate) balancing: Balancing,
@@ -51,15 +55,13 @@ pub(crate) struct SlowestPods {
 
 /// The utilisations computed last: for the target latency and the violation limit, each for all pods and the slowest.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct UtilisationCache([Option<(Key, f64)>; 6]);
+pub(crate) struct UtilisationCache([Option<(Key, f64)>; 8]);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Key {
     step: f32,
     slots: u32,
     wait: Wait,
-    /// The logarithm of the requests that may wait, over the variability, in steps.
-    queue_limit: Option<f32>,
     /// The workers, and the logarithms of the times of a single request and of each further one in a batch, over that
     /// of a full batch, in steps.
     batches: Option<(u32, f32, f32)>,
@@ -140,17 +142,24 @@ impl Capacity {
     }
 
     fn utilisation_if(&self, slowdown: f64, times: f64, cache: &mut UtilisationCache) -> f64 {
-        let steps = |ratio: f64| single((ratio.max(1e-9).ln() * LOG_STEPS).round());
-        let ratio = |step: f32| (f64::from(step) / LOG_STEPS).exp();
+        let for_wait = self.utilisation_for_wait(slowdown, times, cache);
+        let Some(limit) = self.queue_limit.filter(|_| Rule::QueueLimit.applies()) else {
+            return for_wait;
+        };
+        let limit = ratio(steps(limit / self.variability));
+        let slots = f64::from(self.slots);
+        let few_rejected =
+            |rho: f64| rejected(rho * slots, self.slots, limit) <= MAX_REJECTED * times;
+        highest(for_wait, few_rejected).max(for_wait / MAX_FOR_QUEUE)
+    }
+
+    /// Returns the utilisation that keeps a wait of `times` the target latency, whatever the queue holds.
+    fn utilisation_for_wait(&self, slowdown: f64, times: f64, cache: &mut UtilisationCache) -> f64 {
         let service = self.service * slowdown;
         let key = Key {
             step: steps(self.variability * service / (self.target * times)),
             slots: self.slots,
             wait: self.wait,
-            queue_limit: self
-                .queue_limit
-                .filter(|_| Rule::QueueLimit.applies())
-                .map(|limit| steps(limit / self.variability)),
             batches: self.batches.map(|batches| {
                 let of_full = |seconds: f64| steps(seconds / batches.full);
                 (
@@ -161,14 +170,8 @@ impl Capacity {
             }),
         };
         cache.get(key, || {
-            let most = key.queue_limit.map_or(1.0, |limit| {
-                let slots = f64::from(self.slots);
-                highest(1.0, |rho| {
-                    rejected(rho * slots, self.slots, ratio(limit), 1.0) <= MAX_REJECTED
-                })
-            });
             let Some((workers, of_single, of_growth)) = key.batches else {
-                return utilisation(self.wait, 1.0, self.slots, ratio(key.step)).min(most);
+                return utilisation(self.wait, 1.0, self.slots, ratio(key.step));
             };
             let slots = f64::from(self.slots);
             let batches = Batches {
@@ -178,7 +181,7 @@ impl Capacity {
                 growth: ratio(of_growth),
                 full: 1.0,
             };
-            (batches.highest_rate(self.wait, 1.0 / ratio(key.step), 1.0) / slots).min(most)
+            batches.highest_rate(self.wait, 1.0 / ratio(key.step), 1.0) / slots
         })
     }
 
@@ -205,6 +208,15 @@ impl Capacity {
             batches.wait(rate / pods, sharing, self.wait, self.variability)
         })
     }
+}
+
+/// Rounds the logarithm of a ratio to steps.
+fn steps(ratio: f64) -> f32 {
+    single((ratio.max(1e-9).ln() * LOG_STEPS).round())
+}
+
+fn ratio(steps: f32) -> f64 {
+    (f64::from(steps) / LOG_STEPS).exp()
 }
 
 impl UtilisationCache {

@@ -166,7 +166,9 @@ impl ModelState {
             batches,
             variability: (1.0 + variation) / 2.0 * self.calibration.factor(),
             target,
-            queue_limit: fleet_snapshot.queue_limit,
+            queue_limit: fleet_snapshot
+                .queue_limit
+                .filter(|_| situation.balancing == Balancing::Random),
             wait: match situation.metric.aggregate {
                 Aggregate::Mean => Wait::Mean,
                 Aggregate::P95 => Wait::Exceeded(0.05),

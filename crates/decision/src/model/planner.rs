@@ -103,15 +103,14 @@ impl ModelState {
             .balance
             .uneven(fleet_snapshot.ready, demand.pods)
             .filter(|_| Rule::Uneven.applies());
-        let ready = f64::from(fleet_snapshot.ready.max(1));
-        let overloaded = fleet_snapshot.balance.overloaded(
-            f64::from(capacity.slots) / capacity.service,
-            fleet_snapshot.waiting / ready,
-        );
-        if uneven.is_some() || overloaded.is_some() {
-            // Further pods would not get the requests that wait.
+        if uneven.is_some() {
+            // Further pods would get no requests either.
             backlog.pods = backlog.pods.min(demand.replicas);
         }
+        let overloaded = fleet_snapshot.balance.overloaded(
+            f64::from(capacity.slots) / capacity.service,
+            fleet_snapshot.waiting / f64::from(fleet_snapshot.ready.max(1)),
+        );
         for second in passed {
             self.learn_second(
                 situation,
@@ -324,11 +323,11 @@ impl ModelState {
                 ahead: seconds(situation.delay),
             });
         }
-        let for_wait = Capacity {
+        let any_queue = Capacity {
             queue_limit: None,
             ..*capacity
         };
-        let for_wait = for_wait.utilisation(1.0, &mut self.utilisations);
+        let for_wait = any_queue.utilisation(1.0, &mut self.utilisations);
         steps.push(Step::Capacity {
             service: seconds(capacity.service),
             workers: capacity.slots,

@@ -35,8 +35,10 @@ const MAX_ARRIVAL_SECONDS: f32 = 300.0;
 const MIN_ARRIVALS: f32 = 20.0;
 
 /// A pod is overloaded by connections that stay with it if it gets more requests than it can serve, at least this
-/// multiple of the mean arrival rate, and as many times the mean of the waiting requests.
+/// multiple of the mean arrival rate, and as many times the mean of the waiting requests. The busiest of 200 equal pods
+/// exceeds the mean by less than these standard deviations.
 const OVERLOADED_SHARE: f32 = 1.5;
+const OVERLOADED_DEVIATIONS: f32 = 5.0;
 
 /// It is compared with pods that have been measured for about as long.
 const SAME_AGE: [f32; 2] = [0.9, 1.1];
@@ -366,8 +368,8 @@ impl PodBalance {
     /// serve all of theirs; `waiting` is the mean of the requests that wait in a pod.
     pub(crate) fn overloaded(&self, served: f64, waiting: f64) -> Option<OverloadedPod> {
         let busiest = self.busiest.as_ref()?;
-        // After a burst, the pods that were there during it work off its requests; pods that started later have never
-        // got as many.
+        // After a burst, the pods that were there during it work off its requests. Pods that started later received
+        // fewer.
         let ages = SAME_AGE.map(|times| times * busiest.seconds);
         let alike = self
             .rates
@@ -377,11 +379,13 @@ impl PodBalance {
             (sum + rate, pods + 1.0)
         });
         let mean = sum / pods;
+        let expected = mean * busiest.seconds;
+        let by_chance = OVERLOADED_DEVIATIONS * expected.sqrt();
         let is_overloaded = f64::from(busiest.rate) >= served
             && f64::from(mean) < served
             && busiest.rate >= OVERLOADED_SHARE * mean
             && f64::from(busiest.waiting) >= f64::from(OVERLOADED_SHARE) * waiting.max(1.0)
-            && mean * busiest.seconds >= MIN_ARRIVALS;
+            && (busiest.rate - mean) * busiest.seconds >= by_chance;
         is_overloaded.then(|| OverloadedPod {
             pod: Arc::clone(&busiest.pod),
             rate: busiest.rate,
@@ -456,7 +460,7 @@ mod tests {
 
     #[test]
     fn a_pod_is_overloaded_if_pods_of_its_age_get_what_they_can_serve() {
-        let overloaded = |pods: &[(f64, f64, u32)]| {
+        let overloaded_of = |served: f64, pods: &[(f64, f64, u32)]| {
             let mut balance = PodBalance::default();
             for (number, (rate, seconds, waiting)) in pods.iter().enumerate() {
                 let mut work = PodWork::default();
@@ -465,9 +469,10 @@ mod tests {
                 balance.add(&name, &work, None, false, *waiting);
             }
             let sum: u32 = pods.iter().map(|(_, _, waiting)| waiting).sum();
-            let found = balance.overloaded(40.0, f64::from(sum) / pods.len() as f64)?;
+            let found = balance.overloaded(served, f64::from(sum) / pods.len() as f64)?;
             Some(found.pod.to_string())
         };
+        let overloaded = |pods: &[(f64, f64, u32)]| overloaded_of(40.0, pods);
         let found = overloaded(&[(20.0, 100.0, 0), (50.0, 100.0, 90), (20.0, 100.0, 0)]);
         assert_eq!(found.as_deref(), Some("pod-1"));
         // After a burst: the old pods got more than they could serve, those ordered for it did not.
@@ -478,6 +483,10 @@ mod tests {
             (20.0, 60.0, 0),
         ];
         assert_eq!(overloaded(&after_a_burst), None);
+        // The busiest of many pods by chance.
+        let mut by_chance = vec![(0.06, 300.0, 0); 200];
+        by_chance[7] = (0.12, 300.0, 20);
+        assert_eq!(overloaded_of(0.1, &by_chance), None);
         // All are overloaded; one that is not; one without waiting requests.
         assert_eq!(overloaded(&[(60.0, 100.0, 50), (90.0, 100.0, 90)]), None);
         assert_eq!(overloaded(&[(20.0, 100.0, 0), (39.0, 100.0, 90)]), None);

@@ -83,11 +83,9 @@ pub(crate) fn utilisation(wait: Wait, target: f64, workers: u32, variability: Va
     })
 }
 
-/// Returns the share of requests that a queue for `limit` waiting requests rejects, by the M/M/c/K formula. With another
-/// variability, the queue has the tail of one that is as much shorter.
-pub(crate) fn rejected(load: f64, workers: u32, limit: f64, variability: Variability) -> f64 {
+/// Returns the share of requests that a queue for `limit` waiting requests rejects, by the M/M/c/K formula.
+pub(crate) fn rejected(load: f64, workers: u32, limit: f64) -> f64 {
     let rho = load / f64::from(workers);
-    let limit = limit / variability;
     let blocked = erlang_b(load, workers);
     let full = rho.powf(limit);
     // The probabilities of all states with waiting requests, relative to that of busy workers and an empty queue.
@@ -207,10 +205,9 @@ mod tests {
             } else {
                 (1.0 - rho) * rho.powi(5) / (1.0 - rho.powi(6))
             };
-            near(rejected(rho, 1, 4.0, 1.0), expected);
+            near(rejected(rho, 1, 4.0), expected);
             // Without a place to wait: Erlang B.
-            near(rejected(4.0 * rho, 4, 0.0, 1.0), erlang_b(4.0 * rho, 4));
-            assert!(rejected(rho, 1, 4.0, 2.0) > rejected(rho, 1, 4.0, 1.0));
+            near(rejected(4.0 * rho, 4, 0.0), erlang_b(4.0 * rho, 4));
         }
     }
 

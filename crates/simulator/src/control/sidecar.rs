@@ -39,8 +39,8 @@ impl Sidecar {
         }
     }
 
-    /// Returns the measurements of the model with this name at the time of the view, as the aggregator receives them. Without
-    /// access to the management port, `queue` is `None`.
+    /// Returns the measurements of the model with this name at the time of the view, as the aggregator receives them.
+    /// Without access to the management port, `queue` is `None`.
     pub(super) fn read(
         &mut self,
         name: &str,
