@@ -31,6 +31,7 @@ mod process;
 pub mod programs;
 pub mod prometheus;
 pub mod readings;
+pub mod reference_model;
 pub mod repeated_scale_down;
 pub mod sidecar;
 pub mod simulated_hour;

@@ -4,8 +4,9 @@ use std::env;
 use std::path::Path;
 
 use pushscale_simulator::cluster::{ClusterSpec, Outcome, simulate};
-use pushscale_simulator::control::{Baseline, Controller, PushScaling};
+use pushscale_simulator::control::{Controller, PushScaling};
 use pushscale_simulator::in_parallel;
+use pushscale_tests::reference_model;
 
 use crate::environment::number;
 use crate::scenarios::{
@@ -83,7 +84,7 @@ struct Set {
 /// in each run unless it is given. `HOSTILE=1` adds the scenarios of clusters that are hard to scale, `RANDOM_HOSTILE`
 /// is the number of random ones, and `SAVE` a directory for the files of one random set. `SHARED=0` leaves out the
 /// shared scenarios, and `STARTS=shared` makes the pods of a surge start together. `AUTOSCALERS` has other words of
-/// `--compare`; `pushscale:37` is Pushscale with this `podSecondsPerViolation`.
+/// `--compare`, `qm` or `qm2`; `pushscale:37` is Pushscale with this `podSecondsPerViolation`.
 pub(crate) fn run() {
     let seeds = number("SEEDS").unwrap_or(2).max(1);
     let from = first_random();
@@ -186,7 +187,7 @@ fn controller(word: &str, spec: &ClusterSpec) -> Box<dyn Controller> {
         };
         return Box::new(PushScaling::of_cluster(&spec).unwrap());
     }
-    word.parse::<Baseline>().unwrap().controller(spec)
+    reference_model::controller(word, spec)
 }
 
 impl Set {

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use pushscale_simulator::cluster::{ClusterSpec, Goal, simulate};
-use pushscale_simulator::control::{Baseline, PushScaling};
+use pushscale_simulator::control::PushScaling;
 use pushscale_simulator::traffic::{Traffic, read_trace};
+use pushscale_tests::reference_model;
 
 use crate::spread::Spread;
 
@@ -30,11 +31,11 @@ pub(crate) fn run() {
     });
     println!("  pushscale: {:.3}", Spread::of(took.collect()));
     for word in ["qm2", "kpa", "hpa", "fixed:4"] {
-        let baseline: Baseline = word.parse().unwrap();
         let took = (1..=RUNS).map(|seed| {
             let began = Instant::now();
             let spec = self::spec();
-            simulate(&spec, baseline.controller(&spec).as_mut(), seed);
+            let mut controller = reference_model::controller(word, &spec);
+            simulate(&spec, controller.as_mut(), seed);
             began.elapsed().as_secs_f64()
         });
         println!("  {word}: {:.3}", Spread::of(took.collect()));

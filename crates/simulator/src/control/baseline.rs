@@ -5,10 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::{
-    Controller, Fixed, Hpa, HpaMetric, HpaOptions, Kpa, Oracle, ReferenceModel,
-    ReferenceModelOptions,
-};
+use super::{Controller, Fixed, Hpa, HpaMetric, HpaOptions, Kpa, Oracle};
 use crate::cluster::ClusterSpec;
 use crate::quantity;
 
@@ -29,10 +26,6 @@ pub const BASELINES: [(&str, &str); 4] = [
     ("fixed:8", "a constant number of pods"),
 ];
 
-/// Fixtures of tests and benchmarks: the queueing model's reference implementation and its predecessor, which decide
-/// like the recorded runs of the study that the model is based on.
-const REFERENCE_MODELS: [&str; 2] = ["qm2[:kappa=off]", "qm[:kappa=off]"];
-
 /// An autoscaler that Pushscale can be compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Baseline {
@@ -47,13 +40,6 @@ pub enum Baseline {
     },
     /// A controller that knows the future arrival rate.
     Oracle,
-    /// The reference implementation of the queueing model.
-    ReferenceModel {
-        /// `false`: its predecessor.
-        additions: bool,
-        /// Whether its calibration is on.
-        kappa: bool,
-    },
     /// A constant number of pods.
     Fixed(u32),
 }
@@ -102,13 +88,6 @@ impl Baseline {
             Self::Hpa(options) => Box::new(Hpa::new(options, spec)),
             Self::Kpa { delay, utilisation } => Box::new(Kpa::new(delay, utilisation.share(spec))),
             Self::Oracle => Box::new(Oracle::new(spec)),
-            Self::ReferenceModel { additions, kappa } => {
-                Box::new(ReferenceModel::new(ReferenceModelOptions {
-                    additions,
-                    calibrated: kappa,
-                    pooled: spec.balancing.pooled(),
-                }))
-            }
             Self::Fixed(size) => Box::new(Fixed::new(size)),
         }
     }
@@ -148,16 +127,6 @@ impl FromStr for Baseline {
                 utilisation: settings.utilisation().map_err(wrong)?,
             },
             "oracle" => Self::Oracle,
-            "qm" | "qm2" => Self::ReferenceModel {
-                additions: name == "qm2",
-                kappa: match settings.take("kappa").as_deref() {
-                    None | Some("on") => true,
-                    Some("off") => false,
-                    Some(other) => {
-                        return Err(wrong(format!("kappa is {other:?}: it must be on or off")));
-                    }
-                },
-            },
             "fixed" => {
                 let size = settings.alone.take();
                 let size = size.as_deref().map(str::parse::<u32>);
@@ -210,10 +179,6 @@ impl fmt::Display for Baseline {
                 write_word(f, "kpa", &settings)
             }
             Self::Oracle => f.write_str("oracle"),
-            Self::ReferenceModel { additions, kappa } => {
-                f.write_str(if *additions { "qm2" } else { "qm" })?;
-                f.write_str(if *kappa { "" } else { ":kappa=off" })
-            }
             Self::Fixed(size) => write!(f, "fixed:{size}"),
         }
     }
@@ -236,8 +201,7 @@ fn name_of_metric(metric: HpaMetric) -> &'static str {
 }
 
 fn usages() -> impl Iterator<Item = &'static str> {
-    let offered = BASELINES.iter().map(|(usage, _)| *usage);
-    offered.chain(REFERENCE_MODELS)
+    BASELINES.iter().map(|(usage, _)| *usage)
 }
 
 fn name_of(usage: &str) -> &str {
@@ -390,14 +354,16 @@ mod tests {
             "kpa:delay=180,utilisation=computed",
             "kpa:utilisation=50",
             "oracle",
-            "qm2",
-            "qm:kappa=off",
             "fixed:8",
         ] {
             assert!(Baseline::is_named(word));
             assert_eq!(word.parse::<Baseline>().unwrap().to_string(), word);
         }
         assert!(!Baseline::is_named("other.yaml"));
+        assert!(
+            !Baseline::is_named("qm2"),
+            "a fixture of tests and benchmarks"
+        );
         let other_signs = "hpa:scrape=5s:window=1m".parse::<Baseline>().unwrap();
         assert_eq!(
             other_signs.to_string(),
@@ -410,6 +376,7 @@ mod tests {
     fn invalid_settings_are_explained() {
         let cases = [
             ("hpb", "neither one of hpa, kpa, oracle, fixed nor a file"),
+            ("qm2", "neither one of hpa, kpa, oracle, fixed nor a file"),
             (
                 "hpa:scrape=0",
                 "scrape is \"0\": it must be 1 to 3600 whole seconds",
@@ -427,7 +394,6 @@ mod tests {
                 "kpa:utilisation=0.7",
                 "utilisation is \"0.7\": it must be computed, or 1 to 100 percent",
             ),
-            ("qm2:kappa=1", "kappa is \"1\": it must be on or off"),
             ("fixed", "give the number of pods"),
             ("fixed:0", "give the number of pods"),
             ("kpa:delay=1,delay=2", "delay is given twice"),

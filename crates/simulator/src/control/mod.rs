@@ -2,14 +2,12 @@
 
 mod baseline;
 mod fixed;
+pub mod formulas;
 mod hpa;
 mod kpa;
 mod oracle;
 mod pushscaler;
-mod reference_model;
 mod sidecar;
-
-pub(crate) use reference_model::formulas;
 
 pub use baseline::{BASELINES, Baseline, BaselineError, Utilisation};
 pub use fixed::Fixed;
@@ -17,7 +15,6 @@ pub use hpa::{Hpa, HpaMetric, HpaOptions};
 pub use kpa::Kpa;
 pub use oracle::Oracle;
 pub use pushscaler::{PushScalerError, PushScaling};
-pub use reference_model::{ReferenceModel, ReferenceModelOptions};
 
 use crate::cluster::{PodView, View};
 

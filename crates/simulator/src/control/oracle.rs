@@ -1,7 +1,7 @@
 //! A controller that knows the future arrival rate.
 
 use super::Controller;
-use super::reference_model::formulas::{mean_wait, occupancy};
+use super::formulas::{mean_wait, occupancy};
 use crate::cluster::{ClusterSpec, View};
 use crate::quantity::whole;
 use crate::traffic::Traffic;

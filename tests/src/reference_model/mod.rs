@@ -1,10 +1,9 @@
-//! The reference implementation of the queueing model, a baseline for Pushscale's own.
+//! The reference implementation of the queueing model, which the benchmarks compare Pushscale's own with.
 //!
 //! It implements every rule of `QM2` in the executable specification, and of its predecessor `QM`, which lacks three of
 //! them. A test replays recorded decisions of the original. Do not improve this implementation: better rules belong in
 //! `pushscale-decision`, and this one shows what they are worth.
 
-pub(crate) mod formulas;
 mod rate;
 mod recurrence;
 mod service;
@@ -14,9 +13,10 @@ mod totals;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Controller;
-use crate::cluster::{PodState, View};
-use formulas::{mean_wait_of, occupancy};
+use pushscale_simulator::cluster::{ClusterSpec, PodState, View};
+use pushscale_simulator::control::formulas::{mean_wait_of, occupancy};
+use pushscale_simulator::control::{Baseline, Controller};
+
 use rate::{Arrivals, Rate};
 use recurrence::{LONG_WAIT_FACTOR, Recurrence};
 use service::{DetectionWindows, Service};
@@ -39,6 +39,29 @@ const SLACK: f64 = 0.02;
 const CALIBRATION: f64 = 0.01;
 /// Seconds without a surge before the calibration starts.
 const CALM: usize = 90;
+
+/// Creates the controller with this name for one run: `qm2` or `qm`, both also with `:kappa=off`, or a baseline.
+///
+/// # Panics
+///
+/// The name is unknown.
+pub fn controller(name: &str, spec: &ClusterSpec) -> Box<dyn Controller> {
+    let (variant, calibrated) = match name.strip_suffix(":kappa=off") {
+        Some(variant) => (variant, false),
+        None => (name, true),
+    };
+    if !["qm", "qm2"].contains(&variant) {
+        let baseline = name.parse::<Baseline>();
+        return baseline
+            .unwrap_or_else(|error| panic!("{error}"))
+            .controller(spec);
+    }
+    Box::new(ReferenceModel::new(ReferenceModelOptions {
+        additions: variant == "qm2",
+        calibrated,
+        pooled: spec.balancing.pooled(),
+    }))
+}
 
 /// The variant of the reference implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,6 +267,16 @@ impl Controller for ReferenceModel {
         let wanted = u32::try_from(wanted.max(0)).unwrap_or(u32::MAX);
         Some(view.goal.clamp(wanted))
     }
+}
+
+/// Converts to a whole number toward zero, saturating at 0.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a double saturates"
+)]
+fn whole(number: f64) -> usize {
+    number as usize
 }
 
 /// Rounds up to whole pods, with [`SLACK`].

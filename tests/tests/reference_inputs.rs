@@ -14,7 +14,8 @@ use std::path::Path;
 use pushscale_simulator::cluster::{
     Batching, Deletion, Goal, PodReading, PodState, PodView, ServerHealth, View,
 };
-use pushscale_simulator::control::{Controller, ReferenceModel, ReferenceModelOptions};
+use pushscale_simulator::control::Controller;
+use pushscale_tests::reference_model::{ReferenceModel, ReferenceModelOptions};
 
 #[test]
 fn every_decision_is_that_of_the_original() {

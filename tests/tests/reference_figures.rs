@@ -10,9 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pushscale_simulator::cluster::{ClusterSpec, simulate};
-use pushscale_simulator::control::Baseline;
 use pushscale_simulator::in_parallel;
 use pushscale_simulator::scenario::Draft;
+use pushscale_tests::reference_model;
 
 /// The scenarios that take seconds. The others take minutes.
 const QUICK: [&str; 6] = ["step", "step-lc", "spike60", "svc2x", "tight-w1", "azcode"];
@@ -41,7 +41,7 @@ fn recorded() -> Figures {
 
 fn spec(scenario: &str) -> ClusterSpec {
     let mut draft = Draft::default();
-    draft.add_file(&directory().join(format!("scenarios/{scenario}.txt")));
+    draft.add_file(&directory().join(format!("../crates/simulator/scenarios/{scenario}.txt")));
     draft
         .finish(&[])
         .unwrap_or_else(|all| panic!("{all}"))
@@ -68,10 +68,10 @@ fn figures_are_within_the_spread_of_the_reference() {
 }
 
 fn compare(scenario: &str, spec: &ClusterSpec, controller: &str, recorded: &[[f64; 2]]) {
-    let baseline: Baseline = controller.parse().unwrap();
     let ours: Vec<[f64; 2]> = SEEDS
         .map(|seed| {
-            let outcome = simulate(spec, baseline.controller(spec).as_mut(), seed);
+            let mut controller = reference_model::controller(controller, spec);
+            let outcome = simulate(spec, controller.as_mut(), seed);
             [f64::from(outcome.violation_seconds), outcome.pod_hours]
         })
         .collect();

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::totals::Totals;
+use super::whole;
 
 /// Window of the mean that follows a falling rate, in seconds.
 const SLOW: usize = 60;
@@ -130,7 +131,7 @@ impl Arrivals {
 
     /// Compares the current rate with the rate that was planned one start delay ago, and updates the head-room.
     fn compare(&mut self, totals: &Totals, now: usize, delay: f64) {
-        let ago = crate::quantity::whole(delay.clamp(5.0, 500.0)) as usize;
+        let ago = whole(delay.clamp(5.0, 500.0));
         if !now.is_multiple_of(5) || self.plans.len() <= ago {
             return;
         }
@@ -143,7 +144,7 @@ impl Arrivals {
         }
         let mut sorted: Vec<f64> = self.compared.iter().copied().collect();
         sorted.sort_unstable_by(f64::total_cmp);
-        let index = crate::quantity::whole(QUANTILE * (sorted.len() - 1) as f64) as usize;
+        let index = whole(QUANTILE * (sorted.len() - 1) as f64);
         self.headroom = sorted[index].clamp(1.0, MAX_HEADROOM);
     }
 }

@@ -26,7 +26,7 @@ fn erlang_c(load: f64, servers: u32) -> f64 {
 
 /// Returns the mean wait in seconds. `variability` is the mean of the squared coefficients of variation of the
 /// interarrival and service times. If `pooled`, all pods share one queue, otherwise each pod has its own queue.
-pub(crate) fn mean_wait_of(
+pub fn mean_wait_of(
     rate: f64,
     service: f64,
     workers: u32,
@@ -53,7 +53,7 @@ pub(crate) fn mean_wait(rate: f64, service: f64, workers: u32, pods: f64, pooled
 }
 
 /// Returns the maximum utilisation, up to `most`, at which a pod with its own queue meets the target.
-pub(crate) fn occupancy(target: f64, service: f64, workers: u32, most: f64) -> f64 {
+pub fn occupancy(target: f64, service: f64, workers: u32, most: f64) -> f64 {
     let per_pod = f64::from(workers);
     let keeps = |busy: f64| {
         erlang_c(busy * per_pod, workers) * service / (per_pod * (1.0 - busy)) <= target

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{PodReading, PodState, PodView};
+use pushscale_simulator::cluster::{PodReading, PodState, PodView};
 
 /// Number of seconds to keep.
 const KEPT: usize = 1024;

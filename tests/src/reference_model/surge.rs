@@ -1,6 +1,8 @@
 //! The backlog and the pods that clear it.
 
-use crate::cluster::{PodState, PodView};
+use pushscale_simulator::cluster::{PodState, PodView};
+
+use super::whole;
 
 /// Time in which the backlog is to be cleared, in service times; at least one second.
 const DRAIN: f64 = 10.0;
@@ -102,7 +104,7 @@ impl FleetState<'_> {
 /// Interpolates linearly between the two nearest values.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let position = share * (sorted.len() - 1) as f64;
-    let below = crate::quantity::whole(position) as usize;
+    let below = whole(position);
     let above = (below + 1).min(sorted.len() - 1);
     let part = position - below as f64;
     sorted[below] + (sorted[above] - sorted[below]) * part

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{PodState, PodView};
+use pushscale_simulator::cluster::{PodState, PodView};
 
 /// Start delay to assume before the first observed start, in seconds.
 const INITIAL_START_DELAY: f64 = 75.0;
