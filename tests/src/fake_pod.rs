@@ -85,14 +85,14 @@ impl FakePod {
         let model = match load {
             Load::QueueLatency(seconds) => Model {
                 queue_latency_seconds: Some(seconds),
-                basis: Basis::PendingOverRate,
+                basis: Basis::WaitingOverRate,
                 ..unknown_model()
             },
             Load::Unknown => unknown_model(),
             Load::Rate(rate) => self.server.flow(clock, rate),
             Load::RateWithoutCounters(rate) => Model {
                 completed_total: None,
-                pending: None,
+                waiting: None,
                 in_flight: None,
                 capacity_left: None,
                 workers_ready: None,
@@ -103,7 +103,7 @@ impl FakePod {
         let idle = self.idle_models.iter().map(|name| Model {
             name: name.into(),
             queue_latency_seconds: Some(0.0),
-            basis: Basis::PendingOverRate,
+            basis: Basis::WaitingOverRate,
             ..unknown_model()
         });
         let management = !matches!(load, Load::RateWithoutCounters(_));
@@ -122,7 +122,7 @@ impl FakePod {
             clock_seconds: clock.as_secs_f64(),
             age_seconds: 0.0,
             interval_seconds: 1.0,
-            leaving: false,
+            terminating: false,
             server: Server {
                 profile: "torchserve".into(),
                 state: State::Ready,
@@ -146,12 +146,12 @@ const SERVICE: f64 = 0.1;
 struct FluidServer {
     at: Duration,
     arrived: f64,
-    refused: f64,
-    answered: f64,
+    rejected: f64,
+    completed: f64,
     waited: f64,
 }
 
-/// Requests that wait at most. Others are refused.
+/// Requests that wait at most. Others are rejected.
 const QUEUE: f64 = 1000.0;
 
 impl FluidServer {
@@ -159,27 +159,27 @@ impl FluidServer {
     fn flow(&mut self, now: Duration, rate: f64) -> Model<'static> {
         let elapsed = now.saturating_sub(self.at).as_secs_f64();
         self.at = now;
-        let behind = self.arrived - self.refused - self.answered;
+        let behind = self.arrived - self.rejected - self.completed;
         self.arrived += rate * elapsed;
-        let there = self.arrived - self.refused - self.answered;
-        let answered = there.min(elapsed / SERVICE);
-        self.answered += answered;
-        self.refused += (there - answered - QUEUE).max(0.0);
-        let pending = (self.arrived - self.refused - self.answered).floor();
+        let there = self.arrived - self.rejected - self.completed;
+        let completed = there.min(elapsed / SERVICE);
+        self.completed += completed;
+        self.rejected += (there - completed - QUEUE).max(0.0);
+        let waiting = (self.arrived - self.rejected - self.completed).floor();
         // The completed requests waited for those that were there before.
-        self.waited += answered * behind * SERVICE;
-        let busy = answered / (elapsed / SERVICE).max(1.0);
+        self.waited += completed * behind * SERVICE;
+        let busy = completed / (elapsed / SERVICE).max(1.0);
         Model {
-            queue_latency_seconds: Some(pending * SERVICE),
-            basis: Basis::PendingTimesService,
+            queue_latency_seconds: Some(waiting * SERVICE),
+            basis: Basis::WaitingTimesService,
             arrivals_total: Some(self.arrived.floor()),
-            rejected_total: Some(self.refused.floor()),
-            completed_total: Some(self.answered.floor()),
+            rejected_total: Some(self.rejected.floor()),
+            completed_total: Some(self.completed.floor()),
             wait_seconds_total: Some(self.waited),
-            sojourn_seconds_total: Some(self.waited + self.answered.floor() * SERVICE),
-            pending: Some(pending),
+            sojourn_seconds_total: Some(self.waited + self.completed.floor() * SERVICE),
+            waiting: Some(waiting),
             in_flight: Some(busy.round()),
-            capacity_left: Some(QUEUE - pending),
+            capacity_left: Some(QUEUE - waiting),
             workers_ready: Some(1.0),
             batch_size: Some(1.0),
             batch_delay_seconds: Some(0.1),
@@ -195,13 +195,13 @@ fn unknown_model() -> Model<'static> {
         name: "sleepy".into(),
         queue_latency_seconds: None,
         basis: Basis::Nothing,
-        refusing: false,
+        rejecting: false,
         arrivals_total: None,
         rejected_total: None,
         completed_total: None,
         wait_seconds_total: None,
         sojourn_seconds_total: None,
-        pending: None,
+        waiting: None,
         in_flight: None,
         capacity_left: None,
         workers_ready: None,

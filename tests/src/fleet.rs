@@ -299,12 +299,12 @@ impl<'a> Fleet<'a> {
 
     /// Returns the queue depth in the newest reading of a pod's sidecar.
     pub fn reported_queue_depth(&self, pod: &str) -> f64 {
-        self.reported(pod, "pending")
+        self.reported(pod, "waiting")
     }
 
     /// Returns the number of completed requests in the newest reading of a pod's sidecar.
     pub fn reported_completed(&self, pod: &str) -> f64 {
-        self.reported(pod, "answeredTotal")
+        self.reported(pod, "completedTotal")
     }
 
     /// Returns a number of the only model in the newest reading of a pod's sidecar; 0 if it is unknown.

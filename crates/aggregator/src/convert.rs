@@ -17,7 +17,7 @@ pub(crate) fn received_reading(push: &Push<'_>) -> ReceivedReading {
             sequence: push.sequence,
             clock: seconds(push.clock_seconds),
             fresh_for: fresh_for(push.interval_seconds),
-            terminating: push.leaving,
+            terminating: push.terminating,
             server: state(push.server.state),
             models: push.models.iter().map(model_reading).collect(),
         },

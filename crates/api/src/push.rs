@@ -28,8 +28,8 @@ pub fn model_reading(model: &Model<'_>) -> ModelReading {
             total_wait: seconds(model.wait_seconds_total.unwrap_or_default()),
             total_sojourn: seconds(model.sojourn_seconds_total.unwrap_or_default()),
         }),
-        queue: model.pending.map(|pending| Queue {
-            waiting: small(Some(pending)),
+        queue: model.waiting.map(|waiting| Queue {
+            waiting: small(Some(waiting)),
             in_flight: small(model.in_flight),
             in_flight_milli: model
                 .in_flight
@@ -37,7 +37,7 @@ pub fn model_reading(model: &Model<'_>) -> ModelReading {
             workers: small(model.workers_ready),
             batch_size: small(model.batch_size).max(1),
             batch_delay: seconds(model.batch_delay_seconds.unwrap_or_default()),
-            limit: model.capacity_left.map(|left| small(Some(pending + left))),
+            limit: model.capacity_left.map(|left| small(Some(waiting + left))),
         }),
         service_time: model
             .service_seconds
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_mean_of_the_in_flight_requests_keeps_its_fraction() {
-        let text = r#"{"name":"sleepy","answeredTotal":314.8,"pending":0.0,"inService":0.19943865853466752}"#;
+        let text = r#"{"name":"sleepy","completedTotal":314.8,"waiting":0.0,"inFlight":0.19943865853466752}"#;
         let sleepy: Model<'_> = serde_json::from_str(text).unwrap();
         let queue = model_reading(&sleepy).queue.unwrap();
         assert_eq!((queue.in_flight, queue.in_flight_milli), (0, Some(199)));

@@ -27,7 +27,7 @@ pub struct Push<'a> {
     pub interval_seconds: f64,
     /// Whether the pod is terminating, and this is its last reading.
     #[serde(default)]
-    pub leaving: bool,
+    pub terminating: bool,
     /// The state of the model server.
     #[serde(borrow)]
     pub server: Server<'a>,
@@ -149,23 +149,15 @@ pub struct Model<'a> {
     pub basis: Basis,
     /// Whether the queue is full and requests are rejected: demand is then higher than the latency shows.
     #[serde(default)]
-    pub refusing: bool,
+    pub rejecting: bool,
     /// Arrived requests, including rejected ones, cumulative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals_total: Option<f64>,
     /// Rejected requests, cumulative since the later start of sidecar and server.
-    #[serde(
-        rename = "refusedTotal",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected_total: Option<f64>,
     /// Completed requests, cumulative like `rejected_total`; absent if they cannot be counted.
-    #[serde(
-        rename = "answeredTotal",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_total: Option<f64>,
     /// Total wait of completed requests, in seconds, cumulative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,9 +167,9 @@ pub struct Model<'a> {
     pub sojourn_seconds_total: Option<f64>,
     /// Waiting requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pending: Option<f64>,
+    pub waiting: Option<f64>,
     /// In-flight requests.
-    #[serde(rename = "inService", default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<f64>,
     /// Free capacity of the queue, in requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,11 +202,11 @@ pub enum Basis {
     /// The queue is empty.
     EmptyQueue,
     /// Waiting requests divided by completed requests per second.
-    PendingOverRate,
+    WaitingOverRate,
     /// Waiting requests times service time, divided by workers.
-    PendingTimesService,
+    WaitingTimesService,
     /// The waits of requests completed since the last scrape: delayed, and too high while a queue drains.
-    Answered,
+    Completed,
     /// No request has completed for too long while requests wait.
     Stalled,
     /// A value of a newer release.

@@ -101,12 +101,12 @@ impl Model<'_> {
             )?;
         }
         count("models[].arrivalsTotal", self.arrivals_total)?;
-        count("models[].refusedTotal", self.rejected_total)?;
-        count("models[].answeredTotal", self.completed_total)?;
-        count("models[].inService", self.in_flight)?;
+        count("models[].rejectedTotal", self.rejected_total)?;
+        count("models[].completedTotal", self.completed_total)?;
+        count("models[].inFlight", self.in_flight)?;
         count("models[].waitSecondsTotal", self.wait_seconds_total)?;
         count("models[].sojournSecondsTotal", self.sojourn_seconds_total)?;
-        count("models[].pending", self.pending)?;
+        count("models[].waiting", self.waiting)?;
         count("models[].capacityLeft", self.capacity_left)?;
         count("models[].workersReady", self.workers_ready)?;
         count("models[].batchSize", self.batch_size)?;

@@ -94,7 +94,7 @@ impl CompletedWait {
         if let Some((when, wait)) = self.last_wait
             && at.saturating_sub(when) <= stall_after
         {
-            return (Some(wait), Basis::Answered);
+            return (Some(wait), Basis::Completed);
         }
         let since_arrival = self.last_arrival.map(|last| at.saturating_sub(last));
         let has_none = self.incomplete < 0.5 + UNCERTAIN * self.arrived && !self.is_unknown;

@@ -105,13 +105,13 @@ impl Estimate {
             name,
             queue_latency_seconds: self.wait,
             basis: self.basis,
-            refusing: self.rejecting,
+            rejecting: self.rejecting,
             arrivals_total: counters.arrivals,
             rejected_total: Some(self.rejected),
             completed_total: self.completed,
             wait_seconds_total: counters.wait_seconds,
             sojourn_seconds_total: counters.sojourn_seconds,
-            pending: queue.map(|queue| queue.pending),
+            waiting: queue.map(|queue| queue.pending),
             in_flight: self.in_flight,
             capacity_left: queue.map(|queue| queue.capacity_left),
             workers_ready: queue.map(|queue| queue.workers_ready),
@@ -140,7 +140,7 @@ impl ModelTracker {
     }
 
     /// Returns the evidence that this model rejected requests since the last scrape.
-    pub(crate) fn refusal_share(
+    pub(crate) fn rejection_share(
         &self,
         at: Duration,
         counters: Counters,

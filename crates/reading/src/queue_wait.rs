@@ -88,10 +88,10 @@ impl QueueWait {
             return (Some(by_service.unwrap_or(min).max(min)), Basis::Stalled);
         }
         if let Some(rate) = self.rate() {
-            return (Some(queue.pending / rate), Basis::PendingOverRate);
+            return (Some(queue.pending / rate), Basis::WaitingOverRate);
         }
         match by_service {
-            Some(wait) => (Some(wait), Basis::PendingTimesService),
+            Some(wait) => (Some(wait), Basis::WaitingTimesService),
             None => (None, Basis::Nothing),
         }
     }

@@ -122,7 +122,7 @@ impl Reader {
                 Some(
                     self.trackers
                         .get(*name)?
-                        .refusal_share(scrape.at, counters, queue),
+                        .rejection_share(scrape.at, counters, queue),
                 )
             })
             .collect();

@@ -27,7 +27,7 @@ pub struct SequencedReading {
     /// The scrape interval, in seconds.
     pub interval_seconds: f64,
     /// Whether the pod is terminating.
-    pub leaving: bool,
+    pub terminating: bool,
     /// The measurements.
     pub reading: Reading,
 }
@@ -63,7 +63,7 @@ impl Identity {
             clock_seconds: reading.at.as_secs_f64(),
             age_seconds: sequenced.scraped_at.elapsed().as_secs_f64(),
             interval_seconds: sequenced.interval_seconds,
-            leaving: sequenced.leaving,
+            terminating: sequenced.terminating,
             server: Server {
                 profile: PROFILE.into(),
                 state: reading.state,

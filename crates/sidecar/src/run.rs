@@ -61,7 +61,7 @@ impl Bound {
         self.admin.address()
     }
 
-    /// Scrapes and pushes until `shutdown`, then pushes a last reading marked as *leaving*.
+    /// Scrapes and pushes until `shutdown`, then pushes a last reading marked as *terminating*.
     ///
     /// # Errors
     /// If a task ends before shutdown.

@@ -31,7 +31,7 @@ pub(crate) struct ScrapeLoop {
 }
 
 impl ScrapeLoop {
-    /// Runs until `shutdown`, then publishes a last reading marked as *leaving* and drops the channel.
+    /// Runs until `shutdown`, then publishes a last reading marked as *terminating* and drops the channel.
     pub(crate) async fn run(mut self, first_scrape: ReadinessLatch, shutdown: Shutdown) {
         let mut first_scrape = Some(first_scrape);
         let mut reader = Reader::default();
@@ -94,7 +94,7 @@ impl ScrapeLoop {
                 scraped_at: Instant::now(),
                 // Until the next reading, or since the last one.
                 interval_seconds: interval.max(before).as_secs_f64(),
-                leaving: false,
+                terminating: false,
                 reading,
             })));
         }
@@ -121,7 +121,7 @@ impl ScrapeLoop {
         if let Some(last) = last {
             self.publish.send_replace(Some(Arc::new(SequencedReading {
                 sequence: last.sequence + 1,
-                leaving: true,
+                terminating: true,
                 ..SequencedReading::clone(&last)
             })));
         }

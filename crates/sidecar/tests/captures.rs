@@ -226,8 +226,8 @@ fn describe(reading: &Reading) -> String {
             None => write!(line, " unknown").unwrap(),
         }
         write!(line, " {:?}", model.basis).unwrap();
-        if let Some(pending) = model.pending {
-            write!(line, ", {pending} waiting").unwrap();
+        if let Some(waiting) = model.waiting {
+            write!(line, ", {waiting} waiting").unwrap();
         }
         if let Some(service) = model.service_seconds {
             write!(line, ", {service:.3} s per batch").unwrap();
@@ -236,12 +236,12 @@ fn describe(reading: &Reading) -> String {
             write!(line, ", {completed:.0} completed").unwrap();
         }
         if let Some(in_flight) = model.in_flight {
-            write!(line, ", {in_flight:.1} in service").unwrap();
+            write!(line, ", {in_flight:.1} in flight").unwrap();
         }
         if let Some(rejected) = model.rejected_total.filter(|rejected| *rejected > 0.0) {
             write!(line, ", {rejected:.0} rejected").unwrap();
         }
-        if model.refusing {
+        if model.rejecting {
             line.push_str(", rejecting");
         }
     }

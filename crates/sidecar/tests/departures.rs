@@ -16,7 +16,7 @@ use series::{directory_of, readings, scrapes};
 /// Tolerance in requests: the two ports are scraped some milliseconds apart, and a batch may complete in between.
 const JITTER: f64 = 1.5;
 
-/// The series, and the maximum number of requests in service.
+/// The series, and the maximum number of requests in flight.
 const SERIES: [(&str, f64); 9] = [
     ("light-2rps-100ms", 1.0),
     ("overload-20rps-100ms", 1.0),
@@ -87,7 +87,7 @@ fn grpc_and_requests_during_model_load_complete_as_the_queue_drains() {
         for reading in &readings {
             let model = &reading.models[0];
             let dequeued =
-                model.arrivals_total.unwrap_or_default() - first - model.pending.unwrap();
+                model.arrivals_total.unwrap_or_default() - first - model.waiting.unwrap();
             let what = format!("{series} at {:?}", reading.at);
             // Each worker is processing at most one of the dequeued requests.
             assert_near(model.completed_total, dequeued - slots / 2.0, slots, &what);
@@ -109,7 +109,7 @@ fn requests_waiting_in_a_new_server_are_not_completed() {
     let scrapes = scrapes(&directory_of("load-during-model-load-then-2-workers"), true);
     for scrape in &scrapes[2..4] {
         let reading = reader.read(scrape);
-        assert!(reading.models[0].pending >= Some(19.0), "{reading:?}");
+        assert!(reading.models[0].waiting >= Some(19.0), "{reading:?}");
         assert_near(reading.models[0].completed_total, 0.0, 0.0, "all wait");
     }
     let readings: Vec<Reading> = scrapes[4..]
@@ -174,7 +174,7 @@ fn counts_decrease_only_with_a_restart() {
             assert_eq!(pair[1].counter_epoch, 0, "{series}");
             assert!(now.completed_total >= then.completed_total, "{series}");
             assert!(now.rejected_total >= then.rejected_total, "{series}");
-            let present = now.pending.unwrap() + now.in_flight.unwrap();
+            let present = now.waiting.unwrap() + now.in_flight.unwrap();
             assert!((0.0..=104.0).contains(&present), "{series}: {present}");
         }
     }

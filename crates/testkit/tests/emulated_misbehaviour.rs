@@ -75,7 +75,7 @@ async fn a_server_that_freezes_during_a_request_completes_it_after_the_freeze() 
     server.block_workers(1);
     let mut client = Client::connect(server.addresses().inference).await;
     client.post(MODEL, "{}").await;
-    eventually("the request is in service", || async {
+    eventually("the request is in flight", || async {
         requests(&server).await.is_some() && server.pending("sleepy") == 0
     })
     .await;
@@ -114,10 +114,10 @@ async fn a_stuck_worker_reports_ready_and_changes_no_latency() {
     let server = started(10).await;
     let at = server.addresses();
     server.block_workers(1);
-    // The first request stays in service, and the second one waits.
+    // The first request stays in flight, and the second one waits.
     let mut first = Client::connect(at.inference).await;
     first.post(MODEL, "{}").await;
-    eventually("it is in service", || async {
+    eventually("it is in flight", || async {
         requests(&server).await == Some(1.0)
     })
     .await;

@@ -107,7 +107,7 @@ async fn overload_grows_a_queue_and_the_last_wait_stays_on_the_page() {
     server.block_workers(1);
     let elapsed = load.began().elapsed().as_secs_f64();
     let mut waiting = 0;
-    eventually("every request is completed, in service or waiting", || {
+    eventually("every request is completed, in flight or waiting", || {
         waiting = server.pending("sleepy");
         let sum = load.samples_since(0).len() + 1 + waiting;
         async move { sum == 160 }
@@ -150,7 +150,7 @@ async fn a_full_queue_rejects_requests_that_are_counted() {
     server.block_workers(1);
     let mut first = Client::connect(at.inference).await;
     first.post(MODEL, "{}").await;
-    eventually("the first request is in service", || async {
+    eventually("the first request is in flight", || async {
         let arrived = sum(&Page::of(at).await.0, "ts_inference_requests_total");
         arrived == Some(1.0) && server.pending("sleepy") == 0
     })
@@ -192,7 +192,7 @@ async fn two_workers_process_two_requests_at_once() {
         sum(&Page::of(at).await.0, "ts_inference_requests_total") == Some(3.0)
     })
     .await;
-    eventually("two are in service", || async {
+    eventually("two are in flight", || async {
         server.pending("sleepy") == 1
     })
     .await;

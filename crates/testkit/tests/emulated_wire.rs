@@ -256,7 +256,7 @@ async fn a_full_queue_rejects_with_the_captured_response() {
     let server = started(options).await;
     let at = server.addresses();
     let mut waiting = Vec::new();
-    // One in service, two in the queue.
+    // One in flight, two in the queue.
     for expected in [0, 1, 2] {
         let mut client = Client::connect(at.inference).await;
         client.post("/predictions/sleepy", "{}").await;

@@ -106,12 +106,12 @@ const (
 	selectorShared      Fault = "selectorShared"
 	writeConflictOnce   Fault = "writeConflictOnce"
 	writeConflictAlways Fault = "writeConflictAlways"
-	writeRefused        Fault = "writeRefused"
+	writeRejected       Fault = "writeRejected"
 )
 
 var faults = []Fault{
 	kindUnknown, targetMissing, selectorEmpty, selectorInvalid, selectorShared,
-	writeConflictOnce, writeConflictAlways, writeRefused,
+	writeConflictOnce, writeConflictAlways, writeRejected,
 }
 
 // metrics returns the policy's metrics in order, for both forms.

@@ -81,7 +81,7 @@ func (s scales) Update(_ context.Context, target schema.GroupResource, scale *au
 	switch {
 	case scale.Name != ourName:
 		return nil, errors.New("the other HPA is there to be seen, not to write")
-	case c.fault == writeRefused:
+	case c.fault == writeRejected:
 		return nil, apierrors.NewForbidden(target, scale.Name, errors.New("as scripted"))
 	case c.conflicts > 0:
 		c.conflicts--

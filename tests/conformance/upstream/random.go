@@ -136,7 +136,7 @@ func (w *randomWorld) edit(step *Step) {
 func (w *randomWorld) fault(step *Step) {
 	if w.chance(0.06) {
 		// A fault of the write matters only if something is written.
-		fault := oneOf(w, faults[w.IntN(len(faults))], writeConflictOnce, writeConflictAlways, writeRefused)
+		fault := oneOf(w, faults[w.IntN(len(faults))], writeConflictOnce, writeConflictAlways, writeRejected)
 		// Without pods nothing is shared. After a restart the order of the two HPAs is random.
 		if fault != selectorShared || len(step.Pods) > 0 && !step.Restart {
 			step.Fault = fault

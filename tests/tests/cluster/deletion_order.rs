@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::cluster;
 
-/// One request is in service, or none.
+/// One request is in flight, or none.
 const BUSY: Load = Load::Rate(9.0);
 const IDLE: Load = Load::Rate(0.1);
 

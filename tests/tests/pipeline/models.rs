@@ -56,7 +56,7 @@ async fn an_unregistered_model_has_an_empty_queue_until_it_is_registered_again()
     // The series of a model stay on the metrics page.
     assert_eq!(server.send_grpc("replaced", 1), 1);
     let has_queue = |workers| {
-        move |model: &Model<'_>| (model.pending, model.workers_ready) == (Some(0.0), Some(workers))
+        move |model: &Model<'_>| (model.waiting, model.workers_ready) == (Some(0.0), Some(workers))
     };
     until_reported(&sidecar, "replaced", |model| {
         model.arrivals_total == Some(1.0) && has_queue(1.0)(model)

@@ -102,14 +102,9 @@ pub struct RecordedQueue {
     /// Waiting requests.
     pub waiting: u32,
     /// In-flight requests.
-    #[serde(rename = "inService")]
     pub in_flight: u32,
     /// The mean of the in-flight requests in thousandths; absent if it is not measured.
-    #[serde(
-        rename = "inServiceMilli",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight_milli: Option<u32>,
     /// The number of workers.
     pub workers: u32,

@@ -130,7 +130,7 @@ pub enum Fault {
     /// Every write fails with a conflict.
     WriteConflictAlways,
     /// The write is forbidden.
-    WriteRefused,
+    WriteRejected,
 }
 
 /// The recorded decision of a pass.

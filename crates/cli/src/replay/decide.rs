@@ -91,7 +91,7 @@ impl Replay<'_> {
 
     fn write(&mut self, now: Moment, fault: Option<Fault>, from: u32, to: u32) {
         match fault {
-            Some(Fault::WriteConflictAlways | Fault::WriteRefused) => {
+            Some(Fault::WriteConflictAlways | Fault::WriteRejected) => {
                 self.scaler.record_scale_failure("as recorded");
             }
             _ => {

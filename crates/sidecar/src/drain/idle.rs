@@ -280,7 +280,7 @@ impl fmt::Display for ServerActivity {
                     None => f.write_str("queue depth unknown")?,
                 }
                 if *in_flight {
-                    f.write_str(", at least one in service")?;
+                    f.write_str(", at least one in flight")?;
                 }
                 write!(
                     f,

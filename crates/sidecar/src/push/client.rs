@@ -87,7 +87,7 @@ impl PushClient {
         }
         // The sender is dropped after the last reading, which every client pushes once.
         let last = readings.borrow_and_update().clone();
-        if let Some(last) = last.filter(|last| last.leaving) {
+        if let Some(last) = last.filter(|last| last.terminating) {
             self.push(&last).await;
         }
     }
@@ -95,7 +95,7 @@ impl PushClient {
     async fn push_newest(&mut self, readings: &mut watch::Receiver<Option<Arc<SequencedReading>>>) {
         loop {
             let newest = readings.borrow_and_update().clone();
-            let Some(newest) = newest.filter(|newest| !newest.leaving) else {
+            let Some(newest) = newest.filter(|newest| !newest.terminating) else {
                 return;
             };
             match self.push(&newest).await {
