@@ -1,8 +1,9 @@
 //! Why a decision has neither more nor fewer replicas, and what would change it.
 
 use crate::decision::{Decision, Hold, Outcome};
-use crate::explain::{count, short};
+use crate::explain::count;
 use crate::limits::Limit;
+use crate::numbers::short;
 use crate::policy::Direction;
 use crate::step::Step;
 

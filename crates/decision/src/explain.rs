@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::latency::Latency;
+use crate::numbers::short;
 use crate::policy::{Aggregate, Direction};
 use crate::step::Step;
 
@@ -457,15 +458,4 @@ fn spaced(latency: Latency) -> impl fmt::Display {
         let (number, unit) = text.split_at(text.find(char::is_alphabetic).unwrap_or(text.len()));
         write!(f, "{number} {unit}")
     })
-}
-
-/// A number with three significant digits, at most three decimals, without trailing zeros.
-pub(crate) fn short(number: f64) -> impl fmt::Display {
-    let scale = match number.abs() {
-        100.0.. => 1.0,
-        10.0.. => 10.0,
-        1.0.. => 100.0,
-        _ => 1000.0,
-    };
-    (number * scale).round() / scale
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::explain::short;
+use crate::numbers::short;
 use crate::snapshot::Snapshot;
 
 /// A queue latency in whole nanoseconds.

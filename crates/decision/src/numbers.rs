@@ -1,4 +1,6 @@
-//! Conversions of floating-point numbers.
+//! Conversions of floating-point numbers, and their text.
+
+use std::fmt;
 
 /// Converts to an integer toward zero, saturating at 0 and at the largest int32.
 #[expect(
@@ -17,4 +19,15 @@ pub(crate) fn whole(number: f64) -> u32 {
 )]
 pub(crate) fn single(value: f64) -> f32 {
     value.min(1e9) as f32
+}
+
+/// A number with three significant digits, at most three decimals, without trailing zeros.
+pub(crate) fn short(number: f64) -> impl fmt::Display {
+    let scale = match number.abs() {
+        100.0.. => 1.0,
+        10.0.. => 10.0,
+        1.0.. => 100.0,
+        _ => 1000.0,
+    };
+    (number * scale).round() / scale
 }
