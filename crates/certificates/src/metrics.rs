@@ -7,8 +7,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use pushscale_daemon::labeled_counter::{LabeledCounter, label_value};
 
-use crate::state::Server;
-
 /// The metrics of the certificates. Clones share their counts.
 #[derive(Clone, Debug)]
 pub(crate) struct CertificateMetrics {
@@ -98,15 +96,5 @@ impl CertificateMetrics {
 impl Default for CertificateMetrics {
     fn default() -> Self {
         Self::register(&mut Registry::default())
-    }
-}
-
-impl From<Server> for Subject {
-    fn from(server: Server) -> Self {
-        match server {
-            Server::Aggregator => Self::Aggregator,
-            Server::Injector => Self::Injector,
-            Server::ExternalMetrics => Self::ExternalMetrics,
-        }
     }
 }

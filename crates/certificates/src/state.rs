@@ -150,6 +150,16 @@ impl Server {
     }
 }
 
+impl From<Server> for Subject {
+    fn from(server: Server) -> Self {
+        match server {
+            Server::Aggregator => Self::Aggregator,
+            Server::Injector => Self::Injector,
+            Server::ExternalMetrics => Self::ExternalMetrics,
+        }
+    }
+}
+
 /// Returns the DNS names of a Service.
 pub(crate) fn dns_names(service: &str, namespace: &str) -> Vec<String> {
     vec![
