@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::event::Event;
 use crate::names::ScalerKey;
-use crate::status_page::{StatusPage, scaler_key};
+use crate::status_page::{StatusPage, failed, scaler_key};
 
 /// Timeout for the control loop's reply.
 const LOOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -139,14 +139,6 @@ fn no_reply() -> Reply {
     text(
         StatusCode::SERVICE_UNAVAILABLE,
         "the control loop did not reply in time\n",
-    )
-}
-
-pub(crate) fn failed(error: &dyn std::error::Error) -> Reply {
-    tracing::error!(%error, "failed to render a page");
-    text(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "failed to render the page: see the log\n",
     )
 }
 

@@ -18,7 +18,7 @@ use hyper::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use jiff::Timestamp;
-use pushscale_daemon::reply::{Reply, json, reply};
+use pushscale_daemon::reply::{Reply, json, reply, text};
 use pushscale_daemon::shutdown::Shutdown;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, Semaphore};
@@ -135,7 +135,7 @@ impl StatusPage {
         };
         Some(match page {
             Ok(page) => reply(StatusCode::OK, HTML, page),
-            Err(error) => crate::pages::failed(&error),
+            Err(error) => failed(&error),
         })
     }
 
@@ -238,6 +238,15 @@ impl Current {
 pub(crate) fn scaler_key(path: &str, prefix: &str) -> Option<ScalerKey> {
     let (namespace, name) = path.strip_prefix(prefix)?.split_once('/')?;
     (!name.is_empty() && !name.contains('/')).then(|| ScalerKey::new(namespace, name))
+}
+
+/// Logs why a page could not be rendered, and returns the reply.
+pub(crate) fn failed(error: &dyn std::error::Error) -> Reply {
+    tracing::error!(%error, "failed to render a page");
+    text(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "failed to render the page: see the log\n",
+    )
 }
 
 /// Returns the number of the decision that a page without a script shows open, from `decision=NUMBER`.
