@@ -9,7 +9,6 @@ use crate::control::Controller;
 use crate::quantity::whole;
 use crate::traffic::Traffic;
 
-use super::balancing::Choice;
 use super::cost::{node_hours, reversals};
 use super::fleet::Fleet;
 use super::job::Job;
@@ -17,7 +16,7 @@ use super::metrics::Metrics;
 use super::outcome::{Change, Outcome, Second};
 use super::random::Streams;
 use super::retries::Retries;
-use super::router::Router;
+use super::router::{Choice, Router};
 use super::service_times::ServiceTimes;
 use super::spec::ClusterSpec;
 use super::view::{PodState, PodView, ServerHealth, View};
