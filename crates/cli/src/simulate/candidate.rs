@@ -11,6 +11,10 @@ use pushscale_simulator::scenario::Scenario;
 
 use crate::manifest;
 
+/// The scenario's key for the price of a violation, whose values are points of a trade-off. It is not a property of the
+/// cluster that an SLO could depend on.
+pub(super) const PRICE: &str = "pod-seconds-per-violation";
+
 /// An autoscaler to simulate.
 pub(super) struct Candidate {
     /// The name to print.

@@ -66,7 +66,7 @@ fn write_results(
         fs::write(file, text).map_err(CommandError::write(file))?;
     }
     if let (Some(file), Some(sweep)) = (&options.svg, &request.sweep) {
-        let chart = if sweep.key == trade_off_chart::PRICE {
+        let chart = if sweep.key == candidate::PRICE {
             trade_off_chart::draw(request, sweep, results)?
         } else {
             sweep_chart::draw(request, sweep, results)?

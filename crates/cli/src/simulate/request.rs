@@ -11,7 +11,6 @@ use super::options::SimulateOptions;
 use super::outputs::{self, input_error};
 use super::record::Record;
 use super::seeds;
-use super::trade_off_chart;
 
 /// The environment variable with directories of traces, in the format of `PATH`.
 const TRACES: &str = "PUSHSCALE_TRACES";
@@ -181,9 +180,7 @@ fn sweep(
         errors.push(input_error("--sweep", "requires a single scenario"));
         return None;
     };
-    if ["target", trade_off_chart::PRICE].contains(&sweep.key.as_str())
-        && options.manifest.is_some()
-    {
+    if ["target", candidate::PRICE].contains(&sweep.key.as_str()) && options.manifest.is_some() {
         let problem = format!(
             "the PushScaler's {} comes from -f: sweep another key, or omit -f",
             sweep.key

@@ -10,9 +10,6 @@ use super::request::Request;
 use super::run::Results;
 use crate::chart::{BLUE, Failure, GREEN, RED, SLATE, svg};
 
-/// The key whose values are points of a trade-off. It is not a property of the cluster that an SLO could depend on.
-pub(super) const PRICE: &str = "pod-seconds-per-violation";
-
 const SIZE: (u32, u32) = (960, 540);
 const COLORS: [RGBColor; 4] = [BLUE, RED, GREEN, SLATE];
 
