@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::convert::AdoptError;
+use super::adopted::AdoptError;
 use crate::cluster::ClusterError;
 
 /// Why a switch, or its undo, stopped. Repeating the command continues it.

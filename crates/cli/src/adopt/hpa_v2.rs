@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::convert::{AdoptError, required};
+use super::adopted::{AdoptError, required};
 
 const V2: &str = "autoscaling/v2";
 

@@ -5,7 +5,7 @@ use pushscale_aggregator::TargetRef;
 use pushscale_api::PushScaler;
 use serde_json::{Value, json};
 
-use super::convert::{AdoptError, required};
+use super::adopted::{AdoptError, required};
 use super::source::Kind;
 
 /// KEDA's defaults. Of a HorizontalPodAutoscaler, the API server requires the kind.

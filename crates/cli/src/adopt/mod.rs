@@ -5,6 +5,7 @@
     reason = "the manifest is on standard output, and notes are not"
 )]
 
+mod adopted;
 mod convert;
 mod error;
 mod hpa_v2;
@@ -29,7 +30,8 @@ use crate::cluster::{Cluster, ClusterOptions, request};
 use crate::input;
 use crate::output::print;
 
-pub use convert::{AdoptError, Adopted, convert};
+pub use adopted::{AdoptError, Adopted};
+pub use convert::convert;
 pub use error::SwitchError;
 pub use hpa_v2::hpa_as_v2;
 pub(crate) use record::{PAUSED, PAUSED_REPLICAS};

@@ -16,7 +16,8 @@ use pushscale_api::{Mode, PushScaler};
 use pushscale_decision::Reason;
 use serde_json::Value;
 
-use super::convert::{Adopted, convert};
+use super::adopted::Adopted;
+use super::convert::convert;
 use super::error::SwitchError;
 use super::manifest::{target_of, target_of_hpa, target_of_scaler};
 use super::record::{PAUSED, PAUSED_REPLICAS, names, record_of, stored_in};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::convert::{AdoptError, Adopted};
+use super::adopted::{AdoptError, Adopted};
 use super::manifest::{Inherited, target_of};
 use super::source::Kind;
 
