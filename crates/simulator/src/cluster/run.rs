@@ -77,7 +77,7 @@ impl<'a> Run<'a> {
             fleet,
             streams,
             metrics: Metrics::new(spec.traffic.seconds(), spec.objective()),
-            service_times: ServiceTimes::new(spec),
+            service_times: ServiceTimes::new(spec.cv, spec.pareto, spec.long_requests),
             replicas: spec.pods,
             router: Router::new(spec),
             retries: Retries::new(spec.clients.retries),

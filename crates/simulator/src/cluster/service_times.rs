@@ -4,7 +4,6 @@ use rand::RngExt as _;
 use rand_distr::{Distribution as _, StandardNormal};
 
 use super::random::Random;
-use super::spec::ClusterSpec;
 
 /// A Pareto distribution with a maximum.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,9 +44,14 @@ enum Shape {
 }
 
 impl ServiceTimes {
-    pub(super) fn new(spec: &ClusterSpec) -> Self {
-        let deviation = (1.0 + spec.cv * spec.cv).ln().sqrt();
-        let shape = match spec.pareto {
+    /// `cv` is the coefficient of variation of the lognormal distribution.
+    pub(super) fn new(
+        cv: f64,
+        pareto: Option<Pareto>,
+        long_requests: Option<LongRequests>,
+    ) -> Self {
+        let deviation = (1.0 + cv * cv).ln().sqrt();
+        let shape = match pareto {
             Some(distribution) => Shape::Pareto {
                 min: distribution.min(),
                 distribution,
@@ -59,7 +63,7 @@ impl ServiceTimes {
         };
         Self {
             shape,
-            long_requests: spec.long_requests,
+            long_requests,
         }
     }
 
@@ -83,17 +87,6 @@ impl ServiceTimes {
     }
 }
 
-impl ClusterSpec {
-    /// Returns the square of the coefficient of variation of the service times.
-    pub(super) fn squared_cv(&self) -> f64 {
-        let squared = self
-            .pareto
-            .map_or(self.cv * self.cv, |pareto| pareto.mean_square() - 1.0);
-        self.long_requests
-            .map_or(squared, |long| (1.0 + squared) * long.mean_square() - 1.0)
-    }
-}
-
 impl Pareto {
     /// Returns the minimum at which the mean is 1. The mean grows with it.
     fn min(&self) -> f64 {
@@ -113,7 +106,7 @@ impl Pareto {
         min + min.powf(self.exponent) * self.integral(1.0, min)
     }
 
-    fn mean_square(&self) -> f64 {
+    pub(super) fn mean_square(&self) -> f64 {
         let min = self.min();
         min * min + 2.0 * min.powf(self.exponent) * self.integral(2.0, min)
     }
@@ -135,7 +128,7 @@ impl LongRequests {
         1.0 / (1.0 - self.share + self.share * self.factor)
     }
 
-    fn mean_square(&self) -> f64 {
+    pub(super) fn mean_square(&self) -> f64 {
         let squares = 1.0 - self.share + self.share * self.factor * self.factor;
         squares * self.short() * self.short()
     }
@@ -146,12 +139,13 @@ mod tests {
     use rand::SeedableRng as _;
 
     use super::*;
+    use crate::cluster::ClusterSpec;
 
     /// Returns the mean and the squared coefficient of variation of many service times, and the latter as computed.
     fn moments(change: impl FnOnce(&mut ClusterSpec)) -> (f64, f64, f64) {
         let mut spec = ClusterSpec::default();
         change(&mut spec);
-        let times = ServiceTimes::new(&spec);
+        let times = ServiceTimes::new(spec.cv, spec.pareto, spec.long_requests);
         let mut random = Random::seed_from_u64(1);
         let count = 2_000_000;
         let (mut sum, mut squares) = (0.0, 0.0);

@@ -127,6 +127,15 @@ impl ClusterSpec {
         think_time.map_or(load, |think_time| load / (think_time + self.service))
     }
 
+    /// Returns the square of the coefficient of variation of the service times.
+    pub(super) fn squared_cv(&self) -> f64 {
+        let squared = self
+            .pareto
+            .map_or(self.cv * self.cv, |pareto| pareto.mean_square() - 1.0);
+        self.long_requests
+            .map_or(squared, |long| (1.0 + squared) * long.mean_square() - 1.0)
+    }
+
     /// Returns the factor on the service time in this second.
     pub fn service_time_factor(&self, second: usize) -> f64 {
         self.slow
