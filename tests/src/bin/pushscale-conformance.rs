@@ -103,7 +103,7 @@ fn compared(recorder: &Recorder, seed: u64, cases: u32) -> Result<ExitCode, Conf
     Ok(if differences == 0 {
         ExitCode::SUCCESS
     } else {
-        println!("a whole case: pushscale-conformance world --seed {seed} --number N");
+        println!("a whole case: pushscale-conformance cluster --seed {seed} --number N");
         ExitCode::FAILURE
     })
 }
