@@ -15,7 +15,8 @@ use pushscale_protocol::AGGREGATOR_ADMIN_PORT;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::{Cluster, ClusterError, request};
+use super::client::{Cluster, request};
+use super::error::ClusterError;
 
 /// Timeout for connecting to the aggregator and reading one page.
 const TIMEOUT: Duration = Duration::from_secs(20);
