@@ -61,7 +61,7 @@ impl ClusterOptions {
             Some(namespace) => namespace.clone(),
             None => config.default_namespace.clone(),
         };
-        let client = Client::try_from(config)
+        let client = pushscale_kubernetes::client_with(config)
             .map_err(|error| ClusterError::config(&error))?;
         Ok(Cluster {
             client,

@@ -14,6 +14,8 @@ pub(crate) enum Response {
     /// An event of a watch, which then stays open until the client ends.
     Watch(Value),
     NotFound,
+    /// The server is overloaded.
+    TooManyRequests,
 }
 
 /// Starts a server that responds to a path with its query, and returns its kubeconfig. `test` is unique in the crate.
@@ -53,12 +55,16 @@ fn answer(mut stream: TcpStream, respond: impl Fn(&str) -> Response) {
     let response = respond(request.split(' ').nth(1).unwrap());
     let status = match response {
         Response::NotFound => "404 Not Found",
+        Response::TooManyRequests => "429 Too Many Requests",
         _ => "200 OK",
     };
     let body = match &response {
         Response::Found(body) | Response::Watch(body) => body.clone(),
         Response::NotFound => {
             json!({ "kind": "Status", "status": "Failure", "reason": "NotFound", "message": "not found", "code": 404 })
+        }
+        Response::TooManyRequests => {
+            json!({ "kind": "Status", "status": "Failure", "reason": "TooManyRequests", "message": "try again later", "code": 429 })
         }
     };
     let headers = "content-type: application/json\r\nconnection: close";
