@@ -153,7 +153,7 @@ mod tests {
             assert_eq!(status(path).await, StatusCode::OK, "{path}");
             advance(Duration::from_secs(1)).await;
             assert_eq!(status(path).await, StatusCode::SERVICE_UNAVAILABLE);
-            // The figures of a stalled program are needed most.
+            // The metrics stay available, to diagnose the stall.
             assert_eq!(status("/metrics").await, StatusCode::OK);
         }
     }

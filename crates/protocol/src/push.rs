@@ -76,8 +76,8 @@ pub struct Server<'a> {
     /// The state of its management port; absent if that port is not scraped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub management_port: Option<PortState>,
-    /// Incremented whenever the counters restart from zero, for those who read a push. The aggregator does not use it:
-    /// counters that restart are below the previous ones, among them the completed requests, which the sidecar counts.
+    /// Incremented whenever the counters restart from zero, for debugging. The aggregator does not use it: counters
+    /// that restart are below the previous ones, among them the completed requests, which the sidecar counts.
     #[serde(default)]
     pub counter_epoch: u64,
     /// HTTP responses with status 2xx, cumulative, over all models and ports, including probes and scrapes.

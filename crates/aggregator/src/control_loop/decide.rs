@@ -134,8 +134,8 @@ impl ControlLoop {
         let (Some(term), Some(scaler)) = (self.term, self.scalers.get_mut(key)) else {
             return;
         };
-        let (keep, cancelled) = oneshot::channel();
-        scaler.replicas.write_begins(change, keep);
+        let (cancel_guard, cancelled) = oneshot::channel();
+        scaler.replicas.write_begins(change, cancel_guard);
         let engine = scaler.engine.as_ref();
         let is_slow = |uid: &PodUid| engine.is_some_and(|engine| engine.is_slow(uid));
         let marked = match from.checked_sub(to) {

@@ -55,7 +55,7 @@ use role::WarmUp;
 /// Maximum events per turn. Under a flood of readings, one decision covers many.
 const MAX_EVENTS_PER_TURN: usize = 256;
 
-/// Maximum time between turns. Each is a heartbeat.
+/// Maximum time between turns. Each turn records a heartbeat.
 pub(crate) const MAX_IDLE: Duration = Duration::from_secs(5);
 
 /// The state of all scalers.

@@ -18,7 +18,7 @@ pub(super) struct IndexedPod {
     pub(super) scalers: BTreeSet<ScalerKey>,
     /// When its last accepted reading was received.
     pub(super) last_accepted: Option<Moment>,
-    /// Whether that reading was of a terminating pod.
+    /// Whether the pod was terminating in that reading.
     pub(super) terminating: bool,
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Replicas {
     /// The change of the write in flight.
     in_flight: Option<ScaleChange>,
     /// Cancels the write in flight when it is dropped.
-    keep: Option<oneshot::Sender<Infallible>>,
+    cancel_guard: Option<oneshot::Sender<Infallible>>,
     /// When we last wrote, and the version of the scale that the write returned.
     written: Option<(Moment, u64)>,
     /// Failed writes, until a read shows whether one of them was stored. All are from the same replica count.
@@ -92,7 +92,7 @@ impl Replicas {
             scale: None,
             last: None,
             in_flight: None,
-            keep: None,
+            cancel_guard: None,
             written: None,
             unconfirmed: Vec::new(),
             unattributed: None,
@@ -207,10 +207,14 @@ impl Replicas {
         })
     }
 
-    /// Records that a write begins, which is cancelled when `keep` is dropped.
-    pub(super) fn write_begins(&mut self, change: ScaleChange, keep: oneshot::Sender<Infallible>) {
+    /// Records that a write begins, which is cancelled when `cancel_guard` is dropped.
+    pub(super) fn write_begins(
+        &mut self,
+        change: ScaleChange,
+        cancel_guard: oneshot::Sender<Infallible>,
+    ) {
         self.in_flight = Some(change);
-        self.keep = Some(keep);
+        self.cancel_guard = Some(cancel_guard);
         // From now on the replicas are ours, whoever changed them before.
         self.unattributed = None;
     }
@@ -238,7 +242,7 @@ impl Replicas {
 
     /// Cancels the write in flight. It remains in flight until it has ended.
     pub(super) fn cancel_write(&mut self) {
-        self.keep = None;
+        self.cancel_guard = None;
     }
 
     /// Records a write whose response was lost, or did not come before it was cancelled. Returns its change if the

@@ -59,7 +59,7 @@ impl ControlLoop {
                 self.mark_due(key, now);
             }
             Err(error @ ScaleError::Cancelled { .. }) => {
-                tracing::info!(autoscaler = %key, desired = to, %error, "the replica count may not be written");
+                tracing::info!(autoscaler = %key, desired = to, %error, "write of the replica count cancelled");
                 if let Some(change) = scaler.replicas.write_unconfirmed(now, from, to) {
                     scaler.record_change(now, change);
                 }

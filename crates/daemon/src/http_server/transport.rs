@@ -172,14 +172,6 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-
-    #[test]
-    fn the_content_length_of_the_503_is_right() {
-        let text = std::str::from_utf8(TOO_MANY_CONNECTIONS).unwrap();
-        let (_, body) = text.split_once("\r\n\r\n").unwrap();
-        assert_eq!(body.len(), 32);
-        assert!(text.contains("content-length: 32\r\n"));
-    }
     use crate::fair_semaphore::FairSemaphore;
 
     #[tokio::test]
@@ -214,5 +206,13 @@ mod tests {
         let text = std::str::from_utf8(TLS_REQUIRED).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}", body.len())));
+    }
+
+    #[test]
+    fn the_content_length_of_the_503_is_right() {
+        let text = std::str::from_utf8(TOO_MANY_CONNECTIONS).unwrap();
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body.len(), 32);
+        assert!(text.contains("content-length: 32\r\n"));
     }
 }
