@@ -313,13 +313,15 @@ impl ControlLoop {
         self.unlisted.scalers || self.unlisted.competing_hpas
     }
 
+    /// Returns when the next turn begins without an event: when a scaler is due, and after [`MAX_IDLE`] at the latest.
     fn next_due(&self) -> Instant {
+        let idle = Instant::now() + MAX_IDLE;
         let decision = match self.due.first() {
             Some((moment, _)) if !self.is_unlisted() => {
                 let (start, unix) = self.start;
-                start + moment.since_origin().saturating_sub(unix)
+                idle.min(start + moment.since_origin().saturating_sub(unix))
             }
-            _ => Instant::now() + MAX_IDLE,
+            _ => idle,
         };
         self.warm_up
             .deadline()
