@@ -142,3 +142,23 @@ async fn only_the_scaler_that_writes_removes_the_marks_of_a_target() {
     fixture.advance(Duration::from_secs(10)).await;
     assert_eq!(*fixture.target.unmarked.lock(), ["pod-0"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_scale_down_leaves_no_marks_that_the_watch_has_not_reported() {
+    let mut fixture = Fixture::start();
+    *fixture.target.marks.lock() = Some(MarkResult {
+        updated: 1,
+        ..MarkResult::default()
+    });
+    *fixture.target.behavior.lock() = Behavior::Hangs;
+    fixture.apply("a", 1, &json!({}));
+    fixture.observe_owned(4, &MARKED);
+    fixture.apply("a", 2, &json!({ "maxReplicas": 3 }));
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(*fixture.target.writes.lock(), [(4, 3)]);
+    assert!(fixture.target.unmarked.lock().is_empty());
+    fixture.handle(Event::ScalerDeleted(key("a")));
+    fixture.advance(Duration::from_secs(1)).await;
+    assert_eq!(*fixture.target.abandoned.lock(), 1);
+    assert_eq!(fixture.target.unmarked.lock().len(), 1);
+}
