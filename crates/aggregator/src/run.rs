@@ -305,7 +305,7 @@ impl Bound {
             events: events.clone(),
             listed,
             pacing: Pacing::new(self.config.max_pushes_per_second, metrics.clone()),
-            budget: body_budget(),
+            budget: body_budget(&limits),
             metrics: metrics.clone(),
         });
         let tls = push_security.certificate.is_some();

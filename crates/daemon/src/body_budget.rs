@@ -15,10 +15,9 @@ use crate::fair_semaphore::{ClientSemaphore, FairPermit, FairSemaphore};
 pub struct BodyLimits {
     /// The bytes of one body.
     pub body: usize,
-    /// The bytes of all bodies in progress of one address, at least those of one body. One address should not be able
-    /// to use all of `total`.
-    pub address: usize,
-    /// The bytes of all bodies in progress.
+    /// Bodies of at most this many bytes do not count. The limit of connections bounds them.
+    pub uncounted: usize,
+    /// The bytes of all bodies in progress that count.
     pub total: usize,
     /// A body counts as a multiple of this many bytes.
     pub unit: usize,
@@ -43,9 +42,11 @@ pub struct AddressBudget {
 }
 
 impl BodyBudget {
-    /// Creates a budget of which nothing is used.
-    pub fn new(limits: &'static BodyLimits) -> Self {
-        let units = FairSemaphore::new(limits.total / limits.unit, limits.address / limits.unit);
+    /// Creates a budget of which nothing is used. One address can use `address` bytes of it, and at least those of one
+    /// body.
+    pub fn new(limits: &'static BodyLimits, address: usize) -> Self {
+        let address = address.clamp(limits.body, limits.total);
+        let units = FairSemaphore::new(limits.total / limits.unit, address / limits.unit);
         Self { limits, units }
     }
 
@@ -59,11 +60,12 @@ impl BodyBudget {
 }
 
 impl AddressBudget {
-    /// Reads a body once its share of the budget is free. The share is taken until the permit is dropped.
+    /// Reads a body once its share of the budget is free. The share is taken until the permit is dropped; a body that
+    /// does not count has none.
     ///
     /// # Errors
     /// If the body is too large, too slow or incomplete, or its share does not become free in time.
-    pub async fn read(&self, body: Incoming) -> Result<(Bytes, FairPermit), BodyError> {
+    pub async fn read(&self, body: Incoming) -> Result<(Bytes, Option<FairPermit>), BodyError> {
         let limits = self.limits;
         // Without an announced length, a body may have the maximum size.
         let announced = body.size_hint().exact();
@@ -72,7 +74,11 @@ impl AddressBudget {
         if bytes > limits.body {
             return Err(BodyError::TooLarge(limits.body));
         }
-        let permit = self.reserve(bytes).await.ok_or(BodyError::Busy)?;
+        let permit = if bytes > limits.uncounted {
+            Some(self.reserve(bytes).await.ok_or(BodyError::Busy)?)
+        } else {
+            None
+        };
         let body = body::read(body, limits.body, limits.timeout).await?;
         Ok((body, permit))
     }
@@ -94,7 +100,7 @@ mod tests {
 
     static LIMITS: BodyLimits = BodyLimits {
         body: 3 << 20,
-        address: 3 << 20,
+        uncounted: 0,
         total: 6 << 20,
         unit: 64 << 10,
         wait: Duration::from_secs(2),
@@ -103,7 +109,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_largest_body_waits_until_its_address_has_no_other_body() {
-        let budget = BodyBudget::new(&LIMITS).of(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let budget = BodyBudget::new(&LIMITS, LIMITS.body).of(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let small = budget.reserve(1).await.unwrap();
         assert!(budget.reserve(LIMITS.body).await.is_none());
         drop(small);

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 
 use crate::config::{Config, PROGRAM};
 use crate::metrics::Metrics;
-use crate::server::{Admission, BODY_LIMITS};
+use crate::server::{Admission, BODY_LIMITS, MAX_BODY_BYTES};
 use crate::{events, native_sidecar};
 
 /// The maximum number of events that wait to be written.
@@ -124,7 +124,7 @@ impl Bound {
             rejection_log: LogLimiter::default(),
             stop: stop.clone(),
         });
-        let budget = Arc::new(BodyBudget::new(&BODY_LIMITS));
+        let budget = Arc::new(BodyBudget::new(&BODY_LIMITS, MAX_BODY_BYTES));
         let service_of = move |address, _: &_| {
             let admission = Arc::clone(&admission);
             let budget = budget.of(address);

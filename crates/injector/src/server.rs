@@ -30,7 +30,7 @@ pub(crate) const MAX_BODY_BYTES: usize = 3 << 20;
 /// The bounds of reviews. Most are smaller than a unit.
 pub(crate) static BODY_LIMITS: BodyLimits = BodyLimits {
     body: MAX_BODY_BYTES,
-    address: MAX_BODY_BYTES,
+    uncounted: 0,
     total: 6 << 20,
     unit: 64 << 10,
     // The webhook's timeout is 5 s.

@@ -10,6 +10,7 @@ use hyper::{Method, Request, StatusCode};
 use pushscale_daemon::body::BodyError;
 use pushscale_daemon::body_budget::{AddressBudget, BodyBudget, BodyLimits};
 use pushscale_daemon::error::chain;
+use pushscale_daemon::http_server::Limits;
 use pushscale_daemon::readiness::Readiness;
 use pushscale_daemon::reply::{Reply, json, reject};
 use pushscale_decision::Rejection;
@@ -23,12 +24,11 @@ use crate::event::{Event, Pushed, Verdict};
 use crate::metrics::{Metrics, PushOutcome};
 use crate::pacing::Pacing;
 
-/// The bounds of the pushes in progress, until the control loop has handled them. Most take one or two units: 12,000
-/// sidecars may push at the same moment.
+/// The bounds of the pushes in progress, until the control loop has handled them.
 static BODY_LIMITS: BodyLimits = BodyLimits {
     body: MAX_BODY_BYTES,
-    // Many pods may share an address.
-    address: 4 << 20,
+    // Most pushes are smaller. They need no share of what clients can hold that announce a large body and send nothing.
+    uncounted: 4 << 10,
     total: 16 << 20,
     unit: 1 << 10,
     wait: Duration::from_secs(1),
@@ -50,9 +50,11 @@ pub(crate) struct Ingest {
     pub(crate) metrics: Metrics,
 }
 
-/// Returns a budget for the bodies of pushes.
-pub(crate) fn body_budget() -> BodyBudget {
-    BodyBudget::new(&BODY_LIMITS)
+/// Returns a budget for the bodies of pushes, of which one address can use its share of the connections: pods behind a
+/// NAT need more of both.
+pub(crate) fn body_budget(limits: &Limits) -> BodyBudget {
+    let address = BODY_LIMITS.total * limits.connections_per_address / limits.connections.max(1);
+    BodyBudget::new(&BODY_LIMITS, address)
 }
 
 /// A push that was not accepted.
@@ -158,7 +160,7 @@ impl Ingest {
             received,
             reading: received_reading(&push),
             reply,
-            reservation: Some(reservation),
+            reservation,
         };
         self.events
             .try_send(Event::Pushed(Box::new(pushed)))

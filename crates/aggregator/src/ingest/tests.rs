@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use hyper::service::service_fn;
 use prometheus_client::registry::Registry;
-use pushscale_daemon::http_server::{self, Limits, Plain};
+use pushscale_daemon::http_server::{self, Plain};
 use pushscale_daemon::shutdown::Shutdown;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -25,7 +25,7 @@ async fn start(shutdown: &Shutdown) -> (SocketAddr, mpsc::Receiver<Event>) {
     let address = bound.address();
     let metrics = Metrics::register(&mut Registry::default());
     let limits = Limits {
-        connections: 1000,
+        connections: 2048,
         connections_per_address: 512,
         detect_hang_up: false,
         ..Limits::default()
@@ -36,7 +36,7 @@ async fn start(shutdown: &Shutdown) -> (SocketAddr, mpsc::Receiver<Event>) {
         events: events_tx,
         listed: Readiness::default(),
         pacing: Pacing::new(10_000, metrics.clone()),
-        budget: body_budget(),
+        budget: body_budget(&limits),
         metrics,
     });
     let service_for = move |address, _: &_| {
@@ -52,16 +52,31 @@ async fn start(shutdown: &Shutdown) -> (SocketAddr, mpsc::Receiver<Event>) {
     (address, events)
 }
 
-/// Sends a push on a new connection. Returns the status, and whether the response asks for a retry.
-async fn push(from: Ipv4Addr, to: SocketAddr, body: Arc<[u8]>) -> (u16, bool) {
+/// Sends the head of a push on a new connection.
+async fn send_head(from: Ipv4Addr, to: SocketAddr, bytes: usize, headers: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((from, 0))).unwrap();
     let mut stream = socket.connect(to).await.unwrap();
     let head = format!(
-        "POST {PUSH_PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        body.len()
+        "POST {PUSH_PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {bytes}\r\n{headers}\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Sends the head of a push, and returns once the server waits for its body.
+async fn announce(from: Ipv4Addr, to: SocketAddr, bytes: usize) -> TcpStream {
+    let mut stream = send_head(from, to, bytes, "expect: 100-continue\r\n").await;
+    let mut answer = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    let answered = timeout(HANG, stream.read_exact(&mut answer)).await;
+    answered.unwrap().unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 100 "), "{answer:?}");
+    stream
+}
+
+/// Sends a push on a new connection. Returns the status, and whether the response asks for a retry.
+async fn push(from: Ipv4Addr, to: SocketAddr, body: Arc<[u8]>) -> (u16, bool) {
+    let mut stream = send_head(from, to, body.len(), "").await;
     // A push that is rejected before its body was read ends the connection.
     stream.write_all(&body).await.ok();
     let mut answer = Vec::new();
@@ -74,11 +89,20 @@ async fn push(from: Ipv4Addr, to: SocketAddr, body: Arc<[u8]>) -> (u16, bool) {
     )
 }
 
+/// Accepts the next push as the control loop does. Returns when the server received it.
+async fn accept_next(events: &mut mpsc::Receiver<Event>) -> Instant {
+    let Some(Event::Pushed(pushed)) = timeout(HANG, events.recv()).await.unwrap() else {
+        panic!("no push");
+    };
+    pushed.reply.send(Verdict::Accepted { after: None }).ok();
+    pushed.received
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn large_pushes_are_bounded_in_bytes_until_the_control_loop_handles_them() {
     const ATTACKERS: usize = 3;
     const HELD: usize = 32;
-    assert_eq!(HELD * MAX_BODY_BYTES, BODY_LIMITS.address);
+    assert_eq!(HELD * MAX_BODY_BYTES, BODY_LIMITS.total / 4);
     let shutdown = Shutdown::default();
     let (address, mut events) = start(&shutdown).await;
     let mut body = PUSH.as_bytes().to_vec();
@@ -91,6 +115,12 @@ async fn large_pushes_are_bounded_in_bytes_until_the_control_loop_handles_them()
             attacks.spawn(push(from, address, Arc::clone(&body)));
         }
     }
+    let held = timeout(HANG, async {
+        while events.len() < HELD * ATTACKERS {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    held.await.unwrap();
     // Nothing becomes free while the control loop is blocked, even when the pushes have timed out.
     let ends = timeout(HANG, async {
         let mut rejected = 0;
@@ -105,20 +135,33 @@ async fn large_pushes_are_bounded_in_bytes_until_the_control_loop_handles_them()
     ends.await.unwrap();
     assert_eq!(events.len(), HELD * ATTACKERS);
     // Another address has its own share.
-    let pod = tokio::spawn(push(POD, address, PUSH.as_bytes().into()));
+    let pod = tokio::spawn(push(POD, address, Arc::clone(&body)));
     for _ in 0..=HELD * ATTACKERS {
-        let Some(Event::Pushed(pushed)) = timeout(HANG, events.recv()).await.unwrap() else {
-            panic!("no push");
-        };
-        pushed.reply.send(Verdict::Accepted { after: None }).ok();
+        accept_next(&mut events).await;
     }
     assert_eq!(pod.await.unwrap().0, 200);
     // The shares are free again.
     let again = tokio::spawn(push(Ipv4Addr::new(127, 0, 0, 2), address, body));
-    let Some(Event::Pushed(pushed)) = timeout(HANG, events.recv()).await.unwrap() else {
-        panic!("no push");
-    };
-    pushed.reply.send(Verdict::Accepted { after: None }).ok();
+    accept_next(&mut events).await;
     assert_eq!(again.await.unwrap().0, 200);
+    shutdown.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_announce_large_pushes_and_send_nothing_do_not_keep_out_a_pod() {
+    let held = BODY_LIMITS.total / 4 / MAX_BODY_BYTES;
+    let shutdown = Shutdown::default();
+    let (address, mut events) = start(&shutdown).await;
+    let mut heads = JoinSet::new();
+    for attacker in 2..6 {
+        for _ in 0..held {
+            let from = Ipv4Addr::new(127, 0, 0, attacker);
+            heads.spawn(announce(from, address, MAX_BODY_BYTES));
+        }
+    }
+    let _announced = heads.join_all().await;
+    let pod = tokio::spawn(push(POD, address, PUSH.as_bytes().into()));
+    accept_next(&mut events).await;
+    assert_eq!(pod.await.unwrap().0, 200);
     shutdown.cancel();
 }
