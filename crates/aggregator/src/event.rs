@@ -148,7 +148,7 @@ pub struct Pushed {
     pub name: String,
     /// `metadata.uid` of the pod.
     pub uid: PodUid,
-    /// When the push was received.
+    /// When the head of the push was received.
     pub received: Instant,
     /// The reading.
     pub reading: ReceivedReading,

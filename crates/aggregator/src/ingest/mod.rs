@@ -100,6 +100,8 @@ impl Ingest {
         budget: &AddressBudget,
         request: Request<Incoming>,
     ) -> Result<PushResponse, PushError> {
+        // The reading ages while its token is reviewed and its body waits for its share.
+        let received = Instant::now();
         if request.uri().path() != PUSH_PATH {
             return Err(PushError::new(
                 StatusCode::NOT_FOUND,
@@ -126,7 +128,6 @@ impl Ingest {
             .authenticate(request.headers(), address, connection)
             .await?;
         let (body, reservation) = budget.read(request.into_body()).await?;
-        let received = Instant::now();
         let push = Push::parse(&body)?;
         if let Caller::Pod { pod, .. } = &caller {
             let pod = &pod.identity;

@@ -165,3 +165,15 @@ async fn clients_that_announce_large_pushes_and_send_nothing_do_not_keep_out_a_p
     assert_eq!(pod.await.unwrap().0, 200);
     shutdown.cancel();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reading_ages_from_the_head_of_its_push() {
+    let shutdown = Shutdown::default();
+    let (address, mut events) = start(&shutdown).await;
+    let mut stream = announce(POD, address, PUSH.len()).await;
+    let announced = Instant::now();
+    stream.write_all(PUSH.as_bytes()).await.unwrap();
+    let received = accept_next(&mut events).await;
+    assert!(received < announced);
+    shutdown.cancel();
+}
