@@ -215,32 +215,23 @@ impl NewestReport for CheckpointReport {
         let scaler = &self.scaler;
         let client = writer.client.clone();
         let api: Api<PushScalerCheckpoint> = Api::namespaced(client, &scaler.namespace);
-        let mut object = checkpoint::object(&self);
-        let is_new = self.is_last && !self.stored.require_unchanged(&mut object.metadata);
-        let write = async {
-            if is_new {
-                let params = PostParams {
-                    field_manager: Some(FIELD_MANAGER.to_owned()),
-                    ..PostParams::default()
-                };
-                return api.create(&params, &object).await;
-            }
-            // What other clients have written is replaced.
-            let params = PatchParams::apply(FIELD_MANAGER).force();
-            api.patch(&scaler.name, &params, &Patch::Apply(&object))
-                .await
-        };
+        if !self.is_last {
+            self.stored.attempt(self.at);
+        }
         let begun = Instant::now();
-        let written = request(TIMEOUT, write).await;
+        let mut written = self.store(&api).await;
+        if self.is_conflict(&written) && self.read_own(&api).await {
+            written = self.store(&api).await;
+        }
+        if self.is_conflict(&written) {
+            tracing::info!(autoscaler = %scaler, "last checkpoint not written: the stored one has changed");
+            return None;
+        }
         if let Ok(written) = &written {
             self.stored.record(Some(&written.metadata));
         }
         let error = written.err();
         let code = error.as_ref().and_then(RequestError::code);
-        if self.is_last && code == Some(CONFLICT) {
-            tracing::info!(autoscaler = %scaler, "the last checkpoint is left out: another client has written one");
-            return None;
-        }
         let is_missing = code == Some(NOT_FOUND);
         let succeeded = is_missing || error.is_none();
         let request = ApiRequest::CheckpointWrite;
@@ -255,6 +246,49 @@ impl NewestReport for CheckpointReport {
             tracing::warn!(autoscaler = %scaler, %error, left_out, "failed to write the checkpoint");
         }
         None
+    }
+}
+
+impl CheckpointReport {
+    /// Stores the checkpoint; the last one only if the stored one is the one that this aggregator knows.
+    async fn store(
+        &self,
+        api: &Api<PushScalerCheckpoint>,
+    ) -> Result<PushScalerCheckpoint, RequestError> {
+        let mut object = checkpoint::object(self);
+        if self.is_last && !self.stored.require_unchanged(&mut object.metadata) {
+            let params = PostParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PostParams::default()
+            };
+            return request(TIMEOUT, api.create(&params, &object)).await;
+        }
+        // What other clients have written is replaced.
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patch = Patch::Apply(&object);
+        request(TIMEOUT, api.patch(&self.scaler.name, &params, &patch)).await
+    }
+
+    /// Whether the last checkpoint was rejected because the stored one has changed.
+    fn is_conflict(&self, written: &Result<PushScalerCheckpoint, RequestError>) -> bool {
+        let code = written.as_ref().err().and_then(RequestError::code);
+        self.is_last && code == Some(CONFLICT)
+    }
+
+    /// Reads the stored checkpoint, and records it if this aggregator has written it, because the response may have
+    /// been lost, or if there is none any more. Returns whether no other aggregator has written one.
+    async fn read_own(&self, api: &Api<PushScalerCheckpoint>) -> bool {
+        let Ok(found) = request(TIMEOUT, api.get_opt(&self.scaler.name)).await else {
+            return false;
+        };
+        let is_own = found
+            .as_ref()
+            .is_none_or(|found| self.stored.covers(found.spec.written_at.0));
+        if is_own {
+            self.stored
+                .record(found.as_ref().map(|found| &found.metadata));
+        }
+        is_own
     }
 }
 

@@ -52,14 +52,35 @@ pub struct CheckpointReport {
     pub stored: StoredCheckpoint,
 }
 
-/// `metadata.uid` and `metadata.resourceVersion` of a stored checkpoint; `None` if there is none. Clones share them.
+/// What is known about the stored checkpoint of a scaler. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct StoredCheckpoint(Arc<Mutex<Option<(String, String)>>>);
+pub struct StoredCheckpoint(Arc<Mutex<Stored>>);
+
+#[derive(Debug, Default)]
+struct Stored {
+    /// Its `metadata.uid` and `metadata.resourceVersion`; `None` if there is none.
+    version: Option<(String, String)>,
+    /// The time of the last checkpoint that this aggregator tried to write while it led.
+    attempted: Option<Timestamp>,
+}
 
 impl StoredCheckpoint {
+    /// Records that a checkpoint of this time is about to be written. The response may be lost.
+    pub(crate) fn attempt(&self, at: Timestamp) {
+        self.0.lock().attempted = Some(at);
+    }
+
+    /// Returns whether a checkpoint of this time is not newer than the last one that this aggregator tried to write.
+    pub(crate) fn covers(&self, at: Timestamp) -> bool {
+        self.0
+            .lock()
+            .attempted
+            .is_some_and(|attempted| at <= attempted)
+    }
+
     /// Records what a read found, or a write stored.
     pub(crate) fn record(&self, found: Option<&ObjectMeta>) {
-        *self.0.lock() = found.and_then(|found| {
+        self.0.lock().version = found.and_then(|found| {
             let uid = found.uid.clone()?;
             Some((uid, found.resource_version.clone()?))
         });
@@ -67,7 +88,7 @@ impl StoredCheckpoint {
 
     /// Makes the write of an object fail if the stored one has changed. Returns whether there is a stored one.
     pub(crate) fn require_unchanged(&self, object: &mut ObjectMeta) -> bool {
-        let stored = self.0.lock().clone();
+        let stored = self.0.lock().version.clone();
         (object.uid, object.resource_version) = stored.unzip();
         object.uid.is_some()
     }

@@ -34,6 +34,8 @@ struct State {
     /// Whether writes of checkpoints fail, and how many have failed.
     rejects_checkpoints: bool,
     rejected: u32,
+    /// Whether writes of checkpoints are stored, and their responses lost.
+    loses_responses: bool,
     /// The objects by path.
     objects: BTreeMap<String, Value>,
     /// What was written, in order.
@@ -111,8 +113,13 @@ impl ApiServer {
             _ => format!("checkpoint {name}"),
         };
         let answer = response(StatusCode::OK, &object);
+        let is_lost = state.loses_responses && path.contains("/pushscalercheckpoints");
         state.objects.insert(path, object);
         state.writes.push(write);
+        if is_lost {
+            let status = StatusCode::GATEWAY_TIMEOUT;
+            return response(status, &failure(status, "Timeout"));
+        }
         answer
     }
 }
@@ -392,4 +399,52 @@ async fn a_last_checkpoint_replaces_the_one_that_the_leader_wrote_before() {
     let written = writes.iter().filter(|write| *write == "checkpoint resnet");
     assert_eq!(written.count(), 2, "{writes:?}");
     fixture.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_checkpoint_replaces_the_leaders_own_one_whose_response_was_lost() {
+    let path = "/apis/pushscale.dev/v1alpha1/namespaces/models/pushscalercheckpoints/resnet";
+    for replaced_by_next_leader in [false, true] {
+        let fixture = Fixture::start(Readiness::default());
+        fixture.elected().await;
+        let Report::Checkpoint(first) = checkpoint("resnet") else {
+            panic!("not a checkpoint");
+        };
+        let stored = first.stored.clone();
+        for hour in 0..2 {
+            let report = CheckpointReport {
+                at: Timestamp::from_second(hour * 3600).unwrap(),
+                is_last: false,
+                ..first.clone()
+            };
+            fixture.server.0.lock().loses_responses = hour == 1;
+            fixture
+                .reports
+                .send(Report::Checkpoint(report))
+                .await
+                .unwrap();
+            sleep(Duration::from_secs(1)).await;
+        }
+        fixture.server.0.lock().loses_responses = false;
+        if replaced_by_next_leader {
+            let mut state = fixture.server.0.lock();
+            let found = state.objects.get_mut(path).unwrap();
+            found["metadata"]["resourceVersion"] = json!("1000");
+            found["spec"]["writtenAt"] = json!("1970-01-01T01:00:01Z");
+        }
+        fixture.server.take_writes();
+        let last = CheckpointReport {
+            at: Timestamp::from_second(2 * 3600).unwrap(),
+            stored,
+            ..first
+        };
+        fixture
+            .reports
+            .send(Report::Checkpoint(last))
+            .await
+            .unwrap();
+        let (writes, _) = fixture.stop().await;
+        let is_written = writes.iter().any(|write| write == "checkpoint resnet");
+        assert_eq!(is_written, !replaced_by_next_leader, "{writes:?}");
+    }
 }
