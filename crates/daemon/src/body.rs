@@ -21,6 +21,9 @@ pub enum BodyError {
     /// The timeout passed.
     #[error("the body did not arrive within {0:?}")]
     Timeout(Duration),
+    /// The bodies in progress of this address use its share of the budget.
+    #[error("too many requests of this address in progress")]
+    AddressBusy,
     /// The bodies in progress use the whole budget.
     #[error("too many requests in progress")]
     Busy,
@@ -33,7 +36,7 @@ impl BodyError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete(_) => StatusCode::BAD_REQUEST,
             Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AddressBusy | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

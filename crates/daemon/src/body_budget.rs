@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
-use tokio::time::timeout;
 
 use crate::body::{self, BodyError};
-use crate::fair_semaphore::{ClientSemaphore, FairPermit, FairSemaphore};
+use crate::fair_semaphore::{ClientSemaphore, Exhausted, FairPermit, FairSemaphore};
 
 /// The bounds of request bodies.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +74,7 @@ impl AddressBudget {
             return Err(BodyError::TooLarge(limits.body));
         }
         let permit = if bytes > limits.uncounted {
-            Some(self.reserve(bytes).await.ok_or(BodyError::Busy)?)
+            Some(self.reserve(bytes).await?)
         } else {
             None
         };
@@ -83,12 +82,14 @@ impl AddressBudget {
         Ok((body, permit))
     }
 
-    async fn reserve(&self, bytes: usize) -> Option<FairPermit> {
+    async fn reserve(&self, bytes: usize) -> Result<FairPermit, BodyError> {
         let units = bytes.max(1).div_ceil(self.limits.unit);
-        let units = u32::try_from(units).ok()?;
-        timeout(self.limits.wait, self.units.acquire(units))
-            .await
-            .ok()
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let acquired = self.units.acquire_within(units, self.limits.wait).await;
+        acquired.map_err(|exhausted| match exhausted {
+            Exhausted::Client => BodyError::AddressBusy,
+            Exhausted::Total => BodyError::Busy,
+        })
     }
 }
 
@@ -111,9 +112,21 @@ mod tests {
     async fn the_largest_body_waits_until_its_address_has_no_other_body() {
         let budget = BodyBudget::new(&LIMITS, LIMITS.body).of(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let small = budget.reserve(1).await.unwrap();
-        assert!(budget.reserve(LIMITS.body).await.is_none());
+        let second = budget.reserve(LIMITS.body).await;
+        assert!(matches!(second, Err(BodyError::AddressBusy)));
         drop(small);
         let _large = budget.reserve(LIMITS.body).await.unwrap();
-        assert!(budget.reserve(1).await.is_none());
+        assert!(budget.reserve(1).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_fit_into_the_total_is_not_the_fault_of_its_address() {
+        let budget = BodyBudget::new(&LIMITS, LIMITS.body);
+        let reserve = |last| {
+            let address = budget.of(IpAddr::V4(Ipv4Addr::new(198, 18, 0, last)));
+            async move { address.reserve(LIMITS.body).await }
+        };
+        let _held = (reserve(1).await.unwrap(), reserve(2).await.unwrap());
+        assert!(matches!(reserve(3).await, Err(BodyError::Busy)));
     }
 }

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 /// Permits in total and per client, which `K` identifies: by default its address. Both are granted in order of arrival.
 #[derive(Debug)]
@@ -60,7 +62,35 @@ impl<K: Eq + Hash> FairSemaphore<K> {
     }
 }
 
+/// Which permits did not become free in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exhausted {
+    /// Those of the client.
+    Client,
+    /// Those of all clients.
+    Total,
+}
+
 impl ClientSemaphore {
+    /// Waits for `permits` for at most `wait`.
+    ///
+    /// # Errors
+    /// If they do not become free in time.
+    pub async fn acquire_within(
+        &self,
+        permits: u32,
+        wait: Duration,
+    ) -> Result<FairPermit, Exhausted> {
+        let deadline = Instant::now() + wait;
+        let own = timeout_at(deadline, acquire(&self.own, permits)).await;
+        let own = own.map_err(|_| Exhausted::Client)?;
+        let total = timeout_at(deadline, acquire(&self.total, permits)).await;
+        Ok(FairPermit {
+            _own: own,
+            _total: total.map_err(|_| Exhausted::Total)?,
+        })
+    }
+
     /// Waits for `permits`. Pends forever if a client can never hold as many.
     pub async fn acquire(&self, permits: u32) -> FairPermit {
         // First the client's own: waiting for the total, one client never asks for more than its part.

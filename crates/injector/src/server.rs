@@ -82,7 +82,7 @@ impl RequestError {
             Self::Path => Rejection::NotFound,
             Self::Method => Rejection::MethodNotAllowed,
             Self::NotReady => Rejection::NotReady,
-            Self::Body(BodyError::Busy) => Rejection::Busy,
+            Self::Body(BodyError::AddressBusy | BodyError::Busy) => Rejection::Busy,
             Self::Body(BodyError::TooLarge(_)) => Rejection::TooLarge,
             Self::Body(BodyError::Timeout(_)) => Rejection::BodyTimeout,
             Self::Body(BodyError::Incomplete(_)) | Self::Review(_) => Rejection::InvalidBody,

@@ -262,7 +262,9 @@ impl From<BodyError> for PushError {
             BodyError::TooLarge(_) => PushOutcome::TooLarge,
             BodyError::Incomplete(_) => PushOutcome::InvalidBody,
             BodyError::Timeout(_) => PushOutcome::BodyTimeout,
-            BodyError::Busy => PushOutcome::BodyLimitReached,
+            // Longer intervals of all pods would not help the pods of one address.
+            BodyError::AddressBusy => PushOutcome::BodyLimitReached,
+            BodyError::Busy => PushOutcome::Overloaded,
         };
         Self::new(error.status(), outcome, error.to_string())
     }

@@ -177,3 +177,11 @@ async fn a_reading_ages_from_the_head_of_its_push() {
     assert!(received < announced);
     shutdown.cancel();
 }
+
+#[test]
+fn one_address_that_uses_its_share_does_not_slow_down_all_pods() {
+    let outcome = |error: BodyError| PushError::from(error).outcome;
+    assert_eq!(outcome(BodyError::Busy), PushOutcome::Overloaded);
+    let of_address = outcome(BodyError::AddressBusy);
+    assert_eq!(of_address, PushOutcome::BodyLimitReached);
+}

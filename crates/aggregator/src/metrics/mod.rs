@@ -130,11 +130,11 @@ pub(crate) enum PushOutcome {
     RateLimited,
     /// 429: too many denied tokens from this address.
     TooManyDenials,
-    /// 429: the control loop is overloaded.
+    /// 429: the control loop is overloaded. 503: the pushes in progress use all memory for pushes.
     Overloaded,
     /// 503: the API server could not review the token.
     ReviewUnavailable,
-    /// 503: the pushes in progress use the memory for pushes, in total or of this address.
+    /// 503: the pushes in progress of this address use its share of the memory for pushes.
     BodyLimitReached,
     /// 503: not ready yet, or shutting down.
     NotReady,
