@@ -43,8 +43,8 @@ pub enum RunError {
     TaskExited(#[from] TaskExited),
 }
 
-/// Maximum number of worker threads: a node may have 96 cores, each thread keeps memory of its own, and the memory limit
-/// of a pod does not grow with them.
+/// Maximum number of worker threads: a node may have 96 cores, each thread keeps memory of its own, and the memory
+/// limit of a pod does not grow with them.
 const MAX_THREADS: usize = 4;
 
 /// Creates the runtime of a program in the cluster.
