@@ -13,8 +13,10 @@ use super::source::Kind;
 /// before it, and adapters add prefixes of their own.
 const QUEUE_LATENCY: &str = "queue_latency_microseconds";
 
-/// The annotations in which the API server keeps fields that autoscaling/v1 does not have.
-const V1_BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
+/// The annotation in which the API server keeps a field that autoscaling/v1 and v2beta1 do not have.
+pub(super) const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
+
+/// The same for autoscaling/v1 only.
 const V1_METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 
 /// Returns the PushScaler with the same target object, bounds and `behavior`, in mode Recommend.
@@ -64,7 +66,7 @@ fn convert_hpa(object: &Value, target: Option<&str>) -> Result<Adopted, AdoptErr
     if spec["minReplicas"] == 0 {
         notes.push("minReplicas 0 became 1: Pushscale does not scale to 0".to_owned());
     }
-    let behavior = match annotation(metadata, V1_BEHAVIOR)? {
+    let behavior = match annotation(metadata, BEHAVIOR)? {
         Some(behavior) => lower_first(behavior),
         None => spec["behavior"].clone(),
     };
@@ -82,7 +84,10 @@ fn convert_hpa(object: &Value, target: Option<&str>) -> Result<Adopted, AdoptErr
 }
 
 /// Returns the JSON in an annotation. The API server writes the internal form of it.
-fn annotation(metadata: &Value, name: &'static str) -> Result<Option<Value>, AdoptError> {
+pub(super) fn annotation(
+    metadata: &Value,
+    name: &'static str,
+) -> Result<Option<Value>, AdoptError> {
     let Some(text) = metadata["annotations"][name].as_str() else {
         return Ok(None);
     };
@@ -94,7 +99,7 @@ fn annotation(metadata: &Value, name: &'static str) -> Result<Option<Value>, Ado
 }
 
 /// Lowers the first letter of all keys, which are capitals in the API server's annotation.
-fn lower_first(value: Value) -> Value {
+pub(super) fn lower_first(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
             let fields = fields.into_iter().filter(|(_, value)| !value.is_null());

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::adopted::{AdoptError, required};
+use super::convert::{BEHAVIOR, annotation, lower_first};
 
 const V2: &str = "autoscaling/v2";
 
@@ -51,6 +52,7 @@ pub fn hpa_as_v2(mut object: Value) -> Result<Value, AdoptError> {
                     *fields = rename(fields, &CURRENT);
                 }
             }
+            move_behavior(&mut object)?;
         }
         _ => {
             return Err(AdoptError::NotConvertible {
@@ -98,6 +100,27 @@ fn convert_target(metric: &mut Value) -> Result<(), AdoptError> {
         let found = types.into_iter().find(|(key, _)| target.contains_key(*key));
         target.extend(found.map(|(_, name)| ("type".to_owned(), name.into())));
         *fields = source.as_object().cloned().unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Moves `behavior` from its annotation to `spec`: the API server drops the annotation from objects of autoscaling/v2.
+///
+/// v2beta1 has fields for everything else that autoscaling/v1 has in annotations.
+fn move_behavior(object: &mut Value) -> Result<(), AdoptError> {
+    let Some(behavior) = annotation(&object["metadata"], BEHAVIOR)? else {
+        return Ok(());
+    };
+    if let Some(spec) = object["spec"].as_object_mut() {
+        spec.insert("behavior".to_owned(), lower_first(behavior));
+    }
+    if let Some(metadata) = object["metadata"].as_object_mut()
+        && let Some(annotations) = metadata["annotations"].as_object_mut()
+    {
+        annotations.remove(BEHAVIOR);
+        if annotations.is_empty() {
+            metadata.remove("annotations");
+        }
     }
     Ok(())
 }
