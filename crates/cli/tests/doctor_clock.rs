@@ -6,11 +6,14 @@
 mod api_server;
 
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use api_server::Response;
+
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/pushscale/leases/pushscale-aggregator";
 
 fn aggregator() -> Value {
     json!({
@@ -40,30 +43,40 @@ fn respond(path: &str, renewed: Timestamp) -> Response {
     }
     match path {
         "/api/v1/pods" => list("PodList", &[aggregator()]),
-        "/apis/coordination.k8s.io/v1/namespaces/pushscale/leases/pushscale-aggregator" => {
-            Response::Found(json!({
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": { "namespace": "pushscale", "name": "pushscale-aggregator" },
-                "spec": {
-                    "holderIdentity": "pushscale-aggregator-a_1",
-                    "renewTime": format!("{renewed:.6}"),
-                },
-            }))
-        }
+        LEASE => Response::Found(json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": { "namespace": "pushscale", "name": "pushscale-aggregator" },
+            "spec": {
+                "holderIdentity": "pushscale-aggregator-a_1",
+                "renewTime": format!("{renewed:.6}"),
+            },
+        })),
         _ => Response::NotFound,
     }
 }
 
-/// Returns what is wrong if the API server responds like this.
-fn problems(test: &str, respond: impl Fn(&str) -> Response + Copy + Send + 'static) -> String {
+/// Returns what is wrong if the API server responds like this, and whether anything is.
+fn doctor(
+    test: &str,
+    respond: impl Fn(&str) -> Response + Copy + Send + 'static,
+) -> (String, bool) {
     let output = Command::new(env!("CARGO_BIN_EXE_pushscale"))
         .args(["doctor", "--quiet"])
         .env("KUBECONFIG", api_server::start(test, respond))
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    match output.status.code() {
+        Some(0) => (text, false),
+        Some(1) => (text, true),
+        other => panic!("exit status {other:?}: {text}"),
+    }
+}
+
+fn problems(test: &str, respond: impl Fn(&str) -> Response + Copy + Send + 'static) -> String {
+    let (text, is_wrong) = doctor(test, respond);
+    assert!(is_wrong, "{text}");
     text
 }
 
@@ -77,6 +90,29 @@ fn a_lease_that_is_renewed_by_a_clock_that_is_behind_is_a_problem_of_the_clock()
     assert!(found.contains("FAIL   clock"), "{found}");
     assert!(found.contains(" s behind this machine's"), "{found}");
     assert!(!found.contains("FAIL   leader"), "{found}");
+}
+
+/// The second read compares the Lease with the time of that read: with the time of the first read, it is 12 s old.
+#[test]
+fn a_clock_that_is_17_seconds_behind_is_a_problem() {
+    let found = problems("clock-slightly-behind", |path| {
+        respond(path, Timestamp::now() - SignedDuration::from_secs(17))
+    });
+    assert!(found.contains("FAIL   clock"), "{found}");
+}
+
+/// The first read finds the expired Lease of the previous leader, the second one that of the next leader. The clock of
+/// that leader is 3 s ahead, which is tolerated.
+#[test]
+fn a_failover_between_the_reads_is_no_problem() {
+    static READS: AtomicUsize = AtomicUsize::new(0);
+    let (found, is_wrong) = doctor("failover", |path| {
+        let is_first = path.starts_with(LEASE) && READS.fetch_add(1, Ordering::Relaxed) == 0;
+        let ahead = if is_first { -20 } else { 3 };
+        respond(path, Timestamp::now() + SignedDuration::from_secs(ahead))
+    });
+    assert!(!is_wrong, "{found}");
+    assert_eq!(READS.load(Ordering::Relaxed), 2);
 }
 
 #[test]

@@ -73,6 +73,8 @@ pub(super) async fn read(
     let all = ListParams::default();
     snapshot.scalers = request("the PushScalers", api.list(&all)).await?.items;
     let aggregators = find_aggregators(cluster).await;
+    // The reads before this one may have taken seconds.
+    snapshot.now = Timestamp::now();
     match aggregators {
         Ok(found) => {
             snapshot.aggregators = found.pods;
@@ -157,6 +159,7 @@ async fn read_lease_again(client: &Client, snapshot: &mut Snapshot) {
     tokio::time::sleep(RENEWAL).await;
     match lease_of(client, pod).await {
         Ok(lease) => {
+            snapshot.now = Timestamp::now();
             snapshot.previous_renewal = snapshot.renewal();
             snapshot.lease = lease;
         }

@@ -27,7 +27,7 @@ const EXPIRED_SECONDS: i64 = 15;
 /// The objects of one moment. What could not be read is in `unread`, so that no check takes it for absent.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// The time of this machine.
+    /// When the Lease was read, by the clock of this machine.
     pub now: Timestamp,
     /// The PushScalers of the checked namespaces.
     pub scalers: Vec<PushScaler>,
