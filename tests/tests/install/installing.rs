@@ -165,12 +165,12 @@ fn operates(cluster: &TestCluster) {
             .replace("MODELS", "models")
             .replace("NAME", "torchserve")
             .replace("POD", pod);
-        // Nothing has failed, so `grep` finds nothing.
-        let end = match command.contains("| grep ") {
-            true => " || test $? = 1",
-            false => "",
+        // Nothing has failed, so `grep` finds nothing. In a pipe, a failure of kubectl would not be noticed.
+        let command = match command.split_once(" | grep ") {
+            Some((logs, message)) => format!("{logs} >log\ngrep {message} log || test $? = 1"),
+            None => command,
         };
-        reader.run(&format!("{command}{end}"));
+        reader.run(&command);
     }
     for page in ["ALGORITHM.md", "REFERENCE.md"] {
         let commands = inline_commands(&Document::text(page), "kubectl explain ");
