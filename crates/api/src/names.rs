@@ -62,6 +62,9 @@ pub mod annotations {
     /// Written by `pushscale inject` if it changes the grace period: the original value, or `unset`, which `--uninject`
     /// restores.
     pub const ORIGINAL_GRACE_PERIOD: &str = "pushscale.dev/original-grace-period";
+    /// Written by `pushscale inject` if TorchServe's container already had the drain as its preStop hook, which
+    /// `--uninject` keeps.
+    pub const ORIGINAL_PRE_STOP: &str = "pushscale.dev/original-pre-stop";
 }
 
 /// The condition types of a PushScaler. The first three are the HPA's.

@@ -14,7 +14,7 @@ use crate::annotation;
 use crate::change::{Change, Step};
 use crate::container::{self, PORT_NAME};
 use crate::facts::{Auth, Facts};
-use crate::pod::{Container, MIRROR, Metadata, NODE, NODE_OS, Pod, PodSpec, Port};
+use crate::pod::{Container, Hook, MIRROR, Metadata, NODE, NODE_OS, Pod, PodSpec, Port};
 use crate::skip::{Skip, escape_controls};
 use crate::token_file;
 use crate::torchserve::{self, ChosenContainer};
@@ -46,12 +46,14 @@ pub struct Injection {
     pub changes: Vec<Change>,
     /// The parts that were not injected.
     pub notes: Vec<Note>,
+    /// Whether TorchServe's container already had the drain as its preStop hook.
+    pub had_drain: bool,
 }
 
 /// A part of an injected pod that was left unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Note {
-    /// TorchServe's container already has a preStop hook.
+    /// TorchServe's container already has a preStop hook that is not the drain.
     #[error(
         "the container {container} keeps its own preStop hook, so the pod stops without completing its requests: \
          end the hook with GET http://localhost:{SIDECAR_PORT}{DRAIN_PATH}"
@@ -136,12 +138,10 @@ fn injection(pod: &Pod<'_>, facts: &Facts<'_>) -> Result<Injection, Skip> {
 
     let mut changes = Vec::new();
     let mut notes = Vec::new();
-    if has_pre_stop(server.container) {
-        notes.push(Note::PreStopKept {
-            container: server.container.name.to_string(),
-        });
-    } else {
-        changes.push(Change::Set {
+    let hook = pre_stop(server.container);
+    let had_drain = hook.is_some_and(drains);
+    match hook {
+        None => changes.push(Change::Set {
             parent: vec![
                 Step::Key("spec"),
                 Step::Key("containers"),
@@ -150,7 +150,11 @@ fn injection(pod: &Pod<'_>, facts: &Facts<'_>) -> Result<Injection, Skip> {
             ],
             key: "preStop".to_owned(),
             value: container::drain(),
-        });
+        }),
+        Some(_) if had_drain => {}
+        Some(_) => notes.push(Note::PreStopKept {
+            container: server.container.name.to_string(),
+        }),
     }
     changes.push(Change::Insert {
         parent: vec![Step::Key("spec")],
@@ -193,6 +197,7 @@ fn injection(pod: &Pod<'_>, facts: &Facts<'_>) -> Result<Injection, Skip> {
         container: server.chosen(),
         changes,
         notes,
+        had_drain,
     })
 }
 
@@ -317,9 +322,21 @@ fn ports<'a>(
         })
 }
 
-fn has_pre_stop(container: &Container<'_>) -> bool {
-    let lifecycle = container.lifecycle.as_ref();
-    lifecycle.is_some_and(|lifecycle| lifecycle.pre_stop.is_some())
+fn pre_stop<'a>(container: &'a Container<'_>) -> Option<&'a Hook<'a>> {
+    container.lifecycle.as_ref()?.pre_stop.as_ref()
+}
+
+/// Whether a hook already calls the sidecar's drain.
+///
+/// The name of a port never means the sidecar's: kubelet looks it up in the ports of the hook's container, and a
+/// container that has the sidecar's port is [`Skip::PortInUse`].
+fn drains(hook: &Hook<'_>) -> bool {
+    hook.http_get.as_ref().is_some_and(|get| {
+        get.path.as_deref() == Some(DRAIN_PATH)
+            && get.port.as_deref() == Some(&SIDECAR_PORT.to_string())
+            && get.host.as_deref().unwrap_or_default().is_empty()
+            && get.scheme.as_deref().is_none_or(|scheme| scheme == "HTTP")
+    })
 }
 
 /// Returns the changes of the pod's annotations. A message of an earlier injection in a copied template is removed.

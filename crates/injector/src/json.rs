@@ -78,6 +78,13 @@ pub(crate) fn optional_text<'de, D: Deserializer<'de>>(
     deserializer.deserialize_any(Text)
 }
 
+/// Reads the text of a string or an integer. A value that is of another type or too long counts as an empty text.
+pub(crate) fn lenient_text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Cow<'de, str>>, D::Error> {
+    deserializer.deserialize_any(LenientText)
+}
+
 /// Reads a boolean.
 pub(crate) fn boolean<'de, D: Deserializer<'de>>(
     deserializer: D,
@@ -270,6 +277,60 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
+struct LenientText;
+
+impl LenientText {
+    const OTHER: Option<Cow<'static, str>> = Some(Cow::Borrowed(""));
+}
+
+impl<'de> Visitor<'de> for LenientText {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Self::OTHER)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(value.to_string())))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(value.to_string())))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Self::OTHER)
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        let short = (text.len() <= MAX_TEXT_BYTES).then_some(Cow::Borrowed(text));
+        Ok(short.or(Self::OTHER))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        let short = (text.len() <= MAX_TEXT_BYTES).then(|| Cow::Owned(text.to_owned()));
+        Ok(short.or(Self::OTHER))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Self::OTHER)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Self::OTHER)
+    }
+}
+
 fn check_length<E: Error>(text: &str) -> Result<(), E> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(E::custom(format_args!(
@@ -370,6 +431,29 @@ mod tests {
         let spec = pod.spec.unwrap();
         assert_eq!(spec.containers[0].ports.len(), 1);
         assert!(spec.volumes.unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_hook_with_unexpected_values_is_read() {
+        let long = format!("\"{}\"", "x".repeat(MAX_TEXT_BYTES + 1));
+        for (port, expected) in [
+            ("8492", Some("8492")),
+            ("\"http\"", Some("http")),
+            ("null", None),
+            ("-1", Some("-1")),
+            ("1.5", Some("")),
+            ("true", Some("")),
+            ("[1, [2]]", Some("")),
+            ("{\"a\": {}}", Some("")),
+            (long.as_str(), Some("")),
+        ] {
+            let hook = format!("{{\"preStop\":{{\"httpGet\":{{\"port\":{port}}}}}}}");
+            let json = format!("{{\"spec\":{{\"containers\":[{{\"lifecycle\":{hook}}}]}}}}");
+            let pod = Pod::parse(json.as_bytes()).unwrap();
+            let lifecycle = pod.spec.unwrap().containers.remove(0).lifecycle.unwrap();
+            let found = lifecycle.pre_stop.unwrap().http_get.unwrap().port;
+            assert_eq!(found.as_deref(), expected, "{port:.20}");
+        }
     }
 
     #[test]

@@ -98,8 +98,8 @@ pub(crate) struct Container<'a> {
     pub(crate) ports: Vec<Port<'a>>,
     #[serde(default, deserialize_with = "json::list", borrow)]
     pub(crate) volume_mounts: Vec<VolumeMount<'a>>,
-    #[serde(default, deserialize_with = "json::optional_object")]
-    pub(crate) lifecycle: Option<Lifecycle>,
+    #[serde(default, deserialize_with = "json::optional_object", borrow)]
+    pub(crate) lifecycle: Option<Lifecycle<'a>>,
     #[serde(default, deserialize_with = "json::optional_object")]
     pub(crate) security_context: Option<SecurityContext>,
     #[serde(default, deserialize_with = "json::optional_object")]
@@ -164,8 +164,29 @@ pub(crate) struct Os<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Lifecycle {
-    pub(crate) pre_stop: Option<Present>,
+pub(crate) struct Lifecycle<'a> {
+    #[serde(default, deserialize_with = "json::optional_object", borrow)]
+    pub(crate) pre_stop: Option<Hook<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Hook<'a> {
+    #[serde(default, deserialize_with = "json::optional_object", borrow)]
+    pub(crate) http_get: Option<HttpGet<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct HttpGet<'a> {
+    #[serde(default, deserialize_with = "json::lenient_text", borrow)]
+    pub(crate) host: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "json::lenient_text", borrow)]
+    pub(crate) path: Option<Cow<'a, str>>,
+    /// A number, or the name of a port of the same container.
+    #[serde(default, deserialize_with = "json::lenient_text", borrow)]
+    pub(crate) port: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "json::lenient_text", borrow)]
+    pub(crate) scheme: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 /// The pod's field that `inject` raises so that the pod has time to drain.
 const GRACE_PERIOD: &str = "terminationGracePeriodSeconds";
 
+/// The value of the annotation for a preStop hook that the injection did not add.
+const KEPT: &str = "kept";
+
 /// The original grace period of a pod that had none.
 const UNSET: &str = "unset";
 
@@ -26,6 +29,17 @@ pub(super) fn remember_grace_period(before: &Value, after: &mut Value) {
     }
 }
 
+/// Stores that the pod had the drain as its preStop hook before the injection. Otherwise removes the annotation that an
+/// earlier injection has left.
+pub(super) fn remember_pre_stop(had_drain: bool, after: &mut Value) {
+    let annotations = &mut after["metadata"]["annotations"];
+    if had_drain {
+        annotations[annotations::ORIGINAL_PRE_STOP] = KEPT.into();
+    } else if let Some(annotations) = annotations.as_object_mut() {
+        annotations.remove(annotations::ORIGINAL_PRE_STOP);
+    }
+}
+
 /// Removes from a pod what `inject` adds, which is recognized by its content. Returns whether the pod changed.
 pub(super) fn uninject(pod: &mut Value) -> bool {
     let Some(pod) = pod.as_object_mut() else {
@@ -37,7 +51,9 @@ pub(super) fn uninject(pod: &mut Value) -> bool {
             injected = annotations.remove(annotations::INJECTED);
             if injected.is_some() {
                 // The only message of an injected pod is that it keeps its own preStop hook.
-                has_own_hook = annotations.remove(annotations::SKIPPED).is_some();
+                let message = annotations.remove(annotations::SKIPPED);
+                let kept = annotations.remove(annotations::ORIGINAL_PRE_STOP);
+                has_own_hook = message.is_some() || kept.is_some();
                 original = annotations.remove(annotations::ORIGINAL_GRACE_PERIOD);
             }
         });

@@ -37,10 +37,11 @@ const KNOWN: [&str; 12] = [
 ];
 
 /// The annotations that Pushscale writes.
-const WRITTEN: [&str; 3] = [
+const WRITTEN: [&str; 4] = [
     names::INJECTED,
     names::SKIPPED,
     names::ORIGINAL_GRACE_PERIOD,
+    names::ORIGINAL_PRE_STOP,
 ];
 
 /// The number of characters of a key or value that a message repeats.

@@ -9,12 +9,13 @@ use pushscale_injector::{Auth, PullPolicy, Sidecar};
 use serde_json::Value;
 
 /// Parts of a manifest from which the original values cannot be derived: it was injected before, or by hand.
-const INJECTED: [&str; 6] = [
+const INJECTED: [&str; 7] = [
     "pushscale-sidecar",
     "pushscale-trust",
     "pushscale.dev/injected",
     "pushscale.dev/skipped",
     "pushscale.dev/original-grace-period",
+    "pushscale.dev/original-pre-stop",
     "/drain",
 ];
 
