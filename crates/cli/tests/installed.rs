@@ -77,7 +77,7 @@ fn run(command: &mut Command) -> String {
 
 /// The program that the tests were built with replaces that of `cargo build --release`, which takes minutes.
 #[test]
-fn make_install_installs_the_program_and_what_belongs_to_it() {
+fn make_install_installs_program_plugin_completions_and_man_pages() {
     let directory = directory("make-install");
     let built = directory.join("target/release");
     fs::create_dir_all(&built).unwrap();

@@ -7,8 +7,8 @@ use crate::numbers::short;
 use crate::policy::Direction;
 use crate::step::Step;
 
-/// What ends a time without readings.
-const METRIC_IS_KNOWN: &str =
+/// The condition under which a decision without a metric changes.
+const UNTIL_METRIC_KNOWN: &str =
     "a metric can be computed: see the conditions ScalingActive and Fresh";
 
 /// The other side of an explanation: what kept the replicas from being more or fewer.
@@ -84,7 +84,7 @@ fn change_of_hold(hold: Hold) -> Option<&'static str> {
         Hold::Conflict => "only one client scales the target: see the condition AbleToScale",
         Hold::Disabled => "the target is scaled to 1 or more",
         Hold::SelectorUnusable => "the target's pods are known: see the condition ScalingActive",
-        Hold::InsufficientData => METRIC_IS_KNOWN,
+        Hold::InsufficientData => UNTIL_METRIC_KNOWN,
         Hold::ModeOff => "spec.mode is Apply or Recommend",
     })
 }
@@ -168,7 +168,7 @@ fn exclusion(step: &Step, desired: u32, all: &[Step]) -> Option<(Excludes, Strin
             Fewer,
             "no metric is missing: see the condition MetricsIncomplete",
         ),
-        Step::Fallback { replicas, .. } if keeps(replicas) => (Both, METRIC_IS_KNOWN),
+        Step::Fallback { replicas, .. } if keeps(replicas) => (Both, UNTIL_METRIC_KNOWN),
         Step::ScheduledFloor { replicas } if keeps(replicas) => (Fewer, "the schedule ends"),
         Step::TooManyModels { .. } => (Fewer, "spec.metrics names the models"),
         Step::ModelWithoutPlan { .. } => (Fewer, "every model has a plan"),

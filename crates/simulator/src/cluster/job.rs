@@ -15,6 +15,6 @@ pub(super) struct Job {
     pub(super) balancer: usize,
     /// How often it has failed.
     pub(super) failures: u32,
-    /// Whether its client has given up on it, so that nothing but its pod knows it.
+    /// Whether its client has given up on it. Only its pod still has it.
     pub(super) abandoned: bool,
 }

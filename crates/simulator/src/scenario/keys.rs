@@ -60,7 +60,7 @@ pub const KEYS: [Key; 41] = [
     key(
         "long-requests",
         "1% x100",
-        "a share of the requests takes so many times as long as the others, at the same mean; default: none",
+        "a share of the requests, and a factor on their service time, at the same mean; default: none",
     ),
     key("workers", "4", "workers per pod; default 4"),
     key(
@@ -136,7 +136,7 @@ pub const KEYS: [Key; 41] = [
     key(
         "warm-up",
         "60s x3",
-        "for how long after its start a new or restarted server takes longer for each batch, and how many times as long; default: not at all",
+        "for how long after its start a new or restarted server takes longer for each batch, and the factor on the service time; default: not at all",
     ),
     key(
         "speeds",
@@ -194,7 +194,7 @@ pub const KEYS: [Key; 41] = [
     key(
         "rollout",
         "1200x2",
-        "all pods are replaced from this second on, a quarter at a time, by pods that take so many times as long, or as long: 1200; several separated by commas",
+        "all pods are replaced from this second on, a quarter at a time, by pods with a factor on the service time; 1200: without one; several separated by commas",
     ),
     key(
         "scrape-interval",
