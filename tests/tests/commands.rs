@@ -79,14 +79,16 @@ const PLAIN: &str = "tests/tests/install/plain.rs";
 enum Runs {
     /// A function of a test: file and name.
     By(&'static str, &'static str),
+    /// The same, but the function runs the commands of this page only: page, file and name.
+    OfPage(&'static str, &'static str, &'static str),
     /// Nothing, for this reason.
     Not(&'static str),
 }
-use Runs::{By, Not};
+use Runs::{By, Not, OfPage};
 
-/// The other commands, on whichever page. `*` at the end is any rest.
+/// The other commands, on every page unless one is named. `*` at the end matches any text.
 const LISTED: &[(&str, Runs)] = &[
-    // What CONTRIBUTING.md is about.
+    // Development.
     (
         "make *",
         Not("tidy.rs checks that the target exists; .ci/run runs those that are no benchmarks"),
@@ -168,8 +170,14 @@ const LISTED: &[(&str, Runs)] = &[
         "kubectl explain pushscaler.spec*",
         By(INSTALLING, "operates"),
     ),
-    ("kubectl -n NAMESPACE *", By(INSTALLING, "operates")),
-    ("kubectl -n MODELS *", By(INSTALLING, "operates")),
+    (
+        "kubectl -n NAMESPACE *",
+        OfPage("docs/RUNBOOK.md", INSTALLING, "operates"),
+    ),
+    (
+        "kubectl -n MODELS *",
+        OfPage("docs/RUNBOOK.md", INSTALLING, "operates"),
+    ),
     (
         "kubectl label namespace pushscale pod-security.kubernetes.io/enforce=restricted",
         By(INSTALLING, "operates"),
@@ -404,7 +412,16 @@ fn all_commands() -> Vec<Command> {
     pages().into_iter().flat_map(read).collect()
 }
 
-/// Whether a text is an item of [`LISTED`].
+/// Whether an item of [`LISTED`] covers a command.
+fn covers((pattern, runs): &(&str, Runs), command: &Command) -> bool {
+    let is_on_page = match runs {
+        OfPage(page, ..) => command.page == *page,
+        By(..) | Not(_) => true,
+    };
+    is_on_page && matches(&command.text, pattern)
+}
+
+/// Whether a text matches the pattern of an item of [`LISTED`].
 fn matches(text: &str, pattern: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
@@ -438,10 +455,7 @@ fn every_command_is_run_by_a_test_or_listed_with_a_reason() {
         .map(|command| command.text.as_str())
         .collect();
     let is_known = |command: &&Command| {
-        followed.contains(command.text.as_str())
-            || LISTED
-                .iter()
-                .any(|(pattern, _)| matches(&command.text, pattern))
+        followed.contains(command.text.as_str()) || LISTED.iter().any(|item| covers(item, command))
     };
     let wrong: Vec<_> = all
         .iter()
@@ -459,11 +473,11 @@ fn every_command_is_run_by_a_test_or_listed_with_a_reason() {
 fn the_list_names_commands_and_tests_that_exist() {
     let read = |file: &str| fs::read_to_string(repository().join(file)).unwrap();
     let all = all_commands();
-    for (pattern, runs) in LISTED {
-        let is_used = all.iter().any(|command| matches(&command.text, pattern));
+    for item @ (pattern, runs) in LISTED {
+        let is_used = all.iter().any(|command| covers(item, command));
         assert!(is_used, "no page has {pattern:?}");
         match runs {
-            By(file, function) => {
+            By(file, function) | OfPage(_, file, function) => {
                 let name = format!("fn {function}(");
                 assert!(read(file).contains(&name), "{file} has no {name}…)");
             }
@@ -542,6 +556,11 @@ fn the_rules_can_fail() {
             ("Two", "pushscale status -A", true),
         ]
     );
+    for (page, expected) in [("docs/PAGE.md", true), ("docs/OTHER.md", false)] {
+        let item = ("kubectl get *", OfPage(page, "file", "function"));
+        let commands = commands("docs/PAGE.md", "`kubectl get pods -A`");
+        assert_eq!(covers(&item, &commands[0]), expected, "{page}");
+    }
     assert!(matches("make all", "make *"));
     assert!(matches("echo 1 | kubectl -f -", "echo *| kubectl -f -"));
     assert!(!matches("make all", "make"));
