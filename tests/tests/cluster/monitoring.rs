@@ -92,6 +92,13 @@ async fn every_panel_shows_data_and_every_alert_is_evaluated() {
         }
     }
 
+    // A rate needs two samples before each of its seconds.
+    let sampled = "count_over_time(pushscale_aggregator_readings_total[10s]) > 5";
+    aggregator
+        .push_until(&mut pods, OVERLOAD, || async {
+            !prometheus.query(sampled).await.is_empty()
+        })
+        .await;
     imports_a_load(&prometheus, began);
     aggregator
         .push_until(&mut pods, OVERLOAD, || async {
