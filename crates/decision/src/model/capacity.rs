@@ -17,8 +17,8 @@ const MAX_FOR_SLOW: f64 = 15.0;
 /// The highest planned share of requests that a pod rejects because its queue is full, at a mean wait of the target.
 const MAX_REJECTED: f64 = 0.001;
 
-/// A short queue takes at most this multiple of the pods that keep the wait. Without this limit, pods with one worker and
-/// room for one waiting request took 18 times as many.
+/// A short queue takes at most this multiple of the pods that keep the wait. Without this limit, pods with one worker
+/// and room for one waiting request took 18 times as many.
 const MAX_FOR_QUEUE: f64 = 3.0;
 
 /// The properties of a pod and its goal. Times are in seconds.

@@ -18,7 +18,8 @@ const WARM_UP_COMPLETED: u64 = 20;
 const WARM_UP_SECONDS: f64 = 10.0;
 
 /// It lasts longer while the pod's newest requests take this multiple of the fleet's service time, if they are at least
-/// as many as this, but not beyond this many seconds. Pods that were slow for their first minute ordered further ones, up to seven times the need.
+/// as many as this, but not beyond this many seconds. Pods that were slow for their first minute ordered further ones,
+/// up to seven times the need.
 const WARM_UP_FACTOR: f64 = 1.5;
 const WARM_UP_MIN_COMPLETED: f64 = 8.0;
 const MAX_WARM_UP_SECONDS: f64 = 30.0;
