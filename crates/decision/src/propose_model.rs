@@ -380,7 +380,7 @@ impl Findings {
                     true,
                     Reason::OverloadedPod,
                     format_args!(
-                        "model {model}: pod {pod} gets {rate:.1}/s (mean {mean:.1}/s), more than it can serve, and {waiting} requests wait in it, where more pods do not help: use least-request load balancing, and limit the age of connections"
+                        "model {model}: pod {pod} gets {rate:.1}/s (mean {mean:.1}/s), more than it can serve, and {waiting} requests wait in it, which more pods do not serve: use least-request load balancing, and limit the age of connections"
                     ),
                 );
             }
