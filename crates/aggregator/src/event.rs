@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::control_loop::RecordedSegments;
 use crate::names::{ScalerKey, TargetRef};
-use crate::scale_target::{CostOwner, Scale, ScaleError, Written};
+use crate::scale_target::{CostOwner, PodRef, Scale, ScaleError, Written};
 use crate::view::ScalerView;
 
 /// An event that wakes the control loop. Apart from these, only the time that a decision asked for wakes it.
@@ -92,10 +92,14 @@ pub enum Event {
     WriteFinished {
         /// The watch of the target when the write began. The scaler may have another target since.
         watch: WatchId,
+        /// The target.
+        target: TargetRef,
         /// The replica count before.
         from: u32,
         /// The replica count that was requested.
         to: u32,
+        /// The pods that were marked to be deleted first.
+        marked: Vec<PodRef>,
         /// When the newest reading behind the decision was taken.
         newest_reading: Option<Moment>,
         /// Whether the API server forbade marking pods; `None` if that is unknown, as when none was to be marked.

@@ -155,13 +155,13 @@ impl ControlLoop {
         tokio::spawn(async move {
             let mut marks_forbidden = None;
             // The marks are a hint: the replica count is written whether or not they succeed.
-            let mark = scale_target.mark_for_deletion(&target, &marked);
-            if !marked.is_empty()
-                && let Some(result) = leadership.write_until_end(term, mark).await
-            {
-                mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Marked);
-                let is_known = result.forbidden || result.updated > 0;
-                marks_forbidden = is_known.then_some(result.forbidden);
+            if !marked.is_empty() {
+                let mark = scale_target.mark_for_deletion(&target, &marked);
+                if let Some(result) = leadership.write_until_end(term, mark).await {
+                    mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Marked);
+                    let is_known = result.forbidden || result.updated > 0;
+                    marks_forbidden = is_known.then_some(result.forbidden);
+                }
             }
             let write = write_scale(&*scale_target, &target, uid.as_deref(), from, to, &metrics);
             let outcome = tokio::select! {
@@ -170,17 +170,12 @@ impl ControlLoop {
                 _ = cancelled => Err(ScaleError::Cancelled { target: target.to_string() }),
                 outcome = write_as_leader(&leadership, term, &target, write) => outcome,
             };
-            if !marked.is_empty() && matches!(outcome, Err(ScaleError::Cancelled { .. })) {
-                // The watch of the pods may not have reported the marks before the scaler was removed.
-                let unmark = scale_target.unmark(&target, &marked);
-                if let Some(result) = leadership.write_until_end(term, unmark).await {
-                    mark_reporter.report(&watch.scaler, &result, DeletionCostOutcome::Unmarked);
-                }
-            }
             let finished = Event::WriteFinished {
                 watch,
+                target,
                 from,
                 to,
+                marked,
                 newest_reading,
                 marks_forbidden,
                 outcome,

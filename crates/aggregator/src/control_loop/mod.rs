@@ -42,7 +42,7 @@ use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::names::ScalerKey;
 use crate::report::Report;
-use crate::scale_target::ScaleTarget;
+use crate::scale_target::{ScaleError, ScaleTarget};
 pub use segment::RecordedSegments;
 
 use checkpoint::{CheckpointReads, unix_time};
@@ -252,13 +252,18 @@ impl ControlLoop {
             Event::Promoted => {}
             Event::WriteFinished {
                 watch,
+                target,
                 from,
                 to,
+                marked,
                 newest_reading,
                 marks_forbidden,
                 outcome,
             } => {
                 self.marks_reported(&watch, marks_forbidden);
+                if let Err(ScaleError::Cancelled { .. }) = outcome {
+                    self.unmark_cancelled(&watch.scaler, &target, marked);
+                }
                 self.write_finished(&watch, from, to, newest_reading, outcome);
             }
             Event::FinalizerChanged {
