@@ -28,6 +28,7 @@ mod service;
 mod pod_history;
 mod start_delay;
 mod state;
+mod warm_up;
 
 pub(crate) use fleet_snapshot::FleetSnapshot;
 pub(crate) use plan::{NoPlan, Plan, PlanReason, Situation};

@@ -10,19 +10,8 @@ use crate::snapshot::Snapshot;
 use super::evidence::{MANY_REQUESTS, SETTLE_SECONDS};
 use super::pod_balance::PodWork;
 use super::second_buckets::Delta;
+use super::warm_up::WarmUp;
 use crate::numbers::single;
-
-/// The warm-up: the first requests of a pod are slow (caches, compilation) and do not count towards the service time.
-/// It ends after this many completed requests or seconds.
-const WARM_UP_COMPLETED: u64 = 20;
-const WARM_UP_SECONDS: f64 = 10.0;
-
-/// It lasts longer while the pod's newest requests take this multiple of the fleet's service time, if they are at least
-/// as many as this, but not beyond this many seconds. Pods that were slow for their first minute ordered further ones,
-/// up to seven times the need.
-const WARM_UP_FACTOR: f64 = 1.5;
-const WARM_UP_MIN_COMPLETED: f64 = 8.0;
-const MAX_WARM_UP_SECONDS: f64 = 30.0;
 
 /// A pod that has not completed its first requests is starting for this long, in seconds, and not called slow.
 const STARTING_SECONDS: f64 = 60.0;
@@ -65,13 +54,7 @@ pub(crate) struct PodHistory {
     is_restart: bool,
     /// The second that its last counts went into.
     pub(crate) bucket: u64,
-    /// The time of its first completed request, and the number of completed requests since.
-    warm_since: Option<Moment>,
-    completed: u64,
-    /// Whether its warm-up has ended, and until then the newest requests and the sum of their times in seconds.
-    is_warm: bool,
-    newest_completed: f32,
-    newest_served: f32,
+    warm_up: WarmUp,
     /// Its own service time: the completed requests that it averages, and their mean in seconds.
     own_completed: f32,
     own_service: f32,
@@ -191,11 +174,7 @@ impl PodHistory {
         });
         snapshot.bool(&mut self.is_restart);
         snapshot.u64(&mut self.bucket);
-        snapshot.option(&mut self.warm_since, || Moment::ORIGIN, Snapshot::moment);
-        snapshot.u64(&mut self.completed);
-        snapshot.bool(&mut self.is_warm);
-        snapshot.f32(&mut self.newest_completed);
-        snapshot.f32(&mut self.newest_served);
+        self.warm_up.visit(snapshot);
         snapshot.f32(&mut self.own_completed);
         snapshot.f32(&mut self.own_service);
         snapshot.f64(&mut self.stalled);
@@ -268,25 +247,24 @@ impl PodHistory {
         let elapsed = elapsed.as_secs_f64();
         let was_hung = self.was_hung(queue_before, &delta, elapsed, service);
         if was_frozen || was_hung {
-            (self.warm_since, self.completed, self.is_warm) = (None, 0, false);
-            (self.newest_completed, self.newest_served) = (0.0, 0.0);
+            self.warm_up = WarmUp::default();
             delta.clear_completed();
             queue_before = None;
         }
         let saturated = self.saturation(queue_before, delta.completed, elapsed);
         let timed = self.timed(taken, queue_before, &delta, saturated, elapsed);
         let completed = delta.completed;
-        let is_warm = self.warm_up(taken, &mut delta, service);
+        let is_warm = self.leave_out_warm_up(taken, &mut delta, service);
         self.work.learn_arrivals(delta.arrivals, elapsed);
         // Its first requests load and compile the model. A pod that completes none for longer hangs.
-        let is_starting = self.completed < WARM_UP_COMPLETED
+        let is_starting = self.warm_up.has_first_requests()
             && counts_since
                 .is_some_and(|since| taken.since(since).as_secs_f64() < STARTING_SECONDS);
         if let (Some(before), Some(now), Some(service)) = (queue_before, self.queue(), service)
             && is_warm
             && !is_starting
             // One that has completed nothing still loads the model, for however long.
-            && (now.workers > 0 || self.completed > 0)
+            && (now.workers > 0 || self.warm_up.completed > 0)
         {
             let busy = busy(before, now, elapsed);
             self.work.learn_work(busy, completed, now.slots(), service);
@@ -402,21 +380,21 @@ impl PodHistory {
 
     /// Leaves out the requests of the warm-up, and updates the pod's own service time. Returns whether the warm-up has
     /// ended, or no request completed.
-    fn warm_up(&mut self, taken: Moment, delta: &mut Delta, service: Option<f64>) -> bool {
+    fn leave_out_warm_up(
+        &mut self,
+        taken: Moment,
+        delta: &mut Delta,
+        service: Option<f64>,
+    ) -> bool {
         if delta.completed <= 0.0 {
             return true;
         }
-        let since = *self.warm_since.get_or_insert(taken);
-        let age = taken.since(since).as_secs_f64();
-        let is_cold = self.completed < WARM_UP_COMPLETED && age < WARM_UP_SECONDS;
-        self.completed = self
-            .completed
-            .saturating_add(crate::numbers::whole(delta.completed).into());
-        if !self.is_warm {
-            let is_slower = self.is_slower(delta, service);
-            self.is_warm = !is_cold && (age >= MAX_WARM_UP_SECONDS || !is_slower);
-        }
-        if !self.is_warm {
+        // Full batches take longer than the mean one.
+        let is_batched = self.queue().is_some_and(|queue| queue.batch_size > 1);
+        if !self
+            .warm_up
+            .learn(taken, delta, service.filter(|_| !is_batched))
+        {
             delta.clear_completed();
             return false;
         }
@@ -430,30 +408,9 @@ impl PodHistory {
         true
     }
 
-    /// Returns whether its newest requests took much longer than the fleet's `service` time, and are enough to tell:
-    /// leaving out a few because they are long would make the service time too short.
-    fn is_slower(&mut self, delta: &Delta, service: Option<f64>) -> bool {
-        if self.newest_completed >= WARM_UP_COMPLETED as f32 {
-            self.newest_completed /= 2.0;
-            self.newest_served /= 2.0;
-        }
-        self.newest_completed += single(delta.completed);
-        self.newest_served += single(delta.served);
-        // Full batches take longer than the mean one.
-        let is_batched = self.queue().is_some_and(|queue| queue.batch_size > 1);
-        service.filter(|_| !is_batched).is_some_and(|service| {
-            let completed = f64::from(self.newest_completed);
-            completed >= WARM_UP_MIN_COMPLETED
-                && f64::from(self.newest_served) > WARM_UP_FACTOR * service * completed
-        })
-    }
-
     /// Returns whether its first requests are left out.
     pub(crate) fn warms_up(&self, now: Moment) -> bool {
-        !self.is_warm
-            && self
-                .warm_since
-                .is_none_or(|since| now.since(since).as_secs_f64() < MAX_WARM_UP_SECONDS)
+        self.warm_up.is_running(now)
     }
 
     /// Returns the queue in its last reading.
@@ -597,7 +554,7 @@ mod tests {
         let delta = next(&mut history, 1, 2, 30);
         // They load the model, and are left out.
         assert_eq!((delta.arrivals, delta.served), (10.0, 0.0));
-        assert_eq!(history.completed, 2);
+        assert_eq!(history.warm_up.completed, 2);
     }
 
     #[test]

@@ -1,0 +1,80 @@
+//! The warm-up of a pod: its first requests are slow (caches, compilation), and do not count towards the service time.
+
+use crate::moment::Moment;
+use crate::numbers::{single, whole};
+use crate::snapshot::Snapshot;
+
+use super::second_buckets::Delta;
+
+/// The warm-up ends after this many completed requests or seconds.
+const MIN_COMPLETED: u64 = 20;
+const MIN_SECONDS: f64 = 10.0;
+
+/// It lasts longer while the pod's newest requests take this multiple of the fleet's service time, if they are at least
+/// as many as this, but not beyond this many seconds. Pods that were slow for their first minute ordered further ones,
+/// up to seven times the need.
+const SLOWER_FACTOR: f64 = 1.5;
+const SLOWER_COMPLETED: f64 = 8.0;
+const MAX_SECONDS: f64 = 30.0;
+
+/// The warm-up of one pod.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WarmUp {
+    /// The time of the first completed request, and the number of completed requests since.
+    since: Option<Moment>,
+    pub(super) completed: u64,
+    has_ended: bool,
+    /// Until then, the newest requests and the sum of their times in seconds.
+    newest_completed: f32,
+    newest_served: f32,
+}
+
+impl WarmUp {
+    pub(super) fn visit(&mut self, snapshot: &mut Snapshot) {
+        snapshot.option(&mut self.since, || Moment::ORIGIN, Snapshot::moment);
+        snapshot.u64(&mut self.completed);
+        snapshot.bool(&mut self.has_ended);
+        snapshot.f32(&mut self.newest_completed);
+        snapshot.f32(&mut self.newest_served);
+    }
+
+    /// Records completed requests. Returns whether they count. `service` is the fleet's service time in seconds, if the
+    /// pod's can be compared with it.
+    pub(super) fn learn(&mut self, taken: Moment, delta: &Delta, service: Option<f64>) -> bool {
+        let since = *self.since.get_or_insert(taken);
+        let age = taken.since(since).as_secs_f64();
+        let is_first = self.has_first_requests() && age < MIN_SECONDS;
+        self.completed = self.completed.saturating_add(whole(delta.completed).into());
+        if !self.has_ended {
+            let is_slower = self.is_slower(delta, service);
+            self.has_ended = !is_first && (age >= MAX_SECONDS || !is_slower);
+        }
+        self.has_ended
+    }
+
+    /// Returns whether the newest requests took much longer than `service`, and are enough to tell: leaving out a few
+    /// because they are long would make the service time too short.
+    fn is_slower(&mut self, delta: &Delta, service: Option<f64>) -> bool {
+        if self.newest_completed >= MIN_COMPLETED as f32 {
+            self.newest_completed /= 2.0;
+            self.newest_served /= 2.0;
+        }
+        self.newest_completed += single(delta.completed);
+        self.newest_served += single(delta.served);
+        let completed = f64::from(self.newest_completed);
+        let slow =
+            |service: f64| f64::from(self.newest_served) > SLOWER_FACTOR * service * completed;
+        completed >= SLOWER_COMPLETED && service.is_some_and(slow)
+    }
+
+    /// Returns whether the pod has completed only its first requests, or none.
+    pub(super) fn has_first_requests(&self) -> bool {
+        self.completed < MIN_COMPLETED
+    }
+
+    /// Returns whether requests are left out at `now`.
+    pub(super) fn is_running(&self, now: Moment) -> bool {
+        let is_recent = |since| now.since(since).as_secs_f64() < MAX_SECONDS;
+        !self.has_ended && self.since.is_none_or(is_recent)
+    }
+}
