@@ -154,7 +154,12 @@ impl Capacity {
     }
 
     /// Returns the utilisation that keeps a wait of `times` the target latency, whatever the queue holds.
-    fn utilisation_for_wait(&self, slowdown: f64, times: f64, cache: &mut UtilisationCache) -> f64 {
+    pub(super) fn utilisation_for_wait(
+        &self,
+        slowdown: f64,
+        times: f64,
+        cache: &mut UtilisationCache,
+    ) -> f64 {
         let service = self.service * slowdown;
         let key = Key {
             step: steps(self.variability * service / (self.target * times)),

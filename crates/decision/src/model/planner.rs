@@ -323,11 +323,7 @@ impl ModelState {
                 ahead: seconds(situation.delay),
             });
         }
-        let any_queue = Capacity {
-            queue_limit: None,
-            ..*capacity
-        };
-        let for_wait = any_queue.utilisation(1.0, &mut self.utilisations);
+        let for_wait = capacity.utilisation_for_wait(1.0, 1.0, &mut self.utilisations);
         steps.push(Step::Capacity {
             service: seconds(capacity.service),
             workers: capacity.slots,

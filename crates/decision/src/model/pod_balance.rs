@@ -367,7 +367,10 @@ impl PodBalance {
     /// Returns the pod that gets the most requests, if it can serve only `served` per second and pods like it could
     /// serve all of theirs; `waiting` is the mean of the requests that wait in a pod.
     pub(crate) fn overloaded(&self, served: f64, waiting: f64) -> Option<OverloadedPod> {
-        let busiest = self.busiest.as_ref()?;
+        let busiest = self.busiest.as_ref().filter(|busiest| {
+            f64::from(busiest.rate) >= served
+                && f64::from(busiest.waiting) >= f64::from(OVERLOADED_SHARE) * waiting.max(1.0)
+        })?;
         // After a burst, the pods that were there during it work off its requests. Pods that started later received
         // fewer.
         let ages = SAME_AGE.map(|times| times * busiest.seconds);
@@ -381,10 +384,8 @@ impl PodBalance {
         let mean = sum / pods;
         let expected = mean * busiest.seconds;
         let by_chance = OVERLOADED_DEVIATIONS * expected.sqrt();
-        let is_overloaded = f64::from(busiest.rate) >= served
-            && f64::from(mean) < served
+        let is_overloaded = f64::from(mean) < served
             && busiest.rate >= OVERLOADED_SHARE * mean
-            && f64::from(busiest.waiting) >= f64::from(OVERLOADED_SHARE) * waiting.max(1.0)
             && (busiest.rate - mean) * busiest.seconds >= by_chance;
         is_overloaded.then(|| OverloadedPod {
             pod: Arc::clone(&busiest.pod),
