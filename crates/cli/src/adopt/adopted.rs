@@ -72,3 +72,11 @@ pub(super) fn required(value: &Value, field: &'static str) -> Result<Value, Adop
         value => Ok(value.clone()),
     }
 }
+
+/// Returns apiVersion and kind, for a message.
+pub(super) fn type_of(object: &Value) -> String {
+    let text = |key: &str| object[key].as_str().unwrap_or_default();
+    format!("{} {}", text("apiVersion"), text("kind"))
+        .trim()
+        .to_owned()
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::adopted::{AdoptError, Adopted, required};
+use super::adopted::{AdoptError, Adopted, required, type_of};
 use super::manifest::{Inherited, target_of};
 use super::scaled_object;
 use super::source::Kind;
@@ -33,7 +33,7 @@ pub fn convert(object: &Value, target: Option<&str>) -> Result<Adopted, AdoptErr
         ["v1", "v2", "v2beta1", "v2beta2"].map(|version| format!("autoscaling/{version}"));
     if kind != "HorizontalPodAutoscaler" || !versions.contains(&version) {
         return Err(AdoptError::UnknownKind {
-            found: format!("{version} {kind}").trim().to_owned(),
+            found: type_of(object),
         });
     }
     convert_hpa(object, target)
@@ -66,10 +66,7 @@ fn convert_hpa(object: &Value, target: Option<&str>) -> Result<Adopted, AdoptErr
     if spec["minReplicas"] == 0 {
         notes.push("minReplicas 0 became 1: Pushscale does not scale to 0".to_owned());
     }
-    let behavior = match annotation(metadata, BEHAVIOR)? {
-        Some(behavior) => lower_first(behavior),
-        None => spec["behavior"].clone(),
-    };
+    let behavior = annotated_behavior(metadata)?.unwrap_or_else(|| spec["behavior"].clone());
     let manifest = Inherited {
         metadata,
         target: &target_of(object, Kind::Hpa)?,
@@ -83,11 +80,16 @@ fn convert_hpa(object: &Value, target: Option<&str>) -> Result<Adopted, AdoptErr
     Ok(Adopted { manifest, notes })
 }
 
+/// Returns the `behavior` that the API server keeps in an annotation, in the form of the field.
+///
+/// # Errors
+/// It is not JSON.
+pub(super) fn annotated_behavior(metadata: &Value) -> Result<Option<Value>, AdoptError> {
+    Ok(annotation(metadata, BEHAVIOR)?.map(lower_first))
+}
+
 /// Returns the JSON in an annotation. The API server writes the internal form of it.
-pub(super) fn annotation(
-    metadata: &Value,
-    name: &'static str,
-) -> Result<Option<Value>, AdoptError> {
+fn annotation(metadata: &Value, name: &'static str) -> Result<Option<Value>, AdoptError> {
     let Some(text) = metadata["annotations"][name].as_str() else {
         return Ok(None);
     };
@@ -99,7 +101,7 @@ pub(super) fn annotation(
 }
 
 /// Lowers the first letter of all keys, which are capitals in the API server's annotation.
-pub(super) fn lower_first(value: Value) -> Value {
+fn lower_first(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
             let fields = fields.into_iter().filter(|(_, value)| !value.is_null());

@@ -1,9 +1,9 @@
 //! Converts a HorizontalPodAutoscaler of an older version to autoscaling/v2. Pure.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::adopted::{AdoptError, required};
-use super::convert::{BEHAVIOR, annotation, lower_first};
+use super::adopted::{AdoptError, required, type_of};
+use super::convert::{BEHAVIOR, annotated_behavior};
 
 const V2: &str = "autoscaling/v2";
 
@@ -38,9 +38,8 @@ const CURRENT: [(&str, [&str; 2]); 4] = [
 /// # Errors
 /// If it is of another kind or version, or a metric has no name or no target.
 pub fn hpa_as_v2(mut object: Value) -> Result<Value, AdoptError> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
-    match (kind.as_str(), version.as_str()) {
+    let text = |key: &str| object[key].as_str().unwrap_or_default();
+    match (text("kind"), text("apiVersion")) {
         // Only the name of the version differs.
         ("HorizontalPodAutoscaler", V2 | "autoscaling/v2beta2") => {}
         ("HorizontalPodAutoscaler", "autoscaling/v2beta1") => {
@@ -56,7 +55,7 @@ pub fn hpa_as_v2(mut object: Value) -> Result<Value, AdoptError> {
         }
         _ => {
             return Err(AdoptError::NotConvertible {
-                found: format!("{version} {kind}").trim().to_owned(),
+                found: type_of(&object),
             });
         }
     }
@@ -70,16 +69,16 @@ fn items<'a>(object: &'a mut Value, path: &str) -> impl Iterator<Item = &'a mut 
 }
 
 /// Returns the parts of a metric that have its name and values: `external`, `pods`, `object` or `resource`.
-fn sources(metric: &mut Value) -> impl Iterator<Item = (&String, &mut Map<String, Value>)> {
+fn sources(metric: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     let fields = metric.as_object_mut().into_iter().flatten();
-    fields.filter_map(|(kind, fields)| Some((kind, fields.as_object_mut()?)))
+    fields.filter(|(_, fields)| fields.is_object())
 }
 
 /// Converts an item of `spec.metrics`.
 fn convert_target(metric: &mut Value) -> Result<(), AdoptError> {
     for (kind, fields) in sources(metric) {
-        let is_resource = fields.contains_key("name");
-        let mut source = Value::Object(rename(fields, &TARGETS));
+        let is_resource = fields.get("name").is_some();
+        let mut source = rename(fields, &TARGETS);
         if !is_resource {
             required(&source["metric"]["name"], "metricName of a metric")?;
         }
@@ -99,7 +98,7 @@ fn convert_target(metric: &mut Value) -> Result<(), AdoptError> {
         ];
         let found = types.into_iter().find(|(key, _)| target.contains_key(*key));
         target.extend(found.map(|(_, name)| ("type".to_owned(), name.into())));
-        *fields = source.as_object().cloned().unwrap_or_default();
+        *fields = source;
     }
     Ok(())
 }
@@ -108,11 +107,11 @@ fn convert_target(metric: &mut Value) -> Result<(), AdoptError> {
 ///
 /// v2beta1 has fields for everything else that autoscaling/v1 has in annotations.
 fn move_behavior(object: &mut Value) -> Result<(), AdoptError> {
-    let Some(behavior) = annotation(&object["metadata"], BEHAVIOR)? else {
+    let Some(behavior) = annotated_behavior(&object["metadata"])? else {
         return Ok(());
     };
     if let Some(spec) = object["spec"].as_object_mut() {
-        spec.insert("behavior".to_owned(), lower_first(behavior));
+        spec.insert("behavior".to_owned(), behavior);
     }
     if let Some(metadata) = object["metadata"].as_object_mut()
         && let Some(annotations) = metadata["annotations"].as_object_mut()
@@ -126,9 +125,9 @@ fn move_behavior(object: &mut Value) -> Result<(), AdoptError> {
 }
 
 /// Moves the fields of v2beta1 to where v2 has them, and keeps all others.
-fn rename(fields: &Map<String, Value>, values: &[(&str, [&str; 2])]) -> Map<String, Value> {
+fn rename(fields: &Value, values: &[(&str, [&str; 2])]) -> Value {
     let mut renamed = json!({});
-    for (key, value) in fields {
+    for (key, value) in fields.as_object().into_iter().flatten() {
         let moved = NAMES.iter().chain(values).find(|(from, _)| from == key);
         match moved {
             Some((_, [group, name])) => renamed[*group][*name] = value.clone(),
@@ -137,7 +136,7 @@ fn rename(fields: &Map<String, Value>, values: &[(&str, [&str; 2])]) -> Map<Stri
             None => renamed[key] = value.clone(),
         }
     }
-    renamed.as_object().cloned().unwrap_or_default()
+    renamed
 }
 
 #[cfg(test)]

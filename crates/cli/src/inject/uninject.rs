@@ -18,25 +18,31 @@ const UNSET: &str = "unset";
 pub(super) fn remember_grace_period(before: &Value, after: &mut Value) {
     let original = &before["spec"][GRACE_PERIOD];
     let is_changed = *original != after["spec"][GRACE_PERIOD];
-    let annotations = &mut after["metadata"]["annotations"];
-    if is_changed {
-        let original = original
-            .as_i64()
-            .map_or(UNSET.to_owned(), |seconds| seconds.to_string());
-        annotations[annotations::ORIGINAL_GRACE_PERIOD] = original.into();
-    } else if let Some(annotations) = annotations.as_object_mut() {
-        annotations.remove(annotations::ORIGINAL_GRACE_PERIOD);
-    }
+    let text = || {
+        let seconds = original.as_i64();
+        seconds.map_or(UNSET.to_owned(), |seconds| seconds.to_string())
+    };
+    remember(
+        after,
+        annotations::ORIGINAL_GRACE_PERIOD,
+        is_changed.then(text),
+    );
 }
 
 /// Stores that the pod had the drain as its preStop hook before the injection. Otherwise removes the annotation that an
 /// earlier injection has left.
 pub(super) fn remember_pre_stop(had_drain: bool, after: &mut Value) {
+    let kept = had_drain.then(|| KEPT.to_owned());
+    remember(after, annotations::ORIGINAL_PRE_STOP, kept);
+}
+
+/// Stores what was there before the injection in an annotation, or removes that of an earlier injection.
+fn remember(after: &mut Value, name: &str, original: Option<String>) {
     let annotations = &mut after["metadata"]["annotations"];
-    if had_drain {
-        annotations[annotations::ORIGINAL_PRE_STOP] = KEPT.into();
+    if let Some(original) = original {
+        annotations[name] = original.into();
     } else if let Some(annotations) = annotations.as_object_mut() {
-        annotations.remove(annotations::ORIGINAL_PRE_STOP);
+        annotations.remove(name);
     }
 }
 
