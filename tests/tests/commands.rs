@@ -309,21 +309,29 @@ struct Command {
 
 /// All pages for users and for developers, relative to the root.
 fn pages() -> Vec<PathBuf> {
-    fn markdown(directory: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(repository().join(directory)).unwrap() {
-            let path = directory.join(entry.unwrap().file_name());
-            if repository().join(&path).is_dir() {
-                markdown(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                found.push(path);
-            }
-        }
-    }
     let mut found = vec!["README.md".into(), "CONTRIBUTING.md".into()];
     for directory in ["docs", "helm", "tests"] {
-        markdown(Path::new(directory), &mut found);
+        found.extend(files(Path::new(directory), "md"));
     }
     found
+}
+
+/// Returns the files below a directory with this extension, relative to the root.
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(repository().join(directory)).unwrap() {
+        let path = directory.join(entry.unwrap().file_name());
+        if repository().join(&path).is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(repository().join(path)).unwrap()
 }
 
 /// Whether a line begins with a program.
@@ -406,7 +414,7 @@ fn commands(page: &str, text: &str) -> Vec<Command> {
 
 fn all_commands() -> Vec<Command> {
     let read = |page: PathBuf| {
-        let text = fs::read_to_string(repository().join(&page)).unwrap();
+        let text = read(&page);
         commands(page.to_str().unwrap(), &text)
     };
     pages().into_iter().flat_map(read).collect()
@@ -471,7 +479,6 @@ fn every_command_is_run_by_a_test_or_listed_with_a_reason() {
 
 #[test]
 fn the_list_names_commands_and_tests_that_exist() {
-    let read = |file: &str| fs::read_to_string(repository().join(file)).unwrap();
     let all = all_commands();
     for item @ (pattern, runs) in LISTED {
         let is_used = all.iter().any(|command| covers(item, command));
@@ -502,27 +509,17 @@ fn the_list_names_commands_and_tests_that_exist() {
 /// What a page or `doctor` advises to search a log for is logged.
 #[test]
 fn searched_messages_are_in_the_sources() {
-    fn rust(directory: &Path, found: &mut String) {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                rust(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push_str(&fs::read_to_string(path).unwrap());
-            }
-        }
-    }
-    let mut sources = String::new();
-    for program in ["aggregator", "certificates", "injector", "sidecar"] {
-        let directory = repository().join("crates").join(program).join("src");
-        rust(&directory, &mut sources);
-    }
-    let advice = repository().join("crates/cli/src/doctor/checks");
-    let mut texts = String::new();
-    rust(&advice, &mut texts);
+    let rust = |directory: &str| -> String {
+        let files = files(Path::new(directory), "rs");
+        files.into_iter().map(read).collect()
+    };
+    let programs = ["aggregator", "certificates", "injector", "sidecar"];
+    let sources = programs.map(|program| rust(&format!("crates/{program}/src")));
+    let sources = sources.concat();
+    let texts = rust("crates/cli/src/doctor/checks");
     let mut texts = texts.replace("\\\"", "\"");
     for page in pages() {
-        texts.push_str(&fs::read_to_string(repository().join(page)).unwrap());
+        texts.push_str(&read(page));
     }
     let searched = texts.split("grep \"").skip(1);
     let searched: BTreeSet<&str> = searched.filter_map(|text| text.split('"').next()).collect();

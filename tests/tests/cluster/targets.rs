@@ -1,9 +1,7 @@
 //! Targets: everything with a scale subresource, targets without one, and missing ones.
 
-use std::process::Command;
-
 use pushscale_aggregator::{KubeScaleTarget, ScaleTarget as _, TargetRef, Written};
-use pushscale_tests::document::Document;
+use pushscale_tests::document::{Document, Reader};
 use pushscale_tests::fake_pod::Load;
 use pushscale_tests::namespace::{Aggregator, Namespace};
 
@@ -189,11 +187,7 @@ async fn scales() -> KubeScaleTarget {
 #[tokio::test]
 async fn the_documented_apply_keeps_the_replicas_of_a_manifest_without_them() {
     let namespace = Namespace::create(cluster(), "without-replicas");
-    let run = |script: &str| {
-        let mut shell: Command = namespace.cluster.command("sh");
-        let output = shell.args(["-eu", "-c", script]).output().unwrap();
-        assert!(output.status.success(), "{script}: {output:?}");
-    };
+    let mut reader = Reader::new(namespace.cluster, "without-replicas", &[]);
     let manifest = |replicas: &str| {
         format!(
             r#"{{"apiVersion":"apps/v1","kind":"Deployment","metadata":{{"name":"torchserve"}},"spec":{{{replicas}"selector":{{"matchLabels":{{"app":"torchserve"}}}},"template":{{"metadata":{{"labels":{{"app":"torchserve"}}}},"spec":{{"containers":[{{"name":"torchserve","image":"example.com/torchserve:1"}}]}}}}}}}}"#
@@ -202,11 +196,9 @@ async fn the_documented_apply_keeps_the_replicas_of_a_manifest_without_them() {
     let name = &namespace.name;
     let apply = |replicas: &str| {
         let manifest = manifest(replicas);
-        run(&format!(
-            "echo '{manifest}' | kubectl --namespace {name} apply --server-side -f -"
-        ));
+        format!("echo '{manifest}' | kubectl --namespace {name} apply --server-side -f -")
     };
-    apply(r#""replicas":3,"#);
+    reader.run(&apply(r#""replicas":3,"#));
     let page = Document::text("INSTALL.md");
     let mut code = page.split('`').skip(1).step_by(2);
     let documented = code.find(|code| code.starts_with("echo ")).unwrap();
@@ -214,7 +206,7 @@ async fn the_documented_apply_keeps_the_replicas_of_a_manifest_without_them() {
         .replace(r#""NAME""#, r#""torchserve""#)
         .replace(r#""replicas":N"#, r#""replicas":3"#)
         .replace("kubectl ", &format!("kubectl --namespace {name} "));
-    run(&documented);
-    apply("");
+    reader.run(&documented);
+    reader.run(&apply(""));
     assert_eq!(namespace.replicas(), 3);
 }
