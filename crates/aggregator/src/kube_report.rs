@@ -231,8 +231,7 @@ impl NewestReport for CheckpointReport {
             self.stored.record(Some(&written.metadata));
         }
         let error = written.err();
-        let code = error.as_ref().and_then(RequestError::code);
-        let is_missing = code == Some(NOT_FOUND);
+        let is_missing = error.as_ref().and_then(RequestError::code) == Some(NOT_FOUND);
         let succeeded = is_missing || error.is_none();
         let request = ApiRequest::CheckpointWrite;
         writer.metrics.api_request_ended(request, begun, succeeded);

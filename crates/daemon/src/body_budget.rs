@@ -83,7 +83,7 @@ impl AddressBudget {
     }
 
     async fn reserve(&self, bytes: usize) -> Result<FairPermit, BodyError> {
-        let units = bytes.max(1).div_ceil(self.limits.unit);
+        let units = bytes.div_ceil(self.limits.unit);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let acquired = self.units.acquire_within(units, self.limits.wait).await;
         acquired.map_err(|exhausted| match exhausted {
