@@ -171,9 +171,9 @@ impl Fleet {
             return;
         }
         let (replicas, version) = (replicas as usize, self.version);
-        let staying = self.pods.iter().filter(|pod| stays(pod));
-        let (old, new): (Vec<_>, Vec<_>) = staying.partition(|pod| pod.version < version);
-        let (old, new) = (old.len(), new.len());
+        let staying = || self.pods.iter().filter(|pod| stays(pod));
+        let old = staying().filter(|pod| pod.version < version).count();
+        let new = staying().count() - old;
         if old == 0 {
             self.surge = 0;
             return;

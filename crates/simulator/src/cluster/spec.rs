@@ -122,7 +122,7 @@ impl ClusterSpec {
     }
 
     /// Returns the arrival rate of a load whose requests do not wait, per second.
-    pub fn arrival_rate(&self, load: f64) -> f64 {
+    pub(crate) fn arrival_rate(&self, load: f64) -> f64 {
         let think_time = self.clients.think_time;
         think_time.map_or(load, |think_time| load / (think_time + self.service))
     }
@@ -146,7 +146,7 @@ impl ClusterSpec {
     }
 
     /// Returns the factor on the service time of the version that is rolled out by this second.
-    pub fn version_factor(&self, second: usize) -> f64 {
+    pub(crate) fn version_factor(&self, second: usize) -> f64 {
         let begun = self.rollouts.iter();
         let begun = begun.filter(|rollout| rollout.at <= second);
         let last = begun.max_by_key(|rollout| rollout.at);

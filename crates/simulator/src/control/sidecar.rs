@@ -20,9 +20,9 @@ pub(super) struct Sidecar {
     /// `None` before the first scrape of the server's process.
     tracker: Option<ModelTracker>,
     responses: Responses,
-    /// How often the sidecar had restarted when this process of it began.
+    /// The restarts of the sidecar before this process.
     pub(super) restarts: u32,
-    /// Whether the server had started before this process, so that the first scrape is not compared with zero.
+    /// Whether the server started before this process. If it did, the first scrape is not compared with zero.
     joined_late: bool,
     /// The seconds by which the probes of the pod are later than those of others.
     phase: u64,
@@ -52,7 +52,8 @@ impl Sidecar {
             // The server has restarted and counts from 0.
             *self = Self {
                 restarts: self.restarts,
-                ..Self::new(self.phase, 0)
+                phase: self.phase,
+                ..Self::default()
             };
         }
         let is_first = self.joined_late && self.tracker.is_none();
