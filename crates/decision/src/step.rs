@@ -187,7 +187,7 @@ pub enum Step {
         /// The target latency.
         target: Latency,
     },
-    /// Model: the queue of a pod is short, so that the wait alone would allow too many rejected requests.
+    /// Model: the queue of a pod is so short that planning for the wait alone would reject too many requests.
     QueueLimit {
         /// The requests that may wait in a pod.
         limit: u32,

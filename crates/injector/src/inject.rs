@@ -328,7 +328,7 @@ fn pre_stop<'a>(container: &'a Container<'_>) -> Option<&'a Hook<'a>> {
 
 /// Whether a hook already calls the sidecar's drain.
 ///
-/// The name of a port never means the sidecar's: kubelet looks it up in the ports of the hook's container, and a
+/// A named port never refers to the sidecar: the kubelet looks the name up in the ports of the hook's container, and a
 /// container that has the sidecar's port is [`Skip::PortInUse`].
 fn drains(hook: &Hook<'_>) -> bool {
     hook.http_get.as_ref().is_some_and(|get| {

@@ -1,4 +1,4 @@
-//! The reference implementation of the queueing model, which the benchmarks compare Pushscale's own with.
+//! The reference implementation of the queueing model, against which the benchmarks compare Pushscale.
 //!
 //! It implements every rule of `QM2` in the executable specification, and of its predecessor `QM`, which lacks three of
 //! them. A test replays recorded decisions of the original. Do not improve this implementation: better rules belong in

@@ -10,11 +10,11 @@ use super::second_buckets::Delta;
 const MIN_COMPLETED: u64 = 20;
 const MIN_SECONDS: f64 = 10.0;
 
-/// It lasts longer while the pod's newest requests take this multiple of the fleet's service time, if they are at least
-/// as many as this, but not beyond this many seconds. Pods that were slow for their first minute ordered further ones,
-/// up to seven times the need.
-const SLOWER_FACTOR: f64 = 1.5;
+/// It is extended while the pod's newest requests, at least this many, take this multiple of the fleet's service time,
+/// up to this many seconds. Pods that were slow for their first minute ordered further ones, up to seven times the
+/// need.
 const SLOWER_COMPLETED: f64 = 8.0;
+const SLOWER_FACTOR: f64 = 1.5;
 const MAX_SECONDS: f64 = 30.0;
 
 /// The warm-up of one pod.
@@ -52,8 +52,8 @@ impl WarmUp {
         self.has_ended
     }
 
-    /// Returns whether the newest requests took much longer than `service`, and are enough to tell: leaving out a few
-    /// because they are long would make the service time too short.
+    /// Returns whether the newest requests took much longer than `service`. Only enough of them show that: leaving out
+    /// a few because they are long would bias the service time downwards.
     fn is_slower(&mut self, delta: &Delta, service: Option<f64>) -> bool {
         if self.newest_completed >= MIN_COMPLETED as f32 {
             self.newest_completed /= 2.0;

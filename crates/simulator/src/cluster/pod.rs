@@ -305,8 +305,8 @@ impl Pod {
         self.reading = self.counters;
     }
 
-    /// Adds the requests to `given_up` that have waited for longer than `timeout` seconds. The pod processes them
-    /// nevertheless.
+    /// Adds to `given_up` the requests that have waited for longer than `timeout` seconds. The pod still processes
+    /// them.
     pub(super) fn time_out(&mut self, now: f64, timeout: f64, given_up: &mut Vec<Job>) {
         let late = |job: &&mut Job| now - job.arrived > timeout;
         for job in self.queue.iter_mut().take_while(late) {

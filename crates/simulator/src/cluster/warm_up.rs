@@ -1,6 +1,6 @@
 //! Servers that are slow after their start.
 
-/// How long a server takes longer for each batch after its start, for instance because it fills its caches.
+/// A period after a server's start in which each batch takes longer, for instance because its caches are cold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WarmUp {
     /// The seconds from the time at which the pod becomes ready; 0 for none.
