@@ -6,27 +6,21 @@
 mod audit;
 mod checkpoint;
 mod decide;
-mod deletion_order;
-mod external_metrics;
-mod finalizer;
-mod load_clock;
+mod effect;
+mod execute;
 mod managed_scaler;
+mod marks;
 mod observe;
-mod pod_deletion;
 mod pod_index;
-mod recorder;
-mod replicas;
+mod restore;
 mod role;
 mod scale_write;
-mod scaler_sample;
-mod segment;
-mod status_updates;
-mod write_results;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use pushscale_daemon::heartbeat::Heartbeat;
 use pushscale_daemon::readiness::ReadinessLatch;
 use pushscale_daemon::shutdown::Shutdown;
@@ -39,17 +33,17 @@ use crate::auth::Authenticator;
 use crate::event::{CompetingHpa, Event, Restore};
 use crate::history::HistorySender;
 use crate::leadership::Leadership;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, ScaleWriteOutcome};
 use crate::names::ScalerKey;
 use crate::report::Report;
-use crate::scale_target::{ScaleError, ScaleTarget};
-pub use segment::RecordedSegments;
+use crate::scale_target::{ScaleError, ScaleTarget, Written};
+pub use managed_scaler::RecordedSegments;
 
-use checkpoint::{CheckpointReads, unix_time};
-use managed_scaler::ManagedScaler;
-use pod_deletion::MarkReporter;
+use checkpoint::CheckpointReads;
+use effect::unix_time;
+use managed_scaler::{ManagedScaler, ScaleRead};
+use marks::MarkReporter;
 use pod_index::PodIndex;
-use replicas::ScaleRead;
 use role::WarmUp;
 
 /// Maximum events per turn. Under a flood of readings, one decision covers many.
@@ -134,7 +128,7 @@ impl ControlLoop {
             term,
             reread,
             warm_up: WarmUp::new(warm),
-            start: (Instant::now(), unix_time()),
+            start: (Instant::now(), unix_time(Timestamp::now())),
             checkpoint_reads: CheckpointReads::default(),
             scalers: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -243,7 +237,7 @@ impl ControlLoop {
                 uid,
                 pod,
                 deletion,
-            } => self.apply_pod(&watch, uid, pod, deletion),
+            } => self.apply_pod(&watch, uid, &pod, deletion),
             Event::PodDeleted { watch, uid } => self.delete_pod(&watch, &uid),
             Event::PodsListed { watch, uids } => self.apply_pod_list(&watch, &uids),
             Event::PodsUnknown { watch, why } => self.pods_unknown(&watch, why),
@@ -260,11 +254,16 @@ impl ControlLoop {
                 marks_forbidden,
                 outcome,
             } => {
-                self.marks_reported(&watch, marks_forbidden);
                 if let Err(ScaleError::Cancelled { .. }) = outcome {
                     self.unmark_cancelled(&watch.scaler, &target, marked);
                 }
-                self.write_finished(&watch, from, to, newest_reading, outcome);
+                self.count_write(newest_reading, &outcome);
+                self.input_of(&watch, |scaler, context, effects| {
+                    if let Some(forbidden) = marks_forbidden {
+                        scaler.set_marks_forbidden(forbidden);
+                    }
+                    scaler.write_finished(context, from, to, outcome, effects);
+                });
             }
             Event::FinalizerChanged {
                 watch,
@@ -275,18 +274,38 @@ impl ControlLoop {
                 if let Restore::Written(replicas) = restore {
                     self.report_restored(&watch.scaler, uid, replicas);
                 }
-                self.finalizer_changed(&watch, restore != Restore::NotDue, outcome);
+                self.input_of(&watch, |scaler, context, effects| {
+                    let is_restored = restore != Restore::NotDue;
+                    scaler.finalizers_set(context, is_restored, outcome, effects);
+                });
             }
             // The requester of a page may have timed out.
             Event::RecordingsRequested { scaler, reply } => {
-                reply.send(self.recordings(&scaler)).ok();
+                let now = self.now();
+                let scaler = self.scalers.get_mut(&scaler);
+                reply.send(scaler.map(|scaler| scaler.recordings(now))).ok();
             }
             Event::ViewRequested { scaler, reply } => {
-                reply.send(self.view(&scaler)).ok();
+                let scaler = self.scalers.get(&scaler);
+                let view = scaler.map(|scaler| scaler.view(self.now()));
+                reply.send(view).ok();
             }
             Event::NamesRequested(reply) => {
-                reply.send(self.scalers.keys().cloned().collect()).ok();
+                reply.send(self.keys()).ok();
             }
+        }
+    }
+
+    /// Counts a write of the replica count, which this reading caused.
+    fn count_write(&self, newest_reading: Option<Moment>, outcome: &Result<Written, ScaleError>) {
+        self.metrics.scale_written(match outcome {
+            Ok(Written::Done(_)) => ScaleWriteOutcome::Written,
+            Ok(Written::Conflict(_)) => ScaleWriteOutcome::Conflict,
+            Err(ScaleError::Cancelled { .. }) => return,
+            Err(_) => ScaleWriteOutcome::Failed,
+        });
+        if let (Some(taken), Ok(Written::Done(_))) = (newest_reading, outcome) {
+            self.metrics.reacted(self.now().since(taken));
         }
     }
 
@@ -300,7 +319,9 @@ impl ControlLoop {
         }
         tracing::debug!(kind, complete, "list received");
         self.detect_conflicts();
-        self.mark_all_due();
+        for key in self.keys() {
+            self.wake(&key);
+        }
     }
 
     /// Whether this aggregator leads in this turn.
@@ -334,19 +355,16 @@ impl ControlLoop {
             .fold(decision, Instant::min)
     }
 
-    /// Schedules the scaler's next decision at `at` or earlier, if the scaler exists.
-    fn mark_due(&mut self, key: &ScalerKey, at: Moment) {
-        if let Some(scaler) = self.scalers.get_mut(key) {
-            scaler.mark_due(key, at, &mut self.due);
-        }
+    /// Returns the names of all scalers.
+    fn keys(&self) -> Vec<ScalerKey> {
+        self.scalers.keys().cloned().collect()
     }
 
-    fn mark_all_due(&mut self) {
-        let now = self.now();
-        let keys: Vec<_> = self.scalers.keys().cloned().collect();
-        for key in keys {
-            self.mark_due(&key, now);
-        }
+    /// Wakes the scaler in this turn, or as soon as it may decide again.
+    fn wake(&mut self, key: &ScalerKey) {
+        self.input(key, |scaler, context, effects| {
+            scaler.wake_at(context.now, effects);
+        });
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use pushscale_decision::{Moment, Pod, PodUid, Reading, Selector};
 
 use super::ControlLoop;
-use super::managed_scaler::ManagedScaler;
-use super::replicas::ScaleRead;
+use super::effect::Effects;
+use super::managed_scaler::{ManagedScaler, ScaleRead};
+
 use crate::event::{DeletionFacts, Pushed, ScalerFacts, Verdict, WatchId};
 use crate::names::ScalerKey;
 
@@ -18,70 +19,48 @@ const MIN_READING_INTERVAL: Duration = Duration::from_millis(50);
 
 impl ControlLoop {
     pub(super) fn apply_scaler(&mut self, facts: &ScalerFacts) {
-        let now = self.now();
-        let leads = self.leads();
-        let key = facts.key.clone();
-        match self.scalers.get_mut(&key) {
-            Some(scaler) if scaler.watch == facts.watch && scaler.uid == facts.uid => {
-                let deletion_begins = facts.deletion.deleting && !scaler.deletion.deleting;
-                let is_awaited = scaler.apply_deletion(facts.deletion.clone());
-                if !leads {
-                    scaler.status_history.replicas_before = scaler.deletion.replicas_before;
-                    scaler.status_history.last_scale_time = facts.last_scale_time;
-                    scaler
-                        .status_history
-                        .transitions
-                        .clone_from(&facts.transitions);
-                    scaler.status_history.changes.clone_from(&facts.changes);
-                }
-                // Our own status writes also arrive here. The spec has changed only if the generation has.
-                let same_spec =
-                    scaler.generation == facts.generation && scaler.generation.is_some();
-                if same_spec && !deletion_begins {
-                    self.apply_labels(&key, facts.labels.clone(), &facts.target);
-                    if is_awaited {
-                        self.mark_due(&key, now);
-                    }
-                    return;
-                }
-                scaler.apply_spec(
-                    now,
-                    facts.generation,
-                    facts.policy.clone(),
-                    facts.spec.clone(),
-                    facts.schedules.clone(),
-                );
-            }
-            _ => {
-                // A new scaler, one that was recreated under the same name, or one with another target: what was
-                // learned before does not apply.
-                self.remove_scaler(&key);
-                tracing::info!(autoscaler = %key, target = %facts.target, "scaler added");
-                let scaler = ManagedScaler::new(now, facts.clone());
-                self.scalers.insert(key.clone(), scaler);
-            }
+        let key = &facts.key;
+        let is_known = |scaler: &ManagedScaler| scaler.is_of(facts);
+        let has_changed = if self.scalers.get(key).is_some_and(is_known) {
+            self.input(key, |scaler, context, effects| {
+                scaler.apply(context, facts, effects)
+            })
+            .unwrap_or(false)
+        } else {
+            // A new scaler, one that was recreated under the same name, or one with another target: what was learned
+            // before does not apply.
+            self.remove_scaler(key);
+            tracing::info!(autoscaler = %key, target = %facts.target, "scaler added");
+            let scaler = ManagedScaler::new(&self.context(), facts.clone());
+            self.scalers.insert(key.clone(), scaler);
+            self.wake(key);
+            true
+        };
+        if has_changed && let Some(scaler) = self.scalers.get(key) {
+            self.history
+                .applied(scaler.subject(), scaler.spec_problems());
         }
-        if let Some(scaler) = self.scalers.get(&key) {
-            let problems = scaler.spec_problems.iter().map(ToString::to_string);
-            self.history.applied(&scaler.subject, problems.collect());
+        if let Some(store) = &self.external_metrics {
+            let (labels, target) = (facts.labels.clone(), &facts.target);
+            let target = format!("{} {target}", target.api_version);
+            store.apply(&key.namespace, &key.name, labels, target);
         }
-        self.apply_labels(&key, facts.labels.clone(), &facts.target);
-        self.detect_conflicts();
-        self.mark_due(&key, self.now());
+        if has_changed {
+            self.detect_conflicts();
+        }
     }
 
     pub(super) fn remove_scaler(&mut self, key: &ScalerKey) {
         if let Some(scaler) = self.scalers.get(key) {
-            self.unmark(key, scaler.deletion_order.marked());
-            let uids: Vec<_> = scaler.deletion_order.uids().cloned().collect();
-            for uid in uids {
-                self.remove_pod(key, &uid);
-            }
+            self.unmark(key, scaler.marked());
         }
         let Some(scaler) = self.scalers.remove(key) else {
             return;
         };
-        if let Some(due) = scaler.due {
+        for uid in scaler.pod_uids() {
+            self.remove_from_index(key, &uid);
+        }
+        if let Some(due) = scaler.due() {
             self.due.remove(&(due, key.clone()));
         }
         self.metrics.scaler_removed(key);
@@ -101,8 +80,9 @@ impl ControlLoop {
             return;
         }
         let mut writers: HashMap<_, Vec<&ScalerKey>> = HashMap::new();
-        for (key, scaler) in self.scalers.iter().filter(|(_, scaler)| scaler.writes) {
-            writers.entry(scaler.target.object()).or_default().push(key);
+        for (key, scaler) in self.scalers.iter().filter(|(_, scaler)| scaler.writes()) {
+            let target = scaler.target().object();
+            writers.entry(target).or_default().push(key);
         }
         let mut hpas: HashMap<_, &ScalerKey> = HashMap::new();
         for (key, hpa) in &self.competing_hpas {
@@ -110,106 +90,80 @@ impl ControlLoop {
         }
         let mut changed = Vec::new();
         for (key, scaler) in &self.scalers {
-            let target = scaler.target.object();
+            let target = scaler.target().object();
             let other = writers
                 .get(&target)
                 .and_then(|writers| writers.iter().find(|other| **other != key));
             let conflicts_with = match (other, hpas.get(&target)) {
-                _ if !scaler.writes => None,
+                _ if !scaler.writes() => None,
                 (Some(other), _) => Some(format!("PushScaler {other}")),
                 (None, Some(hpa)) => Some(format!("HorizontalPodAutoscaler {hpa}")),
                 (None, None) => None,
             };
-            if scaler.conflicts_with != conflicts_with {
+            if scaler.conflicts_with() != conflicts_with.as_deref() {
                 changed.push((key.clone(), conflicts_with));
             }
         }
-        let now = self.now();
         for (key, conflicts_with) in changed {
-            if let Some(scaler) = self.scalers.get_mut(&key) {
-                scaler.conflicts_with = conflicts_with;
-            }
-            self.mark_due(&key, now);
+            self.input(&key, |scaler, context, effects| {
+                scaler.set_conflict(context.now, conflicts_with, effects);
+            });
         }
     }
 
     pub(super) fn apply_scale(&mut self, watch: &WatchId, read: ScaleRead) {
-        let now = self.now();
-        let leads = self.leads();
-        if let Some(scaler) = self.watched(watch) {
-            scaler.apply_scale(now, leads, read);
-            self.mark_due(&watch.scaler, now);
-        }
+        self.input_of(watch, |scaler, context, effects| {
+            scaler.apply_scale(context, read, effects);
+        });
     }
 
     pub(super) fn apply_pod(
         &mut self,
         watch: &WatchId,
         uid: PodUid,
-        pod: Pod,
+        pod: &Pod,
         deletion: DeletionFacts,
     ) {
-        let now = self.now();
-        let key = &watch.scaler;
-        let Some(scaler) = self.watched(watch) else {
+        let is_changed = self.input_of(watch, |scaler, context, effects| {
+            scaler.apply_pod(context.now, &uid, pod, deletion, effects)
+        });
+        if is_changed != Some(true) {
             return;
-        };
-        // A resync repeats what is known.
-        if scaler.deletion_order.contains(&uid, &pod, &deletion) {
-            return;
-        }
-        scaler
-            .deletion_order
-            .apply(uid.clone(), pod.clone(), deletion);
-        if let Some(engine) = &mut scaler.engine {
-            engine.apply_pod(now, uid.clone(), pod.clone());
         }
         if self.pod_index.get_mut(&uid).is_none() {
             self.authenticator.pod_selected(&uid);
         }
+        let key = &watch.scaler;
         let scalers = self.pod_index.add(uid.clone(), &pod.name, key).clone();
         self.update_shared(&uid, &scalers);
-        self.mark_due(key, now);
     }
 
     pub(super) fn delete_pod(&mut self, watch: &WatchId, uid: &PodUid) {
-        if self.watched(watch).is_some() {
-            self.remove_pod(&watch.scaler, uid);
-            self.mark_due(&watch.scaler, self.now());
+        let is_watched = self.input_of(watch, |scaler, context, effects| {
+            scaler.remove_pod(context.now, uid, effects);
+        });
+        if is_watched.is_some() {
+            self.remove_from_index(&watch.scaler, uid);
         }
     }
 
     pub(super) fn apply_pod_list(&mut self, watch: &WatchId, uids: &BTreeSet<PodUid>) {
-        let Some(scaler) = self.watched(watch) else {
-            return;
-        };
-        scaler.pods_problem = None;
-        scaler.pods_listed = true;
-        let known = scaler.deletion_order.uids();
-        let deleted: Vec<_> = known.filter(|uid| !uids.contains(uid)).cloned().collect();
-        for uid in deleted {
-            self.remove_pod(&watch.scaler, &uid);
+        let deleted = self.input_of(watch, |scaler, context, effects| {
+            scaler.pods_listed(context.now, uids, effects)
+        });
+        for uid in deleted.unwrap_or_default() {
+            self.delete_pod(watch, &uid);
         }
-        self.mark_due(&watch.scaler, self.now());
     }
 
     pub(super) fn pods_unknown(&mut self, watch: &WatchId, why: Selector) {
-        if let Some(scaler) = self.watched(watch) {
-            scaler.pods_problem = Some(why);
-            scaler.pods_listed = false;
-            self.mark_due(&watch.scaler, self.now());
-        }
+        self.input_of(watch, |scaler, context, effects| {
+            scaler.pods_unknown(context.now, why, effects);
+        });
     }
 
-    fn remove_pod(&mut self, key: &ScalerKey, uid: &PodUid) {
-        let now = self.now();
-        if let Some(scaler) = self.scalers.get_mut(key) {
-            scaler.shared.remove(uid);
-            scaler.deletion_order.remove(uid);
-            if let Some(engine) = &mut scaler.engine {
-                engine.remove_pod(now, uid);
-            }
-        }
+    /// Removes a pod of this scaler from the index of all pods.
+    fn remove_from_index(&mut self, key: &ScalerKey, uid: &PodUid) {
         let remaining = self.pod_index.remove(uid, key);
         if remaining.is_empty() {
             self.authenticator.pod_unselected(uid);
@@ -221,28 +175,17 @@ impl ControlLoop {
     /// scalers of one object see the same pods; whether they conflict depends on their modes.
     fn update_shared(&mut self, uid: &PodUid, scalers: &BTreeSet<ScalerKey>) {
         for key in scalers {
-            let Some(target) = self.scalers.get(key).map(|scaler| &scaler.target) else {
+            let Some(target) = self.scalers.get(key).map(ManagedScaler::target) else {
                 continue;
             };
             let other = scalers.iter().find(|other| {
                 let other = self.scalers.get(*other);
-                other.is_some_and(|other| !other.target.is_same_object(target))
+                other.is_some_and(|other| !other.target().is_same_object(target))
             });
-            let other = other.cloned();
-            let Some(scaler) = self.scalers.get_mut(key) else {
-                continue;
-            };
-            match other {
-                Some(other) => scaler.shared.insert(uid.clone(), other),
-                None => scaler.shared.remove(uid),
-            };
+            if let Some(scaler) = self.scalers.get_mut(key) {
+                scaler.set_shared(uid, other.cloned());
+            }
         }
-    }
-
-    /// Returns the scaler of this watch; `None` if the watch was replaced.
-    fn watched(&mut self, watch: &WatchId) -> Option<&mut ManagedScaler> {
-        let scaler = self.scalers.get_mut(&watch.scaler)?;
-        (scaler.watch == *watch).then_some(scaler)
     }
 
     pub(super) fn handle_push(&mut self, pushed: Pushed) {
@@ -284,27 +227,32 @@ impl ControlLoop {
         }
         // A reading from before this process started gets the earliest time there is.
         let taken = Moment::at(now.since_origin().saturating_sub(age));
+        let terminating = reading.terminating;
+        let scalers = std::mem::take(&mut pod.scalers);
         let mut verdict = Verdict::UnknownPod;
-        for key in &pod.scalers {
+        for key in &scalers {
             let Some(scaler) = self.scalers.get_mut(key) else {
                 continue;
             };
-            // A scaler whose spec was never valid ignores readings. The push is accepted: the pod is not at fault.
-            if let Some(engine) = &mut scaler.engine {
-                // Another scaler of the pod may be younger, and not know the reading that this one compares it with.
-                if let Err(rejection) = engine.learn(now, uid, taken, &reading) {
-                    if verdict == Verdict::UnknownPod {
-                        verdict = Verdict::Rejected(rejection);
-                    }
-                    continue;
+            let mut effects = Effects::new();
+            match scaler.learn(now, uid, taken, &reading, &mut effects) {
+                Ok(()) => {
+                    self.execute(key, effects);
+                    verdict = Verdict::Accepted { after };
                 }
-                scaler.deletion_order.observe(uid, taken, &reading);
-                scaler.newest_reading = Some(taken);
+                // Another scaler of the pod may be younger, and not know the reading that this one compares it with.
+                Err(rejection) if verdict == Verdict::UnknownPod => {
+                    verdict = Verdict::Rejected(rejection);
+                }
+                Err(_) => {}
             }
-            scaler.mark_due(key, now, &mut self.due);
-            verdict = Verdict::Accepted { after };
-            pod.last_accepted = Some(now);
-            pod.terminating = reading.terminating;
+        }
+        if let Some(pod) = self.pod_index.get_mut(uid) {
+            pod.scalers = scalers;
+            if let Verdict::Accepted { .. } = verdict {
+                pod.last_accepted = Some(now);
+                pod.terminating = terminating;
+            }
         }
         verdict
     }

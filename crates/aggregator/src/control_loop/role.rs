@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pushscale_daemon::readiness::ReadinessLatch;
-use pushscale_decision::Selector;
 use tokio::time::Instant;
 
 use super::ControlLoop;
 use super::managed_scaler::ManagedScaler;
-use crate::event::{ScalerDeletion, StoredStatus};
+use crate::event::StoredStatus;
 use crate::names::ScalerKey;
 
 /// How long an aggregator waits for the pods before it is ready. Sidecars find a new aggregator within seconds.
@@ -49,16 +48,12 @@ impl ControlLoop {
         if term.is_none() {
             return;
         }
-        for scaler in self.scalers.values_mut() {
-            scaler.replicas.take_over();
-            scaler.status_unread = Some(Instant::now());
-            // The status is written again, whatever the previous leader wrote.
-            scaler.status = None;
-            // The previous leader may know what happened before this aggregator started.
-            scaler.checkpoint.read_again();
+        for key in self.keys() {
+            self.input(&key, |scaler, context, effects| {
+                scaler.take_over(context, effects);
+            });
         }
         self.reread.notify_one();
-        self.mark_all_due();
     }
 
     /// Continues the statuses that the previous leader has written.
@@ -67,20 +62,13 @@ impl ControlLoop {
         began: Instant,
         mut statuses: BTreeMap<ScalerKey, StoredStatus>,
     ) {
-        let now = self.now();
-        for (key, scaler) in &mut self.scalers {
-            if scaler.status_unread.is_none_or(|since| began < since) {
-                continue;
-            }
-            scaler.status_unread = None;
-            let stored = statuses.remove(key);
-            let is_own =
-                |stored: &StoredStatus| stored.uid == scaler.uid && stored.target == scaler.target;
-            if let Some(stored) = stored.filter(is_own) {
-                scaler.continue_status(stored);
-            }
-            scaler.record_predecessors_change();
-            scaler.mark_due(key, now, &mut self.due);
+        let mut keys = self.keys();
+        keys.retain(|key| self.scalers[key].awaits_status(began));
+        for key in keys {
+            let stored = statuses.remove(&key);
+            self.input(&key, |scaler, context, effects| {
+                scaler.continue_status(context, stored, effects);
+            });
         }
     }
 
@@ -94,34 +82,5 @@ impl ControlLoop {
         if now >= deadline || self.scalers.values().all(ManagedScaler::is_warm) {
             self.warm_up.latch = None;
         }
-    }
-}
-
-impl ManagedScaler {
-    fn continue_status(&mut self, stored: StoredStatus) {
-        self.apply_deletion(ScalerDeletion {
-            replicas_before: stored.replicas_before,
-            ..self.deletion.clone()
-        });
-        let history = &mut self.status_history;
-        history.replicas_before = self.deletion.replicas_before;
-        history.transitions = stored.transitions;
-        history.continue_changes(stored.last_scale_time, stored.changes);
-    }
-
-    /// Whether most pods have reported, or nothing is decided for this scaler.
-    fn is_warm(&self) -> bool {
-        let Some(decision) = &self.last_decision else {
-            return self.deletion.deleting || !self.spec_problems.is_empty();
-        };
-        // A read that failed shows no pods, which is not the same as pods that have reported.
-        let is_read = matches!(self.replicas.scale(), Some(Ok(_)))
-            && !matches!(self.pods_problem, Some(Selector::Unlisted { .. }));
-        if self.writes && !is_read {
-            return false;
-        }
-        let freshness = &decision.freshness;
-        let silent = freshness.stale + freshness.never_reported;
-        silent * 5 <= freshness.running()
     }
 }

@@ -12,7 +12,7 @@ const INTERVAL: Duration = Duration::from_secs(600);
 
 /// The stored checkpoint of scaler `a`, with one model.
 fn stored() -> PushScalerCheckpoint {
-    let now = unix_time().as_secs();
+    let now = unix_time(Timestamp::now()).as_secs();
     checkpoint::object(&CheckpointReport {
         scaler: key("a"),
         uid: "a-uid".to_owned(),

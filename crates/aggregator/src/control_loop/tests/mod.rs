@@ -312,8 +312,8 @@ impl Fixture {
     /// Reports a read of all statuses that begins now: those that a PushScaler applied now would have.
     fn read_statuses(&mut self) {
         let status = |scaler: &ManagedScaler| StoredStatus {
-            uid: scaler.uid.clone(),
-            target: scaler.target.clone(),
+            uid: scaler.uid().to_owned(),
+            target: scaler.target().clone(),
             last_scale_time: None,
             transitions: Vec::new(),
             changes: self.changes.clone(),
@@ -445,7 +445,7 @@ impl Fixture {
     }
 
     fn conflict(&self, name: &str) -> Option<&str> {
-        self.scaler(name).conflicts_with.as_deref()
+        self.scaler(name).conflicts_with()
     }
 
     /// Returns the last reported status of the scaler as JSON.
@@ -547,18 +547,12 @@ async fn pods_of_two_targets_are_ambiguous() {
     fixture.apply("a", 1, &json!({}));
     fixture.apply("b", 1, &other);
     fixture.observe("a", 1, &["pod-0"]);
-    assert!(fixture.scaler("a").shared.is_empty());
-    fixture
-        .control_loop
-        .scalers
-        .get_mut(&key("b"))
-        .unwrap()
-        .target = target("other");
+    assert_eq!(fixture.scaler("a").shared_pods(), 0);
     fixture.observe("b", 1, &["pod-0"]);
-    assert_eq!(fixture.scaler("a").shared.len(), 1);
-    assert_eq!(fixture.scaler("b").shared.len(), 1);
+    assert_eq!(fixture.scaler("a").shared_pods(), 1);
+    assert_eq!(fixture.scaler("b").shared_pods(), 1);
     fixture.observe("b", 1, &[]);
-    assert!(fixture.scaler("a").shared.is_empty());
+    assert_eq!(fixture.scaler("a").shared_pods(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -611,8 +605,11 @@ async fn conflicts_are_not_detected_again_while_the_target_of_an_hpa_is_unchange
     };
     fixture.handle(hpa(target("another")));
     // Detecting conflicts would remove this one.
-    let scaler = fixture.control_loop.scalers.get_mut(&key("a")).unwrap();
-    scaler.conflicts_with = Some("none".to_owned());
+    fixture
+        .control_loop
+        .input(&key("a"), |scaler, context, effects| {
+            scaler.set_conflict(context.now, Some("none".to_owned()), effects);
+        });
     for _ in 0..1000 {
         fixture.handle(hpa(target("another")));
     }
@@ -665,7 +662,7 @@ async fn a_write_that_ends_after_a_change_of_target_is_ignored() {
             scaler: key("a"),
             number: 0,
         },
-        target: fixture.scaler("a").target.clone(),
+        target: fixture.scaler("a").target().clone(),
         from: 1,
         to: 9,
         marked: Vec::new(),
@@ -674,36 +671,8 @@ async fn a_write_that_ends_after_a_change_of_target_is_ignored() {
         outcome: Ok(Written::Done(scale(9))),
     });
     let scaler = fixture.scaler("a");
-    assert_eq!(scaler.replicas.scale(), Some(&Ok(scale(1))));
-    assert!(!scaler.replicas.has_written());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_floor_of_a_schedule_is_computed_once_until_it_changes() {
-    let mut fixture = Fixture::start();
-    fixture.apply(
-        "a",
-        1,
-        &json!({ "schedules": [{
-        "name": "day", "cron": "0 8 * * *", "duration": "8h", "timezone": "UTC", "minReplicas": 2,
-    }] }),
-    );
-    let scaler = fixture.control_loop.scalers.get_mut(&key("a")).unwrap();
-    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
-    for (clock, expected) in [
-        ("2026-03-02T07:59:59Z", None),
-        ("2026-03-02T08:00:00Z", Some(2)),
-        ("2026-03-02T12:00:00Z", Some(2)),
-        ("2026-03-02T16:00:00Z", None),
-        // The clock was set back.
-        ("2026-03-02T15:00:00Z", Some(2)),
-    ] {
-        assert_eq!(
-            scaler.scheduled_floor(at(clock)).replicas,
-            expected,
-            "{clock}"
-        );
-    }
+    assert_eq!(scaler.scale(), Some(&Ok(scale(1))));
+    assert!(!scaler.has_written());
 }
 
 /// The replicas that a follower sees while it follows, and the last write of the leader, which it has not seen.
@@ -730,7 +699,7 @@ async fn a_follower_learns_and_writes_nothing() {
     assert_eq!(*fixture.target.writes.lock(), []);
     assert!(fixture.reports.try_recv().is_err());
     let scaler = fixture.scaler("a");
-    let decision = scaler.last_decision.as_ref().unwrap();
+    let decision = scaler.last_decision();
     assert_eq!(decision.freshness.fresh, 8);
 }
 
@@ -765,12 +734,12 @@ async fn a_leader_that_is_elected_again_reads_the_scale_again() {
     follow(&mut fixture).await;
     let before = Instant::now();
     fixture.advance(Duration::from_secs(1)).await;
-    assert!(!fixture.scaler("a").replicas.is_taking_over());
+    assert!(!fixture.scaler("a").is_taking_over());
     // No turn notices that it did not lead for a moment.
     leadership.follow();
     leadership.lead_until(Instant::now() + Duration::from_secs(3600));
     fixture.handle(Event::Promoted);
-    assert!(fixture.scaler("a").replicas.is_taking_over());
+    assert!(fixture.scaler("a").is_taking_over());
     // A read that began before may have missed the other leader's last write.
     fixture.handle(Event::TargetRead {
         watch: watch("a"),
@@ -778,16 +747,10 @@ async fn a_leader_that_is_elected_again_reads_the_scale_again() {
         written_by_us: false,
         scale: Ok(scale(8)),
     });
-    assert!(fixture.scaler("a").replicas.is_taking_over());
+    assert!(fixture.scaler("a").is_taking_over());
     fixture.advance(Duration::from_secs(1)).await;
-    assert!(!fixture.scaler("a").replicas.is_taking_over());
-    let read = fixture
-        .scaler("a")
-        .replicas
-        .scale()
-        .unwrap()
-        .clone()
-        .unwrap();
+    assert!(!fixture.scaler("a").is_taking_over());
+    let read = fixture.scaler("a").scale().unwrap().clone().unwrap();
     assert!(read.replicas >= 16, "{read:?}");
 }
 

@@ -1,7 +1,5 @@
 //! The marks by which a scale-down deletes slow pods first: whether slow pods can be replaced, and who removes marks.
 
-use pushscale_decision::TargetState;
-
 use super::*;
 use crate::scale_target::CostOwner;
 
@@ -39,14 +37,7 @@ impl Fixture {
     /// Returns what a decision learns about the order in which a scale-down deletes pods.
     fn deletes_slow_first(&self) -> bool {
         let marks_pods = self.target.marks_pods();
-        let target = self.scaler("a").target_state(marks_pods);
-        let Some(TargetState::Known {
-            deletes_slow_first, ..
-        }) = target
-        else {
-            panic!("{target:?}");
-        };
-        deletes_slow_first
+        self.scaler("a").deletes_slow_first(marks_pods)
     }
 }
 

@@ -23,7 +23,7 @@ impl Fixture {
                     assert!(self.push(pod, 50).is_accepted());
                 }
             }
-            if let Some(change) = self.scaler("a").replicas.in_flight() {
+            if let Some(change) = self.scaler("a").in_flight() {
                 return u32::try_from(change.to).unwrap();
             }
             self.advance(STEP).await;
@@ -33,7 +33,9 @@ impl Fixture {
 
     /// Returns the changes that the engine has recorded as our own.
     fn recorded_writes(&mut self) -> Vec<(u32, u32)> {
-        let segments = self.control_loop.recordings(&key("a")).unwrap();
+        let now = self.control_loop.now();
+        let scaler = self.control_loop.scalers.get_mut(&key("a")).unwrap();
+        let segments = scaler.recordings(now);
         let recordings = segments.recordings("a");
         let steps = recordings.iter().flat_map(|recording| &recording.steps);
         let facts = steps.flat_map(|step| &step.facts);
@@ -59,7 +61,7 @@ async fn a_write_is_settled_by_a_read_before_its_response_was_lost() {
         // The watch is faster than the response. No other change of the target follows.
         fixture.read("a", to);
         fixture.advance(STEP).await;
-        assert!(!fixture.scaler("a").replicas.is_writing());
+        assert!(!fixture.scaler("a").is_writing());
         expected += 1;
         let status = fixture.last_status("a");
         assert!(!status.to_string().contains("SizeContested"), "{status}");
@@ -193,7 +195,7 @@ async fn a_reading_that_one_scaler_rejects_reaches_the_others() {
     fixture.sequence = 0;
     assert!(fixture.push("pod-0", 0).is_accepted());
     fixture.advance(Duration::from_secs(1)).await;
-    let decision = fixture.scaler("b").last_decision.as_ref().unwrap();
+    let decision = fixture.scaler("b").last_decision();
     assert_eq!(decision.freshness.fresh, 1);
     // A reading that all of them reject is rejected.
     fixture.sequence = 0;
@@ -246,7 +248,7 @@ async fn a_write_is_cancelled_when_its_pushscaler_stops_scaling() {
         fixture.apply("a", 2, &json!({ "mode": mode }));
         fixture.advance(STEP).await;
         assert_eq!(*fixture.target.abandoned.lock(), 1, "{mode}");
-        assert!(!fixture.scaler("a").replicas.is_writing());
+        assert!(!fixture.scaler("a").is_writing());
         let status = fixture.last_status("a").to_string();
         assert!(!status.contains("FailedUpdateScale"), "{status}");
         // The API server has stored it nevertheless.

@@ -1,93 +1,115 @@
-//! The state of one PushScaler.
+//! One PushScaler: it has one owner, takes inputs, and returns effects.
+//!
+//! A scaler does nothing itself: it has no clock, sends nothing and starts no task. What is known of it can be rebuilt
+//! from what the API server and the sidecars report.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod checkpoint;
+mod decide;
+mod deletion_order;
+mod figures;
+mod finalizer;
+mod load_clock;
+mod pods;
+mod publish;
+mod recorder;
+mod replicas;
+mod segment;
+mod spec;
+mod take_over;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pushscale_api::{Floor, PushScalerSpec, PushScalerStatus, Schedules, SpecProblem};
-use pushscale_decision::{
-    Conditions, Decision, Mode, Moment, PodUid, Policy, Selector, TargetState,
-};
+use pushscale_api::{Floor, Schedules, SpecProblem};
+use pushscale_decision::{Conditions, Decision, Moment, PodUid, Selector, TargetState};
 use tokio::time::Instant;
 
-use super::checkpoint::CheckpointState;
-use super::deletion_order::DeletionOrder;
-use super::finalizer::FinalizerState;
-use super::load_clock::LoadClock;
-use super::recorder::Recorder;
-use super::replicas::{OwnChange, Replicas, ScaleRead};
+pub(super) use decide::Limits;
+pub(super) use replicas::{Cancelled, ScaleRead};
+pub use segment::RecordedSegments;
+
+use super::effect::{Context, Effect, Effects};
 use crate::event::{ScalerDeletion, ScalerFacts, WatchId};
 use crate::history::ScalerSubject;
 use crate::names::{ScalerKey, TargetRef};
 use crate::status::StatusHistory;
+use checkpoint::CheckpointState;
+use deletion_order::DeletionOrder;
+use finalizer::FinalizerState;
+use load_clock::LoadClock;
+use publish::{PublishedStatus, Warnings};
+use recorder::Recorder;
+use replicas::{OwnChange, Replicas};
 
 /// Minimum time between two decisions of one scaler. A thousand pods push a thousand times per second, and the
 /// stabilization windows keep every decision.
 const MIN_DECISION_INTERVAL: Duration = Duration::from_millis(250);
 
+/// The state of one PushScaler.
 pub(super) struct ManagedScaler {
+    key: ScalerKey,
     /// Its name and target in the history.
-    pub(super) subject: Arc<ScalerSubject>,
-    pub(super) uid: String,
-    pub(super) generation: Option<i64>,
-    pub(super) target: TargetRef,
-    pub(super) watch: WatchId,
+    subject: Arc<ScalerSubject>,
+    uid: String,
+    generation: Option<i64>,
+    target: TargetRef,
+    watch: WatchId,
     /// The decision engine; `None` until the spec is valid for the first time. An edit that makes the spec invalid
     /// keeps the engine, which continues to learn: a typo in a time zone must not discard it.
-    pub(super) engine: Option<Box<Recorder>>,
+    engine: Option<Box<Recorder>>,
     /// Why nothing is decided; empty if the spec is valid.
-    pub(super) spec_problems: Vec<SpecProblem>,
+    spec_problems: Vec<SpecProblem>,
     /// The conditions that a new engine starts with, from the status.
     restored_conditions: Conditions,
     schedules: Schedules,
     /// The schedules' floor and when it was computed. Some schedules take milliseconds to compute.
     floor: Option<(Timestamp, Floor)>,
-    pub(super) replicas: Replicas,
+    replicas: Replicas,
     /// Why the pods are unknown, although the scale has a selector.
-    pub(super) pods_problem: Option<Selector>,
+    pods_problem: Option<Selector>,
     /// Whether the pods were listed. Before that, only some of them may be known.
-    pub(super) pods_listed: bool,
+    pods_listed: bool,
     /// Whether the mode is Apply and the PushScaler is not being deleted. A scaler that writes nothing has no conflict.
-    pub(super) writes: bool,
+    writes: bool,
     /// What its deletion depends on.
-    pub(super) deletion: ScalerDeletion,
-    pub(super) finalizer: FinalizerState,
+    deletion: ScalerDeletion,
+    finalizer: FinalizerState,
     /// The other autoscaler that writes the same target.
-    pub(super) conflicts_with: Option<String>,
+    conflicts_with: Option<String>,
     /// Pods that another scaler's target also selects.
-    pub(super) shared: BTreeMap<PodUid, ScalerKey>,
-    pub(super) deletion_order: DeletionOrder,
+    shared: BTreeMap<PodUid, ScalerKey>,
+    deletion_order: DeletionOrder,
     /// Whether the API server forbade marking pods the last time.
-    pub(super) marks_forbidden: bool,
-    pub(super) checkpoint: CheckpointState,
+    marks_forbidden: bool,
+    checkpoint: CheckpointState,
     /// When the next decision is due.
-    pub(super) due: Option<Moment>,
+    due: Option<Moment>,
     /// When the last decision was made.
-    pub(super) decided: Option<Moment>,
+    decided: Option<Moment>,
     /// When the newest reading since the last write was taken.
-    pub(super) newest_reading: Option<Moment>,
-    pub(super) last_decision: Option<Arc<Decision>>,
+    newest_reading: Option<Moment>,
+    last_decision: Option<Arc<Decision>>,
     /// The generation of the spec that the last decision followed. The spec may have changed since.
-    pub(super) decided_generation: Option<i64>,
+    decided_generation: Option<i64>,
     /// Which part of the load is recorded next.
-    pub(super) load_clock: LoadClock,
-    pub(super) status_history: StatusHistory,
+    load_clock: LoadClock,
+    status_history: StatusHistory,
     /// When this aggregator became the leader, until the status that the previous one has written was read since.
-    pub(super) status_unread: Option<Instant>,
+    status_unread: Option<Instant>,
     /// The last change of the replica count, if the leader made it while this aggregator followed. It may be missing in
     /// that leader's last status.
     predecessors_change: Option<(u32, u32)>,
-    /// The status last reported, and when.
-    pub(super) status: Option<(Moment, PushScalerStatus)>,
-    /// Since when a metric cannot be computed.
-    pub(super) metric_failing_since: Option<Moment>,
-    /// When each warning, by reason and message, was last reported.
-    pub(super) warned: BTreeMap<(&'static str, String), Moment>,
+    published: PublishedStatus,
+    warnings: Warnings,
 }
 
 impl ManagedScaler {
-    pub(super) fn new(now: Moment, facts: ScalerFacts) -> Self {
+    pub(super) fn new(context: &Context, facts: ScalerFacts) -> Self {
         let ScalerFacts {
             key,
             uid,
@@ -104,9 +126,10 @@ impl ManagedScaler {
             changes,
             deletion,
         } = facts;
-        let checkpoint = CheckpointState::new(now, &uid);
         let mut scaler = Self {
-            subject: Arc::new(ScalerSubject::new(key, &target)),
+            subject: Arc::new(ScalerSubject::new(key.clone(), &target)),
+            checkpoint: CheckpointState::new(context.now, &uid),
+            key,
             uid,
             generation,
             target,
@@ -125,7 +148,6 @@ impl ManagedScaler {
             shared: BTreeMap::new(),
             deletion_order: DeletionOrder::default(),
             marks_forbidden: false,
-            checkpoint,
             due: None,
             decided: None,
             newest_reading: None,
@@ -141,76 +163,68 @@ impl ManagedScaler {
             deletion: ScalerDeletion::default(),
             status_unread: None,
             predecessors_change: None,
-            status: None,
-            metric_failing_since: None,
-            warned: BTreeMap::new(),
+            published: PublishedStatus::default(),
+            warnings: Warnings::default(),
         };
         scaler.apply_deletion(deletion);
         scaler.status_history.replicas_before = scaler.deletion.replicas_before;
-        scaler.apply_spec(now, generation, policy, spec, schedules);
+        scaler.apply_spec(context.now, generation, policy, spec, schedules);
         scaler
     }
 
-    /// Applies a changed spec. What the engine has learned is kept.
-    pub(super) fn apply_spec(
-        &mut self,
-        now: Moment,
-        generation: Option<i64>,
-        policy: Result<Policy, Vec<SpecProblem>>,
-        spec: Option<Arc<PushScalerSpec>>,
-        schedules: Schedules,
-    ) {
-        self.generation = generation;
-        self.schedules = schedules;
-        self.floor = None;
-        self.writes = policy
-            .as_ref()
-            .is_ok_and(|policy| policy.mode == Mode::Apply)
-            && !self.deletion.deleting;
-        // What is restored at the deletion depends on the outcome of the write.
-        let restores = self.deletion.deleting && self.deletion.restores;
-        if !self.writes && !restores {
-            self.replicas.cancel_write();
-        }
-        let policy = match policy {
-            Ok(policy) => policy,
-            Err(problems) => {
-                self.spec_problems = problems;
-                return;
-            }
-        };
-        self.spec_problems.clear();
-        match &mut self.engine {
-            Some(engine) => engine.set_policy(now, policy, spec),
-            None => {
-                let conditions = std::mem::take(&mut self.restored_conditions);
-                let mut engine = Box::new(Recorder::new(policy, spec, conditions));
-                // The watch reports each pod once, perhaps before there was an engine.
-                for (uid, pod) in self.deletion_order.pods() {
-                    engine.apply_pod(now, uid.clone(), pod.clone());
-                }
-                self.engine = Some(engine);
-            }
-        }
+    pub(super) fn subject(&self) -> &Arc<ScalerSubject> {
+        &self.subject
     }
 
-    /// Returns what the schedules demand at `clock`.
-    pub(super) fn scheduled_floor(&mut self, clock: Timestamp) -> Floor {
-        let cached = self.floor.filter(|(computed, floor)| {
-            // A clock that was set back may be before the floor's begin.
-            *computed <= clock && floor.until.is_none_or(|until| clock < until)
-        });
-        if let Some((_, floor)) = cached {
-            return floor;
+    pub(super) fn target(&self) -> &TargetRef {
+        &self.target
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// Returns the watch that reports the target and its pods.
+    pub(super) fn watch(&self) -> &WatchId {
+        &self.watch
+    }
+
+    /// Whether it writes replica counts unless another autoscaler does: its mode is Apply, and it is not being deleted.
+    pub(super) fn writes(&self) -> bool {
+        self.writes
+    }
+
+    /// Returns the other autoscaler that writes the same target.
+    pub(super) fn conflicts_with(&self) -> Option<&str> {
+        self.conflicts_with.as_deref()
+    }
+
+    /// Whether a write of the replica count is in flight.
+    pub(super) fn is_writing(&self) -> bool {
+        self.replicas.is_writing()
+    }
+
+    /// Returns when it is to be woken.
+    pub(super) fn due(&self) -> Option<Moment> {
+        self.due
+    }
+
+    /// Records whether another autoscaler writes the same target.
+    pub(super) fn set_conflict(
+        &mut self,
+        now: Moment,
+        with: Option<String>,
+        effects: &mut Effects,
+    ) {
+        if self.conflicts_with != with {
+            self.conflicts_with = with;
+            self.wake_at(now, effects);
         }
-        let floor = self.schedules.floor(clock);
-        self.floor = Some((clock, floor));
-        floor
     }
 
     /// Returns the input of a decision about the target; `None` until the target and its pods were read. `marks_pods`
-    /// is whether the scale target marks pods for deletion.
-    pub(super) fn target_state(&self, marks_pods: bool) -> Option<TargetState> {
+    /// is whether pods can be marked for deletion.
+    fn target_state(&self, marks_pods: bool) -> Option<TargetState> {
         if let Some(with) = &self.conflicts_with {
             return Some(TargetState::Conflict { with: with.clone() });
         }
@@ -246,66 +260,60 @@ impl ManagedScaler {
     }
 
     /// Applies a read of the scale.
-    pub(super) fn apply_scale(&mut self, now: Moment, leads: bool, read: ScaleRead) {
-        if let Some(change) = self.replicas.observe(now, leads, read) {
+    pub(super) fn apply_scale(
+        &mut self,
+        context: &Context,
+        read: ScaleRead,
+        effects: &mut Effects,
+    ) {
+        if let Some(change) = self.replicas.observe(context.now, context.leads, read) {
             // A scaler that writes nothing has no leader whose change it could be.
             let writes = self.writes && self.conflicts_with.is_none();
             if writes || change.written.is_some() {
-                self.record_change(now, change);
+                self.record_change(context, change);
             }
         }
-        if leads {
-            self.record_predecessors_change();
+        if context.leads {
+            self.record_predecessors_change(context.clock);
         }
+        self.wake_at(context.now, effects);
     }
 
     /// Adds the previous leader's last change to the history, unless that leader stored it. Both must have been read.
-    pub(super) fn record_predecessors_change(&mut self) {
+    fn record_predecessors_change(&mut self, clock: Timestamp) {
         if self.status_unread.is_some() || self.replicas.is_taking_over() {
             return;
         }
-        let Some((from, to)) = self.predecessors_change.take() else {
-            return;
-        };
-        let history = &mut self.status_history;
-        history.record_predecessors_change(Timestamp::now(), from, to);
+        if let Some((from, to)) = self.predecessors_change.take() {
+            let history = &mut self.status_history;
+            history.record_predecessors_change(clock, from, to);
+        }
     }
 
     /// Records a change of the replica count as an aggregator's, so that it counts for the rate limits, and not as
     /// another client's.
-    pub(super) fn record_change(&mut self, now: Moment, change: OwnChange) {
+    fn record_change(&mut self, context: &Context, change: OwnChange) {
         self.predecessors_change = match change.written {
             Some(written) => {
-                self.status_history.record_change(Timestamp::now(), written);
+                self.status_history.record_change(context.clock, written);
                 None
             }
             None => Some((change.from, change.to)),
         };
         if let Some(engine) = &mut self.engine {
-            engine.record_scale(now, change.from, change.to);
+            engine.record_scale(context.now, change.from, change.to);
         }
     }
 
-    /// Schedules the next decision at `at`, unless an earlier one is scheduled. `due` is the schedule of all scalers.
-    pub(super) fn mark_due(
-        &mut self,
-        key: &ScalerKey,
-        at: Moment,
-        due: &mut BTreeSet<(Moment, ScalerKey)>,
-    ) {
-        let at = self.earliest_decision(at);
-        if self.due.is_some_and(|due| due <= at) {
-            return;
+    /// Wakes it at `at`, or at the first time after it at which a decision is allowed, unless it is woken before.
+    pub(super) fn wake_at(&mut self, at: Moment, effects: &mut Effects) {
+        let earliest = self
+            .decided
+            .map(|decided| decided.plus(MIN_DECISION_INTERVAL));
+        let at = earliest.map_or(at, |earliest| at.max(earliest));
+        if self.due.is_none_or(|due| at < due) {
+            let before = self.due.replace(at);
+            effects.push(Effect::Wake { at, before });
         }
-        if let Some(later) = self.due.replace(at) {
-            due.remove(&(later, key.clone()));
-        }
-        due.insert((at, key.clone()));
-    }
-
-    /// Returns `at`, or the first time after it at which a decision is allowed.
-    fn earliest_decision(&self, at: Moment) -> Moment {
-        self.decided
-            .map_or(at, |decided| at.max(decided.plus(MIN_DECISION_INTERVAL)))
     }
 }

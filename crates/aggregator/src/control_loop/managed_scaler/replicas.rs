@@ -22,6 +22,9 @@ const IGNORE_OLDER_FOR: Duration = Duration::from_secs(10);
 /// within its own timeout of a minute.
 const UNCONFIRMED_FOR: Duration = Duration::from_secs(60);
 
+/// Ends, with an error, when the write of a replica count is cancelled.
+pub(crate) type Cancelled = oneshot::Receiver<Infallible>;
+
 /// The replica count of one target.
 pub(super) struct Replicas {
     /// The last read or write; `None` before the first.
@@ -63,12 +66,12 @@ pub(super) struct OwnChange {
 }
 
 /// A read of the scale.
-pub(super) struct ScaleRead {
+pub(crate) struct ScaleRead {
     /// When it began. The scale may have changed since.
-    pub(super) began: Instant,
+    pub(crate) began: Instant,
     /// Whether an aggregator wrote the replicas last.
-    pub(super) written_by_us: bool,
-    pub(super) scale: Result<Scale, ScaleError>,
+    pub(crate) written_by_us: bool,
+    pub(crate) scale: Result<Scale, ScaleError>,
 }
 
 /// A failed write of the replica count.
@@ -127,8 +130,8 @@ impl Replicas {
     }
 
     /// Requires a read that begins now or later before the next write: this aggregator has become the leader.
-    pub(super) fn take_over(&mut self) {
-        self.taking_over = Some(Instant::now());
+    pub(super) fn take_over(&mut self, now: Instant) {
+        self.taking_over = Some(now);
     }
 
     pub(super) fn is_taking_over(&self) -> bool {
@@ -207,16 +210,14 @@ impl Replicas {
         })
     }
 
-    /// Records that a write begins, which is cancelled when `cancel_guard` is dropped.
-    pub(super) fn write_begins(
-        &mut self,
-        change: ScaleChange,
-        cancel_guard: oneshot::Sender<Infallible>,
-    ) {
+    /// Records that a write begins. Returns what cancels it.
+    pub(super) fn write_begins(&mut self, change: ScaleChange) -> Cancelled {
+        let (cancel_guard, cancelled) = oneshot::channel();
         self.in_flight = Some(change);
         self.cancel_guard = Some(cancel_guard);
         // From now on the replicas are ours, whoever changed them before.
         self.unattributed = None;
+        cancelled
     }
 
     /// Records a write that was stored. Returns its change.
@@ -319,7 +320,7 @@ mod tests {
             let mut replicas = Replicas::new();
             replicas.observe(Moment::ORIGIN, true, read(10));
             for (second, to) in [(0, 20), (30, 24)] {
-                replicas.write_begins(change(to), oneshot::channel().0);
+                replicas.write_begins(change(to));
                 let failed = replicas.write_failed(Moment::from_secs(second), 10, to, "failed");
                 assert!(failed.is_err(), "the API server may still apply it");
             }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::ControlLoop;
 use super::managed_scaler::ManagedScaler;
-use crate::event::WatchId;
 use crate::metrics::{DeletionCostOutcome, Metrics};
 use crate::names::{ScalerKey, TargetRef};
 use crate::scale_target::{MarkResult, PodRef};
@@ -50,36 +49,6 @@ impl MarkReporter {
 }
 
 impl ControlLoop {
-    /// Records whether the API server forbade marking pods. Slow pods are then not replaced until pods can be marked
-    /// again, which every scale-down tries.
-    pub(super) fn marks_reported(&mut self, watch: &WatchId, forbidden: Option<bool>) {
-        let scaler = self.scalers.get_mut(&watch.scaler);
-        if let Some(forbidden) = forbidden
-            && let Some(scaler) = scaler.filter(|scaler| scaler.watch == *watch)
-        {
-            scaler.marks_forbidden = forbidden;
-        }
-    }
-
-    /// Removes our marks from pods that were not deleted. Marked pods are about to be deleted while a write is in
-    /// flight, so nothing happens then.
-    pub(super) fn unmark_stale_pods(&mut self, key: &ScalerKey) {
-        let now = self.now();
-        let leads = self.leads();
-        let Some(scaler) = self.scalers.get_mut(key).filter(|_| leads) else {
-            return;
-        };
-        if scaler.replicas.is_writing() || scaler.replicas.is_taking_over() {
-            return;
-        }
-        let stale = scaler.deletion_order.unmark_stale(now);
-        let next = scaler.deletion_order.next_stale();
-        self.unmark(key, stale);
-        if let Some(at) = next {
-            self.mark_due(key, at);
-        }
-    }
-
     /// Removes our marks from pods of the scaler's target. The marks are the target's: while another PushScaler writes
     /// it, only that one knows which of them it still needs.
     pub(super) fn unmark(&self, key: &ScalerKey, pods: Vec<PodRef>) {
@@ -87,8 +56,8 @@ impl ControlLoop {
             return;
         };
         let mut writing = self.other_writing_scalers(key, scaler);
-        if writing.all(|(_, other)| other.conflicts_with.is_some()) {
-            self.remove_marks(key, &scaler.target, pods);
+        if writing.all(|(_, other)| other.conflicts_with().is_some()) {
+            self.remove_marks(key, scaler.target(), pods);
         }
     }
 
@@ -96,7 +65,9 @@ impl ControlLoop {
     /// removed, and another one may write the target by now, perhaps with the same name.
     pub(super) fn unmark_cancelled(&self, key: &ScalerKey, target: &TargetRef, pods: Vec<PodRef>) {
         let writes = |scaler: &ManagedScaler| {
-            scaler.writes && scaler.conflicts_with.is_none() && scaler.target.is_same_object(target)
+            scaler.writes()
+                && scaler.conflicts_with().is_none()
+                && scaler.target().is_same_object(target)
         };
         if !self.scalers.values().any(writes) {
             self.remove_marks(key, target, pods);

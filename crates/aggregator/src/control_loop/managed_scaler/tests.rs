@@ -1,0 +1,313 @@
+//! A scaler without a control loop: inputs and their effects.
+
+use pushscale_api::{PushScalerSpec, ScaleChange, policy_of};
+use pushscale_decision::{
+    Decision, Latency, ModelReading, Pod, Queue, Reading, ServerState, TargetState,
+};
+use serde_json::{Value, json};
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::*;
+use crate::control_loop::effect::ScaleWrite;
+use crate::event::DeletionFacts;
+use crate::report::Report;
+use crate::scale_target::{Scale, ScaleError, Written};
+
+/// What the tests of the control loop see of a scaler.
+impl ManagedScaler {
+    pub(crate) fn in_flight(&self) -> Option<&ScaleChange> {
+        self.replicas.in_flight()
+    }
+
+    pub(crate) fn has_written(&self) -> bool {
+        self.replicas.has_written()
+    }
+
+    pub(crate) fn is_taking_over(&self) -> bool {
+        self.replicas.is_taking_over()
+    }
+
+    pub(crate) fn scale(&self) -> Option<&Result<Scale, ScaleError>> {
+        self.replicas.scale()
+    }
+
+    pub(crate) fn shared_pods(&self) -> usize {
+        self.shared.len()
+    }
+
+    pub(crate) fn last_decision(&self) -> &Decision {
+        self.last_decision.as_ref().unwrap()
+    }
+
+    pub(crate) fn deletes_slow_first(&self, marks_pods: bool) -> bool {
+        match self.target_state(marks_pods) {
+            Some(TargetState::Known {
+                deletes_slow_first, ..
+            }) => deletes_slow_first,
+            target => panic!("{target:?}"),
+        }
+    }
+}
+
+const POD: &str = "torchserve-0";
+
+const LIMITS: Limits = Limits {
+    recorded_bytes: 1 << 20,
+    marks_pods: false,
+};
+
+fn spec(changes: Value) -> Arc<PushScalerSpec> {
+    let mut spec = json!({
+        "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "torchserve" },
+        "minReplicas": 1,
+        "maxReplicas": 40,
+        "algorithm": "Ratio",
+        "metrics": [{ "type": "QueueLatency", "queueLatency": { "target": "1s" } }],
+    });
+    if let Value::Object(changes) = changes {
+        spec.as_object_mut().unwrap().extend(changes);
+    }
+    Arc::new(serde_json::from_value(spec).unwrap())
+}
+
+fn facts(generation: i64, changes: Value) -> ScalerFacts {
+    let spec = spec(changes);
+    let schedules = spec.schedules.clone().unwrap_or_default();
+    let watch = WatchId {
+        scaler: ScalerKey::new("models", "torchserve"),
+        number: 1,
+    };
+    let target = TargetRef::deployment("models", "torchserve");
+    let mut facts = ScalerFacts::new(watch, target, policy_of(&spec).unwrap());
+    facts.generation = Some(generation);
+    facts.schedules = Schedules::of(&schedules).unwrap();
+    facts.spec = Some(spec);
+    facts
+}
+
+fn scale(replicas: u32) -> Scale {
+    Scale {
+        replicas,
+        existing: None,
+        selector: "app=torchserve".to_owned(),
+        uid: None,
+        version: 0,
+    }
+}
+
+/// A scaler, and the second of its inputs.
+struct Fixture {
+    scaler: ManagedScaler,
+    context: Context,
+    effects: Effects,
+}
+
+impl Fixture {
+    /// Creates a scaler of one pod.
+    fn new(leads: bool) -> Self {
+        let context = Context {
+            now: Moment::from_secs(1000),
+            instant: Instant::now(),
+            clock: "2026-03-02T08:00:00Z".parse().unwrap(),
+            leads,
+        };
+        let mut fixture = Self {
+            scaler: ManagedScaler::new(&context, facts(1, json!({}))),
+            context,
+            effects: Effects::new(),
+        };
+        let read = ScaleRead {
+            began: context.instant,
+            written_by_us: false,
+            scale: Ok(scale(1)),
+        };
+        let Self {
+            scaler, effects, ..
+        } = &mut fixture;
+        scaler.apply_scale(&context, read, effects);
+        let uid = PodUid::from(POD);
+        let pod = Pod::running(POD);
+        scaler.apply_pod(context.now, &uid, &pod, DeletionFacts::default(), effects);
+        scaler.pods_listed(context.now, &[uid].into(), effects);
+        fixture
+    }
+
+    fn advance(&mut self, seconds: u64) {
+        let by = Duration::from_secs(seconds);
+        self.context.now = self.context.now.plus(by);
+        self.context.instant += by;
+        self.context.clock += by;
+    }
+
+    /// Lets the pod report this queue latency.
+    fn learn(&mut self, latency: Duration) {
+        let now = self.context.now;
+        let latency = Latency::from_nanos(latency.as_nanos().try_into().unwrap());
+        let reading = Reading {
+            source: 1,
+            sequence: now.since_origin().as_secs(),
+            clock: now.since_origin(),
+            fresh_for: Duration::from_secs(3),
+            terminating: false,
+            server: ServerState::Ready,
+            models: vec![ModelReading {
+                name: "resnet".into(),
+                queue_latency: Some(latency),
+                queue: Some(Queue::default()),
+                ..ModelReading::default()
+            }],
+        };
+        self.scaler
+            .learn(now, &POD.into(), now, &Arc::new(reading), &mut self.effects)
+            .unwrap();
+    }
+
+    /// Wakes the scaler. Returns the effects since the last time.
+    fn wake(&mut self) -> Effects {
+        self.scaler.wake(&self.context, LIMITS, &mut self.effects);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Lets the latency be ten times the target until a write begins. Returns it.
+    fn overload(&mut self) -> ScaleWrite {
+        for _ in 0..60 {
+            self.advance(1);
+            self.learn(Duration::from_secs(10));
+            let write = self.wake().into_iter().find_map(|effect| match effect {
+                Effect::Write(write) => Some(write),
+                _ => None,
+            });
+            if let Some(write) = write {
+                return write;
+            }
+        }
+        panic!("nothing is written");
+    }
+}
+
+fn statuses(effects: &Effects) -> Vec<Value> {
+    let statuses = effects.iter().filter_map(|effect| match effect {
+        Effect::Report(Report::Status(report)) => serde_json::to_value(&report.status).ok(),
+        _ => None,
+    });
+    statuses.collect()
+}
+
+#[test]
+fn a_write_is_requested_once_and_published_when_it_has_ended() {
+    let mut fixture = Fixture::new(true);
+    let write = fixture.overload();
+    assert_eq!(write.from, 1);
+    assert!(write.to > 1, "{write:?}");
+    fixture.advance(1);
+    fixture.learn(Duration::from_secs(10));
+    let effects = fixture.wake();
+    let changes = |effect: &&Effect| matches!(effect, Effect::Write(_) | Effect::Report(_));
+    assert!(
+        !effects.iter().any(|effect| changes(&effect)),
+        "{effects:?}"
+    );
+    let outcome = Ok(Written::Done(scale(write.to)));
+    let Fixture {
+        scaler, context, ..
+    } = &mut fixture;
+    let mut effects = Effects::new();
+    scaler.write_finished(context, 1, write.to, outcome, &mut effects);
+    let history = &statuses(&effects)[0]["history"][0];
+    assert_eq!(history["from"], 1, "{effects:?}");
+    assert_eq!(history["to"], write.to);
+    let events = effects.iter().filter_map(|effect| match effect {
+        Effect::Report(Report::Event(event)) => Some(event.reason),
+        _ => None,
+    });
+    assert_eq!(events.collect::<Vec<_>>(), ["SuccessfulRescale"]);
+}
+
+#[test]
+fn a_follower_decides_and_changes_nothing() {
+    let mut fixture = Fixture::new(false);
+    let mut decided = 0;
+    for _ in 0..60 {
+        fixture.advance(1);
+        fixture.learn(Duration::from_secs(10));
+        for effect in fixture.wake() {
+            match effect {
+                Effect::Decided(decision) => {
+                    assert!(!decision.leads);
+                    decided += 1;
+                }
+                Effect::Wake { .. }
+                | Effect::ReadCheckpoint(_)
+                | Effect::Load(_)
+                | Effect::UpdateMetrics => {}
+                effect => panic!("{effect:?}"),
+            }
+        }
+    }
+    assert!(decided > 50, "{decided}");
+}
+
+#[test]
+fn mode_off_cancels_a_write_in_flight() {
+    let mut fixture = Fixture::new(true);
+    let mut write = fixture.overload();
+    assert_eq!(write.cancelled.try_recv(), Err(TryRecvError::Empty));
+    let Fixture {
+        scaler,
+        context,
+        effects,
+    } = &mut fixture;
+    assert!(scaler.apply(context, &facts(2, json!({ "mode": "Off" })), effects));
+    assert_eq!(write.cancelled.try_recv(), Err(TryRecvError::Closed));
+}
+
+#[test]
+fn a_status_that_was_dropped_is_reported_again() {
+    let mut fixture = Fixture::new(true);
+    fixture.learn(Duration::ZERO);
+    assert_eq!(statuses(&fixture.wake()).len(), 1);
+    fixture.advance(1);
+    assert_eq!(statuses(&fixture.wake()).len(), 0, "it is unchanged");
+    fixture.scaler.status_dropped();
+    assert_eq!(statuses(&fixture.wake()).len(), 1);
+}
+
+#[test]
+fn a_scaler_is_woken_at_the_earliest_of_all_times() {
+    let mut fixture = Fixture::new(true);
+    fixture.wake();
+    let now = fixture.context.now;
+    let earliest = now.plus(MIN_DECISION_INTERVAL);
+    let due = fixture.scaler.due().unwrap();
+    assert!(due > earliest);
+    let mut effects = Effects::new();
+    for at in [due.plus(Duration::from_secs(1)), now, now] {
+        fixture.scaler.wake_at(at, &mut effects);
+    }
+    let [Effect::Wake { at, before }] = effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!((at, before), (earliest, Some(due)));
+}
+
+#[test]
+fn the_floor_of_a_schedule_is_computed_once_until_it_changes() {
+    let mut fixture = Fixture::new(true);
+    let scaler = &mut fixture.scaler;
+    let schedules = json!({ "schedules": [{
+        "name": "day", "cron": "0 8 * * *", "duration": "8h", "timezone": "UTC", "minReplicas": 2,
+    }] });
+    scaler.apply(&fixture.context, &facts(2, schedules), &mut fixture.effects);
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    for (clock, expected) in [
+        ("2026-03-02T07:59:59Z", None),
+        ("2026-03-02T08:00:00Z", Some(2)),
+        ("2026-03-02T12:00:00Z", Some(2)),
+        ("2026-03-02T16:00:00Z", None),
+        // The clock was set back.
+        ("2026-03-02T15:00:00Z", Some(2)),
+    ] {
+        let floor = scaler.scheduled_floor(at(clock));
+        assert_eq!(floor.replicas, expected, "{clock}");
+    }
+}
